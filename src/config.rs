@@ -1,0 +1,215 @@
+//! `config/workmate.yaml` and `config/coworkers/*.yaml`: raw shapes, secrets, and validation that reports every fault.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+
+use ruma::{OwnedServerName, OwnedUserId};
+use url::Url;
+
+use crate::{
+    core::people::{CoworkerId, Namespace},
+    secret::{MasterSecret, Secret},
+};
+
+/// The whole configuration, checked; nothing in it needs checking again.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the homeserver is and what it is called.
+    pub homeserver: Homeserver,
+    /// The appservice's own endpoint, tokens and namespace.
+    pub appservice: Appservice,
+    /// Where `/healthz` and `/readyz` listen.
+    pub health_listen: SocketAddr,
+    /// Where everything is stored; relative paths are relative to the config file.
+    pub data_dir: PathBuf,
+    /// The secret that store keys and recovery passphrases are derived from.
+    pub master: MasterSecret,
+    /// How the Messages API is reached.
+    pub claude: Claude,
+    /// Who belongs to the workspace beyond its local users.
+    pub workspace: Workspace,
+    /// The assistants.
+    pub assistants: Assistants,
+    /// Named limits.
+    pub limits: Limits,
+    /// The coworkers, by id.
+    pub coworkers: Vec<Coworker>,
+}
+
+impl Config {
+    /// Returns the namespace that decisions are made with.
+    #[must_use]
+    pub fn namespace(&self) -> Namespace {
+        Namespace {
+            server: self.homeserver.server_name.clone(),
+            service: self.appservice.sender_localpart.clone(),
+            coworker_prefix: self.appservice.coworker_prefix.clone(),
+            assistant_prefix: self.appservice.assistant_prefix.clone(),
+            allowed_servers: self.workspace.allowed_servers.clone(),
+            bots: self.workspace.bots.clone(),
+        }
+    }
+}
+
+/// `homeserver:`
+#[derive(Clone, Debug)]
+pub struct Homeserver {
+    /// Client-server API base, without `/_matrix`.
+    pub url: Url,
+    /// The part after the colon in its users' ids.
+    pub server_name: OwnedServerName,
+}
+
+/// `appservice:`
+#[derive(Clone, Debug)]
+pub struct Appservice {
+    /// `id` in the registration.
+    pub id: String,
+    /// Where the homeserver's calls are awaited.
+    pub listen: SocketAddr,
+    /// The URL under which the homeserver finds us (`url` in the registration).
+    pub url: Url,
+    /// What we authenticate with to the homeserver.
+    pub as_token: Secret,
+    /// What the homeserver authenticates with to us.
+    pub hs_token: Secret,
+    /// Localpart of the service bot.
+    pub sender_localpart: String,
+    /// What a coworker's localpart begins with.
+    pub coworker_prefix: String,
+    /// What an assistant's localpart begins with.
+    pub assistant_prefix: String,
+}
+
+/// `claude:`
+#[derive(Clone, Debug)]
+pub struct Claude {
+    /// Base of the Messages API, without `/v1`.
+    pub base_url: Url,
+    /// The key; `None` where it is missing, which is an answerable fault and not a crash.
+    pub api_key: Option<Secret>,
+    /// Model where a coworker or the assistants name none.
+    pub model: String,
+    /// Effort where they name none.
+    pub effort: Effort,
+    /// `max_tokens` of each call: room for thinking and answer, in tokens.
+    pub output_tokens_max: u32,
+}
+
+/// `output_config.effort` of the Messages API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// `low`
+    Low,
+    /// `medium`
+    Medium,
+    /// `high`
+    High,
+    /// `xhigh`
+    Xhigh,
+    /// `max`
+    Max,
+}
+
+/// `workspace:`
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    /// Other servers whose users count as the workspace's.
+    pub allowed_servers: BTreeSet<OwnedServerName>,
+    /// Bots of other makers, by full user id.
+    pub bots: BTreeSet<OwnedUserId>,
+    /// Admins, by full user id.
+    pub admins: BTreeSet<OwnedUserId>,
+}
+
+/// `assistants:`
+#[derive(Clone, Debug)]
+pub struct Assistants {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// What the operator adds to every assistant's instructions.
+    pub instructions: String,
+    /// The model; falls back to `claude.model`.
+    pub model: Option<String>,
+    /// The effort; falls back to `claude.effort`.
+    pub effort: Option<Effort>,
+    /// A pause after which the session starts afresh, in hours.
+    pub session_idle_hours: u32,
+}
+
+/// `limits:`; every one has a default and a bound.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Size of the newest part of a room's history that a prompt may hold, in tokens.
+    pub context_tokens_max: u32,
+    /// Runs at once over all rooms.
+    pub runs_max: usize,
+    /// Runs at once in one room.
+    pub room_runs_max: usize,
+    /// Virtual users provisioned at once at start.
+    pub provisioning_max: usize,
+    /// Assistants' clients open at once.
+    pub assistants_live_max: usize,
+    /// A request older than this, found after downtime, is answered only with a word that it is late; minutes.
+    pub deadline_minutes: u32,
+    /// Body of one transaction, in bytes.
+    pub transaction_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            context_tokens_max: 30_000,
+            runs_max: 32,
+            room_runs_max: 4,
+            provisioning_max: 4,
+            assistants_live_max: 64,
+            deadline_minutes: 30,
+            transaction_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// One file of `config/coworkers/`.
+#[derive(Clone, Debug)]
+pub struct Coworker {
+    /// Its id; the localpart is the prefix and this.
+    pub id: CoworkerId,
+    /// Its name; the display name is this and " · coworker".
+    pub name: String,
+    /// One line: what it is for.
+    pub purpose: String,
+    /// What the model is told, in the operator's words.
+    pub instructions: String,
+    /// The model; falls back to `claude.model`.
+    pub model: Option<String>,
+    /// The effort; falls back to `claude.effort`.
+    pub effort: Option<Effort>,
+    /// Where answers in a room go.
+    pub reply_in: ReplyIn,
+    /// Whose invites it accepts.
+    pub accept_invites_from: AcceptInvites,
+    /// An image to upload as its avatar; generated where there is none.
+    pub avatar: Option<PathBuf>,
+    /// Whether it says nothing on joining a room (C17).
+    pub silent_join: bool,
+}
+
+/// `reply_in:` of a coworker (C9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplyIn {
+    /// A thread on the request.
+    Thread,
+    /// The timeline.
+    Timeline,
+}
+
+/// `accept_invites_from:` of a coworker (C3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcceptInvites {
+    /// `members`: everyone of the workspace.
+    Members,
+    /// `[@alice:example.org, …]`: only these people, by full user id.
+    Only(BTreeSet<OwnedUserId>),
+}

@@ -1,0 +1,185 @@
+//! A room's events as the core sees them: decrypted, checked, and free of the wire's shapes.
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+
+use super::time::Timestamp;
+
+/// One timeline event, decrypted where the room is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomEvent {
+    /// The room that it was sent in.
+    pub room: OwnedRoomId,
+    /// Its id.
+    pub id: OwnedEventId,
+    /// The full user id of its sender, as the homeserver vouches for it.
+    pub sender: OwnedUserId,
+    /// `origin_server_ts`: the sender's server's claim, not proof.
+    pub sent_at: Timestamp,
+    /// What it says.
+    pub kind: EventKind,
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// `m.room.message` without a replacement relation.
+    Message(Message),
+    /// `m.room.message` that replaces another (`m.replace`, spec 11.5 of the client-server API).
+    Edit {
+        /// The event whose content is replaced.
+        target: OwnedEventId,
+        /// The new content (`m.new_content`).
+        new: Message,
+        /// Who is mentioned at the top level of the edit: the newly mentioned.
+        newly_mentioned: BTreeSet<OwnedUserId>,
+    },
+    /// `m.reaction`.
+    Reaction {
+        /// The event that it annotates.
+        target: OwnedEventId,
+        /// The emoji or text.
+        key: String,
+    },
+    /// `m.room.redaction`.
+    Redaction {
+        /// The event that is gone.
+        target: OwnedEventId,
+    },
+    /// A message-like event whose content has been redacted.
+    Redacted,
+    /// `m.room.member`.
+    Member(MemberChange),
+    /// An encrypted event that could not be decrypted with the keys at hand.
+    Undecryptable,
+    /// Anything else; its event type.
+    Other(String),
+}
+
+/// A change of somebody's membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberChange {
+    /// Whose membership it is (the state key).
+    pub user: OwnedUserId,
+    /// What it is now.
+    pub membership: Membership,
+    /// The display name in it.
+    pub display_name: Option<String>,
+    /// Whether an invite is marked as one to a direct chat (`is_direct`).
+    pub is_direct: bool,
+}
+
+/// `membership` of an `m.room.member` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Membership {
+    /// In the room.
+    Join,
+    /// Asked to come.
+    Invite,
+    /// Gone, kicked, or declined.
+    Leave,
+    /// Banned.
+    Ban,
+    /// Asks to come.
+    Knock,
+}
+
+/// The content of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The `msgtype`.
+    pub kind: MessageKind,
+    /// The plain body, reply fallback included where the sender's client wrote one.
+    pub body: String,
+    /// `formatted_body` where the format is Matrix HTML.
+    pub html: Option<String>,
+    /// `m.mentions`; `None` where the sender's client sent no such key.
+    pub mentions: Option<Mentions>,
+    /// The root of the thread that it is in.
+    pub thread_root: Option<OwnedEventId>,
+    /// The message that it replies to; a thread's fallback reply does not count.
+    pub reply_to: Option<OwnedEventId>,
+}
+
+/// `m.mentions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mentions {
+    /// `user_ids`.
+    pub users: BTreeSet<OwnedUserId>,
+    /// `room`: `@room`.
+    pub room: bool,
+}
+
+/// `msgtype` of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// `m.text`.
+    Text,
+    /// `m.notice`: a bot's words, never to be answered.
+    Notice,
+    /// `m.emote`.
+    Emote,
+    /// An image, file, audio or video: its `msgtype`, file name and media type.
+    Attachment {
+        /// `m.image`, `m.file`, `m.audio`, `m.video`.
+        msgtype: String,
+        /// The file's name as the sender gives it.
+        name: String,
+        /// The media type as the sender claims it.
+        mime: Option<String>,
+    },
+    /// Any other `msgtype`.
+    Other(String),
+}
+
+impl Message {
+    /// Returns a plain text message, without mentions or relations.
+    #[must_use]
+    pub fn text(body: impl Into<String>) -> Self {
+        Self { kind: MessageKind::Text, body: body.into(), html: None, mentions: Some(Mentions::default()), thread_root: None, reply_to: None }
+    }
+}
+
+/// What Workmate sends into a room; the edge turns it into a Matrix event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// `m.text` notifies, `m.notice` never does.
+    pub kind: OutgoingKind,
+    /// The plain body.
+    pub body: String,
+    /// Sanitised Matrix HTML, where it says more than the body.
+    pub html: Option<String>,
+    /// Who is mentioned, in `m.mentions`.
+    pub mentions: BTreeSet<OwnedUserId>,
+    /// Where in the room it goes.
+    pub place: Place,
+}
+
+/// `msgtype` of an outgoing message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutgoingKind {
+    /// `m.text`.
+    Text,
+    /// `m.notice`.
+    Notice,
+}
+
+/// Where in a room a message goes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Place {
+    /// The timeline, in reply to nothing.
+    Timeline,
+    /// The timeline, as a rich reply.
+    Reply {
+        /// The event replied to.
+        to: OwnedEventId,
+    },
+    /// A thread, with a fallback reply for clients that know no threads (spec, "Threading").
+    Thread {
+        /// The thread's root.
+        root: OwnedEventId,
+        /// The newest event in the thread that we know of.
+        latest: OwnedEventId,
+    },
+}

@@ -1,0 +1,17 @@
+//! Workmate: a Matrix application service that puts Claude into any homeserver.
+//!
+//! The map of the crate and its invariants are in `ARCHITECTURE.md`. `core` decides and does no IO; the
+//! edges (`appservice`, `matrix`, `claude`, `store`) do IO and decide nothing; `engine` joins them.
+#![recursion_limit = "256"]
+
+pub mod appservice;
+pub mod claude;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod core;
+pub mod engine;
+pub mod matrix;
+pub mod secret;
+pub mod standin;
+pub mod store;

@@ -1,0 +1,2 @@
+//! The `workmate` command: parses, sets up telemetry, dispatches.
+fn main() {}

@@ -137,7 +137,14 @@ impl Message {
     /// Returns a plain text message, without mentions or relations.
     #[must_use]
     pub fn text(body: impl Into<String>) -> Self {
-        Self { kind: MessageKind::Text, body: body.into(), html: None, mentions: Some(Mentions::default()), thread_root: None, reply_to: None }
+        Self {
+            kind: MessageKind::Text,
+            body: body.into(),
+            html: None,
+            mentions: Some(Mentions::default()),
+            thread_root: None,
+            reply_to: None,
+        }
     }
 }
 

@@ -248,7 +248,7 @@ fn asked_by_edit(event: &RoomEvent, new: &Message, newly: &BTreeSet<OwnedUserId>
         return Err(Silence::ForeignEdit);
     }
     // Only a client without `m.mentions` leaves us to find the mentions ourselves.
-    let by_text = new.mentions.is_none().then(|| mentioned_users(new, scene.coworkers)).unwrap_or_default();
+    let by_text = if new.mentions.is_none() { mentioned_users(new, scene.coworkers) } else { BTreeSet::new() };
     let asked: Vec<_> = here(scene)
         .into_iter()
         .filter(|user| newly.contains(*user) || by_text.contains(*user))

@@ -148,7 +148,7 @@ fn to_assistant(namespace: &Namespace, invite: &Invite<'_>, owner: &str) -> Invi
 }
 
 fn to_service(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
-    if is_group(invite) || (!invite.is_direct && invite.humans.is_none()) {
+    if !invite.is_direct || is_group(invite) {
         return InviteDecision::Decline { tell: Some(Tell::ServiceOnlyDirect) };
     }
     let local = invite.inviter.server_name() == namespace.server;

@@ -34,6 +34,7 @@ impl<'a> CoworkerHere<'a> {
             .into_iter()
             .flatten()
             .flat_map(|(text, skipped)| self.names().filter_map(move |name| Some(skipped + word_at_start(text, name)?)))
+            .filter(|length| !is_part_of_user_id(text, *length))
             .max()
     }
 }
@@ -53,12 +54,17 @@ pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerH
     rest.strip_prefix([':', ',', '：', '，']).unwrap_or(rest).trim()
 }
 
+/// Whether the name is only the beginning of a user id, such as one with the same localpart elsewhere.
+fn is_part_of_user_id(text: &str, name_bytes: usize) -> bool {
+    let server = text[name_bytes..].strip_prefix(':').and_then(|rest| rest.chars().next());
+    text.starts_with('@') && server.is_some_and(|c| !c.is_whitespace())
+}
+
 /// Returns the length of `name` at the start of `text`, if a word ends there.
 fn word_at_start(text: &str, name: &str) -> Option<usize> {
     let length = prefix_ignoring_case(text, name)?;
     let next = text[length..].chars().next();
-    let ends = next.is_none_or(|c| c.is_whitespace() || matches!(c, ':' | ',' | '：' | '，'));
-    ends.then_some(length)
+    next.is_none_or(|c| c.is_whitespace() || matches!(c, ':' | ',' | '：' | '，')).then_some(length)
 }
 
 fn prefix_ignoring_case(text: &str, name: &str) -> Option<usize> {

@@ -223,7 +223,7 @@ fn after<'h>(text: &'h str, end: &str) -> &'h str {
 }
 
 fn after_comment(text: &str) -> &str {
-    if text.starts_with("<!--") { after(&text[4..], "-->") } else { after(text, ">") }
+    text.strip_prefix("<!--").map_or_else(|| after(text, ">"), |comment| after(comment, "-->"))
 }
 
 fn tag_name(text: &str) -> (String, &str) {
@@ -265,16 +265,9 @@ fn decode_entities(text: &str, out: &mut String) {
         rest = &rest[at..];
         let window = &rest[..rest.floor_char_boundary(ENTITY_BYTES_MAX)];
         let decoded = window.find(';').and_then(|end| Some((entity(&window[1..end])?, end)));
-        match decoded {
-            Some((c, end)) => {
-                out.push(c);
-                rest = &rest[end + 1..];
-            }
-            None => {
-                out.push('&');
-                rest = &rest[1..];
-            }
-        }
+        let (c, bytes) = decoded.map_or(('&', 1), |(c, end)| (c, end + 1));
+        out.push(c);
+        rest = &rest[bytes..];
     }
     out.push_str(rest);
 }

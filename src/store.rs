@@ -4,6 +4,7 @@
 //! write before [`Store::flush`] (or [`Inbox::accept`], which flushes itself) has returned.
 
 use std::{
+    fmt,
     fs::DirBuilder,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -40,10 +41,9 @@ const LOCK_ATTEMPTS_MAX: u32 = 20;
 const LOCK_PAUSE_MS: u64 = 100;
 
 /// The open store; a cheap handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     db: sled::Db,
     dir: Arc<Path>,
@@ -114,6 +114,13 @@ impl Store {
             dir: Arc::clone(&inner.dir),
         };
         Table::new(sealed, Arc::clone(writing))
+    }
+}
+
+/// The database's own form would print every record.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.0.dir).finish()
     }
 }
 

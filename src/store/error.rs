@@ -70,14 +70,15 @@ pub enum StoreError {
     },
     /// The database's own files are damaged.
     #[error(
-        "{dir}: the store's files are damaged: {source}\n  \
-         Mend: stop workmate and restore data_dir from a backup; check the disk."
+        "{dir}: the store's files are damaged: {reason}\n  \
+         Mend: stop workmate, check the disk and restore data_dir from a backup; with none, move this directory away to \
+         begin afresh (rooms and their history are the homeserver's and stay)."
     )]
     CorruptFiles {
         /// The store's directory.
         dir: PathBuf,
-        /// The database's answer.
-        source: sled::Error,
+        /// The database's answer, or what was found missing.
+        reason: String,
     },
     /// No room on the disk (or beyond a quota or file size limit).
     #[error(
@@ -132,7 +133,7 @@ impl StoreError {
             sled::Error::Io(source) if is_full(&source) => Self::Full { dir, source },
             sled::Error::Io(source) if is_access(&source) => Self::Unreadable { dir, source },
             source @ sled::Error::Io(_) => Self::Io { dir, source },
-            source => Self::CorruptFiles { dir, source },
+            source => Self::CorruptFiles { dir, reason: source.to_string() },
         }
     }
 }

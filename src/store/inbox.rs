@@ -167,7 +167,6 @@ impl Inbox {
 }
 
 /// The trees behind every [`Inbox`].
-#[derive(Debug)]
 pub(super) struct InboxTrees {
     /// Sequence number → sealed [`Record`].
     entries: SealedTree,
@@ -294,3 +293,6 @@ fn transaction_key(fingerprint: [u8; 16], txn_id: &str) -> Vec<u8> {
 fn event_key(event: &InboxEvent) -> Vec<u8> {
     [b"e", event.event_id.as_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,17 @@
 //! The schema's version and the key's check, both in the tree `meta`; migrations in order.
+//!
+//! sled takes a damaged log for a shorter one, down to none. A marker file beside it tells a store that lost its
+//! records from a fresh one.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use super::{error::StoreError, seal::Seal};
 
 const META: &str = "meta";
 const VERSION_KEY: &str = "schema";
 const KEY_CHECK_KEY: &str = "key_check";
+/// There since the store was set up; empty.
+const MARKER: &str = "set-up";
 const KEY_CHECK: &[u8] = b"workmate";
 
 /// Brings the store from one version to the next. It may run again after a crash in its middle.
@@ -26,12 +31,16 @@ fn check_against(migrations: &[Migration], db: &sled::Db, seal: &Seal, dir: &Pat
     let meta = db.open_tree(META).map_err(failed)?;
 
     let Some(version) = meta.get(VERSION_KEY).map_err(failed)? else {
+        if dir.join(MARKER).exists() {
+            let reason = "its records are gone, though it had been set up".to_owned();
+            return Err(StoreError::CorruptFiles { dir: dir.to_owned(), reason });
+        }
         let mut fresh = sled::Batch::default();
         fresh.insert(VERSION_KEY, known.to_be_bytes().as_slice());
         fresh.insert(KEY_CHECK_KEY, seal.seal(META, KEY_CHECK_KEY.as_bytes(), KEY_CHECK));
         meta.apply_batch(fresh).map_err(failed)?;
         meta.flush().map_err(failed)?;
-        return Ok(());
+        return mark(dir);
     };
 
     let corrupt = |reason| StoreError::CorruptRecord { dir: dir.to_owned(), table: META, reason };
@@ -46,6 +55,7 @@ fn check_against(migrations: &[Migration], db: &sled::Db, seal: &Seal, dir: &Pat
         return Err(StoreError::WrongKey { dir: dir.to_owned() });
     }
 
+    mark(dir)?;
     for (version, migration) in (1_u32..).zip(migrations).skip_while(|(version, _)| *version < found) {
         migration(db, seal)?;
         db.flush().map_err(failed)?;
@@ -54,6 +64,11 @@ fn check_against(migrations: &[Migration], db: &sled::Db, seal: &Seal, dir: &Pat
         tracing::info!("the store was brought from schema version {version} to {}", version + 1);
     }
     Ok(())
+}
+
+fn mark(dir: &Path) -> Result<(), StoreError> {
+    let made = File::create(dir.join(MARKER)).and_then(|marker| marker.sync_all());
+    made.map_err(|source| StoreError::from_sled(dir, source.into()))
 }
 
 #[cfg(test)]

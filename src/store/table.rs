@@ -140,7 +140,7 @@ impl<K, V> fmt::Debug for Table<K, V> {
 }
 
 /// A tree of the database with sealed values; what the tables and the inbox stand on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct SealedTree {
     pub(super) tree: sled::Tree,
     pub(super) name: &'static str,

@@ -2,8 +2,12 @@
 //!
 //! Nothing here may import tokio, reqwest, axum, sled or matrix-sdk; a test (`tests/it`) reads the sources and fails if it does.
 
+pub mod context;
 pub mod event;
+pub mod pace;
 pub mod people;
 pub mod prompt;
+pub mod render;
 pub mod run;
 pub mod time;
+pub mod words;

@@ -1,0 +1,1 @@
+//! From the model's Markdown to what a Matrix client shows.

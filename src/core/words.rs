@@ -1,0 +1,1 @@
+//! Every fixed text that people see.

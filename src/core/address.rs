@@ -182,9 +182,7 @@ impl ThreadSoFar {
     /// Takes note of an event in the thread, or of the root itself, after it was decided.
     pub fn note(&mut self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) {
         if let Verdict::Asked(asked) = verdict {
-            if asked.iter().any(|asked| asked.why != Why::FollowsThread) {
-                self.others_mentioned = false;
-            }
+            self.others_mentioned = false;
             for asked in asked {
                 if self.asked.len() < THREAD_ASKED_MAX {
                     self.asked.insert(asked.user.clone());

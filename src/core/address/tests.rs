@@ -359,6 +359,8 @@ fn c5_a_thread_remembers_who_was_asked_and_whether_others_were_mentioned_since()
         ("asked", said(mentioning(&[oncall(), bob()])), false),
         ("its own answer", event(oncall(), EventKind::Message(in_thread(mentioning(&[alice()])))), false),
         ("follow-up", said(in_thread(Message::text("more"))), false),
+        ("a notice", said(in_thread(Message { kind: MessageKind::Notice, ..mentioning(&[bob()]) })), false),
+        ("a bot", event(user_id!("@buildbot:here.org"), EventKind::Message(in_thread(mentioning(&[bob()])))), false),
         ("a person is mentioned", said(in_thread(mentioning(&[bob()]))), true),
         ("plain words", said(in_thread(Message::text("more"))), true),
         ("asked again", said(in_thread(mentioning(&[oncall()]))), false),

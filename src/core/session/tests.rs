@@ -51,6 +51,7 @@ fn a6_a_session_begins_after_the_last_new_or_a_pause() {
         ("the last !new", vec![(0, me, "!new"), (1, me, "b"), (2, me, "!new"), (3, me, "c")], 3, None),
         ("just !new", vec![(0, me, "a"), (1, me, "!new")], 2, None),
         ("!new after a pause", vec![(0, me, "a"), (20, me, "!new")], 2, None),
+        ("long after a talk and !new", vec![(0, me, "a"), (1, me, "!new"), (20, me, "b")], 2, None),
         ("long after !new", vec![(0, me, "!new"), (20, me, "b")], 1, None),
         ("after !forget", vec![(0, me, "a"), (1, me, "!forget"), (2, me, "b")], 2, None),
         ("not exactly !new", vec![(0, me, "a"), (1, me, "!new idea"), (2, me, "b")], 0, None),

@@ -176,17 +176,12 @@ pub fn compose(input: &Input<'_>) -> Composed {
 
 fn instructions(input: &Input<'_>) -> String {
     match input.kind {
-        Kind::Coworker { name, purpose, instructions } => prompts::coworker(&prompts::Coworker {
-            name,
-            user_id: input.me.as_str(),
-            purpose,
-            instructions,
-        }),
-        Kind::Assistant { owner, instructions } => prompts::assistant(&prompts::Assistant {
-            user_id: input.me.as_str(),
-            owner: owner.as_str(),
-            instructions,
-        }),
+        Kind::Coworker { name, purpose, instructions } => {
+            prompts::coworker(&prompts::Coworker { name, user_id: input.me.as_str(), purpose, instructions })
+        }
+        Kind::Assistant { owner, instructions } => {
+            prompts::assistant(&prompts::Assistant { user_id: input.me.as_str(), owner: owner.as_str(), instructions })
+        }
     }
 }
 

@@ -156,7 +156,7 @@ fn cost(items: &[Item<'_>], part: &[usize]) -> u64 {
 
 /// FNV-1a: stable across versions, which the standard library's hasher does not promise.
 fn hash(id: &EventId) -> u64 {
-    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    id.as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

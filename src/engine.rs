@@ -1,1 +1,151 @@
-//! Stub, to be written.
+//! Joins the edges: takes accepted events in room order, asks the core what to do, and does it.
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::{OwnedUserId, UserId};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    appservice::health::Health,
+    claude,
+    config::{Config, Coworker},
+    core::people::Namespace,
+    matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
+    secret::MasterSecret,
+    store::{Inbox, Store, StoreError},
+};
+
+mod ask;
+mod assistants;
+mod coworkers;
+mod events;
+mod gaps;
+mod inbox;
+mod invites;
+mod lanes;
+mod members;
+mod records;
+mod runs;
+mod service;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use start::{StartError, serve};
+
+/// Between two safety syncs of a client that no transaction woke.
+const SAFETY_SYNC: Duration = Duration::from_secs(300);
+
+/// Everything that handling an event needs; shared by all tasks.
+struct Engine {
+    config: Config,
+    namespace: Namespace,
+    pool: Pool,
+    roster: Roster,
+    claude: claude::Client,
+    tables: records::Tables,
+    inbox: Inbox,
+    store: Store,
+    lanes: lanes::Lanes,
+    makers: assistants::Makers,
+    health: Health,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Why an event could not be handled.
+#[derive(Debug, thiserror::Error)]
+enum EngineError {
+    /// The homeserver or a user's own store.
+    #[error(transparent)]
+    Matrix(#[from] MatrixError),
+    /// Our store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl EngineError {
+    /// Whether the same may succeed later without anybody's doing.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Matrix(error) => error.is_passing(),
+            Self::Store(error) => !error.is_fatal(),
+        }
+    }
+}
+
+/// A handle that tasks share.
+type Shared = Arc<Engine>;
+
+impl Engine {
+    fn coworker(&self, user: &UserId) -> Option<&Coworker> {
+        self.config.coworkers.iter().find(|coworker| self.coworker_user(coworker) == user)
+    }
+
+    fn coworker_user(&self, coworker: &Coworker) -> OwnedUserId {
+        self.namespace.user_id(&format!("{}{}", self.namespace.coworker_prefix, coworker.id.0))
+    }
+
+    fn service_user(&self) -> OwnedUserId {
+        self.namespace.user_id(&self.namespace.service)
+    }
+
+    /// Who a coworker is to be, as config says.
+    fn coworker_persona(&self, coworker: &Coworker) -> std::io::Result<Persona> {
+        let avatar = coworker.avatar.as_ref().map(std::fs::read).transpose()?;
+        Ok(Persona {
+            user: self.coworker_user(coworker),
+            display_name: format!("{} · coworker", coworker.name),
+            avatar,
+            kind: "coworker",
+        })
+    }
+
+    fn service_persona(&self) -> Persona {
+        Persona {
+            user: self.service_user(),
+            display_name: "Workmate".to_owned(),
+            avatar: None,
+            kind: "service",
+        }
+    }
+
+    /// Who the assistant of `owner` is to be.
+    fn assistant_persona(&self, owner: &UserId) -> Persona {
+        let localpart = owner.localpart();
+        Persona {
+            user: self.namespace.user_id(&format!("{}{localpart}", self.namespace.assistant_prefix)),
+            display_name: format!("{localpart}'s assistant"),
+            avatar: None,
+            kind: "assistant",
+        }
+    }
+}
+
+/// A keyed hash of who asks, for `metadata.user_id`: the provider can tell people apart and learns no name.
+fn user_tag(master: &MasterSecret, user: &UserId) -> String {
+    use hmac::{Hmac, Mac as _};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&master.derive("user-tag")).expect("HMAC takes any key");
+    mac.update(user.as_bytes());
+    mac.finalize().into_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A transaction id for a message that belongs to no run: the same cause gives the same event.
+fn word_transaction(purpose: &str, cause: &str, user: &UserId) -> ruma::OwnedTransactionId {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(format!("{purpose}|{cause}|{user}"));
+    let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("wm-word-{hex}").into()
+}
+
+/// A plain word of ours into the timeline, mentioning whom it is for.
+fn word(markdown: &str, to: Option<&UserId>) -> crate::core::event::Outgoing {
+    let rendered = crate::core::render::render(markdown);
+    crate::core::event::Outgoing {
+        kind: crate::core::event::OutgoingKind::Notice,
+        body: rendered.body,
+        html: rendered.html,
+        mentions: to.into_iter().map(ToOwned::to_owned).collect(),
+        place: crate::core::event::Place::Timeline,
+    }
+}

@@ -149,7 +149,7 @@ impl Message {
 }
 
 /// What Workmate sends into a room; the edge turns it into a Matrix event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outgoing {
     /// `m.text` notifies, `m.notice` never does.
     pub kind: OutgoingKind,
@@ -164,7 +164,7 @@ pub struct Outgoing {
 }
 
 /// `msgtype` of an outgoing message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum OutgoingKind {
     /// `m.text`.
     Text,

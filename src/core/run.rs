@@ -1,1 +1,312 @@
-//! Stub, to be written.
+//! A run: one request to one virtual user, from its acceptance to its last message.
+//!
+//! The machine takes what happens (text, failures, what was sent) with `now` and returns what to do. It sends
+//! nothing itself; every message that it asks for has a [`Step`], and with the run's id that makes the transaction
+//! id: sent again after a crash, it is the same event for the homeserver.
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, UserId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    event::{Outgoing, OutgoingKind, Place},
+    pace::{Edit, Pace},
+    render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
+    time::Timestamp,
+    words,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// After this long without an answer because of the model's load, people are told, in milliseconds (C19).
+pub const WAITING_WORD_AFTER_MS: u64 = 20_000;
+
+/// Identifies a run: the same request and user give the same id, so nothing is run twice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// Returns the id of the run that `request` starts with `user`.
+    #[must_use]
+    pub fn of(request: &ruma::EventId, user: &UserId) -> Self {
+        let digest = Sha256::new().chain_update(request).chain_update("|").chain_update(user).finalize();
+        Self(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Returns the id as text, for keys and logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the transaction id of one step.
+    #[must_use]
+    pub fn transaction(&self, step: Step) -> OwnedTransactionId {
+        let name = match step {
+            Step::Waiting => "waiting".to_owned(),
+            Step::Answer => "answer".to_owned(),
+            Step::Edit(n) => format!("edit-{n}"),
+            Step::File => "file".to_owned(),
+        };
+        format!("wm-{}-{name}", self.0).into()
+    }
+}
+
+/// A visible step of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// The word that the model is busy.
+    Waiting,
+    /// The answer, or a streamed answer's first text.
+    Answer,
+    /// An edit of a streamed answer, counted from 1.
+    Edit(u32),
+    /// The whole of an answer that did not fit into a message.
+    File,
+}
+
+/// What the store keeps of a run while it is going on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The virtual user that answers.
+    pub user: OwnedUserId,
+    /// The room.
+    pub room: OwnedRoomId,
+    /// The message that asks.
+    pub request: OwnedEventId,
+    /// Who asks.
+    pub asker: OwnedUserId,
+    /// Where the answer goes.
+    pub place: Place,
+    /// When it was asked, by the sender's server's clock.
+    pub asked_at: Timestamp,
+    /// When the run was recorded.
+    pub accepted_at: Timestamp,
+    /// Whether the answer must say that it is late (C5).
+    pub late: bool,
+    /// Whether it is an assistant's: its owner is the asker, and nothing that it says is journaled.
+    pub private: bool,
+    /// A streamed answer's message, once sent.
+    pub streamed: Option<OwnedEventId>,
+    /// How many edits of it were sent.
+    pub edits: u32,
+    /// A coworker's answer, once the model gave it: what is sent, whatever happens in between.
+    pub answer: Option<Answer>,
+}
+
+/// A message that is ready to be sent, with the file that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The message.
+    pub message: Outgoing,
+    /// The whole answer as Markdown, where the message is only its beginning.
+    pub file: Option<String>,
+    /// How the run ends with it.
+    pub outcome: Outcome,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Answered.
+    Done,
+    /// Answered with words of ours about why there is no answer.
+    Failed,
+    /// Nothing could or may be said any more.
+    Dropped,
+}
+
+/// Why the model gave no answer, as far as people are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Busy or rate limited, retries spent.
+    Overloaded,
+    /// Not reachable.
+    Unreachable,
+    /// The answer broke off, also when asked again.
+    BrokenOff,
+    /// No key is configured.
+    KeyMissing,
+    /// The key was refused.
+    KeyRefused,
+    /// The account cannot pay.
+    AccountExhausted,
+    /// The prompt is too long.
+    TooLong,
+    /// The request was refused as wrong.
+    RequestRefused,
+    /// Something of ours went wrong.
+    Internal,
+}
+
+/// Why the model stopped, where it gave an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It had finished.
+    End,
+    /// It reached the limit on its output.
+    Cut,
+    /// It declined; its words are dropped.
+    Refused,
+}
+
+/// What happens to a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// More text has come; this is all of it so far.
+    Text(&'a str),
+    /// Time has passed, at [`Machine::next_at`].
+    Tick(&'a str),
+    /// The model is busy and is tried again; this long so far, in milliseconds.
+    Waiting(u64),
+    /// A part of an answer broke off and is asked for again: what came is worth nothing.
+    Restarted,
+    /// The whole answer.
+    Answered(&'a str, Stop),
+    /// There is no answer.
+    Failed(Fault),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send a message.
+    Send(Step, Outgoing),
+    /// Replace the streamed message.
+    Edit(Step, Outgoing),
+    /// Journal the answer, send it (as an edit where a message is streamed), attach its file, end the run.
+    Finish(Answer),
+}
+
+/// A run while the model answers.
+#[derive(Debug)]
+pub struct Machine {
+    asker: OwnedUserId,
+    place: Place,
+    prefix: Option<String>,
+    pace: Option<Pace>,
+    edits: u32,
+    told_waiting: bool,
+}
+
+impl Machine {
+    /// Begins a run, or takes it up again after a restart.
+    #[must_use]
+    pub fn new(record: &RunRecord, now: Timestamp) -> Self {
+        let pace = match (record.private, &record.streamed) {
+            (false, _) => None,
+            (true, None) => Some(Pace::new()),
+            (true, Some(_)) => Some(Pace::resumed(now)),
+        };
+        let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
+        Self {
+            asker: record.asker.clone(),
+            place: record.place.clone(),
+            prefix: late_minutes.map(words::late_prefix),
+            pace,
+            edits: record.edits,
+            told_waiting: false,
+        }
+    }
+
+    /// Returns when [`Input::Tick`] is due; `None` while there is nothing to wait for.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Timestamp> {
+        self.pace.as_ref().and_then(Pace::next_at)
+    }
+
+    /// Takes what happened and returns what to do, in order.
+    #[must_use]
+    pub fn take(&mut self, input: &Input<'_>, now: Timestamp) -> Vec<Effect> {
+        match *input {
+            Input::Text(so_far) => self.stream(so_far, now, |pace| pace.on_text(so_far.len(), now)),
+            Input::Tick(so_far) => self.stream(so_far, now, |pace| pace.on_tick(now)),
+            Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms),
+            Input::Restarted => Vec::new(),
+            Input::Answered(text, stop) => self.answered(text, stop),
+            Input::Failed(fault) => vec![self.failed(fault)],
+        }
+    }
+
+    fn stream(&mut self, so_far: &str, _now: Timestamp, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Effect> {
+        if so_far.trim().is_empty() {
+            return Vec::new();
+        }
+        let Some(due) = self.pace.as_mut().and_then(ask) else { return Vec::new() };
+        let text = self.prefixed(so_far);
+        let rendered = render::fit_so_far(&text);
+        match due {
+            Edit::First => vec![Effect::Send(Step::Answer, self.message(rendered, OutgoingKind::Text))],
+            Edit::Interim | Edit::Final => {
+                self.edits += 1;
+                vec![Effect::Edit(Step::Edit(self.edits), self.message(rendered, OutgoingKind::Text))]
+            }
+        }
+    }
+
+    fn waiting(&mut self, elapsed_ms: u64) -> Vec<Effect> {
+        if elapsed_ms < WAITING_WORD_AFTER_MS || std::mem::replace(&mut self.told_waiting, true) {
+            return Vec::new();
+        }
+        let mut message = self.message(render::render(&words::overloaded_trying()), OutgoingKind::Notice);
+        message.mentions.clear();
+        vec![Effect::Send(Step::Waiting, message)]
+    }
+
+    fn answered(&mut self, text: &str, stop: Stop) -> Vec<Effect> {
+        let text = match stop {
+            Stop::Refused => return vec![self.word(&words::refused(), Outcome::Failed)],
+            _ if text.trim().is_empty() => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
+            Stop::End => self.prefixed(text),
+            Stop::Cut => format!("{}\n\n{}", self.prefixed(text), words::cut_at_limit()),
+        };
+        // An edit carries its text twice. Whether it becomes one is known only now.
+        let bytes_max = if self.pace.is_some() { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };
+        let fitted = render::fit(&text, bytes_max);
+        let message = self.message(fitted.message, OutgoingKind::Text);
+        vec![Effect::Finish(Answer { message, file: fitted.overflow, outcome: Outcome::Done })]
+    }
+
+    fn failed(&self, fault: Fault) -> Effect {
+        let words = match fault {
+            Fault::Overloaded => words::overloaded_gave_up(),
+            Fault::Unreachable => words::model_unreachable(),
+            Fault::BrokenOff => words::broken_off(),
+            Fault::KeyMissing => words::key_missing(),
+            Fault::KeyRefused => words::key_refused(),
+            Fault::AccountExhausted => words::account_exhausted(),
+            Fault::TooLong => words::too_long(),
+            Fault::RequestRefused => words::request_refused(),
+            Fault::Internal => words::internal(),
+        };
+        self.word(&words, Outcome::Failed)
+    }
+
+    /// A final word of ours. It mentions the asker: who asked is to learn that there is no answer.
+    fn word(&self, words: &str, outcome: Outcome) -> Effect {
+        let message = self.message(render::render(words), OutgoingKind::Text);
+        Effect::Finish(Answer { message, file: None, outcome })
+    }
+
+    fn prefixed(&self, text: &str) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}\n\n{text}"),
+            None => text.to_owned(),
+        }
+    }
+
+    fn message(&self, rendered: Rendered, kind: OutgoingKind) -> Outgoing {
+        Outgoing {
+            kind,
+            body: rendered.body,
+            html: rendered.html,
+            mentions: BTreeSet::from([self.asker.clone()]),
+            place: self.place.clone(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use ruma::{event_id, room_id, user_id};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_ms(10_000_000);
+
+fn record(private: bool) -> RunRecord {
+    RunRecord {
+        user: user_id!("@coworker-oncall:hs").to_owned(),
+        room: room_id!("!r:hs").to_owned(),
+        request: event_id!("$ask").to_owned(),
+        asker: user_id!("@alice:hs").to_owned(),
+        place: Place::Thread { root: event_id!("$ask").to_owned(), latest: event_id!("$ask").to_owned() },
+        asked_at: NOW,
+        accepted_at: NOW,
+        late: false,
+        private,
+        streamed: None,
+        edits: 0,
+        answer: None,
+    }
+}
+
+fn finish(effects: &[Effect]) -> &Answer {
+    match effects {
+        [Effect::Finish(answer)] => answer,
+        other => panic!("one last message, not {other:?}"),
+    }
+}
+
+#[test]
+fn the_same_request_and_user_are_the_same_run() {
+    let a = RunId::of(event_id!("$1"), user_id!("@a:hs"));
+    assert_eq!(a, RunId::of(event_id!("$1"), user_id!("@a:hs")));
+    assert_ne!(a, RunId::of(event_id!("$1"), user_id!("@b:hs")));
+    assert_ne!(a.transaction(Step::Answer), a.transaction(Step::Edit(1)));
+    assert_eq!(a.transaction(Step::Edit(2)), a.transaction(Step::Edit(2)));
+}
+
+#[test]
+fn c9_a_coworker_sends_one_message_that_mentions_the_asker() {
+    let mut machine = Machine::new(&record(false), NOW);
+    assert_eq!(machine.take(&Input::Text("It "), NOW), vec![]);
+    assert_eq!(machine.take(&Input::Text("It is fixed."), NOW), vec![]);
+    let effects = machine.take(&Input::Answered("It is fixed.", Stop::End), NOW);
+    let answer = finish(&effects);
+    assert_eq!(answer.outcome, Outcome::Done);
+    assert_eq!(answer.message.body, "It is fixed.");
+    assert_eq!(answer.message.kind, OutgoingKind::Text);
+    assert_eq!(answer.message.mentions, BTreeSet::from([user_id!("@alice:hs").to_owned()]));
+    assert_eq!(answer.message.place, record(false).place);
+}
+
+#[test]
+fn a10_an_assistant_streams_first_text_then_edits_then_the_end() {
+    let mut machine = Machine::new(&record(true), NOW);
+    let first = machine.take(&Input::Text("One"), NOW);
+    assert!(matches!(&first[..], [Effect::Send(Step::Answer, message)] if message.body == "One"), "{first:?}");
+    assert_eq!(machine.take(&Input::Text("One two"), NOW), vec![], "an edit must wait for its gap");
+    let due = machine.next_at().expect("an edit is due");
+    let second = machine.take(&Input::Tick("One two"), due);
+    assert!(matches!(&second[..], [Effect::Edit(Step::Edit(1), message)] if message.body == "One two"), "{second:?}");
+    let effects = machine.take(&Input::Answered("One two three", Stop::End), due);
+    assert_eq!(finish(&effects).message.body, "One two three");
+}
+
+#[test]
+fn c19_failures_speak_plainly_and_to_the_asker() {
+    let faults = [
+        Fault::Overloaded,
+        Fault::Unreachable,
+        Fault::BrokenOff,
+        Fault::KeyMissing,
+        Fault::KeyRefused,
+        Fault::AccountExhausted,
+        Fault::TooLong,
+        Fault::RequestRefused,
+        Fault::Internal,
+    ];
+    let mut said = BTreeSet::new();
+    for fault in faults {
+        let effects = Machine::new(&record(false), NOW).take(&Input::Failed(fault), NOW);
+        let answer = finish(&effects).clone();
+        assert_eq!(answer.outcome, Outcome::Failed);
+        assert!(answer.message.mentions.contains(user_id!("@alice:hs")));
+        said.insert(answer.message.body);
+    }
+    assert_eq!(said.len(), faults.len(), "each fault has words of its own");
+}
+
+#[test]
+fn c19_no_blank_message_and_no_false_done() {
+    let table = [
+        ("", Stop::End, words::nothing_to_say(), Outcome::Failed),
+        (" \n", Stop::End, words::nothing_to_say(), Outcome::Failed),
+        ("half an answ", Stop::Refused, words::refused(), Outcome::Failed),
+    ];
+    for (text, stop, expected, outcome) in table {
+        let effects = Machine::new(&record(false), NOW).take(&Input::Answered(text, stop), NOW);
+        let answer = finish(&effects);
+        assert_eq!((answer.message.body.as_str(), answer.outcome), (expected.as_str(), outcome));
+    }
+    let effects = Machine::new(&record(false), NOW).take(&Input::Answered("Long", Stop::Cut), NOW);
+    let body = &finish(&effects).message.body;
+    assert!(body.starts_with("Long") && body.contains("length limit"), "{body}");
+}
+
+#[test]
+fn c19_the_word_that_the_model_is_busy_comes_once_and_late() {
+    let mut machine = Machine::new(&record(false), NOW);
+    assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS - 1), NOW), vec![]);
+    let told = machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS), NOW);
+    let [Effect::Send(Step::Waiting, message)] = &told[..] else { panic!("one notice, not {told:?}") };
+    assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
+    assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS * 2), NOW), vec![]);
+}
+
+#[test]
+fn c5_a_late_answer_says_so() {
+    let asked_at = Timestamp::from_ms(NOW.as_ms() - 45 * 60_000);
+    let mut machine = Machine::new(&RunRecord { late: true, asked_at, ..record(false) }, NOW);
+    let effects = machine.take(&Input::Answered("Here.", Stop::End), NOW);
+    let body = &finish(&effects).message.body;
+    assert!(body.contains("45 minutes") && body.ends_with("Here."), "{body}");
+}
+
+#[test]
+fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
+    let streamed = Some(event_id!("$first").to_owned());
+    let mut machine = Machine::new(&RunRecord { streamed, edits: 3, ..record(true) }, NOW);
+    let mut steps = Vec::new();
+    for at in 0..20 {
+        let text = "word ".repeat(at + 1);
+        let now = Timestamp::from_ms(NOW.as_ms() + 6_000 * i64::try_from(at).expect("small"));
+        for effect in machine.take(&Input::Text(&text), now) {
+            match effect {
+                Effect::Edit(Step::Edit(n), _) => steps.push(n),
+                other => panic!("only edits, not {other:?}"),
+            }
+        }
+    }
+    assert_eq!(steps.first(), Some(&4));
+    assert!(steps.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{steps:?}");
+}

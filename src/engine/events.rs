@@ -1,0 +1,311 @@
+//! What an accepted event means: whose room it is in, who reads it, and what it asks for.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use ruma::{OwnedUserId, RoomId};
+use tokio::time::Instant;
+
+use super::{
+    Engine, EngineError, Shared,
+    inbox::Handled,
+    records::{RoomRecord, ThreadRecord},
+};
+use crate::{
+    clock,
+    core::{
+        address::{self, CoworkerHere, Original, Scene, Silence, Verdict},
+        event::{EventKind, RoomEvent},
+        words::{self, KeyMissing},
+    },
+    matrix::{Account, inbound, lead},
+    store::InboxEntry,
+};
+
+/// Between two words in a room that a message cannot be decrypted, in milliseconds.
+const UNDECRYPTABLE_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
+/// A parked event is tried again after this long, doubled each time.
+const PARKED_FIRST_S: u64 = 10;
+/// The longest pause between two tries of a parked event.
+const PARKED_MAX_S: u64 = 300;
+
+/// State that changes how we may speak in a room; our users there sync before anything else is handled.
+const STATE_THAT_MATTERS: [&str; 6] = [
+    "m.room.encryption",
+    "m.room.power_levels",
+    "m.room.history_visibility",
+    "m.room.join_rules",
+    "m.room.name",
+    "m.room.topic",
+];
+
+impl Engine {
+    /// Handles one entry; what it leads to is recorded before this returns.
+    pub(super) async fn take(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
+        let event = &entry.event;
+        if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
+            return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
+        }
+        if event.event_type == "m.room.member" {
+            if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
+                Box::pin(self.take_membership(&read, accepted)).await?;
+            }
+            return Ok(Handled::Done);
+        }
+        if event.state_key.is_some() {
+            if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
+                for account in self.kept_in(&event.room_id) {
+                    account.sync_since(accepted).await?;
+                }
+            }
+            return Ok(Handled::Done);
+        }
+        if self.namespace.is_ours(&event.sender) {
+            return Ok(Handled::Done);
+        }
+        match event.event_type.as_str() {
+            "m.room.message" => {
+                if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
+                    Box::pin(self.consider(&read, entry, accepted)).await?;
+                }
+                Ok(Handled::Done)
+            }
+            "m.room.encrypted" => Box::pin(self.take_encrypted(entry, accepted)).await,
+            _ => Ok(Handled::Done),
+        }
+    }
+
+    /// Our users in a room whose clients are kept open, the lead first.
+    pub(super) fn kept_in(&self, room: &RoomId) -> Vec<Arc<Account>> {
+        self.roster.of(room).iter().filter_map(|user| self.pool.kept(user)).collect()
+    }
+
+    async fn take_encrypted(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
+        let (room, id) = (&entry.event.room_id, &entry.event.event_id);
+        let readers = self.kept_in(room);
+        let Some(first) = readers.first() else { return Ok(Handled::Done) };
+        // The common case at once; patience only in a task of its own, so that a lost key holds up nobody else.
+        match lead::read_as(first, room, id, accepted).await? {
+            Some(read) if read.sealed.is_none() => {
+                Box::pin(self.consider(&read.event, entry, accepted)).await?;
+                Ok(Handled::Done)
+            }
+            _ => {
+                let engine = self.clone();
+                self.tasks.spawn(engine.read_patiently(entry.clone(), accepted));
+                Ok(Handled::Parked)
+            }
+        }
+    }
+
+    /// Waits for the key of an event: a few tries soon, then parked until the deadline, then a word (C8).
+    async fn read_patiently(self: Shared, entry: InboxEntry, accepted: Instant) {
+        let (room, id) = (&entry.event.room_id, &entry.event.event_id);
+        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
+        let mut pause_s = PARKED_FIRST_S;
+        loop {
+            let readers = self.kept_in(room);
+            let reading = Box::pin(lead::read(&readers, room, id, accepted));
+            let read = tokio::select! {
+                () = self.stop.cancelled() => return,
+                read = reading => read,
+            };
+            match read {
+                Ok(Some(read)) if read.sealed.is_none() => {
+                    if let Err(error) = Box::pin(self.clone().consider(&read.event, &entry, accepted)).await {
+                        tracing::error!(room.id = %room, event.id = %id, %error, "an event cannot be handled");
+                    }
+                    return self.done(&entry);
+                }
+                Ok(None) => return self.done(&entry),
+                Ok(Some(_)) => {}
+                Err(error) => tracing::debug!(room.id = %room, event.id = %id, %error, "a sealed event cannot be read"),
+            }
+            if clock::now().ms_since(entry.accepted_at) >= deadline_ms {
+                tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
+                if let Some(reader) = readers.first() {
+                    self.tell_undecryptable(reader, &entry).await;
+                }
+                return self.done(&entry);
+            }
+            tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(std::time::Duration::from_secs(pause_s)) => {}
+            }
+            pause_s = (pause_s * 2).min(PARKED_MAX_S);
+        }
+    }
+
+    async fn tell_undecryptable(&self, reader: &Account, entry: &InboxEntry) {
+        let room = &entry.event.room_id;
+        let mut due = false;
+        let noted = self.tables.rooms.update(room, |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            due = record.undecryptable_told.is_due(clock::now(), UNDECRYPTABLE_WORD_INTERVAL_MS);
+            Some(record)
+        });
+        if noted.is_err() || !due {
+            return;
+        }
+        let text = words::undecryptable(KeyMissing::NotSent);
+        let txn = super::word_transaction("undecryptable", entry.event.event_id.as_str(), reader.user());
+        if let Err(error) = reader.send(room, &super::word(&text, Some(&entry.event.sender)), txn).await {
+            tracing::warn!(room.id = %room, %error, "the word about an undecryptable message cannot be sent");
+        }
+    }
+
+    /// Decides who answers a readable event, and starts their runs.
+    pub(super) async fn consider(
+        self: Shared,
+        event: &RoomEvent,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        let room = &event.room;
+        let record = self.tables.rooms.get(room)?.unwrap_or_default();
+        if let Some(person) = &record.service_dm {
+            return Box::pin(self.answer_service_dm(person, event)).await;
+        }
+        let users: Vec<OwnedUserId> = self.roster.of(room);
+        let here: Vec<CoworkerHere<'_>> = users
+            .iter()
+            .filter_map(|user| {
+                let coworker = self.coworker(user)?;
+                Some(CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: None })
+            })
+            .collect();
+        if here.is_empty() || record.liveliness.is_paused() {
+            return Ok(());
+        }
+        let thread_root = thread_root(event);
+        let thread = self.thread_of(event)?;
+        let original = self.original_of(event).await?;
+        let mut scene = Scene {
+            namespace: &self.namespace,
+            coworkers: &here,
+            reply_sender: None,
+            thread: thread_root.is_some().then_some(&thread.thread),
+            original: original.as_ref().map(|known| Original {
+                sender: &known.event.sender,
+                sent_at: known.event.sent_at,
+                asked: &known.triggered,
+            }),
+            now: clock::now(),
+            accepted_at: entry.accepted_at,
+            deadline_ms: u64::from(self.config.limits.deadline_minutes) * 60_000,
+        };
+        let reply_sender = match address::needs_reply_target(event, &scene) {
+            Some(target) => self.sender_of(room, target).await?,
+            None => None,
+        };
+        scene.reply_sender = reply_sender.as_deref();
+        let verdict = address::addressed(event, &scene);
+        self.note_thread(event, &verdict, &scene)?;
+        match verdict {
+            Verdict::Asked(asked) => {
+                let who: Vec<_> = asked.iter().map(|asked| asked.user.as_str()).collect();
+                tracing::info!(room.id = %room, event.id = %event.id, ?who, "a request");
+                for asked in asked {
+                    Box::pin(self.clone().begin_coworker(event, &asked, accepted)).await?;
+                }
+            }
+            Verdict::Nobody(Silence::Stranger { tell_stranger: true }) => {
+                Box::pin(self.tell_stranger(event, &users)).await;
+            }
+            Verdict::Nobody(silence) => {
+                tracing::debug!(room.id = %room, event.id = %event.id, ?silence, "nobody is asked");
+            }
+        }
+        Ok(())
+    }
+
+    fn thread_of(&self, event: &RoomEvent) -> Result<ThreadRecord, EngineError> {
+        let Some(root) = thread_root(event) else { return Ok(ThreadRecord::default()) };
+        Ok(self.tables.threads.get(&(event.room.clone(), root.to_owned()))?.unwrap_or_default())
+    }
+
+    /// Notes in the thread that the event is in, or opens, who was asked; and which coworkers the event triggered.
+    fn note_thread(&self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) -> Result<(), EngineError> {
+        let triggering = match &event.kind {
+            EventKind::Edit { target, .. } => target,
+            _ => &event.id,
+        };
+        let root = thread_root(event).unwrap_or(triggering);
+        let known = self.tables.threads.get(&(event.room.clone(), root.to_owned()))?;
+        let asked: BTreeSet<OwnedUserId> = match verdict {
+            Verdict::Asked(asked) => asked.iter().map(|asked| asked.user.clone()).collect(),
+            Verdict::Nobody(_) => BTreeSet::new(),
+        };
+        if known.is_none() && asked.is_empty() {
+            return Ok(());
+        }
+        self.tables.threads.update(&(event.room.clone(), root.to_owned()), |record: Option<ThreadRecord>| {
+            let mut record = record.unwrap_or_default();
+            record.thread.note(event, verdict, scene);
+            Some(record)
+        })?;
+        if !asked.is_empty() {
+            self.tables.threads.update(&(event.room.clone(), triggering.to_owned()), |record: Option<ThreadRecord>| {
+                let mut record = record.unwrap_or_default();
+                record.triggered.extend(asked);
+                Some(record)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// For an edit: the message that it replaces, and whom it triggered.
+    async fn original_of(&self, event: &RoomEvent) -> Result<Option<Known>, EngineError> {
+        let EventKind::Edit { target, .. } = &event.kind else { return Ok(None) };
+        let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(None) };
+        let original = match reader.event(&event.room, target).await {
+            Err(error) if !error.is_passing() => None,
+            found => found?,
+        };
+        let Some(original) = original else { return Ok(None) };
+        let record = self.tables.threads.get(&(event.room.clone(), target.clone()))?.unwrap_or_default();
+        Ok(Some(Known { event: original.event, triggered: record.triggered }))
+    }
+
+    async fn sender_of(&self, room: &RoomId, event: &ruma::EventId) -> Result<Option<OwnedUserId>, EngineError> {
+        let Some(reader) = self.kept_in(room).into_iter().next() else { return Ok(None) };
+        match reader.event(room, event).await {
+            Ok(found) => Ok(found.map(|read| read.event.sender)),
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn tell_stranger(&self, event: &RoomEvent, users: &[OwnedUserId]) {
+        let Some(account) = users.iter().find_map(|user| self.pool.kept(user)) else { return };
+        let mut due = false;
+        let noted = self.tables.rooms.update(&event.room, |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            due = record.stranger_told.is_due(clock::now(), crate::core::breaker::STRANGER_WORD_INTERVAL_MS);
+            Some(record)
+        });
+        if noted.is_err() || !due {
+            return;
+        }
+        let txn = super::word_transaction("stranger", event.id.as_str(), account.user());
+        let word = super::word(&words::stranger(), Some(&event.sender));
+        if let Err(error) = account.send(&event.room, &word, txn).await {
+            tracing::warn!(room.id = %event.room, %error, "a stranger cannot be told why there is no answer");
+        }
+    }
+}
+
+/// The message that an edit replaces, as far as it matters here.
+struct Known {
+    event: RoomEvent,
+    triggered: BTreeSet<OwnedUserId>,
+}
+
+/// Returns the root of the thread that an event is in.
+pub(super) fn thread_root(event: &RoomEvent) -> Option<&ruma::EventId> {
+    match &event.kind {
+        EventKind::Message(message) => message.thread_root.as_deref(),
+        _ => None,
+    }
+}
+

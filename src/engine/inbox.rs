@@ -1,0 +1,141 @@
+//! The inbox worker: entries of one room in order, rooms side by side.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ruma::OwnedRoomId;
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{Engine, Shared, records::Cursor};
+use crate::store::InboxEntry;
+
+/// Entries read from the store at once.
+const BATCH: usize = 256;
+/// Rooms whose events are handled at the same time.
+const ROOMS_AT_ONCE_MAX: usize = 64;
+/// Pauses before an entry is tried again whose handling failed for a passing reason; the last one repeats.
+const RETRIES: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
+
+/// What became of an entry.
+pub(super) enum Handled {
+    /// It needs no more; the inbox may forget it.
+    Done,
+    /// A task of its own goes on with it and says when it is done.
+    Parked,
+}
+
+/// Entries that wait, by room; a room is in the map while a task works on it.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<OwnedRoomId, VecDeque<(InboxEntry, Instant)>>>);
+
+/// Takes entries until told to stop. What is not done then is taken again at the next start.
+pub(super) async fn work(engine: Shared) {
+    let waiting = Arc::new(Waiting::default());
+    let places = Arc::new(Semaphore::new(ROOMS_AT_ONCE_MAX));
+    let mut news = engine.inbox.watch();
+    let mut after = 0;
+    loop {
+        let batch = match engine.inbox.pending(after, BATCH) {
+            Ok(batch) => batch,
+            Err(error) => {
+                tracing::error!(%error, "the inbox cannot be read; trying again");
+                tokio::time::sleep(RETRIES[1]).await;
+                continue;
+            }
+        };
+        let accepted = Instant::now();
+        for entry in batch {
+            after = entry.seq;
+            let room = entry.event.room_id.clone();
+            if waiting.push(entry, accepted) {
+                engine.tasks.spawn(drain(engine.clone(), waiting.clone(), places.clone(), room));
+            }
+        }
+        if *news.borrow_and_update() > after {
+            continue;
+        }
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            changed = news.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+impl Waiting {
+    /// Queues an entry; returns whether its room needs a task.
+    fn push(&self, entry: InboxEntry, accepted: Instant) -> bool {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = !rooms.contains_key(&entry.event.room_id);
+        rooms.entry(entry.event.room_id.clone()).or_default().push_back((entry, accepted));
+        idle
+    }
+
+    fn next(&self, room: &OwnedRoomId) -> Option<(InboxEntry, Instant)> {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = rooms.get_mut(room).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            rooms.remove(room);
+        }
+        next
+    }
+}
+
+async fn drain(engine: Shared, waiting: Arc<Waiting>, places: Arc<Semaphore>, room: OwnedRoomId) {
+    while let Some((entry, accepted)) = waiting.next(&room) {
+        let Ok(_place) = places.acquire().await else { return };
+        let handling = handle(&engine, &entry, accepted);
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = handling => {}
+        }
+    }
+}
+
+/// Handles one entry, again and again while the homeserver is away.
+async fn handle(engine: &Shared, entry: &InboxEntry, accepted: Instant) {
+    let mut tries = 0;
+    loop {
+        match Box::pin(engine.clone().take(entry, accepted)).await {
+            Ok(Handled::Done) => return engine.done(entry),
+            Ok(Handled::Parked) => return,
+            Err(error) if error.is_passing() => {
+                let pause = RETRIES[tries.min(RETRIES.len() - 1)];
+                tracing::warn!(
+                    room.id = %entry.event.room_id, event.id = %entry.event.event_id, %error,
+                    "an event cannot be handled yet; it is kept and tried again"
+                );
+                tokio::time::sleep(pause).await;
+                tries += 1;
+            }
+            Err(error) => {
+                tracing::error!(
+                    room.id = %entry.event.room_id, event.id = %entry.event.event_id, %error,
+                    "an event cannot be handled; it is left unanswered"
+                );
+                return engine.done(entry);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Notes that an entry needs no more.
+    pub(super) fn done(&self, entry: &InboxEntry) {
+        let event = &entry.event;
+        let cursor = Cursor { event: event.event_id.clone(), sent_at: event.sent_at };
+        let noted = self.tables.cursors.put(&event.room_id, &cursor).and_then(|()| self.inbox.done(entry.seq));
+        if let Err(error) = noted {
+            // Taken again at the next start; the run's id keeps it from being answered twice.
+            tracing::error!(event.id = %event.event_id, %error, "the inbox cannot note that an event is done");
+        }
+    }
+}

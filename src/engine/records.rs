@@ -1,0 +1,136 @@
+//! What the engine keeps in the store, and under which keys.
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    core::{
+        address::ThreadSoFar,
+        breaker::{Breaker, SaidOnce},
+        company::Liveliness,
+        run::{Outcome, RunRecord},
+        time::Timestamp,
+    },
+    store::{Store, Table},
+};
+
+/// What is kept of a room that is no assistant's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct RoomRecord {
+    /// Whose direct chat with the service bot it is.
+    #[serde(default)]
+    pub(super) service_dm: Option<OwnedUserId>,
+    /// Whether coworkers work here.
+    #[serde(default)]
+    pub(super) liveliness: Liveliness,
+    /// Which coworkers have said their first words.
+    #[serde(default)]
+    pub(super) introduced: BTreeSet<OwnedUserId>,
+    /// Stops runs that come too fast.
+    #[serde(default)]
+    pub(super) breaker: Breaker,
+    /// When a stranger was told last.
+    #[serde(default)]
+    pub(super) stranger_told: SaidOnce,
+    /// When somebody was told last that a message cannot be decrypted.
+    #[serde(default)]
+    pub(super) undecryptable_told: SaidOnce,
+}
+
+/// What is kept of an event that asked somebody, and of the thread on it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct ThreadRecord {
+    /// The thread that the event is the root of.
+    #[serde(default)]
+    pub(super) thread: ThreadSoFar,
+    /// Which coworkers the event itself, or an edit of it, triggered.
+    #[serde(default)]
+    pub(super) triggered: BTreeSet<OwnedUserId>,
+}
+
+/// A person's assistant.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct AssistantRecord {
+    /// Its private room, once made.
+    #[serde(default)]
+    pub(super) room: Option<OwnedRoomId>,
+    /// Whether the first words were said in it (A5).
+    #[serde(default)]
+    pub(super) introduced: bool,
+    /// Whether it is silent because somebody else is in the room (A2).
+    #[serde(default)]
+    pub(super) silent: bool,
+    /// Handled `!new` and `!forget`: sessions begin after them. Newest last, few are kept.
+    #[serde(default)]
+    pub(super) markers: Vec<OwnedEventId>,
+    /// The message up to which it was said that a session starts afresh.
+    #[serde(default)]
+    pub(super) afresh_told: Option<OwnedEventId>,
+}
+
+/// How far a room is processed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// The last event taken from the inbox.
+    pub(super) event: OwnedEventId,
+    /// When it was sent.
+    pub(super) sent_at: Timestamp,
+}
+
+/// What stays of a run that ended: no content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct RunSummary {
+    /// The virtual user that answered.
+    pub(super) user: OwnedUserId,
+    /// Who asked.
+    pub(super) asker: OwnedUserId,
+    /// Where.
+    pub(super) room: OwnedRoomId,
+    /// The message that asked.
+    pub(super) request: OwnedEventId,
+    /// The answer.
+    pub(super) answer: Option<OwnedEventId>,
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// The events whose text the model read; empty for assistants.
+    pub(super) read: Vec<OwnedEventId>,
+    /// The model that answered.
+    pub(super) model: Option<String>,
+    /// Prompt tokens, cached ones included.
+    pub(super) input_tokens: u64,
+    /// Answer tokens, thinking included.
+    pub(super) output_tokens: u64,
+    /// What it cost, in millionths of a US dollar; `None` where the price is not known.
+    pub(super) cost_micro_usd: Option<u64>,
+    /// When it was accepted.
+    pub(super) accepted_at: Timestamp,
+    /// When it ended.
+    pub(super) ended_at: Timestamp,
+}
+
+/// The engine's tables.
+pub(super) struct Tables {
+    pub(super) runs: Table<String, RunRecord>,
+    pub(super) run_index: Table<(Timestamp, String), RunSummary>,
+    pub(super) rooms: Table<OwnedRoomId, RoomRecord>,
+    pub(super) threads: Table<(OwnedRoomId, OwnedEventId), ThreadRecord>,
+    pub(super) assistants: Table<OwnedUserId, AssistantRecord>,
+    pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
+    pub(super) cursors: Table<OwnedRoomId, Cursor>,
+}
+
+impl Tables {
+    pub(super) fn of(store: &Store) -> Self {
+        Self {
+            runs: store.runs(),
+            run_index: store.run_index(),
+            rooms: store.rooms(),
+            threads: store.threads(),
+            assistants: store.assistants(),
+            assistant_rooms: store.assistant_rooms(),
+            cursors: store.cursors(),
+        }
+    }
+}

@@ -207,7 +207,9 @@ impl Transcript {
             }
             if item.id.is_some_and(|id| requests.contains(&id.to_owned())) {
                 let quoted = item.reply_to.and_then(|target| quoted(all, chosen, target, tokens_max));
-                quoted.into_iter().for_each(|line| transcript.push(Role::User, line));
+                if let Some(line) = quoted {
+                    transcript.push(Role::User, line);
+                }
             }
             match &item.voice {
                 Voice::Own(text) => transcript.push(Role::Assistant, text.clone()),

@@ -229,6 +229,12 @@ pub fn request_refused() -> String {
         .to_owned()
 }
 
+/// The budget is used up; said before any work begins (C19).
+#[must_use]
+pub fn budget_reached(limit: &str) -> String {
+    format!("My budget of {limit} is used up, so I didn't start. The person who runs Workmate can raise it.")
+}
+
 /// Something of ours broke.
 #[must_use]
 pub fn internal() -> String {

@@ -1,6 +1,7 @@
 //! What is read and what is not (C7), as tables and snapshots.
 
 use super::*;
+use crate::core::context::EVENTS_MAX;
 
 #[test]
 fn a_room_becomes_records_and_turns() {
@@ -154,6 +155,19 @@ fn a_room_too_long_loses_its_oldest_and_says_so() {
     assert_eq!(shown(&composed.prompt).last().map(String::as_str), Some("$t399"));
     assert!(composed.left_out.older);
     assert!(transcript(&composed).contains(r#""older_messages":"left out""#));
+}
+
+#[test]
+fn events_beyond_the_limit_are_not_looked_at() {
+    let mut story = Story::new().says("first", ALICE, "first");
+    for n in 0..EVENTS_MAX - 1 {
+        story = story.event(&format!("o{n}"), BOB, EventKind::Other("m.sticker".to_owned()));
+    }
+    let composed = story.clone().says("q", ALICE, "?").asks("q").compose();
+    assert_eq!((composed.read, composed.left_out.older), (vec![id("q")], true));
+    story.events.remove(1);
+    let composed = story.says("q", ALICE, "?").asks("q").compose();
+    assert_eq!((composed.read, composed.left_out.older), (["first", "q"].map(id).to_vec(), false));
 }
 
 #[test]

@@ -145,10 +145,28 @@ pub fn stopped() -> String {
     "Stopped.".to_owned()
 }
 
-/// Answers a command that does not exist yet.
+/// Confirms `!mute`.
+#[must_use]
+pub fn muted(name: &str) -> String {
+    format!("I'll be quiet in this room until someone says `@{name} !unmute`.")
+}
+
+/// Confirms `!unmute`.
+#[must_use]
+pub fn unmuted() -> String {
+    "I'm back: mention me to ask something.".to_owned()
+}
+
+/// `!notes` where there are none.
+#[must_use]
+pub fn no_notes() -> String {
+    "I keep no notes about this room: I read its messages when I'm asked.".to_owned()
+}
+
+/// Answers a command that this version does not know how to carry out.
 #[must_use]
 pub fn unknown_command() -> String {
-    "I don't know that command. `!help` lists the ones I know.".to_owned()
+    "I can't do that yet. `!help` lists what I can.".to_owned()
 }
 
 // ---- Failures (C19) ----

@@ -54,9 +54,9 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
     let tier = PRICES.models.get(model)?.iter().find(|tier| prompt <= tier.prompt_tokens_max)?;
     let writes = usage.cache_creation.clone().unwrap_or_default();
     let written_5m = writes.ephemeral_5m_input_tokens.unwrap_or(0);
-    let written_1h = usage.cache_creation_input_tokens.map_or(writes.ephemeral_1h_input_tokens.unwrap_or(0), |all| {
-        all.saturating_sub(written_5m)
-    });
+    let written_1h = usage
+        .cache_creation_input_tokens
+        .map_or(writes.ephemeral_1h_input_tokens.unwrap_or(0), |all| all.saturating_sub(written_5m));
     let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
     let price = |count: u64, nano_usd: u64| u128::from(count) * u128::from(nano_usd);
     let tokens = price(input, tier.input)

@@ -27,15 +27,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            line: Vec::new(),
-            after_cr: false,
-            first_line: true,
-            event: String::new(),
-            data: None,
-            bytes: 0,
-        }
+        Self { limits, line: Vec::new(), after_cr: false, first_line: true, event: String::new(), data: None, bytes: 0 }
     }
 
     /// Takes bytes cut anywhere; returns the frames that they complete, and the fault that follows them.

@@ -180,8 +180,7 @@ fn a_tool_call_without_arguments_keeps_its_empty_object() {
 #[test]
 fn an_unknown_block_takes_its_arguments_and_comes_back() {
     let start = r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","input":{},"v":1.0}}"#;
-    let input =
-        r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"q\":\"a\"}"}}"#;
+    let input = r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"q\":\"a\"}"}}"#;
     let message = assemble_events(&[START, start, input, STOP_0, STOP]).expect("a whole message");
     let written = serde_json::to_string(&message.content).expect("blocks serialize");
     assert_eq!(written, r#"[{"type":"server_tool_use","id":"s","input":{"q":"a"},"v":1.0}]"#);

@@ -1,8 +1,9 @@
 //! The call itself: one POST, its retries until the answer begins, and the stream of the answer.
 
+mod answer;
 mod response;
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{
@@ -16,10 +17,10 @@ use super::{
     error::{Cause, Error, Phase, Wait},
     request::Request,
     retry::{Decision, Hints, Made, Policy, Waiting},
-    stream::{Assembler, Delta, Limits, StreamError},
-    wire::Message,
+    stream::Limits,
 };
 use crate::{clock, secret::Secret};
+pub use answer::{Answer, Stream};
 use response::{Failure, Sent};
 
 /// The `anthropic-version` that this client speaks.
@@ -178,23 +179,7 @@ impl Client {
         if !response::is_event_stream(&response) {
             return Err(self.refusal(response, sent, deadline).await);
         }
-        let mut stream = Stream {
-            response: Some(response),
-            assembler: Assembler::new(self.config.limits),
-            news: VecDeque::new(),
-            fault: None,
-            request_id,
-            deadline,
-            client: self.clone(),
-            model: sent.model.to_owned(),
-        };
-        while !stream.assembler.is_begun() {
-            stream.read().await;
-            if let Some(failure) = stream.fault.take_if(|_| !stream.assembler.is_begun()) {
-                return Err(failure);
-            }
-        }
-        Ok(stream)
+        Stream::begin(self.clone(), response, sent.model, request_id, deadline).await
     }
 
     /// Reads the body of a response that is no answer.
@@ -219,117 +204,6 @@ impl Client {
             base_url: self.shown_url.clone(),
             request_id: failure.request_id,
         }
-    }
-}
-
-/// An answer that has begun. Dropping it closes the connection, and the model stops.
-pub struct Stream {
-    /// `None` once nothing more is to be read.
-    response: Option<Response>,
-    assembler: Assembler,
-    news: VecDeque<Delta>,
-    fault: Option<Failure>,
-    request_id: Option<String>,
-    deadline: Instant,
-    client: Client,
-    model: String,
-}
-
-/// A whole answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// What the model said.
-    pub message: Message,
-    /// `request-id` of the response.
-    pub request_id: Option<String>,
-}
-
-impl Stream {
-    /// Returns the next piece of news, or `None` when the answer is complete. Safe to cancel.
-    ///
-    /// # Errors
-    /// When the answer broke off. What was handed out is worth nothing then; [`Error::advice`] says whether
-    /// asking again is sensible, and it is never done here.
-    pub async fn next(&mut self) -> Result<Option<Delta>, Error> {
-        loop {
-            if let Some(news) = self.news.pop_front() {
-                return Ok(Some(news));
-            }
-            if let Some(fault) = &self.fault {
-                return Err(self.error(fault.clone()));
-            }
-            if self.assembler.is_complete() {
-                return Ok(None);
-            }
-            self.read().await;
-        }
-    }
-
-    /// Reads to the end and returns the whole answer.
-    ///
-    /// # Errors
-    /// As [`Self::next`].
-    pub async fn finish(mut self) -> Result<Answer, Error> {
-        while self.next().await?.is_some() {}
-        let assembler = std::mem::replace(&mut self.assembler, Assembler::new(self.client.config.limits));
-        match assembler.finish() {
-            Ok(message) => Ok(Answer { message, request_id: self.request_id }),
-            Err(error) => Err(self.error(Failure::of(Cause::BrokenStream(error)))),
-        }
-    }
-
-    /// Returns the `request-id` of the response.
-    #[must_use]
-    pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
-    }
-
-    /// Reads once: adds to the news, completes the message, or leaves a fault.
-    async fn read(&mut self) {
-        let outcome = match &mut self.response {
-            Some(response) => {
-                let timeouts = self.client.config.timeouts;
-                let limit = (Wait::Idle, timeouts.idle);
-                within(limit, (timeouts.overall, self.deadline), response.chunk()).await
-            }
-            None => Ok(Ok(None)),
-        };
-        let fed = match outcome {
-            Err(failure) => Err(failure),
-            Ok(Ok(Some(bytes))) => self.assembler.feed(&bytes, &mut self.news).map_err(|error| self.broken(error)),
-            // A lost connection says no more than an end without `message_stop`.
-            Ok(Ok(None) | Err(_)) => Err(Failure::of(Cause::BrokenStream(StreamError::EndedEarly))),
-        };
-        if let Err(mut fault) = fed {
-            fault.request_id = self.request_id.clone().or(fault.request_id);
-            self.fault = Some(fault);
-        }
-        if self.fault.is_some() || self.assembler.is_complete() {
-            self.response = None;
-        }
-    }
-
-    fn broken(&self, error: StreamError) -> Failure {
-        match error {
-            StreamError::Api { kind, message, request_id } => {
-                let key = self.client.config.api_key.as_ref().map(Secret::expose).unwrap_or_default();
-                let sent = Sent { model: &self.model, request_bytes: 0, key };
-                Failure { request_id, ..Failure::of(response::streamed(&kind, &message, &sent)) }
-            }
-            error => Failure::of(Cause::BrokenStream(error)),
-        }
-    }
-
-    fn error(&self, failure: Failure) -> Error {
-        let phase = if self.assembler.is_begun() { Phase::DuringAnswer } else { Phase::BeforeAnswer };
-        let request_id = self.request_id.clone().or_else(|| failure.request_id.clone());
-        Error { phase, request_id, ..self.client.error(failure) }
-    }
-}
-
-impl fmt::Debug for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("request_id", &self.request_id).finish_non_exhaustive()
     }
 }
 

@@ -275,8 +275,10 @@ impl Error {
             | Cause::Billing { .. }
             | Cause::ModelNotFound { .. }
             | Cause::Protocol { .. } => Advice::MendConfig,
-            Cause::TooLarge { .. } | Cause::BrokenStream(StreamError::MessageTooLong { .. }) => Advice::Shorten,
-            Cause::InvalidRequest { .. } | Cause::Unsendable(_) => Advice::Fail,
+            Cause::TooLarge { .. } => Advice::Shorten,
+            Cause::InvalidRequest { .. }
+            | Cause::Unsendable(_)
+            | Cause::BrokenStream(StreamError::LineTooLong { .. } | StreamError::MessageTooLong { .. }) => Advice::Fail,
             // Nothing is done for a part of an answer, so that a new one does no harm.
             Cause::BrokenStream(_) => Advice::Regenerate,
             _ if self.phase == Phase::DuringAnswer => Advice::Regenerate,

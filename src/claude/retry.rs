@@ -32,7 +32,7 @@ impl Default for Policy {
             attempts_max: 8,
             backoff_first: Duration::from_millis(500),
             backoff_max: Duration::from_secs(8),
-            wait_max: Duration::from_secs(60),
+            wait_max: Duration::from_mins(1),
             elapsed_max: Duration::from_mins(5),
         }
     }
@@ -239,7 +239,7 @@ mod tests {
             let hints = Hints { retry_after: Some(after), should_retry: None };
             Policy::default().decide(FIRST, &Cause::Overloaded, hints, 0.9)
         };
-        assert_eq!(decide(Duration::from_secs(60)), Decision::RetryAfter(Duration::from_secs(60)));
+        assert_eq!(decide(Duration::from_mins(1)), Decision::RetryAfter(Duration::from_mins(1)));
         assert_eq!(decide(Duration::from_millis(60_001)), Decision::GiveUp);
     }
 

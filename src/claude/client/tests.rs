@@ -9,7 +9,9 @@ use server::{Seen, Server, Step, api_error, events, reply, stream_head};
 use super::*;
 use crate::{
     claude::{
+        Delta, Message,
         error::{Advice, Quoted},
+        stream::StreamError,
         wire::{ContentBlock, Effort, StopReason, Usage},
     },
     core::prompt::{Prompt, Role, Turn},
@@ -359,7 +361,7 @@ async fn an_answer_over_its_limit_is_broken_off() {
     let (error, _) = failing(vec![answered()], |config| config.limits.message_bytes_max = START.len() + 20).await;
     let limit = START.len() + 20;
     assert_eq!(error.cause, Cause::BrokenStream(StreamError::MessageTooLong { message_bytes_max: limit }));
-    assert_eq!(error.advice(), Advice::Shorten);
+    assert_eq!(error.advice(), Advice::Fail);
 }
 
 #[tokio::test]

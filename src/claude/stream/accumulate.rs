@@ -76,9 +76,9 @@ impl Accumulator {
                 Ok(())
             }
             (Event::MessageDelta(MessageDelta { delta, usage }), message) => {
-                message.stop_reason = delta.stop_reason.or(message.stop_reason.take());
-                message.stop_sequence = delta.stop_sequence.or(message.stop_sequence.take());
-                message.stop_details = delta.stop_details.or(message.stop_details.take());
+                message.stop_reason = delta.reason.or(message.stop_reason.take());
+                message.stop_sequence = delta.sequence.or(message.stop_sequence.take());
+                message.stop_details = delta.details.or(message.stop_details.take());
                 message.usage.update(usage.unwrap_or_default());
                 Ok(())
             }

@@ -116,7 +116,7 @@ const STOP_0: &str = r#"{"type":"content_block_stop","index":0}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
 
 fn assemble_events(events: &[&str]) -> Result<Message, StreamError> {
-    let wire: String = events.iter().map(|data| format!("data: {data}\n\n")).collect();
+    let wire: String = events.iter().flat_map(|data| ["data: ", data, "\n\n"]).collect();
     assemble([wire.as_bytes()]).1
 }
 

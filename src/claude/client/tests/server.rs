@@ -130,5 +130,5 @@ pub(super) fn stream_head() -> Step {
 
 /// Returns events as the data of one step.
 pub(super) fn events(data: &[&str]) -> Step {
-    Step::Send(data.iter().map(|data| format!("data: {data}\n\n")).collect::<String>().into_bytes())
+    Step::Send(data.iter().flat_map(|data| ["data: ", data, "\n\n"]).collect::<String>().into_bytes())
 }

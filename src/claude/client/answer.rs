@@ -14,7 +14,7 @@ use crate::{
     claude::{
         error::{Cause, Error, Phase, Wait},
         stream::{Assembler, Delta, StreamError},
-        wire::Message,
+        wire::{Message, Usage},
     },
     secret::Secret,
 };
@@ -95,10 +95,13 @@ impl Stream {
     /// As [`Self::next`].
     pub async fn finish(mut self) -> Result<Answer, Error> {
         while self.next().await?.is_some() {}
-        let assembler = std::mem::replace(&mut self.assembler, Assembler::new(self.client.config.limits));
+        let Self { assembler, client, request_id, .. } = self;
         match assembler.finish() {
-            Ok(message) => Ok(Answer { message, request_id: self.request_id }),
-            Err(error) => Err(self.error(Failure::of(Cause::BrokenStream(error)))),
+            Ok(message) => Ok(Answer { message, request_id }),
+            Err(error) => {
+                let error = client.error(Failure::of(Cause::BrokenStream(error)));
+                Err(Error { phase: Phase::DuringAnswer, request_id, ..error })
+            }
         }
     }
 
@@ -106,6 +109,12 @@ impl Stream {
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
+    }
+
+    /// Returns what was used as far as the API has said, for a call that is stopped or broke off.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.assembler.usage()
     }
 
     /// Reads once: adds to the news, completes the message, or leaves a fault.
@@ -138,6 +147,7 @@ impl Stream {
             StreamError::Api { kind, message, request_id } => {
                 let key = self.client.config.api_key.as_ref().map(Secret::expose).unwrap_or_default();
                 let sent = Sent { model: &self.model, request_bytes: 0, key };
+                let request_id = request_id.as_deref().map(response::bounded_id);
                 Failure { request_id, ..Failure::of(response::streamed(&kind, &message, &sent)) }
             }
             error => Failure::of(Cause::BrokenStream(error)),

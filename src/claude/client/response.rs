@@ -69,7 +69,8 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     headers.get("request-id").and_then(|id| id.to_str().ok()).map(bounded_id)
 }
 
-fn bounded_id(id: &str) -> String {
+/// Keeps an id of the other side's short and on one line.
+pub(super) fn bounded_id(id: &str) -> String {
     id.chars().filter(|c| !c.is_control()).take(REQUEST_ID_CHARS_MAX).collect()
 }
 

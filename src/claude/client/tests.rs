@@ -25,6 +25,11 @@ const TEXT: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"t
 const BLOCK_STOP: &str = r#"{"type":"content_block_stop","index":0}"#;
 const END: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
+const TOOL: &str =
+    r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#;
+const HALF: &str =
+    r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}"#;
+const TOOL_STOP: &str = r#"{"type":"content_block_stop","index":1}"#;
 const OVERLOADED: &str = r#"{"type":"overloaded_error","message":"Overloaded"}"#;
 
 /// Waits short enough for a test and long enough for a busy machine.
@@ -104,6 +109,16 @@ async fn a_call_sends_the_documented_request_and_streams_the_answer() {
     }
     assert!(!head.contains("accept-encoding"), "{head}");
     assert_eq!(body.as_bytes(), request().body());
+}
+
+/// Runs live in tasks, so a call must be able to move between threads; this fails to compile otherwise.
+#[tokio::test]
+async fn a_call_can_be_made_from_a_task() {
+    let server = Server::start(vec![answered()]).await;
+    let client = client(config(server.base_url.clone()));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move { client.stream_with(&request(), |_| {}).await?.finish().await });
+    assert_eq!(tasks.join_next().await.expect("one task").expect("it ends").expect("it is whole"), answer());
 }
 
 #[tokio::test]
@@ -246,6 +261,7 @@ async fn an_answer_that_breaks_off_is_never_repeated_unseen() {
         (events(&[]), broken(StreamError::EndedEarly)),
         (events(&[BLOCK_STOP, END]), broken(StreamError::EndedEarly)),
         (events(&["{oops"]), broken(malformed)),
+        (events(&[BLOCK_STOP, TOOL, HALF, TOOL_STOP, END, STOP]), broken(StreamError::ToolInput)),
         (events(&[error_event]), Cause::Server { status: 500, said: said("oops") }),
     ] {
         let script = vec![stream_head(), events(&[START, BLOCK, TEXT]), end];
@@ -270,6 +286,7 @@ async fn news_before_a_fault_is_handed_out_before_it() {
     };
     assert_eq!((texts, error.cause.name()), (vec!["Hé".to_owned()], "broken_stream"));
     assert!(stream.next().await.is_err(), "the fault stays");
+    assert_eq!(stream.usage(), Usage { input_tokens: Some(3), ..Usage::default() });
 }
 
 #[tokio::test]

@@ -61,7 +61,10 @@ impl Store {
     /// Blocks; a store that another process holds is waited for, two seconds at most.
     ///
     /// # Errors
-    /// One variant for each cause, with what to do in its text; nothing has been changed then.
+    /// One variant for each cause, with what to do in its text; no record has been changed then.
+    ///
+    /// # Panics
+    /// Never: there are as many trees as names.
     pub fn open(dir: &Path, key: &[u8; 32]) -> Result<Self, StoreError> {
         make_private_dir(dir).map_err(|source| StoreError::Unreadable { dir: dir.to_owned(), source })?;
         let db = open_database(dir)?;

@@ -92,6 +92,9 @@ impl Inbox {
     /// # Errors
     /// When the store cannot be read or written. Then the transaction must not be acknowledged; sent again, it loses
     /// and doubles nothing.
+    ///
+    /// # Panics
+    /// When recording panicked, which it does not.
     pub async fn accept(&self, txn_id: &str, events: Vec<InboxEvent>, now: Timestamp) -> Result<Accepted, StoreError> {
         let (inner, transaction) = (Arc::clone(&self.store.0), transaction_key(self.fingerprint, txn_id));
         let recording = tokio::task::spawn_blocking(move || inner.inbox.record(&transaction, events, now));

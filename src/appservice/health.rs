@@ -75,8 +75,8 @@ impl Health {
                 State::Waiting(reason) => (condition, json!({"ready": false, "reason": reason})),
             })
             .collect();
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, Json(json!({"ready": ready, "conditions": conditions})))
+        let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (code, Json(json!({"ready": ready, "conditions": conditions})))
     }
 }
 

@@ -22,6 +22,7 @@ struct Endpoint {
     client: Client,
     dir: TempDir,
     inbox: Inbox,
+    health: Health,
     queries: mpsc::Receiver<Query>,
     shutdown: CancellationToken,
     serving: JoinHandle<io::Result<()>>,
@@ -34,18 +35,20 @@ impl Endpoint {
 
     async fn start_in(dir: TempDir) -> Self {
         let inbox = open_inbox(dir.path());
+        let health = Health::default();
         let (ask, queries) = mpsc::channel(1);
         let appservice = Appservice {
             hs_token: Secret::new(TOKEN),
             inbox: inbox.clone(),
             queries: ask,
+            health: health.clone(),
             body_bytes_max: BODY_BYTES_MAX,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, appservice.router(), shutdown.clone()));
-        Self { url, client: Client::new(), dir, inbox, queries, shutdown, serving }
+        Self { url, client: Client::new(), dir, inbox, health, queries, shutdown, serving }
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {

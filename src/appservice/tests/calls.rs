@@ -3,7 +3,7 @@
 use ruma::user_id;
 
 use super::*;
-use crate::appservice::health::{Condition, Health, State, health_router};
+use crate::appservice::health::{Condition, State, health_router};
 
 #[tokio::test]
 async fn the_token_is_asked_of_every_path_in_the_header_or_the_legacy_query() {

@@ -3,7 +3,10 @@
 use ruma::{owned_event_id, owned_room_id, owned_user_id};
 
 use super::*;
-use crate::core::time::Timestamp;
+use crate::{
+    appservice::health::{Condition, State},
+    core::time::Timestamp,
+};
 
 #[tokio::test]
 async fn events_arrive_whole_by_the_present_and_the_legacy_path() {
@@ -141,6 +144,7 @@ async fn repeated_transactions_and_events_are_acknowledged_and_kept_once() {
 async fn what_was_answered_200_is_in_the_files_at_that_moment() {
     let endpoint = Endpoint::start().await;
     assert_eq!(endpoint.put_events("1", &[message("$1"), message("$2")]).await, ok());
+    assert_eq!(endpoint.health.get(Condition::Store), State::Ready);
 
     let copy = tempfile::tempdir().expect("a directory");
     copy_dir(endpoint.dir.path(), copy.path());
@@ -163,6 +167,7 @@ async fn a_store_that_fails_is_answered_so_that_the_homeserver_sends_again() {
     let answer = endpoint.put_events("1", &[message("$1")]).await;
 
     assert_eq!(refused(answer), refusal(500, "M_UNKNOWN"));
+    assert_ne!(endpoint.health.get(Condition::Store), State::Ready);
     assert!(endpoint.inbox.is_empty());
 }
 

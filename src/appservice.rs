@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::refusal::Refusal;
+use self::{health::Health, refusal::Refusal};
 use crate::{secret::Secret, store::Inbox};
 
 mod auth;
@@ -53,6 +53,8 @@ pub struct Appservice {
     pub inbox: Inbox,
     /// Where questions for users go.
     pub queries: mpsc::Sender<Query>,
+    /// Told whether the store can be written, by each transaction.
+    pub health: Health,
     /// Most bytes of a transaction's body (`limits.transaction_bytes_max`).
     pub body_bytes_max: usize,
 }

@@ -42,7 +42,7 @@ pub fn coworker(values: &Coworker<'_>) -> String {
         ("instructions", or_none(values.instructions)),
         ("records", RECORDS.trim_end()),
     ];
-    fill(COWORKER, &values).expect("a test fills every text")
+    filled(COWORKER, &values)
 }
 
 /// Returns an assistant's instructions.
@@ -54,7 +54,11 @@ pub fn assistant(values: &Assistant<'_>) -> String {
         ("instructions", or_none(values.instructions)),
         ("records", RECORDS.trim_end()),
     ];
-    fill(ASSISTANT, &values).expect("a test fills every text")
+    filled(ASSISTANT, &values)
+}
+
+fn filled(template: &str, values: &[(&str, &str)]) -> String {
+    fill(template, values).expect("the texts are fixed, and a test fills each of them")
 }
 
 fn or_none(instructions: &str) -> &str {

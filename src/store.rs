@@ -15,14 +15,15 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
+use self::{durable::DatabaseFiles, inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name};
 pub use self::{
     error::StoreError,
     inbox::{Accepted, Inbox, InboxEntry, InboxEvent},
     key::{Key, Prefixed},
     table::Table,
 };
-use self::{inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name};
 
+mod durable;
 mod error;
 mod inbox;
 mod key;
@@ -46,6 +47,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     db: sled::Db,
+    files: DatabaseFiles,
     dir: Arc<Path>,
     seal: Seal,
     /// Trees and their writers' locks, in the order of [`Name::ALL`].
@@ -61,7 +63,10 @@ impl Store {
     /// Blocks; a store that another process holds is waited for, two seconds at most.
     ///
     /// # Errors
-    /// One variant for each cause, with what to do in its text; nothing has been changed then.
+    /// One variant for each cause, with what to do in its text; no record has been changed then.
+    ///
+    /// # Panics
+    /// Never: there are as many trees as names.
     pub fn open(dir: &Path, key: &[u8; 32]) -> Result<Self, StoreError> {
         make_private_dir(dir).map_err(|source| StoreError::Unreadable { dir: dir.to_owned(), source })?;
         let db = open_database(dir)?;
@@ -76,7 +81,8 @@ impl Store {
         let tables = tables.try_into().expect("one tree was opened for each name");
         let inbox = InboxTrees::open(&db, &seal, &dir)?;
         let accepted = watch::Sender::new(inbox.last_seq()?);
-        Ok(Self(Arc::new(Inner { db, dir, seal, tables, inbox, accepted })))
+        let files = DatabaseFiles::open(&dir).map_err(|source| StoreError::from_sled(&dir, source.into()))?;
+        Ok(Self(Arc::new(Inner { db, files, dir, seal, tables, inbox, accepted })))
     }
 
     /// Returns the inbox, as the homeserver with this registration fills it.
@@ -91,9 +97,13 @@ impl Store {
     ///
     /// # Errors
     /// When the disk refuses; then nothing may be promised, and the process has to be started again.
+    ///
+    /// # Panics
+    /// When flushing panicked, which it does not.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.0.db.flush_async().await.map_err(|source| StoreError::from_sled(&self.0.dir, source))?;
-        Ok(())
+        let inner = Arc::clone(&self.0);
+        let flushing = tokio::task::spawn_blocking(move || inner.flush());
+        flushing.await.expect("flushing does not panic")
     }
 
     /// Returns the size of the database's files, in bytes.
@@ -114,6 +124,13 @@ impl Store {
             dir: Arc::clone(&inner.dir),
         };
         Table::new(sealed, Arc::clone(writing))
+    }
+}
+
+impl Inner {
+    fn flush(&self) -> Result<(), StoreError> {
+        let flushed = self.db.flush().and_then(|_| self.files.sync().map_err(sled::Error::from));
+        flushed.map_err(|source| StoreError::from_sled(&self.dir, source))
     }
 }
 

@@ -39,8 +39,7 @@ pub struct Health(Arc<Mutex<BTreeMap<Condition, State>>>);
 impl Default for Health {
     fn default() -> Self {
         use Condition::{ClaudeKey, Homeserver, Store, Users};
-        let waiting = || State::Waiting("not looked at yet".to_owned());
-        Self(Arc::new(Mutex::new([Homeserver, Users, Store, ClaudeKey].map(|name| (name, waiting())).into())))
+        Self(Arc::new(Mutex::new([Homeserver, Users, Store, ClaudeKey].map(|name| (name, not_looked_at())).into())))
     }
 }
 
@@ -56,6 +55,13 @@ impl Health {
             State::Waiting(reason) => tracing::warn!(?condition, "a condition of readiness does not hold: {reason}"),
         }
         states.insert(condition, state);
+    }
+
+    /// Returns what is known of one condition.
+    #[must_use]
+    pub fn get(&self, condition: Condition) -> State {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(&condition).cloned().unwrap_or_else(not_looked_at)
     }
 
     /// Returns whether every condition holds.
@@ -75,9 +81,13 @@ impl Health {
                 State::Waiting(reason) => (condition, json!({"ready": false, "reason": reason})),
             })
             .collect();
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, Json(json!({"ready": ready, "conditions": conditions})))
+        let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (code, Json(json!({"ready": ready, "conditions": conditions})))
     }
+}
+
+fn not_looked_at() -> State {
+    State::Waiting("not looked at yet".to_owned())
 }
 
 /// Returns the routes: `/healthz` is 200 while the process runs, `/readyz` 200 or 503 with every condition.

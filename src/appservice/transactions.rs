@@ -14,7 +14,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use self::parse::{Parsed, TransactionFault};
-use super::{Shared, refusal::Refusal};
+use super::{
+    Shared,
+    health::{self, Condition},
+    refusal::Refusal,
+};
 use crate::{
     clock,
     store::{Accepted, StoreError},
@@ -66,7 +70,14 @@ async fn read_and_store(shared: &Shared, txn_id: &str, body: Body) -> Result<(),
         );
     }
     let accepted = shared.appservice.inbox.accept(txn_id, events, clock::now()).await;
-    let Accepted { new, duplicate_transaction } = accepted.map_err(|error| store_failed(txn_id, &error))?;
+    let Accepted { new, duplicate_transaction } = accepted.map_err(|error| {
+        shared
+            .appservice
+            .health
+            .set(Condition::Store, health::State::Waiting("the last write failed; the log says why".to_owned()));
+        store_failed(txn_id, &error)
+    })?;
+    shared.appservice.health.set(Condition::Store, health::State::Ready);
     if duplicate_transaction && new > 0 {
         tracing::warn!(
             txn.id = txn_id,

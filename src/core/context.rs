@@ -22,7 +22,7 @@ mod timeline;
 mod tokens;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 
@@ -30,7 +30,6 @@ pub use self::tokens::estimate;
 use self::{
     record::Facts,
     timeline::{Item, Voice},
-    window::Selection,
 };
 use super::{
     event::RoomEvent,
@@ -49,6 +48,8 @@ pub const NAME_CHARS_MAX: usize = 100;
 pub const TOPIC_CHARS_MAX: usize = 1_000;
 /// File names are cut after this many characters.
 pub const FILE_NAME_CHARS_MAX: usize = 200;
+/// At most this many of the newest events are looked at: composing costs the same in a room of any age.
+pub const EVENTS_MAX: usize = 4_000;
 /// A room with more members than this is described without their names.
 pub const MEMBERS_MAX: usize = 50;
 
@@ -154,24 +155,49 @@ pub struct LeftOut {
 /// Composes the prompt for a request.
 #[must_use]
 pub fn compose(input: &Input<'_>) -> Composed {
+    let skipped = input.events.len().saturating_sub(EVENTS_MAX);
+    let newest = Input { events: &input.events[skipped..], older: input.older || skipped > 0, ..input.clone() };
+    compose_newest(&newest)
+}
+
+fn compose_newest(input: &Input<'_>) -> Composed {
     let tokens_max = input.tokens_max.max(TOKENS_MIN);
     let timeline = timeline::read(input, tokens_max / MESSAGE_SHARE);
     let selection = window::select(&timeline.items, input, tokens_max);
     let chosen: Vec<&Item<'_>> = selection.indexes().map(|at| &timeline.items[at]).collect();
-    let requests: BTreeSet<&OwnedEventId> = input.requests.iter().collect();
 
     let older = selection.older || (input.older && !timeline.session_found);
-    let transcript = Transcript::write(&timeline.items, &chosen, &selection, older, &requests, tokens_max);
-    let read: Vec<OwnedEventId> = chosen.iter().filter_map(|item| item.id.map(ToOwned::to_owned)).collect();
+    let mut transcript = Transcript::default();
+    transcript.push(Role::User, record::opening(older));
+    for (place, item) in chosen.iter().enumerate() {
+        if selection.gap_before == Some(place) {
+            transcript.push(Role::User, record::gap().to_owned());
+        }
+        if is_request(item, input)
+            && let Some(line) = quoted(&timeline.items, &chosen, item, tokens_max / window::QUOTE_SHARE)
+        {
+            transcript.push(Role::User, line);
+        }
+        match &item.voice {
+            Voice::Own(text) => transcript.push(Role::Assistant, text.clone()),
+            Voice::Record(line) => transcript.push(Role::User, line.clone()),
+        }
+    }
+
     let left_out = LeftOut {
         older,
         thread_middle: selection.gap_before.is_some(),
         undecryptable: timeline.undecryptable,
         cut: chosen.iter().filter(|item| item.cut).count(),
-        request: !read.iter().any(|id| requests.contains(id)),
+        request: !chosen.iter().any(|item| is_request(item, input)),
     };
-    let prompt = Prompt { system: vec![instructions(input), Facts::of(input).line()], turns: transcript.turns };
+    let read = chosen.iter().filter_map(|item| item.id.map(ToOwned::to_owned)).collect();
+    let prompt = Prompt { system: vec![instructions(input), Facts::of(input).line()], turns: transcript.ended() };
     Composed { prompt, read, left_out }
+}
+
+fn is_request(item: &Item<'_>, input: &Input<'_>) -> bool {
+    item.id.is_some_and(|id| input.requests.iter().any(|request| request == id))
 }
 
 fn instructions(input: &Input<'_>) -> String {
@@ -186,40 +212,12 @@ fn instructions(input: &Input<'_>) -> String {
 }
 
 /// The turns while they are written: alternating, a user's first and last.
+#[derive(Default)]
 struct Transcript {
     turns: Vec<Turn>,
 }
 
 impl Transcript {
-    fn write(
-        all: &[Item<'_>],
-        chosen: &[&Item<'_>],
-        selection: &Selection,
-        older: bool,
-        requests: &BTreeSet<&OwnedEventId>,
-        tokens_max: u32,
-    ) -> Self {
-        let mut transcript = Self { turns: Vec::new() };
-        transcript.push(Role::User, record::opening(older));
-        for (place, item) in chosen.iter().enumerate() {
-            if selection.gap_before == Some(place) {
-                transcript.push(Role::User, record::gap().to_owned());
-            }
-            if item.id.is_some_and(|id| requests.contains(&id.to_owned())) {
-                let quoted = item.reply_to.and_then(|target| quoted(all, chosen, target, tokens_max));
-                quoted.into_iter().for_each(|line| transcript.push(Role::User, line));
-            }
-            match &item.voice {
-                Voice::Own(text) => transcript.push(Role::Assistant, text.clone()),
-                Voice::Record(line) => transcript.push(Role::User, line.clone()),
-            }
-        }
-        if transcript.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
-            transcript.push(Role::User, record::nothing_asked().to_owned());
-        }
-        transcript
-    }
-
     fn push(&mut self, role: Role, text: String) {
         match self.turns.last_mut() {
             Some(turn) if turn.role == role => {
@@ -229,13 +227,20 @@ impl Transcript {
             _ => self.turns.push(Turn { role, text }),
         }
     }
+
+    fn ended(mut self) -> Vec<Turn> {
+        if self.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
+            self.push(Role::User, record::nothing_asked().to_owned());
+        }
+        self.turns
+    }
 }
 
 /// Returns the record of what the request replies to, where the window does not hold it.
-fn quoted(all: &[Item<'_>], chosen: &[&Item<'_>], target: &EventId, tokens_max: u32) -> Option<String> {
+fn quoted(all: &[Item<'_>], chosen: &[&Item<'_>], request: &Item<'_>, tokens_max: u32) -> Option<String> {
+    let target = request.reply_to?;
     if chosen.iter().any(|item| item.id == Some(target)) {
         return None;
     }
-    let item = all.iter().find(|item| item.id == Some(target))?;
-    item.quote(tokens_max / window::QUOTE_SHARE)
+    all.iter().find(|item| item.id == Some(target))?.quote(tokens_max)
 }

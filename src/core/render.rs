@@ -40,8 +40,7 @@ struct Both {
 }
 
 fn both(markdown: &str) -> Both {
-    let text = letters::tamed(markdown);
-    let cleaned = clean::events(&text);
+    let cleaned = clean::events(markdown);
     Both { body: plain::write(&cleaned.events), html: sanitised(&html::write(&cleaned.events)), rich: cleaned.rich }
 }
 

@@ -145,10 +145,28 @@ pub fn stopped() -> String {
     "Stopped.".to_owned()
 }
 
-/// Answers a command that does not exist yet.
+/// Confirms `!mute`.
+#[must_use]
+pub fn muted(name: &str) -> String {
+    format!("I'll be quiet in this room until someone says `@{name} !unmute`.")
+}
+
+/// Confirms `!unmute`.
+#[must_use]
+pub fn unmuted() -> String {
+    "I'm back: mention me to ask something.".to_owned()
+}
+
+/// `!notes` where there are none.
+#[must_use]
+pub fn no_notes() -> String {
+    "I keep no notes about this room: I read its messages when I'm asked.".to_owned()
+}
+
+/// Answers a command that this version does not know how to carry out.
 #[must_use]
 pub fn unknown_command() -> String {
-    "I don't know that command. `!help` lists the ones I know.".to_owned()
+    "I can't do that yet. `!help` lists what I can.".to_owned()
 }
 
 // ---- Failures (C19) ----
@@ -227,6 +245,12 @@ pub fn request_refused() -> String {
     "The model did not accept my request. That is a fault on my side: the person who runs Workmate finds the cause in \
      the log."
         .to_owned()
+}
+
+/// The budget is used up; said before any work begins (C19).
+#[must_use]
+pub fn budget_reached(limit: &str) -> String {
+    format!("My budget of {limit} is used up, so I didn't start. The person who runs Workmate can raise it.")
 }
 
 /// Something of ours broke.

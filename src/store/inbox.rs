@@ -92,17 +92,23 @@ impl Inbox {
     /// # Errors
     /// When the store cannot be read or written. Then the transaction must not be acknowledged; sent again, it loses
     /// and doubles nothing.
+    ///
+    /// # Panics
+    /// When recording panicked, which it does not.
     pub async fn accept(&self, txn_id: &str, events: Vec<InboxEvent>, now: Timestamp) -> Result<Accepted, StoreError> {
         let (inner, transaction) = (Arc::clone(&self.store.0), transaction_key(self.fingerprint, txn_id));
-        let recording = tokio::task::spawn_blocking(move || inner.inbox.record(&transaction, events, now));
-        let (accepted, last_seq) = recording.await.expect("recording a transaction does not panic")?;
-        self.store.flush().await?;
-        self.store.0.accepted.send_if_modified(|highest| {
-            let is_news = last_seq > *highest;
-            *highest = last_seq.max(*highest);
-            is_news
+        // To the end even if the caller goes away, so that what is stored is always announced.
+        let recording = tokio::task::spawn_blocking(move || {
+            let (accepted, last_seq) = inner.inbox.record(&transaction, events, now)?;
+            inner.flush()?;
+            inner.accepted.send_if_modified(|highest| {
+                let is_news = last_seq > *highest;
+                *highest = last_seq.max(*highest);
+                is_news
+            });
+            Ok(accepted)
         });
-        Ok(accepted)
+        recording.await.expect("recording a transaction does not panic")
     }
 
     /// Returns the highest sequence number that is durable, and every later one.

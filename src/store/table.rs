@@ -89,6 +89,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     }
 
     /// Returns all records in the keys' order (or, with `rev`, against it), read as they are asked for.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Result<(K, V), StoreError>> + use<K, V> {
         self.read_all(self.sealed.tree.iter())
     }

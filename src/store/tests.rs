@@ -133,3 +133,19 @@ proptest! {
         prop_assert_eq!(all(&table), map.into_iter().collect::<Vec<_>>());
     }
 }
+
+/// sled keeps large values in files of their own.
+#[tokio::test]
+async fn a_large_record_survives_flushing_and_reopening() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, large) = ("large".to_owned(), "x".repeat(3 << 20));
+    {
+        let store = open(dir.path());
+        store.settings().put(&key, &large).expect("stored");
+        store.flush().await.expect("flushed");
+        assert!(store.size_on_disk().expect("readable") >= 3 << 20);
+    }
+    assert!(fs::read_dir(dir.path().join("blobs")).expect("readable").next().is_some());
+
+    assert_eq!(open(dir.path()).settings().get(&key).expect("readable"), Some(large));
+}

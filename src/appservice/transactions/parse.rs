@@ -187,3 +187,41 @@ fn size_as_sent(raw: &str) -> Option<usize> {
 fn is_loggable(event_type: &str) -> bool {
     event_type.len() <= 64 && event_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_skipped_event_holds_none_of_its_content() {
+        let body = r#"{"events": [
+            {"type": "m.room.message", "event_id": "canary-1", "content": {"body": "canary-2"}},
+            {"type": "canary 3: a message as a type", "sender": "canary-4"},
+            {"type": "m.room.message", "type": "canary-5"}
+        ]}"#;
+
+        let parsed = transaction(body.as_bytes()).expect("a transaction");
+
+        let skipped = |index, event_type: Option<&str>, reason| Skipped {
+            index,
+            event_type: event_type.map(str::to_owned),
+            reason,
+        };
+        let expected = vec![
+            skipped(0, Some("m.room.message"), EventFault::Field("event_id")),
+            skipped(1, None, EventFault::Field("event_id")),
+            skipped(2, None, EventFault::NotAnObject),
+        ];
+        assert_eq!(parsed, Parsed { events: Vec::new(), skipped: expected });
+    }
+
+    #[test]
+    fn deep_nesting_is_a_fault_of_its_event_alone() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let body = format!(r#"{{"events": [{{"content": {deep}}}, {deep}]}}"#);
+
+        let parsed = transaction(body.as_bytes()).expect("a transaction");
+
+        assert_eq!(parsed.skipped.iter().map(|skipped| skipped.index).collect::<Vec<_>>(), [0, 1]);
+    }
+}

@@ -1,1 +1,151 @@
+mod hostile;
+mod prefix;
+mod rules;
 
+use std::collections::BTreeMap;
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
+
+use super::{Composed, Input, Kind, Room, SessionStart, compose};
+use crate::core::{
+    event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent},
+    prompt::{Prompt, Role},
+    time::Timestamp,
+};
+
+const ME: &str = "@coworker-oncall:hs";
+const ALICE: &str = "@alice:hs";
+const BOB: &str = "@bob:hs";
+
+fn user(id: &str) -> OwnedUserId {
+    UserId::parse(id).expect("a user id")
+}
+
+fn id(name: &str) -> OwnedEventId {
+    EventId::parse(format!("${name}")).expect("an event id")
+}
+
+/// Builds one room's events; each is a second later than the one before.
+#[derive(Clone, Debug, Default)]
+struct Story {
+    events: Vec<RoomEvent>,
+    names: BTreeMap<OwnedUserId, String>,
+    requests: Vec<OwnedEventId>,
+    answered_meanwhile: Vec<OwnedEventId>,
+    thread: Option<OwnedEventId>,
+    older: bool,
+    tokens_max: u32,
+    name: Option<String>,
+    topic: Option<String>,
+}
+
+impl Story {
+    fn new() -> Self {
+        let names = [(ALICE, "Alice"), (BOB, "Bob"), (ME, "oncall · coworker")];
+        Self {
+            names: names.into_iter().map(|(id, name)| (user(id), name.to_owned())).collect(),
+            tokens_max: 30_000,
+            ..Self::default()
+        }
+    }
+
+    fn event(mut self, name: &str, sender: &str, kind: EventKind) -> Self {
+        let seconds = i64::try_from(self.events.len()).expect("few events");
+        self.events.push(RoomEvent {
+            room: OwnedRoomId::try_from("!room:hs").expect("a room id"),
+            id: id(name),
+            sender: user(sender),
+            sent_at: Timestamp::from_ms(1_795_346_405_000 + seconds * 1000),
+            kind,
+        });
+        self
+    }
+
+    fn says(self, name: &str, sender: &str, text: &str) -> Self {
+        self.event(name, sender, EventKind::Message(Message::text(text)))
+    }
+
+    fn says_in(self, name: &str, sender: &str, root: &str, text: &str) -> Self {
+        let message = Message { thread_root: Some(id(root)), ..Message::text(text) };
+        self.event(name, sender, EventKind::Message(message))
+    }
+
+    fn replies(self, name: &str, sender: &str, to: &str, text: &str) -> Self {
+        let message = Message { reply_to: Some(id(to)), ..Message::text(text) };
+        self.event(name, sender, EventKind::Message(message))
+    }
+
+    fn edits(self, name: &str, sender: &str, target: &str, text: &str) -> Self {
+        let kind = EventKind::Edit { target: id(target), new: Message::text(text), newly_mentioned: [].into() };
+        self.event(name, sender, kind)
+    }
+
+    fn reacts(self, name: &str, sender: &str, target: &str, key: &str) -> Self {
+        self.event(name, sender, EventKind::Reaction { target: id(target), key: key.to_owned() })
+    }
+
+    fn redacts(self, name: &str, sender: &str, target: &str) -> Self {
+        self.event(name, sender, EventKind::Redaction { target: id(target) })
+    }
+
+    fn member(self, name: &str, who: &str, membership: Membership) -> Self {
+        let change = MemberChange { user: user(who), membership, display_name: None, is_direct: false };
+        self.event(name, who, EventKind::Member(change))
+    }
+
+    fn asks(mut self, name: &str) -> Self {
+        self.requests = vec![id(name)];
+        self
+    }
+
+    fn in_thread(mut self, root: &str) -> Self {
+        self.thread = Some(id(root));
+        self
+    }
+
+    fn compose_as(&self, kind: Kind<'_>, session: Option<SessionStart<'_>>) -> Composed {
+        compose(&Input {
+            me: &user(ME),
+            kind,
+            room: Room {
+                name: self.name.as_deref(),
+                topic: self.topic.as_deref(),
+                encrypted: true,
+                readable_from: Some(Timestamp::from_ms(1_795_000_000_000)),
+            },
+            events: &self.events,
+            older: self.older,
+            names: &self.names,
+            requests: &self.requests,
+            answered_meanwhile: &self.answered_meanwhile,
+            thread_root: self.thread.as_deref(),
+            session,
+            tokens_max: self.tokens_max,
+        })
+    }
+
+    fn compose(&self) -> Composed {
+        self.compose_as(
+            Kind::Coworker { name: "oncall", purpose: "Helps with incidents.", instructions: "Be calm." },
+            None,
+        )
+    }
+}
+
+/// The transcript as text: what a snapshot shows.
+fn transcript(composed: &Composed) -> String {
+    let turns = composed.prompt.turns.iter().map(|turn| format!("[{:?}]\n{}\n", turn.role, turn.text));
+    turns.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the records of the user's turns, parsed.
+fn records(prompt: &Prompt) -> Vec<serde_json::Value> {
+    let users = prompt.turns.iter().filter(|turn| turn.role == Role::User);
+    users.flat_map(|turn| turn.text.split('\n')).map(|line| serde_json::from_str(line).expect("a record")).collect()
+}
+
+/// Returns the event ids of the messages in the prompt, in their order; answers of ours have none.
+fn shown(prompt: &Prompt) -> Vec<String> {
+    let ids = records(prompt).into_iter().filter_map(|record| Some(record.get("event_id")?.as_str()?.to_owned()));
+    ids.collect()
+}

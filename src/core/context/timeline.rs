@@ -219,16 +219,13 @@ impl<'a> Reader<'_, 'a> {
             edited,
         };
         let record = Record::new(origin, original, message);
-        let (voice, tokens, cut) = match own_text(original, message).filter(|_| own) {
-            Some(text) => {
-                let kept = tokens::prefix(&text, self.message_tokens_max);
-                (Voice::Own(kept.to_owned()), tokens::estimate(kept), kept.len() < text.len())
-            }
-            None => {
-                let (line, cut) = record.line(self.message_tokens_max);
-                let tokens = tokens::estimate(&line);
-                (Voice::Record(line), tokens, cut)
-            }
+        let (voice, tokens, cut) = if let Some(text) = own_text(original, message).filter(|_| own) {
+            let kept = tokens::prefix(&text, self.message_tokens_max);
+            (Voice::Own(kept.to_owned()), tokens::estimate(kept), kept.len() < text.len())
+        } else {
+            let (line, cut) = record.line(self.message_tokens_max);
+            let tokens = tokens::estimate(&line);
+            (Voice::Record(line), tokens, cut)
         };
         self.items.push(Item {
             id: Some(&event.id),

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The window may begin this part of the budget later than it must, so that it slides seldom.
-pub(super) const SLIDE_SHARE: u32 = 4;
+pub(super) const SLIDE_SHARE: u32 = 3;
 /// In a thread, the room's messages in front of the root take at most this part of the budget.
 pub(super) const FRONT_SHARE: u32 = 2;
 /// A long thread keeps its root and first messages up to this part of the budget.
@@ -154,9 +154,12 @@ fn cost(items: &[Item<'_>], part: &[usize]) -> u64 {
     part.iter().map(|at| u64::from(items[*at].tokens)).sum()
 }
 
-/// FNV-1a: stable across versions, which the standard library's hasher does not promise.
+/// FNV-1a with MurmurHash3's last mix: stable across versions, which the standard library's hasher does not promise.
 fn hash(id: &EventId) -> u64 {
-    id.as_str()
+    let sum = id
+        .as_str()
         .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mixed = (sum ^ (sum >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
 }

@@ -3,6 +3,8 @@
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream};
 use url::Url;
 
+use super::letters;
+
 /// Deeper nesting is written flat. Clients and ruma's sanitiser drop elements below their own limit of 100.
 const DEPTH_MAX: usize = 12;
 /// A longer link is shown as its text.
@@ -26,13 +28,15 @@ pub(super) fn events(markdown: &str) -> Cleaned<'_> {
         match event {
             Event::Start(Tag::CodeBlock(_)) => in_code_block = true,
             Event::End(TagEnd::CodeBlock) => in_code_block = false,
-            Event::Text(text) if !in_code_block => {
-                split_mentions(&text, &mut events);
-                continue;
-            }
             _ => {}
         }
-        events.push(event);
+        // Tamed only here, because entities such as `&#x202e;` are characters by now.
+        match event {
+            Event::Text(text) if in_code_block => events.push(Event::Text(letters::tamed(&text).into())),
+            Event::Text(text) => split_mentions(&letters::tamed(&text), &mut events),
+            Event::Code(code) => events.push(Event::Code(letters::tamed(&code).into())),
+            event => events.push(event),
+        }
     }
     let rich = events.iter().any(|event| {
         !matches!(
@@ -84,6 +88,7 @@ impl<'a> Cleaner<'a> {
                 self.html_block = true;
                 self.events.push(Event::Start(Tag::Paragraph));
             }
+            Tag::Link { link_type: LinkType::Email, dest_url, .. } => self.link(format!("mailto:{dest_url}").into()),
             // Nothing remote is loaded: an image becomes a link with its description.
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => self.link(dest_url),
             Tag::List(_) | Tag::BlockQuote(_) | Tag::Emphasis | Tag::Strong | Tag::Strikethrough => {
@@ -173,7 +178,7 @@ impl<'a> Cleaner<'a> {
 }
 
 fn may_link(dest_url: &str) -> bool {
-    if dest_url.len() > LINK_BYTES_MAX {
+    if dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;
     }
     let Ok(url) = Url::parse(dest_url) else { return false };
@@ -191,7 +196,7 @@ fn is_user_link(url: &Url) -> bool {
 }
 
 /// Writes a text with what clients could turn into a mention as code, which they leave alone.
-fn split_mentions<'a>(text: &str, events: &mut Vec<Event<'a>>) {
+fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
     let mut written = 0;
     for (begin, end) in mentions(text) {
         if begin > written {

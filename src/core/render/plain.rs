@@ -123,7 +123,7 @@ impl Writer {
             TagEnd::Strikethrough => self.push("~~"),
             TagEnd::Link => {
                 let dest_url = self.links.pop().unwrap_or_default();
-                let shown = self.text.ends_with(dest_url.trim_end_matches('/'))
+                let shown = self.text.trim_end_matches('/').ends_with(dest_url.trim_end_matches('/'))
                     || dest_url.strip_prefix("mailto:").is_some_and(|address| self.text.ends_with(address));
                 if !shown {
                     self.push(&format!(" ({dest_url})"));

@@ -1,1 +1,61 @@
+use super::{
+    FirstWords, KeyMissing, ListedCoworker, assistant_first, coworker_help, date, duration_minutes, first_words,
+    sentence, undecryptable, welcome,
+};
+use crate::core::{render::render, time::Timestamp};
 
+#[test]
+fn first_words_say_what_it_reads_and_how_to_remove_it() {
+    let words = FirstWords {
+        name: "oncall",
+        purpose: "I help with incidents",
+        encrypted: true,
+        readable_from: Some(Timestamp::from_ms(1_795_346_405_000)),
+        tools: &[],
+    };
+    insta::assert_snapshot!(first_words(&words));
+    let open = FirstWords { encrypted: false, readable_from: None, tools: &["search", "deploy"], ..words };
+    insta::assert_snapshot!(first_words(&open));
+}
+
+#[test]
+fn assistants_first_words_are_honest_about_encryption() {
+    let words = assistant_first();
+    for part in ["end-to-end encrypted", "homeserver", "service that runs me decrypts", "provider", "processes"] {
+        assert!(words.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn help_fits_a_phone() {
+    for line in render(&coworker_help("oncall")).body.lines().skip(1) {
+        assert!(line.chars().count() <= 40, "{line}");
+    }
+}
+
+#[test]
+fn welcome_lists_the_coworkers_without_mentioning_them() {
+    let listed = [ListedCoworker { user_id: "@coworker-ci:hs", purpose: "Watches the builds." }];
+    insta::assert_snapshot!(render(&welcome(&listed)).html.expect("rich"));
+    assert!(welcome(&[]).ends_with("There are no coworkers yet."));
+}
+
+#[test]
+fn each_cause_of_a_missing_key_is_told_apart() {
+    let told = [KeyMissing::NotSent, KeyMissing::Withheld, KeyMissing::BeforeJoining].map(undecryptable);
+    assert!(told.iter().all(|text| text.starts_with("I can't decrypt a message here. ")));
+    assert!(told[0] != told[1] && told[1] != told[2] && told[0] != told[2]);
+}
+
+#[test]
+fn parts_of_sentences() {
+    assert_eq!(sentence(" Helps "), "Helps.");
+    assert_eq!(sentence("Helps!"), "Helps!");
+    assert_eq!(sentence(""), "");
+    assert_eq!(
+        [duration_minutes(1), duration_minutes(45), duration_minutes(130)],
+        ["a minute", "45 minutes", "2 hours"]
+    );
+    assert_eq!(date(Timestamp::from_ms(0)), "1 January 1970, 00:00 UTC");
+    assert_eq!(date(Timestamp::from_ms(i64::MAX)), "some time");
+}

@@ -1,0 +1,146 @@
+//! Tokens, paths, queries, ping, health and shutdown.
+
+use ruma::user_id;
+
+use super::*;
+use crate::appservice::health::{Condition, State, health_router};
+
+#[tokio::test]
+async fn the_token_is_asked_of_every_path_in_the_header_or_the_legacy_query() {
+    let endpoint = Endpoint::start().await;
+    let ping = |query: &str| endpoint.client.post(format!("{}/_matrix/app/v1/ping{query}", endpoint.url));
+
+    assert_eq!(refused(answer(ping("")).await), refusal(401, "M_MISSING_TOKEN"));
+    assert_eq!(refused(answer(ping("").basic_auth("a", Some("b"))).await), refusal(401, "M_MISSING_TOKEN"));
+    assert_eq!(refused(answer(ping("").bearer_auth("wrong")).await), refusal(403, "M_FORBIDDEN"));
+    assert_eq!(refused(answer(ping("").bearer_auth("")).await), refusal(401, "M_MISSING_TOKEN"));
+    assert_eq!(refused(answer(ping("?access_token=wrong")).await), refusal(403, "M_FORBIDDEN"));
+    let wrong_header = ping("?access_token=right-token").bearer_auth("wrong");
+    assert_eq!(refused(answer(wrong_header).await), refusal(403, "M_FORBIDDEN"));
+    assert_eq!(answer(ping("").bearer_auth(TOKEN)).await, ok());
+    assert_eq!(answer(ping("?access_token=right-token")).await, ok());
+    let nowhere = endpoint.client.get(format!("{}/nowhere", endpoint.url));
+    assert_eq!(refused(answer(nowhere).await), refusal(401, "M_MISSING_TOKEN"));
+}
+
+#[tokio::test]
+async fn a_body_is_not_read_before_the_token_is_checked() {
+    let endpoint = Endpoint::start().await;
+    let never_ends = futures_util::stream::pending::<Result<Vec<u8>, io::Error>>();
+
+    let call = endpoint.client.put(format!("{}/_matrix/app/v1/transactions/1", endpoint.url));
+    let call = call.bearer_auth("wrong").body(reqwest::Body::wrap_stream(never_ends));
+
+    assert_eq!(refused(answer(call).await), refusal(403, "M_FORBIDDEN"));
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_unrecognized() {
+    let endpoint = Endpoint::start().await;
+    for (method, path, status) in [
+        (Method::GET, "/", 404),
+        (Method::GET, "/_matrix/app/v1/nowhere", 404),
+        (Method::GET, "/_matrix/app/v1/thirdparty/nowhere", 404),
+        (Method::GET, "/_matrix/app/v1/ping", 405),
+        (Method::POST, "/_matrix/app/v1/transactions/1", 405),
+        (Method::PUT, "/users/@a:example.org", 405),
+        (Method::POST, "/_matrix/app/v1/thirdparty/user", 405),
+    ] {
+        let answer = answer(endpoint.call(method.clone(), path)).await;
+        assert_eq!(refused(answer), refusal(status, "M_UNRECOGNIZED"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn aliases_and_third_party_networks_are_answered_as_empty() {
+    let endpoint = Endpoint::start().await;
+    for path in ["/_matrix/app/v1/rooms/%23a:example.org", "/rooms/%23a:example.org"] {
+        assert_eq!(refused(answer(endpoint.call(Method::GET, path)).await), refusal(404, "M_NOT_FOUND"), "{path}");
+    }
+    for base in ["/_matrix/app/v1/thirdparty", "/_matrix/app/unstable/thirdparty"] {
+        let protocol = endpoint.call(Method::GET, &format!("{base}/protocol/irc"));
+        assert_eq!(refused(answer(protocol).await), refusal(404, "M_NOT_FOUND"));
+        for path in ["user", "user/irc", "location", "location/irc"] {
+            let call = endpoint.call(Method::GET, &format!("{base}/{path}?nick=a"));
+            assert_eq!(answer(call).await, (200, json!([])), "{base}/{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_for_a_user_is_handed_on_and_answered() {
+    let mut endpoint = Endpoint::start().await;
+    for (path, exists) in [
+        ("/_matrix/app/v1/users/%40coworker-ci%3Aexample.org", true),
+        ("/users/@coworker-ci:example.org", true),
+        ("/_matrix/app/v1/users/%40coworker-ci%3Aexample.org", false),
+    ] {
+        let asking = tokio::spawn(answer(endpoint.call(Method::GET, path)));
+        let query = endpoint.queries.recv().await.expect("a question");
+        assert_eq!(query.user, user_id!("@coworker-ci:example.org"));
+        query.answer.send(exists).expect("it is awaited");
+
+        let answer = asking.await.expect("it ends");
+        if exists {
+            assert_eq!(answer, ok());
+        } else {
+            assert_eq!(refused(answer), refusal(404, "M_NOT_FOUND"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_can_answer_is_no_denial() {
+    let mut endpoint = Endpoint::start().await;
+    let path = "/_matrix/app/v1/users/@coworker-ci:example.org";
+
+    let asking = tokio::spawn(answer(endpoint.call(Method::GET, path)));
+    drop(endpoint.queries.recv().await.expect("a question"));
+    assert_eq!(refused(asking.await.expect("it ends")), refusal(500, "M_UNKNOWN"));
+
+    endpoint.queries.close();
+    assert_eq!(refused(answer(endpoint.call(Method::GET, path)).await), refusal(500, "M_UNKNOWN"));
+    let no_id = endpoint.call(Method::GET, "/_matrix/app/v1/users/nobody");
+    assert_eq!(refused(answer(no_id).await), refusal(404, "M_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn serving_ends_when_shutdown_is_asked_for() {
+    let endpoint = Endpoint::start().await;
+    assert_eq!(answer(endpoint.call(Method::POST, "/_matrix/app/v1/ping")).await, ok());
+
+    endpoint.shutdown.cancel();
+
+    endpoint.serving.await.expect("it ends").expect("without an error");
+}
+
+#[tokio::test]
+async fn readiness_names_each_condition_and_its_reason() {
+    let health = Health::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(serve(listener, health_router(health.clone()), shutdown.clone()));
+    let client = Client::new();
+    let ready = || answer(client.get(format!("{url}/readyz")));
+
+    for condition in [Condition::Homeserver, Condition::Users, Condition::Store] {
+        health.set(condition, State::Ready);
+    }
+    health.set(Condition::ClaudeKey, State::Waiting("ANTHROPIC_API_KEY is not set".to_owned()));
+    let expected = json!({"ready": false, "conditions": {
+        "homeserver": {"ready": true},
+        "users": {"ready": true},
+        "store": {"ready": true},
+        "claude_key": {"ready": false, "reason": "ANTHROPIC_API_KEY is not set"},
+    }});
+    assert_eq!(ready().await, (503, expected));
+    assert_eq!(answer(client.get(format!("{url}/healthz"))).await, (200, json!({"alive": true})));
+
+    health.set(Condition::ClaudeKey, State::Ready);
+    assert!(health.is_ready());
+    assert_eq!(ready().await.0, 200);
+
+    shutdown.cancel();
+    serving.await.expect("it ends").expect("without an error");
+}

@@ -1,0 +1,109 @@
+//! The provider's cache holds what two prompts have in common at their beginning.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The prompt as one text, in the order in which it is cached.
+fn flat(composed: &Composed) -> String {
+    let turns = composed.prompt.turns.iter().map(|turn| format!("\n<{:?}>\n{}", turn.role, turn.text));
+    composed.prompt.system.iter().cloned().chain(turns).collect()
+}
+
+/// Each earlier turn stands in the next prompt unchanged, and the last one's records go on.
+fn is_prefix(before: &Composed, after: &Composed) -> bool {
+    let (last, whole) = before.prompt.turns.split_last().expect("a turn");
+    let after = &after.prompt;
+    after.system == before.prompt.system
+        && after.turns.len() > whole.len()
+        && after.turns[..whole.len()] == *whole
+        && after.turns[whole.len()].text.starts_with(&last.text)
+}
+
+fn grown(mut story: Story, turn: usize, noise: usize) -> Story {
+    for n in 0..noise {
+        story = story.says(&format!("noise{turn}-{n}"), BOB, "elsewhere in the room");
+    }
+    story
+        .says_in(&format!("q{turn}"), ALICE, "root", &format!("question {turn} {}", "why ".repeat(20)))
+        .asks(&format!("q{turn}"))
+}
+
+#[test]
+fn a_threads_prompts_are_prefixes_from_the_request_that_opens_it() {
+    let mut story = Story::new();
+    for n in 0..300 {
+        story = story.says(&format!("old{n}"), BOB, &"history ".repeat(30));
+    }
+    story.older = true;
+    story.tokens_max = 20_000;
+    story = story.says("root", ALICE, "oncall: help").asks("root").in_thread("root");
+    let mut before = story.compose();
+    for turn in 0..20 {
+        story = story.says_in(&format!("a{turn}"), ME, "root", &"because ".repeat(30));
+        story = story.reacts(&format!("r{turn}"), ALICE, &format!("a{turn}"), "👍");
+        story = grown(story, turn, 3);
+        let after = story.compose();
+        assert!(is_prefix(&before, &after), "turn {turn}");
+        before = after;
+    }
+}
+
+#[test]
+fn a_window_slides_seldom_whatever_part_of_the_history_was_fetched() {
+    let mut story = Story::new();
+    story.older = true;
+    story.tokens_max = 12_000;
+    let (mut slides, mut turns) = (0, 0);
+    let mut before: Option<Composed> = None;
+    for turn in 0..400 {
+        story = story.says(&format!("q{turn}"), ALICE, &"why ".repeat(30));
+        let asked = Story { events: story.events[story.events.len().saturating_sub(220)..].to_vec(), ..story.clone() };
+        let after = asked.asks(&format!("q{turn}")).compose();
+        if story.events.len() > 250 {
+            turns += 1;
+            slides += usize::from(before.as_ref().is_some_and(|before| !is_prefix(before, &after)));
+        }
+        before = Some(after);
+        story = story.says(&format!("a{turn}"), ME, &"because ".repeat(30));
+    }
+    assert!(turns > 250);
+    assert!(slides * 6 < turns, "{slides} slides in {turns} turns");
+}
+
+#[test]
+fn most_of_a_long_threads_input_is_shared_with_the_turn_before() {
+    let mut story = Story::new().says("root", ALICE, "oncall: help").asks("root").in_thread("root");
+    let (mut shared, mut all) = (0, 0);
+    let mut before = flat(&story.compose());
+    for turn in 0..20 {
+        story = story.says_in(&format!("a{turn}"), ME, "root", &"because ".repeat(30));
+        story = grown(story, turn, 1);
+        let after = flat(&story.compose());
+        shared += before.bytes().zip(after.bytes()).take_while(|(one, other)| one == other).count();
+        all += after.len();
+        before = after;
+    }
+    assert!(shared * 10 > all * 8, "{shared} of {all}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn what_comes_later_changes_nothing_that_was_said(
+        texts in prop::collection::vec("\\PC{0,40}", 2..12), noise in 0_usize..4, timeline in any::<bool>(),
+    ) {
+        let mut story = Story::new().says("root", ALICE, "root");
+        story.thread = (!timeline).then(|| id("root"));
+        let mut before = story.clone().asks("root").compose();
+        for (turn, text) in texts.iter().enumerate() {
+            story = story.says_in(&format!("a{turn}"), ME, "root", text);
+            story = story.reacts(&format!("r{turn}"), BOB, "root", text);
+            story = grown(story, turn, noise);
+            let after = story.compose();
+            prop_assert!(is_prefix(&before, &after));
+            before = after;
+        }
+    }
+}

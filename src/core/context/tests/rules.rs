@@ -1,0 +1,225 @@
+//! What is read and what is not (C7), as tables and snapshots.
+
+use super::*;
+use crate::core::context::EVENTS_MAX;
+
+#[test]
+fn a_room_becomes_records_and_turns() {
+    let attachment = Message {
+        kind: MessageKind::Attachment {
+            msgtype: "m.image".to_owned(),
+            name: "graph.png".to_owned(),
+            mime: Some("image/png".to_owned()),
+        },
+        ..Message::text("graph.png")
+    };
+    let emote = Message { kind: MessageKind::Emote, ..Message::text("waves") };
+    let mut story = Story::new()
+        .member("m1", BOB, Membership::Join)
+        .member("m2", BOB, Membership::Join)
+        .says("a", ALICE, "The \"db\" is slow\nvery slow")
+        .event("b", BOB, EventKind::Message(attachment))
+        .reacts("r1", BOB, "a", "👍")
+        .reacts("r2", ALICE, "a", "👍")
+        .event("u1", ALICE, EventKind::Undecryptable)
+        .event("u2", ALICE, EventKind::Undecryptable)
+        .says("c", ME, "Which query?")
+        .event("n", ME, EventKind::Message(Message { kind: MessageKind::Notice, ..Message::text("working…") }))
+        .says("d", ME, "I mean: which table?")
+        .event("e", BOB, EventKind::Message(emote))
+        .replies("f", ALICE, "c", "> <@coworker-oncall:hs> Which query?\n\nThe users one")
+        .says_in("g", BOB, "a", "in a thread")
+        .edits("g2", BOB, "g", "in the thread")
+        .event("o", BOB, EventKind::Other("m.room.topic".to_owned()))
+        .says("h", ALICE, "oncall: what now?")
+        .says("i", BOB, "too late to be read")
+        .asks("h");
+    story.name = Some("Ops".to_owned());
+    story.topic = Some("Fires".to_owned());
+
+    let composed = story.compose();
+
+    insta::assert_snapshot!(transcript(&composed));
+    insta::assert_snapshot!("room_facts", composed.prompt.system[1]);
+    assert_eq!(composed.read, ["a", "b", "c", "d", "e", "f", "g", "h"].map(id));
+    assert_eq!(
+        (composed.left_out.older, composed.left_out.undecryptable, composed.left_out.request),
+        (false, 2, false)
+    );
+}
+
+#[test]
+fn only_the_author_edits_and_the_newest_edit_counts() {
+    let rows: [(&str, Story, &str); 6] = [
+        (
+            "newest",
+            Story::new().says("a", ALICE, "one").edits("e1", ALICE, "a", "two").edits("e2", ALICE, "a", "three"),
+            "three",
+        ),
+        ("somebody else's", Story::new().says("a", ALICE, "one").edits("e1", BOB, "a", "forged"), "one"),
+        (
+            "redacted edit",
+            Story::new().says("a", ALICE, "one").edits("e1", ALICE, "a", "two").redacts("x", ALICE, "e1"),
+            "one",
+        ),
+        (
+            "edit of an edit",
+            Story::new().says("a", ALICE, "one").edits("e1", ALICE, "a", "two").edits("e2", ALICE, "e1", "x"),
+            "two",
+        ),
+        ("edit before its target", Story::new().edits("e1", ALICE, "a", "two").says("a", ALICE, "one"), "two"),
+        ("none", Story::new().says("a", ALICE, "one"), "one"),
+    ];
+    for (name, story, text) in rows {
+        let composed = story.asks("a").compose();
+        let record = records(&composed.prompt).pop().expect("the request");
+        assert_eq!(record["text"], text, "{name}");
+        assert_eq!(record["edited"], if text == "one" { serde_json::Value::Null } else { true.into() }, "{name}");
+    }
+}
+
+#[test]
+fn an_edit_of_the_request_counts_although_it_came_later() {
+    let story = Story::new().says("a", ALICE, "one").says("b", BOB, "later").edits("e", ALICE, "a", "two").asks("a");
+    assert_eq!(records(&story.compose().prompt).pop().expect("the request")["text"], "two");
+}
+
+#[test]
+fn redacted_messages_their_edits_and_reactions_are_gone() {
+    let story = Story::new()
+        .says("a", ALICE, "secret one")
+        .edits("e", ALICE, "a", "secret two")
+        .reacts("r", BOB, "a", "👀")
+        .event("gone", BOB, EventKind::Redacted)
+        .says("b", BOB, "@oncall?")
+        .reacts("r2", BOB, "b", "👎")
+        .redacts("x", ALICE, "a")
+        .asks("b");
+    let composed = story.compose();
+    assert_eq!(shown(&composed.prompt), ["$b"]);
+    assert!(!transcript(&composed).contains("secret") && !transcript(&composed).contains("👀"));
+}
+
+#[test]
+fn a_redacted_request_is_reported() {
+    let composed = Story::new().says("a", ALICE, "hi").redacts("x", ALICE, "a").asks("a").compose();
+    assert!(composed.left_out.request);
+    let composed = Story::new().says("a", ME, "hi").asks("gone").compose();
+    assert!(composed.left_out.request);
+    assert_eq!(composed.prompt.turns.last().map(|turn| turn.role), Some(Role::User));
+}
+
+#[test]
+fn in_a_thread_the_room_in_front_of_the_root_is_read_and_nothing_behind() {
+    let story = Story::new()
+        .says("before", ALICE, "before")
+        .says("root", ALICE, "root")
+        .says("behind", BOB, "elsewhere")
+        .says_in("t1", BOB, "root", "one")
+        .says_in("other", BOB, "before", "another thread")
+        .reacts("r", BOB, "root", "👍")
+        .says_in("t2", ALICE, "root", "two")
+        .says_in("t3", ALICE, "root", "later")
+        .asks("t2")
+        .in_thread("root");
+    let composed = story.compose();
+    assert_eq!(shown(&composed.prompt), ["$before", "$root", "$t1", "$t2"]);
+    assert!(transcript(&composed).contains(r#"{"reactions":{"👍":1},"to":"$root"}"#));
+}
+
+#[test]
+fn a_long_thread_keeps_root_first_and_last_and_names_the_gap() {
+    let mut story = Story::new().says("before", BOB, "before").says("root", ALICE, "the question");
+    for n in 0..400 {
+        story = story.says_in(&format!("t{n}"), if n % 2 == 0 { ALICE } else { BOB }, "root", &"word ".repeat(40));
+    }
+    story.tokens_max = 10_000;
+    let composed = story.asks("t399").in_thread("root").compose();
+
+    let ids = shown(&composed.prompt);
+    assert_eq!(ids[..3], ["$root", "$t0", "$t1"]);
+    assert_eq!(ids.last().map(String::as_str), Some("$t399"));
+    assert!(ids.len() > 40 && ids.len() < 120, "{}", ids.len());
+    assert_eq!(transcript(&composed).matches(super::super::record::gap()).count(), 1);
+    assert!(composed.left_out.older && composed.left_out.thread_middle);
+}
+
+#[test]
+fn a_room_too_long_loses_its_oldest_and_says_so() {
+    let mut story = Story::new();
+    for n in 0..400 {
+        story = story.says(&format!("t{n}"), ALICE, &"word ".repeat(40));
+    }
+    story.tokens_max = 10_000;
+    let composed = story.asks("t399").compose();
+    assert_eq!(shown(&composed.prompt).last().map(String::as_str), Some("$t399"));
+    assert!(composed.left_out.older);
+    assert!(transcript(&composed).contains(r#""older_messages":"left out""#));
+}
+
+#[test]
+fn events_beyond_the_limit_are_not_looked_at() {
+    let mut story = Story::new().says("first", ALICE, "first");
+    for n in 0..EVENTS_MAX - 1 {
+        story = story.event(&format!("o{n}"), BOB, EventKind::Other("m.sticker".to_owned()));
+    }
+    let composed = story.clone().says("q", ALICE, "?").asks("q").compose();
+    assert_eq!((composed.read, composed.left_out.older), (vec![id("q")], true));
+    story.events.remove(1);
+    let composed = story.says("q", ALICE, "?").asks("q").compose();
+    assert_eq!((composed.read, composed.left_out.older), (["first", "q"].map(id).to_vec(), false));
+}
+
+#[test]
+fn what_the_request_replies_to_is_quoted_where_the_window_lost_it() {
+    let mut story = Story::new().says("old", BOB, "the plan is blue");
+    for n in 0..300 {
+        story = story.says(&format!("t{n}"), ALICE, &"word ".repeat(40));
+    }
+    story.tokens_max = 10_000;
+    let composed = story.replies("q", ALICE, "old", "why?").asks("q").compose();
+    let ids = shown(&composed.prompt);
+    assert_eq!(ids[ids.len() - 2..], ["$old", "$q"]);
+}
+
+#[test]
+fn an_answer_sent_while_the_request_waited_stands_before_it() {
+    let mut story = Story::new()
+        .says_in("q1", ALICE, "root", "first?")
+        .says_in("q2", BOB, "root", "second?")
+        .says_in("a1", ME, "root", "First.")
+        .asks("q2")
+        .in_thread("root");
+    assert!(!transcript(&story.compose()).contains("First."));
+    story.answered_meanwhile = vec![id("a1")];
+    let turns = story.compose().prompt.turns;
+    assert_eq!(turns.len(), 3);
+    assert_eq!(turns[1].text, "First.");
+    assert!(turns[2].text.contains("second?"));
+}
+
+#[test]
+fn a_blank_answer_of_ours_is_no_turn() {
+    let turns =
+        Story::new().says("a", ALICE, "x").says("b", ME, " \n").says("c", ALICE, "y").asks("c").compose().prompt.turns;
+    assert_eq!(turns.len(), 1);
+}
+
+#[test]
+fn an_assistant_reads_its_owner_since_the_session_began() {
+    let story = Story::new()
+        .says("a", ALICE, "before")
+        .says("new", ALICE, "!new")
+        .says("b", ALICE, "hello")
+        .says("c", ME, "Hello.")
+        .says("d", BOB, "I am somebody else")
+        .says("e", ALICE, "and now?")
+        .asks("e");
+    let (owner, new, b) = (user(ALICE), id("new"), id("b"));
+    let kind = Kind::Assistant { owner: &owner, instructions: "" };
+    for start in [SessionStart::After(&new), SessionStart::At(&b)] {
+        let composed = story.compose_as(kind, Some(start));
+        assert_eq!(composed.read, ["b", "c", "e"].map(id));
+        assert!(!composed.left_out.older);
+    }
+}

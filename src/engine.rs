@@ -69,7 +69,8 @@ impl EngineError {
     fn is_passing(&self) -> bool {
         match self {
             Self::Matrix(error) => error.is_passing(),
-            Self::Store(error) => !error.is_fatal(),
+            // The entry is kept; once the disk is mended and workmate restarted, it is handled.
+            Self::Store(error) => error.is_fatal(),
         }
     }
 }

@@ -1,0 +1,286 @@
+//! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use tokio::{sync::Mutex as FairMutex, time::Instant};
+
+use super::{Engine, EngineError, Shared, inbox::Handled, records::AssistantRecord, runs::Asking};
+use crate::{
+    clock,
+    core::{
+        command::AssistantCommand,
+        context::{self, Kind, SessionStart},
+        event::{EventKind, Membership, Place, RoomEvent},
+        run::{RunId, RunRecord},
+        session::{SessionBounds, current_session},
+        words,
+    },
+    matrix::{Account, dm, inbound, lead},
+    store::InboxEntry,
+};
+
+/// Events of the DM that a session is looked for in.
+const HISTORY_EVENTS: usize = 300;
+/// Session markers kept; older ones lie before the history that is read.
+const MARKERS_MAX: usize = 20;
+
+/// Makes that two requests at once make one assistant.
+#[derive(Default)]
+pub(super) struct Makers(Mutex<HashMap<OwnedUserId, Weak<FairMutex<()>>>>);
+
+impl Makers {
+    fn of(&self, owner: &UserId) -> Arc<FairMutex<()>> {
+        let mut makers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        makers.retain(|_, maker| maker.strong_count() > 0);
+        if let Some(maker) = makers.get(owner).and_then(Weak::upgrade) {
+            return maker;
+        }
+        let maker = Arc::new(FairMutex::new(()));
+        makers.insert(owner.to_owned(), Arc::downgrade(&maker));
+        maker
+    }
+}
+
+impl Engine {
+    /// Makes a person's assistant and its room, or finds them; invites the owner if they are not there.
+    pub(super) async fn ensure_assistant(self: Shared, owner: &UserId) -> Result<OwnedRoomId, EngineError> {
+        let maker = self.makers.of(owner);
+        let _one_at_a_time = maker.lock().await;
+        let persona = self.assistant_persona(owner);
+        let account = Box::pin(self.pool.passing(&persona)).await?;
+        account.sync().await?;
+        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        if let Some(room) = record.room.clone().filter(|room| !record.silent && account.is_in(room)) {
+            let facts = account.facts(&room).await?;
+            if !facts.joined.contains(owner) && !facts.invited.contains(owner) {
+                account.invite(&room, owner).await?;
+            }
+            return Ok(room);
+        }
+        // A crash after a room was made and before it was recorded leaves one that nobody knows.
+        let adopted = self.unrecorded_room(&account, owner, &record).await?;
+        let room = match adopted {
+            Some(room) => room,
+            None => dm::create_private(&account, owner, &persona.display_name).await?,
+        };
+        self.tables.assistant_rooms.put(&room, &owner.to_owned())?;
+        let record = AssistantRecord { room: Some(room.clone()), ..AssistantRecord::default() };
+        self.tables.assistants.put(&owner.to_owned(), &record)?;
+        self.store.flush().await?;
+        tracing::info!(user.id = %persona.user, room.id = %room, "an assistant is ready");
+        Ok(room)
+    }
+
+    async fn unrecorded_room(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        record: &AssistantRecord,
+    ) -> Result<Option<OwnedRoomId>, EngineError> {
+        for room in account.joined() {
+            if record.room.as_ref() == Some(&room) || self.tables.assistant_rooms.get(&room)?.is_some() {
+                continue;
+            }
+            let facts = account.facts(&room).await?;
+            let others = facts.joined.iter().chain(&facts.invited).filter(|user| *user != account.user());
+            let others: Vec<_> = others.collect();
+            if facts.encrypted && others == [owner] {
+                return Ok(Some(room));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Handles an event of an assistant's room.
+    pub(super) async fn take_in_assistant_room(
+        self: Shared,
+        owner: &UserId,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<Handled, EngineError> {
+        let event = &entry.event;
+        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let assistant = self.assistant_persona(owner);
+        if event.sender == assistant.user || record.room.as_ref() != Some(&event.room_id) {
+            return Ok(Handled::Done);
+        }
+        if event.event_type == "m.room.member" {
+            if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
+                Box::pin(self.take_assistant_membership(owner, &read, accepted)).await?;
+            }
+            return Ok(Handled::Done);
+        }
+        // Encrypted or nothing: a plain message here is not the owner's client's doing.
+        if event.event_type != "m.room.encrypted" || event.sender != owner || record.silent {
+            return Ok(Handled::Done);
+        }
+        let account = Box::pin(self.pool.passing(&assistant)).await?;
+        let readers = [account.clone()];
+        match Box::pin(lead::read(&readers, &event.room_id, &event.event_id, accepted)).await? {
+            Some(read) if read.sealed.is_none() && read.was_encrypted => {
+                Box::pin(self.answer_owner(&account, owner, &read.event, entry, accepted)).await?;
+            }
+            Some(_) => {
+                let text = words::undecryptable(words::KeyMissing::NotSent);
+                let txn = super::word_transaction("undecryptable", event.event_id.as_str(), account.user());
+                account.send(&event.room_id, &super::word(&text, None), txn).await?;
+            }
+            None => {}
+        }
+        Ok(Handled::Done)
+    }
+
+    async fn take_assistant_membership(
+        self: Shared,
+        owner: &UserId,
+        event: &RoomEvent,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        let EventKind::Member(change) = &event.kind else { return Ok(()) };
+        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        account.sync_since(accepted).await?;
+        let (room, record) = (&event.room, self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default());
+        if change.user == owner {
+            if change.membership == Membership::Join && !record.introduced {
+                let txn = super::word_transaction("first-words", room.as_str(), account.user());
+                account.send(room, &super::word(&words::assistant_first(), None), txn).await?;
+                self.tables.assistants.put(&owner.to_owned(), &AssistantRecord { introduced: true, ..record })?;
+            }
+            return Ok(());
+        }
+        let comes = matches!(change.membership, Membership::Join | Membership::Invite | Membership::Knock);
+        if change.user != account.user() && comes && !record.silent {
+            tracing::warn!(room.id = %room, user.id = %account.user(), "a third member: the assistant goes silent");
+            self.tables.assistants.put(&owner.to_owned(), &AssistantRecord { silent: true, ..record })?;
+            let txn = super::word_transaction("third-member", event.id.as_str(), account.user());
+            account.send(room, &super::word(&words::third_member(), Some(owner)), txn).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer_owner(
+        self: Shared,
+        account: &Arc<Account>,
+        owner: &UserId,
+        event: &RoomEvent,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        let EventKind::Message(message) = &event.kind else { return Ok(()) };
+        if event.sender != owner || !self.is_private(account, &event.room, owner).await? {
+            return Ok(());
+        }
+        if let Some(command) = AssistantCommand::parse(&message.body) {
+            return self.answer_owner_command(account, owner, event, &command).await;
+        }
+        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
+        let record = RunRecord {
+            user: account.user().to_owned(),
+            room: event.room.clone(),
+            request: event.id.clone(),
+            asker: owner.to_owned(),
+            place: match &message.thread_root {
+                Some(root) => Place::Thread { root: root.clone(), latest: event.id.clone() },
+                None => Place::Timeline,
+            },
+            asked_at: event.sent_at,
+            accepted_at: clock::now(),
+            late: clock::now().ms_since(event.sent_at.min(entry.accepted_at)) > deadline_ms,
+            private: true,
+            streamed: None,
+            edits: 0,
+            answer: None,
+        };
+        let id = RunId::of(&event.id, account.user());
+        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
+            self.start_run(id, record, Some(accepted));
+        }
+        Ok(())
+    }
+
+    /// Whether the owner and the assistant are alone in an encrypted room (A2, A3), as of the last sync.
+    async fn is_private(&self, account: &Account, room: &RoomId, owner: &UserId) -> Result<bool, EngineError> {
+        let facts = account.facts(room).await?;
+        let alone = facts.joined.iter().chain(&facts.invited).all(|user| user == owner || user == account.user());
+        Ok(alone && facts.encrypted)
+    }
+
+    async fn answer_owner_command(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        event: &RoomEvent,
+        command: &AssistantCommand,
+    ) -> Result<(), EngineError> {
+        let text = match command {
+            AssistantCommand::New => {
+                self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
+                    let mut record = record.unwrap_or_default();
+                    record.markers.push(event.id.clone());
+                    let surplus = record.markers.len().saturating_sub(MARKERS_MAX);
+                    record.markers.drain(..surplus);
+                    Some(record)
+                })?;
+                words::fresh()
+            }
+            AssistantCommand::Help => words::assistant_help(),
+            AssistantCommand::Tools => words::no_tools(),
+            AssistantCommand::Forget | AssistantCommand::Open(_) | AssistantCommand::Export => words::unknown_command(),
+        };
+        let txn = super::word_transaction("command", event.id.as_str(), account.user());
+        account.send(&event.room, &super::word(&text, None), txn).await?;
+        Ok(())
+    }
+
+    /// Composes what an assistant reads: the current session of its DM, and nothing else.
+    pub(super) async fn compose_assistant<'a>(
+        &'a self,
+        account: &Account,
+        record: &RunRecord,
+    ) -> Result<Asking<'a>, EngineError> {
+        let (room, owner) = (&record.room, &record.asker);
+        let facts = account.facts(room).await?;
+        let events = account.history(room, HISTORY_EVENTS).await?;
+        let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
+        let upto = events.iter().position(|event| event.id == record.request).map_or(events.len(), |at| at + 1);
+        let session = current_session(
+            &events[..upto],
+            &SessionBounds {
+                owner,
+                assistant: &record.user,
+                markers: &kept.markers,
+                idle_ms: u64::from(self.config.assistants.session_idle_hours) * 3_600_000,
+            },
+        );
+        if session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
+            let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
+            let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
+            account.send(room, &super::word(&text, None), txn).await?;
+            let afresh_told = Some(record.request.clone());
+            self.tables.assistants.put(owner, &AssistantRecord { afresh_told, ..kept })?;
+        }
+        let composed = context::compose(&context::Input {
+            me: &record.user,
+            kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
+            room: context::Room { name: None, topic: None, encrypted: true, readable_from: account.readable_from(room) },
+            events: &events,
+            older: events.len() >= HISTORY_EVENTS,
+            names: &facts.names,
+            requests: std::slice::from_ref(&record.request),
+            answered_meanwhile: &[],
+            thread_root: None,
+            session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
+            tokens_max: self.config.limits.context_tokens_max,
+        });
+        let settings = &self.config.assistants;
+        Ok(Asking {
+            composed,
+            model: settings.model.as_deref().unwrap_or(&self.config.claude.model),
+            effort: settings.effort.unwrap_or(self.config.claude.effort),
+        })
+    }
+}

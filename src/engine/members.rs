@@ -1,0 +1,84 @@
+//! Changes of membership: invites to ours, joins, leaves and bans of ours, and rooms that grow or shrink (C4).
+
+use ruma::RoomId;
+use tokio::time::Instant;
+
+use super::{Engine, EngineError, Shared, records::RoomRecord};
+use crate::{
+    clock,
+    core::{
+        company::CompanyChange,
+        event::{EventKind, MemberChange, Membership, RoomEvent},
+        words,
+    },
+};
+
+impl Engine {
+    /// Handles an `m.room.member` event of a room that is no assistant's.
+    pub(super) async fn take_membership(self: Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
+        let EventKind::Member(change) = &event.kind else { return Ok(()) };
+        let ours = self.namespace.is_ours(&change.user);
+        match change.membership {
+            Membership::Invite if ours => {
+                let (room, invited, inviter) = (&event.room, &change.user, &event.sender);
+                Box::pin(self.take_invite(room, invited, inviter, change.is_direct, accepted)).await
+            }
+            Membership::Leave | Membership::Ban if ours => self.take_departure(&event.room, change, accepted).await,
+            _ if ours => Ok(()),
+            _ => self.take_company(event, accepted).await,
+        }
+    }
+
+    /// One of ours left, was kicked or banned: it is gone at once and does not come back by itself.
+    async fn take_departure(&self, room: &RoomId, change: &MemberChange, accepted: Instant) -> Result<(), EngineError> {
+        self.roster.leave(room, &change.user);
+        let Some(account) = self.pool.kept(&change.user) else { return Ok(()) };
+        account.sync_since(accepted).await?;
+        if account.is_in(room) {
+            // An old event: it was invited again since.
+            self.roster.enter(room, &change.user);
+            return Ok(());
+        }
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            let mut record = record?;
+            record.introduced.remove(&change.user);
+            Some(record)
+        })?;
+        tracing::info!(room.id = %room, user.id = %change.user, membership = ?change.membership, "left a room");
+        Ok(())
+    }
+
+    /// Somebody else came or went: coworkers pause in a room with one human, and are back with the second.
+    async fn take_company(&self, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
+        let room = &event.room;
+        let accounts = self.kept_in(room);
+        let coworkers: Vec<_> = accounts.iter().filter(|account| self.coworker(account.user()).is_some()).collect();
+        let Some(first) = coworkers.first() else { return Ok(()) };
+        first.sync_since(accepted).await?;
+        if !first.is_in(room) {
+            return Ok(());
+        }
+        let company = self.company(&first.facts(room).await?);
+        let mut change = CompanyChange::None;
+        self.tables.rooms.update(room, |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            change = record.liveliness.take(&company, clock::now());
+            Some(record)
+        })?;
+        match change {
+            CompanyChange::Pause { say: true } => {
+                tracing::info!(room.id = %room, "a room shrank to one human; coworkers pause there");
+                let txn = super::word_transaction("lonely", event.id.as_str(), first.user());
+                first.send(room, &super::word(&words::lonely(), None), txn).await?;
+            }
+            CompanyChange::Resume => {
+                for account in coworkers {
+                    account.sync_since(accepted).await?;
+                    self.introduce(account, room).await?;
+                }
+            }
+            CompanyChange::Pause { say: false } | CompanyChange::None => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! The service bot: makes or finds a person's assistant, and says which of the two to use.
+
+use ruma::{RoomId, UserId};
+
+use super::{Engine, EngineError, Shared};
+use crate::{
+    core::{
+        event::{EventKind, MessageKind, RoomEvent},
+        invite::AssistantFor,
+        words,
+    },
+    matrix::Account,
+};
+
+impl Engine {
+    /// The first words in a person's chat with the service bot, and their assistant.
+    pub(super) async fn welcome(
+        self: Shared,
+        account: &Account,
+        room: &RoomId,
+        person: &UserId,
+        assistant: AssistantFor,
+    ) -> Result<(), EngineError> {
+        let txn = super::word_transaction("welcome", room.as_str(), account.user());
+        let text = words::welcome(&self.listed());
+        account.send(room, &super::word(&text, None), txn).await?;
+        if assistant == AssistantFor::Local {
+            let txn = super::word_transaction("assistant", room.as_str(), account.user());
+            Box::pin(self.clone().hand_over(account, room, person, txn)).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers a message in a person's chat with the service bot.
+    pub(super) async fn answer_service_dm(self: Shared, person: &UserId, event: &RoomEvent) -> Result<(), EngineError> {
+        let EventKind::Message(message) = &event.kind else { return Ok(()) };
+        if event.sender != person || message.kind != MessageKind::Text {
+            return Ok(());
+        }
+        let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        let txn = super::word_transaction("service", event.id.as_str(), account.user());
+        account.sync().await?;
+        match message.body.trim() {
+            "!coworkers" => {
+                let text = words::coworker_list(&self.listed());
+                account.send(&event.room, &super::word(&text, None), txn).await?;
+            }
+            "!assistant" => Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await?,
+            _ => {
+                account.send(&event.room, &super::word(&words::service_help(), None), txn).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn hand_over(
+        self: Shared,
+        account: &Account,
+        room: &RoomId,
+        person: &UserId,
+        txn: ruma::OwnedTransactionId,
+    ) -> Result<(), EngineError> {
+        let text = if self.config.assistants.enabled && person.server_name() == self.namespace.server {
+            let assistant = self.assistant_persona(person).user;
+            Box::pin(self.clone().ensure_assistant(person)).await?;
+            words::assistant_is_here(assistant.as_str())
+        } else {
+            words::assistants_off()
+        };
+        account.send(room, &super::word(&text, Some(person)), txn).await?;
+        Ok(())
+    }
+
+    fn listed(&self) -> Vec<words::ListedCoworker<'_>> {
+        self.users
+            .iter()
+            .zip(&self.config.coworkers)
+            .map(|(user, coworker)| words::ListedCoworker { user_id: user.as_str(), purpose: &coworker.purpose })
+            .collect()
+    }
+}

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn deep_nesting_ends_in_a_fault_and_not_in_an_overflow() {
         let (_, trouble) = parse(&"[".repeat(YAML_BYTES_MAX)).expect_err("too deep");
-        assert_eq!(trouble.what, "nesting deeper than 16 is not supported");
+        assert_eq!(trouble.what, "not YAML: recursion limit exceeded");
     }
 
     proptest! {

@@ -28,8 +28,6 @@ mod records;
 mod runs;
 mod service;
 mod start;
-#[cfg(test)]
-mod tests;
 
 pub use start::{StartError, serve};
 
@@ -40,6 +38,8 @@ const SAFETY_SYNC: Duration = Duration::from_secs(300);
 struct Engine {
     config: Config,
     namespace: Namespace,
+    /// The coworkers' ids, in the order of the config.
+    users: Vec<OwnedUserId>,
     pool: Pool,
     roster: Roster,
     claude: claude::Client,
@@ -80,7 +80,7 @@ type Shared = Arc<Engine>;
 
 impl Engine {
     fn coworker(&self, user: &UserId) -> Option<&Coworker> {
-        self.config.coworkers.iter().find(|coworker| self.coworker_user(coworker) == user)
+        self.users.iter().zip(&self.config.coworkers).find(|(known, _)| *known == user).map(|(_, coworker)| coworker)
     }
 
     fn coworker_user(&self, coworker: &Coworker) -> OwnedUserId {
@@ -103,12 +103,7 @@ impl Engine {
     }
 
     fn service_persona(&self) -> Persona {
-        Persona {
-            user: self.service_user(),
-            display_name: "Workmate".to_owned(),
-            avatar: None,
-            kind: "service",
-        }
+        Persona { user: self.service_user(), display_name: "Workmate".to_owned(), avatar: None, kind: "service" }
     }
 
     /// Who the assistant of `owner` is to be.

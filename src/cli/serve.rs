@@ -1,19 +1,39 @@
 //! `workmate serve`: answers the homeserver until stopped.
 
-use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigFile, telemetry};
+use crate::{config::Config, engine};
 
 /// What `serve` is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The config file.
-    #[arg(long, default_value = "config/workmate.yaml", value_name = "FILE")]
-    pub config: PathBuf,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
-/// Serves until stopped.
+/// Serves until SIGINT or SIGTERM, then ends what it can; the rest goes on at the next start.
 ///
 /// # Errors
 /// When the configuration has faults, or what it needs cannot be opened.
-pub async fn run(_args: ServeArgs) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let config = Config::load(&args.config.path)?;
+    telemetry::install(&config.log)?;
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let signalled = stop.clone();
+    let signals = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        signalled.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = Box::pin(engine::serve(config, stop)) => Ok(served?),
+        () = signals => Ok(()),
+    }
 }

@@ -410,6 +410,12 @@ pub fn assistants_off() -> String {
     "There are no personal assistants here: the person who runs Workmate has switched them off.".to_owned()
 }
 
+/// Tells an inviter that the service bot works in direct chats.
+#[must_use]
+pub fn service_only_direct(service: &str) -> String {
+    format!("I work in direct chats only. Start one with `{service}`, and I'll show you around.")
+}
+
 /// `!help` of the service bot.
 #[must_use]
 pub fn service_help() -> String {

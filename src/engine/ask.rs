@@ -7,8 +7,8 @@ use crate::{
     claude::{self, Advice, Cause, Delta, StopReason},
     config,
     core::{
-        run::{Fault, Stop},
         prompt::Prompt,
+        run::{Fault, Stop},
     },
 };
 
@@ -80,7 +80,7 @@ impl Engine {
         progress: &watch::Sender<Progress>,
     ) -> Result<Reply, claude::Error> {
         let busy = |wait: &claude::Waiting<'_>| {
-            let waiting_ms = u64::try_from((wait.elapsed + wait.wait).as_millis()).unwrap_or(u64::MAX);
+            let waiting_ms = u64::try_from((wait.made.elapsed + wait.wait).as_millis()).unwrap_or(u64::MAX);
             progress.send_modify(|so_far| so_far.waiting_ms = waiting_ms);
         };
         let mut stream = self.claude.stream_with(request, busy).await?;

@@ -266,7 +266,12 @@ impl Engine {
         let composed = context::compose(&context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
-            room: context::Room { name: None, topic: None, encrypted: true, readable_from: account.readable_from(room) },
+            room: context::Room {
+                name: None,
+                topic: None,
+                encrypted: true,
+                readable_from: account.readable_from(room),
+            },
             events: &events,
             older: events.len() >= HISTORY_EVENTS,
             names: &facts.names,

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Engine, EngineError, Shared,
+    gaps::MISSED,
     inbox::Handled,
     records::{RoomRecord, ThreadRecord},
 };
@@ -69,7 +70,7 @@ impl Engine {
                 }
                 Ok(Handled::Done)
             }
-            "m.room.encrypted" => Box::pin(self.take_encrypted(entry, accepted)).await,
+            "m.room.encrypted" | MISSED => Box::pin(self.take_by_reading(entry, accepted)).await,
             _ => Ok(Handled::Done),
         }
     }
@@ -79,14 +80,14 @@ impl Engine {
         self.roster.of(room).iter().filter_map(|user| self.pool.kept(user)).collect()
     }
 
-    async fn take_encrypted(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
+    async fn take_by_reading(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let readers = self.kept_in(room);
         let Some(first) = readers.first() else { return Ok(Handled::Done) };
         // The common case at once; patience only in a task of its own, so that a lost key holds up nobody else.
         match lead::read_as(first, room, id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
-                Box::pin(self.consider(&read.event, entry, accepted)).await?;
+                Box::pin(self.take_read(&read.event, entry, accepted)).await?;
                 Ok(Handled::Done)
             }
             _ => {
@@ -94,6 +95,18 @@ impl Engine {
                 self.tasks.spawn(engine.read_patiently(entry.clone(), accepted));
                 Ok(Handled::Parked)
             }
+        }
+    }
+
+    async fn take_read(
+        self: Shared,
+        event: &RoomEvent,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        match &event.kind {
+            EventKind::Member(_) => Box::pin(self.take_membership(event, accepted)).await,
+            _ => Box::pin(self.consider(event, entry, accepted)).await,
         }
     }
 
@@ -111,7 +124,7 @@ impl Engine {
             };
             match read {
                 Ok(Some(read)) if read.sealed.is_none() => {
-                    if let Err(error) = Box::pin(self.clone().consider(&read.event, &entry, accepted)).await {
+                    if let Err(error) = Box::pin(self.clone().take_read(&read.event, &entry, accepted)).await {
                         tracing::error!(room.id = %room, event.id = %id, %error, "an event cannot be handled");
                     }
                     return self.done(&entry);
@@ -245,11 +258,14 @@ impl Engine {
             Some(record)
         })?;
         if !asked.is_empty() {
-            self.tables.threads.update(&(event.room.clone(), triggering.to_owned()), |record: Option<ThreadRecord>| {
-                let mut record = record.unwrap_or_default();
-                record.triggered.extend(asked);
-                Some(record)
-            })?;
+            self.tables.threads.update(
+                &(event.room.clone(), triggering.to_owned()),
+                |record: Option<ThreadRecord>| {
+                    let mut record = record.unwrap_or_default();
+                    record.triggered.extend(asked);
+                    Some(record)
+                },
+            )?;
         }
         Ok(())
     }
@@ -308,4 +324,3 @@ pub(super) fn thread_root(event: &RoomEvent) -> Option<&ruma::EventId> {
         _ => None,
     }
 }
-

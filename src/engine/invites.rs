@@ -15,12 +15,7 @@ use crate::{
         people::Who,
         words,
     },
-    matrix::{
-        Account,
-        account::Facts,
-        api::Body,
-        proxy::Identity,
-    },
+    matrix::{Account, account::Facts, api::Body, proxy::Identity},
 };
 
 impl Engine {
@@ -207,10 +202,9 @@ impl Engine {
             None => {
                 let room = crate::matrix::dm::create_service(&account, person).await?;
                 self.roster.enter(&room, account.user());
-                self.tables.rooms.put(
-                    &room,
-                    &RoomRecord { service_dm: Some(person.to_owned()), ..RoomRecord::default() },
-                )?;
+                self.tables
+                    .rooms
+                    .put(&room, &RoomRecord { service_dm: Some(person.to_owned()), ..RoomRecord::default() })?;
                 room
             }
         };
@@ -234,4 +228,3 @@ impl Engine {
         self.pool.provisioner().api()
     }
 }
-

@@ -86,11 +86,7 @@ mod tests {
     use super::*;
 
     fn lane(thread: &ruma::EventId) -> Lane {
-        Lane {
-            room: room_id!("!r:hs").to_owned(),
-            thread: Some(thread.to_owned()),
-            user: user_id!("@a:hs").to_owned(),
-        }
+        Lane { room: room_id!("!r:hs").to_owned(), thread: Some(thread.to_owned()), user: user_id!("@a:hs").to_owned() }
     }
 
     #[test]

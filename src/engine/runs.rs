@@ -21,7 +21,7 @@ use crate::{
         time::Timestamp,
         words,
     },
-    matrix::{Account, MatrixError},
+    matrix::{Account, MatrixError, account::File},
 };
 
 /// Typing is shown again this often; a notice lasts four seconds.
@@ -53,7 +53,9 @@ impl Engine {
         let ended = loop {
             match Box::pin(self.run_once(id, &mut record, accepted, &mut used)).await {
                 Ok(ended) => break ended,
-                Err(error) if error.is_passing() && clock::now().ms_since(record.accepted_at) < HOMESERVER_PATIENCE_MS => {
+                Err(error)
+                    if error.is_passing() && clock::now().ms_since(record.accepted_at) < HOMESERVER_PATIENCE_MS =>
+                {
                     tracing::warn!(%error, "a run waits for the homeserver");
                     tokio::time::sleep(SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]).await;
                     tries += 1;
@@ -193,7 +195,13 @@ impl Engine {
     }
 
     /// Does one effect before the end of a run; a streamed message is journaled as soon as it is there.
-    async fn act(&self, account: &Account, id: &RunId, record: &mut RunRecord, effect: Effect) -> Result<(), EngineError> {
+    async fn act(
+        &self,
+        account: &Account,
+        id: &RunId,
+        record: &mut RunRecord,
+        effect: Effect,
+    ) -> Result<(), EngineError> {
         match effect {
             Effect::Send(step, message) => {
                 let event = account.send(&record.room, &message, id.transaction(step)).await?;
@@ -236,9 +244,12 @@ impl Engine {
         };
         if let Some(markdown) = &answer.file {
             let place = file_place(&message.place, &event);
-            let name = words::answer_file_name();
-            let txn = id.transaction(Step::File);
-            account.send_file(room, name, "text/markdown", markdown.clone().into_bytes(), &place, txn).await?;
+            let file = File {
+                name: words::answer_file_name().to_owned(),
+                media_type: mime::TEXT_PLAIN_UTF_8,
+                bytes: markdown.clone().into_bytes(),
+            };
+            account.send_file(room, file, &place, id.transaction(Step::File)).await?;
         }
         Ok((answer.outcome, Some(event)))
     }

@@ -9,8 +9,13 @@ use std::{
 
 use matrix_sdk::{
     Client, Room, RoomMemberships, RoomState,
+    attachment::AttachmentConfig,
     config::SyncSettings,
-    room::MessagesOptions,
+    deserialized_responses::MemberEvent,
+    room::{
+        MessagesOptions,
+        reply::{EnforceThread, Reply},
+    },
     ruma::{
         UInt,
         api::client::{
@@ -23,7 +28,12 @@ use matrix_sdk::{
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, UserId,
     api::client::receipt::create_receipt::v3::ReceiptType,
-    events::{reaction::ReactionEventContent, receipt::ReceiptThread, relation::Annotation},
+    events::{
+        reaction::ReactionEventContent,
+        receipt::ReceiptThread,
+        relation::Annotation,
+        room::message::{AddMentions, ReplyWithinThread},
+    },
 };
 use tokio::time::Instant;
 
@@ -35,7 +45,7 @@ use super::{
 };
 use crate::{
     core::{
-        event::{Outgoing, RoomEvent},
+        event::{Outgoing, Place, RoomEvent},
         time::Timestamp,
     },
     secret::Secret,
@@ -75,6 +85,17 @@ pub struct Facts {
     pub joined: BTreeSet<OwnedUserId>,
     /// Who is invited.
     pub invited: BTreeSet<OwnedUserId>,
+}
+
+/// A file to be sent.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: mime::Mime,
+    /// Its content.
+    pub bytes: Vec<u8>,
 }
 
 impl Account {
@@ -193,6 +214,25 @@ impl Account {
         }
     }
 
+    /// Invites somebody.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or does not answer.
+    pub async fn invite(&self, room: &RoomId, user: &UserId) -> Result<(), MatrixError> {
+        Ok(self.room(room)?.invite_user_by_id(user).await?)
+    }
+
+    /// Returns who invited this user to a room, and whether to a direct chat.
+    pub async fn inviter(&self, room: &RoomId) -> Option<(OwnedUserId, bool)> {
+        let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Invited)?;
+        let details = room.invite_details().await.ok()?;
+        let is_direct = match &**details.invitee.event() {
+            MemberEvent::Stripped(event) => event.content.is_direct,
+            MemberEvent::Sync(event) => event.as_original().and_then(|event| event.content.is_direct),
+        };
+        Some((details.inviter?.user_id().to_owned(), is_direct.unwrap_or_default()))
+    }
+
     /// Returns what the room is called, how it is set up, and who is there.
     ///
     /// # Errors
@@ -281,8 +321,7 @@ impl Account {
             windows.entry(room_id.to_owned()).or_default().prepend(read, next);
         }
         self.unseal_held(room_id).await?;
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(windows.get(room_id).map(Window::events).unwrap_or_default())
+        Ok(self.held_events(room_id))
     }
 
     async fn unseal_held(&self, room: &RoomId) -> Result<(), MatrixError> {
@@ -294,6 +333,13 @@ impl Account {
             self.unseal(&read).await?;
         }
         Ok(())
+    }
+
+    /// Returns what the window holds of a room, oldest first.
+    #[must_use]
+    pub fn held_events(&self, room: &RoomId) -> Vec<RoomEvent> {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.get(room).map(Window::events).unwrap_or_default()
     }
 
     /// Returns the newest event of a thread that this user has seen.
@@ -351,6 +397,37 @@ impl Account {
         Ok(sent.response.event_id)
     }
 
+    /// Uploads a file, encrypted where the room is, and sends it.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_file(
+        &self,
+        room: &RoomId,
+        file: File,
+        place: &Place,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let room = self.room_to_send(room).await?;
+        let reply = match place {
+            Place::Timeline => None,
+            Place::Reply { to } => Some(Reply {
+                event_id: to.clone(),
+                enforce_thread: EnforceThread::Unthreaded,
+                add_mentions: AddMentions::No,
+            }),
+            Place::Thread { latest, .. } => Some(Reply {
+                event_id: latest.clone(),
+                enforce_thread: EnforceThread::Threaded(ReplyWithinThread::No),
+                add_mentions: AddMentions::No,
+            }),
+        };
+        let mut config = AttachmentConfig::new().reply(reply);
+        config.txn_id = Some(txn);
+        let sent = room.send_attachment(file.name, &file.media_type, file.bytes, config).into_future();
+        Ok(Box::pin(sent).await?.event_id)
+    }
+
     /// Redacts an event of this user's.
     ///
     /// # Errors
@@ -403,10 +480,9 @@ impl Account {
     /// Returns when the oldest decryptable event of the window was sent.
     #[must_use]
     pub fn readable_from(&self, room: &RoomId) -> Option<Timestamp> {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let events = windows.get(room).map(Window::events).unwrap_or_default();
-        let sealed = |event: &&RoomEvent| event.kind == crate::core::event::EventKind::Undecryptable;
-        let first_after = events.iter().rposition(|event| sealed(&event)).map(|last| last + 1)?;
+        let events = self.held_events(room);
+        let sealed = |event: &RoomEvent| event.kind == crate::core::event::EventKind::Undecryptable;
+        let first_after = events.iter().rposition(sealed).map(|last| last + 1)?;
         events.get(first_after).map(|event| event.sent_at)
     }
 }

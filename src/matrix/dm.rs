@@ -57,6 +57,26 @@ pub async fn create_private(account: &Account, owner: &UserId, name: &str) -> Re
     Ok(id)
 }
 
+/// Creates the service bot's direct chat with a person: encrypted and private, without an assistant's strictness.
+///
+/// # Errors
+/// When the homeserver refuses or does not answer.
+pub async fn create_service(account: &Account, person: &UserId) -> Result<OwnedRoomId, MatrixError> {
+    let mut request = Request::new();
+    request.preset = Some(RoomPreset::PrivateChat);
+    request.is_direct = true;
+    request.invite = vec![person.to_owned()];
+    request.initial_state = vec![
+        state(RoomEncryptionEventContent::with_recommended_defaults()),
+        // The word that it is made for is there before the person has joined.
+        state(RoomHistoryVisibilityEventContent::new(HistoryVisibility::Invited)),
+    ];
+    let room = Box::pin(account.client().create_room(request)).await?;
+    let id = room.room_id().to_owned();
+    account.sync().await?;
+    Ok(id)
+}
+
 fn state<C>(content: C) -> Raw<matrix_sdk::ruma::events::AnyInitialStateEvent>
 where
     C: ruma::events::StaticStateEventContent<StateKey = EmptyStateKey>

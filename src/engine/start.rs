@@ -1,0 +1,339 @@
+//! Starting and stopping: listeners first, then the homeserver, then users, then work.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use ruma::OwnedUserId;
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Engine, EngineError, Shared, assistants, gaps, inbox, lanes, records::Tables};
+use crate::{
+    appservice::{
+        self, Appservice, Query,
+        health::{Condition, Health, State, health_router},
+    },
+    claude,
+    config::Config,
+    core::{people::Who, run::RunId},
+    matrix::{
+        MatrixError,
+        api::Api,
+        pool::Pool,
+        provision::{Persona, Provisioner},
+        proxy::Proxy,
+        roster::Roster,
+    },
+    store::{Store, StoreError},
+};
+
+/// File descriptors wanted; each open client takes about 22.
+const DESCRIPTORS_WANTED: u64 = 16_384;
+/// Pauses while the homeserver does not answer at start; the last one repeats.
+const HOMESERVER_PAUSES: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
+/// How long tasks may take to end after stop; what is cut off is journaled.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Questions for users that wait to be answered.
+const QUERIES_WAITING_MAX: usize = 64;
+
+/// Why Workmate cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The homeserver refuses us for good.
+    #[error(transparent)]
+    Matrix(#[from] MatrixError),
+    /// An address cannot be listened on.
+    #[error(
+        "{key} {address}: cannot listen there ({cause})\n  The homeserver's calls would not arrive.\n  Mend: stop what listens there (another workmate?), or set {key} to a free address."
+    )]
+    Listen {
+        /// The config key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        cause: std::io::Error,
+    },
+    /// The Claude client cannot be set up.
+    #[error("{0}")]
+    Claude(#[from] claude::Error),
+    /// A file of the configuration cannot be read.
+    #[error("{path}: {cause}\n  Mend: correct the path in config/coworkers, or remove the avatar key.")]
+    Avatar {
+        /// Which.
+        path: String,
+        /// The system's answer.
+        cause: std::io::Error,
+    },
+}
+
+/// Serves until `stop` is cancelled, then ends what it can and journals the rest.
+///
+/// # Errors
+/// When it cannot begin: the store, a listener, or a homeserver that refuses us. A homeserver that is away is waited for.
+pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+    raise_descriptor_limit();
+    let tasks = TaskTracker::new();
+    let health = Health::default();
+    let listener = bind("appservice.listen", config.appservice.listen).await?;
+    let health_listener = bind("health.listen", config.health_listen).await?;
+    let store = open_store(&config).await?;
+    health.set(Condition::Store, State::Ready);
+    let (queries, asked) = mpsc::channel(QUERIES_WAITING_MAX);
+    let endpoint = Appservice {
+        hs_token: config.appservice.hs_token.clone(),
+        inbox: store.inbox(config.fingerprint()),
+        queries,
+        health: health.clone(),
+        body_bytes_max: config.limits.transaction_bytes_max,
+    };
+    // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
+    serve_in(&tasks, "appservice", listener, endpoint.router(), stop.clone());
+    serve_in(&tasks, "health", health_listener, health_router(health.clone()), stop.clone());
+    let engine = build(config, store, health, tasks.clone(), stop.clone()).await?;
+    tasks.spawn(answer_queries(engine.clone(), asked));
+    let begun = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        begun = Box::pin(begin(&engine)) => begun,
+    };
+    if begun.is_ok() {
+        stop.cancelled().await;
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
+        tracing::warn!("some tasks did not end in time; their runs go on at the next start");
+    }
+    engine.store.flush().await?;
+    begun
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|cause| StartError::Listen { key, address, cause })
+}
+
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let (dir, key) = (config.data_dir.join("state"), config.master.derive("state"));
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, &key)).await;
+    Ok(opened.expect("opening the store does not panic")?)
+}
+
+fn serve_in(
+    tasks: &TaskTracker,
+    name: &'static str,
+    listener: TcpListener,
+    router: axum::Router,
+    stop: CancellationToken,
+) {
+    tasks.spawn(async move {
+        if let Err(error) = appservice::serve(listener, router, stop).await {
+            tracing::error!(name, %error, "a listener stopped; restart workmate");
+        }
+    });
+}
+
+async fn build(
+    config: Config,
+    store: Store,
+    health: Health,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) -> Result<Shared, StartError> {
+    // The proxy outlives `stop`: what ends after it still wants to reach the homeserver.
+    let proxy_stop = CancellationToken::new();
+    let proxy_tasks = TaskTracker::new();
+    let (url, token) = (config.homeserver.url.clone(), config.appservice.as_token.clone());
+    let proxy = Proxy::start(url, token, &proxy_tasks, proxy_stop).await;
+    let proxy = proxy.map_err(|cause| StartError::Listen {
+        key: "the masquerading proxy",
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        cause,
+    })?;
+    let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
+    let mut claude = claude::client::ClientConfig::new(config.claude.base_url.clone(), config.claude.api_key.clone());
+    claude.limits = claude::stream::Limits::default();
+    let claude = claude::Client::new(claude)?;
+    let key = match &config.claude.api_key {
+        Some(_) => State::Ready,
+        None => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
+    };
+    health.set(Condition::ClaudeKey, key);
+    let namespace = config.namespace();
+    let users: Vec<OwnedUserId> = config
+        .coworkers
+        .iter()
+        .map(|coworker| namespace.user_id(&format!("{}{}", namespace.coworker_prefix, coworker.id.0)))
+        .collect();
+    Ok(Arc::new(Engine {
+        users,
+        pool: Pool::new(provisioner, config.limits.assistants_live_max),
+        roster: Roster::default(),
+        claude,
+        tables: Tables::of(&store),
+        inbox: store.inbox(config.fingerprint()),
+        lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),
+        makers: assistants::Makers::default(),
+        namespace,
+        store,
+        health,
+        tasks,
+        stop,
+        config,
+    }))
+}
+
+/// Waits for the homeserver, provisions our users, and takes up what was left.
+async fn begin(engine: &Shared) -> Result<(), StartError> {
+    await_homeserver(engine).await?;
+    let mut personas = vec![engine.service_persona()];
+    for coworker in &engine.config.coworkers {
+        let persona = engine.coworker_persona(coworker).map_err(|cause| StartError::Avatar {
+            path: coworker.avatar.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            cause,
+        })?;
+        personas.push(persona);
+    }
+    provision_all(engine, personas).await?;
+    engine.health.set(Condition::Users, State::Ready);
+    // Also makes Synapse retry its backlog at once.
+    if let Err(error) = engine.api().ping(&engine.config.appservice.id).await {
+        tracing::warn!(%error, "the homeserver cannot reach us; check appservice.url and the registration's url");
+    }
+    for account in engine.pool.all_kept() {
+        let caught_up = async {
+            Box::pin(engine.clone().take_missed_invites(&account)).await?;
+            engine.fill_gaps(&account).await
+        };
+        if let Err(error) = caught_up.await {
+            tracing::warn!(user.id = %account.user(), %error, "what was missed cannot be read; the safety sync tries again");
+        }
+    }
+    resume(engine);
+    engine.tasks.spawn(inbox::work(engine.clone()));
+    engine.tasks.spawn(gaps::keep_up(engine.clone()));
+    tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
+    Ok(())
+}
+
+async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
+    let mut tries = 0;
+    loop {
+        // Synapse makes no account for the sender by itself, and answers whoami for it all the same.
+        let known = async {
+            engine.api().register(&engine.namespace.service).await?;
+            engine.api().whoami().await
+        };
+        match known.await {
+            Ok(_) => {
+                engine.health.set(Condition::Homeserver, State::Ready);
+                return Ok(());
+            }
+            Err(error @ (MatrixError::Unreachable { .. } | MatrixError::NotMatrix { .. })) => {
+                engine.health.set(Condition::Homeserver, State::Waiting(error.to_string()));
+                tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
+                tries += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn provision_all(engine: &Shared, personas: Vec<Persona>) -> Result<(), StartError> {
+    let at_once = engine.config.limits.provisioning_max.max(1);
+    let mut provisioning = stream::iter(personas.into_iter().map(|persona| provision_one(engine.clone(), persona)))
+        .buffer_unordered(at_once)
+        .boxed();
+    while let Some(provisioned) = provisioning.next().await {
+        provisioned?;
+    }
+    Ok(())
+}
+
+async fn provision_one(engine: Shared, persona: Persona) -> Result<(), StartError> {
+    let mut tries = 0;
+    let account = loop {
+        match Box::pin(engine.pool.provisioner().provision(&persona)).await {
+            Ok(account) => break account,
+            Err(error) if error.is_passing() => {
+                tracing::warn!(user.id = %persona.user, %error, "a virtual user cannot be provisioned yet");
+                tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
+                tries += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    for room in account.joined() {
+        engine.roster.enter(&room, account.user());
+    }
+    tracing::info!(user.id = %persona.user, rooms = account.joined().len(), "a virtual user is ready");
+    engine.pool.keep(Arc::new(account));
+    Ok(())
+}
+
+/// Takes up the runs that were going on when the process ended.
+fn resume(engine: &Shared) {
+    let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).collect();
+    runs.sort_by_key(|(_, record)| record.accepted_at);
+    for (_, record) in runs {
+        let id = RunId::of(&record.request, &record.user);
+        tracing::info!(run.id = id.as_str(), room.id = %record.room, "a run is taken up again");
+        engine.clone().start_run(id, record, None);
+    }
+}
+
+/// Answers the homeserver's questions whether one of our users exists; an assistant's account is made by asking.
+async fn answer_queries(engine: Shared, mut asked: mpsc::Receiver<Query>) {
+    loop {
+        let query = tokio::select! {
+            () = engine.stop.cancelled() => return,
+            query = asked.recv() => query,
+        };
+        let Some(query) = query else { return };
+        let exists = user_exists(&engine, &query.user).await.unwrap_or_else(|error| {
+            tracing::warn!(user.id = %query.user, %error, "a question for a user cannot be answered");
+            false
+        });
+        // The homeserver may have given up waiting.
+        let _ = query.answer.send(exists);
+    }
+}
+
+async fn user_exists(engine: &Shared, user: &ruma::UserId) -> Result<bool, EngineError> {
+    match engine.namespace.who(user) {
+        Who::Service => Ok(true),
+        Who::Coworker(_) => Ok(engine.coworker(user).is_some()),
+        Who::Assistant(owner) if engine.config.assistants.enabled => {
+            let owner = engine.namespace.user_id(&owner);
+            let exists = engine.namespace.who(&owner) == Who::Person && engine.api().exists(&owner).await?;
+            if exists {
+                engine.api().register(user.localpart()).await?;
+            }
+            Ok(exists)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(DESCRIPTORS_WANTED) {
+        Ok(limit) if limit < DESCRIPTORS_WANTED => {
+            tracing::warn!(
+                limit,
+                wanted = DESCRIPTORS_WANTED,
+                "few file descriptors; each virtual user takes about 22"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors cannot be raised"),
+    }
+}

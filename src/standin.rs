@@ -160,7 +160,8 @@ impl StandIn {
                 tracing::debug!(error = %error, "the stand-in cannot set TCP_NODELAY");
             }
         });
-        let serving = axum::serve(listener, http::router(shared.clone())).with_graceful_shutdown(stop.cancelled_owned());
+        let serving =
+            axum::serve(listener, http::router(shared.clone())).with_graceful_shutdown(stop.cancelled_owned());
         let tasks = TaskTracker::new();
         tasks.spawn(async move {
             if let Err(error) = serving.await {
@@ -205,10 +206,7 @@ impl StandIn {
     ///
     /// # Errors
     /// [`Error::NoSuchRequest`] after [`WAIT_SECONDS_MAX`].
-    pub async fn wait_for_request(
-        &self,
-        wanted: impl Fn(&RecordedRequest) -> bool,
-    ) -> Result<RecordedRequest, Error> {
+    pub async fn wait_for_request(&self, wanted: impl Fn(&RecordedRequest) -> bool) -> Result<RecordedRequest, Error> {
         let found = self.shared.journal.wait_for(wanted).await;
         found.ok_or_else(|| Error::NoSuchRequest { seen: self.requests().len() })
     }

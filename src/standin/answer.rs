@@ -71,8 +71,8 @@ fn usage_json(usage: PromptUsage, content: &[Value], body: &Value) -> Value {
     let calls = |name: &str| content.iter().filter(|b| b["type"] == "server_tool_use" && b["name"] == name).count();
     let searches = calls("web_search");
     let fetches = calls("web_fetch");
-    let server_tools = (searches + fetches > 0)
-        .then(|| json!({ "web_search_requests": searches, "web_fetch_requests": fetches }));
+    let server_tools =
+        (searches + fetches > 0).then(|| json!({ "web_search_requests": searches, "web_fetch_requests": fetches }));
     json!({
         "input_tokens": usage.input,
         "cache_creation_input_tokens": usage.written(),

@@ -121,9 +121,8 @@ impl Cache {
     fn longest_hit(&self, prefixes: &Prefixes) -> usize {
         let reach = |block: usize| (block + 1).saturating_sub(LOOKBACK_BLOCKS)..block + 1;
         let positions = prefixes.breakpoints.iter().flat_map(|&(block, _)| reach(block));
-        let stored = positions.filter(|&position| {
-            prefixes.hashes.get(position).is_some_and(|hash| self.entries.contains_key(hash))
-        });
+        let stored = positions
+            .filter(|&position| prefixes.hashes.get(position).is_some_and(|hash| self.entries.contains_key(hash)));
         stored.max().map_or(0, |position| position + 1)
     }
 }

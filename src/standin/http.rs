@@ -90,9 +90,8 @@ async fn list_models(
 
 async fn get_model(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response<Body> {
     let call = Call::open(shared, &request);
-    let found = validate::caller(request.headers(), call.keys(), false).and_then(|_| {
-        models::find(&id).map(Model::info).ok_or_else(|| Problem::new(404, format!("model: {id}")))
-    });
+    let found = validate::caller(request.headers(), call.keys(), false)
+        .and_then(|_| models::find(&id).map(Model::info).ok_or_else(|| Problem::new(404, format!("model: {id}"))));
     call.reply(found)
 }
 
@@ -171,11 +170,7 @@ impl Call {
     }
 
     /// Reads and judges a request.
-    async fn accept(
-        &self,
-        request: Request,
-        endpoint: Endpoint,
-    ) -> Result<(Caller, &'static Model, Value), Problem> {
+    async fn accept(&self, request: Request, endpoint: Endpoint) -> Result<(Caller, &'static Model, Value), Problem> {
         let caller = validate::caller(request.headers(), self.keys(), true);
         let bytes = read(request.into_body(), self.shared.options.body_bytes_max).await;
         let caller = caller?;
@@ -255,9 +250,9 @@ impl Call {
             return Ok(turn);
         }
         match self.shared.options.mode {
-            Mode::Offline => Ok(Turn::text(offline::answer(body))
-                .word_by_word()
-                .delta_interval(self.shared.options.delta_interval)),
+            Mode::Offline => {
+                Ok(Turn::text(offline::answer(body)).word_by_word().delta_interval(self.shared.options.delta_interval))
+            }
             Mode::Scripted => {
                 let asked: String = request.last_user_text().chars().take(200).collect();
                 let description = format!("{} with model {} and last user text {asked:?}", self.id, body["model"]);
@@ -327,8 +322,7 @@ impl Call {
             ("output-tokens", OUTPUT_TOKENS_PER_MINUTE),
         ];
         for (name, limit) in limits {
-            let values =
-                [("limit", limit.to_string()), ("remaining", limit.to_string()), ("reset", reset.to_string())];
+            let values = [("limit", limit.to_string()), ("remaining", limit.to_string()), ("reset", reset.to_string())];
             for (what, value) in values {
                 let name = axum::http::HeaderName::try_from(format!("anthropic-ratelimit-{name}-{what}"));
                 if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {

@@ -69,12 +69,8 @@ const NEWEST: Model = Model {
     refuses_sampling: true,
 };
 /// Fable, Mythos and Opus 5.
-const FIFTH: Model = Model {
-    refuses_forced_tools: false,
-    preserved_thinking: false,
-    created: "2026-05-01T00:00:00Z",
-    ..NEWEST
-};
+const FIFTH: Model =
+    Model { refuses_forced_tools: false, preserved_thinking: false, created: "2026-05-01T00:00:00Z", ..NEWEST };
 /// Opus 4.7 and 4.8.
 const FOUR_SEVEN: Model =
     Model { cache_tokens_min: 1024, thinking: NO_BUDGET, created: "2026-03-01T00:00:00Z", ..FIFTH };
@@ -114,24 +110,12 @@ const MODELS: &[Model] = &[
     Model { id: "claude-fable-5-1", name: "Claude Fable 5.1", ..NEWEST },
     NEWEST,
     Model { id: "claude-mythos-5-1", name: "Claude Mythos 5.1", preserved_thinking: false, ..NEWEST },
-    Model {
-        id: "claude-sonnet-5",
-        name: "Claude Sonnet 5",
-        cache_tokens_min: 1024,
-        thinking: NO_BUDGET,
-        ..FIFTH
-    },
+    Model { id: "claude-sonnet-5", name: "Claude Sonnet 5", cache_tokens_min: 1024, thinking: NO_BUDGET, ..FIFTH },
     Model { id: "claude-fable-5", name: "Claude Fable 5", ..FIFTH },
     Model { id: "claude-mythos-5", name: "Claude Mythos 5", ..FIFTH },
     Model { id: "claude-opus-5", name: "Claude Opus 5", thinking: DISABLED_UP_TO_HIGH, ..FIFTH },
     Model { id: "claude-opus-4-8", name: "Claude Opus 4.8", ..FOUR_SEVEN },
-    Model {
-        id: "claude-opus-4-7",
-        name: "Claude Opus 4.7",
-        cache_tokens_min: 2048,
-        system_turns: false,
-        ..FOUR_SEVEN
-    },
+    Model { id: "claude-opus-4-7", name: "Claude Opus 4.7", cache_tokens_min: 2048, system_turns: false, ..FOUR_SEVEN },
     Model { id: "claude-opus-4-6", name: "Claude Opus 4.6", ..FOUR_SIX },
     Model { id: "claude-sonnet-4-6", name: "Claude Sonnet 4.6", cache_tokens_min: 1024, ..FOUR_SIX },
     Model {
@@ -141,12 +125,7 @@ const MODELS: &[Model] = &[
         effort: false,
         ..FOUR_FIVE
     },
-    Model {
-        id: "claude-opus-4-5",
-        alias: Some("claude-opus-4-5-20251101"),
-        name: "Claude Opus 4.5",
-        ..FOUR_FIVE
-    },
+    Model { id: "claude-opus-4-5", alias: Some("claude-opus-4-5-20251101"), name: "Claude Opus 4.5", ..FOUR_FIVE },
     Model {
         id: "claude-sonnet-4-5",
         alias: Some("claude-sonnet-4-5-20250929"),

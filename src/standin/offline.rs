@@ -58,8 +58,11 @@ fn relevant(history: &[Record], wanted: &[String]) -> String {
     scored.sort_by_key(|&(score, index)| (std::cmp::Reverse(score), std::cmp::Reverse(index)));
     scored.truncate(QUOTES_MAX);
     scored.sort_by_key(|&(_, index)| index);
-    let quotes: Vec<String> =
-        scored.iter().filter_map(|&(_, index)| history.get(index)).map(|record| quote(record, QUOTE_CHARS_MAX)).collect();
+    let quotes: Vec<String> = scored
+        .iter()
+        .filter_map(|&(_, index)| history.get(index))
+        .map(|record| quote(record, QUOTE_CHARS_MAX))
+        .collect();
     if !quotes.is_empty() {
         return format!("From this room: {}.", quotes.join("; "));
     }

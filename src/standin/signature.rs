@@ -73,9 +73,10 @@ pub(super) fn check(model: &Model, body: &Value, loops: &mut ToolLoops) -> Resul
 fn check_latest_turn(body: &Value, all: &[Piece], loops: &ToolLoops) -> Result<(), Problem> {
     let messages = super::prompt::array(&body["messages"]);
     let Some(latest) = messages.iter().rposition(|message| message["role"] == "assistant") else { return Ok(()) };
-    let looping = messages.iter().skip(latest + 1).any(|message| {
-        super::prompt::array(&message["content"]).iter().any(|block| block["type"] == "tool_result")
-    });
+    let looping = messages
+        .iter()
+        .skip(latest + 1)
+        .any(|message| super::prompt::array(&message["content"]).iter().any(|block| block["type"] == "tool_result"));
     let Some(given) = latest_tool_use_ids(all).iter().find_map(|id| loops.thinking.get(id)) else { return Ok(()) };
     let sent: Vec<Value> = all
         .iter()

@@ -173,7 +173,8 @@ fn opened(block: &Value, cut: Cut) -> (Value, Vec<Value>) {
     match block["type"].as_str() {
         Some("text") => {
             start["text"] = json!("");
-            let deltas = pieces(text("text"), cut).into_iter().map(|text| json!({ "type": "text_delta", "text": text }));
+            let deltas =
+                pieces(text("text"), cut).into_iter().map(|text| json!({ "type": "text_delta", "text": text }));
             (start, deltas.collect())
         }
         Some("thinking") => {
@@ -270,8 +271,7 @@ impl Plan<'_> {
                 Fault::DropAfter(after) if *after == sent => self.end(Some(Step::Drop)),
                 Fault::EndAfter(after) if *after == sent => self.end(None),
                 Fault::ErrorAfter(after, kind) if *after == sent => {
-                    let problem =
-                        Problem { kind, ..Problem::new(500, "The stand-in was told to fail in mid-stream.") };
+                    let problem = Problem { kind, ..Problem::new(500, "The stand-in was told to fail in mid-stream.") };
                     self.frame("error", &problem.body(self.request_id).to_string());
                     self.end(None);
                 }

@@ -29,7 +29,11 @@ pub struct Turn {
 pub(super) enum Block {
     Text(String),
     Thinking(String),
-    ToolUse { id: Option<String>, name: String, input: Value },
+    ToolUse {
+        id: Option<String>,
+        name: String,
+        input: Value,
+    },
     /// Sent in its `content_block_start` without deltas, as server tools' results are.
     Whole(Value),
 }

@@ -44,17 +44,8 @@ pub(super) struct Request<'a> {
 }
 
 /// Fields of every request.
-const SHARED_FIELDS: &[&str] = &[
-    "model",
-    "messages",
-    "system",
-    "tools",
-    "tool_choice",
-    "thinking",
-    "output_config",
-    "cache_control",
-    "speed",
-];
+const SHARED_FIELDS: &[&str] =
+    &["model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed"];
 /// Fields that only creating a message knows.
 const CREATE_FIELDS: &[&str] = &[
     "max_tokens",

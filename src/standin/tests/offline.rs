@@ -65,10 +65,8 @@ async fn instructions_in_a_message_are_quoted_and_not_followed() {
 async fn an_offline_answer_streams_word_by_word() {
     let bench = Bench::start(Options::offline()).await;
     let stream = bench.ask(&request(&json!({ "stream": true }))).await.text().await.expect("a stream");
-    let deltas: Vec<String> = events(&stream)
-        .iter()
-        .filter_map(|(_, data)| data["delta"]["text"].as_str().map(str::to_owned))
-        .collect();
+    let deltas: Vec<String> =
+        events(&stream).iter().filter_map(|(_, data)| data["delta"]["text"].as_str().map(str::to_owned)).collect();
     assert_eq!(deltas.first().map(String::as_str), Some("(I "));
     assert!(deltas.concat().ends_with("I can read nothing before your message."), "{deltas:?}");
 }

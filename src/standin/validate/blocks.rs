@@ -80,7 +80,9 @@ fn check_block(request: &Request<'_>, role: Role, item: &Value, path: &str) -> R
         "tool_use" | "server_tool_use" => check_call(block, path),
         "tool_result" => check_result(request, block, path),
         "image" => check_image(block, path),
-        "document" => fields::object(fields::required(block, path, "source")?, &fields::join(path, "source")).map(|_| ()),
+        "document" => {
+            fields::object(fields::required(block, path, "source")?, &fields::join(path, "source")).map(|_| ())
+        }
         "search_result" => {
             fields::required_text(block, path, "source")?;
             fields::required_text(block, path, "title")?;

@@ -31,12 +31,7 @@ pub(super) fn only(object: &Map<String, Value>, path: &str, allowed: &[&str]) ->
 }
 
 /// Checks an optional field's value against a list; null counts as absent.
-pub(super) fn one_of(
-    object: &Map<String, Value>,
-    path: &str,
-    name: &str,
-    allowed: &[&str],
-) -> Result<(), Problem> {
+pub(super) fn one_of(object: &Map<String, Value>, path: &str, name: &str, allowed: &[&str]) -> Result<(), Problem> {
     match object.get(name) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(value)) if allowed.contains(&value.as_str()) => Ok(()),

@@ -71,9 +71,7 @@ fn check_message(request: &Request<'_>, message: &Value, path: &str) -> Result<(
         Value::String(text) if text.trim().is_empty() => Err(blocks::blank(path)),
         Value::String(_) => Ok(()),
         Value::Array(items) if items.is_empty() => Err(empty(path)),
-        Value::Array(items) if role == Role::System => {
-            blocks::check_texts(request, items, &format!("{path}.content"))
-        }
+        Value::Array(items) if role == Role::System => blocks::check_texts(request, items, &format!("{path}.content")),
         Value::Array(items) => blocks::check(request, role, items, &format!("{path}.content")),
         _ => Err(Problem::invalid(format!("{path}.content: Input should be a valid string or list"))),
     }

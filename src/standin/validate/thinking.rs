@@ -95,7 +95,9 @@ fn check_fields(request: &Request<'_>, thinking: &Map<String, Value>, kind: &str
         )));
     }
     match request.body.get("max_tokens").and_then(Value::as_u64) {
-        Some(max) if max <= budget => Err(Problem::invalid("`max_tokens` must be greater than `thinking.budget_tokens`")),
+        Some(max) if max <= budget => {
+            Err(Problem::invalid("`max_tokens` must be greater than `thinking.budget_tokens`"))
+        }
         _ => Ok(()),
     }
 }

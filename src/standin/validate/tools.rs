@@ -86,9 +86,7 @@ fn check_custom<'a>(tool: &'a Map<String, Value>, path: &str) -> Result<&'a str,
     let name = fields::required_text(tool, path, "name")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
-        return Err(Problem::invalid(format!(
-            "{path}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,64}}$'"
-        )));
+        return Err(Problem::invalid(format!("{path}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,64}}$'")));
     }
     if tool.get("description").is_some_and(|text| !text.is_string()) {
         return Err(Problem::invalid(format!("{path}.description: Input should be a valid string")));

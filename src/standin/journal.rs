@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
@@ -13,6 +14,8 @@ use crate::core::time::Timestamp;
 
 /// How long [`super::StandIn::wait_for_request`] waits at most, in seconds.
 pub const WAIT_SECONDS_MAX: u64 = 30;
+/// How many characters of a key's hash are shown.
+const REDACTED_CHARS: usize = 8;
 
 /// One request, as it came.
 #[derive(Clone, Debug)]
@@ -70,9 +73,9 @@ fn block_text(block: &Value) -> String {
 
 /// Returns the hash under which a key appears in the journal.
 pub(super) fn redact(key: &str) -> String {
-    let digest = Sha256::digest(key.as_bytes());
-    let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(key.as_bytes()));
+    let short: String = digest.chars().take(REDACTED_CHARS).collect();
+    format!("sha256:{short}")
 }
 
 /// The shared list of requests; clones are the same list.

@@ -23,6 +23,7 @@ pub(super) enum Disabled {
 }
 
 /// One model's row.
+#[expect(clippy::struct_excessive_bools, reason = "a table of yes and no is read best as yes and no")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Model {
     pub(super) id: &'static str,

@@ -43,7 +43,7 @@ fn summary(history: &[Record]) -> String {
     if history.is_empty() {
         return "There is nothing before your message to summarise.".to_owned();
     }
-    let lines: Vec<String> = newest(history, SUMMARY_MAX).iter().map(|record| brief(record)).collect();
+    let lines: Vec<String> = newest(history, SUMMARY_MAX).iter().map(brief).collect();
     format!("The last messages here:\n{}", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"))
 }
 

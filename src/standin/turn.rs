@@ -171,7 +171,7 @@ impl Turn {
             "type": "web_search_result", "title": title, "url": url, "encrypted_content": "c3RhbmQtaW4=",
             "page_age": null,
         });
-        self.and_server_tool_use(id, "web_search", json!({ "query": query })).and_block(json!({
+        self.and_server_tool_use(id, "web_search", &json!({ "query": query })).and_block(json!({
             "type": "web_search_tool_result", "tool_use_id": id, "content": [found],
             "caller": { "type": "direct" },
         }))
@@ -179,7 +179,7 @@ impl Turn {
 
     /// Adds a server tool's call without its result, as before a `pause_turn`.
     #[must_use]
-    pub fn and_server_tool_use(self, id: &str, name: &str, input: Value) -> Self {
+    pub fn and_server_tool_use(self, id: &str, name: &str, input: &Value) -> Self {
         self.and_block(json!({
             "type": "server_tool_use", "id": id, "name": name, "input": input, "caller": { "type": "direct" },
         }))
@@ -353,8 +353,8 @@ impl Failure {
 
     /// Adds `retry-after`: seconds or an HTTP date.
     #[must_use]
-    pub fn retry_after(mut self, value: impl ToString) -> Self {
-        self.headers.push(("retry-after", value.to_string()));
+    pub fn retry_after(mut self, value: &str) -> Self {
+        self.headers.push(("retry-after", value.to_owned()));
         self
     }
 

@@ -28,7 +28,7 @@ async fn every_status_comes_with_its_type_and_headers() {
         (529, "overloaded_error"),
     ];
     for (status, kind) in table {
-        let failure = Failure::status(status).retry_after(2).retry_after_ms(1500).should_retry(false);
+        let failure = Failure::status(status).retry_after("2").retry_after_ms(1500).should_retry(false);
         bench.claude.enqueue(Turn::failure(failure));
         let response = bench.ask(&streamed()).await;
         assert_eq!(response.status(), status);

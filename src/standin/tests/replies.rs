@@ -96,7 +96,7 @@ async fn every_stop_reason_can_be_scripted() {
 #[tokio::test]
 async fn a_paused_turn_is_taken_back_unchanged() {
     let bench = Bench::scripted().await;
-    let paused = Turn::empty().and_server_tool_use("srvtoolu_a", "web_search", json!({ "query": "x" }));
+    let paused = Turn::empty().and_server_tool_use("srvtoolu_a", "web_search", &json!({ "query": "x" }));
     bench.claude.enqueue(paused.stop_reason("pause_turn"));
     bench.claude.enqueue(Turn::text("Found."));
     let first = bench.ask_json(&request(&json!({}))).await;

@@ -7,7 +7,7 @@ mod words;
 
 use serde_json::Value;
 
-use records::{Record, records};
+use records::{Record, own_name, records};
 use words::{keywords, shorten};
 
 /// Messages quoted in one answer, at most.
@@ -30,7 +30,9 @@ pub(super) fn answer(body: &Value) -> String {
     let Some(request) = all.pop() else {
         return format!("{HONESTY} I found no message to answer.");
     };
-    let wanted = keywords(&request.text);
+    let own_name = keywords(&own_name(body));
+    let mut wanted = keywords(&request.text);
+    wanted.retain(|word| !own_name.contains(word));
     let said = if wanted.iter().any(|word| SUMMARY_WORDS.contains(&word.as_str())) {
         summary(&all)
     } else {

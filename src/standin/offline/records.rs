@@ -18,6 +18,15 @@ pub(super) struct Record {
     pub(super) text: String,
 }
 
+/// Returns the name that the system prompt gives the one who is asked ("You are NAME, …"), empty if it gives none.
+///
+/// A request repeats it ("oncall: why …"), which says nothing of what is asked.
+pub(super) fn own_name(body: &Value) -> String {
+    let system: String = blocks_of(&body["system"]).iter().filter_map(text).collect();
+    let name = system.split_once("You are ").and_then(|(_, rest)| rest.split([',', '.', '\n']).next());
+    name.unwrap_or_default().chars().take(SENDER_CHARS_MAX).collect()
+}
+
 /// Returns the records of all user turns in order; the last is the request.
 ///
 /// A last user turn without any record is taken as the request itself.
@@ -81,6 +90,13 @@ fn record(value: &Value, text: &str) -> Option<Record> {
     let named = ["sender_name", "display_name", "name", "sender", "from", "speaker"]
         .iter()
         .find_map(|field| value[*field].as_str().or_else(|| value[*field]["name"].as_str()));
-    let sender = named.unwrap_or("someone").chars().filter(|c| !c.is_control()).take(SENDER_CHARS_MAX).collect();
+    let sender = named.map_or("someone", without_server);
+    let sender = sender.chars().filter(|c| !c.is_control()).take(SENDER_CHARS_MAX).collect();
     Some(Record { sender, text: text.to_owned() })
+}
+
+/// Returns the localpart of a Matrix id, and any other name as it is.
+fn without_server(name: &str) -> &str {
+    let id = name.strip_prefix('@').and_then(|id| id.split_once(':'));
+    id.map_or(name, |(localpart, _)| localpart)
 }

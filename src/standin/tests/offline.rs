@@ -62,6 +62,30 @@ async fn instructions_in_a_message_are_quoted_and_not_followed() {
 }
 
 #[tokio::test]
+async fn the_prompts_of_workmate_are_understood() {
+    let bench = Bench::start(Options::offline()).await;
+    let lines = [
+        json!({ "transcript": "begins", "older_messages": "none" }).to_string(),
+        json!({ "membership": "joined", "user": "@bob:hs", "name": "Bob" }).to_string(),
+        json!({ "sender": "@bob:hs", "name": "Bob", "event_id": "$1", "text": "oncall is asleep" }).to_string(),
+        json!({ "sender": "@carol:hs", "event_id": "$2", "text": "staging has no disk left" }).to_string(),
+    ];
+    let request_line = json!({ "sender": "@alice:hs", "name": "Alice", "event_id": "$3", "text": "oncall: disks?" });
+    let answer = bench
+        .ask_json(&request(&json!({
+            "system": [{ "type": "text", "text": "You are oncall, a coworker in a Matrix chat room." }],
+            "messages": [
+                { "role": "user", "content": lines.join("\n") },
+                { "role": "assistant", "content": "Noted." },
+                { "role": "user", "content": [{ "type": "text", "text": request_line.to_string() }] },
+            ],
+        })))
+        .await;
+    let text = answer["content"][0]["text"].as_str().expect("text is answered");
+    assert!(text.ends_with("From this room: carol wrote “staging has no disk left”."), "{text}");
+}
+
+#[tokio::test]
 async fn an_offline_answer_streams_word_by_word() {
     let bench = Bench::start(Options::offline()).await;
     let stream = bench.ask(&request(&json!({ "stream": true }))).await.text().await.expect("a stream");

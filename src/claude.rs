@@ -1,1 +1,20 @@
-//! Stub, to be written.
+//! A thin client of the Claude Messages API (`POST /v1/messages`), streaming only.
+//!
+//! It knows the protocol and decides nothing about rooms: the engine builds a [`Request`] from the core's
+//! prompt, reads [`Delta`]s from a [`Stream`], and asks an [`Error`] what to do ([`Error::advice`]).
+//! Sampling parameters, prefill and the `thinking` field do not exist here: current models refuse them, and
+//! `effort` alone works on every model (claude-api.md, section 5).
+
+pub mod error;
+pub mod prices;
+pub mod request;
+pub mod retry;
+pub mod stream;
+pub mod wire;
+
+pub use error::{Advice, Cause, Error};
+pub use prices::{Cost, cost};
+pub use request::Request;
+pub use retry::Waiting;
+pub use stream::Delta;
+pub use wire::{ContentBlock, Effort, Message, StopReason, Usage};

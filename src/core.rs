@@ -2,8 +2,19 @@
 //!
 //! Nothing here may import tokio, reqwest, axum, sled or matrix-sdk; a test (`tests/it`) reads the sources and fails if it does.
 
+pub mod address;
+pub mod breaker;
+pub mod command;
+pub mod company;
+pub mod context;
 pub mod event;
+pub mod invite;
+pub mod pace;
 pub mod people;
 pub mod prompt;
+pub mod render;
+pub mod room_check;
 pub mod run;
+pub mod session;
 pub mod time;
+pub mod words;

@@ -12,6 +12,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod matrix;
+pub mod prompts;
 pub mod secret;
 pub mod standin;
 pub mod store;

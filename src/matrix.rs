@@ -1,1 +1,21 @@
-//! Stub, to be written.
+//! The homeserver's side: one unmodified SDK client for each virtual user, behind a masquerading proxy.
+//!
+//! Everything that goes to the homeserver passes the proxy; nothing else holds the `as_token`. ruma's event types
+//! stop at [`inbound`] and [`outbound`]: what leaves this module is `core`'s.
+
+pub mod account;
+pub mod api;
+pub mod avatar;
+pub mod dm;
+pub mod error;
+pub mod inbound;
+pub mod lead;
+pub mod outbound;
+pub mod pool;
+pub mod provision;
+pub mod proxy;
+pub mod roster;
+pub mod window;
+
+pub use account::Account;
+pub use error::MatrixError;

@@ -1,1 +1,149 @@
-//! Stub, to be written.
+//! What Workmate keeps on disk beside the SDK's own stores: one sled database of sealed, typed tables.
+//!
+//! Keys (ids, times) are plain, values are sealed under the store's key. Nothing promised to anybody may rest on a
+//! write before [`Store::flush`] (or [`Inbox::accept`], which flushes itself) has returned.
+
+use std::{
+    fmt,
+    fs::DirBuilder,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
+
+pub use self::{
+    error::StoreError,
+    inbox::{Accepted, Inbox, InboxEntry, InboxEvent},
+    key::{Key, Prefixed},
+    table::Table,
+};
+use self::{inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name};
+
+mod error;
+mod inbox;
+mod key;
+mod schema;
+mod seal;
+mod table;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+/// Most memory that the database's cache takes, in bytes.
+const CACHE_BYTES_MAX: u64 = 64 << 20;
+/// How often a locked store is tried again before it is reported, so that a predecessor can end.
+const LOCK_ATTEMPTS_MAX: u32 = 20;
+/// Pause between two attempts, in milliseconds.
+const LOCK_PAUSE_MS: u64 = 100;
+
+/// The open store; a cheap handle.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    db: sled::Db,
+    dir: Arc<Path>,
+    seal: Seal,
+    /// Trees and their writers' locks, in the order of [`Name::ALL`].
+    tables: [(sled::Tree, Arc<Mutex<()>>); Name::ALL.len()],
+    inbox: InboxTrees,
+    /// The inbox's highest durable sequence number.
+    accepted: watch::Sender<u64>,
+}
+
+impl Store {
+    /// Opens the store in `dir`, makes it if there is none, and brings an older one to the present schema.
+    ///
+    /// Blocks; a store that another process holds is waited for, two seconds at most.
+    ///
+    /// # Errors
+    /// One variant for each cause, with what to do in its text; nothing has been changed then.
+    pub fn open(dir: &Path, key: &[u8; 32]) -> Result<Self, StoreError> {
+        make_private_dir(dir).map_err(|source| StoreError::Unreadable { dir: dir.to_owned(), source })?;
+        let db = open_database(dir)?;
+        let seal = Seal::new(key);
+        let dir: Arc<Path> = dir.into();
+        schema::check(&db, &seal, &dir)?;
+        let open_tree = |name: &str| db.open_tree(name).map_err(|source| StoreError::from_sled(&dir, source));
+        let mut tables = Vec::with_capacity(Name::ALL.len());
+        for name in Name::ALL {
+            tables.push((open_tree(name.as_str())?, Arc::new(Mutex::new(()))));
+        }
+        let tables = tables.try_into().expect("one tree was opened for each name");
+        let inbox = InboxTrees::open(&db, &seal, &dir)?;
+        let accepted = watch::Sender::new(inbox.last_seq()?);
+        Ok(Self(Arc::new(Inner { db, dir, seal, tables, inbox, accepted })))
+    }
+
+    /// Returns the inbox, as the homeserver with this registration fills it.
+    ///
+    /// The fingerprint is of the registration's tokens: after a new registration transaction ids begin again.
+    #[must_use]
+    pub fn inbox(&self, registration_fingerprint: [u8; 16]) -> Inbox {
+        Inbox::new(self.clone(), registration_fingerprint)
+    }
+
+    /// Returns when everything written before the call is durable.
+    ///
+    /// # Errors
+    /// When the disk refuses; then nothing may be promised, and the process has to be started again.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.0.db.flush_async().await.map_err(|source| StoreError::from_sled(&self.0.dir, source))?;
+        Ok(())
+    }
+
+    /// Returns the size of the database's files, in bytes.
+    ///
+    /// # Errors
+    /// When they cannot be looked at.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.0.db.size_on_disk().map_err(|source| StoreError::from_sled(&self.0.dir, source))
+    }
+
+    fn table<K: Key, V: Serialize + DeserializeOwned>(&self, name: Name) -> Table<K, V> {
+        let inner = &self.0;
+        let (tree, writing) = &inner.tables[name as usize];
+        let sealed = SealedTree {
+            tree: tree.clone(),
+            name: name.as_str(),
+            seal: inner.seal.clone(),
+            dir: Arc::clone(&inner.dir),
+        };
+        Table::new(sealed, Arc::clone(writing))
+    }
+}
+
+/// The database's own form would print every record.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.0.dir).finish()
+    }
+}
+
+fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+fn open_database(dir: &Path) -> Result<sled::Db, StoreError> {
+    let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES_MAX);
+    for _ in 1..LOCK_ATTEMPTS_MAX {
+        match config.open().map_err(|source| StoreError::from_sled(dir, source)) {
+            Err(StoreError::Locked { .. }) => thread::sleep(Duration::from_millis(LOCK_PAUSE_MS)),
+            answer => return answer,
+        }
+    }
+    config.open().map_err(|source| StoreError::from_sled(dir, source))
+}
+
+/// A lock guards no data of its own here, so that a panic elsewhere leaves nothing half done.
+fn lock(mutex: &Mutex<()>) -> std::sync::MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

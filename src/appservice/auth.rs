@@ -1,0 +1,47 @@
+//! The token check in front of every route.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Query, Request, State},
+    http::{StatusCode, header::AUTHORIZATION},
+    middleware::Next,
+    response::Response,
+};
+use serde::Deserialize;
+
+use super::{Shared, refusal::Refusal};
+
+/// Where servers of before spec 1.4 put the token.
+#[derive(Deserialize)]
+struct LegacyToken {
+    access_token: String,
+}
+
+/// Lets a call through that carries the `hs_token`; nothing of its body is read before.
+pub(super) async fn check(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let Some(token) = token(&request) else {
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "the hs_token is missing"));
+    };
+    if !shared.appservice.hs_token.matches(&token) {
+        tracing::warn!(
+            "a call with a wrong hs_token was refused; if it came from the homeserver, its copy of the registration is \
+             out of date: give it the present one and restart it"
+        );
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", "the hs_token is wrong"));
+    }
+    Ok(next.run(request).await)
+}
+
+/// Returns the token of the header; without such a header, that of the query.
+fn token(request: &Request) -> Option<String> {
+    let Some(header) = request.headers().get(AUTHORIZATION) else {
+        return Query::<LegacyToken>::try_from_uri(request.uri()).ok().map(|query| query.0.access_token);
+    };
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}

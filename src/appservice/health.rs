@@ -1,0 +1,89 @@
+//! `/healthz` and `/readyz`, on a listener of their own and without a token.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{Json, Router, extract, http::StatusCode, routing::get};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Something that has to hold before Workmate can do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// The homeserver answers.
+    Homeserver,
+    /// The service bot and the coworkers are provisioned.
+    Users,
+    /// The store can be written.
+    Store,
+    /// There is a key for the Messages API, and it is not refused.
+    ClaudeKey,
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Ready,
+    /// It does not; the reason, in words for an operator and without secrets.
+    Waiting(String),
+}
+
+/// What is known of the conditions; a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Health(Arc<Mutex<BTreeMap<Condition, State>>>);
+
+impl Default for Health {
+    fn default() -> Self {
+        use Condition::{ClaudeKey, Homeserver, Store, Users};
+        let waiting = || State::Waiting("not looked at yet".to_owned());
+        Self(Arc::new(Mutex::new([Homeserver, Users, Store, ClaudeKey].map(|name| (name, waiting())).into())))
+    }
+}
+
+impl Health {
+    /// Notes whether a condition holds; a change is logged.
+    pub fn set(&self, condition: Condition, state: State) {
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if states.get(&condition) == Some(&state) {
+            return;
+        }
+        match &state {
+            State::Ready => tracing::info!(?condition, "a condition of readiness holds"),
+            State::Waiting(reason) => tracing::warn!(?condition, "a condition of readiness does not hold: {reason}"),
+        }
+        states.insert(condition, state);
+    }
+
+    /// Returns whether every condition holds.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.values().all(|state| *state == State::Ready)
+    }
+
+    fn report(&self) -> (StatusCode, Json<Value>) {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ready = states.values().all(|state| *state == State::Ready);
+        let conditions: BTreeMap<_, _> = states
+            .into_iter()
+            .map(|(condition, state)| match state {
+                State::Ready => (condition, json!({"ready": true})),
+                State::Waiting(reason) => (condition, json!({"ready": false, "reason": reason})),
+            })
+            .collect();
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(json!({"ready": ready, "conditions": conditions})))
+    }
+}
+
+/// Returns the routes: `/healthz` is 200 while the process runs, `/readyz` 200 or 503 with every condition.
+pub fn health_router(health: Health) -> Router {
+    Router::new()
+        .route("/healthz", get(async || Json(json!({"alive": true}))))
+        .route("/readyz", get(async |extract::State(health): extract::State<Health>| health.report()))
+        .with_state(health)
+}

@@ -1,0 +1,63 @@
+//! Questions of the homeserver: users, aliases, third-party networks, and whether we are there.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+    routing::get,
+};
+use ruma::UserId;
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{Query, Shared, refusal::Refusal};
+
+/// How long the answer to a question for a user may take, in seconds.
+const QUERY_WAIT_S: u64 = 10;
+
+type Answer = Result<Json<Value>, Refusal>;
+
+/// `GET /users/{userId}`: 200 if the user exists now, 404 if not.
+pub(super) async fn user(State(shared): State<Arc<Shared>>, user: Result<Path<String>, PathRejection>) -> Answer {
+    let user = user.ok().and_then(|Path(user)| UserId::parse(user).ok());
+    let Some(user) = user else { return Err(Refusal::not_found("that is no user id")) };
+    let ask = async {
+        let (answer, answered) = oneshot::channel();
+        shared.appservice.queries.send(Query { user: user.clone(), answer }).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(Duration::from_secs(QUERY_WAIT_S), ask).await {
+        Ok(Some(true)) => Ok(Json(json!({}))),
+        Ok(Some(false)) => Err(Refusal::not_found("there is no such user here")),
+        Ok(None) | Err(_) => {
+            tracing::warn!(user.id = %user, "the homeserver's question for a user was not answered in time");
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", "no answer in time; ask again later"))
+        }
+    }
+}
+
+/// `GET /rooms/{alias}`: we have no aliases.
+pub(super) async fn alias() -> Answer {
+    Err(Refusal::not_found("there are no room aliases here"))
+}
+
+/// `POST /ping`.
+pub(super) async fn ping() -> Json<Value> {
+    Json(json!({}))
+}
+
+/// `…/thirdparty/…`: we bridge to no network, so there is no protocol, and nobody and nothing on one.
+pub(super) fn third_party() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/protocol/{protocol}", get(async || Answer::Err(Refusal::not_found("there is no such protocol here"))))
+        .route("/user", get(nothing))
+        .route("/user/{protocol}", get(nothing))
+        .route("/location", get(nothing))
+        .route("/location/{protocol}", get(nothing))
+}
+
+async fn nothing() -> Json<Value> {
+    Json(json!([]))
+}

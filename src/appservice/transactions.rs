@@ -1,0 +1,126 @@
+//! `PUT /transactions/{txnId}`: read within limits, taken apart leniently, stored, then acknowledged.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use self::parse::{Parsed, TransactionFault};
+use super::{Shared, refusal::Refusal};
+use crate::{
+    clock,
+    store::{Accepted, StoreError},
+};
+
+mod parse;
+
+/// How long a body may take to arrive, in seconds.
+const BODY_WAIT_S: u64 = 60;
+/// Most bytes of a transaction id.
+const TXN_ID_BYTES_MAX: usize = 255;
+
+/// Stores a transaction's events; 200 means that they are durable.
+pub(super) async fn put(
+    State(shared): State<Arc<Shared>>,
+    txn_id: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Result<Json<Value>, Refusal> {
+    let txn_id = txn_id.map(|Path(txn_id)| txn_id).ok().filter(|txn_id| txn_id.len() <= TXN_ID_BYTES_MAX);
+    let Some(txn_id) = txn_id else {
+        let error = format!("a transaction id is text of at most {TXN_ID_BYTES_MAX} bytes");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", error));
+    };
+    let _permit = shared.transactions.acquire().await.expect("the semaphore is never closed");
+
+    let result = read_and_store(&shared, &txn_id, body).await;
+    if let Err(refusal) = &result {
+        // A failed store has been logged, with more to say.
+        if refusal.status != StatusCode::INTERNAL_SERVER_ERROR {
+            let reason = &refusal.error;
+            tracing::warn!(txn.id = txn_id, "a transaction was refused with {}: {reason}", refusal.errcode);
+        }
+    }
+    result.map(|()| Json(json!({})))
+}
+
+async fn read_and_store(shared: &Shared, txn_id: &str, body: Body) -> Result<(), Refusal> {
+    let bytes = read(body, shared.appservice.body_bytes_max).await?;
+    let parsing = tokio::task::spawn_blocking(move || parse::transaction(&bytes));
+    let Parsed { events, skipped } = parsing.await.expect("parsing does not panic").map_err(Refusal::from)?;
+    for event in skipped {
+        let event_type = event.event_type.as_deref().unwrap_or("unknown");
+        let (index, reason) = (event.index, event.reason);
+        tracing::warn!(
+            txn.id = txn_id,
+            event.index = index,
+            event.type = event_type,
+            "an event of a transaction was skipped: {reason}"
+        );
+    }
+    let accepted = shared.appservice.inbox.accept(txn_id, events, clock::now()).await;
+    let Accepted { new, duplicate_transaction } = accepted.map_err(|error| store_failed(txn_id, &error))?;
+    if duplicate_transaction && new > 0 {
+        tracing::warn!(
+            txn.id = txn_id,
+            events.new = new,
+            "the homeserver used a transaction id again for other events; they were kept. If it was set up anew, give \
+             it a new registration as well"
+        );
+    } else {
+        tracing::debug!(txn.id = txn_id, events.new = new, duplicate_transaction, "a transaction was accepted");
+    }
+    Ok(())
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let reading = timeout(Duration::from_secs(BODY_WAIT_S), Limited::new(body, bytes_max).collect());
+    match reading.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if is_too_long(error.as_ref()) => {
+            let error = format!("a transaction may have {bytes_max} bytes at most (limits.transaction_bytes_max)");
+            Err(too_large(error))
+        }
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "the body broke off")),
+        Err(_) => {
+            let error = format!("the body did not arrive within {BODY_WAIT_S} s");
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", error))
+        }
+    }
+}
+
+fn is_too_long(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    error.is::<LengthLimitError>()
+}
+
+fn too_large(error: String) -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", error)
+}
+
+/// The homeserver keeps what it gets a 500 for and sends it again.
+fn store_failed(txn_id: &str, error: &StoreError) -> Refusal {
+    tracing::error!(txn.id = txn_id, %error, "a transaction could not be stored; the homeserver will send it again");
+    let told = match error {
+        StoreError::Full { .. } => "the appservice's disk is full; send it again later",
+        _ => "the appservice could not store it; send it again later",
+    };
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", told)
+}
+
+impl From<TransactionFault> for Refusal {
+    fn from(fault: TransactionFault) -> Self {
+        let error = fault.to_string();
+        match fault {
+            TransactionFault::NotJson => Self::new(StatusCode::BAD_REQUEST, "M_NOT_JSON", error),
+            TransactionFault::NoEvents => Self::new(StatusCode::BAD_REQUEST, "M_BAD_JSON", error),
+            TransactionFault::TooManyEvents => too_large(error),
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! What can go wrong between us and the Messages API: by cause, with what to do about it.
+
+use std::{fmt, time::Duration};
+
+use super::stream::StreamError;
+
+/// A call that brought no answer.
+///
+/// Its `Display` is for operators: what is wrong, where, and how to mend it. It quotes the provider's own words
+/// as such and never holds the key or a prompt.
+#[derive(Debug)]
+pub struct Error {
+    /// Why.
+    pub cause: Cause,
+    /// How far the call had come.
+    pub phase: Phase,
+    /// The base URL without credentials.
+    pub base_url: String,
+    /// `request-id` of the response, for the provider's support.
+    pub request_id: Option<String>,
+}
+
+/// How far a call had come when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing of an answer was seen.
+    BeforeAnswer,
+    /// A part of an answer was handed out; it is worth nothing by itself.
+    DuringAnswer,
+}
+
+/// What the caller does about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// The same request may succeed later; the retries inside the call are spent.
+    RetryLater {
+        /// Not before this long, where the provider says so.
+        after: Option<Duration>,
+    },
+    /// The answer broke off: drop what came and ask for a new one.
+    Regenerate,
+    /// The request is too large: shorten it.
+    Shorten,
+    /// An operator has to mend the configuration or the account.
+    MendConfig,
+    /// It would fail again.
+    Fail,
+}
+
+/// Words of the provider's, bounded and on one line: quoted to operators, never taken for ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quoted(String);
+
+/// The most of the provider's words that an error keeps, in characters.
+pub const QUOTED_CHARS_MAX: usize = 300;
+
+impl Quoted {
+    /// Keeps the beginning of `text`, with control characters blanked and `secret` cut out.
+    #[must_use]
+    pub fn new(text: &str, secret: Option<&str>) -> Self {
+        let text = match secret.filter(|secret| !secret.is_empty()) {
+            Some(secret) => text.replace(secret, "…"),
+            None => text.to_owned(),
+        };
+        let blank = |c: char| if c.is_control() { ' ' } else { c };
+        Self(text.chars().take(QUOTED_CHARS_MAX).map(blank).collect())
+    }
+
+    /// Returns the words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { f.write_str("the API says nothing more") } else { write!(f, "the API says: “{}”", self.0) }
+    }
+}
+
+/// Which wait was too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// For a connection.
+    Connect,
+    /// For the response's headers.
+    Headers,
+    /// For the next byte of the answer.
+    Idle,
+    /// For the whole answer, retries included.
+    Overall,
+}
+
+/// Why a call brought no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// No key is configured.
+    #[error("no API key is set")]
+    MissingKey,
+    /// The key cannot stand in a header.
+    #[error("the API key holds characters that no header can carry")]
+    UnusableKey,
+    /// The base URL is not one of HTTP.
+    #[error("the base URL is not an http or https URL")]
+    UnusableBaseUrl,
+    /// The HTTP client cannot be made, e.g. for want of root certificates.
+    #[error("the HTTP client cannot be set up: {reason}")]
+    Setup {
+        /// The library's reason.
+        reason: String,
+    },
+    /// 401 or 403.
+    #[error("the API key was refused (HTTP {status}); {said}")]
+    KeyRefused {
+        /// 401 or 403.
+        status: u16,
+        /// The provider's words.
+        said: Quoted,
+    },
+    /// 402, or a spend limit.
+    #[error("the account cannot pay for the call; {said}")]
+    Billing {
+        /// The provider's words.
+        said: Quoted,
+    },
+    /// 404.
+    #[error("the model {model:?} was not found; {said}")]
+    ModelNotFound {
+        /// The id that was asked for.
+        model: String,
+        /// The provider's words.
+        said: Quoted,
+    },
+    /// 413.
+    #[error("the request of {request_bytes} bytes is too large")]
+    TooLarge {
+        /// Its size.
+        request_bytes: usize,
+    },
+    /// 400 and other refusals of what was sent.
+    #[error("the request was refused as invalid (HTTP {status}{}); {said}", code.as_deref().map(|code| format!(", {code}")).unwrap_or_default())]
+    InvalidRequest {
+        /// The status.
+        status: u16,
+        /// `details.error_code`.
+        code: Option<String>,
+        /// The provider's words.
+        said: Quoted,
+    },
+    /// A request that was not sent, since it would be refused.
+    #[error("the request was not sent: {0}")]
+    Unsendable(&'static str),
+    /// 429.
+    #[error("the rate limit is reached; {said}")]
+    RateLimited {
+        /// When the provider says to come back.
+        retry_after: Option<Duration>,
+        /// The provider's words.
+        said: Quoted,
+    },
+    /// 529, or `overloaded_error`.
+    #[error("the API is overloaded")]
+    Overloaded,
+    /// 408, 409 and 5xx.
+    #[error("the API could not serve the request now (HTTP {status}); {said}")]
+    Server {
+        /// The status; 200 for an error within a stream.
+        status: u16,
+        /// The provider's words.
+        said: Quoted,
+    },
+    /// A wait was too long.
+    #[error("{}", wait_text(*wait, *limit))]
+    Timeout {
+        /// Which.
+        wait: Wait,
+        /// How long it may be.
+        limit: Duration,
+    },
+    /// No connection, or it broke before the response's headers.
+    #[error("there is no connection: {reason}")]
+    Connect {
+        /// The library's reason.
+        reason: String,
+    },
+    /// The connection broke within the answer, or the stream is not a whole message.
+    #[error("the answer broke off: {0}")]
+    BrokenStream(#[from] StreamError),
+    /// What answered does not speak the Messages API.
+    #[error("what answered is not the Messages API: {what} (HTTP {status})")]
+    Protocol {
+        /// The status.
+        status: u16,
+        /// What it sent instead.
+        what: String,
+    },
+}
+
+fn wait_text(wait: Wait, limit: Duration) -> String {
+    let what = match wait {
+        Wait::Connect => "no connection was made",
+        Wait::Headers => "no response began",
+        Wait::Idle => "the answer stood still, without a byte",
+        Wait::Overall => "the answer was not complete",
+    };
+    format!("{what} for {limit:?}")
+}
+
+impl Cause {
+    /// Returns a short fixed name, for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MissingKey => "missing_key",
+            Self::UnusableKey => "unusable_key",
+            Self::UnusableBaseUrl => "unusable_base_url",
+            Self::Setup { .. } => "setup",
+            Self::KeyRefused { .. } => "key_refused",
+            Self::Billing { .. } => "billing",
+            Self::ModelNotFound { .. } => "model_not_found",
+            Self::TooLarge { .. } => "too_large",
+            Self::InvalidRequest { .. } => "invalid_request",
+            Self::Unsendable(_) => "unsendable",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Server { .. } => "server",
+            Self::Timeout { .. } => "timeout",
+            Self::Connect { .. } => "connect",
+            Self::BrokenStream(_) => "broken_stream",
+            Self::Protocol { .. } => "protocol",
+        }
+    }
+
+    fn mend(&self) -> &'static str {
+        match self {
+            Self::MissingKey => "set claude.api_key or claude.api_key_file, or ANTHROPIC_API_KEY in the environment",
+            Self::UnusableKey => "look for line ends and quotes in the key's value or file",
+            Self::UnusableBaseUrl => "set claude.base_url, e.g. to https://api.anthropic.com",
+            Self::Setup { .. } => "install the system's CA certificates",
+            Self::KeyRefused { .. } => "check claude.api_key, and that it may use this model",
+            Self::Billing { .. } => "see to the credit and the spend limits in the provider's console",
+            Self::ModelNotFound { .. } => "set an existing model id in the config; ids carry no date suffix since 4.6",
+            Self::TooLarge { .. } => "lower limits.context_tokens_max",
+            Self::InvalidRequest { .. } | Self::Unsendable(_) => {
+                "this is a fault of Workmate or of a setting (model, effort, output_tokens_max)"
+            }
+            Self::RateLimited { .. } => "lower limits.runs_max, or have the account's limits raised",
+            Self::Overloaded | Self::Server { .. } => "nothing here: it passes, see the provider's status page",
+            Self::Timeout { wait: Wait::Connect | Wait::Headers, .. } | Self::Connect { .. } => {
+                "check claude.base_url, the network, DNS and proxies"
+            }
+            Self::Timeout { .. } | Self::BrokenStream(_) => {
+                "ask again; if it stays, look at proxies that buffer or cut long responses"
+            }
+            Self::Protocol { .. } => "check claude.base_url (without /v1), and for proxies or firewalls in between",
+        }
+    }
+}
+
+impl Error {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn advice(&self) -> Advice {
+        match &self.cause {
+            Cause::MissingKey
+            | Cause::UnusableKey
+            | Cause::UnusableBaseUrl
+            | Cause::Setup { .. }
+            | Cause::KeyRefused { .. }
+            | Cause::Billing { .. }
+            | Cause::ModelNotFound { .. }
+            | Cause::Protocol { .. } => Advice::MendConfig,
+            Cause::TooLarge { .. } | Cause::BrokenStream(StreamError::MessageTooLong { .. }) => Advice::Shorten,
+            Cause::InvalidRequest { .. } | Cause::Unsendable(_) => Advice::Fail,
+            // Nothing is done for a part of an answer, so that a new one does no harm.
+            Cause::BrokenStream(_) => Advice::Regenerate,
+            _ if self.phase == Phase::DuringAnswer => Advice::Regenerate,
+            Cause::RateLimited { retry_after, .. } => Advice::RetryLater { after: *retry_after },
+            Cause::Overloaded | Cause::Server { .. } | Cause::Timeout { .. } | Cause::Connect { .. } => {
+                Advice::RetryLater { after: None }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "claude at {}: {}", self.base_url, self.cause)?;
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        write!(f, ". Mend: {}", self.cause.mend())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(cause: Cause, phase: Phase) -> Error {
+        Error { cause, phase, base_url: "https://api.example".to_owned(), request_id: Some("req_1".to_owned()) }
+    }
+
+    #[test]
+    fn an_operator_reads_what_where_and_how_to_mend_it() {
+        let said = Quoted::new("invalid x-api-key: sk-ant-1\nsecond line", Some("sk-ant-1"));
+        assert_eq!(
+            error(Cause::KeyRefused { status: 401, said }, Phase::BeforeAnswer).to_string(),
+            "claude at https://api.example: the API key was refused (HTTP 401); the API says: “invalid x-api-key: … \
+             second line” (request req_1). Mend: check claude.api_key, and that it may use this model"
+        );
+    }
+
+    #[test]
+    fn the_provider_s_words_are_bounded() {
+        assert_eq!(Quoted::new(&"é".repeat(1000), None).as_str().chars().count(), QUOTED_CHARS_MAX);
+    }
+
+    #[test]
+    fn advice_depends_on_cause_and_phase() {
+        let after = Some(Duration::from_secs(90));
+        let limit = Duration::from_secs(1);
+        let said = Quoted::default;
+        for (cause, before, during) in [
+            (Cause::MissingKey, Advice::MendConfig, Advice::MendConfig),
+            (Cause::TooLarge { request_bytes: 1 }, Advice::Shorten, Advice::Shorten),
+            (Cause::Unsendable("it has no message"), Advice::Fail, Advice::Fail),
+            (
+                Cause::RateLimited { retry_after: after, said: said() },
+                Advice::RetryLater { after },
+                Advice::Regenerate,
+            ),
+            (Cause::Overloaded, Advice::RetryLater { after: None }, Advice::Regenerate),
+            (Cause::Timeout { wait: Wait::Idle, limit }, Advice::RetryLater { after: None }, Advice::Regenerate),
+            (Cause::BrokenStream(StreamError::EndedEarly), Advice::Regenerate, Advice::Regenerate),
+        ] {
+            let found = [Phase::BeforeAnswer, Phase::DuringAnswer].map(|phase| error(cause.clone(), phase).advice());
+            assert_eq!(found, [before, during], "{cause}");
+        }
+    }
+}

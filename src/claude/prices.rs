@@ -1,0 +1,162 @@
+//! What an answer cost, by the prices in `prices.json`; a model that is not in it has no known price.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde::Deserialize;
+
+use super::wire::Usage;
+
+/// A price, in whole micro-USD, rounded up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cost {
+    /// Millionths of a US dollar.
+    pub micro_usd: u64,
+}
+
+/// `prices.json`.
+#[derive(Debug, Deserialize)]
+struct Prices {
+    web_search_nano_usd: u64,
+    models: BTreeMap<String, Vec<Tier>>,
+}
+
+/// Prices in nano-USD per token, for prompts up to a size.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tier {
+    /// The largest prompt that it covers, all kinds of input together; the last tier covers the rest.
+    #[serde(default = "no_bound")]
+    prompt_tokens_max: u64,
+    input: u64,
+    output: u64,
+    cache_read: u64,
+    cache_write_5m: u64,
+    cache_write_1h: u64,
+}
+
+const fn no_bound() -> u64 {
+    u64::MAX
+}
+
+static PRICES: LazyLock<Prices> =
+    LazyLock::new(|| serde_json::from_str(include_str!("prices.json")).expect("a test reads the built-in prices"));
+
+/// Returns what `usage` cost with `model`; `None` where the model, its speed or the usage is not known.
+///
+/// Never a sibling's price. Cache writes of an unstated lifetime are counted as the dearer ones.
+#[must_use]
+pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
+    let (input, output) = (usage.input_tokens?, usage.output_tokens?);
+    if usage.speed.as_deref().is_some_and(|speed| speed != "standard") {
+        return None;
+    }
+    let prompt = usage.prompt_tokens();
+    let tier = PRICES.models.get(model)?.iter().find(|tier| prompt <= tier.prompt_tokens_max)?;
+    let writes = usage.cache_creation.clone().unwrap_or_default();
+    let written_5m = writes.ephemeral_5m_input_tokens.unwrap_or(0);
+    let written_1h = usage.cache_creation_input_tokens.map_or(writes.ephemeral_1h_input_tokens.unwrap_or(0), |all| {
+        all.saturating_sub(written_5m)
+    });
+    let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
+    let price = |count: u64, nano_usd: u64| u128::from(count) * u128::from(nano_usd);
+    let tokens = price(input, tier.input)
+        + price(output, tier.output)
+        + price(usage.cache_read_input_tokens.unwrap_or(0), tier.cache_read)
+        + price(written_5m, tier.cache_write_5m)
+        + price(written_1h, tier.cache_write_1h);
+    // Computing in the US only costs a tenth more (claude-api.md, section 11).
+    let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
+    let nano_usd = tokens + price(searches, PRICES.web_search_nano_usd);
+    Some(Cost { micro_usd: u64::try_from(nano_usd.div_ceil(1000)).unwrap_or(u64::MAX) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claude::wire::{CacheCreation, ServerToolUse};
+
+    const MILLION: u64 = 1_000_000;
+
+    fn usage(input: u64, written_5m: u64, written_1h: u64, read: u64, output: u64) -> Usage {
+        Usage {
+            input_tokens: Some(input),
+            output_tokens: Some(output),
+            cache_read_input_tokens: Some(read),
+            cache_creation_input_tokens: Some(written_5m + written_1h),
+            cache_creation: Some(CacheCreation {
+                ephemeral_5m_input_tokens: Some(written_5m),
+                ephemeral_1h_input_tokens: Some(written_1h),
+            }),
+            ..Usage::default()
+        }
+    }
+
+    fn micro_usd(model: &str, usage: &Usage) -> Option<u64> {
+        cost(model, usage).map(|cost| cost.micro_usd)
+    }
+
+    /// Prices in micro-USD of a million tokens each: input, output, read, 5m write, 1h write.
+    #[test]
+    fn each_kind_of_token_has_its_model_s_price() {
+        for (model, expected) in [
+            ("claude-fable-5-2", [8_000_000, 40_000_000, 200_000, 10_000_000, 16_000_000]),
+            ("claude-mythos-5-1", [10_000_000, 50_000_000, 250_000, 12_500_000, 20_000_000]),
+            ("claude-fable-5", [10_000_000, 50_000_000, 1_000_000, 12_500_000, 20_000_000]),
+            ("claude-opus-5-5", [4_000_000, 20_000_000, 200_000, 5_000_000, 8_000_000]),
+            ("claude-opus-4-5-20251101", [5_000_000, 25_000_000, 500_000, 6_250_000, 10_000_000]),
+            ("claude-sonnet-5-5", [2_000_000, 10_000_000, 100_000, 2_500_000, 4_000_000]),
+            ("claude-sonnet-5", [2_000_000, 10_000_000, 200_000, 2_500_000, 4_000_000]),
+            ("claude-sonnet-4-6", [3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000]),
+            ("claude-haiku-4-5", [1_000_000, 5_000_000, 100_000, 1_250_000, 2_000_000]),
+            ("claude-haiku-5-5", [500_000, 2_500_000, 50_000, 625_000, 1_000_000]),
+        ] {
+            let found = [
+                micro_usd(model, &usage(MILLION, 0, 0, 0, 0)),
+                // A prompt of the dear tier's size goes with the output, and its price is taken off again.
+                micro_usd(model, &usage(MILLION, 0, 0, 0, MILLION)).map(|both| both - expected[0]),
+                micro_usd(model, &usage(0, 0, 0, MILLION, 0)),
+                micro_usd(model, &usage(0, MILLION, 0, 0, 0)),
+                micro_usd(model, &usage(0, 0, MILLION, 0, 0)),
+            ];
+            assert_eq!(found, expected.map(Some), "{model}");
+        }
+    }
+
+    #[test]
+    fn a_haiku_prompt_over_its_tier_reprices_the_whole_request() {
+        let cheap = usage(40_000, 10_000, 10_000, 40_000, 1000);
+        let dear = Usage { cache_read_input_tokens: Some(40_001), ..cheap.clone() };
+        assert_eq!(micro_usd("claude-haiku-5-5", &cheap), Some(4000 + 1250 + 2000 + 400 + 500));
+        assert_eq!(micro_usd("claude-haiku-5-5", &dear), Some(20_000 + 6250 + 10_000 + 2001 + 2500));
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_price() {
+        let known = usage(1, 0, 0, 0, 1);
+        assert_eq!(micro_usd("claude-opus-5-5", &known), Some(24));
+        for (model, usage) in [
+            ("claude-opus-6", known.clone()),
+            ("claude-opus-5-5-20261001", known.clone()),
+            ("claude-opus-5-5", Usage { input_tokens: None, ..known.clone() }),
+            ("claude-opus-5-5", Usage { output_tokens: None, ..known.clone() }),
+            ("claude-opus-5-5", Usage { speed: Some("fast".to_owned()), ..known }),
+        ] {
+            assert_eq!(cost(model, &usage), None, "{model} {usage:?}");
+        }
+    }
+
+    #[test]
+    fn fractions_round_up_and_surcharges_are_added() {
+        let base = usage(0, 0, 0, 1, 0);
+        assert_eq!(micro_usd("claude-sonnet-5-5", &base), Some(1));
+        let us = Usage { inference_geo: Some("us".to_owned()), ..usage(1000, 0, 0, 0, 0) };
+        assert_eq!(micro_usd("claude-sonnet-5-5", &us), Some(2200));
+        let searched = ServerToolUse { web_search_requests: Some(2), web_fetch_requests: Some(5) };
+        let searched = Usage { server_tool_use: Some(searched), ..usage(1, 0, 0, 0, 0) };
+        assert_eq!(micro_usd("claude-sonnet-5-5", &searched), Some(20_002));
+        let unsplit = Usage { cache_creation: None, ..usage(0, 10, 0, 0, 0) };
+        assert_eq!(micro_usd("claude-sonnet-5-5", &unsplit), Some(40));
+        let absurd = usage(u64::MAX, 0, 0, 0, u64::MAX);
+        assert_eq!(micro_usd("claude-fable-5", &absurd), Some(u64::MAX));
+    }
+}

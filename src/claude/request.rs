@@ -1,0 +1,206 @@
+//! A request to the Messages API, laid out for prompt caching.
+
+use serde::Serialize;
+
+use super::wire::{ContentBlock, Effort, Role};
+use crate::core::prompt::{self, Prompt};
+
+/// The most cache breakpoints that the API takes in one request, the automatic one included.
+pub const CACHE_BREAKPOINTS_MAX: usize = 4;
+
+/// The body of `POST /v1/messages`; `stream` is added when it is sent, and is always true.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Request {
+    /// An exact model id.
+    pub model: String,
+    /// Room for thinking and answer, in tokens.
+    pub max_tokens: u32,
+    /// Tool definitions, sorted by name; opaque here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<serde_json::Value>,
+    /// Instructions, most stable first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub system: Vec<SystemBlock>,
+    /// The transcript; ends with a user's message.
+    pub messages: Vec<InputMessage>,
+    /// A breakpoint that moves along with the last block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_control: Option<CacheControl>,
+    /// Effort.
+    pub output_config: OutputConfig,
+    /// Who asks, opaquely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+}
+
+/// A block of `system`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "text")]
+pub struct SystemBlock {
+    /// What the model is told.
+    pub text: String,
+    /// A breakpoint after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_control: Option<CacheControl>,
+}
+
+/// `cache_control`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "ephemeral")]
+pub struct CacheControl {
+    /// How long the entry lives after its last use.
+    pub ttl: Ttl,
+}
+
+/// `cache_control.ttl`; longer ones must come before shorter ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Ttl {
+    /// Five minutes.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// An hour.
+    #[serde(rename = "1h")]
+    OneHour,
+}
+
+/// One message of the transcript.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InputMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: Vec<ContentBlock>,
+}
+
+/// `output_config`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct OutputConfig {
+    /// How hard the model works.
+    pub effort: Effort,
+}
+
+/// `metadata`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Metadata {
+    /// An opaque id for abuse tracing: a keyed hash, never a name.
+    pub user_id: String,
+}
+
+impl Request {
+    /// Lays out `prompt`: an hour's breakpoint after each system block, five minutes' for the transcript.
+    ///
+    /// Blocks without text are left out, since the API refuses them. Of more than three system blocks, the first
+    /// two and the last get a breakpoint. `user_tag` is a keyed hash of who asks.
+    #[must_use]
+    pub fn from_prompt(prompt: &Prompt, model: &str, effort: Effort, max_tokens: u32, user_tag: Option<&str>) -> Self {
+        let texts: Vec<_> = prompt.system.iter().filter(|text| !text.trim().is_empty()).collect();
+        let last = texts.len().saturating_sub(1);
+        let leading = CACHE_BREAKPOINTS_MAX - 2;
+        let system = texts.into_iter().enumerate().map(|(at, text)| SystemBlock {
+            text: text.clone(),
+            cache_control: (at < leading || at == last).then_some(CacheControl { ttl: Ttl::OneHour }),
+        });
+        let said = prompt.turns.iter().filter(|turn| !turn.text.trim().is_empty());
+        let messages = said.map(|turn| InputMessage {
+            role: match turn.role {
+                prompt::Role::User => Role::User,
+                prompt::Role::Assistant => Role::Assistant,
+            },
+            content: vec![ContentBlock::text(turn.text.clone())],
+        });
+        Self {
+            model: model.to_owned(),
+            max_tokens,
+            tools: Vec::new(),
+            system: system.collect(),
+            messages: messages.collect(),
+            cache_control: Some(CacheControl { ttl: Ttl::FiveMinutes }),
+            output_config: OutputConfig { effort },
+            metadata: user_tag.map(|tag| Metadata { user_id: tag.to_owned() }),
+        }
+    }
+
+    /// Returns why the API would refuse this request, where that can be seen without asking it.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let (Some(first), Some(last)) = (self.messages.first(), self.messages.last()) else {
+            return Some("it has no message");
+        };
+        if first.role != Role::User {
+            return Some("its first message is the assistant's");
+        }
+        if last.role != Role::User {
+            return Some("its last message is the assistant's, and current models take no prefill");
+        }
+        (self.max_tokens == 0).then_some("max_tokens is 0")
+    }
+
+    /// Returns the bytes that are sent.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            #[serde(flatten)]
+            request: &'a Request,
+            stream: bool,
+        }
+        serde_json::to_vec(&Body { request: self, stream: true }).expect("a request is made of strings and numbers")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::prompt::Turn;
+
+    fn turn(role: prompt::Role, text: &str) -> Turn {
+        Turn { role, text: text.to_owned() }
+    }
+
+    fn request(system: &[&str], turns: Vec<Turn>) -> Request {
+        let prompt = Prompt { system: system.iter().map(|&text| text.to_owned()).collect(), turns };
+        Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, Some("h_5f0c"))
+    }
+
+    #[test]
+    fn a_prompt_becomes_the_pinned_body() {
+        let request = request(
+            &["You are oncall.", " ", "Room: #ops"],
+            vec![
+                turn(prompt::Role::User, r#"{"from":"@alice:x","text":"status?"}"#),
+                turn(prompt::Role::Assistant, "All green."),
+                turn(prompt::Role::Assistant, ""),
+                turn(prompt::Role::User, "and now?"),
+                turn(prompt::Role::User, "é"),
+            ],
+        );
+        let body: serde_json::Value = serde_json::from_slice(&request.body()).expect("the body is JSON");
+        insta::assert_snapshot!("request", serde_json::to_string_pretty(&body).expect("a value prints"));
+        assert_eq!(request.fault(), None);
+    }
+
+    #[test]
+    fn no_number_of_system_blocks_takes_more_breakpoints_than_the_api_has() {
+        for (blocks, marked) in [
+            (vec![], vec![]),
+            (vec!["a"], vec!["a"]),
+            (vec!["a", "b", "c"], vec!["a", "b", "c"]),
+            (vec!["a", "b", "c", "d", "e"], vec!["a", "b", "e"]),
+        ] {
+            let request = request(&blocks, vec![]);
+            let found: Vec<_> =
+                request.system.iter().filter(|block| block.cache_control.is_some()).map(|block| &block.text).collect();
+            assert_eq!(found, marked);
+            assert!(found.len() < CACHE_BREAKPOINTS_MAX);
+        }
+    }
+
+    #[test]
+    fn a_request_that_the_api_would_refuse_is_found_out_before() {
+        let (user, assistant) = (turn(prompt::Role::User, "a"), turn(prompt::Role::Assistant, "b"));
+        let faults = |turns| request(&[], turns).fault().is_some();
+        assert!(faults(vec![]));
+        assert!(faults(vec![assistant.clone(), user.clone()]));
+        assert!(faults(vec![user.clone(), assistant.clone()]));
+        assert!(!faults(vec![user.clone(), assistant, user]));
+    }
+}

@@ -1,0 +1,228 @@
+//! When a call that failed before its answer began is tried again (claude-api.md, section 10).
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+
+use super::{
+    error::{Cause, Wait},
+    stream::StreamError,
+};
+use crate::core::time::Timestamp;
+
+/// How often and how long to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The most attempts, the first included.
+    pub attempts_max: u32,
+    /// The first wait of our own choosing; it doubles from attempt to attempt.
+    pub backoff_first: Duration,
+    /// The longest wait of our own choosing.
+    pub backoff_max: Duration,
+    /// The longest wait that the API may ask for; if it asks for more, the call fails at once and says so.
+    pub wait_max: Duration,
+}
+
+impl Default for Policy {
+    /// Eight attempts: half a minute of backoff, long enough for people to be told (BEHAVIOUR C19).
+    fn default() -> Self {
+        Self {
+            attempts_max: 8,
+            backoff_first: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(8),
+            wait_max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a response's headers say about trying again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `retry-after-ms`, else `retry-after` (seconds, or an HTTP date).
+    pub retry_after: Option<Duration>,
+    /// `x-should-retry`.
+    pub should_retry: Option<bool>,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Try again after this long.
+    RetryAfter(Duration),
+    /// Hand the error to the caller.
+    GiveUp,
+}
+
+/// A failed attempt that will be followed by another, for telling people.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'a> {
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// The most that will be made.
+    pub attempts_max: u32,
+    /// How long until the next.
+    pub wait: Duration,
+    /// How long the call has taken so far.
+    pub elapsed: Duration,
+    /// Why the last one failed.
+    pub cause: &'a Cause,
+}
+
+impl Hints {
+    /// Reads them; what cannot be read is as if it were absent.
+    #[must_use]
+    pub fn read(headers: &HeaderMap, now: Timestamp) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+        let millis = text("retry-after-ms").and_then(|ms| span(ms, 1000.0));
+        let after = || text("retry-after").and_then(|after| span(after, 1.0).or_else(|| until(after, now)));
+        let should_retry = match text("x-should-retry") {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => None,
+        };
+        Self { retry_after: millis.or_else(after), should_retry }
+    }
+}
+
+/// Reads a number that is `per_second` times a number of seconds.
+fn span(text: &str, per_second: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse::<f64>().ok()? / per_second).ok()
+}
+
+/// Reads an HTTP date (RFC 9110, section 5.6.7; only the form that senders must use).
+fn until(text: &str, now: Timestamp) -> Option<Duration> {
+    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::from_millis(Timestamp::from_ms(then.as_millisecond()).ms_since(now)))
+}
+
+impl Policy {
+    /// Decides about a call that failed before its answer began.
+    ///
+    /// `attempts` were made so far; `random` is in 0..1 and takes up to a quarter off our own waits.
+    #[must_use]
+    pub fn decide(&self, attempts: u32, cause: &Cause, hints: Hints, random: f64) -> Decision {
+        if attempts >= self.attempts_max || !may_pass(cause, hints.should_retry) {
+            return Decision::GiveUp;
+        }
+        match hints.retry_after {
+            Some(wait) if wait > self.wait_max => Decision::GiveUp,
+            Some(wait) => Decision::RetryAfter(wait),
+            None => {
+                let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
+                let wait = self.backoff_first.saturating_mul(doubled).min(self.backoff_max);
+                Decision::RetryAfter(wait.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0)))
+            }
+        }
+    }
+}
+
+fn may_pass(cause: &Cause, should_retry: Option<bool>) -> bool {
+    match cause {
+        // Nothing was sent, or time alone does not heal it, whatever a header says.
+        Cause::MissingKey
+        | Cause::UnusableKey
+        | Cause::UnusableBaseUrl
+        | Cause::Setup { .. }
+        | Cause::Unsendable(_)
+        | Cause::Billing { .. }
+        | Cause::Timeout { wait: Wait::Overall, .. }
+        | Cause::Protocol { .. } => false,
+        Cause::KeyRefused { .. } | Cause::ModelNotFound { .. } | Cause::TooLarge { .. } | Cause::InvalidRequest { .. } => {
+            should_retry.unwrap_or(false)
+        }
+        Cause::RateLimited { .. } | Cause::Overloaded | Cause::Server { .. } => should_retry.unwrap_or(true),
+        Cause::Timeout { .. } | Cause::Connect { .. } => true,
+        // The connection broke after the headers and before the answer; anything else would come again.
+        Cause::BrokenStream(error) => *error == StreamError::EndedEarly,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::claude::error::Quoted;
+
+    const NOW: Timestamp = Timestamp::from_ms(784_111_777_000); // Sun, 06 Nov 1994 08:49:37 GMT
+
+    fn hints(headers: &[(&'static str, &'static str)]) -> Hints {
+        let pairs = headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        Hints::read(&pairs.collect(), NOW)
+    }
+
+    #[test]
+    fn headers_are_read_in_every_form() {
+        let ms = Duration::from_millis;
+        for (headers, retry_after) in [
+            (&[][..], None),
+            (&[("retry-after", "2")][..], Some(ms(2000))),
+            (&[("retry-after", "0.5")], Some(ms(500))),
+            (&[("retry-after-ms", "1500"), ("retry-after", "9")], Some(ms(1500))),
+            (&[("retry-after-ms", "soon"), ("retry-after", "9")], Some(ms(9000))),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")], Some(ms(10_000))),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")], Some(ms(0))),
+            (&[("retry-after", "-1")], None),
+            (&[("retry-after", "NaN")], None),
+            (&[("retry-after", "1e300")], None),
+            (&[("retry-after", "tomorrow")], None),
+        ] {
+            assert_eq!(hints(headers), Hints { retry_after, should_retry: None }, "{headers:?}");
+        }
+        for (value, should_retry) in [("true", Some(true)), ("false", Some(false)), ("perhaps", None)] {
+            assert_eq!(hints(&[("x-should-retry", value)]), Hints { retry_after: None, should_retry });
+        }
+    }
+
+    #[test]
+    fn causes_are_retried_by_the_table_unless_a_header_says_otherwise() {
+        let said = Quoted::default;
+        let timeout = |wait| Cause::Timeout { wait, limit: Duration::from_secs(1) };
+        // Retried without a header, with `x-should-retry: true`, and with `false`.
+        for (cause, expected) in [
+            (Cause::MissingKey, [false, false, false]),
+            (Cause::Unsendable("it has no message"), [false, false, false]),
+            (Cause::Billing { said: said() }, [false, false, false]),
+            (Cause::KeyRefused { status: 401, said: said() }, [false, true, false]),
+            (Cause::ModelNotFound { model: "x".to_owned(), said: said() }, [false, true, false]),
+            (Cause::InvalidRequest { status: 400, code: None, said: said() }, [false, true, false]),
+            (Cause::TooLarge { request_bytes: 1 }, [false, true, false]),
+            (Cause::RateLimited { retry_after: None, said: said() }, [true, true, false]),
+            (Cause::Overloaded, [true, true, false]),
+            (Cause::Server { status: 500, said: said() }, [true, true, false]),
+            (Cause::Connect { reason: String::new() }, [true, true, true]),
+            (timeout(Wait::Connect), [true, true, true]),
+            (timeout(Wait::Headers), [true, true, true]),
+            (timeout(Wait::Idle), [true, true, true]),
+            (timeout(Wait::Overall), [false, false, false]),
+            (Cause::BrokenStream(StreamError::EndedEarly), [true, true, true]),
+            (Cause::BrokenStream(StreamError::NotUtf8), [false, false, false]),
+            (Cause::Protocol { status: 200, what: "HTML".to_owned() }, [false, false, false]),
+        ] {
+            let found = [None, Some(true), Some(false)].map(|should_retry| {
+                let hints = Hints { retry_after: None, should_retry };
+                Policy::default().decide(1, &cause, hints, 0.0) != Decision::GiveUp
+            });
+            assert_eq!(found, expected, "{cause}");
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_attempts_end() {
+        let decide = |attempts, random| Policy::default().decide(attempts, &Cause::Overloaded, Hints::default(), random);
+        let waits: Vec<_> = (1..=8).map(|attempts| decide(attempts, 0.0)).collect();
+        let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
+        assert_eq!(waits, [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), ms(8000), ms(8000), Decision::GiveUp]);
+        assert_eq!([decide(3, 0.5), decide(3, 1.0), decide(3, f64::INFINITY)], [ms(1750), ms(1500), ms(1500)]);
+    }
+
+    #[test]
+    fn the_api_s_own_wait_is_kept_to_exactly_or_not_at_all() {
+        let decide = |after| {
+            let hints = Hints { retry_after: Some(after), should_retry: None };
+            Policy::default().decide(1, &Cause::Overloaded, hints, 0.9)
+        };
+        assert_eq!(decide(Duration::from_secs(60)), Decision::RetryAfter(Duration::from_secs(60)));
+        assert_eq!(decide(Duration::from_millis(60_001)), Decision::GiveUp);
+    }
+}

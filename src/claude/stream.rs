@@ -1,0 +1,172 @@
+//! From a stream's bytes to a [`Message`], without IO: bytes in, [`Delta`]s out.
+//!
+//! `sse` splits bytes into frames, `event` reads frames, `accumulate` builds the message. A stream that does not
+//! end with `message_stop` is a failure even if text arrived (claude-api.md, section 8).
+
+mod accumulate;
+mod event;
+mod sse;
+
+use std::collections::VecDeque;
+
+use super::wire::Message;
+use accumulate::Accumulator;
+use sse::Decoder;
+
+/// What a stream may hold before it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// One line, or one frame's data, in bytes; results of server tools arrive in one.
+    pub line_bytes_max: usize,
+    /// The whole stream, framing included, in bytes.
+    pub message_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { line_bytes_max: 8 << 20, message_bytes_max: 64 << 20 }
+    }
+}
+
+/// News of a message that is being written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delta {
+    /// The answer has begun.
+    Started {
+        /// `msg_…`
+        id: String,
+        /// The model that answers.
+        model: String,
+    },
+    /// A block has begun.
+    BlockStarted {
+        /// Its place in the content.
+        index: usize,
+        /// Its `type`.
+        kind: String,
+    },
+    /// More of a text block.
+    Text(String),
+    /// The model thinks; the text is often empty.
+    Thinking(String),
+    /// More of a tool call's arguments has arrived.
+    ToolInput {
+        /// The block's place in the content.
+        index: usize,
+    },
+    /// A block is complete.
+    BlockStopped {
+        /// Its place in the content.
+        index: usize,
+    },
+}
+
+/// Why a stream cannot become a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// A line, or one frame's data, is longer than [`Limits::line_bytes_max`].
+    #[error("an event is longer than {line_bytes_max} bytes")]
+    LineTooLong {
+        /// The limit.
+        line_bytes_max: usize,
+    },
+    /// The stream is longer than [`Limits::message_bytes_max`].
+    #[error("the answer is longer than {message_bytes_max} bytes")]
+    MessageTooLong {
+        /// The limit.
+        message_bytes_max: usize,
+    },
+    /// A line is not UTF-8.
+    #[error("an event is not UTF-8")]
+    NotUtf8,
+    /// An event's data is not the JSON that its type promises.
+    #[error("a {event:?} event is malformed: {reason}")]
+    Malformed {
+        /// The event's type.
+        event: String,
+        /// What the JSON reader found, without the data.
+        reason: String,
+    },
+    /// An event came where it may not come.
+    #[error("a {event:?} event came out of order: {reason}")]
+    OutOfOrder {
+        /// The event's type.
+        event: &'static str,
+        /// What was expected.
+        reason: &'static str,
+    },
+    /// A finished tool call's arguments are not JSON.
+    #[error("the arguments of a tool call are not JSON")]
+    ToolInput,
+    /// The stream ended before `message_stop`.
+    #[error("the stream ended before the answer did")]
+    EndedEarly,
+    /// An `error` event.
+    #[error("the API broke off with {kind}")]
+    Api {
+        /// Its `type`, e.g. `overloaded_error`.
+        kind: String,
+        /// The provider's words.
+        message: String,
+        /// The request id in it.
+        request_id: Option<String>,
+    },
+}
+
+/// Builds a message out of a stream's bytes.
+#[derive(Debug)]
+pub struct Assembler {
+    decoder: Decoder,
+    accumulator: Accumulator,
+}
+
+impl Assembler {
+    /// Returns one for a new stream.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { decoder: Decoder::new(limits), accumulator: Accumulator::default() }
+    }
+
+    /// Takes the next bytes, cut anywhere, and adds what they tell to `news`.
+    ///
+    /// # Errors
+    /// When the stream is broken; nothing more may be fed then. What came before the fault is in `news`.
+    pub fn feed(&mut self, bytes: &[u8], news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
+        let (frames, fault) = self.decoder.feed(bytes);
+        for frame in frames {
+            if self.is_complete() {
+                return Ok(());
+            }
+            if let Some(event) = event::read(&frame)? {
+                self.accumulator.take(event, news)?;
+            }
+        }
+        match fault {
+            Some(fault) if !self.is_complete() => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether `message_start` was seen: from here on nothing may be retried unseen.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.accumulator.is_begun()
+    }
+
+    /// Returns whether `message_stop` was seen.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.accumulator.is_complete()
+    }
+
+    /// Returns the message.
+    ///
+    /// # Errors
+    /// When the stream ended before `message_stop`, or a finished tool call cannot be read.
+    pub fn finish(self) -> Result<Message, StreamError> {
+        self.accumulator.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

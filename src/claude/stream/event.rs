@@ -1,0 +1,161 @@
+//! From a frame to an event of the Messages API; what is newer than this client is passed over.
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{StreamError, sse::Frame};
+use crate::claude::wire::{ContentBlock, Json, Message, StopDetails, StopReason, Usage};
+
+/// The events that this client knows.
+const KNOWN: [&str; 8] = [
+    "ping",
+    "error",
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+];
+
+/// An event that changes something.
+#[derive(Debug)]
+pub(super) enum Event {
+    MessageStart(Message),
+    BlockStart { index: usize, block: ContentBlock },
+    BlockDelta { index: usize, delta: BlockDelta },
+    BlockStop { index: usize },
+    MessageDelta(MessageDelta),
+    MessageStop,
+}
+
+/// `delta` of a `content_block_delta`.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum BlockDelta {
+    TextDelta {
+        text: String,
+    },
+    InputJsonDelta {
+        partial_json: String,
+    },
+    ThinkingDelta {
+        thinking: String,
+    },
+    SignatureDelta {
+        signature: String,
+    },
+    /// The citation is read from the delta's own text, since tagging would lose its raw form.
+    #[serde(skip)]
+    Citation(Json),
+    #[serde(other)]
+    Unknown,
+}
+
+/// `message_delta`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct MessageDelta {
+    #[serde(default)]
+    pub(super) delta: Ending,
+    pub(super) usage: Option<Usage>,
+}
+
+/// `delta` of a `message_delta`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Ending {
+    pub(super) stop_reason: Option<StopReason>,
+    pub(super) stop_sequence: Option<String>,
+    pub(super) stop_details: Option<StopDetails>,
+}
+
+/// Reads a frame; `None` for a ping and for what is unknown.
+///
+/// The type in the data decides, since some gateways leave the `event:` line out.
+pub(super) fn read(frame: &Frame) -> Result<Option<Event>, StreamError> {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    if frame.event == "ping" || !(frame.event.is_empty() || KNOWN.contains(&frame.event.as_str())) {
+        return Ok(None);
+    }
+    let Typed { kind } = parse(&frame.event, &frame.data)?;
+    match kind.as_str() {
+        "error" => Err(api_error(&frame.data)?),
+        "message_start" => {
+            #[derive(Deserialize)]
+            struct Start {
+                message: Message,
+            }
+            let Start { message } = parse(&kind, &frame.data)?;
+            Ok(Some(Event::MessageStart(message)))
+        }
+        "content_block_start" => {
+            #[derive(Deserialize)]
+            struct Start {
+                index: usize,
+                content_block: ContentBlock,
+            }
+            let Start { index, content_block: block } = parse(&kind, &frame.data)?;
+            Ok(Some(Event::BlockStart { index, block }))
+        }
+        "content_block_delta" => block_delta(&kind, &frame.data).map(Some),
+        "content_block_stop" => {
+            #[derive(Deserialize)]
+            struct Stop {
+                index: usize,
+            }
+            let Stop { index } = parse(&kind, &frame.data)?;
+            Ok(Some(Event::BlockStop { index }))
+        }
+        "message_delta" => parse(&kind, &frame.data).map(|delta| Some(Event::MessageDelta(delta))),
+        "message_stop" => Ok(Some(Event::MessageStop)),
+        _ => Ok(None),
+    }
+}
+
+fn block_delta(kind: &str, data: &str) -> Result<Event, StreamError> {
+    #[derive(Deserialize)]
+    struct Block {
+        index: usize,
+        delta: Json,
+    }
+    #[derive(Deserialize)]
+    struct Cited {
+        #[serde(rename = "type")]
+        kind: String,
+        citation: Option<Json>,
+    }
+    let Block { index, delta } = parse(kind, data)?;
+    let delta = match parse(kind, delta.as_str())? {
+        Cited { kind, citation: Some(citation) } if kind == "citations_delta" => BlockDelta::Citation(citation),
+        _ => parse(kind, delta.as_str())?,
+    };
+    Ok(Event::BlockDelta { index, delta })
+}
+
+fn api_error(data: &str) -> Result<StreamError, StreamError> {
+    #[derive(Deserialize)]
+    struct Whole {
+        error: Body,
+        request_id: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(rename = "type", default)]
+        kind: String,
+        #[serde(default)]
+        message: String,
+    }
+    let Whole { error: Body { kind, message }, request_id } = parse("error", data)?;
+    Ok(StreamError::Api { kind, message, request_id })
+}
+
+/// Reads `data`; the reason of a failure names the place and never quotes the data.
+fn parse<T: DeserializeOwned>(event: &str, data: &str) -> Result<T, StreamError> {
+    serde_json::from_str(data).map_err(|error| StreamError::Malformed {
+        event: event.to_owned(),
+        reason: format!("{:?} error at column {}", error.classify(), error.column()),
+    })
+}

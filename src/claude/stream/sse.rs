@@ -1,0 +1,207 @@
+//! Server-sent events: bytes in, frames out (WHATWG HTML, "Interpreting an event stream").
+
+use super::{Limits, StreamError};
+
+/// One dispatched event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// The `event:` field, empty where there was none.
+    pub(super) event: String,
+    /// The `data:` lines, joined by newlines.
+    pub(super) data: String,
+}
+
+/// Splits bytes into frames; a frame that no blank line ended is never handed out.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    limits: Limits,
+    /// The line so far, without its end.
+    line: Vec<u8>,
+    /// The last byte was a CR that ended a line; an LF right after it belongs to the same end.
+    after_cr: bool,
+    first_line: bool,
+    event: String,
+    data: Option<String>,
+    bytes: usize,
+}
+
+impl Decoder {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            line: Vec::new(),
+            after_cr: false,
+            first_line: true,
+            event: String::new(),
+            data: None,
+            bytes: 0,
+        }
+    }
+
+    /// Takes bytes cut anywhere; returns the frames that they complete, and the fault that follows them.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> (Vec<Frame>, Option<StreamError>) {
+        let mut frames = Vec::new();
+        let fault = self.split(bytes, &mut frames).err();
+        (frames, fault)
+    }
+
+    fn split(&mut self, mut bytes: &[u8], frames: &mut Vec<Frame>) -> Result<(), StreamError> {
+        while let Some(&first) = bytes.first() {
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
+                self.count(1)?;
+                bytes = &bytes[1..];
+                continue;
+            }
+            let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            self.count(piece.len() + usize::from(end.is_some()))?;
+            if self.line.len() + piece.len() > self.limits.line_bytes_max {
+                return Err(self.line_too_long());
+            }
+            self.line.extend_from_slice(piece);
+            let Some((&ender, rest)) = rest.split_first() else { return Ok(()) };
+            self.after_cr = ender == b'\r';
+            bytes = rest;
+            frames.extend(self.end_line()?);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), StreamError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.limits.message_bytes_max {
+            return Err(StreamError::MessageTooLong { message_bytes_max: self.limits.message_bytes_max });
+        }
+        Ok(())
+    }
+
+    fn line_too_long(&self) -> StreamError {
+        StreamError::LineTooLong { line_bytes_max: self.limits.line_bytes_max }
+    }
+
+    fn end_line(&mut self) -> Result<Option<Frame>, StreamError> {
+        let line = std::mem::take(&mut self.line);
+        let mut line = str::from_utf8(&line).map_err(|_| StreamError::NotUtf8)?;
+        if std::mem::take(&mut self.first_line) {
+            line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        }
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            return Ok(self.data.take().map(|data| Frame { event, data }));
+        }
+        // A comment has no name, and names that the standard does not know are ignored.
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => value.clone_into(&mut self.event),
+            "data" => self.add_data(value)?,
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn add_data(&mut self, value: &str) -> Result<(), StreamError> {
+        let Some(data) = &mut self.data else {
+            self.data = Some(value.to_owned());
+            return Ok(());
+        };
+        if data.len() + 1 + value.len() > self.limits.line_bytes_max {
+            return Err(self.line_too_long());
+        }
+        data.push('\n');
+        data.push_str(value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SAMPLE: &str = "\u{feff}: hello\r\nevent: a\r\ndata: {\"t\":\"naïve 🙂\"}   \r\n\r\n\
+        event:b\ndata:1\ndata\ndata: 3\nid: 7\nretry: 9\n\nevent: nothing\n\n\rdata: cr\r\rdata: unfinished";
+
+    fn frame(event: &str, data: &str) -> Frame {
+        Frame { event: event.to_owned(), data: data.to_owned() }
+    }
+
+    fn expected() -> Vec<Frame> {
+        vec![frame("a", "{\"t\":\"naïve 🙂\"}   "), frame("b", "1\n\n3"), frame("", "cr")]
+    }
+
+    fn decode<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<StreamError>) {
+        let mut decoder = Decoder::new(limits);
+        let mut frames = Vec::new();
+        for piece in pieces {
+            let (more, fault) = decoder.feed(piece);
+            frames.extend(more);
+            if fault.is_some() {
+                return (frames, fault);
+            }
+        }
+        (frames, None)
+    }
+
+    #[test]
+    fn a_cut_at_any_byte_changes_nothing() {
+        let bytes = SAMPLE.as_bytes();
+        for at in 0..=bytes.len() {
+            let (head, tail) = bytes.split_at(at);
+            assert_eq!(decode(Limits::default(), [head, tail]), (expected(), None), "cut at byte {at}");
+        }
+        assert_eq!(decode(Limits::default(), bytes.chunks(1)), (expected(), None), "byte by byte");
+    }
+
+    #[test]
+    fn a_line_frame_or_stream_past_its_limit_is_refused_with_the_frames_before_it() {
+        let limits = Limits { line_bytes_max: 10, message_bytes_max: 40 };
+        let too_long = Some(StreamError::LineTooLong { line_bytes_max: 10 });
+        let good = vec![frame("", "1234")];
+        for (input, expected) in [
+            (&b"data: 1234\n\n"[..], (good.clone(), None)),
+            (b"data: 1234\n\ndata: 12345", (good.clone(), too_long.clone())),
+            (b"data: 1234\ndata: 1234\ndata: 5\n", (vec![], too_long.clone())),
+            (b"data: 1234\n\n:::::::\n:::::::\n:::::::\n:::::::\n", {
+                (good, Some(StreamError::MessageTooLong { message_bytes_max: 40 }))
+            }),
+        ] {
+            assert_eq!(decode(limits, [input]), expected, "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_refused() {
+        assert_eq!(decode(Limits::default(), [&b"data: \xff\n"[..]]), (vec![], Some(StreamError::NotUtf8)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_decode_as_the_whole(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..300),
+            piece in 1_usize..20,
+            line_bytes_max in 1_usize..200,
+            message_bytes_max in 1_usize..400,
+        ) {
+            let limits = Limits { line_bytes_max, message_bytes_max };
+            prop_assume!(message_bytes_max >= bytes.len());
+            let whole = decode(limits, [&bytes[..]]);
+            prop_assert_eq!(decode(limits, bytes.chunks(piece)), whole);
+        }
+
+        #[test]
+        fn frames_written_with_any_line_end_are_read_back(
+            frames in proptest::collection::vec(("[a-z]{0,6}", "[^\r\n]{1,30}"), 0..8),
+            end in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")],
+            piece in 1_usize..20,
+        ) {
+            let mut wire = String::new();
+            for (event, data) in &frames {
+                wire += &format!("event: {event}{end}data: {data}{end}{end}");
+            }
+            let expected: Vec<_> = frames.iter().map(|(event, data)| frame(event, data)).collect();
+            prop_assert_eq!(decode(Limits::default(), wire.as_bytes().chunks(piece)), (expected, None));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::claude::wire::{ContentBlock, StopReason, Usage};
+
+const SAMPLE: &str = concat!(
+    "event: message_start\r\n",
+    r#"data: {"type":"message_start","message":{"id":"msg_9","type":"message","role":"assistant","model":"claude-sonnet-5-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":31,"output_tokens":1}}}   "#,
+    "\r\n\r\n",
+    "event: content_block_start\n",
+    r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+    "\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n: a comment\n\n",
+    r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"c2ln"}}"#,
+    "\n\n",
+    "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+    "event: moon_phase\ndata: not even json\n\n",
+    r#"data: {"type":"content_block_start","index":1,"content_block":{"type":"text","text":"","citations":null}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Grüße "}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":1,"delta":{"type":"glitter_delta","glitter":7}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"🙂"}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":1,"delta":{"type":"citations_delta","citation":{"cited_text":"x","n":1.0}}}"#,
+    "\n\n",
+    "data: {\"type\":\"content_block_stop\",\"index\":1}\n\n",
+    r#"data: {"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"toolu_7","name":"chat_send","input":{},"caller":{"type":"direct"}}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":""}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"text\":"}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"\"ok\"}"}}"#,
+    "\n\n",
+    "data: {\"type\":\"content_block_stop\",\"index\":2}\n\n",
+    r#"data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":null,"output_tokens":22}}"#,
+    "\n\n",
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    "data: whatever comes after\n\n",
+);
+
+type Outcome = (Vec<Delta>, Result<Message, StreamError>);
+
+fn assemble<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let (mut assembler, mut news) = (Assembler::new(Limits::default()), VecDeque::new());
+    for piece in pieces {
+        if let Err(error) = assembler.feed(piece, &mut news) {
+            return (news.into(), Err(error));
+        }
+    }
+    (news.into(), assembler.finish())
+}
+
+fn expected() -> Outcome {
+    let parsed = |text: &str| serde_json::from_str::<ContentBlock>(text).expect(text);
+    let message = Message {
+        id: "msg_9".to_owned(),
+        model: "claude-sonnet-5-5".to_owned(),
+        content: vec![
+            parsed(r#"{"type":"thinking","thinking":"hm","signature":"c2ln"}"#),
+            parsed(r#"{"type":"text","text":"Grüße 🙂","citations":[{"cited_text":"x","n":1.0}]}"#),
+            parsed(
+                r#"{"type":"tool_use","id":"toolu_7","name":"chat_send","input":{"text":"ok"},"caller":{"type":"direct"}}"#,
+            ),
+        ],
+        stop_reason: Some(StopReason::ToolUse),
+        stop_sequence: None,
+        stop_details: None,
+        usage: Usage { input_tokens: Some(31), output_tokens: Some(22), ..Usage::default() },
+    };
+    let started = |index, kind: &str| Delta::BlockStarted { index, kind: kind.to_owned() };
+    let news = vec![
+        Delta::Started { id: "msg_9".to_owned(), model: "claude-sonnet-5-5".to_owned() },
+        started(0, "thinking"),
+        Delta::Thinking("hm".to_owned()),
+        Delta::BlockStopped { index: 0 },
+        started(1, "text"),
+        Delta::Text("Grüße ".to_owned()),
+        Delta::Text("🙂".to_owned()),
+        Delta::BlockStopped { index: 1 },
+        started(2, "tool_use"),
+        Delta::ToolInput { index: 2 },
+        Delta::ToolInput { index: 2 },
+        Delta::ToolInput { index: 2 },
+        Delta::BlockStopped { index: 2 },
+    ];
+    (news, Ok(message))
+}
+
+#[test]
+fn a_stream_cut_at_any_byte_gives_the_same_message() {
+    let bytes = SAMPLE.as_bytes();
+    for at in 0..=bytes.len() {
+        let (head, tail) = bytes.split_at(at);
+        assert_eq!(assemble([head, tail]), expected(), "cut at byte {at}");
+    }
+}
+
+#[test]
+fn a_stream_that_ends_before_message_stop_is_no_message() {
+    let stop = SAMPLE.find("event: message_stop").expect("the sample stops");
+    assert_eq!(assemble([&SAMPLE.as_bytes()[..stop]]).1, Err(StreamError::EndedEarly));
+    assert_eq!(assemble([]).1, Err(StreamError::EndedEarly));
+}
+
+const START: &str = r#"{"type":"message_start","message":{"id":"m","model":"x","usage":{}}}"#;
+const TEXT: &str = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+const TOOL: &str =
+    r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#;
+const HALF: &str =
+    r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}"#;
+const STOP_0: &str = r#"{"type":"content_block_stop","index":0}"#;
+const STOP: &str = r#"{"type":"message_stop"}"#;
+
+fn assemble_events(events: &[&str]) -> Result<Message, StreamError> {
+    let wire: String = events.iter().map(|data| format!("data: {data}\n\n")).collect();
+    assemble([wire.as_bytes()]).1
+}
+
+#[test]
+fn events_out_of_order_are_refused() {
+    let delta_1 = r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"a"}}"#;
+    let input_0 = r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":""}}"#;
+    for (events, event, reason) in [
+        (&[TEXT][..], "content_block_start", "the message had not begun"),
+        (&[STOP], "message_stop", "the message had not begun"),
+        (&[START, START], "message_start", "the message had begun"),
+        (&[START, delta_1], "content_block_delta", "its block is not open"),
+        (&[START, TEXT, delta_1], "content_block_delta", "its block is not open"),
+        (&[START, TEXT, TEXT], "content_block_start", "its index is not the next"),
+        (&[START, TEXT, STOP_0, STOP_0], "content_block_stop", "its block is not open"),
+        (&[START, TEXT, input_0], "content_block_delta", "its block is of another type"),
+        (&[START, TEXT, STOP], "message_stop", "a block is open"),
+    ] {
+        assert_eq!(assemble_events(events), Err(StreamError::OutOfOrder { event, reason }), "{events:?}");
+    }
+}
+
+#[test]
+fn malformed_events_are_refused_without_quoting_them() {
+    let broken = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"secret"}"#;
+    let expected = StreamError::Malformed { event: String::new(), reason: "Eof error at column 87".to_owned() };
+    assert_eq!(assemble_events(&[START, broken]), Err(expected));
+    let unreadable = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":["secret"]}}"#;
+    let Err(StreamError::Malformed { event, reason }) = assemble_events(&[START, TEXT, unreadable]) else {
+        panic!("a delta with a list as text is malformed");
+    };
+    assert_eq!((event.as_str(), reason.contains("secret")), ("content_block_delta", false));
+}
+
+#[test]
+fn an_error_event_ends_the_stream_with_its_type() {
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_1"}"#;
+    let expected = StreamError::Api {
+        kind: "overloaded_error".to_owned(),
+        message: "Overloaded".to_owned(),
+        request_id: Some("req_1".to_owned()),
+    };
+    assert_eq!(assemble_events(&[START, TEXT, error]), Err(expected));
+}
+
+#[test]
+fn arguments_that_are_cut_off_vanish_only_where_the_answer_was_cut_off() {
+    let ending = |reason: &str| format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}"}}}}"#);
+    let finish = |reason| assemble_events(&[START, TOOL, HALF, STOP_0, &ending(reason), STOP]);
+    assert_eq!(finish("max_tokens").map(|message| message.content), Ok(vec![]));
+    assert_eq!(finish("tool_use"), Err(StreamError::ToolInput));
+}
+
+#[test]
+fn a_tool_call_without_arguments_keeps_its_empty_object() {
+    let content = assemble_events(&[START, TOOL, STOP_0, STOP]).map(|message| message.content);
+    let block = serde_json::from_str(r#"{"type":"tool_use","id":"t","name":"f","input":{}}"#).expect("a tool call");
+    assert_eq!(content, Ok(vec![block]));
+}
+
+#[test]
+fn an_unknown_block_takes_its_arguments_and_comes_back() {
+    let start = r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","input":{},"v":1.0}}"#;
+    let input =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"q\":\"a\"}"}}"#;
+    let message = assemble_events(&[START, start, input, STOP_0, STOP]).expect("a whole message");
+    let written = serde_json::to_string(&message.content).expect("blocks serialize");
+    assert_eq!(written, r#"[{"type":"server_tool_use","id":"s","input":{"q":"a"},"v":1.0}]"#);
+}
+
+proptest! {
+    #[test]
+    fn any_split_of_a_stream_gives_the_same_message(cuts in proptest::collection::vec(0..SAMPLE.len(), 0..12)) {
+        let mut cuts = cuts;
+        cuts.extend([0, SAMPLE.len()]);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|pair| &SAMPLE.as_bytes()[pair[0]..pair[1]]);
+        prop_assert_eq!(assemble(pieces), expected());
+    }
+
+    #[test]
+    fn a_damaged_stream_never_panics(at in 0..SAMPLE.len(), byte in any::<u8>(), cut in 0..SAMPLE.len()) {
+        let mut bytes = SAMPLE.as_bytes().to_vec();
+        bytes[at] = byte;
+        bytes.remove(cut);
+        let _ = assemble(bytes.chunks(7));
+    }
+}

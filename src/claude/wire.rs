@@ -1,0 +1,287 @@
+//! The Messages API's answers as types: what is unknown is kept, what is null is absent.
+
+mod block;
+
+use serde::{Deserialize, Serialize};
+
+pub use block::{ContentBlock, Fields, Json};
+
+/// `output_config.effort`: how much the model thinks and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// `low`
+    Low,
+    /// `medium`
+    Medium,
+    /// `high`
+    High,
+    /// `xhigh`
+    Xhigh,
+    /// `max`
+    Max,
+}
+
+/// The role of a message in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// People, and tool results.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// A whole answer, as it stands after `message_stop`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// `msg_…`
+    pub id: String,
+    /// The model that answered.
+    pub model: String,
+    /// The blocks in order; echo them unchanged within a tool loop.
+    #[serde(default)]
+    pub content: Vec<ContentBlock>,
+    /// Why it ended; `None` only while the stream runs, or where the server never said.
+    pub stop_reason: Option<StopReason>,
+    /// The stop sequence that ended it.
+    pub stop_sequence: Option<String>,
+    /// More about a refusal.
+    pub stop_details: Option<StopDetails>,
+    /// What it used.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+impl Message {
+    /// Returns the text blocks, joined; thinking and tool calls are left out.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.content.iter().filter_map(ContentBlock::as_text).collect()
+    }
+}
+
+/// Why an answer ended (claude-api.md, section 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum StopReason {
+    /// `end_turn`: finished; empty content is possible.
+    EndTurn,
+    /// `tool_use`: every client tool call is to be answered in one user message.
+    ToolUse,
+    /// `max_tokens`: cut at the request's limit.
+    MaxTokens,
+    /// `stop_sequence`: finished.
+    StopSequence,
+    /// `pause_turn`: the server's own tool loop reached its limit; send the content back to go on.
+    PauseTurn,
+    /// `refusal`: what was said so far is to be dropped.
+    Refusal,
+    /// `model_context_window_exceeded`: cut because the window is full.
+    ContextWindowExceeded,
+    /// Anything newer than this client; treat as an end.
+    Other(String),
+}
+
+impl StopReason {
+    /// Returns whether the answer was cut off rather than finished.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, Self::MaxTokens | Self::ContextWindowExceeded | Self::Refusal)
+    }
+}
+
+impl From<String> for StopReason {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "end_turn" => Self::EndTurn,
+            "tool_use" => Self::ToolUse,
+            "max_tokens" => Self::MaxTokens,
+            "stop_sequence" => Self::StopSequence,
+            "pause_turn" => Self::PauseTurn,
+            "refusal" => Self::Refusal,
+            "model_context_window_exceeded" => Self::ContextWindowExceeded,
+            _ => Self::Other(name),
+        }
+    }
+}
+
+impl From<StopReason> for String {
+    fn from(reason: StopReason) -> Self {
+        match reason {
+            StopReason::EndTurn => "end_turn",
+            StopReason::ToolUse => "tool_use",
+            StopReason::MaxTokens => "max_tokens",
+            StopReason::StopSequence => "stop_sequence",
+            StopReason::PauseTurn => "pause_turn",
+            StopReason::Refusal => "refusal",
+            StopReason::ContextWindowExceeded => "model_context_window_exceeded",
+            StopReason::Other(name) => return name,
+        }
+        .to_owned()
+    }
+}
+
+/// `stop_details` of a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopDetails {
+    /// Which policy it concerns, e.g. `cyber`; null where none is named.
+    pub category: Option<String>,
+    /// The provider's explanation.
+    pub explanation: Option<String>,
+}
+
+/// What an answer used; every field may be absent or null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Prompt tokens neither read from nor written to the cache.
+    pub input_tokens: Option<u64>,
+    /// Prompt tokens written to the cache, both lifetimes together.
+    pub cache_creation_input_tokens: Option<u64>,
+    /// Prompt tokens read from the cache.
+    pub cache_read_input_tokens: Option<u64>,
+    /// The writes by lifetime.
+    pub cache_creation: Option<CacheCreation>,
+    /// Tokens of the answer, thinking included.
+    pub output_tokens: Option<u64>,
+    /// The answer's tokens by kind.
+    pub output_tokens_details: Option<OutputTokensDetails>,
+    /// Calls of server tools.
+    pub server_tool_use: Option<ServerToolUse>,
+    /// `standard`, `priority` or `batch`.
+    pub service_tier: Option<String>,
+    /// Where it was computed.
+    pub inference_geo: Option<String>,
+    /// `standard` or `fast`.
+    pub speed: Option<String>,
+}
+
+/// `usage.cache_creation`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheCreation {
+    /// Tokens written for five minutes.
+    pub ephemeral_5m_input_tokens: Option<u64>,
+    /// Tokens written for an hour.
+    pub ephemeral_1h_input_tokens: Option<u64>,
+}
+
+/// `usage.output_tokens_details`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutputTokensDetails {
+    /// Tokens of thinking, within `output_tokens`.
+    pub thinking_tokens: Option<u64>,
+}
+
+/// `usage.server_tool_use`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerToolUse {
+    /// Web searches, billed one by one.
+    pub web_search_requests: Option<u64>,
+    /// Web fetches, billed by their tokens only.
+    pub web_fetch_requests: Option<u64>,
+}
+
+impl Usage {
+    /// Returns the whole prompt: uncached, written and read tokens.
+    #[must_use]
+    pub fn prompt_tokens(&self) -> u64 {
+        [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]
+            .into_iter()
+            .flatten()
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Overwrites what `newer` states: usage in a stream is cumulative, and null means no news.
+    pub fn update(&mut self, newer: Self) {
+        fn keep<T>(old: &mut Option<T>, new: Option<T>) {
+            if new.is_some() {
+                *old = new;
+            }
+        }
+        keep(&mut self.input_tokens, newer.input_tokens);
+        keep(&mut self.cache_creation_input_tokens, newer.cache_creation_input_tokens);
+        keep(&mut self.cache_read_input_tokens, newer.cache_read_input_tokens);
+        keep(&mut self.cache_creation, newer.cache_creation);
+        keep(&mut self.output_tokens, newer.output_tokens);
+        keep(&mut self.output_tokens_details, newer.output_tokens_details);
+        keep(&mut self.server_tool_use, newer.server_tool_use);
+        keep(&mut self.service_tier, newer.service_tier);
+        keep(&mut self.inference_geo, newer.inference_geo);
+        keep(&mut self.speed, newer.speed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full_message() -> serde_json::Value {
+        serde_json::json!({
+            "id": "msg_01A", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5",
+            "content": [
+                {"type": "thinking", "thinking": "", "signature": "c2ln"},
+                {"type": "text", "text": "Hi", "citations": null},
+                {"type": "tool_use", "id": "toolu_1", "name": "chat_send", "input": {"text": "ok"}, "caller": {"type": "direct"}},
+                {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [{"n": 1.50}]},
+            ],
+            "stop_reason": "end_turn", "stop_sequence": null, "stop_details": null, "container": null,
+            "usage": {
+                "input_tokens": 40, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 900,
+                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+                "output_tokens": 7, "output_tokens_details": {"thinking_tokens": 0}, "server_tool_use": null,
+                "service_tier": "standard", "inference_geo": "global", "speed": "standard", "unheard_of": [1],
+            },
+        })
+    }
+
+    #[test]
+    fn a_full_message_reads_and_writes_as_pinned() {
+        let message: Message = serde_json::from_value(full_message()).expect("the documented shape is read");
+        let written = serde_json::to_value(&message).expect("it is written");
+        insta::assert_snapshot!("message", serde_json::to_string_pretty(&written).expect("a value prints"));
+    }
+
+    #[test]
+    fn a_message_with_the_least_fields_reads() {
+        let message: Message = serde_json::from_str(r#"{"id":"m","model":"x","usage":{"input_tokens":null}}"#)
+            .expect("nullable and absent fields are absent");
+        assert_eq!(message.usage, Usage::default());
+        assert_eq!((message.stop_reason, message.content), (None, vec![]));
+    }
+
+    #[test]
+    fn every_stop_reason_survives_reading_and_writing() {
+        for name in [
+            "end_turn",
+            "tool_use",
+            "max_tokens",
+            "stop_sequence",
+            "pause_turn",
+            "refusal",
+            "model_context_window_exceeded",
+            "compaction",
+        ] {
+            let reason = StopReason::from(name.to_owned());
+            assert_eq!(matches!(reason, StopReason::Other(_)), name == "compaction", "{name}");
+            assert_eq!(String::from(reason), name);
+        }
+    }
+
+    #[test]
+    fn newer_usage_overwrites_and_null_changes_nothing() {
+        let mut usage = Usage { input_tokens: Some(31), output_tokens: Some(1), ..Usage::default() };
+        usage.update(Usage { output_tokens: Some(22), cache_read_input_tokens: Some(9), ..Usage::default() });
+        let expected = Usage {
+            input_tokens: Some(31),
+            output_tokens: Some(22),
+            cache_read_input_tokens: Some(9),
+            ..Usage::default()
+        };
+        assert_eq!(usage, expected);
+        assert_eq!(usage.prompt_tokens(), 40);
+    }
+}

@@ -1,0 +1,297 @@
+//! Content blocks that lose nothing: unknown blocks and unknown fields keep their raw JSON.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
+    ser::SerializeMap as _,
+};
+use serde_json::value::RawValue;
+
+/// A piece of JSON kept as it was written, so that numbers, key order and escapes come back unchanged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Json(Box<RawValue>);
+
+impl Json {
+    /// Reads `text`; an error where it is not one JSON value.
+    ///
+    /// # Errors
+    /// When `text` is no JSON; the caller decides what that means.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(text.to_owned()).map(Self)
+    }
+
+    /// Returns the JSON of anything that serializes to it.
+    ///
+    /// # Panics
+    /// When `value` cannot be JSON (a map with keys that are no strings), which is a fault of the caller's type.
+    #[must_use]
+    pub fn of(value: &impl Serialize) -> Self {
+        Self(serde_json::value::to_raw_value(value).expect("wire types serialize to JSON"))
+    }
+
+    /// Returns the text as it was read.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Reads it as `T`.
+    ///
+    /// # Errors
+    /// When it has another shape.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.as_str())
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+/// The fields of a JSON object, in their order, each as it was written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields(Vec<(String, Json)>);
+
+impl Fields {
+    /// Returns the value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Sets `name`, in its place if it is there already.
+    pub fn set(&mut self, name: &str, value: Json) {
+        match self.0.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Json> {
+        let at = self.0.iter().position(|(key, _)| key == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn take_string(&mut self, name: &str) -> Result<Option<String>, serde_json::Error> {
+        self.take(name).map_or(Ok(None), |json| json.read())
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((key, value)) = map.next_entry::<String, Json>()? {
+                    fields.set(&key, value);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// A block of content; `rest` holds the fields that have no name here, for the echo.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ContentBlock {
+    /// `text`
+    Text {
+        /// What is said.
+        text: String,
+        /// `citations`, `cache_control` and whatever is newer.
+        rest: Fields,
+    },
+    /// `thinking`: signed against its exact prefix, so never edited.
+    Thinking {
+        /// The thought, often empty.
+        thinking: String,
+        /// What lets the API trust it when it comes back.
+        signature: Option<String>,
+        /// Whatever is newer.
+        rest: Fields,
+    },
+    /// `redacted_thinking`
+    RedactedThinking {
+        /// Opaque.
+        data: String,
+        /// Whatever is newer.
+        rest: Fields,
+    },
+    /// `tool_use`: a call of one of our tools.
+    ToolUse {
+        /// `toolu_…`
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// Its arguments, as the model wrote them.
+        input: Json,
+        /// `caller` and whatever is newer.
+        rest: Fields,
+    },
+    /// Any other type: the whole object, `type` included.
+    Other(Fields),
+}
+
+impl ContentBlock {
+    /// Returns a text block.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), rest: Fields::default() }
+    }
+
+    /// Returns the text of a text block.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the block's `type`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Text { .. } => "text".to_owned(),
+            Self::Thinking { .. } => "thinking".to_owned(),
+            Self::RedactedThinking { .. } => "redacted_thinking".to_owned(),
+            Self::ToolUse { .. } => "tool_use".to_owned(),
+            Self::Other(fields) => fields.get("type").and_then(|kind| kind.read().ok()).unwrap_or_default(),
+        }
+    }
+
+    fn from_fields(mut fields: Fields) -> Result<Self, serde_json::Error> {
+        let missing = |name| serde_json::Error::custom(format_args!("content block without `{name}`"));
+        let kind: String = fields.get("type").ok_or_else(|| missing("type"))?.read()?;
+        Ok(match kind.as_str() {
+            "text" => Self::Text { text: fields.take_string("text")?.ok_or_else(|| missing("text"))?, rest: fields },
+            "thinking" => Self::Thinking {
+                thinking: fields.take_string("thinking")?.unwrap_or_default(),
+                signature: fields.take_string("signature")?,
+                rest: fields,
+            },
+            "redacted_thinking" => Self::RedactedThinking {
+                data: fields.take_string("data")?.ok_or_else(|| missing("data"))?,
+                rest: fields,
+            },
+            "tool_use" => Self::ToolUse {
+                id: fields.take_string("id")?.ok_or_else(|| missing("id"))?,
+                name: fields.take_string("name")?.ok_or_else(|| missing("name"))?,
+                input: fields.take("input").ok_or_else(|| missing("input"))?,
+                rest: fields,
+            },
+            _ => return Ok(Self::Other(fields)),
+        }
+        .without_type())
+    }
+
+    fn without_type(mut self) -> Self {
+        if let Some(rest) = self.rest_mut() {
+            rest.take("type");
+        }
+        self
+    }
+
+    /// Returns the fields that have no name here; of an unknown block, all of them.
+    pub(crate) fn rest_mut(&mut self) -> Option<&mut Fields> {
+        match self {
+            Self::Text { rest, .. }
+            | Self::Thinking { rest, .. }
+            | Self::RedactedThinking { rest, .. }
+            | Self::ToolUse { rest, .. } => Some(rest),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentBlock {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_fields(Fields::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for ContentBlock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let rest = match self {
+            Self::Other(fields) => fields,
+            Self::Text { text, rest } => {
+                map.serialize_entry("type", "text")?;
+                map.serialize_entry("text", text)?;
+                rest
+            }
+            Self::Thinking { thinking, signature, rest } => {
+                map.serialize_entry("type", "thinking")?;
+                map.serialize_entry("thinking", thinking)?;
+                if let Some(signature) = signature {
+                    map.serialize_entry("signature", signature)?;
+                }
+                rest
+            }
+            Self::RedactedThinking { data, rest } => {
+                map.serialize_entry("type", "redacted_thinking")?;
+                map.serialize_entry("data", data)?;
+                rest
+            }
+            Self::ToolUse { id, name, input, rest } => {
+                map.serialize_entry("type", "tool_use")?;
+                map.serialize_entry("id", id)?;
+                map.serialize_entry("name", name)?;
+                map.serialize_entry("input", input)?;
+                rest
+            }
+        };
+        for (key, value) in &rest.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_and_unknown_blocks_come_back_as_they_were_written() {
+        for written in [
+            r#"{"type":"text","text":"Hi","citations":null}"#,
+            r#"{"type":"text","text":"é","new_field":{"z":1,"a":1.10}}"#,
+            r#"{"type":"thinking","thinking":"","signature":"c2ln","estimated_tokens":12}"#,
+            r#"{"type":"thinking","thinking":"hm"}"#,
+            r#"{"type":"redacted_thinking","data":"opaque","v":2}"#,
+            r#"{"type":"tool_use","id":"toolu_1","name":"f","input":{"b":1.50,"a":[]},"caller":{"type":"direct"}}"#,
+            r#"{"type":"server_tool_use","id":"srvtoolu_1","input":{"q":12345678901234567890123}}"#,
+            r#"{"never":"seen","type":"hologram","payload":"\u00e9"}"#,
+        ] {
+            let block: ContentBlock = serde_json::from_str(written).expect(written);
+            assert_eq!(serde_json::to_string(&block).expect("a block serializes"), written);
+        }
+    }
+
+    #[test]
+    fn a_block_without_what_its_type_needs_is_refused() {
+        for written in [r#"{"text":"Hi"}"#, r#"{"type":"text"}"#, r#"{"type":"tool_use","id":"t","name":"f"}"#, "[]"] {
+            assert!(serde_json::from_str::<ContentBlock>(written).is_err(), "{written}");
+        }
+    }
+}

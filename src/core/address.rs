@@ -1,0 +1,317 @@
+//! Who should answer an event (rules C5, C6, C14, C15).
+//!
+//! The engine asks for every timeline event, in room order. It looks up the message that is replied to only
+//! where [`needs_reply_target`] names one.
+
+use std::collections::BTreeSet;
+
+use ruma::{EventId, OwnedUserId, UserId};
+use serde::{Deserialize, Serialize};
+
+use self::own_words::{OwnWords, after_quote};
+use super::{
+    event::{EventKind, Message, MessageKind, RoomEvent},
+    people::{Namespace, Who},
+    time::Timestamp,
+};
+
+mod names;
+mod own_words;
+
+pub use self::{
+    names::{CoworkerHere, strip_address},
+    own_words::{INSPECTED_BYTES_MAX, INSPECTED_LINKS_MAX},
+};
+
+/// How long after the original an edit that newly mentions a coworker still triggers it, in milliseconds (C6).
+pub const EDIT_WINDOW_MS: u64 = 5 * 60 * 1000;
+
+/// How many coworkers of one thread are remembered as asked.
+pub const THREAD_ASKED_MAX: usize = 64;
+
+/// What is known around an event when it is decided who should answer it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// Who is who.
+    pub namespace: &'a Namespace,
+    /// The coworkers that are joined in the event's room.
+    pub coworkers: &'a [CoworkerHere<'a>],
+    /// Who sent the message that is replied to, where known; see [`needs_reply_target`].
+    pub reply_sender: Option<&'a UserId>,
+    /// What happened before in the thread that the event is in.
+    pub thread: Option<&'a ThreadSoFar>,
+    /// For an edit: what it replaces, where known.
+    pub original: Option<Original<'a>>,
+    /// The time at which is decided.
+    pub now: Timestamp,
+    /// When the inbox accepted the event.
+    pub accepted_at: Timestamp,
+    /// A request older than this is late, in milliseconds.
+    pub deadline_ms: u64,
+}
+
+/// The message that an edit replaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Original<'a> {
+    /// Who sent it; an edit by anybody else is void.
+    pub sender: &'a UserId,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// Which coworkers it, or an edit of it, triggered already.
+    pub asked: &'a BTreeSet<OwnedUserId>,
+}
+
+/// Who was asked in a thread so far; kept under the thread's root, which is the first request itself where a
+/// coworker opened the thread with its answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadSoFar {
+    /// The coworkers that were asked there.
+    pub asked: BTreeSet<OwnedUserId>,
+    /// Whether somebody else was mentioned since one was asked last.
+    pub others_mentioned: bool,
+}
+
+/// Who should answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// These coworkers, in the order of their ids, each once; never empty.
+    Asked(Vec<Asked>),
+    /// Nobody, and why.
+    Nobody(Silence),
+}
+
+/// A coworker that should answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// Its user id.
+    pub user: OwnedUserId,
+    /// What made it the one.
+    pub why: Why,
+    /// Whether the request is older than the deadline, so that the answer must say so.
+    pub late: bool,
+}
+
+/// What made a coworker the one that should answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Why {
+    /// The message mentions it.
+    Mentioned,
+    /// The message replies to one of its messages.
+    RepliedTo,
+    /// The message follows in a thread in which only it was asked.
+    FollowsThread,
+    /// An edit mentions it that the original did not.
+    NewlyMentionedByEdit,
+}
+
+/// Why nobody answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Silence {
+    /// One of our own users said it.
+    OurOwn,
+    /// A known bot said it.
+    Bot,
+    /// An `m.notice`.
+    Notice,
+    /// A user of a server that is not allow-listed said it.
+    Stranger {
+        /// Whether they asked a coworker, so that a word why is due (one a day).
+        tell_stranger: bool,
+    },
+    /// Only `@room` was mentioned.
+    RoomMention,
+    /// An edit after the window, by its own claim of time.
+    TooOldEdit,
+    /// An edit of a message that we do not know.
+    UnknownOriginal,
+    /// An edit by somebody else than the original's sender.
+    ForeignEdit,
+    /// An edit that mentions no coworker that was not asked already.
+    NothingNewInEdit,
+    /// A follow-up in a thread where several coworkers were asked, or somebody else was mentioned.
+    AmbiguousThread,
+    /// A message to the room or to somebody else.
+    NotAddressed,
+    /// No message: a reaction, a redaction, state, something undecryptable.
+    NoMessage,
+}
+
+/// Returns the message whose sender must be known before [`addressed`] can decide; the caller looks it up
+/// and sets [`Scene::reply_sender`].
+#[must_use]
+pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
+    let EventKind::Message(message) = &event.kind else { return None };
+    let reply_to = message.reply_to.as_deref()?;
+    let silent = scene.reply_sender.is_some() || scene.coworkers.is_empty() || !is_request(message);
+    let known = matches!(scene.namespace.who(&event.sender), Who::Person | Who::Stranger);
+    if silent || !known {
+        return None;
+    }
+    let mentioned = mentioned_users(message, scene.coworkers);
+    scene.coworkers.iter().any(|coworker| !mentioned.contains(coworker.user)).then_some(reply_to)
+}
+
+/// Returns who should answer `event`.
+#[must_use]
+pub fn addressed(event: &RoomEvent, scene: &Scene<'_>) -> Verdict {
+    let stranger = match scene.namespace.who(&event.sender) {
+        Who::Service | Who::Coworker(_) | Who::Assistant(_) => return Verdict::Nobody(Silence::OurOwn),
+        Who::Bot => return Verdict::Nobody(Silence::Bot),
+        Who::Stranger => true,
+        Who::Person => false,
+    };
+    let found = match &event.kind {
+        EventKind::Message(message) => asked_by_message(event, message, scene),
+        EventKind::Edit { new, newly_mentioned, .. } => asked_by_edit(event, new, newly_mentioned, scene),
+        _ => Err(Silence::NoMessage),
+    };
+    if stranger {
+        let tell_stranger = found.is_ok_and(|asked| asked.iter().any(|(_, why)| *why != Why::FollowsThread));
+        return Verdict::Nobody(Silence::Stranger { tell_stranger });
+    }
+    let asked = match found {
+        Ok(asked) => asked,
+        Err(silence) => return Verdict::Nobody(silence),
+    };
+    // The sender's server may claim any time; what we accepted long ago is late whatever it claims.
+    let late = scene.now.ms_since(event.sent_at.min(scene.accepted_at)) > scene.deadline_ms;
+    Verdict::Asked(asked.into_iter().map(|(user, why)| Asked { user, why, late }).collect())
+}
+
+impl ThreadSoFar {
+    /// Takes note of an event in the thread, or of the root itself, after it was decided.
+    pub fn note(&mut self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) {
+        if let Verdict::Asked(asked) = verdict {
+            self.others_mentioned = false;
+            for asked in asked {
+                if self.asked.len() < THREAD_ASKED_MAX {
+                    self.asked.insert(asked.user.clone());
+                }
+            }
+            return;
+        }
+        let (EventKind::Message(message), true) = (&event.kind, scene.namespace.is_human(&event.sender)) else {
+            return;
+        };
+        if is_request(message) && speaks_to_others(event, message, scene) {
+            self.others_mentioned = true;
+        }
+    }
+}
+
+/// Coworkers with what made them the ones, each once, in the order of their ids; or why there is none.
+type Found = Result<Vec<(OwnedUserId, Why)>, Silence>;
+
+fn asked_by_message(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Found {
+    refuse_notices(message)?;
+    let mentioned = mentioned_users(message, scene.coworkers);
+    let mut asked: Vec<(OwnedUserId, Why)> = Vec::new();
+    for user in here(scene) {
+        if mentioned.contains(user) {
+            asked.push((user.to_owned(), Why::Mentioned));
+        } else if message.reply_to.is_some() && scene.reply_sender == Some(user) {
+            asked.push((user.to_owned(), Why::RepliedTo));
+        }
+    }
+    if !asked.is_empty() {
+        return Ok(asked);
+    }
+    if message.mentions.as_ref().is_some_and(|mentions| mentions.room) {
+        return Err(Silence::RoomMention);
+    }
+    follows_thread(event, message, scene)
+}
+
+fn follows_thread(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Found {
+    let thread = message.thread_root.as_ref().and(scene.thread).filter(|thread| !thread.asked.is_empty());
+    let Some(thread) = thread else { return Err(Silence::NotAddressed) };
+    if speaks_to_others(event, message, scene) {
+        return Err(Silence::NotAddressed);
+    }
+    let mut asked = thread.asked.iter();
+    let (Some(only), None, false) = (asked.next(), asked.next(), thread.others_mentioned) else {
+        return Err(Silence::AmbiguousThread);
+    };
+    if here(scene).contains(&&**only) {
+        Ok(vec![(only.clone(), Why::FollowsThread)])
+    } else {
+        Err(Silence::NotAddressed)
+    }
+}
+
+fn asked_by_edit(event: &RoomEvent, new: &Message, newly: &BTreeSet<OwnedUserId>, scene: &Scene<'_>) -> Found {
+    refuse_notices(new)?;
+    let Some(original) = scene.original else { return Err(Silence::UnknownOriginal) };
+    if original.sender != event.sender {
+        return Err(Silence::ForeignEdit);
+    }
+    // Only a client without `m.mentions` leaves us to find the mentions ourselves.
+    let by_text = if new.mentions.is_none() { mentioned_users(new, scene.coworkers) } else { BTreeSet::new() };
+    let asked: Vec<_> = here(scene)
+        .into_iter()
+        .filter(|user| newly.contains(*user) || by_text.contains(*user))
+        .filter(|user| !original.asked.contains(*user))
+        .map(|user| (user.to_owned(), Why::NewlyMentionedByEdit))
+        .collect();
+    if asked.is_empty() {
+        return Err(Silence::NothingNewInEdit);
+    }
+    if event.sent_at.ms_since(original.sent_at) > EDIT_WINDOW_MS {
+        return Err(Silence::TooOldEdit);
+    }
+    Ok(asked)
+}
+
+/// The coworkers of the scene that are ours by the namespace, each once, in order.
+fn here<'a>(scene: &Scene<'a>) -> BTreeSet<&'a UserId> {
+    let coworkers = scene.coworkers.iter().map(|coworker| coworker.user);
+    coworkers.filter(|user| matches!(scene.namespace.who(user), Who::Coworker(_))).collect()
+}
+
+fn refuse_notices(message: &Message) -> Result<(), Silence> {
+    if message.kind == MessageKind::Notice {
+        return Err(Silence::Notice);
+    }
+    if is_request(message) { Ok(()) } else { Err(Silence::NoMessage) }
+}
+
+/// Whether a message of this kind can ask for something. Other `msgtype`s are machines' business, such as
+/// `m.key.verification.request` and `m.server_notice`.
+fn is_request(message: &Message) -> bool {
+    matches!(message.kind, MessageKind::Text | MessageKind::Emote | MessageKind::Attachment { .. })
+}
+
+/// Whether a message is to somebody other than its sender and the scene's coworkers.
+fn speaks_to_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
+    let here = here(scene);
+    let is_other = |user: &UserId| user != event.sender && !here.contains(user);
+    let replies_to_other = message.reply_to.is_some() && scene.reply_sender.is_some_and(is_other);
+    let room = message.mentions.as_ref().is_some_and(|mentions| mentions.room);
+    room || replies_to_other || mentioned_users(message, scene.coworkers).iter().any(|user| is_other(user))
+}
+
+/// Returns who is mentioned: what `m.mentions` says, and only without one what links and the first word say.
+fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>]) -> BTreeSet<OwnedUserId> {
+    if let Some(mentions) = &message.mentions {
+        return mentions.users.clone();
+    }
+    // Without a caption the body is a file's name, which is nobody's words.
+    if matches!(&message.kind, MessageKind::Attachment { name, .. } if *name == message.body) {
+        return BTreeSet::new();
+    }
+    let html = message.html.as_deref().map(OwnWords::of_html);
+    let body = OwnWords::of_body(&message.body);
+    let mut mentioned: BTreeSet<OwnedUserId> = html.as_ref().unwrap_or(&body).linked_users().collect();
+    let starts = html.as_ref().map(|words| words.text.trim_start());
+    let named = coworkers.iter().filter_map(|coworker| {
+        let length = coworker.name_at_start(after_quote(&message.body))?;
+        starts.is_none_or(|text| coworker.name_at_start(text).is_some()).then_some((length, coworker.user))
+    });
+    let named: Vec<_> = named.collect();
+    let longest = named.iter().map(|(length, _)| *length).max();
+    mentioned.extend(named.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, user)| (*user).to_owned()));
+    mentioned
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! What the sender of a message says with their own words: quotes, reply fallbacks and code left out.
+//!
+//! The HTML is read by one linear scan without a tree. A tree-building parser recurses or goes quadratic on
+//! hostile nesting, and all that is asked here is which text and which links stand outside a quote or code.
+
+use std::ops::Range;
+
+use ruma::{MatrixToUri, MatrixUri, OwnedUserId, matrix_uri::MatrixId};
+
+/// How much of a body or of its HTML is inspected, in bytes; a Matrix event is at most 65 536.
+pub const INSPECTED_BYTES_MAX: usize = 64 * 1024;
+
+/// How many links of one message are looked at.
+pub const INSPECTED_LINKS_MAX: usize = 256;
+
+/// Elements whose content is not the sender's own running text.
+const HIDDEN: [&str; 8] = ["blockquote", "mx-reply", "code", "pre", "script", "style", "textarea", "title"];
+
+/// Elements that begin a new line.
+const BLOCKS: [&str; 14] = ["br", "p", "div", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote"];
+
+/// A message's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnWords {
+    /// The text outside quotes and code, entities decoded, tags gone.
+    pub(crate) text: String,
+    /// The links in it.
+    pub(crate) links: Vec<Link>,
+}
+
+/// A link in the sender's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Where it points.
+    pub(crate) href: String,
+    /// What of [`OwnWords::text`] is its label.
+    pub(crate) label: Range<usize>,
+}
+
+impl OwnWords {
+    /// Reads Matrix HTML.
+    pub(crate) fn of_html(html: &str) -> Self {
+        let mut scan = Scan { words: Self::default(), hidden: [0; HIDDEN.len()], open_link: None };
+        scan.run(bounded(html));
+        scan.close_link();
+        scan.words
+    }
+
+    /// Reads a plain body: quoted lines, fenced blocks and inline code spans are left out.
+    pub(crate) fn of_body(body: &str) -> Self {
+        let mut text = String::new();
+        let mut fence: Option<&str> = None;
+        for line in bounded(body).lines() {
+            let trimmed = line.trim_start();
+            let mark = ["```", "~~~"].into_iter().find(|mark| trimmed.starts_with(mark));
+            match (fence, mark) {
+                (None, Some(mark)) => fence = Some(mark),
+                (Some(open), Some(mark)) if open == mark => fence = None,
+                (Some(_), _) => {}
+                (None, None) if trimmed.starts_with('>') => {}
+                (None, None) => {
+                    push_without_code_spans(&mut text, line);
+                    text.push('\n');
+                }
+            }
+        }
+        Self { text, links: Vec::new() }
+    }
+
+    /// Returns the users that the links point at, those written out as text included.
+    pub(crate) fn linked_users(&self) -> impl Iterator<Item = OwnedUserId> + '_ {
+        let anchors = self.links.iter().map(|link| link.href.as_str());
+        anchors.chain(bare_links(&self.text)).take(INSPECTED_LINKS_MAX).filter_map(linked_user)
+    }
+
+    /// Returns the first link with its label, if nothing is said before it.
+    pub(crate) fn leading_link(&self) -> Option<(&str, &str)> {
+        let link = self.links.first()?;
+        let before = self.text.get(..link.label.start)?;
+        before.trim().is_empty().then_some((link.href.as_str(), self.text.get(link.label.clone())?))
+    }
+}
+
+/// Returns the user that a matrix.to or `matrix:` link points at.
+pub(crate) fn linked_user(href: &str) -> Option<OwnedUserId> {
+    let id = match MatrixToUri::parse(href) {
+        Ok(uri) => uri.id().clone(),
+        Err(_) => MatrixUri::parse(href).ok()?.id().clone(),
+    };
+    match id {
+        MatrixId::User(user) => Some(user),
+        _ => None,
+    }
+}
+
+/// Returns the beginning of `text` that is inspected.
+pub(crate) fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(INSPECTED_BYTES_MAX)]
+}
+
+/// Returns `body` without the quoted lines at its beginning: a reply fallback, or a quote that is answered.
+pub(crate) fn after_quote(body: &str) -> &str {
+    let mut rest = body;
+    while rest.trim_start_matches([' ', '\t']).starts_with('>') {
+        let Some(end) = rest.find('\n') else { return "" };
+        rest = &rest[end + 1..];
+    }
+    rest.trim_start()
+}
+
+fn push_without_code_spans(text: &mut String, line: &str) {
+    let mut rest = line;
+    while let Some(open) = rest.find('`') {
+        text.push_str(&rest[..open]);
+        let Some(length) = rest[open + 1..].find('`') else {
+            rest = &rest[open..];
+            break;
+        };
+        text.push(' ');
+        rest = &rest[open + 1 + length + 1..];
+    }
+    text.push_str(rest);
+}
+
+/// Finds matrix.to and `matrix:u/` links written out in running text.
+fn bare_links(text: &str) -> impl Iterator<Item = &str> {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | '[' | ']' | '"' | '\'');
+    text.split(ends)
+        .filter(|word| word.starts_with("https://matrix.to/#/") || word.starts_with("matrix:u/"))
+        .map(|word| word.trim_end_matches([',', '.', ';', ':', '!']))
+}
+
+struct Scan {
+    words: OwnWords,
+    hidden: [usize; HIDDEN.len()],
+    open_link: Option<(String, usize)>,
+}
+
+impl Scan {
+    fn run(&mut self, html: &str) {
+        let mut rest = html;
+        while let Some(at) = rest.find('<') {
+            self.push_text(&rest[..at]);
+            rest = &rest[at..];
+            rest = match rest.as_bytes().get(1) {
+                Some(b'!') => after_comment(rest),
+                Some(b'?') => after(rest, ">"),
+                Some(b'/') => self.close_tag(rest),
+                Some(c) if c.is_ascii_alphabetic() => self.open_tag(rest),
+                _ => {
+                    self.push_text("<");
+                    &rest[1..]
+                }
+            };
+        }
+        self.push_text(rest);
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.hidden.iter().any(|open| *open > 0)
+    }
+
+    fn push_text(&mut self, text: &str) {
+        if !self.is_hidden() {
+            decode_entities(text, &mut self.words.text);
+        }
+    }
+
+    /// Takes `</name …>` and returns what follows it.
+    fn close_tag<'h>(&mut self, tag: &'h str) -> &'h str {
+        let (name, rest) = tag_name(&tag[2..]);
+        if let Some(index) = HIDDEN.iter().position(|hidden| *hidden == name) {
+            self.hidden[index] = self.hidden[index].saturating_sub(1);
+        }
+        if name == "a" {
+            self.close_link();
+        }
+        self.break_line(&name);
+        after(rest, ">")
+    }
+
+    /// Takes `<name attribute=value …>` and returns what follows it.
+    fn open_tag<'h>(&mut self, tag: &'h str) -> &'h str {
+        let (name, mut rest) = tag_name(&tag[1..]);
+        let mut href = None;
+        while let Some((attribute, value, next)) = next_attribute(rest) {
+            if href.is_none() && attribute.eq_ignore_ascii_case("href") {
+                href = Some(value);
+            }
+            rest = next;
+        }
+        if name == "a" {
+            self.close_link();
+            if let Some(value) = href.filter(|_| !self.is_hidden() && self.words.links.len() < INSPECTED_LINKS_MAX) {
+                let mut decoded = String::new();
+                decode_entities(value, &mut decoded);
+                self.open_link = Some((decoded.trim().to_owned(), self.words.text.len()));
+            }
+        }
+        self.break_line(&name);
+        if let Some(index) = HIDDEN.iter().position(|hidden| *hidden == name) {
+            self.hidden[index] += 1;
+        }
+        after(rest, ">")
+    }
+
+    fn close_link(&mut self) {
+        if let Some((href, start)) = self.open_link.take() {
+            self.words.links.push(Link { href, label: start..self.words.text.len() });
+        }
+    }
+
+    fn break_line(&mut self, name: &str) {
+        if BLOCKS.contains(&name) && !self.words.text.is_empty() {
+            self.words.text.push('\n');
+        }
+    }
+}
+
+/// Returns what follows the first `end`; nothing if there is none.
+fn after<'h>(text: &'h str, end: &str) -> &'h str {
+    text.find(end).map_or("", |at| &text[at + end.len()..])
+}
+
+fn after_comment(text: &str) -> &str {
+    text.strip_prefix("<!--").map_or_else(|| after(text, ">"), |comment| after(comment, "-->"))
+}
+
+fn tag_name(text: &str) -> (String, &str) {
+    let end = text.find(|c: char| c.is_ascii_whitespace() || c == '/' || c == '>').unwrap_or(text.len());
+    (text[..end].to_ascii_lowercase(), &text[end..])
+}
+
+/// Takes one attribute off a tag's inside: its name, its raw value, and the rest. `None` at the tag's end.
+fn next_attribute(text: &str) -> Option<(&str, &str, &str)> {
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
+    if text.is_empty() || text.starts_with('>') {
+        return None;
+    }
+    // A name may begin with '=' (HTML, "before attribute name state"), so that every step makes progress.
+    let name_end = text
+        .char_indices()
+        .skip(1)
+        .find(|(_, c)| c.is_ascii_whitespace() || matches!(c, '/' | '>' | '='))
+        .map_or(text.len(), |(at, _)| at);
+    let (name, rest) = text.split_at(name_end);
+    let Some(value) = rest.trim_start().strip_prefix('=') else { return Some((name, "", rest)) };
+    let value = value.trim_start();
+    for quote in ['"', '\''] {
+        if let Some(inside) = value.strip_prefix(quote) {
+            let end = inside.find(quote).unwrap_or(inside.len());
+            return Some((name, &inside[..end], inside.get(end + 1..).unwrap_or("")));
+        }
+    }
+    let end = value.find(|c: char| c.is_ascii_whitespace() || c == '>').unwrap_or(value.len());
+    Some((name, &value[..end], &value[end..]))
+}
+
+/// Appends `text` with the entities decoded that clients write; others stay as they are.
+fn decode_entities(text: &str, out: &mut String) {
+    const ENTITY_BYTES_MAX: usize = 10;
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let window = &rest[..rest.floor_char_boundary(ENTITY_BYTES_MAX)];
+        let decoded = window.find(';').and_then(|end| Some((entity(&window[1..end])?, end)));
+        let (c, bytes) = decoded.map_or(('&', 1), |(c, end)| (c, end + 1));
+        out.push(c);
+        rest = &rest[bytes..];
+    }
+    out.push_str(rest);
+}
+
+fn entity(name: &str) -> Option<char> {
+    match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "nbsp" => Some('\u{a0}'),
+        "middot" => Some('·'),
+        "commat" => Some('@'),
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

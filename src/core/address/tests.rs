@@ -1,0 +1,473 @@
+use std::sync::LazyLock;
+
+use ruma::{OwnedEventId, event_id, room_id, user_id};
+
+use super::*;
+use crate::core::event::Mentions;
+
+mod properties;
+
+const MINUTE_MS: i64 = 60 * 1000;
+const DEADLINE_MS: u64 = 30 * 60 * 1000;
+const NOW: Timestamp = Timestamp::from_ms(1_000 * MINUTE_MS);
+
+static NAMESPACE: LazyLock<Namespace> = LazyLock::new(|| Namespace {
+    server: ruma::owned_server_name!("here.org"),
+    service: "workmate".to_owned(),
+    coworker_prefix: "coworker-".to_owned(),
+    assistant_prefix: "assistant-".to_owned(),
+    allowed_servers: [ruma::owned_server_name!("friends.org")].into(),
+    bots: [user_id!("@buildbot:here.org").to_owned()].into(),
+});
+
+fn oncall() -> &'static UserId {
+    user_id!("@coworker-oncall:here.org")
+}
+
+fn ci() -> &'static UserId {
+    user_id!("@coworker-ci:here.org")
+}
+
+fn alice() -> &'static UserId {
+    user_id!("@alice:here.org")
+}
+
+fn bob() -> &'static UserId {
+    user_id!("@bob:here.org")
+}
+
+const HERE: [(&str, &str, &str, &str); 2] = [
+    ("@coworker-oncall:here.org", "oncall", "oncall", "oncall · coworker"),
+    ("@coworker-ci:here.org", "ci", "Build Help", "Build Help · coworker"),
+];
+
+static COWORKERS: LazyLock<Vec<CoworkerHere<'static>>> = LazyLock::new(|| {
+    let row = |(user, id, name, display): &(&'static str, &'static str, &'static str, &'static str)| CoworkerHere {
+        user: <&UserId>::try_from(*user).unwrap(),
+        id,
+        name,
+        display_name: Some(display),
+    };
+    HERE.iter().map(row).collect()
+});
+
+fn scene() -> Scene<'static> {
+    Scene {
+        namespace: &NAMESPACE,
+        coworkers: &COWORKERS,
+        reply_sender: None,
+        thread: None,
+        original: None,
+        now: NOW,
+        accepted_at: NOW,
+        deadline_ms: DEADLINE_MS,
+    }
+}
+
+fn event(sender: &UserId, kind: EventKind) -> RoomEvent {
+    RoomEvent {
+        room: room_id!("!r:here.org").to_owned(),
+        id: event_id!("$e").to_owned(),
+        sender: sender.to_owned(),
+        sent_at: NOW,
+        kind,
+    }
+}
+
+fn said(message: Message) -> RoomEvent {
+    event(alice(), EventKind::Message(message))
+}
+
+fn mentioning(users: &[&UserId]) -> Message {
+    let users = users.iter().map(|user| (*user).to_owned()).collect();
+    Message { mentions: Some(Mentions { users, room: false }), ..Message::text("please look") }
+}
+
+/// A message of a client that writes no `m.mentions`.
+fn unmarked(body: &str, html: Option<&str>) -> Message {
+    Message { mentions: None, html: html.map(str::to_owned), ..Message::text(body) }
+}
+
+fn in_thread(message: Message) -> Message {
+    Message { thread_root: Some(event_id!("$root").to_owned()), ..message }
+}
+
+fn replying(message: Message) -> Message {
+    Message { reply_to: Some(event_id!("$before").to_owned()), ..message }
+}
+
+fn asks(rows: &[(&UserId, Why)]) -> Verdict {
+    let asked = rows.iter().map(|(user, why)| Asked { user: (*user).to_owned(), why: *why, late: false });
+    Verdict::Asked(asked.collect())
+}
+
+fn nobody(silence: Silence) -> Verdict {
+    Verdict::Nobody(silence)
+}
+
+#[test]
+fn c5_m_mentions_decides_where_it_is_present() {
+    let room_only = Message { mentions: Some(Mentions { room: true, ..Mentions::default() }), ..Message::text("x") };
+    let room_and_one =
+        Message { mentions: Some(Mentions { users: [oncall().to_owned()].into(), room: true }), ..Message::text("x") };
+    let link = "<a href=\"https://matrix.to/#/@coworker-oncall:here.org\">oncall</a>";
+    let table = [
+        ("one", mentioning(&[oncall()]), asks(&[(oncall(), Why::Mentioned)])),
+        ("two", mentioning(&[oncall(), ci()]), asks(&[(ci(), Why::Mentioned), (oncall(), Why::Mentioned)])),
+        ("with a person", mentioning(&[oncall(), bob()]), asks(&[(oncall(), Why::Mentioned)])),
+        ("a person", mentioning(&[bob()]), nobody(Silence::NotAddressed)),
+        ("one that is not here", mentioning(&[user_id!("@coworker-sales:here.org")]), nobody(Silence::NotAddressed)),
+        (
+            "its localpart elsewhere",
+            mentioning(&[user_id!("@coworker-oncall:evil.org")]),
+            nobody(Silence::NotAddressed),
+        ),
+        ("@room", room_only, nobody(Silence::RoomMention)),
+        ("@room and one", room_and_one, asks(&[(oncall(), Why::Mentioned)])),
+        ("name, but m.mentions is empty", Message::text("oncall: hello"), nobody(Silence::NotAddressed)),
+        (
+            "link, but m.mentions is empty",
+            Message { html: Some(link.to_owned()), ..Message::text("oncall") },
+            nobody(Silence::NotAddressed),
+        ),
+    ];
+    for (name, message, expected) in table {
+        assert_eq!(addressed(&said(message), &scene()), expected, "{name}");
+    }
+}
+
+#[test]
+fn c5_without_m_mentions_a_name_at_the_very_start_is_a_request() {
+    let table = [
+        ("oncall: why?", Some(oncall())),
+        ("oncall, why?", Some(oncall())),
+        ("oncall why?", Some(oncall())),
+        ("oncall", Some(oncall())),
+        ("OnCall: why?", Some(oncall())),
+        ("@oncall why?", Some(oncall())),
+        ("oncall · coworker: why?", Some(oncall())),
+        ("coworker-oncall: why?", Some(oncall())),
+        ("@coworker-oncall:here.org: why?", Some(oncall())),
+        ("build HELP: why?", Some(ci())),
+        ("> <@bob:here.org> hm\n\noncall: why?", Some(oncall())),
+        ("  oncall: why?", Some(oncall())),
+        ("oncalls are tiring", None),
+        ("oncall-tool broke", None),
+        ("is oncall there?", None),
+        ("@coworker-oncall:here.organic hi", None),
+        ("@coworker-oncall:evil.org: hi", None),
+        ("@coworker-oncall:here.org:8448 hi", None),
+        ("@oncall:here.org: hi", None),
+        ("oncall:why?", Some(oncall())),
+        ("`oncall` crashed", None),
+        ("> oncall: why?", None),
+        ("> oncall: why?\nno idea", None),
+        ("@room oncall: why?", None),
+        ("", None),
+    ];
+    for (body, expected) in table {
+        let verdict = addressed(&said(unmarked(body, None)), &scene());
+        let wanted = expected.map_or(nobody(Silence::NotAddressed), |user| asks(&[(user, Why::Mentioned)]));
+        assert_eq!(verdict, wanted, "{body}");
+    }
+}
+
+#[test]
+fn c5_without_m_mentions_only_the_longest_name_at_the_start_is_meant() {
+    let on = CoworkerHere { user: user_id!("@coworker-on:here.org"), id: "on", name: "On", display_name: None };
+    let on_call = CoworkerHere { user: user_id!("@coworker-x:here.org"), id: "x", name: "On Call", display_name: None };
+    let scene = Scene { coworkers: &[on, on_call], ..scene() };
+    assert_eq!(addressed(&said(unmarked("on call: hi", None)), &scene), asks(&[(on_call.user, Why::Mentioned)]));
+}
+
+#[test]
+fn c5_without_m_mentions_a_link_is_a_request() {
+    let table = [
+        ("matrix.to", "<p>ask <a href=\"https://matrix.to/#/@coworker-oncall:here.org\">x</a></p>", true),
+        ("escaped", "<a href='https://matrix.to/#/%40coworker-oncall%3Ahere.org'>x</a>", true),
+        ("by entity", "<a href=\"https://matrix.to/#/&#64;coworker-oncall:here.org\">x</a>", true),
+        ("unquoted", "<A class=pill HREF=https://matrix.to/#/@coworker-oncall:here.org>x</A>", true),
+        ("matrix scheme", "<a href=\"matrix:u/coworker-oncall:here.org\">x</a>", true),
+        ("written out", "see https://matrix.to/#/@coworker-oncall:here.org, please", true),
+        (
+            "after a quote",
+            "<blockquote>q</blockquote><a href=\"https://matrix.to/#/@coworker-oncall:here.org\">x</a>",
+            true,
+        ),
+        ("of another server", "<a href=\"https://matrix.to/#/@coworker-oncall:evil.org\">x</a>", false),
+        ("to another site", "<a href=\"https://evil.org/#/@coworker-oncall:here.org\">x</a>", false),
+        ("to an event", "<a href=\"https://matrix.to/#/!r:here.org/$e\">x</a>", false),
+        ("in a comment", "<!-- <a href=\"https://matrix.to/#/@coworker-oncall:here.org\">x</a> -->hi", false),
+        (
+            "in another attribute",
+            "<a title=\"href=https://matrix.to/#/@coworker-oncall:here.org\" href=\"/\">x</a>",
+            false,
+        ),
+    ];
+    for (name, html, expected) in table {
+        let verdict = addressed(&said(unmarked("x", Some(html))), &scene());
+        let wanted = if expected { asks(&[(oncall(), Why::Mentioned)]) } else { nobody(Silence::NotAddressed) };
+        assert_eq!(verdict, wanted, "{name}");
+    }
+    let body = "[x](https://matrix.to/#/@coworker-oncall:here.org) hi";
+    assert_eq!(addressed(&said(unmarked(body, None)), &scene()), asks(&[(oncall(), Why::Mentioned)]));
+}
+
+#[test]
+fn c5_a_mention_inside_a_quote_a_reply_fallback_or_code_is_no_request() {
+    let pill = "<a href=\"https://matrix.to/#/@coworker-oncall:here.org\">oncall</a>";
+    for wrap in ["blockquote", "mx-reply", "code", "pre", "BlockQuote"] {
+        for html in [
+            format!("<{wrap}>{pill}: why?</{wrap}> hm"),
+            format!("<{wrap}><p><b>{pill}</p></{wrap}>hm"),
+            format!("<{wrap}><{wrap}>a</{wrap}>{pill}</{wrap}>hm"),
+            format!("<{wrap}>{pill} and never closed"),
+        ] {
+            let verdict = addressed(&said(unmarked("oncall: why? hm", Some(&html))), &scene());
+            assert_eq!(verdict, nobody(Silence::NotAddressed), "{html}");
+        }
+    }
+    let link = "https://matrix.to/#/@coworker-oncall:here.org";
+    for body in [
+        format!("> ask {link}\nhm"),
+        format!("```\n{link}\n```\nhm"),
+        format!("~~~\n```\n{link}\n~~~"),
+        format!("look at `{link}` hm"),
+    ] {
+        assert_eq!(addressed(&said(unmarked(&body, None)), &scene()), nobody(Silence::NotAddressed), "{body}");
+    }
+}
+
+#[test]
+fn c5_a_files_name_is_no_mention_but_its_caption_is() {
+    let file = |body: &str| Message {
+        kind: MessageKind::Attachment { msgtype: "m.file".to_owned(), name: "oncall plan.pdf".to_owned(), mime: None },
+        ..unmarked(body, None)
+    };
+    assert_eq!(addressed(&said(file("oncall plan.pdf")), &scene()), nobody(Silence::NotAddressed));
+    assert_eq!(addressed(&said(file("oncall: look")), &scene()), asks(&[(oncall(), Why::Mentioned)]));
+}
+
+#[test]
+fn c5_a_reply_addresses_only_the_replied_coworker() {
+    let table = [
+        ("to a coworker", Some(oncall()), Message::text("and now?"), asks(&[(oncall(), Why::RepliedTo)])),
+        (
+            "to a coworker, mentioned by the client",
+            Some(oncall()),
+            mentioning(&[oncall()]),
+            asks(&[(oncall(), Why::Mentioned)]),
+        ),
+        (
+            "to one, mentioning another",
+            Some(oncall()),
+            mentioning(&[ci()]),
+            asks(&[(ci(), Why::Mentioned), (oncall(), Why::RepliedTo)]),
+        ),
+        ("to a person", Some(bob()), Message::text("and now?"), nobody(Silence::NotAddressed)),
+        ("to nobody known", None, Message::text("and now?"), nobody(Silence::NotAddressed)),
+    ];
+    for (name, reply_sender, message, expected) in table {
+        let scene = Scene { reply_sender, ..scene() };
+        assert_eq!(addressed(&said(replying(message)), &scene), expected, "{name}");
+    }
+}
+
+#[test]
+fn c5_a_sender_left_over_from_another_lookup_does_not_make_a_reply() {
+    let scene = Scene { reply_sender: Some(oncall()), ..scene() };
+    assert_eq!(addressed(&said(Message::text("hi")), &scene), nobody(Silence::NotAddressed));
+}
+
+#[test]
+fn c5_the_replied_message_is_looked_up_only_where_it_matters() {
+    let before = event_id!("$before");
+    let notice = Message { kind: MessageKind::Notice, ..Message::text("x") };
+    let table = [
+        ("a plain reply", said(replying(Message::text("x"))), Some(before)),
+        ("a reply that mentions one", said(replying(mentioning(&[ci()]))), Some(before)),
+        ("a reply that mentions all", said(replying(mentioning(&[ci(), oncall()]))), None),
+        ("no reply", said(Message::text("x")), None),
+        ("a notice", said(replying(notice)), None),
+        ("our own", event(oncall(), EventKind::Message(replying(Message::text("x")))), None),
+        ("a reaction", said_reaction(), None),
+    ];
+    for (name, event, expected) in &table {
+        assert_eq!(needs_reply_target(event, &scene()), *expected, "{name}");
+    }
+    let known = Scene { reply_sender: Some(bob()), ..scene() };
+    assert_eq!(needs_reply_target(&table[0].1, &known), None);
+    assert_eq!(needs_reply_target(&table[0].1, &Scene { coworkers: &[], ..scene() }), None);
+}
+
+fn said_reaction() -> RoomEvent {
+    event(alice(), EventKind::Reaction { target: event_id!("$before").to_owned(), key: "👍".to_owned() })
+}
+
+#[test]
+fn c5_a_message_follows_in_a_thread_where_only_one_was_asked_and_nobody_else_mentioned() {
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
+    let two = ThreadSoFar { asked: [oncall().to_owned(), ci().to_owned()].into(), others_mentioned: false };
+    let others = ThreadSoFar { others_mentioned: true, ..one.clone() };
+    let gone = ThreadSoFar { asked: [user_id!("@coworker-sales:here.org").to_owned()].into(), others_mentioned: false };
+    let follows = asks(&[(oncall(), Why::FollowsThread)]);
+    let room = Message { mentions: Some(Mentions { room: true, ..Mentions::default() }), ..Message::text("x") };
+    let table = [
+        ("plain", &one, None, in_thread(Message::text("and today?")), follows.clone()),
+        ("mentions itself", &one, None, in_thread(mentioning(&[alice()])), follows.clone()),
+        ("mentions it", &one, None, in_thread(mentioning(&[oncall()])), asks(&[(oncall(), Why::Mentioned)])),
+        ("mentions a person", &one, None, in_thread(mentioning(&[bob()])), nobody(Silence::NotAddressed)),
+        ("mentions another", &one, None, in_thread(mentioning(&[ci()])), asks(&[(ci(), Why::Mentioned)])),
+        (
+            "links a person",
+            &one,
+            None,
+            in_thread(unmarked("ask https://matrix.to/#/@bob:here.org", None)),
+            nobody(Silence::NotAddressed),
+        ),
+        (
+            "replies to a person",
+            &one,
+            Some(bob()),
+            in_thread(replying(Message::text("x"))),
+            nobody(Silence::NotAddressed),
+        ),
+        ("replies to itself", &one, Some(alice()), in_thread(replying(Message::text("x"))), follows),
+        ("mentions @room", &one, None, in_thread(room), nobody(Silence::RoomMention)),
+        ("outside the thread", &one, None, Message::text("x"), nobody(Silence::NotAddressed)),
+        ("several were asked", &two, None, in_thread(Message::text("x")), nobody(Silence::AmbiguousThread)),
+        ("others mentioned since", &others, None, in_thread(Message::text("x")), nobody(Silence::AmbiguousThread)),
+        ("it has left", &gone, None, in_thread(Message::text("x")), nobody(Silence::NotAddressed)),
+        (
+            "nobody was asked",
+            &ThreadSoFar::default(),
+            None,
+            in_thread(Message::text("x")),
+            nobody(Silence::NotAddressed),
+        ),
+    ];
+    for (name, thread, reply_sender, message, expected) in table {
+        let scene = Scene { thread: Some(thread), reply_sender, ..scene() };
+        assert_eq!(addressed(&said(message), &scene), expected, "{name}");
+    }
+}
+
+#[test]
+fn c5_a_thread_remembers_who_was_asked_and_whether_others_were_mentioned_since() {
+    let mut thread = ThreadSoFar::default();
+    let steps = [
+        ("asked", said(mentioning(&[oncall(), bob()])), false),
+        ("its own answer", event(oncall(), EventKind::Message(in_thread(mentioning(&[alice()])))), false),
+        ("follow-up", said(in_thread(Message::text("more"))), false),
+        ("a notice", said(in_thread(Message { kind: MessageKind::Notice, ..mentioning(&[bob()]) })), false),
+        ("a bot", event(user_id!("@buildbot:here.org"), EventKind::Message(in_thread(mentioning(&[bob()])))), false),
+        ("a person is mentioned", said(in_thread(mentioning(&[bob()]))), true),
+        ("plain words", said(in_thread(Message::text("more"))), true),
+        ("asked again", said(in_thread(mentioning(&[oncall()]))), false),
+    ];
+    for (name, event, others_mentioned) in steps {
+        let before = thread.clone();
+        let scene = Scene { thread: Some(&before), ..scene() };
+        let verdict = addressed(&event, &scene);
+        thread.note(&event, &verdict, &scene);
+        assert_eq!(thread, ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned }, "{name}");
+    }
+    let stored = serde_json::to_string(&thread).unwrap();
+    assert_eq!(stored, r#"{"asked":["@coworker-oncall:here.org"],"others_mentioned":false}"#);
+}
+
+#[test]
+fn c5_c14_notices_ours_and_bots_are_never_answered() {
+    let message = || mentioning(&[oncall(), ci()]);
+    let notice = Message { kind: MessageKind::Notice, ..message() };
+    let verification = Message { kind: MessageKind::Other("m.key.verification.request".to_owned()), ..message() };
+    let table = [
+        (event(alice(), EventKind::Message(notice)), Silence::Notice),
+        (event(alice(), EventKind::Message(verification)), Silence::NoMessage),
+        (event(oncall(), EventKind::Message(message())), Silence::OurOwn),
+        (event(user_id!("@workmate:here.org"), EventKind::Message(message())), Silence::OurOwn),
+        (event(user_id!("@assistant-bob:here.org"), EventKind::Message(message())), Silence::OurOwn),
+        (event(user_id!("@buildbot:here.org"), EventKind::Message(message())), Silence::Bot),
+        (said_reaction(), Silence::NoMessage),
+        (event(alice(), EventKind::Redacted), Silence::NoMessage),
+        (event(alice(), EventKind::Undecryptable), Silence::NoMessage),
+    ];
+    for (event, silence) in table {
+        assert_eq!(addressed(&event, &scene()), nobody(silence), "{event:?}");
+    }
+}
+
+#[test]
+fn c15_strangers_are_told_only_when_they_asked_one() {
+    let stranger = user_id!("@mallory:evil.org");
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
+    let table = [
+        (mentioning(&[oncall()]), true),
+        (unmarked("oncall: hi", None), true),
+        (Message::text("hi"), false),
+        (in_thread(Message::text("hi")), false),
+        (Message { kind: MessageKind::Notice, ..mentioning(&[oncall()]) }, false),
+    ];
+    for (message, tell_stranger) in table {
+        let scene = Scene { thread: Some(&one), ..scene() };
+        let verdict = addressed(&event(stranger, EventKind::Message(message)), &scene);
+        assert_eq!(verdict, nobody(Silence::Stranger { tell_stranger }));
+    }
+    let friend = event(user_id!("@carol:friends.org"), EventKind::Message(mentioning(&[oncall()])));
+    assert_eq!(addressed(&friend, &scene()), asks(&[(oncall(), Why::Mentioned)]));
+}
+
+#[test]
+fn c5_a_request_older_than_the_deadline_is_late() {
+    let minutes_ago = |minutes: i64| Timestamp::from_ms(NOW.as_ms() - minutes * MINUTE_MS);
+    let table = [
+        ("fresh", minutes_ago(0), minutes_ago(0), false),
+        ("at the deadline", minutes_ago(30), minutes_ago(0), false),
+        ("sent while we were down", minutes_ago(31), minutes_ago(0), true),
+        ("accepted long ago", minutes_ago(0), minutes_ago(31), true),
+        ("claimed from the future", minutes_ago(-999), minutes_ago(31), true),
+    ];
+    for (name, sent_at, accepted_at, late) in table {
+        let event = RoomEvent { sent_at, ..said(mentioning(&[oncall()])) };
+        let verdict = addressed(&event, &Scene { accepted_at, ..scene() });
+        let expected = Verdict::Asked(vec![Asked { user: oncall().to_owned(), why: Why::Mentioned, late }]);
+        assert_eq!(verdict, expected, "{name}");
+    }
+}
+
+#[test]
+fn c6_an_edit_that_newly_mentions_triggers_once_within_five_minutes() {
+    let none = BTreeSet::new();
+    let asked: BTreeSet<_> = [oncall().to_owned()].into();
+    let newly = || -> BTreeSet<OwnedUserId> { [oncall().to_owned()].into() };
+    let triggers = asks(&[(oncall(), Why::NewlyMentionedByEdit)]);
+    let full = || mentioning(&[oncall()]);
+    let notice = Message { kind: MessageKind::Notice, ..full() };
+    let table = [
+        ("newly", alice(), 0, &none, full(), newly(), triggers.clone()),
+        ("at five minutes", alice(), 5 * MINUTE_MS, &none, full(), newly(), triggers.clone()),
+        ("after", alice(), 5 * MINUTE_MS + 1, &none, full(), newly(), nobody(Silence::TooOldEdit)),
+        ("again", alice(), 0, &asked, full(), newly(), nobody(Silence::NothingNewInEdit)),
+        ("not newly", alice(), 0, &none, full(), none.clone(), nobody(Silence::NothingNewInEdit)),
+        ("somebody else's", bob(), 0, &none, full(), newly(), nobody(Silence::ForeignEdit)),
+        ("to a notice", alice(), 0, &none, notice, newly(), nobody(Silence::Notice)),
+        ("by name, without m.mentions", alice(), 0, &none, unmarked("oncall: hi", None), none.clone(), triggers),
+        (
+            "by name again",
+            alice(),
+            0,
+            &asked,
+            unmarked("oncall: hi", None),
+            none.clone(),
+            nobody(Silence::NothingNewInEdit),
+        ),
+    ];
+    for (name, original_sender, after_ms, asked, new, newly_mentioned, expected) in table {
+        let sent_at = Timestamp::from_ms(NOW.as_ms() - after_ms);
+        let original = Original { sender: original_sender, sent_at, asked };
+        let target: OwnedEventId = event_id!("$before").to_owned();
+        let edit = event(alice(), EventKind::Edit { target, new, newly_mentioned });
+        assert_eq!(addressed(&edit, &Scene { original: Some(original), ..scene() }), expected, "{name}");
+        assert!(matches!(addressed(&edit, &scene()), Verdict::Nobody(Silence::UnknownOriginal | Silence::Notice)));
+    }
+}

@@ -1,0 +1,100 @@
+use ruma::user_id;
+
+use super::*;
+
+fn oncall() -> CoworkerHere<'static> {
+    CoworkerHere {
+        user: user_id!("@coworker-oncall:here.org"),
+        id: "oncall",
+        name: "oncall",
+        display_name: Some("oncall · coworker"),
+    }
+}
+
+#[test]
+fn c16_every_way_to_name_the_coworker_is_taken_off_a_command() {
+    let bodies = [
+        "@oncall !help",
+        "oncall: !help",
+        "oncall !help",
+        "oncall, !help",
+        "OnCall : !help",
+        "oncall · coworker: !help",
+        "@oncall · coworker !help",
+        "@coworker-oncall:here.org: !help",
+        "[@oncall](https://matrix.to/#/@coworker-oncall:here.org) !help",
+        "[oncall](<https://matrix.to/#/@coworker-oncall:here.org>): !help",
+        "> <@bob:here.org> hm\n\noncall: !help\n",
+        "!help",
+    ];
+    for body in bodies {
+        let message = Message::text(body);
+        let request = coworker_request(&message, &oncall());
+        assert_eq!(request, CoworkerRequest::Command(CoworkerCommand::Help), "{body}");
+    }
+}
+
+#[test]
+fn c16_the_label_of_a_pill_is_taken_off_whatever_it_says() {
+    let html = "<a href=\"https://matrix.to/#/@coworker-oncall:here.org\">Old Name</a>: !stop";
+    let message = Message { html: Some(html.to_owned()), ..Message::text("Old Name: !stop") };
+    assert_eq!(coworker_request(&message, &oncall()), CoworkerRequest::Command(CoworkerCommand::Stop));
+    let other = html.replace("coworker-oncall", "bob");
+    let message = Message { html: Some(other), ..Message::text("Old Name: !stop") };
+    assert_eq!(coworker_request(&message, &oncall()), CoworkerRequest::Prompt("Old Name: !stop"));
+}
+
+#[test]
+fn c16_what_is_not_exactly_a_command_is_a_prompt() {
+    let table = [
+        ("oncall: !help me", "!help me"),
+        ("oncall: !Help", "!Help"),
+        ("oncall: help", "help"),
+        ("oncall: !purpose deploys only", "!purpose deploys only"),
+        ("oncall: ! help", "! help"),
+        ("oncall: /help", "/help"),
+        ("oncall: why, oncall: why?", "why, oncall: why?"),
+        ("what does oncall: !help do?", "what does oncall: !help do?"),
+        ("oncall:", ""),
+        ("oncall", ""),
+        ("oncaller: hi", "oncaller: hi"),
+        ("> only a quote", ""),
+    ];
+    for (body, prompt) in table {
+        assert_eq!(coworker_request(&Message::text(body), &oncall()), CoworkerRequest::Prompt(prompt), "{body}");
+    }
+}
+
+#[test]
+fn c16_every_command_is_read_by_its_own_word() {
+    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop";
+    let parsed: Vec<_> = words.split(' ').map(CoworkerCommand::parse).collect();
+    assert_eq!(parsed, CoworkerCommand::ALL.map(|(_, command)| Some(command)));
+}
+
+#[test]
+fn a6_assistants_read_their_commands_and_only_open_takes_an_argument() {
+    let open = |target: &str| Some(AssistantCommand::Open(Some(target.to_owned())));
+    let long = format!("!open {}", "x".repeat(OPEN_ARGUMENT_BYTES_MAX + 1));
+    let table = [
+        ("!new", Some(AssistantCommand::New)),
+        (" !new\n", Some(AssistantCommand::New)),
+        ("!forget", Some(AssistantCommand::Forget)),
+        ("!tools", Some(AssistantCommand::Tools)),
+        ("!help", Some(AssistantCommand::Help)),
+        ("!export", Some(AssistantCommand::Export)),
+        ("!open", Some(AssistantCommand::Open(None))),
+        ("!open #team:here.org", open("#team:here.org")),
+        ("!open  https://matrix.to/#/!r:here.org/$e", open("https://matrix.to/#/!r:here.org/$e")),
+        ("!open the door please", None),
+        ("!opener", None),
+        ("!new plan", None),
+        ("!mute", None),
+        ("new", None),
+        (&long, None),
+        ("", None),
+    ];
+    for (text, expected) in table {
+        assert_eq!(AssistantCommand::parse(text), expected, "{text}");
+    }
+}

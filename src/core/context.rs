@@ -1,0 +1,241 @@
+//! What the model reads: one room's events, checked, cut to a budget, and laid out for caching.
+//!
+//! # The order of dropping
+//! What does not fit is dropped in this order, and a record says that something is missing:
+//! 1. In a thread: the room's messages in front of the root, the oldest first, down to half of the budget; then,
+//!    when the thread needs the place, all of them at once.
+//! 2. In a thread: its middle. The root, the first messages and the newest stay; the gap is named.
+//! 3. Outside a thread: the oldest messages.
+//! 4. The end of one very long message; its record says `"cut":true`. The request is never dropped.
+//!
+//! # The stable prefix
+//! The turns of a prompt are a prefix of the turns of the thread's next prompt, byte for byte, so that the provider's
+//! cache holds. Therefore no clock and no counter enters the text; reactions are records in their own place
+//! instead of numbers on older messages; and the request carries no mark: it *is* the last record, because nothing
+//! that came after it is read, and the instructions say so. Only an edit, a redaction, a late key, a changed name
+//! or the slide of the window breaks the prefix. The window slides in big steps, see [`window`].
+
+mod record;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod tokens;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+
+pub use self::tokens::estimate;
+use self::{
+    record::Facts,
+    timeline::{Item, Voice},
+    window::Selection,
+};
+use super::{
+    event::RoomEvent,
+    prompt::{Prompt, Role, Turn},
+    time::Timestamp,
+};
+use crate::prompts;
+
+/// The smallest budget that is honoured, in tokens: less holds no message with hostile names and ids.
+pub const TOKENS_MIN: u32 = 6_000;
+/// One message takes at most this part of the budget; the rest of its text is cut.
+pub const MESSAGE_SHARE: u32 = 3;
+/// Display names are cut after this many characters.
+pub const NAME_CHARS_MAX: usize = 100;
+/// A room's topic is cut after this many characters.
+pub const TOPIC_CHARS_MAX: usize = 1_000;
+/// File names are cut after this many characters.
+pub const FILE_NAME_CHARS_MAX: usize = 200;
+/// A room with more members than this is described without their names.
+pub const MEMBERS_MAX: usize = 50;
+
+/// Everything that a prompt is composed from; nothing else can appear in it.
+#[derive(Clone, Debug)]
+pub struct Input<'a> {
+    /// The virtual user that is asked. Its own messages become assistant turns.
+    pub me: &'a UserId,
+    /// What it is.
+    pub kind: Kind<'a>,
+    /// The room.
+    pub room: Room<'a>,
+    /// The room's events, oldest first. Only this one room's: they are not filtered by room again.
+    pub events: &'a [RoomEvent],
+    /// Whether the room has events older than these.
+    pub older: bool,
+    /// Display names of the room's members.
+    pub names: &'a BTreeMap<OwnedUserId, String>,
+    /// What is to be answered; usually one event. Nothing after the newest of these is read.
+    pub requests: &'a [OwnedEventId],
+    /// Our answers to *earlier* requests that were sent after the newest request came, as happens when requests
+    /// queue: they are read as if sent just before it. Empty in most cases.
+    pub answered_meanwhile: &'a [OwnedEventId],
+    /// The root of the thread that the answer will stand in: the request itself where the answer opens a thread.
+    /// `None` where the answer goes to the timeline.
+    pub thread_root: Option<&'a EventId>,
+    /// Where the session begins (assistants); events before are not read. Where the event is not among `events`,
+    /// all of them belong to the session.
+    pub session: Option<SessionStart<'a>>,
+    /// The most that the transcript may hold, in tokens; at least [`TOKENS_MIN`] is used.
+    pub tokens_max: u32,
+}
+
+/// What the virtual user is.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind<'a> {
+    /// A coworker, as its config describes it.
+    Coworker {
+        /// Its name.
+        name: &'a str,
+        /// What it is for, in one line.
+        purpose: &'a str,
+        /// The operator's instructions.
+        instructions: &'a str,
+    },
+    /// The assistant of one person; nobody else's messages are read.
+    Assistant {
+        /// Whose it is.
+        owner: &'a UserId,
+        /// What the operator adds for every assistant.
+        instructions: &'a str,
+    },
+}
+
+/// What is known of the room. Names and topics are people's words, not ours.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Room<'a> {
+    /// Its name.
+    pub name: Option<&'a str>,
+    /// Its topic.
+    pub topic: Option<&'a str>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// From when on its messages can be read, where not from the beginning (C8).
+    pub readable_from: Option<Timestamp>,
+}
+
+/// Where an assistant's session begins.
+#[derive(Clone, Copy, Debug)]
+pub enum SessionStart<'a> {
+    /// With this event.
+    At(&'a EventId),
+    /// Behind this event, such as the `!new`.
+    After(&'a EventId),
+}
+
+/// What is sent to the model, and what it was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Composed {
+    /// The prompt.
+    pub prompt: Prompt,
+    /// The messages whose text is in it, oldest first; for the audit index.
+    pub read: Vec<OwnedEventId>,
+    /// What is not in it.
+    pub left_out: LeftOut,
+}
+
+/// What the prompt lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Older messages, dropped here or never fetched.
+    pub older: bool,
+    /// The middle of the thread.
+    pub thread_middle: bool,
+    /// Messages that could not be decrypted, up to the request.
+    pub undecryptable: usize,
+    /// Messages that are in it with their end cut off.
+    pub cut: usize,
+    /// No request was among the events, or it was redacted: there is nothing to answer.
+    pub request: bool,
+}
+
+/// Composes the prompt for a request.
+#[must_use]
+pub fn compose(input: &Input<'_>) -> Composed {
+    let tokens_max = input.tokens_max.max(TOKENS_MIN);
+    let timeline = timeline::read(input, tokens_max / MESSAGE_SHARE);
+    let selection = window::select(&timeline.items, input, tokens_max);
+    let chosen: Vec<&Item<'_>> = selection.indexes().map(|at| &timeline.items[at]).collect();
+    let requests: BTreeSet<&OwnedEventId> = input.requests.iter().collect();
+
+    let older = selection.older || (input.older && !timeline.session_found);
+    let transcript = Transcript::write(&timeline.items, &chosen, &selection, older, &requests, tokens_max);
+    let read: Vec<OwnedEventId> = chosen.iter().filter_map(|item| item.id.map(ToOwned::to_owned)).collect();
+    let left_out = LeftOut {
+        older,
+        thread_middle: selection.gap_before.is_some(),
+        undecryptable: timeline.undecryptable,
+        cut: chosen.iter().filter(|item| item.cut).count(),
+        request: !read.iter().any(|id| requests.contains(id)),
+    };
+    let prompt = Prompt { system: vec![instructions(input), Facts::of(input).line()], turns: transcript.turns };
+    Composed { prompt, read, left_out }
+}
+
+fn instructions(input: &Input<'_>) -> String {
+    match input.kind {
+        Kind::Coworker { name, purpose, instructions } => {
+            prompts::coworker(&prompts::Coworker { name, user_id: input.me.as_str(), purpose, instructions })
+        }
+        Kind::Assistant { owner, instructions } => {
+            prompts::assistant(&prompts::Assistant { user_id: input.me.as_str(), owner: owner.as_str(), instructions })
+        }
+    }
+}
+
+/// The turns while they are written: alternating, a user's first and last.
+struct Transcript {
+    turns: Vec<Turn>,
+}
+
+impl Transcript {
+    fn write(
+        all: &[Item<'_>],
+        chosen: &[&Item<'_>],
+        selection: &Selection,
+        older: bool,
+        requests: &BTreeSet<&OwnedEventId>,
+        tokens_max: u32,
+    ) -> Self {
+        let mut transcript = Self { turns: Vec::new() };
+        transcript.push(Role::User, record::opening(older));
+        for (place, item) in chosen.iter().enumerate() {
+            if selection.gap_before == Some(place) {
+                transcript.push(Role::User, record::gap().to_owned());
+            }
+            if item.id.is_some_and(|id| requests.contains(&id.to_owned())) {
+                let quoted = item.reply_to.and_then(|target| quoted(all, chosen, target, tokens_max));
+                quoted.into_iter().for_each(|line| transcript.push(Role::User, line));
+            }
+            match &item.voice {
+                Voice::Own(text) => transcript.push(Role::Assistant, text.clone()),
+                Voice::Record(line) => transcript.push(Role::User, line.clone()),
+            }
+        }
+        if transcript.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
+            transcript.push(Role::User, record::nothing_asked().to_owned());
+        }
+        transcript
+    }
+
+    fn push(&mut self, role: Role, text: String) {
+        match self.turns.last_mut() {
+            Some(turn) if turn.role == role => {
+                turn.text.push_str(if role == Role::User { "\n" } else { "\n\n" });
+                turn.text.push_str(&text);
+            }
+            _ => self.turns.push(Turn { role, text }),
+        }
+    }
+}
+
+/// Returns the record of what the request replies to, where the window does not hold it.
+fn quoted(all: &[Item<'_>], chosen: &[&Item<'_>], target: &EventId, tokens_max: u32) -> Option<String> {
+    if chosen.iter().any(|item| item.id == Some(target)) {
+        return None;
+    }
+    let item = all.iter().find(|item| item.id == Some(target))?;
+    item.quote(tokens_max / window::QUOTE_SHARE)
+}

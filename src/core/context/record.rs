@@ -1,0 +1,287 @@
+//! People's messages as JSON records, one on each line, so that nobody can forge a speaker.
+//!
+//! `serde_json` escapes quotes and line breaks. What is left that could pretend to be structure, or hide from a
+//! human reader, is escaped as well (`\uXXXX`): line and paragraph separators, C1 controls, bidi embeddings,
+//! overrides and isolates, and the invisible tag characters. Marks such as U+200F, which right-to-left text needs,
+//! stay as they are.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+
+use ruma::{EventId, UserId};
+use serde::Serialize;
+
+use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, tokens};
+use crate::core::{
+    event::{Membership, Message, MessageKind},
+    time::Timestamp,
+};
+
+/// Media types and message types are cut after this many characters.
+const TYPE_CHARS_MAX: usize = 100;
+/// A reaction's key is cut after this many characters; most are one emoji.
+const REACTION_CHARS_MAX: usize = 20;
+
+/// One message of somebody else's.
+#[derive(Clone, Serialize)]
+pub(super) struct Record<'a> {
+    sender: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    event_id: &'a EventId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    text: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Attachment<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<&'a EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<&'a EventId>,
+    #[serde(skip_serializing_if = "is_false")]
+    edited: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    cut: bool,
+}
+
+#[derive(Clone, Serialize)]
+struct Attachment<'a> {
+    kind: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime: Option<&'a str>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Where a message comes from; what its content does not say.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub(super) sender: &'a UserId,
+    pub(super) name: Option<&'a str>,
+    pub(super) sent_at: Timestamp,
+    pub(super) id: &'a EventId,
+    pub(super) edited: bool,
+}
+
+impl<'a> Record<'a> {
+    /// `message` is the newest content; relations come from the original, as the spec wants (11.5).
+    pub(super) fn new(origin: Origin<'a>, original: &'a Message, message: &'a Message) -> Self {
+        let (kind, attachment) = match &message.kind {
+            MessageKind::Text => (None, None),
+            MessageKind::Notice => (Some("notice"), None),
+            MessageKind::Emote => (Some("emote"), None),
+            MessageKind::Other(msgtype) => (Some(first_chars(msgtype, TYPE_CHARS_MAX)), None),
+            MessageKind::Attachment { msgtype, name, mime } => {
+                let kind = first_chars(msgtype.strip_prefix("m.").unwrap_or(msgtype), TYPE_CHARS_MAX);
+                let name = first_chars(name, FILE_NAME_CHARS_MAX);
+                let mime = mime.as_deref().map(|mime| first_chars(mime, TYPE_CHARS_MAX));
+                (None, Some(Attachment { kind, name, mime }))
+            }
+        };
+        Self {
+            sender: origin.sender,
+            name: origin.name.map(|name| first_chars(name, NAME_CHARS_MAX)),
+            time: rfc3339(origin.sent_at),
+            event_id: origin.id,
+            kind,
+            text: Cow::Borrowed(spoken(original, message)),
+            attachment,
+            reply_to: original.reply_to.as_deref(),
+            thread: original.thread_root.as_deref(),
+            edited: origin.edited,
+            cut: false,
+        }
+    }
+
+    /// Returns the line, its text cut until it takes at most `tokens_max`, and whether it was cut.
+    pub(super) fn line(&self, tokens_max: u32) -> (String, bool) {
+        let whole = line(self);
+        if tokens::estimate(&whole) <= tokens_max {
+            return (whole, false);
+        }
+        let mut record = Self { cut: true, ..self.clone() };
+        let mut text_tokens_max = tokens_max;
+        loop {
+            record.text = Cow::Owned(tokens::prefix(&self.text, text_tokens_max).to_owned());
+            let shorter = line(&record);
+            if text_tokens_max == 0 || tokens::estimate(&shorter) <= tokens_max {
+                return (shorter, true);
+            }
+            // Names, ids and escapes take their part too: shrink until the whole fits.
+            text_tokens_max = text_tokens_max * 3 / 4;
+        }
+    }
+}
+
+/// Returns what the sender said: without the reply fallback, and without a file name that stands for a caption.
+pub(super) fn spoken<'a>(original: &Message, message: &'a Message) -> &'a str {
+    if let MessageKind::Attachment { name, .. } = &message.kind
+        && *name == message.body
+    {
+        return "";
+    }
+    if original.reply_to.is_none() {
+        return &message.body;
+    }
+    without_reply_fallback(&message.body)
+}
+
+/// Cuts the quote that clients before spec 1.13 put in front of a reply ("Fallbacks for rich replies").
+fn without_reply_fallback(body: &str) -> &str {
+    if !body.starts_with("> <") && !body.starts_with("> * <") {
+        return body;
+    }
+    let mut rest = body;
+    while rest.starts_with('>') {
+        rest = rest.split_once('\n').map_or("", |(_, after)| after);
+    }
+    rest.strip_prefix('\n').unwrap_or(rest)
+}
+
+/// Returns the record of a changed membership.
+pub(super) fn membership(user: &UserId, name: Option<&str>, sent_at: Timestamp, membership: Membership) -> String {
+    #[derive(Serialize)]
+    struct Change<'a> {
+        membership: &'a str,
+        user: &'a UserId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        time: Option<String>,
+    }
+    let word = match membership {
+        Membership::Join => "joined",
+        Membership::Invite => "was invited",
+        Membership::Leave => "left",
+        Membership::Ban => "was banned",
+        Membership::Knock => "asks to join",
+    };
+    let name = name.map(|name| first_chars(name, NAME_CHARS_MAX));
+    line(&Change { membership: word, user, name, time: rfc3339(sent_at) })
+}
+
+/// Returns the record of reactions to one message since the last record of them.
+pub(super) fn reactions(target: &EventId, counts: &BTreeMap<&str, usize>) -> String {
+    #[derive(Serialize)]
+    struct Reactions<'a> {
+        reactions: BTreeMap<&'a str, usize>,
+        to: &'a EventId,
+    }
+    let mut reactions: BTreeMap<&str, usize> = BTreeMap::new();
+    for (key, count) in counts {
+        *reactions.entry(first_chars(key, REACTION_CHARS_MAX)).or_default() += count;
+    }
+    line(&Reactions { reactions, to: target })
+}
+
+/// Returns the record of messages in a row that could not be decrypted.
+pub(super) fn undecryptable(count: usize) -> String {
+    format!(r#"{{"undecryptable_messages":{count}}}"#)
+}
+
+/// Returns the first record of every transcript.
+pub(super) fn opening(older: bool) -> String {
+    let older = if older { "left out" } else { "none" };
+    format!(r#"{{"transcript":"begins","older_messages":"{older}"}}"#)
+}
+
+/// Returns the record of the middle of a thread that was left out.
+pub(super) fn gap() -> &'static str {
+    r#"{"left_out":"messages in the middle of this thread"}"#
+}
+
+/// Returns the record that ends a transcript without a request.
+pub(super) fn nothing_asked() -> &'static str {
+    r#"{"request":"could not be read"}"#
+}
+
+/// The room's facts: the second system block.
+#[derive(Serialize)]
+pub(super) struct Facts<'a> {
+    room: RoomFacts<'a>,
+}
+
+#[derive(Serialize)]
+struct RoomFacts<'a> {
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
+    encrypted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readable_from: Option<String>,
+    members: Members<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Members<'a> {
+    Named(BTreeMap<&'a UserId, &'a str>),
+    Many(&'a str),
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(input: &Input<'a>) -> Self {
+        let members = if input.names.len() > MEMBERS_MAX {
+            Members::Many("too many to name")
+        } else {
+            let named = input.names.iter().map(|(user, name)| (&**user, first_chars(name, NAME_CHARS_MAX)));
+            Members::Named(named.collect())
+        };
+        Self {
+            room: RoomFacts {
+                kind: if matches!(input.kind, Kind::Coworker { .. }) { "room" } else { "private chat" },
+                name: input.room.name.map(|name| first_chars(name, NAME_CHARS_MAX)),
+                topic: input.room.topic.map(|topic| first_chars(topic, TOPIC_CHARS_MAX)),
+                encrypted: input.room.encrypted,
+                readable_from: input.room.readable_from.and_then(rfc3339),
+                members,
+            },
+        }
+    }
+
+    pub(super) fn line(&self) -> String {
+        line(self)
+    }
+}
+
+/// Returns the first characters of a text from outside.
+pub(super) fn first_chars(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).map_or(text, |(at, _)| &text[..at])
+}
+
+/// Returns a time to the second, in UTC; `None` for a claim outside the calendar.
+fn rfc3339(time: Timestamp) -> Option<String> {
+    jiff::Timestamp::from_second(time.as_ms().div_euclid(1000)).ok().map(|time| time.to_string())
+}
+
+fn line(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("structs with string keys serialize");
+    if !json.chars().any(must_escape) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 64);
+    for letter in json.chars() {
+        if must_escape(letter) {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                write!(escaped, "\\u{unit:04x}").expect("writing to a string never fails");
+            }
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped
+}
+
+/// Such characters occur only inside JSON's strings, where an escape means the same.
+fn must_escape(letter: char) -> bool {
+    matches!(letter,
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}

@@ -1,0 +1,283 @@
+//! From raw events to what a reader of the room would see: edits applied, redacted messages gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{EventId, UserId};
+
+use super::{
+    Input, Kind, SessionStart,
+    record::{self, Origin, Record},
+    tokens,
+};
+use crate::core::event::{EventKind, Membership, Message, MessageKind, RoomEvent};
+
+/// Different reactions to one message in one record; the rest are not told.
+const REACTION_KEYS_MAX: usize = 8;
+/// What a record costs beside its text: ids are denser in tokens than prose.
+const RECORD_TOKENS_EXTRA: u32 = 16;
+
+/// What a reader of the room sees, oldest first, up to the newest request.
+pub(super) struct Timeline<'a> {
+    pub(super) items: Vec<Item<'a>>,
+    pub(super) undecryptable: usize,
+    /// Whether the session's beginning was among the events.
+    pub(super) session_found: bool,
+}
+
+/// One line or answer of the transcript.
+pub(super) struct Item<'a> {
+    /// The message; `None` for facts, which have no text of a person's.
+    pub(super) id: Option<&'a EventId>,
+    pub(super) place: Place<'a>,
+    pub(super) reply_to: Option<&'a EventId>,
+    pub(super) voice: Voice,
+    pub(super) tokens: u32,
+    pub(super) cut: bool,
+    record: Option<Record<'a>>,
+}
+
+/// Where in the room an item belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place<'a> {
+    Timeline,
+    Thread(&'a EventId),
+    /// Not known, as for what cannot be decrypted.
+    Anywhere,
+}
+
+/// Whose turn it is.
+pub(super) enum Voice {
+    /// Our own answer, as plain text.
+    Own(String),
+    /// A JSON record.
+    Record(String),
+}
+
+impl<'a> Item<'a> {
+    fn fact(place: Place<'a>, line: String) -> Self {
+        let tokens = tokens::estimate(&line).saturating_add(RECORD_TOKENS_EXTRA);
+        Self { id: None, place, reply_to: None, voice: Voice::Record(line), tokens, cut: false, record: None }
+    }
+
+    /// Returns the message as a record of its own, its text cut to fit.
+    pub(super) fn quote(&self, tokens_max: u32) -> Option<String> {
+        Some(self.record.as_ref()?.line(tokens_max).0)
+    }
+}
+
+/// Reads the events; no message's record takes more than `message_tokens_max`.
+pub(super) fn read<'a>(input: &Input<'a>, message_tokens_max: u32) -> Timeline<'a> {
+    let end = input.events.iter().rposition(|event| input.requests.contains(&event.id));
+    let (begin, session_found) = session_begin(input);
+    let end = end.unwrap_or(input.events.len().saturating_sub(1));
+    let mut reader = Reader {
+        input,
+        changes: Changes::of(input.events),
+        message_tokens_max: message_tokens_max.saturating_sub(RECORD_TOKENS_EXTRA),
+        items: Vec::new(),
+        places: BTreeMap::new(),
+        reactions: Vec::new(),
+        undecryptable_run: 0,
+        undecryptable: 0,
+        joined: BTreeSet::new(),
+    };
+    for (at, event) in input.events.iter().enumerate().take(end + 1).skip(begin) {
+        if at == end {
+            let meanwhile = input.events[end + 1..].iter().filter(|event| input.answered_meanwhile.contains(&event.id));
+            meanwhile.for_each(|event| reader.event(event));
+        }
+        reader.event(event);
+    }
+    Timeline { items: reader.items, undecryptable: reader.undecryptable, session_found }
+}
+
+fn session_begin(input: &Input<'_>) -> (usize, bool) {
+    let find = |id: &EventId| input.events.iter().position(|event| event.id == id);
+    let begin = match input.session {
+        None => None,
+        Some(SessionStart::At(id)) => find(id),
+        Some(SessionStart::After(id)) => find(id).map(|at| at + 1),
+    };
+    (begin.unwrap_or(0), begin.is_some())
+}
+
+/// What later events did to earlier ones, wherever they stand: an edit of the request counts.
+struct Changes<'a> {
+    redacted: BTreeSet<&'a EventId>,
+    newest_edits: BTreeMap<&'a EventId, &'a RoomEvent>,
+}
+
+impl<'a> Changes<'a> {
+    fn of(events: &'a [RoomEvent]) -> Self {
+        let mut redacted = BTreeSet::new();
+        let mut senders: BTreeMap<&EventId, &UserId> = BTreeMap::new();
+        for event in events {
+            match &event.kind {
+                EventKind::Redaction { target } => drop(redacted.insert(&**target)),
+                EventKind::Redacted => drop(redacted.insert(&*event.id)),
+                EventKind::Message(_) => drop(senders.insert(&event.id, &event.sender)),
+                _ => {}
+            }
+        }
+        let mut newest_edits: BTreeMap<&EventId, &RoomEvent> = BTreeMap::new();
+        for event in events {
+            let EventKind::Edit { target, .. } = &event.kind else { continue };
+            // Only the author may edit (spec 11.5.1 "Validity of replacement events").
+            if redacted.contains(&*event.id) || senders.get(&**target) != Some(&&*event.sender) {
+                continue;
+            }
+            // Newest by `origin_server_ts`, then by event id, as the spec says for clients.
+            let newest = newest_edits.entry(target).or_insert(event);
+            if (event.sent_at, &event.id) > (newest.sent_at, &newest.id) {
+                *newest = event;
+            }
+        }
+        Self { redacted, newest_edits }
+    }
+
+    fn newest(&self, id: &EventId, original: &'a Message) -> (&'a Message, bool) {
+        match self.newest_edits.get(id).map(|event| &event.kind) {
+            Some(EventKind::Edit { new, .. }) => (new, true),
+            _ => (original, false),
+        }
+    }
+}
+
+struct Reader<'i, 'a> {
+    input: &'i Input<'a>,
+    changes: Changes<'a>,
+    message_tokens_max: u32,
+    items: Vec<Item<'a>>,
+    places: BTreeMap<&'a EventId, Place<'a>>,
+    /// Reactions since the last message: target, key, count, in the order of the first of each.
+    reactions: Vec<(&'a EventId, BTreeMap<&'a str, usize>)>,
+    undecryptable_run: usize,
+    undecryptable: usize,
+    joined: BTreeSet<&'a UserId>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn event(&mut self, event: &'a RoomEvent) {
+        if self.changes.redacted.contains(&*event.id) || !self.listens_to(&event.sender) {
+            return;
+        }
+        match &event.kind {
+            EventKind::Message(original) => self.message(event, original),
+            EventKind::Reaction { target, key } => self.reaction(event, target, key),
+            EventKind::Undecryptable => {
+                self.undecryptable_run += 1;
+                self.undecryptable += 1;
+            }
+            EventKind::Member(change) => {
+                let user = &*change.user;
+                let news = match change.membership {
+                    Membership::Join => self.joined.insert(user),
+                    Membership::Leave | Membership::Ban => {
+                        self.joined.remove(user);
+                        true
+                    }
+                    Membership::Invite | Membership::Knock => true,
+                };
+                if news && matches!(self.input.kind, Kind::Coworker { .. }) {
+                    let name = change.display_name.as_deref().or_else(|| self.name(user));
+                    let line = record::membership(user, name, event.sent_at, change.membership);
+                    self.facts_so_far();
+                    self.items.push(Item::fact(Place::Timeline, line));
+                }
+            }
+            EventKind::Edit { .. } | EventKind::Redaction { .. } | EventKind::Redacted | EventKind::Other(_) => {}
+        }
+    }
+
+    /// An assistant reads nobody but its owner (A3); a coworker reads the room.
+    fn listens_to(&self, sender: &UserId) -> bool {
+        match self.input.kind {
+            Kind::Coworker { .. } => true,
+            Kind::Assistant { owner, .. } => sender == owner || sender == self.input.me,
+        }
+    }
+
+    fn name(&self, user: &UserId) -> Option<&'a str> {
+        self.input.names.get(user).map(String::as_str)
+    }
+
+    fn message(&mut self, event: &'a RoomEvent, original: &'a Message) {
+        let (message, edited) = self.changes.newest(&event.id, original);
+        let own = event.sender == self.input.me;
+        // Our notices are status lines and fixed words, not answers.
+        if own && (message.kind == MessageKind::Notice || own_text(original, message).is_none()) {
+            return;
+        }
+        self.facts_so_far();
+        let place = original.thread_root.as_deref().map_or(Place::Timeline, Place::Thread);
+        self.places.insert(&event.id, place);
+        let origin = Origin {
+            sender: &event.sender,
+            name: self.name(&event.sender),
+            sent_at: event.sent_at,
+            id: &event.id,
+            edited,
+        };
+        let record = Record::new(origin, original, message);
+        let (voice, tokens, cut) = match own_text(original, message).filter(|_| own) {
+            Some(text) => {
+                let kept = tokens::prefix(&text, self.message_tokens_max);
+                (Voice::Own(kept.to_owned()), tokens::estimate(kept), kept.len() < text.len())
+            }
+            None => {
+                let (line, cut) = record.line(self.message_tokens_max);
+                let tokens = tokens::estimate(&line);
+                (Voice::Record(line), tokens, cut)
+            }
+        };
+        self.items.push(Item {
+            id: Some(&event.id),
+            place,
+            reply_to: original.reply_to.as_deref(),
+            voice,
+            tokens: tokens.saturating_add(RECORD_TOKENS_EXTRA),
+            cut,
+            record: Some(record),
+        });
+    }
+
+    fn reaction(&mut self, event: &'a RoomEvent, target: &'a EventId, key: &'a str) {
+        // Our own reactions are controls and approvals, not votes.
+        if event.sender == self.input.me || !self.places.contains_key(target) {
+            return;
+        }
+        let at = self.reactions.iter().position(|(known, _)| *known == target).unwrap_or_else(|| {
+            self.reactions.push((target, BTreeMap::new()));
+            self.reactions.len() - 1
+        });
+        let counts = &mut self.reactions[at].1;
+        if counts.len() < REACTION_KEYS_MAX || counts.contains_key(key) {
+            *counts.entry(key).or_default() += 1;
+        }
+    }
+
+    /// Writes what gathered since the last message in front of the next: so the prefix only grows.
+    fn facts_so_far(&mut self) {
+        for (target, counts) in std::mem::take(&mut self.reactions) {
+            let place = self.places.get(target).copied().unwrap_or(Place::Anywhere);
+            // A thread's root belongs to its thread as well; the window sorts that out.
+            let place = if place == Place::Timeline { Place::Thread(target) } else { place };
+            self.items.push(Item::fact(place, record::reactions(target, &counts)));
+        }
+        let count = std::mem::take(&mut self.undecryptable_run);
+        if count > 0 {
+            self.items.push(Item::fact(Place::Anywhere, record::undecryptable(count)));
+        }
+    }
+}
+
+/// Returns what we said, for an assistant's turn; `None` where it is blank, which the Messages API refuses.
+fn own_text(original: &Message, message: &Message) -> Option<String> {
+    let text = record::spoken(original, message);
+    let text = match &message.kind {
+        MessageKind::Attachment { name, .. } => format!("[sent a file: {name}]\n{text}"),
+        _ => text.to_owned(),
+    };
+    let text = text.trim_end();
+    (!text.trim_start().is_empty()).then(|| text.to_owned())
+}

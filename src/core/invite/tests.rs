@@ -1,0 +1,85 @@
+use ruma::{owned_server_name, owned_user_id, user_id};
+
+use super::*;
+
+fn namespace() -> Namespace {
+    Namespace {
+        server: owned_server_name!("here.org"),
+        service: "workmate".to_owned(),
+        coworker_prefix: "coworker-".to_owned(),
+        assistant_prefix: "assistant-".to_owned(),
+        allowed_servers: [owned_server_name!("friends.org")].into(),
+        bots: [owned_user_id!("@buildbot:here.org")].into(),
+    }
+}
+
+fn decline(tell: Tell) -> InviteDecision {
+    InviteDecision::Decline { tell: Some(tell) }
+}
+
+#[test]
+fn c3_c4_a_coworker_accepts_group_invites_from_those_it_should() {
+    let only = [owned_user_id!("@bob:here.org"), owned_user_id!("@mallory:evil.org")].into();
+    let (members, only) = (Some(Accepts::Members), Some(Accepts::Only(&only)));
+    let silent = InviteDecision::Decline { tell: None };
+    let table = [
+        ("a member", "@alice:here.org", false, members, InviteDecision::Join),
+        ("an allow-listed server", "@carol:friends.org", false, members, InviteDecision::Join),
+        ("a named person", "@bob:here.org", false, only, InviteDecision::Join),
+        ("a person not named", "@alice:here.org", false, only, decline(Tell::NotAccepted)),
+        ("a direct chat", "@alice:here.org", true, members, decline(Tell::AskInRoom)),
+        ("not in config", "@alice:here.org", false, None, decline(Tell::UnknownCoworker)),
+        ("a stranger", "@mallory:evil.org", false, members, silent.clone()),
+        ("a stranger that is named", "@mallory:evil.org", false, only, silent.clone()),
+        ("a bot", "@buildbot:here.org", false, members, silent.clone()),
+        ("a coworker", "@coworker-ci:here.org", false, members, silent),
+    ];
+    for (name, inviter, is_direct, accepts, expected) in table {
+        let host = UserId::parse(inviter).unwrap();
+        let guest = user_id!("@coworker-oncall:here.org");
+        let invite = Invite { invited: guest, inviter: &host, is_direct, humans: None, accepts };
+        assert_eq!(on_invite(&namespace(), &invite), expected, "{name}");
+    }
+}
+
+#[test]
+fn a1_a2_assistants_and_the_service_bot_join_no_room_but_a_direct_chat() {
+    let alice = owned_user_id!("@alice:here.org");
+    let carol = owned_user_id!("@carol:friends.org");
+    let (assistant, service) = ("@assistant-alice:here.org", "@workmate:here.org");
+    let make = InviteDecision::MakeAssistant { owner: alice.clone() };
+    let dm = |person: &OwnedUserId, assistant| InviteDecision::ServiceDm { person: person.clone(), assistant };
+    let table = [
+        ("the owner", assistant, "@alice:here.org", true, None, make.clone()),
+        ("the owner, unmarked", assistant, "@alice:here.org", false, None, make),
+        ("the owner, a group", assistant, "@alice:here.org", true, Some(2), decline(Tell::AssistantStaysPrivate)),
+        ("somebody else", assistant, "@bob:here.org", true, None, decline(Tell::NotYourAssistant)),
+        ("a namesake", assistant, "@alice:friends.org", true, None, decline(Tell::NotYourAssistant)),
+        ("service, local", service, "@alice:here.org", true, Some(1), dm(&alice, AssistantFor::Local)),
+        ("service, friend", service, "@carol:friends.org", true, None, dm(&carol, AssistantFor::Nobody)),
+        ("service, unmarked", service, "@alice:here.org", false, None, decline(Tell::ServiceOnlyDirect)),
+        ("service, a group", service, "@alice:here.org", true, Some(3), decline(Tell::ServiceOnlyDirect)),
+        ("service, a stranger", service, "@mallory:evil.org", true, None, InviteDecision::Decline { tell: None }),
+        ("not ours", "@bob:here.org", "@alice:here.org", true, None, InviteDecision::Decline { tell: None }),
+    ];
+    for (name, guest, host, is_direct, humans, expected) in table {
+        let (guest, host) = (UserId::parse(guest).unwrap(), UserId::parse(host).unwrap());
+        let invite = Invite { invited: &guest, inviter: &host, is_direct, humans, accepts: None };
+        assert_eq!(on_invite(&namespace(), &invite), expected, "{name}");
+    }
+}
+
+#[test]
+fn c4_a_coworker_stays_only_where_two_humans_are_or_are_invited() {
+    let table = [
+        (2, 0, AfterJoin::Stay),
+        (5, 3, AfterJoin::Stay),
+        (1, 1, AfterJoin::Await),
+        (0, 2, AfterJoin::Await),
+        (1, 0, AfterJoin::LeaveAndTell(Tell::AskInRoom)),
+        (0, 0, AfterJoin::LeaveAndTell(Tell::AskInRoom)),
+    ];
+    for (humans, humans_invited, expected) in table {
+        assert_eq!(after_join(&Company { humans, humans_invited, ours: 3 }), expected, "{humans} {humans_invited}");
+    }
+}

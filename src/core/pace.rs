@@ -1,0 +1,187 @@
+//! When a streamed answer is sent and edited (A10): the first text at once, then at growing intervals.
+//!
+//! The machine is handed the time and says what to do; it keeps no text. Its last edit is always left for the end.
+
+use super::time::Timestamp;
+
+/// The gap between the first text and the first edit, in milliseconds.
+pub const FIRST_GAP_MS: u64 = 700;
+/// Each gap is this many halves of the one before: 1.5 times.
+const GROWTH_HALVES: u64 = 3;
+/// The longest gap, in milliseconds.
+pub const GAP_MS_MAX: u64 = 5_000;
+/// The most edits of one answer, the final one included. Floods of edits make rooms slow to load.
+pub const EDITS_MAX: u32 = 40;
+
+/// What is to be done with the text so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Send the message.
+    First,
+    /// Edit it; more is to come.
+    Interim,
+    /// Edit it for the last time.
+    Final,
+}
+
+/// The pace of one answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// When something was last sent; `None` before the first text.
+    sent: Option<Timestamp>,
+    /// How long the text was then, in bytes.
+    sent_len: usize,
+    /// How long it is now.
+    len: usize,
+    gap_ms: u64,
+    edits: u32,
+    finished: bool,
+}
+
+impl Pace {
+    /// Begins an answer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { gap_ms: FIRST_GAP_MS, ..Self::default() }
+    }
+
+    /// Takes up an answer whose message was already sent, as after a restart.
+    #[must_use]
+    pub fn resumed(now: Timestamp) -> Self {
+        Self { sent: Some(now), gap_ms: GAP_MS_MAX, ..Self::default() }
+    }
+
+    /// Takes in that the text is now `total_len` bytes long.
+    pub fn on_text(&mut self, total_len: usize, now: Timestamp) -> Option<Edit> {
+        self.len = total_len;
+        self.on_tick(now)
+    }
+
+    /// Takes in that time has passed; call it at [`Self::next_at`].
+    pub fn on_tick(&mut self, now: Timestamp) -> Option<Edit> {
+        if self.finished || self.len == 0 || self.len == self.sent_len {
+            return None;
+        }
+        let Some(sent) = self.sent else {
+            self.note_sent(now);
+            return Some(Edit::First);
+        };
+        if self.edits + 1 >= EDITS_MAX || now.ms_since(sent) < self.gap_ms {
+            return None;
+        }
+        self.note_sent(now);
+        self.edits += 1;
+        self.gap_ms = (self.gap_ms * GROWTH_HALVES / 2).min(GAP_MS_MAX);
+        Some(Edit::Interim)
+    }
+
+    /// Ends the answer: returns what brings the message to its final text, whatever the gap.
+    ///
+    /// Returns an edit even where the length did not change: the final rendering may differ. `None` where nothing
+    /// was said, or when asked again.
+    pub fn finish(&mut self) -> Option<Edit> {
+        if std::mem::replace(&mut self.finished, true) {
+            return None;
+        }
+        match self.sent {
+            Some(_) => Some(Edit::Final),
+            None if self.len > 0 => Some(Edit::First),
+            None => None,
+        }
+    }
+
+    /// Returns when [`Self::on_tick`] may have something to do; `None` while there is nothing to wait for.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Timestamp> {
+        let waits = !self.finished && self.len != self.sent_len && self.edits + 1 < EDITS_MAX;
+        let gap_ms = i64::try_from(self.gap_ms).unwrap_or(i64::MAX);
+        self.sent.filter(|_| waits).map(|sent| Timestamp::from_ms(sent.as_ms().saturating_add(gap_ms)))
+    }
+
+    fn note_sent(&mut self, now: Timestamp) {
+        self.sent = Some(now);
+        self.sent_len = self.len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{EDITS_MAX, Edit, FIRST_GAP_MS, GAP_MS_MAX, Pace};
+    use crate::core::time::Timestamp;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(ms)
+    }
+
+    #[test]
+    fn first_text_at_once_then_growing_gaps_then_final() {
+        let mut pace = Pace::new();
+        let mut sent = Vec::new();
+        for ms in (0_i64..20_000).step_by(50) {
+            let len = usize::try_from(ms).expect("not negative") + 1;
+            sent.extend(pace.on_text(len, at(ms)).map(|edit| (ms, edit)));
+        }
+        let gaps: Vec<i64> = sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert_eq!(sent[0], (0, Edit::First));
+        assert_eq!(gaps, [700, 1050, 1600, 2400, 3550, 5000, 5000]);
+        assert_eq!(pace.finish(), Some(Edit::Final));
+        assert_eq!(pace.finish(), None);
+    }
+
+    #[test]
+    fn a_pause_in_the_stream_is_caught_up_by_the_tick() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.next_at(), None);
+        assert_eq!(pace.on_text(3, at(0)), Some(Edit::First));
+        assert_eq!(pace.next_at(), None);
+        assert_eq!(pace.on_text(9, at(100)), None);
+        assert_eq!(pace.next_at(), Some(at(700)));
+        assert_eq!(pace.on_tick(at(699)), None);
+        assert_eq!(pace.on_tick(at(700)), Some(Edit::Interim));
+        assert_eq!(pace.on_tick(at(9_000)), None);
+    }
+
+    #[test]
+    fn an_answer_that_comes_whole_is_one_message() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.finish(), None);
+        let mut pace = Pace::new();
+        assert_eq!(pace.on_text(0, at(0)), None);
+        assert_eq!(pace.on_text(5, at(1)), Some(Edit::First));
+        assert_eq!(pace.finish(), Some(Edit::Final));
+    }
+
+    #[test]
+    fn a_resumed_answer_is_edited_and_not_sent_again() {
+        let mut pace = Pace::resumed(at(0));
+        assert_eq!(pace.on_text(5, at(10)), None);
+        assert_eq!(pace.on_text(6, at(5_000)), Some(Edit::Interim));
+        assert_eq!(pace.finish(), Some(Edit::Final));
+    }
+
+    proptest! {
+        #[test]
+        fn edits_are_few_and_spaced(steps in prop::collection::vec((0_i64..3_000, 0_usize..50), 0..2_000)) {
+            let mut pace = Pace::new();
+            let (mut now, mut len, mut edits, mut last) = (0, 0, 0, None);
+            for (passed, more) in steps {
+                now += passed;
+                len += more;
+                match pace.on_text(len, at(now)) {
+                    Some(Edit::First) => prop_assert_eq!(last.replace(now), None),
+                    Some(_) => {
+                        let before = last.replace(now).expect("First comes first");
+                        prop_assert!(u64::try_from(now - before).expect("time grows") >= FIRST_GAP_MS);
+                        edits += 1;
+                    }
+                    None => {}
+                }
+            }
+            edits += u32::from(pace.finish() == Some(Edit::Final));
+            prop_assert!(edits <= EDITS_MAX);
+            prop_assert!(GAP_MS_MAX >= FIRST_GAP_MS);
+        }
+    }
+}

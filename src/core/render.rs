@@ -1,0 +1,53 @@
+//! From the model's Markdown to what a Matrix client shows: a plain body, and sanitised HTML where it says more.
+//!
+//! Three walls: the Markdown is cleaned ([`clean`]: raw HTML becomes text, images links, odd schemes text, mentions
+//! code); only a fixed set of tags is written ([`html`]); and ruma's sanitiser goes over the result.
+//! Nothing here pings anybody: `m.mentions` is decided elsewhere.
+
+mod clean;
+mod fit;
+mod html;
+mod letters;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use ruma::html::{Html, SanitizerConfig};
+
+pub use self::fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far};
+
+/// A message's text in both of its forms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// What clients without HTML show.
+    pub body: String,
+    /// Sanitised Matrix HTML; `None` where it would say no more than the body.
+    pub html: Option<String>,
+}
+
+/// Renders Markdown.
+#[must_use]
+pub fn render(markdown: &str) -> Rendered {
+    let Both { body, html, rich } = both(markdown);
+    Rendered { body, html: rich.then_some(html) }
+}
+
+/// A body and the HTML for it, whether or not that says more.
+struct Both {
+    body: String,
+    html: String,
+    rich: bool,
+}
+
+fn both(markdown: &str) -> Both {
+    let text = letters::tamed(markdown);
+    let cleaned = clean::events(&text);
+    Both { body: plain::write(&cleaned.events), html: sanitised(&html::write(&cleaned.events)), rich: cleaned.rich }
+}
+
+/// The last wall: what Matrix clients may be sent ("m.room.message msgtypes", spec 1.18), links to `matrix:` included.
+fn sanitised(html: &str) -> String {
+    let html = Html::parse(html);
+    html.sanitize_with(&SanitizerConfig::compat().remove_reply_fallback().remove_elements(["img"]));
+    html.to_string()
+}

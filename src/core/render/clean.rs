@@ -1,0 +1,265 @@
+//! The first wall: Markdown's events without raw HTML, images, odd links, mentions and bottomless nesting.
+
+use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream};
+use url::Url;
+
+/// Deeper nesting is written flat. Clients and ruma's sanitiser drop elements below their own limit of 100.
+const DEPTH_MAX: usize = 12;
+/// A longer link is shown as its text.
+const LINK_BYTES_MAX: usize = 2_048;
+
+pub(super) struct Cleaned<'a> {
+    pub(super) events: Vec<Event<'a>>,
+    /// Whether there is anything that a plain body cannot show.
+    pub(super) rich: bool,
+}
+
+pub(super) fn events(markdown: &str) -> Cleaned<'_> {
+    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+    let mut cleaner = Cleaner::default();
+    for event in Parser::new_ext(markdown, options) {
+        cleaner.event(event);
+    }
+    let mut events = Vec::with_capacity(cleaner.events.len());
+    let mut in_code_block = false;
+    for event in TextMergeStream::new(cleaner.events.into_iter()) {
+        match event {
+            Event::Start(Tag::CodeBlock(_)) => in_code_block = true,
+            Event::End(TagEnd::CodeBlock) => in_code_block = false,
+            Event::Text(text) if !in_code_block => {
+                split_mentions(&text, &mut events);
+                continue;
+            }
+            _ => {}
+        }
+        events.push(event);
+    }
+    let rich = events.iter().any(|event| {
+        !matches!(
+            event,
+            Event::Text(_)
+                | Event::SoftBreak
+                | Event::HardBreak
+                | Event::Start(Tag::Paragraph)
+                | Event::End(TagEnd::Paragraph)
+        )
+    });
+    Cleaned { events, rich }
+}
+
+#[derive(Default)]
+struct Cleaner<'a> {
+    events: Vec<Event<'a>>,
+    /// For each open tag whose start may be left out: whether it was written.
+    open: Vec<bool>,
+    depth: usize,
+    in_link: bool,
+    html_block: bool,
+}
+
+impl<'a> Cleaner<'a> {
+    fn event(&mut self, event: Event<'a>) {
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(end) => self.end(end),
+            // Raw HTML is shown, not obeyed.
+            Event::InlineHtml(text) => self.events.push(Event::Text(text)),
+            Event::Html(text) => self.html(&text),
+            // Off in the options; shown as text, should that ever change.
+            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
+                self.events.push(Event::Text(text));
+            }
+            Event::Text(_)
+            | Event::Code(_)
+            | Event::SoftBreak
+            | Event::HardBreak
+            | Event::Rule
+            | Event::TaskListMarker(_) => self.events.push(event),
+        }
+    }
+
+    fn start(&mut self, tag: Tag<'a>) {
+        match tag {
+            Tag::HtmlBlock => {
+                self.html_block = true;
+                self.events.push(Event::Start(Tag::Paragraph));
+            }
+            // Nothing remote is loaded: an image becomes a link with its description.
+            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => self.link(dest_url),
+            Tag::List(_) | Tag::BlockQuote(_) | Tag::Emphasis | Tag::Strong | Tag::Strikethrough => {
+                self.depth += 1;
+                let written = self.depth <= DEPTH_MAX;
+                self.open.push(written);
+                if written {
+                    self.events.push(Event::Start(tag));
+                }
+            }
+            // An item stands or falls with its list.
+            Tag::Item => {
+                let written = self.depth <= DEPTH_MAX;
+                self.open.push(written);
+                if written {
+                    self.events.push(Event::Start(tag));
+                }
+            }
+            tag => self.events.push(Event::Start(tag)),
+        }
+    }
+
+    fn end(&mut self, end: TagEnd) {
+        match end {
+            TagEnd::HtmlBlock => {
+                self.html_block = false;
+                if matches!(self.events.last(), Some(Event::SoftBreak)) {
+                    self.events.pop();
+                }
+                self.events.push(Event::End(TagEnd::Paragraph));
+            }
+            TagEnd::Link | TagEnd::Image => {
+                if self.open.pop() == Some(true) {
+                    self.in_link = false;
+                    self.describe();
+                    self.events.push(Event::End(TagEnd::Link));
+                }
+            }
+            TagEnd::List(_)
+            | TagEnd::BlockQuote(_)
+            | TagEnd::Emphasis
+            | TagEnd::Strong
+            | TagEnd::Strikethrough
+            | TagEnd::Item => {
+                if end != TagEnd::Item {
+                    self.depth = self.depth.saturating_sub(1);
+                }
+                if self.open.pop() == Some(true) {
+                    self.events.push(Event::End(end));
+                }
+            }
+            end => self.events.push(Event::End(end)),
+        }
+    }
+
+    fn link(&mut self, dest_url: CowStr<'a>) {
+        let written = !self.in_link && may_link(&dest_url);
+        self.open.push(written);
+        if written {
+            self.in_link = true;
+            self.events.push(Event::Start(Tag::Link {
+                link_type: LinkType::Inline,
+                dest_url,
+                title: CowStr::Borrowed(""),
+                id: CowStr::Borrowed(""),
+            }));
+        }
+    }
+
+    /// A link without a text shows where it leads.
+    fn describe(&mut self) {
+        if let Some(Event::Start(Tag::Link { dest_url, .. })) = self.events.last() {
+            let dest_url = dest_url.clone();
+            self.events.push(Event::Text(dest_url));
+        }
+    }
+
+    fn html(&mut self, text: &str) {
+        for line in text.split_inclusive('\n') {
+            let ended = line.ends_with('\n');
+            self.events.push(Event::Text(line.trim_end_matches('\n').to_owned().into()));
+            if ended && self.html_block {
+                self.events.push(Event::SoftBreak);
+            }
+        }
+    }
+}
+
+fn may_link(dest_url: &str) -> bool {
+    if dest_url.len() > LINK_BYTES_MAX {
+        return false;
+    }
+    let Ok(url) = Url::parse(dest_url) else { return false };
+    matches!(url.scheme(), "http" | "https" | "mailto" | "matrix") && !is_user_link(&url)
+}
+
+/// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and the permalinks of
+/// web clients, which name the person in their fragment.
+fn is_user_link(url: &Url) -> bool {
+    if url.scheme() == "matrix" {
+        return url.path().starts_with("u/") || url.path().starts_with("user/");
+    }
+    let fragment = url.fragment().unwrap_or_default().replace("%40", "@");
+    fragment.starts_with('@') || fragment.contains("/@")
+}
+
+/// Writes a text with what clients could turn into a mention as code, which they leave alone.
+fn split_mentions<'a>(text: &str, events: &mut Vec<Event<'a>>) {
+    let mut written = 0;
+    for (begin, end) in mentions(text) {
+        if begin > written {
+            events.push(Event::Text(text[written..begin].to_owned().into()));
+        }
+        events.push(Event::Code(text[begin..end].to_owned().into()));
+        written = end;
+    }
+    if written < text.len() {
+        events.push(Event::Text(text[written..].to_owned().into()));
+    }
+}
+
+fn mentions(text: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    for word in text.split_inclusive(char::is_whitespace) {
+        let whole = word.trim_end();
+        let begin = at + (whole.len() - whole.trim_start_matches(['(', '<', '[', '"', '\'']).len());
+        let end = at + whole.trim_end_matches(['.', ',', ';', '!', '?', ')', '>', ']', '"', '\'']).len();
+        let is_link = begin < end
+            && (text[begin..end].contains("://") || text[begin..end].starts_with("matrix:"))
+            && Url::parse(&text[begin..end]).is_ok_and(|url| is_user_link(&url));
+        if is_link {
+            found.push((begin, end));
+        } else {
+            ids(whole, at, &mut found);
+        }
+        at += word.len();
+    }
+    found
+}
+
+/// Finds `@room` and user ids in a word that begins at `offset`.
+fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize)>) {
+    let mut done = 0;
+    for (at, _) in word.match_indices('@') {
+        if at < done {
+            continue;
+        }
+        let rest = &word[at + 1..];
+        let after_letter = word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
+        let len = if rest.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room")) {
+            4
+        } else if after_letter {
+            0
+        } else {
+            user_id_len(rest)
+        };
+        if len > 0 {
+            done = at + 1 + len;
+            found.push((offset + at, offset + done));
+        }
+    }
+}
+
+/// Returns the length of `localpart:server` at the beginning of `rest`; 0 where there is none.
+fn user_id_len(rest: &str) -> usize {
+    let Some(colon) = rest.find(|letter: char| letter == ':' || letter == '@' || !letter.is_ascii_graphic()) else {
+        return 0;
+    };
+    if colon == 0 || !rest[colon..].starts_with(':') {
+        return 0;
+    }
+    let server = &rest[colon + 1..];
+    let end = server
+        .find(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '.' | '-' | ':' | '[' | ']'))
+        .unwrap_or(server.len());
+    let server = server[..end].trim_end_matches(['.', '-', ':', ']', '[']);
+    if server.is_empty() { 0 } else { colon + 1 + server.len() }
+}

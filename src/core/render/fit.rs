@@ -1,0 +1,91 @@
+//! Answers near the event size limit: a beginning in the room, the whole in a file (C9).
+//!
+//! An event may have 65 536 bytes on the wire (spec, "Size limits"). Encryption makes four bytes out of three, an
+//! edit carries its text twice, and each text is sent as body and as HTML: the limits here hold for all of that, with
+//! some 4 KB left for the rest of the event.
+
+use super::{Rendered, both};
+use crate::core::words;
+
+/// The most that a new message's body and HTML may take together, in bytes of JSON; fits when encrypted.
+pub const MESSAGE_BYTES_MAX: usize = 44_000;
+/// The same for an edit, which carries both twice.
+pub const EDIT_BYTES_MAX: usize = 22_000;
+/// The beginning that stands for a longer answer is about this long, in bytes of Markdown.
+pub const SUMMARY_BYTES_MAX: usize = 4_000;
+/// A shorter beginning is not worth showing.
+const SUMMARY_BYTES_MIN: usize = 64;
+
+/// An answer in the form in which it can be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitted {
+    /// The message: the whole answer, or its beginning and a word about the file.
+    pub message: Rendered,
+    /// The whole answer as Markdown, to be attached, where the message is only its beginning.
+    pub overflow: Option<String>,
+}
+
+/// Renders an answer, and cuts it at a paragraph where it takes more than `bytes_max`.
+///
+/// `bytes_max` is [`MESSAGE_BYTES_MAX`] or [`EDIT_BYTES_MAX`]; below a few hundred bytes only the word about the
+/// file remains.
+#[must_use]
+pub fn fit(markdown: &str, bytes_max: usize) -> Fitted {
+    match whole(markdown, bytes_max) {
+        Some(message) => Fitted { message, overflow: None },
+        None => Fitted {
+            message: beginning(markdown, bytes_max, &words::rest_in_file()),
+            overflow: Some(markdown.to_owned()),
+        },
+    }
+}
+
+/// Renders an answer that is still being written, for an edit of its message.
+#[must_use]
+pub fn fit_so_far(markdown: &str) -> Rendered {
+    whole(markdown, EDIT_BYTES_MAX).unwrap_or_else(|| beginning(markdown, EDIT_BYTES_MAX, &words::still_writing()))
+}
+
+fn whole(markdown: &str, bytes_max: usize) -> Option<Rendered> {
+    // Markdown of more than four times the limit hardly fits: spare the work on what nobody could read.
+    if markdown.len() / 4 > bytes_max {
+        return None;
+    }
+    let message = super::render(markdown);
+    (json_bytes(&message) <= bytes_max).then_some(message)
+}
+
+fn beginning(markdown: &str, bytes_max: usize, note: &str) -> Rendered {
+    let note = both(note);
+    let mut part_bytes_max = SUMMARY_BYTES_MAX.min(bytes_max);
+    while part_bytes_max >= SUMMARY_BYTES_MIN {
+        let part = both(cut(markdown, part_bytes_max));
+        let message = Rendered {
+            body: format!("{}\n\n{}", part.body, note.body),
+            html: Some(format!("<div>{}</div><p>{}</p>", part.html, note.html)),
+        };
+        if json_bytes(&message) <= bytes_max {
+            return message;
+        }
+        part_bytes_max /= 2;
+    }
+    Rendered { body: note.body, html: Some(note.html) }
+}
+
+/// Returns a beginning of at most `bytes_max`, which ends with a paragraph if possible, else a line, else a word.
+fn cut(markdown: &str, bytes_max: usize) -> &str {
+    let part = &markdown[..markdown.floor_char_boundary(bytes_max)];
+    if part.len() == markdown.len() {
+        return part;
+    }
+    let far_enough = |at: &usize| *at >= bytes_max / 4;
+    let end = part.rfind("\n\n").filter(far_enough);
+    let end = end.or_else(|| part.rfind('\n').filter(far_enough));
+    let end = end.or_else(|| part.rfind(' ').filter(far_enough));
+    part[..end.unwrap_or(part.len())].trim_end()
+}
+
+fn json_bytes(message: &Rendered) -> usize {
+    let bytes = |text: &str| serde_json::to_string(text).map_or(usize::MAX / 2, |json| json.len());
+    bytes(&message.body) + message.html.as_deref().map_or(0, bytes)
+}

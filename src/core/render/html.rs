@@ -1,0 +1,173 @@
+//! The second wall: a fixed set of tags, and everything else escaped.
+
+use std::fmt::Write as _;
+
+use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
+
+/// The largest heading: `<h1>` shouts in a chat.
+const HEADING_MIN: u8 = 3;
+/// A code block's language is cut after this many characters.
+const LANGUAGE_CHARS_MAX: usize = 30;
+
+pub(super) fn write(events: &[Event<'_>]) -> String {
+    let mut writer = Writer::default();
+    for event in events {
+        writer.event(event);
+    }
+    let html = writer.html;
+    // One paragraph needs no frame.
+    match html.strip_prefix("<p>").and_then(|inner| inner.strip_suffix("</p>")) {
+        Some(inner) if !inner.contains("<p>") => inner.to_owned(),
+        _ => html,
+    }
+}
+
+#[derive(Default)]
+struct Writer {
+    html: String,
+    /// Where the open link leads, and its text so far.
+    link: Option<(String, String)>,
+    in_table_head: bool,
+}
+
+impl Writer {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(end) => self.end(*end),
+            Event::Text(text) => self.text(text),
+            Event::Code(code) => {
+                self.html.push_str("<code>");
+                self.text(code);
+                self.html.push_str("</code>");
+            }
+            Event::SoftBreak | Event::HardBreak => self.html.push_str("<br>"),
+            Event::Rule => self.html.push_str("<hr>"),
+            Event::TaskListMarker(done) => self.html.push_str(if *done { "☑ " } else { "☐ " }),
+            // `clean` lets none of these through; nothing is written where it should.
+            Event::Html(_)
+            | Event::InlineHtml(_)
+            | Event::InlineMath(_)
+            | Event::DisplayMath(_)
+            | Event::FootnoteReference(_) => {}
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        escape(text, &mut self.html);
+        if let Some((_, label)) = &mut self.link {
+            label.push_str(text);
+        }
+    }
+
+    fn start(&mut self, tag: &Tag<'_>) {
+        match tag {
+            Tag::Heading { level, .. } => {
+                let level = (*level as u8).max(HEADING_MIN);
+                write!(self.html, "<h{level}>").expect("writing to a string never fails");
+            }
+            Tag::CodeBlock(kind) => {
+                self.html.push_str("<pre><code");
+                if let Some(language) = language(kind) {
+                    write!(self.html, r#" class="language-{language}""#).expect("writing to a string never fails");
+                }
+                self.html.push('>');
+            }
+            Tag::List(Some(start)) if *start != 1 => {
+                write!(self.html, r#"<ol start="{start}">"#).expect("writing to a string never fails");
+            }
+            Tag::List(Some(_)) => self.html.push_str("<ol>"),
+            Tag::Link { dest_url, .. } => {
+                self.html.push_str(r#"<a href=""#);
+                escape(dest_url, &mut self.html);
+                self.html.push_str(r#"">"#);
+                self.link = Some((dest_url.to_string(), String::new()));
+            }
+            Tag::TableHead => {
+                self.in_table_head = true;
+                self.html.push_str("<thead><tr>");
+            }
+            Tag::TableCell => self.html.push_str(if self.in_table_head { "<th>" } else { "<td>" }),
+            tag => {
+                if let Some(name) = plain_name(tag.to_end()) {
+                    write!(self.html, "<{name}>").expect("writing to a string never fails");
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, end: TagEnd) {
+        match end {
+            TagEnd::Heading(level) => {
+                let level = (level as u8).max(HEADING_MIN);
+                write!(self.html, "</h{level}>").expect("writing to a string never fails");
+            }
+            TagEnd::CodeBlock => self.html.push_str("</code></pre>"),
+            TagEnd::Link => self.end_link(),
+            TagEnd::TableHead => {
+                self.in_table_head = false;
+                self.html.push_str("</tr></thead><tbody>");
+            }
+            TagEnd::Table => self.html.push_str("</tbody></table>"),
+            TagEnd::TableCell => self.html.push_str(if self.in_table_head { "</th>" } else { "</td>" }),
+            TagEnd::List(true) => self.html.push_str("</ol>"),
+            end => {
+                if let Some(name) = plain_name(end) {
+                    write!(self.html, "</{name}>").expect("writing to a string never fails");
+                }
+            }
+        }
+    }
+
+    /// A text that itself reads like a link must not hide another one.
+    fn end_link(&mut self) {
+        self.html.push_str("</a>");
+        let Some((dest_url, label)) = self.link.take() else { return };
+        let label = label.trim();
+        let reads_like_link = label.contains("://") || label.starts_with("www.") || label.starts_with("mailto:");
+        let same = dest_url.trim_end_matches('/') == label.trim_end_matches('/');
+        if reads_like_link && !same {
+            self.html.push_str(" (");
+            escape(&dest_url, &mut self.html);
+            self.html.push(')');
+        }
+    }
+}
+
+/// Returns the element of a tag that needs no attributes.
+fn plain_name(end: TagEnd) -> Option<&'static str> {
+    Some(match end {
+        TagEnd::Paragraph => "p",
+        TagEnd::BlockQuote(_) => "blockquote",
+        TagEnd::List(false) => "ul",
+        TagEnd::Item => "li",
+        TagEnd::Table => "table",
+        TagEnd::TableRow => "tr",
+        TagEnd::Emphasis => "em",
+        TagEnd::Strong => "strong",
+        TagEnd::Strikethrough => "del",
+        _ => return None,
+    })
+}
+
+/// Returns the language that a fence names, where it looks like one.
+fn language<'a>(kind: &'a CodeBlockKind<'_>) -> Option<&'a str> {
+    let CodeBlockKind::Fenced(info) = kind else { return None };
+    let language = info.split([' ', ',', '{']).next()?;
+    let named = !language.is_empty()
+        && language.len() <= LANGUAGE_CHARS_MAX
+        && language.chars().all(|letter| letter.is_ascii_alphanumeric() || "+#-_.".contains(letter));
+    named.then_some(language)
+}
+
+pub(super) fn escape(text: &str, html: &mut String) {
+    for letter in text.chars() {
+        match letter {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            letter => html.push(letter),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The plain body: for clients without HTML, notifications, and search.
+
+use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
+
+/// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body.
+const WORD_JOINER: char = '\u{2060}';
+
+pub(super) fn write(events: &[Event<'_>]) -> String {
+    let mut writer = Writer::default();
+    for event in events {
+        writer.event(event);
+    }
+    without_room_mention(writer.text.trim_end())
+}
+
+#[derive(Default)]
+struct Writer {
+    text: String,
+    /// What each line of the open quotes and items begins with.
+    prefixes: Vec<Prefix>,
+    /// The numbers of the open lists; `None` for bullets.
+    lists: Vec<Option<u64>>,
+    links: Vec<String>,
+    /// Line breaks due before the next text.
+    breaks: usize,
+    cells: usize,
+}
+
+struct Prefix {
+    first: Option<String>,
+    rest: &'static str,
+}
+
+impl Writer {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(end) => self.end(*end),
+            Event::Text(text) => self.push(text),
+            Event::Code(code) => self.push(&format!("`{code}`")),
+            Event::SoftBreak | Event::HardBreak => self.push("\n"),
+            Event::Rule => {
+                self.due(2);
+                self.push("———");
+                self.due(2);
+            }
+            Event::TaskListMarker(done) => self.push(if *done { "☑ " } else { "☐ " }),
+            // `clean` lets none of these through.
+            Event::Html(_)
+            | Event::InlineHtml(_)
+            | Event::InlineMath(_)
+            | Event::DisplayMath(_)
+            | Event::FootnoteReference(_) => {}
+        }
+    }
+
+    fn start(&mut self, tag: &Tag<'_>) {
+        match tag {
+            Tag::BlockQuote(_) => {
+                self.due(2);
+                self.prefixes.push(Prefix { first: None, rest: "> " });
+            }
+            Tag::List(number) => {
+                self.due(if self.lists.is_empty() { 2 } else { 1 });
+                self.lists.push(*number);
+            }
+            Tag::Item => {
+                self.due(1);
+                let mark = match self.lists.last_mut() {
+                    Some(Some(number)) => {
+                        let mark = format!("{number}. ");
+                        *number = number.saturating_add(1);
+                        mark
+                    }
+                    _ => "• ".to_owned(),
+                };
+                self.prefixes.push(Prefix { first: Some(mark), rest: "  " });
+            }
+            Tag::CodeBlock(kind) => {
+                self.due(2);
+                self.push("```");
+                if let CodeBlockKind::Fenced(language) = kind {
+                    self.push(language);
+                }
+                self.push("\n");
+            }
+            Tag::TableHead | Tag::TableRow => self.cells = 0,
+            Tag::TableCell => {
+                if self.cells > 0 {
+                    self.push(" | ");
+                }
+                self.cells += 1;
+            }
+            Tag::Strikethrough => self.push("~~"),
+            Tag::Link { dest_url, .. } => self.links.push(dest_url.to_string()),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, end: TagEnd) {
+        match end {
+            TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::Table => self.due(2),
+            TagEnd::CodeBlock => {
+                if !self.text.ends_with('\n') {
+                    self.push("\n");
+                }
+                self.push("```");
+                self.due(2);
+            }
+            TagEnd::BlockQuote(_) => {
+                self.prefixes.pop();
+                self.due(2);
+            }
+            TagEnd::Item => {
+                self.prefixes.pop();
+                self.due(1);
+            }
+            TagEnd::List(_) => {
+                self.lists.pop();
+                self.due(if self.lists.is_empty() { 2 } else { 1 });
+            }
+            TagEnd::TableHead | TagEnd::TableRow => self.due(1),
+            TagEnd::Strikethrough => self.push("~~"),
+            TagEnd::Link => {
+                let dest_url = self.links.pop().unwrap_or_default();
+                let shown = self.text.ends_with(dest_url.trim_end_matches('/'))
+                    || dest_url.strip_prefix("mailto:").is_some_and(|address| self.text.ends_with(address));
+                if !shown {
+                    self.push(&format!(" ({dest_url})"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks for at least this many line breaks before the next text.
+    fn due(&mut self, breaks: usize) {
+        if !self.text.is_empty() {
+            self.breaks = self.breaks.max(breaks);
+        }
+    }
+
+    fn push(&mut self, text: &str) {
+        for _ in 0..std::mem::take(&mut self.breaks) {
+            self.text.push('\n');
+            self.blank_quote();
+        }
+        for (at, line) in text.split('\n').enumerate() {
+            if at > 0 {
+                self.text.push('\n');
+            }
+            if !line.is_empty() {
+                self.begin_line();
+                self.text.push_str(line);
+            }
+        }
+    }
+
+    /// Between two paragraphs of a quote, the quote goes on.
+    fn blank_quote(&mut self) {
+        if self.text.ends_with("\n\n") && self.prefixes.iter().any(|prefix| prefix.rest == "> ") {
+            self.text.pop();
+            self.text.push_str(">\n");
+        }
+    }
+
+    fn begin_line(&mut self) {
+        if !(self.text.is_empty() || self.text.ends_with('\n')) {
+            return;
+        }
+        for prefix in &mut self.prefixes {
+            match prefix.first.take() {
+                Some(first) => self.text.push_str(&first),
+                None => self.text.push_str(prefix.rest),
+            }
+        }
+    }
+}
+
+fn without_room_mention(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('@') {
+        safe.push_str(before);
+        safe.push('@');
+        if after.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room")) {
+            safe.push(WORD_JOINER);
+        }
+        rest = after;
+    }
+    safe.push_str(rest);
+    safe
+}

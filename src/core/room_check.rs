@@ -1,0 +1,150 @@
+//! Whether an assistant's room is as tight as it was made (rule A2).
+
+use std::fmt;
+
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
+
+use super::event::Membership;
+
+/// The state of a DM as far as it decides who can read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomState {
+    /// The sender of `m.room.create`.
+    pub creator: OwnedUserId,
+    /// Whether events are encrypted (`m.room.encryption` with an algorithm).
+    pub encrypted: bool,
+    /// `m.room.join_rules`; `invite` is right.
+    pub join_rule: String,
+    /// `m.room.guest_access`; `forbidden` is right, and what holds where the event is missing.
+    pub guest_access: String,
+    /// `m.room.history_visibility`; `joined` is right.
+    pub history_visibility: String,
+    /// `m.federate` of `m.room.create`; `false` is right.
+    pub federates: bool,
+    /// Whether it has an alias, is listed in the directory, or names a space as its parent.
+    pub discoverable: bool,
+    /// Every member, whatever the membership.
+    pub members: Vec<(OwnedUserId, Membership)>,
+    /// Power levels.
+    pub powers: Powers,
+    /// The room that replaces it (`m.room.tombstone`).
+    pub replaced_by: Option<OwnedRoomId>,
+}
+
+/// Power levels of a DM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Powers {
+    /// What the owner has.
+    pub owner: i64,
+    /// What inviting needs.
+    pub invite: i64,
+    /// What kicking needs.
+    pub kick: i64,
+    /// What banning needs.
+    pub ban: i64,
+    /// The least that any state event needs: `state_default`, or a smaller level in `events` for a state
+    /// event that opens the room (power levels, join rules, encryption, history visibility, tombstone).
+    pub state: i64,
+}
+
+/// A way in which a DM is not as it should be. Its `Display` is a phrase for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// Made by somebody other than the assistant.
+    NotOurRoom,
+    /// Not encrypted.
+    NotEncrypted,
+    /// Others may join without an invite: the rule.
+    OpenToJoin(String),
+    /// Guests may come in.
+    GuestsAllowed,
+    /// Somebody who was not there can read the history: the visibility.
+    HistoryVisible(String),
+    /// Other servers can take part.
+    Federates,
+    /// It can be found: an alias, the directory, a space.
+    Discoverable,
+    /// The owner can invite others.
+    OwnerMayInvite,
+    /// The owner can kick or ban the assistant.
+    OwnerMayKick,
+    /// The owner can change the room's settings.
+    OwnerMayChangeState,
+    /// The owner is not in it.
+    OwnerGone,
+    /// The assistant is not in it.
+    AssistantGone,
+    /// It was replaced by another room.
+    Replaced,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phrase = match self {
+            Self::NotOurRoom => "this room was not made by the assistant",
+            Self::NotEncrypted => "messages here are not encrypted",
+            Self::OpenToJoin(_) => "others can join without an invite",
+            Self::GuestsAllowed => "guests can come in",
+            Self::HistoryVisible(_) => "people who join later can read what was said before",
+            Self::Federates => "people of other servers can be brought in",
+            Self::Discoverable => "the room can be found by others",
+            Self::OwnerMayInvite => "a third person can be invited by accident",
+            Self::OwnerMayKick => "the assistant can be removed by accident",
+            Self::OwnerMayChangeState => "the room's settings can be changed",
+            Self::OwnerGone => "you are not in this room",
+            Self::AssistantGone => "the assistant is not in this room",
+            Self::Replaced => "this room was replaced by another",
+        };
+        f.write_str(phrase)
+    }
+}
+
+/// What a check of a DM found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomCheck {
+    /// Every way in which it is not tight.
+    pub drifts: Vec<Drift>,
+    /// Who is in it, or invited, besides the owner and the assistant; ordered.
+    pub third_members: Vec<OwnedUserId>,
+}
+
+impl RoomCheck {
+    /// Returns whether the assistant may speak there.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.drifts.is_empty() && self.third_members.is_empty()
+    }
+}
+
+/// Checks the DM of `assistant` with `owner`.
+#[must_use]
+pub fn check_room(state: &RoomState, owner: &UserId, assistant: &UserId) -> RoomCheck {
+    let present = |membership: Membership| matches!(membership, Membership::Join | Membership::Invite);
+    let membership = |user: &UserId| state.members.iter().rev().find(|(member, _)| member == user).map(|found| found.1);
+    let powers = &state.powers;
+    let found = [
+        (state.creator != assistant, Drift::NotOurRoom),
+        (!state.encrypted, Drift::NotEncrypted),
+        (state.join_rule != "invite", Drift::OpenToJoin(state.join_rule.clone())),
+        (state.guest_access != "forbidden", Drift::GuestsAllowed),
+        (state.history_visibility != "joined", Drift::HistoryVisible(state.history_visibility.clone())),
+        (state.federates, Drift::Federates),
+        (state.discoverable, Drift::Discoverable),
+        (powers.owner >= powers.invite, Drift::OwnerMayInvite),
+        (powers.owner >= powers.kick.min(powers.ban), Drift::OwnerMayKick),
+        (powers.owner >= powers.state, Drift::OwnerMayChangeState),
+        // Before the owner has accepted, they are invited.
+        (!membership(owner).is_some_and(present), Drift::OwnerGone),
+        (membership(assistant) != Some(Membership::Join), Drift::AssistantGone),
+        (state.replaced_by.is_some(), Drift::Replaced),
+    ];
+    let drifts = found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, drift)| drift).collect();
+    let others = state.members.iter().map(|(user, _)| user).filter(|user| *user != owner && *user != assistant);
+    let mut third_members: Vec<_> = others.filter(|user| membership(user).is_some_and(present)).cloned().collect();
+    third_members.sort();
+    third_members.dedup();
+    RoomCheck { drifts, third_members }
+}
+
+#[cfg(test)]
+mod tests;

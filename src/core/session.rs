@@ -1,0 +1,86 @@
+//! Where an assistant's current session begins (rule A6).
+
+use ruma::{OwnedEventId, UserId};
+
+use super::{
+    command::AssistantCommand,
+    event::{EventKind, RoomEvent},
+    time::Timestamp,
+};
+
+/// The pause after which a session starts afresh, in milliseconds, where config names none.
+pub const SESSION_IDLE_MS_DEFAULT: u64 = 12 * 60 * 60 * 1000;
+
+/// Where a session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Index of its first event; the number of events if there is none yet.
+    pub begins: usize,
+    /// Set where the newest message is the first after a pause, so that a word about it is due.
+    pub afresh: Option<Afresh>,
+}
+
+/// A session that starts afresh because nobody said anything for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Afresh {
+    /// How long the pause was, in milliseconds.
+    pub idle_ms: u64,
+}
+
+/// Who speaks in a DM and what bounds its sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionBounds<'a> {
+    /// The assistant's owner: nobody else's `!new` counts.
+    pub owner: &'a UserId,
+    /// The assistant.
+    pub assistant: &'a UserId,
+    /// Stored events after which a session begins: handled `!new` and `!forget` commands. They hold even if
+    /// the command itself is redacted or edited since.
+    pub markers: &'a [OwnedEventId],
+    /// The pause after which a session starts afresh, in milliseconds.
+    pub idle_ms: u64,
+}
+
+/// Returns where the session begins that the newest of `events` belongs to; they are the DM's, oldest first.
+#[must_use]
+pub fn current_session(events: &[RoomEvent], bounds: &SessionBounds<'_>) -> Session {
+    let mut session = Session { begins: 0, afresh: None };
+    let mut last_said: Option<Timestamp> = None;
+    for (index, event) in events.iter().enumerate() {
+        let said = is_said(event, bounds);
+        if said {
+            session.afresh = None;
+        }
+        if let (true, Some(last)) = (said, last_said) {
+            let idle_ms = event.sent_at.ms_since(last);
+            if idle_ms > bounds.idle_ms {
+                session = Session { begins: index, afresh: Some(Afresh { idle_ms }) };
+            }
+        }
+        if ends_session(event, bounds) {
+            session = Session { begins: index + 1, afresh: None };
+            last_said = None;
+        } else if said {
+            last_said = last_said.max(Some(event.sent_at));
+        }
+    }
+    session
+}
+
+/// Whether an event is something said by the owner or the assistant.
+fn is_said(event: &RoomEvent, bounds: &SessionBounds<'_>) -> bool {
+    let theirs = event.sender == bounds.owner || event.sender == bounds.assistant;
+    theirs && matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. })
+}
+
+fn ends_session(event: &RoomEvent, bounds: &SessionBounds<'_>) -> bool {
+    if bounds.markers.contains(&event.id) {
+        return true;
+    }
+    let EventKind::Message(message) = &event.kind else { return false };
+    event.sender == bounds.owner
+        && matches!(AssistantCommand::parse(&message.body), Some(AssistantCommand::New | AssistantCommand::Forget))
+}
+
+#[cfg(test)]
+mod tests;

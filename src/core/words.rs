@@ -1,0 +1,428 @@
+//! Every fixed text that people see, in one place, so that it can be read at once and translated.
+//!
+//! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
+//! text come from config or from checked ids, never from messages.
+
+use super::time::Timestamp;
+
+// ---- Coworkers ----
+
+/// What a coworker's first words are made of (C17).
+#[derive(Clone, Copy, Debug)]
+pub struct FirstWords<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is for, in one line.
+    pub purpose: &'a str,
+    /// Whether the room is encrypted.
+    pub encrypted: bool,
+    /// From when on it can read; `None` where it can read from the beginning.
+    pub readable_from: Option<Timestamp>,
+    /// The names of its tools.
+    pub tools: &'a [&'a str],
+}
+
+/// Returns a coworker's first words in a room (C17).
+#[must_use]
+pub fn first_words(words: &FirstWords<'_>) -> String {
+    let FirstWords { name, purpose, encrypted, readable_from, tools } = *words;
+    let reads = match (readable_from, encrypted) {
+        (None, _) => "When asked, I read this room and no other.".to_owned(),
+        (Some(from), true) => {
+            format!("When asked, I read this room and no other, from {}: I have no keys to what is older.", date(from))
+        }
+        (Some(from), false) => format!("When asked, I read this room and no other, from {}.", date(from)),
+    };
+    let tools = if tools.is_empty() {
+        "I have no tools: I only read and write here.".to_owned()
+    } else {
+        format!("My tools: {}.", tools.join(", "))
+    };
+    let purpose = sentence(purpose);
+    format!(
+        "Hello, I'm {name}, an automated coworker. {purpose} Mention me to ask something. {reads} {tools} \
+         To see me off, remove me like any member."
+    )
+}
+
+/// Tells the inviter why an invite was declined: a direct chat, or too few people (C4).
+#[must_use]
+pub fn declined_private(coworker: &str) -> String {
+    format!(
+        "{coworker} works in rooms with at least two people, so it can't join that chat. Invite it to a team room and \
+         mention it there. For something private, ask your own assistant."
+    )
+}
+
+/// Tells the inviter that a coworker does not accept their invites (C3).
+#[must_use]
+pub fn declined_inviter(coworker: &str) -> String {
+    format!(
+        "{coworker} doesn't accept invites from you. Ask someone who works with it, or the person who runs Workmate."
+    )
+}
+
+/// Says that a room has become too small (C4).
+#[must_use]
+pub fn lonely() -> String {
+    "There is only one person left here, so I'll pause: I work where a team can see it. When someone joins, I'm back."
+        .to_owned()
+}
+
+/// Stands in front of an answer that comes late (C5).
+#[must_use]
+pub fn late_prefix(minutes: u64) -> String {
+    format!("(Sorry, I was away: you asked {} ago.)", duration_minutes(minutes))
+}
+
+/// Tells a request that is too old to be answered (C5).
+#[must_use]
+pub fn too_late(minutes: u64) -> String {
+    format!("I was away and found this only now, {} later. Still needed? Ask again.", duration_minutes(minutes))
+}
+
+/// Tells a queued request its place (C11); 1 is next.
+#[must_use]
+pub fn queued(place: usize) -> String {
+    match place {
+        0 | 1 => "I'm finishing something else; yours is next.".to_owned(),
+        _ => format!("I'm finishing something else; you're number {place} in line."),
+    }
+}
+
+/// Tells a stranger why there is no answer, once a day (C15).
+#[must_use]
+pub fn stranger() -> String {
+    "I only answer people of this workspace, and your account is on another server. The person who runs Workmate can \
+     allow it."
+        .to_owned()
+}
+
+/// Says that the breaker stopped a room (C14).
+#[must_use]
+pub fn breaker() -> String {
+    "That was a lot of requests in a short time. I'll pause here for a few minutes in case something is going in circles."
+        .to_owned()
+}
+
+/// `!help` of a coworker, for the screen of a phone (C16).
+#[must_use]
+pub fn coworker_help(name: &str) -> String {
+    format!(
+        "Mention me and ask. I answer in a thread; go on there without mentioning me.\n\n\
+         - `@{name} !purpose` what I'm for\n\
+         - `@{name} !tools` what I can use\n\
+         - `@{name} !status` what I'm doing\n\
+         - `@{name} !stop` stop it"
+    )
+}
+
+/// `!purpose`.
+#[must_use]
+pub fn purpose(purpose: &str) -> String {
+    sentence(purpose)
+}
+
+/// `!tools` where there are none.
+#[must_use]
+pub fn no_tools() -> String {
+    "I have no tools: I only read and write here.".to_owned()
+}
+
+/// `!status`.
+#[must_use]
+pub fn status(running: usize) -> String {
+    match running {
+        0 => "I'm here, with nothing to do.".to_owned(),
+        1 => "I'm here, working on one request.".to_owned(),
+        _ => format!("I'm here, working on {running} requests."),
+    }
+}
+
+/// Confirms `!stop` and 🛑.
+#[must_use]
+pub fn stopped() -> String {
+    "Stopped.".to_owned()
+}
+
+/// Answers a command that does not exist yet.
+#[must_use]
+pub fn unknown_command() -> String {
+    "I don't know that command. `!help` lists the ones I know.".to_owned()
+}
+
+// ---- Failures (C19) ----
+
+/// The model is overloaded, and it is tried again.
+#[must_use]
+pub fn overloaded_trying() -> String {
+    "The model is very busy right now. I keep trying.".to_owned()
+}
+
+/// The model stayed overloaded.
+#[must_use]
+pub fn overloaded_gave_up() -> String {
+    "The model is too busy, so I have no answer for you. Please ask again in a few minutes.".to_owned()
+}
+
+/// The model could not be reached at all.
+#[must_use]
+pub fn model_unreachable() -> String {
+    "I can't reach the model, so I have no answer for you. Please ask again later; if it stays like this, tell the \
+     person who runs Workmate."
+        .to_owned()
+}
+
+/// The answer broke off and could not be taken up.
+#[must_use]
+pub fn broken_off() -> String {
+    "My answer broke off before it was complete. Please ask again.".to_owned()
+}
+
+/// The model refused.
+#[must_use]
+pub fn refused() -> String {
+    "I can't help with that one. Asking in another way may work.".to_owned()
+}
+
+/// Stands behind an answer that was cut at the output limit.
+#[must_use]
+pub fn cut_at_limit() -> String {
+    "*My answer reached its length limit and ends here. Ask me to go on.*".to_owned()
+}
+
+/// The model had nothing to say.
+#[must_use]
+pub fn nothing_to_say() -> String {
+    "I have nothing to say to that. Could you put it differently?".to_owned()
+}
+
+/// The request does not fit into the model's context.
+#[must_use]
+pub fn too_long() -> String {
+    "That is more text than I can take in at once. Please ask with less, or in parts.".to_owned()
+}
+
+/// No key is set.
+#[must_use]
+pub fn key_missing() -> String {
+    "I have no access to the model yet: the person who runs Workmate needs to set an API key.".to_owned()
+}
+
+/// The key was refused.
+#[must_use]
+pub fn key_refused() -> String {
+    "The model refuses my key: the person who runs Workmate needs to check it.".to_owned()
+}
+
+/// The provider's account is out of credit or over its limit.
+#[must_use]
+pub fn account_exhausted() -> String {
+    "My account with the model's provider is used up: the person who runs Workmate needs to see to it.".to_owned()
+}
+
+/// The request was refused as malformed: a fault of ours or of the configuration.
+#[must_use]
+pub fn request_refused() -> String {
+    "The model did not accept my request. That is a fault on my side: the person who runs Workmate finds the cause in \
+     the log."
+        .to_owned()
+}
+
+/// Something of ours broke.
+#[must_use]
+pub fn internal() -> String {
+    "Something went wrong on my side, and I have no answer for you. Please ask again.".to_owned()
+}
+
+/// Why a message could not be decrypted, as far as one can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyMissing {
+    /// The sender's client has not sent the key.
+    NotSent,
+    /// The sender's client refuses devices like ours.
+    Withheld,
+    /// It was sent before we were there.
+    BeforeJoining,
+}
+
+/// Says once that a message could not be decrypted, and why (C8).
+#[must_use]
+pub fn undecryptable(cause: KeyMissing) -> String {
+    let why = match cause {
+        KeyMissing::NotSent => {
+            "Your app hasn't sent me its key, perhaps because it was offline. Sending the message again \
+                                usually helps."
+        }
+        KeyMissing::Withheld => {
+            "Your app doesn't share keys with me; verifying me, or allowing unverified devices in \
+                                 this room, helps."
+        }
+        KeyMissing::BeforeJoining => "It was sent before I was here. Please send again what I should know.",
+    };
+    format!("I can't decrypt a message here. {why}")
+}
+
+// ---- Long answers ----
+
+/// Stands behind the beginning of an answer whose whole is in a file.
+#[must_use]
+pub fn rest_in_file() -> String {
+    "*This is only the beginning: the whole answer is in the attached file.*".to_owned()
+}
+
+/// Stands behind an answer that is still being written and too long to show.
+#[must_use]
+pub fn still_writing() -> String {
+    "*… still writing; the whole answer comes as a file.*".to_owned()
+}
+
+/// Returns the name of that file.
+#[must_use]
+pub fn answer_file_name() -> &'static str {
+    "answer.md"
+}
+
+// ---- Assistants ----
+
+/// Returns an assistant's first message, which says honestly what the encryption does (A5).
+#[must_use]
+pub fn assistant_first() -> String {
+    "Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n\
+     **Who can read it.** It is end-to-end encrypted, so neither the homeserver nor other people can read it. I am a \
+     program, though: the Workmate service that runs me decrypts your messages, and the model's provider (Anthropic's \
+     Claude) processes them to answer you.\n\n\
+     I remember this session only. `!new` starts another, `!help` shows what else there is."
+        .to_owned()
+}
+
+/// Says that a third member makes the assistant silent (A2).
+#[must_use]
+pub fn third_member() -> String {
+    "Someone else is in this chat, so I'll be silent here: I write only where you alone can read. Send me a message in \
+     a new chat, and I'll open a fresh room for the two of us."
+        .to_owned()
+}
+
+/// Tells somebody that this is another person's assistant (A3).
+#[must_use]
+pub fn not_your_assistant(service: &str) -> String {
+    format!("I'm someone else's assistant and can't answer you. Write to {service} to get your own.")
+}
+
+/// Says that the session begins afresh after a pause (A6).
+#[must_use]
+pub fn fresh_after_pause(hours: u32) -> String {
+    let hours = if hours == 1 { "an hour".to_owned() } else { format!("{hours} hours") };
+    format!("*More than {hours} have passed, so I start afresh: I no longer take what is above into account.*")
+}
+
+/// Confirms `!new` (A6).
+#[must_use]
+pub fn fresh() -> String {
+    "A new session. I no longer take what is above into account.".to_owned()
+}
+
+/// Confirms `!forget` (A3).
+#[must_use]
+pub fn forgotten() -> String {
+    "Forgotten: I keep nothing of our earlier sessions. The messages above are still in your chat; delete them there if \
+     you want them gone."
+        .to_owned()
+}
+
+/// `!help` of an assistant, for the screen of a phone.
+#[must_use]
+pub fn assistant_help() -> String {
+    "Just write; I answer here and nowhere else.\n\n\
+     - `!new` start a new session\n\
+     - `!forget` forget the sessions so far\n\
+     - `!tools` what I can use\n\
+     - `!help` this list"
+        .to_owned()
+}
+
+// ---- The service bot ----
+
+/// One line of the list of coworkers.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedCoworker<'a> {
+    /// Its full user id.
+    pub user_id: &'a str,
+    /// What it is for.
+    pub purpose: &'a str,
+}
+
+/// Returns the service bot's welcome: which of the two to use, and the coworkers.
+#[must_use]
+pub fn welcome(coworkers: &[ListedCoworker<'_>]) -> String {
+    let which = "Hello! Claude is here in two ways:\n\n\
+                 - **Coworkers** work in rooms, where everyone sees them: for what a team does again and again. Invite \
+                 one to a room and mention it.\n\
+                 - **Your assistant** is for you alone, in an encrypted chat: for anything else.";
+    format!("{which}\n\n{}", coworker_list(coworkers))
+}
+
+/// Returns the list of coworkers.
+#[must_use]
+pub fn coworker_list(coworkers: &[ListedCoworker<'_>]) -> String {
+    if coworkers.is_empty() {
+        return "There are no coworkers yet.".to_owned();
+    }
+    let lines: Vec<String> =
+        coworkers.iter().map(|one| format!("- `{}` {}", one.user_id, sentence(one.purpose))).collect();
+    format!("The coworkers here:\n\n{}", lines.join("\n"))
+}
+
+/// Tells a person where their assistant is.
+#[must_use]
+pub fn assistant_is_here(assistant: &str) -> String {
+    format!("Your assistant is `{assistant}`. Its chat is waiting among your invites.")
+}
+
+/// Tells a person that there are no assistants.
+#[must_use]
+pub fn assistants_off() -> String {
+    "There are no personal assistants here: the person who runs Workmate has switched them off.".to_owned()
+}
+
+/// `!help` of the service bot.
+#[must_use]
+pub fn service_help() -> String {
+    "- `!assistant` get your assistant\n- `!coworkers` who works here\n- `!help` this list".to_owned()
+}
+
+/// Says that answers come from the offline stand-in.
+#[must_use]
+pub fn offline_note() -> String {
+    "(An offline stand-in wrote this, not Claude: no API key is set.)".to_owned()
+}
+
+// ---- Parts of sentences ----
+
+/// Ends a line of config's with a full stop, where it has no mark of its own.
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() || text.ends_with(['.', '!', '?', '…', '。', '؟']) {
+        text.to_owned()
+    } else {
+        format!("{text}.")
+    }
+}
+
+/// Returns a day and a time in UTC.
+fn date(time: Timestamp) -> String {
+    jiff::Timestamp::from_second(time.as_ms().div_euclid(1000))
+        .map_or_else(|_| "some time".to_owned(), |time| time.strftime("%-d %B %Y, %H:%M UTC").to_string())
+}
+
+fn duration_minutes(minutes: u64) -> String {
+    match minutes {
+        0 | 1 => "a minute".to_owned(),
+        2..=90 => format!("{minutes} minutes"),
+        _ => format!("{} hours", (minutes + 30) / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests;

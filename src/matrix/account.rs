@@ -1,0 +1,427 @@
+//! One virtual user's live client: its syncs, its view of rooms, what it sends.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use matrix_sdk::{
+    Client, Room, RoomMemberships, RoomState,
+    config::SyncSettings,
+    room::MessagesOptions,
+    ruma::{
+        UInt,
+        api::client::{
+            filter::{FilterDefinition, LazyLoadOptions},
+            sync::sync_events::v3::Filter as SyncFilter,
+        },
+        presence::PresenceState,
+    },
+};
+use ruma::{
+    EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, UserId,
+    api::client::receipt::create_receipt::v3::ReceiptType,
+    events::{reaction::ReactionEventContent, receipt::ReceiptThread, relation::Annotation},
+};
+use tokio::time::Instant;
+
+use super::{
+    error::MatrixError,
+    inbound::{self, Read},
+    outbound,
+    window::{Older, Window},
+};
+use crate::{
+    core::{
+        event::{Outgoing, RoomEvent},
+        time::Timestamp,
+    },
+    secret::Secret,
+};
+
+/// Timeline events that a sync brings of each room; more is read backwards on demand.
+const SYNC_TIMELINE_MAX: u32 = 30;
+/// Events asked for in one page of history.
+const PAGE_EVENTS: u32 = 100;
+/// Pages of history that one request for context may cost.
+const PAGES_MAX: usize = 3;
+/// Undecryptable events that are tried again when history is asked for.
+const UNSEAL_MAX: usize = 50;
+
+/// A live client of one virtual user.
+pub struct Account {
+    user: OwnedUserId,
+    client: Client,
+    token: Secret,
+    dir: PathBuf,
+    last_sync: tokio::sync::Mutex<Option<Instant>>,
+    windows: Mutex<HashMap<OwnedRoomId, Window>>,
+}
+
+/// What a room is called and how it is set up, as one member sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `m.room.name`.
+    pub name: Option<String>,
+    /// `m.room.topic`.
+    pub topic: Option<String>,
+    /// Whether events are encrypted.
+    pub encrypted: bool,
+    /// Display names of the joined and invited members, by user id.
+    pub names: BTreeMap<OwnedUserId, String>,
+    /// Who has joined.
+    pub joined: BTreeSet<OwnedUserId>,
+    /// Who is invited.
+    pub invited: BTreeSet<OwnedUserId>,
+}
+
+impl Account {
+    /// Wraps a client whose session is restored.
+    #[must_use]
+    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Self {
+        Self { user, client, token, dir, last_sync: tokio::sync::Mutex::default(), windows: Mutex::default() }
+    }
+
+    /// Returns the virtual user's id.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Returns the SDK client, for this module's own parts.
+    #[must_use]
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns the token that the proxy knows this client by.
+    pub(super) fn token(&self) -> &Secret {
+        &self.token
+    }
+
+    /// Returns the folder that holds everything of this user.
+    #[must_use]
+    pub fn dir(&self) -> &PathBuf {
+        &self.dir
+    }
+
+    /// Makes sure that a sync which began at or after `since` has ended; concurrent callers share one.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer; the caller tries again.
+    pub async fn sync_since(&self, since: Instant) -> Result<(), MatrixError> {
+        let mut last = self.last_sync.lock().await;
+        if last.is_some_and(|begun| begun >= since) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let settings = SyncSettings::new()
+            .timeout(Duration::ZERO)
+            .set_presence(PresenceState::Offline)
+            .filter(SyncFilter::FilterDefinition(sync_filter()));
+        let response = Box::pin(self.client.sync_once(settings)).await?;
+        {
+            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            for (room, update) in response.rooms.joined {
+                let timeline = update.timeline;
+                let read = timeline.events.iter().filter_map(|event| inbound::from_timeline(&room, event)).collect();
+                windows.entry(room).or_default().extend(read, timeline.limited, timeline.prev_batch);
+            }
+            for room in response.rooms.left.keys() {
+                windows.remove(room);
+            }
+        }
+        *last = Some(begun);
+        Ok(())
+    }
+
+    /// Makes sure that a sync which begins from now on has ended.
+    ///
+    /// # Errors
+    /// As [`Self::sync_since`].
+    pub async fn sync(&self) -> Result<(), MatrixError> {
+        self.sync_since(Instant::now()).await
+    }
+
+    /// Returns the rooms that this user has joined, as of its last sync.
+    #[must_use]
+    pub fn joined(&self) -> Vec<OwnedRoomId> {
+        self.client.joined_rooms().into_iter().map(|room| room.room_id().to_owned()).collect()
+    }
+
+    /// Returns the rooms that this user is invited to, as of its last sync.
+    #[must_use]
+    pub fn invited(&self) -> Vec<OwnedRoomId> {
+        self.client.invited_rooms().into_iter().map(|room| room.room_id().to_owned()).collect()
+    }
+
+    /// Returns whether this user has joined `room`, as of its last sync.
+    #[must_use]
+    pub fn is_in(&self, room: &RoomId) -> bool {
+        self.client.get_room(room).is_some_and(|room| room.state() == RoomState::Joined)
+    }
+
+    /// Joins a room and syncs, so that the room is known with its state.
+    ///
+    /// # Errors
+    /// When the homeserver refuses (no invite, banned) or does not answer.
+    pub async fn join(&self, room: &RoomId) -> Result<(), MatrixError> {
+        // `Room::join` on a known invite keeps what the invite brought (inviter, shared history).
+        match self.client.get_room(room) {
+            Some(known) => Box::pin(known.join()).await?,
+            None => {
+                Box::pin(self.client.join_room_by_id(room)).await?;
+            }
+        }
+        self.sync().await
+    }
+
+    /// Leaves a room, or declines the invite to it.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer; leaving a room one is not in succeeds.
+    pub async fn leave(&self, room: &RoomId) -> Result<(), MatrixError> {
+        let request = ruma::api::client::membership::leave_room::v3::Request::new(room.to_owned());
+        match self.client.send(request).await.map_err(matrix_sdk::Error::from) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = MatrixError::from(error);
+                if error.is_forbidden() { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Returns what the room is called, how it is set up, and who is there.
+    ///
+    /// # Errors
+    /// When the member list is not known yet and the homeserver does not answer.
+    pub async fn facts(&self, room: &RoomId) -> Result<Facts, MatrixError> {
+        let room = self.room(room)?;
+        let members = room.members(RoomMemberships::JOIN | RoomMemberships::INVITE).await?;
+        let mut facts = Facts {
+            name: room.name(),
+            topic: room.topic(),
+            encrypted: room.latest_encryption_state().await?.is_encrypted(),
+            ..Facts::default()
+        };
+        for member in members {
+            let user = member.user_id().to_owned();
+            facts.names.insert(user.clone(), member.name().to_owned());
+            let invited = *member.membership() == ruma::events::room::member::MembershipState::Invite;
+            let place = if invited { &mut facts.invited } else { &mut facts.joined };
+            place.insert(user);
+        }
+        Ok(facts)
+    }
+
+    /// Returns an event if the window holds it; otherwise asks the homeserver for it.
+    ///
+    /// # Errors
+    /// When it is neither held nor to be had.
+    pub async fn event(&self, room: &RoomId, id: &EventId) -> Result<Option<Read>, MatrixError> {
+        if let Some(read) = self.held(room, id) {
+            return Ok(Some(read));
+        }
+        let fetched = self.room(room)?.event(id, None).await?;
+        Ok(inbound::from_timeline(room, &fetched))
+    }
+
+    /// Returns an event if the window holds it.
+    #[must_use]
+    pub fn held(&self, room: &RoomId, id: &EventId) -> Option<Read> {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.get(room).and_then(|window| window.get(id)).cloned()
+    }
+
+    /// Tries to decrypt one event again with the keys at hand.
+    ///
+    /// # Errors
+    /// When the crypto store fails.
+    pub async fn unseal(&self, read: &Read) -> Result<Read, MatrixError> {
+        let Some(sealed) = &read.sealed else { return Ok(read.clone()) };
+        let room = self.room(&read.event.room)?;
+        let decrypted = room.decrypt_event(sealed, None).await?;
+        let Some(opened) = inbound::from_timeline(&read.event.room, &decrypted) else { return Ok(read.clone()) };
+        if opened.sealed.is_none() {
+            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(window) = windows.get_mut(&read.event.room) {
+                window.unseal(opened.clone());
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Returns the newest events of a room, oldest first: at least `want` of them, unless there are no more that
+    /// this user may see or [`PAGES_MAX`] pages did not reach that far.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn history(&self, room_id: &RoomId, want: usize) -> Result<Vec<RoomEvent>, MatrixError> {
+        let room = self.room(room_id)?;
+        for _ in 0..PAGES_MAX {
+            let (held, older) = {
+                let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+                windows.get(room_id).map_or((0, Older::Unknown), |window| (window.len(), window.older().clone()))
+            };
+            let from = match older {
+                Older::Nothing => break,
+                _ if held >= want => break,
+                Older::Unknown => None,
+                Older::From(token) => Some(token),
+            };
+            let mut options = MessagesOptions::backward().from(from.as_deref());
+            options.limit = UInt::from(PAGE_EVENTS);
+            let page = Box::pin(room.messages(options)).await?;
+            let read: Vec<Read> =
+                page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event)).collect();
+            let next = page.end.filter(|_| !read.is_empty());
+            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            windows.entry(room_id.to_owned()).or_default().prepend(read, next);
+        }
+        self.unseal_held(room_id).await?;
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(windows.get(room_id).map(Window::events).unwrap_or_default())
+    }
+
+    async fn unseal_held(&self, room: &RoomId) -> Result<(), MatrixError> {
+        let sealed = {
+            let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            windows.get(room).map(|window| window.sealed(UNSEAL_MAX)).unwrap_or_default()
+        };
+        for read in sealed {
+            self.unseal(&read).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the newest event of a thread that this user has seen.
+    #[must_use]
+    pub fn latest_in_thread(&self, room: &RoomId, root: &EventId) -> Option<OwnedEventId> {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.get(room).and_then(|window| window.latest_in_thread(root))
+    }
+
+    /// Sends a message, encrypted where the room is; the same `txn` is the same event however often it is sent.
+    ///
+    /// # Errors
+    /// When it was not accepted; whether to try again is [`MatrixError::is_passing`].
+    pub async fn send(
+        &self,
+        room: &RoomId,
+        message: &Outgoing,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let room = self.room_to_send(room).await?;
+        let sent = Box::pin(room.send(outbound::content(message)).with_transaction_id(txn).into_future()).await?;
+        Ok(sent.response.event_id)
+    }
+
+    /// Replaces a message of this user's.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn edit(
+        &self,
+        room: &RoomId,
+        target: &EventId,
+        message: &Outgoing,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let room = self.room_to_send(room).await?;
+        let content = outbound::edit(message, target.to_owned(), true);
+        let sent = Box::pin(room.send(content).with_transaction_id(txn).into_future()).await?;
+        Ok(sent.response.event_id)
+    }
+
+    /// Reacts to an event.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn react(
+        &self,
+        room: &RoomId,
+        target: &EventId,
+        key: &str,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let content = ReactionEventContent::new(Annotation::new(target.to_owned(), key.to_owned()));
+        let sent = Box::pin(self.room(room)?.send(content).with_transaction_id(txn).into_future()).await?;
+        Ok(sent.response.event_id)
+    }
+
+    /// Redacts an event of this user's.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn redact(&self, room: &RoomId, target: &EventId, txn: OwnedTransactionId) -> Result<(), MatrixError> {
+        self.room(room)?.redact(target, None, Some(txn)).await.map_err(matrix_sdk::Error::from)?;
+        Ok(())
+    }
+
+    /// Shows or hides that this user is typing.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer; nobody needs to act on it.
+    pub async fn typing(&self, room: &RoomId, typing: bool) -> Result<(), MatrixError> {
+        Ok(self.room(room)?.typing_notice(typing).await?)
+    }
+
+    /// Marks an event as read, in its thread where it is in one.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer; nobody needs to act on it.
+    pub async fn receipt(&self, room: &RoomId, event: &EventId, thread: Option<&EventId>) -> Result<(), MatrixError> {
+        let thread = thread.map_or(ReceiptThread::Main, |root| ReceiptThread::Thread(root.to_owned()));
+        let room = self.room(room)?;
+        Ok(room.send_single_receipt(ReceiptType::Read, thread, event.to_owned()).await?)
+    }
+
+    /// Waits until the key backup holds every key, at most `most`.
+    pub async fn settle_backup(&self, most: Duration) {
+        let settled = tokio::time::timeout(most, self.client.encryption().backups().wait_for_steady_state()).await;
+        if !matches!(settled, Ok(Ok(()))) {
+            tracing::debug!(user.id = %self.user, "the key backup is not complete yet; it goes on at the next start");
+        }
+    }
+
+    pub(super) fn room(&self, room: &RoomId) -> Result<Room, MatrixError> {
+        let joined = self.client.get_room(room).filter(|room| room.state() == RoomState::Joined);
+        joined.ok_or_else(|| MatrixError::NotJoined { user: self.user.to_string(), room: room.to_string() })
+    }
+
+    /// Invariant 3: nothing is sent before it is known whether the room is encrypted.
+    async fn room_to_send(&self, room_id: &RoomId) -> Result<Room, MatrixError> {
+        let room = self.room(room_id)?;
+        if room.latest_encryption_state().await?.is_unknown() {
+            return Err(MatrixError::EncryptionUnknown { room: room_id.to_string() });
+        }
+        Ok(room)
+    }
+
+    /// Returns when the oldest decryptable event of the window was sent.
+    #[must_use]
+    pub fn readable_from(&self, room: &RoomId) -> Option<Timestamp> {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = windows.get(room).map(Window::events).unwrap_or_default();
+        let sealed = |event: &&RoomEvent| event.kind == crate::core::event::EventKind::Undecryptable;
+        let first_after = events.iter().rposition(|event| sealed(&event)).map(|last| last + 1)?;
+        events.get(first_after).map(|event| event.sent_at)
+    }
+}
+
+fn sync_filter() -> FilterDefinition {
+    let mut filter = FilterDefinition::default();
+    filter.presence.not_types = vec!["*".to_owned()];
+    filter.room.ephemeral.not_types = vec!["*".to_owned()];
+    filter.room.timeline.limit = Some(UInt::from(SYNC_TIMELINE_MAX));
+    filter.room.state.lazy_load_options = LazyLoadOptions::Enabled { include_redundant_members: false };
+    filter
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
+    }
+}

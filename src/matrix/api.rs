@@ -1,0 +1,272 @@
+//! Calls that no SDK client makes: registration, devices, profiles, the appservice ping.
+//!
+//! They pass the proxy like everything else, under tokens that stand for the appservice or for a user.
+
+use reqwest::Method;
+use ruma::{DeviceId, OwnedUserId, UserId};
+use serde_json::{Value, json};
+
+use super::{
+    error::MatrixError,
+    proxy::{Identity, Proxy},
+};
+
+/// The profile field (MSC4133) that says a user is automated.
+pub const AUTOMATED_FIELD: &str = "io.workmate.automated";
+/// How much of an answer is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// The application service's own calls; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    proxy: Proxy,
+    http: reqwest::Client,
+}
+
+/// What an account's profile holds, as far as Workmate sets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// `displayname`
+    pub display_name: Option<String>,
+    /// `avatar_url`
+    pub avatar: Option<String>,
+    /// Whether [`AUTOMATED_FIELD`] is there, and what it says.
+    pub automated: Option<Value>,
+}
+
+impl Api {
+    /// Returns an API over `proxy`.
+    #[must_use]
+    pub fn new(proxy: Proxy) -> Self {
+        Self { proxy, http: reqwest::Client::new() }
+    }
+
+    /// Returns the proxy that calls pass.
+    #[must_use]
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// Makes one call as `identity`.
+    ///
+    /// # Errors
+    /// [`MatrixError`] by cause; a refusal carries the homeserver's code.
+    pub async fn call(
+        &self,
+        identity: Identity,
+        method: Method,
+        path: &str,
+        body: Option<Body<'_>>,
+    ) -> Result<Value, MatrixError> {
+        let token = self.proxy.admit(identity);
+        let mut request =
+            self.http.request(method.clone(), format!("{}{path}", self.proxy.url())).bearer_auth(token.expose());
+        request = match body {
+            None => request,
+            Some(Body::Json(value)) => request.json(&value),
+            Some(Body::Png(bytes)) => request.header("content-type", "image/png").body(bytes.to_vec()),
+        };
+        let answer = request.send().await;
+        self.proxy.revoke(&token);
+        let unreachable = |error: reqwest::Error| MatrixError::Unreachable {
+            url: self.proxy.homeserver().to_string(),
+            cause: error.without_url().to_string(),
+        };
+        let answer = answer.map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.map_err(unreachable)?;
+        let call = format!("{method} {}", path.split('?').next().unwrap_or(path));
+        self.read(status, &bytes, call)
+    }
+
+    fn read(&self, status: u16, bytes: &[u8], call: String) -> Result<Value, MatrixError> {
+        let url = self.proxy.homeserver().to_string();
+        let parsed: Option<Value> =
+            if bytes.len() > ANSWER_BYTES_MAX { None } else { serde_json::from_slice(bytes).ok() };
+        let Some(value) = parsed.filter(Value::is_object) else {
+            return Err(MatrixError::NotMatrix { url, status, call });
+        };
+        if (200..300).contains(&status) {
+            return Ok(value);
+        }
+        let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let (errcode, message) = (text("errcode"), text("error"));
+        match errcode.as_str() {
+            "M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN" => Err(MatrixError::Token { url }),
+            _ if status == 502 && errcode == "M_UNKNOWN" => Err(MatrixError::Unreachable { url, cause: message }),
+            "" => Err(MatrixError::NotMatrix { url, status, call }),
+            _ => Err(MatrixError::Refused { call, status, errcode, message }),
+        }
+    }
+
+    /// Asks who the `as_token` is, which shows in one call that the homeserver is there and knows us.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn whoami(&self) -> Result<OwnedUserId, MatrixError> {
+        let path = "/_matrix/client/v3/account/whoami";
+        let answer = self.call(Identity::Appservice, Method::GET, path, None).await?;
+        let user = answer["user_id"].as_str().and_then(|id| UserId::parse(id).ok());
+        user.ok_or_else(|| MatrixError::NotMatrix {
+            url: self.proxy.homeserver().to_string(),
+            status: 200,
+            call: "GET /account/whoami".to_owned(),
+        })
+    }
+
+    /// Registers a virtual user if it does not exist.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn register(&self, localpart: &str) -> Result<(), MatrixError> {
+        let body = json!({ "type": "m.login.application_service", "username": localpart, "inhibit_login": true });
+        let path = "/_matrix/client/v3/register";
+        match self.call(Identity::Appservice, Method::POST, path, Some(Body::Json(body))).await {
+            Ok(_) => Ok(()),
+            Err(MatrixError::Refused { errcode, .. }) if errcode == "M_USER_IN_USE" => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a device of a virtual user, or renames it (spec 1.17, MSC4190).
+    ///
+    /// # Errors
+    /// [`MatrixError::NoDevices`] where the homeserver has no such endpoint for us; else as [`Self::call`].
+    pub async fn make_device(&self, user: &UserId, device: &DeviceId, name: &str) -> Result<(), MatrixError> {
+        let path = format!("/_matrix/client/v3/devices/{}", encode(device.as_str()));
+        let identity = Identity::User(user.to_owned());
+        let body = Body::Json(json!({ "display_name": name }));
+        match self.call(identity, Method::PUT, &path, Some(body)).await {
+            Ok(_) => Ok(()),
+            Err(MatrixError::Refused { status, errcode, .. }) if status == 404 || status == 405 => {
+                let cause = format!("PUT /devices answered {status} {errcode}");
+                Err(MatrixError::NoDevices { url: self.proxy.homeserver().to_string(), cause })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks that a call can be made as one device (MSC4326).
+    ///
+    /// # Errors
+    /// [`MatrixError::NoDevices`] where the device is not asserted; else as [`Self::call`].
+    pub async fn check_device(&self, user: &UserId, device: &DeviceId) -> Result<(), MatrixError> {
+        let identity = Identity::Device(user.to_owned(), device.to_owned());
+        let answer = self.call(identity, Method::GET, "/_matrix/client/v3/account/whoami", None).await?;
+        if answer["device_id"].as_str() == Some(device.as_str()) {
+            return Ok(());
+        }
+        let cause = "whoami as a device did not name that device".to_owned();
+        Err(MatrixError::NoDevices { url: self.proxy.homeserver().to_string(), cause })
+    }
+
+    /// Lists the devices of a virtual user.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn devices(&self, user: &UserId) -> Result<Vec<String>, MatrixError> {
+        let identity = Identity::User(user.to_owned());
+        let answer = self.call(identity, Method::GET, "/_matrix/client/v3/devices", None).await?;
+        let devices = answer["devices"].as_array().into_iter().flatten();
+        Ok(devices.filter_map(|device| device["device_id"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Deletes a device of a virtual user; no UIA is asked of an application service.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn delete_device(&self, user: &UserId, device: &str) -> Result<(), MatrixError> {
+        let path = format!("/_matrix/client/v3/devices/{}", encode(device));
+        self.call(Identity::User(user.to_owned()), Method::DELETE, &path, Some(Body::Json(json!({})))).await?;
+        Ok(())
+    }
+
+    /// Reads a user's profile; an account without one has an empty profile.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn profile(&self, user: &UserId) -> Result<Profile, MatrixError> {
+        let path = format!("/_matrix/client/v3/profile/{}", encode(user.as_str()));
+        let answer = match self.call(Identity::Appservice, Method::GET, &path, None).await {
+            Err(MatrixError::Refused { status: 404, .. }) => return Ok(Profile::default()),
+            answer => answer?,
+        };
+        let text = |key: &str| answer[key].as_str().map(str::to_owned);
+        let automated = answer.get(AUTOMATED_FIELD).cloned();
+        Ok(Profile { display_name: text("displayname"), avatar: text("avatar_url"), automated })
+    }
+
+    /// Sets one field of a virtual user's own profile (MSC4133 for fields beyond name and avatar).
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn set_profile_field(&self, user: &UserId, field: &str, value: Value) -> Result<(), MatrixError> {
+        let path = format!("/_matrix/client/v3/profile/{}/{}", encode(user.as_str()), encode(field));
+        let body = Body::Json(json!({ field: value }));
+        self.call(Identity::User(user.to_owned()), Method::PUT, &path, Some(body)).await?;
+        Ok(())
+    }
+
+    /// Uploads a PNG and returns its `mxc://` URI.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn upload_png(&self, user: &UserId, bytes: &[u8]) -> Result<String, MatrixError> {
+        let path = "/_matrix/media/v3/upload?filename=avatar.png";
+        let answer = self.call(Identity::User(user.to_owned()), Method::POST, path, Some(Body::Png(bytes))).await?;
+        let uri = answer["content_uri"].as_str().map(str::to_owned);
+        uri.ok_or_else(|| MatrixError::NotMatrix {
+            url: self.proxy.homeserver().to_string(),
+            status: 200,
+            call: "POST /media/upload".to_owned(),
+        })
+    }
+
+    /// Asks the homeserver to call our ping endpoint, which also makes it retry its backlog at once.
+    ///
+    /// # Errors
+    /// `Refused` with the homeserver's account of what it met when it called us; else as [`Self::call`].
+    pub async fn ping(&self, appservice_id: &str) -> Result<(), MatrixError> {
+        let path = format!("/_matrix/client/v1/appservice/{}/ping", encode(appservice_id));
+        self.call(Identity::Appservice, Method::POST, &path, Some(Body::Json(json!({})))).await?;
+        Ok(())
+    }
+
+    /// Returns whether a user exists here, by its profile.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn exists(&self, user: &UserId) -> Result<bool, MatrixError> {
+        let path = format!("/_matrix/client/v3/profile/{}", encode(user.as_str()));
+        match self.call(Identity::Appservice, Method::GET, &path, None).await {
+            Ok(_) => Ok(true),
+            Err(MatrixError::Refused { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The body of a call.
+pub enum Body<'a> {
+    /// JSON.
+    Json(Value),
+    /// A PNG image.
+    Png(&'a [u8]),
+}
+
+/// Percent-encodes one segment of a path.
+fn encode(segment: &str) -> String {
+    let mut url = url::Url::parse("http://x").expect("a constant URL");
+    url.path_segments_mut().expect("http has a path").clear().push(segment);
+    url.path().trim_start_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode;
+
+    #[test]
+    fn a_segment_cannot_leave_its_place_in_the_path() {
+        assert_eq!(encode("@a/../b:example.org?x#y"), "@a%2F..%2Fb:example.org%3Fx%23y");
+    }
+}

@@ -1,0 +1,275 @@
+//! From the wire's events to the core's: lenient, because every field was written by somebody else.
+
+use matrix_sdk::deserialized_responses::{TimelineEvent, TimelineEventKind, VerificationLevel, VerificationState};
+use ruma::{
+    OwnedEventId, OwnedRoomId, RoomId, UserId,
+    events::{
+        AnySyncMessageLikeEvent, AnySyncStateEvent, AnySyncTimelineEvent, SyncMessageLikeEvent, SyncStateEvent,
+        room::{
+            encrypted::OriginalSyncRoomEncryptedEvent,
+            member::{MembershipState, SyncRoomMemberEvent},
+            message::{
+                FormattedBody, MessageFormat, MessageType, OriginalSyncRoomMessageEvent, Relation,
+                RoomMessageEventContentWithoutRelation,
+            },
+            redaction::SyncRoomRedactionEvent,
+        },
+    },
+    serde::Raw,
+};
+use serde_json::Value;
+
+use crate::core::{
+    event::{EventKind, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
+    time::Timestamp,
+};
+
+/// An event that a client read, and its ciphertext where it could not decrypt it.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The event as the core sees it.
+    pub event: RoomEvent,
+    /// The encrypted event, kept so that decryption can be tried again.
+    pub sealed: Option<Raw<OriginalSyncRoomEncryptedEvent>>,
+    /// Whether it arrived encrypted (and was decrypted).
+    pub was_encrypted: bool,
+}
+
+/// Returns the core's view of an event that the SDK has processed; `None` where it has no usable envelope.
+#[must_use]
+pub fn from_timeline(room: &RoomId, event: &TimelineEvent) -> Option<Read> {
+    let raw = event.raw();
+    match &event.kind {
+        TimelineEventKind::PlainText { .. } => {
+            Some(Read { event: from_raw(room, raw)?, sealed: None, was_encrypted: false })
+        }
+        TimelineEventKind::UnableToDecrypt { .. } => {
+            let event = envelope(room, raw, EventKind::Undecryptable)?;
+            Some(Read { event, sealed: Some(raw.clone().cast_unchecked()), was_encrypted: true })
+        }
+        TimelineEventKind::Decrypted(decrypted) => {
+            // The homeserver attributes this ciphertext to somebody who did not write it.
+            let forged = matches!(
+                decrypted.encryption_info.verification_state,
+                VerificationState::Unverified(VerificationLevel::MismatchedSender)
+            );
+            let event = if forged {
+                envelope(room, raw, EventKind::Other("m.room.encrypted".to_owned()))?
+            } else {
+                from_raw(room, raw)?
+            };
+            Some(Read { event, sealed: None, was_encrypted: true })
+        }
+    }
+}
+
+/// Returns the core's view of a plain event as a transaction carries it.
+#[must_use]
+pub fn from_json(room: &RoomId, json: &str) -> Option<RoomEvent> {
+    let raw = Raw::from_json_string(json.to_owned()).ok()?;
+    from_raw(room, &raw)
+}
+
+fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> Option<RoomEvent> {
+    let text = |field: &str| raw.get_field::<String>(field).ok().flatten();
+    Some(RoomEvent {
+        room: room.to_owned(),
+        id: OwnedEventId::try_from(text("event_id")?).ok()?,
+        sender: UserId::parse(text("sender")?).ok()?,
+        sent_at: Timestamp::from_ms(raw.get_field::<i64>("origin_server_ts").ok().flatten().unwrap_or_default()),
+        kind,
+    })
+}
+
+fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
+    let kind = match raw.deserialize() {
+        Ok(AnySyncTimelineEvent::MessageLike(event)) => message_like(event),
+        Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
+        Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
+        // Content that breaks the spec: the event is there, but says nothing that we can use.
+        Err(_) => EventKind::Other(raw.get_field::<String>("type").ok().flatten().unwrap_or_default()),
+    };
+    envelope(room, raw, kind)
+}
+
+fn message_like(event: AnySyncMessageLikeEvent) -> EventKind {
+    match event {
+        AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)) => message(event),
+        AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
+        AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
+        AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Original(_)) => EventKind::Undecryptable,
+        AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) => {
+            EventKind::Reaction { target: event.content.relates_to.event_id, key: event.content.relates_to.key }
+        }
+        AnySyncMessageLikeEvent::RoomRedaction(SyncRoomRedactionEvent::Original(event)) => {
+            match event.content.redacts.or(event.redacts) {
+                Some(target) => EventKind::Redaction { target },
+                None => EventKind::Other("m.room.redaction".to_owned()),
+            }
+        }
+        other => EventKind::Other(other.event_type().to_string()),
+    }
+}
+
+fn message(event: OriginalSyncRoomMessageEvent) -> EventKind {
+    let mentions = event.content.mentions.map(mentions_of);
+    match event.content.relates_to {
+        Some(Relation::Replacement(replacement)) => {
+            let newly_mentioned = mentions.map(|all| all.users).unwrap_or_default();
+            EventKind::Edit { target: replacement.event_id, new: replaced(replacement.new_content), newly_mentioned }
+        }
+        relation => {
+            let (kind, body, html) = said(event.content.msgtype);
+            let (thread_root, reply_to) = match relation {
+                Some(Relation::Reply(reply)) => (None, Some(reply.in_reply_to.event_id)),
+                Some(Relation::Thread(thread)) => {
+                    let genuine = thread.in_reply_to.filter(|_| !thread.is_falling_back);
+                    (Some(thread.event_id), genuine.map(|reply| reply.event_id))
+                }
+                _ => (None, None),
+            };
+            EventKind::Message(Message { kind, body, html, mentions, thread_root, reply_to })
+        }
+    }
+}
+
+fn replaced(content: RoomMessageEventContentWithoutRelation) -> Message {
+    let mentions = content.mentions.map(mentions_of);
+    let (kind, body, html) = said(content.msgtype);
+    Message { kind, body, html, mentions, thread_root: None, reply_to: None }
+}
+
+fn mentions_of(mentions: ruma::events::Mentions) -> Mentions {
+    Mentions { users: mentions.user_ids, room: mentions.room }
+}
+
+fn said(content: MessageType) -> (MessageKind, String, Option<String>) {
+    let html = |formatted: Option<FormattedBody>| formatted.filter(|f| f.format == MessageFormat::Html).map(|f| f.body);
+    let msgtype = content.msgtype().to_owned();
+    let body = content.body().to_owned();
+    let attachment =
+        |name: String, mime: Option<String>| MessageKind::Attachment { msgtype: msgtype.clone(), name, mime };
+    match content {
+        MessageType::Text(text) => (MessageKind::Text, body, html(text.formatted)),
+        MessageType::Notice(notice) => (MessageKind::Notice, body, html(notice.formatted)),
+        MessageType::Emote(emote) => (MessageKind::Emote, body, html(emote.formatted)),
+        MessageType::Image(image) => {
+            let kind = attachment(image.filename().to_owned(), image.info.and_then(|info| info.mimetype));
+            (kind, body, None)
+        }
+        MessageType::File(file) => {
+            let kind = attachment(file.filename().to_owned(), file.info.and_then(|info| info.mimetype));
+            (kind, body, None)
+        }
+        MessageType::Audio(audio) => {
+            let kind = attachment(audio.filename().to_owned(), audio.info.and_then(|info| info.mimetype));
+            (kind, body, None)
+        }
+        MessageType::Video(video) => {
+            let kind = attachment(video.filename().to_owned(), video.info.and_then(|info| info.mimetype));
+            (kind, body, None)
+        }
+        _ => (MessageKind::Other(msgtype), body, None),
+    }
+}
+
+fn member(event: &SyncRoomMemberEvent) -> EventKind {
+    let membership = match event.membership() {
+        MembershipState::Join => Membership::Join,
+        MembershipState::Invite => Membership::Invite,
+        MembershipState::Ban => Membership::Ban,
+        MembershipState::Knock => Membership::Knock,
+        _ => Membership::Leave,
+    };
+    let content = match event {
+        SyncStateEvent::Original(event) => Some(&event.content),
+        SyncStateEvent::Redacted(_) => None,
+    };
+    EventKind::Member(MemberChange {
+        user: event.state_key().clone(),
+        membership,
+        display_name: content.and_then(|content| content.displayname.clone()),
+        is_direct: content.and_then(|content| content.is_direct).unwrap_or_default(),
+    })
+}
+
+/// Returns the room that an event of a transaction belongs to, as its JSON names it.
+#[must_use]
+pub fn room_of(json: &str) -> Option<OwnedRoomId> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    RoomId::parse(value["room_id"].as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ruma::{event_id, room_id, user_id};
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(event_type: &str, content: &Value) -> EventKind {
+        let json = json!({
+            "type": event_type, "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5, "content": content,
+        });
+        let event = from_json(room_id!("!r:hs"), &json.to_string()).expect("the envelope is whole");
+        assert_eq!((event.sent_at, event.sender.as_str()), (Timestamp::from_ms(5), "@alice:hs"));
+        event.kind
+    }
+
+    #[test]
+    fn a_fallback_reply_in_a_thread_is_no_reply() {
+        let relation = json!({
+            "rel_type": "m.thread", "event_id": "$root", "is_falling_back": true,
+            "m.in_reply_to": { "event_id": "$last" },
+        });
+        let kind = read(
+            "m.room.message",
+            &json!({ "msgtype": "m.text", "body": "hi", "m.mentions": { "user_ids": ["@bob:hs"] }, "m.relates_to": relation }),
+        );
+        let expected = Message {
+            mentions: Some(Mentions { users: BTreeSet::from([user_id!("@bob:hs").to_owned()]), room: false }),
+            thread_root: Some(event_id!("$root").to_owned()),
+            ..Message::text("hi")
+        };
+        assert_eq!(kind, EventKind::Message(expected));
+    }
+
+    #[test]
+    fn an_edit_names_its_target_and_who_is_newly_mentioned() {
+        let kind = read(
+            "m.room.message",
+            &json!({
+                "msgtype": "m.text", "body": "* new", "m.mentions": { "user_ids": ["@bob:hs"] },
+                "m.new_content": { "msgtype": "m.text", "body": "new" },
+                "m.relates_to": { "rel_type": "m.replace", "event_id": "$old" },
+            }),
+        );
+        let expected = EventKind::Edit {
+            target: event_id!("$old").to_owned(),
+            new: Message { mentions: None, ..Message::text("new") },
+            newly_mentioned: BTreeSet::from([user_id!("@bob:hs").to_owned()]),
+        };
+        assert_eq!(kind, expected);
+    }
+
+    #[test]
+    fn content_that_breaks_the_spec_is_there_but_says_nothing() {
+        let table = [
+            ("m.room.message", json!({ "msgtype": 3 }), "m.room.message"),
+            ("m.reaction", json!({}), "m.reaction"),
+            ("io.example", json!({ "body": "x" }), "io.example"),
+        ];
+        for (event_type, content, expected) in table {
+            assert_eq!(read(event_type, &content), EventKind::Other(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_event_without_an_envelope_is_dropped() {
+        for json in ["", "[]", r#"{"type":"m.room.message"}"#, r#"{"event_id":"$e","sender":"alice"}"#] {
+            assert_eq!(from_json(room_id!("!r:hs"), json), None);
+        }
+    }
+}

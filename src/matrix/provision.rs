@@ -1,0 +1,300 @@
+//! Making a virtual user real: account, device, profile, cross-signing, recovery. Idempotent, at every start.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use matrix_sdk::{
+    Client, SessionMeta, SessionTokens, SqliteStoreConfig,
+    authentication::matrix::MatrixSession,
+    config::RequestConfig,
+    cross_process_lock::CrossProcessLockConfig,
+    encryption::{BackupDownloadStrategy, EncryptionSettings, recovery::RecoveryState},
+    store::RoomLoadSettings,
+};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    account::Account,
+    api::{AUTOMATED_FIELD, Api},
+    avatar,
+    error::MatrixError,
+    proxy::Identity,
+};
+use crate::secret::{MasterSecret, Secret};
+
+/// SQLite connections of one client; each costs file descriptors.
+const CONNECTIONS_MAX: usize = 2;
+/// Tries of one call before its failure is reported.
+const CALL_TRIES: usize = 3;
+/// How long one call to the homeserver may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Who a virtual user is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persona {
+    /// Its full id.
+    pub user: OwnedUserId,
+    /// Its display name.
+    pub display_name: String,
+    /// A PNG; generated from the id where there is none.
+    pub avatar: Option<Vec<u8>>,
+    /// `coworker`, `assistant` or `service`; goes into the profile field that says it is automated.
+    pub kind: &'static str,
+}
+
+/// What is needed to provision and open virtual users; cheap to clone.
+#[derive(Clone)]
+pub struct Provisioner {
+    api: Api,
+    users_dir: PathBuf,
+    master: MasterSecret,
+}
+
+/// What is remembered of a user beside its store, in the same folder: a lost folder loses both.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Card {
+    device: OwnedDeviceId,
+    /// Whether the store was opened with this device; from then on its loss means a new device.
+    opened: bool,
+    /// SHA-256 of the avatar that was uploaded, and where to.
+    avatar: Option<(String, String)>,
+}
+
+impl Provisioner {
+    /// Returns a provisioner that keeps users below `data_dir/users`.
+    #[must_use]
+    pub fn new(api: Api, data_dir: &Path, master: MasterSecret) -> Self {
+        Self { api, users_dir: data_dir.join("users"), master }
+    }
+
+    /// Returns the homeserver's API.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Makes the account, its profile and its device, opens the client, and enables recovery.
+    ///
+    /// # Errors
+    /// By cause; everything done so far stays and is found done at the next call.
+    pub async fn provision(&self, persona: &Persona) -> Result<Account, MatrixError> {
+        self.api.register(persona.user.localpart()).await?;
+        let dir = self.dir(persona);
+        let mut card = Box::pin(self.device(persona, &dir)).await?;
+        self.profile(persona, &dir, &mut card).await?;
+        Box::pin(self.open_with(persona.user.clone(), &dir, card)).await
+    }
+
+    /// Opens a user that was provisioned before; provisions it where its folder is lost.
+    ///
+    /// # Errors
+    /// As [`Self::provision`].
+    pub async fn open(&self, persona: &Persona) -> Result<Account, MatrixError> {
+        let dir = self.dir(persona);
+        match read_card(&dir)? {
+            Some(card) if card.opened && has_store(&dir) => {
+                Box::pin(self.open_with(persona.user.clone(), &dir, card)).await
+            }
+            _ => Box::pin(self.provision(persona)).await,
+        }
+    }
+
+    fn dir(&self, persona: &Persona) -> PathBuf {
+        // A localpart may hold `/` and `.`: the folder's name must not leave `users`.
+        let name: String = persona.user.localpart().bytes().fold(String::new(), |mut name, byte| {
+            if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+                name.push(char::from(byte));
+            } else {
+                name.push_str(&format!("={byte:02x}"));
+            }
+            name
+        });
+        self.users_dir.join(name)
+    }
+
+    /// Makes sure that the user has exactly one device and that it is the one of the store in `dir`.
+    async fn device(&self, persona: &Persona, dir: &Path) -> Result<Card, MatrixError> {
+        fs::create_dir_all(dir).map_err(|cause| file_error(dir, cause))?;
+        let card = read_card(dir)?;
+        let existing = self.api.devices(&persona.user).await?;
+        let usable = card.filter(|card| {
+            let known = existing.iter().any(|device| device == card.device.as_str());
+            // A device without its store, or a store without its device, cannot be joined again: the homeserver
+            // holds one-time keys of the old one.
+            if card.opened { known && has_store(dir) } else { true }
+        });
+        let card = match usable {
+            Some(card) => card,
+            None => {
+                if !existing.is_empty() {
+                    tracing::warn!(user.id = %persona.user, "the store or the device was lost; a new device takes over");
+                }
+                clear(dir)?;
+                let device = format!("WM{}", &hex(&Sha256::digest(Secret::random().expose().as_bytes()))[..10]);
+                let card = Card { device: device.to_uppercase().into(), opened: false, avatar: None };
+                write_card(dir, &card)?;
+                card
+            }
+        };
+        for stale in existing.iter().filter(|device| *device != card.device.as_str()) {
+            self.api.delete_device(&persona.user, stale).await?;
+        }
+        if !card.opened {
+            self.api.make_device(&persona.user, &card.device, "Workmate").await?;
+        }
+        Ok(card)
+    }
+
+    async fn profile(&self, persona: &Persona, dir: &Path, card: &mut Card) -> Result<(), MatrixError> {
+        let user = &persona.user;
+        let profile = self.api.profile(user).await?;
+        if profile.display_name.as_deref() != Some(&persona.display_name) {
+            self.api.set_profile_field(user, "displayname", json!(persona.display_name)).await?;
+        }
+        let picture = persona.avatar.clone().unwrap_or_else(|| avatar::generate(user.as_str()));
+        let digest = hex(&Sha256::digest(&picture));
+        let stands =
+            card.avatar.as_ref().is_some_and(|(known, uri)| *known == digest && profile.avatar.as_ref() == Some(uri));
+        if !stands {
+            let uri = self.api.upload_png(user, &picture).await?;
+            self.api.set_profile_field(user, "avatar_url", json!(uri)).await?;
+            card.avatar = Some((digest, uri));
+            write_card(dir, card)?;
+        }
+        let automated = json!({ "kind": persona.kind, "software": "workmate" });
+        if profile.automated.as_ref() != Some(&automated) {
+            match self.api.set_profile_field(user, AUTOMATED_FIELD, automated).await {
+                Ok(()) => {}
+                // Homeservers without MSC4133 still work; the display name says what it is.
+                Err(MatrixError::Refused { status: 400 | 404 | 405, errcode, .. }) => {
+                    tracing::info!(user.id = %user, errcode, "the homeserver keeps no custom profile fields (MSC4133)");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_with(&self, user: OwnedUserId, dir: &Path, mut card: Card) -> Result<Account, MatrixError> {
+        let token = self.api.proxy().admit(Identity::Device(user.clone(), card.device.clone()));
+        let client = self.build(&user, dir).await?;
+        let session = MatrixSession {
+            meta: SessionMeta { user_id: user.clone(), device_id: card.device.clone() },
+            tokens: SessionTokens { access_token: token.expose().to_owned(), refresh_token: None },
+        };
+        Box::pin(client.matrix_auth().restore_session(session, RoomLoadSettings::default())).await?;
+        if !card.opened {
+            card.opened = true;
+            write_card(dir, &card)?;
+        }
+        client.encryption().wait_for_e2ee_initialization_tasks().await;
+        let account = Account::new(user, client, token, dir.to_owned());
+        account.sync().await?;
+        Box::pin(self.recovery(&account, &card.device)).await?;
+        Ok(account)
+    }
+
+    async fn build(&self, user: &OwnedUserId, dir: &Path) -> Result<Client, MatrixError> {
+        let key = self.master.derive(&format!("store:{user}"));
+        let store = SqliteStoreConfig::with_low_memory_config(dir).pool_max_size(CONNECTIONS_MAX).key(Some(&key));
+        let encryption = EncryptionSettings {
+            auto_enable_cross_signing: true,
+            auto_enable_backups: true,
+            backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
+        };
+        let built = Client::builder()
+            .homeserver_url(self.api.proxy().url())
+            // The default writes a lease every 50 ms for each client.
+            .cross_process_store_config(CrossProcessLockConfig::SingleProcess)
+            .sqlite_store_with_config_and_cache_path(store, None::<&Path>)
+            .with_encryption_settings(encryption)
+            .request_config(RequestConfig::new().retry_limit(CALL_TRIES).timeout(CALL_TIMEOUT))
+            .build();
+        Box::pin(built).await.map_err(|error| MatrixError::UserStore {
+            user: user.to_string(),
+            dir: dir.display().to_string(),
+            cause: error.to_string(),
+        })
+    }
+
+    /// Enables recovery on a new identity, recovers an old one on a new device.
+    async fn recovery(&self, account: &Account, device: &DeviceId) -> Result<(), MatrixError> {
+        let encryption = account.client().encryption();
+        let recovery = encryption.recovery();
+        let passphrase = Secret::new(hex(&self.master.derive(&format!("recovery:{}", account.user()))));
+        let signed = async || encryption.cross_signing_status().await.is_some_and(|status| status.is_complete());
+        match recovery.state() {
+            RecoveryState::Enabled if signed().await => return Ok(()),
+            RecoveryState::Disabled if signed().await => {}
+            _ => match Box::pin(recovery.recover(passphrase.expose())).await {
+                Ok(()) if signed().await => {
+                    tracing::info!(user.id = %account.user(), device.id = %device, "identity and keys recovered");
+                    return Ok(());
+                }
+                recovered => {
+                    let error = recovered.err().map(|error| error.to_string()).unwrap_or_default();
+                    tracing::warn!(
+                        user.id = %account.user(), error,
+                        "the old identity cannot be recovered with this master secret; a new one is made, and people see that it changed"
+                    );
+                    Box::pin(encryption.bootstrap_cross_signing(None)).await?;
+                    if let Err(error) = encryption.backups().disable_and_delete().await {
+                        tracing::debug!(user.id = %account.user(), %error, "no old key backup was deleted");
+                    }
+                }
+            },
+        }
+        let enabled = Box::pin(recovery.enable().with_passphrase(passphrase.expose()).into_future()).await;
+        if let Err(error) = enabled {
+            // The user works without recovery; only a lost disk would cost it its keys. The next start tries again.
+            tracing::warn!(user.id = %account.user(), %error, "recovery cannot be enabled; a lost disk would lose keys");
+        }
+        Ok(())
+    }
+}
+
+fn card_path(dir: &Path) -> PathBuf {
+    dir.join("workmate.json")
+}
+
+fn has_store(dir: &Path) -> bool {
+    dir.join("matrix-sdk-crypto.sqlite3").is_file()
+}
+
+fn read_card(dir: &Path) -> Result<Option<Card>, MatrixError> {
+    let path = card_path(dir);
+    match fs::read(&path) {
+        // A half-written card is a lost one: the device that it named is replaced.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(file_error(&path, cause)),
+    }
+}
+
+fn write_card(dir: &Path, card: &Card) -> Result<(), MatrixError> {
+    let (path, fresh) = (card_path(dir), dir.join("workmate.json.new"));
+    let bytes = serde_json::to_vec(card).expect("a card is plain data");
+    let written = fs::write(&fresh, bytes)
+        .and_then(|()| fs::File::open(&fresh)?.sync_all())
+        .and_then(|()| fs::rename(&fresh, &path));
+    written.map_err(|cause| file_error(&path, cause))
+}
+
+fn clear(dir: &Path) -> Result<(), MatrixError> {
+    let cleared = fs::remove_dir_all(dir).and_then(|()| fs::create_dir_all(dir));
+    cleared.map_err(|cause| file_error(dir, cause))
+}
+
+fn file_error(path: &Path, cause: std::io::Error) -> MatrixError {
+    MatrixError::File { path: path.display().to_string(), cause }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

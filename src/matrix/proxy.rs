@@ -1,0 +1,249 @@
+//! The masquerading proxy: the only holder of the `as_token`.
+//!
+//! An SDK client cannot add `user_id` and `device_id` to its calls (spec 1.17, "Identity assertion", MSC4326). So
+//! each gets a random token of ours as its access token, and this proxy on loopback swaps it for the `as_token` and
+//! adds both parameters. Bodies stream both ways.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+    serve::ListenerExt,
+};
+use ruma::{OwnedDeviceId, OwnedUserId};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+use crate::secret::Secret;
+
+/// Idle connections kept to the homeserver.
+const IDLE_CONNECTIONS_MAX: usize = 256;
+/// How long a connection to the homeserver may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Headers that belong to one hop and are not passed on.
+const HOP_HEADERS: [HeaderName; 5] =
+    [header::HOST, header::AUTHORIZATION, header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE];
+
+/// As whom a token of ours acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The application service itself.
+    Appservice,
+    /// A virtual user, without a device.
+    User(OwnedUserId),
+    /// One device of a virtual user.
+    Device(OwnedUserId, OwnedDeviceId),
+}
+
+/// A running proxy; cheap to clone.
+#[derive(Clone)]
+pub struct Proxy {
+    inner: Arc<Inner>,
+    address: SocketAddr,
+}
+
+struct Inner {
+    homeserver: Url,
+    as_token: Secret,
+    http: reqwest::Client,
+    identities: RwLock<HashMap<String, Identity>>,
+}
+
+impl Proxy {
+    /// Binds to a free loopback port and serves until `stop`; the task belongs to `tasks`.
+    ///
+    /// # Errors
+    /// When no loopback port can be bound or the HTTP client cannot be set up.
+    pub async fn start(
+        homeserver: Url,
+        as_token: Secret,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> std::io::Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .no_gzip()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(std::io::Error::other)?;
+        let inner = Arc::new(Inner { homeserver, as_token, http, identities: RwLock::default() });
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let router = Router::new().fallback(forward).with_state(inner.clone());
+        // Without TCP_NODELAY every streamed answer waits 40 ms for a delayed ACK.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY cannot be set on a proxy connection");
+            }
+        });
+        tasks.spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the masquerading proxy stopped; restart workmate");
+            }
+        });
+        Ok(Self { inner, address })
+    }
+
+    /// Returns the base URL that SDK clients use in the homeserver's place.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns the homeserver's own base URL, for messages to the operator.
+    #[must_use]
+    pub fn homeserver(&self) -> &Url {
+        &self.inner.homeserver
+    }
+
+    /// Returns a fresh token that acts as `identity` until it is revoked.
+    ///
+    /// # Panics
+    /// Never: the lock is not held over code that may panic.
+    #[must_use]
+    pub fn admit(&self, identity: Identity) -> Secret {
+        let token = Secret::random();
+        let mut identities = self.inner.identities.write().expect("no holder panics");
+        identities.insert(token.expose().to_owned(), identity);
+        token
+    }
+
+    /// Forgets a token; later calls with it are answered 401 `M_UNKNOWN_TOKEN`.
+    ///
+    /// # Panics
+    /// Never: the lock is not held over code that may panic.
+    pub fn revoke(&self, token: &Secret) {
+        self.inner.identities.write().expect("no holder panics").remove(token.expose());
+    }
+}
+
+async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let identity = match bearer(&parts.headers) {
+        None => None,
+        Some(token) => {
+            let known = inner.identities.read().expect("no holder panics").get(token).cloned();
+            if known.is_none() {
+                return refuse(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", "no virtual user has this token");
+            }
+            known
+        }
+    };
+    let Some(url) = target(&inner.homeserver, &parts.uri, identity.as_ref()) else {
+        return refuse(StatusCode::BAD_REQUEST, "M_UNRECOGNIZED", "the path is no URL of a homeserver");
+    };
+    let mut headers = parts.headers;
+    strip_hop_headers(&mut headers);
+    let mut call = inner
+        .http
+        .request(parts.method, url)
+        .headers(headers)
+        .body(reqwest::Body::wrap_stream(body.into_data_stream()));
+    if identity.is_some() {
+        call = call.bearer_auth(inner.as_token.expose());
+    }
+    match call.send().await {
+        Ok(answer) => relay(answer),
+        Err(error) => {
+            // `without_url`: the query names users, and a path may name rooms.
+            let cause = error.without_url().to_string();
+            refuse(StatusCode::BAD_GATEWAY, "M_UNKNOWN", &format!("the homeserver does not answer: {cause}"))
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Returns the homeserver's URL for a call, with the identity that the token stands for and no other.
+fn target(homeserver: &Url, uri: &axum::http::Uri, identity: Option<&Identity>) -> Option<Url> {
+    let base = homeserver.as_str().trim_end_matches('/');
+    let mut url = Url::parse(&format!("{base}{}", uri.path())).ok()?;
+    let asked = uri.query().unwrap_or_default();
+    let asserts = ["user_id", "device_id", "access_token"];
+    let kept: Vec<(String, String)> = url::form_urlencoded::parse(asked.as_bytes())
+        .into_owned()
+        .filter(|(name, _)| !asserts.contains(&name.as_str()))
+        .collect();
+    let (user, device) = match identity {
+        None | Some(Identity::Appservice) => (None, None),
+        Some(Identity::User(user)) => (Some(user), None),
+        Some(Identity::Device(user, device)) => (Some(user), Some(device)),
+    };
+    if kept.is_empty() && user.is_none() {
+        return Some(url);
+    }
+    let mut query = url.query_pairs_mut();
+    query.extend_pairs(kept);
+    if let Some(user) = user {
+        query.append_pair("user_id", user.as_str());
+    }
+    if let Some(device) = device {
+        query.append_pair("device_id", device.as_str());
+    }
+    drop(query);
+    Some(url)
+}
+
+fn strip_hop_headers(headers: &mut HeaderMap) {
+    for name in HOP_HEADERS {
+        headers.remove(name);
+    }
+}
+
+fn relay(answer: reqwest::Response) -> Response {
+    let status = answer.status();
+    let mut headers = answer.headers().clone();
+    strip_hop_headers(&mut headers);
+    let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response {
+    (status, Json(json!({ "errcode": errcode, "error": error }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url_of(uri: &str, identity: Option<&Identity>) -> String {
+        let homeserver = Url::parse("http://hs.example:8008/").expect("a URL");
+        target(&homeserver, &uri.parse().expect("a URI"), identity).expect("a URL").to_string()
+    }
+
+    #[test]
+    fn a_call_carries_the_identity_of_its_token_and_no_other() {
+        let user = ruma::user_id!("@coworker-a:example.org").to_owned();
+        let device = Identity::Device(user.clone(), "DEV".into());
+        let table = [
+            ("/x", None, "http://hs.example:8008/x"),
+            ("/x?since=a%20b", Some(Identity::Appservice), "http://hs.example:8008/x?since=a+b"),
+            ("/x", Some(Identity::User(user)), "http://hs.example:8008/x?user_id=%40coworker-a%3Aexample.org"),
+            (
+                "/x?user_id=@evil:example.org&device_id=E&access_token=t&limit=3",
+                Some(device),
+                "http://hs.example:8008/x?limit=3&user_id=%40coworker-a%3Aexample.org&device_id=DEV",
+            ),
+        ];
+        for (uri, identity, expected) in table {
+            assert_eq!(url_of(uri, identity.as_ref()), expected);
+        }
+    }
+}

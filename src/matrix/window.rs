@@ -1,0 +1,189 @@
+//! The newest stretch of a room's timeline as one virtual user sees it, without gaps.
+//!
+//! It is fed by that user's own syncs, so it holds nothing that the user may not see, and filled backwards on demand.
+//! The SDK's event cache is not used here: it takes a sync's events in a task of its own, after `sync_once` has
+//! returned, so a mention could be composed without itself.
+
+use std::collections::VecDeque;
+
+use ruma::{EventId, OwnedEventId};
+
+use super::inbound::Read;
+use crate::core::event::{EventKind, RoomEvent};
+
+/// Events kept of one room for one user.
+pub const WINDOW_EVENTS_MAX: usize = 500;
+
+/// Where the history before the window begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Older {
+    /// Not known: ask for the newest events again.
+    Unknown,
+    /// A pagination token for `/messages`.
+    From(String),
+    /// There is nothing older, or nothing that this user may see.
+    Nothing,
+}
+
+/// A gapless stretch of timeline that ends at the newest event seen.
+#[derive(Debug)]
+pub struct Window {
+    slots: VecDeque<Read>,
+    older: Older,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { slots: VecDeque::new(), older: Older::Unknown }
+    }
+}
+
+impl Window {
+    /// Takes a sync's timeline; `limited` means that events before it were left out, so what was held is dropped.
+    pub fn extend(&mut self, events: Vec<Read>, limited: bool, prev_batch: Option<String>) {
+        if limited || self.slots.is_empty() {
+            self.slots.clear();
+            self.older = prev_batch.map_or(Older::Unknown, Older::From);
+        }
+        for read in events {
+            self.push(read);
+        }
+        self.trim();
+    }
+
+    /// Puts a page of `/messages` (newest first) in front.
+    pub fn prepend(&mut self, page: Vec<Read>, next: Option<String>) {
+        for read in page {
+            if !self.holds(&read.event.id) {
+                self.slots.push_front(read);
+            }
+        }
+        self.older = next.map_or(Older::Nothing, Older::From);
+        self.trim();
+    }
+
+    /// Returns where to ask for what is older.
+    #[must_use]
+    pub fn older(&self) -> &Older {
+        &self.older
+    }
+
+    /// Returns how many events are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Returns whether no event is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Returns one event, if it is held.
+    #[must_use]
+    pub fn get(&self, id: &EventId) -> Option<&Read> {
+        self.slots.iter().rev().find(|read| read.event.id == id)
+    }
+
+    /// Returns all events, oldest first.
+    #[must_use]
+    pub fn events(&self) -> Vec<RoomEvent> {
+        self.slots.iter().map(|read| read.event.clone()).collect()
+    }
+
+    /// Returns the newest events that are still undecryptable, at most `most`.
+    #[must_use]
+    pub fn sealed(&self, most: usize) -> Vec<Read> {
+        self.slots.iter().rev().filter(|read| read.sealed.is_some()).take(most).cloned().collect()
+    }
+
+    /// Puts an event in the place of its undecryptable self.
+    pub fn unseal(&mut self, read: Read) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.event.id == read.event.id) {
+            *slot = read;
+        }
+    }
+
+    /// Returns the newest event of a thread, for the fallback reply.
+    #[must_use]
+    pub fn latest_in_thread(&self, root: &EventId) -> Option<OwnedEventId> {
+        let in_thread = |read: &&Read| match &read.event.kind {
+            EventKind::Message(message) => message.thread_root.as_deref() == Some(root),
+            _ => false,
+        };
+        self.slots.iter().rev().find(in_thread).map(|read| read.event.id.clone())
+    }
+
+    fn holds(&self, id: &EventId) -> bool {
+        self.slots.iter().any(|slot| slot.event.id == id)
+    }
+
+    fn push(&mut self, read: Read) {
+        match self.slots.iter_mut().find(|slot| slot.event.id == read.event.id) {
+            // The homeserver's newer copy may be redacted.
+            Some(slot) => *slot = read,
+            None => self.slots.push_back(read),
+        }
+    }
+
+    fn trim(&mut self) {
+        while self.slots.len() > WINDOW_EVENTS_MAX {
+            self.slots.pop_front();
+            // More than enough is held; what is older is not asked for again.
+            self.older = Older::Nothing;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{room_id, user_id};
+
+    use super::*;
+    use crate::core::{event::Message, time::Timestamp};
+
+    fn read(id: &str) -> Read {
+        let event = RoomEvent {
+            room: room_id!("!r:hs").to_owned(),
+            id: OwnedEventId::try_from(id).expect("an event id"),
+            sender: user_id!("@a:hs").to_owned(),
+            sent_at: Timestamp::from_ms(0),
+            kind: EventKind::Message(Message::text(id)),
+        };
+        Read { event, sealed: None, was_encrypted: false }
+    }
+
+    fn ids(window: &Window) -> Vec<String> {
+        window.events().into_iter().map(|event| event.id.to_string()).collect()
+    }
+
+    #[test]
+    fn a_limited_sync_leaves_no_gap_in_the_window() {
+        let mut window = Window::default();
+        window.extend(vec![read("$1"), read("$2")], false, Some("t1".to_owned()));
+        window.extend(vec![read("$3")], false, Some("t2".to_owned()));
+        assert_eq!(
+            (ids(&window), window.older()),
+            (vec!["$1".into(), "$2".into(), "$3".into()], &Older::From("t1".into()))
+        );
+        window.extend(vec![read("$9")], true, Some("t9".to_owned()));
+        assert_eq!((ids(&window), window.older()), (vec!["$9".to_owned()], &Older::From("t9".into())));
+    }
+
+    #[test]
+    fn pages_go_in_front_once_and_end_at_the_start() {
+        let mut window = Window::default();
+        window.extend(vec![read("$3")], false, Some("t".to_owned()));
+        window.prepend(vec![read("$3"), read("$2"), read("$1")], None);
+        assert_eq!((ids(&window), window.older()), (vec!["$1".into(), "$2".into(), "$3".into()], &Older::Nothing));
+    }
+
+    #[test]
+    fn the_window_is_bounded() {
+        let mut window = Window::default();
+        let many = (0..WINDOW_EVENTS_MAX + 7).map(|n| read(&format!("${n}"))).collect();
+        window.extend(many, false, None);
+        assert_eq!((window.len(), ids(&window)[0].as_str()), (WINDOW_EVENTS_MAX, "$7"));
+    }
+}

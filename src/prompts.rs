@@ -1,0 +1,135 @@
+//! What the model is told, as files that read well, with places to fill in: `{{name}}`.
+//!
+//! What is filled in here comes from config and from checked ids. People's words never enter these texts.
+
+/// What a coworker's instructions are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Coworker<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its full user id.
+    pub user_id: &'a str,
+    /// What it is for.
+    pub purpose: &'a str,
+    /// The operator's instructions.
+    pub instructions: &'a str,
+}
+
+/// What an assistant's instructions are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Assistant<'a> {
+    /// Its full user id.
+    pub user_id: &'a str,
+    /// Its owner's full user id.
+    pub owner: &'a str,
+    /// What the operator adds for every assistant.
+    pub instructions: &'a str,
+}
+
+const COWORKER: &str = include_str!("prompts/coworker.md");
+const ASSISTANT: &str = include_str!("prompts/assistant.md");
+const RECORDS: &str = include_str!("prompts/records.md");
+/// Stands where the operator gave no instructions.
+const NO_INSTRUCTIONS: &str = "(none)";
+
+/// Returns a coworker's instructions.
+#[must_use]
+pub fn coworker(values: &Coworker<'_>) -> String {
+    let values = [
+        ("name", values.name),
+        ("user_id", values.user_id),
+        ("purpose", values.purpose),
+        ("instructions", or_none(values.instructions)),
+        ("records", RECORDS.trim_end()),
+    ];
+    fill(COWORKER, &values).expect("a test fills every text")
+}
+
+/// Returns an assistant's instructions.
+#[must_use]
+pub fn assistant(values: &Assistant<'_>) -> String {
+    let values = [
+        ("user_id", values.user_id),
+        ("owner", values.owner),
+        ("instructions", or_none(values.instructions)),
+        ("records", RECORDS.trim_end()),
+    ];
+    fill(ASSISTANT, &values).expect("a test fills every text")
+}
+
+fn or_none(instructions: &str) -> &str {
+    let instructions = instructions.trim();
+    if instructions.is_empty() { NO_INSTRUCTIONS } else { instructions }
+}
+
+/// Why a text could not be filled in.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum FillError {
+    #[error("the text names {{{{{0}}}}}, which has no value: fix the name in src/prompts")]
+    Unknown(String),
+    #[error("the value {0} is used nowhere: remove it, or name it in the text")]
+    Unused(String),
+    #[error("a place begins with {{{{ and does not end: close it with }}}}")]
+    Open,
+}
+
+/// Fills each place once, from left to right; values are never filled again.
+fn fill(template: &str, values: &[(&str, &str)]) -> Result<String, FillError> {
+    let mut filled = String::with_capacity(template.len() + 1024);
+    let mut used = vec![false; values.len()];
+    let mut rest = template.trim_end();
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").ok_or(FillError::Open)?;
+        let at = values.iter().position(|(known, _)| *known == name).ok_or(FillError::Unknown(name.to_owned()))?;
+        used[at] = true;
+        filled.push_str(before);
+        filled.push_str(values[at].1);
+        rest = after;
+    }
+    filled.push_str(rest);
+    match used.iter().position(|used| !used) {
+        Some(at) => Err(FillError::Unused(values[at].0.to_owned())),
+        None => Ok(filled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Assistant, Coworker, FillError, assistant, coworker, fill};
+
+    #[test]
+    fn coworkers_instructions_are_complete() {
+        insta::assert_snapshot!(coworker(&Coworker {
+            name: "oncall",
+            user_id: "@coworker-oncall:hs",
+            purpose: "Helps with incidents.",
+            instructions: "Be calm.\nThe runbook is in {{name}}.",
+        }));
+    }
+
+    #[test]
+    fn assistants_instructions_are_complete() {
+        insta::assert_snapshot!(assistant(&Assistant {
+            user_id: "@assistant-alice:hs",
+            owner: "@alice:hs",
+            instructions: " "
+        }));
+    }
+
+    #[test]
+    fn names_must_be_known_used_and_closed() {
+        let rows = [
+            ("{{a}} {{b}}", FillError::Unknown("b".to_owned())),
+            ("nothing", FillError::Unused("a".to_owned())),
+            ("{{a", FillError::Open),
+        ];
+        for (template, error) in rows {
+            assert_eq!(fill(template, &[("a", "1")]), Err(error), "{template}");
+        }
+    }
+
+    #[test]
+    fn values_are_not_filled_again() {
+        assert_eq!(fill("{{a}}-{{a}}", &[("a", "{{a}}")]), Ok("{{a}}-{{a}}".to_owned()));
+    }
+}

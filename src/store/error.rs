@@ -1,0 +1,156 @@
+//! What can go wrong with the store, in words that say where and how to mend it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// A fault of the store; every variant's text says what is wrong, where, and how to mend it.
+///
+/// [`Self::is_fatal`] tells what to do: a fatal one stays until the process is started again.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The directory cannot be made, entered, read or written.
+    #[error(
+        "{dir}: the store's directory cannot be used: {source}\n  \
+         Mend: give the user that runs workmate read and write access to it, or set data_dir to another place."
+    )]
+    Unreadable {
+        /// The store's directory.
+        dir: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another process holds the store.
+    #[error(
+        "{dir}: the store is locked by another process\n  \
+         Mend: stop the other workmate that uses this data_dir, or give this one a data_dir of its own."
+    )]
+    Locked {
+        /// The store's directory.
+        dir: PathBuf,
+    },
+    /// The key does not open what is stored.
+    #[error(
+        "{dir}: the store was written under another master secret\n  \
+         Mend: put the master secret's file back that was in use when this store was made; without it the store's \
+         content is lost, and only an empty data_dir starts afresh."
+    )]
+    WrongKey {
+        /// The store's directory.
+        dir: PathBuf,
+    },
+    /// The store was written by a newer Workmate.
+    #[error(
+        "{dir}: the store has schema version {found}, this workmate knows versions up to {known}\n  \
+         Mend: run the newer workmate again, or restore a backup of data_dir from before the upgrade."
+    )]
+    NewerSchema {
+        /// The store's directory.
+        dir: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// A record cannot be opened or is not of the shape that its table holds.
+    #[error(
+        "{dir}: a record in table {table} is damaged: {reason}\n  \
+         Mend: stop workmate and restore data_dir from a backup; check the disk."
+    )]
+    CorruptRecord {
+        /// The store's directory.
+        dir: PathBuf,
+        /// The table that it is in.
+        table: &'static str,
+        /// What is wrong with it, without content.
+        reason: &'static str,
+    },
+    /// The database's own files are damaged.
+    #[error(
+        "{dir}: the store's files are damaged: {reason}\n  \
+         Mend: stop workmate, check the disk and restore data_dir from a backup; with none, move this directory away to \
+         begin afresh (rooms and their history are the homeserver's and stay)."
+    )]
+    CorruptFiles {
+        /// The store's directory.
+        dir: PathBuf,
+        /// The database's answer, or what was found missing.
+        reason: String,
+    },
+    /// No room on the disk (or beyond a quota or file size limit).
+    #[error(
+        "{dir}: the disk is full, nothing more can be stored: {source}\n  \
+         Mend: free space on that disk (or raise the quota), then restart workmate; the homeserver keeps what was not \
+         acknowledged and sends it again."
+    )]
+    Full {
+        /// The store's directory.
+        dir: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another failure of reading or writing.
+    #[error(
+        "{dir}: the store cannot be read or written: {source}\n  \
+         Mend: check the disk and its mount, then restart workmate."
+    )]
+    Io {
+        /// The store's directory.
+        dir: PathBuf,
+        /// The database's answer.
+        source: sled::Error,
+    },
+    /// A value that JSON cannot express; a fault of the program.
+    #[error(
+        "a record for table {table} cannot be written as JSON: {source}\n  \
+         Mend: this is a bug in workmate; please report it with this line."
+    )]
+    Encode {
+        /// The table that it was meant for.
+        table: &'static str,
+        /// The serializer's answer.
+        source: serde_json::Error,
+    },
+}
+
+impl StoreError {
+    /// Returns whether the store stays unusable until its cause is mended and the process is started again.
+    ///
+    /// After a failed write the database refuses every later one, even once there is room again.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self, Self::CorruptRecord { .. } | Self::Encode { .. })
+    }
+
+    /// Sorts the database's answer by cause.
+    pub(super) fn from_sled(dir: &Path, source: sled::Error) -> Self {
+        let dir = dir.to_owned();
+        match source {
+            sled::Error::Io(source) if is_lock_refusal(&source) => Self::Locked { dir },
+            sled::Error::Io(source) if is_full(&source) => Self::Full { dir, source },
+            sled::Error::Io(source) if is_access(&source) => Self::Unreadable { dir, source },
+            source @ sled::Error::Io(_) => Self::Io { dir, source },
+            source => Self::CorruptFiles { dir, reason: source.to_string() },
+        }
+    }
+}
+
+/// sled 0.34 has no kind of its own for it, only these words (`Config::try_lock`).
+fn is_lock_refusal(error: &io::Error) -> bool {
+    error.to_string().starts_with("could not acquire lock")
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+fn is_access(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    matches!(
+        error.kind(),
+        PermissionDenied | ReadOnlyFilesystem | NotADirectory | IsADirectory | AlreadyExists | NotFound
+    )
+}

@@ -1,0 +1,298 @@
+//! The durable list of events to process: filled by transactions, emptied by the engine, each event once.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+use sled::{
+    Batch,
+    transaction::{ConflictableTransactionError, TransactionError, Transactional as _},
+};
+use tokio::sync::watch;
+
+use super::{Store, error::StoreError, key::Key as _, lock, seal::Seal, table::SealedTree};
+use crate::core::time::Timestamp;
+
+/// How long a transaction's and an event's id are remembered, in days; a homeserver retries for far less.
+const REMEMBERED_DAYS: i64 = 30;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Ids forgotten at most by one transaction: twice what it brings, and this.
+const FORGOTTEN_SPARE: usize = 64;
+/// Ids forgotten at most by one call of [`Inbox::forget_before`].
+const FORGOTTEN_MAX: usize = 10_000;
+
+const LAST_SEQ: &str = "last_seq";
+
+/// An event as a transaction brought it, its envelope checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxEvent {
+    /// Its id.
+    pub event_id: OwnedEventId,
+    /// The room that it is in.
+    pub room_id: OwnedRoomId,
+    /// Its sender.
+    pub sender: OwnedUserId,
+    /// Its type, e.g. `m.room.encrypted`.
+    pub event_type: String,
+    /// Its state key, where it is a state event.
+    pub state_key: Option<String>,
+    /// `origin_server_ts`.
+    pub sent_at: Timestamp,
+    /// The whole event as it came, JSON.
+    pub json: String,
+}
+
+/// An event that waits to be processed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxEntry {
+    /// Its place in the order of arrival; from 1, increasing, never given twice.
+    pub seq: u64,
+    /// When it arrived.
+    pub accepted_at: Timestamp,
+    /// The event.
+    pub event: InboxEvent,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Events that are now in the inbox and were not known before.
+    pub new: usize,
+    /// Whether a transaction with this id had been accepted before.
+    pub duplicate_transaction: bool,
+}
+
+/// The inbox of one registration; a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    store: Store,
+    fingerprint: [u8; 16],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    accepted_at: Timestamp,
+    event: InboxEvent,
+}
+
+impl Inbox {
+    pub(super) fn new(store: Store, fingerprint: [u8; 16]) -> Self {
+        Self { store, fingerprint }
+    }
+
+    /// Stores the events that are not known yet, in their order, and returns once they are durable.
+    ///
+    /// An event is known by its id, whatever transaction brought it. A repeated transaction is normally full of known
+    /// events; unknown ones in it are kept too, since a homeserver that was set up anew counts from the start again.
+    /// May be called concurrently: each call's events stay together.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written. Then the transaction must not be acknowledged; sent again, it loses
+    /// and doubles nothing.
+    pub async fn accept(&self, txn_id: &str, events: Vec<InboxEvent>, now: Timestamp) -> Result<Accepted, StoreError> {
+        let (inner, transaction) = (Arc::clone(&self.store.0), transaction_key(self.fingerprint, txn_id));
+        let recording = tokio::task::spawn_blocking(move || inner.inbox.record(&transaction, events, now));
+        let (accepted, last_seq) = recording.await.expect("recording a transaction does not panic")?;
+        self.store.flush().await?;
+        self.store.0.accepted.send_if_modified(|highest| {
+            let is_news = last_seq > *highest;
+            *highest = last_seq.max(*highest);
+            is_news
+        });
+        Ok(accepted)
+    }
+
+    /// Returns the highest sequence number that is durable, and every later one.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.store.0.accepted.subscribe()
+    }
+
+    /// Returns at most `most` entries after the sequence number `after`, oldest first; 0 begins at the start.
+    ///
+    /// # Errors
+    /// When the store cannot be read or an entry is damaged.
+    pub fn pending(&self, after: u64, most: usize) -> Result<Vec<InboxEntry>, StoreError> {
+        let entries = &self.store.0.inbox.entries;
+        let Some(from) = after.checked_add(1) else { return Ok(Vec::new()) };
+        let mut pending = Vec::new();
+        for entry in entries.tree.range(from.to_bytes()..).take(most) {
+            let (key, sealed) = entry.map_err(|source| entries.failed(source))?;
+            let seq = u64::from_bytes(&key).ok_or_else(|| entries.corrupt("its key is no sequence number"))?;
+            let Record { accepted_at, event } = entries.open(&key, &sealed)?;
+            pending.push(InboxEntry { seq, accepted_at, event });
+        }
+        Ok(pending)
+    }
+
+    /// Removes an entry that needs no processing any more; its event id stays known.
+    ///
+    /// Durable with the next flush: after a crash the entry may come again, so that its run has to be known by then.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn done(&self, seq: u64) -> Result<(), StoreError> {
+        self.store.0.inbox.entries.remove(&seq.to_bytes())
+    }
+
+    /// Returns the number of waiting entries; walks over all of them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.store.0.inbox.entries.tree.len()
+    }
+
+    /// Returns whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.store.0.inbox.entries.tree.is_empty()
+    }
+
+    /// Forgets ids accepted before `before`, at most 10 000, and returns how many; entries that wait are kept.
+    ///
+    /// Each [`Self::accept`] does so by itself for what is older than 30 days.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn forget_before(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let trees = &self.store.0.inbox;
+        let _writing = lock(&trees.writing);
+        let mut change = Change::default();
+        let forgotten = trees.forget(&mut change, before, FORGOTTEN_MAX)?;
+        trees.apply(&change)?;
+        Ok(forgotten)
+    }
+}
+
+/// The trees behind every [`Inbox`].
+pub(super) struct InboxTrees {
+    /// Sequence number → sealed [`Record`].
+    entries: SealedTree,
+    /// Ids of transactions and events that were accepted; no values.
+    seen: sled::Tree,
+    /// Time of acceptance and id, to forget the oldest first; no values.
+    seen_by_time: sled::Tree,
+    /// [`LAST_SEQ`].
+    state: sled::Tree,
+    /// Held from looking an id up until it is written, so that each event gets in once and in order.
+    writing: Mutex<()>,
+}
+
+/// What one database transaction changes.
+#[derive(Default)]
+struct Change {
+    entries: Batch,
+    seen: Batch,
+    seen_by_time: Batch,
+    state: Batch,
+}
+
+impl InboxTrees {
+    pub(super) fn open(db: &sled::Db, seal: &Seal, dir: &Arc<Path>) -> Result<Self, StoreError> {
+        let open = |name| db.open_tree(name).map_err(|source| StoreError::from_sled(dir, source));
+        let name = "inbox_entries";
+        Ok(Self {
+            entries: SealedTree { tree: open(name)?, name, seal: seal.clone(), dir: Arc::clone(dir) },
+            seen: open("inbox_seen")?,
+            seen_by_time: open("inbox_seen_by_time")?,
+            state: open("inbox_state")?,
+            writing: Mutex::new(()),
+        })
+    }
+
+    /// Returns the highest sequence number given so far; 0 before the first.
+    pub(super) fn last_seq(&self) -> Result<u64, StoreError> {
+        let Some(bytes) = self.state.get(LAST_SEQ).map_err(|source| self.entries.failed(source))? else {
+            return Ok(0);
+        };
+        u64::from_bytes(&bytes).ok_or_else(|| self.entries.corrupt("the last sequence number is no number"))
+    }
+
+    /// Stores what is new of a transaction, all or nothing; returns also the highest sequence number.
+    fn record(
+        &self,
+        transaction: &[u8],
+        events: Vec<InboxEvent>,
+        now: Timestamp,
+    ) -> Result<(Accepted, u64), StoreError> {
+        let _writing = lock(&self.writing);
+        let mut change = Change::default();
+        let oldest = Timestamp::from_ms(now.as_ms().saturating_sub(REMEMBERED_DAYS * DAY_MS));
+        self.forget(&mut change, oldest, 2 * events.len() + FORGOTTEN_SPARE)?;
+
+        let duplicate_transaction = self.is_seen(transaction)?;
+        if !duplicate_transaction {
+            change.remember(transaction, now);
+        }
+        let first = self.last_seq()?;
+        let mut last = first;
+        let mut ids = std::collections::HashSet::new();
+        for event in events {
+            let id = event_key(&event);
+            if self.is_seen(&id)? || !ids.insert(id.clone()) {
+                continue;
+            }
+            last += 1;
+            let key = last.to_bytes();
+            let sealed = self.entries.seal(&key, &Record { accepted_at: now, event })?;
+            change.entries.insert(key, sealed);
+            change.remember(&id, now);
+        }
+        change.state.insert(LAST_SEQ, last.to_bytes());
+        self.apply(&change)?;
+        Ok((Accepted { new: ids.len(), duplicate_transaction }, last))
+    }
+
+    fn is_seen(&self, id: &[u8]) -> Result<bool, StoreError> {
+        self.seen.contains_key(id).map_err(|source| self.entries.failed(source))
+    }
+
+    fn forget(&self, change: &mut Change, before: Timestamp, most: usize) -> Result<usize, StoreError> {
+        let mut forgotten = 0;
+        for entry in self.seen_by_time.range(..before.to_bytes()).keys().take(most) {
+            let key = entry.map_err(|source| self.entries.failed(source))?;
+            let id = key.get(TIME_BYTES..).ok_or_else(|| self.entries.corrupt("a remembered id has no time"))?;
+            change.seen.remove(id);
+            change.seen_by_time.remove(&key);
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        let trees = (&self.entries.tree, &self.seen, &self.seen_by_time, &self.state);
+        let applied = trees.transaction(|(entries, seen, seen_by_time, state)| {
+            entries.apply_batch(&change.entries)?;
+            seen.apply_batch(&change.seen)?;
+            seen_by_time.apply_batch(&change.seen_by_time)?;
+            state.apply_batch(&change.state)?;
+            Ok::<(), ConflictableTransactionError<sled::Error>>(())
+        });
+        applied.map_err(|error| match error {
+            TransactionError::Abort(source) | TransactionError::Storage(source) => self.entries.failed(source),
+        })
+    }
+}
+
+/// Length of a [`Timestamp`] as a key.
+const TIME_BYTES: usize = 8;
+
+impl Change {
+    fn remember(&mut self, id: &[u8], now: Timestamp) {
+        self.seen.insert(id, &[]);
+        self.seen_by_time.insert([now.to_bytes().as_slice(), id].concat(), &[]);
+    }
+}
+
+fn transaction_key(fingerprint: [u8; 16], txn_id: &str) -> Vec<u8> {
+    [b"t".as_slice(), &fingerprint, txn_id.as_bytes()].concat()
+}
+
+fn event_key(event: &InboxEvent) -> Vec<u8> {
+    [b"e", event.event_id.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Every table there is: its name, its key, and what its values are. One place, so that a schema change is seen.
+//!
+//! Values are the caller's record types. A table must be read with the type that it was written with; a change of a
+//! record's JSON shape that serde cannot bridge is a new schema version with a migration.
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Store, table::Table};
+use crate::core::time::Timestamp;
+
+/// The names of the trees, as they are on disk; the inbox has trees of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Runs,
+    RunIndex,
+    Rooms,
+    Threads,
+    Assistants,
+    AssistantRooms,
+    Users,
+    Cursors,
+    Settings,
+}
+
+impl Name {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Runs,
+        Self::RunIndex,
+        Self::Rooms,
+        Self::Threads,
+        Self::Assistants,
+        Self::AssistantRooms,
+        Self::Users,
+        Self::Cursors,
+        Self::Settings,
+    ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::RunIndex => "run_index",
+            Self::Rooms => "rooms",
+            Self::Threads => "threads",
+            Self::Assistants => "assistants",
+            Self::AssistantRooms => "assistant_rooms",
+            Self::Users => "users",
+            Self::Cursors => "cursors",
+            Self::Settings => "settings",
+        }
+    }
+}
+
+impl Store {
+    /// Returns the runs that are going on, with their journals, by run id; a run that ended is removed.
+    #[must_use]
+    pub fn runs<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
+        self.table(Name::Runs)
+    }
+
+    /// Returns the audit index of all runs, by start and run id; never content.
+    #[must_use]
+    pub fn run_index<V: Serialize + DeserializeOwned>(&self) -> Table<(Timestamp, String), V> {
+        self.table(Name::RunIndex)
+    }
+
+    /// Returns what is known of each room, by room id.
+    #[must_use]
+    pub fn rooms<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
+        self.table(Name::Rooms)
+    }
+
+    /// Returns the threads that a coworker was asked in, by room id and thread root.
+    #[must_use]
+    pub fn threads<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
+        self.table(Name::Threads)
+    }
+
+    /// Returns the assistants, by their owner's user id.
+    #[must_use]
+    pub fn assistants<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
+        self.table(Name::Assistants)
+    }
+
+    /// Returns the assistants' rooms, by room id.
+    #[must_use]
+    pub fn assistant_rooms<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
+        self.table(Name::AssistantRooms)
+    }
+
+    /// Returns the virtual users' provisioning records, by user id.
+    #[must_use]
+    pub fn users<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
+        self.table(Name::Users)
+    }
+
+    /// Returns how far each room is processed, by room id.
+    #[must_use]
+    pub fn cursors<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
+        self.table(Name::Cursors)
+    }
+
+    /// Returns what was set at run time (mutes, notes, the audit room), by name.
+    #[must_use]
+    pub fn settings<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
+        self.table(Name::Settings)
+    }
+}

@@ -5,6 +5,7 @@
 //! Sampling parameters, prefill and the `thinking` field do not exist here: current models refuse them, and
 //! `effort` alone works on every model (claude-api.md, section 5).
 
+pub mod client;
 pub mod error;
 pub mod prices;
 pub mod request;
@@ -12,6 +13,7 @@ pub mod retry;
 pub mod stream;
 pub mod wire;
 
+pub use client::{Answer, Client, ClientConfig, Stream, Timeouts};
 pub use error::{Advice, Cause, Error};
 pub use prices::{Cost, cost};
 pub use request::Request;

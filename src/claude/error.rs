@@ -75,7 +75,11 @@ impl Quoted {
 
 impl fmt::Display for Quoted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { f.write_str("the API says nothing more") } else { write!(f, "the API says: “{}”", self.0) }
+        if self.0.is_empty() {
+            f.write_str("the API says nothing more")
+        } else {
+            write!(f, "the API says: “{}”", self.0)
+        }
     }
 }
 
@@ -101,8 +105,8 @@ pub enum Cause {
     /// The key cannot stand in a header.
     #[error("the API key holds characters that no header can carry")]
     UnusableKey,
-    /// The base URL is not one of HTTP.
-    #[error("the base URL is not an http or https URL")]
+    /// The base URL is not one of HTTP, or holds credentials.
+    #[error("the base URL is not an http or https URL without user name and password")]
     UnusableBaseUrl,
     /// The HTTP client cannot be made, e.g. for want of root certificates.
     #[error("the HTTP client cannot be set up: {reason}")]
@@ -271,8 +275,10 @@ impl Error {
             | Cause::Billing { .. }
             | Cause::ModelNotFound { .. }
             | Cause::Protocol { .. } => Advice::MendConfig,
-            Cause::TooLarge { .. } | Cause::BrokenStream(StreamError::MessageTooLong { .. }) => Advice::Shorten,
-            Cause::InvalidRequest { .. } | Cause::Unsendable(_) => Advice::Fail,
+            Cause::TooLarge { .. } => Advice::Shorten,
+            Cause::InvalidRequest { .. }
+            | Cause::Unsendable(_)
+            | Cause::BrokenStream(StreamError::LineTooLong { .. } | StreamError::MessageTooLong { .. }) => Advice::Fail,
             // Nothing is done for a part of an answer, so that a new one does no harm.
             Cause::BrokenStream(_) => Advice::Regenerate,
             _ if self.phase == Phase::DuringAnswer => Advice::Regenerate,
@@ -332,11 +338,7 @@ mod tests {
             (Cause::MissingKey, Advice::MendConfig, Advice::MendConfig),
             (Cause::TooLarge { request_bytes: 1 }, Advice::Shorten, Advice::Shorten),
             (Cause::Unsendable("it has no message"), Advice::Fail, Advice::Fail),
-            (
-                Cause::RateLimited { retry_after: after, said: said() },
-                Advice::RetryLater { after },
-                Advice::Regenerate,
-            ),
+            (Cause::RateLimited { retry_after: after, said: said() }, Advice::RetryLater { after }, Advice::Regenerate),
             (Cause::Overloaded, Advice::RetryLater { after: None }, Advice::Regenerate),
             (Cause::Timeout { wait: Wait::Idle, limit }, Advice::RetryLater { after: None }, Advice::Regenerate),
             (Cause::BrokenStream(StreamError::EndedEarly), Advice::Regenerate, Advice::Regenerate),

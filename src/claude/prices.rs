@@ -53,17 +53,17 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
     let prompt = usage.prompt_tokens();
     let tier = PRICES.models.get(model)?.iter().find(|tier| prompt <= tier.prompt_tokens_max)?;
     let writes = usage.cache_creation.clone().unwrap_or_default();
-    let written_5m = writes.ephemeral_5m_input_tokens.unwrap_or(0);
-    let written_1h = usage.cache_creation_input_tokens.map_or(writes.ephemeral_1h_input_tokens.unwrap_or(0), |all| {
-        all.saturating_sub(written_5m)
-    });
+    let brief_writes = writes.ephemeral_5m_input_tokens.unwrap_or(0);
+    let hourly_writes = usage
+        .cache_creation_input_tokens
+        .map_or(writes.ephemeral_1h_input_tokens.unwrap_or(0), |all| all.saturating_sub(brief_writes));
     let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
     let price = |count: u64, nano_usd: u64| u128::from(count) * u128::from(nano_usd);
     let tokens = price(input, tier.input)
         + price(output, tier.output)
         + price(usage.cache_read_input_tokens.unwrap_or(0), tier.cache_read)
-        + price(written_5m, tier.cache_write_5m)
-        + price(written_1h, tier.cache_write_1h);
+        + price(brief_writes, tier.cache_write_5m)
+        + price(hourly_writes, tier.cache_write_1h);
     // Computing in the US only costs a tenth more (claude-api.md, section 11).
     let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
     let nano_usd = tokens + price(searches, PRICES.web_search_nano_usd);
@@ -77,15 +77,15 @@ mod tests {
 
     const MILLION: u64 = 1_000_000;
 
-    fn usage(input: u64, written_5m: u64, written_1h: u64, read: u64, output: u64) -> Usage {
+    fn usage(input: u64, brief_writes: u64, hourly_writes: u64, read: u64, output: u64) -> Usage {
         Usage {
             input_tokens: Some(input),
             output_tokens: Some(output),
             cache_read_input_tokens: Some(read),
-            cache_creation_input_tokens: Some(written_5m + written_1h),
+            cache_creation_input_tokens: Some(brief_writes + hourly_writes),
             cache_creation: Some(CacheCreation {
-                ephemeral_5m_input_tokens: Some(written_5m),
-                ephemeral_1h_input_tokens: Some(written_1h),
+                ephemeral_5m_input_tokens: Some(brief_writes),
+                ephemeral_1h_input_tokens: Some(hourly_writes),
             }),
             ..Usage::default()
         }

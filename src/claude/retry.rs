@@ -21,6 +21,8 @@ pub struct Policy {
     pub backoff_max: Duration,
     /// The longest wait that the API may ask for; if it asks for more, the call fails at once and says so.
     pub wait_max: Duration,
+    /// No attempt begins later than this after the first.
+    pub elapsed_max: Duration,
 }
 
 impl Default for Policy {
@@ -30,7 +32,8 @@ impl Default for Policy {
             attempts_max: 8,
             backoff_first: Duration::from_millis(500),
             backoff_max: Duration::from_secs(8),
-            wait_max: Duration::from_secs(60),
+            wait_max: Duration::from_mins(1),
+            elapsed_max: Duration::from_mins(5),
         }
     }
 }
@@ -42,6 +45,15 @@ pub struct Hints {
     pub retry_after: Option<Duration>,
     /// `x-should-retry`.
     pub should_retry: Option<bool>,
+}
+
+/// What was tried so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Attempts, the first included.
+    pub attempts: u32,
+    /// Time since the first began.
+    pub elapsed: Duration,
 }
 
 /// What happens next.
@@ -56,14 +68,12 @@ pub enum Decision {
 /// A failed attempt that will be followed by another, for telling people.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting<'a> {
-    /// Attempts made so far.
-    pub attempts: u32,
-    /// The most that will be made.
+    /// What was tried so far.
+    pub made: Made,
+    /// The most attempts that will be made.
     pub attempts_max: u32,
     /// How long until the next.
     pub wait: Duration,
-    /// How long the call has taken so far.
-    pub elapsed: Duration,
     /// Why the last one failed.
     pub cause: &'a Cause,
 }
@@ -98,21 +108,21 @@ fn until(text: &str, now: Timestamp) -> Option<Duration> {
 impl Policy {
     /// Decides about a call that failed before its answer began.
     ///
-    /// `attempts` were made so far; `random` is in 0..1 and takes up to a quarter off our own waits.
+    /// `made` is what was tried so far; `random` is in 0..1 and takes up to a quarter off our own waits.
     #[must_use]
-    pub fn decide(&self, attempts: u32, cause: &Cause, hints: Hints, random: f64) -> Decision {
-        if attempts >= self.attempts_max || !may_pass(cause, hints.should_retry) {
+    pub fn decide(&self, made: Made, cause: &Cause, hints: Hints, random: f64) -> Decision {
+        if made.attempts >= self.attempts_max || !may_pass(cause, hints.should_retry) {
             return Decision::GiveUp;
         }
-        match hints.retry_after {
-            Some(wait) if wait > self.wait_max => Decision::GiveUp,
-            Some(wait) => Decision::RetryAfter(wait),
-            None => {
-                let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
-                let wait = self.backoff_first.saturating_mul(doubled).min(self.backoff_max);
-                Decision::RetryAfter(wait.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0)))
-            }
+        let wait = hints.retry_after.unwrap_or_else(|| {
+            let doubled = 2_u32.saturating_pow(made.attempts.saturating_sub(1));
+            let wait = self.backoff_first.saturating_mul(doubled).min(self.backoff_max);
+            wait.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0))
+        });
+        if wait > self.wait_max || made.elapsed.saturating_add(wait) > self.elapsed_max {
+            return Decision::GiveUp;
         }
+        Decision::RetryAfter(wait)
     }
 }
 
@@ -127,9 +137,10 @@ fn may_pass(cause: &Cause, should_retry: Option<bool>) -> bool {
         | Cause::Billing { .. }
         | Cause::Timeout { wait: Wait::Overall, .. }
         | Cause::Protocol { .. } => false,
-        Cause::KeyRefused { .. } | Cause::ModelNotFound { .. } | Cause::TooLarge { .. } | Cause::InvalidRequest { .. } => {
-            should_retry.unwrap_or(false)
-        }
+        Cause::KeyRefused { .. }
+        | Cause::ModelNotFound { .. }
+        | Cause::TooLarge { .. }
+        | Cause::InvalidRequest { .. } => should_retry.unwrap_or(false),
         Cause::RateLimited { .. } | Cause::Overloaded | Cause::Server { .. } => should_retry.unwrap_or(true),
         Cause::Timeout { .. } | Cause::Connect { .. } => true,
         // The connection broke after the headers and before the answer; anything else would come again.
@@ -146,8 +157,11 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_ms(784_111_777_000); // Sun, 06 Nov 1994 08:49:37 GMT
 
+    const FIRST: Made = Made { attempts: 1, elapsed: Duration::ZERO };
+
     fn hints(headers: &[(&'static str, &'static str)]) -> Hints {
-        let pairs = headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let pairs =
+            headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         Hints::read(&pairs.collect(), NOW)
     }
 
@@ -201,7 +215,7 @@ mod tests {
         ] {
             let found = [None, Some(true), Some(false)].map(|should_retry| {
                 let hints = Hints { retry_after: None, should_retry };
-                Policy::default().decide(1, &cause, hints, 0.0) != Decision::GiveUp
+                Policy::default().decide(FIRST, &cause, hints, 0.0) != Decision::GiveUp
             });
             assert_eq!(found, expected, "{cause}");
         }
@@ -209,7 +223,10 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_bound_and_attempts_end() {
-        let decide = |attempts, random| Policy::default().decide(attempts, &Cause::Overloaded, Hints::default(), random);
+        let decide = |attempts, random| {
+            let made = Made { attempts, ..FIRST };
+            Policy::default().decide(made, &Cause::Overloaded, Hints::default(), random)
+        };
         let waits: Vec<_> = (1..=8).map(|attempts| decide(attempts, 0.0)).collect();
         let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
         assert_eq!(waits, [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), ms(8000), ms(8000), Decision::GiveUp]);
@@ -220,9 +237,19 @@ mod tests {
     fn the_api_s_own_wait_is_kept_to_exactly_or_not_at_all() {
         let decide = |after| {
             let hints = Hints { retry_after: Some(after), should_retry: None };
-            Policy::default().decide(1, &Cause::Overloaded, hints, 0.9)
+            Policy::default().decide(FIRST, &Cause::Overloaded, hints, 0.9)
         };
-        assert_eq!(decide(Duration::from_secs(60)), Decision::RetryAfter(Duration::from_secs(60)));
+        assert_eq!(decide(Duration::from_mins(1)), Decision::RetryAfter(Duration::from_mins(1)));
         assert_eq!(decide(Duration::from_millis(60_001)), Decision::GiveUp);
+    }
+
+    #[test]
+    fn no_attempt_begins_after_the_longest_time() {
+        let decide = |elapsed| {
+            let made = Made { attempts: 2, elapsed: Duration::from_secs(elapsed) };
+            Policy::default().decide(made, &Cause::Overloaded, Hints::default(), 0.0)
+        };
+        assert_eq!(decide(299), Decision::RetryAfter(Duration::from_secs(1)));
+        assert_eq!(decide(300), Decision::GiveUp);
     }
 }

@@ -9,7 +9,7 @@ mod sse;
 
 use std::collections::VecDeque;
 
-use super::wire::Message;
+use super::wire::{Message, Usage};
 use accumulate::Accumulator;
 use sse::Decoder;
 
@@ -157,6 +157,12 @@ impl Assembler {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.accumulator.is_complete()
+    }
+
+    /// Returns the usage as far as it was told.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.accumulator.usage()
     }
 
     /// Returns the message.

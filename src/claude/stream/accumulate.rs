@@ -6,7 +6,7 @@ use super::{
     Delta, StreamError,
     event::{BlockDelta, Event, MessageDelta},
 };
-use crate::claude::wire::{ContentBlock, Json, Message};
+use crate::claude::wire::{ContentBlock, Json, Message, StopReason, Usage};
 
 /// The message so far.
 #[derive(Debug, Default)]
@@ -33,6 +33,10 @@ impl Accumulator {
 
     pub(super) fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.message.as_ref().map(|message| message.usage.clone()).unwrap_or_default()
     }
 
     pub(super) fn take(&mut self, event: Event, news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
@@ -76,9 +80,9 @@ impl Accumulator {
                 Ok(())
             }
             (Event::MessageDelta(MessageDelta { delta, usage }), message) => {
-                message.stop_reason = delta.stop_reason.or(message.stop_reason.take());
-                message.stop_sequence = delta.stop_sequence.or(message.stop_sequence.take());
-                message.stop_details = delta.stop_details.or(message.stop_details.take());
+                message.stop_reason = delta.reason.or(message.stop_reason.take());
+                message.stop_sequence = delta.sequence.or(message.stop_sequence.take());
+                message.stop_details = delta.details.or(message.stop_details.take());
                 message.usage.update(usage.unwrap_or_default());
                 Ok(())
             }
@@ -98,7 +102,7 @@ impl Accumulator {
         if self.broken.is_empty() {
             return Ok(message);
         }
-        if !message.stop_reason.as_ref().is_some_and(super::super::wire::StopReason::is_cut_off) {
+        if !message.stop_reason.as_ref().is_some_and(StopReason::is_cut_off) {
             return Err(StreamError::ToolInput);
         }
         let mut index = 0..;

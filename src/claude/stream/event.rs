@@ -63,9 +63,12 @@ pub(super) struct MessageDelta {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Ending {
-    pub(super) stop_reason: Option<StopReason>,
-    pub(super) stop_sequence: Option<String>,
-    pub(super) stop_details: Option<StopDetails>,
+    #[serde(rename = "stop_reason")]
+    pub(super) reason: Option<StopReason>,
+    #[serde(rename = "stop_sequence")]
+    pub(super) sequence: Option<String>,
+    #[serde(rename = "stop_details")]
+    pub(super) details: Option<StopDetails>,
 }
 
 /// Reads a frame; `None` for a ping and for what is unknown.

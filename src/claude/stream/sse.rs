@@ -27,15 +27,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            line: Vec::new(),
-            after_cr: false,
-            first_line: true,
-            event: String::new(),
-            data: None,
-            bytes: 0,
-        }
+        Self { limits, line: Vec::new(), after_cr: false, first_line: true, event: String::new(), data: None, bytes: 0 }
     }
 
     /// Takes bytes cut anywhere; returns the frames that they complete, and the fault that follows them.
@@ -196,10 +188,8 @@ mod tests {
             end in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")],
             piece in 1_usize..20,
         ) {
-            let mut wire = String::new();
-            for (event, data) in &frames {
-                wire += &format!("event: {event}{end}data: {data}{end}{end}");
-            }
+            let lines = frames.iter().flat_map(|(event, data)| ["event: ", event, end, "data: ", data, end, end]);
+            let wire: String = lines.collect();
             let expected: Vec<_> = frames.iter().map(|(event, data)| frame(event, data)).collect();
             prop_assert_eq!(decode(Limits::default(), wire.as_bytes().chunks(piece)), (expected, None));
         }

@@ -1,0 +1,168 @@
+//! An answer as it comes in: deltas one by one, and the whole at the end.
+
+use std::{collections::VecDeque, fmt};
+
+use reqwest::Response;
+use tokio::time::Instant;
+
+use super::{
+    Client,
+    response::{self, Failure, Sent},
+    within,
+};
+use crate::{
+    claude::{
+        error::{Cause, Error, Phase, Wait},
+        stream::{Assembler, Delta, StreamError},
+        wire::{Message, Usage},
+    },
+    secret::Secret,
+};
+
+/// An answer that has begun. Dropping it closes the connection, and the model stops.
+pub struct Stream {
+    /// `None` once nothing more is to be read.
+    response: Option<Response>,
+    assembler: Assembler,
+    news: VecDeque<Delta>,
+    fault: Option<Failure>,
+    request_id: Option<String>,
+    deadline: Instant,
+    client: Client,
+    model: String,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// What the model said.
+    pub message: Message,
+    /// `request-id` of the response.
+    pub request_id: Option<String>,
+}
+
+impl Stream {
+    /// Reads until the answer begins; a failure before that may be tried again.
+    pub(super) async fn begin(
+        client: Client,
+        response: Response,
+        model: &str,
+        request_id: Option<String>,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
+        let mut stream = Self {
+            response: Some(response),
+            assembler: Assembler::new(client.config.limits),
+            news: VecDeque::new(),
+            fault: None,
+            request_id,
+            deadline,
+            client,
+            model: model.to_owned(),
+        };
+        while !stream.assembler.is_begun() {
+            stream.read().await;
+            if let Some(failure) = stream.fault.take_if(|_| !stream.assembler.is_begun()) {
+                return Err(failure);
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Returns the next piece of news, or `None` when the answer is complete. Safe to cancel.
+    ///
+    /// # Errors
+    /// When the answer broke off. What was handed out is worth nothing then; [`Error::advice`] says whether
+    /// asking again is sensible, and it is never done here.
+    pub async fn next(&mut self) -> Result<Option<Delta>, Error> {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return Ok(Some(news));
+            }
+            if let Some(fault) = &self.fault {
+                return Err(self.error(fault.clone()));
+            }
+            if self.assembler.is_complete() {
+                return Ok(None);
+            }
+            self.read().await;
+        }
+    }
+
+    /// Reads to the end and returns the whole answer.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn finish(mut self) -> Result<Answer, Error> {
+        while self.next().await?.is_some() {}
+        let Self { assembler, client, request_id, .. } = self;
+        match assembler.finish() {
+            Ok(message) => Ok(Answer { message, request_id }),
+            Err(error) => {
+                let error = client.error(Failure::of(Cause::BrokenStream(error)));
+                Err(Error { phase: Phase::DuringAnswer, request_id, ..error })
+            }
+        }
+    }
+
+    /// Returns the `request-id` of the response.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Returns what was used as far as the API has said, for a call that is stopped or broke off.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.assembler.usage()
+    }
+
+    /// Reads once: adds to the news, completes the message, or leaves a fault.
+    async fn read(&mut self) {
+        let outcome = match &mut self.response {
+            Some(response) => {
+                let timeouts = self.client.config.timeouts;
+                let limit = (Wait::Idle, timeouts.idle);
+                within(limit, (timeouts.overall, self.deadline), response.chunk()).await
+            }
+            None => Ok(Ok(None)),
+        };
+        let fed = match outcome {
+            Err(failure) => Err(failure),
+            Ok(Ok(Some(bytes))) => self.assembler.feed(&bytes, &mut self.news).map_err(|error| self.broken(error)),
+            // A lost connection says no more than an end without `message_stop`.
+            Ok(Ok(None) | Err(_)) => Err(Failure::of(Cause::BrokenStream(StreamError::EndedEarly))),
+        };
+        if let Err(mut fault) = fed {
+            fault.request_id = self.request_id.clone().or(fault.request_id);
+            self.fault = Some(fault);
+        }
+        if self.fault.is_some() || self.assembler.is_complete() {
+            self.response = None;
+        }
+    }
+
+    fn broken(&self, error: StreamError) -> Failure {
+        match error {
+            StreamError::Api { kind, message, request_id } => {
+                let key = self.client.config.api_key.as_ref().map(Secret::expose).unwrap_or_default();
+                let sent = Sent { model: &self.model, request_bytes: 0, key };
+                let request_id = request_id.as_deref().map(response::bounded_id);
+                Failure { request_id, ..Failure::of(response::streamed(&kind, &message, &sent)) }
+            }
+            error => Failure::of(Cause::BrokenStream(error)),
+        }
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        let phase = if self.assembler.is_begun() { Phase::DuringAnswer } else { Phase::BeforeAnswer };
+        let request_id = self.request_id.clone().or_else(|| failure.request_id.clone());
+        Error { phase, request_id, ..self.client.error(failure) }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("request_id", &self.request_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! Reads responses that are no answer: which status and which error body mean what.
+
+use reqwest::{
+    Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+use serde::Deserialize;
+
+use crate::claude::{
+    error::{Cause, Quoted},
+    retry::Hints,
+};
+
+/// The most of an error's body that is read, in bytes.
+pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// The most of a request id that is kept, in characters.
+const REQUEST_ID_CHARS_MAX: usize = 80;
+
+/// `details.error_code`s of 429s that no waiting heals.
+const SPEND_LIMITS: [&str; 2] = ["enforced_spend_limit_reached", "contract_spend_limit_reached"];
+
+/// What was sent, as far as an error speaks of it.
+pub(super) struct Sent<'a> {
+    pub(super) model: &'a str,
+    pub(super) request_bytes: usize,
+    /// Cut out of whatever the other side says.
+    pub(super) key: &'a str,
+}
+
+/// One failed attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    pub(super) hints: Hints,
+    pub(super) request_id: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn of(cause: Cause) -> Self {
+        Self { cause, hints: Hints::default(), request_id: None }
+    }
+}
+
+/// The body of an error (claude-api.md, section 10).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: ErrorDetail,
+    request_id: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorDetail {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    message: Option<String>,
+    details: Option<ErrorCode>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorCode {
+    error_code: Option<String>,
+}
+
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers.get("request-id").and_then(|id| id.to_str().ok()).map(bounded_id)
+}
+
+/// Keeps an id of the other side's short and on one line.
+pub(super) fn bounded_id(id: &str) -> String {
+    id.chars().filter(|c| !c.is_control()).take(REQUEST_ID_CHARS_MAX).collect()
+}
+
+/// Returns whether the response is the beginning of a streamed answer.
+pub(super) fn is_event_stream(response: &Response) -> bool {
+    response.status() == StatusCode::OK && media_type(response.headers()) == "text/event-stream"
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Returns why there is no answer.
+pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hints: Hints, sent: &Sent<'_>) -> Failure {
+    let parsed = serde_json::from_slice::<ErrorBody>(body).ok().filter(|body| body.error.kind.is_some());
+    let id_in_body = parsed.as_ref().and_then(|body| body.request_id.as_deref()).map(bounded_id);
+    let cause = match parsed {
+        Some(body) => explained(status.as_u16(), body.error, hints, sent),
+        None => unexplained(status, headers, hints, sent),
+    };
+    Failure { cause, hints, request_id: request_id(headers).or(id_in_body) }
+}
+
+/// Returns the cause of an `error` event within a stream, where the status was 200.
+pub(super) fn streamed(kind: &str, message: &str, sent: &Sent<'_>) -> Cause {
+    let status = match kind {
+        "invalid_request_error" => 400,
+        "authentication_error" => 401,
+        "billing_error" => 402,
+        "permission_error" => 403,
+        "not_found_error" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error" => 429,
+        "overloaded_error" => 529,
+        // Newer kinds too: something failed over there.
+        _ => 500,
+    };
+    let detail = ErrorDetail { kind: Some(kind.to_owned()), message: Some(message.to_owned()), details: None };
+    explained(status, detail, Hints::default(), sent)
+}
+
+fn explained(status: u16, error: ErrorDetail, hints: Hints, sent: &Sent<'_>) -> Cause {
+    let code = error.details.and_then(|details| details.error_code);
+    let said = Quoted::new(&error.message.unwrap_or_default(), Some(sent.key));
+    let is_spend_limit = code.as_deref().is_some_and(|code| SPEND_LIMITS.contains(&code));
+    match (status, error.kind.as_deref()) {
+        (_, Some("overloaded_error")) | (529, _) => Cause::Overloaded,
+        (401 | 403, _) => Cause::KeyRefused { status, said },
+        (402, _) => Cause::Billing { said },
+        (404, Some("not_found_error")) => Cause::ModelNotFound { model: sent.model.to_owned(), said },
+        (413, _) => Cause::TooLarge { request_bytes: sent.request_bytes },
+        (429, _) if is_spend_limit => Cause::Billing { said },
+        (429, _) => Cause::RateLimited { retry_after: hints.retry_after, said },
+        (408 | 409 | 500.., _) => Cause::Server { status, said },
+        (400..500, _) => {
+            let code = code.map(|code| Quoted::new(&code, Some(sent.key)).as_str().to_owned());
+            Cause::InvalidRequest { status, code, said }
+        }
+        _ => Cause::Protocol { status, what: "an error with a status of success".to_owned() },
+    }
+}
+
+/// Whoever answered did not explain itself in the API's form: the edge, a proxy, or something else entirely.
+fn unexplained(status: StatusCode, headers: &HeaderMap, hints: Hints, sent: &Sent<'_>) -> Cause {
+    let said = Quoted::default();
+    let status_code = status.as_u16();
+    match status_code {
+        529 => Cause::Overloaded,
+        401 => Cause::KeyRefused { status: status_code, said },
+        413 => Cause::TooLarge { request_bytes: sent.request_bytes },
+        429 => Cause::RateLimited { retry_after: hints.retry_after, said },
+        408 | 409 | 500.. => Cause::Server { status: status_code, said },
+        300..=399 => Cause::Protocol { status: status_code, what: "a redirect".to_owned() },
+        _ => {
+            let media_type = Quoted::new(&media_type(headers), Some(sent.key));
+            let what = if media_type.as_str().is_empty() { "an untyped body" } else { media_type.as_str() };
+            Cause::Protocol { status: status_code, what: what.to_owned() }
+        }
+    }
+}

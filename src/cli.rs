@@ -1,1 +1,3 @@
-//! Stub, to be written.
+//! The commands of the `workmate` binary.
+
+pub mod demo;

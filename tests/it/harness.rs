@@ -7,12 +7,12 @@ pub(crate) mod workmate;
 
 use std::path::PathBuf;
 
-pub(crate) use workmate::{Setup, Workmate};
 pub(crate) use ::workmate::cli::demo::person::{
     HistoryOnInvite, Options as PersonOptions, Person, RoomKind, UnsignedDevices,
     message::Message,
     timeline::{Encryption, SeenEvent, Timeline},
 };
+pub(crate) use workmate::{Setup, Workmate};
 
 /// Returns where the Python environment of all tests (and of the demo in a checkout) is.
 pub(crate) fn venv_dir() -> PathBuf {

@@ -10,6 +10,7 @@ pub mod venv;
 use std::{
     fs::{self, File},
     net::{Ipv4Addr, TcpListener},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -137,6 +138,8 @@ impl Homeserver {
             .args(["-c", SUPERVISED])
             .arg(&self.config)
             .current_dir(&self.dir)
+            // Ctrl-C in the terminal is for us; we stop our children in order.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -46,7 +46,7 @@ use self::{message::Message, timeline::Timeline};
 use super::private_file;
 
 /// How long a person waits for something to appear before giving up.
-pub const WAIT_MAX: Duration = Duration::from_secs(60);
+pub const WAIT_MAX: Duration = Duration::from_mins(1);
 const LONG_POLL: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const TIMELINE_EVENTS_MAX: u32 = 200;
@@ -352,11 +352,10 @@ async fn build(options: &Options) -> Result<Client> {
         .with_encryption_settings(encryption)
         .with_enable_share_history_on_invite(options.history_on_invite == HistoryOnInvite::Shared);
     if options.unsigned_devices == UnsignedDevices::Excluded {
-        builder = builder
-            .with_room_key_recipient_strategy(CollectStrategy::IdentityBasedStrategy)
-            .with_decryption_settings(DecryptionSettings {
-                sender_device_trust_requirement: TrustRequirement::CrossSigned,
-            });
+        builder =
+            builder.with_room_key_recipient_strategy(CollectStrategy::IdentityBasedStrategy).with_decryption_settings(
+                DecryptionSettings { sender_device_trust_requirement: TrustRequirement::CrossSigned },
+            );
     }
     if let Some(dir) = &options.store {
         fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;

@@ -24,7 +24,10 @@ async fn two_people_read_each_other_in_an_encrypted_room() -> Result<()> {
 
     assert!(read.is_decrypted() && read.mentions(bob.user_id()), "{read:?}");
     assert!(answered.is_decrypted(), "{answered:?}");
-    assert_eq!((answered.event_id.clone(), answered.body(), answered.thread_root()), (answer, "at one", Some(question.as_str())));
+    assert_eq!(
+        (answered.event_id.clone(), answered.body(), answered.thread_root()),
+        (answer, "at one", Some(question.as_str()))
+    );
     let (lax, _) = answered.shields().expect("it was decrypted");
     assert_eq!(lax, matrix_sdk::deserialized_responses::ShieldState::None);
     Ok(())

@@ -48,11 +48,11 @@ impl Slot {
     }
 
     pub(crate) fn as_token(&self) -> String {
-        format!("as-token-of-{}", self.id)
+        format!("as-token-of-slot-{}", self.id)
     }
 
     pub(crate) fn hs_token(&self) -> String {
-        format!("hs-token-of-{}", self.id)
+        format!("hs-token-of-slot-{}", self.id)
     }
 
     pub(crate) fn sender_localpart(&self) -> String {
@@ -83,8 +83,7 @@ impl Slot {
     }
 
     fn registration_settings(&self) -> Value {
-        let [bot, coworkers, assistants] =
-            [self.sender_localpart(), self.coworker_prefix(), self.assistant_prefix()];
+        let [bot, coworkers, assistants] = [self.sender_localpart(), self.coworker_prefix(), self.assistant_prefix()];
         json!({
             "id": self.id,
             "url": format!("http://{}", self.listen),

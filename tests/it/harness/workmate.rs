@@ -1,7 +1,8 @@
 //! Workmate as a process of its own, as an operator runs it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -20,7 +21,7 @@ use workmate::{
 
 use super::slot::Slot;
 
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_mins(1);
 const STOP_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_LINES: usize = 60;
@@ -73,7 +74,9 @@ impl Setup {
             let id = coworker["id"].as_str().expect("a coworker has an id");
             fs::write(coworkers.join(format!("{id}.yaml")), serde_json::to_string_pretty(coworker)?)?;
         }
-        fs::write(dir.join("master-secret"), MasterSecret::random().encode().expose())?;
+        let master = dir.join("master.secret");
+        fs::write(&master, MasterSecret::random().encode().expose())?;
+        fs::set_permissions(&master, Permissions::from_mode(0o600))?;
         let mut settings = self.own_settings(dir);
         for (name, section) in self.settings.as_object().into_iter().flatten() {
             settings[name] = section.clone();
@@ -96,11 +99,12 @@ impl Setup {
                 "coworker_prefix": slot.coworker_prefix(),
                 "assistant_prefix": slot.assistant_prefix(),
             },
-            "health": {"listen": slot.health_listen},
+            "health_listen": slot.health_listen,
             "data_dir": dir.join("data"),
-            "master_secret_file": dir.join("master-secret"),
+            "master_secret_file": dir.join("master.secret"),
             "claude": {"base_url": self.claude, "api_key": "sk-ant-tests", "model": "claude-opus-5-5"},
             "coworkers_dir": dir.join("coworkers"),
+            "registration_file": slot.registration,
         })
     }
 }
@@ -190,18 +194,22 @@ impl Workmate {
 
     /// Asks it to stop (SIGTERM) and waits until it has; panics if it does not or fails.
     pub(crate) async fn stop(&mut self) {
-        let mut child = self.child.take().expect("it runs");
+        let child = self.child.as_mut().expect("it runs");
         let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         assert!(asked.is_ok_and(|status| status.success()), "kill -TERM works");
         let deadline = time::Instant::now() + STOP_MAX;
         while time::Instant::now() < deadline {
             if let Some(status) = child.try_wait().expect("one's own child can be waited for") {
-                assert!(status.success(), "workmate stopped with {status}\n{}", last_lines(&self.log_path(), LOG_LINES));
+                self.child = None;
+                assert!(
+                    status.success(),
+                    "workmate stopped with {status}\n{}",
+                    last_lines(&self.log_path(), LOG_LINES)
+                );
                 return;
             }
             time::sleep(POLL).await;
         }
-        child.kill().expect("one's own child can be killed");
         panic!("workmate did not stop\n{}", last_lines(&self.log_path(), LOG_LINES));
     }
 

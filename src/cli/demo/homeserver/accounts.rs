@@ -14,7 +14,8 @@ use super::http;
 pub(super) async fn register(homeserver: &Url, shared_secret: &str, localpart: &str, password: &str) -> Result<()> {
     let endpoint = homeserver.join("_synapse/admin/v1/register")?;
     let failed = || format!("registering {localpart} at {homeserver}");
-    let nonce: Value = http()?.get(endpoint.clone()).send().await.with_context(failed)?.json().await.with_context(failed)?;
+    let nonce: Value =
+        http()?.get(endpoint.clone()).send().await.with_context(failed)?.json().await.with_context(failed)?;
     let nonce = nonce["nonce"].as_str().with_context(|| format!("{}: no nonce in the answer", failed()))?;
     let request = json!({
         "nonce": nonce, "username": localpart, "password": password, "admin": false, "inhibit_login": true,

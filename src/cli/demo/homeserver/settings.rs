@@ -27,12 +27,12 @@ impl Secrets {
     pub(super) fn load_or_make(dir: &Path) -> Result<Self> {
         let path = dir.join("secrets.json");
         if let Ok(text) = fs::read_to_string(&path) {
-            return serde_json::from_str(&text)
-                .with_context(|| format!("{}: not readable as the homeserver's secrets. Mend: start with --fresh.", path.display()));
+            return serde_json::from_str(&text).with_context(|| {
+                format!("{}: not readable as the homeserver's secrets. Mend: start with --fresh.", path.display())
+            });
         }
         let random = || MasterSecret::random().encode().expose().to_owned();
-        let secrets =
-            Self { registration: random(), macaroon: random(), form: random(), signing_key: signing_key() };
+        let secrets = Self { registration: random(), macaroon: random(), form: random(), signing_key: signing_key() };
         private_file::write(&path, &serde_json::to_string_pretty(&secrets)?)?;
         Ok(secrets)
     }

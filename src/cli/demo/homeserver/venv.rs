@@ -82,7 +82,8 @@ async fn lock(path: &Path, progress: Progress<'_>) -> Result<File> {
 
 async fn install(dir: &Path, python: &Path, progress: Progress<'_>) -> Result<()> {
     if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("{}: a half-made environment cannot be removed", dir.display()))?;
+        fs::remove_dir_all(dir)
+            .with_context(|| format!("{}: a half-made environment cannot be removed", dir.display()))?;
     }
     let log = dir.with_extension("log");
     progress("making a Python environment");
@@ -107,8 +108,13 @@ async fn install(dir: &Path, python: &Path, progress: Progress<'_>) -> Result<()
 async fn run(mut command: Command, log: &Path, what: &str, progress: Progress<'_>) -> Result<()> {
     let output = File::create(log).with_context(|| format!("{}: cannot be written", log.display()))?;
     let errors = output.try_clone()?;
-    let mut child =
-        command.stdin(Stdio::null()).stdout(output).stderr(errors).kill_on_drop(true).spawn().context("cannot be started")?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot be started")?;
     let began = time::Instant::now();
     let mut ticks = time::interval_at(began + PROGRESS_EVERY, PROGRESS_EVERY);
     let status = loop {

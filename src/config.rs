@@ -1,6 +1,19 @@
 //! `config/workmate.yaml` and `config/coworkers/*.yaml`: raw shapes, secrets, and validation that reports every fault.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+mod coworkers;
+mod fault;
+mod load;
+mod secrets;
+mod section;
+mod value;
+mod workspace;
+mod yaml;
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use ruma::{OwnedServerName, OwnedUserId};
 use url::Url;
@@ -9,6 +22,12 @@ use crate::{
     core::people::{CoworkerId, Namespace},
     secret::{MasterSecret, Secret},
 };
+
+pub use self::fault::{Fault, Faults};
+use self::load::read_yaml;
+
+/// Looks up an environment variable; handed in, so that tests need no process environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The whole configuration, checked; nothing in it needs checking again.
 #[derive(Clone, Debug)]
@@ -33,9 +52,29 @@ pub struct Config {
     pub limits: Limits,
     /// The coworkers, by id.
     pub coworkers: Vec<Coworker>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The registration that `check` compares with this; without it the one that `init` writes, if it is there.
+    pub registration_file: Option<PathBuf>,
 }
 
 impl Config {
+    /// Reads the config file at `path` and all that it names, with the process's environment.
+    ///
+    /// # Errors
+    /// Every fault of every file, to be shown to the operator as they are.
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        Self::load_with(path, &|name| std::env::var(name).ok()).map(|(config, _)| config)
+    }
+
+    /// As [`Self::load`] with another environment; also returns what is no fault, but doubtful.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(path: &Path, env: Env<'_>) -> Result<(Self, Vec<Fault>), Faults> {
+        load::load(path, env)
+    }
+
     /// Returns the namespace that decisions are made with.
     #[must_use]
     pub fn namespace(&self) -> Namespace {
@@ -213,3 +252,25 @@ pub enum AcceptInvites {
     /// `[@alice:example.org, …]`: only these people, by full user id.
     Only(BTreeSet<OwnedUserId>),
 }
+
+/// `log:`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// `target=level` directives, added to the built-in ones.
+    pub filter: Option<String>,
+}
+
+/// `log.format:`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,240 @@
+//! `config/coworkers/*.yaml`: one file, one coworker.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    AcceptInvites, Appservice, Coworker, Homeserver, ReplyIn,
+    fault::{Fault, Faults, Trouble, shown},
+    read_yaml,
+    secrets::reason,
+    section::Section,
+    value,
+    workspace::{EFFORTS, INSTRUCTIONS_BYTES_MAX, folder_of},
+    yaml::Node,
+};
+use crate::core::people::CoworkerId;
+
+/// Coworkers in one workspace.
+const COWORKERS_MAX: usize = 100;
+/// Characters of an id; a user id has to hold the prefix and the server's name too.
+const ID_CHARS_MAX: usize = 32;
+/// Characters of a name; clients cut longer ones in member lists.
+const NAME_CHARS_MAX: usize = 64;
+/// Characters of a purpose line.
+const PURPOSE_CHARS_MAX: usize = 200;
+/// Bytes of an avatar's file; homeservers accept far more, clients load it for every message.
+const AVATAR_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a user id (specification v1.17, appendices 4.2.1).
+const USER_ID_BYTES_MAX: usize = 255;
+
+/// Reads every coworker's file in `dir`, in the order of their ids.
+pub(super) fn load(dir: &Path, faults: &mut Faults) -> Vec<Coworker> {
+    let mut coworkers: Vec<(PathBuf, Coworker)> = Vec::new();
+    for file in files_of(dir, faults) {
+        let Some(root) = read_yaml(&file, "Its coworker would be missing.", faults) else { continue };
+        if let Some(coworker) = coworker(&file, &root, faults) {
+            coworkers.push((file, coworker));
+        }
+    }
+    check_names_differ(&coworkers, faults);
+    coworkers.into_iter().map(|(_, coworker)| coworker).collect()
+}
+
+/// Records each coworker whose full user id would be too long for Matrix.
+pub(super) fn check_user_ids(
+    coworkers: &[Coworker],
+    dir: &Path,
+    homeserver: &Homeserver,
+    appservice: &Appservice,
+    faults: &mut Faults,
+) {
+    for coworker in coworkers {
+        let bytes = 2 + appservice.coworker_prefix.len() + coworker.id.0.len() + homeserver.server_name.as_str().len();
+        if bytes > USER_ID_BYTES_MAX {
+            faults.push(Fault {
+                file: dir.join(format!("{}.yaml", coworker.id.0)),
+                line: None,
+                key: "id".to_owned(),
+                what: format!("makes a user id of {bytes} bytes"),
+                why: format!("Matrix allows {USER_ID_BYTES_MAX}."),
+                mend: "shorten the id or appservice.coworker_prefix.".to_owned(),
+            });
+        }
+    }
+}
+
+fn files_of(dir: &Path, faults: &mut Faults) -> Vec<PathBuf> {
+    let mut whole = |what: String, why: &str, mend: &str| {
+        let (why, mend) = (why.to_owned(), mend.to_owned());
+        faults.push(Fault { file: dir.to_owned(), line: None, key: String::new(), what, why, mend });
+    };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            whole(
+                format!("cannot be read: {}", reason(&error)),
+                "The coworkers are described there, one in each file.",
+                "create the folder, or correct coworkers_dir.",
+            );
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.sort();
+    files.retain(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let extension = path.extension().unwrap_or_default();
+        !hidden && (extension == "yaml" || extension == "yml")
+    });
+    if files.len() > COWORKERS_MAX {
+        whole(
+            format!("holds {} coworkers", files.len()),
+            "Each keeps a client open and is synced.",
+            &format!("keep at most {COWORKERS_MAX} files there."),
+        );
+        files.truncate(COWORKERS_MAX);
+    }
+    files
+}
+
+fn coworker(file: &Path, root: &Node, faults: &mut Faults) -> Option<Coworker> {
+    let known = [
+        "id",
+        "name",
+        "purpose",
+        "instructions",
+        "model",
+        "effort",
+        "reply_in",
+        "accept_invites_from",
+        "avatar",
+        "silent_join",
+    ];
+    let section = Section::root(file, root, &known, faults);
+    let id = section.need("id", ("Its user id is made of it.", "set it to the file's name without .yaml."), faults, id);
+    check_file_name(&section, id.as_ref(), faults);
+    let name = section.need("name", ("People see it in the member list.", "set it to a short name."), faults, |node| {
+        value::line(node, NAME_CHARS_MAX)
+    });
+    let purpose = section.need(
+        "purpose",
+        ("It tells people what to ask it for.", "say in one line what it is for."),
+        faults,
+        |node| value::line(node, PURPOSE_CHARS_MAX),
+    );
+    let instructions = section.need(
+        "instructions",
+        ("Without them it does not know its work.", "say what it does, in what form, and what it leaves alone."),
+        faults,
+        |node| value::prose(node, INSTRUCTIONS_BYTES_MAX),
+    );
+    let model = section.get("model", faults, value::model);
+    let effort = section.get("effort", faults, |node| value::choice(node, &EFFORTS));
+    let places = [("thread", ReplyIn::Thread), ("timeline", ReplyIn::Timeline)];
+    let reply_in = section.get("reply_in", faults, |node| value::choice(node, &places));
+    let accept_invites_from = accept_invites(&section, faults);
+    let avatar = section.get("avatar", faults, |node| avatar(node, folder_of(file)));
+    let silent_join = section.get("silent_join", faults, value::truth);
+    Some(Coworker {
+        id: id?,
+        name: name?,
+        purpose: purpose?,
+        instructions: instructions?,
+        model,
+        effort,
+        reply_in: reply_in.unwrap_or(ReplyIn::Thread),
+        accept_invites_from,
+        avatar,
+        silent_join: silent_join.unwrap_or(false),
+    })
+}
+
+fn id(node: &Node) -> Result<CoworkerId, Trouble> {
+    let id = value::text(node)?;
+    let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_' || char == '-';
+    if id.is_empty() || id.len() > ID_CHARS_MAX || !id.chars().all(fits) {
+        return Err(Trouble::new(
+            format!("{} is not a coworker's id", shown(&id)),
+            "It becomes part of a Matrix user id.",
+            format!("use 1 to {ID_CHARS_MAX} of a-z 0-9 _ -"),
+        ));
+    }
+    Ok(CoworkerId(id))
+}
+
+/// One file for each id: that the names agree is also what keeps ids from being given twice.
+fn check_file_name(section: &Section<'_>, id: Option<&CoworkerId>, faults: &mut Faults) {
+    let name = section.file().file_name().unwrap_or_default().to_string_lossy();
+    let Some(id) = id else { return };
+    if name != format!("{}.yaml", id.0) {
+        let trouble = Trouble::new(
+            format!("\"{}\" does not match the file's name", id.0),
+            "Each id has one file of that name, so that no id can be given twice.",
+            format!("rename the file to {}.yaml, or correct the id.", id.0),
+        );
+        section.report("id", trouble, faults);
+    }
+}
+
+fn accept_invites(section: &Section<'_>, faults: &mut Faults) -> AcceptInvites {
+    const KEY: &str = "accept_invites_from";
+    if section.has_list(KEY) {
+        let people: BTreeSet<_> = section.list(KEY, faults, value::user_id).into_iter().collect();
+        return AcceptInvites::Only(people);
+    }
+    section
+        .get(KEY, faults, |node| {
+            value::choice(node, &[("members", AcceptInvites::Members)]).map_err(|trouble| Trouble {
+                mend: "write `members`, or a list of full user ids: [\"@alice:example.org\"].".to_owned(),
+                ..trouble
+            })
+        })
+        .unwrap_or(AcceptInvites::Members)
+}
+
+fn avatar(node: &Node, base: &Path) -> Result<PathBuf, Trouble> {
+    let path = value::path(node, base)?;
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
+    if !["png", "jpg", "jpeg", "webp", "gif"].contains(&extension.as_str()) {
+        return Err(Trouble::new(
+            format!("{} is no image by its name", path.display()),
+            "Clients show only images.",
+            "use a .png, .jpg, .jpeg, .webp or .gif file.",
+        ));
+    }
+    let fits = fs::metadata(&path).map(|metadata| metadata.is_file() && metadata.len() <= AVATAR_BYTES_MAX);
+    match fits {
+        Ok(true) => Ok(path),
+        Ok(false) => Err(Trouble::new(
+            format!("{} is not a file of at most {AVATAR_BYTES_MAX} bytes", path.display()),
+            "Clients load it beside every message.",
+            "use a smaller image.",
+        )),
+        Err(error) => Err(Trouble::new(
+            format!("{} cannot be read: {}", path.display(), reason(&error)),
+            "The coworker would have no avatar.",
+            "correct the path, or remove the line to have one drawn.",
+        )),
+    }
+}
+
+/// People mention coworkers by name too: two must not share one.
+fn check_names_differ(coworkers: &[(PathBuf, Coworker)], faults: &mut Faults) {
+    let mut seen: BTreeMap<String, &Path> = BTreeMap::new();
+    for (file, coworker) in coworkers {
+        if let Some(first) = seen.insert(coworker.name.to_lowercase(), file) {
+            faults.push(Fault {
+                file: file.clone(),
+                line: None,
+                key: "name".to_owned(),
+                what: format!("{} is also the name in {}", shown(&coworker.name), first.display()),
+                why: "People could not tell the two apart.".to_owned(),
+                mend: "give each a name of its own.".to_owned(),
+            });
+        }
+    }
+}

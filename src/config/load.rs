@@ -1,0 +1,198 @@
+//! Reads the config file and everything that it names, and reports all that is wrong at once.
+
+use std::{
+    fs,
+    io::Read as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use url::{Host, Url};
+
+use super::{
+    Config, Env, coworkers,
+    fault::{Fault, Faults, Trouble},
+    secrets::{Sources, mode_for_others, reason},
+    section::Section,
+    value, workspace,
+    yaml::{self, Node, YAML_BYTES_MAX},
+};
+
+/// The top level's keys.
+const KEYS: [&str; 14] = [
+    "homeserver",
+    "appservice",
+    "health_listen",
+    "data_dir",
+    "master_secret",
+    "master_secret_file",
+    "master_secret_env",
+    "coworkers_dir",
+    "registration_file",
+    "claude",
+    "workspace",
+    "assistants",
+    "limits",
+    "log",
+];
+
+/// Returns the checked configuration, and what is doubtful about it.
+///
+/// # Errors
+/// Every fault of every file.
+pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Faults> {
+    let mut faults = Faults::default();
+    let Some(node) = read_yaml(path, "Nothing can be started without it.", &mut faults) else { return Err(faults) };
+    let mut warnings = Faults::default();
+    let config = config(path, &node, env, &mut faults, &mut warnings);
+    faults.sort();
+    match config {
+        Some(config) if faults.is_empty() => Ok((config, warnings.as_slice().to_vec())),
+        _ => Err(faults),
+    }
+}
+
+fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings: &mut Faults) -> Option<Config> {
+    let base = workspace::folder_of(path);
+    let sources = Sources { base, env };
+    let root = Section::root(path, node, &KEYS, faults);
+    let homeserver = workspace::homeserver(&root, faults);
+    let appservice = workspace::appservice(&root, &sources, faults);
+    let health_listen = root
+        .get("health_listen", faults, value::socket)
+        .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29331));
+    let data_dir = root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("../data"));
+    let master = sources.master(&root, faults);
+    let registration_file = root.get("registration_file", faults, |node| value::path(node, base));
+    let claude = workspace::claude(&root, &sources, faults);
+    let workspace = workspace::workspace(&root, faults);
+    let assistants = workspace::assistants(&root, faults);
+    let limits = workspace::limits(&root, faults);
+    let log = workspace::log(&root, faults);
+    let dir =
+        root.get("coworkers_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("coworkers"));
+    let coworkers = coworkers::load(&dir, faults);
+    let (homeserver, appservice, claude) = (homeserver?, appservice?, claude?);
+    if appservice.listen == health_listen && health_listen.port() != 0 {
+        let trouble = Trouble::new(
+            "the same address as appservice.listen",
+            "Only one of the two listeners could be opened.",
+            "give it a port of its own, e.g. 127.0.0.1:29331.",
+        );
+        root.report("health_listen", trouble, faults);
+    }
+    coworkers::check_user_ids(&coworkers, &dir, &homeserver, &appservice, faults);
+    let config = Config {
+        homeserver,
+        appservice,
+        health_listen,
+        data_dir,
+        master: master?,
+        claude,
+        workspace,
+        assistants,
+        limits,
+        coworkers,
+        log,
+        registration_file,
+    };
+    check_lists(&root, &config, faults);
+    doubts(&root, path, &config, env, warnings);
+    Some(config)
+}
+
+/// A virtual user is neither an admin nor somebody else's bot.
+fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
+    let mut namespace = config.namespace();
+    namespace.bots.clear();
+    let section = root.again("workspace");
+    for (key, users) in [("bots", &config.workspace.bots), ("admins", &config.workspace.admins)] {
+        for user in users.iter().filter(|user| namespace.is_ours(user)) {
+            let trouble = Trouble::new(
+                format!("{user} is one of Workmate's own users"),
+                "Its own users are known by their names and never command it.",
+                "remove it from the list.",
+            );
+            section.report(key, trouble, faults);
+        }
+    }
+}
+
+/// Records what will work, but perhaps not as meant.
+fn doubts(root: &Section<'_>, path: &Path, config: &Config, env: Env<'_>, warnings: &mut Faults) {
+    let (homeserver, appservice, claude) = (root.again("homeserver"), root.again("appservice"), root.again("claude"));
+    if config.claude.api_key.is_none() {
+        let bearer = env("ANTHROPIC_AUTH_TOKEN").is_some_and(|token| !token.trim().is_empty());
+        let what = if bearer { "missing; ANTHROPIC_AUTH_TOKEN is set, but not supported" } else { "missing" };
+        let trouble = Trouble::new(
+            what,
+            "Workmate starts, but every request is answered with a word that the model cannot be reached.",
+            "set claude.api_key_file, or ANTHROPIC_API_KEY in the environment.",
+        );
+        claude.report("api_key", trouble, warnings);
+    }
+    for (section, key, url) in [
+        (&homeserver, "url", &config.homeserver.url),
+        (&appservice, "url", &config.appservice.url),
+        (&claude, "base_url", &config.claude.base_url),
+    ] {
+        if url.scheme() == "http" && !is_loopback(url) {
+            let trouble = Trouble::new(
+                "plain http to another machine",
+                "Tokens and messages can be read on the way.",
+                "use https, unless the network between the two is private.",
+            );
+            section.report(key, trouble, warnings);
+        }
+    }
+    if config.coworkers.is_empty() {
+        let trouble = Trouble::new(
+            "no coworkers",
+            "Only the service bot and assistants will be there.",
+            "add a file for each to coworkers_dir.",
+        );
+        root.report("coworkers_dir", trouble, warnings);
+    }
+    let open = fs::metadata(path).ok().and_then(|metadata| mode_for_others(&metadata));
+    for (section, key) in [(&appservice, "as_token"), (&appservice, "hs_token"), (&claude, "api_key")] {
+        if let Some(mode) = open.filter(|_| section.has(key)) {
+            let trouble = Trouble::new(
+                format!("a secret in a file that others can read (mode {mode:04o})"),
+                "Everyone with an account on this machine could take it.",
+                format!("run `chmod 600 {}`, or use {key}_file.", path.display()),
+            );
+            section.report(key, trouble, warnings);
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Reads a YAML file into its tree; `why` says what a missing file costs.
+pub(super) fn read_yaml(file: &Path, why: &str, faults: &mut Faults) -> Option<Node> {
+    let mut text = String::new();
+    let read = fs::File::open(file).and_then(|file| file.take(YAML_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+    let fault = match read.map(|_| yaml::parse(&text)) {
+        Ok(Ok(node)) => return Some(node),
+        Ok(Err((line, Trouble { what, why, mend }))) => {
+            Fault { file: file.to_owned(), line: Some(line), key: String::new(), what, why, mend }
+        }
+        Err(error) => Fault {
+            file: file.to_owned(),
+            line: None,
+            key: String::new(),
+            what: format!("cannot be read: {}", reason(&error)),
+            why: why.to_owned(),
+            mend: "run `workmate init` to write one, or name the right file with --config.".to_owned(),
+        },
+    };
+    faults.push(fault);
+    None
+}

@@ -1,0 +1,202 @@
+//! Secrets as a value, a file or an environment variable: exactly one form each.
+
+use std::{fs, io::Read as _, path::Path};
+
+use super::{
+    Env,
+    fault::{Faults, Trouble},
+    section::Section,
+    value,
+};
+use crate::secret::{MasterSecret, Secret};
+
+/// The largest secret file that is read, in bytes.
+const SECRET_BYTES_MAX: u64 = 4 << 10;
+/// The shortest token that is accepted, in characters; `init` writes 43.
+const TOKEN_CHARS_MIN: usize = 16;
+
+/// What was found for one secret.
+pub(super) enum Found {
+    /// No form of it is configured.
+    Absent,
+    /// Something is wrong with it, and recorded.
+    Faulty,
+    /// Here it is.
+    Given(Secret),
+}
+
+/// How a secret is called in its section, and where it may come from.
+pub(super) struct Sources<'a> {
+    pub(super) base: &'a Path,
+    pub(super) env: Env<'a>,
+}
+
+impl Sources<'_> {
+    /// Finds the secret `name` in `section`: as `name`, `name_file` or `name_env`.
+    pub(super) fn secret(&self, section: &Section<'_>, name: &str, faults: &mut Faults) -> Found {
+        let (file, variable) = (format!("{name}_file"), format!("{name}_env"));
+        let given: Vec<&str> = [name, &file, &variable].into_iter().filter(|key| section.has(key)).collect();
+        let read = match given.as_slice() {
+            [] => return Found::Absent,
+            [key] if *key == file => section.get(key, faults, |node| read_file(&value::path(node, self.base)?)),
+            [key] if *key == variable => section.get(key, faults, |node| self.read_env(&value::text(node)?)),
+            [key] => section.get(key, faults, |node| value::text(node)),
+            [first, second, ..] => {
+                let trouble = Trouble::new(
+                    "given in more than one form",
+                    format!("`{first}` is set as well, and only one of them can count."),
+                    format!("keep one of {name}, {name}_file and {name}_env."),
+                );
+                section.report(second, trouble, faults);
+                None
+            }
+        };
+        let Some(text) = read else { return Found::Faulty };
+        match checked(text.trim()) {
+            Ok(secret) => Found::Given(secret),
+            Err(trouble) => {
+                section.report(given[0], trouble, faults);
+                Found::Faulty
+            }
+        }
+    }
+
+    /// As [`Self::secret`], for a token that must be there and be hard to guess.
+    pub(super) fn token(&self, section: &Section<'_>, name: &str, why: &str, faults: &mut Faults) -> Option<Secret> {
+        let secret = match self.secret(section, name, faults) {
+            Found::Given(secret) => secret,
+            Found::Faulty => return None,
+            Found::Absent => {
+                let mend = format!("run `workmate init`, or set appservice.{name}_file.");
+                section.report(name, Trouble::new("missing", why, mend), faults);
+                return None;
+            }
+        };
+        if secret.expose().chars().count() < TOKEN_CHARS_MIN {
+            let key = [name.to_owned(), format!("{name}_file"), format!("{name}_env")];
+            let key = key.iter().find(|key| section.has(key)).map_or(name, String::as_str);
+            let trouble = Trouble::new(
+                format!("shorter than {TOKEN_CHARS_MIN} characters"),
+                "Whoever guesses it speaks for every virtual user.",
+                "use a fresh random token; `workmate init` writes one.",
+            );
+            section.report(key, trouble, faults);
+            return None;
+        }
+        Some(secret)
+    }
+
+    /// Finds the master secret; as a value it is refused, for the config file is copied about and this one must not be.
+    pub(super) fn master(&self, root: &Section<'_>, faults: &mut Faults) -> Option<MasterSecret> {
+        const NAME: &str = "master_secret";
+        if root.has(NAME) {
+            let trouble = Trouble::new(
+                "given as a value",
+                "It opens every stored key, and a config file is copied, shown and put under version control.",
+                "put it into a file of its own with mode 0600 and set master_secret_file.",
+            );
+            root.report(NAME, trouble, faults);
+            return None;
+        }
+        let secret = match self.secret(root, NAME, faults) {
+            Found::Given(secret) => secret,
+            Found::Faulty => return None,
+            Found::Absent => {
+                let trouble = Trouble::new(
+                    "missing",
+                    "Stores are encrypted and lost devices recovered with keys derived from it.",
+                    "run `workmate init`, or set master_secret_file.",
+                );
+                root.report("master_secret_file", trouble, faults);
+                return None;
+            }
+        };
+        let master = MasterSecret::decode(secret.expose());
+        if master.is_none() {
+            let key = if root.has("master_secret_env") { "master_secret_env" } else { "master_secret_file" };
+            let trouble = Trouble::new(
+                "not 32 bytes of base64url",
+                "Every key is derived from exactly these bytes, so a damaged copy opens nothing.",
+                "restore it from your backup; for a new installation `workmate init` writes one.",
+            );
+            root.report(key, trouble, faults);
+        }
+        master
+    }
+
+    fn read_env(&self, name: &str) -> Result<String, Trouble> {
+        (self.env)(name).filter(|value| !value.trim().is_empty()).ok_or_else(|| {
+            Trouble::new(
+                format!("the environment variable {} is not set", super::fault::shown(name)),
+                "The config names it as the place of this secret.",
+                "set it for the process, or use the `_file` form.",
+            )
+        })
+    }
+}
+
+/// Returns a secret that can be sent in a header.
+pub(super) fn checked(text: &str) -> Result<Secret, Trouble> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Trouble::new(
+            "empty, or holds blanks or characters outside ASCII",
+            "It is sent in an HTTP header, which cannot carry that.",
+            "copy it again, as one word.",
+        ));
+    }
+    Ok(Secret::new(text))
+}
+
+/// Returns the content of a secret's file, which nobody but its owner may read.
+fn read_file(path: &Path) -> Result<String, Trouble> {
+    let unreadable = |error: std::io::Error| {
+        Trouble::new(
+            format!("{} cannot be read: {}", path.display(), reason(&error)),
+            "The config names it as the place of this secret.",
+            "run `workmate init`, or correct the path or its owner.",
+        )
+    };
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > SECRET_BYTES_MAX {
+        return Err(Trouble::new(
+            format!("{} is not a file of at most {SECRET_BYTES_MAX} bytes", path.display()),
+            "A secret's file holds the secret and nothing else.",
+            "correct the path.",
+        ));
+    }
+    if let Some(mode) = mode_for_others(&metadata) {
+        return Err(Trouble::new(
+            format!("{} can be read by others (mode {mode:04o})", path.display()),
+            "Everyone with an account on this machine could take it.",
+            format!("run `chmod 600 {}`.", path.display()),
+        ));
+    }
+    let mut text = String::new();
+    fs::File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text)).map_err(unreadable)?;
+    Ok(text)
+}
+
+/// Returns the file's mode if it gives anything to group or others.
+#[cfg(unix)]
+pub(super) fn mode_for_others(metadata: &fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = metadata.permissions().mode() & 0o7777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// Returns nothing: there are no such modes here.
+#[cfg(not(unix))]
+pub(super) fn mode_for_others(_: &fs::Metadata) -> Option<u32> {
+    None
+}
+
+/// Returns an IO error in words, without the number of the system call's error.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}

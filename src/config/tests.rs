@@ -1,0 +1,290 @@
+//! Whole files in a temporary folder: what loads, and every fault's whole message.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use pretty::same;
+use tempfile::TempDir;
+
+use super::*;
+
+const AS_TOKEN: &str = "as-token-of-43-characters-0123456789-012345";
+const HS_TOKEN: &str = "hs-token-of-43-characters-0123456789-012345";
+const MINIMAL: &str = "\
+homeserver:
+  url: http://127.0.0.1:8008
+  server_name: example.org
+appservice:
+  listen: 127.0.0.1:29330
+  as_token: as-token-of-43-characters-0123456789-012345
+  hs_token: hs-token-of-43-characters-0123456789-012345
+master_secret_file: master.secret
+";
+const CI: &str = "id: ci\nname: ci\npurpose: Builds.\ninstructions: Watch builds.\n";
+
+mod pretty {
+    /// Compares messages so that a failure shows them as lines.
+    #[track_caller]
+    pub(super) fn same(actual: &str, expected: &str) {
+        assert!(actual == expected, "\n--- actual\n{actual}\n--- expected\n{expected}\n");
+    }
+}
+
+/// A folder with a config, a master secret and one coworker.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new(config: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("workmate.yaml", config);
+        folder.write("master.secret", MasterSecret::new([7; 32]).encode().expose());
+        fs::create_dir(folder.path("coworkers")).unwrap();
+        folder.write("coworkers/ci.yaml", CI);
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        self.mode(name, 0o600);
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn load(&self, env: &[(&str, &str)]) -> Result<(Config, Vec<Fault>), Faults> {
+        let find = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::load_with(&self.path("workmate.yaml"), &find)
+    }
+
+    /// Returns the faults' text with the temporary folder's path cut off.
+    fn faults(&self) -> String {
+        let faults = self.load(&[]).expect_err("has faults").to_string();
+        faults.replace(&format!("{}/", self.0.path().display()), "")
+    }
+
+    fn warnings(&self, env: &[(&str, &str)]) -> Vec<String> {
+        let (_, warnings) = self.load(env).expect("loads");
+        warnings.iter().map(|warning| format!("{}: {}", warning.key, warning.what)).collect()
+    }
+}
+
+#[test]
+fn a_minimal_file_gets_every_default() {
+    let folder = Folder::new(MINIMAL);
+    let (config, _) = folder.load(&[]).expect("loads");
+
+    assert_eq!(config.homeserver.url.as_str(), "http://127.0.0.1:8008/");
+    assert_eq!(config.appservice.url.as_str(), "http://127.0.0.1:29330/");
+    assert!(config.appservice.as_token.matches(AS_TOKEN) && config.appservice.hs_token.matches(HS_TOKEN));
+    assert_eq!(config.master.derive("x"), MasterSecret::new([7; 32]).derive("x"));
+    let appservice = &config.appservice;
+    assert_eq!(
+        [&appservice.id, &appservice.sender_localpart, &appservice.coworker_prefix, &appservice.assistant_prefix],
+        ["workmate", "workmate", "coworker-", "assistant-"]
+    );
+    assert_eq!(config.health_listen.to_string(), "127.0.0.1:29331");
+    assert_eq!(config.data_dir, folder.path("../data"));
+    assert_eq!(config.claude.base_url.as_str(), "https://api.anthropic.com/");
+    assert!(config.claude.api_key.is_none());
+    assert_eq!((config.claude.model.as_str(), config.claude.effort), ("claude-opus-5-5", Effort::Medium));
+    assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
+    assert_eq!(config.log, Log::default());
+    assert_eq!(
+        format!("{:?}", config.coworkers),
+        "[Coworker { id: CoworkerId(\"ci\"), name: \"ci\", purpose: \"Builds.\", instructions: \"Watch builds.\", \
+         model: None, effort: None, reply_in: Thread, accept_invites_from: Members, avatar: None, silent_join: false }]"
+    );
+}
+
+#[test]
+fn every_fault_of_every_file_is_reported_in_one_run() {
+    let folder = Folder::new(
+        "homeserver:\n  url: ftp://x\n  sever_name: example.org\nappservice:\n  listen: localhost\n  as_token: short\n\
+         limits:\n  runs_max: 0\n  runs_max: 1\n  room_runs_max: many\nassistants:\n  enabled: yes\nmaster_secret: abc\n",
+    );
+    folder.write("coworkers/ci.yaml", "id: CI\nname: ''\ninstructions: x\nreply_in: here\n");
+    folder.write("coworkers/ops.yaml", "id: opps\n  name: x: y\n");
+    same(
+        &folder.faults(),
+        "\
+workmate.yaml:1 homeserver.server_name: missing
+  Local people could not be told from others.
+  Mend: set it to the part after the colon in your users' ids.
+workmate.yaml:2 homeserver.url: neither an http nor an https URL
+  Calls go over HTTP.
+  Mend: write it like https://matrix.example.org or http://127.0.0.1:8008.
+workmate.yaml:3 homeserver.sever_name: unknown key
+  It would be ignored, which is never what was meant.
+  Mend: did you mean `server_name`? Otherwise remove the line.
+workmate.yaml:4 appservice.hs_token: missing
+  The homeserver's calls cannot be authenticated without it.
+  Mend: run `workmate init`, or set appservice.hs_token_file.
+workmate.yaml:5 appservice.listen: \"localhost\" is not an address with a port
+  A listener needs both, and names are not looked up here.
+  Mend: write an IP address and a port, such as 127.0.0.1:29330 or [::1]:29330.
+workmate.yaml:6 appservice.as_token: shorter than 16 characters
+  Whoever guesses it speaks for every virtual user.
+  Mend: use a fresh random token; `workmate init` writes one.
+workmate.yaml:8 limits.runs_max: \"0\" is out of bounds
+  Beyond its bounds it would harm more than it helps.
+  Mend: use a whole number from 1 to 1024.
+workmate.yaml:9 limits.runs_max: given twice
+  Line 8 already sets it, and only one can count.
+  Mend: remove one of the two lines.
+workmate.yaml:10 limits.room_runs_max: \"many\" is not a whole number
+  It counts something.
+  Mend: use a whole number from 1 to 64.
+workmate.yaml:12 assistants.enabled: \"yes\" is not a choice
+  Only a few words have a meaning here.
+  Mend: use one of: true, false.
+workmate.yaml:13 master_secret: given as a value
+  It opens every stored key, and a config file is copied, shown and put under version control.
+  Mend: put it into a file of its own with mode 0600 and set master_secret_file.
+coworkers/ci.yaml:1 id: \"CI\" is not a coworker's id
+  It becomes part of a Matrix user id.
+  Mend: use 1 to 32 of a-z 0-9 _ -
+coworkers/ci.yaml:1 purpose: missing
+  It tells people what to ask it for.
+  Mend: say in one line what it is for.
+coworkers/ci.yaml:2 name: 0 characters long
+  It is shown to people where there is little room.
+  Mend: use 1 to 64 characters.
+coworkers/ci.yaml:4 reply_in: \"here\" is not a choice
+  Only a few words have a meaning here.
+  Mend: use one of: thread, timeline.
+coworkers/ops.yaml:2: not YAML: mapping values are not allowed in this context
+  Nothing after this line could be read.
+  Mend: look at this line and the one before: indentation, a missing colon, or a quote that is not closed.",
+    );
+}
+
+/// Asserts the whole message of the only fault of a config that is `MINIMAL` with one replacement or more lines.
+#[track_caller]
+fn one_fault(from: &str, to: &str, expected: &str) {
+    assert!(MINIMAL.contains(from), "nothing to replace");
+    same(&Folder::new(&MINIMAL.replace(from, to)).faults(), expected);
+}
+
+#[test]
+fn each_fault_of_the_homeserver_s_and_appservice_s_sections_says_how_to_mend_it() {
+    one_fault(
+        "http://127.0.0.1:8008",
+        "https://hs.example.org/_matrix/client",
+        "workmate.yaml:2 homeserver.url: already holds `/_matrix`\n  Workmate appends that part itself.\n  \
+         Mend: end the URL before `/_matrix`.",
+    );
+    one_fault(
+        "http://127.0.0.1:8008",
+        "https://user:pass@hs.example.org",
+        "workmate.yaml:2 homeserver.url: holds a user name or password\n  URLs are logged; a secret in one would be \
+         too.\n  Mend: remove what stands before the `@`.",
+    );
+    one_fault(
+        "server_name: example.org",
+        "server_name: https://example.org",
+        "workmate.yaml:3 homeserver.server_name: \"https://example.org\" is not a server name\n  It is the part after \
+         the colon in user ids, not a URL.\n  Mend: write it like example.org.",
+    );
+    one_fault(
+        "hs_token: hs",
+        "hs_token_env: HS_TOKEN\n  hs_token: hs",
+        "workmate.yaml:7 appservice.hs_token_env: given in more than one form\n  `hs_token` is set as well, and only \
+         one of them can count.\n  Mend: keep one of hs_token, hs_token_file and hs_token_env.",
+    );
+    one_fault(
+        HS_TOKEN,
+        AS_TOKEN,
+        "workmate.yaml:7 appservice.hs_token: as_token and hs_token are the same\n  Each side must be able to prove \
+         who it is without knowing the other's secret.\n  Mend: run `workmate init`, or replace one of them here and \
+         in the registration.",
+    );
+    one_fault(
+        "  listen: ",
+        "  coworker_prefix: assistant-co-\n  listen: ",
+        "workmate.yaml:4 appservice.assistant_prefix: `assistant-` is also the beginning of coworker_prefix \
+         `assistant-co-`\n  A user id would belong to two kinds of virtual user at once.\n  Mend: choose names of \
+         which none begins with the other.",
+    );
+    one_fault(
+        "  listen: ",
+        "  sender_localpart: coworker-0\n  listen: ",
+        "workmate.yaml:4 appservice.coworker_prefix: `coworker-` is also the beginning of sender_localpart \
+         `coworker-0`\n  A user id would belong to two kinds of virtual user at once.\n  Mend: choose names of which \
+         none begins with the other.",
+    );
+    one_fault(
+        "master_secret_file: master.secret\n",
+        "",
+        "workmate.yaml:1 master_secret_file: missing\n  Stores are encrypted and lost devices recovered with keys \
+         derived from it.\n  Mend: run `workmate init`, or set master_secret_file.",
+    );
+}
+
+#[test]
+fn each_fault_of_the_other_sections_says_how_to_mend_it() {
+    one_fault(
+        "homeserver:\n",
+        "health_listen: 127.0.0.1:29330\nhomeserver:\n",
+        "workmate.yaml:1 health_listen: the same address as appservice.listen\n  Only one of the two listeners could \
+         be opened.\n  Mend: give it a port of its own, e.g. 127.0.0.1:29331.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "claude:\n  base_url: https://api.anthropic.com/v1\nhomeserver:\n",
+        "workmate.yaml:2 claude.base_url: already holds `/v1`\n  Workmate appends that part itself.\n  Mend: end the \
+         URL before `/v1`.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "workspace:\n  bots: [\"@bot:x.org\", alice]\nhomeserver:\n",
+        "workmate.yaml:2 workspace.bots[1]: \"alice\" is not a full user id\n  People are known by their full id; names \
+         and localparts can be imitated.\n  Mend: write it with quotes, like \"@alice:example.org\".",
+    );
+    one_fault(
+        "homeserver:\n",
+        "workspace:\n  admins: [\"@coworker-ci:example.org\"]\nhomeserver:\n",
+        "workmate.yaml:2 workspace.admins: @coworker-ci:example.org is one of Workmate's own users\n  Its own users are \
+         known by their names and never command it.\n  Mend: remove it from the list.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "limits:\n  room_runs_max: 40\nhomeserver:\n",
+        "workmate.yaml:2 limits.room_runs_max: 40 is more than runs_max, 32\n  One room could hold up all others.\n  \
+         Mend: lower it, or raise limits.runs_max.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "log: json\nhomeserver:\n",
+        "workmate.yaml:1 log: a single value where a section belongs\n  It holds keys of its own: format, filter.\n  \
+         Mend: write `key: value` lines, indented under it.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "coworkers_dir: people\nhomeserver:\n",
+        "people: cannot be read: there is no such file\n  The coworkers are described there, one in each file.\n  \
+         Mend: create the folder, or correct coworkers_dir.",
+    );
+}
+
+#[test]
+fn each_fault_between_coworkers_files_says_how_to_mend_it() {
+    let folder = Folder::new(MINIMAL);
+    folder.write("coworkers/ops.yaml", CI);
+    folder.write("coworkers/big.yaml", &CI.replace("id: ci", "id: big").replace("Watch", &"x".repeat(16_400)));
+    folder.write(
+        "coworkers/old.yml",
+        &CI.replace("ci", "old").replace("Builds.", "x\u{7}").replace("name: old", "name: o"),
+    );
+    same(
+        &folder.faults(),
+        "\
+coworkers/big.yaml:4 instructions: 16408 bytes long
+  It is sent with every request and paid for each time.
+  Mend: shorten it to at most 16384 bytes.
+coworkers/old.yml:1: not YAML: XXX",
+    );
+}

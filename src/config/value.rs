@@ -1,0 +1,222 @@
+//! Parsers of single values: each says what it found, why that cannot be, and how to mend it.
+
+use std::{
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
+
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
+use url::Url;
+
+use super::{
+    fault::{Trouble, shown},
+    section::kind,
+    yaml::{Node, Value},
+};
+
+/// Returns the text of a scalar.
+pub(super) fn text(node: &Node) -> Result<String, Trouble> {
+    match &node.value {
+        Value::Scalar { text, .. } => Ok(text.clone()),
+        _ => Err(Trouble::new(
+            format!("{} where text belongs", kind(node)),
+            "One value is expected here.",
+            "write it on one line, in quotes where it holds `: ` or ` #`.",
+        )),
+    }
+}
+
+/// Returns text of 1 to `chars_max` characters, without line breaks or other control characters.
+pub(super) fn line(node: &Node, chars_max: usize) -> Result<String, Trouble> {
+    let text = text(node)?.trim().to_owned();
+    let chars = text.chars().count();
+    if chars == 0 || chars > chars_max {
+        return Err(Trouble::new(
+            format!("{chars} characters long"),
+            "It is shown to people where there is little room.",
+            format!("use 1 to {chars_max} characters."),
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Trouble::new(
+            "holds a line break or control character",
+            "It is shown to people on one line.",
+            "write it as one line.",
+        ));
+    }
+    Ok(text)
+}
+
+/// Returns text of at most `bytes_max` bytes, over as many lines as wanted.
+pub(super) fn prose(node: &Node, bytes_max: usize) -> Result<String, Trouble> {
+    let text = text(node)?.trim().to_owned();
+    if text.len() > bytes_max {
+        return Err(Trouble::new(
+            format!("{} bytes long", text.len()),
+            "It is sent with every request and paid for each time.",
+            format!("shorten it to at most {bytes_max} bytes."),
+        ));
+    }
+    Ok(text)
+}
+
+/// Returns `true` or `false`.
+pub(super) fn truth(node: &Node) -> Result<bool, Trouble> {
+    choice(node, &[("true", true), ("false", false)])
+}
+
+/// Returns what the chosen word stands for.
+pub(super) fn choice<T: Clone>(node: &Node, choices: &[(&str, T)]) -> Result<T, Trouble> {
+    let text = text(node)?;
+    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone()).ok_or_else(|| {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        Trouble::new(
+            format!("{} is not a choice", shown(&text)),
+            "Only a few words have a meaning here.",
+            format!("use one of: {}.", words.join(", ")),
+        )
+    })
+}
+
+/// Returns a whole number within `bounds`.
+pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>) -> Result<N, Trouble> {
+    let mend = || format!("use a whole number from {} to {}.", bounds.start(), bounds.end());
+    let text = text(node)?;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits {
+        return Err(Trouble::new(format!("{} is not a whole number", shown(&text)), "It counts something.", mend()));
+    }
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    number.and_then(|number| N::try_from(number).ok()).ok_or_else(|| {
+        Trouble::new(
+            format!("{} is out of bounds", shown(&text)),
+            "Beyond its bounds it would harm more than it helps.",
+            mend(),
+        )
+    })
+}
+
+/// Returns an address to listen on.
+pub(super) fn socket(node: &Node) -> Result<SocketAddr, Trouble> {
+    let text = text(node)?;
+    text.parse().map_err(|_| {
+        Trouble::new(
+            format!("{} is not an address with a port", shown(&text)),
+            "A listener needs both, and names are not looked up here.",
+            "write an IP address and a port, such as 127.0.0.1:29330 or [::1]:29330.",
+        )
+    })
+}
+
+/// Returns the base of an HTTP API; `foreign_path` is the part of the path that we add ourselves.
+pub(super) fn base_url(node: &Node, foreign_path: &str) -> Result<Url, Trouble> {
+    parse_base_url(&text(node)?, foreign_path)
+}
+
+/// As [`base_url`], from text.
+pub(super) fn parse_base_url(text: &str, foreign_path: &str) -> Result<Url, Trouble> {
+    let mend = "write it like https://matrix.example.org or http://127.0.0.1:8008.";
+    let Ok(url) = Url::parse(text) else {
+        return Err(Trouble::new("not a URL", "Calls could not be sent anywhere.", mend));
+    };
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(Trouble::new("neither an http nor an https URL", "Calls go over HTTP.", mend));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Trouble::new(
+            "holds a user name or password",
+            "URLs are logged; a secret in one would be too.",
+            "remove what stands before the `@`.",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Trouble::new("holds a `?` or `#` part", "Paths are appended to it.", "end it before that part."));
+    }
+    let path = url.path().trim_end_matches('/');
+    if !foreign_path.is_empty() && (path.ends_with(foreign_path) || path.contains(&format!("{foreign_path}/"))) {
+        return Err(Trouble::new(
+            format!("already holds `{foreign_path}`"),
+            "Workmate appends that part itself.",
+            format!("end the URL before `{foreign_path}`."),
+        ));
+    }
+    Ok(url)
+}
+
+/// Returns a Matrix server name.
+pub(super) fn server_name(node: &Node) -> Result<OwnedServerName, Trouble> {
+    let text = text(node)?;
+    ServerName::parse(&text).map_err(|_| {
+        Trouble::new(
+            format!("{} is not a server name", shown(&text)),
+            "It is the part after the colon in user ids, not a URL.",
+            "write it like example.org.",
+        )
+    })
+}
+
+/// Returns a full Matrix user id.
+pub(super) fn user_id(node: &Node) -> Result<OwnedUserId, Trouble> {
+    let text = text(node)?;
+    UserId::parse(&text).map_err(|_| {
+        Trouble::new(
+            format!("{} is not a full user id", shown(&text)),
+            "People are known by their full id; names and localparts can be imitated.",
+            "write it with quotes, like \"@alice:example.org\".",
+        )
+    })
+}
+
+/// Returns (the beginning of) a localpart as the specification allows it to new users (v1.17, appendices 4.2.1).
+pub(super) fn localpart(node: &Node) -> Result<String, Trouble> {
+    const LOCALPART_CHARS_MAX: usize = 64;
+    let text = text(node)?;
+    let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || "._=/+-".contains(char);
+    if text.is_empty() || text.len() > LOCALPART_CHARS_MAX || !text.chars().all(fits) {
+        return Err(Trouble::new(
+            format!("{} cannot begin a user id", shown(&text)),
+            "Homeservers accept only a few characters in user ids.",
+            format!("use 1 to {LOCALPART_CHARS_MAX} of a-z 0-9 . _ = / + -"),
+        ));
+    }
+    Ok(text)
+}
+
+/// Returns the appservice's id: it is part of a URL path.
+pub(super) fn appservice_id(node: &Node) -> Result<String, Trouble> {
+    const ID_CHARS_MAX: usize = 64;
+    let text = text(node)?;
+    let fits = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    if text.is_empty() || text.len() > ID_CHARS_MAX || !text.chars().all(fits) {
+        return Err(Trouble::new(
+            format!("{} is not an appservice id", shown(&text)),
+            "The homeserver knows the appservice by it, and it is part of a URL.",
+            format!("use 1 to {ID_CHARS_MAX} of A-Z a-z 0-9 . _ -"),
+        ));
+    }
+    Ok(text)
+}
+
+/// Returns a model's name; which models exist is the API's to say.
+pub(super) fn model(node: &Node) -> Result<String, Trouble> {
+    const MODEL_CHARS_MAX: usize = 128;
+    let text = text(node)?;
+    if text.is_empty() || text.len() > MODEL_CHARS_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Trouble::new(
+            format!("{} is not a model's name", shown(&text)),
+            "The Messages API would refuse every call.",
+            "use a model id such as claude-opus-5-5.",
+        ));
+    }
+    Ok(text)
+}
+
+/// Returns a path; a relative one starts in `base`, the folder of the file that names it.
+pub(super) fn path(node: &Node, base: &Path) -> Result<PathBuf, Trouble> {
+    let text = text(node)?;
+    if text.is_empty() || text.contains('\0') {
+        return Err(Trouble::new("not a path", "A file or folder is expected.", "write its path."));
+    }
+    Ok(base.join(text))
+}

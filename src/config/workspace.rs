@@ -1,0 +1,298 @@
+//! The sections of `workmate.yaml`, each read into its checked type.
+
+use std::{collections::BTreeSet, path::Path};
+
+use ruma::OwnedUserId;
+use url::Url;
+
+use super::{
+    Appservice, Assistants, Claude, Effort, Env, Homeserver, Limits, Log, LogFormat, Workspace,
+    fault::{Faults, Trouble},
+    secrets::{Found, Sources},
+    section::Section,
+    value,
+};
+
+/// Where the Messages API is, unless config or environment say otherwise.
+const CLAUDE_URL: &str = "https://api.anthropic.com";
+/// The model where nobody names one.
+const MODEL: &str = "claude-opus-5-5";
+/// Instructions of one coworker or of all assistants, in bytes.
+pub(super) const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
+
+/// The words of `effort:`.
+pub(super) const EFFORTS: [(&str, Effort); 5] = [
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+    ("xhigh", Effort::Xhigh),
+    ("max", Effort::Max),
+];
+
+pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Homeserver> {
+    let section = root.section("homeserver", &["url", "server_name"], faults);
+    let url = section.need(
+        "url",
+        (
+            "Workmate could not reach the homeserver.",
+            "set it to where the homeserver answers, e.g. http://127.0.0.1:8008.",
+        ),
+        faults,
+        |node| value::base_url(node, "/_matrix"),
+    );
+    let server_name = section.need(
+        "server_name",
+        ("Local people could not be told from others.", "set it to the part after the colon in your users' ids."),
+        faults,
+        value::server_name,
+    );
+    Some(Homeserver { url: url?, server_name: server_name? })
+}
+
+pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Appservice> {
+    let known = [
+        "id",
+        "listen",
+        "url",
+        "as_token",
+        "as_token_file",
+        "as_token_env",
+        "hs_token",
+        "hs_token_file",
+        "hs_token_env",
+        "sender_localpart",
+        "coworker_prefix",
+        "assistant_prefix",
+    ];
+    let section = root.section("appservice", &known, faults);
+    let id = section.get("id", faults, value::appservice_id);
+    let listen = section.need(
+        "listen",
+        ("The homeserver's calls would arrive nowhere.", "set it to an address and port, e.g. 127.0.0.1:29330."),
+        faults,
+        value::socket,
+    );
+    let url = section.get("url", faults, |node| value::base_url(node, "/_matrix"));
+    let as_token = sources.token(
+        &section,
+        "as_token",
+        "Workmate's calls to the homeserver cannot be authenticated without it.",
+        faults,
+    );
+    let hs_token =
+        sources.token(&section, "hs_token", "The homeserver's calls cannot be authenticated without it.", faults);
+    if let (Some(ours), Some(theirs)) = (&as_token, &hs_token)
+        && ours.matches(theirs.expose())
+    {
+        let trouble = Trouble::new(
+            "as_token and hs_token are the same",
+            "Each side must be able to prove who it is without knowing the other's secret.",
+            "run `workmate init`, or replace one of them here and in the registration.",
+        );
+        section.report("hs_token", trouble, faults);
+    }
+    let sender = section.get("sender_localpart", faults, value::localpart);
+    let coworker = section.get("coworker_prefix", faults, value::localpart);
+    let assistant = section.get("assistant_prefix", faults, value::localpart);
+    let names = [
+        ("sender_localpart", sender.unwrap_or_else(|| "workmate".to_owned())),
+        ("coworker_prefix", coworker.unwrap_or_else(|| "coworker-".to_owned())),
+        ("assistant_prefix", assistant.unwrap_or_else(|| "assistant-".to_owned())),
+    ];
+    check_names_apart(&section, &names, faults);
+    let [(_, sender_localpart), (_, coworker_prefix), (_, assistant_prefix)] = names;
+    let listen = listen?;
+    let url = match url {
+        Some(url) => url,
+        None => Url::parse(&format!("http://{listen}")).ok()?,
+    };
+    Some(Appservice {
+        id: id.unwrap_or_else(|| "workmate".to_owned()),
+        listen,
+        url,
+        as_token: as_token?,
+        hs_token: hs_token?,
+        sender_localpart,
+        coworker_prefix,
+        assistant_prefix,
+    })
+}
+
+/// Nobody's id may fall under two of the three: the service bot's name and the two prefixes.
+fn check_names_apart(section: &Section<'_>, names: &[(&str, String); 3], faults: &mut Faults) {
+    for (prefix_key, prefix) in &names[1..] {
+        for (key, name) in names {
+            if key != prefix_key && name.starts_with(prefix.as_str()) {
+                let trouble = Trouble::new(
+                    format!("`{prefix}` is also the beginning of {key} `{name}`"),
+                    "A user id would belong to two kinds of virtual user at once.",
+                    "choose names of which none begins with the other.",
+                );
+                section.report(prefix_key, trouble, faults);
+            }
+        }
+    }
+}
+
+pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Claude> {
+    let known = ["base_url", "api_key", "api_key_file", "api_key_env", "model", "effort", "output_tokens_max"];
+    let section = root.section("claude", &known, faults);
+    let base_url = if section.has("base_url") {
+        section.get("base_url", faults, |node| value::base_url(node, "/v1"))
+    } else {
+        default_base_url(&section, sources.env, faults)
+    };
+    let api_key = match sources.secret(&section, "api_key", faults) {
+        Found::Given(secret) => Some(secret),
+        Found::Faulty => None,
+        Found::Absent => key_of_environment(&section, sources.env, faults),
+    };
+    let model = section.get("model", faults, value::model);
+    let effort = section.get("effort", faults, |node| value::choice(node, &EFFORTS));
+    let output_tokens_max = section.get("output_tokens_max", faults, |node| value::number(node, 1_024..=128_000));
+    Some(Claude {
+        base_url: base_url?,
+        api_key,
+        model: model.unwrap_or_else(|| MODEL.to_owned()),
+        effort: effort.unwrap_or(Effort::Medium),
+        output_tokens_max: output_tokens_max.unwrap_or(16_000),
+    })
+}
+
+fn default_base_url(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) -> Option<Url> {
+    let text = env("ANTHROPIC_BASE_URL").filter(|text| !text.trim().is_empty());
+    match value::parse_base_url(text.as_deref().map_or(CLAUDE_URL, str::trim), "/v1") {
+        Ok(url) => Some(url),
+        Err(trouble) => {
+            let what = format!("the environment's ANTHROPIC_BASE_URL: {}", trouble.what);
+            section.report("base_url", Trouble { what, ..trouble }, faults);
+            None
+        }
+    }
+}
+
+fn key_of_environment(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) -> Option<crate::secret::Secret> {
+    let key = env("ANTHROPIC_API_KEY").filter(|key| !key.trim().is_empty())?;
+    match super::secrets::checked(key.trim()) {
+        Ok(secret) => Some(secret),
+        Err(trouble) => {
+            let what = format!("the environment's ANTHROPIC_API_KEY: {}", trouble.what);
+            section.report("api_key", Trouble { what, ..trouble }, faults);
+            None
+        }
+    }
+}
+
+pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
+    const ENTRIES_MAX: usize = 1_000;
+    let section = root.section("workspace", &["allowed_servers", "bots", "admins"], faults);
+    let servers = section.list("allowed_servers", faults, value::server_name);
+    let bots = section.list("bots", faults, value::user_id);
+    let admins = section.list("admins", faults, value::user_id);
+    for (key, count) in [("allowed_servers", servers.len()), ("bots", bots.len()), ("admins", admins.len())] {
+        if count > ENTRIES_MAX {
+            let trouble = Trouble::new(
+                format!("{count} entries"),
+                "Each message is compared with them.",
+                format!("list at most {ENTRIES_MAX}."),
+            );
+            section.report(key, trouble, faults);
+        }
+    }
+    let bots: BTreeSet<OwnedUserId> = bots.into_iter().collect();
+    if let Some(both) = admins.iter().find(|admin| bots.contains(*admin)) {
+        let trouble = Trouble::new(
+            format!("{both} is listed as a bot too"),
+            "A bot's messages are never answered, an admin's commands are.",
+            "remove it from one of the two lists.",
+        );
+        section.report("admins", trouble, faults);
+    }
+    Workspace { allowed_servers: servers.into_iter().collect(), bots, admins: admins.into_iter().collect() }
+}
+
+pub(super) fn assistants(root: &Section<'_>, faults: &mut Faults) -> Assistants {
+    let known = ["enabled", "instructions", "model", "effort", "session_idle_hours"];
+    let section = root.section("assistants", &known, faults);
+    Assistants {
+        enabled: section.get("enabled", faults, value::truth).unwrap_or(true),
+        instructions: section
+            .get("instructions", faults, |node| value::prose(node, INSTRUCTIONS_BYTES_MAX))
+            .unwrap_or_default(),
+        model: section.get("model", faults, value::model),
+        effort: section.get("effort", faults, |node| value::choice(node, &EFFORTS)),
+        session_idle_hours: section
+            .get("session_idle_hours", faults, |node| value::number(node, 1..=8_760))
+            .unwrap_or(12),
+    }
+}
+
+pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
+    let known = [
+        "context_tokens_max",
+        "runs_max",
+        "room_runs_max",
+        "provisioning_max",
+        "assistants_live_max",
+        "deadline_minutes",
+        "transaction_bytes_max",
+    ];
+    let section = root.section("limits", &known, faults);
+    let defaults = Limits::default();
+    let limits = Limits {
+        context_tokens_max: section
+            .get("context_tokens_max", faults, |node| value::number(node, 1_000..=500_000))
+            .unwrap_or(defaults.context_tokens_max),
+        runs_max: section.get("runs_max", faults, |node| value::number(node, 1..=1_024)).unwrap_or(defaults.runs_max),
+        room_runs_max: section
+            .get("room_runs_max", faults, |node| value::number(node, 1..=64))
+            .unwrap_or(defaults.room_runs_max),
+        provisioning_max: section
+            .get("provisioning_max", faults, |node| value::number(node, 1..=64))
+            .unwrap_or(defaults.provisioning_max),
+        assistants_live_max: section
+            .get("assistants_live_max", faults, |node| value::number(node, 1..=4_096))
+            .unwrap_or(defaults.assistants_live_max),
+        deadline_minutes: section
+            .get("deadline_minutes", faults, |node| value::number(node, 1..=10_080))
+            .unwrap_or(defaults.deadline_minutes),
+        transaction_bytes_max: section
+            .get("transaction_bytes_max", faults, |node| value::number(node, 1 << 20..=256 << 20))
+            .unwrap_or(defaults.transaction_bytes_max),
+    };
+    if limits.room_runs_max > limits.runs_max {
+        let trouble = Trouble::new(
+            format!("{} is more than runs_max, {}", limits.room_runs_max, limits.runs_max),
+            "One room could hold up all others.",
+            "lower it, or raise limits.runs_max.",
+        );
+        section.report("room_runs_max", trouble, faults);
+    }
+    limits
+}
+
+pub(super) fn log(root: &Section<'_>, faults: &mut Faults) -> Log {
+    let section = root.section("log", &["format", "filter"], faults);
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = section.get("format", faults, |node| value::choice(node, &formats));
+    let filter = section.get("filter", faults, |node| {
+        let filter = value::line(node, 1_000)?;
+        tracing_subscriber::EnvFilter::try_new(&filter).map_err(|_| {
+            Trouble::new(
+                "not a list of log directives",
+                "Nothing could be told about what is to be logged.",
+                "write `target=level` with commas between, such as `workmate=debug,warn`.",
+            )
+        })?;
+        Ok(filter)
+    });
+    Log { format: format.unwrap_or_default(), filter }
+}
+
+/// Returns the folder that relative paths in `file` start from.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new(""),
+    }
+}

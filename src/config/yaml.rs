@@ -1,0 +1,200 @@
+//! YAML text as a tree that knows its lines and keeps duplicate keys, so that each can be reported.
+//!
+//! Built from `saphyr-parser`'s events and not from `saphyr`'s own tree, which stops at the first duplicate key.
+//! Aliases, tags and second documents have no use in a configuration and are refused.
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+use super::fault::Trouble;
+
+/// The largest YAML file that is read, in bytes.
+pub(super) const YAML_BYTES_MAX: usize = 256 << 10;
+/// How deep lists and sections may nest; the configuration's own depth is 3.
+const DEPTH_MAX: usize = 16;
+
+/// A value and the line on which it begins, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) line: usize,
+    pub(super) value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Nothing after the colon, `~` or `null`.
+    Null,
+    /// Any scalar, not yet understood; `plain` without quotes, so that it may be a number or a truth value.
+    Scalar { text: String, plain: bool },
+    /// A list.
+    List(Vec<Node>),
+    /// A section, duplicates included.
+    Map(Vec<Entry>),
+}
+
+/// One `key: value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) line: usize,
+    pub(super) node: Node,
+}
+
+/// Reads the one document of `text`; a file without any is `Null`.
+///
+/// # Errors
+/// The line and the trouble that ends the reading: syntax cannot be guessed past.
+pub(super) fn parse(text: &str) -> Result<Node, (usize, Trouble)> {
+    if text.len() > YAML_BYTES_MAX {
+        return Err((
+            1,
+            Trouble::new(
+                format!("{} bytes long", text.len()),
+                format!("A configuration file may have at most {YAML_BYTES_MAX} bytes."),
+                "check that this is the file you mean.",
+            ),
+        ));
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut tree = Tree::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| syntax(error.marker().line(), error.info()))?;
+        tree.take(event, span.start.line())?;
+    }
+    Ok(tree.root.unwrap_or(Node { line: 1, value: Value::Null }))
+}
+
+/// What is being built: the open lists and sections, outermost first.
+#[derive(Default)]
+struct Tree {
+    root: Option<Node>,
+    open: Vec<Open>,
+}
+
+enum Open {
+    List { line: usize, items: Vec<Node> },
+    Map { line: usize, entries: Vec<Entry>, key: Option<(String, usize)> },
+}
+
+impl Tree {
+    fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), (usize, Trouble)> {
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::DocumentStart(_) if self.root.is_some() => Err(refused(line, "a second document (`---`)")),
+            Event::DocumentStart(_) => Ok(()),
+            Event::Alias(_) => Err(refused(line, "an alias (`*name`)")),
+            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
+                Err(refused(line, "a tag (`!name`)"))
+            }
+            Event::Scalar(text, style, _, None) => {
+                let plain = style == ScalarStyle::Plain;
+                let value = match text.as_ref() {
+                    "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
+                    _ => Value::Scalar { text: text.into_owned(), plain },
+                };
+                self.add(Node { line, value })
+            }
+            Event::SequenceStart(..) => self.begin(line, Open::List { line, items: Vec::new() }),
+            Event::MappingStart(..) => self.begin(line, Open::Map { line, entries: Vec::new(), key: None }),
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(Open::List { line, items }) => self.add(Node { line, value: Value::List(items) }),
+                Some(Open::Map { line, entries, .. }) => self.add(Node { line, value: Value::Map(entries) }),
+                None => Err(syntax(line, "an end without a beginning")),
+            },
+        }
+    }
+
+    fn begin(&mut self, line: usize, what: Open) -> Result<(), (usize, Trouble)> {
+        if self.open.len() == DEPTH_MAX {
+            return Err(refused(line, "nesting deeper than 16"));
+        }
+        self.open.push(what);
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node) -> Result<(), (usize, Trouble)> {
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => match (key.take(), node.value) {
+                (Some((key, line)), value) => entries.push(Entry { key, line, node: Node { line: node.line, value } }),
+                (None, Value::Scalar { text, .. }) => *key = Some((text, node.line)),
+                (None, Value::Null) => *key = Some(("null".to_owned(), node.line)),
+                (None, Value::List(_) | Value::Map(_)) => return Err(refused(node.line, "a list or section as a key")),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn syntax(line: usize, info: &str) -> (usize, Trouble) {
+    let trouble = Trouble::new(
+        format!("not YAML: {info}"),
+        "Nothing after this line could be read.",
+        "look at this line and the one before: indentation, a missing colon, or a quote that is not closed.",
+    );
+    (line.max(1), trouble)
+}
+
+fn refused(line: usize, what: &str) -> (usize, Trouble) {
+    let trouble = Trouble::new(
+        format!("{what} is not supported"),
+        "A configuration is read by people: it says each thing once, in place.",
+        "write the value out as plain YAML.",
+    );
+    (line, trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scalar(line: usize, text: &str) -> Node {
+        Node { line, value: Value::Scalar { text: text.to_owned(), plain: true } }
+    }
+
+    #[test]
+    fn a_tree_knows_its_lines_and_keeps_duplicate_keys() {
+        let tree = parse("# first\na: 1\nb:\n  - x\n  -\na: 2\n").expect("is YAML");
+        let list = vec![scalar(4, "x"), Node { line: 5, value: Value::Null }];
+        let expected = vec![
+            Entry { key: "a".into(), line: 2, node: scalar(2, "1") },
+            Entry { key: "b".into(), line: 3, node: Node { line: 4, value: Value::List(list) } },
+            Entry { key: "a".into(), line: 6, node: scalar(6, "2") },
+        ];
+        assert_eq!(tree, Node { line: 2, value: Value::Map(expected) });
+    }
+
+    #[test]
+    fn what_a_configuration_does_not_need_is_refused_with_its_line() {
+        for (text, line, what) in [
+            ("a: &x 1\nb: *x\n", 2, "an alias (`*name`) is not supported"),
+            ("a: 1\nb: !secret x\n", 2, "a tag (`!name`) is not supported"),
+            ("a: 1\n---\nb: 2\n", 2, "a second document (`---`) is not supported"),
+            ("? [a]\n: 1\n", 1, "a list or section as a key is not supported"),
+            ("a: [[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]\n", 1, "nesting deeper than 16 is not supported"),
+        ] {
+            let (at, trouble) = parse(text).expect_err(text);
+            assert_eq!((at, trouble.what.as_str()), (line, what));
+        }
+    }
+
+    #[test]
+    fn deep_nesting_ends_in_a_fault_and_not_in_an_overflow() {
+        let (_, trouble) = parse(&"[".repeat(YAML_BYTES_MAX)).expect_err("too deep");
+        assert_eq!(trouble.what, "nesting deeper than 16 is not supported");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_text_of_yaml_s_own_characters_makes_the_parser_panic(text in "[-:?#&*!|>'\"%@`{}\\[\\], \t\r\nab0~.\u{feff}\u{85}é]{0,80}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -19,7 +19,7 @@ use matrix_sdk::{
     Client, Room,
     authentication::matrix::MatrixSession,
     config::SyncSettings,
-    encryption::{BackupDownloadStrategy, EncryptionSettings, identities::UserDevices},
+    encryption::{BackupDownloadStrategy, EncryptionSettings, identities::UserDevices, recovery::RecoveryState},
     store::RoomLoadSettings,
 };
 use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
@@ -64,6 +64,8 @@ pub struct Options {
     pub store: Option<PathBuf>,
     /// What the client makes of devices that their owner did not sign.
     pub unsigned_devices: UnsignedDevices,
+    /// A phrase with which their other clients get at identity and message keys; no backup where there is none.
+    pub recovery_passphrase: Option<String>,
     /// Whether the client hands older keys to whom it invites (MSC4268).
     pub history_on_invite: HistoryOnInvite,
 }
@@ -77,6 +79,7 @@ impl Options {
             localpart: localpart.to_owned(),
             password: password.to_owned(),
             store: None,
+            recovery_passphrase: None,
             unsigned_devices: UnsignedDevices::Accepted,
             history_on_invite: HistoryOnInvite::Shared,
         }
@@ -141,6 +144,9 @@ impl Person {
         let client = build(&options).await.with_context(|| format!("{who}'s client"))?;
         log_in(&client, &options).await.with_context(|| format!("logging in as {who} at {}", options.homeserver))?;
         client.encryption().wait_for_e2ee_initialization_tasks().await;
+        if let Some(passphrase) = &options.recovery_passphrase {
+            enable_recovery(&client, passphrase).await.with_context(|| format!("setting up {who}'s recovery"))?;
+        }
         let user_id = client.user_id().context("a logged-in client has a user id")?.to_owned();
         let seen = Arc::new(Seen { timelines: Mutex::default(), syncs: watch::Sender::new(0) });
         let person = Self { client, user_id, seen, stopping: CancellationToken::new(), tasks: TaskTracker::new() };
@@ -377,6 +383,15 @@ async fn log_in(client: &Client, options: &Options) -> Result<()> {
     login.initial_device_display_name("a person's client").send().await?;
     if let (Some(path), Some(session)) = (kept, client.matrix_auth().session()) {
         private_file::write(&path, &serde_json::to_string(&session)?)?;
+    }
+    Ok(())
+}
+
+/// Sets up key backup and secret storage, unless that was done before.
+async fn enable_recovery(client: &Client, passphrase: &str) -> Result<()> {
+    let recovery = client.encryption().recovery();
+    if recovery.state() == RecoveryState::Disabled {
+        recovery.enable().with_passphrase(passphrase).await?;
     }
     Ok(())
 }

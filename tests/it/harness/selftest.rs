@@ -109,3 +109,12 @@ async fn a_private_homeserver_keeps_its_rooms_over_a_restart() -> Result<()> {
     assert_eq!(read.body(), "still here");
     Ok(())
 }
+
+#[test]
+fn the_configuration_of_a_test_is_accepted() {
+    let slot = shared().take_slot();
+    let claude = url::Url::parse("http://127.0.0.1:9").expect("a URL");
+    let written = super::Setup::new(&slot, shared().url(), &claude).write();
+    let config = workmate::config::Config::load(&written.config()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.namespace().user_id(&(slot.coworker_prefix() + "oncall")), slot.coworker("oncall"));
+}

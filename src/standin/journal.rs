@@ -1,0 +1,176 @@
+//! What clients asked: every request that reached an endpoint, in order, with how it ended.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::core::time::Timestamp;
+
+/// How long [`super::StandIn::wait_for_request`] waits at most, in seconds.
+pub const WAIT_SECONDS_MAX: u64 = 30;
+
+/// One request, as it came.
+#[derive(Clone, Debug)]
+pub struct RecordedRequest {
+    /// The `request-id` that the answer carries.
+    pub id: String,
+    /// `POST /v1/messages` and the like, without the query.
+    pub route: String,
+    /// Header names in lower case; a key is replaced by a short hash of it.
+    pub headers: BTreeMap<String, String>,
+    /// The body, `null` if it was not JSON.
+    pub body: Value,
+    /// When it came.
+    pub at: Timestamp,
+    /// The answer's status, once it is known.
+    pub status: Option<u16>,
+    /// The client closed the connection before the answer was complete.
+    pub disconnected: bool,
+    /// The answer was sent to its end (faults included).
+    pub finished: bool,
+}
+
+impl RecordedRequest {
+    /// Returns the text of the system prompt, blocks joined by newlines.
+    #[must_use]
+    pub fn system_text(&self) -> String {
+        text_of(&self.body["system"])
+    }
+
+    /// Returns the text of the last user message (tool results included), blocks joined by newlines.
+    #[must_use]
+    pub fn last_user_text(&self) -> String {
+        let messages = self.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let last = messages.iter().rev().find(|message| message["role"] == "user");
+        last.map(|message| text_of(&message["content"])).unwrap_or_default()
+    }
+}
+
+/// Returns the text of a string or of an array of blocks.
+pub(super) fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(blocks) => blocks.iter().map(block_text).collect::<Vec<_>>().join("\n"),
+        _ => String::new(),
+    }
+}
+
+fn block_text(block: &Value) -> String {
+    match block["type"].as_str() {
+        Some("text") => block["text"].as_str().unwrap_or_default().to_owned(),
+        Some("tool_result") => text_of(&block["content"]),
+        _ => String::new(),
+    }
+}
+
+/// Returns the hash under which a key appears in the journal.
+pub(super) fn redact(key: &str) -> String {
+    let digest = Sha256::digest(key.as_bytes());
+    let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// The shared list of requests; clones are the same list.
+#[derive(Clone, Debug)]
+pub(super) struct Journal {
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
+    changes: Arc<watch::Sender<u64>>,
+}
+
+impl Journal {
+    pub(super) fn new() -> Self {
+        Self { requests: Arc::default(), changes: Arc::new(watch::Sender::new(0)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<RecordedRequest>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn all(&self) -> Vec<RecordedRequest> {
+        self.lock().clone()
+    }
+
+    /// Opens an entry, to be completed through what it returns.
+    pub(super) fn open(&self, id: &str, route: String, headers: BTreeMap<String, String>) -> Entry {
+        let request = RecordedRequest {
+            id: id.to_owned(),
+            route,
+            headers,
+            body: Value::Null,
+            at: clock::now(),
+            status: None,
+            disconnected: false,
+            finished: false,
+        };
+        let index = {
+            let mut requests = self.lock();
+            requests.push(request);
+            requests.len() - 1
+        };
+        Entry { journal: self.clone(), index, closed: false }
+    }
+
+    fn change(&self, index: usize, change: impl FnOnce(&mut RecordedRequest)) {
+        if let Some(request) = self.lock().get_mut(index) {
+            change(request);
+        }
+        self.changes.send_modify(|version| *version += 1);
+    }
+
+    /// Waits until a request satisfies `wanted`; `None` after [`WAIT_SECONDS_MAX`].
+    pub(super) async fn wait_for(&self, wanted: impl Fn(&RecordedRequest) -> bool) -> Option<RecordedRequest> {
+        let mut changes = self.changes.subscribe();
+        let search = async {
+            loop {
+                changes.borrow_and_update();
+                if let Some(found) = self.lock().iter().find(|request| wanted(request)).cloned() {
+                    return found;
+                }
+                if changes.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(WAIT_SECONDS_MAX), search).await.ok()
+    }
+}
+
+/// One entry while its answer is under way; dropped before [`Self::finish`], the client went away.
+#[derive(Debug)]
+pub(super) struct Entry {
+    journal: Journal,
+    index: usize,
+    closed: bool,
+}
+
+impl Entry {
+    pub(super) fn set_body(&self, body: Value) {
+        self.journal.change(self.index, |request| request.body = body);
+    }
+
+    pub(super) fn set_status(&self, status: u16) {
+        self.journal.change(self.index, |request| request.status = Some(status));
+    }
+
+    pub(super) fn snapshot(&self) -> Option<RecordedRequest> {
+        self.journal.lock().get(self.index).cloned()
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.closed = true;
+        self.journal.change(self.index, |request| request.finished = true);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.journal.change(self.index, |request| request.disconnected = true);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What each model accepts: the small table by which requests are judged.
+//!
+//! From Anthropic's thinking table of 2026-10-10 and its price and cache pages; Fable 5.2 is assumed to be
+//! like 5.1. An id that is not here is unknown and gives 404.
+
+use serde_json::{Value, json};
+
+/// How a model takes the `thinking` field's types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ThinkingTypes {
+    pub(super) adaptive: bool,
+    pub(super) enabled: bool,
+    pub(super) disabled: Disabled,
+    pub(super) between_tools: bool,
+}
+
+/// Whether thinking can be turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disabled {
+    Accepted,
+    UpToHighEffort,
+    Rejected,
+}
+
+/// One model's row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Model {
+    pub(super) id: &'static str,
+    /// A dated snapshot that names the same model.
+    alias: Option<&'static str>,
+    name: &'static str,
+    created: &'static str,
+    pub(super) context_tokens: u64,
+    pub(super) output_tokens_max: u64,
+    pub(super) cache_tokens_min: u64,
+    pub(super) thinking: ThinkingTypes,
+    pub(super) effort: bool,
+    /// `tool_choice` of `any` or `tool` gives 400.
+    pub(super) refuses_forced_tools: bool,
+    /// Thinking blocks are bound to their exact prefix.
+    pub(super) preserved_thinking: bool,
+    pub(super) system_turns: bool,
+    /// The last message may be the assistant's (before 4.6).
+    pub(super) prefill: bool,
+    /// Sampling fields are refused whatever the API version.
+    pub(super) refuses_sampling: bool,
+}
+
+const ALWAYS_ADAPTIVE: ThinkingTypes =
+    ThinkingTypes { adaptive: true, enabled: false, disabled: Disabled::Rejected, between_tools: false };
+const DISABLED_UP_TO_HIGH: ThinkingTypes = ThinkingTypes { disabled: Disabled::UpToHighEffort, ..ALWAYS_ADAPTIVE };
+const NO_BUDGET: ThinkingTypes = ThinkingTypes { disabled: Disabled::Accepted, ..ALWAYS_ADAPTIVE };
+
+/// The 5.5 generation and Fable 5.1 and later; older rows say what they lack.
+const NEWEST: Model = Model {
+    id: "claude-opus-5-5",
+    alias: None,
+    name: "Claude Opus 5.5",
+    created: "2026-08-31T00:00:00Z",
+    context_tokens: 1_000_000,
+    output_tokens_max: 128_000,
+    cache_tokens_min: 512,
+    thinking: ALWAYS_ADAPTIVE,
+    effort: true,
+    refuses_forced_tools: true,
+    preserved_thinking: true,
+    system_turns: true,
+    prefill: false,
+    refuses_sampling: true,
+};
+/// Fable, Mythos and Opus 5.
+const FIFTH: Model = Model {
+    refuses_forced_tools: false,
+    preserved_thinking: false,
+    created: "2026-05-01T00:00:00Z",
+    ..NEWEST
+};
+/// Opus 4.7 and 4.8.
+const FOUR_SEVEN: Model =
+    Model { cache_tokens_min: 1024, thinking: NO_BUDGET, created: "2026-03-01T00:00:00Z", ..FIFTH };
+const FOUR_SIX: Model = Model {
+    cache_tokens_min: 4096,
+    thinking: ThinkingTypes { enabled: true, ..NO_BUDGET },
+    system_turns: false,
+    refuses_sampling: false,
+    created: "2026-01-15T00:00:00Z",
+    ..FIFTH
+};
+const FOUR_FIVE: Model = Model {
+    context_tokens: 200_000,
+    output_tokens_max: 64_000,
+    thinking: ThinkingTypes { adaptive: false, enabled: true, ..NO_BUDGET },
+    prefill: true,
+    created: "2025-10-01T00:00:00Z",
+    ..FOUR_SIX
+};
+
+const MODELS: &[Model] = &[
+    Model { id: "claude-fable-5-2", name: "Claude Fable 5.2", ..NEWEST },
+    Model { id: "claude-mythos-5-2", name: "Claude Mythos 5.2", ..NEWEST },
+    Model {
+        id: "claude-haiku-5-5",
+        name: "Claude Haiku 5.5",
+        thinking: DISABLED_UP_TO_HIGH,
+        refuses_forced_tools: false,
+        ..NEWEST
+    },
+    Model {
+        id: "claude-sonnet-5-5",
+        name: "Claude Sonnet 5.5",
+        thinking: ThinkingTypes { between_tools: true, ..ALWAYS_ADAPTIVE },
+        ..NEWEST
+    },
+    Model { id: "claude-fable-5-1", name: "Claude Fable 5.1", ..NEWEST },
+    NEWEST,
+    Model { id: "claude-mythos-5-1", name: "Claude Mythos 5.1", preserved_thinking: false, ..NEWEST },
+    Model {
+        id: "claude-sonnet-5",
+        name: "Claude Sonnet 5",
+        cache_tokens_min: 1024,
+        thinking: NO_BUDGET,
+        ..FIFTH
+    },
+    Model { id: "claude-fable-5", name: "Claude Fable 5", ..FIFTH },
+    Model { id: "claude-mythos-5", name: "Claude Mythos 5", ..FIFTH },
+    Model { id: "claude-opus-5", name: "Claude Opus 5", thinking: DISABLED_UP_TO_HIGH, ..FIFTH },
+    Model { id: "claude-opus-4-8", name: "Claude Opus 4.8", ..FOUR_SEVEN },
+    Model {
+        id: "claude-opus-4-7",
+        name: "Claude Opus 4.7",
+        cache_tokens_min: 2048,
+        system_turns: false,
+        ..FOUR_SEVEN
+    },
+    Model { id: "claude-opus-4-6", name: "Claude Opus 4.6", ..FOUR_SIX },
+    Model { id: "claude-sonnet-4-6", name: "Claude Sonnet 4.6", cache_tokens_min: 1024, ..FOUR_SIX },
+    Model {
+        id: "claude-haiku-4-5",
+        alias: Some("claude-haiku-4-5-20251001"),
+        name: "Claude Haiku 4.5",
+        effort: false,
+        ..FOUR_FIVE
+    },
+    Model {
+        id: "claude-opus-4-5",
+        alias: Some("claude-opus-4-5-20251101"),
+        name: "Claude Opus 4.5",
+        ..FOUR_FIVE
+    },
+    Model {
+        id: "claude-sonnet-4-5",
+        alias: Some("claude-sonnet-4-5-20250929"),
+        name: "Claude Sonnet 4.5",
+        cache_tokens_min: 1024,
+        effort: false,
+        ..FOUR_FIVE
+    },
+];
+
+/// Returns the row of an id or of its dated snapshot.
+pub(super) fn find(id: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.id == id || model.alias == Some(id))
+}
+
+/// Returns every row, newest first.
+pub(super) fn all() -> &'static [Model] {
+    MODELS
+}
+
+impl Model {
+    /// Returns the model as `/v1/models` shows it.
+    pub(super) fn info(&self) -> Value {
+        let line = self.id.split('-').nth(1);
+        let supported = |yes: bool| json!({ "supported": yes });
+        json!({
+            "type": "model",
+            "id": self.id,
+            "display_name": self.name,
+            "created_at": self.created,
+            "lifecycle": "active",
+            "deprecated_at": null,
+            "retires_at": null,
+            "line": line,
+            "max_input_tokens": self.context_tokens,
+            "max_tokens": self.output_tokens_max,
+            "capabilities": {
+                "batch": supported(true),
+                "citations": supported(true),
+                "code_execution": supported(true),
+                "image_input": supported(true),
+                "pdf_input": supported(true),
+                "structured_outputs": supported(true),
+                "server_tools": {
+                    "supported": true,
+                    "code_execution": supported(true),
+                    "web_search": supported(true),
+                },
+                "context_management": {
+                    "supported": true,
+                    "clear_thinking_20251015": supported(true),
+                    "clear_tool_uses_20250919": supported(true),
+                    "compact_20260112": supported(true),
+                },
+                "effort": {
+                    "supported": self.effort,
+                    "low": supported(self.effort),
+                    "medium": supported(self.effort),
+                    "high": supported(self.effort),
+                    "xhigh": supported(self.effort),
+                    "max": supported(self.effort),
+                },
+                "thinking": {
+                    "supported": true,
+                    "types": {
+                        "adaptive": supported(self.thinking.adaptive),
+                        "enabled": supported(self.thinking.enabled),
+                        "disabled": supported(self.thinking.disabled != Disabled::Rejected),
+                        "between_tools": supported(self.thinking.between_tools),
+                    },
+                },
+            },
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! What the stand-in says to people: an honest answer out of the room's own messages.
+//!
+//! Text is matched and quoted, never obeyed. The same request gives the same answer.
+
+mod records;
+mod words;
+
+use serde_json::Value;
+
+use records::{Record, records};
+use words::{keywords, shorten};
+
+/// Messages quoted in one answer, at most.
+const QUOTES_MAX: usize = 4;
+/// Characters of one quoted message, at most.
+const QUOTE_CHARS_MAX: usize = 200;
+/// Messages listed in a summary, at most.
+const SUMMARY_MAX: usize = 6;
+/// Newest messages named when nothing matches.
+const NEWEST_MAX: usize = 2;
+/// Characters of a message in a summary or among the newest.
+const BRIEF_CHARS_MAX: usize = 100;
+const HONESTY: &str = "(I am an offline stand-in, not Claude: I only look words up in this conversation.)";
+/// Words that ask for a summary, as [`keywords`] stems them.
+const SUMMARY_WORDS: &[&str] = &["summarise", "summarize", "summary", "recap", "tldr", "zusammenfassung"];
+
+/// Returns the answer to a request's last record.
+pub(super) fn answer(body: &Value) -> String {
+    let mut all = records(body);
+    let Some(request) = all.pop() else {
+        return format!("{HONESTY} I found no message to answer.");
+    };
+    let wanted = keywords(&request.text);
+    let said = if wanted.iter().any(|word| SUMMARY_WORDS.contains(&word.as_str())) {
+        summary(&all)
+    } else {
+        relevant(&all, &wanted)
+    };
+    format!("{HONESTY} {said}")
+}
+
+fn summary(history: &[Record]) -> String {
+    if history.is_empty() {
+        return "There is nothing before your message to summarise.".to_owned();
+    }
+    let lines: Vec<String> = newest(history, SUMMARY_MAX).iter().map(|record| brief(record)).collect();
+    format!("The last messages here:\n{}", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"))
+}
+
+/// Quotes what shares most words with the request, in the order in which it was said.
+fn relevant(history: &[Record], wanted: &[String]) -> String {
+    let mut scored: Vec<(usize, usize)> = history
+        .iter()
+        .enumerate()
+        .map(|(index, record)| (overlap(wanted, &keywords(&record.text)), index))
+        .filter(|(score, _)| *score > 0)
+        .collect();
+    scored.sort_by_key(|&(score, index)| (std::cmp::Reverse(score), std::cmp::Reverse(index)));
+    scored.truncate(QUOTES_MAX);
+    scored.sort_by_key(|&(_, index)| index);
+    let quotes: Vec<String> =
+        scored.iter().filter_map(|&(_, index)| history.get(index)).map(|record| quote(record, QUOTE_CHARS_MAX)).collect();
+    if !quotes.is_empty() {
+        return format!("From this room: {}.", quotes.join("; "));
+    }
+    if history.is_empty() {
+        return "I can read nothing before your message.".to_owned();
+    }
+    let last: Vec<String> = newest(history, NEWEST_MAX).iter().map(|record| quote(record, BRIEF_CHARS_MAX)).collect();
+    format!("Nothing said here before matches your question. The newest messages: {}.", last.join("; "))
+}
+
+fn overlap(wanted: &[String], found: &[String]) -> usize {
+    wanted.iter().filter(|word| found.contains(word)).count()
+}
+
+fn newest(history: &[Record], count: usize) -> &[Record] {
+    history.get(history.len().saturating_sub(count)..).unwrap_or_default()
+}
+
+fn quote(record: &Record, chars_max: usize) -> String {
+    format!("{} wrote “{}”", record.sender, shorten(&record.text, chars_max))
+}
+
+fn brief(record: &Record) -> String {
+    format!("{}: {}", record.sender, shorten(&record.text, BRIEF_CHARS_MAX))
+}

@@ -1,0 +1,86 @@
+//! Finds the room's messages in a prompt: JSON objects with a `text`, wherever they lie in user turns.
+
+use serde_json::{Deserializer, Value};
+
+use crate::standin::prompt::{array, blocks_of};
+
+/// Records read from one prompt, at most; the oldest are left out.
+const RECORDS_MAX: usize = 2000;
+/// How deep records may lie inside other JSON.
+const DEPTH_MAX: usize = 4;
+/// Characters of a sender's name, at most.
+const SENDER_CHARS_MAX: usize = 60;
+
+/// One message of the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) sender: String,
+    pub(super) text: String,
+}
+
+/// Returns the records of all user turns in order; the last is the request.
+///
+/// A last user turn without any record is taken as the request itself.
+pub(super) fn records(body: &Value) -> Vec<Record> {
+    let mut all = Vec::new();
+    let mut plain_request = None;
+    for message in array(&body["messages"]).iter().filter(|message| message["role"] == "user") {
+        let before = all.len();
+        let texts: Vec<String> = blocks_of(&message["content"]).iter().filter_map(text).collect();
+        for text in &texts {
+            in_text(text, &mut all);
+        }
+        plain_request = (all.len() == before).then(|| texts.join("\n")).filter(|text| !text.trim().is_empty());
+    }
+    all.extend(plain_request.map(|text| Record { sender: "you".to_owned(), text }));
+    let surplus = all.len().saturating_sub(RECORDS_MAX);
+    all.split_off(surplus)
+}
+
+fn text(block: &Value) -> Option<String> {
+    let text = block["text"].as_str().filter(|_| block["type"] == "text")?;
+    Some(text.to_owned())
+}
+
+/// Reads every JSON value that begins a line, over as many lines as it has; other lines are skipped.
+fn in_text(text: &str, found: &mut Vec<Record>) {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let trimmed = rest.trim_start();
+        let mut values = Deserializer::from_str(trimmed).into_iter::<Value>();
+        let read = if trimmed.starts_with(['{', '[']) { values.next() } else { None };
+        rest = match read {
+            Some(Ok(value)) => {
+                in_value(&value, 0, found);
+                trimmed.get(values.byte_offset()..).unwrap_or_default()
+            }
+            _ => trimmed.split_once('\n').map_or("", |(_, rest)| rest),
+        };
+    }
+}
+
+fn in_value(value: &Value, depth: usize, found: &mut Vec<Record>) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    if let Some(text) = value["text"].as_str() {
+        found.extend(record(value, text));
+        return;
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| in_value(item, depth + 1, found)),
+        Value::Object(fields) => fields.values().for_each(|field| in_value(field, depth + 1, found)),
+        _ => {}
+    }
+}
+
+fn record(value: &Value, text: &str) -> Option<Record> {
+    if text.trim().is_empty() {
+        return None;
+    }
+    let named = ["sender_name", "display_name", "name", "sender", "from", "speaker"]
+        .iter()
+        .find_map(|field| value[*field].as_str().or_else(|| value[*field]["name"].as_str()));
+    let sender = named.unwrap_or("someone").chars().filter(|c| !c.is_control()).take(SENDER_CHARS_MAX).collect();
+    Some(Record { sender, text: text.to_owned() })
+}

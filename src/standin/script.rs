@@ -1,0 +1,120 @@
+//! Which scripted turn answers which request.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use super::journal::RecordedRequest;
+use super::turn::Turn;
+
+/// Tells whether a script is meant for a request.
+#[derive(Clone)]
+pub struct Matcher {
+    description: String,
+    matches: Arc<dyn Fn(&RecordedRequest) -> bool + Send + Sync>,
+}
+
+impl Matcher {
+    /// Matches a request whose last user message contains the text.
+    #[must_use]
+    pub fn user(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::when(format!("last user message contains {text:?}"), move |request| {
+            request.last_user_text().contains(&text)
+        })
+    }
+
+    /// Matches a request whose system prompt contains the text.
+    #[must_use]
+    pub fn system(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::when(format!("system prompt contains {text:?}"), move |request| request.system_text().contains(&text))
+    }
+
+    /// Matches by a function; the description appears in errors.
+    #[must_use]
+    pub fn when(
+        description: impl Into<String>,
+        matches: impl Fn(&RecordedRequest) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { description: description.into(), matches: Arc::new(matches) }
+    }
+
+    /// Matches what both match.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let description = format!("{} and {}", self.description, other.description);
+        Self::when(description, move |request| (self.matches)(request) && (other.matches)(request))
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Matcher").field(&self.description).finish()
+    }
+}
+
+pub(super) type Responder = Arc<dyn Fn(&RecordedRequest) -> Turn + Send + Sync>;
+
+/// The scripts that wait: those with a matcher first, then the queue, then the responder.
+#[derive(Default)]
+pub(super) struct Scripts {
+    matched: Vec<(Matcher, Turn)>,
+    queue: VecDeque<Turn>,
+    responder: Option<Responder>,
+    unmatched: Vec<String>,
+}
+
+impl fmt::Debug for Scripts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { matched, queue, responder, unmatched } = self;
+        f.debug_struct("Scripts")
+            .field("matched", matched)
+            .field("queue", queue)
+            .field("responder", &responder.is_some())
+            .field("unmatched", unmatched)
+            .finish()
+    }
+}
+
+impl Scripts {
+    pub(super) fn enqueue(&mut self, turn: Turn) {
+        self.queue.push_back(turn);
+    }
+
+    pub(super) fn on(&mut self, matcher: Matcher, turn: Turn) {
+        self.matched.push((matcher, turn));
+    }
+
+    pub(super) fn respond_with(&mut self, responder: Responder) {
+        self.responder = Some(responder);
+    }
+
+    /// Takes the turn that answers a request.
+    pub(super) fn take(&mut self, request: &RecordedRequest) -> Option<Turn> {
+        if let Some(index) = self.matched.iter().position(|(matcher, _)| (matcher.matches)(request)) {
+            return Some(self.matched.remove(index).1);
+        }
+        self.queue.pop_front()
+    }
+
+    /// Returns what answers when no script does; it is called without holding the scripts.
+    pub(super) fn responder(&self) -> Option<Responder> {
+        self.responder.clone()
+    }
+
+    pub(super) fn report_unmatched(&mut self, description: String) {
+        self.unmatched.push(description);
+    }
+
+    /// Returns a line for every script left over and every request that found none.
+    pub(super) fn leftovers(&self) -> Vec<String> {
+        let matched = self.matched.iter().map(|(matcher, _)| format!("never asked for: {}", matcher.description));
+        let queued = match self.queue.len() {
+            0 => None,
+            count => Some(format!("never asked for: {count} turn(s) of the queue")),
+        };
+        let unmatched = self.unmatched.iter().map(|request| format!("found no script: {request}"));
+        matched.chain(queued).chain(unmatched).collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! Schemas of strict tools and structured output, and their limits over a whole request.
+
+use serde_json::Value;
+
+use crate::standin::problem::Problem;
+
+const STRICT_TOOLS_MAX: usize = 20;
+const OPTIONAL_PROPERTIES_MAX: usize = 24;
+const UNION_PROPERTIES_MAX: usize = 16;
+/// How deep a schema may nest; beyond it is taken for recursive.
+const DEPTH_MAX: usize = 32;
+/// Keywords that the grammar compiler does not take.
+const REFUSED_KEYWORDS: &[&str] =
+    &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"];
+
+/// Checks one schema: closed objects, no ranges, no lengths, no depth without end.
+pub(super) fn check_strict(schema: &Value, path: &str) -> Result<(), Problem> {
+    check_level(schema, path, 0)
+}
+
+fn check_level(schema: &Value, path: &str, depth: usize) -> Result<(), Problem> {
+    if depth > DEPTH_MAX {
+        return Err(too_complex());
+    }
+    let Value::Object(fields) = schema else { return Ok(()) };
+    if schema["type"] == "object" && schema["additionalProperties"] != false {
+        return Err(Problem::invalid(format!(
+            "{path}: For 'object' type, 'additionalProperties' must be explicitly set to false"
+        )));
+    }
+    if let Some(keyword) = REFUSED_KEYWORDS.iter().find(|keyword| fields.contains_key(**keyword)) {
+        return Err(Problem::invalid(format!("{path}: property '{keyword}' is not supported")));
+    }
+    children(schema).try_for_each(|(name, child)| check_level(child, &format!("{path}.{name}"), depth + 1))
+}
+
+/// Checks how much all strict tools of a request ask of the grammar compiler.
+pub(super) fn check_strict_limits(tools: &[Value]) -> Result<(), Problem> {
+    let strict: Vec<&Value> = tools.iter().filter(|tool| tool["strict"] == true).collect();
+    let schemas = || strict.iter().map(|tool| &tool["input_schema"]);
+    let optional: usize = schemas().map(|schema| count(schema, &optional_properties, 0)).sum();
+    let unions: usize = schemas().map(|schema| count(schema, &union_properties, 0)).sum();
+    if strict.len() > STRICT_TOOLS_MAX || optional > OPTIONAL_PROPERTIES_MAX || unions > UNION_PROPERTIES_MAX {
+        return Err(too_complex());
+    }
+    Ok(())
+}
+
+fn too_complex() -> Problem {
+    Problem::invalid("Schema is too complex for compilation")
+}
+
+fn count(schema: &Value, counted: &dyn Fn(&Value) -> usize, depth: usize) -> usize {
+    if depth > DEPTH_MAX {
+        return usize::MAX / 2;
+    }
+    counted(schema) + children(schema).map(|(_, child)| count(child, counted, depth + 1)).sum::<usize>()
+}
+
+fn optional_properties(schema: &Value) -> usize {
+    let Some(properties) = schema["properties"].as_object() else { return 0 };
+    let required = super::super::prompt::array(&schema["required"]);
+    properties.keys().filter(|name| !required.iter().any(|required| required == name.as_str())).count()
+}
+
+fn union_properties(schema: &Value) -> usize {
+    let Some(properties) = schema["properties"].as_object() else { return 0 };
+    properties.values().filter(|property| property["type"].is_array() || property["anyOf"].is_array()).count()
+}
+
+/// Returns a schema's direct sub-schemas.
+fn children(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let named = ["properties", "$defs", "definitions"]
+        .into_iter()
+        .filter_map(|field| schema[field].as_object())
+        .flat_map(|fields| fields.iter().map(|(name, child)| (name.as_str(), child)));
+    let listed = ["anyOf", "allOf", "oneOf"]
+        .into_iter()
+        .filter_map(|field| Some((field, schema[field].as_array()?)))
+        .flat_map(|(field, items)| items.iter().map(move |child| (field, child)));
+    named.chain(listed).chain(schema["items"].is_object().then(|| ("items", &schema["items"])))
+}

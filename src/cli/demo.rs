@@ -1,25 +1,160 @@
-//! `workmate demo`: the whole of it on this machine.
+//! `workmate demo`: a homeserver, people and Workmate on this machine, and a conversation between them.
 
-use std::path::PathBuf;
+mod claude;
+pub mod homeserver;
+pub mod person;
+mod private_file;
+mod stage;
+mod state;
+mod story;
+mod workplace;
 
-/// What `demo` is told.
+use std::{fmt::Display, path::PathBuf};
+
+use anyhow::{Result, bail};
+use url::Url;
+
+use self::{
+    claude::Claude,
+    homeserver::{Homeserver, Options, SERVER_NAME, venv},
+    person::{Options as PersonOptions, Person},
+    stage::Stage,
+    state::State,
+    workplace::Workmate,
+};
+use crate::clock;
+
+const PEOPLE: [&str; 2] = ["alice", "bob"];
+
+/// What `workmate demo` can be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
-    /// End after the transcript; the exit code says whether every step held.
+    /// End after the conversation; the exit code tells whether every step held.
     #[arg(long)]
     pub once: bool,
-    /// Start over: remove what an earlier demo left.
+    /// Start over: forget the homeserver, the people and the rooms of earlier runs.
     #[arg(long)]
     pub fresh: bool,
-    /// Where the demo keeps its files.
+    /// Where everything is kept [default: target/demo in a checkout, else ./workmate-demo].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
 
-/// Runs the demo.
+/// Runs the demo until its end (`--once`) or Ctrl-C.
 ///
 /// # Errors
-/// When a step did not hold.
-pub async fn run(_args: DemoArgs) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+/// When something cannot be started, or with `--once` when a step of the conversation did not hold.
+pub async fn run(args: DemoArgs) -> Result<()> {
+    let began = clock::now();
+    let state = State::open(&args)?;
+    say(format!("Workmate's demo keeps everything in {}", state.dir.display()));
+    let mut company = tokio::select! {
+        company = Box::pin(Company::start(&state)) => company?,
+        interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+    };
+    say(format!("Ready after {:.1} s. {}", seconds_since(began), company.claude.introduction()));
+    let finished = tokio::select! {
+        () = Box::pin(company.stage.perform()) => true,
+        interrupted = tokio::signal::ctrl_c() => { interrupted?; false }
+    };
+    if finished {
+        say(format!("\n{} ({:.1} s)", verdict(&company.stage.faults), seconds_since(began)));
+    }
+    if finished && !args.once {
+        company.invite_to_log_in(&state);
+        tokio::signal::ctrl_c().await?;
+        say("");
+    }
+    say("Stopping …");
+    let faults = Box::pin(company.stop()).await?;
+    if args.once && !finished {
+        bail!("interrupted before the end of the conversation");
+    }
+    if args.once && !faults.is_empty() {
+        bail!("{} of the conversation's steps did not hold:\n  {}", faults.len(), faults.join("\n  "));
+    }
+    Ok(())
+}
+
+/// Everything that runs; dropping it stops it.
+struct Company {
+    stage: Stage,
+    workmate: Workmate,
+    claude: Claude,
+    homeserver: Homeserver,
+}
+
+impl Company {
+    async fn start(state: &State) -> Result<Self> {
+        let progress = |what: &str| say(format!("   … {what}"));
+        let registrations = vec![workplace::write_registration(state)?];
+        let (venv, dir) = (state.venv.clone(), state.dir.join("homeserver"));
+        let options = Options { venv, dir, port: state.kept.homeserver_port, registrations };
+        let homeserver = Homeserver::start(options, &progress).await?;
+        say(format!("   Synapse answers at {}", homeserver.url()));
+
+        let claude = Claude::choose().await?;
+        let config = workplace::write_config(state, homeserver.url(), &claude)?;
+        let python = venv::ensure(&state.venv, &progress).await?;
+        let workmate = Workmate::start(&python, &config, state, &progress).await?;
+        say("   Workmate is ready: its users have accounts, faces and keys");
+
+        let [alice, bob] = people(state, &homeserver).await?;
+        say("   alice and bob are logged in");
+        let quotes_history = claude.quotes_history();
+        Ok(Self { stage: Stage { alice, bob, quotes_history, faults: Vec::new() }, workmate, claude, homeserver })
+    }
+
+    /// Says how a person gets in with a client of their own.
+    fn invite_to_log_in(&self, state: &State) {
+        let url: &Url = self.homeserver.url();
+        say("\nEverything stays up until Ctrl-C. Log in with a Matrix client on this machine, e.g. Element:");
+        say(format!("   homeserver     {}", url.as_str().trim_end_matches('/')));
+        for (name, password) in PEOPLE.iter().zip(&state.kept.passwords) {
+            say(format!("   @{name}:{SERVER_NAME}   password {password}   recovery key or phrase: the same"));
+        }
+        say("Mention @oncall, @ci or @sales in one of the rooms, or write to your assistant.");
+    }
+
+    /// Stops everything in order; returns what did not hold in the conversation.
+    async fn stop(mut self) -> Result<Vec<String>> {
+        let faults = std::mem::take(&mut self.stage.faults);
+        self.stage.stop().await;
+        self.workmate.stop().await?;
+        self.claude.stop().await;
+        self.homeserver.stop().await?;
+        Ok(faults)
+    }
+}
+
+async fn people(state: &State, homeserver: &Homeserver) -> Result<[Person; 2]> {
+    let [alice, bob] = PEOPLE;
+    let [alices, bobs] = &state.kept.passwords;
+    Ok([person(state, homeserver, alice, alices).await?, person(state, homeserver, bob, bobs).await?])
+}
+
+async fn person(state: &State, homeserver: &Homeserver, name: &str, password: &str) -> Result<Person> {
+    homeserver.register(name, password).await?;
+    let mut options = PersonOptions::new(homeserver.url(), name, password);
+    options.store = Some(state.dir.join("people").join(name));
+    options.recovery_passphrase = Some(password.to_owned());
+    Person::start(options).await
+}
+
+fn verdict(faults: &[String]) -> String {
+    match faults.len() {
+        0 => "Every step held: all joined, every answer came, was readable and reached the asker.".to_owned(),
+        count => format!("{count} steps did not hold:\n  {}", faults.join("\n  ")),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a demo does not run for so long that a millisecond is lost")]
+fn seconds_since(began: crate::core::time::Timestamp) -> f64 {
+    clock::now().ms_since(began) as f64 / 1e3
+}
+
+/// Tells the person at the terminal something.
+#[expect(clippy::print_stdout, reason = "the demo's output is what it is for")]
+fn say(text: impl Display) {
+    println!("{text}");
 }

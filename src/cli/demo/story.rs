@@ -1,0 +1,132 @@
+//! The demo's story: who says what to whom. Everything that is told stands here and nowhere else.
+//!
+//! The questions can only be answered from what was said before them in the same room: their markers are words of
+//! that history which the questions themselves do not contain.
+
+use super::person::RoomKind;
+
+/// One of the two people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// She makes the rooms.
+    Alice,
+    /// He joins them.
+    Bob,
+}
+
+/// One room and what happens in it.
+pub(super) struct Scene {
+    pub(super) room: &'static str,
+    pub(super) kind: RoomKind,
+    pub(super) lines: &'static [Line],
+}
+
+/// One thing that somebody says.
+pub(super) enum Line {
+    /// Something said to everybody; no coworker answers.
+    Says(Who, &'static str),
+    /// A question to coworkers, each written as `@id` in the text; each answers in a thread on it.
+    Asks(Question),
+    /// A question in the thread of the question before.
+    AsksOnInThread(Question),
+}
+
+/// A question to one or more coworkers.
+pub(super) struct Question {
+    pub(super) who: Who,
+    pub(super) text: &'static str,
+    /// Who is mentioned, and words of the room's history of which each answer quotes at least one.
+    pub(super) whom: &'static [(&'static str, &'static [&'static str])],
+}
+
+use Line::{Asks, AsksOnInThread, Says};
+use Who::{Alice, Bob};
+
+/// The coworkers that are in every room of the story.
+pub(super) const COWORKERS: [&str; 3] = ["oncall", "ci", "sales"];
+
+/// The rooms, in the order in which they are told.
+pub(super) const SCENES: [Scene; 2] = [
+    Scene {
+        room: "Checkout incident",
+        kind: RoomKind::Encrypted,
+        lines: &[
+            Says(Bob, "checkout-api answers 502 since 14:05, about 18 % of requests. EU customers only."),
+            Says(Alice, "Looking. Release 2026.11.3 went out at 13:58, that is suspiciously close."),
+            Says(
+                Bob,
+                "It is the connection pool: orders-db sits at 100 of 100 connections. The US runs the old pool size.",
+            ),
+            Says(Alice, "I take the rollback to 2026.11.2. Ten minutes."),
+            Says(Bob, "Then I write to support. Nobody has looked at the refund queue yet."),
+            Asks(Question {
+                who: Alice,
+                text: "@oncall Dana from support is joining: what do customers see, and what happens with the release?",
+                whom: &[("oncall", &["checkout-api", "orders-db", "502", "2026.11.2", "refund queue"])],
+            }),
+            AsksOnInThread(Question {
+                who: Bob,
+                text: "@oncall and what has nobody taken yet?",
+                whom: &[("oncall", &["refund queue", "orders-db", "checkout-api"])],
+            }),
+        ],
+    },
+    Scene {
+        room: "Builds and customers",
+        kind: RoomKind::Plain,
+        lines: &[
+            Says(
+                Bob,
+                "Build 4711 on main is red: test refund_is_idempotent, third time in a row. 4708 was the last green one.",
+            ),
+            Says(
+                Alice,
+                "First red was 4709, with a3f9c1e in it: Priya's change to the retries. She is on it until tonight.",
+            ),
+            Says(Bob, "Jonas at Acme asked yesterday when the refund fix ships. I promised him a word by Thursday."),
+            Says(Alice, "Friday's release is realistic, if the build is green by then. No earlier date, please."),
+            Asks(Question {
+                who: Alice,
+                text: "@ci which test is red, and since which build? @sales please draft the word on the refund fix.",
+                whom: &[
+                    ("ci", &["refund_is_idempotent", "4711", "4709", "a3f9c1e"]),
+                    ("sales", &["Jonas", "Acme", "Thursday", "Friday"]),
+                ],
+            }),
+        ],
+    },
+];
+
+/// What alice tells her assistant, and the words of which each answer quotes at least one, if any.
+pub(super) const ASSISTANT: [(&str, &[&str]); 2] = [
+    (
+        "My one-on-one with Sam is tomorrow at ten. I want to talk about the on-call load and about the Lisbon move.",
+        &[],
+    ),
+    ("What do I want to talk about with Sam?", &["on-call", "Lisbon"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_can_be_told_from_an_echo_of_its_question() {
+        for scene in &SCENES {
+            let mut said = String::new();
+            for line in scene.lines {
+                match line {
+                    Says(_, text) => said += *text,
+                    Asks(question) | AsksOnInThread(question) => {
+                        for (id, markers) in question.whom {
+                            assert!(question.text.contains(&format!("@{id}")), "{}", question.text);
+                            for marker in *markers {
+                                assert!(said.contains(marker) && !question.text.contains(marker), "{marker}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

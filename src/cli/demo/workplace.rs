@@ -1,0 +1,202 @@
+//! Workmate in the demo: its configuration, its registration, and its process.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use tokio::time;
+use url::Url;
+
+use super::{
+    claude::Claude,
+    homeserver::{Progress, SERVER_NAME, last_lines},
+    private_file,
+    state::State,
+};
+use crate::secret::MasterSecret;
+
+const COWORKERS: [(&str, &str); 3] = [
+    ("ci", include_str!("../../../config/coworkers/ci.yaml")),
+    ("oncall", include_str!("../../../config/coworkers/oncall.yaml")),
+    ("sales", include_str!("../../../config/coworkers/sales.yaml")),
+];
+const SUPERVISED: &str = include_str!("supervised_command.py");
+const READY_SECONDS_MAX: u64 = 90;
+const STOP_MAX: Duration = Duration::from_secs(25);
+const POLL: Duration = Duration::from_millis(50);
+const LOG_LINES: usize = 30;
+
+/// Writes the registration that Synapse reads; returns its path.
+pub(super) fn write_registration(state: &State) -> Result<PathBuf> {
+    let kept = &state.kept;
+    let registration = json!({
+        "id": "workmate-demo",
+        "url": appservice_url(state),
+        "as_token": kept.as_token,
+        "hs_token": kept.hs_token,
+        "sender_localpart": "workmate",
+        "rate_limited": false,
+        "receive_ephemeral": false,
+        "io.element.msc4190": true,
+        "namespaces": {
+            "users": [{"exclusive": true, "regex": format!("@(workmate|coworker-.*|assistant-.*):{SERVER_NAME}")}],
+            "aliases": [],
+            "rooms": [],
+        },
+    });
+    let path = state.dir.join("registration.yaml");
+    private_file::write(&path, &serde_json::to_string_pretty(&registration)?)?;
+    Ok(path)
+}
+
+/// Writes `workmate.yaml`, the coworkers and the master secret; returns the path of the first.
+pub(super) fn write_config(state: &State, homeserver: &Url, claude: &Claude) -> Result<PathBuf> {
+    let dir = state.dir.join("config");
+    let coworkers = dir.join("coworkers");
+    fs::create_dir_all(&coworkers).with_context(|| format!("{}: cannot be made", coworkers.display()))?;
+    for (id, text) in COWORKERS {
+        private_file::write(&coworkers.join(format!("{id}.yaml")), text)?;
+    }
+    let master = dir.join("master.secret");
+    if !master.exists() {
+        private_file::write(&master, MasterSecret::random().encode().expose())?;
+    }
+    let path = dir.join("workmate.yaml");
+    private_file::write(&path, &serde_json::to_string_pretty(&settings(state, homeserver, claude))?)?;
+    Ok(path)
+}
+
+fn settings(state: &State, homeserver: &Url, claude: &Claude) -> Value {
+    let kept = &state.kept;
+    json!({
+        "homeserver": {"url": homeserver, "server_name": SERVER_NAME},
+        "appservice": {
+            "id": "workmate-demo",
+            "listen": format!("127.0.0.1:{}", kept.appservice_port),
+            "url": appservice_url(state),
+            "as_token": kept.as_token,
+            "hs_token": kept.hs_token,
+            "sender_localpart": "workmate",
+            "coworker_prefix": "coworker-",
+            "assistant_prefix": "assistant-",
+        },
+        "health_listen": format!("127.0.0.1:{}", kept.health_port),
+        "data_dir": "../data",
+        "master_secret_file": "master.secret",
+        "coworkers_dir": "coworkers",
+        "registration_file": "../registration.yaml",
+        "claude": claude.settings(),
+    })
+}
+
+fn appservice_url(state: &State) -> String {
+    format!("http://127.0.0.1:{}", state.kept.appservice_port)
+}
+
+/// `workmate serve` as a child; it stops when this is dropped or the process ends.
+pub(super) struct Workmate {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Workmate {
+    /// Starts it and waits until it is ready.
+    pub(super) async fn start(python: &Path, config: &Path, state: &State, progress: Progress<'_>) -> Result<Self> {
+        let log = state.dir.join("workmate.log");
+        let output = File::create(&log).with_context(|| format!("{}: cannot be written", log.display()))?;
+        let own = std::env::current_exe().context("the path of this program")?;
+        let child = Command::new(python)
+            .args(["-c", SUPERVISED])
+            .arg(own)
+            .args(["serve", "--config"])
+            .arg(config)
+            // Ctrl-C in the terminal is for us; we stop our children in order.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .context("workmate cannot be started")?;
+        let mut workmate = Self { child, log };
+        workmate.until_ready(state.kept.health_port, progress).await?;
+        Ok(workmate)
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(super) async fn stop(mut self) -> Result<()> {
+        drop(self.child.stdin.take());
+        let deadline = time::Instant::now() + STOP_MAX;
+        while time::Instant::now() < deadline {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            time::sleep(POLL).await;
+        }
+        bail!("workmate did not stop within {} s; its log is {}", STOP_MAX.as_secs(), self.log.display())
+    }
+
+    async fn until_ready(&mut self, health_port: u16, progress: Progress<'_>) -> Result<()> {
+        let url = format!("http://127.0.0.1:{health_port}/readyz");
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let began = time::Instant::now();
+        let mut told_seconds = 0;
+        loop {
+            if http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            let tail = || format!("The last lines of {}:\n{}", self.log.display(), last_lines(&self.log, LOG_LINES));
+            let ended = self.child.try_wait()?;
+            let seconds = began.elapsed().as_secs();
+            if let Some(status) = ended {
+                bail!("workmate ended while starting ({status}).\n{}", tail());
+            }
+            if seconds >= READY_SECONDS_MAX {
+                bail!("workmate is not ready after {seconds} s.\n{}", tail());
+            }
+            if seconds >= told_seconds + 2 {
+                progress(&format!("waiting for Workmate to make its users, {seconds} s"));
+                told_seconds = seconds;
+            }
+            time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Workmate {
+    fn drop(&mut self) {
+        // The wrapper stops workmate when its standard input closes; a wrapper that was waited for has ended.
+        drop(self.child.stdin.take());
+        self.child.try_wait().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::demo::DemoArgs, config::Config};
+
+    #[test]
+    fn the_demos_configuration_is_accepted_and_agrees_with_its_registration() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let args = DemoArgs { once: true, fresh: false, dir: Some(dir.path().to_owned()) };
+        let state = State::open(&args).expect("an empty directory is taken");
+        let homeserver = Url::parse("http://127.0.0.1:8008").expect("a URL");
+        write_registration(&state).expect("the registration can be written");
+
+        let path = write_config(&state, &homeserver, &Claude::Real).expect("the configuration can be written");
+        let (config, warnings) = Config::load_with(&path, &|_| None).expect("it has no fault");
+
+        assert_eq!(warnings, []);
+        assert_eq!(
+            config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect::<Vec<_>>(),
+            ["ci", "oncall", "sales"]
+        );
+        assert!(config.appservice.as_token.matches(&state.kept.as_token));
+    }
+}

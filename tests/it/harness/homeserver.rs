@@ -1,0 +1,137 @@
+//! The homeserver that all tests share, and private ones for those that stop it.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+use url::Url;
+use workmate::cli::demo::{
+    homeserver::{Homeserver, Options, free_port},
+    person::{Options as PersonOptions, Person},
+};
+
+use super::{progress, slot::Slot, venv_dir};
+
+/// How many tests can have a Workmate of their own on the shared homeserver.
+const SLOTS: usize = 40;
+
+/// The homeserver of the whole test binary. It is never dropped; it ends with the process.
+pub(crate) struct Shared {
+    homeserver: Homeserver,
+    slots: Vec<Arc<Slot>>,
+    taken: AtomicUsize,
+    people: AtomicUsize,
+    _dir_lock: File,
+}
+
+/// Returns the shared homeserver; the first caller starts it, the others wait for that.
+pub(crate) fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        // A runtime and thread of its own: the caller's runtime ends with its test.
+        let starting = thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(Shared::start())
+        });
+        let started = starting.join().expect("starting the shared homeserver does not panic");
+        started.unwrap_or_else(|error| panic!("the shared homeserver did not start: {error:?}"))
+    })
+}
+
+impl Shared {
+    async fn start() -> Result<Self> {
+        let (dir, lock) = own_dir(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("it"))?;
+        let slots = (0..SLOTS).map(|number| Slot::prepare(number, &dir).map(Arc::new)).collect::<Result<Vec<_>>>()?;
+        let homeserver = start(&dir, &slots).await?;
+        let (taken, people) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Ok(Self { homeserver, slots, taken, people, _dir_lock: lock })
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        self.homeserver.url()
+    }
+
+    /// Takes a slot that no other test has.
+    pub(crate) fn take_slot(&self) -> Arc<Slot> {
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        self.slots.get(number).unwrap_or_else(|| panic!("more than {SLOTS} tests take a slot: raise SLOTS")).clone()
+    }
+
+    /// Registers a new account; returns the options of an ordinary client for it.
+    ///
+    /// The localpart is `name` and a number, so that tests do not meet.
+    pub(crate) async fn account(&self, name: &str) -> PersonOptions {
+        let localpart = format!("{name}-{}", self.people.fetch_add(1, Ordering::Relaxed));
+        account(&self.homeserver, &localpart).await
+    }
+
+    /// Registers a new account and logs an ordinary client in.
+    pub(crate) async fn person(&self, name: &str) -> Person {
+        let options = self.account(name).await;
+        Person::start(options).await.expect("a new account can log in")
+    }
+}
+
+/// A homeserver of one test's own, which it may stop and start.
+pub(crate) struct Private {
+    /// The homeserver itself.
+    pub(crate) homeserver: Homeserver,
+    /// The one appservice that it serves.
+    pub(crate) slot: Arc<Slot>,
+    _dir: TempDir,
+}
+
+impl Private {
+    /// Starts one.
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory for temporary files");
+        let slot = Arc::new(Slot::prepare(0, dir.path()).expect("a slot can be prepared"));
+        let started = start(dir.path(), std::slice::from_ref(&slot)).await;
+        let homeserver = started.unwrap_or_else(|error| panic!("the private homeserver did not start: {error:?}"));
+        Self { homeserver, slot, _dir: dir }
+    }
+
+    /// Registers an account and logs an ordinary client in.
+    pub(crate) async fn person(&self, localpart: &str) -> Person {
+        let options = account(&self.homeserver, localpart).await;
+        Person::start(options).await.expect("a new account can log in")
+    }
+}
+
+async fn start(dir: &Path, slots: &[Arc<Slot>]) -> Result<Homeserver> {
+    let port = free_port()?.local_addr()?.port();
+    let registrations = slots.iter().map(|slot| slot.registration.clone()).collect();
+    let options = Options { venv: venv_dir(), dir: dir.join("homeserver"), port, registrations };
+    Homeserver::start(options, &progress).await
+}
+
+async fn account(homeserver: &Homeserver, localpart: &str) -> PersonOptions {
+    let password = format!("password-of-{localpart}");
+    homeserver.register(localpart, &password).await.expect("an account can be registered");
+    PersonOptions::new(homeserver.url(), localpart, &password)
+}
+
+/// Makes a directory for this process and removes those of processes that have ended.
+///
+/// A process holds a lock on a file in its directory for as long as it runs.
+fn own_dir(parent: &Path) -> Result<(PathBuf, File)> {
+    fs::create_dir_all(parent)?;
+    for entry in fs::read_dir(parent)? {
+        let path = entry?.path();
+        if File::open(path.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    let dir = tempfile::Builder::new().prefix("run-").tempdir_in(parent)?.keep();
+    let lock = File::create(dir.join("lock"))?;
+    lock.try_lock()?;
+    Ok((dir, lock))
+}

@@ -1,0 +1,237 @@
+//! Workmate as a process of its own, as an operator runs it.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time;
+use url::Url;
+use workmate::{
+    cli::demo::homeserver::{SERVER_NAME, last_lines},
+    secret::MasterSecret,
+};
+
+use super::slot::Slot;
+
+const READY_MAX: Duration = Duration::from_mins(1);
+const STOP_MAX: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
+const LOG_LINES: usize = 60;
+
+/// What a Workmate is configured with, beyond its slot.
+pub(crate) struct Setup {
+    slot: Arc<Slot>,
+    homeserver: Url,
+    claude: Url,
+    settings: Value,
+    coworkers: Vec<Value>,
+}
+
+impl Setup {
+    /// Begins with one coworker, `oncall`, and the default limits.
+    pub(crate) fn new(slot: &Arc<Slot>, homeserver: &Url, claude: &Url) -> Self {
+        let (slot, homeserver, claude) = (slot.clone(), homeserver.clone(), claude.clone());
+        Self { slot, homeserver, claude, settings: json!({}), coworkers: vec![coworker("oncall")] }
+    }
+
+    /// Replaces the coworkers; see [`coworker`].
+    pub(crate) fn coworkers(self, coworkers: Vec<Value>) -> Self {
+        Self { coworkers, ..self }
+    }
+
+    /// Adds a top-level section of `workmate.yaml`, such as `limits`.
+    pub(crate) fn section(mut self, name: &str, section: Value) -> Self {
+        self.settings[name] = section;
+        self
+    }
+
+    /// Writes the configuration, starts Workmate and waits until it is ready.
+    pub(crate) async fn start(self) -> Workmate {
+        let mut workmate = self.write();
+        workmate.start_again().await;
+        workmate
+    }
+
+    /// Writes the configuration without starting anything.
+    pub(crate) fn write(self) -> Workmate {
+        let dir = tempfile::tempdir().expect("a directory for temporary files");
+        self.write_to(dir.path()).expect("the configuration can be written");
+        Workmate { dir, slot: self.slot, child: None }
+    }
+
+    fn write_to(&self, dir: &Path) -> Result<()> {
+        let coworkers = dir.join("coworkers");
+        fs::create_dir(&coworkers)?;
+        for coworker in &self.coworkers {
+            let id = coworker["id"].as_str().expect("a coworker has an id");
+            fs::write(coworkers.join(format!("{id}.yaml")), serde_json::to_string_pretty(coworker)?)?;
+        }
+        let master = dir.join("master.secret");
+        fs::write(&master, MasterSecret::random().encode().expose())?;
+        fs::set_permissions(&master, Permissions::from_mode(0o600))?;
+        let mut settings = self.own_settings(dir);
+        for (name, section) in self.settings.as_object().into_iter().flatten() {
+            settings[name] = section.clone();
+        }
+        fs::write(dir.join("workmate.yaml"), serde_json::to_string_pretty(&settings)?)?;
+        Ok(())
+    }
+
+    fn own_settings(&self, dir: &Path) -> Value {
+        let slot = &self.slot;
+        json!({
+            "homeserver": {"url": self.homeserver, "server_name": SERVER_NAME},
+            "appservice": {
+                "id": slot.id,
+                "listen": slot.listen,
+                "url": format!("http://{}", slot.listen),
+                "as_token": slot.as_token(),
+                "hs_token": slot.hs_token(),
+                "sender_localpart": slot.sender_localpart(),
+                "coworker_prefix": slot.coworker_prefix(),
+                "assistant_prefix": slot.assistant_prefix(),
+            },
+            "health_listen": slot.health_listen,
+            "data_dir": dir.join("data"),
+            "master_secret_file": dir.join("master.secret"),
+            "claude": {"base_url": self.claude, "api_key": "sk-ant-tests", "model": "claude-opus-5-5"},
+            "coworkers_dir": dir.join("coworkers"),
+            "registration_file": slot.registration,
+        })
+    }
+}
+
+/// Returns the file of a coworker with this id, as `config/coworkers/` holds it.
+pub(crate) fn coworker(id: &str) -> Value {
+    json!({
+        "id": id,
+        "name": id,
+        "purpose": format!("Answers the questions that the tests ask {id}."),
+        "instructions": "Answer briefly.",
+    })
+}
+
+/// A configured Workmate, running or not; killed when dropped.
+pub(crate) struct Workmate {
+    dir: TempDir,
+    slot: Arc<Slot>,
+    child: Option<Child>,
+}
+
+impl Workmate {
+    /// Returns its slot: its ids and tokens.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// Returns where it stores everything.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Returns its configuration's file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("workmate.yaml")
+    }
+
+    /// Starts it and waits until it is ready; the log's tail is in the panic if it does not get so.
+    pub(crate) async fn start_again(&mut self) {
+        self.spawn();
+        if let Err(error) = self.until_ready().await {
+            panic!("{error}\nThe last lines of its log:\n{}", last_lines(&self.log_path(), LOG_LINES));
+        }
+    }
+
+    /// Starts it without waiting.
+    pub(crate) fn spawn(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        self.slot.release_ports();
+        let log = self.open_log().expect("the log can be opened");
+        let child = Command::new(env!("CARGO_BIN_EXE_workmate"))
+            .args(["serve", "--config"])
+            .arg(self.config())
+            .env_remove("ANTHROPIC_API_KEY")
+            .env("RUST_LOG", "info,workmate=debug,matrix_sdk_crypto::backups=error,matrix_sdk::http_client=off")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("workmate can be started");
+        self.child = Some(child);
+    }
+
+    /// Waits until `/readyz` says that it is ready.
+    pub(crate) async fn until_ready(&mut self) -> Result<()> {
+        let url = format!("http://{}/readyz", self.slot.health_listen);
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let deadline = time::Instant::now() + READY_MAX;
+        while time::Instant::now() < deadline {
+            if http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().transpose()).transpose()? {
+                bail!("workmate ended while starting: {status}");
+            }
+            time::sleep(POLL).await;
+        }
+        bail!("workmate was not ready after {} s", READY_MAX.as_secs())
+    }
+
+    /// Kills it without warning, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        child.kill().expect("one's own child can be killed");
+        child.wait().expect("a killed child ends");
+    }
+
+    /// Asks it to stop (SIGTERM) and waits until it has; panics if it does not or fails.
+    pub(crate) async fn stop(&mut self) {
+        let child = self.child.as_mut().expect("it runs");
+        let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "kill -TERM works");
+        let deadline = time::Instant::now() + STOP_MAX;
+        while time::Instant::now() < deadline {
+            if let Some(status) = child.try_wait().expect("one's own child can be waited for") {
+                self.child = None;
+                assert!(
+                    status.success(),
+                    "workmate stopped with {status}\n{}",
+                    last_lines(&self.log_path(), LOG_LINES)
+                );
+                return;
+            }
+            time::sleep(POLL).await;
+        }
+        panic!("workmate did not stop\n{}", last_lines(&self.log_path(), LOG_LINES));
+    }
+
+    /// Returns everything that it has logged, over all its starts.
+    pub(crate) fn logs(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("workmate.log")
+    }
+
+    fn open_log(&self) -> std::io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(self.log_path())
+    }
+}
+
+impl Drop for Workmate {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("The last lines of workmate's log:\n{}", last_lines(&self.log_path(), LOG_LINES));
+        }
+    }
+}

@@ -286,5 +286,5 @@ pub enum LogFormat {
     Json,
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;

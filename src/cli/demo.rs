@@ -9,7 +9,7 @@ mod state;
 mod story;
 mod workplace;
 
-use std::{fmt::Display, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use url::Url;
@@ -22,6 +22,7 @@ use self::{
     state::State,
     workplace::Workmate,
 };
+use super::say::say;
 use crate::clock;
 
 const PEOPLE: [&str; 2] = ["alice", "bob"];
@@ -151,10 +152,4 @@ fn verdict(faults: &[String]) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a demo does not run for so long that a millisecond is lost")]
 fn seconds_since(began: crate::core::time::Timestamp) -> f64 {
     clock::now().ms_since(began) as f64 / 1e3
-}
-
-/// Tells the person at the terminal something.
-#[expect(clippy::print_stdout, reason = "the demo's output is what it is for")]
-fn say(text: impl Display) {
-    println!("{text}");
 }

@@ -140,5 +140,5 @@ fn health_listen(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;

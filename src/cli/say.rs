@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 /// Writes a line to standard output; nobody reading it (`workmate check | head`) is no fault.
-pub fn say(text: &str) {
+pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 

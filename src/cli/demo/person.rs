@@ -23,7 +23,7 @@ use matrix_sdk::{
     store::RoomLoadSettings,
 };
 use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
-use matrix_sdk_common::cross_process_lock::CrossProcessLockConfig;
+use matrix_sdk::cross_process_lock::CrossProcessLockConfig;
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     api::client::{

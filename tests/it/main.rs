@@ -1,5 +1,6 @@
 //! The integration tests: one binary, against a real Synapse and real matrix-sdk clients.
 #![recursion_limit = "256"]
 
+mod answering;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;

@@ -72,7 +72,9 @@ async fn ask_for_room(owner: &Person, assistant: &UserId) -> Result<OwnedRoomId>
 async fn converse(owner: &Person, room: &RoomId, assistant: &UserId, text: &str) -> Result<String> {
     let began = clock::now();
     let request = owner.send(room, text).await?;
-    say(format!("    alice 🔒 {text}"));
+    let sent = owner.until(room, "her own message", |seen| seen.event(&request).cloned()).await?;
+    check_encryption(&sent, RoomKind::Encrypted)?;
+    say(format!("    alice{} {text}", lock(&sent)));
     let after_request = |seen: &super::Timeline| {
         let asked_at = seen.events.iter().position(|event| event.event_id == request)?;
         let is_answer =

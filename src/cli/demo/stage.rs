@@ -18,6 +18,9 @@ use super::{
 };
 use crate::clock;
 
+/// How wide an answer is printed, without its margin.
+const LINE_CHARS_MAX: usize = 100;
+
 /// The people, and what did not hold.
 pub(super) struct Stage {
     pub(super) alice: Person,
@@ -204,5 +207,43 @@ fn lock(event: &SeenEvent) -> &'static str {
 }
 
 fn print_text(text: &str) {
-    text.lines().for_each(|line| say(format!("             │ {line}")));
+    for paragraph in text.lines() {
+        for line in wrapped(paragraph, LINE_CHARS_MAX) {
+            say(format!("             │ {line}"));
+        }
+    }
+}
+
+/// Breaks a paragraph into lines between words; a longer word stays whole.
+fn wrapped(paragraph: &str, line_chars_max: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in paragraph.split(' ') {
+        let line = lines.last_mut().expect("there is always a last line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= line_chars_max {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_breaks_between_words_and_loses_none() {
+        let cases = [
+            ("", vec![""]),
+            ("one two three", vec!["one two", "three"]),
+            ("a-very-long-word b", vec!["a-very-long-word", "b"]),
+        ];
+        for (text, lines) in cases {
+            assert_eq!(wrapped(text, 8), lines);
+        }
+    }
 }

@@ -17,8 +17,11 @@ use crate::{
     clock,
 };
 
-/// A streamed answer is taken as complete when it has not been edited for this long.
-const SETTLED_AFTER: Duration = Duration::from_millis(1_500);
+/// A streamed answer is taken as complete when it has not been edited for longer than edits are apart: the gap
+/// between them grows by half with each, from the first to the longest.
+const FIRST_GAP_MS: u64 = 700;
+const GAP_MS_MAX: u64 = 5_000;
+const BEYOND_GAP_MS: u64 = 800;
 
 impl Stage {
     pub(super) async fn assistant(&mut self) -> Result<()> {
@@ -72,7 +75,9 @@ async fn ask_for_room(owner: &Person, assistant: &UserId) -> Result<OwnedRoomId>
 async fn converse(owner: &Person, room: &RoomId, assistant: &UserId, text: &str) -> Result<String> {
     let began = clock::now();
     let request = owner.send(room, text).await?;
-    say(format!("    alice 🔒 {text}"));
+    let sent = owner.until(room, "her own message", |seen| seen.event(&request).cloned()).await?;
+    check_encryption(&sent, RoomKind::Encrypted)?;
+    say(format!("    alice{} {text}", lock(&sent)));
     let after_request = |seen: &super::Timeline| {
         let asked_at = seen.events.iter().position(|event| event.event_id == request)?;
         let is_answer =
@@ -97,8 +102,9 @@ async fn settled(owner: &Person, room: &RoomId, event: &EventId) -> (String, usi
         if shown.as_ref() == Some(&now) {
             return now;
         }
+        let gap_ms = (0..now.1).fold(FIRST_GAP_MS, |gap_ms, _| (gap_ms * 3 / 2).min(GAP_MS_MAX));
         shown = Some(now);
-        time::sleep(SETTLED_AFTER).await;
+        time::sleep(Duration::from_millis(gap_ms + BEYOND_GAP_MS)).await;
     }
 }
 

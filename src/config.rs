@@ -3,8 +3,10 @@
 mod coworkers;
 mod fault;
 mod load;
+mod registration;
 mod secrets;
 mod section;
+mod template;
 mod value;
 mod workspace;
 mod yaml;
@@ -23,11 +25,23 @@ use crate::{
     secret::{MasterSecret, Secret},
 };
 
-pub use self::fault::{Fault, Faults};
 use self::load::read_yaml;
+pub use self::{
+    fault::{Fault, Faults},
+    registration::Registration,
+    template::{COWORKER_FILES, config_file},
+};
 
 /// Looks up an environment variable; handed in, so that tests need no process environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads the base URL of a homeserver or appservice, for those who are given one outside the config file.
+///
+/// # Errors
+/// What is wrong with it and how to mend that, on one line.
+pub fn parse_base_url(text: &str) -> Result<Url, String> {
+    value::parse_base_url(text, "/_matrix").map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
+}
 
 /// The whole configuration, checked; nothing in it needs checking again.
 #[derive(Clone, Debug)]
@@ -272,5 +286,5 @@ pub enum LogFormat {
     Json,
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;

@@ -1,2 +1,10 @@
-//! The `workmate` command: parses, sets up telemetry, dispatches.
-fn main() {}
+//! The `workmate` command: parses and dispatches.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    workmate::cli::run(workmate::cli::Cli::parse()).await
+}

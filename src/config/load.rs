@@ -73,9 +73,9 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         root.get("coworkers_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("coworkers"));
     let coworkers = coworkers::load(&dir, faults);
     let (homeserver, appservice, claude) = (homeserver?, appservice?, claude?);
-    if appservice.listen == health_listen && health_listen.port() != 0 {
+    if collide(appservice.listen, health_listen) {
         let trouble = Trouble::new(
-            "the same address as appservice.listen",
+            "the address of appservice.listen",
             "Only one of the two listeners could be opened.",
             "give it a port of its own, e.g. 127.0.0.1:29331.",
         );
@@ -99,6 +99,12 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     check_lists(&root, &config, faults);
     doubts(&root, path, &config, env, warnings);
     Some(config)
+}
+
+/// Returns whether two listeners could not both be opened.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
 }
 
 /// A virtual user is neither an admin nor somebody else's bot.

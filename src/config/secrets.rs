@@ -40,7 +40,7 @@ impl Sources<'_> {
             [] => return Found::Absent,
             [key] if *key == file => section.get(key, faults, |node| read_file(&value::path(node, self.base)?)),
             [key] if *key == variable => section.get(key, faults, |node| self.read_env(&value::text(node)?)),
-            [key] => section.get(key, faults, |node| value::text(node)),
+            [key] => section.get(key, faults, value::text),
             [first, second, ..] => {
                 let trouble = Trouble::new(
                     "given in more than one form",

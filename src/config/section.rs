@@ -21,6 +21,12 @@ impl<'a> Section<'a> {
         Self::open(file, String::new(), 1, root, known, faults)
     }
 
+    /// Opens a file of somebody else's format, whose other keys are not ours to judge.
+    pub(super) fn unchecked(file: &'a Path, root: &'a Node) -> Self {
+        let entries: &[Entry] = if let Value::Map(entries) = &root.value { entries } else { &[] };
+        Section { file, path: String::new(), line: 1, entries }
+    }
+
     /// Opens the section under `key`; an absent one is empty, so that its missing keys are reported like any.
     pub(super) fn section(&self, key: &str, known: &[&str], faults: &mut Faults) -> Section<'a> {
         match self.entry(key) {

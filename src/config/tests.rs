@@ -229,7 +229,7 @@ fn each_fault_of_the_other_sections_says_how_to_mend_it() {
     one_fault(
         "homeserver:\n",
         "health_listen: 127.0.0.1:29330\nhomeserver:\n",
-        "workmate.yaml:1 health_listen: the same address as appservice.listen\n  Only one of the two listeners could \
+        "workmate.yaml:1 health_listen: the address of appservice.listen\n  Only one of the two listeners could \
          be opened.\n  Mend: give it a port of its own, e.g. 127.0.0.1:29331.",
     );
     one_fault(
@@ -277,7 +277,7 @@ fn each_fault_between_coworkers_files_says_how_to_mend_it() {
     folder.write("coworkers/big.yaml", &CI.replace("id: ci", "id: big").replace("Watch", &"x".repeat(16_400)));
     folder.write(
         "coworkers/old.yml",
-        &CI.replace("ci", "old").replace("Builds.", "x\u{7}").replace("name: old", "name: o"),
+        &CI.replace("ci", "old").replace("Builds.", "\"x\\a\"").replace("name: old", "name: o"),
     );
     same(
         &folder.faults(),
@@ -285,6 +285,153 @@ fn each_fault_between_coworkers_files_says_how_to_mend_it() {
 coworkers/big.yaml:4 instructions: 16408 bytes long
   It is sent with every request and paid for each time.
   Mend: shorten it to at most 16384 bytes.
-coworkers/old.yml:1: not YAML: XXX",
+coworkers/old.yml:1 id: \"old\" does not match the file's name
+  Each id has one file of that name, so that no id can be given twice.
+  Mend: rename the file to old.yaml, or correct the id.
+coworkers/old.yml:3 purpose: holds a line break or control character
+  It is shown to people on one line.
+  Mend: write it as one line.
+coworkers/ops.yaml name: \"ci\" is also the name in coworkers/ci.yaml
+  People could not tell the two apart.
+  Mend: give each a name of its own.
+coworkers/ops.yaml:1 id: \"ci\" does not match the file's name
+  Each id has one file of that name, so that no id can be given twice.
+  Mend: rename the file to ci.yaml, or correct the id.",
     );
+}
+
+#[test]
+fn secrets_come_from_files_and_from_the_environment_too() {
+    let text = MINIMAL
+        .replace(&format!("as_token: {AS_TOKEN}"), "as_token_file: as")
+        .replace(&format!("hs_token: {HS_TOKEN}"), "hs_token_env: HS")
+        .replace("_file: master.secret", "_env: MASTER")
+        + "claude:\n  api_key_env: KEY\n";
+    let folder = Folder::new(&text);
+    folder.write("as", &format!("{AS_TOKEN}\n"));
+    let master = MasterSecret::new([9; 32]);
+    let env = [("HS", HS_TOKEN), ("MASTER", master.encode().expose()), ("KEY", "sk-1"), ("ANTHROPIC_API_KEY", "sk-2")]
+        .map(|(key, value)| (key, value.to_owned()));
+    let env: Vec<(&str, &str)> = env.iter().map(|(key, value)| (*key, value.as_str())).collect();
+
+    let (config, _) = folder.load(&env).expect("loads");
+
+    assert!(config.appservice.as_token.matches(AS_TOKEN) && config.appservice.hs_token.matches(HS_TOKEN));
+    assert_eq!(config.master.derive("x"), master.derive("x"));
+    assert!(config.claude.api_key.is_some_and(|key| key.matches("sk-1")));
+}
+
+#[test]
+fn a_secret_that_cannot_be_taken_says_where_it_was_looked_for_and_never_what_it_is() {
+    let text = MINIMAL
+        .replace(&format!("as_token: {AS_TOKEN}"), "as_token_file: as")
+        .replace(&format!("hs_token: {HS_TOKEN}"), "hs_token_file: hs")
+        + "claude:\n  api_key_env: KEY\n";
+    let folder = Folder::new(&text);
+    folder.write("as", AS_TOKEN);
+    folder.mode("as", 0o640);
+    folder.write("master.secret", "c2hvcnQ");
+    let root = folder.0.path().display().to_string();
+    same(
+        &folder.faults().replace(&root, ""),
+        "\
+workmate.yaml:6 appservice.as_token_file: as can be read by others (mode 0640)
+  Everyone with an account on this machine could take it.
+  Mend: run `chmod 600 as`.
+workmate.yaml:7 appservice.hs_token_file: hs cannot be read: there is no such file
+  The config names it as the place of this secret.
+  Mend: run `workmate init`, or correct the path or its owner.
+workmate.yaml:8 master_secret_file: not 32 bytes of base64url
+  Every key is derived from exactly these bytes, so a damaged copy opens nothing.
+  Mend: restore it from your backup; for a new installation `workmate init` writes one.
+workmate.yaml:10 claude.api_key_env: the environment variable \"KEY\" is not set
+  The config names it as the place of this secret.
+  Mend: set it for the process, or use the `_file` form.",
+    );
+}
+
+#[test]
+fn the_usual_environment_names_reach_claude_where_the_config_is_silent() {
+    let folder = Folder::new(MINIMAL);
+    let env = [("ANTHROPIC_API_KEY", " sk-env "), ("ANTHROPIC_BASE_URL", "http://127.0.0.1:9/x")];
+    let (config, warnings) = folder.load(&env).expect("loads");
+    assert!(config.claude.api_key.is_some_and(|key| key.matches("sk-env")));
+    assert_eq!(config.claude.base_url.as_str(), "http://127.0.0.1:9/x");
+    assert!(warnings.iter().all(|warning| warning.key != "claude.api_key"));
+}
+
+#[test]
+fn what_is_doubtful_warns_and_loads() {
+    let folder = Folder::new(&MINIMAL.replace("http://127.0.0.1:8008", "http://hs.example.org"));
+    fs::remove_file(folder.path("coworkers/ci.yaml")).unwrap();
+    folder.mode("workmate.yaml", 0o644);
+    let expected = [
+        "claude.api_key: missing; ANTHROPIC_AUTH_TOKEN is set, but not supported",
+        "homeserver.url: plain http to another machine",
+        "coworkers_dir: no coworkers",
+        "appservice.as_token: a secret in a file that others can read (mode 0644)",
+        "appservice.hs_token: a secret in a file that others can read (mode 0644)",
+    ];
+    assert_eq!(folder.warnings(&[("ANTHROPIC_AUTH_TOKEN", "x")]), expected);
+}
+
+#[test]
+fn a_config_that_is_not_there_says_how_to_get_one() {
+    let folder = Folder::new(MINIMAL);
+    fs::remove_file(folder.path("workmate.yaml")).unwrap();
+    same(
+        &folder.faults(),
+        "workmate.yaml: cannot be read: there is no such file\n  Nothing can be started without it.\n  Mend: run \
+         `workmate init` to write one, or name the right file with --config.",
+    );
+}
+
+#[test]
+fn a_registration_that_agrees_passes_and_each_difference_is_a_fault() {
+    let folder = Folder::new(MINIMAL);
+    let (config, _) = folder.load(&[]).expect("loads");
+    let registration = Registration::of(&config);
+    let text = registration.render().expose().to_owned();
+    folder.write("registration.yaml", &text);
+    assert_eq!(registration.compare(&folder.path("registration.yaml")), Ok(Vec::new()));
+
+    let changed =
+        text.replace(HS_TOKEN, "another").replace("exclusive: true", "exclusive: false").replace(":29330", ":1");
+    folder.write("registration.yaml", &changed);
+    let faults = registration.compare(&folder.path("registration.yaml")).expect_err("differs").to_string();
+    same(
+        &faults.replace(&format!("{}/", folder.0.path().display()), ""),
+        "\
+registration.yaml:7 url: differs from appservice.url, which is \"http://127.0.0.1:29330\"
+  The homeserver and Workmate would speak of different things.
+  Mend: make the two equal, in registration.yaml or in the config, and restart the homeserver.
+registration.yaml:11 hs_token: differs from appservice.hs_token
+  Every call between the homeserver and Workmate would be refused.
+  Mend: copy the token from one to the other, and restart the homeserver.
+registration.yaml:22 namespaces.users: has no exclusive entry for Workmate's users
+  The homeserver would not let Workmate act as them, or would let others take their names.
+  Mend: add `- {exclusive: true, regex: '^@(workmate|coworker-.+|assistant-.+):example\\.org$'}`, and restart the homeserver.",
+    );
+}
+
+#[test]
+fn a_fingerprint_follows_the_id_and_the_hs_token_and_nothing_else() {
+    let of = |text: &str| Folder::new(text).load(&[]).expect("loads").0.fingerprint();
+    let first = of(MINIMAL);
+    assert_eq!(of(&MINIMAL.replace(AS_TOKEN, "another-as-token-that-is-long")), first);
+    assert_ne!(of(&MINIMAL.replace(HS_TOKEN, "another-hs-token-that-is-long")), first);
+    assert_ne!(of(&MINIMAL.replace("  listen", "  id: other\n  listen")), first);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_line_makes_loading_panic_and_every_refusal_has_a_fault(line in "[a-z_]{0,12}: ?[-\\[\\]{}\"'a-z0-9@:. ]{0,20}", at in 0_usize..8) {
+        let mut lines: Vec<&str> = MINIMAL.lines().collect();
+        lines.insert(at, &line);
+        if let Err(faults) = Folder::new(&lines.join("\n")).load(&[]) {
+            proptest::prop_assert!(!faults.is_empty());
+        }
+    }
 }

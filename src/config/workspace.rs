@@ -13,6 +13,14 @@ use super::{
     value,
 };
 
+/// `appservice.id` where it is not given.
+pub(super) const APPSERVICE_ID: &str = "workmate";
+/// `appservice.sender_localpart` where it is not given.
+pub(super) const SENDER_LOCALPART: &str = "workmate";
+/// `appservice.coworker_prefix` where it is not given.
+pub(super) const COWORKER_PREFIX: &str = "coworker-";
+/// `appservice.assistant_prefix` where it is not given.
+pub(super) const ASSISTANT_PREFIX: &str = "assistant-";
 /// Where the Messages API is, unless config or environment say otherwise.
 const CLAUDE_URL: &str = "https://api.anthropic.com";
 /// The model where nobody names one.
@@ -95,9 +103,9 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
     let coworker = section.get("coworker_prefix", faults, value::localpart);
     let assistant = section.get("assistant_prefix", faults, value::localpart);
     let names = [
-        ("sender_localpart", sender.unwrap_or_else(|| "workmate".to_owned())),
-        ("coworker_prefix", coworker.unwrap_or_else(|| "coworker-".to_owned())),
-        ("assistant_prefix", assistant.unwrap_or_else(|| "assistant-".to_owned())),
+        ("sender_localpart", sender.unwrap_or_else(|| SENDER_LOCALPART.to_owned())),
+        ("coworker_prefix", coworker.unwrap_or_else(|| COWORKER_PREFIX.to_owned())),
+        ("assistant_prefix", assistant.unwrap_or_else(|| ASSISTANT_PREFIX.to_owned())),
     ];
     check_names_apart(&section, &names, faults);
     let [(_, sender_localpart), (_, coworker_prefix), (_, assistant_prefix)] = names;
@@ -107,7 +115,7 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
         None => Url::parse(&format!("http://{listen}")).ok()?,
     };
     Some(Appservice {
-        id: id.unwrap_or_else(|| "workmate".to_owned()),
+        id: id.unwrap_or_else(|| APPSERVICE_ID.to_owned()),
         listen,
         url,
         as_token: as_token?,

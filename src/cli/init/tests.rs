@@ -1,0 +1,174 @@
+//! What `init` writes, into a temporary folder.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
+
+use clap::Parser as _;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    cli::{Cli, Command, check},
+    config::Config,
+};
+
+fn args(dir: &TempDir, more: &[&str]) -> InitArgs {
+    let dir = dir.path().to_str().unwrap();
+    let cli = Cli::try_parse_from([&["workmate", "init", "--dir", dir], more].concat()).expect("parses");
+    let Command::Init(args) = cli.command else { panic!("is init") };
+    args
+}
+
+/// Returns every file below `dir`: its name, mode and text.
+fn files_of(dir: &Path) -> BTreeMap<String, (u32, String)> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+                let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+                files.insert(name, (mode, fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+fn load(dir: &TempDir) -> Config {
+    Config::load_with(&dir.path().join("config/workmate.yaml"), &|_| None).expect("loads").0
+}
+
+#[test]
+fn without_arguments_it_writes_the_repository_s_own_files_with_fresh_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&args(&dir, &[])).expect("writes");
+
+    let mut files = files_of(dir.path());
+    let config = load(&dir);
+    let secrets = ["config/master.secret", "config/secrets/as_token", "config/secrets/hs_token"].map(|name| {
+        let (mode, text) = files.remove(name).expect(name);
+        assert_eq!((mode, text.len()), (0o600, 44), "{name}");
+        text.trim_end().to_owned()
+    });
+    assert!(config.appservice.as_token.matches(&secrets[1]) && config.appservice.hs_token.matches(&secrets[2]));
+    let (mode, registration) = files.remove("registration.yaml").expect("is written");
+    let placeholders = registration.replace(&secrets[1], "<as_token>").replace(&secrets[2], "<hs_token>");
+    assert_eq!(mode, 0o600);
+    assert_eq!(placeholders, include_str!("../../../registration.yaml"));
+    let texts: BTreeMap<&str, &str> = files.iter().map(|(name, (_, text))| (name.as_str(), text.as_str())).collect();
+    let expected = BTreeMap::from([
+        ("config/workmate.yaml", include_str!("../../../config/workmate.yaml")),
+        ("config/coworkers/oncall.yaml", include_str!("../../../config/coworkers/oncall.yaml")),
+        ("config/coworkers/ci.yaml", include_str!("../../../config/coworkers/ci.yaml")),
+        ("config/coworkers/sales.yaml", include_str!("../../../config/coworkers/sales.yaml")),
+    ]);
+    assert_eq!(texts, expected);
+}
+
+#[test]
+fn its_arguments_reach_config_and_registration() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = ["--homeserver", "https://hs.test", "--server-name", "my.test", "--listen", "0.0.0.0:29331"];
+    write(&args(&dir, &more)).expect("writes");
+
+    let config = load(&dir);
+    let registration = Registration::of(&config);
+    assert_eq!(config.homeserver.url.as_str(), "https://hs.test/");
+    assert_eq!(config.appservice.listen.to_string(), "0.0.0.0:29331");
+    assert_eq!(registration.url, "http://127.0.0.1:29331");
+    assert_eq!(config.health_listen.to_string(), "127.0.0.1:29332");
+    assert_eq!(registration.users_regex, r"^@(workmate|coworker-.+|assistant-.+):my\.test$");
+    let ids: Vec<&str> = config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
+    assert_eq!(ids, ["ci", "oncall", "sales"]);
+}
+
+#[test]
+fn it_overwrites_nothing_and_names_what_stands_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&args(&dir, &[])).expect("writes");
+    let before = files_of(dir.path());
+    let config = dir.path().join("config");
+    for name in
+        ["secrets/as_token", "secrets/hs_token", "coworkers/oncall.yaml", "coworkers/ci.yaml", "coworkers/sales.yaml"]
+    {
+        fs::remove_file(config.join(name)).unwrap();
+    }
+
+    let error = write(&args(&dir, &[])).err().expect("is refused").to_string();
+
+    let root = dir.path().display();
+    let expected = format!(
+        "nothing was written: these files are there already\n  {root}/config/workmate.yaml\n  {root}/registration.yaml\n  \
+         {root}/config/master.secret\n  Mend: choose another --dir, or replace them with --force (an existing master \
+         secret is kept even then)."
+    );
+    assert_eq!(error, expected);
+    let after = files_of(dir.path());
+    assert_eq!(after.len(), 3);
+    assert!(after.iter().all(|(name, file)| before.get(name) == Some(file)));
+}
+
+#[test]
+fn force_makes_new_tokens_and_keeps_the_master_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&args(&dir, &[])).expect("writes");
+    let before = load(&dir);
+
+    let written = write(&args(&dir, &["--force"])).expect("writes again");
+
+    let after = load(&dir);
+    assert!(written.master_kept);
+    assert_eq!(after.master.derive("x"), before.master.derive("x"));
+    assert!(!after.appservice.hs_token.matches(before.appservice.hs_token.expose()));
+    assert_ne!(after.fingerprint(), before.fingerprint());
+}
+
+#[test]
+fn a_new_master_secret_leaves_every_old_one_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&args(&dir, &[])).expect("writes");
+    let secret = |name: &str| fs::read_to_string(dir.path().join("config").join(name)).expect(name);
+    let first = secret("master.secret");
+    write(&args(&dir, &["--force", "--new-master-secret"])).expect("writes again");
+    let second = secret("master.secret");
+    write(&args(&dir, &["--force", "--new-master-secret"])).expect("writes a third time");
+
+    assert_eq!([secret("master.secret.old"), secret("master.secret.old.2")], [first.clone(), second.clone()]);
+    assert!(secret("master.secret") != first && secret("master.secret") != second && first != second);
+}
+
+#[test]
+fn what_it_says_names_the_registration_for_each_homeserver_and_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = args(&dir, &[]);
+    let written = write(&args).expect("writes");
+    let said = words::next_steps(&args, &written);
+
+    let registration = dir.path().canonicalize().unwrap().join("registration.yaml").display().to_string();
+    let config = load(&dir);
+    for wanted in [
+        &format!("app_service_config_files:\n      - {registration}\n"),
+        "appservice_dir = ",
+        "io.element.msc4190: true",
+        "!admin appservices register\n",
+        "--server-name NAME",
+        "workmate check --config ",
+    ] {
+        assert!(said.contains(wanted), "{wanted} is not in\n{said}");
+    }
+    let secrets = [config.appservice.as_token, config.appservice.hs_token, config.master.encode()];
+    assert!(secrets.iter().all(|secret| !said.contains(secret.expose())));
+}
+
+#[test]
+fn what_it_writes_passes_check_with_the_missing_key_as_its_only_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&args(&dir, &[])).expect("writes");
+    let (summary, warnings) = check::check(&dir.path().join("config/workmate.yaml"), &|_| None).expect("no faults");
+    let warned: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(warned, ["claude.api_key"]);
+    assert!(summary.contains("no faults, 1 warning\n"), "{summary}");
+}

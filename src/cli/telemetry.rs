@@ -1,0 +1,42 @@
+//! Logs to standard error, as text or JSON.
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{Log, LogFormat};
+
+/// What is logged unless the operator asks for more. The named targets warn of what is normal here: account data that is
+/// not there yet, a device that is new, a user without a backup.
+const FILTER: &str = "warn,workmate=info,matrix_sdk_crypto::backups=error,ruma_common::push=error";
+/// Stays off whatever the operator asks for: it logs requests.
+const SILENCED: &str = "matrix_sdk::http_client=off";
+
+/// Sets up logging for the rest of the process.
+///
+/// # Errors
+/// When it has been set up before, or the filter is none; the config's has been checked.
+pub fn install(log: &Log) -> anyhow::Result<()> {
+    let asked = log.filter.as_deref().unwrap_or_default();
+    let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_http_client_stays_silent_whatever_is_asked_for() {
+        let filter = EnvFilter::try_new([FILTER, "matrix_sdk::http_client=trace,workmate=debug", SILENCED].join(","));
+        let directives = filter.expect("is a filter").to_string();
+        assert!(
+            directives.contains("matrix_sdk::http_client=off") && directives.contains("workmate=debug"),
+            "{directives}"
+        );
+        assert!(!directives.contains("http_client=trace"), "{directives}");
+    }
+}

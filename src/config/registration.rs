@@ -1,0 +1,258 @@
+//! The appservice's registration: what the homeserver is told, rendered from and compared with the configuration.
+//!
+//! Its keys: Application Service API v1.17, "Registration". `io.element.msc4190` is what Tuwunel needs to let an
+//! appservice make devices; Synapse since 1.141 does not, and ignores it.
+
+use std::{fs, path::Path};
+
+use ruma::ServerName;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::{
+    Config,
+    fault::{Fault, Faults, Trouble},
+    load::read_yaml,
+    secrets::mode_for_others,
+    section::Section,
+    value,
+    workspace::{APPSERVICE_ID, ASSISTANT_PREFIX, COWORKER_PREFIX, SENDER_LOCALPART},
+    yaml::{Node, Value},
+};
+use crate::secret::Secret;
+
+/// What `registration.yaml` says.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// `id`
+    pub id: String,
+    /// `url`: where the homeserver finds the appservice, without a slash at its end.
+    pub url: String,
+    /// `as_token`
+    pub as_token: Secret,
+    /// `hs_token`
+    pub hs_token: Secret,
+    /// `sender_localpart`
+    pub sender_localpart: String,
+    /// The one pattern under `namespaces.users`: whose users are ours alone.
+    pub users_regex: String,
+}
+
+impl Registration {
+    /// Returns the registration that belongs to a configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let appservice = &config.appservice;
+        Self {
+            id: appservice.id.clone(),
+            url: appservice.url.as_str().trim_end_matches('/').to_owned(),
+            as_token: appservice.as_token.clone(),
+            hs_token: appservice.hs_token.clone(),
+            sender_localpart: appservice.sender_localpart.clone(),
+            users_regex: users_regex(
+                [&appservice.sender_localpart, &appservice.coworker_prefix, &appservice.assistant_prefix],
+                &config.homeserver.server_name,
+            ),
+        }
+    }
+
+    /// Returns one with fresh tokens and the default names, for the appservice at `url`.
+    ///
+    /// # Panics
+    /// As [`Secret::random`].
+    #[must_use]
+    pub fn fresh(url: &Url, server: &ServerName) -> Self {
+        Self {
+            id: APPSERVICE_ID.to_owned(),
+            url: url.as_str().trim_end_matches('/').to_owned(),
+            as_token: Secret::random(),
+            hs_token: Secret::random(),
+            sender_localpart: SENDER_LOCALPART.to_owned(),
+            users_regex: users_regex([SENDER_LOCALPART, COWORKER_PREFIX, ASSISTANT_PREFIX], server),
+        }
+    }
+
+    /// Returns the file's text; it holds both tokens, hence the type.
+    #[must_use]
+    pub fn render(&self) -> Secret {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        Secret::new(format!(
+            "\
+# Tells the homeserver of Workmate. Written by `workmate init`; `workmate check` compares it with config/workmate.yaml.
+# It holds two secrets: keep it readable only by the homeserver and yourself.
+
+# A name of our own choosing, unique among the homeserver's appservices.
+id: {id}
+# Where the homeserver finds Workmate.
+url: {url}
+# What Workmate proves itself with to the homeserver.
+as_token: {as_token}
+# What the homeserver proves itself with to Workmate.
+hs_token: {hs_token}
+# The service bot's localpart.
+sender_localpart: {sender}
+# Virtual users answer many people at once: not held to a person's pace.
+rate_limited: false
+# To-device messages and receipts are read by each virtual user's own client, and not pushed.
+receive_ephemeral: false
+# Lets Workmate make devices for its users (MSC4190). Tuwunel needs it; Synapse 1.141 and later do not.
+io.element.msc4190: true
+namespaces:
+  # Workmate's users, and nobody else's: the service bot, the coworkers, the assistants.
+  users:
+    - exclusive: true
+      regex: '{regex}'
+  aliases: []
+  rooms: []
+",
+            id = quoted(&self.id),
+            url = quoted(&self.url),
+            as_token = quoted(self.as_token.expose()),
+            hs_token = quoted(self.hs_token.expose()),
+            sender = quoted(&self.sender_localpart),
+            regex = self.users_regex.replace('\'', "''"),
+        ))
+    }
+
+    /// Compares the file at `path` with this, and returns what is doubtful in it.
+    ///
+    /// # Errors
+    /// Everything in which the homeserver was told something else than the configuration says.
+    pub fn compare(&self, path: &Path) -> Result<Vec<Fault>, Faults> {
+        let mut faults = Faults::default();
+        let mut warnings = Faults::default();
+        let why = "What the homeserver was told cannot be compared with the configuration.";
+        let Some(node) = read_yaml(path, why, &mut faults) else { return Err(faults) };
+        let root = Section::unchecked(path, &node);
+        self.compare_names(&root, &mut faults);
+        self.compare_tokens(&root, &mut faults);
+        self.compare_namespaces(&root, &mut faults);
+        doubts(&root, path, &mut warnings);
+        faults.sort();
+        if faults.is_empty() { Ok(warnings.as_slice().to_vec()) } else { Err(faults) }
+    }
+
+    fn compare_names(&self, root: &Section<'_>, faults: &mut Faults) {
+        let names = [("id", &self.id), ("url", &self.url), ("sender_localpart", &self.sender_localpart)];
+        for (key, ours) in names {
+            let theirs = root.get(key, faults, value::text).unwrap_or_default();
+            if theirs.trim_end_matches('/') != ours {
+                let trouble = Trouble::new(
+                    format!("differs from appservice.{key}, which is \"{ours}\""),
+                    "The homeserver and Workmate would speak of different things.",
+                    format!("make the two equal, in {} or in the config, and restart the homeserver.", name_of(root)),
+                );
+                root.report(key, trouble, faults);
+            }
+        }
+    }
+
+    fn compare_tokens(&self, root: &Section<'_>, faults: &mut Faults) {
+        for (key, ours) in [("as_token", &self.as_token), ("hs_token", &self.hs_token)] {
+            let theirs = Secret::new(root.get(key, faults, value::text).unwrap_or_default());
+            if !ours.matches(theirs.expose()) {
+                let trouble = Trouble::new(
+                    format!("differs from appservice.{key}"),
+                    "Every call between the homeserver and Workmate would be refused.",
+                    "copy the token from one to the other, and restart the homeserver.",
+                );
+                root.report(key, trouble, faults);
+            }
+        }
+    }
+
+    fn compare_namespaces(&self, root: &Section<'_>, faults: &mut Faults) {
+        let namespaces = root.again("namespaces");
+        let plain = self.users_regex.trim_start_matches('^').trim_end_matches('$');
+        let ours = namespaces
+            .list("users", faults, |node| Ok(user_namespace(node)))
+            .into_iter()
+            .any(|(regex, alone)| alone && (regex == self.users_regex || regex == plain));
+        if !ours {
+            let trouble = Trouble::new(
+                "has no exclusive entry for Workmate's users",
+                "The homeserver would not let Workmate act as them, or would let others take their names.",
+                format!("add `- {{exclusive: true, regex: '{}'}}`, and restart the homeserver.", self.users_regex),
+            );
+            namespaces.report("users", trouble, faults);
+        }
+    }
+}
+
+impl Config {
+    /// Returns a stable id of this registration: its id and its hs_token, hashed.
+    ///
+    /// A homeserver that registers the appservice anew counts its transactions from 1 again; with this in their key
+    /// they are not taken for those of before.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 16] {
+        let token = Sha256::digest(self.appservice.hs_token.expose().as_bytes());
+        let whole = Sha256::new_with_prefix(b"workmate-registration-v1\0")
+            .chain_update(self.appservice.id.as_bytes())
+            .chain_update([0])
+            .chain_update(token)
+            .finalize();
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&whole[..16]);
+        fingerprint
+    }
+}
+
+/// Returns the pattern of one entry under `namespaces.users`, and whether it is exclusive.
+fn user_namespace(node: &Node) -> (String, bool) {
+    let Value::Map(entries) = &node.value else { return (String::new(), false) };
+    let of = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node);
+    let regex = of("regex").and_then(|node| value::text(node).ok()).unwrap_or_default();
+    (regex, of("exclusive").is_some_and(|node| value::truth(node) == Ok(true)))
+}
+
+fn doubts(root: &Section<'_>, path: &Path, warnings: &mut Faults) {
+    let quiet = &mut Faults::default();
+    if root.get("rate_limited", quiet, value::truth) != Some(false) {
+        let trouble = Trouble::new(
+            "not false",
+            "The homeserver holds all virtual users together to the pace of one person.",
+            "set it to false.",
+        );
+        root.report("rate_limited", trouble, warnings);
+    }
+    if root.get("io.element.msc4190", quiet, value::truth) != Some(true) {
+        let trouble = Trouble::new(
+            "not true",
+            "Tuwunel does not let Workmate make devices without it; Synapse since 1.141 does.",
+            "set it to true.",
+        );
+        root.report("io.element.msc4190", trouble, warnings);
+    }
+    let mode = fs::metadata(path).ok().and_then(|metadata| mode_for_others(&metadata));
+    if let Some(mode) = mode.filter(|mode| mode & 0o007 != 0) {
+        let trouble = Trouble::new(
+            format!("can be read by everyone (mode {mode:04o})"),
+            "Whoever reads the as_token speaks for every virtual user.",
+            format!("run `chmod o= {}`; the homeserver must still be able to read it.", path.display()),
+        );
+        root.report("as_token", trouble, warnings);
+    }
+}
+
+fn name_of(root: &Section<'_>) -> String {
+    root.file().file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Returns the pattern of our own users: the service bot, and whoever's localpart has one of the prefixes.
+fn users_regex([sender, coworker, assistant]: [&str; 3], server: &ServerName) -> String {
+    let server = escaped(server.as_str());
+    format!("^@({}|{}.+|{}.+):{server}$", escaped(sender), escaped(coworker), escaped(assistant))
+}
+
+/// Returns `text` with everything escaped that means something in the patterns of Python and Rust.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        if "\\.+*?()|[]{}^$".contains(char) {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern
+}

@@ -63,3 +63,41 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_a_wrong_one_ends_with_2() {
+        Cli::command().debug_assert();
+        for line in
+            ["workmate", "workmate init --homeserver ftp://x", "workmate init --new-master-secret", "workmate x"]
+        {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn faults_end_with_1_and_success_with_0() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = dir.path().join("config/workmate.yaml").display().to_string();
+        let dir = dir.path().display().to_string();
+        let lines = [
+            ["workmate", "check", "--config", &config],
+            ["workmate", "init", "--dir", &dir],
+            ["workmate", "check", "--config", &config],
+            ["workmate", "init", "--dir", &dir],
+        ];
+        let mut codes = Vec::new();
+        for line in lines {
+            let code = Box::pin(run(Cli::try_parse_from(line).expect("parses"))).await;
+            codes.push(format!("{code:?}"));
+        }
+        let (ok, faults) = (format!("{:?}", ExitCode::SUCCESS), format!("{:?}", ExitCode::from(FAULTS)));
+        assert_eq!(codes, [faults.clone(), ok.clone(), ok, faults]);
+    }
+}

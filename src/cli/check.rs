@@ -1,6 +1,6 @@
 //! `workmate check`: says everything that is wrong with the configuration, without starting.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     ConfigFile,
@@ -30,7 +30,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
 }
 
 /// Returns the summary and what is doubtful.
-pub(super) fn check(path: &std::path::Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fault>)> {
+pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fault>)> {
     let (config, mut warnings) = Config::load_with(path, env)?;
     let registration = registration_file(path, &config);
     if let Some(file) = &registration {
@@ -65,10 +65,44 @@ pub(super) fn check(path: &std::path::Path, env: Env<'_>) -> anyhow::Result<(Str
 }
 
 /// Returns the registration to compare with: the configured one, or that of `init` where it exists.
-fn registration_file(path: &std::path::Path, config: &Config) -> Option<PathBuf> {
+fn registration_file(path: &Path, config: &Config) -> Option<PathBuf> {
     let beside = || {
-        let folder = path.parent().unwrap_or(std::path::Path::new(""));
+        let folder = path.parent().unwrap_or(Path::new(""));
         [folder.join("registration.yaml"), folder.join("../registration.yaml")].into_iter().find(|file| file.exists())
     };
     config.registration_file.clone().or_else(beside)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command, init};
+
+    #[test]
+    fn a_registration_that_the_config_names_must_be_there_and_agree() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let cli = Cli::try_parse_from(["workmate", "init", "--dir", &dir.path().display().to_string()]);
+        let Command::Init(args) = cli.expect("parses").command else { panic!("is init") };
+        init::run(&args).expect("writes");
+        let config = dir.path().join("config/workmate.yaml");
+        let registration = dir.path().join("registration.yaml");
+        let error = || check(&config, &|_| None).expect_err("is refused").to_string();
+
+        let text = fs::read_to_string(&registration).expect("is there").replace("as_token: \"", "as_token: \"x");
+        fs::write(&registration, text).expect("is written");
+        let differs = error();
+        fs::remove_file(&registration).expect("is removed");
+        let missing = error();
+        let text = fs::read_to_string(&config).expect("is there").replace("registration_file: ", "# ");
+        fs::write(&config, text).expect("is written");
+        let (summary, _) = check(&config, &|_| None).expect("none is needed");
+
+        assert!(differs.contains("registration.yaml:9 as_token: differs from appservice.as_token\n"), "{differs}");
+        assert!(missing.contains("registration.yaml: cannot be read: there is no such file\n"), "{missing}");
+        assert!(summary.contains("not compared: there is none beside the config\n"), "{summary}");
+    }
 }

@@ -31,11 +31,15 @@ const AVATAR_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a user id (specification v1.17, appendices 4.2.1).
 const USER_ID_BYTES_MAX: usize = 255;
 
+/// What it means that a file cannot be read.
+const MISSING: (&str, &str) =
+    ("Its coworker would be missing.", "let the user that runs Workmate read it, or move it out of the folder.");
+
 /// Reads every coworker's file in `dir`, in the order of their ids.
 pub(super) fn load(dir: &Path, faults: &mut Faults) -> Vec<Coworker> {
     let mut coworkers: Vec<(PathBuf, Coworker)> = Vec::new();
     for file in files_of(dir, faults) {
-        let Some(root) = read_yaml(&file, "Its coworker would be missing.", faults) else { continue };
+        let Some(root) = read_yaml(&file, MISSING, faults) else { continue };
         if let Some(coworker) = coworker(&file, &root, faults) {
             coworkers.push((file, coworker));
         }

@@ -36,13 +36,17 @@ const KEYS: [&str; 14] = [
     "log",
 ];
 
+/// What it means that there is no config file.
+const MISSING: (&str, &str) =
+    ("Nothing can be started without it.", "run `workmate init` to write one, or name the right file with --config.");
+
 /// Returns the checked configuration, and what is doubtful about it.
 ///
 /// # Errors
 /// Every fault of every file.
 pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Faults> {
     let mut faults = Faults::default();
-    let Some(node) = read_yaml(path, "Nothing can be started without it.", &mut faults) else { return Err(faults) };
+    let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
     let mut warnings = Faults::default();
     let config = config(path, &node, env, &mut faults, &mut warnings);
     faults.sort();
@@ -181,8 +185,8 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Reads a YAML file into its tree; `why` says what a missing file costs.
-pub(super) fn read_yaml(file: &Path, why: &str, faults: &mut Faults) -> Option<Node> {
+/// Reads a YAML file into its tree; `why` says what a missing file costs, `mend` what to do about that.
+pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Faults) -> Option<Node> {
     let mut text = String::new();
     let read = fs::File::open(file).and_then(|file| file.take(YAML_BYTES_MAX as u64 + 1).read_to_string(&mut text));
     let fault = match read.map(|_| yaml::parse(&text)) {
@@ -196,7 +200,7 @@ pub(super) fn read_yaml(file: &Path, why: &str, faults: &mut Faults) -> Option<N
             key: String::new(),
             what: format!("cannot be read: {}", reason(&error)),
             why: why.to_owned(),
-            mend: "run `workmate init` to write one, or name the right file with --config.".to_owned(),
+            mend: mend.to_owned(),
         },
     };
     faults.push(fault);

@@ -121,8 +121,11 @@ namespaces:
     pub fn compare(&self, path: &Path) -> Result<Vec<Fault>, Faults> {
         let mut faults = Faults::default();
         let mut warnings = Faults::default();
-        let why = "What the homeserver was told cannot be compared with the configuration.";
-        let Some(node) = read_yaml(path, why, &mut faults) else { return Err(faults) };
+        let missing = (
+            "What the homeserver was told cannot be compared with the configuration.",
+            "correct registration_file, or remove it if the registration is kept elsewhere.",
+        );
+        let Some(node) = read_yaml(path, missing, &mut faults) else { return Err(faults) };
         let root = Section::unchecked(path, &node);
         self.compare_names(&root, &mut faults);
         self.compare_tokens(&root, &mut faults);

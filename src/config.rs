@@ -94,7 +94,7 @@ impl Config {
     pub fn namespace(&self) -> Namespace {
         Namespace {
             server: self.homeserver.server_name.clone(),
-            service: self.appservice.sender_localpart.clone(),
+            service: self.appservice.service_localpart.clone(),
             coworker_prefix: self.appservice.coworker_prefix.clone(),
             assistant_prefix: self.appservice.assistant_prefix.clone(),
             allowed_servers: self.workspace.allowed_servers.clone(),
@@ -126,7 +126,7 @@ pub struct Appservice {
     /// What the homeserver authenticates with to us.
     pub hs_token: Secret,
     /// Localpart of the service bot.
-    pub sender_localpart: String,
+    pub service_localpart: String,
     /// What a coworker's localpart begins with.
     pub coworker_prefix: String,
     /// What an assistant's localpart begins with.

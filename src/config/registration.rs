@@ -16,7 +16,7 @@ use super::{
     secrets::mode_for_others,
     section::Section,
     value,
-    workspace::{APPSERVICE_ID, ASSISTANT_PREFIX, COWORKER_PREFIX, SENDER_LOCALPART},
+    workspace::{APPSERVICE_ID, ASSISTANT_PREFIX, COWORKER_PREFIX, SERVICE_LOCALPART},
     yaml::{Node, Value},
 };
 use crate::secret::Secret;
@@ -48,9 +48,9 @@ impl Registration {
             url: appservice.url.as_str().trim_end_matches('/').to_owned(),
             as_token: appservice.as_token.clone(),
             hs_token: appservice.hs_token.clone(),
-            sender_localpart: appservice.sender_localpart.clone(),
+            sender_localpart: sender_localpart(&appservice.service_localpart),
             users_regex: users_regex(
-                [&appservice.sender_localpart, &appservice.coworker_prefix, &appservice.assistant_prefix],
+                [&appservice.service_localpart, &appservice.coworker_prefix, &appservice.assistant_prefix],
                 &config.homeserver.server_name,
             ),
         }
@@ -67,8 +67,8 @@ impl Registration {
             url: url.as_str().trim_end_matches('/').to_owned(),
             as_token: Secret::random(),
             hs_token: Secret::random(),
-            sender_localpart: SENDER_LOCALPART.to_owned(),
-            users_regex: users_regex([SENDER_LOCALPART, COWORKER_PREFIX, ASSISTANT_PREFIX], server),
+            sender_localpart: sender_localpart(SERVICE_LOCALPART),
+            users_regex: users_regex([SERVICE_LOCALPART, COWORKER_PREFIX, ASSISTANT_PREFIX], server),
         }
     }
 
@@ -89,7 +89,7 @@ url: {url}
 as_token: {as_token}
 # What the homeserver proves itself with to Workmate.
 hs_token: {hs_token}
-# The service bot's localpart.
+# An account that only the homeserver knows. It is not the service bot: Synapse does not let it sync.
 sender_localpart: {sender}
 # Virtual users answer many people at once: not held to a person's pace.
 rate_limited: false
@@ -141,7 +141,7 @@ namespaces:
             let theirs = root.get(key, faults, value::text).unwrap_or_default();
             if theirs.trim_end_matches('/') != ours {
                 let trouble = Trouble::new(
-                    format!("differs from appservice.{key}, which is \"{ours}\""),
+                    format!("differs from ours (by appservice.*), which is \"{ours}\""),
                     "The homeserver and Workmate would speak of different things.",
                     format!("make the two equal, in {} or in the config, and restart the homeserver.", name_of(root)),
                 );
@@ -240,6 +240,12 @@ fn doubts(root: &Section<'_>, path: &Path, warnings: &mut Faults) {
 
 fn name_of(root: &Section<'_>) -> String {
     root.file().file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Returns the registration's sender, which must be none of our virtual users: Synapse answers `/sync` for it with 500
+/// (`NotImplementedError`, matrix-doc issue 1144).
+fn sender_localpart(service: &str) -> String {
+    format!("{service}-sender")
 }
 
 /// Returns the pattern of our own users: the service bot, and whoever's localpart has one of the prefixes.

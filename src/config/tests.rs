@@ -83,7 +83,7 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(config.master.derive("x"), MasterSecret::new([7; 32]).derive("x"));
     let appservice = &config.appservice;
     assert_eq!(
-        [&appservice.id, &appservice.sender_localpart, &appservice.coworker_prefix, &appservice.assistant_prefix],
+        [&appservice.id, &appservice.service_localpart, &appservice.coworker_prefix, &appservice.assistant_prefix],
         ["workmate", "workmate", "coworker-", "assistant-"]
     );
     assert_eq!(config.health_listen.to_string(), "127.0.0.1:29331");
@@ -211,8 +211,8 @@ fn each_fault_of_the_homeserver_s_and_appservice_s_sections_says_how_to_mend_it(
     );
     one_fault(
         "  listen: ",
-        "  sender_localpart: coworker-0\n  listen: ",
-        "workmate.yaml:4 appservice.coworker_prefix: `coworker-` is also the beginning of sender_localpart \
+        "  service_localpart: coworker-0\n  listen: ",
+        "workmate.yaml:4 appservice.coworker_prefix: `coworker-` is also the beginning of service_localpart \
          `coworker-0`\n  A user id would belong to two kinds of virtual user at once.\n  Mend: choose names of which \
          none begins with the other.",
     );

@@ -15,8 +15,8 @@ use super::{
 
 /// `appservice.id` where it is not given.
 pub(super) const APPSERVICE_ID: &str = "workmate";
-/// `appservice.sender_localpart` where it is not given.
-pub(super) const SENDER_LOCALPART: &str = "workmate";
+/// `appservice.service_localpart` where it is not given.
+pub(super) const SERVICE_LOCALPART: &str = "workmate";
 /// `appservice.coworker_prefix` where it is not given.
 pub(super) const COWORKER_PREFIX: &str = "coworker-";
 /// `appservice.assistant_prefix` where it is not given.
@@ -68,7 +68,7 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
         "hs_token",
         "hs_token_file",
         "hs_token_env",
-        "sender_localpart",
+        "service_localpart",
         "coworker_prefix",
         "assistant_prefix",
     ];
@@ -99,16 +99,16 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
         );
         section.report("hs_token", trouble, faults);
     }
-    let sender = section.get("sender_localpart", faults, value::localpart);
+    let sender = section.get("service_localpart", faults, value::localpart);
     let coworker = section.get("coworker_prefix", faults, value::localpart);
     let assistant = section.get("assistant_prefix", faults, value::localpart);
     let names = [
-        ("sender_localpart", sender.unwrap_or_else(|| SENDER_LOCALPART.to_owned())),
+        ("service_localpart", sender.unwrap_or_else(|| SERVICE_LOCALPART.to_owned())),
         ("coworker_prefix", coworker.unwrap_or_else(|| COWORKER_PREFIX.to_owned())),
         ("assistant_prefix", assistant.unwrap_or_else(|| ASSISTANT_PREFIX.to_owned())),
     ];
     check_names_apart(&section, &names, faults);
-    let [(_, sender_localpart), (_, coworker_prefix), (_, assistant_prefix)] = names;
+    let [(_, service_localpart), (_, coworker_prefix), (_, assistant_prefix)] = names;
     let listen = listen?;
     let url = match url {
         Some(url) => url,
@@ -120,7 +120,7 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
         url,
         as_token: as_token?,
         hs_token: hs_token?,
-        sender_localpart,
+        service_localpart,
         coworker_prefix,
         assistant_prefix,
     })

@@ -228,12 +228,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
 async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
     let mut tries = 0;
     loop {
-        // Synapse makes no account for the sender by itself, and answers whoami for it all the same.
-        let known = async {
-            engine.api().register(&engine.namespace.service).await?;
-            engine.api().whoami().await
-        };
-        match known.await {
+        match engine.api().whoami().await {
             Ok(_) => {
                 engine.health.set(Condition::Homeserver, State::Ready);
                 return Ok(());

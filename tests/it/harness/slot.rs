@@ -55,7 +55,7 @@ impl Slot {
         format!("hs-token-of-slot-{}", self.id)
     }
 
-    pub(crate) fn sender_localpart(&self) -> String {
+    pub(crate) fn service_localpart(&self) -> String {
         format!("{}bot", self.id)
     }
 
@@ -69,7 +69,7 @@ impl Slot {
 
     /// Returns the service bot's user id.
     pub(crate) fn service(&self) -> OwnedUserId {
-        user_id(&self.sender_localpart())
+        user_id(&self.service_localpart())
     }
 
     /// Returns a coworker's user id.
@@ -83,13 +83,13 @@ impl Slot {
     }
 
     fn registration_settings(&self) -> Value {
-        let [bot, coworkers, assistants] = [self.sender_localpart(), self.coworker_prefix(), self.assistant_prefix()];
+        let [bot, coworkers, assistants] = [self.service_localpart(), self.coworker_prefix(), self.assistant_prefix()];
         json!({
             "id": self.id,
             "url": format!("http://{}", self.listen),
             "as_token": self.as_token(),
             "hs_token": self.hs_token(),
-            "sender_localpart": bot,
+            "sender_localpart": format!("{bot}-sender"),
             "rate_limited": false,
             "receive_ephemeral": false,
             "io.element.msc4190": true,

@@ -95,7 +95,7 @@ impl Setup {
                 "url": format!("http://{}", slot.listen),
                 "as_token": slot.as_token(),
                 "hs_token": slot.hs_token(),
-                "sender_localpart": slot.sender_localpart(),
+                "service_localpart": slot.service_localpart(),
                 "coworker_prefix": slot.coworker_prefix(),
                 "assistant_prefix": slot.assistant_prefix(),
             },

@@ -8,6 +8,7 @@ pub mod command;
 pub mod company;
 pub mod context;
 pub mod event;
+pub mod hex;
 pub mod invite;
 pub mod pace;
 pub mod people;

@@ -9,7 +9,7 @@ use crate::{
     appservice::health::Health,
     claude,
     config::{Config, Coworker},
-    core::people::Namespace,
+    core::{hex::hex, people::Namespace},
     matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
     secret::MasterSecret,
     store::{Inbox, Store, StoreError},
@@ -32,7 +32,7 @@ mod start;
 pub use start::{StartError, serve};
 
 /// Between two safety syncs of a client that no transaction woke.
-const SAFETY_SYNC: Duration = Duration::from_secs(300);
+const SAFETY_SYNC: Duration = Duration::from_mins(5);
 
 /// Everything that handling an event needs; shared by all tasks.
 struct Engine {
@@ -123,15 +123,14 @@ fn user_tag(master: &MasterSecret, user: &UserId) -> String {
     use hmac::{Hmac, Mac as _};
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&master.derive("user-tag")).expect("HMAC takes any key");
     mac.update(user.as_bytes());
-    mac.finalize().into_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&mac.finalize().into_bytes()[..16])
 }
 
 /// A transaction id for a message that belongs to no run: the same cause gives the same event.
 fn word_transaction(purpose: &str, cause: &str, user: &UserId) -> ruma::OwnedTransactionId {
     use sha2::Digest as _;
     let digest = sha2::Sha256::digest(format!("{purpose}|{cause}|{user}"));
-    let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("wm-word-{hex}").into()
+    format!("wm-word-{}", hex(&digest[..16])).into()
 }
 
 /// A plain word of ours into the timeline, mentioning whom it is for.

@@ -56,7 +56,7 @@ const MASTER_FILE: &str = "master.secret";
 /// When files stand in the way, cannot be written, or would not make a configuration that loads.
 pub fn run(args: &InitArgs) -> anyhow::Result<()> {
     let written = write(args)?;
-    say(&words::next_steps(args, &written));
+    say(words::next_steps(args, &written));
     Ok(())
 }
 

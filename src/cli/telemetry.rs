@@ -6,7 +6,7 @@ use crate::config::{Log, LogFormat};
 
 /// What is logged unless the operator asks for more. The named targets warn of what is normal here: account data that is
 /// not there yet, a device that is new, a user without a backup.
-const FILTER: &str = "warn,workmate=info,matrix_sdk_crypto::backups=error,ruma_common::push=error";
+const FILTER: &str = "warn,workmate=info,matrix_sdk_crypto=error,ruma_common::push=error";
 /// Stays off whatever the operator asks for: it logs requests.
 const SILENCED: &str = "matrix_sdk::http_client=off";
 

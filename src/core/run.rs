@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     event::{Outgoing, OutgoingKind, Place},
+    hex::hex,
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
@@ -34,7 +35,7 @@ impl RunId {
     #[must_use]
     pub fn of(request: &ruma::EventId, user: &UserId) -> Self {
         let digest = Sha256::new().chain_update(request).chain_update("|").chain_update(user).finalize();
-        Self(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&digest[..16]))
     }
 
     /// Returns the id as text, for keys and logs.

@@ -14,7 +14,7 @@ use crate::{
         breaker::{BreakerLimits, Gate},
         command::{CoworkerCommand, CoworkerRequest, coworker_request},
         context::{self, Kind},
-        event::{EventKind, Message, Outgoing, OutgoingKind, Place, RoomEvent},
+        event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
         render,
         run::{RunId, RunRecord},
         words,
@@ -106,6 +106,7 @@ impl Engine {
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;
+        events.retain(|event| !self.is_our_notice(event));
         let root = match &record.place {
             Place::Thread { root, .. } => Some(root.clone()),
             Place::Timeline | Place::Reply { .. } => None,
@@ -159,10 +160,15 @@ impl Engine {
                 events.insert(at, read.event);
                 Ok(())
             }
-            Ok(None) => Ok(()),
             Err(error) if error.is_passing() => Err(error.into()),
-            Err(_) => Ok(()),
+            Ok(None) | Err(_) => Ok(()),
         }
+    }
+
+    /// First words, command answers and the like say nothing of the room.
+    fn is_our_notice(&self, event: &RoomEvent) -> bool {
+        let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
+        notice && self.namespace.is_ours(&event.sender)
     }
 
     fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
@@ -246,5 +252,5 @@ pub(super) const SEND_PAUSES: [Duration; 6] = [
     Duration::from_secs(3),
     Duration::from_secs(10),
     Duration::from_secs(30),
-    Duration::from_secs(60),
+    Duration::from_mins(1),
 ];

@@ -197,16 +197,15 @@ impl Engine {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         let known = self.tables.rooms.iter().filter_map(Result::ok);
         let mut rooms = known.filter(|(_, record)| record.service_dm.as_deref() == Some(person)).map(|(room, _)| room);
-        let room = match rooms.find(|room| account.is_in(room)) {
-            Some(room) => room,
-            None => {
-                let room = crate::matrix::dm::create_service(&account, person).await?;
-                self.roster.enter(&room, account.user());
-                self.tables
-                    .rooms
-                    .put(&room, &RoomRecord { service_dm: Some(person.to_owned()), ..RoomRecord::default() })?;
-                room
-            }
+        let room = if let Some(room) = rooms.find(|room| account.is_in(room)) {
+            room
+        } else {
+            let room = crate::matrix::dm::create_service(&account, person).await?;
+            self.roster.enter(&room, account.user());
+            self.tables
+                .rooms
+                .put(&room, &RoomRecord { service_dm: Some(person.to_owned()), ..RoomRecord::default() })?;
+            room
         };
         let txn = ruma::TransactionId::new();
         account.sync().await?;

@@ -18,7 +18,7 @@ pub(super) struct Lane {
 
 /// Gates that a run passes in order: its lane, its room, all.
 pub(super) struct Lanes {
-    lanes: Mutex<HashMap<Lane, Weak<FairMutex<()>>>>,
+    threads: Mutex<HashMap<Lane, Weak<FairMutex<()>>>>,
     rooms: Mutex<HashMap<OwnedRoomId, Weak<Semaphore>>>,
     all: Arc<Semaphore>,
     room_runs_max: usize,
@@ -41,7 +41,7 @@ pub(super) struct Place {
 impl Lanes {
     pub(super) fn new(runs_max: usize, room_runs_max: usize) -> Self {
         Self {
-            lanes: Mutex::default(),
+            threads: Mutex::default(),
             rooms: Mutex::default(),
             all: Arc::new(Semaphore::new(runs_max.max(1))),
             room_runs_max: room_runs_max.max(1),
@@ -57,7 +57,7 @@ impl Lanes {
             room
         });
         drop(rooms);
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.retain(|_, lane| lane.strong_count() > 0);
         let gate = lanes.get(&lane).and_then(Weak::upgrade).unwrap_or_else(|| {
             let gate = Arc::new(FairMutex::new(()));

@@ -121,7 +121,7 @@ impl Engine {
             return Ok((Outcome::Dropped, None));
         }
         if !record.private {
-            used.read = asking.composed.read.clone();
+            used.read.clone_from(&asking.composed.read);
         }
         let mut machine = Machine::new(record, clock::now());
         let reply = Box::pin(self.stream(account, id, record, &mut machine, &asking)).await?;

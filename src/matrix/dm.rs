@@ -25,6 +25,9 @@ const OWNER_LEVEL: i64 = 100;
 ///
 /// # Errors
 /// When the homeserver refuses or does not answer.
+///
+/// # Panics
+/// Never: what is serialised is plain data.
 pub async fn create_private(account: &Account, owner: &UserId, name: &str) -> Result<OwnedRoomId, MatrixError> {
     let mut creation = CreationContent::new();
     creation.federate = false;

@@ -113,8 +113,7 @@ impl MatrixError {
     pub fn is_forbidden(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status == 403,
-            Self::NotJoined { .. } => true,
-            Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => true,
+            Self::NotJoined { .. } | Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => true,
             Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden)),
             _ => false,
         }

@@ -95,8 +95,8 @@ fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent>
 fn message_like(event: AnySyncMessageLikeEvent) -> EventKind {
     match event {
         AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)) => message(event),
-        AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
-        AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
+        AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Redacted(_))
+        | AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
         AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Original(_)) => EventKind::Undecryptable,
         AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) => {
             EventKind::Reaction { target: event.content.relates_to.event_id, key: event.content.relates_to.key }

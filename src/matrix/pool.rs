@@ -19,7 +19,7 @@ use super::{
 };
 
 /// An assistant's client that nobody used for this long is closed.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 
 /// The open clients; coworkers and the service bot stay, assistants come and go.
 pub struct Pool {

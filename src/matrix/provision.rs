@@ -26,14 +26,17 @@ use super::{
     error::MatrixError,
     proxy::Identity,
 };
-use crate::secret::{MasterSecret, Secret};
+use crate::{
+    core::hex::hex,
+    secret::{MasterSecret, Secret},
+};
 
 /// SQLite connections of one client; each costs file descriptors.
 const CONNECTIONS_MAX: usize = 2;
 /// Tries of one call before its failure is reported.
 const CALL_TRIES: usize = 3;
 /// How long one call to the homeserver may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Who a virtual user is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +114,8 @@ impl Provisioner {
             if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
                 name.push(char::from(byte));
             } else {
-                name.push_str(&format!("={byte:02x}"));
+                name.push('=');
+                name.push_str(&hex(&[byte]));
             }
             name
         });
@@ -129,18 +133,17 @@ impl Provisioner {
             // holds one-time keys of the old one.
             if card.opened { known && has_store(dir) } else { true }
         });
-        let card = match usable {
-            Some(card) => card,
-            None => {
-                if !existing.is_empty() {
-                    tracing::warn!(user.id = %persona.user, "the store or the device was lost; a new device takes over");
-                }
-                clear(dir)?;
-                let device = format!("WM{}", &hex(&Sha256::digest(Secret::random().expose().as_bytes()))[..10]);
-                let card = Card { device: device.to_uppercase().into(), opened: false, avatar: None };
-                write_card(dir, &card)?;
-                card
+        let card = if let Some(card) = usable {
+            card
+        } else {
+            if !existing.is_empty() {
+                tracing::warn!(user.id = %persona.user, "the store or the device was lost; a new device takes over");
             }
+            clear(dir)?;
+            let device = format!("WM{}", &hex(&Sha256::digest(Secret::random().expose().as_bytes()))[..10]);
+            let card = Card { device: device.to_uppercase().into(), opened: false, avatar: None };
+            write_card(dir, &card)?;
+            card
         };
         for stale in existing.iter().filter(|device| *device != card.device.as_str()) {
             self.api.delete_device(&persona.user, stale).await?;
@@ -293,8 +296,4 @@ fn clear(dir: &Path) -> Result<(), MatrixError> {
 
 fn file_error(path: &Path, cause: std::io::Error) -> MatrixError {
     MatrixError::File { path: path.display().to_string(), cause }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

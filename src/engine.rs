@@ -17,6 +17,7 @@ use crate::{
 
 mod ask;
 mod assistants;
+mod control;
 mod coworkers;
 mod events;
 mod gaps;
@@ -24,6 +25,7 @@ mod inbox;
 mod invites;
 mod lanes;
 mod members;
+mod reactions;
 mod records;
 mod runs;
 mod service;
@@ -48,6 +50,7 @@ struct Engine {
     store: Store,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
+    running: control::Running,
     health: Health,
     tasks: TaskTracker,
     stop: CancellationToken,

@@ -172,6 +172,17 @@ pub enum OutgoingKind {
     Notice,
 }
 
+impl Place {
+    /// Returns the root of the thread, where it is one.
+    #[must_use]
+    pub fn thread_root(&self) -> Option<&ruma::EventId> {
+        match self {
+            Self::Thread { root, .. } => Some(root),
+            Self::Timeline | Self::Reply { .. } => None,
+        }
+    }
+}
+
 /// Where in a room a message goes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Place {

@@ -38,6 +38,13 @@ impl RunId {
         Self(hex(&digest[..16]))
     }
 
+    /// Returns the id of the `attempt`th time that the request is run again (🔁); 0 is [`Self::of`].
+    #[must_use]
+    pub fn again(request: &ruma::EventId, user: &UserId, attempt: u32) -> Self {
+        let first = Self::of(request, user);
+        if attempt == 0 { first } else { Self(format!("{}-{attempt}", first.0)) }
+    }
+
     /// Returns the id as text, for keys and logs.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -52,6 +59,8 @@ impl RunId {
             Step::Answer => "answer".to_owned(),
             Step::Edit(n) => format!("edit-{n}"),
             Step::File => "file".to_owned(),
+            Step::Stopped => "stopped".to_owned(),
+            Step::Queued => "queued".to_owned(),
         };
         format!("wm-{}-{name}", self.0).into()
     }
@@ -68,6 +77,10 @@ pub enum Step {
     Edit(u32),
     /// The whole of an answer that did not fit into a message.
     File,
+    /// The word that it was stopped.
+    Stopped,
+    /// The word that it waits for its turn.
+    Queued,
 }
 
 /// What the store keeps of a run while it is going on.
@@ -97,6 +110,17 @@ pub struct RunRecord {
     pub edits: u32,
     /// A coworker's answer, once the model gave it: what is sent, whatever happens in between.
     pub answer: Option<Answer>,
+    /// How often the request was run before (🔁).
+    #[serde(default)]
+    pub attempt: u32,
+}
+
+impl RunRecord {
+    /// Returns the run's id.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        RunId::again(&self.request, &self.user, self.attempt)
+    }
 }
 
 /// A message that is ready to be sent, with the file that it refers to.
@@ -120,6 +144,8 @@ pub enum Outcome {
     Failed,
     /// Nothing could or may be said any more.
     Dropped,
+    /// Stopped by a person.
+    Stopped,
 }
 
 /// Why the model gave no answer, as far as people are concerned.
@@ -271,6 +297,16 @@ impl Machine {
         let fitted = render::fit(&text, bytes_max);
         let message = self.message(fitted.message, OutgoingKind::Text);
         vec![Effect::Finish(Answer { message, file: fitted.overflow, outcome: Outcome::Done })]
+    }
+
+    /// Returns the last message of a run that was stopped, with what was streamed so far (C10).
+    #[must_use]
+    pub fn stopped(&self, so_far: &str) -> Answer {
+        let word = words::stopped();
+        let text = if so_far.trim().is_empty() { word } else { format!("{}\n\n*{word}*", self.prefixed(so_far)) };
+        let mut message = self.message(render::fit_so_far(&text), OutgoingKind::Notice);
+        message.mentions.clear();
+        Answer { message, file: None, outcome: Outcome::Stopped }
     }
 
     fn failed(&self, fault: Fault) -> Effect {

@@ -30,6 +30,10 @@ pub(super) struct Progress {
     pub(super) text: String,
     /// The model is busy; this long so far, in milliseconds.
     pub(super) waiting_ms: u64,
+    /// The model that answers.
+    pub(super) model: Option<String>,
+    /// What it used so far.
+    pub(super) usage: claude::Usage,
 }
 
 /// An answer, or why there is none.
@@ -84,10 +88,15 @@ impl Engine {
             progress.send_modify(|so_far| so_far.waiting_ms = waiting_ms);
         };
         let mut stream = self.claude.stream_with(request, busy).await?;
+        progress.send_modify(|so_far| so_far.model = Some(request.model.clone()));
         while let Some(delta) = stream.next().await? {
-            if let Delta::Text(more) = delta {
-                progress.send_modify(|so_far| so_far.text.push_str(&more));
-            }
+            let usage = stream.usage();
+            progress.send_modify(|so_far| {
+                if let Delta::Text(more) = &delta {
+                    so_far.text.push_str(more);
+                }
+                so_far.usage = usage;
+            });
         }
         let answer = stream.finish().await?;
         let message = answer.message;

@@ -194,6 +194,7 @@ impl Engine {
             streamed: None,
             edits: 0,
             answer: None,
+            attempt: 0,
         };
         let id = RunId::of(&event.id, account.user());
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {

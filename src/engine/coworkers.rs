@@ -2,10 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{EventId, OwnedEventId, RoomId};
+use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, events::thread_root, lanes::Lane, records::RoomRecord, runs::Asking};
+use super::{
+    Engine, EngineError, Shared,
+    control::{Order, Which},
+    events::thread_root,
+    lanes::Lane,
+    records::RoomRecord,
+    runs::Asking,
+};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
@@ -44,6 +51,10 @@ impl Engine {
         if let Some(command) = command_of(message, coworker, &asked.user) {
             return self.answer_command(&account, coworker, event, command, place).await;
         }
+        if self.tables.rooms.get(&event.room)?.is_some_and(|room| room.muted.contains(&asked.user)) {
+            tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
+            return Ok(());
+        }
         if let Gate::Stopped { say, .. } = self.gate(&event.room)? {
             return self.tell_stopped(&account, event, say).await;
         }
@@ -60,6 +71,7 @@ impl Engine {
             streamed: None,
             edits: 0,
             answer: None,
+            attempt: 0,
         };
         let id = RunId::of(&request, &asked.user);
         if !self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
@@ -73,24 +85,17 @@ impl Engine {
     pub(super) fn start_run(self: Shared, id: RunId, record: RunRecord, accepted: Option<Instant>) {
         let lane = Lane {
             room: record.room.clone(),
-            thread: match &record.place {
-                Place::Thread { root, .. } => Some(root.clone()),
-                Place::Timeline | Place::Reply { .. } => None,
-            },
+            thread: record.place.thread_root().map(ToOwned::to_owned),
             user: record.user.clone(),
         };
         let place = self.lanes.place(lane);
         let engine = self.clone();
         self.tasks.spawn(async move {
             let stop = engine.stop.clone();
-            let running = async {
-                let _leave = place.leave().await;
-                Box::pin(engine.run(&id, record, accepted.unwrap_or_else(Instant::now))).await;
-            };
             // What is cut off here is journaled, and goes on at the next start.
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = running => {}
+                () = Box::pin(engine.run(&id, record, place, accepted.unwrap_or_else(Instant::now))) => {}
             }
         });
     }
@@ -107,10 +112,7 @@ impl Engine {
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;
         events.retain(|event| !self.is_our_notice(event));
-        let root = match &record.place {
-            Place::Thread { root, .. } => Some(root.clone()),
-            Place::Timeline | Place::Reply { .. } => None,
-        };
+        let root = record.place.thread_root().map(ToOwned::to_owned);
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
             self.make_sure_of(account, room, needed, &mut events).await?;
         }
@@ -171,6 +173,19 @@ impl Engine {
         notice && self.namespace.is_ours(&event.sender)
     }
 
+    fn mute(&self, room: &RoomId, user: &UserId, muted: bool) -> Result<(), EngineError> {
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            if muted {
+                record.muted.insert(user.to_owned());
+            } else {
+                record.muted.remove(user);
+            }
+            Some(record)
+        })?;
+        Ok(())
+    }
+
     fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
         let mut gate = Gate::Open;
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
@@ -202,10 +217,19 @@ impl Engine {
             CoworkerCommand::Help => words::coworker_help(&coworker.id.0),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
             CoworkerCommand::Tools => words::no_tools(),
-            CoworkerCommand::Status => {
-                let mine = self.tables.runs.iter().filter_map(Result::ok);
-                let mine = mine.filter(|(_, run)| run.user == account.user() && run.room == event.room);
-                words::status(mine.count())
+            CoworkerCommand::Status => words::status(self.running.count(&event.room, account.user())),
+            CoworkerCommand::Stop => {
+                let which = Which::Of(account.user(), thread_root(event));
+                self.running.order(&event.room, which, &Order::Stop);
+                words::stopped()
+            }
+            CoworkerCommand::Mute => {
+                self.mute(&event.room, account.user(), true)?;
+                words::muted(&coworker.id.0)
+            }
+            CoworkerCommand::Unmute => {
+                self.mute(&event.room, account.user(), false)?;
+                words::unmuted()
             }
             _ => words::unknown_command(),
         };

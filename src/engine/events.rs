@@ -70,6 +70,12 @@ impl Engine {
                 }
                 Ok(Handled::Done)
             }
+            "m.reaction" | "m.room.redaction" => {
+                if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
+                    Box::pin(self.take_read(&read, entry, accepted)).await?;
+                }
+                Ok(Handled::Done)
+            }
             "m.room.encrypted" | MISSED => Box::pin(self.take_by_reading(entry, accepted)).await,
             _ => Ok(Handled::Done),
         }
@@ -106,6 +112,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         match &event.kind {
             EventKind::Member(_) => Box::pin(self.take_membership(event, accepted)).await,
+            EventKind::Reaction { .. } => self.take_reaction(event),
+            EventKind::Redaction { target } => Box::pin(self.take_redaction(&event.room, target)).await,
             _ => Box::pin(self.consider(event, entry, accepted)).await,
         }
     }
@@ -189,6 +197,9 @@ impl Engine {
             .collect();
         if here.is_empty() || record.liveliness.is_paused() {
             return Ok(());
+        }
+        if let EventKind::Edit { target, .. } = &event.kind {
+            self.take_edit_of_request(room, target, &event.sender);
         }
         let thread_root = thread_root(event);
         let thread = self.thread_of(event)?;

@@ -3,7 +3,11 @@
 use ruma::RoomId;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, records::RoomRecord};
+use super::{
+    Engine, EngineError, Shared,
+    control::{Order, Which},
+    records::RoomRecord,
+};
 use crate::{
     clock,
     core::{
@@ -39,6 +43,7 @@ impl Engine {
             self.roster.enter(room, &change.user);
             return Ok(());
         }
+        self.running.order(room, Which::Of(&change.user, None), &Order::Drop);
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record?;
             record.introduced.remove(&change.user);

@@ -31,6 +31,9 @@ pub(super) struct RoomRecord {
     /// Stops runs that come too fast.
     #[serde(default)]
     pub(super) breaker: Breaker,
+    /// Which coworkers are muted here.
+    #[serde(default)]
+    pub(super) muted: BTreeSet<OwnedUserId>,
     /// When a stranger was told last.
     #[serde(default)]
     pub(super) stranger_told: SaidOnce,
@@ -48,6 +51,27 @@ pub(super) struct ThreadRecord {
     /// Which coworkers the event itself, or an edit of it, triggered.
     #[serde(default)]
     pub(super) triggered: BTreeSet<OwnedUserId>,
+    /// What our users posted in answer to the event.
+    #[serde(default)]
+    pub(super) posted: Vec<Posted>,
+    /// Which request the event answers, where it is one of ours.
+    #[serde(default)]
+    pub(super) answers: Option<Posted>,
+    /// The root of the thread that the event was answered in.
+    #[serde(default)]
+    pub(super) answered_in: Option<OwnedEventId>,
+    /// How often the event was run again.
+    #[serde(default)]
+    pub(super) again: u32,
+}
+
+/// A message and the user of ours that it concerns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Posted {
+    /// Who posted, or answered.
+    pub(super) user: OwnedUserId,
+    /// The message.
+    pub(super) event: OwnedEventId,
 }
 
 /// A person's assistant.

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Engine, EngineError, Shared,
     ask::{Progress, Question, Reply},
+    control::Order,
     coworkers::SEND_PAUSES,
+    lanes,
     records::RunSummary,
 };
 use crate::{
@@ -29,6 +31,9 @@ const TYPING_INTERVAL: Duration = Duration::from_secs(3);
 /// How long a run goes on trying while the homeserver is away, in milliseconds; then it is left to the next start.
 const HOMESERVER_PATIENCE_MS: u64 = 30 * 60 * 1000;
 
+/// A request that waits longer than this is told its place (C11).
+const QUEUE_WORD_AFTER: Duration = Duration::from_secs(15);
+
 /// A composed question.
 pub(super) struct Asking<'a> {
     pub(super) composed: Composed,
@@ -44,33 +49,119 @@ struct Used {
     usage: claude::Usage,
 }
 
+impl Used {
+    /// What a stopped answer cost so far.
+    fn take(&mut self, progress: &Progress) {
+        self.model.clone_from(&progress.model);
+        self.usage.clone_from(&progress.usage);
+    }
+}
+
 impl Engine {
-    /// Runs to the end: the answer is sent, or nothing can be said any more.
+    /// Waits for its turn and runs to the end: the answer is sent, or nothing can be said any more.
     #[tracing::instrument(name = "run", skip_all, fields(run.id = id.as_str(), room.id = %record.room, user.id = %record.user))]
-    pub(super) async fn run(self: &Shared, id: &RunId, mut record: RunRecord, accepted: Instant) {
+    pub(super) async fn run(self: &Shared, id: &RunId, mut record: RunRecord, place: lanes::Place, accepted: Instant) {
+        let mut registered = self.running.register(id, &record);
         let mut used = Used::default();
+        let (sender, progress) = watch::channel(Progress::default());
+        let waiting = record.clone();
+        let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place));
+        let mut leave = None;
         let mut tries = 0;
         let ended = loop {
-            match Box::pin(self.run_once(id, &mut record, accepted, &mut used)).await {
-                Ok(ended) => break ended,
-                Err(error)
+            let attempt = async {
+                if leave.is_none() {
+                    leave = Some((&mut turn).await);
+                }
+                Box::pin(self.run_once(id, &mut record, accepted, &mut used, &sender)).await
+            };
+            let attempted = tokio::select! {
+                biased;
+                order = next_order(&mut registered.orders) => Err(order),
+                ended = attempt => Ok(ended),
+            };
+            match attempted {
+                Ok(Ok(ended)) => break ended,
+                Ok(Err(error))
                     if error.is_passing() && clock::now().ms_since(record.accepted_at) < HOMESERVER_PATIENCE_MS =>
                 {
                     tracing::warn!(%error, "a run waits for the homeserver");
                     tokio::time::sleep(SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]).await;
                     tries += 1;
                 }
-                Err(error) if error.is_passing() => {
+                Ok(Err(error)) if error.is_passing() => {
                     tracing::error!(%error, "a run is left for the next start: the homeserver stays away");
                     return;
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::error!(%error, "a run cannot say anything any more");
                     break (Outcome::Dropped, None);
+                }
+                Err(Order::GoOn) => {}
+                Err(Order::Restart(_)) => {
+                    tracing::info!("the request was edited; the run begins anew");
+                    record.answer = None;
+                }
+                Err(Order::Drop) => break (Outcome::Dropped, None),
+                Err(Order::TakeBack) => break self.take_back_run(&record).await,
+                Err(Order::Stop) => {
+                    let so_far = progress.borrow().clone();
+                    used.take(&so_far);
+                    break self.stop_run(id, &record, &so_far.text).await;
                 }
             }
         };
         self.close_run(id, &record, ended, used);
+    }
+
+    /// Waits for a place; a request that waits long is told so (C11).
+    async fn wait_for_turn(&self, id: &RunId, record: &RunRecord, place: lanes::Place) -> lanes::Leave {
+        let mut leaving = std::pin::pin!(place.leave());
+        tokio::select! {
+            leave = &mut leaving => return leave,
+            () = tokio::time::sleep(QUEUE_WORD_AFTER) => {}
+        }
+        let ahead = self.running.count(&record.room, &record.user).saturating_sub(1);
+        let mut word = super::word(&words::queued(ahead), None);
+        word.place = record.place.clone();
+        match self.account_of(record).await {
+            Ok(account) => {
+                if let Err(error) = account.send(&record.room, &word, id.transaction(Step::Queued)).await {
+                    tracing::debug!(%error, "a waiting request cannot be told its place");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "a waiting request cannot be told its place"),
+        }
+        leaving.await
+    }
+
+    /// The last word of a run that a person stopped.
+    async fn stop_run(&self, id: &RunId, record: &RunRecord, so_far: &str) -> (Outcome, Option<OwnedEventId>) {
+        let answer = Machine::new(record, clock::now()).stopped(if record.private { so_far } else { "" });
+        let said = async {
+            let account = self.account_of(record).await?;
+            if record.streamed.is_some() {
+                return self.say(&account, id, record, &answer).await;
+            }
+            let event = account.send(&record.room, &answer.message, id.transaction(Step::Stopped)).await?;
+            Ok::<_, EngineError>((answer.outcome, Some(event)))
+        };
+        said.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "that a run was stopped cannot be said");
+            (Outcome::Stopped, None)
+        })
+    }
+
+    /// The request is gone: so is what was said of it.
+    async fn take_back_run(self: &Shared, record: &RunRecord) -> (Outcome, Option<OwnedEventId>) {
+        tracing::info!("the request was redacted; its run ends");
+        if let (Some(event), Ok(account)) = (&record.streamed, self.account_of(record).await) {
+            let txn = super::word_transaction("take-back", event.as_str(), &record.user);
+            if let Err(error) = account.redact(&record.room, event, txn).await {
+                tracing::warn!(%error, "a streamed answer cannot be taken back");
+            }
+        }
+        (Outcome::Stopped, None)
     }
 
     async fn run_once(
@@ -79,6 +170,7 @@ impl Engine {
         record: &mut RunRecord,
         accepted: Instant,
         used: &mut Used,
+        progress: &watch::Sender<Progress>,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
         let account = self.account_of(record).await?;
         if let Some(answer) = record.answer.clone() {
@@ -89,7 +181,7 @@ impl Engine {
         self.tasks.spawn(show_presence(account.clone(), record.clone(), typing.clone()));
         // Typing ends behind the answer, however the run ends; nobody waits for it.
         let _typing = typing.drop_guard();
-        Box::pin(self.answer(&account, id, record, accepted, used)).await
+        Box::pin(self.answer(&account, id, record, accepted, used, progress)).await
     }
 
     async fn account_of(&self, record: &RunRecord) -> Result<Arc<Account>, EngineError> {
@@ -108,6 +200,7 @@ impl Engine {
         record: &mut RunRecord,
         accepted: Instant,
         used: &mut Used,
+        progress: &watch::Sender<Progress>,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
         account.sync_since(accepted).await?;
         let asking = if record.private {
@@ -124,7 +217,7 @@ impl Engine {
             used.read.clone_from(&asking.composed.read);
         }
         let mut machine = Machine::new(record, clock::now());
-        let reply = Box::pin(self.stream(account, id, record, &mut machine, &asking)).await?;
+        let reply = Box::pin(self.stream(account, id, record, &mut machine, &asking, progress)).await?;
         used.model = reply.model;
         used.usage = reply.usage;
         let input = match &reply.ended {
@@ -158,15 +251,17 @@ impl Engine {
         record: &mut RunRecord,
         machine: &mut Machine,
         asking: &Asking<'_>,
+        sender: &watch::Sender<Progress>,
     ) -> Result<Reply, EngineError> {
-        let (sender, mut progress) = watch::channel(Progress::default());
+        sender.send_replace(Progress::default());
+        let mut progress = sender.subscribe();
         let question = Question {
             prompt: &asking.composed.prompt,
             model: asking.model,
             effort: asking.effort,
             user_tag: super::user_tag(&self.config.master, &record.asker),
         };
-        let mut asked = std::pin::pin!(self.ask(&question, &sender));
+        let mut asked = std::pin::pin!(self.ask(&question, sender));
         loop {
             let due = machine.next_at().map(|at| Duration::from_millis(at.ms_since(clock::now())));
             let tick = async {
@@ -205,6 +300,7 @@ impl Engine {
         match effect {
             Effect::Send(step, message) => {
                 let event = account.send(&record.room, &message, id.transaction(step)).await?;
+                self.running.show(id, &event);
                 if step == Step::Answer {
                     record.streamed = Some(event);
                     self.journal(id, record)?;
@@ -242,6 +338,7 @@ impl Engine {
             }
             None => account.send(room, message, id.transaction(Step::Answer)).await?,
         };
+        self.note_posted(record, &event)?;
         if let Some(markdown) = &answer.file {
             let place = file_place(&message.place, &event);
             let file = File {
@@ -292,6 +389,19 @@ impl Engine {
         if matches!(fault, Fault::KeyMissing | Fault::KeyRefused) {
             let reason = "the Messages API refuses the key, or none is set; set claude.api_key";
             self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
+        }
+    }
+}
+
+/// Returns the next order that is more than to go on.
+async fn next_order(orders: &mut watch::Receiver<Order>) -> Order {
+    loop {
+        if orders.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let order = orders.borrow_and_update().clone();
+        if order != Order::GoOn {
+            return order;
         }
     }
 }

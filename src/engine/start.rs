@@ -7,7 +7,7 @@ use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Engine, EngineError, Shared, assistants, gaps, inbox, lanes, records::Tables};
+use super::{Engine, EngineError, Shared, assistants, control, gaps, inbox, lanes, records::Tables};
 use crate::{
     appservice::{
         self, Appservice, Query,
@@ -15,7 +15,7 @@ use crate::{
     },
     claude,
     config::Config,
-    core::{people::Who, run::RunId},
+    core::people::Who,
     matrix::{
         MatrixError,
         api::Api,
@@ -183,6 +183,7 @@ async fn build(
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),
         makers: assistants::Makers::default(),
+        running: control::Running::default(),
         namespace,
         store,
         health,
@@ -280,7 +281,7 @@ fn resume(engine: &Shared) {
     let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).collect();
     runs.sort_by_key(|(_, record)| record.accepted_at);
     for (_, record) in runs {
-        let id = RunId::of(&record.request, &record.user);
+        let id = record.id();
         tracing::info!(run.id = id.as_str(), room.id = %record.room, "a run is taken up again");
         engine.clone().start_run(id, record, None);
     }

@@ -2,6 +2,8 @@
 //!
 //! They pass the proxy like everything else, under tokens that stand for the appservice or for a user.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use ruma::{DeviceId, OwnedUserId, UserId};
 use serde_json::{Value, json};
@@ -13,6 +15,8 @@ use super::{
 
 /// The profile field (MSC4133) that says a user is automated.
 pub const AUTOMATED_FIELD: &str = "io.workmate.automated";
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How much of an answer is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
@@ -38,7 +42,9 @@ impl Api {
     /// Returns an API over `proxy`.
     #[must_use]
     pub fn new(proxy: Proxy) -> Self {
-        Self { proxy, http: reqwest::Client::new() }
+        // Built like `Client::new`, which fails only where no HTTP is possible at all.
+        let http = reqwest::Client::builder().timeout(CALL_TIMEOUT).build().unwrap_or_default();
+        Self { proxy, http }
     }
 
     /// Returns the proxy that calls pass.

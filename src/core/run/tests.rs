@@ -18,6 +18,7 @@ fn record(private: bool) -> RunRecord {
         streamed: None,
         edits: 0,
         answer: None,
+        attempt: 0,
     }
 }
 

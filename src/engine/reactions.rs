@@ -1,0 +1,139 @@
+//! Reactions, redactions and edits that steer runs (C6, C10).
+
+use ruma::{EventId, OwnedEventId, RoomId, UserId};
+
+use super::{
+    Engine, EngineError, Shared,
+    control::{Order, Which},
+    records::{Posted, ThreadRecord},
+};
+use crate::{
+    clock,
+    core::{
+        event::{EventKind, Place, RoomEvent},
+        people::Who,
+        run::{RunId, RunRecord},
+    },
+};
+
+/// Stops a run; with and without the emoji's variation selector.
+const STOP_KEYS: [&str; 2] = ["🛑", "🛑\u{fe0f}"];
+/// Runs a request again.
+const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
+/// How often one request is run again at the most.
+const AGAIN_MAX: u32 = 10;
+
+impl Engine {
+    /// Handles a reaction: 🛑 on a request or on what its run shows, 🔁 on an answer.
+    pub(super) fn take_reaction(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+        let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
+        if self.namespace.who(&event.sender) != Who::Person {
+            return Ok(());
+        }
+        if STOP_KEYS.contains(&key.as_str()) {
+            let stopped = self.running.order(&event.room, Which::Touching(target), &Order::Stop);
+            tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
+        } else if AGAIN_KEYS.contains(&key.as_str()) {
+            self.run_again(event, target)?;
+        }
+        Ok(())
+    }
+
+    /// Handles a redaction: the redacted request's run ends, and what was posted of it goes too.
+    pub(super) async fn take_redaction(self: Shared, room: &RoomId, target: &EventId) -> Result<(), EngineError> {
+        self.running.order(room, Which::Touching(target), &Order::TakeBack);
+        let key = (room.to_owned(), target.to_owned());
+        let Some(record) = self.tables.threads.get(&key)? else { return Ok(()) };
+        for posted in &record.posted {
+            self.take_back(room, posted).await?;
+        }
+        Ok(())
+    }
+
+    /// Handles an edit of a request that is being answered: it begins anew with the new text.
+    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId, sender: &UserId) -> usize {
+        self.running.order(room, Which::AskedBy(target, sender), &Order::Restart(1))
+    }
+
+    /// Redacts one message of ours.
+    pub(super) async fn take_back(&self, room: &RoomId, posted: &Posted) -> Result<(), EngineError> {
+        let Some(account) = self.pool.kept(&posted.user) else { return Ok(()) };
+        let txn = super::word_transaction("take-back", posted.event.as_str(), &posted.user);
+        match account.redact(room, &posted.event, txn).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes what a run posted, under its request and under the message itself.
+    pub(super) fn note_posted(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
+        if record.private {
+            return Ok(());
+        }
+        let posted = Posted { user: record.user.clone(), event: event.clone() };
+        let request = (record.room.clone(), record.request.clone());
+        self.tables.threads.update(&request, |kept: Option<ThreadRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            if !kept.posted.contains(&posted) {
+                kept.posted.push(posted.clone());
+            }
+            kept.answered_in = record.place.thread_root().map(ToOwned::to_owned);
+            Some(kept)
+        })?;
+        let answer = (record.room.clone(), event.clone());
+        self.tables.threads.update(&answer, |kept: Option<ThreadRecord>| {
+            let answers = Some(Posted { user: record.user.clone(), event: record.request.clone() });
+            Some(ThreadRecord { answers, ..kept.unwrap_or_default() })
+        })?;
+        Ok(())
+    }
+
+    fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
+        let room = &event.room;
+        let Some(kept) = self.tables.threads.get(&(room.clone(), answer.clone()))? else { return Ok(()) };
+        let Some(Posted { user, event: request }) = kept.answers else { return Ok(()) };
+        if self.pool.kept(&user).is_none() || self.running.count(room, &user) >= self.config.limits.room_runs_max {
+            return Ok(());
+        }
+        let mut attempt = 0;
+        self.tables.threads.update(&(room.clone(), request.clone()), |kept: Option<ThreadRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            kept.again = kept.again.saturating_add(1);
+            attempt = kept.again;
+            Some(kept)
+        })?;
+        if attempt > AGAIN_MAX {
+            return Ok(());
+        }
+        let root = self.root_of(room, &request)?;
+        let record = RunRecord {
+            user: user.clone(),
+            room: room.clone(),
+            request: request.clone(),
+            asker: event.sender.clone(),
+            place: match root {
+                Some(root) => Place::Thread { root, latest: answer.clone() },
+                None => Place::Reply { to: request.clone() },
+            },
+            asked_at: event.sent_at,
+            accepted_at: clock::now(),
+            late: false,
+            private: false,
+            streamed: None,
+            edits: 0,
+            answer: None,
+            attempt,
+        };
+        let id = RunId::again(&request, &user, attempt);
+        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
+            self.clone().start_run(id, record, None);
+        }
+        Ok(())
+    }
+
+    /// The thread that a request's answer stood in.
+    fn root_of(&self, room: &RoomId, request: &OwnedEventId) -> Result<Option<OwnedEventId>, EngineError> {
+        let kept = self.tables.threads.get(&(room.to_owned(), request.clone()))?;
+        Ok(kept.and_then(|kept| kept.answered_in))
+    }
+}

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Engine, EngineError, Shared,
+    control::{Order, Which},
     gaps::MISSED,
     inbox::Handled,
     records::{RoomRecord, ThreadRecord},
@@ -29,6 +30,9 @@ const PARKED_FIRST_S: u64 = 10;
 /// The longest pause between two tries of a parked event.
 const PARKED_MAX_S: u64 = 300;
 
+/// Events that steer runs; they are never encrypted.
+const STEERING: [&str; 2] = ["m.reaction", "m.room.redaction"];
+
 /// State that changes how we may speak in a room; our users there sync before anything else is handled.
 const STATE_THAT_MATTERS: [&str; 6] = [
     "m.room.encryption",
@@ -44,6 +48,10 @@ impl Engine {
     pub(super) async fn take(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let event = &entry.event;
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
+            if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
+                let steering = inbound::from_json(&event.room_id, &event.json);
+                return steering.map_or(Ok(()), |event| self.take_steering(&event)).map(|()| Handled::Done);
+            }
             return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
         }
         if event.event_type == "m.room.member" {
@@ -70,7 +78,7 @@ impl Engine {
                 }
                 Ok(Handled::Done)
             }
-            "m.reaction" | "m.room.redaction" => {
+            steering if STEERING.contains(&steering) => {
                 if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
                     Box::pin(self.take_read(&read, entry, accepted)).await?;
                 }
@@ -101,6 +109,18 @@ impl Engine {
                 self.tasks.spawn(engine.read_patiently(entry.clone(), accepted));
                 Ok(Handled::Parked)
             }
+        }
+    }
+
+    /// What an owner's reaction or redaction asks of a run of their assistant.
+    fn take_steering(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+        match &event.kind {
+            EventKind::Reaction { .. } => self.take_reaction(event),
+            EventKind::Redaction { target } => {
+                self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 

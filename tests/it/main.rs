@@ -3,6 +3,7 @@
 
 mod answering;
 mod claude_and_standin;
+mod control;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
 mod standin_sdks;

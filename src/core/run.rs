@@ -25,6 +25,13 @@ mod tests;
 /// After this long without an answer because of the model's load, people are told, in milliseconds (C19).
 pub const WAITING_WORD_AFTER_MS: u64 = 20_000;
 
+/// A coworker's run that takes longer shows a status, in milliseconds (C9).
+pub const STATUS_AFTER_MS: u64 = 6_000;
+/// The gap to the status' first edit, in milliseconds; each later one is twice as long.
+const STATUS_GAP_MS: u64 = 10_000;
+/// The longest gap between two edits of a status, in milliseconds.
+const STATUS_GAP_MS_MAX: u64 = 120_000;
+
 /// Identifies a run: the same request and user give the same id, so nothing is run twice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -61,6 +68,9 @@ impl RunId {
             Step::File => "file".to_owned(),
             Step::Stopped => "stopped".to_owned(),
             Step::Queued => "queued".to_owned(),
+            Step::Status => "status".to_owned(),
+            Step::StatusEdit(n) => format!("status-{n}"),
+            Step::StatusEnd => "status-end".to_owned(),
         };
         format!("wm-{}-{name}", self.0).into()
     }
@@ -81,6 +91,12 @@ pub enum Step {
     Stopped,
     /// The word that it waits for its turn.
     Queued,
+    /// The status of a run that takes long.
+    Status,
+    /// An edit of the status, counted from 1.
+    StatusEdit(u32),
+    /// The status' last edit.
+    StatusEnd,
 }
 
 /// What the store keeps of a run while it is going on.
@@ -110,6 +126,9 @@ pub struct RunRecord {
     pub edits: u32,
     /// A coworker's answer, once the model gave it: what is sent, whatever happens in between.
     pub answer: Option<Answer>,
+    /// The status notice, once sent.
+    #[serde(default)]
+    pub status: Option<OwnedEventId>,
     /// How often the request was run before (🔁).
     #[serde(default)]
     pub attempt: u32,
@@ -219,6 +238,43 @@ pub struct Machine {
     pace: Option<Pace>,
     edits: u32,
     told_waiting: bool,
+    status: Option<Status>,
+}
+
+/// When a run's status is shown and edited.
+#[derive(Debug)]
+struct Status {
+    began: Timestamp,
+    next: Timestamp,
+    gap_ms: u64,
+    edits: u32,
+    shown: bool,
+}
+
+impl Status {
+    fn new(record: &RunRecord, now: Timestamp) -> Self {
+        let began = record.accepted_at;
+        let shown = record.status.is_some();
+        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, edits: 0, shown }
+    }
+
+    /// Returns the step that is due, if any.
+    fn due(&mut self, now: Timestamp) -> Option<Step> {
+        if now < self.next {
+            return None;
+        }
+        self.next = later(now, self.gap_ms);
+        self.gap_ms = (self.gap_ms * 2).min(STATUS_GAP_MS_MAX);
+        if !std::mem::replace(&mut self.shown, true) {
+            return Some(Step::Status);
+        }
+        self.edits += 1;
+        Some(Step::StatusEdit(self.edits))
+    }
+}
+
+fn later(from: Timestamp, ms: u64) -> Timestamp {
+    Timestamp::from_ms(from.as_ms().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
 impl Machine {
@@ -238,13 +294,16 @@ impl Machine {
             pace,
             edits: record.edits,
             told_waiting: false,
+            status: (!record.private).then(|| Status::new(record, now)),
         }
     }
 
     /// Returns when [`Input::Tick`] is due; `None` while there is nothing to wait for.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
-        self.pace.as_ref().and_then(Pace::next_at)
+        let status = self.status.as_ref().map(|status| status.next);
+        let edit = self.pace.as_ref().and_then(Pace::next_at);
+        edit.into_iter().chain(status).min()
     }
 
     /// Takes what happened and returns what to do, in order.
@@ -252,7 +311,11 @@ impl Machine {
     pub fn take(&mut self, input: &Input<'_>, now: Timestamp) -> Vec<Effect> {
         match *input {
             Input::Text(so_far) => self.stream(so_far, now, |pace| pace.on_text(so_far.len(), now)),
-            Input::Tick(so_far) => self.stream(so_far, now, |pace| pace.on_tick(now)),
+            Input::Tick(so_far) => {
+                let mut effects = self.stream(so_far, now, |pace| pace.on_tick(now));
+                effects.extend(self.show_status(now));
+                effects
+            }
             Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms),
             Input::Restarted => Vec::new(),
             Input::Answered(text, stop) => self.answered(text, stop),
@@ -276,13 +339,36 @@ impl Machine {
         }
     }
 
+    fn show_status(&mut self, now: Timestamp) -> Option<Effect> {
+        let status = self.status.as_mut()?;
+        let step = status.due(now)?;
+        let text = words::working(now.ms_since(status.began) / 1000);
+        let message = self.notice(&text);
+        Some(if step == Step::Status { Effect::Send(step, message) } else { Effect::Edit(step, message) })
+    }
+
+    /// Returns the last text of a status: that the run is over, and how long it took.
+    #[must_use]
+    pub fn status_end(&self, outcome: Outcome, now: Timestamp) -> Option<Outgoing> {
+        let seconds = now.ms_since(self.status.as_ref()?.began) / 1000;
+        Some(self.notice(&match outcome {
+            Outcome::Done => words::worked(seconds),
+            Outcome::Failed | Outcome::Dropped => words::gave_up(seconds),
+            Outcome::Stopped => words::stopped(),
+        }))
+    }
+
+    fn notice(&self, markdown: &str) -> Outgoing {
+        let mut message = self.message(render::render(markdown), OutgoingKind::Notice);
+        message.mentions.clear();
+        message
+    }
+
     fn waiting(&mut self, elapsed_ms: u64) -> Vec<Effect> {
         if elapsed_ms < WAITING_WORD_AFTER_MS || std::mem::replace(&mut self.told_waiting, true) {
             return Vec::new();
         }
-        let mut message = self.message(render::render(&words::overloaded_trying()), OutgoingKind::Notice);
-        message.mentions.clear();
-        vec![Effect::Send(Step::Waiting, message)]
+        vec![Effect::Send(Step::Waiting, self.notice(&words::overloaded_trying()))]
     }
 
     fn answered(&mut self, text: &str, stop: Stop) -> Vec<Effect> {

@@ -141,6 +141,24 @@ pub fn status(running: usize) -> String {
     }
 }
 
+/// The status of a run that takes long (C9).
+#[must_use]
+pub fn working(seconds: u64) -> String {
+    format!("*Working on it ({}) …*", duration_seconds(seconds))
+}
+
+/// What a status becomes when the answer is there.
+#[must_use]
+pub fn worked(seconds: u64) -> String {
+    format!("*Done after {}.*", duration_seconds(seconds))
+}
+
+/// What a status becomes when there is no answer.
+#[must_use]
+pub fn gave_up(seconds: u64) -> String {
+    format!("*Gave up after {}.*", duration_seconds(seconds))
+}
+
 /// Confirms `!stop` and 🛑.
 #[must_use]
 pub fn stopped() -> String {
@@ -446,6 +464,14 @@ fn sentence(text: &str) -> String {
 fn date(time: Timestamp) -> String {
     jiff::Timestamp::from_second(time.as_ms().div_euclid(1000))
         .map_or_else(|_| "some time".to_owned(), |time| time.strftime("%-d %B %Y, %H:%M UTC").to_string())
+}
+
+fn duration_seconds(seconds: u64) -> String {
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
 }
 
 fn duration_minutes(minutes: u64) -> String {

@@ -71,6 +71,7 @@ impl Engine {
             streamed: None,
             edits: 0,
             answer: None,
+            status: None,
             attempt: 0,
         };
         let id = RunId::of(&request, &asked.user);

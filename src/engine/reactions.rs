@@ -122,6 +122,7 @@ impl Engine {
             streamed: None,
             edits: 0,
             answer: None,
+            status: None,
             attempt,
         };
         let id = RunId::again(&request, &user, attempt);

@@ -111,7 +111,20 @@ impl Engine {
                 }
             }
         };
+        self.end_status(id, &record, ended.0).await;
         self.close_run(id, &record, ended, used);
+    }
+
+    /// A status that was shown says how the run ended.
+    async fn end_status(&self, id: &RunId, record: &RunRecord, outcome: Outcome) {
+        let now = clock::now();
+        let (Some(status), Some(text)) = (&record.status, Machine::new(record, now).status_end(outcome, now)) else {
+            return;
+        };
+        let Some(account) = self.pool.kept(&record.user).filter(|account| account.is_in(&record.room)) else { return };
+        if let Err(error) = account.edit(&record.room, status, &text, id.transaction(Step::StatusEnd)).await {
+            tracing::debug!(%error, "a status cannot be brought to its end");
+        }
     }
 
     /// Waits for a place; a request that waits long is told so (C11).
@@ -142,6 +155,10 @@ impl Engine {
             let account = self.account_of(record).await?;
             if record.streamed.is_some() {
                 return self.say(&account, id, record, &answer).await;
+            }
+            if record.status.is_some() {
+                // The status says it.
+                return Ok((answer.outcome, None));
             }
             let event = account.send(&record.room, &answer.message, id.transaction(Step::Stopped)).await?;
             Ok::<_, EngineError>((answer.outcome, Some(event)))
@@ -301,15 +318,26 @@ impl Engine {
             Effect::Send(step, message) => {
                 let event = account.send(&record.room, &message, id.transaction(step)).await?;
                 self.running.show(id, &event);
-                if step == Step::Answer {
-                    record.streamed = Some(event);
-                    self.journal(id, record)?;
+                match step {
+                    Step::Answer => record.streamed = Some(event),
+                    Step::Status => {
+                        self.note_posted(record, &event)?;
+                        record.status = Some(event);
+                    }
+                    _ => return Ok(()),
                 }
+                self.journal(id, record)?;
             }
             Effect::Edit(step, message) => {
-                if let (Some(target), Step::Edit(n)) = (record.streamed.clone(), step) {
-                    record.edits = n;
-                    self.journal(id, record)?;
+                let target = match step {
+                    Step::Edit(n) => {
+                        record.edits = n;
+                        self.journal(id, record)?;
+                        record.streamed.clone()
+                    }
+                    _ => record.status.clone(),
+                };
+                if let Some(target) = target {
                     // A lost edit in between is made good by the next one.
                     if let Err(error) = account.edit(&record.room, &target, &message, id.transaction(step)).await {
                         tracing::debug!(%error, "an edit of a streamed answer was not taken");

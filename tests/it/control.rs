@@ -194,3 +194,24 @@ async fn c11_requests_in_one_thread_are_answered_in_order() -> Result<()> {
     assert!(seen.event(&second).is_some_and(|event| event.mentions(scene.bob.user_id())), "the asker is mentioned");
     Ok(())
 }
+
+#[tokio::test]
+async fn c9_long_work_shows_one_status_in_the_thread_that_becomes_its_end() -> Result<()> {
+    let scene = Box::pin(Scene::set()).await?;
+    let (request, gate) = scene.ask_and_hold("build a cathedral", "It stands.").await?;
+    let of_status = |seen: &Timeline| {
+        let mut said = seen.messages_of(&scene.coworker).filter(|event| event.msgtype() == "m.notice");
+        said.find(|event| event.thread_root() == Some(request.as_str())).map(|event| event.event_id.clone())
+    };
+    let status = scene.alice.until(&scene.room, "the status", of_status).await?;
+
+    gate.release();
+
+    let answer = scene.until_said("It stands.").await?;
+    let ended = |seen: &Timeline| seen.shown_text(&status).filter(|text| text.contains("Done after")).map(|_| ());
+    scene.alice.until(&scene.room, "the status' end", ended).await?;
+    let seen = scene.alice.timeline(&scene.room);
+    assert!(seen.event(&answer).is_some_and(|event| event.mentions(scene.alice.user_id())));
+    assert!(!seen.event(&status).is_some_and(|event| event.mentions(scene.alice.user_id())), "a status pings nobody");
+    Ok(())
+}

@@ -18,6 +18,7 @@ fn record(private: bool) -> RunRecord {
         streamed: None,
         edits: 0,
         answer: None,
+        status: None,
         attempt: 0,
     }
 }
@@ -63,6 +64,41 @@ fn a10_an_assistant_streams_first_text_then_edits_then_the_end() {
     assert!(matches!(&second[..], [Effect::Edit(Step::Edit(1), message)] if message.body == "One two"), "{second:?}");
     let effects = machine.take(&Input::Answered("One two three", Stop::End), due);
     assert_eq!(finish(&effects).message.body, "One two three");
+}
+
+#[test]
+fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
+    let mut machine = Machine::new(&record(false), NOW);
+    assert_eq!(machine.take(&Input::Tick(""), NOW), vec![], "a quick answer needs none");
+    let mut shown = Vec::new();
+    let mut gaps = Vec::new();
+    let mut last = NOW;
+    for _ in 0..8 {
+        let due = machine.next_at().expect("a status is always due at some time");
+        gaps.push(due.ms_since(last));
+        last = due;
+        for effect in machine.take(&Input::Tick(""), due) {
+            match effect {
+                Effect::Send(Step::Status, message) | Effect::Edit(Step::StatusEdit(_), message) => {
+                    assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
+                    shown.push(message.body);
+                }
+                other => panic!("only a status, not {other:?}"),
+            }
+        }
+    }
+    assert_eq!(gaps, [6_000, 10_000, 20_000, 40_000, 80_000, 120_000, 120_000, 120_000]);
+    assert_eq!(shown.len(), 8);
+    assert!(shown[0].contains("6 s"), "{}", shown[0]);
+    let end = machine.status_end(Outcome::Done, last).expect("a coworker has a status");
+    assert!(end.body.contains("8 min"), "{}", end.body);
+}
+
+#[test]
+fn a10_an_assistant_has_no_status() {
+    let mut machine = Machine::new(&record(true), NOW);
+    assert_eq!(machine.next_at(), None);
+    assert_eq!(machine.take(&Input::Tick(""), later(NOW, 60_000)), vec![]);
 }
 
 #[test]

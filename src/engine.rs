@@ -30,6 +30,7 @@ mod records;
 mod runs;
 mod service;
 mod start;
+mod upgrades;
 
 pub use start::{StartError, serve};
 

@@ -61,7 +61,9 @@ impl Engine {
             return Ok(Handled::Done);
         }
         if event.state_key.is_some() {
-            if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
+            if event.event_type == "m.room.tombstone" {
+                Box::pin(self.take_tombstone(entry, accepted)).await?;
+            } else if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 for account in self.kept_in(&event.room_id) {
                     account.sync_since(accepted).await?;
                 }

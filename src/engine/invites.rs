@@ -88,29 +88,47 @@ impl Engine {
             }
         }
         self.roster.enter(room, user);
+        let upgraded = self.follow_upgrade(&account, room)?;
+        if !self.stay_if_lively(&account, room, upgraded.as_deref()).await? {
+            Box::pin(self.tell_inviter(inviter, user, Tell::AskInRoom)).await;
+        }
+        Ok(())
+    }
+
+    /// What a coworker does in a room that it has just joined (C4): it stays, waits for others, or leaves again.
+    /// Returns whether it stayed. People follow an upgrade one by one, so a room that replaces another is waited in.
+    pub(super) async fn stay_if_lively(
+        &self,
+        account: &Account,
+        room: &RoomId,
+        predecessor: Option<&RoomId>,
+    ) -> Result<bool, EngineError> {
         let company = self.company(&account.facts(room).await?);
-        match after_join(&company) {
+        let stay = match after_join(&company) {
+            AfterJoin::LeaveAndTell(_) if predecessor.is_some() => AfterJoin::Await,
+            stay => stay,
+        };
+        match stay {
             AfterJoin::Stay => {
                 self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
                     let mut record = record.unwrap_or_default();
                     let _ = record.liveliness.take(&company, clock::now());
                     Some(record)
                 })?;
-                self.introduce(&account, room).await
+                self.introduce(account, room).await?;
             }
             AfterJoin::Await => {
                 self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
                     Some(RoomRecord { liveliness: Liveliness::awaiting(), ..record.unwrap_or_default() })
                 })?;
-                Ok(())
             }
-            AfterJoin::LeaveAndTell(tell) => {
+            AfterJoin::LeaveAndTell(_) => {
                 account.leave(room).await?;
-                self.roster.leave(room, user);
-                Box::pin(self.tell_inviter(inviter, user, tell)).await;
-                Ok(())
+                self.roster.leave(room, account.user());
+                return Ok(false);
             }
         }
+        Ok(true)
     }
 
     /// The first words in a room (C17), once for each coworker and room.

@@ -26,7 +26,7 @@ use matrix_sdk::{
     },
 };
 use ruma::{
-    EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, UserId,
+    EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, ServerName, UserId,
     api::client::receipt::create_receipt::v3::ReceiptType,
     events::{
         reaction::ReactionEventContent,
@@ -197,6 +197,36 @@ impl Account {
             }
         }
         self.sync().await
+    }
+
+    /// Joins a room that this user may not be invited to, by way of a server that is in it.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or does not answer.
+    pub async fn join_via(&self, room: &RoomId, server: &ServerName) -> Result<(), MatrixError> {
+        if !self.is_in(room) {
+            let via = [server.to_owned()];
+            Box::pin(self.client.join_room_by_id_or_alias(room.into(), &via)).await?;
+        }
+        self.sync().await
+    }
+
+    /// Returns the room that a joined room replaces, by its creation event.
+    #[must_use]
+    pub fn predecessor(&self, room: &RoomId) -> Option<OwnedRoomId> {
+        Some(self.client.get_room(room)?.predecessor_room()?.room_id)
+    }
+
+    /// Returns the room that replaces a room, by its tombstone.
+    #[must_use]
+    pub fn successor(&self, room: &RoomId) -> Option<OwnedRoomId> {
+        Some(self.client.get_room(room)?.successor_room()?.room_id)
+    }
+
+    /// Returns whether anybody may join a room without an invite; a room that is not known counts as public.
+    #[must_use]
+    pub fn is_public(&self, room: &RoomId) -> bool {
+        self.client.get_room(room).and_then(|room| room.is_public()).unwrap_or(true)
     }
 
     /// Leaves a room, or declines the invite to it.

@@ -7,3 +7,4 @@ mod control;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
 mod standin_sdks;
+mod upgrades;

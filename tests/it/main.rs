@@ -5,4 +5,5 @@ mod answering;
 mod claude_and_standin;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
+mod layers;
 mod standin_sdks;

@@ -5,5 +5,4 @@ mod answering;
 mod claude_and_standin;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
-mod layers;
 mod standin_sdks;

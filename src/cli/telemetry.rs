@@ -1,7 +1,5 @@
 //! Logs to standard error, as text or JSON.
 
-use std::io::IsTerminal as _;
-
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{Log, LogFormat};
@@ -19,8 +17,7 @@ const SILENCED: &str = "matrix_sdk::http_client=off";
 pub fn install(log: &Log) -> anyhow::Result<()> {
     let asked = log.filter.as_deref().unwrap_or_default();
     let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
-    // Colours are for people: a journal or a file would keep their codes.
-    let lines = fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

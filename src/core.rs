@@ -1,6 +1,7 @@
 //! Decisions without IO: inputs and `now` in, effects out.
 //!
-//! Nothing here may import tokio, reqwest, axum, sled or matrix-sdk; a test (`tests/it`) reads the sources and fails if it does.
+//! Nothing here may import tokio, reqwest, axum, sled or matrix-sdk: `tests/it/architecture.rs` reads the sources and
+//! fails if it does.
 
 pub mod address;
 pub mod breaker;

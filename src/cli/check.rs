@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
 use super::{
     ConfigFile,
     say::{complain, say},
@@ -38,7 +40,7 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
     }
     let compared = registration.map_or_else(
         || "not compared: there is none beside the config".to_owned(),
-        |file| format!("{} agrees", file.display()),
+        |file| format!("{} agrees", file.canonicalize().unwrap_or_else(|_| file.clone()).display()),
     );
     let coworkers: Vec<&str> = config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
     let summary = format!(
@@ -52,16 +54,21 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
             count => format!("{count} warnings"),
         },
         server = config.homeserver.server_name,
-        url = config.homeserver.url,
+        url = shown(&config.homeserver.url),
         id = config.appservice.id,
         listen = config.appservice.listen,
         coworkers = if coworkers.is_empty() { "none".to_owned() } else { coworkers.join(", ") },
         assistants = if config.assistants.enabled { "on" } else { "off" },
         model = config.claude.model,
-        base = config.claude.base_url,
+        base = shown(&config.claude.base_url),
         key = if config.claude.api_key.is_some() { "with a key" } else { "without a key" },
     );
     Ok((summary, warnings))
+}
+
+/// Returns a URL as it is written in a config: without the slash that parsing adds.
+fn shown(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
 }
 
 /// Returns the registration to compare with: the configured one, or that of `init` where it exists.

@@ -136,12 +136,16 @@ namespaces:
     }
 
     fn compare_names(&self, root: &Section<'_>, faults: &mut Faults) {
-        let names = [("id", &self.id), ("url", &self.url), ("sender_localpart", &self.sender_localpart)];
-        for (key, ours) in names {
+        let names = [
+            ("id", &self.id, "appservice.id"),
+            ("url", &self.url, "appservice.url"),
+            ("sender_localpart", &self.sender_localpart, "what appservice.service_localpart makes it"),
+        ];
+        for (key, ours, source) in names {
             let theirs = root.get(key, faults, value::text).unwrap_or_default();
             if theirs.trim_end_matches('/') != ours {
                 let trouble = Trouble::new(
-                    format!("differs from ours (by appservice.*), which is \"{ours}\""),
+                    format!("differs from {source}, which is \"{ours}\""),
                     "The homeserver and Workmate would speak of different things.",
                     format!("make the two equal, in {} or in the config, and restart the homeserver.", name_of(root)),
                 );

@@ -380,7 +380,6 @@ pub fn forgotten() -> String {
 pub fn assistant_help() -> String {
     "Just write; I answer here and nowhere else.\n\n\
      - `!new` start a new session\n\
-     - `!forget` forget the sessions so far\n\
      - `!tools` what I can use\n\
      - `!help` this list"
         .to_owned()

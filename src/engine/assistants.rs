@@ -43,6 +43,14 @@ impl Makers {
         makers.insert(owner.to_owned(), Arc::downgrade(&maker));
         maker
     }
+
+    /// Waits while an assistant is being made for `owner`: until then its room is not known as one.
+    pub(super) async fn made(&self, owner: &UserId) {
+        let making = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(owner).and_then(Weak::upgrade);
+        if let Some(making) = making {
+            let _made = making.lock().await;
+        }
+    }
 }
 
 impl Engine {
@@ -289,5 +297,27 @@ impl Engine {
             model: settings.model.as_deref().unwrap_or(&self.config.claude.model),
             effort: settings.effort.unwrap_or(self.config.claude.effort),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use ruma::user_id;
+
+    use super::*;
+
+    #[test]
+    fn an_owners_events_wait_while_their_assistants_room_is_made_and_nobody_elses_do() {
+        let (makers, alice, bob) = (Makers::default(), user_id!("@alice:hs"), user_id!("@bob:hs"));
+        assert!(makers.made(alice).now_or_never().is_some(), "nothing is being made");
+
+        let maker = makers.of(alice);
+        let making = maker.lock().now_or_never().expect("nobody else makes it");
+        let mut waiting = Box::pin(makers.made(alice));
+        assert!((&mut waiting).now_or_never().is_none(), "her room is not known yet");
+        assert!(makers.made(bob).now_or_never().is_some());
+        drop(making);
+        assert!(waiting.now_or_never().is_some(), "her room is known");
     }
 }

@@ -47,6 +47,10 @@ impl Engine {
     /// Handles one entry; what it leads to is recorded before this returns.
     pub(super) async fn take(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let event = &entry.event;
+        // Its owner may have joined a room, and written, before the assistant that made it has noted whose it is.
+        if self.roster.of(&event.room_id).is_empty() {
+            self.makers.made(&event.sender).await;
+        }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
                 let steering = inbound::from_json(&event.room_id, &event.json);

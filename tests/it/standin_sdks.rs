@@ -160,7 +160,7 @@ async fn install_node() -> Option<PathBuf> {
 }
 
 fn directory(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/sdk-check").join(name)
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sdk-check").join(name)
 }
 
 fn found(program: &str) -> bool {

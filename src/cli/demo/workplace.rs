@@ -190,7 +190,8 @@ mod tests {
         write_registration(&state).expect("the registration can be written");
 
         let path = write_config(&state, &homeserver, &Claude::Real).expect("the configuration can be written");
-        let (config, warnings) = Config::load_with(&path, &|_| None).expect("it has no fault");
+        let key = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-of-the-environment".to_owned());
+        let (config, warnings) = Config::load_with(&path, &key).expect("it has no fault");
 
         assert_eq!(warnings, []);
         assert_eq!(

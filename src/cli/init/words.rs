@@ -28,8 +28,8 @@ pub(super) fn next_steps(args: &InitArgs, written: &Written) -> String {
     parts.push(format!(
         "Tell the homeserver of it, in one of these ways:\n\n  \
          Synapse (1.141 or later): add to homeserver.yaml, then restart it\n    app_service_config_files:\n      - \
-         {registration}\n  It must be able to read that file, which now only you can. For example:\n    setfacl -m \
-         u:matrix-synapse:r {registration}\n\n  \
+         {registration}\n  Only you can read that file now. Where Synapse runs as another user, name a copy of its own instead:\n    \
+         sudo install -o matrix-synapse -m 600 {registration} \\\n      /etc/matrix-synapse/workmate.yaml\n\n  \
          Tuwunel: put a copy into the folder that tuwunel.toml names, then restart it\n    [global]\n    appservice_dir \
          = \"/var/lib/tuwunel/appservices\"\n  or send `!admin appservices register` with the file's text in a code \
          block in the admin room.\n  It needs the line `io.element.msc4190: true`, which the file has.\n\n  \

@@ -20,7 +20,18 @@ struct Rule {
 const IO: &[&str] = &["tokio", "tokio_util", "reqwest", "axum", "sled", "matrix_sdk", "matrix_sdk_base", "tracing"];
 /// Every room of ours; `core` and `prompts` are joined to any that may use `core`.
 const ROOMS: &[&str] = &[
-    "appservice", "claude", "cli", "clock", "config", "core", "engine", "matrix", "prompts", "secret", "standin", "store",
+    "appservice",
+    "claude",
+    "cli",
+    "clock",
+    "config",
+    "core",
+    "engine",
+    "matrix",
+    "prompts",
+    "secret",
+    "standin",
+    "store",
 ];
 
 const RULES: &[Rule] = &[
@@ -42,7 +53,11 @@ const RULES: &[Rule] = &[
         ours: &["appservice", "core", "secret", "clock", "store"],
         crates: &["reqwest", "sled", "matrix_sdk", "matrix_sdk_base"],
     },
-    Rule { of: "standin", ours: &["standin", "core", "clock"], crates: &["sled", "matrix_sdk", "matrix_sdk_base", "ruma"] },
+    Rule {
+        of: "standin",
+        ours: &["standin", "core", "clock"],
+        crates: &["sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
+    },
     Rule { of: "config", ours: &["config", "core", "secret"], crates: &["reqwest", "axum", "sled", "matrix_sdk"] },
     Rule {
         of: "engine",

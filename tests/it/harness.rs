@@ -1,6 +1,7 @@
 //! What the tests stand on: a shared homeserver with appservice slots, Workmate as a process, people.
 
 pub(crate) mod homeserver;
+pub(crate) mod office;
 mod selftest;
 pub(crate) mod slot;
 pub(crate) mod workmate;

@@ -2,6 +2,7 @@
 
 pub(crate) mod homeserver;
 pub(crate) mod office;
+pub(crate) mod readiness;
 mod selftest;
 pub(crate) mod slot;
 pub(crate) mod workmate;

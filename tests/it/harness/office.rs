@@ -1,6 +1,6 @@
 //! A Workmate with its Claude and two people, for tests that are about what happens in a room.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::Value;
 use workmate::standin::{Matcher, Options, RecordedRequest, StandIn, Turn};
@@ -140,12 +140,4 @@ pub(crate) fn answers_in_thread(person: &Person, room: &RoomId, root: &EventId, 
     let seen = person.timeline(room);
     let theirs = seen.messages_of(coworker).filter(|event| event.thread_root() == Some(root.as_str()));
     theirs.filter(|event| event.mentions(person.user_id())).count()
-}
-
-/// Reads `/readyz`: its status and the conditions.
-pub(crate) async fn readiness(workmate: &Workmate) -> Result<(u16, Value)> {
-    let url = format!("http://{}/readyz", workmate.slot().health_listen);
-    let answer = reqwest::Client::builder().no_proxy().build()?.get(url).send().await?;
-    let status = answer.status().as_u16();
-    Ok((status, answer.json::<Value>().await.context("/readyz answers JSON")?["conditions"].clone()))
 }

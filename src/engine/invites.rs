@@ -149,7 +149,10 @@ impl Engine {
                 readable_from: if events.is_empty() { None } else { account.readable_from(room) },
                 tools: &[],
             });
-            let txn = super::word_transaction("first-words", room.as_str(), account.user());
+            // Invited again after it was removed, it introduces itself anew: another event, so another transaction.
+            let joined_by = account.joined_by(room).await?;
+            let cause = joined_by.as_ref().map_or(room.as_str(), |event| event.as_str());
+            let txn = super::word_transaction("first-words", cause, account.user());
             account.send(room, &super::word(&text, None), txn).await?;
         }
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {

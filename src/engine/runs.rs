@@ -15,6 +15,7 @@ use super::{
     records::RunSummary,
 };
 use crate::{
+    appservice::health::{Condition, State},
     claude, clock, config,
     core::{
         context::Composed,
@@ -238,7 +239,10 @@ impl Engine {
         used.model = reply.model;
         used.usage = reply.usage;
         let input = match &reply.ended {
-            Ok((text, stop)) => Input::Answered(text, *stop),
+            Ok((text, stop)) => {
+                self.health.set(Condition::ClaudeKey, State::Ready);
+                Input::Answered(text, *stop)
+            }
             Err(fault) => {
                 self.note_key(*fault);
                 Input::Failed(*fault)
@@ -413,7 +417,6 @@ impl Engine {
     }
 
     fn note_key(&self, fault: Fault) {
-        use crate::appservice::health::{Condition, State};
         if matches!(fault, Fault::KeyMissing | Fault::KeyRefused) {
             let reason = "the Messages API refuses the key, or none is set; set claude.api_key";
             self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));

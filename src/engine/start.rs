@@ -85,7 +85,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     let tasks = TaskTracker::new();
     let health = Health::default();
     let listener = bind("appservice.listen", config.appservice.listen).await?;
-    let health_listener = bind("health.listen", config.health_listen).await?;
+    let health_listener = bind("health_listen", config.health_listen).await?;
     let store = open_store(&config).await?;
     health.set(Condition::Store, State::Ready);
     let (queries, asked) = mpsc::channel(QUERIES_WAITING_MAX);

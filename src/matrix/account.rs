@@ -244,6 +244,15 @@ impl Account {
         }
     }
 
+    /// Returns the event by which this user is in the room, as of its last sync.
+    ///
+    /// # Errors
+    /// When the room is not joined or the store fails.
+    pub async fn joined_by(&self, room: &RoomId) -> Result<Option<OwnedEventId>, MatrixError> {
+        let member = self.room(room)?.get_member_no_sync(&self.user).await?;
+        Ok(member.and_then(|member| member.event().event_id().map(ToOwned::to_owned)))
+    }
+
     /// Invites somebody.
     ///
     /// # Errors

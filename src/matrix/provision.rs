@@ -238,6 +238,7 @@ impl Provisioner {
             _ => match Box::pin(recovery.recover(passphrase.expose())).await {
                 Ok(()) if signed().await => {
                     tracing::info!(user.id = %account.user(), device.id = %device, "identity and keys recovered");
+                    download_keys(account).await;
                     return Ok(());
                 }
                 recovered => {
@@ -259,6 +260,17 @@ impl Provisioner {
             tracing::warn!(user.id = %account.user(), %error, "recovery cannot be enabled; a lost disk would lose keys");
         }
         Ok(())
+    }
+}
+
+/// Fetches the keys to all rooms at once: left to the SDK, each comes some time after a message that needs it was read
+/// in vain, and the first answers would be given without the room's history.
+async fn download_keys(account: &Account) {
+    let backups = account.client().encryption().backups();
+    for room in account.joined() {
+        if let Err(error) = Box::pin(backups.download_room_keys_for_room(&room)).await {
+            tracing::warn!(user.id = %account.user(), room.id = %room, %error, "a room's keys cannot be downloaded");
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests stand on: a shared homeserver with appservice slots, Workmate as a process, people.
 
 pub(crate) mod homeserver;
+pub(crate) mod office;
+pub(crate) mod readiness;
 mod selftest;
 pub(crate) mod slot;
 pub(crate) mod workmate;

@@ -1,0 +1,211 @@
+//! Who may import whom (DESIGN, section 6), read from the sources.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A directory of `src` and what must not appear in it.
+struct Rule {
+    /// `core`: the file `src/core.rs` and all below `src/core/`.
+    of: &'static str,
+    /// The only rooms of ours that it may use.
+    ours: &'static [&'static str],
+    /// Crates that it must not use.
+    crates: &'static [&'static str],
+}
+
+/// Crates that do input or output, or bring an executor.
+const IO: &[&str] = &["tokio", "tokio_util", "reqwest", "axum", "sled", "matrix_sdk", "matrix_sdk_base", "tracing"];
+/// Every room of ours; `core` and `prompts` are joined to any that may use `core`.
+const ROOMS: &[&str] = &[
+    "appservice",
+    "claude",
+    "cli",
+    "clock",
+    "config",
+    "core",
+    "engine",
+    "matrix",
+    "prompts",
+    "secret",
+    "standin",
+    "store",
+];
+
+const RULES: &[Rule] = &[
+    Rule { of: "core", ours: &["core", "prompts"], crates: IO },
+    Rule { of: "prompts", ours: &["prompts"], crates: IO },
+    Rule {
+        of: "store",
+        ours: &["store", "core", "secret", "clock"],
+        crates: &["reqwest", "axum", "matrix_sdk", "matrix_sdk_base"],
+    },
+    Rule {
+        of: "claude",
+        ours: &["claude", "core", "secret", "clock"],
+        crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
+    },
+    Rule { of: "matrix", ours: &["matrix", "core", "secret", "clock"], crates: &["sled"] },
+    Rule {
+        of: "appservice",
+        ours: &["appservice", "core", "secret", "clock", "store"],
+        crates: &["reqwest", "sled", "matrix_sdk", "matrix_sdk_base"],
+    },
+    Rule {
+        of: "standin",
+        ours: &["standin", "core", "clock"],
+        crates: &["sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
+    },
+    Rule { of: "config", ours: &["config", "core", "secret"], crates: &["reqwest", "axum", "sled", "matrix_sdk"] },
+    Rule {
+        of: "engine",
+        ours: &["engine", "core", "secret", "clock", "prompts", "config", "store", "claude", "matrix", "appservice"],
+        crates: &["sled", "matrix_sdk", "matrix_sdk_base"],
+    },
+];
+
+/// Rooms in which ruma's event types may be named: events become our own types in `matrix`. The demo's people are
+/// clients of their own.
+const READS_EVENTS: &[&str] = &["matrix", "cli/demo"];
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Returns the sources below a directory, or the file of that name beside it, without tests.
+fn sources(of: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![src().join(of), src().join(format!("{of}.rs"))];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a source directory can be read");
+            waiting.extend(entries.map(|entry| entry.expect("an entry can be read").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
+            let text = fs::read_to_string(&path).expect("a source can be read");
+            found.push((path, code_of(&text)));
+        }
+    }
+    found
+}
+
+fn is_test(path: &Path) -> bool {
+    let inside = path.strip_prefix(src()).expect("it is below src");
+    inside.components().any(|part| ["tests", "tests.rs"].iter().any(|name| part.as_os_str() == *name))
+}
+
+/// Returns the code that is compiled into the program: no comments, no literals, no test modules, which stand at a
+/// file's end.
+fn code_of(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.map(without_strings).collect::<Vec<_>>().join("\n")
+}
+
+fn without_strings(line: &str) -> String {
+    line.split('"').step_by(2).collect::<Vec<_>>().join("\"")
+}
+
+/// Returns the rooms of ours that code names after `crate::`, also inside braces.
+fn rooms_used(code: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for after in code.split("crate::").skip(1) {
+        match after.strip_prefix('{') {
+            Some(list) => used.extend(top_level_names(list)),
+            None => drop(used.insert(first_name(after))),
+        }
+    }
+    used
+}
+
+fn first_name(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// Returns the first names of the parts of `a::x, b::{c, d}, e}`.
+fn top_level_names(list: &str) -> Vec<String> {
+    let (mut depth, mut part, mut names) = (0, String::new(), Vec::new());
+    for c in list.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            ',' if depth == 0 => names.push(first_name(std::mem::take(&mut part).trim())),
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ if depth == 0 => part.push(c),
+            _ => {}
+        }
+    }
+    names.push(first_name(part.trim()));
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Returns whether code names a crate: as the beginning of a path.
+fn uses_crate(code: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    code.match_indices(&path).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    }) || code.contains(&format!("use {name};"))
+}
+
+fn faults_of(rule: &Rule, code: &str) -> Vec<String> {
+    let used = rooms_used(code);
+    let rooms = used.iter().filter(|room| ROOMS.contains(&room.as_str()) && !rule.ours.contains(&room.as_str()));
+    let crates = rule.crates.iter().filter(|name| uses_crate(code, name));
+    rooms.map(|room| format!("crate::{room}")).chain(crates.map(|&name| name.to_owned())).collect()
+}
+
+#[test]
+fn design_6_each_room_imports_only_what_it_may() {
+    let mut faults = Vec::new();
+    for rule in RULES {
+        let sources = sources(rule.of);
+        assert!(!sources.is_empty(), "src/{} is gone: mend the rule", rule.of);
+        for (path, code) in sources {
+            faults.extend(faults_of(rule, &code).into_iter().map(|fault| format!("{} uses {fault}", path.display())));
+        }
+    }
+    assert!(faults.is_empty(), "forbidden by DESIGN, section 6:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn design_6_ruma_event_types_stop_at_matrix() {
+    let mut faults = Vec::new();
+    for room in ROOMS.iter().filter(|room| !READS_EVENTS.contains(room)) {
+        for (path, code) in sources(room) {
+            let inside = path.strip_prefix(src()).expect("it is below src");
+            let excepted = READS_EVENTS.iter().any(|excepted| inside.with_extension("").starts_with(excepted));
+            let flat: String = code.split_whitespace().collect();
+            if !excepted && (flat.contains("ruma::events") || flat.contains("ruma::{events")) {
+                faults.push(path.display().to_string());
+            }
+        }
+    }
+    assert!(faults.is_empty(), "these name ruma's event types:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn design_6_every_room_of_the_house_has_a_rule_or_is_known() {
+    let text = fs::read_to_string(src().join("lib.rs")).expect("lib.rs can be read");
+    let declared: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(declared, ROOMS);
+}
+
+#[test]
+fn the_rules_find_what_they_forbid() {
+    let rule = &RULES[0];
+    let cases = [
+        ("use crate::{core::run, store::Store};", vec!["crate::store"]),
+        ("fn f() { crate::matrix::go() }", vec!["crate::matrix"]),
+        ("use tokio::sync::watch;", vec!["tokio"]),
+        ("fn f() -> reqwest::Url { sled::open() }", vec!["reqwest", "sled"]),
+        ("use super::time; use crate::core::{run, words};", vec![]),
+        ("// tokio::spawn\nlet x = \"crate::store\"; my_tokio::x();", vec![]),
+        ("x();\n#[cfg(test)]\nmod tests {\n use tokio::test; }", vec![]),
+    ];
+    for (code, expected) in cases {
+        assert_eq!(faults_of(rule, &code_of(code)), expected, "{code}");
+    }
+}

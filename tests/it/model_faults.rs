@@ -1,0 +1,142 @@
+//! What goes wrong with the model, in words that the thread gets (C19) and in `/readyz`.
+
+use anyhow::Result;
+use workmate::{
+    core::{render, words},
+    standin::{Failure, Fault, Options, StandIn, Turn},
+};
+
+use crate::harness::{
+    RoomKind, Setup, Timeline,
+    homeserver::shared,
+    office::{Office, answers_in_thread},
+    readiness::{is_ready, readiness, reconfigure, until_readiness},
+};
+
+/// Asks for something that goes wrong in a way that has fixed words; they come in the thread, once.
+async fn words_in_the_thread(turns: Vec<Turn>, expected: &str) -> Result<()> {
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    for turn in turns {
+        office.script("go wrong", turn);
+    }
+    let request = office.ask(&office.alice, &room, "go wrong").await?;
+    let oncall = office.oncall();
+    let find = |seen: &Timeline| seen.answer(&request, &oncall, office.alice.user_id()).cloned();
+    let said = office.alice.until(&room, "words about what went wrong", find).await?;
+    office.asked_and_answered(&room, "and now?").await?;
+
+    assert_eq!((said.body(), said.thread_root()), (expected, Some(request.as_str())));
+    assert_eq!(answers_in_thread(&office.alice, &room, &request, &oncall), 1);
+    office.claude.finish()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c19_a_refusal_is_said_plainly_and_the_refused_words_are_not_shown() -> Result<()> {
+    let turn = Turn::text("I was about to say").and_refusal(Some("cyber"), "not this");
+    Box::pin(words_in_the_thread(vec![turn], &words::refused())).await
+}
+
+#[tokio::test]
+async fn c19_an_answer_cut_at_the_limit_says_that_it_was_cut() -> Result<()> {
+    let cut = render::render(&format!("The first half\n\n{}", words::cut_at_limit())).body;
+    Box::pin(words_in_the_thread(vec![Turn::text("The first half").stop_reason("max_tokens")], &cut)).await
+}
+
+#[tokio::test]
+async fn c19_an_empty_answer_is_no_blank_message() -> Result<()> {
+    Box::pin(words_in_the_thread(vec![Turn::empty()], &words::nothing_to_say())).await
+}
+
+#[tokio::test]
+async fn c19_an_overload_that_passes_is_waited_out() -> Result<()> {
+    let busy = || Turn::failure(Failure::status(529).retry_after_ms(20));
+    Box::pin(words_in_the_thread(vec![busy(), busy(), Turn::text("Here I am.")], "Here I am.")).await
+}
+
+#[tokio::test]
+async fn c19_an_overload_that_stays_is_said() -> Result<()> {
+    let busy = || Turn::failure(Failure::status(529).retry_after_ms(5));
+    Box::pin(words_in_the_thread((0..8).map(|_| busy()).collect(), &words::overloaded_gave_up())).await
+}
+
+#[tokio::test]
+async fn c19_a_stream_that_breaks_once_is_asked_again_and_shows_no_half() -> Result<()> {
+    let broken = Turn::text("half of an answer that is never to be seen").fault(Fault::DropAfter(4));
+    Box::pin(words_in_the_thread(vec![broken, Turn::text("Whole.")], "Whole.")).await
+}
+
+#[tokio::test]
+async fn c19_a_stream_that_breaks_again_is_said_plainly() -> Result<()> {
+    let broken = || Turn::text("half of an answer that is never to be seen").fault(Fault::DropAfter(4));
+    Box::pin(words_in_the_thread(vec![broken(), broken()], &words::broken_off())).await
+}
+
+#[tokio::test]
+async fn c19_a_request_that_the_api_refuses_is_said_plainly() -> Result<()> {
+    Box::pin(words_in_the_thread(vec![Turn::failure(Failure::status(400))], &words::request_refused())).await
+}
+
+#[tokio::test]
+async fn c19_an_account_without_credit_is_said_plainly() -> Result<()> {
+    Box::pin(words_in_the_thread(vec![Turn::failure(Failure::status(402))], &words::account_exhausted())).await
+}
+
+#[tokio::test]
+async fn c19_a_long_overload_is_told_once_while_it_is_waited_for() -> Result<()> {
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Plain).await?;
+    office.script("patience", Turn::failure(Failure::status(529).retry_after("21")));
+    let request = office.ask(&office.alice, &room, "patience").await?;
+
+    let trying = |seen: &Timeline| {
+        seen.messages_of(&office.oncall()).find(|event| event.body() == words::overloaded_trying()).cloned()
+    };
+    let told = office.alice.until(&room, "the word that it is tried again", trying).await?;
+    let answered = office.answer(&office.alice, &room, &office.oncall(), "patience").await?;
+
+    assert_eq!((told.msgtype(), told.thread_root()), ("m.notice", Some(request.as_str())));
+    assert!(!told.mentions(office.alice.user_id()), "only the answer notifies: {told:?}");
+    assert_eq!(answered.thread_root(), Some(request.as_str()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn c19_without_a_key_it_serves_says_so_in_the_thread_and_in_readyz() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let claude = StandIn::start(Options::scripted()).await?;
+    let mut workmate = Setup::new(&shared().take_slot(), shared().url(), &claude.base_url()).write();
+    reconfigure(&workmate.config(), |settings| {
+        settings["claude"].as_object_mut().expect("a section").remove("api_key");
+    })?;
+    workmate.spawn();
+    let conditions = until_readiness(&workmate, |_, conditions| is_ready(conditions, "users")).await?;
+    let [alice, bob] = people;
+    let office = Office { claude, workmate, alice, bob };
+    let room = office.room(RoomKind::Encrypted).await?;
+    office.ask(&office.alice, &room, "anything").await?;
+
+    office.answer(&office.alice, &room, &office.oncall(), &words::key_missing()).await?;
+    assert!(!is_ready(&conditions, "claude_key"), "{conditions}");
+    assert!(conditions["claude_key"]["reason"].to_string().contains("claude.api_key"), "{conditions}");
+    assert_eq!(readiness(&office.workmate).await?.0, 503);
+    assert_eq!(office.claude.requests().len(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c19_a_refused_key_is_said_in_the_thread_and_in_readyz_until_it_is_taken_again() -> Result<()> {
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Plain).await?;
+    office.script("with a bad key", Turn::failure(Failure::status(401)));
+    office.ask(&office.alice, &room, "with a bad key").await?;
+    office.answer(&office.alice, &room, &office.oncall(), &words::key_refused()).await?;
+    let (status, conditions) = readiness(&office.workmate).await?;
+    assert_eq!((status, is_ready(&conditions, "claude_key")), (503, false), "{conditions}");
+    assert!(!conditions.to_string().contains("sk-ant"), "{conditions}");
+
+    office.asked_and_answered(&room, "with a good key").await?;
+    until_readiness(&office.workmate, |status, _| status == 200).await?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! What goes on at once and what waits its turn (C11), under more than one request.
+
+use anyhow::Result;
+use workmate::standin::Turn;
+
+use crate::harness::{
+    Message, RoomKind, Timeline,
+    office::{Office, answers_in_thread},
+};
+
+#[tokio::test]
+async fn c11_requests_in_one_thread_queue_in_order_while_other_threads_go_on() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, bob, oncall) = (&office.alice, &office.bob, office.oncall());
+    let room = office.room(RoomKind::Encrypted).await?;
+    let root = office.ask(alice, &room, "zero").await?;
+    office.answer(alice, &room, &oncall, "zero").await?;
+    let (turn, gate) = Turn::text("You asked: one").gate_after(1);
+    office.script("one", turn);
+
+    alice.send(&room, Message::text("@oncall one").pill("@oncall", &oncall).in_thread(&root)).await?;
+    gate.reached().await;
+    bob.send(&room, Message::text("@oncall two").pill("@oncall", &oncall).in_thread(&root)).await?;
+    // It was asked after `two`, and is answered while `two` waits.
+    office.asked_and_answered(&room, "elsewhere").await?;
+    let asked_meanwhile = office.questions();
+    gate.release();
+    office.answer(bob, &room, &oncall, "two").await?;
+
+    assert!(!asked_meanwhile.iter().any(|question| question.contains("two")), "{asked_meanwhile:?}");
+    let seen = bob.timeline(&room);
+    let threads = seen.messages_of(&oncall).filter(|event| event.thread_root() == Some(root.as_str()));
+    let bodies: Vec<_> = threads.map(|event| event.body().rsplit(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(bodies, ["zero", "one", "two"], "{seen}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c11_rooms_do_not_wait_for_each_other() -> Result<()> {
+    let office = Office::open().await?;
+    let [held, free] = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Encrypted).await?];
+    let (turn, gate) = Turn::text("at last").gate_after(1);
+    office.script("slow one", turn);
+    office.ask(&office.alice, &held, "slow one").await?;
+    gate.reached().await;
+
+    office.asked_and_answered(&free, "quick one").await?;
+    gate.release();
+
+    office.answer(&office.alice, &held, &office.oncall(), "at last").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c11_a_burst_of_requests_from_two_people_is_answered_once_each() -> Result<()> {
+    let office = Office::open().await?;
+    let oncall = office.oncall();
+    let rooms = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Plain).await?];
+    let mut sent = Vec::new();
+    for number in 0..5 {
+        for room in &rooms {
+            for person in [&office.alice, &office.bob] {
+                let question = format!("burst {number} of {}.", person.user_id().localpart());
+                sent.push((room, person, office.ask(person, room, &question).await?));
+            }
+        }
+    }
+
+    for (room, person, request) in &sent {
+        let find = |seen: &Timeline| seen.answer(request, &oncall, person.user_id()).map(|_| ());
+        person.until(room, "an answer of the burst", find).await?;
+    }
+    for room in &rooms {
+        office.asked_and_answered(room, "the end").await?;
+    }
+    for (room, person, request) in &sent {
+        assert_eq!(answers_in_thread(person, room, request, &oncall), 1, "{}", person.timeline(room));
+    }
+    assert_eq!(office.questions().len(), sent.len() + rooms.len());
+    Ok(())
+}

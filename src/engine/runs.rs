@@ -60,6 +60,10 @@ impl Engine {
                     tokio::time::sleep(SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]).await;
                     tries += 1;
                 }
+                Err(EngineError::Silent) => {
+                    tracing::info!("a run ends: its assistant went silent");
+                    break (Outcome::Dropped, None);
+                }
                 Err(error) if error.is_passing() => {
                     tracing::error!(%error, "a run is left for the next start: the homeserver stays away");
                     return;
@@ -202,6 +206,7 @@ impl Engine {
         record: &mut RunRecord,
         effect: Effect,
     ) -> Result<(), EngineError> {
+        self.check_may_write(record)?;
         match effect {
             Effect::Send(step, message) => {
                 let event = account.send(&record.room, &message, id.transaction(step)).await?;
@@ -233,6 +238,7 @@ impl Engine {
         record: &RunRecord,
         answer: &Answer,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
+        self.check_may_write(record)?;
         let (room, message) = (&record.room, &answer.message);
         let event = match &record.streamed {
             Some(target) => {

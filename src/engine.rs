@@ -66,6 +66,9 @@ enum EngineError {
     /// Our store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The assistant is silent in that room (A2).
+    #[error("the assistant's room is not private any more; nothing is written there")]
+    Silent,
 }
 
 impl EngineError {
@@ -75,6 +78,7 @@ impl EngineError {
             Self::Matrix(error) => error.is_passing(),
             // The entry is kept; once the disk is mended and workmate restarted, it is handled.
             Self::Store(error) => error.is_fatal(),
+            Self::Silent => false,
         }
     }
 }

@@ -1,6 +1,13 @@
 //! Logs to standard error, as text or JSON.
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::config::{Log, LogFormat};
 
@@ -17,12 +24,23 @@ const SILENCED: &str = "matrix_sdk::http_client=off";
 pub fn install(log: &Log) -> anyhow::Result<()> {
     let asked = log.filter.as_deref().unwrap_or_default();
     let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    }
-    .map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let filter = filter.and(filter_fn(is_without_content));
+    let lines = match log.format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
+}
+
+/// Whether a target may log at that level whatever the operator asks for. Other crates do not know our rule that no
+/// message text is logged: below `info`, matrix-sdk shows decrypted events and HTTP libraries whole requests.
+fn is_without_content(metadata: &Metadata<'_>) -> bool {
+    let ours = metadata.target() == "workmate" || metadata.target().starts_with("workmate::");
+    ours || *metadata.level() <= Level::INFO
 }
 
 #[cfg(test)]

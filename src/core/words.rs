@@ -348,6 +348,16 @@ pub fn third_member() -> String {
         .to_owned()
 }
 
+/// Says that a room is not as tight as it was made, and how, so that the assistant is silent there (A2).
+#[must_use]
+pub fn room_loosened(how: &[String]) -> String {
+    format!(
+        "This chat is not as private as I made it: {}. So I'll be silent here. Send me a message in a new chat, and I'll \
+         open a fresh room for the two of us.",
+        how.join("; ")
+    )
+}
+
 /// Tells somebody that this is another person's assistant (A3).
 #[must_use]
 pub fn not_your_assistant(service: &str) -> String {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
 use super::{Engine, EngineError, Shared, inbox::Handled, records::AssistantRecord, runs::Asking};
@@ -15,11 +15,12 @@ use crate::{
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
         event::{EventKind, Membership, Place, RoomEvent},
+        room_check::{Drift, RoomCheck, check_room},
         run::{RunId, RunRecord},
         session::{SessionBounds, current_session},
         words,
     },
-    matrix::{Account, dm, inbound, lead},
+    matrix::{Account, dm, lead},
     store::InboxEntry,
 };
 
@@ -27,6 +28,28 @@ use crate::{
 const HISTORY_EVENTS: usize = 300;
 /// Session markers kept; older ones lie before the history that is read.
 const MARKERS_MAX: usize = 20;
+
+/// State that changes who can read an assistant's room.
+const STATE_THAT_MATTERS: [&str; 9] = [
+    "m.room.member",
+    "m.room.encryption",
+    "m.room.power_levels",
+    "m.room.join_rules",
+    "m.room.history_visibility",
+    "m.room.guest_access",
+    "m.room.canonical_alias",
+    "m.room.tombstone",
+    "m.space.parent",
+];
+
+/// Whether an assistant's room is still the owner's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Privacy {
+    /// It is.
+    Tight,
+    /// It is not, or it is gone: nothing is said there any more.
+    Lost,
+}
 
 /// Makes that two requests at once make one assistant.
 #[derive(Default)]
@@ -62,7 +85,10 @@ impl Engine {
         let account = Box::pin(self.pool.passing(&persona)).await?;
         account.sync().await?;
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        if let Some(room) = record.room.clone().filter(|room| !record.silent && account.is_in(room)) {
+        let known = record.room.clone().filter(|room| account.is_in(room));
+        if let Some(room) = known
+            && self.attend(&account, owner).await? == Privacy::Tight
+        {
             let facts = account.facts(&room).await?;
             if !facts.joined.contains(owner) && !facts.invited.contains(owner) {
                 account.invite(&room, owner).await?;
@@ -80,6 +106,9 @@ impl Engine {
         self.tables.assistants.put(&owner.to_owned(), &record)?;
         self.store.flush().await?;
         tracing::info!(user.id = %persona.user, room.id = %room, "an assistant is ready");
+        // The owner may have joined before the room was recorded as theirs.
+        account.sync().await?;
+        self.attend(&account, owner).await?;
         Ok(room)
     }
 
@@ -113,12 +142,15 @@ impl Engine {
         let event = &entry.event;
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let assistant = self.assistant_persona(owner);
-        if event.sender == assistant.user || record.room.as_ref() != Some(&event.room_id) {
+        if record.room.as_ref() != Some(&event.room_id) {
             return Ok(Handled::Done);
         }
-        if event.event_type == "m.room.member" {
-            if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
-                Box::pin(self.take_assistant_membership(owner, &read, accepted)).await?;
+        if event.state_key.is_some() {
+            // Whoever sent it: what was done in the assistant's own name opens the room as well.
+            if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
+                let account = Box::pin(self.pool.passing(&assistant)).await?;
+                account.sync_since(accepted).await?;
+                self.attend(&account, owner).await?;
             }
             return Ok(Handled::Done);
         }
@@ -132,42 +164,81 @@ impl Engine {
             Some(read) if read.sealed.is_none() && read.was_encrypted => {
                 Box::pin(self.answer_owner(&account, owner, &read.event, entry, accepted)).await?;
             }
-            Some(_) => {
+            Some(_) if self.attend(&account, owner).await? == Privacy::Tight => {
                 let text = words::undecryptable(words::KeyMissing::NotSent);
                 let txn = super::word_transaction("undecryptable", event.event_id.as_str(), account.user());
                 account.send(&event.room_id, &super::word(&text, None), txn).await?;
             }
-            None => {}
+            Some(_) | None => {}
         }
         Ok(Handled::Done)
     }
 
-    async fn take_assistant_membership(
-        self: Shared,
-        owner: &UserId,
-        event: &RoomEvent,
-        accepted: Instant,
-    ) -> Result<(), EngineError> {
-        let EventKind::Member(change) = &event.kind else { return Ok(()) };
-        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
-        account.sync_since(accepted).await?;
-        let (room, record) = (&event.room, self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default());
-        if change.user == owner {
-            if change.membership == Membership::Join && !record.introduced {
-                let txn = super::word_transaction("first-words", room.as_str(), account.user());
-                account.send(room, &super::word(&words::assistant_first(), None), txn).await?;
-                self.tables.assistants.put(&owner.to_owned(), &AssistantRecord { introduced: true, ..record })?;
-            }
-            return Ok(());
+    /// Looks at an assistant's room as of the last sync: goes silent for good where somebody else is there or could
+    /// come in, and says the first words once its owner is there (A2, A5).
+    async fn attend(&self, account: &Account, owner: &UserId) -> Result<Privacy, EngineError> {
+        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let Some(room) = record.room.clone().filter(|room| account.is_in(room)) else { return Ok(Privacy::Lost) };
+        let state = dm::state_of(account, &room, owner).await?;
+        let RoomCheck { mut drifts, third_members } = check_room(&state, owner, account.user());
+        // An owner who left is invited again when they ask.
+        drifts.retain(|drift| *drift != Drift::OwnerGone);
+        if record.silent || !drifts.is_empty() || !third_members.is_empty() {
+            self.fall_silent(account, owner, &record, &drifts).await?;
+            return Ok(Privacy::Lost);
         }
-        let comes = matches!(change.membership, Membership::Join | Membership::Invite | Membership::Knock);
-        if change.user != account.user() && comes && !record.silent {
-            tracing::warn!(room.id = %room, user.id = %account.user(), "a third member: the assistant goes silent");
-            self.tables.assistants.put(&owner.to_owned(), &AssistantRecord { silent: true, ..record })?;
-            let txn = super::word_transaction("third-member", event.id.as_str(), account.user());
-            account.send(room, &super::word(&words::third_member(), Some(owner)), txn).await?;
+        if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
+            let txn = super::word_transaction("first-words", room.as_str(), account.user());
+            account.send(&room, &super::word(&words::assistant_first(), None), txn).await?;
+            self.note(owner, |record| record.introduced = true)?;
+        }
+        Ok(Privacy::Tight)
+    }
+
+    async fn fall_silent(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        record: &AssistantRecord,
+        drifts: &[Drift],
+    ) -> Result<(), EngineError> {
+        let Some(room) = &record.room else { return Ok(()) };
+        if !record.silent {
+            tracing::warn!(
+                room.id = %room, user.id = %account.user(), ?drifts,
+                "an assistant goes silent: its room is not private any more"
+            );
+            self.note(owner, |record| record.silent = true)?;
+        }
+        if !record.silence_told {
+            let text = if drifts.is_empty() {
+                words::third_member()
+            } else {
+                words::room_loosened(&drifts.iter().map(ToString::to_string).collect::<Vec<_>>())
+            };
+            let txn = super::word_transaction("silent", room.as_str(), account.user());
+            account.send(room, &super::word(&text, Some(owner)), txn).await?;
+            self.note(owner, |record| record.silence_told = true)?;
         }
         Ok(())
+    }
+
+    fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
+        self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
+            let mut record = record.unwrap_or_default();
+            change(&mut record);
+            Some(record)
+        })?;
+        Ok(())
+    }
+
+    /// Ends a run of an assistant that went silent while it was answering (A2).
+    pub(super) fn check_may_write(&self, record: &RunRecord) -> Result<(), EngineError> {
+        if !record.private {
+            return Ok(());
+        }
+        let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
+        if kept.silent || kept.room.as_ref() != Some(&record.room) { Err(EngineError::Silent) } else { Ok(()) }
     }
 
     async fn answer_owner(
@@ -179,7 +250,7 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        if event.sender != owner || !self.is_private(account, &event.room, owner).await? {
+        if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {
             return Ok(());
         }
         if let Some(command) = AssistantCommand::parse(&message.body) {
@@ -212,13 +283,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the owner and the assistant are alone in an encrypted room (A2, A3), as of the last sync.
-    async fn is_private(&self, account: &Account, room: &RoomId, owner: &UserId) -> Result<bool, EngineError> {
-        let facts = account.facts(room).await?;
-        let alone = facts.joined.iter().chain(&facts.invited).all(|user| user == owner || user == account.user());
-        Ok(alone && facts.encrypted)
-    }
-
     async fn answer_owner_command(
         &self,
         account: &Account,
@@ -228,12 +292,10 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let text = match command {
             AssistantCommand::New => {
-                self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
-                    let mut record = record.unwrap_or_default();
+                self.note(owner, |record| {
                     record.markers.push(event.id.clone());
                     let surplus = record.markers.len().saturating_sub(MARKERS_MAX);
                     record.markers.drain(..surplus);
-                    Some(record)
                 })?;
                 words::fresh()
             }
@@ -253,8 +315,13 @@ impl Engine {
         record: &RunRecord,
     ) -> Result<Asking<'a>, EngineError> {
         let (room, owner) = (&record.room, &record.asker);
+        if self.attend(account, owner).await? == Privacy::Lost {
+            return Err(EngineError::Silent);
+        }
         let facts = account.facts(room).await?;
-        let events = account.history(room, HISTORY_EVENTS).await?;
+        let mut events = account.history(room, HISTORY_EVENTS).await?;
+        let older = events.len() >= HISTORY_EVENTS;
+        events.retain(|event| is_of_the_two(account, event, owner));
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
         let upto = events.iter().position(|event| event.id == record.request).map_or(events.len(), |at| at + 1);
         let session = current_session(
@@ -270,8 +337,7 @@ impl Engine {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
             let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
-            let afresh_told = Some(record.request.clone());
-            self.tables.assistants.put(owner, &AssistantRecord { afresh_told, ..kept })?;
+            self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
         let composed = context::compose(&context::Input {
             me: &record.user,
@@ -283,7 +349,7 @@ impl Engine {
                 readable_from: account.readable_from(room),
             },
             events: &events,
-            older: events.len() >= HISTORY_EVENTS,
+            older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],
@@ -298,6 +364,14 @@ impl Engine {
             effort: settings.effort.unwrap_or(self.config.claude.effort),
         })
     }
+}
+
+/// Whether an event is the owner's or the assistant's own: what anybody else said, or what the homeserver could have
+/// made up because it was not encrypted, is not read (A3).
+fn is_of_the_two(account: &Account, event: &RoomEvent, owner: &UserId) -> bool {
+    let theirs = event.sender == owner || event.sender == account.user();
+    let says = matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. });
+    theirs && (!says || account.held(&event.room, &event.id).is_some_and(|read| read.was_encrypted))
 }
 
 #[cfg(test)]

@@ -83,9 +83,12 @@ pub(super) struct AssistantRecord {
     /// Whether the first words were said in it (A5).
     #[serde(default)]
     pub(super) introduced: bool,
-    /// Whether it is silent because somebody else is in the room (A2).
+    /// Whether it is silent for good because others are in the room, or could come in (A2).
     #[serde(default)]
     pub(super) silent: bool,
+    /// Whether it said why.
+    #[serde(default)]
+    pub(super) silence_told: bool,
     /// Handled `!new` and `!forget`: sessions begin after them. Newest last, few are kept.
     #[serde(default)]
     pub(super) markers: Vec<OwnedEventId>,

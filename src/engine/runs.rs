@@ -90,6 +90,10 @@ impl Engine {
                     tokio::time::sleep(SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]).await;
                     tries += 1;
                 }
+                Ok(Err(EngineError::Silent)) => {
+                    tracing::info!("a run ends: its assistant went silent");
+                    break (Outcome::Dropped, None);
+                }
                 Ok(Err(error)) if error.is_passing() => {
                     tracing::error!(%error, "a run is left for the next start: the homeserver stays away");
                     return;
@@ -318,6 +322,7 @@ impl Engine {
         record: &mut RunRecord,
         effect: Effect,
     ) -> Result<(), EngineError> {
+        self.check_may_write(record)?;
         match effect {
             Effect::Send(step, message) => {
                 let event = account.send(&record.room, &message, id.transaction(step)).await?;
@@ -361,6 +366,7 @@ impl Engine {
         record: &RunRecord,
         answer: &Answer,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
+        self.check_may_write(record)?;
         let (room, message) = (&record.room, &answer.message);
         let event = match &record.streamed {
             Some(target) => {

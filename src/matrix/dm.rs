@@ -1,21 +1,38 @@
 //! Private rooms that one of our users makes for one person (A2), and what their state says.
 
-use matrix_sdk::ruma::{
-    api::client::room::create_room::v3::{CreationContent, Request, RoomPreset},
+use matrix_sdk::{
+    RoomMemberships,
+    deserialized_responses::RawAnySyncOrStrippedState,
+    ruma::{
+        api::client::room::create_room::v3::{CreationContent, Request, RoomPreset},
+        events::{
+            InitialStateEvent,
+            room::{
+                encryption::RoomEncryptionEventContent,
+                guest_access::{GuestAccess, RoomGuestAccessEventContent},
+                history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
+            },
+        },
+        serde::Raw,
+    },
+};
+use ruma::{
+    OwnedRoomId, RoomId, UserId,
     events::{
-        InitialStateEvent,
+        EmptyStateKey, StateEventType, TimelineEventType,
         room::{
-            encryption::RoomEncryptionEventContent,
-            guest_access::{GuestAccess, RoomGuestAccessEventContent},
-            history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
+            member::MembershipState,
+            power_levels::{RoomPowerLevels, UserPowerLevel},
         },
     },
-    serde::Raw,
 };
-use ruma::{OwnedRoomId, UserId, events::EmptyStateKey};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{account::Account, error::MatrixError};
+use crate::core::{
+    event::Membership,
+    room_check::{Powers, RoomState},
+};
 
 /// Level below which nobody but the assistant may invite, kick, or change state.
 const OWNER_LEVEL: i64 = 100;
@@ -78,6 +95,87 @@ pub async fn create_service(account: &Account, person: &UserId) -> Result<OwnedR
     let id = room.room_id().to_owned();
     account.sync().await?;
     Ok(id)
+}
+
+/// State that decides who can read a room, or whether it stays the same room.
+const OPENING: [StateEventType; 8] = [
+    StateEventType::RoomPowerLevels,
+    StateEventType::RoomJoinRules,
+    StateEventType::RoomEncryption,
+    StateEventType::RoomHistoryVisibility,
+    StateEventType::RoomGuestAccess,
+    StateEventType::RoomCanonicalAlias,
+    StateEventType::RoomTombstone,
+    StateEventType::SpaceParent,
+];
+
+/// Returns the state of a room as far as it decides who can read it, as of the user's last sync.
+///
+/// # Errors
+/// When the room is not joined, its state is not known yet, or the homeserver does not tell its members.
+pub async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Result<RoomState, MatrixError> {
+    let room = account.room(room_id)?;
+    let unknown = || MatrixError::EncryptionUnknown { room: room_id.to_string() };
+    let creation = room.create_content().ok_or_else(unknown)?;
+    let powers = room.power_levels().await.map_err(|_| unknown())?;
+    let mut members = Vec::new();
+    for member in room.members(RoomMemberships::JOIN | RoomMemberships::INVITE).await? {
+        let membership = match member.membership() {
+            MembershipState::Invite => Membership::Invite,
+            _ => Membership::Join,
+        };
+        members.push((member.user_id().to_owned(), membership));
+    }
+    Ok(RoomState {
+        creator: creation.creator,
+        encrypted: room.latest_encryption_state().await?.is_encrypted(),
+        join_rule: room.join_rule().map(|rule| rule.as_str().to_owned()).unwrap_or_default(),
+        guest_access: room.guest_access().to_string(),
+        history_visibility: room.history_visibility_or_default().to_string(),
+        federates: creation.federate,
+        discoverable: room.canonical_alias().is_some()
+            || !room.alt_aliases().is_empty()
+            || !active(account, room_id, StateEventType::SpaceParent, "via").await?.is_empty(),
+        members,
+        powers: powers_of(&powers, owner),
+        replaced_by: active(account, room_id, StateEventType::RoomTombstone, "replacement_room")
+            .await?
+            .first()
+            .and_then(|room| RoomId::parse(room.as_str()?).ok()),
+    })
+}
+
+/// The values of `field` in a room's state events of one type, where it is there and not empty.
+async fn active(
+    account: &Account,
+    room: &RoomId,
+    kind: StateEventType,
+    field: &str,
+) -> Result<Vec<Value>, MatrixError> {
+    let events = account.room(room)?.get_state_events(kind).await?;
+    let contents = events.iter().filter_map(|event| match event {
+        RawAnySyncOrStrippedState::Sync(event) => event.get_field::<Value>("content").ok().flatten(),
+        RawAnySyncOrStrippedState::Stripped(event) => event.get_field::<Value>("content").ok().flatten(),
+    });
+    let values = contents.filter_map(|content| content.get(field).cloned());
+    Ok(values.filter(|value| *value != json!([]) && *value != json!("") && !value.is_null()).collect())
+}
+
+fn powers_of(levels: &RoomPowerLevels, owner: &UserId) -> Powers {
+    let opening = OPENING.into_iter().map(|kind| {
+        let kind: TimelineEventType = kind.into();
+        levels.events.get(&kind).copied().unwrap_or(levels.state_default)
+    });
+    Powers {
+        owner: match levels.for_user(owner) {
+            UserPowerLevel::Int(level) => level.into(),
+            _ => i64::MAX,
+        },
+        invite: levels.invite.into(),
+        kick: levels.kick.into(),
+        ban: levels.ban.into(),
+        state: opening.min().unwrap_or(levels.state_default).into(),
+    }
 }
 
 fn state<C>(content: C) -> Raw<matrix_sdk::ruma::events::AnyInitialStateEvent>

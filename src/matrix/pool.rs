@@ -1,5 +1,7 @@
 //! Which clients are open: coworkers' always, assistants' when needed.
 
+mod places;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -7,11 +9,9 @@ use std::{
 };
 
 use ruma::{OwnedUserId, UserId};
-use tokio::{
-    sync::{Notify, OnceCell},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
+use self::places::{Place, Places};
 use super::{
     account::Account,
     error::MatrixError,
@@ -20,32 +20,23 @@ use super::{
 
 /// An assistant's client that nobody used for this long is closed.
 const IDLE: Duration = Duration::from_mins(10);
+/// How often it is looked for a place that nobody said was free.
+const FREED_CHECK: Duration = Duration::from_millis(200);
 
 /// The open clients; coworkers and the service bot stay, assistants come and go.
 pub struct Pool {
     provisioner: Provisioner,
     lasting: Mutex<HashMap<OwnedUserId, Arc<Account>>>,
-    passing: Mutex<HashMap<OwnedUserId, Passing>>,
-    passing_max: usize,
+    passing: Mutex<Places<Account>>,
     freed: Notify,
-}
-
-struct Passing {
-    cell: Arc<OnceCell<Arc<Account>>>,
-    used: Instant,
 }
 
 impl Pool {
     /// Returns a pool with at most `passing_max` assistants' clients open at once.
     #[must_use]
     pub fn new(provisioner: Provisioner, passing_max: usize) -> Self {
-        Self {
-            provisioner,
-            lasting: Mutex::default(),
-            passing: Mutex::default(),
-            passing_max: passing_max.max(1),
-            freed: Notify::new(),
-        }
+        let passing = Mutex::new(Places::new(passing_max));
+        Self { provisioner, lasting: Mutex::default(), passing, freed: Notify::new() }
     }
 
     /// Returns what provisions users.
@@ -77,19 +68,23 @@ impl Pool {
     /// # Errors
     /// When it cannot be opened. Waits while every place is in use.
     pub async fn passing(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
-        let cell = loop {
+        let place = loop {
             let freed = self.freed.notified();
-            if let Some(cell) = self.place(&persona.user) {
-                break cell;
+            if let Some(place) = self.place(&persona.user) {
+                break place;
             }
             // A place is also free once a run drops its client, which notifies nobody.
-            let _ = tokio::time::timeout(Duration::from_millis(200), freed).await;
+            let _ = tokio::time::timeout(FREED_CHECK, freed).await;
         };
-        let opened = cell.get_or_try_init(|| async { Box::pin(self.provisioner.open(persona)).await.map(Arc::new) });
+        let opened = place.get_or_try_init(|| async {
+            let account = Box::pin(self.provisioner.open(persona)).await.map(Arc::new)?;
+            tracing::debug!(user.id = %persona.user, open = self.passing_len(), "an assistant's client was opened");
+            Ok(account)
+        });
         match opened.await {
             Ok(account) => Ok(account.clone()),
             Err(error) => {
-                self.passing.lock().unwrap_or_else(PoisonError::into_inner).remove(&persona.user);
+                self.passing.lock().unwrap_or_else(PoisonError::into_inner).give_back(&persona.user, &place);
                 self.freed.notify_waiters();
                 Err(error)
             }
@@ -98,59 +93,36 @@ impl Pool {
 
     /// Closes assistants' clients that nobody used for a while.
     pub fn close_idle(&self, now: Instant) {
-        self.close(|passing| now.duration_since(passing.used) >= IDLE);
+        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = passing.close_idle(now, IDLE);
+        let open = passing.len();
+        drop(passing);
+        for account in closed {
+            self.close(&account, open);
+        }
+        self.freed.notify_waiters();
     }
 
-    /// Returns how many assistants' clients are open.
+    /// Returns how many assistants' clients are open, or being opened.
     #[must_use]
     pub fn passing_len(&self) -> usize {
         self.passing.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn place(&self, user: &UserId) -> Option<Arc<OnceCell<Arc<Account>>>> {
+    fn place(&self, user: &UserId) -> Option<Place<Account>> {
         let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = passing.get_mut(user) {
-            known.used = Instant::now();
-            return Some(known.cell.clone());
-        }
-        if passing.len() >= self.passing_max {
-            let oldest = passing.iter().filter(|(_, p)| p.is_free()).min_by_key(|(_, p)| p.used);
-            let oldest = oldest.map(|(user, _)| user.clone())?;
-            if let Some(closed) = passing.remove(&oldest) {
-                self.forget(&closed);
-            }
-        }
-        let cell = Arc::new(OnceCell::new());
-        passing.insert(user.to_owned(), Passing { cell: cell.clone(), used: Instant::now() });
-        Some(cell)
-    }
-
-    fn close(&self, which: impl Fn(&Passing) -> bool) {
-        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
-        passing.retain(|_, entry| {
-            let closes = entry.is_free() && which(entry);
-            if closes {
-                self.forget(entry);
-            }
-            !closes
-        });
+        let (place, closed) = passing.take(user, Instant::now())?;
+        let others = passing.len() - 1;
         drop(passing);
-        self.freed.notify_waiters();
+        if let Some(account) = closed {
+            self.close(&account, others);
+        }
+        Some(place)
     }
 
-    fn forget(&self, closed: &Passing) {
-        if let Some(account) = closed.cell.get() {
-            self.provisioner.api().proxy().revoke(account.token());
-        }
-    }
-}
-
-impl Passing {
-    /// Whether nobody but the pool holds the client, and nobody is opening it.
-    fn is_free(&self) -> bool {
-        match self.cell.get() {
-            Some(account) => Arc::strong_count(account) == 1,
-            None => Arc::strong_count(&self.cell) == 1,
-        }
+    /// Ends what the proxy lets a closed client do; `open` are left.
+    fn close(&self, account: &Account, open: usize) {
+        self.provisioner.api().proxy().revoke(account.token());
+        tracing::debug!(user.id = %account.user(), open, "an assistant's client was closed");
     }
 }

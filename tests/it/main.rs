@@ -4,6 +4,7 @@
 mod addressing;
 mod answering;
 mod architecture;
+mod assistants;
 mod claude_and_standin;
 mod context;
 mod control;
@@ -15,6 +16,8 @@ mod identity;
 mod joining;
 mod model_faults;
 mod order;
+mod privacy;
 mod restarts;
+mod service_bot;
 mod standin_sdks;
 mod upgrades;

@@ -1,0 +1,192 @@
+//! Assistants on a running Workmate: made on request, one each, for their owner alone.
+
+mod places;
+mod room;
+mod sessions;
+mod streaming;
+mod trust;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use reqwest::Method;
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
+use serde_json::{Value, json};
+use workmate::standin::{Options, RecordedRequest, StandIn, Turn};
+
+use crate::harness::{Person, SeenEvent, Setup, Workmate, homeserver::shared, slot::Slot};
+
+/// What every first word of an assistant begins with.
+pub(crate) const FIRST_WORDS: &str = "Hello, I'm your assistant.";
+
+/// A running Workmate, and the Claude that it asks.
+pub(crate) struct Office {
+    pub(crate) workmate: Workmate,
+    pub(crate) claude: StandIn,
+    pub(crate) slot: Arc<Slot>,
+}
+
+impl Office {
+    pub(crate) async fn open() -> Result<Self> {
+        Self::open_with(|setup| setup).await
+    }
+
+    pub(crate) async fn open_with(change: impl FnOnce(Setup) -> Setup) -> Result<Self> {
+        let (slot, claude) = (shared().take_slot(), StandIn::start(Options::scripted()).await?);
+        let setup = change(Setup::new(&slot, shared().url(), &claude.base_url()));
+        Ok(Self { workmate: setup.start().await, claude, slot })
+    }
+
+    pub(crate) fn assistant_of(&self, owner: &Person) -> OwnedUserId {
+        self.slot.assistant(owner.user_id().localpart())
+    }
+
+    /// Writes to one's assistant; returns the room that it invites to, joined and introduced.
+    pub(crate) async fn meet(&self, owner: &Person) -> Result<OwnedRoomId> {
+        let assistant = self.assistant_of(owner);
+        owner.create_dm(&assistant).await?;
+        let room = owner.until_invited_by(&assistant).await?;
+        owner.join(&room).await?;
+        owner.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
+        Ok(room)
+    }
+
+    /// Asks one's assistant, which answers `answer`, and waits until that is read.
+    pub(crate) async fn ask(&self, owner: &Person, room: &RoomId, question: &str, answer: &str) -> Result<SeenEvent> {
+        self.claude.on(workmate::standin::Matcher::user(question), Turn::text(answer));
+        owner.send(room, question).await?;
+        self.answered(owner, room, answer).await
+    }
+
+    /// Waits for an answer whose text is complete.
+    pub(crate) async fn answered(&self, owner: &Person, room: &RoomId, answer: &str) -> Result<SeenEvent> {
+        let assistant = self.assistant_of(owner);
+        let find = |seen: &crate::harness::Timeline| {
+            seen.messages_of(&assistant).find(|event| seen.shown_text(&event.event_id) == Some(answer)).cloned()
+        };
+        owner.until(room, answer, find).await
+    }
+
+    /// Calls the homeserver as one of the virtual users.
+    pub(crate) async fn as_user(&self, user: &UserId, method: Method, path: &str, body: &Value) -> Result<Value> {
+        call(&self.slot.as_token(), Some(user), method, path, body).await
+    }
+
+    /// The rooms that somebody's assistant is in.
+    async fn rooms_of_assistant(&self, owner: &Person) -> Result<Value> {
+        let rooms =
+            self.as_user(&self.assistant_of(owner), Method::GET, "_matrix/client/v3/joined_rooms", &json!({})).await?;
+        Ok(rooms["joined_rooms"].clone())
+    }
+
+    /// What Claude was asked, in order.
+    pub(crate) fn prompts(&self) -> Vec<String> {
+        self.claude.requests().iter().map(|request: &RecordedRequest| request.body.to_string()).collect()
+    }
+}
+
+/// Returns a message of `sender` that begins like that.
+pub(crate) fn said(seen: &crate::harness::Timeline, sender: &UserId, beginning: &str) -> Option<SeenEvent> {
+    seen.messages_of(sender).find(|event| event.body().starts_with(beginning)).cloned()
+}
+
+/// Calls the homeserver with a token; an answer that is no success is an error with its text.
+pub(crate) async fn call(
+    token: &str,
+    user: Option<&UserId>,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<Value> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let mut request = http.request(method.clone(), shared().url().join(path)?).bearer_auth(token);
+    if let Some(user) = user {
+        request = request.query(&[("user_id", user)]);
+    }
+    if method != Method::GET {
+        request = request.json(body);
+    }
+    let answer = request.send().await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    anyhow::ensure!(status.is_success(), "{path}: {status} {text}");
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Calls the homeserver as a person's own client would.
+pub(crate) async fn call_as(person: &Person, method: Method, path: &str, body: &Value) -> Result<Value> {
+    let token = person.client().access_token().context("a person is logged in")?;
+    call(&token, None, method, path, body).await
+}
+
+#[tokio::test]
+async fn a1_a_dm_to_ones_assistant_is_declined_and_an_own_room_is_made_instead() -> Result<()> {
+    let office = Office::open().await?;
+    let alice = shared().person("alice").await;
+    let assistant = office.assistant_of(&alice);
+
+    let dm = alice.create_dm(&assistant).await?;
+    alice.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
+    let room = alice.until_invited_by(&assistant).await?;
+    alice.join(&room).await?;
+
+    let answer = office.ask(&alice, &room, "are you there?", "I am.").await?;
+    assert!(answer.is_decrypted() && answer.mentions(alice.user_id()), "{answer:?}");
+    assert_eq!(office.rooms_of_assistant(&alice).await?, json!([room]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a1_two_requests_at_once_and_a_later_one_make_one_room() -> Result<()> {
+    let office = Office::open().await?;
+    let alice = shared().person("alice").await;
+    let (assistant, service) = (office.assistant_of(&alice), office.slot.service());
+
+    let (first, second) = tokio::join!(alice.create_dm(&assistant), alice.create_dm(&assistant));
+    for dm in [first?, second?] {
+        alice.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
+    }
+    // One assistant is made at a time: once the service bot has found it, the others have too.
+    let bot = alice.create_dm(&service).await?;
+    alice.until(&bot, "where the assistant is", |seen| said(seen, &service, "Your assistant is")).await?;
+
+    let room = alice.until_invited_by(&assistant).await?;
+    assert_eq!(office.rooms_of_assistant(&alice).await?, json!([room]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a1_somebody_elses_assistant_declines_and_says_why() -> Result<()> {
+    let office = Office::open().await?;
+    let [alice, mallory] = [shared().person("alice").await, shared().person("mallory").await];
+    let assistant = office.assistant_of(&alice);
+
+    let dm = mallory.create_dm(&assistant).await?;
+    mallory.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
+
+    let service = office.slot.service();
+    let room = mallory.until_invited_by(&service).await?;
+    mallory.join(&room).await?;
+    mallory.until(&room, "why", |seen| said(seen, &service, "I'm someone else's assistant")).await?;
+    assert_eq!(office.rooms_of_assistant(&alice).await?, json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a1_the_homeserver_learns_which_assistants_there_can_be() -> Result<()> {
+    let office = Office::open().await?;
+    let alice = shared().person("alice").await;
+    let table = [
+        (office.assistant_of(&alice), 200),
+        (office.slot.assistant("nobody-of-that-name"), 404),
+        (office.slot.service(), 200),
+        (office.slot.coworker("oncall"), 200),
+        (office.slot.coworker("dismissed"), 404),
+    ];
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    for (user, expected) in table {
+        let url = format!("http://{}/_matrix/app/v1/users/{user}", office.slot.listen);
+        let answer = http.get(url).bearer_auth(office.slot.hs_token()).send().await?;
+        assert_eq!(answer.status().as_u16(), expected, "{user}");
+    }
+    Ok(())
+}

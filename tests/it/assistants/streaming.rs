@@ -1,0 +1,85 @@
+//! Answers that are edited while they are written (A10).
+
+use anyhow::Result;
+use workmate::{
+    core::pace::EDITS_MAX,
+    standin::{Gate, Turn},
+};
+
+use super::{FIRST_WORDS, Office};
+use crate::harness::{Person, SeenEvent, homeserver::shared};
+
+const ANSWER: &str = "It rises in the hills, runs through three towns, turns south, and ends in the sea.";
+
+/// An answer that pauses after its first words, and again after some more.
+fn paused() -> (Turn, Gate, Gate) {
+    let (turn, first) = Turn::text(ANSWER).word_by_word().gate_after(2);
+    let (turn, second) = turn.gate_after(8);
+    (turn, first, second)
+}
+
+/// Waits for the first text of an answer.
+async fn begun(office: &Office, owner: &Person, room: &ruma::RoomId) -> Result<SeenEvent> {
+    let assistant = office.assistant_of(owner);
+    let find = |seen: &crate::harness::Timeline| {
+        seen.messages_of(&assistant).find(|event| event.body().starts_with("It")).cloned()
+    };
+    owner.until(room, "the first text", find).await
+}
+
+fn answers(office: &Office, owner: &Person, room: &ruma::RoomId) -> Vec<String> {
+    let (seen, assistant) = (owner.timeline(room), office.assistant_of(owner));
+    let messages = seen.messages_of(&assistant).filter(|event| !event.body().starts_with(FIRST_WORDS));
+    messages.map(|event| seen.shown_text(&event.event_id).unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a10_an_answer_begins_at_once_is_edited_and_ends_complete() -> Result<()> {
+    let office = Office::open().await?;
+    let alice = shared().person("alice").await;
+    let room = office.meet(&alice).await?;
+    let (turn, first_pause, second_pause) = paused();
+    office.claude.enqueue(turn);
+
+    alice.send(&room, "describe the river").await?;
+    let message = begun(&office, &alice, &room).await?;
+    assert!(message.body().len() < ANSWER.len(), "{}", message.body());
+    first_pause.release();
+    let interim = alice.until(&room, "an edit", |seen| seen.edits(&message.event_id).next().cloned()).await?;
+    let so_far = interim.content["m.new_content"]["body"].as_str().unwrap_or_default().to_owned();
+    assert!(so_far.len() > message.body().len() && so_far.len() < ANSWER.len(), "{so_far}");
+    second_pause.release();
+    office.answered(&alice, &room, ANSWER).await?;
+
+    office.ask(&alice, &room, "thank you", "You're welcome.").await?;
+    let seen = alice.timeline(&room);
+    let edits: Vec<_> = seen.edits(&message.event_id).collect();
+    let last = edits.last().expect("it was edited");
+    assert_eq!(last.content["m.new_content"]["body"], ANSWER);
+    assert!(edits.len() <= usize::try_from(EDITS_MAX)?, "{} edits", edits.len());
+    assert!(edits.iter().all(|edit| edit.is_decrypted() && !edit.mentions(alice.user_id())), "{seen}");
+    assert!(message.mentions(alice.user_id()), "the first text notifies");
+    assert_eq!(answers(&office, &alice, &room), [ANSWER, "You're welcome."]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a10_an_answer_cut_by_a_kill_is_edited_on_and_not_sent_again() -> Result<()> {
+    let mut office = Office::open().await?;
+    let alice = shared().person("alice").await;
+    let room = office.meet(&alice).await?;
+    let (turn, _never_released, _) = paused();
+    office.claude.enqueue(turn);
+
+    alice.send(&room, "describe the river").await?;
+    let message = begun(&office, &alice, &room).await?;
+    office.workmate.kill();
+    office.claude.enqueue(Turn::text(ANSWER));
+    office.workmate.start_again().await;
+
+    let answered = office.answered(&alice, &room, ANSWER).await?;
+    office.ask(&alice, &room, "thank you", "You're welcome.").await?;
+    assert_eq!(answered.event_id, message.event_id);
+    assert_eq!(answers(&office, &alice, &room), [ANSWER, "You're welcome."]);
+    Ok(())
+}

@@ -178,6 +178,24 @@ async fn c5_and_c14_only_requests_are_answered_in_an_encrypted_room() -> Result<
 }
 
 #[tokio::test]
+async fn c6_an_edit_that_newly_mentions_it_asks_once() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let room = office.room(RoomKind::Encrypted).await?;
+    let request = alice.send(&room, "what is the plan?").await?;
+
+    for text in ["@oncall what is the new plan?", "@oncall what is the newest plan?"] {
+        alice.send(&room, Message::text(text).pill("@oncall", &oncall).replacing(&request)).await?;
+        office.answer(alice, &room, &oncall, "You asked").await?;
+    }
+    office.asked_and_answered(&room, "and now?").await?;
+
+    assert_eq!(answers_in_thread(alice, &room, &request, &oncall), 1, "{}", alice.timeline(&room));
+    assert_eq!(office.questions(), ["@oncall what is the new plan?", "@oncall and now?"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn c5_and_c14_two_coworkers_in_one_message_both_answer_and_do_not_trigger_each_other() -> Result<()> {
     let office = Office::open_with(["oncall", "ci", "sales"].map(coworker).to_vec()).await?;
     let (alice, oncall) = (&office.alice, office.oncall());

@@ -1,7 +1,11 @@
 //! Workmate ends in the middle, is away, or loses its virtual users' stores: every request is answered once.
 
 use anyhow::{Context as _, Result};
-use workmate::standin::Turn;
+use ruma::events::room::member::MembershipState;
+use workmate::{
+    core::words,
+    standin::{RecordedRequest, Turn},
+};
 
 use crate::harness::{
     Person, RoomKind, Setup, Timeline,
@@ -120,6 +124,76 @@ async fn point_10_invited_while_it_is_down_it_joins_at_the_next_start() -> Resul
     office.alice.until(&room, "first words", introduced).await?;
     office.asked_and_answered(&room, "there?").await?;
     assert_eq!(office.alice.timeline(&room).messages_of(&office.oncall()).count(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn point_10_killed_at_any_moment_of_a_run_it_answers_once() -> Result<()> {
+    let mut office = Office::open().await?;
+    let (room, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
+    let mut requests = Vec::new();
+    for moment in ["sent", "seen", "asked", "answered"] {
+        let question = format!("killed when {moment}");
+        let request = office.ask(&office.alice, &room, &question).await?;
+        let seen = |seen: &Timeline| (seen.read.get(&oncall) == Some(&request)).then_some(());
+        match moment {
+            "seen" => office.alice.until(&room, "the read receipt", seen).await?,
+            "asked" => drop(office.claude.wait_for_request(|asked| question_of(asked).contains(&question)).await?),
+            "answered" => {
+                let answered = |asked: &RecordedRequest| asked.finished && question_of(asked).contains(&question);
+                drop(office.claude.wait_for_request(answered).await?);
+            }
+            _ => {}
+        }
+        office.workmate.kill();
+        office.workmate.start_again().await;
+        office.answer(&office.alice, &room, &oncall, &question).await?;
+        requests.push(request);
+    }
+    office.asked_and_answered(&room, "and now?").await?;
+    for request in requests {
+        let answers = answers_in_thread(&office.alice, &room, &request, &oncall);
+        assert_eq!(answers, 1, "{}", office.alice.timeline(&room));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn c10_kicked_while_it_is_down_it_neither_answers_nor_returns() -> Result<()> {
+    let mut office = Office::open().await?;
+    let oncall = office.oncall();
+    let [room, other] = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Encrypted).await?];
+    office.workmate.kill();
+    office.ask(&office.alice, &room, "before the kick").await?;
+    office.alice.room(&room)?.kick_user(&oncall, None).await?;
+    office.alice.until_membership(&room, &oncall, &MembershipState::Leave).await?;
+    office.workmate.start_again().await;
+    office.asked_and_answered(&other, "elsewhere").await?;
+    office.asked_and_answered(&other, "elsewhere again").await?;
+
+    assert_eq!(office.alice.membership(&room, &oncall).await?, Some(MembershipState::Leave));
+    let seen = office.alice.timeline(&room);
+    assert_eq!(seen.messages_of(&oncall).count(), 1, "the first words alone:\n{seen}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c4_a_room_that_shrinks_while_it_is_down_is_paused_at_the_next_start() -> Result<()> {
+    let mut office = Office::open().await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    office.workmate.kill();
+    office.bob.room(&room)?.leave().await?;
+    office.alice.until_membership(&room, office.bob.user_id(), &MembershipState::Leave).await?;
+    office.ask(&office.alice, &room, "alone").await?;
+    office.workmate.start_again().await;
+
+    let oncall = office.oncall();
+    let lonely = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body() == words::lonely()).map(|_| ());
+    office.alice.until(&room, "the word that it pauses", lonely).await?;
+    office.alice.invite(&room, office.bob.user_id()).await?;
+    office.join_on_invite(&office.bob, &room).await?;
+    office.asked_and_answered(&room, "together").await?;
+    assert_eq!(office.questions().len(), 1, "{:?}", office.questions());
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Logs to standard error, as text or JSON.
 
+use std::io::{self, IsTerminal as _};
 use tracing::{Level, Metadata};
+
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, filter_fn},
@@ -24,7 +26,7 @@ const SILENCED: &str = "matrix_sdk::http_client=off";
 pub fn install(log: &Log) -> anyhow::Result<()> {
     let asked = log.filter.as_deref().unwrap_or_default();
     let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let filter = filter.and(filter_fn(is_without_content));
     let lines = match log.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),

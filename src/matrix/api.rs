@@ -70,7 +70,7 @@ impl Api {
         request = match body {
             None => request,
             Some(Body::Json(value)) => request.json(&value),
-            Some(Body::Png(bytes)) => request.header("content-type", "image/png").body(bytes.to_vec()),
+            Some(Body::Image(bytes)) => request.header("content-type", image_type(bytes)).body(bytes.to_vec()),
         };
         let answer = request.send().await;
         self.proxy.revoke(&token);
@@ -213,13 +213,13 @@ impl Api {
         Ok(())
     }
 
-    /// Uploads a PNG and returns its `mxc://` URI.
+    /// Uploads an image and returns its `mxc://` URI.
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn upload_png(&self, user: &UserId, bytes: &[u8]) -> Result<String, MatrixError> {
-        let path = "/_matrix/media/v3/upload?filename=avatar.png";
-        let answer = self.call(Identity::User(user.to_owned()), Method::POST, path, Some(Body::Png(bytes))).await?;
+    pub async fn upload_image(&self, user: &UserId, bytes: &[u8]) -> Result<String, MatrixError> {
+        let path = "/_matrix/media/v3/upload?filename=avatar";
+        let answer = self.call(Identity::User(user.to_owned()), Method::POST, path, Some(Body::Image(bytes))).await?;
         let uri = answer["content_uri"].as_str().map(str::to_owned);
         uri.ok_or_else(|| MatrixError::NotMatrix {
             url: self.proxy.homeserver().to_string(),
@@ -256,8 +256,19 @@ impl Api {
 pub enum Body<'a> {
     /// JSON.
     Json(Value),
-    /// A PNG image.
-    Png(&'a [u8]),
+    /// An image; its kind is told by its first bytes.
+    Image(&'a [u8]),
+}
+
+/// Returns an image's media type by its signature; clients show what they are told it is.
+fn image_type(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [b'G', b'I', b'F', b'8', ..] => "image/gif",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        _ => "application/octet-stream",
+    }
 }
 
 /// Percent-encodes one segment of a path.
@@ -269,7 +280,21 @@ fn encode(segment: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::encode;
+    use super::{encode, image_type};
+
+    #[test]
+    fn an_image_is_told_by_its_first_bytes() {
+        let table: [(&[u8], &str); 5] = [
+            (b"\x89PNG\r\n", "image/png"),
+            (b"\xff\xd8\xff\xe0", "image/jpeg"),
+            (b"GIF89a", "image/gif"),
+            (b"RIFF\0\0\0\0WEBPVP8", "image/webp"),
+            (b"<html>", "application/octet-stream"),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(image_type(bytes), expected);
+        }
+    }
 
     #[test]
     fn a_segment_cannot_leave_its_place_in_the_path() {

@@ -45,7 +45,7 @@ pub struct Persona {
     pub user: OwnedUserId,
     /// Its display name.
     pub display_name: String,
-    /// A PNG; generated from the id where there is none.
+    /// An image (PNG, JPEG, GIF or WebP); generated from the id where there is none.
     pub avatar: Option<Vec<u8>>,
     /// `coworker`, `assistant` or `service`; goes into the profile field that says it is automated.
     pub kind: &'static str,
@@ -165,7 +165,7 @@ impl Provisioner {
         let stands =
             card.avatar.as_ref().is_some_and(|(known, uri)| *known == digest && profile.avatar.as_ref() == Some(uri));
         if !stands {
-            let uri = self.api.upload_png(user, &picture).await?;
+            let uri = self.api.upload_image(user, &picture).await?;
             self.api.set_profile_field(user, "avatar_url", json!(uri)).await?;
             card.avatar = Some((digest, uri));
             write_card(dir, card)?;

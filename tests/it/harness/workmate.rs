@@ -132,6 +132,11 @@ impl Workmate {
         &self.slot
     }
 
+    /// Returns its process id while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Returns where it stores everything.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")

@@ -1,5 +1,7 @@
 //! Time from question to answer, contenders in turn, so that noise hits all of them.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use tokio::time::{self, Duration};
@@ -26,27 +28,45 @@ const GOALS: [(RoomKind, f64); 2] = [(RoomKind::Plain, 1.3), (RoomKind::Encrypte
 struct Contender {
     name: &'static str,
     user: OwnedUserId,
-    samples: Samples,
+    /// From the send to the answer read.
+    to_read: Samples,
+    /// The part of it between the homeserver's taking the question and the answer.
+    in_between: Samples,
 }
 
-/// Measures both room kinds and prints the figures.
-pub(crate) async fn measure(rounds: usize) -> Result<()> {
-    let (stage, claude) = (Stage::start(3).await?, claude().await?);
-    let empty = Baseline::empty(&stage, &stage.slots[0]).await?;
-    let sdk = Baseline::sdk(&stage, &stage.slots[1]).await?;
-    let _workmate = Setup::new(&stage.slots[2], stage.homeserver.url(), &claude.base_url()).start().await;
+impl Contender {
+    fn new(name: &'static str, user: OwnedUserId) -> Self {
+        Self { name, user, to_read: Samples::default(), in_between: Samples::default() }
+    }
+}
+
+/// Measures both room kinds and prints the figures; `against` is another build of Workmate.
+pub(crate) async fn measure(rounds: usize, against: Option<PathBuf>) -> Result<()> {
+    let (stage, claude) = (Stage::start(4).await?, claude().await?);
+    let (homeserver, slots) = (stage.homeserver.url(), &stage.slots);
+    let empty = Baseline::empty(&stage, &slots[0]).await?;
+    let sdk = Baseline::sdk(&stage, &slots[1]).await?;
+    let _workmate = Setup::new(&slots[2], homeserver, &claude.base_url()).start().await;
+    let other = match &against {
+        Some(program) => {
+            Some(Setup::new(&slots[3], homeserver, &claude.base_url()).program(program.clone()).start().await)
+        }
+        None => None,
+    };
     let (alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
     for (kind, goal) in GOALS {
-        let users = [
-            ("empty", empty.user().to_owned()),
-            ("sdk only", sdk.user().to_owned()),
-            ("workmate", stage.slots[2].coworker("oncall")),
+        let mut contenders = vec![
+            Contender::new("empty", empty.user().to_owned()),
+            Contender::new("sdk only", sdk.user().to_owned()),
+            Contender::new("workmate", slots[2].coworker("oncall")),
         ];
-        let mut contenders = users.map(|(name, user)| Contender { name, user, samples: Samples::default() });
+        if other.is_some() {
+            contenders.push(Contender::new("against", slots[3].coworker("oncall")));
+        }
         let mut left = rounds;
         while left > 0 {
             let now = left.min(ROOM_ROUNDS_MAX);
-            let rooms = rooms(&alice, &bob, kind, &contenders, [Some(&*empty), Some(&*sdk), None]).await?;
+            let rooms = rooms(&alice, &bob, kind, &contenders, &[&empty, &sdk]).await?;
             play(&alice, &rooms, &mut contenders, now).await?;
             left -= now;
         }
@@ -61,13 +81,13 @@ async fn rooms(
     bob: &Person,
     kind: RoomKind,
     contenders: &[Contender],
-    baselines: [Option<&Baseline>; 3],
+    baselines: &[&Baseline],
 ) -> Result<Vec<OwnedRoomId>> {
     let mut rooms = Vec::new();
-    for (contender, baseline) in contenders.iter().zip(baselines) {
+    for contender in contenders {
         let room = room(alice, bob, kind, contender.name).await?;
         alice.invite(&room, &contender.user).await?;
-        if let Some(baseline) = baseline {
+        if let Some(baseline) = baselines.iter().find(|baseline| baseline.user() == contender.user) {
             Box::pin(baseline.join(&room)).await?;
         }
         alice.until_membership(&room, &contender.user, &MembershipState::Join).await?;
@@ -82,7 +102,8 @@ async fn play(alice: &Person, rooms: &[OwnedRoomId], contenders: &mut [Contender
             time::sleep(QUIET).await;
             let took = ask(alice, room, &contender.user).await?;
             if round >= WARM_UP {
-                contender.samples.push(took);
+                contender.to_read.push(took.to_read);
+                contender.in_between.push(took.in_between);
             }
         }
     }
@@ -91,16 +112,20 @@ async fn play(alice: &Person, rooms: &[OwnedRoomId], contenders: &mut [Contender
 
 fn print(kind: RoomKind, goal: f64, contenders: &[Contender]) {
     say(format!("\n{kind:?} room"));
+    let Some((empty, others)) = contenders.split_first() else { return };
     for contender in contenders {
-        say(format!("  {:<9} {}", contender.name, contender.samples));
+        let in_between = contender.in_between.median_ms();
+        say(format!(
+            "  {:<9} {}   of it between question and answer {in_between:5.0} ms",
+            contender.name, contender.to_read
+        ));
     }
-    let [empty, sdk, workmate] = contenders else { return };
-    let over = |percent| workmate.samples.percentile_ms(percent) / empty.samples.percentile_ms(percent);
-    let verdict = verdict(over(50), goal);
-    say(format!(
-        "  workmate over empty: median {:.2} (goal {goal}: {verdict}), p95 {:.2}; sdk only over empty: median {:.2}",
-        over(50),
-        over(95),
-        sdk.samples.median_ms() / empty.samples.median_ms(),
-    ));
+    for contender in others {
+        let over = |percent| contender.to_read.percentile_ms(percent) / empty.to_read.percentile_ms(percent);
+        let goal = match contender.name {
+            "workmate" => format!("   (goal {goal}: {})", verdict(over(50), goal)),
+            _ => String::new(),
+        };
+        say(format!("  {:<9} over empty: median {:.2}, p95 {:.2}{goal}", contender.name, over(50), over(95)));
+    }
 }

@@ -18,6 +18,8 @@ mod slot;
 mod stage;
 mod tap;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Parser;
 use workmate::cli::say::say;
@@ -31,6 +33,9 @@ struct Args {
     /// Rounds for each room kind; one round asks every contender once.
     #[arg(long, default_value_t = 40)]
     rounds: usize,
+    /// Another build of workmate, measured in the same run.
+    #[arg(long, value_name = "BINARY")]
+    against: Option<PathBuf>,
     /// Sizes of the room for the memory of live coworkers.
     #[arg(long, value_delimiter = ',', default_value = "1,10,50")]
     coworkers: Vec<usize>,
@@ -58,7 +63,7 @@ async fn main() -> Result<()> {
     let wanted = |part| args.only.is_none_or(|only| only == part);
     if wanted(Part::Latency) {
         say("\n== Time from a person's send to the answer read, Workmate over an empty appservice");
-        Box::pin(latency::measure(args.rounds)).await?;
+        Box::pin(latency::measure(args.rounds, args.against)).await?;
     }
     if wanted(Part::Requests) {
         say("\n== Requests to the homeserver for one answer in a warm room");

@@ -30,6 +30,7 @@ const POLL: Duration = Duration::from_millis(250);
 /// Memory counts as settled when it changes by less than this between two looks, in KiB.
 const SETTLED_KB: u64 = 256;
 const SETTLE_MAX: Duration = Duration::from_secs(30);
+const LOG_LINES: usize = 60;
 const SETTLE_POLL: Duration = Duration::from_secs(2);
 
 /// Prints the memory with so many coworkers in one encrypted room, after a restart and an answer.
@@ -108,22 +109,30 @@ async fn make(stage: &Stage, workmate: &Workmate, assistants: usize) -> Result<V
     let began = Instant::now();
     let slot = workmate.slot();
     let making = stream::iter(0..assistants).map(|number| async move {
-        let owner = Owner::start(stage, &format!("owner{number}")).await?;
+        let mut owner = Owner::start(stage, &format!("owner{number}")).await?;
         owner.chat_with(&slot.assistant(&owner.localpart)).await?;
-        owner.invited(&slot.assistant(&owner.localpart)).await?;
+        owner.room = owner.invited(&slot.assistant(&owner.localpart)).await?;
         if number % 25 == 24 {
             complain(&format!("{} assistants made, {} s", number + 1, began.elapsed().as_secs()));
         }
         Ok::<_, anyhow::Error>(owner)
     });
-    let owners = making.buffered(AT_ONCE).try_collect().await?;
+    let made = making.buffered(AT_ONCE).try_collect().await;
+    let owners = made.with_context(|| format!("the end of workmate's log:\n{}", tail(&workmate.logs())))?;
     say(format!("  made in {} s", began.elapsed().as_secs()));
     Ok(owners)
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
 /// A person with no client but plain calls.
 struct Owner {
     localpart: String,
+    /// Where the assistant invites them to; empty until it did.
+    room: String,
     http: reqwest::Client,
     homeserver: Url,
     token: String,
@@ -139,7 +148,8 @@ impl Owner {
             "type": "m.login.password", "password": password,
             "identifier": {"type": "m.id.user", "user": localpart},
         });
-        let mut owner = Self { localpart: localpart.to_owned(), http, homeserver, token: String::new() };
+        let mut owner =
+            Self { localpart: localpart.to_owned(), room: String::new(), http, homeserver, token: String::new() };
         let answer = owner.post("login", &login).await?;
         answer["access_token"].as_str().context("a login has a token")?.clone_into(&mut owner.token);
         Ok(owner)
@@ -154,26 +164,26 @@ impl Owner {
     /// Waits for the assistant's invite; returns the room.
     async fn invited(&self, assistant: &UserId) -> Result<String> {
         let deadline = Instant::now() + MADE_MAX;
+        let mut since = String::new();
         loop {
-            let synced = self.get("sync?timeout=0").await?;
-            for (room, invite) in synced["rooms"]["invite"].as_object().into_iter().flatten() {
-                if invite["invite_state"]["events"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .any(|e| e["sender"] == assistant.as_str())
-                {
-                    return Ok(room.clone());
-                }
+            let synced = self.get(&format!("sync?timeout=10000{since}")).await?;
+            let mut invites = synced["rooms"]["invite"].as_object().into_iter().flatten();
+            let by_it = |invite: &Value| {
+                let mut events = invite["invite_state"]["events"].as_array().into_iter().flatten();
+                events.any(|event| event["sender"] == assistant.as_str())
+            };
+            if let Some((room, _)) = invites.find(|(_, invite)| by_it(invite)) {
+                return Ok(room.clone());
             }
             ensure!(Instant::now() < deadline, "{} was not invited by {assistant}", self.localpart);
-            time::sleep(POLL).await;
+            // Without it, Synapse would give the same answer for two minutes.
+            since = format!("&since={}", synced["next_batch"].as_str().context("a sync has a next_batch")?);
         }
     }
 
     /// Joins the assistant's room and waits for its first words.
     async fn wake(&self, assistant: &UserId) -> Result<()> {
-        let room = self.invited(assistant).await?;
+        let room = &self.room;
         self.post(&format!("join/{room}"), &json!({})).await?;
         let deadline = Instant::now() + MADE_MAX;
         loop {

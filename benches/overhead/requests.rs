@@ -31,7 +31,7 @@ pub(crate) async fn trace() -> Result<()> {
         }
         tap.take();
         let asked = Instant::now();
-        let took = ask(&alice, &room, &coworker).await?;
+        let took = ask(&alice, &room, &coworker).await?.to_read;
         time::sleep(QUIET).await;
         print(kind, asked, took, &tap.take());
     }

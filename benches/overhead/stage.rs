@@ -10,7 +10,7 @@ use workmate::{
     cli::{
         demo::{
             homeserver::{Homeserver, Options, free_port},
-            person::{Options as PersonOptions, Person, RoomKind, message::Message},
+            person::{Options as PersonOptions, Person, RoomKind, message::Message, timeline::Timeline},
         },
         say::complain,
     },
@@ -69,15 +69,26 @@ pub(crate) async fn room(asker: &Person, other: &Person, kind: RoomKind, name: &
     Ok(room)
 }
 
-/// Asks once; returns how long it took from the send until the asker's client had read the answer.
-pub(crate) async fn ask(asker: &Person, room: &OwnedRoomId, whom: &UserId) -> Result<Duration> {
+/// How long one answer took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Took {
+    /// From the asker's send until the asker's client had read the answer.
+    pub(crate) to_read: Duration,
+    /// From the homeserver's taking the question to its taking the answer, by its own clock.
+    pub(crate) in_between: Duration,
+}
+
+/// Asks once, and waits until the asker's client has read the answer.
+pub(crate) async fn ask(asker: &Person, room: &OwnedRoomId, whom: &UserId) -> Result<Took> {
     let began = Instant::now();
     let question = Message::text("@it what is the answer?").pill("@it", whom);
     let request = asker.send(room, question).await?;
-    let find = |seen: &workmate::cli::demo::person::timeline::Timeline| {
-        seen.answer(&request, whom, asker.user_id()).map(|answer| answer.body() == ANSWER)
+    let find = |seen: &Timeline| {
+        let asked = seen.event(&request)?;
+        let answer = seen.answer(&request, whom, asker.user_id())?;
+        Some((answer.body() == ANSWER, answer.sent_at.ms_since(asked.sent_at)))
     };
-    let right = asker.until(room, &format!("{whom}'s answer"), find).await?;
+    let (right, in_between_ms) = asker.until(room, &format!("{whom}'s answer"), find).await?;
     anyhow::ensure!(right, "{whom} answered something else");
-    Ok(began.elapsed())
+    Ok(Took { to_read: began.elapsed(), in_between: Duration::from_millis(in_between_ms) })
 }

@@ -26,6 +26,9 @@ use crate::{
 
 /// Typing is shown again this often; a notice lasts four seconds.
 const TYPING_INTERVAL: Duration = Duration::from_secs(3);
+/// The receipt and typing wait this long: until then what they cost the homeserver would hold up the question, and an
+/// answer that is there sooner needs no typing.
+const PRESENCE_AFTER: Duration = Duration::from_millis(150);
 /// How long a run goes on trying while the homeserver is away, in milliseconds; then it is left to the next start.
 const HOMESERVER_PATIENCE_MS: u64 = 30 * 60 * 1000;
 
@@ -310,12 +313,18 @@ async fn show_presence(account: Arc<Account>, record: RunRecord, done: Cancellat
         Place::Thread { root, .. } if *root != record.request => Some(root.as_ref()),
         _ => None,
     };
+    let is_long = tokio::time::timeout(PRESENCE_AFTER, done.cancelled()).await.is_err();
     let shown = async {
-        account.typing(&record.room, true).await?;
+        if is_long {
+            account.typing(&record.room, true).await?;
+        }
         account.receipt(&record.room, &record.request, thread).await
     };
     if let Err(error) = shown.await {
         tracing::debug!(room.id = %record.room, %error, "typing or the read receipt cannot be shown");
+    }
+    if !is_long {
+        return;
     }
     loop {
         tokio::select! {

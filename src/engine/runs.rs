@@ -89,7 +89,7 @@ impl Engine {
             return self.say(&account, id, record, &answer).await;
         }
         let typing = CancellationToken::new();
-        self.tasks.spawn(show_presence(account.clone(), record.clone(), typing.clone()));
+        self.tasks.spawn(show_presence(account.clone(), record.clone(), accepted, typing.clone()));
         // Typing ends behind the answer, however the run ends; nobody waits for it.
         let _typing = typing.drop_guard();
         Box::pin(self.answer(&account, id, record, accepted, used)).await
@@ -112,7 +112,10 @@ impl Engine {
         accepted: Instant,
         used: &mut Used,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
-        account.sync_since(accepted).await?;
+        // Where transactions brought everything, the sync comes beside the model's work; see `show_presence`.
+        if record.private || !account.is_current(&record.room, &record.request) {
+            account.sync_since(accepted).await?;
+        }
         let asking = if record.private {
             Box::pin(self.compose_assistant(account, record)).await?
         } else {
@@ -307,8 +310,8 @@ fn file_place(place: &Place, message: &ruma::EventId) -> Place {
     }
 }
 
-/// The read receipt and typing (C9), until the run is done with them.
-async fn show_presence(account: Arc<Account>, record: RunRecord, done: CancellationToken) {
+/// The read receipt and typing (C9), until the run is done with them; and a sync where the run did without.
+async fn show_presence(account: Arc<Account>, record: RunRecord, accepted: Instant, done: CancellationToken) {
     let thread = match &record.place {
         Place::Thread { root, .. } if *root != record.request => Some(root.as_ref()),
         _ => None,
@@ -318,7 +321,9 @@ async fn show_presence(account: Arc<Account>, record: RunRecord, done: Cancellat
         if is_long {
             account.typing(&record.room, true).await?;
         }
-        account.receipt(&record.room, &record.request, thread).await
+        account.receipt(&record.room, &record.request, thread).await?;
+        // Before a long answer is sent, so that what changed in the room meanwhile is known by then.
+        account.sync_since(accepted).await
     };
     if let Err(error) = shown.await {
         tracing::debug!(room.id = %record.room, %error, "typing or the read receipt cannot be shown");

@@ -22,7 +22,7 @@ const WARM_UP: usize = 4;
 /// Counted questions in one room; the rate breaker takes 30 in five minutes.
 const ROOM_ROUNDS_MAX: usize = 20;
 /// The pause after each answer, so that what comes behind it (receipts, typing, stores) disturbs nobody else.
-const QUIET: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_millis(400);
 const GOALS: [(RoomKind, f64); 2] = [(RoomKind::Plain, 1.3), (RoomKind::Encrypted, 1.6)];
 
 struct Contender {
@@ -98,7 +98,12 @@ async fn rooms(
 
 async fn play(alice: &Person, rooms: &[OwnedRoomId], contenders: &mut [Contender], rounds: usize) -> Result<()> {
     for round in 0..WARM_UP + rounds {
-        for (room, contender) in rooms.iter().zip(contenders.iter_mut()) {
+        // Forwards and backwards in turn, so that the empty one never comes right behind Workmate.
+        let mut order: Vec<_> = rooms.iter().zip(contenders.iter_mut()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for (room, contender) in order {
             time::sleep(QUIET).await;
             let took = ask(alice, room, &contender.user).await?;
             if round >= WARM_UP {

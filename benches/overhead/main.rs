@@ -42,7 +42,7 @@ struct Args {
     /// How many assistants are made for the memory of idle ones; 1000 take a quarter of an hour and more.
     #[arg(long, default_value_t = 100)]
     assistants: usize,
-    /// Given by cargo.
+    /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -60,6 +60,10 @@ enum Part {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    if !args.bench {
+        say("nothing is measured without --bench, which `cargo bench` gives");
+        return Ok(());
+    }
     let wanted = |part| args.only.is_none_or(|only| only == part);
     if wanted(Part::Latency) {
         say("\n== Time from a person's send to the answer read, Workmate over an empty appservice");

@@ -1,6 +1,6 @@
 //! Resident memory by number of virtual users: what counts is the slope, not the process itself.
 
-use std::{fs, process::id};
+use std::{fs, ops::Range};
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -69,57 +69,58 @@ pub(crate) async fn live(sizes: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// Prints the memory without assistants, with so many idle ones, and with ten of them awake.
+/// Prints the memory with some and with so many idle assistants, and with ten of them awake; each after a restart.
 pub(crate) async fn idle(assistants: usize) -> Result<()> {
-    say(format!("\n{assistants} assistants, of which {} are awake", AWAKE.min(assistants)));
+    let few = (assistants / 5).max(1);
+    say("\nassistants, each of an owner of its own, after a restart");
     let (stage, claude) = (Stage::start(1).await?, claude().await?);
     let limits = json!({"assistants_live_max": AWAKE});
     let setup = Setup::new(&stage.slots[0], stage.homeserver.url(), &claude.base_url()).section("limits", limits);
     let mut workmate = setup.start().await;
-    workmate.stop().await;
-    workmate.start_again().await;
-    let none_kb = settled_kb(&workmate).await?;
 
-    let owners = make(&stage, &workmate, assistants).await?;
-    workmate.stop().await;
-    workmate.start_again().await;
-    let asleep_kb = settled_kb(&workmate).await?;
-
-    for owner in owners.iter().take(AWAKE) {
+    let mut owners = make(&stage, &workmate, 0..few).await?;
+    let few_kb = restarted_kb(&mut workmate).await?;
+    say(format!("  {few:>4} idle: {:6.1} MB", mb(few_kb)));
+    owners.extend(make(&stage, &workmate, few..assistants).await?);
+    let many_kb = restarted_kb(&mut workmate).await?;
+    say(format!("  {assistants:>4} idle: {:6.1} MB", mb(many_kb)));
+    let awake = owners.len().min(AWAKE);
+    for owner in &owners[..awake] {
         owner.wake(&stage.slots[0].assistant(&owner.localpart)).await?;
     }
     let awake_kb = settled_kb(&workmate).await?;
+    say(format!("  {assistants:>4}, of which {awake} are awake: {:6.1} MB", mb(awake_kb)));
     workmate.stop().await;
 
-    say(format!(
-        "  none: {:.1} MB, all asleep: {:.1} MB, {AWAKE} awake: {:.1} MB",
-        mb(none_kb),
-        mb(asleep_kb),
-        mb(awake_kb)
-    ));
-    let idle_kb = (kib(asleep_kb) - kib(none_kb)) / count(assistants);
-    let live_mb = (mb(awake_kb) - mb(asleep_kb)) / count(AWAKE.min(assistants));
+    let idle_kb = (kib(many_kb) - kib(few_kb)) / count((assistants - few).max(1));
+    let live_mb = (mb(awake_kb) - mb(many_kb)) / count(awake);
     say(format!("  an idle assistant: {idle_kb:.1} KB (goal {IDLE_KB_MAX}: {})", verdict(idle_kb, IDLE_KB_MAX)));
     say(format!("  an awake assistant: {live_mb:.2} MB (goal {LIVE_MB_MAX}: {})", verdict(live_mb, LIVE_MB_MAX)));
     Ok(())
 }
 
+async fn restarted_kb(workmate: &mut Workmate) -> Result<u64> {
+    workmate.stop().await;
+    workmate.start_again().await;
+    settled_kb(workmate).await
+}
+
 /// Registers people and lets each have an assistant; returns the people.
-async fn make(stage: &Stage, workmate: &Workmate, assistants: usize) -> Result<Vec<Owner>> {
+async fn make(stage: &Stage, workmate: &Workmate, numbers: Range<usize>) -> Result<Vec<Owner>> {
     let began = Instant::now();
     let slot = workmate.slot();
-    let making = stream::iter(0..assistants).map(|number| async move {
+    let making = stream::iter(numbers.clone()).map(|number| async move {
         let mut owner = Owner::start(stage, &format!("owner{number}")).await?;
         owner.chat_with(&slot.assistant(&owner.localpart)).await?;
         owner.room = owner.invited(&slot.assistant(&owner.localpart)).await?;
         if number % 25 == 24 {
-            complain(&format!("{} assistants made, {} s", number + 1, began.elapsed().as_secs()));
+            complain(&format!("{} assistants made", number + 1));
         }
         Ok::<_, anyhow::Error>(owner)
     });
     let made = making.buffered(AT_ONCE).try_collect().await;
     let owners = made.with_context(|| format!("the end of workmate's log:\n{}", tail(&workmate.logs())))?;
-    say(format!("  made in {} s", began.elapsed().as_secs()));
+    complain(&format!("{} assistants made in {} s", numbers.len(), began.elapsed().as_secs()));
     Ok(owners)
 }
 
@@ -221,7 +222,7 @@ impl Owner {
 
 /// Returns the process's resident memory once it stays as it is, in KiB.
 async fn settled_kb(workmate: &Workmate) -> Result<u64> {
-    let pid = workmate.pid().unwrap_or_else(id);
+    let pid = workmate.pid().context("workmate runs")?;
     let deadline = Instant::now() + SETTLE_MAX;
     let mut last = resident_kb(pid)?;
     loop {

@@ -58,6 +58,7 @@ impl Engine {
             }
             return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
         }
+        self.deliver(entry, accepted);
         if event.event_type == "m.room.member" {
             if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
                 Box::pin(self.take_membership(&read, accepted)).await?;
@@ -92,6 +93,16 @@ impl Engine {
             }
             "m.room.encrypted" | MISSED => Box::pin(self.take_by_reading(entry, accepted)).await,
             _ => Ok(Handled::Done),
+        }
+    }
+
+    /// Lets our users in the room know of an event, so that a request in a plain room needs no sync to be answered.
+    fn deliver(&self, entry: &InboxEntry, accepted: Instant) {
+        let event = &entry.event;
+        let is_whole = event.state_key.is_none() && event.event_type != "m.room.encrypted";
+        let read = is_whole.then(|| inbound::from_json(&event.room_id, &event.json)).flatten();
+        for account in self.kept_in(&event.room_id) {
+            account.deliver(&event.room_id, read.clone(), accepted);
         }
     }
 

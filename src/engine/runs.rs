@@ -29,6 +29,9 @@ use crate::{
 
 /// Typing is shown again this often; a notice lasts four seconds.
 const TYPING_INTERVAL: Duration = Duration::from_secs(3);
+/// The receipt and typing wait this long: until then what they cost the homeserver would hold up the question, and an
+/// answer that is there sooner needs no typing.
+const PRESENCE_AFTER: Duration = Duration::from_millis(150);
 /// How long a run goes on trying while the homeserver is away, in milliseconds; then it is left to the next start.
 const HOMESERVER_PATIENCE_MS: u64 = 30 * 60 * 1000;
 
@@ -200,7 +203,7 @@ impl Engine {
             return self.say(&account, id, record, &answer).await;
         }
         let typing = CancellationToken::new();
-        self.tasks.spawn(show_presence(account.clone(), record.clone(), typing.clone()));
+        self.tasks.spawn(show_presence(account.clone(), record.clone(), accepted, typing.clone()));
         // Typing ends behind the answer, however the run ends; nobody waits for it.
         let _typing = typing.drop_guard();
         Box::pin(self.answer(&account, id, record, accepted, used, progress)).await
@@ -224,7 +227,10 @@ impl Engine {
         used: &mut Used,
         progress: &watch::Sender<Progress>,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
-        account.sync_since(accepted).await?;
+        // Where transactions brought everything, the sync comes beside the model's work; see `show_presence`.
+        if record.private || !account.is_current(&record.room, &record.request) {
+            account.sync_since(accepted).await?;
+        }
         let asking = if record.private {
             Box::pin(self.compose_assistant(account, record)).await?
         } else {
@@ -451,18 +457,26 @@ fn file_place(place: &Place, message: &ruma::EventId) -> Place {
     }
 }
 
-/// The read receipt and typing (C9), until the run is done with them.
-async fn show_presence(account: Arc<Account>, record: RunRecord, done: CancellationToken) {
+/// The read receipt and typing (C9), until the run is done with them; and a sync where the run did without.
+async fn show_presence(account: Arc<Account>, record: RunRecord, accepted: Instant, done: CancellationToken) {
     let thread = match &record.place {
         Place::Thread { root, .. } if *root != record.request => Some(root.as_ref()),
         _ => None,
     };
+    let is_long = tokio::time::timeout(PRESENCE_AFTER, done.cancelled()).await.is_err();
     let shown = async {
-        account.typing(&record.room, true).await?;
-        account.receipt(&record.room, &record.request, thread).await
+        if is_long {
+            account.typing(&record.room, true).await?;
+        }
+        account.receipt(&record.room, &record.request, thread).await?;
+        // Before a long answer is sent, so that what changed in the room meanwhile is known by then.
+        account.sync_since(accepted).await
     };
     if let Err(error) = shown.await {
         tracing::debug!(room.id = %record.room, %error, "typing or the read receipt cannot be shown");
+    }
+    if !is_long {
+        return;
     }
     loop {
         tokio::select! {

@@ -10,20 +10,12 @@ use std::{
 use matrix_sdk::{
     Client, Room, RoomMemberships, RoomState,
     attachment::AttachmentConfig,
-    config::SyncSettings,
     deserialized_responses::MemberEvent,
     room::{
         MessagesOptions,
         reply::{EnforceThread, Reply},
     },
-    ruma::{
-        UInt,
-        api::client::{
-            filter::{FilterDefinition, LazyLoadOptions},
-            sync::sync_events::v3::Filter as SyncFilter,
-        },
-        presence::PresenceState,
-    },
+    ruma::UInt,
 };
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, ServerName, UserId,
@@ -51,8 +43,8 @@ use crate::{
     secret::Secret,
 };
 
-/// Timeline events that a sync brings of each room; more is read backwards on demand.
-const SYNC_TIMELINE_MAX: u32 = 30;
+mod current;
+
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;
 /// Pages of history that one request for context may cost.
@@ -68,6 +60,8 @@ pub struct Account {
     dir: PathBuf,
     last_sync: tokio::sync::Mutex<Option<Instant>>,
     windows: Mutex<HashMap<OwnedRoomId, Window>>,
+    /// Rooms in which something happened that only a sync brings in, and since when that is known.
+    behind: Mutex<HashMap<OwnedRoomId, Instant>>,
 }
 
 /// What a room is called and how it is set up, as one member sees it.
@@ -102,7 +96,8 @@ impl Account {
     /// Wraps a client whose session is restored.
     #[must_use]
     pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Self {
-        Self { user, client, token, dir, last_sync: tokio::sync::Mutex::default(), windows: Mutex::default() }
+        let (last_sync, windows, behind) = Default::default();
+        Self { user, client, token, dir, last_sync, windows, behind }
     }
 
     /// Returns the virtual user's id.
@@ -126,44 +121,6 @@ impl Account {
     #[must_use]
     pub fn dir(&self) -> &PathBuf {
         &self.dir
-    }
-
-    /// Makes sure that a sync which began at or after `since` has ended; concurrent callers share one.
-    ///
-    /// # Errors
-    /// When the homeserver does not answer; the caller tries again.
-    pub async fn sync_since(&self, since: Instant) -> Result<(), MatrixError> {
-        let mut last = self.last_sync.lock().await;
-        if last.is_some_and(|begun| begun >= since) {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        let settings = SyncSettings::new()
-            .timeout(Duration::ZERO)
-            .set_presence(PresenceState::Offline)
-            .filter(SyncFilter::FilterDefinition(sync_filter()));
-        let response = Box::pin(self.client.sync_once(settings)).await?;
-        {
-            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-            for (room, update) in response.rooms.joined {
-                let timeline = update.timeline;
-                let read = timeline.events.iter().filter_map(|event| inbound::from_timeline(&room, event)).collect();
-                windows.entry(room).or_default().extend(read, timeline.limited, timeline.prev_batch);
-            }
-            for room in response.rooms.left.keys() {
-                windows.remove(room);
-            }
-        }
-        *last = Some(begun);
-        Ok(())
-    }
-
-    /// Makes sure that a sync which begins from now on has ended.
-    ///
-    /// # Errors
-    /// As [`Self::sync_since`].
-    pub async fn sync(&self) -> Result<(), MatrixError> {
-        self.sync_since(Instant::now()).await
     }
 
     /// Returns the rooms that this user has joined, as of its last sync.
@@ -524,15 +481,6 @@ impl Account {
         let first_after = events.iter().rposition(sealed).map(|last| last + 1)?;
         events.get(first_after).map(|event| event.sent_at)
     }
-}
-
-fn sync_filter() -> FilterDefinition {
-    let mut filter = FilterDefinition::default();
-    filter.presence.not_types = vec!["*".to_owned()];
-    filter.room.ephemeral.not_types = vec!["*".to_owned()];
-    filter.room.timeline.limit = Some(UInt::from(SYNC_TIMELINE_MAX));
-    filter.room.state.lazy_load_options = LazyLoadOptions::Enabled { include_redundant_members: false };
-    filter
 }
 
 impl std::fmt::Debug for Account {

@@ -51,6 +51,19 @@ impl Window {
         self.trim();
     }
 
+    /// Takes an event that a transaction brought whole; returns whether the window can place it.
+    ///
+    /// It cannot where nothing is held yet, or where the event is older than what is: then only a sync knows the order.
+    pub fn deliver(&mut self, read: Read) -> bool {
+        let Some(newest) = self.slots.back() else { return false };
+        if newest.event.sent_at > read.event.sent_at && !self.holds(&read.event.id) {
+            return false;
+        }
+        self.push(read);
+        self.trim();
+        true
+    }
+
     /// Puts a page of `/messages` (newest first) in front.
     pub fn prepend(&mut self, page: Vec<Read>, next: Option<String>) {
         for read in page {
@@ -177,6 +190,21 @@ mod tests {
         window.extend(vec![read("$3")], false, Some("t".to_owned()));
         window.prepend(vec![read("$3"), read("$2"), read("$1")], None);
         assert_eq!((ids(&window), window.older()), (vec!["$1".into(), "$2".into(), "$3".into()], &Older::Nothing));
+    }
+
+    #[test]
+    fn a_delivered_event_is_placed_once_behind_the_newest_and_never_out_of_order() {
+        let at = |id: &str, ms| {
+            let mut read = read(id);
+            read.event.sent_at = Timestamp::from_ms(ms);
+            read
+        };
+        let mut window = Window::default();
+        assert!(!window.deliver(at("$1", 1)), "an empty window may lack what was before");
+        window.extend(vec![at("$2", 2)], false, None);
+        let delivered = [("$1", 1), ("$3", 3), ("$3", 3), ("$2", 2)].map(|(id, ms)| window.deliver(at(id, ms)));
+        window.extend(vec![at("$3", 3), at("$4", 4)], false, None);
+        assert_eq!((delivered, ids(&window)), ([false, true, true, true], vec!["$2".into(), "$3".into(), "$4".into()]));
     }
 
     #[test]

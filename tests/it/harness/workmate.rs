@@ -33,18 +33,25 @@ pub(crate) struct Setup {
     claude: Url,
     settings: Value,
     coworkers: Vec<Value>,
+    program: PathBuf,
 }
 
 impl Setup {
     /// Begins with one coworker, `oncall`, and the default limits.
     pub(crate) fn new(slot: &Arc<Slot>, homeserver: &Url, claude: &Url) -> Self {
         let (slot, homeserver, claude) = (slot.clone(), homeserver.clone(), claude.clone());
-        Self { slot, homeserver, claude, settings: json!({}), coworkers: vec![coworker("oncall")] }
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_workmate"));
+        Self { slot, homeserver, claude, settings: json!({}), coworkers: vec![coworker("oncall")], program }
     }
 
     /// Replaces the coworkers; see [`coworker`].
     pub(crate) fn coworkers(self, coworkers: Vec<Value>) -> Self {
         Self { coworkers, ..self }
+    }
+
+    /// Runs another build of Workmate than this one.
+    pub(crate) fn program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
     }
 
     /// Adds a top-level section of `workmate.yaml`, such as `limits`.
@@ -64,7 +71,7 @@ impl Setup {
     pub(crate) fn write(self) -> Workmate {
         let dir = tempfile::tempdir().expect("a directory for temporary files");
         self.write_to(dir.path()).expect("the configuration can be written");
-        Workmate { dir, slot: self.slot, child: None }
+        Workmate { dir, slot: self.slot, program: self.program, child: None }
     }
 
     fn write_to(&self, dir: &Path) -> Result<()> {
@@ -123,6 +130,7 @@ pub(crate) fn coworker(id: &str) -> Value {
 pub(crate) struct Workmate {
     dir: TempDir,
     slot: Arc<Slot>,
+    program: PathBuf,
     child: Option<Child>,
 }
 
@@ -130,6 +138,11 @@ impl Workmate {
     /// Returns its slot: its ids and tokens.
     pub(crate) fn slot(&self) -> &Slot {
         &self.slot
+    }
+
+    /// Returns its process id while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Returns where it stores everything.
@@ -155,7 +168,7 @@ impl Workmate {
         assert!(self.child.is_none(), "it runs already");
         self.slot.release_ports();
         let log = self.open_log().expect("the log can be opened");
-        let child = Command::new(env!("CARGO_BIN_EXE_workmate"))
+        let child = Command::new(&self.program)
             .args(["serve", "--config"])
             .arg(self.config())
             .env_remove("ANTHROPIC_API_KEY")

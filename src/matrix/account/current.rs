@@ -1,0 +1,110 @@
+//! How an account keeps up with its rooms: by syncs on demand, and by what transactions bring whole.
+
+use std::{sync::PoisonError, time::Duration};
+
+use matrix_sdk::{
+    Room, RoomState,
+    config::SyncSettings,
+    ruma::{
+        UInt,
+        api::client::{
+            filter::{FilterDefinition, LazyLoadOptions},
+            sync::sync_events::v3::Filter as SyncFilter,
+        },
+        presence::PresenceState,
+    },
+};
+use ruma::{EventId, RoomId};
+use tokio::time::Instant;
+
+use super::Account;
+use crate::{
+    core::event::RoomEvent,
+    matrix::{
+        error::MatrixError,
+        inbound::{self, Read},
+    },
+};
+
+/// Timeline events that a sync brings of each room; more is read backwards on demand.
+const SYNC_TIMELINE_MAX: u32 = 30;
+
+impl Account {
+    /// Makes sure that a sync which began at or after `since` has ended; concurrent callers share one.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer; the caller tries again.
+    pub async fn sync_since(&self, since: Instant) -> Result<(), MatrixError> {
+        let mut last = self.last_sync.lock().await;
+        if last.is_some_and(|begun| begun >= since) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let settings = SyncSettings::new()
+            .timeout(Duration::ZERO)
+            .set_presence(PresenceState::Offline)
+            .filter(SyncFilter::FilterDefinition(sync_filter()));
+        let response = Box::pin(self.client.sync_once(settings)).await?;
+        {
+            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            behind.retain(|_, since| *since > begun);
+            for (room, update) in response.rooms.joined {
+                let timeline = update.timeline;
+                if timeline.limited {
+                    // What was delivered while this sync was under way is dropped with the rest of the window.
+                    behind.insert(room.clone(), Instant::now());
+                }
+                let read = timeline.events.iter().filter_map(|event| inbound::from_timeline(&room, event)).collect();
+                windows.entry(room).or_default().extend(read, timeline.limited, timeline.prev_batch);
+            }
+            for room in response.rooms.left.keys() {
+                windows.remove(room);
+            }
+        }
+        *last = Some(begun);
+        Ok(())
+    }
+
+    /// Takes what a transaction said of a room; `None` for what only a sync brings in, such as state and ciphertext.
+    ///
+    /// Called for every event of the room in its order. `accepted` is when the transaction came.
+    pub fn deliver(&self, room: &RoomId, event: Option<RoomEvent>, accepted: Instant) {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = event.map(|event| Read { event, sealed: None, was_encrypted: false });
+        let placed = read.is_some_and(|read| windows.get_mut(room).is_some_and(|window| window.deliver(read)));
+        if !placed {
+            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            behind.insert(room.to_owned(), accepted);
+        }
+    }
+
+    /// Returns whether this user can answer `event` of an unencrypted room without a sync: transactions brought it
+    /// and everything since the last sync.
+    #[must_use]
+    pub fn is_current(&self, room: &RoomId, event: &EventId) -> bool {
+        let is_plain = |room: Room| {
+            let encryption = room.encryption_state();
+            room.state() == RoomState::Joined && !encryption.is_encrypted() && !encryption.is_unknown()
+        };
+        let is_behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).contains_key(room);
+        !is_behind && self.client.get_room(room).is_some_and(is_plain) && self.held(room, event).is_some()
+    }
+
+    /// Makes sure that a sync which begins from now on has ended.
+    ///
+    /// # Errors
+    /// As [`Self::sync_since`].
+    pub async fn sync(&self) -> Result<(), MatrixError> {
+        self.sync_since(Instant::now()).await
+    }
+}
+
+fn sync_filter() -> FilterDefinition {
+    let mut filter = FilterDefinition::default();
+    filter.presence.not_types = vec!["*".to_owned()];
+    filter.room.ephemeral.not_types = vec!["*".to_owned()];
+    filter.room.timeline.limit = Some(UInt::from(SYNC_TIMELINE_MAX));
+    filter.room.state.lazy_load_options = LazyLoadOptions::Enabled { include_redundant_members: false };
+    filter
+}

@@ -4,7 +4,7 @@ use anyhow::Result;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use workmate::standin::{Gate, Matcher, Options, StandIn, Turn};
 
-use crate::harness::{Message, Person, RoomKind, Setup, Timeline, Workmate, homeserver::shared};
+use crate::harness::{Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate, homeserver::shared};
 
 /// Two people and a coworker in an encrypted room.
 struct Scene {
@@ -62,7 +62,7 @@ impl Scene {
     }
 
     fn said<'a>(&self, seen: &'a Timeline, what: &str) -> Vec<&'a str> {
-        seen.messages_of(&self.coworker).map(|event| event.body()).filter(|body| body.contains(what)).collect()
+        seen.messages_of(&self.coworker).map(SeenEvent::body).filter(|body| body.contains(what)).collect()
     }
 
     async fn until_closed(&self, question: &str) -> Result<()> {
@@ -188,7 +188,7 @@ async fn c11_requests_in_one_thread_are_answered_in_order() -> Result<()> {
 
     let second = scene.until_said("Second answer.").await?;
     let seen = scene.alice.timeline(&scene.room);
-    let order: Vec<_> = seen.messages_of(&scene.coworker).map(|event| event.body()).collect();
+    let order: Vec<_> = seen.messages_of(&scene.coworker).map(SeenEvent::body).collect();
     let at = |what: &str| order.iter().position(|body| *body == what);
     assert!(at("First answer.").is_some() && at("First answer.") < at("Second answer."), "{order:?}");
     assert!(seen.event(&second).is_some_and(|event| event.mentions(scene.bob.user_id())), "the asker is mentioned");

@@ -4,7 +4,7 @@ use anyhow::Result;
 use ruma::{RoomVersionId, api::client::room::upgrade_room, events::room::member::MembershipState};
 use workmate::standin::{Options, StandIn, Turn};
 
-use crate::harness::{Message, RoomKind, Setup, Timeline, homeserver::shared};
+use crate::harness::{Message, RoomKind, SeenEvent, Setup, Timeline, homeserver::shared};
 
 #[tokio::test]
 async fn c18_an_upgraded_room_is_followed_with_its_settings() -> Result<()> {
@@ -34,7 +34,7 @@ async fn c18_an_upgraded_room_is_followed_with_its_settings() -> Result<()> {
     let answered = |seen: &Timeline| seen.answer(&request, &coworker, alice.user_id()).map(|_| ());
     alice.until(&new, "an answer in the new room", answered).await?;
     let seen = alice.timeline(&new);
-    let words: Vec<_> = seen.messages_of(&coworker).map(|event| event.body()).collect();
+    let words: Vec<_> = seen.messages_of(&coworker).map(SeenEvent::body).collect();
     assert_eq!(words, ["I came along."], "it was introduced in the old room already");
     Ok(())
 }

@@ -51,6 +51,15 @@ enum Privacy {
     Lost,
 }
 
+/// Where an owner finds their assistant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chat {
+    /// In the room that they are in already.
+    Joined,
+    /// In the room that they are invited to.
+    Invited,
+}
+
 /// Makes that two requests at once make one assistant.
 #[derive(Default)]
 pub(super) struct Makers(Mutex<HashMap<OwnedUserId, Weak<FairMutex<()>>>>);
@@ -70,7 +79,7 @@ impl Makers {
 
 impl Engine {
     /// Makes a person's assistant and its room, or finds them; invites the owner if they are not there.
-    pub(super) async fn ensure_assistant(self: Shared, owner: &UserId) -> Result<OwnedRoomId, EngineError> {
+    pub(super) async fn ensure_assistant(self: Shared, owner: &UserId) -> Result<Chat, EngineError> {
         let maker = self.makers.of(owner);
         let _one_at_a_time = maker.lock().await;
         let persona = self.assistant_persona(owner);
@@ -82,10 +91,13 @@ impl Engine {
             && self.attend(&account, owner).await? == Privacy::Tight
         {
             let facts = account.facts(&room).await?;
-            if !facts.joined.contains(owner) && !facts.invited.contains(owner) {
+            if facts.joined.contains(owner) {
+                return Ok(Chat::Joined);
+            }
+            if !facts.invited.contains(owner) {
                 account.invite(&room, owner).await?;
             }
-            return Ok(room);
+            return Ok(Chat::Invited);
         }
         // A crash after a room was made and before it was recorded leaves one that nobody knows.
         let adopted = self.unrecorded_room(&account, owner, &record).await?;
@@ -101,7 +113,7 @@ impl Engine {
         // The owner may have joined before the room was recorded as theirs.
         account.sync().await?;
         self.attend(&account, owner).await?;
-        Ok(room)
+        Ok(Chat::Invited)
     }
 
     async fn unrecorded_room(

@@ -155,6 +155,23 @@ async fn a1_two_requests_at_once_and_a_later_one_make_one_room() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a1_an_owner_who_left_is_invited_to_their_room_again() -> Result<()> {
+    let office = Office::open().await?;
+    let alice = shared().person("alice").await;
+    let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
+
+    alice.room(&room)?.leave().await?;
+    alice.create_dm(&assistant).await?;
+    let again = alice.until_invited_by(&assistant).await?;
+    alice.join(&again).await?;
+
+    office.ask(&alice, &again, "are you still there?", "Always.").await?;
+    assert_eq!(again, room);
+    assert_eq!(office.rooms_of_assistant(&alice).await?, json!([room]));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a1_somebody_elses_assistant_declines_and_says_why() -> Result<()> {
     let office = Office::open().await?;
     let [alice, mallory] = [shared().person("alice").await, shared().person("mallory").await];

@@ -52,7 +52,8 @@ fn on_disk(dir: &Path) -> Result<Vec<Found>> {
 
 #[tokio::test]
 async fn a4_what_is_said_to_an_assistant_is_found_nowhere_else() -> Result<()> {
-    let mut office = Office::open_with(|setup| setup.section("log", json!({ "filter": "trace,workmate=trace" }))).await?;
+    let mut office =
+        Office::open_with(|setup| setup.section("log", json!({ "filter": "trace,workmate=trace" }))).await?;
     let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
     let (assistant, service, oncall) =
         (office.assistant_of(&alice), office.slot.service(), office.slot.coworker("oncall"));

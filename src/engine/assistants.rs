@@ -1,5 +1,7 @@
 //! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
 
+mod privacy;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -8,14 +10,14 @@ use std::{
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
+use self::privacy::{Privacy, STATE_THAT_MATTERS, is_of_the_two};
 use super::{Engine, EngineError, Shared, inbox::Handled, records::AssistantRecord, runs::Asking};
 use crate::{
     clock,
     core::{
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
-        event::{EventKind, Membership, Place, RoomEvent},
-        room_check::{Drift, RoomCheck, check_room},
+        event::{EventKind, Place, RoomEvent},
         run::{RunId, RunRecord},
         session::{SessionBounds, current_session},
         words,
@@ -28,28 +30,6 @@ use crate::{
 const HISTORY_EVENTS: usize = 300;
 /// Session markers kept; older ones lie before the history that is read.
 const MARKERS_MAX: usize = 20;
-
-/// State that changes who can read an assistant's room.
-const STATE_THAT_MATTERS: [&str; 9] = [
-    "m.room.member",
-    "m.room.encryption",
-    "m.room.power_levels",
-    "m.room.join_rules",
-    "m.room.history_visibility",
-    "m.room.guest_access",
-    "m.room.canonical_alias",
-    "m.room.tombstone",
-    "m.space.parent",
-];
-
-/// Whether an assistant's room is still the owner's alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Privacy {
-    /// It is.
-    Tight,
-    /// It is not, or it is gone: nothing is said there any more.
-    Lost,
-}
 
 /// Where an owner finds their assistant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,55 +158,6 @@ impl Engine {
         Ok(Handled::Done)
     }
 
-    /// Looks at an assistant's room as of the last sync: goes silent for good where somebody else is there or could
-    /// come in, and says the first words once its owner is there (A2, A5).
-    async fn attend(&self, account: &Account, owner: &UserId) -> Result<Privacy, EngineError> {
-        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let Some(room) = record.room.clone().filter(|room| account.is_in(room)) else { return Ok(Privacy::Lost) };
-        let state = dm::state_of(account, &room, owner).await?;
-        let RoomCheck { mut drifts, third_members } = check_room(&state, owner, account.user());
-        // An owner who left is invited again when they ask.
-        drifts.retain(|drift| *drift != Drift::OwnerGone);
-        if record.silent || !drifts.is_empty() || !third_members.is_empty() {
-            self.fall_silent(account, owner, &record, &drifts).await?;
-            return Ok(Privacy::Lost);
-        }
-        if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
-            let txn = super::word_transaction("first-words", room.as_str(), account.user());
-            account.send(&room, &super::word(&words::assistant_first(), None), txn).await?;
-            self.note(owner, |record| record.introduced = true)?;
-        }
-        Ok(Privacy::Tight)
-    }
-
-    async fn fall_silent(
-        &self,
-        account: &Account,
-        owner: &UserId,
-        record: &AssistantRecord,
-        drifts: &[Drift],
-    ) -> Result<(), EngineError> {
-        let Some(room) = &record.room else { return Ok(()) };
-        if !record.silent {
-            tracing::warn!(
-                room.id = %room, user.id = %account.user(), ?drifts,
-                "an assistant goes silent: its room is not private any more"
-            );
-            self.note(owner, |record| record.silent = true)?;
-        }
-        if !record.silence_told {
-            let text = if drifts.is_empty() {
-                words::third_member()
-            } else {
-                words::room_loosened(&drifts.iter().map(ToString::to_string).collect::<Vec<_>>())
-            };
-            let txn = super::word_transaction("silent", room.as_str(), account.user());
-            account.send(room, &super::word(&text, Some(owner)), txn).await?;
-            self.note(owner, |record| record.silence_told = true)?;
-        }
-        Ok(())
-    }
-
     fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
         self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
             let mut record = record.unwrap_or_default();
@@ -234,15 +165,6 @@ impl Engine {
             Some(record)
         })?;
         Ok(())
-    }
-
-    /// Ends a run of an assistant that went silent while it was answering (A2).
-    pub(super) fn check_may_write(&self, record: &RunRecord) -> Result<(), EngineError> {
-        if !record.private {
-            return Ok(());
-        }
-        let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
-        if kept.silent || kept.room.as_ref() != Some(&record.room) { Err(EngineError::Silent) } else { Ok(()) }
     }
 
     async fn answer_owner(
@@ -366,12 +288,4 @@ impl Engine {
             effort: settings.effort.unwrap_or(self.config.claude.effort),
         })
     }
-}
-
-/// Whether an event is the owner's or the assistant's own: what anybody else said, or what the homeserver could have
-/// made up because it was not encrypted, is not read (A3).
-fn is_of_the_two(account: &Account, event: &RoomEvent, owner: &UserId) -> bool {
-    let theirs = event.sender == owner || event.sender == account.user();
-    let says = matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. });
-    theirs && (!says || account.held(&event.room, &event.id).is_some_and(|read| read.was_encrypted))
 }

@@ -107,7 +107,7 @@ async fn a10_an_answer_ends_where_it_is_when_a_third_member_comes() -> Result<()
     let fresh = office.meet(&alice).await?;
     office.ask(&alice, &fresh, "where were we?", "By the river.").await?;
     let seen = alice.timeline(&room);
-    let last = seen.events.iter().filter(|event| event.sender == assistant).next_back();
+    let last = seen.events.iter().rfind(|event| event.sender == assistant);
     assert_eq!(last.map(|event| &event.event_id), Some(&why.event_id), "{seen}");
     assert_ne!(seen.shown_text(&message.event_id), Some(ANSWER));
     Ok(())

@@ -128,6 +128,7 @@ async fn a1_a_dm_to_ones_assistant_is_declined_and_an_own_room_is_made_instead()
     alice.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
     let room = alice.until_invited_by(&assistant).await?;
     alice.join(&room).await?;
+    alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
 
     let answer = office.ask(&alice, &room, "are you there?", "I am.").await?;
     assert!(answer.is_decrypted() && answer.mentions(alice.user_id()), "{answer:?}");

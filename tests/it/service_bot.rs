@@ -4,7 +4,7 @@ use anyhow::Result;
 use ruma::events::room::member::MembershipState;
 
 use crate::{
-    assistants::{Office, said},
+    assistants::{FIRST_WORDS, Office, said},
     harness::{RoomKind, homeserver::shared},
 };
 
@@ -19,6 +19,7 @@ async fn service_bot_a_dm_explains_lists_the_coworkers_and_makes_the_assistant()
     let place = alice.until(&dm, "where the assistant is", |seen| said(seen, &service, "Your assistant is")).await?;
     let room = alice.until_invited_by(&assistant).await?;
     alice.join(&room).await?;
+    alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
 
     assert!(welcome.is_decrypted() && place.is_decrypted());
     for part in ["Coworkers", "Your assistant", office.slot.coworker("oncall").as_str()] {

@@ -25,6 +25,7 @@ mod inbox;
 mod invites;
 mod lanes;
 mod members;
+mod parked;
 mod reactions;
 mod records;
 mod runs;

@@ -45,10 +45,10 @@ impl Pace {
         Self { gap_ms: FIRST_GAP_MS, ..Self::default() }
     }
 
-    /// Takes up an answer whose message was already sent, as after a restart.
+    /// Takes up an answer whose message was already sent and edited so often, as after a restart.
     #[must_use]
-    pub fn resumed(now: Timestamp) -> Self {
-        Self { sent: Some(now), gap_ms: GAP_MS_MAX, ..Self::default() }
+    pub fn resumed(edits: u32, now: Timestamp) -> Self {
+        Self { sent: Some(now), gap_ms: GAP_MS_MAX, edits, ..Self::default() }
     }
 
     /// Takes in that the text is now `total_len` bytes long.
@@ -155,9 +155,16 @@ mod tests {
 
     #[test]
     fn a_resumed_answer_is_edited_and_not_sent_again() {
-        let mut pace = Pace::resumed(at(0));
+        let mut pace = Pace::resumed(3, at(0));
         assert_eq!(pace.on_text(5, at(10)), None);
         assert_eq!(pace.on_text(6, at(5_000)), Some(Edit::Interim));
+        assert_eq!(pace.finish(), Some(Edit::Final));
+    }
+
+    #[test]
+    fn edits_before_a_restart_count() {
+        let mut pace = Pace::resumed(EDITS_MAX - 1, at(0));
+        assert_eq!((pace.on_text(5, at(60_000)), pace.next_at()), (None, None));
         assert_eq!(pace.finish(), Some(Edit::Final));
     }
 

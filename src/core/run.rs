@@ -284,7 +284,7 @@ impl Machine {
         let pace = match (record.private, &record.streamed) {
             (false, _) => None,
             (true, None) => Some(Pace::new()),
-            (true, Some(_)) => Some(Pace::resumed(now)),
+            (true, Some(_)) => Some(Pace::resumed(record.edits, now)),
         };
         let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
         Self {

@@ -433,6 +433,12 @@ pub fn assistant_is_here(assistant: &str) -> String {
     format!("Your assistant is `{assistant}`. Its chat is waiting among your invites.")
 }
 
+/// Tells a person that they are in their assistant's chat already.
+#[must_use]
+pub fn assistant_is_known(assistant: &str) -> String {
+    format!("Your assistant is `{assistant}`. You are in its chat already; write to it there.")
+}
+
 /// Tells a person that there are no assistants.
 #[must_use]
 pub fn assistants_off() -> String {

@@ -1,5 +1,7 @@
 //! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
 
+mod privacy;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -8,14 +10,15 @@ use std::{
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
-use super::{Engine, EngineError, Shared, inbox::Handled, records::AssistantRecord, runs::Asking};
+pub(super) use self::privacy::Privacy;
+use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
+use super::{Engine, EngineError, Shared, inbox::Handled, parked::Readers, records::AssistantRecord, runs::Asking};
 use crate::{
     clock,
     core::{
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
-        event::{EventKind, Membership, Place, RoomEvent},
-        room_check::{Drift, RoomCheck, check_room},
+        event::{EventKind, Place, RoomEvent},
         run::{RunId, RunRecord},
         session::{SessionBounds, current_session},
         words,
@@ -29,26 +32,13 @@ const HISTORY_EVENTS: usize = 300;
 /// Session markers kept; older ones lie before the history that is read.
 const MARKERS_MAX: usize = 20;
 
-/// State that changes who can read an assistant's room.
-const STATE_THAT_MATTERS: [&str; 9] = [
-    "m.room.member",
-    "m.room.encryption",
-    "m.room.power_levels",
-    "m.room.join_rules",
-    "m.room.history_visibility",
-    "m.room.guest_access",
-    "m.room.canonical_alias",
-    "m.room.tombstone",
-    "m.space.parent",
-];
-
-/// Whether an assistant's room is still the owner's alone.
+/// Where an owner finds their assistant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Privacy {
-    /// It is.
-    Tight,
-    /// It is not, or it is gone: nothing is said there any more.
-    Lost,
+pub(super) enum Chat {
+    /// In the room that they are in already.
+    Joined,
+    /// In the room that they are invited to.
+    Invited,
 }
 
 /// Makes that two requests at once make one assistant.
@@ -78,7 +68,7 @@ impl Makers {
 
 impl Engine {
     /// Makes a person's assistant and its room, or finds them; invites the owner if they are not there.
-    pub(super) async fn ensure_assistant(self: Shared, owner: &UserId) -> Result<OwnedRoomId, EngineError> {
+    pub(super) async fn ensure_assistant(self: Shared, owner: &UserId) -> Result<Chat, EngineError> {
         let maker = self.makers.of(owner);
         let _one_at_a_time = maker.lock().await;
         let persona = self.assistant_persona(owner);
@@ -90,10 +80,13 @@ impl Engine {
             && self.attend(&account, owner).await? == Privacy::Tight
         {
             let facts = account.facts(&room).await?;
-            if !facts.joined.contains(owner) && !facts.invited.contains(owner) {
+            if facts.joined.contains(owner) {
+                return Ok(Chat::Joined);
+            }
+            if !facts.invited.contains(owner) {
                 account.invite(&room, owner).await?;
             }
-            return Ok(room);
+            return Ok(Chat::Invited);
         }
         // A crash after a room was made and before it was recorded leaves one that nobody knows.
         let adopted = self.unrecorded_room(&account, owner, &record).await?;
@@ -109,7 +102,7 @@ impl Engine {
         // The owner may have joined before the room was recorded as theirs.
         account.sync().await?;
         self.attend(&account, owner).await?;
-        Ok(room)
+        Ok(Chat::Invited)
     }
 
     async fn unrecorded_room(
@@ -159,68 +152,19 @@ impl Engine {
             return Ok(Handled::Done);
         }
         let account = Box::pin(self.pool.passing(&assistant)).await?;
-        let readers = [account.clone()];
-        match Box::pin(lead::read(&readers, &event.room_id, &event.event_id, accepted)).await? {
-            Some(read) if read.sealed.is_none() && read.was_encrypted => {
-                Box::pin(self.answer_owner(&account, owner, &read.event, entry, accepted)).await?;
+        match lead::read_as(&account, &event.room_id, &event.event_id, accepted).await? {
+            Some(read) if read.sealed.is_none() => {
+                if read.was_encrypted {
+                    Box::pin(self.answer_owner(&account, owner, &read.event, entry, accepted)).await?;
+                }
+                Ok(Handled::Done)
             }
-            Some(_) if self.attend(&account, owner).await? == Privacy::Tight => {
-                let text = words::undecryptable(words::KeyMissing::NotSent);
-                let txn = super::word_transaction("undecryptable", event.event_id.as_str(), account.user());
-                account.send(&event.room_id, &super::word(&text, None), txn).await?;
+            _ => {
+                let (engine, readers) = (self.clone(), Readers::AssistantOf(owner.to_owned()));
+                self.tasks.spawn(engine.read_patiently(readers, entry.clone(), accepted));
+                Ok(Handled::Parked)
             }
-            Some(_) | None => {}
         }
-        Ok(Handled::Done)
-    }
-
-    /// Looks at an assistant's room as of the last sync: goes silent for good where somebody else is there or could
-    /// come in, and says the first words once its owner is there (A2, A5).
-    async fn attend(&self, account: &Account, owner: &UserId) -> Result<Privacy, EngineError> {
-        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let Some(room) = record.room.clone().filter(|room| account.is_in(room)) else { return Ok(Privacy::Lost) };
-        let state = dm::state_of(account, &room, owner).await?;
-        let RoomCheck { mut drifts, third_members } = check_room(&state, owner, account.user());
-        // An owner who left is invited again when they ask.
-        drifts.retain(|drift| *drift != Drift::OwnerGone);
-        if record.silent || !drifts.is_empty() || !third_members.is_empty() {
-            self.fall_silent(account, owner, &record, &drifts).await?;
-            return Ok(Privacy::Lost);
-        }
-        if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
-            let txn = super::word_transaction("first-words", room.as_str(), account.user());
-            account.send(&room, &super::word(&words::assistant_first(), None), txn).await?;
-            self.note(owner, |record| record.introduced = true)?;
-        }
-        Ok(Privacy::Tight)
-    }
-
-    async fn fall_silent(
-        &self,
-        account: &Account,
-        owner: &UserId,
-        record: &AssistantRecord,
-        drifts: &[Drift],
-    ) -> Result<(), EngineError> {
-        let Some(room) = &record.room else { return Ok(()) };
-        if !record.silent {
-            tracing::warn!(
-                room.id = %room, user.id = %account.user(), ?drifts,
-                "an assistant goes silent: its room is not private any more"
-            );
-            self.note(owner, |record| record.silent = true)?;
-        }
-        if !record.silence_told {
-            let text = if drifts.is_empty() {
-                words::third_member()
-            } else {
-                words::room_loosened(&drifts.iter().map(ToString::to_string).collect::<Vec<_>>())
-            };
-            let txn = super::word_transaction("silent", room.as_str(), account.user());
-            account.send(room, &super::word(&text, Some(owner)), txn).await?;
-            self.note(owner, |record| record.silence_told = true)?;
-        }
-        Ok(())
     }
 
     fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
@@ -232,16 +176,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a run of an assistant that went silent while it was answering (A2).
-    pub(super) fn check_may_write(&self, record: &RunRecord) -> Result<(), EngineError> {
-        if !record.private {
-            return Ok(());
-        }
-        let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
-        if kept.silent || kept.room.as_ref() != Some(&record.room) { Err(EngineError::Silent) } else { Ok(()) }
-    }
-
-    async fn answer_owner(
+    pub(super) async fn answer_owner(
         self: Shared,
         account: &Arc<Account>,
         owner: &UserId,
@@ -249,6 +184,9 @@ impl Engine {
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<(), EngineError> {
+        if let EventKind::Edit { target, .. } = &event.kind {
+            self.take_edit_of_request(&event.room, target, &event.sender);
+        }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {
             return Ok(());
@@ -364,14 +302,6 @@ impl Engine {
             effort: settings.effort.unwrap_or(self.config.claude.effort),
         })
     }
-}
-
-/// Whether an event is the owner's or the assistant's own: what anybody else said, or what the homeserver could have
-/// made up because it was not encrypted, is not read (A3).
-fn is_of_the_two(account: &Account, event: &RoomEvent, owner: &UserId) -> bool {
-    let theirs = event.sender == owner || event.sender == account.user();
-    let says = matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. });
-    theirs && (!says || account.held(&event.room, &event.id).is_some_and(|read| read.was_encrypted))
 }
 
 #[cfg(test)]

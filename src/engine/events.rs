@@ -10,6 +10,7 @@ use super::{
     control::{Order, Which},
     gaps::MISSED,
     inbox::Handled,
+    parked::Readers,
     records::{RoomRecord, ThreadRecord},
 };
 use crate::{
@@ -17,18 +18,11 @@ use crate::{
     core::{
         address::{self, CoworkerHere, Original, Scene, Silence, Verdict},
         event::{EventKind, RoomEvent},
-        words::{self, KeyMissing},
+        words,
     },
     matrix::{Account, inbound, lead},
     store::InboxEntry,
 };
-
-/// Between two words in a room that a message cannot be decrypted, in milliseconds.
-const UNDECRYPTABLE_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
-/// A parked event is tried again after this long, doubled each time.
-const PARKED_FIRST_S: u64 = 10;
-/// The longest pause between two tries of a parked event.
-const PARKED_MAX_S: u64 = 300;
 
 /// Events that steer runs; they are never encrypted.
 const STEERING: [&str; 2] = ["m.reaction", "m.room.redaction"];
@@ -123,7 +117,7 @@ impl Engine {
             }
             _ => {
                 let engine = self.clone();
-                self.tasks.spawn(engine.read_patiently(entry.clone(), accepted));
+                self.tasks.spawn(engine.read_patiently(Readers::Coworkers, entry.clone(), accepted));
                 Ok(Handled::Parked)
             }
         }
@@ -141,7 +135,7 @@ impl Engine {
         }
     }
 
-    async fn take_read(
+    pub(super) async fn take_read(
         self: Shared,
         event: &RoomEvent,
         entry: &InboxEntry,
@@ -152,63 +146,6 @@ impl Engine {
             EventKind::Reaction { .. } => self.take_reaction(event),
             EventKind::Redaction { target } => Box::pin(self.take_redaction(&event.room, target)).await,
             _ => Box::pin(self.consider(event, entry, accepted)).await,
-        }
-    }
-
-    /// Waits for the key of an event: a few tries soon, then parked until the deadline, then a word (C8).
-    async fn read_patiently(self: Shared, entry: InboxEntry, accepted: Instant) {
-        let (room, id) = (&entry.event.room_id, &entry.event.event_id);
-        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
-        let mut pause_s = PARKED_FIRST_S;
-        loop {
-            let readers = self.kept_in(room);
-            let reading = Box::pin(lead::read(&readers, room, id, accepted));
-            let read = tokio::select! {
-                () = self.stop.cancelled() => return,
-                read = reading => read,
-            };
-            match read {
-                Ok(Some(read)) if read.sealed.is_none() => {
-                    if let Err(error) = Box::pin(self.clone().take_read(&read.event, &entry, accepted)).await {
-                        tracing::error!(room.id = %room, event.id = %id, %error, "an event cannot be handled");
-                    }
-                    return self.done(&entry);
-                }
-                Ok(None) => return self.done(&entry),
-                Ok(Some(_)) => {}
-                Err(error) => tracing::debug!(room.id = %room, event.id = %id, %error, "a sealed event cannot be read"),
-            }
-            if clock::now().ms_since(entry.accepted_at) >= deadline_ms {
-                tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
-                if let Some(reader) = readers.first() {
-                    self.tell_undecryptable(reader, &entry).await;
-                }
-                return self.done(&entry);
-            }
-            tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(std::time::Duration::from_secs(pause_s)) => {}
-            }
-            pause_s = (pause_s * 2).min(PARKED_MAX_S);
-        }
-    }
-
-    async fn tell_undecryptable(&self, reader: &Account, entry: &InboxEntry) {
-        let room = &entry.event.room_id;
-        let mut due = false;
-        let noted = self.tables.rooms.update(room, |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            due = record.undecryptable_told.is_due(clock::now(), UNDECRYPTABLE_WORD_INTERVAL_MS);
-            Some(record)
-        });
-        if noted.is_err() || !due {
-            return;
-        }
-        let text = words::undecryptable(KeyMissing::NotSent);
-        let txn = super::word_transaction("undecryptable", entry.event.event_id.as_str(), reader.user());
-        if let Err(error) = reader.send(room, &super::word(&text, Some(&entry.event.sender)), txn).await {
-            tracing::warn!(room.id = %room, %error, "the word about an undecryptable message cannot be sent");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use ruma::{RoomId, UserId};
 
-use super::{Engine, EngineError, Shared};
+use super::{Engine, EngineError, Shared, assistants::Chat};
 use crate::{
     core::{
         event::{EventKind, MessageKind, RoomEvent},
@@ -62,8 +62,10 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let text = if self.config.assistants.enabled && person.server_name() == self.namespace.server {
             let assistant = self.assistant_persona(person).user;
-            Box::pin(self.clone().ensure_assistant(person)).await?;
-            words::assistant_is_here(assistant.as_str())
+            match Box::pin(self.clone().ensure_assistant(person)).await? {
+                Chat::Joined => words::assistant_is_known(assistant.as_str()),
+                Chat::Invited => words::assistant_is_here(assistant.as_str()),
+            }
         } else {
             words::assistants_off()
         };

@@ -128,6 +128,7 @@ async fn a1_a_dm_to_ones_assistant_is_declined_and_an_own_room_is_made_instead()
     alice.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
     let room = alice.until_invited_by(&assistant).await?;
     alice.join(&room).await?;
+    alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
 
     let answer = office.ask(&alice, &room, "are you there?", "I am.").await?;
     assert!(answer.is_decrypted() && answer.mentions(alice.user_id()), "{answer:?}");
@@ -150,6 +151,23 @@ async fn a1_two_requests_at_once_and_a_later_one_make_one_room() -> Result<()> {
     alice.until(&bot, "where the assistant is", |seen| said(seen, &service, "Your assistant is")).await?;
 
     let room = alice.until_invited_by(&assistant).await?;
+    assert_eq!(office.rooms_of_assistant(&alice).await?, json!([room]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a1_an_owner_who_left_is_invited_to_their_room_again() -> Result<()> {
+    let office = Office::open().await?;
+    let alice = shared().person("alice").await;
+    let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
+
+    alice.room(&room)?.leave().await?;
+    alice.create_dm(&assistant).await?;
+    let again = alice.until_invited_by(&assistant).await?;
+    alice.join(&again).await?;
+
+    office.ask(&alice, &again, "are you still there?", "Always.").await?;
+    assert_eq!(again, room);
     assert_eq!(office.rooms_of_assistant(&alice).await?, json!([room]));
     Ok(())
 }

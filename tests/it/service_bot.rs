@@ -4,7 +4,7 @@ use anyhow::Result;
 use ruma::events::room::member::MembershipState;
 
 use crate::{
-    assistants::{Office, said},
+    assistants::{FIRST_WORDS, Office, said},
     harness::{RoomKind, homeserver::shared},
 };
 
@@ -19,6 +19,7 @@ async fn service_bot_a_dm_explains_lists_the_coworkers_and_makes_the_assistant()
     let place = alice.until(&dm, "where the assistant is", |seen| said(seen, &service, "Your assistant is")).await?;
     let room = alice.until_invited_by(&assistant).await?;
     alice.join(&room).await?;
+    alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
 
     assert!(welcome.is_decrypted() && place.is_decrypted());
     for part in ["Coworkers", "Your assistant", office.slot.coworker("oncall").as_str()] {
@@ -37,14 +38,16 @@ async fn service_bot_answers_its_commands_and_finds_the_assistant_again() -> Res
 
     let dm = alice.create_dm(&service).await?;
     alice.until(&dm, "where the assistant is", |seen| said(seen, &service, "Your assistant is")).await?;
-    for (message, answer) in
-        [("!coworkers", "The coworkers here:"), ("good morning", "- `!assistant`"), ("!assistant", "Your assistant is")]
-    {
+    for (message, answer) in [
+        ("!coworkers", "The coworkers here:"),
+        ("good morning", "!assistant get your assistant"),
+        ("!assistant", "You are in its chat already"),
+    ] {
         let asked = alice.send(&dm, message).await?;
         let answered = |seen: &crate::harness::Timeline| {
             let later = seen.events.iter().skip_while(|event| event.event_id != asked);
             let mut answers = later.filter(|event| event.sender == service && event.is_message());
-            answers.find(|event| event.body().starts_with(answer) || answer.starts_with('-')).cloned()
+            answers.find(|event| event.body().replace('`', "").contains(answer)).cloned()
         };
         let answered = alice.until(&dm, message, answered).await?;
         assert!(answered.is_decrypted());

@@ -99,15 +99,17 @@ async fn a2_a_third_member_silences_the_assistant_until_a_new_room_is_asked_for(
     Ok(())
 }
 
-/// Opens a room in the assistant's name, and sees it go silent there and answer in a new one.
+/// Opens a room in the assistant's name (`kind`: a state event's type, and its key behind a space), and sees it go silent there and answer in a new one.
 async fn a_loosened_room_is_left_alone(kind: &str, content: Value, told: &str) -> Result<()> {
     let office = Office::open().await?;
     let alice = shared().person("alice").await;
     let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
     office.ask(&alice, &room, "all well?", "All well.").await?;
 
-    let path = format!("_matrix/client/v3/rooms/{room}/state/{kind}/");
-    let mut whole = state(&alice, &room, kind).await?;
+    let (kind, key) = kind.split_once(' ').unwrap_or((kind, ""));
+    let path = format!("_matrix/client/v3/rooms/{room}/state/{kind}/{key}");
+    // What is not there yet is begun with the content alone.
+    let mut whole = state(&alice, &room, kind).await.unwrap_or_else(|_| json!({}));
     for (key, value) in content.as_object().into_iter().flatten() {
         whole[key] = value.clone();
     }
@@ -134,6 +136,18 @@ async fn a2_history_that_newcomers_could_read_silences_the_assistant() -> Result
 async fn a2_an_owner_who_could_invite_by_accident_silences_the_assistant() -> Result<()> {
     let told = "a third person can be invited by accident";
     Box::pin(a_loosened_room_is_left_alone("m.room.power_levels", json!({ "invite": 0 }), told)).await
+}
+
+#[tokio::test]
+async fn a2_a_room_that_anybody_could_join_silences_the_assistant() -> Result<()> {
+    let told = "others can join without an invite";
+    Box::pin(a_loosened_room_is_left_alone("m.room.join_rules", json!({ "join_rule": "public" }), told)).await
+}
+
+#[tokio::test]
+async fn a2_a_room_that_a_space_shows_silences_the_assistant() -> Result<()> {
+    let (parent, via) = ("m.space.parent !space:localhost", json!({ "via": ["localhost"] }));
+    Box::pin(a_loosened_room_is_left_alone(parent, via, "the room can be found by others")).await
 }
 
 #[tokio::test]

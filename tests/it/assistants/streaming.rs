@@ -6,7 +6,10 @@ use workmate::{
     standin::{Gate, Turn},
 };
 
-use super::{FIRST_WORDS, Office};
+use reqwest::Method;
+use serde_json::json;
+
+use super::{FIRST_WORDS, Office, said};
 use crate::harness::{Person, SeenEvent, homeserver::shared};
 
 const ANSWER: &str = "It rises in the hills, runs through three towns, turns south, and ends in the sea.";
@@ -81,5 +84,31 @@ async fn a10_an_answer_cut_by_a_kill_is_edited_on_and_not_sent_again() -> Result
     office.ask(&alice, &room, "thank you", "You're welcome.").await?;
     assert_eq!(answered.event_id, message.event_id);
     assert_eq!(answers(&office, &alice, &room), [ANSWER, "You're welcome."]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a10_an_answer_ends_where_it_is_when_a_third_member_comes() -> Result<()> {
+    let office = Office::open().await?;
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
+    let (turn, first_pause, second_pause) = paused();
+    office.claude.enqueue(turn);
+
+    alice.send(&room, "describe the river").await?;
+    let message = begun(&office, &alice, &room).await?;
+    let invite = format!("_matrix/client/v3/rooms/{room}/invite");
+    office.as_user(&assistant, Method::POST, &invite, &json!({ "user_id": bob.user_id() })).await?;
+    let why = alice.until(&room, "why it is silent", |seen| said(seen, &assistant, "Someone else is in")).await?;
+    first_pause.release();
+    second_pause.release();
+    office.claude.wait_for_request(|request| request.finished).await?;
+
+    let fresh = office.meet(&alice).await?;
+    office.ask(&alice, &fresh, "where were we?", "By the river.").await?;
+    let seen = alice.timeline(&room);
+    let last = seen.events.iter().rfind(|event| event.sender == assistant);
+    assert_eq!(last.map(|event| &event.event_id), Some(&why.event_id), "{seen}");
+    assert_ne!(seen.shown_text(&message.event_id), Some(ANSWER));
     Ok(())
 }

@@ -1,0 +1,104 @@
+//! Whether an assistant's room is its owner's alone, and what happens when it is not (A2, A3).
+
+use ruma::UserId;
+
+use crate::{
+    core::{
+        event::{EventKind, Membership, RoomEvent},
+        room_check::{Drift, RoomCheck, check_room},
+        run::RunRecord,
+        words,
+    },
+    engine::{Engine, EngineError, records::AssistantRecord},
+    matrix::{Account, dm},
+};
+
+/// State that changes who can read an assistant's room.
+pub(super) const STATE_THAT_MATTERS: [&str; 9] = [
+    "m.room.member",
+    "m.room.encryption",
+    "m.room.power_levels",
+    "m.room.join_rules",
+    "m.room.history_visibility",
+    "m.room.guest_access",
+    "m.room.canonical_alias",
+    "m.room.tombstone",
+    "m.space.parent",
+];
+
+/// Whether an assistant's room is still the owner's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Privacy {
+    /// It is.
+    Tight,
+    /// It is not, or it is gone: nothing is said there any more.
+    Lost,
+}
+
+impl Engine {
+    /// Looks at an assistant's room as of the last sync: goes silent for good where somebody else is there or could
+    /// come in, and says the first words once its owner is there (A2, A5).
+    pub(in crate::engine) async fn attend(&self, account: &Account, owner: &UserId) -> Result<Privacy, EngineError> {
+        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let Some(room) = record.room.clone().filter(|room| account.is_in(room)) else { return Ok(Privacy::Lost) };
+        let state = dm::state_of(account, &room, owner).await?;
+        let RoomCheck { mut drifts, third_members } = check_room(&state, owner, account.user());
+        // An owner who left is invited again when they ask.
+        drifts.retain(|drift| *drift != Drift::OwnerGone);
+        if record.silent || !drifts.is_empty() || !third_members.is_empty() {
+            self.fall_silent(account, owner, &record, &drifts).await?;
+            return Ok(Privacy::Lost);
+        }
+        if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
+            let txn = crate::engine::word_transaction("first-words", room.as_str(), account.user());
+            account.send(&room, &crate::engine::word(&words::assistant_first(), None), txn).await?;
+            self.note(owner, |record| record.introduced = true)?;
+        }
+        Ok(Privacy::Tight)
+    }
+
+    async fn fall_silent(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        record: &AssistantRecord,
+        drifts: &[Drift],
+    ) -> Result<(), EngineError> {
+        let Some(room) = &record.room else { return Ok(()) };
+        if !record.silent {
+            tracing::warn!(
+                room.id = %room, user.id = %account.user(), ?drifts,
+                "an assistant goes silent: its room is not private any more"
+            );
+            self.note(owner, |record| record.silent = true)?;
+        }
+        if !record.silence_told {
+            let text = if drifts.is_empty() {
+                words::third_member()
+            } else {
+                words::room_loosened(&drifts.iter().map(ToString::to_string).collect::<Vec<_>>())
+            };
+            let txn = crate::engine::word_transaction("silent", room.as_str(), account.user());
+            account.send(room, &crate::engine::word(&text, Some(owner)), txn).await?;
+            self.note(owner, |record| record.silence_told = true)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a run of an assistant that went silent while it was answering (A2).
+    pub(in crate::engine) fn check_may_write(&self, record: &RunRecord) -> Result<(), EngineError> {
+        if !record.private {
+            return Ok(());
+        }
+        let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
+        if kept.silent || kept.room.as_ref() != Some(&record.room) { Err(EngineError::Silent) } else { Ok(()) }
+    }
+}
+
+/// Whether an event is the owner's or the assistant's own: what anybody else said, or what the homeserver could have
+/// made up because it was not encrypted, is not read (A3).
+pub(super) fn is_of_the_two(account: &Account, event: &RoomEvent, owner: &UserId) -> bool {
+    let theirs = event.sender == owner || event.sender == account.user();
+    let says = matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. });
+    theirs && (!says || account.held(&event.room, &event.id).is_some_and(|read| read.was_encrypted))
+}

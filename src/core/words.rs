@@ -113,9 +113,10 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !purpose` what I'm for\n\
          - `@{name} !tools` what I can use\n\
          - `@{name} !status` what I'm doing\n\
-         - `@{name} !stop` stop it (or react 🛑)\n\
-         - `@{name} !mute` and `!unmute` quiet in this room\n\n\
-         React 🔁 to an answer to have it again."
+         - `@{name} !stop` stop it; or react 🛑\n\
+         - `@{name} !mute` be quiet here\n\
+         - `@{name} !unmute` be back\n\n\
+         React 🔁 to an answer to get another."
     )
 }
 

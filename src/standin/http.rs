@@ -229,6 +229,7 @@ impl Call {
     fn message(&self, turn: &Turn, caller: &Caller, model: &'static Model, body: &Value) -> Value {
         let usage = lock(&self.shared.cache).account(&redact(&caller.key), model, body);
         let message = answer::message(turn, body, body["model"].as_str().unwrap_or(model.id), usage, &self.shared.ids);
+        self.entry.set_usage(message["usage"].clone());
         let content = super::prompt::array(&message["content"]);
         let mut memory = lock(&self.shared.memory);
         memory.loops.remember(content);

@@ -36,6 +36,8 @@ pub struct RecordedRequest {
     pub disconnected: bool,
     /// The answer was sent to its end (faults included).
     pub finished: bool,
+    /// `usage` of the answer, with what was read from the cache; `null` where there was none.
+    pub usage: Value,
 }
 
 impl RecordedRequest {
@@ -109,6 +111,7 @@ impl Journal {
             status: None,
             disconnected: false,
             finished: false,
+            usage: Value::Null,
         };
         let index = {
             let mut requests = self.lock();
@@ -158,6 +161,10 @@ impl Entry {
 
     pub(super) fn set_status(&self, status: u16) {
         self.journal.change(self.index, |request| request.status = Some(status));
+    }
+
+    pub(super) fn set_usage(&self, usage: Value) {
+        self.journal.change(self.index, |request| request.usage = usage);
     }
 
     pub(super) fn snapshot(&self) -> Option<RecordedRequest> {

@@ -131,3 +131,36 @@ async fn c8_joined_late_with_older_keys_it_reads_what_was_shared() -> Result<()>
     assert!(!first_words.contains("no keys"), "{first_words}");
     Ok(())
 }
+
+/// DESIGN section 5: what a thread has said already is read from the provider's cache.
+#[tokio::test]
+async fn c7_over_twenty_turns_of_a_thread_most_of_the_prompt_is_read_from_the_cache() -> Result<()> {
+    const TURNS: usize = 20;
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Plain).await?;
+    for n in 0..10 {
+        let note = format!("note {n}: {}", "the pump on the north side runs hot ".repeat(8));
+        office.bob.send(&room, note.as_str()).await?;
+    }
+    let request = office.ask(&office.alice, &room, "turn 0: what about the pump?").await?;
+    office.answer(&office.alice, &room, &office.oncall(), "turn 0").await?;
+    for turn in 1..TURNS {
+        let question = format!("turn {turn}: and then? {}", "tell me more of it ".repeat(6));
+        office.alice.send(&room, Message::text(question).in_thread(&request)).await?;
+        office.answer(&office.alice, &room, &office.oncall(), &format!("turn {turn}:")).await?;
+    }
+
+    let of = |usage: &Value, key: &str| usage[key].as_u64().unwrap_or_default();
+    let usages: Vec<Value> = office.claude.requests().into_iter().map(|request| request.usage).collect();
+    assert_eq!(usages.len(), TURNS);
+    let read: u64 = usages.iter().map(|usage| of(usage, "cache_read_input_tokens")).sum();
+    let all: u64 = usages
+        .iter()
+        .map(|usage| {
+            let kinds = ["cache_read_input_tokens", "input_tokens", "cache_creation_input_tokens"];
+            kinds.iter().map(|kind| of(usage, kind)).sum::<u64>()
+        })
+        .sum();
+    assert!(read * 100 >= all * 80, "{read} of {all} tokens were read from the cache: {usages:#?}");
+    Ok(())
+}

@@ -44,6 +44,8 @@ pub(super) async fn work(engine: Shared) {
     let mut news = engine.inbox.watch();
     let mut after = 0;
     loop {
+        // Looked at before the batch is read: everything up to here is then in the batch, or done.
+        let durable = *news.borrow_and_update();
         let batch = match engine.inbox.pending(after, BATCH) {
             Ok(batch) => batch,
             Err(error) => {
@@ -52,7 +54,7 @@ pub(super) async fn work(engine: Shared) {
                 continue;
             }
         };
-        let accepted = Instant::now();
+        let (accepted, whole) = (Instant::now(), batch.len() == BATCH);
         for entry in batch {
             after = entry.seq;
             let room = entry.event.room_id.clone();
@@ -60,9 +62,10 @@ pub(super) async fn work(engine: Shared) {
                 engine.tasks.spawn(drain(engine.clone(), waiting.clone(), places.clone(), room));
             }
         }
-        if *news.borrow_and_update() > after {
+        if whole {
             continue;
         }
+        after = after.max(durable);
         tokio::select! {
             () = engine.stop.cancelled() => return,
             changed = news.changed() => if changed.is_err() { return },

@@ -39,7 +39,7 @@ struct Args {
     /// Sizes of the room for the memory of live coworkers.
     #[arg(long, value_delimiter = ',', default_value = "1,10,50")]
     coworkers: Vec<usize>,
-    /// How many assistants are made for the memory of idle ones; 1000 take a quarter of an hour and more.
+    /// How many assistants are made for the memory of idle ones; 1000 take about half an hour.
     #[arg(long, default_value_t = 100)]
     assistants: usize,
     /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.

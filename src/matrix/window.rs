@@ -13,6 +13,8 @@ use crate::core::event::{EventKind, RoomEvent};
 
 /// Events kept of one room for one user.
 pub const WINDOW_EVENTS_MAX: usize = 500;
+/// Events taken from transactions between two syncs: with more, windows that nobody asks for would fill up.
+const DELIVERED_MAX: usize = 30;
 
 /// Where the history before the window begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +32,13 @@ pub enum Older {
 pub struct Window {
     slots: VecDeque<Read>,
     older: Older,
+    /// Events that transactions brought since the last sync.
+    delivered: usize,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { slots: VecDeque::new(), older: Older::Unknown }
+        Self { slots: VecDeque::new(), older: Older::Unknown, delivered: 0 }
     }
 }
 
@@ -48,17 +52,21 @@ impl Window {
         for read in events {
             self.push(read);
         }
+        self.delivered = 0;
         self.trim();
     }
 
     /// Takes an event that a transaction brought whole; returns whether the window can place it.
     ///
-    /// It cannot where nothing is held yet, or where the event is older than what is: then only a sync knows the order.
+    /// It cannot where nothing is held yet, where the event is older than what is (only a sync knows the order), and
+    /// after [`DELIVERED_MAX`] since the last sync.
     pub fn deliver(&mut self, read: Read) -> bool {
         let Some(newest) = self.slots.back() else { return false };
-        if newest.event.sent_at > read.event.sent_at && !self.holds(&read.event.id) {
+        let is_new = !self.holds(&read.event.id);
+        if is_new && (newest.event.sent_at > read.event.sent_at || self.delivered >= DELIVERED_MAX) {
             return false;
         }
+        self.delivered += usize::from(is_new);
         self.push(read);
         self.trim();
         true
@@ -205,6 +213,15 @@ mod tests {
         let delivered = [("$1", 1), ("$3", 3), ("$3", 3), ("$2", 2)].map(|(id, ms)| window.deliver(at(id, ms)));
         window.extend(vec![at("$3", 3), at("$4", 4)], false, None);
         assert_eq!((delivered, ids(&window)), ([false, true, true, true], vec!["$2".into(), "$3".into(), "$4".into()]));
+    }
+
+    #[test]
+    fn after_so_many_delivered_events_a_sync_is_needed() {
+        let mut window = Window::default();
+        window.extend(vec![read("$first")], false, None);
+        let placed = (0..=DELIVERED_MAX).filter(|n| window.deliver(read(&format!("${n}")))).count();
+        window.extend(vec![], false, None);
+        assert_eq!((placed, window.deliver(read("$next"))), (DELIVERED_MAX, true));
     }
 
     #[test]

@@ -131,3 +131,17 @@ async fn a_restarted_homeserver_is_served_again() -> Result<()> {
 
     check_answered(&alice, RoomKind::Encrypted, &room, &coworker).await
 }
+
+#[tokio::test]
+async fn a_workmate_started_again_with_nothing_left_to_do_stops_when_told() -> Result<()> {
+    let (slot, claude) = (shared().take_slot(), claude().await?);
+    let mut workmate = Setup::new(&slot, shared().url(), &claude.base_url()).start().await;
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let coworker = slot.coworker("oncall");
+    let room = room_with_coworker(&alice, &bob, RoomKind::Plain, &coworker).await?;
+    check_answered(&alice, RoomKind::Plain, &room, &coworker).await?;
+    workmate.stop().await;
+    workmate.start_again().await;
+    workmate.stop().await;
+    Ok(())
+}

@@ -60,6 +60,7 @@ impl Account {
             }
             for room in response.rooms.left.keys() {
                 windows.remove(room);
+                behind.remove(room);
             }
         }
         *last = Some(begun);
@@ -71,10 +72,12 @@ impl Account {
     /// Called for every event of the room in its order. `accepted` is when the transaction came.
     pub fn deliver(&self, room: &RoomId, event: Option<RoomEvent>, accepted: Instant) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
         let read = event.map(|event| Read { event, sealed: None, was_encrypted: false });
-        let placed = read.is_some_and(|read| windows.get_mut(room).is_some_and(|window| window.deliver(read)));
+        // Once behind, a sync brings all of it; what came after the gap is not put beside what came before it.
+        let placed = !behind.contains_key(room)
+            && read.is_some_and(|read| windows.get_mut(room).is_some_and(|window| window.deliver(read)));
         if !placed {
-            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
             behind.insert(room.to_owned(), accepted);
         }
     }

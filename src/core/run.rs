@@ -32,6 +32,9 @@ const STATUS_GAP_MS: u64 = 10_000;
 /// The longest gap between two edits of a status, in milliseconds.
 const STATUS_GAP_MS_MAX: u64 = 120_000;
 
+/// Numbers of edits that one process may use.
+const EDITS_OF_A_PROCESS: u32 = 1_000;
+
 /// Identifies a run: the same request and user give the same id, so nothing is run twice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -122,8 +125,11 @@ pub struct RunRecord {
     pub private: bool,
     /// A streamed answer's message, once sent.
     pub streamed: Option<OwnedEventId>,
-    /// How many edits of it were sent.
+    /// The number of the last edit of it, as far as it was noted; see [`Self::resume`].
     pub edits: u32,
+    /// Whether an earlier process had the run, and may have sent more than it noted.
+    #[serde(default)]
+    pub resumed: bool,
     /// A coworker's answer, once the model gave it: what is sent, whatever happens in between.
     pub answer: Option<Answer>,
     /// The status notice, once sent.
@@ -135,6 +141,15 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Takes up a run of an earlier process.
+    ///
+    /// What that one noted last may be lost with it. Edits get numbers that it never used: under an old number the
+    /// homeserver would take a new edit for one that it has.
+    pub fn resume(&mut self) {
+        self.resumed = true;
+        self.edits = (self.edits / EDITS_OF_A_PROCESS + 1) * EDITS_OF_A_PROCESS;
+    }
+
     /// Returns the run's id.
     #[must_use]
     pub fn id(&self) -> RunId {
@@ -284,7 +299,7 @@ impl Machine {
         let pace = match (record.private, &record.streamed) {
             (false, _) => None,
             (true, None) => Some(Pace::new()),
-            (true, Some(_)) => Some(Pace::resumed(record.edits, now)),
+            (true, Some(_)) => Some(Pace::resumed(record.edits % EDITS_OF_A_PROCESS, now)),
         };
         let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
         Self {

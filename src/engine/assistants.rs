@@ -210,6 +210,7 @@ impl Engine {
             private: true,
             streamed: None,
             edits: 0,
+            resumed: false,
             answer: None,
             status: None,
             attempt: 0,

@@ -121,6 +121,7 @@ impl Engine {
             private: false,
             streamed: None,
             edits: 0,
+            resumed: false,
             answer: None,
             status: None,
             attempt,

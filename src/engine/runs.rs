@@ -331,6 +331,9 @@ impl Engine {
         self.check_may_write(record)?;
         match effect {
             Effect::Send(step, message) => {
+                // The run is known on disk before any of it is seen: a process that finds it there knows that more may
+                // have been sent than was noted.
+                self.store.flush().await?;
                 let event = account.send(&record.room, &message, id.transaction(step)).await?;
                 self.running.show(id, &event);
                 match step {
@@ -380,7 +383,15 @@ impl Engine {
                 account.edit(room, target, message, txn).await?;
                 target.clone()
             }
-            None => account.send(room, message, id.transaction(Step::Answer)).await?,
+            None => {
+                let event = account.send(room, message, id.transaction(Step::Answer)).await?;
+                if record.private && record.resumed {
+                    // The homeserver may have had this transaction before, with the beginning of the answer.
+                    let txn = id.transaction(Step::Edit(record.edits + 1));
+                    account.edit(room, &event, message, txn).await?;
+                }
+                event
+            }
         };
         self.note_posted(record, &event)?;
         if let Some(markdown) = &answer.file {

@@ -219,7 +219,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
             tracing::warn!(user.id = %account.user(), %error, "what was missed cannot be read; the safety sync tries again");
         }
     }
-    resume(engine);
+    resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
@@ -277,14 +277,21 @@ async fn provision_one(engine: Shared, persona: Persona) -> Result<(), StartErro
 }
 
 /// Takes up the runs that were going on when the process ended.
-fn resume(engine: &Shared) {
-    let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).collect();
-    runs.sort_by_key(|(_, record)| record.accepted_at);
-    for (_, record) in runs {
+async fn resume(engine: &Shared) -> Result<(), StoreError> {
+    let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).map(|(_, record)| record).collect();
+    runs.sort_by_key(|record| record.accepted_at);
+    for record in &mut runs {
+        record.resume();
+        engine.tables.runs.put(&record.id().as_str().to_owned(), record)?;
+    }
+    // The new numbers hold before any of them is used.
+    engine.store.flush().await?;
+    for record in runs {
         let id = record.id();
         tracing::info!(run.id = id.as_str(), room.id = %record.room, "a run is taken up again");
         engine.clone().start_run(id, record, None);
     }
+    Ok(())
 }
 
 /// Answers the homeserver's questions whether one of our users exists; an assistant's account is made by asking.

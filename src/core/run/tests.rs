@@ -17,6 +17,7 @@ fn record(private: bool) -> RunRecord {
         private,
         streamed: None,
         edits: 0,
+        resumed: false,
         answer: None,
         status: None,
         attempt: 0,
@@ -64,6 +65,16 @@ fn a10_an_assistant_streams_first_text_then_edits_then_the_end() {
     assert!(matches!(&second[..], [Effect::Edit(Step::Edit(1), message)] if message.body == "One two"), "{second:?}");
     let effects = machine.take(&Input::Answered("One two three", Stop::End), due);
     assert_eq!(finish(&effects).message.body, "One two three");
+}
+
+#[test]
+fn a_resumed_run_uses_no_number_of_an_edit_again() {
+    let mut record = RunRecord { edits: 3, ..record(true) };
+    record.resume();
+    let first = record.edits;
+    record.edits += 7;
+    record.resume();
+    assert!(first > 3 + 100 && record.edits > first + 100 && record.resumed, "{first}, {}", record.edits);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub use self::{
     registration::Registration,
     template::{COWORKER_FILES, config_file},
 };
+pub use crate::core::prompt::Effort;
 
 /// Looks up an environment variable; handed in, so that tests need no process environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -146,22 +147,6 @@ pub struct Claude {
     pub effort: Effort,
     /// `max_tokens` of each call: room for thinking and answer, in tokens.
     pub output_tokens_max: u32,
-}
-
-/// `output_config.effort` of the Messages API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Effort {
-    /// `low`
-    Low,
-    /// `medium`
-    Medium,
-    /// `high`
-    High,
-    /// `xhigh`
-    Xhigh,
-    /// `max`
-    Max,
 }
 
 /// `workspace:`

@@ -6,21 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use block::{ContentBlock, Fields, Json};
 
-/// `output_config.effort`: how much the model thinks and writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Effort {
-    /// `low`
-    Low,
-    /// `medium`
-    Medium,
-    /// `high`
-    High,
-    /// `xhigh`
-    Xhigh,
-    /// `max`
-    Max,
-}
+pub use crate::core::prompt::Effort;
 
 /// The role of a message in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,3 +26,19 @@ pub enum Role {
     /// The coworker or assistant that is asked.
     Assistant,
 }
+
+/// `output_config.effort` of the Messages API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// `low`
+    Low,
+    /// `medium`
+    Medium,
+    /// `high`
+    High,
+    /// `xhigh`
+    Xhigh,
+    /// `max`
+    Max,
+}

@@ -361,8 +361,8 @@ pub fn room_loosened(how: &[String]) -> String {
 
 /// Tells somebody that this is another person's assistant (A3).
 #[must_use]
-pub fn not_your_assistant(service: &str) -> String {
-    format!("I'm someone else's assistant and can't answer you. Write to {service} to get your own.")
+pub fn not_your_assistant(assistant: &str) -> String {
+    format!("`{assistant}` is someone else's assistant and can't answer you. Write `!assistant` here to get your own.")
 }
 
 /// Says that the session begins afresh after a pause (A6).

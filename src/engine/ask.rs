@@ -5,9 +5,8 @@ use tokio::sync::watch;
 use super::Engine;
 use crate::{
     claude::{self, Advice, Cause, Delta, StopReason},
-    config,
     core::{
-        prompt::Prompt,
+        prompt::{Effort, Prompt},
         run::{Fault, Stop},
     },
 };
@@ -19,7 +18,7 @@ const REGENERATIONS_MAX: u32 = 1;
 pub(super) struct Question<'a> {
     pub(super) prompt: &'a Prompt,
     pub(super) model: &'a str,
-    pub(super) effort: config::Effort,
+    pub(super) effort: Effort,
     pub(super) user_tag: String,
 }
 
@@ -46,18 +45,11 @@ pub(super) struct Reply {
 impl Engine {
     /// Asks the model and shows its progress. Dropping the future closes the stream at the provider.
     pub(super) async fn ask(&self, question: &Question<'_>, progress: &watch::Sender<Progress>) -> Reply {
-        let effort = match question.effort {
-            config::Effort::Low => claude::Effort::Low,
-            config::Effort::Medium => claude::Effort::Medium,
-            config::Effort::High => claude::Effort::High,
-            config::Effort::Xhigh => claude::Effort::Xhigh,
-            config::Effort::Max => claude::Effort::Max,
-        };
         let output_tokens_max = self.config.claude.output_tokens_max;
         let request = claude::Request::from_prompt(
             question.prompt,
             question.model,
-            effort,
+            question.effort,
             output_tokens_max,
             Some(&question.user_tag),
         );

@@ -135,7 +135,7 @@ impl Engine {
         let event = &entry.event;
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let assistant = self.assistant_persona(owner);
-        if record.room.as_ref() != Some(&event.room_id) {
+        if record.room.as_ref() != Some(&event.room_id) || !self.config.assistants.enabled {
             return Ok(Handled::Done);
         }
         if event.state_key.is_some() {

@@ -203,7 +203,7 @@ impl Engine {
         let text = match tell {
             Tell::AskInRoom => words::declined_private(&name),
             Tell::NotAccepted | Tell::UnknownCoworker => words::declined_inviter(&name),
-            Tell::NotYourAssistant => words::not_your_assistant(service.as_str()),
+            Tell::NotYourAssistant => words::not_your_assistant(invited.as_str()),
             Tell::AssistantStaysPrivate => words::assistant_is_here(invited.as_str()),
             Tell::ServiceOnlyDirect => words::service_only_direct(service.as_str()),
         };

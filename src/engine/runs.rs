@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     appservice::health::{Condition, State},
-    claude, clock, config,
+    claude, clock,
     core::{
         context::Composed,
         event::Place,
+        prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         time::Timestamp,
         words,
@@ -42,7 +43,7 @@ const QUEUE_WORD_AFTER: Duration = Duration::from_secs(15);
 pub(super) struct Asking<'a> {
     pub(super) composed: Composed,
     pub(super) model: &'a str,
-    pub(super) effort: config::Effort,
+    pub(super) effort: Effort,
 }
 
 /// What a run used, for its summary.
@@ -377,21 +378,17 @@ impl Engine {
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
         self.check_may_write(record)?;
         let (room, message) = (&record.room, &answer.message);
-        let event = match &record.streamed {
-            Some(target) => {
-                let txn = id.transaction(Step::Edit(record.edits + 1));
-                account.edit(room, target, message, txn).await?;
-                target.clone()
+        let last_edit = id.transaction(Step::Edit(record.edits + 1));
+        let event = if let Some(target) = &record.streamed {
+            account.edit(room, target, message, last_edit).await?;
+            target.clone()
+        } else {
+            let event = account.send(room, message, id.transaction(Step::Answer)).await?;
+            if record.private && record.resumed {
+                // The homeserver may have had this transaction before, with the beginning of the answer.
+                account.edit(room, &event, message, last_edit).await?;
             }
-            None => {
-                let event = account.send(room, message, id.transaction(Step::Answer)).await?;
-                if record.private && record.resumed {
-                    // The homeserver may have had this transaction before, with the beginning of the answer.
-                    let txn = id.transaction(Step::Edit(record.edits + 1));
-                    account.edit(room, &event, message, txn).await?;
-                }
-                event
-            }
+            event
         };
         self.note_posted(record, &event)?;
         if let Some(markdown) = &answer.file {

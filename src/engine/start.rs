@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join_all, stream};
 use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,6 +39,8 @@ const HOMESERVER_PAUSES: [Duration; 5] = [
 ];
 /// How long tasks may take to end after stop; what is cut off is journaled.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the key backup may take at stop; what is left is uploaded at the next start.
+const BACKUP_PATIENCE: Duration = Duration::from_secs(3);
 /// Questions for users that wait to be answered.
 const QUERIES_WAITING_MAX: usize = 64;
 
@@ -114,6 +116,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     if tokio::time::timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
         tracing::warn!("some tasks did not end in time; their runs go on at the next start");
     }
+    // Keys that came since the last upload are lost with the disk otherwise.
+    let accounts = engine.pool.all_kept();
+    join_all(accounts.iter().map(|account| account.settle_backup(BACKUP_PATIENCE))).await;
     engine.store.flush().await?;
     begun
 }
@@ -160,9 +165,8 @@ async fn build(
         cause,
     })?;
     let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
-    let mut claude = claude::client::ClientConfig::new(config.claude.base_url.clone(), config.claude.api_key.clone());
-    claude.limits = claude::stream::Limits::default();
-    let claude = claude::Client::new(claude)?;
+    let reached = claude::ClientConfig::new(config.claude.base_url.clone(), config.claude.api_key.clone());
+    let claude = claude::Client::new(reached)?;
     let key = match &config.claude.api_key {
         Some(_) => State::Ready,
         None => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),

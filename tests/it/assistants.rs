@@ -184,7 +184,7 @@ async fn a1_somebody_elses_assistant_declines_and_says_why() -> Result<()> {
     let service = office.slot.service();
     let room = mallory.until_invited_by(&service).await?;
     mallory.join(&room).await?;
-    mallory.until(&room, "why", |seen| said(seen, &service, "I'm someone else's assistant")).await?;
+    mallory.until(&room, "why", |seen| said(seen, &service, "`@wm")).await?;
     assert_eq!(office.rooms_of_assistant(&alice).await?, json!([]));
     Ok(())
 }

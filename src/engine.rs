@@ -26,6 +26,7 @@ mod invites;
 mod lanes;
 mod members;
 mod parked;
+mod presence;
 mod reactions;
 mod records;
 mod runs;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -43,14 +43,14 @@ pub struct RunId(String);
 impl RunId {
     /// Returns the id of the run that `request` starts with `user`.
     #[must_use]
-    pub fn of(request: &ruma::EventId, user: &UserId) -> Self {
+    pub fn of(request: &EventId, user: &UserId) -> Self {
         let digest = Sha256::new().chain_update(request).chain_update("|").chain_update(user).finalize();
         Self(hex(&digest[..16]))
     }
 
     /// Returns the id of the `attempt`th time that the request is run again (🔁); 0 is [`Self::of`].
     #[must_use]
-    pub fn again(request: &ruma::EventId, user: &UserId, attempt: u32) -> Self {
+    pub fn again(request: &EventId, user: &UserId, attempt: u32) -> Self {
         let first = Self::of(request, user);
         if attempt == 0 { first } else { Self(format!("{}-{attempt}", first.0)) }
     }
@@ -141,6 +141,28 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Returns the record of a coworker's run that begins now, in time and for the first time.
+    #[must_use]
+    pub fn new(user: &UserId, room: &RoomId, request: &EventId, asker: &UserId, place: Place, now: Timestamp) -> Self {
+        Self {
+            user: user.to_owned(),
+            room: room.to_owned(),
+            request: request.to_owned(),
+            asker: asker.to_owned(),
+            place,
+            asked_at: now,
+            accepted_at: now,
+            late: false,
+            private: false,
+            streamed: None,
+            edits: 0,
+            resumed: false,
+            answer: None,
+            status: None,
+            attempt: 0,
+        }
+    }
+
     /// Takes up a run of an earlier process.
     ///
     /// What that one noted last may be lost with it. Edits get numbers that it never used: under an old number the

@@ -195,25 +195,16 @@ impl Engine {
             return self.answer_owner_command(account, owner, event, &command).await;
         }
         let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
+        let place = match &message.thread_root {
+            Some(root) => Place::Thread { root: root.clone(), latest: event.id.clone() },
+            None => Place::Timeline,
+        };
+        let now = clock::now();
         let record = RunRecord {
-            user: account.user().to_owned(),
-            room: event.room.clone(),
-            request: event.id.clone(),
-            asker: owner.to_owned(),
-            place: match &message.thread_root {
-                Some(root) => Place::Thread { root: root.clone(), latest: event.id.clone() },
-                None => Place::Timeline,
-            },
             asked_at: event.sent_at,
-            accepted_at: clock::now(),
-            late: clock::now().ms_since(event.sent_at.min(entry.accepted_at)) > deadline_ms,
+            late: now.ms_since(event.sent_at.min(entry.accepted_at)) > deadline_ms,
             private: true,
-            streamed: None,
-            edits: 0,
-            resumed: false,
-            answer: None,
-            status: None,
-            attempt: 0,
+            ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
         };
         let id = RunId::of(&event.id, account.user());
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {

@@ -59,21 +59,9 @@ impl Engine {
             return self.tell_stopped(&account, event, say).await;
         }
         let record = RunRecord {
-            user: asked.user.clone(),
-            room: event.room.clone(),
-            request: request.clone(),
-            asker: event.sender.clone(),
-            place,
             asked_at: event.sent_at,
-            accepted_at: clock::now(),
             late: asked.late,
-            private: false,
-            streamed: None,
-            edits: 0,
-            resumed: false,
-            answer: None,
-            status: None,
-            attempt: 0,
+            ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
         let id = RunId::of(&request, &asked.user);
         if !self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {

@@ -106,25 +106,14 @@ impl Engine {
             return Ok(());
         }
         let root = self.root_of(room, &request)?;
+        let place = match root {
+            Some(root) => Place::Thread { root, latest: answer.clone() },
+            None => Place::Reply { to: request.clone() },
+        };
         let record = RunRecord {
-            user: user.clone(),
-            room: room.clone(),
-            request: request.clone(),
-            asker: event.sender.clone(),
-            place: match root {
-                Some(root) => Place::Thread { root, latest: answer.clone() },
-                None => Place::Reply { to: request.clone() },
-            },
             asked_at: event.sent_at,
-            accepted_at: clock::now(),
-            late: false,
-            private: false,
-            streamed: None,
-            edits: 0,
-            resumed: false,
-            answer: None,
-            status: None,
             attempt,
+            ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };
         let id = RunId::again(&request, &user, attempt);
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {

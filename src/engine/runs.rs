@@ -11,7 +11,7 @@ use super::{
     ask::{Progress, Question, Reply},
     control::Order,
     coworkers::SEND_PAUSES,
-    lanes,
+    lanes, presence,
     records::RunSummary,
 };
 use crate::{
@@ -28,11 +28,6 @@ use crate::{
     matrix::{Account, MatrixError, account::File},
 };
 
-/// Typing is shown again this often; a notice lasts four seconds.
-const TYPING_INTERVAL: Duration = Duration::from_secs(3);
-/// The receipt and typing wait this long: until then what they cost the homeserver would hold up the question, and an
-/// answer that is there sooner needs no typing.
-const PRESENCE_AFTER: Duration = Duration::from_millis(150);
 /// How long a run goes on trying while the homeserver is away, in milliseconds; then it is left to the next start.
 const HOMESERVER_PATIENCE_MS: u64 = 30 * 60 * 1000;
 
@@ -204,7 +199,7 @@ impl Engine {
             return self.say(&account, id, record, &answer).await;
         }
         let typing = CancellationToken::new();
-        self.tasks.spawn(show_presence(account.clone(), record.clone(), accepted, typing.clone()));
+        self.tasks.spawn(presence::show(account.clone(), record.clone(), accepted, typing.clone()));
         // Typing ends behind the answer, however the run ends; nobody waits for it.
         let _typing = typing.drop_guard();
         Box::pin(self.answer(&account, id, record, accepted, used, progress)).await
@@ -462,40 +457,5 @@ fn file_place(place: &Place, message: &ruma::EventId) -> Place {
     match place {
         Place::Thread { root, .. } => Place::Thread { root: root.clone(), latest: message.to_owned() },
         Place::Timeline | Place::Reply { .. } => Place::Reply { to: message.to_owned() },
-    }
-}
-
-/// The read receipt and typing (C9), until the run is done with them; and a sync where the run did without.
-async fn show_presence(account: Arc<Account>, record: RunRecord, accepted: Instant, done: CancellationToken) {
-    let thread = match &record.place {
-        Place::Thread { root, .. } if *root != record.request => Some(root.as_ref()),
-        _ => None,
-    };
-    let is_long = tokio::time::timeout(PRESENCE_AFTER, done.cancelled()).await.is_err();
-    let shown = async {
-        if is_long {
-            account.typing(&record.room, true).await?;
-        }
-        account.receipt(&record.room, &record.request, thread).await?;
-        // Before a long answer is sent, so that what changed in the room meanwhile is known by then.
-        account.sync_since(accepted).await
-    };
-    if let Err(error) = shown.await {
-        tracing::debug!(room.id = %record.room, %error, "typing or the read receipt cannot be shown");
-    }
-    if !is_long {
-        return;
-    }
-    loop {
-        tokio::select! {
-            () = done.cancelled() => break,
-            () = tokio::time::sleep(TYPING_INTERVAL) => {}
-        }
-        if account.typing(&record.room, true).await.is_err() {
-            break;
-        }
-    }
-    if let Err(error) = account.typing(&record.room, false).await {
-        tracing::debug!(room.id = %record.room, %error, "typing cannot be ended; it passes by itself");
     }
 }

@@ -5,23 +5,10 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_ms(10_000_000);
 
 fn record(private: bool) -> RunRecord {
-    RunRecord {
-        user: user_id!("@coworker-oncall:hs").to_owned(),
-        room: room_id!("!r:hs").to_owned(),
-        request: event_id!("$ask").to_owned(),
-        asker: user_id!("@alice:hs").to_owned(),
-        place: Place::Thread { root: event_id!("$ask").to_owned(), latest: event_id!("$ask").to_owned() },
-        asked_at: NOW,
-        accepted_at: NOW,
-        late: false,
-        private,
-        streamed: None,
-        edits: 0,
-        resumed: false,
-        answer: None,
-        status: None,
-        attempt: 0,
-    }
+    let (user, asker) = (user_id!("@coworker-oncall:hs"), user_id!("@alice:hs"));
+    let request = event_id!("$ask");
+    let place = Place::Thread { root: request.to_owned(), latest: request.to_owned() };
+    RunRecord { private, ..RunRecord::new(user, room_id!("!r:hs"), request, asker, place, NOW) }
 }
 
 fn finish(effects: &[Effect]) -> &Answer {

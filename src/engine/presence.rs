@@ -1,0 +1,52 @@
+//! What people see of a run before its answer: the read receipt and typing (C9).
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    core::{event::Place, run::RunRecord},
+    matrix::Account,
+};
+
+/// Typing is shown again this often; a notice lasts four seconds.
+const TYPING_INTERVAL: Duration = Duration::from_secs(3);
+/// The receipt and typing wait this long: until then what they cost the homeserver would hold up the question, and an
+/// answer that is there sooner needs no typing.
+const PRESENCE_AFTER: Duration = Duration::from_millis(150);
+
+/// The read receipt and typing (C9), until the run is done with them; and a sync where the run did without.
+pub(super) async fn show(account: Arc<Account>, record: RunRecord, accepted: Instant, done: CancellationToken) {
+    let thread = match &record.place {
+        Place::Thread { root, .. } if *root != record.request => Some(root.as_ref()),
+        _ => None,
+    };
+    let is_long = tokio::time::timeout(PRESENCE_AFTER, done.cancelled()).await.is_err();
+    let shown = async {
+        if is_long {
+            account.typing(&record.room, true).await?;
+        }
+        account.receipt(&record.room, &record.request, thread).await?;
+        // Before a long answer is sent, so that what changed in the room meanwhile is known by then.
+        account.sync_since(accepted).await
+    };
+    if let Err(error) = shown.await {
+        tracing::debug!(room.id = %record.room, %error, "typing or the read receipt cannot be shown");
+    }
+    if !is_long {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = done.cancelled() => break,
+            () = tokio::time::sleep(TYPING_INTERVAL) => {}
+        }
+        if account.typing(&record.room, true).await.is_err() {
+            break;
+        }
+    }
+    if let Err(error) = account.typing(&record.room, false).await {
+        tracing::debug!(room.id = %record.room, %error, "typing cannot be ended; it passes by itself");
+    }
+}

@@ -116,7 +116,7 @@ impl Engine {
             }
         };
         self.end_status(id, &record, ended.0).await;
-        self.close_run(id, &record, ended, used);
+        self.close_run(id, &record, ended, used).await;
     }
 
     /// A status that was shown says how the run ended.
@@ -403,7 +403,7 @@ impl Engine {
     }
 
     /// The run leaves the journal and stays in the index, without content.
-    fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
+    async fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
         let cost = used.model.as_deref().and_then(|model| claude::cost(model, &used.usage));
         let summary = RunSummary {
             user: record.user.clone(),
@@ -426,6 +426,11 @@ impl Engine {
         );
         let key: (Timestamp, String) = (record.accepted_at, id.as_str().to_owned());
         let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
+        let closed = match closed {
+            // Durable at once: a process that is killed now must not ask the model again for what is answered.
+            Ok(()) => self.store.flush().await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = closed {
             tracing::error!(%error, "a run's end cannot be recorded; it is taken up again at the next start");
         }

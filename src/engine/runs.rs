@@ -420,10 +420,6 @@ impl Engine {
             accepted_at: record.accepted_at,
             ended_at: clock::now(),
         };
-        tracing::info!(
-            outcome = ?summary.outcome, tokens.input = summary.input_tokens, tokens.output = summary.output_tokens,
-            duration_ms = summary.ended_at.ms_since(summary.accepted_at), "a run ended"
-        );
         let key: (Timestamp, String) = (record.accepted_at, id.as_str().to_owned());
         let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {
@@ -434,6 +430,10 @@ impl Engine {
         if let Err(error) = closed {
             tracing::error!(%error, "a run's end cannot be recorded; it is taken up again at the next start");
         }
+        tracing::info!(
+            outcome = ?summary.outcome, tokens.input = summary.input_tokens, tokens.output = summary.output_tokens,
+            duration_ms = summary.ended_at.ms_since(summary.accepted_at), "a run ended"
+        );
     }
 
     fn note_key(&self, fault: Fault) {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{FIRST_WORDS, Office, said};
-use crate::harness::homeserver::shared;
+use crate::harness::{homeserver::shared, readiness::until_runs_ended};
 
 #[tokio::test]
 async fn a5_the_first_words_say_who_can_read_and_who_does_and_come_once() -> Result<()> {
@@ -41,6 +41,7 @@ async fn a6_memory_is_the_room_since_new() -> Result<()> {
     alice.send(&room, "!new").await?;
     alice.until(&room, "the new session", |seen| said(seen, &assistant, "A new session.")).await?;
     office.ask(&alice, &room, "what colour is it now?", "I was not told.").await?;
+    until_runs_ended(&office.workmate, 3).await;
     office.workmate.kill();
     office.workmate.start_again().await;
     office.ask(&alice, &room, "and after a restart?", "Still not.").await?;

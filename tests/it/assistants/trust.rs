@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Office;
-use crate::harness::{Person, SeenEvent, UnsignedDevices, homeserver::shared};
+use crate::harness::{Person, SeenEvent, UnsignedDevices, homeserver::shared, readiness::until_runs_ended};
 
 /// The assistant's master key, and its devices.
 #[derive(Debug, PartialEq)]
@@ -65,11 +65,13 @@ async fn a11_identity_and_device_survive_a_restart_and_the_identity_a_lost_store
     office.ask(&alice, &room, "my cat is called Tiberius", "A fine name.").await?;
     let first = identity(&office, &alice).await?;
 
+    until_runs_ended(&office.workmate, 1).await;
     office.workmate.stop().await;
     office.workmate.start_again().await;
     assert_without_shield(&office.ask(&alice, &room, "still you?", "Still me.").await?);
     let restarted = identity(&office, &alice).await?;
 
+    until_runs_ended(&office.workmate, 2).await;
     office.workmate.kill();
     let store = office.workmate.data_dir().join("users").join(office.assistant_of(&alice).localpart());
     std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;

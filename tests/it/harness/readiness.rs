@@ -50,3 +50,17 @@ pub(crate) async fn readiness(workmate: &Workmate) -> Result<(u16, Value)> {
     let status = answer.status().as_u16();
     Ok((status, answer.json::<Value>().await.context("/readyz answers JSON")?["conditions"].clone()))
 }
+
+/// Waits until Workmate's log says that `count` runs ended, which it does once that is durable.
+///
+/// An answer that a person has seen is not enough: a process that is killed between the answer and its record takes
+/// the run up again.
+pub(crate) async fn until_runs_ended(workmate: &Workmate, count: usize) {
+    let ended = async {
+        while workmate.logs().matches("a run ended").count() < count {
+            time::sleep(POLL).await;
+        }
+    };
+    let ended = time::timeout(WAIT_MAX, ended).await;
+    assert!(ended.is_ok(), "{count} runs did not end; the log:\n{}", workmate.logs());
+}

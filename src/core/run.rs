@@ -247,8 +247,6 @@ pub enum Input<'a> {
     Tick(&'a str),
     /// The model is busy and is tried again; this long so far, in milliseconds.
     Waiting(u64),
-    /// A part of an answer broke off and is asked for again: what came is worth nothing.
-    Restarted,
     /// The whole answer.
     Answered(&'a str, Stop),
     /// There is no answer.
@@ -347,20 +345,19 @@ impl Machine {
     #[must_use]
     pub fn take(&mut self, input: &Input<'_>, now: Timestamp) -> Vec<Effect> {
         match *input {
-            Input::Text(so_far) => self.stream(so_far, now, |pace| pace.on_text(so_far.len(), now)),
+            Input::Text(so_far) => self.stream(so_far, |pace| pace.on_text(so_far.len(), now)),
             Input::Tick(so_far) => {
-                let mut effects = self.stream(so_far, now, |pace| pace.on_tick(now));
+                let mut effects = self.stream(so_far, |pace| pace.on_tick(now));
                 effects.extend(self.show_status(now));
                 effects
             }
             Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms),
-            Input::Restarted => Vec::new(),
             Input::Answered(text, stop) => self.answered(text, stop),
             Input::Failed(fault) => vec![self.failed(fault)],
         }
     }
 
-    fn stream(&mut self, so_far: &str, _now: Timestamp, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Effect> {
+    fn stream(&mut self, so_far: &str, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Effect> {
         if so_far.trim().is_empty() {
             return Vec::new();
         }

@@ -75,12 +75,6 @@ pub fn late_prefix(minutes: u64) -> String {
     format!("(Sorry, I was away: you asked {} ago.)", duration_minutes(minutes))
 }
 
-/// Tells a request that is too old to be answered (C5).
-#[must_use]
-pub fn too_late(minutes: u64) -> String {
-    format!("I was away and found this only now, {} later. Still needed? Ask again.", duration_minutes(minutes))
-}
-
 /// Tells a queued request its place (C11); 1 is next.
 #[must_use]
 pub fn queued(place: usize) -> String {
@@ -456,12 +450,6 @@ pub fn service_only_direct(service: &str) -> String {
 #[must_use]
 pub fn service_help() -> String {
     "- `!assistant` get your assistant\n- `!coworkers` who works here\n- `!help` this list".to_owned()
-}
-
-/// Says that answers come from the offline stand-in.
-#[must_use]
-pub fn offline_note() -> String {
-    "(An offline stand-in wrote this, not Claude: no API key is set.)".to_owned()
 }
 
 // ---- Parts of sentences ----

@@ -223,7 +223,7 @@ impl Engine {
         used: &mut Used,
         progress: &watch::Sender<Progress>,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
-        // Where transactions brought everything, the sync comes beside the model's work; see `show_presence`.
+        // Where transactions brought everything, the sync comes beside the model's work; see `presence::show`.
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
         }

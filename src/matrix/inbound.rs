@@ -2,7 +2,7 @@
 
 use matrix_sdk::deserialized_responses::{TimelineEvent, TimelineEventKind, VerificationLevel, VerificationState};
 use ruma::{
-    OwnedEventId, OwnedRoomId, RoomId, UserId,
+    OwnedEventId, RoomId, UserId,
     events::{
         AnySyncMessageLikeEvent, AnySyncStateEvent, AnySyncTimelineEvent, SyncMessageLikeEvent, SyncStateEvent,
         room::{
@@ -17,7 +17,6 @@ use ruma::{
     },
     serde::Raw,
 };
-use serde_json::Value;
 
 use crate::core::{
     event::{EventKind, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
@@ -193,19 +192,12 @@ fn member(event: &SyncRoomMemberEvent) -> EventKind {
     })
 }
 
-/// Returns the room that an event of a transaction belongs to, as its JSON names it.
-#[must_use]
-pub fn room_of(json: &str) -> Option<OwnedRoomId> {
-    let value: Value = serde_json::from_str(json).ok()?;
-    RoomId::parse(value["room_id"].as_str()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use ruma::{event_id, room_id, user_id};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

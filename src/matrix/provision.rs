@@ -150,6 +150,8 @@ impl Provisioner {
         }
         if !card.opened {
             self.api.make_device(&persona.user, &card.device, "Workmate").await?;
+            // A homeserver may make devices and still not let us act as one.
+            self.api.check_device(&persona.user, &card.device).await?;
         }
         Ok(card)
     }

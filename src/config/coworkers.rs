@@ -154,6 +154,7 @@ fn coworker(file: &Path, root: &Node, faults: &mut Faults) -> Option<Coworker> {
         accept_invites_from,
         avatar,
         silent_join: silent_join.unwrap_or(false),
+        tools: Vec::new(),
     })
 }
 

@@ -97,6 +97,9 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         assistants,
         limits,
         coworkers,
+        mcp_servers: Vec::new(),
+        credentials: std::collections::BTreeMap::new(),
+        audit: super::Audit::default(),
         log,
         registration_file,
     };

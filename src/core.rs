@@ -22,4 +22,5 @@ pub mod session;
 pub mod time;
 pub mod tool;
 pub mod trail;
+pub mod visibility;
 pub mod words;

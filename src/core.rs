@@ -11,6 +11,7 @@ pub mod context;
 pub mod event;
 pub mod hex;
 pub mod invite;
+pub mod links;
 pub mod mask;
 pub mod pace;
 pub mod people;

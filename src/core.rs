@@ -4,6 +4,7 @@
 //! fails if it does.
 
 pub mod address;
+pub mod admission;
 pub mod breaker;
 pub mod command;
 pub mod company;
@@ -17,6 +18,7 @@ pub mod prompt;
 pub mod render;
 pub mod room_check;
 pub mod run;
+pub mod schedule;
 pub mod session;
 pub mod time;
 pub mod words;

@@ -1,6 +1,6 @@
 //! Whose turn it is (C11): one run at a time in a lane, a few in a room, a bounded number over all, rooms in turn.
 //!
-//! The machine waits for nothing itself: [`Schedule::request`] hands out a ticket, [`Schedule::next`] says which tickets
+//! The machine waits for nothing itself: [`Schedule::request`] hands out a ticket, [`Schedule::take_granted`] says which tickets
 //! may go since it was asked last, and [`Schedule::release`] takes a ticket back, whether it went or gave up. A ticket
 //! takes nothing while it waits: lane, room and whole are taken together, once all three are free. The places of the
 //! whole go round the rooms, so that a room with many requests holds up another for one of them at the most.
@@ -130,7 +130,7 @@ impl Schedule {
     }
 
     /// Returns the tickets that may go and were not returned before, in the order of their turns.
-    pub fn next(&mut self) -> Vec<Ticket> {
+    pub fn take_granted(&mut self) -> Vec<Ticket> {
         std::mem::take(&mut self.granted)
     }
 
@@ -147,7 +147,7 @@ impl Schedule {
         let mut ahead = 0;
         while let Some((oldest, _)) = rest.going.front() {
             rest.release(*oldest);
-            for granted in rest.next() {
+            for granted in rest.take_granted() {
                 if granted == ticket {
                     return ahead;
                 }

@@ -60,7 +60,7 @@ impl Lanes {
 
 impl Waiting {
     fn tell(&mut self) {
-        for ticket in self.schedule.next() {
+        for ticket in self.schedule.take_granted() {
             if let Some(told) = self.to_tell.remove(&ticket) {
                 // A place that is being dropped takes itself out.
                 let _ = told.send(());

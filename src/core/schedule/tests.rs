@@ -23,12 +23,12 @@ fn ask(schedule: &mut Schedule, room: usize, thread: usize) -> Ticket {
 fn c11_one_thread_runs_in_order_and_threads_run_in_parallel_up_to_the_room_s_limit() {
     let mut schedule = Schedule::new(LIMITS);
     let [first, second, other, full] = [(1, 1), (1, 1), (1, 2), (1, 3)].map(|(r, t)| ask(&mut schedule, r, t));
-    assert_eq!(schedule.next(), [first, other], "the thread's second and the room's third wait");
+    assert_eq!(schedule.take_granted(), [first, other], "the thread's second and the room's third wait");
 
     schedule.release(other);
-    assert_eq!(schedule.next(), [full], "the thread is still taken");
+    assert_eq!(schedule.take_granted(), [full], "the thread is still taken");
     schedule.release(first);
-    assert_eq!(schedule.next(), [second]);
+    assert_eq!(schedule.take_granted(), [second]);
 }
 
 #[test]
@@ -36,10 +36,10 @@ fn c11_the_places_of_the_whole_go_round_the_rooms() {
     let mut schedule = Schedule::new(ScheduleLimits { runs_max: 1, ..LIMITS });
     let busy: Vec<_> = (0..4).map(|thread| ask(&mut schedule, 1, thread)).collect();
     let [quiet, third] = [2, 3].map(|room| ask(&mut schedule, room, 0));
-    let mut went = schedule.next();
+    let mut went = schedule.take_granted();
     while let Some(last) = went.last().copied().filter(|_| went.len() < 6) {
         schedule.release(last);
-        went.extend(schedule.next());
+        went.extend(schedule.take_granted());
     }
     assert_eq!(went, [busy[0], busy[1], quiet, third, busy[2], busy[3]], "each room once before one comes again");
 }
@@ -48,7 +48,7 @@ fn c11_the_places_of_the_whole_go_round_the_rooms() {
 fn c11_a_run_that_waits_for_its_thread_holds_no_place_of_others() {
     let mut schedule = Schedule::new(ScheduleLimits { runs_max: 2, ..LIMITS });
     let [first, behind, elsewhere] = [(1, 1), (1, 1), (2, 1)].map(|(r, t)| ask(&mut schedule, r, t));
-    assert_eq!(schedule.next(), [first, elsewhere]);
+    assert_eq!(schedule.take_granted(), [first, elsewhere]);
     assert_eq!(schedule.ahead(behind), 0);
 }
 
@@ -61,7 +61,7 @@ fn c11_beyond_the_room_s_limit_a_run_is_declined_and_one_that_need_not_wait_is_n
     assert_eq!(schedule.request(lane(1, 1)), Err(Full), "four wait");
     assert!(schedule.request(lane(2, 1)).is_ok(), "another room has a line of its own");
     let free = schedule.request(lane(1, 2)).expect("its thread and the room are free");
-    assert!(schedule.next().contains(&free));
+    assert!(schedule.take_granted().contains(&free));
     let resumed = schedule.resume(lane(1, 1));
     assert_eq!(schedule.ahead(resumed), 4, "what was accepted before is never declined");
 }
@@ -79,11 +79,11 @@ fn c11_a_place_in_line_counts_who_goes_before() {
 fn c11_who_gives_up_leaves_the_line_and_is_never_let_go() {
     let mut schedule = Schedule::new(ScheduleLimits { runs_max: 1, ..LIMITS });
     let [first, gone, last] = [(1, 1), (1, 2), (2, 1)].map(|(r, t)| ask(&mut schedule, r, t));
-    assert_eq!(schedule.next(), [first]);
+    assert_eq!(schedule.take_granted(), [first]);
     schedule.release(gone);
     schedule.release(first);
     schedule.release(first);
-    assert_eq!(schedule.next(), [last]);
+    assert_eq!(schedule.take_granted(), [last]);
     schedule.release(last);
     assert!(schedule.lines.is_empty() && schedule.turns.is_empty() && schedule.going.is_empty(), "{schedule:?}");
 }
@@ -189,7 +189,7 @@ proptest! {
                 }
                 Step::Release(_) => {}
             }
-            for ticket in schedule.next() {
+            for ticket in schedule.take_granted() {
                 watch.let_go(ticket, &limits)?;
             }
             watch.check(&limits)?;
@@ -202,7 +202,7 @@ proptest! {
         while let Some(ticket) = order.pop_front() {
             watch.held.retain(|(held, ..)| *held != ticket);
             schedule.release(ticket);
-            for granted in schedule.next() {
+            for granted in schedule.take_granted() {
                 watch.let_go(granted, &limits)?;
                 went.push(granted);
                 order.push_back(granted);

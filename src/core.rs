@@ -22,3 +22,6 @@ pub mod schedule;
 pub mod session;
 pub mod time;
 pub mod words;
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ pub mod context;
 pub mod event;
 pub mod hex;
 pub mod invite;
+pub mod links;
+pub mod mask;
 pub mod pace;
 pub mod people;
 pub mod prompt;
@@ -21,6 +23,9 @@ pub mod run;
 pub mod schedule;
 pub mod session;
 pub mod time;
+pub mod tool;
+pub mod trail;
+pub mod visibility;
 pub mod words;
 
 #[cfg(test)]

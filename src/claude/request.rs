@@ -157,7 +157,8 @@ mod tests {
     }
 
     fn request(system: &[&str], turns: Vec<Turn>) -> Request {
-        let prompt = Prompt { system: system.iter().map(|&text| text.to_owned()).collect(), turns };
+        let prompt =
+            Prompt { system: system.iter().map(|&text| text.to_owned()).collect(), turns, ..Prompt::default() };
         Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, Some("h_5f0c"))
     }
 

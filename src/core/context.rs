@@ -127,7 +127,7 @@ pub enum SessionStart<'a> {
 }
 
 /// What is sent to the model, and what it was made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Composed {
     /// The prompt.
     pub prompt: Prompt,
@@ -192,7 +192,11 @@ fn compose_newest(input: &Input<'_>) -> Composed {
         request: !chosen.iter().any(|item| is_request(item, input)),
     };
     let read = chosen.iter().filter_map(|item| item.id.map(ToOwned::to_owned)).collect();
-    let prompt = Prompt { system: vec![instructions(input), Facts::of(input).line()], turns: transcript.ended() };
+    let prompt = Prompt {
+        system: vec![instructions(input), Facts::of(input).line()],
+        turns: transcript.ended(),
+        ..Prompt::default()
+    };
     Composed { prompt, read, left_out }
 }
 

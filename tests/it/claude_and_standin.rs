@@ -20,7 +20,7 @@ fn prompt(exchanges: usize) -> Prompt {
         turns.push(Said { role: Role::Assistant, text: "Noted.".to_owned() });
     }
     turns.push(said(exchanges));
-    Prompt { system: vec!["rule ".repeat(600), "fact ".repeat(600)], turns }
+    Prompt { system: vec!["rule ".repeat(600), "fact ".repeat(600)], turns, ..Prompt::default() }
 }
 
 fn said(index: usize) -> Said {

@@ -21,7 +21,7 @@ mod room;
 mod steps;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn c5_c11_c14_no_sequence_answers_twice_answers_a_bot_or_exceeds_a_limit(

@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, UserId};
 
-use super::{
-    breaker::{Breaker, BreakerLimits, Gate},
-    command::CoworkerCommand,
-    time::Timestamp,
-};
+use super::{breaker::Gate, command::CoworkerCommand};
 
 /// What a coworker is asked.
 #[derive(Clone, Copy, Debug)]
@@ -40,34 +36,42 @@ pub enum Admission {
     Run,
 }
 
-/// Decides what becomes of a request, and counts the run that begins.
-pub fn admit(
+/// Decides what becomes of a request. `gate` asks the room's breaker for a run to begin, which counts it; nothing else
+/// is counted.
+///
+/// # Errors
+/// When `gate` cannot ask it.
+pub fn admit<E>(
     request: &Request<'_>,
     muted: &BTreeSet<OwnedUserId>,
-    breaker: &mut Breaker,
-    limits: &BreakerLimits,
-    now: Timestamp,
-) -> Admission {
+    gate: impl FnOnce() -> Result<Gate, E>,
+) -> Result<Admission, E> {
     if let Some(command) = request.command {
-        return Admission::Command(command);
+        return Ok(Admission::Command(command));
     }
     if request.known {
-        return Admission::Known;
+        return Ok(Admission::Known);
     }
     if muted.contains(request.user) {
-        return Admission::Muted;
+        return Ok(Admission::Muted);
     }
-    match breaker.begin_run(now, limits) {
+    Ok(match gate()? {
         Gate::Open => Admission::Run,
         Gate::Stopped { say, .. } => Admission::Stopped { say },
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use ruma::user_id;
 
     use super::*;
+    use crate::core::{
+        breaker::{Breaker, BreakerLimits},
+        time::Timestamp,
+    };
 
     const NOW: Timestamp = Timestamp::from_ms(0);
 
@@ -91,7 +95,8 @@ mod tests {
         for (row, (command, known, is_muted, expected)) in rows.into_iter().enumerate() {
             let muted = if is_muted { muted.clone() } else { BTreeSet::new() };
             let request = Request { user, command, known };
-            assert_eq!(admit(&request, &muted, &mut breaker, &limits, NOW), expected, "row {row}");
+            let admitted = admit(&request, &muted, || Ok::<_, Infallible>(breaker.begin_run(NOW, &limits)));
+            assert_eq!(admitted, Ok(expected), "row {row}");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     core::{
         address::{Asked, CoworkerHere},
         admission::{self, Admission},
-        breaker::BreakerLimits,
+        breaker::{BreakerLimits, Gate},
         command::{CoworkerCommand, CoworkerRequest, coworker_request},
         context::{self, Kind},
         event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
@@ -56,7 +56,8 @@ impl Engine {
             command: command_of(message, coworker, &asked.user),
             known: self.tables.runs.get(&id.as_str().to_owned())?.is_some(),
         };
-        match self.admit(&event.room, &asks)? {
+        let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
+        match admission::admit(&asks, &muted, || self.gate(&event.room))? {
             Admission::Command(command) => {
                 return self.answer_command(&account, coworker, event, command, place).await;
             }
@@ -192,15 +193,14 @@ impl Engine {
         Ok(())
     }
 
-    fn admit(&self, room: &RoomId, request: &admission::Request<'_>) -> Result<Admission, EngineError> {
-        let (now, limits) = (clock::now(), BreakerLimits::default());
-        let mut admitted = Admission::Known;
+    fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
+        let mut gate = Gate::Open;
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
-            admitted = admission::admit(request, &record.muted, &mut record.breaker, &limits, now);
+            gate = record.breaker.begin_run(clock::now(), &BreakerLimits::default());
             Some(record)
         })?;
-        Ok(admitted)
+        Ok(gate)
     }
 
     async fn tell_stopped(&self, account: &Account, event: &RoomEvent, say: bool) -> Result<(), EngineError> {

@@ -318,7 +318,8 @@ impl Room {
         let id = RunId::of(request, &asked.user);
         let asks = Request { user: &asked.user, command, known: self.runs.contains_key(&id) };
         let now = self.now();
-        match admit(&asks, &self.muted, &mut self.breaker, &BREAKER, now) {
+        let admitted = admit(&asks, &self.muted, || Ok::<_, TestCaseError>(self.breaker.begin_run(now, &BREAKER)))?;
+        match admitted {
             Admission::Command(CoworkerCommand::Mute) => drop(self.muted.insert(asked.user.clone())),
             Admission::Command(CoworkerCommand::Unmute) => drop(self.muted.remove(&asked.user)),
             Admission::Command(CoworkerCommand::Stop) => self.end_where(|run| run.record.user == asked.user)?,

@@ -4,6 +4,7 @@
 //! fails if it does.
 
 pub mod address;
+pub mod admission;
 pub mod breaker;
 pub mod command;
 pub mod company;
@@ -19,9 +20,13 @@ pub mod prompt;
 pub mod render;
 pub mod room_check;
 pub mod run;
+pub mod schedule;
 pub mod session;
 pub mod time;
 pub mod tool;
 pub mod trail;
 pub mod visibility;
 pub mod words;
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,13 @@ pub fn queued(place: usize) -> String {
     }
 }
 
+/// Declines a request because too many wait in its room (C11).
+#[must_use]
+pub fn too_many_waiting() -> String {
+    "Too many requests are waiting here already, so I didn't take this one. Please ask again in a few minutes."
+        .to_owned()
+}
+
 /// Tells a stranger why there is no answer, once a day (C15).
 #[must_use]
 pub fn stranger() -> String {

@@ -198,13 +198,12 @@ impl Engine {
         };
         scene.reply_sender = reply_sender.as_deref();
         let verdict = address::addressed(event, &scene);
-        self.note_thread(event, &verdict, &scene)?;
-        match verdict {
+        match &verdict {
             Verdict::Asked(asked) => {
                 let who: Vec<_> = asked.iter().map(|asked| asked.user.as_str()).collect();
                 tracing::info!(room.id = %room, event.id = %event.id, ?who, "a request");
                 for asked in asked {
-                    Box::pin(self.clone().begin_coworker(event, &asked, accepted)).await?;
+                    Box::pin(self.clone().begin_coworker(event, asked, accepted)).await?;
                 }
             }
             Verdict::Nobody(Silence::Stranger { tell_stranger: true }) => {
@@ -214,7 +213,8 @@ impl Engine {
                 tracing::debug!(room.id = %room, event.id = %event.id, ?silence, "nobody is asked");
             }
         }
-        Ok(())
+        // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.
+        self.note_thread(event, &verdict, &scene)
     }
 
     fn thread_of(&self, event: &RoomEvent) -> Result<ThreadRecord, EngineError> {

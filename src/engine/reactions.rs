@@ -5,6 +5,7 @@ use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
+    coworkers::lane_of,
     records::{Posted, ThreadRecord},
 };
 use crate::{
@@ -116,8 +117,12 @@ impl Engine {
             ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };
         let id = RunId::again(&request, &user, attempt);
+        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
+            tracing::info!(room.id = %room, "a request is not run again: too many wait in its room");
+            return Ok(());
+        };
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.clone().start_run(id, record, None);
+            self.clone().start_run(id, record, in_line, None);
         }
         Ok(())
     }

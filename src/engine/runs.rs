@@ -132,14 +132,12 @@ impl Engine {
     }
 
     /// Waits for a place; a request that waits long is told so (C11).
-    async fn wait_for_turn(&self, id: &RunId, record: &RunRecord, place: lanes::Place) -> lanes::Leave {
-        let mut leaving = std::pin::pin!(place.leave());
+    async fn wait_for_turn(&self, id: &RunId, record: &RunRecord, mut in_line: lanes::Place) -> lanes::Place {
         tokio::select! {
-            leave = &mut leaving => return leave,
+            () = in_line.turn() => return in_line,
             () = tokio::time::sleep(QUEUE_WORD_AFTER) => {}
         }
-        let ahead = self.running.count(&record.room, &record.user).saturating_sub(1);
-        let mut word = super::word(&words::queued(ahead), None);
+        let mut word = super::word(&words::queued(in_line.ahead() + 1), None);
         word.place = record.place.clone();
         match self.account_of(record).await {
             Ok(account) => {
@@ -149,7 +147,8 @@ impl Engine {
             }
             Err(error) => tracing::debug!(%error, "a waiting request cannot be told its place"),
         }
-        leaving.await
+        in_line.turn().await;
+        in_line
     }
 
     /// The last word of a run that a person stopped.

@@ -17,6 +17,7 @@ mod joining;
 mod model_faults;
 mod order;
 mod privacy;
+mod queues;
 mod restarts;
 mod service_bot;
 mod standin_sdks;

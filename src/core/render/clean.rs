@@ -178,7 +178,9 @@ impl<'a> Cleaner<'a> {
 }
 
 fn may_link(dest_url: &str) -> bool {
-    if dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
+    // Clients may look for `@room` anywhere in what they are sent, an address included.
+    let pings = dest_url.to_ascii_lowercase().contains("@room");
+    if pings || dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;
     }
     let Ok(url) = Url::parse(dest_url) else { return false };

@@ -87,6 +87,14 @@ fn mentions_in_the_models_words_are_no_mentions() {
 }
 
 #[test]
+fn an_address_that_reads_like_a_ping_is_no_link() {
+    for markdown in ["<a@room>", "[mail](mailto:a@ROOM)", "<https://a@room.example/>"] {
+        let html = render(markdown).html.unwrap_or_default().to_lowercase();
+        assert!(!html.contains("href"), "{html}");
+    }
+}
+
+#[test]
 fn text_in_any_direction_is_kept_and_overrides_end_with_their_line() {
     insta::assert_snapshot!(shown(&[
         ("hebrew", "שלום **עולם**, see `main.rs`"),

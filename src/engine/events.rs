@@ -47,8 +47,10 @@ impl Engine {
         }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
-                let steering = inbound::from_json(&event.room_id, &event.json);
-                return steering.map_or(Ok(()), |event| self.take_steering(&event)).map(|()| Handled::Done);
+                if let Some(steering) = inbound::from_json(&event.room_id, &event.json) {
+                    Box::pin(self.take_steering(&steering)).await?;
+                }
+                return Ok(Handled::Done);
             }
             return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
         }
@@ -124,9 +126,9 @@ impl Engine {
     }
 
     /// What an owner's reaction or redaction asks of a run of their assistant.
-    fn take_steering(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+    async fn take_steering(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
         match &event.kind {
-            EventKind::Reaction { .. } => self.take_reaction(event),
+            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event)).await,
             EventKind::Redaction { target } => {
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
                 Ok(())
@@ -143,7 +145,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         match &event.kind {
             EventKind::Member(_) => Box::pin(self.take_membership(event, accepted)).await,
-            EventKind::Reaction { .. } => self.take_reaction(event),
+            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event)).await,
             EventKind::Redaction { target } => Box::pin(self.take_redaction(&event.room, target)).await,
             _ => Box::pin(self.consider(event, entry, accepted)).await,
         }

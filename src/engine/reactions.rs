@@ -10,6 +10,7 @@ use super::{
 use crate::{
     clock,
     core::{
+        breaker::Gate,
         event::{EventKind, Place, RoomEvent},
         people::Who,
         run::{RunId, RunRecord},
@@ -25,7 +26,7 @@ const AGAIN_MAX: u32 = 10;
 
 impl Engine {
     /// Handles a reaction: 🛑 on a request or on what its run shows, 🔁 on an answer.
-    pub(super) fn take_reaction(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+    pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
         let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
         if self.namespace.who(&event.sender) != Who::Person {
             return Ok(());
@@ -34,7 +35,7 @@ impl Engine {
             let stopped = self.running.order(&event.room, Which::Touching(target), &Order::Stop);
             tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
         } else if AGAIN_KEYS.contains(&key.as_str()) {
-            self.run_again(event, target)?;
+            Box::pin(self.run_again(event, target)).await?;
         }
         Ok(())
     }
@@ -88,11 +89,16 @@ impl Engine {
         Ok(())
     }
 
-    fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
+    async fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
         let room = &event.room;
         let Some(kept) = self.tables.threads.get(&(room.clone(), answer.clone()))? else { return Ok(()) };
         let Some(Posted { user, event: request }) = kept.answers else { return Ok(()) };
-        if self.pool.kept(&user).is_none() || self.running.count(room, &user) >= self.config.limits.room_runs_max {
+        let Some(account) = self.pool.kept(&user).filter(|account| account.is_in(room)) else { return Ok(()) };
+        let kept = self.tables.rooms.get(room)?.unwrap_or_default();
+        if kept.liveliness.is_paused() || kept.muted.contains(&user) {
+            return Ok(());
+        }
+        if self.running.count(room, &user) >= self.config.limits.room_runs_max {
             return Ok(());
         }
         let mut attempt = 0;
@@ -104,6 +110,9 @@ impl Engine {
         })?;
         if attempt > AGAIN_MAX {
             return Ok(());
+        }
+        if let Gate::Stopped { say, .. } = self.gate(room)? {
+            return self.tell_stopped(&account, event, say).await;
         }
         let root = self.root_of(room, &request)?;
         let place = match root {

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use workmate::{
-    core::{render, words},
+    core::{
+        render,
+        words::{self, Again},
+    },
     standin::{Failure, Fault, Options, StandIn, Turn},
 };
 
@@ -58,7 +61,7 @@ async fn c19_an_overload_that_passes_is_waited_out() -> Result<()> {
 #[tokio::test]
 async fn c19_an_overload_that_stays_is_said() -> Result<()> {
     let busy = || Turn::failure(Failure::status(529).retry_after_ms(5));
-    Box::pin(words_in_the_thread((0..8).map(|_| busy()).collect(), &words::overloaded_gave_up())).await
+    Box::pin(words_in_the_thread((0..8).map(|_| busy()).collect(), &words::overloaded_gave_up(Again::ByReaction))).await
 }
 
 #[tokio::test]
@@ -70,7 +73,7 @@ async fn c19_a_stream_that_breaks_once_is_asked_again_and_shows_no_half() -> Res
 #[tokio::test]
 async fn c19_a_stream_that_breaks_again_is_said_plainly() -> Result<()> {
     let broken = || Turn::text("half of an answer that is never to be seen").fault(Fault::DropAfter(4));
-    Box::pin(words_in_the_thread(vec![broken(), broken()], &words::broken_off())).await
+    Box::pin(words_in_the_thread(vec![broken(), broken()], &words::broken_off(Again::ByReaction))).await
 }
 
 #[tokio::test]

@@ -177,9 +177,11 @@ impl Engine {
         if let EventKind::Edit { target, .. } = &event.kind {
             self.take_edit_of_request(room, target, &event.sender);
         }
+        let original = self.original_of(event).await?;
+        let placed = in_its_thread(event, original.as_ref());
+        let event = placed.as_ref().unwrap_or(event);
         let thread_root = thread_root(event);
         let thread = self.thread_of(event)?;
-        let original = self.original_of(event).await?;
         let mut scene = Scene {
             namespace: &self.namespace,
             coworkers: &here,
@@ -307,7 +309,17 @@ struct Known {
 /// Returns the root of the thread that an event is in.
 pub(super) fn thread_root(event: &RoomEvent) -> Option<&ruma::EventId> {
     match &event.kind {
-        EventKind::Message(message) => message.thread_root.as_deref(),
+        EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.thread_root.as_deref(),
         _ => None,
     }
+}
+
+/// An edit names no thread: it is in that of the message that it replaces.
+fn in_its_thread(event: &RoomEvent, original: Option<&Known>) -> Option<RoomEvent> {
+    let root = thread_root(&original?.event)?;
+    let mut placed = event.clone();
+    if let EventKind::Edit { new, .. } = &mut placed.kind {
+        new.thread_root = Some(root.to_owned());
+    }
+    Some(placed)
 }

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fallback_reply_in_a_thread_is_no_reply() {
+    fn c5_a_fallback_reply_in_a_thread_is_no_reply() {
         let relation = json!({
             "rel_type": "m.thread", "event_id": "$root", "is_falling_back": true,
             "m.in_reply_to": { "event_id": "$last" },
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_names_its_target_and_who_is_newly_mentioned() {
+    fn c6_an_edit_names_its_target_and_who_is_newly_mentioned() {
         let kind = read(
             "m.room.message",
             &json!({

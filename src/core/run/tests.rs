@@ -2,6 +2,8 @@ use ruma::{event_id, room_id, user_id};
 
 use super::*;
 
+mod properties;
+
 const NOW: Timestamp = Timestamp::from_ms(10_000_000);
 
 fn record(private: bool) -> RunRecord {

@@ -7,17 +7,17 @@ use workmate::standin::{Gate, Matcher, Options, StandIn, Turn};
 use crate::harness::{Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate, homeserver::shared};
 
 /// Two people and a coworker in an encrypted room.
-struct Scene {
-    claude: StandIn,
-    _workmate: Workmate,
-    alice: Person,
-    bob: Person,
-    coworker: OwnedUserId,
-    room: OwnedRoomId,
+pub(crate) struct Scene {
+    pub(crate) claude: StandIn,
+    pub(crate) workmate: Workmate,
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
+    pub(crate) coworker: OwnedUserId,
+    pub(crate) room: OwnedRoomId,
 }
 
 impl Scene {
-    async fn set() -> Result<Self> {
+    pub(crate) async fn set() -> Result<Self> {
         let slot = shared().take_slot();
         let claude = StandIn::start(Options::scripted()).await?;
         let workmate = Setup::new(&slot, shared().url(), &claude.base_url()).start().await;
@@ -28,16 +28,16 @@ impl Scene {
         bob.join(&room).await?;
         alice.invite(&room, &coworker).await?;
         alice.until_membership(&room, &coworker, &MembershipState::Join).await?;
-        Ok(Self { claude, _workmate: workmate, alice, bob, coworker, room })
+        Ok(Self { claude, workmate, alice, bob, coworker, room })
     }
 
-    async fn ask(&self, question: &str) -> Result<OwnedEventId> {
+    pub(crate) async fn ask(&self, question: &str) -> Result<OwnedEventId> {
         let message = Message::text(format!("@oncall {question}")).pill("@oncall", &self.coworker);
         self.alice.send(&self.room, message).await
     }
 
     /// Asks something whose answer stands still after its first words.
-    async fn ask_and_hold(&self, question: &str, answer: &str) -> Result<(OwnedEventId, Gate)> {
+    pub(crate) async fn ask_and_hold(&self, question: &str, answer: &str) -> Result<(OwnedEventId, Gate)> {
         let (turn, gate) = Turn::text(answer).word_by_word().gate_after(1);
         self.claude.on(Matcher::user(question), turn);
         let request = self.ask(question).await?;
@@ -45,7 +45,7 @@ impl Scene {
         Ok((request, gate))
     }
 
-    async fn until_said(&self, what: &str) -> Result<OwnedEventId> {
+    pub(crate) async fn until_said(&self, what: &str) -> Result<OwnedEventId> {
         let said = |seen: &Timeline| {
             let mut said = seen.messages_of(&self.coworker);
             said.find(|event| event.body() == what).map(|event| event.event_id.clone())
@@ -54,18 +54,19 @@ impl Scene {
     }
 
     /// Asks one more thing and waits for its answer: whatever was to come before it has come.
-    async fn settle(&self) -> Result<Timeline> {
+    pub(crate) async fn settle(&self) -> Result<Timeline> {
         self.claude.on(Matcher::user("are you still there"), Turn::text("Still here."));
         self.ask("are you still there").await?;
         self.until_said("Still here.").await?;
         Ok(self.alice.timeline(&self.room))
     }
 
-    fn said<'a>(&self, seen: &'a Timeline, what: &str) -> Vec<&'a str> {
+    /// Returns what the coworker said that holds a text.
+    pub(crate) fn said<'a>(&self, seen: &'a Timeline, what: &str) -> Vec<&'a str> {
         seen.messages_of(&self.coworker).map(SeenEvent::body).filter(|body| body.contains(what)).collect()
     }
 
-    async fn until_closed(&self, question: &str) -> Result<()> {
+    pub(crate) async fn until_closed(&self, question: &str) -> Result<()> {
         let text = question.to_owned();
         self.claude.wait_for_request(move |seen| seen.disconnected && seen.body.to_string().contains(&text)).await?;
         Ok(())

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
-use workmate::standin::{Gate, Matcher, Options, StandIn, Turn};
+use workmate::{
+    core::{render, words},
+    standin::{Gate, Matcher, Options, StandIn, Turn},
+};
 
 use crate::harness::{Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate, homeserver::shared};
 
@@ -174,6 +177,35 @@ async fn c16_a_muted_coworker_is_quiet_until_it_is_unmuted() -> Result<()> {
     let asked = scene.claude.requests();
     assert!(asked.iter().all(|request| !request.last_user_text().contains("anybody home")
         || request.last_user_text().contains("are you still there")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn c16_commands_are_answered_without_the_model_and_what_is_no_command_is_a_prompt() -> Result<()> {
+    let scene = Box::pin(Scene::set()).await?;
+    let (_request, gate) = scene.ask_and_hold("build a cathedral", "It stands.").await?;
+    let plain = |markdown: &str| render::render(markdown).body;
+    let table = [
+        ("!help", plain(&words::coworker_help("oncall"))),
+        ("!tools", words::no_tools()),
+        ("!purpose", "Answers the questions that the tests ask oncall.".to_owned()),
+        ("!status", words::status(1)),
+    ];
+    for (command, expected) in &table {
+        let asked = scene.ask(command).await?;
+        let said = scene.until_said(expected).await?;
+        let seen = scene.alice.timeline(&scene.room);
+        let said = seen.event(&said).expect("it was found there");
+        assert_eq!((said.msgtype(), said.thread_root()), ("m.notice", Some(asked.as_str())), "{command}");
+        assert!(said.is_decrypted() && said.mentions(scene.alice.user_id()), "{command}");
+    }
+    assert_eq!(scene.claude.requests().len(), 1, "commands ask no model");
+
+    scene.claude.on(Matcher::user("!help me with it"), Turn::text("Gladly."));
+    scene.ask("!help me with it").await?;
+    scene.until_said("Gladly.").await?;
+    gate.release();
+    scene.until_said("It stands.").await?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod faults;
 mod harness;
 mod identity;
 mod joining;
+mod late;
 mod model_faults;
 mod noise;
 mod order;

@@ -174,10 +174,12 @@ impl Engine {
         if here.is_empty() || record.liveliness.is_paused() {
             return Ok(());
         }
-        if let EventKind::Edit { target, .. } = &event.kind {
-            self.take_edit_of_request(room, target, &event.sender);
-        }
         let original = self.original_of(event).await?;
+        if let (EventKind::Edit { target, .. }, Some(edited)) = (&event.kind, &original)
+            && edited.event.sender == event.sender
+        {
+            self.take_edit_of_request(room, target);
+        }
         let placed = in_its_thread(event, original.as_ref());
         let event = placed.as_ref().unwrap_or(event);
         let thread_root = thread_root(event);

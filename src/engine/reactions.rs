@@ -1,6 +1,6 @@
 //! Reactions, redactions and edits that steer runs (C6, C10).
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, RoomId};
 
 use super::{
     Engine, EngineError, Shared,
@@ -52,8 +52,8 @@ impl Engine {
     }
 
     /// Handles an edit of a request that is being answered: it begins anew with the new text.
-    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId, sender: &UserId) -> usize {
-        self.running.order(room, Which::AskedBy(target, sender), &Order::Restart(1))
+    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId) -> usize {
+        self.running.order(room, Which::AskedBy(target), &Order::Restart(1))
     }
 
     /// Redacts one message of ours.

@@ -7,7 +7,9 @@ use workmate::{
     standin::{Gate, Matcher, Options, StandIn, Turn},
 };
 
-use crate::harness::{Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate, homeserver::shared};
+use crate::harness::{
+    Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate, homeserver::shared, readiness::until_runs_ended,
+};
 
 /// Two people and a coworker in an encrypted room.
 pub(crate) struct Scene {
@@ -143,9 +145,13 @@ async fn c10_redacting_the_request_cancels_its_run_and_takes_back_its_answer() -
 }
 
 #[tokio::test]
-async fn c10_a_kick_ends_the_run_and_nothing_comes_later() -> Result<()> {
-    let scene = Box::pin(Scene::set()).await?;
-    let (_request, gate) = scene.ask_and_hold("paint the fence", "Painted.").await?;
+async fn c10_a_kick_ends_what_goes_on_and_what_waits_and_nothing_comes_later() -> Result<()> {
+    let mut scene = Box::pin(Scene::set()).await?;
+    let (request, gate) = scene.ask_and_hold("paint the fence", "Painted.").await?;
+    let waiting = Message::text("@oncall and the gate").pill("@oncall", &scene.coworker).in_thread(&request);
+    let waiting = scene.bob.send(&scene.room, waiting).await?;
+    scene.ask("!status").await?;
+    scene.until_said(&words::status(2)).await?;
 
     let room = scene.alice.room(&scene.room)?;
     room.kick_user(&scene.coworker, None).await?;
@@ -153,9 +159,15 @@ async fn c10_a_kick_ends_the_run_and_nothing_comes_later() -> Result<()> {
     scene.until_closed("paint the fence").await?;
     gate.release();
     scene.alice.send(&scene.room, "quiet now").await?;
+    until_runs_ended(&scene.workmate, 2).await;
     assert_eq!(scene.alice.membership(&scene.room, &scene.coworker).await?, Some(MembershipState::Leave));
     let seen = scene.alice.timeline(&scene.room);
     assert_eq!(scene.said(&seen, "Painted"), Vec::<&str>::new(), "{seen}");
+    let index = scene.workmate.stop_and_read_run_index().await?;
+    let of = |request: &OwnedEventId| index.iter().find(|run| run["request"] == request.as_str()).expect("a run");
+    assert_eq!([&of(&request)["outcome"], &of(&waiting)["outcome"]], ["dropped", "dropped"]);
+    assert!(of(&request)["cost_micro_usd"].as_u64() > Some(0), "{index:#?}");
+    assert_eq!(of(&waiting)["cost_micro_usd"], serde_json::Value::Null);
     Ok(())
 }
 

@@ -234,6 +234,15 @@ async fn c6_an_edit_counts_while_the_request_waits_and_afterwards_only_with_agai
     scene.alice.react(&scene.room, &blue, "🔁").await?;
     scene.until_said("Green it is.").await?;
 
+    // Run again by alice, it is still bob's request: he edits it while it is being answered.
+    let (turn, gate) = Turn::text("Green as grass.").word_by_word().gate_after(1);
+    scene.claude.on(Matcher::user("and paint it green"), turn);
+    scene.claude.on(Matcher::user("and paint it white"), Turn::text("White it is."));
+    scene.alice.react(&scene.room, &blue, "🔁\u{fe0f}").await?;
+    gate.reached().await;
+    scene.bob.send(&scene.room, edit("and paint it white", &waiting)).await?;
+    scene.until_said("White it is.").await?;
+
     assert_eq!(before, 3, "the edit asked nothing");
     assert!(!scene.claude.requests().iter().any(|request| request.body.to_string().contains("paint it red")));
     Ok(())

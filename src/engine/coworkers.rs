@@ -2,26 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
-use super::{
-    Engine, EngineError, Shared,
-    control::{Order, Which},
-    events::thread_root,
-    lanes::Lane,
-    records::RoomRecord,
-    runs::Asking,
-};
+use super::{Engine, EngineError, Shared, events::thread_root, lanes::Lane, records::RoomRecord, runs::Asking};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
     core::{
-        address::{Asked, CoworkerHere},
+        address::Asked,
         breaker::{BreakerLimits, Gate},
-        command::{CoworkerCommand, CoworkerRequest, coworker_request},
-        context::{self, Kind},
-        event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
+        context::{self, Kind, PINNED_MAX, Pinned},
+        event::{EventKind, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
         render,
         run::{RunId, RunRecord},
         words,
@@ -48,8 +40,8 @@ impl Engine {
             _ => return Ok(()),
         };
         let place = place_of(&account, event, &request, coworker.reply_in);
-        if let Some(command) = command_of(message, coworker, &asked.user) {
-            return self.answer_command(&account, coworker, event, command, place).await;
+        if let Some(text) = self.command_word(coworker, event, message, &asked.user).await? {
+            return self.answer_command(&account, event, &text, place).await;
         }
         if self.tables.rooms.get(&event.room)?.is_some_and(|room| room.muted.contains(&asked.user)) {
             tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
@@ -106,6 +98,9 @@ impl Engine {
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
             self.make_sure_of(account, room, needed, &mut events).await?;
         }
+        let notes = self.notes(room)?;
+        let fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
+        let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let composed = context::compose(&context::Input {
             me: &record.user,
             kind: Kind::Coworker {
@@ -118,12 +113,15 @@ impl Engine {
                 topic: facts.topic.as_deref(),
                 encrypted: facts.encrypted,
                 readable_from: account.readable_from(room),
+                invited: &invited,
             },
             events: &events,
             older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],
+            notes: &notes,
+            pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
@@ -163,19 +161,6 @@ impl Engine {
         notice && self.namespace.is_ours(&event.sender)
     }
 
-    fn mute(&self, room: &RoomId, user: &UserId, muted: bool) -> Result<(), EngineError> {
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            if muted {
-                record.muted.insert(user.to_owned());
-            } else {
-                record.muted.remove(user);
-            }
-            Some(record)
-        })?;
-        Ok(())
-    }
-
     fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
         let mut gate = Gate::Open;
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
@@ -198,32 +183,11 @@ impl Engine {
     async fn answer_command(
         &self,
         account: &Account,
-        coworker: &Coworker,
         event: &RoomEvent,
-        command: CoworkerCommand,
+        text: &str,
         place: Place,
     ) -> Result<(), EngineError> {
-        let text = match command {
-            CoworkerCommand::Help => words::coworker_help(&coworker.id.0),
-            CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => words::no_tools(),
-            CoworkerCommand::Status => words::status(self.running.count(&event.room, account.user())),
-            CoworkerCommand::Stop => {
-                let which = Which::Of(account.user(), thread_root(event));
-                self.running.order(&event.room, which, &Order::Stop);
-                words::stopped()
-            }
-            CoworkerCommand::Mute => {
-                self.mute(&event.room, account.user(), true)?;
-                words::muted(&coworker.id.0)
-            }
-            CoworkerCommand::Unmute => {
-                self.mute(&event.room, account.user(), false)?;
-                words::unmuted()
-            }
-            _ => words::unknown_command(),
-        };
-        let rendered = render::render(&text);
+        let rendered = render::render(text);
         let message = Outgoing {
             kind: OutgoingKind::Notice,
             body: rendered.body,
@@ -235,15 +199,6 @@ impl Engine {
         account.sync().await?;
         account.send(&event.room, &message, txn).await?;
         Ok(())
-    }
-}
-
-fn command_of(message: &Message, coworker: &Coworker, user: &ruma::UserId) -> Option<CoworkerCommand> {
-    let display_name = format!("{} · coworker", coworker.name);
-    let here = CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: Some(&display_name) };
-    match coworker_request(message, &here) {
-        CoworkerRequest::Command(command) => Some(command),
-        CoworkerRequest::Prompt(_) => None,
     }
 }
 

@@ -133,7 +133,7 @@ impl Engine {
         })
     }
 
-    /// Puts an event that the window does not hold (an old thread's root) in its place by time.
+    /// Puts an event that the window does not hold (an old thread's root), and its edit, in their places by time.
     async fn make_sure_of(
         &self,
         account: &Account,
@@ -144,15 +144,18 @@ impl Engine {
         if events.iter().any(|event| event.id == id) {
             return Ok(());
         }
-        match account.event(room, id).await {
-            Ok(Some(read)) => {
-                let at = events.partition_point(|event| event.sent_at <= read.event.sent_at);
-                events.insert(at, read.event);
-                Ok(())
-            }
-            Err(error) if error.is_passing() => Err(error.into()),
-            Ok(None) | Err(_) => Ok(()),
+        let found = match account.held(room, id) {
+            Some(held) => vec![held.event],
+            None => match account.fetch_with_edit(room, id).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                fetched => fetched.unwrap_or_default(),
+            },
+        };
+        for event in found {
+            let at = events.partition_point(|known| known.sent_at <= event.sent_at);
+            events.insert(at, event);
         }
+        Ok(())
     }
 
     /// First words, command answers and the like say nothing of the room.

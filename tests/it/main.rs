@@ -9,12 +9,14 @@ mod claude_and_standin;
 mod context;
 mod control;
 mod encryption;
+mod facts;
 mod faults;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
 mod identity;
 mod joining;
 mod model_faults;
+mod notes;
 mod order;
 mod privacy;
 mod restarts;

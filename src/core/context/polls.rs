@@ -106,7 +106,7 @@ impl<'a> Polls<'a> {
             votes: in_time.iter().filter(|vote| vote.choices.contains(&answer.id.as_str())).count(),
         });
         let result = counted.collect();
-        Some(record::line(&Result { poll_ended: target, result, voters: in_time.len() }))
+        Some(record::line(&Count { poll_ended: target, result, voters: in_time.len() }))
     }
 
     /// Returns a record for each poll that was voted in since the last call.
@@ -133,7 +133,7 @@ impl Known<'_> {
                 more += 1;
             }
         }
-        record::line(&Votes { votes, more, to: target })
+        record::line(&News { votes, more, to: target })
     }
 }
 
@@ -145,7 +145,7 @@ fn choices<'a>(poll: &'a Poll, answers: &[String]) -> Vec<&'a str> {
 }
 
 #[derive(Serialize)]
-struct Votes<'a> {
+struct News<'a> {
     votes: Vec<Given<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     more: usize,
@@ -160,7 +160,7 @@ struct Given<'a> {
 }
 
 #[derive(Serialize)]
-struct Result<'a> {
+struct Count<'a> {
     poll_ended: &'a EventId,
     result: Vec<Counted<'a>>,
     voters: usize,

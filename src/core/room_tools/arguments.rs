@@ -133,7 +133,7 @@ impl MembersQuery {
             page: Option<Value>,
         }
         let raw: Raw = shape(arguments)?;
-        let name = short(raw.name.as_ref(), "name")?.map(|name| name.to_lowercase());
+        let name = short(raw.name.as_ref(), "name")?.map(str::to_lowercase);
         Ok(Self { name, page: user(raw.page.as_ref(), "page")? })
     }
 }

@@ -1,4 +1,4 @@
-//! What is pinned in a room and stands outside of its window: fetched by id, and kept for a while.
+//! What stands outside of a room's window: fetched by id with its newest edit; what is pinned is kept for a while.
 
 use std::{collections::HashMap, sync::PoisonError, time::Duration};
 
@@ -65,7 +65,10 @@ impl Account {
     }
 
     /// Returns an event from the homeserver and its newest edit; nothing where it cannot be decrypted.
-    async fn fetch_with_edit(&self, room: &RoomId, id: &EventId) -> Result<Vec<RoomEvent>, MatrixError> {
+    ///
+    /// # Errors
+    /// When it is not to be had.
+    pub async fn fetch_with_edit(&self, room: &RoomId, id: &EventId) -> Result<Vec<RoomEvent>, MatrixError> {
         let fetched = self.room(room)?.event(id, None).await?;
         let elsewhere = fetched.raw().get_field::<String>("room_id").ok().flatten().is_some_and(|named| named != *room);
         let Some(read) = inbound::from_timeline(room, &fetched).filter(|_| !elsewhere) else { return Ok(Vec::new()) };

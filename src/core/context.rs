@@ -96,6 +96,8 @@ pub struct Input<'a> {
     pub notes: &'a [Note],
     /// What is pinned in the room.
     pub pinned: Pinned<'a>,
+    /// What requests reply to, with its newest edit, where it may not stand among the events.
+    pub replied_to: &'a [RoomEvent],
     /// The root of the thread that the answer will stand in: the request itself where the answer opens a thread.
     /// `None` where the answer goes to the timeline.
     pub thread_root: Option<&'a EventId>,
@@ -210,7 +212,7 @@ fn compose_newest(input: &Input<'_>) -> Composed {
             transcript.push(Role::User, record::gap().to_owned());
         }
         if is_request(item, input)
-            && let Some(line) = quoted(&timeline.items, &chosen, item, tokens_max / window::QUOTE_SHARE)
+            && let Some(line) = quoted(input, &timeline.items, &chosen, item, tokens_max / window::QUOTE_SHARE)
         {
             transcript.push(Role::User, line);
         }
@@ -276,10 +278,24 @@ impl Transcript {
 }
 
 /// Returns the record of what the request replies to, where the window does not hold it.
-fn quoted(all: &[Item<'_>], chosen: &[&Item<'_>], request: &Item<'_>, tokens_max: u32) -> Option<String> {
+fn quoted(
+    input: &Input<'_>,
+    all: &[Item<'_>],
+    chosen: &[&Item<'_>],
+    request: &Item<'_>,
+    tokens_max: u32,
+) -> Option<String> {
     let target = request.reply_to?;
     if chosen.iter().any(|item| item.id == Some(target)) {
         return None;
     }
-    all.iter().find(|item| item.id == Some(target))?.quote(tokens_max)
+    match all.iter().find(|item| item.id == Some(target)) {
+        Some(item) => item.quote(tokens_max),
+        // Never what the events hold and this prompt leaves out: an earlier session, another person's words.
+        None => {
+            input.replied_to.iter().find(|event| event.id == target)?;
+            let fetched = shown(input.replied_to.iter().chain(input.events), input.names);
+            Some(fetched.iter().find(|message| message.event.id == target)?.line(tokens_max).0)
+        }
+    }
 }

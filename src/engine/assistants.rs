@@ -286,6 +286,7 @@ impl Engine {
             answered_meanwhile: &[],
             notes: &[],
             pinned: context::Pinned::default(),
+            replied_to: &[],
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,

@@ -100,6 +100,7 @@ impl Engine {
         }
         let notes = self.notes(room)?;
         let fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
+        let replied_to = self.replied_to(account, record, &events).await?;
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let composed = context::compose(&context::Input {
             me: &record.user,
@@ -122,6 +123,7 @@ impl Engine {
             answered_meanwhile: &[],
             notes: &notes,
             pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
+            replied_to: &replied_to,
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
@@ -156,6 +158,26 @@ impl Engine {
             events.insert(at, event);
         }
         Ok(())
+    }
+
+    /// Fetches what the request replies to, where the window does not hold it.
+    async fn replied_to(
+        &self,
+        account: &Account,
+        record: &RunRecord,
+        events: &[RoomEvent],
+    ) -> Result<Vec<RoomEvent>, EngineError> {
+        let target = events.iter().find_map(|event| match &event.kind {
+            EventKind::Message(message) if event.id == record.request => message.reply_to.as_deref(),
+            _ => None,
+        });
+        let Some(target) = target.filter(|target| !events.iter().any(|event| event.id == *target)) else {
+            return Ok(Vec::new());
+        };
+        match account.fetch_with_edit(&record.room, target).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            fetched => Ok(fetched.unwrap_or_default()),
+        }
     }
 
     /// First words, command answers and the like say nothing of the room.

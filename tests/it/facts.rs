@@ -100,7 +100,7 @@ async fn c7_polls_places_topics_pins_and_invites_of_an_encrypted_room_are_read()
 }
 
 #[tokio::test]
-async fn c7_a_pinned_message_of_long_ago_is_fetched_as_it_stands_and_none_of_another_room() -> Result<()> {
+async fn c7_what_is_pinned_or_replied_to_of_long_ago_is_read_as_it_stands_and_none_of_another_room() -> Result<()> {
     let mut office = Office::open().await?;
     let [room, other] = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Encrypted).await?];
     // What it has seen would be in its window.
@@ -118,7 +118,9 @@ async fn c7_a_pinned_message_of_long_ago_is_fetched_as_it_stands_and_none_of_ano
     bob.redact(&room, &gone).await?;
     sets(alice, &room, "m.room.pinned_events", json!({"pinned": [plan, foreign, gone]})).await?;
     office.workmate.start_again().await;
-    office.asked_and_answered(&room, "what is the plan?").await?;
+    let question = Message::text("@oncall what was that?").pill("@oncall", &office.oncall()).replying_to(&plan);
+    alice.send(&room, question).await?;
+    office.answer(alice, &room, &office.oncall(), "what was that?").await?;
 
     let request = last_request(&office);
     let lines = lines(&request);
@@ -127,6 +129,8 @@ async fn c7_a_pinned_message_of_long_ago_is_fetched_as_it_stands_and_none_of_ano
     assert_eq!((texts, &lines[0]["left_out"]), (vec![&json!("the plan is blue")], &json!(2)), "{lines:#?}");
     let sent = request.body.to_string();
     assert!(!sent.contains(CANARY) && !sent.contains("redact-me-91aa"), "{sent}");
-    assert!(!lines.iter().any(|line| line["event_id"] == json!(plan)), "it is not in the window: {lines:#?}");
+    let quoted: Vec<_> = lines.iter().enumerate().filter(|(_, line)| line["event_id"] == json!(plan)).collect();
+    let quoted: Vec<_> = quoted.into_iter().map(|(at, line)| (at + 2, &line["text"])).collect();
+    assert_eq!(quoted, [(lines.len(), &json!("the plan is blue"))], "in front of the request alone: {lines:#?}");
     Ok(())
 }

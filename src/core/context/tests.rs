@@ -155,6 +155,7 @@ impl Story {
             answered_meanwhile: &self.answered_meanwhile,
             notes: &self.notes,
             pinned: Pinned { ids: &self.pinned, fetched: &self.fetched },
+            replied_to: &self.fetched,
             thread_root: self.thread.as_deref(),
             session,
             tokens_max: self.tokens_max,

@@ -294,3 +294,16 @@ fn c2_the_newest_notes_are_kept_within_their_share() {
     assert_eq!((kept > 3, &opening["left_out"]), (true, &json!(50 - kept)));
     assert!(opening["notes"][kept - 1]["note"].as_str().is_some_and(|note| note.starts_with("note 49 ")));
 }
+
+#[test]
+fn a6_a_reply_to_an_earlier_session_brings_nothing_of_it_back() {
+    let story = Story::new()
+        .says("old", ALICE, "before")
+        .says("new", ALICE, "!new")
+        .replies("q", ALICE, "old", "and this?")
+        .asks("q");
+    let (owner, new) = (user(ALICE), id("new"));
+    let kind = Kind::Assistant { owner: &owner, instructions: "" };
+    let composed = story.compose_as(kind, Some(SessionStart::After(&new)));
+    assert_eq!(shown(&composed.prompt), ["$q"]);
+}

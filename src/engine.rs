@@ -17,6 +17,7 @@ use crate::{
 
 mod ask;
 mod assistants;
+mod commands;
 mod control;
 mod coworkers;
 mod events;
@@ -25,6 +26,7 @@ mod inbox;
 mod invites;
 mod lanes;
 mod members;
+mod notes;
 mod parked;
 mod presence;
 mod reactions;

@@ -118,8 +118,10 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !tools` what I can use\n\
          - `@{name} !status` what I'm doing\n\
          - `@{name} !stop` stop it; or react 🛑\n\
-         - `@{name} !mute` be quiet here\n\
-         - `@{name} !unmute` be back\n\n\
+         - `@{name} !mute` be quiet; `!unmute`\n\
+         - `@{name} !note …` keep a note\n\
+         - `@{name} !notes` show the notes\n\
+         - `@{name} !forget` all; `!forget 2` one\n\n\
          React 🔁 to an answer to get another."
     )
 }
@@ -182,11 +184,11 @@ pub fn unmuted() -> String {
     "I'm back: mention me to ask something.".to_owned()
 }
 
-/// `!notes` where there are none.
-#[must_use]
-pub fn no_notes() -> String {
-    "I keep no notes about this room: I read its messages when I'm asked.".to_owned()
-}
+// ---- Notes ----
+
+mod notes;
+
+pub use notes::{forgot, forgot_all, no_notes, no_such_note, not_noted, noted, notes};
 
 /// Answers a command that this version does not know how to carry out.
 #[must_use]

@@ -10,6 +10,7 @@ use crate::{
         address::ThreadSoFar,
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
+        notes::Notes,
         run::{Outcome, RunRecord},
         time::Timestamp,
     },
@@ -146,6 +147,7 @@ pub(super) struct Tables {
     pub(super) assistants: Table<OwnedUserId, AssistantRecord>,
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
+    pub(super) notes: Table<OwnedRoomId, Notes>,
 }
 
 impl Tables {
@@ -158,6 +160,7 @@ impl Tables {
             assistants: store.assistants(),
             assistant_rooms: store.assistant_rooms(),
             cursors: store.cursors(),
+            notes: store.notes(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod claude_and_standin;
 mod context;
 mod control;
 mod encryption;
+mod facts;
 mod faults;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
@@ -17,6 +18,7 @@ mod joining;
 mod late;
 mod model_faults;
 mod noise;
+mod notes;
 mod order;
 mod privacy;
 mod queues;

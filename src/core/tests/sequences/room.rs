@@ -312,17 +312,23 @@ impl Room {
     ) -> Checked {
         let (EventKind::Message(message) | EventKind::Edit { new: message, .. }) = &event.kind else { return Ok(()) };
         let command = match coworker_request(message, coworker) {
-            CoworkerRequest::Command(command) => Some(command),
             CoworkerRequest::Prompt(_) => None,
+            command => Some(command),
         };
         let id = RunId::of(request, &asked.user);
         let asks = Request { user: &asked.user, command, known: self.runs.contains_key(&id) };
         let now = self.now();
         let admitted = admit(&asks, &self.muted, || Ok::<_, TestCaseError>(self.breaker.begin_run(now, &BREAKER)))?;
         match admitted {
-            Admission::Command(CoworkerCommand::Mute) => drop(self.muted.insert(asked.user.clone())),
-            Admission::Command(CoworkerCommand::Unmute) => drop(self.muted.remove(&asked.user)),
-            Admission::Command(CoworkerCommand::Stop) => self.end_where(|run| run.record.user == asked.user)?,
+            Admission::Command(CoworkerRequest::Command(CoworkerCommand::Mute)) => {
+                drop(self.muted.insert(asked.user.clone()))
+            }
+            Admission::Command(CoworkerRequest::Command(CoworkerCommand::Unmute)) => {
+                drop(self.muted.remove(&asked.user))
+            }
+            Admission::Command(CoworkerRequest::Command(CoworkerCommand::Stop)) => {
+                self.end_where(|run| run.record.user == asked.user)?
+            }
             Admission::Command(_) | Admission::Known | Admission::Muted => {}
             Admission::Stopped { say } => self.told_stopped_at_ms.extend(say.then_some(self.now_ms)),
             Admission::Run => {
@@ -384,6 +390,9 @@ impl Room {
                 answered_meanwhile: &[],
                 thread_root: run.record.place.thread_root(),
                 session: None,
+                notes: &[],
+                pinned: context::Pinned::default(),
+                replied_to: &[],
                 tokens_max: context::TOKENS_MIN,
             });
             prop_assert!(!composed.prompt.turns.is_empty());

@@ -28,7 +28,9 @@ fn assistants_first_words_are_honest_about_encryption() {
 
 #[test]
 fn help_fits_a_phone() {
-    for line in render(&coworker_help("oncall")).body.lines().skip(1) {
+    let help = render(&coworker_help("oncall")).body;
+    assert!(help.lines().filter(|line| !line.is_empty()).count() <= 10, "{help}");
+    for line in help.lines().skip(1) {
         assert!(line.chars().count() <= 40, "{line}");
     }
 }

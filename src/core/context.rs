@@ -293,13 +293,11 @@ fn quoted(
     if chosen.iter().any(|item| item.id == Some(target)) {
         return None;
     }
-    match all.iter().find(|item| item.id == Some(target)) {
-        Some(item) => item.quote(tokens_max),
-        // Never what the events hold and this prompt leaves out: an earlier session, another person's words.
-        None => {
-            input.replied_to.iter().find(|event| event.id == target)?;
-            let fetched = shown(input.replied_to.iter().chain(input.events), input.names);
-            Some(fetched.iter().find(|message| message.event.id == target)?.line(tokens_max).0)
-        }
+    if let Some(item) = all.iter().find(|item| item.id == Some(target)) {
+        return item.quote(tokens_max);
     }
+    // Never what the events hold and this prompt leaves out: an earlier session, another person's words.
+    input.replied_to.iter().find(|event| event.id == target)?;
+    let fetched = shown(input.replied_to.iter().chain(input.events), input.names);
+    Some(fetched.iter().find(|message| message.event.id == target)?.line(tokens_max).0)
 }

@@ -187,8 +187,8 @@ impl Engine {
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<(), EngineError> {
-        if let EventKind::Edit { target, .. } = &event.kind {
-            self.take_edit_of_request(&event.room, target, &event.sender);
+        if let (EventKind::Edit { target, .. }, true) = (&event.kind, event.sender == owner) {
+            self.take_edit_of_request(&event.room, target);
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {

@@ -193,7 +193,8 @@ impl Engine {
         Ok(())
     }
 
-    fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
+    /// Asks the room's breaker for a run to begin (C14).
+    pub(super) fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
         let mut gate = Gate::Open;
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
@@ -203,7 +204,13 @@ impl Engine {
         Ok(gate)
     }
 
-    async fn tell_stopped(&self, account: &Account, event: &RoomEvent, say: bool) -> Result<(), EngineError> {
+    /// Says, once, that the breaker stopped the room.
+    pub(super) async fn tell_stopped(
+        &self,
+        account: &Account,
+        event: &RoomEvent,
+        say: bool,
+    ) -> Result<(), EngineError> {
         tracing::warn!(room.id = %event.room, "the breaker stopped runs in a room that asks too fast");
         if say {
             let txn = super::word_transaction("breaker", event.id.as_str(), account.user());
@@ -232,6 +239,8 @@ impl Engine {
             }
             CoworkerCommand::Mute => {
                 self.mute(&event.room, account.user(), true)?;
+                // Whoever wants it quiet does not want what it is still working on.
+                self.running.order(&event.room, Which::Of(account.user(), None), &Order::Stop);
                 words::muted(&coworker.id.0)
             }
             CoworkerCommand::Unmute => {

@@ -41,6 +41,6 @@ mod tests {
     #[test]
     fn c12_time_is_said_in_utc_with_the_weekday() {
         let output = said(Timestamp::from_ms(1_790_000_000_123));
-        assert_eq!(output, Output::ok(r#"{"utc":"2026-09-21T13:33:20Z","weekday":"Monday"}"#));
+        assert_eq!(output, Output::ok(r#"{"utc":"2026-09-21T14:13:20Z","weekday":"Monday"}"#));
     }
 }

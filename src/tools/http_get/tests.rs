@@ -131,7 +131,10 @@ async fn c12_a_page_is_given_as_text_with_status_and_address() {
             ("/missing", Page::new(404, &[("content-type", "application/problem+json")], "{}")),
             ("/latin", Page::new(200, &[("content-type", "text/html; charset=ISO-8859-1")], *b"Gr\xfc\xdfe")),
             ("/png", Page::new(200, &[("content-type", "image/png")], *b"\x89PNG\0")),
-            ("/zip", Page::new(200, &[("content-type", "text/plain"), ("content-encoding", "gzip")], *b"\x1f\x8b")),
+            (
+                "/encoded",
+                Page::new(200, &[("content-type", "text/plain"), ("content-encoding", "x-own")], *b"\x1f\x8b"),
+            ),
             ("/untyped", Page::new(200, &[], *b"\xff\0")),
         ]
     })
@@ -144,7 +147,7 @@ async fn c12_a_page_is_given_as_text_with_status_and_address() {
         ("/missing", 404, "application/problem+json", "{}", true),
         ("/latin", 200, "text/html; charset=iso-8859-1", "Grüße", false),
         ("/png", 200, "image/png", "[a file of image/png, 5 bytes, left out]", false),
-        ("/zip", 200, "text/plain", "[encoded as gzip, left out]", false),
+        ("/encoded", 200, "text/plain", "[encoded as x-own, left out]", false),
         ("/untyped", 200, "", "[a file of an unknown type, left out]", false),
     ];
     for (path, status, mime, text, is_error) in rows {

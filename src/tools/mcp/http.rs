@@ -40,7 +40,9 @@ pub(super) fn connect(
         .connect_timeout(CONNECT_MAX)
         .read_timeout(SILENCE_MAX)
         .timeout(EXCHANGE_MAX)
-        .redirect(Policy::custom(within_origin));
+        .redirect(Policy::custom(within_origin))
+        // Compression holds events back until a block is full.
+        .no_gzip();
     if is_loopback(url) {
         client = client.no_proxy();
     }

@@ -73,7 +73,7 @@ const RESTART_GAP_MAX: Duration = Duration::from_mins(5);
 /// A server that ran this long starts again after the first gap.
 const STABLE: Duration = Duration::from_mins(1);
 /// How long a connection may take to close.
-const CLOSE_MAX: Duration = Duration::from_secs(3);
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// Characters of a server's error that the model is given.
 const ERROR_CHARS_MAX: usize = 2_000;
 
@@ -99,6 +99,18 @@ struct State {
     peer: Option<Peer<RoleClient>>,
     /// What it listed last.
     listing: Arc<Listing>,
+}
+
+/// How a run of a server ended.
+struct End {
+    trouble: Trouble,
+    was_up: bool,
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, was_up: false }
+    }
 }
 
 impl Server {
@@ -183,13 +195,13 @@ impl Server {
         let mut failures = 0;
         while !stop.is_cancelled() {
             let began = Instant::now();
-            let Some(trouble) = self.run(&stop).await else { return };
+            let Some(End { trouble, was_up }) = self.run(&stop).await else { return };
             if began.elapsed() >= STABLE {
                 failures = 0;
             }
             let gap = restart_gap(failures);
             let server = self.name.as_str();
-            if failures == 0 {
+            if was_up || failures == 0 {
                 tracing::warn!(mcp.server = server, cause = %trouble, "MCP server {server} is down: {trouble}");
             } else {
                 tracing::debug!(mcp.server = server, cause = %trouble, failures, "MCP server is still down");
@@ -203,7 +215,7 @@ impl Server {
     }
 
     /// Runs it once; returns why it ended, or `None` at `stop`.
-    async fn run(&self, stop: &CancellationToken) -> Option<Trouble> {
+    async fn run(&self, stop: &CancellationToken) -> Option<End> {
         match &self.transport {
             Transport::Stdio { command, env } => match Program::start(command, env, &self.credentials) {
                 Ok((program, pipes)) => {
@@ -216,16 +228,16 @@ impl Server {
                     );
                     end
                 }
-                Err(trouble) => Some(trouble),
+                Err(trouble) => Some(trouble.into()),
             },
             Transport::Http { url, headers } => match http::connect(url, headers, &self.credentials) {
                 Ok(transport) => Box::pin(self.serve(transport, stop)).await,
-                Err(trouble) => Some(trouble),
+                Err(trouble) => Some(trouble.into()),
             },
         }
     }
 
-    async fn serve<T>(&self, transport: T, stop: &CancellationToken) -> Option<Trouble>
+    async fn serve<T>(&self, transport: T, stop: &CancellationToken) -> Option<End>
     where
         T: McpTransport<RoleClient> + 'static,
     {
@@ -237,9 +249,9 @@ impl Server {
             started = starting => started,
         };
         let running = match started {
-            Err(_) => return Some(Trouble::InitialiseTooSlow),
-            Ok(Err(_)) if watch.flooded() => return Some(Trouble::Flooded),
-            Ok(Err(error)) => return Some(Trouble::initialise(&error)),
+            Err(_) => return Some(Trouble::InitialiseTooSlow.into()),
+            Ok(Err(_)) if watch.flooded() => return Some(Trouble::Flooded.into()),
+            Ok(Err(error)) => return Some(Trouble::initialise(&error).into()),
             Ok(Ok(running)) => running,
         };
         let end = tokio::select! {
@@ -247,9 +259,9 @@ impl Server {
             () = watch.closed() => Some(if watch.flooded() { Trouble::Flooded } else { Trouble::Closed }),
             trouble = self.follow(running.peer(), &list_changed) => Some(trouble),
         };
-        self.goes_down();
+        let was_up = self.goes_down();
         close(running, &watch).await;
-        end
+        end.map(|trouble| End { trouble, was_up })
     }
 
     /// Publishes what the server lists, again and again, until it is in trouble.
@@ -298,11 +310,13 @@ impl Server {
         }
     }
 
-    fn goes_down(&self) {
+    /// Whether it was up.
+    fn goes_down(&self) -> bool {
         let was_up = self.state.send_if_modified(|state| state.peer.take().is_some());
         if was_up {
             self.changes.send_modify(|count| *count += 1);
         }
+        was_up
     }
 }
 

@@ -67,7 +67,19 @@ const RULES: &[Rule] = &[
     Rule { of: "config", ours: &["config", "core", "secret"], crates: &["reqwest", "axum", "sled", "matrix_sdk"] },
     Rule {
         of: "engine",
-        ours: &["engine", "core", "secret", "clock", "prompts", "config", "store", "claude", "matrix", "appservice", "tools"],
+        ours: &[
+            "engine",
+            "core",
+            "secret",
+            "clock",
+            "prompts",
+            "config",
+            "store",
+            "claude",
+            "matrix",
+            "appservice",
+            "tools",
+        ],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base"],
     },
 ];

@@ -82,12 +82,12 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
         (a, b, c),
-        // This network, private, loopback; shared with the provider; link-local; private.
-        (0 | 10 | 127, _, _) | (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _)
-        // Protocol assignments, documentation, 6to4 relays, private.
-        | (192, 0, 0 | 2) | (192, 88, 99) | (192, 168, _)
-        // Benchmarks, documentation, multicast and what is reserved, broadcast among it.
-        | (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113) | (224.., _, _)
+        // This network, private, loopback, multicast and what is reserved, broadcast among it.
+        (0 | 10 | 127 | 224.., _, _)
+        // Shared with the provider, link-local, private, private.
+        | (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _)
+        // Protocol assignments and documentation, 6to4 relays, benchmarks, documentation.
+        | (192, 0, 0 | 2) | (192, 88, 99) | (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113)
     )
 }
 

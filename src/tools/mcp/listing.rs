@@ -147,7 +147,7 @@ fn usable(schema: &Map<String, Value>, mask: &Mask) -> Option<Value> {
 mod tests {
     use super::*;
 
-    fn tool(name: &str, schema: Value) -> Tool {
+    fn tool(name: &str, schema: &Value) -> Tool {
         let schema = schema.as_object().expect("a schema is an object").clone();
         Tool::new(name.to_owned(), "Does it.", schema)
     }
@@ -155,13 +155,16 @@ mod tests {
     fn taken(tools: Vec<Tool>) -> Listing {
         let mask = Mask::new(["s3cret-token"]);
         let mut taking = Taking::new("fs", &mask);
-        tools.into_iter().for_each(|tool| taking.take(tool));
+        for tool in tools {
+            taking.take(tool);
+        }
         taking.done()
     }
 
     #[test]
     fn c12_of_two_tools_with_one_name_the_second_is_dropped_and_counted() {
-        let listing = taken(vec![tool("read.file", json!({})), tool("read_file", json!({})), tool("list", json!({}))]);
+        let listing =
+            taken(vec![tool("read.file", &json!({})), tool("read_file", &json!({})), tool("list", &json!({}))]);
         let names: Vec<_> = listing.offers.iter().map(|offer| (offer.name.as_str(), offer.source.clone())).collect();
         let source = |tool: &str| crate::core::tool::Source::Mcp { server: "fs".to_owned(), tool: tool.to_owned() };
         assert_eq!(names, [("fs__read_file", source("read.file")), ("fs__list", source("list"))]);
@@ -172,14 +175,14 @@ mod tests {
     fn c12_what_the_messages_api_would_refuse_is_dropped_and_counted() {
         let large = json!({ "description": "x".repeat(SCHEMA_BYTES_MAX) });
         let listing = taken(vec![
-            tool(&"x".repeat(80), json!({})),
-            tool("", json!({})),
-            tool("array", json!({ "type": "array" })),
-            tool("any", json!({ "type": "object", "anyOf": [] })),
-            tool("properties", json!({ "properties": [] })),
-            tool("secret", json!({ "default": "s3cret-token" })),
-            tool("large", large),
-            tool("good", json!({ "properties": { "a": {} } })),
+            tool(&"x".repeat(80), &json!({})),
+            tool("", &json!({})),
+            tool("array", &json!({ "type": "array" })),
+            tool("any", &json!({ "type": "object", "anyOf": [] })),
+            tool("properties", &json!({ "properties": [] })),
+            tool("secret", &json!({ "default": "s3cret-token" })),
+            tool("large", &large),
+            tool("good", &json!({ "properties": { "a": {} } })),
         ]);
         let offers: Vec<_> = listing.offers.iter().map(|offer| (offer.name.as_str(), offer.schema.clone())).collect();
         assert_eq!(offers, [("fs__good", json!({ "properties": { "a": {} }, "type": "object" }))]);
@@ -188,7 +191,7 @@ mod tests {
 
     #[test]
     fn c12_annotations_permit_nothing_and_descriptions_hold_no_secret() {
-        let mut harmless = tool("delete_all", json!({}));
+        let mut harmless = tool("delete_all", &json!({}));
         harmless.annotations = Some(rmcp::model::ToolAnnotations::new().read_only(true).destructive(false));
         harmless.description = Some(format!("Uses s3cret-token. {}", "x".repeat(10_000)).into());
         let listing = taken(vec![harmless]);
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_list_ends_at_its_limit() {
-        let listing = taken((0..=TOOLS_MAX).map(|number| tool(&format!("t{number}"), json!({}))).collect());
+        let listing = taken((0..=TOOLS_MAX).map(|number| tool(&format!("t{number}"), &json!({}))).collect());
         assert_eq!(listing.offers.len(), TOOLS_MAX);
         assert_eq!(listing.dropped, Dropped { too_many: true, ..Dropped::default() });
     }

@@ -34,7 +34,7 @@ def listed(params):
 
 
 def flood():
-    """Begins once the list was read, as a server does that was good for a while."""
+    """Never ends."""
     if MODE == "flood-of-bytes":
         while True:
             os.write(1, b"x" * 65536)
@@ -70,6 +70,7 @@ def answered(message):
 
 def call(request, name):
     if name == "say":
+        flood()
         text(request, f"said by {os.getpid()}")
     elif name == "seen":
         text(request, f"{len(cancelled)} cancelled")
@@ -101,7 +102,6 @@ def handle(message):
         }})
     elif method == "tools/list":
         write({"id": request, "result": listed(params)})
-        flood()
     elif method == "tools/call" and MODE != "hangs":
         call(request, params["name"])
     elif method == "ping" and MODE != "hangs":

@@ -96,9 +96,22 @@ pub(super) struct Server {
 #[derive(Clone)]
 struct State {
     /// There while the server is up.
-    peer: Option<Peer<RoleClient>>,
+    connection: Option<Connection>,
     /// What it listed last.
     listing: Arc<Listing>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    peer: Peer<RoleClient>,
+    watch: Watch,
+}
+
+impl State {
+    /// Returns where a call can be made. A connection that has just closed is not yet taken out of the state.
+    fn peer(&self) -> Option<&Peer<RoleClient>> {
+        self.connection.as_ref().filter(|connection| !connection.watch.is_closed()).map(|connection| &connection.peer)
+    }
 }
 
 /// How a run of a server ended.
@@ -125,7 +138,7 @@ impl Server {
             transport: server.transport,
             credentials: credentials.clone(),
             mask,
-            state: watch::Sender::new(State { peer: None, listing: Arc::default() }),
+            state: watch::Sender::new(State { connection: None, listing: Arc::default() }),
             changes,
             places: Semaphore::new(CALLS_AT_ONCE_MAX),
             strikes: AtomicU32::new(0),
@@ -138,7 +151,7 @@ impl Server {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.state.borrow().peer.is_some()
+        self.state.borrow().peer().is_some()
     }
 
     /// Returns what it listed last, whether it is up or not.
@@ -150,8 +163,8 @@ impl Server {
     pub(super) async fn call(&self, tool: &str, arguments: &Map<String, Value>) -> Output {
         let Ok(_place) = self.places.acquire().await else { return self.is_down() };
         let mut state = self.state.subscribe();
-        let peer = match timeout(UP_PATIENCE, state.wait_for(|state| state.peer.is_some())).await {
-            Ok(Ok(state)) => state.peer.clone(),
+        let peer = match timeout(UP_PATIENCE, state.wait_for(|state| state.peer().is_some())).await {
+            Ok(Ok(state)) => state.peer().cloned(),
             _ => None,
         };
         let Some(peer) = peer else { return self.is_down() };
@@ -257,7 +270,7 @@ impl Server {
         let end = tokio::select! {
             () = stop.cancelled() => None,
             () = watch.closed() => Some(if watch.flooded() { Trouble::Flooded } else { Trouble::Closed }),
-            trouble = self.follow(running.peer(), &list_changed) => Some(trouble),
+            trouble = self.follow(running.peer(), &watch, &list_changed) => Some(trouble),
         };
         let was_up = self.goes_down();
         close(running, &watch).await;
@@ -265,11 +278,11 @@ impl Server {
     }
 
     /// Publishes what the server lists, again and again, until it is in trouble.
-    async fn follow(&self, peer: &Peer<RoleClient>, list_changed: &Notify) -> Trouble {
+    async fn follow(&self, peer: &Peer<RoleClient>, watch: &Watch, list_changed: &Notify) -> Trouble {
         loop {
             let listed_at = Instant::now();
             match timeout(LIST_MAX, listing::list(peer, &self.name, &self.mask)).await {
-                Ok(Ok(listing)) => self.comes_up(peer, listing),
+                Ok(Ok(listing)) => self.lists(Connection { peer: peer.clone(), watch: watch.clone() }, listing),
                 Ok(Err(trouble)) => return trouble,
                 // A server that carries out one thing at a time may be at a call.
                 Err(_) if self.is_up() && self.is_busy() => {}
@@ -293,13 +306,13 @@ impl Server {
         }
     }
 
-    fn comes_up(&self, peer: &Peer<RoleClient>, listing: Listing) {
+    fn lists(&self, connection: Connection, listing: Listing) {
         let before = self.state.borrow().clone();
         listing.say_dropped(&self.name, &before.listing);
         let tools = listing.offers.len();
-        let changed = before.peer.is_none() || before.listing.offers != listing.offers;
-        self.state.send_replace(State { peer: Some(peer.clone()), listing: Arc::new(listing) });
-        if before.peer.is_none() {
+        let changed = before.connection.is_none() || before.listing.offers != listing.offers;
+        self.state.send_replace(State { connection: Some(connection), listing: Arc::new(listing) });
+        if before.connection.is_none() {
             self.strikes.store(0, Ordering::Relaxed);
             tracing::info!(mcp.server = self.name, tools, "MCP server {} is up with {tools} tools", self.name);
         } else if changed {
@@ -312,7 +325,7 @@ impl Server {
 
     /// Whether it was up.
     fn goes_down(&self) -> bool {
-        let was_up = self.state.send_if_modified(|state| state.peer.take().is_some());
+        let was_up = self.state.send_if_modified(|state| state.connection.take().is_some());
         if was_up {
             self.changes.send_modify(|count| *count += 1);
         }

@@ -68,6 +68,11 @@ impl Watch {
         self.closed.cancelled().await;
     }
 
+    /// Whether no more will come.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
     /// Lets nothing more in.
     pub(super) fn close(&self) {
         self.closed.cancel();
@@ -132,7 +137,7 @@ impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
 
     async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
         loop {
-            if self.watch.closed.is_cancelled() {
+            if self.watch.is_closed() {
                 return None;
             }
             let message = self.inner.receive().await;

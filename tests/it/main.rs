@@ -16,6 +16,7 @@ mod harness;
 mod identity;
 mod joining;
 mod late;
+mod mcp;
 mod model_faults;
 mod noise;
 mod notes;

@@ -4,6 +4,7 @@
 //! fails if it does.
 
 pub mod address;
+pub mod approval;
 pub mod breaker;
 pub mod command;
 pub mod company;

@@ -5,6 +5,8 @@
 
 use super::time::Timestamp;
 
+pub mod approval;
+
 // ---- Coworkers ----
 
 /// What a coworker's first words are made of (C17).

@@ -104,6 +104,7 @@ impl Engine {
                 Err(Order::GoOn) => {}
                 Err(Order::Restart(_)) => {
                     tracing::info!("the request was edited; the run begins anew");
+                    self.close_approvals(id, &record).await;
                     record.answer = None;
                 }
                 Err(Order::Drop) => break (Outcome::Dropped, None),
@@ -116,6 +117,7 @@ impl Engine {
             }
         };
         self.end_status(id, &record, ended.0).await;
+        self.close_approvals(id, &record).await;
         self.close_run(id, &record, ended, used).await;
     }
 

@@ -44,6 +44,7 @@ use crate::{
 };
 
 mod current;
+mod power;
 
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;

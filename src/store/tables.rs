@@ -21,10 +21,11 @@ pub(super) enum Name {
     Users,
     Cursors,
     Settings,
+    Approvals,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -34,6 +35,7 @@ impl Name {
         Self::Users,
         Self::Cursors,
         Self::Settings,
+        Self::Approvals,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Name {
             Self::Users => "users",
             Self::Cursors => "cursors",
             Self::Settings => "settings",
+            Self::Approvals => "approvals",
         }
     }
 }
@@ -98,6 +101,12 @@ impl Store {
     #[must_use]
     pub fn cursors<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
         self.table(Name::Cursors)
+    }
+
+    /// Returns the approvals of the runs that are going on, by room id and card; never a call's arguments.
+    #[must_use]
+    pub fn approvals<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
+        self.table(Name::Approvals)
     }
 
     /// Returns what was set at run time (mutes, notes, the audit room), by name.

@@ -45,7 +45,7 @@ pub const DECLINE_KEY: &str = "❌";
 const VARIATION_SELECTORS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
 
 /// A call that waits for a person's decision.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     /// The id of its `tool_use` block.
     pub call: String,

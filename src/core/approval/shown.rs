@@ -22,19 +22,19 @@ const MARKS_MAX: usize = 2;
 #[derive(Clone, Copy)]
 struct Fold {
     /// Characters of a text, its end included.
-    chars_max: usize,
+    text_chars: usize,
     /// Entries of an array or object.
-    entries_max: usize,
+    entries: usize,
     /// Levels of arrays and objects.
-    depth_max: usize,
+    levels: usize,
 }
 
 /// From the widest that is tried to the narrowest, which fits everywhere.
 const FOLDS: [Fold; 4] = [
-    Fold { chars_max: 600, entries_max: 100, depth_max: 16 },
-    Fold { chars_max: 200, entries_max: 40, depth_max: 8 },
-    Fold { chars_max: 80, entries_max: 12, depth_max: 4 },
-    Fold { chars_max: 32, entries_max: 6, depth_max: 1 },
+    Fold { text_chars: 600, entries: 100, levels: 16 },
+    Fold { text_chars: 200, entries: 40, levels: 8 },
+    Fold { text_chars: 80, entries: 12, levels: 4 },
+    Fold { text_chars: 32, entries: 6, levels: 1 },
 ];
 
 /// Returns `value` as people are shown it, folded as little as `fits` lets pass.
@@ -101,7 +101,7 @@ impl Writer<'_> {
 
     fn entries(&mut self, entries: &[(Option<&str>, &Value)], [open, close]: [char; 2], depth: usize) {
         self.out.push(open);
-        let most = if depth < self.fold.depth_max { self.fold.entries_max } else { 0 };
+        let most = if depth < self.fold.levels { self.fold.entries } else { 0 };
         let (whole, rest) = entries.split_at(most.min(entries.len()));
         for (index, (key, value)) in whole.iter().enumerate() {
             self.line(depth + 1);
@@ -116,8 +116,10 @@ impl Writer<'_> {
         }
         if !rest.is_empty() {
             self.line(depth + 1);
-            let named = |(key, value): &(Option<&str>, &Value)| (key.map(quoted).unwrap_or_default(), canonical(value));
-            let rest_canonical: String = rest.iter().map(named).map(|(key, value)| format!("{key}:{value},")).collect();
+            let rest_canonical = rest.iter().fold(String::new(), |mut text, (key, value)| {
+                let _ = write!(text, "{}:{},", key.map(quoted).unwrap_or_default(), canonical(value));
+                text
+            });
             self.out.push_str(&words::left_out(rest.len(), &digest(&self.mask.hide(&rest_canonical))));
         }
         if !entries.is_empty() {
@@ -134,12 +136,12 @@ impl Writer<'_> {
     fn text(&mut self, text: &str) {
         let text = self.mask.hide(text);
         let chars = text.chars().count();
-        if chars <= self.fold.chars_max {
+        if chars <= self.fold.text_chars {
             visible(&text, self.out);
             return;
         }
-        let tail_chars = self.fold.chars_max / 4;
-        let head: String = text.chars().take(self.fold.chars_max - tail_chars).collect();
+        let tail_chars = self.fold.text_chars / 4;
+        let head: String = text.chars().take(self.fold.text_chars - tail_chars).collect();
         let tail: String = text.chars().skip(chars - tail_chars).collect();
         visible(&head, self.out);
         self.out.push_str(" … ");

@@ -218,7 +218,7 @@ fn c12_a_redacted_reaction_is_withdrawn_until_the_run_has_taken_it() {
     let alice = user_id!("@alice:hs");
     let approved = Some(Decision::Approved { by: alice.to_owned(), at: LATER });
     let mut standing = standing(ApprovalRule::Asker);
-    let mut approve = |standing: &mut Standing| {
+    let approve = |standing: &mut Standing| {
         standing.hear(Choice::Approve, alice, &Who::Person, Some(0), event_id!("$tap"), LATER)
     };
     assert_eq!(approve(&mut standing), Ok(true));

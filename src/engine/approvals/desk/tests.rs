@@ -125,6 +125,15 @@ async fn c12_a_card_that_expired_while_the_process_was_away_is_declined_by_time(
 }
 
 #[tokio::test]
+async fn c12_who_waits_learns_of_the_expiry() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let desk = Desk::new(store(dir.path()).approvals());
+    let card = posted(&desk, "one", "$1", 30);
+    assert_eq!(verdict(&desk.wait(&card).await.expect("read")), "expired");
+    assert_eq!(tap(&desk, &card, Choice::Approve), Some(false), "too late");
+}
+
+#[tokio::test]
 async fn c12_a_redacted_tap_is_withdrawn_before_the_run_takes_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let desk = Desk::new(store(dir.path()).approvals());
@@ -166,7 +175,8 @@ async fn c12_a_run_that_ends_leaves_no_card_that_could_be_approved() {
 
     let unsaid = desk.close(&record().room, &record().id()).expect("closed");
 
-    assert_eq!(unsaid.into_iter().map(|(card, _)| card).collect::<Vec<_>>(), [open.clone()]);
+    let unsaid: Vec<_> = unsaid.into_iter().map(|(card, _)| card).collect();
+    assert_eq!(unsaid, std::slice::from_ref(&open));
     assert_eq!([tap(&desk, &said, Choice::Approve), tap(&desk, &open, Choice::Approve)], [None, None]);
 }
 

@@ -237,6 +237,12 @@ impl Standing {
         number(&self.digest)
     }
 
+    /// Whether `user` may decide if they have the power level for it.
+    #[must_use]
+    pub fn may_be_decided_by(&self, user: &UserId, who: &Who) -> bool {
+        may_decide(&self.rule, user, who, &self.asker, Some(i64::MAX)).is_ok()
+    }
+
     /// Takes what somebody decides; returns whether it counts: the first does, in time. `who` and `level` are as for
     /// [`may_decide`], `event` is the reaction or reply.
     ///

@@ -173,14 +173,14 @@ impl Engine {
         if standing.decision().is_some() {
             return Ok(true);
         }
-        let level = match self.account_of_card(&standing).await? {
-            Some(account) => {
-                account.sync_since(accepted).await?;
-                account.level_at(&event.room, &event.id, &event.sender).await?
-            }
-            None => None,
+        let who = self.namespace.who(&event.sender);
+        let level = if standing.may_be_decided_by(&event.sender, &who) {
+            self.level_of(&standing, event, accepted).await?
+        } else {
+            // No power level would help: the homeserver is not asked for the sake of bystanders.
+            None
         };
-        let (who, now) = (self.namespace.who(&event.sender), clock::now());
+        let now = clock::now();
         let card = (event.room.clone(), card.to_owned());
         let heard = self
             .approvals
@@ -197,6 +197,18 @@ impl Engine {
             Some(Ok(false)) | None => {}
         }
         Ok(true)
+    }
+
+    /// The sender's power level at the time of the event, as the user that posted the card sees it.
+    async fn level_of(
+        &self,
+        standing: &Standing,
+        event: &RoomEvent,
+        accepted: Instant,
+    ) -> Result<Option<i64>, EngineError> {
+        let Some(account) = self.account_of_card(standing).await? else { return Ok(None) };
+        account.sync_since(accepted).await?;
+        Ok(account.level_at(&event.room, &event.id, &event.sender).await?)
     }
 
     /// The client that posted a card, as far as it is there.

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::Result;
-use ruma::{OwnedEventId, OwnedRoomId};
+use ruma::{OwnedEventId, OwnedRoomId, int};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use workmate::standin::{RecordedRequest, Turn};
@@ -181,6 +181,7 @@ async fn c12_a_reply_declines_and_starts_no_run_of_its_own() -> Result<()> {
     scene.until_card_says(&card, "declined").await?;
     scene.settle("anything else").await?;
     assert_eq!(scene.ran(), Vec::<String>::new());
+    assert!(!scene.office.workmate.logs().contains("in passing"), "arguments are not logged");
     let questions = scene.office.questions();
     assert!(!questions.iter().any(|question| question == "No"), "{questions:?}");
     Ok(())
@@ -199,6 +200,45 @@ async fn c12_under_a_moderators_rule_the_power_level_decides_and_not_who_asked()
 
     scene.tap(alice, &card, "✅").await?;
     scene.until_answered(bob, "It was: run.").await?;
+    assert_eq!(scene.ran(), ["staging"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_it_is_the_power_level_at_the_time_of_the_reaction_that_counts() -> Result<()> {
+    let mut scene = Box::pin(Scene::set(|_| json!("moderator"))).await?;
+    let (_, card) = scene.ask(&scene.office.alice, "staging").await?;
+
+    scene.office.workmate.kill();
+    let (alice, bob) = (&scene.office.alice, &scene.office.bob);
+    scene.tap(bob, &card, "✅").await?;
+    alice.room(&scene.room)?.update_power_levels(vec![(bob.user_id(), int!(50))]).await?;
+    scene.office.workmate.start_again().await;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new(), "bob was no moderator yet when he reacted");
+
+    scene.reply(&scene.office.bob, &card, "yes").await?;
+    scene.until_answered(&scene.office.alice, "It was: run.").await?;
+    scene.until_card_says(&card, &format!("approved by `{}`", scene.office.bob.user_id())).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_an_edited_request_is_asked_about_anew_and_the_old_card_is_void() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    let (request, old) = scene.ask(alice, "production").await?;
+
+    let edit = Message::text("@oncall deploy staging").mentioning(&scene.office.oncall()).replacing(&request);
+    alice.send(&scene.room, edit).await?;
+
+    scene.until_card_says(&old, "stopped").await?;
+    let new = scene.card("staging").await?;
+    scene.tap(alice, &old, "✅").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new(), "the old card decides nothing");
+    scene.tap(alice, &new, "✅").await?;
+    scene.until_answered(alice, "It was: run.").await?;
     assert_eq!(scene.ran(), ["staging"]);
     Ok(())
 }

@@ -98,6 +98,10 @@ fn c12_the_rule_alone_says_who_decides_by_full_id_and_power_level() {
         let user = UserId::parse(user).expect("an id");
         let found = may_decide(&rule, &user, &namespace().who(&user), asker, level);
         assert_eq!(found, expected, "{rule:?} {user} {level:?}");
+        let could = standing(rule.clone()).may_be_decided_by(&user, &namespace().who(&user));
+        let at_no_level =
+            matches!(expected, Err(why) if ![NotAllowed::NotHere, NotAllowed::TooLowLevel].contains(&why));
+        assert_eq!(could, !at_no_level, "{rule:?} {user}");
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod admission;
+pub mod approval;
 pub mod breaker;
 pub mod command;
 pub mod company;

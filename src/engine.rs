@@ -15,6 +15,7 @@ use crate::{
     store::{Inbox, Store, StoreError},
 };
 
+mod approvals;
 mod ask;
 mod assistants;
 mod commands;
@@ -56,6 +57,7 @@ struct Engine {
     lanes: lanes::Lanes,
     makers: assistants::Makers,
     running: control::Running,
+    approvals: approvals::desk::Desk,
     health: Health,
     tasks: TaskTracker,
     stop: CancellationToken,

@@ -74,6 +74,15 @@ impl RunId {
             Step::Status => "status".to_owned(),
             Step::StatusEdit(n) => format!("status-{n}"),
             Step::StatusEnd => "status-end".to_owned(),
+            Step::Card(number, step) => {
+                let step = match step {
+                    CardStep::Ask => "ask",
+                    CardStep::Approve => "approve",
+                    CardStep::Decline => "decline",
+                    CardStep::End => "end",
+                };
+                format!("card-{number:016x}-{step}")
+            }
         };
         format!("wm-{}-{name}", self.0).into()
     }
@@ -100,6 +109,21 @@ pub enum Step {
     StatusEdit(u64),
     /// The status' last edit.
     StatusEnd,
+    /// One of an approval's; the number is the card's (`approval::Pending::number`).
+    Card(u64, CardStep),
+}
+
+/// What is sent for one approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CardStep {
+    /// The card.
+    Ask,
+    /// Our ✅ on it, for people to tap.
+    Approve,
+    /// Our ❌ on it.
+    Decline,
+    /// Its last edit: what was decided.
+    End,
 }
 
 /// What the store keeps of a run while it is going on.

@@ -8,6 +8,8 @@ mod tools;
 pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
 
+pub mod approval;
+
 // ---- Coworkers ----
 
 /// What a coworker's first words are made of (C17).

@@ -194,6 +194,9 @@ impl Engine {
         if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {
             return Ok(());
         }
+        if Box::pin(self.take_choice(event, accepted)).await? {
+            return Ok(());
+        }
         if let Some(command) = AssistantCommand::parse(&message.body) {
             return self.answer_owner_command(account, owner, event, &command).await;
         }

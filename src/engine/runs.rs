@@ -122,6 +122,7 @@ impl Engine {
                 Err(Order::GoOn) => {}
                 Err(Order::Restart(_)) => {
                     tracing::info!("the request was edited; the run begins anew");
+                    self.close_approvals(id, &record).await;
                     record.answer = None;
                 }
                 Err(Order::Drop) => break (Outcome::Dropped, None),
@@ -134,6 +135,7 @@ impl Engine {
         } else {
             self.end_status(id, &record, ended.0).await;
         }
+        self.close_approvals(id, &record).await;
         self.close_run(id, &record, ended, used).await;
     }
 

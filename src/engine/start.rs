@@ -7,7 +7,10 @@ use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Engine, EngineError, Shared, assistants, control, coworkers, gaps, inbox, lanes, records::Tables};
+use super::{
+    Engine, EngineError, Shared, approvals::desk::Desk, assistants, control, coworkers, gaps, inbox, lanes,
+    records::Tables,
+};
 use crate::{
     appservice::{
         self, Appservice, Query,
@@ -188,6 +191,7 @@ async fn build(
         lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
         running: control::Running::default(),
+        approvals: Desk::new(store.approvals()),
         namespace,
         store,
         health,
@@ -282,6 +286,7 @@ async fn provision_one(engine: Shared, persona: Persona) -> Result<(), StartErro
 
 /// Takes up the runs that were going on when the process ended.
 async fn resume(engine: &Shared) -> Result<(), StoreError> {
+    engine.approvals.forget_but_of(|run| Ok(engine.tables.runs.get(&run.as_str().to_owned())?.is_some()))?;
     let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).map(|(_, record)| record).collect();
     runs.sort_by_key(|record| record.accepted_at);
     for record in &mut runs {

@@ -45,6 +45,7 @@ use crate::{
 
 mod current;
 mod pins;
+mod power;
 
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;

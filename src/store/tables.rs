@@ -22,10 +22,11 @@ pub(super) enum Name {
     Cursors,
     Settings,
     Notes,
+    Approvals,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -36,6 +37,7 @@ impl Name {
         Self::Cursors,
         Self::Settings,
         Self::Notes,
+        Self::Approvals,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -50,6 +52,7 @@ impl Name {
             Self::Cursors => "cursors",
             Self::Settings => "settings",
             Self::Notes => "notes",
+            Self::Approvals => "approvals",
         }
     }
 }
@@ -104,6 +107,13 @@ impl Store {
     }
 
     /// Returns what was set at run time (such as the audit room), by name.
+    /// Returns the approvals of the runs that are going on, by room id and card; never a call's arguments.
+    #[must_use]
+    pub fn approvals<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
+        self.table(Name::Approvals)
+    }
+
+    /// Returns what was set at run time (mutes, notes, the audit room), by name.
     #[must_use]
     pub fn settings<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Settings)

@@ -3,6 +3,7 @@
 
 mod addressing;
 mod answering;
+mod approvals;
 mod architecture;
 mod assistants;
 mod claude_and_standin;

@@ -4,6 +4,7 @@
 //! fails if it does.
 
 pub mod address;
+pub mod approval;
 pub mod breaker;
 pub mod command;
 pub mod company;
@@ -23,3 +24,4 @@ pub mod time;
 pub mod tool;
 pub mod trail;
 pub mod words;
+pub mod work;

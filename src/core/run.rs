@@ -17,6 +17,7 @@ use super::{
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
     words,
+    work::Work,
 };
 
 #[cfg(test)]
@@ -138,6 +139,9 @@ pub struct RunRecord {
     /// How often the request was run before (🔁).
     #[serde(default)]
     pub attempt: u32,
+    /// What was done with tools so far.
+    #[serde(default)]
+    pub work: Work,
 }
 
 impl RunRecord {
@@ -160,6 +164,7 @@ impl RunRecord {
             answer: None,
             status: None,
             attempt: 0,
+            work: Work::default(),
         }
     }
 
@@ -223,6 +228,12 @@ pub enum Fault {
     TooLong,
     /// The request was refused as wrong.
     RequestRefused,
+    /// It took all that one request may take.
+    WorkTooLong,
+    /// Tools failed again and again.
+    ToolsFailed,
+    /// The model reached its limit while it wrote down what to do.
+    CallCut,
     /// Something of ours went wrong.
     Internal,
 }
@@ -439,6 +450,9 @@ impl Machine {
             Fault::AccountExhausted => words::account_exhausted(),
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
+            Fault::WorkTooLong => words::work_too_long(),
+            Fault::ToolsFailed => words::tools_failed(),
+            Fault::CallCut => words::call_cut(),
             Fault::Internal => words::internal(),
         };
         self.word(&words, Outcome::Failed)

@@ -17,6 +17,7 @@ pub mod mask;
 pub mod pace;
 pub mod people;
 pub mod prompt;
+pub mod provider;
 pub mod render;
 pub mod room_check;
 pub mod run;

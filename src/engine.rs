@@ -13,8 +13,10 @@ use crate::{
     matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
     secret::MasterSecret,
     store::{Inbox, Store, StoreError},
+    tools::Tools,
 };
 
+mod approvals;
 mod ask;
 mod assistants;
 mod control;
@@ -29,10 +31,13 @@ mod parked;
 mod presence;
 mod reactions;
 mod records;
+mod room_tools;
 mod runs;
 mod service;
 mod start;
+mod toolsets;
 mod upgrades;
+mod work;
 
 pub use start::{StartError, serve};
 
@@ -48,6 +53,7 @@ struct Engine {
     pool: Pool,
     roster: Roster,
     claude: claude::Client,
+    tools: Tools,
     tables: records::Tables,
     inbox: Inbox,
     store: Store,

@@ -258,6 +258,8 @@ pub enum Input<'a> {
     Tick(&'a str),
     /// The model is busy and is tried again; this long so far, in milliseconds.
     Waiting(u64),
+    /// Tools are used; this is how far that is.
+    Steps(&'a Doing),
     /// The whole answer.
     Answered(&'a str, Stop),
     /// There is no answer.
@@ -275,6 +277,15 @@ pub enum Effect {
     Finish(Answer),
 }
 
+/// How far a run with tools is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doing {
+    /// Steps that are done.
+    pub done: usize,
+    /// The tools that are being used, by name.
+    pub running: Vec<String>,
+}
+
 /// A run while the model answers.
 #[derive(Debug)]
 pub struct Machine {
@@ -285,6 +296,7 @@ pub struct Machine {
     edits: u32,
     told_waiting: bool,
     status: Option<Status>,
+    doing: Option<Doing>,
 }
 
 /// When a run's status is shown and edited.
@@ -341,6 +353,7 @@ impl Machine {
             edits: record.edits,
             told_waiting: false,
             status: (!record.private).then(|| Status::new(record, now)),
+            doing: None,
         }
     }
 
@@ -363,6 +376,7 @@ impl Machine {
                 effects
             }
             Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms),
+            Input::Steps(doing) => self.steps(doing, now),
             Input::Answered(text, stop) => self.answered(text, stop),
             Input::Failed(fault) => vec![self.failed(fault)],
         }
@@ -384,10 +398,24 @@ impl Machine {
         }
     }
 
+    /// A run with tools shows its status at the first call; from then on the edits say how far it is.
+    fn steps(&mut self, doing: &Doing, now: Timestamp) -> Vec<Effect> {
+        self.doing = Some(doing.clone());
+        match self.status.as_mut().filter(|status| !status.shown) {
+            Some(status) => status.next = now,
+            None => return Vec::new(),
+        }
+        self.show_status(now).into_iter().collect()
+    }
+
     fn show_status(&mut self, now: Timestamp) -> Option<Effect> {
         let status = self.status.as_mut()?;
         let step = status.due(now)?;
-        let text = words::working(now.ms_since(status.began) / 1000);
+        let seconds = now.ms_since(status.began) / 1000;
+        let text = match &self.doing {
+            None => words::working(seconds),
+            Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
+        };
         let message = self.notice(&text);
         Some(if step == Step::Status { Effect::Send(step, message) } else { Effect::Edit(step, message) })
     }

@@ -146,6 +146,8 @@ pub(super) struct Tables {
     pub(super) assistants: Table<OwnedUserId, AssistantRecord>,
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
+    /// What coworkers' tools on servers were like when they were granted or approved.
+    pub(super) tool_pins: Table<(OwnedUserId, String), String>,
 }
 
 impl Tables {
@@ -158,6 +160,7 @@ impl Tables {
             assistants: store.assistants(),
             assistant_rooms: store.assistant_rooms(),
             cursors: store.cursors(),
+            tool_pins: store.tool_pins(),
         }
     }
 }

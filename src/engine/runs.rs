@@ -13,6 +13,7 @@ use super::{
     coworkers::SEND_PAUSES,
     lanes, presence,
     records::RunSummary,
+    work::Stage,
 };
 use crate::{
     appservice::health::{Condition, State},
@@ -23,7 +24,9 @@ use crate::{
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         time::Timestamp,
+        tool::Toolset,
         words,
+        work::Work,
     },
     matrix::{Account, MatrixError, account::File},
 };
@@ -43,17 +46,33 @@ pub(super) struct Asking<'a> {
 
 /// What a run used, for its summary.
 #[derive(Default)]
-struct Used {
+pub(super) struct Used {
     read: Vec<OwnedEventId>,
     model: Option<String>,
-    usage: claude::Usage,
+    input_tokens: u64,
+    output_tokens: u64,
+    /// Of each answer, whole or not; `None` where its price is not known.
+    costs_micro_usd: Vec<Option<u64>>,
 }
 
 impl Used {
-    /// What a stopped answer cost so far.
-    fn take(&mut self, progress: &Progress) {
-        self.model.clone_from(&progress.model);
-        self.usage.clone_from(&progress.usage);
+    /// Adds what a question cost so far, whether or not its answer was waited for.
+    pub(super) fn add(&mut self, asked: &Progress) {
+        let Some(model) = &asked.model else { return };
+        self.model = Some(model.clone());
+        for usage in asked.broken.iter().chain([&asked.usage_so_far()]) {
+            if *usage == claude::Usage::default() {
+                continue;
+            }
+            self.input_tokens = self.input_tokens.saturating_add(usage.prompt_tokens());
+            self.output_tokens = self.output_tokens.saturating_add(usage.output_tokens.unwrap_or_default());
+            self.costs_micro_usd.push(claude::cost(model, usage).map(|cost| cost.micro_usd));
+        }
+    }
+
+    fn cost_micro_usd(&self) -> Option<u64> {
+        let known: Option<Vec<u64>> = self.costs_micro_usd.iter().copied().collect();
+        known.filter(|costs| !costs.is_empty()).map(|costs| costs.into_iter().fold(0, u64::saturating_add))
     }
 }
 
@@ -63,7 +82,7 @@ impl Engine {
     pub(super) async fn run(self: &Shared, id: &RunId, mut record: RunRecord, place: lanes::Place, accepted: Instant) {
         let mut registered = self.running.register(id, &record);
         let mut used = Used::default();
-        let (sender, progress) = watch::channel(Progress::default());
+        let sender = watch::Sender::new(Progress::default());
         let waiting = record.clone();
         let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place));
         let mut leave = None;
@@ -80,6 +99,8 @@ impl Engine {
                 order = next_order(&mut registered.orders) => Err(order),
                 ended = attempt => Ok(ended),
             };
+            let so_far = sender.send_replace(Progress::default());
+            used.add(&so_far);
             match attempted {
                 Ok(Ok(ended)) => break ended,
                 Ok(Err(error))
@@ -105,16 +126,15 @@ impl Engine {
                 Err(Order::Restart(_)) => {
                     tracing::info!("the request was edited; the run begins anew");
                     record.answer = None;
+                    record.work.begin_anew();
                 }
                 Err(Order::Drop) => break (Outcome::Dropped, None),
                 Err(Order::TakeBack) => break self.take_back_run(&record).await,
-                Err(Order::Stop) => {
-                    let so_far = progress.borrow().clone();
-                    used.take(&so_far);
-                    break self.stop_run(id, &record, &so_far.text).await;
-                }
+                Err(Order::Stop) => break self.stop_run(id, &record, &so_far.text).await,
             }
         };
+        // Calls that were cut short are steps too.
+        record.work.stop();
         self.end_status(id, &record, ended.0).await;
         self.close_run(id, &record, ended, used).await;
     }
@@ -227,11 +247,12 @@ impl Engine {
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
         }
-        let asking = if record.private {
-            Box::pin(self.compose_assistant(account, record)).await?
+        let (mut asking, tools) = if record.private {
+            (Box::pin(self.compose_assistant(account, record)).await?, Toolset::default())
         } else {
             let Some(coworker) = self.coworker(&record.user) else { return Ok((Outcome::Dropped, None)) };
-            Box::pin(self.compose_coworker(account, coworker, record)).await?
+            let asking = Box::pin(self.compose_coworker(account, coworker, record)).await?;
+            (asking, self.toolset(coworker, &record.user)?)
         };
         if asking.composed.left_out.request {
             tracing::info!("the request is gone; nothing is answered");
@@ -241,10 +262,9 @@ impl Engine {
             used.read.clone_from(&asking.composed.read);
         }
         let mut machine = Machine::new(record, clock::now());
-        let reply = Box::pin(self.stream(account, id, record, &mut machine, &asking, progress)).await?;
-        used.model = reply.model;
-        used.usage = reply.usage;
-        let input = match &reply.ended {
+        let stage = Stage { account, id, tools: &tools, progress };
+        let reply = Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?;
+        let input = match &reply {
             Ok((text, stop)) => {
                 self.health.set(Condition::ClaudeKey, State::Ready);
                 Input::Answered(text, *stop)
@@ -271,7 +291,7 @@ impl Engine {
     }
 
     /// Asks the model, and does what its progress calls for while it writes.
-    async fn stream(
+    pub(super) async fn stream(
         &self,
         account: &Account,
         id: &RunId,
@@ -317,7 +337,7 @@ impl Engine {
     }
 
     /// Does one effect before the end of a run; a streamed message is journaled as soon as it is there.
-    async fn act(
+    pub(super) async fn act(
         &self,
         account: &Account,
         id: &RunId,
@@ -398,13 +418,18 @@ impl Engine {
         Ok((answer.outcome, Some(event)))
     }
 
-    fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
-        Ok(self.tables.runs.put(&id.as_str().to_owned(), record)?)
+    pub(super) fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
+        let key = id.as_str().to_owned();
+        if record.private && !record.work.is_empty() {
+            // Nothing that an assistant says or does is journaled.
+            let bare = RunRecord { work: Work::default(), ..record.clone() };
+            return Ok(self.tables.runs.put(&key, &bare)?);
+        }
+        Ok(self.tables.runs.put(&key, record)?)
     }
 
     /// The run leaves the journal and stays in the index, without content.
     async fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
-        let cost = used.model.as_deref().and_then(|model| claude::cost(model, &used.usage));
         let summary = RunSummary {
             user: record.user.clone(),
             asker: record.asker.clone(),
@@ -412,11 +437,11 @@ impl Engine {
             request: record.request.clone(),
             answer: ended.1,
             outcome: ended.0,
+            cost_micro_usd: used.cost_micro_usd(),
             read: used.read,
             model: used.model,
-            input_tokens: used.usage.prompt_tokens(),
-            output_tokens: used.usage.output_tokens.unwrap_or_default(),
-            cost_micro_usd: cost.map(|cost| cost.micro_usd),
+            input_tokens: used.input_tokens,
+            output_tokens: used.output_tokens,
             accepted_at: record.accepted_at,
             ended_at: clock::now(),
         };

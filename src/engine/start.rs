@@ -25,6 +25,7 @@ use crate::{
         roster::Roster,
     },
     store::{Store, StoreError},
+    tools,
 };
 
 /// File descriptors wanted; each open client takes about 22.
@@ -172,6 +173,7 @@ async fn build(
         None => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
     };
     health.set(Condition::ClaudeKey, key);
+    let settings = tools::Settings { servers: config.mcp_servers.clone(), credentials: config.credentials.clone() };
     let namespace = config.namespace();
     let users: Vec<OwnedUserId> = config
         .coworkers
@@ -183,6 +185,7 @@ async fn build(
         pool: Pool::new(provisioner, config.limits.assistants_live_max),
         roster: Roster::default(),
         claude,
+        tools: tools::Tools::start(settings, &tasks, &stop),
         tables: Tables::of(&store),
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),

@@ -21,10 +21,11 @@ pub(super) enum Name {
     Users,
     Cursors,
     Settings,
+    ToolPins,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -34,6 +35,7 @@ impl Name {
         Self::Users,
         Self::Cursors,
         Self::Settings,
+        Self::ToolPins,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Name {
             Self::Users => "users",
             Self::Cursors => "cursors",
             Self::Settings => "settings",
+            Self::ToolPins => "tool_pins",
         }
     }
 }
@@ -104,5 +107,11 @@ impl Store {
     #[must_use]
     pub fn settings<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Settings)
+    }
+
+    /// Returns the fingerprints of tools as they were granted or approved, by coworker and tool.
+    #[must_use]
+    pub fn tool_pins<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedUserId, String), V> {
+        self.table(Name::ToolPins)
     }
 }

@@ -32,6 +32,7 @@ const ROOMS: &[&str] = &[
     "secret",
     "standin",
     "store",
+    "tools",
 ];
 
 const RULES: &[Rule] = &[
@@ -58,10 +59,27 @@ const RULES: &[Rule] = &[
         ours: &["standin", "core", "clock"],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
     },
+    Rule {
+        of: "tools",
+        ours: &["tools", "core", "secret", "clock", "prompts"],
+        crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base"],
+    },
     Rule { of: "config", ours: &["config", "core", "secret"], crates: &["reqwest", "axum", "sled", "matrix_sdk"] },
     Rule {
         of: "engine",
-        ours: &["engine", "core", "secret", "clock", "prompts", "config", "store", "claude", "matrix", "appservice"],
+        ours: &[
+            "engine",
+            "core",
+            "secret",
+            "clock",
+            "prompts",
+            "config",
+            "store",
+            "claude",
+            "matrix",
+            "appservice",
+            "tools",
+        ],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base"],
     },
 ];

@@ -54,6 +54,8 @@ struct Engine {
     roster: Roster,
     claude: claude::Client,
     tools: Tools,
+    /// Until then MCP servers may still be starting.
+    servers_due: tokio::time::Instant,
     tables: records::Tables,
     inbox: Inbox,
     store: Store,

@@ -56,7 +56,7 @@ mod tests {
 
     fn grant(pattern: &str, hosts: &[&str], approval: Option<ApprovalRule>) -> Grant {
         let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
-        Grant { hosts, approval, ..Grant::plain(pattern) }
+        Grant { approval, hosts, ..Grant::plain(pattern) }
     }
 
     #[test]

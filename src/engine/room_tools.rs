@@ -36,6 +36,7 @@ impl Engine {
         })
     }
 
+    #[expect(clippy::unused_async, reason = "the room tools are joined here")]
     async fn carry_out_in_room(
         self: &Shared,
         _account: &Arc<Account>,

@@ -252,7 +252,7 @@ impl Engine {
         } else {
             let Some(coworker) = self.coworker(&record.user) else { return Ok((Outcome::Dropped, None)) };
             let asking = Box::pin(self.compose_coworker(account, coworker, record)).await?;
-            (asking, self.toolset(coworker, &record.user)?)
+            (asking, self.toolset_of_run(coworker, &record.user).await?)
         };
         if asking.composed.left_out.request {
             tracing::info!("the request is gone; nothing is answered");

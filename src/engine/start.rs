@@ -7,7 +7,7 @@ use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Engine, EngineError, Shared, assistants, control, gaps, inbox, lanes, records::Tables};
+use super::{Engine, EngineError, Shared, assistants, control, gaps, inbox, lanes, records::Tables, toolsets};
 use crate::{
     appservice::{
         self, Appservice, Query,
@@ -186,6 +186,7 @@ async fn build(
         roster: Roster::default(),
         claude,
         tools: tools::Tools::start(settings, &tasks, &stop),
+        servers_due: tokio::time::Instant::now() + toolsets::SERVERS_PATIENCE,
         tables: Tables::of(&store),
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),

@@ -1,20 +1,45 @@
 //! Which tools a coworker has now: what exists, what its config grants, and what changed since.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ruma::UserId;
+use tokio::time::Instant;
 
 use super::{Engine, EngineError};
 use crate::{
     config::Coworker,
     core::{
         provider,
-        tool::{Offer, Source, Tool, ToolName, Toolset},
+        tool::{Offer, SERVER_SEPARATOR, Source, Tool, ToolName, Toolset},
         work::Terms,
     },
 };
 
+/// How long after the start runs wait for MCP servers that have not said yet what they have.
+pub(super) const SERVERS_PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked whether they have.
+const SERVERS_POLL: Duration = Duration::from_millis(50);
+
 impl Engine {
+    /// Returns the allow-list for a run. Soon after the start, servers are waited for: a run that was taken up again
+    /// must not find its tools gone.
+    pub(super) async fn toolset_of_run(&self, coworker: &Coworker, user: &UserId) -> Result<Toolset, EngineError> {
+        while Instant::now() < self.servers_due && self.lacks_a_server(coworker) {
+            tokio::time::sleep(SERVERS_POLL).await;
+        }
+        self.toolset(coworker, user)
+    }
+
+    /// Whether a grant names tools of a server that offers none of them yet.
+    fn lacks_a_server(&self, coworker: &Coworker) -> bool {
+        let servers: Vec<_> =
+            self.config.mcp_servers.iter().map(|server| format!("{}{SERVER_SEPARATOR}", server.name)).collect();
+        let of_servers =
+            coworker.tools.iter().filter(|grant| servers.iter().any(|server| grant.pattern.starts_with(server)));
+        let offers = self.tools.offers();
+        of_servers.into_iter().any(|grant| !offers.iter().any(|offer| grant.matches(&offer.name)))
+    }
+
     /// Returns a coworker's allow-list. A server's tool that is granted for the first time is pinned as it is; one that
     /// reads otherwise than its pin needs somebody's approval until that is given.
     pub(super) fn toolset(&self, coworker: &Coworker, user: &UserId) -> Result<Toolset, EngineError> {

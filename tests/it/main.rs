@@ -20,4 +20,5 @@ mod privacy;
 mod restarts;
 mod service_bot;
 mod standin_sdks;
+mod tools;
 mod upgrades;

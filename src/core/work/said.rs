@@ -169,14 +169,14 @@ pub(super) fn text(said: &[Said]) -> String {
             };
             if !here.contains(&at) {
                 here.push(at);
-                whole.push_str(&format!(" [{at}]"));
+                whole.extend([" [", &at.to_string(), "]"]);
             }
         }
         whole.push_str(&text[content.len()..]);
     }
     for (at, (url, title)) in cited.iter().enumerate() {
         whole.push_str(if at == 0 { "\n\n" } else { "\n" });
-        whole.push_str(&format!("{}. [{}](<{url}>)", at + 1, shown::link_text(title, url)));
+        whole.extend([&(at + 1).to_string(), ". [", &shown::link_text(title, url), "](<", url, ">)"]);
     }
     whole
 }

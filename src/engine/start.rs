@@ -173,7 +173,9 @@ async fn build(
         None => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
     };
     health.set(Condition::ClaudeKey, key);
-    let settings = tools::Settings { servers: config.mcp_servers.clone(), credentials: config.credentials.clone() };
+    let mut settings = tools::Settings::default();
+    settings.servers.clone_from(&config.mcp_servers);
+    settings.credentials.clone_from(&config.credentials);
     let namespace = config.namespace();
     let users: Vec<OwnedUserId> = config
         .coworkers

@@ -73,8 +73,9 @@ impl Scene {
 
     /// Waits for the status that names what is being done; it is there once the call is on its way.
     async fn until_status(&self, what: &str) -> Result<ruma::OwnedEventId> {
+        let oncall = self.office.oncall();
         let find = |seen: &Timeline| {
-            let mut said = seen.messages_of(&self.office.oncall()).filter(|event| event.msgtype() == "m.notice");
+            let mut said = seen.messages_of(&oncall).filter(|event| event.msgtype() == "m.notice");
             said.find(|event| event.body().contains(what)).map(|event| event.event_id.clone())
         };
         self.office.alice.until(&self.room, what, find).await

@@ -106,10 +106,21 @@ pub(super) fn read_all(blocks: &[String]) -> Vec<Said> {
     blocks.iter().map(|raw| Said::read(raw)).collect()
 }
 
-/// Returns the blocks as they go back to the model.
+/// Returns the blocks as they go back to the model: byte for byte, but for what the API would not take back.
 pub(super) fn echoed(turn: &ModelTurn, said: &[Said]) -> Vec<String> {
-    let pairs = turn.blocks.iter().zip(said);
-    pairs.filter(|(_, said)| !said.is_blank()).map(|(raw, _)| raw.clone()).collect()
+    let pairs = turn.blocks.iter().zip(said).filter(|(_, said)| !said.is_blank());
+    let echoed = pairs.map(|(raw, said)| match said {
+        Said::Call { arguments, .. } if !arguments.is_object() => without_arguments(raw),
+        _ => raw.clone(),
+    });
+    echoed.collect()
+}
+
+/// A call is not carried out whose arguments are no object; nor may it come back with them.
+fn without_arguments(raw: &str) -> String {
+    let mut block: Value = serde_json::from_str(raw).unwrap_or_default();
+    block["input"] = Value::Object(serde_json::Map::new());
+    block.to_string()
 }
 
 pub(super) fn calls(said: &[Said], mask: &Mask) -> Vec<Call> {

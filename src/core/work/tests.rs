@@ -165,6 +165,8 @@ fn c12_what_is_not_on_the_list_or_no_object_never_starts_and_the_model_is_told_w
     for (name, input, told) in rows {
         let mut bench = Bench::new();
         assert_eq!(bench.take(TurnStop::End, &[call("1", name, &input)]), ASK, "{name:?}");
+        let echoed: Value = serde_json::from_str(&bench.work.rounds()[0].said[0]).expect("raw JSON");
+        assert!(echoed["input"].is_object(), "the API takes nothing else back: {echoed}");
         let [result] = bench.last_results() else { panic!("one result") };
         assert!(result.is_error && result.text.contains(told), "{name:?}: {}", result.text);
         assert!(result.text.contains("not_carried_out"), "{}", result.text);

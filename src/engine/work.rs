@@ -133,7 +133,9 @@ impl Engine {
             if under_way.is_empty() {
                 break;
             }
-            self.show_steps(stage, record, machine).await?;
+            let (done, running_now) = record.work.progress();
+            let doing = Doing { done, running: running_now };
+            self.show(stage, record, machine, &Input::Steps(&doing)).await;
             match self.until_something(stage, record, machine, &mut under_way, running).await? {
                 Happened::Ran(call, output) => {
                     running -= 1;
@@ -205,27 +207,19 @@ impl Engine {
             };
             tokio::select! {
                 Some(happened) = under_way.next() => return happened,
-                () = tick => {
-                    for effect in machine.take(&Input::Tick(""), clock::now()) {
-                        self.act(stage.account, stage.id, record, effect).await?;
-                    }
-                }
+                () = tick => self.show(stage, record, machine, &Input::Tick("")).await,
             }
         }
     }
 
-    /// The status says what is done and what is being done (C9).
-    async fn show_steps(
-        &self,
-        stage: &Stage<'_>,
-        record: &mut RunRecord,
-        machine: &mut Machine,
-    ) -> Result<(), EngineError> {
-        let (done, running) = record.work.progress();
-        for effect in machine.take(&Input::Steps(&Doing { done, running }), clock::now()) {
-            self.act(stage.account, stage.id, record, effect).await?;
+    /// The status says what is done and what is being done (C9). A homeserver that is away for a moment does not cut
+    /// short what is under way.
+    async fn show(&self, stage: &Stage<'_>, record: &mut RunRecord, machine: &mut Machine, input: &Input<'_>) {
+        for effect in machine.take(input, clock::now()) {
+            if let Err(error) = self.act(stage.account, stage.id, record, effect).await {
+                tracing::debug!(%error, "the status of a run cannot be shown");
+            }
         }
-        Ok(())
     }
 
     /// Carries out one permitted call.

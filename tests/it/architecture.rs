@@ -48,6 +48,11 @@ const RULES: &[Rule] = &[
         ours: &["claude", "core", "secret", "clock"],
         crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
     },
+    Rule {
+        of: "tools",
+        ours: &["tools", "core", "secret", "clock"],
+        crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
+    },
     Rule { of: "matrix", ours: &["matrix", "core", "secret", "clock"], crates: &["sled"] },
     Rule {
         of: "appservice",
@@ -58,11 +63,6 @@ const RULES: &[Rule] = &[
         of: "standin",
         ours: &["standin", "core", "clock"],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
-    },
-    Rule {
-        of: "tools",
-        ours: &["tools", "core", "secret", "clock", "prompts"],
-        crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base"],
     },
     Rule { of: "config", ours: &["config", "core", "secret"], crates: &["reqwest", "axum", "sled", "matrix_sdk"] },
     Rule {

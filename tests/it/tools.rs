@@ -12,7 +12,7 @@ use workmate::{
 };
 
 use crate::harness::{
-    RoomKind, SeenEvent, Timeline,
+    Message, RoomKind, SeenEvent, Timeline,
     homeserver::shared,
     office::{Office, answers_in_thread, question_of},
     workmate::coworker,
@@ -27,13 +27,20 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Result<Self> {
+        Self::set_with(json!({})).await
+    }
+
+    /// Sets it with these limits.
+    async fn set_with(limits: Value) -> Result<Self> {
         let probe = tempfile::tempdir()?;
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tools/probe.py");
         let servers = json!({ "probe": { "command": ["python3", program, probe.path()] } });
         let mut oncall = coworker("oncall");
         oncall["tools"] = json!([{ "name": "probe__*", "approval": "never" }, "time", "web_search"]);
         let people = [shared().person("alice").await, shared().person("bob").await];
-        let office = Office::open_for(people, |setup| setup.coworkers(vec![oncall]).section("mcp_servers", servers));
+        let office = Office::open_for(people, |setup| {
+            setup.coworkers(vec![oncall]).section("mcp_servers", servers).section("limits", limits)
+        });
         let office = office.await?;
         let room = office.room(RoomKind::Encrypted).await?;
         Ok(Self { office, room, probe })
@@ -255,5 +262,38 @@ async fn design_3_killed_after_a_call_its_result_is_kept_and_it_is_not_made_agai
     assert_eq!(scene.done(), ["kept"]);
     assert_eq!(scene.results("keep what you did")?, [result("toolu_1", "probe__note", "noted: kept")]);
     assert_eq!(answers_in_thread(&scene.office.alice, &scene.room, &request, &scene.office.oncall()), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn design_3_where_the_room_reads_otherwise_after_a_crash_the_loop_goes_on_without_its_thinking() -> Result<()> {
+    let mut scene = Box::pin(Scene::set()).await?;
+    let before = scene.office.alice.send(&scene.room, "the build is red").await?;
+    let (held, gate) = Turn::text("never finished").hold_headers();
+    let first = call("toolu_1", "probe__note", "thought").and_thinking("");
+    scene.ask("think it over", [first, held, Turn::text("Thought over.")]).await?;
+    gate.reached().await;
+
+    scene.office.workmate.kill();
+    scene.office.alice.send(&scene.room, Message::text("the build is green").replacing(&before)).await?;
+    scene.office.workmate.start_again().await;
+
+    scene.answer("Thought over.").await?;
+    assert_eq!(scene.done(), ["thought"]);
+    let last = scene.requests("think it over").pop().context("it was asked")?.body.to_string();
+    assert!(last.contains("the build is green") && !last.contains("\"thinking\""), "{last}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_at_the_limit_the_model_is_asked_once_more_with_tool_use_off() -> Result<()> {
+    let scene = Box::pin(Scene::set_with(json!({ "tool_rounds_max": 1 }))).await?;
+    scene.ask("go on for ever", [call("toolu_1", "probe__note", "first"), Turn::text("That is what I have.")]).await?;
+
+    scene.answer("That is what I have.").await?;
+
+    let [first, second] = &scene.requests("go on for ever")[..] else { panic!("two requests") };
+    assert_eq!([&first.body["tool_choice"], &second.body["tool_choice"]], [&Value::Null, &json!({ "type": "none" })]);
+    assert_eq!(first.body["tools"], second.body["tools"]);
     Ok(())
 }

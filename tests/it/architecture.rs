@@ -32,7 +32,6 @@ const ROOMS: &[&str] = &[
     "secret",
     "standin",
     "store",
-    "tools",
 ];
 
 const RULES: &[Rule] = &[
@@ -46,11 +45,6 @@ const RULES: &[Rule] = &[
     Rule {
         of: "claude",
         ours: &["claude", "core", "secret", "clock"],
-        crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
-    },
-    Rule {
-        of: "tools",
-        ours: &["tools", "core", "secret", "clock"],
         crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
     },
     Rule { of: "matrix", ours: &["matrix", "core", "secret", "clock"], crates: &["sled"] },
@@ -67,19 +61,7 @@ const RULES: &[Rule] = &[
     Rule { of: "config", ours: &["config", "core", "secret"], crates: &["reqwest", "axum", "sled", "matrix_sdk"] },
     Rule {
         of: "engine",
-        ours: &[
-            "engine",
-            "core",
-            "secret",
-            "clock",
-            "prompts",
-            "config",
-            "store",
-            "claude",
-            "matrix",
-            "appservice",
-            "tools",
-        ],
+        ours: &["engine", "core", "secret", "clock", "prompts", "config", "store", "claude", "matrix", "appservice"],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base"],
     },
 ];

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock,
     core::{
+        approval::Pending,
         prompt::ToolUse,
         run::{Doing, Fault, Input, Machine, RunId, RunRecord, Stop},
         tool::{Output, Source, Tool, Toolset},
@@ -195,7 +196,7 @@ impl Engine {
         if running == 0 {
             // Nothing but people is waited for. The places in the room and over all are to be free meanwhile:
             // `leave.park()` belongs here, and `leave.unpark().await` behind the wait.
-            return under_way.next().await.unwrap_or_else(|| unreachable!("something is under way"));
+            return under_way.next().await.expect("something is under way");
         }
         loop {
             let due = machine.next_at().map(|at| Duration::from_millis(at.ms_since(clock::now())));
@@ -250,7 +251,7 @@ impl Engine {
         self: Shared,
         stage: &Stage<'_>,
         record: &RunRecord,
-        pending: crate::core::approval::Pending,
+        pending: Pending,
     ) -> Result<Happened, EngineError> {
         let decision = self.approve(stage.account, stage.id, record, &pending).await?;
         if let (Decision::Approved { .. }, Ok((tool, _))) =

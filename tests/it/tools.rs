@@ -95,7 +95,7 @@ impl Scene {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), done).await.context(what.to_owned())
+        tokio::time::timeout(std::time::Duration::from_mins(1), done).await.context(what.to_owned())
     }
 
     fn let_go(&self) -> Result<()> {

@@ -176,6 +176,17 @@ fn c12_what_is_not_on_the_list_or_no_object_never_starts_and_the_model_is_told_w
 }
 
 #[test]
+fn c12_of_very_many_calls_in_one_turn_only_the_first_are_looked_at() {
+    let mut bench = Bench::new();
+    let calls: Vec<Value> = (0..CALLS_OF_A_TURN_MAX + 3).map(|n| call(&n.to_string(), "look", &json!({}))).collect();
+    bench.take(TurnStop::End, &calls);
+    assert_eq!(bench.work.ready(&bench.terms()).len(), CALLS_OF_A_TURN_MAX);
+    bench.run_ready(&Output::ok("seen"));
+    let denied = bench.outcomes().iter().filter(|(_, outcome)| *outcome == StepOutcome::Denied).count();
+    assert_eq!((bench.next(), bench.last_results().len(), denied), (ASK, calls.len(), 3));
+}
+
+#[test]
 fn c12_a_call_that_needs_approval_waits_and_runs_only_as_it_was_approved() {
     let (alice, at) = (user_id!("@alice:hs").to_owned(), NOW);
     let mut bench = Bench::new();

@@ -4,6 +4,7 @@
 //! fails if it does.
 
 pub mod address;
+pub mod admission;
 pub mod approval;
 pub mod breaker;
 pub mod command;
@@ -21,6 +22,7 @@ pub mod provider;
 pub mod render;
 pub mod room_check;
 pub mod run;
+pub mod schedule;
 pub mod session;
 pub mod time;
 pub mod tool;
@@ -28,3 +30,6 @@ pub mod trail;
 pub mod visibility;
 pub mod words;
 pub mod work;
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
     events::thread_root,
-    lanes::Lane,
+    lanes::Place as PlaceInLine,
     records::RoomRecord,
     runs::Asking,
 };
@@ -18,12 +18,14 @@ use crate::{
     config::{Coworker, ReplyIn},
     core::{
         address::{Asked, CoworkerHere},
+        admission::{self, Admission},
         breaker::{BreakerLimits, Gate},
         command::{CoworkerCommand, CoworkerRequest, coworker_request},
         context::{self, Kind},
         event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
         render,
         run::{RunId, RunRecord},
+        schedule::Lane,
         words,
     },
     matrix::Account,
@@ -48,37 +50,52 @@ impl Engine {
             _ => return Ok(()),
         };
         let place = place_of(&account, event, &request, coworker.reply_in);
-        if let Some(command) = command_of(message, coworker, &asked.user) {
-            return self.answer_command(&account, coworker, event, command, place).await;
-        }
-        if self.tables.rooms.get(&event.room)?.is_some_and(|room| room.muted.contains(&asked.user)) {
-            tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
-            return Ok(());
-        }
-        if let Gate::Stopped { say, .. } = self.gate(&event.room)? {
-            return self.tell_stopped(&account, event, say).await;
+        let id = RunId::of(&request, &asked.user);
+        let asks = admission::Request {
+            user: &asked.user,
+            command: command_of(message, coworker, &asked.user),
+            known: self.tables.runs.get(&id.as_str().to_owned())?.is_some(),
+        };
+        let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
+        match admission::admit(&asks, &muted, || self.gate(&event.room))? {
+            Admission::Command(command) => {
+                return self.answer_command(&account, coworker, event, command, place).await;
+            }
+            Admission::Stopped { say } => return self.tell_stopped(&account, event, say).await,
+            Admission::Known => return Ok(()),
+            Admission::Muted => {
+                tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
+                return Ok(());
+            }
+            Admission::Run => {}
         }
         let record = RunRecord {
             asked_at: event.sent_at,
             late: asked.late,
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
-        let id = RunId::of(&request, &asked.user);
-        if !self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            return Ok(());
+        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
+            return self.decline_request(&account, &record).await;
+        };
+        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
+            self.start_run(id, record, in_line, Some(accepted));
         }
-        self.start_run(id, record, Some(accepted));
         Ok(())
     }
 
-    /// Takes the run's place in its lane at once, so that requests keep their order, and spawns it.
-    pub(super) fn start_run(self: Shared, id: RunId, record: RunRecord, accepted: Option<Instant>) {
-        let lane = Lane {
-            room: record.room.clone(),
-            thread: record.place.thread_root().map(ToOwned::to_owned),
-            user: record.user.clone(),
-        };
-        let place = self.lanes.place(lane);
+    /// Says that a request is not taken, because too many wait in its room (C11).
+    pub(super) async fn decline_request(&self, account: &Account, record: &RunRecord) -> Result<(), EngineError> {
+        tracing::warn!(room.id = %record.room, user.id = %record.user, "a request is declined: too many wait in its room");
+        let mut word = super::word(&words::too_many_waiting(), Some(&record.asker));
+        word.place = record.place.clone();
+        let txn = super::word_transaction("too-many-waiting", record.id().as_str(), &record.user);
+        account.sync().await?;
+        account.send(&record.room, &word, txn).await?;
+        Ok(())
+    }
+
+    /// Spawns a run, which waits for its turn. Its place was taken before, so that requests keep their order.
+    pub(super) fn start_run(self: Shared, id: RunId, record: RunRecord, place: PlaceInLine, accepted: Option<Instant>) {
         let engine = self.clone();
         self.tasks.spawn(async move {
             let stop = engine.stop.clone();
@@ -176,7 +193,8 @@ impl Engine {
         Ok(())
     }
 
-    fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
+    /// Asks the room's breaker for a run to begin (C14).
+    pub(super) fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
         let mut gate = Gate::Open;
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
@@ -186,7 +204,13 @@ impl Engine {
         Ok(gate)
     }
 
-    async fn tell_stopped(&self, account: &Account, event: &RoomEvent, say: bool) -> Result<(), EngineError> {
+    /// Says, once, that the breaker stopped the room.
+    pub(super) async fn tell_stopped(
+        &self,
+        account: &Account,
+        event: &RoomEvent,
+        say: bool,
+    ) -> Result<(), EngineError> {
         tracing::warn!(room.id = %event.room, "the breaker stopped runs in a room that asks too fast");
         if say {
             let txn = super::word_transaction("breaker", event.id.as_str(), account.user());
@@ -215,6 +239,8 @@ impl Engine {
             }
             CoworkerCommand::Mute => {
                 self.mute(&event.room, account.user(), true)?;
+                // Whoever wants it quiet does not want what it is still working on.
+                self.running.order(&event.room, Which::Of(account.user(), None), &Order::Stop);
                 words::muted(&coworker.id.0)
             }
             CoworkerCommand::Unmute => {
@@ -244,6 +270,15 @@ fn command_of(message: &Message, coworker: &Coworker, user: &ruma::UserId) -> Op
     match coworker_request(message, &here) {
         CoworkerRequest::Command(command) => Some(command),
         CoworkerRequest::Prompt(_) => None,
+    }
+}
+
+/// What a run waits in line for (C11).
+pub(super) fn lane_of(record: &RunRecord) -> Lane {
+    Lane {
+        room: record.room.clone(),
+        thread: record.place.thread_root().map(ToOwned::to_owned),
+        user: record.user.clone(),
     }
 }
 

@@ -7,7 +7,9 @@ use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Engine, EngineError, Shared, assistants, control, gaps, inbox, lanes, records::Tables, toolsets};
+use super::{
+    Engine, EngineError, Shared, assistants, control, coworkers, gaps, inbox, lanes, records::Tables, toolsets,
+};
 use crate::{
     appservice::{
         self, Appservice, Query,
@@ -191,7 +193,7 @@ async fn build(
         servers_due: tokio::time::Instant::now() + toolsets::SERVERS_PATIENCE,
         tables: Tables::of(&store),
         inbox: store.inbox(config.fingerprint()),
-        lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),
+        lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
         running: control::Running::default(),
         namespace,
@@ -299,7 +301,8 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
     for record in runs {
         let id = record.id();
         tracing::info!(run.id = id.as_str(), room.id = %record.room, "a run is taken up again");
-        engine.clone().start_run(id, record, None);
+        let in_line = engine.lanes.place_again(coworkers::lane_of(&record));
+        engine.clone().start_run(id, record, in_line, None);
     }
     Ok(())
 }

@@ -163,7 +163,7 @@ async fn c19_three_failures_in_a_row_end_the_run_with_plain_words() -> Result<()
     let turns = ["toolu_1", "toolu_2", "toolu_3"].map(|id| call(id, "probe__fail", "x"));
     scene.ask("fail for me", turns).await?;
 
-    scene.answer(&words::tools_failed()).await?;
+    scene.answer(&words::tools_failed(words::Again::ByReaction)).await?;
 
     assert_eq!(scene.requests("fail for me").len(), 3);
     Ok(())

@@ -73,7 +73,7 @@ impl Account {
     pub fn deliver(&self, room: &RoomId, event: Option<RoomEvent>, accepted: Instant) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = event.map(|event| Read { event, sealed: None, was_encrypted: false });
+        let read = event.map(Read::plain);
         // Once behind, a sync brings all of it; what came after the gap is not put beside what came before it.
         let placed = !behind.contains_key(room)
             && read.is_some_and(|read| windows.get_mut(room).is_some_and(|window| window.deliver(read)));

@@ -19,6 +19,7 @@ pub mod notes;
 pub mod pace;
 pub mod people;
 pub mod prompt;
+pub mod provider;
 pub mod render;
 pub mod room_check;
 pub mod room_tools;
@@ -30,6 +31,7 @@ pub mod tool;
 pub mod trail;
 pub mod visibility;
 pub mod words;
+pub mod work;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use crate::{
     matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
     secret::MasterSecret,
     store::{Inbox, Store, StoreError},
+    tools::Tools,
 };
 
 mod approvals;
@@ -32,10 +33,13 @@ mod parked;
 mod presence;
 mod reactions;
 mod records;
+mod room_tools;
 mod runs;
 mod service;
 mod start;
+mod toolsets;
 mod upgrades;
+mod work;
 
 pub use start::{StartError, serve};
 
@@ -51,6 +55,9 @@ struct Engine {
     pool: Pool,
     roster: Roster,
     claude: claude::Client,
+    tools: Tools,
+    /// Until then MCP servers may still be starting.
+    servers_due: tokio::time::Instant,
     tables: records::Tables,
     inbox: Inbox,
     store: Store,

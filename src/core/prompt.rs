@@ -11,6 +11,18 @@ pub struct Prompt {
     pub turns: Vec<Turn>,
     /// What the model did since, in this run: tool calls and their results, behind the transcript.
     pub rounds: Vec<Round>,
+    /// Whether the model may call its tools; the tools themselves stay the same.
+    pub tool_use: ToolUse,
+}
+
+/// Whether the model may call its tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToolUse {
+    /// As it sees fit.
+    #[default]
+    On,
+    /// Not any more: it is to answer with what it has.
+    Off,
 }
 
 /// A tool as the model is told of it.

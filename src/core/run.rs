@@ -17,6 +17,7 @@ use super::{
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
     words::{self, Again},
+    work::Work,
 };
 
 #[cfg(test)]
@@ -162,6 +163,9 @@ pub struct RunRecord {
     /// How often the request was run before (🔁).
     #[serde(default)]
     pub attempt: u32,
+    /// What was done with tools so far.
+    #[serde(default)]
+    pub work: Work,
 }
 
 impl RunRecord {
@@ -184,6 +188,7 @@ impl RunRecord {
             answer: None,
             status: None,
             attempt: 0,
+            work: Work::default(),
         }
     }
 
@@ -247,6 +252,12 @@ pub enum Fault {
     TooLong,
     /// The request was refused as wrong.
     RequestRefused,
+    /// It took all that one request may take.
+    WorkTooLong,
+    /// Tools failed again and again.
+    ToolsFailed,
+    /// The model reached its limit while it wrote down what to do.
+    CallCut,
     /// Something of ours went wrong.
     Internal,
 }
@@ -271,6 +282,8 @@ pub enum Input<'a> {
     Tick(&'a str),
     /// The model is busy and is tried again; this long so far, in milliseconds.
     Waiting(u64),
+    /// Tools are used; this is how far that is.
+    Steps(&'a Doing),
     /// The whole answer.
     Answered(&'a str, Stop),
     /// There is no answer.
@@ -288,6 +301,15 @@ pub enum Effect {
     Finish(Answer),
 }
 
+/// How far a run with tools is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doing {
+    /// Steps that are done.
+    pub done: usize,
+    /// The tools that are being used, by name.
+    pub running: Vec<String>,
+}
+
 /// A run while the model answers.
 #[derive(Debug)]
 pub struct Machine {
@@ -298,6 +320,7 @@ pub struct Machine {
     edits: u32,
     told_waiting: bool,
     status: Option<Status>,
+    doing: Option<Doing>,
 }
 
 /// When a run's status is shown and edited.
@@ -360,6 +383,7 @@ impl Machine {
             edits: record.edits,
             told_waiting: false,
             status: (!record.private).then(|| Status::new(record, now)),
+            doing: None,
         }
     }
 
@@ -382,6 +406,7 @@ impl Machine {
                 effects
             }
             Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms, now),
+            Input::Steps(doing) => self.steps(doing, now),
             Input::Answered(text, stop) => self.answered(text, stop),
             Input::Failed(fault) => vec![self.failed(fault)],
         }
@@ -403,6 +428,19 @@ impl Machine {
         }
     }
 
+    /// A run with tools shows its status at the first call; from then on the edits say how far it is.
+    fn steps(&mut self, doing: &Doing, now: Timestamp) -> Vec<Effect> {
+        self.doing = Some(doing.clone());
+        let Some(status) = self.status.as_mut() else { return Vec::new() };
+        // The model has answered: it is busy no more.
+        status.busy = false;
+        if status.shown {
+            return Vec::new();
+        }
+        status.next = now;
+        self.show_status("", now).into_iter().collect()
+    }
+
     fn show_status(&mut self, so_far: &str, now: Timestamp) -> Option<Effect> {
         let status = self.status.as_mut()?;
         let step = status.due(now)?;
@@ -411,7 +449,11 @@ impl Machine {
             // It says already what there is to say.
             return None;
         }
-        let text = words::working(now.ms_since(status.began) / 1000);
+        let seconds = now.ms_since(status.began) / 1000;
+        let text = match &self.doing {
+            None => words::working(seconds),
+            Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
+        };
         Some(self.status_effect(step, &text))
     }
 
@@ -484,6 +526,9 @@ impl Machine {
             Fault::AccountExhausted => words::account_exhausted(),
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
+            Fault::WorkTooLong => words::work_too_long(),
+            Fault::ToolsFailed => words::tools_failed(again),
+            Fault::CallCut => words::call_cut(),
             Fault::Internal => words::internal(again),
         };
         self.word(&words, Outcome::Failed)

@@ -156,6 +156,19 @@ pub fn working(seconds: u64) -> String {
     format!("*Working on it ({}) …*", duration_seconds(seconds))
 }
 
+/// The status of a run with tools: the steps that are done, and the tools that are being used (C9).
+#[must_use]
+pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> String {
+    let done = match done {
+        0 => String::new(),
+        1 => ", 1 step done".to_owned(),
+        _ => format!(", {done} steps done"),
+    };
+    let names: Vec<String> = running.iter().map(|name| format!("`{name}`")).collect();
+    let now = if names.is_empty() { String::new() } else { format!(", now {}", names.join(", ")) };
+    format!("*Working on it ({}{done}{now}) …*", duration_seconds(seconds))
+}
+
 /// What a status becomes when the answer is there.
 #[must_use]
 pub fn worked(seconds: u64) -> String {
@@ -298,6 +311,26 @@ pub fn request_refused() -> String {
 #[must_use]
 pub fn budget_reached(limit: &str) -> String {
     format!("My budget of {limit} is used up, so I didn't start. The person who runs Workmate can raise it.")
+}
+
+/// A run reached the limit on its tokens, or on how often the model is asked.
+#[must_use]
+pub fn work_too_long() -> String {
+    "That took more work than one request may take, so I stopped before I was done. Please ask for less at once; the \
+     person who runs Workmate can raise the limit."
+        .to_owned()
+}
+
+/// Tools failed several times in a row.
+#[must_use]
+pub fn tools_failed(again: Again) -> String {
+    format!("My tools failed several times in a row, so I stopped. {}", try_again(again, " later"))
+}
+
+/// The model reached its output limit in the middle of a call, which was not made.
+#[must_use]
+pub fn call_cut() -> String {
+    "I reached my length limit in the middle of a step, so I didn't take it. Please ask for less at once.".to_owned()
 }
 
 /// Something of ours broke.

@@ -4,11 +4,12 @@ use tokio::sync::watch;
 
 use super::Engine;
 use crate::{
-    claude::{self, Advice, Cause, Delta, StopReason},
+    claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
     core::{
         context::estimate,
         prompt::{Effort, Prompt},
-        run::{Fault, Stop},
+        run::Fault,
+        work::{ModelTurn, TurnStop},
     },
 };
 
@@ -61,8 +62,8 @@ impl Progress {
     }
 }
 
-/// An answer, or why there is none.
-pub(super) type Reply = Result<(String, Stop), Fault>;
+/// A turn of the model, or why there is none.
+pub(super) type Reply = Result<ModelTurn, Fault>;
 
 impl Engine {
     /// Asks the model and shows its progress. Dropping the future closes the stream at the provider.
@@ -96,7 +97,7 @@ impl Engine {
         &self,
         request: &claude::Request,
         progress: &watch::Sender<Progress>,
-    ) -> Result<(String, Stop), claude::Error> {
+    ) -> Result<ModelTurn, claude::Error> {
         let busy = |wait: &claude::Waiting<'_>| {
             let waiting_ms = u64::try_from((wait.made.elapsed + wait.wait).as_millis()).unwrap_or(u64::MAX);
             progress.send_modify(|so_far| so_far.waiting_ms = waiting_ms);
@@ -119,17 +120,18 @@ impl Engine {
         let answer = stream.finish().await?;
         let message = answer.message;
         let stop = match &message.stop_reason {
-            Some(StopReason::Refusal) => Stop::Refused,
-            Some(reason) if reason.is_cut_off() => Stop::Cut,
-            _ => Stop::End,
+            Some(StopReason::Refusal) => TurnStop::Refused,
+            Some(StopReason::PauseTurn) => TurnStop::Paused,
+            Some(reason) if reason.is_cut_off() => TurnStop::Cut,
+            _ => TurnStop::End,
         };
-        let text = message.text();
+        let blocks = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
         progress.send_modify(|so_far| {
             so_far.complete = true;
             so_far.model = Some(message.model);
             so_far.usage = message.usage;
         });
-        Ok((text, stop))
+        Ok(ModelTurn { blocks, stop })
     }
 }
 

@@ -148,6 +148,8 @@ pub(super) struct Tables {
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
     pub(super) notes: Table<OwnedRoomId, Notes>,
+    /// What coworkers' tools on servers were like when they were granted or approved.
+    pub(super) tool_pins: Table<(OwnedUserId, String), String>,
 }
 
 impl Tables {
@@ -161,6 +163,7 @@ impl Tables {
             assistant_rooms: store.assistant_rooms(),
             cursors: store.cursors(),
             notes: store.notes(),
+            tool_pins: store.tool_pins(),
         }
     }
 }

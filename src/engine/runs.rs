@@ -13,6 +13,7 @@ use super::{
     coworkers::SEND_PAUSES,
     lanes, presence,
     records::RunSummary,
+    work::Stage,
 };
 use crate::{
     appservice::health::{Condition, State},
@@ -23,7 +24,9 @@ use crate::{
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         time::Timestamp,
+        tool::Toolset,
         words,
+        work::Work,
     },
     matrix::{Account, MatrixError, account::File},
 };
@@ -43,7 +46,7 @@ pub(super) struct Asking<'a> {
 
 /// What a run used, for its summary.
 #[derive(Default)]
-struct Used {
+pub(super) struct Used {
     read: Vec<OwnedEventId>,
     model: Option<String>,
     input_tokens: u64,
@@ -54,7 +57,7 @@ struct Used {
 
 impl Used {
     /// Adds what a question cost so far, whether or not its answer was waited for.
-    fn add(&mut self, asked: &Progress) {
+    pub(super) fn add(&mut self, asked: &Progress) {
         let Some(model) = &asked.model else { return };
         self.model = Some(model.clone());
         for usage in asked.broken.iter().chain([&asked.usage_so_far()]) {
@@ -124,12 +127,15 @@ impl Engine {
                     tracing::info!("the request was edited; the run begins anew");
                     self.close_approvals(id, &record).await;
                     record.answer = None;
+                    record.work.begin_anew();
                 }
                 Err(Order::Drop) => break (Outcome::Dropped, None),
                 Err(Order::TakeBack) => break (Outcome::Stopped, None),
                 Err(Order::Stop) => break self.stop_run(id, &record, &so_far.text).await,
             }
         };
+        // Calls that were cut short are steps too.
+        record.work.stop();
         if registered.is_taken_back() {
             self.take_back_run(&record).await;
         } else {
@@ -260,11 +266,12 @@ impl Engine {
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
         }
-        let asking = if record.private {
-            Box::pin(self.compose_assistant(account, record)).await?
+        let (mut asking, tools) = if record.private {
+            (Box::pin(self.compose_assistant(account, record)).await?, Toolset::default())
         } else {
             let Some(coworker) = self.coworker(&record.user) else { return Ok((Outcome::Dropped, None)) };
-            Box::pin(self.compose_coworker(account, coworker, record)).await?
+            let asking = Box::pin(self.compose_coworker(account, coworker, record)).await?;
+            (asking, self.toolset_of_run(coworker, &record.user).await?)
         };
         if asking.composed.left_out.request {
             tracing::info!("the request is gone; nothing is answered");
@@ -274,7 +281,8 @@ impl Engine {
             used.read.clone_from(&asking.composed.read);
         }
         let mut machine = Machine::new(record, clock::now());
-        let reply = Box::pin(self.stream(account, id, record, &mut machine, &asking, progress)).await?;
+        let stage = Stage { account, id, tools: &tools, progress };
+        let reply = Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?;
         let input = match &reply {
             Ok((text, stop)) => {
                 self.health.set(Condition::ClaudeKey, State::Ready);
@@ -302,7 +310,7 @@ impl Engine {
     }
 
     /// Asks the model, and does what its progress calls for while it writes.
-    async fn stream(
+    pub(super) async fn stream(
         &self,
         account: &Account,
         id: &RunId,
@@ -348,7 +356,7 @@ impl Engine {
     }
 
     /// Does one effect before the end of a run; a streamed message is journaled as soon as it is there.
-    async fn act(
+    pub(super) async fn act(
         &self,
         account: &Account,
         id: &RunId,
@@ -430,8 +438,14 @@ impl Engine {
         Ok((answer.outcome, Some(event)))
     }
 
-    fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
-        Ok(self.tables.runs.put(&id.as_str().to_owned(), record)?)
+    pub(super) fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
+        let key = id.as_str().to_owned();
+        if record.private && !record.work.is_empty() {
+            // Nothing that an assistant says or does is journaled.
+            let bare = RunRecord { work: Work::default(), ..record.clone() };
+            return Ok(self.tables.runs.put(&key, &bare)?);
+        }
+        Ok(self.tables.runs.put(&key, record)?)
     }
 
     /// The run leaves the journal and stays in the index, without content.

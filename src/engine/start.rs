@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Engine, EngineError, Shared, approvals::desk::Desk, assistants, control, coworkers, gaps, inbox, lanes,
-    records::Tables,
+    records::Tables, toolsets,
 };
 use crate::{
     appservice::{
@@ -28,6 +28,7 @@ use crate::{
         roster::Roster,
     },
     store::{Store, StoreError},
+    tools,
 };
 
 /// File descriptors wanted; each open client takes about 22.
@@ -175,6 +176,9 @@ async fn build(
         None => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
     };
     health.set(Condition::ClaudeKey, key);
+    let mut settings = tools::Settings::default();
+    settings.servers.clone_from(&config.mcp_servers);
+    settings.credentials.clone_from(&config.credentials);
     let namespace = config.namespace();
     let users: Vec<OwnedUserId> = config
         .coworkers
@@ -186,6 +190,8 @@ async fn build(
         pool: Pool::new(provisioner, config.limits.assistants_live_max),
         roster: Roster::default(),
         claude,
+        tools: tools::Tools::start(settings, &tasks, &stop),
+        servers_due: tokio::time::Instant::now() + toolsets::SERVERS_PATIENCE,
         tables: Tables::of(&store),
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.schedule()),

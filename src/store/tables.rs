@@ -23,10 +23,11 @@ pub(super) enum Name {
     Settings,
     Notes,
     Approvals,
+    ToolPins,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -38,6 +39,7 @@ impl Name {
         Self::Settings,
         Self::Notes,
         Self::Approvals,
+        Self::ToolPins,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -53,6 +55,7 @@ impl Name {
             Self::Settings => "settings",
             Self::Notes => "notes",
             Self::Approvals => "approvals",
+            Self::ToolPins => "tool_pins",
         }
     }
 }
@@ -123,5 +126,11 @@ impl Store {
     #[must_use]
     pub fn notes<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
         self.table(Name::Notes)
+    }
+
+    /// Returns the fingerprints of tools as they were granted or approved, by coworker and tool.
+    #[must_use]
+    pub fn tool_pins<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedUserId, String), V> {
+        self.table(Name::ToolPins)
     }
 }

@@ -29,4 +29,5 @@ mod rules;
 mod service_bot;
 mod standin_sdks;
 mod steering;
+mod tools;
 mod upgrades;

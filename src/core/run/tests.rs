@@ -219,3 +219,25 @@ fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
     assert_eq!(steps.first(), Some(&4));
     assert!(steps.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{steps:?}");
 }
+
+#[test]
+fn c9_a_run_with_tools_shows_its_status_at_the_first_call_and_says_how_far_it_is() {
+    let mut machine = Machine::new(&record(false), NOW);
+    let doing = |done, running: &[&str]| Doing { done, running: running.iter().map(|&name| name.to_owned()).collect() };
+    let soon = later(NOW, 2_000);
+    let shown = machine.take(&Input::Steps(&doing(0, &["time"])), soon);
+    let [Effect::Send(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
+    assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (2 s, now time) …", 0));
+    assert_eq!(machine.take(&Input::Steps(&doing(1, &["a", "b"])), soon), vec![], "edits keep their distance");
+    let due = machine.next_at().expect("an edit is due");
+    let edited = machine.take(&Input::Tick(""), due);
+    let [Effect::Edit(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
+    assert_eq!(message.body, "Working on it (12 s, 1 step done, now a, b) …");
+}
+
+#[test]
+fn a_record_of_an_earlier_version_without_work_is_read() {
+    let mut stored = serde_json::to_value(record(false)).expect("a record is JSON");
+    stored.as_object_mut().expect("an object").remove("work").expect("it is there now");
+    assert_eq!(serde_json::from_value::<RunRecord>(stored).expect("it is read"), record(false));
+}

@@ -4,6 +4,7 @@
 //! fails if it does.
 
 pub mod address;
+pub mod audit;
 pub mod breaker;
 pub mod command;
 pub mod company;

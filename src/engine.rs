@@ -17,6 +17,7 @@ use crate::{
 
 mod ask;
 mod assistants;
+mod audit;
 mod control;
 mod coworkers;
 mod events;
@@ -34,6 +35,7 @@ mod service;
 mod start;
 mod upgrades;
 
+pub use audit::door_of;
 pub use start::{StartError, serve};
 
 /// Between two safety syncs of a client that no transaction woke.
@@ -55,6 +57,7 @@ struct Engine {
     makers: assistants::Makers,
     running: control::Running,
     health: Health,
+    audit: audit::Audit,
     tasks: TaskTracker,
     stop: CancellationToken,
 }

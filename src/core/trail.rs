@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
+mod record;
+
+pub use self::record::{Ended, outcome_of, record};
+
 /// One tool call of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrailStep {

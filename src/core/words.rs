@@ -5,6 +5,8 @@
 
 use super::time::Timestamp;
 
+pub mod trail;
+
 // ---- Coworkers ----
 
 /// What a coworker's first words are made of (C17).
@@ -107,6 +109,7 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !purpose` what I'm for\n\
          - `@{name} !tools` what I can use\n\
          - `@{name} !status` what I'm doing\n\
+         - `@{name} !why` what an answer is based on\n\
          - `@{name} !stop` stop it; or react 🛑\n\
          - `@{name} !mute` be quiet here\n\
          - `@{name} !unmute` be back\n\n\
@@ -140,18 +143,6 @@ pub fn status(running: usize) -> String {
 #[must_use]
 pub fn working(seconds: u64) -> String {
     format!("*Working on it ({}) …*", duration_seconds(seconds))
-}
-
-/// What a status becomes when the answer is there.
-#[must_use]
-pub fn worked(seconds: u64) -> String {
-    format!("*Done after {}.*", duration_seconds(seconds))
-}
-
-/// What a status becomes when there is no answer.
-#[must_use]
-pub fn gave_up(seconds: u64) -> String {
-    format!("*Gave up after {}.*", duration_seconds(seconds))
 }
 
 /// Confirms `!stop` and 🛑.

@@ -221,6 +221,7 @@ impl Engine {
                 self.mute(&event.room, account.user(), false)?;
                 words::unmuted()
             }
+            CoworkerCommand::Why => self.why(account, event)?,
             _ => words::unknown_command(),
         };
         let rendered = render::render(&text);

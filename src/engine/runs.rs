@@ -12,17 +12,19 @@ use super::{
     control::Order,
     coworkers::SEND_PAUSES,
     lanes, presence,
-    records::RunSummary,
 };
 use crate::{
     appservice::health::{Condition, State},
     claude, clock,
     core::{
+        audit::{RunKey, RunSummary, Spent},
         context::Composed,
         event::Place,
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
+        people::Who,
         time::Timestamp,
+        trail::{self, Ended, Tally, TrailStep},
         words,
     },
     matrix::{Account, MatrixError, account::File},
@@ -45,6 +47,8 @@ pub(super) struct Asking<'a> {
 #[derive(Default)]
 struct Used {
     read: Vec<OwnedEventId>,
+    /// When the oldest and the newest of them were sent.
+    read_span: Option<(Timestamp, Timestamp)>,
     model: Option<String>,
     usage: claude::Usage,
 }
@@ -54,6 +58,17 @@ impl Used {
     fn take(&mut self, progress: &Progress) {
         self.model.clone_from(&progress.model);
         self.usage.clone_from(&progress.usage);
+    }
+
+    fn spent(&self) -> Spent {
+        let cost = self.model.as_deref().and_then(|model| claude::cost(model, &self.usage));
+        Spent {
+            model_calls: u32::from(self.model.is_some()),
+            input_tokens: self.usage.prompt_tokens(),
+            cached_tokens: self.usage.cache_read_input_tokens.unwrap_or_default(),
+            output_tokens: self.usage.output_tokens.unwrap_or_default(),
+            cost_micro_usd: cost.map(|cost| cost.micro_usd),
+        }
     }
 }
 
@@ -115,19 +130,34 @@ impl Engine {
                 }
             }
         };
-        self.end_status(id, &record, ended.0).await;
+        let ended = (trail::outcome_of(ended.0, steps_of(&record)), ended.1);
+        self.end_status(id, &record, ended.0, used.spent()).await;
         self.close_run(id, &record, ended, used).await;
     }
 
-    /// A status that was shown says how the run ended.
-    async fn end_status(&self, id: &RunId, record: &RunRecord, outcome: Outcome) {
+    /// The status becomes the run's record (C13); a run without status and tools leaves none.
+    async fn end_status(&self, id: &RunId, record: &RunRecord, outcome: Outcome, spent: Spent) {
         let now = clock::now();
-        let (Some(status), Some(text)) = (&record.status, Machine::new(record, now).status_end(outcome, now)) else {
-            return;
+        let ended = Ended {
+            steps: steps_of(record),
+            outcome,
+            duration_ms: now.ms_since(record.accepted_at),
+            spent,
+            mask: &self.audit.mask,
         };
-        let Some(account) = self.pool.kept(&record.user).filter(|account| account.is_in(&record.room)) else { return };
-        if let Err(error) = account.edit(&record.room, status, &text, id.transaction(Step::StatusEnd)).await {
-            tracing::debug!(%error, "a status cannot be brought to its end");
+        let Some(text) = Machine::new(record, now).status_end(&ended) else { return };
+        let said = async {
+            let account = self.account_of(record).await?;
+            self.check_may_write(record)?;
+            let txn = id.transaction(Step::StatusEnd);
+            match &record.status {
+                Some(status) => account.edit(&record.room, status, &text, txn).await?,
+                None => account.send(&record.room, &text, txn).await?,
+            };
+            Ok::<_, EngineError>(())
+        };
+        if let Err(error) = said.await {
+            tracing::debug!(%error, "a run's record cannot be shown");
         }
     }
 
@@ -239,6 +269,8 @@ impl Engine {
         }
         if !record.private {
             used.read.clone_from(&asking.composed.read);
+            let held = used.read.iter().filter_map(|id| account.held(&record.room, id));
+            used.read_span = span(held.map(|read| read.event.sent_at));
         }
         let mut machine = Machine::new(record, clock::now());
         let reply = Box::pin(self.stream(account, id, record, &mut machine, &asking, progress)).await?;
@@ -404,23 +436,8 @@ impl Engine {
 
     /// The run leaves the journal and stays in the index, without content.
     async fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
-        let cost = used.model.as_deref().and_then(|model| claude::cost(model, &used.usage));
-        let summary = RunSummary {
-            user: record.user.clone(),
-            asker: record.asker.clone(),
-            room: record.room.clone(),
-            request: record.request.clone(),
-            answer: ended.1,
-            outcome: ended.0,
-            read: used.read,
-            model: used.model,
-            input_tokens: used.usage.prompt_tokens(),
-            output_tokens: used.usage.output_tokens.unwrap_or_default(),
-            cost_micro_usd: cost.map(|cost| cost.micro_usd),
-            accepted_at: record.accepted_at,
-            ended_at: clock::now(),
-        };
-        let key: (Timestamp, String) = (record.accepted_at, id.as_str().to_owned());
+        let summary = self.summary(record, ended, used);
+        let key: RunKey = (record.accepted_at, id.as_str().to_owned());
         let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {
             // Durable at once: a process that is killed now must not ask the model again for what is answered.
@@ -434,6 +451,41 @@ impl Engine {
             outcome = ?summary.outcome, tokens.input = summary.input_tokens, tokens.output = summary.output_tokens,
             duration_ms = summary.ended_at.ms_since(summary.accepted_at), "a run ended"
         );
+        if summary.line_due {
+            self.audit.tell(&key);
+        }
+    }
+
+    /// What the index keeps of a run. Of an assistant's, it does not say what was read.
+    fn summary(&self, record: &RunRecord, (outcome, answer): (Outcome, Option<OwnedEventId>), used: Used) -> RunSummary {
+        let spent = used.spent();
+        let coworker = match self.namespace.who(&record.user) {
+            Who::Coworker(id) if !record.private => Some(id.0),
+            _ => None,
+        };
+        RunSummary {
+            user: record.user.clone(),
+            line_due: coworker.is_some() && self.has_audit_room(),
+            coworker,
+            private: record.private,
+            asker: record.asker.clone(),
+            room: record.room.clone(),
+            thread: record.place.thread_root().map(ToOwned::to_owned),
+            request: record.request.clone(),
+            answer,
+            outcome,
+            read: used.read,
+            read_span: used.read_span,
+            tools: steps_of(record).iter().map(Tally::from).collect(),
+            model: used.model,
+            model_calls: spent.model_calls,
+            input_tokens: spent.input_tokens,
+            cached_tokens: spent.cached_tokens,
+            output_tokens: spent.output_tokens,
+            cost_micro_usd: spent.cost_micro_usd,
+            accepted_at: record.accepted_at,
+            ended_at: clock::now(),
+        }
     }
 
     fn note_key(&self, fault: Fault) {
@@ -442,6 +494,16 @@ impl Engine {
             self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
         }
     }
+}
+
+/// Returns the tool calls of a run.
+fn steps_of(_record: &RunRecord) -> &[TrailStep] {
+    &[]
+}
+
+/// Returns the first and the last of some moments.
+fn span(times: impl Iterator<Item = Timestamp>) -> Option<(Timestamp, Timestamp)> {
+    times.fold(None, |span, at| Some(span.map_or((at, at), |(first, last): (Timestamp, _)| (first.min(at), last.max(at)))))
 }
 
 /// Returns the next order that is more than to go on.

@@ -7,7 +7,7 @@ use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Engine, EngineError, Shared, assistants, control, gaps, inbox, lanes, records::Tables};
+use super::{Engine, EngineError, Shared, assistants, audit, control, gaps, inbox, lanes, records::Tables};
 use crate::{
     appservice::{
         self, Appservice, Query,
@@ -103,6 +103,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     serve_in(&tasks, "health", health_listener, health_router(health.clone()), stop.clone());
     let engine = build(config, store, health, tasks.clone(), stop.clone()).await?;
     tasks.spawn(answer_queries(engine.clone(), asked));
+    engine.open_index();
     let begun = tokio::select! {
         () = stop.cancelled() => Ok(()),
         begun = Box::pin(begin(&engine)) => begun,
@@ -188,6 +189,7 @@ async fn build(
         lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),
         makers: assistants::Makers::default(),
         running: control::Running::default(),
+        audit: audit::Audit::new(&config),
         namespace,
         store,
         health,
@@ -226,6 +228,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
+    engine.keep_audit_room();
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }

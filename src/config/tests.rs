@@ -391,7 +391,8 @@ fn what_is_doubtful_warns_and_loads() {
 #[test]
 fn c13_an_audit_room_that_nobody_could_read_is_doubtful_only_where_it_was_asked_for() {
     let warned = |added: &str| {
-        let warnings = Folder::new(&format!("{MINIMAL}{added}")).warnings(&[("ANTHROPIC_API_KEY", "sk-ant-0123456789")]);
+        let warnings =
+            Folder::new(&format!("{MINIMAL}{added}")).warnings(&[("ANTHROPIC_API_KEY", "sk-ant-0123456789")]);
         warnings.into_iter().filter(|warning| warning.starts_with("audit.")).collect::<Vec<_>>()
     };
     assert_eq!(warned("audit:\n  room: true\n"), ["audit.room: an audit room without anybody to read it"]);

@@ -131,6 +131,7 @@ pub struct Entry {
     /// The events whose text the model read, oldest first.
     pub read: Vec<OwnedEventId>,
     /// When the oldest and the newest of them were sent.
+    #[serde(with = "rfc3339::span")]
     pub read_span: Option<(Timestamp, Timestamp)>,
     /// Its tool calls, in order; of assistants only their number is said.
     pub tools: Vec<Tally>,

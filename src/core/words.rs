@@ -109,7 +109,7 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !purpose` what I'm for\n\
          - `@{name} !tools` what I can use\n\
          - `@{name} !status` what I'm doing\n\
-         - `@{name} !why` what an answer is based on\n\
+         - `@{name} !why` what I drew on\n\
          - `@{name} !stop` stop it; or react 🛑\n\
          - `@{name} !mute` be quiet here\n\
          - `@{name} !unmute` be back\n\n\

@@ -20,9 +20,9 @@ use crate::{
         audit::{RunKey, RunSummary, Spent},
         context::Composed,
         event::Place,
+        people::Who,
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
-        people::Who,
         time::Timestamp,
         trail::{self, Ended, Tally, TrailStep},
         words,
@@ -457,7 +457,12 @@ impl Engine {
     }
 
     /// What the index keeps of a run. Of an assistant's, it does not say what was read.
-    fn summary(&self, record: &RunRecord, (outcome, answer): (Outcome, Option<OwnedEventId>), used: Used) -> RunSummary {
+    fn summary(
+        &self,
+        record: &RunRecord,
+        (outcome, answer): (Outcome, Option<OwnedEventId>),
+        used: Used,
+    ) -> RunSummary {
         let spent = used.spent();
         let coworker = match self.namespace.who(&record.user) {
             Who::Coworker(id) if !record.private => Some(id.0),
@@ -503,7 +508,9 @@ fn steps_of(_record: &RunRecord) -> &[TrailStep] {
 
 /// Returns the first and the last of some moments.
 fn span(times: impl Iterator<Item = Timestamp>) -> Option<(Timestamp, Timestamp)> {
-    times.fold(None, |span, at| Some(span.map_or((at, at), |(first, last): (Timestamp, _)| (first.min(at), last.max(at)))))
+    times.fold(None, |span, at| {
+        Some(span.map_or((at, at), |(first, last): (Timestamp, _)| (first.min(at), last.max(at))))
+    })
 }
 
 /// Returns the next order that is more than to go on.

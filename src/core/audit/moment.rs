@@ -22,7 +22,8 @@ pub fn moment(text: &str, bound: Bound, now: Timestamp) -> Result<Timestamp, Str
         Some(Timestamp::from_ms(at.as_millisecond()))
     });
     found.ok_or_else(|| {
-        "not a time; write it like 2026-11-22T14:05:00Z, 2026-11-22, or 7d (also 30m, 12h, 2w) for that long ago".to_owned()
+        "not a time; write it like 2026-11-22T14:05:00Z, 2026-11-22, or 7d (also 30m, 12h, 2w) for that long ago"
+            .to_owned()
     })
 }
 
@@ -44,7 +45,8 @@ fn ago(text: &str, now: Timestamp) -> Option<Timestamp> {
 
 fn date(text: &str, bound: Bound) -> Option<Timestamp> {
     let date: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == "2026-11-22".len())?;
-    let begins = |date: jiff::civil::Date| Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond());
+    let begins =
+        |date: jiff::civil::Date| Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond());
     Some(Timestamp::from_ms(match bound {
         Bound::Since => begins(date)?,
         Bound::Until => begins(date.tomorrow().ok()?)? - 1,

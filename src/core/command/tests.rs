@@ -67,7 +67,7 @@ fn c16_what_is_not_exactly_a_command_is_a_prompt() {
 
 #[test]
 fn c16_every_command_is_read_by_its_own_word() {
-    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop";
+    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop !why";
     let parsed: Vec<_> = words.split(' ').map(CoworkerCommand::parse).collect();
     assert_eq!(parsed, CoworkerCommand::ALL.map(|(_, command)| Some(command)));
 }

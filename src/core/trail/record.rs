@@ -82,7 +82,8 @@ fn shown_step(number: usize, step: &TrailStep, mask: &Mask) -> Rendered {
         render::outside_html(&tool),
         said(&|who| format!("<code>{}</code>", render::outside_html(who)))
     );
-    for (mark, text, chars_max) in [("", &step.arguments, ARGUMENTS_CHARS_MAX), ("→ ", &step.result, RESULT_CHARS_MAX)] {
+    for (mark, text, chars_max) in [("", &step.arguments, ARGUMENTS_CHARS_MAX), ("→ ", &step.result, RESULT_CHARS_MAX)]
+    {
         let text = folded(text.trim(), chars_max, mask);
         if text.is_empty() {
             continue;

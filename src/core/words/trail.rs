@@ -74,6 +74,23 @@ pub fn moment(at: Timestamp) -> String {
     date(at)
 }
 
+/// Returns a day and a time in UTC that sort as text: `2026-11-22 14:05`.
+#[must_use]
+pub fn sortable(at: Timestamp) -> String {
+    strftime(at, "%Y-%m-%d %H:%M")
+}
+
+/// The same to the second: `2026-11-22 14:05:07 UTC`.
+#[must_use]
+pub fn sortable_exact(at: Timestamp) -> String {
+    strftime(at, "%Y-%m-%d %H:%M:%S UTC")
+}
+
+fn strftime(at: Timestamp, form: &str) -> String {
+    jiff::Timestamp::from_millisecond(at.as_ms())
+        .map_or_else(|_| "some time".to_owned(), |at| at.strftime(form).to_string())
+}
+
 /// Returns how a run ended, in a word.
 #[must_use]
 pub fn outcome(outcome: Outcome) -> &'static str {
@@ -157,7 +174,8 @@ pub fn audit_room_topic() -> &'static str {
 #[must_use]
 pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
     let who = entry.coworker.as_deref().unwrap_or(entry.user.localpart());
-    let mut parts = vec![format!("{} {}", code(who), outcome(entry.outcome)), format!("for {}", code(entry.asker.as_str()))];
+    let mut parts =
+        vec![format!("{} {}", code(who), outcome(entry.outcome)), format!("for {}", code(entry.asker.as_str()))];
     parts.extend(tools_used(&entry.tools));
     parts.extend(spent_on(&entry.spent));
     parts.push(took(entry.duration_ms()));
@@ -193,8 +211,12 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName) -> String {
         text.push_str("\n\nI used these tools:\n");
         for tool in entry.tools.iter().take(TOOLS_LISTED_MAX) {
             let decision = match &tool.decision {
-                Some(Decision::Approved { by, at }) => format!(", {APPROVED_BY} {}, {}", code(by.as_str()), moment(*at)),
-                Some(Decision::Declined { by, at }) => format!(", {DECLINED_BY} {}, {}", code(by.as_str()), moment(*at)),
+                Some(Decision::Approved { by, at }) => {
+                    format!(", {APPROVED_BY} {}, {}", code(by.as_str()), moment(*at))
+                }
+                Some(Decision::Declined { by, at }) => {
+                    format!(", {DECLINED_BY} {}, {}", code(by.as_str()), moment(*at))
+                }
                 Some(Decision::Expired) | None => String::new(),
             };
             text.push_str(&format!("\n- {}: {}{decision}", code(&tool.tool), step_end(tool.outcome, tool.duration_ms)));

@@ -151,9 +151,9 @@ impl Engine {
             let txn = crate::engine::word_transaction("audit", &key.1, account.user());
             account.send(room, &crate::engine::word(&line, None), txn).await?;
         }
-        self.tables.run_index.update(key, |summary: Option<RunSummary>| {
-            Some(RunSummary { line_due: false, ..summary? })
-        })?;
+        self.tables
+            .run_index
+            .update(key, |summary: Option<RunSummary>| Some(RunSummary { line_due: false, ..summary? }))?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod addressing;
 mod answering;
 mod architecture;
 mod assistants;
+mod audit;
 mod claude_and_standin;
 mod context;
 mod control;

@@ -1,10 +1,12 @@
 //! What stays of runs (C13): the index, its retention, the audit room's lines, the door for `workmate audit`, `!why`.
 
 mod door;
+mod ending;
 mod room;
 mod why;
 
 pub use self::door::door_of;
+pub(super) use self::ending::steps_of;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Engine, EngineError, Shared,
     ask::{Progress, Question, Reply},
+    audit::steps_of,
     control::Order,
     coworkers::SEND_PAUSES,
     lanes, presence,
@@ -17,15 +18,13 @@ use crate::{
     appservice::health::{Condition, State},
     claude, clock,
     core::{
-        audit::{RunKey, RunSummary, Spent},
+        audit::{RunKey, Spent},
         context::Composed,
         event::Place,
-        people::Who,
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         time::Timestamp,
-        trail::{self, Ended, Tally, TrailStep},
-        words,
+        trail, words,
     },
     matrix::{Account, MatrixError, account::File},
 };
@@ -45,11 +44,11 @@ pub(super) struct Asking<'a> {
 
 /// What a run used, for its summary.
 #[derive(Default)]
-struct Used {
-    read: Vec<OwnedEventId>,
+pub(super) struct Used {
+    pub(super) read: Vec<OwnedEventId>,
     /// When the oldest and the newest of them were sent.
-    read_span: Option<(Timestamp, Timestamp)>,
-    model: Option<String>,
+    pub(super) read_span: Option<(Timestamp, Timestamp)>,
+    pub(super) model: Option<String>,
     usage: claude::Usage,
 }
 
@@ -60,7 +59,7 @@ impl Used {
         self.usage.clone_from(&progress.usage);
     }
 
-    fn spent(&self) -> Spent {
+    pub(super) fn spent(&self) -> Spent {
         let cost = self.model.as_deref().and_then(|model| claude::cost(model, &self.usage));
         Spent {
             model_calls: u32::from(self.model.is_some()),
@@ -133,32 +132,6 @@ impl Engine {
         let ended = (trail::outcome_of(ended.0, steps_of(&record)), ended.1);
         self.end_status(id, &record, ended.0, used.spent()).await;
         self.close_run(id, &record, ended, used).await;
-    }
-
-    /// The status becomes the run's record (C13); a run without status and tools leaves none.
-    async fn end_status(&self, id: &RunId, record: &RunRecord, outcome: Outcome, spent: Spent) {
-        let now = clock::now();
-        let ended = Ended {
-            steps: steps_of(record),
-            outcome,
-            duration_ms: now.ms_since(record.accepted_at),
-            spent,
-            mask: &self.audit.mask,
-        };
-        let Some(text) = Machine::new(record, now).status_end(&ended) else { return };
-        let said = async {
-            let account = self.account_of(record).await?;
-            self.check_may_write(record)?;
-            let txn = id.transaction(Step::StatusEnd);
-            match &record.status {
-                Some(status) => account.edit(&record.room, status, &text, txn).await?,
-                None => account.send(&record.room, &text, txn).await?,
-            };
-            Ok::<_, EngineError>(())
-        };
-        if let Err(error) = said.await {
-            tracing::debug!(%error, "a run's record cannot be shown");
-        }
     }
 
     /// Waits for a place; a request that waits long is told so (C11).
@@ -456,54 +429,12 @@ impl Engine {
         }
     }
 
-    /// What the index keeps of a run. Of an assistant's, it does not say what was read.
-    fn summary(
-        &self,
-        record: &RunRecord,
-        (outcome, answer): (Outcome, Option<OwnedEventId>),
-        used: Used,
-    ) -> RunSummary {
-        let spent = used.spent();
-        let coworker = match self.namespace.who(&record.user) {
-            Who::Coworker(id) if !record.private => Some(id.0),
-            _ => None,
-        };
-        RunSummary {
-            user: record.user.clone(),
-            line_due: coworker.is_some() && self.has_audit_room(),
-            coworker,
-            private: record.private,
-            asker: record.asker.clone(),
-            room: record.room.clone(),
-            thread: record.place.thread_root().map(ToOwned::to_owned),
-            request: record.request.clone(),
-            answer,
-            outcome,
-            read: used.read,
-            read_span: used.read_span,
-            tools: steps_of(record).iter().map(Tally::from).collect(),
-            model: used.model,
-            model_calls: spent.model_calls,
-            input_tokens: spent.input_tokens,
-            cached_tokens: spent.cached_tokens,
-            output_tokens: spent.output_tokens,
-            cost_micro_usd: spent.cost_micro_usd,
-            accepted_at: record.accepted_at,
-            ended_at: clock::now(),
-        }
-    }
-
     fn note_key(&self, fault: Fault) {
         if matches!(fault, Fault::KeyMissing | Fault::KeyRefused) {
             let reason = "the Messages API refuses the key, or none is set; set claude.api_key";
             self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
         }
     }
-}
-
-/// Returns the tool calls of a run.
-fn steps_of(_record: &RunRecord) -> &[TrailStep] {
-    &[]
 }
 
 /// Returns the first and the last of some moments.

@@ -2,11 +2,13 @@
 
 mod coworkers;
 mod fault;
+mod grants;
 mod load;
 mod registration;
 mod secrets;
 mod section;
 mod template;
+mod tooling;
 mod value;
 mod workspace;
 mod yaml;

@@ -34,6 +34,23 @@ pub const MODERATOR_LEVEL: i64 = 50;
 /// Between a server's name and a tool's own.
 pub const SERVER_SEPARATOR: &str = "__";
 
+/// The tools that Workmate brings, by name.
+pub const BUILT_IN: [&str; 11] = [
+    "attach_file",
+    "http_get",
+    "note_add",
+    "note_list",
+    "note_remove",
+    "room_members",
+    "room_read",
+    "room_search",
+    "time",
+    "web_fetch",
+    "web_search",
+];
+/// Those of them that open addresses, and need to be told which hosts.
+pub const REACHING: [&str; 2] = ["http_get", "web_fetch"];
+
 /// The name under which a model calls a tool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -3,6 +3,9 @@
 //! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
 //! text come from config or from checked ids, never from messages.
 
+mod tools;
+
+pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
 
 pub mod trail;

@@ -27,7 +27,6 @@ pub struct Cli {
 }
 
 /// The commands.
-#[expect(clippy::large_enum_variant, reason = "there is one of them in the life of a process")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a configuration, a registration with fresh tokens and a master secret.

@@ -4,11 +4,10 @@
 //! text come from config or from checked ids, never from messages.
 
 mod tools;
+pub mod trail;
 
 pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
-
-pub mod trail;
 
 // ---- Coworkers ----
 

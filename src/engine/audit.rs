@@ -82,7 +82,7 @@ impl Engine {
     fn retire_some(&self, from: Timestamp) -> Result<usize, StoreError> {
         let index = &self.tables.run_index;
         // The oldest stand first; what cannot be read is left for whoever mends the store.
-        let old = index.iter().map_while(|read| read.ok()).map(|(key, _)| key).take_while(|key| key.0 < from);
+        let old = index.iter().map_while(Result::ok).map(|(key, _)| key).take_while(|key| key.0 < from);
         let old: Vec<RunKey> = old.take(RETIRED_AT_ONCE_MAX).collect();
         for key in &old {
             index.remove(key)?;

@@ -208,7 +208,7 @@ impl Engine {
         Box::pin(self.answer(&account, id, record, accepted, used, progress)).await
     }
 
-    async fn account_of(&self, record: &RunRecord) -> Result<Arc<Account>, EngineError> {
+    pub(super) async fn account_of(&self, record: &RunRecord) -> Result<Arc<Account>, EngineError> {
         if record.private {
             return Ok(self.pool.passing(&self.assistant_persona(&record.asker)).await?);
         }

@@ -52,7 +52,7 @@ pub(super) fn whole(entry: &Entry) -> String {
     match &entry.room {
         Some(room) => lines.push(("room", room.to_string())),
         None => {
-            lines.push(("", "An assistant's: rooms, messages and tools' names are its owner's business.".to_owned()))
+            lines.push(("", "An assistant's: rooms, messages and tools' names are its owner's business.".to_owned()));
         }
     }
     for (name, event) in [("thread", &entry.thread), ("request", &entry.request), ("answer", &entry.answer)] {

@@ -4,6 +4,7 @@ use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Erro
 
 use super::Timestamp;
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(super) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     shown(*at).serialize(serializer)
 }
@@ -19,6 +20,7 @@ pub(super) mod span {
 
     use super::{Timestamp, read, shown};
 
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(in super::super) fn serialize<S: Serializer>(
         span: &Option<(Timestamp, Timestamp)>,
         serializer: S,

@@ -2,6 +2,8 @@
 //!
 //! Steps are words of tools and of the model: they are shown as code, call nobody, and cannot leave their place.
 
+use std::fmt::Write as _;
+
 use super::{Decision, StepOutcome, TrailStep};
 use crate::core::{
     audit::Spent,
@@ -89,8 +91,8 @@ fn shown_step(number: usize, step: &TrailStep, mask: &Mask) -> Rendered {
             continue;
         }
         let lines = render::outside_words(&text).replace('\n', "\n      ");
-        body.push_str(&format!("\n   {mark}{lines}"));
-        html.push_str(&format!("<pre><code>{mark}{}</code></pre>", render::outside_html(&text)));
+        let _ = write!(body, "\n   {mark}{lines}");
+        let _ = write!(html, "<pre><code>{mark}{}</code></pre>", render::outside_html(&text));
     }
     html.push_str("</li>");
     Rendered { body, html: Some(html) }

@@ -1,5 +1,7 @@
 //! Words about runs that ended: their records, the audit room's lines, and the answers to `!why` (C13).
 
+use std::fmt::Write as _;
+
 use ruma::{EventId, RoomId, ServerName};
 
 use super::{date, duration_seconds};
@@ -219,10 +221,10 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName) -> String {
                 }
                 Some(Decision::Expired) | None => String::new(),
             };
-            text.push_str(&format!("\n- {}: {}{decision}", code(&tool.tool), step_end(tool.outcome, tool.duration_ms)));
+            let _ = write!(text, "\n- {}: {}{decision}", code(&tool.tool), step_end(tool.outcome, tool.duration_ms));
         }
         if let Some(more) = entry.tools.len().checked_sub(TOOLS_LISTED_MAX).filter(|more| *more > 0) {
-            text.push_str(&format!("\n- {}", more_steps(more)));
+            let _ = write!(text, "\n- {}", more_steps(more));
         }
     }
     let mut parts = vec![format!("It took {}", took(entry.duration_ms()))];
@@ -251,7 +253,7 @@ fn read_messages(entry: &Entry, links_max: usize, via: &ServerName) -> String {
     let links: Vec<String> =
         (1..).zip(newest).map(|(number, event): (u32, _)| format!("[{number}]({})", link(room, event, via))).collect();
     let which = if links.len() < entry.read.len() { " The newest ones" } else { " These" };
-    text.push_str(&format!("{which}, newest first: {}.", links.join(" ")));
+    let _ = write!(text, "{which}, newest first: {}.", links.join(" "));
     text
 }
 

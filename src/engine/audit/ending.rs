@@ -70,7 +70,7 @@ impl Engine {
             outcome,
             read: used.read,
             read_span: used.read_span,
-            tools: steps_of(record).iter().map(Tally::from).collect(),
+            tools: steps_of(record).iter().map(|step| Tally::of(step, &self.audit.mask)).collect(),
             model: used.model,
             model_calls: spent.model_calls,
             input_tokens: spent.input_tokens,

@@ -119,8 +119,13 @@ impl Engine {
         let admins = &self.config.workspace.admins;
         let inside: BTreeSet<OwnedUserId> = facts.joined.union(&facts.invited).cloned().collect();
         for former in inside.iter().filter(|user| !admins.contains(*user) && *user != account.user()) {
-            account.remove(room, former).await?;
-            tracing::info!(user.id = %former, "somebody who is no admin any more was taken out of the audit room");
+            match account.remove(room, former).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(user.id = %former, %error, "somebody who is no admin cannot be taken out of the audit room");
+                }
+                Ok(()) => tracing::info!(user.id = %former, "who is no admin any more was taken out of the audit room"),
+            }
         }
         invited.retain(|user| admins.contains(user));
         invited.extend(inside.into_iter().filter(|user| admins.contains(user)));

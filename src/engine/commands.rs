@@ -18,6 +18,7 @@ use crate::{
         notes::NewNote,
         words,
     },
+    matrix::Account,
 };
 
 impl Engine {
@@ -27,12 +28,12 @@ impl Engine {
         coworker: &Coworker,
         event: &RoomEvent,
         command: CoworkerRequest<'_>,
-        user: &UserId,
+        account: &Account,
     ) -> Result<String, EngineError> {
         let room = &event.room;
         Ok(match command {
             CoworkerRequest::Prompt(_) => words::unknown_command(),
-            CoworkerRequest::Command(command) => self.obey_word(coworker, event, command, user).await?,
+            CoworkerRequest::Command(command) => self.obey_word(coworker, event, command, account).await?,
             CoworkerRequest::AddNote(text) => {
                 // Two coworkers that are asked in one message note it once: the notes are the room's.
                 let cause = event.id.as_str();
@@ -54,13 +55,14 @@ impl Engine {
         coworker: &Coworker,
         event: &RoomEvent,
         command: CoworkerCommand,
-        user: &UserId,
+        account: &Account,
     ) -> Result<String, EngineError> {
-        let (room, name) = (&event.room, &coworker.id.0);
+        let (room, name, user) = (&event.room, &coworker.id.0, account.user());
         Ok(match command {
             CoworkerCommand::Help => words::coworker_help(name),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => words::no_tools(),
+            CoworkerCommand::Tools => words::tools(&self.toolset(coworker, user)?),
+            CoworkerCommand::Why => self.why(account, event)?,
             CoworkerCommand::Status => words::status(self.running.count(room, user)),
             CoworkerCommand::Stop => {
                 self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     appservice::health::{Condition, State},
-    claude, clock,
+    clock,
     core::{
-        audit::{RunKey, Spent},
+        audit::RunKey,
         context::Composed,
         event::Place,
         prompt::Effort,
@@ -450,36 +450,5 @@ fn file_place(place: &Place, message: &ruma::EventId) -> Place {
     match place {
         Place::Thread { root, .. } => Place::Thread { root: root.clone(), latest: message.to_owned() },
         Place::Timeline | Place::Reply { .. } => Place::Reply { to: message.to_owned() },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(model: &str, input_tokens: u64, output_tokens: u64) -> Progress {
-        let usage = claude::Usage {
-            input_tokens: Some(input_tokens),
-            output_tokens: Some(output_tokens),
-            ..claude::Usage::default()
-        };
-        Progress { model: Some(model.to_owned()), usage, ..Progress::default() }
-    }
-
-    #[test]
-    fn c10_a_run_counts_every_question_that_it_asked_also_those_that_were_cut_short() {
-        let first = asked("claude-opus-5-5", 1_000, 10);
-        let second = Progress { broken: vec![first.usage.clone()], ..asked("claude-opus-5-5", 2_000, 20) };
-        let mut used = Used::default();
-        used.add(&Progress::default());
-        assert_eq!((used.cost_micro_usd(), used.model.clone()), (None, None), "nothing was asked");
-        used.add(&first);
-        let once = used.cost_micro_usd().expect("the model's price is known");
-        used.add(&second);
-
-        assert_eq!((used.input_tokens, used.output_tokens), (4_000, 40));
-        assert_eq!(used.cost_micro_usd(), Some(once * 4));
-        used.add(&asked("a model without a price", 1, 1));
-        assert_eq!(used.cost_micro_usd(), None, "a part of it is not known");
     }
 }

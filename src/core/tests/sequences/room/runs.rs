@@ -34,6 +34,9 @@ impl Room {
                 answered_meanwhile: &[],
                 thread_root: run.record.place.thread_root(),
                 session: None,
+                notes: &[],
+                pinned: context::Pinned::default(),
+                replied_to: &[],
                 tokens_max: context::TOKENS_MIN,
             });
             prop_assert!(!composed.prompt.turns.is_empty());

@@ -25,6 +25,7 @@ use url::Url;
 use crate::{
     core::{
         people::{CoworkerId, Namespace},
+        schedule::ScheduleLimits,
         tool::{Grant, Server},
     },
     secret::{MasterSecret, Secret},
@@ -195,6 +196,8 @@ pub struct Limits {
     pub runs_max: usize,
     /// Runs at once in one room.
     pub room_runs_max: usize,
+    /// Runs that wait in one room; further ones are declined.
+    pub waiting_runs_max: usize,
     /// Virtual users provisioned at once at start.
     pub provisioning_max: usize,
     /// Assistants' clients open at once.
@@ -234,6 +237,7 @@ impl Default for Limits {
             context_tokens_max: 30_000,
             runs_max: 32,
             room_runs_max: 4,
+            waiting_runs_max: 50,
             provisioning_max: 4,
             assistants_live_max: 64,
             deadline_minutes: 30,
@@ -243,6 +247,15 @@ impl Default for Limits {
             run_tokens_max: 500_000,
             approval_minutes: 60,
         }
+    }
+}
+
+impl Limits {
+    /// Returns what the schedule of runs keeps to.
+    #[must_use]
+    pub fn schedule(&self) -> ScheduleLimits {
+        let Self { runs_max, room_runs_max, waiting_runs_max, .. } = *self;
+        ScheduleLimits { runs_max, room_runs_max, waiting_runs_max }
     }
 }
 

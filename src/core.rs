@@ -4,6 +4,7 @@
 //! fails if it does.
 
 pub mod address;
+pub mod admission;
 pub mod audit;
 pub mod breaker;
 pub mod command;
@@ -14,15 +15,21 @@ pub mod hex;
 pub mod invite;
 pub mod links;
 pub mod mask;
+pub mod notes;
 pub mod pace;
 pub mod people;
 pub mod prompt;
 pub mod render;
 pub mod room_check;
+pub mod room_tools;
 pub mod run;
+pub mod schedule;
 pub mod session;
 pub mod time;
 pub mod tool;
 pub mod trail;
 pub mod visibility;
 pub mod words;
+
+#[cfg(test)]
+mod tests;

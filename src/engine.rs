@@ -18,6 +18,7 @@ use crate::{
 mod ask;
 mod assistants;
 mod audit;
+mod commands;
 mod control;
 mod coworkers;
 mod events;
@@ -26,6 +27,7 @@ mod inbox;
 mod invites;
 mod lanes;
 mod members;
+mod notes;
 mod parked;
 mod presence;
 mod reactions;

@@ -106,7 +106,7 @@ fn a_minimal_file_gets_every_default() {
 fn every_fault_of_every_file_is_reported_in_one_run() {
     let folder = Folder::new(
         "homeserver:\n  url: ftp://x\n  sever_name: example.org\nappservice:\n  listen: localhost\n  as_token: short\n\
-         limits:\n  runs_max: 0\n  runs_max: 1\n  room_runs_max: many\nassistants:\n  enabled: yes\nmaster_secret: abc\n",
+         limits:\n  runs_max: 0\n  runs_max: 1\n  room_runs_max: many\n  waiting_runs_max: 0\nassistants:\n  enabled: yes\nmaster_secret: abc\n",
     );
     folder.write("coworkers/ci.yaml", "id: CI\nname: ''\ninstructions: x\nreply_in: here\n");
     folder.write("coworkers/ops.yaml", "id: opps\n  name: x: y\n");
@@ -140,10 +140,13 @@ workmate.yaml:9 limits.runs_max: given twice
 workmate.yaml:10 limits.room_runs_max: \"many\" is not a whole number
   It counts something.
   Mend: use a whole number from 1 to 64.
-workmate.yaml:12 assistants.enabled: \"yes\" is not a choice
+workmate.yaml:11 limits.waiting_runs_max: \"0\" is out of bounds
+  Beyond its bounds it would harm more than it helps.
+  Mend: use a whole number from 1 to 1000.
+workmate.yaml:13 assistants.enabled: \"yes\" is not a choice
   Only a few words have a meaning here.
   Mend: use one of: true, false.
-workmate.yaml:13 master_secret: given as a value
+workmate.yaml:14 master_secret: given as a value
   It opens every stored key, and a config file is copied, shown and put under version control.
   Mend: put it into a file of its own with mode 0600 and set master_secret_file.
 coworkers/ci.yaml:1 id: \"CI\" is not a coworker's id

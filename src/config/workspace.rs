@@ -240,6 +240,7 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         "context_tokens_max",
         "runs_max",
         "room_runs_max",
+        "waiting_runs_max",
         "provisioning_max",
         "assistants_live_max",
         "deadline_minutes",
@@ -259,6 +260,9 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         room_runs_max: section
             .get("room_runs_max", faults, |node| value::number(node, 1..=64))
             .unwrap_or(defaults.room_runs_max),
+        waiting_runs_max: section
+            .get("waiting_runs_max", faults, |node| value::number(node, 1..=1_000))
+            .unwrap_or(defaults.waiting_runs_max),
         provisioning_max: section
             .get("provisioning_max", faults, |node| value::number(node, 1..=64))
             .unwrap_or(defaults.provisioning_max),

@@ -17,7 +17,7 @@ use super::{
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
     trail::{self, Ended},
-    words,
+    words::{self, Again},
 };
 
 #[cfg(test)]
@@ -97,8 +97,8 @@ pub enum Step {
     Queued,
     /// The status of a run that takes long.
     Status,
-    /// An edit of the status, counted from 1.
-    StatusEdit(u32),
+    /// An edit of the status, by when it came: this long after the run began, in milliseconds.
+    StatusEdit(u64),
     /// The status' last edit.
     StatusEnd,
 }
@@ -285,15 +285,25 @@ struct Status {
     began: Timestamp,
     next: Timestamp,
     gap_ms: u64,
-    edits: u32,
     shown: bool,
+    /// People were told that the model is busy.
+    busy: bool,
 }
 
 impl Status {
     fn new(record: &RunRecord, now: Timestamp) -> Self {
         let began = record.accepted_at;
         let shown = record.status.is_some();
-        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, edits: 0, shown }
+        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false }
+    }
+
+    /// Returns the step that shows something now: the notice itself, or an edit of it.
+    fn step(&mut self, now: Timestamp) -> Step {
+        if std::mem::replace(&mut self.shown, true) {
+            // A number that neither a run begun anew nor a later process uses again.
+            return Step::StatusEdit(now.ms_since(self.began));
+        }
+        Step::Status
     }
 
     /// Returns the step that is due, if any.
@@ -303,11 +313,7 @@ impl Status {
         }
         self.next = later(now, self.gap_ms);
         self.gap_ms = (self.gap_ms * 2).min(STATUS_GAP_MS_MAX);
-        if !std::mem::replace(&mut self.shown, true) {
-            return Some(Step::Status);
-        }
-        self.edits += 1;
-        Some(Step::StatusEdit(self.edits))
+        Some(self.step(now))
     }
 }
 
@@ -351,10 +357,10 @@ impl Machine {
             Input::Text(so_far) => self.stream(so_far, |pace| pace.on_text(so_far.len(), now)),
             Input::Tick(so_far) => {
                 let mut effects = self.stream(so_far, |pace| pace.on_tick(now));
-                effects.extend(self.show_status(now));
+                effects.extend(self.show_status(so_far, now));
                 effects
             }
-            Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms),
+            Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms, now),
             Input::Answered(text, stop) => self.answered(text, stop),
             Input::Failed(fault) => vec![self.failed(fault)],
         }
@@ -376,12 +382,21 @@ impl Machine {
         }
     }
 
-    fn show_status(&mut self, now: Timestamp) -> Option<Effect> {
+    fn show_status(&mut self, so_far: &str, now: Timestamp) -> Option<Effect> {
         let status = self.status.as_mut()?;
         let step = status.due(now)?;
+        status.busy &= so_far.is_empty();
+        if status.busy {
+            // It says already what there is to say.
+            return None;
+        }
         let text = words::working(now.ms_since(status.began) / 1000);
-        let message = self.notice(&text);
-        Some(if step == Step::Status { Effect::Send(step, message) } else { Effect::Edit(step, message) })
+        Some(self.status_effect(step, &text))
+    }
+
+    fn status_effect(&self, step: Step, markdown: &str) -> Effect {
+        let message = self.notice(markdown);
+        if matches!(step, Step::StatusEdit(_)) { Effect::Edit(step, message) } else { Effect::Send(step, message) }
     }
 
     /// Returns what a status becomes when the run is over: its record (C13). A run whose tools were done before any
@@ -403,11 +418,16 @@ impl Machine {
         message
     }
 
-    fn waiting(&mut self, elapsed_ms: u64) -> Vec<Effect> {
+    /// The word that the model is busy. A coworker's stands in its status, so that there is one notice at the most.
+    fn waiting(&mut self, elapsed_ms: u64, now: Timestamp) -> Vec<Effect> {
         if elapsed_ms < WAITING_WORD_AFTER_MS || std::mem::replace(&mut self.told_waiting, true) {
             return Vec::new();
         }
-        vec![Effect::Send(Step::Waiting, self.notice(&words::overloaded_trying()))]
+        let step = self.status.as_mut().map_or(Step::Waiting, |status| {
+            status.busy = true;
+            status.step(now)
+        });
+        vec![self.status_effect(step, &words::overloaded_trying())]
     }
 
     fn answered(&mut self, text: &str, stop: Stop) -> Vec<Effect> {
@@ -435,16 +455,17 @@ impl Machine {
     }
 
     fn failed(&self, fault: Fault) -> Effect {
+        let again = if self.pace.is_some() { Again::ByAsking } else { Again::ByReaction };
         let words = match fault {
-            Fault::Overloaded => words::overloaded_gave_up(),
-            Fault::Unreachable => words::model_unreachable(),
-            Fault::BrokenOff => words::broken_off(),
+            Fault::Overloaded => words::overloaded_gave_up(again),
+            Fault::Unreachable => words::model_unreachable(again),
+            Fault::BrokenOff => words::broken_off(again),
             Fault::KeyMissing => words::key_missing(),
             Fault::KeyRefused => words::key_refused(),
             Fault::AccountExhausted => words::account_exhausted(),
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
-            Fault::Internal => words::internal(),
+            Fault::Internal => words::internal(again),
         };
         self.word(&words, Outcome::Failed)
     }

@@ -88,6 +88,13 @@ pub fn queued(place: usize) -> String {
     }
 }
 
+/// Declines a request because too many wait in its room (C11).
+#[must_use]
+pub fn too_many_waiting() -> String {
+    "Too many requests are waiting here already, so I didn't take this one. Please ask again in a few minutes."
+        .to_owned()
+}
+
 /// Tells a stranger why there is no answer, once a day (C15).
 #[must_use]
 pub fn stranger() -> String {
@@ -113,8 +120,10 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !status` what I'm doing\n\
          - `@{name} !why` what I drew on\n\
          - `@{name} !stop` stop it; or react 🛑\n\
-         - `@{name} !mute` be quiet here\n\
-         - `@{name} !unmute` be back\n\n\
+         - `@{name} !mute` be quiet; `!unmute`\n\
+         - `@{name} !note …` keep a note\n\
+         - `@{name} !notes` show the notes\n\
+         - `@{name} !forget` all; `!forget 2` one\n\n\
          React 🔁 to an answer to get another."
     )
 }
@@ -165,11 +174,11 @@ pub fn unmuted() -> String {
     "I'm back: mention me to ask something.".to_owned()
 }
 
-/// `!notes` where there are none.
-#[must_use]
-pub fn no_notes() -> String {
-    "I keep no notes about this room: I read its messages when I'm asked.".to_owned()
-}
+// ---- Notes ----
+
+mod notes;
+
+pub use notes::{forgot, forgot_all, no_notes, no_such_note, not_noted, noted, notes};
 
 /// Answers a command that this version does not know how to carry out.
 #[must_use]
@@ -179,6 +188,22 @@ pub fn unknown_command() -> String {
 
 // ---- Failures (C19) ----
 
+/// How a person has a failed request tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// By 🔁 on the word about it: a coworker's.
+    ByReaction,
+    /// By asking again: an assistant's, which keeps nothing of what it was asked.
+    ByAsking,
+}
+
+fn try_again(again: Again, when: &str) -> String {
+    match again {
+        Again::ByReaction => format!("React 🔁 to this{when}, and I'll try again."),
+        Again::ByAsking => format!("Please ask again{when}."),
+    }
+}
+
 /// The model is overloaded, and it is tried again.
 #[must_use]
 pub fn overloaded_trying() -> String {
@@ -187,22 +212,24 @@ pub fn overloaded_trying() -> String {
 
 /// The model stayed overloaded.
 #[must_use]
-pub fn overloaded_gave_up() -> String {
-    "The model is too busy, so I have no answer for you. Please ask again in a few minutes.".to_owned()
+pub fn overloaded_gave_up(again: Again) -> String {
+    format!("The model is too busy, so I have no answer for you. {}", try_again(again, " in a few minutes"))
 }
 
 /// The model could not be reached at all.
 #[must_use]
-pub fn model_unreachable() -> String {
-    "I can't reach the model, so I have no answer for you. Please ask again later; if it stays like this, tell the \
-     person who runs Workmate."
-        .to_owned()
+pub fn model_unreachable(again: Again) -> String {
+    format!(
+        "I can't reach the model, so I have no answer for you. {} If it stays like this, tell the person who runs \
+         Workmate.",
+        try_again(again, " later")
+    )
 }
 
 /// The answer broke off and could not be taken up.
 #[must_use]
-pub fn broken_off() -> String {
-    "My answer broke off before it was complete. Please ask again.".to_owned()
+pub fn broken_off(again: Again) -> String {
+    format!("My answer broke off before it was complete. {}", try_again(again, ""))
 }
 
 /// The model refused.
@@ -263,8 +290,8 @@ pub fn budget_reached(limit: &str) -> String {
 
 /// Something of ours broke.
 #[must_use]
-pub fn internal() -> String {
-    "Something went wrong on my side, and I have no answer for you. Please ask again.".to_owned()
+pub fn internal(again: Again) -> String {
+    format!("Something went wrong on my side, and I have no answer for you. {}", try_again(again, ""))
 }
 
 /// Why a message could not be decrypted, as far as one can tell.

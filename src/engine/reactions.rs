@@ -1,15 +1,17 @@
 //! Reactions, redactions and edits that steer runs (C6, C10).
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, RoomId};
 
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
+    coworkers::lane_of,
     records::{Posted, ThreadRecord},
 };
 use crate::{
     clock,
     core::{
+        breaker::Gate,
         event::{EventKind, Place, RoomEvent},
         people::Who,
         run::{RunId, RunRecord},
@@ -25,7 +27,7 @@ const AGAIN_MAX: u32 = 10;
 
 impl Engine {
     /// Handles a reaction: 🛑 on a request or on what its run shows, 🔁 on an answer.
-    pub(super) fn take_reaction(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+    pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
         let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
         if self.namespace.who(&event.sender) != Who::Person {
             return Ok(());
@@ -34,7 +36,7 @@ impl Engine {
             let stopped = self.running.order(&event.room, Which::Touching(target), &Order::Stop);
             tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
         } else if AGAIN_KEYS.contains(&key.as_str()) {
-            self.run_again(event, target)?;
+            Box::pin(self.run_again(event, target)).await?;
         }
         Ok(())
     }
@@ -51,8 +53,8 @@ impl Engine {
     }
 
     /// Handles an edit of a request that is being answered: it begins anew with the new text.
-    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId, sender: &UserId) -> usize {
-        self.running.order(room, Which::AskedBy(target, sender), &Order::Restart(1))
+    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId) -> usize {
+        self.running.order(room, Which::AskedBy(target), &Order::Restart(1))
     }
 
     /// Redacts one message of ours.
@@ -96,11 +98,16 @@ impl Engine {
         Ok(())
     }
 
-    fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
+    async fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
         let room = &event.room;
         let Some(kept) = self.tables.threads.get(&(room.clone(), answer.clone()))? else { return Ok(()) };
         let Some(Posted { user, event: request }) = kept.answers else { return Ok(()) };
-        if self.pool.kept(&user).is_none() || self.running.count(room, &user) >= self.config.limits.room_runs_max {
+        let Some(account) = self.pool.kept(&user).filter(|account| account.is_in(room)) else { return Ok(()) };
+        let kept = self.tables.rooms.get(room)?.unwrap_or_default();
+        if kept.liveliness.is_paused() || kept.muted.contains(&user) {
+            return Ok(());
+        }
+        if self.running.count(room, &user) >= self.config.limits.room_runs_max {
             return Ok(());
         }
         let mut attempt = 0;
@@ -113,6 +120,9 @@ impl Engine {
         if attempt > AGAIN_MAX {
             return Ok(());
         }
+        if let Gate::Stopped { say, .. } = self.gate(room)? {
+            return self.tell_stopped(&account, event, say).await;
+        }
         let root = self.root_of(room, &request)?;
         let place = match root {
             Some(root) => Place::Thread { root, latest: answer.clone() },
@@ -124,8 +134,12 @@ impl Engine {
             ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };
         let id = RunId::again(&request, &user, attempt);
+        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
+            tracing::info!(room.id = %room, "a request is not run again: too many wait in its room");
+            return Ok(());
+        };
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.clone().start_run(id, record, None);
+            self.clone().start_run(id, record, in_line, None);
         }
         Ok(())
     }

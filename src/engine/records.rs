@@ -11,6 +11,7 @@ use crate::{
         audit::{RunKey, RunSummary},
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
+        notes::Notes,
         run::RunRecord,
         time::Timestamp,
     },
@@ -133,6 +134,7 @@ pub(super) struct Tables {
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
     pub(super) audit_room: Table<String, AuditRoom>,
+    pub(super) notes: Table<OwnedRoomId, Notes>,
 }
 
 impl Tables {
@@ -146,6 +148,7 @@ impl Tables {
             assistant_rooms: store.assistant_rooms(),
             cursors: store.cursors(),
             audit_room: store.settings(),
+            notes: store.notes(),
         }
     }
 }

@@ -7,7 +7,7 @@ use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Engine, EngineError, Shared, assistants, audit, control, gaps, inbox, lanes, records::Tables};
+use super::{Engine, EngineError, Shared, assistants, audit, control, coworkers, gaps, inbox, lanes, records::Tables};
 use crate::{
     appservice::{
         self, Appservice, Query,
@@ -186,7 +186,7 @@ async fn build(
         claude,
         tables: Tables::of(&store),
         inbox: store.inbox(config.fingerprint()),
-        lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),
+        lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
         running: control::Running::default(),
         audit: audit::Audit::new(&config),
@@ -296,7 +296,8 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
     for record in runs {
         let id = record.id();
         tracing::info!(run.id = id.as_str(), room.id = %record.room, "a run is taken up again");
-        engine.clone().start_run(id, record, None);
+        let in_line = engine.lanes.place_again(coworkers::lane_of(&record));
+        engine.clone().start_run(id, record, in_line, None);
     }
     Ok(())
 }

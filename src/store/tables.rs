@@ -21,10 +21,11 @@ pub(super) enum Name {
     Users,
     Cursors,
     Settings,
+    Notes,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -34,6 +35,7 @@ impl Name {
         Self::Users,
         Self::Cursors,
         Self::Settings,
+        Self::Notes,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Name {
             Self::Users => "users",
             Self::Cursors => "cursors",
             Self::Settings => "settings",
+            Self::Notes => "notes",
         }
     }
 }
@@ -100,9 +103,15 @@ impl Store {
         self.table(Name::Cursors)
     }
 
-    /// Returns what was set at run time (mutes, notes, the audit room), by name.
+    /// Returns what was set at run time (such as the audit room), by name.
     #[must_use]
     pub fn settings<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Settings)
+    }
+
+    /// Returns the rooms' notes, by room id.
+    #[must_use]
+    pub fn notes<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
+        self.table(Name::Notes)
     }
 }

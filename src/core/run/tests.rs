@@ -3,6 +3,8 @@ use ruma::{event_id, room_id, user_id};
 use super::*;
 use crate::core::{audit::Spent, mask::Mask};
 
+mod properties;
+
 const NOW: Timestamp = Timestamp::from_ms(10_000_000);
 
 fn record(private: bool) -> RunRecord {
@@ -154,9 +156,49 @@ fn c19_the_word_that_the_model_is_busy_comes_once_and_late() {
     let mut machine = Machine::new(&record(false), NOW);
     assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS - 1), NOW), vec![]);
     let told = machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS), NOW);
-    let [Effect::Send(Step::Waiting, message)] = &told[..] else { panic!("one notice, not {told:?}") };
+    let [Effect::Send(Step::Status, message)] = &told[..] else { panic!("one notice, not {told:?}") };
     assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
     assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS * 2), NOW), vec![]);
+}
+
+#[test]
+fn c9_c19_the_word_that_the_model_is_busy_stands_in_the_status_until_the_answer_begins() {
+    let mut machine = Machine::new(&record(false), NOW);
+    let at = |machine: &Machine| machine.next_at().expect("a status is always due at some time");
+    let first = at(&machine);
+    let shown = machine.take(&Input::Tick(""), first);
+    assert!(matches!(&shown[..], [Effect::Send(Step::Status, _)]), "{shown:?}");
+    let told = machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS), later(NOW, 13_000));
+    let [Effect::Edit(Step::StatusEdit(13_000), message)] = &told[..] else { panic!("an edit, not {told:?}") };
+    assert_eq!(message.body, words::overloaded_trying());
+    let due = at(&machine);
+    assert_eq!(machine.take(&Input::Tick(""), due), vec![], "nothing has changed");
+    let due = at(&machine);
+    let working = machine.take(&Input::Tick("Here"), due);
+    assert!(matches!(&working[..], [Effect::Edit(_, message)] if message.body.contains("Working")), "{working:?}");
+}
+
+#[test]
+fn c19_an_assistant_that_has_no_status_says_that_the_model_is_busy_too() {
+    let told = Machine::new(&record(true), NOW).take(&Input::Waiting(WAITING_WORD_AFTER_MS), NOW);
+    assert!(matches!(&told[..], [Effect::Send(Step::Waiting, _)]), "{told:?}");
+}
+
+#[test]
+fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
+    let record = RunRecord { status: Some(event_id!("$status").to_owned()), ..record(false) };
+    let mut steps = BTreeSet::new();
+    for begun_after_ms in [0, 40_000] {
+        let mut machine = Machine::new(&record, later(NOW, begun_after_ms));
+        for _ in 0..3 {
+            let due = machine.next_at().expect("a status is always due at some time");
+            match &machine.take(&Input::Tick(""), due)[..] {
+                [Effect::Edit(step, _)] => assert!(steps.insert(record.id().transaction(*step))),
+                other => panic!("an edit of the status that is there, not {other:?}"),
+            }
+        }
+    }
+    assert_eq!(steps.len(), 6);
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Engine {
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
         match admission::admit(&asks, &muted, || self.gate(&event.room))? {
             Admission::Command(command) => {
-                let text = self.obey(coworker, event, command, &account).await?;
+                let text = self.obey(coworker, event, command, &asked.user).await?;
                 return self.answer_command(&account, event, &text, place).await;
             }
             Admission::Stopped { say } => return self.tell_stopped(&account, event, say).await,

@@ -76,6 +76,7 @@ impl RunId {
             Step::Status => "status".to_owned(),
             Step::StatusEdit(n) => format!("status-{n}"),
             Step::StatusEnd => "status-end".to_owned(),
+            Step::Attached(number) => format!("attached-{number:x}"),
             Step::Card(number, step) => {
                 let step = match step {
                     CardStep::Ask => "ask",
@@ -111,6 +112,8 @@ pub enum Step {
     StatusEdit(u64),
     /// The status' last edit.
     StatusEnd,
+    /// A file that a tool attached; the number is made of the call.
+    Attached(u64),
     /// One of an approval's; the number is the card's (`approval::Pending::number`).
     Card(u64, CardStep),
 }

@@ -202,7 +202,7 @@ impl Engine {
     }
 
     /// First words, command answers and the like say nothing of the room.
-    fn is_our_notice(&self, event: &RoomEvent) -> bool {
+    pub(super) fn is_our_notice(&self, event: &RoomEvent) -> bool {
         let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
         notice && self.namespace.is_ours(&event.sender)
     }

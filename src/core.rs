@@ -11,6 +11,7 @@ pub mod context;
 pub mod event;
 pub mod hex;
 pub mod invite;
+pub mod media;
 pub mod pace;
 pub mod people;
 pub mod prompt;

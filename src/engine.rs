@@ -24,6 +24,7 @@ mod gaps;
 mod inbox;
 mod invites;
 mod lanes;
+mod media;
 mod members;
 mod parked;
 mod presence;
@@ -53,6 +54,7 @@ struct Engine {
     store: Store,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
+    prepared: media::Prepared,
     running: control::Running,
     health: Health,
     tasks: TaskTracker,

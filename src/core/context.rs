@@ -15,6 +15,7 @@
 //! that came after it is read, and the instructions say so. Only an edit, a redaction, a late key, a changed name
 //! or the slide of the window breaks the prefix. The window slides in big steps, see [`window`].
 
+mod files;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -26,14 +27,19 @@ use std::collections::BTreeMap;
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 
-pub use self::tokens::estimate;
 use self::{
+    files::Given,
     record::Facts,
     timeline::{Item, Voice},
 };
+pub use self::{
+    files::{Files, Wanted, files_wanted, without_files},
+    tokens::{estimate, prefix as first_tokens},
+};
 use super::{
     event::RoomEvent,
-    prompt::{Prompt, Role, Turn},
+    media::{self, Unread},
+    prompt::{File, Part, Prompt, Role, Turn},
     time::Timestamp,
 };
 use crate::prompts;
@@ -79,8 +85,13 @@ pub struct Input<'a> {
     /// Where the session begins (assistants); events before are not read. Where the event is not among `events`,
     /// all of them belong to the session.
     pub session: Option<SessionStart<'a>>,
-    /// The most that the transcript may hold, in tokens; at least [`TOKENS_MIN`] is used.
+    /// The most that the transcript's text may hold, in tokens; at least [`TOKENS_MIN`] is used. Files come on top, see
+    /// [`media`].
     pub tokens_max: u32,
+    /// What is allowed of files.
+    pub file_limits: media::Limits,
+    /// The files of [`files_wanted`], once they are there; one that is not in it counts as unavailable.
+    pub files: Option<&'a Files>,
 }
 
 /// What the virtual user is.
@@ -135,6 +146,8 @@ pub struct Composed {
     pub read: Vec<OwnedEventId>,
     /// What is not in it.
     pub left_out: LeftOut,
+    /// The request is nothing but a file, and that cannot be read: why. Its sender is told without asking the model.
+    pub unreadable: Option<Unread>,
 }
 
 /// What the prompt lacks.
@@ -167,21 +180,24 @@ fn compose_newest(input: &Input<'_>) -> Composed {
     let chosen: Vec<&Item<'_>> = selection.indexes().map(|at| &timeline.items[at]).collect();
 
     let older = selection.older || (input.older && !timeline.session_found);
+    let given = Given::of(&timeline.items, &chosen, input, tokens_max);
     let mut transcript = Transcript::default();
     transcript.push(Role::User, record::opening(older));
     for (place, item) in chosen.iter().enumerate() {
         if selection.gap_before == Some(place) {
             transcript.push(Role::User, record::gap().to_owned());
         }
-        if is_request(item, input)
-            && let Some(line) = quoted(&timeline.items, &chosen, item, tokens_max / window::QUOTE_SHARE)
-        {
-            transcript.push(Role::User, line);
+        if is_request(item, input) {
+            transcript.quote(&timeline.items, &chosen, item, &given, tokens_max / window::QUOTE_SHARE);
         }
         match &item.voice {
             Voice::Own(text) => transcript.push(Role::Assistant, text.clone()),
-            Voice::Record(line) => transcript.push(Role::User, line.clone()),
+            Voice::Record(line) => {
+                let noted = given.note(item).and_then(|note| item.noted(note));
+                transcript.push(Role::User, noted.unwrap_or_else(|| line.clone()));
+            }
         }
+        transcript.attach(given.file(item));
     }
 
     let left_out = LeftOut {
@@ -193,7 +209,8 @@ fn compose_newest(input: &Input<'_>) -> Composed {
     };
     let read = chosen.iter().filter_map(|item| item.id.map(ToOwned::to_owned)).collect();
     let prompt = Prompt { system: vec![instructions(input), Facts::of(input).line()], turns: transcript.ended() };
-    Composed { prompt, read, left_out }
+    let unreadable = given.nothing_but_unreadable(&chosen, input);
+    Composed { prompt, read, left_out, unreadable }
 }
 
 fn is_request(item: &Item<'_>, input: &Input<'_>) -> bool {
@@ -220,11 +237,36 @@ struct Transcript {
 impl Transcript {
     fn push(&mut self, role: Role, text: String) {
         match self.turns.last_mut() {
-            Some(turn) if turn.role == role => {
-                turn.text.push_str(if role == Role::User { "\n" } else { "\n\n" });
-                turn.text.push_str(&text);
-            }
-            _ => self.turns.push(Turn { role, text }),
+            Some(turn) if turn.role == role => turn.push_text(if role == Role::User { "\n" } else { "\n\n" }, &text),
+            _ => self.turns.push(Turn::new(role, text)),
+        }
+    }
+
+    /// Puts a file behind the record that names it, which is the last text of a user's turn.
+    fn attach(&mut self, file: Option<File>) {
+        if let (Some(turn), Some(file)) = (self.turns.last_mut(), file) {
+            turn.parts.push(Part::File(file));
+        }
+    }
+
+    /// Puts what the request replies to in front of it, where the window does not hold it or left its file out.
+    fn quote(
+        &mut self,
+        all: &[Item<'_>],
+        chosen: &[&Item<'_>],
+        request: &Item<'_>,
+        given: &Given<'_>,
+        tokens_max: u32,
+    ) {
+        let Some(item) = files::replied_to(all, request) else { return };
+        let file = given.beside(item);
+        if file.is_none() && chosen.iter().any(|held| held.id == item.id) {
+            return;
+        }
+        let note = given.note_beside(item);
+        if let Some(line) = item.quote(note, tokens_max) {
+            self.push(Role::User, line);
+            self.attach(file);
         }
     }
 
@@ -234,13 +276,4 @@ impl Transcript {
         }
         self.turns
     }
-}
-
-/// Returns the record of what the request replies to, where the window does not hold it.
-fn quoted(all: &[Item<'_>], chosen: &[&Item<'_>], request: &Item<'_>, tokens_max: u32) -> Option<String> {
-    let target = request.reply_to?;
-    if chosen.iter().any(|item| item.id == Some(target)) {
-        return None;
-    }
-    all.iter().find(|item| item.id == Some(target))?.quote(tokens_max)
 }

@@ -128,9 +128,40 @@ pub enum MessageKind {
         name: String,
         /// The media type as the sender claims it.
         mime: Option<String>,
+        /// The size in bytes as the sender claims it.
+        size: Option<u64>,
+        /// Whether it is marked as a voice message (MSC3245: `org.matrix.msc3245.voice`, stable `m.voice`).
+        voice: bool,
+        /// Where its content is; `None` where the event names no usable place.
+        media: Option<MediaSource>,
     },
     /// Any other `msgtype`.
     Other(String),
+}
+
+/// Where a file's content is and what decrypts it: made and read by `matrix`, opaque here.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MediaSource(String);
+
+impl MediaSource {
+    /// Wraps what `matrix` wrote.
+    #[must_use]
+    pub fn new(written: String) -> Self {
+        Self(written)
+    }
+
+    /// Returns what `matrix` wrote.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for MediaSource {
+    /// It may hold a key, so it is not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MediaSource(..)")
+    }
 }
 
 impl Message {

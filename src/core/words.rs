@@ -3,6 +3,8 @@
 //! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
 //! text come from config or from checked ids, never from messages.
 
+pub mod files;
+
 use super::time::Timestamp;
 
 // ---- Coworkers ----

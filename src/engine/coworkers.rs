@@ -106,7 +106,7 @@ impl Engine {
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
             self.make_sure_of(account, room, needed, &mut events).await?;
         }
-        let composed = context::compose(&context::Input {
+        let mut input = context::Input {
             me: &record.user,
             kind: Kind::Coworker {
                 name: &coworker.name,
@@ -127,7 +127,12 @@ impl Engine {
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
-        });
+            file_limits: self.config.limits.files(),
+            files: None,
+        };
+        let files = self.fetch_files(account, context::files_wanted(&input)).await;
+        input.files = Some(&files);
+        let composed = context::compose(&input);
         Ok(Asking {
             composed,
             model: coworker.model.as_deref().unwrap_or(&self.config.claude.model),

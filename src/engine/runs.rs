@@ -241,7 +241,10 @@ impl Engine {
             used.read.clone_from(&asking.composed.read);
         }
         let mut machine = Machine::new(record, clock::now());
-        let reply = Box::pin(self.stream(account, id, record, &mut machine, &asking, progress)).await?;
+        let reply = match asking.composed.unreadable {
+            Some(why) => Reply::none(Fault::Unreadable(why)),
+            None => Box::pin(self.stream(account, id, record, &mut machine, &asking, progress)).await?,
+        };
         used.model = reply.model;
         used.usage = reply.usage;
         let input = match &reply.ended {

@@ -187,6 +187,7 @@ async fn build(
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),
         makers: assistants::Makers::default(),
+        prepared: super::media::Prepared::default(),
         running: control::Running::default(),
         namespace,
         store,

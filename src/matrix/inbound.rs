@@ -1,11 +1,14 @@
 //! From the wire's events to the core's: lenient, because every field was written by somebody else.
 
+use std::collections::BTreeMap;
+
 use matrix_sdk::deserialized_responses::{TimelineEvent, TimelineEventKind, VerificationLevel, VerificationState};
 use ruma::{
-    OwnedEventId, RoomId, UserId,
+    OwnedEventId, RoomId, UInt, UserId,
     events::{
         AnySyncMessageLikeEvent, AnySyncStateEvent, AnySyncTimelineEvent, SyncMessageLikeEvent, SyncStateEvent,
         room::{
+            MediaSource,
             encrypted::OriginalSyncRoomEncryptedEvent,
             member::{MembershipState, SyncRoomMemberEvent},
             message::{
@@ -17,7 +20,9 @@ use ruma::{
     },
     serde::Raw,
 };
+use serde::de::IgnoredAny;
 
+use super::media;
 use crate::core::{
     event::{EventKind, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
     time::Timestamp,
@@ -82,7 +87,7 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
 
 fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
     let kind = match raw.deserialize() {
-        Ok(AnySyncTimelineEvent::MessageLike(event)) => message_like(event),
+        Ok(AnySyncTimelineEvent::MessageLike(event)) => with_stable_voice(raw, message_like(event)),
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
         // Content that breaks the spec: the event is there, but says nothing that we can use.
@@ -108,6 +113,17 @@ fn message_like(event: AnySyncMessageLikeEvent) -> EventKind {
         }
         other => EventKind::Other(other.event_type().to_string()),
     }
+}
+
+/// ruma knows a voice message's mark under MSC3245's prefix only; this sees the name that it will have.
+fn with_stable_voice(raw: &Raw<AnySyncTimelineEvent>, mut kind: EventKind) -> EventKind {
+    if let EventKind::Message(Message { kind: MessageKind::Attachment { msgtype, voice, .. }, .. }) = &mut kind
+        && msgtype == "m.audio"
+    {
+        let content = raw.get_field::<BTreeMap<String, IgnoredAny>>("content").ok().flatten();
+        *voice |= content.is_some_and(|content| content.contains_key("m.voice"));
+    }
+    kind
 }
 
 fn message(event: OriginalSyncRoomMessageEvent) -> EventKind {
@@ -142,31 +158,49 @@ fn mentions_of(mentions: ruma::events::Mentions) -> Mentions {
     Mentions { users: mentions.user_ids, room: mentions.room }
 }
 
+/// What a sender says of a file.
+struct Claims {
+    mime: Option<String>,
+    size: Option<UInt>,
+    voice: bool,
+    source: MediaSource,
+}
+
 fn said(content: MessageType) -> (MessageKind, String, Option<String>) {
     let html = |formatted: Option<FormattedBody>| formatted.filter(|f| f.format == MessageFormat::Html).map(|f| f.body);
     let msgtype = content.msgtype().to_owned();
     let body = content.body().to_owned();
-    let attachment =
-        |name: String, mime: Option<String>| MessageKind::Attachment { msgtype: msgtype.clone(), name, mime };
+    let attachment = |name: String, claims: Claims| MessageKind::Attachment {
+        msgtype: msgtype.clone(),
+        name,
+        mime: claims.mime,
+        size: claims.size.map(u64::from),
+        voice: claims.voice,
+        media: media::source(&claims.source),
+    };
     match content {
         MessageType::Text(text) => (MessageKind::Text, body, html(text.formatted)),
         MessageType::Notice(notice) => (MessageKind::Notice, body, html(notice.formatted)),
         MessageType::Emote(emote) => (MessageKind::Emote, body, html(emote.formatted)),
         MessageType::Image(image) => {
-            let kind = attachment(image.filename().to_owned(), image.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = image.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: false, source: image.source.clone() };
+            (attachment(image.filename().to_owned(), claims), body, html(image.formatted))
         }
         MessageType::File(file) => {
-            let kind = attachment(file.filename().to_owned(), file.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = file.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: false, source: file.source.clone() };
+            (attachment(file.filename().to_owned(), claims), body, html(file.formatted))
         }
         MessageType::Audio(audio) => {
-            let kind = attachment(audio.filename().to_owned(), audio.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = audio.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: audio.voice.is_some(), source: audio.source.clone() };
+            (attachment(audio.filename().to_owned(), claims), body, html(audio.formatted))
         }
         MessageType::Video(video) => {
-            let kind = attachment(video.filename().to_owned(), video.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = video.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: false, source: video.source.clone() };
+            (attachment(video.filename().to_owned(), claims), body, html(video.formatted))
         }
         _ => (MessageKind::Other(msgtype), body, None),
     }
@@ -244,6 +278,45 @@ mod tests {
             newly_mentioned: BTreeSet::from([user_id!("@bob:hs").to_owned()]),
         };
         assert_eq!(kind, expected);
+    }
+
+    #[test]
+    fn a_file_keeps_its_claims_and_a_voice_message_is_known_by_either_mark() {
+        let table = [
+            (
+                json!({ "msgtype": "m.image", "body": "look", "filename": "a.png", "url": "mxc://hs/abc",
+                "info": { "mimetype": "image/png", "size": 7 } }),
+                ("a.png", Some("image/png"), Some(7), false, true),
+            ),
+            (
+                json!({ "msgtype": "m.audio", "body": "v.ogg", "url": "mxc://hs/abc", "org.matrix.msc3245.voice": {} }),
+                ("v.ogg", None, None, true, true),
+            ),
+            (
+                json!({ "msgtype": "m.audio", "body": "v.ogg", "url": "mxc://hs/abc", "m.voice": {} }),
+                ("v.ogg", None, None, true, true),
+            ),
+            (
+                json!({ "msgtype": "m.audio", "body": "song.ogg", "url": "mxc://hs/abc" }),
+                ("song.ogg", None, None, false, true),
+            ),
+            (
+                json!({ "msgtype": "m.file", "body": "x", "url": "https://elsewhere/x" }),
+                ("x", None, None, false, false),
+            ),
+            (json!({ "msgtype": "m.file", "body": "x", "url": "mxc://hs/../../x" }), ("x", None, None, false, false)),
+            (
+                json!({ "msgtype": "m.file", "body": "x", "url": format!("mxc://{}/x", "a".repeat(250)) }),
+                ("x", None, None, false, false),
+            ),
+        ];
+        for (content, expected) in table {
+            let EventKind::Message(message) = read("m.room.message", &content) else { panic!("{content}") };
+            let MessageKind::Attachment { name, mime, size, voice, media, .. } = &message.kind else {
+                panic!("{content}")
+            };
+            assert_eq!((name.as_str(), mime.as_deref(), *size, *voice, media.is_some()), expected, "{content}");
+        }
     }
 
     #[test]

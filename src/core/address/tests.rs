@@ -241,7 +241,14 @@ fn c5_a_mention_inside_a_quote_a_reply_fallback_or_code_is_no_request() {
 #[test]
 fn c5_a_files_name_is_no_mention_but_its_caption_is() {
     let file = |body: &str| Message {
-        kind: MessageKind::Attachment { msgtype: "m.file".to_owned(), name: "oncall plan.pdf".to_owned(), mime: None },
+        kind: MessageKind::Attachment {
+            msgtype: "m.file".to_owned(),
+            name: "oncall plan.pdf".to_owned(),
+            mime: None,
+            size: None,
+            voice: false,
+            media: None,
+        },
         ..unmarked(body, None)
     };
     assert_eq!(addressed(&said(file("oncall plan.pdf")), &scene()), nobody(Silence::NotAddressed));

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, tokens};
 use crate::core::{
     event::{Membership, Message, MessageKind},
+    media::Unread,
     time::Timestamp,
 };
 
@@ -51,6 +52,22 @@ struct Attachment<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime: Option<&'a str>,
+    /// `follows` where the file stands right behind the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_given: Option<&'a str>,
+}
+
+/// What a record says of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileNote {
+    /// It stands right behind.
+    Follows,
+    /// Its beginning stands right behind.
+    BeginningFollows,
+    /// It is not there.
+    NotGiven(Unread),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out a reference")]
@@ -76,11 +93,12 @@ impl<'a> Record<'a> {
             MessageKind::Notice => (Some("notice"), None),
             MessageKind::Emote => (Some("emote"), None),
             MessageKind::Other(msgtype) => (Some(first_chars(msgtype, TYPE_CHARS_MAX)), None),
-            MessageKind::Attachment { msgtype, name, mime } => {
+            MessageKind::Attachment { msgtype, name, mime, voice, .. } => {
                 let kind = first_chars(msgtype.strip_prefix("m.").unwrap_or(msgtype), TYPE_CHARS_MAX);
+                let kind = if *voice { "voice message" } else { kind };
                 let name = first_chars(name, FILE_NAME_CHARS_MAX);
                 let mime = mime.as_deref().map(|mime| first_chars(mime, TYPE_CHARS_MAX));
-                (None, Some(Attachment { kind, name, mime }))
+                (None, Some(Attachment { kind, name, mime, file: None, not_given: None }))
             }
         };
         Self {
@@ -96,6 +114,19 @@ impl<'a> Record<'a> {
             edited: origin.edited,
             cut: false,
         }
+    }
+
+    /// Returns the same record with what became of its file.
+    pub(super) fn noting(&self, note: FileNote) -> Self {
+        let mut noted = self.clone();
+        if let Some(attachment) = &mut noted.attachment {
+            (attachment.file, attachment.not_given) = match note {
+                FileNote::Follows => (Some("follows"), None),
+                FileNote::BeginningFollows => (Some("its beginning follows"), None),
+                FileNote::NotGiven(why) => (None, Some(why.key())),
+            };
+        }
+        noted
     }
 
     /// Returns the line, its text cut until it takes at most `tokens_max`, and whether it was cut.
@@ -193,6 +224,11 @@ pub(super) fn opening(older: bool) -> String {
 /// Returns the record of the middle of a thread that was left out.
 pub(super) fn gap() -> &'static str {
     r#"{"left_out":"messages in the middle of this thread"}"#
+}
+
+/// Returns the record that stands in the place of a file that the model's provider refused.
+pub(super) fn refused_file() -> &'static str {
+    r#"{"left_out":"the file of the record before: the provider of the model refused it"}"#
 }
 
 /// Returns the record that ends a transcript without a request.

@@ -14,6 +14,7 @@ mod faults;
 mod harness;
 mod identity;
 mod joining;
+mod media;
 mod model_faults;
 mod order;
 mod privacy;

@@ -142,88 +142,11 @@ impl std::fmt::Debug for Prepared {
 pub type Outcome = Result<Arc<Prepared>, Unread>;
 
 /// Names of text files' last parts, where no media type says it.
-const TEXT_EXTENSIONS: &[&str] = &[
-    "txt",
-    "text",
-    "md",
-    "markdown",
-    "rst",
-    "adoc",
-    "csv",
-    "tsv",
-    "json",
-    "jsonl",
-    "ndjson",
-    "yaml",
-    "yml",
-    "toml",
-    "ini",
-    "cfg",
-    "conf",
-    "env",
-    "properties",
-    "xml",
-    "html",
-    "htm",
-    "css",
-    "log",
-    "diff",
-    "patch",
-    "sql",
-    "graphql",
-    "proto",
-    "sh",
-    "bash",
-    "zsh",
-    "fish",
-    "ps1",
-    "bat",
-    "py",
-    "rb",
-    "rs",
-    "go",
-    "js",
-    "mjs",
-    "ts",
-    "tsx",
-    "jsx",
-    "java",
-    "kt",
-    "kts",
-    "scala",
-    "swift",
-    "c",
-    "h",
-    "cc",
-    "cpp",
-    "hpp",
-    "cs",
-    "php",
-    "pl",
-    "lua",
-    "r",
-    "jl",
-    "ex",
-    "exs",
-    "erl",
-    "hs",
-    "ml",
-    "clj",
-    "el",
-    "vim",
-    "tex",
-    "bib",
-    "srt",
-    "vtt",
-    "ics",
-    "vcf",
-    "eml",
-    "tf",
-    "nix",
-    "gradle",
-    "cmake",
-    "svg",
-];
+const TEXT_EXTENSIONS: &str = "\
+    txt text md markdown rst adoc csv tsv json jsonl ndjson yaml yml toml ini cfg conf env properties \
+    xml html htm css log diff patch sql graphql proto sh bash zsh fish ps1 bat py rb rs go js mjs ts tsx \
+    jsx java kt kts scala swift c h cc cpp hpp cs php pl lua r jl ex exs erl hs ml clj el vim tex bib \
+    srt vtt ics vcf eml tf nix gradle cmake svg";
 /// Text under media types that do not begin with `text/`.
 const TEXT_TYPES: &[&str] = &[
     "application/json",
@@ -290,9 +213,12 @@ impl Claims {
         self.media.as_ref().ok_or(Unread::Unavailable)
     }
 
-    /// Returns the size that is claimed, at most what is allowed.
+    /// Returns how many bytes it will be given as, by what is claimed; pictures are made small.
     #[must_use]
     pub fn claimed_bytes(&self, limits: &Limits) -> u64 {
+        if self.msgtype == "m.image" || self.may_be_picture() {
+            return 0;
+        }
         self.size.unwrap_or_default().min(limits.file_bytes_max)
     }
 
@@ -310,37 +236,39 @@ impl Claims {
         (!stem.is_empty() && !extension.is_empty()).then(|| extension.to_ascii_lowercase())
     }
 
-    fn may_be(&self, types: &[&str], extensions: &[&str]) -> bool {
-        let by_type = self.mime.as_deref().is_some_and(|mime| types.contains(&mime));
-        by_type || self.extension().is_some_and(|extension| extensions.contains(&extension.as_str()))
+    fn has_type(&self, types: &[&str]) -> bool {
+        self.mime.as_deref().is_some_and(|mime| types.contains(&mime))
+    }
+
+    fn ends_in(&self, mut extensions: impl Iterator<Item = &'static str>) -> bool {
+        self.extension().is_some_and(|extension| extensions.any(|known| known == extension))
     }
 
     fn may_be_picture(&self) -> bool {
-        self.may_be(PICTURE_TYPES, PICTURE_EXTENSIONS)
+        self.has_type(PICTURE_TYPES) || self.ends_in(PICTURE_EXTENSIONS.iter().copied())
     }
 
     fn may_be_pdf(&self) -> bool {
-        self.may_be(&["application/pdf", "application/x-pdf"], &["pdf"])
+        self.has_type(&["application/pdf", "application/x-pdf"]) || self.ends_in(["pdf"].into_iter())
     }
 
     fn may_be_text(&self) -> bool {
         let text = self.mime.as_deref().is_some_and(|mime| mime.starts_with("text/"));
-        text || self.may_be(TEXT_TYPES, TEXT_EXTENSIONS)
+        text || self.has_type(TEXT_TYPES) || self.ends_in(TEXT_EXTENSIONS.split(' '))
     }
 
     fn sniff(&self, bytes: &[u8]) -> Result<Sniffed, Unread> {
         use image::ImageFormat;
-        match image::guess_format(bytes) {
-            Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP)) => {
-                return Ok(Sniffed::Picture(format));
-            }
-            // Formats with short marks (`BM`, `P1`) may be the beginning of a text.
-            Ok(_) | Err(_) => {}
+        // Other formats have short marks (`BM`, `P1`) that may be the beginning of a text.
+        if let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP)) =
+            image::guess_format(bytes)
+        {
+            return Ok(Sniffed::Picture(format));
         }
         if document::is_pdf(bytes) {
             return Ok(Sniffed::Pdf);
         }
-        let supported = PICTURE_TYPES.contains(&self.mime.as_deref().unwrap_or_default()) || self.may_be_pdf();
+        let supported = self.has_type(PICTURE_TYPES) || self.may_be_pdf();
         if document::is_text(bytes) && !supported {
             return Ok(Sniffed::Text);
         }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ use crate::{
 
 /// Files of one prompt that are fetched at once.
 const FETCHES_AT_ONCE_MAX: usize = 4;
+/// What is fetched for one prompt, in bytes as it was sent; what comes behind that is left out.
+const FETCHED_BYTES_MAX: u64 = 128 << 20;
 /// Files that are decoded at once, over all runs: each may take hundreds of MiB for a moment.
 const PREPARED_AT_ONCE_MAX: usize = 2;
 /// How long making one file ready may take, its place in the queue aside.
@@ -73,7 +78,9 @@ impl Kept {
         }
         let stale: Vec<Key> =
             self.files.iter().filter(|(_, (_, used))| now - *used > KEPT_FOR).map(|(key, _)| key.clone()).collect();
-        stale.iter().for_each(|key| self.remove(key));
+        for key in &stale {
+            self.remove(key);
+        }
         while self.bytes > KEPT_BYTES_MAX || self.files.len() > KEPT_MAX {
             let Some(oldest) = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone()) else {
                 break;
@@ -96,21 +103,30 @@ fn bytes_of(outcome: &Outcome) -> u64 {
 impl Engine {
     /// Fetches the files that a prompt has a place for; what fails is named with its reason.
     pub(super) async fn fetch_files(&self, account: &Account, wanted: Vec<Wanted>) -> Files {
+        let left = &AtomicU64::new(FETCHED_BYTES_MAX);
         let fetched = wanted.into_iter().map(|file| async move {
-            let outcome = self.fetch_file(account, &file).await;
+            let outcome = self.fetch_file(account, &file, left).await;
             (file.event, outcome)
         });
         stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
     }
 
-    async fn fetch_file(&self, account: &Account, file: &Wanted) -> Outcome {
+    async fn fetch_file(&self, account: &Account, file: &Wanted, left: &AtomicU64) -> Outcome {
         let key = Key { user: account.user().to_owned(), claims: file.claims.clone() };
         let known = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key, time::Instant::now());
         if let Some(outcome) = known {
             return outcome;
         }
-        let outcome = match account.media(&file.source, self.config.limits.file_bytes_max).await {
-            Ok(bytes) => self.prepare(bytes, file.claims.clone()).await,
+        let bytes_max = self.config.limits.file_bytes_max;
+        if left.load(Ordering::Relaxed) < bytes_max {
+            return Err(Unread::LeftOut);
+        }
+        let outcome = match account.media(&file.source, bytes_max).await {
+            Ok(bytes) => {
+                let size = bytes.len() as u64;
+                let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
+                self.prepare(bytes, file.claims.clone()).await
+            }
             Err(MediaError::TooLarge(_)) => Err(Unread::TooLarge),
             Err(error) => {
                 tracing::info!(event.id = %file.event, %error, "a file cannot be given to the model");
@@ -168,9 +184,9 @@ mod tests {
         Key { user, claims: Claims::of(&kind).expect("a file") }
     }
 
-    fn file(bytes: u64) -> Outcome {
+    fn file(bytes: u64) -> Arc<media::Prepared> {
         let content = FileContent::Text { text: "a".into() };
-        Ok(Arc::new(media::Prepared { content, tokens: 1, bytes, cut: false }))
+        Arc::new(media::Prepared { content, tokens: 1, bytes, cut: false })
     }
 
     #[test]
@@ -178,10 +194,10 @@ mod tests {
         let (mut kept, begin) = (Kept::default(), time::Instant::now());
         let after = |seconds| begin + Duration::from_secs(seconds);
         for name in 0..4 {
-            kept.put(key(name), file(KEPT_BYTES_MAX / 4), after(name as u64));
+            kept.put(key(name), Ok(file(KEPT_BYTES_MAX / 4)), after(name as u64));
         }
         assert!(kept.get(&key(0), after(4)).is_some());
-        kept.put(key(4), file(1), after(5));
+        kept.put(key(4), Ok(file(1)), after(5));
         assert_eq!(kept.get(&key(1), after(6)), None, "the one unused for longest");
         assert!(kept.get(&key(0), after(6)).is_some());
 

@@ -1,7 +1,5 @@
 //! From the wire's events to the core's: lenient, because every field was written by somebody else.
 
-use std::collections::BTreeMap;
-
 use matrix_sdk::deserialized_responses::{TimelineEvent, TimelineEventKind, VerificationLevel, VerificationState};
 use ruma::{
     OwnedEventId, RoomId, UInt, UserId,
@@ -120,8 +118,13 @@ fn with_stable_voice(raw: &Raw<AnySyncTimelineEvent>, mut kind: EventKind) -> Ev
     if let EventKind::Message(Message { kind: MessageKind::Attachment { msgtype, voice, .. }, .. }) = &mut kind
         && msgtype == "m.audio"
     {
-        let content = raw.get_field::<BTreeMap<String, IgnoredAny>>("content").ok().flatten();
-        *voice |= content.is_some_and(|content| content.contains_key("m.voice"));
+        #[derive(serde::Deserialize)]
+        struct Marked {
+            #[serde(rename = "m.voice")]
+            mark: Option<IgnoredAny>,
+        }
+        let content = raw.get_field::<Marked>("content").ok().flatten();
+        *voice |= content.is_some_and(|content| content.mark.is_some());
     }
     kind
 }
@@ -317,6 +320,17 @@ mod tests {
             };
             assert_eq!((name.as_str(), mime.as_deref(), *size, *voice, media.is_some()), expected, "{content}");
         }
+    }
+
+    #[test]
+    fn a_caption_keeps_its_html_in_which_somebody_may_be_mentioned() {
+        let kind = read(
+            "m.room.message",
+            &json!({ "msgtype": "m.image", "body": "oncall look", "filename": "a.png", "url": "mxc://hs/abc",
+                "format": "org.matrix.custom.html", "formatted_body": "<b>oncall</b> look" }),
+        );
+        let EventKind::Message(message) = kind else { panic!("{kind:?}") };
+        assert_eq!((message.body.as_str(), message.html.as_deref()), ("oncall look", Some("<b>oncall</b> look")));
     }
 
     #[test]

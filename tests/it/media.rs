@@ -66,8 +66,8 @@ fn voice() -> SentFile {
 }
 
 /// A caption that asks `oncall`.
-fn asking(coworker: &UserId, question: &str) -> Option<Message> {
-    Some(Message::text(format!("@oncall {question}")).pill("@oncall", coworker))
+fn asking(coworker: &UserId, question: &str) -> Message {
+    Message::text(format!("@oncall {question}")).pill("@oncall", coworker)
 }
 
 fn asked(office: &Office, question: &str) -> RecordedRequest {
@@ -90,7 +90,7 @@ async fn an_image_that_asks_is_seen(kind: RoomKind) -> Result<()> {
     let room = office.room(kind).await?;
     let file = SentFile::new("wall.png", "image/png", picture(3_000, 2_000, ImageFormat::Png)).as_image();
 
-    let request = office.alice.send_file(&room, &file, asking(&office.oncall(), "what is that?")).await?;
+    let request = office.alice.send_file(&room, &file, Some(asking(&office.oncall(), "what is that?"))).await?;
     office.answer(&office.alice, &room, &office.oncall(), "what is that?").await?;
 
     let asked = asked(&office, "what is that?");
@@ -197,7 +197,7 @@ async fn c7_files_in_front_of_a_question_are_decrypted_in_an_encrypted_room() ->
 async fn c19_who_asks_with_nothing_but_an_unreadable_file_is_told_what_can_be_read() -> Result<()> {
     let office = Office::open().await?;
     let (room, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
-    let request = office.alice.send_file(&room, &zip(), asking(&oncall, "")).await?;
+    let request = office.alice.send_file(&room, &zip(), Some(asking(&oncall, ""))).await?;
     let word = render::render(&words::files::unreadable(Unread::Unsupported)).body;
     office.answer(&office.alice, &room, &oncall, &word).await?;
     assert_eq!(office.claude.requests().len(), 0, "no model is needed for that");
@@ -211,7 +211,7 @@ async fn c19_who_asks_with_nothing_but_an_unreadable_file_is_told_what_can_be_re
     assert_eq!(answers_in_thread(&office.alice, &room, &request, &oncall), answered + 1);
 
     // With a question beside it, the model is told and answers.
-    office.alice.send_file(&room, &zip(), asking(&oncall, "why so large?")).await?;
+    office.alice.send_file(&room, &zip(), Some(asking(&oncall, "why so large?"))).await?;
     office.answer(&office.alice, &room, &oncall, "why so large?").await?;
     assert_eq!(attachment(&asked(&office, "why so large?"), "backup.zip")["not_given"], "unsupported_kind");
     Ok(())
@@ -223,7 +223,7 @@ async fn c19_a_request_that_the_model_refuses_for_its_files_is_asked_without_the
     let (room, oncall) = (office.room(RoomKind::Plain).await?, office.oncall());
     office.script("what is in it?", Turn::failure(Failure::status(400).message("The PDF specified was not valid.")));
     let file = SentFile::new("plan.pdf", "application/pdf", pdf());
-    office.alice.send_file(&room, &file, asking(&oncall, "what is in it?")).await?;
+    office.alice.send_file(&room, &file, Some(asking(&oncall, "what is in it?"))).await?;
     office.answer(&office.alice, &room, &oncall, "what is in it?").await?;
 
     let requests = office.claude.requests();

@@ -11,7 +11,8 @@ use super::{
     window,
 };
 use crate::core::{
-    event::MediaSource,
+    address::{CoworkerHere, strip_address},
+    event::{EventKind, MediaSource, Message, MessageKind},
     media::{Claims, Outcome, Prepared, Totals, Unread, Weight, choose},
     prompt::{File, Prompt},
 };
@@ -38,6 +39,9 @@ pub struct Wanted {
 pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let skipped = input.events.len().saturating_sub(EVENTS_MAX);
     let newest = Input { events: &input.events[skipped..], older: input.older || skipped > 0, ..input.clone() };
+    if !newest.events.iter().any(|event| is_file(&event.kind)) {
+        return Vec::new();
+    }
     let tokens_max = input.tokens_max.max(TOKENS_MIN);
     let timeline = timeline::read(&newest, tokens_max / MESSAGE_SHARE);
     let selection = window::select(&timeline.items, &newest, tokens_max);
@@ -55,6 +59,13 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
         }
     }
     wanted
+}
+
+fn is_file(kind: &EventKind) -> bool {
+    let (EventKind::Message(Message { kind, .. }) | EventKind::Edit { new: Message { kind, .. }, .. }) = kind else {
+        return false;
+    };
+    matches!(kind, MessageKind::Attachment { .. })
 }
 
 /// Returns the prompt with a record in the place of each file, for a provider that refused them.
@@ -195,17 +206,18 @@ fn file_of(item: &Item<'_>, file: &Prepared) -> File {
 
 /// Whether a caption is only the name of who is asked, or a sign or two.
 fn says_nothing(text: &str, input: &Input<'_>) -> bool {
-    let shown = input.names.get(input.me).map(String::as_str);
-    let configured = match input.kind {
-        Kind::Coworker { name, .. } => Some(name),
-        Kind::Assistant { .. } => None,
+    let asked = match input.kind {
+        Kind::Coworker { name, .. } => {
+            let localpart = input.me.localpart();
+            let here = CoworkerHere {
+                user: input.me,
+                id: localpart.split_once('-').map_or(localpart, |(_, id)| id),
+                name,
+                display_name: input.names.get(input.me).map(String::as_str),
+            };
+            strip_address(text, None, &here)
+        }
+        Kind::Assistant { .. } => text,
     };
-    let localpart = input.me.localpart();
-    let id = localpart.split_once('-').map_or(localpart, |(_, id)| id);
-    let mut rest = text.to_lowercase();
-    let names = [Some(input.me.as_str()), shown, Some(localpart), configured, Some(id)];
-    for name in names.into_iter().flatten().map(str::to_lowercase).filter(|name| !name.is_empty()) {
-        rest = rest.replace(&name, "");
-    }
-    rest.chars().filter(|letter| letter.is_alphanumeric()).count() <= NEARLY_NOTHING_LETTERS
+    asked.chars().filter(|letter| letter.is_alphanumeric()).count() <= NEARLY_NOTHING_LETTERS
 }

@@ -343,7 +343,7 @@ async fn images_and_documents_must_be_what_they_claim() {
         (image(base64_source("image/png", &picture(9, Jpeg))), "specified using the image/png media type"),
         (image(base64_source("image/png", &picture(9, Png)[..20])), "Could not process image"),
         (image(base64_source("image/png", &picture(8_001, Png))), "exceed max allowed size: 8000 pixels"),
-        (image(base64_source("image/png", &[0; 4 << 20])), "image exceeds 5 MB maximum"),
+        (image(base64_source("image/png", &vec![0; 4 << 20])), "image exceeds 5 MB maximum"),
         (document(base64_source("application/zip", b"x"), "a"), "media_type: Input should be 'application/pdf'"),
         (document(base64_source("application/pdf", b"x"), "a"), "The PDF specified was not valid"),
         (document(text(" "), "a"), "String should have at least 1 character"),

@@ -162,6 +162,7 @@ fn c19_a_request_that_is_nothing_but_an_unreadable_file_is_known() {
         ("@oncall · coworker ?!", Some(Unread::Unsupported)),
         ("@coworker-oncall:hs", Some(Unread::Unsupported)),
         ("oncall: what is in it?", None),
+        ("ask oncall", None),
     ];
     for (caption, expected) in rows {
         let story = Story::new().sends_unfetched("ask", ALICE, None, caption, "application/zip").asks("ask");

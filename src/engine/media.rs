@@ -39,6 +39,9 @@ const KEPT_MAX: usize = 512;
 /// A file that nobody asked about for this long is let go.
 const KEPT_FOR: Duration = Duration::from_mins(30);
 
+/// A file that could not be fetched is tried again after this long: each try may hold up an answer.
+const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
+
 /// Prepared files in memory, and the places for preparing more.
 pub(super) struct Prepared {
     kept: Mutex<Kept>,
@@ -67,6 +70,9 @@ struct Kept {
 impl Kept {
     fn get(&mut self, key: &Key, now: time::Instant) -> Option<Outcome> {
         let (outcome, used) = self.files.get_mut(key)?;
+        if *outcome == Err(Unread::Unavailable) {
+            return (now - *used < UNAVAILABLE_FOR).then_some(Err(Unread::Unavailable));
+        }
         *used = now;
         Some(outcome.clone())
     }
@@ -104,7 +110,8 @@ impl Engine {
     /// Fetches the files that a prompt has a place for; what fails is named with its reason.
     pub(super) async fn fetch_files(&self, account: &Account, wanted: Vec<Wanted>) -> Files {
         let left = &AtomicU64::new(FETCHED_BYTES_MAX);
-        let fetched = wanted.into_iter().map(|file| async move {
+        // Newest first: should they be too much, the request's own is there.
+        let fetched = wanted.into_iter().rev().map(|file| async move {
             let outcome = self.fetch_file(account, &file, left).await;
             (file.event, outcome)
         });
@@ -130,14 +137,11 @@ impl Engine {
             Err(MediaError::TooLarge(_)) => Err(Unread::TooLarge),
             Err(error) => {
                 tracing::info!(event.id = %file.event, %error, "a file cannot be given to the model");
-                // It may be there the next time.
-                return Err(Unread::Unavailable);
+                Err(Unread::Unavailable)
             }
         };
-        if outcome != Err(Unread::Unavailable) {
-            let mut kept = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.put(key, outcome.clone(), time::Instant::now());
-        }
+        let mut kept = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(key, outcome.clone(), time::Instant::now());
         outcome
     }
 
@@ -203,6 +207,15 @@ mod tests {
 
         kept.put(key(5), Err(Unread::Broken), after(7) + KEPT_FOR);
         assert_eq!((kept.files.len(), kept.bytes), (1, 0));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_fetched_is_tried_again_after_a_while() {
+        let (mut kept, begin) = (Kept::default(), time::Instant::now());
+        kept.put(key(0), Err(Unread::Unavailable), begin);
+        let soon = begin + UNAVAILABLE_FOR / 2;
+        assert_eq!(kept.get(&key(0), soon), Some(Err(Unread::Unavailable)));
+        assert_eq!(kept.get(&key(0), begin + UNAVAILABLE_FOR), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The files of a transcript: which are to be fetched, which are given, and what is said of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{EventId, OwnedEventId};
 
@@ -34,7 +34,7 @@ pub struct Wanted {
     pub claims: Claims,
 }
 
-/// Returns the files to fetch before [`super::compose`], in the order of their messages.
+/// Returns the files to fetch before [`super::compose`], in the order of their messages; last what a request replies to.
 #[must_use]
 pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let skipped = input.events.len().saturating_sub(EVENTS_MAX);
@@ -50,8 +50,8 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let beside =
         chosen.iter().filter(|item| is_request(item, &newest)).filter_map(|item| replied_to(&timeline.items, item));
     let mut wanted: Vec<Wanted> = Vec::new();
-    for item in chosen.iter().copied().filter(|item| item.id.is_some_and(|id| fetchable.contains_key(id))).chain(beside)
-    {
+    let fitting = chosen.iter().copied().filter(|item| item.id.is_some_and(|id| fetchable.contains(id)));
+    for item in fitting.chain(beside) {
         let (Some(id), Some(claims)) = (item.id, &item.file) else { continue };
         let Ok(source) = claims.worth_fetching(&newest.file_limits) else { continue };
         if newest.file_limits.files_max > 0 && !wanted.iter().any(|known| known.event == id) {
@@ -81,7 +81,7 @@ pub(super) fn replied_to<'i, 'a>(all: &'i [Item<'a>], request: &Item<'_>) -> Opt
 }
 
 /// By what is claimed: what fits if everybody speaks the truth.
-fn fetchable<'i>(chosen: &[&'i Item<'_>], input: &Input<'_>, tokens_max: u32) -> BTreeMap<&'i EventId, bool> {
+fn fetchable<'i>(chosen: &[&'i Item<'_>], input: &Input<'_>, tokens_max: u32) -> BTreeSet<&'i EventId> {
     let files = with_files(chosen).filter(|(_, _, claims)| claims.worth_fetching(&input.file_limits).is_ok());
     let files: Vec<_> = files.collect();
     let weights = files.iter().map(|(_, item, claims)| Weight {
@@ -90,7 +90,7 @@ fn fetchable<'i>(chosen: &[&'i Item<'_>], input: &Input<'_>, tokens_max: u32) ->
         around: is_around(item, input),
     });
     let kept = choose(&weights.collect::<Vec<_>>(), &totals(input, tokens_max));
-    files.iter().zip(kept).filter(|(_, kept)| *kept).map(|((id, ..), kept)| (*id, kept)).collect()
+    files.iter().zip(kept).filter(|(_, kept)| *kept).map(|((id, ..), _)| *id).collect()
 }
 
 fn with_files<'i, 'a>(chosen: &[&'i Item<'a>]) -> impl Iterator<Item = (&'a EventId, &'i Item<'a>, &'i Claims)> {
@@ -128,7 +128,7 @@ impl<'a> Given<'a> {
         for (id, item, claims) in with_files(chosen) {
             let outcome = match claims.worth_fetching(&input.file_limits) {
                 Err(why) => Err(why),
-                Ok(_) if !fetchable.contains_key(id) => Err(Unread::LeftOut),
+                Ok(_) if !fetchable.contains(id) => Err(Unread::LeftOut),
                 Ok(_) => fetched(input, id),
             };
             if let Ok(file) = outcome {

@@ -2,17 +2,19 @@
 
 mod coworkers;
 mod fault;
+mod grants;
 mod load;
 mod registration;
 mod secrets;
 mod section;
 mod template;
+mod tooling;
 mod value;
 mod workspace;
 mod yaml;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -21,7 +23,11 @@ use ruma::{OwnedServerName, OwnedUserId};
 use url::Url;
 
 use crate::{
-    core::people::{CoworkerId, Namespace},
+    core::{
+        people::{CoworkerId, Namespace},
+        schedule::ScheduleLimits,
+        tool::{Grant, Server},
+    },
     secret::{MasterSecret, Secret},
 };
 
@@ -67,6 +73,12 @@ pub struct Config {
     pub limits: Limits,
     /// The coworkers, by id.
     pub coworkers: Vec<Coworker>,
+    /// The MCP servers (`mcp_servers:`).
+    pub mcp_servers: Vec<Server>,
+    /// Credentials for tools, by their labels (`credentials:`).
+    pub credentials: BTreeMap<String, Secret>,
+    /// What is kept of runs.
+    pub audit: Audit,
     /// What is logged, and how.
     pub log: Log,
     /// The registration that `check` compares with this; without it the one that `init` writes, if it is there.
@@ -188,6 +200,8 @@ pub struct Limits {
     pub runs_max: usize,
     /// Runs at once in one room.
     pub room_runs_max: usize,
+    /// Runs that wait in one room; further ones are declined.
+    pub waiting_runs_max: usize,
     /// Virtual users provisioned at once at start.
     pub provisioning_max: usize,
     /// Assistants' clients open at once.
@@ -196,6 +210,29 @@ pub struct Limits {
     pub deadline_minutes: u32,
     /// Body of one transaction, in bytes.
     pub transaction_bytes_max: usize,
+    /// Calls of the model in one run: the first, and one after each round of tools.
+    pub tool_rounds_max: u32,
+    /// Tool calls of one run that are carried out at once.
+    pub tools_at_once_max: usize,
+    /// Prompt and answer tokens of all calls of one run; a run that has used them up ends.
+    pub run_tokens_max: u64,
+    /// How long an approval is waited for, in minutes.
+    pub approval_minutes: u32,
+}
+
+/// `audit:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Whether the service bot keeps an audit room for the admins (C13).
+    pub room: bool,
+    /// How long the index of runs is kept, in days.
+    pub retention_days: u32,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { room: true, retention_days: 365 }
+    }
 }
 
 impl Limits {
@@ -214,11 +251,25 @@ impl Default for Limits {
             file_bytes_max: 10 << 20,
             runs_max: 32,
             room_runs_max: 4,
+            waiting_runs_max: 50,
             provisioning_max: 4,
             assistants_live_max: 64,
             deadline_minutes: 30,
             transaction_bytes_max: 64 << 20,
+            tool_rounds_max: 20,
+            tools_at_once_max: 8,
+            run_tokens_max: 500_000,
+            approval_minutes: 60,
         }
+    }
+}
+
+impl Limits {
+    /// Returns what the schedule of runs keeps to.
+    #[must_use]
+    pub fn schedule(&self) -> ScheduleLimits {
+        let Self { runs_max, room_runs_max, waiting_runs_max, .. } = *self;
+        ScheduleLimits { runs_max, room_runs_max, waiting_runs_max }
     }
 }
 
@@ -245,6 +296,8 @@ pub struct Coworker {
     pub avatar: Option<PathBuf>,
     /// Whether it says nothing on joining a room (C17).
     pub silent_join: bool,
+    /// The tools that it may use; none by default (C12).
+    pub tools: Vec<Grant>,
 }
 
 /// `reply_in:` of a coworker (C9).

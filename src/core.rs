@@ -4,6 +4,8 @@
 //! fails if it does.
 
 pub mod address;
+pub mod admission;
+pub mod approval;
 pub mod breaker;
 pub mod command;
 pub mod company;
@@ -11,13 +13,26 @@ pub mod context;
 pub mod event;
 pub mod hex;
 pub mod invite;
+pub mod links;
+pub mod mask;
 pub mod media;
+pub mod notes;
 pub mod pace;
 pub mod people;
 pub mod prompt;
+pub mod provider;
 pub mod render;
 pub mod room_check;
+pub mod room_tools;
 pub mod run;
+pub mod schedule;
 pub mod session;
 pub mod time;
+pub mod tool;
+pub mod trail;
+pub mod visibility;
 pub mod words;
+pub mod work;
+
+#[cfg(test)]
+mod tests;

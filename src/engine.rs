@@ -13,10 +13,13 @@ use crate::{
     matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
     secret::MasterSecret,
     store::{Inbox, Store, StoreError},
+    tools::Tools,
 };
 
+mod approvals;
 mod ask;
 mod assistants;
+mod commands;
 mod control;
 mod coworkers;
 mod events;
@@ -26,14 +29,18 @@ mod invites;
 mod lanes;
 mod media;
 mod members;
+mod notes;
 mod parked;
 mod presence;
 mod reactions;
 mod records;
+mod room_tools;
 mod runs;
 mod service;
 mod start;
+mod toolsets;
 mod upgrades;
+mod work;
 
 pub use start::{StartError, serve};
 
@@ -49,6 +56,9 @@ struct Engine {
     pool: Pool,
     roster: Roster,
     claude: claude::Client,
+    tools: Tools,
+    /// Until then MCP servers may still be starting.
+    servers_due: tokio::time::Instant,
     tables: records::Tables,
     inbox: Inbox,
     store: Store,
@@ -56,6 +66,7 @@ struct Engine {
     makers: assistants::Makers,
     prepared: media::Prepared,
     running: control::Running,
+    approvals: approvals::desk::Desk,
     health: Health,
     tasks: TaskTracker,
     stop: CancellationToken,

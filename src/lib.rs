@@ -16,3 +16,4 @@ pub mod prompts;
 pub mod secret;
 pub mod standin;
 pub mod store;
+pub mod tools;

@@ -29,6 +29,8 @@ pub struct Assistant<'a> {
 const COWORKER: &str = include_str!("prompts/coworker.md");
 const ASSISTANT: &str = include_str!("prompts/assistant.md");
 const RECORDS: &str = include_str!("prompts/records.md");
+const TOOLS: &str = include_str!("prompts/tools.md");
+const RESULTS: &str = include_str!("prompts/results.md");
 /// Stands where the operator gave no instructions.
 const NO_INSTRUCTIONS: &str = "(none)";
 
@@ -55,6 +57,56 @@ pub fn assistant(values: &Assistant<'_>) -> String {
         ("records", RECORDS.trim_end()),
     ];
     filled(ASSISTANT, &values)
+}
+
+/// Returns what a coworker with tools is told of them, behind its instructions.
+#[must_use]
+pub fn tools() -> &'static str {
+    TOOLS.trim_end()
+}
+
+/// What Workmate says in the place of a tool's result, or beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The arguments are no JSON object.
+    NotAnObject,
+    /// The turn has too many calls.
+    TooManyCalls,
+    /// People declined it.
+    Declined,
+    /// Nobody decided in time.
+    Expired,
+    /// The process ended while it ran.
+    OutcomeUnknown,
+    /// The run was stopped.
+    Undone,
+    /// The result's end is missing.
+    Truncated,
+}
+
+/// Returns the words of a verdict.
+#[must_use]
+pub fn verdict(verdict: Verdict) -> &'static str {
+    result_line(match verdict {
+        Verdict::NotAnObject => "not_an_object",
+        Verdict::TooManyCalls => "too_many_calls",
+        Verdict::Declined => "declined",
+        Verdict::Expired => "expired",
+        Verdict::OutcomeUnknown => "outcome_unknown",
+        Verdict::Undone => "undone",
+        Verdict::Truncated => "truncated",
+    })
+}
+
+/// Returns what the model is told that calls a tool which it does not have; `names` are those that it has.
+#[must_use]
+pub fn not_granted(names: &str) -> String {
+    filled(result_line("not_granted"), &[("names", or_none(names))])
+}
+
+fn result_line(name: &str) -> &'static str {
+    let found = RESULTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    found.expect("a test reads each of them")
 }
 
 fn filled(template: &str, values: &[(&str, &str)]) -> String {
@@ -99,7 +151,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> Result<String, FillError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Assistant, Coworker, FillError, assistant, coworker, fill};
+    use super::{Assistant, Coworker, FillError, RESULTS, Verdict, assistant, coworker, fill, not_granted, verdict};
 
     #[test]
     fn coworkers_instructions_are_complete() {
@@ -118,6 +170,23 @@ mod tests {
             owner: "@alice:hs",
             instructions: " "
         }));
+    }
+
+    #[test]
+    fn every_verdict_has_a_line_and_every_line_a_verdict() {
+        let verdicts = [
+            Verdict::NotAnObject,
+            Verdict::TooManyCalls,
+            Verdict::Declined,
+            Verdict::Expired,
+            Verdict::OutcomeUnknown,
+            Verdict::Undone,
+            Verdict::Truncated,
+        ];
+        assert!(verdicts.iter().all(|one| verdict(*one).ends_with('.')));
+        assert_eq!(RESULTS.lines().count(), verdicts.len() + 1);
+        assert_eq!(not_granted("time, x"), "There is no such tool for you. Your tools: time, x.");
+        assert_eq!(not_granted(""), "There is no such tool for you. Your tools: (none).");
     }
 
     #[test]

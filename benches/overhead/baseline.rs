@@ -1,17 +1,16 @@
 //! What Workmate is compared with: an empty appservice, and the smallest one that has the SDK's encryption.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use axum::{
     Json, Router,
     extract::State,
     routing::{any, put},
-    serve::ListenerExt as _,
 };
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, TransactionId, UserId};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::time::Instant;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -32,6 +31,7 @@ use workmate::{
 use crate::{
     slot::Slot,
     stage::{ANSWER, Stage},
+    tap::listen,
 };
 
 /// A running appservice that answers every message of a person with the same words.
@@ -132,20 +132,6 @@ impl Baseline {
             }
         }
     }
-}
-
-/// Serves on a reserved port without Nagle's delay.
-pub(crate) async fn listen(
-    address: SocketAddr,
-    router: Router,
-    stop: CancellationToken,
-    tasks: &TaskTracker,
-) -> Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    // A connection that refuses it works all the same.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    tasks.spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await });
-    Ok(())
 }
 
 async fn transaction(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) -> Json<Value> {

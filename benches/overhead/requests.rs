@@ -11,6 +11,8 @@ use crate::{
     tap::{Passed, Tap},
 };
 
+/// The goal: requests for one answer in a warm room.
+const REQUESTS_MAX: usize = 6;
 const WARM_UP: usize = 4;
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -45,4 +47,6 @@ fn print(kind: RoomKind, asked: Instant, took: Duration, passed: &[Passed]) {
         let began = request.began.saturating_duration_since(asked);
         say(format!("  at {:6.1} ms for {:5.1} ms  {}", ms(began), ms(request.took), request.what));
     }
+    let verdict = if passed.len() <= REQUESTS_MAX { "reached" } else { "missed" };
+    say(format!("  {} requests (goal {REQUESTS_MAX}: {verdict})", passed.len()));
 }

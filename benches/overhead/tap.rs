@@ -1,24 +1,29 @@
 //! A relay between Workmate and the homeserver that notes every request: what, when, how long.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::Response,
+    serve::ListenerExt as _,
 };
-use tokio::time::{Duration, Instant};
+use tokio::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
 use url::Url;
 use workmate::cli::demo::homeserver::free_port;
-
-use crate::baseline::listen;
 
 /// A request that passed.
 #[derive(Clone, Debug)]
@@ -59,6 +64,20 @@ impl Tap {
         passed.sort_by_key(|passed| passed.began);
         passed
     }
+}
+
+/// Serves on a reserved port without Nagle's delay.
+pub(crate) async fn listen(
+    address: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+    // A connection that refuses it works all the same.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    tasks.spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await });
+    Ok(())
 }
 
 async fn relay(State(inner): State<Arc<Inner>>, request: Request) -> Response {

@@ -1,5 +1,7 @@
 //! A request to the Messages API, laid out for prompt caching.
 
+mod rounds;
+
 use serde::Serialize;
 
 use super::wire::{ContentBlock, Effort, Role};
@@ -18,6 +20,9 @@ pub struct Request {
     /// Tool definitions, sorted by name; opaque here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<serde_json::Value>,
+    /// Whether tools may be called; without it, as the model sees fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
     /// Instructions, most stable first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<SystemBlock>,
@@ -31,6 +36,14 @@ pub struct Request {
     /// Who asks, opaquely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+}
+
+/// `tool_choice`; current models refuse to be forced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ToolChoice {
+    /// No tool is called in this answer.
+    None,
 }
 
 /// A block of `system`.
@@ -86,6 +99,13 @@ pub struct Metadata {
     pub user_id: String,
 }
 
+impl InputMessage {
+    /// Whether it is a turn of the model's in which the provider's own tools are at work: it may stand last.
+    fn is_paused(&self) -> bool {
+        self.content.iter().any(|block| block.kind() == "server_tool_use")
+    }
+}
+
 impl Request {
     /// Lays out `prompt`: an hour's breakpoint after each system block, five minutes' for the transcript.
     ///
@@ -108,16 +128,19 @@ impl Request {
             content: turn.parts.iter().filter_map(block).collect(),
         });
         let messages = messages.filter(|message| !message.content.is_empty());
-        Self {
+        let mut request = Self {
             model: model.to_owned(),
             max_tokens,
             tools: Vec::new(),
+            tool_choice: None,
             system: system.collect(),
             messages: messages.collect(),
             cache_control: Some(CacheControl { ttl: Ttl::FiveMinutes }),
             output_config: OutputConfig { effort },
             metadata: user_tag.map(|tag| Metadata { user_id: tag.to_owned() }),
-        }
+        };
+        request.add_rounds(prompt);
+        request
     }
 
     /// Returns why the API would refuse this request, where that can be seen without asking it.
@@ -129,7 +152,7 @@ impl Request {
         if first.role != Role::User {
             return Some("its first message is the assistant's");
         }
-        if last.role != Role::User {
+        if last.role != Role::User && !last.is_paused() {
             return Some("its last message is the assistant's, and current models take no prefill");
         }
         (self.max_tokens == 0).then_some("max_tokens is 0")
@@ -169,7 +192,8 @@ mod tests {
     }
 
     fn request(system: &[&str], turns: Vec<Turn>) -> Request {
-        let prompt = Prompt { system: system.iter().map(|&text| text.to_owned()).collect(), turns };
+        let prompt =
+            Prompt { system: system.iter().map(|&text| text.to_owned()).collect(), turns, ..Prompt::default() };
         Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, Some("h_5f0c"))
     }
 

@@ -9,6 +9,7 @@ use std::{
 use super::{
     AcceptInvites, Appservice, Coworker, Homeserver, ReplyIn,
     fault::{Fault, Faults, Trouble, shown},
+    grants::{self, Known},
     read_yaml,
     secrets::reason,
     section::Section,
@@ -36,11 +37,11 @@ const MISSING: (&str, &str) =
     ("Its coworker would be missing.", "let the user that runs Workmate read it, or move it out of the folder.");
 
 /// Reads every coworker's file in `dir`, in the order of their ids.
-pub(super) fn load(dir: &Path, faults: &mut Faults) -> Vec<Coworker> {
+pub(super) fn load(dir: &Path, reachable: &Known<'_>, faults: &mut Faults) -> Vec<Coworker> {
     let mut coworkers: Vec<(PathBuf, Coworker)> = Vec::new();
     for file in files_of(dir, faults) {
         let Some(root) = read_yaml(&file, MISSING, faults) else { continue };
-        if let Some(coworker) = coworker(&file, &root, faults) {
+        if let Some(coworker) = coworker(&file, &root, reachable, faults) {
             coworkers.push((file, coworker));
         }
     }
@@ -105,7 +106,7 @@ fn files_of(dir: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     files
 }
 
-fn coworker(file: &Path, root: &Node, faults: &mut Faults) -> Option<Coworker> {
+fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults) -> Option<Coworker> {
     let known = [
         "id",
         "name",
@@ -117,6 +118,7 @@ fn coworker(file: &Path, root: &Node, faults: &mut Faults) -> Option<Coworker> {
         "accept_invites_from",
         "avatar",
         "silent_join",
+        "tools",
     ];
     let section = Section::root(file, root, &known, faults);
     let id = section.need("id", ("Its user id is made of it.", "set it to the file's name without .yaml."), faults, id);
@@ -143,6 +145,7 @@ fn coworker(file: &Path, root: &Node, faults: &mut Faults) -> Option<Coworker> {
     let accept_invites_from = accept_invites(&section, faults);
     let avatar = section.get("avatar", faults, |node| avatar(node, folder_of(file)));
     let silent_join = section.get("silent_join", faults, value::truth);
+    let tools = grants::read(&section, reachable, faults);
     Some(Coworker {
         id: id?,
         name: name?,
@@ -154,6 +157,7 @@ fn coworker(file: &Path, root: &Node, faults: &mut Faults) -> Option<Coworker> {
         accept_invites_from,
         avatar,
         silent_join: silent_join.unwrap_or(false),
+        tools,
     })
 }
 

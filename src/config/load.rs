@@ -12,14 +12,15 @@ use url::{Host, Url};
 use super::{
     Config, Env, coworkers,
     fault::{Fault, Faults, Trouble},
+    grants::Known,
     secrets::{Sources, mode_for_others, reason},
     section::Section,
-    value, workspace,
+    tooling, value, workspace,
     yaml::{self, Node, YAML_BYTES_MAX},
 };
 
 /// The top level's keys.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "homeserver",
     "appservice",
     "health_listen",
@@ -34,6 +35,8 @@ const KEYS: [&str; 14] = [
     "assistants",
     "limits",
     "log",
+    "credentials",
+    "mcp_servers",
 ];
 
 /// What it means that there is no config file.
@@ -75,7 +78,9 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let log = workspace::log(&root, faults);
     let dir =
         root.get("coworkers_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("coworkers"));
-    let coworkers = coworkers::load(&dir, faults);
+    let credentials = tooling::credentials(&root, &sources, faults);
+    let mcp_servers = tooling::servers(&root, &credentials, faults);
+    let coworkers = coworkers::load(&dir, &Known { servers: &mcp_servers, credentials: &credentials }, faults);
     let (homeserver, appservice, claude) = (homeserver?, appservice?, claude?);
     if collide(appservice.listen, health_listen) {
         let trouble = Trouble::new(
@@ -97,6 +102,9 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         assistants,
         limits,
         coworkers,
+        mcp_servers,
+        credentials,
+        audit: super::Audit::default(),
         log,
         registration_file,
     };

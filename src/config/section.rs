@@ -7,6 +7,14 @@ use super::{
     yaml::{Entry, Node, Value},
 };
 
+/// An item of a list that holds words or sections.
+pub(super) enum Item<'a> {
+    /// A word, and where it stands, to report faults there (with an empty key).
+    Word(&'a Node, Section<'a>),
+    /// A section.
+    Keys(Section<'a>),
+}
+
 /// One section: its keys, where it stands, and what it is called.
 pub(super) struct Section<'a> {
     file: &'a Path,
@@ -33,6 +41,45 @@ impl<'a> Section<'a> {
             Some(entry) => Self::open(self.file, self.path_of(key), entry.line, &entry.node, known, faults),
             None => Section { file: self.file, path: self.path_of(key), line: self.line, entries: &[] },
         }
+    }
+
+    /// Opens the section under `key`, whose keys are names that the operator chooses.
+    pub(super) fn names(&self, key: &str, faults: &mut Faults) -> Section<'a> {
+        let names: Vec<&str> = match self.entry(key).map(|entry| &entry.node.value) {
+            Some(Value::Map(entries)) => entries.iter().map(|entry| entry.key.as_str()).collect(),
+            _ => vec!["one for each name"],
+        };
+        self.section(key, &names, faults)
+    }
+
+    /// Returns the keys that have a value, each once, as they stand.
+    pub(super) fn keys(&self) -> Vec<&'a str> {
+        let mut keys: Vec<&str> = Vec::new();
+        for entry in self.entries {
+            if entry.node.value != Value::Null && !keys.contains(&entry.key.as_str()) {
+                keys.push(&entry.key);
+            }
+        }
+        keys
+    }
+
+    /// Whether the value of `key` is a section.
+    pub(super) fn has_section(&self, key: &str) -> bool {
+        self.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::Map(_)))
+    }
+
+    /// Returns the items of the list under `key`, sections opened.
+    pub(super) fn items(&self, key: &str, known: &[&str], faults: &mut Faults) -> Vec<Item<'a>> {
+        self.list(key, faults, |_| Ok(()));
+        let Some(Value::List(items)) = self.entry(key).map(|entry| &entry.node.value) else { return Vec::new() };
+        let opened = items.iter().enumerate().map(|(index, node)| {
+            let path = format!("{}[{index}]", self.path_of(key));
+            match node.value {
+                Value::Map(_) => Item::Keys(Self::open(self.file, path, node.line, node, known, faults)),
+                _ => Item::Word(node, Section { file: self.file, path, line: node.line, entries: &[] }),
+            }
+        });
+        opened.collect()
     }
 
     /// Opens the section under `key` once more, without checking its keys again: to report at its lines.
@@ -176,7 +223,11 @@ impl<'a> Section<'a> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        match (self.path.is_empty(), key.is_empty()) {
+            (true, _) => key.to_owned(),
+            (false, true) => self.path.clone(),
+            (false, false) => format!("{}.{key}", self.path),
+        }
     }
 
     fn fault(&self, line: usize, key: String, trouble: Trouble) -> Fault {

@@ -6,6 +6,7 @@ use pretty::same;
 use tempfile::TempDir;
 
 use super::*;
+use crate::core::tool::{ApprovalRule, Class, Setting, Transport};
 
 const AS_TOKEN: &str = "as-token-of-43-characters-0123456789-012345";
 const HS_TOKEN: &str = "hs-token-of-43-characters-0123456789-012345";
@@ -96,7 +97,7 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(
         format!("{:?}", config.coworkers),
         "[Coworker { id: CoworkerId(\"ci\"), name: \"ci\", purpose: \"Builds.\", instructions: \"Watch builds.\", \
-         model: None, effort: None, reply_in: Thread, accept_invites_from: Members, avatar: None, silent_join: false }]"
+         model: None, effort: None, reply_in: Thread, accept_invites_from: Members, avatar: None, silent_join: false, tools: [] }]"
     );
 }
 
@@ -104,7 +105,7 @@ fn a_minimal_file_gets_every_default() {
 fn every_fault_of_every_file_is_reported_in_one_run() {
     let folder = Folder::new(
         "homeserver:\n  url: ftp://x\n  sever_name: example.org\nappservice:\n  listen: localhost\n  as_token: short\n\
-         limits:\n  runs_max: 0\n  runs_max: 1\n  room_runs_max: many\nassistants:\n  enabled: yes\nmaster_secret: abc\n",
+         limits:\n  runs_max: 0\n  runs_max: 1\n  room_runs_max: many\n  waiting_runs_max: 0\nassistants:\n  enabled: yes\nmaster_secret: abc\n",
     );
     folder.write("coworkers/ci.yaml", "id: CI\nname: ''\ninstructions: x\nreply_in: here\n");
     folder.write("coworkers/ops.yaml", "id: opps\n  name: x: y\n");
@@ -138,10 +139,13 @@ workmate.yaml:9 limits.runs_max: given twice
 workmate.yaml:10 limits.room_runs_max: \"many\" is not a whole number
   It counts something.
   Mend: use a whole number from 1 to 64.
-workmate.yaml:12 assistants.enabled: \"yes\" is not a choice
+workmate.yaml:11 limits.waiting_runs_max: \"0\" is out of bounds
+  Beyond its bounds it would harm more than it helps.
+  Mend: use a whole number from 1 to 1000.
+workmate.yaml:13 assistants.enabled: \"yes\" is not a choice
   Only a few words have a meaning here.
   Mend: use one of: true, false.
-workmate.yaml:13 master_secret: given as a value
+workmate.yaml:14 master_secret: given as a value
   It opens every stored key, and a config file is copied, shown and put under version control.
   Mend: put it into a file of its own with mode 0600 and set master_secret_file.
 coworkers/ci.yaml:1 id: \"CI\" is not a coworker's id
@@ -440,4 +444,71 @@ proptest::proptest! {
             proptest::prop_assert!(!faults.is_empty());
         }
     }
+}
+
+const TOOLS: &str = "\
+credentials:
+  ci: {value: s3cret-of-the-builds}
+mcp_servers:
+  logs:
+    command: [npx, -y, server, /logs]
+    env: {LANG: C, TOKEN: {credential: ci}}
+  tickets:
+    url: https://tickets.example.org/mcp
+    headers: {Authorization: {credential: ci}}
+";
+
+#[test]
+fn c12_tools_are_granted_by_name_or_pattern_with_their_conditions() {
+    let folder = Folder::new(&format!("{MINIMAL}{TOOLS}"));
+    folder.write(
+        "coworkers/ci.yaml",
+        &format!(
+            "{CI}tools:\n  - room_search\n  - {{name: logs__read_*, class: read, approval: never, timeout_seconds: 5}}\n  \
+             - {{name: http_get, hosts: [CI.example.org, \"*.example.net:8443\"], credential: ci, approval: 75}}\n  \
+             - {{name: tickets__close, approval: [\"@ada:example.org\"], output_bytes_max: 1000, idempotent: true}}\n"
+        ),
+    );
+    let (config, _) = folder.load(&[]).expect("loads");
+
+    let mut read = Grant::plain("logs__read_*");
+    (read.class, read.approval, read.timeout_ms) = (Some(Class::Read), Some(ApprovalRule::Never), Some(5_000));
+    let mut get = Grant::plain("http_get");
+    get.hosts = vec!["ci.example.org".to_owned(), "*.example.net:8443".to_owned()];
+    (get.credential, get.approval) = (Some("ci".to_owned()), Some(ApprovalRule::Moderator { level: 75 }));
+    let mut close = Grant::plain("tickets__close");
+    let ada = ruma::user_id!("@ada:example.org").to_owned();
+    close.approval = Some(ApprovalRule::People([ada].into()));
+    (close.output_bytes_max, close.idempotent) = (Some(1_000), Some(true));
+    assert_eq!(config.coworkers[0].tools, [Grant::plain("room_search"), read, get, close]);
+
+    let credential = || Setting::Credential("ci".to_owned());
+    let env = [("LANG".to_owned(), Setting::Plain("C".to_owned())), ("TOKEN".to_owned(), credential())].into();
+    let command = ["npx", "-y", "server", "/logs"].map(str::to_owned).to_vec();
+    let url = Url::parse("https://tickets.example.org/mcp").expect("a URL");
+    let headers = [("Authorization".to_owned(), credential())].into();
+    assert_eq!(
+        config.mcp_servers,
+        [
+            Server { name: "logs".to_owned(), transport: Transport::Stdio { command, env } },
+            Server { name: "tickets".to_owned(), transport: Transport::Http { url, headers } },
+        ]
+    );
+    assert!(config.credentials["ci"].matches("s3cret-of-the-builds"));
+}
+
+#[test]
+fn each_fault_of_tools_says_how_to_mend_it() {
+    let folder = Folder::new(&format!(
+        "{MINIMAL}credentials:\n  ci: {{}}\nmcp_servers:\n  Logs: {{command: [x]}}\n  a: {{}}\n  b: {{command: [], \
+         headers: {{X: y}}}}\n  c: {{url: \"https://u:p@x\", env: {{A: {{credential: nobody}}}}}}\n"
+    ));
+    folder.write(
+        "coworkers/ci.yaml",
+        &format!(
+            "{CI}tools:\n  - room_saerch\n  - http_get\n  - {{name: time, approval: everyone, hosts: [localhost]}}\n  \
+             - {{name: time, approval: []}}\n  - {{approval: never}}\n"
+        ),
+    );
+    insta::assert_snapshot!(folder.faults());
 }

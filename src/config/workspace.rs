@@ -242,10 +242,15 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         "file_bytes_max",
         "runs_max",
         "room_runs_max",
+        "waiting_runs_max",
         "provisioning_max",
         "assistants_live_max",
         "deadline_minutes",
         "transaction_bytes_max",
+        "tool_rounds_max",
+        "tools_at_once_max",
+        "run_tokens_max",
+        "approval_minutes",
     ];
     let section = root.section("limits", &known, faults);
     let defaults = Limits::default();
@@ -261,6 +266,9 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         room_runs_max: section
             .get("room_runs_max", faults, |node| value::number(node, 1..=64))
             .unwrap_or(defaults.room_runs_max),
+        waiting_runs_max: section
+            .get("waiting_runs_max", faults, |node| value::number(node, 1..=1_000))
+            .unwrap_or(defaults.waiting_runs_max),
         provisioning_max: section
             .get("provisioning_max", faults, |node| value::number(node, 1..=64))
             .unwrap_or(defaults.provisioning_max),
@@ -273,6 +281,18 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         transaction_bytes_max: section
             .get("transaction_bytes_max", faults, |node| value::number(node, 1 << 20..=256 << 20))
             .unwrap_or(defaults.transaction_bytes_max),
+        tool_rounds_max: section
+            .get("tool_rounds_max", faults, |node| value::number(node, 1..=200))
+            .unwrap_or(defaults.tool_rounds_max),
+        tools_at_once_max: section
+            .get("tools_at_once_max", faults, |node| value::number(node, 1..=64))
+            .unwrap_or(defaults.tools_at_once_max),
+        run_tokens_max: section
+            .get("run_tokens_max", faults, |node| value::number(node, 10_000..=100_000_000))
+            .unwrap_or(defaults.run_tokens_max),
+        approval_minutes: section
+            .get("approval_minutes", faults, |node| value::number(node, 1..=10_080))
+            .unwrap_or(defaults.approval_minutes),
     };
     if limits.room_runs_max > limits.runs_max {
         let trouble = Trouble::new(

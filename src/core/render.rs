@@ -14,7 +14,7 @@ mod tests;
 
 use ruma::html::{Html, SanitizerConfig};
 
-pub use self::fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far};
+pub use self::fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far, json_bytes};
 
 /// A message's text in both of its forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

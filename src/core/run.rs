@@ -17,7 +17,8 @@ use super::{
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
-    words,
+    words::{self, Again},
+    work::Work,
 };
 
 #[cfg(test)]
@@ -75,6 +76,15 @@ impl RunId {
             Step::Status => "status".to_owned(),
             Step::StatusEdit(n) => format!("status-{n}"),
             Step::StatusEnd => "status-end".to_owned(),
+            Step::Card(number, step) => {
+                let step = match step {
+                    CardStep::Ask => "ask",
+                    CardStep::Approve => "approve",
+                    CardStep::Decline => "decline",
+                    CardStep::End => "end",
+                };
+                format!("card-{number:016x}-{step}")
+            }
         };
         format!("wm-{}-{name}", self.0).into()
     }
@@ -97,10 +107,25 @@ pub enum Step {
     Queued,
     /// The status of a run that takes long.
     Status,
-    /// An edit of the status, counted from 1.
-    StatusEdit(u32),
+    /// An edit of the status, by when it came: this long after the run began, in milliseconds.
+    StatusEdit(u64),
     /// The status' last edit.
     StatusEnd,
+    /// One of an approval's; the number is the card's (`approval::Pending::number`).
+    Card(u64, CardStep),
+}
+
+/// What is sent for one approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CardStep {
+    /// The card.
+    Ask,
+    /// Our ✅ on it, for people to tap.
+    Approve,
+    /// Our ❌ on it.
+    Decline,
+    /// Its last edit: what was decided.
+    End,
 }
 
 /// What the store keeps of a run while it is going on.
@@ -139,6 +164,9 @@ pub struct RunRecord {
     /// How often the request was run before (🔁).
     #[serde(default)]
     pub attempt: u32,
+    /// What was done with tools so far.
+    #[serde(default)]
+    pub work: Work,
 }
 
 impl RunRecord {
@@ -161,6 +189,7 @@ impl RunRecord {
             answer: None,
             status: None,
             attempt: 0,
+            work: Work::default(),
         }
     }
 
@@ -226,6 +255,12 @@ pub enum Fault {
     RequestRefused,
     /// The request is a file that cannot be read, and says nothing besides.
     Unreadable(Unread),
+    /// It took all that one request may take.
+    WorkTooLong,
+    /// Tools failed again and again.
+    ToolsFailed,
+    /// The model reached its limit while it wrote down what to do.
+    CallCut,
     /// Something of ours went wrong.
     Internal,
 }
@@ -250,6 +285,8 @@ pub enum Input<'a> {
     Tick(&'a str),
     /// The model is busy and is tried again; this long so far, in milliseconds.
     Waiting(u64),
+    /// Tools are used; this is how far that is.
+    Steps(&'a Doing),
     /// The whole answer.
     Answered(&'a str, Stop),
     /// There is no answer.
@@ -267,6 +304,15 @@ pub enum Effect {
     Finish(Answer),
 }
 
+/// How far a run with tools is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doing {
+    /// Steps that are done.
+    pub done: usize,
+    /// The tools that are being used, by name.
+    pub running: Vec<String>,
+}
+
 /// A run while the model answers.
 #[derive(Debug)]
 pub struct Machine {
@@ -277,6 +323,7 @@ pub struct Machine {
     edits: u32,
     told_waiting: bool,
     status: Option<Status>,
+    doing: Option<Doing>,
 }
 
 /// When a run's status is shown and edited.
@@ -285,15 +332,25 @@ struct Status {
     began: Timestamp,
     next: Timestamp,
     gap_ms: u64,
-    edits: u32,
     shown: bool,
+    /// People were told that the model is busy.
+    busy: bool,
 }
 
 impl Status {
     fn new(record: &RunRecord, now: Timestamp) -> Self {
         let began = record.accepted_at;
         let shown = record.status.is_some();
-        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, edits: 0, shown }
+        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false }
+    }
+
+    /// Returns the step that shows something now: the notice itself, or an edit of it.
+    fn step(&mut self, now: Timestamp) -> Step {
+        if std::mem::replace(&mut self.shown, true) {
+            // A number that neither a run begun anew nor a later process uses again.
+            return Step::StatusEdit(now.ms_since(self.began));
+        }
+        Step::Status
     }
 
     /// Returns the step that is due, if any.
@@ -303,11 +360,7 @@ impl Status {
         }
         self.next = later(now, self.gap_ms);
         self.gap_ms = (self.gap_ms * 2).min(STATUS_GAP_MS_MAX);
-        if !std::mem::replace(&mut self.shown, true) {
-            return Some(Step::Status);
-        }
-        self.edits += 1;
-        Some(Step::StatusEdit(self.edits))
+        Some(self.step(now))
     }
 }
 
@@ -333,6 +386,7 @@ impl Machine {
             edits: record.edits,
             told_waiting: false,
             status: (!record.private).then(|| Status::new(record, now)),
+            doing: None,
         }
     }
 
@@ -351,10 +405,11 @@ impl Machine {
             Input::Text(so_far) => self.stream(so_far, |pace| pace.on_text(so_far.len(), now)),
             Input::Tick(so_far) => {
                 let mut effects = self.stream(so_far, |pace| pace.on_tick(now));
-                effects.extend(self.show_status(now));
+                effects.extend(self.show_status(so_far, now));
                 effects
             }
-            Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms),
+            Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms, now),
+            Input::Steps(doing) => self.steps(doing, now),
             Input::Answered(text, stop) => self.answered(text, stop),
             Input::Failed(fault) => vec![self.failed(fault)],
         }
@@ -376,12 +431,38 @@ impl Machine {
         }
     }
 
-    fn show_status(&mut self, now: Timestamp) -> Option<Effect> {
+    /// A run with tools shows its status at the first call; from then on the edits say how far it is.
+    fn steps(&mut self, doing: &Doing, now: Timestamp) -> Vec<Effect> {
+        self.doing = Some(doing.clone());
+        let Some(status) = self.status.as_mut() else { return Vec::new() };
+        // The model has answered: it is busy no more.
+        status.busy = false;
+        if status.shown {
+            return Vec::new();
+        }
+        status.next = now;
+        self.show_status("", now).into_iter().collect()
+    }
+
+    fn show_status(&mut self, so_far: &str, now: Timestamp) -> Option<Effect> {
         let status = self.status.as_mut()?;
         let step = status.due(now)?;
-        let text = words::working(now.ms_since(status.began) / 1000);
-        let message = self.notice(&text);
-        Some(if step == Step::Status { Effect::Send(step, message) } else { Effect::Edit(step, message) })
+        status.busy &= so_far.is_empty();
+        if status.busy {
+            // It says already what there is to say.
+            return None;
+        }
+        let seconds = now.ms_since(status.began) / 1000;
+        let text = match &self.doing {
+            None => words::working(seconds),
+            Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
+        };
+        Some(self.status_effect(step, &text))
+    }
+
+    fn status_effect(&self, step: Step, markdown: &str) -> Effect {
+        let message = self.notice(markdown);
+        if matches!(step, Step::StatusEdit(_)) { Effect::Edit(step, message) } else { Effect::Send(step, message) }
     }
 
     /// Returns the last text of a status: that the run is over, and how long it took.
@@ -401,11 +482,16 @@ impl Machine {
         message
     }
 
-    fn waiting(&mut self, elapsed_ms: u64) -> Vec<Effect> {
+    /// The word that the model is busy. A coworker's stands in its status, so that there is one notice at the most.
+    fn waiting(&mut self, elapsed_ms: u64, now: Timestamp) -> Vec<Effect> {
         if elapsed_ms < WAITING_WORD_AFTER_MS || std::mem::replace(&mut self.told_waiting, true) {
             return Vec::new();
         }
-        vec![Effect::Send(Step::Waiting, self.notice(&words::overloaded_trying()))]
+        let step = self.status.as_mut().map_or(Step::Waiting, |status| {
+            status.busy = true;
+            status.step(now)
+        });
+        vec![self.status_effect(step, &words::overloaded_trying())]
     }
 
     fn answered(&mut self, text: &str, stop: Stop) -> Vec<Effect> {
@@ -433,17 +519,21 @@ impl Machine {
     }
 
     fn failed(&self, fault: Fault) -> Effect {
+        let again = if self.pace.is_some() { Again::ByAsking } else { Again::ByReaction };
         let words = match fault {
-            Fault::Overloaded => words::overloaded_gave_up(),
-            Fault::Unreachable => words::model_unreachable(),
-            Fault::BrokenOff => words::broken_off(),
+            Fault::Overloaded => words::overloaded_gave_up(again),
+            Fault::Unreachable => words::model_unreachable(again),
+            Fault::BrokenOff => words::broken_off(again),
             Fault::KeyMissing => words::key_missing(),
             Fault::KeyRefused => words::key_refused(),
             Fault::AccountExhausted => words::account_exhausted(),
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
             Fault::Unreadable(why) => words::files::unreadable(why),
-            Fault::Internal => words::internal(),
+            Fault::WorkTooLong => words::work_too_long(),
+            Fault::ToolsFailed => words::tools_failed(again),
+            Fault::CallCut => words::call_cut(),
+            Fault::Internal => words::internal(again),
         };
         self.word(&words, Outcome::Failed)
     }

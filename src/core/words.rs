@@ -3,9 +3,13 @@
 //! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
 //! text come from config or from checked ids, never from messages.
 
-pub mod files;
+mod tools;
 
+pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
+
+pub mod approval;
+pub mod files;
 
 // ---- Coworkers ----
 
@@ -86,6 +90,13 @@ pub fn queued(place: usize) -> String {
     }
 }
 
+/// Declines a request because too many wait in its room (C11).
+#[must_use]
+pub fn too_many_waiting() -> String {
+    "Too many requests are waiting here already, so I didn't take this one. Please ask again in a few minutes."
+        .to_owned()
+}
+
 /// Tells a stranger why there is no answer, once a day (C15).
 #[must_use]
 pub fn stranger() -> String {
@@ -110,8 +121,10 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !tools` what I can use\n\
          - `@{name} !status` what I'm doing\n\
          - `@{name} !stop` stop it; or react 🛑\n\
-         - `@{name} !mute` be quiet here\n\
-         - `@{name} !unmute` be back\n\n\
+         - `@{name} !mute` be quiet; `!unmute`\n\
+         - `@{name} !note …` keep a note\n\
+         - `@{name} !notes` show the notes\n\
+         - `@{name} !forget` all; `!forget 2` one\n\n\
          React 🔁 to an answer to get another."
     )
 }
@@ -144,6 +157,19 @@ pub fn working(seconds: u64) -> String {
     format!("*Working on it ({}) …*", duration_seconds(seconds))
 }
 
+/// The status of a run with tools: the steps that are done, and the tools that are being used (C9).
+#[must_use]
+pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> String {
+    let done = match done {
+        0 => String::new(),
+        1 => ", 1 step done".to_owned(),
+        _ => format!(", {done} steps done"),
+    };
+    let names: Vec<String> = running.iter().map(|name| format!("`{name}`")).collect();
+    let now = if names.is_empty() { String::new() } else { format!(", now {}", names.join(", ")) };
+    format!("*Working on it ({}{done}{now}) …*", duration_seconds(seconds))
+}
+
 /// What a status becomes when the answer is there.
 #[must_use]
 pub fn worked(seconds: u64) -> String {
@@ -174,11 +200,11 @@ pub fn unmuted() -> String {
     "I'm back: mention me to ask something.".to_owned()
 }
 
-/// `!notes` where there are none.
-#[must_use]
-pub fn no_notes() -> String {
-    "I keep no notes about this room: I read its messages when I'm asked.".to_owned()
-}
+// ---- Notes ----
+
+mod notes;
+
+pub use notes::{forgot, forgot_all, no_notes, no_such_note, not_noted, noted, notes};
 
 /// Answers a command that this version does not know how to carry out.
 #[must_use]
@@ -188,6 +214,22 @@ pub fn unknown_command() -> String {
 
 // ---- Failures (C19) ----
 
+/// How a person has a failed request tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// By 🔁 on the word about it: a coworker's.
+    ByReaction,
+    /// By asking again: an assistant's, which keeps nothing of what it was asked.
+    ByAsking,
+}
+
+fn try_again(again: Again, when: &str) -> String {
+    match again {
+        Again::ByReaction => format!("React 🔁 to this{when}, and I'll try again."),
+        Again::ByAsking => format!("Please ask again{when}."),
+    }
+}
+
 /// The model is overloaded, and it is tried again.
 #[must_use]
 pub fn overloaded_trying() -> String {
@@ -196,22 +238,24 @@ pub fn overloaded_trying() -> String {
 
 /// The model stayed overloaded.
 #[must_use]
-pub fn overloaded_gave_up() -> String {
-    "The model is too busy, so I have no answer for you. Please ask again in a few minutes.".to_owned()
+pub fn overloaded_gave_up(again: Again) -> String {
+    format!("The model is too busy, so I have no answer for you. {}", try_again(again, " in a few minutes"))
 }
 
 /// The model could not be reached at all.
 #[must_use]
-pub fn model_unreachable() -> String {
-    "I can't reach the model, so I have no answer for you. Please ask again later; if it stays like this, tell the \
-     person who runs Workmate."
-        .to_owned()
+pub fn model_unreachable(again: Again) -> String {
+    format!(
+        "I can't reach the model, so I have no answer for you. {} If it stays like this, tell the person who runs \
+         Workmate.",
+        try_again(again, " later")
+    )
 }
 
 /// The answer broke off and could not be taken up.
 #[must_use]
-pub fn broken_off() -> String {
-    "My answer broke off before it was complete. Please ask again.".to_owned()
+pub fn broken_off(again: Again) -> String {
+    format!("My answer broke off before it was complete. {}", try_again(again, ""))
 }
 
 /// The model refused.
@@ -270,10 +314,30 @@ pub fn budget_reached(limit: &str) -> String {
     format!("My budget of {limit} is used up, so I didn't start. The person who runs Workmate can raise it.")
 }
 
+/// A run reached the limit on its tokens, or on how often the model is asked.
+#[must_use]
+pub fn work_too_long() -> String {
+    "That took more work than one request may take, so I stopped before I was done. Please ask for less at once; the \
+     person who runs Workmate can raise the limit."
+        .to_owned()
+}
+
+/// Tools failed several times in a row.
+#[must_use]
+pub fn tools_failed(again: Again) -> String {
+    format!("My tools failed several times in a row, so I stopped. {}", try_again(again, " later"))
+}
+
+/// The model reached its output limit in the middle of a call, which was not made.
+#[must_use]
+pub fn call_cut() -> String {
+    "I reached my length limit in the middle of a step, so I didn't take it. Please ask for less at once.".to_owned()
+}
+
 /// Something of ours broke.
 #[must_use]
-pub fn internal() -> String {
-    "Something went wrong on my side, and I have no answer for you. Please ask again.".to_owned()
+pub fn internal(again: Again) -> String {
+    format!("Something went wrong on my side, and I have no answer for you. {}", try_again(again, ""))
 }
 
 /// Why a message could not be decrypted, as far as one can tell.

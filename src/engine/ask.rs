@@ -4,11 +4,12 @@ use tokio::sync::watch;
 
 use super::Engine;
 use crate::{
-    claude::{self, Advice, Cause, Delta, StopReason},
+    claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
     core::{
-        context,
+        context::{self, estimate},
         prompt::{Effort, Prompt},
-        run::{Fault, Stop},
+        run::Fault,
+        work::{ModelTurn, TurnStop},
     },
 };
 
@@ -34,21 +35,35 @@ pub(super) struct Progress {
     pub(super) model: Option<String>,
     /// What it used so far.
     pub(super) usage: claude::Usage,
+    /// What answers that broke off had used.
+    pub(super) broken: Vec<claude::Usage>,
+    /// The answer is there, and the provider has told all that it used.
+    pub(super) complete: bool,
 }
 
-/// An answer, or why there is none.
-pub(super) struct Reply {
-    pub(super) ended: Result<(String, Stop), Fault>,
-    pub(super) model: Option<String>,
-    pub(super) usage: claude::Usage,
-}
+impl Progress {
+    /// What came so far is void, and was paid for.
+    fn begin_again(&mut self) {
+        let usage = self.usage_so_far();
+        self.text.clear();
+        self.usage = claude::Usage::default();
+        self.broken.push(usage);
+    }
 
-impl Reply {
-    /// There is no answer.
-    pub(super) fn none(fault: Fault) -> Self {
-        Self { ended: Err(fault), model: None, usage: claude::Usage::default() }
+    /// Returns what the answer that is being written used. The provider tells the answer's own tokens at its end:
+    /// until then they are estimated from the text, thinking left out.
+    pub(super) fn usage_so_far(&self) -> claude::Usage {
+        if self.complete {
+            return self.usage.clone();
+        }
+        let estimated = u64::from(estimate(&self.text));
+        let output_tokens = self.usage.output_tokens.map(|told| told.max(estimated));
+        claude::Usage { output_tokens, ..self.usage.clone() }
     }
 }
+
+/// A turn of the model, or why there is none.
+pub(super) type Reply = Result<ModelTurn, Fault>;
 
 impl Engine {
     /// Asks the model and shows its progress. Dropping the future closes the stream at the provider.
@@ -63,7 +78,7 @@ impl Engine {
         let mut regenerations = 0;
         loop {
             match self.ask_once(&request, progress).await {
-                Ok(reply) => return reply,
+                Ok(reply) => return Ok(reply),
                 // Perhaps for a file that only looked whole; without any, the rest can still be answered.
                 Err(error) if with_files && refuses_content(&error) => {
                     tracing::warn!(%error, "the model refused a request with files; it is asked without them");
@@ -74,10 +89,10 @@ impl Engine {
                     let again = error.advice() == Advice::Regenerate && regenerations < REGENERATIONS_MAX;
                     tracing::warn!(%error, cause = error.cause.name(), again, "the model gave no answer");
                     if !again {
-                        return Reply::none(fault(&error));
+                        return Err(fault(&error));
                     }
                     regenerations += 1;
-                    progress.send_modify(|so_far| so_far.text.clear());
+                    progress.send_modify(Progress::begin_again);
                 }
             }
         }
@@ -87,13 +102,17 @@ impl Engine {
         &self,
         request: &claude::Request,
         progress: &watch::Sender<Progress>,
-    ) -> Result<Reply, claude::Error> {
+    ) -> Result<ModelTurn, claude::Error> {
         let busy = |wait: &claude::Waiting<'_>| {
             let waiting_ms = u64::try_from((wait.made.elapsed + wait.wait).as_millis()).unwrap_or(u64::MAX);
             progress.send_modify(|so_far| so_far.waiting_ms = waiting_ms);
         };
         let mut stream = self.claude.stream_with(request, busy).await?;
-        progress.send_modify(|so_far| so_far.model = Some(request.model.clone()));
+        let usage = stream.usage();
+        progress.send_modify(|so_far| {
+            so_far.model = Some(request.model.clone());
+            so_far.usage = usage;
+        });
         while let Some(delta) = stream.next().await? {
             let usage = stream.usage();
             progress.send_modify(|so_far| {
@@ -106,11 +125,18 @@ impl Engine {
         let answer = stream.finish().await?;
         let message = answer.message;
         let stop = match &message.stop_reason {
-            Some(StopReason::Refusal) => Stop::Refused,
-            Some(reason) if reason.is_cut_off() => Stop::Cut,
-            _ => Stop::End,
+            Some(StopReason::Refusal) => TurnStop::Refused,
+            Some(StopReason::PauseTurn) => TurnStop::Paused,
+            Some(reason) if reason.is_cut_off() => TurnStop::Cut,
+            _ => TurnStop::End,
         };
-        Ok(Reply { ended: Ok((message.text(), stop)), model: Some(message.model.clone()), usage: message.usage })
+        let blocks = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
+        progress.send_modify(|so_far| {
+            so_far.complete = true;
+            so_far.model = Some(message.model);
+            so_far.usage = message.usage;
+        });
+        Ok(ModelTurn { blocks, stop })
     }
 }
 
@@ -128,5 +154,70 @@ fn fault(error: &claude::Error) -> Fault {
         (_, Advice::Shorten) => Fault::TooLong,
         (_, Advice::RetryLater { .. }) | (Cause::Protocol { .. } | Cause::UnusableBaseUrl, _) => Fault::Unreachable,
         _ => Fault::RequestRefused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::claude::{
+        error::{Phase, Quoted, Wait},
+        stream::StreamError,
+    };
+
+    #[test]
+    fn c19_each_way_in_which_the_model_fails_has_its_word() {
+        use Phase::{BeforeAnswer, DuringAnswer};
+        let said = Quoted::default;
+        let timeout = || Cause::Timeout { wait: Wait::Idle, limit: Duration::from_secs(1) };
+        let broken = || Cause::BrokenStream(StreamError::EndedEarly);
+        let table = [
+            (Cause::MissingKey, BeforeAnswer, Fault::KeyMissing),
+            (Cause::KeyRefused { status: 401, said: said() }, BeforeAnswer, Fault::KeyRefused),
+            (Cause::UnusableKey, BeforeAnswer, Fault::KeyRefused),
+            (Cause::Billing { said: said() }, BeforeAnswer, Fault::AccountExhausted),
+            (Cause::Overloaded, BeforeAnswer, Fault::Overloaded),
+            (Cause::RateLimited { retry_after: None, said: said() }, BeforeAnswer, Fault::Overloaded),
+            (Cause::Connect { reason: String::new() }, BeforeAnswer, Fault::Unreachable),
+            (Cause::Server { status: 500, said: said() }, BeforeAnswer, Fault::Unreachable),
+            (timeout(), BeforeAnswer, Fault::Unreachable),
+            (Cause::Protocol { status: 200, what: "HTML".to_owned() }, BeforeAnswer, Fault::Unreachable),
+            (Cause::UnusableBaseUrl, BeforeAnswer, Fault::Unreachable),
+            (timeout(), DuringAnswer, Fault::BrokenOff),
+            (broken(), DuringAnswer, Fault::BrokenOff),
+            (Cause::TooLarge { request_bytes: 1 }, BeforeAnswer, Fault::TooLong),
+            (Cause::InvalidRequest { status: 400, code: None, said: said() }, BeforeAnswer, Fault::RequestRefused),
+            (Cause::ModelNotFound { model: "x".to_owned(), said: said() }, BeforeAnswer, Fault::RequestRefused),
+        ];
+        for (cause, phase, expected) in table {
+            let error = claude::Error { cause, phase, base_url: "https://api.example".to_owned(), request_id: None };
+            assert_eq!(fault(&error), expected, "{error}");
+        }
+    }
+
+    fn told(output_tokens: u64) -> claude::Usage {
+        claude::Usage { input_tokens: Some(9), output_tokens: Some(output_tokens), ..claude::Usage::default() }
+    }
+
+    #[test]
+    fn c10_what_an_unfinished_answer_used_is_told_or_estimated_whichever_is_more() {
+        let written = Progress { text: "abcdefg".to_owned(), usage: told(1), ..Progress::default() };
+        assert_eq!(written.usage_so_far(), told(2), "the provider tells an answer's tokens at its end");
+        let thought = Progress { text: "abcdefg".to_owned(), usage: told(50), ..Progress::default() };
+        assert_eq!(thought.usage_so_far(), told(50));
+        let complete = Progress { complete: true, ..written.clone() };
+        assert_eq!(complete.usage_so_far(), told(1), "nothing is estimated once all is told");
+        let nothing = Progress { text: "abc".to_owned(), ..Progress::default() };
+        assert_eq!(nothing.usage_so_far(), claude::Usage::default(), "no answer of the provider's began");
+    }
+
+    #[test]
+    fn c10_an_answer_that_broke_off_is_void_and_paid_for() {
+        let mut progress = Progress { text: "abcdefg".to_owned(), usage: told(1), ..Progress::default() };
+        progress.begin_again();
+        assert_eq!((progress.text.as_str(), &progress.usage), ("", &claude::Usage::default()));
+        assert_eq!(progress.broken, [told(2)]);
     }
 }

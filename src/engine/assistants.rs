@@ -12,7 +12,10 @@ use tokio::{sync::Mutex as FairMutex, time::Instant};
 
 pub(super) use self::privacy::Privacy;
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
-use super::{Engine, EngineError, Shared, inbox::Handled, parked::Readers, records::AssistantRecord, runs::Asking};
+use super::{
+    Engine, EngineError, Shared, coworkers::lane_of, inbox::Handled, parked::Readers, records::AssistantRecord,
+    runs::Asking,
+};
 use crate::{
     clock,
     core::{
@@ -184,11 +187,14 @@ impl Engine {
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<(), EngineError> {
-        if let EventKind::Edit { target, .. } = &event.kind {
-            self.take_edit_of_request(&event.room, target, &event.sender);
+        if let (EventKind::Edit { target, .. }, true) = (&event.kind, event.sender == owner) {
+            self.take_edit_of_request(&event.room, target);
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {
+            return Ok(());
+        }
+        if Box::pin(self.take_choice(event, accepted)).await? {
             return Ok(());
         }
         if let Some(command) = AssistantCommand::parse(&message.body) {
@@ -207,8 +213,14 @@ impl Engine {
             ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
         };
         let id = RunId::of(&event.id, account.user());
+        if self.tables.runs.get(&id.as_str().to_owned())?.is_some() {
+            return Ok(());
+        }
+        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
+            return self.decline_request(account, &record).await;
+        };
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.start_run(id, record, Some(accepted));
+            self.start_run(id, record, in_line, Some(accepted));
         }
         Ok(())
     }
@@ -277,12 +289,16 @@ impl Engine {
                 topic: None,
                 encrypted: true,
                 readable_from: account.readable_from(room),
+                invited: &[],
             },
             events: &events,
             older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],
+            notes: &[],
+            pinned: context::Pinned::default(),
+            replied_to: &[],
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,

@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
-use tokio::sync::watch;
+use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard, watch};
 
 use crate::core::run::{RunId, RunRecord};
 
@@ -35,17 +35,40 @@ struct Entry {
     room: OwnedRoomId,
     request: OwnedEventId,
     thread: Option<OwnedEventId>,
-    asker: OwnedUserId,
     /// What the run has shown so far: its status, its streamed answer.
     shown: Vec<OwnedEventId>,
     order: watch::Sender<Order>,
+    sending: Arc<FairMutex<()>>,
 }
 
 /// Takes a run out of [`Running`] when it ends.
 pub(super) struct Registered<'a> {
     running: &'a Running,
     id: RunId,
-    pub(super) orders: watch::Receiver<Order>,
+    orders: watch::Receiver<Order>,
+    /// An order that was seen and is not carried out yet.
+    pending: Option<Order>,
+    sending: Arc<FairMutex<()>>,
+}
+
+impl Registered<'_> {
+    /// Returns the next order that is more than to go on, once nothing of the run is on its way to the room.
+    pub(super) async fn next_order(&mut self) -> Order {
+        while self.pending.is_none() {
+            if self.orders.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            let order = self.orders.borrow_and_update().clone();
+            self.pending = (order != Order::GoOn).then_some(order);
+        }
+        let _sent = self.sending.lock().await;
+        self.pending.take().unwrap_or_default()
+    }
+
+    /// Whether what the run said is to be taken back, also where that came too late to end it.
+    pub(super) fn is_taken_back(&self) -> bool {
+        *self.orders.borrow() == Order::TakeBack
+    }
 }
 
 impl Drop for Registered<'_> {
@@ -59,8 +82,8 @@ impl Drop for Registered<'_> {
 pub(super) enum Which<'a> {
     /// Those that this message asked for, or that showed it.
     Touching(&'a EventId),
-    /// Those that this message asked for, where this person sent it.
-    AskedBy(&'a EventId, &'a UserId),
+    /// Those that this message asked for.
+    AskedBy(&'a EventId),
     /// Those of one of our users, in one thread if it is named.
     Of(&'a UserId, Option<&'a EventId>),
 }
@@ -72,17 +95,25 @@ impl Running {
 
     pub(super) fn register(&self, id: &RunId, record: &RunRecord) -> Registered<'_> {
         let (order, orders) = watch::channel(Order::default());
+        let sending = Arc::new(FairMutex::new(()));
         let entry = Entry {
             user: record.user.clone(),
             room: record.room.clone(),
             request: record.request.clone(),
             thread: record.place.thread_root().map(ToOwned::to_owned),
-            asker: record.asker.clone(),
-            shown: record.streamed.iter().cloned().collect(),
+            shown: record.streamed.iter().chain(&record.status).cloned().collect(),
             order,
+            sending: sending.clone(),
         };
         self.lock().insert(id.clone(), entry);
-        Registered { running: self, id: id.clone(), orders }
+        Registered { running: self, id: id.clone(), orders, pending: None, sending }
+    }
+
+    /// Begins to send something of a run. While this is held no order cuts the run short, so that whatever reaches
+    /// the room is noted and can be taken back.
+    pub(super) async fn sending(&self, id: &RunId) -> Option<OwnedMutexGuard<()>> {
+        let sending = self.lock().get(id).map(|entry| entry.sending.clone())?;
+        Some(sending.lock_owned().await)
     }
 
     /// Notes that a run has shown an event, so that reactions to it are for the run.
@@ -102,7 +133,9 @@ impl Running {
                     *current = match (&current, order) {
                         (Order::Restart(n), Order::Restart(_)) => Order::Restart(n + 1),
                         // What ends a run is not taken back by what goes on with it.
-                        (Order::Stop | Order::Drop | Order::TakeBack, Order::GoOn | Order::Restart(_)) => return,
+                        (Order::Stop | Order::Drop | Order::TakeBack, Order::GoOn | Order::Restart(_))
+                        // Nor does a word that it stopped come after what leaves no room for words.
+                        | (Order::Drop | Order::TakeBack, Order::Stop) => return,
                         _ => order.clone(),
                     };
                 });
@@ -120,8 +153,88 @@ impl Entry {
     fn is_meant(&self, which: Which<'_>) -> bool {
         match which {
             Which::Touching(event) => self.request == event || self.shown.iter().any(|shown| shown == event),
-            Which::AskedBy(event, person) => self.request == event && self.asker == person,
+            Which::AskedBy(event) => self.request == event,
             Which::Of(user, thread) => self.user == user && (thread.is_none() || self.thread.as_deref() == thread),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use ruma::{event_id, room_id, user_id};
+
+    use super::*;
+    use crate::core::{event::Place, time::Timestamp};
+
+    fn record() -> RunRecord {
+        let (request, now) = (event_id!("$ask"), Timestamp::from_ms(1));
+        let place = Place::Thread { root: event_id!("$root").to_owned(), latest: request.to_owned() };
+        RunRecord::new(user_id!("@c:hs"), room_id!("!r:hs"), request, user_id!("@alice:hs"), place, now)
+    }
+
+    fn order(running: &Running, order: &Order) -> usize {
+        running.order(room_id!("!r:hs"), Which::Touching(event_id!("$ask")), order)
+    }
+
+    #[test]
+    fn c10_an_order_waits_until_what_is_on_its_way_has_arrived() {
+        let (running, record) = (Running::default(), record());
+        let mut registered = running.register(&record.id(), &record);
+        let sending = running.sending(&record.id()).now_or_never().flatten().expect("nothing else is being sent");
+
+        assert_eq!(order(&running, &Order::Stop), 1);
+        assert_eq!(registered.next_order().now_or_never(), None, "something is being sent");
+        drop(sending);
+        assert_eq!(registered.next_order().now_or_never(), Some(Order::Stop), "it was not forgotten meanwhile");
+        assert_eq!(registered.next_order().now_or_never(), None, "it is carried out once");
+    }
+
+    #[test]
+    fn c10_what_ends_a_run_more_thoroughly_holds() {
+        use Order::{Drop, Restart, Stop, TakeBack};
+        let table = [
+            (vec![Restart(1), Restart(1)], Restart(2)),
+            (vec![Restart(1), Stop], Stop),
+            (vec![Stop, Restart(1)], Stop),
+            (vec![Stop, TakeBack], TakeBack),
+            (vec![TakeBack, Stop], TakeBack),
+            (vec![TakeBack, Restart(1)], TakeBack),
+            (vec![Stop, Drop], Drop),
+            (vec![Drop, Stop], Drop),
+        ];
+        for (orders, expected) in table {
+            let (running, record) = (Running::default(), record());
+            let mut registered = running.register(&record.id(), &record);
+            for given in &orders {
+                order(&running, given);
+            }
+            assert_eq!(registered.next_order().now_or_never(), Some(expected.clone()), "{orders:?}");
+            assert_eq!(registered.is_taken_back(), expected == TakeBack, "{orders:?}");
+        }
+    }
+
+    #[test]
+    fn c10_an_order_reaches_only_the_runs_that_it_is_for() {
+        let (room, other) = (room_id!("!r:hs"), room_id!("!other:hs"));
+        let user = user_id!("@c:hs");
+        let table = [
+            ("the request", room, Which::Touching(event_id!("$ask")), 1),
+            ("its status", room, Which::Touching(event_id!("$status")), 1),
+            ("another message", room, Which::Touching(event_id!("$else")), 0),
+            ("another room", other, Which::Touching(event_id!("$ask")), 0),
+            ("an edit of the request", room, Which::AskedBy(event_id!("$ask")), 1),
+            ("an edit of its status", room, Which::AskedBy(event_id!("$status")), 0),
+            ("all of its user", room, Which::Of(user, None), 1),
+            ("its thread", room, Which::Of(user, Some(event_id!("$root"))), 1),
+            ("another thread", room, Which::Of(user, Some(event_id!("$else"))), 0),
+            ("another user", room, Which::Of(user_id!("@d:hs"), None), 0),
+        ];
+        let (running, record) = (Running::default(), record());
+        let _registered = running.register(&record.id(), &record);
+        running.show(&record.id(), event_id!("$status"));
+        for (name, room, which, reached) in table {
+            assert_eq!(running.order(room, which, &Order::GoOn), reached, "{name}");
         }
     }
 }

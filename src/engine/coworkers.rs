@@ -2,28 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
 use super::{
-    Engine, EngineError, Shared,
-    control::{Order, Which},
-    events::thread_root,
-    lanes::Lane,
-    records::RoomRecord,
+    Engine, EngineError, Shared, commands, events::thread_root, lanes::Place as PlaceInLine, records::RoomRecord,
     runs::Asking,
 };
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
     core::{
-        address::{Asked, CoworkerHere},
+        address::Asked,
+        admission::{self, Admission},
         breaker::{BreakerLimits, Gate},
-        command::{CoworkerCommand, CoworkerRequest, coworker_request},
-        context::{self, Kind},
-        event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
+        context::{self, Kind, PINNED_MAX, Pinned},
+        event::{EventKind, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
         render,
         run::{RunId, RunRecord},
+        schedule::Lane,
         words,
     },
     matrix::Account,
@@ -48,37 +45,53 @@ impl Engine {
             _ => return Ok(()),
         };
         let place = place_of(&account, event, &request, coworker.reply_in);
-        if let Some(command) = command_of(message, coworker, &asked.user) {
-            return self.answer_command(&account, coworker, event, command, place).await;
-        }
-        if self.tables.rooms.get(&event.room)?.is_some_and(|room| room.muted.contains(&asked.user)) {
-            tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
-            return Ok(());
-        }
-        if let Gate::Stopped { say, .. } = self.gate(&event.room)? {
-            return self.tell_stopped(&account, event, say).await;
+        let id = RunId::of(&request, &asked.user);
+        let asks = admission::Request {
+            user: &asked.user,
+            command: commands::command_of(message, coworker, &asked.user),
+            known: self.tables.runs.get(&id.as_str().to_owned())?.is_some(),
+        };
+        let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
+        match admission::admit(&asks, &muted, || self.gate(&event.room))? {
+            Admission::Command(command) => {
+                let text = self.obey(coworker, event, command, &asked.user).await?;
+                return self.answer_command(&account, event, &text, place).await;
+            }
+            Admission::Stopped { say } => return self.tell_stopped(&account, event, say).await,
+            Admission::Known => return Ok(()),
+            Admission::Muted => {
+                tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
+                return Ok(());
+            }
+            Admission::Run => {}
         }
         let record = RunRecord {
             asked_at: event.sent_at,
             late: asked.late,
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
-        let id = RunId::of(&request, &asked.user);
-        if !self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            return Ok(());
+        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
+            return self.decline_request(&account, &record).await;
+        };
+        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
+            self.start_run(id, record, in_line, Some(accepted));
         }
-        self.start_run(id, record, Some(accepted));
         Ok(())
     }
 
-    /// Takes the run's place in its lane at once, so that requests keep their order, and spawns it.
-    pub(super) fn start_run(self: Shared, id: RunId, record: RunRecord, accepted: Option<Instant>) {
-        let lane = Lane {
-            room: record.room.clone(),
-            thread: record.place.thread_root().map(ToOwned::to_owned),
-            user: record.user.clone(),
-        };
-        let place = self.lanes.place(lane);
+    /// Says that a request is not taken, because too many wait in its room (C11).
+    pub(super) async fn decline_request(&self, account: &Account, record: &RunRecord) -> Result<(), EngineError> {
+        tracing::warn!(room.id = %record.room, user.id = %record.user, "a request is declined: too many wait in its room");
+        let mut word = super::word(&words::too_many_waiting(), Some(&record.asker));
+        word.place = record.place.clone();
+        let txn = super::word_transaction("too-many-waiting", record.id().as_str(), &record.user);
+        account.sync().await?;
+        account.send(&record.room, &word, txn).await?;
+        Ok(())
+    }
+
+    /// Spawns a run, which waits for its turn. Its place was taken before, so that requests keep their order.
+    pub(super) fn start_run(self: Shared, id: RunId, record: RunRecord, place: PlaceInLine, accepted: Option<Instant>) {
         let engine = self.clone();
         self.tasks.spawn(async move {
             let stop = engine.stop.clone();
@@ -106,6 +119,10 @@ impl Engine {
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
             self.make_sure_of(account, room, needed, &mut events).await?;
         }
+        let notes = self.notes(room)?;
+        let fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
+        let replied_to = self.replied_to(account, record, &events).await?;
+        let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Coworker {
@@ -118,12 +135,16 @@ impl Engine {
                 topic: facts.topic.as_deref(),
                 encrypted: facts.encrypted,
                 readable_from: account.readable_from(room),
+                invited: &invited,
             },
             events: &events,
             older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],
+            notes: &notes,
+            pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
+            replied_to: &replied_to,
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
@@ -140,7 +161,7 @@ impl Engine {
         })
     }
 
-    /// Puts an event that the window does not hold (an old thread's root) in its place by time.
+    /// Puts an event that the window does not hold (an old thread's root), and its edit, in their places by time.
     async fn make_sure_of(
         &self,
         account: &Account,
@@ -151,14 +172,37 @@ impl Engine {
         if events.iter().any(|event| event.id == id) {
             return Ok(());
         }
-        match account.event(room, id).await {
-            Ok(Some(read)) => {
-                let at = events.partition_point(|event| event.sent_at <= read.event.sent_at);
-                events.insert(at, read.event);
-                Ok(())
-            }
+        let found = match account.held(room, id) {
+            Some(held) => vec![held.event],
+            None => match account.fetch_with_edit(room, id).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                fetched => fetched.unwrap_or_default(),
+            },
+        };
+        for event in found {
+            let at = events.partition_point(|known| known.sent_at <= event.sent_at);
+            events.insert(at, event);
+        }
+        Ok(())
+    }
+
+    /// Fetches what the request replies to, where the window does not hold it.
+    async fn replied_to(
+        &self,
+        account: &Account,
+        record: &RunRecord,
+        events: &[RoomEvent],
+    ) -> Result<Vec<RoomEvent>, EngineError> {
+        let target = events.iter().find_map(|event| match &event.kind {
+            EventKind::Message(message) if event.id == record.request => message.reply_to.as_deref(),
+            _ => None,
+        });
+        let Some(target) = target.filter(|target| !events.iter().any(|event| event.id == *target)) else {
+            return Ok(Vec::new());
+        };
+        match account.fetch_with_edit(&record.room, target).await {
             Err(error) if error.is_passing() => Err(error.into()),
-            Ok(None) | Err(_) => Ok(()),
+            fetched => Ok(fetched.unwrap_or_default()),
         }
     }
 
@@ -168,20 +212,8 @@ impl Engine {
         notice && self.namespace.is_ours(&event.sender)
     }
 
-    fn mute(&self, room: &RoomId, user: &UserId, muted: bool) -> Result<(), EngineError> {
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            if muted {
-                record.muted.insert(user.to_owned());
-            } else {
-                record.muted.remove(user);
-            }
-            Some(record)
-        })?;
-        Ok(())
-    }
-
-    fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
+    /// Asks the room's breaker for a run to begin (C14).
+    pub(super) fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
         let mut gate = Gate::Open;
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
@@ -191,7 +223,13 @@ impl Engine {
         Ok(gate)
     }
 
-    async fn tell_stopped(&self, account: &Account, event: &RoomEvent, say: bool) -> Result<(), EngineError> {
+    /// Says, once, that the breaker stopped the room.
+    pub(super) async fn tell_stopped(
+        &self,
+        account: &Account,
+        event: &RoomEvent,
+        say: bool,
+    ) -> Result<(), EngineError> {
         tracing::warn!(room.id = %event.room, "the breaker stopped runs in a room that asks too fast");
         if say {
             let txn = super::word_transaction("breaker", event.id.as_str(), account.user());
@@ -203,32 +241,11 @@ impl Engine {
     async fn answer_command(
         &self,
         account: &Account,
-        coworker: &Coworker,
         event: &RoomEvent,
-        command: CoworkerCommand,
+        text: &str,
         place: Place,
     ) -> Result<(), EngineError> {
-        let text = match command {
-            CoworkerCommand::Help => words::coworker_help(&coworker.id.0),
-            CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => words::no_tools(),
-            CoworkerCommand::Status => words::status(self.running.count(&event.room, account.user())),
-            CoworkerCommand::Stop => {
-                let which = Which::Of(account.user(), thread_root(event));
-                self.running.order(&event.room, which, &Order::Stop);
-                words::stopped()
-            }
-            CoworkerCommand::Mute => {
-                self.mute(&event.room, account.user(), true)?;
-                words::muted(&coworker.id.0)
-            }
-            CoworkerCommand::Unmute => {
-                self.mute(&event.room, account.user(), false)?;
-                words::unmuted()
-            }
-            _ => words::unknown_command(),
-        };
-        let rendered = render::render(&text);
+        let rendered = render::render(text);
         let message = Outgoing {
             kind: OutgoingKind::Notice,
             body: rendered.body,
@@ -243,12 +260,12 @@ impl Engine {
     }
 }
 
-fn command_of(message: &Message, coworker: &Coworker, user: &ruma::UserId) -> Option<CoworkerCommand> {
-    let display_name = format!("{} · coworker", coworker.name);
-    let here = CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: Some(&display_name) };
-    match coworker_request(message, &here) {
-        CoworkerRequest::Command(command) => Some(command),
-        CoworkerRequest::Prompt(_) => None,
+/// What a run waits in line for (C11).
+pub(super) fn lane_of(record: &RunRecord) -> Lane {
+    Lane {
+        room: record.room.clone(),
+        thread: record.place.thread_root().map(ToOwned::to_owned),
+        user: record.user.clone(),
     }
 }
 

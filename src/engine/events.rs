@@ -47,8 +47,10 @@ impl Engine {
         }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
-                let steering = inbound::from_json(&event.room_id, &event.json);
-                return steering.map_or(Ok(()), |event| self.take_steering(&event)).map(|()| Handled::Done);
+                if let Some(steering) = inbound::from_json(&event.room_id, &event.json) {
+                    Box::pin(self.take_steering(&steering, accepted)).await?;
+                }
+                return Ok(Handled::Done);
             }
             return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
         }
@@ -124,10 +126,11 @@ impl Engine {
     }
 
     /// What an owner's reaction or redaction asks of a run of their assistant.
-    fn take_steering(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+    async fn take_steering(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         match &event.kind {
-            EventKind::Reaction { .. } => self.take_reaction(event),
+            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
             EventKind::Redaction { target } => {
+                self.approvals.take_redaction(event, target)?;
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
                 Ok(())
             }
@@ -143,8 +146,11 @@ impl Engine {
     ) -> Result<(), EngineError> {
         match &event.kind {
             EventKind::Member(_) => Box::pin(self.take_membership(event, accepted)).await,
-            EventKind::Reaction { .. } => self.take_reaction(event),
-            EventKind::Redaction { target } => Box::pin(self.take_redaction(&event.room, target)).await,
+            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
+            EventKind::Redaction { target } => {
+                self.approvals.take_redaction(event, target)?;
+                Box::pin(self.take_redaction(&event.room, target)).await
+            }
             _ => Box::pin(self.consider(event, entry, accepted)).await,
         }
     }
@@ -157,6 +163,9 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let room = &event.room;
+        if Box::pin(self.take_choice(event, accepted)).await? {
+            return Ok(());
+        }
         let record = self.tables.rooms.get(room)?.unwrap_or_default();
         if let Some(person) = &record.service_dm {
             return Box::pin(self.answer_service_dm(person, event)).await;
@@ -172,12 +181,16 @@ impl Engine {
         if here.is_empty() || record.liveliness.is_paused() {
             return Ok(());
         }
-        if let EventKind::Edit { target, .. } = &event.kind {
-            self.take_edit_of_request(room, target, &event.sender);
+        let original = self.original_of(event).await?;
+        if let (EventKind::Edit { target, .. }, Some(edited)) = (&event.kind, &original)
+            && edited.event.sender == event.sender
+        {
+            self.take_edit_of_request(room, target);
         }
+        let placed = in_its_thread(event, original.as_ref());
+        let event = placed.as_ref().unwrap_or(event);
         let thread_root = thread_root(event);
         let thread = self.thread_of(event)?;
-        let original = self.original_of(event).await?;
         let mut scene = Scene {
             namespace: &self.namespace,
             coworkers: &here,
@@ -198,13 +211,12 @@ impl Engine {
         };
         scene.reply_sender = reply_sender.as_deref();
         let verdict = address::addressed(event, &scene);
-        self.note_thread(event, &verdict, &scene)?;
-        match verdict {
+        match &verdict {
             Verdict::Asked(asked) => {
                 let who: Vec<_> = asked.iter().map(|asked| asked.user.as_str()).collect();
                 tracing::info!(room.id = %room, event.id = %event.id, ?who, "a request");
                 for asked in asked {
-                    Box::pin(self.clone().begin_coworker(event, &asked, accepted)).await?;
+                    Box::pin(self.clone().begin_coworker(event, asked, accepted)).await?;
                 }
             }
             Verdict::Nobody(Silence::Stranger { tell_stranger: true }) => {
@@ -214,7 +226,8 @@ impl Engine {
                 tracing::debug!(room.id = %room, event.id = %event.id, ?silence, "nobody is asked");
             }
         }
-        Ok(())
+        // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.
+        self.note_thread(event, &verdict, &scene)
     }
 
     fn thread_of(&self, event: &RoomEvent) -> Result<ThreadRecord, EngineError> {
@@ -305,7 +318,17 @@ struct Known {
 /// Returns the root of the thread that an event is in.
 pub(super) fn thread_root(event: &RoomEvent) -> Option<&ruma::EventId> {
     match &event.kind {
-        EventKind::Message(message) => message.thread_root.as_deref(),
+        EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.thread_root.as_deref(),
         _ => None,
     }
+}
+
+/// An edit names no thread: it is in that of the message that it replaces.
+fn in_its_thread(event: &RoomEvent, original: Option<&Known>) -> Option<RoomEvent> {
+    let root = thread_root(&original?.event)?;
+    let mut placed = event.clone();
+    if let EventKind::Edit { new, .. } = &mut placed.kind {
+        new.thread_root = Some(root.to_owned());
+    }
+    Some(placed)
 }

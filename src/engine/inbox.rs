@@ -1,19 +1,23 @@
 //! The inbox worker: entries of one room in order, rooms side by side.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use ruma::OwnedRoomId;
 use tokio::{sync::Semaphore, time::Instant};
 
+use self::lines::{HeldLimits, Left, Lines, Next};
 use super::{Engine, Shared, records::Cursor};
-use crate::store::InboxEntry;
+use crate::store::{InboxEntry, StoreError};
+
+mod lines;
 
 /// Entries read from the store at once.
 const BATCH: usize = 256;
+/// Entries that wait in memory; those beyond stay in the store and are read from there when their turn comes.
+const HELD_LIMITS: HeldLimits = HeldLimits { room_max: 64, all_max: 1_024 };
 /// Rooms whose events are handled at the same time.
 const ROOMS_AT_ONCE_MAX: usize = 64;
 /// Pauses before an entry is tried again whose handling failed for a passing reason; the last one repeats.
@@ -33,13 +37,12 @@ pub(super) enum Handled {
     Parked,
 }
 
-/// Entries that wait, by room; a room is in the map while a task works on it.
-#[derive(Default)]
-struct Waiting(Mutex<HashMap<OwnedRoomId, VecDeque<(InboxEntry, Instant)>>>);
+/// Entries that wait, by room; a room has a line while a task works on it.
+struct Waiting(Mutex<Lines>);
 
 /// Takes entries until told to stop. What is not done then is taken again at the next start.
 pub(super) async fn work(engine: Shared) {
-    let waiting = Arc::new(Waiting::default());
+    let waiting = Arc::new(Waiting(Mutex::new(Lines::new(HELD_LIMITS))));
     let places = Arc::new(Semaphore::new(ROOMS_AT_ONCE_MAX));
     let mut news = engine.inbox.watch();
     let mut after = 0;
@@ -58,7 +61,7 @@ pub(super) async fn work(engine: Shared) {
         for entry in batch {
             after = entry.seq;
             let room = entry.event.room_id.clone();
-            if waiting.push(entry, accepted) {
+            if waiting.lock().push(entry, accepted) {
                 engine.tasks.spawn(drain(engine.clone(), waiting.clone(), places.clone(), room));
             }
         }
@@ -74,33 +77,55 @@ pub(super) async fn work(engine: Shared) {
 }
 
 impl Waiting {
-    /// Queues an entry; returns whether its room needs a task.
-    fn push(&self, entry: InboxEntry, accepted: Instant) -> bool {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = !rooms.contains_key(&entry.event.room_id);
-        rooms.entry(entry.event.room_id.clone()).or_default().push_back((entry, accepted));
-        idle
-    }
-
-    fn next(&self, room: &OwnedRoomId) -> Option<(InboxEntry, Instant)> {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = rooms.get_mut(room).and_then(VecDeque::pop_front);
-        if next.is_none() {
-            rooms.remove(room);
-        }
-        next
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn drain(engine: Shared, waiting: Arc<Waiting>, places: Arc<Semaphore>, room: OwnedRoomId) {
-    while let Some((entry, accepted)) = waiting.next(&room) {
+    loop {
         let Ok(_place) = places.acquire().await else { return };
+        let Some((entry, accepted)) = next(&engine, &waiting, &room).await else { return };
         let handling = handle(&engine, &entry, accepted);
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = handling => {}
         }
     }
+}
+
+/// Returns a room's next entry, from the store where it was left there; `None` where nothing waits, or at stop.
+async fn next(engine: &Shared, waiting: &Waiting, room: &OwnedRoomId) -> Option<(InboxEntry, Instant)> {
+    loop {
+        let next = waiting.lock().next(room);
+        let (left, most) = match next {
+            Next::Entry(entry) => return Some(*entry),
+            Next::Read(left, most) => (left, most),
+            Next::Nothing => return None,
+        };
+        match read_left(engine, room, left, most).await {
+            Ok(read) => waiting.lock().refill(room, (left, most), read, Instant::now()),
+            Err(error) => {
+                tracing::error!(room.id = %room, %error, "the inbox cannot be read; trying again");
+                tokio::select! {
+                    () = engine.stop.cancelled() => return None,
+                    () = tokio::time::sleep(RETRIES[1]) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn read_left(
+    engine: &Shared,
+    room: &OwnedRoomId,
+    left: Left,
+    most: usize,
+) -> Result<Vec<InboxEntry>, StoreError> {
+    let (inbox, room) = (engine.inbox.clone(), room.clone());
+    // Other rooms' entries in between are looked at too; that may be many.
+    let reading = tokio::task::spawn_blocking(move || inbox.pending_in(&room, left.from..=left.to, most));
+    reading.await.expect("reading the inbox does not panic")
 }
 
 /// Handles one entry, again and again while the homeserver is away.

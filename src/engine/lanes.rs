@@ -1,80 +1,97 @@
-//! Order and limits of runs (C11): one at a time in each thread, a few in each room, a bounded number over all.
+//! Order and limits of runs (C11): `core/schedule.rs` decides whose turn it is, and here runs wait for it.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
-use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
-/// What runs one after the other: the runs of one user in one thread.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Lane {
-    pub(super) room: OwnedRoomId,
-    pub(super) thread: Option<OwnedEventId>,
-    pub(super) user: OwnedUserId,
+use crate::core::schedule::{Full, Lane, Schedule, ScheduleLimits, Ticket};
+
+/// Hands out places; a cheap handle.
+#[derive(Clone)]
+pub(super) struct Lanes(Arc<Mutex<Waiting>>);
+
+struct Waiting {
+    schedule: Schedule,
+    /// Who is to be told when the turn has come.
+    to_tell: HashMap<Ticket, oneshot::Sender<()>>,
 }
 
-/// Gates that a run passes in order: its lane, its room, all.
-pub(super) struct Lanes {
-    threads: Mutex<HashMap<Lane, Weak<FairMutex<()>>>>,
-    rooms: Mutex<HashMap<OwnedRoomId, Weak<Semaphore>>>,
-    all: Arc<Semaphore>,
-    room_runs_max: usize,
-}
-
-/// Leave to run; dropped when the run ends.
-pub(super) struct Leave {
-    _lane: OwnedMutexGuard<()>,
-    _room: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
-}
-
-/// A place in a lane, taken in the order of requests; [`Place::leave`] waits for its turn.
+/// A place in line, taken in the order of requests, and then leave to run. Dropped, it is given up.
 pub(super) struct Place {
-    lane: Arc<FairMutex<()>>,
-    room: Arc<Semaphore>,
-    all: Arc<Semaphore>,
+    lanes: Lanes,
+    ticket: Ticket,
+    turn: Option<oneshot::Receiver<()>>,
 }
 
 impl Lanes {
-    pub(super) fn new(runs_max: usize, room_runs_max: usize) -> Self {
-        Self {
-            threads: Mutex::default(),
-            rooms: Mutex::default(),
-            all: Arc::new(Semaphore::new(runs_max.max(1))),
-            room_runs_max: room_runs_max.max(1),
+    pub(super) fn new(limits: ScheduleLimits) -> Self {
+        Self(Arc::new(Mutex::new(Waiting { schedule: Schedule::new(limits), to_tell: HashMap::new() })))
+    }
+
+    /// Takes a place for a new run, or says that too many wait in its room.
+    pub(super) fn place(&self, lane: Lane) -> Result<Place, Full> {
+        self.hold(|schedule| schedule.request(lane))
+    }
+
+    /// Takes a place for a run that was accepted before.
+    pub(super) fn place_again(&self, lane: Lane) -> Place {
+        let held = self.hold::<std::convert::Infallible>(|schedule| Ok(schedule.resume(lane)));
+        match held {
+            Ok(place) => place,
         }
     }
 
-    pub(super) fn place(&self, lane: Lane) -> Place {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        rooms.retain(|_, room| room.strong_count() > 0);
-        let room = rooms.get(&lane.room).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let room = Arc::new(Semaphore::new(self.room_runs_max));
-            rooms.insert(lane.room.clone(), Arc::downgrade(&room));
-            room
-        });
-        drop(rooms);
-        let mut lanes = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.retain(|_, lane| lane.strong_count() > 0);
-        let gate = lanes.get(&lane).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let gate = Arc::new(FairMutex::new(()));
-            lanes.insert(lane, Arc::downgrade(&gate));
-            gate
-        });
-        Place { lane: gate, room, all: self.all.clone() }
+    fn hold<E>(&self, take: impl FnOnce(&mut Schedule) -> Result<Ticket, E>) -> Result<Place, E> {
+        let mut waiting = self.lock();
+        let ticket = take(&mut waiting.schedule)?;
+        let (told, turn) = oneshot::channel();
+        waiting.to_tell.insert(ticket, told);
+        waiting.tell();
+        Ok(Place { lanes: self.clone(), ticket, turn: Some(turn) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn tell(&mut self) {
+        for ticket in self.schedule.take_granted() {
+            if let Some(told) = self.to_tell.remove(&ticket) {
+                // A place that is being dropped takes itself out.
+                let _ = told.send(());
+            }
+        }
     }
 }
 
 impl Place {
-    /// Waits until the lane, the room and the whole have a place free. Each of these is fair.
-    pub(super) async fn leave(self) -> Leave {
-        let lane = self.lane.lock_owned().await;
-        let room = self.room.acquire_owned().await.expect("the semaphores are never closed");
-        let all = self.all.acquire_owned().await.expect("the semaphores are never closed");
-        Leave { _lane: lane, _room: room, _all: all }
+    /// Waits until its turn has come; from then on it is the leave to run, until it is dropped.
+    pub(super) async fn turn(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            turn.await.expect("a held place is told, or waits");
+            self.turn = None;
+        }
+    }
+
+    /// Returns how many are before it.
+    pub(super) fn ahead(&self) -> usize {
+        // Looked at apart, so that nobody waits for the counting.
+        let schedule = self.lanes.lock().schedule.clone();
+        schedule.ahead(self.ticket)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.lanes.lock();
+        waiting.to_tell.remove(&self.ticket);
+        waiting.schedule.release(self.ticket);
+        waiting.tell();
     }
 }
 
@@ -85,20 +102,44 @@ mod tests {
 
     use super::*;
 
+    fn lanes() -> Lanes {
+        Lanes::new(ScheduleLimits { runs_max: 8, room_runs_max: 2, waiting_runs_max: 2 })
+    }
+
     fn lane(thread: &ruma::EventId) -> Lane {
         Lane { room: room_id!("!r:hs").to_owned(), thread: Some(thread.to_owned()), user: user_id!("@a:hs").to_owned() }
     }
 
+    fn has_turn(place: &mut Place) -> bool {
+        place.turn().now_or_never().is_some()
+    }
+
     #[test]
-    fn c11_one_thread_runs_in_order_and_threads_run_in_parallel_up_to_the_room_s_limit() {
-        let lanes = Lanes::new(8, 2);
-        let first = lanes.place(lane(event_id!("$1"))).leave().now_or_never().expect("nothing is before it");
-        let same_thread = lanes.place(lane(event_id!("$1")));
-        let mut waiting = Box::pin(same_thread.leave());
-        assert!((&mut waiting).now_or_never().is_none(), "the thread is taken");
-        let second = lanes.place(lane(event_id!("$2"))).leave().now_or_never().expect("another thread is free");
-        assert!(lanes.place(lane(event_id!("$3"))).leave().now_or_never().is_none(), "the room is full");
-        drop((first, second));
-        assert!(waiting.now_or_never().is_some(), "its turn has come");
+    fn c11_a_place_waits_for_its_turn_and_gives_it_on_when_dropped() {
+        let lanes = lanes();
+        let [mut first, mut second, mut other] = [event_id!("$1"), event_id!("$1"), event_id!("$2")]
+            .map(|thread| lanes.place(lane(thread)).expect("few wait"));
+        assert_eq!([&mut first, &mut second, &mut other].map(has_turn), [true, false, true]);
+        drop(other);
+        assert!(!has_turn(&mut second), "the thread is still taken");
+        drop(first);
+        assert!(has_turn(&mut second) && has_turn(&mut second), "its turn has come, and stays");
+    }
+
+    #[test]
+    fn c11_a_place_that_is_given_up_while_waiting_holds_up_nobody() {
+        let lanes = lanes();
+        let first = lanes.place(lane(event_id!("$1"))).expect("nobody waits");
+        let given_up = lanes.place(lane(event_id!("$1"))).expect("nobody waits");
+        let mut last = lanes.place(lane(event_id!("$1"))).expect("one waits");
+        assert_eq!((given_up.ahead(), last.ahead()), (0, 1));
+        assert!(lanes.place(lane(event_id!("$1"))).is_err(), "two wait");
+        let resumed = lanes.place_again(lane(event_id!("$1")));
+        drop(given_up);
+        assert_eq!((last.ahead(), resumed.ahead()), (0, 1));
+        drop(first);
+        assert!(has_turn(&mut last));
+        drop((last, resumed));
+        assert!(lanes.lock().to_tell.is_empty());
     }
 }

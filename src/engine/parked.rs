@@ -35,6 +35,7 @@ impl Engine {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
         let mut pause_s = PARKED_FIRST_S;
+        let mut cause = KeyMissing::NotSent;
         loop {
             let read = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -48,20 +49,22 @@ impl Engine {
                     return self.done(&entry);
                 }
                 Ok(None) => return self.done(&entry),
-                Ok(Some(_)) => {}
+                Ok(Some(sealed)) => cause = sealed.key_missing.unwrap_or(cause),
                 Err(error) => tracing::debug!(room.id = %room, event.id = %id, %error, "a sealed event cannot be read"),
             }
-            if clock::now().ms_since(entry.accepted_at) >= deadline_ms {
+            let waited_ms = clock::now().ms_since(entry.accepted_at);
+            if waited_ms >= deadline_ms {
                 tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
-                if let Err(error) = Box::pin(self.tell_undecryptable(&readers, &entry)).await {
+                if let Err(error) = Box::pin(self.tell_undecryptable(&readers, &entry, cause)).await {
                     tracing::warn!(room.id = %room, %error, "the word about an undecryptable message cannot be sent");
                 }
                 return self.done(&entry);
             }
             tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
+            let pause = Duration::from_secs(pause_s).min(Duration::from_millis(deadline_ms - waited_ms));
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(pause_s)) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             pause_s = (pause_s * 2).min(PARKED_MAX_S);
         }
@@ -102,7 +105,12 @@ impl Engine {
         }
     }
 
-    async fn tell_undecryptable(self: &Shared, readers: &Readers, entry: &InboxEntry) -> Result<(), EngineError> {
+    async fn tell_undecryptable(
+        self: &Shared,
+        readers: &Readers,
+        entry: &InboxEntry,
+        cause: KeyMissing,
+    ) -> Result<(), EngineError> {
         let room = &entry.event.room_id;
         let accounts = self.accounts_of(readers, room).await?;
         let Some(account) = accounts.first() else { return Ok(()) };
@@ -118,7 +126,7 @@ impl Engine {
             Some(record)
         })?;
         if due {
-            let text = words::undecryptable(KeyMissing::NotSent);
+            let text = words::undecryptable(cause);
             let txn = super::word_transaction("undecryptable", entry.event.event_id.as_str(), account.user());
             account.send(room, &super::word(&text, Some(&entry.event.sender)), txn).await?;
         }

@@ -1,15 +1,18 @@
 //! Reactions, redactions and edits that steer runs (C6, C10).
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, RoomId};
+use tokio::time::Instant;
 
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
+    coworkers::lane_of,
     records::{Posted, ThreadRecord},
 };
 use crate::{
     clock,
     core::{
+        breaker::Gate,
         event::{EventKind, Place, RoomEvent},
         people::Who,
         run::{RunId, RunRecord},
@@ -24,17 +27,22 @@ const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
 const AGAIN_MAX: u32 = 10;
 
 impl Engine {
-    /// Handles a reaction: 🛑 on a request or on what its run shows, 🔁 on an answer.
-    pub(super) fn take_reaction(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+    /// Handles a reaction: ✅ and ❌ on an approval's card, 🛑 on a request or on what its run shows, 🔁 on an answer.
+    pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
         if self.namespace.who(&event.sender) != Who::Person {
             return Ok(());
         }
+        if self.take_choice(event, accepted).await? {
+            return Ok(());
+        }
         if STOP_KEYS.contains(&key.as_str()) {
-            let stopped = self.running.order(&event.room, Which::Touching(target), &Order::Stop);
+            let asked_by_card = self.approvals.request_of(&event.room, target)?;
+            let touched = asked_by_card.as_ref().unwrap_or(target);
+            let stopped = self.running.order(&event.room, Which::Touching(touched), &Order::Stop);
             tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
         } else if AGAIN_KEYS.contains(&key.as_str()) {
-            self.run_again(event, target)?;
+            Box::pin(self.run_again(event, target)).await?;
         }
         Ok(())
     }
@@ -51,8 +59,8 @@ impl Engine {
     }
 
     /// Handles an edit of a request that is being answered: it begins anew with the new text.
-    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId, sender: &UserId) -> usize {
-        self.running.order(room, Which::AskedBy(target, sender), &Order::Restart(1))
+    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId) -> usize {
+        self.running.order(room, Which::AskedBy(target), &Order::Restart(1))
     }
 
     /// Redacts one message of ours.
@@ -88,11 +96,16 @@ impl Engine {
         Ok(())
     }
 
-    fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
+    async fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
         let room = &event.room;
         let Some(kept) = self.tables.threads.get(&(room.clone(), answer.clone()))? else { return Ok(()) };
         let Some(Posted { user, event: request }) = kept.answers else { return Ok(()) };
-        if self.pool.kept(&user).is_none() || self.running.count(room, &user) >= self.config.limits.room_runs_max {
+        let Some(account) = self.pool.kept(&user).filter(|account| account.is_in(room)) else { return Ok(()) };
+        let kept = self.tables.rooms.get(room)?.unwrap_or_default();
+        if kept.liveliness.is_paused() || kept.muted.contains(&user) {
+            return Ok(());
+        }
+        if self.running.count(room, &user) >= self.config.limits.room_runs_max {
             return Ok(());
         }
         let mut attempt = 0;
@@ -105,6 +118,9 @@ impl Engine {
         if attempt > AGAIN_MAX {
             return Ok(());
         }
+        if let Gate::Stopped { say, .. } = self.gate(room)? {
+            return self.tell_stopped(&account, event, say).await;
+        }
         let root = self.root_of(room, &request)?;
         let place = match root {
             Some(root) => Place::Thread { root, latest: answer.clone() },
@@ -116,8 +132,12 @@ impl Engine {
             ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };
         let id = RunId::again(&request, &user, attempt);
+        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
+            tracing::info!(room.id = %room, "a request is not run again: too many wait in its room");
+            return Ok(());
+        };
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.clone().start_run(id, record, None);
+            self.clone().start_run(id, record, in_line, None);
         }
         Ok(())
     }

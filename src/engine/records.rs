@@ -10,6 +10,7 @@ use crate::{
         address::ThreadSoFar,
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
+        notes::Notes,
         run::{Outcome, RunRecord},
         time::Timestamp,
     },
@@ -146,6 +147,9 @@ pub(super) struct Tables {
     pub(super) assistants: Table<OwnedUserId, AssistantRecord>,
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
+    pub(super) notes: Table<OwnedRoomId, Notes>,
+    /// What coworkers' tools on servers were like when they were granted or approved.
+    pub(super) tool_pins: Table<(OwnedUserId, String), String>,
 }
 
 impl Tables {
@@ -158,6 +162,8 @@ impl Tables {
             assistants: store.assistants(),
             assistant_rooms: store.assistant_rooms(),
             cursors: store.cursors(),
+            notes: store.notes(),
+            tool_pins: store.tool_pins(),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     coworkers::SEND_PAUSES,
     lanes, presence,
     records::RunSummary,
+    work::Stage,
 };
 use crate::{
     appservice::health::{Condition, State},
@@ -23,7 +24,9 @@ use crate::{
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         time::Timestamp,
+        tool::Toolset,
         words,
+        work::Work,
     },
     matrix::{Account, MatrixError, account::File},
 };
@@ -43,17 +46,33 @@ pub(super) struct Asking<'a> {
 
 /// What a run used, for its summary.
 #[derive(Default)]
-struct Used {
+pub(super) struct Used {
     read: Vec<OwnedEventId>,
     model: Option<String>,
-    usage: claude::Usage,
+    input_tokens: u64,
+    output_tokens: u64,
+    /// Of each answer, whole or not; `None` where its price is not known.
+    costs_micro_usd: Vec<Option<u64>>,
 }
 
 impl Used {
-    /// What a stopped answer cost so far.
-    fn take(&mut self, progress: &Progress) {
-        self.model.clone_from(&progress.model);
-        self.usage.clone_from(&progress.usage);
+    /// Adds what a question cost so far, whether or not its answer was waited for.
+    pub(super) fn add(&mut self, asked: &Progress) {
+        let Some(model) = &asked.model else { return };
+        self.model = Some(model.clone());
+        for usage in asked.broken.iter().chain([&asked.usage_so_far()]) {
+            if *usage == claude::Usage::default() {
+                continue;
+            }
+            self.input_tokens = self.input_tokens.saturating_add(usage.prompt_tokens());
+            self.output_tokens = self.output_tokens.saturating_add(usage.output_tokens.unwrap_or_default());
+            self.costs_micro_usd.push(claude::cost(model, usage).map(|cost| cost.micro_usd));
+        }
+    }
+
+    fn cost_micro_usd(&self) -> Option<u64> {
+        let known: Option<Vec<u64>> = self.costs_micro_usd.iter().copied().collect();
+        known.filter(|costs| !costs.is_empty()).map(|costs| costs.into_iter().fold(0, u64::saturating_add))
     }
 }
 
@@ -63,7 +82,7 @@ impl Engine {
     pub(super) async fn run(self: &Shared, id: &RunId, mut record: RunRecord, place: lanes::Place, accepted: Instant) {
         let mut registered = self.running.register(id, &record);
         let mut used = Used::default();
-        let (sender, progress) = watch::channel(Progress::default());
+        let sender = watch::Sender::new(Progress::default());
         let waiting = record.clone();
         let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place));
         let mut leave = None;
@@ -77,9 +96,11 @@ impl Engine {
             };
             let attempted = tokio::select! {
                 biased;
-                order = next_order(&mut registered.orders) => Err(order),
+                order = registered.next_order() => Err(order),
                 ended = attempt => Ok(ended),
             };
+            let so_far = sender.send_replace(Progress::default());
+            used.add(&so_far);
             match attempted {
                 Ok(Ok(ended)) => break ended,
                 Ok(Err(error))
@@ -104,18 +125,23 @@ impl Engine {
                 Err(Order::GoOn) => {}
                 Err(Order::Restart(_)) => {
                     tracing::info!("the request was edited; the run begins anew");
+                    self.close_approvals(id, &record).await;
                     record.answer = None;
+                    record.work.begin_anew();
                 }
                 Err(Order::Drop) => break (Outcome::Dropped, None),
-                Err(Order::TakeBack) => break self.take_back_run(&record).await,
-                Err(Order::Stop) => {
-                    let so_far = progress.borrow().clone();
-                    used.take(&so_far);
-                    break self.stop_run(id, &record, &so_far.text).await;
-                }
+                Err(Order::TakeBack) => break (Outcome::Stopped, None),
+                Err(Order::Stop) => break self.stop_run(id, &record, &so_far.text).await,
             }
         };
-        self.end_status(id, &record, ended.0).await;
+        // Calls that were cut short are steps too.
+        record.work.stop();
+        if registered.is_taken_back() {
+            self.take_back_run(&record).await;
+        } else {
+            self.end_status(id, &record, ended.0).await;
+        }
+        self.close_approvals(id, &record).await;
         self.close_run(id, &record, ended, used).await;
     }
 
@@ -132,24 +158,29 @@ impl Engine {
     }
 
     /// Waits for a place; a request that waits long is told so (C11).
-    async fn wait_for_turn(&self, id: &RunId, record: &RunRecord, place: lanes::Place) -> lanes::Leave {
-        let mut leaving = std::pin::pin!(place.leave());
+    async fn wait_for_turn(&self, id: &RunId, record: &RunRecord, mut in_line: lanes::Place) -> lanes::Place {
         tokio::select! {
-            leave = &mut leaving => return leave,
+            () = in_line.turn() => return in_line,
             () = tokio::time::sleep(QUEUE_WORD_AFTER) => {}
         }
-        let ahead = self.running.count(&record.room, &record.user).saturating_sub(1);
-        let mut word = super::word(&words::queued(ahead), None);
+        let mut word = super::word(&words::queued(in_line.ahead() + 1), None);
         word.place = record.place.clone();
         match self.account_of(record).await {
             Ok(account) => {
-                if let Err(error) = account.send(&record.room, &word, id.transaction(Step::Queued)).await {
+                let _sending = self.running.sending(id).await;
+                let said = account.send(&record.room, &word, id.transaction(Step::Queued)).await;
+                let noted = said.map_err(EngineError::from).and_then(|event| {
+                    self.running.show(id, &event);
+                    self.note_posted(record, &event)
+                });
+                if let Err(error) = noted {
                     tracing::debug!(%error, "a waiting request cannot be told its place");
                 }
             }
             Err(error) => tracing::debug!(%error, "a waiting request cannot be told its place"),
         }
-        leaving.await
+        in_line.turn().await;
+        in_line
     }
 
     /// The last word of a run that a person stopped.
@@ -165,6 +196,7 @@ impl Engine {
                 return Ok((answer.outcome, None));
             }
             let event = account.send(&record.room, &answer.message, id.transaction(Step::Stopped)).await?;
+            self.note_posted(record, &event)?;
             Ok::<_, EngineError>((answer.outcome, Some(event)))
         };
         said.await.unwrap_or_else(|error| {
@@ -173,16 +205,23 @@ impl Engine {
         })
     }
 
-    /// The request is gone: so is what was said of it.
-    async fn take_back_run(self: &Shared, record: &RunRecord) -> (Outcome, Option<OwnedEventId>) {
-        tracing::info!("the request was redacted; its run ends");
-        if let (Some(event), Ok(account)) = (&record.streamed, self.account_of(record).await) {
-            let txn = super::word_transaction("take-back", event.as_str(), &record.user);
-            if let Err(error) = account.redact(&record.room, event, txn).await {
-                tracing::warn!(%error, "a streamed answer cannot be taken back");
+    /// The request is gone: so is everything that was said of it.
+    async fn take_back_run(&self, record: &RunRecord) {
+        tracing::info!("the request was redacted; its run ends, and what it said is taken back");
+        let taken = async {
+            let account = self.account_of(record).await?;
+            let noted = self.tables.threads.get(&(record.room.clone(), record.request.clone()))?;
+            let noted = noted.map(|noted| noted.posted).unwrap_or_default();
+            let ours = noted.into_iter().filter(|posted| posted.user == record.user).map(|posted| posted.event);
+            for event in ours.chain(record.streamed.clone()) {
+                let txn = super::word_transaction("take-back", event.as_str(), &record.user);
+                account.redact(&record.room, &event, txn).await?;
             }
+            Ok::<_, EngineError>(())
+        };
+        if let Err(error) = taken.await {
+            tracing::warn!(%error, "not everything that a run said can be taken back");
         }
-        (Outcome::Stopped, None)
     }
 
     async fn run_once(
@@ -227,11 +266,12 @@ impl Engine {
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
         }
-        let asking = if record.private {
-            Box::pin(self.compose_assistant(account, record)).await?
+        let (mut asking, tools) = if record.private {
+            (Box::pin(self.compose_assistant(account, record)).await?, Toolset::default())
         } else {
             let Some(coworker) = self.coworker(&record.user) else { return Ok((Outcome::Dropped, None)) };
-            Box::pin(self.compose_coworker(account, coworker, record)).await?
+            let asking = Box::pin(self.compose_coworker(account, coworker, record)).await?;
+            (asking, self.toolset_of_run(coworker, &record.user).await?)
         };
         if asking.composed.left_out.request {
             tracing::info!("the request is gone; nothing is answered");
@@ -242,12 +282,13 @@ impl Engine {
         }
         let mut machine = Machine::new(record, clock::now());
         let reply = match asking.composed.unreadable {
-            Some(why) => Reply::none(Fault::Unreadable(why)),
-            None => Box::pin(self.stream(account, id, record, &mut machine, &asking, progress)).await?,
+            Some(why) => Err(Fault::Unreadable(why)),
+            None => {
+                let stage = Stage { account, id, tools: &tools, progress };
+                Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
+            }
         };
-        used.model = reply.model;
-        used.usage = reply.usage;
-        let input = match &reply.ended {
+        let input = match &reply {
             Ok((text, stop)) => {
                 self.health.set(Condition::ClaudeKey, State::Ready);
                 Input::Answered(text, *stop)
@@ -274,7 +315,7 @@ impl Engine {
     }
 
     /// Asks the model, and does what its progress calls for while it writes.
-    async fn stream(
+    pub(super) async fn stream(
         &self,
         account: &Account,
         id: &RunId,
@@ -320,7 +361,7 @@ impl Engine {
     }
 
     /// Does one effect before the end of a run; a streamed message is journaled as soon as it is there.
-    async fn act(
+    pub(super) async fn act(
         &self,
         account: &Account,
         id: &RunId,
@@ -333,14 +374,13 @@ impl Engine {
                 // The run is known on disk before any of it is seen: a process that finds it there knows that more may
                 // have been sent than was noted.
                 self.store.flush().await?;
+                let _sending = self.running.sending(id).await;
                 let event = account.send(&record.room, &message, id.transaction(step)).await?;
                 self.running.show(id, &event);
+                self.note_posted(record, &event)?;
                 match step {
                     Step::Answer => record.streamed = Some(event),
-                    Step::Status => {
-                        self.note_posted(record, &event)?;
-                        record.status = Some(event);
-                    }
+                    Step::Status => record.status = Some(event),
                     _ => return Ok(()),
                 }
                 self.journal(id, record)?;
@@ -375,6 +415,7 @@ impl Engine {
         answer: &Answer,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
         self.check_may_write(record)?;
+        let _sending = self.running.sending(id).await;
         let (room, message) = (&record.room, &answer.message);
         let last_edit = id.transaction(Step::Edit(record.edits + 1));
         let event = if let Some(target) = &record.streamed {
@@ -396,18 +437,24 @@ impl Engine {
                 media_type: mime::TEXT_PLAIN_UTF_8,
                 bytes: markdown.clone().into_bytes(),
             };
-            account.send_file(room, file, &place, id.transaction(Step::File)).await?;
+            let file = account.send_file(room, file, &place, id.transaction(Step::File)).await?;
+            self.note_posted(record, &file)?;
         }
         Ok((answer.outcome, Some(event)))
     }
 
-    fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
-        Ok(self.tables.runs.put(&id.as_str().to_owned(), record)?)
+    pub(super) fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
+        let key = id.as_str().to_owned();
+        if record.private && !record.work.is_empty() {
+            // Nothing that an assistant says or does is journaled.
+            let bare = RunRecord { work: Work::default(), ..record.clone() };
+            return Ok(self.tables.runs.put(&key, &bare)?);
+        }
+        Ok(self.tables.runs.put(&key, record)?)
     }
 
     /// The run leaves the journal and stays in the index, without content.
     async fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
-        let cost = used.model.as_deref().and_then(|model| claude::cost(model, &used.usage));
         let summary = RunSummary {
             user: record.user.clone(),
             asker: record.asker.clone(),
@@ -415,11 +462,11 @@ impl Engine {
             request: record.request.clone(),
             answer: ended.1,
             outcome: ended.0,
+            cost_micro_usd: used.cost_micro_usd(),
             read: used.read,
             model: used.model,
-            input_tokens: used.usage.prompt_tokens(),
-            output_tokens: used.usage.output_tokens.unwrap_or_default(),
-            cost_micro_usd: cost.map(|cost| cost.micro_usd),
+            input_tokens: used.input_tokens,
+            output_tokens: used.output_tokens,
             accepted_at: record.accepted_at,
             ended_at: clock::now(),
         };
@@ -447,23 +494,41 @@ impl Engine {
     }
 }
 
-/// Returns the next order that is more than to go on.
-async fn next_order(orders: &mut watch::Receiver<Order>) -> Order {
-    loop {
-        if orders.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-        let order = orders.borrow_and_update().clone();
-        if order != Order::GoOn {
-            return order;
-        }
-    }
-}
-
 /// The file goes where the message went; on a timeline, as a reply to it.
 fn file_place(place: &Place, message: &ruma::EventId) -> Place {
     match place {
         Place::Thread { root, .. } => Place::Thread { root: root.clone(), latest: message.to_owned() },
         Place::Timeline | Place::Reply { .. } => Place::Reply { to: message.to_owned() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(model: &str, input_tokens: u64, output_tokens: u64) -> Progress {
+        let usage = claude::Usage {
+            input_tokens: Some(input_tokens),
+            output_tokens: Some(output_tokens),
+            ..claude::Usage::default()
+        };
+        Progress { model: Some(model.to_owned()), usage, ..Progress::default() }
+    }
+
+    #[test]
+    fn c10_a_run_counts_every_question_that_it_asked_also_those_that_were_cut_short() {
+        let first = asked("claude-opus-5-5", 1_000, 10);
+        let second = Progress { broken: vec![first.usage.clone()], ..asked("claude-opus-5-5", 2_000, 20) };
+        let mut used = Used::default();
+        used.add(&Progress::default());
+        assert_eq!((used.cost_micro_usd(), used.model.clone()), (None, None), "nothing was asked");
+        used.add(&first);
+        let once = used.cost_micro_usd().expect("the model's price is known");
+        used.add(&second);
+
+        assert_eq!((used.input_tokens, used.output_tokens), (4_000, 40));
+        assert_eq!(used.cost_micro_usd(), Some(once * 4));
+        used.add(&asked("a model without a price", 1, 1));
+        assert_eq!(used.cost_micro_usd(), None, "a part of it is not known");
     }
 }

@@ -7,7 +7,10 @@ use ruma::OwnedUserId;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Engine, EngineError, Shared, assistants, control, gaps, inbox, lanes, records::Tables};
+use super::{
+    Engine, EngineError, Shared, approvals::desk::Desk, assistants, control, coworkers, gaps, inbox, lanes,
+    records::Tables, toolsets,
+};
 use crate::{
     appservice::{
         self, Appservice, Query,
@@ -25,6 +28,7 @@ use crate::{
         roster::Roster,
     },
     store::{Store, StoreError},
+    tools,
 };
 
 /// File descriptors wanted; each open client takes about 22.
@@ -172,6 +176,9 @@ async fn build(
         None => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
     };
     health.set(Condition::ClaudeKey, key);
+    let mut settings = tools::Settings::default();
+    settings.servers.clone_from(&config.mcp_servers);
+    settings.credentials.clone_from(&config.credentials);
     let namespace = config.namespace();
     let users: Vec<OwnedUserId> = config
         .coworkers
@@ -183,12 +190,15 @@ async fn build(
         pool: Pool::new(provisioner, config.limits.assistants_live_max),
         roster: Roster::default(),
         claude,
+        tools: tools::Tools::start(settings, &tasks, &stop),
+        servers_due: tokio::time::Instant::now() + toolsets::SERVERS_PATIENCE,
         tables: Tables::of(&store),
         inbox: store.inbox(config.fingerprint()),
-        lanes: lanes::Lanes::new(config.limits.runs_max, config.limits.room_runs_max),
+        lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
         prepared: super::media::Prepared::default(),
         running: control::Running::default(),
+        approvals: Desk::new(store.approvals()),
         namespace,
         store,
         health,
@@ -283,6 +293,7 @@ async fn provision_one(engine: Shared, persona: Persona) -> Result<(), StartErro
 
 /// Takes up the runs that were going on when the process ended.
 async fn resume(engine: &Shared) -> Result<(), StoreError> {
+    engine.approvals.forget_but_of(|run| Ok(engine.tables.runs.get(&run.as_str().to_owned())?.is_some()))?;
     let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).map(|(_, record)| record).collect();
     runs.sort_by_key(|record| record.accepted_at);
     for record in &mut runs {
@@ -294,7 +305,8 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
     for record in runs {
         let id = record.id();
         tracing::info!(run.id = id.as_str(), room.id = %record.room, "a run is taken up again");
-        engine.clone().start_run(id, record, None);
+        let in_line = engine.lanes.place_again(coworkers::lane_of(&record));
+        engine.clone().start_run(id, record, in_line, None);
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! From the wire's events to the core's: lenient, because every field was written by somebody else.
 
-use matrix_sdk::deserialized_responses::{TimelineEvent, TimelineEventKind, VerificationLevel, VerificationState};
+use matrix_sdk::deserialized_responses::{
+    TimelineEvent, TimelineEventKind, UnableToDecryptReason, VerificationLevel, VerificationState, WithheldCode,
+};
 use ruma::{
     OwnedEventId, RoomId, UInt, UserId,
     events::{
@@ -20,10 +22,13 @@ use ruma::{
 };
 use serde::de::IgnoredAny;
 
+mod facts;
+
 use super::media;
 use crate::core::{
-    event::{EventKind, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
+    event::{EventKind, Location, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
     time::Timestamp,
+    words::KeyMissing,
 };
 
 /// An event that a client read, and its ciphertext where it could not decrypt it.
@@ -33,8 +38,18 @@ pub struct Read {
     pub event: RoomEvent,
     /// The encrypted event, kept so that decryption can be tried again.
     pub sealed: Option<Raw<OriginalSyncRoomEncryptedEvent>>,
+    /// Why it could not be decrypted, as far as one can tell; only where it is sealed.
+    pub key_missing: Option<KeyMissing>,
     /// Whether it arrived encrypted (and was decrypted).
     pub was_encrypted: bool,
+}
+
+impl Read {
+    /// Returns an event that came unencrypted.
+    #[must_use]
+    pub fn plain(event: RoomEvent) -> Self {
+        Self { event, sealed: None, key_missing: None, was_encrypted: false }
+    }
 }
 
 /// Returns the core's view of an event that the SDK has processed; `None` where it has no usable envelope.
@@ -42,12 +57,11 @@ pub struct Read {
 pub fn from_timeline(room: &RoomId, event: &TimelineEvent) -> Option<Read> {
     let raw = event.raw();
     match &event.kind {
-        TimelineEventKind::PlainText { .. } => {
-            Some(Read { event: from_raw(room, raw)?, sealed: None, was_encrypted: false })
-        }
-        TimelineEventKind::UnableToDecrypt { .. } => {
+        TimelineEventKind::PlainText { .. } => Some(Read::plain(from_raw(room, raw)?)),
+        TimelineEventKind::UnableToDecrypt { utd_info, .. } => {
             let event = envelope(room, raw, EventKind::Undecryptable)?;
-            Some(Read { event, sealed: Some(raw.clone().cast_unchecked()), was_encrypted: true })
+            let key_missing = Some(key_missing(&utd_info.reason));
+            Some(Read { event, sealed: Some(raw.clone().cast_unchecked()), key_missing, was_encrypted: true })
         }
         TimelineEventKind::Decrypted(decrypted) => {
             // The homeserver attributes this ciphertext to somebody who did not write it.
@@ -60,8 +74,22 @@ pub fn from_timeline(room: &RoomId, event: &TimelineEvent) -> Option<Read> {
             } else {
                 from_raw(room, raw)?
             };
-            Some(Read { event, sealed: None, was_encrypted: true })
+            Some(Read { event, sealed: None, key_missing: None, was_encrypted: true })
         }
+    }
+}
+
+/// Returns the likely cause, from what the sender's client says of a key that it keeps (spec, "Reporting that
+/// decryption keys are withheld"), and from the key that we have.
+fn key_missing(reason: &UnableToDecryptReason) -> KeyMissing {
+    use WithheldCode::{Blacklisted, HistoryNotShared, Unauthorised, Unverified};
+    match reason {
+        UnableToDecryptReason::MissingMegolmSession {
+            withheld_code: Some(Blacklisted | Unverified | Unauthorised),
+        } => KeyMissing::Withheld,
+        UnableToDecryptReason::MissingMegolmSession { withheld_code: Some(HistoryNotShared) }
+        | UnableToDecryptReason::UnknownMegolmMessageIndex => KeyMissing::BeforeJoining,
+        _ => KeyMissing::NotSent,
     }
 }
 
@@ -70,6 +98,23 @@ pub fn from_timeline(room: &RoomId, event: &TimelineEvent) -> Option<Read> {
 pub fn from_json(room: &RoomId, json: &str) -> Option<RoomEvent> {
     let raw = Raw::from_json_string(json.to_owned()).ok()?;
     from_raw(room, &raw)
+}
+
+/// Returns the newest edit that the homeserver bundles with an event (`m.replace` in its `unsigned`), decrypted with it.
+#[must_use]
+pub fn bundled_edit(room: &RoomId, event: &TimelineEvent) -> Option<RoomEvent> {
+    #[derive(serde::Deserialize)]
+    struct Unsigned {
+        #[serde(rename = "m.relations")]
+        relations: Relations,
+    }
+    #[derive(serde::Deserialize)]
+    struct Relations {
+        #[serde(rename = "m.replace")]
+        replace: Raw<AnySyncTimelineEvent>,
+    }
+    let unsigned: Unsigned = event.raw().get_field("unsigned").ok().flatten()?;
+    from_raw(room, &unsigned.relations.replace).filter(|edit| matches!(edit.kind, EventKind::Edit { .. }))
 }
 
 fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> Option<RoomEvent> {
@@ -84,8 +129,13 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
 }
 
 fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
+    if let Some(kind) = facts::of(raw) {
+        return envelope(room, raw, kind);
+    }
     let kind = match raw.deserialize() {
-        Ok(AnySyncTimelineEvent::MessageLike(event)) => with_stable_voice(raw, message_like(event)),
+        Ok(AnySyncTimelineEvent::MessageLike(event)) => {
+            with_stable_voice(raw, facts::described(message_like(event), raw))
+        }
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
         // Content that breaks the spec: the event is there, but says nothing that we can use.
@@ -205,6 +255,10 @@ fn said(content: MessageType) -> (MessageKind, String, Option<String>) {
             let claims = Claims { mime, size, voice: false, source: video.source.clone() };
             (attachment(video.filename().to_owned(), claims), body, html(video.formatted))
         }
+        MessageType::Location(location) => {
+            let location = Location { geo_uri: location.geo_uri, description: None, of_sender: false };
+            (MessageKind::Location(location), body, None)
+        }
         _ => (MessageKind::Other(msgtype), body, None),
     }
 }
@@ -248,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fallback_reply_in_a_thread_is_no_reply() {
+    fn c5_a_fallback_reply_in_a_thread_is_no_reply() {
         let relation = json!({
             "rel_type": "m.thread", "event_id": "$root", "is_falling_back": true,
             "m.in_reply_to": { "event_id": "$last" },
@@ -266,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_names_its_target_and_who_is_newly_mentioned() {
+    fn c6_an_edit_names_its_target_and_who_is_newly_mentioned() {
         let kind = read(
             "m.room.message",
             &json!({
@@ -342,6 +396,25 @@ mod tests {
         ];
         for (event_type, content, expected) in table {
             assert_eq!(read(event_type, &content), EventKind::Other(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn c8_the_likely_cause_of_a_missing_key_is_what_the_senders_client_says() {
+        let missing = |withheld_code| UnableToDecryptReason::MissingMegolmSession { withheld_code };
+        let table = [
+            (missing(None), KeyMissing::NotSent),
+            (missing(Some(WithheldCode::NoOlm)), KeyMissing::NotSent),
+            (missing(Some(WithheldCode::Unavailable)), KeyMissing::NotSent),
+            (missing(Some(WithheldCode::Blacklisted)), KeyMissing::Withheld),
+            (missing(Some(WithheldCode::Unverified)), KeyMissing::Withheld),
+            (missing(Some(WithheldCode::Unauthorised)), KeyMissing::Withheld),
+            (missing(Some(WithheldCode::HistoryNotShared)), KeyMissing::BeforeJoining),
+            (UnableToDecryptReason::UnknownMegolmMessageIndex, KeyMissing::BeforeJoining),
+            (UnableToDecryptReason::MegolmDecryptionFailure, KeyMissing::NotSent),
+        ];
+        for (reason, expected) in table {
+            assert_eq!(key_missing(&reason), expected, "{reason:?}");
         }
     }
 

@@ -172,7 +172,7 @@ mod tests {
             sent_at: Timestamp::from_ms(0),
             kind: EventKind::Message(Message::text(id)),
         };
-        Read { event, sealed: None, was_encrypted: false }
+        Read::plain(event)
     }
 
     fn ids(window: &Window) -> Vec<String> {

@@ -1,11 +1,12 @@
 //! The durable list of events to process: filled by transactions, emptied by the engine, each event once.
 
 use std::{
+    ops::RangeInclusive,
     path::Path,
     sync::{Arc, Mutex},
 };
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 use serde::{Deserialize, Serialize};
 use sled::{
     Batch,
@@ -124,14 +125,32 @@ impl Inbox {
     pub fn pending(&self, after: u64, most: usize) -> Result<Vec<InboxEntry>, StoreError> {
         let entries = &self.store.0.inbox.entries;
         let Some(from) = after.checked_add(1) else { return Ok(Vec::new()) };
-        let mut pending = Vec::new();
-        for entry in entries.tree.range(from.to_bytes()..).take(most) {
-            let (key, sealed) = entry.map_err(|source| entries.failed(source))?;
-            let seq = u64::from_bytes(&key).ok_or_else(|| entries.corrupt("its key is no sequence number"))?;
-            let Record { accepted_at, event } = entries.open(&key, &sealed)?;
-            pending.push(InboxEntry { seq, accepted_at, event });
-        }
-        Ok(pending)
+        entries.tree.range(from.to_bytes()..).take(most).map(|entry| self.entry(entry)).collect()
+    }
+
+    /// Returns at most `most` entries of one room whose sequence numbers lie in `range`, oldest first.
+    ///
+    /// Walks over the entries of other rooms in between.
+    ///
+    /// # Errors
+    /// As [`Self::pending`].
+    pub fn pending_in(
+        &self,
+        room: &RoomId,
+        range: RangeInclusive<u64>,
+        most: usize,
+    ) -> Result<Vec<InboxEntry>, StoreError> {
+        let range = range.start().to_bytes()..=range.end().to_bytes();
+        let entries = self.store.0.inbox.entries.tree.range(range).map(|entry| self.entry(entry));
+        entries.filter(|entry| entry.as_ref().map_or(true, |entry| entry.event.room_id == room)).take(most).collect()
+    }
+
+    fn entry(&self, stored: sled::Result<(sled::IVec, sled::IVec)>) -> Result<InboxEntry, StoreError> {
+        let entries = &self.store.0.inbox.entries;
+        let (key, sealed) = stored.map_err(|source| entries.failed(source))?;
+        let seq = u64::from_bytes(&key).ok_or_else(|| entries.corrupt("its key is no sequence number"))?;
+        let Record { accepted_at, event } = entries.open(&key, &sealed)?;
+        Ok(InboxEntry { seq, accepted_at, event })
     }
 
     /// Removes an entry that needs no processing any more; its event id stays known.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use ruma::{OwnedEventId, OwnedRoomId};
+use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use serde_json::{Value, json};
 use workmate::{core::words, standin::Turn};
 
@@ -125,6 +125,20 @@ async fn say_what_asks_nobody(office: &Office, robot: &Person, room: &OwnedRoomI
     Ok(())
 }
 
+/// Asks by an emote, and by a file with a caption.
+async fn say_what_asks_in_other_kinds(alice: &Person, room: &OwnedRoomId, oncall: &UserId) -> Result<()> {
+    let mentions = json!({"user_ids": [oncall]});
+    let emote = json!({"msgtype": "m.emote", "body": "asks @oncall yes5", "m.mentions": mentions});
+    send_raw(alice, room, emote).await?;
+    let uploaded = alice.client().media().upload(&mime::TEXT_PLAIN_UTF_8, b"the plan".to_vec(), None).await?;
+    let file = json!({
+        "msgtype": "m.file", "body": "yes6 @oncall what does it say?", "filename": "plan.txt", "m.mentions": mentions,
+        "url": uploaded.content_uri, "info": {"mimetype": "text/plain", "size": 8},
+    });
+    send_raw(alice, room, file).await?;
+    Ok(())
+}
+
 async fn only_requests_are_answered(kind: RoomKind) -> Result<()> {
     let people = [shared().person("alice").await, shared().person("bob").await];
     let robot = shared().person("robot").await;
@@ -150,6 +164,7 @@ async fn only_requests_are_answered(kind: RoomKind) -> Result<()> {
         }),
     )
     .await?;
+    say_what_asks_in_other_kinds(alice, &room, &oncall).await?;
     let first = office.answer(alice, &room, &oncall, "yes2").await?;
     bob.send(&room, Message::text("yes3").replying_to(&first.event_id)).await?;
     office.answer(bob, &room, &oncall, "yes3").await?;
@@ -162,8 +177,8 @@ async fn only_requests_are_answered(kind: RoomKind) -> Result<()> {
             question.split([' ', '\n']).find(|word| word.starts_with("yes") || word.starts_with("no"))
         })
         .collect();
-    assert_eq!(found, BTreeSet::from(["yes1", "yes2", "yes3", "yes4"]), "{asked:?}");
-    assert_eq!(asked.len(), 4, "{asked:?}");
+    assert_eq!(found, BTreeSet::from(["yes1", "yes2", "yes3", "yes4", "yes5", "yes6"]), "{asked:?}");
+    assert_eq!(asked.len(), 6, "{asked:?}");
     Ok(())
 }
 

@@ -20,7 +20,7 @@ fn prompt(exchanges: usize) -> Prompt {
         turns.push(Said::new(Role::Assistant, "Noted."));
     }
     turns.push(said(exchanges));
-    Prompt { system: vec!["rule ".repeat(600), "fact ".repeat(600)], turns }
+    Prompt { system: vec!["rule ".repeat(600), "fact ".repeat(600)], turns, ..Prompt::default() }
 }
 
 fn said(index: usize) -> Said {

@@ -2,22 +2,27 @@
 
 use anyhow::Result;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
-use workmate::standin::{Gate, Matcher, Options, StandIn, Turn};
+use workmate::{
+    core::{render, words},
+    standin::{Gate, Matcher, Options, StandIn, Turn},
+};
 
-use crate::harness::{Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate, homeserver::shared};
+use crate::harness::{
+    Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate, homeserver::shared, readiness::until_runs_ended,
+};
 
 /// Two people and a coworker in an encrypted room.
-struct Scene {
-    claude: StandIn,
-    _workmate: Workmate,
-    alice: Person,
-    bob: Person,
-    coworker: OwnedUserId,
-    room: OwnedRoomId,
+pub(crate) struct Scene {
+    pub(crate) claude: StandIn,
+    pub(crate) workmate: Workmate,
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
+    pub(crate) coworker: OwnedUserId,
+    pub(crate) room: OwnedRoomId,
 }
 
 impl Scene {
-    async fn set() -> Result<Self> {
+    pub(crate) async fn set() -> Result<Self> {
         let slot = shared().take_slot();
         let claude = StandIn::start(Options::scripted()).await?;
         let workmate = Setup::new(&slot, shared().url(), &claude.base_url()).start().await;
@@ -28,16 +33,16 @@ impl Scene {
         bob.join(&room).await?;
         alice.invite(&room, &coworker).await?;
         alice.until_membership(&room, &coworker, &MembershipState::Join).await?;
-        Ok(Self { claude, _workmate: workmate, alice, bob, coworker, room })
+        Ok(Self { claude, workmate, alice, bob, coworker, room })
     }
 
-    async fn ask(&self, question: &str) -> Result<OwnedEventId> {
+    pub(crate) async fn ask(&self, question: &str) -> Result<OwnedEventId> {
         let message = Message::text(format!("@oncall {question}")).pill("@oncall", &self.coworker);
         self.alice.send(&self.room, message).await
     }
 
     /// Asks something whose answer stands still after its first words.
-    async fn ask_and_hold(&self, question: &str, answer: &str) -> Result<(OwnedEventId, Gate)> {
+    pub(crate) async fn ask_and_hold(&self, question: &str, answer: &str) -> Result<(OwnedEventId, Gate)> {
         let (turn, gate) = Turn::text(answer).word_by_word().gate_after(1);
         self.claude.on(Matcher::user(question), turn);
         let request = self.ask(question).await?;
@@ -45,7 +50,7 @@ impl Scene {
         Ok((request, gate))
     }
 
-    async fn until_said(&self, what: &str) -> Result<OwnedEventId> {
+    pub(crate) async fn until_said(&self, what: &str) -> Result<OwnedEventId> {
         let said = |seen: &Timeline| {
             let mut said = seen.messages_of(&self.coworker);
             said.find(|event| event.body() == what).map(|event| event.event_id.clone())
@@ -54,18 +59,19 @@ impl Scene {
     }
 
     /// Asks one more thing and waits for its answer: whatever was to come before it has come.
-    async fn settle(&self) -> Result<Timeline> {
+    pub(crate) async fn settle(&self) -> Result<Timeline> {
         self.claude.on(Matcher::user("are you still there"), Turn::text("Still here."));
         self.ask("are you still there").await?;
         self.until_said("Still here.").await?;
         Ok(self.alice.timeline(&self.room))
     }
 
-    fn said<'a>(&self, seen: &'a Timeline, what: &str) -> Vec<&'a str> {
+    /// Returns what the coworker said that holds a text.
+    pub(crate) fn said<'a>(&self, seen: &'a Timeline, what: &str) -> Vec<&'a str> {
         seen.messages_of(&self.coworker).map(SeenEvent::body).filter(|body| body.contains(what)).collect()
     }
 
-    async fn until_closed(&self, question: &str) -> Result<()> {
+    pub(crate) async fn until_closed(&self, question: &str) -> Result<()> {
         let text = question.to_owned();
         self.claude.wait_for_request(move |seen| seen.disconnected && seen.body.to_string().contains(&text)).await?;
         Ok(())
@@ -139,9 +145,13 @@ async fn c10_redacting_the_request_cancels_its_run_and_takes_back_its_answer() -
 }
 
 #[tokio::test]
-async fn c10_a_kick_ends_the_run_and_nothing_comes_later() -> Result<()> {
-    let scene = Box::pin(Scene::set()).await?;
-    let (_request, gate) = scene.ask_and_hold("paint the fence", "Painted.").await?;
+async fn c10_a_kick_ends_what_goes_on_and_what_waits_and_nothing_comes_later() -> Result<()> {
+    let mut scene = Box::pin(Scene::set()).await?;
+    let (request, gate) = scene.ask_and_hold("paint the fence", "Painted.").await?;
+    let waiting = Message::text("@oncall and the gate").pill("@oncall", &scene.coworker).in_thread(&request);
+    let waiting = scene.bob.send(&scene.room, waiting).await?;
+    scene.ask("!status").await?;
+    scene.until_said(&words::status(2)).await?;
 
     let room = scene.alice.room(&scene.room)?;
     room.kick_user(&scene.coworker, None).await?;
@@ -149,9 +159,15 @@ async fn c10_a_kick_ends_the_run_and_nothing_comes_later() -> Result<()> {
     scene.until_closed("paint the fence").await?;
     gate.release();
     scene.alice.send(&scene.room, "quiet now").await?;
+    until_runs_ended(&scene.workmate, 2).await;
     assert_eq!(scene.alice.membership(&scene.room, &scene.coworker).await?, Some(MembershipState::Leave));
     let seen = scene.alice.timeline(&scene.room);
     assert_eq!(scene.said(&seen, "Painted"), Vec::<&str>::new(), "{seen}");
+    let index = scene.workmate.stop_and_read_run_index().await?;
+    let of = |request: &OwnedEventId| index.iter().find(|run| run["request"] == request.as_str()).expect("a run");
+    assert_eq!([&of(&request)["outcome"], &of(&waiting)["outcome"]], ["dropped", "dropped"]);
+    assert!(of(&request)["cost_micro_usd"].as_u64() > Some(0), "{index:#?}");
+    assert_eq!(of(&waiting)["cost_micro_usd"], serde_json::Value::Null);
     Ok(())
 }
 
@@ -173,6 +189,35 @@ async fn c16_a_muted_coworker_is_quiet_until_it_is_unmuted() -> Result<()> {
     let asked = scene.claude.requests();
     assert!(asked.iter().all(|request| !request.last_user_text().contains("anybody home")
         || request.last_user_text().contains("are you still there")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn c16_commands_are_answered_without_the_model_and_what_is_no_command_is_a_prompt() -> Result<()> {
+    let scene = Box::pin(Scene::set()).await?;
+    let (_request, gate) = scene.ask_and_hold("build a cathedral", "It stands.").await?;
+    let plain = |markdown: &str| render::render(markdown).body;
+    let table = [
+        ("!help", plain(&words::coworker_help("oncall"))),
+        ("!tools", words::no_tools()),
+        ("!purpose", "Answers the questions that the tests ask oncall.".to_owned()),
+        ("!status", words::status(1)),
+    ];
+    for (command, expected) in &table {
+        let asked = scene.ask(command).await?;
+        let said = scene.until_said(expected).await?;
+        let seen = scene.alice.timeline(&scene.room);
+        let said = seen.event(&said).expect("it was found there");
+        assert_eq!((said.msgtype(), said.thread_root()), ("m.notice", Some(asked.as_str())), "{command}");
+        assert!(said.is_decrypted() && said.mentions(scene.alice.user_id()), "{command}");
+    }
+    assert_eq!(scene.claude.requests().len(), 1, "commands ask no model");
+
+    scene.claude.on(Matcher::user("!help me with it"), Turn::text("Gladly."));
+    scene.ask("!help me with it").await?;
+    scene.until_said("Gladly.").await?;
+    gate.release();
+    scene.until_said("It stands.").await?;
     Ok(())
 }
 

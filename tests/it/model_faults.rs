@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use workmate::{
-    core::{render, words},
+    core::{
+        render,
+        words::{self, Again},
+    },
     standin::{Failure, Fault, Options, StandIn, Turn},
 };
 
@@ -58,7 +61,7 @@ async fn c19_an_overload_that_passes_is_waited_out() -> Result<()> {
 #[tokio::test]
 async fn c19_an_overload_that_stays_is_said() -> Result<()> {
     let busy = || Turn::failure(Failure::status(529).retry_after_ms(5));
-    Box::pin(words_in_the_thread((0..8).map(|_| busy()).collect(), &words::overloaded_gave_up())).await
+    Box::pin(words_in_the_thread((0..8).map(|_| busy()).collect(), &words::overloaded_gave_up(Again::ByReaction))).await
 }
 
 #[tokio::test]
@@ -70,12 +73,36 @@ async fn c19_a_stream_that_breaks_once_is_asked_again_and_shows_no_half() -> Res
 #[tokio::test]
 async fn c19_a_stream_that_breaks_again_is_said_plainly() -> Result<()> {
     let broken = || Turn::text("half of an answer that is never to be seen").fault(Fault::DropAfter(4));
-    Box::pin(words_in_the_thread(vec![broken(), broken()], &words::broken_off())).await
+    Box::pin(words_in_the_thread(vec![broken(), broken()], &words::broken_off(Again::ByReaction))).await
 }
 
 #[tokio::test]
 async fn c19_a_request_that_the_api_refuses_is_said_plainly() -> Result<()> {
     Box::pin(words_in_the_thread(vec![Turn::failure(Failure::status(400))], &words::request_refused())).await
+}
+
+#[tokio::test]
+async fn c19_a_prompt_that_is_too_long_is_said_plainly() -> Result<()> {
+    Box::pin(words_in_the_thread(vec![Turn::failure(Failure::status(413))], &words::too_long())).await
+}
+
+#[tokio::test]
+async fn c19_a_model_out_of_reach_is_said_and_again_on_that_word_asks_again() -> Result<()> {
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    for _ in 0..8 {
+        office.script("out of reach", Turn::failure(Failure::status(500).retry_after_ms(5)));
+    }
+    office.ask(&office.alice, &room, "out of reach").await?;
+    let oncall = office.oncall();
+    let said = office.answer(&office.alice, &room, &oncall, &words::model_unreachable(Again::ByReaction)).await?;
+
+    office.bob.react(&room, &said.event_id, "🔁").await?;
+
+    let answered = office.answer(&office.bob, &room, &oncall, "You asked: @oncall out of reach").await?;
+    assert_eq!(answered.thread_root(), said.thread_root());
+    assert_eq!(office.claude.requests().len(), 9);
+    Ok(())
 }
 
 #[tokio::test]
@@ -90,15 +117,27 @@ async fn c19_a_long_overload_is_told_once_while_it_is_waited_for() -> Result<()>
     office.script("patience", Turn::failure(Failure::status(529).retry_after("21")));
     let request = office.ask(&office.alice, &room, "patience").await?;
 
-    let trying = |seen: &Timeline| {
-        seen.messages_of(&office.oncall()).find(|event| event.body() == words::overloaded_trying()).cloned()
+    // One notice: the status, which appears first, says it too.
+    let oncall = office.oncall();
+    let in_thread = |seen: &Timeline| {
+        seen.messages_of(&oncall)
+            .find(|e| e.msgtype() == "m.notice" && e.thread_root() == Some(request.as_str()))
+            .cloned()
     };
-    let told = office.alice.until(&room, "the word that it is tried again", trying).await?;
-    let answered = office.answer(&office.alice, &room, &office.oncall(), "patience").await?;
+    let told = office.alice.until(&room, "the status", in_thread).await?;
+    let trying = |seen: &Timeline| {
+        let mut shown = seen.edits(&told.event_id).filter_map(|edit| edit.content["m.new_content"]["body"].as_str());
+        shown.any(|text| text == words::overloaded_trying()).then_some(())
+    };
+    let trying = |seen: &Timeline| trying(seen).or_else(|| (told.body() == words::overloaded_trying()).then_some(()));
+    office.alice.until(&room, "the word that it is tried again", trying).await?;
+    let answered = office.answer(&office.alice, &room, &oncall, "patience").await?;
 
-    assert_eq!((told.msgtype(), told.thread_root()), ("m.notice", Some(request.as_str())));
     assert!(!told.mentions(office.alice.user_id()), "only the answer notifies: {told:?}");
     assert_eq!(answered.thread_root(), Some(request.as_str()));
+    let seen = office.alice.timeline(&room);
+    let thread = seen.messages_of(&oncall).filter(|event| event.thread_root() == Some(request.as_str()));
+    assert_eq!(thread.count(), 2, "one notice and the answer:\n{seen}");
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! What goes on at once and what waits its turn (C11), under more than one request.
 
 use anyhow::Result;
-use workmate::standin::Turn;
+use workmate::{
+    core::{breaker::BreakerLimits, words},
+    standin::Turn,
+};
 
 use crate::harness::{
     Message, RoomKind, Timeline,
@@ -77,5 +80,32 @@ async fn c11_a_burst_of_requests_from_two_people_is_answered_once_each() -> Resu
         assert_eq!(answers_in_thread(person, room, request, &oncall), 1, "{}", person.timeline(room));
     }
     assert_eq!(office.questions().len(), sent.len() + rooms.len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn c14_a_room_that_asks_too_fast_is_stopped_told_once_and_answered_elsewhere() -> Result<()> {
+    let runs_max = BreakerLimits::default().runs_max;
+    let office = Office::open().await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let [busy, quiet] = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Plain).await?];
+
+    for number in 0..runs_max + 3 {
+        office.ask(alice, &busy, &format!("again {number}.")).await?;
+    }
+    let told = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body() == words::breaker()).cloned();
+    let told = alice.until(&busy, "the breaker's word", told).await?;
+    // A command is answered all the same, and what was asked before it is decided by then.
+    office.ask(alice, &busy, "!tools").await?;
+    office.answer(alice, &busy, &oncall, &words::no_tools()).await?;
+    office.asked_and_answered(&quiet, "and here?").await?;
+    let last = format!("again {}.", runs_max - 1);
+    office.answer(alice, &busy, &oncall, &last).await?;
+
+    assert!(told.is_decrypted() && told.msgtype() == "m.notice");
+    let seen = alice.timeline(&busy);
+    assert_eq!(seen.messages_of(&oncall).filter(|event| event.body() == words::breaker()).count(), 1, "{seen}");
+    let asked = office.questions();
+    assert_eq!(asked.iter().filter(|question| question.contains("again")).count(), runs_max, "{asked:?}");
     Ok(())
 }

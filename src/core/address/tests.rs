@@ -256,6 +256,54 @@ fn c5_a_files_name_is_no_mention_but_its_caption_is() {
 }
 
 #[test]
+fn c5_people_ask_in_words_acts_and_captions_and_in_nothing_else() {
+    let file = |name: &str| MessageKind::Attachment {
+        msgtype: "m.image".to_owned(),
+        name: name.to_owned(),
+        mime: None,
+        size: None,
+        voice: false,
+        media: None,
+    };
+    let asked = asks(&[(oncall(), Why::Mentioned)]);
+    let table = [
+        ("text", MessageKind::Text, asked.clone()),
+        ("an emote", MessageKind::Emote, asked.clone()),
+        ("a file with a caption", file("plan.png"), asked.clone()),
+        ("a notice", MessageKind::Notice, nobody(Silence::Notice)),
+        ("a location", MessageKind::Other("m.location".to_owned()), nobody(Silence::NoMessage)),
+        ("a verification", MessageKind::Other("m.key.verification.request".to_owned()), nobody(Silence::NoMessage)),
+        ("a server's notice", MessageKind::Other("m.server_notice".to_owned()), nobody(Silence::NoMessage)),
+    ];
+    for (name, kind, expected) in table {
+        assert_eq!(addressed(&said(Message { kind, ..mentioning(&[oncall()]) }), &scene()), expected, "{name}");
+    }
+}
+
+#[test]
+fn c5_two_people_in_one_thread_are_both_answered_by_the_one_that_was_asked() {
+    let mut thread = ThreadSoFar::default();
+    let ask = |person: &UserId, message: Message| event(person, EventKind::Message(message));
+    let steps = [
+        ("alice asks", ask(alice(), mentioning(&[oncall()])), asks(&[(oncall(), Why::Mentioned)])),
+        ("bob follows", ask(bob(), in_thread(Message::text("x"))), asks(&[(oncall(), Why::FollowsThread)])),
+        ("bob turns to alice", ask(bob(), in_thread(mentioning(&[alice()]))), nobody(Silence::NotAddressed)),
+        ("alice to bob", ask(alice(), in_thread(Message::text("x"))), nobody(Silence::AmbiguousThread)),
+        ("bob asks", ask(bob(), in_thread(mentioning(&[oncall()]))), asks(&[(oncall(), Why::Mentioned)])),
+        ("alice follows", ask(alice(), in_thread(Message::text("x"))), asks(&[(oncall(), Why::FollowsThread)])),
+        ("bob asks another", ask(bob(), in_thread(mentioning(&[ci()]))), asks(&[(ci(), Why::Mentioned)])),
+        ("alice follows whom?", ask(alice(), in_thread(Message::text("x"))), nobody(Silence::AmbiguousThread)),
+    ];
+    for (name, event, expected) in steps {
+        let before = thread.clone();
+        let scene = Scene { thread: Some(&before), ..scene() };
+        let verdict = addressed(&event, &scene);
+        assert_eq!(verdict, expected, "{name}");
+        thread.note(&event, &verdict, &scene);
+    }
+}
+
+#[test]
 fn c5_a_reply_addresses_only_the_replied_coworker() {
     let table = [
         ("to a coworker", Some(oncall()), Message::text("and now?"), asks(&[(oncall(), Why::RepliedTo)])),

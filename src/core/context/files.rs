@@ -44,7 +44,8 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     }
     let tokens_max = input.tokens_max.max(TOKENS_MIN);
     let timeline = timeline::read(&newest, tokens_max / MESSAGE_SHARE);
-    let selection = window::select(&timeline.items, &newest, tokens_max);
+    let opening = super::opening::Opening::of(&newest, tokens_max);
+    let selection = window::select(&timeline.items, &newest, tokens_max, opening.tokens);
     let chosen: Vec<&Item<'_>> = selection.indexes().map(|at| &timeline.items[at]).collect();
     let fetchable = fetchable(&chosen, &newest, tokens_max);
     let beside =

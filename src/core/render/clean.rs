@@ -178,7 +178,9 @@ impl<'a> Cleaner<'a> {
 }
 
 fn may_link(dest_url: &str) -> bool {
-    if dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
+    // Clients may look for `@room` anywhere in what they are sent, an address included.
+    let pings = dest_url.to_ascii_lowercase().contains("@room");
+    if pings || dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;
     }
     let Ok(url) = Url::parse(dest_url) else { return false };
@@ -186,13 +188,30 @@ fn may_link(dest_url: &str) -> bool {
 }
 
 /// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and the permalinks of
-/// web clients, which name the person in their fragment.
+/// web clients, which name the person in their fragment. Clients decode a link before they look at it.
 fn is_user_link(url: &Url) -> bool {
+    let whole = percent_decoded(url.as_str());
     if url.scheme() == "matrix" {
-        return url.path().starts_with("u/") || url.path().starts_with("user/");
+        // The authority is optional ("matrix: URI scheme", spec 1.18).
+        let path = percent_decoded(url.path());
+        let path = path.trim_start_matches('/');
+        return path.starts_with("u/") || path.starts_with("user/");
     }
-    let fragment = url.fragment().unwrap_or_default().replace("%40", "@");
+    let fragment = whole.split_once('#').map(|(_, fragment)| fragment).unwrap_or_default();
     fragment.starts_with('@') || fragment.contains("/@")
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = text.get(at + 1..at + 3).filter(|hex| byte == b'%' && hex.bytes().all(|c| c.is_ascii_hexdigit()));
+        let value = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        decoded.push(value.unwrap_or(byte));
+        at += if value.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// Writes a text with what clients could turn into a mention as code, which they leave alone.

@@ -4,6 +4,8 @@ use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
 /// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body.
 const WORD_JOINER: char = '\u{2060}';
+/// What a quoted line begins with.
+const QUOTE: &str = "> ";
 
 pub(super) fn write(events: &[Event<'_>]) -> String {
     let mut writer = Writer::default();
@@ -29,6 +31,8 @@ struct Writer {
 struct Prefix {
     first: Option<String>,
     rest: &'static str,
+    /// Whether a line with it was written.
+    begun: bool,
 }
 
 impl Writer {
@@ -58,7 +62,7 @@ impl Writer {
         match tag {
             Tag::BlockQuote(_) => {
                 self.due(2);
-                self.prefixes.push(Prefix { first: None, rest: "> " });
+                self.prefixes.push(Prefix { first: None, rest: QUOTE, begun: false });
             }
             Tag::List(number) => {
                 self.due(if self.lists.is_empty() { 2 } else { 1 });
@@ -74,7 +78,7 @@ impl Writer {
                     }
                     _ => "• ".to_owned(),
                 };
-                self.prefixes.push(Prefix { first: Some(mark), rest: "  " });
+                self.prefixes.push(Prefix { first: Some(mark), rest: "  ", begun: false });
             }
             Tag::CodeBlock(kind) => {
                 self.due(2);
@@ -158,9 +162,12 @@ impl Writer {
 
     /// Between two paragraphs of a quote, the quote goes on.
     fn blank_quote(&mut self) {
-        if self.text.ends_with("\n\n") && self.prefixes.iter().any(|prefix| prefix.rest == "> ") {
+        let quote = self.prefixes.iter().rposition(|prefix| prefix.rest == QUOTE && prefix.begun);
+        if let (true, Some(quote)) = (self.text.ends_with("\n\n"), quote) {
             self.text.pop();
-            self.text.push_str(">\n");
+            let line: String = self.prefixes.iter().take(quote + 1).map(|prefix| prefix.rest).collect();
+            self.text.push_str(line.trim_end());
+            self.text.push('\n');
         }
     }
 
@@ -169,6 +176,7 @@ impl Writer {
             return;
         }
         for prefix in &mut self.prefixes {
+            prefix.begun = true;
             match prefix.first.take() {
                 Some(first) => self.text.push_str(&first),
                 None => self.text.push_str(prefix.rest),

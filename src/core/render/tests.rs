@@ -87,6 +87,14 @@ fn mentions_in_the_models_words_are_no_mentions() {
 }
 
 #[test]
+fn an_address_that_reads_like_a_ping_is_no_link() {
+    for markdown in ["<a@room>", "[mail](mailto:a@ROOM)", "<https://a@room.example/>"] {
+        let html = render(markdown).html.unwrap_or_default().to_lowercase();
+        assert!(!html.contains("href"), "{html}");
+    }
+}
+
+#[test]
 fn text_in_any_direction_is_kept_and_overrides_end_with_their_line() {
     insta::assert_snapshot!(shown(&[
         ("hebrew", "שלום **עולם**, see `main.rs`"),
@@ -99,6 +107,91 @@ fn text_in_any_direction_is_kept_and_overrides_end_with_their_line() {
         ("unopened", "a\u{202c}\u{2069}b"),
         ("in a table", "|a|b|\n|-|-|\n|\u{202e}c|d|"),
     ]));
+}
+
+#[test]
+fn c9_links_that_clients_could_read_as_a_mention_are_none_however_they_are_written() {
+    for link in [
+        "https://matrix.to/#/@bob:hs",
+        "https://matrix.to/#/%40bob%3Ahs",
+        "https://matrix.to/%23/%40bob:hs",
+        "https://matrix.to/%23%2F%40bob:hs",
+        "https://matrix.to/#%2f@bob:hs",
+        "HTTPS://MATRIX.TO/#/@bob:hs",
+        "matrix:u/bob:hs",
+        "MATRIX:u/bob:hs",
+        "matrix:user/bob:hs",
+        "matrix:%75/bob:hs",
+        "matrix://hs/u/bob:hs",
+        "https://app.element.io/#/user/@bob:hs",
+        "https://chat.example/#@bob:hs",
+    ] {
+        let Rendered { body, html } = render(&format!("[bob]({link}), **<{link}>**"));
+        let html = html.expect("it is strong");
+        assert!(!html.contains("href"), "{link}: {html}");
+        assert!(body.starts_with("bob, "), "{link}: {body}");
+    }
+    let harmless =
+        render("[a](https://example.org/@bob) [b](https://matrix.to/#/!room:hs/$event) [c](https://x.example/#a)");
+    assert_eq!(harmless.html.map(|html| html.matches("href").count()), Some(3), "links to anything else stay");
+}
+
+#[test]
+fn c9_tables_lists_and_code_in_each_other_keep_their_shape() {
+    insta::assert_snapshot!(shown(&[
+        ("lists in lists", "1. one\n   - a\n     1. deep\n        > quoted\n   - b\n2. two"),
+        ("list behind a paragraph", "steps:\n1. one\n2. two"),
+        ("loose and tight", "- a\n\n- b\n- c"),
+        (
+            "table with links and mentions",
+            "|who|where|\n|:-|-:|\n|@bob:hs|[x](https://e.example/a\\|b)|\n|@room|![i](https://i.example/x)|"
+        ),
+        ("table without a body", "|a|\n|-|"),
+        ("table with too many cells", "|a|b|\n|-|-|\n|1|2|3|\n|4|"),
+        ("code in a quote", "> ```py\n> x = \"<b>\"\n> ```\n> done"),
+        ("indented code", "text\n\n    <script>\n    y"),
+        ("heading with code", "## `@room` and **b**"),
+        ("quote in a list", "- > a\n  > b\n- c"),
+    ]));
+}
+
+#[test]
+fn c9_text_from_right_to_left_keeps_its_order_in_every_block() {
+    insta::assert_snapshot!(shown(&[
+        ("arabic list", "- مرحبا **عالم**\n- `code` ثم نص\n\n1. אחת\n2. שתיים (two)"),
+        ("table", "|שם|ערך|\n|-|-|\n|גובה|90 m|"),
+        ("isolates that are closed", "\u{2067}שלום\u{2069} a, \u{2068}b\u{2069}"),
+        ("isolates across blocks", "- \u{2067}a\n- b\n\n> \u{202e}c\n\nd"),
+        ("isolates across markup", "**\u{2066}a** b *\u{2069}c*"),
+        ("an override around a link", "\u{202e}[gpj.exe](https://e.example/) after"),
+        ("a mention behind marks", "\u{200f}@room \u{202e}@bob:hs"),
+        ("a mention split by marks", "@\u{200b}room @\u{200f}room @bob\u{200e}:hs"),
+    ]));
+}
+
+#[test]
+fn c9_sixty_kilobytes_of_anything_become_a_beginning_in_the_room_and_the_whole_in_a_file() {
+    let rows = [
+        ("words", "A word and another one. ".repeat(2_600)),
+        ("one word", "x".repeat(60_000)),
+        ("a table", format!("|a|b|\n|-|-|\n{}", "|one|two|\n".repeat(6_000))),
+        ("a list", "- an item of a list\n".repeat(3_100)),
+        ("code", format!("```\n{}```", "let x = 1;\n".repeat(5_500))),
+        ("arabic", "مرحبا بالعالم ".repeat(2_400)),
+        ("emoji", "🦀 ".repeat(12_500)),
+    ];
+    let mut shown = String::new();
+    for (name, markdown) in &rows {
+        assert!(markdown.len() >= 60_000, "{name}");
+        let fitted = fit(markdown, MESSAGE_BYTES_MAX);
+        assert_eq!(fitted.overflow.as_ref(), Some(markdown), "{name}");
+        let Rendered { body, html } = fitted.message;
+        let end: String = body.chars().skip(body.chars().count() - 90).collect();
+        let html_bytes = html.map_or(0, |html| html.len());
+        writeln!(shown, "=== {name}: body {} bytes, html {html_bytes} bytes, ends\n{end}\n", body.len())
+            .expect("writing to a string");
+    }
+    insta::assert_snapshot!(shown);
 }
 
 #[test]

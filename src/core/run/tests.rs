@@ -2,6 +2,8 @@ use ruma::{event_id, room_id, user_id};
 
 use super::*;
 
+mod properties;
+
 const NOW: Timestamp = Timestamp::from_ms(10_000_000);
 
 fn record(private: bool) -> RunRecord {
@@ -145,9 +147,49 @@ fn c19_the_word_that_the_model_is_busy_comes_once_and_late() {
     let mut machine = Machine::new(&record(false), NOW);
     assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS - 1), NOW), vec![]);
     let told = machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS), NOW);
-    let [Effect::Send(Step::Waiting, message)] = &told[..] else { panic!("one notice, not {told:?}") };
+    let [Effect::Send(Step::Status, message)] = &told[..] else { panic!("one notice, not {told:?}") };
     assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
     assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS * 2), NOW), vec![]);
+}
+
+#[test]
+fn c9_c19_the_word_that_the_model_is_busy_stands_in_the_status_until_the_answer_begins() {
+    let mut machine = Machine::new(&record(false), NOW);
+    let at = |machine: &Machine| machine.next_at().expect("a status is always due at some time");
+    let first = at(&machine);
+    let shown = machine.take(&Input::Tick(""), first);
+    assert!(matches!(&shown[..], [Effect::Send(Step::Status, _)]), "{shown:?}");
+    let told = machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS), later(NOW, 13_000));
+    let [Effect::Edit(Step::StatusEdit(13_000), message)] = &told[..] else { panic!("an edit, not {told:?}") };
+    assert_eq!(message.body, words::overloaded_trying());
+    let due = at(&machine);
+    assert_eq!(machine.take(&Input::Tick(""), due), vec![], "nothing has changed");
+    let due = at(&machine);
+    let working = machine.take(&Input::Tick("Here"), due);
+    assert!(matches!(&working[..], [Effect::Edit(_, message)] if message.body.contains("Working")), "{working:?}");
+}
+
+#[test]
+fn c19_an_assistant_that_has_no_status_says_that_the_model_is_busy_too() {
+    let told = Machine::new(&record(true), NOW).take(&Input::Waiting(WAITING_WORD_AFTER_MS), NOW);
+    assert!(matches!(&told[..], [Effect::Send(Step::Waiting, _)]), "{told:?}");
+}
+
+#[test]
+fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
+    let record = RunRecord { status: Some(event_id!("$status").to_owned()), ..record(false) };
+    let mut steps = BTreeSet::new();
+    for begun_after_ms in [0, 40_000] {
+        let mut machine = Machine::new(&record, later(NOW, begun_after_ms));
+        for _ in 0..3 {
+            let due = machine.next_at().expect("a status is always due at some time");
+            match &machine.take(&Input::Tick(""), due)[..] {
+                [Effect::Edit(step, _)] => assert!(steps.insert(record.id().transaction(*step))),
+                other => panic!("an edit of the status that is there, not {other:?}"),
+            }
+        }
+    }
+    assert_eq!(steps.len(), 6);
 }
 
 #[test]
@@ -176,4 +218,26 @@ fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
     }
     assert_eq!(steps.first(), Some(&4));
     assert!(steps.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{steps:?}");
+}
+
+#[test]
+fn c9_a_run_with_tools_shows_its_status_at_the_first_call_and_says_how_far_it_is() {
+    let mut machine = Machine::new(&record(false), NOW);
+    let doing = |done, running: &[&str]| Doing { done, running: running.iter().map(|&name| name.to_owned()).collect() };
+    let soon = later(NOW, 2_000);
+    let shown = machine.take(&Input::Steps(&doing(0, &["time"])), soon);
+    let [Effect::Send(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
+    assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (2 s, now time) …", 0));
+    assert_eq!(machine.take(&Input::Steps(&doing(1, &["a", "b"])), soon), vec![], "edits keep their distance");
+    let due = machine.next_at().expect("an edit is due");
+    let edited = machine.take(&Input::Tick(""), due);
+    let [Effect::Edit(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
+    assert_eq!(message.body, "Working on it (12 s, 1 step done, now a, b) …");
+}
+
+#[test]
+fn a_record_of_an_earlier_version_without_work_is_read() {
+    let mut stored = serde_json::to_value(record(false)).expect("a record is JSON");
+    stored.as_object_mut().expect("an object").remove("work").expect("it is there now");
+    assert_eq!(serde_json::from_value::<RunRecord>(stored).expect("it is read"), record(false));
 }

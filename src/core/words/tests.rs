@@ -1,11 +1,11 @@
 use super::{
-    FirstWords, KeyMissing, ListedCoworker, assistant_first, coworker_help, date, duration_minutes, first_words,
-    sentence, undecryptable, welcome,
+    Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, broken_off, coworker_help, date, duration_minutes,
+    first_words, internal, model_unreachable, overloaded_gave_up, sentence, undecryptable, welcome,
 };
 use crate::core::{render::render, time::Timestamp};
 
 #[test]
-fn first_words_say_what_it_reads_and_how_to_remove_it() {
+fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
     let words = FirstWords {
         name: "oncall",
         purpose: "I help with incidents",
@@ -26,10 +26,25 @@ fn assistants_first_words_are_honest_about_encryption() {
     }
 }
 
+/// A phone shows about this many letters in a line of a message, and this many lines above its keyboard.
+const PHONE: (usize, usize) = (40, 16);
+
 #[test]
-fn help_fits_a_phone() {
-    for line in render(&coworker_help("oncall")).body.lines().skip(1) {
-        assert!(line.chars().count() <= 40, "{line}");
+fn c16_help_fits_a_phone() {
+    let lines = |body: &str| body.lines().map(|line| line.chars().count().max(1).div_ceil(PHONE.0)).sum::<usize>();
+    let help = render(&coworker_help("oncall")).body;
+    for line in help.lines().filter(|line| line.starts_with('•')) {
+        assert!(line.chars().count() <= PHONE.0, "a command is broken over two lines: {line}");
+    }
+    assert!(lines(&help) <= PHONE.1, "{help}");
+}
+
+#[test]
+fn c19_what_may_pass_offers_to_try_again() {
+    for words in [overloaded_gave_up, model_unreachable, broken_off, internal] {
+        let (coworkers, assistants) = (words(Again::ByReaction), words(Again::ByAsking));
+        assert!(coworkers.contains('🔁'), "{coworkers}");
+        assert!(assistants.contains("ask again") && !assistants.contains('🔁'), "{assistants}");
     }
 }
 
@@ -41,7 +56,7 @@ fn welcome_lists_the_coworkers_without_mentioning_them() {
 }
 
 #[test]
-fn each_cause_of_a_missing_key_is_told_apart() {
+fn c8_each_cause_of_a_missing_key_is_told_apart() {
     let told = [KeyMissing::NotSent, KeyMissing::Withheld, KeyMissing::BeforeJoining].map(undecryptable);
     assert!(told.iter().all(|text| text.starts_with("I can't decrypt a message here. ")));
     assert!(told[0] != told[1] && told[1] != told[2] && told[0] != told[2]);

@@ -54,12 +54,15 @@ impl Account {
                 if timeline.limited {
                     // What was delivered while this sync was under way is dropped with the rest of the window.
                     behind.insert(room.clone(), Instant::now());
+                    // What was redacted in the gap is not known.
+                    self.forget_pins(&room);
                 }
                 let read = timeline.events.iter().filter_map(|event| inbound::from_timeline(&room, event)).collect();
                 windows.entry(room).or_default().extend(read, timeline.limited, timeline.prev_batch);
             }
             for room in response.rooms.left.keys() {
                 windows.remove(room);
+                self.forget_pins(room);
                 behind.remove(room);
             }
         }
@@ -73,7 +76,7 @@ impl Account {
     pub fn deliver(&self, room: &RoomId, event: Option<RoomEvent>, accepted: Instant) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = event.map(|event| Read { event, sealed: None, was_encrypted: false });
+        let read = event.map(Read::plain);
         // Once behind, a sync brings all of it; what came after the gap is not put beside what came before it.
         let placed = !behind.contains_key(room)
             && read.is_some_and(|read| windows.get_mut(room).is_some_and(|window| window.deliver(read)));

@@ -59,6 +59,26 @@ async fn an_event_is_accepted_once_whatever_transaction_brings_it() {
 }
 
 #[tokio::test]
+async fn what_waits_in_one_room_is_found_among_that_of_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let inbox = open(dir.path());
+    let elsewhere = |n| InboxEvent { room_id: owned_room_id!("!other:example.org"), ..event(n) };
+    let mixed = vec![event(1), elsewhere(2), event(3), elsewhere(4), event(5), event(6)];
+    inbox.accept("1", mixed, NOW).await.expect("accepted");
+    inbox.done(3).expect("removed");
+
+    let numbers = |range, most| -> Vec<u64> {
+        let found = inbox.pending_in(&event(1).room_id, range, most).expect("readable");
+        found.into_iter().map(|entry| entry.seq).collect()
+    };
+
+    assert_eq!(numbers(1..=6, 10), [1, 5, 6]);
+    assert_eq!(numbers(2..=5, 10), [5]);
+    assert_eq!(numbers(1..=u64::MAX, 2), [1, 5]);
+    assert_eq!(numbers(7..=9, 10), [0; 0]);
+}
+
+#[tokio::test]
 async fn a_repeated_transaction_id_loses_no_unknown_event() {
     let dir = tempfile::tempdir().expect("a directory");
     let inbox = open(dir.path());

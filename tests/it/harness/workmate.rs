@@ -17,6 +17,7 @@ use url::Url;
 use workmate::{
     cli::demo::homeserver::{SERVER_NAME, last_lines},
     secret::MasterSecret,
+    store::Store,
 };
 
 use super::slot::Slot;
@@ -224,6 +225,15 @@ impl Workmate {
             time::sleep(POLL).await;
         }
         panic!("workmate did not stop\n{}", last_lines(&self.log_path(), LOG_LINES));
+    }
+
+    /// Stops it and returns the index of the runs that ended, oldest first, as it is stored.
+    pub(crate) async fn stop_and_read_run_index(&mut self) -> Result<Vec<Value>> {
+        self.stop().await;
+        let secret = fs::read_to_string(self.dir.path().join("master.secret"))?;
+        let master = MasterSecret::decode(secret.trim()).expect("the harness wrote a master secret");
+        let store = Store::open(&self.data_dir().join("state"), &master.derive("state"))?;
+        store.run_index::<Value>().iter().map(|entry| Ok(entry?.1)).collect()
     }
 
     /// Returns everything that it has logged, over all its starts.

@@ -1,0 +1,112 @@
+//! A room of any size as it comes from the homeserver: syncs of some events each, into the real window.
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use workmate::{
+    core::{
+        context::{self, Composed, Input, Kind},
+        event::{EventKind, Message, RoomEvent},
+        time::Timestamp,
+    },
+    matrix::{inbound::Read, window::Window},
+};
+
+/// Events that one sync brings.
+const SYNC_EVENTS: usize = 50;
+/// People who speak in turn; the kinds of events repeat with them.
+const PEOPLE: usize = 20;
+/// The context's size in tokens, as `limits.context_tokens_max` has it by default.
+const TOKENS_MAX: u32 = 30_000;
+const BEGAN_MS: i64 = 1_795_000_000_000;
+const WORDS: &str = "The deploy of the billing service waits for the migration, which has been running since this \
+                     morning; the third shard is slow. Can somebody look at the index before the next window closes?";
+
+/// A room as one virtual user holds it.
+pub(crate) struct Room {
+    me: OwnedUserId,
+    id: OwnedRoomId,
+    names: BTreeMap<OwnedUserId, String>,
+    window: Window,
+}
+
+impl Room {
+    /// Lets so many events happen.
+    pub(crate) fn of(events: usize) -> Self {
+        let names = (0..PEOPLE).map(|number| (person(number), format!("Person {number}"))).collect();
+        let id = OwnedRoomId::try_from("!room:example.org").expect("a room id");
+        let me = OwnedUserId::try_from("@coworker-oncall:example.org").expect("a user id");
+        let mut room = Self { me, id, names, window: Window::default() };
+        for first in (0..events).step_by(SYNC_EVENTS) {
+            let sync = (first..events.min(first + SYNC_EVENTS)).map(|number| room.read(number)).collect();
+            room.window.extend(sync, false, Some(format!("t{first}")));
+        }
+        room
+    }
+
+    /// Composes as the engine does: what the window holds, cut to the budget.
+    pub(crate) fn compose(&self) -> Composed {
+        self.compose_from(&self.window.events())
+    }
+
+    /// Composes from these events, the last of which asks.
+    pub(crate) fn compose_from(&self, events: &[RoomEvent]) -> Composed {
+        let request = events.last().map(|event| event.id.clone());
+        context::compose(&Input {
+            me: &self.me,
+            kind: Kind::Coworker { name: "oncall", purpose: "Looks at alerts.", instructions: "Be brief." },
+            room: context::Room { name: Some("ops"), topic: None, encrypted: true, readable_from: None },
+            events,
+            older: true,
+            names: &self.names,
+            requests: request.as_slice(),
+            answered_meanwhile: &[],
+            thread_root: None,
+            session: None,
+            tokens_max: TOKENS_MAX,
+            file_limits: workmate::core::media::Limits::default(),
+            files: None,
+        })
+    }
+
+    /// The room's whole timeline, as no window holds it.
+    pub(crate) fn timeline(&self, events: usize) -> Vec<RoomEvent> {
+        (0..events).map(|number| self.event(number)).collect()
+    }
+
+    fn read(&self, number: usize) -> Read {
+        Read { event: self.event(number), sealed: None, was_encrypted: true }
+    }
+
+    /// Mostly messages; some in threads, some edited, some reactions, some gone again.
+    fn event(&self, number: usize) -> RoomEvent {
+        let earlier = |back: usize| event_id(number.saturating_sub(back));
+        let text = || Message::text(format!("{number}: {}", &WORDS[..WORDS.len() - number % 90]));
+        let kind = match number % PEOPLE {
+            3 => EventKind::Reaction { target: earlier(1), key: "👍".to_owned() },
+            7 => EventKind::Edit { target: earlier(2), new: text(), newly_mentioned: [].into() },
+            11 => EventKind::Redaction { target: earlier(10) },
+            13 | 17 => EventKind::Message(Message { thread_root: Some(earlier(9)), ..text() }),
+            _ => EventKind::Message(text()),
+        };
+        let sender = if number % PEOPLE == 9 { self.me.clone() } else { person(sender_of(number)) };
+        let sent_at = Timestamp::from_ms(BEGAN_MS + 1000 * i64::try_from(number).expect("few events"));
+        RoomEvent { room: self.id.clone(), id: event_id(number), sender, sent_at, kind }
+    }
+}
+
+fn event_id(number: usize) -> OwnedEventId {
+    OwnedEventId::try_from(format!("$event-{number}-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")).expect("an event id")
+}
+
+fn person(number: usize) -> OwnedUserId {
+    OwnedUserId::try_from(format!("@person{number}:example.org")).expect("a user id")
+}
+
+/// An edit comes from the sender of what it edits.
+fn sender_of(number: usize) -> usize {
+    match number % PEOPLE {
+        7 => 5,
+        other => other,
+    }
+}

@@ -1,0 +1,166 @@
+//! Tools and the rounds of a tool loop, behind the transcript (claude-api.md, section 4).
+
+use serde_json::{Value, json};
+
+use super::{CACHE_BREAKPOINTS_MAX, CacheControl, InputMessage, Request, ToolChoice, Ttl};
+use crate::{
+    claude::wire::{ContentBlock, Fields, Json, Role},
+    core::prompt::{Prompt, Round, ToolDefinition, ToolResult, ToolUse},
+};
+
+impl Request {
+    /// Adds the prompt's tools and rounds. A breakpoint stands where the request before this one ended, if one is free:
+    /// from the new end, the provider looks back for it over 20 blocks only.
+    pub(super) fn add_rounds(&mut self, prompt: &Prompt) {
+        self.tools = definitions(&prompt.tools);
+        self.tool_choice = match prompt.tool_use {
+            ToolUse::Off if !self.tools.is_empty() => Some(ToolChoice::None),
+            ToolUse::On | ToolUse::Off => None,
+        };
+        let Some((last, earlier)) = prompt.rounds.split_last() else { return };
+        self.messages.extend(earlier.iter().flat_map(messages));
+        let in_system = self.system.iter().filter(|block| block.cache_control.is_some()).count();
+        if in_system + usize::from(self.cache_control.is_some()) < CACHE_BREAKPOINTS_MAX
+            && let Some(block) = self.messages.last_mut().and_then(|message| message.content.last_mut())
+        {
+            mark(block);
+        }
+        self.messages.extend(messages(last));
+    }
+}
+
+fn definitions(tools: &[ToolDefinition]) -> Vec<Value> {
+    let mut named: Vec<(String, Value)> = tools
+        .iter()
+        .map(|tool| match tool {
+            ToolDefinition::Client { name, description, schema } => {
+                let definition = json!({ "name": name, "description": description, "input_schema": schema });
+                (name.clone(), definition)
+            }
+            ToolDefinition::Provider(raw) => (raw["name"].as_str().unwrap_or_default().to_owned(), raw.clone()),
+        })
+        .collect();
+    named.sort_by(|(one, _), (other, _)| one.cmp(other));
+    named.into_iter().map(|(_, definition)| definition).collect()
+}
+
+/// Returns a round as messages: what the model said, byte for byte, and the results, all in one.
+fn messages(round: &Round) -> impl Iterator<Item = InputMessage> {
+    let said = InputMessage { role: Role::Assistant, content: round.said.iter().filter_map(|raw| echo(raw)).collect() };
+    let results = InputMessage { role: Role::User, content: round.results.iter().map(result).collect() };
+    [said, results].into_iter().filter(|message| !message.content.is_empty())
+}
+
+fn echo(raw: &str) -> Option<ContentBlock> {
+    let block = serde_json::from_str(raw);
+    debug_assert!(block.is_ok(), "rounds hold what the client read");
+    block.ok()
+}
+
+fn result(result: &ToolResult) -> ContentBlock {
+    let mut fields = Fields::default();
+    fields.set("type", Json::of(&"tool_result"));
+    fields.set("tool_use_id", Json::of(&result.call));
+    fields.set("content", Json::of(&result.text));
+    if result.is_error {
+        fields.set("is_error", Json::of(&true));
+    }
+    ContentBlock::Other(fields)
+}
+
+/// Puts a breakpoint behind a block. Thinking takes none, and there the beginning of the transcript serves.
+fn mark(block: &mut ContentBlock) {
+    let marker = Json::of(&CacheControl { ttl: Ttl::FiveMinutes });
+    match block {
+        ContentBlock::Text { rest, .. } | ContentBlock::ToolUse { rest, .. } => rest.set("cache_control", marker),
+        ContentBlock::Other(fields) => fields.set("cache_control", marker),
+        ContentBlock::Thinking { .. } | ContentBlock::RedactedThinking { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        claude::wire::Effort,
+        core::prompt::{Role as Speaker, Turn},
+    };
+
+    fn prompt(rounds: Vec<Round>) -> Prompt {
+        let client = |name: &str| ToolDefinition::Client {
+            name: name.to_owned(),
+            description: format!("Does {name}."),
+            schema: json!({ "type": "object" }),
+        };
+        Prompt {
+            tools: vec![
+                client("zip"),
+                ToolDefinition::Provider(json!({ "type": "web_search_20250305", "name": "web_search" })),
+                client("add"),
+            ],
+            system: vec!["You are oncall.".to_owned(), "Room: #ops".to_owned()],
+            turns: vec![Turn::new(Speaker::User, "status?")],
+            rounds,
+            tool_use: ToolUse::On,
+        }
+    }
+
+    fn body(prompt: &Prompt) -> Value {
+        let request = Request::from_prompt(prompt, "claude-opus-5-5", Effort::Medium, 4096, None);
+        assert_eq!(request.fault(), None);
+        serde_json::from_slice(&request.body()).expect("the body is JSON")
+    }
+
+    fn call(id: &str) -> String {
+        format!(r#"{{"type":"tool_use","id":"{id}","name":"add","input":{{"n":1.50}}}}"#)
+    }
+
+    fn answered(id: &str, is_error: bool) -> ToolResult {
+        ToolResult { call: id.to_owned(), text: format!("{{\"of\":\"{id}\"}}"), is_error }
+    }
+
+    #[test]
+    fn a_loop_s_rounds_become_the_pinned_messages_and_are_echoed_byte_for_byte() {
+        let thinking = r#"{"type":"thinking","thinking":"","signature":"c2ln"}"#.to_owned();
+        let unknown = r#"{"type":"hologram","b":1.10,"a":null}"#.to_owned();
+        let first = Round {
+            said: vec![thinking.clone(), unknown.clone(), call("toolu_1"), call("toolu_2")],
+            results: vec![answered("toolu_1", false), answered("toolu_2", true)],
+        };
+        let second = Round { said: vec![call("toolu_3")], results: vec![answered("toolu_3", false)] };
+        let prompt = prompt(vec![first, second]);
+        insta::assert_snapshot!("rounds", serde_json::to_string_pretty(&body(&prompt)).expect("a value prints"));
+        let request = Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, None);
+        let sent = String::from_utf8(request.body()).expect("JSON is UTF-8");
+        for raw in [thinking, unknown, call("toolu_1")] {
+            assert!(sent.contains(&raw), "{raw} in {sent}");
+        }
+    }
+
+    #[test]
+    fn a_paused_turn_stands_last_and_tool_use_can_be_off_with_the_same_tools() {
+        let said = vec![r#"{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{}}"#.to_owned()];
+        let on = prompt(vec![Round { said, results: vec![] }]);
+        let off = Prompt { tool_use: ToolUse::Off, ..on.clone() };
+        let [on, off] = [body(&on), body(&off)];
+        assert_eq!(on["messages"][1]["role"], "assistant");
+        assert_eq!((&on["tool_choice"], &off["tool_choice"]), (&Value::Null, &json!({ "type": "none" })));
+        assert_eq!(on["tools"], off["tools"]);
+    }
+
+    #[test]
+    fn breakpoints_stay_within_what_the_api_takes_however_long_the_loop_is() {
+        for system in 0..5 {
+            for rounds in 0..6 {
+                let round = |n: usize| {
+                    let id = format!("toolu_{n}");
+                    Round { said: vec![call(&id)], results: vec![answered(&id, false)] }
+                };
+                let prompt =
+                    Prompt { system: vec!["text".to_owned(); system], ..prompt((0..rounds).map(round).collect()) };
+                let marked = body(&prompt).to_string().matches("cache_control").count();
+                assert!(marked <= CACHE_BREAKPOINTS_MAX, "{marked} with {system} and {rounds}");
+            }
+        }
+    }
+}

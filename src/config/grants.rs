@@ -1,0 +1,185 @@
+//! `tools:` of a coworker: what it may use, and on what conditions (C12).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    fault::{Faults, Trouble, shown},
+    section::{Item, Section},
+    tooling::known_credential,
+    value,
+    yaml::Node,
+};
+use crate::{
+    core::tool::{
+        ApprovalRule, BUILT_IN, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, REACHING, SERVER_SEPARATOR, Server,
+    },
+    secret::Secret,
+};
+
+/// Entries of `tools:` in one coworker's file.
+const GRANTS_MAX: usize = 100;
+/// Hosts of one grant.
+const HOSTS_MAX: usize = 100;
+
+/// What grants can name.
+pub(super) struct Known<'a> {
+    pub(super) servers: &'a [Server],
+    pub(super) credentials: &'a BTreeMap<String, Secret>,
+}
+
+/// Reads a coworker's `tools:`.
+pub(super) fn read(coworker: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<Grant> {
+    let keys =
+        ["name", "class", "approval", "timeout_seconds", "output_bytes_max", "idempotent", "hosts", "credential"];
+    let mut items = coworker.items("tools", &keys, faults);
+    if items.len() > GRANTS_MAX {
+        let trouble = Trouble::new(
+            format!("{} entries", items.len()),
+            "The model is told of every tool with every request.",
+            format!("keep at most {GRANTS_MAX}, or use a pattern."),
+        );
+        coworker.report("tools", trouble, faults);
+        items.truncate(GRANTS_MAX);
+    }
+    let grants: Vec<(Grant, Section<'_>)> = items.into_iter().filter_map(|item| grant(item, known, faults)).collect();
+    check_repeated(&grants, faults);
+    grants.into_iter().map(|(grant, _)| grant).collect()
+}
+
+fn grant<'a>(item: Item<'a>, known: &Known<'_>, faults: &mut Faults) -> Option<(Grant, Section<'a>)> {
+    let (grant, at) = match item {
+        Item::Word(node, at) => match pattern(node, known) {
+            Ok(pattern) => (Grant::plain(&pattern), at),
+            Err(trouble) => {
+                at.report("", trouble, faults);
+                return None;
+            }
+        },
+        Item::Keys(section) => {
+            let why = ("It says which tool is meant.", "set it to a tool's name, such as room_search.");
+            let pattern = section.need("name", why, faults, |node| pattern(node, known));
+            let rest = conditions(&section, known, faults);
+            (Grant { pattern: pattern?, ..rest }, section)
+        }
+    };
+    if REACHING.contains(&grant.pattern.as_str()) && grant.hosts.is_empty() {
+        let trouble = Trouble::new(
+            format!("`{}` without hosts", grant.pattern),
+            "What a request asks for can carry what the room says; it may go to hosts that you name, and to no others.",
+            "write it as {name: …, hosts: [docs.example.org, \"*.example.net\"]}.",
+        );
+        at.report("hosts", trouble, faults);
+    }
+    Some((grant, at))
+}
+
+fn conditions(section: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Grant {
+    let classes = [("read", Class::Read), ("write", Class::Write)];
+    let seconds: Option<u64> = section.get("timeout_seconds", faults, |node| value::number(node, 1..=3_600));
+    let hosts = section.list("hosts", faults, host);
+    if hosts.len() > HOSTS_MAX {
+        let trouble = Trouble::new(
+            format!("{} hosts", hosts.len()),
+            "Each call is compared with them.",
+            format!("list at most {HOSTS_MAX}, or a `*.domain`."),
+        );
+        section.report("hosts", trouble, faults);
+    }
+    Grant {
+        class: section.get("class", faults, |node| value::choice(node, &classes)),
+        approval: approval(section, faults),
+        timeout_ms: seconds.map(|seconds| seconds * 1000),
+        output_bytes_max: section.get("output_bytes_max", faults, |node| value::number(node, 256..=1 << 20)),
+        idempotent: section.get("idempotent", faults, value::truth),
+        hosts,
+        credential: section.get("credential", faults, |node| known_credential(node, known.credentials)),
+        ..Grant::plain("")
+    }
+}
+
+/// `never`, `asker`, `moderator`, a power level, or a list of people.
+fn approval(section: &Section<'_>, faults: &mut Faults) -> Option<ApprovalRule> {
+    const KEY: &str = "approval";
+    if section.has_list(KEY) {
+        let people: BTreeSet<_> = section.list(KEY, faults, value::user_id).into_iter().collect();
+        if people.is_empty() {
+            let trouble = Trouble::new(
+                "an empty list",
+                "Nobody could ever approve a call.",
+                "name people by their full user ids, or remove the tool.",
+            );
+            section.report(KEY, trouble, faults);
+        }
+        return Some(ApprovalRule::People(people));
+    }
+    section.get(KEY, faults, |node| {
+        if let Ok(level) = value::number::<u32>(node, 1..=1_000_000) {
+            return Ok(ApprovalRule::Moderator { level: i64::from(level) });
+        }
+        let words = [
+            ("never", ApprovalRule::Never),
+            ("asker", ApprovalRule::Asker),
+            ("moderator", ApprovalRule::Moderator { level: MODERATOR_LEVEL }),
+        ];
+        value::choice(node, &words).map_err(|trouble| Trouble {
+            mend: "write never, asker, moderator, a power level such as 75, or a list of full user ids.".to_owned(),
+            ..trouble
+        })
+    })
+}
+
+/// A built-in tool's name, or the name or pattern of a server's tools.
+fn pattern(node: &Node, known: &Known<'_>) -> Result<String, Trouble> {
+    let text = value::text(node)?;
+    let name = text.strip_suffix('*').unwrap_or(&text);
+    let letters = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
+    let servers: Vec<String> =
+        known.servers.iter().map(|server| format!("{}{SERVER_SEPARATOR}", server.name)).collect();
+    let of_server = servers.iter().any(|beginning| name.starts_with(beginning));
+    let plausible = name.len() <= NAME_CHARS_MAX && name.chars().all(letters);
+    if plausible && (of_server || BUILT_IN.contains(&text.as_str())) {
+        return Ok(text);
+    }
+    let choices: Vec<String> = BUILT_IN
+        .into_iter()
+        .map(str::to_owned)
+        .chain(servers.iter().map(|beginning| format!("{beginning}*")))
+        .collect();
+    Err(Trouble::new(
+        format!("{} is no tool", shown(&text)),
+        "It names neither a tool that Workmate brings nor one of a server under `mcp_servers`.",
+        format!("use one of {}.", choices.join(", ")),
+    ))
+}
+
+/// A host's name, or `*.` and a domain; `:port` where it is neither 80 nor 443.
+fn host(node: &Node) -> Result<String, Trouble> {
+    let text = value::text(node)?.to_lowercase();
+    let trouble = || {
+        Trouble::new(
+            format!("{} is not a host", shown(&text)),
+            "Calls are compared with it before they are made.",
+            "write a name like docs.example.org, \"*.example.org\" or builds.example.org:8443.",
+        )
+    };
+    let (name, port) = text.split_once(':').map_or((text.as_str(), None), |(name, port)| (name, Some(port)));
+    let domain = name.strip_prefix("*.").unwrap_or(name);
+    let letters = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '.';
+    let is_domain = domain.contains('.') && domain.len() <= 253 && domain.chars().all(letters);
+    let clean = is_domain && !domain.starts_with('.') && !domain.ends_with('.') && !domain.contains("..");
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if clean && is_port { Ok(text.clone()) } else { Err(trouble()) }
+}
+
+fn check_repeated(grants: &[(Grant, Section<'_>)], faults: &mut Faults) {
+    for (index, (grant, at)) in grants.iter().enumerate() {
+        if grants[..index].iter().any(|(earlier, _)| earlier.pattern == grant.pattern) {
+            let trouble = Trouble::new(
+                format!("{} is granted twice", shown(&grant.pattern)),
+                "The first one would count and this one would not.",
+                "remove one of the two.",
+            );
+            at.report("", trouble, faults);
+        }
+    }
+}

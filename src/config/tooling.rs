@@ -1,0 +1,203 @@
+//! `credentials:` and `mcp_servers:`: what tools are made of.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use super::{
+    fault::{Faults, Trouble, shown},
+    secrets::{Found, Sources},
+    section::Section,
+    value,
+    yaml::Node,
+};
+use crate::{
+    core::tool::{BUILT_IN, SERVER_SEPARATOR, Server, Setting, Transport},
+    secret::Secret,
+};
+
+/// MCP servers in one workspace; each is a process or a connection.
+const SERVERS_MAX: usize = 32;
+/// Credentials in one workspace; all output is searched for them.
+const CREDENTIALS_MAX: usize = 100;
+/// Characters of a server's or credential's name: tools' names begin with the former, and have 64.
+const NAME_CHARS_MAX: usize = 24;
+/// Words of a command; settings of a server.
+const WORDS_MAX: usize = 64;
+/// Characters of one of them.
+const WORD_CHARS_MAX: usize = 4_096;
+
+/// Reads `credentials:`: a name each, with the secret as `value_file`, `value_env` or `value`.
+pub(super) fn credentials(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> BTreeMap<String, Secret> {
+    let section = root.names("credentials", faults);
+    let mut credentials = BTreeMap::new();
+    for name in names_of(root, &section, ("credentials", CREDENTIALS_MAX), faults) {
+        let one = section.section(name, &["value", "value_file", "value_env"], faults);
+        match sources.secret(&one, "value", faults) {
+            Found::Given(secret) => drop(credentials.insert(name.to_owned(), secret)),
+            Found::Faulty => {}
+            Found::Absent => one.report(
+                "value_file",
+                Trouble::new("missing", "The credential is empty without it.", "set value_file or value_env."),
+                faults,
+            ),
+        }
+    }
+    credentials
+}
+
+/// Reads `mcp_servers:`.
+pub(super) fn servers(root: &Section<'_>, credentials: &BTreeMap<String, Secret>, faults: &mut Faults) -> Vec<Server> {
+    let section = root.names("mcp_servers", faults);
+    let names = names_of(root, &section, ("mcp_servers", SERVERS_MAX), faults);
+    let read = names.into_iter().filter_map(|name| {
+        let one = section.section(name, &["command", "env", "url", "headers"], faults);
+        let transport = transport(&one, credentials, faults)?;
+        Some(Server { name: name.to_owned(), transport })
+    });
+    read.collect()
+}
+
+fn transport(one: &Section<'_>, credentials: &BTreeMap<String, Secret>, faults: &mut Faults) -> Option<Transport> {
+    match (one.has("command"), one.has("url")) {
+        (true, false) => {
+            let command = one.list("command", faults, word);
+            let env = settings(one, "env", credentials, faults);
+            if one.has("headers") {
+                one.report("headers", only_for("url"), faults);
+            }
+            if command.is_empty() || command.len() > WORDS_MAX {
+                let trouble = Trouble::new(
+                    format!("a command of {} words", command.len()),
+                    "The server could not be started.",
+                    format!("write the program and its arguments as a list of 1 to {WORDS_MAX} words."),
+                );
+                one.report("command", trouble, faults);
+                return None;
+            }
+            Some(Transport::Stdio { command, env })
+        }
+        (false, true) => {
+            let url: Option<Url> = one.get("url", faults, |node| value::base_url(node, ""));
+            let headers = settings(one, "headers", credentials, faults);
+            if one.has("env") {
+                one.report("env", only_for("command"), faults);
+            }
+            Some(Transport::Http { url: url?, headers })
+        }
+        (both, _) => {
+            let what = if both { "`command` and `url` at once" } else { "neither `command` nor `url`" };
+            let trouble = Trouble::new(
+                what,
+                "A server is either a program that Workmate starts, or an address that it calls.",
+                "keep one: `command: [program, argument]` or `url: https://…`.",
+            );
+            one.report("", trouble, faults);
+            None
+        }
+    }
+}
+
+fn only_for(key: &str) -> Trouble {
+    Trouble::new(
+        format!("set without `{key}`"),
+        "It has no meaning for this kind of server.",
+        format!("remove it, or use `{key}`."),
+    )
+}
+
+/// Environment variables or headers: text, or `{credential: name}`.
+fn settings(
+    one: &Section<'_>,
+    key: &str,
+    credentials: &BTreeMap<String, Secret>,
+    faults: &mut Faults,
+) -> BTreeMap<String, Setting> {
+    let section = one.names(key, faults);
+    let mut settings = BTreeMap::new();
+    for name in section.keys() {
+        let letters = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
+        if name.is_empty() || name.len() > WORDS_MAX || !name.chars().all(letters) {
+            let trouble = Trouble::new(
+                format!("{} cannot be the name of a variable or header", shown(name)),
+                "It is handed on as it stands.",
+                "use letters, digits, _ and -.",
+            );
+            section.report(name, trouble, faults);
+        } else if section.has_section(name) {
+            let inner = section.section(name, &["credential"], faults);
+            let credential = inner.need(
+                "credential",
+                ("The value is taken from `credentials`.", "name one of them."),
+                faults,
+                |node| known_credential(node, credentials),
+            );
+            settings.extend(credential.map(|label| (name.to_owned(), Setting::Credential(label))));
+        } else {
+            let text = section.get(name, faults, word);
+            settings.extend(text.map(|text| (name.to_owned(), Setting::Plain(text))));
+        }
+    }
+    settings
+}
+
+/// Returns the name of a credential that is configured.
+pub(super) fn known_credential(node: &Node, credentials: &BTreeMap<String, Secret>) -> Result<String, Trouble> {
+    let label = value::text(node)?;
+    if credentials.contains_key(&label) {
+        return Ok(label);
+    }
+    let known: Vec<&str> = credentials.keys().map(String::as_str).collect();
+    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("known: {}", known.join(", ")) };
+    Err(Trouble::new(
+        format!("{} is no credential", shown(&label)),
+        "Tools get secrets by the names under `credentials` in workmate.yaml.",
+        format!("add it there, or correct the name; {known}."),
+    ))
+}
+
+fn word(node: &Node) -> Result<String, Trouble> {
+    let text = value::text(node)?;
+    if text.len() > WORD_CHARS_MAX || text.contains('\0') {
+        return Err(Trouble::new(
+            "too long, or with a zero byte",
+            "It is handed to a program or a server.",
+            format!("use at most {WORD_CHARS_MAX} characters of text."),
+        ));
+    }
+    Ok(text)
+}
+
+/// The names under a section that can be names, at most so many.
+fn names_of<'a>(
+    root: &Section<'_>,
+    section: &Section<'a>,
+    (key, count_max): (&str, usize),
+    faults: &mut Faults,
+) -> Vec<&'a str> {
+    let mut names = section.keys();
+    if names.len() > count_max {
+        let trouble = Trouble::new(
+            format!("{} entries", names.len()),
+            "Each costs memory and time.",
+            format!("keep at most {count_max}."),
+        );
+        root.report(key, trouble, faults);
+        names.truncate(count_max);
+    }
+    names.retain(|name| {
+        let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_' || char == '-';
+        let clear = !name.contains(SERVER_SEPARATOR) && !BUILT_IN.contains(name);
+        let good = !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(fits) && clear;
+        if !good {
+            let trouble = Trouble::new(
+                format!("{} is not a name for it", shown(name)),
+                format!("Tools' names are made of it: <name>{SERVER_SEPARATOR}<tool>."),
+                format!("use 1 to {NAME_CHARS_MAX} of a-z 0-9 _ - without `{SERVER_SEPARATOR}`."),
+            );
+            section.report(name, trouble, faults);
+        }
+        good
+    });
+    names
+}

@@ -1,0 +1,125 @@
+//! Links to rooms and events, as people paste them (A7).
+
+use ruma::{
+    MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomOrAliasId, matrix_uri::MatrixId,
+};
+
+/// Links looked for in one message; what follows is plain text.
+pub const LINKS_MAX: usize = 8;
+/// Bytes of a link; longer ones are no room's.
+const LINK_BYTES_MAX: usize = 1_024;
+/// Servers kept of a link's `via`.
+const VIA_MAX: usize = 3;
+
+/// What a link points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The room, by id or alias.
+    pub room: OwnedRoomOrAliasId,
+    /// The message, or the thread's root.
+    pub event: Option<OwnedEventId>,
+    /// Servers that know the room.
+    pub via: Vec<OwnedServerName>,
+}
+
+/// Returns what one word points at: `#alias:server`, `!room:server`, a matrix.to link or a `matrix:` URI.
+///
+/// A user's link, and everything else, points at no room.
+#[must_use]
+pub fn target(word: &str) -> Option<Target> {
+    if word.len() > LINK_BYTES_MAX {
+        return None;
+    }
+    // Room ids of version 12 have no server's name: anything behind the `!` may be one.
+    if word.starts_with(['#', '!']) && word.len() > 1 {
+        let room = RoomOrAliasId::parse(word).ok()?;
+        return Some(Target { room, event: None, via: Vec::new() });
+    }
+    if let Ok(uri) = MatrixToUri::parse(word) {
+        return of_id(uri.id().clone(), uri.via());
+    }
+    let uri = MatrixUri::parse(word).ok()?;
+    of_id(uri.id().clone(), uri.via())
+}
+
+/// Returns what the links in a message point at, each once, in their order.
+#[must_use]
+pub fn targets(text: &str) -> Vec<Target> {
+    let mut found: Vec<Target> = Vec::new();
+    for word in text.split(|char: char| char.is_whitespace() || "<>\"'()[]".contains(char)) {
+        let word = word.trim_end_matches(['.', ',', ';', ':', '!']);
+        let is_link = word.starts_with("https://matrix.to/") || word.starts_with("matrix:");
+        let Some(target) = is_link.then(|| target(word)).flatten() else { continue };
+        if !found.contains(&target) {
+            found.push(target);
+        }
+        if found.len() == LINKS_MAX {
+            break;
+        }
+    }
+    found
+}
+
+fn of_id(id: MatrixId, via: &[OwnedServerName]) -> Option<Target> {
+    let (room, event) = match id {
+        MatrixId::Room(room) => (room.into(), None),
+        MatrixId::RoomAlias(alias) => (alias.into(), None),
+        MatrixId::Event(room, event) => (room, Some(event)),
+        _ => return None,
+    };
+    Some(Target { room, event, via: via.iter().take(VIA_MAX).cloned().collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(target: &Target) -> (&str, Option<&str>, usize) {
+        (target.room.as_str(), target.event.as_ref().map(|event| event.as_str()), target.via.len())
+    }
+
+    #[test]
+    fn a7_every_usual_form_of_a_link_is_understood() {
+        for (word, expected) in [
+            ("#ops:hs", ("#ops:hs", None, 0)),
+            ("!abc:hs", ("!abc:hs", None, 0)),
+            ("https://matrix.to/#/#ops:hs", ("#ops:hs", None, 0)),
+            ("https://matrix.to/#/%23ops%3Ahs", ("#ops:hs", None, 0)),
+            ("https://matrix.to/#/!abc:hs?via=hs&via=other", ("!abc:hs", None, 2)),
+            ("https://matrix.to/#/!abc:hs/$event:hs?via=hs", ("!abc:hs", Some("$event:hs"), 1)),
+            ("matrix:r/ops:hs", ("#ops:hs", None, 0)),
+            ("matrix:roomid/abc:hs/e/event?via=hs", ("!abc:hs", Some("$event"), 1)),
+        ] {
+            let target = target(word).unwrap_or_else(|| panic!("{word} is a link"));
+            assert_eq!(shown(&target), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn a7_what_points_at_no_room_is_none() {
+        let long = format!("#{}:hs", "a".repeat(LINK_BYTES_MAX));
+        for word in [
+            "",
+            "ops",
+            "#ops",
+            "!",
+            "@ada:hs",
+            "https://matrix.to/#/@ada:hs",
+            "matrix:u/ada:hs",
+            &long,
+            "https://example.org/#/!abc:hs",
+            "javascript:!abc:hs",
+        ] {
+            assert_eq!(target(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn a7_links_are_found_in_running_text_once_each_and_not_without_end() {
+        let text = "See (https://matrix.to/#/!abc:hs), <matrix:r/ops:hs> and https://matrix.to/#/!abc:hs. #ops:hs too?";
+        let found = targets(text);
+        assert_eq!(found.iter().map(|target| target.room.as_str()).collect::<Vec<_>>(), ["!abc:hs", "#ops:hs"]);
+        let many: String = (0..50).map(|at| format!("matrix:r/room{at}:hs ")).collect();
+        assert_eq!(targets(&many).len(), LINKS_MAX);
+    }
+}

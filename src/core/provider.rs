@@ -1,0 +1,90 @@
+//! The tools that the model's provider carries out itself, where a coworker's config grants them.
+
+use serde_json::{Value, json};
+
+use super::tool::{ApprovalRule, Class, Grant, Offer, Source, ToolName};
+
+/// Searches in one turn of the model.
+pub const SEARCHES_MAX: u32 = 5;
+/// Pages that are read in one turn of the model.
+pub const FETCHES_MAX: u32 = 5;
+/// Tokens of one page that are read.
+pub const PAGE_TOKENS_MAX: u32 = 20_000;
+
+/// Returns what of it these grants ask for, as raw definitions of the Messages API.
+///
+/// A call happens at the provider, before anybody here sees it: where a grant asks for somebody's approval, the tool is
+/// not offered, and neither is `web_fetch` without hosts, which could carry the room's content anywhere.
+#[must_use]
+pub fn offers(grants: &[Grant]) -> Vec<Offer> {
+    ["web_search", "web_fetch"].into_iter().filter_map(|name| offer(name, grants)).collect()
+}
+
+fn offer(name: &str, grants: &[Grant]) -> Option<Offer> {
+    let name = ToolName::parse(name)?;
+    let grant = grants.iter().find(|grant| grant.matches(&name))?;
+    if !matches!(grant.approval, None | Some(ApprovalRule::Never)) {
+        return None;
+    }
+    let hosts: Vec<&str> = grant.hosts.iter().map(|host| host.strip_prefix("*.").unwrap_or(host)).collect();
+    let mut definition = match name.as_str() {
+        "web_search" => json!({ "type": "web_search_20250305", "max_uses": SEARCHES_MAX }),
+        _ if hosts.is_empty() => return None,
+        _ => json!({
+            "type": "web_fetch_20250910", "max_uses": FETCHES_MAX, "max_content_tokens": PAGE_TOKENS_MAX,
+            "citations": { "enabled": true },
+        }),
+    };
+    definition["name"] = Value::from(name.as_str());
+    if !hosts.is_empty() {
+        definition["allowed_domains"] = Value::from(hosts);
+    }
+    Some(Offer {
+        name,
+        description: String::new(),
+        schema: definition,
+        source: Source::Provider,
+        class: Class::Read,
+        approval: ApprovalRule::Never,
+        idempotent: true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(pattern: &str, hosts: &[&str], approval: Option<ApprovalRule>) -> Grant {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        Grant { approval, hosts, ..Grant::plain(pattern) }
+    }
+
+    #[test]
+    fn c12_the_provider_s_tools_are_offered_as_granted_and_never_past_an_approval() {
+        let search = |domains: Value| {
+            let mut raw = json!({ "type": "web_search_20250305", "name": "web_search", "max_uses": 5 });
+            if !domains.is_null() {
+                raw["allowed_domains"] = domains;
+            }
+            raw
+        };
+        let fetch = json!({
+            "type": "web_fetch_20250910", "name": "web_fetch", "max_uses": 5, "max_content_tokens": 20_000,
+            "citations": { "enabled": true }, "allowed_domains": ["a.org", "b.org"],
+        });
+        let rows = [
+            (vec![], vec![]),
+            (vec![grant("time", &[], None)], vec![]),
+            (vec![grant("web_search", &[], None)], vec![search(Value::Null)]),
+            (vec![grant("web_search", &["a.org"], None)], vec![search(json!(["a.org"]))]),
+            (vec![grant("web_fetch", &[], None)], vec![]),
+            (vec![grant("web_fetch", &["a.org", "*.b.org"], None)], vec![fetch]),
+            (vec![grant("web_search", &[], Some(ApprovalRule::Asker))], vec![]),
+            (vec![grant("web_search", &[], Some(ApprovalRule::Never))], vec![search(Value::Null)]),
+        ];
+        for (grants, expected) in rows {
+            let raw: Vec<Value> = offers(&grants).into_iter().map(|offer| offer.schema).collect();
+            assert_eq!(raw, expected, "{grants:?}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Whose turn it is (C11): one run at a time in a lane, a few in a room, a bounded number over all, rooms in turn.
+//!
+//! The machine waits for nothing itself: [`Schedule::request`] hands out a ticket, [`Schedule::take_granted`] says which tickets
+//! may go since it was asked last, and [`Schedule::release`] takes a ticket back, whether it went or gave up. A ticket
+//! takes nothing while it waits: lane, room and whole are taken together, once all three are free. The places of the
+//! whole go round the rooms, so that a room with many requests holds up another for one of them at the most.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+
+#[cfg(test)]
+mod tests;
+
+/// What runs one after the other: the runs of one user in one thread.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lane {
+    /// The room.
+    pub room: OwnedRoomId,
+    /// The thread's root; `None` is the timeline.
+    pub thread: Option<OwnedEventId>,
+    /// The virtual user that answers.
+    pub user: OwnedUserId,
+}
+
+/// How much goes on and waits at once; each at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleLimits {
+    /// Runs that go on in all rooms.
+    pub runs_max: usize,
+    /// Runs that go on in one room.
+    pub room_runs_max: usize,
+    /// Runs that wait in one room.
+    pub waiting_runs_max: usize,
+}
+
+/// A run's claim to a turn; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// As many runs wait in the room as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Who goes and who waits.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    limits: ScheduleLimits,
+    lines: BTreeMap<OwnedRoomId, Line>,
+    /// Rooms in which runs wait, each once; the one that went longest ago first.
+    turns: VecDeque<OwnedRoomId>,
+    /// Who goes, in the order in which they began, with their rooms.
+    going: VecDeque<(Ticket, OwnedRoomId)>,
+    /// Who goes and was not told so yet.
+    granted: Vec<Ticket>,
+    last: u64,
+}
+
+/// One room's part.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    going: Vec<(Ticket, Lane)>,
+    /// In the order of requests.
+    waiting: VecDeque<(Ticket, Lane)>,
+}
+
+impl Schedule {
+    /// Returns a schedule in which nobody goes yet.
+    #[must_use]
+    pub fn new(limits: ScheduleLimits) -> Self {
+        let ScheduleLimits { runs_max, room_runs_max, waiting_runs_max } = limits;
+        Self {
+            limits: ScheduleLimits {
+                runs_max: runs_max.max(1),
+                room_runs_max: room_runs_max.max(1),
+                waiting_runs_max: waiting_runs_max.max(1),
+            },
+            lines: BTreeMap::new(),
+            turns: VecDeque::new(),
+            going: VecDeque::new(),
+            granted: Vec::new(),
+            last: 0,
+        }
+    }
+
+    /// Takes a ticket for a run that is asked for now.
+    ///
+    /// # Errors
+    /// [`Full`] where it would have to wait and as many wait in its room as may. It is declined then.
+    pub fn request(&mut self, lane: Lane) -> Result<Ticket, Full> {
+        let waiting = self.lines.get(&lane.room).map_or(0, |line| line.waiting.len());
+        if waiting >= self.limits.waiting_runs_max && !self.is_free(&lane) {
+            return Err(Full);
+        }
+        Ok(self.resume(lane))
+    }
+
+    /// Takes a ticket for a run that was accepted before, by an earlier process: it is never declined.
+    pub fn resume(&mut self, lane: Lane) -> Ticket {
+        self.last += 1;
+        let ticket = Ticket(self.last);
+        let line = self.lines.entry(lane.room.clone()).or_default();
+        if line.waiting.is_empty() {
+            self.turns.push_back(lane.room.clone());
+        }
+        line.waiting.push_back((ticket, lane));
+        self.settle();
+        ticket
+    }
+
+    /// Takes a ticket back: its run has ended, or does not wait any longer. A ticket that is not known changes nothing.
+    pub fn release(&mut self, ticket: Ticket) {
+        let going = self.going.iter().position(|(going, _)| *going == ticket);
+        let room = match going {
+            Some(at) => self.going.remove(at).map(|(_, room)| room),
+            None => self.lines.iter().find(|(_, line)| line.waits(ticket)).map(|(room, _)| room.clone()),
+        };
+        let Some(room) = room else { return };
+        let line = self.lines.entry(room.clone()).or_default();
+        line.going.retain(|(kept, _)| *kept != ticket);
+        line.waiting.retain(|(kept, _)| *kept != ticket);
+        if line.waiting.is_empty() {
+            self.turns.retain(|waiting| *waiting != room);
+            if line.going.is_empty() {
+                self.lines.remove(&room);
+            }
+        }
+        self.granted.retain(|granted| *granted != ticket);
+        self.settle();
+    }
+
+    /// Returns the tickets that may go and were not returned before, in the order of their turns.
+    pub fn take_granted(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.granted)
+    }
+
+    /// Returns how many that wait go before `ticket`, if those that go on end in the order in which they began and
+    /// nobody gives up; 0 for one that goes. Who comes later may still come before it: from a room whose turn is
+    /// earlier, or into another thread of its room while its own is taken.
+    #[must_use]
+    pub fn ahead(&self, ticket: Ticket) -> usize {
+        if !self.lines.values().any(|line| line.waits(ticket)) {
+            return 0;
+        }
+        let mut rest = self.clone();
+        rest.granted.clear();
+        let mut ahead = 0;
+        while let Some((oldest, _)) = rest.going.front() {
+            rest.release(*oldest);
+            for granted in rest.take_granted() {
+                if granted == ticket {
+                    return ahead;
+                }
+                ahead += 1;
+            }
+        }
+        ahead
+    }
+
+    /// Whether a run in this lane would go at once. Nobody who could go waits, so it would take nobody's turn.
+    fn is_free(&self, lane: &Lane) -> bool {
+        let has_place = self.going.len() < self.limits.runs_max;
+        has_place
+            && self.lines.get(&lane.room).is_none_or(|line| {
+                line.going.len() < self.limits.room_runs_max
+                    && !line.going.iter().chain(&line.waiting).any(|(_, taken)| taken == lane)
+            })
+    }
+
+    /// Lets go whoever can.
+    fn settle(&mut self) {
+        while self.going.len() < self.limits.runs_max {
+            let Some(ticket) = self.grant() else { return };
+            self.granted.push(ticket);
+        }
+    }
+
+    /// Lets one go: of the rooms where one can, the one whose turn it is.
+    fn grant(&mut self) -> Option<Ticket> {
+        let most = self.limits.room_runs_max;
+        let ready = |room| self.lines.get(room).and_then(|line| line.ready(most));
+        let (turn, at) = self.turns.iter().enumerate().find_map(|(turn, room)| Some((turn, ready(room)?)))?;
+        let room = self.turns.remove(turn)?;
+        let line = self.lines.get_mut(&room)?;
+        let (ticket, lane) = line.waiting.remove(at)?;
+        line.going.push((ticket, lane));
+        if !line.waiting.is_empty() {
+            self.turns.push_back(room.clone());
+        }
+        self.going.push_back((ticket, room));
+        Some(ticket)
+    }
+}
+
+impl Line {
+    fn waits(&self, ticket: Ticket) -> bool {
+        self.waiting.iter().any(|(waiting, _)| *waiting == ticket)
+    }
+
+    /// Returns where the first stands whose lane is free, while the room has a place.
+    fn ready(&self, room_runs_max: usize) -> Option<usize> {
+        if self.going.len() >= room_runs_max {
+            return None;
+        }
+        let is_taken = |lane: &Lane| self.going.iter().any(|(_, taken)| taken == lane);
+        self.waiting.iter().position(|(_, lane)| !is_taken(lane))
+    }
+}

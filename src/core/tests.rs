@@ -1,0 +1,3 @@
+//! Properties of the core as a whole; each part's own tests are beside it.
+
+mod sequences;

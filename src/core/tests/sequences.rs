@@ -1,0 +1,110 @@
+//! Sequences of whatever can happen in a room, taken by the core in the order in which the engine asks it.
+//!
+//! The properties hold for the decisions; that the engine keeps to them is shown against a real homeserver.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use self::{
+    room::Room,
+    steps::{Happening, any_happening},
+};
+use crate::core::{
+    event::Place,
+    pace::EDITS_MAX,
+    run::{Effect, Input, Machine, RunRecord, Step, Stop},
+    time::Timestamp,
+};
+
+mod room;
+mod steps;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn c5_c11_c14_no_sequence_answers_twice_answers_a_bot_or_exceeds_a_limit(
+        happenings in prop::collection::vec(any_happening(), 0..80),
+    ) {
+        let mut room = Room::new();
+        for happening in happenings {
+            room.take(happening)?;
+            room.check()?;
+        }
+        room.run_out()?;
+    }
+
+    #[test]
+    fn a10_no_sequence_edits_an_answer_too_often_or_uses_a_transaction_twice(
+        steps in prop::collection::vec((0..30_u64, 0..4_000_i64, 0..8_usize), 0..200),
+    ) {
+        let (user, owner) = (steps::user(steps::ASSISTANT), steps::user(0));
+        let (room, request) = (ruma::room_id!("!dm:here.org"), ruma::event_id!("$ask"));
+        let mut now = 0;
+        let begins = Timestamp::from_ms(now);
+        let mut record = RunRecord { private: true, ..RunRecord::new(&user, room, request, &owner, Place::Timeline, begins) };
+        let mut machine = Machine::new(&record, begins);
+        let (mut text, mut used, mut edits) = (String::new(), BTreeSet::new(), 0);
+        for (what, passed, more) in steps {
+            now += passed;
+            let at = Timestamp::from_ms(now);
+            let input = match what {
+                0 => {
+                    record.resume();
+                    (machine, edits) = (Machine::new(&record, at), 0);
+                    text.clear();
+                    continue;
+                }
+                1..=5 => Input::Tick(&text),
+                6 => Input::Waiting(passed.unsigned_abs()),
+                _ => {
+                    text.push_str(&"word ".repeat(more));
+                    Input::Text(&text)
+                }
+            };
+            for effect in machine.take(&input, at) {
+                let (Effect::Send(step, _) | Effect::Edit(step, _)) = effect else {
+                    return Err(TestCaseError::fail("an answer ended before its end"));
+                };
+                if step != Step::Waiting {
+                    prop_assert!(used.insert(record.id().transaction(step)), "{step:?} twice");
+                }
+                match step {
+                    Step::Answer => record.streamed = Some(ruma::event_id!("$answer").to_owned()),
+                    Step::Edit(number) => (record.edits, edits) = (number, edits + 1),
+                    _ => {}
+                }
+            }
+            prop_assert!(edits < EDITS_MAX, "the last one is for the end");
+        }
+        let last = machine.take(&Input::Answered(&text, Stop::End), Timestamp::from_ms(now));
+        prop_assert!(matches!(&last[..], [Effect::Finish(_)]), "{last:?}");
+    }
+}
+
+/// Whether what happens leads to anything at all: properties of a room in which nobody is ever answered prove nothing.
+#[test]
+fn the_model_answers_runs_again_after_a_restart_declines_and_stops() {
+    let ask = |text| Happening::Say(steps::Saying { body: text, ..steps::Saying::plain(0) });
+    let mut room = Room::new();
+    for happening in [
+        ask("oncall: one"),
+        ask("ci: two"),
+        Happening::Restart,
+        Happening::Model(0, steps::Progress::Answer(Stop::End)),
+        ask("oncall: !mute"),
+        ask("oncall: not heard"),
+        ask("oncall: !unmute"),
+    ] {
+        room.take(happening).expect("the properties hold");
+    }
+    assert_eq!((room.begun(), room.ended()), (2, 1));
+    for _ in 0..8 {
+        room.take(ask("ci: more")).expect("the properties hold");
+    }
+    assert_eq!((room.begun(), room.declined()), (6, 1), "two go and three wait: of eight, four begin");
+    assert_eq!(room.told_stopped(), 1);
+    room.run_out().expect("everyone is answered");
+    assert_eq!(room.ended(), 6);
+}

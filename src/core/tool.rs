@@ -1,0 +1,418 @@
+//! Tools as the core sees them: what exists, what a coworker's config grants of it, and what a call therefore needs
+//! (C12).
+//!
+//! An [`Offer`] is a tool that some part of the process can carry out. A [`Grant`] is what an operator wrote into
+//! `config/coworkers/*.yaml`. [`Toolset::resolve`] makes a coworker's allow-list of both; what is not on it does not
+//! exist for the coworker, whatever a model, a server's annotation or a member says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::OwnedUserId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::{hex::hex, prompt::ToolDefinition};
+
+#[cfg(test)]
+mod tests;
+
+/// Characters of a tool's name (Messages API: `^[a-zA-Z0-9_-]{1,64}$`).
+pub const NAME_CHARS_MAX: usize = 64;
+/// Characters of a description that a model is given; servers' own may be endless.
+pub const DESCRIPTION_CHARS_MAX: usize = 4_000;
+/// Bytes of a schema that a model is given; a tool with a larger one is not offered.
+pub const SCHEMA_BYTES_MAX: usize = 32 << 10;
+/// Tools that one coworker may have.
+pub const TOOLS_MAX: usize = 128;
+/// How long a call may take where the grant says nothing, in milliseconds.
+pub const TIMEOUT_MS: u64 = 30_000;
+/// Bytes of a result that the model is given where the grant says nothing.
+pub const OUTPUT_BYTES_MAX: usize = 32 << 10;
+/// The power level of a moderator, where a rule names none.
+pub const MODERATOR_LEVEL: i64 = 50;
+/// Between a server's name and a tool's own.
+pub const SERVER_SEPARATOR: &str = "__";
+
+/// The tools that Workmate brings, by name.
+pub const BUILT_IN: [&str; 11] = [
+    "attach_file",
+    "http_get",
+    "note_add",
+    "note_list",
+    "note_remove",
+    "room_members",
+    "room_read",
+    "room_search",
+    "time",
+    "web_fetch",
+    "web_search",
+];
+/// Those of them that open addresses, and need to be told which hosts.
+pub const REACHING: [&str; 2] = ["http_get", "web_fetch"];
+
+/// The name under which a model calls a tool.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ToolName(String);
+
+impl ToolName {
+    /// Returns the name, if the Messages API takes it.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let fits = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
+        let is_name = !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(fits);
+        is_name.then(|| Self(name.to_owned()))
+    }
+
+    /// Returns the name of `tool` on an MCP server: `server__tool`, other characters as `_`.
+    #[must_use]
+    pub fn of_server(server: &str, tool: &str) -> Option<Self> {
+        let clean = |char: char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' };
+        let tool: String = tool.chars().map(clean).collect();
+        Self::parse(&format!("{server}{SERVER_SEPARATOR}{tool}"))
+    }
+
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ToolName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::parse(&name).ok_or_else(|| "not a tool's name".to_owned())
+    }
+}
+
+impl From<ToolName> for String {
+    fn from(name: ToolName) -> Self {
+        name.0
+    }
+}
+
+/// What a tool does to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// It looks.
+    Read,
+    /// It may change something.
+    Write,
+}
+
+/// Whose approval a call needs, checked when the reaction comes and not before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalRule {
+    /// Nobody's.
+    Never,
+    /// That of the person who asked.
+    Asker,
+    /// That of somebody with at least this power level in the room.
+    Moderator {
+        /// The power level.
+        level: i64,
+    },
+    /// That of one of these people, by full user id.
+    People(BTreeSet<OwnedUserId>),
+}
+
+/// Who carries out a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Workmate itself, in the room where it was asked.
+    Room,
+    /// Workmate itself, outside of Matrix (`http_get`, `time`).
+    Process,
+    /// An MCP server of the config.
+    Mcp {
+        /// Its name in the config.
+        server: String,
+        /// The tool's name on it.
+        tool: String,
+    },
+    /// The model's provider; the raw definition is handed to the Messages API.
+    Provider,
+}
+
+/// A tool that exists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// Its name for the model.
+    pub name: ToolName,
+    /// What the model is told of it; other people's words, for an MCP server's tool.
+    pub description: String,
+    /// The JSON schema of its arguments; for [`Source::Provider`] the raw tool definition.
+    pub schema: Value,
+    /// Who carries it out.
+    pub source: Source,
+    /// What it does, unless the grant says otherwise. An MCP tool's annotations do not enter here.
+    pub class: Class,
+    /// Whose approval it needs, unless the grant says otherwise.
+    pub approval: ApprovalRule,
+    /// Whether a call whose outcome is unknown may be made again.
+    pub idempotent: bool,
+}
+
+impl Offer {
+    /// Returns the offer of an MCP server's tool: a write that its asker approves, until a grant says otherwise.
+    #[must_use]
+    pub fn of_server(server: &str, tool: &str, description: String, schema: Value) -> Option<Self> {
+        Some(Self {
+            name: ToolName::of_server(server, tool)?,
+            description,
+            schema,
+            source: Source::Mcp { server: server.to_owned(), tool: tool.to_owned() },
+            class: Class::Write,
+            approval: ApprovalRule::Asker,
+            idempotent: false,
+        })
+    }
+
+    /// Returns what changes when the tool's description or schema does.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let whole = serde_json::json!([self.name, self.description, self.schema]);
+        hex(&Sha256::digest(whole.to_string())[..16])
+    }
+}
+
+/// What an operator grants a coworker: one tool, or all whose names match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// A tool's name, or a beginning of names with `*` behind it (`fs__read_*`).
+    pub pattern: String,
+    /// Overrides the offer's class.
+    pub class: Option<Class>,
+    /// Overrides the offer's rule.
+    pub approval: Option<ApprovalRule>,
+    /// Overrides [`TIMEOUT_MS`].
+    pub timeout_ms: Option<u64>,
+    /// Overrides [`OUTPUT_BYTES_MAX`].
+    pub output_bytes_max: Option<usize>,
+    /// Overrides the offer's word.
+    pub idempotent: Option<bool>,
+    /// Hosts that `http_get`, `web_search` and `web_fetch` may reach; exact names, or `*.` and a domain.
+    pub hosts: Vec<String>,
+    /// The label of the credential that goes with the call (`http_get`); never shown to the model.
+    pub credential: Option<String>,
+}
+
+impl Grant {
+    /// Returns a grant that changes nothing of the offer.
+    #[must_use]
+    pub fn plain(pattern: &str) -> Self {
+        Self {
+            pattern: pattern.to_owned(),
+            class: None,
+            approval: None,
+            timeout_ms: None,
+            output_bytes_max: None,
+            idempotent: None,
+            hosts: Vec::new(),
+            credential: None,
+        }
+    }
+
+    /// Whether it grants the tool of that name.
+    #[must_use]
+    pub fn matches(&self, name: &ToolName) -> bool {
+        match self.pattern.strip_suffix('*') {
+            Some(beginning) => name.0.starts_with(beginning),
+            None => name.0 == self.pattern,
+        }
+    }
+}
+
+/// A tool that a coworker may call, with everything that binds the call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// What exists.
+    pub offer: Offer,
+    /// What it does, as the operator sees it.
+    pub class: Class,
+    /// Whose approval a call needs.
+    pub approval: ApprovalRule,
+    /// How long a call may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// How much of the result the model is given, in bytes.
+    pub output_bytes_max: usize,
+    /// Whether a call whose outcome is unknown may be made again.
+    pub idempotent: bool,
+    /// Hosts that it may reach.
+    pub hosts: Vec<String>,
+    /// The label of its credential.
+    pub credential: Option<String>,
+    /// Whether its description or schema is not the one that was granted: the next call needs a person's approval.
+    pub changed: bool,
+}
+
+impl Tool {
+    /// Returns whose approval a call needs now: a changed tool never goes without.
+    #[must_use]
+    pub fn rule(&self) -> ApprovalRule {
+        match &self.approval {
+            ApprovalRule::Never if self.changed => ApprovalRule::Moderator { level: MODERATOR_LEVEL },
+            rule => rule.clone(),
+        }
+    }
+}
+
+/// Why a call is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It is on no allow-list of this coworker; whether it exists elsewhere is not said.
+    NotGranted,
+    /// Its arguments are no JSON object.
+    NotAnObject,
+}
+
+/// A coworker's allow-list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Toolset(BTreeMap<ToolName, Tool>);
+
+impl Toolset {
+    /// Resolves an allow-list: the first grant that matches an offer decides. `pinned` holds the fingerprints of the
+    /// tools as they were granted or approved last; a tool that has none is not changed.
+    #[must_use]
+    pub fn resolve(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>) -> Self {
+        let granted = offers.iter().filter_map(|offer| {
+            let grant = grants.iter().find(|grant| grant.matches(&offer.name))?;
+            if offer.schema.to_string().len() > SCHEMA_BYTES_MAX {
+                return None;
+            }
+            let changed = pinned.get(&offer.name).is_some_and(|pinned| *pinned != offer.fingerprint());
+            let tool = Tool {
+                offer: offer.clone(),
+                class: grant.class.unwrap_or(offer.class),
+                approval: grant.approval.clone().unwrap_or_else(|| offer.approval.clone()),
+                timeout_ms: grant.timeout_ms.unwrap_or(TIMEOUT_MS),
+                output_bytes_max: grant.output_bytes_max.unwrap_or(OUTPUT_BYTES_MAX),
+                idempotent: grant.idempotent.unwrap_or(offer.idempotent),
+                hosts: grant.hosts.clone(),
+                credential: grant.credential.clone(),
+                changed,
+            };
+            Some((offer.name.clone(), tool))
+        });
+        Self(granted.take(TOOLS_MAX).collect())
+    }
+
+    /// Returns the tool that a model's call names.
+    ///
+    /// # Errors
+    /// Why the call is not carried out; the model is told, and the trail notes it.
+    pub fn permit<'a>(
+        &'a self,
+        name: &str,
+        arguments: &'a Value,
+    ) -> Result<(&'a Tool, &'a Map<String, Value>), Denied> {
+        let tool = ToolName::parse(name).and_then(|name| self.0.get(&name)).ok_or(Denied::NotGranted)?;
+        let arguments = arguments.as_object().ok_or(Denied::NotAnObject)?;
+        Ok((tool, arguments))
+    }
+
+    /// Returns the tools, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Tool> {
+        self.0.values()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns what the model is told of them, by name.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<ToolDefinition> {
+        self.iter()
+            .map(|tool| match tool.offer.source {
+                Source::Provider => ToolDefinition::Provider(tool.offer.schema.clone()),
+                _ => ToolDefinition::Client {
+                    name: tool.offer.name.as_str().to_owned(),
+                    description: tool.offer.description.chars().take(DESCRIPTION_CHARS_MAX).collect(),
+                    schema: tool.offer.schema.clone(),
+                },
+            })
+            .collect()
+    }
+}
+
+/// What a tool gave back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// What the model is given, as data.
+    pub text: String,
+    /// Whether the call failed; the text then says why and what to do instead.
+    pub is_error: bool,
+    /// Whether the end is missing because of the limit on a result's size.
+    pub truncated: bool,
+}
+
+impl Output {
+    /// Returns a result.
+    #[must_use]
+    pub fn ok(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_error: false, truncated: false }
+    }
+
+    /// Returns a failure, with what to do instead.
+    #[must_use]
+    pub fn error(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_error: true, truncated: false }
+    }
+
+    /// Cuts the text to `bytes_max`, on a character's end.
+    #[must_use]
+    pub fn cut(mut self, bytes_max: usize) -> Self {
+        if self.text.len() > bytes_max {
+            let end = (0..=bytes_max).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or_default();
+            self.text.truncate(end);
+            self.truncated = true;
+        }
+        self
+    }
+}
+
+/// An MCP server of the config (`mcp_servers:`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its name: what its tools' names begin with.
+    pub name: String,
+    /// How it is reached.
+    pub transport: Transport,
+}
+
+/// How an MCP server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A program of ours, over its standard input and output.
+    Stdio {
+        /// The program and its arguments; the first is looked up in `PATH`.
+        command: Vec<String>,
+        /// All of its environment, beside `PATH` and `HOME`.
+        env: BTreeMap<String, Setting>,
+    },
+    /// Streamable HTTP.
+    Http {
+        /// The endpoint.
+        url: url::Url,
+        /// Headers of every request.
+        headers: BTreeMap<String, Setting>,
+    },
+}
+
+/// A value of a server's environment or headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// As it stands in the config.
+    Plain(String),
+    /// A credential by its label, with `Bearer ` in front where it is an `Authorization` header.
+    Credential(String),
+}

@@ -1,0 +1,366 @@
+//! The loop of one run: the model asks for tools, they are carried out, their results go back, until it answers.
+//!
+//! [`Work`] is what the loop has come to. It takes the model's turns, what became of calls and what people decided,
+//! and says what is next; it does nothing itself. It is journaled with the run, so that a crash at any place repeats
+//! no call whose outcome is unknown, unless the tool says that it may be repeated.
+//!
+//! Whatever happens, each call gets exactly one result, in the order of the calls, in one message.
+
+mod call;
+mod said;
+mod shown;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use said::{ModelTurn, TurnStop};
+
+use self::{
+    call::{Call, Gate, State},
+    said::Said,
+};
+use super::{
+    approval::Pending,
+    mask::Mask,
+    prompt::{Prompt, Round, ToolUse},
+    run::{Fault, Stop},
+    time::Timestamp,
+    tool::{Output, Tool, Toolset},
+    trail::{Decision, StepOutcome, TrailStep},
+};
+use crate::prompts::{self, Verdict, verdict};
+
+/// Calls of one turn that are looked at; the others are denied.
+pub const CALLS_OF_A_TURN_MAX: usize = 32;
+/// How often the provider may pause its own loop in one run.
+pub const PAUSES_MAX: usize = 5;
+/// So many failures in a row, in more than one round, end a run.
+pub const FAILURES_MAX: usize = 3;
+
+/// What binds the loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The coworker's tools.
+    pub tools: &'a Toolset,
+    /// Hides secrets in what is shown and in what the model is given.
+    pub mask: &'a Mask,
+    /// So often the model is asked with tools; then once more without (`limits.tool_rounds_max`).
+    pub rounds_max: u32,
+    /// Tokens of all the model's turns together (`limits.run_tokens_max`).
+    pub tokens_max: u64,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask the model, with [`Work::rounds`] behind the transcript.
+    Ask(ToolUse),
+    /// Carry out calls: see [`Work::ready`] and [`Work::pending`].
+    Calls,
+    /// The run ends: with an answer, or with plain words.
+    End(Result<(String, Stop), Fault>),
+}
+
+/// How far the loop has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Work {
+    rounds: Vec<Round>,
+    /// The turn whose calls are being carried out.
+    open: Option<Open>,
+    steps: Vec<TrailStep>,
+    asked: u32,
+    tokens: u64,
+    failures: Failures,
+}
+
+/// A turn of the model with calls that are not all answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Open {
+    said: Vec<String>,
+    calls: Vec<Call>,
+}
+
+/// The calls that failed since the last one that did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Failures {
+    calls: usize,
+    /// Over how many rounds they are spread: the model has seen those of all but the last.
+    rounds: usize,
+}
+
+impl Failures {
+    fn add(&mut self, calls: &[Call]) {
+        let fine = calls.iter().rposition(|call| call.outcome() == Some(StepOutcome::Done));
+        match fine {
+            None => *self = Self { calls: self.calls + calls.len(), rounds: self.rounds + 1 },
+            Some(at) => {
+                let since = calls.len() - at - 1;
+                *self = Self { calls: since, rounds: usize::from(since > 0) };
+            }
+        }
+    }
+
+    fn are_too_many(self) -> bool {
+        self.calls >= FAILURES_MAX && self.rounds > 1
+    }
+}
+
+/// Tells the model of its tools, and how to treat what they say. A prompt without tools stays as it is.
+pub fn equip(prompt: &mut Prompt, tools: &Toolset) {
+    if tools.is_empty() {
+        return;
+    }
+    prompt.tools = tools.definitions();
+    if let Some(instructions) = prompt.system.first_mut() {
+        instructions.push_str("\n\n");
+        instructions.push_str(prompts::tools());
+    }
+}
+
+impl Work {
+    /// Returns what the model did so far, each turn with the results of its calls.
+    #[must_use]
+    pub fn rounds(&self) -> &[Round] {
+        &self.rounds
+    }
+
+    /// Returns the steps that were taken, in order; those of the turn that is being worked on come at its end.
+    #[must_use]
+    pub fn steps(&self) -> &[TrailStep] {
+        &self.steps
+    }
+
+    /// Whether nothing has happened yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns what is next.
+    #[must_use]
+    pub fn next(&self, terms: &Terms<'_>) -> Next {
+        if self.open.is_some() {
+            return Next::Calls;
+        }
+        if self.failures.are_too_many() {
+            return Next::End(Err(Fault::ToolsFailed));
+        }
+        Next::Ask(self.tool_use(terms))
+    }
+
+    fn tool_use(&self, terms: &Terms<'_>) -> ToolUse {
+        if self.asked < terms.rounds_max { ToolUse::On } else { ToolUse::Off }
+    }
+
+    /// Takes a turn of the model, which used so many tokens, prompt included.
+    #[must_use]
+    pub fn take(&mut self, turn: &ModelTurn, tokens: u64, terms: &Terms<'_>) -> Next {
+        let tool_use = self.tool_use(terms);
+        self.asked = self.asked.saturating_add(1);
+        self.tokens = self.tokens.saturating_add(tokens);
+        let said: Vec<Said> = turn.blocks.iter().map(|raw| Said::read(raw)).collect();
+        self.steps.extend(said::server_steps(&said, terms.mask));
+        let calls = said::calls(&said, terms.mask);
+        let end = match turn.stop {
+            TurnStop::Refused => Ok((String::new(), Stop::Refused)),
+            TurnStop::Cut if calls.is_empty() => Ok((self.answer(&said), Stop::Cut)),
+            // What the model began to call stays undone: its arguments may lack their end.
+            TurnStop::Cut => Err(Fault::CallCut),
+            TurnStop::Paused if calls.is_empty() => return self.pause(turn, &said, terms),
+            TurnStop::Paused | TurnStop::End if calls.is_empty() => Ok((self.answer(&said), Stop::End)),
+            TurnStop::Paused | TurnStop::End if self.tokens >= terms.tokens_max => Err(Fault::WorkTooLong),
+            TurnStop::Paused | TurnStop::End if tool_use == ToolUse::Off => Err(Fault::WorkTooLong),
+            TurnStop::Paused | TurnStop::End if self.repeats_a_call(&calls) => Err(Fault::BrokenOff),
+            TurnStop::Paused | TurnStop::End => {
+                self.open = Some(Open { said: said::echoed(turn, &said), calls });
+                self.settle(terms);
+                return self.next(terms);
+            }
+        };
+        self.steps.extend(calls.into_iter().map(|call| call.undone(StepOutcome::Stopped).step()));
+        Next::End(end)
+    }
+
+    /// The provider paused its own loop: what it said is sent back, and it goes on.
+    fn pause(&mut self, turn: &ModelTurn, said: &[Said], terms: &Terms<'_>) -> Next {
+        if self.tokens >= terms.tokens_max {
+            return Next::End(Err(Fault::WorkTooLong));
+        }
+        let pauses = self.rounds.iter().filter(|round| round.results.is_empty()).count();
+        let echoed = said::echoed(turn, said);
+        // Only a turn in which the provider's tools are at work may be sent back as the last message.
+        let at_work = said.iter().any(|block| matches!(block, Said::ServerCall { .. }));
+        if pauses >= PAUSES_MAX || !at_work {
+            return Next::End(Ok((self.answer(said), Stop::Cut)));
+        }
+        self.rounds.push(Round { said: echoed, results: Vec::new() });
+        self.next(terms)
+    }
+
+    /// Returns the answer: this turn's text behind that of its paused beginnings. Where the model has nothing to add to
+    /// what it said beside its last calls, that is the answer.
+    fn answer(&self, last: &[Said]) -> String {
+        let mut before = self.rounds.iter().rev();
+        let paused: Vec<&Round> = before.by_ref().take_while(|round| round.results.is_empty()).collect();
+        let whole: Vec<Said> =
+            paused.into_iter().rev().flat_map(|round| said::read_all(&round.said)).chain(last.to_vec()).collect();
+        let earlier = || self.rounds.iter().rev().map(|round| said::text(&said::read_all(&round.said)));
+        let texts = std::iter::once(said::text(&whole)).chain(earlier());
+        texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
+    }
+
+    /// Whether a call has an id that is none or was used before: no result could be told to be its own.
+    fn repeats_a_call(&self, calls: &[Call]) -> bool {
+        let used = self.rounds.iter().flat_map(|round| &round.results).map(|result| result.call.as_str());
+        let mut seen: std::collections::BTreeSet<&str> = used.collect();
+        calls.iter().any(|call| call.id.is_empty() || !seen.insert(&call.id))
+    }
+
+    /// Answers the calls that may not be carried out, and closes the round where none is left.
+    fn settle(&mut self, terms: &Terms<'_>) {
+        let Some(open) = &mut self.open else { return };
+        for (at, call) in open.calls.iter_mut().enumerate() {
+            let denied = match call.gate(terms.tools) {
+                _ if call.state != State::Waiting => continue,
+                _ if at >= CALLS_OF_A_TURN_MAX => verdict(Verdict::TooManyCalls).to_owned(),
+                Gate::Denied(denied) => shown::denied(denied, terms.tools),
+                Gate::Open(_) | Gate::Asks(_) => continue,
+            };
+            call.answer(&Output::error(denied), StepOutcome::Denied, 0, terms.mask);
+        }
+        self.close();
+    }
+
+    /// Returns the ids of the calls that may be carried out now, in order.
+    #[must_use]
+    pub fn ready(&self, terms: &Terms<'_>) -> Vec<String> {
+        let waiting = self.waiting();
+        let ready = waiting.filter(|call| matches!(call.gate(terms.tools), Gate::Open(_)));
+        ready.map(|call| call.id.clone()).collect()
+    }
+
+    /// Returns the calls that wait for somebody's approval, in order.
+    #[must_use]
+    pub fn pending(&self, terms: &Terms<'_>) -> Vec<Pending> {
+        let pending = self.waiting().filter_map(|call| match call.gate(terms.tools) {
+            Gate::Asks(tool) => Some(Pending {
+                call: call.id.clone(),
+                tool: tool.offer.name.clone(),
+                class: tool.class,
+                rule: tool.rule(),
+                arguments: call.arguments.clone(),
+                changed: tool.changed,
+            }),
+            _ => None,
+        });
+        pending.collect()
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Call> {
+        let calls = self.open.iter().flat_map(|open| &open.calls);
+        calls.filter(|call| call.state == State::Waiting)
+    }
+
+    /// Notes what people decided about a call that asked for it.
+    pub fn decide(&mut self, id: &str, decision: Decision, terms: &Terms<'_>) {
+        let Some(call) = self.call_mut(id).filter(|call| call.state == State::Waiting) else { return };
+        call.decide(decision, terms.mask);
+        self.settle(terms);
+    }
+
+    /// Notes that a call begins, and returns what is to be carried out; `None` where it may not be, any more.
+    ///
+    /// The journal has to hold this before the call is made.
+    pub fn start(&mut self, id: &str, terms: &Terms<'_>, now: Timestamp) -> Option<(Tool, Map<String, Value>)> {
+        let call = self.call_mut(id).filter(|call| call.state == State::Waiting)?;
+        let Gate::Open(tool) = call.gate(terms.tools) else {
+            self.settle(terms);
+            return None;
+        };
+        let tool = tool.clone();
+        call.state = State::Started { at: now, idempotent: tool.idempotent };
+        Some((tool, call.arguments.as_object()?.clone()))
+    }
+
+    /// Takes what a call gave back. A second result of the same call is dropped.
+    pub fn finish(&mut self, id: &str, output: Output, terms: &Terms<'_>, now: Timestamp) {
+        let Some(call) = self.call_mut(id) else { return };
+        let State::Started { at, .. } = call.state else { return };
+        let bytes_max = terms.tools.permit(&call.name, &call.arguments).map(|(tool, _)| tool.output_bytes_max);
+        let output = output.cut(bytes_max.unwrap_or(super::tool::OUTPUT_BYTES_MAX));
+        let outcome = if output.is_error { StepOutcome::Failed } else { StepOutcome::Done };
+        call.answer(&output, outcome, now.ms_since(at), terms.mask);
+        self.close();
+    }
+
+    fn call_mut(&mut self, id: &str) -> Option<&mut Call> {
+        self.open.as_mut()?.calls.iter_mut().find(|call| call.id == id)
+    }
+
+    /// Takes the loop up behind an interruption: what was being carried out then may have taken effect, or not.
+    pub fn take_up(&mut self, terms: &Terms<'_>) {
+        for call in self.open.iter_mut().flat_map(|open| &mut open.calls) {
+            match call.state {
+                State::Started { idempotent: true, .. } => call.state = State::Waiting,
+                State::Started { idempotent: false, .. } => {
+                    call.answer(&Output::error(verdict(Verdict::OutcomeUnknown)), StepOutcome::Unknown, 0, terms.mask);
+                }
+                State::Waiting | State::Answered { .. } => {}
+            }
+        }
+        self.settle(terms);
+    }
+
+    /// Ends the loop where it is: every call that has no result yet gets one, and none is carried out any more.
+    pub fn stop(&mut self) {
+        for call in self.open.iter_mut().flat_map(|open| &mut open.calls) {
+            if !matches!(call.state, State::Answered { .. }) {
+                let undone = call.clone().undone(StepOutcome::Stopped);
+                *call = undone;
+            }
+        }
+        self.close();
+    }
+
+    /// Begins again from the request, which was changed. What was done stays in the trail.
+    pub fn begin_anew(&mut self) {
+        self.stop();
+        *self = Self { steps: std::mem::take(&mut self.steps), tokens: self.tokens, ..Self::default() };
+    }
+
+    /// Takes all thinking out of the rounds: the provider ties it to what stood before it, and that has changed.
+    /// Returns whether there was any.
+    pub fn strip_thinking(&mut self) -> bool {
+        let mut found = false;
+        for round in &mut self.rounds {
+            let before = round.said.len();
+            round.said.retain(|raw| !Said::read(raw).is_thinking());
+            found |= round.said.len() < before;
+        }
+        // What was nothing but thinking says nothing now.
+        self.rounds.retain(|round| !round.said.is_empty());
+        found
+    }
+
+    /// Returns how many steps are done, and the names of the tools that are being used.
+    #[must_use]
+    pub fn progress(&self) -> (usize, Vec<String>) {
+        let calls = || self.open.iter().flat_map(|open| &open.calls);
+        let done = calls().filter(|call| call.outcome().is_some()).count();
+        let running = calls().filter(|call| matches!(call.state, State::Started { .. }));
+        (self.steps.len() + done, running.map(Call::shown_name).collect())
+    }
+
+    /// Once each call of the turn has its result, the turn is a round.
+    fn close(&mut self) {
+        let results = |open: &Open| open.calls.iter().map(Call::result).collect::<Option<Vec<_>>>();
+        let Some(results) = self.open.as_ref().and_then(results) else { return };
+        let Some(open) = self.open.take() else { return };
+        self.failures.add(&open.calls);
+        self.steps.extend(open.calls.iter().map(Call::step));
+        self.rounds.push(Round { said: open.said, results });
+    }
+}

@@ -1,0 +1,193 @@
+//! What the model said in one turn, read from its raw content blocks.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::{call::Call, shown};
+use crate::core::{
+    mask::Mask,
+    trail::{StepOutcome, TrailStep},
+};
+
+/// Sources that stand under an answer.
+pub(super) const SOURCES_MAX: usize = 30;
+
+/// One turn of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelTurn {
+    /// Its content blocks, each as raw JSON.
+    pub blocks: Vec<String>,
+    /// Why it ended.
+    pub stop: TurnStop,
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnStop {
+    /// It was finished, or waits for results.
+    End,
+    /// It reached a limit on its length.
+    Cut,
+    /// The provider paused its own loop and wants to go on.
+    Paused,
+    /// The model declined.
+    Refused,
+}
+
+/// A content block, as far as the loop looks at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Said {
+    Text {
+        text: String,
+        /// Address and title of what it cites.
+        sources: Vec<(String, String)>,
+    },
+    Thinking,
+    /// One of our tools.
+    Call {
+        id: String,
+        name: String,
+        arguments: Value,
+    },
+    /// One of the provider's tools, which it carries out itself.
+    ServerCall {
+        id: String,
+        name: String,
+        arguments: Value,
+    },
+    ServerResult {
+        call: String,
+        failed: bool,
+    },
+    Other,
+}
+
+impl Said {
+    pub(super) fn read(raw: &str) -> Self {
+        let block: Value = serde_json::from_str(raw).unwrap_or_default();
+        let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
+        match block["type"].as_str().unwrap_or_default() {
+            "text" => Self::Text { text: text("text"), sources: sources(&block["citations"]) },
+            "thinking" | "redacted_thinking" => Self::Thinking,
+            "tool_use" => Self::Call { id: text("id"), name: text("name"), arguments: block["input"].clone() },
+            "server_tool_use" => {
+                Self::ServerCall { id: text("id"), name: text("name"), arguments: block["input"].clone() }
+            }
+            kind if kind.ends_with("_tool_result") => {
+                let inner = block["content"]["type"].as_str().unwrap_or_default();
+                Self::ServerResult { call: text("tool_use_id"), failed: inner.ends_with("_error") }
+            }
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn is_thinking(&self) -> bool {
+        *self == Self::Thinking
+    }
+
+    /// Whether the API would refuse it if it came back.
+    fn is_blank(&self) -> bool {
+        matches!(self, Self::Text { text, .. } if text.trim().is_empty())
+    }
+}
+
+fn sources(citations: &Value) -> Vec<(String, String)> {
+    let citations = citations.as_array().map(Vec::as_slice).unwrap_or_default();
+    let sources = citations.iter().filter_map(|citation| {
+        let url = url::Url::parse(citation["url"].as_str()?).ok()?;
+        let is_web = matches!(url.scheme(), "http" | "https");
+        is_web.then(|| (url.to_string(), citation["title"].as_str().unwrap_or_default().to_owned()))
+    });
+    sources.collect()
+}
+
+pub(super) fn read_all(blocks: &[String]) -> Vec<Said> {
+    blocks.iter().map(|raw| Said::read(raw)).collect()
+}
+
+/// Returns the blocks as they go back to the model: byte for byte, but for what the API would not take back.
+pub(super) fn echoed(turn: &ModelTurn, said: &[Said]) -> Vec<String> {
+    let pairs = turn.blocks.iter().zip(said).filter(|(_, said)| !said.is_blank());
+    let echoed = pairs.map(|(raw, said)| match said {
+        Said::Call { arguments, .. } if !arguments.is_object() => without_arguments(raw),
+        _ => raw.clone(),
+    });
+    echoed.collect()
+}
+
+/// A call is not carried out whose arguments are no object; nor may it come back with them.
+fn without_arguments(raw: &str) -> String {
+    let mut block: Value = serde_json::from_str(raw).unwrap_or_default();
+    block["input"] = Value::Object(serde_json::Map::new());
+    block.to_string()
+}
+
+pub(super) fn calls(said: &[Said], mask: &Mask) -> Vec<Call> {
+    let calls = said.iter().filter_map(|block| match block {
+        Said::Call { id, name, arguments } => Some(Call::new(id.clone(), name.clone(), arguments.clone(), mask)),
+        _ => None,
+    });
+    calls.collect()
+}
+
+/// Returns the steps that the provider took itself.
+pub(super) fn server_steps(said: &[Said], mask: &Mask) -> Vec<TrailStep> {
+    let results: HashMap<&str, bool> = said
+        .iter()
+        .filter_map(|block| match block {
+            Said::ServerResult { call, failed } => Some((call.as_str(), *failed)),
+            _ => None,
+        })
+        .collect();
+    let steps = said.iter().filter_map(|block| {
+        let Said::ServerCall { id, name, arguments } = block else { return None };
+        let outcome = match results.get(id.as_str()) {
+            Some(true) => StepOutcome::Failed,
+            // Without a result the provider has paused; it goes on by itself.
+            Some(false) | None => StepOutcome::Done,
+        };
+        Some(TrailStep {
+            tool: shown::name(name),
+            arguments: shown::arguments(arguments, mask),
+            decision: None,
+            outcome,
+            result: String::new(),
+            duration_ms: 0,
+        })
+    });
+    steps.collect()
+}
+
+/// Returns what was said as Markdown, with numbers where something is cited and the sources as links under it.
+pub(super) fn text(said: &[Said]) -> String {
+    let mut whole = String::new();
+    let mut cited: Vec<&(String, String)> = Vec::new();
+    for block in said {
+        let Said::Text { text, sources } = block else { continue };
+        let content = text.trim_end();
+        whole.push_str(content);
+        let mut here = Vec::new();
+        for source in sources {
+            let known = cited.iter().position(|(url, _)| *url == source.0);
+            let at = match known {
+                None if cited.len() >= SOURCES_MAX => continue,
+                None => {
+                    cited.push(source);
+                    cited.len()
+                }
+                Some(at) => at + 1,
+            };
+            if !here.contains(&at) {
+                here.push(at);
+                whole.extend([" [", &at.to_string(), "]"]);
+            }
+        }
+        whole.push_str(&text[content.len()..]);
+    }
+    for (at, (url, title)) in cited.iter().enumerate() {
+        whole.push_str(if at == 0 { "\n\n" } else { "\n" });
+        whole.extend([&(at + 1).to_string(), ". [", &shown::link_text(title, url), "](<", url, ">)"]);
+    }
+    whole
+}

@@ -1,0 +1,264 @@
+//! Driving the loop of a run: the model is asked, its calls are carried out, until it answers.
+//!
+//! `core/work.rs` decides; here it is done. Before a call begins that must not be made twice, the journal holds on disk
+//! that it begins; before the model is asked again, that it ended. Dropping the loop at any place cancels what is under
+//! way: [`Work::take_up`](crate::core::work::Work::take_up) then says what that means.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, pending},
+    stream::FuturesUnordered,
+};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use super::{
+    Engine, EngineError, Shared,
+    ask::Progress,
+    runs::{Asking, Used},
+};
+use crate::{
+    clock,
+    core::{
+        approval::Pending,
+        prompt::ToolUse,
+        run::{Doing, Fault, Input, Machine, RunId, RunRecord, Stop},
+        tool::{Output, Source, Tool, Toolset},
+        trail::Decision,
+        work::{self, Next, Terms},
+    },
+    matrix::Account,
+};
+
+/// Where a run's loop takes place.
+pub(super) struct Stage<'a> {
+    pub(super) account: &'a Arc<Account>,
+    pub(super) id: &'a RunId,
+    pub(super) tools: &'a Toolset,
+    pub(super) progress: &'a watch::Sender<Progress>,
+}
+
+/// Something that a call waited for.
+enum Happened {
+    Ran(String, Output),
+    Decided(String, Decision),
+}
+
+type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Result<Happened, EngineError>>>;
+
+impl Engine {
+    /// Works on a composed question until it is answered, or cannot be.
+    pub(super) async fn work(
+        self: &Shared,
+        stage: &Stage<'_>,
+        record: &mut RunRecord,
+        machine: &mut Machine,
+        asking: &mut Asking<'_>,
+        used: &mut Used,
+    ) -> Result<Result<(String, Stop), Fault>, EngineError> {
+        let terms = self.terms(stage.tools);
+        work::equip(&mut asking.composed.prompt, stage.tools);
+        record.work.take_up(&terms);
+        let mut next = record.work.next(&terms);
+        loop {
+            next = match next {
+                Next::Ask(tool_use) => Box::pin(self.ask_on(stage, record, machine, asking, used, tool_use)).await?,
+                Next::Calls => {
+                    Box::pin(self.carry_out(stage, record, machine, &terms)).await?;
+                    record.work.next(&terms)
+                }
+                Next::End(reply) => return Ok(reply),
+            };
+        }
+    }
+
+    /// Asks the model once, with what it did so far.
+    async fn ask_on(
+        self: &Shared,
+        stage: &Stage<'_>,
+        record: &mut RunRecord,
+        machine: &mut Machine,
+        asking: &mut Asking<'_>,
+        used: &mut Used,
+        tool_use: ToolUse,
+    ) -> Result<Next, EngineError> {
+        let terms = self.terms(stage.tools);
+        let prompt = &mut asking.composed.prompt;
+        prompt.rounds = record.work.rounds().to_vec();
+        prompt.tool_use = tool_use;
+        let reply = self.stream(stage.account, stage.id, record, machine, asking, stage.progress).await?;
+        let asked = stage.progress.send_replace(Progress::default());
+        let tokens = asked.usage_so_far().prompt_tokens() + asked.usage_so_far().output_tokens.unwrap_or_default();
+        used.add(&asked);
+        Ok(match reply {
+            Ok(turn) => record.work.take(&turn, tokens, &terms),
+            // Thinking is tied to what stood before it, which reads otherwise after an interruption: without any it is
+            // taken, and nothing else is worth a second try.
+            Err(Fault::RequestRefused) if record.work.strip_thinking() => {
+                tracing::info!("the rounds of a run are sent again without thinking");
+                record.work.next(&terms)
+            }
+            Err(fault) => Next::End(Err(fault)),
+        })
+    }
+
+    /// Carries out the calls of the model's turn, side by side, until each has its result.
+    async fn carry_out(
+        self: &Shared,
+        stage: &Stage<'_>,
+        record: &mut RunRecord,
+        machine: &mut Machine,
+        terms: &Terms<'_>,
+    ) -> Result<(), EngineError> {
+        let facts = RunRecord { work: work::Work::default(), ..record.clone() };
+        let mut under_way = UnderWay::new();
+        let mut asked: BTreeSet<String> = BTreeSet::new();
+        let (mut running, mut unrepeatable) = (0, false);
+        loop {
+            let begun = self.begin_calls(stage, record, terms, running).await?;
+            running += begun.len();
+            for (call, tool, arguments) in begun {
+                unrepeatable |= !tool.idempotent;
+                let ran = self.call_tool(stage.account, &facts, tool, arguments);
+                under_way.push(async move { Ok(Happened::Ran(call, ran.await)) }.boxed());
+            }
+            for pending in record.work.pending(terms) {
+                if asked.insert(pending.call.clone()) {
+                    self.journal(stage.id, record)?;
+                    let decided = self.clone().ask_people(stage, &facts, pending);
+                    under_way.push(decided.boxed());
+                }
+            }
+            if under_way.is_empty() {
+                break;
+            }
+            let (done, running_now) = record.work.progress();
+            let doing = Doing { done, running: running_now };
+            self.show(stage, record, machine, &Input::Steps(&doing)).await;
+            match self.until_something(stage, record, machine, &mut under_way, running).await? {
+                Happened::Ran(call, output) => {
+                    running -= 1;
+                    record.work.finish(&call, output, terms, clock::now());
+                }
+                Happened::Decided(call, decision) => {
+                    record.work.decide(&call, decision, terms);
+                    unrepeatable = true;
+                }
+            }
+            self.journal(stage.id, record)?;
+        }
+        if unrepeatable {
+            // What was done is on disk before the model hears of it.
+            self.store.flush().await?;
+        }
+        if record.work.next(terms) == Next::Calls {
+            tracing::error!("calls can neither be carried out nor be answered; they are given up");
+            record.work.stop();
+        }
+        Ok(())
+    }
+
+    /// Marks the calls that may begin now as begun, in the journal too, as far as there are places free.
+    async fn begin_calls(
+        &self,
+        stage: &Stage<'_>,
+        record: &mut RunRecord,
+        terms: &Terms<'_>,
+        running: usize,
+    ) -> Result<Vec<(String, Tool, Map<String, Value>)>, EngineError> {
+        let free = self.config.limits.tools_at_once_max.max(1).saturating_sub(running);
+        let mut begun = Vec::new();
+        for call in record.work.ready(terms).into_iter().take(free) {
+            if let Some((tool, arguments)) = record.work.start(&call, terms, clock::now()) {
+                begun.push((call, tool, arguments));
+            }
+        }
+        if !begun.is_empty() {
+            self.journal(stage.id, record)?;
+        }
+        if begun.iter().any(|(_, tool, _)| !tool.idempotent) {
+            self.store.flush().await?;
+        }
+        Ok(begun)
+    }
+
+    /// Waits until a call has ended or was decided about; meanwhile the status goes on.
+    async fn until_something(
+        &self,
+        stage: &Stage<'_>,
+        record: &mut RunRecord,
+        machine: &mut Machine,
+        under_way: &mut UnderWay<'_>,
+        running: usize,
+    ) -> Result<Happened, EngineError> {
+        if running == 0 {
+            // Nothing but people is waited for. The places in the room and over all are to be free meanwhile:
+            // `leave.park()` belongs here, and `leave.unpark().await` behind the wait.
+            return under_way.next().await.expect("something is under way");
+        }
+        loop {
+            let due = machine.next_at().map(|at| Duration::from_millis(at.ms_since(clock::now())));
+            let tick = async {
+                match due {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                Some(happened) = under_way.next() => return happened,
+                () = tick => self.show(stage, record, machine, &Input::Tick("")).await,
+            }
+        }
+    }
+
+    /// The status says what is done and what is being done (C9). A homeserver that is away for a moment does not cut
+    /// short what is under way.
+    async fn show(&self, stage: &Stage<'_>, record: &mut RunRecord, machine: &mut Machine, input: &Input<'_>) {
+        for effect in machine.take(input, clock::now()) {
+            if let Err(error) = self.act(stage.account, stage.id, record, effect).await {
+                tracing::debug!(%error, "the status of a run cannot be shown");
+            }
+        }
+    }
+
+    /// Carries out one permitted call.
+    async fn call_tool(
+        self: &Shared,
+        account: &Arc<Account>,
+        record: &RunRecord,
+        tool: Tool,
+        arguments: Map<String, Value>,
+    ) -> Output {
+        let began = clock::now();
+        let output = match &tool.offer.source {
+            Source::Room => self.call_room_tool(account, record, &tool, &arguments).await,
+            Source::Process | Source::Mcp { .. } => self.tools.call(&tool, &arguments).await,
+            Source::Provider => Output::error(format!("{} is not called from here.", tool.offer.name.as_str())),
+        };
+        tracing::info!(
+            tool.name = tool.offer.name.as_str(),
+            failed = output.is_error,
+            duration_ms = clock::now().ms_since(began),
+            "a tool was used"
+        );
+        output
+    }
+
+    /// Asks people about one call. What they approve of a changed tool, they approve as it is now.
+    async fn ask_people(
+        self: Shared,
+        stage: &Stage<'_>,
+        record: &RunRecord,
+        pending: Pending,
+    ) -> Result<Happened, EngineError> {
+        let decision = self.approve(stage.account, stage.id, record, &pending).await?;
+        if let (Decision::Approved { .. }, Ok((tool, _))) =
+            (&decision, stage.tools.permit(pending.tool.as_str(), &pending.arguments))
+        {
+            self.pin_anew(&record.user, tool)?;
+        }
+        Ok(Happened::Decided(pending.call, decision))
+    }
+}

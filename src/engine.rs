@@ -19,6 +19,7 @@ use crate::{
 mod approvals;
 mod ask;
 mod assistants;
+mod audit;
 mod commands;
 mod control;
 mod coworkers;
@@ -40,8 +41,10 @@ mod service;
 mod start;
 mod toolsets;
 mod upgrades;
+mod used;
 mod work;
 
+pub use audit::door_of;
 pub use start::{StartError, serve};
 
 /// Between two safety syncs of a client that no transaction woke.
@@ -68,6 +71,7 @@ struct Engine {
     running: control::Running,
     approvals: approvals::desk::Desk,
     health: Health,
+    audit: audit::Audit,
     tasks: TaskTracker,
     stop: CancellationToken,
 }

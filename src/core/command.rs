@@ -40,11 +40,13 @@ pub enum CoworkerCommand {
     Status,
     /// `!stop`
     Stop,
+    /// `!why`, in reply to an answer or in its thread
+    Why,
 }
 
 impl CoworkerCommand {
     /// Every command with its word.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("!help", Self::Help),
         ("!tools", Self::Tools),
         ("!purpose", Self::Purpose),
@@ -54,6 +56,7 @@ impl CoworkerCommand {
         ("!unmute", Self::Unmute),
         ("!status", Self::Status),
         ("!stop", Self::Stop),
+        ("!why", Self::Why),
     ];
 
     /// Returns the command that `text` is, letter by letter, white space around it aside.

@@ -4,6 +4,7 @@
 //! text come from config or from checked ids, never from messages.
 
 mod tools;
+pub mod trail;
 
 pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
@@ -120,6 +121,7 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !purpose` what I'm for\n\
          - `@{name} !tools` what I can use\n\
          - `@{name} !status` what I'm doing\n\
+         - `@{name} !why` what I drew on\n\
          - `@{name} !stop` stop it; or react 🛑\n\
          - `@{name} !mute` be quiet; `!unmute`\n\
          - `@{name} !note …` keep a note\n\
@@ -168,18 +170,6 @@ pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> Stri
     let names: Vec<String> = running.iter().map(|name| format!("`{name}`")).collect();
     let now = if names.is_empty() { String::new() } else { format!(", now {}", names.join(", ")) };
     format!("*Working on it ({}{done}{now}) …*", duration_seconds(seconds))
-}
-
-/// What a status becomes when the answer is there.
-#[must_use]
-pub fn worked(seconds: u64) -> String {
-    format!("*Done after {}.*", duration_seconds(seconds))
-}
-
-/// What a status becomes when there is no answer.
-#[must_use]
-pub fn gave_up(seconds: u64) -> String {
-    format!("*Gave up after {}.*", duration_seconds(seconds))
 }
 
 /// Confirms `!stop` and 🛑.

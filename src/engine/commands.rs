@@ -60,7 +60,7 @@ impl Engine {
         Ok(match command {
             CoworkerCommand::Help => words::coworker_help(name),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => words::no_tools(),
+            CoworkerCommand::Tools => words::tools(&self.toolset(coworker, user)?),
             CoworkerCommand::Status => words::status(self.running.count(room, user)),
             CoworkerCommand::Stop => {
                 self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
@@ -80,6 +80,7 @@ impl Engine {
                 [] => words::no_notes(name),
                 notes => words::notes(name, notes),
             },
+            CoworkerCommand::Why => self.why(user, event)?,
             CoworkerCommand::Forget => words::forgot_all(self.forget_notes(room).await?),
         })
     }

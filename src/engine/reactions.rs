@@ -88,10 +88,18 @@ impl Engine {
             kept.answered_in = record.place.thread_root().map(ToOwned::to_owned);
             Some(kept)
         })?;
+        let run = (record.accepted_at, record.id().as_str().to_owned());
+        if let Some(root) = record.place.thread_root() {
+            self.tables.threads.update(&(record.room.clone(), root.to_owned()), |kept: Option<ThreadRecord>| {
+                let mut kept = kept.unwrap_or_default();
+                kept.last_runs.insert(record.user.clone(), run.clone());
+                Some(kept)
+            })?;
+        }
         let answer = (record.room.clone(), event.clone());
         self.tables.threads.update(&answer, |kept: Option<ThreadRecord>| {
             let answers = Some(Posted { user: record.user.clone(), event: record.request.clone() });
-            Some(ThreadRecord { answers, ..kept.unwrap_or_default() })
+            Some(ThreadRecord { answers, run: Some(run), ..kept.unwrap_or_default() })
         })?;
         Ok(())
     }

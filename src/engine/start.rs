@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Engine, EngineError, Shared, approvals::desk::Desk, assistants, control, coworkers, gaps, inbox, lanes,
+    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, gaps, inbox, lanes,
     records::Tables, toolsets,
 };
 use crate::{
@@ -107,6 +107,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     serve_in(&tasks, "health", health_listener, health_router(health.clone()), stop.clone());
     let engine = build(config, store, health, tasks.clone(), stop.clone()).await?;
     tasks.spawn(answer_queries(engine.clone(), asked));
+    engine.open_index();
     let begun = tokio::select! {
         () = stop.cancelled() => Ok(()),
         begun = Box::pin(begin(&engine)) => begun,
@@ -199,6 +200,7 @@ async fn build(
         prepared: super::media::Prepared::default(),
         running: control::Running::default(),
         approvals: Desk::new(store.approvals()),
+        audit: audit::Audit::new(&config),
         namespace,
         store,
         health,
@@ -237,6 +239,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
+    engine.keep_audit_room();
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }

@@ -223,6 +223,14 @@ impl Account {
         Ok(self.room(room)?.invite_user_by_id(user).await?)
     }
 
+    /// Takes somebody out of a room, or takes their invite back.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or does not answer.
+    pub async fn remove(&self, room: &RoomId, user: &UserId) -> Result<(), MatrixError> {
+        Ok(self.room(room)?.kick_user(user, None).await?)
+    }
+
     /// Returns who invited this user to a room, and whether to a direct chat.
     pub async fn inviter(&self, room: &RoomId) -> Option<(OwnedUserId, bool)> {
         let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Invited)?;

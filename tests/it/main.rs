@@ -6,6 +6,7 @@ mod answering;
 mod approvals;
 mod architecture;
 mod assistants;
+mod audit;
 mod claude_and_standin;
 mod context;
 mod control;

@@ -73,6 +73,8 @@ impl Room {
             pinned: context::Pinned::default(),
             replied_to: &[],
             tokens_max: TOKENS_MAX,
+            file_limits: workmate::core::media::Limits::default(),
+            files: None,
         })
     }
 

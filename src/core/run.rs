@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     event::{Outgoing, OutgoingKind, Place},
     hex::hex,
+    media::Unread,
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
@@ -258,6 +259,8 @@ pub enum Fault {
     TooLong,
     /// The request was refused as wrong.
     RequestRefused,
+    /// The request is a file that cannot be read, and says nothing besides.
+    Unreadable(Unread),
     /// It took all that one request may take.
     WorkTooLong,
     /// Tools failed again and again.
@@ -534,6 +537,7 @@ impl Machine {
             Fault::AccountExhausted => words::account_exhausted(),
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
+            Fault::Unreadable(why) => words::files::unreadable(why),
             Fault::WorkTooLong => words::work_too_long(),
             Fault::ToolsFailed => words::tools_failed(again),
             Fault::CallCut => words::call_cut(),

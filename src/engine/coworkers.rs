@@ -123,7 +123,7 @@ impl Engine {
         let fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
         let replied_to = self.replied_to(account, record, &events).await?;
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
-        let composed = context::compose(&context::Input {
+        let mut input = context::Input {
             me: &record.user,
             kind: Kind::Coworker {
                 name: &coworker.name,
@@ -148,7 +148,12 @@ impl Engine {
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
-        });
+            file_limits: self.config.limits.files(),
+            files: None,
+        };
+        let files = self.fetch_files(account, context::files_wanted(&input)).await;
+        input.files = Some(&files);
+        let composed = context::compose(&input);
         Ok(Asking {
             composed,
             model: coworker.model.as_deref().unwrap_or(&self.config.claude.model),

@@ -1,5 +1,6 @@
 //! The command line: what can be said to `workmate`, and who carries it out.
 
+pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod init;
@@ -26,7 +27,6 @@ pub struct Cli {
 }
 
 /// The commands.
-#[expect(clippy::large_enum_variant, reason = "there is one of them in the life of a process")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a configuration, a registration with fresh tokens and a master secret.
@@ -35,6 +35,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Serve the homeserver until stopped.
     Serve(serve::ServeArgs),
+    /// List, show and export past runs: who asked, which tools, how it ended, tokens and cost; never content.
+    Audit(audit::AuditArgs),
     /// Show it all on this machine: a homeserver of its own, people, rooms, coworkers, an assistant.
     Demo(demo::DemoArgs),
 }
@@ -53,6 +55,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Serve(args) => serve::run(args).await,
+        Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args).await,
     };
     match done {

@@ -19,6 +19,8 @@ use crate::{
 mod approvals;
 mod ask;
 mod assistants;
+mod audit;
+mod commands;
 mod control;
 mod coworkers;
 mod events;
@@ -27,6 +29,7 @@ mod inbox;
 mod invites;
 mod lanes;
 mod members;
+mod notes;
 mod parked;
 mod presence;
 mod reactions;
@@ -37,8 +40,10 @@ mod service;
 mod start;
 mod toolsets;
 mod upgrades;
+mod used;
 mod work;
 
+pub use audit::door_of;
 pub use start::{StartError, serve};
 
 /// Between two safety syncs of a client that no transaction woke.
@@ -62,7 +67,9 @@ struct Engine {
     lanes: lanes::Lanes,
     makers: assistants::Makers,
     running: control::Running,
+    approvals: approvals::desk::Desk,
     health: Health,
+    audit: audit::Audit,
     tasks: TaskTracker,
     stop: CancellationToken,
 }

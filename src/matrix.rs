@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod api;
+pub mod audit_room;
 pub mod avatar;
 pub mod dm;
 pub mod error;

@@ -3,18 +3,29 @@
 //! What a call may do is decided before it comes here (`core/tool.rs`). Here it is carried out within its limits: a
 //! call ends in time, its result is bounded, secrets go in and do not come out.
 
-use std::collections::BTreeMap;
+mod http_get;
+mod mcp;
+mod now;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     core::{
         mask::Mask,
-        tool::{Offer, Output, Server, Tool},
+        tool::{ApprovalRule, Class, Offer, Output, Server, Source, Tool, ToolName},
     },
     secret::Secret,
 };
+
+use self::http_get::{AddressPolicy, HttpGet};
 
 /// What the tools are made of, from the config.
 #[derive(Clone, Debug, Default)]
@@ -23,25 +34,82 @@ pub struct Settings {
     pub servers: Vec<Server>,
     /// Credentials by their labels.
     pub credentials: BTreeMap<String, Secret>,
+    /// Whether `http_get` may reach this machine's loopback; for tests in a process of their own, never from a config.
+    #[doc(hidden)]
+    pub loopback_allowed_for_tests: bool,
+}
+
+/// Which MCP servers can be called now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The names of those that answer.
+    pub up: Vec<String>,
+    /// The names of those that do not.
+    pub down: Vec<String>,
 }
 
 /// The tools of this process.
 pub struct Tools {
     mask: Mask,
+    credentials: BTreeMap<String, Secret>,
+    http_get: HttpGet,
+    /// In the order of the config.
+    servers: Vec<Arc<mcp::Server>>,
+    /// Counts changes of what is offered.
+    changes: watch::Sender<u64>,
+    /// Tools of one server that have the name of another's, which was said once.
+    hidden: Mutex<BTreeSet<(String, ToolName)>>,
 }
 
 impl Tools {
     /// Starts the MCP servers and keeps them running in `tasks` until `stop`; returns at once.
     #[must_use]
-    pub fn start(settings: Settings, _tasks: &TaskTracker, _stop: &CancellationToken) -> Self {
-        let mask = Mask::new(settings.credentials.values().map(Secret::expose));
-        Self { mask }
+    pub fn start(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+        let Settings { servers, credentials, loopback_allowed_for_tests } = settings;
+        let mask = Mask::new(credentials.values().map(Secret::expose));
+        let changes = watch::Sender::new(0);
+        let servers: Vec<_> = servers
+            .into_iter()
+            .map(|server| Arc::new(mcp::Server::new(server, &credentials, mask.clone(), changes.clone())))
+            .collect();
+        for server in &servers {
+            tasks.spawn(server.clone().keep(stop.clone()));
+        }
+        let policy = if loopback_allowed_for_tests { AddressPolicy::LoopbackToo } else { AddressPolicy::Public };
+        let http_get = HttpGet::new(policy);
+        Self { mask, credentials, http_get, servers, changes, hidden: Mutex::default() }
     }
 
-    /// Returns what can be called now; it changes as servers come, go and change their lists.
+    /// Returns what can be called now; it changes as servers come and change their lists. A server that is down keeps
+    /// the list that it had: a call then says that it is down.
     #[must_use]
     pub fn offers(&self) -> Vec<Offer> {
-        Vec::new()
+        let mut offers = vec![http_get::offer(), now::offer()];
+        let mut names: BTreeSet<ToolName> = offers.iter().map(|offer| offer.name.clone()).collect();
+        for server in &self.servers {
+            for offer in server.offers().iter() {
+                if names.insert(offer.name.clone()) {
+                    offers.push(offer.clone());
+                } else {
+                    self.say_hidden(server.name(), &offer.name);
+                }
+            }
+        }
+        offers
+    }
+
+    /// Returns what changes whenever [`Self::offers`] or [`Self::health`] may have.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Returns which MCP servers can be called now.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let (up, down): (Vec<_>, Vec<_>) = self.servers.iter().partition(|server| server.is_up());
+        let names = |servers: Vec<&Arc<mcp::Server>>| servers.iter().map(|server| server.name().to_owned()).collect();
+        Health { up: names(up), down: names(down) }
     }
 
     /// Returns the mask over all credentials.
@@ -51,8 +119,83 @@ impl Tools {
     }
 
     /// Carries out a permitted call: ends within the tool's timeout, with at most its output limit, masked. A failure
-    /// is an [`Output`] too: the model is told what to do instead.
-    pub async fn call(&self, tool: &Tool, _arguments: &Map<String, Value>) -> Output {
-        Output::error(format!("{} is not there any more.", tool.offer.name.as_str()))
+    /// is an [`Output`] too: the model is told what to do instead. Dropping the call cancels it, at an MCP server too.
+    pub async fn call(&self, tool: &Tool, arguments: &Map<String, Value>) -> Output {
+        let patience = Duration::from_millis(tool.timeout_ms);
+        let output = match timeout(patience, Box::pin(self.carry_out(tool, arguments))).await {
+            Ok(output) => output,
+            Err(_) => self.too_late(tool, patience),
+        };
+        // What is hidden comes before the cut, which might leave the beginning of a secret.
+        Output { text: self.mask.hide(&output.text), ..output }.cut(tool.output_bytes_max)
+    }
+
+    async fn carry_out(&self, tool: &Tool, arguments: &Map<String, Value>) -> Output {
+        match &tool.offer.source {
+            Source::Process if tool.offer.name.as_str() == now::NAME => now::call(),
+            Source::Process if tool.offer.name.as_str() == http_get::NAME => {
+                let credential = match &tool.credential {
+                    None => None,
+                    Some(label) => match self.credentials.get(label) {
+                        Some(secret) => Some(secret),
+                        None => {
+                            return Output::error("The tool's credential is not set up: tell people to ask an admin.");
+                        }
+                    },
+                };
+                self.http_get.call(http_get::Call { arguments, tool, credential, mask: &self.mask }).await
+            }
+            Source::Mcp { server, tool: name } => match self.server(server) {
+                Some(server) => server.call(name, arguments).await,
+                None => gone(tool),
+            },
+            Source::Process | Source::Room | Source::Provider => gone(tool),
+        }
+    }
+
+    fn too_late(&self, tool: &Tool, patience: Duration) -> Output {
+        if let Source::Mcp { server, .. } = &tool.offer.source
+            && let Some(server) = self.server(server)
+        {
+            server.was_too_slow();
+        }
+        Output::error(format!(
+            "{} took longer than {} s and was cancelled. Whether it took effect is unknown.",
+            tool.offer.name.as_str(),
+            patience.as_secs_f32()
+        ))
+    }
+
+    fn server(&self, name: &str) -> Option<&Arc<mcp::Server>> {
+        self.servers.iter().find(|server| server.name() == name)
+    }
+
+    fn say_hidden(&self, server: &str, name: &ToolName) {
+        let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        if hidden.insert((server.to_owned(), name.clone())) {
+            let tool = name.as_str();
+            tracing::warn!(
+                mcp.server = server,
+                tool.name = tool,
+                "a tool has the name of another server's and is not offered"
+            );
+        }
+    }
+}
+
+fn gone(tool: &Tool) -> Output {
+    Output::error(format!("{} is not there any more.", tool.offer.name.as_str()))
+}
+
+/// Returns the offer of a tool of this process that only looks.
+fn process_offer(name: &str, description: &str, schema: Value) -> Offer {
+    Offer {
+        name: ToolName::parse(name).expect("the names of our own tools are names"),
+        description: description.trim().to_owned(),
+        schema,
+        source: Source::Process,
+        class: Class::Read,
+        approval: ApprovalRule::Never,
+        idempotent: true,
     }
 }

@@ -39,15 +39,36 @@ pub fn install(log: &Log) -> anyhow::Result<()> {
 }
 
 /// Whether a target may log at that level whatever the operator asks for. Other crates do not know our rule that no
-/// message text is logged: below `info`, matrix-sdk shows decrypted events and HTTP libraries whole requests.
+/// message text is logged: below `info`, matrix-sdk shows decrypted events and HTTP libraries whole requests; rmcp shows
+/// what MCP servers say at every level.
 fn is_without_content(metadata: &Metadata<'_>) -> bool {
-    let ours = metadata.target() == "workmate" || metadata.target().starts_with("workmate::");
-    ours || *metadata.level() <= Level::INFO
+    may_log(metadata.target(), *metadata.level())
+}
+
+fn may_log(target: &str, level: Level) -> bool {
+    let is_of = |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    is_of("workmate") || (level <= Level::INFO && !is_of("rmcp"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_shows_content_does_not_log_whatever_is_asked_for() {
+        let rows = [
+            ("workmate", Level::TRACE, true),
+            ("workmate::tools::mcp", Level::DEBUG, true),
+            ("workmates", Level::DEBUG, false),
+            ("matrix_sdk::client", Level::INFO, true),
+            ("matrix_sdk::client", Level::DEBUG, false),
+            ("rmcp::service", Level::ERROR, false),
+            ("rmcp", Level::WARN, false),
+        ];
+        for (target, level, expected) in rows {
+            assert_eq!(may_log(target, level), expected, "{target} at {level}");
+        }
+    }
 
     #[test]
     fn the_http_client_stays_silent_whatever_is_asked_for() {

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The top level's keys.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "homeserver",
     "appservice",
     "health_listen",
@@ -34,6 +34,7 @@ const KEYS: [&str; 16] = [
     "workspace",
     "assistants",
     "limits",
+    "audit",
     "log",
     "credentials",
     "mcp_servers",
@@ -75,6 +76,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let workspace = workspace::workspace(&root, faults);
     let assistants = workspace::assistants(&root, faults);
     let limits = workspace::limits(&root, faults);
+    let audit = workspace::audit(&root, faults);
     let log = workspace::log(&root, faults);
     let dir =
         root.get("coworkers_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("coworkers"));
@@ -104,7 +106,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         coworkers,
         mcp_servers,
         credentials,
-        audit: super::Audit::default(),
+        audit,
         log,
         registration_file,
     };
@@ -170,6 +172,15 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, env: Env<'_>, warnin
             "add a file for each to coworkers_dir.",
         );
         root.report("coworkers_dir", trouble, warnings);
+    }
+    let audit = root.again("audit");
+    if audit.has("room") && config.audit.room && config.workspace.admins.is_empty() {
+        let trouble = Trouble::new(
+            "an audit room without anybody to read it",
+            "The service bot makes it for workspace.admins, and there are none.",
+            "name them, e.g. [\"@alice:example.org\"], or set audit.room to false.",
+        );
+        audit.report("room", trouble, warnings);
     }
     let open = fs::metadata(path).ok().and_then(|metadata| mode_for_others(&metadata));
     for (section, key) in [(&appservice, "as_token"), (&appservice, "hs_token"), (&claude, "api_key")] {

@@ -94,6 +94,7 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!((config.claude.model.as_str(), config.claude.effort), ("claude-opus-5-5", Effort::Medium));
     assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
     assert_eq!(config.log, Log::default());
+    assert_eq!(config.audit, Audit { room: true, retention_days: 365 });
     assert_eq!(
         format!("{:?}", config.coworkers),
         "[Coworker { id: CoworkerId(\"ci\"), name: \"ci\", purpose: \"Builds.\", instructions: \"Watch builds.\", \
@@ -268,6 +269,18 @@ fn each_fault_of_the_other_sections_says_how_to_mend_it() {
     );
     one_fault(
         "homeserver:\n",
+        "audit:\n  retention_days: 0\nhomeserver:\n",
+        "workmate.yaml:2 audit.retention_days: \"0\" is out of bounds\n  Beyond its bounds it would harm more than it \
+         helps.\n  Mend: use a whole number from 1 to 3650.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "audit:\n  room: maybe\nhomeserver:\n",
+        "workmate.yaml:2 audit.room: \"maybe\" is not a choice\n  Only a few words have a meaning here.\n  Mend: use one \
+         of: true, false.",
+    );
+    one_fault(
+        "homeserver:\n",
         "coworkers_dir: people\nhomeserver:\n",
         "people: cannot be read: there is no such file\n  The coworkers are described there, one in each file.\n  \
          Mend: create the folder, or correct coworkers_dir.",
@@ -377,6 +390,23 @@ fn what_is_doubtful_warns_and_loads() {
         "appservice.hs_token: a secret in a file that others can read (mode 0644)",
     ];
     assert_eq!(folder.warnings(&[("ANTHROPIC_AUTH_TOKEN", "x")]), expected);
+}
+
+#[test]
+fn c13_an_audit_room_that_nobody_could_read_is_doubtful_only_where_it_was_asked_for() {
+    let warned = |added: &str| {
+        let warnings =
+            Folder::new(&format!("{MINIMAL}{added}")).warnings(&[("ANTHROPIC_API_KEY", "sk-ant-0123456789")]);
+        warnings.into_iter().filter(|warning| warning.starts_with("audit.")).collect::<Vec<_>>()
+    };
+    assert_eq!(warned("audit:\n  room: true\n"), ["audit.room: an audit room without anybody to read it"]);
+    for silent in ["", "audit:\n  retention_days: 30\n", "audit:\n  room: false\n"] {
+        assert_eq!(warned(silent), [""; 0], "{silent}");
+    }
+    let admins = "workspace:\n  admins: [\"@alice:example.org\"]\naudit:\n  room: true\n  retention_days: 30\n";
+    assert_eq!(warned(admins), [""; 0]);
+    let folder = Folder::new(&format!("{MINIMAL}{admins}"));
+    assert_eq!(folder.load(&[]).expect("loads").0.audit, Audit { room: true, retention_days: 30 });
 }
 
 #[test]

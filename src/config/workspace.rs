@@ -6,7 +6,7 @@ use ruma::OwnedUserId;
 use url::Url;
 
 use super::{
-    Appservice, Assistants, Claude, Effort, Env, Homeserver, Limits, Log, LogFormat, Workspace,
+    Appservice, Assistants, Audit, Claude, Effort, Env, Homeserver, Limits, Log, LogFormat, Workspace,
     fault::{Faults, Trouble},
     secrets::{Found, Sources},
     section::Section,
@@ -297,6 +297,17 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         section.report("room_runs_max", trouble, faults);
     }
     limits
+}
+
+pub(super) fn audit(root: &Section<'_>, faults: &mut Faults) -> Audit {
+    let section = root.section("audit", &["room", "retention_days"], faults);
+    let defaults = Audit::default();
+    Audit {
+        room: section.get("room", faults, value::truth).unwrap_or(defaults.room),
+        retention_days: section
+            .get("retention_days", faults, |node| value::number(node, 1..=3_650))
+            .unwrap_or(defaults.retention_days),
+    }
 }
 
 pub(super) fn log(root: &Section<'_>, faults: &mut Faults) -> Log {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, UserId};
 
-use super::{breaker::Gate, command::CoworkerCommand};
+use super::{breaker::Gate, command::CoworkerRequest};
 
 /// What a coworker is asked.
 #[derive(Clone, Copy, Debug)]
@@ -13,16 +13,16 @@ pub struct Request<'a> {
     /// The coworker.
     pub user: &'a UserId,
     /// The command that the message is, if it is one.
-    pub command: Option<CoworkerCommand>,
+    pub command: Option<CoworkerRequest<'a>>,
     /// Whether the run that it leads to is going on already: events may come again after a crash.
     pub known: bool,
 }
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum Admission<'a> {
     /// It is a command, which is answered even while muted or stopped.
-    Command(CoworkerCommand),
+    Command(CoworkerRequest<'a>),
     /// Its run is going on.
     Known,
     /// The coworker is muted in the room.
@@ -41,11 +41,11 @@ pub enum Admission {
 ///
 /// # Errors
 /// When `gate` cannot ask it.
-pub fn admit<E>(
-    request: &Request<'_>,
+pub fn admit<'a, E>(
+    request: &Request<'a>,
     muted: &BTreeSet<OwnedUserId>,
     gate: impl FnOnce() -> Result<Gate, E>,
-) -> Result<Admission, E> {
+) -> Result<Admission<'a>, E> {
     if let Some(command) = request.command {
         return Ok(Admission::Command(command));
     }
@@ -70,6 +70,7 @@ mod tests {
     use super::*;
     use crate::core::{
         breaker::{Breaker, BreakerLimits},
+        command::CoworkerCommand,
         time::Timestamp,
     };
 
@@ -81,16 +82,16 @@ mod tests {
         let muted = BTreeSet::from([user.to_owned()]);
         let limits = BreakerLimits { runs_max: 1, ..BreakerLimits::default() };
         let mut breaker = Breaker::default();
-        let help = Some(CoworkerCommand::Help);
+        let help = Some(CoworkerRequest::Command(CoworkerCommand::Help));
         let rows = [
-            (help, true, true, Admission::Command(CoworkerCommand::Help)),
+            (help, true, true, Admission::Command(CoworkerRequest::Command(CoworkerCommand::Help))),
             (None, true, true, Admission::Known),
             (None, false, true, Admission::Muted),
             (None, false, false, Admission::Run),
             (None, true, false, Admission::Known),
             (None, false, false, Admission::Stopped { say: true }),
             (None, false, false, Admission::Stopped { say: false }),
-            (help, false, false, Admission::Command(CoworkerCommand::Help)),
+            (help, false, false, Admission::Command(CoworkerRequest::Command(CoworkerCommand::Help))),
         ];
         for (row, (command, known, is_muted, expected)) in rows.into_iter().enumerate() {
             let muted = if is_muted { muted.clone() } else { BTreeSet::new() };

@@ -1,22 +1,313 @@
-//! What a call that needs somebody's approval looks like to those who are asked (C12).
+//! Approvals (C12): what is asked, who may decide, what counts as a decision, and that it holds for one call only.
+//!
+//! Everything that is not a clear decision of somebody whom the rule names leaves the call where it is, and time turns
+//! that into no. Readings chosen where the rule leaves room:
+//!
+//! - The rule alone says who: a moderator has no say under `asker`, nor the asker under `moderator` unless they have the
+//!   power level.
+//! - Only new reactions and new replies decide. Edits of the card or of a reply mean nothing.
+//! - Redacting a ✅ (or ❌) takes it back as long as the run has not taken it up; then the card is open again.
+//!   Redacting the card declines the call, whoever could do so: declining is always safe.
+//! - What arrives after the expiry is late, whatever time its sender's server claims.
 
+mod card;
+mod shown;
+#[cfg(test)]
+mod tests;
+
+use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use super::tool::{ApprovalRule, Class, ToolName};
+use super::{
+    address::after_quote,
+    event::{EventKind, Message, MessageKind, RoomEvent},
+    hex::hex,
+    people::Who,
+    run::{RunId, RunRecord},
+    time::Timestamp,
+    tool::{ApprovalRule, Class, ToolName},
+    trail::Decision,
+    words::approval as words,
+};
 
-/// A call that waits for a decision.
+pub use self::{
+    card::{asking, closed, decided, mentioned},
+    shown::{canonical, shown},
+};
+
+/// The reaction that approves.
+pub const APPROVE_KEY: &str = "✅";
+/// The reaction that declines.
+pub const DECLINE_KEY: &str = "❌";
+/// Clients write an emoji with or without these behind it (text and emoji presentation).
+const VARIATION_SELECTORS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
+
+/// A call that waits for a person's decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// `tool_use_id`
+    /// The id of its `tool_use` block.
     pub call: String,
     /// The tool.
     pub tool: ToolName,
-    /// What it does.
+    /// What the tool does.
     pub class: Class,
-    /// Whose approval it needs.
+    /// Who decides.
     pub rule: ApprovalRule,
-    /// What it is called with, exactly as it will run.
+    /// The arguments, as the call will have them.
     pub arguments: Value,
-    /// Whether the tool is not the one that was granted or approved before.
+    /// Whether the tool is not as it was when it was granted.
     pub changed: bool,
+}
+
+impl Pending {
+    /// Returns the SHA-256 of everything that a decision is about, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let rule = serde_json::json!([self.call, self.tool, self.class, self.rule, self.changed]);
+        hex(&Sha256::new().chain_update(canonical(&rule)).chain_update(canonical(&self.arguments)).finalize())
+    }
+
+    /// Returns the card's number within its run; other arguments, another number.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        number(&self.digest())
+    }
+}
+
+/// What a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// It may run.
+    Approve,
+    /// It may not.
+    Decline,
+}
+
+/// Returns the card that an event is about, and what it decides, if it reads as a decision at all.
+#[must_use]
+pub fn choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
+    match &event.kind {
+        EventKind::Reaction { target, key } => Some((target, choice_of_key(key)?)),
+        EventKind::Message(message) => Some((message.reply_to.as_deref()?, choice_of_reply(message)?)),
+        _ => None,
+    }
+}
+
+fn choice_of_key(key: &str) -> Option<Choice> {
+    match key.trim_end_matches(VARIATION_SELECTORS) {
+        APPROVE_KEY => Some(Choice::Approve),
+        DECLINE_KEY => Some(Choice::Decline),
+        _ => None,
+    }
+}
+
+fn choice_of_reply(message: &Message) -> Option<Choice> {
+    if message.kind != MessageKind::Text {
+        return None;
+    }
+    let said = after_quote(&message.body).trim();
+    let is = |word: &&str| word.eq_ignore_ascii_case(said);
+    match () {
+        () if words::APPROVE.iter().any(is) => Some(Choice::Approve),
+        () if words::DECLINE.iter().any(is) => Some(Choice::Decline),
+        () => choice_of_key(said),
+    }
+}
+
+/// Why somebody's decision does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAllowed {
+    /// A virtual user or a bot.
+    NoPerson,
+    /// Somebody of a server that is not allow-listed, also where the rule names them.
+    Stranger,
+    /// They are not in the room, or were not when they decided, or that is not known.
+    NotHere,
+    /// The rule names others.
+    NotNamed,
+    /// Their power level is too low.
+    TooLowLevel,
+    /// Nobody decides under this rule.
+    Nobody,
+}
+
+/// Checks whether `user` may decide under `rule`.
+///
+/// `level` is their power level in the room at the time of the reaction; `None` where they are not joined or it is not
+/// known.
+///
+/// # Errors
+/// Why not.
+pub fn may_decide(
+    rule: &ApprovalRule,
+    user: &UserId,
+    who: &Who,
+    asker: &UserId,
+    level: Option<i64>,
+) -> Result<(), NotAllowed> {
+    match who {
+        Who::Person => {}
+        Who::Stranger => return Err(NotAllowed::Stranger),
+        Who::Service | Who::Coworker(_) | Who::Assistant(_) | Who::Bot => return Err(NotAllowed::NoPerson),
+    }
+    let level = level.ok_or(NotAllowed::NotHere)?;
+    match rule {
+        ApprovalRule::Never => Err(NotAllowed::Nobody),
+        ApprovalRule::Asker if user == asker => Ok(()),
+        ApprovalRule::People(people) if people.contains(user) => Ok(()),
+        ApprovalRule::Asker | ApprovalRule::People(_) => Err(NotAllowed::NotNamed),
+        ApprovalRule::Moderator { level: wanted } if level >= *wanted => Ok(()),
+        ApprovalRule::Moderator { .. } => Err(NotAllowed::TooLowLevel),
+    }
+}
+
+/// What the store keeps of a posted card, until its run ends: no arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The run that asks.
+    pub run: RunId,
+    /// The virtual user that posted the card.
+    pub user: OwnedUserId,
+    /// The message that the run answers.
+    pub request: OwnedEventId,
+    /// Who sent that.
+    pub asker: OwnedUserId,
+    /// Whether it is an assistant's.
+    pub private: bool,
+    /// The tool.
+    pub tool: ToolName,
+    /// Who decides.
+    pub rule: ApprovalRule,
+    /// [`Pending::digest`] of the call.
+    pub digest: String,
+    /// When it expires.
+    pub expires_at: Timestamp,
+    /// The first valid decision.
+    #[serde(default)]
+    given: Option<Given>,
+    /// Whether the run has taken the decision, or learned that there is none: it stands from then on.
+    #[serde(default)]
+    taken: bool,
+    /// Whether the card says how it ended.
+    #[serde(default)]
+    pub shown: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Given {
+    choice: Choice,
+    by: OwnedUserId,
+    at: Timestamp,
+    /// The reaction or reply.
+    event: OwnedEventId,
+}
+
+impl Standing {
+    /// Returns what stands when a card is posted.
+    #[must_use]
+    pub fn new(run: &RunId, record: &RunRecord, pending: &Pending, expires_at: Timestamp) -> Self {
+        Self {
+            run: run.clone(),
+            user: record.user.clone(),
+            request: record.request.clone(),
+            asker: record.asker.clone(),
+            private: record.private,
+            tool: pending.tool.clone(),
+            rule: pending.rule.clone(),
+            digest: pending.digest(),
+            expires_at,
+            given: None,
+            taken: false,
+            shown: false,
+        }
+    }
+
+    /// Whether it is about this very call of that run: a decision holds for no other arguments.
+    #[must_use]
+    pub fn is_for(&self, run: &RunId, pending: &Pending) -> bool {
+        self.run == *run && self.digest == pending.digest()
+    }
+
+    /// Returns the card's number within its run.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        number(&self.digest)
+    }
+
+    /// Whether `user` may decide if they have the power level for it.
+    #[must_use]
+    pub fn may_be_decided_by(&self, user: &UserId, who: &Who) -> bool {
+        may_decide(&self.rule, user, who, &self.asker, Some(i64::MAX)).is_ok()
+    }
+
+    /// Takes what somebody decides; returns whether it counts: the first does, in time. `who` and `level` are as for
+    /// [`may_decide`], `event` is the reaction or reply.
+    ///
+    /// # Errors
+    /// Why they may not decide.
+    pub fn hear(
+        &mut self,
+        choice: Choice,
+        by: &UserId,
+        who: &Who,
+        level: Option<i64>,
+        event: &EventId,
+        now: Timestamp,
+    ) -> Result<bool, NotAllowed> {
+        may_decide(&self.rule, by, who, &self.asker, level)?;
+        Ok(self.give(choice, by, event, now))
+    }
+
+    /// Takes the card's redaction: without it nobody can decide any more.
+    pub fn card_redacted(&mut self, by: &UserId, event: &EventId, now: Timestamp) {
+        self.give(Choice::Decline, by, event, now);
+    }
+
+    fn give(&mut self, choice: Choice, by: &UserId, event: &EventId, now: Timestamp) -> bool {
+        let open = self.given.is_none() && !self.taken && now < self.expires_at;
+        if open {
+            self.given = Some(Given { choice, by: by.to_owned(), at: now, event: event.to_owned() });
+        }
+        open
+    }
+
+    /// Takes the redaction of a reaction or reply; returns whether a decision is withdrawn by it.
+    pub fn withdraw(&mut self, event: &EventId) -> bool {
+        let withdrawn = !self.taken && self.given.as_ref().is_some_and(|given| given.event == event);
+        if withdrawn {
+            self.given = None;
+        }
+        withdrawn
+    }
+
+    /// Returns what is decided, for the run that waits; what it has been given once stays so.
+    pub fn take(&mut self, now: Timestamp) -> Option<Decision> {
+        let decision = self.decision().or_else(|| (now >= self.expires_at).then_some(Decision::Expired));
+        self.taken |= decision.is_some();
+        decision
+    }
+
+    /// Returns what was decided so far, whether or not the run knows.
+    #[must_use]
+    pub fn decision(&self) -> Option<Decision> {
+        match &self.given {
+            Some(Given { choice: Choice::Approve, by, at, .. }) => Some(Decision::Approved { by: by.clone(), at: *at }),
+            Some(Given { choice: Choice::Decline, by, at, .. }) => Some(Decision::Declined { by: by.clone(), at: *at }),
+            None if self.taken => Some(Decision::Expired),
+            None => None,
+        }
+    }
+
+    /// Whether the run has taken it.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.taken
+    }
+}
+
+fn number(digest: &str) -> u64 {
+    digest.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }

@@ -11,6 +11,10 @@ pub const OPEN_ARGUMENT_BYTES_MAX: usize = 1024;
 pub enum CoworkerRequest<'a> {
     /// A command.
     Command(CoworkerCommand),
+    /// `!note <text>`: keep this; empty where the text is missing.
+    AddNote(&'a str),
+    /// `!forget <number>`: remove one note.
+    ForgetNote(u32),
     /// Anything else: what to answer, without the leading mention.
     Prompt(&'a str),
 }
@@ -36,11 +40,13 @@ pub enum CoworkerCommand {
     Status,
     /// `!stop`
     Stop,
+    /// `!why`, in reply to an answer or in its thread
+    Why,
 }
 
 impl CoworkerCommand {
     /// Every command with its word.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("!help", Self::Help),
         ("!tools", Self::Tools),
         ("!purpose", Self::Purpose),
@@ -50,6 +56,7 @@ impl CoworkerCommand {
         ("!unmute", Self::Unmute),
         ("!status", Self::Status),
         ("!stop", Self::Stop),
+        ("!why", Self::Why),
     ];
 
     /// Returns the command that `text` is, letter by letter, white space around it aside.
@@ -65,7 +72,19 @@ pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -
     let text = strip_address(&message.body, message.html.as_deref(), coworker);
     match CoworkerCommand::parse(text) {
         Some(command) => CoworkerRequest::Command(command),
-        None => CoworkerRequest::Prompt(text),
+        None => about_notes(text).unwrap_or(CoworkerRequest::Prompt(text)),
+    }
+}
+
+/// The two commands that take an argument.
+fn about_notes(text: &str) -> Option<CoworkerRequest<'_>> {
+    let text = text.trim();
+    let (word, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let argument = argument.trim();
+    match word {
+        "!note" => Some(CoworkerRequest::AddNote(argument)),
+        "!forget" => argument.parse().ok().map(CoworkerRequest::ForgetNote),
+        _ => None,
     }
 }
 

@@ -8,6 +8,11 @@
 //! 3. Outside a thread: the oldest messages.
 //! 4. The end of one very long message; its record says `"cut":true`. The request is never dropped.
 //!
+//! # In front of it all
+//! The room's notes and what is pinned open the first turn, each within [`NOTES_SHARE`] and [`PINNED_SHARE`] of the
+//! budget, the newest kept. A change of them breaks the prefix once. Votes in polls are records in their own place, as
+//! reactions are; the count stands where the poll ends.
+//!
 //! # The stable prefix
 //! The turns of a prompt are a prefix of the turns of the thread's next prompt, byte for byte, so that the provider's
 //! cache holds. Therefore no clock and no counter enters the text; reactions are records in their own place
@@ -15,7 +20,10 @@
 //! that came after it is read, and the instructions say so. Only an edit, a redaction, a late key, a changed name
 //! or the slide of the window breaks the prefix. The window slides in big steps, see [`window`].
 
+mod opening;
+mod polls;
 mod record;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -26,13 +34,18 @@ use std::collections::BTreeMap;
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 
-pub use self::tokens::estimate;
+pub(super) use self::record::{line as escaped_line, rfc3339};
 use self::{
     record::Facts,
     timeline::{Item, Voice},
 };
+pub use self::{
+    shown::{Shown, shown},
+    tokens::estimate,
+};
 use super::{
     event::RoomEvent,
+    notes::Note,
     prompt::{Prompt, Role, Turn},
     time::Timestamp,
 };
@@ -48,6 +61,12 @@ pub const NAME_CHARS_MAX: usize = 100;
 pub const TOPIC_CHARS_MAX: usize = 1_000;
 /// File names are cut after this many characters.
 pub const FILE_NAME_CHARS_MAX: usize = 200;
+/// The room's notes take at most this part of the budget.
+pub const NOTES_SHARE: u32 = 8;
+/// Pinned messages take at most this part of the budget.
+pub const PINNED_SHARE: u32 = 8;
+/// Pinned messages that are read: the newest pins.
+pub const PINNED_MAX: usize = 10;
 /// At most this many of the newest events are looked at: composing costs the same in a room of any age.
 pub const EVENTS_MAX: usize = 4_000;
 /// A room with more members than this is described without their names.
@@ -73,6 +92,12 @@ pub struct Input<'a> {
     /// Our answers to *earlier* requests that were sent after the newest request came, as happens when requests
     /// queue: they are read as if sent just before it. Empty in most cases.
     pub answered_meanwhile: &'a [OwnedEventId],
+    /// The room's notes, oldest first.
+    pub notes: &'a [Note],
+    /// What is pinned in the room.
+    pub pinned: Pinned<'a>,
+    /// What requests reply to, with its newest edit, where it may not stand among the events.
+    pub replied_to: &'a [RoomEvent],
     /// The root of the thread that the answer will stand in: the request itself where the answer opens a thread.
     /// `None` where the answer goes to the timeline.
     pub thread_root: Option<&'a EventId>,
@@ -115,6 +140,17 @@ pub struct Room<'a> {
     pub encrypted: bool,
     /// From when on its messages can be read, where not from the beginning (C8).
     pub readable_from: Option<Timestamp>,
+    /// Who is invited and has not joined.
+    pub invited: &'a [OwnedUserId],
+}
+
+/// The messages that are pinned in the room (`m.room.pinned_events`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pinned<'a> {
+    /// Their ids, in the order of pinning.
+    pub ids: &'a [OwnedEventId],
+    /// Those of them, with their newest edits, that may not stand among the input's events.
+    pub fetched: &'a [RoomEvent],
 }
 
 /// Where an assistant's session begins.
@@ -163,18 +199,20 @@ pub fn compose(input: &Input<'_>) -> Composed {
 fn compose_newest(input: &Input<'_>) -> Composed {
     let tokens_max = input.tokens_max.max(TOKENS_MIN);
     let timeline = timeline::read(input, tokens_max / MESSAGE_SHARE);
-    let selection = window::select(&timeline.items, input, tokens_max);
+    let opening = opening::Opening::of(input, tokens_max);
+    let selection = window::select(&timeline.items, input, tokens_max, opening.tokens);
     let chosen: Vec<&Item<'_>> = selection.indexes().map(|at| &timeline.items[at]).collect();
 
     let older = selection.older || (input.older && !timeline.session_found);
     let mut transcript = Transcript::default();
+    opening.lines.into_iter().for_each(|line| transcript.push(Role::User, line));
     transcript.push(Role::User, record::opening(older));
     for (place, item) in chosen.iter().enumerate() {
         if selection.gap_before == Some(place) {
             transcript.push(Role::User, record::gap().to_owned());
         }
         if is_request(item, input)
-            && let Some(line) = quoted(&timeline.items, &chosen, item, tokens_max / window::QUOTE_SHARE)
+            && let Some(line) = quoted(input, &timeline.items, &chosen, item, tokens_max / window::QUOTE_SHARE)
         {
             transcript.push(Role::User, line);
         }
@@ -191,7 +229,10 @@ fn compose_newest(input: &Input<'_>) -> Composed {
         cut: chosen.iter().filter(|item| item.cut).count(),
         request: !chosen.iter().any(|item| is_request(item, input)),
     };
-    let read = chosen.iter().filter_map(|item| item.id.map(ToOwned::to_owned)).collect();
+    let in_window = chosen.iter().filter_map(|item| item.id.map(ToOwned::to_owned));
+    let mut read: Vec<OwnedEventId> = opening.pinned;
+    read.retain(|id| !chosen.iter().any(|item| item.id == Some(id)));
+    read.extend(in_window);
     let prompt = Prompt {
         system: vec![instructions(input), Facts::of(input).line()],
         turns: transcript.ended(),
@@ -241,10 +282,22 @@ impl Transcript {
 }
 
 /// Returns the record of what the request replies to, where the window does not hold it.
-fn quoted(all: &[Item<'_>], chosen: &[&Item<'_>], request: &Item<'_>, tokens_max: u32) -> Option<String> {
+fn quoted(
+    input: &Input<'_>,
+    all: &[Item<'_>],
+    chosen: &[&Item<'_>],
+    request: &Item<'_>,
+    tokens_max: u32,
+) -> Option<String> {
     let target = request.reply_to?;
     if chosen.iter().any(|item| item.id == Some(target)) {
         return None;
     }
-    all.iter().find(|item| item.id == Some(target))?.quote(tokens_max)
+    if let Some(item) = all.iter().find(|item| item.id == Some(target)) {
+        return item.quote(tokens_max);
+    }
+    // Never what the events hold and this prompt leaves out: an earlier session, another person's words.
+    input.replied_to.iter().find(|event| event.id == target)?;
+    let fetched = shown(input.replied_to.iter().chain(input.events), input.names);
+    Some(fetched.iter().find(|message| message.event.id == target)?.line(tokens_max).0)
 }

@@ -51,6 +51,22 @@ pub enum EventKind {
     Redacted,
     /// `m.room.member`.
     Member(MemberChange),
+    /// A vote in a poll (`m.poll.response`, MSC3381, and its unstable name).
+    PollVote {
+        /// The poll.
+        target: OwnedEventId,
+        /// The ids of the answers that are chosen, in the voter's order; none takes the vote back.
+        answers: Vec<String>,
+    },
+    /// The end of a poll (`m.poll.end`, MSC3381, and its unstable name).
+    PollEnd {
+        /// The poll.
+        target: OwnedEventId,
+    },
+    /// `m.room.name`: the room's new name; empty where it has none any more.
+    RoomName(String),
+    /// `m.room.topic`: the room's new topic; empty where it has none any more.
+    RoomTopic(String),
     /// An encrypted event that could not be decrypted with the keys at hand.
     Undecryptable,
     /// Anything else; its event type.
@@ -129,9 +145,47 @@ pub enum MessageKind {
         /// The media type as the sender claims it.
         mime: Option<String>,
     },
+    /// `m.location`, as a message or as an event of its own (MSC3488).
+    Location(Location),
+    /// A poll (MSC3381); the body is its question. An event of its own that is read, edited and quoted as a message.
+    Poll(Poll),
     /// Any other `msgtype`.
     Other(String),
 }
+
+/// Where something is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// A `geo:` URI (RFC 5870), as the sender gives it.
+    pub geo_uri: String,
+    /// What is there, in the sender's words.
+    pub description: Option<String>,
+    /// Whether it is where the sender is (`m.self`), and not a place that they point at (`m.pin`).
+    pub of_sender: bool,
+}
+
+/// A poll's answers and rules (MSC3381).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// The answers that there are, at most [`POLL_ANSWERS_MAX`].
+    pub answers: Vec<PollAnswer>,
+    /// How many answers one vote may choose; at least 1.
+    pub selections_max: usize,
+    /// Whether votes are shown before the end (`m.disclosed`).
+    pub disclosed: bool,
+}
+
+/// One answer of a poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollAnswer {
+    /// What votes name it by.
+    pub id: String,
+    /// What people read.
+    pub text: String,
+}
+
+/// Answers of a poll that count; the rest are cut off, as MSC3381 says.
+pub const POLL_ANSWERS_MAX: usize = 20;
 
 impl Message {
     /// Returns a plain text message, without mentions or relations.

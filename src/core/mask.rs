@@ -56,6 +56,6 @@ mod tests {
         assert_eq!(mask.hide(r#"{"k":"s3cret \"token\"/x"}"#), r#"{"k":"•••"}"#);
         assert_eq!(mask.hide("?k=s3cret+%22token%22%2Fx&s3cret"), "?k=•••&•••");
         assert_eq!(mask.hide("a short word"), "a short word");
-        assert_eq!(format!("{mask:?}"), "Mask(6 secrets)");
+        assert_eq!(format!("{mask:?}"), "Mask(4 secrets)");
     }
 }

@@ -14,7 +14,7 @@ mod tests;
 
 use ruma::html::{Html, SanitizerConfig};
 
-pub use self::fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far};
+pub use self::fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far, json_bytes};
 
 /// A message's text in both of its forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,20 @@ fn both(markdown: &str) -> Both {
     Both { body: plain::write(&cleaned.events), html: sanitised(&html::write(&cleaned.events)), rich: cleaned.rich }
 }
 
+/// Returns text from outside as it may stand in a body: no line turns the next, and nobody is called.
+pub(super) fn outside_words(text: &str) -> String {
+    plain::without_room_mention(&letters::tamed(text))
+}
+
+/// Returns text from outside as it may stand in HTML, as code.
+pub(super) fn outside_html(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    html::escape(&letters::tamed(text), &mut html);
+    html
+}
+
 /// The last wall: what Matrix clients may be sent ("m.room.message msgtypes", spec 1.18), links to `matrix:` included.
-fn sanitised(html: &str) -> String {
+pub(super) fn sanitised(html: &str) -> String {
     let html = Html::parse(html);
     html.sanitize_with(&SanitizerConfig::compat().remove_reply_fallback().remove_elements(["img"]));
     html.to_string()

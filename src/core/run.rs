@@ -16,6 +16,7 @@ use super::{
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
+    trail::{self, Ended},
     words::{self, Again},
     work::Work,
 };
@@ -75,6 +76,15 @@ impl RunId {
             Step::Status => "status".to_owned(),
             Step::StatusEdit(n) => format!("status-{n}"),
             Step::StatusEnd => "status-end".to_owned(),
+            Step::Card(number, step) => {
+                let step = match step {
+                    CardStep::Ask => "ask",
+                    CardStep::Approve => "approve",
+                    CardStep::Decline => "decline",
+                    CardStep::End => "end",
+                };
+                format!("card-{number:016x}-{step}")
+            }
         };
         format!("wm-{}-{name}", self.0).into()
     }
@@ -101,6 +111,21 @@ pub enum Step {
     StatusEdit(u64),
     /// The status' last edit.
     StatusEnd,
+    /// One of an approval's; the number is the card's (`approval::Pending::number`).
+    Card(u64, CardStep),
+}
+
+/// What is sent for one approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CardStep {
+    /// The card.
+    Ask,
+    /// Our ✅ on it, for people to tap.
+    Approve,
+    /// Our ❌ on it.
+    Decline,
+    /// Its last edit: what was decided.
+    End,
 }
 
 /// What the store keeps of a run while it is going on.
@@ -207,6 +232,8 @@ pub enum Outcome {
     Dropped,
     /// Stopped by a person.
     Stopped,
+    /// Ended with words of the model after every write that it wanted was declined.
+    Declined,
 }
 
 /// Why the model gave no answer, as far as people are concerned.
@@ -438,19 +465,21 @@ impl Machine {
         if matches!(step, Step::StatusEdit(_)) { Effect::Edit(step, message) } else { Effect::Send(step, message) }
     }
 
-    /// Returns the last text of a status: that the run is over, and how long it took.
+    /// Returns what a status becomes when the run is over: its record (C13). A run whose tools were done before any
+    /// status was due leaves it too; any other leaves nothing.
     #[must_use]
-    pub fn status_end(&self, outcome: Outcome, now: Timestamp) -> Option<Outgoing> {
-        let seconds = now.ms_since(self.status.as_ref()?.began) / 1000;
-        Some(self.notice(&match outcome {
-            Outcome::Done => words::worked(seconds),
-            Outcome::Failed | Outcome::Dropped => words::gave_up(seconds),
-            Outcome::Stopped => words::stopped(),
-        }))
+    pub fn status_end(&self, ended: &Ended<'_>) -> Option<Outgoing> {
+        let shown = self.status.as_ref().is_some_and(|status| status.shown);
+        (shown || !ended.steps.is_empty()).then(|| self.quiet(trail::record(ended)))
     }
 
     fn notice(&self, markdown: &str) -> Outgoing {
-        let mut message = self.message(render::render(markdown), OutgoingKind::Notice);
+        self.quiet(render::render(markdown))
+    }
+
+    /// A message that notifies nobody.
+    fn quiet(&self, rendered: Rendered) -> Outgoing {
+        let mut message = self.message(rendered, OutgoingKind::Notice);
         message.mentions.clear();
         message
     }

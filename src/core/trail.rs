@@ -6,7 +6,11 @@
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 
-use super::time::Timestamp;
+use super::{mask::Mask, time::Timestamp, tool::ToolName};
+
+mod record;
+
+pub use self::record::{Ended, outcome_of, record};
 
 /// One tool call of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,13 +86,45 @@ pub struct Tally {
     pub duration_ms: u64,
 }
 
-impl From<&TrailStep> for Tally {
-    fn from(step: &TrailStep) -> Self {
+/// Stands in the index for a name that no tool can have: the model's words are content.
+const NO_TOOL: &str = "(no tool)";
+
+impl Tally {
+    /// Returns what the index keeps of a step.
+    #[must_use]
+    pub fn of(step: &TrailStep, mask: &Mask) -> Self {
+        let name = ToolName::parse(&step.tool).filter(|name| mask.hide(name.as_str()) == name.as_str());
         Self {
-            tool: step.tool.clone(),
+            tool: name.map_or_else(|| NO_TOOL.to_owned(), |name| name.as_str().to_owned()),
             outcome: step.outcome,
             decision: step.decision.clone(),
             duration_ms: step.duration_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c13_the_index_keeps_names_of_tools_and_no_other_words_of_the_model() {
+        let mask = Mask::new(["sk-ant-a-secret"]);
+        let kept = |tool: &str| {
+            let step = TrailStep {
+                tool: tool.to_owned(),
+                arguments: "{\"q\":\"canary\"}".to_owned(),
+                decision: None,
+                outcome: StepOutcome::Denied,
+                result: "canary".to_owned(),
+                duration_ms: 7,
+            };
+            Tally::of(&step, &mask)
+        };
+        let expected = Tally { tool: "rm".to_owned(), outcome: StepOutcome::Denied, decision: None, duration_ms: 7 };
+        assert_eq!(kept("rm"), expected);
+        for words in ["what alice said in the room", "", "sk-ant-a-secret", "x\ny"] {
+            assert_eq!(kept(words), Tally { tool: NO_TOOL.to_owned(), ..expected.clone() }, "{words}");
         }
     }
 }

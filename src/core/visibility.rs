@@ -89,8 +89,7 @@ fn may_read(at_event: Standing, encrypted: bool) -> bool {
         (Membership::Join, _) => true,
         _ if encrypted => false,
         // Joined now, so joined at some time after the event.
-        (_, History::WorldReadable | History::Shared) => true,
-        (Membership::Invite, History::Invited) => true,
+        (_, History::WorldReadable | History::Shared) | (Membership::Invite, History::Invited) => true,
         (_, History::Invited | History::Joined) => false,
     }
 }

@@ -4,9 +4,12 @@
 //! text come from config or from checked ids, never from messages.
 
 mod tools;
+pub mod trail;
 
 pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
+
+pub mod approval;
 
 // ---- Coworkers ----
 
@@ -117,9 +120,12 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !purpose` what I'm for\n\
          - `@{name} !tools` what I can use\n\
          - `@{name} !status` what I'm doing\n\
+         - `@{name} !why` what I drew on\n\
          - `@{name} !stop` stop it; or react 🛑\n\
-         - `@{name} !mute` be quiet here\n\
-         - `@{name} !unmute` be back\n\n\
+         - `@{name} !mute` be quiet; `!unmute`\n\
+         - `@{name} !note …` keep a note\n\
+         - `@{name} !notes` show the notes\n\
+         - `@{name} !forget` all; `!forget 2` one\n\n\
          React 🔁 to an answer to get another."
     )
 }
@@ -165,18 +171,6 @@ pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> Stri
     format!("*Working on it ({}{done}{now}) …*", duration_seconds(seconds))
 }
 
-/// What a status becomes when the answer is there.
-#[must_use]
-pub fn worked(seconds: u64) -> String {
-    format!("*Done after {}.*", duration_seconds(seconds))
-}
-
-/// What a status becomes when there is no answer.
-#[must_use]
-pub fn gave_up(seconds: u64) -> String {
-    format!("*Gave up after {}.*", duration_seconds(seconds))
-}
-
 /// Confirms `!stop` and 🛑.
 #[must_use]
 pub fn stopped() -> String {
@@ -195,11 +189,11 @@ pub fn unmuted() -> String {
     "I'm back: mention me to ask something.".to_owned()
 }
 
-/// `!notes` where there are none.
-#[must_use]
-pub fn no_notes() -> String {
-    "I keep no notes about this room: I read its messages when I'm asked.".to_owned()
-}
+// ---- Notes ----
+
+mod notes;
+
+pub use notes::{forgot, forgot_all, no_notes, no_such_note, not_noted, noted, notes};
 
 /// Answers a command that this version does not know how to carry out.
 #[must_use]

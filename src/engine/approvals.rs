@@ -1,27 +1,238 @@
-//! Asking people whether a tool call may run (C12).
+//! Asking people whether a tool call may run (C12): a card in the thread, ✅ and ❌, replies, expiry.
+//!
+//! Who may decide, and what counts as a decision, is `core/approval.rs`; the cards that are out are kept by [`desk`].
 
 use std::sync::Arc;
 
-use super::{Engine, EngineError, Shared};
+use ruma::OwnedEventId;
+use tokio::time::Instant;
+
+use super::{
+    Engine, EngineError, Shared,
+    records::{Posted, ThreadRecord},
+};
 use crate::{
+    clock,
     core::{
-        approval::Pending,
-        run::{RunId, RunRecord},
+        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Standing},
+        event::RoomEvent,
+        mask::Mask,
+        run::{CardStep, RunId, RunRecord, Step},
+        time::Timestamp,
         trail::Decision,
     },
-    matrix::Account,
+    matrix::{Account, MatrixError},
+    secret::Secret,
 };
+
+pub(super) mod desk;
+
+use self::desk::Card;
 
 impl Engine {
     /// Asks the people of the rule about one call, and waits for their decision or its expiry.
-    #[expect(clippy::unused_async, reason = "a stub: nobody is asked yet, so nobody approves")]
+    ///
+    /// Asked again about the same call, after a restart, it goes on with the card that is there; a decision that was
+    /// given meanwhile is returned at once, and again, until the run ends ([`Self::close_approvals`]). It holds for this
+    /// call with these arguments. Calls of one round may be asked about side by side.
+    #[expect(dead_code, reason = "the tool loop calls it")]
     pub(super) async fn approve(
         self: &Shared,
-        _account: &Arc<Account>,
-        _id: &RunId,
-        _record: &RunRecord,
-        _pending: &Pending,
+        account: &Arc<Account>,
+        id: &RunId,
+        record: &RunRecord,
+        pending: &Pending,
     ) -> Result<Decision, EngineError> {
-        Ok(Decision::Expired)
+        let found = self.approvals.find(&record.room, id, pending)?;
+        let is_new = found.is_none();
+        let (card, standing) = match found {
+            Some(found) => found,
+            None => self.post_card(account, id, record, pending).await?,
+        };
+        if standing.decision().is_none() {
+            self.prepare_reactions(account, id, &card, pending).await;
+            if is_new && record.resumed {
+                self.look_back(account, &card).await?;
+            }
+        }
+        let decision = self.approvals.wait(&card).await?;
+        tracing::info!(tool.name = pending.tool.as_str(), ?decision, "a run goes on after an approval");
+        self.show_decision(account, id, record, pending, &card, &decision).await;
+        Ok(decision)
+    }
+
+    /// The mask over every secret that this process knows.
+    fn secrets(&self) -> Mask {
+        let (appservice, claude) = (&self.config.appservice, &self.config.claude);
+        let ours = [&appservice.as_token, &appservice.hs_token].into_iter().chain(&claude.api_key);
+        Mask::new(self.config.credentials.values().chain(ours).map(Secret::expose))
+    }
+
+    async fn post_card(
+        &self,
+        account: &Account,
+        id: &RunId,
+        record: &RunRecord,
+        pending: &Pending,
+    ) -> Result<(Card, Standing), EngineError> {
+        self.check_may_write(record)?;
+        // The run is known on disk before its card is seen; its transaction id makes it the same card after a crash.
+        self.store.flush().await?;
+        let open_ms = i64::from(self.config.limits.approval_minutes) * 60_000;
+        let expires_at = Timestamp::from_ms(clock::now().as_ms().saturating_add(open_ms));
+        let standing = Standing::new(id, record, pending, expires_at);
+        let message = approval::asking(pending, &record.asker, expires_at, &record.place, &self.secrets());
+        let txn = id.transaction(Step::Card(pending.number(), CardStep::Ask));
+        let event = account.send(&record.room, &message, txn).await?;
+        let card = (record.room.clone(), event.clone());
+        self.approvals.open(&card, &standing)?;
+        self.note_card(record, &event)?;
+        self.store.flush().await?;
+        tracing::info!(tool.name = pending.tool.as_str(), event.id = %event, "a tool call waits for an approval");
+        Ok((card, standing))
+    }
+
+    /// Puts ✅ and ❌ there to be tapped. People can do without: a failure is none of the call's.
+    async fn prepare_reactions(&self, account: &Account, id: &RunId, card: &Card, pending: &Pending) {
+        for (key, step) in [(APPROVE_KEY, CardStep::Approve), (DECLINE_KEY, CardStep::Decline)] {
+            let txn = id.transaction(Step::Card(pending.number(), step));
+            if let Err(error) = account.react(&card.0, &card.1, key, txn).await {
+                tracing::debug!(%error, "a card's reaction cannot be prepared");
+            }
+        }
+    }
+
+    /// Takes decisions on a card that an earlier process posted and did not get to note.
+    async fn look_back(&self, account: &Account, card: &Card) -> Result<(), EngineError> {
+        account.sync().await?;
+        for event in account.held_events(&card.0) {
+            if approval::choice_of(&event).is_some_and(|(target, _)| target == card.1) {
+                self.take_choice(&event, Instant::now()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The card says how it ended; it pings nobody.
+    async fn show_decision(
+        &self,
+        account: &Account,
+        id: &RunId,
+        record: &RunRecord,
+        pending: &Pending,
+        card: &Card,
+        decision: &Decision,
+    ) {
+        if matches!(self.approvals.get(&card.0, &card.1), Ok(Some(standing)) if standing.shown) {
+            return;
+        }
+        let message = approval::decided(pending, decision, &record.place, &self.secrets());
+        let txn = id.transaction(Step::Card(pending.number(), CardStep::End));
+        let shown = match account.edit(&card.0, &card.1, &message, txn).await {
+            Ok(_) => self.approvals.change(card, |standing| standing.shown = true).map(drop),
+            Err(error) => {
+                tracing::debug!(%error, "a card cannot say how it ended");
+                return;
+            }
+        };
+        if let Err(error) = shown {
+            tracing::warn!(%error, "that a card says how it ended cannot be noted");
+        }
+    }
+
+    /// Ends what a run has asked: its cards are forgotten, and say so where nobody decided. A later ✅ finds nothing.
+    pub(super) async fn close_approvals(&self, id: &RunId, record: &RunRecord) {
+        let unsaid = match self.approvals.close(&record.room, id) {
+            Ok(unsaid) => unsaid,
+            Err(error) => return tracing::warn!(%error, "a run's cards cannot be closed; the next start does it"),
+        };
+        if unsaid.is_empty() {
+            return;
+        }
+        let account = match self.account_of_card(&unsaid[0].1).await {
+            Ok(Some(account)) if account.is_in(&record.room) => account,
+            _ => return,
+        };
+        for (card, standing) in unsaid {
+            let decision = standing.decision().filter(|_| standing.is_taken());
+            let message = approval::closed(&standing.tool, decision.as_ref(), &record.place);
+            let txn = id.transaction(Step::Card(standing.number(), CardStep::End));
+            if self.check_may_write(record).is_ok()
+                && let Err(error) = account.edit(&card.0, &card.1, &message, txn).await
+            {
+                tracing::debug!(%error, "a card cannot say that it is closed");
+            }
+        }
+    }
+
+    /// Takes a reaction to a card, or a reply that reads as a decision. Returns whether it was one; it starts no run
+    /// then, whoever sent it.
+    pub(super) async fn take_choice(&self, event: &RoomEvent, accepted: Instant) -> Result<bool, EngineError> {
+        let Some((card, choice)) = approval::choice_of(event) else { return Ok(false) };
+        let Some(standing) = self.approvals.get(&event.room, card)? else { return Ok(false) };
+        if standing.decision().is_some() {
+            return Ok(true);
+        }
+        let who = self.namespace.who(&event.sender);
+        let level = if standing.may_be_decided_by(&event.sender, &who) {
+            self.level_of(&standing, event, accepted).await?
+        } else {
+            // No power level would help: the homeserver is not asked for the sake of bystanders.
+            None
+        };
+        let now = clock::now();
+        let card = (event.room.clone(), card.to_owned());
+        let heard = self
+            .approvals
+            .change(&card, |standing| standing.hear(choice, &event.sender, &who, level, &event.id, now))?;
+        match heard {
+            Some(Ok(true)) => {
+                self.store.flush().await?;
+                let approved = choice == Choice::Approve;
+                tracing::info!(run.id = standing.run.as_str(), user.id = %event.sender, approved, "a tool call is decided");
+            }
+            Some(Err(why)) => {
+                tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "a decision does not count");
+            }
+            Some(Ok(false)) | None => {}
+        }
+        Ok(true)
+    }
+
+    /// The sender's power level at the time of the event, as the user that posted the card sees it.
+    async fn level_of(
+        &self,
+        standing: &Standing,
+        event: &RoomEvent,
+        accepted: Instant,
+    ) -> Result<Option<i64>, EngineError> {
+        let Some(account) = self.account_of_card(standing).await? else { return Ok(None) };
+        account.sync_since(accepted).await?;
+        Ok(account.level_at(&event.room, &event.id, &event.sender).await?)
+    }
+
+    /// The client that posted a card, as far as it is there.
+    async fn account_of_card(&self, standing: &Standing) -> Result<Option<Arc<Account>>, MatrixError> {
+        if standing.private {
+            return Box::pin(self.pool.passing(&self.assistant_persona(&standing.asker))).await.map(Some);
+        }
+        Ok(self.pool.kept(&standing.user))
+    }
+
+    /// A card goes when its request is redacted. 🔁 on it means nothing, unlike on an answer.
+    fn note_card(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
+        if record.private {
+            return Ok(());
+        }
+        let posted = Posted { user: record.user.clone(), event: event.clone() };
+        let request = (record.room.clone(), record.request.clone());
+        self.tables.threads.update(&request, |kept: Option<ThreadRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            if !kept.posted.contains(&posted) {
+                kept.posted.push(posted);
+            }
+            Some(kept)
+        })?;
+        Ok(())
     }
 }

@@ -194,6 +194,9 @@ impl Engine {
         if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {
             return Ok(());
         }
+        if Box::pin(self.take_choice(event, accepted)).await? {
+            return Ok(());
+        }
         if let Some(command) = AssistantCommand::parse(&message.body) {
             return self.answer_owner_command(account, owner, event, &command).await;
         }
@@ -286,12 +289,16 @@ impl Engine {
                 topic: None,
                 encrypted: true,
                 readable_from: account.readable_from(room),
+                invited: &[],
             },
             events: &events,
             older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],
+            notes: &[],
+            pinned: context::Pinned::default(),
+            replied_to: &[],
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,

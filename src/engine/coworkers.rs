@@ -2,27 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
 use super::{
-    Engine, EngineError, Shared,
-    control::{Order, Which},
-    events::thread_root,
-    lanes::Place as PlaceInLine,
-    records::RoomRecord,
+    Engine, EngineError, Shared, commands, events::thread_root, lanes::Place as PlaceInLine, records::RoomRecord,
     runs::Asking,
 };
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
     core::{
-        address::{Asked, CoworkerHere},
+        address::Asked,
         admission::{self, Admission},
         breaker::{BreakerLimits, Gate},
-        command::{CoworkerCommand, CoworkerRequest, coworker_request},
-        context::{self, Kind},
-        event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
+        context::{self, Kind, PINNED_MAX, Pinned},
+        event::{EventKind, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
         render,
         run::{RunId, RunRecord},
         schedule::Lane,
@@ -53,13 +48,14 @@ impl Engine {
         let id = RunId::of(&request, &asked.user);
         let asks = admission::Request {
             user: &asked.user,
-            command: command_of(message, coworker, &asked.user),
+            command: commands::command_of(message, coworker, &asked.user),
             known: self.tables.runs.get(&id.as_str().to_owned())?.is_some(),
         };
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
         match admission::admit(&asks, &muted, || self.gate(&event.room))? {
             Admission::Command(command) => {
-                return self.answer_command(&account, coworker, event, command, place).await;
+                let text = self.obey(coworker, event, command, &account).await?;
+                return self.answer_command(&account, event, &text, place).await;
             }
             Admission::Stopped { say } => return self.tell_stopped(&account, event, say).await,
             Admission::Known => return Ok(()),
@@ -123,6 +119,10 @@ impl Engine {
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
             self.make_sure_of(account, room, needed, &mut events).await?;
         }
+        let notes = self.notes(room)?;
+        let fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
+        let replied_to = self.replied_to(account, record, &events).await?;
+        let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let composed = context::compose(&context::Input {
             me: &record.user,
             kind: Kind::Coworker {
@@ -135,12 +135,16 @@ impl Engine {
                 topic: facts.topic.as_deref(),
                 encrypted: facts.encrypted,
                 readable_from: account.readable_from(room),
+                invited: &invited,
             },
             events: &events,
             older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],
+            notes: &notes,
+            pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
+            replied_to: &replied_to,
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
@@ -152,7 +156,7 @@ impl Engine {
         })
     }
 
-    /// Puts an event that the window does not hold (an old thread's root) in its place by time.
+    /// Puts an event that the window does not hold (an old thread's root), and its edit, in their places by time.
     async fn make_sure_of(
         &self,
         account: &Account,
@@ -163,14 +167,37 @@ impl Engine {
         if events.iter().any(|event| event.id == id) {
             return Ok(());
         }
-        match account.event(room, id).await {
-            Ok(Some(read)) => {
-                let at = events.partition_point(|event| event.sent_at <= read.event.sent_at);
-                events.insert(at, read.event);
-                Ok(())
-            }
+        let found = match account.held(room, id) {
+            Some(held) => vec![held.event],
+            None => match account.fetch_with_edit(room, id).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                fetched => fetched.unwrap_or_default(),
+            },
+        };
+        for event in found {
+            let at = events.partition_point(|known| known.sent_at <= event.sent_at);
+            events.insert(at, event);
+        }
+        Ok(())
+    }
+
+    /// Fetches what the request replies to, where the window does not hold it.
+    async fn replied_to(
+        &self,
+        account: &Account,
+        record: &RunRecord,
+        events: &[RoomEvent],
+    ) -> Result<Vec<RoomEvent>, EngineError> {
+        let target = events.iter().find_map(|event| match &event.kind {
+            EventKind::Message(message) if event.id == record.request => message.reply_to.as_deref(),
+            _ => None,
+        });
+        let Some(target) = target.filter(|target| !events.iter().any(|event| event.id == *target)) else {
+            return Ok(Vec::new());
+        };
+        match account.fetch_with_edit(&record.room, target).await {
             Err(error) if error.is_passing() => Err(error.into()),
-            Ok(None) | Err(_) => Ok(()),
+            fetched => Ok(fetched.unwrap_or_default()),
         }
     }
 
@@ -178,19 +205,6 @@ impl Engine {
     fn is_our_notice(&self, event: &RoomEvent) -> bool {
         let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
         notice && self.namespace.is_ours(&event.sender)
-    }
-
-    fn mute(&self, room: &RoomId, user: &UserId, muted: bool) -> Result<(), EngineError> {
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            if muted {
-                record.muted.insert(user.to_owned());
-            } else {
-                record.muted.remove(user);
-            }
-            Some(record)
-        })?;
-        Ok(())
     }
 
     /// Asks the room's breaker for a run to begin (C14).
@@ -222,34 +236,11 @@ impl Engine {
     async fn answer_command(
         &self,
         account: &Account,
-        coworker: &Coworker,
         event: &RoomEvent,
-        command: CoworkerCommand,
+        text: &str,
         place: Place,
     ) -> Result<(), EngineError> {
-        let text = match command {
-            CoworkerCommand::Help => words::coworker_help(&coworker.id.0),
-            CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => words::no_tools(),
-            CoworkerCommand::Status => words::status(self.running.count(&event.room, account.user())),
-            CoworkerCommand::Stop => {
-                let which = Which::Of(account.user(), thread_root(event));
-                self.running.order(&event.room, which, &Order::Stop);
-                words::stopped()
-            }
-            CoworkerCommand::Mute => {
-                self.mute(&event.room, account.user(), true)?;
-                // Whoever wants it quiet does not want what it is still working on.
-                self.running.order(&event.room, Which::Of(account.user(), None), &Order::Stop);
-                words::muted(&coworker.id.0)
-            }
-            CoworkerCommand::Unmute => {
-                self.mute(&event.room, account.user(), false)?;
-                words::unmuted()
-            }
-            _ => words::unknown_command(),
-        };
-        let rendered = render::render(&text);
+        let rendered = render::render(text);
         let message = Outgoing {
             kind: OutgoingKind::Notice,
             body: rendered.body,
@@ -261,15 +252,6 @@ impl Engine {
         account.sync().await?;
         account.send(&event.room, &message, txn).await?;
         Ok(())
-    }
-}
-
-fn command_of(message: &Message, coworker: &Coworker, user: &ruma::UserId) -> Option<CoworkerCommand> {
-    let display_name = format!("{} · coworker", coworker.name);
-    let here = CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: Some(&display_name) };
-    match coworker_request(message, &here) {
-        CoworkerRequest::Command(command) => Some(command),
-        CoworkerRequest::Prompt(_) => None,
     }
 }
 

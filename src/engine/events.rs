@@ -48,7 +48,7 @@ impl Engine {
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
                 if let Some(steering) = inbound::from_json(&event.room_id, &event.json) {
-                    Box::pin(self.take_steering(&steering)).await?;
+                    Box::pin(self.take_steering(&steering, accepted)).await?;
                 }
                 return Ok(Handled::Done);
             }
@@ -126,10 +126,11 @@ impl Engine {
     }
 
     /// What an owner's reaction or redaction asks of a run of their assistant.
-    async fn take_steering(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+    async fn take_steering(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         match &event.kind {
-            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event)).await,
+            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
             EventKind::Redaction { target } => {
+                self.approvals.take_redaction(event, target)?;
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
                 Ok(())
             }
@@ -145,8 +146,11 @@ impl Engine {
     ) -> Result<(), EngineError> {
         match &event.kind {
             EventKind::Member(_) => Box::pin(self.take_membership(event, accepted)).await,
-            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event)).await,
-            EventKind::Redaction { target } => Box::pin(self.take_redaction(&event.room, target)).await,
+            EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
+            EventKind::Redaction { target } => {
+                self.approvals.take_redaction(event, target)?;
+                Box::pin(self.take_redaction(&event.room, target)).await
+            }
             _ => Box::pin(self.consider(event, entry, accepted)).await,
         }
     }
@@ -159,6 +163,9 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let room = &event.room;
+        if Box::pin(self.take_choice(event, accepted)).await? {
+            return Ok(());
+        }
         let record = self.tables.rooms.get(room)?.unwrap_or_default();
         if let Some(person) = &record.service_dm {
             return Box::pin(self.answer_service_dm(person, event)).await;

@@ -1,6 +1,7 @@
 //! Reactions, redactions and edits that steer runs (C6, C10).
 
 use ruma::{EventId, OwnedEventId, RoomId};
+use tokio::time::Instant;
 
 use super::{
     Engine, EngineError, Shared,
@@ -26,14 +27,19 @@ const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
 const AGAIN_MAX: u32 = 10;
 
 impl Engine {
-    /// Handles a reaction: 🛑 on a request or on what its run shows, 🔁 on an answer.
-    pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent) -> Result<(), EngineError> {
+    /// Handles a reaction: ✅ and ❌ on an approval's card, 🛑 on a request or on what its run shows, 🔁 on an answer.
+    pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
         if self.namespace.who(&event.sender) != Who::Person {
             return Ok(());
         }
+        if self.take_choice(event, accepted).await? {
+            return Ok(());
+        }
         if STOP_KEYS.contains(&key.as_str()) {
-            let stopped = self.running.order(&event.room, Which::Touching(target), &Order::Stop);
+            let asked_by_card = self.approvals.request_of(&event.room, target)?;
+            let touched = asked_by_card.as_ref().unwrap_or(target);
+            let stopped = self.running.order(&event.room, Which::Touching(touched), &Order::Stop);
             tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
         } else if AGAIN_KEYS.contains(&key.as_str()) {
             Box::pin(self.run_again(event, target)).await?;
@@ -82,10 +88,18 @@ impl Engine {
             kept.answered_in = record.place.thread_root().map(ToOwned::to_owned);
             Some(kept)
         })?;
+        let run = (record.accepted_at, record.id().as_str().to_owned());
+        if let Some(root) = record.place.thread_root() {
+            self.tables.threads.update(&(record.room.clone(), root.to_owned()), |kept: Option<ThreadRecord>| {
+                let mut kept = kept.unwrap_or_default();
+                kept.last_runs.insert(record.user.clone(), run.clone());
+                Some(kept)
+            })?;
+        }
         let answer = (record.room.clone(), event.clone());
         self.tables.threads.update(&answer, |kept: Option<ThreadRecord>| {
             let answers = Some(Posted { user: record.user.clone(), event: record.request.clone() });
-            Some(ThreadRecord { answers, ..kept.unwrap_or_default() })
+            Some(ThreadRecord { answers, run: Some(run), ..kept.unwrap_or_default() })
         })?;
         Ok(())
     }

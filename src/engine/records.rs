@@ -1,6 +1,6 @@
 //! What the engine keeps in the store, and under which keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     core::{
         address::ThreadSoFar,
+        audit::{RunKey, RunSummary},
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
-        run::{Outcome, RunRecord},
+        notes::Notes,
+        run::RunRecord,
         time::Timestamp,
     },
     store::{Store, Table},
@@ -63,6 +65,12 @@ pub(super) struct ThreadRecord {
     /// How often the event was run again.
     #[serde(default)]
     pub(super) again: u32,
+    /// Where the run that posted the event stands in the index, where it is one of ours.
+    #[serde(default)]
+    pub(super) run: Option<RunKey>,
+    /// The same for each coworker's newest run in the thread on the event.
+    #[serde(default)]
+    pub(super) last_runs: BTreeMap<OwnedUserId, RunKey>,
 }
 
 /// A message and the user of ours that it concerns.
@@ -106,48 +114,29 @@ pub(super) struct Cursor {
     pub(super) sent_at: Timestamp,
 }
 
-/// What stays of a run that ended: no content.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct RunSummary {
-    /// The virtual user that answered.
-    pub(super) user: OwnedUserId,
-    /// Who asked.
-    pub(super) asker: OwnedUserId,
-    /// Where.
-    pub(super) room: OwnedRoomId,
-    /// The message that asked.
-    pub(super) request: OwnedEventId,
-    /// The answer.
-    pub(super) answer: Option<OwnedEventId>,
-    /// How it ended.
-    pub(super) outcome: Outcome,
-    /// The events whose text the model read; empty for assistants.
-    pub(super) read: Vec<OwnedEventId>,
-    /// The model that answered.
-    pub(super) model: Option<String>,
-    /// Prompt tokens, cached ones included.
-    pub(super) input_tokens: u64,
-    /// Answer tokens, thinking included.
-    pub(super) output_tokens: u64,
-    /// What it cost, in millionths of a US dollar; `None` where the price is not known.
-    pub(super) cost_micro_usd: Option<u64>,
-    /// When it was accepted.
-    pub(super) accepted_at: Timestamp,
-    /// When it ended.
-    pub(super) ended_at: Timestamp,
+/// The audit room, once made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AuditRoom {
+    /// The room.
+    pub(super) room: Option<OwnedRoomId>,
+    /// Which admins were invited; who leaves is not asked again.
+    #[serde(default)]
+    pub(super) invited: BTreeSet<OwnedUserId>,
 }
 
 /// The engine's tables.
 pub(super) struct Tables {
     pub(super) runs: Table<String, RunRecord>,
-    pub(super) run_index: Table<(Timestamp, String), RunSummary>,
+    pub(super) run_index: Table<RunKey, RunSummary>,
     pub(super) rooms: Table<OwnedRoomId, RoomRecord>,
     pub(super) threads: Table<(OwnedRoomId, OwnedEventId), ThreadRecord>,
     pub(super) assistants: Table<OwnedUserId, AssistantRecord>,
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
+    pub(super) notes: Table<OwnedRoomId, Notes>,
     /// What coworkers' tools on servers were like when they were granted or approved.
     pub(super) tool_pins: Table<(OwnedUserId, String), String>,
+    pub(super) audit_room: Table<String, AuditRoom>,
 }
 
 impl Tables {
@@ -160,7 +149,9 @@ impl Tables {
             assistants: store.assistants(),
             assistant_rooms: store.assistant_rooms(),
             cursors: store.cursors(),
+            notes: store.notes(),
             tool_pins: store.tool_pins(),
+            audit_room: store.settings(),
         }
     }
 }

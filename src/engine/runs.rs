@@ -12,20 +12,21 @@ use super::{
     control::Order,
     coworkers::SEND_PAUSES,
     lanes, presence,
-    records::RunSummary,
+    used::Used,
     work::Stage,
 };
 use crate::{
     appservice::health::{Condition, State},
-    claude, clock,
+    clock,
     core::{
+        audit::RunKey,
         context::Composed,
         event::Place,
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         time::Timestamp,
         tool::Toolset,
-        words,
+        trail, words,
         work::Work,
     },
     matrix::{Account, MatrixError, account::File},
@@ -42,38 +43,6 @@ pub(super) struct Asking<'a> {
     pub(super) composed: Composed,
     pub(super) model: &'a str,
     pub(super) effort: Effort,
-}
-
-/// What a run used, for its summary.
-#[derive(Default)]
-pub(super) struct Used {
-    read: Vec<OwnedEventId>,
-    model: Option<String>,
-    input_tokens: u64,
-    output_tokens: u64,
-    /// Of each answer, whole or not; `None` where its price is not known.
-    costs_micro_usd: Vec<Option<u64>>,
-}
-
-impl Used {
-    /// Adds what a question cost so far, whether or not its answer was waited for.
-    pub(super) fn add(&mut self, asked: &Progress) {
-        let Some(model) = &asked.model else { return };
-        self.model = Some(model.clone());
-        for usage in asked.broken.iter().chain([&asked.usage_so_far()]) {
-            if *usage == claude::Usage::default() {
-                continue;
-            }
-            self.input_tokens = self.input_tokens.saturating_add(usage.prompt_tokens());
-            self.output_tokens = self.output_tokens.saturating_add(usage.output_tokens.unwrap_or_default());
-            self.costs_micro_usd.push(claude::cost(model, usage).map(|cost| cost.micro_usd));
-        }
-    }
-
-    fn cost_micro_usd(&self) -> Option<u64> {
-        let known: Option<Vec<u64>> = self.costs_micro_usd.iter().copied().collect();
-        known.filter(|costs| !costs.is_empty()).map(|costs| costs.into_iter().fold(0, u64::saturating_add))
-    }
 }
 
 impl Engine {
@@ -125,6 +94,7 @@ impl Engine {
                 Err(Order::GoOn) => {}
                 Err(Order::Restart(_)) => {
                     tracing::info!("the request was edited; the run begins anew");
+                    self.close_approvals(id, &record).await;
                     record.answer = None;
                     record.work.begin_anew();
                 }
@@ -135,24 +105,14 @@ impl Engine {
         };
         // Calls that were cut short are steps too.
         record.work.stop();
+        let ended = (trail::outcome_of(ended.0, record.work.steps()), ended.1);
         if registered.is_taken_back() {
             self.take_back_run(&record).await;
         } else {
-            self.end_status(id, &record, ended.0).await;
+            self.end_status(id, &record, ended.0, used.spent()).await;
         }
+        self.close_approvals(id, &record).await;
         self.close_run(id, &record, ended, used).await;
-    }
-
-    /// A status that was shown says how the run ended.
-    async fn end_status(&self, id: &RunId, record: &RunRecord, outcome: Outcome) {
-        let now = clock::now();
-        let (Some(status), Some(text)) = (&record.status, Machine::new(record, now).status_end(outcome, now)) else {
-            return;
-        };
-        let Some(account) = self.pool.kept(&record.user).filter(|account| account.is_in(&record.room)) else { return };
-        if let Err(error) = account.edit(&record.room, status, &text, id.transaction(Step::StatusEnd)).await {
-            tracing::debug!(%error, "a status cannot be brought to its end");
-        }
     }
 
     /// Waits for a place; a request that waits long is told so (C11).
@@ -242,7 +202,7 @@ impl Engine {
         Box::pin(self.answer(&account, id, record, accepted, used, progress)).await
     }
 
-    async fn account_of(&self, record: &RunRecord) -> Result<Arc<Account>, EngineError> {
+    pub(super) async fn account_of(&self, record: &RunRecord) -> Result<Arc<Account>, EngineError> {
         if record.private {
             return Ok(self.pool.passing(&self.assistant_persona(&record.asker)).await?);
         }
@@ -277,6 +237,8 @@ impl Engine {
         }
         if !record.private {
             used.read.clone_from(&asking.composed.read);
+            let held = used.read.iter().filter_map(|id| account.held(&record.room, id));
+            used.read_span = span(held.map(|read| read.event.sent_at));
         }
         let mut machine = Machine::new(record, clock::now());
         let stage = Stage { account, id, tools: &tools, progress };
@@ -448,22 +410,8 @@ impl Engine {
 
     /// The run leaves the journal and stays in the index, without content.
     async fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
-        let summary = RunSummary {
-            user: record.user.clone(),
-            asker: record.asker.clone(),
-            room: record.room.clone(),
-            request: record.request.clone(),
-            answer: ended.1,
-            outcome: ended.0,
-            cost_micro_usd: used.cost_micro_usd(),
-            read: used.read,
-            model: used.model,
-            input_tokens: used.input_tokens,
-            output_tokens: used.output_tokens,
-            accepted_at: record.accepted_at,
-            ended_at: clock::now(),
-        };
-        let key: (Timestamp, String) = (record.accepted_at, id.as_str().to_owned());
+        let summary = self.summary(record, ended, used);
+        let key: RunKey = (record.accepted_at, id.as_str().to_owned());
         let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {
             // Durable at once: a process that is killed now must not ask the model again for what is answered.
@@ -477,6 +425,9 @@ impl Engine {
             outcome = ?summary.outcome, tokens.input = summary.input_tokens, tokens.output = summary.output_tokens,
             duration_ms = summary.ended_at.ms_since(summary.accepted_at), "a run ended"
         );
+        if summary.line_due {
+            self.audit.tell(&key);
+        }
     }
 
     fn note_key(&self, fault: Fault) {
@@ -487,41 +438,17 @@ impl Engine {
     }
 }
 
+/// Returns the first and the last of some moments.
+fn span(times: impl Iterator<Item = Timestamp>) -> Option<(Timestamp, Timestamp)> {
+    times.fold(None, |span, at| {
+        Some(span.map_or((at, at), |(first, last): (Timestamp, _)| (first.min(at), last.max(at))))
+    })
+}
+
 /// The file goes where the message went; on a timeline, as a reply to it.
 fn file_place(place: &Place, message: &ruma::EventId) -> Place {
     match place {
         Place::Thread { root, .. } => Place::Thread { root: root.clone(), latest: message.to_owned() },
         Place::Timeline | Place::Reply { .. } => Place::Reply { to: message.to_owned() },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(model: &str, input_tokens: u64, output_tokens: u64) -> Progress {
-        let usage = claude::Usage {
-            input_tokens: Some(input_tokens),
-            output_tokens: Some(output_tokens),
-            ..claude::Usage::default()
-        };
-        Progress { model: Some(model.to_owned()), usage, ..Progress::default() }
-    }
-
-    #[test]
-    fn c10_a_run_counts_every_question_that_it_asked_also_those_that_were_cut_short() {
-        let first = asked("claude-opus-5-5", 1_000, 10);
-        let second = Progress { broken: vec![first.usage.clone()], ..asked("claude-opus-5-5", 2_000, 20) };
-        let mut used = Used::default();
-        used.add(&Progress::default());
-        assert_eq!((used.cost_micro_usd(), used.model.clone()), (None, None), "nothing was asked");
-        used.add(&first);
-        let once = used.cost_micro_usd().expect("the model's price is known");
-        used.add(&second);
-
-        assert_eq!((used.input_tokens, used.output_tokens), (4_000, 40));
-        assert_eq!(used.cost_micro_usd(), Some(once * 4));
-        used.add(&asked("a model without a price", 1, 1));
-        assert_eq!(used.cost_micro_usd(), None, "a part of it is not known");
     }
 }

@@ -8,7 +8,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Engine, EngineError, Shared, assistants, control, coworkers, gaps, inbox, lanes, records::Tables, toolsets,
+    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, gaps, inbox, lanes,
+    records::Tables, toolsets,
 };
 use crate::{
     appservice::{
@@ -106,6 +107,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     serve_in(&tasks, "health", health_listener, health_router(health.clone()), stop.clone());
     let engine = build(config, store, health, tasks.clone(), stop.clone()).await?;
     tasks.spawn(answer_queries(engine.clone(), asked));
+    engine.open_index();
     let begun = tokio::select! {
         () = stop.cancelled() => Ok(()),
         begun = Box::pin(begin(&engine)) => begun,
@@ -196,6 +198,8 @@ async fn build(
         lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
         running: control::Running::default(),
+        approvals: Desk::new(store.approvals()),
+        audit: audit::Audit::new(&config),
         namespace,
         store,
         health,
@@ -234,6 +238,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
+    engine.keep_audit_room();
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }
@@ -290,6 +295,7 @@ async fn provision_one(engine: Shared, persona: Persona) -> Result<(), StartErro
 
 /// Takes up the runs that were going on when the process ended.
 async fn resume(engine: &Shared) -> Result<(), StoreError> {
+    engine.approvals.forget_but_of(|run| Ok(engine.tables.runs.get(&run.as_str().to_owned())?.is_some()))?;
     let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).map(|(_, record)| record).collect();
     runs.sort_by_key(|record| record.accepted_at);
     for record in &mut runs {

@@ -36,8 +36,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a room's settings along into the room that replaces it, where both point at each other; not out of a
-    /// private room into a public one.
+    /// Takes a room's settings and notes along into the room that replaces it, where both point at each other; out of
+    /// a private room into a public one only that it is muted there.
     pub(super) fn follow_upgrade(&self, account: &Account, new: &RoomId) -> Result<Option<OwnedRoomId>, EngineError> {
         let Some(old) = account.predecessor(new) else { return Ok(None) };
         if account.successor(&old).as_deref() != Some(new) || self.tables.rooms.get(&new.to_owned())?.is_some() {
@@ -45,8 +45,13 @@ impl Engine {
         }
         let Some(record) = self.tables.rooms.get(&old)? else { return Ok(None) };
         let opened = account.is_public(new) && !account.is_public(&old);
-        let record =
-            if opened { RoomRecord { introduced: record.introduced, ..RoomRecord::default() } } else { record };
+        let record = if opened {
+            RoomRecord { introduced: record.introduced, muted: record.muted, ..RoomRecord::default() }
+        } else {
+            // Before the record, which says that the upgrade was followed.
+            self.carry_notes(&old, &new.to_owned())?;
+            record
+        };
         self.tables.rooms.put(&new.to_owned(), &record)?;
         tracing::info!(room.id = %new, predecessor = %old, "a room upgrade is followed");
         Ok(Some(old))

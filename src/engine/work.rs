@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use super::{
     Engine, EngineError, Shared,
     ask::Progress,
-    runs::{Asking, Used},
+    runs::Asking,
+    used::Used,
 };
 use crate::{
     clock,

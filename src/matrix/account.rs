@@ -44,6 +44,8 @@ use crate::{
 };
 
 mod current;
+mod pins;
+mod power;
 
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;
@@ -62,6 +64,7 @@ pub struct Account {
     windows: Mutex<HashMap<OwnedRoomId, Window>>,
     /// Rooms in which something happened that only a sync brings in, and since when that is known.
     behind: Mutex<HashMap<OwnedRoomId, Instant>>,
+    pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
 }
 
 /// What a room is called and how it is set up, as one member sees it.
@@ -79,6 +82,8 @@ pub struct Facts {
     pub joined: BTreeSet<OwnedUserId>,
     /// Who is invited.
     pub invited: BTreeSet<OwnedUserId>,
+    /// `m.room.pinned_events`, in the order of pinning.
+    pub pinned: Vec<OwnedEventId>,
 }
 
 /// A file to be sent.
@@ -96,8 +101,8 @@ impl Account {
     /// Wraps a client whose session is restored.
     #[must_use]
     pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Self {
-        let (last_sync, windows, behind) = Default::default();
-        Self { user, client, token, dir, last_sync, windows, behind }
+        let (last_sync, windows, behind, pins) = Default::default();
+        Self { user, client, token, dir, last_sync, windows, behind, pins }
     }
 
     /// Returns the virtual user's id.
@@ -218,6 +223,14 @@ impl Account {
         Ok(self.room(room)?.invite_user_by_id(user).await?)
     }
 
+    /// Takes somebody out of a room, or takes their invite back.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or does not answer.
+    pub async fn remove(&self, room: &RoomId, user: &UserId) -> Result<(), MatrixError> {
+        Ok(self.room(room)?.kick_user(user, None).await?)
+    }
+
     /// Returns who invited this user to a room, and whether to a direct chat.
     pub async fn inviter(&self, room: &RoomId) -> Option<(OwnedUserId, bool)> {
         let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Invited)?;
@@ -240,6 +253,7 @@ impl Account {
             name: room.name(),
             topic: room.topic(),
             encrypted: room.latest_encryption_state().await?.is_encrypted(),
+            pinned: room.pinned_event_ids().unwrap_or_default(),
             ..Facts::default()
         };
         for member in members {

@@ -146,7 +146,7 @@ pub async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Re
 }
 
 /// The values of `field` in a room's state events of one type, where it is there and not empty.
-async fn active(
+pub(super) async fn active(
     account: &Account,
     room: &RoomId,
     kind: StateEventType,
@@ -178,7 +178,7 @@ fn powers_of(levels: &RoomPowerLevels, owner: &UserId) -> Powers {
     }
 }
 
-fn state<C>(content: C) -> Raw<matrix_sdk::ruma::events::AnyInitialStateEvent>
+pub(super) fn state<C>(content: C) -> Raw<matrix_sdk::ruma::events::AnyInitialStateEvent>
 where
     C: ruma::events::StaticStateEventContent<StateKey = EmptyStateKey>
         + ruma::events::StateEventContent

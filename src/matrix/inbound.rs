@@ -20,8 +20,10 @@ use ruma::{
     serde::Raw,
 };
 
+mod facts;
+
 use crate::core::{
-    event::{EventKind, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
+    event::{EventKind, Location, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
     time::Timestamp,
     words::KeyMissing,
 };
@@ -95,6 +97,23 @@ pub fn from_json(room: &RoomId, json: &str) -> Option<RoomEvent> {
     from_raw(room, &raw)
 }
 
+/// Returns the newest edit that the homeserver bundles with an event (`m.replace` in its `unsigned`), decrypted with it.
+#[must_use]
+pub fn bundled_edit(room: &RoomId, event: &TimelineEvent) -> Option<RoomEvent> {
+    #[derive(serde::Deserialize)]
+    struct Unsigned {
+        #[serde(rename = "m.relations")]
+        relations: Relations,
+    }
+    #[derive(serde::Deserialize)]
+    struct Relations {
+        #[serde(rename = "m.replace")]
+        replace: Raw<AnySyncTimelineEvent>,
+    }
+    let unsigned: Unsigned = event.raw().get_field("unsigned").ok().flatten()?;
+    from_raw(room, &unsigned.relations.replace).filter(|edit| matches!(edit.kind, EventKind::Edit { .. }))
+}
+
 fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> Option<RoomEvent> {
     let text = |field: &str| raw.get_field::<String>(field).ok().flatten();
     Some(RoomEvent {
@@ -107,8 +126,11 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
 }
 
 fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
+    if let Some(kind) = facts::of(raw) {
+        return envelope(room, raw, kind);
+    }
     let kind = match raw.deserialize() {
-        Ok(AnySyncTimelineEvent::MessageLike(event)) => message_like(event),
+        Ok(AnySyncTimelineEvent::MessageLike(event)) => facts::described(message_like(event), raw),
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
         // Content that breaks the spec: the event is there, but says nothing that we can use.
@@ -193,6 +215,10 @@ fn said(content: MessageType) -> (MessageKind, String, Option<String>) {
         MessageType::Video(video) => {
             let kind = attachment(video.filename().to_owned(), video.info.and_then(|info| info.mimetype));
             (kind, body, None)
+        }
+        MessageType::Location(location) => {
+            let location = Location { geo_uri: location.geo_uri, description: None, of_sender: false };
+            (MessageKind::Location(location), body, None)
         }
         _ => (MessageKind::Other(msgtype), body, None),
     }

@@ -21,11 +21,13 @@ pub(super) enum Name {
     Users,
     Cursors,
     Settings,
+    Notes,
+    Approvals,
     ToolPins,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -35,6 +37,8 @@ impl Name {
         Self::Users,
         Self::Cursors,
         Self::Settings,
+        Self::Notes,
+        Self::Approvals,
         Self::ToolPins,
     ];
 
@@ -49,6 +53,8 @@ impl Name {
             Self::Users => "users",
             Self::Cursors => "cursors",
             Self::Settings => "settings",
+            Self::Notes => "notes",
+            Self::Approvals => "approvals",
             Self::ToolPins => "tool_pins",
         }
     }
@@ -103,10 +109,23 @@ impl Store {
         self.table(Name::Cursors)
     }
 
+    /// Returns what was set at run time (such as the audit room), by name.
+    /// Returns the approvals of the runs that are going on, by room id and card; never a call's arguments.
+    #[must_use]
+    pub fn approvals<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
+        self.table(Name::Approvals)
+    }
+
     /// Returns what was set at run time (mutes, notes, the audit room), by name.
     #[must_use]
     pub fn settings<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Settings)
+    }
+
+    /// Returns the rooms' notes, by room id.
+    #[must_use]
+    pub fn notes<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
+        self.table(Name::Notes)
     }
 
     /// Returns the fingerprints of tools as they were granted or approved, by coworker and tool.

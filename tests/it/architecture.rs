@@ -32,6 +32,7 @@ const ROOMS: &[&str] = &[
     "secret",
     "standin",
     "store",
+    "tools",
 ];
 
 const RULES: &[Rule] = &[
@@ -45,6 +46,11 @@ const RULES: &[Rule] = &[
     Rule {
         of: "claude",
         ours: &["claude", "core", "secret", "clock"],
+        crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
+    },
+    Rule {
+        of: "tools",
+        ours: &["tools", "core", "secret", "clock"],
         crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
     },
     Rule { of: "matrix", ours: &["matrix", "core", "secret", "clock"], crates: &["sled"] },
@@ -61,7 +67,19 @@ const RULES: &[Rule] = &[
     Rule { of: "config", ours: &["config", "core", "secret"], crates: &["reqwest", "axum", "sled", "matrix_sdk"] },
     Rule {
         of: "engine",
-        ours: &["engine", "core", "secret", "clock", "prompts", "config", "store", "claude", "matrix", "appservice"],
+        ours: &[
+            "engine",
+            "core",
+            "secret",
+            "clock",
+            "prompts",
+            "config",
+            "store",
+            "claude",
+            "matrix",
+            "appservice",
+            "tools",
+        ],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base"],
     },
 ];

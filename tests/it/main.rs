@@ -3,20 +3,25 @@
 
 mod addressing;
 mod answering;
+mod approvals;
 mod architecture;
 mod assistants;
+mod audit;
 mod claude_and_standin;
 mod context;
 mod control;
 mod encryption;
+mod facts;
 mod faults;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
 mod identity;
 mod joining;
 mod late;
+mod mcp;
 mod model_faults;
 mod noise;
+mod notes;
 mod order;
 mod privacy;
 mod queues;

@@ -20,7 +20,7 @@ use crate::{
 const CANARIES: [&str; 3] = ["Zaunkoenig-4711", "Pirol-0815", "Wiedehopf-2342"];
 
 /// A place where a canary must not be, and what stands there.
-struct Found {
+pub(crate) struct Found {
     place: String,
     content: Vec<u8>,
 }
@@ -30,9 +30,12 @@ impl Found {
         Self { place: place.into(), content: content.into().into_bytes() }
     }
 
+    pub(crate) fn holds(&self, canary: &str) -> bool {
+        self.content.windows(canary.len()).any(|window| window == canary.as_bytes())
+    }
+
     fn leaks(&self) -> impl Iterator<Item = String> + '_ {
-        let holds = |canary: &str| self.content.windows(canary.len()).any(|window| window == canary.as_bytes());
-        CANARIES.into_iter().filter(move |canary| holds(canary)).map(|canary| format!("{canary} in {}", self.place))
+        CANARIES.into_iter().filter(|canary| self.holds(canary)).map(|canary| format!("{canary} in {}", self.place))
     }
 }
 
@@ -40,12 +43,17 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
-        if path.is_dir() { files.extend(files_below(&path)?) } else { files.push(path) }
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else if path.is_file() {
+            // The door for `workmate audit` is a socket.
+            files.push(path);
+        }
     }
     Ok(files)
 }
 
-fn on_disk(dir: &Path) -> Result<Vec<Found>> {
+pub(crate) fn on_disk(dir: &Path) -> Result<Vec<Found>> {
     let read = |path: PathBuf| Ok(Found { place: path.display().to_string(), content: fs::read(&path)? });
     files_below(dir)?.into_iter().map(read).collect()
 }

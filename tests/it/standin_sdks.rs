@@ -179,7 +179,7 @@ fn skip(reason: &str) {
 }
 
 /// Runs a command to its end and returns what it printed, or what it complained of.
-async fn run(command: &mut Command) -> Result<String, String> {
+pub(crate) async fn run(command: &mut Command) -> Result<String, String> {
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(COMMAND_SECONDS_MAX), running)
         .await

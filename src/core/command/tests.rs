@@ -66,8 +66,25 @@ fn c16_what_is_not_exactly_a_command_is_a_prompt() {
 }
 
 #[test]
+fn c16_notes_are_added_with_a_text_and_forgotten_by_number() {
+    let table = [
+        ("oncall: !note the valve\n is green ", CoworkerRequest::AddNote("the valve\n is green")),
+        ("oncall: !note", CoworkerRequest::AddNote("")),
+        ("oncall: !forget 12", CoworkerRequest::ForgetNote(12)),
+        ("oncall: !forget", CoworkerRequest::Command(CoworkerCommand::Forget)),
+        ("oncall: !forget it", CoworkerRequest::Prompt("!forget it")),
+        ("oncall: !forget -1", CoworkerRequest::Prompt("!forget -1")),
+        ("oncall: !notes please", CoworkerRequest::Prompt("!notes please")),
+        ("oncall: !noted", CoworkerRequest::Prompt("!noted")),
+    ];
+    for (body, expected) in table {
+        assert_eq!(coworker_request(&Message::text(body), &oncall()), expected, "{body}");
+    }
+}
+
+#[test]
 fn c16_every_command_is_read_by_its_own_word() {
-    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop";
+    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop !why";
     let parsed: Vec<_> = words.split(' ').map(CoworkerCommand::parse).collect();
     assert_eq!(parsed, CoworkerCommand::ALL.map(|(_, command)| Some(command)));
 }

@@ -5,14 +5,18 @@
 //! overrides and isolates, and the invisible tag characters. Marks such as U+200F, which right-to-left text needs,
 //! stay as they are.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use ruma::{EventId, UserId};
 use serde::Serialize;
 
-use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, tokens};
+use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, polls, tokens};
 use crate::core::{
-    event::{Membership, Message, MessageKind},
+    event::{self, Membership, Message, MessageKind},
     time::Timestamp,
 };
 
@@ -36,6 +40,10 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     attachment: Option<Attachment<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    poll: Option<polls::Shape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<Location<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread: Option<&'a EventId>,
@@ -51,6 +59,24 @@ struct Attachment<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime: Option<&'a str>,
+}
+
+#[derive(Clone, Serialize)]
+struct Location<'a> {
+    geo: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    of: &'static str,
+}
+
+impl<'a> Location<'a> {
+    fn of(location: &'a event::Location) -> Self {
+        Self {
+            geo: first_chars(&location.geo_uri, TYPE_CHARS_MAX),
+            description: location.description.as_deref().map(|text| first_chars(text, FILE_NAME_CHARS_MAX)),
+            of: if location.of_sender { "the sender" } else { "a place" },
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out a reference")]
@@ -75,6 +101,8 @@ impl<'a> Record<'a> {
             MessageKind::Text => (None, None),
             MessageKind::Notice => (Some("notice"), None),
             MessageKind::Emote => (Some("emote"), None),
+            MessageKind::Poll(_) => (Some("poll"), None),
+            MessageKind::Location(_) => (Some("location"), None),
             MessageKind::Other(msgtype) => (Some(first_chars(msgtype, TYPE_CHARS_MAX)), None),
             MessageKind::Attachment { msgtype, name, mime } => {
                 let kind = first_chars(msgtype.strip_prefix("m.").unwrap_or(msgtype), TYPE_CHARS_MAX);
@@ -82,6 +110,11 @@ impl<'a> Record<'a> {
                 let mime = mime.as_deref().map(|mime| first_chars(mime, TYPE_CHARS_MAX));
                 (None, Some(Attachment { kind, name, mime }))
             }
+        };
+        let (poll, location) = match &message.kind {
+            MessageKind::Poll(poll) => (Some(polls::Shape::of(poll)), None),
+            MessageKind::Location(location) => (None, Some(Location::of(location))),
+            _ => (None, None),
         };
         Self {
             sender: origin.sender,
@@ -91,6 +124,8 @@ impl<'a> Record<'a> {
             kind,
             text: Cow::Borrowed(spoken(original, message)),
             attachment,
+            poll,
+            location,
             reply_to: original.reply_to.as_deref(),
             thread: original.thread_root.as_deref(),
             edited: origin.edited,
@@ -111,6 +146,9 @@ impl<'a> Record<'a> {
             let shorter = line(&record);
             if text_tokens_max == 0 || tokens::estimate(&shorter) <= tokens_max {
                 return (shorter, true);
+            }
+            if let Some(poll) = &mut record.poll {
+                poll.shrink();
             }
             // Names, ids and escapes take their part too: shrink until the whole fits.
             text_tokens_max = text_tokens_max * 3 / 4;
@@ -165,6 +203,20 @@ pub(super) fn membership(user: &UserId, name: Option<&str>, sent_at: Timestamp, 
     line(&Change { membership: word, user, name, time: rfc3339(sent_at) })
 }
 
+/// Returns the record of a room's new name or topic, whose field is `what`.
+pub(super) fn room_change(what: &'static str, text: &str, by: &UserId, sent_at: Timestamp) -> String {
+    #[derive(Serialize)]
+    struct Change<'a> {
+        #[serde(flatten)]
+        new: BTreeMap<&'static str, &'a str>,
+        set_by: &'a UserId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        time: Option<String>,
+    }
+    let new = BTreeMap::from([(what, first_chars(text, TOPIC_CHARS_MAX))]);
+    line(&Change { new, set_by: by, time: rfc3339(sent_at) })
+}
+
 /// Returns the record of reactions to one message since the last record of them.
 pub(super) fn reactions(target: &EventId, counts: &BTreeMap<&str, usize>) -> String {
     #[derive(Serialize)]
@@ -217,6 +269,9 @@ struct RoomFacts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     readable_from: Option<String>,
     members: Members<'a>,
+    /// Who was asked to come and has not come yet.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    invited: BTreeSet<&'a UserId>,
 }
 
 #[derive(Serialize)]
@@ -242,6 +297,7 @@ impl<'a> Facts<'a> {
                 encrypted: input.room.encrypted,
                 readable_from: input.room.readable_from.and_then(rfc3339),
                 members,
+                invited: input.room.invited.iter().take(MEMBERS_MAX).map(|user| &**user).collect(),
             },
         }
     }
@@ -257,11 +313,12 @@ pub(super) fn first_chars(text: &str, most: usize) -> &str {
 }
 
 /// Returns a time to the second, in UTC; `None` for a claim outside the calendar.
-fn rfc3339(time: Timestamp) -> Option<String> {
+pub(in crate::core) fn rfc3339(time: Timestamp) -> Option<String> {
     jiff::Timestamp::from_second(time.as_ms().div_euclid(1000)).ok().map(|time| time.to_string())
 }
 
-fn line(value: &impl Serialize) -> String {
+/// Returns a value as JSON in one line, with what could pretend to be structure escaped.
+pub(in crate::core) fn line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("structs with string keys serialize");
     if !json.chars().any(must_escape) {
         return json;

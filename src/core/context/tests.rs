@@ -1,3 +1,4 @@
+mod facts;
 mod hostile;
 mod prefix;
 mod rules;
@@ -6,9 +7,10 @@ use std::collections::BTreeMap;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
-use super::{Composed, Input, Kind, Room, SessionStart, compose};
+use super::{Composed, Input, Kind, Pinned, Room, SessionStart, compose};
 use crate::core::{
-    event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent},
+    event::{EventKind, Location, MemberChange, Membership, Message, MessageKind, Poll, PollAnswer, RoomEvent},
+    notes::Note,
     prompt::{Prompt, Role},
     time::Timestamp,
 };
@@ -37,6 +39,10 @@ struct Story {
     tokens_max: u32,
     name: Option<String>,
     topic: Option<String>,
+    notes: Vec<Note>,
+    pinned: Vec<OwnedEventId>,
+    fetched: Vec<RoomEvent>,
+    invited: Vec<OwnedUserId>,
 }
 
 impl Story {
@@ -93,6 +99,34 @@ impl Story {
         self.event(name, who, EventKind::Member(change))
     }
 
+    /// Asks with answers named `1`, `2`, ….
+    fn polls(self, name: &str, sender: &str, question: &str, answers: &[&str], poll: &Poll) -> Self {
+        let answers = answers.iter().enumerate();
+        let answers = answers.map(|(at, text)| PollAnswer { id: (at + 1).to_string(), text: (*text).to_owned() });
+        let poll = Poll { answers: answers.collect(), ..poll.clone() };
+        self.event(
+            name,
+            sender,
+            EventKind::Message(Message { kind: MessageKind::Poll(poll), ..Message::text(question) }),
+        )
+    }
+
+    fn votes(self, name: &str, sender: &str, target: &str, answers: &[&str]) -> Self {
+        let answers = answers.iter().map(|&answer| answer.to_owned()).collect();
+        self.event(name, sender, EventKind::PollVote { target: id(target), answers })
+    }
+
+    fn ends(self, name: &str, sender: &str, target: &str) -> Self {
+        self.event(name, sender, EventKind::PollEnd { target: id(target) })
+    }
+
+    fn notes(mut self, sender: &str, text: &str) -> Self {
+        let number = u32::try_from(self.notes.len()).expect("few notes") + 1;
+        let at = Timestamp::from_ms(1_795_346_405_000);
+        self.notes.push(Note { number, text: text.to_owned(), by: user(sender), at, cause: String::new() });
+        self
+    }
+
     fn asks(mut self, name: &str) -> Self {
         self.requests = vec![id(name)];
         self
@@ -112,12 +146,16 @@ impl Story {
                 topic: self.topic.as_deref(),
                 encrypted: true,
                 readable_from: Some(Timestamp::from_ms(1_795_000_000_000)),
+                invited: &self.invited,
             },
             events: &self.events,
             older: self.older,
             names: &self.names,
             requests: &self.requests,
             answered_meanwhile: &self.answered_meanwhile,
+            notes: &self.notes,
+            pinned: Pinned { ids: &self.pinned, fetched: &self.fetched },
+            replied_to: &self.fetched,
             thread_root: self.thread.as_deref(),
             session,
             tokens_max: self.tokens_max,

@@ -6,10 +6,11 @@ use ruma::{EventId, UserId};
 
 use super::{
     Input, Kind, SessionStart,
+    polls::Polls,
     record::{self, Origin, Record},
     tokens,
 };
-use crate::core::event::{EventKind, Membership, Message, MessageKind, RoomEvent};
+use crate::core::event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent};
 
 /// Different reactions to one message in one record; the rest are not told.
 const REACTION_KEYS_MAX: usize = 8;
@@ -72,11 +73,12 @@ pub(super) fn read<'a>(input: &Input<'a>, message_tokens_max: u32) -> Timeline<'
     let end = end.unwrap_or(input.events.len().saturating_sub(1));
     let mut reader = Reader {
         input,
-        changes: Changes::of(input.events),
+        changes: Changes::of(input.events.iter()),
         message_tokens_max: message_tokens_max.saturating_sub(RECORD_TOKENS_EXTRA),
         items: Vec::new(),
         places: BTreeMap::new(),
         reactions: Vec::new(),
+        polls: Polls::default(),
         undecryptable_run: 0,
         undecryptable: 0,
         joined: BTreeSet::new(),
@@ -102,16 +104,16 @@ fn session_begin(input: &Input<'_>) -> (usize, bool) {
 }
 
 /// What later events did to earlier ones, wherever they stand: an edit of the request counts.
-struct Changes<'a> {
+pub(super) struct Changes<'a> {
     redacted: BTreeSet<&'a EventId>,
     newest_edits: BTreeMap<&'a EventId, &'a RoomEvent>,
 }
 
 impl<'a> Changes<'a> {
-    fn of(events: &'a [RoomEvent]) -> Self {
+    pub(super) fn of(events: impl Iterator<Item = &'a RoomEvent> + Clone) -> Self {
         let mut redacted = BTreeSet::new();
         let mut senders: BTreeMap<&EventId, &UserId> = BTreeMap::new();
-        for event in events {
+        for event in events.clone() {
             match &event.kind {
                 EventKind::Redaction { target } => drop(redacted.insert(&**target)),
                 EventKind::Redacted => drop(redacted.insert(&*event.id)),
@@ -135,7 +137,13 @@ impl<'a> Changes<'a> {
         Self { redacted, newest_edits }
     }
 
-    fn newest(&self, id: &EventId, original: &'a Message) -> (&'a Message, bool) {
+    /// Returns whether an event was redacted.
+    pub(super) fn gone(&self, id: &EventId) -> bool {
+        self.redacted.contains(id)
+    }
+
+    /// Returns the newest content of a message, and whether that is an edit.
+    pub(super) fn newest(&self, id: &EventId, original: &'a Message) -> (&'a Message, bool) {
         match self.newest_edits.get(id).map(|event| &event.kind) {
             Some(EventKind::Edit { new, .. }) => (new, true),
             _ => (original, false),
@@ -151,6 +159,7 @@ struct Reader<'i, 'a> {
     places: BTreeMap<&'a EventId, Place<'a>>,
     /// Reactions since the last message: target, key, count, in the order of the first of each.
     reactions: Vec<(&'a EventId, BTreeMap<&'a str, usize>)>,
+    polls: Polls<'a>,
     undecryptable_run: usize,
     undecryptable: usize,
     joined: BTreeSet<&'a UserId>,
@@ -158,34 +167,60 @@ struct Reader<'i, 'a> {
 
 impl<'a> Reader<'_, 'a> {
     fn event(&mut self, event: &'a RoomEvent) {
-        if self.changes.redacted.contains(&*event.id) || !self.listens_to(&event.sender) {
+        if !self.listens_to(&event.sender) {
+            return;
+        }
+        if self.changes.gone(&event.id) {
+            // A vote that is redacted is a vote taken back (MSC3381).
+            if let EventKind::PollVote { target, .. } = &event.kind {
+                self.polls.vote(event, target, &[]);
+            }
             return;
         }
         match &event.kind {
             EventKind::Message(original) => self.message(event, original),
             EventKind::Reaction { target, key } => self.reaction(event, target, key),
+            EventKind::PollVote { target, answers } => self.polls.vote(event, target, answers),
+            EventKind::PollEnd { target } => {
+                if let Some(line) = self.polls.end(event, target) {
+                    self.facts_so_far();
+                    self.items.push(Item::fact(self.place_behind(target), line));
+                }
+            }
             EventKind::Undecryptable => {
                 self.undecryptable_run += 1;
                 self.undecryptable += 1;
             }
-            EventKind::Member(change) => {
-                let user = &*change.user;
-                let news = match change.membership {
-                    Membership::Join => self.joined.insert(user),
-                    Membership::Leave | Membership::Ban => {
-                        self.joined.remove(user);
-                        true
-                    }
-                    Membership::Invite | Membership::Knock => true,
-                };
-                if news && matches!(self.input.kind, Kind::Coworker { .. }) {
-                    let name = change.display_name.as_deref().or_else(|| self.name(user));
-                    let line = record::membership(user, name, event.sent_at, change.membership);
-                    self.facts_so_far();
-                    self.items.push(Item::fact(Place::Timeline, line));
-                }
-            }
+            EventKind::Member(change) => self.membership(event, change),
+            EventKind::RoomName(name) => self.room_change(event, "room_name", name),
+            EventKind::RoomTopic(topic) => self.room_change(event, "room_topic", topic),
             EventKind::Edit { .. } | EventKind::Redaction { .. } | EventKind::Redacted | EventKind::Other(_) => {}
+        }
+    }
+
+    fn membership(&mut self, event: &RoomEvent, change: &'a MemberChange) {
+        let user = &*change.user;
+        let news = match change.membership {
+            Membership::Join => self.joined.insert(user),
+            Membership::Leave | Membership::Ban => {
+                self.joined.remove(user);
+                true
+            }
+            Membership::Invite | Membership::Knock => true,
+        };
+        if news && matches!(self.input.kind, Kind::Coworker { .. }) {
+            let name = change.display_name.as_deref().or_else(|| self.name(user));
+            let line = record::membership(user, name, event.sent_at, change.membership);
+            self.facts_so_far();
+            self.items.push(Item::fact(Place::Timeline, line));
+        }
+    }
+
+    fn room_change(&mut self, event: &RoomEvent, what: &'static str, text: &str) {
+        if matches!(self.input.kind, Kind::Coworker { .. }) {
+            let line = record::room_change(what, text, &event.sender, event.sent_at);
+            self.facts_so_far();
+            self.items.push(Item::fact(Place::Timeline, line));
         }
     }
 
@@ -218,6 +253,9 @@ impl<'a> Reader<'_, 'a> {
             id: &event.id,
             edited,
         };
+        if let MessageKind::Poll(poll) = &message.kind {
+            self.polls.start(&event.id, &event.sender, poll);
+        }
         let record = Record::new(origin, original, message);
         let (voice, tokens, cut) = if let Some(text) = own_text(original, message).filter(|_| own) {
             let kept = tokens::prefix(&text, self.message_tokens_max);
@@ -253,13 +291,22 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
+    /// Where a fact about a message belongs.
+    fn place_behind(&self, target: &'a EventId) -> Place<'a> {
+        match self.places.get(target).copied() {
+            // A thread's root belongs to its thread as well; the window sorts that out.
+            Some(Place::Timeline) => Place::Thread(target),
+            place => place.unwrap_or(Place::Anywhere),
+        }
+    }
+
     /// Writes what gathered since the last message in front of the next: so the prefix only grows.
     fn facts_so_far(&mut self) {
         for (target, counts) in std::mem::take(&mut self.reactions) {
-            let place = self.places.get(target).copied().unwrap_or(Place::Anywhere);
-            // A thread's root belongs to its thread as well; the window sorts that out.
-            let place = if place == Place::Timeline { Place::Thread(target) } else { place };
-            self.items.push(Item::fact(place, record::reactions(target, &counts)));
+            self.items.push(Item::fact(self.place_behind(target), record::reactions(target, &counts)));
+        }
+        for (target, line) in self.polls.news() {
+            self.items.push(Item::fact(self.place_behind(target), line));
         }
         let count = std::mem::take(&mut self.undecryptable_run);
         if count > 0 {

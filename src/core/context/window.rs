@@ -41,9 +41,9 @@ impl Selection {
     }
 }
 
-/// Chooses what fits into the budget.
-pub(super) fn select(items: &[Item<'_>], input: &Input<'_>, tokens_max: u32) -> Selection {
-    let tokens_max = tokens_max - NOTES_TOKENS - tokens_max / QUOTE_SHARE;
+/// Chooses what fits into the budget, of which what opens the transcript takes its part.
+pub(super) fn select(items: &[Item<'_>], input: &Input<'_>, tokens_max: u32, opening_tokens: u32) -> Selection {
+    let tokens_max = tokens_max - NOTES_TOKENS - tokens_max / QUOTE_SHARE - opening_tokens;
     match input.thread_root {
         None => timeline(items, input, tokens_max),
         Some(root) => thread(items, input, root, tokens_max),

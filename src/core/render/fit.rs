@@ -85,7 +85,9 @@ fn cut(markdown: &str, bytes_max: usize) -> &str {
     part[..end.unwrap_or(part.len())].trim_end()
 }
 
-fn json_bytes(message: &Rendered) -> usize {
+/// Returns how many bytes of JSON a message's body and HTML take together.
+#[must_use]
+pub fn json_bytes(message: &Rendered) -> usize {
     let bytes = |text: &str| serde_json::to_string(text).map_or(usize::MAX / 2, |json| json.len());
     bytes(&message.body) + message.html.as_deref().map_or(0, bytes)
 }

@@ -185,7 +185,7 @@ impl Writer {
     }
 }
 
-fn without_room_mention(text: &str) -> String {
+pub(super) fn without_room_mention(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('@') {

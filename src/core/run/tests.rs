@@ -1,6 +1,7 @@
 use ruma::{event_id, room_id, user_id};
 
 use super::*;
+use crate::core::{audit::Spent, mask::Mask};
 
 mod properties;
 
@@ -90,8 +91,16 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
     assert_eq!(gaps, [6_000, 10_000, 20_000, 40_000, 80_000, 120_000, 120_000, 120_000]);
     assert_eq!(shown.len(), 8);
     assert!(shown[0].contains("6 s"), "{}", shown[0]);
-    let end = machine.status_end(Outcome::Done, last).expect("a coworker has a status");
-    assert!(end.body.contains("8 min"), "{}", end.body);
+    let ended = Ended {
+        steps: &[],
+        outcome: Outcome::Done,
+        duration_ms: 500_000,
+        spent: Spent::default(),
+        mask: &Mask::default(),
+    };
+    let end = machine.status_end(&ended).expect("its status was shown");
+    assert_eq!((end.body.as_str(), end.mentions.len()), ("Done after 8 min 20 s", 0));
+    assert_eq!(Machine::new(&record(false), NOW).status_end(&ended), None, "without a status, nothing is left");
 }
 
 #[test]

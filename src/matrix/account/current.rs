@@ -54,12 +54,15 @@ impl Account {
                 if timeline.limited {
                     // What was delivered while this sync was under way is dropped with the rest of the window.
                     behind.insert(room.clone(), Instant::now());
+                    // What was redacted in the gap is not known.
+                    self.forget_pins(&room);
                 }
                 let read = timeline.events.iter().filter_map(|event| inbound::from_timeline(&room, event)).collect();
                 windows.entry(room).or_default().extend(read, timeline.limited, timeline.prev_batch);
             }
             for room in response.rooms.left.keys() {
                 windows.remove(room);
+                self.forget_pins(room);
                 behind.remove(room);
             }
         }

@@ -56,11 +56,16 @@ pub(crate) async fn readiness(workmate: &Workmate) -> Result<(u16, Value)> {
 /// An answer that a person has seen is not enough: a process that is killed between the answer and its record takes
 /// the run up again.
 pub(crate) async fn until_runs_ended(workmate: &Workmate, count: usize) {
-    let ended = async {
-        while workmate.logs().matches("a run ended").count() < count {
+    until_logged(workmate, "a run ended", count).await;
+}
+
+/// Waits until the log says something so many times.
+pub(crate) async fn until_logged(workmate: &Workmate, what: &str, count: usize) {
+    let logged = async {
+        while workmate.logs().matches(what).count() < count {
             time::sleep(POLL).await;
         }
     };
-    let ended = time::timeout(WAIT_MAX, ended).await;
-    assert!(ended.is_ok(), "{count} runs did not end; the log:\n{}", workmate.logs());
+    let logged = time::timeout(WAIT_MAX, logged).await;
+    assert!(logged.is_ok(), "{what:?} was not logged {count} times; the log:\n{}", workmate.logs());
 }

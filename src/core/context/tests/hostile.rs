@@ -32,7 +32,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn events() -> impl Strategy<Value = Story> {
-    let one = (0_usize..10, 0_usize..3, 0_usize..40, text(), any::<bool>());
+    let one = (0_usize..17, 0_usize..3, 0_usize..40, text(), any::<bool>());
     prop::collection::vec(one, 1..40).prop_map(|steps| {
         let mut story = Story::new();
         for (at, (kind, sender, target, text, flag)) in steps.into_iter().enumerate() {
@@ -47,7 +47,27 @@ fn events() -> impl Strategy<Value = Story> {
                 6 => story.reacts(&name, sender, &target, &text),
                 7 => story.redacts(&name, sender, &target),
                 8 => story.member(&name, sender, if flag { Membership::Join } else { Membership::Leave }),
-                _ => story.event(&name, sender, EventKind::Undecryptable),
+                9 => story.event(&name, sender, EventKind::Undecryptable),
+                10 => {
+                    let rules = Poll { answers: Vec::new(), selections_max: 3, disclosed: flag };
+                    story.polls(&name, sender, &text, &[text.as_str(); 20], &rules)
+                }
+                11 | 12 => story.votes(&name, sender, &target, &["1", if flag { "2" } else { "?" }]),
+                13 => story.ends(&name, sender, &target),
+                14 => story.event(
+                    &name,
+                    sender,
+                    if flag { EventKind::RoomName(text) } else { EventKind::RoomTopic(text) },
+                ),
+                15 => {
+                    let place = Location { geo_uri: text.clone(), description: Some(text.clone()), of_sender: flag };
+                    let kind = MessageKind::Location(place);
+                    story.event(&name, sender, EventKind::Message(Message { kind, ..Message::text(text) }))
+                }
+                _ => {
+                    story.pinned.extend([id(&target), id(&name)]);
+                    story.notes(sender, &text)
+                }
             };
         }
         story

@@ -183,6 +183,17 @@ fn what_the_request_replies_to_is_quoted_where_the_window_lost_it() {
 }
 
 #[test]
+fn c7_what_the_request_replies_to_is_quoted_as_it_was_fetched_and_stands_now() {
+    let old = Story::new().says("old", BOB, "the plan is bleu").edits("e", BOB, "old", "the plan is blue");
+    let mut story = Story::new().says("a", ALICE, "hi").replies("q", ALICE, "old", "why?").asks("q");
+    story.fetched = old.events;
+    let quoted = records(&story.compose().prompt).into_iter().rev().nth(1).expect("a record before the request");
+    assert_eq!((&quoted["event_id"], &quoted["text"]), (&"$old".into(), &"the plan is blue".into()));
+    let redacted = story.redacts("x", BOB, "old");
+    assert_eq!(shown(&redacted.compose().prompt), ["$a", "$q"]);
+}
+
+#[test]
 fn an_answer_sent_while_the_request_waited_stands_before_it() {
     let mut story = Story::new()
         .says_in("q1", ALICE, "root", "first?")

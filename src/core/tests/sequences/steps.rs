@@ -39,7 +39,7 @@ const BODIES: [&str; 12] = [
 const SPANS_MS: [i64; 6] = [100, 5_000, 30_000, 90_000, 10 * 60_000, 25 * 3_600_000];
 
 /// One thing that happens. Numbers of events and runs are taken modulo how many there are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     Say(Saying),
     Edit {

@@ -1,0 +1,104 @@
+//! Where the index is read: through the door of the Workmate that runs, or from the store of one that does not.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+
+use crate::{
+    config::Config,
+    core::{
+        audit::{Answer, Ask, Entry, Filter, RunKey, RunSummary, select},
+        people::Namespace,
+    },
+    engine::door_of,
+    store::{Store, StoreError, Table},
+};
+
+/// How long a running Workmate may take for its next answer.
+const DOOR_PATIENCE: Duration = Duration::from_mins(2);
+
+/// The index, wherever it is.
+pub(super) enum Source {
+    /// Of a Workmate that runs: it alone can read its store.
+    Door(UnixStream),
+    /// Of one that does not.
+    Index(Table<RunKey, RunSummary>, Namespace),
+}
+
+impl Source {
+    /// Opens the index of the Workmate with this configuration.
+    pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
+        let path = door_of(&config.data_dir);
+        match UnixStream::connect(&path) {
+            Ok(door) => {
+                door.set_read_timeout(Some(DOOR_PATIENCE))?;
+                return Ok(Self::Door(door));
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
+                "{}: only the user that runs workmate may ask it\n  Mend: run this as that user, e.g. with sudo -u workmate.",
+                path.display()
+            ),
+            // There is none, or a killed process left it behind.
+            Err(_) => {}
+        }
+        let dir = config.data_dir.join("state");
+        if !dir.is_dir() {
+            bail!(
+                "{}: there is no store yet, so no runs\n  Mend: start workmate with this configuration, or correct data_dir.",
+                dir.display()
+            );
+        }
+        match Store::open(&dir, &config.master.derive("state")) {
+            Ok(store) => Ok(Self::Index(store.run_index(), config.namespace())),
+            Err(StoreError::Locked { .. }) => bail!(
+                "{}: workmate runs, but its door {} does not open\n  Mend: ask again in a moment if it is only starting; else look \
+                 for `workmate audit` in its log, or stop it and ask again.",
+                dir.display(),
+                path.display()
+            ),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Hands over every run that is asked for, newest first, as it is read.
+    pub(super) fn each(&mut self, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        match self {
+            Self::Door(door) => through(door, ask, take),
+            Self::Index(index, namespace) => {
+                let (filter, named) = match ask {
+                    Ask::List(filter) => (filter.clone(), None),
+                    Ask::Show(run) => (Filter::default(), Some(run)),
+                };
+                for entry in select(index.iter().rev(), &filter, namespace) {
+                    let entry = entry?;
+                    if named.is_none_or(|run| entry.is_named(run)) {
+                        take(entry)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn through(door: &mut UnixStream, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let broken = "the running workmate broke off its answer\n  Mend: ask again; if it stays so, look into its log";
+    let mut line = serde_json::to_vec(ask)?;
+    line.push(b'\n');
+    door.write_all(&line).context(broken)?;
+    for line in BufReader::new(door).lines() {
+        let answer = serde_json::from_str(&line.context(broken)?);
+        match answer
+            .context("the running workmate is of another version\n  Mend: ask with the same one, or restart it")?
+        {
+            Answer::Run(entry) => take(*entry)?,
+            Answer::Done => return Ok(()),
+            Answer::Failed(why) => return Err(anyhow!(why)),
+        }
+    }
+    bail!("{broken}.")
+}

@@ -1,0 +1,132 @@
+//! Runs for people at a terminal: a line each, within 100 columns, or everything of one.
+
+use crate::core::{
+    audit::{Entry, Kind},
+    trail::{Decision, Tally},
+    words::trail as words,
+};
+
+/// Characters of a run's id in a row; enough to name it.
+const RUN_CHARS: usize = 10;
+
+/// Returns the line above the rows.
+pub(super) fn head() -> String {
+    line(["WHEN (UTC)", "RUN", "WHO", "PERSON", "OUTCOME", "TOOLS", "TOKENS", "COST", "TOOK"])
+}
+
+/// Returns one run's line.
+pub(super) fn row(entry: &Entry) -> String {
+    let (hash, again) = entry.run.split_once('-').unwrap_or((&entry.run, ""));
+    let hash: String = hash.chars().take(RUN_CHARS).collect();
+    let run = if again.is_empty() { hash } else { format!("{hash}-{again}") };
+    let tokens = entry.spent.input_tokens.saturating_add(entry.spent.output_tokens);
+    line([
+        &words::sortable(entry.accepted_at),
+        &run,
+        who(entry),
+        entry.asker.as_str(),
+        words::outcome(entry.outcome),
+        &entry.tool_calls.to_string(),
+        &short(tokens),
+        &entry.spent.cost_micro_usd.map_or_else(|| "?".to_owned(), words::cost),
+        &brief(entry.duration_ms()),
+    ])
+}
+
+/// Puts texts into their columns: 99 characters together.
+fn line([when, run, who, person, outcome, tools, tokens, cost, took]: [&str; 9]) -> String {
+    let [when, run, who, person, outcome] =
+        [(when, 16), (run, 13), (who, 11), (person, 16), (outcome, 8)].map(|(text, width)| cut(text, width));
+    let [tools, tokens, cost, took] =
+        [(tools, 5), (tokens, 8), (cost, 8), (took, 6)].map(|(text, width)| cut(text, width));
+    format!("{when:<16} {run:<13} {who:<11} {person:<16} {outcome:<8} {tools:>5} {tokens:>8} {cost:>8} {took:>6}")
+}
+
+/// Returns everything of one run.
+pub(super) fn whole(entry: &Entry) -> String {
+    let mut lines = vec![
+        ("run", entry.run.clone()),
+        ("who", format!("{} ({})", who(entry), entry.user)),
+        ("asked by", entry.asker.to_string()),
+    ];
+    match &entry.room {
+        Some(room) => lines.push(("room", room.to_string())),
+        None => {
+            lines.push(("", "An assistant's: rooms, messages and tools' names are its owner's business.".to_owned()));
+        }
+    }
+    for (name, event) in [("thread", &entry.thread), ("request", &entry.request), ("answer", &entry.answer)] {
+        lines.extend(event.as_ref().map(|event| (name, event.to_string())));
+    }
+    lines.push(("accepted", words::sortable_exact(entry.accepted_at)));
+    lines.push((
+        "ended",
+        format!("{}, after {}", words::sortable_exact(entry.ended_at), words::took(entry.duration_ms())),
+    ));
+    lines.push(("outcome", words::outcome(entry.outcome).to_owned()));
+    let spent = &entry.spent;
+    lines.push(("model", format!("{}, {} calls", entry.model.as_deref().unwrap_or("none"), spent.model_calls)));
+    lines.push((
+        "tokens",
+        format!(
+            "{} in ({} cached), {} out",
+            words::counted(spent.input_tokens),
+            words::counted(spent.cached_tokens),
+            words::counted(spent.output_tokens)
+        ),
+    ));
+    lines.push(("cost", spent.cost_micro_usd.map_or_else(|| "not known".to_owned(), words::cost)));
+    lines.push(("tools", entry.tool_calls.to_string()));
+    lines.extend(entry.tools.iter().map(|tool| ("", call(tool))));
+    if entry.kind == Kind::Coworker {
+        let span = entry
+            .read_span
+            .map(|(from, to)| format!(", sent from {} to {}", words::sortable_exact(from), words::sortable_exact(to)));
+        lines.push(("read", format!("{} messages{}", entry.read.len(), span.unwrap_or_default())));
+        lines.extend(entry.read.iter().map(|event| ("", event.to_string())));
+    }
+    let lines: Vec<String> = lines
+        .into_iter()
+        .map(|(name, text)| format!("{name:<10}{}", cut(&text, usize::MAX)).trim_end().to_owned())
+        .collect();
+    lines.join("\n")
+}
+
+fn call(tool: &Tally) -> String {
+    let decision = match &tool.decision {
+        Some(Decision::Approved { by, at }) => {
+            format!(", {} {by} at {}", words::APPROVED_BY, words::sortable_exact(*at))
+        }
+        Some(Decision::Declined { by, at }) => {
+            format!(", {} {by} at {}", words::DECLINED_BY, words::sortable_exact(*at))
+        }
+        Some(Decision::Expired) | None => String::new(),
+    };
+    format!("{}: {}{decision}", tool.tool, words::step_end(tool.outcome, tool.duration_ms))
+}
+
+fn who(entry: &Entry) -> &str {
+    entry.coworker.as_deref().unwrap_or("(assistant)")
+}
+
+/// Returns text that stays in its column and steers no terminal.
+fn cut(text: &str, chars_max: usize) -> String {
+    let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
+    match text.char_indices().nth(chars_max) {
+        None => text,
+        Some(_) => text.chars().take(chars_max - 1).chain(['…']).collect(),
+    }
+}
+
+fn short(number: u64) -> String {
+    if number < 10_000_000 { number.to_string() } else { format!("{}M", number / 1_000_000) }
+}
+
+fn brief(ms: u64) -> String {
+    match ms / 1_000 {
+        0 => format!("{ms} ms"),
+        seconds @ 1..100 => format!("{seconds} s"),
+        seconds @ 100..6_000 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    }
+}

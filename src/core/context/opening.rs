@@ -1,0 +1,88 @@
+//! What opens the transcript: the room's notes, and what is pinned in it.
+
+use ruma::{EventId, OwnedEventId, UserId};
+use serde::Serialize;
+
+use super::{Input, NOTES_SHARE, PINNED_MAX, PINNED_SHARE, record, shown::shown, tokens};
+use crate::core::notes::Note;
+
+/// One pinned message takes at most this part of what all of them may take.
+const PIN_SHARE: u32 = 3;
+/// Kept back of each share for what stands around its entries.
+const FRAME_TOKENS: u32 = 24;
+
+/// The first lines of the transcript.
+#[derive(Default)]
+pub(super) struct Opening {
+    pub(super) lines: Vec<String>,
+    /// What they take.
+    pub(super) tokens: u32,
+    /// The pinned messages whose text is in them.
+    pub(super) pinned: Vec<OwnedEventId>,
+}
+
+impl Opening {
+    /// Takes the newest notes and pins that fit into their shares of the budget.
+    pub(super) fn of(input: &Input<'_>, tokens_max: u32) -> Self {
+        let mut opening = Self::default();
+        opening.add("notes", &noted(input.notes), input.notes.len(), tokens_max / NOTES_SHARE);
+        let (ids, lines) = pinned(input, tokens_max / PINNED_SHARE);
+        let kept = opening.add("pinned", &lines, input.pinned.ids.len(), tokens_max / PINNED_SHARE);
+        opening.pinned = ids[ids.len() - kept..].to_vec();
+        opening
+    }
+
+    /// Adds one line with the newest of these entries, and how many of `all` it lacks; returns how many it has.
+    fn add(&mut self, what: &str, entries: &[String], all: usize, tokens_max: u32) -> usize {
+        let mut left = tokens_max.saturating_sub(FRAME_TOKENS);
+        let fits = entries.iter().rev().take_while(|entry| {
+            let fitting = left.checked_sub(tokens::estimate(entry) + 1);
+            left = fitting.unwrap_or_default();
+            fitting.is_some()
+        });
+        let kept = fits.count();
+        if all == 0 {
+            return 0;
+        }
+        let left_out = if kept < all { format!(r#","left_out":{}"#, all - kept) } else { String::new() };
+        let line = format!(r#"{{"{what}":[{}]{left_out}}}"#, entries[entries.len() - kept..].join(","));
+        self.tokens += tokens::estimate(&line);
+        self.lines.push(line);
+        kept
+    }
+}
+
+fn noted(notes: &[Note]) -> Vec<String> {
+    #[derive(Serialize)]
+    struct Noted<'a> {
+        number: u32,
+        by: &'a UserId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        time: Option<String>,
+        note: &'a str,
+    }
+    let noted = notes.iter().map(|note| Noted {
+        number: note.number,
+        by: &note.by,
+        time: record::rfc3339(note.at),
+        note: &note.text,
+    });
+    noted.map(|note| record::line(&note)).collect()
+}
+
+/// Returns the pinned messages that can be read, in the order of pinning, as records.
+fn pinned(input: &Input<'_>, tokens_max: u32) -> (Vec<OwnedEventId>, Vec<String>) {
+    let skipped = input.pinned.ids.len().saturating_sub(PINNED_MAX);
+    let newest = &input.pinned.ids[skipped..];
+    if newest.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let fetched = input.pinned.fetched.iter().filter(|event| !holds(input, &event.id));
+    let all = shown(fetched.chain(input.events), input.names);
+    let found = newest.iter().filter_map(|id| all.iter().find(|message| message.event.id == *id));
+    found.map(|message| (message.event.id.clone(), message.line(tokens_max / PIN_SHARE).0)).unzip()
+}
+
+fn holds(input: &Input<'_>, id: &EventId) -> bool {
+    input.events.iter().any(|event| event.id == id)
+}

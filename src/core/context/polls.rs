@@ -1,0 +1,178 @@
+//! Polls (MSC3381): what they ask, who votes for what, and what comes of it.
+//!
+//! Votes become records where they were given, so that they change no earlier text. The count stands with the poll's
+//! end: of each sender the newest vote before it, by the sender's server's time; the first `max_selections` of its
+//! answers; and none of it where one of those is unknown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{EventId, UserId};
+use serde::Serialize;
+
+use super::{record, tokens};
+use crate::core::{
+    event::{Poll, RoomEvent},
+    time::Timestamp,
+};
+
+/// An answer is cut after this many characters.
+const ANSWER_CHARS_MAX: usize = 100;
+/// An answer that a vote or a count names is cut after this many characters.
+const CHOICE_CHARS_MAX: usize = 40;
+/// An answer is never cut shorter than this.
+const ANSWER_CHARS_MIN: usize = 8;
+/// One record of votes takes at most so many tokens; what is more is only counted.
+const VOTES_TOKENS_MAX: u32 = 400;
+
+/// A poll as its record shows it.
+#[derive(Clone, Serialize)]
+pub(super) struct Shape<'a> {
+    answers: Vec<&'a str>,
+    choose_at_most: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes: Option<&'static str>,
+}
+
+impl<'a> Shape<'a> {
+    pub(super) fn of(poll: &'a Poll) -> Self {
+        Self {
+            answers: poll.answers.iter().map(|answer| record::first_chars(&answer.text, ANSWER_CHARS_MAX)).collect(),
+            choose_at_most: poll.selections_max.min(poll.answers.len()),
+            votes: (!poll.disclosed).then_some("hidden until it ends"),
+        }
+    }
+
+    /// Cuts the longer answers some more.
+    pub(super) fn shrink(&mut self) {
+        let longest = self.answers.iter().map(|answer| answer.chars().count()).max().unwrap_or_default();
+        let most = (longest * 3 / 4).max(ANSWER_CHARS_MIN);
+        self.answers.iter_mut().for_each(|answer| *answer = record::first_chars(answer, most));
+    }
+}
+
+/// The polls of a timeline while it is read.
+#[derive(Default)]
+pub(super) struct Polls<'a> {
+    known: BTreeMap<&'a EventId, Known<'a>>,
+    /// Polls that were voted in since the last news, in the order of the first vote.
+    voted: Vec<&'a EventId>,
+}
+
+struct Known<'a> {
+    author: &'a UserId,
+    poll: &'a Poll,
+    votes: BTreeMap<&'a UserId, Vote<'a>>,
+    /// Who voted since the last news.
+    voters: BTreeSet<&'a UserId>,
+    ended: bool,
+}
+
+struct Vote<'a> {
+    at: (Timestamp, &'a EventId),
+    /// The chosen answers; none where the vote is spoiled.
+    choices: Vec<&'a str>,
+}
+
+impl<'a> Polls<'a> {
+    pub(super) fn start(&mut self, id: &'a EventId, author: &'a UserId, poll: &'a Poll) {
+        let known = Known { author, poll, votes: BTreeMap::new(), voters: BTreeSet::new(), ended: false };
+        self.known.entry(id).or_insert(known);
+    }
+
+    /// Takes a vote in a poll that is known and goes on.
+    pub(super) fn vote(&mut self, event: &'a RoomEvent, target: &'a EventId, answers: &[String]) {
+        let Some(known) = self.known.get_mut(target).filter(|known| !known.ended) else { return };
+        let vote = Vote { at: (event.sent_at, &event.id), choices: choices(known.poll, answers) };
+        if known.votes.get(&*event.sender).is_some_and(|newest| newest.at > vote.at) {
+            return;
+        }
+        known.votes.insert(&event.sender, vote);
+        if known.poll.disclosed {
+            known.voters.insert(&event.sender);
+            if !self.voted.contains(&target) {
+                self.voted.push(target);
+            }
+        }
+    }
+
+    /// Ends a poll and returns its count; only its author's end is taken.
+    pub(super) fn end(&mut self, event: &RoomEvent, target: &'a EventId) -> Option<String> {
+        let known = self.known.get_mut(target).filter(|known| !known.ended && known.author == event.sender)?;
+        known.ended = true;
+        let in_time = known.votes.values().filter(|vote| vote.at.0 <= event.sent_at && !vote.choices.is_empty());
+        let in_time: Vec<&Vote<'_>> = in_time.collect();
+        let counted = known.poll.answers.iter().map(|answer| Counted {
+            answer: record::first_chars(&answer.text, CHOICE_CHARS_MAX),
+            votes: in_time.iter().filter(|vote| vote.choices.contains(&answer.id.as_str())).count(),
+        });
+        let result = counted.collect();
+        Some(record::line(&Count { poll_ended: target, result, voters: in_time.len() }))
+    }
+
+    /// Returns a record for each poll that was voted in since the last call.
+    pub(super) fn news(&mut self) -> Vec<(&'a EventId, String)> {
+        let voted = std::mem::take(&mut self.voted);
+        let news = voted.into_iter().filter_map(|target| Some((target, self.known.get_mut(target)?.news(target))));
+        news.collect()
+    }
+}
+
+impl Known<'_> {
+    fn news(&mut self, target: &EventId) -> String {
+        let voters = std::mem::take(&mut self.voters);
+        let (mut votes, mut tokens, mut more) = (Vec::new(), 0, 0);
+        for user in voters {
+            let Some(vote) = self.votes.get(user) else { continue };
+            let texts = self.poll.answers.iter().filter(|answer| vote.choices.contains(&answer.id.as_str()));
+            let answers = texts.map(|answer| record::first_chars(&answer.text, CHOICE_CHARS_MAX)).collect();
+            let given = Given { user, answers };
+            tokens += tokens::estimate(&record::line(&given));
+            if tokens <= VOTES_TOKENS_MAX {
+                votes.push(given);
+            } else {
+                more += 1;
+            }
+        }
+        record::line(&News { votes, more, to: target })
+    }
+}
+
+/// Returns the ids of the poll's answers that a vote chooses; none where it is spoiled.
+fn choices<'a>(poll: &'a Poll, answers: &[String]) -> Vec<&'a str> {
+    let chosen = answers.iter().take(poll.selections_max);
+    let known = chosen.map(|id| poll.answers.iter().find(|answer| answer.id == *id).map(|answer| answer.id.as_str()));
+    known.collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct News<'a> {
+    votes: Vec<Given<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    more: usize,
+    to: &'a EventId,
+}
+
+#[derive(Serialize)]
+struct Given<'a> {
+    user: &'a UserId,
+    /// Empty where the vote was taken back, or is not valid.
+    answers: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Count<'a> {
+    poll_ended: &'a EventId,
+    result: Vec<Counted<'a>>,
+    voters: usize,
+}
+
+#[derive(Serialize)]
+struct Counted<'a> {
+    answer: &'a str,
+    votes: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}

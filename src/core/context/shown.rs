@@ -1,0 +1,69 @@
+//! A room's messages as a reader sees them, one by one: for what is pinned, and for tools that look things up.
+
+use std::collections::BTreeMap;
+
+use ruma::{EventId, OwnedUserId};
+
+use super::{
+    record::{self, Origin, Record},
+    timeline::Changes,
+};
+use crate::core::event::{EventKind, Message, MessageKind, RoomEvent};
+
+/// A message with its edits applied.
+#[derive(Clone)]
+pub struct Shown<'a> {
+    /// The message as it was sent first.
+    pub event: &'a RoomEvent,
+    /// Its newest content.
+    pub message: &'a Message,
+    /// The root of the thread that it is in.
+    pub thread_root: Option<&'a EventId>,
+    /// What its sender said, without a reply's fallback.
+    pub text: &'a str,
+    record: Record<'a>,
+}
+
+impl Shown<'_> {
+    /// Returns it as a JSON record in one line, its text cut until it takes at most `tokens_max`, and whether it was
+    /// cut.
+    #[must_use]
+    pub fn line(&self, tokens_max: u32) -> (String, bool) {
+        self.record.line(tokens_max)
+    }
+
+    /// Returns every text of it that a person would look for: what was said, a file's name, a poll's answers.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let (name, answers) = match &self.message.kind {
+            MessageKind::Attachment { name, .. } => (Some(name.as_str()), [].as_slice()),
+            MessageKind::Location(location) => (location.description.as_deref(), [].as_slice()),
+            MessageKind::Poll(poll) => (None, poll.answers.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        [self.text].into_iter().chain(name).chain(answers.iter().map(|answer| answer.text.as_str()))
+    }
+}
+
+/// Returns the messages among the events, in their order: edits applied, redacted ones left out.
+#[must_use]
+pub fn shown<'a>(
+    events: impl Iterator<Item = &'a RoomEvent> + Clone,
+    names: &'a BTreeMap<OwnedUserId, String>,
+) -> Vec<Shown<'a>> {
+    let changes = Changes::of(events.clone());
+    let standing = events.filter(|event| !changes.gone(&event.id));
+    let shown = standing.filter_map(|event| {
+        let EventKind::Message(original) = &event.kind else { return None };
+        let (message, edited) = changes.newest(&event.id, original);
+        let name = names.get(&event.sender).map(String::as_str);
+        let origin = Origin { sender: &event.sender, name, sent_at: event.sent_at, id: &event.id, edited };
+        Some(Shown {
+            event,
+            message,
+            thread_root: original.thread_root.as_deref(),
+            text: record::spoken(original, message),
+            record: Record::new(origin, original, message),
+        })
+    });
+    shown.collect()
+}

@@ -1,0 +1,151 @@
+//! The built-in tools that know nothing but one room: what the model is told of them, how their arguments are read, and
+//! what they return. No IO: the engine hands in the room's events, its notes and its members.
+//!
+//! Results are text for the model: a first line that says what follows, then a JSON record on each line, so that nobody
+//! can forge a speaker.
+
+mod arguments;
+mod file;
+mod pages;
+mod schemas;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+pub use self::{
+    arguments::{ArgumentError, MembersQuery, Query, Range},
+    file::{FILE_BYTES_MAX, FILE_NAME_CHARS_MAX, FileToAttach, MEDIA_TYPES},
+    pages::{
+        MEMBERS_ON_PAGE_MAX, MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX, Page, People, RECORD_TOKENS_MAX, Source, members,
+        notes, read, search, time,
+    },
+};
+
+/// A built-in tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoomTool {
+    /// `room_search`
+    Search,
+    /// `room_read`
+    Read,
+    /// `room_members`
+    Members,
+    /// `note_add`
+    NoteAdd,
+    /// `note_list`
+    NoteList,
+    /// `note_remove`
+    NoteRemove,
+    /// `attach_file`
+    AttachFile,
+    /// `time`
+    Time,
+}
+
+/// A call whose arguments were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// See [`search`].
+    Search(Query),
+    /// See [`read`].
+    Read(Range),
+    /// See [`members`].
+    Members(MembersQuery),
+    /// To be added with [`super::notes::Notes::add`].
+    NoteAdd {
+        /// What is to be noted; not blank.
+        text: String,
+    },
+    /// See [`notes`].
+    NoteList,
+    /// To be removed with [`super::notes::Notes::remove`].
+    NoteRemove {
+        /// The note's number.
+        number: u32,
+    },
+    /// To be posted into the thread.
+    AttachFile(FileToAttach),
+    /// See [`time`].
+    Time,
+}
+
+impl RoomTool {
+    /// Every built-in tool of this kind.
+    pub const ALL: [Self; 8] = [
+        Self::Search,
+        Self::Read,
+        Self::Members,
+        Self::NoteAdd,
+        Self::NoteList,
+        Self::NoteRemove,
+        Self::AttachFile,
+        Self::Time,
+    ];
+
+    /// Returns the tool with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tool| tool.name() == name)
+    }
+
+    /// Returns its name, for config and the model.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Search => "room_search",
+            Self::Read => "room_read",
+            Self::Members => "room_members",
+            Self::NoteAdd => "note_add",
+            Self::NoteList => "note_list",
+            Self::NoteRemove => "note_remove",
+            Self::AttachFile => "attach_file",
+            Self::Time => "time",
+        }
+    }
+
+    /// Returns what the model is told of it.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        let text = match self {
+            Self::Search => include_str!("../prompts/tools/room_search.md"),
+            Self::Read => include_str!("../prompts/tools/room_read.md"),
+            Self::Members => include_str!("../prompts/tools/room_members.md"),
+            Self::NoteAdd => include_str!("../prompts/tools/note_add.md"),
+            Self::NoteList => include_str!("../prompts/tools/note_list.md"),
+            Self::NoteRemove => include_str!("../prompts/tools/note_remove.md"),
+            Self::AttachFile => include_str!("../prompts/tools/attach_file.md"),
+            Self::Time => include_str!("../prompts/tools/time.md"),
+        };
+        text.trim_end()
+    }
+
+    /// Returns the JSON schema of its arguments.
+    #[must_use]
+    pub fn input_schema(self) -> Value {
+        schemas::of(self)
+    }
+
+    /// Returns whether it changes something: such a call may need somebody's approval.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::NoteAdd | Self::NoteRemove | Self::AttachFile)
+    }
+
+    /// Checks the arguments of a call.
+    ///
+    /// # Errors
+    /// With a text for the model that says which argument is wrong and what it should be.
+    pub fn call(self, arguments: &Value) -> Result<Call, ArgumentError> {
+        match self {
+            Self::Search => Query::parse(arguments).map(Call::Search),
+            Self::Read => Range::parse(arguments).map(Call::Read),
+            Self::Members => MembersQuery::parse(arguments).map(Call::Members),
+            Self::NoteAdd => arguments::note_text(arguments).map(|text| Call::NoteAdd { text }),
+            Self::NoteList => arguments::none(arguments).map(|()| Call::NoteList),
+            Self::NoteRemove => arguments::note_number(arguments).map(|number| Call::NoteRemove { number }),
+            Self::AttachFile => FileToAttach::parse(arguments).map(Call::AttachFile),
+            Self::Time => arguments::none(arguments).map(|()| Call::Time),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The arguments of the room's tools, as the model gives them: checked, with errors that it can learn from.
+
+use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::core::{notes::NOTE_CHARS_MAX, time::Timestamp};
+
+/// Characters of a text to search for.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// What is wrong with a call's arguments; said to the model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// The arguments as a whole.
+    #[error("the arguments are not as the tool's schema says: {0}")]
+    Shape(String),
+    /// One argument is not of the kind that it must be.
+    #[error("`{name}` must be {expected}")]
+    Wrong {
+        /// The argument.
+        name: &'static str,
+        /// What it must be.
+        expected: String,
+    },
+    /// One argument must be given.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// Nothing to search for.
+    #[error("give at least one of `text`, `sender`, `from`, `to`, `thread`")]
+    NothingAsked,
+    /// The end of a time range before its beginning.
+    #[error("`to` must be later than `from`")]
+    EmptyRange,
+}
+
+impl ArgumentError {
+    pub(super) fn wrong(name: &'static str, expected: impl Into<String>) -> Self {
+        Self::Wrong { name, expected: expected.into() }
+    }
+}
+
+/// What to search for; what is not given does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Words that must all be in the message, in lower case.
+    pub words: Vec<String>,
+    /// Who sent it.
+    pub sender: Option<OwnedUserId>,
+    /// Sent at this time or later.
+    pub from: Option<Timestamp>,
+    /// Sent before this time.
+    pub to: Option<Timestamp>,
+    /// The thread's root; it belongs to the thread itself.
+    pub thread: Option<OwnedEventId>,
+    /// Go on behind this message, which the page before gave as `next`.
+    pub page: Option<OwnedEventId>,
+}
+
+/// What to read; what is not given does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Sent at this time or later.
+    pub from: Option<Timestamp>,
+    /// Sent before this time.
+    pub to: Option<Timestamp>,
+    /// The thread's root; it belongs to the thread itself.
+    pub thread: Option<OwnedEventId>,
+    /// Go on behind this message, which the page before gave as `next`.
+    pub page: Option<OwnedEventId>,
+}
+
+/// Which members to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MembersQuery {
+    /// Must be in the name or the user id; in lower case.
+    pub name: Option<String>,
+    /// Go on behind this member, whom the page before gave as `next`.
+    pub page: Option<OwnedUserId>,
+}
+
+impl Query {
+    pub(super) fn parse(arguments: &Value) -> Result<Self, ArgumentError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            text: Option<Value>,
+            sender: Option<Value>,
+            from: Option<Value>,
+            to: Option<Value>,
+            thread: Option<Value>,
+            page: Option<Value>,
+        }
+        let raw: Raw = shape(arguments)?;
+        let text = short(raw.text.as_ref(), "text")?.unwrap_or_default().to_lowercase();
+        let (from, to) = times(raw.from.as_ref(), raw.to.as_ref())?;
+        let query = Self {
+            words: text.split_whitespace().map(str::to_owned).collect(),
+            sender: user(raw.sender.as_ref(), "sender")?,
+            from,
+            to,
+            thread: event(raw.thread.as_ref(), "thread")?,
+            page: event(raw.page.as_ref(), "page")?,
+        };
+        let unbounded = Self { page: query.page.clone(), ..Self::default() };
+        if query == unbounded { Err(ArgumentError::NothingAsked) } else { Ok(query) }
+    }
+}
+
+impl Range {
+    pub(super) fn parse(arguments: &Value) -> Result<Self, ArgumentError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            from: Option<Value>,
+            to: Option<Value>,
+            thread: Option<Value>,
+            page: Option<Value>,
+        }
+        let raw: Raw = shape(arguments)?;
+        let (from, to) = times(raw.from.as_ref(), raw.to.as_ref())?;
+        let (thread, page) = (event(raw.thread.as_ref(), "thread")?, event(raw.page.as_ref(), "page")?);
+        Ok(Self { from, to, thread, page })
+    }
+}
+
+impl MembersQuery {
+    pub(super) fn parse(arguments: &Value) -> Result<Self, ArgumentError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            name: Option<Value>,
+            page: Option<Value>,
+        }
+        let raw: Raw = shape(arguments)?;
+        let name = short(raw.name.as_ref(), "name")?.map(str::to_lowercase);
+        Ok(Self { name, page: user(raw.page.as_ref(), "page")? })
+    }
+}
+
+/// Reads the text of a `note_add`.
+pub(super) fn note_text(arguments: &Value) -> Result<String, ArgumentError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Raw {
+        text: Option<Value>,
+    }
+    let raw: Raw = shape(arguments)?;
+    let expected = || format!("a text of 1 to {NOTE_CHARS_MAX} characters");
+    let text = given(raw.text.as_ref(), "text")?.as_str().map(str::trim).filter(|text| !text.is_empty());
+    match text.filter(|text| text.chars().count() <= NOTE_CHARS_MAX) {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(ArgumentError::wrong("text", expected())),
+    }
+}
+
+/// Reads the number of a `note_remove`.
+pub(super) fn note_number(arguments: &Value) -> Result<u32, ArgumentError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Raw {
+        number: Option<Value>,
+    }
+    let raw: Raw = shape(arguments)?;
+    let number = given(raw.number.as_ref(), "number")?.as_u64().and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| ArgumentError::wrong("number", "a note's number, e.g. 3; note_list shows them"))
+}
+
+/// Checks that nothing is given.
+pub(super) fn none(arguments: &Value) -> Result<(), ArgumentError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Raw {}
+    shape::<Raw>(arguments).map(|_| ())
+}
+
+pub(super) fn shape<T: DeserializeOwned>(arguments: &Value) -> Result<T, ArgumentError> {
+    if !arguments.is_object() {
+        return Err(ArgumentError::Shape("an object is expected".to_owned()));
+    }
+    T::deserialize(arguments).map_err(|error| ArgumentError::Shape(error.to_string()))
+}
+
+pub(super) fn given<'a>(value: Option<&'a Value>, name: &'static str) -> Result<&'a Value, ArgumentError> {
+    value.ok_or(ArgumentError::Missing(name))
+}
+
+fn short<'a>(value: Option<&'a Value>, name: &'static str) -> Result<Option<&'a str>, ArgumentError> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.as_str().filter(|text| text.chars().count() <= TEXT_CHARS_MAX);
+    text.map(Some).ok_or_else(|| ArgumentError::wrong(name, format!("a text of at most {TEXT_CHARS_MAX} characters")))
+}
+
+fn user(value: Option<&Value>, name: &'static str) -> Result<Option<OwnedUserId>, ArgumentError> {
+    let Some(value) = value else { return Ok(None) };
+    let user = value.as_str().and_then(|text| UserId::parse(text).ok());
+    let expected = "a full user id, e.g. \"@alice:example.org\"; room_members lists them";
+    user.map(Some).ok_or_else(|| ArgumentError::wrong(name, expected))
+}
+
+fn event(value: Option<&Value>, name: &'static str) -> Result<Option<OwnedEventId>, ArgumentError> {
+    let Some(value) = value else { return Ok(None) };
+    let event = value.as_str().and_then(|text| EventId::parse(text).ok());
+    let expected = "an event id as a record's `event_id` gives it, e.g. \"$aBc…\"";
+    event.map(Some).ok_or_else(|| ArgumentError::wrong(name, expected))
+}
+
+fn times(from: Option<&Value>, to: Option<&Value>) -> Result<(Option<Timestamp>, Option<Timestamp>), ArgumentError> {
+    let (from, to) = (time(from, "from")?, time(to, "to")?);
+    if from.zip(to).is_some_and(|(from, to)| from >= to) {
+        return Err(ArgumentError::EmptyRange);
+    }
+    Ok((from, to))
+}
+
+fn time(value: Option<&Value>, name: &'static str) -> Result<Option<Timestamp>, ArgumentError> {
+    let Some(value) = value else { return Ok(None) };
+    let time = value.as_str().and_then(|text| text.trim().parse::<jiff::Timestamp>().ok());
+    time.map(|time| Some(Timestamp::from_ms(time.as_millisecond())))
+        .ok_or_else(|| ArgumentError::wrong(name, "RFC 3339 with its zone, e.g. \"2026-03-01T09:00:00Z\""))
+}

@@ -1,0 +1,117 @@
+//! The file of an `attach_file`: a name that steers nothing, and a text of bounded size.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::arguments::{ArgumentError, given, shape};
+
+/// Bytes that such a file can have.
+pub const FILE_BYTES_MAX: usize = 256 * 1024;
+/// Characters that its name keeps.
+pub const FILE_NAME_CHARS_MAX: usize = 100;
+/// The media types that it can have; nothing that a browser runs.
+pub const MEDIA_TYPES: [&str; 9] = [
+    "text/plain",
+    "text/markdown",
+    "text/csv",
+    "text/tab-separated-values",
+    "text/calendar",
+    "text/x-diff",
+    "application/json",
+    "application/yaml",
+    "application/xml",
+];
+
+/// A text file to be posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileToAttach {
+    /// Its name, cleaned: no folders, no control or direction characters.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+    /// One of [`MEDIA_TYPES`].
+    pub media_type: &'static str,
+}
+
+impl FileToAttach {
+    pub(super) fn parse(arguments: &Value) -> Result<Self, ArgumentError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            name: Option<Value>,
+            text: Option<Value>,
+            media_type: Option<Value>,
+        }
+        let raw: Raw = shape(arguments)?;
+        let name = given(raw.name.as_ref(), "name")?.as_str().map(clean).filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| ArgumentError::wrong("name", "a file name such as \"report.md\""))?;
+        let text = given(raw.text.as_ref(), "text")?.as_str();
+        let text = text.filter(|text| !text.is_empty() && text.len() <= FILE_BYTES_MAX);
+        let text = text.ok_or_else(|| {
+            ArgumentError::wrong("text", format!("a text of 1 to {FILE_BYTES_MAX} bytes; split what is longer"))
+        })?;
+        let media_type = match &raw.media_type {
+            None => by_ending(&name),
+            Some(wanted) => {
+                let known = wanted.as_str().map(essence).unwrap_or_default();
+                let known = MEDIA_TYPES.into_iter().find(|media_type| *media_type == known);
+                known.ok_or_else(|| {
+                    ArgumentError::wrong("media_type", format!("one of {}, or left out", MEDIA_TYPES.join(", ")))
+                })?
+            }
+        };
+        Ok(Self { name, text: text.to_owned(), media_type })
+    }
+}
+
+/// Returns a media type without its parameters.
+fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn by_ending(name: &str) -> &'static str {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
+    match ending.as_str() {
+        "md" | "markdown" => "text/markdown",
+        "csv" => "text/csv",
+        "tsv" => "text/tab-separated-values",
+        "ics" => "text/calendar",
+        "diff" | "patch" => "text/x-diff",
+        "json" => "application/json",
+        "yaml" | "yml" => "application/yaml",
+        "xml" => "application/xml",
+        _ => "text/plain",
+    }
+}
+
+/// Returns the last part of a path without what hides, turns or breaks a name; empty where nothing is left.
+fn clean(name: &str) -> String {
+    let last = name.trim().trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
+    let letters = last.chars().filter(|letter| !steers(*letter));
+    let letters =
+        letters.map(|letter| if matches!(letter, '<' | '>' | ':' | '"' | '|' | '?' | '*') { '_' } else { letter });
+    let whole: String = letters.collect();
+    // Not hidden, and no name that an operating system reads as another one.
+    let whole = whole.trim_start_matches(|letter: char| letter == '.' || letter.is_whitespace());
+    let whole = whole.trim_end_matches(|letter: char| letter == '.' || letter.is_whitespace());
+    shortened(whole)
+}
+
+/// Cuts a long name in front of its ending.
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= FILE_NAME_CHARS_MAX {
+        return name.to_owned();
+    }
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending).filter(|ending| ending.chars().count() <= 10);
+    let ending = ending.map(|ending| format!(".{ending}")).unwrap_or_default();
+    let stem = name.chars().take(FILE_NAME_CHARS_MAX - ending.chars().count());
+    stem.chain(ending.chars()).collect()
+}
+
+/// Controls, line and paragraph separators, direction and invisible characters.
+fn steers(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{00ad}' | '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}

@@ -1,0 +1,108 @@
+//! What is said about a room's notes (C2, C16).
+
+use super::date;
+use crate::core::notes::{NOTE_CHARS_MAX, NOTES_MAX, Note, NoteError};
+
+/// `!notes`: each note with its number, its author and its day.
+#[must_use]
+pub fn notes(coworker: &str, notes: &[Note]) -> String {
+    let lines = notes.iter().map(|note| {
+        format!("- **{}** {} ({}, {})", note.number, as_is(&note.text), as_is(note.by.as_str()), date(note.at))
+    });
+    let lines: Vec<_> = lines.collect();
+    format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` with a number removes one.", lines.join("\n"))
+}
+
+/// `!notes` where there are none.
+#[must_use]
+pub fn no_notes(coworker: &str) -> String {
+    format!("This room has no notes. `@{coworker} !note` with a text adds one.")
+}
+
+/// Confirms `!note`.
+#[must_use]
+pub fn noted(number: u32) -> String {
+    format!("Noted as number {number}. I read it whenever I'm asked here.")
+}
+
+/// Says why nothing was noted.
+#[must_use]
+pub fn not_noted(why: NoteError) -> String {
+    match why {
+        NoteError::Blank => "What shall I note? Write it behind `!note`.".to_owned(),
+        NoteError::TooLong { chars } => {
+            format!("That is too long to note: {chars} characters, and {NOTE_CHARS_MAX} are the most.")
+        }
+        NoteError::Full => {
+            format!(
+                "This room has {NOTES_MAX} notes already, which is the most. `!notes` shows them; forget some first."
+            )
+        }
+    }
+}
+
+/// Confirms `!forget` with a number.
+#[must_use]
+pub fn forgot(number: u32) -> String {
+    format!("Forgotten: note {number}.")
+}
+
+/// Says that there is no note with that number.
+#[must_use]
+pub fn no_such_note(number: u32) -> String {
+    format!("There is no note {number}. `!notes` shows those that there are.")
+}
+
+/// Confirms `!forget`.
+#[must_use]
+pub fn forgot_all(count: usize) -> String {
+    match count {
+        0 => "There were no notes.".to_owned(),
+        1 => "Forgotten: the one note of this room.".to_owned(),
+        _ => format!("Forgotten: all {count} notes of this room."),
+    }
+}
+
+/// Returns people's words as Markdown that shows them letter by letter.
+fn as_is(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if letter.is_ascii_punctuation() {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::owned_user_id;
+
+    use super::*;
+    use crate::core::{render::render, time::Timestamp};
+
+    #[test]
+    fn c16_notes_are_listed_letter_by_letter_with_their_authors_and_ping_nobody() {
+        let hostile = "# *a* [b](https://evil.example) <i>c</i> `d` @room @bob:hs 1. \\\\";
+        let at = Timestamp::from_ms(1_795_346_405_000);
+        let note = |number, text: &str| Note {
+            number,
+            text: text.to_owned(),
+            by: owned_user_id!("@alice:hs"),
+            at,
+            cause: String::new(),
+        };
+        insta::assert_snapshot!(
+            render(&notes("oncall", &[note(1, "the valve is green"), note(4, hostile)])).html.expect("rich")
+        );
+    }
+
+    #[test]
+    fn c16_forgetting_says_how_many() {
+        assert_eq!(
+            [0, 1, 2].map(forgot_all),
+            ["There were no notes.", "Forgotten: the one note of this room.", "Forgotten: all 2 notes of this room.",]
+        );
+    }
+}

@@ -1,0 +1,271 @@
+//! Words about runs that ended: their records, the audit room's lines, and the answers to `!why` (C13).
+
+use std::fmt::Write as _;
+
+use ruma::{EventId, RoomId, ServerName};
+
+use super::{date, duration_seconds};
+use crate::core::{
+    audit::{Entry, Spent},
+    run::Outcome,
+    time::Timestamp,
+    trail::{Decision, StepOutcome, Tally},
+};
+
+/// Stands in front of who approved a call.
+pub const APPROVED_BY: &str = "approved by";
+/// Stands in front of who declined a call.
+pub const DECLINED_BY: &str = "declined by";
+
+/// Returns the line that a run's record begins with; plain text.
+#[must_use]
+pub fn head(outcome: Outcome, duration_ms: u64, steps: usize, spent: &Spent) -> String {
+    let took = took(duration_ms);
+    let mut parts = vec![match outcome {
+        Outcome::Done => format!("Done after {took}"),
+        Outcome::Failed | Outcome::Dropped => format!("Gave up after {took}"),
+        Outcome::Stopped => format!("Stopped after {took}"),
+        Outcome::Declined => format!("Declined after {took}"),
+    }];
+    if steps > 0 {
+        parts.push(if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") });
+    }
+    parts.extend(spent_on(spent));
+    parts.join(" · ")
+}
+
+/// Returns how a step ended; plain text.
+#[must_use]
+pub fn step_end(outcome: StepOutcome, duration_ms: u64) -> String {
+    match outcome {
+        StepOutcome::Done => format!("done after {}", took(duration_ms)),
+        StepOutcome::Failed => format!("failed after {}", took(duration_ms)),
+        other => step_outcome(other).to_owned(),
+    }
+}
+
+/// Returns how a call ended, in a word or two.
+#[must_use]
+pub fn step_outcome(outcome: StepOutcome) -> &'static str {
+    match outcome {
+        StepOutcome::Done => "done",
+        StepOutcome::Failed => "failed",
+        StepOutcome::Denied => "not allowed, did not run",
+        StepOutcome::Declined => "did not run",
+        StepOutcome::Expired => "nobody decided in time, did not run",
+        StepOutcome::Stopped => "stopped",
+        StepOutcome::Unknown => "interrupted, its effect is not known",
+    }
+}
+
+/// Says that a record is longer than what is shown of it.
+#[must_use]
+pub fn more_steps(steps: usize) -> String {
+    if steps == 1 { "and 1 more step".to_owned() } else { format!("and {steps} more steps") }
+}
+
+/// Stands behind the beginning of a long value.
+#[must_use]
+pub fn more_characters(characters: usize) -> String {
+    format!("(+{characters} characters)")
+}
+
+/// Returns a day and a time.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    date(at)
+}
+
+/// Returns a day and a time in UTC that sort as text: `2026-11-22 14:05`.
+#[must_use]
+pub fn sortable(at: Timestamp) -> String {
+    strftime(at, "%Y-%m-%d %H:%M")
+}
+
+/// The same to the second: `2026-11-22 14:05:07 UTC`.
+#[must_use]
+pub fn sortable_exact(at: Timestamp) -> String {
+    strftime(at, "%Y-%m-%d %H:%M:%S UTC")
+}
+
+fn strftime(at: Timestamp, form: &str) -> String {
+    jiff::Timestamp::from_millisecond(at.as_ms())
+        .map_or_else(|_| "some time".to_owned(), |at| at.strftime(form).to_string())
+}
+
+/// Returns how a run ended, in a word.
+#[must_use]
+pub fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Failed => "failed",
+        Outcome::Dropped => "dropped",
+        Outcome::Stopped => "stopped",
+        Outcome::Declined => "declined",
+    }
+}
+
+/// Returns a time that something took.
+#[must_use]
+pub fn took(ms: u64) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { duration_seconds(ms / 1_000) }
+}
+
+/// Returns a number with commas between the thousands.
+#[must_use]
+pub fn counted(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Returns a sum of money.
+#[must_use]
+pub fn cost(micro_usd: u64) -> String {
+    match micro_usd {
+        0 => "$0".to_owned(),
+        1..100 => "<$0.0001".to_owned(),
+        100..1_000_000 => format!("$0.{:04}", micro_usd / 100),
+        _ => format!("${}.{:02}", micro_usd / 1_000_000, micro_usd % 1_000_000 / 10_000),
+    }
+}
+
+/// Tokens and cost, where the model was asked at all.
+fn spent_on(spent: &Spent) -> Vec<String> {
+    let mut parts = Vec::new();
+    let tokens = spent.input_tokens.saturating_add(spent.output_tokens);
+    if tokens > 0 {
+        parts.push(format!("{} tokens", counted(tokens)));
+        parts.extend(spent.cost_micro_usd.map(cost));
+    }
+    parts
+}
+
+fn tools_used(tools: &[Tally]) -> Option<String> {
+    let failed = tools.iter().filter(|tool| tool.outcome != StepOutcome::Done).count();
+    match (tools.len(), failed) {
+        (0, _) => None,
+        (1, 0) => Some("1 tool call".to_owned()),
+        (all, 0) => Some(format!("{all} tool calls")),
+        (1, _) => Some("1 tool call (not done)".to_owned()),
+        (all, failed) => Some(format!("{all} tool calls ({failed} not done)")),
+    }
+}
+
+// ---- The audit room ----
+
+/// Returns the audit room's name.
+#[must_use]
+pub fn audit_room_name() -> &'static str {
+    "Workmate audit"
+}
+
+/// Returns the audit room's topic.
+#[must_use]
+pub fn audit_room_topic() -> &'static str {
+    "One line for every request to a coworker, without content. The link leads to those who are in that room."
+}
+
+/// Returns the audit room's line about a coworker's run: nothing of its content, and not the room's name.
+#[must_use]
+pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
+    let who = entry.coworker.as_deref().unwrap_or(entry.user.localpart());
+    let mut parts =
+        vec![format!("{} {}", code(who), outcome(entry.outcome)), format!("for {}", code(entry.asker.as_str()))];
+    parts.extend(tools_used(&entry.tools));
+    parts.extend(spent_on(&entry.spent));
+    parts.push(took(entry.duration_ms()));
+    if let (Some(room), Some(event)) = (&entry.room, entry.answer.as_ref().or(entry.request.as_ref())) {
+        parts.push(format!("[open]({})", link(room, event, via)));
+    }
+    parts.join(" · ")
+}
+
+// ---- !why ----
+
+/// Says that an answer's run is not in the index.
+#[must_use]
+pub fn why_unknown() -> String {
+    "I don't know which answer you mean, or its record is gone by now. Reply `!why` to one of my answers, or write it in \
+     its thread."
+        .to_owned()
+}
+
+/// Says that the answer is still being worked on.
+#[must_use]
+pub fn why_not_yet() -> String {
+    "I'm still working on that one. Ask me again when the answer is there.".to_owned()
+}
+
+/// Returns the answer to `!why`: what was read and used, with links and without content.
+#[must_use]
+pub fn why(entry: &Entry, links_max: usize, via: &ServerName) -> String {
+    let mut text = read_messages(entry, links_max, via);
+    if entry.tools.is_empty() {
+        text.push_str("\n\nI used no tools.");
+    } else {
+        text.push_str("\n\nI used these tools:\n");
+        for tool in entry.tools.iter().take(TOOLS_LISTED_MAX) {
+            let decision = match &tool.decision {
+                Some(Decision::Approved { by, at }) => {
+                    format!(", {APPROVED_BY} {}, {}", code(by.as_str()), moment(*at))
+                }
+                Some(Decision::Declined { by, at }) => {
+                    format!(", {DECLINED_BY} {}, {}", code(by.as_str()), moment(*at))
+                }
+                Some(Decision::Expired) | None => String::new(),
+            };
+            let _ = write!(text, "\n- {}: {}{decision}", code(&tool.tool), step_end(tool.outcome, tool.duration_ms));
+        }
+        if let Some(more) = entry.tools.len().checked_sub(TOOLS_LISTED_MAX).filter(|more| *more > 0) {
+            let _ = write!(text, "\n- {}", more_steps(more));
+        }
+    }
+    let mut parts = vec![format!("It took {}", took(entry.duration_ms()))];
+    parts.extend(spent_on(&entry.spent));
+    parts.extend(entry.model.as_deref().map(code));
+    format!("{text}\n\n{}.", parts.join(" · "))
+}
+
+/// Tools that `!why` lists; more are counted.
+const TOOLS_LISTED_MAX: usize = 20;
+
+fn read_messages(entry: &Entry, links_max: usize, via: &ServerName) -> String {
+    let read = match entry.read.len() {
+        0 => return "For that answer I read no messages.".to_owned(),
+        1 => "one message".to_owned(),
+        count => format!("{count} messages"),
+    };
+    let span = match entry.read_span {
+        Some((oldest, newest)) if oldest == newest => format!(", of {}", moment(oldest)),
+        Some((oldest, newest)) => format!(", from {} to {}", moment(oldest), moment(newest)),
+        None => String::new(),
+    };
+    let mut text = format!("For that answer I read {read} of this room{span}.");
+    let Some(room) = &entry.room else { return text };
+    let newest = entry.read.iter().rev().take(links_max);
+    let links: Vec<String> =
+        (1..).zip(newest).map(|(number, event): (u32, _)| format!("[{number}]({})", link(room, event, via))).collect();
+    let which = if links.len() < entry.read.len() { " The newest ones" } else { " These" };
+    let _ = write!(text, "{which}, newest first: {}.", links.join(" "));
+    text
+}
+
+fn link(room: &RoomId, event: &EventId, via: &ServerName) -> String {
+    room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string()
+}
+
+/// Returns a word as Markdown's code, whatever it holds.
+fn code(text: &str) -> String {
+    let text: String = text.chars().filter(|letter| *letter != '`' && !letter.is_control()).collect();
+    format!("`{text}`")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The cards that are out, and those who wait for them.
+
+use std::time::Duration;
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
+use tokio::sync::Notify;
+
+use crate::{
+    clock,
+    core::{
+        approval::{Pending, Standing},
+        event::RoomEvent,
+        run::RunId,
+        trail::Decision,
+    },
+    store::{StoreError, Table},
+};
+
+/// Names a card: its room and event.
+pub(in crate::engine) type Card = (OwnedRoomId, OwnedEventId);
+
+/// The posted cards of the runs that are going on. A card is here before anybody can react to it, and until its run
+/// ends.
+pub(in crate::engine) struct Desk {
+    cards: Table<Card, Standing>,
+    /// Wakes all who wait when any card changed: they are few.
+    news: Notify,
+}
+
+impl Desk {
+    pub(in crate::engine) fn new(cards: Table<Card, Standing>) -> Self {
+        Self { cards, news: Notify::new() }
+    }
+
+    pub(super) fn get(&self, room: &RoomId, event: &EventId) -> Result<Option<Standing>, StoreError> {
+        self.cards.get(&(room.to_owned(), event.to_owned()))
+    }
+
+    /// Returns the card of this very call, if one was posted.
+    pub(super) fn find(
+        &self,
+        room: &OwnedRoomId,
+        run: &RunId,
+        pending: &Pending,
+    ) -> Result<Option<(Card, Standing)>, StoreError> {
+        let found = self.cards.scan_prefix(room).find(|card| match card {
+            Ok((_, standing)) => standing.is_for(run, pending),
+            Err(_) => true,
+        });
+        found.transpose()
+    }
+
+    pub(super) fn open(&self, card: &Card, standing: &Standing) -> Result<(), StoreError> {
+        self.cards.insert_new(card, standing)?;
+        Ok(())
+    }
+
+    /// Changes a card and wakes those who wait; `None` where it is not there any more.
+    pub(super) fn change<T>(
+        &self,
+        card: &Card,
+        change: impl FnOnce(&mut Standing) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let mut changed = None;
+        self.cards.update(card, |standing: Option<Standing>| {
+            let mut standing = standing?;
+            changed = Some(change(&mut standing));
+            Some(standing)
+        })?;
+        self.news.notify_waiters();
+        Ok(changed)
+    }
+
+    /// Waits until a card is decided or has expired; one that is gone counts as expired.
+    pub(super) async fn wait(&self, card: &Card) -> Result<Decision, StoreError> {
+        loop {
+            let news = self.news.notified();
+            tokio::pin!(news);
+            // From here on nothing is missed.
+            news.as_mut().enable();
+            let now = clock::now();
+            let Some(standing) = self.cards.get(card)? else { return Ok(Decision::Expired) };
+            if standing.clone().take(now).is_some() {
+                let taken = self.change(card, |standing| standing.take(now))?;
+                match taken {
+                    Some(Some(decision)) => return Ok(decision),
+                    // It was withdrawn in this moment.
+                    Some(None) => continue,
+                    None => return Ok(Decision::Expired),
+                }
+            }
+            let left = Duration::from_millis(standing.expires_at.ms_since(now));
+            tokio::select! {
+                () = news => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+
+    /// Takes a redaction before anything else does: of a decision, which is withdrawn; of a card, which is declined; of
+    /// a request, whose cards are gone.
+    pub(in crate::engine) fn take_redaction(&self, event: &RoomEvent, target: &EventId) -> Result<(), StoreError> {
+        let cards: Vec<(Card, Standing)> = self.cards.scan_prefix(&event.room).collect::<Result<_, _>>()?;
+        for (card, standing) in cards {
+            if standing.request == target {
+                self.cards.remove(&card)?;
+            } else if card.1 == target {
+                let now = clock::now();
+                self.change(&card, |standing| standing.card_redacted(&event.sender, &event.id, now))?;
+            } else if self.change(&card, |standing| standing.withdraw(target))? == Some(true) {
+                tracing::info!(run.id = standing.run.as_str(), "a decision about a tool call was withdrawn");
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the request whose run posted a card.
+    pub(in crate::engine) fn request_of(
+        &self,
+        room: &RoomId,
+        card: &EventId,
+    ) -> Result<Option<OwnedEventId>, StoreError> {
+        Ok(self.get(room, card)?.map(|standing| standing.request))
+    }
+
+    /// Forgets a run's cards, and returns those that do not say yet how they ended.
+    pub(super) fn close(&self, room: &OwnedRoomId, run: &RunId) -> Result<Vec<(Card, Standing)>, StoreError> {
+        let cards: Vec<(Card, Standing)> = self.cards.scan_prefix(room).collect::<Result<_, _>>()?;
+        let mut unsaid = Vec::new();
+        for (card, standing) in cards.into_iter().filter(|(_, standing)| standing.run == *run) {
+            self.cards.remove(&card)?;
+            if !standing.shown {
+                unsaid.push((card, standing));
+            }
+        }
+        self.news.notify_waiters();
+        Ok(unsaid)
+    }
+
+    /// Forgets the cards of runs that are over, at the start: a process may end between the two.
+    pub(in crate::engine) fn forget_but_of(
+        &self,
+        is_going_on: impl Fn(&RunId) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let cards: Vec<(Card, Standing)> = self.cards.iter().collect::<Result<_, _>>()?;
+        for (card, standing) in cards {
+            if !is_going_on(&standing.run)? {
+                self.cards.remove(&card)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

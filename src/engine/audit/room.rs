@@ -1,0 +1,172 @@
+//! The audit room (C13): made once, found again, and told of every coworker's run in one line without content.
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::sync::mpsc;
+
+use crate::{
+    core::{
+        audit::{Entry, RunKey, RunSummary},
+        words,
+    },
+    engine::{Engine, EngineError, Shared, coworkers::SEND_PAUSES, records::AuditRoom},
+    matrix::{
+        Account,
+        audit_room::{self, NewRoom},
+    },
+};
+
+/// Under which name the room is remembered.
+const SETTING: &str = "audit_room";
+/// Runs that are looked at, at start, for lines that an earlier process did not get to write.
+const LOOKED_BACK_MAX: usize = 10_000;
+
+/// Makes or finds the room, and writes its lines one after the other.
+pub(super) async fn keep(engine: Shared, waiting: mpsc::Receiver<RunKey>) {
+    let stop = engine.stop.clone();
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = Box::pin(keep_on(&engine, waiting)) => {}
+    }
+}
+
+async fn keep_on(engine: &Engine, mut waiting: mpsc::Receiver<RunKey>) {
+    let mut tries = 0;
+    let room = loop {
+        match Box::pin(engine.audit_room()).await {
+            Ok(room) => break room,
+            Err(error) if !pause_after(&error, "the audit room cannot be set up", &mut tries).await => return,
+            Err(_) => {}
+        }
+    };
+    for key in engine.lines_due() {
+        write_line(engine, &room, &key).await;
+    }
+    while let Some(key) = waiting.recv().await {
+        write_line(engine, &room, &key).await;
+    }
+}
+
+async fn write_line(engine: &Engine, room: &OwnedRoomId, key: &RunKey) {
+    let mut tries = 0;
+    while let Err(error) = Box::pin(engine.tell_audit_room(room, key)).await {
+        if !pause_after(&error, "a line for the audit room cannot be written", &mut tries).await {
+            return;
+        }
+    }
+}
+
+/// Says what went wrong and waits; returns whether trying again may help.
+async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool {
+    if !error.is_passing() {
+        tracing::error!(%error, "{what}; it is tried again at the next start");
+        return false;
+    }
+    tracing::warn!(%error, "{what} yet");
+    tokio::time::sleep(SEND_PAUSES[(*tries).min(SEND_PAUSES.len() - 1)]).await;
+    *tries += 1;
+    true
+}
+
+impl Engine {
+    /// Returns the audit room, which then has exactly the admins in it that config names (but for those who left).
+    async fn audit_room(&self) -> Result<OwnedRoomId, EngineError> {
+        let account = self.audit_account()?;
+        account.sync().await?;
+        let kept = self.tables.audit_room.get(&SETTING.to_owned())?.unwrap_or_default();
+        let known = kept.room.filter(|room| account.is_in(room));
+        let (room, mut invited) = match known {
+            Some(room) => (room, kept.invited),
+            None => (self.found_or_made(&account).await?, BTreeSet::new()),
+        };
+        self.roster.enter(&room, account.user());
+        self.see_to_admins(&account, &room, &mut invited).await?;
+        self.tables.audit_room.put(&SETTING.to_owned(), &AuditRoom { room: Some(room.clone()), invited })?;
+        self.store.flush().await?;
+        Ok(room)
+    }
+
+    fn audit_account(&self) -> Result<std::sync::Arc<Account>, EngineError> {
+        let service = self.service_user();
+        let gone = || crate::matrix::MatrixError::NotJoined { user: service.to_string(), room: "any room".to_owned() };
+        Ok(self.pool.kept(&service).ok_or_else(gone)?)
+    }
+
+    async fn found_or_made(&self, account: &Account) -> Result<OwnedRoomId, EngineError> {
+        if let Some(room) = audit_room::find(account).await? {
+            return Ok(room);
+        }
+        let admins = &self.config.workspace.admins;
+        let new = NewRoom {
+            name: words::trail::audit_room_name(),
+            topic: words::trail::audit_room_topic(),
+            federates: admins.iter().any(|admin| admin.server_name() != self.namespace.server),
+        };
+        let made = audit_room::create(account, &new).await?;
+        tracing::info!(room.id = %made, admins = admins.len(), "the audit room was made");
+        Ok(made)
+    }
+
+    /// Invites new admins, once each, and takes out who is none any more.
+    async fn see_to_admins(
+        &self,
+        account: &Account,
+        room: &OwnedRoomId,
+        invited: &mut BTreeSet<OwnedUserId>,
+    ) -> Result<(), EngineError> {
+        let facts = account.facts(room).await?;
+        let admins = &self.config.workspace.admins;
+        let inside: BTreeSet<OwnedUserId> = facts.joined.union(&facts.invited).cloned().collect();
+        for former in inside.iter().filter(|user| !admins.contains(*user) && *user != account.user()) {
+            match account.remove(room, former).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(user.id = %former, %error, "somebody who is no admin cannot be taken out of the audit room");
+                }
+                Ok(()) => tracing::info!(user.id = %former, "who is no admin any more was taken out of the audit room"),
+            }
+        }
+        invited.retain(|user| admins.contains(user));
+        invited.extend(inside.into_iter().filter(|user| admins.contains(user)));
+        for admin in admins {
+            if invited.contains(admin) {
+                continue;
+            }
+            match account.invite(room, admin).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                // An admin who does not exist (yet) must not keep the others from their lines.
+                Err(error) => tracing::warn!(user.id = %admin, %error, "an admin cannot be invited to the audit room"),
+                Ok(()) => {
+                    invited.insert(admin.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one line, if it is still due; sent again after a crash, it is the same event.
+    async fn tell_audit_room(&self, room: &OwnedRoomId, key: &RunKey) -> Result<(), EngineError> {
+        let Some(summary) = self.tables.run_index.get(key)?.filter(|summary| summary.line_due) else { return Ok(()) };
+        let account = self.audit_account()?;
+        let entry = Entry::of(key.clone(), summary, &self.namespace);
+        // A second wall before A4: whatever the index says, an assistant's run is not told.
+        if entry.room.is_some() {
+            let line = words::trail::audit_line(&entry, &self.namespace.server);
+            let txn = crate::engine::word_transaction("audit", &key.1, account.user());
+            account.send(room, &crate::engine::word(&line, None), txn).await?;
+        }
+        self.tables
+            .run_index
+            .update(key, |summary: Option<RunSummary>| Some(RunSummary { line_due: false, ..summary? }))?;
+        Ok(())
+    }
+
+    /// Returns the runs of earlier processes whose lines were not written, oldest first.
+    fn lines_due(&self) -> Vec<RunKey> {
+        let newest = self.tables.run_index.iter().rev().take(LOOKED_BACK_MAX).filter_map(Result::ok);
+        let mut due: Vec<RunKey> = newest.filter(|(_, summary)| summary.line_due).map(|(key, _)| key).collect();
+        due.reverse();
+        due
+    }
+}

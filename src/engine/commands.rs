@@ -1,0 +1,111 @@
+//! Commands to a coworker (C16): done at once, and answered in fixed words.
+
+use ruma::{RoomId, UserId};
+
+use super::{
+    Engine, EngineError,
+    control::{Order, Which},
+    events::thread_root,
+    records::RoomRecord,
+};
+use crate::{
+    clock,
+    config::Coworker,
+    core::{
+        address::CoworkerHere,
+        command::{CoworkerCommand, CoworkerRequest, coworker_request},
+        event::{Message, RoomEvent},
+        notes::NewNote,
+        words,
+    },
+    matrix::Account,
+};
+
+impl Engine {
+    /// Does what a command asks and returns the word for it.
+    pub(super) async fn obey(
+        &self,
+        coworker: &Coworker,
+        event: &RoomEvent,
+        command: CoworkerRequest<'_>,
+        account: &Account,
+    ) -> Result<String, EngineError> {
+        let room = &event.room;
+        Ok(match command {
+            CoworkerRequest::Prompt(_) => words::unknown_command(),
+            CoworkerRequest::Command(command) => self.obey_word(coworker, event, command, account).await?,
+            CoworkerRequest::AddNote(text) => {
+                // Two coworkers that are asked in one message note it once: the notes are the room's.
+                let cause = event.id.as_str();
+                let new = NewNote { text, by: event.sender.clone(), at: clock::now(), cause };
+                match self.add_note(room, new).await? {
+                    Ok(number) => words::noted(number),
+                    Err(why) => words::not_noted(why),
+                }
+            }
+            CoworkerRequest::ForgetNote(number) => match self.remove_note(room, number).await? {
+                Some(_) => words::forgot(number),
+                None => words::no_such_note(number),
+            },
+        })
+    }
+
+    async fn obey_word(
+        &self,
+        coworker: &Coworker,
+        event: &RoomEvent,
+        command: CoworkerCommand,
+        account: &Account,
+    ) -> Result<String, EngineError> {
+        let (room, name, user) = (&event.room, &coworker.id.0, account.user());
+        Ok(match command {
+            CoworkerCommand::Help => words::coworker_help(name),
+            CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
+            CoworkerCommand::Tools => words::tools(&self.toolset(coworker, user)?),
+            CoworkerCommand::Why => self.why(account, event)?,
+            CoworkerCommand::Status => words::status(self.running.count(room, user)),
+            CoworkerCommand::Stop => {
+                self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
+                words::stopped()
+            }
+            CoworkerCommand::Mute => {
+                self.mute(room, user, true)?;
+                // Whoever wants it quiet does not want what it is still working on.
+                self.running.order(room, Which::Of(user, None), &Order::Stop);
+                words::muted(name)
+            }
+            CoworkerCommand::Unmute => {
+                self.mute(room, user, false)?;
+                words::unmuted()
+            }
+            CoworkerCommand::Notes => match self.notes(room)?.as_slice() {
+                [] => words::no_notes(name),
+                notes => words::notes(name, notes),
+            },
+            CoworkerCommand::Forget => words::forgot_all(self.forget_notes(room).await?),
+        })
+    }
+
+    fn mute(&self, room: &RoomId, user: &UserId, muted: bool) -> Result<(), EngineError> {
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            if muted {
+                record.muted.insert(user.to_owned());
+            } else {
+                record.muted.remove(user);
+            }
+            Some(record)
+        })?;
+        Ok(())
+    }
+}
+
+/// Returns the command that a message to a coworker is, if it is one.
+pub(super) fn command_of<'m>(message: &'m Message, coworker: &Coworker, user: &UserId) -> Option<CoworkerRequest<'m>> {
+    let display_name = format!("{} · coworker", coworker.name);
+    let here = CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: Some(&display_name) };
+    match coworker_request(message, &here) {
+        CoworkerRequest::Prompt(_) => None,
+        command => Some(command),
+    }
+}

@@ -1,0 +1,80 @@
+//! What stands outside of a room's window: fetched by id with its newest edit; what is pinned is kept for a while.
+
+use std::{collections::HashMap, sync::PoisonError, time::Duration};
+
+use ruma::{EventId, OwnedEventId, RoomId};
+use tokio::time::Instant;
+
+use super::Account;
+use crate::{
+    core::event::{EventKind, RoomEvent},
+    matrix::{error::MatrixError, inbound},
+};
+
+/// How long a pinned message is taken to be as it was fetched; the window brings what changes in the meantime.
+const FRESH: Duration = Duration::from_mins(5);
+
+/// The pinned messages of one room that were fetched, each with its edit.
+pub(super) type Pins = HashMap<OwnedEventId, (Instant, Vec<RoomEvent>)>;
+
+impl Account {
+    /// Returns those of the newest `most` pinned messages that the window does not hold, each followed by its newest
+    /// edit. What this user may not see, or cannot decrypt, is left out.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn pinned(
+        &self,
+        room: &RoomId,
+        ids: &[OwnedEventId],
+        most: usize,
+    ) -> Result<Vec<RoomEvent>, MatrixError> {
+        let mut found = Vec::new();
+        for id in &ids[ids.len().saturating_sub(most)..] {
+            if self.held(room, id).is_none() {
+                found.extend(self.pin(room, id).await?);
+            }
+        }
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = pins.get_mut(room) {
+            known.retain(|id, _| ids.contains(id));
+        }
+        Ok(found)
+    }
+
+    /// Forgets what was fetched of a room, where it may have changed unseen.
+    pub(super) fn forget_pins(&self, room: &RoomId) {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
+    }
+
+    async fn pin(&self, room: &RoomId, id: &EventId) -> Result<Vec<RoomEvent>, MatrixError> {
+        let known = {
+            let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+            pins.get(room).and_then(|pins| pins.get(id)).filter(|(since, _)| since.elapsed() < FRESH).cloned()
+        };
+        if let Some((_, events)) = known {
+            return Ok(events);
+        }
+        let events = match self.fetch_with_edit(room, id).await {
+            Err(error) if error.is_passing() => return Err(error),
+            fetched => fetched.unwrap_or_default(),
+        };
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.entry(room.to_owned()).or_default().insert(id.to_owned(), (Instant::now(), events.clone()));
+        Ok(events)
+    }
+
+    /// Returns an event from the homeserver and its newest edit; nothing where it cannot be decrypted.
+    ///
+    /// # Errors
+    /// When it is not to be had.
+    pub async fn fetch_with_edit(&self, room: &RoomId, id: &EventId) -> Result<Vec<RoomEvent>, MatrixError> {
+        let fetched = self.room(room)?.event(id, None).await?;
+        let elsewhere = fetched.raw().get_field::<String>("room_id").ok().flatten().is_some_and(|named| named != *room);
+        let Some(read) = inbound::from_timeline(room, &fetched).filter(|_| !elsewhere) else { return Ok(Vec::new()) };
+        if read.event.kind == EventKind::Undecryptable {
+            return Ok(Vec::new());
+        }
+        Ok([Some(read.event), inbound::bundled_edit(room, &fetched)].into_iter().flatten().collect())
+    }
+}

@@ -1,0 +1,98 @@
+//! The audit room: a private room that the service bot makes for the admins, and finds again by a mark in its state (C13).
+
+use matrix_sdk::ruma::{
+    api::client::room::create_room::v3::{CreationContent, Request, RoomPreset},
+    events::{
+        AnyInitialStateEvent, StateEventType,
+        room::{
+            encryption::RoomEncryptionEventContent,
+            guest_access::{GuestAccess, RoomGuestAccessEventContent},
+        },
+    },
+    serde::Raw,
+};
+use ruma::OwnedRoomId;
+use serde_json::json;
+
+use super::{
+    account::Account,
+    dm::{active, state},
+    error::MatrixError,
+};
+
+/// The state event that tells the audit room from other rooms.
+const MARK: &str = "io.workmate.audit";
+/// The field in it that names whose it is.
+const MARK_FIELD: &str = "of";
+/// Level below which nobody but the service bot may post, invite, or change anything.
+const BOT_LEVEL: i64 = 100;
+
+/// What a new audit room is called and who may ever come in.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRoom<'a> {
+    /// `m.room.name`.
+    pub name: &'a str,
+    /// `m.room.topic`.
+    pub topic: &'a str,
+    /// Whether users of other servers can be invited.
+    pub federates: bool,
+}
+
+/// Creates the audit room: encrypted, invite-only, without guests; only its maker may post, invite or change state.
+///
+/// # Errors
+/// When the homeserver refuses or does not answer.
+///
+/// # Panics
+/// Never: what is serialised is plain data.
+pub async fn create(account: &Account, new: &NewRoom<'_>) -> Result<OwnedRoomId, MatrixError> {
+    let mut creation = CreationContent::new();
+    creation.federate = new.federates;
+    let mark = json!({ "type": MARK, "state_key": "", "content": { MARK_FIELD: account.user() } });
+    let levels = json!({
+        "invite": BOT_LEVEL, "kick": BOT_LEVEL, "ban": BOT_LEVEL, "redact": BOT_LEVEL,
+        "state_default": BOT_LEVEL, "events_default": BOT_LEVEL, "users_default": 0,
+        "events": {
+            "m.room.name": BOT_LEVEL, "m.room.avatar": BOT_LEVEL, "m.room.topic": BOT_LEVEL,
+            "m.room.power_levels": BOT_LEVEL, "m.room.history_visibility": BOT_LEVEL,
+            "m.room.canonical_alias": BOT_LEVEL, "m.room.tombstone": BOT_LEVEL,
+            "m.room.server_acl": BOT_LEVEL, "m.room.encryption": BOT_LEVEL,
+        },
+    });
+    let raw = "what is written here is plain data";
+    let mut request = Request::new();
+    request.preset = Some(RoomPreset::PrivateChat);
+    request.name = Some(new.name.to_owned());
+    request.topic = Some(new.topic.to_owned());
+    request.creation_content = Some(Raw::new(&creation).expect(raw));
+    request.initial_state = vec![
+        state(RoomEncryptionEventContent::with_recommended_defaults()),
+        state(RoomGuestAccessEventContent::new(GuestAccess::Forbidden)),
+        Raw::new(&mark).expect(raw).cast_unchecked::<AnyInitialStateEvent>(),
+    ];
+    request.power_level_content_override = Some(Raw::new(&levels).expect(raw).cast_unchecked());
+    let room = Box::pin(account.client().create_room(request)).await?;
+    let id = room.room_id().to_owned();
+    account.sync().await?;
+    Ok(id)
+}
+
+/// Returns the audit room that this user made before, if it is still there: of its own making, and marked as such.
+///
+/// # Errors
+/// When the user's store cannot be read.
+pub async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
+    let mut found = None;
+    for room in account.joined() {
+        let creation = account.room(&room)?.create_content();
+        if creation.is_none_or(|creation| creation.creator != account.user()) {
+            continue;
+        }
+        let marks = active(account, &room, StateEventType::from(MARK), MARK_FIELD).await?;
+        if marks.iter().any(|mark| mark.as_str() == Some(account.user().as_str())) {
+            // Should there be two, every start takes the same one.
+            found = found.max(Some(room));
+        }
+    }
+    Ok(found)
+}

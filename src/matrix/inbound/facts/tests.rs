@@ -1,0 +1,128 @@
+use ruma::{event_id, room_id};
+use serde_json::json;
+
+use super::*;
+use crate::matrix::inbound::from_json;
+
+fn read(event_type: &str, state: bool, content: &Value) -> EventKind {
+    let mut json = json!({
+        "type": event_type, "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5, "content": content,
+    });
+    if state {
+        json["state_key"] = json!("");
+    }
+    from_json(room_id!("!r:hs"), &json.to_string()).expect("the envelope is whole").kind
+}
+
+fn lunch(disclosed: bool, selections_max: usize) -> Message {
+    let answer = |id: &str, text: &str| PollAnswer { id: id.to_owned(), text: text.to_owned() };
+    let poll = Poll { answers: vec![answer("y", "Yes"), answer("n", "No")], selections_max, disclosed };
+    Message { kind: MessageKind::Poll(poll), mentions: None, ..Message::text("Lunch?") }
+}
+
+#[test]
+fn c7_polls_are_read_in_their_stable_and_unstable_forms() {
+    let stable = json!({
+        "m.text": [{ "body": "Lunch?\n1. Yes\n2. No" }],
+        "m.poll": {
+            "kind": "m.disclosed", "max_selections": 2,
+            "question": { "m.text": [{ "mimetype": "text/html", "body": "<b>Lunch?</b>" }, { "body": "Lunch?" }] },
+            "answers": [{ "m.id": "y", "m.text": [{ "body": "Yes" }] }, { "m.id": "n", "m.text": [{ "body": "No" }] }],
+        },
+    });
+    let unstable = json!({
+        "org.matrix.msc1767.text": "Lunch?",
+        "org.matrix.msc3381.poll.start": {
+            "kind": "org.matrix.msc3381.poll.undisclosed", "max_selections": 0,
+            "question": { "org.matrix.msc1767.text": "Lunch?", "body": "Lunch?", "msgtype": "m.text" },
+            "answers": [
+                { "id": "y", "org.matrix.msc1767.text": "Yes" }, { "id": "n", "org.matrix.msc1767.text": "No" },
+                { "id": "?" },
+            ],
+        },
+        "m.relates_to": { "rel_type": "m.thread", "event_id": "$root", "is_falling_back": true,
+            "m.in_reply_to": { "event_id": "$x" } },
+    });
+    let mut edit = unstable.clone();
+    edit["m.new_content"] = unstable.clone();
+    edit["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": "$old" });
+    let in_thread = Message { thread_root: Some(event_id!("$root").to_owned()), ..lunch(false, 1) };
+    let edited =
+        EventKind::Edit { target: event_id!("$old").to_owned(), new: lunch(false, 1), newly_mentioned: [].into() };
+    let table = [
+        ("m.poll.start", stable, EventKind::Message(lunch(true, 2))),
+        ("org.matrix.msc3381.poll.start", unstable, EventKind::Message(in_thread)),
+        ("org.matrix.msc3381.poll.start", edit, edited),
+    ];
+    for (event_type, content, expected) in table {
+        assert_eq!(read(event_type, false, &content), expected, "{event_type}");
+    }
+}
+
+#[test]
+fn c7_votes_and_ends_name_their_poll() {
+    let of = json!({ "rel_type": "m.reference", "event_id": "$poll" });
+    let target = event_id!("$poll").to_owned();
+    let vote = |answers: &[&str]| EventKind::PollVote {
+        target: target.clone(),
+        answers: answers.iter().map(|&id| id.to_owned()).collect(),
+    };
+    let table = [
+        ("m.poll.response", json!({ "m.relates_to": of, "m.selections": ["y", "n"] }), vote(&["y", "n"])),
+        (
+            "org.matrix.msc3381.poll.response",
+            json!({ "m.relates_to": of, "org.matrix.msc3381.poll.response": { "answers": ["y"] } }),
+            vote(&["y"]),
+        ),
+        ("m.poll.response", json!({ "m.relates_to": of, "m.selections": [] }), vote(&[])),
+        ("m.poll.response", json!({ "m.relates_to": of, "m.selections": "y" }), vote(&[])),
+        ("m.poll.response", json!({ "m.relates_to": of, "m.selections": [1] }), vote(&[""])),
+        ("m.poll.end", json!({ "m.relates_to": of, "m.text": "over" }), EventKind::PollEnd { target: target.clone() }),
+        (
+            "org.matrix.msc3381.poll.end",
+            json!({ "m.relates_to": of, "org.matrix.msc3381.poll.end": {} }),
+            EventKind::PollEnd { target: target.clone() },
+        ),
+        ("m.poll.end", json!({}), EventKind::Redacted),
+        ("m.poll.response", json!({ "m.selections": ["y"] }), EventKind::Other("m.poll.response".to_owned())),
+        ("m.poll.start", json!({ "m.poll": { "answers": [] } }), EventKind::Other("m.poll.start".to_owned())),
+    ];
+    for (event_type, content, expected) in table {
+        assert_eq!(read(event_type, false, &content), expected, "{content}");
+    }
+}
+
+#[test]
+fn c7_locations_are_read_as_messages_and_as_events() {
+    let at = |description: Option<&str>, of_sender: bool, body: &str, mentions: bool| {
+        let location =
+            Location { geo_uri: "geo:52.5,13.4".to_owned(), description: description.map(str::to_owned), of_sender };
+        let text = Message::text(body);
+        let mentions = text.mentions.clone().filter(|_| mentions);
+        EventKind::Message(Message { kind: MessageKind::Location(location), mentions, ..text })
+    };
+    let plain = json!({ "msgtype": "m.location", "body": "here", "geo_uri": "geo:52.5,13.4" });
+    let mut rich = plain.clone();
+    rich["org.matrix.msc3488.location"] = json!({ "uri": "geo:52.5,13.4", "description": "The yard" });
+    rich["org.matrix.msc3488.asset"] = json!({ "type": "m.pin" });
+    rich["m.mentions"] = json!({});
+    let own = json!({ "m.location": { "uri": "geo:52.5,13.4", "description": " " }, "m.text": "I am here" });
+    let table = [
+        ("m.room.message", plain, at(None, false, "here", false)),
+        ("m.room.message", rich, at(Some("The yard"), false, "here", true)),
+        ("m.location", own, at(None, true, "I am here", false)),
+        ("m.location", json!({ "m.text": "nowhere" }), EventKind::Other("m.location".to_owned())),
+    ];
+    for (event_type, content, expected) in table {
+        assert_eq!(read(event_type, false, &content), expected, "{content}");
+    }
+}
+
+#[test]
+fn c7_a_rooms_name_and_topic_are_read_as_state_only() {
+    let name = json!({ "name": "Ops" });
+    assert_eq!(read("m.room.name", true, &name), EventKind::RoomName("Ops".to_owned()));
+    assert_eq!(read("m.room.topic", true, &json!({ "topic": "" })), EventKind::RoomTopic(String::new()));
+    assert_eq!(read("m.room.topic", true, &json!({ "topic": 3 })), EventKind::Other("m.room.topic".to_owned()));
+    assert_eq!(read("m.room.name", false, &name), EventKind::Other("m.room.name".to_owned()));
+}

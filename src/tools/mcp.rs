@@ -1,0 +1,371 @@
+//! MCP servers of the config: started, kept running, listed and called, each on its own.
+//!
+//! A server is not trusted: what it lists is bounded, its words are data, what it asks of us is refused, and one that
+//! hangs, floods or dies is restarted without anybody else noticing.
+
+mod client;
+mod http;
+mod listing;
+mod result;
+mod stdio;
+mod trouble;
+mod watched;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rmcp::{
+    ErrorData, Peer, RoleClient, ServiceExt as _,
+    model::{CallToolRequestParams, CallToolResponse, ClientRequest, PingRequest},
+    service::{PeerRequestOptions, RunningService, ServiceError},
+    transport::Transport as McpTransport,
+};
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    core::{
+        mask::Mask,
+        tool::{self, Offer, Output, Transport},
+    },
+    secret::Secret,
+};
+
+use self::{
+    client::Client,
+    listing::Listing,
+    stdio::Program,
+    trouble::Trouble,
+    watched::{Watch, Watched},
+};
+
+/// How long a server may take to start and to initialise; `npx` may be fetching it.
+const INITIALISE_MAX: Duration = Duration::from_mins(1);
+/// How long the whole list of tools may take.
+const LIST_MAX: Duration = Duration::from_secs(30);
+/// A changed list is read this long after the change was told, for there may be more changes.
+const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
+/// A list is read at most this often.
+const LIST_GAP: Duration = Duration::from_secs(2);
+/// An idle server's list is read again after this time: a change may not have been told, and it shows that it lives.
+const LIST_AGAIN: Duration = Duration::from_mins(5);
+/// Calls that one server carries out at once; more wait within their time.
+const CALLS_AT_ONCE_MAX: usize = 8;
+/// How long a call waits for a server that is being restarted.
+const UP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server that is suspected to hang has to answer a ping.
+const PING_MAX: Duration = Duration::from_secs(10);
+/// Calls without an answer in a row after which a server counts as hanging though others still wait for it.
+const STRIKES_MAX: u32 = 3;
+/// Between a server's end and its next start: at first, and at most; doubled in between.
+const RESTART_GAP_MIN: Duration = Duration::from_millis(500);
+const RESTART_GAP_MAX: Duration = Duration::from_mins(5);
+/// A server that ran this long starts again after the first gap.
+const STABLE: Duration = Duration::from_mins(1);
+/// How long a connection may take to close.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// Characters of a server's error that the model is given.
+const ERROR_CHARS_MAX: usize = 2_000;
+
+/// An MCP server, up or not.
+pub(super) struct Server {
+    name: String,
+    transport: Transport,
+    /// Credentials that its settings name.
+    credentials: BTreeMap<String, Secret>,
+    mask: Mask,
+    state: watch::Sender<State>,
+    changes: watch::Sender<u64>,
+    places: Semaphore,
+    /// Calls without an answer since the last one with an answer.
+    strikes: AtomicU32,
+    /// Woken when a call had no answer.
+    suspect: Notify,
+}
+
+#[derive(Clone)]
+struct State {
+    /// There while the server is up.
+    connection: Option<Connection>,
+    /// What it listed last.
+    listing: Arc<Listing>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    peer: Peer<RoleClient>,
+    watch: Watch,
+}
+
+impl State {
+    /// Returns where a call can be made. A connection that has just closed is not yet taken out of the state.
+    fn peer(&self) -> Option<&Peer<RoleClient>> {
+        self.connection.as_ref().filter(|connection| !connection.watch.is_closed()).map(|connection| &connection.peer)
+    }
+}
+
+/// How a run of a server ended.
+struct End {
+    trouble: Trouble,
+    was_up: bool,
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, was_up: false }
+    }
+}
+
+impl Server {
+    pub(super) fn new(
+        server: tool::Server,
+        credentials: &BTreeMap<String, Secret>,
+        mask: Mask,
+        changes: watch::Sender<u64>,
+    ) -> Self {
+        Self {
+            name: server.name,
+            transport: server.transport,
+            credentials: credentials.clone(),
+            mask,
+            state: watch::Sender::new(State { connection: None, listing: Arc::default() }),
+            changes,
+            places: Semaphore::new(CALLS_AT_ONCE_MAX),
+            strikes: AtomicU32::new(0),
+            suspect: Notify::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.state.borrow().peer().is_some()
+    }
+
+    /// Returns what it listed last, whether it is up or not.
+    pub(super) fn offers(&self) -> Arc<[Offer]> {
+        self.state.borrow().listing.offers.clone()
+    }
+
+    /// Calls a tool by the server's own name for it. The caller limits the time; dropping the call cancels it there.
+    pub(super) async fn call(&self, tool: &str, arguments: &Map<String, Value>) -> Output {
+        let Ok(_place) = self.places.acquire().await else { return self.is_down() };
+        let mut state = self.state.subscribe();
+        let peer = match timeout(UP_PATIENCE, state.wait_for(|state| state.peer().is_some())).await {
+            Ok(Ok(state)) => state.peer().cloned(),
+            _ => None,
+        };
+        let Some(peer) = peer else { return self.is_down() };
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
+        let answer = peer.call_tool_once(params).await;
+        if matches!(answer, Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse)) {
+            self.strikes.store(0, Ordering::Relaxed);
+        }
+        match answer {
+            Ok(CallToolResponse::Complete(result)) => result::output(result),
+            Ok(_) => Output::error("The tool asks for what is not given here (input of a person, or a task)."),
+            Err(ServiceError::McpError(error)) => Output::error(refusal(&error)),
+            Err(ServiceError::UnexpectedResponse) => Output::error("The server's answer is none to this call."),
+            Err(_) => {
+                self.was_too_slow();
+                let name = &self.name;
+                Output::error(format!(
+                    "The server {name} went away during the call. Whether it took effect is unknown."
+                ))
+            }
+        }
+    }
+
+    /// Notes that a call had no answer: the server is asked whether it still lives.
+    pub(super) fn was_too_slow(&self) {
+        self.strikes.fetch_add(1, Ordering::Relaxed);
+        self.suspect.notify_one();
+    }
+
+    fn is_down(&self) -> Output {
+        let name = &self.name;
+        Output::error(format!("The server {name} is down and is being started again. Go on without it, and say so."))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.places.available_permits() < CALLS_AT_ONCE_MAX
+    }
+
+    /// Keeps the server running until `stop`.
+    pub(super) async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let began = Instant::now();
+            let Some(End { trouble, was_up }) = self.run(&stop).await else { return };
+            if began.elapsed() >= STABLE {
+                failures = 0;
+            }
+            let gap = restart_gap(failures);
+            let server = self.name.as_str();
+            if was_up || failures == 0 {
+                tracing::warn!(mcp.server = server, cause = %trouble, "MCP server {server} is down: {trouble}");
+            } else {
+                tracing::debug!(mcp.server = server, cause = %trouble, failures, "MCP server is still down");
+            }
+            failures += 1;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(gap) => {}
+            }
+        }
+    }
+
+    /// Runs it once; returns why it ended, or `None` at `stop`.
+    async fn run(&self, stop: &CancellationToken) -> Option<End> {
+        match &self.transport {
+            Transport::Stdio { command, env } => match Program::start(command, env, &self.credentials) {
+                Ok((program, pipes)) => {
+                    let end = Box::pin(self.serve(pipes, stop)).await;
+                    let lines = program.end().await;
+                    tracing::debug!(
+                        mcp.server = self.name,
+                        lines,
+                        "what an MCP server wrote to standard error was read"
+                    );
+                    end
+                }
+                Err(trouble) => Some(trouble.into()),
+            },
+            Transport::Http { url, headers } => match http::connect(url, headers, &self.credentials) {
+                Ok(transport) => Box::pin(self.serve(transport, stop)).await,
+                Err(trouble) => Some(trouble.into()),
+            },
+        }
+    }
+
+    async fn serve<T>(&self, transport: T, stop: &CancellationToken) -> Option<End>
+    where
+        T: McpTransport<RoleClient> + 'static,
+    {
+        let (transport, watch) = Watched::new(transport);
+        let list_changed = Arc::new(Notify::new());
+        let starting = timeout(INITIALISE_MAX, Client::new(list_changed.clone()).serve(transport));
+        let started = tokio::select! {
+            () = stop.cancelled() => return None,
+            started = starting => started,
+        };
+        let running = match started {
+            Err(_) => return Some(Trouble::InitialiseTooSlow.into()),
+            Ok(Err(_)) if watch.flooded() => return Some(Trouble::Flooded.into()),
+            Ok(Err(error)) => return Some(Trouble::initialise(&error).into()),
+            Ok(Ok(running)) => running,
+        };
+        let end = tokio::select! {
+            () = stop.cancelled() => None,
+            () = watch.closed() => Some(if watch.flooded() { Trouble::Flooded } else { Trouble::Closed }),
+            trouble = self.follow(running.peer(), &watch, &list_changed) => Some(trouble),
+        };
+        let was_up = self.goes_down();
+        close(running, &watch).await;
+        end.map(|trouble| End { trouble, was_up })
+    }
+
+    /// Publishes what the server lists, again and again, until it is in trouble.
+    async fn follow(&self, peer: &Peer<RoleClient>, watch: &Watch, list_changed: &Notify) -> Trouble {
+        loop {
+            let listed_at = Instant::now();
+            match timeout(LIST_MAX, listing::list(peer, &self.name, &self.mask)).await {
+                Ok(Ok(listing)) => self.lists(Connection { peer: peer.clone(), watch: watch.clone() }, listing),
+                Ok(Err(trouble)) => return trouble,
+                // A server that carries out one thing at a time may be at a call.
+                Err(_) if self.is_up() && self.is_busy() => {}
+                Err(_) => return Trouble::ListTooSlow,
+            }
+            loop {
+                tokio::select! {
+                    () = list_changed.notified() => {
+                        sleep_until((listed_at + LIST_GAP).max(Instant::now() + LIST_DEBOUNCE)).await;
+                        break;
+                    }
+                    () = sleep_until(listed_at + LIST_AGAIN), if !self.is_busy() => break,
+                    () = self.suspect.notified() => {
+                        let gives_up = !self.is_busy() || self.strikes.load(Ordering::Relaxed) >= STRIKES_MAX;
+                        if !answers(peer).await && gives_up {
+                            return Trouble::Silent;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn lists(&self, connection: Connection, listing: Listing) {
+        let before = self.state.borrow().clone();
+        listing.say_dropped(&self.name, &before.listing);
+        let tools = listing.offers.len();
+        let changed = before.connection.is_none() || before.listing.offers != listing.offers;
+        self.state.send_replace(State { connection: Some(connection), listing: Arc::new(listing) });
+        if before.connection.is_none() {
+            self.strikes.store(0, Ordering::Relaxed);
+            tracing::info!(mcp.server = self.name, tools, "MCP server {} is up with {tools} tools", self.name);
+        } else if changed {
+            tracing::info!(mcp.server = self.name, tools, "MCP server {} has another list of tools", self.name);
+        }
+        if changed {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Whether it was up.
+    fn goes_down(&self) -> bool {
+        let was_up = self.state.send_if_modified(|state| state.connection.take().is_some());
+        if was_up {
+            self.changes.send_modify(|count| *count += 1);
+        }
+        was_up
+    }
+}
+
+async fn close(mut running: RunningService<RoleClient, Client>, watch: &Watch) {
+    watch.close();
+    if let Ok(None) | Err(_) = running.close_with_timeout(CLOSE_MAX).await {
+        tracing::debug!("an MCP connection did not close in time");
+    }
+}
+
+/// Whether the server answers a ping; an error is an answer too.
+async fn answers(peer: &Peer<RoleClient>) -> bool {
+    let ping = async {
+        let request = ClientRequest::PingRequest(PingRequest::default());
+        peer.send_request_with_option(request, PeerRequestOptions::with_timeout(PING_MAX)).await?.await_response().await
+    };
+    matches!(timeout(PING_MAX, ping).await, Ok(Ok(_) | Err(ServiceError::McpError(_))))
+}
+
+fn refusal(error: &ErrorData) -> String {
+    let message: String = error.message.chars().take(ERROR_CHARS_MAX).collect();
+    format!("The server refused the call (error {}): {message}", error.code.0)
+}
+
+fn restart_gap(failures: u32) -> Duration {
+    RESTART_GAP_MIN.saturating_mul(1 << failures.min(16)).min(RESTART_GAP_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_keeps_failing_is_started_ever_more_seldom() {
+        let gaps: Vec<u64> = [0, 1, 2, 3, 9, 10, 40].map(|failures| restart_gap(failures).as_secs()).into();
+        assert_eq!(gaps, [0, 1, 2, 4, 256, 300, 300]);
+        assert_eq!(restart_gap(0), RESTART_GAP_MIN);
+    }
+}

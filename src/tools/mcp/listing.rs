@@ -1,0 +1,213 @@
+//! A server's tools as offers: bounded, and without what could not be offered to a model.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use rmcp::{
+    Peer, RoleClient,
+    model::{ClientRequest, ErrorCode, ListToolsRequest, PaginatedRequestParams, ServerResult, Tool},
+    service::{PeerRequestOptions, ServiceError},
+};
+use serde_json::{Map, Value, json};
+
+use crate::core::{
+    mask::Mask,
+    tool::{DESCRIPTION_CHARS_MAX, Offer, SCHEMA_BYTES_MAX, ToolName},
+};
+
+use super::{LIST_MAX, trouble::Trouble};
+
+/// Tools of one server.
+const TOOLS_MAX: usize = 256;
+/// Pages of a list.
+const PAGES_MAX: usize = 64;
+
+/// What a server lists.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Listing {
+    pub(super) offers: Arc<[Offer]>,
+    dropped: Dropped,
+}
+
+/// How many tools are not offered, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Dropped {
+    /// Their names are another's, once they are names for a model.
+    collisions: usize,
+    /// Their names are too long or empty.
+    names: usize,
+    /// Their schemas are too large or none of an object, or hold a secret.
+    schemas: usize,
+    /// They are too many.
+    too_many: bool,
+}
+
+impl Listing {
+    /// Says what is not offered, if that has changed.
+    pub(super) fn say_dropped(&self, server: &str, before: &Self) {
+        let Dropped { collisions, names, schemas, too_many } = self.dropped;
+        if self.dropped != before.dropped && self.dropped != Dropped::default() {
+            tracing::warn!(
+                mcp.server = server,
+                collisions,
+                names,
+                schemas,
+                too_many,
+                "some tools of MCP server {server} are not offered: {collisions} have the name of another, {names} a \
+                 name and {schemas} a schema that cannot be used"
+            );
+        }
+    }
+}
+
+/// Reads the list, page by page. rmcp's own method may answer from a cache.
+pub(super) async fn list(peer: &Peer<RoleClient>, server: &str, mask: &Mask) -> Result<Listing, Trouble> {
+    let mut taking = Taking::new(server, mask);
+    let mut cursor = None;
+    for _ in 0..PAGES_MAX {
+        let params = PaginatedRequestParams::default().with_cursor(cursor.take());
+        let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
+        let options = PeerRequestOptions::with_timeout(LIST_MAX);
+        let page = match peer.send_request_with_option(request, options).await {
+            Ok(handle) => handle.await_response().await,
+            Err(error) => Err(error),
+        };
+        match page {
+            Ok(ServerResult::ListToolsResult(page)) => {
+                page.tools.into_iter().for_each(|tool| taking.take(tool));
+                cursor = page.next_cursor;
+            }
+            Ok(_) => return Err(Trouble::list(&ServiceError::UnexpectedResponse)),
+            // A server without tools.
+            Err(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND => break,
+            Err(error) => return Err(Trouble::list(&error)),
+        }
+        if cursor.is_none() || taking.dropped.too_many {
+            break;
+        }
+    }
+    taking.dropped.too_many |= cursor.is_some();
+    Ok(taking.done())
+}
+
+/// A list that is being taken in.
+struct Taking<'a> {
+    server: &'a str,
+    mask: &'a Mask,
+    names: BTreeSet<ToolName>,
+    offers: Vec<Offer>,
+    dropped: Dropped,
+}
+
+impl<'a> Taking<'a> {
+    fn new(server: &'a str, mask: &'a Mask) -> Self {
+        Self { server, mask, names: BTreeSet::new(), offers: Vec::new(), dropped: Dropped::default() }
+    }
+
+    fn take(&mut self, tool: Tool) {
+        if self.offers.len() == TOOLS_MAX {
+            self.dropped.too_many = true;
+            return;
+        }
+        let description: String = tool.description.unwrap_or_default().chars().take(DESCRIPTION_CHARS_MAX).collect();
+        let Some(schema) = usable(&tool.input_schema, self.mask) else {
+            self.dropped.schemas += 1;
+            return;
+        };
+        let Some(offer) = Offer::of_server(self.server, &tool.name, self.mask.hide(&description), schema)
+            .filter(|_| !tool.name.is_empty())
+        else {
+            self.dropped.names += 1;
+            return;
+        };
+        if self.names.insert(offer.name.clone()) {
+            self.offers.push(offer);
+        } else {
+            self.dropped.collisions += 1;
+        }
+    }
+
+    fn done(self) -> Listing {
+        Listing { offers: self.offers.into(), dropped: self.dropped }
+    }
+}
+
+/// Returns a schema as the Messages API takes it: one that it refuses would make every call of the model fail.
+fn usable(schema: &Map<String, Value>, mask: &Mask) -> Option<Value> {
+    let mut schema = schema.clone();
+    schema.entry("type").or_insert(json!("object"));
+    let alternatives = ["oneOf", "anyOf", "allOf"].iter().any(|key| schema.contains_key(*key));
+    let is_object = schema["type"] == "object" && schema.get("properties").is_none_or(Value::is_object);
+    let schema = Value::Object(schema);
+    let text = schema.to_string();
+    let fits = text.len() <= SCHEMA_BYTES_MAX && mask.hide(&text) == text;
+    (is_object && !alternatives && fits).then_some(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str, schema: &Value) -> Tool {
+        let schema = schema.as_object().expect("a schema is an object").clone();
+        Tool::new(name.to_owned(), "Does it.", schema)
+    }
+
+    fn taken(tools: Vec<Tool>) -> Listing {
+        let mask = Mask::new(["s3cret-token"]);
+        let mut taking = Taking::new("fs", &mask);
+        for tool in tools {
+            taking.take(tool);
+        }
+        taking.done()
+    }
+
+    #[test]
+    fn c12_of_two_tools_with_one_name_the_second_is_dropped_and_counted() {
+        let listing =
+            taken(vec![tool("read.file", &json!({})), tool("read_file", &json!({})), tool("list", &json!({}))]);
+        let names: Vec<_> = listing.offers.iter().map(|offer| (offer.name.as_str(), offer.source.clone())).collect();
+        let source = |tool: &str| crate::core::tool::Source::Mcp { server: "fs".to_owned(), tool: tool.to_owned() };
+        assert_eq!(names, [("fs__read_file", source("read.file")), ("fs__list", source("list"))]);
+        assert_eq!(listing.dropped, Dropped { collisions: 1, ..Dropped::default() });
+    }
+
+    #[test]
+    fn c12_what_the_messages_api_would_refuse_is_dropped_and_counted() {
+        let large = json!({ "description": "x".repeat(SCHEMA_BYTES_MAX) });
+        let listing = taken(vec![
+            tool(&"x".repeat(80), &json!({})),
+            tool("", &json!({})),
+            tool("array", &json!({ "type": "array" })),
+            tool("any", &json!({ "type": "object", "anyOf": [] })),
+            tool("properties", &json!({ "properties": [] })),
+            tool("secret", &json!({ "default": "s3cret-token" })),
+            tool("large", &large),
+            tool("good", &json!({ "properties": { "a": {} } })),
+        ]);
+        let offers: Vec<_> = listing.offers.iter().map(|offer| (offer.name.as_str(), offer.schema.clone())).collect();
+        assert_eq!(offers, [("fs__good", json!({ "properties": { "a": {} }, "type": "object" }))]);
+        assert_eq!(listing.dropped, Dropped { names: 2, schemas: 5, ..Dropped::default() });
+    }
+
+    #[test]
+    fn c12_annotations_permit_nothing_and_descriptions_hold_no_secret() {
+        let mut harmless = tool("delete_all", &json!({}));
+        harmless.annotations = Some(rmcp::model::ToolAnnotations::new().read_only(true).destructive(false));
+        harmless.description = Some(format!("Uses s3cret-token. {}", "x".repeat(10_000)).into());
+        let listing = taken(vec![harmless]);
+        let offer = &listing.offers[0];
+        assert_eq!(
+            (offer.class, &offer.approval, offer.idempotent),
+            (crate::core::tool::Class::Write, &crate::core::tool::ApprovalRule::Asker, false)
+        );
+        assert!(offer.description.starts_with("Uses •••. x"), "{}", &offer.description[..20]);
+        assert!(offer.description.chars().count() <= DESCRIPTION_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_list_ends_at_its_limit() {
+        let listing = taken((0..=TOOLS_MAX).map(|number| tool(&format!("t{number}"), &json!({}))).collect());
+        assert_eq!(listing.offers.len(), TOOLS_MAX);
+        assert_eq!(listing.dropped, Dropped { too_many: true, ..Dropped::default() });
+    }
+}

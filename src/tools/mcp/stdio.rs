@@ -1,0 +1,118 @@
+//! A server that is a program of ours, spoken to over its pipes.
+
+use std::{collections::BTreeMap, process::Stdio, time::Duration};
+
+use rmcp::{RoleClient, transport::async_rw::AsyncRwTransport};
+use tokio::{
+    io::AsyncReadExt as _,
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{core::tool::Setting, secret::Secret};
+
+use super::{trouble::Trouble, watched::Metered};
+
+/// Bytes of one message; a longer one is dropped, and the call that waits for it ends in time.
+const MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// How long a program may take to end by itself, once its input is closed, and then once it is told to.
+const EXIT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a signal may take to be sent, and the rest of standard error to be read.
+const SIGNAL_MAX: Duration = Duration::from_secs(2);
+/// Variables of our own environment that a program is given.
+const PASSED_ON: [&str; 2] = ["PATH", "HOME"];
+
+/// The program's pipes, as rmcp uses them.
+pub(super) type Pipes = AsyncRwTransport<RoleClient, Metered<ChildStdout>, ChildStdin>;
+
+/// A running program and everything that it started.
+pub(super) struct Program {
+    child: Child,
+    /// Its process group, which its children are in too.
+    group: Option<u32>,
+    stderr: JoinSet<u64>,
+}
+
+impl Program {
+    /// Starts it in a process group of its own, with nothing in its environment but what is named.
+    pub(super) fn start(
+        command: &[String],
+        env: &BTreeMap<String, Setting>,
+        credentials: &BTreeMap<String, Secret>,
+    ) -> Result<(Self, Pipes), Trouble> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(Trouble::Spawn(std::io::ErrorKind::InvalidInput));
+        };
+        let mut starting = Command::new(program);
+        starting.args(arguments).env_clear();
+        for name in PASSED_ON {
+            if let Some(value) = std::env::var_os(name) {
+                starting.env(name, value);
+            }
+        }
+        for (name, setting) in env {
+            starting.env(name, exposed(setting, credentials)?);
+        }
+        starting
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = starting.spawn().map_err(|error| Trouble::Spawn(error.kind()))?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(Trouble::Spawn(std::io::ErrorKind::BrokenPipe));
+        };
+        let pipes = AsyncRwTransport::new_client(Metered::new(stdout), stdin).with_max_line_length(MESSAGE_BYTES_MAX);
+        let group = child.id();
+        let mut lines = JoinSet::new();
+        lines.spawn(count_lines(stderr));
+        Ok((Self { child, group, stderr: lines }, pipes))
+    }
+
+    /// Ends it, its pipes being closed, and whatever it started; returns how many lines it wrote to standard error.
+    pub(super) async fn end(mut self) -> u64 {
+        if timeout(EXIT_PATIENCE, self.child.wait()).await.is_err() {
+            self.signal("TERM").await;
+            let _ = timeout(EXIT_PATIENCE, self.child.wait()).await;
+        }
+        // Always: the program may have left children behind.
+        self.signal("KILL").await;
+        let _ = self.child.start_kill();
+        let _ = timeout(SIGNAL_MAX, self.child.wait()).await;
+        match timeout(SIGNAL_MAX, self.stderr.join_next()).await {
+            Ok(Some(Ok(lines))) => lines,
+            _ => 0,
+        }
+    }
+
+    /// Signals the whole group, by the shell's `kill`: a system call of our own would be unsafe code.
+    async fn signal(&self, signal: &str) {
+        let Some(group) = self.group else { return };
+        let mut kill = Command::new("/bin/sh");
+        kill.args(["-c", "kill -s \"$1\" -- \"-$2\"", "sh", signal]).arg(group.to_string()).env_clear();
+        kill.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let _ = timeout(SIGNAL_MAX, kill.status()).await;
+    }
+}
+
+/// Returns a setting's value.
+pub(super) fn exposed<'a>(setting: &'a Setting, credentials: &'a BTreeMap<String, Secret>) -> Result<&'a str, Trouble> {
+    match setting {
+        Setting::Plain(value) => Ok(value),
+        Setting::Credential(label) => {
+            credentials.get(label).map(Secret::expose).ok_or_else(|| Trouble::Credential(label.clone()))
+        }
+    }
+}
+
+/// Reads standard error, so that the program never waits for us, and keeps nothing of it.
+async fn count_lines(mut stderr: ChildStderr) -> u64 {
+    let (mut lines, mut buffer) = (0, [0; 4096]);
+    while let Ok(length @ 1..) = stderr.read(&mut buffer).await {
+        lines += buffer[..length].iter().filter(|byte| **byte == b'\n').map(|_| 1).sum::<u64>();
+    }
+    lines
+}

@@ -1,0 +1,330 @@
+//! Approvals (C12) in encrypted rooms: an MCP server of the test's notes what really ran.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Result;
+use ruma::{OwnedEventId, OwnedRoomId, int};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use workmate::standin::{RecordedRequest, Turn};
+
+use crate::harness::{
+    Message, Person, RoomKind, SeenEvent, Timeline,
+    homeserver::shared,
+    office::{Office, question_of},
+    workmate::coworker,
+};
+
+/// A secret of the operator's that a compromised model has got hold of.
+const PLANTED: &str = "planted-s3cret-in-a-call";
+
+/// An MCP server with one tool, which writes each call's arguments into the file that it is started with.
+const SERVER: &str = r#"
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    method = message.get("method")
+    if "id" not in message:
+        continue
+    if method == "initialize":
+        result = {"protocolVersion": message["params"]["protocolVersion"], "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "ops", "version": "1"}}
+    elif method == "tools/list":
+        schema = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
+        result = {"tools": [{"name": "deploy", "description": "Deploys.", "inputSchema": schema}]}
+    elif method == "tools/call":
+        with open(sys.argv[1], "a") as calls:
+            calls.write(json.dumps(message["params"]["arguments"], ensure_ascii=False) + "\n")
+        result = {"content": [{"type": "text", "text": "deployed to " + message["params"]["arguments"]["to"]}]}
+    else:
+        result = {}
+    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"#;
+
+/// Two people and a coworker with the tool `ops__deploy` in an encrypted room of alice's.
+struct Scene {
+    office: Office,
+    room: OwnedRoomId,
+    dir: TempDir,
+}
+
+impl Scene {
+    /// Sets one in which the tool's calls need the approval that `rule` makes of alice's id.
+    async fn set(rule: impl FnOnce(&str) -> Value) -> Result<Self> {
+        let people = [shared().person("alice").await, shared().person("bob").await];
+        let dir = tempfile::tempdir()?;
+        fs::write(dir.path().join("server.py"), SERVER)?;
+        let command = json!(["python3", dir.path().join("server.py"), dir.path().join("calls")]);
+        let mut oncall = coworker("oncall");
+        oncall["tools"] = json!([{"name": "ops__deploy", "approval": rule(people[0].user_id().as_str())}]);
+        let office = Office::open_for(people, |setup| {
+            setup
+                .coworkers(vec![oncall])
+                .section("mcp_servers", json!({"ops": {"command": command}}))
+                .section("credentials", json!({"ci": {"value": PLANTED}}))
+        })
+        .await?;
+        office.claude.respond_with(obedient);
+        let room = office.room(RoomKind::Encrypted).await?;
+        Ok(Self { office, room, dir })
+    }
+
+    fn calls_file(&self) -> PathBuf {
+        self.dir.path().join("calls")
+    }
+
+    /// Returns where was deployed to, in order.
+    fn ran(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.calls_file()).unwrap_or_default();
+        let calls = calls.lines().map(|line| serde_json::from_str::<Value>(line).expect("the server writes JSON"));
+        calls.map(|arguments| arguments["to"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Has somebody ask for a deployment; returns the request and its card.
+    async fn ask(&self, asker: &Person, to: &str) -> Result<(OwnedEventId, SeenEvent)> {
+        let request = self.office.ask(asker, &self.room, &format!("deploy {to}")).await?;
+        Ok((request, self.card(to).await?))
+    }
+
+    /// Waits for the card of a call, and for the coworker's reactions on it.
+    async fn card(&self, to: &str) -> Result<SeenEvent> {
+        let coworker = self.office.oncall();
+        let call = format!("\"to\": \"{to}\"");
+        let prepared = |seen: &Timeline| {
+            let card = seen.messages_of(&coworker).find(|event| event.body().contains(&call))?;
+            (seen.reactions(&card.event_id).filter(|(by, _)| *by == coworker).count() == 2).then(|| card.clone())
+        };
+        self.office.alice.until(&self.room, &format!("the card of {call} with its reactions"), prepared).await
+    }
+
+    async fn tap(&self, person: &Person, card: &SeenEvent, key: &str) -> Result<OwnedEventId> {
+        person.react(&self.room, &card.event_id, key).await
+    }
+
+    async fn reply(&self, person: &Person, card: &SeenEvent, text: &str) -> Result<()> {
+        person.send(&self.room, Message::text(text).replying_to(&card.event_id)).await?;
+        Ok(())
+    }
+
+    async fn until_answered(&self, asker: &Person, text: &str) -> Result<SeenEvent> {
+        self.office.answer(asker, &self.room, &self.office.oncall(), text).await
+    }
+
+    async fn until_card_says(&self, card: &SeenEvent, text: &str) -> Result<()> {
+        let says = |seen: &Timeline| seen.shown_text(&card.event_id).filter(|shown| shown.contains(text)).map(drop);
+        self.office.alice.until(&self.room, &format!("a card that says {text:?}"), says).await
+    }
+
+    /// Everything that was sent into the room before is handled when this returns.
+    async fn settle(&self, question: &str) -> Result<()> {
+        self.office.asked_and_answered(&self.room, question).await?;
+        Ok(())
+    }
+}
+
+/// A model that deploys wherever it is told to, and repeats what came of it.
+fn obedient(request: &RecordedRequest) -> Turn {
+    let last = request.body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
+    let blocks = last["content"].as_array().cloned().unwrap_or_default();
+    let results: Vec<String> = blocks
+        .iter()
+        .filter(|block| block["type"] == "tool_result")
+        .map(|block| if block["is_error"] == true { "not run".to_owned() } else { "run".to_owned() })
+        .collect();
+    if !results.is_empty() {
+        return Turn::text(format!("It was: {}.", results.join(", ")));
+    }
+    let question = question_of(request);
+    let Some((_, targets)) = question.split_once("deploy ") else {
+        return Turn::text(format!("You asked: {question}"));
+    };
+    let targets = targets.split(" and ").map(|to| json!({ "to": to }));
+    targets.fold(Turn::empty(), |turn, arguments| turn.and_tool_use("ops__deploy", arguments))
+}
+
+#[tokio::test]
+async fn c12_the_askers_tap_runs_the_call_that_the_card_shows() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let (alice, bob) = (&scene.office.alice, &scene.office.bob);
+    let (request, card) = scene.ask(alice, "production").await?;
+    assert!(card.is_decrypted() && card.msgtype() == "m.notice" && card.mentions(alice.user_id()), "{card:?}");
+    assert_eq!(card.thread_root(), Some(request.as_str()));
+
+    scene.tap(bob, &card, "✅").await?;
+    scene.reply(bob, &card, "yes").await?;
+    scene.tap(alice, &card, "👍").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new(), "nobody who may decide has decided");
+
+    scene.tap(alice, &card, "✅").await?;
+    scene.until_answered(alice, "It was: run.").await?;
+    assert_eq!(scene.ran(), ["production"]);
+    scene.until_card_says(&card, &format!("approved by `{}` at ", alice.user_id())).await?;
+    let seen = alice.timeline(&scene.room);
+    let pings = seen.edits(&card.event_id).filter(|edit| edit.mentions(alice.user_id())).count();
+    assert_eq!(pings, 0, "the card's end pings nobody");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_a_reply_declines_and_starts_no_run_of_its_own() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    let to = format!("{PLANTED} in passing");
+    scene.office.ask(alice, &scene.room, &format!("deploy {to}")).await?;
+    let card = scene.card("••• in passing").await?;
+    assert!(!card.body().contains(PLANTED), "{}", card.body());
+
+    scene.reply(alice, &card, "No").await?;
+
+    scene.until_answered(alice, "It was: not run.").await?;
+    scene.until_card_says(&card, "declined").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new());
+    assert!(!scene.office.workmate.logs().contains("in passing"), "arguments are not logged");
+    let questions = scene.office.questions();
+    assert!(!questions.iter().any(|question| question == "No"), "{questions:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_under_a_moderators_rule_the_power_level_decides_and_not_who_asked() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("moderator"))).await?;
+    let (alice, bob) = (&scene.office.alice, &scene.office.bob);
+    let (_, card) = scene.ask(bob, "staging").await?;
+    assert!(!card.mentions(bob.user_id()) && !card.mentions(alice.user_id()), "many could decide");
+
+    scene.tap(bob, &card, "✅").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new(), "bob has power level 0");
+
+    scene.tap(alice, &card, "✅").await?;
+    scene.until_answered(bob, "It was: run.").await?;
+    assert_eq!(scene.ran(), ["staging"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_it_is_the_power_level_at_the_time_of_the_reaction_that_counts() -> Result<()> {
+    let mut scene = Box::pin(Scene::set(|_| json!("moderator"))).await?;
+    let (_, card) = scene.ask(&scene.office.alice, "staging").await?;
+
+    scene.office.workmate.kill();
+    let (alice, bob) = (&scene.office.alice, &scene.office.bob);
+    scene.tap(bob, &card, "✅").await?;
+    alice.room(&scene.room)?.update_power_levels(vec![(bob.user_id(), int!(50))]).await?;
+    scene.office.workmate.start_again().await;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new(), "bob was no moderator yet when he reacted");
+
+    scene.reply(&scene.office.bob, &card, "yes").await?;
+    scene.until_answered(&scene.office.alice, "It was: run.").await?;
+    scene.until_card_says(&card, &format!("approved by `{}`", scene.office.bob.user_id())).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_an_edited_request_is_asked_about_anew_and_the_old_card_is_void() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    let (request, old) = scene.ask(alice, "production").await?;
+
+    let edit = Message::text("@oncall deploy staging").mentioning(&scene.office.oncall()).replacing(&request);
+    alice.send(&scene.room, edit).await?;
+
+    scene.until_card_says(&old, "stopped").await?;
+    let new = scene.card("staging").await?;
+    scene.tap(alice, &old, "✅").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new(), "the old card decides nothing");
+    scene.tap(alice, &new, "✅").await?;
+    scene.until_answered(alice, "It was: run.").await?;
+    assert_eq!(scene.ran(), ["staging"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_only_the_people_of_the_list_decide() -> Result<()> {
+    let scene = Box::pin(Scene::set(|alice| json!([alice]))).await?;
+    let (alice, bob) = (&scene.office.alice, &scene.office.bob);
+    let (_, card) = scene.ask(bob, "staging").await?;
+    assert!(card.mentions(alice.user_id()), "she alone decides");
+
+    scene.reply(bob, &card, "approve").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new(), "bob asked, but is not on the list");
+
+    scene.reply(alice, &card, "approve").await?;
+    scene.until_answered(bob, "It was: run.").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_two_calls_of_one_round_have_two_cards_and_are_decided_one_by_one() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    scene.office.ask(alice, &scene.room, "deploy red and blue").await?;
+    let (red, blue) = (scene.card("red").await?, scene.card("blue").await?);
+
+    scene.tap(alice, &blue, "✅\u{fe0f}").await?;
+    scene.until_card_says(&blue, "approved").await?;
+    scene.tap(alice, &red, "❌").await?;
+
+    scene.until_answered(alice, "It was: not run, run.").await?;
+    assert_eq!(scene.ran(), ["blue"]);
+    scene.until_card_says(&red, "declined").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_it_still_awaits_after_a_kill_and_takes_what_was_decided_meanwhile() -> Result<()> {
+    let mut scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let (_, card) = scene.ask(&scene.office.alice, "production").await?;
+
+    scene.office.workmate.kill();
+    scene.tap(&scene.office.alice, &card, "✅").await?;
+    scene.office.workmate.start_again().await;
+
+    let alice = &scene.office.alice;
+    scene.until_answered(alice, "It was: run.").await?;
+    assert_eq!(scene.ran(), ["production"], "once");
+    scene.until_card_says(&card, "approved").await?;
+    let (seen, coworker) = (alice.timeline(&scene.room), scene.office.oncall());
+    let cards = seen.messages_of(&coworker).filter(|event| event.body().contains("May I run")).count();
+    assert_eq!(cards, 1, "{seen}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_a_stop_closes_the_card_and_a_later_tap_does_nothing() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let (alice, bob) = (&scene.office.alice, &scene.office.bob);
+    let (_, card) = scene.ask(alice, "production").await?;
+
+    scene.tap(bob, &card, "🛑").await?;
+
+    scene.until_card_says(&card, "stopped").await?;
+    scene.tap(alice, &card, "✅").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_redacting_the_request_takes_its_card_back_and_redacting_a_card_declines() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    let (request, card) = scene.ask(alice, "production").await?;
+
+    alice.redact(&scene.room, &request).await?;
+    let redacted = |seen: &Timeline| seen.is_redacted(&card.event_id).then_some(());
+    alice.until(&scene.room, "the card's redaction", redacted).await?;
+    scene.tap(alice, &card, "✅").await?;
+    scene.settle("anything else").await?;
+
+    let (_, card) = scene.ask(alice, "staging").await?;
+    alice.redact(&scene.room, &card.event_id).await?;
+    scene.until_answered(alice, "It was: not run.").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new());
+    Ok(())
+}

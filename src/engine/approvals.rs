@@ -35,7 +35,6 @@ impl Engine {
     /// Asked again about the same call, after a restart, it goes on with the card that is there; a decision that was
     /// given meanwhile is returned at once, and again, until the run ends ([`Self::close_approvals`]). It holds for this
     /// call with these arguments. Calls of one round may be asked about side by side.
-    #[expect(dead_code, reason = "the tool loop calls it")]
     pub(super) async fn approve(
         self: &Shared,
         account: &Arc<Account>,

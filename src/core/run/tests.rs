@@ -236,12 +236,12 @@ fn c9_a_run_with_tools_shows_its_status_at_the_first_call_and_says_how_far_it_is
     let soon = later(NOW, 2_000);
     let shown = machine.take(&Input::Steps(&doing(0, &["time"])), soon);
     let [Effect::Send(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
-    assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (2 s, now time) …", 0));
+    assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (2 s, now `time`) …", 0));
     assert_eq!(machine.take(&Input::Steps(&doing(1, &["a", "b"])), soon), vec![], "edits keep their distance");
     let due = machine.next_at().expect("an edit is due");
     let edited = machine.take(&Input::Tick(""), due);
     let [Effect::Edit(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
-    assert_eq!(message.body, "Working on it (12 s, 1 step done, now a, b) …");
+    assert_eq!(message.body, "Working on it (12 s, 1 step done, now `a`, `b`) …");
 }
 
 #[test]

@@ -241,12 +241,11 @@ impl Engine {
             used.read_span = span(held.map(|read| read.event.sent_at));
         }
         let mut machine = Machine::new(record, clock::now());
-        let reply = match asking.composed.unreadable {
-            Some(why) => Err(Fault::Unreadable(why)),
-            None => {
-                let stage = Stage { account, id, tools: &tools, progress };
-                Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
-            }
+        let reply = if let Some(why) = asking.composed.unreadable {
+            Err(Fault::Unreadable(why))
+        } else {
+            let stage = Stage { account, id, tools: &tools, progress };
+            Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
         };
         let input = match &reply {
             Ok((text, stop)) => {

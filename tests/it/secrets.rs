@@ -6,7 +6,8 @@ use std::{path::Path, process::Command};
 use anyhow::{Context as _, Result};
 use axum::{Json, Router, http::HeaderMap, http::StatusCode, response::IntoResponse as _, response::Response};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use ruma::OwnedRoomId;
+use matrix_sdk::media::{MediaFormat, MediaRequestParameters};
+use ruma::{OwnedRoomId, events::room::MediaSource};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use workmate::{
@@ -35,6 +36,8 @@ const PLANTED: [&str; 3] = [OF_PROGRAM, OF_HEADER, OF_HTTP_GET];
 /// A value that the operator wrote plainly: no secret, and shown.
 const PLAIN: &str = "plainly-visible-colour";
 const QUESTION: &str = "tell me all that you know";
+/// Here the model has put a secret together, out of pieces that no mask finds.
+const PIECES: &str = "write it down";
 
 /// Returns what betrays the secrets, however they are written.
 fn needles() -> Vec<String> {
@@ -100,6 +103,9 @@ fn hub_answer(credential: &str, body: &str) -> Response {
 /// A model that calls everything, hands on what it saw, and repeats it in its answer.
 fn repeat(request: &RecordedRequest) -> Turn {
     let question = question_of(request);
+    if question.contains(PIECES) {
+        return write_down(request);
+    }
     if !question.contains(QUESTION) {
         return Turn::text(format!("You asked: {question}"));
     }
@@ -117,6 +123,15 @@ fn repeat(request: &RecordedRequest) -> Turn {
         _ if results.len() == 4 => Turn::empty().and_tool_use("hub__whoami", json!({ "text": seen })),
         _ => Turn::text(format!("I saw:\n{seen}")).delta_chars(2_000),
     }
+}
+
+fn write_down(request: &RecordedRequest) -> Turn {
+    if request.body["messages"].to_string().contains("tool_result") {
+        return Turn::text(format!("Written down: {OF_HEADER}."));
+    }
+    Turn::empty()
+        .and_tool_use("attach_file", json!({ "name": "all.md", "text": format!("It is {OF_HEADER}.") }))
+        .and_tool_use("note_add", json!({ "text": format!("Noted: {OF_HEADER}.") }))
 }
 
 struct Scene {
@@ -143,6 +158,7 @@ impl Scene {
             { "name": "leaky__*", "approval": "never" },
             { "name": "hub__*", "approval": "asker" },
             { "name": "http_get", "hosts": ["127.0.0.1"], "credential": "get" },
+            "attach_file", "note_add",
         ]);
         let people = [shared().person("alice").await, shared().person("bob").await];
         let admins = json!({ "admins": [people[0].user_id()] });
@@ -189,6 +205,22 @@ impl Scene {
         alice.until(&self.audit, "the audit room's line", links).await
     }
 
+    /// Has the model write down what it put together; returns the file and what is said of it.
+    async fn put_together(&self) -> Result<[String; 3]> {
+        let (office, room) = (&self.office, &self.room);
+        let (alice, oncall) = (&office.alice, office.oncall());
+        office.ask(alice, room, PIECES).await?;
+        let answer = office.answer(alice, room, &oncall, "Written down").await?;
+        let is_file = |seen: &Timeline| seen.messages_of(&oncall).find(|said| said.msgtype() == "m.file").cloned();
+        let file = alice.until(room, "the file", is_file).await?;
+        let source = MediaSource::Encrypted(Box::new(serde_json::from_value(file.content["file"].clone())?));
+        let wanted = MediaRequestParameters { source, format: MediaFormat::File };
+        let bytes = alice.client().media().get_media_content(&wanted, false).await?;
+        office.ask(alice, room, "!notes").await?;
+        let notes = office.answer(alice, room, &oncall, "The notes of this room").await?;
+        Ok([String::from_utf8(bytes)?, answer.body().to_owned(), notes.body().to_owned()])
+    }
+
     /// Returns everything that people and operators are shown, by place.
     fn shown(&self) -> Result<Vec<(String, String)>> {
         let (office, mut shown) = (&self.office, Vec::new());
@@ -198,7 +230,9 @@ impl Scene {
             let contents = seen.events.iter().map(|event| event.content.to_string());
             shown.push((format!("the events of {room}"), contents.collect::<Vec<_>>().join("\n")));
         }
-        for (number, request) in office.claude.requests().iter().enumerate() {
+        // The model's own words come back to it: only there does it read what it put together.
+        let asked = office.claude.requests().into_iter().filter(|request| !question_of(request).contains(PIECES));
+        for (number, request) in asked.enumerate() {
             shown.push((format!("prompt {number}"), request.body.to_string()));
         }
         for line in ["list", "export --format jsonl", "export --format csv"] {
@@ -217,6 +251,9 @@ impl Scene {
 async fn c13_planted_secrets_come_out_nowhere_though_servers_and_the_model_tell_all_they_know() -> Result<()> {
     let mut scene = Box::pin(Scene::set()).await?;
     Box::pin(scene.run()).await?;
+    let [file, answer, notes] = Box::pin(scene.put_together()).await?;
+    assert_eq!([file, answer], ["It is •••.", "Written down: •••."]);
+    assert!(notes.contains("Noted: •••."), "{notes}");
 
     let shown = scene.shown()?;
     let needles = needles();

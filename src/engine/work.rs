@@ -14,12 +14,7 @@ use futures_util::{
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::{
-    Engine, EngineError, Shared,
-    ask::Progress,
-    runs::Asking,
-    used::Used,
-};
+use super::{Engine, EngineError, Shared, ask::Progress, runs::Asking, used::Used};
 use crate::{
     clock,
     core::{

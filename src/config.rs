@@ -192,6 +192,10 @@ pub struct Assistants {
 pub struct Limits {
     /// Size of the newest part of a room's history that a prompt may hold, in tokens.
     pub context_tokens_max: u32,
+    /// Files that one prompt may hold; none where it is 0.
+    pub files_max: usize,
+    /// One file as it was sent, in bytes.
+    pub file_bytes_max: u64,
     /// Runs at once over all rooms.
     pub runs_max: usize,
     /// Runs at once in one room.
@@ -231,10 +235,20 @@ impl Default for Audit {
     }
 }
 
+impl Limits {
+    /// Returns what is allowed of files.
+    #[must_use]
+    pub fn files(&self) -> crate::core::media::Limits {
+        crate::core::media::Limits { files_max: self.files_max, file_bytes_max: self.file_bytes_max }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             context_tokens_max: 30_000,
+            files_max: 10,
+            file_bytes_max: 10 << 20,
             runs_max: 32,
             room_runs_max: 4,
             waiting_runs_max: 50,

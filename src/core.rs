@@ -16,6 +16,7 @@ pub mod hex;
 pub mod invite;
 pub mod links;
 pub mod mask;
+pub mod media;
 pub mod notes;
 pub mod pace;
 pub mod people;

@@ -28,6 +28,7 @@ mod gaps;
 mod inbox;
 mod invites;
 mod lanes;
+mod media;
 mod members;
 mod notes;
 mod parked;
@@ -66,6 +67,7 @@ struct Engine {
     store: Store,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
+    prepared: media::Prepared,
     running: control::Running,
     approvals: approvals::desk::Desk,
     health: Health,

@@ -11,6 +11,7 @@ pub mod dm;
 pub mod error;
 pub mod inbound;
 pub mod lead;
+pub mod media;
 pub mod outbound;
 pub mod pool;
 pub mod provision;

@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-pub use journal::{RecordedRequest, WAIT_SECONDS_MAX};
+pub use journal::{RecordedFile, RecordedRequest, WAIT_SECONDS_MAX};
 pub use script::Matcher;
 pub use turn::{Failure, Fault, Gate, Turn};
 

@@ -55,7 +55,13 @@ impl Room {
         context::compose(&Input {
             me: &self.me,
             kind: Kind::Coworker { name: "oncall", purpose: "Looks at alerts.", instructions: "Be brief." },
-            room: context::Room { name: Some("ops"), topic: None, encrypted: true, readable_from: None },
+            room: context::Room {
+                name: Some("ops"),
+                topic: None,
+                encrypted: true,
+                readable_from: None,
+                ..context::Room::default()
+            },
             events,
             older: true,
             names: &self.names,
@@ -63,7 +69,12 @@ impl Room {
             answered_meanwhile: &[],
             thread_root: None,
             session: None,
+            notes: &[],
+            pinned: context::Pinned::default(),
+            replied_to: &[],
             tokens_max: TOKENS_MAX,
+            file_limits: workmate::core::media::Limits::default(),
+            files: None,
         })
     }
 
@@ -73,7 +84,7 @@ impl Room {
     }
 
     fn read(&self, number: usize) -> Read {
-        Read { event: self.event(number), sealed: None, was_encrypted: true }
+        Read { event: self.event(number), sealed: None, was_encrypted: true, key_missing: None }
     }
 
     /// Mostly messages; some in threads, some edited, some reactions, some gone again.

@@ -5,7 +5,7 @@ mod rounds;
 use serde::Serialize;
 
 use super::wire::{ContentBlock, Effort, Role};
-use crate::core::prompt::{self, Prompt};
+use crate::core::prompt::{self, FileContent, Part, Prompt};
 
 /// The most cache breakpoints that the API takes in one request, the automatic one included.
 pub const CACHE_BREAKPOINTS_MAX: usize = 4;
@@ -120,14 +120,14 @@ impl Request {
             text: text.clone(),
             cache_control: (at < leading || at == last).then_some(CacheControl { ttl: Ttl::OneHour }),
         });
-        let said = prompt.turns.iter().filter(|turn| !turn.text.trim().is_empty());
-        let messages = said.map(|turn| InputMessage {
+        let messages = prompt.turns.iter().map(|turn| InputMessage {
             role: match turn.role {
                 prompt::Role::User => Role::User,
                 prompt::Role::Assistant => Role::Assistant,
             },
-            content: vec![ContentBlock::text(turn.text.clone())],
+            content: turn.parts.iter().filter_map(block).collect(),
         });
+        let messages = messages.filter(|message| !message.content.is_empty());
         let mut request = Self {
             model: model.to_owned(),
             max_tokens,
@@ -170,13 +170,25 @@ impl Request {
     }
 }
 
+/// Returns the block of a part; none for text that says nothing, which the API refuses.
+fn block(part: &Part) -> Option<ContentBlock> {
+    match part {
+        Part::Text(text) => (!text.trim().is_empty()).then(|| ContentBlock::text(text.clone())),
+        Part::File(file) => Some(match &file.content {
+            FileContent::Image { media_type, base64 } => ContentBlock::image(media_type, base64),
+            FileContent::Pdf { base64 } => ContentBlock::pdf(&file.title, base64),
+            FileContent::Text { text } => ContentBlock::text_document(&file.title, text),
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::prompt::Turn;
+    use crate::core::prompt::{File, Turn};
 
     fn turn(role: prompt::Role, text: &str) -> Turn {
-        Turn { role, text: text.to_owned() }
+        Turn::new(role, text)
     }
 
     fn request(system: &[&str], turns: Vec<Turn>) -> Request {
@@ -200,6 +212,33 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&request.body()).expect("the body is JSON");
         insta::assert_snapshot!("request", serde_json::to_string_pretty(&body).expect("a value prints"));
         assert_eq!(request.fault(), None);
+    }
+
+    #[test]
+    fn c7_files_become_blocks_behind_the_records_that_name_them() {
+        let file = |content| Part::File(File { title: "a.txt".to_owned(), content });
+        let parts = vec![
+            Part::Text("{\"event_id\":\"$a\"}".to_owned()),
+            file(FileContent::Image { media_type: "image/png", base64: "aW1n".into() }),
+            file(FileContent::Pdf { base64: "cGRm".into() }),
+            Part::Text(" ".to_owned()),
+            file(FileContent::Text { text: "hi".into() }),
+        ];
+        let request = request(&[], vec![Turn { role: prompt::Role::User, parts }]);
+        let body: serde_json::Value = serde_json::from_slice(&request.body()).expect("the body is JSON");
+        let expected = serde_json::json!([
+            { "type": "text", "text": "{\"event_id\":\"$a\"}" },
+            { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "aW1n" } },
+            {
+                "type": "document", "title": "a.txt",
+                "source": { "type": "base64", "media_type": "application/pdf", "data": "cGRm" },
+            },
+            {
+                "type": "document", "title": "a.txt",
+                "source": { "type": "text", "media_type": "text/plain", "data": "hi" },
+            },
+        ]);
+        assert_eq!(body["messages"][0]["content"], expected);
     }
 
     #[test]

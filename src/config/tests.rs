@@ -263,6 +263,12 @@ fn each_fault_of_the_other_sections_says_how_to_mend_it() {
     );
     one_fault(
         "homeserver:\n",
+        "limits:\n  file_bytes_max: 20971521\nhomeserver:\n",
+        "workmate.yaml:2 limits.file_bytes_max: \"20971521\" is out of bounds\n  Beyond its bounds it would harm more \
+         than it helps.\n  Mend: use a whole number from 65536 to 20971520.",
+    );
+    one_fault(
+        "homeserver:\n",
         "log: json\nhomeserver:\n",
         "workmate.yaml:1 log: a single value where a section belongs\n  It holds keys of its own: format, filter.\n  \
          Mend: write `key: value` lines, indented under it.",

@@ -238,6 +238,8 @@ pub(super) fn assistants(root: &Section<'_>, faults: &mut Faults) -> Assistants 
 pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
     let known = [
         "context_tokens_max",
+        "files_max",
+        "file_bytes_max",
         "runs_max",
         "room_runs_max",
         "waiting_runs_max",
@@ -256,6 +258,10 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         context_tokens_max: section
             .get("context_tokens_max", faults, |node| value::number(node, 1_000..=500_000))
             .unwrap_or(defaults.context_tokens_max),
+        files_max: section.get("files_max", faults, |node| value::number(node, 0..=20)).unwrap_or(defaults.files_max),
+        file_bytes_max: section
+            .get("file_bytes_max", faults, |node| value::number(node, 64 << 10..=20 << 20))
+            .unwrap_or(defaults.file_bytes_max),
         runs_max: section.get("runs_max", faults, |node| value::number(node, 1..=1_024)).unwrap_or(defaults.runs_max),
         room_runs_max: section
             .get("room_runs_max", faults, |node| value::number(node, 1..=64))

@@ -20,6 +20,7 @@
 //! that came after it is read, and the instructions say so. Only an edit, a redaction, a late key, a changed name
 //! or the slide of the window breaks the prefix. The window slides in big steps, see [`window`].
 
+mod files;
 mod opening;
 mod polls;
 mod record;
@@ -36,17 +37,20 @@ use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 
 pub(super) use self::record::{line as escaped_line, rfc3339};
 use self::{
+    files::Given,
     record::Facts,
     timeline::{Item, Voice},
 };
 pub use self::{
+    files::{Files, Wanted, files_wanted, without_files},
     shown::{Shown, shown},
-    tokens::estimate,
+    tokens::{estimate, prefix as first_tokens},
 };
 use super::{
     event::RoomEvent,
+    media::{self, Unread},
     notes::Note,
-    prompt::{Prompt, Role, Turn},
+    prompt::{File, Part, Prompt, Role, Turn},
     time::Timestamp,
 };
 use crate::prompts;
@@ -104,8 +108,13 @@ pub struct Input<'a> {
     /// Where the session begins (assistants); events before are not read. Where the event is not among `events`,
     /// all of them belong to the session.
     pub session: Option<SessionStart<'a>>,
-    /// The most that the transcript may hold, in tokens; at least [`TOKENS_MIN`] is used.
+    /// The most that the transcript's text may hold, in tokens; at least [`TOKENS_MIN`] is used. Files come on top, see
+    /// [`media`].
     pub tokens_max: u32,
+    /// What is allowed of files.
+    pub file_limits: media::Limits,
+    /// The files of [`files_wanted`], once they are there; one that is not in it counts as unavailable.
+    pub files: Option<&'a Files>,
 }
 
 /// What the virtual user is.
@@ -171,6 +180,8 @@ pub struct Composed {
     pub read: Vec<OwnedEventId>,
     /// What is not in it.
     pub left_out: LeftOut,
+    /// The request is nothing but a file, and that cannot be read: why. Its sender is told without asking the model.
+    pub unreadable: Option<Unread>,
 }
 
 /// What the prompt lacks.
@@ -204,6 +215,7 @@ fn compose_newest(input: &Input<'_>) -> Composed {
     let chosen: Vec<&Item<'_>> = selection.indexes().map(|at| &timeline.items[at]).collect();
 
     let older = selection.older || (input.older && !timeline.session_found);
+    let given = Given::of(&timeline.items, &chosen, input, tokens_max);
     let mut transcript = Transcript::default();
     opening.lines.into_iter().for_each(|line| transcript.push(Role::User, line));
     transcript.push(Role::User, record::opening(older));
@@ -211,15 +223,21 @@ fn compose_newest(input: &Input<'_>) -> Composed {
         if selection.gap_before == Some(place) {
             transcript.push(Role::User, record::gap().to_owned());
         }
-        if is_request(item, input)
-            && let Some(line) = quoted(input, &timeline.items, &chosen, item, tokens_max / window::QUOTE_SHARE)
-        {
-            transcript.push(Role::User, line);
+        if is_request(item, input) {
+            let most = tokens_max / window::QUOTE_SHARE;
+            if let Some(line) = quoted_from_elsewhere(input, &timeline.items, item, most) {
+                transcript.push(Role::User, line);
+            }
+            transcript.quote(&timeline.items, &chosen, item, &given, most);
         }
         match &item.voice {
             Voice::Own(text) => transcript.push(Role::Assistant, text.clone()),
-            Voice::Record(line) => transcript.push(Role::User, line.clone()),
+            Voice::Record(line) => {
+                let noted = given.note(item).and_then(|note| item.noted(note));
+                transcript.push(Role::User, noted.unwrap_or_else(|| line.clone()));
+            }
         }
+        transcript.attach(given.file(item));
     }
 
     let left_out = LeftOut {
@@ -238,7 +256,8 @@ fn compose_newest(input: &Input<'_>) -> Composed {
         turns: transcript.ended(),
         ..Prompt::default()
     };
-    Composed { prompt, read, left_out }
+    let unreadable = given.nothing_but_unreadable(&chosen, input);
+    Composed { prompt, read, left_out, unreadable }
 }
 
 fn is_request(item: &Item<'_>, input: &Input<'_>) -> bool {
@@ -265,11 +284,36 @@ struct Transcript {
 impl Transcript {
     fn push(&mut self, role: Role, text: String) {
         match self.turns.last_mut() {
-            Some(turn) if turn.role == role => {
-                turn.text.push_str(if role == Role::User { "\n" } else { "\n\n" });
-                turn.text.push_str(&text);
-            }
-            _ => self.turns.push(Turn { role, text }),
+            Some(turn) if turn.role == role => turn.push_text(if role == Role::User { "\n" } else { "\n\n" }, &text),
+            _ => self.turns.push(Turn::new(role, text)),
+        }
+    }
+
+    /// Puts a file behind the record that names it, which is the last text of a user's turn.
+    fn attach(&mut self, file: Option<File>) {
+        if let (Some(turn), Some(file)) = (self.turns.last_mut(), file) {
+            turn.parts.push(Part::File(file));
+        }
+    }
+
+    /// Puts what the request replies to in front of it, where the window does not hold it or left its file out.
+    fn quote(
+        &mut self,
+        all: &[Item<'_>],
+        chosen: &[&Item<'_>],
+        request: &Item<'_>,
+        given: &Given<'_>,
+        tokens_max: u32,
+    ) {
+        let Some(item) = files::replied_to(all, request) else { return };
+        let file = given.beside(item);
+        if file.is_none() && chosen.iter().any(|held| held.id == item.id) {
+            return;
+        }
+        let note = given.note_beside(item);
+        if let Some(line) = item.quote(note, tokens_max) {
+            self.push(Role::User, line);
+            self.attach(file);
         }
     }
 
@@ -281,20 +325,11 @@ impl Transcript {
     }
 }
 
-/// Returns the record of what the request replies to, where the window does not hold it.
-fn quoted(
-    input: &Input<'_>,
-    all: &[Item<'_>],
-    chosen: &[&Item<'_>],
-    request: &Item<'_>,
-    tokens_max: u32,
-) -> Option<String> {
+/// Returns the record of what the request replies to, where not even the room's events hold it.
+fn quoted_from_elsewhere(input: &Input<'_>, all: &[Item<'_>], request: &Item<'_>, tokens_max: u32) -> Option<String> {
     let target = request.reply_to?;
-    if chosen.iter().any(|item| item.id == Some(target)) {
+    if all.iter().any(|item| item.id == Some(target)) {
         return None;
-    }
-    if let Some(item) = all.iter().find(|item| item.id == Some(target)) {
-        return item.quote(tokens_max);
     }
     // Never what the events hold and this prompt leaves out: an earlier session, another person's words.
     input.replied_to.iter().find(|event| event.id == target)?;

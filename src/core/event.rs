@@ -144,6 +144,12 @@ pub enum MessageKind {
         name: String,
         /// The media type as the sender claims it.
         mime: Option<String>,
+        /// The size in bytes as the sender claims it.
+        size: Option<u64>,
+        /// Whether it is marked as a voice message (MSC3245: `org.matrix.msc3245.voice`, stable `m.voice`).
+        voice: bool,
+        /// Where its content is; `None` where the event names no usable place.
+        media: Option<MediaSource>,
     },
     /// `m.location`, as a message or as an event of its own (MSC3488).
     Location(Location),
@@ -186,6 +192,31 @@ pub struct PollAnswer {
 
 /// Answers of a poll that count; the rest are cut off, as MSC3381 says.
 pub const POLL_ANSWERS_MAX: usize = 20;
+
+/// Where a file's content is and what decrypts it: made and read by `matrix`, opaque here.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MediaSource(String);
+
+impl MediaSource {
+    /// Wraps what `matrix` wrote.
+    #[must_use]
+    pub fn new(written: String) -> Self {
+        Self(written)
+    }
+
+    /// Returns what `matrix` wrote.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for MediaSource {
+    /// It may hold a key, so it is not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MediaSource(..)")
+    }
+}
 
 impl Message {
     /// Returns a plain text message, without mentions or relations.

@@ -18,7 +18,7 @@ pub use self::{
     file::{FILE_BYTES_MAX, FILE_NAME_CHARS_MAX, FileToAttach, MEDIA_TYPES},
     pages::{
         MEMBERS_ON_PAGE_MAX, MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX, Page, People, RECORD_TOKENS_MAX, Source, members,
-        notes, read, search, time,
+        notes, read, search,
     },
 };
 
@@ -39,8 +39,6 @@ pub enum RoomTool {
     NoteRemove,
     /// `attach_file`
     AttachFile,
-    /// `time`
-    Time,
 }
 
 /// A call whose arguments were checked.
@@ -66,22 +64,12 @@ pub enum Call {
     },
     /// To be posted into the thread.
     AttachFile(FileToAttach),
-    /// See [`time`].
-    Time,
 }
 
 impl RoomTool {
     /// Every built-in tool of this kind.
-    pub const ALL: [Self; 8] = [
-        Self::Search,
-        Self::Read,
-        Self::Members,
-        Self::NoteAdd,
-        Self::NoteList,
-        Self::NoteRemove,
-        Self::AttachFile,
-        Self::Time,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Search, Self::Read, Self::Members, Self::NoteAdd, Self::NoteList, Self::NoteRemove, Self::AttachFile];
 
     /// Returns the tool with this name.
     #[must_use]
@@ -100,7 +88,6 @@ impl RoomTool {
             Self::NoteList => "note_list",
             Self::NoteRemove => "note_remove",
             Self::AttachFile => "attach_file",
-            Self::Time => "time",
         }
     }
 
@@ -115,7 +102,6 @@ impl RoomTool {
             Self::NoteList => include_str!("../prompts/tools/note_list.md"),
             Self::NoteRemove => include_str!("../prompts/tools/note_remove.md"),
             Self::AttachFile => include_str!("../prompts/tools/attach_file.md"),
-            Self::Time => include_str!("../prompts/tools/time.md"),
         };
         text.trim_end()
     }
@@ -145,7 +131,6 @@ impl RoomTool {
             Self::NoteList => arguments::none(arguments).map(|()| Call::NoteList),
             Self::NoteRemove => arguments::note_number(arguments).map(|number| Call::NoteRemove { number }),
             Self::AttachFile => FileToAttach::parse(arguments).map(Call::AttachFile),
-            Self::Time => arguments::none(arguments).map(|()| Call::Time),
         }
     }
 }

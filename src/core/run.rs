@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     event::{Outgoing, OutgoingKind, Place},
     hex::hex,
+    media::Unread,
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
@@ -76,6 +77,7 @@ impl RunId {
             Step::Status => "status".to_owned(),
             Step::StatusEdit(n) => format!("status-{n}"),
             Step::StatusEnd => "status-end".to_owned(),
+            Step::Attached(number) => format!("attached-{number:x}"),
             Step::Card(number, step) => {
                 let step = match step {
                     CardStep::Ask => "ask",
@@ -111,6 +113,8 @@ pub enum Step {
     StatusEdit(u64),
     /// The status' last edit.
     StatusEnd,
+    /// A file that a tool attached; the number is made of the call.
+    Attached(u64),
     /// One of an approval's; the number is the card's (`approval::Pending::number`).
     Card(u64, CardStep),
 }
@@ -255,6 +259,8 @@ pub enum Fault {
     TooLong,
     /// The request was refused as wrong.
     RequestRefused,
+    /// The request is a file that cannot be read, and says nothing besides.
+    Unreadable(Unread),
     /// It took all that one request may take.
     WorkTooLong,
     /// Tools failed again and again.
@@ -531,6 +537,7 @@ impl Machine {
             Fault::AccountExhausted => words::account_exhausted(),
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
+            Fault::Unreadable(why) => words::files::unreadable(why),
             Fault::WorkTooLong => words::work_too_long(),
             Fault::ToolsFailed => words::tools_failed(again),
             Fault::CallCut => words::call_cut(),

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ruma::OwnedUserId;
+use ruma::{OwnedEventId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -353,19 +353,22 @@ pub struct Output {
     pub is_error: bool,
     /// Whether the end is missing because of the limit on a result's size.
     pub truncated: bool,
+    /// The room's messages that are in it, for the audit index.
+    #[serde(default)]
+    pub read: Vec<OwnedEventId>,
 }
 
 impl Output {
     /// Returns a result.
     #[must_use]
     pub fn ok(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: false, truncated: false }
+        Self { text: text.into(), is_error: false, truncated: false, read: Vec::new() }
     }
 
     /// Returns a failure, with what to do instead.
     #[must_use]
     pub fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, truncated: false }
+        Self { text: text.into(), is_error: true, truncated: false, read: Vec::new() }
     }
 
     /// Cuts the text to `bytes_max`, on a character's end.

@@ -10,6 +10,7 @@ pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
 
 pub mod approval;
+pub mod files;
 
 // ---- Coworkers ----
 

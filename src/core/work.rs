@@ -12,6 +12,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
+use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -38,6 +39,9 @@ pub const CALLS_OF_A_TURN_MAX: usize = 32;
 pub const PAUSES_MAX: usize = 5;
 /// So many failures in a row, in more than one round, end a run.
 pub const FAILURES_MAX: usize = 3;
+
+/// Messages that tools read and the index names; a search of a busy room finds thousands.
+pub const READ_MAX: usize = 2_000;
 
 /// What binds the loop.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +78,8 @@ pub struct Work {
     asked: u32,
     tokens: u64,
     failures: Failures,
+    /// The room's messages that calls returned.
+    read: Vec<OwnedEventId>,
 }
 
 /// A turn of the model with calls that are not all answered.
@@ -131,6 +137,12 @@ impl Work {
     #[must_use]
     pub fn steps(&self) -> &[TrailStep] {
         &self.steps
+    }
+
+    /// Returns the room's messages that calls returned, each once.
+    #[must_use]
+    pub fn read(&self) -> &[OwnedEventId] {
+        &self.read
     }
 
     /// Whether nothing has happened yet.
@@ -290,6 +302,12 @@ impl Work {
         let Some(call) = self.call_mut(id) else { return };
         let State::Started { at, .. } = call.state else { return };
         let bytes_max = terms.tools.permit(&call.name, &call.arguments).map(|(tool, _)| tool.output_bytes_max);
+        for event in &output.read {
+            if self.read.len() < READ_MAX && !self.read.contains(event) {
+                self.read.push(event.clone());
+            }
+        }
+        let Some(call) = self.call_mut(id) else { return };
         let output = output.cut(bytes_max.unwrap_or(super::tool::OUTPUT_BYTES_MAX));
         let outcome = if output.is_error { StepOutcome::Failed } else { StepOutcome::Done };
         call.answer(&output, outcome, now.ms_since(at), terms.mask);
@@ -328,7 +346,12 @@ impl Work {
     /// Begins again from the request, which was changed. What was done stays in the trail.
     pub fn begin_anew(&mut self) {
         self.stop();
-        *self = Self { steps: std::mem::take(&mut self.steps), tokens: self.tokens, ..Self::default() };
+        *self = Self {
+            steps: std::mem::take(&mut self.steps),
+            read: std::mem::take(&mut self.read),
+            tokens: self.tokens,
+            ..Self::default()
+        };
     }
 
     /// Takes all thinking out of the rounds: the provider ties it to what stood before it, and that has changed.

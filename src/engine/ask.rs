@@ -6,7 +6,7 @@ use super::Engine;
 use crate::{
     claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
     core::{
-        context::estimate,
+        context::{self, estimate},
         prompt::{Effort, Prompt},
         run::Fault,
         work::{ModelTurn, TurnStop},
@@ -69,17 +69,22 @@ impl Engine {
     /// Asks the model and shows its progress. Dropping the future closes the stream at the provider.
     pub(super) async fn ask(&self, question: &Question<'_>, progress: &watch::Sender<Progress>) -> Reply {
         let output_tokens_max = self.config.claude.output_tokens_max;
-        let request = claude::Request::from_prompt(
-            question.prompt,
-            question.model,
-            question.effort,
-            output_tokens_max,
-            Some(&question.user_tag),
-        );
+        let request_of = |prompt: &Prompt| {
+            let (model, effort, tag) = (question.model, question.effort, Some(question.user_tag.as_str()));
+            claude::Request::from_prompt(prompt, model, effort, output_tokens_max, tag)
+        };
+        let mut request = request_of(question.prompt);
+        let mut with_files = question.prompt.has_files();
         let mut regenerations = 0;
         loop {
             match self.ask_once(&request, progress).await {
                 Ok(reply) => return Ok(reply),
+                // Perhaps for a file that only looked whole; without any, the rest can still be answered.
+                Err(error) if with_files && refuses_content(&error) => {
+                    tracing::warn!(%error, "the model refused a request with files; it is asked without them");
+                    with_files = false;
+                    request = request_of(&context::without_files(question.prompt));
+                }
                 Err(error) => {
                     let again = error.advice() == Advice::Regenerate && regenerations < REGENERATIONS_MAX;
                     tracing::warn!(%error, cause = error.cause.name(), again, "the model gave no answer");
@@ -133,6 +138,10 @@ impl Engine {
         });
         Ok(ModelTurn { blocks, stop })
     }
+}
+
+fn refuses_content(error: &claude::Error) -> bool {
+    matches!(error.cause, Cause::InvalidRequest { .. } | Cause::TooLarge { .. })
 }
 
 fn fault(error: &claude::Error) -> Fault {

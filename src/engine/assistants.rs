@@ -281,7 +281,7 @@ impl Engine {
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
-        let composed = context::compose(&context::Input {
+        let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
             room: context::Room {
@@ -302,7 +302,12 @@ impl Engine {
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,
-        });
+            file_limits: self.config.limits.files(),
+            files: None,
+        };
+        let files = self.fetch_files(account, context::files_wanted(&input)).await;
+        input.files = Some(&files);
+        let composed = context::compose(&input);
         let settings = &self.config.assistants;
         Ok(Asking {
             composed,

@@ -18,7 +18,6 @@ use crate::{
         notes::NewNote,
         words,
     },
-    matrix::Account,
 };
 
 impl Engine {
@@ -28,12 +27,12 @@ impl Engine {
         coworker: &Coworker,
         event: &RoomEvent,
         command: CoworkerRequest<'_>,
-        account: &Account,
+        user: &UserId,
     ) -> Result<String, EngineError> {
         let room = &event.room;
         Ok(match command {
             CoworkerRequest::Prompt(_) => words::unknown_command(),
-            CoworkerRequest::Command(command) => self.obey_word(coworker, event, command, account).await?,
+            CoworkerRequest::Command(command) => self.obey_word(coworker, event, command, user).await?,
             CoworkerRequest::AddNote(text) => {
                 // Two coworkers that are asked in one message note it once: the notes are the room's.
                 let cause = event.id.as_str();
@@ -55,14 +54,13 @@ impl Engine {
         coworker: &Coworker,
         event: &RoomEvent,
         command: CoworkerCommand,
-        account: &Account,
+        user: &UserId,
     ) -> Result<String, EngineError> {
-        let (room, name, user) = (&event.room, &coworker.id.0, account.user());
+        let (room, name) = (&event.room, &coworker.id.0);
         Ok(match command {
             CoworkerCommand::Help => words::coworker_help(name),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
             CoworkerCommand::Tools => words::tools(&self.toolset(coworker, user)?),
-            CoworkerCommand::Why => self.why(account, event)?,
             CoworkerCommand::Status => words::status(self.running.count(room, user)),
             CoworkerCommand::Stop => {
                 self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
@@ -82,6 +80,7 @@ impl Engine {
                 [] => words::no_notes(name),
                 notes => words::notes(name, notes),
             },
+            CoworkerCommand::Why => self.why(user, event)?,
             CoworkerCommand::Forget => words::forgot_all(self.forget_notes(room).await?),
         })
     }

@@ -54,7 +54,7 @@ impl Engine {
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
         match admission::admit(&asks, &muted, || self.gate(&event.room))? {
             Admission::Command(command) => {
-                let text = self.obey(coworker, event, command, &account).await?;
+                let text = self.obey(coworker, event, command, &asked.user).await?;
                 return self.answer_command(&account, event, &text, place).await;
             }
             Admission::Stopped { say } => return self.tell_stopped(&account, event, say).await,
@@ -123,7 +123,7 @@ impl Engine {
         let fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
         let replied_to = self.replied_to(account, record, &events).await?;
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
-        let composed = context::compose(&context::Input {
+        let mut input = context::Input {
             me: &record.user,
             kind: Kind::Coworker {
                 name: &coworker.name,
@@ -148,7 +148,12 @@ impl Engine {
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
-        });
+            file_limits: self.config.limits.files(),
+            files: None,
+        };
+        let files = self.fetch_files(account, context::files_wanted(&input)).await;
+        input.files = Some(&files);
+        let composed = context::compose(&input);
         Ok(Asking {
             composed,
             model: coworker.model.as_deref().unwrap_or(&self.config.claude.model),
@@ -202,7 +207,7 @@ impl Engine {
     }
 
     /// First words, command answers and the like say nothing of the room.
-    fn is_our_notice(&self, event: &RoomEvent) -> bool {
+    pub(super) fn is_our_notice(&self, event: &RoomEvent) -> bool {
         let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
         notice && self.namespace.is_ours(&event.sender)
     }

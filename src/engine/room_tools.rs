@@ -3,47 +3,150 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
-use super::{Engine, Shared};
+use super::{Engine, EngineError, Shared};
 use crate::{
+    clock,
     core::{
-        run::RunRecord,
-        tool::{Offer, Output, Tool},
+        event::RoomEvent,
+        notes::NewNote,
+        room_tools::{self, Call, FileToAttach, People, RoomTool},
+        run::{RunId, RunRecord, Step},
+        tool::{ApprovalRule, Class, Offer, Output, Source, Tool, ToolName},
     },
-    matrix::Account,
+    matrix::{Account, account::File},
 };
 
-impl Engine {
-    /// Returns the tools of this kind.
-    #[expect(clippy::unused_self, reason = "the room tools are joined here")]
-    pub(super) fn room_offers(&self) -> Vec<Offer> {
-        Vec::new()
-    }
+/// Events that a search or a reading goes back: further than a context, and not without end.
+const PAST_EVENTS_MAX: usize = 3_000;
 
+/// Where a call is made, and which one it is.
+pub(super) struct Here<'a> {
+    pub(super) account: &'a Arc<Account>,
+    pub(super) id: &'a RunId,
+    pub(super) record: &'a RunRecord,
+    /// `tool_use_id`
+    pub(super) call: &'a str,
+}
+
+/// Returns the tools of this kind. What they write stays in the room, where everybody sees it and can take it back: no
+/// approval is asked for, unless a grant says so. Made again after a crash, each does the same thing once.
+pub(super) fn offers() -> Vec<Offer> {
+    let offer = |tool: RoomTool| {
+        Some(Offer {
+            name: ToolName::parse(tool.name())?,
+            description: tool.description().to_owned(),
+            schema: tool.input_schema(),
+            source: Source::Room,
+            class: if tool.writes() { Class::Write } else { Class::Read },
+            approval: ApprovalRule::Never,
+            idempotent: true,
+        })
+    };
+    RoomTool::ALL.into_iter().filter_map(offer).collect()
+}
+
+impl Engine {
     /// Carries out a permitted call in the room of the run, and nowhere else, within the tool's timeout.
     pub(super) async fn call_room_tool(
         self: &Shared,
-        account: &Arc<Account>,
-        record: &RunRecord,
+        here: &Here<'_>,
         tool: &Tool,
         arguments: &Map<String, Value>,
     ) -> Output {
+        let name = tool.offer.name.as_str();
+        let Some(call) = RoomTool::named(name).map(|tool| tool.call(&Value::Object(arguments.clone()))) else {
+            return Output::error(format!("{name} is not available."));
+        };
+        let call = match call {
+            Ok(call) => call,
+            Err(error) => return Output::error(error.to_string()),
+        };
         let patience = Duration::from_millis(tool.timeout_ms);
-        let called = tokio::time::timeout(patience, self.carry_out_in_room(account, record, tool, arguments)).await;
-        called.unwrap_or_else(|_| {
-            let (name, seconds) = (tool.offer.name.as_str(), patience.as_secs());
-            Output::error(format!("{name} did not end within {seconds} s and was cancelled."))
+        match tokio::time::timeout(patience, Box::pin(self.carry_out_in_room(here, call))).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, tool.name = name, "a room's tool failed");
+                Output::error(format!("{name} failed: the homeserver or the store did not answer. Try again later."))
+            }
+            Err(_) => Output::error(format!("{name} did not end within {} s and was cancelled.", patience.as_secs())),
+        }
+    }
+
+    async fn carry_out_in_room(self: &Shared, here: &Here<'_>, call: Call) -> Result<Output, EngineError> {
+        let room = &here.record.room;
+        Ok(match call {
+            Call::Search(query) => {
+                let past = self.past_of(here).await?;
+                read(room_tools::search(&past.source(), &query))
+            }
+            Call::Read(range) => {
+                let past = self.past_of(here).await?;
+                read(room_tools::read(&past.source(), &range))
+            }
+            Call::Members(query) => {
+                let facts = here.account.facts(room).await?;
+                let people = People { joined: &facts.joined, invited: &facts.invited, names: &facts.names };
+                Output::ok(room_tools::members(&people, &query))
+            }
+            Call::NoteAdd { text } => {
+                let cause = format!("{}|{}", here.id.as_str(), here.call);
+                let by = here.record.user.clone();
+                let added = self.add_note(room, NewNote { text: &text, by, at: clock::now(), cause: &cause }).await?;
+                match added {
+                    Ok(number) => Output::ok(serde_json::json!({ "noted": number }).to_string()),
+                    Err(error) => Output::error(error.to_string()),
+                }
+            }
+            Call::NoteList => Output::ok(room_tools::notes(&self.notes(room)?)),
+            Call::NoteRemove { number } => match self.remove_note(room, number).await? {
+                Some(_) => Output::ok(serde_json::json!({ "removed": number }).to_string()),
+                None => Output::error(format!("There is no note {number}. note_list tells which there are.")),
+            },
+            Call::AttachFile(file) => self.attach(here, file).await?,
         })
     }
 
-    #[expect(clippy::unused_async, reason = "the room tools are joined here")]
-    async fn carry_out_in_room(
-        self: &Shared,
-        _account: &Arc<Account>,
-        _record: &RunRecord,
-        tool: &Tool,
-        _arguments: &Map<String, Value>,
-    ) -> Output {
-        Output::error(format!("{} is not available.", tool.offer.name.as_str()))
+    /// Posts a file where the answer will stand, and nowhere else.
+    async fn attach(&self, here: &Here<'_>, file: FileToAttach) -> Result<Output, EngineError> {
+        self.check_may_write(here.record)?;
+        let digest = Sha256::digest(here.call.as_bytes());
+        let number = digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let told = serde_json::json!({ "attached": file.name }).to_string();
+        let media_type = file.media_type.parse().unwrap_or(mime::TEXT_PLAIN_UTF_8);
+        let file = File { name: file.name, media_type, bytes: file.text.into_bytes() };
+        let (room, place) = (&here.record.room, &here.record.place);
+        let _sending = self.running.sending(here.id).await;
+        let txn = here.id.transaction(Step::Attached(number));
+        let event = here.account.send_file(room, file, place, txn).await?;
+        self.running.show(here.id, &event);
+        self.note_posted(here.record, &event)?;
+        Ok(Output::ok(told))
     }
+
+    async fn past_of(&self, here: &Here<'_>) -> Result<Past, EngineError> {
+        let room = &here.record.room;
+        let (mut events, older) = here.account.past(room, PAST_EVENTS_MAX).await?;
+        events.retain(|event| !self.is_our_notice(event));
+        let names = here.account.facts(room).await?.names;
+        Ok(Past { events, older, names })
+    }
+}
+
+/// What of a room a tool may look at.
+struct Past {
+    events: Vec<RoomEvent>,
+    older: bool,
+    names: std::collections::BTreeMap<ruma::OwnedUserId, String>,
+}
+
+impl Past {
+    fn source(&self) -> room_tools::Source<'_> {
+        room_tools::Source { events: &self.events, older: self.older, names: &self.names }
+    }
+}
+
+fn read(page: room_tools::Page) -> Output {
+    Output { read: page.read, ..Output::ok(page.text) }
 }

@@ -241,8 +241,12 @@ impl Engine {
             used.read_span = span(held.map(|read| read.event.sent_at));
         }
         let mut machine = Machine::new(record, clock::now());
-        let stage = Stage { account, id, tools: &tools, progress };
-        let reply = Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?;
+        let reply = if let Some(why) = asking.composed.unreadable {
+            Err(Fault::Unreadable(why))
+        } else {
+            let stage = Stage { account, id, tools: &tools, progress };
+            Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
+        };
         let input = match &reply {
             Ok((text, stop)) => {
                 self.health.set(Condition::ClaudeKey, State::Ready);

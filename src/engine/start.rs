@@ -197,6 +197,7 @@ async fn build(
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
+        prepared: super::media::Prepared::default(),
         running: control::Running::default(),
         approvals: Desk::new(store.approvals()),
         audit: audit::Audit::new(&config),

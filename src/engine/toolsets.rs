@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ruma::UserId;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, room_tools};
 use crate::{
     config::Coworker,
     core::{
@@ -46,7 +46,7 @@ impl Engine {
         if coworker.tools.is_empty() {
             return Ok(Toolset::default());
         }
-        let mut offers = self.room_offers();
+        let mut offers = room_tools::offers();
         offers.extend(self.tools.offers());
         offers.extend(provider::offers(&coworker.tools));
         let mut pinned = BTreeMap::new();

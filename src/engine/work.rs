@@ -14,7 +14,7 @@ use futures_util::{
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::{Engine, EngineError, Shared, ask::Progress, runs::Asking, used::Used};
+use super::{Engine, EngineError, Shared, ask::Progress, room_tools::Here, runs::Asking, used::Used};
 use crate::{
     clock,
     core::{
@@ -117,7 +117,7 @@ impl Engine {
             running += begun.len();
             for (call, tool, arguments) in begun {
                 unrepeatable |= !tool.idempotent;
-                let ran = self.call_tool(stage.account, &facts, tool, arguments);
+                let ran = self.call_tool(stage, &facts, call.clone(), tool, arguments);
                 under_way.push(async move { Ok(Happened::Ran(call, ran.await)) }.boxed());
             }
             for pending in record.work.pending(terms) {
@@ -222,14 +222,18 @@ impl Engine {
     /// Carries out one permitted call.
     async fn call_tool(
         self: &Shared,
-        account: &Arc<Account>,
+        stage: &Stage<'_>,
         record: &RunRecord,
+        call: String,
         tool: Tool,
         arguments: Map<String, Value>,
     ) -> Output {
         let began = clock::now();
         let output = match &tool.offer.source {
-            Source::Room => self.call_room_tool(account, record, &tool, &arguments).await,
+            Source::Room => {
+                let here = Here { account: stage.account, id: stage.id, record, call: &call };
+                self.call_room_tool(&here, &tool, &arguments).await
+            }
             Source::Process | Source::Mcp { .. } => self.tools.call(&tool, &arguments).await,
             Source::Provider => Output::error(format!("{} is not called from here.", tool.offer.name.as_str())),
         };

@@ -44,6 +44,7 @@ use crate::{
 };
 
 mod current;
+mod past;
 mod pins;
 mod power;
 
@@ -332,6 +333,11 @@ impl Account {
         }
         self.unseal_held(room_id).await?;
         Ok(self.held_events(room_id))
+    }
+
+    fn older_than_held(&self, room: &RoomId) -> Older {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.get(room).map_or(Older::Unknown, |window| window.older().clone())
     }
 
     async fn unseal_held(&self, room: &RoomId) -> Result<(), MatrixError> {

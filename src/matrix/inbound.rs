@@ -4,10 +4,11 @@ use matrix_sdk::deserialized_responses::{
     TimelineEvent, TimelineEventKind, UnableToDecryptReason, VerificationLevel, VerificationState, WithheldCode,
 };
 use ruma::{
-    OwnedEventId, RoomId, UserId,
+    OwnedEventId, RoomId, UInt, UserId,
     events::{
         AnySyncMessageLikeEvent, AnySyncStateEvent, AnySyncTimelineEvent, SyncMessageLikeEvent, SyncStateEvent,
         room::{
+            MediaSource,
             encrypted::OriginalSyncRoomEncryptedEvent,
             member::{MembershipState, SyncRoomMemberEvent},
             message::{
@@ -19,9 +20,11 @@ use ruma::{
     },
     serde::Raw,
 };
+use serde::de::IgnoredAny;
 
 mod facts;
 
+use super::media;
 use crate::core::{
     event::{EventKind, Location, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
     time::Timestamp,
@@ -130,7 +133,9 @@ fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent>
         return envelope(room, raw, kind);
     }
     let kind = match raw.deserialize() {
-        Ok(AnySyncTimelineEvent::MessageLike(event)) => facts::described(message_like(event), raw),
+        Ok(AnySyncTimelineEvent::MessageLike(event)) => {
+            with_stable_voice(raw, facts::described(message_like(event), raw))
+        }
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
         // Content that breaks the spec: the event is there, but says nothing that we can use.
@@ -156,6 +161,22 @@ fn message_like(event: AnySyncMessageLikeEvent) -> EventKind {
         }
         other => EventKind::Other(other.event_type().to_string()),
     }
+}
+
+/// ruma knows a voice message's mark under MSC3245's prefix only; this sees the name that it will have.
+fn with_stable_voice(raw: &Raw<AnySyncTimelineEvent>, mut kind: EventKind) -> EventKind {
+    if let EventKind::Message(Message { kind: MessageKind::Attachment { msgtype, voice, .. }, .. }) = &mut kind
+        && msgtype == "m.audio"
+    {
+        #[derive(serde::Deserialize)]
+        struct Marked {
+            #[serde(rename = "m.voice")]
+            mark: Option<IgnoredAny>,
+        }
+        let content = raw.get_field::<Marked>("content").ok().flatten();
+        *voice |= content.is_some_and(|content| content.mark.is_some());
+    }
+    kind
 }
 
 fn message(event: OriginalSyncRoomMessageEvent) -> EventKind {
@@ -190,31 +211,49 @@ fn mentions_of(mentions: ruma::events::Mentions) -> Mentions {
     Mentions { users: mentions.user_ids, room: mentions.room }
 }
 
+/// What a sender says of a file.
+struct Claims {
+    mime: Option<String>,
+    size: Option<UInt>,
+    voice: bool,
+    source: MediaSource,
+}
+
 fn said(content: MessageType) -> (MessageKind, String, Option<String>) {
     let html = |formatted: Option<FormattedBody>| formatted.filter(|f| f.format == MessageFormat::Html).map(|f| f.body);
     let msgtype = content.msgtype().to_owned();
     let body = content.body().to_owned();
-    let attachment =
-        |name: String, mime: Option<String>| MessageKind::Attachment { msgtype: msgtype.clone(), name, mime };
+    let attachment = |name: String, claims: Claims| MessageKind::Attachment {
+        msgtype: msgtype.clone(),
+        name,
+        mime: claims.mime,
+        size: claims.size.map(u64::from),
+        voice: claims.voice,
+        media: media::source(&claims.source),
+    };
     match content {
         MessageType::Text(text) => (MessageKind::Text, body, html(text.formatted)),
         MessageType::Notice(notice) => (MessageKind::Notice, body, html(notice.formatted)),
         MessageType::Emote(emote) => (MessageKind::Emote, body, html(emote.formatted)),
         MessageType::Image(image) => {
-            let kind = attachment(image.filename().to_owned(), image.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = image.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: false, source: image.source.clone() };
+            (attachment(image.filename().to_owned(), claims), body, html(image.formatted))
         }
         MessageType::File(file) => {
-            let kind = attachment(file.filename().to_owned(), file.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = file.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: false, source: file.source.clone() };
+            (attachment(file.filename().to_owned(), claims), body, html(file.formatted))
         }
         MessageType::Audio(audio) => {
-            let kind = attachment(audio.filename().to_owned(), audio.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = audio.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: audio.voice.is_some(), source: audio.source.clone() };
+            (attachment(audio.filename().to_owned(), claims), body, html(audio.formatted))
         }
         MessageType::Video(video) => {
-            let kind = attachment(video.filename().to_owned(), video.info.and_then(|info| info.mimetype));
-            (kind, body, None)
+            let (mime, size) = video.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
+            let claims = Claims { mime, size, voice: false, source: video.source.clone() };
+            (attachment(video.filename().to_owned(), claims), body, html(video.formatted))
         }
         MessageType::Location(location) => {
             let location = Location { geo_uri: location.geo_uri, description: None, of_sender: false };
@@ -296,6 +335,56 @@ mod tests {
             newly_mentioned: BTreeSet::from([user_id!("@bob:hs").to_owned()]),
         };
         assert_eq!(kind, expected);
+    }
+
+    #[test]
+    fn a_file_keeps_its_claims_and_a_voice_message_is_known_by_either_mark() {
+        let table = [
+            (
+                json!({ "msgtype": "m.image", "body": "look", "filename": "a.png", "url": "mxc://hs/abc",
+                "info": { "mimetype": "image/png", "size": 7 } }),
+                ("a.png", Some("image/png"), Some(7), false, true),
+            ),
+            (
+                json!({ "msgtype": "m.audio", "body": "v.ogg", "url": "mxc://hs/abc", "org.matrix.msc3245.voice": {} }),
+                ("v.ogg", None, None, true, true),
+            ),
+            (
+                json!({ "msgtype": "m.audio", "body": "v.ogg", "url": "mxc://hs/abc", "m.voice": {} }),
+                ("v.ogg", None, None, true, true),
+            ),
+            (
+                json!({ "msgtype": "m.audio", "body": "song.ogg", "url": "mxc://hs/abc" }),
+                ("song.ogg", None, None, false, true),
+            ),
+            (
+                json!({ "msgtype": "m.file", "body": "x", "url": "https://elsewhere/x" }),
+                ("x", None, None, false, false),
+            ),
+            (json!({ "msgtype": "m.file", "body": "x", "url": "mxc://hs/../../x" }), ("x", None, None, false, false)),
+            (
+                json!({ "msgtype": "m.file", "body": "x", "url": format!("mxc://{}/x", "a".repeat(250)) }),
+                ("x", None, None, false, false),
+            ),
+        ];
+        for (content, expected) in table {
+            let EventKind::Message(message) = read("m.room.message", &content) else { panic!("{content}") };
+            let MessageKind::Attachment { name, mime, size, voice, media, .. } = &message.kind else {
+                panic!("{content}")
+            };
+            assert_eq!((name.as_str(), mime.as_deref(), *size, *voice, media.is_some()), expected, "{content}");
+        }
+    }
+
+    #[test]
+    fn a_caption_keeps_its_html_in_which_somebody_may_be_mentioned() {
+        let kind = read(
+            "m.room.message",
+            &json!({ "msgtype": "m.image", "body": "oncall look", "filename": "a.png", "url": "mxc://hs/abc",
+                "format": "org.matrix.custom.html", "formatted_body": "<b>oncall</b> look" }),
+        );
+        let EventKind::Message(message) = kind else { panic!("{kind:?}") };
+        assert_eq!((message.body.as_str(), message.html.as_deref()), ("oncall look", Some("<b>oncall</b> look")));
     }
 
     #[test]

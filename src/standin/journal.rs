@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
@@ -40,7 +43,58 @@ pub struct RecordedRequest {
     pub usage: Value,
 }
 
+/// A file as a request carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedFile {
+    /// `image` or `document`.
+    pub kind: String,
+    /// `source.media_type`.
+    pub media_type: String,
+    /// A document's title.
+    pub title: Option<String>,
+    /// Its bytes: of base64 decoded, of text in UTF-8.
+    pub bytes: Vec<u8>,
+    /// The text of the block in front of it.
+    pub behind: String,
+}
+
 impl RecordedRequest {
+    /// Returns the images and documents of all messages, in order.
+    #[must_use]
+    pub fn files(&self) -> Vec<RecordedFile> {
+        let messages = self.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut files = Vec::new();
+        for message in messages {
+            let blocks = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let mut behind = String::new();
+            for block in blocks {
+                let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+                let kind = text(&block["type"]).unwrap_or_default();
+                if kind == "text" {
+                    behind = text(&block["text"]).unwrap_or_default();
+                }
+                if kind != "image" && kind != "document" {
+                    continue;
+                }
+                let source = &block["source"];
+                let data = text(&source["data"]).unwrap_or_default();
+                let bytes = match source["type"].as_str() {
+                    Some("base64") => STANDARD.decode(&data).unwrap_or_default(),
+                    _ => data.into_bytes(),
+                };
+                let media_type = text(&source["media_type"]).unwrap_or_default();
+                files.push(RecordedFile {
+                    kind,
+                    media_type,
+                    title: text(&block["title"]),
+                    bytes,
+                    behind: behind.clone(),
+                });
+            }
+        }
+        files
+    }
+
     /// Returns the text of the system prompt, blocks joined by newlines.
     #[must_use]
     pub fn system_text(&self) -> String {

@@ -6,6 +6,7 @@ mod blocks;
 mod caching;
 mod fields;
 mod headers;
+mod media;
 mod messages;
 mod pairing;
 mod schema;
@@ -94,6 +95,7 @@ pub(super) fn request(
     thinking::check(&request)?;
     messages::check_system(&request)?;
     messages::check(&request)?;
+    media::check_count(&body["messages"])?;
     pairing::check(&request)?;
     caching::check(&request)?;
     Ok(model)

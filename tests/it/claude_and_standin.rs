@@ -17,14 +17,14 @@ fn prompt(exchanges: usize) -> Prompt {
     let mut turns = Vec::new();
     for index in 0..exchanges {
         turns.push(said(index));
-        turns.push(Said { role: Role::Assistant, text: "Noted.".to_owned() });
+        turns.push(Said::new(Role::Assistant, "Noted."));
     }
     turns.push(said(exchanges));
     Prompt { system: vec!["rule ".repeat(600), "fact ".repeat(600)], turns, ..Prompt::default() }
 }
 
 fn said(index: usize) -> Said {
-    Said { role: Role::User, text: format!("{index} {}", "said ".repeat(300)) }
+    Said::new(Role::User, format!("{index} {}", "said ".repeat(300)))
 }
 
 fn request(exchanges: usize) -> Request {

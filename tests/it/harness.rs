@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 pub(crate) use ::workmate::cli::demo::person::{
     HistoryOnInvite, Options as PersonOptions, Person, RoomKind, UnsignedDevices,
+    file::SentFile,
     message::Message,
     timeline::{Encryption, SeenEvent, Timeline},
 };

@@ -19,6 +19,7 @@ mod identity;
 mod joining;
 mod late;
 mod mcp;
+mod media;
 mod model_faults;
 mod noise;
 mod notes;

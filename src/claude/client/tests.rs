@@ -45,7 +45,7 @@ fn client(config: ClientConfig) -> Client {
 }
 
 fn request() -> Request {
-    let turns = vec![Turn { role: Role::User, text: "status?".to_owned() }];
+    let turns = vec![Turn::new(Role::User, "status?")];
     let prompt = Prompt { system: vec!["You are oncall.".to_owned()], turns, ..Prompt::default() };
     Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, None)
 }

@@ -99,7 +99,7 @@ mod tests {
                 client("add"),
             ],
             system: vec!["You are oncall.".to_owned(), "Room: #ops".to_owned()],
-            turns: vec![Turn { role: Speaker::User, text: "status?".to_owned() }],
+            turns: vec![Turn::new(Speaker::User, "status?")],
             rounds,
             tool_use: ToolUse::On,
         }

@@ -151,11 +151,52 @@ pub enum ContentBlock {
     Other(Fields),
 }
 
+/// `source` of an image or document.
+#[derive(Serialize)]
+struct Source<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    media_type: &'a str,
+    data: &'a str,
+}
+
 impl ContentBlock {
     /// Returns a text block.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into(), rest: Fields::default() }
+    }
+
+    /// Returns an image.
+    #[must_use]
+    pub fn image(media_type: &str, base64: &str) -> Self {
+        let source = Json::of(&Source { kind: "base64", media_type, data: base64 });
+        Self::other(&[("type", Json::of(&"image")), ("source", source)])
+    }
+
+    /// Returns a PDF.
+    #[must_use]
+    pub fn pdf(title: &str, base64: &str) -> Self {
+        Self::document(title, &Source { kind: "base64", media_type: "application/pdf", data: base64 })
+    }
+
+    /// Returns a text file: a document, so that its words are not taken for anybody's in the transcript.
+    #[must_use]
+    pub fn text_document(title: &str, text: &str) -> Self {
+        Self::document(title, &Source { kind: "text", media_type: "text/plain", data: text })
+    }
+
+    fn document(title: &str, source: &Source<'_>) -> Self {
+        let source = Json::of(source);
+        Self::other(&[("type", Json::of(&"document")), ("source", source), ("title", Json::of(&title))])
+    }
+
+    fn other(fields: &[(&str, Json)]) -> Self {
+        let mut all = Fields::default();
+        for (name, value) in fields {
+            all.set(name, value.clone());
+        }
+        Self::Other(all)
     }
 
     /// Returns the text of a text block.

@@ -3,6 +3,7 @@
 //! The demo's people and the tests' people are these: they know nothing of Workmate and see what anybody with a
 //! Matrix client sees.
 
+pub mod file;
 pub mod message;
 pub mod timeline;
 

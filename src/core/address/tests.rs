@@ -241,7 +241,14 @@ fn c5_a_mention_inside_a_quote_a_reply_fallback_or_code_is_no_request() {
 #[test]
 fn c5_a_files_name_is_no_mention_but_its_caption_is() {
     let file = |body: &str| Message {
-        kind: MessageKind::Attachment { msgtype: "m.file".to_owned(), name: "oncall plan.pdf".to_owned(), mime: None },
+        kind: MessageKind::Attachment {
+            msgtype: "m.file".to_owned(),
+            name: "oncall plan.pdf".to_owned(),
+            mime: None,
+            size: None,
+            voice: false,
+            media: None,
+        },
         ..unmarked(body, None)
     };
     assert_eq!(addressed(&said(file("oncall plan.pdf")), &scene()), nobody(Silence::NotAddressed));
@@ -250,8 +257,14 @@ fn c5_a_files_name_is_no_mention_but_its_caption_is() {
 
 #[test]
 fn c5_people_ask_in_words_acts_and_captions_and_in_nothing_else() {
-    let file =
-        |name: &str| MessageKind::Attachment { msgtype: "m.image".to_owned(), name: name.to_owned(), mime: None };
+    let file = |name: &str| MessageKind::Attachment {
+        msgtype: "m.image".to_owned(),
+        name: name.to_owned(),
+        mime: None,
+        size: None,
+        voice: false,
+        media: None,
+    };
     let asked = asks(&[(oncall(), Why::Mentioned)]);
     let table = [
         ("text", MessageKind::Text, asked.clone()),

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, polls, tokens};
 use crate::core::{
     event::{self, Membership, Message, MessageKind},
+    media::Unread,
     time::Timestamp,
 };
 
@@ -59,6 +60,22 @@ struct Attachment<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime: Option<&'a str>,
+    /// `follows` where the file stands right behind the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_given: Option<&'a str>,
+}
+
+/// What a record says of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileNote {
+    /// It stands right behind.
+    Follows,
+    /// Its beginning stands right behind.
+    BeginningFollows,
+    /// It is not there.
+    NotGiven(Unread),
 }
 
 #[derive(Clone, Serialize)]
@@ -104,11 +121,12 @@ impl<'a> Record<'a> {
             MessageKind::Poll(_) => (Some("poll"), None),
             MessageKind::Location(_) => (Some("location"), None),
             MessageKind::Other(msgtype) => (Some(first_chars(msgtype, TYPE_CHARS_MAX)), None),
-            MessageKind::Attachment { msgtype, name, mime } => {
+            MessageKind::Attachment { msgtype, name, mime, voice, .. } => {
                 let kind = first_chars(msgtype.strip_prefix("m.").unwrap_or(msgtype), TYPE_CHARS_MAX);
+                let kind = if *voice { "voice message" } else { kind };
                 let name = first_chars(name, FILE_NAME_CHARS_MAX);
                 let mime = mime.as_deref().map(|mime| first_chars(mime, TYPE_CHARS_MAX));
-                (None, Some(Attachment { kind, name, mime }))
+                (None, Some(Attachment { kind, name, mime, file: None, not_given: None }))
             }
         };
         let (poll, location) = match &message.kind {
@@ -131,6 +149,19 @@ impl<'a> Record<'a> {
             edited: origin.edited,
             cut: false,
         }
+    }
+
+    /// Returns the same record with what became of its file.
+    pub(super) fn noting(&self, note: FileNote) -> Self {
+        let mut noted = self.clone();
+        if let Some(attachment) = &mut noted.attachment {
+            (attachment.file, attachment.not_given) = match note {
+                FileNote::Follows => (Some("follows"), None),
+                FileNote::BeginningFollows => (Some("its beginning follows"), None),
+                FileNote::NotGiven(why) => (None, Some(why.key())),
+            };
+        }
+        noted
     }
 
     /// Returns the line, its text cut until it takes at most `tokens_max`, and whether it was cut.
@@ -245,6 +276,11 @@ pub(super) fn opening(older: bool) -> String {
 /// Returns the record of the middle of a thread that was left out.
 pub(super) fn gap() -> &'static str {
     r#"{"left_out":"messages in the middle of this thread"}"#
+}
+
+/// Returns the record that stands in the place of a file that the model's provider refused.
+pub(super) fn refused_file() -> &'static str {
+    r#"{"left_out":"the file of the record before: the provider of the model refused it"}"#
 }
 
 /// Returns the record that ends a transcript without a request.

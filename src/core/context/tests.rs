@@ -1,4 +1,5 @@
 mod facts;
+mod files;
 mod hostile;
 mod prefix;
 mod rules;
@@ -7,9 +8,10 @@ use std::collections::BTreeMap;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
-use super::{Composed, Input, Kind, Pinned, Room, SessionStart, compose};
+use super::{Composed, Files, Input, Kind, Pinned, Room, SessionStart, compose};
 use crate::core::{
     event::{EventKind, Location, MemberChange, Membership, Message, MessageKind, Poll, PollAnswer, RoomEvent},
+    media,
     notes::Note,
     prompt::{Prompt, Role},
     time::Timestamp,
@@ -39,6 +41,8 @@ struct Story {
     tokens_max: u32,
     name: Option<String>,
     topic: Option<String>,
+    file_limits: media::Limits,
+    files: Files,
     notes: Vec<Note>,
     pinned: Vec<OwnedEventId>,
     fetched: Vec<RoomEvent>,
@@ -137,10 +141,10 @@ impl Story {
         self
     }
 
-    fn compose_as(&self, kind: Kind<'_>, session: Option<SessionStart<'_>>) -> Composed {
-        compose(&Input {
-            me: &user(ME),
-            kind,
+    fn input<'a>(&'a self, kind: &Kind<'a>, session: Option<SessionStart<'a>>, me: &'a UserId) -> Input<'a> {
+        Input {
+            me,
+            kind: *kind,
             room: Room {
                 name: self.name.as_deref(),
                 topic: self.topic.as_deref(),
@@ -159,7 +163,13 @@ impl Story {
             thread_root: self.thread.as_deref(),
             session,
             tokens_max: self.tokens_max,
-        })
+            file_limits: self.file_limits,
+            files: Some(&self.files),
+        }
+    }
+
+    fn compose_as(&self, kind: Kind<'_>, session: Option<SessionStart<'_>>) -> Composed {
+        compose(&self.input(&kind, session, &user(ME)))
     }
 
     fn compose(&self) -> Composed {
@@ -172,14 +182,15 @@ impl Story {
 
 /// The transcript as text: what a snapshot shows.
 fn transcript(composed: &Composed) -> String {
-    let turns = composed.prompt.turns.iter().map(|turn| format!("[{:?}]\n{}\n", turn.role, turn.text));
+    let turns = composed.prompt.turns.iter().map(|turn| format!("[{:?}]\n{}\n", turn.role, turn.text()));
     turns.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the records of the user's turns, parsed.
 fn records(prompt: &Prompt) -> Vec<serde_json::Value> {
     let users = prompt.turns.iter().filter(|turn| turn.role == Role::User);
-    users.flat_map(|turn| turn.text.split('\n')).map(|line| serde_json::from_str(line).expect("a record")).collect()
+    let lines = users.flat_map(|turn| turn.text().split('\n').map(str::to_owned).collect::<Vec<_>>());
+    lines.map(|line| serde_json::from_str(&line).expect("a record")).collect()
 }
 
 /// Returns the event ids of the messages in the prompt, in their order; answers of ours have none.

@@ -7,15 +7,20 @@ use ruma::{EventId, UserId};
 use super::{
     Input, Kind, SessionStart,
     polls::Polls,
-    record::{self, Origin, Record},
+    record::{self, FileNote, Origin, Record},
     tokens,
 };
-use crate::core::event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent};
+use crate::core::{
+    event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent},
+    media::Claims,
+};
 
 /// Different reactions to one message in one record; the rest are not told.
 const REACTION_KEYS_MAX: usize = 8;
 /// What a record costs beside its text: ids are denser in tokens than prose.
 const RECORD_TOKENS_EXTRA: u32 = 16;
+/// What a record says of its file once that is decided.
+const NOTE_TOKENS: u32 = 16;
 
 /// What a reader of the room sees, oldest first, up to the newest request.
 pub(super) struct Timeline<'a> {
@@ -34,6 +39,10 @@ pub(super) struct Item<'a> {
     pub(super) voice: Voice,
     pub(super) tokens: u32,
     pub(super) cut: bool,
+    /// The file that somebody else sent with it.
+    pub(super) file: Option<Claims>,
+    /// What its sender says of it, or nothing but the file.
+    pub(super) said: &'a str,
     record: Option<Record<'a>>,
 }
 
@@ -57,12 +66,22 @@ pub(super) enum Voice {
 impl<'a> Item<'a> {
     fn fact(place: Place<'a>, line: String) -> Self {
         let tokens = tokens::estimate(&line).saturating_add(RECORD_TOKENS_EXTRA);
-        Self { id: None, place, reply_to: None, voice: Voice::Record(line), tokens, cut: false, record: None }
+        let (id, reply_to, file, record) = (None, None, None, None);
+        Self { id, place, reply_to, voice: Voice::Record(line), tokens, cut: false, file, said: "", record }
     }
 
-    /// Returns the message as a record of its own, its text cut to fit.
-    pub(super) fn quote(&self, tokens_max: u32) -> Option<String> {
-        Some(self.record.as_ref()?.line(tokens_max).0)
+    /// Returns the message as a record of its own, its text cut to fit, with what became of its file.
+    pub(super) fn quote(&self, note: Option<FileNote>, tokens_max: u32) -> Option<String> {
+        let record = self.record.as_ref()?;
+        Some(match note {
+            Some(note) => record.noting(note).line(tokens_max).0,
+            None => record.line(tokens_max).0,
+        })
+    }
+
+    /// Returns its line with what became of its file; it takes what was counted for it, and no more.
+    pub(super) fn noted(&self, note: FileNote) -> Option<String> {
+        self.quote(Some(note), self.tokens.saturating_sub(RECORD_TOKENS_EXTRA))
     }
 }
 
@@ -257,12 +276,14 @@ impl<'a> Reader<'_, 'a> {
             self.polls.start(&event.id, &event.sender, poll);
         }
         let record = Record::new(origin, original, message);
+        let file = if own { None } else { Claims::of(&message.kind) };
+        let note_tokens = if file.is_some() { NOTE_TOKENS } else { 0 };
         let (voice, tokens, cut) = if let Some(text) = own_text(original, message).filter(|_| own) {
             let kept = tokens::prefix(&text, self.message_tokens_max);
             (Voice::Own(kept.to_owned()), tokens::estimate(kept), kept.len() < text.len())
         } else {
-            let (line, cut) = record.line(self.message_tokens_max);
-            let tokens = tokens::estimate(&line);
+            let (line, cut) = record.line(self.message_tokens_max - note_tokens);
+            let tokens = tokens::estimate(&line).saturating_add(note_tokens);
             (Voice::Record(line), tokens, cut)
         };
         self.items.push(Item {
@@ -272,6 +293,8 @@ impl<'a> Reader<'_, 'a> {
             voice,
             tokens: tokens.saturating_add(RECORD_TOKENS_EXTRA),
             cut,
+            file,
+            said: record::spoken(original, message),
             record: Some(record),
         });
     }

@@ -19,7 +19,8 @@ pub fn estimate(text: &str) -> u32 {
 }
 
 /// Returns the longest beginning of `text` that takes at most `tokens`.
-pub(super) fn prefix(text: &str, tokens: u32) -> &str {
+#[must_use]
+pub fn prefix(text: &str, tokens: u32) -> &str {
     let most = u64::from(tokens) * UNITS_PER_TOKEN;
     let mut sum = 0;
     for (at, letter) in text.char_indices() {

@@ -171,12 +171,6 @@ pub fn notes(notes: &[Note]) -> String {
     with_head(&json!({ "records": DATA, "notes": notes.len() }), lines.collect())
 }
 
-/// Returns the present time.
-#[must_use]
-pub fn time(now: Timestamp) -> String {
-    escaped_line(&json!({ "utc": rfc3339(now) }))
-}
-
 fn put(object: &mut Value, key: &str, value: Option<Value>) {
     if let Some(value) = value {
         object[key] = value;

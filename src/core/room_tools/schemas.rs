@@ -52,7 +52,7 @@ pub(super) fn of(tool: RoomTool) -> Value {
             }),
             &["name", "text"],
         ),
-        RoomTool::NoteList | RoomTool::Time => (json!({}), &[]),
+        RoomTool::NoteList => (json!({}), &[]),
     };
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }

@@ -171,7 +171,6 @@ fn notes_and_time_are_data() {
     let text = notes(&[note]);
     let expected = json!({ "number": 3, "by": "@alice:hs", "note": "the valve", "time": "2026-11-22T12:00:00Z" });
     assert_eq!(text.lines().last().map(serde_json::from_str::<Value>).expect("a line").expect("JSON"), expected);
-    assert_eq!(time(at), r#"{"utc":"2026-11-22T12:00:00Z"}"#);
 }
 
 #[test]
@@ -200,7 +199,6 @@ fn wrong_arguments_are_answered_with_what_they_must_be() {
         (RoomTool::NoteRemove, json!({ "number": "3" }), "`number` must be a note's number, e.g. 3"),
         (RoomTool::NoteRemove, json!({ "number": -1 }), "`number` must be"),
         (RoomTool::NoteList, json!({ "all": true }), "unknown field `all`"),
-        (RoomTool::Time, json!({ "zone": "UTC" }), "unknown field `zone`"),
         (RoomTool::AttachFile, json!({ "text": "x" }), "`name` is missing"),
         (RoomTool::AttachFile, json!({ "name": "..", "text": "x" }), "`name` must be a file name such as"),
         (RoomTool::AttachFile, json!({ "name": "a.md", "text": "" }), "`text` must be a text of 1 to"),
@@ -225,7 +223,6 @@ fn right_arguments_become_calls() {
         (RoomTool::NoteAdd, json!({ "text": " keep " }), Call::NoteAdd { text: "keep".to_owned() }),
         (RoomTool::NoteRemove, json!({ "number": 3 }), Call::NoteRemove { number: 3 }),
         (RoomTool::NoteList, json!({}), Call::NoteList),
-        (RoomTool::Time, json!({}), Call::Time),
         (RoomTool::AttachFile, json!({ "name": "a.csv", "text": "x" }), file("a.csv", "text/csv")),
         (
             RoomTool::AttachFile,

@@ -63,7 +63,7 @@ impl Engine {
             request: record.request.clone(),
             answer,
             outcome,
-            read: used.read,
+            read: read(used.read, record),
             read_span: used.read_span,
             tools: record.work.steps().iter().map(|step| Tally::of(step, &self.audit.mask)).collect(),
             model: used.model,
@@ -76,4 +76,11 @@ impl Engine {
             ended_at: clock::now(),
         }
     }
+}
+
+/// What the prompt held, and what tools read beyond it.
+fn read(mut read: Vec<OwnedEventId>, record: &RunRecord) -> Vec<OwnedEventId> {
+    let beyond = record.work.read().iter().filter(|event| !read.contains(event)).cloned().collect::<Vec<_>>();
+    read.extend(beyond);
+    read
 }

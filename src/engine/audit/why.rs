@@ -1,6 +1,6 @@
 //! `!why`: what an answer is based on, from the index alone.
 
-use ruma::EventId;
+use ruma::{EventId, UserId};
 
 use crate::{
     core::{
@@ -9,7 +9,6 @@ use crate::{
         words,
     },
     engine::{Engine, EngineError, events::thread_root, records::ThreadRecord},
-    matrix::Account,
 };
 
 /// Messages that the answer to `!why` links to.
@@ -17,7 +16,7 @@ const LINKS_MAX: usize = 10;
 
 impl Engine {
     /// Returns the answer to `!why`: about the answer that it replies to, or else the newest one in its thread.
-    pub(in crate::engine) fn why(&self, account: &Account, event: &RoomEvent) -> Result<String, EngineError> {
+    pub(in crate::engine) fn why(&self, user: &UserId, event: &RoomEvent) -> Result<String, EngineError> {
         let replied = match &event.kind {
             EventKind::Message(message) => message.reply_to.as_deref(),
             _ => None,
@@ -29,24 +28,24 @@ impl Engine {
         if key.is_none()
             && let Some(root) = thread_root(event)
         {
-            key = self.kept_of(event, root)?.last_runs.remove(account.user());
+            key = self.kept_of(event, root)?.last_runs.remove(user);
         }
         let Some(key) = key else { return Ok(words::trail::why_unknown()) };
-        self.told_of(account, event, key)
+        self.told_of(user, event, key)
     }
 
     fn kept_of(&self, event: &RoomEvent, id: &EventId) -> Result<ThreadRecord, EngineError> {
         Ok(self.tables.threads.get(&(event.room.clone(), id.to_owned()))?.unwrap_or_default())
     }
 
-    fn told_of(&self, account: &Account, event: &RoomEvent, key: RunKey) -> Result<String, EngineError> {
+    fn told_of(&self, user: &UserId, event: &RoomEvent, key: RunKey) -> Result<String, EngineError> {
         let Some(summary) = self.tables.run_index.get(&key)? else {
             let going_on = self.tables.runs.get(&key.1)?.is_some();
             return Ok(if going_on { words::trail::why_not_yet() } else { words::trail::why_unknown() });
         };
         let entry = Entry::of(key, summary, &self.namespace);
         // Asked of another coworker, or about another room: not this one's to tell.
-        if entry.room.as_ref() != Some(&event.room) || entry.user != account.user() {
+        if entry.room.as_ref() != Some(&event.room) || entry.user != user {
             return Ok(words::trail::why_unknown());
         }
         Ok(words::trail::why(&entry, LINKS_MAX, &self.namespace.server))

@@ -317,3 +317,47 @@ async fn a_body_over_the_limit_is_413_in_json_or_html() {
         assert_eq!(response.headers()["content-type"], content_type);
     }
 }
+
+/// Returns a source of base64.
+fn base64_source(media_type: &str, bytes: &[u8]) -> Value {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    json!({ "type": "base64", "media_type": media_type, "data": BASE64_STANDARD.encode(bytes) })
+}
+
+fn picture(width: u32, format: image::ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::new_rgb8(width, 1).write_to(&mut bytes, format).expect("a picture can be written");
+    bytes.into_inner()
+}
+
+#[tokio::test]
+async fn images_and_documents_must_be_what_they_claim() {
+    use image::ImageFormat::{Jpeg, Png};
+    let image = |source: Value| json!({ "messages": [user(&json!([{ "type": "image", "source": source }]))] });
+    let document = |source: Value, title: &str| json!({ "messages": [user(&json!([{ "type": "document", "source": source, "title": title }]))] });
+    let text = |data: &str| json!({ "type": "text", "media_type": "text/plain", "data": data });
+    refused(&[
+        (image(json!({})), "source.type: Field required"),
+        (image(base64_source("image/tiff", b"x")), "media_type: Input should be 'image/jpeg'"),
+        (image(json!({ "type": "base64", "media_type": "image/png", "data": "%%" })), "invalid base64 data"),
+        (image(base64_source("image/png", &picture(9, Jpeg))), "specified using the image/png media type"),
+        (image(base64_source("image/png", &picture(9, Png)[..20])), "Could not process image"),
+        (image(base64_source("image/png", &picture(8_001, Png))), "exceed max allowed size: 8000 pixels"),
+        (image(base64_source("image/png", &vec![0; 4 << 20])), "image exceeds 5 MB maximum"),
+        (document(base64_source("application/zip", b"x"), "a"), "media_type: Input should be 'application/pdf'"),
+        (document(base64_source("application/pdf", b"x"), "a"), "The PDF specified was not valid"),
+        (document(text(" "), "a"), "String should have at least 1 character"),
+        (document(text("x"), ""), "title: String should have 1 to 500 characters"),
+        (
+            document(json!({ "type": "text", "media_type": "text/plain", "data": "x", "more": 1 }), "a"),
+            "more: Extra inputs",
+        ),
+    ])
+    .await;
+    taken(&[
+        image(base64_source("image/jpeg", &picture(8_000, Jpeg))),
+        document(base64_source("application/pdf", b"%PDF-1.7"), "a.pdf"),
+        document(text("x"), "a.txt"),
+    ])
+    .await;
+}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::messages::Role;
-use super::{Request, fields};
+use super::{Request, fields, media};
 use crate::standin::problem::Problem;
 
 const USER_TYPES: &[&str] = &["text", "image", "document", "search_result", "tool_result", "container_upload"];
@@ -22,7 +22,6 @@ const ASSISTANT_TYPES: &[&str] = &[
     "container_upload",
 ];
 const TOOL_RESULT_TYPES: &[&str] = &["text", "image", "document", "search_result", "tool_reference"];
-const IMAGE_MEDIA_TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 const TEXT_FIELDS: &[&str] = &["type", "text", "citations", "cache_control"];
 /// Fields of the blocks whose fields are checked to the last; others only need their type.
 const BLOCK_FIELDS: &[(&str, &[&str])] = &[
@@ -79,10 +78,8 @@ fn check_block(request: &Request<'_>, role: Role, item: &Value, path: &str) -> R
         "redacted_thinking" => fields::required_text(block, path, "data").map(|_| ()),
         "tool_use" | "server_tool_use" => check_call(block, path),
         "tool_result" => check_result(request, block, path),
-        "image" => check_image(block, path),
-        "document" => {
-            fields::object(fields::required(block, path, "source")?, &fields::join(path, "source")).map(|_| ())
-        }
+        "image" => media::check_image(block, path),
+        "document" => media::check_document(block, path),
         "search_result" => {
             fields::required_text(block, path, "source")?;
             fields::required_text(block, path, "title")?;
@@ -153,24 +150,10 @@ fn check_result(request: &Request<'_>, block: &Map<String, Value>, path: &str) -
         }
         match kind {
             "text" => check_text(request, Role::User, inner, &path)?,
-            "image" => check_image(inner, &path)?,
+            "image" => media::check_image(inner, &path)?,
+            "document" => media::check_document(inner, &path)?,
             _ => {}
         }
     }
     Ok(())
-}
-
-fn check_image(block: &Map<String, Value>, path: &str) -> Result<(), Problem> {
-    let path = fields::join(path, "source");
-    let source = fields::object(fields::required(block, path.trim_end_matches(".source"), "source")?, &path)?;
-    match fields::required_text(source, &path, "type")? {
-        "base64" => {
-            fields::required_text(source, &path, "data")?;
-            fields::required_text(source, &path, "media_type")?;
-            fields::one_of(source, &path, "media_type", IMAGE_MEDIA_TYPES)
-        }
-        "url" => fields::required_text(source, &path, "url").map(|_| ()),
-        "file" => fields::required_text(source, &path, "file_id").map(|_| ()),
-        other => Err(Problem::invalid(format!("{path}.type: Input tag '{other}' is not an image source"))),
-    }
 }

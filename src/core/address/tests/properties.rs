@@ -34,7 +34,7 @@ fn any_text() -> impl Strategy<Value = String> {
 prop_compose! {
     fn any_message()(
         kind in prop_oneof![Just(MessageKind::Text), Just(MessageKind::Notice), Just(MessageKind::Emote),
-            any_text().prop_map(|name| MessageKind::Attachment { msgtype: "m.file".to_owned(), name, mime: None })],
+            any_text().prop_map(|name| MessageKind::Attachment { msgtype: "m.file".to_owned(), name, mime: None, size: None, voice: false, media: None })],
         body in any_text(),
         html in prop::option::of(any_text()),
         mentions in prop::option::of((prop::collection::btree_set(any_user(), 0..4), any::<bool>())),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::context::{TOKENS_MIN, estimate};
+use crate::core::prompt::Turn;
 
 #[test]
 fn hostile_names_topics_and_texts_stay_inside_their_strings() {
@@ -91,12 +92,12 @@ proptest! {
         let composed = story.compose();
 
         let turns = &composed.prompt.turns;
-        let total: u32 = turns.iter().map(|turn| estimate(&turn.text)).sum();
+        let total: u32 = turns.iter().map(|turn| estimate(&turn.text())).sum();
         prop_assert!(total <= tokens_max.max(TOKENS_MIN), "{total} of {tokens_max}");
         prop_assert_eq!(turns.first().map(|turn| turn.role), Some(Role::User));
         prop_assert_eq!(turns.last().map(|turn| turn.role), Some(Role::User));
         prop_assert!(turns.windows(2).all(|pair| pair[0].role != pair[1].role));
-        prop_assert!(turns.iter().all(|turn| !turn.text.trim().is_empty()));
+        prop_assert!(turns.iter().all(|turn| !turn.text().trim().is_empty()));
         for record in records(&composed.prompt) {
             let Some(shown) = record.get("event_id") else {
                 prop_assert!(record.get("sender").is_none() && record.get("text").is_none());
@@ -106,7 +107,8 @@ proptest! {
             prop_assert_eq!(&record["sender"], event.sender.as_str());
         }
         if !composed.left_out.request {
-            let last = turns.last().and_then(|turn| turn.text.lines().last()).expect("a last line");
+            let last = turns.last().map(Turn::text).expect("a turn");
+            let last = last.lines().last().expect("a last line");
             let asked = story.events.iter().find(|event| story.requests.contains(&event.id)).expect("it was read");
             if asked.sender != ME {
                 let last: serde_json::Value = serde_json::from_str(last).expect("a record");

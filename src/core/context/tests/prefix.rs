@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::prompt::{Part, Turn};
 
 /// The prompt as one text, in the order in which it is cached.
 fn flat(composed: &Composed) -> String {
-    let turns = composed.prompt.turns.iter().map(|turn| format!("\n<{:?}>\n{}", turn.role, turn.text));
+    let turns = composed.prompt.turns.iter().map(|turn| format!("\n<{:?}>\n{}", turn.role, turn.text()));
     composed.prompt.system.iter().cloned().chain(turns).collect()
 }
 
@@ -17,7 +18,17 @@ fn is_prefix(before: &Composed, after: &Composed) -> bool {
     after.system == before.prompt.system
         && after.turns.len() > whole.len()
         && after.turns[..whole.len()] == *whole
-        && after.turns[whole.len()].text.starts_with(&last.text)
+        && continues(last, &after.turns[whole.len()])
+}
+
+/// The same parts in the same places; the last text goes on.
+fn continues(before: &Turn, after: &Turn) -> bool {
+    let (last, whole) = before.parts.split_last().expect("a part");
+    let goes_on = match (last, after.parts.get(whole.len())) {
+        (Part::Text(last), Some(Part::Text(text))) => text.starts_with(last),
+        (last, part) => Some(last) == part,
+    };
+    before.role == after.role && after.parts.starts_with(whole) && goes_on
 }
 
 fn grown(mut story: Story, turn: usize, noise: usize) -> Story {

@@ -10,6 +10,9 @@ fn a_room_becomes_records_and_turns() {
             msgtype: "m.image".to_owned(),
             name: "graph.png".to_owned(),
             mime: Some("image/png".to_owned()),
+            size: None,
+            voice: false,
+            media: None,
         },
         ..Message::text("graph.png")
     };
@@ -205,8 +208,8 @@ fn an_answer_sent_while_the_request_waited_stands_before_it() {
     story.answered_meanwhile = vec![id("a1")];
     let turns = story.compose().prompt.turns;
     assert_eq!(turns.len(), 3);
-    assert_eq!(turns[1].text, "First.");
-    assert!(turns[2].text.contains("second?"));
+    assert_eq!(turns[1].text(), "First.");
+    assert!(turns[2].text().contains("second?"));
 }
 
 #[test]

@@ -322,13 +322,13 @@ impl Room {
         let admitted = admit(&asks, &self.muted, || Ok::<_, TestCaseError>(self.breaker.begin_run(now, &BREAKER)))?;
         match admitted {
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Mute)) => {
-                drop(self.muted.insert(asked.user.clone()))
+                self.muted.insert(asked.user.clone());
             }
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Unmute)) => {
-                drop(self.muted.remove(&asked.user))
+                self.muted.remove(&asked.user);
             }
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Stop)) => {
-                self.end_where(|run| run.record.user == asked.user)?
+                self.end_where(|run| run.record.user == asked.user)?;
             }
             Admission::Command(_) | Admission::Known | Admission::Muted => {}
             Admission::Stopped { say } => self.told_stopped_at_ms.extend(say.then_some(self.now_ms)),

@@ -38,6 +38,8 @@ impl Room {
                 pinned: context::Pinned::default(),
                 replied_to: &[],
                 tokens_max: context::TOKENS_MIN,
+                file_limits: crate::core::media::Limits::default(),
+                files: None,
             });
             prop_assert!(!composed.prompt.turns.is_empty());
         }

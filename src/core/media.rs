@@ -1,0 +1,302 @@
+//! Files as model input: which are looked at, what each becomes, and why one is not given.
+//!
+//! Nothing that a sender claims is trusted: claims only save downloads. What a file is, its bytes say
+//! ([`prepare`]); what it is given as is made anew from them, so that metadata stays behind.
+//!
+//! # Limits and their order
+//! The text of a transcript keeps its whole budget; files come on top of it, each counted by what it costs the model
+//! ([`Prepared::tokens`]). Files are taken in the order of their messages, oldest first. Where one more would exceed a
+//! limit, the oldest go until a quarter is free ([`choice`]): so the same files stand at the same places turn after
+//! turn, and the provider's cache holds. In a thread the room's files in front of it are older, so they go first.
+//! The file of the message that the request replies to is given beside the request where it was left out otherwise.
+
+mod choice;
+mod document;
+mod picture;
+
+use std::sync::Arc;
+
+use super::{
+    event::{MediaSource, MessageKind},
+    prompt::FileContent,
+};
+
+pub use self::choice::{TOKENS_MAX, Totals, Weight, choose};
+
+/// All files of one prompt together, in bytes as they are given: in base64 they fit the API's 32 MB.
+pub const TOTAL_BYTES_MAX: u64 = 20 << 20;
+/// The longest edge of a picture, in pixels; larger ones are made smaller.
+pub const EDGE_PIXELS_MAX: u32 = 1568;
+/// Pixels of a picture as it was sent; a larger one is not decoded.
+pub const DECODED_PIXELS_MAX: u64 = 50_000_000;
+/// What decoding a picture may allocate, in bytes.
+pub const DECODE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a picture as it is given: 5 MB in base64.
+pub const PICTURE_BYTES_MAX: usize = 3_750_000;
+/// Pages of a PDF.
+pub const PDF_PAGES_MAX: u32 = 100;
+/// What a page of a PDF is counted as, in tokens.
+pub const PDF_PAGE_TOKENS: u32 = 2_000;
+/// Tokens of a text file; what is behind them is cut.
+pub const TEXT_TOKENS_MAX: u32 = 20_000;
+
+/// What the operator allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Files in one prompt.
+    pub files_max: usize,
+    /// One file as it was sent, in bytes.
+    pub file_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { files_max: 10, file_bytes_max: 10 << 20 }
+    }
+}
+
+/// Why a file is not given to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// A voice message.
+    Voice,
+    /// Music and other sound.
+    Audio,
+    /// A video.
+    Video,
+    /// No kind that can be read.
+    Unsupported,
+    /// More bytes or pixels than allowed.
+    TooLarge,
+    /// More pages or tokens than allowed.
+    TooLong,
+    /// A PDF that needs a password.
+    Encrypted,
+    /// Not what it claims to be, or damaged, or empty.
+    Broken,
+    /// It could not be fetched or decrypted.
+    Unavailable,
+    /// Newer files took its place.
+    LeftOut,
+}
+
+impl Unread {
+    /// Returns the word for the model; `prompts/records.md` explains them.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Voice => "voice_message",
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Unsupported => "unsupported_kind",
+            Self::TooLarge => "too_large",
+            Self::TooLong => "too_long",
+            Self::Encrypted => "password_protected",
+            Self::Broken => "broken",
+            Self::Unavailable => "unavailable",
+            Self::LeftOut => "left_out",
+        }
+    }
+}
+
+/// What a sender says of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claims {
+    msgtype: String,
+    name: String,
+    mime: Option<String>,
+    size: Option<u64>,
+    voice: bool,
+    /// Where it is.
+    pub media: Option<MediaSource>,
+}
+
+/// What a file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sniffed {
+    Picture(image::ImageFormat),
+    Pdf,
+    Text,
+}
+
+/// A file made ready for the model.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// What the model gets.
+    pub content: FileContent,
+    /// What it costs, estimated.
+    pub tokens: u32,
+    /// Its bytes as they are given, before base64.
+    pub bytes: u64,
+    /// Whether its end is missing.
+    pub cut: bool,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("tokens", &self.tokens).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// How a file of the transcript ended: ready, or why not.
+pub type Outcome = Result<Arc<Prepared>, Unread>;
+
+/// Names of text files' last parts, where no media type says it.
+const TEXT_EXTENSIONS: &str = "\
+    txt text md markdown rst adoc csv tsv json jsonl ndjson yaml yml toml ini cfg conf env properties \
+    xml html htm css log diff patch sql graphql proto sh bash zsh fish ps1 bat py rb rs go js mjs ts tsx \
+    jsx java kt kts scala swift c h cc cpp hpp cs php pl lua r jl ex exs erl hs ml clj el vim tex bib \
+    srt vtt ics vcf eml tf nix gradle cmake svg";
+/// Text under media types that do not begin with `text/`.
+const TEXT_TYPES: &[&str] = &[
+    "application/json",
+    "application/ld+json",
+    "application/x-ndjson",
+    "application/yaml",
+    "application/x-yaml",
+    "application/toml",
+    "application/xml",
+    "application/javascript",
+    "application/x-javascript",
+    "application/typescript",
+    "application/sql",
+    "application/x-sh",
+    "application/x-shellscript",
+    "application/graphql",
+    "image/svg+xml",
+    "message/rfc822",
+];
+const PICTURE_TYPES: &[&str] = &["image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"];
+const PICTURE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "gif", "webp"];
+
+impl Claims {
+    /// Returns what a message claims, where it is a file.
+    #[must_use]
+    pub fn of(kind: &MessageKind) -> Option<Self> {
+        let MessageKind::Attachment { msgtype, name, mime, size, voice, media } = kind else { return None };
+        // Parameters such as `; charset=utf-8` say nothing that is believed.
+        let mime = mime.as_deref().and_then(|mime| mime.split(';').next()).map(|mime| mime.trim().to_ascii_lowercase());
+        Some(Self {
+            msgtype: msgtype.clone(),
+            name: name.clone(),
+            mime: mime.filter(|mime| !mime.is_empty()),
+            size: *size,
+            voice: *voice,
+            media: media.clone(),
+        })
+    }
+
+    /// Returns why a file is not worth a download.
+    ///
+    /// # Errors
+    /// The reason, where the claims alone tell it.
+    pub fn worth_fetching(&self, limits: &Limits) -> Result<&MediaSource, Unread> {
+        if self.voice {
+            return Err(Unread::Voice);
+        }
+        let mime = self.mime.as_deref().unwrap_or_default();
+        match self.msgtype.as_str() {
+            "m.audio" => return Err(Unread::Audio),
+            "m.video" => return Err(Unread::Video),
+            _ if mime.starts_with("audio/") => return Err(Unread::Audio),
+            _ if mime.starts_with("video/") => return Err(Unread::Video),
+            _ => {}
+        }
+        // A type that says nothing leaves it to the bytes.
+        let unknown = matches!(mime, "" | "application/octet-stream") && self.extension().is_none_or(|e| e.len() > 5);
+        if !(unknown || self.msgtype == "m.image" || self.may_be_picture() || self.may_be_pdf() || self.may_be_text()) {
+            return Err(Unread::Unsupported);
+        }
+        if self.size.is_some_and(|size| size > limits.file_bytes_max) {
+            return Err(Unread::TooLarge);
+        }
+        self.media.as_ref().ok_or(Unread::Unavailable)
+    }
+
+    /// Returns how many bytes it will be given as, by what is claimed; pictures are made small.
+    #[must_use]
+    pub fn claimed_bytes(&self, limits: &Limits) -> u64 {
+        if self.msgtype == "m.image" || self.may_be_picture() {
+            return 0;
+        }
+        self.size.unwrap_or_default().min(limits.file_bytes_max)
+    }
+
+    /// Returns a name that is fit for a document's title: one line, not long, nothing invisible.
+    #[must_use]
+    pub fn title(&self) -> String {
+        const CHARS_MAX: usize = 200;
+        let cleaned: String = self.name.chars().filter(|letter| !is_invisible(*letter)).take(CHARS_MAX).collect();
+        let cleaned = cleaned.trim();
+        if cleaned.is_empty() { "file".to_owned() } else { cleaned.to_owned() }
+    }
+
+    fn extension(&self) -> Option<String> {
+        let (stem, extension) = self.name.rsplit_once('.')?;
+        (!stem.is_empty() && !extension.is_empty()).then(|| extension.to_ascii_lowercase())
+    }
+
+    fn has_type(&self, types: &[&str]) -> bool {
+        self.mime.as_deref().is_some_and(|mime| types.contains(&mime))
+    }
+
+    fn ends_in(&self, mut extensions: impl Iterator<Item = &'static str>) -> bool {
+        self.extension().is_some_and(|extension| extensions.any(|known| known == extension))
+    }
+
+    fn may_be_picture(&self) -> bool {
+        self.has_type(PICTURE_TYPES) || self.ends_in(PICTURE_EXTENSIONS.iter().copied())
+    }
+
+    fn may_be_pdf(&self) -> bool {
+        self.has_type(&["application/pdf", "application/x-pdf"]) || self.ends_in(["pdf"].into_iter())
+    }
+
+    fn may_be_text(&self) -> bool {
+        let text = self.mime.as_deref().is_some_and(|mime| mime.starts_with("text/"));
+        text || self.has_type(TEXT_TYPES) || self.ends_in(TEXT_EXTENSIONS.split(' '))
+    }
+
+    fn sniff(&self, bytes: &[u8]) -> Result<Sniffed, Unread> {
+        use image::ImageFormat;
+        // Other formats have short marks (`BM`, `P1`) that may be the beginning of a text.
+        if let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP)) =
+            image::guess_format(bytes)
+        {
+            return Ok(Sniffed::Picture(format));
+        }
+        if document::is_pdf(bytes) {
+            return Ok(Sniffed::Pdf);
+        }
+        let supported = self.has_type(PICTURE_TYPES) || self.may_be_pdf();
+        if document::is_text(bytes) && !supported {
+            return Ok(Sniffed::Text);
+        }
+        let claimed = supported || self.may_be_picture() || self.may_be_text() || bytes.is_empty();
+        Err(if claimed { Unread::Broken } else { Unread::Unsupported })
+    }
+}
+
+/// Makes a file ready for the model; the same bytes give the same result. Takes long: call it where that may be.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn prepare(bytes: &[u8], claims: &Claims) -> Outcome {
+    let prepared = match claims.sniff(bytes)? {
+        Sniffed::Picture(format) => picture::prepare(bytes, format)?,
+        Sniffed::Pdf => document::prepare_pdf(bytes)?,
+        Sniffed::Text => document::prepare_text(bytes)?,
+    };
+    Ok(Arc::new(prepared))
+}
+
+/// Whether a character could hide something, or reorder what stands beside it.
+fn is_invisible(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! What people are told about files that cannot be read (C7, C19).
+
+use crate::core::media::{PDF_PAGES_MAX, Unread};
+
+/// Answers a request that is nothing but a file that cannot be read: why, and what can be.
+#[must_use]
+pub fn unreadable(why: Unread) -> String {
+    let why = match why {
+        Unread::Voice => "I can't listen to voice messages.".to_owned(),
+        Unread::Audio => "I can't listen to audio.".to_owned(),
+        Unread::Video => "I can't watch videos.".to_owned(),
+        Unread::Unsupported => "I can't read files of that kind.".to_owned(),
+        Unread::TooLarge => "That file is too large for me.".to_owned(),
+        Unread::TooLong => format!("That file is too long for me: I read at most {PDF_PAGES_MAX} pages of a PDF."),
+        Unread::Encrypted => "That PDF is protected with a password, so I can't read it.".to_owned(),
+        Unread::Broken => "That file seems to be damaged or empty, or it isn't what its name says.".to_owned(),
+        Unread::Unavailable => {
+            return "I couldn't fetch that file. Please send it again, or write what I should know.".to_owned();
+        }
+        Unread::LeftOut => return "I'm not set up to read files here. Please write what I should know.".to_owned(),
+    };
+    format!("{why} I can read images (JPEG, PNG, GIF, WebP), PDF and text files, or just write what you need.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c19_whoever_sends_what_cannot_be_read_is_told_what_can() {
+        let all = [
+            Unread::Voice,
+            Unread::Audio,
+            Unread::Video,
+            Unread::Unsupported,
+            Unread::TooLarge,
+            Unread::TooLong,
+            Unread::Encrypted,
+            Unread::Broken,
+        ];
+        for why in all {
+            let word = unreadable(why);
+            assert!(word.contains("images (JPEG, PNG, GIF, WebP), PDF and text files"), "{word}");
+        }
+        assert!(unreadable(Unread::Voice).starts_with("I can't listen to voice messages."));
+    }
+}

@@ -1,0 +1,229 @@
+//! Files for a prompt: fetched, made ready beside the executor, and kept for the thread's next turns.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use ruma::OwnedUserId;
+use tokio::{sync::Semaphore, task, time};
+
+use super::Engine;
+use crate::{
+    core::{
+        context::{Files, Wanted},
+        media::{self, Claims, Outcome, Unread},
+    },
+    matrix::{Account, media::MediaError},
+};
+
+/// Files of one prompt that are fetched at once.
+const FETCHES_AT_ONCE_MAX: usize = 4;
+/// What is fetched for one prompt, in bytes as it was sent; what comes behind that is left out.
+const FETCHED_BYTES_MAX: u64 = 128 << 20;
+/// Files that are decoded at once, over all runs: each may take hundreds of MiB for a moment.
+const PREPARED_AT_ONCE_MAX: usize = 2;
+/// How long making one file ready may take, its place in the queue aside.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a file waits for its place.
+const PLACE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Prepared files kept in memory, in bytes as they are given.
+const KEPT_BYTES_MAX: u64 = 64 << 20;
+/// Prepared files kept, those that cannot be read included.
+const KEPT_MAX: usize = 512;
+/// A file that nobody asked about for this long is let go.
+const KEPT_FOR: Duration = Duration::from_mins(30);
+
+/// A file that could not be fetched is tried again after this long: each try may hold up an answer.
+const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
+
+/// Prepared files in memory, and the places for preparing more.
+pub(super) struct Prepared {
+    kept: Mutex<Kept>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), places: Arc::new(Semaphore::new(PREPARED_AT_ONCE_MAX)) }
+    }
+}
+
+/// A file as one virtual user sees it: what one was given is never taken from what another fetched.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    user: OwnedUserId,
+    claims: Claims,
+}
+
+#[derive(Default)]
+struct Kept {
+    files: HashMap<Key, (Outcome, time::Instant)>,
+    bytes: u64,
+}
+
+impl Kept {
+    fn get(&mut self, key: &Key, now: time::Instant) -> Option<Outcome> {
+        let (outcome, used) = self.files.get_mut(key)?;
+        if *outcome == Err(Unread::Unavailable) {
+            return (now - *used < UNAVAILABLE_FOR).then_some(Err(Unread::Unavailable));
+        }
+        *used = now;
+        Some(outcome.clone())
+    }
+
+    fn put(&mut self, key: Key, outcome: Outcome, now: time::Instant) {
+        self.bytes += bytes_of(&outcome);
+        if let Some((old, _)) = self.files.insert(key, (outcome, now)) {
+            self.bytes -= bytes_of(&old);
+        }
+        let stale: Vec<Key> =
+            self.files.iter().filter(|(_, (_, used))| now - *used > KEPT_FOR).map(|(key, _)| key.clone()).collect();
+        for key in &stale {
+            self.remove(key);
+        }
+        while self.bytes > KEPT_BYTES_MAX || self.files.len() > KEPT_MAX {
+            let Some(oldest) = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone()) else {
+                break;
+            };
+            self.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some((outcome, _)) = self.files.remove(key) {
+            self.bytes -= bytes_of(&outcome);
+        }
+    }
+}
+
+fn bytes_of(outcome: &Outcome) -> u64 {
+    outcome.as_ref().map_or(0, |file| file.bytes)
+}
+
+impl Engine {
+    /// Fetches the files that a prompt has a place for; what fails is named with its reason.
+    pub(super) async fn fetch_files(&self, account: &Account, wanted: Vec<Wanted>) -> Files {
+        let left = &AtomicU64::new(FETCHED_BYTES_MAX);
+        // Newest first: should they be too much, the request's own is there.
+        let fetched = wanted.into_iter().rev().map(|file| async move {
+            let outcome = self.fetch_file(account, &file, left).await;
+            (file.event, outcome)
+        });
+        stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
+    }
+
+    async fn fetch_file(&self, account: &Account, file: &Wanted, left: &AtomicU64) -> Outcome {
+        let key = Key { user: account.user().to_owned(), claims: file.claims.clone() };
+        let known = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key, time::Instant::now());
+        if let Some(outcome) = known {
+            return outcome;
+        }
+        let bytes_max = self.config.limits.file_bytes_max;
+        if left.load(Ordering::Relaxed) < bytes_max {
+            return Err(Unread::LeftOut);
+        }
+        let outcome = match account.media(&file.source, bytes_max).await {
+            Ok(bytes) => {
+                let size = bytes.len() as u64;
+                let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
+                self.prepare(bytes, file.claims.clone()).await
+            }
+            Err(MediaError::TooLarge(_)) => Err(Unread::TooLarge),
+            Err(error) => {
+                tracing::info!(event.id = %file.event, %error, "a file cannot be given to the model");
+                Err(Unread::Unavailable)
+            }
+        };
+        let mut kept = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(key, outcome.clone(), time::Instant::now());
+        outcome
+    }
+
+    /// Makes a file ready in a thread of its own; a decoder that panics costs this one file.
+    async fn prepare(&self, bytes: Vec<u8>, claims: Claims) -> Outcome {
+        let place = time::timeout(PLACE_TIMEOUT, self.prepared.places.clone().acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(Unread::Unavailable) };
+        let prepared = task::spawn_blocking(move || {
+            // Held until the work ends, also when nobody waits for it any more.
+            let _place = place;
+            media::prepare(&bytes, &claims)
+        });
+        match time::timeout(PREPARE_TIMEOUT, prepared).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                tracing::warn!("a decoder broke on a file; the file is named as broken");
+                Err(Unread::Broken)
+            }
+            Err(_) => {
+                tracing::warn!("a decoder took too long for a file; the file is named as broken");
+                Err(Unread::Broken)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+    use crate::core::{event::MessageKind, prompt::FileContent};
+
+    fn key(name: usize) -> Key {
+        let user = user_id!("@coworker-a:hs").to_owned();
+        let kind = MessageKind::Attachment {
+            msgtype: "m.file".to_owned(),
+            name: name.to_string(),
+            mime: None,
+            size: None,
+            voice: false,
+            media: None,
+        };
+        Key { user, claims: Claims::of(&kind).expect("a file") }
+    }
+
+    fn file(bytes: u64) -> Arc<media::Prepared> {
+        let content = FileContent::Text { text: "a".into() };
+        Arc::new(media::Prepared { content, tokens: 1, bytes, cut: false })
+    }
+
+    #[test]
+    fn the_file_unused_for_longest_goes_first_and_all_go_in_the_end() {
+        let (mut kept, begin) = (Kept::default(), time::Instant::now());
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        for name in 0..4 {
+            kept.put(key(name), Ok(file(KEPT_BYTES_MAX / 4)), after(name as u64));
+        }
+        assert!(kept.get(&key(0), after(4)).is_some());
+        kept.put(key(4), Ok(file(1)), after(5));
+        assert_eq!(kept.get(&key(1), after(6)), None, "the one unused for longest");
+        assert!(kept.get(&key(0), after(6)).is_some());
+
+        kept.put(key(5), Err(Unread::Broken), after(7) + KEPT_FOR);
+        assert_eq!((kept.files.len(), kept.bytes), (1, 0));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_fetched_is_tried_again_after_a_while() {
+        let (mut kept, begin) = (Kept::default(), time::Instant::now());
+        kept.put(key(0), Err(Unread::Unavailable), begin);
+        let soon = begin + UNAVAILABLE_FOR / 2;
+        assert_eq!(kept.get(&key(0), soon), Some(Err(Unread::Unavailable)));
+        assert_eq!(kept.get(&key(0), begin + UNAVAILABLE_FOR), None);
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_bounded_too() {
+        let (mut kept, now) = (Kept::default(), time::Instant::now());
+        for name in 0..KEPT_MAX * 2 {
+            kept.put(key(name), Err(Unread::Broken), now);
+        }
+        assert_eq!(kept.files.len(), KEPT_MAX);
+    }
+}

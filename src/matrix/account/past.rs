@@ -1,0 +1,54 @@
+//! Reading further back than a room's window: for searches, not for contexts.
+
+use matrix_sdk::room::MessagesOptions;
+use ruma::{RoomId, UInt};
+
+use super::{Account, MatrixError, PAGE_EVENTS};
+use crate::{
+    core::event::RoomEvent,
+    matrix::{inbound, window::Older},
+};
+
+impl Account {
+    /// Returns up to `want` of a room's newest events, oldest first, and whether there are older ones. What lies before
+    /// the window is read page by page, decrypted with the keys at hand, and not kept.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn past(&self, room_id: &RoomId, want: usize) -> Result<(Vec<RoomEvent>, bool), MatrixError> {
+        let held = self.history(room_id, want).await?;
+        let mut from = match self.older_than_held(room_id) {
+            Older::From(token) => token,
+            Older::Nothing => return Ok((held, false)),
+            Older::Unknown => return Ok((held, true)),
+        };
+        let room = self.room(room_id)?;
+        let mut before: Vec<RoomEvent> = Vec::new();
+        let pages_max = want.div_ceil(PAGE_EVENTS as usize);
+        for _ in 0..pages_max {
+            if held.len() + before.len() >= want {
+                break;
+            }
+            let mut options = MessagesOptions::backward().from(Some(from.as_str()));
+            options.limit = UInt::from(PAGE_EVENTS);
+            let page = Box::pin(room.messages(options)).await?;
+            // Newest first, as asked for.
+            before.extend(
+                page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event)).map(|read| read.event),
+            );
+            match page.end {
+                Some(token) if !page.chunk.is_empty() && token != from => from = token,
+                _ => return Ok((joined(before, held), false)),
+            }
+        }
+        Ok((joined(before, held), true))
+    }
+}
+
+/// Puts what was read backwards in front of what is held, each event once.
+fn joined(mut before: Vec<RoomEvent>, held: Vec<RoomEvent>) -> Vec<RoomEvent> {
+    before.reverse();
+    before.retain(|event| !held.iter().any(|kept| kept.id == event.id));
+    before.extend(held);
+    before
+}

@@ -1,0 +1,112 @@
+//! Files that people sent: fetched through the proxy, never more than asked for, and decrypted by the SDK's code.
+//!
+//! The SDK's own download reads whatever comes, without a limit. So the bytes are fetched here, over the SDK's HTTP
+//! client, and counted while they come.
+
+use std::{
+    io::{Cursor, Read as _},
+    time::Duration,
+};
+
+use matrix_sdk_base::crypto::AttachmentDecryptor;
+use ruma::{MxcUri, events::room};
+
+use super::account::Account;
+use crate::core::event::MediaSource;
+
+/// How long one file may take to come.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the homeserver may wait for another server that has the file, in milliseconds.
+const REMOTE_WAIT_MS: u32 = 20_000;
+/// The longest `mxc:` URI that is taken: a server's name has at most 230 characters, an id about 65.
+const URI_BYTES_MAX: usize = 240;
+
+/// Why a file is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// It is larger than allowed, by what the homeserver says or by what came.
+    #[error("the file has more than {0} bytes")]
+    TooLarge(u64),
+    /// No such file, or the homeserver does not hand it out.
+    #[error("the homeserver answered {0} for a file")]
+    Refused(u16),
+    /// The homeserver did not answer, or not in time.
+    #[error("a file could not be fetched: {0}")]
+    Unreachable(String),
+    /// It is not what was encrypted, or the event does not say how to decrypt it.
+    #[error("a file could not be decrypted")]
+    Undecryptable,
+}
+
+/// Returns what [`Account::media`] needs, as text; `None` where the event names no place of the `mxc:` kind.
+pub(super) fn source(source: &room::MediaSource) -> Option<MediaSource> {
+    checked(uri(source))?;
+    serde_json::to_string(source).ok().map(MediaSource::new)
+}
+
+fn uri(source: &room::MediaSource) -> &MxcUri {
+    match source {
+        room::MediaSource::Plain(uri) => uri,
+        room::MediaSource::Encrypted(file) => &file.url,
+    }
+}
+
+/// Returns server and media id, both free of anything that means something in a path.
+fn checked(uri: &MxcUri) -> Option<(&str, &str)> {
+    // ruma keeps the place of the slash in one byte.
+    if uri.as_str().len() > URI_BYTES_MAX {
+        return None;
+    }
+    let (server, id) = uri.parts().ok()?;
+    (!id.is_empty()).then_some((server.as_str(), id))
+}
+
+impl Account {
+    /// Returns the content of a file, decrypted; nothing beyond `bytes_max` is read.
+    ///
+    /// # Errors
+    /// [`MediaError`] by cause; only [`MediaError::Unreachable`] may pass.
+    pub async fn media(&self, source: &MediaSource, bytes_max: u64) -> Result<Vec<u8>, MediaError> {
+        let source: room::MediaSource = serde_json::from_str(source.as_str()).map_err(|_| MediaError::Undecryptable)?;
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.fetch(uri(&source), bytes_max)).await;
+        let bytes = fetched.map_err(|_| MediaError::Unreachable("it took too long".to_owned()))??;
+        match source {
+            room::MediaSource::Plain(_) => Ok(bytes),
+            room::MediaSource::Encrypted(file) => {
+                let mut opened = Vec::with_capacity(bytes.len());
+                let mut sealed = Cursor::new(bytes);
+                let mut decryptor =
+                    AttachmentDecryptor::new(&mut sealed, (*file).into()).map_err(|_| MediaError::Undecryptable)?;
+                // The hash is checked at the end.
+                decryptor.read_to_end(&mut opened).map_err(|_| MediaError::Undecryptable)?;
+                Ok(opened)
+            }
+        }
+    }
+
+    async fn fetch(&self, uri: &MxcUri, bytes_max: u64) -> Result<Vec<u8>, MediaError> {
+        let (server, id) = checked(uri).ok_or(MediaError::Refused(400))?;
+        // Authenticated media: spec 1.11, "Content repository".
+        let mut url = self.client().homeserver();
+        url.set_path(&format!("/_matrix/client/v1/media/download/{server}/{id}"));
+        url.set_query(Some(&format!("timeout_ms={REMOTE_WAIT_MS}")));
+        let unreachable = |error: reqwest::Error| MediaError::Unreachable(error.without_url().to_string());
+        let request = self.client().http_client().get(url).bearer_auth(self.token().expose());
+        let mut answer = request.send().await.map_err(unreachable)?;
+        if !answer.status().is_success() {
+            return Err(MediaError::Refused(answer.status().as_u16()));
+        }
+        if answer.content_length().is_some_and(|length| length > bytes_max) {
+            return Err(MediaError::TooLarge(bytes_max));
+        }
+        let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            if chunk.len() > most - bytes.len() {
+                return Err(MediaError::TooLarge(bytes_max));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}

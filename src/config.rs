@@ -266,7 +266,7 @@ impl Default for Limits {
             transaction_bytes_max: 64 << 20,
             tool_rounds_max: 20,
             tools_at_once_max: 8,
-            run_tokens_max: 500_000,
+            run_tokens_max: 1_000_000,
             approval_minutes: 60,
         }
     }

@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod command;
 pub mod company;
 pub mod context;
+pub mod copying;
 pub mod event;
 pub mod hex;
 pub mod invite;

@@ -15,12 +15,14 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
-use self::{durable::DatabaseFiles, inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name};
+use ruma::UserId;
+
+use self::{durable::DatabaseFiles, inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name, vault::Vault};
 pub use self::{
     error::StoreError,
     inbox::{Accepted, Inbox, InboxEntry, InboxEvent},
     key::{Key, Prefixed},
-    table::Table,
+    table::{OwnerOf, Table},
 };
 
 mod durable;
@@ -33,6 +35,7 @@ mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 /// Most memory that the database's cache takes, in bytes.
 const CACHE_BYTES_MAX: u64 = 64 << 20;
@@ -50,6 +53,7 @@ struct Inner {
     files: DatabaseFiles,
     dir: Arc<Path>,
     seal: Seal,
+    vault: Vault,
     /// Trees and their writers' locks, in the order of [`Name::ALL`].
     tables: [(sled::Tree, Arc<Mutex<()>>); Name::ALL.len()],
     inbox: InboxTrees,
@@ -79,10 +83,11 @@ impl Store {
             tables.push((open_tree(name.as_str())?, Arc::new(Mutex::new(()))));
         }
         let tables = tables.try_into().expect("one tree was opened for each name");
+        let vault = Vault::open(&dir, &seal)?;
         let inbox = InboxTrees::open(&db, &seal, &dir)?;
         let accepted = watch::Sender::new(inbox.last_seq()?);
         let files = DatabaseFiles::open(&dir).map_err(|source| StoreError::from_sled(&dir, source.into()))?;
-        Ok(Self(Arc::new(Inner { db, files, dir, seal, tables, inbox, accepted })))
+        Ok(Self(Arc::new(Inner { db, files, dir, seal, vault, tables, inbox, accepted })))
     }
 
     /// Returns the inbox, as the homeserver with this registration fills it.
@@ -114,6 +119,15 @@ impl Store {
         self.0.db.size_on_disk().map_err(|source| StoreError::from_sled(&self.0.dir, source))
     }
 
+    /// Destroys the key that an owner's records are sealed under: nobody reads any copy of them again, also not one that
+    /// the database has not overwritten yet. What is stored for the owner from now on is sealed under a new one.
+    ///
+    /// # Errors
+    /// When the disk refuses; the key may still be there then.
+    pub fn destroy_owner_key(&self, owner: &UserId) -> Result<(), StoreError> {
+        self.0.vault.destroy(owner)
+    }
+
     fn table<K: Key, V: Serialize + DeserializeOwned>(&self, name: Name) -> Table<K, V> {
         let inner = &self.0;
         let (tree, writing) = &inner.tables[name as usize];
@@ -123,7 +137,7 @@ impl Store {
             seal: inner.seal.clone(),
             dir: Arc::clone(&inner.dir),
         };
-        Table::new(sealed, Arc::clone(writing))
+        Table::new(sealed, Arc::clone(writing), inner.vault.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Commands: exact words behind an exclamation mark; everything else is a prompt (rules C16, A6, A7).
 
-use super::address::{CoworkerHere, strip_address};
+use super::address::{CoworkerHere, after_quote, strip_address};
 use super::event::Message;
 
 /// The longest argument of `!open` that is taken as one, in bytes; a link to an event is far shorter.
@@ -103,9 +103,17 @@ pub enum AssistantCommand {
     Open(Option<String>),
     /// `!export`
     Export,
+    /// `!share`, in reply to an answer or for the newest one.
+    Share,
 }
 
 impl AssistantCommand {
+    /// Returns the command that a message is, without the quote that older clients put in front of a reply.
+    #[must_use]
+    pub fn of(message: &Message) -> Option<Self> {
+        Self::parse(if message.reply_to.is_some() { after_quote(&message.body) } else { &message.body })
+    }
+
     /// Returns the command that `text` is. `!open` alone takes an argument: one word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -116,6 +124,7 @@ impl AssistantCommand {
             "!help" => Some(Self::Help),
             "!open" => Some(Self::Open(None)),
             "!export" => Some(Self::Export),
+            "!share" => Some(Self::Share),
             other => {
                 let argument = other.strip_prefix("!open")?;
                 let target = argument.trim_start();

@@ -11,6 +11,7 @@ use super::time::Timestamp;
 
 pub mod approval;
 pub mod files;
+pub mod sessions;
 
 // ---- Coworkers ----
 
@@ -428,21 +429,17 @@ pub fn fresh() -> String {
     "A new session. I no longer take what is above into account.".to_owned()
 }
 
-/// Confirms `!forget` (A3).
-#[must_use]
-pub fn forgotten() -> String {
-    "Forgotten: I keep nothing of our earlier sessions. The messages above are still in your chat; delete them there if \
-     you want them gone."
-        .to_owned()
-}
-
 /// `!help` of an assistant, for the screen of a phone.
 #[must_use]
 pub fn assistant_help() -> String {
     "Just write; I answer here and nowhere else.\n\n\
      - `!new` start a new session\n\
+     - `!forget` delete our sessions\n\
+     - `!export` this session as a file\n\
+     - `!share` an answer to forward\n\
      - `!tools` what I can use\n\
-     - `!help` this list"
+     - `!help` this list\n\n\
+     🛑 on your message stops me, 🔁 on my answer has me try again."
         .to_owned()
 }
 

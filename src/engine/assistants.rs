@@ -1,5 +1,8 @@
 //! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
 
+mod again;
+mod exporting;
+mod forgetting;
 mod privacy;
 
 use std::{
@@ -10,8 +13,8 @@ use std::{
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
-pub(super) use self::privacy::Privacy;
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
+pub(super) use self::{again::Answered, privacy::Privacy};
 use super::{
     Engine, EngineError, Shared, coworkers::lane_of, inbox::Handled, parked::Readers, records::AssistantRecord,
     runs::Asking,
@@ -197,7 +200,7 @@ impl Engine {
         if Box::pin(self.take_choice(event, accepted)).await? {
             return Ok(());
         }
-        if let Some(command) = AssistantCommand::parse(&message.body) {
+        if let Some(command) = AssistantCommand::of(message) {
             return self.answer_owner_command(account, owner, event, &command).await;
         }
         let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
@@ -226,8 +229,8 @@ impl Engine {
     }
 
     async fn answer_owner_command(
-        &self,
-        account: &Account,
+        self: &Shared,
+        account: &Arc<Account>,
         owner: &UserId,
         event: &RoomEvent,
         command: &AssistantCommand,
@@ -243,7 +246,10 @@ impl Engine {
             }
             AssistantCommand::Help => words::assistant_help(),
             AssistantCommand::Tools => words::no_tools(),
-            AssistantCommand::Forget | AssistantCommand::Open(_) | AssistantCommand::Export => words::unknown_command(),
+            AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
+            AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
+            AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,
+            AssistantCommand::Open(_) => words::unknown_command(),
         };
         let txn = super::word_transaction("command", event.id.as_str(), account.user());
         account.send(&event.room, &super::word(&text, None), txn).await?;
@@ -264,6 +270,11 @@ impl Engine {
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;
         events.retain(|event| is_of_the_two(account, event, owner));
+        if record.attempt > 0 {
+            // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
+            let asked = events.iter().position(|event| event.id == record.request);
+            events.truncate(asked.map_or(events.len(), |at| at + 1));
+        }
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
         let upto = events.iter().position(|event| event.id == record.request).map_or(events.len(), |at| at + 1);
         let session = current_session(

@@ -132,7 +132,7 @@ impl Engine {
             EventKind::Redaction { target } => {
                 self.approvals.take_redaction(event, target)?;
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
-                Ok(())
+                Box::pin(self.take_back_answers(&event.sender, event, target)).await
             }
             _ => Ok(()),
         }

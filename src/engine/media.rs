@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 use tokio::{sync::Semaphore, task, time};
 
 use super::Engine;
@@ -51,6 +51,17 @@ pub(super) struct Prepared {
 impl Default for Prepared {
     fn default() -> Self {
         Self { kept: Mutex::default(), places: Arc::new(Semaphore::new(PREPARED_AT_ONCE_MAX)) }
+    }
+}
+
+impl Prepared {
+    /// Forgets every file that one of our users was shown.
+    pub(super) fn forget(&self, user: &UserId) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let theirs: Vec<Key> = kept.files.keys().filter(|key| key.user == user).cloned().collect();
+        for key in &theirs {
+            kept.remove(key);
+        }
     }
 }
 

@@ -24,7 +24,7 @@ const STOP_KEYS: [&str; 2] = ["🛑", "🛑\u{fe0f}"];
 /// Runs a request again.
 const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
 /// How often one request is run again at the most.
-const AGAIN_MAX: u32 = 10;
+pub(super) const AGAIN_MAX: u32 = 10;
 
 impl Engine {
     /// Handles a reaction: ✅ and ❌ on an approval's card, 🛑 on a request or on what its run shows, 🔁 on an answer.
@@ -42,6 +42,10 @@ impl Engine {
             let stopped = self.running.order(&event.room, Which::Touching(touched), &Order::Stop);
             tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
         } else if AGAIN_KEYS.contains(&key.as_str()) {
+            if self.tables.assistant_rooms.get(&event.room)?.is_some() {
+                // Whose room it is was checked where its events are told apart.
+                return self.run_again_for_owner(&event.sender, event, target, accepted);
+            }
             Box::pin(self.run_again(event, target)).await?;
         }
         Ok(())
@@ -76,7 +80,7 @@ impl Engine {
     /// Notes what a run posted, under its request and under the message itself.
     pub(super) fn note_posted(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
         if record.private {
-            return Ok(());
+            return self.note_answer(record, event);
         }
         let posted = Posted { user: record.user.clone(), event: event.clone() };
         let request = (record.room.clone(), record.request.clone());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
+use super::assistants::Answered;
 use crate::{
     core::{
         address::ThreadSoFar,
@@ -103,6 +104,35 @@ pub(super) struct AssistantRecord {
     /// The message up to which it was said that a session starts afresh.
     #[serde(default)]
     pub(super) afresh_told: Option<OwnedEventId>,
+    /// What it answered lately, and to what: for 🔁. Newest last, few are kept.
+    #[serde(default)]
+    pub(super) answers: Vec<Answered>,
+}
+
+/// An assistant that is being made to forget: how far that is. Holds nothing of what is forgotten.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Forgetting {
+    /// Its room.
+    pub(super) room: OwnedRoomId,
+    /// The `!forget`.
+    pub(super) command: OwnedEventId,
+    /// What stays of its record.
+    pub(super) kept: AssistantRecord,
+    /// Our word in the room, once nothing stored is left; messages before it are redacted.
+    #[serde(default)]
+    pub(super) notice: Option<OwnedEventId>,
+    /// Where the next page ends; at the notice to begin with.
+    #[serde(default)]
+    pub(super) from: Option<String>,
+    /// Pages gone through.
+    #[serde(default)]
+    pub(super) pages: u32,
+    /// Messages redacted.
+    #[serde(default)]
+    pub(super) redacted: u64,
+    /// Whether some could not be.
+    #[serde(default)]
+    pub(super) missed: bool,
 }
 
 /// How far a room is processed.
@@ -132,6 +162,7 @@ pub(super) struct Tables {
     pub(super) threads: Table<(OwnedRoomId, OwnedEventId), ThreadRecord>,
     pub(super) assistants: Table<OwnedUserId, AssistantRecord>,
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
+    pub(super) forgetting: Table<OwnedUserId, Forgetting>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
     pub(super) notes: Table<OwnedRoomId, Notes>,
     /// What coworkers' tools on servers were like when they were granted or approved.
@@ -142,12 +173,14 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) fn of(store: &Store) -> Self {
         Self {
-            runs: store.runs(),
-            run_index: store.run_index(),
+            // What is about somebody's sessions is sealed under a key of theirs, and gone with it (A3).
+            runs: store.runs().owned_by(|_, run: &RunRecord| run.private.then_some(&run.asker)),
+            run_index: store.run_index().owned_by(|_, run: &RunSummary| run.private.then_some(&run.asker)),
             rooms: store.rooms(),
             threads: store.threads(),
-            assistants: store.assistants(),
+            assistants: store.assistants().owned_by(|owner, _: &AssistantRecord| Some(owner)),
             assistant_rooms: store.assistant_rooms(),
+            forgetting: store.forgetting(),
             cursors: store.cursors(),
             notes: store.notes(),
             tool_pins: store.tool_pins(),

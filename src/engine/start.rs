@@ -237,6 +237,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
             tracing::warn!(user.id = %account.user(), %error, "what was missed cannot be read; the safety sync tries again");
         }
     }
+    engine.take_up_forgetting()?;
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));

@@ -44,6 +44,7 @@ use crate::{
 };
 
 mod current;
+pub mod own;
 mod past;
 mod pins;
 mod power;

@@ -103,6 +103,25 @@ impl Pool {
         self.freed.notify_waiters();
     }
 
+    /// Closes an assistant's client for good and deletes its folder, with every key in it.
+    ///
+    /// # Errors
+    /// When the folder cannot be deleted.
+    pub fn erase(&self, account: Arc<Account>) -> Result<(), MatrixError> {
+        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        passing.remove(account.user());
+        let open = passing.len();
+        drop(passing);
+        self.close(&account, open);
+        let dir = account.dir().clone();
+        drop(account);
+        self.freed.notify_waiters();
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            erased => erased.map_err(|cause| MatrixError::File { path: dir.display().to_string(), cause }),
+        }
+    }
+
     /// Returns how many assistants' clients are open, or being opened.
     #[must_use]
     pub fn passing_len(&self) -> usize {

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use ruma::UserId;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -14,7 +15,11 @@ use super::{
     key::{Key, Prefixed},
     lock,
     seal::Seal,
+    vault::{self, Vault},
 };
+
+/// Says whose a record is, where it is one person's.
+pub type OwnerOf<K, V> = for<'a> fn(&'a K, &'a V) -> Option<&'a UserId>;
 
 /// A table of the store. Cheap to clone; changes are atomic for each key, and durable after `Store::flush`.
 ///
@@ -23,12 +28,21 @@ pub struct Table<K, V> {
     sealed: SealedTree,
     /// Held by every change, so that `update` can read, decide and write as one.
     writing: Arc<Mutex<()>>,
+    vault: Vault,
+    owner_of: Option<OwnerOf<K, V>>,
     types: PhantomData<fn(K) -> V>,
 }
 
 impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
-    pub(super) fn new(sealed: SealedTree, writing: Arc<Mutex<()>>) -> Self {
-        Self { sealed, writing, types: PhantomData }
+    pub(super) fn new(sealed: SealedTree, writing: Arc<Mutex<()>>, vault: Vault) -> Self {
+        Self { sealed, writing, vault, owner_of: None, types: PhantomData }
+    }
+
+    /// Seals what belongs to somebody under that owner's key as well, from now on. What was written before is read as
+    /// it is; what was sealed under a key that is destroyed since counts as not there.
+    #[must_use]
+    pub fn owned_by(self, owner_of: OwnerOf<K, V>) -> Self {
+        Self { owner_of: Some(owner_of), ..self }
     }
 
     /// Returns the value under `key`.
@@ -36,7 +50,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     /// # Errors
     /// When the store cannot be read, or the record is damaged or of another type.
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
-        self.sealed.get(&key.to_bytes())
+        self.read_at(&key.to_bytes())
     }
 
     /// Stores `value` under `key`, in place of what is there.
@@ -45,7 +59,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     /// When the store cannot be written.
     pub fn put(&self, key: &K, value: &V) -> Result<(), StoreError> {
         let _writing = lock(&self.writing);
-        self.sealed.put(&key.to_bytes(), value)
+        self.write(key, value)
     }
 
     /// Stores `value` only if there is none under `key` yet; returns whether it did.
@@ -54,11 +68,10 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     /// As [`Self::put`].
     pub fn insert_new(&self, key: &K, value: &V) -> Result<bool, StoreError> {
         let _writing = lock(&self.writing);
-        let key = key.to_bytes();
-        if self.sealed.contains(&key)? {
+        if self.sealed.contains(&key.to_bytes())? {
             return Ok(false);
         }
-        self.sealed.put(&key, value)?;
+        self.write(key, value)?;
         Ok(true)
     }
 
@@ -70,11 +83,11 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     /// As [`Self::get`] and [`Self::put`]; nothing is changed then.
     pub fn update(&self, key: &K, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>, StoreError> {
         let _writing = lock(&self.writing);
-        let key = key.to_bytes();
-        let new = change(self.sealed.get(&key)?);
+        let bytes = key.to_bytes();
+        let new = change(self.read_at(&bytes)?);
         match &new {
-            Some(value) => self.sealed.put(&key, value)?,
-            None => self.sealed.remove(&key)?,
+            Some(value) => self.write(key, value)?,
+            None => self.sealed.remove(&bytes)?,
         }
         Ok(new)
     }
@@ -86,6 +99,38 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     pub fn remove(&self, key: &K) -> Result<(), StoreError> {
         let _writing = lock(&self.writing);
         self.sealed.remove(&key.to_bytes())
+    }
+
+    /// Removes every record that belongs to `owner`, and returns how many; walks over all records. One that cannot be
+    /// read is left for whoever mends the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn remove_of(&self, owner: &UserId) -> Result<usize, StoreError> {
+        let mut theirs = Vec::new();
+        for record in &self.sealed.tree {
+            let (key, value) = record.map_err(|source| self.sealed.failed(source))?;
+            if self.is_of(owner, &key, &value) {
+                theirs.push(key);
+            }
+        }
+        let _writing = lock(&self.writing);
+        for key in &theirs {
+            self.sealed.remove(key)?;
+        }
+        Ok(theirs.len())
+    }
+
+    fn is_of(&self, owner: &UserId, key: &[u8], value: &[u8]) -> bool {
+        let Ok(plain) = self.sealed.open_plain(key, value) else { return false };
+        if let Some((theirs, _)) = vault::owned(&plain) {
+            return theirs == owner;
+        }
+        let (Some(owner_of), Some(key), Ok(value)) = (self.owner_of, K::from_bytes(key), self.sealed.parse(&plain))
+        else {
+            return false;
+        };
+        owner_of(&key, &value) == Some(owner)
     }
 
     /// Returns all records in the keys' order (or, with `rev`, against it), read as they are asked for.
@@ -118,19 +163,43 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     }
 
     fn read_all(&self, records: sled::Iter) -> impl DoubleEndedIterator<Item = Result<(K, V), StoreError>> + use<K, V> {
-        let sealed = self.sealed.clone();
-        records.map(move |record| {
+        let table = self.clone();
+        let read = move |record: sled::Result<(sled::IVec, sled::IVec)>| {
+            let sealed = &table.sealed;
             let (key, value) = record.map_err(|source| sealed.failed(source))?;
-            let value = sealed.open(&key, &value)?;
+            let Some(value) = table.open(&key, &value)? else { return Ok(None) };
             let key = K::from_bytes(&key).ok_or_else(|| sealed.corrupt("its key is not of the table's type"))?;
-            Ok((key, value))
-        })
+            Ok(Some((key, value)))
+        };
+        records.filter_map(move |record| read(record).transpose())
+    }
+
+    fn read_at(&self, key: &[u8]) -> Result<Option<V>, StoreError> {
+        let stored = self.sealed.tree.get(key).map_err(|source| self.sealed.failed(source))?;
+        stored.map_or(Ok(None), |sealed| self.open(key, &sealed))
+    }
+
+    /// Opens a record; `None` where its owner's key is destroyed.
+    fn open(&self, key: &[u8], sealed: &[u8]) -> Result<Option<V>, StoreError> {
+        let plain = self.vault.unseal(self.sealed.name, key, self.sealed.open_plain(key, sealed)?)?;
+        plain.map(|plain| self.sealed.parse(&plain)).transpose()
+    }
+
+    fn write(&self, key: &K, value: &V) -> Result<(), StoreError> {
+        let bytes = key.to_bytes();
+        let Some(owner) = self.owner_of.and_then(|owner_of| owner_of(key, value)) else {
+            return self.sealed.put(&bytes, value);
+        };
+        let plain = self.sealed.encode(value)?;
+        let owned = self.vault.seal(owner, self.sealed.name, &bytes, &plain)?;
+        self.sealed.put_plain(&bytes, &owned)
     }
 }
 
 impl<K, V> Clone for Table<K, V> {
     fn clone(&self) -> Self {
-        Self { sealed: self.sealed.clone(), writing: Arc::clone(&self.writing), types: PhantomData }
+        let (writing, vault) = (Arc::clone(&self.writing), self.vault.clone());
+        Self { sealed: self.sealed.clone(), writing, vault, owner_of: self.owner_of, types: PhantomData }
     }
 }
 
@@ -150,17 +219,16 @@ pub(super) struct SealedTree {
 }
 
 impl SealedTree {
-    pub(super) fn get<V: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<V>, StoreError> {
-        let sealed = self.tree.get(key).map_err(|source| self.failed(source))?;
-        sealed.map(|sealed| self.open(key, &sealed)).transpose()
-    }
-
     pub(super) fn contains(&self, key: &[u8]) -> Result<bool, StoreError> {
         self.tree.contains_key(key).map_err(|source| self.failed(source))
     }
 
     pub(super) fn put(&self, key: &[u8], value: &impl Serialize) -> Result<(), StoreError> {
-        let sealed = self.seal(key, value)?;
+        self.put_plain(key, &self.encode(value)?)
+    }
+
+    fn put_plain(&self, key: &[u8], plain: &[u8]) -> Result<(), StoreError> {
+        let sealed = self.seal.seal(self.name, key, plain);
         self.tree.insert(key, sealed).map_err(|source| self.failed(source))?;
         Ok(())
     }
@@ -172,17 +240,25 @@ impl SealedTree {
 
     /// Returns the sealed bytes of `value`, to be stored under `key` in this tree.
     pub(super) fn seal(&self, key: &[u8], value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-        let plain = serde_json::to_vec(value).map_err(|source| StoreError::Encode { table: self.name, source })?;
-        Ok(self.seal.seal(self.name, key, &plain))
+        Ok(self.seal.seal(self.name, key, &self.encode(value)?))
     }
 
     /// Reads what [`Self::seal`] made for the same key.
     pub(super) fn open<V: DeserializeOwned>(&self, key: &[u8], sealed: &[u8]) -> Result<V, StoreError> {
-        let plain = self
-            .seal
-            .open(self.name, key, sealed)
-            .ok_or_else(|| self.corrupt("it does not open under the store's key"))?;
-        serde_json::from_slice(&plain).map_err(|_| self.corrupt("its value is not of the table's type"))
+        self.parse(&self.open_plain(key, sealed)?)
+    }
+
+    fn encode(&self, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+        serde_json::to_vec(value).map_err(|source| StoreError::Encode { table: self.name, source })
+    }
+
+    fn open_plain(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let plain = self.seal.open(self.name, key, sealed);
+        plain.ok_or_else(|| self.corrupt("it does not open under the store's key"))
+    }
+
+    fn parse<V: DeserializeOwned>(&self, plain: &[u8]) -> Result<V, StoreError> {
+        serde_json::from_slice(plain).map_err(|_| self.corrupt("its value is not of the table's type"))
     }
 
     pub(super) fn failed(&self, source: sled::Error) -> StoreError {

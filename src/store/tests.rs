@@ -10,6 +10,7 @@ use super::*;
 use crate::core::time::Timestamp;
 
 mod faults;
+mod owners;
 mod snapshot;
 
 const KEY: [u8; 32] = [7; 32];

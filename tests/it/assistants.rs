@@ -1,5 +1,8 @@
 //! Assistants on a running Workmate: made on request, one each, for their owner alone.
 
+mod again;
+mod exporting;
+mod forgetting;
 mod places;
 mod room;
 mod sessions;

@@ -26,7 +26,7 @@ pub(super) enum Source {
     /// Of a Workmate that runs: it alone can read its store.
     Door(UnixStream),
     /// Of one that does not.
-    Index(Table<RunKey, RunSummary>, Namespace),
+    Index(Table<RunKey, RunSummary>, Box<Namespace>),
 }
 
 impl Source {
@@ -53,7 +53,7 @@ impl Source {
             );
         }
         match Store::open(&dir, &config.master.derive("state")) {
-            Ok(store) => Ok(Self::Index(store.run_index(), config.namespace())),
+            Ok(store) => Ok(Self::Index(store.run_index(), Box::new(config.namespace()))),
             Err(StoreError::Locked { .. }) => bail!(
                 "{}: workmate runs, but its door {} does not open\n  Mend: ask again in a moment if it is only starting; else look \
                  for `workmate audit` in its log, or stop it and ask again.",

@@ -100,6 +100,8 @@ fn a6_assistants_read_their_commands_and_only_open_takes_an_argument() {
         ("!tools", Some(AssistantCommand::Tools)),
         ("!help", Some(AssistantCommand::Help)),
         ("!export", Some(AssistantCommand::Export)),
+        ("!share", Some(AssistantCommand::Share)),
+        ("!share this", None),
         ("!open", Some(AssistantCommand::Open(None))),
         ("!open #team:here.org", open("#team:here.org")),
         ("!open  https://matrix.to/#/!r:here.org/$e", open("https://matrix.to/#/!r:here.org/$e")),
@@ -114,4 +116,11 @@ fn a6_assistants_read_their_commands_and_only_open_takes_an_argument() {
     for (text, expected) in table {
         assert_eq!(AssistantCommand::parse(text), expected, "{text}");
     }
+}
+
+#[test]
+fn a9_a_command_in_reply_is_read_behind_the_quote_of_older_clients() {
+    let quoted = Message::text("> <@a:hs> an answer\n\n!share");
+    let reply = Message { reply_to: Some(ruma::event_id!("$answer").to_owned()), ..quoted.clone() };
+    assert_eq!((AssistantCommand::of(&quoted), AssistantCommand::of(&reply)), (None, Some(AssistantCommand::Share)));
 }

@@ -1,6 +1,7 @@
 use super::{
-    Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, broken_off, coworker_help, date, duration_minutes,
-    first_words, internal, model_unreachable, overloaded_gave_up, sentence, undecryptable, welcome,
+    Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, broken_off, coworker_help, date,
+    duration_minutes, first_words, internal, model_unreachable, overloaded_gave_up, sentence, sessions, undecryptable,
+    welcome,
 };
 use crate::core::{render::render, time::Timestamp};
 
@@ -30,13 +31,23 @@ fn assistants_first_words_are_honest_about_encryption() {
 const PHONE: (usize, usize) = (40, 16);
 
 #[test]
-fn c16_help_fits_a_phone() {
+fn a6_c16_help_fits_a_phone() {
     let lines = |body: &str| body.lines().map(|line| line.chars().count().max(1).div_ceil(PHONE.0)).sum::<usize>();
-    let help = render(&coworker_help("oncall")).body;
-    for line in help.lines().filter(|line| line.starts_with('•')) {
-        assert!(line.chars().count() <= PHONE.0, "a command is broken over two lines: {line}");
+    for help in [coworker_help("oncall"), assistant_help()] {
+        let help = render(&help).body;
+        for line in help.lines().filter(|line| line.starts_with('•')) {
+            assert!(line.chars().count() <= PHONE.0, "a command is broken over two lines: {line}");
+        }
+        assert!(lines(&help) <= PHONE.1, "{help}");
     }
-    assert!(lines(&help) <= PHONE.1, "{help}");
+}
+
+#[test]
+fn a3_what_is_forgotten_and_what_remains_is_said() {
+    insta::assert_snapshot!(sessions::forgotten(12, false));
+    for part in ["your own messages", "homeserver", "provider", "Backups"] {
+        assert!(sessions::forgotten(0, true).contains(part), "{part}");
+    }
 }
 
 #[test]

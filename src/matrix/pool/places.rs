@@ -58,6 +58,11 @@ impl<T> Places<T> {
         closing.iter().filter_map(|user| self.taken.remove(user).and_then(Taken::into_open)).collect()
     }
 
+    /// Takes a place from a user, whoever uses it.
+    pub(super) fn remove(&mut self, user: &UserId) {
+        self.taken.remove(user);
+    }
+
     /// Returns how many places are taken.
     pub(super) fn len(&self) -> usize {
         self.taken.len()

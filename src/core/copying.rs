@@ -1,0 +1,126 @@
+//! Copying out of an assistant's chat, by the owner's own hand (A9): a session as a file, one answer as a clean message.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{EventId, OwnedEventId, UserId};
+
+use super::{
+    address::after_quote,
+    command::AssistantCommand,
+    event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
+    time::Timestamp,
+    words::sessions,
+};
+
+/// The largest file that `!export` makes, in bytes; the oldest messages are left out of a longer one.
+pub const EXPORT_BYTES_MAX: usize = 1 << 20;
+
+/// A session as a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Markdown.
+    pub text: String,
+    /// How many messages are in it.
+    pub messages: usize,
+    /// Whether older messages of the session are left out.
+    pub left_out: bool,
+    /// When the first and the last of them were sent.
+    pub span: (Timestamp, Timestamp),
+}
+
+/// Something that the owner or the assistant said, as it reads now.
+struct Said<'a> {
+    event: &'a RoomEvent,
+    message: &'a Message,
+}
+
+/// Returns a session as a file, oldest message first; `None` where nothing was said in it.
+///
+/// `events` are the session's up to the command; commands and words of ours that are no answers are left out. `older`
+/// says that it began before what is at hand.
+#[must_use]
+pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: bool) -> Option<Export> {
+    let said = said(events, owner, assistant);
+    let mut parts: Vec<String> = Vec::new();
+    let mut bytes = 0;
+    for one in said.iter().rev() {
+        let part = part(one, assistant);
+        bytes += part.len();
+        if bytes > EXPORT_BYTES_MAX && !parts.is_empty() {
+            break;
+        }
+        parts.push(part);
+    }
+    parts.reverse();
+    let kept = &said[said.len() - parts.len()..];
+    let span = (kept.first()?.event.sent_at, kept.last()?.event.sent_at);
+    let left_out = older || kept.len() < said.len();
+    let head = sessions::export_head(assistant.as_str(), span, left_out);
+    Some(Export { text: format!("{head}\n\n{}", parts.join("\n")), messages: kept.len(), left_out, span })
+}
+
+/// Returns an answer as a message of its own, made for forwarding: its text, and nothing besides.
+///
+/// `wanted` is the answer, or the newest of the session; `None` where there is none.
+#[must_use]
+pub fn share(events: &[RoomEvent], wanted: Option<&EventId>, owner: &UserId, assistant: &UserId) -> Option<Outgoing> {
+    let said = said(events, owner, assistant);
+    let mut answers = said.iter().rev().filter(|one| one.event.sender == assistant && is_text(one.event));
+    let answer = answers.find(|one| wanted.is_none_or(|wanted| one.event.id == wanted))?;
+    Some(Outgoing {
+        kind: OutgoingKind::Text,
+        body: answer.message.body.clone(),
+        html: answer.message.html.clone(),
+        mentions: BTreeSet::new(),
+        place: Place::Timeline,
+    })
+}
+
+/// The messages of both, each as its last edit has it.
+fn said<'a>(events: &'a [RoomEvent], owner: &UserId, assistant: &UserId) -> Vec<Said<'a>> {
+    let mut gone: BTreeSet<&EventId> = BTreeSet::new();
+    let mut edits: BTreeMap<(&UserId, &OwnedEventId), &Message> = BTreeMap::new();
+    for event in events {
+        match &event.kind {
+            EventKind::Redaction { target } => {
+                gone.insert(target);
+            }
+            EventKind::Edit { target, new, .. } => {
+                edits.insert((&event.sender, target), new);
+            }
+            _ => {}
+        }
+    }
+    let of_both = events.iter().filter(|event| event.sender == owner || event.sender == assistant);
+    let there = of_both.filter(|event| !gone.contains(&*event.id));
+    let messages = there.filter_map(|event| {
+        let EventKind::Message(original) = &event.kind else { return None };
+        let is_word = event.sender == assistant && original.kind == MessageKind::Notice;
+        let is_command = event.sender == owner && AssistantCommand::of(original).is_some();
+        let message = edits.get(&(&*event.sender, &event.id)).copied().unwrap_or(original);
+        (!is_word && !is_command).then_some(Said { event, message })
+    });
+    messages.collect()
+}
+
+fn is_text(event: &RoomEvent) -> bool {
+    matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Text)
+}
+
+fn part(said: &Said<'_>, assistant: &UserId) -> String {
+    let original = match &said.event.kind {
+        EventKind::Message(original) => original,
+        _ => said.message,
+    };
+    let text = if original.reply_to.is_some() { after_quote(&said.message.body) } else { &said.message.body };
+    let text = match &original.kind {
+        MessageKind::Attachment { name, .. } if name == text => sessions::export_file(name),
+        MessageKind::Attachment { name, .. } => format!("{}\n\n{text}", sessions::export_file(name)),
+        _ => text.to_owned(),
+    };
+    let whose = sessions::export_speaker(said.event.sender == assistant, said.event.sender.as_str());
+    format!("{}\n\n{}\n", sessions::export_line(&whose, said.event.sent_at), text.trim_end())
+}
+
+#[cfg(test)]
+mod tests;

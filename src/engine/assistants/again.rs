@@ -1,0 +1,108 @@
+//! What an owner does with an answer of their assistant's (C10): 🔁 has it again, deleting the request takes it back.
+
+use ruma::{EventId, OwnedEventId, UserId};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::{
+    clock,
+    core::{
+        event::{Place, RoomEvent},
+        run::{RunId, RunRecord},
+    },
+    engine::{Engine, EngineError, Shared, coworkers::lane_of, reactions::AGAIN_MAX, word_transaction},
+};
+
+/// Answers that an owner may have again; older ones are asked for anew.
+const ANSWERS_MAX: usize = 50;
+
+/// An answer of an assistant's, and what asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Answered {
+    /// The answer, or another message of its run.
+    answer: OwnedEventId,
+    /// The owner's message.
+    request: OwnedEventId,
+    /// Where it was answered.
+    place: Place,
+    /// How often the request was run before this answer.
+    attempt: u32,
+}
+
+impl Engine {
+    /// Notes what an assistant's run posted, under the owner's key.
+    pub(in crate::engine) fn note_answer(&self, record: &RunRecord, answer: &EventId) -> Result<(), EngineError> {
+        let answered = Answered {
+            answer: answer.to_owned(),
+            request: record.request.clone(),
+            place: record.place.clone(),
+            attempt: record.attempt,
+        };
+        self.note(&record.asker, |kept| {
+            if !kept.answers.contains(&answered) {
+                kept.answers.push(answered);
+                let surplus = kept.answers.len().saturating_sub(ANSWERS_MAX);
+                kept.answers.drain(..surplus);
+            }
+        })
+    }
+
+    /// Runs a request of the owner's again, as privately as the first time.
+    pub(in crate::engine) fn run_again_for_owner(
+        self: &Shared,
+        owner: &UserId,
+        event: &RoomEvent,
+        target: &EventId,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let Some(answered) = kept.answers.iter().find(|answered| answered.answer == target) else { return Ok(()) };
+        let of_request = kept.answers.iter().filter(|other| other.request == answered.request);
+        let attempt = of_request.map(|other| other.attempt).max().unwrap_or_default() + 1;
+        let user = self.assistant_persona(owner).user;
+        let is_busy = self.running.count(&event.room, &user) >= self.config.limits.room_runs_max;
+        if kept.silent || kept.room.as_ref() != Some(&event.room) || attempt > AGAIN_MAX || is_busy {
+            return Ok(());
+        }
+        let (request, place) = (&answered.request, answered.place.clone());
+        let record = RunRecord {
+            asked_at: event.sent_at,
+            private: true,
+            attempt,
+            ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
+        };
+        let id = RunId::again(request, &user, attempt);
+        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
+            tracing::info!(room.id = %event.room, "a request is not run again: too many wait in its room");
+            return Ok(());
+        };
+        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
+            self.clone().start_run(id, record, in_line, Some(accepted));
+        }
+        Ok(())
+    }
+
+    /// The owner's message is gone: so is what was said in answer to it.
+    pub(in crate::engine) async fn take_back_answers(
+        &self,
+        owner: &UserId,
+        event: &RoomEvent,
+        request: &EventId,
+    ) -> Result<(), EngineError> {
+        let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let of_request = kept.answers.into_iter().filter(|answered| answered.request == request);
+        let answers: Vec<OwnedEventId> = of_request.map(|answered| answered.answer).collect();
+        if answers.is_empty() {
+            return Ok(());
+        }
+        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        for answer in answers {
+            let txn = word_transaction("take-back", answer.as_str(), account.user());
+            match account.redact(&event.room, &answer, txn).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        self.note(owner, |kept| kept.answers.retain(|answered| answered.request != request))
+    }
+}

@@ -1,0 +1,86 @@
+//! `!export` and `!share` (A9): copies that the owner asked for, into the same chat and nowhere else.
+
+use ruma::UserId;
+
+use super::{HISTORY_EVENTS, is_of_the_two};
+use crate::{
+    core::{
+        copying,
+        event::{EventKind, Place, RoomEvent},
+        session::{SessionBounds, current_session},
+        words::sessions,
+    },
+    engine::{Engine, EngineError, word, word_transaction},
+    matrix::{Account, account::File},
+};
+
+impl Engine {
+    /// `!export`: a word of what is in it, and the session as a file, encrypted as the room is.
+    pub(super) async fn export_session(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        event: &RoomEvent,
+    ) -> Result<(), EngineError> {
+        let (session, older) = self.session_before(account, owner, event).await?;
+        let exported = copying::export(&session, owner, account.user(), older);
+        let text = exported.as_ref().map_or_else(sessions::nothing_to_export, |export| {
+            sessions::exported(export.messages, export.span, export.left_out)
+        });
+        let txn = |purpose| word_transaction(purpose, event.id.as_str(), account.user());
+        let said = account.send(&event.room, &word(&text, None), txn("command")).await?;
+        let Some(export) = exported else { return Ok(()) };
+        let file = File {
+            name: sessions::export_file_name().to_owned(),
+            media_type: mime::TEXT_PLAIN_UTF_8,
+            bytes: export.text.into_bytes(),
+        };
+        account.send_file(&event.room, file, &Place::Reply { to: said }, txn("export")).await?;
+        Ok(())
+    }
+
+    /// `!share`: the answer that it replies to, or the newest one, as an event of its own.
+    pub(super) async fn share_answer(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        event: &RoomEvent,
+    ) -> Result<(), EngineError> {
+        let (session, _) = self.session_before(account, owner, event).await?;
+        let wanted = match &event.kind {
+            EventKind::Message(message) => message.reply_to.as_deref(),
+            _ => None,
+        };
+        let shared = copying::share(&session, wanted, owner, account.user());
+        let message = shared.unwrap_or_else(|| word(&sessions::nothing_to_share(), None));
+        let txn = word_transaction("command", event.id.as_str(), account.user());
+        account.send(&event.room, &message, txn).await?;
+        Ok(())
+    }
+
+    /// What was said in the current session up to a command, and whether it began before what is at hand.
+    async fn session_before(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        command: &RoomEvent,
+    ) -> Result<(Vec<RoomEvent>, bool), EngineError> {
+        let mut events = account.history(&command.room, HISTORY_EVENTS).await?;
+        let cut = events.len() >= HISTORY_EVENTS;
+        if let Some(at) = events.iter().position(|event| event.id == command.id) {
+            events.truncate(at);
+        }
+        events.retain(|event| is_of_the_two(account, event, owner));
+        let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let session = current_session(
+            &events,
+            &SessionBounds {
+                owner,
+                assistant: account.user(),
+                markers: &kept.markers,
+                idle_ms: u64::from(self.config.assistants.session_idle_hours) * 3_600_000,
+            },
+        );
+        Ok((events.split_off(session.begins), cut && session.begins == 0))
+    }
+}

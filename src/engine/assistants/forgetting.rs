@@ -1,0 +1,294 @@
+//! Forgetting (A3): an owner's `!forget`, and everything of an owner who is gone.
+//!
+//! What is stored goes at once: runs, index, session, and the key that they were sealed under. Then a notice stands in
+//! the room, and what the assistant said before it is redacted page by page, in a job that outlives restarts.
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+
+use crate::{
+    core::{event::RoomEvent, words::sessions},
+    engine::{
+        Engine, EngineError, Shared,
+        control::{Order, Which},
+        coworkers::SEND_PAUSES,
+        records::{AssistantRecord, Forgetting},
+        word, word_transaction,
+    },
+    matrix::{Account, account::own::Before},
+    store::StoreError,
+};
+
+/// How long runs may take to end before what they were about is forgotten; one that takes longer is cut off from it.
+const RUNS_END_PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether they have.
+const RUNS_END_CHECK: Duration = Duration::from_millis(50);
+/// Between two redactions: the homeserver has others to serve, and may limit us.
+const REDACTION_PAUSE: Duration = Duration::from_millis(10);
+/// Pages of a room that are gone through, of 100 events each.
+const PAGES_MAX: u32 = 20_000;
+
+impl Engine {
+    /// `!forget`: when this returns nothing stored is left, and what follows in the room is a new session.
+    pub(super) async fn forget_sessions(
+        self: &Shared,
+        account: &Arc<Account>,
+        owner: &UserId,
+        event: &RoomEvent,
+    ) -> Result<(), EngineError> {
+        let key = owner.to_owned();
+        let kept = self.tables.assistants.get(&key)?.unwrap_or_default();
+        // The command may come again after a crash: once it was carried out, there is a newer session.
+        if kept.markers.contains(&event.id) && self.tables.forgetting.get(&key)?.is_none_or(|job| !job.is_of(&event.id))
+        {
+            return Ok(());
+        }
+        let is_new = self.tables.forgetting.get(&key)?.is_none_or(|job| !job.is_of(&event.id));
+        if is_new {
+            tracing::info!(user.id = %owner, room.id = %event.room, "an owner has their assistant forget");
+            self.tables.forgetting.put(&key, &Forgetting::begun(&event.room, &event.id, &kept))?;
+            self.store.flush().await?;
+        }
+        self.end_runs_of(&event.room, account.user(), owner, &Order::TakeBack).await?;
+        self.forget_stored(account, owner, &event.id).await?;
+        if is_new {
+            let (engine, command) = (self.clone(), event.id.clone());
+            self.tasks.spawn(engine.go_on_forgetting(key, command));
+        }
+        Ok(())
+    }
+
+    /// Takes up what a former process did not finish; before runs are taken up, so that none of what is to be
+    /// forgotten begins anew.
+    pub(in crate::engine) fn take_up_forgetting(self: &Shared) -> Result<(), StoreError> {
+        for (owner, job) in self.tables.forgetting.iter().filter_map(Result::ok) {
+            if job.notice.is_none() {
+                self.tables.runs.remove_of(&owner)?;
+            }
+            tracing::info!(user.id = %owner, "forgetting is taken up again");
+            self.tasks.spawn(self.clone().go_on_forgetting(owner, job.command));
+        }
+        Ok(())
+    }
+
+    /// Forgets an owner who is gone for good: their runs end, everything stored for them goes with its key, their
+    /// assistant leaves its rooms and loses its own keys. Whoever comes back begins anew.
+    ///
+    /// An owner who only leaves the room asks for nothing; the caller knows that they are gone. After an error it may
+    /// be called again, and does the rest.
+    #[expect(dead_code, reason = "provisioning calls it for owners whose grace period is over")]
+    pub(in crate::engine) async fn forget_owner(self: Shared, owner: &UserId) -> Result<(), EngineError> {
+        let key = owner.to_owned();
+        let known = self.tables.assistant_rooms.iter().filter_map(Result::ok);
+        let rooms: Vec<OwnedRoomId> = known.filter(|(_, whose)| *whose == key).map(|(room, _)| room).collect();
+        if rooms.is_empty() && self.tables.assistants.get(&key)?.is_none() {
+            return Ok(());
+        }
+        let persona = self.assistant_persona(owner);
+        for room in &rooms {
+            self.end_runs_of(room, &persona.user, owner, &Order::Drop).await?;
+        }
+        // What is ours to delete goes first, whether the homeserver answers or not. The rooms are still noted then.
+        self.shred(owner).await?;
+        self.store.flush().await?;
+        let account = Box::pin(self.pool.passing(&persona)).await?;
+        account.sync().await?;
+        for room in account.joined() {
+            account.leave(&room).await?;
+        }
+        account.delete_backup().await;
+        self.pool.erase(account)?;
+        for room in &rooms {
+            self.tables.cursors.remove(room)?;
+            self.tables.assistant_rooms.remove(room)?;
+        }
+        self.tables.forgetting.remove(&key)?;
+        self.tables.assistants.remove(&key)?;
+        tracing::info!(user.id = %owner, "everything of an owner who is gone is forgotten");
+        Ok(self.store.flush().await?)
+    }
+
+    /// Ends the owner's runs and waits until they are out of the journal.
+    async fn end_runs_of(
+        &self,
+        room: &RoomId,
+        assistant: &UserId,
+        owner: &UserId,
+        order: &Order,
+    ) -> Result<(), EngineError> {
+        let ended = async {
+            loop {
+                // Again each time: a run is in the journal a moment before it takes orders.
+                self.running.order(room, Which::Of(assistant, None), order);
+                let mut journaled = self.tables.runs.iter().filter_map(Result::ok);
+                if !journaled.any(|(_, run)| run.private && run.asker == owner) {
+                    return;
+                }
+                tokio::time::sleep(RUNS_END_CHECK).await;
+            }
+        };
+        if tokio::time::timeout(RUNS_END_PATIENCE, ended).await.is_err() {
+            tracing::warn!(room.id = %room, "a run did not end in time; it is forgotten while it goes on");
+            self.tables.runs.remove_of(owner)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets everything stored but whose room it is, and says so; that word is where the redactions begin.
+    async fn forget_stored(&self, account: &Account, owner: &UserId, command: &EventId) -> Result<(), EngineError> {
+        let maker = self.makers.of(owner);
+        let _alone = maker.lock().await;
+        let key = owner.to_owned();
+        let job = self.tables.forgetting.get(&key)?;
+        let Some(job) = job.filter(|job| job.is_of(command) && job.notice.is_none()) else { return Ok(()) };
+        self.shred(owner).await?;
+        self.tables.assistants.put(&key, &job.kept)?;
+        self.store.flush().await?;
+        let txn = word_transaction("forget", command.as_str(), account.user());
+        let notice = account.send(&job.room, &word(&sessions::forgetting(), None), txn).await?;
+        self.tables.forgetting.put(&key, &Forgetting { notice: Some(notice), ..job })?;
+        Ok(self.store.flush().await?)
+    }
+
+    /// Removes an owner's records and destroys the key that every copy of them is sealed under.
+    async fn shred(&self, owner: &UserId) -> Result<(), StoreError> {
+        let (runs, index, theirs) = (self.tables.runs.clone(), self.tables.run_index.clone(), owner.to_owned());
+        // The index may be long.
+        let removing = tokio::task::spawn_blocking(move || {
+            runs.remove_of(&theirs)?;
+            index.remove_of(&theirs)
+        });
+        let removed = removing.await.expect("removing records does not panic")?;
+        self.store.destroy_owner_key(owner)?;
+        self.prepared.forget(&self.assistant_persona(owner).user);
+        tracing::info!(user.id = %owner, removed, "an owner's runs and their key are gone");
+        Ok(())
+    }
+
+    /// Carries a job on to its end, whatever the homeserver does in between.
+    async fn go_on_forgetting(self: Shared, owner: OwnedUserId, command: OwnedEventId) {
+        let mut tries = 0;
+        loop {
+            let stepped = tokio::select! {
+                () = self.stop.cancelled() => return,
+                stepped = Box::pin(self.forget_page(&owner, &command)) => stepped,
+            };
+            let pause = match stepped {
+                Ok(Step::More) => {
+                    tries = 0;
+                    continue;
+                }
+                Ok(Step::Done) => return,
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(user.id = %owner, %error, "forgetting waits for the homeserver");
+                    SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]
+                }
+                Err(error) => {
+                    tracing::error!(
+                        user.id = %owner, %error,
+                        "an assistant's messages cannot be deleted; what was stored is gone, `!forget` tries the rest again"
+                    );
+                    if let Err(error) = self.end_job(&owner, &command) {
+                        tracing::error!(user.id = %owner, %error, "that forgetting ended cannot be recorded");
+                    }
+                    return;
+                }
+            };
+            tries += 1;
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Redacts what the assistant said on one page of the room.
+    async fn forget_page(self: &Shared, owner: &UserId, command: &EventId) -> Result<Step, EngineError> {
+        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        self.forget_stored(&account, owner, command).await?;
+        let key = owner.to_owned();
+        let Some(mut job) = self.tables.forgetting.get(&key)?.filter(|job| job.is_of(command)) else {
+            // A later `!forget` goes over the same messages.
+            return Ok(Step::Done);
+        };
+        let Some(notice) = job.notice.clone() else { return Ok(Step::Done) };
+        let before = job.from.as_deref().map_or(Before::Event(&notice), Before::Page);
+        let page = account.said_before(&job.room, before).await?;
+        for event in &page.events {
+            if *event == notice {
+                continue;
+            }
+            let txn = word_transaction("forget", event.as_str(), account.user());
+            match account.redact(&job.room, event, txn).await {
+                Ok(()) => job.redacted += 1,
+                Err(error) if error.is_passing() => {
+                    self.keep_job(owner, &job)?;
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    tracing::warn!(room.id = %job.room, event.id = %event, %error, "a message cannot be deleted");
+                    job.missed = true;
+                }
+            }
+            tokio::time::sleep(REDACTION_PAUSE).await;
+        }
+        job.pages += 1;
+        job.missed |= page.next.is_some() && job.pages >= PAGES_MAX;
+        if page.next.is_some() && job.pages < PAGES_MAX {
+            job.from = page.next;
+            self.keep_job(owner, &job)?;
+            self.store.flush().await?;
+            return Ok(Step::More);
+        }
+        if !self.tables.assistants.get(&key)?.unwrap_or_default().silent {
+            let text = word(&sessions::forgotten(job.redacted, !job.missed), None);
+            let txn = word_transaction("forgotten", command.as_str(), account.user());
+            account.edit(&job.room, &notice, &text, txn).await?;
+        }
+        self.end_job(owner, command)?;
+        self.store.flush().await?;
+        tracing::info!(user.id = %owner, redacted = job.redacted, missed = job.missed, "an assistant has forgotten");
+        Ok(Step::Done)
+    }
+
+    fn keep_job(&self, owner: &UserId, job: &Forgetting) -> Result<(), StoreError> {
+        let mine =
+            |kept: Option<Forgetting>| kept.map(|kept| if kept.is_of(&job.command) { job.clone() } else { kept });
+        self.tables.forgetting.update(&owner.to_owned(), mine)?;
+        Ok(())
+    }
+
+    fn end_job(&self, owner: &UserId, command: &EventId) -> Result<(), StoreError> {
+        self.tables
+            .forgetting
+            .update(&owner.to_owned(), |kept: Option<Forgetting>| kept.filter(|kept| !kept.is_of(command)))?;
+        Ok(())
+    }
+}
+
+/// Whether a job goes on.
+enum Step {
+    More,
+    Done,
+}
+
+impl Forgetting {
+    /// A job as `!forget` begins it: of the assistant, only what is no session's stays.
+    fn begun(room: &RoomId, command: &EventId, record: &AssistantRecord) -> Self {
+        let kept = AssistantRecord {
+            room: record.room.clone(),
+            introduced: record.introduced,
+            silent: record.silent,
+            silence_told: record.silence_told,
+            markers: vec![command.to_owned()],
+            ..AssistantRecord::default()
+        };
+        let (room, command) = (room.to_owned(), command.to_owned());
+        Self { room, command, kept, notice: None, from: None, pages: 0, redacted: 0, missed: false }
+    }
+
+    fn is_of(&self, command: &EventId) -> bool {
+        self.command == command
+    }
+}

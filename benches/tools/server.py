@@ -1,4 +1,5 @@
-"""An MCP server over stdio for the bench: `echo` answers at once and notes when; `hang` never answers, `flood` talks on."""
+"""An MCP server over stdio for the bench: `echo` answers at once and notes when; `hang` never answers, nor
+does `flood`, which talks on, as much as Workmate lets a server talk for any length of time."""
 
 import json
 import sys
@@ -6,7 +7,11 @@ import threading
 import time
 
 NOTE = {"type": "object", "properties": {"n": {"type": "integer"}}}
+# Just below what makes Workmate break a server off: 2 000 messages or 64 MiB in ten seconds.
+FLOOD_PER_SECOND = 140
+FLOOD_BYTES = 40_000
 lock = threading.Lock()
+flooding = threading.Event()
 
 
 def say(message):
@@ -23,7 +28,8 @@ def answer(request):
 
 def flood():
     while True:
-        say({"method": "notifications/message", "params": {"level": "info", "data": "x" * 4000}})
+        say({"method": "notifications/message", "params": {"level": "info", "data": "x" * FLOOD_BYTES}})
+        time.sleep(1 / FLOOD_PER_SECOND)
 
 
 for line in sys.stdin:
@@ -41,7 +47,8 @@ for line in sys.stdin:
         name = request["params"]["name"]
         if name in ("read", "write"):
             answer(request)
-        elif name == "flood":
+        elif name == "flood" and not flooding.is_set():
+            flooding.set()
             threading.Thread(target=flood, daemon=True).start()
     elif "id" in request:
         say({"id": request["id"], "result": {}})

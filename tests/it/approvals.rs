@@ -355,7 +355,13 @@ async fn c12_open_cards_hold_up_no_other_thread_of_a_room_with_one_place() -> Re
     let behind = Message::text("@oncall and behind it?").pill("@oncall", &oncall).in_thread(&request);
     alice.send(&scene.room, behind).await?;
 
-    scene.office.asked_and_answered(&scene.room, "elsewhere in the room").await?;
+    let elsewhere = scene.office.asked_and_answered(&scene.room, "elsewhere in the room").await?;
+    scene.tap(alice, &elsewhere, "🔁").await?;
+    let again = |seen: &Timeline| {
+        let theirs = seen.messages_of(&oncall).filter(|event| event.body().contains("elsewhere in the room"));
+        (theirs.count() == 2).then_some(())
+    };
+    alice.until(&scene.room, "a second answer elsewhere", again).await?;
     assert_eq!(scene.ran(), Vec::<String>::new());
     let questions = scene.office.questions();
     assert!(!questions.iter().any(|question| question.contains("behind it")), "its thread waits: {questions:?}");

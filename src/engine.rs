@@ -32,6 +32,7 @@ mod media;
 mod members;
 mod notes;
 mod parked;
+mod patience;
 mod presence;
 mod reactions;
 mod records;

@@ -279,7 +279,7 @@ fn refuse_notices(message: &Message) -> Result<(), Silence> {
 /// Whether a message of this kind can ask for something. Other `msgtype`s are machines' business, such as
 /// `m.key.verification.request` and `m.server_notice`.
 fn is_request(message: &Message) -> bool {
-    matches!(message.kind, MessageKind::Text | MessageKind::Emote | MessageKind::Attachment { .. })
+    matches!(message.kind, MessageKind::Text | MessageKind::Card | MessageKind::Emote | MessageKind::Attachment { .. })
 }
 
 /// Whether a message is to somebody other than its sender and the scene's coworkers.

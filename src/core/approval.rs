@@ -8,9 +8,12 @@
 //! - Only new reactions and new replies decide. Edits of the card or of a reply mean nothing.
 //! - Redacting a ✅ (or ❌) takes it back as long as the run has not taken it up; then the card is open again.
 //!   Redacting the card declines the call, whoever could do so: declining is always safe.
+//! - A plain `yes` or `no` in a thread decides about the one card that is open there; with several open it decides
+//!   nothing, and its sender is told how to say which.
 //! - What arrives after the expiry is late, whatever time its sender's server claims.
 
 mod card;
+mod plain;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -34,6 +37,7 @@ use super::{
 
 pub use self::{
     card::{asking, closed, decided, mentioned},
+    plain::{Plain, plain, plain_choice_of},
     shown::{canonical, shown},
 };
 
@@ -185,6 +189,9 @@ pub struct Standing {
     pub digest: String,
     /// When it expires.
     pub expires_at: Timestamp,
+    /// The root of the thread that it is in.
+    #[serde(default)]
+    pub thread: Option<OwnedEventId>,
     /// The first valid decision.
     #[serde(default)]
     given: Option<Given>,
@@ -219,6 +226,7 @@ impl Standing {
             rule: pending.rule.clone(),
             digest: pending.digest(),
             expires_at,
+            thread: record.place.thread_root().map(ToOwned::to_owned),
             given: None,
             taken: false,
             shown: false,
@@ -267,7 +275,7 @@ impl Standing {
     }
 
     fn give(&mut self, choice: Choice, by: &UserId, event: &EventId, now: Timestamp) -> bool {
-        let open = self.given.is_none() && !self.taken && now < self.expires_at;
+        let open = self.is_open(now);
         if open {
             self.given = Some(Given { choice, by: by.to_owned(), at: now, event: event.to_owned() });
         }
@@ -281,6 +289,12 @@ impl Standing {
             self.given = None;
         }
         withdrawn
+    }
+
+    /// Whether it can still be decided about.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.given.is_none() && !self.taken && now < self.expires_at
     }
 
     /// Returns what is decided, for the run that waits; what it has been given once stays so.

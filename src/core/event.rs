@@ -136,6 +136,9 @@ pub enum MessageKind {
     Notice,
     /// `m.emote`.
     Emote,
+    /// An `m.text` that says of itself that it is an approval's card (C12). From one of ours it is one, and nobody's
+    /// words; from anybody else it is text.
+    Card,
     /// An image, file, audio or video: its `msgtype`, file name and media type.
     Attachment {
         /// `m.image`, `m.file`, `m.audio`, `m.video`.
@@ -236,7 +239,7 @@ impl Message {
 /// What Workmate sends into a room; the edge turns it into a Matrix event.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outgoing {
-    /// `m.text` notifies, `m.notice` never does.
+    /// `m.text` notifies, `m.notice` never does. A card is `m.text`.
     pub kind: OutgoingKind,
     /// The plain body.
     pub body: String,
@@ -255,6 +258,8 @@ pub enum OutgoingKind {
     Text,
     /// `m.notice`.
     Notice,
+    /// `m.text`, marked as an approval's card.
+    Card,
 }
 
 impl Place {

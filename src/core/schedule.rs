@@ -4,6 +4,9 @@
 //! may go since it was asked last, and [`Schedule::release`] takes a ticket back, whether it went or gave up. A ticket
 //! takes nothing while it waits: lane, room and whole are taken together, once all three are free. The places of the
 //! whole go round the rooms, so that a room with many requests holds up another for one of them at the most.
+//!
+//! A run that waits for nothing but people is parked ([`Schedule::park`], C12): it keeps its lane, so that its thread
+//! stays in order, and gives back its place in the room and in the whole until it goes on ([`Schedule::unpark`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,7 +33,7 @@ pub struct ScheduleLimits {
     pub runs_max: usize,
     /// Runs that go on in one room.
     pub room_runs_max: usize,
-    /// Runs that wait in one room.
+    /// Runs that wait in one room; as many may be parked besides.
     pub waiting_runs_max: usize,
 }
 
@@ -47,7 +50,7 @@ pub struct Full;
 pub struct Schedule {
     limits: ScheduleLimits,
     lines: BTreeMap<OwnedRoomId, Line>,
-    /// Rooms in which runs wait, each once; the one that went longest ago first.
+    /// Rooms in which runs wait, parked ones not counted, each once; the one that went longest ago first.
     turns: VecDeque<OwnedRoomId>,
     /// Who goes, in the order in which they began, with their rooms.
     going: VecDeque<(Ticket, OwnedRoomId)>,
@@ -60,6 +63,10 @@ pub struct Schedule {
 #[derive(Clone, Debug, Default)]
 struct Line {
     going: Vec<(Ticket, Lane)>,
+    /// Those that hold nothing but their lanes, and want nothing yet.
+    parked: Vec<(Ticket, Lane)>,
+    /// Those that were parked and wait to go on, in the order in which they asked.
+    returning: VecDeque<(Ticket, Lane)>,
     /// In the order of requests.
     waiting: VecDeque<(Ticket, Lane)>,
 }
@@ -100,7 +107,7 @@ impl Schedule {
         self.last += 1;
         let ticket = Ticket(self.last);
         let line = self.lines.entry(lane.room.clone()).or_default();
-        if line.waiting.is_empty() {
+        if !line.has_waiting() {
             self.turns.push_back(lane.room.clone());
         }
         line.waiting.push_back((ticket, lane));
@@ -110,23 +117,56 @@ impl Schedule {
 
     /// Takes a ticket back: its run has ended, or does not wait any longer. A ticket that is not known changes nothing.
     pub fn release(&mut self, ticket: Ticket) {
-        let going = self.going.iter().position(|(going, _)| *going == ticket);
-        let room = match going {
-            Some(at) => self.going.remove(at).map(|(_, room)| room),
-            None => self.lines.iter().find(|(_, line)| line.waits(ticket)).map(|(room, _)| room.clone()),
-        };
-        let Some(room) = room else { return };
+        self.going.retain(|(going, _)| *going != ticket);
+        let held = self.lines.iter().find(|(_, line)| line.holds(ticket)).map(|(room, _)| room.clone());
+        let Some(room) = held else { return };
         let line = self.lines.entry(room.clone()).or_default();
         line.going.retain(|(kept, _)| *kept != ticket);
+        line.parked.retain(|(kept, _)| *kept != ticket);
+        line.returning.retain(|(kept, _)| *kept != ticket);
         line.waiting.retain(|(kept, _)| *kept != ticket);
-        if line.waiting.is_empty() {
+        if !line.has_waiting() {
             self.turns.retain(|waiting| *waiting != room);
-            if line.going.is_empty() {
-                self.lines.remove(&room);
-            }
+        }
+        if line.is_empty() {
+            self.lines.remove(&room);
         }
         self.granted.retain(|granted| *granted != ticket);
         self.settle();
+    }
+
+    /// Parks a ticket that goes; returns whether its places are given back. They are not where as many runs are parked in
+    /// its room as may wait there: it then goes on holding them. A ticket that does not go changes nothing.
+    pub fn park(&mut self, ticket: Ticket) -> bool {
+        let Some(at) = self.going.iter().position(|(going, _)| *going == ticket) else { return false };
+        let Some(line) = self.lines.get_mut(&self.going[at].1) else { return false };
+        if line.parked.len() + line.returning.len() >= self.limits.waiting_runs_max {
+            return false;
+        }
+        let Some(of_line) = line.going.iter().position(|(going, _)| *going == ticket) else { return false };
+        line.parked.push(line.going.remove(of_line));
+        self.going.remove(at);
+        self.settle();
+        true
+    }
+
+    /// Takes a parked ticket back into the line: it goes before all in its room that have not gone yet, once the room
+    /// and the whole have a place for it. A ticket that is not parked changes nothing.
+    pub fn unpark(&mut self, ticket: Ticket) {
+        let parked = |line: &Line| line.parked.iter().position(|(parked, _)| *parked == ticket);
+        let found = self.lines.iter_mut().find_map(|(room, line)| Some((room.clone(), parked(line)?, line)));
+        let Some((room, at, line)) = found else { return };
+        if !line.has_waiting() {
+            self.turns.push_back(room);
+        }
+        line.returning.push_back(line.parked.remove(at));
+        self.settle();
+    }
+
+    /// Whether a ticket goes.
+    #[must_use]
+    pub fn goes(&self, ticket: Ticket) -> bool {
+        self.going.iter().any(|(going, _)| *going == ticket)
     }
 
     /// Returns the tickets that may go and were not returned before, in the order of their turns.
@@ -134,8 +174,8 @@ impl Schedule {
         std::mem::take(&mut self.granted)
     }
 
-    /// Returns how many that wait go before `ticket`, if those that go on end in the order in which they began and
-    /// nobody gives up; 0 for one that goes. Who comes later may still come before it: from a room whose turn is
+    /// Returns how many that wait go before `ticket`, if those that go on end in the order in which they began, then those
+    /// that are parked, and nobody gives up; 0 for one that goes or is parked. Who comes later may still come before it: from a room whose turn is
     /// earlier, or into another thread of its room while its own is taken.
     #[must_use]
     pub fn ahead(&self, ticket: Ticket) -> usize {
@@ -145,8 +185,8 @@ impl Schedule {
         let mut rest = self.clone();
         rest.granted.clear();
         let mut ahead = 0;
-        while let Some((oldest, _)) = rest.going.front() {
-            rest.release(*oldest);
+        while let Some(next) = rest.next_to_end() {
+            rest.release(next);
             for granted in rest.take_granted() {
                 if granted == ticket {
                     return ahead;
@@ -157,13 +197,19 @@ impl Schedule {
         ahead
     }
 
+    fn next_to_end(&self) -> Option<Ticket> {
+        let parked = || self.lines.values().flat_map(|line| &line.parked).map(|(ticket, _)| *ticket).min();
+        self.going.front().map(|(ticket, _)| *ticket).or_else(parked)
+    }
+
     /// Whether a run in this lane would go at once. Nobody who could go waits, so it would take nobody's turn.
     fn is_free(&self, lane: &Lane) -> bool {
         let has_place = self.going.len() < self.limits.runs_max;
         has_place
             && self.lines.get(&lane.room).is_none_or(|line| {
                 line.going.len() < self.limits.room_runs_max
-                    && !line.going.iter().chain(&line.waiting).any(|(_, taken)| taken == lane)
+                    && !line.is_taken(lane)
+                    && !line.waiting.iter().any(|(_, before)| before == lane)
             })
     }
 
@@ -182,9 +228,12 @@ impl Schedule {
         let (turn, at) = self.turns.iter().enumerate().find_map(|(turn, room)| Some((turn, ready(room)?)))?;
         let room = self.turns.remove(turn)?;
         let line = self.lines.get_mut(&room)?;
-        let (ticket, lane) = line.waiting.remove(at)?;
+        let (ticket, lane) = match at {
+            Ready::Returning => line.returning.pop_front()?,
+            Ready::Waiting(at) => line.waiting.remove(at)?,
+        };
         line.going.push((ticket, lane));
-        if !line.waiting.is_empty() {
+        if line.has_waiting() {
             self.turns.push_back(room.clone());
         }
         self.going.push_back((ticket, room));
@@ -192,17 +241,44 @@ impl Schedule {
     }
 }
 
+/// Who of a room goes next.
+#[derive(Clone, Copy, Debug)]
+enum Ready {
+    /// The first that was parked.
+    Returning,
+    /// The one at this place of those that wait.
+    Waiting(usize),
+}
+
 impl Line {
     fn waits(&self, ticket: Ticket) -> bool {
-        self.waiting.iter().any(|(waiting, _)| *waiting == ticket)
+        self.returning.iter().chain(&self.waiting).any(|(waiting, _)| *waiting == ticket)
     }
 
-    /// Returns where the first stands whose lane is free, while the room has a place.
-    fn ready(&self, room_runs_max: usize) -> Option<usize> {
+    fn holds(&self, ticket: Ticket) -> bool {
+        self.waits(ticket) || self.going.iter().chain(&self.parked).any(|(held, _)| *held == ticket)
+    }
+
+    fn has_waiting(&self) -> bool {
+        !self.returning.is_empty() || !self.waiting.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.going.is_empty() && self.parked.is_empty() && !self.has_waiting()
+    }
+
+    fn is_taken(&self, lane: &Lane) -> bool {
+        self.going.iter().chain(&self.parked).chain(&self.returning).any(|(_, taken)| taken == lane)
+    }
+
+    /// Returns who goes next while the room has a place: who was parked, then the first whose lane is free.
+    fn ready(&self, room_runs_max: usize) -> Option<Ready> {
         if self.going.len() >= room_runs_max {
             return None;
         }
-        let is_taken = |lane: &Lane| self.going.iter().any(|(_, taken)| taken == lane);
-        self.waiting.iter().position(|(_, lane)| !is_taken(lane))
+        if !self.returning.is_empty() {
+            return Some(Ready::Returning);
+        }
+        self.waiting.iter().position(|(_, lane)| !self.is_taken(lane)).map(Ready::Waiting)
     }
 }

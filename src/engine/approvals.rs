@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ruma::OwnedEventId;
+use ruma::{EventId, OwnedEventId};
 use tokio::time::Instant;
 
 use super::{
@@ -14,12 +14,14 @@ use super::{
 use crate::{
     clock,
     core::{
-        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Standing},
-        event::RoomEvent,
+        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Plain, Standing},
+        event::{Place, RoomEvent},
         mask::Mask,
         run::{CardStep, RunId, RunRecord, Step},
         time::Timestamp,
+        tool::ApprovalRule,
         trail::Decision,
+        words,
     },
     matrix::{Account, MatrixError},
     secret::Secret,
@@ -79,7 +81,13 @@ impl Engine {
         let open_ms = i64::from(self.config.limits.approval_minutes) * 60_000;
         let expires_at = Timestamp::from_ms(clock::now().as_ms().saturating_add(open_ms));
         let standing = Standing::new(id, record, pending, expires_at);
-        let message = approval::asking(pending, &record.asker, expires_at, &record.place, &self.secrets());
+        let level = match pending.rule {
+            ApprovalRule::Moderator { .. } => account.level_at(&record.room, &record.request, &record.asker).await?,
+            _ => None,
+        };
+        let deciders = approval::mentioned(&pending.rule, &record.asker, level);
+        let (place, secrets) = (&record.place, self.secrets());
+        let message = approval::asking(pending, &record.asker, deciders, expires_at, place, &secrets);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Ask));
         let event = account.send(&record.room, &message, txn).await?;
         let card = (record.room.clone(), event.clone());
@@ -163,9 +171,12 @@ impl Engine {
         }
     }
 
-    /// Takes a reaction to a card, or a reply that reads as a decision. Returns whether it was one; it starts no run
-    /// then, whoever sent it.
+    /// Takes a reaction to a card, a reply that reads as a decision, or a plain word that does. Returns whether it was one;
+    /// it starts no run then, whoever sent it.
     pub(super) async fn take_choice(&self, event: &RoomEvent, accepted: Instant) -> Result<bool, EngineError> {
+        if let Some((thread, choice)) = approval::plain_choice_of(event) {
+            return Box::pin(self.take_plain_choice(event, thread, choice, accepted)).await;
+        }
         let Some((card, choice)) = approval::choice_of(event) else { return Ok(false) };
         let Some(standing) = self.approvals.get(&event.room, card)? else { return Ok(false) };
         if standing.decision().is_some() {
@@ -178,23 +189,71 @@ impl Engine {
             // No power level would help: the homeserver is not asked for the sake of bystanders.
             None
         };
-        let now = clock::now();
         let card = (event.room.clone(), card.to_owned());
-        let heard = self
-            .approvals
-            .change(&card, |standing| standing.hear(choice, &event.sender, &who, level, &event.id, now))?;
+        self.hear(event, &card, choice, level).await?;
+        Ok(true)
+    }
+
+    /// Takes what a card was told, if that counts.
+    async fn hear(
+        &self,
+        event: &RoomEvent,
+        card: &Card,
+        choice: Choice,
+        level: Option<i64>,
+    ) -> Result<(), EngineError> {
+        let (who, now) = (self.namespace.who(&event.sender), clock::now());
+        let hear = |standing: &mut Standing| {
+            let heard = standing.hear(choice, &event.sender, &who, level, &event.id, now);
+            (heard, standing.run.clone())
+        };
+        let heard = self.approvals.change(card, hear)?;
         match heard {
-            Some(Ok(true)) => {
+            Some((Ok(true), run)) => {
                 self.store.flush().await?;
                 let approved = choice == Choice::Approve;
-                tracing::info!(run.id = standing.run.as_str(), user.id = %event.sender, approved, "a tool call is decided");
+                tracing::info!(run.id = run.as_str(), user.id = %event.sender, approved, "a tool call is decided");
             }
-            Some(Err(why)) => {
+            Some((Err(why), _)) => {
                 tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "a decision does not count");
             }
-            Some(Ok(false)) | None => {}
+            Some((Ok(false), _)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Takes a plain yes or no in a thread: the decision about the card that is open there. Where several are, their
+    /// sender is told how to say which; where they have no say, it is a message like any other.
+    async fn take_plain_choice(
+        &self,
+        event: &RoomEvent,
+        thread: &EventId,
+        choice: Choice,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        let who = self.namespace.who(&event.sender);
+        let cards = self.approvals.in_thread(&event.room, thread)?;
+        let is_theirs = |standing: &&Standing| standing.may_be_decided_by(&event.sender, &who);
+        let Some(theirs) = cards.iter().map(|(_, standing)| standing).find(is_theirs) else { return Ok(false) };
+        let level = self.level_of(theirs, event, accepted).await?;
+        let standings: Vec<&Standing> = cards.iter().map(|(_, standing)| standing).collect();
+        match approval::plain(&standings, &event.sender, &who, level, clock::now()) {
+            Plain::Decides(at) => self.hear(event, &cards[at].0, choice, level).await?,
+            Plain::Unclear => self.ask_which(theirs, event, thread).await?,
+            Plain::Nothing => return Ok(false),
         }
         Ok(true)
+    }
+
+    async fn ask_which(&self, card: &Standing, event: &RoomEvent, thread: &EventId) -> Result<(), EngineError> {
+        let Some(account) = self.account_of_card(card).await? else { return Ok(()) };
+        let mut word = super::word(&words::approval::which_card(), Some(&event.sender));
+        word.place = Place::Thread { root: thread.to_owned(), latest: event.id.clone() };
+        let txn = super::word_transaction("which-card", event.id.as_str(), account.user());
+        match account.send(&event.room, &word, txn).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The sender's power level at the time of the event, as the user that posted the card sees it.

@@ -37,6 +37,8 @@ pub(super) struct Progress {
     pub(super) usage: claude::Usage,
     /// What answers that broke off had used.
     pub(super) broken: Vec<claude::Usage>,
+    /// The files of the prompt were refused; what was asked since has none.
+    pub(super) files_refused: bool,
     /// The answer is there, and the provider has told all that it used.
     pub(super) complete: bool,
 }
@@ -74,15 +76,15 @@ impl Engine {
             claude::Request::from_prompt(prompt, model, effort, output_tokens_max, tag)
         };
         let mut request = request_of(question.prompt);
-        let mut with_files = question.prompt.has_files();
+        let with_files = question.prompt.has_files();
         let mut regenerations = 0;
         loop {
             match self.ask_once(&request, progress).await {
                 Ok(reply) => return Ok(reply),
                 // Perhaps for a file that only looked whole; without any, the rest can still be answered.
-                Err(error) if with_files && refuses_content(&error) => {
+                Err(error) if with_files && !progress.borrow().files_refused && refuses_content(&error) => {
                     tracing::warn!(%error, "the model refused a request with files; it is asked without them");
-                    with_files = false;
+                    progress.send_modify(|so_far| so_far.files_refused = true);
                     request = request_of(&context::without_files(question.prompt));
                 }
                 Err(error) => {

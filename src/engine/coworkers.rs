@@ -120,8 +120,10 @@ impl Engine {
             self.make_sure_of(account, room, needed, &mut events).await?;
         }
         let notes = self.notes(room)?;
-        let fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
-        let replied_to = self.replied_to(account, record, &events).await?;
+        let mut fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
+        fetched.retain(|event| !self.is_our_card(event));
+        let mut replied_to = self.replied_to(account, record, &events).await?;
+        replied_to.retain(|event| !self.is_our_card(event));
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let mut input = context::Input {
             me: &record.user,
@@ -206,10 +208,19 @@ impl Engine {
         }
     }
 
-    /// First words, command answers and the like say nothing of the room.
+    /// First words, command answers, approvals' cards and the like say nothing of the room.
     pub(super) fn is_our_notice(&self, event: &RoomEvent) -> bool {
         let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
-        notice && self.namespace.is_ours(&event.sender)
+        (notice && self.namespace.is_ours(&event.sender)) || self.is_our_card(event)
+    }
+
+    /// Whether it is an approval's card of one of ours, or an edit of one.
+    fn is_our_card(&self, event: &RoomEvent) -> bool {
+        let card = match &event.kind {
+            EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.kind == MessageKind::Card,
+            _ => false,
+        };
+        card && self.namespace.is_ours(&event.sender)
     }
 
     /// Asks the room's breaker for a run to begin (C14).

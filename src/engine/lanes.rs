@@ -78,6 +78,32 @@ impl Place {
         }
     }
 
+    /// Gives its place in the room and over all back while it keeps its thread; see [`Self::unpark`]. Nothing happens where
+    /// too many do so already.
+    pub(super) fn park(&self) {
+        let mut waiting = self.lanes.lock();
+        waiting.schedule.park(self.ticket);
+        waiting.tell();
+    }
+
+    /// Waits until it holds all that it had before [`Self::park`]; at once where it was not parked. Dropped while it waits,
+    /// it may be called again.
+    pub(super) async fn unpark(&self) {
+        let turn = {
+            let mut waiting = self.lanes.lock();
+            waiting.schedule.unpark(self.ticket);
+            let (told, turn) = oneshot::channel();
+            waiting.to_tell.insert(self.ticket, told);
+            waiting.tell();
+            if waiting.schedule.goes(self.ticket) {
+                waiting.to_tell.remove(&self.ticket);
+                return;
+            }
+            turn
+        };
+        turn.await.expect("a held place is told, or waits");
+    }
+
     /// Returns how many are before it.
     pub(super) fn ahead(&self) -> usize {
         // Looked at apart, so that nobody waits for the counting.
@@ -124,6 +150,26 @@ mod tests {
         assert!(!has_turn(&mut second), "the thread is still taken");
         drop(first);
         assert!(has_turn(&mut second) && has_turn(&mut second), "its turn has come, and stays");
+    }
+
+    #[test]
+    fn c12_a_parked_place_lets_others_go_keeps_its_thread_and_comes_back() {
+        let lanes = Lanes::new(ScheduleLimits { runs_max: 1, room_runs_max: 1, waiting_runs_max: 2 });
+        let [mut first, mut behind, mut other] =
+            [event_id!("$1"), event_id!("$1"), event_id!("$2")].map(|thread| lanes.place_again(lane(thread)));
+        assert_eq!([&mut first, &mut behind, &mut other].map(has_turn), [true, false, false]);
+        first.park();
+        assert_eq!([&mut behind, &mut other].map(has_turn), [false, true], "its thread waits, another goes");
+
+        assert!(first.unpark().now_or_never().is_none(), "the other has the place; and the wait is given up");
+        drop(other);
+        assert!(first.unpark().now_or_never().is_some() && first.unpark().now_or_never().is_some());
+        assert!(!has_turn(&mut behind));
+        first.park();
+        drop(first);
+        assert!(has_turn(&mut behind), "a parked place is given up as any other");
+        drop(behind);
+        assert!(lanes.lock().to_tell.is_empty());
     }
 
     #[test]

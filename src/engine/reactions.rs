@@ -117,9 +117,6 @@ impl Engine {
         if kept.liveliness.is_paused() || kept.muted.contains(&user) {
             return Ok(());
         }
-        if self.running.count(room, &user) >= self.config.limits.room_runs_max {
-            return Ok(());
-        }
         let mut attempt = 0;
         self.tables.threads.update(&(room.clone(), request.clone()), |kept: Option<ThreadRecord>| {
             let mut kept = kept.unwrap_or_default();

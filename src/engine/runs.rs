@@ -11,7 +11,9 @@ use super::{
     ask::{Progress, Question, Reply},
     control::Order,
     coworkers::SEND_PAUSES,
-    lanes, presence,
+    lanes,
+    patience::Patience,
+    presence,
     used::Used,
     work::Stage,
 };
@@ -32,11 +34,16 @@ use crate::{
     matrix::{Account, MatrixError, account::File},
 };
 
-/// How long a run goes on trying while the homeserver is away, in milliseconds; then it is left to the next start.
-const HOMESERVER_PATIENCE_MS: u64 = 30 * 60 * 1000;
-
 /// A request that waits longer than this is told its place (C11).
 const QUEUE_WORD_AFTER: Duration = Duration::from_secs(15);
+
+/// What one attempt at a run goes by.
+struct Attempt<'a> {
+    id: &'a RunId,
+    accepted: Instant,
+    progress: &'a watch::Sender<Progress>,
+    leave: &'a lanes::Place,
+}
 
 /// A composed question.
 pub(super) struct Asking<'a> {
@@ -55,13 +62,18 @@ impl Engine {
         let waiting = record.clone();
         let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place));
         let mut leave = None;
-        let mut tries = 0;
+        let mut patience = Patience::default();
         let ended = loop {
+            let began = clock::now();
             let attempt = async {
-                if leave.is_none() {
-                    leave = Some((&mut turn).await);
-                }
-                Box::pin(self.run_once(id, &mut record, accepted, &mut used, &sender)).await
+                let leave = match &mut leave {
+                    Some(leave) => leave,
+                    none => none.insert((&mut turn).await),
+                };
+                // An attempt that was cut short may have left it parked.
+                leave.unpark().await;
+                let attempt = Attempt { id, accepted, progress: &sender, leave };
+                Box::pin(self.run_once(&attempt, &mut record, &mut used)).await
             };
             let attempted = tokio::select! {
                 biased;
@@ -72,12 +84,10 @@ impl Engine {
             used.add(&so_far);
             match attempted {
                 Ok(Ok(ended)) => break ended,
-                Ok(Err(error))
-                    if error.is_passing() && clock::now().ms_since(record.accepted_at) < HOMESERVER_PATIENCE_MS =>
-                {
+                Ok(Err(error)) if error.is_passing() && patience.is_left(began, clock::now()) => {
                     tracing::warn!(%error, "a run waits for the homeserver");
-                    tokio::time::sleep(SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]).await;
-                    tries += 1;
+                    let pause = patience.failures().saturating_sub(1).min(SEND_PAUSES.len() - 1);
+                    tokio::time::sleep(SEND_PAUSES[pause]).await;
                 }
                 Ok(Err(EngineError::Silent)) => {
                     tracing::info!("a run ends: its assistant went silent");
@@ -184,12 +194,11 @@ impl Engine {
 
     async fn run_once(
         self: &Shared,
-        id: &RunId,
+        attempt: &Attempt<'_>,
         record: &mut RunRecord,
-        accepted: Instant,
         used: &mut Used,
-        progress: &watch::Sender<Progress>,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
+        let Attempt { id, accepted, .. } = *attempt;
         let account = self.account_of(record).await?;
         if let Some(answer) = record.answer.clone() {
             account.sync_since(accepted).await?;
@@ -199,7 +208,7 @@ impl Engine {
         self.tasks.spawn(presence::show(account.clone(), record.clone(), accepted, typing.clone()));
         // Typing ends behind the answer, however the run ends; nobody waits for it.
         let _typing = typing.drop_guard();
-        Box::pin(self.answer(&account, id, record, accepted, used, progress)).await
+        Box::pin(self.answer(&account, attempt, record, used)).await
     }
 
     pub(super) async fn account_of(&self, record: &RunRecord) -> Result<Arc<Account>, EngineError> {
@@ -214,12 +223,11 @@ impl Engine {
     async fn answer(
         self: &Shared,
         account: &Arc<Account>,
-        id: &RunId,
+        attempt: &Attempt<'_>,
         record: &mut RunRecord,
-        accepted: Instant,
         used: &mut Used,
-        progress: &watch::Sender<Progress>,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
+        let Attempt { id, accepted, progress, leave } = *attempt;
         // Where transactions brought everything, the sync comes beside the model's work; see `presence::show`.
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
@@ -244,7 +252,7 @@ impl Engine {
         let reply = if let Some(why) = asking.composed.unreadable {
             Err(Fault::Unreadable(why))
         } else {
-            let stage = Stage { account, id, tools: &tools, progress };
+            let stage = Stage { account, id, tools: &tools, progress, leave };
             Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
         };
         let input = match &reply {

@@ -14,11 +14,12 @@ use futures_util::{
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::{Engine, EngineError, Shared, ask::Progress, room_tools::Here, runs::Asking, used::Used};
+use super::{Engine, EngineError, Shared, ask::Progress, lanes, room_tools::Here, runs::Asking, used::Used};
 use crate::{
     clock,
     core::{
         approval::Pending,
+        context,
         prompt::ToolUse,
         run::{Doing, Fault, Input, Machine, RunId, RunRecord, Stop},
         tool::{Output, Source, Tool, Toolset},
@@ -34,6 +35,8 @@ pub(super) struct Stage<'a> {
     pub(super) id: &'a RunId,
     pub(super) tools: &'a Toolset,
     pub(super) progress: &'a watch::Sender<Progress>,
+    /// The places that the run holds.
+    pub(super) leave: &'a lanes::Place,
 }
 
 /// Something that a call waited for.
@@ -88,6 +91,10 @@ impl Engine {
         let asked = stage.progress.send_replace(Progress::default());
         let tokens = asked.usage_so_far().prompt_tokens() + asked.usage_so_far().output_tokens.unwrap_or_default();
         used.add(&asked);
+        if asked.files_refused && reply.is_ok() {
+            // The later rounds would be refused too.
+            asking.composed.prompt = context::without_files(&asking.composed.prompt);
+        }
         Ok(match reply {
             Ok(turn) => record.work.take(&turn, tokens, &terms),
             // Thinking is tied to what stood before it, which reads otherwise after an interruption: without any it is
@@ -190,9 +197,11 @@ impl Engine {
         running: usize,
     ) -> Result<Happened, EngineError> {
         if running == 0 {
-            // Nothing but people is waited for. The places in the room and over all are to be free meanwhile:
-            // `leave.park()` belongs here, and `leave.unpark().await` behind the wait.
-            return under_way.next().await.expect("something is under way");
+            // Nothing but people is waited for: meanwhile others may have the places in the room and over all (C12).
+            stage.leave.park();
+            let happened = under_way.next().await.expect("something is under way");
+            stage.leave.unpark().await;
+            return happened;
         }
         loop {
             let due = machine.next_at().map(|at| Duration::from_millis(at.ms_since(clock::now())));

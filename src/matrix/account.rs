@@ -49,6 +49,8 @@ mod past;
 mod pins;
 mod power;
 
+/// The type of every message that is sent.
+const MESSAGE: &str = "m.room.message";
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;
 /// Pages of history that one request for context may cost.
@@ -377,7 +379,8 @@ impl Account {
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
         let room = self.room_to_send(room).await?;
-        let sent = Box::pin(room.send(outbound::content(message)).with_transaction_id(txn).into_future()).await?;
+        let sent = Box::pin(room.send_raw(MESSAGE, outbound::content(message)).with_transaction_id(&txn).into_future())
+            .await?;
         Ok(sent.response.event_id)
     }
 
@@ -394,7 +397,7 @@ impl Account {
     ) -> Result<OwnedEventId, MatrixError> {
         let room = self.room_to_send(room).await?;
         let content = outbound::edit(message, target.to_owned(), true);
-        let sent = Box::pin(room.send(content).with_transaction_id(txn).into_future()).await?;
+        let sent = Box::pin(room.send_raw(MESSAGE, content).with_transaction_id(&txn).into_future()).await?;
         Ok(sent.response.event_id)
     }
 

@@ -31,6 +31,9 @@ use crate::core::{
     words::KeyMissing,
 };
 
+/// The key in the content of an approval's card.
+pub(super) const CARD_MARK: &str = "dev.workmate.card";
+
 /// An event that a client read, and its ciphertext where it could not decrypt it.
 #[derive(Clone, Debug)]
 pub struct Read {
@@ -134,7 +137,7 @@ fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent>
     }
     let kind = match raw.deserialize() {
         Ok(AnySyncTimelineEvent::MessageLike(event)) => {
-            with_stable_voice(raw, facts::described(message_like(event), raw))
+            with_card_mark(raw, with_stable_voice(raw, facts::described(message_like(event), raw)))
         }
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
@@ -175,6 +178,24 @@ fn with_stable_voice(raw: &Raw<AnySyncTimelineEvent>, mut kind: EventKind) -> Ev
         }
         let content = raw.get_field::<Marked>("content").ok().flatten();
         *voice |= content.is_some_and(|content| content.mark.is_some());
+    }
+    kind
+}
+
+/// Reads the mark that `outbound` sets.
+fn with_card_mark(raw: &Raw<AnySyncTimelineEvent>, mut kind: EventKind) -> EventKind {
+    if let EventKind::Message(message) | EventKind::Edit { new: message, .. } = &mut kind
+        && message.kind == MessageKind::Text
+    {
+        #[derive(serde::Deserialize)]
+        struct Marked {
+            #[serde(rename = "dev.workmate.card")]
+            mark: Option<IgnoredAny>,
+        }
+        let content = raw.get_field::<Marked>("content").ok().flatten();
+        if content.is_some_and(|content| content.mark.is_some()) {
+            message.kind = MessageKind::Card;
+        }
     }
     kind
 }
@@ -335,6 +356,23 @@ mod tests {
             newly_mentioned: BTreeSet::from([user_id!("@bob:hs").to_owned()]),
         };
         assert_eq!(kind, expected);
+    }
+
+    #[test]
+    fn c12_a_card_and_its_edit_are_known_by_their_mark() {
+        let card = Message { kind: MessageKind::Card, mentions: None, ..Message::text("May I?") };
+        let said = json!({ "msgtype": "m.text", "body": "May I?", CARD_MARK: {} });
+        assert_eq!(read("m.room.message", &said), EventKind::Message(card.clone()));
+        let edit = json!({
+            "msgtype": "m.text", "body": "* May I?", CARD_MARK: {}, "m.new_content": said,
+            "m.relates_to": { "rel_type": "m.replace", "event_id": "$card" },
+        });
+        let expected =
+            EventKind::Edit { target: event_id!("$card").to_owned(), new: card, newly_mentioned: BTreeSet::new() };
+        assert_eq!(read("m.room.message", &edit), expected);
+        let notice = json!({ "msgtype": "m.notice", "body": "May I?", CARD_MARK: {} });
+        let EventKind::Message(notice) = read("m.room.message", &notice) else { panic!("a notice") };
+        assert_eq!(notice.kind, MessageKind::Notice);
     }
 
     #[test]

@@ -11,12 +11,39 @@ use ruma::{
         },
     },
 };
+use serde_json::{Value, json};
 
+use super::inbound::CARD_MARK;
 use crate::core::event::{Outgoing, OutgoingKind, Place};
 
-/// Returns the event content of a message, with its relation and its mentions.
+/// Returns the event content of a message as it is sent, with its relation, its mentions and its mark.
 #[must_use]
-pub fn content(message: &Outgoing) -> RoomMessageEventContent {
+pub fn content(message: &Outgoing) -> Value {
+    marked(message, &related(message))
+}
+
+/// Returns the content of an edit that puts `message` in the place of `target`.
+///
+/// `mentioned_before` says whether `target` mentioned the same people, who then are not notified again.
+#[must_use]
+pub fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) -> Value {
+    let before = mentioned_before.then(|| mentions(message));
+    marked(message, &bare(message).make_replacement(ReplacementMetadata::new(target, before)))
+}
+
+/// A card says so of itself, in an edit's new content too: it can be told from an answer wherever it is read again.
+fn marked(message: &Outgoing, content: &RoomMessageEventContent) -> Value {
+    let mut content = serde_json::to_value(content).expect("a message's content is JSON");
+    if message.kind == OutgoingKind::Card {
+        content[CARD_MARK] = json!({});
+        if let Some(new) = content.get_mut("m.new_content") {
+            new[CARD_MARK] = json!({});
+        }
+    }
+    content
+}
+
+fn related(message: &Outgoing) -> RoomMessageEventContent {
     let mut content = bare(message);
     content.relates_to = match &message.place {
         Place::Timeline => None,
@@ -26,20 +53,13 @@ pub fn content(message: &Outgoing) -> RoomMessageEventContent {
     content
 }
 
-/// Returns the content of an edit that puts `message` in the place of `target`.
-///
-/// `mentioned_before` says whether `target` mentioned the same people, who then are not notified again.
-#[must_use]
-pub fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) -> RoomMessageEventContent {
-    let before = mentioned_before.then(|| mentions(message));
-    bare(message).make_replacement(ReplacementMetadata::new(target, before))
-}
-
 fn bare(message: &Outgoing) -> RoomMessageEventContent {
     let body = message.body.clone();
     let msgtype = match (message.kind, message.html.clone()) {
-        (OutgoingKind::Text, None) => MessageType::Text(TextMessageEventContent::plain(body)),
-        (OutgoingKind::Text, Some(html)) => MessageType::Text(TextMessageEventContent::html(body, html)),
+        (OutgoingKind::Text | OutgoingKind::Card, None) => MessageType::Text(TextMessageEventContent::plain(body)),
+        (OutgoingKind::Text | OutgoingKind::Card, Some(html)) => {
+            MessageType::Text(TextMessageEventContent::html(body, html))
+        }
         (OutgoingKind::Notice, None) => MessageType::Notice(NoticeMessageEventContent::plain(body)),
         (OutgoingKind::Notice, Some(html)) => MessageType::Notice(NoticeMessageEventContent::html(body, html)),
     };
@@ -58,7 +78,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use ruma::{event_id, user_id};
-    use serde_json::json;
 
     use super::*;
 
@@ -75,7 +94,7 @@ mod tests {
     #[test]
     fn an_answer_in_a_thread_falls_back_to_the_latest_event() {
         let place = Place::Thread { root: event_id!("$root").to_owned(), latest: event_id!("$last").to_owned() };
-        let json = serde_json::to_value(content(&message(place))).expect("content is JSON");
+        let json = content(&message(place));
         let expected = json!({
             "msgtype": "m.text", "body": "hi", "m.mentions": { "user_ids": ["@alice:hs"] },
             "m.relates_to": {
@@ -88,9 +107,20 @@ mod tests {
 
     #[test]
     fn an_edit_does_not_notify_the_same_people_again() {
-        let json = serde_json::to_value(edit(&message(Place::Timeline), event_id!("$old").to_owned(), true))
-            .expect("content is JSON");
+        let json = edit(&message(Place::Timeline), event_id!("$old").to_owned(), true);
         assert_eq!(json["m.mentions"], json!({}));
         assert_eq!(json["m.new_content"]["m.mentions"], json!({ "user_ids": ["@alice:hs"] }));
+    }
+
+    #[test]
+    fn c12_a_card_is_text_that_says_what_it_is_and_its_edit_pings_nobody() {
+        let card = Outgoing { kind: OutgoingKind::Card, ..message(Place::Timeline) };
+        let expected = json!({
+            "msgtype": "m.text", "body": "hi", "m.mentions": { "user_ids": ["@alice:hs"] }, "dev.workmate.card": {},
+        });
+        assert_eq!(content(&card), expected);
+        let json = edit(&card, event_id!("$card").to_owned(), true);
+        assert_eq!((&json["m.mentions"], &json["dev.workmate.card"]), (&json!({}), &json!({})));
+        assert_eq!(json["m.new_content"], expected);
     }
 }

@@ -6,13 +6,19 @@ use anyhow::Result;
 use ruma::{OwnedEventId, OwnedRoomId, int};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use workmate::standin::{RecordedRequest, Turn};
+use workmate::{
+    core::words,
+    standin::{RecordedRequest, Turn},
+};
 
-use crate::harness::{
-    Message, Person, RoomKind, SeenEvent, Timeline,
-    homeserver::shared,
-    office::{Office, question_of},
-    workmate::coworker,
+use crate::{
+    harness::{
+        Message, Person, RoomKind, SeenEvent, Timeline,
+        homeserver::shared,
+        office::{Office, question_of},
+        workmate::coworker,
+    },
+    noise::pings,
 };
 
 /// A secret of the operator's that a compromised model has got hold of.
@@ -51,6 +57,11 @@ struct Scene {
 impl Scene {
     /// Sets one in which the tool's calls need the approval that `rule` makes of alice's id.
     async fn set(rule: impl FnOnce(&str) -> Value) -> Result<Self> {
+        Self::set_with(rule, json!({})).await
+    }
+
+    /// Sets it with these limits.
+    async fn set_with(rule: impl FnOnce(&str) -> Value, limits: Value) -> Result<Self> {
         let people = [shared().person("alice").await, shared().person("bob").await];
         let dir = tempfile::tempdir()?;
         fs::write(dir.path().join("server.py"), SERVER)?;
@@ -61,6 +72,7 @@ impl Scene {
             setup
                 .coworkers(vec![oncall])
                 .section("mcp_servers", json!({"ops": {"command": command}}))
+                .section("limits", limits)
                 .section("credentials", json!({"ci": {"value": PLANTED}}))
         })
         .await?;
@@ -147,7 +159,7 @@ async fn c12_the_askers_tap_runs_the_call_that_the_card_shows() -> Result<()> {
     let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
     let (alice, bob) = (&scene.office.alice, &scene.office.bob);
     let (request, card) = scene.ask(alice, "production").await?;
-    assert!(card.is_decrypted() && card.msgtype() == "m.notice" && card.mentions(alice.user_id()), "{card:?}");
+    assert!(card.is_decrypted() && card.msgtype() == "m.text" && card.mentions(alice.user_id()), "{card:?}");
     assert_eq!(card.thread_root(), Some(request.as_str()));
 
     scene.tap(bob, &card, "✅").await?;
@@ -192,7 +204,10 @@ async fn c12_under_a_moderators_rule_the_power_level_decides_and_not_who_asked()
     let scene = Box::pin(Scene::set(|_| json!("moderator"))).await?;
     let (alice, bob) = (&scene.office.alice, &scene.office.bob);
     let (_, card) = scene.ask(bob, "staging").await?;
-    assert!(!card.mentions(bob.user_id()) && !card.mentions(alice.user_id()), "many could decide");
+    assert!(
+        !card.mentions(bob.user_id()) && !card.mentions(alice.user_id()),
+        "bob is no moderator, and alice did not ask"
+    );
 
     scene.tap(bob, &card, "✅").await?;
     scene.settle("anything else").await?;
@@ -326,5 +341,100 @@ async fn c12_redacting_the_request_takes_its_card_back_and_redacting_a_card_decl
     alice.redact(&scene.room, &card.event_id).await?;
     scene.until_answered(alice, "It was: not run.").await?;
     assert_eq!(scene.ran(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_open_cards_hold_up_no_other_thread_of_a_room_with_one_place() -> Result<()> {
+    let limits = json!({"runs_max": 1, "room_runs_max": 1, "waiting_runs_max": 4});
+    let scene = Box::pin(Scene::set_with(|_| json!("asker"), limits)).await?;
+    let alice = &scene.office.alice;
+    let (request, first) = scene.ask(alice, "production").await?;
+    let (_, second) = scene.ask(alice, "staging").await?;
+    let oncall = scene.office.oncall();
+    let behind = Message::text("@oncall and behind it?").pill("@oncall", &oncall).in_thread(&request);
+    alice.send(&scene.room, behind).await?;
+
+    let elsewhere = scene.office.asked_and_answered(&scene.room, "elsewhere in the room").await?;
+    scene.tap(alice, &elsewhere, "🔁").await?;
+    let again = |seen: &Timeline| {
+        let theirs = seen.messages_of(&oncall).filter(|event| event.body().contains("elsewhere in the room"));
+        (theirs.count() == 2).then_some(())
+    };
+    alice.until(&scene.room, "a second answer elsewhere", again).await?;
+    assert_eq!(scene.ran(), Vec::<String>::new());
+    let questions = scene.office.questions();
+    assert!(!questions.iter().any(|question| question.contains("behind it")), "its thread waits: {questions:?}");
+
+    scene.tap(alice, &second, "✅").await?;
+    scene.until_card_says(&second, "approved").await?;
+    scene.tap(alice, &first, "✅").await?;
+    scene.until_answered(alice, "behind it?").await?;
+    assert_eq!(scene.ran(), ["staging", "production"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_a_card_pings_who_may_decide_and_its_end_and_the_model_see_nothing_of_it() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let (alice, bob) = (&scene.office.alice, &scene.office.bob);
+    let (request, card) = scene.ask(bob, "production").await?;
+    let read = |seen: &Timeline| seen.event(&card.event_id).filter(|event| event.is_decrypted()).cloned();
+    let of_bob = bob.until(&scene.room, "the card", read).await?;
+    assert!(pings(bob, &scene.room, &of_bob).await?, "bob decides");
+    assert!(!pings(alice, &scene.room, &card).await?, "alice does not");
+
+    scene.tap(bob, &card, "✅").await?;
+    scene.until_answered(bob, "It was: run.").await?;
+    scene.until_card_says(&card, "approved").await?;
+    let edited = |seen: &Timeline| seen.edits(&card.event_id).find(|edit| edit.is_decrypted()).cloned();
+    let end = bob.until(&scene.room, "the card's end", edited).await?;
+    assert!(!pings(bob, &scene.room, &end).await? && !pings(alice, &scene.room, &end).await?);
+
+    scene.settle("anything else").await?;
+    let follow = Message::text("@oncall and now?").pill("@oncall", &scene.office.oncall()).in_thread(&request);
+    bob.send(&scene.room, follow).await?;
+    scene.until_answered(bob, "and now?").await?;
+    for asked in scene.office.claude.requests() {
+        let asked = asked.body["messages"].to_string();
+        assert!(!asked.contains("May I run") && !asked.contains("approved"), "{asked}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_a_plain_yes_in_the_thread_of_one_open_card_decides_and_starts_no_run() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    let (request, _) = scene.ask(alice, "production").await?;
+
+    alice.send(&scene.room, Message::text("Yes").in_thread(&request)).await?;
+
+    scene.until_answered(alice, "It was: run.").await?;
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), ["production"]);
+    let questions = scene.office.questions();
+    assert!(!questions.iter().any(|question| question == "Yes"), "{questions:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_a_plain_yes_with_several_open_cards_decides_nothing_and_is_told_how_to() -> Result<()> {
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    let request = scene.office.ask(alice, &scene.room, "deploy red and blue").await?;
+    let (red, blue) = (scene.card("red").await?, scene.card("blue").await?);
+
+    alice.send(&scene.room, Message::text("yes").in_thread(&request)).await?;
+    let told = scene.until_answered(alice, &words::approval::which_card()).await?;
+    assert_eq!((told.msgtype(), told.thread_root()), ("m.notice", Some(request.as_str())));
+    assert_eq!(scene.ran(), Vec::<String>::new());
+
+    scene.tap(alice, &red, "❌").await?;
+    scene.until_card_says(&red, "declined").await?;
+    alice.send(&scene.room, Message::text("yes").in_thread(&request)).await?;
+    scene.until_answered(alice, "It was: not run, run.").await?;
+    scene.until_card_says(&blue, "approved").await?;
+    assert_eq!(scene.ran(), ["blue"]);
     Ok(())
 }

@@ -15,9 +15,10 @@ use workmate::{
 use crate::{
     assistants,
     harness::{
-        Message, Person, RoomKind, SentFile,
+        Message, Person, RoomKind, SentFile, Setup,
         homeserver::shared,
         office::{Office, answers_in_thread, question_of, records},
+        workmate::coworker,
     },
 };
 
@@ -230,6 +231,30 @@ async fn c19_a_request_that_the_model_refuses_for_its_files_is_asked_without_the
     let files: Vec<_> = requests.iter().map(|request| request.files().len()).collect();
     assert_eq!(files, [1, 0]);
     assert!(requests[1].body.to_string().contains("the provider of the model refused it"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn c19_after_a_refusal_for_files_no_later_round_sends_them_again() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let mut oncall = coworker("oncall");
+    oncall["tools"] = json!(["time"]);
+    let office = Office::open_for(people, |setup: Setup| setup.coworkers(vec![oncall])).await?;
+    office.claude.respond_with(|request| {
+        let last = request.body["messages"].as_array().and_then(|messages| messages.last());
+        match last {
+            _ if !request.files().is_empty() => Turn::failure(Failure::status(400).message("The PDF was not valid.")),
+            Some(last) if last["content"][0]["type"] == "tool_result" => Turn::text("I had a look."),
+            _ => Turn::empty().and_tool_use("time", json!({})),
+        }
+    });
+    let (room, oncall) = (office.room(RoomKind::Plain).await?, office.oncall());
+    let file = SentFile::new("plan.pdf", "application/pdf", pdf());
+    office.alice.send_file(&room, &file, Some(asking(&oncall, "what is in it?"))).await?;
+    office.answer(&office.alice, &room, &oncall, "I had a look.").await?;
+
+    let files: Vec<_> = office.claude.requests().iter().map(|request| request.files().len()).collect();
+    assert_eq!(files, [1, 0, 0]);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ fn sent_by<'a>(seen: &'a Timeline, coworker: &'a UserId, since: usize) -> Vec<&'
 }
 
 /// Returns whether a client highlights an event, by the push rules of its person.
-async fn pings(person: &Person, room: &RoomId, event: &SeenEvent) -> Result<bool> {
+pub(crate) async fn pings(person: &Person, room: &RoomId, event: &SeenEvent) -> Result<bool> {
     let raw = json!({
         "type": event.kind, "event_id": event.event_id, "sender": event.sender, "content": event.content,
         "origin_server_ts": event.sent_at.as_ms(), "room_id": room,

@@ -269,6 +269,7 @@ fn c5_people_ask_in_words_acts_and_captions_and_in_nothing_else() {
     let table = [
         ("text", MessageKind::Text, asked.clone()),
         ("an emote", MessageKind::Emote, asked.clone()),
+        ("what somebody passes off as a card", MessageKind::Card, asked.clone()),
         ("a file with a caption", file("plan.png"), asked.clone()),
         ("a notice", MessageKind::Notice, nobody(Silence::Notice)),
         ("a location", MessageKind::Other("m.location".to_owned()), nobody(Silence::NoMessage)),

@@ -14,18 +14,28 @@ use crate::core::{
     trail::Decision,
 };
 
-/// Returns the card that asks; it mentions who decides, where that is one person.
+/// The people of a rule that a card mentions at the most: their ids go into one event.
+const MENTIONED_MAX: usize = 50;
+
+/// Returns the card that asks, mentioning `deciders`: see [`mentioned`].
 ///
 /// It fits into an edit, so that its end can show the same call.
 #[must_use]
-pub fn asking(pending: &Pending, asker: &UserId, until: Timestamp, place: &Place, mask: &Mask) -> Outgoing {
+pub fn asking(
+    pending: &Pending,
+    asker: &UserId,
+    deciders: BTreeSet<OwnedUserId>,
+    until: Timestamp,
+    place: &Place,
+    mask: &Mask,
+) -> Outgoing {
     let mut above = words::asks(&pending.tool, pending.class);
     if pending.changed {
         above = format!("{}\n\n{above}", words::changed());
     }
     let below = words::who_decides(&pending.rule, asker, until);
     let mut card = with_call(&above, pending, &below, place, mask);
-    card.mentions.extend(mentioned(&pending.rule, asker));
+    card.mentions = deciders;
     card
 }
 
@@ -38,16 +48,19 @@ pub fn decided(pending: &Pending, decision: &Decision, place: &Place, mask: &Mas
 /// Returns what the card becomes where its call is not at hand: the decision, or that there will be none.
 #[must_use]
 pub fn closed(tool: &ToolName, decision: Option<&Decision>, place: &Place) -> Outgoing {
-    notice(&decision.map_or_else(|| words::closed(tool), |decision| words::decided(tool, decision)), place)
+    card(&decision.map_or_else(|| words::closed(tool), |decision| words::decided(tool, decision)), place)
 }
 
-/// Returns whom a card mentions: the one person who decides, where there is only one.
+/// Returns whom a card mentions: exactly those who may decide, where they are named. Of moderators nobody is, but the
+/// asker who is one: `asker_level` is their power level, `None` where that is not known or they are not there.
 #[must_use]
-pub fn mentioned(rule: &ApprovalRule, asker: &UserId) -> Option<OwnedUserId> {
+pub fn mentioned(rule: &ApprovalRule, asker: &UserId, asker_level: Option<i64>) -> BTreeSet<OwnedUserId> {
+    let asker = || BTreeSet::from([asker.to_owned()]);
     match rule {
-        ApprovalRule::Asker => Some(asker.to_owned()),
-        ApprovalRule::People(people) if people.len() == 1 => people.first().cloned(),
-        _ => None,
+        ApprovalRule::Asker => asker(),
+        ApprovalRule::People(people) => people.iter().take(MENTIONED_MAX).cloned().collect(),
+        ApprovalRule::Moderator { level } if asker_level.is_some_and(|of_asker| of_asker >= *level) => asker(),
+        ApprovalRule::Moderator { .. } | ApprovalRule::Never => BTreeSet::new(),
     }
 }
 
@@ -57,13 +70,13 @@ fn with_call(above: &str, pending: &Pending, below: &str, place: &Place, mask: &
         format!("{above}\n\n{fence}json\n{call}\n{fence}\n\n{below}")
     };
     let fits = |call: &str| render::json_bytes(&render::render(&markdown(call))) <= EDIT_BYTES_MAX;
-    notice(&markdown(&shown(&pending.arguments, mask, fits)), place)
+    card(&markdown(&shown(&pending.arguments, mask, fits)), place)
 }
 
-fn notice(markdown: &str, place: &Place) -> Outgoing {
+fn card(markdown: &str, place: &Place) -> Outgoing {
     let rendered = render::render(markdown);
     Outgoing {
-        kind: OutgoingKind::Notice,
+        kind: OutgoingKind::Card,
         body: rendered.body,
         html: rendered.html,
         mentions: BTreeSet::new(),

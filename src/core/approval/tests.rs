@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use ruma::{event_id, owned_server_name, owned_user_id, room_id, user_id};
 use serde_json::json;
 
-use super::{card::mentioned, *};
+use super::*;
 use crate::core::{
     event::{Outgoing, OutgoingKind, Place},
     mask::Mask,
@@ -16,7 +16,7 @@ const ASKED: Timestamp = Timestamp::from_ms(1_795_346_405_000);
 const EXPIRY: Timestamp = Timestamp::from_ms(1_795_350_005_000);
 const LATER: Timestamp = Timestamp::from_ms(1_795_346_406_000);
 
-fn namespace() -> Namespace {
+pub(super) fn namespace() -> Namespace {
     Namespace {
         server: owned_server_name!("hs"),
         service: "workmate".to_owned(),
@@ -32,11 +32,11 @@ fn pending(rule: ApprovalRule, arguments: Value) -> Pending {
     Pending { call: "toolu_1".to_owned(), tool, class: Class::Write, rule, arguments, changed: false }
 }
 
-fn people(ids: &[&str]) -> ApprovalRule {
+pub(super) fn people(ids: &[&str]) -> ApprovalRule {
     ApprovalRule::People(ids.iter().map(|id| UserId::parse(*id).expect("an id")).collect())
 }
 
-fn standing(rule: ApprovalRule) -> Standing {
+pub(super) fn standing(rule: ApprovalRule) -> Standing {
     let place = Place::Timeline;
     let record = RunRecord::new(
         user_id!("@coworker-ci:hs"),
@@ -49,7 +49,7 @@ fn standing(rule: ApprovalRule) -> Standing {
     Standing::new(&record.id(), &record, &pending(rule, json!({"to": "production"})), EXPIRY)
 }
 
-fn event(sender: &str, kind: EventKind) -> RoomEvent {
+pub(super) fn event(sender: &str, kind: EventKind) -> RoomEvent {
     let sender = UserId::parse(sender).expect("an id");
     RoomEvent { room: room_id!("!r:hs").to_owned(), id: event_id!("$e").to_owned(), sender, sent_at: ASKED, kind }
 }
@@ -345,7 +345,8 @@ fn c13_secrets_are_masked_wherever_they_stand() {
 }
 
 fn card(pending: &Pending) -> Outgoing {
-    asking(pending, user_id!("@alice:hs"), EXPIRY, &Place::Timeline, &Mask::default())
+    let asker = user_id!("@alice:hs");
+    asking(pending, asker, mentioned(&pending.rule, asker, Some(50)), EXPIRY, &Place::Timeline, &Mask::default())
 }
 
 #[test]
@@ -355,29 +356,36 @@ fn c12_the_card_shows_the_exact_call_who_decides_and_until_when() {
     let asked = card(&pending);
     insta::assert_snapshot!(asked.body);
     assert_eq!(asked.mentions, BTreeSet::from([owned_user_id!("@alice:hs")]));
-    assert_eq!(asked.kind, OutgoingKind::Notice);
+    assert_eq!(asked.kind, OutgoingKind::Card);
     let approved = Decision::Approved { by: owned_user_id!("@alice:hs"), at: LATER };
     let end = decided(&pending, &approved, &Place::Timeline, &Mask::default());
     insta::assert_snapshot!(end.body);
-    assert_eq!(end.mentions, BTreeSet::new(), "the end pings nobody");
+    assert_eq!((end.mentions, end.kind), (BTreeSet::new(), OutgoingKind::Card), "the end pings nobody");
 }
 
 #[test]
-fn c12_a_card_says_who_decides_and_mentions_only_one_person() {
+fn c12_a_card_says_who_decides_and_mentions_exactly_them() {
     let many: Vec<String> = (0..12).map(|n| format!("@person{n}:hs")).collect();
     let many = people(&many.iter().map(String::as_str).collect::<Vec<_>>());
-    let rules = [
-        (ApprovalRule::Asker, "@alice:hs` decides", Some("@alice:hs")),
-        (ApprovalRule::Moderator { level: 75 }, "power level 75 or more", None),
-        (people(&["@bob:hs"]), "`@bob:hs` decides", Some("@bob:hs")),
-        (people(&["@bob:hs", "@carol:hs"]), "One of `@bob:hs`, `@carol:hs` decides", None),
-        (many, "or one of 4 more decides", None),
+    let moderator = |level| ApprovalRule::Moderator { level };
+    let rules: [(_, _, &[&str]); 7] = [
+        (ApprovalRule::Asker, "@alice:hs` decides", &["@alice:hs"]),
+        (moderator(50), "power level 50 or more", &["@alice:hs"]),
+        (moderator(51), "power level 51 or more", &[]),
+        (people(&["@bob:hs"]), "`@bob:hs` decides", &["@bob:hs"]),
+        (people(&["@bob:hs", "@carol:hs"]), "One of `@bob:hs`, `@carol:hs` decides", &["@bob:hs", "@carol:hs"]),
+        (people(&[]), "decides", &[]),
+        (ApprovalRule::Never, "Nobody may decide", &[]),
     ];
-    for (rule, words, one) in rules {
+    for (rule, words, named) in rules {
         let asked = card(&pending(rule.clone(), json!({})));
         assert!(asked.body.contains(words), "{}", asked.body);
-        assert_eq!(mentioned(&rule, user_id!("@alice:hs")).as_deref().map(UserId::as_str), one);
+        assert_eq!(asked.mentions.iter().map(|user| user.as_str()).collect::<Vec<_>>(), named, "{rule:?}");
     }
+    let asked = card(&pending(many, json!({})));
+    assert!(asked.body.contains("or one of 4 more decides") && asked.mentions.len() == 12, "{}", asked.body);
+    let unknown = mentioned(&moderator(0), user_id!("@alice:hs"), None);
+    assert_eq!(unknown, BTreeSet::new(), "it is not known whether she qualifies");
 }
 
 fn bytes(message: &Outgoing) -> usize {

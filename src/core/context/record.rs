@@ -115,7 +115,7 @@ impl<'a> Record<'a> {
     /// `message` is the newest content; relations come from the original, as the spec wants (11.5).
     pub(super) fn new(origin: Origin<'a>, original: &'a Message, message: &'a Message) -> Self {
         let (kind, attachment) = match &message.kind {
-            MessageKind::Text => (None, None),
+            MessageKind::Text | MessageKind::Card => (None, None),
             MessageKind::Notice => (Some("notice"), None),
             MessageKind::Emote => (Some("emote"), None),
             MessageKind::Poll(_) => (Some("poll"), None),

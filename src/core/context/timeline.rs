@@ -258,8 +258,9 @@ impl<'a> Reader<'_, 'a> {
     fn message(&mut self, event: &'a RoomEvent, original: &'a Message) {
         let (message, edited) = self.changes.newest(&event.id, original);
         let own = event.sender == self.input.me;
-        // Our notices are status lines and fixed words, not answers.
-        if own && (message.kind == MessageKind::Notice || own_text(original, message).is_none()) {
+        // Our notices are status lines and fixed words, and our cards ask for approvals: neither are answers.
+        let is_aside = |message: &Message| matches!(message.kind, MessageKind::Notice | MessageKind::Card);
+        if own && (is_aside(message) || is_aside(original) || own_text(original, message).is_none()) {
             return;
         }
         self.facts_so_far();

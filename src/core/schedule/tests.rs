@@ -88,6 +88,68 @@ fn c11_who_gives_up_leaves_the_line_and_is_never_let_go() {
     assert!(schedule.lines.is_empty() && schedule.turns.is_empty() && schedule.going.is_empty(), "{schedule:?}");
 }
 
+#[test]
+fn c12_a_parked_run_holds_its_thread_and_nothing_else() {
+    let mut schedule = Schedule::new(ScheduleLimits { runs_max: 1, room_runs_max: 1, waiting_runs_max: 2 });
+    let [asks, behind, other] = [(1, 1), (1, 1), (1, 2)].map(|(r, t)| ask(&mut schedule, r, t));
+    assert_eq!(schedule.take_granted(), [asks]);
+    assert!(schedule.park(asks));
+    assert_eq!((schedule.take_granted(), schedule.ahead(behind)), (vec![other], 0), "its own thread waits on");
+    assert!(!schedule.park(asks) && !schedule.park(behind), "neither goes");
+
+    schedule.unpark(asks);
+    assert_eq!((schedule.goes(asks), schedule.ahead(behind)), (false, 1), "the room is full");
+    schedule.release(other);
+    assert_eq!(schedule.take_granted(), [asks]);
+    schedule.unpark(asks);
+    schedule.release(asks);
+    assert_eq!(schedule.take_granted(), [behind]);
+}
+
+#[test]
+fn c12_who_was_parked_goes_before_new_requests_of_its_room_and_in_its_rooms_turn() {
+    let mut schedule = Schedule::new(ScheduleLimits { runs_max: 1, ..LIMITS });
+    let [asks, new, elsewhere] = [(1, 1), (1, 2), (2, 1)].map(|(r, t)| ask(&mut schedule, r, t));
+    assert!(schedule.park(asks));
+    let newest = ask(&mut schedule, 1, 3);
+    schedule.unpark(asks);
+    assert_eq!([new, elsewhere, asks, newest].map(|ticket| schedule.ahead(ticket)), [0, 0, 1, 2]);
+    let mut went = schedule.take_granted();
+    for at in 1..4 {
+        schedule.release(went[at]);
+        went.extend(schedule.take_granted());
+    }
+    assert_eq!(went, [asks, new, elsewhere, asks, newest]);
+}
+
+#[test]
+fn c12_as_many_are_parked_in_a_room_as_may_wait_there_and_the_next_keeps_its_place() {
+    let mut schedule = Schedule::new(ScheduleLimits { runs_max: 9, room_runs_max: 1, waiting_runs_max: 2 });
+    for (thread, parks) in [(0, true), (1, true), (2, false)] {
+        let ticket = ask(&mut schedule, 1, thread);
+        assert_eq!((schedule.take_granted(), schedule.park(ticket)), (vec![ticket], parks), "{thread}");
+    }
+    let waits = ask(&mut schedule, 1, 3);
+    let other_room = ask(&mut schedule, 2, 0);
+    assert_eq!(schedule.take_granted(), [other_room]);
+    assert_eq!(schedule.ahead(waits), 0);
+}
+
+#[test]
+fn c12_a_parked_run_that_ends_leaves_nothing_behind() {
+    let mut schedule = Schedule::new(LIMITS);
+    let [parked, returning] = [1, 2].map(|thread| ask(&mut schedule, 1, thread));
+    for ticket in [parked, returning] {
+        assert!(schedule.park(ticket));
+    }
+    let others = [3, 4].map(|thread| ask(&mut schedule, 1, thread));
+    schedule.unpark(returning);
+    for ticket in [parked, returning].into_iter().chain(others) {
+        schedule.release(ticket);
+    }
+    assert!(schedule.lines.is_empty() && schedule.turns.is_empty() && schedule.going.is_empty(), "{schedule:?}");
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Ask {
@@ -96,36 +158,74 @@ enum Step {
     },
     /// The run at this place among those that hold a ticket ends or gives up.
     Release(usize),
+    /// The run at this place waits for people, if it goes.
+    Park(usize),
+    /// The run at this place has its decision, if it is parked.
+    Unpark(usize),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..4_usize, 0..3_usize).prop_map(|(room, thread)| Step::Ask { room, thread }),
+        4 => (0..4_usize, 0..3_usize).prop_map(|(room, thread)| Step::Ask { room, thread }),
         2 => (0..64_usize).prop_map(Step::Release),
+        2 => (0..64_usize).prop_map(Step::Park),
+        2 => (0..64_usize).prop_map(Step::Unpark),
     ]
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Is {
+    Waiting,
+    Going,
+    Parked,
+    /// It was parked, and waits since that many steps.
+    Returning(usize),
 }
 
 /// Watches a schedule from outside.
 #[derive(Default)]
 struct Watch {
-    /// Who holds a ticket, in the order of requests, and whether it goes.
-    held: Vec<(Ticket, Lane, bool)>,
+    /// Who holds a ticket, in the order of requests.
+    held: Vec<(Ticket, Lane, Is)>,
     /// For each room that could go: the rooms that went since.
     passed_over: BTreeMap<OwnedRoomId, BTreeSet<OwnedRoomId>>,
+    steps: usize,
 }
 
 impl Watch {
     fn going(&self) -> impl Iterator<Item = &Lane> {
-        self.held.iter().filter(|(_, _, goes)| *goes).map(|(_, lane, _)| lane)
+        self.held.iter().filter(|(_, _, is)| *is == Is::Going).map(|(_, lane, _)| lane)
+    }
+
+    fn set(&mut self, ticket: Ticket, is: Is) {
+        let (_, _, kept) = self.held.iter_mut().find(|(held, ..)| *held == ticket).expect("a held ticket");
+        *kept = is;
     }
 
     /// Whether the run at this place could go now, as far as its lane and room are concerned.
     fn could_go(&self, at: usize, limits: &ScheduleLimits) -> bool {
-        let (_, lane, goes) = &self.held[at];
-        !goes
-            && self.going().filter(|going| going.room == lane.room).count() < limits.room_runs_max
-            && !self.held[..at].iter().any(|(_, before, _)| before == lane)
-            && !self.going().any(|going| going == lane)
+        let (_, lane, is) = &self.held[at];
+        let room_has_place = self.going().filter(|going| going.room == lane.room).count() < limits.room_runs_max;
+        let is_first_of_lane = || {
+            let takes_lane = |is: &Is| *is != Is::Waiting;
+            !self.held[..at].iter().any(|(_, before, _)| before == lane)
+                && !self.held.iter().any(|(_, other, is)| takes_lane(is) && other == lane)
+        };
+        room_has_place
+            && match is {
+                Is::Waiting => is_first_of_lane(),
+                Is::Returning(_) => true,
+                Is::Going | Is::Parked => false,
+            }
+    }
+
+    /// Who of a room is to go first: who came back, in that order, then in the order of requests.
+    fn first_of(&self, room: &OwnedRoomId, limits: &ScheduleLimits) -> Option<usize> {
+        let able = (0..self.held.len()).filter(|at| self.held[*at].1.room == *room && self.could_go(*at, limits));
+        able.min_by_key(|at| match self.held[*at].2 {
+            Is::Returning(since) => (false, since),
+            _ => (true, *at),
+        })
     }
 
     fn rooms_that_could_go(&self, limits: &ScheduleLimits) -> BTreeSet<OwnedRoomId> {
@@ -138,15 +238,14 @@ impl Watch {
         let at = at.ok_or_else(|| TestCaseError::fail("a ticket went that nobody holds"))?;
         prop_assert!(self.could_go(at, limits), "out of order, or beyond a limit");
         let room = self.held[at].1.room.clone();
-        let first = (0..self.held.len()).find(|at| self.held[*at].1.room == room && self.could_go(*at, limits));
-        prop_assert_eq!(first, Some(at), "in a room, first come, first served");
+        prop_assert_eq!(self.first_of(&room, limits), Some(at), "in a room, first come, first served");
         let able = self.rooms_that_could_go(limits);
         self.passed_over.retain(|waiting, _| able.contains(waiting) && *waiting != room);
         for waiting in able.into_iter().filter(|waiting| *waiting != room) {
             let passed = self.passed_over.entry(waiting).or_default();
             prop_assert!(passed.insert(room.clone()), "a room went twice while another waited for its turn");
         }
-        self.held[at].2 = true;
+        self.held[at].2 = Is::Going;
         Ok(())
     }
 
@@ -158,11 +257,47 @@ impl Watch {
         prop_assert!(going <= limits.runs_max);
         let rooms: BTreeSet<_> = self.held.iter().map(|(_, lane, _)| &lane.room).collect();
         for room in rooms {
-            let waiting = self.held.iter().filter(|(_, lane, goes)| lane.room == *room && !goes).count();
-            prop_assert!(waiting <= limits.waiting_runs_max);
+            let count = |counts: fn(&Is) -> bool| {
+                self.held.iter().filter(|(_, lane, is)| lane.room == *room && counts(is)).count()
+            };
+            prop_assert!(count(|is| *is == Is::Waiting) <= limits.waiting_runs_max);
+            prop_assert!(count(|is| matches!(is, Is::Parked | Is::Returning(_))) <= limits.waiting_runs_max);
         }
         let idle = going < limits.runs_max && !able.is_empty();
         prop_assert!(!idle, "a run waits for nothing");
+        Ok(())
+    }
+
+    fn step(&mut self, step: Step, schedule: &mut Schedule) -> Result<(), TestCaseError> {
+        self.steps += 1;
+        let held = self.held.len().max(1);
+        match step {
+            Step::Ask { room, thread } => {
+                let lane = lane(room, thread);
+                if let Ok(ticket) = schedule.request(lane.clone()) {
+                    self.held.push((ticket, lane, Is::Waiting));
+                }
+            }
+            Step::Release(at) if !self.held.is_empty() => {
+                let (ticket, ..) = self.held.remove(at % held);
+                schedule.release(ticket);
+            }
+            Step::Park(at) if !self.held.is_empty() => {
+                let (ticket, _, is) = self.held[at % held].clone();
+                if schedule.park(ticket) {
+                    prop_assert_eq!(is, Is::Going);
+                    self.set(ticket, Is::Parked);
+                }
+            }
+            Step::Unpark(at) if !self.held.is_empty() => {
+                let (ticket, _, is) = self.held[at % held].clone();
+                schedule.unpark(ticket);
+                if is == Is::Parked {
+                    self.set(ticket, Is::Returning(self.steps));
+                }
+            }
+            Step::Release(_) | Step::Park(_) | Step::Unpark(_) => {}
+        }
         Ok(())
     }
 }
@@ -170,36 +305,25 @@ impl Watch {
 proptest! {
     #[test]
     fn c11_no_sequence_exceeds_a_limit_breaks_a_thread_s_order_or_starves_a_room(
-        steps in prop::collection::vec(any_step(), 0..60),
+        steps in prop::collection::vec(any_step(), 0..80),
         runs_max in 1..4_usize, room_runs_max in 1..3_usize, waiting_runs_max in 1..5_usize,
     ) {
         let limits = ScheduleLimits { runs_max, room_runs_max, waiting_runs_max };
         let (mut schedule, mut watch) = (Schedule::new(limits), Watch::default());
         for step in steps {
-            match step {
-                Step::Ask { room, thread } => {
-                    let lane = lane(room, thread);
-                    if let Ok(ticket) = schedule.request(lane.clone()) {
-                        watch.held.push((ticket, lane, false));
-                    }
-                }
-                Step::Release(at) if !watch.held.is_empty() => {
-                    let (ticket, ..) = watch.held.remove(at % watch.held.len());
-                    schedule.release(ticket);
-                }
-                Step::Release(_) => {}
-            }
+            watch.step(step, &mut schedule)?;
             for ticket in schedule.take_granted() {
                 watch.let_go(ticket, &limits)?;
             }
             watch.check(&limits)?;
         }
         // Everyone who waits gets a turn, as many before it as it was told.
-        let last = watch.held.iter().rfind(|(_, _, goes)| !goes).map(|(ticket, ..)| *ticket);
+        let last = watch.held.iter().rfind(|(_, _, is)| *is == Is::Waiting).map(|(ticket, ..)| *ticket);
         let ahead = last.map(|last| schedule.ahead(last));
         let mut order: VecDeque<Ticket> = schedule.going.iter().map(|(ticket, _)| *ticket).collect();
         let mut went = Vec::new();
-        while let Some(ticket) = order.pop_front() {
+        let parked = |watch: &Watch| watch.held.iter().find(|(_, _, is)| *is == Is::Parked).map(|(ticket, ..)| *ticket);
+        while let Some(ticket) = order.pop_front().or_else(|| parked(&watch)) {
             watch.held.retain(|(held, ..)| *held != ticket);
             schedule.release(ticket);
             for granted in schedule.take_granted() {
@@ -210,5 +334,6 @@ proptest! {
         }
         prop_assert!(watch.held.is_empty(), "nobody waits for ever");
         prop_assert_eq!(last.and_then(|last| went.iter().position(|ticket| *ticket == last)), ahead);
+        prop_assert!(schedule.lines.is_empty() && schedule.turns.is_empty());
     }
 }

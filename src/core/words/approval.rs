@@ -74,6 +74,14 @@ pub fn closed(tool: &ToolName) -> String {
     format!("**`{}`: stopped** before anybody decided. It didn't run and can't be approved any more.", tool.as_str())
 }
 
+/// Says to somebody whose plain yes or no could be about several cards how to say which.
+#[must_use]
+pub fn which_card() -> String {
+    "More than one thing waits for a decision here, so I haven't taken that as one. React ✅ or ❌ on the message that you \
+     mean, or reply to it."
+        .to_owned()
+}
+
 /// Stands behind the beginning and end of a long value, with what tells it from another.
 #[must_use]
 pub fn folded(chars: usize, digest: &str) -> String {

@@ -50,6 +50,14 @@ impl Desk {
         found.transpose()
     }
 
+    /// Returns the cards in a thread that nobody has decided about.
+    pub(super) fn in_thread(&self, room: &RoomId, thread: &EventId) -> Result<Vec<(Card, Standing)>, StoreError> {
+        let now = clock::now();
+        let is_open = |standing: &Standing| standing.thread.as_deref() == Some(thread) && standing.is_open(now);
+        let cards = self.cards.scan_prefix(&room.to_owned());
+        cards.filter(|card| card.as_ref().map_or(true, |(_, standing)| is_open(standing))).collect()
+    }
+
     pub(super) fn open(&self, card: &Card, standing: &Standing) -> Result<(), StoreError> {
         self.cards.insert_new(card, standing)?;
         Ok(())

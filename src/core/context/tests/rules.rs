@@ -28,6 +28,8 @@ fn a_room_becomes_records_and_turns() {
         .event("u2", ALICE, EventKind::Undecryptable)
         .says("c", ME, "Which query?")
         .event("n", ME, EventKind::Message(Message { kind: MessageKind::Notice, ..Message::text("working…") }))
+        .event("k", ME, EventKind::Message(Message { kind: MessageKind::Card, ..Message::text("May I run it?") }))
+        .edits("k2", ME, "k", "It was approved")
         .says("d", ME, "I mean: which table?")
         .event("e", BOB, EventKind::Message(emote))
         .replies("f", ALICE, "c", "> <@coworker-oncall:hs> Which query?\n\nThe users one")

@@ -11,6 +11,7 @@ use super::time::Timestamp;
 
 pub mod approval;
 pub mod files;
+pub mod opened;
 
 // ---- Coworkers ----
 
@@ -441,6 +442,7 @@ pub fn forgotten() -> String {
 pub fn assistant_help() -> String {
     "Just write; I answer here and nowhere else.\n\n\
      - `!new` start a new session\n\
+     - `!open #room` read a room with you, unseen; a pasted link does the same\n\
      - `!tools` what I can use\n\
      - `!help` this list"
         .to_owned()

@@ -1,5 +1,6 @@
 //! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
 
+mod opening;
 mod privacy;
 
 use std::{
@@ -7,9 +8,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
+use self::opening::{Pasted, Reading};
 pub(super) use self::privacy::Privacy;
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 use super::{
@@ -23,7 +25,7 @@ use crate::{
         context::{self, Kind, SessionStart},
         event::{EventKind, Place, RoomEvent},
         run::{RunId, RunRecord},
-        session::{SessionBounds, current_session},
+        session::{Session, SessionBounds, current_session},
         words,
     },
     matrix::{Account, dm, lead},
@@ -198,7 +200,10 @@ impl Engine {
             return Ok(());
         }
         if let Some(command) = AssistantCommand::parse(&message.body) {
-            return self.answer_owner_command(account, owner, event, &command).await;
+            return Box::pin(self.answer_owner_command(account, owner, event, &command)).await;
+        }
+        if Box::pin(self.open_pasted(account, owner, event, message)).await? == Pasted::Alone {
+            return Ok(());
         }
         let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
         let place = match &message.thread_root {
@@ -238,19 +243,38 @@ impl Engine {
                     record.markers.push(event.id.clone());
                     let surplus = record.markers.len().saturating_sub(MARKERS_MAX);
                     record.markers.drain(..surplus);
+                    record.opened.clear();
                 })?;
                 words::fresh()
             }
             AssistantCommand::Help => words::assistant_help(),
             AssistantCommand::Tools => words::no_tools(),
-            AssistantCommand::Forget | AssistantCommand::Open(_) | AssistantCommand::Export => words::unknown_command(),
+            AssistantCommand::Open(what) => {
+                return self.open_on_command(account, owner, event, what.as_deref()).await;
+            }
+            AssistantCommand::Forget | AssistantCommand::Export => words::unknown_command(),
         };
         let txn = super::word_transaction("command", event.id.as_str(), account.user());
         account.send(&event.room, &super::word(&text, None), txn).await?;
         Ok(())
     }
 
-    /// Composes what an assistant reads: the current session of its DM, and nothing else.
+    /// Returns where the session begins that a message of the chat belongs to.
+    fn session_of(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        events: &[RoomEvent],
+        kept: &AssistantRecord,
+        message: &EventId,
+    ) -> Session {
+        let upto = events.iter().position(|event| event.id == message).map_or(events.len(), |at| at + 1);
+        let idle_ms = u64::from(self.config.assistants.session_idle_hours) * 3_600_000;
+        let bounds = SessionBounds { owner, assistant: account.user(), markers: &kept.markers, idle_ms };
+        current_session(&events[..upto], &bounds)
+    }
+
+    /// Composes what an assistant reads: the current session of its DM, what its owner opened in it, and nothing else.
     pub(super) async fn compose_assistant<'a>(
         &'a self,
         account: &Account,
@@ -265,22 +289,15 @@ impl Engine {
         let older = events.len() >= HISTORY_EVENTS;
         events.retain(|event| is_of_the_two(account, event, owner));
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
-        let upto = events.iter().position(|event| event.id == record.request).map_or(events.len(), |at| at + 1);
-        let session = current_session(
-            &events[..upto],
-            &SessionBounds {
-                owner,
-                assistant: &record.user,
-                markers: &kept.markers,
-                idle_ms: u64::from(self.config.assistants.session_idle_hours) * 3_600_000,
-            },
-        );
+        let session = self.session_of(account, owner, &events, &kept, &record.request);
         if session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
             let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
+        let opened = Box::pin(self.still_opened(account, record, &events, session.begins)).await?;
+        let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
@@ -299,6 +316,7 @@ impl Engine {
             notes: &[],
             pinned: context::Pinned::default(),
             replied_to: &[],
+            opened: &opened,
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,

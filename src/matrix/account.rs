@@ -47,6 +47,7 @@ mod current;
 mod past;
 mod pins;
 mod power;
+mod standing;
 
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;

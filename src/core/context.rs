@@ -80,7 +80,7 @@ pub const NOTES_SHARE: u32 = 8;
 pub const PINNED_SHARE: u32 = 8;
 /// Pinned messages that are read: the newest pins.
 pub const PINNED_MAX: usize = 10;
-/// Each room that an owner opened takes at most this part of the budget; what is in front of the chat is the chat's loss.
+/// Each room that an owner opened takes at most this part of the budget; the chat has what is left.
 pub const OPENED_SHARE: u32 = 4;
 /// At most this many of the newest events are looked at: composing costs the same in a room of any age.
 pub const EVENTS_MAX: usize = 4_000;
@@ -234,7 +234,9 @@ fn compose_newest(input: &Input<'_>) -> Composed {
     let older = selection.older || (input.older && !timeline.session_found);
     let given = Given::of(&timeline.items, &chosen, input, tokens_max);
     let mut transcript = Transcript::default();
-    opened.into_iter().for_each(|block| transcript.push(Role::User, block.line));
+    for block in opened {
+        transcript.push(Role::User, block.line);
+    }
     opening.lines.into_iter().for_each(|line| transcript.push(Role::User, line));
     transcript.push(Role::User, record::opening(older));
     for (place, item) in chosen.iter().enumerate() {

@@ -6,7 +6,7 @@ use ruma::{EventId, OwnedUserId, RoomId};
 use serde::Serialize;
 
 use super::{
-    MESSAGE_SHARE, NAME_CHARS_MAX, OPENED_SHARE, TOPIC_CHARS_MAX,
+    MESSAGE_SHARE, NAME_CHARS_MAX, OPENED_SHARE,
     record::{first_chars, line, rfc3339},
     shown::shown,
     tokens,
@@ -16,6 +16,8 @@ use crate::core::{
     time::Timestamp,
 };
 
+/// The topic is cut after this many characters.
+const OPENED_TOPIC_CHARS_MAX: usize = 300;
 /// Kept back of a room's share for what is told of it: the longest topic and name, and ids.
 const FRAME_TOKENS: u32 = 1_000;
 /// The least that the messages of an opened room may take.
@@ -99,7 +101,7 @@ pub fn opened_block(room: &OpenedRoom<'_>, budget_tokens: u32) -> OpenedBlock {
     let facts = line(&Facts {
         room_id: room.room,
         name: room.name.map(|name| first_chars(name, NAME_CHARS_MAX)),
-        topic: room.topic.map(|topic| first_chars(topic, TOPIC_CHARS_MAX)),
+        topic: room.topic.map(|topic| first_chars(topic, OPENED_TOPIC_CHARS_MAX)),
         encrypted: room.encrypted,
         pointed_at: room.event,
         from: span.and_then(|(first, _)| rfc3339(first)),

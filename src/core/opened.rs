@@ -127,7 +127,7 @@ pub fn part(events: &[RoomEvent], range: &Range<'_>) -> Option<Vec<RoomEvent>> {
     let thread = pointed_at.and_then(|at| thread_of(events, at));
     let whole = 0..events.len();
     let bounds = match (range.fixed, pointed_at) {
-        // What the room has moved away from since counts from the first event that is still there.
+        // Where the room has moved away from its first event, it begins with the oldest that was read.
         (Some((first, last)), _) => at(first).unwrap_or(0)..at(last).map_or(events.len(), |at| at + 1),
         (None, Some(at)) if thread.is_none() => {
             at.saturating_sub(AROUND_EVENTS)..(at + AROUND_EVENTS + 1).min(events.len())

@@ -240,10 +240,10 @@ async fn read(
 ) -> Result<Option<Reading>, MatrixError> {
     let facts = source.facts(room).await?;
     let (mut events, _) = source.past(room, READ_EVENTS).await?;
-    if let Some(event) = range.event
-        && !events.iter().any(|held| held.id == event)
-    {
-        events = source.around(room, event, AROUND_EVENTS * 2).await?;
+    // What the room has moved far away from is read where it stands.
+    let anchor = range.event.or(range.fixed.map(|(_, last)| last));
+    if let Some(anchor) = anchor.filter(|anchor| !events.iter().any(|held| held.id == **anchor)) {
+        events = source.around(room, anchor, AROUND_EVENTS * 2).await?;
     }
     let is_creation = |event: &RoomEvent| event.kind == EventKind::Other("m.room.create".to_owned());
     let older = range.event.is_none() && !events.first().is_some_and(is_creation);

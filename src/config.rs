@@ -86,6 +86,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// Returns the process's own secrets, which nothing that it shows or sends may hold: with [`Self::credentials`],
+    /// all that there are.
+    #[must_use]
+    pub fn own_secrets(&self) -> Vec<Secret> {
+        let tokens = [&self.appservice.as_token, &self.appservice.hs_token];
+        tokens.into_iter().chain(&self.claude.api_key).cloned().chain([self.master.encode()]).collect()
+    }
+
     /// Reads the config file at `path` and all that it names, with the process's environment.
     ///
     /// # Errors
@@ -258,7 +266,7 @@ impl Default for Limits {
             transaction_bytes_max: 64 << 20,
             tool_rounds_max: 20,
             tools_at_once_max: 8,
-            run_tokens_max: 500_000,
+            run_tokens_max: 1_000_000,
             approval_minutes: 60,
         }
     }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub servers: Vec<Server>,
     /// Credentials by their labels.
     pub credentials: BTreeMap<String, Secret>,
+    /// What else no tool may tell: the process's own tokens and keys.
+    pub secrets: Vec<Secret>,
     /// Whether `http_get` may reach this machine's loopback; for tests in a process of their own, never from a config.
     #[doc(hidden)]
     pub loopback_allowed_for_tests: bool,
@@ -65,8 +67,8 @@ impl Tools {
     /// Starts the MCP servers and keeps them running in `tasks` until `stop`; returns at once.
     #[must_use]
     pub fn start(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let Settings { servers, credentials, loopback_allowed_for_tests } = settings;
-        let mask = Mask::new(credentials.values().map(Secret::expose));
+        let Settings { servers, credentials, secrets, loopback_allowed_for_tests } = settings;
+        let mask = Mask::new(credentials.values().chain(&secrets).map(Secret::expose));
         let changes = watch::Sender::new(0);
         let servers: Vec<_> = servers
             .into_iter()
@@ -112,7 +114,7 @@ impl Tools {
         Health { up: names(up), down: names(down) }
     }
 
-    /// Returns the mask over all credentials.
+    /// Returns the mask over all credentials and the process's own secrets.
     #[must_use]
     pub fn mask(&self) -> &Mask {
         &self.mask

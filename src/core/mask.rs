@@ -1,9 +1,13 @@
-//! Hides secrets in whatever is shown, stored or given to a model.
+//! Hides secrets in whatever is shown, stored or given to a model: as they are, and as JSON, URLs and base64 write them.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
 /// What stands where a secret was.
 pub const MASK: &str = "•••";
 /// Secrets shorter than this are not looked for: they would be found in ordinary words.
 const CHARS_MIN: usize = 6;
+/// Less base64 than this is found in ordinary words.
+const BASE64_CHARS_MIN: usize = 10;
 
 /// Knows the secrets of the process.
 #[derive(Clone, Default)]
@@ -21,13 +25,14 @@ impl Mask {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut forms: Vec<String> = Vec::new();
         for secret in secrets.into_iter().filter(|secret| secret.chars().count() >= CHARS_MIN) {
-            let escaped = serde_json::Value::from(secret).to_string();
-            let escaped = escaped.trim_matches('"').to_owned();
+            let escaped = quoted(secret);
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            forms.extend([secret.to_owned(), escaped, encoded]);
+            let in_path = encoded.replace('+', "%20");
+            forms.extend([secret.to_owned(), quoted(&escaped), escaped, in_path.replace("%2F", "/"), in_path, encoded]);
+            forms.extend(in_base64(secret.as_bytes()));
         }
         // The longest first: one may be the beginning of another.
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         forms.dedup();
         Self(forms)
     }
@@ -45,6 +50,28 @@ impl Mask {
     }
 }
 
+/// Returns a text as it stands between the quotes of a JSON string.
+fn quoted(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// Returns what base64 makes of a secret in the middle of something else (`user:secret`), in both alphabets: three
+/// texts, for the three places that its first byte can have in a group.
+fn in_base64(secret: &[u8]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let whole = [&[0; 2][..before], secret].concat();
+        let encoded = STANDARD_NO_PAD.encode(&whole);
+        // Letters that also depend on what stands before the secret or behind it.
+        let (first, last) = ((before * 8).div_ceil(6), whole.len() * 8 / 6);
+        if let Some(inner) = encoded.get(first..last).filter(|inner| inner.len() >= BASE64_CHARS_MIN) {
+            forms.extend([inner.to_owned(), inner.replace('+', "-").replace('/', "_")]);
+        }
+    }
+    forms
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +83,27 @@ mod tests {
         assert_eq!(mask.hide(r#"{"k":"s3cret \"token\"/x"}"#), r#"{"k":"•••"}"#);
         assert_eq!(mask.hide("?k=s3cret+%22token%22%2Fx&s3cret"), "?k=•••&•••");
         assert_eq!(mask.hide("a short word"), "a short word");
-        assert_eq!(format!("{mask:?}"), "Mask(4 secrets)");
+        assert_eq!(format!("{:?}", Mask::new(["s3cret"])), "Mask(1 secrets)");
+    }
+
+    #[test]
+    fn c13_secrets_are_hidden_in_paths_in_json_within_json_and_in_base64_wherever_they_begin() {
+        let secret = "s3cret \"token\"/x+y";
+        let mask = Mask::new([secret]);
+        let nested = serde_json::json!({ "text": serde_json::json!({ "k": secret }).to_string() }).to_string();
+        assert_eq!(mask.hide(&nested), r#"{"text":"{\"k\":\"•••\"}"}"#);
+        assert_eq!(mask.hide("/s3cret%20%22token%22/x%2By/s3cret%20%22token%22%2Fx%2By"), "/•••/•••");
+        for before in ["", "a", "ab", "abc", "user:"] {
+            for encoded in [
+                base64::prelude::BASE64_STANDARD.encode(format!("{before}{secret}")),
+                base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("{before}{secret} and more")),
+            ] {
+                let hidden = mask.hide(&encoded);
+                assert!(hidden.contains(MASK) && !hidden.contains("M3JldC"), "{before}: {hidden}");
+                let left = hidden.split(MASK).map(str::len).max().unwrap_or_default();
+                assert!(left <= 16, "{before}: {hidden}");
+            }
+        }
+        assert_eq!(mask.hide("QUJDREVGR0hJSktM"), "QUJDREVGR0hJSktM");
     }
 }

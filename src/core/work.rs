@@ -193,7 +193,8 @@ impl Work {
             }
         };
         self.steps.extend(calls.into_iter().map(|call| call.undone(StepOutcome::Stopped).step()));
-        Next::End(end)
+        // A secret that a tool told in pieces can be put together again by the model.
+        Next::End(end.map(|(text, stop)| (terms.mask.hide(&text), stop)))
     }
 
     /// The provider paused its own loop: what it said is sent back, and it goes on.

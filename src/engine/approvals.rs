@@ -62,9 +62,8 @@ impl Engine {
 
     /// The mask over every secret that this process knows.
     fn secrets(&self) -> Mask {
-        let (appservice, claude) = (&self.config.appservice, &self.config.claude);
-        let ours = [&appservice.as_token, &appservice.hs_token].into_iter().chain(&claude.api_key);
-        Mask::new(self.config.credentials.values().chain(ours).map(Secret::expose))
+        let own = self.config.own_secrets();
+        Mask::new(self.config.credentials.values().chain(&own).map(Secret::expose))
     }
 
     async fn post_card(

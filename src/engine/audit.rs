@@ -43,9 +43,8 @@ pub(super) struct Audit {
 impl Audit {
     pub(super) fn new(config: &Config) -> Self {
         let (lines, waiting) = mpsc::channel(LINES_WAITING_MAX);
-        let own = [&config.appservice.as_token, &config.appservice.hs_token];
-        let secrets = own.into_iter().chain(&config.claude.api_key).chain(config.credentials.values());
-        let mask = Mask::new(secrets.map(Secret::expose));
+        let own = config.own_secrets();
+        let mask = Mask::new(config.credentials.values().chain(&own).map(Secret::expose));
         Self { mask, lines, waiting: std::sync::Mutex::new(Some(waiting)) }
     }
 

@@ -140,6 +140,8 @@ impl Engine {
         }
         if !coworker.silent_join {
             let facts = account.facts(room).await?;
+            let tools = words::tool_names(&self.toolset_of_run(coworker, account.user()).await?);
+            let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
             // What can be read is known only once some of it was looked at.
             let events = account.history(room, 1).await?;
             let text = words::first_words(&words::FirstWords {
@@ -147,7 +149,7 @@ impl Engine {
                 purpose: &coworker.purpose,
                 encrypted: facts.encrypted,
                 readable_from: if events.is_empty() { None } else { account.readable_from(room) },
-                tools: &[],
+                tools: &tools,
             });
             // Invited again after it was removed, it introduces itself anew: another event, so another transaction.
             let joined_by = account.joined_by(room).await?;

@@ -93,6 +93,7 @@ impl Engine {
             Call::NoteAdd { text } => {
                 let cause = format!("{}|{}", here.id.as_str(), here.call);
                 let by = here.record.user.clone();
+                let text = self.tools.mask().hide(&text);
                 let added = self.add_note(room, NewNote { text: &text, by, at: clock::now(), cause: &cause }).await?;
                 match added {
                     Ok(number) => Output::ok(serde_json::json!({ "noted": number }).to_string()),
@@ -111,6 +112,9 @@ impl Engine {
     /// Posts a file where the answer will stand, and nowhere else.
     async fn attach(&self, here: &Here<'_>, file: FileToAttach) -> Result<Output, EngineError> {
         self.check_may_write(here.record)?;
+        // What the model writes may be made of what tools told it in pieces.
+        let mask = self.tools.mask();
+        let file = FileToAttach { name: mask.hide(&file.name), text: mask.hide(&file.text), ..file };
         let digest = Sha256::digest(here.call.as_bytes());
         let number = digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let told = serde_json::json!({ "attached": file.name }).to_string();

@@ -180,6 +180,7 @@ async fn build(
     let mut settings = tools::Settings::default();
     settings.servers.clone_from(&config.mcp_servers);
     settings.credentials.clone_from(&config.credentials);
+    settings.secrets = config.own_secrets();
     let namespace = config.namespace();
     let users: Vec<OwnedUserId> = config
         .coworkers

@@ -17,15 +17,15 @@ use crate::{
 
 /// How long after the start runs wait for MCP servers that have not said yet what they have.
 pub(super) const SERVERS_PATIENCE: Duration = Duration::from_secs(15);
-/// How often it is looked whether they have.
-const SERVERS_POLL: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Returns the allow-list for a run. Soon after the start, servers are waited for: a run that was taken up again
     /// must not find its tools gone.
     pub(super) async fn toolset_of_run(&self, coworker: &Coworker, user: &UserId) -> Result<Toolset, EngineError> {
+        let mut changed = self.tools.changed();
         while Instant::now() < self.servers_due && self.lacks_a_server(coworker) {
-            tokio::time::sleep(SERVERS_POLL).await;
+            // Whether something changed or the time is over is looked at again.
+            let _ = tokio::time::timeout_at(self.servers_due, changed.changed()).await;
         }
         self.toolset(coworker, user)
     }

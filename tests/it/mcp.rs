@@ -1,7 +1,7 @@
 //! MCP (C12) against servers that nobody here wrote, and against one that behaves as badly as a server can.
 
 mod bench;
-mod servers;
+pub(crate) mod servers;
 
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 

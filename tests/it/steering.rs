@@ -39,7 +39,7 @@ impl Scene {
     }
 
     async fn until_shown(&self, event: &EventId, text: &str) -> Result<()> {
-        let shown = |seen: &Timeline| seen.shown_text(event).is_some_and(|shown| shown == text).then_some(());
+        let shown = |seen: &Timeline| seen.shown_text(event).is_some_and(|shown| shown.starts_with(text)).then_some(());
         self.alice.until(&self.room, text, shown).await
     }
 
@@ -115,7 +115,7 @@ async fn c10_a_stop_on_the_status_ends_the_run_and_the_status_says_so() -> Resul
 
     scene.bob.react(&scene.room, &status.event_id, "🛑").await?;
 
-    scene.until_shown(&status.event_id, "Stopped.").await?;
+    scene.until_shown(&status.event_id, "Stopped after").await?;
     scene.until_closed("build a cathedral").await?;
     let seen = Box::pin(scene.settle()).await?;
     let in_thread = seen.messages_of(&scene.coworker).filter(|event| event.thread_root() == Some(request.as_str()));

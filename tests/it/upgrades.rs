@@ -1,4 +1,4 @@
-//! Room upgrades (C18): followed with settings where both rooms point at each other, not out of the private into the open.
+//! Room upgrades (C18): followed with settings where both rooms point at each other; notes stay out of the open.
 
 use anyhow::{Context as _, Result};
 use ruma::{
@@ -68,9 +68,10 @@ async fn c18_a_private_room_is_followed_by_invite_with_its_settings() -> Result<
 }
 
 #[tokio::test]
-async fn c18_a_public_successor_of_a_private_room_begins_without_its_settings() -> Result<()> {
+async fn c18_a_public_successor_of_a_private_room_keeps_the_settings_and_not_the_notes() -> Result<()> {
     let office = Office::open().await?;
     let old = office.room(RoomKind::Plain).await?;
+    command(&office, &old, "!note the valve is green", &words::noted(1)).await?;
     command(&office, &old, "!mute", &words::muted("oncall")).await?;
 
     let new = upgrade(&office, &old).await?;
@@ -79,7 +80,12 @@ async fn c18_a_public_successor_of_a_private_room_begins_without_its_settings() 
     office.alice.client().send(open).await?;
     follow_by_invite(&office, &new).await?;
 
-    office.asked_and_answered(&new, "not muted here?").await?;
+    office.ask(&office.alice, &new, "still muted?").await?;
+    command(&office, &new, "!unmute", &words::unmuted()).await?;
+    office.asked_and_answered(&new, "what do you keep?").await?;
+    assert_eq!(office.questions(), ["@oncall what do you keep?"], "a muted one stays muted");
+    let asked = office.claude.requests().pop().expect("the model was asked");
+    assert!(!asked.body.to_string().contains("the valve is green"), "{}", asked.body);
     assert_eq!(introductions(&office, &new), 0);
     Ok(())
 }

@@ -25,6 +25,38 @@ fn c12_without_a_grant_there_is_no_tool() {
 }
 
 #[test]
+fn c12_a_name_that_only_looks_like_a_granted_one_is_not_granted() {
+    let offers = [offer("fs", "read"), offer("fs", "write"), offer("fsx", "read")];
+    let toolset = Toolset::resolve(&[Grant::plain("fs__read")], &offers, &BTreeMap::new());
+    let nothing = json!({});
+    assert!(toolset.permit("fs__read", &nothing).is_ok());
+    for name in [
+        "fs__write",
+        "fsx__read",
+        "read",
+        "fs_read",
+        "FS__READ",
+        "fs__read ",
+        " fs__read",
+        "fs__read\n",
+        "fs__read\0",
+        "fs__re\u{200b}ad",
+        "fs__re\u{430}d",
+        "fs__read*",
+        "fs__*",
+        "*",
+        "",
+        "fs__read/../write",
+        "fs__read,fs__write",
+    ] {
+        assert_eq!(toolset.permit(name, &nothing).err(), Some(Denied::NotGranted), "{name:?}");
+    }
+    for arguments in [json!(null), json!([]), json!("{}"), json!(1), json!([{}])] {
+        assert_eq!(toolset.permit("fs__read", &arguments).err(), Some(Denied::NotAnObject), "{arguments}");
+    }
+}
+
+#[test]
 fn c12_a_pattern_grants_what_begins_so_and_the_first_match_decides() {
     let mut careful = Grant::plain("fs__write_*");
     careful.approval = Some(ApprovalRule::Moderator { level: 100 });

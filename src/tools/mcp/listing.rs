@@ -33,7 +33,7 @@ pub(super) struct Listing {
 struct Dropped {
     /// Their names are another's, once they are names for a model.
     collisions: usize,
-    /// Their names are too long or empty.
+    /// Their names are too long or empty, or hold a secret.
     names: usize,
     /// Their schemas are too large or none of an object, or hold a secret.
     schemas: usize,
@@ -114,7 +114,7 @@ impl<'a> Taking<'a> {
             return;
         };
         let Some(offer) = Offer::of_server(self.server, &tool.name, self.mask.hide(&description), schema)
-            .filter(|_| !tool.name.is_empty())
+            .filter(|_| !tool.name.is_empty() && self.mask.hide(&tool.name) == tool.name)
         else {
             self.dropped.names += 1;
             return;
@@ -177,6 +177,7 @@ mod tests {
         let listing = taken(vec![
             tool(&"x".repeat(80), &json!({})),
             tool("", &json!({})),
+            tool("s3cret-token", &json!({})),
             tool("array", &json!({ "type": "array" })),
             tool("any", &json!({ "type": "object", "anyOf": [] })),
             tool("properties", &json!({ "properties": [] })),
@@ -186,7 +187,7 @@ mod tests {
         ]);
         let offers: Vec<_> = listing.offers.iter().map(|offer| (offer.name.as_str(), offer.schema.clone())).collect();
         assert_eq!(offers, [("fs__good", json!({ "properties": { "a": {} }, "type": "object" }))]);
-        assert_eq!(listing.dropped, Dropped { names: 2, schemas: 5, ..Dropped::default() });
+        assert_eq!(listing.dropped, Dropped { names: 3, schemas: 5, ..Dropped::default() });
     }
 
     #[test]

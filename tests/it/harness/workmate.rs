@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     claude: Url,
     settings: Value,
     coworkers: Vec<Value>,
+    /// Coworkers' files as they stand, by id.
+    files: Vec<(&'static str, String)>,
     program: PathBuf,
 }
 
@@ -42,12 +44,25 @@ impl Setup {
     pub(crate) fn new(slot: &Arc<Slot>, homeserver: &Url, claude: &Url) -> Self {
         let (slot, homeserver, claude) = (slot.clone(), homeserver.clone(), claude.clone());
         let program = PathBuf::from(env!("CARGO_BIN_EXE_workmate"));
-        Self { slot, homeserver, claude, settings: json!({}), coworkers: vec![coworker("oncall")], program }
+        Self {
+            slot,
+            homeserver,
+            claude,
+            settings: json!({}),
+            coworkers: vec![coworker("oncall")],
+            files: Vec::new(),
+            program,
+        }
     }
 
     /// Replaces the coworkers; see [`coworker`].
     pub(crate) fn coworkers(self, coworkers: Vec<Value>) -> Self {
         Self { coworkers, ..self }
+    }
+
+    /// Replaces the coworkers by files as an operator has them.
+    pub(crate) fn coworker_files(self, files: Vec<(&'static str, String)>) -> Self {
+        Self { coworkers: Vec::new(), files, ..self }
     }
 
     /// Runs another build of Workmate than this one.
@@ -81,6 +96,9 @@ impl Setup {
         for coworker in &self.coworkers {
             let id = coworker["id"].as_str().expect("a coworker has an id");
             fs::write(coworkers.join(format!("{id}.yaml")), serde_json::to_string_pretty(coworker)?)?;
+        }
+        for (id, text) in &self.files {
+            fs::write(coworkers.join(format!("{id}.yaml")), text)?;
         }
         let master = dir.join("master.secret");
         fs::write(&master, MasterSecret::random().encode().expose())?;

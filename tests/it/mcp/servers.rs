@@ -13,11 +13,11 @@ const PACKAGES: [&str; 2] =
     ["@modelcontextprotocol/server-everything@2026.8.31", "@modelcontextprotocol/server-filesystem@2026.8.31"];
 
 /// Where both are installed.
-pub(super) struct Reference(PathBuf);
+pub(crate) struct Reference(PathBuf);
 
 impl Reference {
     /// Installs them; `None`, said aloud, where there is no node.
-    pub(super) async fn installed() -> Option<&'static Self> {
+    pub(crate) async fn installed() -> Option<&'static Self> {
         static INSTALLED: OnceCell<Option<Reference>> = OnceCell::const_new();
         INSTALLED.get_or_init(install).await.as_ref()
     }
@@ -26,7 +26,7 @@ impl Reference {
         self.script("server-everything")
     }
 
-    pub(super) fn filesystem(&self) -> String {
+    pub(crate) fn filesystem(&self) -> String {
         self.script("server-filesystem")
     }
 

@@ -19,6 +19,7 @@ pub mod links;
 pub mod mask;
 pub mod media;
 pub mod notes;
+pub mod opened;
 pub mod pace;
 pub mod people;
 pub mod prompt;

@@ -72,6 +72,7 @@ impl Room {
             notes: &[],
             pinned: context::Pinned::default(),
             replied_to: &[],
+            opened: &[],
             tokens_max: TOKENS_MAX,
             file_limits: workmate::core::media::Limits::default(),
             files: None,

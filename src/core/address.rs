@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use ruma::{EventId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
-use self::own_words::OwnWords;
-pub(crate) use self::own_words::after_quote;
+pub(crate) use self::own_words::{OwnWords, after_quote};
 use super::{
     event::{EventKind, Message, MessageKind, RoomEvent},
     people::{Namespace, Who},

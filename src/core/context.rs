@@ -8,6 +8,12 @@
 //! 3. Outside a thread: the oldest messages.
 //! 4. The end of one very long message; its record says `"cut":true`. The request is never dropped.
 //!
+//! # Opened rooms
+//! A room that an owner opened for their assistant is one record in front of the chat, labelled, within [`OPENED_SHARE`]
+//! of the budget, at most [`OPENED_MAX`] of them. In it the oldest messages are dropped first, but never the one that
+//! was pointed at; the chat's own order of dropping works with what is left. Its range is fixed when it is opened, so
+//! that the record stays as it is; only edits, redactions and new rights change it.
+//!
 //! # In front of it all
 //! The room's notes and what is pinned open the first turn, each within [`NOTES_SHARE`] and [`PINNED_SHARE`] of the
 //! budget, the newest kept. A change of them breaks the prefix once. Votes in polls are records in their own place, as
@@ -21,6 +27,7 @@
 //! or the slide of the window breaks the prefix. The window slides in big steps, see [`window`].
 
 mod files;
+mod opened;
 mod opening;
 mod polls;
 mod record;
@@ -43,6 +50,7 @@ use self::{
 };
 pub use self::{
     files::{Files, Wanted, files_wanted, without_files},
+    opened::{OpenedBlock, OpenedRoom, opened_block},
     shown::{Shown, shown},
     tokens::{estimate, prefix as first_tokens},
 };
@@ -50,6 +58,7 @@ use super::{
     event::RoomEvent,
     media::{self, Unread},
     notes::Note,
+    opened::OPENED_MAX,
     prompt::{File, Part, Prompt, Role, Turn},
     time::Timestamp,
 };
@@ -71,6 +80,8 @@ pub const NOTES_SHARE: u32 = 8;
 pub const PINNED_SHARE: u32 = 8;
 /// Pinned messages that are read: the newest pins.
 pub const PINNED_MAX: usize = 10;
+/// Each room that an owner opened takes at most this part of the budget; the chat has what is left.
+pub const OPENED_SHARE: u32 = 4;
 /// At most this many of the newest events are looked at: composing costs the same in a room of any age.
 pub const EVENTS_MAX: usize = 4_000;
 /// A room with more members than this is described without their names.
@@ -102,6 +113,8 @@ pub struct Input<'a> {
     pub pinned: Pinned<'a>,
     /// What requests reply to, with its newest edit, where it may not stand among the events.
     pub replied_to: &'a [RoomEvent],
+    /// Rooms that the owner opened for the session (assistants), in the order of opening.
+    pub opened: &'a [OpenedRoom<'a>],
     /// The root of the thread that the answer will stand in: the request itself where the answer opens a thread.
     /// `None` where the answer goes to the timeline.
     pub thread_root: Option<&'a EventId>,
@@ -208,7 +221,11 @@ pub fn compose(input: &Input<'_>) -> Composed {
 }
 
 fn compose_newest(input: &Input<'_>) -> Composed {
-    let tokens_max = input.tokens_max.max(TOKENS_MIN);
+    let tokens_all = input.tokens_max.max(TOKENS_MIN);
+    let opened: Vec<OpenedBlock> =
+        input.opened.iter().take(OPENED_MAX).map(|room| opened_block(room, tokens_all)).collect();
+    let tokens_max =
+        tokens_all - opened.iter().map(|block| block.tokens).sum::<u32>().min(tokens_all / OPENED_SHARE * 3);
     let timeline = timeline::read(input, tokens_max / MESSAGE_SHARE);
     let opening = opening::Opening::of(input, tokens_max);
     let selection = window::select(&timeline.items, input, tokens_max, opening.tokens);
@@ -217,6 +234,9 @@ fn compose_newest(input: &Input<'_>) -> Composed {
     let older = selection.older || (input.older && !timeline.session_found);
     let given = Given::of(&timeline.items, &chosen, input, tokens_max);
     let mut transcript = Transcript::default();
+    for block in opened {
+        transcript.push(Role::User, block.line);
+    }
     opening.lines.into_iter().for_each(|line| transcript.push(Role::User, line));
     transcript.push(Role::User, record::opening(older));
     for (place, item) in chosen.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
-use super::time::Timestamp;
+use super::{time::Timestamp, visibility::History};
 
 /// One timeline event, decrypted where the room is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub enum EventKind {
     RoomName(String),
     /// `m.room.topic`: the room's new topic; empty where it has none any more.
     RoomTopic(String),
+    /// `m.room.history_visibility`: who may read what comes from here on.
+    HistoryVisibility(History),
     /// An encrypted event that could not be decrypted with the keys at hand.
     Undecryptable,
     /// Anything else; its event type.

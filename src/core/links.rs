@@ -4,6 +4,8 @@ use ruma::{
     MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomOrAliasId, matrix_uri::MatrixId,
 };
 
+use super::{address::OwnWords, event::Message};
+
 /// Links looked for in one message; what follows is plain text.
 pub const LINKS_MAX: usize = 8;
 /// Bytes of a link; longer ones are no room's.
@@ -58,6 +60,25 @@ pub fn targets(text: &str) -> Vec<Target> {
         }
     }
     found
+}
+
+/// Returns what the links in somebody's own words point at, and whether the message says nothing else.
+///
+/// Quotes, reply fallbacks and code are not their own words: a link in them opens nothing.
+#[must_use]
+pub fn pasted(message: &Message) -> (Vec<Target>, bool) {
+    let words = match &message.html {
+        Some(html) => OwnWords::of_html(html),
+        None => OwnWords::of_body(&message.body),
+    };
+    let mut said = words.text.clone();
+    for link in words.links.iter().rev().filter(|link| targets(&link.href).len() == 1) {
+        // A client shows the room's name; the link is what counts.
+        said.replace_range(link.label.clone(), &format!(" {} ", link.href));
+    }
+    let found = targets(&said);
+    let alone = said.split_whitespace().all(|word| targets(word).len() == 1);
+    (found, alone)
 }
 
 fn of_id(id: MatrixId, via: &[OwnedServerName]) -> Option<Target> {
@@ -121,5 +142,28 @@ mod tests {
         assert_eq!(found.iter().map(|target| target.room.as_str()).collect::<Vec<_>>(), ["!abc:hs", "#ops:hs"]);
         let many = (0..50).map(|at| format!("matrix:r/room{at}:hs")).collect::<Vec<_>>().join(" ");
         assert_eq!(targets(&many).len(), LINKS_MAX);
+    }
+
+    #[test]
+    fn a7_a_pasted_link_counts_in_ones_own_words_only_and_may_stand_alone() {
+        let html = |html: &str| Message { html: Some(html.to_owned()), ..Message::text("ops") };
+        let link = "https://matrix.to/#/!abc:hs/$event?via=hs";
+        let pill = r#"<a href="https://matrix.to/#/%23ops%3Ahs?via=hs&amp;via=b">ops</a>"#;
+        let rows = [
+            (Message::text(link), 1, true),
+            (Message::text(format!("what is {link} about?")), 1, false),
+            (html(pill), 1, true),
+            (html(&format!("<p>see {pill}</p>")), 1, false),
+            (html(&format!("{pill} {link}")), 2, true),
+            (html(&format!("<mx-reply><blockquote>{pill}</blockquote></mx-reply>no")), 0, false),
+            (Message::text(format!("> <@assistant:hs> {link}\n\nthanks")), 0, false),
+            (Message::text(format!("`{link}`")), 0, true),
+            (html(r#"<a href="https://matrix.to/#/@bob:hs">Bob</a>"#), 0, false),
+            (Message::text("#ops:hs"), 0, false),
+        ];
+        for (message, links, alone) in rows {
+            let (found, is_alone) = pasted(&message);
+            assert_eq!((found.len(), is_alone), (links, alone), "{message:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::time::Timestamp;
 
 pub mod approval;
 pub mod files;
+pub mod opened;
 pub mod sessions;
 
 // ---- Coworkers ----
@@ -434,9 +435,10 @@ pub fn fresh() -> String {
 pub fn assistant_help() -> String {
     "Just write; I answer here and nowhere else.\n\n\
      - `!new` start a new session\n\
-     - `!forget` delete our sessions\n\
-     - `!export` this session as a file\n\
-     - `!share` an answer to forward\n\
+      - `!open #room` read a room unseen\n\
+      - `!forget` delete our sessions\n\
+      - `!export` this session as a file\n\
+      - `!share` an answer to forward\n\
      - `!tools` what I can use\n\
      - `!help` this list\n\n\
      🛑 on your message stops me, 🔁 on my answer has me try again."

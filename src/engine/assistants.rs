@@ -3,6 +3,7 @@
 mod again;
 mod exporting;
 mod forgetting;
+mod opening;
 mod privacy;
 
 use std::{
@@ -10,9 +11,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
+use self::opening::{Pasted, Reading};
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 pub(super) use self::{again::Answered, privacy::Privacy};
 use super::{
@@ -26,7 +28,7 @@ use crate::{
         context::{self, Kind, SessionStart},
         event::{EventKind, Place, RoomEvent},
         run::{RunId, RunRecord},
-        session::{SessionBounds, current_session},
+        session::{Session, SessionBounds, current_session},
         words,
     },
     matrix::{Account, dm, lead},
@@ -201,7 +203,10 @@ impl Engine {
             return Ok(());
         }
         if let Some(command) = AssistantCommand::of(message) {
-            return self.answer_owner_command(account, owner, event, &command).await;
+            return Box::pin(self.answer_owner_command(account, owner, event, &command)).await;
+        }
+        if Box::pin(self.open_pasted(account, owner, event, message)).await? == Pasted::Alone {
+            return Ok(());
         }
         let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
         let place = match &message.thread_root {
@@ -241,6 +246,7 @@ impl Engine {
                     record.markers.push(event.id.clone());
                     let surplus = record.markers.len().saturating_sub(MARKERS_MAX);
                     record.markers.drain(..surplus);
+                    record.opened.clear();
                 })?;
                 words::fresh()
             }
@@ -249,14 +255,31 @@ impl Engine {
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,
-            AssistantCommand::Open(_) => words::unknown_command(),
+            AssistantCommand::Open(what) => {
+                return self.open_on_command(account, owner, event, what.as_deref()).await;
+            }
         };
         let txn = super::word_transaction("command", event.id.as_str(), account.user());
         account.send(&event.room, &super::word(&text, None), txn).await?;
         Ok(())
     }
 
-    /// Composes what an assistant reads: the current session of its DM, and nothing else.
+    /// Returns where the session begins that a message of the chat belongs to.
+    fn session_of(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        events: &[RoomEvent],
+        kept: &AssistantRecord,
+        message: &EventId,
+    ) -> Session {
+        let upto = events.iter().position(|event| event.id == message).map_or(events.len(), |at| at + 1);
+        let idle_ms = u64::from(self.config.assistants.session_idle_hours) * 3_600_000;
+        let bounds = SessionBounds { owner, assistant: account.user(), markers: &kept.markers, idle_ms };
+        current_session(&events[..upto], &bounds)
+    }
+
+    /// Composes what an assistant reads: the current session of its DM, what its owner opened in it, and nothing else.
     pub(super) async fn compose_assistant<'a>(
         &'a self,
         account: &Account,
@@ -276,22 +299,15 @@ impl Engine {
             events.truncate(asked.map_or(events.len(), |at| at + 1));
         }
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
-        let upto = events.iter().position(|event| event.id == record.request).map_or(events.len(), |at| at + 1);
-        let session = current_session(
-            &events[..upto],
-            &SessionBounds {
-                owner,
-                assistant: &record.user,
-                markers: &kept.markers,
-                idle_ms: u64::from(self.config.assistants.session_idle_hours) * 3_600_000,
-            },
-        );
+        let session = self.session_of(account, owner, &events, &kept, &record.request);
         if session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
             let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
+        let opened = Box::pin(self.still_opened(account, record, &events, session.begins)).await?;
+        let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
@@ -310,6 +326,7 @@ impl Engine {
             notes: &[],
             pinned: context::Pinned::default(),
             replied_to: &[],
+            opened: &opened,
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,

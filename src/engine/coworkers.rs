@@ -147,6 +147,7 @@ impl Engine {
             notes: &notes,
             pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
             replied_to: &replied_to,
+            opened: &[],
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,

@@ -13,6 +13,7 @@ use crate::{
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
         notes::Notes,
+        opened::Opened,
         run::RunRecord,
         time::Timestamp,
     },
@@ -101,6 +102,9 @@ pub(super) struct AssistantRecord {
     /// Handled `!new` and `!forget`: sessions begin after them. Newest last, few are kept.
     #[serde(default)]
     pub(super) markers: Vec<OwnedEventId>,
+    /// Rooms that were opened in the session (A7): where they are, and no content.
+    #[serde(default)]
+    pub(super) opened: Vec<Opened>,
     /// The message up to which it was said that a session starts afresh.
     #[serde(default)]
     pub(super) afresh_told: Option<OwnedEventId>,

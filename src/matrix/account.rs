@@ -48,6 +48,7 @@ pub mod own;
 mod past;
 mod pins;
 mod power;
+mod standing;
 
 /// The type of every message that is sent.
 const MESSAGE: &str = "m.room.message";

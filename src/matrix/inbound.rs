@@ -142,7 +142,8 @@ fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent>
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
         // Content that breaks the spec: the event is there, but says nothing that we can use.
-        Err(_) => EventKind::Other(raw.get_field::<String>("type").ok().flatten().unwrap_or_default()),
+        Err(_) => broken_member(raw)
+            .unwrap_or_else(|| EventKind::Other(raw.get_field::<String>("type").ok().flatten().unwrap_or_default())),
     };
     envelope(room, raw, kind)
 }
@@ -285,13 +286,7 @@ fn said(content: MessageType) -> (MessageKind, String, Option<String>) {
 }
 
 fn member(event: &SyncRoomMemberEvent) -> EventKind {
-    let membership = match event.membership() {
-        MembershipState::Join => Membership::Join,
-        MembershipState::Invite => Membership::Invite,
-        MembershipState::Ban => Membership::Ban,
-        MembershipState::Knock => Membership::Knock,
-        _ => Membership::Leave,
-    };
+    let membership = membership(event.membership());
     let content = match event {
         SyncStateEvent::Original(event) => Some(&event.content),
         SyncStateEvent::Redacted(_) => None,
@@ -304,6 +299,30 @@ fn member(event: &SyncRoomMemberEvent) -> EventKind {
     })
 }
 
+/// Returns a membership whose other content breaks the spec: the homeserver goes by it all the same.
+fn broken_member(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
+    #[derive(serde::Deserialize)]
+    struct Content {
+        membership: String,
+    }
+    let is_member = raw.get_field::<String>("type").ok().flatten()? == "m.room.member";
+    let user = UserId::parse(raw.get_field::<String>("state_key").ok().flatten()?).ok().filter(|_| is_member)?;
+    let content: Content = raw.get_field("content").ok().flatten()?;
+    let membership = membership(&MembershipState::from(content.membership));
+    Some(EventKind::Member(MemberChange { user, membership, display_name: None, is_direct: false }))
+}
+
+/// Returns the core's word for a membership; what is not known counts as being gone.
+pub(super) fn membership(state: &MembershipState) -> Membership {
+    match state {
+        MembershipState::Join => Membership::Join,
+        MembershipState::Invite => Membership::Invite,
+        MembershipState::Ban => Membership::Ban,
+        MembershipState::Knock => Membership::Knock,
+        _ => Membership::Leave,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -312,6 +331,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::core::visibility::History;
 
     fn read(event_type: &str, content: &Value) -> EventKind {
         let json = json!({
@@ -454,6 +474,30 @@ mod tests {
         for (reason, expected) in table {
             assert_eq!(key_missing(&reason), expected, "{reason:?}");
         }
+    }
+
+    #[test]
+    fn a8_a_membership_counts_whatever_else_its_content_holds_and_a_visibility_only_as_the_rooms_own() {
+        let read = |event_type: &str, state_key: &str, content: Value| {
+            let json = json!({ "type": event_type, "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5,
+                "state_key": state_key, "content": content });
+            from_json(room_id!("!r:hs"), &json.to_string()).expect("the envelope is whole").kind
+        };
+        let banned = |name: Option<&str>| {
+            let display_name = name.map(str::to_owned);
+            let (user, membership) = (user_id!("@bob:hs").to_owned(), Membership::Ban);
+            EventKind::Member(MemberChange { user, membership, display_name, is_direct: false })
+        };
+        assert_eq!(
+            read("m.room.member", "@bob:hs", json!({ "membership": "ban", "displayname": "b" })),
+            banned(Some("b"))
+        );
+        assert_eq!(read("m.room.member", "@bob:hs", json!({ "membership": "ban", "displayname": 5 })), banned(None));
+        let visibility = |key: &str, content: Value| read("m.room.history_visibility", key, content);
+        let shared = json!({ "history_visibility": "shared" });
+        assert_eq!(visibility("", shared.clone()), EventKind::HistoryVisibility(History::Shared));
+        assert_eq!(visibility("", json!({})), EventKind::HistoryVisibility(History::Joined));
+        assert!(matches!(visibility("elsewhere", shared), EventKind::Other(_)));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod media;
 mod model_faults;
 mod noise;
 mod notes;
+mod opening;
 mod order;
 mod privacy;
 mod queues;

@@ -160,6 +160,7 @@ impl Story {
             notes: &self.notes,
             pinned: Pinned { ids: &self.pinned, fetched: &self.fetched },
             replied_to: &self.fetched,
+            opened: &[],
             thread_root: self.thread.as_deref(),
             session,
             tokens_max: self.tokens_max,

@@ -213,7 +213,11 @@ impl<'a> Reader<'_, 'a> {
             EventKind::Member(change) => self.membership(event, change),
             EventKind::RoomName(name) => self.room_change(event, "room_name", name),
             EventKind::RoomTopic(topic) => self.room_change(event, "room_topic", topic),
-            EventKind::Edit { .. } | EventKind::Redaction { .. } | EventKind::Redacted | EventKind::Other(_) => {}
+            EventKind::Edit { .. }
+            | EventKind::Redaction { .. }
+            | EventKind::Redacted
+            | EventKind::HistoryVisibility(_)
+            | EventKind::Other(_) => {}
         }
     }
 

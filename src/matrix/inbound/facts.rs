@@ -9,7 +9,10 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::core::event::{EventKind, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer};
+use crate::core::{
+    event::{EventKind, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
+    visibility::History,
+};
 
 /// Selections of a vote that are read; a poll has no more answers.
 const SELECTIONS_MAX: usize = POLL_ANSWERS_MAX;
@@ -17,7 +20,14 @@ const SELECTIONS_MAX: usize = POLL_ANSWERS_MAX;
 /// Returns what an event says, where it is one of these facts.
 pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let event_type = raw.get_field::<String>("type").ok().flatten()?;
-    let is_state = raw.get_field::<Value>("state_key").ok().flatten().is_some();
+    let state_key = raw.get_field::<Value>("state_key").ok().flatten();
+    let is_state = state_key.is_some();
+    if event_type == "m.room.history_visibility" && state_key == Some(Value::String(String::new())) {
+        // What is missing or unknown counts as the tightest.
+        let content = raw.get_field::<JsonObject>("content").ok().flatten().unwrap_or_default();
+        let value = text_of(&content, "history_visibility").unwrap_or_default();
+        return Some(EventKind::HistoryVisibility(History::parse(&value)));
+    }
     let read: fn(&JsonObject) -> Option<EventKind> = match (event_type.as_str(), is_state) {
         ("m.poll.start" | "org.matrix.msc3381.poll.start", false) => poll_start,
         ("m.poll.response" | "org.matrix.msc3381.poll.response", false) => poll_vote,

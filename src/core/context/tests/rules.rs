@@ -1,7 +1,10 @@
 //! What is read and what is not (C7), as tables and snapshots.
 
 use super::*;
-use crate::core::context::EVENTS_MAX;
+use crate::core::{
+    context::{EVENTS_MAX, OpenedRoom, opened_block},
+    opened::OPENED_MAX,
+};
 
 #[test]
 fn a_room_becomes_records_and_turns() {
@@ -238,4 +241,26 @@ fn an_assistant_reads_its_owner_since_the_session_began() {
         assert_eq!(composed.read, ["b", "c", "e"].map(id));
         assert!(!composed.left_out.older);
     }
+}
+
+#[test]
+fn a7_opened_rooms_stand_in_front_of_the_chat_and_take_nothing_but_room_from_it() {
+    let chat = Story::new().says("a", ALICE, "hello").says("b", ME, "Hello.").says("c", ALICE, "and?").asks("c");
+    let there = Story::new().says("x", BOB, "said elsewhere").says("y", ALICE, "indeed");
+    let (owner, me, room) = (user(ALICE), user(ME), OwnedRoomId::try_from("!team:hs").expect("a room id"));
+    let kind = Kind::Assistant { owner: &owner, instructions: "" };
+    let (names, events) = (&there.names, there.events.as_slice());
+    let (name, encrypted) = (Some("team"), true);
+    let opened = OpenedRoom { room: &room, event: None, name, topic: None, encrypted, events, more: false, names };
+    let alone = compose(&chat.input(&kind, None, &me));
+    let with = compose(&Input { opened: &[opened], ..chat.input(&kind, None, &me) });
+
+    let block = opened_block(&opened, chat.tokens_max).line;
+    assert!(block.contains("said elsewhere"), "{block}");
+    let in_front = format!("{block}\n{}", alone.prompt.turns[0].text());
+    assert_eq!(with.prompt.turns[0].text(), in_front);
+    assert_eq!(with.prompt.turns[1..], alone.prompt.turns[1..]);
+    assert_eq!((with.prompt.system, with.read, with.left_out), (alone.prompt.system, alone.read, alone.left_out));
+    let too_many = compose(&Input { opened: &[opened; 5], ..chat.input(&kind, None, &me) });
+    assert_eq!(too_many.prompt.turns[0].text().matches("opened_room").count(), OPENED_MAX);
 }

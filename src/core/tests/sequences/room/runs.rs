@@ -37,6 +37,7 @@ impl Room {
                 notes: &[],
                 pinned: context::Pinned::default(),
                 replied_to: &[],
+                opened: &[],
                 tokens_max: context::TOKENS_MIN,
                 file_limits: crate::core::media::Limits::default(),
                 files: None,

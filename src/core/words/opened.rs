@@ -1,0 +1,143 @@
+//! What an owner is told of rooms that they open for their assistant (A7, A8).
+
+use ruma::{EventId, RoomId, ServerName};
+
+use super::date;
+use crate::core::{context::OpenedBlock, opened::OPENED_MAX};
+
+/// A room's name is cut after this many characters.
+const NAME_CHARS_MAX: usize = 60;
+
+/// What the notice about an opened room is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a> {
+    /// The room.
+    pub room: &'a RoomId,
+    /// What was pointed at in it.
+    pub event: Option<&'a EventId>,
+    /// Its name.
+    pub name: Option<&'a str>,
+    /// A server that knows the room, for the link.
+    pub via: &'a ServerName,
+    /// What of it is read.
+    pub block: &'a OpenedBlock,
+    /// Whether something was left out because the owner may not read it.
+    pub forbidden: bool,
+    /// Whether the room has older messages than were looked at.
+    pub older: bool,
+}
+
+/// Says what was opened: the room, the range, how many messages, and what was left out.
+#[must_use]
+pub fn header(header: &Header<'_>) -> String {
+    let Header { room, event, name, via, block, forbidden, older } = *header;
+    let link = match event {
+        Some(event) => room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string(),
+        None => room.matrix_to_uri_via([via.to_owned()]).to_string(),
+    };
+    let name = name.map_or_else(|| "a room without a name".to_owned(), code);
+    let count = match block.messages {
+        0 => "no messages".to_owned(),
+        1 => "1 message".to_owned(),
+        count => format!("{count} messages"),
+    };
+    let range = block.span.map(|(from, to)| format!(", {} to {}", date(from), date(to))).unwrap_or_default();
+    let mut left_out = Vec::new();
+    if block.over_budget > 0 {
+        left_out.push(format!("{} that are too much for me at once", block.over_budget));
+    }
+    if older {
+        left_out.push("older ones".to_owned());
+    }
+    if forbidden {
+        left_out.push("what you can't read there".to_owned());
+    }
+    if block.undecryptable > 0 {
+        left_out.push(format!("{} that can't be decrypted", block.undecryptable));
+    }
+    let left_out = if left_out.is_empty() { String::new() } else { format!(" Left out: {}.", left_out.join(", ")) };
+    format!(
+        "**Opened for you alone:** {name} ([go there]({link})): {count}{range}.{left_out}\n\nNobody there can see this. \
+         I read it until this session ends, and only while you can read it too. `!open` it again for what is new."
+    )
+}
+
+/// Says that a room cannot be opened; the same whether it does not exist, is not the owner's to read, or has no
+/// coworker in it.
+#[must_use]
+pub fn cannot_open() -> String {
+    "I can't open that. Either it isn't there, or you can't read it, or no coworker is in that room: I see only what you \
+     can read and a coworker there can read as well. You can paste or forward here what I should know, or invite a \
+     coworker to the room."
+        .to_owned()
+}
+
+/// Asks what to open.
+#[must_use]
+pub fn open_what() -> String {
+    "What shall I open? Write `!open #room`, or paste a link to a room, a thread or a message.".to_owned()
+}
+
+/// Says that no more rooms can be opened.
+#[must_use]
+pub fn too_many_open() -> String {
+    format!("{OPENED_MAX} rooms are open already, and I can't keep more in mind. `!new` closes them.")
+}
+
+/// Says that an opened room was closed because it cannot be read any more.
+#[must_use]
+pub fn closed(room: &RoomId, via: &ServerName) -> String {
+    format!(
+        "I've closed [a room that was open here]({}): either you can't read it any more, or no coworker there can. I no \
+         longer take it into account.",
+        room.matrix_to_uri_via([via.to_owned()])
+    )
+}
+
+/// Returns a name as Markdown's code, whatever it holds.
+fn code(text: &str) -> String {
+    let harmless =
+        |letter: &char| *letter != '`' && !letter.is_control() && !('\u{2028}'..='\u{202e}').contains(letter);
+    let text: String = text.chars().filter(harmless).take(NAME_CHARS_MAX).collect();
+    if text.trim().is_empty() { "a room without a name".to_owned() } else { format!("`{text}`") }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{event_id, room_id, server_name};
+
+    use super::*;
+    use crate::core::{render::render, time::Timestamp};
+
+    #[test]
+    fn a7_the_header_names_room_range_count_and_what_was_left_out() {
+        let at = |minutes: i64| Timestamp::from_ms(1_795_346_405_000 + minutes * 60_000);
+        let block = OpenedBlock {
+            messages: 12,
+            span: Some((at(0), at(90))),
+            over_budget: 7,
+            undecryptable: 2,
+            ..OpenedBlock::default()
+        };
+        let whole = Header {
+            room: room_id!("!team:hs"),
+            event: Some(event_id!("$root")),
+            name: Some("te`am** @room\n"),
+            via: server_name!("hs"),
+            block: &block,
+            forbidden: true,
+            older: true,
+        };
+        insta::assert_snapshot!(header(&whole));
+        let block = OpenedBlock::default();
+        let empty = Header { event: None, name: Some("` "), block: &block, forbidden: false, older: false, ..whole };
+        insta::assert_snapshot!(render(&header(&empty)).body);
+    }
+
+    #[test]
+    fn a8_what_cannot_be_opened_has_one_word_for_every_reason() {
+        for reason in ["isn't there", "can't read it", "no coworker"] {
+            assert!(cannot_open().contains(reason), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! How somebody stands to a room, as the homeserver tells one of its members; nothing here leaves a trace in the room.
+
+use matrix_sdk::{
+    deserialized_responses::TimelineEvent,
+    ruma::{
+        UInt,
+        api::client::{
+            alias::get_alias, context::get_context, filter::RoomEventFilter, state::get_state_event_for_key,
+        },
+    },
+};
+use ruma::{
+    EventId, OwnedRoomId, RoomAliasId, RoomId, UserId,
+    events::{AnyStateEvent, StateEventType, room::member::MembershipState},
+    serde::Raw,
+};
+use serde::Deserialize;
+
+use super::{Account, MatrixError};
+use crate::{
+    core::{
+        event::{EventKind, Membership, RoomEvent},
+        visibility::{History, Standing},
+    },
+    matrix::inbound,
+};
+
+#[derive(Deserialize)]
+struct Content {
+    membership: Option<String>,
+    history_visibility: Option<String>,
+}
+
+impl Account {
+    /// Returns the room that the homeserver's directory has under an alias.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn resolve(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, MatrixError> {
+        let request = get_alias::v3::Request::new(alias.to_owned());
+        match self.client().send(request).await.map_err(matrix_sdk::Error::from).map_err(MatrixError::from) {
+            Err(error) if error.is_passing() => Err(error),
+            answer => Ok(answer.ok().map(|found| found.room_id)),
+        }
+    }
+
+    /// Asks the homeserver for somebody's membership at this moment; `None` where this user is not told.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn membership_of(&self, room: &RoomId, user: &UserId) -> Result<Option<Membership>, MatrixError> {
+        let (room, user) = (room.to_owned(), user.to_string());
+        let request = get_state_event_for_key::v3::Request::new(room, StateEventType::RoomMember, user);
+        match self.client().send(request).await.map_err(matrix_sdk::Error::from).map_err(MatrixError::from) {
+            Err(error) if error.is_passing() => Err(error),
+            Err(_) => Ok(None),
+            Ok(answer) => {
+                let content: Option<Content> = serde_json::from_str(answer.event_or_content.get()).ok();
+                Ok(content.and_then(|content| content.membership).map(known_membership))
+            }
+        }
+    }
+
+    /// Returns how somebody stood to a room at one event, which must change neither of the two itself.
+    ///
+    /// The state in `/context` is that at its last event (spec, "Event context"); homeservers differ in whether the
+    /// event itself counts.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer, or not with the state.
+    pub async fn standing_at(&self, room: &RoomId, event: &EventId, user: &UserId) -> Result<Standing, MatrixError> {
+        let mut request = get_context::v3::Request::new(room.to_owned(), event.to_owned());
+        request.limit = UInt::from(0_u32);
+        let mut filter = RoomEventFilter::default();
+        filter.types = Some(["m.room.member", "m.room.history_visibility"].map(str::to_owned).to_vec());
+        request.filter = filter;
+        let response = self.client().send(request).await.map_err(matrix_sdk::Error::from)?;
+        let content = |kind: &str, key: &str| -> Option<Content> {
+            let found = response.state.iter().find(|state| is_state(state, kind, key))?;
+            found.get_field("content").ok().flatten()
+        };
+        let membership = content("m.room.member", user.as_str()).and_then(|content| content.membership);
+        // Without an event it is `shared`; with one that says nothing we know, the tightest.
+        let history = content("m.room.history_visibility", "").map_or(History::Shared, |content| {
+            content.history_visibility.map_or(History::Joined, |value| History::parse(&value))
+        });
+        Ok(Standing { history, membership: membership.map_or(Membership::Leave, known_membership) })
+    }
+
+    /// Returns an event and up to `most` events around it that follow each other without gaps, oldest first.
+    ///
+    /// A message that was edited outside of this stretch says nothing here: where the edit stands is not known.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer or this user may not see the event.
+    pub async fn around(&self, room: &RoomId, event: &EventId, most: usize) -> Result<Vec<RoomEvent>, MatrixError> {
+        let most = UInt::try_from(most).unwrap_or(UInt::MAX);
+        let answer = Box::pin(self.room(room)?.event_with_context(event, true, most, None)).await?;
+        let found = answer.events_before.iter().rev().chain(&answer.event).chain(&answer.events_after);
+        let mut events: Vec<RoomEvent> = Vec::new();
+        let mut edited = Vec::new();
+        for event in found {
+            if is_elsewhere(event, room) {
+                return Ok(Vec::new());
+            }
+            let Some(read) = inbound::from_timeline(room, event) else { continue };
+            if let Some(edit) = inbound::bundled_edit(room, event) {
+                edited.push((events.len(), edit.id));
+            }
+            events.push(read.event);
+        }
+        for (at, edit) in edited {
+            if !events.iter().any(|event| event.id == edit) {
+                events[at].kind = EventKind::Other("m.room.message".to_owned());
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn is_elsewhere(event: &TimelineEvent, room: &RoomId) -> bool {
+    event.raw().get_field::<String>("room_id").ok().flatten().is_some_and(|named| named != *room)
+}
+
+fn is_state(state: &Raw<AnyStateEvent>, kind: &str, key: &str) -> bool {
+    let field = |name: &str| state.get_field::<String>(name).ok().flatten();
+    field("type").as_deref() == Some(kind) && field("state_key").as_deref() == Some(key)
+}
+
+fn known_membership(value: String) -> Membership {
+    inbound::membership(&MembershipState::from(value))
+}

@@ -33,6 +33,7 @@ mod members;
 mod notes;
 mod parked;
 mod presence;
+mod provisioning;
 mod reactions;
 mod records;
 mod room_tools;
@@ -40,6 +41,7 @@ mod runs;
 mod service;
 mod start;
 mod toolsets;
+mod trust;
 mod upgrades;
 mod used;
 mod work;
@@ -67,6 +69,9 @@ struct Engine {
     store: Store,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
+    members: provisioning::Members,
+    flows: trust::Flows,
+    started: tokio::time::Instant,
     prepared: media::Prepared,
     running: control::Running,
     approvals: approvals::desk::Desk,

@@ -112,10 +112,7 @@ impl Belonging {
 
 /// Compares the space's members with what is known; returns what was seen of whom.
 #[must_use]
-pub fn compare(
-    known: &BTreeMap<OwnedUserId, Belonging>,
-    present: &BTreeSet<OwnedUserId>,
-) -> Vec<(OwnedUserId, Sign)> {
+pub fn compare(known: &BTreeMap<OwnedUserId, Belonging>, present: &BTreeSet<OwnedUserId>) -> Vec<(OwnedUserId, Sign)> {
     let came = present.iter().filter(|user| known.get(*user).is_none_or(|known| known.is_gone()));
     let went = known.iter().filter(|(user, known)| !present.contains(*user) && !known.is_gone());
     let came = came.map(|user| (user.clone(), Sign::InSpace));

@@ -3,14 +3,17 @@
 //! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
 //! text come from config or from checked ids, never from messages.
 
+mod service;
 mod tools;
 pub mod trail;
 
+pub use self::service::{ServiceStatus, not_a_member, service_status};
 pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
 
 pub mod approval;
 pub mod files;
+pub mod trust;
 
 // ---- Coworkers ----
 
@@ -123,6 +126,7 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !status` what I'm doing\n\
          - `@{name} !why` what I drew on\n\
          - `@{name} !stop` stop it; or react 🛑\n\
+         - `@{name} !verify` compare emoji\n\
          - `@{name} !mute` be quiet; `!unmute`\n\
          - `@{name} !note …` keep a note\n\
          - `@{name} !notes` show the notes\n\
@@ -442,6 +446,7 @@ pub fn assistant_help() -> String {
     "Just write; I answer here and nowhere else.\n\n\
      - `!new` start a new session\n\
      - `!tools` what I can use\n\
+     - `!verify` compare emoji with me\n\
      - `!help` this list"
         .to_owned()
 }

@@ -1,5 +1,6 @@
 //! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
 
+mod forgetting;
 mod privacy;
 
 use std::{
@@ -197,6 +198,9 @@ impl Engine {
         if Box::pin(self.take_choice(event, accepted)).await? {
             return Ok(());
         }
+        if self.take_verification(account, event, message).await? {
+            return Ok(());
+        }
         if let Some(command) = AssistantCommand::parse(&message.body) {
             return self.answer_owner_command(account, owner, event, &command).await;
         }
@@ -263,7 +267,7 @@ impl Engine {
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;
-        events.retain(|event| is_of_the_two(account, event, owner));
+        events.retain(|event| is_of_the_two(account, event, owner) && !super::trust::is_request(event));
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
         let upto = events.iter().position(|event| event.id == record.request).map_or(events.len(), |at| at + 1);
         let session = current_session(

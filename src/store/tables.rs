@@ -24,10 +24,11 @@ pub(super) enum Name {
     Notes,
     Approvals,
     ToolPins,
+    Members,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -40,6 +41,7 @@ impl Name {
         Self::Notes,
         Self::Approvals,
         Self::ToolPins,
+        Self::Members,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -56,6 +58,7 @@ impl Name {
             Self::Notes => "notes",
             Self::Approvals => "approvals",
             Self::ToolPins => "tool_pins",
+            Self::Members => "members",
         }
     }
 }
@@ -132,5 +135,11 @@ impl Store {
     #[must_use]
     pub fn tool_pins<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedUserId, String), V> {
         self.table(Name::ToolPins)
+    }
+
+    /// Returns how local people stand to the workspace, by user id.
+    #[must_use]
+    pub fn members<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
+        self.table(Name::Members)
     }
 }

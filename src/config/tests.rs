@@ -430,13 +430,13 @@ fn a1_assistants_for_members_need_a_space_and_nothing_else() {
     assert_eq!((told(&plain), plain.workspace.space), ((Provision::Request, 30, 7), None));
     same(
         &Folder::new(&format!("{MINIMAL}{members}")).faults(),
-        "workmate.yaml:11 assistants.provision: `members` needs workspace.space\n  A homeserver tells an application \
+        "workmate.yaml:10 assistants.provision: `members` needs workspace.space\n  A homeserver tells an application \
          service nobody's name: the members are those of a space.\n  Mend: set workspace.space to a room id or alias and \
          invite the service bot there, or use `request`.",
     );
     same(
         &Folder::new(&format!("{MINIMAL}workspace:\n  space: everyone\n")).faults(),
-        "workmate.yaml:11 workspace.space: \"everyone\" is neither a room id nor an alias\n  The room could not be found \
+        "workmate.yaml:10 workspace.space: \"everyone\" is neither a room id nor an alias\n  The room could not be found \
          by it.\n  Mend: write it with quotes, like \"#everyone:example.org\" or \"!abc:example.org\".",
     );
 }

@@ -186,7 +186,7 @@ impl Engine {
             Belonging::after(known, sign, now)
         })?;
         if before != after {
-            tracing::debug!(user.id = %user, ?sign, ?after, "how a person stands to the workspace changed");
+            tracing::info!(user.id = %user, ?sign, ?after, "how a person stands to the workspace changed");
             self.members.changed.notify_one();
         }
         Ok(())

@@ -24,7 +24,7 @@ use crate::{
     },
     matrix::{
         Account,
-        account::{Emoji, Verification},
+        account::{Emoji, Verification, Verifying},
     },
 };
 
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const POLLS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 const BURST: Duration = Duration::from_mins(2);
 /// Syncs after which a request that never reached our client is given up.
-const UNKNOWN_MAX: usize = 5;
+const REQUEST_SYNCS_MAX: usize = 5;
 /// Verifications at once, over all our users.
 const FLOWS_MAX: usize = 32;
 /// `msgtype` of a request in a room.
@@ -52,12 +52,22 @@ pub(super) enum Shown {
     Privately,
 }
 
-/// A verification of `account` by `person`; more than one flow where several devices were asked.
+/// A verification of `account` by `person`.
 struct Flow {
     account: Arc<Account>,
     person: OwnedUserId,
-    ids: Vec<String>,
+    /// How the request is known, for what it leads to.
+    cause: String,
+    asked: Asked,
     shown: Shown,
+}
+
+/// Who asked whom.
+enum Asked {
+    /// The person asked us, under this id.
+    Us(String),
+    /// We asked the person's devices.
+    Them(Vec<Verifying>),
 }
 
 /// Whether a message asks for a verification.
@@ -81,9 +91,9 @@ impl Engine {
         if asked {
             Box::pin(self.verify_on_request(account, &event.sender, &event.room, Place::Timeline, event)).await?;
         } else if is_request_message(message) {
-            let (ids, shown) = (vec![event.id.to_string()], Shown::In(event.room.clone(), Place::Timeline));
-            let flow = Flow { account: account.clone(), person: event.sender.clone(), ids, shown };
-            self.start_flow(flow);
+            let (asked, shown) = (Asked::Us(event.id.to_string()), Shown::In(event.room.clone(), Place::Timeline));
+            let (person, cause) = (event.sender.clone(), event.id.to_string());
+            self.start_flow(Flow { account: account.clone(), person, cause, asked, shown });
         }
         Ok(asked || is_request_message(message))
     }
@@ -98,15 +108,16 @@ impl Engine {
         cause: &RoomEvent,
     ) -> Result<(), EngineError> {
         account.sync().await?;
-        let asked = account.take_verification_requests();
-        let mut ids: Vec<String> = asked.into_iter().filter(|(who, _)| who == person).map(|(_, id)| id).collect();
-        let taken_up = !ids.is_empty();
-        if !taken_up {
-            ids = account.ask_to_verify(person).await?;
-        }
-        let shown = Shown::In(room.clone(), place.clone());
-        let started = self.start_flow(Flow { account: account.clone(), person: person.to_owned(), ids, shown });
-        let text = match (started, taken_up) {
+        let theirs = account.take_verification_requests().into_iter().rfind(|(who, _)| who == person);
+        let taken_up = theirs.is_some();
+        let asked = match theirs {
+            Some((_, id)) => Asked::Us(id),
+            None => Asked::Them(account.ask_to_verify(person).await?),
+        };
+        let (shown, cause_id) = (Shown::In(room.clone(), place.clone()), cause.id.to_string());
+        let (account_of, person_of) = (account.clone(), person.to_owned());
+        let flow = Flow { account: account_of, person: person_of, cause: cause_id, asked, shown };
+        let text = match (self.start_flow(flow), taken_up) {
             (true, true) => return Ok(()),
             (true, false) => words::trust::look_for_request(),
             (false, _) => words::trust::one_at_a_time(),
@@ -122,8 +133,8 @@ impl Engine {
         for account in accounts {
             for (person, id) in account.take_verification_requests() {
                 if self.namespace.who(&person) == Who::Person {
-                    let (account, ids) = (account.clone(), vec![id]);
-                    self.start_flow(Flow { account, person, ids, shown: Shown::Privately });
+                    let (account, cause, asked) = (account.clone(), id.clone(), Asked::Us(id));
+                    self.start_flow(Flow { account, person, cause, asked, shown: Shown::Privately });
                 }
             }
         }
@@ -154,45 +165,56 @@ impl Engine {
     }
 
     async fn drive(self: &Shared, mut flow: Flow) -> Result<(), EngineError> {
+        let mut going = match std::mem::replace(&mut flow.asked, Asked::Them(Vec::new())) {
+            Asked::Them(going) => going,
+            Asked::Us(id) => self.await_request(&flow, &id).await?.into_iter().collect(),
+        };
         let begun = Instant::now();
-        let (mut confirmed, mut unknown) = (false, 0);
-        while begun.elapsed() < PATIENCE && !flow.ids.is_empty() && unknown < UNKNOWN_MAX {
+        let mut confirmed = false;
+        while begun.elapsed() < PATIENCE && !going.is_empty() {
             flow.account.sync().await?;
-            for id in flow.ids.clone() {
-                match flow.account.advance_verification(&flow.person, &id).await? {
-                    Verification::Waiting => {}
-                    Verification::Unknown => unknown += 1,
-                    Verification::Ended => flow.ids.retain(|kept| *kept != id),
+            let mut rest = Vec::new();
+            for mut verifying in std::mem::take(&mut going) {
+                match verifying.advance().await? {
+                    Verification::Ended => continue,
                     Verification::Done => {
                         tracing::info!(user.id = %flow.account.user(), "verified");
                         return self.say_of(&flow, "verified", &words::trust::verified()).await;
                     }
                     Verification::Emoji(emoji) if !confirmed => {
-                        Box::pin(self.show_and_confirm(&mut flow, &id, &emoji)).await?;
+                        self.show_emoji(&flow, &emoji).await?;
+                        verifying.confirm().await?;
                         confirmed = true;
-                        break;
                     }
-                    Verification::Emoji(_) => {}
+                    Verification::Emoji(_) | Verification::Waiting => {}
                 }
+                rest.push(verifying);
             }
+            going = rest;
             let poll = if begun.elapsed() < BURST { POLLS[0] } else { POLLS[1] };
             tokio::time::sleep(poll).await;
         }
-        for id in &flow.ids {
-            flow.account.cancel_verification(&flow.person, id).await?;
+        for verifying in &going {
+            verifying.cancel().await?;
         }
         self.say_of(&flow, "not-verified", &words::trust::not_verified()).await
     }
 
-    async fn show_and_confirm(self: &Shared, flow: &mut Flow, id: &str, emoji: &[Emoji]) -> Result<(), EngineError> {
-        // One of several devices took it up.
-        for other in flow.ids.iter().filter(|other| *other != id) {
-            flow.account.cancel_verification(&flow.person, other).await?;
+    /// Waits for the syncs that bring a request in.
+    async fn await_request(&self, flow: &Flow, id: &str) -> Result<Option<Verifying>, EngineError> {
+        for _ in 0..REQUEST_SYNCS_MAX {
+            if let Some(verifying) = flow.account.verification(&flow.person, id).await {
+                return Ok(Some(verifying));
+            }
+            tokio::time::sleep(POLLS[0]).await;
+            flow.account.sync().await?;
         }
-        flow.ids = vec![id.to_owned()];
+        Ok(None)
+    }
+
+    async fn show_emoji(self: &Shared, flow: &Flow, emoji: &[Emoji]) -> Result<(), EngineError> {
         let emoji: Vec<_> = emoji.iter().map(|emoji| (emoji.symbol, emoji.name)).collect();
-        self.say_of(flow, "emoji", &words::trust::compare(&emoji)).await?;
-        Ok(flow.account.confirm_verification(&flow.person, id).await?)
+        self.say_of(flow, "emoji", &words::trust::compare(&emoji)).await
     }
 
     async fn say_of(self: &Shared, flow: &Flow, purpose: &str, text: &str) -> Result<(), EngineError> {
@@ -205,8 +227,8 @@ impl Engine {
         }
         let mut word = super::word(text, Some(&flow.person));
         word.place = place.clone();
-        let cause = flow.ids.first().map_or("", String::as_str);
-        flow.account.send(room, &word, super::word_transaction(purpose, cause, flow.account.user())).await?;
+        let txn = super::word_transaction(purpose, &flow.cause, flow.account.user());
+        flow.account.send(room, &word, txn).await?;
         Ok(())
     }
 }

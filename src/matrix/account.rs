@@ -49,7 +49,7 @@ mod pins;
 mod power;
 mod verification;
 
-pub use self::verification::{Emoji, Verification};
+pub use self::verification::{Emoji, Verification, Verifying};
 
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;

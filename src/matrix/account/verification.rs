@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use matrix_sdk::{
     Client,
-    encryption::verification::{SasState, SasVerification, Verification as SdkVerification, VerificationRequestState},
+    encryption::verification::{
+        SasState, SasVerification, Verification as SdkVerification, VerificationRequest, VerificationRequestState,
+    },
 };
 use ruma::{
     OwnedUserId, UserId,
@@ -31,8 +33,6 @@ pub struct Emoji {
 /// What a verification has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// The request is not known: it never reached this client, or was made before it was opened.
-    Unknown,
     /// The other side is awaited.
     Waiting,
     /// The keys are exchanged: these are to be shown, and confirmed.
@@ -41,6 +41,12 @@ pub enum Verification {
     Done,
     /// It was cancelled.
     Ended,
+}
+
+/// One verification that goes on. It holds what the SDK forgets with the sync after the end.
+pub struct Verifying {
+    request: VerificationRequest,
+    sas: Option<SasVerification>,
 }
 
 /// Who asked for a verification by to-device message, and under which transaction id.
@@ -71,26 +77,53 @@ impl Account {
         std::mem::take(&mut *self.verifications.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Does this user's next step in a verification, as of the last sync, and returns what it has come to.
+    /// Returns a verification that somebody asked this user for; `None`: the request is not known, as of the last sync.
+    pub async fn verification(&self, person: &UserId, id: &str) -> Option<Verifying> {
+        let request = self.client.encryption().get_verification_request(person, id).await?;
+        Some(Verifying { request, sas: None })
+    }
+
+    /// Asks a person's devices to verify this user, by to-device messages; returns what follows from each.
     ///
     /// # Errors
     /// When the homeserver does not answer.
-    pub async fn advance_verification(&self, person: &UserId, flow: &str) -> Result<Verification, MatrixError> {
-        if let Some(sas) = self.sas(person, flow).await {
-            return advance_sas(&sas).await;
+    pub async fn ask_to_verify(&self, person: &UserId) -> Result<Vec<Verifying>, MatrixError> {
+        let encryption = self.client.encryption();
+        encryption.request_user_identity(person).await?;
+        let devices = encryption.get_user_devices(person).await.map_err(matrix_sdk::Error::from)?;
+        let mut flows = Vec::new();
+        for device in devices.devices().filter(|device| device.is_cross_signed_by_owner()).take(DEVICES_MAX) {
+            let methods = vec![VerificationMethod::SasV1];
+            flows.push(Verifying { request: device.request_verification_with_methods(methods).await?, sas: None });
         }
-        let Some(request) = self.client.encryption().get_verification_request(person, flow).await else {
-            return Ok(Verification::Unknown);
-        };
-        match request.state() {
+        Ok(flows)
+    }
+}
+
+impl Verifying {
+    /// Returns the id that both sides know it by.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.request.flow_id()
+    }
+
+    /// Does our side's next step, as of the last sync, and returns what it has come to.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn advance(&mut self) -> Result<Verification, MatrixError> {
+        if let Some(sas) = &self.sas {
+            return advance_sas(sas).await;
+        }
+        match self.request.state() {
             VerificationRequestState::Requested { .. } => {
-                request.accept_with_methods(vec![VerificationMethod::SasV1]).await?;
+                self.request.accept_with_methods(vec![VerificationMethod::SasV1]).await?;
             }
-            VerificationRequestState::Ready { .. } if request.we_started() => {
-                request.start_sas().await?;
+            VerificationRequestState::Ready { .. } if self.request.we_started() => {
+                self.request.start_sas().await?;
             }
             VerificationRequestState::Transitioned { verification: SdkVerification::SasV1(sas) } => {
-                return advance_sas(&sas).await;
+                return advance_sas(self.sas.insert(sas)).await;
             }
             VerificationRequestState::Created { .. } | VerificationRequestState::Ready { .. } => {}
             VerificationRequestState::Done => return Ok(Verification::Done),
@@ -103,42 +136,19 @@ impl Account {
     ///
     /// # Errors
     /// When the homeserver does not answer.
-    pub async fn confirm_verification(&self, person: &UserId, flow: &str) -> Result<(), MatrixError> {
-        match self.sas(person, flow).await {
+    pub async fn confirm(&self) -> Result<(), MatrixError> {
+        match &self.sas {
             Some(sas) => Ok(Box::pin(sas.confirm()).await?),
             None => Ok(()),
         }
     }
 
-    /// Cancels a verification; one that is over stays as it is.
+    /// Cancels it; what is over stays as it is.
     ///
     /// # Errors
     /// When the homeserver does not answer.
-    pub async fn cancel_verification(&self, person: &UserId, flow: &str) -> Result<(), MatrixError> {
-        match self.client.encryption().get_verification_request(person, flow).await {
-            Some(request) => Ok(request.cancel().await?),
-            None => Ok(()),
-        }
-    }
-
-    /// Asks a person's devices to verify this user, by to-device messages; returns the flows.
-    ///
-    /// # Errors
-    /// When the homeserver does not answer.
-    pub async fn ask_to_verify(&self, person: &UserId) -> Result<Vec<String>, MatrixError> {
-        let encryption = self.client.encryption();
-        encryption.request_user_identity(person).await?;
-        let devices = encryption.get_user_devices(person).await.map_err(matrix_sdk::Error::from)?;
-        let mut flows = Vec::new();
-        for device in devices.devices().filter(|device| device.is_cross_signed_by_owner()).take(DEVICES_MAX) {
-            let methods = vec![VerificationMethod::SasV1];
-            flows.push(device.request_verification_with_methods(methods).await?.flow_id().to_owned());
-        }
-        Ok(flows)
-    }
-
-    async fn sas(&self, person: &UserId, flow: &str) -> Option<SasVerification> {
-        self.client.encryption().get_verification(person, flow).await.and_then(SdkVerification::sas)
+    pub async fn cancel(&self) -> Result<(), MatrixError> {
+        Ok(self.request.cancel().await?)
     }
 }
 

@@ -76,17 +76,16 @@ impl Belonging {
         match (known, sign) {
             // Whoever is gone already is not gone later: the grace period runs on.
             (Some(Self::Gone { .. }), Sign::NoAccount | Sign::Provisioned | Sign::LeftChat)
-            | (Some(Self::Gone { from: Whence::Space, .. }), Sign::NotInSpace | Sign::InChat | Sign::Account) => known,
-            (Some(Self::Gone { from: Whence::Homeserver, .. }), Sign::InChat | Sign::Account) => Some(Self::Here),
-            // Reactivated or back: what they had is still there, and they are invited to it again.
+            | (Some(Self::Gone { from: Whence::Space, .. }), Sign::NotInSpace | Sign::InChat | Sign::Account)
+            | (Some(Self::Here | Self::LeftChat), Sign::InSpace) => known,
+            // What they had is still there, and they are invited to it again.
             (None | Some(Self::Due | Self::Gone { .. }), Sign::InSpace) => Some(Self::Due),
-            (Some(Self::Here | Self::LeftChat), Sign::InSpace) => known,
             (Some(Self::Gone { since, .. }), Sign::NotInSpace) => Some(Self::Gone { since, from: Whence::Space }),
             (_, Sign::NotInSpace) => gone(Whence::Space),
-            (_, Sign::Provisioned | Sign::InChat) => Some(Self::Here),
+            (_, Sign::Provisioned | Sign::InChat)
+            | (Some(Self::LeftChat | Self::Gone { from: Whence::Homeserver, .. }), Sign::Account) => Some(Self::Here),
             (_, Sign::LeftChat) => Some(Self::LeftChat),
             (Some(Self::LeftChat), Sign::NoAccount) => gone(Whence::Homeserver),
-            (Some(Self::LeftChat), Sign::Account) => Some(Self::Here),
             (known, Sign::NoAccount | Sign::Account) => known,
         }
     }
@@ -95,11 +94,10 @@ impl Belonging {
     #[must_use]
     pub fn next(self, now: Timestamp, grace_ms: u64) -> Next {
         match self {
-            Self::Here => Next::Nothing,
             Self::Due => Next::Provision,
             Self::LeftChat => Next::Look,
             Self::Gone { since, .. } if now.ms_since(since) >= grace_ms => Next::Forget,
-            Self::Gone { .. } => Next::Nothing,
+            Self::Here | Self::Gone { .. } => Next::Nothing,
         }
     }
 

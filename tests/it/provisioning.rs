@@ -1,7 +1,5 @@
 //! Assistants for all members of a space, and what becomes of those whose owner is gone (A1, A3).
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use ruma::{OwnedRoomId, RoomId, events::room::member::MembershipState};
@@ -14,7 +12,6 @@ use crate::{
         Person, SeenEvent, Setup,
         homeserver::shared,
         readiness::{reconfigure, until_logged},
-        slot::Slot,
     },
 };
 
@@ -29,7 +26,7 @@ impl Campus {
     async fn open(assistants: Value, others: &[&Person]) -> Result<Self> {
         let alice = shared().person("alice").await;
         let slot = shared().take_slot();
-        let space = make_space(&alice, others, &slot).await?;
+        let space = make_space(&alice, others).await?;
         let claude = StandIn::start(Options::scripted()).await?;
         let mut settings = json!({"provision": "members", "provision_per_minute": 6000});
         for (key, value) in assistants.as_object().into_iter().flatten() {
@@ -66,7 +63,7 @@ impl Campus {
     }
 }
 
-async fn make_space(owner: &Person, others: &[&Person], _slot: &Arc<Slot>) -> Result<OwnedRoomId> {
+async fn make_space(owner: &Person, others: &[&Person]) -> Result<OwnedRoomId> {
     let body = json!({
         "name": "everyone", "preset": "private_chat", "creation_content": {"type": "m.space"},
         "invite": others.iter().map(|other| other.user_id()).collect::<Vec<_>>(),

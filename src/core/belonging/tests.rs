@@ -9,8 +9,8 @@ fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms)
 }
 
-fn gone(since: i64, from: Whence) -> Option<Belonging> {
-    Some(Gone { since: at(since), from })
+fn gone(since: i64, from: Whence) -> Belonging {
+    Gone { since: at(since), from }
 }
 
 #[test]
@@ -21,22 +21,22 @@ fn a1_a3_what_is_seen_of_a_person_decides_how_they_stand() {
         ("still waiting", Some(Due), Sign::InSpace, Some(Due)),
         ("made", Some(Due), Sign::Provisioned, Some(Here)),
         ("seen again", Some(Here), Sign::InSpace, Some(Here)),
-        ("left the space", Some(Here), Sign::NotInSpace, gone(9, Space)),
-        ("left before it was made", Some(Due), Sign::NotInSpace, gone(9, Space)),
-        ("left the space, seen again as gone", gone(5, Space), Sign::NotInSpace, gone(5, Space)),
-        ("back within the grace", gone(5, Space), Sign::InSpace, Some(Due)),
-        ("out of the space, still in the chat", gone(5, Space), Sign::InChat, gone(5, Space)),
-        ("made while they went", gone(5, Space), Sign::Provisioned, gone(5, Space)),
+        ("left the space", Some(Here), Sign::NotInSpace, Some(gone(9, Space))),
+        ("left before it was made", Some(Due), Sign::NotInSpace, Some(gone(9, Space))),
+        ("left the space, seen again as gone", Some(gone(5, Space)), Sign::NotInSpace, Some(gone(5, Space))),
+        ("back within the grace", Some(gone(5, Space)), Sign::InSpace, Some(Due)),
+        ("out of the space, still in the chat", Some(gone(5, Space)), Sign::InChat, Some(gone(5, Space))),
+        ("made while they went", Some(gone(5, Space)), Sign::Provisioned, Some(gone(5, Space))),
         ("left the chat", Some(Here), Sign::LeftChat, Some(LeftChat)),
         ("left the chat of one made on request", None, Sign::LeftChat, Some(LeftChat)),
         ("left the chat, but not the space", Some(LeftChat), Sign::InSpace, Some(LeftChat)),
         ("left the chat and is there", Some(LeftChat), Sign::Account, Some(Here)),
-        ("left the chat and the homeserver", Some(LeftChat), Sign::NoAccount, gone(9, Homeserver)),
+        ("left the chat and the homeserver", Some(LeftChat), Sign::NoAccount, Some(gone(9, Homeserver))),
         ("logged out, and in the chat", Some(Here), Sign::NoAccount, Some(Here)),
-        ("deactivated, seen again", gone(5, Homeserver), Sign::NoAccount, gone(5, Homeserver)),
-        ("reactivated", gone(5, Homeserver), Sign::InChat, Some(Here)),
-        ("reactivated, and a device is there", gone(5, Homeserver), Sign::Account, Some(Here)),
-        ("deactivated, and so out of the space", gone(5, Homeserver), Sign::NotInSpace, gone(5, Space)),
+        ("deactivated, seen again", Some(gone(5, Homeserver)), Sign::NoAccount, Some(gone(5, Homeserver))),
+        ("reactivated", Some(gone(5, Homeserver)), Sign::InChat, Some(Here)),
+        ("reactivated, and a device is there", Some(gone(5, Homeserver)), Sign::Account, Some(Here)),
+        ("deactivated, and so out of the space", Some(gone(5, Homeserver)), Sign::NotInSpace, Some(gone(5, Space))),
         ("nobody that is known", None, Sign::Account, None),
     ];
     for (case, known, sign, expected) in table {

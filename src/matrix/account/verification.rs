@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use matrix_sdk::{
     Client,
+    encryption::identities::Device,
     encryption::verification::{
         SasState, SasVerification, Verification as SdkVerification, VerificationRequest, VerificationRequestState,
     },
@@ -90,9 +91,9 @@ impl Account {
     pub async fn ask_to_verify(&self, person: &UserId) -> Result<Vec<Verifying>, MatrixError> {
         let encryption = self.client.encryption();
         encryption.request_user_identity(person).await?;
-        let devices = encryption.get_user_devices(person).await.map_err(matrix_sdk::Error::from)?;
+        let devices = encryption.get_user_devices(person).await?;
         let mut flows = Vec::new();
-        for device in devices.devices().filter(|device| device.is_cross_signed_by_owner()).take(DEVICES_MAX) {
+        for device in devices.devices().filter(Device::is_cross_signed_by_owner).take(DEVICES_MAX) {
             let methods = vec![VerificationMethod::SasV1];
             flows.push(Verifying { request: device.request_verification_with_methods(methods).await?, sas: None });
         }

@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ruma::{OwnedServerName, OwnedUserId};
+use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
 use url::Url;
 
 use crate::{
@@ -178,6 +178,8 @@ pub struct Workspace {
     pub bots: BTreeSet<OwnedUserId>,
     /// Admins, by full user id.
     pub admins: BTreeSet<OwnedUserId>,
+    /// The space whose local members are the workspace's.
+    pub space: Option<OwnedRoomOrAliasId>,
 }
 
 /// `assistants:`
@@ -193,6 +195,22 @@ pub struct Assistants {
     pub effort: Option<Effort>,
     /// A pause after which the session starts afresh, in hours.
     pub session_idle_hours: u32,
+    /// Who gets one without asking.
+    pub provision: Provision,
+    /// Assistants made, or people looked up, in a minute.
+    pub provision_per_minute: u32,
+    /// Days between an owner's going and the deletion of what their assistant has.
+    pub gone_grace_days: u32,
+}
+
+/// `assistants.provision`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provision {
+    /// Who asks.
+    #[default]
+    Request,
+    /// Every local member of the workspace's space.
+    Members,
 }
 
 /// `limits:`; every one has a default and a bound.

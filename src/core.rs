@@ -7,6 +7,7 @@ pub mod address;
 pub mod admission;
 pub mod approval;
 pub mod audit;
+pub mod belonging;
 pub mod breaker;
 pub mod command;
 pub mod company;

@@ -34,6 +34,7 @@ mod notes;
 mod parked;
 mod patience;
 mod presence;
+mod provisioning;
 mod reactions;
 mod records;
 mod room_tools;
@@ -41,6 +42,7 @@ mod runs;
 mod service;
 mod start;
 mod toolsets;
+mod trust;
 mod upgrades;
 mod used;
 mod work;
@@ -68,6 +70,9 @@ struct Engine {
     store: Store,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
+    members: provisioning::Members,
+    flows: trust::Flows,
+    started: tokio::time::Instant,
     prepared: media::Prepared,
     running: control::Running,
     approvals: approvals::desk::Desk,

@@ -34,12 +34,25 @@ pub enum State {
 
 /// What is known of the conditions; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Mutex<BTreeMap<Condition, State>>>);
+pub struct Health(Arc<Mutex<BTreeMap<Condition, State>>>, Arc<Mutex<Option<Provisioning>>>);
+
+/// How far the members of the workspace have their assistants; no condition: it may take hours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Provisioning {
+    /// People who are to get one.
+    pub waiting: usize,
+    /// Made since the start.
+    pub made: usize,
+    /// Why it does not go on, in words for an operator and without names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
 
 impl Default for Health {
     fn default() -> Self {
         use Condition::{ClaudeKey, Homeserver, Store, Users};
-        Self(Arc::new(Mutex::new([Homeserver, Users, Store, ClaudeKey].map(|name| (name, not_looked_at())).into())))
+        let states = [Homeserver, Users, Store, ClaudeKey].map(|name| (name, not_looked_at()));
+        Self(Arc::new(Mutex::new(states.into())), Arc::default())
     }
 }
 
@@ -55,6 +68,11 @@ impl Health {
             State::Waiting(reason) => tracing::warn!(?condition, "a condition of readiness does not hold: {reason}"),
         }
         states.insert(condition, state);
+    }
+
+    /// Notes how far provisioning is.
+    pub fn set_provisioning(&self, provisioning: Provisioning) {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(provisioning);
     }
 
     /// Returns what is known of one condition.
@@ -82,7 +100,11 @@ impl Health {
             })
             .collect();
         let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (code, Json(json!({"ready": ready, "conditions": conditions})))
+        let mut report = json!({"ready": ready, "conditions": conditions});
+        if let Some(provisioning) = &*self.1.lock().unwrap_or_else(PoisonError::into_inner) {
+            report["provisioning"] = json!(provisioning);
+        }
+        (code, Json(report))
     }
 }
 

@@ -416,6 +416,32 @@ fn c13_an_audit_room_that_nobody_could_read_is_doubtful_only_where_it_was_asked_
 }
 
 #[test]
+fn a1_assistants_for_members_need_a_space_and_nothing_else() {
+    let space = "workspace:\n  space: \"#all:example.org\"\n";
+    let members = "assistants:\n  provision: members\n  provision_per_minute: 120\n  gone_grace_days: 0\n";
+    let (config, _) = Folder::new(&format!("{MINIMAL}{space}{members}")).load(&[]).expect("loads");
+    assert_eq!(config.workspace.space.as_ref().map(|space| space.as_str()), Some("#all:example.org"));
+    let told = |config: &Config| {
+        let Assistants { provision, provision_per_minute, gone_grace_days, .. } = config.assistants;
+        (provision, provision_per_minute, gone_grace_days)
+    };
+    assert_eq!(told(&config), (Provision::Members, 120, 0));
+    let (plain, _) = Folder::new(MINIMAL).load(&[]).expect("loads");
+    assert_eq!((told(&plain), plain.workspace.space), ((Provision::Request, 30, 7), None));
+    same(
+        &Folder::new(&format!("{MINIMAL}{members}")).faults(),
+        "workmate.yaml:10 assistants.provision: `members` needs workspace.space\n  A homeserver tells an application \
+         service nobody's name: the members are those of a space.\n  Mend: set workspace.space to a room id or alias and \
+         invite the service bot there, or use `request`.",
+    );
+    same(
+        &Folder::new(&format!("{MINIMAL}workspace:\n  space: everyone\n")).faults(),
+        "workmate.yaml:10 workspace.space: \"everyone\" is neither a room id nor an alias\n  The room could not be found \
+         by it.\n  Mend: write it with quotes, like \"#everyone:example.org\" or \"!abc:example.org\".",
+    );
+}
+
+#[test]
 fn a_config_that_is_not_there_says_how_to_get_one() {
     let folder = Folder::new(MINIMAL);
     fs::remove_file(folder.path("workmate.yaml")).unwrap();

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
+use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomOrAliasId, ServerName, UserId};
 use url::Url;
 
 use super::{
@@ -164,6 +164,18 @@ pub(super) fn user_id(node: &Node) -> Result<OwnedUserId, Trouble> {
             format!("{} is not a full user id", shown(&text)),
             "People are known by their full id; names and localparts can be imitated.",
             "write it with quotes, like \"@alice:example.org\".",
+        )
+    })
+}
+
+/// Returns a room's id or alias.
+pub(super) fn room_or_alias(node: &Node) -> Result<OwnedRoomOrAliasId, Trouble> {
+    let text = text(node)?;
+    RoomOrAliasId::parse(&text).map_err(|_| {
+        Trouble::new(
+            format!("{} is neither a room id nor an alias", shown(&text)),
+            "The room could not be found by it.",
+            "write it with quotes, like \"#everyone:example.org\" or \"!abc:example.org\".",
         )
     })
 }

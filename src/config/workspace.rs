@@ -6,7 +6,7 @@ use ruma::OwnedUserId;
 use url::Url;
 
 use super::{
-    Appservice, Assistants, Audit, Claude, Effort, Env, Homeserver, Limits, Log, LogFormat, Workspace,
+    Appservice, Assistants, Audit, Claude, Effort, Env, Homeserver, Limits, Log, LogFormat, Provision, Workspace,
     fault::{Faults, Trouble},
     secrets::{Found, Sources},
     section::Section,
@@ -193,7 +193,8 @@ fn key_of_environment(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) 
 
 pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
     const ENTRIES_MAX: usize = 1_000;
-    let section = root.section("workspace", &["allowed_servers", "bots", "admins"], faults);
+    let section = root.section("workspace", &["allowed_servers", "bots", "admins", "space"], faults);
+    let space = section.get("space", faults, value::room_or_alias);
     let servers = section.list("allowed_servers", faults, value::server_name);
     let bots = section.list("bots", faults, value::user_id);
     let admins = section.list("admins", faults, value::user_id);
@@ -216,13 +217,37 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
         );
         section.report("admins", trouble, faults);
     }
-    Workspace { allowed_servers: servers.into_iter().collect(), bots, admins: admins.into_iter().collect() }
+    Workspace { allowed_servers: servers.into_iter().collect(), bots, admins: admins.into_iter().collect(), space }
 }
 
 pub(super) fn assistants(root: &Section<'_>, faults: &mut Faults) -> Assistants {
-    let known = ["enabled", "instructions", "model", "effort", "session_idle_hours"];
+    let known = [
+        "enabled",
+        "instructions",
+        "model",
+        "effort",
+        "session_idle_hours",
+        "provision",
+        "provision_per_minute",
+        "gone_grace_days",
+    ];
     let section = root.section("assistants", &known, faults);
+    let choices = [("request", Provision::Request), ("members", Provision::Members)];
+    let provision = section.get("provision", faults, |node| value::choice(node, &choices)).unwrap_or_default();
+    if provision == Provision::Members && !root.again("workspace").has("space") {
+        let trouble = Trouble::new(
+            "`members` needs workspace.space",
+            "A homeserver tells an application service nobody's name: the members are those of a space.",
+            "set workspace.space to a room id or alias and invite the service bot there, or use `request`.",
+        );
+        section.report("provision", trouble, faults);
+    }
     Assistants {
+        provision,
+        provision_per_minute: section
+            .get("provision_per_minute", faults, |node| value::number(node, 1..=6_000))
+            .unwrap_or(30),
+        gone_grace_days: section.get("gone_grace_days", faults, |node| value::number(node, 0..=365)).unwrap_or(7),
         enabled: section.get("enabled", faults, value::truth).unwrap_or(true),
         instructions: section
             .get("instructions", faults, |node| value::prose(node, INSTRUCTIONS_BYTES_MAX))

@@ -42,11 +42,16 @@ pub enum CoworkerCommand {
     Stop,
     /// `!why`, in reply to an answer or in its thread
     Why,
+    /// `!verify`: show that it is who it seems, by emoji
+    Verify,
 }
+
+/// The word by which an owner has their assistant verified; a coworker's is [`CoworkerCommand::Verify`].
+pub const VERIFY: &str = "!verify";
 
 impl CoworkerCommand {
     /// Every command with its word.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 11] = [
         ("!help", Self::Help),
         ("!tools", Self::Tools),
         ("!purpose", Self::Purpose),
@@ -57,6 +62,7 @@ impl CoworkerCommand {
         ("!status", Self::Status),
         ("!stop", Self::Stop),
         ("!why", Self::Why),
+        (VERIFY, Self::Verify),
     ];
 
     /// Returns the command that `text` is, letter by letter, white space around it aside.

@@ -174,8 +174,15 @@ impl Schedule {
         std::mem::take(&mut self.granted)
     }
 
-    /// Returns how many that wait go before `ticket`, if those that go on end in the order in which they began, then those
-    /// that are parked, and nobody gives up; 0 for one that goes or is parked. Who comes later may still come before it: from a room whose turn is
+    /// Returns how many go, and how many wait.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.going.len(), self.lines.values().map(|line| line.waiting.len() + line.returning.len()).sum())
+    }
+
+    /// Returns how many that wait go before `ticket`, if those that go on end in the order in which they began, then
+    /// those that are parked, and nobody gives up; 0 for one that goes or is parked. Who comes later may still come before
+    /// it: from a room whose turn is
     /// earlier, or into another thread of its room while its own is taken.
     #[must_use]
     pub fn ahead(&self, ticket: Ticket) -> usize {

@@ -3,9 +3,11 @@
 //! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
 //! text come from config or from checked ids, never from messages.
 
+mod service;
 mod tools;
 pub mod trail;
 
+pub use self::service::{ServiceStatus, not_a_member, service_status};
 pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
 
@@ -13,6 +15,7 @@ pub mod approval;
 pub mod files;
 pub mod opened;
 pub mod sessions;
+pub mod trust;
 
 // ---- Coworkers ----
 
@@ -125,6 +128,7 @@ pub fn coworker_help(name: &str) -> String {
          - `@{name} !status` what I'm doing\n\
          - `@{name} !why` what I drew on\n\
          - `@{name} !stop` stop it; or react 🛑\n\
+         - `@{name} !verify` compare emoji\n\
          - `@{name} !mute` be quiet; `!unmute`\n\
          - `@{name} !note …` keep a note\n\
          - `@{name} !notes` show the notes\n\
@@ -440,8 +444,9 @@ pub fn assistant_help() -> String {
       - `!export` this session as a file\n\
       - `!share` an answer to forward\n\
      - `!tools` what I can use\n\
-     - `!help` this list\n\n\
-     🛑 on your message stops me, 🔁 on my answer has me try again."
+      - `!verify` compare emoji with me\n\
+      - `!help` this list\n\n\
+      🛑 on your message stops me, 🔁 on my answer has me try again."
         .to_owned()
 }
 

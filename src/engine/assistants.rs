@@ -202,6 +202,9 @@ impl Engine {
         if Box::pin(self.take_choice(event, accepted)).await? {
             return Ok(());
         }
+        if self.take_verification(account, event, message).await? {
+            return Ok(());
+        }
         if let Some(command) = AssistantCommand::of(message) {
             return Box::pin(self.answer_owner_command(account, owner, event, &command)).await;
         }
@@ -292,7 +295,7 @@ impl Engine {
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;
-        events.retain(|event| is_of_the_two(account, event, owner));
+        events.retain(|event| is_of_the_two(account, event, owner) && !super::trust::is_request(event));
         if record.attempt > 0 {
             // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
             let asked = events.iter().position(|event| event.id == record.request);

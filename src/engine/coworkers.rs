@@ -16,6 +16,7 @@ use crate::{
         address::Asked,
         admission::{self, Admission},
         breaker::{BreakerLimits, Gate},
+        command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
         event::{EventKind, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
         render,
@@ -53,6 +54,9 @@ impl Engine {
         };
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
         match admission::admit(&asks, &muted, || self.gate(&event.room))? {
+            Admission::Command(CoworkerRequest::Command(CoworkerCommand::Verify)) => {
+                return Box::pin(self.verify_on_request(&account, &event.sender, &event.room, place, event)).await;
+            }
             Admission::Command(command) => {
                 let text = self.obey(coworker, event, command, &asked.user).await?;
                 return self.answer_command(&account, event, &text, place).await;

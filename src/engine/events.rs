@@ -46,6 +46,7 @@ impl Engine {
             self.makers.made(&event.sender).await;
         }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
+            self.take_owners_membership(&owner, entry)?;
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
                 if let Some(steering) = inbound::from_json(&event.room_id, &event.json) {
                     Box::pin(self.take_steering(&steering, accepted)).await?;
@@ -61,6 +62,7 @@ impl Engine {
             }
             return Ok(Handled::Done);
         }
+        self.take_verification_requests(&self.kept_in(&event.room_id));
         if event.state_key.is_some() {
             if event.event_type == "m.room.tombstone" {
                 Box::pin(self.take_tombstone(entry, accepted)).await?;

@@ -78,6 +78,7 @@ pub(super) async fn keep_up(engine: Shared) {
         for account in engine.pool.all_kept() {
             let kept_up = async {
                 account.sync().await?;
+                engine.take_verification_requests(std::slice::from_ref(&account));
                 engine.fill_gaps(&account).await
             };
             if let Err(error) = kept_up.await {

@@ -28,6 +28,9 @@ impl Engine {
         is_direct: bool,
         accepted: Instant,
     ) -> Result<(), EngineError> {
+        if self.namespace.who(invited) == Who::Service && self.is_the_space(room).await {
+            return self.join_space(room).await;
+        }
         let accepts = self.coworker(invited).map(|coworker| match &coworker.accept_invites_from {
             AcceptInvites::Members => Accepts::Members,
             AcceptInvites::Only(people) => Accepts::Only(people),
@@ -42,6 +45,9 @@ impl Engine {
             }
             InviteDecision::MakeAssistant { owner } => {
                 self.decline(room, invited).await?;
+                if !self.may_have_assistant(&owner)? {
+                    return Box::pin(self.say_privately(&owner, &words::not_a_member())).await;
+                }
                 if self.config.assistants.enabled {
                     Box::pin(self.clone().ensure_assistant(&owner)).await?;
                 }
@@ -216,7 +222,7 @@ impl Engine {
     }
 
     /// Says something to one person in the chat that the service bot has with them; one is made if there is none.
-    async fn say_privately(self: Shared, person: &UserId, text: &str) -> Result<(), EngineError> {
+    pub(super) async fn say_privately(self: Shared, person: &UserId, text: &str) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         let known = self.tables.rooms.iter().filter_map(Result::ok);
         let mut rooms = known.filter(|(_, record)| record.service_dm.as_deref() == Some(person)).map(|(room, _)| room);

@@ -53,6 +53,11 @@ impl Lanes {
         Ok(Place { lanes: self.clone(), ticket, turn: Some(turn) })
     }
 
+    /// Returns how many runs go, and how many wait.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        self.lock().schedule.counts()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

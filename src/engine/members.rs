@@ -29,6 +29,7 @@ impl Engine {
             }
             Membership::Leave | Membership::Ban if ours => self.take_departure(&event.room, change, accepted).await,
             _ if ours => Ok(()),
+            membership if self.members.is_space(&event.room) => self.take_in_space(change, membership),
             _ => self.take_company(event, accepted).await,
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     core::{
         address::ThreadSoFar,
         audit::{RunKey, RunSummary},
+        belonging::Belonging,
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
         notes::Notes,
@@ -172,6 +173,8 @@ pub(super) struct Tables {
     /// What coworkers' tools on servers were like when they were granted or approved.
     pub(super) tool_pins: Table<(OwnedUserId, String), String>,
     pub(super) audit_room: Table<String, AuditRoom>,
+    /// Who is to have an assistant, and who is gone: the queue of both is here.
+    pub(super) members: Table<OwnedUserId, Belonging>,
 }
 
 impl Tables {
@@ -189,6 +192,7 @@ impl Tables {
             notes: store.notes(),
             tool_pins: store.tool_pins(),
             audit_room: store.settings(),
+            members: store.members(),
         }
     }
 }

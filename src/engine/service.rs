@@ -4,6 +4,7 @@ use ruma::{RoomId, UserId};
 
 use super::{Engine, EngineError, Shared, assistants::Chat};
 use crate::{
+    appservice::health::{Condition, State},
     core::{
         event::{EventKind, MessageKind, RoomEvent},
         invite::AssistantFor,
@@ -46,6 +47,10 @@ impl Engine {
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }
             "!assistant" => Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await?,
+            "!status" if self.config.workspace.admins.contains(person) => {
+                let text = words::service_status(&self.service_status());
+                account.send(&event.room, &super::word(&text, None), txn).await?;
+            }
             _ => {
                 account.send(&event.room, &super::word(&words::service_help(), None), txn).await?;
             }
@@ -60,7 +65,9 @@ impl Engine {
         person: &UserId,
         txn: ruma::OwnedTransactionId,
     ) -> Result<(), EngineError> {
-        let text = if self.config.assistants.enabled && person.server_name() == self.namespace.server {
+        let text = if !self.may_have_assistant(person)? {
+            words::not_a_member()
+        } else if self.config.assistants.enabled && person.server_name() == self.namespace.server {
             let assistant = self.assistant_persona(person).user;
             match Box::pin(self.clone().ensure_assistant(person)).await? {
                 Chat::Joined => words::assistant_is_known(assistant.as_str()),
@@ -71,6 +78,28 @@ impl Engine {
         };
         account.send(room, &super::word(&text, Some(person)), txn).await?;
         Ok(())
+    }
+
+    /// Counts and conditions for admins; no content and nobody's name.
+    fn service_status(&self) -> words::ServiceStatus {
+        let (running, waiting) = self.lanes.counts();
+        let tools = self.tools.health();
+        words::ServiceStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            up_minutes: self.started.elapsed().as_secs() / 60,
+            coworkers: self.config.coworkers.len(),
+            assistants: self.tables.assistants.len(),
+            assistants_open: self.pool.passing_len(),
+            running,
+            waiting,
+            provisioning: self.provisioning_counts(),
+            servers_up: tools.up,
+            servers_down: tools.down,
+            claude: match self.health.get(Condition::ClaudeKey) {
+                State::Ready => None,
+                State::Waiting(reason) => Some(reason),
+            },
+        }
     }
 
     fn listed(&self) -> Vec<words::ListedCoworker<'_>> {

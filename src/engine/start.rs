@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, gaps, inbox, lanes,
-    records::Tables, toolsets,
+    provisioning, records::Tables, toolsets, trust,
 };
 use crate::{
     appservice::{
@@ -198,6 +198,9 @@ async fn build(
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
+        members: provisioning::Members::default(),
+        flows: trust::Flows::default(),
+        started: tokio::time::Instant::now(),
         prepared: super::media::Prepared::default(),
         running: control::Running::default(),
         approvals: Desk::new(store.approvals()),
@@ -241,6 +244,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
+    engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.keep_audit_room();
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())

@@ -49,6 +49,9 @@ mod past;
 mod pins;
 mod power;
 mod standing;
+mod verification;
+
+pub use self::verification::{Emoji, Verification, Verifying};
 
 /// The type of every message that is sent.
 const MESSAGE: &str = "m.room.message";
@@ -70,6 +73,7 @@ pub struct Account {
     /// Rooms in which something happened that only a sync brings in, and since when that is known.
     behind: Mutex<HashMap<OwnedRoomId, Instant>>,
     pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
+    verifications: verification::Requests,
 }
 
 /// What a room is called and how it is set up, as one member sees it.
@@ -107,7 +111,8 @@ impl Account {
     #[must_use]
     pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Self {
         let (last_sync, windows, behind, pins) = Default::default();
-        Self { user, client, token, dir, last_sync, windows, behind, pins }
+        let verifications = verification::Requests::of(&client);
+        Self { user, client, token, dir, last_sync, windows, behind, pins, verifications }
     }
 
     /// Returns the virtual user's id.

@@ -2,6 +2,8 @@
 //!
 //! They pass the proxy like everything else, under tokens that stand for the appservice or for a user.
 
+mod people;
+
 use std::time::Duration;
 
 use reqwest::Method;

@@ -25,10 +25,11 @@ pub(super) enum Name {
     Approvals,
     ToolPins,
     Forgetting,
+    Members,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -42,6 +43,7 @@ impl Name {
         Self::Approvals,
         Self::ToolPins,
         Self::Forgetting,
+        Self::Members,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -59,6 +61,7 @@ impl Name {
             Self::Approvals => "approvals",
             Self::ToolPins => "tool_pins",
             Self::Forgetting => "forgetting",
+            Self::Members => "members",
         }
     }
 }
@@ -141,5 +144,11 @@ impl Store {
     #[must_use]
     pub fn forgetting<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::Forgetting)
+    }
+
+    /// Returns how local people stand to the workspace, by user id.
+    #[must_use]
+    pub fn members<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
+        self.table(Name::Members)
     }
 }

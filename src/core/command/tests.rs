@@ -84,7 +84,7 @@ fn c16_notes_are_added_with_a_text_and_forgotten_by_number() {
 
 #[test]
 fn c16_every_command_is_read_by_its_own_word() {
-    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop !why";
+    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop !why !verify";
     let parsed: Vec<_> = words.split(' ').map(CoworkerCommand::parse).collect();
     assert_eq!(parsed, CoworkerCommand::ALL.map(|(_, command)| Some(command)));
 }

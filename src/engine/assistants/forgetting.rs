@@ -77,7 +77,6 @@ impl Engine {
     ///
     /// An owner who only leaves the room asks for nothing; the caller knows that they are gone. After an error it may
     /// be called again, and does the rest.
-    #[expect(dead_code, reason = "provisioning calls it for owners whose grace period is over")]
     pub(in crate::engine) async fn forget_owner(self: Shared, owner: &UserId) -> Result<(), EngineError> {
         let key = owner.to_owned();
         let known = self.tables.assistant_rooms.iter().filter_map(Result::ok);

@@ -1,0 +1,96 @@
+//! Words of the service bot for admins, and for who is not of the workspace.
+
+use std::fmt::Write as _;
+
+use super::duration_minutes;
+
+/// What `!status` of the service bot counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// Workmate's version.
+    pub version: &'static str,
+    /// Minutes since it started.
+    pub up_minutes: u64,
+    /// Coworkers in the config.
+    pub coworkers: usize,
+    /// Assistants that were made.
+    pub assistants: usize,
+    /// Of them, open in memory.
+    pub assistants_open: usize,
+    /// Requests that are worked on.
+    pub running: usize,
+    /// Requests that wait for their turn.
+    pub waiting: usize,
+    /// People who are to get an assistant, and people who are gone; `None` where nobody gets one without asking.
+    pub provisioning: Option<(usize, usize)>,
+    /// MCP servers that answer.
+    pub servers_up: Vec<String>,
+    /// MCP servers that do not.
+    pub servers_down: Vec<String>,
+    /// Why Claude cannot be asked; `None` where it can.
+    pub claude: Option<String>,
+}
+
+/// `!status` of the service bot, for admins: counts, never content.
+#[must_use]
+pub fn service_status(status: &ServiceStatus) -> String {
+    let mut text = format!(
+        "Workmate {}, up for {}.\n\n- Coworkers: {}\n- Assistants: {}, {} open\n- Requests: {} being worked on, {} waiting\n",
+        status.version,
+        duration_minutes(status.up_minutes),
+        status.coworkers,
+        status.assistants,
+        status.assistants_open,
+        status.running,
+        status.waiting,
+    );
+    if let Some((due, gone)) = status.provisioning {
+        let _ = writeln!(text, "- Members: {due} waiting for an assistant, {gone} gone and kept for now");
+    }
+    let list = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    };
+    let _ = writeln!(text, "- Tool servers: up {}; down {}", list(&status.servers_up), list(&status.servers_down));
+    let _ = write!(text, "- Claude: {}", status.claude.as_deref().unwrap_or("ready"));
+    text
+}
+
+/// Says that assistants are for the members of the workspace.
+#[must_use]
+pub fn not_a_member() -> String {
+    "Assistants here are for the members of the workspace's space, and I don't see you there. Once you have joined it, \
+     yours comes by itself."
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_for_admins_counts_and_names_nobody() {
+        let mut status = ServiceStatus {
+            version: "0.1.0",
+            up_minutes: 180,
+            coworkers: 2,
+            assistants: 40,
+            assistants_open: 3,
+            running: 1,
+            waiting: 5,
+            provisioning: Some((7, 1)),
+            servers_up: vec!["logs".to_owned(), "ci".to_owned()],
+            servers_down: Vec::new(),
+            claude: Some("no key".to_owned()),
+        };
+        assert_eq!(
+            service_status(&status),
+            "Workmate 0.1.0, up for 3 hours.\n\n- Coworkers: 2\n- Assistants: 40, 3 open\n- Requests: 1 being worked on, 5 \
+             waiting\n- Members: 7 waiting for an assistant, 1 gone and kept for now\n- Tool servers: up `logs`, `ci`; \
+             down none\n- Claude: no key"
+        );
+        (status.provisioning, status.claude) = (None, None);
+        let text = service_status(&status);
+        assert!(!text.contains("Members") && text.ends_with("- Claude: ready"), "{text}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Words about verification by emoji (A11).
+
+/// Says which emoji the person's app must show too: symbols with their names.
+#[must_use]
+pub fn compare(emoji: &[(&str, &str)]) -> String {
+    let shown: Vec<String> = emoji.iter().map(|(symbol, name)| format!("{symbol} {name}")).collect();
+    format!(
+        "Compare these with the emoji that your app shows for me:\n\n{}\n\nIf they are the same, in the same order, confirm \
+         it in your app; I have confirmed my side, because I always do. If they differ, say so there: then somebody stands \
+         between us.",
+        shown.join(" · ")
+    )
+}
+
+/// Says that a verification is done.
+#[must_use]
+pub fn verified() -> String {
+    "Verified. Your app will warn you should my identity ever change.".to_owned()
+}
+
+/// Says that a verification came to nothing.
+#[must_use]
+pub fn not_verified() -> String {
+    "The verification was cancelled, or took too long; nothing has changed. Start it again whenever you like."
+        .to_owned()
+}
+
+/// Says that a coworker takes up the verification that the person's app asked for, or asks the app itself.
+#[must_use]
+pub fn look_for_request() -> String {
+    "I've asked your apps to verify me. Accept the request in one of them, and I'll show my emoji here.".to_owned()
+}
+
+/// Says that too many verifications go on, or one with this person already.
+#[must_use]
+pub fn one_at_a_time() -> String {
+    "I'm in the middle of a verification already. Finish or cancel that one first, or try again in a few minutes."
+        .to_owned()
+}

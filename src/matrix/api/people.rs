@@ -1,0 +1,57 @@
+//! What the homeserver tells of people and of the space that they are in.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
+use serde_json::json;
+
+use super::{Api, Body, encode};
+use crate::matrix::{error::MatrixError, proxy::Identity};
+
+impl Api {
+    /// Returns the room that an id or alias names.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn resolve(&self, room: &RoomOrAliasId) -> Result<OwnedRoomId, MatrixError> {
+        if let Ok(id) = RoomId::parse(room.as_str()) {
+            return Ok(id);
+        }
+        let path = format!("/_matrix/client/v3/directory/room/{}", encode(room.as_str()));
+        let answer = self.call(Identity::Appservice, Method::GET, &path, None).await?;
+        let id = answer["room_id"].as_str().and_then(|id| RoomId::parse(id).ok());
+        id.ok_or_else(|| self.not_matrix("GET /directory/room"))
+    }
+
+    /// Returns who has joined a room that `user` is in.
+    ///
+    /// # Errors
+    /// As [`Api::call`]; a list that is no list is an error, never nobody.
+    pub async fn joined_members(&self, user: &UserId, room: &RoomId) -> Result<BTreeSet<OwnedUserId>, MatrixError> {
+        let path = format!("/_matrix/client/v3/rooms/{}/joined_members", encode(room.as_str()));
+        let answer = self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await?;
+        let joined = answer["joined"].as_object().ok_or_else(|| self.not_matrix("GET /joined_members"))?;
+        Ok(joined.keys().filter_map(|id| UserId::parse(id).ok()).collect())
+    }
+
+    /// Returns whether somebody's account is in use, by their profile and devices. Deactivating one deletes its devices
+    /// and, on some homeservers, its profile; none says outright that an account is deactivated.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn is_in_use(&self, asking: &UserId, person: &UserId) -> Result<bool, MatrixError> {
+        if !self.exists(person).await? {
+            return Ok(false);
+        }
+        let body = Body::Json(json!({ "device_keys": { person.as_str(): [] } }));
+        let path = "/_matrix/client/v3/keys/query";
+        let answer = self.call(Identity::User(asking.to_owned()), Method::POST, path, Some(body)).await?;
+        let devices = answer["device_keys"].as_object().ok_or_else(|| self.not_matrix("POST /keys/query"))?;
+        Ok(devices.get(person.as_str()).and_then(|devices| devices.as_object()).is_some_and(|of| !of.is_empty()))
+    }
+
+    fn not_matrix(&self, call: &str) -> MatrixError {
+        MatrixError::NotMatrix { url: self.proxy.homeserver().to_string(), status: 200, call: call.to_owned() }
+    }
+}

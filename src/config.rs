@@ -322,6 +322,8 @@ pub struct Coworker {
     pub avatar: Option<PathBuf>,
     /// Whether it says nothing on joining a room (C17).
     pub silent_join: bool,
+    /// What it may cost in a month, in US dollars; no limit by default (C19).
+    pub budget_usd_month: Option<u32>,
     /// The tools that it may use; none by default (C12).
     pub tools: Vec<Grant>,
 }

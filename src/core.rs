@@ -9,6 +9,7 @@ pub mod approval;
 pub mod audit;
 pub mod belonging;
 pub mod breaker;
+pub mod budget;
 pub mod command;
 pub mod company;
 pub mod context;

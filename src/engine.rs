@@ -20,6 +20,7 @@ mod approvals;
 mod ask;
 mod assistants;
 mod audit;
+mod budget;
 mod commands;
 mod control;
 mod coworkers;

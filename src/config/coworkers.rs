@@ -118,6 +118,7 @@ fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults
         "accept_invites_from",
         "avatar",
         "silent_join",
+        "budget_usd_month",
         "tools",
     ];
     let section = Section::root(file, root, &known, faults);
@@ -144,6 +145,7 @@ fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults
     let reply_in = section.get("reply_in", faults, |node| value::choice(node, &places));
     let accept_invites_from = accept_invites(&section, faults);
     let avatar = section.get("avatar", faults, |node| avatar(node, folder_of(file)));
+    let budget_usd_month = section.get("budget_usd_month", faults, |node| value::number(node, 1..=1_000_000));
     let silent_join = section.get("silent_join", faults, value::truth);
     let tools = grants::read(&section, reachable, faults);
     Some(Coworker {
@@ -157,6 +159,7 @@ fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults
         accept_invites_from,
         avatar,
         silent_join: silent_join.unwrap_or(false),
+        budget_usd_month,
         tools,
     })
 }

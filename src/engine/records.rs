@@ -172,6 +172,8 @@ pub(super) struct Tables {
     pub(super) notes: Table<OwnedRoomId, Notes>,
     /// What coworkers' tools on servers were like when they were granted or approved.
     pub(super) tool_pins: Table<(OwnedUserId, String), String>,
+    /// What coworkers cost in a month, in millionths of a US dollar.
+    pub(super) spent: Table<(OwnedUserId, String), u64>,
     pub(super) audit_room: Table<String, AuditRoom>,
     /// Who is to have an assistant, and who is gone: the queue of both is here.
     pub(super) members: Table<OwnedUserId, Belonging>,
@@ -191,6 +193,7 @@ impl Tables {
             cursors: store.cursors(),
             notes: store.notes(),
             tool_pins: store.tool_pins(),
+            spent: store.spent(),
             audit_room: store.settings(),
             members: store.members(),
         }

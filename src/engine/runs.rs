@@ -249,7 +249,9 @@ impl Engine {
             used.read_span = span(held.map(|read| read.event.sent_at));
         }
         let mut machine = Machine::new(record, clock::now());
-        let reply = if let Some(why) = asking.composed.unreadable {
+        let reply = if let Some(fault) = self.over_budget(record)? {
+            Err(fault)
+        } else if let Some(why) = asking.composed.unreadable {
             Err(Fault::Unreadable(why))
         } else {
             let stage = Stage { account, id, tools: &tools, progress, leave };
@@ -422,9 +424,11 @@ impl Engine {
 
     /// The run leaves the journal and stays in the index, without content.
     async fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
+        let spent = used.spent();
         let summary = self.summary(record, ended, used);
         let key: RunKey = (record.accepted_at, id.as_str().to_owned());
-        let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
+        let counted = self.count_spent(record, &spent).and_then(|()| self.tables.run_index.put(&key, &summary));
+        let closed = counted.and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {
             // Durable at once: a process that is killed now must not ask the model again for what is answered.
             Ok(()) => self.store.flush().await,

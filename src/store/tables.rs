@@ -24,12 +24,13 @@ pub(super) enum Name {
     Notes,
     Approvals,
     ToolPins,
+    Spent,
     Forgetting,
     Members,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -42,6 +43,7 @@ impl Name {
         Self::Notes,
         Self::Approvals,
         Self::ToolPins,
+        Self::Spent,
         Self::Forgetting,
         Self::Members,
     ];
@@ -60,6 +62,7 @@ impl Name {
             Self::Notes => "notes",
             Self::Approvals => "approvals",
             Self::ToolPins => "tool_pins",
+            Self::Spent => "spent",
             Self::Forgetting => "forgetting",
             Self::Members => "members",
         }
@@ -132,6 +135,12 @@ impl Store {
     #[must_use]
     pub fn notes<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
         self.table(Name::Notes)
+    }
+
+    /// Returns what coworkers cost, in millionths of a US dollar, by coworker and month (`2026-11`).
+    #[must_use]
+    pub fn spent<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedUserId, String), V> {
+        self.table(Name::Spent)
     }
 
     /// Returns the fingerprints of tools as they were granted or approved, by coworker and tool.

@@ -13,7 +13,8 @@ use crate::harness::{
     RoomKind, Setup, Timeline,
     homeserver::shared,
     office::{Office, answers_in_thread},
-    readiness::{is_ready, readiness, reconfigure, until_readiness},
+    readiness::{is_ready, readiness, reconfigure, until_readiness, until_runs_ended},
+    workmate::coworker,
 };
 
 /// Asks for something that goes wrong in a way that has fixed words; they come in the thread, once.
@@ -177,5 +178,29 @@ async fn c19_a_refused_key_is_said_in_the_thread_and_in_readyz_until_it_is_taken
 
     office.asked_and_answered(&room, "with a good key").await?;
     until_readiness(&office.workmate, |status, _| status == 200).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c19_a_used_up_budget_is_said_before_work_begins_and_outlasts_a_restart() -> Result<()> {
+    let mut oncall = coworker("oncall");
+    oncall["budget_usd_month"] = 1.into();
+    let mut office = Office::open_with(vec![oncall]).await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    // About 75 000 tokens of output, at 20 dollars for a million.
+    office.script("a novel", Turn::text("once upon a time ".repeat(18_000)).delta_chars(20_000));
+    office.ask(&office.alice, &room, "a novel").await?;
+    until_runs_ended(&office.workmate, 1).await;
+    office.workmate.kill();
+    office.workmate.start_again().await;
+    let asked = office.claude.requests().len();
+
+    let request = office.ask(&office.alice, &room, "and a sequel").await?;
+    let (oncall, alice) = (office.oncall(), office.alice.user_id());
+    let find = |seen: &Timeline| seen.answer(&request, &oncall, alice).cloned();
+    let said = office.alice.until(&room, "the word about the budget", find).await?;
+
+    assert_eq!(said.body(), render::render(&words::budget_reached(1)).body);
+    assert_eq!(office.claude.requests().len(), asked, "the model is not asked");
     Ok(())
 }

@@ -73,7 +73,6 @@ fn check_private(grant: &Grant, at: &Section<'_>, faults: &mut Faults) {
     }
     let is_at_provider = matches!(name, "web_search" | "web_fetch");
     match &grant.approval {
-        None | Some(ApprovalRule::Never) => {}
         Some(ApprovalRule::Asker) if is_at_provider => {
             let trouble = Trouble::new(
                 "`asker` for a tool of the model's provider",
@@ -82,7 +81,7 @@ fn check_private(grant: &Grant, at: &Section<'_>, faults: &mut Faults) {
             );
             at.report("approval", trouble, faults);
         }
-        Some(ApprovalRule::Asker) => {}
+        None | Some(ApprovalRule::Never | ApprovalRule::Asker) => {}
         Some(ApprovalRule::Moderator { .. } | ApprovalRule::People(_)) => {
             let trouble = Trouble::new(
                 "somebody else's approval",

@@ -201,6 +201,8 @@ pub struct Assistants {
     pub provision_per_minute: u32,
     /// Days between an owner's going and the deletion of what their assistant has.
     pub gone_grace_days: u32,
+    /// The tools that each of them may use; none by default.
+    pub tools: Vec<Grant>,
 }
 
 /// `assistants.provision`

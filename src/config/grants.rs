@@ -1,4 +1,4 @@
-//! `tools:` of a coworker: what it may use, and on what conditions (C12).
+//! `tools:` of a coworker or of the assistants: what they may use, and on what conditions (C12).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     core::tool::{
-        ApprovalRule, BUILT_IN, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, REACHING, SERVER_SEPARATOR, Server,
+        ApprovalRule, BUILT_IN, BUILT_IN_PRIVATE, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, REACHING,
+        SERVER_SEPARATOR, Server,
     },
     secret::Secret,
 };
@@ -29,6 +30,19 @@ pub(super) struct Known<'a> {
 
 /// Reads a coworker's `tools:`.
 pub(super) fn read(coworker: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<Grant> {
+    grants(coworker, known, faults).into_iter().map(|(grant, _)| grant).collect()
+}
+
+/// Reads the assistants' `tools:`, in whose chats nobody but the owner is there to be asked.
+pub(super) fn read_private(assistants: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<Grant> {
+    let grants = grants(assistants, known, faults);
+    for (grant, at) in &grants {
+        check_private(grant, at, faults);
+    }
+    grants.into_iter().map(|(grant, _)| grant).collect()
+}
+
+fn grants<'a>(coworker: &Section<'a>, known: &Known<'_>, faults: &mut Faults) -> Vec<(Grant, Section<'a>)> {
     let keys =
         ["name", "class", "approval", "timeout_seconds", "output_bytes_max", "idempotent", "hosts", "credential"];
     let mut items = coworker.items("tools", &keys, faults);
@@ -43,7 +57,48 @@ pub(super) fn read(coworker: &Section<'_>, known: &Known<'_>, faults: &mut Fault
     }
     let grants: Vec<(Grant, Section<'_>)> = items.into_iter().filter_map(|item| grant(item, known, faults)).collect();
     check_repeated(&grants, faults);
-    grants.into_iter().map(|(grant, _)| grant).collect()
+    grants
+}
+
+/// What assistants may not have, or not like that.
+fn check_private(grant: &Grant, at: &Section<'_>, faults: &mut Faults) {
+    let name = grant.pattern.as_str();
+    if BUILT_IN.contains(&name) && !BUILT_IN_PRIVATE.contains(&name) {
+        let trouble = Trouble::new(
+            format!("`{name}` is no tool of assistants"),
+            "It is about a room with others; an assistant's chat is read as it is, and has no files or notes for others.",
+            format!("remove it; there are {} and those of mcp_servers.", BUILT_IN_PRIVATE.join(", ")),
+        );
+        at.report("", trouble, faults);
+    }
+    let is_at_provider = matches!(name, "web_search" | "web_fetch");
+    match &grant.approval {
+        Some(ApprovalRule::Asker) if is_at_provider => {
+            let trouble = Trouble::new(
+                "`asker` for a tool of the model's provider",
+                "It is carried out there, before anybody here could be asked.",
+                "remove approval; the hosts say where it may look.",
+            );
+            at.report("approval", trouble, faults);
+        }
+        None | Some(ApprovalRule::Never | ApprovalRule::Asker) => {}
+        Some(ApprovalRule::Moderator { .. } | ApprovalRule::People(_)) => {
+            let trouble = Trouble::new(
+                "somebody else's approval",
+                "Nobody but its owner is in an assistant's chat.",
+                "write asker, which is the owner, or never.",
+            );
+            at.report("approval", trouble, faults);
+        }
+    }
+    if name == "web_search" && grant.hosts.is_empty() {
+        let trouble = Trouble::new(
+            "`web_search` without hosts",
+            "A search can carry what the owner wrote in private, and nobody can be asked before it is made.",
+            "write it as {name: web_search, hosts: [docs.example.org]}.",
+        );
+        at.report("hosts", trouble, faults);
+    }
 }
 
 fn grant<'a>(item: Item<'a>, known: &Known<'_>, faults: &mut Faults) -> Option<(Grant, Section<'a>)> {

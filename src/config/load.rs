@@ -74,7 +74,6 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let registration_file = root.get("registration_file", faults, |node| value::path(node, base));
     let claude = workspace::claude(&root, &sources, faults);
     let workspace = workspace::workspace(&root, faults);
-    let assistants = workspace::assistants(&root, faults);
     let limits = workspace::limits(&root, faults);
     let audit = workspace::audit(&root, faults);
     let log = workspace::log(&root, faults);
@@ -82,7 +81,9 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         root.get("coworkers_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("coworkers"));
     let credentials = tooling::credentials(&root, &sources, faults);
     let mcp_servers = tooling::servers(&root, &credentials, faults);
-    let coworkers = coworkers::load(&dir, &Known { servers: &mcp_servers, credentials: &credentials }, faults);
+    let reachable = Known { servers: &mcp_servers, credentials: &credentials };
+    let assistants = workspace::assistants(&root, &reachable, faults);
+    let coworkers = coworkers::load(&dir, &reachable, faults);
     let (homeserver, appservice, claude) = (homeserver?, appservice?, claude?);
     if collide(appservice.listen, health_listen) {
         let trouble = Trouble::new(

@@ -568,3 +568,32 @@ fn each_fault_of_tools_says_how_to_mend_it() {
     );
     insta::assert_snapshot!(folder.faults());
 }
+
+#[test]
+fn a4_assistants_have_the_tools_that_are_granted_and_none_by_default() {
+    let folder = Folder::new(MINIMAL);
+    folder.write("coworkers/ci.yaml", CI);
+    let (config, _) = folder.load(&[]).expect("loads");
+    assert_eq!(config.assistants.tools, []);
+
+    let folder = Folder::new(&format!(
+        "{MINIMAL}{TOOLS}assistants:\n  tools:\n    - time\n    - logs__*\n    - {{name: tickets__list, approval: never}}\n    \
+         - {{name: web_search, hosts: [docs.example.org]}}\n"
+    ));
+    folder.write("coworkers/ci.yaml", CI);
+    let (config, _) = folder.load(&[]).expect("loads");
+    let list = Grant { approval: Some(ApprovalRule::Never), ..Grant::plain("tickets__list") };
+    let search = Grant { hosts: vec!["docs.example.org".to_owned()], ..Grant::plain("web_search") };
+    assert_eq!(config.assistants.tools, [Grant::plain("time"), Grant::plain("logs__*"), list, search]);
+}
+
+#[test]
+fn a4_each_fault_of_assistants_tools_says_how_to_mend_it() {
+    let folder = Folder::new(&format!(
+        "{MINIMAL}{TOOLS}assistants:\n  tools:\n    - room_read\n    - {{name: note_add, approval: never}}\n    \
+         - http_get\n    - web_search\n    - {{name: web_fetch, hosts: [docs.example.org], approval: asker}}\n    \
+         - {{name: logs__read, approval: moderator}}\n    - {{name: tickets__close, approval: [\"@ada:example.org\"]}}\n"
+    ));
+    folder.write("coworkers/ci.yaml", CI);
+    insta::assert_snapshot!(folder.faults());
+}

@@ -8,6 +8,7 @@ use url::Url;
 use super::{
     Appservice, Assistants, Audit, Claude, Effort, Env, Homeserver, Limits, Log, LogFormat, Provision, Workspace,
     fault::{Faults, Trouble},
+    grants::{self, Known},
     secrets::{Found, Sources},
     section::Section,
     value,
@@ -220,7 +221,7 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
     Workspace { allowed_servers: servers.into_iter().collect(), bots, admins: admins.into_iter().collect(), space }
 }
 
-pub(super) fn assistants(root: &Section<'_>, faults: &mut Faults) -> Assistants {
+pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Faults) -> Assistants {
     let known = [
         "enabled",
         "instructions",
@@ -230,6 +231,7 @@ pub(super) fn assistants(root: &Section<'_>, faults: &mut Faults) -> Assistants 
         "provision",
         "provision_per_minute",
         "gone_grace_days",
+        "tools",
     ];
     let section = root.section("assistants", &known, faults);
     let choices = [("request", Provision::Request), ("members", Provision::Members)];
@@ -257,6 +259,7 @@ pub(super) fn assistants(root: &Section<'_>, faults: &mut Faults) -> Assistants 
         session_idle_hours: section
             .get("session_idle_hours", faults, |node| value::number(node, 1..=8_760))
             .unwrap_or(12),
+        tools: grants::read_private(&section, tools, faults),
     }
 }
 

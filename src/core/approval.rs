@@ -223,7 +223,8 @@ impl Standing {
             asker: record.asker.clone(),
             private: record.private,
             tool: pending.tool.clone(),
-            rule: pending.rule.clone(),
+            // In an assistant's chat there is nobody else to ask.
+            rule: if record.private { ApprovalRule::Asker } else { pending.rule.clone() },
             digest: pending.digest(),
             expires_at,
             thread: record.place.thread_root().map(ToOwned::to_owned),

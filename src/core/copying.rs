@@ -95,7 +95,7 @@ fn said<'a>(events: &'a [RoomEvent], owner: &UserId, assistant: &UserId) -> Vec<
     let there = of_both.filter(|event| !gone.contains(&*event.id));
     let messages = there.filter_map(|event| {
         let EventKind::Message(original) = &event.kind else { return None };
-        let is_word = event.sender == assistant && original.kind == MessageKind::Notice;
+        let is_word = event.sender == assistant && matches!(original.kind, MessageKind::Notice | MessageKind::Card);
         let is_command = event.sender == owner && AssistantCommand::of(original).is_some();
         let message = edits.get(&(&*event.sender, &event.id)).copied().unwrap_or(original);
         (!is_word && !is_command).then_some(Said { event, message })

@@ -75,6 +75,11 @@ impl Pace {
         Some(Edit::Interim)
     }
 
+    /// Takes in that there is no text for now, as while tools are at work: nothing waits to be shown.
+    pub fn rest(&mut self) {
+        self.len = self.sent_len;
+    }
+
     /// Ends the answer: returns what brings the message to its final text, whatever the gap.
     ///
     /// Returns an edit even where the length did not change: the final rendering may differ. `None` where nothing

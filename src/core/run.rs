@@ -330,6 +330,9 @@ pub struct Machine {
     pace: Option<Pace>,
     edits: u32,
     told_waiting: bool,
+    /// When the request was accepted.
+    began: Timestamp,
+    /// An assistant's begins with its first tool: until then its answer shows what it does.
     status: Option<Status>,
     doing: Option<Doing>,
 }
@@ -346,9 +349,7 @@ struct Status {
 }
 
 impl Status {
-    fn new(record: &RunRecord, now: Timestamp) -> Self {
-        let began = record.accepted_at;
-        let shown = record.status.is_some();
+    fn new(began: Timestamp, shown: bool, now: Timestamp) -> Self {
         Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false }
     }
 
@@ -393,7 +394,9 @@ impl Machine {
             pace,
             edits: record.edits,
             told_waiting: false,
-            status: (!record.private).then(|| Status::new(record, now)),
+            began: record.accepted_at,
+            status: (!record.private || record.status.is_some())
+                .then(|| Status::new(record.accepted_at, record.status.is_some(), now)),
             doing: None,
         }
     }
@@ -425,6 +428,9 @@ impl Machine {
 
     fn stream(&mut self, so_far: &str, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Effect> {
         if so_far.trim().is_empty() {
+            if let Some(pace) = &mut self.pace {
+                pace.rest();
+            }
             return Vec::new();
         }
         let Some(due) = self.pace.as_mut().and_then(ask) else { return Vec::new() };
@@ -442,7 +448,11 @@ impl Machine {
     /// A run with tools shows its status at the first call; from then on the edits say how far it is.
     fn steps(&mut self, doing: &Doing, now: Timestamp) -> Vec<Effect> {
         self.doing = Some(doing.clone());
-        let Some(status) = self.status.as_mut() else { return Vec::new() };
+        if let Some(pace) = &mut self.pace {
+            pace.rest();
+        }
+        let began = self.began;
+        let status = self.status.get_or_insert_with(|| Status::new(began, false, now));
         // The model has answered: it is busy no more.
         status.busy = false;
         if status.shown {

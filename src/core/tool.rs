@@ -50,6 +50,8 @@ pub const BUILT_IN: [&str; 11] = [
 ];
 /// Those of them that open addresses, and need to be told which hosts.
 pub const REACHING: [&str; 2] = ["http_get", "web_fetch"];
+/// Those of them that an assistant may have; the others are about a room with others.
+pub const BUILT_IN_PRIVATE: [&str; 4] = ["http_get", "time", "web_fetch", "web_search"];
 
 /// The name under which a model calls a tool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -250,6 +252,8 @@ pub struct Tool {
     pub credential: Option<String>,
     /// Whether its description or schema is not the one that was granted: the next call needs a person's approval.
     pub changed: bool,
+    /// Whether it is an assistant's: nobody but the owner is ever asked.
+    pub private: bool,
 }
 
 impl Tool {
@@ -257,9 +261,40 @@ impl Tool {
     #[must_use]
     pub fn rule(&self) -> ApprovalRule {
         match &self.approval {
+            ApprovalRule::Never if self.changed && self.private => ApprovalRule::Asker,
             ApprovalRule::Never if self.changed => ApprovalRule::Moderator { level: MODERATOR_LEVEL },
+            ApprovalRule::Never => ApprovalRule::Never,
+            _ if self.private => ApprovalRule::Asker,
             rule => rule.clone(),
         }
+    }
+
+    /// Whether it has a place in a chat of two: it is about no room, and what its calls carry out of the chat goes to
+    /// hosts of the operator's or past the owner.
+    fn is_for_assistants(&self) -> bool {
+        match self.offer.source {
+            Source::Room => false,
+            Source::Process => BUILT_IN_PRIVATE.contains(&self.offer.name.as_str()),
+            Source::Mcp { .. } => true,
+            // A call happens at the provider, before anybody can be asked.
+            Source::Provider => !self.hosts.is_empty(),
+        }
+    }
+
+    /// Makes it an assistant's: what leaves the process needs the owner's approval, unless the grant says otherwise.
+    fn made_private(mut self, granted: Option<&ApprovalRule>) -> Self {
+        let leaves = match &self.offer.source {
+            Source::Mcp { .. } => true,
+            Source::Process => REACHING.contains(&self.offer.name.as_str()),
+            Source::Room | Source::Provider => false,
+        };
+        self.private = true;
+        self.approval = match granted {
+            Some(ApprovalRule::Never) => ApprovalRule::Never,
+            None if !leaves && self.offer.approval == ApprovalRule::Never => ApprovalRule::Never,
+            _ => ApprovalRule::Asker,
+        };
+        self
     }
 }
 
@@ -297,10 +332,25 @@ impl Toolset {
                 hosts: grant.hosts.clone(),
                 credential: grant.credential.clone(),
                 changed,
+                private: false,
             };
             Some((offer.name.clone(), tool))
         });
         Self(granted.take(TOOLS_MAX).collect())
+    }
+
+    /// Resolves the allow-list of an assistant: no tool of a room's, and nobody's approval but the owner's, whatever the
+    /// grants say.
+    #[must_use]
+    pub fn resolve_private(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>) -> Self {
+        let tools = Self::resolve(grants, offers, pinned).0.into_iter();
+        let fitting = tools.filter(|(_, tool)| tool.is_for_assistants());
+        let private = fitting.map(|(name, tool)| {
+            let grant = grants.iter().find(|grant| grant.matches(&name));
+            let tool = tool.made_private(grant.and_then(|grant| grant.approval.as_ref()));
+            (name, tool)
+        });
+        Self(private.collect())
     }
 
     /// Returns the tool that a model's call names.

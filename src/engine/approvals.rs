@@ -279,7 +279,7 @@ impl Engine {
     /// A card goes when its request is redacted. 🔁 on it means nothing, unlike on an answer.
     fn note_card(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
         if record.private {
-            return Ok(());
+            return self.note_private_card(record, event);
         }
         let posted = Posted { user: record.user.clone(), event: event.clone() };
         let request = (record.room.clone(), record.request.clone());

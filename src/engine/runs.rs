@@ -27,9 +27,7 @@ use crate::{
         prompt::Effort,
         run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         time::Timestamp,
-        tool::Toolset,
         trail, words,
-        work::Work,
     },
     matrix::{Account, MatrixError, account::File},
 };
@@ -233,7 +231,7 @@ impl Engine {
             account.sync_since(accepted).await?;
         }
         let (mut asking, tools) = if record.private {
-            (Box::pin(self.compose_assistant(account, record)).await?, Toolset::default())
+            (Box::pin(self.compose_assistant(account, record)).await?, self.toolset_of_private_run(&record.user).await?)
         } else {
             let Some(coworker) = self.coworker(&record.user) else { return Ok((Outcome::Dropped, None)) };
             let asking = Box::pin(self.compose_coworker(account, coworker, record)).await?;
@@ -413,13 +411,8 @@ impl Engine {
     }
 
     pub(super) fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
-        let key = id.as_str().to_owned();
-        if record.private && !record.work.is_empty() {
-            // Nothing that an assistant says or does is journaled.
-            let bare = RunRecord { work: Work::default(), ..record.clone() };
-            return Ok(self.tables.runs.put(&key, &bare)?);
-        }
-        Ok(self.tables.runs.put(&key, record)?)
+        // What an assistant's tools were asked and gave is sealed under its owner's key; see `Tables::of`.
+        Ok(self.tables.runs.put(&id.as_str().to_owned(), record)?)
     }
 
     /// The run leaves the journal and stays in the index, without content.

@@ -7,6 +7,7 @@ mod places;
 mod room;
 mod sessions;
 mod streaming;
+mod tools;
 mod trust;
 
 use std::sync::Arc;

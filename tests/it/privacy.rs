@@ -26,8 +26,12 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    fn text(place: impl Into<String>, content: impl Into<String>) -> Self {
+    pub(crate) fn text(place: impl Into<String>, content: impl Into<String>) -> Self {
         Self { place: place.into(), content: content.into().into_bytes() }
+    }
+
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     pub(crate) fn holds(&self, canary: &str) -> bool {

@@ -211,6 +211,28 @@ fn c5_a_late_answer_says_so() {
 }
 
 #[test]
+fn a10_an_assistants_status_begins_with_its_first_tool_and_no_edit_is_due_while_it_works() {
+    let mut machine = Machine::new(&record(true), NOW);
+    assert_eq!(machine.next_at(), None);
+    let first = machine.take(&Input::Text("Let me"), NOW);
+    assert!(matches!(&first[..], [Effect::Send(Step::Answer, _)]), "{first:?}");
+    assert_eq!(machine.take(&Input::Text("Let me look."), NOW), vec![]);
+
+    let doing = Doing { done: 0, running: vec!["time".to_owned()] };
+    let shown = machine.take(&Input::Steps(&doing), NOW);
+    let status = matches!(&shown[..], [Effect::Send(Step::Status, notice)] if notice.kind == OutgoingKind::Notice);
+    assert!(status, "{shown:?}");
+    // Nothing of the text that is not the answer's is waited for: a due edit with nothing to show would come for ever.
+    let due = machine.next_at().expect("the status goes on");
+    let edits = machine.take(&Input::Tick(""), due);
+    assert!(matches!(&edits[..], [Effect::Edit(Step::StatusEdit(_), _)]), "{edits:?}");
+    assert!(machine.next_at().is_some_and(|next| next > due));
+
+    let effects = machine.take(&Input::Answered("It is noon.", Stop::End), due);
+    assert_eq!(finish(&effects).message.body, "It is noon.");
+}
+
+#[test]
 fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
     let streamed = Some(event_id!("$first").to_owned());
     let mut machine = Machine::new(&RunRecord { streamed, edits: 3, ..record(true) }, NOW);

@@ -105,3 +105,49 @@ fn a_result_is_cut_on_a_character_s_end() {
     assert_eq!(cut, Output { text: "a".to_owned(), is_error: false, truncated: true, read: Vec::new() });
     assert_eq!(Output::ok("aé").cut(3), Output::ok("aé"));
 }
+
+fn built_in(name: &str, source: Source, approval: ApprovalRule) -> Offer {
+    Offer { source, approval, name: ToolName::parse(name).expect("a name that fits"), ..offer("x", "y") }
+}
+
+/// Returns an assistant's tools of these grants, with whom a call of each asks.
+fn private(grants: &[Grant], pinned: &BTreeMap<ToolName, String>) -> Vec<(String, ApprovalRule)> {
+    let offers = [
+        offer("fs", "read"),
+        built_in("http_get", Source::Process, ApprovalRule::Never),
+        built_in("room_read", Source::Room, ApprovalRule::Never),
+        built_in("time", Source::Process, ApprovalRule::Never),
+        built_in("web_search", Source::Provider, ApprovalRule::Never),
+    ];
+    let tools = Toolset::resolve_private(grants, &offers, pinned);
+    tools.iter().map(|tool| (tool.offer.name.as_str().to_owned(), tool.rule())).collect()
+}
+
+#[test]
+fn a4_assistants_have_no_rooms_tools_and_what_leaves_asks_the_owner_unless_it_is_granted_without() {
+    let names = ["fs__*", "http_get", "room_read", "time", "web_search"];
+    let plain = names.map(Grant::plain);
+    let asked = |name: &str| (name.to_owned(), ApprovalRule::Asker);
+    let free = |name: &str| (name.to_owned(), ApprovalRule::Never);
+    assert_eq!(private(&plain, &BTreeMap::new()), [asked("fs__read"), asked("http_get"), free("time")]);
+
+    let never = names.map(|name| Grant {
+        approval: Some(ApprovalRule::Never),
+        hosts: vec!["docs.example.org".to_owned()],
+        ..Grant::plain(name)
+    });
+    assert_eq!(
+        private(&never, &BTreeMap::new()),
+        [free("fs__read"), free("http_get"), free("time"), free("web_search")]
+    );
+}
+
+#[test]
+fn a4_nobody_but_the_owner_is_asked_about_an_assistants_call_whatever_the_config_says() {
+    let people = [ruma::user_id!("@ada:hs").to_owned()].into();
+    let changed = BTreeMap::from([(offer("fs", "read").name, "otherwise".to_owned())]);
+    for rule in [ApprovalRule::Moderator { level: 75 }, ApprovalRule::People(people), ApprovalRule::Never] {
+        let grants = [Grant { approval: Some(rule), ..Grant::plain("fs__*") }];
+        assert_eq!(private(&grants, &changed), [("fs__read".to_owned(), ApprovalRule::Asker)]);
+    }
+}

@@ -27,16 +27,29 @@ pub(in crate::engine) struct Answered {
     place: Place,
     /// How often the request was run before this answer.
     attempt: u32,
+    /// Whether it is no answer but the card of an approval, which goes with the request too.
+    #[serde(default)]
+    card: bool,
 }
 
 impl Engine {
     /// Notes what an assistant's run posted, under the owner's key.
     pub(in crate::engine) fn note_answer(&self, record: &RunRecord, answer: &EventId) -> Result<(), EngineError> {
+        self.note_said(record, answer, false)
+    }
+
+    /// Notes the card of an approval: 🔁 on it means nothing.
+    pub(in crate::engine) fn note_private_card(&self, record: &RunRecord, card: &EventId) -> Result<(), EngineError> {
+        self.note_said(record, card, true)
+    }
+
+    fn note_said(&self, record: &RunRecord, answer: &EventId, card: bool) -> Result<(), EngineError> {
         let answered = Answered {
             answer: answer.to_owned(),
             request: record.request.clone(),
             place: record.place.clone(),
             attempt: record.attempt,
+            card,
         };
         self.note(&record.asker, |kept| {
             if !kept.answers.contains(&answered) {
@@ -56,7 +69,9 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let Some(answered) = kept.answers.iter().find(|answered| answered.answer == target) else { return Ok(()) };
+        let Some(answered) = kept.answers.iter().find(|answered| answered.answer == target && !answered.card) else {
+            return Ok(());
+        };
         let of_request = kept.answers.iter().filter(|other| other.request == answered.request);
         let attempt = of_request.map(|other| other.attempt).max().unwrap_or_default() + 1;
         let user = self.assistant_persona(owner).user;

@@ -13,6 +13,7 @@ pub mod command;
 pub mod company;
 pub mod context;
 pub mod copying;
+pub mod destination;
 pub mod event;
 pub mod hex;
 pub mod invite;

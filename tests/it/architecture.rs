@@ -209,7 +209,7 @@ fn a4_what_a_run_says_goes_where_its_destination_is_decided() {
     let mut faults = Vec::new();
     for (path, code) in sources("engine") {
         let flat: String = code.split_whitespace().collect();
-        for call in ["send(&", "edit(&", "send_file(&"] {
+        for call in [".send(&", ".edit(&", ".send_file(&"] {
             if flat.contains(&format!("{call}record.room")) || flat.contains(&format!("{call}here.record.room")) {
                 faults.push(format!("{}: {call}record.room", path.display()));
             }

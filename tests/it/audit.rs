@@ -51,7 +51,7 @@ fn ask(workmate: &Workmate, line: &str) -> Result<Output> {
 }
 
 /// Returns what it says where it succeeds.
-fn told(workmate: &Workmate, line: &str) -> Result<String> {
+pub(crate) fn told(workmate: &Workmate, line: &str) -> Result<String> {
     let output = ask(workmate, line)?;
     anyhow::ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)

@@ -188,7 +188,9 @@ fn in_prompts(office: &Office, owners: &[Owner<'_>], search: &mut Search) {
 fn of_machine(office: &Office, when: &str, all: &[String], search: &mut Search) -> Result<()> {
     let disk = on_disk(&office.workmate.data_dir())?;
     assert!(disk.len() > 5, "{when}: {} files", disk.len());
-    disk.iter().for_each(|found| search.look(found, all));
+    for found in &disk {
+        search.look(found, all);
+    }
     let logs = office.workmate.logs();
     assert!(logs.contains("DEBUG"), "{when}: the log says what was asked for");
     search.look_in(format!("the log, stdout and stderr, {when}"), logs, all);

@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
     let mut workmate = setup.start().await;
     let owners = provision(&stage, &workmate, args.live).await?;
     workmate.stop().await;
-    let wrote = records::write(&workmate, args.owners)?;
+    let wrote = records::write(&workmate, args.owners).await?;
     say(format!("\n{} owners' records written in {:.1} s", args.owners, wrote.as_secs_f64()));
     let began = Instant::now();
     workmate.start_again().await;
@@ -113,7 +113,10 @@ async fn wake(args: &Args, workmate: &Workmate, owners: &[Owner]) -> Result<()> 
     time::sleep(QUIET).await;
     let before_kb = kernel::resident_kb(pid)?;
     let gap = Duration::from_secs(u64::from(args.window)) / u32::try_from(owners.len())?;
+    let opened_before = opened(&workmate.logs()).count();
     let idle = owners::ask_all(owners, gap).await?;
+    let log = workmate.logs();
+    say(format!("\n{} messages opened {} clients", owners.len(), opened(&log).count() - opened_before));
     let peak_kb = kernel::peak_kb(pid)?;
     time::sleep(QUIET).await;
     // The last ones are open now, and asking them in order closes none of them.
@@ -144,10 +147,14 @@ fn print(args: &Args, idle: &Samples, live: &Samples, alone: &Samples) {
     }
 }
 
+/// The lines that tell of an opened client.
+fn opened(log: &str) -> impl Iterator<Item = &str> {
+    log.lines().filter(|line| line.contains("an assistant's client was opened"))
+}
+
 /// Returns the largest number of open clients that the log tells of.
 fn most_open(log: &str) -> Option<usize> {
-    let lines = log.lines().filter(|line| line.contains("an assistant's client was opened"));
-    let counts = lines.filter_map(|line| {
+    let counts = opened(log).filter_map(|line| {
         let (_, after) = line.split_once("open=")?;
         after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
     });

@@ -11,7 +11,7 @@ use workmate::{cli::demo::homeserver::SERVER_NAME, secret::MasterSecret, store::
 use crate::{process::Workmate, slot::user_id};
 
 /// Writes the records of so many owners into the store of a Workmate that does not run; returns how long it took.
-pub(crate) fn write(workmate: &Workmate, owners: usize) -> Result<Duration> {
+pub(crate) async fn write(workmate: &Workmate, owners: usize) -> Result<Duration> {
     let data = workmate.data_dir();
     let secret = fs::read_to_string(data.with_file_name("master.secret"))?;
     let master = MasterSecret::decode(secret.trim()).context("the harness wrote a master secret")?;
@@ -24,6 +24,9 @@ pub(crate) fn write(workmate: &Workmate, owners: usize) -> Result<Duration> {
         assistants.put(&owner, &json!({"room": room, "introduced": true}))?;
         rooms.put(&room, &owner)?;
     }
-    drop((assistants, rooms, store));
-    Ok(began.elapsed())
+    store.flush().await?;
+    let took = began.elapsed();
+    let kept = assistants.iter().filter(Result::is_ok).count();
+    anyhow::ensure!(kept >= owners, "only {kept} of {owners} records are there");
+    Ok(took)
 }

@@ -26,7 +26,7 @@ pub(crate) async fn write(workmate: &Workmate, owners: usize) -> Result<Duration
     }
     store.flush().await?;
     let took = began.elapsed();
-    let kept = assistants.iter().filter(Result::is_ok).count();
+    let kept = assistants.iter().flatten().count();
     anyhow::ensure!(kept >= owners, "only {kept} of {owners} records are there");
     Ok(took)
 }

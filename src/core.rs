@@ -14,6 +14,7 @@ pub mod command;
 pub mod company;
 pub mod context;
 pub mod copying;
+pub mod destination;
 pub mod event;
 pub mod hex;
 pub mod invite;

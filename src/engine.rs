@@ -9,7 +9,7 @@ use crate::{
     appservice::health::Health,
     claude,
     config::{Config, Coworker},
-    core::{hex::hex, people::Namespace},
+    core::{destination::Refused, hex::hex, people::Namespace},
     matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
     secret::MasterSecret,
     store::{Inbox, Store, StoreError},
@@ -92,9 +92,9 @@ enum EngineError {
     /// Our store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The assistant is silent in that room (A2).
-    #[error("the assistant's room is not private any more; nothing is written there")]
-    Silent,
+    /// The run may not write there (A2, A4).
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 impl EngineError {
@@ -104,7 +104,7 @@ impl EngineError {
             Self::Matrix(error) => error.is_passing(),
             // The entry is kept; once the disk is mended and workmate restarted, it is handled.
             Self::Store(error) => error.is_fatal(),
-            Self::Silent => false,
+            Self::Refused(_) => false,
         }
     }
 }

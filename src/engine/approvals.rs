@@ -75,7 +75,7 @@ impl Engine {
         record: &RunRecord,
         pending: &Pending,
     ) -> Result<(Card, Standing), EngineError> {
-        self.check_may_write(record)?;
+        let room = self.destination(record)?.room();
         // The run is known on disk before its card is seen; its transaction id makes it the same card after a crash.
         self.store.flush().await?;
         let open_ms = i64::from(self.config.limits.approval_minutes) * 60_000;
@@ -89,7 +89,7 @@ impl Engine {
         let (place, secrets) = (&record.place, self.secrets());
         let message = approval::asking(pending, &record.asker, deciders, expires_at, place, &secrets);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Ask));
-        let event = account.send(&record.room, &message, txn).await?;
+        let event = account.send(room, &message, txn).await?;
         let card = (record.room.clone(), event.clone());
         self.approvals.open(&card, &standing)?;
         self.note_card(record, &event)?;
@@ -163,7 +163,7 @@ impl Engine {
             let decision = standing.decision().filter(|_| standing.is_taken());
             let message = approval::closed(&standing.tool, decision.as_ref(), &record.place);
             let txn = id.transaction(Step::Card(standing.number(), CardStep::End));
-            if self.check_may_write(record).is_ok()
+            if self.destination(record).is_ok_and(|destination| destination.room() == card.0)
                 && let Err(error) = account.edit(&card.0, &card.1, &message, txn).await
             {
                 tracing::debug!(%error, "a card cannot say that it is closed");

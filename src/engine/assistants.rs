@@ -26,6 +26,7 @@ use crate::{
     core::{
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
+        destination::Refused,
         event::{EventKind, Place, RoomEvent},
         run::{RunId, RunRecord},
         session::{Session, SessionBounds, current_session},
@@ -288,10 +289,11 @@ impl Engine {
         account: &Account,
         record: &RunRecord,
     ) -> Result<Asking<'a>, EngineError> {
-        let (room, owner) = (&record.room, &record.asker);
+        let owner = &record.asker;
         if self.attend(account, owner).await? == Privacy::Lost {
-            return Err(EngineError::Silent);
+            return Err(Refused::Silent.into());
         }
+        let room = self.destination(record)?.room();
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;

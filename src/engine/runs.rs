@@ -87,8 +87,8 @@ impl Engine {
                     let pause = patience.failures().saturating_sub(1).min(SEND_PAUSES.len() - 1);
                     tokio::time::sleep(SEND_PAUSES[pause]).await;
                 }
-                Ok(Err(EngineError::Silent)) => {
-                    tracing::info!("a run ends: its assistant went silent");
+                Ok(Err(EngineError::Refused(why))) => {
+                    tracing::info!(%why, "a run ends: it may not write");
                     break (Outcome::Dropped, None);
                 }
                 Ok(Err(error)) if error.is_passing() => {
@@ -134,8 +134,11 @@ impl Engine {
         match self.account_of(record).await {
             Ok(account) => {
                 let _sending = self.running.sending(id).await;
-                let said = account.send(&record.room, &word, id.transaction(Step::Queued)).await;
-                let noted = said.map_err(EngineError::from).and_then(|event| {
+                let said = async {
+                    let room = self.destination(record)?.room();
+                    Ok::<_, EngineError>(account.send(room, &word, id.transaction(Step::Queued)).await?)
+                };
+                let noted = said.await.and_then(|event| {
                     self.running.show(id, &event);
                     self.note_posted(record, &event)
                 });
@@ -161,7 +164,8 @@ impl Engine {
                 // The status says it.
                 return Ok((answer.outcome, None));
             }
-            let event = account.send(&record.room, &answer.message, id.transaction(Step::Stopped)).await?;
+            let event =
+                account.send(self.destination(record)?.room(), &answer.message, id.transaction(Step::Stopped)).await?;
             self.note_posted(record, &event)?;
             Ok::<_, EngineError>((answer.outcome, Some(event)))
         };
@@ -335,14 +339,14 @@ impl Engine {
         record: &mut RunRecord,
         effect: Effect,
     ) -> Result<(), EngineError> {
-        self.check_may_write(record)?;
+        self.destination(record)?;
         match effect {
             Effect::Send(step, message) => {
                 // The run is known on disk before any of it is seen: a process that finds it there knows that more may
                 // have been sent than was noted.
                 self.store.flush().await?;
                 let _sending = self.running.sending(id).await;
-                let event = account.send(&record.room, &message, id.transaction(step)).await?;
+                let event = account.send(self.destination(record)?.room(), &message, id.transaction(step)).await?;
                 self.running.show(id, &event);
                 self.note_posted(record, &event)?;
                 match step {
@@ -362,8 +366,9 @@ impl Engine {
                     _ => record.status.clone(),
                 };
                 if let Some(target) = target {
+                    let room = self.destination(record)?.room();
                     // A lost edit in between is made good by the next one.
-                    if let Err(error) = account.edit(&record.room, &target, &message, id.transaction(step)).await {
+                    if let Err(error) = account.edit(room, &target, &message, id.transaction(step)).await {
                         tracing::debug!(%error, "an edit of a streamed answer was not taken");
                     }
                 }
@@ -381,9 +386,8 @@ impl Engine {
         record: &RunRecord,
         answer: &Answer,
     ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
-        self.check_may_write(record)?;
         let _sending = self.running.sending(id).await;
-        let (room, message) = (&record.room, &answer.message);
+        let (room, message) = (self.destination(record)?.room(), &answer.message);
         let last_edit = id.transaction(Step::Edit(record.edits + 1));
         let event = if let Some(target) = &record.streamed {
             account.edit(room, target, message, last_edit).await?;

@@ -18,6 +18,7 @@ use super::{Engine, EngineError, Shared, assistants::Privacy};
 use crate::{
     core::{
         command::VERIFY,
+        destination::Refused,
         event::{EventKind, Message, MessageKind, Place, RoomEvent},
         people::Who,
         words,
@@ -223,7 +224,7 @@ impl Engine {
         };
         let is_assistants = matches!(self.namespace.who(flow.account.user()), Who::Assistant(_));
         if is_assistants && self.attend(&flow.account, &flow.person).await? == Privacy::Lost {
-            return Err(EngineError::Silent);
+            return Err(Refused::Silent.into());
         }
         let mut word = super::word(text, Some(&flow.person));
         word.place = place.clone();

@@ -205,6 +205,20 @@ fn design_6_ruma_event_types_stop_at_matrix() {
 }
 
 #[test]
+fn a4_what_a_run_says_goes_where_its_destination_is_decided() {
+    let mut faults = Vec::new();
+    for (path, code) in sources("engine") {
+        let flat: String = code.split_whitespace().collect();
+        for call in [".send(&", ".edit(&", ".send_file(&"] {
+            if flat.contains(&format!("{call}record.room")) || flat.contains(&format!("{call}here.record.room")) {
+                faults.push(format!("{}: {call}record.room", path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "these send past Engine::destination:\n{}", faults.join("\n"));
+}
+
+#[test]
 fn design_6_every_room_of_the_house_has_a_rule_or_is_known() {
     let text = fs::read_to_string(src().join("lib.rs")).expect("lib.rs can be read");
     let declared: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();

@@ -17,7 +17,7 @@ use crate::{
 /// What a person in the opened room says, and what the assistant makes of it.
 const CANARIES: [&str; 2] = ["Rohrdommel-5150", "Zwergtaucher-1701"];
 /// What every notice about an opened room begins with.
-const OPENED: &str = "Opened for you alone:";
+pub(crate) const OPENED: &str = "Opened for you alone:";
 /// What is said where nothing can be opened.
 const REFUSED: &str = "I can't open that.";
 
@@ -40,7 +40,7 @@ impl Office {
     }
 
     /// A room of the first person's with the others and the coworker `oncall`, which has introduced itself.
-    async fn team(&self, kind: RoomKind, people: &[&Person]) -> Result<OwnedRoomId> {
+    pub(crate) async fn team(&self, kind: RoomKind, people: &[&Person]) -> Result<OwnedRoomId> {
         let (host, oncall) = (people[0], self.oncall());
         let mut invited: Vec<_> = people[1..].iter().map(|person| person.user_id()).collect();
         invited.push(&oncall);
@@ -54,7 +54,7 @@ impl Office {
     }
 
     /// Says something to one's assistant and waits for one more of its words that begins like that.
-    async fn word(&self, owner: &Person, dm: &RoomId, message: &str, beginning: &str) -> Result<SeenEvent> {
+    pub(crate) async fn word(&self, owner: &Person, dm: &RoomId, message: &str, beginning: &str) -> Result<SeenEvent> {
         let assistant = self.assistant_of(owner);
         let count = |seen: &crate::harness::Timeline| {
             seen.messages_of(&assistant).filter(|event| event.body().starts_with(beginning)).count()

@@ -1,5 +1,7 @@
 //! Nothing of an assistant's chat is found anywhere else (A4): canaries are planted and looked for.
 
+mod owners;
+
 use std::{
     fs,
     path::{Path, PathBuf},

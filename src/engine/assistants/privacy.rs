@@ -4,6 +4,7 @@ use ruma::UserId;
 
 use crate::{
     core::{
+        destination::{Destination, Home},
         event::{EventKind, Membership, RoomEvent},
         room_check::{Drift, RoomCheck, check_room},
         run::RunRecord,
@@ -85,13 +86,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a run of an assistant that went silent while it was answering (A2).
-    pub(in crate::engine) fn check_may_write(&self, record: &RunRecord) -> Result<(), EngineError> {
-        if !record.private {
-            return Ok(());
-        }
-        let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
-        if kept.silent || kept.room.as_ref() != Some(&record.room) { Err(EngineError::Silent) } else { Ok(()) }
+    /// Returns where a run may write now, as `core/destination.rs` decides; also ends a run of an assistant that went
+    /// silent while it was answering (A2).
+    pub(in crate::engine) fn destination<'a>(&self, record: &'a RunRecord) -> Result<Destination<'a>, EngineError> {
+        Destination::of(record, || {
+            let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
+            let assistant = self.assistant_persona(&record.asker).user;
+            Ok(Home { assistant, room: kept.room, silent: kept.silent })
+        })
     }
 }
 

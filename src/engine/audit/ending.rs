@@ -27,11 +27,11 @@ impl Engine {
         let Some(text) = Machine::new(record, now).status_end(&ended) else { return };
         let said = async {
             let account = self.account_of(record).await?;
-            self.check_may_write(record)?;
+            let room = self.destination(record)?.room();
             let txn = id.transaction(Step::StatusEnd);
             match &record.status {
-                Some(status) => account.edit(&record.room, status, &text, txn).await?,
-                None => account.send(&record.room, &text, txn).await?,
+                Some(status) => account.edit(room, status, &text, txn).await?,
+                None => account.send(room, &text, txn).await?,
             };
             Ok::<_, EngineError>(())
         };

@@ -224,6 +224,15 @@ impl Workmate {
         child.wait().expect("a killed child ends");
     }
 
+    /// Has it crash where it stands (SIGABRT), as a failed assertion of a library would.
+    pub(crate) fn crash(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        let asked = Command::new("kill").args(["-ABRT", &child.id().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "kill -ABRT works");
+        let ended = child.wait().expect("one's own child can be waited for");
+        assert!(!ended.success(), "an aborted process does not succeed");
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it has; panics if it does not or fails.
     pub(crate) async fn stop(&mut self) {
         let child = self.child.as_mut().expect("it runs");

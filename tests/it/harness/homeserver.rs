@@ -21,7 +21,7 @@ use workmate::cli::demo::{
 use super::{progress, slot::Slot, venv_dir};
 
 /// How many tests can have a Workmate of their own on the shared homeserver.
-const SLOTS: usize = 200;
+const SLOTS: usize = 400;
 
 /// The homeserver of the whole test binary. It is never dropped; it ends with the process.
 pub(crate) struct Shared {

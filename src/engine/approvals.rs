@@ -16,7 +16,6 @@ use crate::{
     core::{
         approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Plain, Standing},
         event::{Place, RoomEvent},
-        mask::Mask,
         run::{CardStep, RunId, RunRecord, Step},
         time::Timestamp,
         tool::ApprovalRule,
@@ -24,7 +23,6 @@ use crate::{
         words,
     },
     matrix::{Account, MatrixError},
-    secret::Secret,
 };
 
 pub(super) mod desk;
@@ -62,12 +60,6 @@ impl Engine {
         Ok(decision)
     }
 
-    /// The mask over every secret that this process knows.
-    fn secrets(&self) -> Mask {
-        let own = self.config.own_secrets();
-        Mask::new(self.config.credentials.values().chain(&own).map(Secret::expose))
-    }
-
     async fn post_card(
         &self,
         account: &Account,
@@ -86,8 +78,8 @@ impl Engine {
             _ => None,
         };
         let deciders = approval::mentioned(&pending.rule, &record.asker, level);
-        let (place, secrets) = (&record.place, self.secrets());
-        let message = approval::asking(pending, &record.asker, deciders, expires_at, place, &secrets);
+        let (place, secrets) = (&record.place, self.tools.mask());
+        let message = approval::asking(pending, &record.asker, deciders, expires_at, place, secrets);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Ask));
         let event = account.send(room, &message, txn).await?;
         let card = (record.room.clone(), event.clone());
@@ -132,7 +124,7 @@ impl Engine {
         if matches!(self.approvals.get(&card.0, &card.1), Ok(Some(standing)) if standing.shown) {
             return;
         }
-        let message = approval::decided(pending, decision, &record.place, &self.secrets());
+        let message = approval::decided(pending, decision, &record.place, self.tools.mask());
         let txn = id.transaction(Step::Card(pending.number(), CardStep::End));
         let shown = match account.edit(&card.0, &card.1, &message, txn).await {
             Ok(_) => self.approvals.change(card, |standing| standing.shown = true).map(drop),

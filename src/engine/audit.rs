@@ -14,13 +14,10 @@ use tokio::sync::mpsc;
 use super::{Engine, Shared};
 use crate::{
     clock,
-    config::Config,
     core::{
         audit::{self, RunKey},
-        mask::Mask,
         time::Timestamp,
     },
-    secret::Secret,
     store::StoreError,
 };
 
@@ -33,19 +30,15 @@ const RETIRED_AT_ONCE_MAX: usize = 500;
 
 /// The part of the engine that sees to the trail.
 pub(super) struct Audit {
-    /// The process's own secrets and the tools' credentials: hidden wherever a trail shows something.
-    pub(super) mask: Mask,
     lines: mpsc::Sender<RunKey>,
     /// Taken by the task that writes the lines.
     waiting: std::sync::Mutex<Option<mpsc::Receiver<RunKey>>>,
 }
 
 impl Audit {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new() -> Self {
         let (lines, waiting) = mpsc::channel(LINES_WAITING_MAX);
-        let own = config.own_secrets();
-        let mask = Mask::new(config.credentials.values().chain(&own).map(Secret::expose));
-        Self { mask, lines, waiting: std::sync::Mutex::new(Some(waiting)) }
+        Self { lines, waiting: std::sync::Mutex::new(Some(waiting)) }
     }
 
     /// Has the audit room told of a run that is in the index by now; never waits.

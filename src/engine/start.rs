@@ -204,7 +204,7 @@ async fn build(
         prepared: super::media::Prepared::default(),
         running: control::Running::default(),
         approvals: Desk::new(store.approvals()),
-        audit: audit::Audit::new(&config),
+        audit: audit::Audit::new(),
         namespace,
         store,
         health,

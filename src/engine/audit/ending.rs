@@ -22,7 +22,7 @@ impl Engine {
             outcome,
             duration_ms: now.ms_since(record.accepted_at),
             spent,
-            mask: &self.audit.mask,
+            mask: self.tools.mask(),
         };
         let Some(text) = Machine::new(record, now).status_end(&ended) else { return };
         let said = async {
@@ -65,7 +65,7 @@ impl Engine {
             outcome,
             read: read(used.read, record),
             read_span: used.read_span,
-            tools: record.work.steps().iter().map(|step| Tally::of(step, &self.audit.mask)).collect(),
+            tools: record.work.steps().iter().map(|step| Tally::of(step, self.tools.mask())).collect(),
             model: used.model,
             model_calls: spent.model_calls,
             input_tokens: spent.input_tokens,

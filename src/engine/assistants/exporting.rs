@@ -7,7 +7,6 @@ use crate::{
     core::{
         copying,
         event::{EventKind, Place, RoomEvent},
-        session::{SessionBounds, current_session},
         words::sessions,
     },
     engine::{Engine, EngineError, word, word_transaction},
@@ -72,15 +71,7 @@ impl Engine {
         }
         events.retain(|event| is_of_the_two(account, event, owner));
         let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let session = current_session(
-            &events,
-            &SessionBounds {
-                owner,
-                assistant: account.user(),
-                markers: &kept.markers,
-                idle_ms: u64::from(self.config.assistants.session_idle_hours) * 3_600_000,
-            },
-        );
+        let session = self.session_of(account, owner, &events, &kept, &command.id);
         Ok((events.split_off(session.begins), cut && session.begins == 0))
     }
 }

@@ -280,8 +280,7 @@ impl Workmate {
 impl Drop for Workmate {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() {
-            eprintln!("The last lines of workmate's log:\n{}", last_lines(&self.log_path(), LOG_LINES));
-        }
+        // The test runner shows it only where the test fails, by a panic or by an error.
+        eprintln!("The last lines of workmate's log:\n{}", last_lines(&self.log_path(), LOG_LINES));
     }
 }

@@ -245,17 +245,17 @@ impl Engine {
             tracing::info!("the request is gone; nothing is answered");
             return Ok((Outcome::Dropped, None));
         }
-        if !record.private {
-            used.read.clone_from(&asking.composed.read);
-            let held = used.read.iter().filter_map(|id| account.held(&record.room, id));
-            used.read_span = span(held.map(|read| read.event.sent_at));
-        }
         let mut machine = Machine::new(record, clock::now());
         let reply = if let Some(fault) = self.over_budget(record)? {
             Err(fault)
         } else if let Some(why) = asking.composed.unreadable {
             Err(Fault::Unreadable(why))
         } else {
+            if !record.private {
+                used.read.clone_from(&asking.composed.read);
+                let held = used.read.iter().filter_map(|id| account.held(&record.room, id));
+                used.read_span = span(held.map(|read| read.event.sent_at));
+            }
             let stage = Stage { account, id, tools: &tools, progress, leave };
             Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
         };
@@ -288,13 +288,12 @@ impl Engine {
     /// Asks the model, and does what its progress calls for while it writes.
     pub(super) async fn stream(
         &self,
-        account: &Account,
-        id: &RunId,
+        stage: &Stage<'_>,
         record: &mut RunRecord,
         machine: &mut Machine,
         asking: &Asking<'_>,
-        sender: &watch::Sender<Progress>,
     ) -> Result<Reply, EngineError> {
+        let Stage { account, id, progress: sender, .. } = *stage;
         sender.send_replace(Progress::default());
         let mut progress = sender.subscribe();
         let question = Question {
@@ -305,17 +304,10 @@ impl Engine {
         };
         let mut asked = std::pin::pin!(self.ask(&question, sender));
         loop {
-            let due = machine.next_at().map(|at| Duration::from_millis(at.ms_since(clock::now())));
-            let tick = async {
-                match due {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
             let ticked = tokio::select! {
                 reply = &mut asked => return Ok(reply),
                 changed = progress.changed() => { if changed.is_err() { std::future::pending::<()>().await; } false },
-                () = tick => true,
+                () = until_due(machine) => true,
             };
             let so_far = progress.borrow_and_update().clone();
             let now = clock::now();
@@ -448,6 +440,14 @@ impl Engine {
             let reason = "the Messages API refuses the key, or none is set; set claude.api_key";
             self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
         }
+    }
+}
+
+/// Waits until the machine's next tick is due; for ever, where there is none.
+pub(super) async fn until_due(machine: &Machine) {
+    match machine.next_at() {
+        Some(at) => tokio::time::sleep(Duration::from_millis(at.ms_since(clock::now()))).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,17 +4,20 @@
 //! that it begins; before the model is asked again, that it ended. Dropping the loop at any place cancels what is under
 //! way: [`Work::take_up`](crate::core::work::Work::take_up) then says what that means.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use futures_util::{
-    FutureExt as _, StreamExt as _,
-    future::{BoxFuture, pending},
-    stream::FuturesUnordered,
-};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::{Engine, EngineError, Shared, ask::Progress, lanes, room_tools::Here, runs::Asking, used::Used};
+use super::{
+    Engine, EngineError, Shared,
+    ask::Progress,
+    lanes,
+    room_tools::Here,
+    runs::{Asking, until_due},
+    used::Used,
+};
 use crate::{
     clock,
     core::{
@@ -87,7 +90,7 @@ impl Engine {
         let prompt = &mut asking.composed.prompt;
         prompt.rounds = record.work.rounds().to_vec();
         prompt.tool_use = tool_use;
-        let reply = self.stream(stage.account, stage.id, record, machine, asking, stage.progress).await?;
+        let reply = self.stream(stage, record, machine, asking).await?;
         let asked = stage.progress.send_replace(Progress::default());
         let tokens = asked.usage_so_far().prompt_tokens() + asked.usage_so_far().output_tokens.unwrap_or_default();
         used.add(&asked);
@@ -204,16 +207,9 @@ impl Engine {
             return happened;
         }
         loop {
-            let due = machine.next_at().map(|at| Duration::from_millis(at.ms_since(clock::now())));
-            let tick = async {
-                match due {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
                 Some(happened) = under_way.next() => return happened,
-                () = tick => self.show(stage, record, machine, &Input::Tick("")).await,
+                () = until_due(machine) => self.show(stage, record, machine, &Input::Tick("")).await,
             }
         }
     }

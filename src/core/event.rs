@@ -69,8 +69,9 @@ pub enum EventKind {
     RoomTopic(String),
     /// `m.room.history_visibility`: who may read what comes from here on.
     HistoryVisibility(History),
-    /// An encrypted event that could not be decrypted with the keys at hand.
-    Undecryptable,
+    /// An encrypted event that could not be decrypted with the keys at hand: a message without text, in the thread and
+    /// in reply to what it names in the clear (spec, "m.room.encrypted"). `None` where it replaces another.
+    Undecryptable(Option<Message>),
     /// Anything else; its event type.
     Other(String),
 }

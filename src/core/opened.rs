@@ -93,7 +93,7 @@ pub fn allowed(source: &Source<'_>) -> Allowed {
         if readable || takes_away {
             allowed.events.push(event.clone());
         } else {
-            allowed.forbidden |= matches!(event.kind, EventKind::Message(_) | EventKind::Undecryptable);
+            allowed.forbidden |= matches!(event.kind, EventKind::Message(_) | EventKind::Undecryptable(_));
         }
     }
     allowed

@@ -201,7 +201,9 @@ impl Engine {
         events: &[RoomEvent],
     ) -> Result<Vec<RoomEvent>, EngineError> {
         let target = events.iter().find_map(|event| match &event.kind {
-            EventKind::Message(message) if event.id == record.request => message.reply_to.as_deref(),
+            EventKind::Message(message) | EventKind::Undecryptable(Some(message)) if event.id == record.request => {
+                message.reply_to.as_deref()
+            }
             _ => None,
         });
         let Some(target) = target.filter(|target| !events.iter().any(|event| event.id == *target)) else {

@@ -320,7 +320,9 @@ struct Known {
 /// Returns the root of the thread that an event is in.
 pub(super) fn thread_root(event: &RoomEvent) -> Option<&ruma::EventId> {
     match &event.kind {
-        EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.thread_root.as_deref(),
+        EventKind::Message(message)
+        | EventKind::Edit { new: message, .. }
+        | EventKind::Undecryptable(Some(message)) => message.thread_root.as_deref(),
         _ => None,
     }
 }

@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     core::{
-        event::{Outgoing, Place, RoomEvent},
+        event::{EventKind, Outgoing, Place, RoomEvent},
         time::Timestamp,
     },
     secret::Secret,
@@ -507,7 +507,7 @@ impl Account {
     #[must_use]
     pub fn readable_from(&self, room: &RoomId) -> Option<Timestamp> {
         let events = self.held_events(room);
-        let sealed = |event: &RoomEvent| event.kind == crate::core::event::EventKind::Undecryptable;
+        let sealed = |event: &RoomEvent| matches!(event.kind, EventKind::Undecryptable(_));
         let first_after = events.iter().rposition(sealed).map(|last| last + 1)?;
         events.get(first_after).map(|event| event.sent_at)
     }

@@ -62,7 +62,7 @@ pub fn from_timeline(room: &RoomId, event: &TimelineEvent) -> Option<Read> {
     match &event.kind {
         TimelineEventKind::PlainText { .. } => Some(Read::plain(from_raw(room, raw)?)),
         TimelineEventKind::UnableToDecrypt { utd_info, .. } => {
-            let event = envelope(room, raw, EventKind::Undecryptable)?;
+            let event = envelope(room, raw, facts::sealed(raw))?;
             let key_missing = Some(key_missing(&utd_info.reason));
             Some(Read { event, sealed: Some(raw.clone().cast_unchecked()), key_missing, was_encrypted: true })
         }
@@ -137,7 +137,7 @@ fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent>
     }
     let kind = match raw.deserialize() {
         Ok(AnySyncTimelineEvent::MessageLike(event)) => {
-            with_card_mark(raw, with_stable_voice(raw, facts::described(message_like(event), raw)))
+            with_card_mark(raw, with_stable_voice(raw, facts::described(message_like(event, raw), raw)))
         }
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
@@ -148,12 +148,12 @@ fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent>
     envelope(room, raw, kind)
 }
 
-fn message_like(event: AnySyncMessageLikeEvent) -> EventKind {
+fn message_like(event: AnySyncMessageLikeEvent, raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
     match event {
         AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)) => message(event),
         AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Redacted(_))
         | AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
-        AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Original(_)) => EventKind::Undecryptable,
+        AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Original(_)) => facts::sealed(raw),
         AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) => {
             EventKind::Reaction { target: event.content.relates_to.event_id, key: event.content.relates_to.key }
         }

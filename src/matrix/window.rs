@@ -130,7 +130,9 @@ impl Window {
     #[must_use]
     pub fn latest_in_thread(&self, root: &EventId) -> Option<OwnedEventId> {
         let in_thread = |read: &&Read| match &read.event.kind {
-            EventKind::Message(message) => message.thread_root.as_deref() == Some(root),
+            EventKind::Message(message) | EventKind::Undecryptable(Some(message)) => {
+                message.thread_root.as_deref() == Some(root)
+            }
             _ => false,
         };
         self.slots.iter().rev().find(in_thread).map(|read| read.event.id.clone())

@@ -1,7 +1,7 @@
 //! Every control at every stage of a run (C6, C10): waiting in line, not yet answered, being written, answered.
 
 use anyhow::Result;
-use ruma::{EventId, OwnedEventId};
+use ruma::{EventId, OwnedEventId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 use workmate::{
     core::words,
@@ -10,7 +10,10 @@ use workmate::{
 
 use crate::{
     control::Scene,
-    harness::{Message, SeenEvent, Timeline, office::question_of, readiness::until_runs_ended},
+    harness::{
+        HistoryOnInvite, Message, Person, PersonOptions, RoomKind, SeenEvent, Timeline, homeserver::shared,
+        office::question_of, readiness::until_runs_ended,
+    },
 };
 
 impl Scene {
@@ -261,5 +264,30 @@ async fn c6_an_edit_inside_a_thread_that_newly_mentions_it_is_answered_there() -
     let answer = scene.until_said("In the yard.").await?;
     let seen = scene.alice.timeline(&scene.room);
     assert_eq!(seen.event(&answer).and_then(SeenEvent::thread_root), Some(root.as_str()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn c6_an_edit_that_newly_mentions_it_is_answered_where_only_the_edit_can_be_decrypted() -> Result<()> {
+    let mut scene = Box::pin(Scene::set()).await?;
+    let account = shared().account("alice").await;
+    scene.alice = Person::start(PersonOptions { history_on_invite: HistoryOnInvite::Kept, ..account }).await?;
+    let team = scene.alice.create_room(RoomKind::Encrypted, "team", &[scene.bob.user_id()]).await?;
+    scene.bob.until_invited_by(scene.alice.user_id()).await?;
+    scene.bob.join(&team).await?;
+    let root = scene.bob.send(&team, "shall we meet?").await?;
+    let message = scene.alice.send(&team, Message::text("where is it?").in_thread(&root)).await?;
+    scene.alice.invite(&team, &scene.coworker).await?;
+    scene.alice.until_membership(&team, &scene.coworker, &MembershipState::Join).await?;
+    scene.claude.on(Matcher::user("where is it now"), Turn::text("In the yard."));
+
+    let edit = Message::text("@oncall where is it now").pill("@oncall", &scene.coworker).replacing(&message);
+    scene.alice.send(&team, edit).await?;
+
+    let answered = |seen: &Timeline| {
+        let mut said = seen.messages_of(&scene.coworker);
+        said.find(|event| event.body() == "In the yard.").map(|event| event.thread_root().map(ToOwned::to_owned))
+    };
+    assert_eq!(scene.alice.until(&team, "the answer", answered).await?, Some(root.to_string()));
     Ok(())
 }

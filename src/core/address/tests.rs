@@ -446,7 +446,7 @@ fn c5_c14_notices_ours_and_bots_are_never_answered() {
         (event(user_id!("@buildbot:here.org"), EventKind::Message(message())), Silence::Bot),
         (said_reaction(), Silence::NoMessage),
         (event(alice(), EventKind::Redacted), Silence::NoMessage),
-        (event(alice(), EventKind::Undecryptable), Silence::NoMessage),
+        (event(alice(), EventKind::Undecryptable(None)), Silence::NoMessage),
     ];
     for (event, silence) in table {
         assert_eq!(addressed(&event, &scene()), nobody(silence), "{event:?}");

@@ -97,7 +97,11 @@ pub fn opened_block(room: &OpenedRoom<'_>, budget_tokens: u32) -> OpenedBlock {
     let span = kept.keys().next().zip(kept.keys().next_back());
     let span = span.map(|(first, last)| (messages[*first].event.sent_at, messages[*last].event.sent_at));
     let over_budget = messages.len() - kept.len();
-    let undecryptable = room.events.iter().filter(|event| event.kind == EventKind::Undecryptable).count();
+    let is_sealed = |event: &&RoomEvent| {
+        let read = || messages.iter().any(|message| message.event.id == event.id);
+        matches!(event.kind, EventKind::Undecryptable(_)) && !read()
+    };
+    let undecryptable = room.events.iter().filter(is_sealed).count();
     let facts = line(&Facts {
         room_id: room.room,
         name: room.name.map(|name| first_chars(name, NAME_CHARS_MAX)),
@@ -147,7 +151,7 @@ mod tests {
             newly_mentioned: [].into(),
         };
         let gone = EventKind::Redaction { target: event_id!("$m2").to_owned() };
-        let sealed = RoomEvent { kind: EventKind::Undecryptable, ..said(3, "") };
+        let sealed = RoomEvent { kind: EventKind::Undecryptable(None), ..said(3, "") };
         let changes = [RoomEvent { kind: edit, ..said(4, "") }, RoomEvent { kind: gone, ..said(5, "") }];
         let events = [[said(1, "old"), said(2, "secret"), sealed].as_slice(), &changes].concat();
         let block = block(&events, None);

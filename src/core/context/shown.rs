@@ -53,7 +53,11 @@ pub fn shown<'a>(
     let changes = Changes::of(events.clone());
     let standing = events.filter(|event| !changes.gone(&event.id));
     let shown = standing.filter_map(|event| {
-        let EventKind::Message(original) = &event.kind else { return None };
+        let original = match &event.kind {
+            EventKind::Message(original) => original,
+            EventKind::Undecryptable(Some(original)) if changes.is_edited(&event.id) => original,
+            _ => return None,
+        };
         let (message, edited) = changes.newest(&event.id, original);
         let name = names.get(&event.sender).map(String::as_str);
         let origin = Origin { sender: &event.sender, name, sent_at: event.sent_at, id: &event.id, edited };

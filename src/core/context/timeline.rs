@@ -136,7 +136,9 @@ impl<'a> Changes<'a> {
             match &event.kind {
                 EventKind::Redaction { target } => drop(redacted.insert(&**target)),
                 EventKind::Redacted => drop(redacted.insert(&*event.id)),
-                EventKind::Message(_) => drop(senders.insert(&event.id, &event.sender)),
+                EventKind::Message(_) | EventKind::Undecryptable(Some(_)) => {
+                    senders.insert(&event.id, &event.sender);
+                }
                 _ => {}
             }
         }
@@ -159,6 +161,11 @@ impl<'a> Changes<'a> {
     /// Returns whether an event was redacted.
     pub(super) fn gone(&self, id: &EventId) -> bool {
         self.redacted.contains(id)
+    }
+
+    /// Returns whether a message's author replaced it with something that can be read.
+    pub(super) fn is_edited(&self, id: &EventId) -> bool {
+        self.newest_edits.contains_key(id)
     }
 
     /// Returns the newest content of a message, and whether that is an edit.
@@ -198,6 +205,10 @@ impl<'a> Reader<'_, 'a> {
         }
         match &event.kind {
             EventKind::Message(original) => self.message(event, original),
+            // Its edit says all of it anew.
+            EventKind::Undecryptable(Some(original)) if self.changes.is_edited(&event.id) => {
+                self.message(event, original);
+            }
             EventKind::Reaction { target, key } => self.reaction(event, target, key),
             EventKind::PollVote { target, answers } => self.polls.vote(event, target, answers),
             EventKind::PollEnd { target } => {
@@ -206,7 +217,7 @@ impl<'a> Reader<'_, 'a> {
                     self.items.push(Item::fact(self.place_behind(target), line));
                 }
             }
-            EventKind::Undecryptable => {
+            EventKind::Undecryptable(_) => {
                 self.undecryptable_run += 1;
                 self.undecryptable += 1;
             }

@@ -64,7 +64,7 @@ impl Account {
         Ok(events)
     }
 
-    /// Returns an event from the homeserver and its newest edit; nothing where it cannot be decrypted.
+    /// Returns an event from the homeserver and its newest edit; nothing where neither can be decrypted.
     ///
     /// # Errors
     /// When it is not to be had.
@@ -72,9 +72,10 @@ impl Account {
         let fetched = self.room(room)?.event(id, None).await?;
         let elsewhere = fetched.raw().get_field::<String>("room_id").ok().flatten().is_some_and(|named| named != *room);
         let Some(read) = inbound::from_timeline(room, &fetched).filter(|_| !elsewhere) else { return Ok(Vec::new()) };
-        if read.event.kind == EventKind::Undecryptable {
+        let edit = inbound::bundled_edit(room, &fetched);
+        if matches!(read.event.kind, EventKind::Undecryptable(_)) && edit.is_none() {
             return Ok(Vec::new());
         }
-        Ok([Some(read.event), inbound::bundled_edit(room, &fetched)].into_iter().flatten().collect())
+        Ok([Some(read.event), edit].into_iter().flatten().collect())
     }
 }

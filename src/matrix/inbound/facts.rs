@@ -45,6 +45,16 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     Some(read(&content).unwrap_or(EventKind::Other(event_type)))
 }
 
+/// Returns what an event that cannot be decrypted says in the clear.
+pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
+    let content = raw.get_field::<JsonObject>("content").ok().flatten().unwrap_or_default();
+    if related(&content, "m.replace").is_some() {
+        return EventKind::Undecryptable(None);
+    }
+    let (thread_root, reply_to) = (related(&content, "m.thread"), genuine_reply(&content));
+    EventKind::Undecryptable(Some(Message { thread_root, reply_to, ..Message::text("") }))
+}
+
 /// Adds to a location message what ruma does not read of it (MSC3488).
 pub(super) fn described(mut kind: EventKind, raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
     let content = || raw.get_field::<JsonObject>("content").ok().flatten();

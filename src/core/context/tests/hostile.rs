@@ -48,7 +48,7 @@ fn events() -> impl Strategy<Value = Story> {
                 6 => story.reacts(&name, sender, &target, &text),
                 7 => story.redacts(&name, sender, &target),
                 8 => story.member(&name, sender, if flag { Membership::Join } else { Membership::Leave }),
-                9 => story.event(&name, sender, EventKind::Undecryptable),
+                9 => story.event(&name, sender, EventKind::Undecryptable(Some(Message::text("")))),
                 10 => {
                     let rules = Poll { answers: Vec::new(), selections_max: 3, disclosed: flag };
                     story.polls(&name, sender, &text, &[text.as_str(); 20], &rules)

@@ -27,8 +27,8 @@ fn a_room_becomes_records_and_turns() {
         .event("b", BOB, EventKind::Message(attachment))
         .reacts("r1", BOB, "a", "👍")
         .reacts("r2", ALICE, "a", "👍")
-        .event("u1", ALICE, EventKind::Undecryptable)
-        .event("u2", ALICE, EventKind::Undecryptable)
+        .event("u1", ALICE, EventKind::Undecryptable(None))
+        .event("u2", ALICE, EventKind::Undecryptable(Some(Message::text(""))))
         .says("c", ME, "Which query?")
         .event("n", ME, EventKind::Message(Message { kind: MessageKind::Notice, ..Message::text("working…") }))
         .event("k", ME, EventKind::Message(Message { kind: MessageKind::Card, ..Message::text("May I run it?") }))
@@ -84,6 +84,33 @@ fn only_the_author_edits_and_the_newest_edit_counts() {
         assert_eq!(record["text"], text, "{name}");
         assert_eq!(record["edited"], if text == "one" { serde_json::Value::Null } else { true.into() }, "{name}");
     }
+}
+
+#[test]
+fn an_edit_that_can_be_read_stands_for_a_message_that_cannot() {
+    let sealed = |thread_root| EventKind::Undecryptable(Some(Message { thread_root, ..Message::text("") }));
+    let story = || {
+        Story::new()
+            .says("root", BOB, "shall we meet?")
+            .event("a", ALICE, sealed(Some(id("root"))))
+            .event("b", ALICE, sealed(None))
+            .event("c", ALICE, EventKind::Undecryptable(None))
+            .edits("e1", ALICE, "a", "where is it now")
+            .edits("e2", BOB, "b", "forged")
+            .edits("e3", ALICE, "c", "an edit of an edit")
+    };
+    let composed = story().asks("a").in_thread("root").compose();
+    let request = records(&composed.prompt).pop().expect("the request");
+    assert_eq!(
+        (&request["text"], &request["thread"], &request["edited"]),
+        (&"where is it now".into(), &"$root".into(), &true.into())
+    );
+    assert_eq!((shown(&composed.prompt), composed.left_out.undecryptable), (vec!["$root".into(), "$a".into()], 0));
+    let later = story().says("d", BOB, "and?").asks("d").compose();
+    assert_eq!(
+        (shown(&later.prompt), later.left_out.undecryptable),
+        (vec!["$root".into(), "$a".into(), "$d".into()], 2)
+    );
 }
 
 #[test]

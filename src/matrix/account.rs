@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -64,6 +64,8 @@ const UNSEAL_MAX: usize = 50;
 
 /// A live client of one virtual user.
 pub struct Account {
+    /// Itself, for what goes on when its caller is dropped.
+    me: Weak<Self>,
     user: OwnedUserId,
     client: Client,
     token: Secret,
@@ -109,10 +111,13 @@ pub struct File {
 impl Account {
     /// Wraps a client whose session is restored.
     #[must_use]
-    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Self {
+    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Arc<Self> {
         let (last_sync, windows, behind, pins) = Default::default();
         let verifications = verification::Requests::of(&client);
-        Self { user, client, token, dir, last_sync, windows, behind, pins, verifications }
+        Arc::new_cyclic(|me| {
+            let me = me.clone();
+            Self { me, user, client, token, dir, last_sync, windows, behind, pins, verifications }
+        })
     }
 
     /// Returns the virtual user's id.

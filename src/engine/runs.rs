@@ -201,8 +201,7 @@ impl Engine {
             let noted = noted.map(|noted| noted.posted).unwrap_or_default();
             let ours = noted.into_iter().filter(|posted| posted.user == record.user).map(|posted| posted.event);
             for event in ours.chain(record.streamed.clone()) {
-                let txn = super::word_transaction("take-back", event.as_str(), &record.user);
-                account.redact(&record.room, &event, txn).await?;
+                super::take_back(&account, &record.room, &event).await?;
             }
             Ok::<_, EngineError>(())
         };

@@ -76,6 +76,7 @@ struct Engine {
     started: tokio::time::Instant,
     prepared: media::Prepared,
     running: control::Running,
+    parked: parked::Parked,
     approvals: approvals::desk::Desk,
     health: Health,
     audit: audit::Audit,

@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, gaps, inbox, lanes,
-    provisioning, records::Tables, toolsets, trust,
+    parked, provisioning, records::Tables, toolsets, trust,
 };
 use crate::{
     appservice::{
@@ -203,6 +203,7 @@ async fn build(
         started: tokio::time::Instant::now(),
         prepared: super::media::Prepared::default(),
         running: control::Running::default(),
+        parked: parked::Parked::default(),
         approvals: Desk::new(store.approvals()),
         audit: audit::Audit::new(),
         namespace,

@@ -37,6 +37,11 @@ pub(super) struct Parked(Mutex<HashMap<OwnedRoomId, usize>>);
 struct Place<'a>(&'a Parked, OwnedRoomId);
 
 impl Parked {
+    /// Returns how many wait.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     /// Takes a place; `None` where as many wait as may.
     fn place(&self, room: &RoomId) -> Option<Place<'_>> {
         let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -45,6 +45,9 @@ pub use self::verification::{Emoji, Verification, Verifying};
 /// The type of every message that is sent.
 const MESSAGE: &str = "m.room.message";
 
+/// Between two syncs while first words are sent.
+const LISTEN_PAUSE: Duration = Duration::from_millis(20);
+
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;
 
@@ -281,6 +284,37 @@ impl Account {
         let sent = Box::pin(room.send_raw(MESSAGE, outbound::content(message)).with_transaction_id(&txn).into_future())
             .await?;
         Ok(sent.response.event_id)
+    }
+
+    /// Sends as [`Self::send`] does, and syncs meanwhile and once more behind it, for first words in an encrypted room.
+    ///
+    /// They open an encrypted channel to every device there, upon which a client that is about to write hands the key of
+    /// its session over again, from its next message on. Where one sync brings both, the SDK keeps the later key, with
+    /// which the messages before it cannot be read (matrix-sdk-crypto 0.18, `receive_sync_changes`).
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_and_listen(
+        &self,
+        room: &RoomId,
+        message: &Outgoing,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let mut sending = std::pin::pin!(self.send(room, message, txn));
+        let sent = loop {
+            let listened = async {
+                // A homeserver that is away is noticed by the sending.
+                let _ = self.sync().await;
+                tokio::time::sleep(LISTEN_PAUSE).await;
+            };
+            tokio::select! {
+                biased;
+                sent = &mut sending => break sent?,
+                () = listened => {}
+            }
+        };
+        self.sync().await?;
+        Ok(sent)
     }
 
     /// Replaces a message of this user's.

@@ -9,6 +9,7 @@ mod sessions;
 mod streaming;
 mod tools;
 mod trust;
+mod upgrades;
 
 use std::sync::Arc;
 

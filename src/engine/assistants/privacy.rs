@@ -61,9 +61,23 @@ impl Engine {
             let txn = crate::engine::word_transaction("first-words", room.as_str(), account.user());
             let first = if record.followed.is_some() { words::moving::moved() } else { words::assistant_first() };
             account.send(room, &crate::engine::word(&first, None), txn).await?;
-            self.note(owner, |record| record.introduced = true)?;
+            self.note_of(owner, room, |record| record.introduced = true)?;
         }
         Ok(Privacy::Tight)
+    }
+
+    /// As [`Self::note`], unless the assistant has got another room meanwhile.
+    fn note_of(
+        &self,
+        owner: &UserId,
+        room: &RoomId,
+        change: impl FnOnce(&mut AssistantRecord),
+    ) -> Result<(), EngineError> {
+        self.note(owner, |record| {
+            if record.room.as_deref() == Some(room) {
+                change(record);
+            }
+        })
     }
 
     async fn fall_silent(
@@ -79,7 +93,7 @@ impl Engine {
                 room.id = %room, user.id = %account.user(), ?drifts,
                 "an assistant goes silent: its room is not private any more"
             );
-            self.note(owner, |record| record.silent = true)?;
+            self.note_of(owner, room, |record| record.silent = true)?;
         }
         // Of a room that was replaced it is said whether the new one is followed (`following.rs`).
         if !record.silence_told && !drifts.contains(&Drift::Replaced) {
@@ -90,7 +104,7 @@ impl Engine {
             };
             let txn = crate::engine::word_transaction("silent", room.as_str(), account.user());
             account.send(room, &crate::engine::word(&text, Some(owner)), txn).await?;
-            self.note(owner, |record| record.silence_told = true)?;
+            self.note_of(owner, room, |record| record.silence_told = true)?;
         }
         Ok(())
     }

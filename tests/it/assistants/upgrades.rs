@@ -9,7 +9,7 @@ use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 
 use super::{FIRST_WORDS, Office, call_as, said};
-use crate::harness::{Person, RoomKind, SeenEvent, homeserver::shared};
+use crate::harness::{Person, RoomKind, SeenEvent, Timeline, homeserver::shared};
 
 /// What an assistant's first word begins with in a room that replaces another.
 const MOVED: &str = "Here I am: this chat replaces";
@@ -99,11 +99,12 @@ async fn a2_a_tight_upgrade_of_the_owners_is_followed_and_the_old_room_is_left_a
     office.workmate.stop().await;
     office.workmate.start_again().await;
     alice.send(&new, "!forget").await?;
-    alice
-        .until(&new, "what remains", |seen| {
-            seen.messages_of(&assistant).find(|event| event.body().starts_with("Forgotten")).cloned()
-        })
-        .await?;
+    let forgotten = |seen: &Timeline| {
+        let done =
+            |event: &&SeenEvent| seen.shown_text(&event.event_id).is_some_and(|text| text.starts_with("Forgotten."));
+        seen.messages_of(&assistant).find(done).cloned()
+    };
+    alice.until(&new, "what remains", forgotten).await?;
     office.ask(&alice, &new, "still here?", "Still here, and only here.").await?;
 
     assert!(answer.is_decrypted(), "{answer:?}");

@@ -2,6 +2,7 @@
 
 mod again;
 mod exporting;
+mod following;
 mod forgetting;
 mod opening;
 mod privacy;
@@ -11,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
 use self::opening::{Pasted, Reading};
@@ -28,6 +29,7 @@ use crate::{
         context::{self, Kind, SessionStart},
         destination::Refused,
         event::{EventKind, Place, RoomEvent},
+        room_check::{Origin, check_room},
         run::{RunId, RunRecord},
         session::{Session, SessionBounds, current_session},
         words,
@@ -83,10 +85,11 @@ impl Engine {
         let persona = self.assistant_persona(owner);
         let account = Box::pin(self.pool.passing(&persona)).await?;
         account.sync().await?;
+        Box::pin(self.follow(&account, owner)).await?;
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let known = record.room.clone().filter(|room| account.is_in(room));
         if let Some(room) = known
-            && self.attend(&account, owner).await? == Privacy::Tight
+            && self.attend(&account, owner, &room).await? == Privacy::Tight
         {
             let facts = account.facts(&room).await?;
             if facts.joined.contains(owner) {
@@ -110,7 +113,7 @@ impl Engine {
         tracing::info!(user.id = %persona.user, room.id = %room, "an assistant is ready");
         // The owner may have joined before the room was recorded as theirs.
         account.sync().await?;
-        self.attend(&account, owner).await?;
+        self.attend(&account, owner, &room).await?;
         Ok(Chat::Invited)
     }
 
@@ -124,10 +127,8 @@ impl Engine {
             if record.room.as_ref() == Some(&room) || self.tables.assistant_rooms.get(&room)?.is_some() {
                 continue;
             }
-            let facts = account.facts(&room).await?;
-            let others = facts.joined.iter().chain(&facts.invited).filter(|user| *user != account.user());
-            let others: Vec<_> = others.collect();
-            if facts.encrypted && others == [owner] {
+            let state = dm::state_of(account, &room, owner).await?;
+            if check_room(&state, Origin::Made, owner, account.user()).is_tight() {
                 return Ok(Some(room));
             }
         }
@@ -152,7 +153,7 @@ impl Engine {
             if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 let account = Box::pin(self.pool.passing(&assistant)).await?;
                 account.sync_since(accepted).await?;
-                self.attend(&account, owner).await?;
+                self.look_after(&account, owner, &event.room_id).await?;
             }
             return Ok(Handled::Done);
         }
@@ -176,6 +177,20 @@ impl Engine {
         }
     }
 
+    /// As [`Self::attend`]; where the room was replaced, the upgrade is followed, or another room made.
+    async fn look_after(
+        self: &Shared,
+        account: &Arc<Account>,
+        owner: &UserId,
+        room: &RoomId,
+    ) -> Result<Privacy, EngineError> {
+        let privacy = self.attend(account, owner, room).await?;
+        if privacy == Privacy::Lost {
+            Box::pin(self.clone().take_upgrade(account, owner)).await?;
+        }
+        Ok(privacy)
+    }
+
     fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
         self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
             let mut record = record.unwrap_or_default();
@@ -197,7 +212,7 @@ impl Engine {
             self.take_edit_of_request(&event.room, target);
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {
+        if event.sender != owner || self.look_after(account, owner, &event.room).await? == Privacy::Lost {
             return Ok(());
         }
         if Box::pin(self.take_choice(event, accepted)).await? {
@@ -290,10 +305,10 @@ impl Engine {
         record: &RunRecord,
     ) -> Result<Asking<'a>, EngineError> {
         let owner = &record.asker;
-        if self.attend(account, owner).await? == Privacy::Lost {
+        let room = self.destination(record)?.room();
+        if self.attend(account, owner, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }
-        let room = self.destination(record)?.room();
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;

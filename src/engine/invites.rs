@@ -31,6 +31,12 @@ impl Engine {
         if self.namespace.who(invited) == Who::Service && self.is_the_space(room).await {
             return self.join_space(room).await;
         }
+        if let Who::Assistant(owner) = self.namespace.who(invited)
+            && self.namespace.user_id(&owner) == inviter
+            && Box::pin(self.take_invite_to_successor(inviter, room, accepted)).await?
+        {
+            return Ok(());
+        }
         let accepts = self.coworker(invited).map(|coworker| match &coworker.accept_invites_from {
             AcceptInvites::Members => Accepts::Members,
             AcceptInvites::Only(people) => Accepts::Only(people),

@@ -38,8 +38,10 @@ mod pins;
 mod power;
 mod reading;
 mod standing;
+mod succession;
 mod verification;
 
+pub use self::succession::Tombstone;
 pub use self::verification::{Emoji, Verification, Verifying};
 
 /// The type of every message that is sent.
@@ -175,18 +177,6 @@ impl Account {
             Box::pin(self.client.join_room_by_id_or_alias(room.into(), &via)).await?;
         }
         self.sync().await
-    }
-
-    /// Returns the room that a joined room replaces, by its creation event.
-    #[must_use]
-    pub fn predecessor(&self, room: &RoomId) -> Option<OwnedRoomId> {
-        Some(self.client.get_room(room)?.predecessor_room()?.room_id)
-    }
-
-    /// Returns the room that replaces a room, by its tombstone.
-    #[must_use]
-    pub fn successor(&self, room: &RoomId) -> Option<OwnedRoomId> {
-        Some(self.client.get_room(room)?.successor_room()?.room_id)
     }
 
     /// Returns whether anybody may join a room without an invite; a room that is not known counts as public.

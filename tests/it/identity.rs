@@ -7,23 +7,18 @@ use std::sync::{
 
 use anyhow::{Context as _, Result};
 use axum::{
-    Json, Router,
-    body::{Body, to_bytes},
-    extract::Request,
-    http::{
-        Method, StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
-    },
-    response::{IntoResponse as _, Response},
+    Json,
+    http::{Method, StatusCode},
+    response::IntoResponse as _,
 };
 use ruma::UserId;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
 use url::Url;
 
 use crate::harness::{
     Person, Setup,
+    between::homeserver_behind,
     homeserver::shared,
     office::{Office, echoing},
     readiness::until_logged,
@@ -151,41 +146,13 @@ async fn c1_more_coworkers_than_are_set_up_at_once_are_all_ready_after_one_start
 
 /// The shared homeserver behind something that fails, while it is told to, whenever the secret storage is read.
 async fn flaky(fails: Arc<AtomicBool>) -> Result<Url> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let answer = move |request: Request| {
-        let (http, fails) = (http.clone(), fails.clone());
-        async move {
-            let is_secret = request.uri().path().contains("/account_data/m.");
-            if fails.load(Ordering::SeqCst) && is_secret && request.method() == Method::GET {
-                let error = json!({ "errcode": "M_UNKNOWN", "error": "Internal server error" });
-                return (StatusCode::INTERNAL_SERVER_ERROR, Json(error)).into_response();
-            }
-            pass_on(&http, request).await.unwrap_or_else(|error| {
-                let error = json!({ "errcode": "M_UNKNOWN", "error": error.to_string() });
-                (StatusCode::BAD_GATEWAY, Json(error)).into_response()
-            })
-        }
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-    Ok(url)
-}
-
-async fn pass_on(http: &reqwest::Client, request: Request) -> Result<Response> {
-    let (mut parts, body) = request.into_parts();
-    for header in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
-        parts.headers.remove(header);
-    }
-    let path = parts.uri.path_and_query().context("a call has a path")?.as_str();
-    let body = to_bytes(body, usize::MAX).await?;
-    let call = http.request(parts.method, shared().url().join(path)?).headers(parts.headers).body(body);
-    let answer = call.send().await?;
-    let mut response = Response::builder().status(answer.status());
-    if let Some(media_type) = answer.headers().get(CONTENT_TYPE) {
-        response = response.header(CONTENT_TYPE, media_type);
-    }
-    Ok(response.body(Body::from(answer.bytes().await?))?)
+    homeserver_behind(move |request| {
+        let is_secret = request.method() == Method::GET && request.uri().path().contains("/account_data/m.");
+        let error = || Json(json!({ "errcode": "M_UNKNOWN", "error": "Internal server error" }));
+        let failing = fails.load(Ordering::SeqCst) && is_secret;
+        failing.then(|| (StatusCode::INTERNAL_SERVER_ERROR, error()).into_response())
+    })
+    .await
 }
 
 #[tokio::test]

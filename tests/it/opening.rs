@@ -1,5 +1,6 @@
 //! The private shell: an owner opens a room for their assistant, and nobody there can see it (A7, A8).
 
+mod calls;
 mod oracle;
 
 use anyhow::{Context as _, Result};

@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    appservice::health::Health,
+    appservice::{health::Health, metrics::Metrics},
     claude,
     config::{Config, Coworker},
     core::{destination::Refused, hex::hex, people::Namespace},
@@ -76,8 +76,10 @@ struct Engine {
     started: tokio::time::Instant,
     prepared: media::Prepared,
     running: control::Running,
+    parked: parked::Parked,
     approvals: approvals::desk::Desk,
     health: Health,
+    metrics: Metrics,
     audit: audit::Audit,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -165,6 +167,19 @@ fn word_transaction(purpose: &str, cause: &str, user: &UserId) -> ruma::OwnedTra
     use sha2::Digest as _;
     let digest = sha2::Sha256::digest(format!("{purpose}|{cause}|{user}"));
     format!("wm-word-{}", hex(&digest[..16])).into()
+}
+
+/// Redacts a message of the account's; one that it may not redact any more stays.
+async fn take_back(
+    account: &crate::matrix::Account,
+    room: &ruma::RoomId,
+    event: &ruma::EventId,
+) -> Result<(), EngineError> {
+    let txn = word_transaction("take-back", event.as_str(), account.user());
+    match account.redact(room, event, txn).await {
+        Err(error) if error.is_passing() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// A plain word of ours into the timeline, mentioning whom it is for.

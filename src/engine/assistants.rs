@@ -15,7 +15,7 @@ use std::{
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
-use self::opening::{Pasted, Reading};
+use self::opening::{Chatted, Pasted, Reading};
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 pub(super) use self::{again::Answered, privacy::Privacy};
 use super::{
@@ -261,11 +261,11 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let text = match command {
             AssistantCommand::New => {
+                self.close_rooms(owner, None, |_| true)?;
                 self.note(owner, |record| {
                     record.markers.push(event.id.clone());
                     let surplus = record.markers.len().saturating_sub(MARKERS_MAX);
                     record.markers.drain(..surplus);
-                    record.opened.clear();
                 })?;
                 words::fresh()
             }
@@ -302,10 +302,10 @@ impl Engine {
     pub(super) async fn compose_assistant<'a>(
         &'a self,
         account: &Account,
-        record: &RunRecord,
+        record: &mut RunRecord,
     ) -> Result<Asking<'a>, EngineError> {
-        let owner = &record.asker;
-        let room = self.destination(record)?.room();
+        let owner = &record.asker.clone();
+        let room = &self.destination(record)?.room().to_owned();
         if self.attend(account, owner, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }
@@ -313,21 +313,21 @@ impl Engine {
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;
         events.retain(|event| is_of_the_two(account, event, owner) && !super::trust::is_request(event));
-        if record.attempt > 0 {
-            // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
-            let asked = events.iter().position(|event| event.id == record.request);
-            events.truncate(asked.map_or(events.len(), |at| at + 1));
-        }
+        // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
+        let asked = events.iter().position(|event| event.id == record.request).filter(|_| record.attempt > 0);
+        let known = asked.map_or(events.len(), |at| at + 1);
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
-        let session = self.session_of(account, owner, &events, &kept, &record.request);
+        let session = self.session_of(account, owner, &events[..known], &kept, &record.request);
         if session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
             let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
-        let opened = Box::pin(self.still_opened(account, record, &events, session.begins)).await?;
+        let chat = Chatted { events: &events, known, begins: session.begins };
+        let opened = Box::pin(self.still_opened(account, record, &chat)).await?;
         let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
+        let withheld = self.tables.assistants.get(owner)?.unwrap_or_default().withheld;
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
@@ -338,7 +338,7 @@ impl Engine {
                 readable_from: account.readable_from(room),
                 invited: &[],
             },
-            events: &events,
+            events: &events[..known],
             older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
@@ -347,6 +347,7 @@ impl Engine {
             pinned: context::Pinned::default(),
             replied_to: &[],
             opened: &opened,
+            withheld: withheld.answers(),
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,

@@ -14,7 +14,7 @@ use crate::{
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
         notes::Notes,
-        opened::Opened,
+        opened::{Opened, Withheld},
         room_check::Origin,
         run::RunRecord,
         time::Timestamp,
@@ -107,6 +107,9 @@ pub(super) struct AssistantRecord {
     /// Rooms that were opened in the session (A7): where they are, and no content.
     #[serde(default)]
     pub(super) opened: Vec<Opened>,
+    /// Which of its answers it does not read again, because a room that was open then is closed.
+    #[serde(default)]
+    pub(super) withheld: Withheld,
     /// The message up to which it was said that a session starts afresh.
     #[serde(default)]
     pub(super) afresh_told: Option<OwnedEventId>,

@@ -12,7 +12,12 @@ use matrix_sdk::{
     authentication::matrix::MatrixSession,
     config::RequestConfig,
     cross_process_lock::CrossProcessLockConfig,
-    encryption::{BackupDownloadStrategy, EncryptionSettings, recovery::RecoveryState},
+    encryption::{
+        BackupDownloadStrategy, EncryptionSettings,
+        identities::ManualVerifyError,
+        recovery::{RecoveryError, RecoveryState},
+        secret_storage::{ImportError, SecretStorageError},
+    },
     store::RoomLoadSettings,
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId};
@@ -245,7 +250,11 @@ impl Provisioner {
                     return Ok(());
                 }
                 recovered => {
-                    let error = recovered.err().map(|error| error.to_string()).unwrap_or_default();
+                    let error = recovered.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                    // An identity is not given up for a homeserver that is away for a moment.
+                    if let Some(passing) = recovered.err().and_then(passing) {
+                        return Err(passing);
+                    }
                     tracing::warn!(
                         user.id = %account.user(), error,
                         "the old identity cannot be recovered with this master secret; a new one is made, and people see that it changed"
@@ -264,6 +273,19 @@ impl Provisioner {
         }
         Ok(())
     }
+}
+
+/// Returns the call that a recovery failed with, where it may succeed later.
+fn passing(error: RecoveryError) -> Option<MatrixError> {
+    let error = match error {
+        RecoveryError::Sdk(error)
+        | RecoveryError::SecretStorage(
+            SecretStorageError::Sdk(error) | SecretStorageError::ImportError { error: ImportError::Sdk(error), .. },
+        ) => error,
+        RecoveryError::SecretStorage(SecretStorageError::Verification(ManualVerifyError::Http(error))) => error.into(),
+        _ => return None,
+    };
+    Some(MatrixError::from(error)).filter(MatrixError::is_passing)
 }
 
 /// Fetches the keys to all rooms at once: left to the SDK, each comes some time after a message that needs it was read

@@ -12,12 +12,15 @@ mod owners;
 #[allow(dead_code, reason = "the tests use more of it")]
 mod process;
 mod records;
+mod requests;
 #[path = "../../tests/it/harness/slot.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod slot;
 #[path = "../overhead/stage.rs"]
 #[allow(dead_code, reason = "the other bench uses more of it")]
 mod stage;
+#[path = "../overhead/tap.rs"]
+mod tap;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -53,6 +56,10 @@ struct Args {
     /// `limits.assistants_live_max`.
     #[arg(long, default_value_t = 64)]
     open_max: usize,
+    /// Instead of all that: what passes between Workmate and the homeserver for one assistant's making, and for one
+    /// answer of an idle and of a live one.
+    #[arg(long)]
+    requests: bool,
     /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
@@ -64,6 +71,9 @@ async fn main() -> Result<()> {
     if !args.bench {
         say("nothing is measured without --bench, which `cargo bench` gives");
         return Ok(());
+    }
+    if args.requests {
+        return requests::trace().await;
     }
     anyhow::ensure!(args.live >= 2 && args.window >= 1 && args.open_max >= 1, "nothing can be compared with that few");
     let (stage, claude) = (Stage::start(1).await?, claude().await?);
@@ -85,7 +95,7 @@ async fn main() -> Result<()> {
 
 /// Lets each owner have an assistant, and says how fast that goes and who is busy with it.
 async fn provision(stage: &Stage, workmate: &Workmate, live: usize) -> Result<Vec<Owner>> {
-    let people = owners::people(stage, live).await?;
+    let people = owners::people(stage, 0, live).await?;
     let homeserver = kernel::process_in(&stage.dir.path().join("homeserver"))?;
     let ours = workmate.pid().context("workmate runs")?;
     let (busy, theirs) = (Busy::of(ours)?, Busy::of(homeserver)?);

@@ -21,9 +21,9 @@ pub(crate) struct Owner {
     room: OwnedRoomId,
 }
 
-/// Registers people and logs their clients in.
-pub(crate) async fn people(stage: &Stage, number: usize) -> Result<Vec<Person>> {
-    let starting = stream::iter(0..number).map(|number| async move {
+/// Registers people and logs their clients in; `first` is the number of the first.
+pub(crate) async fn people(stage: &Stage, first: usize, number: usize) -> Result<Vec<Person>> {
+    let starting = stream::iter(first..first + number).map(|number| async move {
         let person = stage.person(&format!("owner{number}")).await?;
         if number % 10 == 9 {
             complain(&format!("{} people are there", number + 1));

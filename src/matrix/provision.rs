@@ -1,17 +1,14 @@
 //! Making a virtual user real: account, device, profile, cross-signing, recovery. Idempotent, at every start.
 
+mod client;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use matrix_sdk::{
-    Client, SessionMeta, SessionTokens, SqliteStoreConfig,
-    authentication::matrix::MatrixSession,
-    config::RequestConfig,
-    cross_process_lock::CrossProcessLockConfig,
-    encryption::{BackupDownloadStrategy, EncryptionSettings, recovery::RecoveryState},
+    SessionMeta, SessionTokens, authentication::matrix::MatrixSession, encryption::recovery::RecoveryState,
     store::RoomLoadSettings,
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId};
@@ -30,13 +27,6 @@ use crate::{
     core::hex::hex,
     secret::{MasterSecret, Secret},
 };
-
-/// SQLite connections of one client; each costs file descriptors.
-const CONNECTIONS_MAX: usize = 2;
-/// Tries of one call before its failure is reported.
-const CALL_TRIES: usize = 3;
-/// How long one call to the homeserver may take.
-const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Who a virtual user is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +178,7 @@ impl Provisioner {
 
     async fn open_with(&self, user: OwnedUserId, dir: &Path, mut card: Card) -> Result<Account, MatrixError> {
         let token = self.api.proxy().admit(Identity::Device(user.clone(), card.device.clone()));
-        let client = self.build(&user, dir).await?;
+        let client = client::build(&self.api, &self.master, &user, dir).await?;
         let session = MatrixSession {
             meta: SessionMeta { user_id: user.clone(), device_id: card.device.clone() },
             tokens: SessionTokens { access_token: token.expose().to_owned(), refresh_token: None },
@@ -203,29 +193,6 @@ impl Provisioner {
         account.sync().await?;
         Box::pin(self.recovery(&account, &card.device)).await?;
         Ok(account)
-    }
-
-    async fn build(&self, user: &OwnedUserId, dir: &Path) -> Result<Client, MatrixError> {
-        let key = self.master.derive(&format!("store:{user}"));
-        let store = SqliteStoreConfig::with_low_memory_config(dir).pool_max_size(CONNECTIONS_MAX).key(Some(&key));
-        let encryption = EncryptionSettings {
-            auto_enable_cross_signing: true,
-            auto_enable_backups: true,
-            backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
-        };
-        let built = Client::builder()
-            .homeserver_url(self.api.proxy().url())
-            // The default writes a lease every 50 ms for each client.
-            .cross_process_store_config(CrossProcessLockConfig::SingleProcess)
-            .sqlite_store_with_config_and_cache_path(store, None::<&Path>)
-            .with_encryption_settings(encryption)
-            .request_config(RequestConfig::new().retry_limit(CALL_TRIES).timeout(CALL_TIMEOUT))
-            .build();
-        Box::pin(built).await.map_err(|error| MatrixError::UserStore {
-            user: user.to_string(),
-            dir: dir.display().to_string(),
-            cause: error.to_string(),
-        })
     }
 
     /// Enables recovery on a new identity, recovers an old one on a new device.

@@ -54,14 +54,12 @@ pub(crate) async fn meet(owners: &[Owner]) -> Result<()> {
     meeting.map(Box::pin).buffered(AT_ONCE).try_collect().await
 }
 
-/// Has the owners write one after the other, `gap` apart, whether they were answered or not.
-pub(crate) async fn ask_all(owners: &[Owner], gap: Duration) -> Result<Samples> {
-    let mut due = Instant::now();
-    let asking = owners.iter().map(|owner| {
-        let at = due;
-        due += gap;
+/// Has the owners write in turn, evenly spread over `window`, whether they were answered or not.
+pub(crate) async fn ask_in_turn(owners: &[Owner], messages: usize, window: Duration) -> Result<Samples> {
+    let (gap, began) = (window / u32::try_from(messages)?, Instant::now());
+    let asking = owners.iter().cycle().take(messages).zip(0..).map(|(owner, number)| {
         Box::pin(async move {
-            time::sleep_until(at).await;
+            time::sleep_until(began + gap * number).await;
             owner.ask().await
         })
     });

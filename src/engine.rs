@@ -167,6 +167,19 @@ fn word_transaction(purpose: &str, cause: &str, user: &UserId) -> ruma::OwnedTra
     format!("wm-word-{}", hex(&digest[..16])).into()
 }
 
+/// Redacts a message of the account's; one that it may not redact any more stays.
+async fn take_back(
+    account: &crate::matrix::Account,
+    room: &ruma::RoomId,
+    event: &ruma::EventId,
+) -> Result<(), EngineError> {
+    let txn = word_transaction("take-back", event.as_str(), account.user());
+    match account.redact(room, event, txn).await {
+        Err(error) if error.is_passing() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// A plain word of ours into the timeline, mentioning whom it is for.
 fn word(markdown: &str, to: Option<&UserId>) -> crate::core::event::Outgoing {
     let rendered = crate::core::render::render(markdown);

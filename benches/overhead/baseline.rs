@@ -46,7 +46,7 @@ enum Speaker {
     /// One call in plain text, whatever the room is.
     Plain(Caller),
     /// An SDK client behind the masquerading proxy: sync, decrypt, encrypt, send.
-    Sdk(Account),
+    Sdk(Arc<Account>),
 }
 
 /// A user of the appservice, by plain calls.

@@ -1,9 +1,13 @@
 //! A section of a file, read key by key: every fault is recorded and the reading goes on.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use super::{
     fault::{Fault, Faults, Trouble, shown},
+    value,
     yaml::{Entry, Node, Value},
 };
 
@@ -152,6 +156,17 @@ impl<'a> Section<'a> {
     /// Returns whether the value of `key` is a list.
     pub(super) fn has_list(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::List(_)))
+    }
+
+    /// Returns the whole number of `key`, within `bounds`; `default` if it is absent, or faulty and recorded.
+    pub(super) fn number<N: TryFrom<u64>>(
+        &self,
+        key: &str,
+        bounds: RangeInclusive<u64>,
+        default: N,
+        faults: &mut Faults,
+    ) -> N {
+        self.get(key, faults, |node| value::number(node, bounds)).unwrap_or(default)
     }
 
     /// Returns the value of `key`; `None` if it is absent, or faulty and recorded.

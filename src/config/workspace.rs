@@ -246,19 +246,15 @@ pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Fau
     }
     Assistants {
         provision,
-        provision_per_minute: section
-            .get("provision_per_minute", faults, |node| value::number(node, 1..=6_000))
-            .unwrap_or(30),
-        gone_grace_days: section.get("gone_grace_days", faults, |node| value::number(node, 0..=365)).unwrap_or(7),
+        provision_per_minute: section.number("provision_per_minute", 1..=6_000, 30, faults),
+        gone_grace_days: section.number("gone_grace_days", 0..=365, 7, faults),
         enabled: section.get("enabled", faults, value::truth).unwrap_or(true),
         instructions: section
             .get("instructions", faults, |node| value::prose(node, INSTRUCTIONS_BYTES_MAX))
             .unwrap_or_default(),
         model: section.get("model", faults, value::model),
         effort: section.get("effort", faults, |node| value::choice(node, &EFFORTS)),
-        session_idle_hours: section
-            .get("session_idle_hours", faults, |node| value::number(node, 1..=8_760))
-            .unwrap_or(12),
+        session_idle_hours: section.number("session_idle_hours", 1..=8_760, 12, faults),
         tools: grants::read_private(&section, tools, faults),
     }
 }
@@ -283,44 +279,25 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
     let section = root.section("limits", &known, faults);
     let defaults = Limits::default();
     let limits = Limits {
-        context_tokens_max: section
-            .get("context_tokens_max", faults, |node| value::number(node, 1_000..=500_000))
-            .unwrap_or(defaults.context_tokens_max),
-        files_max: section.get("files_max", faults, |node| value::number(node, 0..=20)).unwrap_or(defaults.files_max),
-        file_bytes_max: section
-            .get("file_bytes_max", faults, |node| value::number(node, 64 << 10..=20 << 20))
-            .unwrap_or(defaults.file_bytes_max),
-        runs_max: section.get("runs_max", faults, |node| value::number(node, 1..=1_024)).unwrap_or(defaults.runs_max),
-        room_runs_max: section
-            .get("room_runs_max", faults, |node| value::number(node, 1..=64))
-            .unwrap_or(defaults.room_runs_max),
-        waiting_runs_max: section
-            .get("waiting_runs_max", faults, |node| value::number(node, 1..=1_000))
-            .unwrap_or(defaults.waiting_runs_max),
-        provisioning_max: section
-            .get("provisioning_max", faults, |node| value::number(node, 1..=64))
-            .unwrap_or(defaults.provisioning_max),
-        assistants_live_max: section
-            .get("assistants_live_max", faults, |node| value::number(node, 1..=4_096))
-            .unwrap_or(defaults.assistants_live_max),
-        deadline_minutes: section
-            .get("deadline_minutes", faults, |node| value::number(node, 1..=10_080))
-            .unwrap_or(defaults.deadline_minutes),
-        transaction_bytes_max: section
-            .get("transaction_bytes_max", faults, |node| value::number(node, 1 << 20..=256 << 20))
-            .unwrap_or(defaults.transaction_bytes_max),
-        tool_rounds_max: section
-            .get("tool_rounds_max", faults, |node| value::number(node, 1..=200))
-            .unwrap_or(defaults.tool_rounds_max),
-        tools_at_once_max: section
-            .get("tools_at_once_max", faults, |node| value::number(node, 1..=64))
-            .unwrap_or(defaults.tools_at_once_max),
-        run_tokens_max: section
-            .get("run_tokens_max", faults, |node| value::number(node, 10_000..=100_000_000))
-            .unwrap_or(defaults.run_tokens_max),
-        approval_minutes: section
-            .get("approval_minutes", faults, |node| value::number(node, 1..=10_080))
-            .unwrap_or(defaults.approval_minutes),
+        context_tokens_max: section.number("context_tokens_max", 1_000..=500_000, defaults.context_tokens_max, faults),
+        files_max: section.number("files_max", 0..=20, defaults.files_max, faults),
+        file_bytes_max: section.number("file_bytes_max", 64 << 10..=20 << 20, defaults.file_bytes_max, faults),
+        runs_max: section.number("runs_max", 1..=1_024, defaults.runs_max, faults),
+        room_runs_max: section.number("room_runs_max", 1..=64, defaults.room_runs_max, faults),
+        waiting_runs_max: section.number("waiting_runs_max", 1..=1_000, defaults.waiting_runs_max, faults),
+        provisioning_max: section.number("provisioning_max", 1..=64, defaults.provisioning_max, faults),
+        assistants_live_max: section.number("assistants_live_max", 1..=4_096, defaults.assistants_live_max, faults),
+        deadline_minutes: section.number("deadline_minutes", 1..=10_080, defaults.deadline_minutes, faults),
+        transaction_bytes_max: section.number(
+            "transaction_bytes_max",
+            1 << 20..=256 << 20,
+            defaults.transaction_bytes_max,
+            faults,
+        ),
+        tool_rounds_max: section.number("tool_rounds_max", 1..=200, defaults.tool_rounds_max, faults),
+        tools_at_once_max: section.number("tools_at_once_max", 1..=64, defaults.tools_at_once_max, faults),
+        run_tokens_max: section.number("run_tokens_max", 10_000..=100_000_000, defaults.run_tokens_max, faults),
+        approval_minutes: section.number("approval_minutes", 1..=10_080, defaults.approval_minutes, faults),
     };
     if limits.room_runs_max > limits.runs_max {
         let trouble = Trouble::new(
@@ -338,9 +315,7 @@ pub(super) fn audit(root: &Section<'_>, faults: &mut Faults) -> Audit {
     let defaults = Audit::default();
     Audit {
         room: section.get("room", faults, value::truth).unwrap_or(defaults.room),
-        retention_days: section
-            .get("retention_days", faults, |node| value::number(node, 1..=3_650))
-            .unwrap_or(defaults.retention_days),
+        retention_days: section.number("retention_days", 1..=3_650, defaults.retention_days, faults),
     }
 }
 

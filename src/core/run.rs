@@ -6,13 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::{
     event::{Outgoing, OutgoingKind, Place},
-    hex::hex,
     media::Unread,
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
@@ -22,115 +20,22 @@ use super::{
     work::Work,
 };
 
+mod status;
+mod step;
 #[cfg(test)]
 mod tests;
+
+use self::status::Status;
+pub use self::{
+    status::{Doing, STATUS_AFTER_MS},
+    step::{CardStep, RunId, Step},
+};
 
 /// After this long without an answer because of the model's load, people are told, in milliseconds (C19).
 pub const WAITING_WORD_AFTER_MS: u64 = 20_000;
 
-/// A coworker's run that takes longer shows a status, in milliseconds (C9).
-pub const STATUS_AFTER_MS: u64 = 6_000;
-/// The gap to the status' first edit, in milliseconds; each later one is twice as long.
-const STATUS_GAP_MS: u64 = 10_000;
-/// The longest gap between two edits of a status, in milliseconds.
-const STATUS_GAP_MS_MAX: u64 = 120_000;
-
 /// Numbers of edits that one process may use.
 const EDITS_OF_A_PROCESS: u32 = 1_000;
-
-/// Identifies a run: the same request and user give the same id, so nothing is run twice.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RunId(String);
-
-impl RunId {
-    /// Returns the id of the run that `request` starts with `user`.
-    #[must_use]
-    pub fn of(request: &EventId, user: &UserId) -> Self {
-        let digest = Sha256::new().chain_update(request).chain_update("|").chain_update(user).finalize();
-        Self(hex(&digest[..16]))
-    }
-
-    /// Returns the id of the `attempt`th time that the request is run again (🔁); 0 is [`Self::of`].
-    #[must_use]
-    pub fn again(request: &EventId, user: &UserId, attempt: u32) -> Self {
-        let first = Self::of(request, user);
-        if attempt == 0 { first } else { Self(format!("{}-{attempt}", first.0)) }
-    }
-
-    /// Returns the id as text, for keys and logs.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Returns the transaction id of one step.
-    #[must_use]
-    pub fn transaction(&self, step: Step) -> OwnedTransactionId {
-        let name = match step {
-            Step::Waiting => "waiting".to_owned(),
-            Step::Answer => "answer".to_owned(),
-            Step::Edit(n) => format!("edit-{n}"),
-            Step::File => "file".to_owned(),
-            Step::Stopped => "stopped".to_owned(),
-            Step::Queued => "queued".to_owned(),
-            Step::Status => "status".to_owned(),
-            Step::StatusEdit(n) => format!("status-{n}"),
-            Step::StatusEnd => "status-end".to_owned(),
-            Step::Attached(number) => format!("attached-{number:x}"),
-            Step::Card(number, step) => {
-                let step = match step {
-                    CardStep::Ask => "ask",
-                    CardStep::Approve => "approve",
-                    CardStep::Decline => "decline",
-                    CardStep::End => "end",
-                };
-                format!("card-{number:016x}-{step}")
-            }
-        };
-        format!("wm-{}-{name}", self.0).into()
-    }
-}
-
-/// A visible step of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Step {
-    /// The word that the model is busy.
-    Waiting,
-    /// The answer, or a streamed answer's first text.
-    Answer,
-    /// An edit of a streamed answer, counted from 1.
-    Edit(u32),
-    /// The whole of an answer that did not fit into a message.
-    File,
-    /// The word that it was stopped.
-    Stopped,
-    /// The word that it waits for its turn.
-    Queued,
-    /// The status of a run that takes long.
-    Status,
-    /// An edit of the status, by when it came: this long after the run began, in milliseconds.
-    StatusEdit(u64),
-    /// The status' last edit.
-    StatusEnd,
-    /// A file that a tool attached; the number is made of the call.
-    Attached(u64),
-    /// One of an approval's; the number is the card's (`approval::Pending::number`).
-    Card(u64, CardStep),
-}
-
-/// What is sent for one approval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CardStep {
-    /// The card.
-    Ask,
-    /// Our ✅ on it, for people to tap.
-    Approve,
-    /// Our ❌ on it.
-    Decline,
-    /// Its last edit: what was decided.
-    End,
-}
 
 /// What the store keeps of a run while it is going on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -312,15 +217,6 @@ pub enum Effect {
     Finish(Answer),
 }
 
-/// How far a run with tools is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Doing {
-    /// Steps that are done.
-    pub done: usize,
-    /// The tools that are being used, by name.
-    pub running: Vec<String>,
-}
-
 /// A run while the model answers.
 #[derive(Debug)]
 pub struct Machine {
@@ -335,46 +231,6 @@ pub struct Machine {
     /// An assistant's begins with its first tool: until then its answer shows what it does.
     status: Option<Status>,
     doing: Option<Doing>,
-}
-
-/// When a run's status is shown and edited.
-#[derive(Debug)]
-struct Status {
-    began: Timestamp,
-    next: Timestamp,
-    gap_ms: u64,
-    shown: bool,
-    /// People were told that the model is busy.
-    busy: bool,
-}
-
-impl Status {
-    fn new(began: Timestamp, shown: bool, now: Timestamp) -> Self {
-        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false }
-    }
-
-    /// Returns the step that shows something now: the notice itself, or an edit of it.
-    fn step(&mut self, now: Timestamp) -> Step {
-        if std::mem::replace(&mut self.shown, true) {
-            // A number that neither a run begun anew nor a later process uses again.
-            return Step::StatusEdit(now.ms_since(self.began));
-        }
-        Step::Status
-    }
-
-    /// Returns the step that is due, if any.
-    fn due(&mut self, now: Timestamp) -> Option<Step> {
-        if now < self.next {
-            return None;
-        }
-        self.next = later(now, self.gap_ms);
-        self.gap_ms = (self.gap_ms * 2).min(STATUS_GAP_MS_MAX);
-        Some(self.step(now))
-    }
-}
-
-fn later(from: Timestamp, ms: u64) -> Timestamp {
-    Timestamp::from_ms(from.as_ms().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
 impl Machine {

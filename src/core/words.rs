@@ -3,10 +3,16 @@
 //! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
 //! text come from config or from checked ids, never from messages.
 
+mod failures;
 mod service;
 mod tools;
 pub mod trail;
 
+pub use self::failures::{
+    Again, account_exhausted, broken_off, budget_reached, call_cut, cut_at_limit, internal, key_missing, key_refused,
+    model_unreachable, nothing_to_say, overloaded_gave_up, overloaded_trying, refused, request_refused, too_long,
+    tools_failed, work_too_long,
+};
 pub use self::service::{ServiceStatus, not_a_member, service_status};
 pub use self::tools::{tool_names, tools, who_decides};
 use super::time::Timestamp;
@@ -209,134 +215,6 @@ pub fn unknown_command() -> String {
 }
 
 // ---- Failures (C19) ----
-
-/// How a person has a failed request tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
-    /// By 🔁 on the word about it: a coworker's.
-    ByReaction,
-    /// By asking again: an assistant's, which keeps nothing of what it was asked.
-    ByAsking,
-}
-
-fn try_again(again: Again, when: &str) -> String {
-    match again {
-        Again::ByReaction => format!("React 🔁 to this{when}, and I'll try again."),
-        Again::ByAsking => format!("Please ask again{when}."),
-    }
-}
-
-/// The model is overloaded, and it is tried again.
-#[must_use]
-pub fn overloaded_trying() -> String {
-    "The model is very busy right now. I keep trying.".to_owned()
-}
-
-/// The model stayed overloaded.
-#[must_use]
-pub fn overloaded_gave_up(again: Again) -> String {
-    format!("The model is too busy, so I have no answer for you. {}", try_again(again, " in a few minutes"))
-}
-
-/// The model could not be reached at all.
-#[must_use]
-pub fn model_unreachable(again: Again) -> String {
-    format!(
-        "I can't reach the model, so I have no answer for you. {} If it stays like this, tell the person who runs \
-         Workmate.",
-        try_again(again, " later")
-    )
-}
-
-/// The answer broke off and could not be taken up.
-#[must_use]
-pub fn broken_off(again: Again) -> String {
-    format!("My answer broke off before it was complete. {}", try_again(again, ""))
-}
-
-/// The model refused.
-#[must_use]
-pub fn refused() -> String {
-    "I can't help with that one. Asking in another way may work.".to_owned()
-}
-
-/// Stands behind an answer that was cut at the output limit.
-#[must_use]
-pub fn cut_at_limit() -> String {
-    "*My answer reached its length limit and ends here. Ask me to go on.*".to_owned()
-}
-
-/// The model had nothing to say.
-#[must_use]
-pub fn nothing_to_say() -> String {
-    "I have nothing to say to that. Could you put it differently?".to_owned()
-}
-
-/// The request does not fit into the model's context.
-#[must_use]
-pub fn too_long() -> String {
-    "That is more text than I can take in at once. Please ask with less, or in parts.".to_owned()
-}
-
-/// No key is set.
-#[must_use]
-pub fn key_missing() -> String {
-    "I have no access to the model yet: the person who runs Workmate needs to set an API key.".to_owned()
-}
-
-/// The key was refused.
-#[must_use]
-pub fn key_refused() -> String {
-    "The model refuses my key: the person who runs Workmate needs to check it.".to_owned()
-}
-
-/// The provider's account is out of credit or over its limit.
-#[must_use]
-pub fn account_exhausted() -> String {
-    "My account with the model's provider is used up: the person who runs Workmate needs to see to it.".to_owned()
-}
-
-/// The request was refused as malformed: a fault of ours or of the configuration.
-#[must_use]
-pub fn request_refused() -> String {
-    "The model did not accept my request. That is a fault on my side: the person who runs Workmate finds the cause in \
-     the log."
-        .to_owned()
-}
-
-/// The budget is used up; said before any work begins (C19).
-#[must_use]
-pub fn budget_reached(usd_month: u32) -> String {
-    format!(
-        "My budget for this month, ${usd_month}, is used up, so I didn't start. The person who runs Workmate can raise it."
-    )
-}
-
-/// A run reached the limit on its tokens, or on how often the model is asked.
-#[must_use]
-pub fn work_too_long() -> String {
-    "That took more work than one request may take, so I stopped before I was done. Please ask for less at once; the \
-     person who runs Workmate can raise the limit."
-        .to_owned()
-}
-
-/// Tools failed several times in a row.
-#[must_use]
-pub fn tools_failed(again: Again) -> String {
-    format!("My tools failed several times in a row, so I stopped. {}", try_again(again, " later"))
-}
-
-/// The model reached its output limit in the middle of a call, which was not made.
-#[must_use]
-pub fn call_cut() -> String {
-    "I reached my length limit in the middle of a step, so I didn't take it. Please ask for less at once.".to_owned()
-}
-
-/// Something of ours broke.
-#[must_use]
-pub fn internal(again: Again) -> String {
-    format!("Something went wrong on my side, and I have no answer for you. {}", try_again(again, ""))
-}
 
 /// Why a message could not be decrypted, as far as one can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,8 +18,7 @@ use crate::{
         breaker::{BreakerLimits, Gate},
         command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
-        event::{EventKind, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
-        render,
+        event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
         run::{RunId, RunRecord},
         schedule::Lane,
         words,
@@ -263,14 +262,7 @@ impl Engine {
         text: &str,
         place: Place,
     ) -> Result<(), EngineError> {
-        let rendered = render::render(text);
-        let message = Outgoing {
-            kind: OutgoingKind::Notice,
-            body: rendered.body,
-            html: rendered.html,
-            mentions: std::iter::once(event.sender.clone()).collect(),
-            place,
-        };
+        let message = Outgoing { place, ..super::word(text, Some(&event.sender)) };
         let txn = super::word_transaction("command", event.id.as_str(), account.user());
         account.sync().await?;
         account.send(&event.room, &message, txn).await?;

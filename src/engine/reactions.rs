@@ -70,11 +70,7 @@ impl Engine {
     /// Redacts one message of ours.
     pub(super) async fn take_back(&self, room: &RoomId, posted: &Posted) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&posted.user) else { return Ok(()) };
-        let txn = super::word_transaction("take-back", posted.event.as_str(), &posted.user);
-        match account.redact(room, &posted.event, txn).await {
-            Err(error) if error.is_passing() => Err(error.into()),
-            _ => Ok(()),
-        }
+        super::take_back(&account, room, &posted.event).await
     }
 
     /// Notes what a run posted, under its request and under the message itself.

@@ -1,6 +1,9 @@
 //! Driving a run: presence, context, the model, and every message under the run's own transaction ids.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ruma::OwnedEventId;
 use tokio::{sync::watch, time::Instant};
@@ -57,8 +60,8 @@ impl Engine {
         let mut registered = self.running.register(id, &record);
         let mut used = Used::default();
         let sender = watch::Sender::new(Progress::default());
-        let waiting = record.clone();
-        let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place));
+        let (waiting, told) = (record.clone(), OnceLock::new());
+        let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place, &told));
         let mut leave = None;
         let mut patience = Patience::default();
         let ended = loop {
@@ -68,6 +71,7 @@ impl Engine {
                     Some(leave) => leave,
                     none => none.insert((&mut turn).await),
                 };
+                record.status = record.status.take().or_else(|| told.get().cloned());
                 // An attempt that was cut short may have left it parked.
                 leave.unpark().await;
                 let attempt = Attempt { id, accepted, progress: &sender, leave };
@@ -80,6 +84,7 @@ impl Engine {
             };
             let so_far = sender.send_replace(Progress::default());
             used.add(&so_far);
+            record.status = record.status.take().or_else(|| told.get().cloned());
             match attempted {
                 Ok(Ok(ended)) => break ended,
                 Ok(Err(error)) if error.is_passing() && patience.is_left(began, clock::now()) => {
@@ -124,32 +129,44 @@ impl Engine {
     }
 
     /// Waits for a place; a request that waits long is told so (C11).
-    async fn wait_for_turn(&self, id: &RunId, record: &RunRecord, mut in_line: lanes::Place) -> lanes::Place {
+    async fn wait_for_turn(
+        &self,
+        id: &RunId,
+        record: &RunRecord,
+        mut in_line: lanes::Place,
+        told: &OnceLock<OwnedEventId>,
+    ) -> lanes::Place {
         tokio::select! {
             () = in_line.turn() => return in_line,
             () = tokio::time::sleep(QUEUE_WORD_AFTER) => {}
         }
-        let mut word = super::word(&words::queued(in_line.ahead() + 1), None);
-        word.place = record.place.clone();
-        match self.account_of(record).await {
-            Ok(account) => {
-                let _sending = self.running.sending(id).await;
-                let said = async {
-                    let room = self.destination(record)?.room();
-                    Ok::<_, EngineError>(account.send(room, &word, id.transaction(Step::Queued)).await?)
-                };
-                let noted = said.await.and_then(|event| {
-                    self.running.show(id, &event);
-                    self.note_posted(record, &event)
-                });
-                if let Err(error) = noted {
-                    tracing::debug!(%error, "a waiting request cannot be told its place");
-                }
-            }
-            Err(error) => tracing::debug!(%error, "a waiting request cannot be told its place"),
+        if record.status.is_none()
+            && let Err(error) = self.tell_place(id, record.clone(), in_line.ahead() + 1, told).await
+        {
+            tracing::debug!(%error, "a waiting request cannot be told its place");
         }
         in_line.turn().await;
         in_line
+    }
+
+    /// Tells a request its place. A coworker's word is the status of its run from then on, so that there is one notice
+    /// at the most (C9).
+    async fn tell_place(
+        &self,
+        id: &RunId,
+        mut waiting: RunRecord,
+        place: usize,
+        told: &OnceLock<OwnedEventId>,
+    ) -> Result<(), EngineError> {
+        let mut word = super::word(&words::queued(place), None);
+        word.place = waiting.place.clone();
+        let account = self.account_of(&waiting).await?;
+        let step = if waiting.private { Step::Queued } else { Step::Status };
+        self.act(&account, id, &mut waiting, Effect::Send(step, word)).await?;
+        if let Some(status) = waiting.status {
+            told.get_or_init(|| status);
+        }
+        Ok(())
     }
 
     /// The last word of a run that a person stopped.
@@ -184,8 +201,7 @@ impl Engine {
             let noted = noted.map(|noted| noted.posted).unwrap_or_default();
             let ours = noted.into_iter().filter(|posted| posted.user == record.user).map(|posted| posted.event);
             for event in ours.chain(record.streamed.clone()) {
-                let txn = super::word_transaction("take-back", event.as_str(), &record.user);
-                account.redact(&record.room, &event, txn).await?;
+                super::take_back(&account, &record.room, &event).await?;
             }
             Ok::<_, EngineError>(())
         };

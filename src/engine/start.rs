@@ -296,7 +296,7 @@ async fn provision_one(engine: Shared, persona: Persona) -> Result<(), StartErro
         engine.roster.enter(&room, account.user());
     }
     tracing::info!(user.id = %persona.user, rooms = account.joined().len(), "a virtual user is ready");
-    engine.pool.keep(Arc::new(account));
+    engine.pool.keep(account);
     Ok(())
 }
 

@@ -52,6 +52,9 @@ impl Engine {
     /// Returns a coworker's allow-list. A server's tool that is granted for the first time is pinned as it is; one that
     /// reads otherwise than its pin needs somebody's approval until that is given.
     pub(super) fn toolset(&self, coworker: &Coworker, user: &UserId) -> Result<Toolset, EngineError> {
+        if coworker.tools.is_empty() {
+            return Ok(Toolset::default());
+        }
         let mut offers = room_tools::offers();
         offers.extend(self.offers(&coworker.tools));
         Ok(Toolset::resolve(&coworker.tools, &offers, &self.pins(&coworker.tools, &offers, user)?))

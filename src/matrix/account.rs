@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -11,11 +11,7 @@ use matrix_sdk::{
     Client, Room, RoomMemberships, RoomState,
     attachment::AttachmentConfig,
     deserialized_responses::MemberEvent,
-    room::{
-        MessagesOptions,
-        reply::{EnforceThread, Reply},
-    },
-    ruma::UInt,
+    room::reply::{EnforceThread, Reply},
 };
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, ServerName, UserId,
@@ -29,17 +25,9 @@ use ruma::{
 };
 use tokio::time::Instant;
 
-use super::{
-    error::MatrixError,
-    inbound::{self, Read},
-    outbound,
-    window::{Older, Window},
-};
+use super::{error::MatrixError, outbound, window::Window};
 use crate::{
-    core::{
-        event::{EventKind, Outgoing, Place, RoomEvent},
-        time::Timestamp,
-    },
+    core::event::{Outgoing, Place},
     secret::Secret,
 };
 
@@ -48,6 +36,7 @@ pub mod own;
 mod past;
 mod pins;
 mod power;
+mod reading;
 mod standing;
 mod verification;
 
@@ -55,15 +44,14 @@ pub use self::verification::{Emoji, Verification, Verifying};
 
 /// The type of every message that is sent.
 const MESSAGE: &str = "m.room.message";
+
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;
-/// Pages of history that one request for context may cost.
-const PAGES_MAX: usize = 3;
-/// Undecryptable events that are tried again when history is asked for.
-const UNSEAL_MAX: usize = 50;
 
 /// A live client of one virtual user.
 pub struct Account {
+    /// Itself, for what goes on when its caller is dropped.
+    me: Weak<Self>,
     user: OwnedUserId,
     client: Client,
     token: Secret,
@@ -109,10 +97,13 @@ pub struct File {
 impl Account {
     /// Wraps a client whose session is restored.
     #[must_use]
-    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Self {
+    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Arc<Self> {
         let (last_sync, windows, behind, pins) = Default::default();
         let verifications = verification::Requests::of(&client);
-        Self { user, client, token, dir, last_sync, windows, behind, pins, verifications }
+        Arc::new_cyclic(|me| {
+            let me = me.clone();
+            Self { me, user, client, token, dir, last_sync, windows, behind, pins, verifications }
+        })
     }
 
     /// Returns the virtual user's id.
@@ -276,104 +267,6 @@ impl Account {
         Ok(facts)
     }
 
-    /// Returns an event if the window holds it; otherwise asks the homeserver for it.
-    ///
-    /// # Errors
-    /// When it is neither held nor to be had.
-    pub async fn event(&self, room: &RoomId, id: &EventId) -> Result<Option<Read>, MatrixError> {
-        if let Some(read) = self.held(room, id) {
-            return Ok(Some(read));
-        }
-        let fetched = self.room(room)?.event(id, None).await?;
-        Ok(inbound::from_timeline(room, &fetched))
-    }
-
-    /// Returns an event if the window holds it.
-    #[must_use]
-    pub fn held(&self, room: &RoomId, id: &EventId) -> Option<Read> {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.get(room).and_then(|window| window.get(id)).cloned()
-    }
-
-    /// Tries to decrypt one event again with the keys at hand.
-    ///
-    /// # Errors
-    /// When the crypto store fails.
-    pub async fn unseal(&self, read: &Read) -> Result<Read, MatrixError> {
-        let Some(sealed) = &read.sealed else { return Ok(read.clone()) };
-        let room = self.room(&read.event.room)?;
-        let decrypted = room.decrypt_event(sealed, None).await?;
-        let Some(opened) = inbound::from_timeline(&read.event.room, &decrypted) else { return Ok(read.clone()) };
-        if opened.sealed.is_none() {
-            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(window) = windows.get_mut(&read.event.room) {
-                window.unseal(opened.clone());
-            }
-        }
-        Ok(opened)
-    }
-
-    /// Returns the newest events of a room, oldest first: at least `want` of them, unless there are no more that
-    /// this user may see or [`PAGES_MAX`] pages did not reach that far.
-    ///
-    /// # Errors
-    /// When the homeserver does not answer.
-    pub async fn history(&self, room_id: &RoomId, want: usize) -> Result<Vec<RoomEvent>, MatrixError> {
-        let room = self.room(room_id)?;
-        for _ in 0..PAGES_MAX {
-            let (held, older) = {
-                let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-                windows.get(room_id).map_or((0, Older::Unknown), |window| (window.len(), window.older().clone()))
-            };
-            let from = match older {
-                Older::Nothing => break,
-                _ if held >= want => break,
-                Older::Unknown => None,
-                Older::From(token) => Some(token),
-            };
-            let mut options = MessagesOptions::backward().from(from.as_deref());
-            options.limit = UInt::from(PAGE_EVENTS);
-            let page = Box::pin(room.messages(options)).await?;
-            let read: Vec<Read> =
-                page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event)).collect();
-            let next = page.end.filter(|_| !read.is_empty());
-            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-            windows.entry(room_id.to_owned()).or_default().prepend(read, next);
-        }
-        self.unseal_held(room_id).await?;
-        Ok(self.held_events(room_id))
-    }
-
-    fn older_than_held(&self, room: &RoomId) -> Older {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.get(room).map_or(Older::Unknown, |window| window.older().clone())
-    }
-
-    async fn unseal_held(&self, room: &RoomId) -> Result<(), MatrixError> {
-        let sealed = {
-            let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-            windows.get(room).map(|window| window.sealed(UNSEAL_MAX)).unwrap_or_default()
-        };
-        for read in sealed {
-            self.unseal(&read).await?;
-        }
-        Ok(())
-    }
-
-    /// Returns what the window holds of a room, oldest first.
-    #[must_use]
-    pub fn held_events(&self, room: &RoomId) -> Vec<RoomEvent> {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.get(room).map(Window::events).unwrap_or_default()
-    }
-
-    /// Returns the newest event of a thread that this user has seen.
-    #[must_use]
-    pub fn latest_in_thread(&self, room: &RoomId, root: &EventId) -> Option<OwnedEventId> {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.get(room).and_then(|window| window.latest_in_thread(root))
-    }
-
     /// Sends a message, encrypted where the room is; the same `txn` is the same event however often it is sent.
     ///
     /// # Errors
@@ -501,15 +394,6 @@ impl Account {
             return Err(MatrixError::EncryptionUnknown { room: room_id.to_string() });
         }
         Ok(room)
-    }
-
-    /// Returns when the oldest decryptable event of the window was sent.
-    #[must_use]
-    pub fn readable_from(&self, room: &RoomId) -> Option<Timestamp> {
-        let events = self.held_events(room);
-        let sealed = |event: &RoomEvent| matches!(event.kind, EventKind::Undecryptable(_));
-        let first_after = events.iter().rposition(sealed).map(|last| last + 1)?;
-        events.get(first_after).map(|event| event.sent_at)
     }
 }
 

@@ -77,7 +77,7 @@ impl Pool {
             let _ = tokio::time::timeout(FREED_CHECK, freed).await;
         };
         let opened = place.get_or_try_init(|| async {
-            let account = Box::pin(self.provisioner.open(persona)).await.map(Arc::new)?;
+            let account = Box::pin(self.provisioner.open(persona)).await?;
             tracing::debug!(user.id = %persona.user, open = self.passing_len(), "an assistant's client was opened");
             Ok(account)
         });

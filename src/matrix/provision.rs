@@ -5,6 +5,7 @@ mod client;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use matrix_sdk::{
@@ -76,7 +77,7 @@ impl Provisioner {
     ///
     /// # Errors
     /// By cause; everything done so far stays and is found done at the next call.
-    pub async fn provision(&self, persona: &Persona) -> Result<Account, MatrixError> {
+    pub async fn provision(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
         self.api.register(persona.user.localpart()).await?;
         let dir = self.dir(persona);
         let mut card = Box::pin(self.device(persona, &dir)).await?;
@@ -88,7 +89,7 @@ impl Provisioner {
     ///
     /// # Errors
     /// As [`Self::provision`].
-    pub async fn open(&self, persona: &Persona) -> Result<Account, MatrixError> {
+    pub async fn open(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
         let dir = self.dir(persona);
         match read_card(&dir)? {
             Some(card) if card.opened && has_store(&dir) => {
@@ -176,7 +177,7 @@ impl Provisioner {
         Ok(())
     }
 
-    async fn open_with(&self, user: OwnedUserId, dir: &Path, mut card: Card) -> Result<Account, MatrixError> {
+    async fn open_with(&self, user: OwnedUserId, dir: &Path, mut card: Card) -> Result<Arc<Account>, MatrixError> {
         let token = self.api.proxy().admit(Identity::Device(user.clone(), card.device.clone()));
         let client = client::build(&self.api, &self.master, &user, dir).await?;
         let session = MatrixSession {

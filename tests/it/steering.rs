@@ -127,6 +127,30 @@ async fn c10_a_stop_on_the_status_ends_the_run_and_the_status_says_so() -> Resul
 }
 
 #[tokio::test]
+async fn c11_a_request_that_waits_long_is_told_its_place_in_the_one_notice_of_its_run() -> Result<()> {
+    let scene = Box::pin(Scene::set()).await?;
+    let (first, gate) = scene.ask_and_hold("build a cathedral", "It stands.").await?;
+    scene.claude.on(Matcher::user("and a bell tower"), Turn::text("It rings."));
+    scene.follow_up(&first, "and a bell tower").await?;
+    let dropped = scene.follow_up(&first, "and a crypt").await?;
+    let tower_word = scene.until_said(&words::queued(1)).await?;
+    let crypt_word = scene.until_said(&words::queued(2)).await?;
+
+    scene.bob.react(&scene.room, &dropped, "🛑").await?;
+    scene.until_shown(&crypt_word, "Stopped after").await?;
+    gate.release();
+    scene.until_said("It rings.").await?;
+    scene.until_shown(&tower_word, "Done").await?;
+
+    let seen = Box::pin(scene.settle()).await?;
+    let in_thread = seen.messages_of(&scene.coworker).filter(|event| event.thread_root() == Some(first.as_str()));
+    let answers = ["It stands.", "It rings."];
+    let notices = in_thread.filter(|event| !answers.contains(&event.body()));
+    assert_eq!(notices.map(|event| event.msgtype().to_owned()).collect::<Vec<_>>(), ["m.notice"; 3], "{seen}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn c10_a_redaction_takes_back_what_was_said_at_every_stage() -> Result<()> {
     let mut scene = Box::pin(Scene::set()).await?;
     let (held, gate) = scene.ask_and_hold("build a cathedral", "It stands.").await?;

@@ -1,6 +1,6 @@
 use ruma::{event_id, room_id, user_id};
 
-use super::*;
+use super::{status::later, *};
 use crate::core::{audit::Spent, mask::Mask};
 
 mod properties;

@@ -10,7 +10,7 @@ use crate::{
         event::{Place, RoomEvent},
         run::{RunId, RunRecord},
     },
-    engine::{Engine, EngineError, Shared, coworkers::lane_of, reactions::AGAIN_MAX, word_transaction},
+    engine::{Engine, EngineError, Shared, coworkers::lane_of, reactions::AGAIN_MAX, take_back},
 };
 
 /// Answers that an owner may have again; older ones are asked for anew.
@@ -112,11 +112,7 @@ impl Engine {
         }
         let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
         for answer in answers {
-            let txn = word_transaction("take-back", answer.as_str(), account.user());
-            match account.redact(&event.room, &answer, txn).await {
-                Err(error) if error.is_passing() => return Err(error.into()),
-                _ => {}
-            }
+            take_back(&account, &event.room, &answer).await?;
         }
         self.note(owner, |kept| kept.answers.retain(|answered| answered.request != request))
     }

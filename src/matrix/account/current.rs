@@ -16,6 +16,7 @@ use matrix_sdk::{
 };
 use ruma::{EventId, RoomId};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::Account;
 use crate::{
@@ -35,6 +36,21 @@ impl Account {
     /// # Errors
     /// When the homeserver does not answer; the caller tries again.
     pub async fn sync_since(&self, since: Instant) -> Result<(), MatrixError> {
+        let Some(me) = self.me.upgrade() else { return self.sync_to_end(since).await };
+        // A task of its own, which ends although a stopped run drops this: the SDK notes early on what it has taken, so
+        // that a sync which is cut short would never bring the rest into the window.
+        let syncing = async move { me.sync_to_end(since).await };
+        match tokio::spawn(syncing.in_current_span()).await {
+            Ok(synced) => synced,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    async fn sync_to_end(&self, since: Instant) -> Result<(), MatrixError> {
         let mut last = self.last_sync.lock().await;
         if last.is_some_and(|begun| begun >= since) {
             return Ok(());

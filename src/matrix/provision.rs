@@ -1,6 +1,7 @@
 //! Making a virtual user real: account, device, profile, cross-signing, recovery. Idempotent, at every start.
 
 mod client;
+mod recovery;
 
 use std::{
     fs,
@@ -8,11 +9,8 @@ use std::{
     sync::Arc,
 };
 
-use matrix_sdk::{
-    SessionMeta, SessionTokens, authentication::matrix::MatrixSession, encryption::recovery::RecoveryState,
-    store::RoomLoadSettings,
-};
-use ruma::{DeviceId, OwnedDeviceId, OwnedUserId};
+use matrix_sdk::{SessionMeta, SessionTokens, authentication::matrix::MatrixSession, store::RoomLoadSettings};
+use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -58,6 +56,9 @@ struct Card {
     opened: bool,
     /// SHA-256 of the avatar that was uploaded, and where to.
     avatar: Option<(String, String)>,
+    /// How far recovery was set up.
+    #[serde(default)]
+    recovery: recovery::Stage,
 }
 
 impl Provisioner {
@@ -132,7 +133,12 @@ impl Provisioner {
             }
             clear(dir)?;
             let device = format!("WM{}", &hex(&Sha256::digest(Secret::random().expose().as_bytes()))[..10]);
-            let card = Card { device: device.to_uppercase().into(), opened: false, avatar: None };
+            let card = Card {
+                device: device.to_uppercase().into(),
+                opened: false,
+                avatar: None,
+                recovery: recovery::Stage::default(),
+            };
             write_card(dir, &card)?;
             card
         };
@@ -192,55 +198,8 @@ impl Provisioner {
         client.encryption().wait_for_e2ee_initialization_tasks().await;
         let account = Account::new(user, client, token, dir.to_owned());
         account.sync().await?;
-        Box::pin(self.recovery(&account, &card.device)).await?;
+        Box::pin(self.recovery(&account, dir, card)).await?;
         Ok(account)
-    }
-
-    /// Enables recovery on a new identity, recovers an old one on a new device.
-    async fn recovery(&self, account: &Account, device: &DeviceId) -> Result<(), MatrixError> {
-        let encryption = account.client().encryption();
-        let recovery = encryption.recovery();
-        let passphrase = Secret::new(hex(&self.master.derive(&format!("recovery:{}", account.user()))));
-        let signed = async || encryption.cross_signing_status().await.is_some_and(|status| status.is_complete());
-        match recovery.state() {
-            RecoveryState::Enabled if signed().await => return Ok(()),
-            RecoveryState::Disabled if signed().await => {}
-            _ => match Box::pin(recovery.recover(passphrase.expose())).await {
-                Ok(()) if signed().await => {
-                    tracing::info!(user.id = %account.user(), device.id = %device, "identity and keys recovered");
-                    download_keys(account).await;
-                    return Ok(());
-                }
-                recovered => {
-                    let error = recovered.err().map(|error| error.to_string()).unwrap_or_default();
-                    tracing::warn!(
-                        user.id = %account.user(), error,
-                        "the old identity cannot be recovered with this master secret; a new one is made, and people see that it changed"
-                    );
-                    Box::pin(encryption.bootstrap_cross_signing(None)).await?;
-                    if let Err(error) = encryption.backups().disable_and_delete().await {
-                        tracing::debug!(user.id = %account.user(), %error, "no old key backup was deleted");
-                    }
-                }
-            },
-        }
-        let enabled = Box::pin(recovery.enable().with_passphrase(passphrase.expose()).into_future()).await;
-        if let Err(error) = enabled {
-            // The user works without recovery; only a lost disk would cost it its keys. The next start tries again.
-            tracing::warn!(user.id = %account.user(), %error, "recovery cannot be enabled; a lost disk would lose keys");
-        }
-        Ok(())
-    }
-}
-
-/// Fetches the keys to all rooms at once: left to the SDK, each comes some time after a message that needs it was read
-/// in vain, and the first answers would be given without the room's history.
-async fn download_keys(account: &Account) {
-    let backups = account.client().encryption().backups();
-    for room in account.joined() {
-        if let Err(error) = Box::pin(backups.download_room_keys_for_room(&room)).await {
-            tracing::warn!(user.id = %account.user(), room.id = %room, %error, "a room's keys cannot be downloaded");
-        }
     }
 }
 

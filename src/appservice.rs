@@ -24,6 +24,7 @@ use crate::{secret::Secret, store::Inbox};
 
 mod auth;
 pub mod health;
+pub mod metrics;
 mod queries;
 mod refusal;
 #[cfg(test)]

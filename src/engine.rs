@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    appservice::health::Health,
+    appservice::{health::Health, metrics::Metrics},
     claude,
     config::{Config, Coworker},
     core::{destination::Refused, hex::hex, people::Namespace},
@@ -76,8 +76,10 @@ struct Engine {
     started: tokio::time::Instant,
     prepared: media::Prepared,
     running: control::Running,
+    parked: parked::Parked,
     approvals: approvals::desk::Desk,
     health: Health,
+    metrics: Metrics,
     audit: audit::Audit,
     tasks: TaskTracker,
     stop: CancellationToken,

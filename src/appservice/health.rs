@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`, on a listener of their own and without a token.
+//! `/healthz`, `/readyz` and `/metrics`, on a listener of their own and without a token.
 
 use std::{
     collections::BTreeMap,
@@ -9,9 +9,10 @@ use axum::{Json, Router, extract, http::StatusCode, routing::get};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::metrics::Metrics;
+
 /// Something that has to hold before Workmate can do its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// The homeserver answers.
     Homeserver,
@@ -21,6 +22,18 @@ pub enum Condition {
     Store,
     /// There is a key for the Messages API, and it is not refused.
     ClaudeKey,
+}
+
+impl Condition {
+    /// Returns its name in `/readyz` and `/metrics`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Homeserver => "homeserver",
+            Self::Users => "users",
+            Self::Store => "store",
+            Self::ClaudeKey => "claude_key",
+        }
+    }
 }
 
 /// Whether a condition holds.
@@ -82,6 +95,16 @@ impl Health {
         states.get(&condition).cloned().unwrap_or_else(not_looked_at)
     }
 
+    /// Returns what is known of every condition.
+    pub(super) fn all(&self) -> BTreeMap<Condition, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns how far provisioning is, where members are followed.
+    pub(super) fn provisioning(&self) -> Option<Provisioning> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Returns whether every condition holds.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -90,18 +113,18 @@ impl Health {
     }
 
     fn report(&self) -> (StatusCode, Json<Value>) {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let states = self.all();
         let ready = states.values().all(|state| *state == State::Ready);
         let conditions: BTreeMap<_, _> = states
             .into_iter()
             .map(|(condition, state)| match state {
-                State::Ready => (condition, json!({"ready": true})),
-                State::Waiting(reason) => (condition, json!({"ready": false, "reason": reason})),
+                State::Ready => (condition.name(), json!({"ready": true})),
+                State::Waiting(reason) => (condition.name(), json!({"ready": false, "reason": reason})),
             })
             .collect();
         let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let mut report = json!({"ready": ready, "conditions": conditions});
-        if let Some(provisioning) = &*self.1.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(provisioning) = self.provisioning() {
             report["provisioning"] = json!(provisioning);
         }
         (code, Json(report))
@@ -112,9 +135,11 @@ fn not_looked_at() -> State {
     State::Waiting("not looked at yet".to_owned())
 }
 
-/// Returns the routes: `/healthz` is 200 while the process runs, `/readyz` 200 or 503 with every condition.
-pub fn health_router(health: Health) -> Router {
+/// Returns the routes: `/healthz` is 200 while the process runs, `/readyz` 200 or 503 with every condition, `/metrics`
+/// has the numbers.
+pub fn health_router(health: Health, metrics: Metrics) -> Router {
     Router::new()
+        .route("/metrics", get(async move || metrics.show()))
         .route("/healthz", get(async || Json(json!({"alive": true}))))
         .route("/readyz", get(async |extract::State(health): extract::State<Health>| health.report()))
         .with_state(health)

@@ -116,6 +116,11 @@ impl Running {
         Some(sending.lock_owned().await)
     }
 
+    /// Returns how many runs there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Notes that a run has shown an event, so that reactions to it are for the run.
     pub(super) fn show(&self, id: &RunId, event: &EventId) {
         if let Some(entry) = self.lock().get_mut(id) {

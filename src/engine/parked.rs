@@ -1,8 +1,12 @@
 //! Events whose key has not come: a few tries soon, then parked until the deadline, then a word (C8).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use ruma::{OwnedUserId, RoomId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 use tokio::time::Instant;
 
 use super::{Engine, EngineError, Shared, assistants::Privacy, records::RoomRecord};
@@ -20,6 +24,48 @@ const PARKED_FIRST_S: u64 = 10;
 /// The longest pause between two tries of a parked event.
 const PARKED_MAX_S: u64 = 300;
 
+/// Events of one room that wait for their keys.
+const PARKED_ROOM_MAX: usize = 64;
+/// Events of all rooms that wait for their keys.
+const PARKED_ALL_MAX: usize = 2_048;
+
+/// How many events wait for their keys, by room.
+#[derive(Debug, Default)]
+pub(super) struct Parked(Mutex<HashMap<OwnedRoomId, usize>>);
+
+/// A place among the parked events; free again once it is dropped.
+struct Place<'a>(&'a Parked, OwnedRoomId);
+
+impl Parked {
+    /// Returns how many wait.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    /// Takes a place; `None` where as many wait as may.
+    fn place(&self, room: &RoomId) -> Option<Place<'_>> {
+        let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = parked.get(room).copied().unwrap_or_default();
+        if here >= PARKED_ROOM_MAX || parked.values().sum::<usize>() >= PARKED_ALL_MAX {
+            return None;
+        }
+        parked.insert(room.to_owned(), here + 1);
+        Some(Place(self, room.to_owned()))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut parked = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = parked.get_mut(&self.1) {
+            *here -= 1;
+            if *here == 0 {
+                parked.remove(&self.1);
+            }
+        }
+    }
+}
+
 /// Who reads an event.
 #[derive(Clone, Debug)]
 pub(super) enum Readers {
@@ -33,7 +79,9 @@ impl Engine {
     /// Waits for the key of an event, and handles it once it can be read.
     pub(super) async fn read_patiently(self: Shared, readers: Readers, entry: InboxEntry, accepted: Instant) {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
-        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
+        let place = self.parked.place(room);
+        // Where too many wait already, it has its few tries and is not waited for.
+        let deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
         let mut pause_s = PARKED_FIRST_S;
         let mut cause = KeyMissing::NotSent;
         loop {
@@ -41,6 +89,7 @@ impl Engine {
                 () = self.stop.cancelled() => return,
                 read = Box::pin(self.try_to_read(&readers, &entry, accepted)) => read,
             };
+            let away = read.is_err();
             match read {
                 Ok(Some(read)) if read.sealed.is_none() => {
                     if let Err(error) = Box::pin(self.take_late(&readers, &read, &entry, accepted)).await {
@@ -53,7 +102,8 @@ impl Engine {
                 Err(error) => tracing::debug!(room.id = %room, event.id = %id, %error, "a sealed event cannot be read"),
             }
             let waited_ms = clock::now().ms_since(entry.accepted_at);
-            if waited_ms >= deadline_ms {
+            // While the homeserver is away it sends no more of them.
+            if waited_ms >= deadline_ms && (place.is_some() || !away) {
                 tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
                 if let Err(error) = Box::pin(self.tell_undecryptable(&readers, &entry, cause)).await {
                     tracing::warn!(room.id = %room, %error, "the word about an undecryptable message cannot be sent");
@@ -61,7 +111,11 @@ impl Engine {
                 return self.done(&entry);
             }
             tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
-            let pause = Duration::from_secs(pause_s).min(Duration::from_millis(deadline_ms - waited_ms));
+            let pause = Duration::from_secs(pause_s);
+            let pause = match deadline_ms.checked_sub(waited_ms) {
+                Some(left) => pause.min(Duration::from_millis(left)),
+                None => pause,
+            };
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -131,5 +185,26 @@ impl Engine {
             account.send(room, &super::word(&text, Some(&entry.event.sender)), txn).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::room_id;
+
+    use super::*;
+
+    #[test]
+    fn c8_one_rooms_parked_events_leave_places_for_other_rooms_and_are_limited_in_all() {
+        let (parked, flooded, quiet) = (Parked::default(), room_id!("!flooded:hs"), room_id!("!quiet:hs"));
+        let mut places: Vec<_> = std::iter::from_fn(|| parked.place(flooded)).collect();
+        assert_eq!(places.len(), PARKED_ROOM_MAX);
+        drop(parked.place(quiet).expect("another room has places"));
+
+        let rooms = (0..).map(|number| OwnedRoomId::try_from(format!("!{number}:hs")).expect("a room id"));
+        places.extend(rooms.map_while(|room| parked.place(&room)));
+        assert_eq!((places.len(), parked.place(quiet).is_none()), (PARKED_ALL_MAX, true));
+        drop(places);
+        assert!(parked.place(flooded).is_some() && parked.0.lock().expect("no panic").is_empty());
     }
 }

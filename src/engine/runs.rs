@@ -442,6 +442,7 @@ impl Engine {
         if let Err(error) = closed {
             tracing::error!(%error, "a run's end cannot be recorded; it is taken up again at the next start");
         }
+        self.metrics.run_ended(&summary);
         tracing::info!(
             outcome = ?summary.outcome, tokens.input = summary.input_tokens, tokens.output = summary.output_tokens,
             duration_ms = summary.ended_at.ms_since(summary.accepted_at), "a run ended"

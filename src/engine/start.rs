@@ -9,12 +9,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, gaps, inbox, lanes,
-    provisioning, records::Tables, toolsets, trust,
+    parked, provisioning, records::Tables, toolsets, trust,
 };
 use crate::{
     appservice::{
         self, Appservice, Query,
         health::{Condition, Health, State, health_router},
+        metrics::Metrics,
     },
     claude,
     config::Config,
@@ -90,6 +91,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     raise_descriptor_limit();
     let tasks = TaskTracker::new();
     let health = Health::default();
+    let metrics = Metrics::new(&health);
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
     let store = open_store(&config).await?;
@@ -104,8 +106,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
     serve_in(&tasks, "appservice", listener, endpoint.router(), stop.clone());
-    serve_in(&tasks, "health", health_listener, health_router(health.clone()), stop.clone());
-    let engine = build(config, store, health, tasks.clone(), stop.clone()).await?;
+    serve_in(&tasks, "health", health_listener, health_router(health.clone(), metrics.clone()), stop.clone());
+    let engine = build(config, store, (health, metrics), tasks.clone(), stop.clone()).await?;
+    show_numbers(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
     engine.open_index();
     let begun = tokio::select! {
@@ -155,7 +158,7 @@ fn serve_in(
 async fn build(
     config: Config,
     store: Store,
-    health: Health,
+    (health, metrics): (Health, Metrics),
     tasks: TaskTracker,
     stop: CancellationToken,
 ) -> Result<Shared, StartError> {
@@ -203,15 +206,36 @@ async fn build(
         started: tokio::time::Instant::now(),
         prepared: super::media::Prepared::default(),
         running: control::Running::default(),
+        parked: parked::Parked::default(),
         approvals: Desk::new(store.approvals()),
         audit: audit::Audit::new(),
         namespace,
         store,
         health,
+        metrics,
         tasks,
         stop,
         config,
     }))
+}
+
+/// Shows what is going on in `/metrics`.
+fn show_numbers(engine: &Shared) {
+    let show = |name, help, read: fn(&Engine) -> usize| {
+        let engine = Arc::downgrade(engine);
+        let read = move || engine.upgrade().map_or(0, |engine| read(&engine));
+        (name, help, read)
+    };
+    let shown = [
+        show("runs_going_on", "Runs that wait or are answered.", |engine| engine.running.len()),
+        show("events_awaiting_keys", "Events that cannot be decrypted yet.", |engine| engine.parked.len()),
+        show("assistant_clients_open", "Assistants' clients; at most limits.assistants_live_max.", |engine| {
+            engine.pool.passing_len()
+        }),
+    ];
+    for (name, help, read) in shown {
+        engine.metrics.observe(name, help, read);
+    }
 }
 
 /// Waits for the homeserver, provisions our users, and takes up what was left.

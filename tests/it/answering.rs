@@ -82,8 +82,7 @@ async fn a_client_that_excludes_unsigned_devices_is_answered_and_reads_the_answe
     Box::pin(a_mention_is_answered_from_the_rooms_history(RoomKind::Encrypted, UnsignedDevices::Excluded)).await
 }
 
-/// What happens between the room being set up and Workmate running again.
-async fn an_encrypted_mention_sent_while_workmate_is_down(before_start: impl FnOnce(&Workmate)) -> Result<()> {
+async fn an_encrypted_mention_sent_while_workmate_is_down(go_down: impl AsyncFnOnce(&mut Workmate)) -> Result<()> {
     let (slot, claude) = (shared().take_slot(), claude().await?);
     let mut workmate = Setup::new(&slot, shared().url(), &claude.base_url()).start().await;
     let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
@@ -91,8 +90,7 @@ async fn an_encrypted_mention_sent_while_workmate_is_down(before_start: impl FnO
     let room = room_with_coworker(&alice, &bob, RoomKind::Encrypted, &coworker).await?;
     check_answered(&alice, RoomKind::Encrypted, &room, &coworker).await?;
 
-    workmate.kill();
-    before_start(&workmate);
+    go_down(&mut workmate).await;
     let request = ask(&alice, &room, &coworker).await?;
     workmate.start_again().await;
 
@@ -108,12 +106,14 @@ async fn an_encrypted_mention_sent_while_workmate_is_down(before_start: impl FnO
 
 #[tokio::test]
 async fn a_mention_sent_while_workmate_is_killed_is_answered_once() -> Result<()> {
-    Box::pin(an_encrypted_mention_sent_while_workmate_is_down(|_| ())).await
+    Box::pin(an_encrypted_mention_sent_while_workmate_is_down(async |workmate| workmate.kill())).await
 }
 
 #[tokio::test]
 async fn a_coworker_whose_encryption_store_is_lost_reads_and_answers_again() -> Result<()> {
-    let lose_stores = |workmate: &Workmate| {
+    let lose_stores = async |workmate: &mut Workmate| {
+        // Stopped, not killed: the newest keys reach the backup before it ends.
+        workmate.stop().await;
         std::fs::remove_dir_all(workmate.data_dir().join("users")).expect("there are stores to lose");
     };
     Box::pin(an_encrypted_mention_sent_while_workmate_is_down(lose_stores)).await

@@ -119,7 +119,7 @@ async fn a4_what_is_said_to_an_assistant_is_found_nowhere_else() -> Result<()> {
         office.as_user(&assistant, Method::GET, &state, &json!({})).await?.to_string(),
     ));
     let http = reqwest::Client::builder().no_proxy().build()?;
-    for path in ["readyz", "healthz"] {
+    for path in ["readyz", "healthz", "metrics"] {
         let url = format!("http://{}/{path}", office.slot.health_listen);
         found.push(Found::text(path, http.get(url).send().await?.text().await?));
     }

@@ -95,6 +95,11 @@ async fn a1_every_member_of_the_space_gets_an_assistant_and_who_joins_later_too(
     let health = reqwest::Client::builder().no_proxy().build()?;
     let report = health.get(format!("http://{}/readyz", campus.office.slot.health_listen)).send().await?;
     assert_eq!(report.json::<Value>().await?["provisioning"], json!({"waiting": 0, "made": 3}));
+    let metrics =
+        health.get(format!("http://{}/metrics", campus.office.slot.health_listen)).send().await?.text().await?;
+    for line in ["workmate_assistants_waiting 0", "workmate_assistants_made_total 3"] {
+        assert!(metrics.lines().any(|shown| shown == line), "{line} is not in\n{metrics}");
+    }
     Ok(())
 }
 

@@ -1,9 +1,15 @@
 //! Tokens, paths, queries, ping, health and shutdown.
 
-use ruma::user_id;
+use ruma::{owned_event_id, owned_room_id, owned_user_id, user_id};
 
 use super::*;
-use crate::appservice::health::{Condition, State, health_router};
+use crate::{
+    appservice::{
+        health::{Condition, Provisioning, State, health_router},
+        metrics::Metrics,
+    },
+    core::{audit::RunSummary, run::Outcome, time::Timestamp},
+};
 
 #[tokio::test]
 async fn the_token_is_asked_of_every_path_in_the_header_or_the_legacy_query() {
@@ -120,7 +126,7 @@ async fn readiness_names_each_condition_and_its_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, health_router(health.clone()), shutdown.clone()));
+    let serving = tokio::spawn(serve(listener, health_router(health.clone(), Metrics::new(&health)), shutdown.clone()));
     let client = Client::new();
     let ready = || answer(client.get(format!("{url}/readyz")));
 
@@ -143,4 +149,57 @@ async fn readiness_names_each_condition_and_its_reason() {
 
     shutdown.cancel();
     serving.await.expect("it ends").expect("without an error");
+}
+
+#[tokio::test]
+async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
+    let health = Health::default();
+    health.set(Condition::Store, State::Ready);
+    health.set_provisioning(Provisioning { waiting: 7, made: 3, trouble: Some("@carol is away".to_owned()) });
+    let metrics = Metrics::new(&health);
+    metrics.observe("runs_going_on", "Runs.", || 2);
+    for (coworker, outcome) in [(Some("oncall"), Outcome::Done), (None, Outcome::Failed), (None, Outcome::Failed)] {
+        metrics.run_ended(&ended(coworker, outcome));
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(serve(listener, health_router(health, metrics), shutdown.clone()));
+
+    let answered = Client::new().get(url).send().await.expect("it answers");
+    let form = answered.headers()["content-type"].to_str().expect("text").to_owned();
+    let shown = answered.text().await.expect("text");
+
+    assert_eq!(form, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let mut lines: Vec<_> = shown.lines().filter(|line| !line.contains("_bucket")).collect();
+    lines.sort_unstable();
+    insta::assert_snapshot!(lines.join("\n"));
+    shutdown.cancel();
+    serving.await.expect("it ends").expect("without an error");
+}
+
+fn ended(coworker: Option<&str>, outcome: Outcome) -> RunSummary {
+    RunSummary {
+        user: owned_user_id!("@somebody:hs"),
+        coworker: coworker.map(str::to_owned),
+        private: coworker.is_none(),
+        asker: owned_user_id!("@alice:hs"),
+        room: owned_room_id!("!room:hs"),
+        thread: None,
+        request: owned_event_id!("$request"),
+        answer: None,
+        outcome,
+        read: Vec::new(),
+        read_span: None,
+        tools: Vec::new(),
+        model: Some("claude-opus-5-5".to_owned()),
+        model_calls: 1,
+        input_tokens: 1_000,
+        cached_tokens: 800,
+        output_tokens: 50,
+        cost_micro_usd: coworker.map(|_| 2_500_000),
+        accepted_at: Timestamp::from_ms(1_000),
+        ended_at: Timestamp::from_ms(4_500),
+        line_due: false,
+    }
 }

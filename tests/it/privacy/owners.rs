@@ -216,7 +216,7 @@ fn of_audit(office: &Office, when: &str, all: &[String], search: &mut Search) ->
 
 async fn of_health(office: &Office, all: &[String], search: &mut Search) -> Result<()> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    for path in ["readyz", "healthz"] {
+    for path in ["readyz", "healthz", "metrics"] {
         let url = format!("http://{}/{path}", office.slot.health_listen);
         search.look_in(path, http.get(url).send().await?.text().await?, all);
     }

@@ -8,6 +8,38 @@ use tokio::time::Duration;
 /// `USER_HZ`, in which Linux tells processor time on every platform that matters here.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// Who kept the machine's cores busy since a moment.
+pub(crate) struct Load {
+    processes: Vec<(&'static str, Busy)>,
+    /// Time of all cores together, in ticks: all of it, and that in which they had nothing to do.
+    machine: (u64, u64),
+}
+
+impl Load {
+    pub(crate) fn of(processes: &[(&'static str, u32)]) -> Result<Self> {
+        let processes = processes.iter().map(|&(name, pid)| Ok((name, Busy::of(pid)?))).collect::<Result<_>>()?;
+        Ok(Self { processes, machine: machine_ticks()? })
+    }
+
+    /// Says the processor time of each process, and how much of the machine's was taken by anybody.
+    pub(crate) fn so_far(&self) -> Result<String> {
+        let (all, idle) = machine_ticks()?;
+        let (all, idle) = (all - self.machine.0, idle - self.machine.1);
+        let told = |(name, busy): &(&str, Busy)| Ok(format!("{name} {:.1} s", busy.since()?.as_secs_f64()));
+        let told = self.processes.iter().map(told).collect::<Result<Vec<_>>>()?;
+        Ok(format!("{}; all cores together {} % busy", told.join(", "), 100 - 100 * idle / all.max(1)))
+    }
+}
+
+fn machine_ticks() -> Result<(u64, u64)> {
+    let stat = fs::read_to_string("/proc/stat").context("/proc/stat")?;
+    let first = stat.lines().next().context("/proc/stat is not empty")?;
+    let ticks = first.split_whitespace().skip(1).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in them already.
+    let all = ticks.iter().take(8).sum();
+    Ok((all, ticks.iter().skip(3).take(2).sum()))
+}
+
 /// Processor time of a process since a moment.
 pub(crate) struct Busy {
     pid: u32,

@@ -12,12 +12,17 @@ mod owners;
 #[allow(dead_code, reason = "the tests use more of it")]
 mod process;
 mod records;
+mod requests;
 #[path = "../../tests/it/harness/slot.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod slot;
 #[path = "../overhead/stage.rs"]
 #[allow(dead_code, reason = "the other bench uses more of it")]
 mod stage;
+#[path = "../overhead/tap.rs"]
+mod tap;
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -27,7 +32,7 @@ use workmate::cli::say::say;
 
 use crate::{
     figures::{Samples, verdict},
-    kernel::Busy,
+    kernel::Load,
     owners::Owner,
     process::{Setup, Workmate},
     stage::{Stage, claude},
@@ -44,15 +49,25 @@ struct Args {
     /// Owners on disk: their records are written straight into the store, beside those of the live ones.
     #[arg(long, default_value_t = 10_000)]
     owners: usize,
-    /// Owners with a client and an assistant on the homeserver, who all write within the window; at least 2.
+    /// Owners with a client, who all write within the window while their assistants are idle; at least 2.
     #[arg(long, default_value_t = 20)]
     live: usize,
+    /// Messages within the same window of others, whose assistants are live; a quarter of `--live` unless given.
+    #[arg(long)]
+    beside: Option<usize>,
     /// The window, in seconds.
     #[arg(long, default_value_t = 10)]
     window: u32,
     /// `limits.assistants_live_max`.
     #[arg(long, default_value_t = 64)]
     open_max: usize,
+    /// Another build of `workmate` than this one.
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// Instead of all that: what passes between Workmate and the homeserver for one assistant's making, and for one
+    /// answer of an idle and of a live one.
+    #[arg(long)]
+    requests: bool,
     /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
@@ -65,69 +80,92 @@ async fn main() -> Result<()> {
         say("nothing is measured without --bench, which `cargo bench` gives");
         return Ok(());
     }
+    if args.requests {
+        return requests::trace().await;
+    }
     anyhow::ensure!(args.live >= 2 && args.window >= 1 && args.open_max >= 1, "nothing can be compared with that few");
     let (stage, claude) = (Stage::start(1).await?, claude().await?);
-    let setup = Setup::new(&stage.slots[0], stage.homeserver.url(), &claude.base_url())
+    let mut setup = Setup::new(&stage.slots[0], stage.homeserver.url(), &claude.base_url())
         .section("limits", json!({"assistants_live_max": args.open_max}))
         .section("log", json!({"filter": "workmate=debug"}));
+    if let Some(program) = &args.program {
+        setup = setup.program(program.clone());
+    }
     let mut workmate = setup.start().await;
-    let owners = provision(&stage, &workmate, args.live).await?;
+    let homeserver = kernel::process_in(&stage.dir.path().join("homeserver"))?;
+    let owners = provision(&stage, &workmate, homeserver, args.live + args.awake()).await?;
     workmate.stop().await;
     let wrote = records::write(&workmate, args.owners).await?;
     say(format!("\n{} owners' records written in {:.1} s", args.owners, wrote.as_secs_f64()));
     let began = Instant::now();
     workmate.start_again().await;
     say(format!("  the start with them took {:.1} s", began.elapsed().as_secs_f64()));
-    wake(&args, &workmate, &owners).await?;
+    wake(&args, &workmate, homeserver, &owners).await?;
     workmate.stop().await;
     Ok(())
 }
 
+impl Args {
+    fn beside(&self) -> usize {
+        self.beside.unwrap_or(self.live / 4).max(1)
+    }
+
+    /// Owners who write beside: so few that none of their assistants is ever the least recently used.
+    fn awake(&self) -> usize {
+        (self.open_max / 10).clamp(1, 8)
+    }
+}
+
 /// Lets each owner have an assistant, and says how fast that goes and who is busy with it.
-async fn provision(stage: &Stage, workmate: &Workmate, live: usize) -> Result<Vec<Owner>> {
-    let people = owners::people(stage, live).await?;
-    let homeserver = kernel::process_in(&stage.dir.path().join("homeserver"))?;
-    let ours = workmate.pid().context("workmate runs")?;
-    let (busy, theirs) = (Busy::of(ours)?, Busy::of(homeserver)?);
+async fn provision(stage: &Stage, workmate: &Workmate, homeserver: u32, number: usize) -> Result<Vec<Owner>> {
+    let people = owners::people(stage, 0, number).await?;
+    let load = load(workmate, homeserver)?;
     let began = Instant::now();
     let owners = owners::provision(people, workmate.slot()).await?;
-    let took = began.elapsed();
-    say(format!(
-        "\n{live} assistants made in {:.1} s, {} at once: {:.1} a minute",
-        took.as_secs_f64(),
-        owners::AT_ONCE,
-        60.0 * count(live) / took.as_secs_f64()
-    ));
-    say(format!(
-        "  of one core, meanwhile: Synapse {:.0} %, workmate {:.0} %",
-        100.0 * theirs.since()?.as_secs_f64() / took.as_secs_f64(),
-        100.0 * busy.since()?.as_secs_f64() / took.as_secs_f64()
-    ));
+    let took = began.elapsed().as_secs_f64();
+    let rate = 60.0 * count(number) / took;
+    say(format!("\n{number} assistants made in {took:.1} s, {} at once: {rate:.1} a minute", owners::AT_ONCE));
+    say(format!("  meanwhile: {}", load.so_far()?));
     owners::meet(&owners).await?;
     Ok(owners)
 }
 
-/// Has all write while their assistants are idle, and then those again whose assistants are live, at the same pace.
-async fn wake(args: &Args, workmate: &Workmate, owners: &[Owner]) -> Result<()> {
+fn load(workmate: &Workmate, homeserver: u32) -> Result<Load> {
+    let ours = workmate.pid().context("workmate runs")?;
+    Load::of(&[("workmate", ours), ("Synapse", homeserver), ("the people's clients", std::process::id())])
+}
+
+/// Has owners write while their assistants are idle, others beside them whose assistants are live; and then the same
+/// number at the same pace to live ones only.
+async fn wake(args: &Args, workmate: &Workmate, homeserver: u32, owners: &[Owner]) -> Result<()> {
     let pid = workmate.pid().context("workmate runs")?;
+    let (idle, beside) = owners.split_at(args.live);
+    for owner in beside {
+        owner.ask().await?;
+    }
     time::sleep(QUIET).await;
     let before_kb = kernel::resident_kb(pid)?;
-    let gap = Duration::from_secs(u64::from(args.window)) / u32::try_from(owners.len())?;
+    let window = Duration::from_secs(args.window.into());
     let opened_before = opened(&workmate.logs()).count();
-    let idle = owners::ask_all(owners, gap).await?;
-    let log = workmate.logs();
-    say(format!("\n{} messages opened {} clients", owners.len(), opened(&log).count() - opened_before));
+    let busy = load(workmate, homeserver)?;
+    let others = || owners::ask_in_turn(beside, args.beside(), window);
+    let (woken, live) = tokio::try_join!(owners::ask_in_turn(idle, idle.len(), window), others())?;
+    let opened_now = opened(&workmate.logs()).count() - opened_before;
+    say(format!("\n{} messages to idle assistants and {} to live ones, {}", woken.len(), live.len(), uptime()));
+    say(format!("  opened {opened_now} clients; meanwhile: {}", busy.so_far()?));
     let peak_kb = kernel::peak_kb(pid)?;
     time::sleep(QUIET).await;
-    // The last ones are open now, and asking them in order closes none of them.
-    let awake = &owners[owners.len().saturating_sub(args.open_max)..];
-    let live = owners::ask_all(awake, gap).await?;
+    // The last ones are open now, and asking them in turn closes none of them.
+    let awake = &idle[idle.len().saturating_sub((args.open_max - beside.len()).max(1))..];
+    let busy = load(workmate, homeserver)?;
+    let (after, _) = tokio::try_join!(owners::ask_in_turn(awake, idle.len(), window), others())?;
+    say(format!("the same, all being live; meanwhile: {}", busy.so_far()?));
     time::sleep(QUIET).await;
     let mut alone = Samples::default();
     for owner in awake.iter().take(5) {
         alone.push(owner.ask().await?);
     }
-    print(args, &idle, &live, &alone);
+    print(args, &woken, &[("live, beside them", &live), ("live, at the same pace", &after), ("live, alone", &alone)]);
     say(format!("  memory: {:.1} MB before, {:.1} MB at the peak", mb(before_kb), mb(peak_kb)));
     let open = most_open(&workmate.logs()).context("the log tells how many clients are open")?;
     let verdict = if open <= args.open_max { "kept" } else { "broken" };
@@ -135,16 +173,24 @@ async fn wake(args: &Args, workmate: &Workmate, owners: &[Owner]) -> Result<()> 
     Ok(())
 }
 
-fn print(args: &Args, idle: &Samples, live: &Samples, alone: &Samples) {
+fn print(args: &Args, idle: &Samples, live: &[(&str, &Samples)]) {
     say(format!("\nfrom the owner's send to the first visible text, all within {} s", args.window));
-    say(format!("  idle        {idle}"));
-    say(format!("  live        {live}"));
-    say(format!("  live, alone {alone}"));
-    for (name, live, goal) in [("live", live, Some(RATIO_MAX)), ("live, alone", alone, None)] {
+    say(format!("  {:24}{idle}", "idle"));
+    for (name, live) in live {
         let over = |percent| idle.percentile_ms(percent) / live.percentile_ms(percent);
-        let goal = goal.map(|goal| format!("   (goal {goal}: {})", verdict(over(50), goal))).unwrap_or_default();
-        say(format!("  idle over {name}: median {:.2}, p95 {:.2}{goal}", over(50), over(95)));
+        let verdict = verdict(over(50), RATIO_MAX);
+        say(format!(
+            "  {name:24}{live}   idle over it: {:.2}, p95 {:.2} (goal {RATIO_MAX}: {verdict})",
+            over(50),
+            over(95)
+        ));
     }
+}
+
+/// How busy the machine was with everything, by its own average of the last minute.
+fn uptime() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!("load average {}", load.split(' ').next().unwrap_or_default())
 }
 
 /// The lines that tell of an opened client.

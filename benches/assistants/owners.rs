@@ -21,9 +21,9 @@ pub(crate) struct Owner {
     room: OwnedRoomId,
 }
 
-/// Registers people and logs their clients in.
-pub(crate) async fn people(stage: &Stage, number: usize) -> Result<Vec<Person>> {
-    let starting = stream::iter(0..number).map(|number| async move {
+/// Registers people and logs their clients in; `first` is the number of the first.
+pub(crate) async fn people(stage: &Stage, first: usize, number: usize) -> Result<Vec<Person>> {
+    let starting = stream::iter(first..first + number).map(|number| async move {
         let person = stage.person(&format!("owner{number}")).await?;
         if number % 10 == 9 {
             complain(&format!("{} people are there", number + 1));
@@ -54,14 +54,12 @@ pub(crate) async fn meet(owners: &[Owner]) -> Result<()> {
     meeting.map(Box::pin).buffered(AT_ONCE).try_collect().await
 }
 
-/// Has the owners write one after the other, `gap` apart, whether they were answered or not.
-pub(crate) async fn ask_all(owners: &[Owner], gap: Duration) -> Result<Samples> {
-    let mut due = Instant::now();
-    let asking = owners.iter().map(|owner| {
-        let at = due;
-        due += gap;
+/// Has the owners write in turn, evenly spread over `window`, whether they were answered or not.
+pub(crate) async fn ask_in_turn(owners: &[Owner], messages: usize, window: Duration) -> Result<Samples> {
+    let (gap, began) = (window / u32::try_from(messages)?, Instant::now());
+    let asking = owners.iter().cycle().take(messages).zip(0..).map(|(owner, number)| {
         Box::pin(async move {
-            time::sleep_until(at).await;
+            time::sleep_until(began + gap * number).await;
             owner.ask().await
         })
     });

@@ -13,6 +13,11 @@ impl Samples {
         self.0.push(sample);
     }
 
+    #[allow(dead_code, reason = "some benches use it")]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn median_ms(&self) -> f64 {
         self.percentile_ms(50)
     }

@@ -310,13 +310,19 @@ impl Engine {
             return Err(Refused::Silent.into());
         }
         let facts = account.facts(room).await?;
-        let mut events = account.history(room, HISTORY_EVENTS).await?;
+        let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
+        let of_the_two = |event: &RoomEvent| is_of_the_two(account, event, owner) && !super::trust::is_request(event);
+        // Nothing is read beyond the session: after a pause that is most of the chat.
+        let begins = |mut events: Vec<RoomEvent>| {
+            events.retain(of_the_two);
+            self.session_of(account, owner, &events, &kept, &record.request).begins > 0
+        };
+        let mut events = account.history_until(room, HISTORY_EVENTS, begins).await?;
         let older = events.len() >= HISTORY_EVENTS;
-        events.retain(|event| is_of_the_two(account, event, owner) && !super::trust::is_request(event));
+        events.retain(of_the_two);
         // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
         let asked = events.iter().position(|event| event.id == record.request).filter(|_| record.attempt > 0);
         let known = asked.map_or(events.len(), |at| at + 1);
-        let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
         let session = self.session_of(account, owner, &events[..known], &kept, &record.request);
         if session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);

@@ -44,9 +44,15 @@ impl Api {
     /// Returns an API over `proxy`.
     #[must_use]
     pub fn new(proxy: Proxy) -> Self {
-        // Built like `Client::new`, which fails only where no HTTP is possible at all.
-        let http = reqwest::Client::builder().timeout(CALL_TIMEOUT).build().unwrap_or_default();
-        Self { proxy, http }
+        // All of it goes to our own proxy on loopback: neither a proxy of the system nor certificates are wanted. Built
+        // like `Client::new`, which fails only where no HTTP is possible at all.
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(CALL_TIMEOUT).build();
+        Self { proxy, http: http.unwrap_or_default() }
+    }
+
+    /// Returns the HTTP client, which knows the way to the proxy and no other.
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// Returns the proxy that calls pass.

@@ -1,26 +1,16 @@
 //! Making a virtual user real: account, device, profile, cross-signing, recovery. Idempotent, at every start.
 
+mod client;
+mod recovery;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use matrix_sdk::{
-    Client, SessionMeta, SessionTokens, SqliteStoreConfig,
-    authentication::matrix::MatrixSession,
-    config::RequestConfig,
-    cross_process_lock::CrossProcessLockConfig,
-    encryption::{
-        BackupDownloadStrategy, EncryptionSettings,
-        identities::ManualVerifyError,
-        recovery::{RecoveryError, RecoveryState},
-        secret_storage::{ImportError, SecretStorageError},
-    },
-    store::RoomLoadSettings,
-};
-use ruma::{DeviceId, OwnedDeviceId, OwnedUserId};
+use matrix_sdk::{SessionMeta, SessionTokens, authentication::matrix::MatrixSession, store::RoomLoadSettings};
+use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -36,13 +26,6 @@ use crate::{
     core::hex::hex,
     secret::{MasterSecret, Secret},
 };
-
-/// SQLite connections of one client; each costs file descriptors.
-const CONNECTIONS_MAX: usize = 2;
-/// Tries of one call before its failure is reported.
-const CALL_TRIES: usize = 3;
-/// How long one call to the homeserver may take.
-const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Who a virtual user is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +56,9 @@ struct Card {
     opened: bool,
     /// SHA-256 of the avatar that was uploaded, and where to.
     avatar: Option<(String, String)>,
+    /// How far recovery was set up.
+    #[serde(default)]
+    recovery: recovery::Stage,
 }
 
 impl Provisioner {
@@ -147,7 +133,12 @@ impl Provisioner {
             }
             clear(dir)?;
             let device = format!("WM{}", &hex(&Sha256::digest(Secret::random().expose().as_bytes()))[..10]);
-            let card = Card { device: device.to_uppercase().into(), opened: false, avatar: None };
+            let card = Card {
+                device: device.to_uppercase().into(),
+                opened: false,
+                avatar: None,
+                recovery: recovery::Stage::default(),
+            };
             write_card(dir, &card)?;
             card
         };
@@ -194,7 +185,7 @@ impl Provisioner {
 
     async fn open_with(&self, user: OwnedUserId, dir: &Path, mut card: Card) -> Result<Arc<Account>, MatrixError> {
         let token = self.api.proxy().admit(Identity::Device(user.clone(), card.device.clone()));
-        let client = self.build(&user, dir).await?;
+        let client = client::build(&self.api, &self.master, &user, dir).await?;
         let session = MatrixSession {
             meta: SessionMeta { user_id: user.clone(), device_id: card.device.clone() },
             tokens: SessionTokens { access_token: token.expose().to_owned(), refresh_token: None },
@@ -207,95 +198,8 @@ impl Provisioner {
         client.encryption().wait_for_e2ee_initialization_tasks().await;
         let account = Account::new(user, client, token, dir.to_owned());
         account.sync().await?;
-        Box::pin(self.recovery(&account, &card.device)).await?;
+        Box::pin(self.recovery(&account, dir, card)).await?;
         Ok(account)
-    }
-
-    async fn build(&self, user: &OwnedUserId, dir: &Path) -> Result<Client, MatrixError> {
-        let key = self.master.derive(&format!("store:{user}"));
-        let store = SqliteStoreConfig::with_low_memory_config(dir).pool_max_size(CONNECTIONS_MAX).key(Some(&key));
-        let encryption = EncryptionSettings {
-            auto_enable_cross_signing: true,
-            auto_enable_backups: true,
-            backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
-        };
-        let built = Client::builder()
-            .homeserver_url(self.api.proxy().url())
-            // The default writes a lease every 50 ms for each client.
-            .cross_process_store_config(CrossProcessLockConfig::SingleProcess)
-            .sqlite_store_with_config_and_cache_path(store, None::<&Path>)
-            .with_encryption_settings(encryption)
-            .request_config(RequestConfig::new().retry_limit(CALL_TRIES).timeout(CALL_TIMEOUT))
-            .build();
-        Box::pin(built).await.map_err(|error| MatrixError::UserStore {
-            user: user.to_string(),
-            dir: dir.display().to_string(),
-            cause: error.to_string(),
-        })
-    }
-
-    /// Enables recovery on a new identity, recovers an old one on a new device.
-    async fn recovery(&self, account: &Account, device: &DeviceId) -> Result<(), MatrixError> {
-        let encryption = account.client().encryption();
-        let recovery = encryption.recovery();
-        let passphrase = Secret::new(hex(&self.master.derive(&format!("recovery:{}", account.user()))));
-        let signed = async || encryption.cross_signing_status().await.is_some_and(|status| status.is_complete());
-        match recovery.state() {
-            RecoveryState::Enabled if signed().await => return Ok(()),
-            RecoveryState::Disabled if signed().await => {}
-            _ => match Box::pin(recovery.recover(passphrase.expose())).await {
-                Ok(()) if signed().await => {
-                    tracing::info!(user.id = %account.user(), device.id = %device, "identity and keys recovered");
-                    download_keys(account).await;
-                    return Ok(());
-                }
-                recovered => {
-                    let error = recovered.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                    // An identity is not given up for a homeserver that is away for a moment.
-                    if let Some(passing) = recovered.err().and_then(passing) {
-                        return Err(passing);
-                    }
-                    tracing::warn!(
-                        user.id = %account.user(), error,
-                        "the old identity cannot be recovered with this master secret; a new one is made, and people see that it changed"
-                    );
-                    Box::pin(encryption.bootstrap_cross_signing(None)).await?;
-                    if let Err(error) = encryption.backups().disable_and_delete().await {
-                        tracing::debug!(user.id = %account.user(), %error, "no old key backup was deleted");
-                    }
-                }
-            },
-        }
-        let enabled = Box::pin(recovery.enable().with_passphrase(passphrase.expose()).into_future()).await;
-        if let Err(error) = enabled {
-            // The user works without recovery; only a lost disk would cost it its keys. The next start tries again.
-            tracing::warn!(user.id = %account.user(), %error, "recovery cannot be enabled; a lost disk would lose keys");
-        }
-        Ok(())
-    }
-}
-
-/// Returns the call that a recovery failed with, where it may succeed later.
-fn passing(error: RecoveryError) -> Option<MatrixError> {
-    let error = match error {
-        RecoveryError::Sdk(error)
-        | RecoveryError::SecretStorage(
-            SecretStorageError::Sdk(error) | SecretStorageError::ImportError { error: ImportError::Sdk(error), .. },
-        ) => error,
-        RecoveryError::SecretStorage(SecretStorageError::Verification(ManualVerifyError::Http(error))) => error.into(),
-        _ => return None,
-    };
-    Some(MatrixError::from(error)).filter(MatrixError::is_passing)
-}
-
-/// Fetches the keys to all rooms at once: left to the SDK, each comes some time after a message that needs it was read
-/// in vain, and the first answers would be given without the room's history.
-async fn download_keys(account: &Account) {
-    let backups = account.client().encryption().backups();
-    for room in account.joined() {
-        if let Err(error) = Box::pin(backups.download_room_keys_for_room(&room)).await {
-            tracing::warn!(user.id = %account.user(), room.id = %room, %error, "a room's keys cannot be downloaded");
-        }
     }
 }
 

@@ -233,6 +233,33 @@ async fn a11_with_its_stores_lost_it_comes_back_as_the_same_user_on_one_new_devi
 }
 
 #[tokio::test]
+async fn a11_a_recovery_key_that_a_crash_kept_from_the_account_data_is_made_anew_at_the_next_start() -> Result<()> {
+    let mut office = Office::open().await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    office.asked_and_answered(&room, "before the loss").await?;
+    let (_, old_key) = known_as(&office.alice, &office.oncall()).await?;
+    office.workmate.stop().await;
+    let users = office.workmate.data_dir().join("users");
+    let card = users.join(office.oncall().localpart()).join("workmate.json");
+    let left_by_a_crash = std::fs::read_to_string(&card)?.replace("\"sealed\"", "\"unsealed\"");
+    assert!(left_by_a_crash.contains("\"unsealed\""), "{left_by_a_crash}");
+    std::fs::write(&card, left_by_a_crash)?;
+
+    office.workmate.start_again().await;
+    let mended = std::fs::read_to_string(&card)?;
+    office.workmate.kill();
+    std::fs::remove_dir_all(&users)?;
+    office.workmate.start_again().await;
+    office.asked_and_answered(&room, "after the loss").await?;
+
+    assert!(mended.contains("\"sealed\""), "{mended}");
+    assert_eq!(known_as(&office.alice, &office.oncall()).await?.1, old_key, "the identity is the same");
+    let last = office.claude.requests().pop().expect("the model was asked");
+    assert!(last.body.to_string().contains("before the loss"), "old messages are readable again: {}", last.body);
+    Ok(())
+}
+
+#[tokio::test]
 async fn point_10_a_homeserver_that_is_restarted_while_the_model_writes_gets_the_answer() -> Result<()> {
     let mut private = Private::start().await;
     let claude = echoing().await?;

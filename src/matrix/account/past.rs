@@ -3,7 +3,7 @@
 use matrix_sdk::room::MessagesOptions;
 use ruma::{RoomId, UInt};
 
-use super::{Account, MatrixError, PAGE_EVENTS};
+use super::{Account, MatrixError, PAGE_EVENTS, reading::reaches_the_beginning};
 use crate::{
     core::event::RoomEvent,
     matrix::{inbound, window::Older},
@@ -37,7 +37,9 @@ impl Account {
                 page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event)).map(|read| read.event),
             );
             match page.end {
-                Some(token) if !page.chunk.is_empty() && token != from => from = token,
+                Some(token) if !page.chunk.is_empty() && token != from && !reaches_the_beginning(&page.chunk) => {
+                    from = token;
+                }
                 _ => return Ok((joined(before, held), false)),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use matrix_sdk::{room::MessagesOptions, ruma::UInt};
+use matrix_sdk::{deserialized_responses::TimelineEvent, room::MessagesOptions, ruma::UInt};
 use ruma::{EventId, OwnedEventId, RoomId};
 
 use super::{Account, PAGE_EVENTS};
@@ -18,6 +18,8 @@ use crate::{
     },
 };
 
+/// The type of a room's first event.
+const CREATION: &str = "m.room.create";
 /// Pages of history that one request for context may cost.
 const PAGES_MAX: usize = 3;
 /// Undecryptable events that are tried again when history is asked for.
@@ -66,16 +68,26 @@ impl Account {
     ///
     /// # Errors
     /// When the homeserver does not answer.
-    pub async fn history(&self, room_id: &RoomId, want: usize) -> Result<Vec<RoomEvent>, MatrixError> {
+    pub async fn history(&self, room: &RoomId, want: usize) -> Result<Vec<RoomEvent>, MatrixError> {
+        self.history_until(room, want, |_| false).await
+    }
+
+    /// As [`Self::history`], but asks for no more than what is `enough`.
+    ///
+    /// # Errors
+    /// As [`Self::history`].
+    pub async fn history_until(
+        &self,
+        room_id: &RoomId,
+        want: usize,
+        enough: impl Fn(Vec<RoomEvent>) -> bool,
+    ) -> Result<Vec<RoomEvent>, MatrixError> {
         let room = self.room(room_id)?;
         for _ in 0..PAGES_MAX {
-            let (held, older) = {
-                let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-                windows.get(room_id).map_or((0, Older::Unknown), |window| (window.len(), window.older().clone()))
-            };
+            let (held, older) = (self.held_events(room_id), self.older_than_held(room_id));
             let from = match older {
                 Older::Nothing => break,
-                _ if held >= want => break,
+                _ if held.len() >= want || enough(held) => break,
                 Older::Unknown => None,
                 Older::From(token) => Some(token),
             };
@@ -84,7 +96,7 @@ impl Account {
             let page = Box::pin(room.messages(options)).await?;
             let read: Vec<Read> =
                 page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event)).collect();
-            let next = page.end.filter(|_| !read.is_empty());
+            let next = page.end.filter(|_| !read.is_empty() && !reaches_the_beginning(&page.chunk));
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             windows.entry(room_id.to_owned()).or_default().prepend(read, next);
         }
@@ -129,5 +141,30 @@ impl Account {
         let sealed = |event: &RoomEvent| matches!(event.kind, EventKind::Undecryptable(_));
         let first_after = events.iter().rposition(sealed).map(|last| last + 1)?;
         events.get(first_after).map(|event| event.sent_at)
+    }
+}
+
+/// Whether a page holds the room's first event. A homeserver tells where to go on even then, for an empty page.
+pub(super) fn reaches_the_beginning(page: &[TimelineEvent]) -> bool {
+    page.iter().any(|event| event.raw().get_field::<String>("type").ok().flatten().as_deref() == Some(CREATION))
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::serde::Raw;
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(kind: &str) -> TimelineEvent {
+        let event = json!({"type": kind, "event_id": "$e", "sender": "@a:hs", "origin_server_ts": 1, "content": {}});
+        TimelineEvent::from_plaintext(Raw::from_json_string(event.to_string()).expect("JSON"))
+    }
+
+    #[test]
+    fn nothing_is_asked_for_behind_the_event_that_made_the_room() {
+        assert!(reaches_the_beginning(&[event("m.room.member"), event("m.room.create")]));
+        assert!(!reaches_the_beginning(&[event("m.room.member"), event("m.room.message")]));
+        assert!(!reaches_the_beginning(&[]));
     }
 }

@@ -1,0 +1,54 @@
+//! A virtual user's SDK client and its stores. Made at every waking of an assistant, so what it costs counts.
+
+use std::{path::Path, time::Duration};
+
+use matrix_sdk::{
+    Client, SqliteCryptoStore, SqliteStateStore, SqliteStoreConfig,
+    config::RequestConfig,
+    cross_process_lock::CrossProcessLockConfig,
+    encryption::{BackupDownloadStrategy, EncryptionSettings},
+};
+use matrix_sdk_base::store::StoreConfig;
+use ruma::UserId;
+
+use crate::{
+    matrix::{api::Api, error::MatrixError},
+    secret::MasterSecret,
+};
+
+/// SQLite connections of one store; each costs file descriptors.
+const CONNECTIONS_MAX: usize = 2;
+/// Tries of one call before its failure is reported.
+const CALL_TRIES: usize = 3;
+/// How long one call to the homeserver may take.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Builds the client of `user`, with its stores in `dir` under a key of the user's own.
+pub(super) async fn build(api: &Api, master: &MasterSecret, user: &UserId, dir: &Path) -> Result<Client, MatrixError> {
+    let failed =
+        |cause: String| MatrixError::UserStore { user: user.to_string(), dir: dir.display().to_string(), cause };
+    // A raw key: nothing is to be gained from making one out of a passphrase slowly.
+    let key = master.derive(&format!("store:{user}"));
+    let config = SqliteStoreConfig::with_low_memory_config(dir).pool_max_size(CONNECTIONS_MAX).key(Some(&key));
+    let opened =
+        tokio::try_join!(SqliteStateStore::open_with_config(&config), SqliteCryptoStore::open_with_config(&config));
+    let (state, crypto) = opened.map_err(|error| failed(error.to_string()))?;
+    // The default writes a lease every 50 ms for each client.
+    let stores = StoreConfig::new(CrossProcessLockConfig::SingleProcess).state_store(state).crypto_store(crypto);
+    // Neither the SDK's event cache nor its media cache is used, so nothing is opened on disk for them.
+    let encryption = EncryptionSettings {
+        auto_enable_cross_signing: true,
+        auto_enable_backups: true,
+        backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
+    };
+    let built = Client::builder()
+        .homeserver_url(api.proxy().url())
+        // One for all: each of its own would read the system's certificates and dial the proxy anew.
+        .http_client(api.http().clone())
+        .cross_process_store_config(CrossProcessLockConfig::SingleProcess)
+        .store_config(stores)
+        .with_encryption_settings(encryption)
+        .request_config(RequestConfig::new().retry_limit(CALL_TRIES).timeout(CALL_TIMEOUT))
+        .build();
+    Box::pin(built).await.map_err(|error| failed(error.to_string()))
+}

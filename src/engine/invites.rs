@@ -167,12 +167,7 @@ impl Engine {
             let joined_by = account.joined_by(room).await?;
             let cause = joined_by.as_ref().map_or(room.as_str(), |event| event.as_str());
             let txn = super::word_transaction("first-words", cause, account.user());
-            let word = super::word(&text, None);
-            if facts.encrypted {
-                account.send_and_listen(room, &word, txn).await?;
-            } else {
-                account.send(room, &word, txn).await?;
-            }
+            account.send_first_words(room, &super::word(&text, None), txn).await?;
         }
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();

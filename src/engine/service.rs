@@ -24,7 +24,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let txn = super::word_transaction("welcome", room.as_str(), account.user());
         let text = words::welcome(&self.listed());
-        account.send(room, &super::word(&text, None), txn).await?;
+        account.send_first_words(room, &super::word(&text, None), txn).await?;
         if assistant == AssistantFor::Local {
             let txn = super::word_transaction("assistant", room.as_str(), account.user());
             Box::pin(self.clone().hand_over(account, room, person, txn)).await?;

@@ -276,20 +276,23 @@ impl Account {
         Ok(sent.response.event_id)
     }
 
-    /// Sends as [`Self::send`] does, and syncs meanwhile and once more behind it, for first words in an encrypted room.
+    /// Sends as [`Self::send`] does; where the room is encrypted, it syncs meanwhile and once more behind it.
     ///
-    /// They open an encrypted channel to every device there, upon which a client that is about to write hands the key of
+    /// First words open an encrypted channel to every device there, upon which a client that is about to write hands the key of
     /// its session over again, from its next message on. Where one sync brings both, the SDK keeps the later key, with
     /// which the messages before it cannot be read (matrix-sdk-crypto 0.18, `receive_sync_changes`).
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub async fn send_and_listen(
+    pub async fn send_first_words(
         &self,
         room: &RoomId,
         message: &Outgoing,
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
+        if !self.room(room)?.encryption_state().is_encrypted() {
+            return self.send(room, message, txn).await;
+        }
         let mut sending = std::pin::pin!(self.send(room, message, txn));
         let sent = loop {
             let listened = async {

@@ -60,7 +60,7 @@ impl Engine {
         if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
             let txn = crate::engine::word_transaction("first-words", room.as_str(), account.user());
             let first = if record.followed.is_some() { words::moving::moved() } else { words::assistant_first() };
-            account.send(room, &crate::engine::word(&first, None), txn).await?;
+            account.send_first_words(room, &crate::engine::word(&first, None), txn).await?;
             self.note_of(owner, room, |record| record.introduced = true)?;
         }
         Ok(Privacy::Tight)

@@ -36,6 +36,7 @@ pub mod session;
 pub mod time;
 pub mod tool;
 pub mod trail;
+pub mod upgrade;
 pub mod visibility;
 pub mod words;
 pub mod work;

@@ -109,6 +109,14 @@ impl EngineError {
             Self::Refused(_) => false,
         }
     }
+
+    /// How long the homeserver asks to wait before the next call, if it does.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Matrix(error) => error.retry_after(crate::clock::now()),
+            Self::Store(_) | Self::Refused(_) => None,
+        }
+    }
 }
 
 /// A handle that tasks share.

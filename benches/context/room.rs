@@ -73,6 +73,7 @@ impl Room {
             pinned: context::Pinned::default(),
             replied_to: &[],
             opened: &[],
+            withheld: &[],
             tokens_max: TOKENS_MAX,
             file_limits: workmate::core::media::Limits::default(),
             files: None,

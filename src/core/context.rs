@@ -12,7 +12,8 @@
 //! A room that an owner opened for their assistant is one record in front of the chat, labelled, within [`OPENED_SHARE`]
 //! of the budget, at most [`OPENED_MAX`] of them. In it the oldest messages are dropped first, but never the one that
 //! was pointed at; the chat's own order of dropping works with what is left. Its range is fixed when it is opened, so
-//! that the record stays as it is; only edits, redactions and new rights change it.
+//! that the record stays as it is; only edits, redactions and new rights change it. Once it is closed, what was answered
+//! while it was open goes with it, and a record says so in its place.
 //!
 //! # In front of it all
 //! The room's notes and what is pinned open the first turn, each within [`NOTES_SHARE`] and [`PINNED_SHARE`] of the
@@ -115,6 +116,8 @@ pub struct Input<'a> {
     pub replied_to: &'a [RoomEvent],
     /// Rooms that the owner opened for the session (assistants), in the order of opening.
     pub opened: &'a [OpenedRoom<'a>],
+    /// Our answers that are not read again: a room that they may quote is closed. A record stands in their place.
+    pub withheld: &'a [OwnedEventId],
     /// The root of the thread that the answer will stand in: the request itself where the answer opens a thread.
     /// `None` where the answer goes to the timeline.
     pub thread_root: Option<&'a EventId>,

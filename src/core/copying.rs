@@ -61,19 +61,25 @@ pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: b
 
 /// Returns an answer as a message of its own, made for forwarding: its text, and nothing besides.
 ///
-/// `wanted` is the answer, or the newest of the session; `None` where there is none.
+/// `wanted` is the answer, or the newest of the session; `None` where there is none. The answer's id comes with it.
 #[must_use]
-pub fn share(events: &[RoomEvent], wanted: Option<&EventId>, owner: &UserId, assistant: &UserId) -> Option<Outgoing> {
+pub fn share(
+    events: &[RoomEvent],
+    wanted: Option<&EventId>,
+    owner: &UserId,
+    assistant: &UserId,
+) -> Option<(OwnedEventId, Outgoing)> {
     let said = said(events, owner, assistant);
     let mut answers = said.iter().rev().filter(|one| one.event.sender == assistant && is_text(one.event));
     let answer = answers.find(|one| wanted.is_none_or(|wanted| one.event.id == wanted))?;
-    Some(Outgoing {
+    let message = Outgoing {
         kind: OutgoingKind::Text,
         body: answer.message.body.clone(),
         html: answer.message.html.clone(),
         mentions: BTreeSet::new(),
         place: Place::Timeline,
-    })
+    };
+    Some((answer.event.id.clone(), message))
 }
 
 /// The messages of both, each as its last edit has it.

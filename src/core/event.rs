@@ -90,7 +90,8 @@ pub struct MemberChange {
 }
 
 /// `membership` of an `m.room.member` event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Membership {
     /// In the room.
     Join,

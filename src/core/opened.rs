@@ -1,19 +1,24 @@
 //! A room that an owner opened for their assistant (A7, A8): what is kept of it, and which of its events may be read.
 
+mod withheld;
+
 use std::collections::BTreeSet;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, UserId};
 use serde::{Deserialize, Serialize};
 
+pub use self::withheld::{IN_PROGRESS_MAX, WITHHELD_MAX, Withheld};
 use super::{
     event::{EventKind, Membership, RoomEvent},
-    visibility::{Happened, Standing, readable},
+    visibility::{self, Happened, Standing, readable},
 };
 
 /// Rooms that may be open in one session; the next is declined with a word.
 pub const OPENED_MAX: usize = 3;
 /// Newest events of a room that are looked at when it is opened.
 pub const READ_EVENTS: usize = 400;
+/// Events of whatever kind that are read to find an opened range again where the room has moved away from it.
+pub const AGAIN_EVENTS_MAX: usize = 2 * READ_EVENTS;
 /// Messages and other events that are read on each side of a message that was pointed at.
 pub const AROUND_EVENTS: usize = 25;
 
@@ -31,6 +36,38 @@ pub struct Opened {
     pub first: OwnedEventId,
     /// The last event of it.
     pub last: OwnedEventId,
+    /// What was found out about it when it was opened. It does not change any more.
+    #[serde(default)]
+    pub found: Option<Found>,
+    /// What the assistant answered while it was open; see [`Withheld`].
+    #[serde(default)]
+    pub answers: Vec<OwnedEventId>,
+}
+
+/// What is known of an opened room for good. Only the past is: whether the owner is still there is asked each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// How things stood between owner and room before the first event of the range.
+    pub before: Standing,
+    /// Whether something was left out because the owner may not read it.
+    pub forbidden: bool,
+    /// Whether the room has older messages than were looked at.
+    pub older: bool,
+}
+
+impl Opened {
+    /// Whether it is the same opening, whatever was noted about it since.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        (&self.room, &self.event, &self.by) == (&other.room, &other.event, &other.by)
+    }
+}
+
+/// Adds a room to those that are open; one that is open already is opened anew.
+pub fn open(opened: &mut Vec<Opened>, new: Opened) {
+    let same = opened.iter().position(|one| (&one.room, &one.event) == (&new.room, &new.event));
+    let answers = same.map(|at| opened.remove(at).answers).unwrap_or_default();
+    opened.push(Opened { answers, ..new });
 }
 
 /// Returns those that belong to the session which begins at index `begins` of the chat's `events`.
@@ -77,6 +114,14 @@ pub struct Allowed {
 #[must_use]
 pub fn is_about_standing(event: &RoomEvent, owner: &UserId) -> bool {
     happened(event, owner) != Happened::Other
+}
+
+/// Returns how things stood before one of a source's events; `None` where that is not among them.
+#[must_use]
+pub fn standing_before(source: &Source<'_>, id: &EventId) -> Option<Standing> {
+    let at = source.events.iter().position(|event| event.id == id)?;
+    let happened: Vec<Happened> = source.events[..at].iter().map(|event| happened(event, source.owner)).collect();
+    Some(visibility::after(source.before, &happened))
 }
 
 /// Returns what the owner may read, by the homeserver's rules for each event.

@@ -47,10 +47,19 @@ pub struct Powers {
     pub state: i64,
 }
 
+/// How a room came to be an assistant's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The assistant made it.
+    Made,
+    /// It replaces one that the assistant had; then its owner may have made it.
+    Followed,
+}
+
 /// A way in which a DM is not as it should be. Its `Display` is a phrase for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift {
-    /// Made by somebody other than the assistant.
+    /// Made by somebody other than the assistant, or, where it replaces another, than the two.
     NotOurRoom,
     /// Not encrypted.
     NotEncrypted,
@@ -81,8 +90,8 @@ pub enum Drift {
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phrase = match self {
-            Self::NotOurRoom => "this room was not made by the assistant",
-            Self::NotEncrypted => "messages here are not encrypted",
+            Self::NotOurRoom => "it was made by somebody else",
+            Self::NotEncrypted => "messages are not encrypted",
             Self::OpenToJoin(_) => "others can join without an invite",
             Self::GuestsAllowed => "guests can come in",
             Self::HistoryVisible(_) => "people who join later can read what was said before",
@@ -91,9 +100,9 @@ impl fmt::Display for Drift {
             Self::OwnerMayInvite => "a third person can be invited by accident",
             Self::OwnerMayKick => "the assistant can be removed by accident",
             Self::OwnerMayChangeState => "the room's settings can be changed",
-            Self::OwnerGone => "you are not in this room",
-            Self::AssistantGone => "the assistant is not in this room",
-            Self::Replaced => "this room was replaced by another",
+            Self::OwnerGone => "you are not in it",
+            Self::AssistantGone => "the assistant is not in it",
+            Self::Replaced => "it was replaced by another room",
         };
         f.write_str(phrase)
     }
@@ -118,12 +127,13 @@ impl RoomCheck {
 
 /// Checks the DM of `assistant` with `owner`.
 #[must_use]
-pub fn check_room(state: &RoomState, owner: &UserId, assistant: &UserId) -> RoomCheck {
+pub fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: &UserId) -> RoomCheck {
+    let is_ours = state.creator == assistant || (origin == Origin::Followed && state.creator == owner);
     let present = |membership: Membership| matches!(membership, Membership::Join | Membership::Invite);
     let membership = |user: &UserId| state.members.iter().rev().find(|(member, _)| member == user).map(|found| found.1);
     let powers = &state.powers;
     let found = [
-        (state.creator != assistant, Drift::NotOurRoom),
+        (!is_ours, Drift::NotOurRoom),
         (!state.encrypted, Drift::NotEncrypted),
         (state.join_rule != "invite", Drift::OpenToJoin(state.join_rule.clone())),
         (state.guest_access != "forbidden", Drift::GuestsAllowed),

@@ -5,13 +5,16 @@
 //! stricter than the homeserver: it hands out ciphertext that the person's clients may have no keys for, and a
 //! coworker's client has them all. There, only what was sent while the person was joined counts as theirs.
 
+use serde::{Deserialize, Serialize};
+
 use super::event::Membership;
 
 #[cfg(test)]
 mod tests;
 
 /// `history_visibility` of `m.room.history_visibility`; the most open first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum History {
     /// Everybody.
     WorldReadable,
@@ -37,7 +40,7 @@ impl History {
 }
 
 /// How things stand between a person and a room at some point of its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The history visibility; `Shared` where no event sets it.
     pub history: History,
@@ -54,6 +57,16 @@ pub enum Happened {
     Membership(Membership),
     /// Anything else.
     Other,
+}
+
+/// Returns how things stand after some events.
+#[must_use]
+pub fn after(before: Standing, events: &[Happened]) -> Standing {
+    events.iter().fold(before, |standing, event| match *event {
+        Happened::History(history) => Standing { history, ..standing },
+        Happened::Membership(membership) => Standing { membership, ..standing },
+        Happened::Other => standing,
+    })
 }
 
 /// Returns for each event whether the person may read it.

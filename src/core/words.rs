@@ -19,6 +19,7 @@ use super::time::Timestamp;
 
 pub mod approval;
 pub mod files;
+pub mod moving;
 pub mod opened;
 pub mod sessions;
 pub mod trust;
@@ -266,15 +267,16 @@ pub fn answer_file_name() -> &'static str {
 
 // ---- Assistants ----
 
+/// What the encryption of an assistant's chat does and does not (A5), and where its memory ends.
+const WHO_CAN_READ: &str = "**Who can read it.** It is end-to-end encrypted, so neither the homeserver nor other people \
+     can read it. I am a program, though: the Workmate service that runs me decrypts your messages, and the model's \
+     provider (Anthropic's Claude) processes them to answer you.\n\n\
+     I remember this session only. `!new` starts another, `!help` shows what else there is.";
+
 /// Returns an assistant's first message, which says honestly what the encryption does (A5).
 #[must_use]
 pub fn assistant_first() -> String {
-    "Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n\
-     **Who can read it.** It is end-to-end encrypted, so neither the homeserver nor other people can read it. I am a \
-     program, though: the Workmate service that runs me decrypts your messages, and the model's provider (Anthropic's \
-     Claude) processes them to answer you.\n\n\
-     I remember this session only. `!new` starts another, `!help` shows what else there is."
-        .to_owned()
+    format!("Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n{WHO_CAN_READ}")
 }
 
 /// Says that a third member makes the assistant silent (A2).

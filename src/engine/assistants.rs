@@ -2,6 +2,7 @@
 
 mod again;
 mod exporting;
+mod following;
 mod forgetting;
 mod opening;
 mod privacy;
@@ -11,10 +12,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
-use self::opening::{Pasted, Reading};
+use self::opening::{Chatted, Pasted, Reading};
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 pub(super) use self::{again::Answered, privacy::Privacy};
 use super::{
@@ -28,6 +29,7 @@ use crate::{
         context::{self, Kind, SessionStart},
         destination::Refused,
         event::{EventKind, Place, RoomEvent},
+        room_check::{Origin, check_room},
         run::{RunId, RunRecord},
         session::{Session, SessionBounds, current_session},
         words,
@@ -83,10 +85,11 @@ impl Engine {
         let persona = self.assistant_persona(owner);
         let account = Box::pin(self.pool.passing(&persona)).await?;
         account.sync().await?;
+        Box::pin(self.follow(&account, owner)).await?;
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let known = record.room.clone().filter(|room| account.is_in(room));
         if let Some(room) = known
-            && self.attend(&account, owner).await? == Privacy::Tight
+            && self.attend(&account, owner, &room).await? == Privacy::Tight
         {
             let facts = account.facts(&room).await?;
             if facts.joined.contains(owner) {
@@ -110,7 +113,7 @@ impl Engine {
         tracing::info!(user.id = %persona.user, room.id = %room, "an assistant is ready");
         // The owner may have joined before the room was recorded as theirs.
         account.sync().await?;
-        self.attend(&account, owner).await?;
+        self.attend(&account, owner, &room).await?;
         Ok(Chat::Invited)
     }
 
@@ -124,10 +127,8 @@ impl Engine {
             if record.room.as_ref() == Some(&room) || self.tables.assistant_rooms.get(&room)?.is_some() {
                 continue;
             }
-            let facts = account.facts(&room).await?;
-            let others = facts.joined.iter().chain(&facts.invited).filter(|user| *user != account.user());
-            let others: Vec<_> = others.collect();
-            if facts.encrypted && others == [owner] {
+            let state = dm::state_of(account, &room, owner).await?;
+            if check_room(&state, Origin::Made, owner, account.user()).is_tight() {
                 return Ok(Some(room));
             }
         }
@@ -152,7 +153,7 @@ impl Engine {
             if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 let account = Box::pin(self.pool.passing(&assistant)).await?;
                 account.sync_since(accepted).await?;
-                self.attend(&account, owner).await?;
+                self.look_after(&account, owner, &event.room_id).await?;
             }
             return Ok(Handled::Done);
         }
@@ -176,6 +177,20 @@ impl Engine {
         }
     }
 
+    /// As [`Self::attend`]; where the room was replaced, the upgrade is followed, or another room made.
+    async fn look_after(
+        self: &Shared,
+        account: &Arc<Account>,
+        owner: &UserId,
+        room: &RoomId,
+    ) -> Result<Privacy, EngineError> {
+        let privacy = self.attend(account, owner, room).await?;
+        if privacy == Privacy::Lost {
+            Box::pin(self.clone().take_upgrade(account, owner)).await?;
+        }
+        Ok(privacy)
+    }
+
     fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
         self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
             let mut record = record.unwrap_or_default();
@@ -197,7 +212,7 @@ impl Engine {
             self.take_edit_of_request(&event.room, target);
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        if event.sender != owner || self.attend(account, owner).await? == Privacy::Lost {
+        if event.sender != owner || self.look_after(account, owner, &event.room).await? == Privacy::Lost {
             return Ok(());
         }
         if Box::pin(self.take_choice(event, accepted)).await? {
@@ -246,11 +261,11 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let text = match command {
             AssistantCommand::New => {
+                self.close_rooms(owner, None, |_| true)?;
                 self.note(owner, |record| {
                     record.markers.push(event.id.clone());
                     let surplus = record.markers.len().saturating_sub(MARKERS_MAX);
                     record.markers.drain(..surplus);
-                    record.opened.clear();
                 })?;
                 words::fresh()
             }
@@ -287,13 +302,13 @@ impl Engine {
     pub(super) async fn compose_assistant<'a>(
         &'a self,
         account: &Account,
-        record: &RunRecord,
+        record: &mut RunRecord,
     ) -> Result<Asking<'a>, EngineError> {
-        let owner = &record.asker;
-        if self.attend(account, owner).await? == Privacy::Lost {
+        let owner = &record.asker.clone();
+        let room = &self.destination(record)?.room().to_owned();
+        if self.attend(account, owner, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }
-        let room = self.destination(record)?.room();
         let facts = account.facts(room).await?;
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
         let of_the_two = |event: &RoomEvent| is_of_the_two(account, event, owner) && !super::trust::is_request(event);
@@ -305,20 +320,20 @@ impl Engine {
         let mut events = account.history_until(room, HISTORY_EVENTS, begins).await?;
         let older = events.len() >= HISTORY_EVENTS;
         events.retain(of_the_two);
-        if record.attempt > 0 {
-            // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
-            let asked = events.iter().position(|event| event.id == record.request);
-            events.truncate(asked.map_or(events.len(), |at| at + 1));
-        }
-        let session = self.session_of(account, owner, &events, &kept, &record.request);
+        // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
+        let asked = events.iter().position(|event| event.id == record.request).filter(|_| record.attempt > 0);
+        let known = asked.map_or(events.len(), |at| at + 1);
+        let session = self.session_of(account, owner, &events[..known], &kept, &record.request);
         if session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
             let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
-        let opened = Box::pin(self.still_opened(account, record, &events, session.begins)).await?;
+        let chat = Chatted { events: &events, known, begins: session.begins };
+        let opened = Box::pin(self.still_opened(account, record, &chat)).await?;
         let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
+        let withheld = self.tables.assistants.get(owner)?.unwrap_or_default().withheld;
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
@@ -329,7 +344,7 @@ impl Engine {
                 readable_from: account.readable_from(room),
                 invited: &[],
             },
-            events: &events,
+            events: &events[..known],
             older,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
@@ -338,6 +353,7 @@ impl Engine {
             pinned: context::Pinned::default(),
             replied_to: &[],
             opened: &opened,
+            withheld: withheld.answers(),
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,

@@ -151,6 +151,7 @@ impl Engine {
             pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
             replied_to: &replied_to,
             opened: &[],
+            withheld: &[],
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,

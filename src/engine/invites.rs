@@ -31,6 +31,12 @@ impl Engine {
         if self.namespace.who(invited) == Who::Service && self.is_the_space(room).await {
             return self.join_space(room).await;
         }
+        if let Who::Assistant(owner) = self.namespace.who(invited)
+            && self.namespace.user_id(&owner) == inviter
+            && Box::pin(self.take_invite_to_successor(inviter, room, accepted)).await?
+        {
+            return Ok(());
+        }
         let accepts = self.coworker(invited).map(|coworker| match &coworker.accept_invites_from {
             AcceptInvites::Members => Accepts::Members,
             AcceptInvites::Only(people) => Accepts::Only(people),
@@ -161,7 +167,12 @@ impl Engine {
             let joined_by = account.joined_by(room).await?;
             let cause = joined_by.as_ref().map_or(room.as_str(), |event| event.as_str());
             let txn = super::word_transaction("first-words", cause, account.user());
-            account.send(room, &super::word(&text, None), txn).await?;
+            let word = super::word(&text, None);
+            if facts.encrypted {
+                account.send_and_listen(room, &word, txn).await?;
+            } else {
+                account.send(room, &word, txn).await?;
+            }
         }
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();

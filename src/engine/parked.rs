@@ -169,7 +169,7 @@ impl Engine {
         let accounts = self.accounts_of(readers, room).await?;
         let Some(account) = accounts.first() else { return Ok(()) };
         if let Readers::AssistantOf(owner) = readers
-            && self.attend(account, owner).await? == Privacy::Lost
+            && self.attend(account, owner, room).await? == Privacy::Lost
         {
             return Ok(());
         }

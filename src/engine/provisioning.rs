@@ -3,6 +3,8 @@
 //! The queue is the table `members`: who is due is made in turn at a named rate, whatever happens in between. What is
 //! seen of people becomes a [`Sign`]; `core/belonging.rs` decides what follows.
 
+mod leavers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -18,6 +20,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
+pub(super) use self::leavers::look_for_leavers;
 use super::{Engine, EngineError, Shared};
 use crate::{
     appservice::health::Provisioning,
@@ -37,6 +40,8 @@ const LOOK_AGAIN: Duration = Duration::from_hours(1);
 /// Pauses after failures; the last one repeats.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(15), Duration::from_mins(1), Duration::from_mins(5)];
+/// The least and the most that the homeserver may make us wait (429).
+const ASKED_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 /// People after whom the log says how far it is.
 const LOG_EVERY: usize = 50;
 
@@ -69,25 +74,33 @@ pub(super) async fn keep_members(engine: Shared) {
             }
             Box::pin(engine.clone().work_off(&mut pace)).await
         };
-        let pause = match done.await {
+        let (pause, asked) = match done.await {
             Ok(()) => {
                 failures = 0;
                 engine.tell_progress(None);
-                LOOK_AGAIN
+                (LOOK_AGAIN, None)
             }
             Err(error) => {
                 tracing::warn!(%error, "assistants for the members of the workspace cannot be seen to; tried again");
                 engine.tell_progress(Some(error.to_string()));
                 failures += 1;
-                PAUSES[(failures - 1).min(PAUSES.len() - 1)]
+                let asked = error.retry_after();
+                (pause_after(failures, asked), asked)
             }
         };
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = engine.members.changed.notified() => {}
+            // Whoever comes meanwhile is no reason to call earlier than the homeserver asks for.
+            () = engine.members.changed.notified(), if asked.is_none() => {}
         }
     }
+}
+
+/// Returns how long to wait after so many failures in a row, the last of which may have told how long.
+fn pause_after(failures: usize, asked: Option<Duration>) -> Duration {
+    let (least, most) = ASKED_PAUSES;
+    asked.map_or(PAUSES[failures.saturating_sub(1).min(PAUSES.len() - 1)], |asked| asked.clamp(least, most))
 }
 
 impl Engine {
@@ -286,6 +299,30 @@ impl Engine {
             let waiting = self.provisioning_counts().map_or(0, |(due, _)| due);
             let made = self.members.made.load(Ordering::Relaxed);
             self.health.set_provisioning(Provisioning { waiting, made, trouble });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a1_a_pause_is_what_the_homeserver_asks_for_or_else_grows_with_the_failures() {
+        let asked = |ms| Some(Duration::from_millis(ms));
+        let table = [
+            (1, None, Duration::from_secs(5)),
+            (2, None, Duration::from_secs(15)),
+            (3, None, Duration::from_mins(1)),
+            (4, None, Duration::from_mins(5)),
+            (100, None, Duration::from_mins(5)),
+            (1, asked(7_500), Duration::from_millis(7_500)),
+            (100, asked(2_000), Duration::from_secs(2)),
+            (1, asked(0), Duration::from_secs(1)),
+            (1, asked(u64::MAX), Duration::from_hours(1)),
+        ];
+        for (failures, asked, expected) in table {
+            assert_eq!(pause_after(failures, asked), expected, "{failures} failures, asked for {asked:?}");
         }
     }
 }

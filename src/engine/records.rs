@@ -14,7 +14,8 @@ use crate::{
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
         notes::Notes,
-        opened::Opened,
+        opened::{Opened, Withheld},
+        room_check::Origin,
         run::RunRecord,
         time::Timestamp,
     },
@@ -106,12 +107,41 @@ pub(super) struct AssistantRecord {
     /// Rooms that were opened in the session (A7): where they are, and no content.
     #[serde(default)]
     pub(super) opened: Vec<Opened>,
+    /// Which of its answers it does not read again, because a room that was open then is closed.
+    #[serde(default)]
+    pub(super) withheld: Withheld,
     /// The message up to which it was said that a session starts afresh.
     #[serde(default)]
     pub(super) afresh_told: Option<OwnedEventId>,
     /// What it answered lately, and to what: for 🔁. Newest last, few are kept.
     #[serde(default)]
     pub(super) answers: Vec<Answered>,
+    /// The room that its own replaces, where it followed an upgrade: its owner may have made the new one (A2).
+    #[serde(default)]
+    pub(super) followed: Option<OwnedRoomId>,
+    /// How an upgrade of its room stands, until that is followed or another room is made.
+    #[serde(default)]
+    pub(super) upgrade: Option<Upgrade>,
+}
+
+impl AssistantRecord {
+    /// How its room came to be its own.
+    pub(super) fn origin(&self) -> Origin {
+        if self.followed.is_some() { Origin::Followed } else { Origin::Made }
+    }
+}
+
+/// An upgrade of an assistant's room that it has not followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Upgrade {
+    /// The room that the tombstone names.
+    pub(super) successor: OwnedRoomId,
+    /// Why it is not followed; empty while an invite is awaited.
+    #[serde(default)]
+    pub(super) refused: Vec<String>,
+    /// Whether that was said.
+    #[serde(default)]
+    pub(super) told: bool,
 }
 
 /// An assistant that is being made to forget: how far that is. Holds nothing of what is forgotten.

@@ -269,6 +269,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
+    engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
     engine.keep_audit_room();
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())

@@ -223,7 +223,7 @@ impl Engine {
             return Box::pin(self.clone().say_privately(&flow.person, text)).await;
         };
         let is_assistants = matches!(self.namespace.who(flow.account.user()), Who::Assistant(_));
-        if is_assistants && self.attend(&flow.account, &flow.person).await? == Privacy::Lost {
+        if is_assistants && self.attend(&flow.account, &flow.person, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }
         let mut word = super::word(text, Some(&flow.person));

@@ -38,12 +38,17 @@ mod pins;
 mod power;
 mod reading;
 mod standing;
+mod succession;
 mod verification;
 
+pub use self::succession::Tombstone;
 pub use self::verification::{Emoji, Verification, Verifying};
 
 /// The type of every message that is sent.
 const MESSAGE: &str = "m.room.message";
+
+/// Between two syncs while first words are sent.
+const LISTEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// Events asked for in one page of history.
 const PAGE_EVENTS: u32 = 100;
@@ -174,18 +179,6 @@ impl Account {
         self.sync().await
     }
 
-    /// Returns the room that a joined room replaces, by its creation event.
-    #[must_use]
-    pub fn predecessor(&self, room: &RoomId) -> Option<OwnedRoomId> {
-        Some(self.client.get_room(room)?.predecessor_room()?.room_id)
-    }
-
-    /// Returns the room that replaces a room, by its tombstone.
-    #[must_use]
-    pub fn successor(&self, room: &RoomId) -> Option<OwnedRoomId> {
-        Some(self.client.get_room(room)?.successor_room()?.room_id)
-    }
-
     /// Returns whether anybody may join a room without an invite; a room that is not known counts as public.
     #[must_use]
     pub fn is_public(&self, room: &RoomId) -> bool {
@@ -281,6 +274,37 @@ impl Account {
         let sent = Box::pin(room.send_raw(MESSAGE, outbound::content(message)).with_transaction_id(&txn).into_future())
             .await?;
         Ok(sent.response.event_id)
+    }
+
+    /// Sends as [`Self::send`] does, and syncs meanwhile and once more behind it, for first words in an encrypted room.
+    ///
+    /// They open an encrypted channel to every device there, upon which a client that is about to write hands the key of
+    /// its session over again, from its next message on. Where one sync brings both, the SDK keeps the later key, with
+    /// which the messages before it cannot be read (matrix-sdk-crypto 0.18, `receive_sync_changes`).
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_and_listen(
+        &self,
+        room: &RoomId,
+        message: &Outgoing,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let mut sending = std::pin::pin!(self.send(room, message, txn));
+        let sent = loop {
+            let listened = async {
+                // A homeserver that is away is noticed by the sending.
+                let _ = self.sync().await;
+                tokio::time::sleep(LISTEN_PAUSE).await;
+            };
+            tokio::select! {
+                biased;
+                sent = &mut sending => break sent?,
+                () = listened => {}
+            }
+        };
+        self.sync().await?;
+        Ok(sent)
     }
 
     /// Replaces a message of this user's.

@@ -88,12 +88,14 @@ impl Api {
         };
         let answer = answer.map_err(unreachable)?;
         let status = answer.status().as_u16();
+        let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let bytes = answer.bytes().await.map_err(unreachable)?;
         let call = format!("{method} {}", path.split('?').next().unwrap_or(path));
-        self.read(status, &bytes, call)
+        self.read(status, after, &bytes, call)
     }
 
-    fn read(&self, status: u16, bytes: &[u8], call: String) -> Result<Value, MatrixError> {
+    /// `after_s`: the header `Retry-After`, as a number of seconds.
+    fn read(&self, status: u16, after_s: Option<u64>, bytes: &[u8], call: String) -> Result<Value, MatrixError> {
         let url = self.proxy.homeserver().to_string();
         let parsed: Option<Value> =
             if bytes.len() > ANSWER_BYTES_MAX { None } else { serde_json::from_slice(bytes).ok() };
@@ -109,7 +111,10 @@ impl Api {
             "M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN" => Err(MatrixError::Token { url }),
             _ if status == 502 && errcode == "M_UNKNOWN" => Err(MatrixError::Unreachable { url, cause: message }),
             "" => Err(MatrixError::NotMatrix { url, status, call }),
-            _ => Err(MatrixError::Refused { call, status, errcode, message }),
+            _ => {
+                let retry_after = asked_pause(&value, after_s);
+                Err(MatrixError::Refused { call, status, errcode, message, retry_after })
+            }
         }
     }
 
@@ -268,6 +273,11 @@ pub enum Body<'a> {
     Image(&'a [u8]),
 }
 
+/// Returns the pause that a refusal asks for. The body's field was replaced by the header in spec 1.10; some send one only.
+fn asked_pause(refusal: &Value, after_s: Option<u64>) -> Option<Duration> {
+    refusal["retry_after_ms"].as_u64().map(Duration::from_millis).or(after_s.map(Duration::from_secs))
+}
+
 /// Returns an image's media type by its signature; clients show what they are told it is.
 fn image_type(bytes: &[u8]) -> &'static str {
     match bytes {
@@ -288,7 +298,24 @@ fn encode(segment: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{encode, image_type};
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::{asked_pause, encode, image_type};
+
+    #[test]
+    fn a_pause_is_read_from_the_body_or_else_from_the_header() {
+        let table = [
+            (json!({ "retry_after_ms": 1500 }), Some(9), Some(Duration::from_millis(1500))),
+            (json!({}), Some(9), Some(Duration::from_secs(9))),
+            (json!({ "retry_after_ms": -1 }), None, None),
+            (json!({ "retry_after_ms": "soon" }), None, None),
+        ];
+        for (refusal, header, expected) in table {
+            assert_eq!(asked_pause(&refusal, header), expected, "{refusal}");
+        }
+    }
 
     #[test]
     fn an_image_is_told_by_its_first_bytes() {

@@ -1,6 +1,10 @@
 //! What can go wrong between us and the homeserver, by cause.
 
-use ruma::api::error::ErrorKind;
+use std::time::{Duration, SystemTime};
+
+use ruma::api::error::{ErrorKind, RetryAfter};
+
+use crate::core::time::Timestamp;
 
 /// A failed call to the homeserver, or a store of one virtual user that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,8 @@ pub enum MatrixError {
         errcode: String,
         /// The homeserver's words.
         message: String,
+        /// How long it asks to wait before the next call, where that is told.
+        retry_after: Option<Duration>,
     },
     /// The SDK failed.
     #[error("matrix-sdk: {0}")]
@@ -108,6 +114,16 @@ impl MatrixError {
         }
     }
 
+    /// Returns how long the homeserver asks to wait (429 `M_LIMIT_EXCEEDED`), from `now` on; `None` where it does not.
+    #[must_use]
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        match self {
+            Self::Refused { status: 429, retry_after, .. } => *retry_after,
+            Self::Sdk(error) => asked_pause(error.client_api_error_kind()?, now),
+            _ => None,
+        }
+    }
+
     /// Returns whether the homeserver answered that we may not (403): kicked, banned, muted.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
@@ -126,5 +142,56 @@ fn sdk_is_passing(error: &matrix_sdk::Error) -> bool {
         Some(answer) => answer.status_code.is_server_error() || answer.status_code.as_u16() == 429,
         // No answer in the API's form: the transport failed, or something in between answered.
         None => true,
+    }
+}
+
+fn asked_pause(kind: &ErrorKind, now: Timestamp) -> Option<Duration> {
+    let ErrorKind::LimitExceeded(limit) = kind else { return None };
+    Some(match limit.retry_after.as_ref()? {
+        RetryAfter::Delay(pause) => *pause,
+        RetryAfter::DateTime(at) => {
+            let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            since_epoch.saturating_sub(Duration::from_millis(u64::try_from(now.as_ms()).unwrap_or_default()))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::api::error::LimitExceededErrorData;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_795_346_400_000);
+
+    fn refused(status: u16, retry_after: Option<Duration>) -> MatrixError {
+        let [call, errcode, message] = ["POST /createRoom", "M_LIMIT_EXCEEDED", "too many"].map(str::to_owned);
+        MatrixError::Refused { call, status, errcode, message, retry_after }
+    }
+
+    #[test]
+    fn a_pause_is_told_by_a_429_alone() {
+        let two = Some(Duration::from_secs(2));
+        assert_eq!(refused(429, two).retry_after(NOW), two);
+        assert_eq!(refused(429, None).retry_after(NOW), None);
+        assert_eq!(refused(403, two).retry_after(NOW), None);
+        assert!(refused(429, None).is_passing());
+    }
+
+    #[test]
+    fn a_pause_that_the_sdk_was_told_is_a_length_or_a_time_that_may_have_passed() {
+        let at = |ms: u64| RetryAfter::DateTime(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+        let table = [
+            (Some(RetryAfter::Delay(Duration::from_millis(1500))), Some(Duration::from_millis(1500))),
+            (Some(at(1_795_346_407_000)), Some(Duration::from_secs(7))),
+            (Some(at(1_795_346_300_000)), Some(Duration::ZERO)),
+            (None, None),
+        ];
+        for (told, expected) in table {
+            let mut limit = LimitExceededErrorData::new();
+            limit.retry_after = told;
+            assert_eq!(asked_pause(&ErrorKind::LimitExceeded(limit), NOW), expected);
+        }
+        assert_eq!(asked_pause(&ErrorKind::Forbidden, NOW), None);
     }
 }

@@ -9,6 +9,7 @@ mod sessions;
 mod streaming;
 mod tools;
 mod trust;
+mod upgrades;
 
 use std::sync::Arc;
 
@@ -77,7 +78,7 @@ impl Office {
     }
 
     /// The rooms that somebody's assistant is in.
-    async fn rooms_of_assistant(&self, owner: &Person) -> Result<Value> {
+    pub(crate) async fn rooms_of_assistant(&self, owner: &Person) -> Result<Value> {
         let rooms =
             self.as_user(&self.assistant_of(owner), Method::GET, "_matrix/client/v3/joined_rooms", &json!({})).await?;
         Ok(rooms["joined_rooms"].clone())

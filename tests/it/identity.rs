@@ -1,11 +1,29 @@
 //! Who coworkers are for everybody else: name, face, flag, one signed device; the same at every start.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use anyhow::{Context as _, Result};
+use axum::{
+    Json,
+    http::{Method, StatusCode},
+    response::IntoResponse as _,
+};
 use ruma::UserId;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
-use crate::harness::{Person, homeserver::shared, office::Office, workmate::coworker};
+use crate::harness::{
+    Person, Setup,
+    between::homeserver_behind,
+    homeserver::shared,
+    office::{Office, echoing},
+    readiness::until_logged,
+    workmate::coworker,
+};
 
 /// The profile field that says that a user is automated (MSC4133).
 const AUTOMATED: &str = "io.workmate.automated";
@@ -123,5 +141,40 @@ async fn c1_more_coworkers_than_are_set_up_at_once_are_all_ready_after_one_start
         let seen = see(&office.alice, &user).await?;
         assert_eq!((seen.devices.len(), seen.unsigned), (1, 0), "{user}: {seen:?}");
     }
+    Ok(())
+}
+
+/// The shared homeserver behind something that fails, while it is told to, whenever the secret storage is read.
+async fn flaky(fails: Arc<AtomicBool>) -> Result<Url> {
+    homeserver_behind(move |request| {
+        let is_secret = request.method() == Method::GET && request.uri().path().contains("/account_data/m.");
+        let error = || Json(json!({ "errcode": "M_UNKNOWN", "error": "Internal server error" }));
+        let failing = fails.load(Ordering::SeqCst) && is_secret;
+        failing.then(|| (StatusCode::INTERNAL_SERVER_ERROR, error()).into_response())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a11_an_identity_is_not_given_up_because_the_homeserver_fails_while_it_is_recovered() -> Result<()> {
+    let fails = Arc::new(AtomicBool::new(false));
+    let (claude, slot) = (echoing().await?, shared().take_slot());
+    let workmate = Setup::new(&slot, &flaky(fails.clone()).await?, &claude.base_url()).start().await;
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let mut office = Office { claude, workmate, alice, bob };
+    let before = see(&office.alice, &office.oncall()).await?;
+
+    office.workmate.stop().await;
+    let store = office.workmate.data_dir().join("users").join(office.oncall().localpart());
+    std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;
+    fails.store(true, Ordering::SeqCst);
+    office.workmate.spawn();
+    until_logged(&office.workmate, "a virtual user cannot be provisioned yet", 1).await;
+    fails.store(false, Ordering::SeqCst);
+    office.workmate.until_ready().await?;
+
+    let after = see(&office.alice, &office.oncall()).await?;
+    assert_eq!((&after.master_key, after.devices.len(), after.unsigned), (&before.master_key, 1, 0), "{after:?}");
+    assert_ne!(after.devices, before.devices);
     Ok(())
 }

@@ -32,12 +32,18 @@ fn mark() -> String {
 }
 
 async fn until_gone(mark: &str) {
-    let gone = async {
-        while !processes_with(mark).is_empty() {
+    until_there_are(0, mark).await;
+}
+
+/// Waits until so many processes bear the mark. A child between its fork and its exec counts as one more.
+async fn until_there_are(wanted: usize, mark: &str) {
+    let there = async {
+        while processes_with(mark).len() != wanted {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(Duration::from_mins(1), gone).await.expect("no process is left behind");
+    let waited = timeout(Duration::from_mins(1), there).await;
+    assert!(waited.is_ok(), "{:?} bear the mark, and not {wanted}", processes_with(mark));
 }
 
 async fn kill(pid: u32) {
@@ -144,7 +150,8 @@ async fn c12_a_killed_server_comes_back_and_a_stopped_one_leaves_nothing_behind(
 async fn c12_a_server_that_resists_is_ended_with_its_children() {
     let mark = mark();
     let bench = Bench::up(vec![program("bad", misbehaving(&["stubborn", &mark]))]).await;
-    assert_eq!(processes_with(&mark).len(), 2, "the server and its child");
+    // The server and its child.
+    until_there_are(2, &mark).await;
     bench.stop().await;
     until_gone(&mark).await;
 }

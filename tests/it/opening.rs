@@ -1,5 +1,6 @@
 //! The private shell: an owner opens a room for their assistant, and nobody there can see it (A7, A8).
 
+mod calls;
 mod oracle;
 
 use anyhow::{Context as _, Result};
@@ -10,7 +11,10 @@ use workmate::{core::opened::READ_EVENTS, standin::RecordedRequest};
 
 use crate::{
     assistants::{Office, call_as, said},
-    harness::{Message, Person, RoomKind, SeenEvent, homeserver::shared, office::text_of},
+    harness::{
+        Message, Person, RoomKind, SeenEvent, Timeline, homeserver::shared, office::text_of,
+        readiness::until_runs_ended,
+    },
     privacy::on_disk,
 };
 
@@ -177,6 +181,48 @@ async fn a8_lost_access_ends_an_opened_room_at_once_and_every_refusal_reads_the_
 }
 
 #[tokio::test]
+async fn a7_what_was_answered_with_a_room_leaves_the_context_when_its_owner_loses_the_room() -> Result<()> {
+    let mut office = Office::open().await?;
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let team = office.team(RoomKind::Plain, &[&bob, &alice]).await?;
+    let dm = office.meet(&alice).await?;
+    bob.send(&team, CANARIES[0]).await?;
+    office.ask(&alice, &dm, "before it was open", "I don't know that room.").await?;
+    office.word(&alice, &dm, &format!("!open {team}"), OPENED).await?;
+    let quoting = format!("They say {}.", CANARIES[0]);
+    office.ask(&alice, &dm, "what do they say?", &quoting).await?;
+    let assistant = office.assistant_of(&alice);
+    let count = |seen: &Timeline| {
+        let shown = seen.messages_of(&assistant).filter_map(|event| seen.shown_text(&event.event_id));
+        shown.filter(|text| *text == quoting).count()
+    };
+    alice.send(&dm, "!share").await?;
+    alice.until(&dm, "the copy", |seen| (count(seen) == 2).then_some(())).await?;
+    office.ask(&alice, &dm, "while it is open", &format!("As I said: {}.", CANARIES[0])).await?;
+    let while_open = office.last_request();
+
+    bob.room(&team)?.kick_user(alice.user_id(), None).await?;
+    office.ask(&alice, &dm, "once she is out", "I can't tell any more.").await?;
+    let out = office.last_request();
+    until_runs_ended(&office.workmate, 4).await;
+    office.workmate.stop().await;
+    office.workmate.start_again().await;
+    office.ask(&alice, &dm, "after the restart", "Still not.").await?;
+    let restarted = office.last_request();
+
+    assert!(while_open.body.to_string().matches(CANARIES[0]).count() > 2);
+    for request in [&out, &restarted] {
+        let prompt = request.body.to_string();
+        assert!(opened_in(request).is_empty() && !prompt.contains(CANARIES[0]), "{prompt}");
+        for kept in ["I don't know that room.", "what do they say?", "while it is open", "your own answers here"] {
+            assert!(prompt.contains(kept), "{kept} is not in {prompt}");
+        }
+    }
+    assert!(restarted.body.to_string().contains("I can't tell any more."), "what came after is read again");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a7_links_open_rooms_threads_and_messages_until_the_session_ends() -> Result<()> {
     let mut office = Office::open().await?;
     let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
@@ -248,32 +294,54 @@ async fn a8_in_an_encrypted_room_what_was_sent_before_one_joined_stays_closed() 
 }
 
 #[tokio::test]
-async fn a7_a_message_older_than_what_is_read_of_a_room_is_opened_with_what_is_around_it() -> Result<()> {
-    let office = Office::open().await?;
+async fn a7_where_a_room_has_moved_on_what_was_opened_stays_as_it_was_and_an_old_message_opens_with_what_is_around_it()
+-> Result<()> {
+    let mut office = Office::open().await?;
     let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
     let team = office.team(RoomKind::Plain, &[&bob, &alice]).await?;
+    let dm = office.meet(&alice).await?;
+    let fill = async |from: usize, upto: usize| -> Result<()> {
+        for number in from..upto {
+            let path = format!("_matrix/client/v3/rooms/{team}/send/m.room.message/filler{number}");
+            let body = json!({ "msgtype": "m.text", "body": format!("filler {number}.") });
+            call_as(&bob, Method::PUT, &path, &body).await?;
+        }
+        Ok(())
+    };
+    // More than is read around one message, and than a page of the homeserver's.
+    fill(0, 90).await?;
     bob.send(&team, "just before").await?;
     let old = bob.send(&team, "the old decision").await?;
-    let wrong = bob.send(&team, "a slip of the pen").await?;
-    let path = format!("_matrix/client/v3/rooms/{team}/send/m.room.message");
-    for number in 0..READ_EVENTS + 10 {
-        let body = json!({ "msgtype": "m.text", "body": format!("filler {number}") });
-        call_as(&bob, Method::PUT, &format!("{path}/filler{number}"), &body).await?;
-    }
-    bob.send(&team, Message::text("corrected").replacing(&wrong)).await?;
-    let dm = office.meet(&alice).await?;
-
-    let link = team.matrix_to_event_uri(old.clone()).to_string();
-    let header = office.word(&alice, &dm, &link, OPENED).await?;
-    office.ask(&alice, &dm, "what was decided?", "Something old.").await?;
-
+    let header = office.word(&alice, &dm, &format!("!open {team}"), OPENED).await?;
+    office.ask(&alice, &dm, "what was decided?", "Something new.").await?;
     let opened = opened_in(&office.last_request());
-    let texts = texts(&opened[0]);
-    for (text, expected) in
-        [("just before", true), ("the old decision", true), ("filler 5", true), ("filler 60", false), ("a slip", false)]
-    {
-        assert_eq!(texts.iter().any(|said| said.starts_with(text)), expected, "{text}: {texts:?}");
+
+    let wrong = bob.send(&team, "a slip of the pen").await?;
+    fill(90, 90 + READ_EVENTS).await?;
+    bob.send(&team, Message::text("corrected").replacing(&wrong)).await?;
+    office.workmate.stop().await;
+    office.workmate.start_again().await;
+    let link = team.matrix_to_event_uri(old.clone()).to_string();
+    let link_header = office.word(&alice, &dm, &link, OPENED).await?;
+    office.ask(&alice, &dm, "and now?", "Something old.").await?;
+    let moved_on = opened_in(&office.last_request());
+
+    let shown = texts(&opened[0]);
+    assert!(shown.contains(&"filler 0.".to_owned()) && shown.last().is_some_and(|last| last == "the old decision"));
+    assert!(header.body().contains(&format!("{} messages", shown.len())), "{header:?}");
+    assert_eq!(moved_on[0], opened[0], "whole: the facts with their range, and the messages");
+    let around = texts(&moved_on[1]);
+    for (text, expected) in [
+        ("filler 60.", false),
+        ("filler 80.", true),
+        ("just before", true),
+        ("the old decision", true),
+        ("filler 95.", true),
+        ("filler 150.", false),
+        ("a slip", false),
+    ] {
+        assert_eq!(around.iter().any(|said| said.starts_with(text)), expected, "{text}: {around:?}");
     }
-    assert!(header.body().contains(old.as_str()), "the header links to it: {header:?}");
+    assert!(link_header.body().contains(old.as_str()), "the header links to it: {link_header:?}");
     Ok(())
 }

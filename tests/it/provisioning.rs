@@ -1,5 +1,7 @@
 //! Assistants for all members of a space, and what becomes of those whose owner is gone (A1, A3).
 
+use std::{future::IntoFuture as _, time::Duration};
+
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use ruma::{OwnedRoomId, RoomId, events::room::member::MembershipState};
@@ -57,9 +59,7 @@ impl Campus {
     }
 
     async fn rooms_of_assistant(&self, person: &Person) -> Result<Value> {
-        let path = "_matrix/client/v3/joined_rooms";
-        let assistant = self.office.assistant_of(person);
-        Ok(self.office.as_user(&assistant, Method::GET, path, &json!({})).await?["joined_rooms"].clone())
+        self.office.rooms_of_assistant(person).await
     }
 }
 
@@ -179,19 +179,64 @@ async fn a3_the_assistant_of_a_deactivated_account_is_gone_and_that_of_one_who_o
 
     alice.room(&of_alice)?.leave().await?;
     until_logged(&office.workmate, "sign=Account", 1).await;
-    let name = bob.user_id().localpart();
+    deactivate(&bob).await?;
+
+    until_logged(&office.workmate, "what was kept for them is deleted", 1).await;
+    let rooms = [office.rooms_of_assistant(&bob).await?, office.rooms_of_assistant(&alice).await?];
+    assert_eq!(rooms, [json!([]), json!([of_alice])]);
+    Ok(())
+}
+
+/// Has somebody deactivate their own account.
+async fn deactivate(person: &Person) -> Result<()> {
+    let name = person.user_id().localpart();
     let identifier = json!({"type": "m.id.user", "user": name});
     let auth = json!({"type": "m.login.password", "identifier": identifier, "password": format!("password-of-{name}")});
     let path = "_matrix/client/v3/account/deactivate";
-    call_as(&bob, Method::POST, path, &json!({"auth": auth, "erase": false})).await?;
+    call_as(person, Method::POST, path, &json!({"auth": auth, "erase": false})).await?;
+    Ok(())
+}
+
+/// Takes the homeserver's transactions in Workmate's place, and loses them, until one holds all of `parts`.
+async fn lose_transactions(office: &Office, parts: [&str; 2]) -> Result<()> {
+    let (heard, mut lost) = tokio::sync::mpsc::unbounded_channel();
+    let take = move |body: String| {
+        // Who waits below may have heard enough.
+        let _ = heard.send(body);
+        // A connection that is kept would lose what is for the next Workmate.
+        async { ([("connection", "close")], axum::Json(json!({}))) }
+    };
+    office.slot.release_ports();
+    let listener = tokio::net::TcpListener::bind(office.slot.listen).await?;
+    let serving = tokio::spawn(axum::serve(listener, axum::Router::new().fallback(take)).into_future());
+    let hearing = async {
+        while let Some(body) = lost.recv().await {
+            if parts.iter().all(|part| body.contains(part)) {
+                return;
+            }
+        }
+    };
+    let heard = tokio::time::timeout(Duration::from_mins(1), hearing).await;
+    serving.abort();
+    assert!(serving.await.is_err_and(|ended| ended.is_cancelled()), "the port is free again");
+    heard.context("the homeserver tells of it within a minute")
+}
+
+#[tokio::test]
+async fn a3_an_owner_who_was_gone_before_the_start_is_noticed_though_the_transaction_is_lost() -> Result<()> {
+    let settings = json!({"gone_grace_days": 0});
+    let mut office = Office::open_with(|setup| setup.section("assistants", settings)).await?;
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let [of_alice, of_bob] = [office.meet(&alice).await?, office.meet(&bob).await?];
+    office.workmate.stop().await;
+
+    let losing = lose_transactions(&office, [of_bob.as_str(), "leave"]);
+    tokio::try_join!(losing, deactivate(&bob))?;
+    office.workmate.start_again().await;
 
     until_logged(&office.workmate, "what was kept for them is deleted", 1).await;
-    let rooms = async |owner: &Person| {
-        let path = "_matrix/client/v3/joined_rooms";
-        let answer = office.as_user(&office.assistant_of(owner), Method::GET, path, &json!({})).await?;
-        anyhow::Ok(answer["joined_rooms"].clone())
-    };
-    assert_eq!((rooms(&bob).await?, rooms(&alice).await?), (json!([]), json!([of_alice])));
+    assert_eq!(office.rooms_of_assistant(&bob).await?, json!([]));
+    assert_eq!(office.rooms_of_assistant(&alice).await?, json!([of_alice]), "she is still there");
     Ok(())
 }
 

@@ -3,14 +3,18 @@
 use std::{future::Future, time::Duration};
 
 use anyhow::{Context as _, Result};
-use matrix_sdk::encryption::verification::{SasVerification, Verification, VerificationRequest};
-use ruma::{RoomId, UserId, events::key::verification::request::ToDeviceKeyVerificationRequestEvent};
+use matrix_sdk::{
+    deserialized_responses::ShieldState,
+    encryption::verification::{SasVerification, Verification, VerificationRequest},
+};
+use ruma::{OwnedDeviceId, RoomId, UserId, events::key::verification::request::ToDeviceKeyVerificationRequestEvent};
 use tokio::{sync::mpsc, time};
+use workmate::standin::{Matcher, Turn};
 
 use crate::{
     assistants::{self, said},
     control::Scene,
-    harness::{Message, Person, homeserver::shared, readiness::until_runs_ended},
+    harness::{Message, Person, SeenEvent, Workmate, homeserver::shared, readiness::until_runs_ended},
 };
 
 const WAIT_MAX: Duration = Duration::from_mins(1);
@@ -59,6 +63,55 @@ async fn start_sas(request: &VerificationRequest) -> Result<SasVerification> {
 async fn confirm(sas: &SasVerification) -> Result<()> {
     sas.confirm().await?;
     until("done", async || sas.is_done().then_some(())).await
+}
+
+/// What a person's client holds of one of ours.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    verified: bool,
+    /// Verified once, and changed since: what clients warn of.
+    violation: bool,
+    master_key: Option<String>,
+    devices: Vec<OwnedDeviceId>,
+    devices_verified: Vec<bool>,
+}
+
+impl Seen {
+    async fn of(person: &Person, user: &UserId) -> Result<Self> {
+        let identity = person.client().encryption().request_user_identity(user).await?.context("it has an identity")?;
+        let devices = person.devices(user).await?;
+        Ok(Self {
+            verified: identity.is_verified(),
+            violation: identity.has_verification_violation(),
+            master_key: identity.master_key().get_first_key().map(|key| key.to_base64()),
+            devices: devices.devices().map(|device| device.device_id().to_owned()).collect(),
+            devices_verified: devices.devices().map(|device| device.is_verified()).collect(),
+        })
+    }
+}
+
+/// The same identity on one new device, which is verified through it.
+fn assert_still_trusted(before: &Seen, after: &Seen) {
+    assert!(before.verified && before.master_key.is_some(), "{before:?}");
+    let trusted = Seen {
+        devices: after.devices.clone(),
+        devices_verified: vec![true],
+        verified: true,
+        violation: false,
+        master_key: before.master_key.clone(),
+    };
+    assert_eq!(*after, trusted);
+    assert!(after.devices.len() == 1 && after.devices != before.devices, "{before:?} {after:?}");
+}
+
+/// Deletes what one of Workmate's users holds on the disk, between two of its lives.
+async fn lose_store(workmate: &mut Workmate, user: &UserId) -> Result<()> {
+    // Stopped, not killed: the newest keys reach the backup before it ends.
+    workmate.stop().await;
+    let store = workmate.data_dir().join("users").join(user.localpart());
+    std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;
+    workmate.start_again().await;
+    Ok(())
 }
 
 /// An office whose person has one chat with their assistant and no other.
@@ -120,16 +173,47 @@ async fn a11_a_person_verifies_their_assistant_and_it_stays_verified_when_the_st
     office.ask(&alice, &room, "is it you?", "It is.").await?;
     assert!(!office.prompts()[0].contains(COMPARE), "what verification said is no part of the session");
     until_runs_ended(&office.workmate, 1).await;
-    // Stopped, not killed: the newest keys reach the backup before it ends.
-    office.workmate.stop().await;
-    let store = office.workmate.data_dir().join("users").join(assistant.localpart());
-    std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;
-    office.workmate.start_again().await;
-    office.ask(&alice, &room, "and now?", "Still.").await?;
-    until_verified(&alice, &assistant).await?;
-    let devices = alice.devices(&assistant).await?;
-    let verified: Vec<_> = devices.devices().map(|device| device.is_verified()).collect();
-    assert_eq!(verified, [true], "the one new device is verified through the identity");
+    let before = Seen::of(&alice, &assistant).await?;
+    lose_store(&mut office.workmate, &assistant).await?;
+    let answer = office.ask(&alice, &room, "and now?", "Still.").await?;
+
+    assert_still_trusted(&before, &Seen::of(&alice, &assistant).await?);
+    assert_eq!(answer.shields(), Some((ShieldState::None, ShieldState::None)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a11_a_coworker_stays_verified_when_its_store_is_lost_and_nobody_is_warned() -> Result<()> {
+    let mut scene = Box::pin(Scene::set()).await?;
+    let mut requests = requests_to(&scene.alice);
+    let coworker = scene.coworker.clone();
+    let ask = Message::text("@oncall !verify").mentioning(&coworker);
+    scene.alice.send(&scene.room, ask).await?;
+    let sas = accept_from(&scene.alice, &coworker, &mut requests).await?;
+    compare(&scene.alice, &scene.room, &coworker, &sas).await?;
+    confirm(&sas).await?;
+    until_verified(&scene.alice, &coworker).await?;
+    scene.claude.on(Matcher::user("is it you"), Turn::text("It is."));
+    scene.ask("is it you").await?;
+    scene.until_said("It is.").await?;
+    until_runs_ended(&scene.workmate, 1).await;
+    let before = [Seen::of(&scene.alice, &coworker).await?, Seen::of(&scene.bob, &coworker).await?];
+
+    // Twice: what the first loss recovered must be recoverable again.
+    for (count, answer) in [(2, "Still me."), (3, "And still me.")] {
+        lose_store(&mut scene.workmate, &coworker).await?;
+        scene.claude.on(Matcher::user("and now"), Turn::text(answer));
+        scene.ask("and now").await?;
+        let answer = scene.until_said(answer).await?;
+        until_runs_ended(&scene.workmate, count).await;
+
+        let after = [Seen::of(&scene.alice, &coworker).await?, Seen::of(&scene.bob, &coworker).await?];
+        assert_still_trusted(&before[0], &after[0]);
+        assert_eq!((after[1].master_key.clone(), after[1].violation), (before[1].master_key.clone(), false));
+        let seen = scene.alice.timeline(&scene.room);
+        let shields = seen.event(&answer).and_then(SeenEvent::shields);
+        assert_eq!(shields, Some((ShieldState::None, ShieldState::None)), "even where only verified users are trusted");
+    }
     Ok(())
 }
 

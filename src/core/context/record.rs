@@ -278,6 +278,11 @@ pub(super) fn gap() -> &'static str {
     r#"{"left_out":"messages in the middle of this thread"}"#
 }
 
+/// Returns the record that stands in the place of answers of ours, given while a room was open that is closed.
+pub(super) fn withheld() -> &'static str {
+    r#"{"left_out":"your own answers here: a room that they may quote is closed"}"#
+}
+
 /// Returns the record that stands in the place of a file that the model's provider refused.
 pub(super) fn refused_file() -> &'static str {
     r#"{"left_out":"the file of the record before: the provider of the model refused it"}"#

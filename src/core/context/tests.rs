@@ -161,6 +161,7 @@ impl Story {
             pinned: Pinned { ids: &self.pinned, fetched: &self.fetched },
             replied_to: &self.fetched,
             opened: &[],
+            withheld: &[],
             thread_root: self.thread.as_deref(),
             session,
             tokens_max: self.tokens_max,

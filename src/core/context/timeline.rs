@@ -280,6 +280,10 @@ impl<'a> Reader<'_, 'a> {
         }
         self.facts_so_far();
         let place = original.thread_root.as_deref().map_or(Place::Timeline, Place::Thread);
+        if own && self.input.withheld.contains(&event.id) {
+            self.withheld(place);
+            return;
+        }
         self.places.insert(&event.id, place);
         let origin = Origin {
             sender: &event.sender,
@@ -313,6 +317,16 @@ impl<'a> Reader<'_, 'a> {
             said: record::spoken(original, message),
             record: Some(record),
         });
+    }
+
+    /// One record for answers in a row.
+    fn withheld(&mut self, place: Place<'a>) {
+        let line = record::withheld();
+        let is_same =
+            |item: &Item<'_>| item.place == place && matches!(&item.voice, Voice::Record(last) if last == line);
+        if !self.items.last().is_some_and(is_same) {
+            self.items.push(Item::fact(place, line.to_owned()));
+        }
     }
 
     fn reaction(&mut self, event: &'a RoomEvent, target: &'a EventId, key: &'a str) {

@@ -85,8 +85,12 @@ fn a9_what_is_shared_is_the_answer_alone() {
         place: Place::Timeline,
     };
     let table = [
-        ("the newest", None, Some(clean("**Gladly.**"))),
-        ("one by reply, as it reads now", Some(event_id!("$a1")), Some(clean("It is 40 m high."))),
+        ("the newest", None, Some((owned_event_id!("$a3"), clean("**Gladly.**")))),
+        (
+            "one by reply, as it reads now",
+            Some(event_id!("$a1")),
+            Some((owned_event_id!("$a1"), clean("It is 40 m high."))),
+        ),
         ("a word of ours", Some(event_id!("$word")), None),
         ("the owner's own", Some(event_id!("$q1")), None),
         ("one that is not here", Some(event_id!("$else")), None),

@@ -116,6 +116,8 @@ fn a7_a_fixed_range_stays_as_it_is_while_the_room_goes_on_and_its_changes_count(
 #[test]
 fn a6_an_opened_room_ends_with_its_session_and_with_the_message_that_opened_it() {
     let opened = |by: &str| Opened {
+        found: None,
+        answers: Vec::new(),
         room: room_id!("!team:hs").to_owned(),
         event: None,
         by: id(by),
@@ -131,4 +133,40 @@ fn a6_an_opened_room_ends_with_its_session_and_with_the_message_that_opened_it()
     assert_eq!(left(0), "one three forgotten");
     assert_eq!(left(1), "three");
     assert_eq!(left(3), "");
+}
+
+#[test]
+fn a8_what_is_read_again_from_any_event_on_is_what_was_readable_of_it_at_first() {
+    let events = [
+        said("a"),
+        event("joined", EventKind::HistoryVisibility(History::Joined)),
+        said("b"),
+        member("invited", "@alice:hs", Membership::Invite),
+        said("c"),
+        member("came", "@alice:hs", Membership::Join),
+        said("d"),
+        event("invited only", EventKind::HistoryVisibility(History::Invited)),
+        member("gone", "@alice:hs", Membership::Leave),
+        said("e"),
+        member("asked", "@alice:hs", Membership::Invite),
+        said("f"),
+        member("back", "@alice:hs", Membership::Join),
+        said("g"),
+    ];
+    for (before, encrypted) in [History::WorldReadable, History::Shared, History::Invited, History::Joined]
+        .map(|history| Standing { history, membership: Membership::Leave })
+        .into_iter()
+        .flat_map(|before| [(before, false), (before, true)])
+    {
+        let owner = user_id!("@alice:hs");
+        let whole = Source { owner, events: &events, before, now: Membership::Join, encrypted };
+        let readable = allowed(&whole).events;
+        for (at, first) in events.iter().enumerate() {
+            let before = standing_before(&whole, &first.id).expect("it is among them");
+            let again = allowed(&Source { events: &events[at..], before, ..whole });
+            let expected: Vec<_> = readable.iter().filter(|event| events[at..].contains(event)).cloned().collect();
+            assert_eq!(again.events, expected, "{before:?} from {} on", first.id);
+        }
+        assert_eq!(standing_before(&whole, &id("elsewhere")), None);
+    }
 }

@@ -21,7 +21,7 @@ fn tight() -> RoomState {
 }
 
 fn check(state: &RoomState) -> RoomCheck {
-    check_room(state, user_id!("@alice:here.org"), user_id!("@assistant-alice:here.org"))
+    check_room(state, Origin::Made, user_id!("@alice:here.org"), user_id!("@assistant-alice:here.org"))
 }
 
 #[test]
@@ -88,5 +88,24 @@ fn a2_a_third_member_counts_however_it_came_and_only_while_it_is_there() {
         let mut state = tight();
         state.members.extend(others);
         assert_eq!(check(&state), RoomCheck { drifts: vec![], third_members });
+    }
+}
+
+#[test]
+fn a2_only_a_room_that_replaces_another_may_be_its_owners_making() {
+    let [alice, assistant, bob] = ["@alice:here.org", "@assistant-alice:here.org", "@bob:here.org"]
+        .map(|user| UserId::parse(user).expect("a user id"));
+    let table = [
+        (&assistant, Origin::Made, vec![]),
+        (&assistant, Origin::Followed, vec![]),
+        (&alice, Origin::Made, vec![Drift::NotOurRoom]),
+        (&alice, Origin::Followed, vec![]),
+        (&bob, Origin::Made, vec![Drift::NotOurRoom]),
+        (&bob, Origin::Followed, vec![Drift::NotOurRoom]),
+    ];
+    for (creator, origin, drifts) in table {
+        let state = RoomState { creator: creator.clone(), ..tight() };
+        let found = check_room(&state, origin, &alice, &assistant);
+        assert_eq!(found, RoomCheck { drifts, third_members: vec![] }, "{creator}, {origin:?}");
     }
 }

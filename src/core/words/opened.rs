@@ -89,7 +89,7 @@ pub fn too_many_open() -> String {
 pub fn closed(room: &RoomId, via: &ServerName) -> String {
     format!(
         "I've closed [a room that was open here]({}): either you can't read it any more, or no coworker there can. I no \
-         longer take it into account.",
+         longer take it into account, nor what I answered while it was open.",
         room.matrix_to_uri_via([via.to_owned()])
     )
 }

@@ -1,7 +1,7 @@
 use super::{
     Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, broken_off, coworker_help, date,
-    duration_minutes, first_words, internal, model_unreachable, overloaded_gave_up, sentence, sessions, undecryptable,
-    welcome,
+    duration_minutes, first_words, internal, model_unreachable, moving, overloaded_gave_up, sentence, sessions,
+    undecryptable, welcome,
 };
 use crate::core::{render::render, time::Timestamp};
 
@@ -21,9 +21,10 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
 
 #[test]
 fn assistants_first_words_are_honest_about_encryption() {
-    let words = assistant_first();
-    for part in ["end-to-end encrypted", "homeserver", "service that runs me decrypts", "provider", "processes"] {
-        assert!(words.contains(part), "{part}");
+    for words in [assistant_first(), moving::moved()] {
+        for part in ["end-to-end encrypted", "homeserver", "service that runs me decrypts", "provider", "processes"] {
+            assert!(words.contains(part), "{part} is missing in {words}");
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Words about verification by emoji (A11).
 
-/// Says which emoji the person's app must show too: symbols with their names.
+/// Says which emoji the person's app must show too: symbols with their names; and what their being the same leaves open.
+///
+/// A program has no second channel: whoever forges keys on the way can forge what is written here.
 #[must_use]
 pub fn compare(emoji: &[(&str, &str)]) -> String {
     let shown: Vec<String> = emoji.iter().map(|(symbol, name)| format!("{symbol} {name}")).collect();
     format!(
         "Compare these with the emoji that your app shows for me:\n\n{}\n\nIf they are the same, in the same order, confirm \
          it in your app; I have confirmed my side, because I always do. If they differ, say so there: then somebody stands \
-         between us.",
+         between us. What this can't prove is that the homeserver itself is honest: my emoji reach you through it.",
         shown.join(" · ")
     )
 }
@@ -36,4 +38,19 @@ pub fn look_for_request() -> String {
 pub fn one_at_a_time() -> String {
     "I'm in the middle of a verification already. Finish or cancel that one first, or try again in a few minutes."
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a11_whoever_compares_emoji_is_told_what_they_show_and_what_they_cannot_prove() {
+        let text = compare(&[("🐶", "Dog"), ("🔑", "Key")]);
+        for said in
+            ["🐶 Dog · 🔑 Key", "I always do", "If they differ", "can't prove is that the homeserver itself is honest"]
+        {
+            assert!(text.contains(said), "{said} is not in {text}");
+        }
+    }
 }

@@ -52,6 +52,8 @@ impl Engine {
             card,
         };
         self.note(&record.asker, |kept| {
+            // Whatever was open when it was composed: it may quote that.
+            kept.withheld.answered(&mut kept.opened, &record.request, answer);
             if !kept.answers.contains(&answered) {
                 kept.answers.push(answered);
                 let surplus = kept.answers.len().saturating_sub(ANSWERS_MAX);

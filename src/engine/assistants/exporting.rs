@@ -51,10 +51,13 @@ impl Engine {
             _ => None,
         };
         let shared = copying::share(&session, wanted, owner, account.user());
-        let message = shared.unwrap_or_else(|| word(&sessions::nothing_to_share(), None));
         let txn = word_transaction("command", event.id.as_str(), account.user());
-        account.send(&event.room, &message, txn).await?;
-        Ok(())
+        let Some((answer, message)) = shared else {
+            account.send(&event.room, &word(&sessions::nothing_to_share(), None), txn).await?;
+            return Ok(());
+        };
+        let copy = account.send(&event.room, &message, txn).await?;
+        self.note(owner, |kept| kept.withheld.copied(&mut kept.opened, &answer, &copy))
     }
 
     /// What was said in the current session up to a command, and whether it began before what is at hand.

@@ -142,8 +142,12 @@ impl Engine {
         let key = owner.to_owned();
         let job = self.tables.forgetting.get(&key)?;
         let Some(job) = job.filter(|job| job.is_of(command) && job.notice.is_none()) else { return Ok(()) };
+        // Meanwhile the room may have been replaced; where a crash came after the key was gone, this cannot be read.
+        let now = self.tables.assistants.get(&key).ok().flatten();
+        let elsewhere = now.filter(|now| now.room.is_some() && now.room != job.kept.room);
+        let kept = elsewhere.map_or_else(|| job.kept.clone(), |now| Forgetting::begun(&job.room, command, &now).kept);
         self.shred(owner).await?;
-        self.tables.assistants.put(&key, &job.kept)?;
+        self.tables.assistants.put(&key, &kept)?;
         self.store.flush().await?;
         let txn = word_transaction("forget", command.as_str(), account.user());
         let notice = account.send(&job.room, &word(&sessions::forgetting(), None), txn).await?;
@@ -241,7 +245,8 @@ impl Engine {
             self.store.flush().await?;
             return Ok(Step::More);
         }
-        if !self.tables.assistants.get(&key)?.unwrap_or_default().silent {
+        let kept = self.tables.assistants.get(&key)?.unwrap_or_default();
+        if !kept.silent && kept.room.as_ref() == Some(&job.room) {
             let text = word(&sessions::forgotten(job.redacted, !job.missed), None);
             let txn = word_transaction("forgotten", command.as_str(), account.user());
             account.edit(&job.room, &notice, &text, txn).await?;
@@ -282,6 +287,8 @@ impl Forgetting {
             silent: record.silent,
             silence_told: record.silence_told,
             markers: vec![command.to_owned()],
+            followed: record.followed.clone(),
+            upgrade: record.upgrade.clone(),
             ..AssistantRecord::default()
         };
         let (room, command) = (room.to_owned(), command.to_owned());

@@ -13,7 +13,7 @@ use crate::{
         context,
         event::{EventKind, Membership, Message, RoomEvent},
         links::{self, Target},
-        opened::{self, AROUND_EVENTS, OPENED_MAX, Opened, READ_EVENTS, Range, Source},
+        opened::{self, AGAIN_EVENTS_MAX, AROUND_EVENTS, Found, OPENED_MAX, Opened, READ_EVENTS, Range, Source},
         run::RunRecord,
         words,
     },
@@ -38,8 +38,28 @@ pub(super) struct Reading {
     event: Option<OwnedEventId>,
     facts: Facts,
     part: Vec<RoomEvent>,
+    found: Option<Found>,
     forbidden: bool,
     older: bool,
+}
+
+/// What is to be read of a room.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// What was pointed at.
+    event: Option<&'a EventId>,
+    /// The opening, where it is open already.
+    known: Option<&'a Opened>,
+}
+
+/// The chat in which rooms were opened.
+pub(super) struct Chatted<'a> {
+    /// Its events, oldest first.
+    pub(super) events: &'a [RoomEvent],
+    /// How many of them the run knows: a request that is run again knows nothing of what came after it.
+    pub(super) known: usize,
+    /// Where its session begins.
+    pub(super) begins: usize,
 }
 
 impl Reading {
@@ -116,13 +136,14 @@ impl Engine {
         let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let current = self.opened_in_session(account, owner, by, &kept).await?;
         let Some(room) = self.room_of(&target.room).await? else { return Ok(words::opened::cannot_open()) };
-        let reading = self.read_for(owner, &room, target.event.as_deref(), None).await?;
+        let wanted = Wanted { event: target.event.as_deref(), known: None };
+        let reading = self.read_for(owner, &room, wanted).await?;
         let Some(reading) = reading else { return Ok(words::opened::cannot_open()) };
         let Some((first, last)) = opened::ends(&reading.part) else { return Ok(words::opened::cannot_open()) };
-        let new = Opened { room, event: target.event.clone(), by: by.id.clone(), first, last };
-        let mut others = current;
-        others.retain(|one| (&one.room, &one.event) != (&new.room, &new.event));
-        if others.len() >= OPENED_MAX {
+        let (event, found) = (target.event.clone(), reading.found);
+        let new = Opened { room, event, by: by.id.clone(), first, last, found, answers: Vec::new() };
+        let others = current.iter().filter(|one| (&one.room, &one.event) != (&new.room, &new.event));
+        if others.count() >= OPENED_MAX {
             return Ok(words::opened::too_many_open());
         }
         let block =
@@ -136,8 +157,8 @@ impl Engine {
             forbidden: reading.forbidden,
             older: reading.older,
         });
-        others.push(new);
-        self.note(owner, |record| record.opened = others)?;
+        self.close_rooms(owner, None, |one| !current.iter().any(|open| open.is(one)))?;
+        self.note(owner, |record| opened::open(&mut record.opened, new))?;
         self.store.flush().await?;
         Ok(text)
     }
@@ -170,22 +191,27 @@ impl Engine {
     }
 
     /// Reads for a turn what the session has open, with the rights of this moment. What may not be read any more is
-    /// closed, and a word says so.
+    /// closed, and a word says so; from then on, what was answered with it is withheld from this run and later ones.
     pub(super) async fn still_opened(
         &self,
         account: &Account,
-        record: &RunRecord,
-        chat: &[RoomEvent],
-        begins: usize,
+        record: &mut RunRecord,
+        chat: &Chatted<'_>,
     ) -> Result<Vec<Reading>, EngineError> {
         let (owner, room) = (&record.asker, &record.room);
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default().opened;
-        let current = opened::current(&kept, chat, begins);
+        let current = opened::current(&kept, chat.events, chat.begins);
         let mut readings = Vec::new();
-        let mut ended: Vec<Opened> = kept.into_iter().filter(|one| !current.contains(one)).collect();
-        for one in current.into_iter().take(OPENED_MAX) {
-            let fixed = Some((&*one.first, &*one.last));
-            if let Some(reading) = self.read_for(owner, &one.room, one.event.as_deref(), fixed).await? {
+        let mut ended: Vec<Opened> = Vec::new();
+        if record.attempt == 0 {
+            // A request that is run again may belong to another session; it ends nothing of this one.
+            ended.extend(kept.iter().filter(|one| !current.contains(one)).cloned());
+        }
+        let since = &chat.events[chat.known..];
+        let known = current.into_iter().filter(|one| !since.iter().any(|event| event.id == one.by));
+        for one in known.take(OPENED_MAX) {
+            let wanted = Wanted { event: one.event.as_deref(), known: Some(&one) };
+            if let Some(reading) = self.read_for(owner, &one.room, wanted).await? {
                 readings.push(reading);
                 continue;
             }
@@ -197,9 +223,33 @@ impl Engine {
             ended.push(one);
         }
         if !ended.is_empty() {
-            self.note(owner, |record| record.opened.retain(|one| !ended.contains(one)))?;
+            self.close_rooms(owner, Some(&record.request), |one| ended.iter().any(|over| over.is(one)))?;
+            self.store.flush().await?;
+            if !record.work.is_empty() {
+                // What was done so far was done with the room at hand.
+                self.close_approvals(&record.id(), record).await;
+                record.work.begin_anew();
+            }
         }
         Ok(readings)
+    }
+
+    /// Closes rooms; what was answered while they were open, and what is still to be said to requests that are being
+    /// answered (but for `but`), is not read again.
+    pub(super) fn close_rooms(
+        &self,
+        owner: &UserId,
+        but: Option<&EventId>,
+        is_closed: impl Fn(&Opened) -> bool,
+    ) -> Result<(), EngineError> {
+        let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        if !kept.opened.iter().any(&is_closed) {
+            return Ok(());
+        }
+        let runs = self.tables.runs.iter().filter_map(Result::ok).map(|(_, run)| run);
+        let theirs = runs.filter(|run| run.private && run.asker == owner && Some(&*run.request) != but);
+        let in_progress: Vec<_> = theirs.map(|run| run.request).collect();
+        self.note(owner, |record| record.withheld.close(&mut record.opened, is_closed, &in_progress))
     }
 
     /// Reads what an owner may read of a room, through a coworker that is there.
@@ -210,8 +260,7 @@ impl Engine {
         &self,
         owner: &UserId,
         room: &RoomId,
-        event: Option<&EventId>,
-        fixed: Option<(&EventId, &EventId)>,
+        wanted: Wanted<'_>,
     ) -> Result<Option<Reading>, EngineError> {
         let coworkers = self.users.iter().filter_map(|user| self.pool.kept(user));
         let there: Option<Arc<Account>> = coworkers.into_iter().find(|account| account.is_in(room));
@@ -222,7 +271,7 @@ impl Engine {
         if now != Some(Membership::Join) || !is_there {
             return Ok(None);
         }
-        match Box::pin(read(&source, owner, room, Range { event, fixed })).await {
+        match Box::pin(read(&source, owner, room, wanted)).await {
             Err(error) if !error.is_passing() => {
                 tracing::debug!(user.id = %source.user(), %error, "a room cannot be opened");
                 Ok(None)
@@ -236,27 +285,48 @@ async fn read(
     source: &Account,
     owner: &UserId,
     room: &RoomId,
-    range: Range<'_>,
+    wanted: Wanted<'_>,
 ) -> Result<Option<Reading>, MatrixError> {
     let facts = source.facts(room).await?;
-    let (mut events, _) = source.past(room, READ_EVENTS).await?;
-    // What the room has moved far away from is read where it stands.
-    let anchor = range.event.or(range.fixed.map(|(_, last)| last));
-    if let Some(anchor) = anchor.filter(|anchor| !events.iter().any(|held| held.id == **anchor)) {
-        events = source.around(room, anchor, AROUND_EVENTS * 2).await?;
-    }
-    let is_creation = |event: &RoomEvent| event.kind == EventKind::Other("m.room.create".to_owned());
-    let older = range.event.is_none() && !events.first().is_some_and(is_creation);
-    // What changes the standing itself is left out at the front: the state there would be ambiguous.
-    let Some(begin) = events.iter().position(|event| !opened::is_about_standing(event, owner)) else {
-        return Ok(None);
+    let range = Range { event: wanted.event, fixed: wanted.known.map(|one| (&*one.first, &*one.last)) };
+    let events = stretch(source, room, &range).await?;
+    let first = range.fixed.and_then(|(first, _)| events.iter().position(|event| event.id == *first));
+    let known = wanted.known.and_then(|one| one.found).zip(first);
+    let (begin, before, older) = if let Some((found, first)) = known {
+        // Of what happened before the range only matters how things stood then.
+        (first, found.before, found.older)
+    } else {
+        let is_creation = |event: &RoomEvent| event.kind == EventKind::Other("m.room.create".to_owned());
+        let older = range.event.is_none() && !events.first().is_some_and(is_creation);
+        // What changes the standing itself is left out at the front: the state there would be ambiguous.
+        let begin = events.iter().position(|event| !opened::is_about_standing(event, owner));
+        let Some(begin) = begin else { return Ok(None) };
+        (begin, source.standing_at(room, &events[begin].id, owner).await?, older)
     };
-    let events = &events[begin..];
-    let before = source.standing_at(room, &events[0].id, owner).await?;
     // Asked last, so that nothing is read for somebody who left in the meantime.
     let Some(now) = source.membership_of(room, owner).await? else { return Ok(None) };
-    let allowed = opened::allowed(&Source { owner, events, before, now, encrypted: facts.encrypted });
+    let source = Source { owner, events: &events[begin..], before, now, encrypted: facts.encrypted };
+    let allowed = opened::allowed(&source);
     let Some(part) = opened::part(&allowed.events, &range).filter(|part| !part.is_empty()) else { return Ok(None) };
+    let forbidden = allowed.forbidden || known.is_some_and(|(found, _)| found.forbidden);
+    let before = opened::ends(&part).and_then(|(first, _)| opened::standing_before(&source, &first));
+    let found = before.map(|before| Found { before, forbidden, older });
     let (room, event) = (room.to_owned(), range.event.map(ToOwned::to_owned));
-    Ok(Some(Reading { room, event, facts, part, forbidden: allowed.forbidden, older }))
+    Ok(Some(Reading { room, event, facts, part, found, forbidden, older }))
+}
+
+/// Returns events that follow each other and hold the range: the room's newest, or where it has moved away from the
+/// range, those that stand there.
+async fn stretch(source: &Account, room: &RoomId, range: &Range<'_>) -> Result<Vec<RoomEvent>, MatrixError> {
+    let (mut events, _) = source.past(room, READ_EVENTS).await?;
+    if range.fixed.is_none() {
+        // No more than is found again later.
+        events.drain(..events.len().saturating_sub(READ_EVENTS));
+    }
+    let holds = |id: &EventId| events.iter().any(|held| held.id == *id);
+    match (range.fixed, range.event) {
+        (Some((first, last)), _) if !holds(first) => source.between(room, first, last, AGAIN_EVENTS_MAX).await,
+        (None, Some(event)) if !holds(event) => source.around(room, event, AROUND_EVENTS * 2).await,
+        _ => Ok(events),
+    }
 }

@@ -1,6 +1,6 @@
 //! Whether an assistant's room is its owner's alone, and what happens when it is not (A2, A3).
 
-use ruma::UserId;
+use ruma::{RoomId, UserId};
 
 use crate::{
     core::{
@@ -37,13 +37,20 @@ pub(in crate::engine) enum Privacy {
 }
 
 impl Engine {
-    /// Looks at an assistant's room as of the last sync: goes silent for good where somebody else is there or could
-    /// come in, and says the first words once its owner is there (A2, A5).
-    pub(in crate::engine) async fn attend(&self, account: &Account, owner: &UserId) -> Result<Privacy, EngineError> {
+    /// Looks at `room` as of the last sync, which is lost if it is not, or no more, the assistant's own: goes silent
+    /// for good where somebody else is there or could come in, and says the first words once its owner is there (A2, A5).
+    pub(in crate::engine) async fn attend(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        room: &RoomId,
+    ) -> Result<Privacy, EngineError> {
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let Some(room) = record.room.clone().filter(|room| account.is_in(room)) else { return Ok(Privacy::Lost) };
-        let state = dm::state_of(account, &room, owner).await?;
-        let RoomCheck { mut drifts, third_members } = check_room(&state, owner, account.user());
+        if record.room.as_deref() != Some(room) || !account.is_in(room) {
+            return Ok(Privacy::Lost);
+        }
+        let state = dm::state_of(account, room, owner).await?;
+        let RoomCheck { mut drifts, third_members } = check_room(&state, record.origin(), owner, account.user());
         // An owner who left is invited again when they ask.
         drifts.retain(|drift| *drift != Drift::OwnerGone);
         if record.silent || !drifts.is_empty() || !third_members.is_empty() {
@@ -52,10 +59,25 @@ impl Engine {
         }
         if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
             let txn = crate::engine::word_transaction("first-words", room.as_str(), account.user());
-            account.send(&room, &crate::engine::word(&words::assistant_first(), None), txn).await?;
-            self.note(owner, |record| record.introduced = true)?;
+            let first = if record.followed.is_some() { words::moving::moved() } else { words::assistant_first() };
+            account.send(room, &crate::engine::word(&first, None), txn).await?;
+            self.note_of(owner, room, |record| record.introduced = true)?;
         }
         Ok(Privacy::Tight)
+    }
+
+    /// As [`Self::note`], unless the assistant has got another room meanwhile.
+    fn note_of(
+        &self,
+        owner: &UserId,
+        room: &RoomId,
+        change: impl FnOnce(&mut AssistantRecord),
+    ) -> Result<(), EngineError> {
+        self.note(owner, |record| {
+            if record.room.as_deref() == Some(room) {
+                change(record);
+            }
+        })
     }
 
     async fn fall_silent(
@@ -71,9 +93,10 @@ impl Engine {
                 room.id = %room, user.id = %account.user(), ?drifts,
                 "an assistant goes silent: its room is not private any more"
             );
-            self.note(owner, |record| record.silent = true)?;
+            self.note_of(owner, room, |record| record.silent = true)?;
         }
-        if !record.silence_told {
+        // Of a room that was replaced it is said whether the new one is followed (`following.rs`).
+        if !record.silence_told && !drifts.contains(&Drift::Replaced) {
             let text = if drifts.is_empty() {
                 words::third_member()
             } else {
@@ -81,7 +104,7 @@ impl Engine {
             };
             let txn = crate::engine::word_transaction("silent", room.as_str(), account.user());
             account.send(room, &crate::engine::word(&text, Some(owner)), txn).await?;
-            self.note(owner, |record| record.silence_told = true)?;
+            self.note_of(owner, room, |record| record.silence_told = true)?;
         }
         Ok(())
     }

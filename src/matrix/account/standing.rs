@@ -2,6 +2,7 @@
 
 use matrix_sdk::{
     deserialized_responses::TimelineEvent,
+    room::MessagesOptions,
     ruma::{
         UInt,
         api::client::{
@@ -16,7 +17,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::{Account, MatrixError};
+use super::{Account, MatrixError, PAGE_EVENTS};
 use crate::{
     core::{
         event::{EventKind, Membership, RoomEvent},
@@ -96,26 +97,64 @@ impl Account {
     pub async fn around(&self, room: &RoomId, event: &EventId, most: usize) -> Result<Vec<RoomEvent>, MatrixError> {
         let most = UInt::try_from(most).unwrap_or(UInt::MAX);
         let answer = Box::pin(self.room(room)?.event_with_context(event, true, most, None)).await?;
-        let found = answer.events_before.iter().rev().chain(&answer.event).chain(&answer.events_after);
-        let mut events: Vec<RoomEvent> = Vec::new();
-        let mut edited = Vec::new();
-        for event in found {
-            if is_elsewhere(event, room) {
-                return Ok(Vec::new());
-            }
-            let Some(read) = inbound::from_timeline(room, event) else { continue };
-            if let Some(edit) = inbound::bundled_edit(room, event) {
-                edited.push((events.len(), edit.id));
-            }
-            events.push(read.event);
-        }
-        for (at, edit) in edited {
-            if !events.iter().any(|event| event.id == edit) {
-                events[at].kind = EventKind::Other("m.room.message".to_owned());
-            }
-        }
-        Ok(events)
+        Ok(stretch(room, answer.events_before.iter().rev().chain(&answer.event).chain(&answer.events_after)))
     }
+
+    /// Returns the events from `first` to `last` that follow each other without gaps, oldest first: the newest `most` of
+    /// them, where there are more. Edits from outside as in [`Self::around`].
+    ///
+    /// # Errors
+    /// When the homeserver does not answer or this user may not see `last`.
+    pub async fn between(
+        &self,
+        room: &RoomId,
+        first: &EventId,
+        last: &EventId,
+        most: usize,
+    ) -> Result<Vec<RoomEvent>, MatrixError> {
+        let here = self.room(room)?;
+        let answer = Box::pin(here.event_with_context(last, true, UInt::from(0_u32), None)).await?;
+        // Newest first.
+        let mut found: Vec<TimelineEvent> = answer.event.into_iter().collect();
+        let mut from = answer.prev_batch_token;
+        while found.len() < most && !found.iter().any(|event| is(event, first)) {
+            let Some(token) = from.take() else { break };
+            let mut options = MessagesOptions::backward().from(Some(token.as_str()));
+            options.limit = UInt::from(PAGE_EVENTS);
+            let page = Box::pin(here.messages(options)).await?;
+            from = page.end.filter(|next| !page.chunk.is_empty() && *next != token);
+            found.extend(page.chunk);
+        }
+        let wanted = found.iter().position(|event| is(event, first)).map_or(found.len(), |at| at + 1);
+        found.truncate(wanted.min(most));
+        Ok(stretch(room, found.iter().rev()))
+    }
+}
+
+/// Reads events that follow each other, oldest first; nothing where one of them is another room's.
+fn stretch<'a>(room: &RoomId, found: impl Iterator<Item = &'a TimelineEvent>) -> Vec<RoomEvent> {
+    let mut events: Vec<RoomEvent> = Vec::new();
+    let mut edited = Vec::new();
+    for event in found {
+        if is_elsewhere(event, room) {
+            return Vec::new();
+        }
+        let Some(read) = inbound::from_timeline(room, event) else { continue };
+        if let Some(edit) = inbound::bundled_edit(room, event) {
+            edited.push((events.len(), edit.id));
+        }
+        events.push(read.event);
+    }
+    for (at, edit) in edited {
+        if !events.iter().any(|event| event.id == edit) {
+            events[at].kind = EventKind::Other("m.room.message".to_owned());
+        }
+    }
+    events
+}
+
+fn is(event: &TimelineEvent, id: &EventId) -> bool {
+    event.event_id().is_some_and(|held| held == id)
 }
 
 fn is_elsewhere(event: &TimelineEvent, room: &RoomId) -> bool {

@@ -35,6 +35,22 @@ impl Api {
         Ok(joined.keys().filter_map(|id| UserId::parse(id).ok()).collect())
     }
 
+    /// Returns whether `person` has left a room that `asking` is in, or was taken out of it; who was never there has
+    /// not. `None` where `asking` is not told, because it is not there either.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn has_left(&self, asking: &UserId, room: &RoomId, person: &UserId) -> Result<Option<bool>, MatrixError> {
+        let (room, key) = (encode(room.as_str()), encode(person.as_str()));
+        let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{key}");
+        match self.call(Identity::User(asking.to_owned()), Method::GET, &path, None).await {
+            Ok(content) => Ok(Some(matches!(content["membership"].as_str(), Some("leave" | "ban")))),
+            Err(MatrixError::Refused { status: 404, .. }) => Ok(Some(false)),
+            Err(error) if error.is_forbidden() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns whether somebody's account is in use, by their profile and devices. Deactivating one deletes its devices
     /// and, on some homeservers, its profile; none says outright that an account is deactivated.
     ///

@@ -12,7 +12,11 @@ use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
-use matrix_sdk::encryption::recovery::{RecoveryError, RecoveryState};
+use matrix_sdk::encryption::{
+    identities::ManualVerifyError,
+    recovery::{RecoveryError, RecoveryState},
+    secret_storage::{ImportError, SecretStorageError},
+};
 use ruma::{
     UserId,
     events::{AnyGlobalAccountDataEventContent, GlobalAccountDataEventType},
@@ -73,7 +77,11 @@ impl Provisioner {
                     return write_card(dir, &card);
                 }
                 recovered => {
-                    let error = recovered.err().map(|error| error.to_string()).unwrap_or_default();
+                    let error = recovered.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                    // An identity is not given up for a homeserver that is away for a moment.
+                    if let Some(passing) = recovered.err().and_then(passing) {
+                        return Err(passing);
+                    }
                     tracing::warn!(
                         user.id = %account.user(), error,
                         "the old identity cannot be recovered with this master secret; a new one is made, and people see that it changed"
@@ -109,7 +117,10 @@ impl Provisioner {
         if let Some(key) = sealed.and_then(|sealed| open(&self.master, user, &sealed)) {
             match Box::pin(recovery.recover(key.expose())).await {
                 Ok(()) => return Ok(Stage::Sealed),
-                Err(error) => tracing::debug!(user.id = %user, %error, "the sealed key does not recover"),
+                Err(error @ RecoveryError::SecretStorage(SecretStorageError::SecretStorageKey(_))) => {
+                    tracing::debug!(user.id = %user, %error, "the sealed key is not the one of the storage");
+                }
+                Err(error) => return Err(error),
             }
         }
         let passphrase = Secret::new(hex(&self.master.derive(&format!("recovery:{user}"))));
@@ -125,6 +136,19 @@ impl Provisioner {
         account.client().account().set_account_data_raw(kind, content).await?;
         Ok(())
     }
+}
+
+/// Returns the call that a recovery failed with, where it may succeed later.
+fn passing(error: RecoveryError) -> Option<MatrixError> {
+    let error = match error {
+        RecoveryError::Sdk(error)
+        | RecoveryError::SecretStorage(
+            SecretStorageError::Sdk(error) | SecretStorageError::ImportError { error: ImportError::Sdk(error), .. },
+        ) => error,
+        RecoveryError::SecretStorage(SecretStorageError::Verification(ManualVerifyError::Http(error))) => error.into(),
+        _ => return None,
+    };
+    Some(MatrixError::from(error)).filter(MatrixError::is_passing)
 }
 
 fn cipher(master: &MasterSecret, user: &UserId) -> XChaCha20Poly1305 {

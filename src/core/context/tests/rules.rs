@@ -291,3 +291,26 @@ fn a7_opened_rooms_stand_in_front_of_the_chat_and_take_nothing_but_room_from_it(
     let too_many = compose(&Input { opened: &[opened; 5], ..chat.input(&kind, None, &me) });
     assert_eq!(too_many.prompt.turns[0].text().matches("opened_room").count(), OPENED_MAX);
 }
+
+#[test]
+fn a7_answers_that_may_quote_a_closed_room_are_left_out_and_a_record_says_so() {
+    let story = Story::new()
+        .says("a", ALICE, "hello")
+        .says("b", ME, "Hello.")
+        .says("c", ALICE, "what do they say?")
+        .says("d", ME, "They say canary.")
+        .says("e", ME, "And canary again.")
+        .says("f", ALICE, "really?")
+        .edits("d2", ME, "d", "They said canary.")
+        .says("g", ME, "The canary, yes.")
+        .says("h", ALICE, "and now?")
+        .asks("h");
+    let (owner, me) = (user(ALICE), user(ME));
+    let kind = Kind::Assistant { owner: &owner, instructions: "" };
+    let withheld = ["d", "e", "g", "a"].map(id);
+
+    let composed = compose(&Input { withheld: &withheld, ..story.input(&kind, None, &me) });
+
+    assert_eq!(composed.read, ["a", "b", "c", "f", "h"].map(id), "the owner's own words stay");
+    insta::assert_snapshot!(transcript(&composed));
+}

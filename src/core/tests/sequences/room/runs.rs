@@ -38,6 +38,7 @@ impl Room {
                 pinned: context::Pinned::default(),
                 replied_to: &[],
                 opened: &[],
+                withheld: &[],
                 tokens_max: context::TOKENS_MIN,
                 file_limits: crate::core::media::Limits::default(),
                 files: None,

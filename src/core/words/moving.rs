@@ -1,0 +1,30 @@
+//! What an assistant says about rooms that replace its own (A2).
+
+/// Its first words in a room that replaces another; they are as honest as [`super::assistant_first`] (A5).
+#[must_use]
+pub fn moved() -> String {
+    format!(
+        "Here I am: this chat replaces our old one and is as private as that was. A new session begins; I no longer \
+         look at the old chat, and answer here only.\n\n{}",
+        super::WHO_CAN_READ
+    )
+}
+
+/// Says in a room that was replaced that it is not in the new one, and what to do.
+#[must_use]
+pub fn awaiting_invite() -> String {
+    "This chat was replaced by another room, so I'll be silent here. I'm not in the new one: invite me, and I'll come if \
+     it is as private as this chat was made. Or send me a message in a new chat, and I'll open a fresh room for the two \
+     of us."
+        .to_owned()
+}
+
+/// Says in a room that was replaced that it does not follow, and why.
+#[must_use]
+pub fn not_followed(why: &[String]) -> String {
+    format!(
+        "This chat was replaced by a room that I don't follow you into: {}. I'll be silent here and there. I'm opening a \
+         fresh room for the two of us; look among your invites.",
+        why.join("; ")
+    )
+}

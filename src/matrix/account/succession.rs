@@ -1,0 +1,74 @@
+//! Which room replaces which, and what is told of a room before it is joined.
+
+use matrix_sdk::{
+    RoomState,
+    deserialized_responses::RawAnySyncOrStrippedState,
+    ruma::api::client::{directory::get_room_visibility, room::Visibility},
+};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::StateEventType};
+use serde_json::Value;
+
+use super::Account;
+use crate::{core::upgrade::Invited, matrix::error::MatrixError};
+
+/// The end of a room (`m.room.tombstone`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Who sent it.
+    pub by: OwnedUserId,
+    /// The room that it names.
+    pub successor: OwnedRoomId,
+}
+
+impl Account {
+    /// Returns the room that a room replaces, by its creation event; of a room that it is only invited to, where the
+    /// invite tells.
+    #[must_use]
+    pub fn predecessor(&self, room: &RoomId) -> Option<OwnedRoomId> {
+        Some(self.client.get_room(room)?.predecessor_room()?.room_id)
+    }
+
+    /// Returns the room that replaces a room, by its tombstone.
+    #[must_use]
+    pub fn successor(&self, room: &RoomId) -> Option<OwnedRoomId> {
+        Some(self.client.get_room(room)?.successor_room()?.room_id)
+    }
+
+    /// Returns the tombstone of a joined room, as of the last sync; `None` where it names no room.
+    ///
+    /// # Errors
+    /// When the room is not joined or the store fails.
+    pub async fn tombstone(&self, room: &RoomId) -> Result<Option<Tombstone>, MatrixError> {
+        let event = self.room(room)?.get_state_event(StateEventType::RoomTombstone, "").await?;
+        let Some(RawAnySyncOrStrippedState::Sync(event)) = event else { return Ok(None) };
+        let content: Option<Value> = event.get_field("content").ok().flatten();
+        let named = content.as_ref().and_then(|content| content.get("replacement_room")?.as_str());
+        let successor = named.and_then(|room| RoomId::parse(room).ok());
+        let by = event.get_field("sender").ok().flatten();
+        Ok(by.zip(successor).map(|(by, successor)| Tombstone { by, successor }))
+    }
+
+    /// Returns what an invite to a room tells, as of the last sync; `None` where this user is not invited.
+    pub async fn invite_to(&self, room: &RoomId) -> Option<Invited> {
+        let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Invited)?;
+        let details = room.invite_details().await.ok();
+        let creation = room.create_content();
+        Some(Invited {
+            inviter: details.and_then(|details| details.inviter).map(|inviter| inviter.user_id().to_owned()),
+            creation: creation.map(|made| (made.creator, made.predecessor.map(|previous| previous.room_id))),
+            join_rule: room.join_rule().map(|rule| rule.as_str().to_owned()),
+        })
+    }
+
+    /// Returns whether the homeserver's public directory lists a room; one that it does not tell counts as listed.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn is_listed(&self, room: &RoomId) -> Result<bool, MatrixError> {
+        let request = get_room_visibility::v3::Request::new(room.to_owned());
+        match self.client.send(request).await.map_err(matrix_sdk::Error::from).map_err(MatrixError::from) {
+            Err(error) if error.is_passing() => Err(error),
+            answer => Ok(answer.map_or(true, |answer| answer.visibility != Visibility::Private)),
+        }
+    }
+}

@@ -92,7 +92,14 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(user) else { return Ok(()) };
         account.sync_since(accepted).await?;
-        if !account.is_in(room) {
+        if account.is_in(room) {
+            let known = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
+            if known.stays.contains(user) {
+                // Taken before a crash. Who is there now is looked at like in any room at a start.
+                self.roster.enter(room, user);
+                return self.introduce(&account, room).await;
+            }
+        } else {
             match account.join(room).await {
                 // The invite is gone: withdrawn, or the room is.
                 Err(error) if error.is_forbidden() => return Ok(()),
@@ -125,8 +132,11 @@ impl Engine {
                 self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
                     let mut record = record.unwrap_or_default();
                     let _ = record.liveliness.take(&company, clock::now());
+                    record.stays.insert(account.user().to_owned());
                     Some(record)
                 })?;
+                // Before anything of it is seen: if the others leave meanwhile, it is paused and does not go.
+                self.store.flush().await?;
                 self.introduce(account, room).await?;
             }
             AfterJoin::Await => {

@@ -48,6 +48,7 @@ impl Engine {
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record?;
             record.introduced.remove(&change.user);
+            record.stays.remove(&change.user);
             Some(record)
         })?;
         tracing::info!(room.id = %room, user.id = %change.user, membership = ?change.membership, "left a room");

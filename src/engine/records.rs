@@ -31,6 +31,9 @@ pub(super) struct RoomRecord {
     /// Whether coworkers work here.
     #[serde(default)]
     pub(super) liveliness: Liveliness,
+    /// Which coworkers joined and found enough people to stay for.
+    #[serde(default)]
+    pub(super) stays: BTreeSet<OwnedUserId>,
     /// Which coworkers have said their first words.
     #[serde(default)]
     pub(super) introduced: BTreeSet<OwnedUserId>,

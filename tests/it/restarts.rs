@@ -181,7 +181,7 @@ async fn c10_kicked_while_it_is_down_it_neither_answers_nor_returns() -> Result<
 async fn c4_a_room_that_shrinks_while_it_is_down_is_paused_at_the_next_start() -> Result<()> {
     let mut office = Office::open().await?;
     let room = office.room(RoomKind::Encrypted).await?;
-    office.workmate.stop().await;
+    office.workmate.kill();
     office.bob.room(&room)?.leave().await?;
     office.alice.until_membership(&room, office.bob.user_id(), &MembershipState::Leave).await?;
     office.ask(&office.alice, &room, "alone").await?;

@@ -55,6 +55,15 @@ impl Engine {
             }
             return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
         }
+        let handled = Box::pin(self.clone().take_in_room(entry, accepted)).await;
+        // Behind the event: where it is a `!verify`, that says where the emoji are shown.
+        self.take_verification_requests(&self.kept_in(&event.room_id));
+        handled
+    }
+
+    /// Handles one entry of a room that is no assistant's.
+    async fn take_in_room(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
+        let event = &entry.event;
         self.deliver(entry, accepted);
         if event.event_type == "m.room.member" {
             if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
@@ -62,7 +71,6 @@ impl Engine {
             }
             return Ok(Handled::Done);
         }
-        self.take_verification_requests(&self.kept_in(&event.room_id));
         if event.state_key.is_some() {
             if event.event_type == "m.room.tombstone" {
                 Box::pin(self.take_tombstone(entry, accepted)).await?;

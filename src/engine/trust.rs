@@ -6,7 +6,7 @@
 //! syncs, made in a short burst while a verification goes on.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -43,9 +43,21 @@ const REQUEST: &str = "m.key.verification.request";
 
 /// Which verifications go on: of which of our users, with whom.
 #[derive(Default)]
-pub(super) struct Flows(Mutex<HashSet<(OwnedUserId, OwnedUserId)>>);
+pub(super) struct Flows(Mutex<HashMap<(OwnedUserId, OwnedUserId), ShownAt>>);
+
+impl Flows {
+    /// Returns where the emoji of the verification between the two are shown, if one goes on.
+    fn shown(&self, user: &UserId, person: &UserId) -> Option<ShownAt> {
+        let flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        flows.get(&(user.to_owned(), person.to_owned())).cloned()
+    }
+}
+
+/// Where the emoji of one verification are shown; it may be said later than the verification begins.
+type ShownAt = Arc<Mutex<Shown>>;
 
 /// Where our user shows its emoji.
+#[derive(Clone)]
 pub(super) enum Shown {
     /// In this room.
     In(OwnedRoomId, Place),
@@ -60,7 +72,7 @@ struct Flow {
     /// How the request is known, for what it leads to.
     cause: String,
     asked: Asked,
-    shown: Shown,
+    shown: ShownAt,
 }
 
 /// Who asked whom.
@@ -92,7 +104,8 @@ impl Engine {
         if asked {
             Box::pin(self.verify_on_request(account, &event.sender, &event.room, Place::Timeline, event)).await?;
         } else if is_request_message(message) {
-            let (asked, shown) = (Asked::Us(event.id.to_string()), Shown::In(event.room.clone(), Place::Timeline));
+            let shown = Arc::new(Mutex::new(Shown::In(event.room.clone(), Place::Timeline)));
+            let asked = Asked::Us(event.id.to_string());
             let (person, cause) = (event.sender.clone(), event.id.to_string());
             self.start_flow(Flow { account: account.clone(), person, cause, asked, shown });
         }
@@ -110,12 +123,23 @@ impl Engine {
     ) -> Result<(), EngineError> {
         account.sync().await?;
         let theirs = account.take_verification_requests().into_iter().rfind(|(who, _)| who == person);
+        // What their app asked for may have been taken up already, before anything said where to show it. A request of
+        // ours would cancel it.
+        if let Some(going) = self.flows.shown(account.user(), person) {
+            let mut shown = going.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(*shown, Shown::Privately) {
+                *shown = Shown::In(room.clone(), place);
+                return Ok(());
+            }
+        }
         let taken_up = theirs.is_some();
         let asked = match theirs {
             Some((_, id)) => Asked::Us(id),
+            None if self.flows.shown(account.user(), person).is_some() => Asked::Them(Vec::new()),
             None => Asked::Them(account.ask_to_verify(person).await?),
         };
-        let (shown, cause_id) = (Shown::In(room.clone(), place.clone()), cause.id.to_string());
+        let shown = Arc::new(Mutex::new(Shown::In(room.clone(), place.clone())));
+        let cause_id = cause.id.to_string();
         let (account_of, person_of) = (account.clone(), person.to_owned());
         let flow = Flow { account: account_of, person: person_of, cause: cause_id, asked, shown };
         let text = match (self.start_flow(flow), taken_up) {
@@ -135,7 +159,8 @@ impl Engine {
             for (person, id) in account.take_verification_requests() {
                 if self.namespace.who(&person) == Who::Person {
                     let (account, cause, asked) = (account.clone(), id.clone(), Asked::Us(id));
-                    self.start_flow(Flow { account, person, cause, asked, shown: Shown::Privately });
+                    let shown = Arc::new(Mutex::new(Shown::Privately));
+                    self.start_flow(Flow { account, person, cause, asked, shown });
                 }
             }
         }
@@ -146,9 +171,10 @@ impl Engine {
         let key = (flow.account.user().to_owned(), flow.person.clone());
         {
             let mut flows = self.flows.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if flows.len() >= FLOWS_MAX || !flows.insert(key.clone()) {
+            if flows.len() >= FLOWS_MAX || flows.contains_key(&key) {
                 return false;
             }
+            flows.insert(key.clone(), flow.shown.clone());
         }
         tracing::info!(user.id = %key.0, "a verification begins");
         let engine = self.clone();
@@ -219,7 +245,8 @@ impl Engine {
     }
 
     async fn say_of(self: &Shared, flow: &Flow, purpose: &str, text: &str) -> Result<(), EngineError> {
-        let Shown::In(room, place) = &flow.shown else {
+        let shown = flow.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Shown::In(room, place) = &shown else {
             return Box::pin(self.clone().say_privately(&flow.person, text)).await;
         };
         let is_assistants = matches!(self.namespace.who(flow.account.user()), Who::Assistant(_));

@@ -26,7 +26,7 @@ use prometheus_client::{
 };
 
 use super::health::{Health, State};
-use crate::core::audit::RunSummary;
+use crate::core::{audit::RunSummary, words::trail::outcome};
 
 /// Upper bounds of the buckets of how long runs took, in seconds.
 const RUN_SECONDS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0];
@@ -56,7 +56,7 @@ struct Who {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     by: String,
-    outcome: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,9 +91,7 @@ impl Metrics {
     /// Counts a run that ended.
     pub fn run_ended(&self, summary: &RunSummary) {
         let by = || summary.coworker.clone().unwrap_or_else(|| ASSISTANTS.to_owned());
-        let outcome = serde_json::to_value(summary.outcome).ok();
-        let outcome = outcome.as_ref().and_then(|outcome| outcome.as_str()).unwrap_or_default().to_owned();
-        self.0.runs.get_or_create(&Ended { by: by(), outcome }).inc();
+        self.0.runs.get_or_create(&Ended { by: by(), outcome: outcome(summary.outcome) }).inc();
         let ms = u32::try_from(summary.ended_at.ms_since(summary.accepted_at)).unwrap_or(u32::MAX);
         self.0.seconds.get_or_create(&Who { by: by() }).observe(f64::from(ms) / 1000.0);
         let used = [

@@ -313,7 +313,8 @@ impl Engine {
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
         let of_the_two = |event: &RoomEvent| is_of_the_two(account, event, owner) && !super::trust::is_request(event);
         // Nothing is read beyond the session: after a pause that is most of the chat.
-        let begins = |mut events: Vec<RoomEvent>| {
+        let begins = || {
+            let mut events = account.held_events(room);
             events.retain(of_the_two);
             self.session_of(account, owner, &events, &kept, &record.request).begins > 0
         };

@@ -69,10 +69,10 @@ impl Account {
     /// # Errors
     /// When the homeserver does not answer.
     pub async fn history(&self, room: &RoomId, want: usize) -> Result<Vec<RoomEvent>, MatrixError> {
-        self.history_until(room, want, |_| false).await
+        self.history_until(room, want, || false).await
     }
 
-    /// As [`Self::history`], but asks for no more than what is `enough`.
+    /// As [`Self::history`], but asks for no more once what is held ([`Self::held_events`]) is `enough`.
     ///
     /// # Errors
     /// As [`Self::history`].
@@ -80,14 +80,17 @@ impl Account {
         &self,
         room_id: &RoomId,
         want: usize,
-        enough: impl Fn(Vec<RoomEvent>) -> bool,
+        enough: impl Fn() -> bool,
     ) -> Result<Vec<RoomEvent>, MatrixError> {
         let room = self.room(room_id)?;
         for _ in 0..PAGES_MAX {
-            let (held, older) = (self.held_events(room_id), self.older_than_held(room_id));
+            let (held, older) = {
+                let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+                windows.get(room_id).map_or((0, Older::Unknown), |window| (window.len(), window.older().clone()))
+            };
             let from = match older {
                 Older::Nothing => break,
-                _ if held.len() >= want || enough(held) => break,
+                _ if held >= want || enough() => break,
                 Older::Unknown => None,
                 Older::From(token) => Some(token),
             };

@@ -125,7 +125,8 @@ impl Engine {
         let theirs = account.take_verification_requests().into_iter().rfind(|(who, _)| who == person);
         // What their app asked for may have been taken up already, before anything said where to show it. A request of
         // ours would cancel it.
-        if let Some(going) = self.flows.shown(account.user(), person) {
+        let going = self.flows.shown(account.user(), person);
+        if let Some(going) = &going {
             let mut shown = going.lock().unwrap_or_else(PoisonError::into_inner);
             if matches!(*shown, Shown::Privately) {
                 *shown = Shown::In(room.clone(), place);
@@ -134,18 +135,17 @@ impl Engine {
         }
         let taken_up = theirs.is_some();
         let asked = match theirs {
-            Some((_, id)) => Asked::Us(id),
-            None if self.flows.shown(account.user(), person).is_some() => Asked::Them(Vec::new()),
-            None => Asked::Them(account.ask_to_verify(person).await?),
+            _ if going.is_some() => None,
+            Some((_, id)) => Some(Asked::Us(id)),
+            None => Some(Asked::Them(account.ask_to_verify(person).await?)),
         };
         let shown = Arc::new(Mutex::new(Shown::In(room.clone(), place.clone())));
-        let cause_id = cause.id.to_string();
-        let (account_of, person_of) = (account.clone(), person.to_owned());
-        let flow = Flow { account: account_of, person: person_of, cause: cause_id, asked, shown };
-        let text = match (self.start_flow(flow), taken_up) {
-            (true, true) => return Ok(()),
-            (true, false) => words::trust::look_for_request(),
-            (false, _) => words::trust::one_at_a_time(),
+        let (account_of, person_of, cause_id) = (account.clone(), person.to_owned(), cause.id.to_string());
+        let flow = asked.map(|asked| Flow { account: account_of, person: person_of, cause: cause_id, asked, shown });
+        let text = match flow.is_some_and(|flow| self.start_flow(flow)) {
+            true if taken_up => return Ok(()),
+            true => words::trust::look_for_request(),
+            false => words::trust::one_at_a_time(),
         };
         let mut word = super::word(&text, Some(person));
         word.place = place;

@@ -157,4 +157,4 @@ pub fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: 
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,7 +2,8 @@ use ruma::{owned_room_id, owned_user_id, user_id};
 
 use super::*;
 
-fn tight() -> RoomState {
+/// The chat of alice with her assistant, as the assistant makes it.
+pub(in crate::core) fn tight() -> RoomState {
     RoomState {
         creator: owned_user_id!("@assistant-alice:here.org"),
         encrypted: true,

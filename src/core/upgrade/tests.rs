@@ -1,7 +1,10 @@
 use ruma::{owned_room_id, owned_user_id, room_id, user_id};
 
 use super::*;
-use crate::core::{event::Membership, room_check::Powers};
+use crate::core::{
+    event::Membership,
+    room_check::{self, Powers},
+};
 
 fn replaced() -> Replaced<'static> {
     Replaced {
@@ -15,21 +18,7 @@ fn replaced() -> Replaced<'static> {
 
 /// A room that alice made for the two, as tight as an assistant makes one.
 fn tight() -> RoomState {
-    RoomState {
-        creator: owned_user_id!("@alice:here.org"),
-        encrypted: true,
-        join_rule: "invite".to_owned(),
-        guest_access: "forbidden".to_owned(),
-        history_visibility: "joined".to_owned(),
-        federates: false,
-        discoverable: false,
-        members: vec![
-            (owned_user_id!("@assistant-alice:here.org"), Membership::Join),
-            (owned_user_id!("@alice:here.org"), Membership::Join),
-        ],
-        powers: Powers { owner: 0, invite: 100, kick: 100, ban: 100, state: 100 },
-        replaced_by: None,
-    }
+    RoomState { creator: owned_user_id!("@alice:here.org"), ..room_check::tests::tight() }
 }
 
 fn inside(state: RoomState) -> Sight {

@@ -112,10 +112,8 @@ impl Engine {
             }
             tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
             let pause = Duration::from_secs(pause_s);
-            let pause = match deadline_ms.checked_sub(waited_ms) {
-                Some(left) => pause.min(Duration::from_millis(left)),
-                None => pause,
-            };
+            let left = deadline_ms.checked_sub(waited_ms).map(Duration::from_millis);
+            let pause = left.map_or(pause, |left| pause.min(left));
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}

@@ -278,9 +278,9 @@ impl Account {
 
     /// Sends as [`Self::send`] does; where the room is encrypted, it syncs meanwhile and once more behind it.
     ///
-    /// First words open an encrypted channel to every device there, upon which a client that is about to write hands the key of
-    /// its session over again, from its next message on. Where one sync brings both, the SDK keeps the later key, with
-    /// which the messages before it cannot be read (matrix-sdk-crypto 0.18, `receive_sync_changes`).
+    /// First words open an encrypted channel to every device there, upon which a client that is about to write hands
+    /// the key of its session over again, from its next message on. Where one sync brings both, the SDK keeps the later
+    /// key, with which the messages before it cannot be read (matrix-sdk-crypto 0.18, `receive_sync_changes`).
     ///
     /// # Errors
     /// As [`Self::send`].

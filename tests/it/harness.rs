@@ -1,6 +1,7 @@
 //! What the tests stand on: a shared homeserver with appservice slots, Workmate as a process, people.
 
 pub(crate) mod between;
+pub(crate) mod faults;
 pub(crate) mod homeserver;
 pub(crate) mod office;
 pub(crate) mod readiness;

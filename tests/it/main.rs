@@ -7,6 +7,7 @@ mod approvals;
 mod architecture;
 mod assistants;
 mod audit;
+mod chaos;
 mod claude_and_standin;
 mod context;
 mod control;

@@ -1,0 +1,10 @@
+//! The parts, which the tests run in a short form.
+
+#[path = "../../tests/it/chaos/chance.rs"]
+pub(crate) mod chance;
+#[path = "../../tests/it/chaos/parts.rs"]
+pub(crate) mod parts;
+#[path = "../../tests/it/chaos/tally.rs"]
+pub(crate) mod tally;
+#[path = "../../tests/it/chaos/world.rs"]
+pub(crate) mod world;

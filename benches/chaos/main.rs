@@ -1,0 +1,115 @@
+//! The crash and fault suite of record: what is lost, doubled, ignored or left open on bad days.
+//!
+//! `cargo bench --bench chaos` runs every part; `-- --help` names them. What was reached is in `benches/README.md`.
+#![recursion_limit = "256"]
+
+mod chaos;
+mod harness;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use tokio::time::{Duration, Instant};
+use workmate::cli::say::say;
+
+use crate::chaos::{parts, tally::Tally, world::Kind};
+
+/// Makes bad days and counts what they cost.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Only this part; may be given several times.
+    #[arg(long)]
+    only: Vec<Part>,
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Kills of Workmate.
+    #[arg(long, default_value_t = 200)]
+    kills: usize,
+    /// Kills, restarts and stops of the homeserver.
+    #[arg(long, default_value_t = 30)]
+    homeserver: usize,
+    /// How long the homeserver is away at the longest, in seconds.
+    #[arg(long, default_value_t = 120)]
+    away: u64,
+    /// Rounds of network faults.
+    #[arg(long, default_value_t = 44)]
+    rounds: usize,
+    /// Faults of the model.
+    #[arg(long, default_value_t = 60)]
+    model: usize,
+    /// Calls at which Workmate is killed, at most, for each kind of request.
+    #[arg(long, default_value_t = 40)]
+    steps: usize,
+    /// Given by `cargo bench`; without it nothing is done, for `cargo test --all-targets` runs benches too.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// One part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Workmate is killed at each call that one request causes.
+    Steps,
+    /// Workmate is killed at random moments under load.
+    Kills,
+    /// The homeserver is killed, restarted and stopped under load.
+    Homeserver,
+    /// Calls and transactions are refused, broken off, repeated and swallowed.
+    Network,
+    /// The model refuses, breaks off and overloads.
+    Model,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    if !args.bench {
+        say("nothing is done without --bench, which `cargo bench` gives");
+        return Ok(());
+    }
+    let mut failed = Vec::new();
+    for part in Part::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(part) {
+            continue;
+        }
+        let began = Instant::now();
+        for (name, tally) in Box::pin(run(&args, *part)).await? {
+            say(format!("\n{name}, seed {}, {} s", args.seed, began.elapsed().as_secs()));
+            say(format!("{tally}"));
+            if tally.check().is_err() {
+                failed.push(name);
+            }
+        }
+    }
+    anyhow::ensure!(failed.is_empty(), "not everything is zero: {}", failed.join(", "));
+    Ok(())
+}
+
+async fn run(args: &Args, part: Part) -> Result<Vec<(String, Tally)>> {
+    let seed = args.seed;
+    Ok(match part {
+        Part::Steps => {
+            let mut tallies = Vec::new();
+            for kind in [Kind::Question, Kind::Deploy, Kind::Chat] {
+                let tally = Box::pin(parts::steps(kind, args.steps)).await?;
+                tallies.push((format!("killed at each call of a {kind:?}"), tally));
+            }
+            tallies
+        }
+        Part::Kills => {
+            vec![(format!("{} kills", args.kills), Box::pin(parts::kills(seed, args.kills)).await?)]
+        }
+        Part::Homeserver => {
+            let away = Duration::from_secs(args.away);
+            let tally = Box::pin(parts::homeserver(seed, args.homeserver, away)).await?;
+            vec![(format!("{} ends of the homeserver", args.homeserver), tally)]
+        }
+        Part::Network => {
+            let tally = Box::pin(parts::network(seed, args.rounds)).await?;
+            vec![(format!("{} rounds of network faults", args.rounds), tally)]
+        }
+        Part::Model => {
+            vec![(format!("{} faults of the model", args.model), Box::pin(parts::model(seed, args.model)).await?)]
+        }
+    })
+}

@@ -1,0 +1,35 @@
+//! The short form of the crash and fault suite; `cargo bench --bench chaos` runs the long one.
+
+mod chance;
+mod parts;
+mod tally;
+mod world;
+
+use anyhow::Result;
+use tokio::time::Duration;
+
+use self::world::Kind;
+
+#[tokio::test]
+async fn c9_killed_at_random_moments_it_loses_and_doubles_nothing() -> Result<()> {
+    let tally = Box::pin(parts::kills(7, 6)).await?;
+    tally.check()
+}
+
+#[tokio::test]
+async fn c8_a_homeserver_that_is_killed_and_restarted_costs_no_request() -> Result<()> {
+    let tally = Box::pin(parts::homeserver(3, 4, Duration::from_secs(4))).await?;
+    tally.check()
+}
+
+#[tokio::test]
+async fn c9_faults_of_the_network_both_ways_cost_no_request() -> Result<()> {
+    let tally = Box::pin(parts::network(5, 8)).await?;
+    tally.check()
+}
+
+#[tokio::test]
+async fn c12_killed_at_each_call_of_an_approved_request_it_acts_and_answers_once() -> Result<()> {
+    let tally = Box::pin(parts::steps(Kind::Deploy, 4)).await?;
+    tally.check()
+}

@@ -1,0 +1,266 @@
+//! What happens to the world: kills, restarts, faults of the network and of the model, one part each.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use anyhow::Result;
+use tokio::{
+    sync::Notify,
+    time::{self, Duration, Instant},
+};
+use workmate::standin::{Failure, Fault as ModelFault, Matcher, Turn};
+
+use crate::{
+    chaos::{
+        chance::Chance,
+        tally::Tally,
+        world::{Kind, Size, World, lock},
+    },
+    harness::faults::{Call, Fault},
+};
+
+/// How long after the last trouble everything must be answered.
+const SETTLE_MAX: Duration = Duration::from_mins(4);
+/// Between two looks at cards while there is trouble.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// What is asked in turn: of three requests one needs an approval.
+const KINDS: [Kind; 6] = [Kind::Question, Kind::Deploy, Kind::Chat, Kind::Question, Kind::Deploy, Kind::Question];
+
+/// Has people ask and approve, one request every `every`, while `trouble` goes on.
+async fn under_load<T>(world: &World, every: Duration, trouble: impl Future<Output = Result<T>>) -> Result<T> {
+    let over = AtomicBool::new(false);
+    let asking = async {
+        let mut next = Instant::now();
+        for kind in KINDS.iter().cycle() {
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            world.ask(*kind).await?;
+            next += every;
+            time::sleep_until(next).await;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    let approving = async {
+        while !over.load(Ordering::Relaxed) {
+            world.approve().await?;
+            time::sleep(LOOK).await;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    let trouble = async {
+        let made = trouble.await;
+        over.store(true, Ordering::Relaxed);
+        made
+    };
+    let ((), (), made) = tokio::try_join!(asking, approving, trouble)?;
+    Ok(made)
+}
+
+async fn settled(world: &World) -> Result<Tally> {
+    world.calls.heal();
+    world.deliveries.heal();
+    world.settle(SETTLE_MAX).await?;
+    world.ask_everywhere(SETTLE_MAX).await?;
+    // What ends behind an answer (a notice, a record) is waited for as long as the answers were.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let tally = Tally::of(world);
+        if tally.open.is_empty() || Instant::now() > deadline {
+            if tally.check().is_err() {
+                eprintln!("the whole log: {}", world.keep_log()?.display());
+            }
+            return Ok(tally);
+        }
+        time::sleep(LOOK).await;
+    }
+}
+
+/// Kills Workmate at that many random moments under load.
+///
+/// # Errors
+/// When the world breaks in a way that is not counted.
+pub(crate) async fn kills(seed: u64, number: usize) -> Result<Tally> {
+    let mut world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 150 }).await?;
+    let mut chance = Chance::new(seed);
+    // The process is taken out of the world, because people act in it meanwhile.
+    let mut workmate = world.take_workmate();
+    let trouble = async {
+        for _ in 0..number {
+            time::sleep(Duration::from_millis(chance.between(200, 4_000))).await;
+            workmate.kill();
+            time::sleep(Duration::from_millis(chance.between(0, 800))).await;
+            workmate.start_again().await;
+        }
+        Ok(())
+    };
+    under_load(&world, Duration::from_millis(700), trouble).await?;
+    world.give_back(workmate);
+    settled(&world).await
+}
+
+/// Kills, restarts and stops the homeserver that often under load.
+///
+/// # Errors
+/// When the world breaks in a way that is not counted.
+pub(crate) async fn homeserver(seed: u64, number: usize, away_max: Duration) -> Result<Tally> {
+    let mut world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 100 }).await?;
+    let mut chance = Chance::new(seed);
+    let mut homeserver = world.take_homeserver();
+    let away_max_ms = u64::try_from(away_max.as_millis())?;
+    let trouble = async {
+        for round in 0..number {
+            time::sleep(Duration::from_millis(chance.between(1_500, 6_000))).await;
+            match round % 3 {
+                0 => world.kill_homeserver("-KILL")?,
+                1 => world.kill_homeserver("-TERM")?,
+                _ => homeserver.stop().await?,
+            }
+            let away = if round % 5 == 4 { away_max_ms } else { chance.between(0, 2_000) };
+            time::sleep(Duration::from_millis(away)).await;
+            homeserver.start_again(&|_| {}).await?;
+        }
+        Ok(())
+    };
+    under_load(&world, Duration::from_millis(500), trouble).await?;
+    world.give_back_homeserver(homeserver);
+    settled(&world).await
+}
+
+/// Faults of the network between Workmate and the homeserver, in both directions, for that many rounds.
+///
+/// # Errors
+/// When the world breaks in a way that is not counted.
+pub(crate) async fn network(seed: u64, rounds: usize) -> Result<Tally> {
+    let world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 100 }).await?;
+    let chance = Arc::new(Mutex::new(Chance::new(seed)));
+    let calls = [
+        Fault::Json(401, "M_UNKNOWN_TOKEN"),
+        Fault::Json(500, "M_UNKNOWN"),
+        Fault::Json(429, "M_LIMIT_EXCEEDED"),
+        Fault::Page(403),
+        Fault::Page(404),
+        Fault::Page(502),
+        Fault::SlowMs(1_500),
+        Fault::Truncated,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::Twice,
+    ];
+    let deliveries = [
+        Fault::Json(500, "M_UNKNOWN"),
+        Fault::Page(502),
+        Fault::SlowMs(1_500),
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::Twice,
+        Fault::Swallowed,
+    ];
+    let trouble = async {
+        for round in 0..rounds {
+            let (call, delivery) = (calls[round % calls.len()], deliveries[round % deliveries.len()]);
+            // Every third call in even rounds, every call in odd ones.
+            let every = if round % 2 == 0 { 3 } else { 1 };
+            let some = |fault: Fault| {
+                let chance = chance.clone();
+                move |_: &Call| if lock(&chance).between(0, every) == 0 { fault } else { Fault::None }
+            };
+            world.calls.decide(some(call));
+            if round % 3 != 0 {
+                world.deliveries.decide(some(delivery));
+            }
+            time::sleep(Duration::from_secs(4)).await;
+            world.calls.heal();
+            world.deliveries.heal();
+            time::sleep(Duration::from_secs(2)).await;
+        }
+        Ok(())
+    };
+    under_load(&world, Duration::from_millis(700), trouble).await?;
+    settled(&world).await
+}
+
+/// Faults of the model: refused, overloaded, cut off in the middle, silent.
+///
+/// # Errors
+/// When the world breaks in a way that is not counted.
+pub(crate) async fn model(seed: u64, requests: usize) -> Result<Tally> {
+    let world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 20 }).await?;
+    let mut chance = Chance::new(seed);
+    let trouble = async {
+        for _ in 0..requests {
+            let turn = match chance.between(0, 8) {
+                0 => Turn::failure(Failure::status(529)),
+                1 => Turn::failure(Failure::status(500).html()),
+                2 => Turn::failure(Failure::status(429).retry_after("1")),
+                3 => half().fault(ModelFault::DropAfter(3)),
+                4 => half().fault(ModelFault::EndAfter(3)),
+                5 => half().fault(ModelFault::ErrorAfter(3, "overloaded_error")),
+                6 => half().fault(ModelFault::MalformedAfter(2)),
+                _ => Turn::failure(Failure::status(503)),
+            };
+            world.claude.on(Matcher::when("any request", |_| true), turn);
+            time::sleep(Duration::from_millis(900)).await;
+        }
+        Ok(())
+    };
+    under_load(&world, Duration::from_millis(900), trouble).await?;
+    settled(&world).await
+}
+
+fn half() -> Turn {
+    Turn::text("half of an answer that breaks off before it comes to its point").delta_chars(8)
+}
+
+/// Kills Workmate at each of its calls to the homeserver that one request causes, before and after it is applied.
+///
+/// # Errors
+/// When the world breaks in a way that is not counted.
+pub(crate) async fn steps(kind: Kind, steps_max: usize) -> Result<Tally> {
+    let mut world = World::make(Size { people: 2, rooms: 16, assistants: 1, piece_ms: 250 }).await?;
+    let mut workmate = world.take_workmate();
+    for fault in [Fault::Hangs, Fault::HangsAfter] {
+        for step in 0..steps_max {
+            let (reached, count) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+            let (told, counted) = (reached.clone(), count.clone());
+            world.calls.decide(move |call| {
+                // Reading changes nothing for anybody.
+                let writes = call.method != "GET" && !call.path.contains("/typing/");
+                if !writes || counted.fetch_add(1, Ordering::Relaxed) != step {
+                    return Fault::None;
+                }
+                told.notify_one();
+                fault
+            });
+            let asked = world.ask(kind).await?;
+            let answered = async {
+                while world.answers(&asked).is_empty() {
+                    world.approve().await?;
+                    time::sleep(LOOK).await;
+                }
+                Ok::<_, anyhow::Error>(())
+            };
+            // A call that was applied is known to be so a moment later.
+            let killed = async {
+                reached.notified().await;
+                time::sleep(LOOK).await;
+            };
+            let is_over = tokio::select! {
+                () = killed => false,
+                answered = answered => { answered?; true }
+            };
+            world.calls.heal();
+            if is_over {
+                break;
+            }
+            workmate.kill();
+            workmate.start_again().await;
+            world.settle(SETTLE_MAX).await?;
+        }
+    }
+    world.give_back(workmate);
+    settled(&world).await
+}

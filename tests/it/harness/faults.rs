@@ -1,0 +1,243 @@
+//! A proxy that stands between Workmate and its homeserver, in either direction, and misbehaves on demand.
+
+use std::{
+    collections::BTreeMap,
+    panic,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::Request,
+    http::{
+        HeaderMap, Method, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING},
+    },
+    response::Response,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use url::Url;
+
+/// Larger bodies are not passed on.
+const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// One call, as far as a decision may want to know it.
+pub(crate) struct Call {
+    /// Its method.
+    pub(crate) method: Method,
+    /// Its path, without the query.
+    pub(crate) path: String,
+}
+
+impl Call {
+    /// Returns whether it sends an event of this type into a room.
+    #[allow(dead_code, reason = "the bench and the tests use different parts")]
+    pub(crate) fn sends(&self, event_type: &str) -> bool {
+        self.method == Method::PUT && self.path.contains(&format!("/send/{event_type}/"))
+    }
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(dead_code, reason = "the bench and the tests use different parts")]
+pub(crate) enum Fault {
+    /// It is passed on as it is.
+    None,
+    /// It is not passed on; a Matrix error answers it.
+    Json(u16, &'static str),
+    /// It is not passed on; a page of a reverse proxy answers it.
+    Page(u16),
+    /// It is passed on after this many milliseconds.
+    SlowMs(u64),
+    /// It is passed on, and half of the answer comes back before the connection breaks.
+    Truncated,
+    /// The connection breaks, and nobody has heard of the call.
+    ResetBefore,
+    /// It is passed on, and the connection breaks before the answer.
+    ResetAfter,
+    /// It is passed on twice; the second answer comes back.
+    Twice,
+    /// It is not passed on, and an empty success answers it: what a broken balancer does to a transaction.
+    Swallowed,
+    /// It is not passed on, and nothing answers it.
+    Hangs,
+    /// It is passed on, and nothing answers it.
+    HangsAfter,
+}
+
+impl Fault {
+    /// Returns its name in a tally.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Json(status, _) => format!("{status} json"),
+            Self::Page(status) => format!("{status} page"),
+            Self::SlowMs(_) => "slow".to_owned(),
+            other => format!("{other:?}").to_lowercase(),
+        }
+    }
+}
+
+type Decide = Arc<dyn Fn(&Call) -> Fault + Send + Sync>;
+
+struct Inner {
+    http: reqwest::Client,
+    target: Url,
+    decide: Mutex<Decide>,
+    made: Mutex<BTreeMap<String, usize>>,
+}
+
+/// A running proxy; it ends with its runtime.
+#[derive(Clone)]
+pub(crate) struct Faults {
+    inner: Arc<Inner>,
+    url: Url,
+}
+
+impl Faults {
+    /// Stands in front of `target` and passes everything on until told otherwise.
+    pub(crate) async fn before(target: Url) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let decide: Decide = Arc::new(|_| Fault::None);
+        let inner = Arc::new(Inner { http, target, decide: Mutex::new(decide), made: Mutex::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+        let shared = inner.clone();
+        let answer = move |request: Request| answer(shared.clone(), request);
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        Ok(Self { inner, url })
+    }
+
+    /// Returns where it listens.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Has every call from now on decided by `decide`.
+    pub(crate) fn decide(&self, decide: impl Fn(&Call) -> Fault + Send + Sync + 'static) {
+        *lock(&self.inner.decide) = Arc::new(decide);
+    }
+
+    /// Passes everything on again.
+    pub(crate) fn heal(&self) {
+        self.decide(|_| Fault::None);
+    }
+
+    /// Returns how often each fault was made.
+    #[allow(dead_code, reason = "the bench and the tests use different parts")]
+    pub(crate) fn made(&self) -> BTreeMap<String, usize> {
+        lock(&self.inner.made).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(inner: Arc<Inner>, request: Request) -> Response {
+    let call = Call { method: request.method().clone(), path: request.uri().path().to_owned() };
+    let decide = lock(&inner.decide).clone();
+    let fault = decide(&call);
+    if fault != Fault::None {
+        *lock(&inner.made).entry(fault.name()).or_default() += 1;
+    }
+    match fault {
+        Fault::None => whole(&inner, request).await,
+        Fault::SlowMs(ms) => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            whole(&inner, request).await
+        }
+        Fault::Json(status, errcode) => matrix_error(status, errcode),
+        Fault::Page(status) => page(status),
+        Fault::ResetBefore => break_connection(),
+        Fault::ResetAfter => {
+            drop(whole(&inner, request).await);
+            break_connection()
+        }
+        Fault::Truncated => truncated(whole(&inner, request).await).await,
+        Fault::Twice => twice(&inner, request).await,
+        Fault::Swallowed => respond(200, "application/json", "{}"),
+        Fault::Hangs => std::future::pending().await,
+        Fault::HangsAfter => {
+            drop(whole(&inner, request).await);
+            std::future::pending().await
+        }
+    }
+}
+
+/// Ends the task of this connection, and with it the connection, without a word.
+fn break_connection() -> ! {
+    panic::resume_unwind(Box::new("the connection breaks"))
+}
+
+fn matrix_error(status: u16, errcode: &str) -> Response {
+    let mut error: Value = json!({ "errcode": errcode, "error": "injected" });
+    if status == 429 {
+        error["retry_after_ms"] = json!(200);
+    }
+    let mut response = respond(status, "application/json", &error.to_string());
+    if status == 429 {
+        response.headers_mut().insert(RETRY_AFTER, 1.into());
+    }
+    response
+}
+
+fn page(status: u16) -> Response {
+    respond(status, "text/html", &format!("<html><head><title>{status}</title></head><body>nginx</body></html>"))
+}
+
+fn respond(status: u16, media_type: &'static str, body: &str) -> Response {
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() = StatusCode::from_u16(status).expect("faults have valid statuses");
+    response.headers_mut().insert(CONTENT_TYPE, media_type.parse().expect("a media type is a header's value"));
+    response
+}
+
+async fn truncated(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    parts.headers.remove(CONTENT_LENGTH);
+    let half = bytes.slice(..bytes.len() / 2);
+    let cut = [Ok(half), Err(std::io::Error::other("the connection breaks"))];
+    Response::from_parts(parts, Body::from_stream(futures_util::stream::iter(cut)))
+}
+
+async fn whole(inner: &Inner, request: Request) -> Response {
+    passed(pass_on(inner, request).await)
+}
+
+async fn twice(inner: &Inner, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else { return page(502) };
+    let path = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let first = send(inner, &parts.method, &path, parts.headers.clone(), bytes.clone()).await;
+    drop(first);
+    passed(send(inner, &parts.method, &path, parts.headers, bytes).await)
+}
+
+fn passed(answer: Result<Response>) -> Response {
+    answer.unwrap_or_else(|_| page(502))
+}
+
+async fn pass_on(inner: &Inner, request: Request) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().context("a call has a path")?.as_str().to_owned();
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await?;
+    send(inner, &parts.method, &path, parts.headers, bytes).await
+}
+
+async fn send(inner: &Inner, method: &Method, path: &str, mut headers: HeaderMap, body: Bytes) -> Result<Response> {
+    for header in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        headers.remove(header);
+    }
+    let call = inner.http.request(method.clone(), inner.target.join(path)?).headers(headers).body(body);
+    let answer = call.send().await?;
+    let mut response = Response::builder().status(answer.status());
+    if let Some(media_type) = answer.headers().get(CONTENT_TYPE) {
+        response = response.header(CONTENT_TYPE, media_type);
+    }
+    Ok(response.body(Body::from(answer.bytes().await?))?)
+}

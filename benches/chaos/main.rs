@@ -40,6 +40,15 @@ struct Args {
     /// Calls at which Workmate is killed, at most, for each kind of request.
     #[arg(long, default_value_t = 40)]
     steps: usize,
+    /// Rooms in which twice as many mentions come at once.
+    #[arg(long, default_value_t = 100)]
+    rooms: usize,
+    /// Joins in one room at once.
+    #[arg(long, default_value_t = 10_000)]
+    joins: usize,
+    /// Messages that wait at once.
+    #[arg(long, default_value_t = 100_000)]
+    backlog: usize,
     /// Given by `cargo bench`; without it nothing is done, for `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
@@ -58,6 +67,10 @@ enum Part {
     Network,
     /// The model refuses, breaks off and overloads.
     Model,
+    /// Devices, stores and the state are lost.
+    Losses,
+    /// Many mentions, joins and messages come at once.
+    Load,
 }
 
 #[tokio::main]
@@ -110,6 +123,11 @@ async fn run(args: &Args, part: Part) -> Result<Vec<(String, Tally)>> {
         }
         Part::Model => {
             vec![(format!("{} faults of the model", args.model), Box::pin(parts::model(seed, args.model)).await?)]
+        }
+        Part::Losses => vec![("losses of the disk and of devices".to_owned(), Box::pin(parts::losses()).await?)],
+        Part::Load => {
+            let tally = parts::load(args.rooms, 2 * args.rooms, args.joins, args.backlog);
+            vec![("load".to_owned(), Box::pin(tally).await?)]
         }
     })
 }

@@ -1,11 +1,16 @@
 //! What happens to the world: kills, restarts, faults of the network and of the model, one part each.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use anyhow::Result;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use tokio::{
     sync::Notify,
     time::{self, Duration, Instant},
@@ -263,4 +268,94 @@ pub(crate) async fn steps(kind: Kind, steps_max: usize) -> Result<Tally> {
     }
     world.give_back(workmate);
     settled(&world).await
+}
+
+/// Loses what the disk holds, one thing after the other, between requests that are answered.
+///
+/// # Errors
+/// When the world breaks in a way that is not counted.
+pub(crate) async fn losses() -> Result<Tally> {
+    let mut world = World::make(Size { people: 2, rooms: 4, assistants: 1, piece_ms: 50 }).await?;
+    let oncall = world.oncall();
+    for loss in ["a device", "a user's store", "all users' stores", "the state", "everything"] {
+        world.ask_everywhere(SETTLE_MAX).await?;
+        let mut workmate = world.take_workmate();
+        let data = workmate.data_dir();
+        if loss == "a device" {
+            world.delete_devices(&oncall).await?;
+        } else {
+            workmate.stop().await;
+            match loss {
+                "a user's store" => fs::remove_dir_all(data.join("users").join(oncall.localpart()))?,
+                "all users' stores" => fs::remove_dir_all(data.join("users"))?,
+                "the state" => fs::remove_dir_all(data.join("state"))?,
+                _ => fs::remove_dir_all(&data)?,
+            }
+            workmate.start_again().await;
+        }
+        world.give_back(workmate);
+        eprintln!("lost: {loss}");
+    }
+    settled(&world).await
+}
+
+/// Many mentions at once, waves of joins, large transactions and a backlog.
+///
+/// # Errors
+/// When the world breaks in a way that is not counted.
+pub(crate) async fn load(rooms: usize, mentions: usize, joins: usize, backlog: usize) -> Result<Tally> {
+    let mut world = World::make(Size { people: 2, rooms, assistants: 0, piece_ms: 0 }).await?;
+    let mut notes = Vec::new();
+    let began = Instant::now();
+    for asked in join_all((0..mentions).map(|_| world.ask(Kind::Question))).await {
+        asked?;
+    }
+    world.settle(SETTLE_MAX).await?;
+    notes.push(format!("{mentions} mentions at once in {rooms} rooms: {} ms", began.elapsed().as_millis()));
+
+    let (room, sender) = (world.rooms[0].clone(), world.people[0].user_id().to_owned());
+    let member = |number: usize| {
+        let user = format!("@wave{number}:localhost");
+        json!({"type": "m.room.member", "event_id": format!("$join{number}"), "room_id": room, "sender": user,
+               "state_key": user, "origin_server_ts": now_ms(), "content": {"membership": "join"}})
+    };
+    notes.push(wave(&world, "joins in one room", joins, member).await?);
+    let message = |number: usize| {
+        json!({"type": "m.room.message", "event_id": format!("$backlog{number}"), "room_id": room, "sender": sender,
+               "origin_server_ts": now_ms(), "content": {"msgtype": "m.text", "body": "talk among people"}})
+    };
+    notes.push(wave(&world, "messages in one room", backlog, message).await?);
+    let mut workmate = world.take_workmate();
+    workmate.stop().await;
+    workmate.start_again().await;
+    world.give_back(workmate);
+    world.ask_everywhere(SETTLE_MAX).await?;
+    let mut tally = settled(&world).await?;
+    tally.notes = notes;
+    Ok(tally)
+}
+
+/// Delivers that many events in transactions of up to 10 000, then asks once; says what it cost.
+async fn wave(world: &World, what: &str, number: usize, event: impl Fn(usize) -> Value) -> Result<String> {
+    let (began, busy) = (Instant::now(), world.processor_seconds().unwrap_or_default());
+    let events: Vec<Value> = (0..number).map(event).collect();
+    for (part, events) in events.chunks(10_000).enumerate() {
+        let status = world.deliver(&format!("wave-{}-{part}", what.replace(' ', "-")), events).await?;
+        anyhow::ensure!(status == 200, "a transaction of {} events is answered {status}", events.len());
+    }
+    let taken = began.elapsed();
+    // Asked in that very room: what came before it there is handled first.
+    while world.ask(Kind::Question).await?.room != world.rooms[0] {}
+    world.settle(SETTLE_MAX).await?;
+    Ok(format!(
+        "{number} {what}: taken in {} ms, answered behind them after {} ms, {:.1} s of processor time, peak {} MB",
+        taken.as_millis(),
+        began.elapsed().as_millis(),
+        world.processor_seconds().unwrap_or_default() - busy,
+        world.peak_kb().unwrap_or_default() / 1024,
+    ))
+}
+
+fn now_ms() -> i64 {
+    workmate::clock::now().as_ms()
 }

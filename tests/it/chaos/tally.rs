@@ -38,6 +38,8 @@ pub(crate) struct Tally {
     pub(crate) calls_most: usize,
     /// The most memory that Workmate's last process held, in KiB.
     pub(crate) peak_kb: Option<u64>,
+    /// What else the part has measured.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Tally {
@@ -102,6 +104,9 @@ impl fmt::Display for Tally {
         writeln!(f, "  {undecryptable} undecryptable; model calls a request: {calls_mean:.2}, at most {calls_most}")?;
         if let Some(peak) = self.peak_kb {
             writeln!(f, "  memory at its peak: {} MB", peak / 1024)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "  {note}")?;
         }
         let named = [
             ("lost", &self.lost),

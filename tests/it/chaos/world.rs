@@ -389,6 +389,39 @@ impl World {
         Ok(())
     }
 
+    /// Hands events to Workmate as a homeserver does, in one transaction; returns the answer's status.
+    pub(crate) async fn deliver(&self, txn: &str, events: &[Value]) -> Result<u16> {
+        let url = format!("http://{}/_matrix/app/v1/transactions/{txn}", self.slot.listen);
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let call = http.put(url).bearer_auth(self.slot.hs_token()).json(&json!({ "events": events }));
+        Ok(call.send().await?.status().as_u16())
+    }
+
+    /// Returns the seconds of processor time that Workmate's process has used since it started.
+    pub(crate) fn processor_seconds(&self) -> Option<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.workmate.as_ref()?.pid()?)).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks: Vec<f64> =
+            fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        Some(ticks.iter().sum::<f64>() / 100.0)
+    }
+
+    /// Has the homeserver forget the device of a virtual user, as an administrator may.
+    pub(crate) async fn delete_devices(&self, user: &OwnedUserId) -> Result<()> {
+        let homeserver = self.homeserver.as_ref().context("the homeserver runs")?.url().clone();
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let url = homeserver.join("_matrix/client/v3/devices")?;
+        let as_user = [("user_id", user.as_str())];
+        let listed = http.get(url.clone()).query(&as_user).bearer_auth(self.slot.as_token()).send().await?;
+        let listed: Value = serde_json::from_slice(&listed.bytes().await?)?;
+        for device in listed["devices"].as_array().into_iter().flatten() {
+            let id = device["device_id"].as_str().unwrap_or_default();
+            let one = homeserver.join(&format!("_matrix/client/v3/devices/{id}"))?;
+            http.delete(one).query(&as_user).bearer_auth(self.slot.as_token()).send().await?.error_for_status()?;
+        }
+        Ok(())
+    }
+
     /// Writes Workmate's log to a file that outlives the world; returns its path.
     pub(crate) fn keep_log(&self) -> Result<PathBuf> {
         let log = self.workmate.as_ref().map(Workmate::logs).unwrap_or_default();

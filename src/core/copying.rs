@@ -8,6 +8,7 @@ use super::{
     address::after_quote,
     command::AssistantCommand,
     event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
+    redaction::takes_effect,
     time::Timestamp,
     words::sessions,
 };
@@ -88,8 +89,11 @@ fn said<'a>(events: &'a [RoomEvent], owner: &UserId, assistant: &UserId) -> Vec<
     let mut edits: BTreeMap<(&UserId, &OwnedEventId), &Message> = BTreeMap::new();
     for event in events {
         match &event.kind {
-            EventKind::Redaction { target } => {
-                gone.insert(target);
+            EventKind::Redaction { target, authority } => {
+                let about = events.iter().find(|about| about.id == *target);
+                if about.is_some_and(|about| takes_effect(&event.sender, *authority, &about.sender)) {
+                    gone.insert(target);
+                }
             }
             EventKind::Edit { target, new, .. } => {
                 edits.insert((&event.sender, target), new);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
-use super::{time::Timestamp, visibility::History};
+use super::{redaction::Authority, time::Timestamp, visibility::History};
 
 /// One timeline event, decrypted where the room is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +44,10 @@ pub enum EventKind {
     },
     /// `m.room.redaction`.
     Redaction {
-        /// The event that is gone.
+        /// The event that is gone, where the redaction takes effect.
         target: OwnedEventId,
+        /// What speaks for it.
+        authority: Authority,
     },
     /// A message-like event whose content has been redacted.
     Redacted,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::withheld::{IN_PROGRESS_MAX, WITHHELD_MAX, Withheld};
 use super::{
     event::{EventKind, Membership, RoomEvent},
+    redaction::takes_effect,
     visibility::{self, Happened, Standing, readable},
 };
 
@@ -76,11 +77,14 @@ pub fn open(opened: &mut Vec<Opened>, new: Opened) {
 /// where the session may be as old.
 #[must_use]
 pub fn current(opened: &[Opened], events: &[RoomEvent], begins: usize) -> Vec<Opened> {
-    let redacted = |id: &EventId| {
-        events.iter().any(|event| matches!(&event.kind, EventKind::Redaction { target } if target == id))
+    let redacted = |opening: &RoomEvent| {
+        events.iter().any(|event| {
+            matches!(&event.kind, EventKind::Redaction { target, authority }
+                if *target == opening.id && takes_effect(&event.sender, *authority, &opening.sender))
+        })
     };
     let is_current = |one: &&Opened| match events.iter().position(|event| event.id == one.by) {
-        Some(at) => at >= begins && events[at].kind != EventKind::Redacted && !redacted(&one.by),
+        Some(at) => at >= begins && events[at].kind != EventKind::Redacted && !redacted(&events[at]),
         None => begins == 0,
     };
     opened.iter().filter(is_current).cloned().collect()
@@ -212,7 +216,7 @@ fn is_in(event: &RoomEvent, root: &EventId) -> bool {
 
 fn changes(event: &RoomEvent) -> Option<&EventId> {
     match &event.kind {
-        EventKind::Edit { target, .. } | EventKind::Redaction { target } => Some(target),
+        EventKind::Edit { target, .. } | EventKind::Redaction { target, .. } => Some(target),
         _ => None,
     }
 }

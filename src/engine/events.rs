@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use ruma::{OwnedUserId, RoomId};
+use ruma::{EventId, OwnedUserId, RoomId};
 use tokio::time::Instant;
 
 use super::{
@@ -18,14 +18,21 @@ use crate::{
     core::{
         address::{self, CoworkerHere, Original, Scene, Silence, Verdict},
         event::{EventKind, RoomEvent},
+        redaction::{self, Authority},
         words,
     },
-    matrix::{Account, inbound, lead},
-    store::InboxEntry,
+    matrix::{
+        Account,
+        account::Redactions,
+        inbound::{self, Rules},
+        lead,
+    },
+    store::{InboxEntry, InboxEvent},
 };
 
 /// Events that steer runs; they are never encrypted.
-const STEERING: [&str; 2] = ["m.reaction", "m.room.redaction"];
+const STEERING: [&str; 2] = ["m.reaction", REDACTION];
+const REDACTION: &str = "m.room.redaction";
 
 /// State that changes how we may speak in a room; our users there sync before anything else is handled.
 const STATE_THAT_MATTERS: [&str; 6] = [
@@ -48,7 +55,7 @@ impl Engine {
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
             self.take_owners_membership(&owner, entry)?;
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
-                if let Some(steering) = inbound::from_json(&event.room_id, &event.json) {
+                if let Some(steering) = self.read_plain(event).await {
                     Box::pin(self.take_steering(&steering, accepted)).await?;
                 }
                 return Ok(Handled::Done);
@@ -64,9 +71,9 @@ impl Engine {
     /// Handles one entry of a room that is no assistant's.
     async fn take_in_room(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let event = &entry.event;
-        self.deliver(entry, accepted);
+        self.deliver(entry, accepted).await;
         if event.event_type == "m.room.member" {
-            if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
+            if let Some(read) = self.read_plain(event).await {
                 Box::pin(self.take_membership(&read, accepted)).await?;
             }
             return Ok(Handled::Done);
@@ -86,13 +93,13 @@ impl Engine {
         }
         match event.event_type.as_str() {
             "m.room.message" => {
-                if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
+                if let Some(read) = self.read_plain(event).await {
                     Box::pin(self.consider(&read, entry, accepted)).await?;
                 }
                 Ok(Handled::Done)
             }
             steering if STEERING.contains(&steering) => {
-                if let Some(read) = inbound::from_json(&event.room_id, &event.json) {
+                if let Some(read) = self.read_plain(event).await {
                     Box::pin(self.take_read(&read, entry, accepted)).await?;
                 }
                 Ok(Handled::Done)
@@ -103,13 +110,23 @@ impl Engine {
     }
 
     /// Lets our users in the room know of an event, so that a request in a plain room needs no sync to be answered.
-    fn deliver(&self, entry: &InboxEntry, accepted: Instant) {
+    async fn deliver(&self, entry: &InboxEntry, accepted: Instant) {
         let event = &entry.event;
         let is_whole = event.state_key.is_none() && event.event_type != "m.room.encrypted";
-        let read = is_whole.then(|| inbound::from_json(&event.room_id, &event.json)).flatten();
+        let read = if is_whole { self.read_plain(event).await } else { None };
         for account in self.kept_in(&event.room_id) {
             account.deliver(&event.room_id, read.clone(), accepted);
         }
+    }
+
+    /// Reads an event as a transaction carries it, by the rules of its room as far as one of ours there knows them.
+    async fn read_plain(&self, event: &InboxEvent) -> Option<RoomEvent> {
+        let among = if event.event_type == REDACTION { Redactions::Some } else { Redactions::None };
+        let rules = match self.kept_in(&event.room_id).first() {
+            Some(account) => account.rules(&event.room_id, among).await,
+            None => Rules::default(),
+        };
+        inbound::from_json(&event.room_id, &rules, &event.json)
     }
 
     /// Our users in a room whose clients are kept open, the lead first.
@@ -139,7 +156,7 @@ impl Engine {
     async fn take_steering(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         match &event.kind {
             EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
-            EventKind::Redaction { target } => {
+            EventKind::Redaction { target, .. } => {
                 self.approvals.take_redaction(event, target)?;
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
                 Box::pin(self.take_back_answers(&event.sender, event, target)).await
@@ -157,7 +174,11 @@ impl Engine {
         match &event.kind {
             EventKind::Member(_) => Box::pin(self.take_membership(event, accepted)).await,
             EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
-            EventKind::Redaction { target } => {
+            EventKind::Redaction { target, authority } => {
+                if !self.takes_effect(event, target, *authority).await? {
+                    tracing::info!(room.id = %event.room, event.id = %event.id, "a redaction without the right to it");
+                    return Ok(());
+                }
                 self.approvals.take_redaction(event, target)?;
                 Box::pin(self.take_redaction(&event.room, target)).await
             }
@@ -278,6 +299,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a redaction is one that counts. Our own homeserver refuses its users' others; of a user of another server
+    /// the author of what is taken back decides.
+    async fn takes_effect(
+        &self,
+        redaction: &RoomEvent,
+        target: &EventId,
+        authority: Authority,
+    ) -> Result<bool, EngineError> {
+        if redaction.sender.server_name() == self.namespace.server {
+            return Ok(true);
+        }
+        let author = self.sender_of(&redaction.room, target).await?;
+        Ok(author.is_some_and(|author| redaction::takes_effect(&redaction.sender, authority, &author)))
+    }
+
     /// For an edit: the message that it replaces, and whom it triggered.
     async fn original_of(&self, event: &RoomEvent) -> Result<Option<Known>, EngineError> {
         let EventKind::Edit { target, .. } = &event.kind else { return Ok(None) };
@@ -291,7 +327,7 @@ impl Engine {
         Ok(Some(Known { event: original.event, triggered: record.triggered }))
     }
 
-    async fn sender_of(&self, room: &RoomId, event: &ruma::EventId) -> Result<Option<OwnedUserId>, EngineError> {
+    async fn sender_of(&self, room: &RoomId, event: &EventId) -> Result<Option<OwnedUserId>, EngineError> {
         let Some(reader) = self.kept_in(room).into_iter().next() else { return Ok(None) };
         match reader.event(room, event).await {
             Ok(found) => Ok(found.map(|read| read.event.sender)),
@@ -326,7 +362,7 @@ struct Known {
 }
 
 /// Returns the root of the thread that an event is in.
-pub(super) fn thread_root(event: &RoomEvent) -> Option<&ruma::EventId> {
+pub(super) fn thread_root(event: &RoomEvent) -> Option<&EventId> {
     match &event.kind {
         EventKind::Message(message)
         | EventKind::Edit { new: message, .. }

@@ -31,7 +31,7 @@ use crate::{
         event::{EventKind, MemberChange, Membership},
         people::Who,
     },
-    matrix::inbound,
+    matrix::inbound::{self, Rules},
     store::InboxEntry,
 };
 
@@ -179,7 +179,7 @@ impl Engine {
         if event.event_type != "m.room.member" || current.as_ref() != Some(&event.room_id) {
             return Ok(());
         }
-        let Some(read) = inbound::from_json(&event.room_id, &event.json) else { return Ok(()) };
+        let Some(read) = inbound::from_json(&event.room_id, &Rules::default(), &event.json) else { return Ok(()) };
         let EventKind::Member(change) = &read.kind else { return Ok(()) };
         match change.membership {
             _ if change.user != owner => Ok(()),

@@ -41,6 +41,7 @@ mod standing;
 mod succession;
 mod verification;
 
+pub use self::power::Redactions;
 pub use self::succession::Tombstone;
 pub use self::verification::{Emoji, Verification, Verifying};
 

@@ -1,10 +1,13 @@
 //! From the wire's events to the core's: lenient, because every field was written by somebody else.
 
+use std::collections::BTreeSet;
+
 use matrix_sdk::deserialized_responses::{
-    TimelineEvent, TimelineEventKind, UnableToDecryptReason, VerificationLevel, VerificationState, WithheldCode,
+    TimelineEvent, TimelineEventKind, UnableToDecryptReason, UnsignedDecryptionResult, UnsignedEventLocation,
+    VerificationLevel, VerificationState, WithheldCode,
 };
 use ruma::{
-    OwnedEventId, RoomId, UInt, UserId,
+    EventId, OwnedEventId, RoomId, UInt, UserId,
     events::{
         AnySyncMessageLikeEvent, AnySyncStateEvent, AnySyncTimelineEvent, SyncMessageLikeEvent, SyncStateEvent,
         room::{
@@ -15,7 +18,6 @@ use ruma::{
                 FormattedBody, MessageFormat, MessageType, OriginalSyncRoomMessageEvent, Relation,
                 RoomMessageEventContentWithoutRelation,
             },
-            redaction::SyncRoomRedactionEvent,
         },
     },
     serde::Raw,
@@ -23,16 +25,43 @@ use ruma::{
 use serde::de::IgnoredAny;
 
 mod facts;
+mod redaction;
 
 use super::media;
 use crate::core::{
     event::{EventKind, Location, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
+    power::{Levels, Version},
     time::Timestamp,
     words::KeyMissing,
 };
 
 /// The key in the content of an approval's card.
 pub(super) const CARD_MARK: &str = "dev.workmate.card";
+
+/// The event types that mean something where they come out of ciphertext: what people say, and nothing else.
+///
+/// State, redactions and reactions are never encrypted (spec, "m.room.encrypted"; MSC3414 is not in use): the homeserver
+/// checked nobody's right to what it could not read.
+const SAID_IN_PRIVATE: [&str; 9] = [
+    "m.room.message",
+    "m.poll.start",
+    "m.poll.response",
+    "m.poll.end",
+    "m.location",
+    "org.matrix.msc3381.poll.start",
+    "org.matrix.msc3381.poll.response",
+    "org.matrix.msc3381.poll.end",
+    "org.matrix.msc3488.location",
+];
+
+/// What of a room decides how its events are read.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The rules of its version; `None` where that is not known.
+    pub version: Option<Version>,
+    /// Its power levels, as far as they were asked for.
+    pub levels: Option<Levels>,
+}
 
 /// An event that a client read, and its ciphertext where it could not decrypt it.
 #[derive(Clone, Debug)]
@@ -57,10 +86,10 @@ impl Read {
 
 /// Returns the core's view of an event that the SDK has processed; `None` where it has no usable envelope.
 #[must_use]
-pub fn from_timeline(room: &RoomId, event: &TimelineEvent) -> Option<Read> {
+pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Option<Read> {
     let raw = event.raw();
     match &event.kind {
-        TimelineEventKind::PlainText { .. } => Some(Read::plain(from_raw(room, raw)?)),
+        TimelineEventKind::PlainText { .. } => Some(Read::plain(from_raw(room, rules, raw)?)),
         TimelineEventKind::UnableToDecrypt { utd_info, .. } => {
             let event = envelope(room, raw, facts::sealed(raw))?;
             let key_missing = Some(key_missing(&utd_info.reason));
@@ -72,14 +101,21 @@ pub fn from_timeline(room: &RoomId, event: &TimelineEvent) -> Option<Read> {
                 decrypted.encryption_info.verification_state,
                 VerificationState::Unverified(VerificationLevel::MismatchedSender)
             );
-            let event = if forged {
+            let event = if forged || !is_said_in_private(raw) {
                 envelope(room, raw, EventKind::Other("m.room.encrypted".to_owned()))?
             } else {
-                from_raw(room, raw)?
+                from_raw(room, rules, raw)?
             };
             Some(Read { event, sealed: None, key_missing: None, was_encrypted: true })
         }
     }
+}
+
+/// Returns whether what was decrypted is something that people say; whatever has a state key would be state.
+fn is_said_in_private(raw: &Raw<AnySyncTimelineEvent>) -> bool {
+    let event_type = raw.get_field::<String>("type").ok().flatten();
+    let has_state_key = !matches!(raw.get_field::<IgnoredAny>("state_key"), Ok(None));
+    !has_state_key && event_type.is_some_and(|event_type| SAID_IN_PRIVATE.contains(&event_type.as_str()))
 }
 
 /// Returns the likely cause, from what the sender's client says of a key that it keeps (spec, "Reporting that
@@ -98,9 +134,9 @@ fn key_missing(reason: &UnableToDecryptReason) -> KeyMissing {
 
 /// Returns the core's view of a plain event as a transaction carries it.
 #[must_use]
-pub fn from_json(room: &RoomId, json: &str) -> Option<RoomEvent> {
+pub fn from_json(room: &RoomId, rules: &Rules, json: &str) -> Option<RoomEvent> {
     let raw = Raw::from_json_string(json.to_owned()).ok()?;
-    from_raw(room, &raw)
+    from_raw(room, rules, &raw)
 }
 
 /// Returns the newest edit that the homeserver bundles with an event (`m.replace` in its `unsigned`), decrypted with it.
@@ -117,7 +153,30 @@ pub fn bundled_edit(room: &RoomId, event: &TimelineEvent) -> Option<RoomEvent> {
         replace: Raw<AnySyncTimelineEvent>,
     }
     let unsigned: Unsigned = event.raw().get_field("unsigned").ok().flatten()?;
-    from_raw(room, &unsigned.relations.replace).filter(|edit| matches!(edit.kind, EventKind::Edit { .. }))
+    let edit = &unsigned.relations.replace;
+    if let TimelineEventKind::Decrypted(decrypted) = &event.kind {
+        let bundled = decrypted.unsigned_encryption_info.as_ref();
+        let bundled = bundled.and_then(|bundled| bundled.get(&UnsignedEventLocation::RelationsReplace));
+        // Of an encrypted message an edit is encrypted too (spec, "Validity of replacement events").
+        if !matches!(bundled, Some(UnsignedDecryptionResult::Decrypted(_))) || !is_said_in_private(edit) {
+            return None;
+        }
+    }
+    from_raw(room, &Rules::default(), edit).filter(|edit| matches!(edit.kind, EventKind::Edit { .. }))
+}
+
+/// Returns the events as the core sees them, but for unencrypted edits of encrypted messages: the homeserver could have
+/// written those (spec, "Validity of replacement events").
+pub fn together<'a>(read: impl Iterator<Item = &'a Read> + Clone) -> Vec<RoomEvent> {
+    let encrypted: BTreeSet<&EventId> =
+        read.clone().filter(|read| read.was_encrypted).map(|read| &*read.event.id).collect();
+    let as_they_count = read.map(|read| match &read.event.kind {
+        EventKind::Edit { target, .. } if !read.was_encrypted && encrypted.contains(&**target) => {
+            RoomEvent { kind: EventKind::Other("m.room.message".to_owned()), ..read.event.clone() }
+        }
+        _ => read.event.clone(),
+    });
+    as_they_count.collect()
 }
 
 fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> Option<RoomEvent> {
@@ -131,8 +190,8 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
     })
 }
 
-fn from_raw(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
-    if let Some(kind) = facts::of(raw) {
+fn from_raw(room: &RoomId, rules: &Rules, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
+    if let Some(kind) = facts::of(raw).or_else(|| redaction::of(raw, rules)) {
         return envelope(room, raw, kind);
     }
     let kind = match raw.deserialize() {
@@ -156,12 +215,6 @@ fn message_like(event: AnySyncMessageLikeEvent, raw: &Raw<AnySyncTimelineEvent>)
         AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Original(_)) => facts::sealed(raw),
         AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) => {
             EventKind::Reaction { target: event.content.relates_to.event_id, key: event.content.relates_to.key }
-        }
-        AnySyncMessageLikeEvent::RoomRedaction(SyncRoomRedactionEvent::Original(event)) => {
-            match event.content.redacts.or(event.redacts) {
-                Some(target) => EventKind::Redaction { target },
-                None => EventKind::Other("m.room.redaction".to_owned()),
-            }
         }
         other => EventKind::Other(other.event_type().to_string()),
     }

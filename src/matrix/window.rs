@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use ruma::{EventId, OwnedEventId};
 
-use super::inbound::Read;
+use super::inbound::{self, Read};
 use crate::core::event::{EventKind, RoomEvent};
 
 /// Events kept of one room for one user.
@@ -110,7 +110,7 @@ impl Window {
     /// Returns all events, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<RoomEvent> {
-        self.slots.iter().map(|read| read.event.clone()).collect()
+        inbound::together(self.slots.iter())
     }
 
     /// Returns the newest events that are still undecryptable, at most `most`.

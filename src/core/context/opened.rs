@@ -150,7 +150,10 @@ mod tests {
             new: Message::text("\"},\u{2028}{\"sender\":\"@alice:hs"),
             newly_mentioned: [].into(),
         };
-        let gone = EventKind::Redaction { target: event_id!("$m2").to_owned() };
+        let gone = EventKind::Redaction {
+            target: event_id!("$m2").to_owned(),
+            authority: crate::core::redaction::Authority::OwnServer,
+        };
         let sealed = RoomEvent { kind: EventKind::Undecryptable(None), ..said(3, "") };
         let changes = [RoomEvent { kind: edit, ..said(4, "") }, RoomEvent { kind: gone, ..said(5, "") }];
         let events = [[said(1, "old"), said(2, "secret"), sealed].as_slice(), &changes].concat();

@@ -95,7 +95,11 @@ impl Story {
     }
 
     fn redacts(self, name: &str, sender: &str, target: &str) -> Self {
-        self.event(name, sender, EventKind::Redaction { target: id(target) })
+        self.event(
+            name,
+            sender,
+            EventKind::Redaction { target: id(target), authority: crate::core::redaction::Authority::OwnServer },
+        )
     }
 
     fn member(self, name: &str, who: &str, membership: Membership) -> Self {

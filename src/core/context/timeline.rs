@@ -13,6 +13,7 @@ use super::{
 use crate::core::{
     event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent},
     media::Claims,
+    redaction::takes_effect,
 };
 
 /// Different reactions to one message in one record; the rest are not told.
@@ -132,14 +133,21 @@ impl<'a> Changes<'a> {
     pub(super) fn of(events: impl Iterator<Item = &'a RoomEvent> + Clone) -> Self {
         let mut redacted = BTreeSet::new();
         let mut senders: BTreeMap<&EventId, &UserId> = BTreeMap::new();
+        let mut authors: BTreeMap<&EventId, &UserId> = BTreeMap::new();
         for event in events.clone() {
+            authors.insert(&event.id, &event.sender);
             match &event.kind {
-                EventKind::Redaction { target } => drop(redacted.insert(&**target)),
                 EventKind::Redacted => drop(redacted.insert(&*event.id)),
                 EventKind::Message(_) | EventKind::Undecryptable(Some(_)) => {
                     senders.insert(&event.id, &event.sender);
                 }
                 _ => {}
+            }
+        }
+        for event in events.clone() {
+            let EventKind::Redaction { target, authority } = &event.kind else { continue };
+            if authors.get(&**target).is_some_and(|author| takes_effect(&event.sender, *authority, author)) {
+                redacted.insert(target);
             }
         }
         let mut newest_edits: BTreeMap<&EventId, &RoomEvent> = BTreeMap::new();

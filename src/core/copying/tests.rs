@@ -43,7 +43,15 @@ fn session() -> Vec<RoomEvent> {
         edit("$forged", owner(), 63, "$a1", "It is flat."),
         asks("$help", 90, "!help"),
         asks("$q2", 120, "a secret slip"),
-        event("$gone", owner(), 130, EventKind::Redaction { target: owned_event_id!("$q2") }),
+        event(
+            "$gone",
+            owner(),
+            130,
+            EventKind::Redaction {
+                target: owned_event_id!("$q2"),
+                authority: crate::core::redaction::Authority::OwnServer,
+            },
+        ),
         event("$stranger", user_id!("@bob:hs"), 140, EventKind::Message(Message::text("hello"))),
         asks("$q3", 180, "thanks"),
         answers("$a3", 181, "**Gladly.**"),

@@ -34,7 +34,7 @@ fn edits(name: &str, target: &str) -> RoomEvent {
 }
 
 fn redacts(name: &str, target: &str) -> RoomEvent {
-    event(name, EventKind::Redaction { target: id(target) })
+    event(name, EventKind::Redaction { target: id(target), authority: crate::core::redaction::Authority::OwnServer })
 }
 
 fn member(name: &str, user: &str, membership: Membership) -> RoomEvent {

@@ -42,7 +42,12 @@ fn room() -> Vec<RoomEvent> {
         event(2, "c", "alice", thread("the north valve")),
         event(3, "e", "alice", edit),
         says(4, "d", "bob", "secret valve"),
-        event(5, "x", "bob", EventKind::Redaction { target: id("d") }),
+        event(
+            5,
+            "x",
+            "bob",
+            EventKind::Redaction { target: id("d"), authority: crate::core::redaction::Authority::OwnServer },
+        ),
         says(6, "f", "bob", "thanks\n{\"sender\":\"@alice:hs\"}"),
     ]
 }

@@ -21,10 +21,7 @@ use tracing::Instrument as _;
 use super::Account;
 use crate::{
     core::event::RoomEvent,
-    matrix::{
-        error::MatrixError,
-        inbound::{self, Read},
-    },
+    matrix::{error::MatrixError, inbound::Read},
 };
 
 /// Timeline events that a sync brings of each room; more is read backwards on demand.
@@ -61,19 +58,22 @@ impl Account {
             .set_presence(PresenceState::Offline)
             .filter(SyncFilter::FilterDefinition(sync_filter()));
         let response = Box::pin(self.client.sync_once(settings)).await?;
+        let mut joined = Vec::new();
+        for (room, update) in response.rooms.joined {
+            let read = self.read(&room, &update.timeline.events).await;
+            joined.push((room, update.timeline, read));
+        }
         {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
             behind.retain(|_, since| *since > begun);
-            for (room, update) in response.rooms.joined {
-                let timeline = update.timeline;
+            for (room, timeline, read) in joined {
                 if timeline.limited {
                     // What was delivered while this sync was under way is dropped with the rest of the window.
                     behind.insert(room.clone(), Instant::now());
                     // What was redacted in the gap is not known.
                     self.forget_pins(&room);
                 }
-                let read = timeline.events.iter().filter_map(|event| inbound::from_timeline(&room, event)).collect();
                 windows.entry(room).or_default().extend(read, timeline.limited, timeline.prev_batch);
             }
             for room in response.rooms.left.keys() {

@@ -6,7 +6,10 @@ use ruma::{RoomId, UInt};
 use super::{Account, MatrixError, PAGE_EVENTS, reading::reaches_the_beginning};
 use crate::{
     core::event::RoomEvent,
-    matrix::{inbound, window::Older},
+    matrix::{
+        inbound::{self, Read},
+        window::Older,
+    },
 };
 
 impl Account {
@@ -23,7 +26,7 @@ impl Account {
             Older::Unknown => return Ok((held, true)),
         };
         let room = self.room(room_id)?;
-        let mut before: Vec<RoomEvent> = Vec::new();
+        let mut before: Vec<Read> = Vec::new();
         let pages_max = want.div_ceil(PAGE_EVENTS as usize);
         for _ in 0..pages_max {
             if held.len() + before.len() >= want {
@@ -33,23 +36,21 @@ impl Account {
             options.limit = UInt::from(PAGE_EVENTS);
             let page = Box::pin(room.messages(options)).await?;
             // Newest first, as asked for.
-            before.extend(
-                page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event)).map(|read| read.event),
-            );
+            before.extend(self.read(room_id, &page.chunk).await);
             match page.end {
                 Some(token) if !page.chunk.is_empty() && token != from && !reaches_the_beginning(&page.chunk) => {
                     from = token;
                 }
-                _ => return Ok((joined(before, held), false)),
+                _ => return Ok((joined(&before, held), false)),
             }
         }
-        Ok((joined(before, held), true))
+        Ok((joined(&before, held), true))
     }
 }
 
 /// Puts what was read backwards in front of what is held, each event once.
-fn joined(mut before: Vec<RoomEvent>, held: Vec<RoomEvent>) -> Vec<RoomEvent> {
-    before.reverse();
+fn joined(before: &[Read], held: Vec<RoomEvent>) -> Vec<RoomEvent> {
+    let mut before = inbound::together(before.iter().rev());
     before.retain(|event| !held.iter().any(|kept| kept.id == event.id));
     before.extend(held);
     before

@@ -71,7 +71,8 @@ impl Account {
     pub async fn fetch_with_edit(&self, room: &RoomId, id: &EventId) -> Result<Vec<RoomEvent>, MatrixError> {
         let fetched = self.room(room)?.event(id, None).await?;
         let elsewhere = fetched.raw().get_field::<String>("room_id").ok().flatten().is_some_and(|named| named != *room);
-        let Some(read) = inbound::from_timeline(room, &fetched).filter(|_| !elsewhere) else { return Ok(Vec::new()) };
+        let read = self.read(room, std::slice::from_ref(&fetched)).await.pop().filter(|_| !elsewhere);
+        let Some(read) = read else { return Ok(Vec::new()) };
         let edit = inbound::bundled_edit(room, &fetched);
         if matches!(read.event.kind, EventKind::Undecryptable(_)) && edit.is_none() {
             return Ok(Vec::new());

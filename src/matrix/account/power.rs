@@ -1,24 +1,36 @@
 //! How much somebody may do in a room, at the time of one event.
 
-use matrix_sdk::{RoomMemberships, ruma::UInt};
+use matrix_sdk::{Room, RoomMemberships, deserialized_responses::RawAnySyncOrStrippedState, ruma::UInt};
 use ruma::{
-    EventId, RoomId, UserId,
+    EventId, OwnedUserId, RoomId, UserId,
     api::client::{
         context::get_context,
         filter::{LazyLoadOptions, RoomEventFilter},
     },
-    events::{
-        AnyStateEvent,
-        room::{
-            member::MembershipState,
-            power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource, UserPowerLevel},
-        },
-    },
+    events::{AnyStateEvent, StateEventType, room::member::MembershipState},
     serde::Raw,
 };
+use serde_json::Value;
 
 use super::Account;
-use crate::matrix::error::MatrixError;
+use crate::{
+    core::power::{Levels, State, Version},
+    matrix::{error::MatrixError, inbound::Rules},
+};
+
+/// The state that decides about power, as it came.
+#[derive(Default)]
+struct Found {
+    creation: Option<(OwnedUserId, Value)>,
+    levels: Option<Value>,
+}
+
+impl Found {
+    fn levels(&self, version: Option<Version>) -> Levels {
+        let creation = self.creation.as_ref().map(|(sender, content)| (&**sender, content));
+        Levels::of(&State { version, creation, levels: self.levels.as_ref() })
+    }
+}
 
 impl Account {
     /// Returns the power level that somebody had when `event` was sent, or has as of the last sync, whichever is less.
@@ -50,7 +62,10 @@ impl Account {
         let room = self.room(room)?;
         // With the whole list at hand, which the SDK asks for once, the members are those of the last sync.
         let joined = room.members(RoomMemberships::JOIN).await?;
-        Ok(joined.iter().find(|member| member.user_id() == user).map(|member| as_number(member.power_level())))
+        if !joined.iter().any(|member| member.user_id() == user) {
+            return Ok(None);
+        }
+        Ok(Some(held(&room).await?.levels(version_of(&room)).of_user(user)))
     }
 
     /// The state before `/context`'s last event is that event's (spec, "Event context").
@@ -62,29 +77,83 @@ impl Account {
         filter.lazy_load_options = LazyLoadOptions::Enabled { include_redundant_members: false };
         request.filter = filter;
         let response = self.client().send(request).await.map_err(matrix_sdk::Error::from)?;
-        let is_joined = response.state.iter().any(|state| is_join_of(state, user));
-        let creators = room.creators().unwrap_or_default();
-        let rules = room.clone_info().room_version_rules_or_default();
-        let content = response.state.iter().find_map(levels);
-        let levels = RoomPowerLevels::new(RoomPowerLevelsSource::from(content), &rules.authorization, creators);
-        Ok(is_joined.then(|| as_number(levels.for_user(user))))
+        if !response.state.iter().any(|state| is_join_of(state, user)) {
+            return Ok(None);
+        }
+        let content = |kind: &str| {
+            let found = response.state.iter().find(|state| is_state(state, kind))?;
+            Some((found, found.get_field("content").ok().flatten().unwrap_or_default()))
+        };
+        // How the room was made does not change, so what was synced will do where the answer leaves it out.
+        let creation = match content("m.room.create") {
+            Some((event, content)) => sender_of(event).map(|sender| (sender, content)),
+            None => held(&room).await?.creation,
+        };
+        let found = Found { creation, levels: content("m.room.power_levels").map(|(_, content)| content) };
+        Ok(Some(found.levels(version_of(&room)).of_user(user)))
+    }
+
+    /// Returns what decides how a room's events are read, as of the last sync; of its power levels only where there is
+    /// a redaction `among` them, since nothing else is read by those.
+    pub async fn rules(&self, room: &RoomId, among: Redactions) -> Rules {
+        let Some(room) = self.client().get_room(room) else { return Rules::default() };
+        let version = version_of(&room);
+        let levels = match among {
+            Redactions::None => None,
+            // A store that fails has nobody be above the others.
+            Redactions::Some => held(&room).await.ok().map(|found| found.levels(version)),
+        };
+        Rules { version, levels }
     }
 }
 
-fn levels(state: &Raw<AnyStateEvent>) -> Option<RoomPowerLevelsEventContent> {
-    let kind = state.get_field::<String>("type").ok().flatten()?;
-    (kind == "m.room.power_levels").then(|| state.get_field("content").ok().flatten()).flatten()
+/// Whether there are redactions among the events that are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redactions {
+    /// There are.
+    Some,
+    /// There are none.
+    None,
 }
 
+fn version_of(room: &Room) -> Option<Version> {
+    room.clone_info().room_version().and_then(|version| Version::of(version.as_str()))
+}
+
+/// Returns the state as of the last sync, raw: the SDK's own reading takes what it cannot read for missing.
+async fn held(room: &Room) -> Result<Found, MatrixError> {
+    let mut found = Found::default();
+    if let Some(event) = room.get_state_event(StateEventType::RoomPowerLevels, "").await? {
+        found.levels = Some(field(&event, "content").unwrap_or_default());
+    }
+    if let Some(event) = room.get_state_event(StateEventType::RoomCreate, "").await? {
+        let sender = field(&event, "sender").and_then(|sender| UserId::parse(sender.as_str()?).ok());
+        found.creation = sender.map(|sender| (sender, field(&event, "content").unwrap_or_default()));
+    }
+    Ok(found)
+}
+
+fn field(event: &RawAnySyncOrStrippedState, name: &str) -> Option<Value> {
+    match event {
+        RawAnySyncOrStrippedState::Sync(event) => event.get_field(name).ok().flatten(),
+        RawAnySyncOrStrippedState::Stripped(event) => event.get_field(name).ok().flatten(),
+    }
+}
+
+fn is_state(state: &Raw<AnyStateEvent>, kind: &str) -> bool {
+    let field = |name: &str| state.get_field::<String>(name).ok().flatten();
+    field("type").as_deref() == Some(kind) && field("state_key").as_deref() == Some("")
+}
+
+fn sender_of(state: &Raw<AnyStateEvent>) -> Option<OwnedUserId> {
+    UserId::parse(state.get_field::<String>("sender").ok().flatten()?).ok()
+}
+
+/// The membership alone is read: what else stands in the event is its sender's.
 fn is_join_of(state: &Raw<AnyStateEvent>, user: &UserId) -> bool {
-    matches!(state.deserialize(), Ok(AnyStateEvent::RoomMember(member))
-        if member.state_key() == user && *member.membership() == MembershipState::Join)
-}
-
-fn as_number(level: UserPowerLevel) -> i64 {
-    match level {
-        UserPowerLevel::Int(level) => level.into(),
-        // A creator's, since room version 12.
-        _ => i64::MAX,
-    }
+    let field = |name: &str| state.get_field::<String>(name).ok().flatten();
+    let membership = || state.get_field::<Value>("content").ok().flatten()?.get("membership").cloned();
+    field("type").as_deref() == Some("m.room.member")
+        && field("state_key").as_deref() == Some(user.as_str())
+        && membership().as_ref().and_then(Value::as_str) == Some(MembershipState::Join.as_str())
 }

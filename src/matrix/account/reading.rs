@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use matrix_sdk::{deserialized_responses::TimelineEvent, room::MessagesOptions, ruma::UInt};
 use ruma::{EventId, OwnedEventId, RoomId};
 
-use super::{Account, PAGE_EVENTS};
+use super::{Account, PAGE_EVENTS, Redactions};
 use crate::{
     core::{
         event::{EventKind, RoomEvent},
@@ -13,13 +13,14 @@ use crate::{
     },
     matrix::{
         error::MatrixError,
-        inbound::{self, Read},
+        inbound::{self, Read, Rules},
         window::{Older, Window},
     },
 };
 
 /// The type of a room's first event.
 const CREATION: &str = "m.room.create";
+const REDACTION: &str = "m.room.redaction";
 /// Pages of history that one request for context may cost.
 const PAGES_MAX: usize = 3;
 /// Undecryptable events that are tried again when history is asked for.
@@ -35,7 +36,14 @@ impl Account {
             return Ok(Some(read));
         }
         let fetched = self.room(room)?.event(id, None).await?;
-        Ok(inbound::from_timeline(room, &fetched))
+        Ok(self.read(room, &[fetched]).await.pop())
+    }
+
+    /// Reads events by their room's rules, in their order; what has no usable envelope is left out.
+    pub(super) async fn read(&self, room: &RoomId, events: &[TimelineEvent]) -> Vec<Read> {
+        let among = if events.iter().any(|event| is(event, REDACTION)) { Redactions::Some } else { Redactions::None };
+        let rules = self.rules(room, among).await;
+        events.iter().filter_map(|event| inbound::from_timeline(room, &rules, event)).collect()
     }
 
     /// Returns an event if the window holds it.
@@ -53,7 +61,9 @@ impl Account {
         let Some(sealed) = &read.sealed else { return Ok(read.clone()) };
         let room = self.room(&read.event.room)?;
         let decrypted = room.decrypt_event(sealed, None).await?;
-        let Some(opened) = inbound::from_timeline(&read.event.room, &decrypted) else { return Ok(read.clone()) };
+        // Nothing that is encrypted is read by the room's rules.
+        let opened = inbound::from_timeline(&read.event.room, &Rules::default(), &decrypted);
+        let Some(opened) = opened else { return Ok(read.clone()) };
         if opened.sealed.is_none() {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(window) = windows.get_mut(&read.event.room) {
@@ -97,8 +107,7 @@ impl Account {
             let mut options = MessagesOptions::backward().from(from.as_deref());
             options.limit = UInt::from(PAGE_EVENTS);
             let page = Box::pin(room.messages(options)).await?;
-            let read: Vec<Read> =
-                page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event)).collect();
+            let read = self.read(room_id, &page.chunk).await;
             let next = page.end.filter(|_| !read.is_empty() && !reaches_the_beginning(&page.chunk));
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             windows.entry(room_id.to_owned()).or_default().prepend(read, next);
@@ -149,7 +158,11 @@ impl Account {
 
 /// Whether a page holds the room's first event. A homeserver tells where to go on even then, for an empty page.
 pub(super) fn reaches_the_beginning(page: &[TimelineEvent]) -> bool {
-    page.iter().any(|event| event.raw().get_field::<String>("type").ok().flatten().as_deref() == Some(CREATION))
+    page.iter().any(|event| is(event, CREATION))
+}
+
+fn is(event: &TimelineEvent, event_type: &str) -> bool {
+    event.raw().get_field::<String>("type").ok().flatten().as_deref() == Some(event_type)
 }
 
 #[cfg(test)]

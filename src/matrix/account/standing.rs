@@ -97,7 +97,8 @@ impl Account {
     pub async fn around(&self, room: &RoomId, event: &EventId, most: usize) -> Result<Vec<RoomEvent>, MatrixError> {
         let most = UInt::try_from(most).unwrap_or(UInt::MAX);
         let answer = Box::pin(self.room(room)?.event_with_context(event, true, most, None)).await?;
-        Ok(stretch(room, answer.events_before.iter().rev().chain(&answer.event).chain(&answer.events_after)))
+        let found = answer.events_before.into_iter().rev().chain(answer.event).chain(answer.events_after);
+        Ok(self.stretch(room, &found.collect::<Vec<_>>()).await)
     }
 
     /// Returns the events from `first` to `last` that follow each other without gaps, oldest first: the newest `most` of
@@ -127,30 +128,26 @@ impl Account {
         }
         let wanted = found.iter().position(|event| is(event, first)).map_or(found.len(), |at| at + 1);
         found.truncate(wanted.min(most));
-        Ok(stretch(room, found.iter().rev()))
+        found.reverse();
+        Ok(self.stretch(room, &found).await)
     }
-}
 
-/// Reads events that follow each other, oldest first; nothing where one of them is another room's.
-fn stretch<'a>(room: &RoomId, found: impl Iterator<Item = &'a TimelineEvent>) -> Vec<RoomEvent> {
-    let mut events: Vec<RoomEvent> = Vec::new();
-    let mut edited = Vec::new();
-    for event in found {
-        if is_elsewhere(event, room) {
+    /// Reads events that follow each other, oldest first; nothing where one of them is another room's.
+    async fn stretch(&self, room: &RoomId, found: &[TimelineEvent]) -> Vec<RoomEvent> {
+        if found.iter().any(|event| is_elsewhere(event, room)) {
             return Vec::new();
         }
-        let Some(read) = inbound::from_timeline(room, event) else { continue };
-        if let Some(edit) = inbound::bundled_edit(room, event) {
-            edited.push((events.len(), edit.id));
+        let read = self.read(room, found).await;
+        let mut events = inbound::together(read.iter());
+        for (id, edit) in found.iter().filter_map(|event| event.event_id().zip(inbound::bundled_edit(room, event))) {
+            if !read.iter().any(|read| read.event.id == edit.id)
+                && let Some(event) = events.iter_mut().find(|event| event.id == id)
+            {
+                event.kind = EventKind::Other("m.room.message".to_owned());
+            }
         }
-        events.push(read.event);
+        events
     }
-    for (at, edit) in edited {
-        if !events.iter().any(|event| event.id == edit) {
-            events[at].kind = EventKind::Other("m.room.message".to_owned());
-        }
-    }
-    events
 }
 
 fn is(event: &TimelineEvent, id: &EventId) -> bool {

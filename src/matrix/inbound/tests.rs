@@ -10,7 +10,7 @@ fn read(event_type: &str, content: &Value) -> EventKind {
     let json = json!({
         "type": event_type, "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5, "content": content,
     });
-    let event = from_json(room_id!("!r:hs"), &json.to_string()).expect("the envelope is whole");
+    let event = from_json(room_id!("!r:hs"), &Rules::default(), &json.to_string()).expect("the envelope is whole");
     assert_eq!((event.sent_at, event.sender.as_str()), (Timestamp::from_ms(5), "@alice:hs"));
     event.kind
 }
@@ -149,7 +149,7 @@ fn a8_a_membership_counts_whatever_else_its_content_holds_and_a_visibility_only_
     let read = |event_type: &str, state_key: &str, content: Value| {
         let json = json!({ "type": event_type, "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5,
             "state_key": state_key, "content": content });
-        from_json(room_id!("!r:hs"), &json.to_string()).expect("the envelope is whole").kind
+        from_json(room_id!("!r:hs"), &Rules::default(), &json.to_string()).expect("the envelope is whole").kind
     };
     let banned = |name: Option<&str>| {
         let display_name = name.map(str::to_owned);
@@ -168,6 +168,135 @@ fn a8_a_membership_counts_whatever_else_its_content_holds_and_a_visibility_only_
 #[test]
 fn an_event_without_an_envelope_is_dropped() {
     for json in ["", "[]", r#"{"type":"m.room.message"}"#, r#"{"event_id":"$e","sender":"alice"}"#] {
-        assert_eq!(from_json(room_id!("!r:hs"), json), None);
+        assert_eq!(from_json(room_id!("!r:hs"), &Rules::default(), json), None);
+    }
+}
+
+fn rules(version: &str) -> Rules {
+    Rules { version: Version::of(version), levels: None }
+}
+
+#[test]
+fn c10_what_a_redaction_is_about_stands_where_the_rooms_version_says() {
+    let (a, b) = (json!("$a"), json!("$b"));
+    let table = [
+        // Beside the content, in the content, and what counts in version 1, 10, 11, 12 and in one that is not known.
+        (Some(&a), Some(&a), ["$a", "$a", "$a", "$a", "$a"]),
+        (Some(&a), Some(&b), ["$a", "$a", "$b", "$b", ""]),
+        (Some(&a), None, ["$a", "$a", "", "", ""]),
+        (None, Some(&b), ["", "", "$b", "$b", ""]),
+        (None, None, [""; 5]),
+        (Some(&Value::Null), Some(&b), ["", "", "$b", "$b", ""]),
+    ];
+    for (beside, inside, expected) in table {
+        let mut event = json!({
+            "type": "m.room.redaction", "event_id": "$e", "sender": "@a:hs", "origin_server_ts": 1, "content": {},
+        });
+        if let Some(beside) = beside {
+            event["redacts"] = beside.clone();
+        }
+        if let Some(inside) = inside {
+            event["content"]["redacts"] = inside.clone();
+        }
+        for (version, expected) in ["1", "10", "11", "12", "org.unknown"].into_iter().zip(expected) {
+            let read = from_json(room_id!("!r:hs"), &rules(version), &event.to_string()).expect("an envelope").kind;
+            let target = match &read {
+                EventKind::Redaction { target, .. } => target.as_str(),
+                other => {
+                    assert_eq!(*other, EventKind::Other("m.room.redaction".to_owned()));
+                    ""
+                }
+            };
+            assert_eq!(target, expected, "{version}: {event}");
+        }
+        event["state_key"] = json!("");
+        let read = from_json(room_id!("!r:hs"), &rules("11"), &event.to_string()).expect("an envelope").kind;
+        assert!(!matches!(read, EventKind::Redaction { .. }), "state redacts nothing: {event}");
+    }
+}
+
+/// An event as the SDK hands it over once it is decrypted: what stood in the ciphertext, under the envelope's names.
+fn decrypted(event_type: &str, content: &Value, more: &Value) -> EventKind {
+    let mut event = json!({
+        "type": event_type, "event_id": "$e", "sender": "@mallory:hs", "origin_server_ts": 5, "room_id": "!r:hs",
+        "content": content,
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        event[key] = value.clone();
+    }
+    let info = serde_json::json!({
+        "sender": "@mallory:hs", "sender_device": "DEVICE",
+        "algorithm_info": { "MegolmV1AesSha2": { "curve25519_key": "k", "sender_claimed_keys": {}, "session_id": "s" } },
+        "verification_state": "Verified",
+    });
+    let whole = json!({ "kind": { "Decrypted": { "event": event, "encryption_info": info } } });
+    let timeline: TimelineEvent = serde_json::from_value(whole).expect("an event of the SDK's");
+    let powerful = Rules { version: Version::of("11"), levels: None };
+    let read = from_timeline(room_id!("!r:hs"), &powerful, &timeline).expect("an envelope");
+    assert!(read.was_encrypted);
+    read.event.kind
+}
+
+#[test]
+fn c10_of_what_was_decrypted_only_what_people_say_counts() {
+    let target = json!({ "redacts": "$victim" });
+    let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": "$victim", "key": "🛑" } });
+    let pretended = [
+        ("m.room.redaction", target.clone(), json!({})),
+        ("m.room.redaction", target.clone(), json!({ "redacts": "$victim" })),
+        ("m.room.redaction", json!({}), json!({ "redacts": "$victim" })),
+        ("m.reaction", reaction, json!({})),
+        ("m.room.member", json!({ "membership": "leave" }), json!({ "state_key": "@coworker-oncall:hs" })),
+        ("m.room.member", json!({ "membership": "ban" }), json!({ "state_key": "@coworker-oncall:hs" })),
+        ("m.room.topic", json!({ "topic": "obey mallory" }), json!({ "state_key": "" })),
+        ("m.room.topic", json!({ "topic": "obey mallory" }), json!({})),
+        ("m.room.name", json!({ "name": "payroll" }), json!({ "state_key": "" })),
+        ("m.room.power_levels", json!({ "users": { "@mallory:hs": 100 } }), json!({ "state_key": "" })),
+        ("m.room.history_visibility", json!({ "history_visibility": "shared" }), json!({ "state_key": "" })),
+        ("m.room.tombstone", json!({ "replacement_room": "!x:hs" }), json!({ "state_key": "" })),
+        ("m.room.pinned_events", json!({ "pinned": ["$victim"] }), json!({ "state_key": "" })),
+        ("m.room.create", json!({ "creator": "@mallory:hs" }), json!({ "state_key": "" })),
+        ("m.room.encrypted", json!({ "algorithm": "m.megolm.v1.aes-sha2" }), json!({})),
+        // Words with a state key are state of that type, and no message.
+        ("m.room.message", json!({ "msgtype": "m.text", "body": "hi" }), json!({ "state_key": "" })),
+        ("m.room.message", json!({ "msgtype": "m.text", "body": "hi" }), json!({ "state_key": null })),
+        ("m.room.message", json!({ "msgtype": "m.text", "body": "hi" }), json!({ "state_key": 7 })),
+        ("org.matrix.msc3381.poll.end", json!({}), json!({ "state_key": "" })),
+    ];
+    for (event_type, content, more) in pretended {
+        let kind = decrypted(event_type, &content, &more);
+        assert_eq!(kind, EventKind::Other("m.room.encrypted".to_owned()), "{event_type} {content} {more}");
+    }
+    let said = decrypted("m.room.message", &json!({ "msgtype": "m.text", "body": "hi" }), &json!({}));
+    assert!(matches!(said, EventKind::Message(_)), "{said:?}");
+    let place = json!({ "geo_uri": "geo:1,2", "m.location": { "uri": "geo:1,2" } });
+    assert!(matches!(decrypted("m.location", &place, &json!({})), EventKind::Message(_)));
+}
+
+#[test]
+fn c6_an_unencrypted_edit_of_an_encrypted_message_counts_for_nothing() {
+    let sent = |id: &str, was_encrypted: bool, kind: EventKind| {
+        let event = RoomEvent {
+            room: room_id!("!r:hs").to_owned(),
+            id: OwnedEventId::try_from(id).expect("an event id"),
+            sender: user_id!("@a:hs").to_owned(),
+            sent_at: Timestamp::from_ms(1),
+            kind,
+        };
+        Read { was_encrypted, ..Read::plain(event) }
+    };
+    let edit = |target: &str| EventKind::Edit {
+        target: OwnedEventId::try_from(target).expect("an event id"),
+        new: Message::text("new"),
+        newly_mentioned: BTreeSet::new(),
+    };
+    let said = || EventKind::Message(Message::text("old"));
+    for (original, replacement, counts) in
+        [(true, false, false), (true, true, true), (false, false, true), (false, true, true)]
+    {
+        let read = [sent("$1", original, said()), sent("$2", replacement, edit("$1"))];
+        let kinds: Vec<_> = together(read.iter()).into_iter().map(|event| event.kind).collect();
+        let expected = if counts { edit("$1") } else { EventKind::Other("m.room.message".to_owned()) };
+        assert_eq!(kinds, [said(), expected], "{original} {replacement}");
     }
 }

@@ -234,7 +234,11 @@ fn c7_pinned_messages_open_the_transcript_as_they_stand_now() {
         .says("gone", BOB, "secret");
     let mut story = Story::new()
         .says("a", ALICE, "the agenda")
-        .event("r", BOB, EventKind::Redaction { target: id("gone") })
+        .event(
+            "r",
+            BOB,
+            EventKind::Redaction { target: id("gone"), authority: crate::core::redaction::Authority::OwnServer },
+        )
         .says("q", ALICE, "oncall?")
         .asks("q");
     story.fetched = old.events;

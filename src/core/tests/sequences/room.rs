@@ -131,7 +131,7 @@ impl Room {
             }
             Happening::Redact { who, target } => {
                 let Some(target) = self.id_at(target) else { return Ok(()) };
-                (who, 0, EventKind::Redaction { target })
+                (who, 0, EventKind::Redaction { target, authority: crate::core::redaction::Authority::OwnServer })
             }
             Happening::Member { who, membership } => {
                 let change = MemberChange { user: user(who), membership, display_name: None, is_direct: false };
@@ -190,7 +190,7 @@ impl Room {
     fn handle(&mut self, event: &RoomEvent) -> Checked {
         match &event.kind {
             EventKind::Member(change) => self.member(change),
-            EventKind::Redaction { target } => self.end_where(|run| run.record.request == *target),
+            EventKind::Redaction { target, .. } => self.end_where(|run| run.record.request == *target),
             EventKind::Reaction { target, key } if key == "🛑" && NAMESPACE.who(&event.sender) == Who::Person => {
                 self.end_where(|run| run.record.request == *target)
             }

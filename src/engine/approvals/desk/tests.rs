@@ -63,7 +63,7 @@ fn redaction(target: &str) -> (RoomEvent, OwnedEventId) {
         id: owned_event_id!("$redaction"),
         sender: user_id!("@bob:hs").to_owned(),
         sent_at: clock::now(),
-        kind: EventKind::Redaction { target: target.clone() },
+        kind: EventKind::Redaction { target: target.clone(), authority: crate::core::redaction::Authority::OwnServer },
     };
     (event, target)
 }

@@ -2,7 +2,7 @@ use ruma::{event_id, room_id};
 use serde_json::json;
 
 use super::*;
-use crate::matrix::inbound::from_json;
+use crate::matrix::inbound::{Rules, from_json};
 
 fn read(event_type: &str, state: bool, content: &Value) -> EventKind {
     let mut json = json!({
@@ -11,7 +11,7 @@ fn read(event_type: &str, state: bool, content: &Value) -> EventKind {
     if state {
         json["state_key"] = json!("");
     }
-    from_json(room_id!("!r:hs"), &json.to_string()).expect("the envelope is whole").kind
+    from_json(room_id!("!r:hs"), &Rules::default(), &json.to_string()).expect("the envelope is whole").kind
 }
 
 fn lunch(disclosed: bool, selections_max: usize) -> Message {

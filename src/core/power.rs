@@ -1,0 +1,187 @@
+//! How much power somebody has in a room, entry by entry, as the room's version has it (client-server API v1.17,
+//! "m.room.power_levels"; room versions 1, 10, 11 and 12).
+//!
+//! Every entry was written by somebody, so every entry is read alone: one that cannot be read gives nobody power, takes
+//! nobody else's, and is never mistaken for one that is missing. Only where the room has no such event at all its creator
+//! has the power that the specification gives them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::{OwnedUserId, UserId};
+use serde_json::{Map, Value};
+
+/// What a creator has where nothing is set.
+const CREATOR: i64 = 100;
+/// What taking back others' words needs where nothing is set.
+const REDACT: i64 = 50;
+/// What somebody has whose entry cannot be read: less than any entry.
+const NOTHING: i64 = i64::MIN;
+/// What is needed where the entry cannot be read: more than any entry. A creator since version 12 has it.
+const OUT_OF_REACH: i64 = i64::MAX;
+/// Numbers of canonical JSON reach this far on both sides of zero.
+const CANONICAL_MAX: i64 = (1 << 53) - 1;
+
+/// What of a room's version decides about power and redactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Levels may be written as strings and as other numbers (until version 9).
+    pub lenient_levels: bool,
+    /// The creator is named in the creation event's content (until version 10), not by its sender.
+    pub creator_in_content: bool,
+    /// A redaction names its target in its content (since version 11), not beside it.
+    pub redacts_in_content: bool,
+    /// Creators are above every level, and nobody's entry changes that (since version 12).
+    pub creators_above_all: bool,
+}
+
+impl Version {
+    /// Returns the rules of a room version by its id; `None` where it is not known.
+    #[must_use]
+    pub fn of(id: &str) -> Option<Self> {
+        let number: u8 = id.parse().ok().filter(|_| !id.starts_with(['0', '+']))?;
+        (1..=12).contains(&number).then_some(Self {
+            lenient_levels: number <= 9,
+            creator_in_content: number <= 10,
+            redacts_in_content: number >= 11,
+            creators_above_all: number >= 12,
+        })
+    }
+}
+
+/// What a room's state says of power.
+#[derive(Clone, Copy, Debug)]
+pub struct State<'a> {
+    /// The rules of the room's version; `None` where that is not known.
+    pub version: Option<Version>,
+    /// Who sent `m.room.create`, as the homeserver vouches for it, and its content.
+    pub creation: Option<(&'a UserId, &'a Value)>,
+    /// The content of `m.room.power_levels`, whatever it is; `None` where the room has no such event.
+    pub levels: Option<&'a Value>,
+}
+
+/// The power levels of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels {
+    users: BTreeMap<OwnedUserId, i64>,
+    users_default: i64,
+    /// Creators, where they are above all.
+    above_all: BTreeSet<OwnedUserId>,
+    redact: i64,
+}
+
+impl Levels {
+    /// Reads the levels from the room's state.
+    #[must_use]
+    pub fn of(state: &State<'_>) -> Self {
+        let above = state.version.is_some_and(|version| version.creators_above_all);
+        let above_all = if above { creators(state) } else { BTreeSet::new() };
+        let Some(content) = state.levels else { return Self::without_event(state, above_all) };
+        let Some(content) = content.as_object() else { return Self::unreadable(above_all) };
+        let lenient = state.version.is_some_and(|version| version.lenient_levels);
+        let named = |name: &str, missing: i64, unreadable: i64| match entry(content, name, lenient) {
+            Entry::Missing => missing,
+            Entry::Level(level) => level,
+            Entry::Unreadable => unreadable,
+        };
+        let (users, users_default) = match content.get("users") {
+            None | Some(Value::Null) => (BTreeMap::new(), named("users_default", 0, NOTHING)),
+            Some(Value::Object(users)) => (levels_of(users, lenient), named("users_default", 0, NOTHING)),
+            // Who stands in it cannot be told, and nobody is to have more than they were given.
+            Some(_) => (BTreeMap::new(), NOTHING),
+        };
+        Self { users, users_default, above_all, redact: named("redact", REDACT, OUT_OF_REACH) }
+    }
+
+    /// Returns what somebody has.
+    #[must_use]
+    pub fn of_user(&self, user: &UserId) -> i64 {
+        if self.above_all.contains(user) {
+            return i64::MAX;
+        }
+        self.users.get(user).copied().unwrap_or(self.users_default)
+    }
+
+    /// Returns whether somebody may take back what others said.
+    #[must_use]
+    pub fn may_redact(&self, user: &UserId) -> bool {
+        self.of_user(user) >= self.redact
+    }
+
+    fn without_event(state: &State<'_>, above_all: BTreeSet<OwnedUserId>) -> Self {
+        let users = match state.version {
+            Some(version) if !version.creators_above_all => creators(state),
+            _ => BTreeSet::new(),
+        };
+        let users = users.into_iter().map(|user| (user, CREATOR)).collect();
+        Self { users, users_default: 0, above_all, redact: REDACT }
+    }
+
+    fn unreadable(above_all: BTreeSet<OwnedUserId>) -> Self {
+        Self { users: BTreeMap::new(), users_default: NOTHING, above_all, redact: OUT_OF_REACH }
+    }
+}
+
+fn creators(state: &State<'_>) -> BTreeSet<OwnedUserId> {
+    let (Some((sender, content)), Some(version)) = (state.creation, state.version) else { return BTreeSet::new() };
+    let parsed = |value: &Value| value.as_str().and_then(|user| UserId::parse(user).ok());
+    if version.creator_in_content {
+        return content.get("creator").and_then(parsed).into_iter().collect();
+    }
+    let additional = content.get("additional_creators").and_then(Value::as_array);
+    let additional = additional.into_iter().flatten().filter(|_| version.creators_above_all).filter_map(parsed);
+    additional.chain([sender.to_owned()]).collect()
+}
+
+fn levels_of(users: &Map<String, Value>, lenient: bool) -> BTreeMap<OwnedUserId, i64> {
+    let entries = users.keys().filter_map(|name| {
+        let user = UserId::parse(name.as_str()).ok()?;
+        match entry(users, name, lenient) {
+            Entry::Missing => None,
+            Entry::Level(level) => Some((user, level)),
+            Entry::Unreadable => Some((user, NOTHING)),
+        }
+    });
+    entries.collect()
+}
+
+enum Entry {
+    Missing,
+    Level(i64),
+    Unreadable,
+}
+
+/// Reads one level. `null` is what Synapse takes for missing.
+fn entry(entries: &Map<String, Value>, name: &str, lenient: bool) -> Entry {
+    let level = match entries.get(name) {
+        None | Some(Value::Null) => return Entry::Missing,
+        Some(Value::Number(number)) => match number.as_i64() {
+            Some(level) if lenient || level.abs() <= CANONICAL_MAX => Some(level),
+            _ if lenient => number.as_f64().map(truncated),
+            _ => None,
+        },
+        Some(Value::String(text)) if lenient => in_words(text),
+        Some(Value::Bool(value)) if lenient => Some(i64::from(*value)),
+        Some(_) => None,
+    };
+    level.map_or(Entry::Unreadable, Entry::Level)
+}
+
+/// As homeservers do until version 9. Beyond the range of a level the nearest counts.
+#[expect(clippy::cast_possible_truncation, reason = "what is beyond the range saturates, which is what is wanted")]
+fn truncated(level: f64) -> i64 {
+    level as i64
+}
+
+/// A level as a string: blanks around it, a sign, digits of ASCII (client-server API, "Power levels accepted as strings").
+fn in_words(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let beyond = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+    Some(text.parse().unwrap_or(beyond))
+}
+
+#[cfg(test)]
+mod tests;

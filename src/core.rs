@@ -35,6 +35,7 @@ pub mod room_tools;
 pub mod run;
 pub mod schedule;
 pub mod session;
+pub mod succession;
 pub mod time;
 pub mod tool;
 pub mod trail;

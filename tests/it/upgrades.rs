@@ -11,8 +11,9 @@ use ruma::{
         state::send_state_event,
     },
     events::{
-        EmptyStateKey,
+        EmptyStateKey, InitialStateEvent,
         room::{
+            history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
             join_rules::{JoinRule, RoomJoinRulesEventContent},
             member::MembershipState,
             tombstone::RoomTombstoneEventContent,
@@ -21,7 +22,7 @@ use ruma::{
 };
 use workmate::core::{render, words};
 
-use crate::harness::{RoomKind, Timeline, office::Office};
+use crate::harness::{Message, Person, RoomKind, office::Office};
 
 async fn upgrade(office: &Office, old: &OwnedRoomId) -> Result<OwnedRoomId> {
     let upgrade = upgrade_room::v3::Request::new(old.clone(), RoomVersionId::V12);
@@ -115,22 +116,68 @@ async fn c18_a_public_room_is_followed_without_an_invite() -> Result<()> {
     Ok(())
 }
 
+async fn bury(person: &Person, old: &OwnedRoomId, named: &OwnedRoomId) -> Result<()> {
+    let grave = RoomTombstoneEventContent::new("come along".to_owned(), named.clone());
+    let grave = send_state_event::v3::Request::new(old.clone(), &EmptyStateKey, &grave)?;
+    person.client().send(grave).await?;
+    Ok(())
+}
+
 #[tokio::test]
-async fn c18_a_tombstone_that_names_a_room_which_does_not_point_back_is_not_followed() -> Result<()> {
+async fn c18_a_tombstone_in_ones_own_room_moves_nobody_into_or_out_of_somebody_elses() -> Result<()> {
     let office = Office::open().await?;
-    let old = public_room(&office).await?;
+    let (alice, bob, oncall) = (&office.alice, &office.bob, office.oncall());
+    // Bob's own room, and rooms of alice's that do not point back: one where oncall works, one that anybody may join,
+    // one that anybody may read.
+    let works = office.room(RoomKind::Plain).await?;
     let mut request = CreateRoom::new();
     request.preset = Some(RoomPreset::PublicChat);
-    let elsewhere = office.alice.client().create_room(request).await?.room_id().to_owned();
+    let open = alice.client().create_room(request.clone()).await?.room_id().to_owned();
+    let world_readable = RoomHistoryVisibilityEventContent::new(HistoryVisibility::WorldReadable);
+    request.initial_state = vec![InitialStateEvent::with_empty_state_key(world_readable).to_raw_any()];
+    let glass = alice.client().create_room(request).await?.room_id().to_owned();
+    let mine = bob.create_room(RoomKind::Plain, "mine", &[alice.user_id()]).await?;
+    office.join_on_invite(alice, &mine).await?;
+    bob.invite(&mine, &oncall).await?;
+    bob.until_membership(&mine, &oncall, &MembershipState::Join).await?;
 
-    let grave = RoomTombstoneEventContent::new("come along".to_owned(), elsewhere.clone());
-    let grave = send_state_event::v3::Request::new(old.clone(), &EmptyStateKey, &grave)?;
-    office.alice.client().send(grave).await?;
+    for named in [&works, &open, &glass] {
+        bury(bob, &mine, named).await?;
+    }
+    // Everything of the room is handled in its order.
+    let asked = bob.send(&mine, Message::text("@oncall still here?").pill("@oncall", &oncall)).await;
+    asked.context("a tombstone ends nothing by itself")?;
+    office.answer(bob, &mine, &oncall, "still here?").await?;
+    office.asked_and_answered(&works, "and you here?").await?;
+    for room in [&open, &glass] {
+        assert_eq!(alice.membership(room, &oncall).await?, None, "no room is joined to look");
+        assert!(!alice.timeline(room).to_string().contains(oncall.as_str()));
+    }
+    Ok(())
+}
 
-    let oncall = office.oncall();
-    office.alice.until_membership(&elsewhere, &oncall, &MembershipState::Leave).await.context("it looks and leaves")?;
-    office.asked_and_answered(&old, "still here?").await?;
-    let said = |seen: &Timeline| seen.messages_of(&oncall).count();
-    assert_eq!(said(&office.alice.timeline(&elsewhere)), 0);
+#[tokio::test]
+async fn c18_a_world_readable_successor_of_an_older_version_is_looked_at_and_followed() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let old = public_room(&office).await?;
+    let world_readable = RoomHistoryVisibilityEventContent::new(HistoryVisibility::WorldReadable);
+    let state = send_state_event::v3::Request::new(old.clone(), &EmptyStateKey, &world_readable)?;
+    alice.client().send(state).await?;
+    let upgrade = upgrade_room::v3::Request::new(old.clone(), RoomVersionId::V11);
+    let seen = alice.client().send(upgrade).await?.replacement_room;
+    alice.until_membership(&seen, &oncall, &MembershipState::Join).await?;
+    office.bob.join(&seen).await?;
+    office.asked_and_answered(&seen, "here too?").await?;
+
+    // Where the new room cannot be seen from outside, and its id proves nothing, the invite is awaited.
+    let hidden = RoomHistoryVisibilityEventContent::new(HistoryVisibility::Shared);
+    let state = send_state_event::v3::Request::new(seen.clone(), &EmptyStateKey, &hidden)?;
+    alice.client().send(state).await?;
+    let upgrade = upgrade_room::v3::Request::new(seen.clone(), RoomVersionId::V10);
+    let new = alice.client().send(upgrade).await?.replacement_room;
+    follow_by_invite(&office, &new).await?;
+    office.asked_and_answered(&new, "and here?").await?;
+    assert_eq!(introductions(&office, &seen) + introductions(&office, &new), 0);
     Ok(())
 }

@@ -1,15 +1,18 @@
 //! Which room replaces which, and what is told of a room before it is joined.
 
 use matrix_sdk::{
-    RoomState,
+    Room, RoomState,
     deserialized_responses::RawAnySyncOrStrippedState,
-    ruma::api::client::{directory::get_room_visibility, room::Visibility},
+    ruma::api::client::{directory::get_room_visibility, room::Visibility, state::get_state_event_for_key},
 };
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, events::StateEventType};
 use serde_json::Value;
 
 use super::Account;
-use crate::{core::upgrade::Invited, matrix::error::MatrixError};
+use crate::{
+    core::{succession::Ended, time::Timestamp, upgrade::Invited},
+    matrix::error::MatrixError,
+};
 
 /// The end of a room (`m.room.tombstone`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,44 @@ impl Account {
         Ok(by.zip(successor).map(|(by, successor)| Tombstone { by, successor }))
     }
 
+    /// Returns how a joined room was ended, as of the last sync; `None` where it was not, or names no room.
+    ///
+    /// # Errors
+    /// When the room is not joined or the store fails.
+    pub async fn ended(&self, room_id: &RoomId) -> Result<Option<Ended>, MatrixError> {
+        let Some(Tombstone { by, successor }) = self.tombstone(room_id).await? else { return Ok(None) };
+        let room = self.room(room_id)?;
+        let at = state(&room, StateEventType::RoomTombstone, "origin_server_ts").await?.and_then(|at| at.as_i64());
+        let creation = state(&room, StateEventType::RoomCreate, "content").await?.unwrap_or_default();
+        let at = Timestamp::from_ms(at.unwrap_or_default());
+        Ok(Some(Ended { room: room_id.to_owned(), creation, by, at, successor }))
+    }
+
+    /// Returns the room that a room replaces, where the homeserver shows that to who is not in it; the outer `None`
+    /// where it does not.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn predecessor_from_outside(&self, room: &RoomId) -> Result<Option<Option<OwnedRoomId>>, MatrixError> {
+        let (room, key) = (room.to_owned(), String::new());
+        let request = get_state_event_for_key::v3::Request::new(room, StateEventType::RoomCreate, key);
+        match self.client.send(request).await.map_err(matrix_sdk::Error::from).map_err(MatrixError::from) {
+            Err(error) if error.is_passing() => Err(error),
+            Err(_) => Ok(None),
+            Ok(answer) => {
+                let content: Value = serde_json::from_str(answer.event_or_content.get()).unwrap_or_default();
+                let named = content["predecessor"]["room_id"].as_str();
+                Ok(Some(named.and_then(|room| RoomId::parse(room).ok())))
+            }
+        }
+    }
+
+    /// Returns whether this user is invited to a room, as of the last sync.
+    #[must_use]
+    pub fn is_invited(&self, room: &RoomId) -> bool {
+        self.client.get_room(room).is_some_and(|room| room.state() == RoomState::Invited)
+    }
+
     /// Returns what an invite to a room tells, as of the last sync; `None` where this user is not invited.
     pub async fn invite_to(&self, room: &RoomId) -> Option<Invited> {
         let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Invited)?;
@@ -71,4 +112,12 @@ impl Account {
             answer => Ok(answer.map_or(true, |answer| answer.visibility != Visibility::Private)),
         }
     }
+}
+
+/// Returns one field of a state event with an empty key, as of the last sync.
+async fn state(room: &Room, event_type: StateEventType, field: &str) -> Result<Option<Value>, MatrixError> {
+    let Some(RawAnySyncOrStrippedState::Sync(event)) = room.get_state_event(event_type, "").await? else {
+        return Ok(None);
+    };
+    Ok(event.get_field(field).ok().flatten())
 }

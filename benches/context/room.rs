@@ -96,7 +96,9 @@ impl Room {
         let kind = match number % PEOPLE {
             3 => EventKind::Reaction { target: earlier(1), key: "👍".to_owned() },
             7 => EventKind::Edit { target: earlier(2), new: text(), newly_mentioned: [].into() },
-            11 => EventKind::Redaction { target: earlier(10) },
+            11 => {
+                EventKind::Redaction { target: earlier(10), authority: workmate::core::redaction::Authority::OwnServer }
+            }
             13 | 17 => EventKind::Message(Message { thread_root: Some(earlier(9)), ..text() }),
             _ => EventKind::Message(text()),
         };

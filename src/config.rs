@@ -131,6 +131,8 @@ pub struct Homeserver {
     pub url: Url,
     /// The part after the colon in its users' ids.
     pub server_name: OwnedServerName,
+    /// The HTTP proxy by which it is called, if it is not on this machine.
+    pub proxy: Option<Url>,
 }
 
 /// `appservice:`

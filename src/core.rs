@@ -17,6 +17,7 @@ pub mod copying;
 pub mod destination;
 pub mod event;
 pub mod hex;
+pub mod id;
 pub mod invite;
 pub mod links;
 pub mod mask;

@@ -8,11 +8,11 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
-use ruma::UserId;
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{Query, Shared, refusal::Refusal};
+use crate::core::id;
 
 /// How long the answer to a question for a user may take, in seconds.
 const QUERY_WAIT_S: u64 = 10;
@@ -21,7 +21,7 @@ type Answer = Result<Json<Value>, Refusal>;
 
 /// `GET /users/{userId}`: 200 if the user exists now, 404 if not.
 pub(super) async fn user(State(shared): State<Arc<Shared>>, user: Result<Path<String>, PathRejection>) -> Answer {
-    let user = user.ok().and_then(|Path(user)| UserId::parse(user).ok());
+    let user = user.ok().and_then(|Path(user)| id::user(&user));
     let Some(user) = user else { return Err(Refusal::not_found("that is no user id")) };
     let ask = async {
         let (answer, answered) = oneshot::channel();

@@ -39,7 +39,7 @@ pub(super) const EFFORTS: [(&str, Effort); 5] = [
 ];
 
 pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Homeserver> {
-    let section = root.section("homeserver", &["url", "server_name"], faults);
+    let section = root.section("homeserver", &["url", "server_name", "proxy"], faults);
     let url = section.need(
         "url",
         (
@@ -55,7 +55,8 @@ pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Home
         faults,
         value::server_name,
     );
-    Some(Homeserver { url: url?, server_name: server_name? })
+    let proxy = section.get("proxy", faults, |node| value::base_url(node, ""));
+    Some(Homeserver { url: url?, server_name: server_name?, proxy })
 }
 
 pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Appservice> {

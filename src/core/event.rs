@@ -6,6 +6,8 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use super::{redaction::Authority, time::Timestamp, visibility::History};
 
+mod fit;
+
 /// One timeline event, decrypted where the room is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomEvent {

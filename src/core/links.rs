@@ -1,10 +1,8 @@
 //! Links to rooms and events, as people paste them (A7).
 
-use ruma::{
-    MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomOrAliasId, matrix_uri::MatrixId,
-};
+use ruma::{MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, matrix_uri::MatrixId};
 
-use super::{address::OwnWords, event::Message};
+use super::{address::OwnWords, event::Message, id};
 
 /// Links looked for in one message; what follows is plain text.
 pub const LINKS_MAX: usize = 8;
@@ -34,7 +32,7 @@ pub fn target(word: &str) -> Option<Target> {
     }
     // Room ids of version 12 have no server's name: anything behind the `!` may be one.
     if word.starts_with(['#', '!']) && word.len() > 1 {
-        let room = RoomOrAliasId::parse(word).ok()?;
+        let room = id::room_or_alias(word)?;
         return Some(Target { room, event: None, via: Vec::new() });
     }
     if let Ok(uri) = MatrixToUri::parse(word) {
@@ -88,7 +86,10 @@ fn of_id(id: MatrixId, via: &[OwnedServerName]) -> Option<Target> {
         MatrixId::Event(room, event) => (room, Some(event)),
         _ => return None,
     };
-    Some(Target { room, event, via: via.iter().take(VIA_MAX).cloned().collect() })
+    // A link is written by anybody, and ruma decodes what stands in it: an id that is none names nothing.
+    let fits = id::is_room_or_alias(&room) && event.as_ref().is_none_or(|event| id::is_event(event));
+    let via = via.iter().filter(|server| id::is_server(server)).take(VIA_MAX).cloned().collect();
+    fits.then_some(Target { room, event, via })
 }
 
 #[cfg(test)]
@@ -119,6 +120,7 @@ mod tests {
     #[test]
     fn a7_what_points_at_no_room_is_none() {
         let long = format!("#{}:hs", "a".repeat(LINK_BYTES_MAX));
+        let over_long = format!("https://matrix.to/#/!abc:hs/${}", "a".repeat(300));
         for word in [
             "",
             "ops",
@@ -130,6 +132,12 @@ mod tests {
             &long,
             "https://example.org/#/!abc:hs",
             "javascript:!abc:hs",
+            "https://matrix.to/#/!a%00b:hs",
+            "https://matrix.to/#/!abc:hs/$a%20b",
+            "https://matrix.to/#/!abc:hs/$a%2525b",
+            "matrix:roomid/abc:hs/e/a%0Ab",
+            "#a%2Fb:hs",
+            &over_long,
         ] {
             assert_eq!(target(word), None, "{word}");
         }

@@ -15,7 +15,12 @@ use crate::{
         people::Who,
         words,
     },
-    matrix::{Account, account::Facts, api::Body, proxy::Identity},
+    matrix::{
+        Account,
+        account::Facts,
+        api::{Body, encode},
+        proxy::Identity,
+    },
 };
 
 impl Engine {
@@ -74,7 +79,7 @@ impl Engine {
         if let Some(account) = self.pool.kept(user) {
             return Ok(account.leave(room).await?);
         }
-        let path = format!("/_matrix/client/v3/rooms/{room}/leave");
+        let path = format!("/_matrix/client/v3/rooms/{}/leave", encode(room.as_str()));
         let identity = Identity::User(user.to_owned());
         let left = self.api().call(identity, reqwest::Method::POST, &path, Some(Body::Json(json!({})))).await;
         match left {

@@ -25,7 +25,7 @@ use crate::{
         api::Api,
         pool::Pool,
         provision::{Persona, Provisioner},
-        proxy::Proxy,
+        proxy::{Proxy, Upstream},
         roster::Roster,
     },
     store::{Store, StoreError},
@@ -165,8 +165,9 @@ async fn build(
     // The proxy outlives `stop`: what ends after it still wants to reach the homeserver.
     let proxy_stop = CancellationToken::new();
     let proxy_tasks = TaskTracker::new();
-    let (url, token) = (config.homeserver.url.clone(), config.appservice.as_token.clone());
-    let proxy = Proxy::start(url, token, &proxy_tasks, proxy_stop).await;
+    let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
+    let token = config.appservice.as_token.clone();
+    let proxy = Proxy::start(upstream, token, &proxy_tasks, proxy_stop).await;
     let proxy = proxy.map_err(|cause| StartError::Listen {
         key: "the masquerading proxy",
         address: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -27,7 +27,10 @@ use tokio::time::Instant;
 
 use super::{error::MatrixError, outbound, window::Window};
 use crate::{
-    core::event::{Outgoing, Place},
+    core::{
+        event::{Outgoing, Place},
+        id,
+    },
     secret::Secret,
 };
 
@@ -248,7 +251,12 @@ impl Account {
             name: room.name(),
             topic: room.topic(),
             encrypted: room.latest_encryption_state().await?.is_encrypted(),
-            pinned: room.pinned_event_ids().unwrap_or_default(),
+            pinned: room
+                .pinned_event_ids()
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|event| id::is_event(event))
+                .collect(),
             ..Facts::default()
         };
         for member in members {

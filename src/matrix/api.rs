@@ -11,9 +11,10 @@ use ruma::{DeviceId, OwnedUserId, UserId};
 use serde_json::{Value, json};
 
 use super::{
-    error::MatrixError,
-    proxy::{Identity, Proxy},
+    error::{MatrixError, is_errcode, is_unknown_device},
+    proxy::{Identity, Proxy, Remark},
 };
+use crate::core::{hex::hex, id};
 
 /// The profile field (MSC4133) that says a user is automated.
 pub const AUTOMATED_FIELD: &str = "io.workmate.automated";
@@ -89,9 +90,20 @@ impl Api {
         let answer = answer.map_err(unreachable)?;
         let status = answer.status().as_u16();
         let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let remark = Remark::of(answer.headers());
         let bytes = answer.bytes().await.map_err(unreachable)?;
         let call = format!("{method} {}", path.split('?').next().unwrap_or(path));
-        self.read(status, after, &bytes, call)
+        match remark {
+            Some(Remark::Page(status)) => {
+                Err(MatrixError::NotMatrix { url: self.proxy.homeserver().to_string(), status, call })
+            }
+            Some(Remark::Away) => {
+                let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                let cause = said["error"].as_str().unwrap_or_default().to_owned();
+                Err(MatrixError::Unreachable { url: self.proxy.homeserver().to_string(), cause })
+            }
+            None => self.read(status, after, &bytes, call),
+        }
     }
 
     /// `after_s`: the header `Retry-After`, as a number of seconds.
@@ -109,8 +121,8 @@ impl Api {
         let (errcode, message) = (text("errcode"), text("error"));
         match errcode.as_str() {
             "M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN" => Err(MatrixError::Token { url }),
-            _ if status == 502 && errcode == "M_UNKNOWN" => Err(MatrixError::Unreachable { url, cause: message }),
-            "" => Err(MatrixError::NotMatrix { url, status, call }),
+            gone if is_unknown_device(gone) => Err(MatrixError::DeviceGone { cause: message }),
+            odd if !is_errcode(odd) => Err(MatrixError::NotMatrix { url, status, call }),
             _ => {
                 let retry_after = asked_pause(&value, after_s);
                 Err(MatrixError::Refused { call, status, errcode, message, retry_after })
@@ -125,7 +137,7 @@ impl Api {
     pub async fn whoami(&self) -> Result<OwnedUserId, MatrixError> {
         let path = "/_matrix/client/v3/account/whoami";
         let answer = self.call(Identity::Appservice, Method::GET, path, None).await?;
-        let user = answer["user_id"].as_str().and_then(|id| UserId::parse(id).ok());
+        let user = answer["user_id"].as_str().and_then(id::user);
         user.ok_or_else(|| MatrixError::NotMatrix {
             url: self.proxy.homeserver().to_string(),
             status: 200,
@@ -207,7 +219,7 @@ impl Api {
     pub async fn profile(&self, user: &UserId) -> Result<Profile, MatrixError> {
         let path = format!("/_matrix/client/v3/profile/{}", encode(user.as_str()));
         let answer = match self.call(Identity::Appservice, Method::GET, &path, None).await {
-            Err(MatrixError::Refused { status: 404, .. }) => return Ok(Profile::default()),
+            Err(error) if error.is_not_found() => return Ok(Profile::default()),
             answer => answer?,
         };
         let text = |key: &str| answer[key].as_str().map(str::to_owned);
@@ -234,11 +246,7 @@ impl Api {
         let path = "/_matrix/media/v3/upload?filename=avatar";
         let answer = self.call(Identity::User(user.to_owned()), Method::POST, path, Some(Body::Image(bytes))).await?;
         let uri = answer["content_uri"].as_str().map(str::to_owned);
-        uri.ok_or_else(|| MatrixError::NotMatrix {
-            url: self.proxy.homeserver().to_string(),
-            status: 200,
-            call: "POST /media/upload".to_owned(),
-        })
+        uri.ok_or_else(|| MatrixError::Unreadable { call: "POST /media/upload".to_owned() })
     }
 
     /// Asks the homeserver to call our ping endpoint, which also makes it retry its backlog at once.
@@ -259,7 +267,7 @@ impl Api {
         let path = format!("/_matrix/client/v3/profile/{}", encode(user.as_str()));
         match self.call(Identity::Appservice, Method::GET, &path, None).await {
             Ok(_) => Ok(true),
-            Err(MatrixError::Refused { status: 404, .. }) => Ok(false),
+            Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -289,11 +297,22 @@ fn image_type(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// Percent-encodes one segment of a path.
-fn encode(segment: &str) -> String {
-    let mut url = url::Url::parse("http://x").expect("a constant URL");
-    url.path_segments_mut().expect("http has a path").clear().push(segment);
-    url.path().trim_start_matches('/').to_owned()
+/// Percent-encodes one segment of a path: all but what RFC 3986 calls unreserved, and `.` where it would be the whole
+/// segment, which a URL parser takes for a way up.
+#[must_use]
+pub fn encode(segment: &str) -> String {
+    let is_way = matches!(segment, "." | "..");
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || byte == b'.' && !is_way;
+    segment.bytes().fold(String::with_capacity(segment.len()), |mut encoded, byte| {
+        if is_plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&hex(&[byte]).to_ascii_uppercase());
+        }
+        encoded
+    })
 }
 
 #[cfg(test)]
@@ -333,6 +352,20 @@ mod tests {
 
     #[test]
     fn a_segment_cannot_leave_its_place_in_the_path() {
-        assert_eq!(encode("@a/../b:example.org?x#y"), "@a%2F..%2Fb:example.org%3Fx%23y");
+        for (segment, expected) in [
+            ("@a/../b:example.org?x#y", "%40a%2F..%2Fb%3Aexample.org%3Fx%23y"),
+            ("$aBc-_~.1", "%24aBc-_~.1"),
+            ("a%2Fb", "a%252Fb"),
+            ("\0\u{202e} ", "%00%E2%80%AE%20"),
+        ] {
+            assert_eq!(encode(segment), expected);
+        }
+    }
+
+    #[test]
+    fn a_way_up_is_refused_by_the_proxy_because_url_parsers_walk_it_even_where_it_is_encoded() {
+        // The URL standard calls `%2e%2e` a way up, too: such an id can be sent to nobody.
+        let url = url::Url::parse(&format!("http://x/a/{}/b", encode(".."))).expect("a URL");
+        assert_eq!(url.path(), "/b");
     }
 }

@@ -31,6 +31,7 @@ use serde_json::{Value, json};
 use super::{account::Account, error::MatrixError};
 use crate::core::{
     event::Membership,
+    id,
     room_check::{Powers, RoomState},
 };
 
@@ -141,7 +142,7 @@ pub async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Re
         replaced_by: active(account, room_id, StateEventType::RoomTombstone, "replacement_room")
             .await?
             .first()
-            .and_then(|room| RoomId::parse(room.as_str()?).ok()),
+            .and_then(|room| id::room(room.as_str()?)),
     })
 }
 

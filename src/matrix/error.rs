@@ -2,9 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use ruma::api::error::{ErrorKind, RetryAfter};
+use matrix_sdk::{HttpError, StoreError, encryption::CryptoStoreError};
+use ruma::api::{
+    client::uiaa::UiaaResponse,
+    error::{ErrorKind, FromHttpResponseError, RetryAfter},
+};
 
 use crate::core::time::Timestamp;
+
+/// The longest `errcode` that is one.
+const ERRCODE_BYTES_MAX: usize = 255;
 
 /// A failed call to the homeserver, or a store of one virtual user that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +26,7 @@ pub enum MatrixError {
         /// The transport's own words.
         cause: String,
     },
-    /// Something answered that is no Matrix homeserver.
+    /// Something answered that is no Matrix homeserver: a proxy's page, an empty body, a refusal without `errcode`.
     #[error(
         "homeserver {url}: answered HTTP {status} without JSON to {call}\n  That is not the client-server API; a proxy or web page stands there.\n  Mend: set homeserver.url to the base that serves /_matrix/client."
     )]
@@ -63,9 +70,23 @@ pub enum MatrixError {
         /// How long it asks to wait before the next call, where that is told.
         retry_after: Option<Duration>,
     },
+    /// The homeserver answered, in a shape that nobody can read. Asked again, it answers the same.
+    #[error("homeserver: {call}: the answer lacks what it must hold")]
+    Unreadable {
+        /// Method and path.
+        call: String,
+    },
+    /// The device that we act as is not there any more: its user has to be provisioned anew.
+    #[error(
+        "homeserver: a device of ours is gone ({cause})\n  Its user gets a new one; what waits for it goes on then."
+    )]
+    DeviceGone {
+        /// The homeserver's words.
+        cause: String,
+    },
     /// The SDK failed.
     #[error("matrix-sdk: {0}")]
-    Sdk(#[from] matrix_sdk::Error),
+    Sdk(#[source] matrix_sdk::Error),
     /// An SDK client could not be built or its store not opened.
     #[error(
         "{dir}: the store of {user} cannot be opened ({cause})\n  That virtual user cannot act.\n  Mend: check the disk and the folder's owner; if the files are damaged, delete the folder: everything in it is recovered from the homeserver."
@@ -103,12 +124,19 @@ pub enum MatrixError {
 }
 
 impl MatrixError {
-    /// Returns whether the same call may succeed later without anybody's doing.
+    /// Returns whether the same call may succeed later.
+    ///
+    /// Only a well-formed Matrix error that says so is final. Whatever else answers in the homeserver's place, and a
+    /// 401, is waited out, and nothing is thrown away for it. An answer that cannot be read is never waited for.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::EncryptionUnknown { .. } => true,
-            Self::NotMatrix { status, .. } | Self::Refused { status, .. } => *status >= 500 || *status == 429,
+            Self::Unreachable { .. }
+            | Self::NotMatrix { .. }
+            | Self::Token { .. }
+            | Self::DeviceGone { .. }
+            | Self::EncryptionUnknown { .. } => true,
+            Self::Refused { status, errcode, .. } => refusal_is_passing(*status, errcode),
             Self::Sdk(error) => sdk_is_passing(error),
             _ => false,
         }
@@ -128,20 +156,100 @@ impl MatrixError {
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => *status == 403,
+            Self::Refused { status, .. } => *status == 403 && !self.is_passing(),
             Self::NotJoined { .. } | Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => true,
             Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden)),
             _ => false,
         }
     }
+
+    /// Returns whether the homeserver said that what was asked for does not exist (`M_NOT_FOUND`).
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Refused { errcode, .. } => errcode == "M_NOT_FOUND",
+            Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::NotFound)),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the device that we act as does not exist any more; its user is to be provisioned anew.
+    #[must_use]
+    pub fn is_device_gone(&self) -> bool {
+        matches!(self, Self::DeviceGone { .. })
+    }
+
+    /// Returns whether the homeserver refuses the `as_token`, or our own proxy a client's token that was replaced.
+    #[must_use]
+    pub fn is_token_refused(&self) -> bool {
+        match self {
+            Self::Token { .. } => true,
+            Self::Sdk(error) => {
+                matches!(error.client_api_error_kind(), Some(ErrorKind::UnknownToken(_) | ErrorKind::MissingToken))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<matrix_sdk::Error> for MatrixError {
+    fn from(error: matrix_sdk::Error) -> Self {
+        let errcode = error.client_api_error_kind().map(ErrorKind::errcode);
+        if errcode.is_some_and(|code| is_unknown_device(code.as_ref())) {
+            return Self::DeviceGone { cause: error.to_string() };
+        }
+        Self::Sdk(error)
+    }
+}
+
+/// Returns whether a text has the form of an `errcode`: `M_…`, or a namespaced one (spec, "Common error codes").
+pub(super) fn is_errcode(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let named = text.strip_prefix("M_").is_some_and(|name| !name.is_empty()) || text.contains('.');
+    named && text.len() <= ERRCODE_BYTES_MAX && text.bytes().all(is_plain)
+}
+
+/// Returns whether an `errcode` says that the device of an asserted identity does not exist (MSC4326).
+pub(super) fn is_unknown_device(errcode: &str) -> bool {
+    matches!(errcode, "M_UNKNOWN_DEVICE" | "ORG.MATRIX.MSC4326.M_UNKNOWN_DEVICE")
+}
+
+/// Whether a Matrix error is one of the moment: the homeserver is busy, broken, full, or does not know us now.
+fn refusal_is_passing(status: u16, errcode: &str) -> bool {
+    let of_the_moment = ["M_LIMIT_EXCEEDED", "M_RESOURCE_LIMIT_EXCEEDED", "M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"];
+    status >= 500
+        || matches!(status, 401 | 408 | 425 | 429)
+        || of_the_moment.contains(&errcode)
+        || is_unknown_device(errcode)
+        || !is_errcode(errcode)
 }
 
 fn sdk_is_passing(error: &matrix_sdk::Error) -> bool {
-    let matrix_sdk::Error::Http(http) = error else { return false };
-    match http.as_client_api_error() {
-        Some(answer) => answer.status_code.is_server_error() || answer.status_code.as_u16() == 429,
-        // No answer in the API's form: the transport failed, or something in between answered.
-        None => true,
+    match error {
+        matrix_sdk::Error::Http(http) => http_is_passing(http),
+        // A disk that is full has space again some day.
+        matrix_sdk::Error::Io(_) => true,
+        matrix_sdk::Error::StateStore(error) => matches!(**error, StoreError::Backend(_)),
+        matrix_sdk::Error::CryptoStoreError(error) => {
+            matches!(**error, CryptoStoreError::Io(_) | CryptoStoreError::Backend(_))
+        }
+        _ => false,
+    }
+}
+
+fn http_is_passing(error: &HttpError) -> bool {
+    match error {
+        HttpError::Reqwest(_) => true,
+        HttpError::Cached(error) => http_is_passing(error),
+        HttpError::Api(error) => match &**error {
+            FromHttpResponseError::Server(UiaaResponse::MatrixError(answer)) => {
+                let errcode = answer.error_kind().map(|kind| kind.errcode().to_string()).unwrap_or_default();
+                refusal_is_passing(answer.status_code.as_u16(), &errcode)
+            }
+            // Stages of authentication that nobody can go through, or an answer that is not the API's.
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -176,6 +284,80 @@ mod tests {
         assert_eq!(refused(429, None).retry_after(NOW), None);
         assert_eq!(refused(403, two).retry_after(NOW), None);
         assert!(refused(429, None).is_passing());
+    }
+
+    #[test]
+    fn only_a_well_formed_matrix_error_that_says_so_is_final() {
+        let [call, message] = ["GET /sync", "no"].map(str::to_owned);
+        let of = |status, errcode: &str| {
+            let errcode = errcode.to_owned();
+            MatrixError::Refused { call: call.clone(), status, errcode, message: message.clone(), retry_after: None }
+        };
+        for (status, errcode, passing) in [
+            (403, "M_FORBIDDEN", false),
+            (404, "M_NOT_FOUND", false),
+            (400, "M_INVALID_PARAM", false),
+            (404, "M_UNRECOGNIZED", false),
+            (413, "M_TOO_LARGE", false),
+            (400, "ORG.EXAMPLE.ODD", false),
+            (404, "", true),
+            (403, "Forbidden", true),
+            (404, "not found", true),
+            (400, "M_", true),
+            (401, "M_UNKNOWN_TOKEN", true),
+            (401, "M_MISSING_TOKEN", true),
+            (403, "M_UNKNOWN_TOKEN", true),
+            (408, "M_UNKNOWN", true),
+            (425, "M_UNKNOWN", true),
+            (429, "M_LIMIT_EXCEEDED", true),
+            (400, "M_LIMIT_EXCEEDED", true),
+            (403, "M_RESOURCE_LIMIT_EXCEEDED", true),
+            (400, "M_UNKNOWN_DEVICE", true),
+            (500, "M_UNKNOWN", true),
+            (502, "M_FORBIDDEN", true),
+        ] {
+            let error = of(status, errcode);
+            assert_eq!(error.is_passing(), passing, "{status} {errcode}");
+            assert_eq!(error.is_forbidden(), errcode == "M_FORBIDDEN" && status == 403, "{status} {errcode}");
+        }
+        let url = "http://hs".to_owned();
+        for status in [200, 302, 401, 403, 404, 502] {
+            let page = MatrixError::NotMatrix { url: url.clone(), status, call: call.clone() };
+            assert!(page.is_passing() && !page.is_forbidden() && !page.is_not_found(), "{status}");
+        }
+        assert!(MatrixError::Token { url }.is_passing());
+        assert!(!MatrixError::Unreadable { call }.is_passing());
+    }
+
+    #[test]
+    fn what_the_sdk_was_answered_is_told_apart_as_our_own_calls_are() {
+        use ruma::api::{EndpointError as _, error::Error};
+        let answered = |status: u16, body: &str| -> MatrixError {
+            let response = http_response(status, body);
+            let error = UiaaResponse::MatrixError(Error::from_http_response(response));
+            matrix_sdk::Error::from(HttpError::from(FromHttpResponseError::Server(error))).into()
+        };
+        let gone = answered(400, r#"{"errcode":"M_UNKNOWN_DEVICE","error":"no such device"}"#);
+        assert!(matches!(gone, MatrixError::DeviceGone { .. }) && gone.is_passing(), "{gone}");
+        let token = answered(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"who?"}"#);
+        assert!(token.is_token_refused() && token.is_passing(), "{token}");
+        for (status, body, passing) in [
+            (403, r#"{"errcode":"M_FORBIDDEN","error":"no"}"#, false),
+            (404, r#"{"errcode":"M_NOT_FOUND","error":"no"}"#, false),
+            (404, r#"{"error":"no"}"#, true),
+            (403, "<html>", true),
+            (404, "", true),
+            (503, r#"{"errcode":"M_UNKNOWN","error":"busy"}"#, true),
+        ] {
+            let error = answered(status, body);
+            assert_eq!(error.is_passing(), passing, "{status} {body}");
+            assert_eq!((error.is_forbidden(), error.is_not_found()), (body.contains("FORB"), body.contains("M_NOT")));
+        }
+    }
+
+    fn http_response(status: u16, body: &str) -> axum::http::Response<Vec<u8>> {
+        let response = axum::http::Response::builder().status(status);
+        response.body(body.as_bytes().to_vec()).expect("a response")
     }
 
     #[test]

@@ -7,7 +7,7 @@ use matrix_sdk::deserialized_responses::{
     VerificationLevel, VerificationState, WithheldCode,
 };
 use ruma::{
-    EventId, OwnedEventId, RoomId, UInt, UserId,
+    EventId, RoomId, UInt,
     events::{
         AnySyncMessageLikeEvent, AnySyncStateEvent, AnySyncTimelineEvent, SyncMessageLikeEvent, SyncStateEvent,
         room::{
@@ -30,6 +30,7 @@ mod redaction;
 use super::media;
 use crate::core::{
     event::{EventKind, Location, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
+    id,
     power::{Levels, Version},
     time::Timestamp,
     words::KeyMissing,
@@ -183,10 +184,10 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
     let text = |field: &str| raw.get_field::<String>(field).ok().flatten();
     Some(RoomEvent {
         room: room.to_owned(),
-        id: OwnedEventId::try_from(text("event_id")?).ok()?,
-        sender: UserId::parse(text("sender")?).ok()?,
+        id: id::event(&text("event_id")?)?,
+        sender: id::user(&text("sender")?)?,
         sent_at: Timestamp::from_ms(raw.get_field::<i64>("origin_server_ts").ok().flatten().unwrap_or_default()),
-        kind,
+        kind: kind.fit(),
     })
 }
 
@@ -359,7 +360,7 @@ fn broken_member(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
         membership: String,
     }
     let is_member = raw.get_field::<String>("type").ok().flatten()? == "m.room.member";
-    let user = UserId::parse(raw.get_field::<String>("state_key").ok().flatten()?).ok().filter(|_| is_member)?;
+    let user = id::user(&raw.get_field::<String>("state_key").ok().flatten()?).filter(|_| is_member)?;
     let content: Content = raw.get_field("content").ok().flatten()?;
     let membership = membership(&MembershipState::from(content.membership));
     Some(EventKind::Member(MemberChange { user, membership, display_name: None, is_direct: false }))

@@ -2,7 +2,15 @@
 //!
 //! An SDK client cannot add `user_id` and `device_id` to its calls (spec 1.17, "Identity assertion", MSC4326). So
 //! each gets a random token of ours as its access token, and this proxy on loopback swaps it for the `as_token` and
-//! adds both parameters. Bodies stream both ways.
+//! adds both parameters.
+//!
+//! It is also the one door for all that goes to the homeserver and comes from it. What no homeserver can have is not
+//! asked for ([`call`]); what cannot be parsed does not reach the SDK ([`repair`]); what is no Matrix answer is told as
+//! such ([`answer`]). Files stream both ways.
+
+mod answer;
+mod call;
+mod repair;
 
 use std::{
     collections::HashMap,
@@ -12,19 +20,19 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
-    body::Body,
+    Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
     serve::ListenerExt,
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
-use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
+pub(super) use self::answer::Remark;
+use self::answer::refuse;
 use crate::secret::Secret;
 
 /// Idle connections kept to the homeserver.
@@ -34,6 +42,40 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers that belong to one hop and are not passed on.
 const HOP_HEADERS: [HeaderName; 5] =
     [header::HOST, header::AUTHORIZATION, header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE];
+
+/// Where the homeserver is, and by which way it is called.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Base URL of its client-server API.
+    pub url: Url,
+    /// The HTTP proxy between, as the operator configured it. What the environment names (`HTTP_PROXY`) is not used: it
+    /// would be told the `as_token`.
+    pub through: Option<Url>,
+}
+
+impl From<Url> for Upstream {
+    fn from(url: Url) -> Self {
+        Self { url, through: None }
+    }
+}
+
+impl Upstream {
+    /// Returns the HTTP proxy to use; never one for a homeserver on this machine.
+    fn proxy(&self) -> reqwest::Result<Option<reqwest::Proxy>> {
+        let Some(through) = self.through.as_ref().filter(|_| !is_loopback(&self.url)) else { return Ok(None) };
+        reqwest::Proxy::all(through.clone()).map(Some)
+    }
+}
+
+/// Returns whether a URL leads to this machine.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    }
+}
 
 /// As whom a token of ours acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +99,8 @@ struct Inner {
     homeserver: Url,
     as_token: Secret,
     http: reqwest::Client,
+    /// Places for large answers in memory.
+    large: Semaphore,
     identities: RwLock<HashMap<String, Identity>>,
 }
 
@@ -66,19 +110,24 @@ impl Proxy {
     /// # Errors
     /// When no loopback port can be bound or the HTTP client cannot be set up.
     pub async fn start(
-        homeserver: Url,
+        upstream: Upstream,
         as_token: Secret,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> std::io::Result<Self> {
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
+            .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .no_gzip()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(std::io::Error::other)?;
-        let inner = Arc::new(Inner { homeserver, as_token, http, identities: RwLock::default() });
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(proxy) = upstream.proxy().map_err(std::io::Error::other)? {
+            http = http.proxy(proxy);
+        }
+        let http = http.build().map_err(std::io::Error::other)?;
+        let large = Semaphore::new(answer::LARGE_AT_ONCE_MAX);
+        let (homeserver, identities) = (upstream.url, RwLock::default());
+        let inner = Arc::new(Inner { homeserver, as_token, http, large, identities });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(inner.clone());
@@ -142,9 +191,14 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
             known
         }
     };
+    if let Some(fault) = call::fault(parts.uri.path(), parts.uri.query().unwrap_or_default()) {
+        tracing::warn!(fault, "a call was not sent: somebody chose an id in it that no homeserver can have");
+        return refuse(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", fault);
+    }
     let Some(url) = target(&inner.homeserver, &parts.uri, identity.as_ref()) else {
         return refuse(StatusCode::BAD_REQUEST, "M_UNRECOGNIZED", "the path is no URL of a homeserver");
     };
+    let kind = call::kind(parts.uri.path());
     let mut headers = parts.headers;
     strip_hop_headers(&mut headers);
     let mut call = inner
@@ -156,12 +210,9 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         call = call.bearer_auth(inner.as_token.expose());
     }
     match call.send().await {
-        Ok(answer) => relay(answer),
-        Err(error) => {
-            // `without_url`: the query names users, and a path may name rooms.
-            let cause = error.without_url().to_string();
-            refuse(StatusCode::BAD_GATEWAY, "M_UNKNOWN", &format!("the homeserver does not answer: {cause}"))
-        }
+        Ok(answer) => answer::relay(answer, kind, &inner.large).await,
+        // `without_url`: the query names users, and a path may name rooms.
+        Err(error) => Remark::Away.answer(&error.without_url().to_string()),
     }
 }
 
@@ -205,20 +256,6 @@ fn strip_hop_headers(headers: &mut HeaderMap) {
     }
 }
 
-fn relay(answer: reqwest::Response) -> Response {
-    let status = answer.status();
-    let mut headers = answer.headers().clone();
-    strip_hop_headers(&mut headers);
-    let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response {
-    (status, Json(json!({ "errcode": errcode, "error": error }))).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +263,23 @@ mod tests {
     fn url_of(uri: &str, identity: Option<&Identity>) -> String {
         let homeserver = Url::parse("http://hs.example:8008/").expect("a URL");
         target(&homeserver, &uri.parse().expect("a URI"), identity).expect("a URL").to_string()
+    }
+
+    #[test]
+    fn the_way_to_this_machine_leads_through_no_proxy() {
+        let through = Some(Url::parse("http://proxy.example:3128").expect("a URL"));
+        for (url, is_proxied) in [
+            ("http://127.0.0.1:8008", false),
+            ("http://127.8.9.1:8008", false),
+            ("http://[::1]:8008", false),
+            ("http://LOCALHOST:8008", false),
+            ("https://matrix.example.org", true),
+            ("http://10.0.0.1:8008", true),
+        ] {
+            let upstream = Upstream { url: Url::parse(url).expect("a URL"), through: through.clone() };
+            assert_eq!(upstream.proxy().expect("a proxy").is_some(), is_proxied, "{url}");
+        }
+        assert!(Upstream::from(Url::parse("https://hs.example").expect("a URL")).proxy().expect("none").is_none());
     }
 
     #[test]

@@ -241,3 +241,24 @@ fn the_rules_find_what_they_forbid() {
         assert_eq!(faults_of(rule, &code_of(code)), expected, "{code}");
     }
 }
+
+/// ruma takes ids of any length; `core/id.rs` does not. Config and the command line read what the
+/// operator wrote; names in power levels are compared and never looked up.
+#[test]
+fn ids_from_outside_are_parsed_in_one_place() {
+    let kinds = ["EventId", "RoomId", "UserId", "RoomOrAliasId", "RoomAliasId", "ServerName"];
+    let calls: Vec<String> =
+        kinds.iter().flat_map(|kind| [format!("{kind}::parse("), format!("Owned{kind}::try_from(")]).collect();
+    let mut elsewhere = Vec::new();
+    for of in ["core", "matrix", "appservice", "engine", "store", "tools"] {
+        for (path, code) in sources(of) {
+            let may = ["core/id.rs", "core/people.rs", "core/power.rs", "account/power.rs"]
+                .iter()
+                .any(|name| path.ends_with(name));
+            if !may && calls.iter().any(|call| code.contains(call)) {
+                elsewhere.push(path);
+            }
+        }
+    }
+    assert_eq!(elsewhere, Vec::<PathBuf>::new(), "use core::id");
+}

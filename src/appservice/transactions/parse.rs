@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use ruma::{EventId, RoomId, UserId};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
@@ -10,7 +9,10 @@ use serde::{
 use serde_json::{Value, error::Category, value::RawValue};
 use thiserror::Error;
 
-use crate::{core::time::Timestamp, store::InboxEvent};
+use crate::{
+    core::{id, time::Timestamp},
+    store::InboxEvent,
+};
 
 /// Most events of one transaction; Synapse sends 100.
 const EVENTS_MAX: usize = 10_000;
@@ -149,16 +151,16 @@ fn check(envelope: Envelope, raw: &str) -> Result<InboxEvent, EventFault> {
     if raw.len() > EVENT_BYTES_MAX && size_as_sent(raw).is_none_or(|bytes| bytes > EVENT_BYTES_MAX) {
         return Err(EventFault::TooLarge);
     }
-    let id = text(envelope.event_id.as_ref()).and_then(|id| EventId::parse(id).ok());
-    let room = text(envelope.room_id.as_ref()).and_then(|id| RoomId::parse(id).ok());
-    let sender = text(envelope.sender.as_ref()).and_then(|id| UserId::parse(id).ok());
+    let event_id = text(envelope.event_id.as_ref()).and_then(id::event);
+    let room = text(envelope.room_id.as_ref()).and_then(id::room);
+    let sender = text(envelope.sender.as_ref()).and_then(id::user);
     let event_type = text(envelope.event_type.as_ref()).filter(|name| !name.is_empty());
     let state_key = match &envelope.state_key {
         None => None,
         key => Some(text(key.as_ref()).ok_or(EventFault::Field("state_key"))?.to_owned()),
     };
     Ok(InboxEvent {
-        event_id: id.ok_or(EventFault::Field("event_id"))?,
+        event_id: event_id.ok_or(EventFault::Field("event_id"))?,
         room_id: room.ok_or(EventFault::Field("room_id"))?,
         sender: sender.ok_or(EventFault::Field("sender"))?,
         event_type: event_type.ok_or(EventFault::Field("type"))?.to_owned(),

@@ -1,10 +1,10 @@
 //! The arguments of the room's tools, as the model gives them: checked, with errors that it can learn from.
 
-use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use ruma::{OwnedEventId, OwnedUserId};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::core::{notes::NOTE_CHARS_MAX, time::Timestamp};
+use crate::core::{id, notes::NOTE_CHARS_MAX, time::Timestamp};
 
 /// Characters of a text to search for.
 const TEXT_CHARS_MAX: usize = 200;
@@ -193,14 +193,14 @@ fn short<'a>(value: Option<&'a Value>, name: &'static str) -> Result<Option<&'a 
 
 fn user(value: Option<&Value>, name: &'static str) -> Result<Option<OwnedUserId>, ArgumentError> {
     let Some(value) = value else { return Ok(None) };
-    let user = value.as_str().and_then(|text| UserId::parse(text).ok());
+    let user = value.as_str().and_then(id::user);
     let expected = "a full user id, e.g. \"@alice:example.org\"; room_members lists them";
     user.map(Some).ok_or_else(|| ArgumentError::wrong(name, expected))
 }
 
 fn event(value: Option<&Value>, name: &'static str) -> Result<Option<OwnedEventId>, ArgumentError> {
     let Some(value) = value else { return Ok(None) };
-    let event = value.as_str().and_then(|text| EventId::parse(text).ok());
+    let event = value.as_str().and_then(id::event);
     let expected = "an event id as a record's `event_id` gives it, e.g. \"$aBc…\"";
     event.map(Some).ok_or_else(|| ArgumentError::wrong(name, expected))
 }

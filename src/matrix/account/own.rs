@@ -12,7 +12,7 @@ use ruma::{
 use serde_json::Value;
 
 use super::{Account, PAGE_EVENTS};
-use crate::matrix::error::MatrixError;
+use crate::{core::id, matrix::error::MatrixError};
 
 /// Where a page ends.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,6 @@ impl Account {
         if !is_own || is_state || !says || text("type")? == "m.room.redaction" {
             return None;
         }
-        OwnedEventId::try_from(text("event_id")?).ok()
+        id::event(&text("event_id")?)
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Account;
 use crate::{
-    core::{succession::Ended, time::Timestamp, upgrade::Invited},
+    core::{id, succession::Ended, time::Timestamp, upgrade::Invited},
     matrix::error::MatrixError,
 };
 
@@ -28,13 +28,13 @@ impl Account {
     /// invite tells.
     #[must_use]
     pub fn predecessor(&self, room: &RoomId) -> Option<OwnedRoomId> {
-        Some(self.client.get_room(room)?.predecessor_room()?.room_id)
+        Some(self.client.get_room(room)?.predecessor_room()?.room_id).filter(|room| id::is_room(room))
     }
 
     /// Returns the room that replaces a room, by its tombstone.
     #[must_use]
     pub fn successor(&self, room: &RoomId) -> Option<OwnedRoomId> {
-        Some(self.client.get_room(room)?.successor_room()?.room_id)
+        Some(self.client.get_room(room)?.successor_room()?.room_id).filter(|room| id::is_room(room))
     }
 
     /// Returns the tombstone of a joined room, as of the last sync; `None` where it names no room.
@@ -46,7 +46,7 @@ impl Account {
         let Some(RawAnySyncOrStrippedState::Sync(event)) = event else { return Ok(None) };
         let content: Option<Value> = event.get_field("content").ok().flatten();
         let named = content.as_ref().and_then(|content| content.get("replacement_room")?.as_str());
-        let successor = named.and_then(|room| RoomId::parse(room).ok());
+        let successor = named.and_then(id::room);
         let by = event.get_field("sender").ok().flatten();
         Ok(by.zip(successor).map(|(by, successor)| Tombstone { by, successor }))
     }
@@ -78,7 +78,7 @@ impl Account {
             Ok(answer) => {
                 let content: Value = serde_json::from_str(answer.event_or_content.get()).unwrap_or_default();
                 let named = content["predecessor"]["room_id"].as_str();
-                Ok(Some(named.and_then(|room| RoomId::parse(room).ok())))
+                Ok(Some(named.and_then(id::room)))
             }
         }
     }

@@ -15,7 +15,7 @@ use ruma::{
 };
 
 use super::Account;
-use crate::matrix::error::MatrixError;
+use crate::{core::id, matrix::error::MatrixError};
 
 /// Requests by to-device message that wait to be taken up; further ones are dropped.
 const REQUESTS_MAX: usize = 16;
@@ -62,6 +62,10 @@ impl Requests {
         client.add_event_handler(move |event: ToDeviceKeyVerificationRequestEvent| {
             let noted = noted.clone();
             async move {
+                let flow = event.content.transaction_id.as_str();
+                if !id::is_token(flow) || !id::is_token(event.content.from_device.as_str()) {
+                    return;
+                }
                 let mut waiting = noted.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if waiting.len() < REQUESTS_MAX {
                     waiting.push((event.sender, event.content.transaction_id.to_string()));

@@ -7,7 +7,10 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
 use serde_json::json;
 
 use super::{Api, Body, encode};
-use crate::matrix::{error::MatrixError, proxy::Identity};
+use crate::{
+    core::id,
+    matrix::{error::MatrixError, proxy::Identity},
+};
 
 impl Api {
     /// Returns the room that an id or alias names.
@@ -15,13 +18,13 @@ impl Api {
     /// # Errors
     /// As [`Api::call`].
     pub async fn resolve(&self, room: &RoomOrAliasId) -> Result<OwnedRoomId, MatrixError> {
-        if let Ok(id) = RoomId::parse(room.as_str()) {
+        if let Some(id) = id::room(room.as_str()) {
             return Ok(id);
         }
         let path = format!("/_matrix/client/v3/directory/room/{}", encode(room.as_str()));
         let answer = self.call(Identity::Appservice, Method::GET, &path, None).await?;
-        let id = answer["room_id"].as_str().and_then(|id| RoomId::parse(id).ok());
-        id.ok_or_else(|| self.not_matrix("GET /directory/room"))
+        let id = answer["room_id"].as_str().and_then(id::room);
+        id.ok_or_else(|| unreadable("GET /directory/room"))
     }
 
     /// Returns who has joined a room that `user` is in.
@@ -31,8 +34,8 @@ impl Api {
     pub async fn joined_members(&self, user: &UserId, room: &RoomId) -> Result<BTreeSet<OwnedUserId>, MatrixError> {
         let path = format!("/_matrix/client/v3/rooms/{}/joined_members", encode(room.as_str()));
         let answer = self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await?;
-        let joined = answer["joined"].as_object().ok_or_else(|| self.not_matrix("GET /joined_members"))?;
-        Ok(joined.keys().filter_map(|id| UserId::parse(id).ok()).collect())
+        let joined = answer["joined"].as_object().ok_or_else(|| unreadable("GET /joined_members"))?;
+        Ok(joined.keys().filter_map(|id| id::user(id)).collect())
     }
 
     /// Returns whether `person` has left a room that `asking` is in, or was taken out of it; who was never there has
@@ -45,7 +48,7 @@ impl Api {
         let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{key}");
         match self.call(Identity::User(asking.to_owned()), Method::GET, &path, None).await {
             Ok(content) => Ok(Some(matches!(content["membership"].as_str(), Some("leave" | "ban")))),
-            Err(MatrixError::Refused { status: 404, .. }) => Ok(Some(false)),
+            Err(error) if error.is_not_found() => Ok(Some(false)),
             Err(error) if error.is_forbidden() => Ok(None),
             Err(error) => Err(error),
         }
@@ -63,11 +66,11 @@ impl Api {
         let body = Body::Json(json!({ "device_keys": { person.as_str(): [] } }));
         let path = "/_matrix/client/v3/keys/query";
         let answer = self.call(Identity::User(asking.to_owned()), Method::POST, path, Some(body)).await?;
-        let devices = answer["device_keys"].as_object().ok_or_else(|| self.not_matrix("POST /keys/query"))?;
+        let devices = answer["device_keys"].as_object().ok_or_else(|| unreadable("POST /keys/query"))?;
         Ok(devices.get(person.as_str()).and_then(|devices| devices.as_object()).is_some_and(|of| !of.is_empty()))
     }
+}
 
-    fn not_matrix(&self, call: &str) -> MatrixError {
-        MatrixError::NotMatrix { url: self.proxy.homeserver().to_string(), status: 200, call: call.to_owned() }
-    }
+fn unreadable(call: &str) -> MatrixError {
+    MatrixError::Unreadable { call: call.to_owned() }
 }

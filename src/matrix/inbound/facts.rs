@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::core::{
     event::{EventKind, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
+    id,
     visibility::History,
 };
 
@@ -171,7 +172,7 @@ fn text_of(content: &JsonObject, field: &str) -> Option<String> {
 fn related(content: &JsonObject, rel_type: &str) -> Option<OwnedEventId> {
     let relation = content.get("m.relates_to")?;
     let target = relation["event_id"].as_str().filter(|_| relation["rel_type"] == rel_type)?;
-    OwnedEventId::try_from(target).ok()
+    id::event(target)
 }
 
 fn genuine_reply(content: &JsonObject) -> Option<OwnedEventId> {
@@ -179,7 +180,7 @@ fn genuine_reply(content: &JsonObject) -> Option<OwnedEventId> {
     if relation["rel_type"] == "m.thread" && relation["is_falling_back"] == true {
         return None;
     }
-    OwnedEventId::try_from(relation["m.in_reply_to"]["event_id"].as_str()?).ok()
+    id::event(relation["m.in_reply_to"]["event_id"].as_str()?)
 }
 
 #[cfg(test)]

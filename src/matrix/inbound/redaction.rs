@@ -1,11 +1,11 @@
 //! Redactions: which event they are about, by the room's version, and what speaks for them.
 
-use ruma::{OwnedEventId, UserId, events::AnySyncTimelineEvent, serde::Raw};
+use ruma::{OwnedEventId, events::AnySyncTimelineEvent, serde::Raw};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Rules;
-use crate::core::{event::EventKind, redaction::Authority};
+use crate::core::{event::EventKind, id, redaction::Authority};
 
 const REDACTION: &str = "m.room.redaction";
 
@@ -16,7 +16,7 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>, rules: &Rules) -> Option<Event
         return None;
     }
     let Some(target) = target(raw, rules) else { return Some(EventKind::Other(event_type)) };
-    let sender = raw.get_field::<String>("sender").ok().flatten().and_then(|sender| UserId::parse(sender).ok());
+    let sender = raw.get_field::<String>("sender").ok().flatten().and_then(|sender| id::user(&sender));
     let has_power = sender.zip(rules.levels.as_ref()).is_some_and(|(sender, levels)| levels.may_redact(&sender));
     let authority = if has_power { Authority::Power } else { Authority::OwnServer };
     Some(EventKind::Redaction { target, authority })
@@ -29,7 +29,7 @@ fn target(raw: &Raw<AnySyncTimelineEvent>, rules: &Rules) -> Option<OwnedEventId
     struct Content {
         redacts: Option<Value>,
     }
-    let parsed = |value: Option<Value>| OwnedEventId::try_from(value?.as_str()?).ok();
+    let parsed = |value: Option<Value>| id::event(value?.as_str()?);
     let beside = || parsed(raw.get_field::<Value>("redacts").ok().flatten());
     let inside = || parsed(raw.get_field::<Content>("content").ok().flatten()?.redacts);
     match rules.version {

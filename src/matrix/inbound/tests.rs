@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use ruma::{event_id, room_id, user_id};
+use ruma::{OwnedEventId, event_id, room_id, user_id};
 use serde_json::{Value, json};
 
 use super::*;

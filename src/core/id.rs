@@ -1,0 +1,159 @@
+//! Ids from outside, taken in one place: what is over-long, or holds what no id holds, is none.
+//!
+//! ruma is built to take ids of any length, as homeservers of old made them, and of an event's id it checks no more than
+//! the sigil. Such an id would go into URLs, queries and keys of ours. So whoever reads one from an event, a link, a
+//! model's arguments or a file does it here; `tests/it/architecture.rs` finds who does not.
+
+use ruma::{
+    EventId, OwnedEventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomId, RoomOrAliasId,
+    ServerName, UserId,
+};
+
+/// The longest id (spec, "Common identifier format").
+pub const ID_BYTES_MAX: usize = 255;
+
+/// Reads the id of an event.
+#[must_use]
+pub fn event(text: &str) -> Option<OwnedEventId> {
+    EventId::parse(text).ok().filter(|id| is_event(id))
+}
+
+/// Reads the id of a room.
+#[must_use]
+pub fn room(text: &str) -> Option<OwnedRoomId> {
+    RoomId::parse(text).ok().filter(|id| is_room(id))
+}
+
+/// Reads the id or the alias of a room.
+#[must_use]
+pub fn room_or_alias(text: &str) -> Option<OwnedRoomOrAliasId> {
+    RoomOrAliasId::parse(text).ok().filter(|id| is_room_or_alias(id))
+}
+
+/// Reads the id of a user.
+#[must_use]
+pub fn user(text: &str) -> Option<OwnedUserId> {
+    UserId::parse(text).ok().filter(|id| is_user(id))
+}
+
+/// Reads the name of a server.
+#[must_use]
+pub fn server(text: &str) -> Option<OwnedServerName> {
+    ServerName::parse(text).ok().filter(|name| is_server(name))
+}
+
+/// Returns whether a parsed id can be that of an event.
+#[must_use]
+pub fn is_event(id: &EventId) -> bool {
+    id.as_str().len() > 1 && is_opaque(id.as_str())
+}
+
+/// Returns whether a parsed id can be that of a room.
+#[must_use]
+pub fn is_room(id: &RoomId) -> bool {
+    id.as_str().len() > 1 && is_opaque(id.as_str())
+}
+
+/// Returns whether a parsed id or alias can be that of a room. Aliases are words in any language.
+#[must_use]
+pub fn is_room_or_alias(id: &RoomOrAliasId) -> bool {
+    if id.as_str().starts_with('!') {
+        return id.as_str().len() > 1 && is_opaque(id.as_str());
+    }
+    // `%` stands as it is in the paths that ruma writes, and would be read as something else.
+    id.as_str().len() <= ID_BYTES_MAX && !id.as_str().chars().any(|letter| is_unseen(letter) || letter == '%')
+}
+
+/// Returns whether a parsed id can be that of a user. Localparts of old hold letters of any language (spec, "Historical
+/// User IDs").
+#[must_use]
+pub fn is_user(id: &UserId) -> bool {
+    id.as_str().len() <= ID_BYTES_MAX && !id.as_str().chars().any(is_unseen)
+}
+
+/// Returns whether a parsed name can be that of a server.
+#[must_use]
+pub fn is_server(name: &ServerName) -> bool {
+    name.as_str().len() <= ID_BYTES_MAX
+}
+
+/// Returns whether a text that is no Matrix id but names something can be used: a device, a transaction, a session.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && !matches!(text, "." | "..") && is_opaque(text)
+}
+
+/// Homeservers make these ids of visible ASCII. What would end a path's segment elsewhere than `/` does, which ruma
+/// encodes, is in none of them.
+fn is_opaque(text: &str) -> bool {
+    text.len() <= ID_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%?#\\".contains(&byte))
+}
+
+/// Controls, spaces, and what changes the direction or joins without being seen.
+fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || letter.is_whitespace()
+        || matches!(letter,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands in the middle of an id that is otherwise fine, and whether an opaque id may hold it, and a user's.
+    const MIDDLES: [(&str, bool, bool); 15] = [
+        ("abc", true, true),
+        ("a-b_c", true, true),
+        ("a/b+c", true, true),
+        ("a..b", true, true),
+        ("a b", false, false),
+        ("a\0b", false, false),
+        ("a\nb", false, false),
+        ("a\u{7f}b", false, false),
+        ("a\u{202e}b", false, false),
+        ("a\u{200b}b", false, false),
+        ("a%2Fb", false, true),
+        ("a?b", false, true),
+        ("a#b", false, true),
+        ("a\\b", false, true),
+        ("ä", false, true),
+    ];
+
+    #[test]
+    fn an_id_holds_nothing_that_no_id_holds() {
+        for (middle, opaque, of_a_user) in MIDDLES {
+            assert_eq!(event(&format!("${middle}")).is_some(), opaque, "event {middle:?}");
+            assert_eq!(event(&format!("${middle}:hs")).is_some(), opaque, "event {middle:?}");
+            assert_eq!(room(&format!("!{middle}:hs")).is_some(), opaque, "room {middle:?}");
+            assert_eq!(room(&format!("!{middle}")).is_some(), opaque, "room {middle:?}");
+            assert_eq!(user(&format!("@{middle}:hs")).is_some(), of_a_user, "user {middle:?}");
+            let of_an_alias = of_a_user && !middle.contains('%');
+            assert_eq!(room_or_alias(&format!("#{middle}:hs")).is_some(), of_an_alias, "alias {middle:?}");
+            assert_eq!(is_token(middle), opaque, "token {middle:?}");
+        }
+        for none in ["", "$", "!", "@", "#", "abc", "@a", "@a:bad server name!", "@:", "#a", "$a:", "$a:b c"] {
+            let parsed =
+                [event(none).is_some(), room(none).is_some(), user(none).is_some(), room_or_alias(none).is_some()];
+            assert_eq!(parsed, [false; 4], "{none:?}");
+        }
+        assert!(!is_token("..") && !is_token(".") && !is_token(""));
+    }
+
+    #[test]
+    fn an_id_is_as_long_as_the_spec_says_and_not_longer() {
+        for (length, fits) in [(ID_BYTES_MAX, true), (ID_BYTES_MAX + 1, false), (20_000, false)] {
+            let filled =
+                |begin: &str, end: &str| format!("{begin}{}{end}", "a".repeat(length - begin.len() - end.len()));
+            assert_eq!(event(&filled("$", "")).is_some(), fits, "{length}");
+            assert_eq!(room(&filled("!", "")).is_some(), fits, "{length}");
+            assert_eq!(user(&filled("@", ":hs")).is_some(), fits, "{length}");
+            assert_eq!(room_or_alias(&filled("#", ":hs")).is_some(), fits, "{length}");
+            assert_eq!(server(&filled("a", "")).is_some(), fits, "{length}");
+            assert_eq!(is_token(&filled("", "")), fits, "{length}");
+        }
+        // Bytes count, not letters.
+        assert!(user(&format!("@{}:hs", "ä".repeat(130))).is_none());
+    }
+}

@@ -1,0 +1,193 @@
+//! What the homeserver answered, made fit for the SDK: Matrix errors as they are, pages of whoever stands between as
+//! what they are, and bodies that are parsed as a whole without what could not be parsed.
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::{
+    call::Kind,
+    repair::{self, Repaired},
+    strip_hop_headers,
+};
+use crate::matrix::error::is_errcode;
+
+/// The largest answer that is read as a whole: the first sync of somebody in hundreds of rooms has some 10 MiB.
+const BODY_BYTES_MAX: usize = 128 << 20;
+/// The largest refusal that is read; one has some hundred bytes.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// Answers beyond this size are read one after another, [`LARGE_AT_ONCE_MAX`] at a time.
+const LARGE_BYTES: usize = 8 << 20;
+/// Large answers in memory at once.
+pub(super) const LARGE_AT_ONCE_MAX: usize = 3;
+/// Bodies beyond this size are parsed away from the tasks that wait for sockets.
+const BLOCKING_BYTES: usize = 256 << 10;
+
+/// Says of an answer of the proxy's own why the homeserver's is not there.
+const REMARK: HeaderName = HeaderName::from_static("x-workmate-proxy");
+
+/// Why an answer is the proxy's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::matrix) enum Remark {
+    /// Nothing answered.
+    Away,
+    /// Something answered with this status that is no Matrix homeserver: a proxy's page, an empty body.
+    Page(u16),
+}
+
+impl Remark {
+    /// Reads the remark of an answer; `None` where it is the homeserver's.
+    pub(in crate::matrix) fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(REMARK)?.to_str().ok()?;
+        match text.strip_prefix("page ") {
+            Some(status) => status.parse().ok().map(Self::Page),
+            None => Some(Self::Away),
+        }
+    }
+
+    /// Returns the answer that tells it: always a passing one, for nothing is known of what was asked.
+    pub(super) fn answer(self, cause: &str) -> Response {
+        let (remark, error) = match self {
+            Self::Away => ("away".to_owned(), format!("the homeserver does not answer: {cause}")),
+            Self::Page(status) => (
+                format!("page {status}"),
+                format!("what stands before the homeserver answered HTTP {status} without a Matrix error"),
+            ),
+        };
+        let mut response = refuse(StatusCode::BAD_GATEWAY, "M_UNKNOWN", &error);
+        if let Ok(remark) = HeaderValue::from_str(&remark) {
+            response.headers_mut().insert(REMARK, remark);
+        }
+        response
+    }
+}
+
+/// Returns an error as a homeserver words it.
+pub(super) fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response {
+    (status, Json(json!({ "errcode": errcode, "error": error }))).into_response()
+}
+
+/// Passes an answer on, made fit to parse where it has to be.
+pub(super) async fn relay(answer: reqwest::Response, kind: Kind, large: &Semaphore) -> Response {
+    let status = answer.status();
+    if !status.is_success() {
+        return relay_refusal(answer).await;
+    }
+    match kind {
+        Kind::Media => stream(answer),
+        Kind::Other if is_json(answer.headers()) => stream(answer),
+        Kind::Other => Remark::Page(status.as_u16()).answer(""),
+        _ => relay_whole(answer, kind, large).await,
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.trim_start().get(..16).is_some_and(|start| start.eq_ignore_ascii_case("application/json"))
+}
+
+fn stream(answer: reqwest::Response) -> Response {
+    let (status, headers) = (answer.status(), passed_headers(&answer));
+    respond(status, headers, Body::from_stream(answer.bytes_stream()))
+}
+
+fn passed_headers(answer: &reqwest::Response) -> HeaderMap {
+    let mut headers = answer.headers().clone();
+    strip_hop_headers(&mut headers);
+    headers.remove(REMARK);
+    headers
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Only a Matrix error, or the stages of an authentication, comes from a homeserver. Anything else, a redirection to a
+/// page as well, is somebody's who stands between, and says nothing of what was asked.
+async fn relay_refusal(answer: reqwest::Response) -> Response {
+    let (status, headers) = (answer.status(), passed_headers(&answer));
+    let body = match read(answer, REFUSAL_BYTES_MAX, None).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return Remark::Page(status.as_u16()).answer(""),
+        Err(Unread::BrokenOff(cause)) => return Remark::Away.answer(&cause),
+    };
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let is_error = said["errcode"].as_str().is_some_and(is_errcode);
+    let is_stage = status == StatusCode::UNAUTHORIZED && said["flows"].is_array();
+    if status.is_redirection() || !(is_error || is_stage) {
+        return Remark::Page(status.as_u16()).answer("");
+    }
+    respond_whole(status, headers, body)
+}
+
+async fn relay_whole(answer: reqwest::Response, kind: Kind, large: &Semaphore) -> Response {
+    let (status, headers) = (answer.status(), passed_headers(&answer));
+    let body = match read(answer, BODY_BYTES_MAX, Some(large)).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => {
+            tracing::error!(?kind, most = BODY_BYTES_MAX, "an answer of the homeserver is too large to be read");
+            let error = "the answer is larger than may be read";
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", error);
+        }
+        Err(Unread::BrokenOff(cause)) => return Remark::Away.answer(&cause),
+    };
+    let repaired = if body.len() > BLOCKING_BYTES {
+        let body = body.clone();
+        let repairing = tokio::task::spawn_blocking(move || repair::repaired(kind, &body));
+        repairing.await.unwrap_or(Repaired::NotNeeded)
+    } else {
+        repair::repaired(kind, &body)
+    };
+    match repaired {
+        Repaired::NotNeeded => respond_whole(status, headers, body),
+        Repaired::NotJson => Remark::Page(status.as_u16()).answer(""),
+        Repaired::Mended(body, losses) => {
+            losses.log(kind);
+            respond_whole(status, headers, body.into())
+        }
+    }
+}
+
+fn respond_whole(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    respond(status, headers, Body::from(body))
+}
+
+/// Why a body is not there.
+enum Unread {
+    TooLarge,
+    BrokenOff(String),
+}
+
+/// Reads a body, at most `most` bytes; a large one waits for its place among the `large` ones.
+async fn read(mut answer: reqwest::Response, most: usize, large: Option<&Semaphore>) -> Result<Bytes, Unread> {
+    let told = answer.content_length().and_then(|length| usize::try_from(length).ok());
+    if told.is_some_and(|length| length > most) {
+        return Err(Unread::TooLarge);
+    }
+    let mut body = Vec::with_capacity(told.unwrap_or_default().min(LARGE_BYTES));
+    let mut place = None;
+    loop {
+        // `without_url`: the query names users, and a path may name rooms.
+        let chunk = answer.chunk().await.map_err(|error| Unread::BrokenOff(error.without_url().to_string()))?;
+        let Some(chunk) = chunk else { return Ok(body.into()) };
+        if chunk.len() > most - body.len() {
+            return Err(Unread::TooLarge);
+        }
+        if place.is_none()
+            && body.len() + chunk.len() > LARGE_BYTES
+            && let Some(large) = large
+        {
+            place = large.acquire().await.ok();
+        }
+        body.extend_from_slice(&chunk);
+    }
+}

@@ -1,0 +1,227 @@
+//! What the homeserver sends, made fit to parse: room by room, event by event, field by field.
+//!
+//! The SDK parses some answers as a whole. One name in them that is none, which anybody can put there (`POST /ban` with
+//! any text, an odd field in one's own membership), and all of it is lost, at every call again. So each such answer is
+//! looked at first. Where ruma parses it, it passes as it came. Otherwise what cannot be parsed is left out, as little
+//! as possible of it.
+
+mod events;
+mod fields;
+mod member;
+mod sync;
+mod text;
+
+use std::borrow::Cow;
+
+use ruma::{
+    OwnedDeviceId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    api::{
+        IncomingResponse,
+        client::{
+            alias::get_alias,
+            backup::{RoomKeyBackup, get_backup_keys},
+            context::get_context,
+            keys::{claim_keys, get_key_changes, get_keys},
+            membership::{joined_members, joined_rooms},
+            message::get_message_events,
+            relations::get_relating_events,
+            sync::sync_events,
+        },
+    },
+};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use self::fields::Fields;
+use super::call::Kind;
+
+/// Rooms that a line of the log names.
+const LOGGED_ROOMS_MAX: usize = 4;
+
+/// Where an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a timeline, where a stub stays in the place of what is dropped.
+    Timeline,
+    /// Among the state, whole or stripped.
+    State,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub(super) enum Mended {
+    /// This stands in its place.
+    Instead(Box<RawValue>),
+    /// It cannot be used at all.
+    Dropped,
+}
+
+/// A mend of one kind of event.
+struct EventMend {
+    /// What stands in every body that holds such an event.
+    trace: &'static str,
+    /// Mends one event; `None` where nothing is wrong with it.
+    mend: fn(Place, &RawValue) -> Option<Mended>,
+}
+
+/// The mends of single events, each with a trace by which a body without such events is told at once.
+const EVENT_MENDS: [EventMend; 1] = [EventMend { trace: "m.room.member", mend: member::mend }];
+
+/// What was left out of an answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    /// Events and fields.
+    parts: usize,
+    /// Rooms that were left out as a whole.
+    rooms: Vec<String>,
+}
+
+impl Losses {
+    /// Says what was left out. An id that is none is not shown.
+    pub(super) fn log(&self, kind: Kind) {
+        if *self == Self::default() {
+            return;
+        }
+        let rooms: Vec<&str> = self.rooms.iter().map(String::as_str).take(LOGGED_ROOMS_MAX).collect();
+        tracing::warn!(
+            ?kind,
+            parts = self.parts,
+            left_out = self.rooms.len(),
+            ?rooms,
+            "an answer of the homeserver held what cannot be parsed; it was left out, the rest is used"
+        );
+    }
+}
+
+/// A body, looked at.
+#[derive(Debug)]
+pub(super) enum Repaired {
+    /// It can be parsed as it is.
+    NotNeeded,
+    /// It is no JSON object: somebody else's page.
+    NotJson,
+    /// It can be parsed now.
+    Mended(Vec<u8>, Losses),
+}
+
+/// Looks at the body of an answer, and repairs it where that is needed.
+pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
+    let read = text::readable(body);
+    let mends: Vec<&EventMend> = EVENT_MENDS.iter().filter(|mend| read.contains(mend.trace)).collect();
+    let as_it_came = matches!(read, Cow::Borrowed(_));
+    if as_it_came && parses(kind, body) && !events::any_is_mended(kind, &read, &mends) {
+        return Repaired::NotNeeded;
+    }
+    if !is_json(kind, &read) {
+        return Repaired::NotJson;
+    }
+    let mut losses = Losses::default();
+    match mended(kind, &read, &mends, &mut losses) {
+        Some(mended) => Repaired::Mended(mended.into_bytes(), losses),
+        None => Repaired::Mended(read.into_owned().into_bytes(), losses),
+    }
+}
+
+fn is_json(kind: Kind, read: &str) -> bool {
+    let first = if kind == Kind::State { '[' } else { '{' };
+    read.trim_start().starts_with(first) && serde_json::from_str::<IgnoredAny>(read).is_ok()
+}
+
+/// Returns whether the SDK would be able to parse an answer.
+fn parses(kind: Kind, body: &[u8]) -> bool {
+    fn as_response<R: IncomingResponse>(body: &[u8]) -> bool {
+        R::try_from_http_response(axum::http::Response::new(body)).is_ok()
+    }
+    match kind {
+        Kind::Sync => as_response::<sync_events::v3::Response>(body),
+        Kind::Messages => as_response::<get_message_events::v3::Response>(body),
+        Kind::Context => as_response::<get_context::v3::Response>(body),
+        Kind::Relations => as_response::<get_relating_events::v1::Response>(body),
+        Kind::JoinedMembers => as_response::<joined_members::v3::Response>(body),
+        Kind::JoinedRooms => as_response::<joined_rooms::v3::Response>(body),
+        Kind::Alias => as_response::<get_alias::v3::Response>(body),
+        Kind::KeysQuery => as_response::<get_keys::v3::Response>(body),
+        Kind::KeysClaim => as_response::<claim_keys::v3::Response>(body),
+        Kind::KeyChanges => as_response::<get_key_changes::v3::Response>(body),
+        Kind::BackupKeys => as_response::<get_backup_keys::v3::Response>(body),
+        // Of these, each event is parsed by itself.
+        Kind::Members | Kind::State | Kind::Event | Kind::Media | Kind::Other => {
+            let first = if kind == Kind::State { b'[' } else { b'{' };
+            body.trim_ascii_start().first() == Some(&first) && serde_json::from_slice::<IgnoredAny>(body).is_ok()
+        }
+    }
+}
+
+/// Returns the body without what cannot be parsed; `None` where it is nothing that could be repaired.
+fn mended(kind: Kind, read: &str, mends: &[&EventMend], losses: &mut Losses) -> Option<String> {
+    if kind == Kind::State {
+        let mut list: Vec<Box<RawValue>> = serde_json::from_str(read).ok()?;
+        events::mend(Place::State, &mut list, mends, losses);
+        return serde_json::to_string(&list).ok();
+    }
+    let mut fields: Fields = serde_json::from_str(read).ok()?;
+    let lists = |names: &[(&str, Place)], fields: &mut Fields, losses: &mut Losses| {
+        for (name, place) in names {
+            fields.list::<IgnoredAny>(name, losses);
+            events::mend_list(*place, fields, name, mends, losses);
+        }
+    };
+    match kind {
+        Kind::Sync => sync::mend(&mut fields, mends, losses),
+        Kind::Messages => {
+            ["start", "end"].into_iter().for_each(|name| fields.keep::<String>(name, losses));
+            lists(&[("chunk", Place::Timeline), ("state", Place::State)], &mut fields, losses);
+            fields.or_default("start", "\"\"");
+        }
+        Kind::Context => {
+            ["start", "end"].into_iter().for_each(|name| fields.keep::<String>(name, losses));
+            let names =
+                [("events_before", Place::Timeline), ("events_after", Place::Timeline), ("state", Place::State)];
+            lists(&names, &mut fields, losses);
+            events::mend_one(&mut fields, "event", mends, losses);
+        }
+        Kind::Relations => {
+            ["next_batch", "prev_batch"].into_iter().for_each(|name| fields.keep::<String>(name, losses));
+            fields.keep::<ruma::UInt>("recursion_depth", losses);
+            lists(&[("chunk", Place::Timeline)], &mut fields, losses);
+            fields.or_default("chunk", "[]");
+        }
+        Kind::Members => lists(&[("chunk", Place::State)], &mut fields, losses),
+        Kind::JoinedMembers => {
+            fields.map::<OwnedUserId, joined_members::v3::RoomMember>("joined", losses);
+            fields.or_default("joined", "{}");
+        }
+        Kind::JoinedRooms => {
+            fields.list::<OwnedRoomId>("joined_rooms", losses);
+            fields.or_default("joined_rooms", "[]");
+        }
+        Kind::Alias => {
+            fields.list::<OwnedServerName>("servers", losses);
+            fields.or_default("servers", "[]");
+        }
+        Kind::KeysQuery => {
+            fields.map::<String, serde_json::Value>("failures", losses);
+            fields.maps::<OwnedUserId, OwnedDeviceId, IgnoredAny>("device_keys", losses);
+            for name in ["master_keys", "self_signing_keys", "user_signing_keys"] {
+                fields.map::<OwnedUserId, IgnoredAny>(name, losses);
+            }
+        }
+        Kind::KeysClaim => {
+            fields.map::<String, serde_json::Value>("failures", losses);
+            fields.deep_maps::<OwnedUserId, OwnedDeviceId, ruma::OwnedOneTimeKeyId>("one_time_keys", losses);
+            fields.or_default("one_time_keys", "{}");
+        }
+        Kind::KeyChanges => {
+            for name in ["changed", "left"] {
+                fields.list::<OwnedUserId>(name, losses);
+                fields.or_default(name, "[]");
+            }
+        }
+        Kind::BackupKeys => fields.map::<OwnedRoomId, RoomKeyBackup>("rooms", losses),
+        Kind::State | Kind::Event | Kind::Media | Kind::Other => {}
+    }
+    serde_json::to_string(&fields).ok()
+}
+
+#[cfg(test)]
+mod tests;

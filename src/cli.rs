@@ -39,6 +39,9 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// Show it all on this machine: a homeserver of its own, people, rooms, coworkers, an assistant.
     Demo(demo::DemoArgs),
+    /// Decode files in a sandbox: what `serve` starts by itself.
+    #[command(hide = true)]
+    Decode,
 }
 
 /// The config file of a command that needs one.
@@ -57,6 +60,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args).await,
+        Command::Decode => return crate::sandbox::child::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,6 +80,7 @@ mod tests {
     #[test]
     fn the_command_line_is_sound_and_a_wrong_one_ends_with_2() {
         Cli::command().debug_assert();
+        assert!(Cli::command().find_subcommand(crate::sandbox::COMMAND).is_some_and(clap::Command::is_hide_set));
         for line in
             ["workmate", "workmate init --homeserver ftp://x", "workmate init --new-master-secret", "workmate x"]
         {

@@ -13,6 +13,7 @@ pub mod core;
 pub mod engine;
 pub mod matrix;
 pub mod prompts;
+pub mod sandbox;
 pub mod secret;
 pub mod standin;
 pub mod store;

@@ -1,7 +1,8 @@
 //! Files as model input: which are looked at, what each becomes, and why one is not given.
 //!
 //! Nothing that a sender claims is trusted: claims only save downloads. What a file is, its bytes say
-//! ([`prepare`]); what it is given as is made anew from them, so that metadata stays behind.
+//! ([`Claims::kind_of`]); what it is given as is made anew from them, so that metadata stays behind. Strangers' bytes
+//! meet a library only in [`decode`], which runs in a child process (`src/sandbox`).
 //!
 //! # Limits and their order
 //! The text of a transcript keeps its whole budget; files come on top of it, each counted by what it costs the model
@@ -11,17 +12,24 @@
 //! The file of the message that the request replies to is given beside the request where it was left out otherwise.
 
 mod choice;
+mod decoding;
 mod document;
 mod picture;
+mod structure;
 
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     event::{MediaSource, MessageKind},
     prompt::FileContent,
 };
 
-pub use self::choice::{TOKENS_MAX, Totals, Weight, choose};
+pub use self::{
+    choice::{TOKENS_MAX, Totals, Weight, choose},
+    decoding::{DECODED_BYTES_MAX, Decoded, Kind, Made, decode},
+};
 
 /// All files of one prompt together, in bytes as they are given: in base64 they fit the API's 32 MB.
 pub const TOTAL_BYTES_MAX: u64 = 20 << 20;
@@ -29,6 +37,8 @@ pub const TOTAL_BYTES_MAX: u64 = 20 << 20;
 pub const EDGE_PIXELS_MAX: u32 = 1568;
 /// Pixels of a picture as it was sent; a larger one is not decoded.
 pub const DECODED_PIXELS_MAX: u64 = 50_000_000;
+/// The longest edge of a picture as it was sent; making a very long one smaller takes memory for every column.
+pub const DECODED_EDGE_MAX: u32 = 32_768;
 /// What decoding a picture may allocate, in bytes.
 pub const DECODE_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of a picture as it is given: 5 MB in base64.
@@ -56,7 +66,8 @@ impl Default for Limits {
 }
 
 /// Why a file is not given to the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unread {
     /// A voice message.
     Voice,
@@ -68,6 +79,10 @@ pub enum Unread {
     Unsupported,
     /// More bytes or pixels than allowed.
     TooLarge,
+    /// Small as it came, and more than allowed once unpacked.
+    TooLargeUnpacked,
+    /// Decoding it took longer than allowed.
+    TookTooLong,
     /// More pages or tokens than allowed.
     TooLong,
     /// A PDF that needs a password.
@@ -90,6 +105,8 @@ impl Unread {
             Self::Video => "video",
             Self::Unsupported => "unsupported_kind",
             Self::TooLarge => "too_large",
+            Self::TooLargeUnpacked => "too_large_unpacked",
+            Self::TookTooLong => "took_too_long",
             Self::TooLong => "too_long",
             Self::Encrypted => "password_protected",
             Self::Broken => "broken",
@@ -109,14 +126,6 @@ pub struct Claims {
     voice: bool,
     /// Where it is.
     pub media: Option<MediaSource>,
-}
-
-/// What a file turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sniffed {
-    Picture(image::ImageFormat),
-    Pdf,
-    Text,
 }
 
 /// A file made ready for the model.
@@ -257,37 +266,30 @@ impl Claims {
         text || self.has_type(TEXT_TYPES) || self.ends_in(TEXT_EXTENSIONS.split(' '))
     }
 
-    fn sniff(&self, bytes: &[u8]) -> Result<Sniffed, Unread> {
-        use image::ImageFormat;
-        // Other formats have short marks (`BM`, `P1`) that may be the beginning of a text.
-        if let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP)) =
-            image::guess_format(bytes)
-        {
-            return Ok(Sniffed::Picture(format));
-        }
-        if document::is_pdf(bytes) {
-            return Ok(Sniffed::Pdf);
+    /// Returns what a file is, by its bytes alone: its decoder. Claims only help to say why there is none.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn kind_of(&self, bytes: &[u8]) -> Result<Kind, Unread> {
+        // Other formats of pictures have short marks (`BM`, `P1`) that may be the beginning of a text.
+        let kind = match bytes {
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Kind::Png),
+            [0xff, 0xd8, 0xff, ..] => Some(Kind::Jpeg),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
+            _ if document::is_pdf(bytes) => Some(Kind::Pdf),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            return Ok(kind);
         }
         let supported = self.has_type(PICTURE_TYPES) || self.may_be_pdf();
         if document::is_text(bytes) && !supported {
-            return Ok(Sniffed::Text);
+            return Ok(Kind::Text);
         }
         let claimed = supported || self.may_be_picture() || self.may_be_text() || bytes.is_empty();
         Err(if claimed { Unread::Broken } else { Unread::Unsupported })
     }
-}
-
-/// Makes a file ready for the model; the same bytes give the same result. Takes long: call it where that may be.
-///
-/// # Errors
-/// Why it cannot be read.
-pub fn prepare(bytes: &[u8], claims: &Claims) -> Outcome {
-    let prepared = match claims.sniff(bytes)? {
-        Sniffed::Picture(format) => picture::prepare(bytes, format)?,
-        Sniffed::Pdf => document::prepare_pdf(bytes)?,
-        Sniffed::Text => document::prepare_text(bytes)?,
-    };
-    Ok(Arc::new(prepared))
 }
 
 /// Whether a character could hide something, or reorder what stands beside it.

@@ -361,7 +361,7 @@ impl Engine {
             file_limits: self.config.limits.files(),
             files: None,
         };
-        let files = self.fetch_files(account, context::files_wanted(&input)).await;
+        let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
         let settings = &self.config.assistants;

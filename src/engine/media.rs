@@ -1,37 +1,32 @@
-//! Files for a prompt: fetched, made ready beside the executor, and kept for the thread's next turns.
+//! Files for a prompt: fetched, decoded in the sandbox, and kept for the thread's next turns.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
-use ruma::{OwnedUserId, UserId};
-use tokio::{sync::Semaphore, task, time};
+use ruma::{OwnedUserId, RoomId, UserId};
+use tokio::{task, time};
 
 use super::Engine;
 use crate::{
     core::{
         context::{Files, Wanted},
-        media::{self, Claims, Outcome, Unread},
+        media::{Claims, Outcome, Unread},
     },
     matrix::{Account, media::MediaError},
+    sandbox::{Limits, Program, Sandbox},
 };
 
 /// Files of one prompt that are fetched at once.
 const FETCHES_AT_ONCE_MAX: usize = 4;
 /// What is fetched for one prompt, in bytes as it was sent; what comes behind that is left out.
 const FETCHED_BYTES_MAX: u64 = 128 << 20;
-/// Files that are decoded at once, over all runs: each may take hundreds of MiB for a moment.
-const PREPARED_AT_ONCE_MAX: usize = 2;
-/// How long making one file ready may take, its place in the queue aside.
-const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a file waits for its place.
-const PLACE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Prepared files kept in memory, in bytes as they are given.
 const KEPT_BYTES_MAX: u64 = 64 << 20;
 /// Prepared files kept, those that cannot be read included.
@@ -42,19 +37,18 @@ const KEPT_FOR: Duration = Duration::from_mins(30);
 /// A file that could not be fetched is tried again after this long: each try may hold up an answer.
 const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
 
-/// Prepared files in memory, and the places for preparing more.
+/// Prepared files in memory, and the sandbox that prepares more.
 pub(super) struct Prepared {
     kept: Mutex<Kept>,
-    places: Arc<Semaphore>,
-}
-
-impl Default for Prepared {
-    fn default() -> Self {
-        Self { kept: Mutex::default(), places: Arc::new(Semaphore::new(PREPARED_AT_ONCE_MAX)) }
-    }
+    sandbox: Sandbox,
 }
 
 impl Prepared {
+    /// Starts the sandbox.
+    pub(super) fn new() -> Self {
+        Self { kept: Mutex::default(), sandbox: Sandbox::new(Program::Own, Limits::default()) }
+    }
+
     /// Forgets every file that one of our users was shown.
     pub(super) fn forget(&self, user: &UserId) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,18 +112,18 @@ fn bytes_of(outcome: &Outcome) -> u64 {
 }
 
 impl Engine {
-    /// Fetches the files that a prompt has a place for; what fails is named with its reason.
-    pub(super) async fn fetch_files(&self, account: &Account, wanted: Vec<Wanted>) -> Files {
+    /// Fetches the files of a room that a prompt has a place for; what fails is named with its reason.
+    pub(super) async fn fetch_files(&self, account: &Account, room: &RoomId, wanted: Vec<Wanted>) -> Files {
         let left = &AtomicU64::new(FETCHED_BYTES_MAX);
         // Newest first: should they be too much, the request's own is there.
         let fetched = wanted.into_iter().rev().map(|file| async move {
-            let outcome = self.fetch_file(account, &file, left).await;
+            let outcome = self.fetch_file(account, room, &file, left).await;
             (file.event, outcome)
         });
         stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
     }
 
-    async fn fetch_file(&self, account: &Account, file: &Wanted, left: &AtomicU64) -> Outcome {
+    async fn fetch_file(&self, account: &Account, room: &RoomId, file: &Wanted, left: &AtomicU64) -> Outcome {
         let key = Key { user: account.user().to_owned(), claims: file.claims.clone() };
         let known = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key, time::Instant::now());
         if let Some(outcome) = known {
@@ -143,7 +137,7 @@ impl Engine {
             Ok(bytes) => {
                 let size = bytes.len() as u64;
                 let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
-                self.prepare(bytes, file.claims.clone()).await
+                self.prepare(room, bytes, file.claims.clone()).await
             }
             Err(MediaError::TooLarge(_)) => Err(Unread::TooLarge),
             Err(error) => {
@@ -156,35 +150,23 @@ impl Engine {
         outcome
     }
 
-    /// Makes a file ready in a thread of its own; a decoder that panics costs this one file.
-    async fn prepare(&self, bytes: Vec<u8>, claims: Claims) -> Outcome {
-        let place = time::timeout(PLACE_TIMEOUT, self.prepared.places.clone().acquire_owned()).await;
-        let Ok(Ok(place)) = place else { return Err(Unread::Unavailable) };
-        let prepared = task::spawn_blocking(move || {
-            // Held until the work ends, also when nobody waits for it any more.
-            let _place = place;
-            media::prepare(&bytes, &claims)
-        });
-        match time::timeout(PREPARE_TIMEOUT, prepared).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => {
-                tracing::warn!("a decoder broke on a file; the file is named as broken");
-                Err(Unread::Broken)
-            }
-            Err(_) => {
-                tracing::warn!("a decoder took too long for a file; the file is named as broken");
-                Err(Unread::Broken)
-            }
-        }
+    /// Makes a file ready. No library reads it in this process; what we do ourselves is done beside the executor.
+    async fn prepare(&self, room: &RoomId, bytes: Vec<u8>, claims: Claims) -> Outcome {
+        let sniffed = task::spawn_blocking(move || (claims.kind_of(&bytes), bytes));
+        let (kind, bytes) = sniffed.await.map_err(|_| Unread::Broken)?;
+        let decoded = self.prepared.sandbox.decode(room.as_str(), kind?, &bytes).await?;
+        task::spawn_blocking(move || decoded.prepared(&bytes)).await.map_err(|_| Unread::Broken)?
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use ruma::user_id;
 
     use super::*;
-    use crate::core::{event::MessageKind, prompt::FileContent};
+    use crate::core::{event::MessageKind, media, prompt::FileContent};
 
     fn key(name: usize) -> Key {
         let user = user_id!("@coworker-a:hs").to_owned();

@@ -205,7 +205,7 @@ async fn build(
         members: provisioning::Members::default(),
         flows: trust::Flows::default(),
         started: tokio::time::Instant::now(),
-        prepared: super::media::Prepared::default(),
+        prepared: super::media::Prepared::new(),
         running: control::Running::default(),
         parked: parked::Parked::default(),
         approvals: Desk::new(store.approvals()),

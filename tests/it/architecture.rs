@@ -29,6 +29,7 @@ const ROOMS: &[&str] = &[
     "engine",
     "matrix",
     "prompts",
+    "sandbox",
     "secret",
     "standin",
     "store",
@@ -52,6 +53,11 @@ const RULES: &[Rule] = &[
         of: "tools",
         ours: &["tools", "core", "secret", "clock"],
         crates: &["axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
+    },
+    Rule {
+        of: "sandbox",
+        ours: &["sandbox", "core"],
+        crates: &["reqwest", "axum", "sled", "matrix_sdk", "matrix_sdk_base", "ruma", "image", "lopdf"],
     },
     Rule { of: "matrix", ours: &["matrix", "core", "secret", "clock"], crates: &["sled"] },
     Rule {
@@ -78,6 +84,7 @@ const RULES: &[Rule] = &[
             "claude",
             "matrix",
             "appservice",
+            "sandbox",
             "tools",
         ],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base"],
@@ -216,6 +223,27 @@ fn a4_what_a_run_says_goes_where_its_destination_is_decided() {
         }
     }
     assert!(faults.is_empty(), "these send past Engine::destination:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn design_11_only_the_sandbox_decodes_what_strangers_sent() {
+    let decoders = ["image", "lopdf", "png", "flate2"];
+    // What we draw, and what the stand-in checks for the tests.
+    let excepted = ["core/media", "standin/validate/media", "matrix/avatar"];
+    let mut faults = Vec::new();
+    for room in ROOMS {
+        for (path, code) in sources(room) {
+            let inside = path.strip_prefix(src()).expect("it is below src").with_extension("");
+            let names = decoders.iter().any(|decoder| uses_crate(&code, decoder));
+            if names && !excepted.iter().any(|excepted| inside.starts_with(excepted)) {
+                faults.push(format!("{} names a decoder", path.display()));
+            }
+            if code.contains("media::decode(") && !inside.starts_with("sandbox/child") {
+                faults.push(format!("{} decodes in its own process", path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "forbidden by DESIGN, invariant 11:\n{}", faults.join("\n"));
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod provisioning;
 mod queues;
 mod restarts;
 mod rules;
+mod sandbox;
 mod secrets;
 mod service_bot;
 mod standin_sdks;

@@ -22,14 +22,14 @@ use crate::{
     },
 };
 
-fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+pub(crate) fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let picture = RgbImage::from_fn(width, height, |x, y| Rgb([x.to_le_bytes()[0], y.to_le_bytes()[0], 90]));
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::ImageRgb8(picture).write_to(&mut bytes, format).expect("a picture can be written");
     bytes.into_inner()
 }
 
-fn pdf() -> Vec<u8> {
+pub(crate) fn pdf() -> Vec<u8> {
     let mut document = Document::with_version("1.5");
     let tree = document.new_object_id();
     let page: Object = document.add_object(dictionary! { "Type" => "Page", "Parent" => tree }).into();
@@ -71,13 +71,13 @@ fn asking(coworker: &UserId, question: &str) -> Message {
     Message::text(format!("@oncall {question}")).pill("@oncall", coworker)
 }
 
-fn asked(office: &Office, question: &str) -> RecordedRequest {
+pub(crate) fn asked(office: &Office, question: &str) -> RecordedRequest {
     let requests = office.claude.requests();
     requests.into_iter().rfind(|request| question_of(request).contains(question)).expect("the question was asked")
 }
 
 /// Returns what the record says of the file with this name.
-fn attachment(request: &RecordedRequest, name: &str) -> Value {
+pub(crate) fn attachment(request: &RecordedRequest, name: &str) -> Value {
     let found = records(request).into_iter().find(|record| record["attachment"]["name"] == name);
     found.map(|record| record["attachment"].clone()).unwrap_or_default()
 }

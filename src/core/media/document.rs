@@ -1,10 +1,9 @@
 //! PDF and text files.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use lopdf::Document;
+use lopdf::{DecompressError, Document, Error};
 
-use super::{PDF_PAGE_TOKENS, PDF_PAGES_MAX, Prepared, TEXT_TOKENS_MAX, Unread, is_invisible};
-use crate::core::{context, prompt::FileContent};
+use super::{Decoded, Made, PDF_PAGE_TOKENS, PDF_PAGES_MAX, TEXT_TOKENS_MAX, Unread, is_invisible, structure};
+use crate::core::context;
 
 /// A PDF's mark stands within this many of its first bytes.
 const MARK_WITHIN_BYTES: usize = 1024;
@@ -23,28 +22,26 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 ///
 /// Only the page tree's root is read: loading the whole would unpack whatever a hostile file packed. A file that lies
 /// about its pages is refused by the API, or costs what its bytes allow.
-pub(super) fn prepare_pdf(bytes: &[u8]) -> Result<Prepared, Unread> {
+pub(super) fn decode_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
+    structure::check(bytes)?;
     let pages = match Document::load_metadata_mem(bytes) {
         Ok(known) if known.encrypted => return Err(Unread::Encrypted),
         Ok(known) => known.page_count,
+        Err(Error::Decompress(
+            DecompressError::MemoryLimitExceeded { .. } | DecompressError::TooManyFilters { .. },
+        )) => return Err(Unread::TooLargeUnpacked),
         // Which error an unknown kind of encryption ends in depends on how far the reader came.
-        Err(_) if bytes.windows(8).any(|window| window == b"/Encrypt") => return Err(Unread::Encrypted),
+        Err(_) if memchr::memmem::find(bytes, b"/Encrypt").is_some() => return Err(Unread::Encrypted),
         Err(_) => return Err(Unread::Broken),
     };
     match pages {
-        0 => return Err(Unread::Broken),
-        pages if pages > PDF_PAGES_MAX => return Err(Unread::TooLong),
-        _ => {}
+        0 => Err(Unread::Broken),
+        pages if pages > PDF_PAGES_MAX => Err(Unread::TooLong),
+        pages => Ok(Decoded { made: Made::AsItCame, tokens: pages * PDF_PAGE_TOKENS, cut: false, bytes: Vec::new() }),
     }
-    Ok(Prepared {
-        content: FileContent::Pdf { base64: BASE64_STANDARD.encode(bytes).into() },
-        tokens: pages * PDF_PAGE_TOKENS,
-        bytes: bytes.len() as u64,
-        cut: false,
-    })
 }
 
-pub(super) fn prepare_text(bytes: &[u8]) -> Result<Prepared, Unread> {
+pub(super) fn decode_text(bytes: &[u8]) -> Result<Decoded, Unread> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unread::Broken)?;
     let kept = context::first_tokens(text, TEXT_TOKENS_MAX);
     let cut = kept.len() < text.len();
@@ -52,10 +49,5 @@ pub(super) fn prepare_text(bytes: &[u8]) -> Result<Prepared, Unread> {
     if shown.trim().is_empty() {
         return Err(Unread::Broken);
     }
-    Ok(Prepared {
-        tokens: context::estimate(&shown),
-        bytes: shown.len() as u64,
-        content: FileContent::Text { text: shown.into() },
-        cut,
-    })
+    Ok(Decoded { made: Made::Text, tokens: context::estimate(&shown), cut, bytes: shown.into_bytes() })
 }

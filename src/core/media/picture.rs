@@ -2,26 +2,32 @@
 
 use std::io::Cursor;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use image::{
-    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder as _, ImageFormat, ImageReader, Limits, RgbImage,
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder as _, ImageError, ImageFormat, ImageReader, Limits,
+    RgbImage,
     codecs::{jpeg::JpegEncoder, png::PngEncoder},
     imageops::FilterType,
+    metadata::Orientation,
 };
 
-use super::{DECODE_BYTES_MAX, DECODED_PIXELS_MAX, EDGE_PIXELS_MAX, PICTURE_BYTES_MAX, Prepared, Unread};
-use crate::core::prompt::FileContent;
+use super::{
+    DECODE_BYTES_MAX, DECODED_EDGE_MAX, DECODED_PIXELS_MAX, Decoded, EDGE_PIXELS_MAX, Made, PICTURE_BYTES_MAX, Unread,
+};
 
 /// A picture costs a token for this many pixels.
 const PIXELS_PER_TOKEN: u64 = 750;
 /// The most that one picture costs.
-const TOKENS_MAX: u64 = 1_600;
+pub(super) const TOKENS_MAX: u32 = 1_600;
 /// Text in screenshots stays sharp.
 const JPEG_QUALITY: u8 = 88;
 
-/// Makes a picture ready: the first frame, upright, at most [`EDGE_PIXELS_MAX`] on its longest edge.
-pub(super) fn prepare(bytes: &[u8], format: ImageFormat) -> Result<Prepared, Unread> {
-    let picture = shrunk(decoded(bytes, format)?);
+/// Makes a picture ready: the first frame, upright, at most [`EDGE_PIXELS_MAX`] on its longest edge. Of an animation
+/// nothing behind the first frame is unpacked, however many there are.
+pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Unread> {
+    let (picture, orientation) = decoded(bytes, format)?;
+    let mut picture = shrunk(picture);
+    // Turned only now: turning makes a copy, and the picture as it was sent may be large.
+    picture.apply_orientation(orientation);
     let (width, height) = (picture.width(), picture.height());
     let keeps_png = match format {
         ImageFormat::Png => picture.color().has_alpha(),
@@ -29,41 +35,44 @@ pub(super) fn prepare(bytes: &[u8], format: ImageFormat) -> Result<Prepared, Unr
         _ => false,
     };
     let png = if keeps_png { Some(png(&picture)?) } else { None };
-    let (media_type, written) = match png.filter(|written| written.len() <= PICTURE_BYTES_MAX) {
-        Some(written) => ("image/png", written),
-        None => ("image/jpeg", jpeg(&picture)?),
+    let (made, written) = match png.filter(|written| written.len() <= PICTURE_BYTES_MAX) {
+        Some(written) => (Made::Png, written),
+        None => (Made::Jpeg, jpeg(&picture)?),
     };
     if written.len() > PICTURE_BYTES_MAX {
         return Err(Unread::TooLarge);
     }
-    let tokens = (u64::from(width) * u64::from(height)).div_ceil(PIXELS_PER_TOKEN).min(TOKENS_MAX);
-    Ok(Prepared {
-        bytes: written.len() as u64,
-        tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
-        content: FileContent::Image { media_type, base64: BASE64_STANDARD.encode(&written).into() },
-        cut: false,
-    })
+    let tokens = (u64::from(width) * u64::from(height)).div_ceil(PIXELS_PER_TOKEN);
+    let tokens = u32::try_from(tokens).unwrap_or(TOKENS_MAX).min(TOKENS_MAX);
+    Ok(Decoded { made, tokens, cut: false, bytes: written })
 }
 
-fn decoded(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, Unread> {
+fn decoded(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientation), Unread> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(DECODE_BYTES_MAX);
+    limits.max_image_width = Some(DECODED_EDGE_MAX);
+    limits.max_image_height = Some(DECODED_EDGE_MAX);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let unreadable = |error: image::ImageError| match error {
-        image::ImageError::Limits(_) => Unread::TooLarge,
-        _ => Unread::Broken,
-    };
-    let mut decoder = reader.into_decoder().map_err(unreadable)?;
+    let mut decoder = reader.into_decoder().map_err(|error| unreadable(&error))?;
     let (width, height) = decoder.dimensions();
-    // Not every decoder counts what it allocates, so the size is looked at first.
-    if u64::from(width) * u64::from(height) > DECODED_PIXELS_MAX || decoder.total_bytes() > DECODE_BYTES_MAX {
+    // Not every decoder keeps to its limits, so the size is looked at first.
+    let pixels = u64::from(width) * u64::from(height);
+    if width.max(height) > DECODED_EDGE_MAX || pixels > DECODED_PIXELS_MAX || decoder.total_bytes() > DECODE_BYTES_MAX {
         return Err(Unread::TooLarge);
     }
-    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let picture = DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))?;
+    Ok((picture, orientation))
+}
+
+fn unreadable(error: &ImageError) -> Unread {
+    use image::error::LimitErrorKind::DimensionError;
+    match error {
+        ImageError::Limits(limit) if limit.kind() == DimensionError => Unread::TooLarge,
+        ImageError::Limits(_) => Unread::TooLargeUnpacked,
+        _ => Unread::Broken,
+    }
 }
 
 fn shrunk(picture: DynamicImage) -> DynamicImage {

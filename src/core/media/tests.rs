@@ -27,6 +27,11 @@ fn any(name: &str) -> Claims {
     claims("m.file", name, None)
 }
 
+/// Decodes in this process, as the sandbox's child does.
+fn prepare(bytes: &[u8], claims: &Claims) -> Outcome {
+    decode(claims.kind_of(bytes)?, bytes)?.prepared(bytes)
+}
+
 fn written(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format).expect("a picture can be written");

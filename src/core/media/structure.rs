@@ -1,0 +1,141 @@
+//! What a PDF's own structure unpacks to, measured before a library reads it.
+//!
+//! A PDF keeps its table of objects and small objects in packed streams, which every reader unpacks whole. Here they
+//! are unpacked into nothing, and counted. What hides from this search meets the child's limits.
+
+use flate2::{Decompress, FlushDecompress, Status};
+use memchr::memmem;
+
+use super::Unread;
+
+/// Objects that stand in the file itself.
+pub(super) const OBJECTS_MAX: usize = 250_000;
+/// Packings of one stream, one in the other.
+pub(super) const FILTERS_MAX: usize = 2;
+/// What one stream of the structure unpacks to, in bytes.
+pub(super) const STREAM_BYTES_MAX: u64 = 32 << 20;
+/// What all of them unpack to, in bytes.
+pub(super) const STREAMS_BYTES_MAX: u64 = 64 << 20;
+/// How far in front of a stream its dictionary may begin.
+const DICTIONARY_BYTES_MAX: usize = 4096;
+/// What is unpacked at a time.
+const SCRATCH_BYTES: usize = 32 << 10;
+
+/// Refuses a PDF whose structure is out of all proportion.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Unread> {
+    if memmem::find_iter(bytes, b" obj").take(OBJECTS_MAX + 1).count() > OBJECTS_MAX {
+        return Err(Unread::TooLargeUnpacked);
+    }
+    let (mut unpacked, mut packed) = (0, 0);
+    for at in memmem::find_iter(bytes, b"stream") {
+        let Some(dictionary) = structural_dictionary(&bytes[..at]) else { continue };
+        if filters(dictionary) > FILTERS_MAX {
+            return Err(Unread::TooLargeUnpacked);
+        }
+        if memmem::find(dictionary, b"/Fl").is_none() {
+            continue;
+        }
+        let (took, gave) = measure(data_behind(&bytes[at..]));
+        (packed, unpacked) = (packed + took, unpacked + gave);
+        // Streams that overlap would be read again and again: that costs as much as unpacking.
+        if gave > STREAM_BYTES_MAX || unpacked > STREAMS_BYTES_MAX || packed > STREAMS_BYTES_MAX {
+            return Err(Unread::TooLargeUnpacked);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the dictionary that ends where a stream begins, where it is a table or a box of objects.
+fn structural_dictionary(before: &[u8]) -> Option<&[u8]> {
+    if before.ends_with(b"end") {
+        return None;
+    }
+    let near = &before[before.len().saturating_sub(DICTIONARY_BYTES_MAX)..];
+    let dictionary = &near[memmem::rfind(near, b" obj").unwrap_or(0)..];
+    [&b"/XRef"[..], b"/ObjStm"].iter().any(|kind| memmem::find(dictionary, kind).is_some()).then_some(dictionary)
+}
+
+/// Returns how many filters a dictionary names.
+fn filters(dictionary: &[u8]) -> usize {
+    let Some(at) = memmem::find(dictionary, b"/Filter") else { return 0 };
+    let behind = dictionary[at + b"/Filter".len()..].trim_ascii_start();
+    let Some(list) = behind.strip_prefix(b"[") else { return 1 };
+    let end = memchr::memchr(b']', list).unwrap_or(list.len());
+    memchr::memchr_iter(b'/', &list[..end]).count()
+}
+
+fn data_behind(stream: &[u8]) -> &[u8] {
+    let data = &stream[b"stream".len()..];
+    data.strip_prefix(b"\r\n").or_else(|| data.strip_prefix(b"\n")).unwrap_or(data)
+}
+
+/// Returns how many bytes were read and how many came of them, until the end, a fault or the limit.
+fn measure(packed: &[u8]) -> (u64, u64) {
+    let (mut inflating, mut scratch) = (Decompress::new(true), vec![0; SCRATCH_BYTES]);
+    loop {
+        let read = usize::try_from(inflating.total_in()).unwrap_or(usize::MAX).min(packed.len());
+        let before = (inflating.total_in(), inflating.total_out());
+        let status = inflating.decompress(&packed[read..], &mut scratch, FlushDecompress::None);
+        let after = (inflating.total_in(), inflating.total_out());
+        let goes_on = matches!(status, Ok(Status::Ok | Status::BufError)) && after != before;
+        if !goes_on || after.1 > STREAM_BYTES_MAX {
+            return after;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::ZlibEncoder};
+
+    use super::*;
+
+    fn packed(length: usize) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&vec![0; length]).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    fn stream(dictionary: &str, data: &[u8]) -> Vec<u8> {
+        [b"1 0 obj\n<< ", dictionary.as_bytes(), b" >>\nstream\r\n", data, b"\nendstream\nendobj\n"].concat()
+    }
+
+    #[test]
+    fn s3_the_structure_of_a_pdf_is_measured_before_it_is_unpacked() {
+        let small = packed(100_000);
+        let half = packed(usize::try_from(STREAM_BYTES_MAX).expect("small") - 1);
+        let bomb = packed(usize::try_from(STREAM_BYTES_MAX).expect("small") + 1);
+        let boxed = "/Type /ObjStm /Filter /FlateDecode";
+        let rows = [
+            ("none", b"%PDF-1.7".to_vec(), Ok(())),
+            ("a small one", stream(boxed, &small), Ok(())),
+            ("a damaged one", stream(boxed, &small[..50]), Ok(())),
+            ("a bomb", stream(boxed, &bomb), Err(Unread::TooLargeUnpacked)),
+            ("a table", stream("/Filter/Fl/Type/XRef", &bomb), Err(Unread::TooLargeUnpacked)),
+            ("a picture is not unpacked", stream("/Subtype /Image /Filter /FlateDecode", &bomb), Ok(())),
+            ("many that are together too large", stream(boxed, &half).repeat(3), Err(Unread::TooLargeUnpacked)),
+            (
+                "many layers",
+                stream("/Type/ObjStm/Filter [ /FlateDecode /FlateDecode /FlateDecode]", &small),
+                Err(Unread::TooLargeUnpacked),
+            ),
+            ("many objects", b"1 0 obj\n".repeat(OBJECTS_MAX + 1), Err(Unread::TooLargeUnpacked)),
+        ];
+        for (name, bytes, expected) in rows {
+            assert_eq!(check(&bytes), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn s3_streams_that_overlap_cost_no_more_than_the_limit() {
+        // A thousand beginnings, one in the other, each of which would read the megabytes of nothing at the end.
+        let beginning = b"1 0 obj<</Type/ObjStm/Filter/Fl>>stream\n\x78\x9c";
+        let length = u16::try_from(beginning.len()).expect("short");
+        let stored = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes(), beginning].concat();
+        let nothing = b"\x00\x00\x00\xff\xff".repeat(200_000);
+        let file = [&beginning[..], &stored.repeat(1_000), &nothing].concat();
+        assert_eq!(check(&file), Err(Unread::TooLargeUnpacked));
+    }
+}

@@ -1,0 +1,190 @@
+//! The pool: who gets a child when, and what becomes of a child that died.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::{CHILDREN_OF_A_ROOM_MAX, Limits, Program, TRIES_MAX, verdict::Verdict, worker::Worker};
+use crate::core::media::{Decoded, Kind, Unread};
+
+/// Children that decode files.
+pub struct Sandbox {
+    program: Program,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    rooms: Mutex<HashMap<String, Arc<Semaphore>>>,
+    idle: Mutex<Vec<Worker>>,
+    /// Whether it was said that system calls are not refused.
+    warned: AtomicBool,
+}
+
+/// A place in the pool, and in the room's share of it.
+struct Place {
+    _of_the_room: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+/// How one try with one child ended.
+enum Try {
+    Done(Result<Decoded, Unread>),
+    Again,
+}
+
+impl Sandbox {
+    /// Makes a pool and starts its children; called on a runtime. Where they cannot be started, files are named as
+    /// unavailable until they can.
+    #[must_use]
+    pub fn new(program: Program, limits: Limits) -> Self {
+        let sandbox = Self {
+            program,
+            limits,
+            places: Arc::new(Semaphore::new(limits.children_max)),
+            rooms: Mutex::default(),
+            idle: Mutex::default(),
+            warned: AtomicBool::new(false),
+        };
+        for _ in 0..limits.children_max {
+            sandbox.refill();
+        }
+        sandbox
+    }
+
+    /// Decodes a file of a room's. Dropped in between, its child is killed.
+    ///
+    /// # Errors
+    /// Why it cannot be read; [`Unread::Unavailable`] where that is not the file's fault.
+    pub async fn decode(&self, room: &str, kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
+        let Ok(Some(_place)) = timeout(self.limits.place_timeout, self.place(room)).await else {
+            tracing::warn!("a file waited too long for a place in the sandbox; it is tried again later");
+            return Err(Unread::Unavailable);
+        };
+        for _ in 0..TRIES_MAX {
+            let worker = match self.take_idle().map_or_else(|| Worker::start(&self.program), Ok) {
+                Ok(worker) => worker,
+                Err(error) => {
+                    self.complain(&error);
+                    return Err(Unread::Unavailable);
+                }
+            };
+            if let Try::Done(outcome) = self.attempt(worker, kind, bytes).await {
+                return outcome;
+            }
+        }
+        // Nobody kills two in a row but a system that is out of memory.
+        tracing::warn!("two children that decoded a file were killed from outside; the file is given up");
+        Err(Unread::TooLargeUnpacked)
+    }
+
+    async fn attempt(&self, mut worker: Worker, kind: Kind, bytes: &[u8]) -> Try {
+        match timeout(self.limits.start_timeout, worker.greet()).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(why))) => self.warn_unfiltered(&why),
+            Ok(Err(error)) => {
+                let end = worker.end().await;
+                self.complain(&error);
+                return match Verdict::of(end.status, &end.said) {
+                    Verdict::Again => Try::Again,
+                    Verdict::Unread(_) => Try::Done(Err(Unread::Unavailable)),
+                };
+            }
+            Err(_) => {
+                worker.kill().await;
+                self.complain(&io::ErrorKind::TimedOut.into());
+                return Try::Done(Err(Unread::Unavailable));
+            }
+        }
+        let asked = timeout(self.limits.job_timeout, worker.ask(kind, bytes)).await;
+        match asked {
+            Ok(Ok(outcome)) => {
+                self.put_back(worker);
+                Try::Done(outcome)
+            }
+            Ok(Err(_)) => {
+                let end = worker.end().await;
+                self.refill();
+                let verdict = Verdict::of(end.status, &end.said);
+                tracing::warn!(?kind, ended = ?end.status, ?verdict, "a child of the sandbox died on a file");
+                match verdict {
+                    Verdict::Again => Try::Again,
+                    Verdict::Unread(why) => Try::Done(Err(why)),
+                }
+            }
+            Err(_) => {
+                worker.kill().await;
+                self.refill();
+                tracing::warn!(?kind, "decoding a file took too long; its child was killed");
+                Try::Done(Err(Unread::TookTooLong))
+            }
+        }
+    }
+
+    /// Waits for a place: first the room's, so that a room waits for itself and not at everybody's cost.
+    async fn place(&self, room: &str) -> Option<Place> {
+        let of_the_room = {
+            let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever waits or works holds one of these.
+            rooms.retain(|_, places| Arc::strong_count(places) > 1);
+            let new = || Arc::new(Semaphore::new(CHILDREN_OF_A_ROOM_MAX));
+            rooms.entry(room.to_owned()).or_insert_with(new).clone()
+        };
+        let of_the_room = of_the_room.acquire_owned().await.ok()?;
+        let of_all = self.places.clone().acquire_owned().await.ok()?;
+        Some(Place { _of_the_room: of_the_room, _of_all: of_all })
+    }
+
+    fn take_idle(&self) -> Option<Worker> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(mut worker) = idle.pop() {
+            if worker.is_good(self.limits.jobs_max) {
+                return Some(worker);
+            }
+        }
+        None
+    }
+
+    fn put_back(&self, mut worker: Worker) {
+        if worker.is_good(self.limits.jobs_max) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+        } else {
+            drop(worker);
+            self.refill();
+        }
+    }
+
+    /// Starts a child in the place of one that is gone.
+    fn refill(&self) {
+        match Worker::start(&self.program) {
+            Ok(worker) => self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker),
+            // The next file tries again, and says so.
+            Err(error) => tracing::debug!(%error, "a child of the sandbox cannot be started yet"),
+        }
+    }
+
+    fn complain(&self, error: &io::Error) {
+        tracing::error!(
+            program = ?self.program,
+            %error,
+            "files cannot be decoded, because no child of the sandbox starts; each file is named as unavailable"
+        );
+    }
+
+    fn warn_unfiltered(&self, why: &str) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                why,
+                "this system cannot refuse system calls to the children that decode files: they have limits of memory, \
+                 time and descriptors, and could reach files and the network"
+            );
+        }
+    }
+}

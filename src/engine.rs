@@ -36,6 +36,7 @@ mod parked;
 mod patience;
 mod presence;
 mod provisioning;
+mod reach;
 mod reactions;
 mod records;
 mod room_tools;
@@ -77,6 +78,7 @@ struct Engine {
     prepared: media::Prepared,
     running: control::Running,
     parked: parked::Parked,
+    reach: reach::Reach,
     approvals: approvals::desk::Desk,
     health: Health,
     metrics: Metrics,

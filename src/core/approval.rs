@@ -10,7 +10,8 @@
 //!   Redacting the card declines the call, whoever could do so: declining is always safe.
 //! - A plain `yes` or `no` in a thread decides about the one card that is open there; with several open it decides
 //!   nothing, and its sender is told how to say which.
-//! - What arrives after the expiry is late, whatever time its sender's server claims.
+//! - What was made after the expiry is late, whatever time another server claims for it; and once the run has learned that
+//!   the time is over, nothing comes in time any more.
 
 mod card;
 mod plain;
@@ -18,7 +19,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -119,6 +120,27 @@ fn choice_of_reply(message: &Message) -> Option<Choice> {
         () if words::DECLINE.iter().any(is) => Some(Choice::Decline),
         () => choice_of_key(said),
     }
+}
+
+/// Returns what of a room's events, in order, may be a decision about a card: whatever points at it, and plain words that
+/// stand behind it. Plain words before it were about something else.
+#[must_use]
+pub fn found_about<'a>(events: &'a [RoomEvent], card: &EventId) -> Vec<&'a RoomEvent> {
+    let at = events.iter().position(|event| event.id == card);
+    let points = |event: &RoomEvent| choice_of(event).is_some_and(|(target, _)| target == card);
+    let behind = |place: usize| at.is_some_and(|at| place > at);
+    let may_decide = events
+        .iter()
+        .enumerate()
+        .filter(|(place, event)| points(event) || (behind(*place) && plain_choice_of(event).is_some()));
+    may_decide.map(|(_, event)| event).collect()
+}
+
+/// Returns when a decision counts as made: a person of our own server when it says so, anybody else when it is heard.
+/// So a tap that came in time counts although it was found late; what another server claims counts for nothing.
+#[must_use]
+pub fn made_at(event: &RoomEvent, ours: &ServerName, now: Timestamp) -> Timestamp {
+    if event.sender.server_name() == ours { event.sent_at.min(now) } else { now }
 }
 
 /// Why somebody's decision does not count.

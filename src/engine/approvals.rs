@@ -26,6 +26,7 @@ use crate::{
 };
 
 pub(super) mod desk;
+mod looking_back;
 
 use self::desk::Card;
 
@@ -43,16 +44,13 @@ impl Engine {
         pending: &Pending,
     ) -> Result<Decision, EngineError> {
         let found = self.approvals.find(&record.room, id, pending)?;
-        let is_new = found.is_none();
         let (card, standing) = match found {
             Some(found) => found,
             None => self.post_card(account, id, record, pending).await?,
         };
         if standing.decision().is_none() {
             self.prepare_reactions(account, id, &card, pending).await;
-            if is_new && record.resumed {
-                self.look_back(account, &card).await?;
-            }
+            self.until_decided(account, &card, &standing).await?;
         }
         let decision = self.approvals.wait(&card).await?;
         tracing::info!(tool.name = pending.tool.as_str(), ?decision, "a run goes on after an approval");
@@ -98,17 +96,6 @@ impl Engine {
                 tracing::debug!(%error, "a card's reaction cannot be prepared");
             }
         }
-    }
-
-    /// Takes decisions on a card that an earlier process posted and did not get to note.
-    async fn look_back(&self, account: &Account, card: &Card) -> Result<(), EngineError> {
-        account.sync().await?;
-        for event in account.held_events(&card.0) {
-            if approval::choice_of(&event).is_some_and(|(target, _)| target == card.1) {
-                self.take_choice(&event, Instant::now()).await?;
-            }
-        }
-        Ok(())
     }
 
     /// The card says how it ended; it pings nobody.
@@ -194,7 +181,8 @@ impl Engine {
         choice: Choice,
         level: Option<i64>,
     ) -> Result<(), EngineError> {
-        let (who, now) = (self.namespace.who(&event.sender), clock::now());
+        let who = self.namespace.who(&event.sender);
+        let now = approval::made_at(event, &self.namespace.server, clock::now());
         let hear = |standing: &mut Standing| {
             let heard = standing.hear(choice, &event.sender, &who, level, &event.id, now);
             (heard, standing.run.clone())
@@ -224,12 +212,13 @@ impl Engine {
         accepted: Instant,
     ) -> Result<bool, EngineError> {
         let who = self.namespace.who(&event.sender);
-        let cards = self.approvals.in_thread(&event.room, thread)?;
+        let now = approval::made_at(event, &self.namespace.server, clock::now());
+        let cards = self.approvals.in_thread(&event.room, thread, now)?;
         let is_theirs = |standing: &&Standing| standing.may_be_decided_by(&event.sender, &who);
         let Some(theirs) = cards.iter().map(|(_, standing)| standing).find(is_theirs) else { return Ok(false) };
         let level = self.level_of(theirs, event, accepted).await?;
         let standings: Vec<&Standing> = cards.iter().map(|(_, standing)| standing).collect();
-        match approval::plain(&standings, &event.sender, &who, level, clock::now()) {
+        match approval::plain(&standings, &event.sender, &who, level, now) {
             Plain::Decides(at) => self.hear(event, &cards[at].0, choice, level).await?,
             Plain::Unclear => self.ask_which(theirs, event, thread).await?,
             Plain::Nothing => return Ok(false),

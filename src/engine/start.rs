@@ -208,6 +208,7 @@ async fn build(
         prepared: super::media::Prepared::new(),
         running: control::Running::default(),
         parked: parked::Parked::default(),
+        reach: super::reach::Reach::default(),
         approvals: Desk::new(store.approvals()),
         audit: audit::Audit::new(),
         namespace,

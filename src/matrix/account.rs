@@ -40,6 +40,7 @@ mod past;
 mod pins;
 mod power;
 mod reading;
+mod relations;
 mod standing;
 mod succession;
 mod verification;

@@ -1,11 +1,19 @@
 //! Approvals (C12) in encrypted rooms: an MCP server of the test's notes what really ran.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::Result;
 use ruma::{OwnedEventId, OwnedRoomId, int};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use url::Url;
 use workmate::{
     core::words,
     standin::{RecordedRequest, Turn},
@@ -14,6 +22,7 @@ use workmate::{
 use crate::{
     harness::{
         Message, Person, RoomKind, SeenEvent, Timeline,
+        between::homeserver_that_loses,
         homeserver::shared,
         office::{Office, question_of},
         workmate::coworker,
@@ -62,6 +71,11 @@ impl Scene {
 
     /// Sets it with these limits.
     async fn set_with(rule: impl FnOnce(&str) -> Value, limits: Value) -> Result<Self> {
+        Self::set_at(shared().url(), rule, limits).await
+    }
+
+    /// Sets it with a homeserver that it reaches there.
+    async fn set_at(homeserver: &Url, rule: impl FnOnce(&str) -> Value, limits: Value) -> Result<Self> {
         let people = [shared().person("alice").await, shared().person("bob").await];
         let dir = tempfile::tempdir()?;
         fs::write(dir.path().join("server.py"), SERVER)?;
@@ -70,6 +84,7 @@ impl Scene {
         oncall["tools"] = json!([{"name": "ops__deploy", "approval": rule(people[0].user_id().as_str())}]);
         let office = Office::open_for(people, |setup| {
             setup
+                .homeserver(homeserver)
                 .coworkers(vec![oncall])
                 .section("mcp_servers", json!({"ops": {"command": command}}))
                 .section("limits", limits)
@@ -436,5 +451,32 @@ async fn c12_a_plain_yes_with_several_open_cards_decides_nothing_and_is_told_how
     scene.until_answered(alice, "It was: not run, run.").await?;
     scene.until_card_says(&blue, "approved").await?;
     assert_eq!(scene.ran(), ["blue"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c12_a_tap_counts_that_came_while_nobody_knew_of_the_card() -> Result<()> {
+    let losing = Arc::new(AtomicBool::new(true));
+    let loses = losing.clone();
+    // The homeserver has the card, and Workmate does not know.
+    let is_card = |path: &str| path.contains("-card-") && path.ends_with("-ask");
+    let url = homeserver_that_loses(move |call| is_card(call.uri().path()) && loses.load(Ordering::Relaxed)).await?;
+    let scene = Box::pin(Scene::set_at(&url, |_| json!("asker"), json!({}))).await?;
+    let (alice, oncall) = (&scene.office.alice, scene.office.oncall());
+    scene.office.ask(alice, &scene.room, "deploy blindly").await?;
+    let card = |seen: &Timeline| seen.messages_of(&oncall).find(|said| said.body().contains("blindly")).cloned();
+    let card = alice.until(&scene.room, "the card", card).await?;
+
+    scene.tap(alice, &card, "✅").await?;
+    // What was tapped is handled, as something that means nothing to anybody.
+    scene.settle("anything else").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new());
+    losing.store(false, Ordering::Relaxed);
+
+    scene.until_answered(alice, "It was: run.").await?;
+    assert_eq!(scene.ran(), ["blindly"]);
+    let seen = alice.timeline(&scene.room);
+    let cards = seen.messages_of(&oncall).filter(|said| said.body().contains("\"to\": \"blindly\"")).count();
+    assert_eq!(cards, 1, "{seen}");
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::core::{
     render::{self, EDIT_BYTES_MAX, Rendered},
 };
 
+mod found;
+
 const ASKED: Timestamp = Timestamp::from_ms(1_795_346_405_000);
 const EXPIRY: Timestamp = Timestamp::from_ms(1_795_350_005_000);
 const LATER: Timestamp = Timestamp::from_ms(1_795_346_406_000);

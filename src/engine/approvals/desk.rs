@@ -11,6 +11,7 @@ use crate::{
         approval::{Pending, Standing},
         event::RoomEvent,
         run::RunId,
+        time::Timestamp,
         trail::Decision,
     },
     store::{StoreError, Table},
@@ -50,9 +51,13 @@ impl Desk {
         found.transpose()
     }
 
-    /// Returns the cards in a thread that nobody has decided about.
-    pub(super) fn in_thread(&self, room: &RoomId, thread: &EventId) -> Result<Vec<(Card, Standing)>, StoreError> {
-        let now = clock::now();
+    /// Returns the cards in a thread that nobody had decided about at `now`.
+    pub(super) fn in_thread(
+        &self,
+        room: &RoomId,
+        thread: &EventId,
+        now: Timestamp,
+    ) -> Result<Vec<(Card, Standing)>, StoreError> {
         let is_open = |standing: &Standing| standing.thread.as_deref() == Some(thread) && standing.is_open(now);
         let cards = self.cards.scan_prefix(&room.to_owned());
         cards.filter(|card| card.as_ref().map_or(true, |(_, standing)| is_open(standing))).collect()
@@ -77,6 +82,34 @@ impl Desk {
         })?;
         self.news.notify_waiters();
         Ok(changed)
+    }
+
+    /// Whether a card is decided, or gone.
+    pub(super) fn is_decided(&self, card: &Card) -> Result<bool, StoreError> {
+        Ok(self.cards.get(card)?.is_none_or(|standing| standing.decision().is_some()))
+    }
+
+    /// Whether a card's time is over, decided or not.
+    pub(super) fn is_due(&self, card: &Card) -> Result<bool, StoreError> {
+        Ok(self.cards.get(card)?.is_none_or(|standing| clock::now() >= standing.expires_at))
+    }
+
+    /// Waits until a card is decided, is gone, or its time is over; takes nothing.
+    pub(super) async fn until_due(&self, card: &Card) -> Result<(), StoreError> {
+        loop {
+            let news = self.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let Some(standing) = self.cards.get(card)? else { return Ok(()) };
+            let now = clock::now();
+            if standing.decision().is_some() || now >= standing.expires_at {
+                return Ok(());
+            }
+            tokio::select! {
+                () = news => {}
+                () = tokio::time::sleep(Duration::from_millis(standing.expires_at.ms_since(now))) => {}
+            }
+        }
     }
 
     /// Waits until a card is decided or has expired; one that is gone counts as expired.

@@ -23,23 +23,43 @@ use super::homeserver::shared;
 pub(crate) async fn homeserver_behind(
     instead: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
 ) -> Result<Url> {
-    let (http, instead) = (reqwest::Client::builder().no_proxy().build()?, Arc::new(instead));
+    between(instead, |_| false).await
+}
+
+/// Returns where the shared homeserver takes every call, and where the replies to those that `is_lost` names are lost.
+pub(crate) async fn homeserver_that_loses(is_lost: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Result<Url> {
+    between(|_| None, is_lost).await
+}
+
+async fn between(
+    instead: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+    is_lost: impl Fn(&Request) -> bool + Send + Sync + 'static,
+) -> Result<Url> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let (instead, is_lost) = (Arc::new(instead), Arc::new(is_lost));
     let answer = move |request: Request| {
-        let (http, instead) = (http.clone(), instead.clone());
+        let (http, instead, is_lost) = (http.clone(), instead.clone(), is_lost.clone());
         async move {
             if let Some(response) = instead(&request) {
                 return response;
             }
-            pass_on(&http, request).await.unwrap_or_else(|error| {
-                let error = json!({ "errcode": "M_UNKNOWN", "error": error.to_string() });
-                (StatusCode::BAD_GATEWAY, Json(error)).into_response()
-            })
+            let is_lost = is_lost(&request);
+            match pass_on(&http, request).await {
+                Ok(response) if !is_lost => response,
+                Ok(_) => bad_gateway("the reply was lost"),
+                Err(error) => bad_gateway(&error.to_string()),
+            }
         }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
     Ok(url)
+}
+
+/// What the masquerading proxy says too, where nobody answers.
+pub(crate) fn bad_gateway(why: &str) -> Response {
+    (StatusCode::BAD_GATEWAY, Json(json!({ "errcode": "M_UNKNOWN", "error": why }))).into_response()
 }
 
 async fn pass_on(http: &reqwest::Client, request: Request) -> Result<Response> {

@@ -55,6 +55,11 @@ impl Setup {
         }
     }
 
+    /// Has it reach its homeserver elsewhere; see [`super::between`].
+    pub(crate) fn homeserver(self, homeserver: &Url) -> Self {
+        Self { homeserver: homeserver.clone(), ..self }
+    }
+
     /// Replaces the coworkers; see [`coworker`].
     pub(crate) fn coworkers(self, coworkers: Vec<Value>) -> Self {
         Self { coworkers, ..self }

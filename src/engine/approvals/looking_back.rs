@@ -1,0 +1,99 @@
+//! Decisions that no transaction brought in time: whoever waits for one looks at the card itself.
+//!
+//! A tap can come while we are down, between a card's send and our knowing of it, or in a transaction that the
+//! homeserver loses. What is found is judged as if it had just come.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::desk::Card;
+use crate::{
+    core::{
+        approval::{self, Standing},
+        event::{EventKind, RoomEvent},
+    },
+    engine::{Engine, EngineError, Shared},
+    matrix::Account,
+};
+
+/// Between two looks at a card that is waited for.
+const LOOK_BACK_EVERY: Duration = Duration::from_mins(5);
+/// Before it is looked again at a card that could not be looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Waits until a card is decided, or its time is over and it was looked at since; takes no decision yet.
+    pub(super) async fn until_decided(
+        self: &Shared,
+        account: &Arc<Account>,
+        card: &Card,
+        standing: &Standing,
+    ) -> Result<(), EngineError> {
+        loop {
+            let looked = self.look_back(account, card, standing).await;
+            if self.approvals.is_decided(card)? {
+                return Ok(());
+            }
+            let pause = match looked {
+                // As long as nobody could look, nothing is over.
+                Ok(()) if self.approvals.is_due(card)? => return Ok(()),
+                Ok(()) => LOOK_BACK_EVERY,
+                Err(error) => {
+                    tracing::debug!(%error, "a card cannot be looked at; it is looked at again");
+                    LOOK_AGAIN
+                }
+            };
+            tokio::select! {
+                until = self.approvals.until_due(card) => until?,
+                () = self.until_back(pause) => {}
+            }
+            if self.approvals.is_decided(card)? {
+                return Ok(());
+            }
+            if self.approvals.is_due(card)? && pause == LOOK_AGAIN {
+                self.until_back(LOOK_AGAIN).await;
+            }
+        }
+    }
+
+    /// Takes the decisions that stand in the room about a card. A homeserver that does not tell is as good as none found.
+    async fn look_back(
+        self: &Shared,
+        account: &Arc<Account>,
+        card: &Card,
+        standing: &Standing,
+    ) -> Result<(), EngineError> {
+        let began = Instant::now();
+        let looked = async {
+            let mut found = account.reactions_to(&card.0, &card.1).await?;
+            match &standing.thread {
+                Some(root) => found.extend(account.newest_in_thread(&card.0, root).await?),
+                None => {
+                    account.sync_since(began).await?;
+                    let mut held = account.held_events(&card.0);
+                    // What came plain into an assistant's chat is not the owner's.
+                    held.retain(|event| !standing.private || is_sealed_or_reaction(account, event));
+                    found.extend(held);
+                }
+            }
+            Ok::<_, EngineError>(found)
+        };
+        let found = match looked.await {
+            Err(error) if !error.is_passing() => {
+                tracing::warn!(room.id = %card.0, event.id = %card.1, %error, "a card cannot be looked at");
+                return Ok(());
+            }
+            found => found?,
+        };
+        for event in approval::found_about(&found, &card.1) {
+            Box::pin(self.take_choice(event, began)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn is_sealed_or_reaction(account: &Account, event: &RoomEvent) -> bool {
+    let is_message = matches!(event.kind, EventKind::Message(_));
+    !is_message || account.held(&event.room, &event.id).is_some_and(|read| read.was_encrypted)
+}

@@ -17,6 +17,6 @@ pub use client::{Answer, Client, ClientConfig, Stream, Timeouts};
 pub use error::{Advice, Cause, Error};
 pub use prices::{Cost, cost};
 pub use request::Request;
-pub use retry::Waiting;
+pub use retry::{Decision, Made, Waiting};
 pub use stream::Delta;
 pub use wire::{ContentBlock, Effort, Message, StopReason, Usage};

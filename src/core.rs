@@ -24,6 +24,7 @@ pub mod mask;
 pub mod media;
 pub mod notes;
 pub mod opened;
+pub mod owed;
 pub mod pace;
 pub mod people;
 pub mod power;

@@ -29,9 +29,11 @@ mod gaps;
 mod inbox;
 mod invites;
 mod lanes;
+mod looking_back;
 mod media;
 mod members;
 mod notes;
+mod owed;
 mod parked;
 mod patience;
 mod presence;
@@ -79,6 +81,8 @@ struct Engine {
     running: control::Running,
     parked: parked::Parked,
     reach: reach::Reach,
+    /// Wakes who does what runs still owe.
+    owed_due: tokio::sync::Notify,
     approvals: approvals::desk::Desk,
     health: Health,
     metrics: Metrics,

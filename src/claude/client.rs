@@ -111,6 +111,12 @@ impl Client {
         Ok(Self { http, endpoint, shown_url, config })
     }
 
+    /// Decides about an answer that broke off, as [`Policy::decide_broken`] does.
+    #[must_use]
+    pub fn decide_broken(&self, broken: Made, paid: u32, cause: &Cause) -> Decision {
+        self.config.retry.decide_broken(broken, paid, cause, chance())
+    }
+
     /// Asks for an answer and returns it as it begins.
     ///
     /// # Errors

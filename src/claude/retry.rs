@@ -10,6 +10,9 @@ use super::{
 };
 use crate::core::time::Timestamp;
 
+/// How often an answer that had begun is asked for again after it broke off: what was said of it is paid for.
+pub const REGENERATIONS_MAX: u32 = 1;
+
 /// How often and how long to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -106,6 +109,24 @@ fn until(text: &str, now: Timestamp) -> Option<Duration> {
 }
 
 impl Policy {
+    /// Decides about an answer that broke off after it had begun, `broken.attempts` so far.
+    ///
+    /// A provider that is busy gets the same patience there as before an answer, as long as nothing was said that is
+    /// paid for; `paid` counts those answers that had said something. Anything else is tried at once, and once.
+    #[must_use]
+    pub fn decide_broken(&self, broken: Made, paid: u32, cause: &Cause, random: f64) -> Decision {
+        if paid > REGENERATIONS_MAX {
+            return Decision::GiveUp;
+        }
+        match cause {
+            Cause::Overloaded | Cause::RateLimited { .. } | Cause::Server { .. } => {
+                self.decide(broken, cause, Hints::default(), random)
+            }
+            _ if broken.attempts > REGENERATIONS_MAX => Decision::GiveUp,
+            _ => Decision::RetryAfter(Duration::ZERO),
+        }
+    }
+
     /// Decides about a call that failed before its answer began.
     ///
     /// `made` is what was tried so far; `random` is in 0..1 and takes up to a quarter off our own waits.
@@ -231,6 +252,25 @@ mod tests {
         let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
         assert_eq!(waits, [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), ms(8000), ms(8000), Decision::GiveUp]);
         assert_eq!([decide(3, 0.5), decide(3, 1.0), decide(3, f64::INFINITY)], [ms(1750), ms(1500), ms(1500)]);
+    }
+
+    #[test]
+    fn c19_a_busy_provider_gets_all_patience_in_the_middle_too_and_nothing_is_paid_for_three_times() {
+        let decide = |attempts, paid, cause: &Cause| {
+            Policy::default().decide_broken(Made { attempts, ..FIRST }, paid, cause, 0.0)
+        };
+        let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
+        let server = Cause::Server { status: 500, said: Quoted::default() };
+        for busy in [&Cause::Overloaded, &server] {
+            let waits: Vec<_> = (1..=8).map(|attempts| decide(attempts, 0, busy)).collect();
+            assert_eq!(waits[..4], [ms(500), ms(1000), ms(2000), ms(4000)]);
+            assert_eq!(waits[6..], [ms(8000), Decision::GiveUp]);
+            assert_eq!([decide(1, 1, busy), decide(5, 1, busy)], [ms(500), ms(8000)]);
+            assert_eq!(decide(2, 2, busy), Decision::GiveUp);
+        }
+        let broken = Cause::BrokenStream(StreamError::EndedEarly);
+        assert_eq!([decide(1, 1, &broken), decide(1, 0, &broken)], [ms(0), ms(0)]);
+        assert_eq!([decide(2, 2, &broken), decide(2, 0, &broken)], [Decision::GiveUp, Decision::GiveUp]);
     }
 
     #[test]

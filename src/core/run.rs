@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,106 +17,23 @@ use super::{
     time::Timestamp,
     trail::{self, Ended},
     words::{self, Again},
-    work::Work,
 };
 
+mod record;
 mod status;
 mod step;
 #[cfg(test)]
 mod tests;
 
-use self::status::Status;
+use self::{record::EDITS_OF_A_PROCESS, status::Status};
 pub use self::{
+    record::{CRASHES_MAX, RunRecord, TakenUp},
     status::{Doing, STATUS_AFTER_MS},
     step::{CardStep, RunId, Step},
 };
 
 /// After this long without an answer because of the model's load, people are told, in milliseconds (C19).
 pub const WAITING_WORD_AFTER_MS: u64 = 20_000;
-
-/// Numbers of edits that one process may use.
-const EDITS_OF_A_PROCESS: u32 = 1_000;
-
-/// What the store keeps of a run while it is going on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunRecord {
-    /// The virtual user that answers.
-    pub user: OwnedUserId,
-    /// The room.
-    pub room: OwnedRoomId,
-    /// The message that asks.
-    pub request: OwnedEventId,
-    /// Who asks.
-    pub asker: OwnedUserId,
-    /// Where the answer goes.
-    pub place: Place,
-    /// When it was asked, by the sender's server's clock.
-    pub asked_at: Timestamp,
-    /// When the run was recorded.
-    pub accepted_at: Timestamp,
-    /// Whether the answer must say that it is late (C5).
-    pub late: bool,
-    /// Whether it is an assistant's: its owner is the asker, and nothing that it says is journaled.
-    pub private: bool,
-    /// A streamed answer's message, once sent.
-    pub streamed: Option<OwnedEventId>,
-    /// The number of the last edit of it, as far as it was noted; see [`Self::resume`].
-    pub edits: u32,
-    /// Whether an earlier process had the run, and may have sent more than it noted.
-    #[serde(default)]
-    pub resumed: bool,
-    /// A coworker's answer, once the model gave it: what is sent, whatever happens in between.
-    pub answer: Option<Answer>,
-    /// The status notice, once sent.
-    #[serde(default)]
-    pub status: Option<OwnedEventId>,
-    /// How often the request was run before (🔁).
-    #[serde(default)]
-    pub attempt: u32,
-    /// What was done with tools so far.
-    #[serde(default)]
-    pub work: Work,
-}
-
-impl RunRecord {
-    /// Returns the record of a coworker's run that begins now, in time and for the first time.
-    #[must_use]
-    pub fn new(user: &UserId, room: &RoomId, request: &EventId, asker: &UserId, place: Place, now: Timestamp) -> Self {
-        Self {
-            user: user.to_owned(),
-            room: room.to_owned(),
-            request: request.to_owned(),
-            asker: asker.to_owned(),
-            place,
-            asked_at: now,
-            accepted_at: now,
-            late: false,
-            private: false,
-            streamed: None,
-            edits: 0,
-            resumed: false,
-            answer: None,
-            status: None,
-            attempt: 0,
-            work: Work::default(),
-        }
-    }
-
-    /// Takes up a run of an earlier process.
-    ///
-    /// What that one noted last may be lost with it. Edits get numbers that it never used: under an old number the
-    /// homeserver would take a new edit for one that it has.
-    pub fn resume(&mut self) {
-        self.resumed = true;
-        self.edits = (self.edits / EDITS_OF_A_PROCESS + 1) * EDITS_OF_A_PROCESS;
-    }
-
-    /// Returns the run's id.
-    #[must_use]
-    pub fn id(&self) -> RunId {
-        RunId::again(&self.request, &self.user, self.attempt)
-    }
-}
 
 /// A message that is ready to be sent, with the file that it refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +91,8 @@ pub enum Fault {
     ToolsFailed,
     /// The model reached its limit while it wrote down what to do.
     CallCut,
+    /// Crashes cut it off again and again.
+    CutOff,
     /// Something of ours went wrong.
     Internal,
 }
@@ -251,8 +170,8 @@ impl Machine {
             edits: record.edits,
             told_waiting: false,
             began: record.accepted_at,
-            status: (!record.private || record.status.is_some())
-                .then(|| Status::new(record.accepted_at, record.status.is_some(), now)),
+            status: (!record.private || record.has_status())
+                .then(|| Status::new(record.accepted_at, record.has_status(), now)),
             doing: None,
         }
     }
@@ -410,6 +329,7 @@ impl Machine {
             Fault::WorkTooLong => words::work_too_long(),
             Fault::ToolsFailed => words::tools_failed(again),
             Fault::CallCut => words::call_cut(),
+            Fault::CutOff => words::cut_off(again),
             Fault::Internal => words::internal(again),
         };
         self.word(&words, Outcome::Failed)

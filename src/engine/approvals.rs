@@ -15,7 +15,7 @@ use crate::{
     clock,
     core::{
         approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Plain, Standing},
-        event::{Place, RoomEvent},
+        event::{Outgoing, Place, RoomEvent},
         run::{CardStep, RunId, RunRecord, Step},
         time::Timestamp,
         tool::ApprovalRule,
@@ -23,6 +23,7 @@ use crate::{
         words,
     },
     matrix::{Account, MatrixError},
+    store::StoreError,
 };
 
 pub(super) mod desk;
@@ -34,7 +35,7 @@ impl Engine {
     /// Asks the people of the rule about one call, and waits for their decision or its expiry.
     ///
     /// Asked again about the same call, after a restart, it goes on with the card that is there; a decision that was
-    /// given meanwhile is returned at once, and again, until the run ends ([`Self::close_approvals`]). It holds for this
+    /// given meanwhile is returned at once, and again, until the run ends (`end_run`). It holds for this
     /// call with these arguments. Calls of one round may be asked about side by side.
     pub(super) async fn approve(
         self: &Shared,
@@ -125,29 +126,19 @@ impl Engine {
         }
     }
 
-    /// Ends what a run has asked: its cards are forgotten, and say so where nobody decided. A later ✅ finds nothing.
-    pub(super) async fn close_approvals(&self, id: &RunId, record: &RunRecord) {
-        let unsaid = match self.approvals.close(&record.room, id) {
-            Ok(unsaid) => unsaid,
-            Err(error) => return tracing::warn!(%error, "a run's cards cannot be closed; the next start does it"),
-        };
-        if unsaid.is_empty() {
-            return;
-        }
-        let account = match self.account_of_card(&unsaid[0].1).await {
-            Ok(Some(account)) if account.is_in(&record.room) => account,
-            _ => return,
-        };
-        for (card, standing) in unsaid {
+    /// Returns the last edits of a run's cards that do not say yet how they ended: the card, the step, the text.
+    pub(super) fn card_ends(
+        &self,
+        id: &RunId,
+        record: &RunRecord,
+    ) -> Result<Vec<(OwnedEventId, Step, Outgoing)>, StoreError> {
+        let unsaid = self.approvals.unsaid(&record.room, id)?;
+        let ends = unsaid.into_iter().map(|((_, card), standing)| {
             let decision = standing.decision().filter(|_| standing.is_taken());
             let message = approval::closed(&standing.tool, decision.as_ref(), &record.place);
-            let txn = id.transaction(Step::Card(standing.number(), CardStep::End));
-            if self.destination(record).is_ok_and(|destination| destination.room() == card.0)
-                && let Err(error) = account.edit(&card.0, &card.1, &message, txn).await
-            {
-                tracing::debug!(%error, "a card cannot say that it is closed");
-            }
-        }
+            (card, Step::Card(standing.number(), CardStep::End), message)
+        });
+        Ok(ends.collect())
     }
 
     /// Takes a reaction to a card, a reply that reads as a decision, or a plain word that does. Returns whether it was one;

@@ -1,6 +1,6 @@
 //! Asking the model: one streamed call, with what it says handed on as it comes.
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::Engine;
 use crate::{
@@ -12,9 +12,6 @@ use crate::{
         work::{ModelTurn, TurnStop},
     },
 };
-
-/// How often an answer that broke off is asked for again.
-const REGENERATIONS_MAX: u32 = 1;
 
 /// What to ask and whom.
 pub(super) struct Question<'a> {
@@ -77,7 +74,7 @@ impl Engine {
         };
         let mut request = request_of(question.prompt);
         let with_files = question.prompt.has_files();
-        let mut regenerations = 0;
+        let (mut first_break, mut broken, mut paid) = (None, 0, 0);
         loop {
             match self.ask_once(&request, progress).await {
                 Ok(reply) => return Ok(reply),
@@ -88,13 +85,24 @@ impl Engine {
                     request = request_of(&context::without_files(question.prompt));
                 }
                 Err(error) => {
-                    let again = error.advice() == Advice::Regenerate && regenerations < REGENERATIONS_MAX;
-                    tracing::warn!(%error, cause = error.cause.name(), again, "the model gave no answer");
-                    if !again {
-                        return Err(fault(&error));
-                    }
-                    regenerations += 1;
-                    progress.send_modify(Progress::begin_again);
+                    broken += 1;
+                    paid += u32::from(!progress.borrow().text.is_empty());
+                    let since = *first_break.get_or_insert_with(Instant::now);
+                    let made = claude::Made { attempts: broken, elapsed: since.elapsed() };
+                    let again = match error.advice() {
+                        Advice::Regenerate => self.claude.decide_broken(made, paid, &error.cause),
+                        _ => claude::Decision::GiveUp,
+                    };
+                    tracing::warn!(%error, cause = error.cause.name(), ?again, "the model gave no answer");
+                    let claude::Decision::RetryAfter(pause) = again else { return Err(fault(&error)) };
+                    progress.send_modify(|so_far| {
+                        so_far.begin_again();
+                        if !pause.is_zero() {
+                            // Busy, not broken.
+                            so_far.waiting_ms = u64::try_from((made.elapsed + pause).as_millis()).unwrap_or(u64::MAX);
+                        }
+                    });
+                    tokio::time::sleep(pause).await;
                 }
             }
         }

@@ -3,12 +3,21 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
-use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard, watch};
+use tokio::{
+    sync::{Mutex as FairMutex, OwnedMutexGuard, watch},
+    time::Instant,
+};
 
 use crate::core::run::{RunId, RunRecord};
+
+/// How long a stop waits for an answer that is being written.
+const WRITING_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a stop waits for a run whose answer is being sent, or was sent. Less than the whole stop may take.
+const ENDING_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a run is told from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +35,18 @@ pub(super) enum Order {
     TakeBack,
 }
 
+/// How near a run is to its end: what a stop of the process waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Nearness {
+    /// It waits for its turn, for people, tools or the homeserver.
+    #[default]
+    Far,
+    /// The model writes.
+    Writing,
+    /// Its last message is on its way, or was sent and the run is not closed.
+    Ending,
+}
+
 /// The runs that are going on or wait for their turn.
 #[derive(Default)]
 pub(super) struct Running(Mutex<HashMap<RunId, Entry>>);
@@ -38,6 +59,7 @@ struct Entry {
     /// What the run has shown so far: its status, its streamed answer.
     shown: Vec<OwnedEventId>,
     order: watch::Sender<Order>,
+    nearness: watch::Sender<Nearness>,
     sending: Arc<FairMutex<()>>,
 }
 
@@ -103,6 +125,7 @@ impl Running {
             thread: record.place.thread_root().map(ToOwned::to_owned),
             shown: record.streamed.iter().chain(&record.status).cloned().collect(),
             order,
+            nearness: watch::Sender::default(),
             sending: sending.clone(),
         };
         self.lock().insert(id.clone(), entry);
@@ -114,6 +137,30 @@ impl Running {
     pub(super) async fn sending(&self, id: &RunId) -> Option<OwnedMutexGuard<()>> {
         let sending = self.lock().get(id).map(|entry| entry.sending.clone())?;
         Some(sending.lock_owned().await)
+    }
+
+    /// Notes how near a run is to its end.
+    pub(super) fn enter(&self, id: &RunId, nearness: Nearness) {
+        if let Some(entry) = self.lock().get(id) {
+            entry.nearness.send_replace(nearness);
+        }
+    }
+
+    /// Waits for a run that is nearly done, so long as that may take at a stop; returns at once for any other.
+    pub(super) async fn until_done_or_cut_off(&self, id: &RunId) {
+        let nearness = self.lock().get(id).map(|entry| entry.nearness.subscribe());
+        let (Some(mut nearness), began) = (nearness, Instant::now()) else { return };
+        loop {
+            let patience = match *nearness.borrow_and_update() {
+                Nearness::Far => return,
+                Nearness::Writing => WRITING_PATIENCE,
+                Nearness::Ending => ENDING_PATIENCE,
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(began + patience) => return,
+                changed = nearness.changed() => if changed.is_err() { return },
+            }
+        }
     }
 
     /// Returns how many runs there are.

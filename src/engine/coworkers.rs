@@ -98,12 +98,25 @@ impl Engine {
         let engine = self.clone();
         self.tasks.spawn(async move {
             let stop = engine.stop.clone();
-            // What is cut off here is journaled, and goes on at the next start.
+            let cut_off = async {
+                stop.cancelled().await;
+                engine.running.until_done_or_cut_off(&id).await;
+            };
+            // What is cut off here is journaled, and goes on at the next start. That is no crash.
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = cut_off => engine.note_cut_off(&id),
                 () = Box::pin(engine.run(&id, record, place, accepted.unwrap_or_else(Instant::now))) => {}
             }
         });
+    }
+
+    fn note_cut_off(&self, id: &RunId) {
+        let noted = self.tables.runs.update(&id.as_str().to_owned(), |record: Option<RunRecord>| {
+            record.map(|record| RunRecord { under_way: false, ..record })
+        });
+        if let Err(error) = noted {
+            tracing::warn!(run.id = id.as_str(), %error, "that a run was cut off by a stop cannot be noted");
+        }
     }
 
     /// Composes what a coworker reads and asks with (C7).

@@ -140,6 +140,8 @@ impl Engine {
                     record.stays.insert(account.user().to_owned());
                     Some(record)
                 })?;
+                // It may have been taken out in the middle of something.
+                self.try_what_is_owed();
                 // Before anything of it is seen: if the others leave meanwhile, it is paused and does not go.
                 self.store.flush().await?;
                 self.introduce(account, room).await?;
@@ -244,6 +246,16 @@ impl Engine {
 
     /// Says something to one person in the chat that the service bot has with them; one is made if there is none.
     pub(super) async fn say_privately(self: Shared, person: &UserId, text: &str) -> Result<(), EngineError> {
+        self.say_privately_once(person, text, ruma::TransactionId::new()).await
+    }
+
+    /// As [`Self::say_privately`]; the same `txn` is said once.
+    pub(super) async fn say_privately_once(
+        self: Shared,
+        person: &UserId,
+        text: &str,
+        txn: ruma::OwnedTransactionId,
+    ) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         let known = self.tables.rooms.iter().filter_map(Result::ok);
         let mut rooms = known.filter(|(_, record)| record.service_dm.as_deref() == Some(person)).map(|(room, _)| room);
@@ -257,7 +269,6 @@ impl Engine {
                 .put(&room, &RoomRecord { service_dm: Some(person.to_owned()), ..RoomRecord::default() })?;
             room
         };
-        let txn = ruma::TransactionId::new();
         account.sync().await?;
         account.send(&room, &super::word(text, Some(person)), txn).await?;
         Ok(())

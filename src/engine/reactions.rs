@@ -20,9 +20,11 @@ use crate::{
 };
 
 /// Stops a run; with and without the emoji's variation selector.
-const STOP_KEYS: [&str; 2] = ["🛑", "🛑\u{fe0f}"];
+pub(super) const STOP_KEYS: [&str; 2] = ["🛑", "🛑\u{fe0f}"];
 /// Runs a request again.
-const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
+pub(super) const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
+/// The 🔁 on one answer that are told apart.
+const HEARD_MAX: usize = 64;
 /// How often one request is run again at the most.
 pub(super) const AGAIN_MAX: u32 = 10;
 
@@ -44,7 +46,7 @@ impl Engine {
         } else if AGAIN_KEYS.contains(&key.as_str()) {
             if self.tables.assistant_rooms.get(&event.room)?.is_some() {
                 // Whose room it is was checked where its events are told apart.
-                return self.run_again_for_owner(&event.sender, event, target, accepted);
+                return Box::pin(self.run_again_for_owner(&event.sender, event, target, accepted)).await;
             }
             Box::pin(self.run_again(event, target)).await?;
         }
@@ -113,6 +115,15 @@ impl Engine {
         if kept.liveliness.is_paused() || kept.muted.contains(&user) {
             return Ok(());
         }
+        let mut is_new = false;
+        self.tables.threads.update(&(room.clone(), answer.clone()), |kept: Option<ThreadRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            is_new = kept.heard.len() < HEARD_MAX && kept.heard.insert(event.id.clone());
+            Some(kept)
+        })?;
+        if !is_new {
+            return Ok(());
+        }
         let mut attempt = 0;
         self.tables.threads.update(&(room.clone(), request.clone()), |kept: Option<ThreadRecord>| {
             let mut kept = kept.unwrap_or_default();
@@ -138,8 +149,7 @@ impl Engine {
         };
         let id = RunId::again(&request, &user, attempt);
         let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
-            tracing::info!(room.id = %room, "a request is not run again: too many wait in its room");
-            return Ok(());
+            return self.decline_request(&account, &record).await;
         };
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
             self.clone().start_run(id, record, in_line, None);

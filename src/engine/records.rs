@@ -15,6 +15,7 @@ use crate::{
         company::Liveliness,
         notes::Notes,
         opened::{Opened, Withheld},
+        owed::Owed,
         room_check::Origin,
         run::RunRecord,
         time::Timestamp,
@@ -72,6 +73,9 @@ pub(super) struct ThreadRecord {
     /// How often the event was run again.
     #[serde(default)]
     pub(super) again: u32,
+    /// The 🔁 on the event that were heard, where it is one of ours: each counts once.
+    #[serde(default)]
+    pub(super) heard: BTreeSet<OwnedEventId>,
     /// Where the run that posted the event stands in the index, where it is one of ours.
     #[serde(default)]
     pub(super) run: Option<RunKey>,
@@ -196,6 +200,8 @@ pub(super) struct AuditRoom {
 pub(super) struct Tables {
     pub(super) runs: Table<String, RunRecord>,
     pub(super) run_index: Table<RunKey, RunSummary>,
+    /// What runs that are over still owe.
+    pub(super) owed: Table<String, Owed>,
     pub(super) rooms: Table<OwnedRoomId, RoomRecord>,
     pub(super) threads: Table<(OwnedRoomId, OwnedEventId), ThreadRecord>,
     pub(super) assistants: Table<OwnedUserId, AssistantRecord>,
@@ -218,6 +224,7 @@ impl Tables {
             // What is about somebody's sessions is sealed under a key of theirs, and gone with it (A3).
             runs: store.runs().owned_by(|_, run: &RunRecord| run.private.then_some(&run.asker)),
             run_index: store.run_index().owned_by(|_, run: &RunSummary| run.private.then_some(&run.asker)),
+            owed: store.owed().owned_by(|_, owed: &Owed| owed.private.then_some(&owed.asker)),
             rooms: store.rooms(),
             threads: store.threads(),
             assistants: store.assistants().owned_by(|owner, _: &AssistantRecord| Some(owner)),

@@ -1,7 +1,7 @@
 //! Driving a run: presence, context, the model, and every message under the run's own transaction ids.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -9,11 +9,15 @@ use ruma::OwnedEventId;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+mod ending;
+mod saying;
+
+use self::{ending::Left, saying::Ended};
 use super::{
     Engine, EngineError, Shared,
     ask::{Progress, Question, Reply},
-    control::Order,
-    coworkers::SEND_PAUSES,
+    assistants::Privacy,
+    control::{Nearness, Order},
     lanes,
     patience::Patience,
     presence,
@@ -24,15 +28,14 @@ use crate::{
     appservice::health::{Condition, State},
     clock,
     core::{
-        audit::RunKey,
         context::Composed,
-        event::Place,
+        destination::Refused,
         prompt::Effort,
-        run::{Answer, Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
+        run::{Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step, TakenUp},
         time::Timestamp,
         trail, words,
     },
-    matrix::{Account, MatrixError, account::File},
+    matrix::{Account, MatrixError},
 };
 
 /// A request that waits longer than this is told its place (C11).
@@ -44,6 +47,36 @@ struct Attempt<'a> {
     accepted: Instant,
     progress: &'a watch::Sender<Progress>,
     leave: &'a lanes::Place,
+}
+
+/// What follows an attempt.
+enum Then {
+    /// Another.
+    Again,
+    /// The end.
+    End(Ended),
+    /// The end, of which the asker learns nothing in the room.
+    EndUnheard,
+}
+
+/// Whether a waiting request was told its place, and by which event.
+#[derive(Default)]
+struct Told(Mutex<(bool, Option<OwnedEventId>)>);
+
+impl Told {
+    fn begin(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
+    }
+
+    fn know(&self, event: OwnedEventId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(event);
+    }
+
+    fn note(&self, record: &mut RunRecord) {
+        let (begun, event) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        record.status_begun |= begun;
+        record.status = record.status.take().or_else(|| event.clone());
+    }
 }
 
 /// A composed question.
@@ -60,20 +93,23 @@ impl Engine {
         let mut registered = self.running.register(id, &record);
         let mut used = Used::default();
         let sender = watch::Sender::new(Progress::default());
-        let (waiting, told) = (record.clone(), OnceLock::new());
+        let (waiting, told) = (record.clone(), Told::default());
         let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place, &told));
         let mut leave = None;
         let mut patience = Patience::default();
-        let ended = loop {
+        let (ended, unheard) = loop {
             let began = clock::now();
             let attempt = async {
                 let leave = match &mut leave {
                     Some(leave) => leave,
                     none => none.insert((&mut turn).await),
                 };
-                record.status = record.status.take().or_else(|| told.get().cloned());
+                told.note(&mut record);
+                self.wait_for_the_homeserver(leave, &mut patience).await;
                 // An attempt that was cut short may have left it parked.
                 leave.unpark().await;
+                record.under_way = true;
+                self.journal(id, &record)?;
                 let attempt = Attempt { id, accepted, progress: &sender, leave };
                 Box::pin(self.run_once(&attempt, &mut record, &mut used)).await
             };
@@ -84,48 +120,93 @@ impl Engine {
             };
             let so_far = sender.send_replace(Progress::default());
             used.add(&so_far);
-            record.status = record.status.take().or_else(|| told.get().cloned());
-            match attempted {
-                Ok(Ok(ended)) => break ended,
-                Ok(Err(error)) if error.is_passing() && patience.is_left(began, clock::now()) => {
-                    tracing::warn!(%error, "a run waits for the homeserver");
-                    let pause = patience.failures().saturating_sub(1).min(SEND_PAUSES.len() - 1);
-                    tokio::time::sleep(SEND_PAUSES[pause]).await;
-                }
-                Ok(Err(EngineError::Refused(why))) => {
-                    tracing::info!(%why, "a run ends: it may not write");
-                    break (Outcome::Dropped, None);
-                }
-                Ok(Err(error)) if error.is_passing() => {
-                    tracing::error!(%error, "a run is left for the next start: the homeserver stays away");
-                    return;
-                }
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "a run cannot say anything any more");
-                    break (Outcome::Dropped, None);
-                }
-                Err(Order::GoOn) => {}
-                Err(Order::Restart(_)) => {
-                    tracing::info!("the request was edited; the run begins anew");
-                    self.close_approvals(id, &record).await;
-                    record.answer = None;
-                    record.work.begin_anew();
-                }
-                Err(Order::Drop) => break (Outcome::Dropped, None),
-                Err(Order::TakeBack) => break (Outcome::Stopped, None),
-                Err(Order::Stop) => break self.stop_run(id, &record, &so_far.text).await,
+            told.note(&mut record);
+            let then = match attempted {
+                Ok(Ok(ended)) => Then::End(ended),
+                Ok(Err(error)) => self.after_failure(id, &mut record, error, &mut patience, began),
+                Err(order) => Box::pin(self.obey_order(id, &mut record, order, &so_far.text)).await,
+            };
+            match then {
+                Then::End(ended) => break (ended, false),
+                Then::EndUnheard => break ((Outcome::Dropped, None), true),
+                Then::Again => self.running.enter(id, Nearness::Far),
             }
         };
+        self.running.enter(id, Nearness::Ending);
         // Calls that were cut short are steps too.
         record.work.stop();
         let ended = (trail::outcome_of(ended.0, record.work.steps()), ended.1);
-        if registered.is_taken_back() {
-            self.take_back_run(&record).await;
-        } else {
-            self.end_status(id, &record, ended.0, used.spent()).await;
+        let left = Left { taken_back: registered.is_taken_back(), unheard };
+        Box::pin(self.end_run(id, &record, ended, used, left)).await;
+    }
+
+    /// Carries out an order that reached a run.
+    async fn obey_order(self: &Shared, id: &RunId, record: &mut RunRecord, order: Order, so_far: &str) -> Then {
+        match order {
+            Order::GoOn => Then::Again,
+            Order::Restart(_) => {
+                tracing::info!("the request was edited; the run begins anew");
+                self.close_cards(id, record);
+                record.begin_anew();
+                Then::Again
+            }
+            Order::Drop => Then::End((Outcome::Dropped, None)),
+            Order::TakeBack => Then::End((Outcome::Stopped, None)),
+            Order::Stop => Then::End(self.stop_run(id, record, so_far).await),
         }
-        self.close_approvals(id, &record).await;
-        self.close_run(id, &record, ended, used).await;
+    }
+
+    /// Says what is done about an attempt that failed. What the model has said is kept, and sent when it can be.
+    fn after_failure(
+        &self,
+        id: &RunId,
+        record: &mut RunRecord,
+        error: EngineError,
+        patience: &mut Patience,
+        began: Timestamp,
+    ) -> Then {
+        let now = clock::now();
+        // As after a restart, more may be in the room than was noted.
+        record.resumed = true;
+        record.under_way = false;
+        if let Err(error) = self.journal(id, record) {
+            tracing::error!(%error, "a run cannot be journaled");
+        }
+        match error {
+            error if error.is_passing() && patience.is_left(began, now, error.retry_after()) => {
+                tracing::warn!(%error, "a run waits for the homeserver");
+                let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
+                record.late |= patience.waited_ms(now) > deadline_ms;
+                Then::Again
+            }
+            EngineError::Refused(why) => {
+                tracing::info!(%why, "a run ends: it may not write");
+                Then::End((Outcome::Dropped, None))
+            }
+            EngineError::Matrix(error) if error.is_forbidden() => {
+                let is_in = self.pool.kept(&record.user).is_some_and(|account| account.is_in(&record.room));
+                tracing::info!(%error, is_in, "a run ends: the room does not let it say anything");
+                // Who was taken out of the room before there was an answer says nothing about it later (C10).
+                if is_in || record.answer.is_some() { Then::EndUnheard } else { Then::End((Outcome::Dropped, None)) }
+            }
+            error if error.is_passing() || record.gave_up => {
+                tracing::error!(%error, "a run cannot say anything any more");
+                Then::EndUnheard
+            }
+            error => {
+                tracing::error!(%error, "a run failed; its asker is told");
+                record.give_up(Fault::Internal, now);
+                Then::Again
+            }
+        }
+    }
+
+    /// Waits where an attempt has failed; meanwhile others may have the places in the room and over all.
+    async fn wait_for_the_homeserver(&self, leave: &lanes::Place, patience: &mut Patience) {
+        if let Some(pause) = patience.take_pause() {
+            leave.park();
+            self.until_back(pause).await;
+        }
     }
 
     /// Waits for a place; a request that waits long is told so (C11).
@@ -134,13 +215,13 @@ impl Engine {
         id: &RunId,
         record: &RunRecord,
         mut in_line: lanes::Place,
-        told: &OnceLock<OwnedEventId>,
+        told: &Told,
     ) -> lanes::Place {
         tokio::select! {
             () = in_line.turn() => return in_line,
             () = tokio::time::sleep(QUEUE_WORD_AFTER) => {}
         }
-        if record.status.is_none()
+        if !record.has_status()
             && let Err(error) = self.tell_place(id, record.clone(), in_line.ahead() + 1, told).await
         {
             tracing::debug!(%error, "a waiting request cannot be told its place");
@@ -156,58 +237,20 @@ impl Engine {
         id: &RunId,
         mut waiting: RunRecord,
         place: usize,
-        told: &OnceLock<OwnedEventId>,
+        told: &Told,
     ) -> Result<(), EngineError> {
         let mut word = super::word(&words::queued(place), None);
         word.place = waiting.place.clone();
         let account = self.account_of(&waiting).await?;
         let step = if waiting.private { Step::Queued } else { Step::Status };
+        if step == Step::Status {
+            told.begin();
+        }
         self.act(&account, id, &mut waiting, Effect::Send(step, word)).await?;
         if let Some(status) = waiting.status {
-            told.get_or_init(|| status);
+            told.know(status);
         }
         Ok(())
-    }
-
-    /// The last word of a run that a person stopped.
-    async fn stop_run(&self, id: &RunId, record: &RunRecord, so_far: &str) -> (Outcome, Option<OwnedEventId>) {
-        let answer = Machine::new(record, clock::now()).stopped(if record.private { so_far } else { "" });
-        let said = async {
-            let account = self.account_of(record).await?;
-            if record.streamed.is_some() {
-                return self.say(&account, id, record, &answer).await;
-            }
-            if record.status.is_some() {
-                // The status says it.
-                return Ok((answer.outcome, None));
-            }
-            let event =
-                account.send(self.destination(record)?.room(), &answer.message, id.transaction(Step::Stopped)).await?;
-            self.note_posted(record, &event)?;
-            Ok::<_, EngineError>((answer.outcome, Some(event)))
-        };
-        said.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "that a run was stopped cannot be said");
-            (Outcome::Stopped, None)
-        })
-    }
-
-    /// The request is gone: so is everything that was said of it.
-    async fn take_back_run(&self, record: &RunRecord) {
-        tracing::info!("the request was redacted; its run ends, and what it said is taken back");
-        let taken = async {
-            let account = self.account_of(record).await?;
-            let noted = self.tables.threads.get(&(record.room.clone(), record.request.clone()))?;
-            let noted = noted.map(|noted| noted.posted).unwrap_or_default();
-            let ours = noted.into_iter().filter(|posted| posted.user == record.user).map(|posted| posted.event);
-            for event in ours.chain(record.streamed.clone()) {
-                super::take_back(&account, &record.room, &event).await?;
-            }
-            Ok::<_, EngineError>(())
-        };
-        if let Err(error) = taken.await {
-            tracing::warn!(%error, "not everything that a run said can be taken back");
-        }
     }
 
     async fn run_once(
@@ -215,11 +258,34 @@ impl Engine {
         attempt: &Attempt<'_>,
         record: &mut RunRecord,
         used: &mut Used,
-    ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
+    ) -> Result<Ended, EngineError> {
         let Attempt { id, accepted, .. } = *attempt;
         let account = self.account_of(record).await?;
+        if record.resumed {
+            self.take_missed_orders(&account, record).await;
+            // An order that was found goes first.
+            tokio::task::yield_now().await;
+        }
+        match record.taken_up() {
+            TakenUp::GoesOn => {}
+            TakenUp::GivenUp => {
+                tracing::error!(crashes = record.crashes, "a run that was under way in several crashes is given up");
+                record.give_up(Fault::CutOff, clock::now());
+            }
+            TakenUp::Dropped => {
+                tracing::error!(
+                    crashes = record.crashes,
+                    "a run is dropped: not even that it is given up could be said"
+                );
+                return Ok((Outcome::Dropped, None));
+            }
+        }
         if let Some(answer) = record.answer.clone() {
+            self.running.enter(id, Nearness::Ending);
             account.sync_since(accepted).await?;
+            if record.private && self.attend(&account, &record.asker, &record.room).await? == Privacy::Lost {
+                return Err(Refused::Silent.into());
+            }
             return self.say(&account, id, record, &answer).await;
         }
         let typing = CancellationToken::new();
@@ -233,9 +299,15 @@ impl Engine {
         if record.private {
             return Ok(self.pool.passing(&self.assistant_persona(&record.asker)).await?);
         }
-        let kept = self.pool.kept(&record.user);
-        let gone = || MatrixError::NotJoined { user: record.user.to_string(), room: record.room.to_string() };
-        Ok(kept.ok_or_else(gone)?)
+        match self.pool.kept(&record.user) {
+            Some(account) => Ok(account),
+            // It is being set up, or out of order: its runs wait for it.
+            None if self.coworker(&record.user).is_some() => {
+                let cause = format!("{} is not set up yet", record.user);
+                Err(MatrixError::Unreachable { url: self.config.homeserver.url.to_string(), cause }.into())
+            }
+            None => Err(MatrixError::NotJoined { user: record.user.to_string(), room: record.room.to_string() }.into()),
+        }
     }
 
     async fn answer(
@@ -244,12 +316,14 @@ impl Engine {
         attempt: &Attempt<'_>,
         record: &mut RunRecord,
         used: &mut Used,
-    ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
+    ) -> Result<Ended, EngineError> {
         let Attempt { id, accepted, progress, leave } = *attempt;
         // Where transactions brought everything, the sync comes beside the model's work; see `presence::show`.
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
         }
+        let store = self.store.clone();
+        let noted = self.tasks.spawn(async move { store.flush().await });
         let (mut asking, tools) = if record.private {
             (Box::pin(self.compose_assistant(account, record)).await?, self.toolset_of_private_run(&record.user).await?)
         } else {
@@ -272,6 +346,8 @@ impl Engine {
                 let held = used.read.iter().filter_map(|id| account.held(&record.room, id));
                 used.read_span = span(held.map(|read| read.event.sent_at));
             }
+            // A crash from here on is counted.
+            noted.await.unwrap_or(Ok(()))?;
             let stage = Stage { account, id, tools: &tools, progress, leave };
             Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
         };
@@ -289,10 +365,9 @@ impl Engine {
         for effect in machine.take(&input, clock::now()) {
             match effect {
                 Effect::Finish(answer) => {
-                    if !record.private {
-                        record.answer = Some(answer.clone());
-                        self.journal(id, record)?;
-                    }
+                    self.running.enter(id, Nearness::Ending);
+                    // Whole: from here on it is sent, and never asked for again.
+                    record.answer = Some(answer.clone());
                     last = self.say(account, id, record, &answer).await?;
                 }
                 effect => self.act(account, id, record, effect).await?,
@@ -303,7 +378,7 @@ impl Engine {
 
     /// Asks the model, and does what its progress calls for while it writes.
     pub(super) async fn stream(
-        &self,
+        self: &Shared,
         stage: &Stage<'_>,
         record: &mut RunRecord,
         machine: &mut Machine,
@@ -318,8 +393,12 @@ impl Engine {
             effort: asking.effort,
             user_tag: super::user_tag(&self.config.master, &record.asker),
         };
-        let mut asked = std::pin::pin!(self.ask(&question, sender));
+        self.running.enter(id, Nearness::Writing);
+        let (mut asked, mut replied) = (std::pin::pin!(self.ask(&question, sender)), None);
         loop {
+            if let Some(reply) = replied {
+                return Ok(reply);
+            }
             let ticked = tokio::select! {
                 reply = &mut asked => return Ok(reply),
                 changed = progress.changed() => { if changed.is_err() { std::future::pending::<()>().await; } false },
@@ -334,122 +413,32 @@ impl Engine {
             let input = if ticked { Input::Tick(&so_far.text) } else { Input::Text(&so_far.text) };
             effects.extend(machine.take(&input, now));
             for effect in effects {
-                self.act(account, id, record, effect).await?;
+                // The model is listened to meanwhile: a homeserver that is slow does not hold it up.
+                let mut acting = std::pin::pin!(self.show_beside(account, id, record, effect));
+                loop {
+                    tokio::select! {
+                        acted = &mut acting => break acted?,
+                        reply = &mut asked, if replied.is_none() => replied = Some(reply),
+                    }
+                }
             }
         }
     }
 
-    /// Does one effect before the end of a run; a streamed message is journaled as soon as it is there.
-    pub(super) async fn act(
-        &self,
-        account: &Account,
+    /// Shows something while the model writes. What may have been there before it was known is looked at then.
+    async fn show_beside(
+        self: &Shared,
+        account: &Arc<Account>,
         id: &RunId,
         record: &mut RunRecord,
         effect: Effect,
     ) -> Result<(), EngineError> {
-        self.destination(record)?;
-        match effect {
-            Effect::Send(step, message) => {
-                // The run is known on disk before any of it is seen: a process that finds it there knows that more may
-                // have been sent than was noted.
-                self.store.flush().await?;
-                let _sending = self.running.sending(id).await;
-                let event = account.send(self.destination(record)?.room(), &message, id.transaction(step)).await?;
-                self.running.show(id, &event);
-                self.note_posted(record, &event)?;
-                match step {
-                    Step::Answer => record.streamed = Some(event),
-                    Step::Status => record.status = Some(event),
-                    _ => return Ok(()),
-                }
-                self.journal(id, record)?;
-            }
-            Effect::Edit(step, message) => {
-                let target = match step {
-                    Step::Edit(n) => {
-                        record.edits = n;
-                        self.journal(id, record)?;
-                        record.streamed.clone()
-                    }
-                    _ => record.status.clone(),
-                };
-                if let Some(target) = target {
-                    let room = self.destination(record)?.room();
-                    // A lost edit in between is made good by the next one.
-                    if let Err(error) = account.edit(room, &target, &message, id.transaction(step)).await {
-                        tracing::debug!(%error, "an edit of a streamed answer was not taken");
-                    }
-                }
-            }
-            Effect::Finish(_) => {}
+        let known = (record.status.clone(), record.streamed.clone());
+        self.act_beside(account, id, record, effect).await?;
+        if record.resumed && known != (record.status.clone(), record.streamed.clone()) {
+            self.take_missed_orders(account, record).await;
         }
         Ok(())
-    }
-
-    /// Sends the last message of a run, and the file that it refers to.
-    async fn say(
-        &self,
-        account: &Account,
-        id: &RunId,
-        record: &RunRecord,
-        answer: &Answer,
-    ) -> Result<(Outcome, Option<OwnedEventId>), EngineError> {
-        let _sending = self.running.sending(id).await;
-        let (room, message) = (self.destination(record)?.room(), &answer.message);
-        let last_edit = id.transaction(Step::Edit(record.edits + 1));
-        let event = if let Some(target) = &record.streamed {
-            account.edit(room, target, message, last_edit).await?;
-            target.clone()
-        } else {
-            let event = account.send(room, message, id.transaction(Step::Answer)).await?;
-            if record.private && record.resumed {
-                // The homeserver may have had this transaction before, with the beginning of the answer.
-                account.edit(room, &event, message, last_edit).await?;
-            }
-            event
-        };
-        self.note_posted(record, &event)?;
-        if let Some(markdown) = &answer.file {
-            let place = file_place(&message.place, &event);
-            let file = File {
-                name: words::answer_file_name().to_owned(),
-                media_type: mime::TEXT_PLAIN_UTF_8,
-                bytes: markdown.clone().into_bytes(),
-            };
-            let file = account.send_file(room, file, &place, id.transaction(Step::File)).await?;
-            self.note_posted(record, &file)?;
-        }
-        Ok((answer.outcome, Some(event)))
-    }
-
-    pub(super) fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
-        // What an assistant's tools were asked and gave is sealed under its owner's key; see `Tables::of`.
-        Ok(self.tables.runs.put(&id.as_str().to_owned(), record)?)
-    }
-
-    /// The run leaves the journal and stays in the index, without content.
-    async fn close_run(&self, id: &RunId, record: &RunRecord, ended: (Outcome, Option<OwnedEventId>), used: Used) {
-        let spent = used.spent();
-        let summary = self.summary(record, ended, used);
-        let key: RunKey = (record.accepted_at, id.as_str().to_owned());
-        let counted = self.count_spent(record, &spent).and_then(|()| self.tables.run_index.put(&key, &summary));
-        let closed = counted.and_then(|()| self.tables.runs.remove(&key.1));
-        let closed = match closed {
-            // Durable at once: a process that is killed now must not ask the model again for what is answered.
-            Ok(()) => self.store.flush().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = closed {
-            tracing::error!(%error, "a run's end cannot be recorded; it is taken up again at the next start");
-        }
-        self.metrics.run_ended(&summary);
-        tracing::info!(
-            outcome = ?summary.outcome, tokens.input = summary.input_tokens, tokens.output = summary.output_tokens,
-            duration_ms = summary.ended_at.ms_since(summary.accepted_at), "a run ended"
-        );
-        if summary.line_due {
-            self.audit.tell(&key);
-        }
     }
 
     fn note_key(&self, fault: Fault) {
@@ -473,12 +462,4 @@ fn span(times: impl Iterator<Item = Timestamp>) -> Option<(Timestamp, Timestamp)
     times.fold(None, |span, at| {
         Some(span.map_or((at, at), |(first, last): (Timestamp, _)| (first.min(at), last.max(at))))
     })
-}
-
-/// The file goes where the message went; on a timeline, as a reply to it.
-fn file_place(place: &Place, message: &ruma::EventId) -> Place {
-    match place {
-        Place::Thread { root, .. } => Place::Thread { root: root.clone(), latest: message.to_owned() },
-        Place::Timeline | Place::Reply { .. } => Place::Reply { to: message.to_owned() },
-    }
 }

@@ -209,6 +209,7 @@ async fn build(
         running: control::Running::default(),
         parked: parked::Parked::default(),
         reach: super::reach::Reach::default(),
+        owed_due: tokio::sync::Notify::new(),
         approvals: Desk::new(store.approvals()),
         audit: audit::Audit::new(),
         namespace,
@@ -270,6 +271,8 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
+    engine.tasks.spawn(super::owed::keep_paying(engine.clone()));
+    engine.try_what_is_owed();
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
     engine.keep_audit_room();

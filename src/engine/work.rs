@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{
     Engine, EngineError, Shared,
     ask::Progress,
+    control::Nearness,
     lanes,
     room_tools::Here,
     runs::{Asking, until_due},
@@ -66,8 +67,15 @@ impl Engine {
         let mut next = record.work.next(&terms);
         loop {
             next = match next {
+                Next::Ask(_) | Next::Calls if self.stop.is_cancelled() => {
+                    // Nothing new begins any more; what there is goes on at the next start.
+                    self.journal(stage.id, record)?;
+                    self.running.enter(stage.id, Nearness::Far);
+                    return std::future::pending().await;
+                }
                 Next::Ask(tool_use) => Box::pin(self.ask_on(stage, record, machine, asking, used, tool_use)).await?,
                 Next::Calls => {
+                    self.running.enter(stage.id, Nearness::Far);
                     Box::pin(self.carry_out(stage, record, machine, &terms)).await?;
                     record.work.next(&terms)
                 }
@@ -99,7 +107,12 @@ impl Engine {
             asking.composed.prompt = context::without_files(&asking.composed.prompt);
         }
         Ok(match reply {
-            Ok(turn) => record.work.take(&turn, tokens, &terms),
+            Ok(turn) => {
+                let next = record.work.take(&turn, tokens, &terms);
+                // What was paid for is kept before anything else is asked or done.
+                self.journal(stage.id, record)?;
+                next
+            }
             // Thinking is tied to what stood before it, which reads otherwise after an interruption: without any it is
             // taken, and nothing else is worth a second try.
             Err(Fault::RequestRefused) if record.work.strip_thinking() => {
@@ -202,8 +215,13 @@ impl Engine {
         if running == 0 {
             // Nothing but people is waited for: meanwhile others may have the places in the room and over all (C12).
             stage.leave.park();
+            // Nor is it this run that brings a process down meanwhile.
+            record.under_way = false;
+            self.journal(stage.id, record)?;
             let happened = under_way.next().await.expect("something is under way");
             stage.leave.unpark().await;
+            record.under_way = true;
+            self.journal(stage.id, record)?;
             return happened;
         }
         loop {

@@ -27,10 +27,11 @@ pub(super) enum Name {
     Spent,
     Forgetting,
     Members,
+    Owed,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -46,6 +47,7 @@ impl Name {
         Self::Spent,
         Self::Forgetting,
         Self::Members,
+        Self::Owed,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -65,6 +67,7 @@ impl Name {
             Self::Spent => "spent",
             Self::Forgetting => "forgetting",
             Self::Members => "members",
+            Self::Owed => "owed",
         }
     }
 }
@@ -153,6 +156,12 @@ impl Store {
     #[must_use]
     pub fn forgetting<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::Forgetting)
+    }
+
+    /// Returns what runs that are over still owe, by run id.
+    #[must_use]
+    pub fn owed<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
+        self.table(Name::Owed)
     }
 
     /// Returns how local people stand to the workspace, by user id.

@@ -20,6 +20,7 @@ mod harness;
 mod identity;
 mod injection;
 mod joining;
+mod lasting;
 mod late;
 mod mcp;
 mod media;

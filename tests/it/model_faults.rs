@@ -66,6 +66,12 @@ async fn c19_an_overload_that_stays_is_said() -> Result<()> {
 }
 
 #[tokio::test]
+async fn c19_an_overload_in_the_middle_gets_the_same_patience() -> Result<()> {
+    let busy = || Turn::text("nothing of this").fault(Fault::ErrorAfter(1, "overloaded_error"));
+    Box::pin(words_in_the_thread(vec![busy(), busy(), busy(), Turn::text("Here I am.")], "Here I am.")).await
+}
+
+#[tokio::test]
 async fn c19_a_stream_that_breaks_once_is_asked_again_and_shows_no_half() -> Result<()> {
     let broken = Turn::text("half of an answer that is never to be seen").fault(Fault::DropAfter(4));
     Box::pin(words_in_the_thread(vec![broken, Turn::text("Whole.")], "Whole.")).await

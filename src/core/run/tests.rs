@@ -4,6 +4,7 @@ use super::{status::later, *};
 use crate::core::{audit::Spent, mask::Mask};
 
 mod properties;
+mod record;
 
 const NOW: Timestamp = Timestamp::from_ms(10_000_000);
 

@@ -122,6 +122,21 @@ pub fn call_cut() -> String {
     "I reached my length limit in the middle of a step, so I didn't take it. Please ask for less at once.".to_owned()
 }
 
+/// Crashes cut the work off again and again.
+#[must_use]
+pub fn cut_off(again: Again) -> String {
+    format!("I was interrupted several times while I worked on this, so I gave it up. {}", try_again(again, ""))
+}
+
+/// Says elsewhere that an answer cannot be posted where it was asked for; nothing of the answer.
+#[must_use]
+pub fn answer_not_posted(name: &str, room: &str, request: &str) -> String {
+    format!(
+        "{name} has an answer to [your message](https://matrix.to/#/{room}/{request}), but may not post in that room. \
+         Someone who moderates it can change that; then ask again."
+    )
+}
+
 /// Something of ours broke.
 #[must_use]
 pub fn internal(again: Again) -> String {

@@ -164,18 +164,20 @@ impl Desk {
         Ok(self.get(room, card)?.map(|standing| standing.request))
     }
 
-    /// Forgets a run's cards, and returns those that do not say yet how they ended.
-    pub(super) fn close(&self, room: &OwnedRoomId, run: &RunId) -> Result<Vec<(Card, Standing)>, StoreError> {
+    /// Returns a run's cards that do not say yet how they ended.
+    pub(super) fn unsaid(&self, room: &OwnedRoomId, run: &RunId) -> Result<Vec<(Card, Standing)>, StoreError> {
+        let cards = self.cards.scan_prefix(room);
+        cards.filter(|card| card.as_ref().map_or(true, |(_, card)| card.run == *run && !card.shown)).collect()
+    }
+
+    /// Forgets a run's cards: a later ✅ finds nothing.
+    pub(in crate::engine) fn close(&self, room: &OwnedRoomId, run: &RunId) -> Result<(), StoreError> {
         let cards: Vec<(Card, Standing)> = self.cards.scan_prefix(room).collect::<Result<_, _>>()?;
-        let mut unsaid = Vec::new();
-        for (card, standing) in cards.into_iter().filter(|(_, standing)| standing.run == *run) {
+        for (card, _) in cards.into_iter().filter(|(_, standing)| standing.run == *run) {
             self.cards.remove(&card)?;
-            if !standing.shown {
-                unsaid.push((card, standing));
-            }
         }
         self.news.notify_waiters();
-        Ok(unsaid)
+        Ok(())
     }
 
     /// Forgets the cards of runs that are over, at the start: a process may end between the two.

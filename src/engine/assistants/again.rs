@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// Runs a request of the owner's again, as privately as the first time.
-    pub(in crate::engine) fn run_again_for_owner(
+    pub(in crate::engine) async fn run_again_for_owner(
         self: &Shared,
         owner: &UserId,
         event: &RoomEvent,
@@ -77,10 +77,10 @@ impl Engine {
         let of_request = kept.answers.iter().filter(|other| other.request == answered.request);
         let attempt = of_request.map(|other| other.attempt).max().unwrap_or_default() + 1;
         let user = self.assistant_persona(owner).user;
-        let is_busy = self.running.count(&event.room, &user) >= self.config.limits.room_runs_max;
-        if kept.silent || kept.room.as_ref() != Some(&event.room) || attempt > AGAIN_MAX || is_busy {
+        if kept.silent || kept.room.as_ref() != Some(&event.room) || attempt > AGAIN_MAX {
             return Ok(());
         }
+        let is_busy = self.running.count(&event.room, &user) >= self.config.limits.room_runs_max;
         let (request, place) = (&answered.request, answered.place.clone());
         let record = RunRecord {
             asked_at: event.sent_at,
@@ -89,9 +89,10 @@ impl Engine {
             ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
         };
         let id = RunId::again(request, &user, attempt);
-        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
-            tracing::info!(room.id = %event.room, "a request is not run again: too many wait in its room");
-            return Ok(());
+        let in_line = if is_busy { None } else { self.lanes.place(lane_of(&record)).ok() };
+        let Some(in_line) = in_line else {
+            let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+            return self.decline_request(&account, &record).await;
         };
         if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
             self.clone().start_run(id, record, in_line, Some(accepted));

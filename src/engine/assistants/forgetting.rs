@@ -65,6 +65,7 @@ impl Engine {
         for (owner, job) in self.tables.forgetting.iter().filter_map(Result::ok) {
             if job.notice.is_none() {
                 self.tables.runs.remove_of(&owner)?;
+                self.tables.owed.remove_of(&owner)?;
             }
             tracing::info!(user.id = %owner, "forgetting is taken up again");
             self.tasks.spawn(self.clone().go_on_forgetting(owner, job.command));
@@ -158,6 +159,7 @@ impl Engine {
     /// Removes an owner's records and destroys the key that every copy of them is sealed under.
     async fn shred(&self, owner: &UserId) -> Result<(), StoreError> {
         let (runs, index, theirs) = (self.tables.runs.clone(), self.tables.run_index.clone(), owner.to_owned());
+        self.tables.owed.remove_of(owner)?;
         // The index may be long.
         let removing = tokio::task::spawn_blocking(move || {
             runs.remove_of(&theirs)?;

@@ -227,7 +227,7 @@ impl Engine {
             self.store.flush().await?;
             if !record.work.is_empty() {
                 // What was done so far was done with the room at hand.
-                self.close_approvals(&record.id(), record).await;
+                self.close_cards(&record.id(), record);
                 record.work.begin_anew();
             }
         }

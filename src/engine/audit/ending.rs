@@ -6,16 +6,22 @@ use crate::{
     clock,
     core::{
         audit::{RunSummary, Spent},
+        event::Outgoing,
         people::Who,
-        run::{Machine, Outcome, RunId, RunRecord, Step},
+        run::{Machine, Outcome, RunRecord},
         trail::{Ended, Tally},
     },
-    engine::{Engine, EngineError, used::Used},
+    engine::{Engine, used::Used},
 };
 
 impl Engine {
-    /// The status becomes the run's record (C13); a run without status and tools leaves none.
-    pub(in crate::engine) async fn end_status(&self, id: &RunId, record: &RunRecord, outcome: Outcome, spent: Spent) {
+    /// Returns what a run's status becomes (C13): its record. One without status and tools leaves none.
+    pub(in crate::engine) fn record_of_run(
+        &self,
+        record: &RunRecord,
+        outcome: Outcome,
+        spent: Spent,
+    ) -> Option<Outgoing> {
         let now = clock::now();
         let ended = Ended {
             steps: record.work.steps(),
@@ -24,20 +30,7 @@ impl Engine {
             spent,
             mask: self.tools.mask(),
         };
-        let Some(text) = Machine::new(record, now).status_end(&ended) else { return };
-        let said = async {
-            let account = self.account_of(record).await?;
-            let room = self.destination(record)?.room();
-            let txn = id.transaction(Step::StatusEnd);
-            match &record.status {
-                Some(status) => account.edit(room, status, &text, txn).await?,
-                None => account.send(room, &text, txn).await?,
-            };
-            Ok::<_, EngineError>(())
-        };
-        if let Err(error) = said.await {
-            tracing::debug!(%error, "a run's record cannot be shown");
-        }
+        Machine::new(record, now).status_end(&ended)
     }
 
     /// What the index keeps of a run. Of an assistant's, it does not say what was read.

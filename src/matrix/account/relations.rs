@@ -9,7 +9,7 @@ use ruma::{EventId, RoomId, events::relation::RelationType};
 use super::{Account, PAGE_EVENTS};
 use crate::{
     core::event::{EventKind, RoomEvent},
-    matrix::{error::MatrixError, inbound},
+    matrix::error::MatrixError,
 };
 
 /// Pages of events that point at one which are looked at, the newest first.
@@ -50,8 +50,7 @@ impl Account {
             };
             let page = Box::pin(room.relations(target.to_owned(), options)).await?;
             // Newest first, as asked for. In an encrypted room a message that came plain is nobody's words.
-            let read = page.chunk.iter().filter_map(|event| inbound::from_timeline(room_id, event));
-            let read = read.filter(|read| {
+            let read = self.read(room_id, &page.chunk).await.into_iter().filter(|read| {
                 read.was_encrypted || !is_encrypted || !matches!(read.event.kind, EventKind::Message(_))
             });
             found.extend(read.map(|read| read.event));

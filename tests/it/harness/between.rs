@@ -31,7 +31,8 @@ pub(crate) async fn homeserver_that_loses(is_lost: impl Fn(&Request) -> bool + S
     between(|_| None, is_lost).await
 }
 
-async fn between(
+/// Returns where the shared homeserver answers what `instead` does not, and where the replies that `is_lost` names are lost.
+pub(crate) async fn between(
     instead: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
     is_lost: impl Fn(&Request) -> bool + Send + Sync + 'static,
 ) -> Result<Url> {

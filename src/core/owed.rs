@@ -1,0 +1,245 @@
+//! What a run still owes when it is over: the last edits of what it showed, redactions, a word by another door.
+//!
+//! It is noted before the run leaves the journal, and tried until it is done: a notice that says for ever that somebody
+//! works on it is a lie, and an answer that nobody may post is at least to be known of.
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::Outgoing,
+    run::{RunId, RunRecord, Step},
+    time::Timestamp,
+};
+
+/// So long something is tried that a homeserver or a room does not let us do, in milliseconds.
+pub const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What is still to be done for a run that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// The run.
+    pub run: RunId,
+    /// The virtual user that answered.
+    pub user: OwnedUserId,
+    /// The room.
+    pub room: OwnedRoomId,
+    /// The message that asked.
+    pub request: OwnedEventId,
+    /// Who asked.
+    pub asker: OwnedUserId,
+    /// Whether it was an assistant's.
+    pub private: bool,
+    /// When it became due.
+    pub since: Timestamp,
+    /// In the order in which they are done.
+    pub deeds: Vec<Deed>,
+}
+
+/// One thing to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deed {
+    /// A message that was shown gets its last text.
+    Edit {
+        /// Which.
+        shown: Shown,
+        /// As which step.
+        step: Step,
+        /// The text.
+        text: Outgoing,
+    },
+    /// A message is sent.
+    Send {
+        /// As which step.
+        step: Step,
+        /// The message.
+        text: Outgoing,
+    },
+    /// A message that was shown is redacted.
+    TakeBack(Shown),
+    /// The asker is told elsewhere that their answer cannot be posted.
+    TellElsewhere,
+}
+
+/// A message of the run's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// It is known.
+    Event(OwnedEventId),
+    /// It was on its way, and nobody knows whether it arrived. Sent again as this step it is the same event.
+    SentAs(Step),
+}
+
+/// How a run ended, as far as something is owed for it.
+#[derive(Clone, Debug, Default)]
+pub struct End {
+    /// What its notice becomes, where that is anything.
+    pub record: Option<Outgoing>,
+    /// The cards that do not say how they ended: the message, its last step, its last text.
+    pub cards: Vec<(OwnedEventId, Step, Outgoing)>,
+    /// What it posted, as far as that is noted; only where it is taken back.
+    pub posted: Vec<OwnedEventId>,
+    /// Whether its last message is known.
+    pub answered: bool,
+    /// Whether its request is gone, and all that was said of it with it.
+    pub taken_back: bool,
+    /// Whether its asker does not learn in the room how it ended.
+    pub unheard: bool,
+}
+
+/// Why something could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The homeserver is away.
+    Passing,
+    /// We are not in the room, or may not do it there now.
+    Closed,
+    /// It would fail again.
+    Lasting,
+}
+
+impl Owed {
+    /// Returns what is owed for a run that ends now.
+    #[must_use]
+    pub fn of(record: &RunRecord, end: End, now: Timestamp) -> Self {
+        let mut deeds = Vec::new();
+        let status = match &record.status {
+            Some(status) => Some(Shown::Event(status.clone())),
+            None => record.status_begun.then_some(Shown::SentAs(Step::Status)),
+        };
+        if end.taken_back {
+            let known = end.posted.into_iter().chain(record.streamed.clone()).map(Shown::Event);
+            let unknown = record.answer_begun.is_some() && record.streamed.is_none() && !end.answered;
+            let unknown = unknown.then_some(Shown::SentAs(Step::Answer));
+            let mut gone: Vec<Shown> = Vec::new();
+            for shown in known.chain(status).chain(unknown) {
+                if !gone.contains(&shown) {
+                    gone.push(shown);
+                }
+            }
+            deeds.extend(gone.into_iter().map(Deed::TakeBack));
+        } else if let Some(text) = end.record {
+            deeds.push(match status {
+                Some(shown) => Deed::Edit { shown, step: Step::StatusEnd, text },
+                None => Deed::Send { step: Step::StatusEnd, text },
+            });
+        }
+        let cards = end.cards.into_iter();
+        deeds.extend(cards.map(|(card, step, text)| Deed::Edit { shown: Shown::Event(card), step, text }));
+        if end.unheard {
+            deeds.push(Deed::TellElsewhere);
+        }
+        Self {
+            run: record.id(),
+            user: record.user.clone(),
+            room: record.room.clone(),
+            request: record.request.clone(),
+            asker: record.asker.clone(),
+            private: record.private,
+            since: now,
+            deeds,
+        }
+    }
+
+    /// Whether something that failed like that is tried again.
+    #[must_use]
+    pub fn is_kept(&self, failure: Failure, now: Timestamp) -> bool {
+        failure != Failure::Lasting && now.ms_since(self.since) < KEPT_MS
+    }
+
+    /// Returns enough of its run to ask where that may write.
+    #[must_use]
+    pub fn of_run(&self) -> RunRecord {
+        let place = super::event::Place::Timeline;
+        let record = RunRecord::new(&self.user, &self.room, &self.request, &self.asker, place, self.since);
+        RunRecord { private: self.private, ..record }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{event_id, owned_event_id, room_id, user_id};
+
+    use super::*;
+    use crate::core::event::{OutgoingKind, Place};
+
+    const NOW: Timestamp = Timestamp::from_ms(1_000);
+
+    fn record() -> RunRecord {
+        let (user, asker) = (user_id!("@coworker-oncall:hs"), user_id!("@alice:hs"));
+        RunRecord::new(user, room_id!("!r:hs"), event_id!("$ask"), asker, Place::Timeline, NOW)
+    }
+
+    fn text(body: &str) -> Outgoing {
+        let (html, mentions) = Default::default();
+        Outgoing { kind: OutgoingKind::Notice, body: body.to_owned(), html, mentions, place: Place::Timeline }
+    }
+
+    fn known(id: &str) -> Shown {
+        Shown::Event(ruma::EventId::parse(id).expect("an id"))
+    }
+
+    #[test]
+    fn c9_a_notice_ends_also_where_nobody_knows_whether_it_came() {
+        let shown = RunRecord { status: Some(owned_event_id!("$status")), ..record() };
+        let begun = RunRecord { status_begun: true, ..record() };
+        let both = RunRecord { status_begun: true, ..shown.clone() };
+        let edit = |shown| vec![Deed::Edit { shown, step: Step::StatusEnd, text: text("Done") }];
+        let table = [
+            (record(), true, vec![Deed::Send { step: Step::StatusEnd, text: text("Done") }]),
+            (record(), false, vec![]),
+            (shown, true, edit(known("$status"))),
+            (begun, true, edit(Shown::SentAs(Step::Status))),
+            (both, true, edit(known("$status"))),
+        ];
+        for (record, leaves, expected) in table {
+            let end = End { record: leaves.then(|| text("Done")), ..End::default() };
+            assert_eq!(Owed::of(&record, end, NOW).deeds, expected);
+        }
+    }
+
+    #[test]
+    fn c10_all_that_was_said_is_taken_back_once_also_what_may_have_come() {
+        let record = RunRecord {
+            streamed: Some(owned_event_id!("$answer")),
+            status_begun: true,
+            answer_begun: Some("digest".to_owned()),
+            ..record()
+        };
+        let end = || End {
+            posted: vec![owned_event_id!("$answer"), owned_event_id!("$card")],
+            taken_back: true,
+            record: Some(text("Stopped")),
+            ..End::default()
+        };
+        let back = |shown: &[Shown]| shown.iter().cloned().map(Deed::TakeBack).collect::<Vec<_>>();
+        let status = Shown::SentAs(Step::Status);
+        let owed = Owed::of(&record, end(), NOW);
+        assert_eq!(owed.deeds, back(&[known("$answer"), known("$card"), status.clone()]));
+        let unknown = RunRecord { streamed: None, ..record };
+        let owed = Owed::of(&unknown, End { posted: vec![], ..end() }, NOW);
+        assert_eq!(owed.deeds, back(&[status, Shown::SentAs(Step::Answer)]));
+    }
+
+    #[test]
+    fn c12_c19_cards_end_and_the_asker_is_told_elsewhere() {
+        let end = End {
+            cards: vec![(owned_event_id!("$card"), Step::StatusEnd, text("closed"))],
+            unheard: true,
+            ..End::default()
+        };
+        let card = Deed::Edit { shown: known("$card"), step: Step::StatusEnd, text: text("closed") };
+        assert_eq!(Owed::of(&record(), end, NOW).deeds, [card, Deed::TellElsewhere]);
+    }
+
+    #[test]
+    fn what_is_owed_is_tried_for_a_week_and_what_cannot_be_done_is_not() {
+        let owed = Owed::of(&record(), End::default(), NOW);
+        let at = |ms: u64| Timestamp::from_ms(NOW.as_ms() + i64::try_from(ms).expect("small"));
+        for failure in [Failure::Passing, Failure::Closed] {
+            assert!(owed.is_kept(failure, at(KEPT_MS - 1)) && !owed.is_kept(failure, at(KEPT_MS)), "{failure:?}");
+        }
+        assert!(!owed.is_kept(Failure::Lasting, NOW));
+        assert!(owed.of_run().id() == owed.run && !owed.of_run().private);
+    }
+}

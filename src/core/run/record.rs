@@ -1,0 +1,187 @@
+//! What the store keeps of a run while it is going on, so that another process can take it up.
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Answer, Effect, Fault, Input, Machine, RunId};
+use crate::core::{event::Place, hex::hex, time::Timestamp, work::Work};
+
+/// Numbers of edits that one process may use.
+pub(super) const EDITS_OF_A_PROCESS: u32 = 1_000;
+
+/// So many crashes in the middle of a run end it with a word: perhaps it is what brings the process down.
+pub const CRASHES_MAX: u32 = 3;
+
+/// What the store keeps of a run while it is going on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The virtual user that answers.
+    pub user: OwnedUserId,
+    /// The room.
+    pub room: OwnedRoomId,
+    /// The message that asks.
+    pub request: OwnedEventId,
+    /// Who asks.
+    pub asker: OwnedUserId,
+    /// Where the answer goes.
+    pub place: Place,
+    /// When it was asked, by the sender's server's clock.
+    pub asked_at: Timestamp,
+    /// When the run was recorded.
+    pub accepted_at: Timestamp,
+    /// Whether the answer must say that it is late (C5).
+    pub late: bool,
+    /// Whether it is an assistant's: its owner is the asker, and what it says is sealed under their key.
+    pub private: bool,
+    /// A streamed answer's message, once sent.
+    pub streamed: Option<OwnedEventId>,
+    /// The number of the last edit of it, as far as it was noted; see [`Self::resume`].
+    pub edits: u32,
+    /// Whether an earlier process had the run, and may have sent more than it noted.
+    #[serde(default)]
+    pub resumed: bool,
+    /// The answer, once it is there: what is sent, whatever happens in between. Nothing is asked for again.
+    pub answer: Option<Answer>,
+    /// The status notice, once sent.
+    #[serde(default)]
+    pub status: Option<OwnedEventId>,
+    /// How often the request was run before (🔁).
+    #[serde(default)]
+    pub attempt: u32,
+    /// What was done with tools so far.
+    #[serde(default)]
+    pub work: Work,
+    /// Whether the status notice was on its way. Without [`Self::status`] it may be there or not: sent again as the same
+    /// step it is one event.
+    #[serde(default)]
+    pub status_begun: bool,
+    /// The digest of what was first on its way as the answer, or as the beginning of one: that may be there.
+    #[serde(default)]
+    pub answer_begun: Option<String>,
+    /// Whether a process works on it. A start that finds this follows a crash in the middle of it.
+    #[serde(default)]
+    pub under_way: bool,
+    /// How many crashes came while it was under way.
+    #[serde(default)]
+    pub crashes: u32,
+    /// Whether the answer is the word that there is none, because of something of ours.
+    #[serde(default)]
+    pub gave_up: bool,
+}
+
+/// What becomes of a run that is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenUp {
+    /// It goes on.
+    GoesOn,
+    /// It ends with the word that it was given up.
+    GivenUp,
+    /// It ends without a word: that, too, was tried.
+    Dropped,
+}
+
+impl RunRecord {
+    /// Returns the record of a coworker's run that begins now, in time and for the first time.
+    #[must_use]
+    pub fn new(user: &UserId, room: &RoomId, request: &EventId, asker: &UserId, place: Place, now: Timestamp) -> Self {
+        Self {
+            user: user.to_owned(),
+            room: room.to_owned(),
+            request: request.to_owned(),
+            asker: asker.to_owned(),
+            place,
+            asked_at: now,
+            accepted_at: now,
+            late: false,
+            private: false,
+            streamed: None,
+            edits: 0,
+            resumed: false,
+            answer: None,
+            status: None,
+            attempt: 0,
+            work: Work::default(),
+            status_begun: false,
+            answer_begun: None,
+            under_way: false,
+            crashes: 0,
+            gave_up: false,
+        }
+    }
+
+    /// Takes up a run of an earlier process.
+    ///
+    /// What that one noted last may be lost with it. Edits get numbers that it never used: under an old number the
+    /// homeserver would take a new edit for one that it has.
+    pub fn resume(&mut self) {
+        self.resumed = true;
+        self.edits = (self.edits / EDITS_OF_A_PROCESS + 1) * EDITS_OF_A_PROCESS;
+        if std::mem::take(&mut self.under_way) {
+            self.crashes = self.crashes.saturating_add(1);
+        }
+    }
+
+    /// Returns whether a run goes on that so many crashes have met. An answer that is there is worth as many tries
+    /// again, and the word that it is given up too.
+    #[must_use]
+    pub fn taken_up(&self) -> TakenUp {
+        let given_up_at = if self.answer.is_some() { 2 * CRASHES_MAX } else { CRASHES_MAX };
+        match self.crashes {
+            crashes if crashes < given_up_at => TakenUp::GoesOn,
+            crashes if crashes < 3 * CRASHES_MAX => TakenUp::GivenUp,
+            _ => TakenUp::Dropped,
+        }
+    }
+
+    /// Gives a run up: its answer is the word why.
+    pub fn give_up(&mut self, fault: Fault, now: Timestamp) {
+        self.gave_up = true;
+        let effects = Machine::new(self, now).take(&Input::Failed(fault), now);
+        self.answer = effects.into_iter().find_map(|effect| match effect {
+            Effect::Finish(answer) => Some(answer),
+            _ => None,
+        });
+    }
+
+    /// Begins anew with the request as it reads now.
+    pub fn begin_anew(&mut self) {
+        self.answer = None;
+        // What was said under the last number may be there already.
+        self.edits = self.edits.saturating_add(1);
+        self.work.begin_anew();
+    }
+
+    /// Notes what is about to be sent as the answer for the first time; returns whether something else may be there
+    /// under that step, which has to be edited then.
+    pub fn begin_answer(&mut self, answer: &Answer) -> bool {
+        let digest = answer.digest();
+        match &self.answer_begun {
+            None => {
+                self.answer_begun = Some(digest);
+                false
+            }
+            Some(begun) => *begun != digest,
+        }
+    }
+
+    /// Whether a status notice is in the room, or may be.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        self.status.is_some() || self.status_begun
+    }
+
+    /// Returns the run's id.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        RunId::again(&self.request, &self.user, self.attempt)
+    }
+}
+
+impl Answer {
+    fn digest(&self) -> String {
+        let text = Sha256::new().chain_update(&self.message.body).chain_update("\0");
+        let html = self.message.html.as_deref().unwrap_or_default();
+        hex(&text.chain_update(html).finalize()[..16])
+    }
+}

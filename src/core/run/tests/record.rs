@@ -1,0 +1,72 @@
+//! What a run's record says to the process that takes it up.
+
+use super::*;
+
+fn answer(body: &str) -> Answer {
+    let effects = Machine::new(&record(false), NOW).take(&Input::Answered(body, Stop::End), NOW);
+    finish(&effects).clone()
+}
+
+#[test]
+fn c19_only_crashes_in_the_middle_of_a_run_count_and_the_third_gives_it_up() {
+    use TakenUp::{Dropped, GivenUp, GoesOn};
+    let mut waiting = record(false);
+    let mut crashing = record(false);
+    let mut found = Vec::new();
+    for _ in 0..10 {
+        // Cut off while it waited for its turn, for people, or by a stop in order.
+        waiting.resume();
+        crashing.under_way = true;
+        crashing.resume();
+        found.push(crashing.taken_up());
+    }
+    assert_eq!((waiting.crashes, waiting.taken_up()), (0, GoesOn));
+    assert_eq!(found[..4], [GoesOn, GoesOn, GivenUp, GivenUp]);
+    assert_eq!((found[7], found[8], found[9]), (GivenUp, Dropped, Dropped));
+
+    let answered = |crashes| RunRecord { crashes, answer: Some(answer("Here.")), ..record(false) }.taken_up();
+    assert_eq!([2, 5, 6, 8, 9].map(answered), [GoesOn, GoesOn, GivenUp, GivenUp, Dropped], "an answer is worth more");
+}
+
+#[test]
+fn c19_a_run_that_is_given_up_tells_its_asker_and_offers_another_try() {
+    for (private, again) in [(false, words::Again::ByReaction), (true, words::Again::ByAsking)] {
+        let mut record = record(private);
+        record.give_up(Fault::CutOff, NOW);
+        let answer = record.answer.expect("a word");
+        assert_eq!(answer.message.body, render::render(&words::cut_off(again)).body);
+        assert!(answer.outcome == Outcome::Failed && record.gave_up);
+    }
+}
+
+#[test]
+fn what_may_be_there_under_the_answers_step_is_edited_only_where_it_says_something_else() {
+    let mut record = record(false);
+    assert!(!record.begin_answer(&answer("One.")), "nothing can be there");
+    assert!(!record.begin_answer(&answer("One.")), "the same is there, or nothing");
+    record.begin_anew();
+    assert!(record.answer.is_none() && record.begin_answer(&answer("Two.")), "the request was edited meanwhile");
+}
+
+#[test]
+fn c9_a_notice_that_may_have_come_is_a_notice() {
+    let begun = RunRecord { status_begun: true, ..record(false) };
+    let mut machine = Machine::new(&begun, NOW);
+    let due = machine.next_at().expect("it is edited on");
+    let effects = machine.take(&Input::Tick(""), due);
+    assert!(matches!(&effects[..], [Effect::Edit(Step::StatusEdit(_), _)]), "no second one: {effects:?}");
+    let mask = Mask::default();
+    let ended = Ended { steps: &[], outcome: Outcome::Done, duration_ms: 1, spent: Spent::default(), mask: &mask };
+    assert!(machine.status_end(&ended).is_some());
+    assert!(Machine::new(&record(false), NOW).status_end(&ended).is_none());
+}
+
+#[test]
+fn a_record_of_an_earlier_version_is_read() {
+    let new = serde_json::to_value(record(true)).expect("JSON");
+    let mut old = new.clone();
+    for field in ["status_begun", "answer_begun", "under_way", "crashes", "gave_up"] {
+        assert!(old.as_object_mut().expect("an object").remove(field).is_some(), "{field}");
+    }
+    assert_eq!(serde_json::from_value::<RunRecord>(old).expect("read"), record(true));
+}

@@ -1,0 +1,185 @@
+//! Doing what runs still owe when they are over; `core/owed.rs` says what that is.
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::OwnedEventId;
+
+use super::{Engine, EngineError, Shared};
+use crate::{
+    clock,
+    core::{
+        event::Outgoing,
+        owed::{Deed, Failure, Owed, Shown},
+        run::{RunId, RunRecord},
+        words,
+    },
+    matrix::Account,
+    store::StoreError,
+};
+
+/// Between two tries of what could not be done; a homeserver that is back is tried at once.
+const OWED_EVERY: Duration = Duration::from_mins(5);
+
+impl Engine {
+    /// Notes what is owed, before anything of it is done.
+    pub(super) fn owe(&self, owed: Owed) -> Result<(), StoreError> {
+        if owed.deeds.is_empty() {
+            return Ok(());
+        }
+        self.tables.owed.update(&owed.run.as_str().to_owned(), |before: Option<Owed>| {
+            let Some(mut before) = before else { return Some(owed) };
+            for deed in owed.deeds {
+                if !before.deeds.contains(&deed) {
+                    before.deeds.push(deed);
+                }
+            }
+            Some(before)
+        })?;
+        Ok(())
+    }
+
+    /// Does what a run owes, as far as that is possible now. Returns whether the homeserver is to be waited for.
+    pub(super) async fn pay(self: &Shared, run: &RunId) -> Result<bool, StoreError> {
+        let key = run.as_str().to_owned();
+        let Some(owed) = self.tables.owed.get(&key)? else { return Ok(false) };
+        let (mut done, mut is_away) = (Vec::new(), false);
+        for deed in &owed.deeds {
+            let failed = match Box::pin(self.do_deed(&owed, deed)).await {
+                Ok(()) => {
+                    done.push(deed);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let failure = failure_of(&failed);
+            if !owed.is_kept(failure, clock::now()) {
+                tracing::warn!(run.id = run.as_str(), error = %failed, "what a run owes is given up");
+                done.push(deed);
+                continue;
+            }
+            tracing::debug!(run.id = run.as_str(), error = %failed, "what a run owes cannot be done yet");
+            if failure == Failure::Passing {
+                is_away = true;
+                break;
+            }
+        }
+        self.tables.owed.update(&key, |owed: Option<Owed>| {
+            let mut owed = owed?;
+            owed.deeds.retain(|deed| !done.contains(&deed));
+            (!owed.deeds.is_empty()).then_some(owed)
+        })?;
+        Ok(is_away)
+    }
+
+    async fn do_deed(self: &Shared, owed: &Owed, deed: &Deed) -> Result<(), EngineError> {
+        if *deed == Deed::TellElsewhere {
+            return Box::pin(self.tell_elsewhere(owed)).await;
+        }
+        let run = owed.of_run();
+        let room = self.destination(&run)?.room();
+        let account = self.account_of(&run).await?;
+        if !account.is_in(room) {
+            // It may have been asked in again since.
+            return Err(
+                crate::matrix::MatrixError::NotJoined { user: run.user.to_string(), room: room.to_string() }.into()
+            );
+        }
+        match deed {
+            Deed::Edit { shown, step, text } => {
+                let event = self.shown(&account, owed, &run, shown, text).await?;
+                account.edit(room, &event, text, owed.run.transaction(*step)).await?;
+            }
+            Deed::Send { step, text } => {
+                account.send(room, text, owed.run.transaction(*step)).await?;
+            }
+            Deed::TakeBack(shown) => {
+                let text = super::word(&words::stopped(), None);
+                let event = self.shown(&account, owed, &run, shown, &text).await?;
+                super::take_back(&account, room, &event).await?;
+            }
+            Deed::TellElsewhere => {}
+        }
+        Ok(())
+    }
+
+    /// Returns a message that the run showed; one that may not have come is sent as what it becomes.
+    async fn shown(
+        &self,
+        account: &Arc<Account>,
+        owed: &Owed,
+        run: &RunRecord,
+        shown: &Shown,
+        text: &Outgoing,
+    ) -> Result<OwnedEventId, EngineError> {
+        let step = match shown {
+            Shown::Event(event) => return Ok(event.clone()),
+            Shown::SentAs(step) => *step,
+        };
+        Ok(account.send(self.destination(run)?.room(), text, owed.run.transaction(step)).await?)
+    }
+
+    /// Tells the asker that their answer cannot be posted where they asked: in the chat with their assistant, or with the
+    /// service bot. Of the answer nothing is said there.
+    async fn tell_elsewhere(self: &Shared, owed: &Owed) -> Result<(), EngineError> {
+        let name = self.coworker(&owed.user).map_or_else(|| owed.user.to_string(), |coworker| coworker.name.clone());
+        let text = words::answer_not_posted(&name, owed.room.as_str(), owed.request.as_str());
+        let kept = self.tables.assistants.get(&owed.asker)?.unwrap_or_default();
+        if let Some(room) =
+            kept.room.filter(|_| self.config.assistants.enabled && kept.introduced && !kept.silent && !owed.private)
+        {
+            let account = Box::pin(self.pool.passing(&self.assistant_persona(&owed.asker))).await?;
+            account.sync().await?;
+            if self.attend(&account, &owed.asker, &room).await? == super::assistants::Privacy::Tight {
+                let txn = super::word_transaction("elsewhere", owed.run.as_str(), account.user());
+                account.send(&room, &super::word(&text, None), txn).await?;
+                return Ok(());
+            }
+        }
+        let txn = super::word_transaction("elsewhere", owed.run.as_str(), &self.service_user());
+        Box::pin(self.clone().say_privately_once(&owed.asker, &text, txn)).await
+    }
+
+    /// Has what is owed tried at once: a room is open to us again.
+    pub(super) fn try_what_is_owed(&self) {
+        self.owed_due.notify_one();
+    }
+}
+
+fn failure_of(error: &EngineError) -> Failure {
+    match error {
+        error if error.is_passing() => Failure::Passing,
+        EngineError::Matrix(error) if error.is_forbidden() => Failure::Closed,
+        _ => Failure::Lasting,
+    }
+}
+
+/// Does what is owed whenever it may be possible, until told to stop.
+pub(super) async fn keep_paying(engine: Shared) {
+    let mut is_away = true;
+    loop {
+        let due = async {
+            if is_away && !engine.tables.owed.is_empty() {
+                engine.until_back(OWED_EVERY).await;
+            } else {
+                tokio::time::sleep(OWED_EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = engine.owed_due.notified() => {}
+            () = due => {}
+        }
+        is_away = false;
+        let owed: Vec<RunId> = engine.tables.owed.iter().filter_map(Result::ok).map(|(_, owed)| owed.run).collect();
+        for run in owed {
+            let paid = tokio::select! {
+                () = engine.stop.cancelled() => return,
+                paid = engine.pay(&run) => paid,
+            };
+            is_away |= paid.unwrap_or_else(|error| {
+                tracing::error!(%error, "what runs owe cannot be read");
+                false
+            });
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The end of a run: what is owed is noted, the run leaves the journal for the index, and what is owed is done.
+
+use ruma::OwnedEventId;
+
+use super::saying::Ended;
+use crate::{
+    clock,
+    core::{
+        audit::RunKey,
+        owed::{End, Owed},
+        run::{RunId, RunRecord},
+    },
+    engine::{Engine, EngineError, Shared, used::Used},
+    store::StoreError,
+};
+
+/// How a run is left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Left {
+    /// The request is gone: so is everything that was said of it.
+    pub(super) taken_back: bool,
+    /// The asker learns nothing in the room.
+    pub(super) unheard: bool,
+}
+
+impl Engine {
+    /// Ends a run. Whatever cannot be done now is done later, by another process if need be.
+    pub(super) async fn end_run(self: &Shared, id: &RunId, record: &RunRecord, ended: Ended, used: Used, left: Left) {
+        if left.taken_back {
+            tracing::info!("the request was redacted; its run ends, and what it said is taken back");
+        }
+        match self.owed_for(id, record, &ended, &used, left) {
+            Ok(owed) => {
+                if let Err(error) = self.owe(owed) {
+                    tracing::error!(%error, "what a run owes cannot be noted; it is taken up again at the next start");
+                    return;
+                }
+            }
+            Err(error) => tracing::error!(%error, "what a run owes cannot be told"),
+        }
+        if let Err(error) = self.approvals.close(&record.room, id) {
+            tracing::warn!(%error, "a run's cards cannot be forgotten; the next start does it");
+        }
+        self.close_run(id, record, ended, used).await;
+        match self.pay(id).await {
+            Ok(true) => self.try_what_is_owed(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "what a run owes cannot be read"),
+        }
+    }
+
+    /// What is owed for a run that ends now.
+    fn owed_for(
+        &self,
+        id: &RunId,
+        record: &RunRecord,
+        ended: &Ended,
+        used: &Used,
+        left: Left,
+    ) -> Result<Owed, StoreError> {
+        let end = End {
+            record: self.record_of_run(record, ended.0, used.spent()),
+            cards: self.card_ends(id, record)?,
+            posted: if left.taken_back { self.posted_of(record, ended.1.as_ref())? } else { Vec::new() },
+            answered: ended.1.is_some(),
+            taken_back: left.taken_back,
+            unheard: left.unheard,
+        };
+        Ok(Owed::of(record, end, clock::now()))
+    }
+
+    fn posted_of(&self, record: &RunRecord, last: Option<&OwnedEventId>) -> Result<Vec<OwnedEventId>, StoreError> {
+        let noted = self.tables.threads.get(&(record.room.clone(), record.request.clone()))?;
+        let noted = noted.map(|noted| noted.posted).unwrap_or_default();
+        let ours = noted.into_iter().filter(|posted| posted.user == record.user).map(|posted| posted.event);
+        Ok(ours.chain(last.cloned()).collect())
+    }
+
+    /// Ends the cards of a run that goes on from its beginning.
+    pub(in crate::engine) fn close_cards(&self, id: &RunId, record: &RunRecord) {
+        let owed = self.card_ends(id, record).and_then(|cards| {
+            let end = End { cards, ..End::default() };
+            self.owe(Owed::of(record, end, clock::now()))?;
+            self.approvals.close(&record.room, id)
+        });
+        match owed {
+            Ok(()) => self.try_what_is_owed(),
+            Err(error) => tracing::error!(%error, "a run's cards cannot be closed"),
+        }
+    }
+
+    pub(in crate::engine) fn journal(&self, id: &RunId, record: &RunRecord) -> Result<(), EngineError> {
+        // What an assistant's run says, and its tools were asked and gave, is sealed under its owner's key; see
+        // `Tables::of`.
+        Ok(self.tables.runs.put(&id.as_str().to_owned(), record)?)
+    }
+
+    /// The run leaves the journal and stays in the index, without content.
+    async fn close_run(&self, id: &RunId, record: &RunRecord, ended: Ended, used: Used) {
+        let spent = used.spent();
+        let summary = self.summary(record, ended, used);
+        let key: RunKey = (record.accepted_at, id.as_str().to_owned());
+        let counted = self.count_spent(record, &spent).and_then(|()| self.tables.run_index.put(&key, &summary));
+        let closed = counted.and_then(|()| self.tables.runs.remove(&key.1));
+        let closed = match closed {
+            // Durable at once: a process that is killed now must not ask the model again for what is answered.
+            Ok(()) => self.store.flush().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            tracing::error!(%error, "a run's end cannot be recorded; it is taken up again at the next start");
+        }
+        self.metrics.run_ended(&summary);
+        tracing::info!(
+            outcome = ?summary.outcome, tokens.input = summary.input_tokens, tokens.output = summary.output_tokens,
+            duration_ms = summary.ended_at.ms_since(summary.accepted_at), "a run ended"
+        );
+        if summary.line_due {
+            self.audit.tell(&key);
+        }
+    }
+}

@@ -182,6 +182,8 @@ pub struct Workspace {
     pub admins: BTreeSet<OwnedUserId>,
     /// The space whose local members are the workspace's.
     pub space: Option<OwnedRoomOrAliasId>,
+    /// Whether what comes unencrypted into an encrypted room is obeyed.
+    pub obey_unencrypted: bool,
 }
 
 /// `assistants:`
@@ -205,6 +207,8 @@ pub struct Assistants {
     pub gone_grace_days: u32,
     /// The tools that each of them may use; none by default.
     pub tools: Vec<Grant>,
+    /// Whether devices that their owner has not verified are left unanswered.
+    pub require_verified_devices: bool,
 }
 
 /// `assistants.provision`

@@ -36,6 +36,7 @@ pub mod room_check;
 pub mod room_tools;
 pub mod run;
 pub mod schedule;
+pub mod sealed;
 pub mod session;
 pub mod succession;
 pub mod time;

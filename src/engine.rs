@@ -47,6 +47,7 @@ mod service;
 mod start;
 mod toolsets;
 mod trust;
+mod unencrypted;
 mod upgrades;
 mod used;
 mod work;

@@ -17,6 +17,7 @@ pub mod pool;
 pub mod provision;
 pub mod proxy;
 pub mod roster;
+pub mod seals;
 pub mod window;
 
 pub use account::Account;

@@ -31,6 +31,7 @@ mod inbox;
 mod key;
 mod schema;
 mod seal;
+mod seals;
 mod table;
 mod tables;
 #[cfg(test)]

@@ -195,8 +195,10 @@ fn key_of_environment(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) 
 
 pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
     const ENTRIES_MAX: usize = 1_000;
-    let section = root.section("workspace", &["allowed_servers", "bots", "admins", "space"], faults);
+    let section =
+        root.section("workspace", &["allowed_servers", "bots", "admins", "space", "obey_unencrypted"], faults);
     let space = section.get("space", faults, value::room_or_alias);
+    let obey_unencrypted = section.get("obey_unencrypted", faults, value::truth).unwrap_or_default();
     let servers = section.list("allowed_servers", faults, value::server_name);
     let bots = section.list("bots", faults, value::user_id);
     let admins = section.list("admins", faults, value::user_id);
@@ -219,7 +221,13 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
         );
         section.report("admins", trouble, faults);
     }
-    Workspace { allowed_servers: servers.into_iter().collect(), bots, admins: admins.into_iter().collect(), space }
+    Workspace {
+        allowed_servers: servers.into_iter().collect(),
+        bots,
+        admins: admins.into_iter().collect(),
+        space,
+        obey_unencrypted,
+    }
 }
 
 pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Faults) -> Assistants {
@@ -233,6 +241,7 @@ pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Fau
         "provision_per_minute",
         "gone_grace_days",
         "tools",
+        "require_verified_devices",
     ];
     let section = root.section("assistants", &known, faults);
     let choices = [("request", Provision::Request), ("members", Provision::Members)];
@@ -257,6 +266,7 @@ pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Fau
         effort: section.get("effort", faults, |node| value::choice(node, &EFFORTS)),
         session_idle_hours: section.number("session_idle_hours", 1..=8_760, 12, faults),
         tools: grants::read_private(&section, tools, faults),
+        require_verified_devices: section.get("require_verified_devices", faults, value::truth).unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
 
 mod again;
+mod devices;
 mod exporting;
 mod following;
 mod forgetting;
@@ -31,10 +32,11 @@ use crate::{
         event::{EventKind, Place, RoomEvent},
         room_check::{Origin, check_room},
         run::{RunId, RunRecord},
+        sealed::Carriage,
         session::{Session, SessionBounds, current_session},
         words,
     },
-    matrix::{Account, dm, lead},
+    matrix::{Account, dm, inbound::Read, lead},
     store::InboxEntry,
 };
 
@@ -165,7 +167,7 @@ impl Engine {
         match lead::read_as(&account, &event.room_id, &event.event_id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
                 if read.was_encrypted {
-                    Box::pin(self.answer_owner(&account, owner, &read.event, entry, accepted)).await?;
+                    Box::pin(self.answer_owner(&account, owner, &read, entry, accepted)).await?;
                 }
                 Ok(Handled::Done)
             }
@@ -204,21 +206,29 @@ impl Engine {
         self: Shared,
         account: &Arc<Account>,
         owner: &UserId,
-        event: &RoomEvent,
+        read: &Read,
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<(), EngineError> {
-        if let (EventKind::Edit { target, .. }, true) = (&event.kind, event.sender == owner) {
+        let event = &read.event;
+        let says = matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. });
+        if !says || event.sender != owner || self.look_after(account, owner, &event.room).await? == Privacy::Lost {
+            return Ok(());
+        }
+        // An unverified device may ask to be verified.
+        if let EventKind::Message(message) = &event.kind
+            && self.take_verification(account, event, message).await?
+        {
+            return Ok(());
+        }
+        if !self.answers_device(account, owner, read).await? {
+            return Ok(());
+        }
+        if let EventKind::Edit { target, .. } = &event.kind {
             self.take_edit_of_request(&event.room, target);
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        if event.sender != owner || self.look_after(account, owner, &event.room).await? == Privacy::Lost {
-            return Ok(());
-        }
         if Box::pin(self.take_choice(event, accepted)).await? {
-            return Ok(());
-        }
-        if self.take_verification(account, event, message).await? {
             return Ok(());
         }
         if let Some(command) = AssistantCommand::of(message) {
@@ -237,6 +247,7 @@ impl Engine {
             asked_at: event.sent_at,
             late: now.ms_since(event.sent_at.min(entry.accepted_at)) > deadline_ms,
             private: true,
+            came: Carriage::Encrypted,
             ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
         };
         let id = RunId::of(&event.id, account.user());
@@ -311,7 +322,11 @@ impl Engine {
         }
         let facts = account.facts(room).await?;
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
-        let of_the_two = |event: &RoomEvent| is_of_the_two(account, event, owner) && !super::trust::is_request(event);
+        let of_the_two = |event: &RoomEvent| {
+            is_of_the_two(account, event, owner)
+                && !super::trust::is_request(event)
+                && !self.is_of_unanswered_device(account, &kept, event)
+        };
         // Nothing is read beyond the session: after a pause that is most of the chat.
         let begins = || {
             let mut events = account.held_events(room);

@@ -21,6 +21,7 @@ use crate::{
         event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
         run::{RunId, RunRecord},
         schedule::Lane,
+        sealed::Carriage,
         words,
     },
     matrix::Account,
@@ -34,6 +35,7 @@ impl Engine {
     pub(super) async fn begin_coworker(
         self: Shared,
         event: &RoomEvent,
+        came: Carriage,
         asked: &Asked,
         accepted: Instant,
     ) -> Result<(), EngineError> {
@@ -44,6 +46,10 @@ impl Engine {
             EventKind::Edit { target, new, .. } => (target.clone(), new),
             _ => return Ok(()),
         };
+        if !self.can_speak(&account, &event.room).await? {
+            Box::pin(self.tell_other_encryption(&account, &event.room, &event.sender)).await;
+            return Ok(());
+        }
         let place = place_of(&account, event, &request, coworker.reply_in);
         let id = RunId::of(&request, &asked.user);
         let asks = admission::Request {
@@ -71,6 +77,7 @@ impl Engine {
         let record = RunRecord {
             asked_at: event.sent_at,
             late: asked.late,
+            came,
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
         let Ok(in_line) = self.lanes.place(lane_of(&record)) else {

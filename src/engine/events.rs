@@ -19,6 +19,7 @@ use crate::{
         address::{self, CoworkerHere, Original, Scene, Silence, Verdict},
         event::{EventKind, RoomEvent},
         redaction::{self, Authority},
+        sealed::{Carriage, ENCRYPTION},
         words,
     },
     matrix::{
@@ -35,14 +36,8 @@ const STEERING: [&str; 2] = ["m.reaction", REDACTION];
 const REDACTION: &str = "m.room.redaction";
 
 /// State that changes how we may speak in a room; our users there sync before anything else is handled.
-const STATE_THAT_MATTERS: [&str; 6] = [
-    "m.room.encryption",
-    "m.room.power_levels",
-    "m.room.history_visibility",
-    "m.room.join_rules",
-    "m.room.name",
-    "m.room.topic",
-];
+const STATE_THAT_MATTERS: [&str; 5] =
+    ["m.room.power_levels", "m.room.history_visibility", "m.room.join_rules", "m.room.name", "m.room.topic"];
 
 impl Engine {
     /// Handles one entry; what it leads to is recorded before this returns.
@@ -81,6 +76,8 @@ impl Engine {
         if event.state_key.is_some() {
             if event.event_type == "m.room.tombstone" {
                 Box::pin(self.take_tombstone(entry, accepted)).await?;
+            } else if event.event_type == ENCRYPTION {
+                Box::pin(self.take_encryption(&event.room_id, accepted)).await?;
             } else if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 for account in self.kept_in(&event.room_id) {
                     account.sync_since(accepted).await?;
@@ -94,13 +91,13 @@ impl Engine {
         match event.event_type.as_str() {
             "m.room.message" => {
                 if let Some(read) = self.read_plain(event).await {
-                    Box::pin(self.consider(&read, entry, accepted)).await?;
+                    Box::pin(self.consider(&read, Carriage::Plain, entry, accepted)).await?;
                 }
                 Ok(Handled::Done)
             }
             steering if STEERING.contains(&steering) => {
                 if let Some(read) = self.read_plain(event).await {
-                    Box::pin(self.take_read(&read, entry, accepted)).await?;
+                    Box::pin(self.take_read(&read, Carriage::Plain, entry, accepted)).await?;
                 }
                 Ok(Handled::Done)
             }
@@ -141,7 +138,7 @@ impl Engine {
         // The common case at once; patience only in a task of its own, so that a lost key holds up nobody else.
         match lead::read_as(first, room, id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
-                Box::pin(self.take_read(&read.event, entry, accepted)).await?;
+                Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await?;
                 Ok(Handled::Done)
             }
             _ => {
@@ -168,6 +165,7 @@ impl Engine {
     pub(super) async fn take_read(
         self: Shared,
         event: &RoomEvent,
+        came: Carriage,
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<(), EngineError> {
@@ -182,7 +180,7 @@ impl Engine {
                 self.approvals.take_redaction(event, target)?;
                 Box::pin(self.take_redaction(&event.room, target)).await
             }
-            _ => Box::pin(self.consider(event, entry, accepted)).await,
+            _ => Box::pin(self.consider(event, came, entry, accepted)).await,
         }
     }
 
@@ -190,15 +188,20 @@ impl Engine {
     pub(super) async fn consider(
         self: Shared,
         event: &RoomEvent,
+        came: Carriage,
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let room = &event.room;
-        if Box::pin(self.take_choice(event, accepted)).await? {
+        let suspect = self.is_suspect(event, came).await?;
+        if !suspect && Box::pin(self.take_choice(event, accepted)).await? {
             return Ok(());
         }
         let record = self.tables.rooms.get(room)?.unwrap_or_default();
         if let Some(person) = &record.service_dm {
+            if suspect && event.sender == *person {
+                return self.tell_unencrypted(event, &self.service_user()).await;
+            }
             return Box::pin(self.answer_service_dm(person, event)).await;
         }
         let users: Vec<OwnedUserId> = self.roster.of(room);
@@ -215,6 +218,7 @@ impl Engine {
         let original = self.original_of(event).await?;
         if let (EventKind::Edit { target, .. }, Some(edited)) = (&event.kind, &original)
             && edited.event.sender == event.sender
+            && !suspect
         {
             self.take_edit_of_request(room, target);
         }
@@ -243,11 +247,15 @@ impl Engine {
         scene.reply_sender = reply_sender.as_deref();
         let verdict = address::addressed(event, &scene);
         match &verdict {
+            Verdict::Asked(asked) if suspect => {
+                let Some(first) = asked.first() else { return Ok(()) };
+                return self.tell_unencrypted(event, &first.user).await;
+            }
             Verdict::Asked(asked) => {
                 let who: Vec<_> = asked.iter().map(|asked| asked.user.as_str()).collect();
                 tracing::info!(room.id = %room, event.id = %event.id, ?who, "a request");
                 for asked in asked {
-                    Box::pin(self.clone().begin_coworker(event, asked, accepted)).await?;
+                    Box::pin(self.clone().begin_coworker(event, came, asked, accepted)).await?;
                 }
             }
             Verdict::Nobody(Silence::Stranger { tell_stranger: true }) => {

@@ -112,6 +112,9 @@ impl Engine {
             }
         }
         self.roster.enter(room, user);
+        if !self.can_speak(&account, room).await? {
+            Box::pin(self.tell_other_encryption(&account, room, inviter)).await;
+        }
         let upgraded = self.follow_upgrade(&account, room)?;
         if !self.stay_if_lively(&account, room, upgraded.as_deref()).await? {
             Box::pin(self.tell_inviter(inviter, user, Tell::AskInRoom)).await;
@@ -164,7 +167,7 @@ impl Engine {
     pub(super) async fn introduce(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
         let Some(coworker) = self.coworker(account.user()) else { return Ok(()) };
         let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
-        if record.introduced.contains(account.user()) {
+        if record.introduced.contains(account.user()) || !self.can_speak(account, room).await? {
             return Ok(());
         }
         if !coworker.silent_join {

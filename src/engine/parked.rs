@@ -148,10 +148,10 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         match readers {
-            Readers::Coworkers => Box::pin(self.clone().take_read(&read.event, entry, accepted)).await,
+            Readers::Coworkers => Box::pin(self.clone().take_read(&read.event, read.carriage(), entry, accepted)).await,
             Readers::AssistantOf(owner) if read.was_encrypted => {
                 let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
-                Box::pin(self.clone().answer_owner(&account, owner, &read.event, entry, accepted)).await
+                Box::pin(self.clone().answer_owner(&account, owner, read, entry, accepted)).await
             }
             Readers::AssistantOf(_) => Ok(()),
         }

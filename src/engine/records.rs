@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::assistants::Answered;
+use super::{assistants::Answered, unencrypted::Told};
 use crate::{
     core::{
         address::ThreadSoFar,
@@ -50,6 +50,12 @@ pub(super) struct RoomRecord {
     /// When somebody was told last that a message cannot be decrypted.
     #[serde(default)]
     pub(super) undecryptable_told: SaidOnce,
+    /// Who was told that what they wrote was not encrypted.
+    #[serde(default)]
+    pub(super) unencrypted_told: Told,
+    /// Who was told that nothing is said here, because the room asks for an encryption that we do not know.
+    #[serde(default)]
+    pub(super) other_encryption_told: Told,
 }
 
 /// What is kept of an event that asked somebody, and of the thread on it.
@@ -129,6 +135,9 @@ pub(super) struct AssistantRecord {
     /// How an upgrade of its room stands, until that is followed or another room is made.
     #[serde(default)]
     pub(super) upgrade: Option<Upgrade>,
+    /// The keys of devices that wrote and that their owner has not verified: of each it said so.
+    #[serde(default)]
+    pub(super) unverified: BTreeSet<String>,
 }
 
 impl AssistantRecord {

@@ -32,6 +32,7 @@ use crate::{
         destination::Refused,
         prompt::Effort,
         run::{Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step, TakenUp},
+        sealed::Carriage,
         time::Timestamp,
         trail, words,
     },
@@ -261,6 +262,10 @@ impl Engine {
     ) -> Result<Ended, EngineError> {
         let Attempt { id, accepted, .. } = *attempt;
         let account = self.account_of(record).await?;
+        if record.came == Carriage::Encrypted {
+            // Also where our memory of the room was lost since.
+            account.note_encrypted(&record.room);
+        }
         if record.resumed {
             self.take_missed_orders(&account, record).await;
             // An order that was found goes first.

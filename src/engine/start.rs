@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::join_all, stream};
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, RoomId};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,6 +27,7 @@ use crate::{
         provision::{Persona, Provisioner},
         proxy::{Proxy, Upstream},
         roster::Roster,
+        seals::Seals,
     },
     store::{Store, StoreError},
     tools,
@@ -155,6 +156,19 @@ fn serve_in(
     });
 }
 
+/// What the store remembers of rooms' encryption, for the side of the homeserver.
+fn seals(store: &Store) -> Seals {
+    let (kept, adding) = (store.seals(), store.seals());
+    let note = move |room: &RoomId, seal| match adding.add(room, seal) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(room.id = %room, %error, "that a room is encrypted cannot be stored; it holds until the next start");
+            false
+        }
+    };
+    Seals::new(move |room| kept.of(room), note)
+}
+
 async fn build(
     config: Config,
     store: Store,
@@ -167,7 +181,7 @@ async fn build(
     let proxy_tasks = TaskTracker::new();
     let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
     let token = config.appservice.as_token.clone();
-    let proxy = Proxy::start(upstream, token, &proxy_tasks, proxy_stop).await;
+    let proxy = Proxy::start(upstream, token, seals(&store), &proxy_tasks, proxy_stop).await;
     let proxy = proxy.map_err(|cause| StartError::Listen {
         key: "the masquerading proxy",
         address: SocketAddr::from(([127, 0, 0, 1], 0)),

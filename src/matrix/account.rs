@@ -7,44 +7,38 @@ use std::{
     time::Duration,
 };
 
-use matrix_sdk::{
-    Client, Room, RoomMemberships, RoomState,
-    attachment::AttachmentConfig,
-    deserialized_responses::MemberEvent,
-    room::reply::{EnforceThread, Reply},
-};
+use matrix_sdk::{Client, Room, RoomMemberships, RoomState, deserialized_responses::MemberEvent};
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, ServerName, UserId,
     api::client::receipt::create_receipt::v3::ReceiptType,
-    events::{
-        reaction::ReactionEventContent,
-        receipt::ReceiptThread,
-        relation::Annotation,
-        room::message::{AddMentions, ReplyWithinThread},
-    },
+    events::{reaction::ReactionEventContent, receipt::ReceiptThread, relation::Annotation},
 };
 use tokio::time::Instant;
 
-use super::{error::MatrixError, outbound, window::Window};
+use super::{error::MatrixError, outbound, seals::Seals, window::Window};
 use crate::{
     core::{
         event::{Outgoing, Place},
         id,
+        sealed::Speech,
     },
     secret::Secret,
 };
 
 mod current;
+mod devices;
 pub mod own;
 mod past;
 mod pins;
 mod power;
 mod reading;
 mod relations;
+mod sealing;
 mod standing;
 mod succession;
 mod verification;
 
+pub use self::devices::Vouched;
 pub use self::power::Redactions;
 pub use self::succession::Tombstone;
 pub use self::verification::{Emoji, Verification, Verifying};
@@ -72,6 +66,7 @@ pub struct Account {
     behind: Mutex<HashMap<OwnedRoomId, Instant>>,
     pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
     verifications: verification::Requests,
+    seals: Seals,
 }
 
 /// What a room is called and how it is set up, as one member sees it.
@@ -107,12 +102,12 @@ pub struct File {
 impl Account {
     /// Wraps a client whose session is restored.
     #[must_use]
-    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf) -> Arc<Self> {
+    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf, seals: Seals) -> Arc<Self> {
         let (last_sync, windows, behind, pins) = Default::default();
         let verifications = verification::Requests::of(&client);
         Arc::new_cyclic(|me| {
             let me = me.clone();
-            Self { me, user, client, token, dir, last_sync, windows, behind, pins, verifications }
+            Self { me, user, client, token, dir, last_sync, windows, behind, pins, verifications, seals }
         })
     }
 
@@ -251,7 +246,7 @@ impl Account {
         let mut facts = Facts {
             name: room.name(),
             topic: room.topic(),
-            encrypted: room.latest_encryption_state().await?.is_encrypted(),
+            encrypted: self.speech_in(room.room_id()).await? != Speech::Plain,
             pinned: room
                 .pinned_event_ids()
                 .unwrap_or_default()
@@ -280,10 +275,7 @@ impl Account {
         message: &Outgoing,
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
-        let room = self.room_to_send(room).await?;
-        let sent = Box::pin(room.send_raw(MESSAGE, outbound::content(message)).with_transaction_id(&txn).into_future())
-            .await?;
-        Ok(sent.response.event_id)
+        Box::pin(self.say_content(room, outbound::content(message), txn)).await
     }
 
     /// Sends as [`Self::send`] does; where the room is encrypted, it syncs meanwhile and once more behind it.
@@ -300,7 +292,8 @@ impl Account {
         message: &Outgoing,
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
-        if !self.room(room)?.encryption_state().is_encrypted() {
+        let (_, speech) = Box::pin(self.door(room)).await?;
+        if speech == Speech::Plain {
             return self.send(room, message, txn).await;
         }
         let mut sending = std::pin::pin!(self.send(room, message, txn));
@@ -331,10 +324,7 @@ impl Account {
         message: &Outgoing,
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
-        let room = self.room_to_send(room).await?;
-        let content = outbound::edit(message, target.to_owned(), true);
-        let sent = Box::pin(room.send_raw(MESSAGE, content).with_transaction_id(&txn).into_future()).await?;
-        Ok(sent.response.event_id)
+        Box::pin(self.say_content(room, outbound::edit(message, target.to_owned(), true), txn)).await
     }
 
     /// Reacts to an event.
@@ -364,24 +354,7 @@ impl Account {
         place: &Place,
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
-        let room = self.room_to_send(room).await?;
-        let reply = match place {
-            Place::Timeline => None,
-            Place::Reply { to } => Some(Reply {
-                event_id: to.clone(),
-                enforce_thread: EnforceThread::Unthreaded,
-                add_mentions: AddMentions::No,
-            }),
-            Place::Thread { latest, .. } => Some(Reply {
-                event_id: latest.clone(),
-                enforce_thread: EnforceThread::Threaded(ReplyWithinThread::No),
-                add_mentions: AddMentions::No,
-            }),
-        };
-        let mut config = AttachmentConfig::new().reply(reply);
-        config.txn_id = Some(txn);
-        let sent = room.send_attachment(file.name, &file.media_type, file.bytes, config).into_future();
-        Ok(Box::pin(sent).await?.event_id)
+        Box::pin(self.say_file(room, file, place, txn)).await
     }
 
     /// Redacts an event of this user's.
@@ -422,15 +395,6 @@ impl Account {
     pub(super) fn room(&self, room: &RoomId) -> Result<Room, MatrixError> {
         let joined = self.client.get_room(room).filter(|room| room.state() == RoomState::Joined);
         joined.ok_or_else(|| MatrixError::NotJoined { user: self.user.to_string(), room: room.to_string() })
-    }
-
-    /// Invariant 3: nothing is sent before it is known whether the room is encrypted.
-    async fn room_to_send(&self, room_id: &RoomId) -> Result<Room, MatrixError> {
-        let room = self.room(room_id)?;
-        if room.latest_encryption_state().await?.is_unknown() {
-            return Err(MatrixError::EncryptionUnknown { room: room_id.to_string() });
-        }
-        Ok(room)
     }
 }
 

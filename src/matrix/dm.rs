@@ -1,7 +1,7 @@
 //! Private rooms that one of our users makes for one person (A2), and what their state says.
 
 use matrix_sdk::{
-    RoomMemberships,
+    Room, RoomMemberships,
     deserialized_responses::RawAnySyncOrStrippedState,
     ruma::{
         api::client::room::create_room::v3::{CreationContent, Request, RoomPreset},
@@ -33,6 +33,7 @@ use crate::core::{
     event::Membership,
     id,
     room_check::{Powers, RoomState},
+    sealed::Seal,
 };
 
 /// Level below which nobody but the assistant may invite, kick, or change state.
@@ -129,7 +130,8 @@ pub async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Re
     }
     Ok(RoomState {
         creator: creation.creator,
-        encrypted: room.latest_encryption_state().await?.is_encrypted(),
+        // What the SDK keeps of it is left by an event that overwrote or redacted it; the room's own word counts here.
+        encrypted: room.latest_encryption_state().await?.is_encrypted() && names_megolm(&room).await?,
         join_rule: room.join_rule().map(|rule| rule.as_str().to_owned()).unwrap_or_default(),
         guest_access: room.guest_access().to_string(),
         history_visibility: room.history_visibility_or_default().to_string(),
@@ -160,6 +162,16 @@ pub(super) async fn active(
     });
     let values = contents.filter_map(|content| content.get(field).cloned());
     Ok(values.filter(|value| *value != json!([]) && *value != json!("") && !value.is_null()).collect())
+}
+
+/// Whether a room's encryption event, as it stands now, asks for the algorithm that everybody has.
+async fn names_megolm(room: &Room) -> Result<bool, MatrixError> {
+    let content: Option<Value> = match room.get_state_event(StateEventType::RoomEncryption, "").await? {
+        Some(RawAnySyncOrStrippedState::Sync(event)) => event.get_field("content").ok().flatten(),
+        Some(RawAnySyncOrStrippedState::Stripped(event)) => event.get_field("content").ok().flatten(),
+        None => None,
+    };
+    Ok(content.is_some_and(|content| Seal::of_state("", &content).megolm))
 }
 
 fn powers_of(levels: &RoomPowerLevels, owner: &UserId) -> Powers {

@@ -115,6 +115,12 @@ pub enum MatrixError {
         /// The room.
         room: String,
     },
+    /// The room asks for an encryption that we do not know, so nothing may be sent (invariant 9).
+    #[error("{room}: asks for an encryption that is not known here; nothing is sent there")]
+    OtherEncryption {
+        /// The room.
+        room: String,
+    },
     /// An encrypted room's state could not be established, so nothing may be sent (invariant 3).
     #[error("{room}: cannot tell whether the room is encrypted; nothing is sent until that is known")]
     EncryptionUnknown {
@@ -152,12 +158,15 @@ impl MatrixError {
         }
     }
 
-    /// Returns whether the homeserver answered that we may not (403): kicked, banned, muted.
+    /// Returns whether we may not: the homeserver answered so (403: kicked, banned, muted), or the room's encryption is
+    /// none that we know.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status == 403 && !self.is_passing(),
-            Self::NotJoined { .. } | Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => true,
+            Self::NotJoined { .. } | Self::OtherEncryption { .. } | Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => {
+                true
+            }
             Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden)),
             _ => false,
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use matrix_sdk::deserialized_responses::{
-    TimelineEvent, TimelineEventKind, UnableToDecryptReason, UnsignedDecryptionResult, UnsignedEventLocation,
-    VerificationLevel, VerificationState, WithheldCode,
+    AlgorithmInfo, TimelineEvent, TimelineEventKind, UnableToDecryptReason, UnsignedDecryptionResult,
+    UnsignedEventLocation, VerificationLevel, VerificationState, WithheldCode,
 };
 use ruma::{
     EventId, RoomId, UInt,
@@ -32,6 +32,7 @@ use crate::core::{
     event::{EventKind, Location, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
     id,
     power::{Levels, Version},
+    sealed::Carriage,
     time::Timestamp,
     words::KeyMissing,
 };
@@ -75,13 +76,21 @@ pub struct Read {
     pub key_missing: Option<KeyMissing>,
     /// Whether it arrived encrypted (and was decrypted).
     pub was_encrypted: bool,
+    /// The Curve25519 key of the device that made the key it was decrypted with.
+    pub sender_key: Option<String>,
 }
 
 impl Read {
+    /// Returns how it came.
+    #[must_use]
+    pub fn carriage(&self) -> Carriage {
+        if self.was_encrypted { Carriage::Encrypted } else { Carriage::Plain }
+    }
+
     /// Returns an event that came unencrypted.
     #[must_use]
     pub fn plain(event: RoomEvent) -> Self {
-        Self { event, sealed: None, key_missing: None, was_encrypted: false }
+        Self { event, sealed: None, key_missing: None, was_encrypted: false, sender_key: None }
     }
 }
 
@@ -94,7 +103,13 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
         TimelineEventKind::UnableToDecrypt { utd_info, .. } => {
             let event = envelope(room, raw, facts::sealed(raw))?;
             let key_missing = Some(key_missing(&utd_info.reason));
-            Some(Read { event, sealed: Some(raw.clone().cast_unchecked()), key_missing, was_encrypted: true })
+            Some(Read {
+                event,
+                sealed: Some(raw.clone().cast_unchecked()),
+                key_missing,
+                was_encrypted: true,
+                sender_key: None,
+            })
         }
         TimelineEventKind::Decrypted(decrypted) => {
             // The homeserver attributes this ciphertext to somebody who did not write it.
@@ -107,7 +122,11 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
             } else {
                 from_raw(room, rules, raw)?
             };
-            Some(Read { event, sealed: None, key_missing: None, was_encrypted: true })
+            let sender_key = match &decrypted.encryption_info.algorithm_info {
+                AlgorithmInfo::MegolmV1AesSha2 { curve25519_key, .. } => Some(curve25519_key.clone()),
+                AlgorithmInfo::OlmV1Curve25519AesSha2 { .. } => None,
+            };
+            Some(Read { event, sealed: None, key_missing: None, was_encrypted: true, sender_key })
         }
     }
 }

@@ -1,13 +1,14 @@
 //! From what the core says to Matrix events.
 
+pub(super) use ruma::events::room::MediaSource;
 use ruma::{
-    OwnedEventId,
+    OwnedEventId, UInt,
     events::{
         Mentions,
         relation::{InReplyTo, Reply, Thread},
         room::message::{
-            MessageType, NoticeMessageEventContent, Relation, ReplacementMetadata, RoomMessageEventContent,
-            TextMessageEventContent,
+            FileInfo, FileMessageEventContent, MessageType, NoticeMessageEventContent, Relation, ReplacementMetadata,
+            RoomMessageEventContent, TextMessageEventContent,
         },
     },
 };
@@ -31,6 +32,20 @@ pub fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) ->
     marked(message, &bare(message).make_replacement(ReplacementMetadata::new(target, before)))
 }
 
+/// Returns the content of a message about an uploaded file.
+#[must_use]
+pub fn file(name: &str, media_type: &str, size: usize, source: MediaSource, place: &Place) -> Value {
+    let mut info = FileInfo::new();
+    info.mimetype = Some(media_type.to_owned());
+    info.size = u64::try_from(size).ok().and_then(UInt::new);
+    let mut file = FileMessageEventContent::new(name.to_owned(), source);
+    file.info = Some(Box::new(info));
+    let mut content = RoomMessageEventContent::new(MessageType::File(file));
+    content.mentions = Some(Mentions::new());
+    content.relates_to = relation(place);
+    serde_json::to_value(content).expect("a message's content is JSON")
+}
+
 /// A card says so of itself, in an edit's new content too: it can be told from an answer wherever it is read again.
 fn marked(message: &Outgoing, content: &RoomMessageEventContent) -> Value {
     let mut content = serde_json::to_value(content).expect("a message's content is JSON");
@@ -45,12 +60,16 @@ fn marked(message: &Outgoing, content: &RoomMessageEventContent) -> Value {
 
 fn related(message: &Outgoing) -> RoomMessageEventContent {
     let mut content = bare(message);
-    content.relates_to = match &message.place {
+    content.relates_to = relation(&message.place);
+    content
+}
+
+fn relation<T>(place: &Place) -> Option<Relation<T>> {
+    match place {
         Place::Timeline => None,
         Place::Reply { to } => Some(Relation::Reply(Reply::new(InReplyTo::new(to.clone())))),
         Place::Thread { root, latest } => Some(Relation::Thread(Thread::plain(root.clone(), latest.clone()))),
-    };
-    content
+    }
 }
 
 fn bare(message: &Outgoing) -> RoomMessageEventContent {

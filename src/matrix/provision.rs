@@ -196,7 +196,7 @@ impl Provisioner {
             write_card(dir, &card)?;
         }
         client.encryption().wait_for_e2ee_initialization_tasks().await;
-        let account = Account::new(user, client, token, dir.to_owned());
+        let account = Account::new(user, client, token, dir.to_owned(), self.api.proxy().seals().clone());
         account.sync().await?;
         Box::pin(self.recovery(&account, dir, card)).await?;
         Ok(account)

@@ -33,7 +33,10 @@ use url::Url;
 
 pub(super) use self::answer::Remark;
 use self::answer::refuse;
+use super::seals::Seals;
 use crate::secret::Secret;
+
+mod sealed;
 
 /// Idle connections kept to the homeserver.
 const IDLE_CONNECTIONS_MAX: usize = 256;
@@ -102,6 +105,7 @@ struct Inner {
     /// Places for large answers in memory.
     large: Semaphore,
     identities: RwLock<HashMap<String, Identity>>,
+    seals: Seals,
 }
 
 impl Proxy {
@@ -112,6 +116,7 @@ impl Proxy {
     pub async fn start(
         upstream: Upstream,
         as_token: Secret,
+        seals: Seals,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> std::io::Result<Self> {
@@ -127,7 +132,7 @@ impl Proxy {
         let http = http.build().map_err(std::io::Error::other)?;
         let large = Semaphore::new(answer::LARGE_AT_ONCE_MAX);
         let (homeserver, identities) = (upstream.url, RwLock::default());
-        let inner = Arc::new(Inner { homeserver, as_token, http, large, identities });
+        let inner = Arc::new(Inner { homeserver, as_token, http, large, identities, seals });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(inner.clone());
@@ -144,6 +149,12 @@ impl Proxy {
             }
         });
         Ok(Self { inner, address })
+    }
+
+    /// Returns which rooms were ever encrypted.
+    #[must_use]
+    pub fn seals(&self) -> &Seals {
+        &self.inner.seals
     }
 
     /// Returns the base URL that SDK clients use in the homeserver's place.
@@ -191,6 +202,10 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
             known
         }
     };
+    if sealed::would_leak(&inner.seals, &parts.method, &parts.uri) {
+        tracing::warn!("a message that was not encrypted was kept from a room that was");
+        return refuse(StatusCode::BAD_REQUEST, sealed::SEALED, "the room was encrypted; nothing goes there plainly");
+    }
     if let Some(fault) = call::fault(parts.uri.path(), parts.uri.query().unwrap_or_default()) {
         tracing::warn!(fault, "a call was not sent: somebody chose an id in it that no homeserver can have");
         return refuse(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", fault);

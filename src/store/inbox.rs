@@ -97,9 +97,14 @@ impl Inbox {
     /// # Panics
     /// When recording panicked, which it does not.
     pub async fn accept(&self, txn_id: &str, events: Vec<InboxEvent>, now: Timestamp) -> Result<Accepted, StoreError> {
+        let seals = self.store.seals();
         let (inner, transaction) = (Arc::clone(&self.store.0), transaction_key(self.fingerprint, txn_id));
         // To the end even if the caller goes away, so that what is stored is always announced.
         let recording = tokio::task::spawn_blocking(move || {
+            // Before any of it is handled: a run that is about to speak sees it.
+            for event in &events {
+                seals.take(event)?;
+            }
             let (accepted, last_seq) = inner.inbox.record(&transaction, events, now)?;
             inner.flush()?;
             inner.accepted.send_if_modified(|highest| {

@@ -7,7 +7,7 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Store, table::Table};
-use crate::core::time::Timestamp;
+use crate::core::{sealed::Seal as RoomSeal, time::Timestamp};
 
 /// The names of the trees, as they are on disk; the inbox has trees of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,11 @@ pub(super) enum Name {
     Forgetting,
     Members,
     Owed,
+    Seals,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -48,6 +49,7 @@ impl Name {
         Self::Forgetting,
         Self::Members,
         Self::Owed,
+        Self::Seals,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -68,6 +70,7 @@ impl Name {
             Self::Forgetting => "forgetting",
             Self::Members => "members",
             Self::Owed => "owed",
+            Self::Seals => "seals",
         }
     }
 }
@@ -168,5 +171,11 @@ impl Store {
     #[must_use]
     pub fn members<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::Members)
+    }
+
+    /// Returns which rooms were ever encrypted, by room id; kept for good.
+    #[must_use]
+    pub fn seals(&self) -> Table<OwnedRoomId, RoomSeal> {
+        self.table(Name::Seals)
     }
 }

@@ -35,6 +35,7 @@ mod queues;
 mod restarts;
 mod rules;
 mod sandbox;
+mod sealed;
 mod secrets;
 mod service_bot;
 mod standin_sdks;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Answer, Effect, Fault, Input, Machine, RunId};
-use crate::core::{event::Place, hex::hex, time::Timestamp, work::Work};
+use crate::core::{event::Place, hex::hex, sealed::Carriage, time::Timestamp, work::Work};
 
 /// Numbers of edits that one process may use.
 pub(super) const EDITS_OF_A_PROCESS: u32 = 1_000;
@@ -68,6 +68,9 @@ pub struct RunRecord {
     /// Whether the answer is the word that there is none, because of something of ours.
     #[serde(default)]
     pub gave_up: bool,
+    /// How the request came: one that was encrypted is answered encrypted or not at all, whatever the room's state says.
+    #[serde(default)]
+    pub came: Carriage,
 }
 
 /// What becomes of a run that is taken up.
@@ -107,6 +110,7 @@ impl RunRecord {
             under_way: false,
             crashes: 0,
             gave_up: false,
+            came: Carriage::default(),
         }
     }
 

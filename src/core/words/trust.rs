@@ -40,6 +40,37 @@ pub fn one_at_a_time() -> String {
         .to_owned()
 }
 
+/// Says that a message in an encrypted room was not encrypted, and so is not answered (C8).
+#[must_use]
+pub fn not_encrypted() -> String {
+    "That message wasn't encrypted, though this room is, so I don't answer it: I can't know that you wrote it. Please send \
+     it again from an app that encrypts here."
+        .to_owned()
+}
+
+/// Says elsewhere that one of ours cannot speak in a room, because it does not know the room's encryption (C8).
+#[must_use]
+pub fn other_encryption(name: &str, room: &str) -> String {
+    format!(
+        "{name} can't answer in {room}: the room asks for a kind of encryption that I don't know, and I don't write there \
+         unencrypted. It works in a room with the usual encryption, or in one without any."
+    )
+}
+
+/// Says once that a device of an assistant's owner is not verified by them (A11).
+#[must_use]
+pub fn unverified_device(device: &str, answered: bool) -> String {
+    let so = if answered {
+        "I answer it all the same. If it isn't yours, sign it out and change your password."
+    } else {
+        "So I don't answer it. Verify it from one of your other devices, or sign it out if it isn't yours, and change your \
+         password then."
+    };
+    format!(
+        "You haven't verified the device {device} that wrote just now. Anybody who has your password could have added it. {so}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,6 +85,7 @@ impl Engine {
         let record = RunRecord {
             asked_at: event.sent_at,
             private: true,
+            came: crate::core::sealed::Carriage::Encrypted,
             attempt,
             ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
         };

@@ -58,6 +58,7 @@ impl Account {
             .set_presence(PresenceState::Offline)
             .filter(SyncFilter::FilterDefinition(sync_filter()));
         let response = Box::pin(self.client.sync_once(settings)).await?;
+        self.take_seals(&response.rooms);
         let mut joined = Vec::new();
         for (room, update) in response.rooms.joined {
             let read = self.read(&room, &update.timeline.events).await;
@@ -110,7 +111,10 @@ impl Account {
             room.state() == RoomState::Joined && !encryption.is_encrypted() && !encryption.is_unknown()
         };
         let is_behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).contains_key(room);
-        !is_behind && self.client.get_room(room).is_some_and(is_plain) && self.held(room, event).is_some()
+        !is_behind
+            && !self.is_sealed(room)
+            && self.client.get_room(room).is_some_and(is_plain)
+            && self.held(room, event).is_some()
     }
 
     /// Makes sure that a sync which begins from now on has ended.

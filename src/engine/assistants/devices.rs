@@ -1,0 +1,60 @@
+//! Devices of an owner that the owner has not verified: said once, and left unanswered where the config says so (A11).
+
+use ruma::UserId;
+
+use crate::{
+    core::{event::RoomEvent, words},
+    engine::{Engine, EngineError, records::AssistantRecord},
+    matrix::{Account, account::Vouched, inbound::Read},
+};
+
+/// Devices of one owner that their assistant says something about.
+const TOLD_MAX: usize = 100;
+
+impl Engine {
+    /// Returns whether an assistant answers the device that its owner's message came from, and says once of an unverified
+    /// one that it is so.
+    pub(super) async fn answers_device(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        read: &Read,
+    ) -> Result<bool, EngineError> {
+        let required = self.config.assistants.require_verified_devices;
+        let key = read.sender_key.clone().unwrap_or_default();
+        let vouched = account.vouched_for(owner, &key).await?;
+        let known = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default().unverified;
+        let device = match vouched {
+            Vouched::ByOwner => {
+                if known.contains(&key) {
+                    self.note(owner, |record| {
+                        record.unverified.remove(&key);
+                    })?;
+                }
+                return Ok(true);
+            }
+            // Somebody without an identity has verified nothing: there is nothing that a new device differs in.
+            Vouched::NoIdentity if !required => return Ok(true),
+            Vouched::NoIdentity => "you use".to_owned(),
+            Vouched::ByNobody(device) => device,
+        };
+        tracing::info!(user.id = %account.user(), answered = !required, "an owner's device is not verified");
+        if !known.contains(&key) && known.len() < TOLD_MAX {
+            let text = words::trust::unverified_device(&device, !required);
+            let txn = crate::engine::word_transaction("unverified-device", &device, account.user());
+            account.send(&read.event.room, &crate::engine::word(&text, Some(owner)), txn).await?;
+            self.note(owner, |record| {
+                record.unverified.insert(key);
+            })?;
+        }
+        Ok(!required)
+    }
+
+    /// Returns whether an event came from a device that is not answered: then it is not read later either.
+    pub(super) fn is_of_unanswered_device(&self, account: &Account, kept: &AssistantRecord, event: &RoomEvent) -> bool {
+        self.config.assistants.require_verified_devices
+            && account.held(&event.room, &event.id).is_some_and(|read| {
+                read.event.sender != account.user() && kept.unverified.contains(&read.sender_key.unwrap_or_default())
+            })
+    }
+}

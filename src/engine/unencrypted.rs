@@ -1,0 +1,161 @@
+//! What came unencrypted where people encrypt, and rooms whose encryption we do not know: who is told, once a day (C8).
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedUserId, RoomId, UserId};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{Engine, EngineError, Shared, records::RoomRecord};
+use crate::{
+    clock,
+    core::{
+        breaker::SaidOnce,
+        event::{EventKind, RoomEvent},
+        sealed::{Carriage, Speech, is_suspect},
+        time::Timestamp,
+        words,
+    },
+    matrix::Account,
+};
+
+/// Between two such words to one person about one room, in milliseconds.
+const WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
+/// People of one room who are told in that time; others are not.
+const TOLD_MAX: usize = 100;
+
+/// Who was told something about a room, and when.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Told(BTreeMap<OwnedUserId, SaidOnce>);
+
+impl Told {
+    /// Returns whether somebody is to be told at `now`, and notes it.
+    fn is_due(&mut self, person: &UserId, now: Timestamp) -> bool {
+        if !self.0.contains_key(person) && self.0.len() >= TOLD_MAX {
+            // A copy is asked, so that whoever was told long ago is found without being noted again.
+            self.0.retain(|_, said| !said.clone().is_due(now, WORD_INTERVAL_MS));
+            if self.0.len() >= TOLD_MAX {
+                return false;
+            }
+        }
+        self.0.entry(person.to_owned()).or_default().is_due(now, WORD_INTERVAL_MS)
+    }
+}
+
+impl Engine {
+    /// Returns whether an event is words that came unencrypted into a room whose people encrypt: they are not obeyed,
+    /// unless the operator allows it. Reactions and redactions are plain everywhere in Matrix.
+    pub(super) async fn is_suspect(&self, event: &RoomEvent, came: Carriage) -> Result<bool, EngineError> {
+        let allowed = self.config.workspace.obey_unencrypted;
+        if came == Carriage::Encrypted
+            || allowed
+            || !matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. })
+        {
+            return Ok(false);
+        }
+        let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(false) };
+        match reader.seal_of(&event.room).await {
+            Ok(seal) => Ok(is_suspect(seal, came, allowed)),
+            Err(error) if error.is_passing() => Err(error.into()),
+            // Nobody of ours is there any more.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Says that something was not encrypted and is not answered, in the room where it was said.
+    pub(super) async fn tell_unencrypted(&self, event: &RoomEvent, user: &UserId) -> Result<(), EngineError> {
+        tracing::info!(room.id = %event.room, event.id = %event.id, "a request came unencrypted into an encrypted room");
+        let Some(account) = self.pool.kept(user) else { return Ok(()) };
+        if !self.is_told_now(&event.room, &event.sender, |record| &mut record.unencrypted_told)? {
+            return Ok(());
+        }
+        let txn = super::word_transaction("unencrypted", event.id.as_str(), user);
+        let word = super::word(&words::trust::not_encrypted(), Some(&event.sender));
+        match account.send(&event.room, &word, txn).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(room.id = %event.room, %error, "who wrote unencrypted cannot be told");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Returns whether one of ours can speak in a room: not where the room asks for an encryption that we do not know.
+    pub(super) async fn can_speak(&self, account: &Account, room: &RoomId) -> Result<bool, EngineError> {
+        match account.speech_in(room).await {
+            Ok(speech) => Ok(speech != Speech::Refused),
+            Err(error) if error.is_passing() => Err(error.into()),
+            // Not there any more: whoever speaks meets that by itself.
+            Err(_) => Ok(true),
+        }
+    }
+
+    /// Tells somebody, in their chat with the service bot, that one of ours cannot speak in a room.
+    pub(super) async fn tell_other_encryption(self: &Shared, account: &Account, room: &RoomId, person: &UserId) {
+        tracing::warn!(
+            room.id = %room, user.id = %account.user(),
+            "a room asks for an encryption that is not known here; nothing is said in it"
+        );
+        match self.is_told_now(room, person, |record| &mut record.other_encryption_told) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::error!(room.id = %room, %error, "who was told cannot be noted"),
+        }
+        let coworker = self.coworker(account.user());
+        let name = coworker.map_or(account.user().as_str(), |coworker| &coworker.name);
+        let text = words::trust::other_encryption(name, room.as_str());
+        if let Err(error) = Box::pin(self.clone().say_privately(person, &text)).await {
+            tracing::warn!(room.id = %room, user.id = %person, %error, "somebody cannot be told why there is no answer");
+        }
+    }
+
+    /// A room's encryption changed: where a coworker had to keep silent so far, it may now introduce itself.
+    pub(super) async fn take_encryption(&self, room: &RoomId, accepted: Instant) -> Result<(), EngineError> {
+        let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
+        for account in self.kept_in(room) {
+            account.sync_since(accepted).await?;
+            if record.stays.contains(account.user()) {
+                self.introduce(&account, room).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_told_now(
+        &self,
+        room: &RoomId,
+        person: &UserId,
+        told: impl FnOnce(&mut RoomRecord) -> &mut Told,
+    ) -> Result<bool, EngineError> {
+        let mut due = false;
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            due = told(&mut record).is_due(person, clock::now());
+            Some(record)
+        })?;
+        Ok(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    #[test]
+    fn c8_each_person_is_told_once_a_day_and_a_bounded_number_of_them() {
+        let (mut told, alice, bob) = (Told::default(), user_id!("@alice:hs"), user_id!("@bob:hs"));
+        let at = |hours: i64| Timestamp::from_ms(1_795_346_400_000 + hours * 3_600_000);
+        let said = [(alice, 0), (alice, 23), (bob, 23), (alice, 25), (alice, 26)]
+            .map(|(who, when)| told.is_due(who, at(when)));
+        assert_eq!(said, [true, false, true, true, false]);
+
+        let many = |number: usize| OwnedUserId::try_from(format!("@{number}:hs")).expect("a user id");
+        let all = (0..2 * TOLD_MAX).filter(|number| told.is_due(&many(*number), at(26))).count();
+        assert_eq!((all, told.0.len()), (TOLD_MAX - 2, TOLD_MAX));
+        assert!(told.is_due(user_id!("@late:hs"), at(60)), "who was told long ago makes room");
+    }
+}

@@ -1,0 +1,289 @@
+//! The one door to rooms for whatever has content (invariants 3 and 9, C8): encrypted where anything ever was, plain only
+//! where nothing was, and otherwise not at all.
+
+use matrix_sdk::{
+    Room,
+    deserialized_responses::{RawAnySyncOrStrippedState, TimelineEvent, TimelineEventKind},
+    ruma::{
+        api::{client::state::get_state_event_for_key, error::ErrorKind},
+        events::room::encryption::PossiblyRedactedRoomEncryptionEventContent,
+        serde::Raw,
+    },
+    sync::{RoomUpdates, State},
+};
+use matrix_sdk_base::RoomInfoNotableUpdateReasons;
+use ruma::{OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomId, events::StateEventType};
+use serde_json::{Value, json};
+
+use super::{Account, File, MESSAGE};
+use crate::{
+    core::{
+        event::Place,
+        sealed::{Carriage, ENCRYPTION, MEGOLM, Seal, Speech, predecessor, speech},
+    },
+    matrix::{error::MatrixError, outbound},
+};
+
+/// How far back through its predecessors a room's encryption is looked for.
+const PREDECESSORS_MAX: usize = 4;
+
+impl Account {
+    /// Returns what is known of a room's encryption, after the homeserver was asked for it once since the start.
+    ///
+    /// # Errors
+    /// When the room is not joined, or its state cannot be read: then it is not known.
+    pub async fn seal_of(&self, room: &RoomId) -> Result<Option<Seal>, MatrixError> {
+        self.establish(room).await?;
+        Ok(self.seals.of(room))
+    }
+
+    /// Returns how this user may speak in a room, as far as is known; see [`Self::seal_of`].
+    ///
+    /// # Errors
+    /// As [`Self::seal_of`].
+    pub async fn speech_in(&self, room: &RoomId) -> Result<Speech, MatrixError> {
+        Ok(speech(self.seal_of(room).await?, Carriage::Plain))
+    }
+
+    /// Remembers that a message of a room arrived encrypted: what answers it does not go out plainly.
+    pub fn note_encrypted(&self, room: &RoomId) {
+        self.seals.note(room, Seal::of_message());
+    }
+
+    /// Returns whether anything of a room was ever encrypted, as far as is known without asking.
+    #[must_use]
+    pub fn is_sealed(&self, room: &RoomId) -> bool {
+        self.seals.of(room).is_some()
+    }
+
+    /// Sends a message's content through the door.
+    pub(super) async fn say_content(
+        &self,
+        room: &RoomId,
+        content: Value,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let (here, speech) = self.door(room).await?;
+        match say(&here, content.clone(), &txn).await {
+            // Encryption was turned on between the door and the homeserver; the proxy let nothing through.
+            Err(_) if self.was_sealed_since(room, speech) => {
+                let (here, _) = self.door(room).await?;
+                say(&here, content, &txn).await
+            }
+            sent => sent,
+        }
+    }
+
+    /// Uploads a file, encrypted where the message about it is, and sends that through the door.
+    pub(super) async fn say_file(
+        &self,
+        room: &RoomId,
+        file: File,
+        place: &Place,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        let (here, speech) = self.door(room).await?;
+        let content = self.upload(&file, place, speech).await?;
+        match say(&here, content, &txn).await {
+            Err(_) if self.was_sealed_since(room, speech) => {
+                let (here, speech) = self.door(room).await?;
+                let content = self.upload(&file, place, speech).await?;
+                say(&here, content, &txn).await
+            }
+            sent => sent,
+        }
+    }
+
+    fn was_sealed_since(&self, room: &RoomId, spoken: Speech) -> bool {
+        spoken == Speech::Plain && self.is_sealed(room)
+    }
+
+    async fn upload(&self, file: &File, place: &Place, speech: Speech) -> Result<Value, MatrixError> {
+        let source = if speech == Speech::Plain {
+            let upload = self.client.media().upload(&file.media_type, file.bytes.clone(), None);
+            outbound::MediaSource::Plain(upload.await?.content_uri)
+        } else {
+            let mut bytes = file.bytes.as_slice();
+            let encrypted = self.client.upload_encrypted_file(&mut bytes).into_future();
+            outbound::MediaSource::Encrypted(Box::new(Box::pin(encrypted).await?))
+        };
+        Ok(outbound::file(&file.name, file.media_type.as_ref(), file.bytes.len(), source, place))
+    }
+
+    /// Decides how to speak in a room at this moment, and sees to it that the SDK does.
+    pub(super) async fn door(&self, id: &RoomId) -> Result<(Room, Speech), MatrixError> {
+        let room = self.room(id)?;
+        let was_established = self.seals.is_established(id);
+        let mut seal = self.seal_of(id).await?;
+        if seal.is_none() {
+            // Asked each time: the transaction that tells of it may be late, or lost.
+            if was_established && let Some(found) = self.read_encryption(id).await? {
+                self.seals.note(id, found);
+            }
+            let encryption = room.latest_encryption_state().await?;
+            if encryption.is_unknown() {
+                return Err(MatrixError::EncryptionUnknown { room: id.to_string() });
+            }
+            if encryption.is_encrypted() {
+                // The homeserver knows of none any more, and it was there: a lost or rewritten state.
+                self.seals.note(id, Seal::unreadable());
+            }
+            seal = self.seals.of(id);
+        }
+        let speech = speech(seal, Carriage::Plain);
+        match speech {
+            Speech::Plain => {}
+            Speech::Encrypted => make_sdk_encrypt(&room).await?,
+            Speech::Refused => return Err(MatrixError::OtherEncryption { room: id.to_string() }),
+        }
+        Ok((room, speech))
+    }
+
+    /// Makes sure that a room's encryption was looked for where it stands, whatever is left of our stores.
+    ///
+    /// State cannot be taken out of a room: it is overwritten or redacted, and there all the same. So what the homeserver
+    /// does not have now was never there, and what comes later is seen as it comes.
+    async fn establish(&self, id: &RoomId) -> Result<(), MatrixError> {
+        let room = self.room(id)?;
+        if self.seals.is_established(id) {
+            return Ok(());
+        }
+        for event in room.get_state_events(StateEventType::RoomEncryption).await? {
+            let (key, content) = match &event {
+                RawAnySyncOrStrippedState::Sync(event) => (event.get_field("state_key"), event.get_field("content")),
+                RawAnySyncOrStrippedState::Stripped(event) => {
+                    (event.get_field("state_key"), event.get_field("content"))
+                }
+            };
+            let key: String = key.ok().flatten().unwrap_or_default();
+            let content: Option<Value> = content.ok().flatten();
+            self.seals.note(id, Seal::of_state(&key, &content.unwrap_or_default()));
+        }
+        if let Some(found) = self.read_encryption(id).await? {
+            self.seals.note(id, found);
+        }
+        if let Some(old) = room.create_content().and_then(|creation| creation.predecessor) {
+            self.take_over(id, old.room_id).await?;
+        }
+        self.seals.set_established(id);
+        Ok(())
+    }
+
+    /// Seals a room that replaces a sealed one: people take it for the same, and nothing that was said encrypted there is
+    /// repeated plainly here.
+    async fn take_over(&self, id: &RoomId, predecessor_id: OwnedRoomId) -> Result<(), MatrixError> {
+        let mut old = Some(predecessor_id);
+        for _ in 0..PREDECESSORS_MAX {
+            let Some(room) = old.take() else { break };
+            let seal = match self.seals.of(&room) {
+                Some(seal) => Some(seal),
+                None => visible(self.read_encryption(&room).await)?,
+            };
+            if let Some(seal) = seal {
+                self.seals.note(id, seal.of_predecessor());
+                break;
+            }
+            let creation = visible(self.read_state(&room, StateEventType::RoomCreate).await)?;
+            old = creation.as_ref().and_then(predecessor);
+        }
+        Ok(())
+    }
+
+    /// Asks the homeserver for a room's encryption event, of any content.
+    async fn read_encryption(&self, room: &RoomId) -> Result<Option<Seal>, MatrixError> {
+        let content = self.read_state(room, StateEventType::RoomEncryption).await?;
+        Ok(content.map(|content| Seal::of_state("", &content)))
+    }
+
+    /// Asks the homeserver for a state event's content, which may be anything; `None` where there is no such event.
+    async fn read_state(&self, room: &RoomId, kind: StateEventType) -> Result<Option<Value>, MatrixError> {
+        let request = get_state_event_for_key::v3::Request::new(room.to_owned(), kind, String::new());
+        match self.client.send(request).await {
+            Ok(answer) => Ok(Some(serde_json::from_str(answer.event_or_content.get()).unwrap_or_default())),
+            Err(error) if error.client_api_error_kind() == Some(&ErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(matrix_sdk::Error::from(error).into()),
+        }
+    }
+
+    /// Takes what a sync brought of rooms' encryption, as it came and before anything is made of it.
+    pub(super) fn take_seals(&self, rooms: &RoomUpdates) {
+        for (room, update) in &rooms.joined {
+            self.seal_by(room, &update.state, &update.timeline.events);
+        }
+        for (room, update) in &rooms.left {
+            self.seal_by(room, &update.state, &update.timeline.events);
+        }
+        for (room, update) in &rooms.invited {
+            for event in &update.invite_state.events {
+                self.seal_by_state(room, event);
+            }
+        }
+        for (room, update) in &rooms.knocked {
+            for event in &update.knock_state.events {
+                self.seal_by_state(room, event);
+            }
+        }
+    }
+
+    fn seal_by(&self, room: &RoomId, state: &State, timeline: &[TimelineEvent]) {
+        let (State::Before(state) | State::After(state)) = state;
+        for event in state {
+            self.seal_by_state(room, event);
+        }
+        for event in timeline {
+            match &event.kind {
+                TimelineEventKind::PlainText { event } => self.seal_by_state(room, event),
+                TimelineEventKind::Decrypted(_) | TimelineEventKind::UnableToDecrypt { .. } => {
+                    self.note_encrypted(room)
+                }
+            }
+        }
+    }
+
+    fn seal_by_state<T>(&self, room: &RoomId, event: &Raw<T>) {
+        let text = |name: &str| event.get_field::<String>(name).ok().flatten();
+        if text("type").as_deref() == Some(ENCRYPTION)
+            && let Some(seal) = Seal::of_event(ENCRYPTION, text("state_key").as_deref(), event.json().get())
+        {
+            self.seals.note(room, seal);
+        }
+    }
+}
+
+/// Sends a message; the SDK encrypts it where it takes the room for encrypted.
+async fn say(room: &Room, content: Value, txn: &OwnedTransactionId) -> Result<OwnedEventId, MatrixError> {
+    let sent = Box::pin(room.send_raw(MESSAGE, content).with_transaction_id(txn).into_future()).await?;
+    Ok(sent.response.event_id)
+}
+
+/// Makes the SDK take a room for encrypted, whatever it made of its state.
+///
+/// It reads an encryption event strictly (matrix-sdk 0.18: one odd optional field, and the room counts as never
+/// encrypted) and knows neither of messages nor of predecessors. There is one algorithm, with the SDK's own rotation.
+async fn make_sdk_encrypt(room: &Room) -> Result<(), MatrixError> {
+    let settings = room.encryption_settings().and_then(|settings| settings.algorithm);
+    let named = settings.map(|algorithm| algorithm.to_string());
+    if named.as_deref() != Some(MEGOLM) || !room.encryption_state().is_encrypted() {
+        let settings: PossiblyRedactedRoomEncryptionEventContent =
+            serde_json::from_value(json!({ "algorithm": MEGOLM }))
+                .map_err(|error| MatrixError::Sdk(matrix_sdk::Error::from(error)))?;
+        let changed = room.update_and_save_room_info(|mut info| {
+            info.mark_encryption_state_synced();
+            info.set_encryption_event(Some(settings));
+            (info, RoomInfoNotableUpdateReasons::empty())
+        });
+        changed.await.map_err(matrix_sdk::Error::from)?;
+    }
+    if room.encryption_state().is_encrypted() {
+        return Ok(());
+    }
+    Err(MatrixError::EncryptionUnknown { room: room.room_id().to_string() })
+}
+
+/// What this user may not see of another room says nothing of it.
+fn visible<T>(read: Result<Option<T>, MatrixError>) -> Result<Option<T>, MatrixError> {
+    match read {
+        Err(error) if !error.is_passing() => Ok(None),
+        read => read,
+    }
+}

@@ -37,9 +37,9 @@ use super::{
 };
 
 pub use self::{
-    card::{asking, closed, decided, mentioned},
+    card::{Card, WholeCall, asking, closed, decided, mentioned},
     plain::{Plain, plain, plain_choice_of},
-    shown::{canonical, shown},
+    shown::canonical,
 };
 
 /// The reaction that approves.

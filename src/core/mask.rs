@@ -50,6 +50,33 @@ impl Mask {
     }
 }
 
+impl Mask {
+    /// Returns `text` in pieces: `None` where a secret is.
+    #[must_use]
+    pub fn pieces(&self, text: &str) -> Vec<Option<String>> {
+        let mut pieces = vec![Some(text.to_owned())];
+        for secret in &self.0 {
+            if text.contains(secret.as_str()) {
+                pieces = pieces.into_iter().flat_map(|piece| without(piece, secret)).collect();
+            }
+        }
+        pieces
+    }
+}
+
+/// Cuts a secret out of a piece.
+fn without(piece: Option<String>, secret: &str) -> Vec<Option<String>> {
+    let Some(text) = piece else { return vec![None] };
+    let mut pieces = Vec::new();
+    for (index, part) in text.split(secret).enumerate() {
+        if index > 0 {
+            pieces.push(None);
+        }
+        pieces.push(Some(part.to_owned()));
+    }
+    pieces
+}
+
 /// Returns a text as it stands between the quotes of a JSON string.
 fn quoted(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock,
     core::{
-        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Plain, Standing},
+        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Plain, Standing, WholeCall},
         event::{Outgoing, Place, RoomEvent},
         run::{CardStep, RunId, RunRecord, Step},
         time::Timestamp,
@@ -22,7 +22,7 @@ use crate::{
         trail::Decision,
         words,
     },
-    matrix::{Account, MatrixError},
+    matrix::{Account, MatrixError, account::File},
     store::StoreError,
 };
 
@@ -78,15 +78,35 @@ impl Engine {
         };
         let deciders = approval::mentioned(&pending.rule, &record.asker, level);
         let (place, secrets) = (&record.place, self.tools.mask());
-        let message = approval::asking(pending, &record.asker, deciders, expires_at, place, secrets);
+        let card = approval::asking(pending, &record.asker, deciders, expires_at, place, secrets);
+        if let Some(whole) = card.file {
+            // First: whoever can see the card can read what it names.
+            self.post_whole_call(account, id, record, pending, whole).await?;
+        }
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Ask));
-        let event = account.send(room, &message, txn).await?;
+        let event = account.send(room, &card.message, txn).await?;
         let card = (record.room.clone(), event.clone());
         self.approvals.open(&card, &standing)?;
         self.note_card(record, &event)?;
         self.store.flush().await?;
         tracing::info!(tool.name = pending.tool.as_str(), event.id = %event, "a tool call waits for an approval");
         Ok((card, standing))
+    }
+
+    /// Attaches a call that is too long for its card.
+    async fn post_whole_call(
+        &self,
+        account: &Account,
+        id: &RunId,
+        record: &RunRecord,
+        pending: &Pending,
+        whole: WholeCall,
+    ) -> Result<(), EngineError> {
+        let room = self.destination(record)?.room();
+        let file = File { name: whole.name, media_type: mime::TEXT_PLAIN_UTF_8, bytes: whole.text.into_bytes() };
+        let txn = id.transaction(Step::Card(pending.number(), CardStep::Whole));
+        let event = account.send_file(room, file, &record.place, txn).await?;
+        self.note_card(record, &event)
     }
 
     /// Puts ✅ and ❌ there to be tapped. People can do without: a failure is none of the call's.

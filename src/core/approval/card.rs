@@ -3,12 +3,19 @@
 use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, UserId};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use super::{Pending, shown::shown, words};
+use super::{
+    Pending,
+    shown::{self, Shown},
+    words,
+};
 use crate::core::{
     event::{Outgoing, OutgoingKind, Place},
+    hex::hex,
     mask::Mask,
-    render::{self, EDIT_BYTES_MAX},
+    render,
     time::Timestamp,
     tool::{ApprovalRule, ToolName},
     trail::Decision,
@@ -16,10 +23,46 @@ use crate::core::{
 
 /// The people of a rule that a card mentions at the most: their ids go into one event.
 const MENTIONED_MAX: usize = 50;
+/// The most that the arguments may take of a card, in bytes of JSON, body and HTML together. With who decides and what
+/// was decided they fit into an edit ([`render::EDIT_BYTES_MAX`]), so that a card's end shows the same call.
+const CALL_BYTES_MAX: usize = 15_000;
+
+/// A card, and the file with the whole call where that is too long for a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// What is posted.
+    pub message: Outgoing,
+    /// What is attached in front of it, and named in it.
+    pub file: Option<WholeCall>,
+}
+
+/// A whole call as a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeCall {
+    /// The file's name.
+    pub name: String,
+    /// What stands in it.
+    pub text: String,
+}
+
+impl WholeCall {
+    fn of(pending: &Pending, arguments: &Shown) -> Self {
+        let tool = pending.tool.as_str();
+        let number = pending.number();
+        Self {
+            name: format!("{tool}-{number:016x}.txt"),
+            text: words::whole_call(&pending.tool, &arguments.text, arguments.masked),
+        }
+    }
+
+    /// Returns the SHA-256 of the file's content, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(&self.text))
+    }
+}
 
 /// Returns the card that asks, mentioning `deciders`: see [`mentioned`].
-///
-/// It fits into an edit, so that its end can show the same call.
 #[must_use]
 pub fn asking(
     pending: &Pending,
@@ -28,21 +71,20 @@ pub fn asking(
     until: Timestamp,
     place: &Place,
     mask: &Mask,
-) -> Outgoing {
-    let mut above = words::asks(&pending.tool, pending.class);
-    if pending.changed {
-        above = format!("{}\n\n{above}", words::changed());
-    }
+) -> Card {
+    let call = Call::of(pending, mask);
+    let above = words::asks(&pending.tool, pending.class);
     let below = words::who_decides(&pending.rule, asker, until);
-    let mut card = with_call(&above, pending, &below, place, mask);
-    card.mentions = deciders;
-    card
+    let mut message = card(&format!("{above} {}\n\n{below}", call.markdown()), place);
+    message.mentions = deciders;
+    Card { message, file: call.file }
 }
 
 /// Returns what the card becomes once it is decided: the same call, and the decision.
 #[must_use]
 pub fn decided(pending: &Pending, decision: &Decision, place: &Place, mask: &Mask) -> Outgoing {
-    with_call(&words::decided(&pending.tool, decision), pending, "", place, mask)
+    let call = Call::of(pending, mask);
+    card(&format!("{} {}", words::decided(&pending.tool, decision), call.markdown()), place)
 }
 
 /// Returns what the card becomes where its call is not at hand: the decision, or that there will be none.
@@ -64,13 +106,94 @@ pub fn mentioned(rule: &ApprovalRule, asker: &UserId, asker_level: Option<i64>) 
     }
 }
 
-fn with_call(above: &str, pending: &Pending, below: &str, place: &Place, mask: &Mask) -> Outgoing {
-    let markdown = |call: &str| {
-        let fence = "`".repeat(longest_run_of_backticks(call).max(2) + 1);
-        format!("{above}\n\n{fence}json\n{call}\n{fence}\n\n{below}")
-    };
-    let fits = |call: &str| render::json_bytes(&render::render(&markdown(call))) <= EDIT_BYTES_MAX;
-    card(&markdown(&shown(&pending.arguments, mask, fits)), place)
+/// A call as a card shows it: one line for each argument, none of them cut. What has no place is named, and stands in
+/// the file.
+struct Call {
+    lines: Vec<String>,
+    /// Arguments that are not even named.
+    unnamed: usize,
+    masked: bool,
+    file: Option<WholeCall>,
+}
+
+impl Call {
+    fn of(pending: &Pending, mask: &Mask) -> Self {
+        let none = serde_json::Map::new();
+        let mut arguments: Vec<(&str, &Value)> =
+            pending.arguments.as_object().unwrap_or(&none).iter().map(|(name, value)| (name.as_str(), value)).collect();
+        arguments.sort_by_key(|(name, _)| *name);
+        let whole: Vec<Shown> = arguments.iter().map(|(name, value)| shown::on_a_line(name, value, mask)).collect();
+        let items: Vec<String> = whole.iter().map(|line| item(&line.text)).collect();
+        let costs: Vec<usize> = items.iter().map(|item| cost(item)).collect();
+        if costs.iter().sum::<usize>() <= CALL_BYTES_MAX {
+            let masked = whole.iter().any(|line| line.masked);
+            return Self { lines: items, unnamed: 0, masked, file: None };
+        }
+        let in_file = shown::indented(&pending.arguments, mask);
+        let file = WholeCall::of(pending, &in_file);
+        // Names first: what isn't shown is known to be there.
+        let names: Vec<String> = arguments
+            .iter()
+            .zip(&whole)
+            .map(|((name, _), line)| {
+                let chars = line.text.chars().count();
+                format!("{}{}", item(&shown::name(name, mask).text), words::in_the_file(chars))
+            })
+            .collect();
+        let mut left = CALL_BYTES_MAX;
+        let mut lines: Vec<Option<String>> = vec![None; items.len()];
+        let mut spent = vec![0; items.len()];
+        for (at, name) in names.into_iter().enumerate() {
+            let cost = cost(&name);
+            if cost <= left {
+                left -= cost;
+                spent[at] = cost;
+                lines[at] = Some(name);
+            }
+        }
+        let mut smallest: Vec<usize> = (0..items.len()).collect();
+        smallest.sort_by_key(|&at| costs[at]);
+        for at in smallest {
+            if lines[at].is_some() && costs[at] <= left + spent[at] {
+                left = left + spent[at] - costs[at];
+                lines[at] = Some(items[at].clone());
+            }
+        }
+        let unnamed = lines.iter().filter(|line| line.is_none()).count();
+        Self { lines: lines.into_iter().flatten().collect(), unnamed, masked: in_file.masked, file: Some(file) }
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = match &self.file {
+            Some(file) => words::call_in_file(&file.name, file.text.len(), &file.digest()),
+            None if self.lines.is_empty() => words::call_without_arguments(),
+            None => words::whole_call_follows(),
+        };
+        if !self.lines.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(&self.lines.join("\n"));
+        }
+        if self.unnamed > 0 {
+            text.push_str("\n\n");
+            text.push_str(&words::more_in_the_file(self.unnamed));
+        }
+        if self.masked {
+            text.push_str("\n\n");
+            text.push_str(&words::masked());
+        }
+        text
+    }
+}
+
+/// An item of a list that is code to its end, whatever is in it.
+fn item(code: &str) -> String {
+    let fence = "`".repeat(longest_run_of_backticks(code) + 1);
+    format!("- {fence}{code}{fence}")
+}
+
+fn cost(markdown: &str) -> usize {
+    // What is too long anyway is not worth rendering.
+    if markdown.len() > CALL_BYTES_MAX { markdown.len() } else { render::json_bytes(&render::render(markdown)) }
 }
 
 fn card(markdown: &str, place: &Place) -> Outgoing {

@@ -1,56 +1,67 @@
-//! A call's arguments as people are shown them: indented JSON in which nothing hides.
+//! A call's arguments as people are shown them: JSON in which nothing hides and nothing is left out.
 //!
-//! Secrets are masked. Characters that cannot be seen, or that turn the text around them, are written as JSON's
-//! escapes (`\u202e`), so that what is shown is still the value. Long values show their beginning and end, their length
-//! and a digest outside of the quotes, where no value can forge them: two that differ look different. Digests are over
-//! masked text, so that no secret can be guessed from one.
+//! Secrets are masked, and whoever shows the text is told so. What cannot be seen, turns the text around it, or looks
+//! like something else is written as JSON's escapes (`\u202e`), so that what is shown is still the value.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use super::words;
-use crate::core::{hex::hex, mask::Mask};
+use crate::core::mask::{MASK, Mask};
 
-/// Bytes of a digest that are shown.
-const DIGEST_BYTES: usize = 6;
 /// Combining marks on one letter; more would cover the lines around it.
 const MARKS_MAX: usize = 2;
+/// Spaces in a row that are drawn as such; more are written as escapes, so that they push nothing out of sight.
+const SPACES_MAX: usize = 16;
+/// What HTML does not draw as one space only where several stand; a real one is escaped.
+const SPACE_THAT_STAYS: char = '\u{a0}';
 
-/// How much of each value is shown.
-#[derive(Clone, Copy)]
-struct Fold {
-    /// Characters of a text, its end included.
-    text_chars: usize,
-    /// Entries of an array or object.
-    entries: usize,
-    /// Levels of arrays and objects.
-    levels: usize,
+/// A text for people, made of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The text.
+    pub text: String,
+    /// Whether a secret in it was masked.
+    pub masked: bool,
 }
 
-/// From the widest that is tried to the narrowest, which fits everywhere.
-const FOLDS: [Fold; 4] = [
-    Fold { text_chars: 600, entries: 100, levels: 16 },
-    Fold { text_chars: 200, entries: 40, levels: 8 },
-    Fold { text_chars: 80, entries: 12, levels: 4 },
-    Fold { text_chars: 32, entries: 6, levels: 1 },
-];
+/// How a value is laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// On one line, for a client to wrap.
+    Line,
+    /// Indented, for a file.
+    Indented,
+}
 
-/// Returns `value` as people are shown it, folded as little as `fits` lets pass.
+/// Returns `value` whole, on lines and indented, as it goes into a file.
 #[must_use]
-pub fn shown(value: &Value, mask: &Mask, fits: impl Fn(&str) -> bool) -> String {
-    let mut text = String::new();
-    for fold in FOLDS {
-        text.clear();
-        Writer { out: &mut text, fold, mask }.value(value, 0);
-        // Numbers, and what is a secret only together with the JSON around it.
-        text = mask.hide(&text);
-        if fits(&text) {
-            break;
-        }
-    }
-    text
+pub(super) fn indented(value: &Value, mask: &Mask) -> Shown {
+    written(mask, Layout::Indented, |writer| writer.value(value, 0))
+}
+
+/// Returns an argument and its value whole, on one line.
+#[must_use]
+pub(super) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Shown {
+    written(mask, Layout::Line, |writer| {
+        writer.name(name);
+        writer.out.push_str(": ");
+        writer.value(value, 0);
+    })
+}
+
+/// Returns an argument's name alone, as [`on_a_line`] begins.
+#[must_use]
+pub(super) fn name(name: &str, mask: &Mask) -> Shown {
+    written(mask, Layout::Line, |writer| writer.name(name))
+}
+
+fn written(mask: &Mask, layout: Layout, write: impl FnOnce(&mut Writer<'_>)) -> Shown {
+    let mut writer = Writer { out: String::new(), layout, mask, masked: false };
+    write(&mut writer);
+    // Numbers, and what is a secret only together with the JSON around it.
+    let text = mask.hide(&writer.out);
+    Shown { masked: writer.masked || text != writer.out, text }
 }
 
 /// Returns JSON that is the same for the same value: without spaces, keys sorted.
@@ -77,9 +88,10 @@ fn quoted(text: &str) -> String {
 }
 
 struct Writer<'a> {
-    out: &'a mut String,
-    fold: Fold,
+    out: String,
+    layout: Layout,
     mask: &'a Mask,
+    masked: bool,
 }
 
 impl Writer<'_> {
@@ -101,26 +113,16 @@ impl Writer<'_> {
 
     fn entries(&mut self, entries: &[(Option<&str>, &Value)], [open, close]: [char; 2], depth: usize) {
         self.out.push(open);
-        let most = if depth < self.fold.levels { self.fold.entries } else { 0 };
-        let (whole, rest) = entries.split_at(most.min(entries.len()));
-        for (index, (key, value)) in whole.iter().enumerate() {
+        for (index, (key, value)) in entries.iter().enumerate() {
+            if index > 0 {
+                self.out.push_str(if self.layout == Layout::Line { ", " } else { "," });
+            }
             self.line(depth + 1);
             if let Some(key) = key {
-                self.text(key);
+                self.name(key);
                 self.out.push_str(": ");
             }
             self.value(value, depth + 1);
-            if index + 1 < entries.len() {
-                self.out.push(',');
-            }
-        }
-        if !rest.is_empty() {
-            self.line(depth + 1);
-            let rest_canonical = rest.iter().fold(String::new(), |mut text, (key, value)| {
-                let _ = write!(text, "{}:{},", key.map(quoted).unwrap_or_default(), canonical(value));
-                text
-            });
-            self.out.push_str(&words::left_out(rest.len(), &digest(&self.mask.hide(&rest_canonical))));
         }
         if !entries.is_empty() {
             self.line(depth);
@@ -129,47 +131,123 @@ impl Writer<'_> {
     }
 
     fn line(&mut self, depth: usize) {
-        self.out.push('\n');
-        self.out.extend(std::iter::repeat_n("  ", depth));
+        if self.layout == Layout::Indented {
+            self.out.push('\n');
+            self.out.extend(std::iter::repeat_n("  ", depth));
+        }
+    }
+
+    /// Names are a program's: in any other alphabet one could be taken for another.
+    fn name(&mut self, name: &str) {
+        let pieces = self.mask.pieces(name);
+        self.out.push('"');
+        for piece in pieces {
+            match piece {
+                Some(text) => {
+                    for letter in inner(&text).chars() {
+                        if letter.is_ascii_graphic() || letter == ' ' {
+                            self.out.push(letter);
+                        } else {
+                            escape(letter, &mut self.out);
+                        }
+                    }
+                }
+                None => self.hide(),
+            }
+        }
+        self.out.push('"');
     }
 
     fn text(&mut self, text: &str) {
-        let text = self.mask.hide(text);
-        let chars = text.chars().count();
-        if chars <= self.fold.text_chars {
-            visible(&text, self.out);
-            return;
+        let pieces = self.mask.pieces(text);
+        self.out.push('"');
+        for piece in pieces {
+            match piece {
+                Some(text) => visible(&inner(&text), self.layout, &mut self.out),
+                None => self.hide(),
+            }
         }
-        let tail_chars = self.fold.text_chars / 4;
-        let head: String = text.chars().take(self.fold.text_chars - tail_chars).collect();
-        let tail: String = text.chars().skip(chars - tail_chars).collect();
-        visible(&head, self.out);
-        self.out.push_str(" … ");
-        visible(&tail, self.out);
-        self.out.push(' ');
-        self.out.push_str(&words::folded(chars, &digest(&text)));
+        self.out.push('"');
+    }
+
+    fn hide(&mut self) {
+        self.masked = true;
+        self.out.push_str(MASK);
     }
 }
 
-fn digest(text: &str) -> String {
-    hex(&Sha256::digest(text)[..DIGEST_BYTES])
+/// A text as it stands between the quotes of a JSON string.
+fn inner(text: &str) -> String {
+    let quoted = quoted(text);
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Writes a JSON string in which every character can be seen.
-fn visible(text: &str, out: &mut String) {
-    let mut marks = 0;
-    for letter in quoted(text).chars() {
+/// Writes the inside of a JSON string in which every character can be seen.
+fn visible(text: &str, layout: Layout, out: &mut String) {
+    let (mut marks, mut spaces) = (0, 0);
+    let mimics = mimics(text);
+    for (at, letter) in text.char_indices() {
         marks = if is_mark(letter) { marks + 1 } else { 0 };
+        spaces = if letter == ' ' { spaces + 1 } else { 0 };
         // A mark at the very beginning would sit on the quote.
-        if is_hidden(letter) || marks > MARKS_MAX || (marks > 0 && out.ends_with('"')) {
-            let mut units = [0; 2];
-            for unit in letter.encode_utf16(&mut units) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
+        let hides = is_hidden(letter) || marks > MARKS_MAX || (marks > 0 && out.ends_with('"'));
+        if hides || is_the_masks(letter) || spaces > SPACES_MAX || mimics.binary_search(&at).is_ok() {
+            escape(letter, out);
+        } else if spaces > 1 && layout == Layout::Line {
+            out.push(SPACE_THAT_STAYS);
         } else {
             out.push(letter);
         }
     }
+}
+
+/// What stands for a secret is never the text's own.
+fn is_the_masks(letter: char) -> bool {
+    MASK.contains(letter)
+}
+
+fn escape(letter: char, out: &mut String) {
+    let mut units = [0; 2];
+    for unit in letter.encode_utf16(&mut units) {
+        let _ = write!(out, "\\u{unit:04x}");
+    }
+}
+
+/// Returns where, in words of a JSON string with Latin letters, letters stand that can be taken for Latin ones.
+fn mimics(text: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut word: Vec<usize> = Vec::new();
+    let mut has_latin = false;
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        if letter == '\\' && letters.next().is_some_and(|(_, letter)| letter == 'u') {
+            // The escape's four digits are no word.
+            let _ = letters.nth(3);
+        }
+        if letter.is_alphanumeric() || letter == '_' || letter == '-' {
+            has_latin |= letter.is_ascii_alphabetic();
+            if is_lookalike(letter) {
+                word.push(at);
+            }
+            continue;
+        }
+        if has_latin {
+            found.append(&mut word);
+        }
+        word.clear();
+        has_latin = false;
+    }
+    if has_latin {
+        found.append(&mut word);
+    }
+    found
+}
+
+/// Greek, Cyrillic, Armenian, Cherokee, Lisu and Coptic letters, many of which are drawn like Latin ones.
+fn is_lookalike(letter: char) -> bool {
+    matches!(letter, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}' | '\u{1d2b}'
+        | '\u{1f00}'..='\u{1fff}' | '\u{2c80}'..='\u{2cff}' | '\u{2de0}'..='\u{2dff}' | '\u{a4d0}'..='\u{a4ff}'
+        | '\u{a640}'..='\u{a69f}' | '\u{ab70}'..='\u{abbf}')
 }
 
 /// Characters that show nothing, look like a space without being one, or turn the text around them.
@@ -184,7 +262,9 @@ fn is_hidden(letter: char) -> bool {
             | '\u{180b}'..='\u{180f}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}'
             | '\u{2800}' | '\u{3000}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
             | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+            | '\u{e0000}'..='\u{e0fff}'
+            // Latin letters and digits drawn another way.
+            | '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f1e5}' | '\u{ff01}'..='\u{ff5e}' | '\u{1fbf0}'..='\u{1fbf9}')
 }
 
 /// Marks that combine with the letter before them in any script's text.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use ruma::{event_id, owned_server_name, owned_user_id, room_id, user_id};
 use serde_json::json;
 
-use super::*;
+use super::{shown::Shown, *};
 use crate::core::{
     event::{Outgoing, OutgoingKind, Place},
     mask::Mask,
@@ -288,7 +288,11 @@ fn c12_a_standing_approval_is_stored_like_this() {
 }
 
 fn all(value: &Value) -> String {
-    shown(value, &Mask::default(), |_| true)
+    shown::indented(value, &Mask::default()).text
+}
+
+fn line(value: &Value) -> String {
+    shown::on_a_line("k", value, &Mask::default()).text
 }
 
 #[test]
@@ -299,62 +303,67 @@ fn c12_nothing_in_a_value_hides() {
         ("ad\u{200b}min", r#""ad\u200bmin""#),
         ("tag\u{e0041}", r#""tag\udb40\udc41""#),
         ("line\nbreak\ttab", r#""line\nbreak\ttab""#),
+        ("sep\u{2028}para\u{2029}nel\u{85}", r#""sep\u2028para\u2029nel\u0085""#),
         ("nul\u{0}del\u{7f}c1\u{9b}", r#""nul\u0000del\u007fc1\u009b""#),
         ("hard\u{a0}space\u{3164}", r#""hard\u00a0space\u3164""#),
         ("e\u{301}e\u{301}\u{301}\u{301}\u{301}", "\"e\u{301}e\u{301}\u{301}\\u0301\\u0301\""),
         ("\u{338}no", r#""\u0338no""#),
         ("back\\u202e", r#""back\\u202e""#),
         ("grüße שלום 你好 👋", r#""grüße שלום 你好 👋""#),
+        // One word, two alphabets.
+        ("p\u{430}ypal", r#""p\u0430ypal""#),
+        ("\nпривет\u{1}мир, мир!", r#""\nпривет\u0001мир, мир!""#),
+        ("\u{1d429}rod \u{ff50}rod", r#""\ud835\udc29rod \uff50rod""#),
+        // What stands for a secret is never the text's own.
+        ("a••• b", r#""a\u2022\u2022\u2022 b""#),
     ];
     for (text, expected) in table {
         assert_eq!(all(&json!(text)), expected);
+        assert_eq!(line(&json!(text)), format!("\"k\": {expected}"));
         assert_eq!(serde_json::from_str::<Value>(expected).expect("it is still the value"), json!(text));
     }
     assert_eq!(all(&json!({"k\u{202e}": 1})), "{\n  \"k\\u202e\": 1\n}");
+    assert_eq!(all(&json!({"t\u{43e}": 1})), "{\n  \"t\\u043e\": 1\n}", "no name looks like another");
+    // HTML would draw several spaces as one, and a thousand push the rest out of sight.
+    assert_eq!(line(&json!("a  b")), "\"k\": \"a \u{a0}b\"");
+    let far = line(&json!(format!("a{}b", " ".repeat(1_000))));
+    assert!(far.ends_with("\\u0020b\"") && far.matches("\\u0020").count() == 984, "{far}");
 }
 
 #[test]
-fn c12_two_long_values_that_differ_look_different() {
-    let long = |middle: &str| json!({"text": format!("{}{middle}{}", "a".repeat(5_000), "z".repeat(5_000))});
-    let (one, other) = (all(&long("rm -rf /tmp")), all(&long("rm -rf /etc")));
-    assert_ne!(one, other);
-    assert!(one.contains("a\" … \"z") && one.contains("[10011 characters, SHA-256 "), "{one}");
-
-    let forged = all(&json!({"text": "a … z [10011 characters, SHA-256 123456789abc…]"}));
-    assert!(forged.contains("\"a … z [10011 characters, SHA-256 123456789abc…]\""), "inside of the quotes: {forged}");
-
-    let many = |last: u32| json!((0..200).chain([last]).collect::<Vec<_>>());
-    assert!(all(&many(1)).contains("… 101 more [SHA-256 "));
-    assert_ne!(all(&many(1)), all(&many(2)));
-}
-
-#[test]
-fn c13_secrets_are_masked_wherever_they_stand() {
+fn c13_secrets_are_masked_wherever_they_stand_and_the_card_says_so() {
     let mask = Mask::new(["s3cr3t-token", "12345678"]);
     let value = json!({
         "header": "Bearer s3cr3t-token", "s3cr3t-token": [1, 12_345_678],
         "long": format!("{}s3cr3t-token{}", "x".repeat(140), "y".repeat(2_000)),
     });
-    let narrow = shown(&value, &mask, |_| false);
-    for text in [shown(&value, &mask, |_| true), narrow] {
-        assert!(!text.contains("s3cr3t") && !text.contains("12345678"), "{text}");
+    let mut texts = vec![shown::indented(&value, &mask)];
+    texts.extend(value.as_object().expect("one").iter().map(|(name, value)| shown::on_a_line(name, value, &mask)));
+    for Shown { text, masked } in texts {
+        assert!(!text.contains("s3cr3t") && !text.contains("12345678") && masked, "{text}");
     }
-    // A digest of a long text with a secret in it is no way to try out secrets.
-    let other = json!({"long": format!("{}•••{}", "x".repeat(140), "y".repeat(2_000))});
-    let line =
-        |text: &str| text.lines().find(|line| line.contains("long")).map(|line| line.trim_end_matches(',').to_owned());
-    assert_eq!(line(&shown(&value, &mask, |_| true)), line(&shown(&other, &mask, |_| true)));
+    let masked = card_with(&pending(ApprovalRule::Asker, value), &mask);
+    assert!(masked.message.body.contains("••• stands for a secret"), "{}", masked.message.body);
+    let long = json!({"token": "s3cr3t-token", "text": "x".repeat(100_000)});
+    let file = card_with(&pending(ApprovalRule::Asker, long), &mask).file.expect("a long call").text;
+    assert!(!file.contains("s3cr3t") && file.contains("••• stands for a secret"));
+    let pretends = card_with(&pending(ApprovalRule::Asker, json!({"a": "•••"})), &mask);
+    assert!(!pretends.message.body.contains("•••"), "{}", pretends.message.body);
+}
+
+fn card_with(pending: &Pending, mask: &Mask) -> Card {
+    let asker = user_id!("@alice:hs");
+    asking(pending, asker, mentioned(&pending.rule, asker, Some(50)), EXPIRY, &Place::Timeline, mask)
 }
 
 fn card(pending: &Pending) -> Outgoing {
-    let asker = user_id!("@alice:hs");
-    asking(pending, asker, mentioned(&pending.rule, asker, Some(50)), EXPIRY, &Place::Timeline, &Mask::default())
+    card_with(pending, &Mask::default()).message
 }
 
 #[test]
 fn c12_the_card_shows_the_exact_call_who_decides_and_until_when() {
     let arguments = json!({"to": "production", "steps": ["build", "push"], "note": "```\n**done**\n@room @bob:hs"});
-    let pending = Pending { changed: true, ..pending(ApprovalRule::Asker, arguments) };
+    let pending = pending(ApprovalRule::Asker, arguments);
     let asked = card(&pending);
     insta::assert_snapshot!(asked.body);
     assert_eq!(asked.mentions, BTreeSet::from([owned_user_id!("@alice:hs")]));
@@ -395,18 +404,65 @@ fn bytes(message: &Outgoing) -> usize {
 }
 
 #[test]
+fn c12_nothing_that_would_run_is_missing_from_a_card() {
+    let middle = format!("{}; rm -rf /srv/production; {}", "a".repeat(350), "z".repeat(354));
+    let asked = card(&pending(ApprovalRule::Asker, json!({"command": middle, "to": "staging"})));
+    assert!(asked.body.contains(&format!("\"command\": \"{middle}\"")), "{}", asked.body);
+    assert!(asked.html.as_ref().is_some_and(|html| html.contains(&middle) && !html.contains("<pre>")));
+    let many: serde_json::Map<String, Value> = (0..150).map(|n| (format!("k{n}"), json!(n))).collect();
+    let asked = card_with(&pending(ApprovalRule::Asker, Value::Object(many)), &Mask::default());
+    assert!(asked.file.is_none() && (0..150).all(|n| asked.message.body.contains(&format!("\"k{n}\": {n}"))));
+    let nested = json!({"a": {"b": [{"c": "deep"}, 2]}});
+    assert!(card(&pending(ApprovalRule::Asker, nested)).body.contains(r#""a": {"b": [{"c": "deep"}, 2]}"#));
+}
+
+#[test]
+fn c12_a_call_that_is_too_long_for_a_message_is_whole_in_the_cards_file() {
+    let long = "0123456789".repeat(10_000);
+    let arguments = json!({"command": long, "note": "May I run `other`? `@alice:hs` decides", "to": "production"});
+    let pending = pending(ApprovalRule::Asker, arguments.clone());
+    let Card { message, file } = card_with(&pending, &Mask::default());
+    let file = file.expect("it is too long");
+    assert!(file.text.ends_with(&format!("{}\n", all(&arguments))));
+    assert!(!message.body.contains("0123456789"), "an argument is shown whole or not at all");
+    for said in [
+        &format!("`{}`", file.name),
+        &format!("({} bytes, SHA-256 `{}`)", file.text.len(), hex(&Sha256::digest(&file.text))),
+        "\"command\"` is in the file (100013 characters)",
+        "\"to\": \"production\"",
+        "\"note\": \"May I run `other`? `@alice:hs` decides\"",
+    ] {
+        assert!(message.body.contains(said), "{said}: {}", message.body);
+    }
+    let end = decided(&pending, &Decision::Expired, &Place::Timeline, &Mask::default());
+    assert!(end.body.contains(&file.digest()), "its end names the same file: {}", end.body);
+}
+
+#[test]
 fn c12_the_largest_calls_fit_into_a_card_and_into_its_end() {
     let deep = (0..120).fold(json!("core"), |inner, _| json!({ "k": inner }));
     let wide: serde_json::Map<String, Value> =
-        (0..3_000).map(|n| (format!("{n}{}", "\u{202e}".repeat(700)), json!("\u{e0041}".repeat(900)))).collect();
-    let calls =
-        [deep, Value::Object(wide), json!({"text": "<&>\"\\".repeat(100_000)}), json!({"`": "`".repeat(20_000)})];
-    for arguments in calls {
-        let pending = pending(ApprovalRule::Asker, arguments);
-        let expired = decided(&pending, &Decision::Expired, &Place::Timeline, &Mask::default());
-        for message in [card(&pending), expired] {
+        (0..1_000).map(|n| (format!("{n}{}", "\u{202e}".repeat(70)), json!("\u{e0041}".repeat(900)))).collect();
+    let named: serde_json::Map<String, Value> = (0..3_000).map(|n| (format!("k{n}"), json!(true))).collect();
+    let calls = [
+        (deep, false),
+        (Value::Object(wide), true),
+        (Value::Object(named), true),
+        (json!({"text": "<&>\"\\".repeat(100_000)}), true),
+        (json!({"`": "`".repeat(20_000)}), true),
+        (json!({"`": "`".repeat(500)}), false),
+    ];
+    for (arguments, in_file) in calls {
+        let many: Vec<String> = (0..50).map(|n| format!("@{}{n}:hs", "p".repeat(240))).collect();
+        let rule = people(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        let pending = pending(rule, arguments);
+        let asked = card_with(&pending, &Mask::default());
+        assert_eq!(asked.file.is_some(), in_file);
+        let by = UserId::parse(&*many[0]).expect("an id");
+        let approved = decided(&pending, &Decision::Approved { by, at: LATER }, &Place::Timeline, &Mask::default());
+        for message in [asked.message, approved] {
             assert!(bytes(&message) <= EDIT_BYTES_MAX, "{} bytes", bytes(&message));
-            assert!(message.body.contains("SHA-256"), "what is folded has its digest");
+            assert_eq!(message.body.contains("SHA-256"), in_file);
         }
     }
 }
@@ -456,9 +512,11 @@ fn said() -> impl Strategy<Value = EventKind> {
 
 proptest! {
     #[test]
-    fn c12_what_is_shown_of_a_small_value_is_the_value(value in json_value()) {
+    fn c12_what_is_shown_of_a_value_is_the_value(value in json_value()) {
         let text = all(&value);
-        prop_assert_eq!(serde_json::from_str::<Value>(&text).expect("it is JSON"), value);
+        prop_assert_eq!(&serde_json::from_str::<Value>(&text).expect("it is JSON"), &value);
+        let line = line(&value).replacen("\"k\": ", "", 1).replace('\u{a0}', " ");
+        prop_assert_eq!(serde_json::from_str::<Value>(&line).expect("it is JSON"), value);
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl RunId {
             Step::Attached(number) => format!("attached-{number:x}"),
             Step::Card(number, step) => {
                 let step = match step {
+                    CardStep::Whole => "whole",
                     CardStep::Ask => "ask",
                     CardStep::Approve => "approve",
                     CardStep::Decline => "decline",
@@ -90,6 +91,8 @@ pub enum Step {
 /// What is sent for one approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CardStep {
+    /// The file with a call that is too long for its card.
+    Whole,
     /// The card.
     Ask,
     /// Our ✅ on it, for people to tap.

@@ -22,13 +22,56 @@ pub fn asks(tool: &ToolName, class: Class) -> String {
         Class::Read => "It only reads.",
         Class::Write => "It may change something.",
     };
-    format!("**May I run `{}`?** {class} This is the whole call:", tool.as_str())
+    format!("**May I run `{}`?** {class}", tool.as_str())
 }
 
-/// Warns of a tool that is not as it was.
+/// Stands before a call's arguments, none of which is missing.
 #[must_use]
-pub fn changed() -> String {
-    "**Careful:** this tool's description or parameters have changed since it was allowed.".to_owned()
+pub fn whole_call_follows() -> String {
+    "This is the whole call:".to_owned()
+}
+
+/// Stands where a call has no arguments.
+#[must_use]
+pub fn call_without_arguments() -> String {
+    "The call has no arguments.".to_owned()
+}
+
+/// Says that a call is too long for a message, and where the whole of it is.
+#[must_use]
+pub fn call_in_file(name: &str, bytes: usize, digest: &str) -> String {
+    format!(
+        "The call is too long for a message. **All of it is in the file `{name}` above** ({bytes} bytes, SHA-256 \
+         `{digest}`): read that before you decide. What fits is here:"
+    )
+}
+
+/// Stands behind the name of an argument whose value is only in the file.
+#[must_use]
+pub fn in_the_file(chars: usize) -> String {
+    format!(" is in the file ({chars} characters)")
+}
+
+/// Counts the arguments that only the file names.
+#[must_use]
+pub fn more_in_the_file(count: usize) -> String {
+    match count {
+        1 => "One more argument is in the file.".to_owned(),
+        _ => format!("{count} more arguments are in the file."),
+    }
+}
+
+/// Says what the mask means.
+#[must_use]
+pub fn masked() -> String {
+    "••• stands for a secret of this workspace. It is part of the call and isn't shown.".to_owned()
+}
+
+/// What a file with a whole call says.
+#[must_use]
+pub fn whole_call(tool: &ToolName, arguments: &str, is_masked: bool) -> String {
+    let note = if is_masked { format!("{}\n\n", masked()) } else { String::new() };
+    format!("The whole call of {}:\n\n{note}{arguments}\n", tool.as_str())
 }
 
 /// Says who decides, how, and until when.
@@ -80,18 +123,6 @@ pub fn which_card() -> String {
     "More than one thing waits for a decision here, so I haven't taken that as one. React ✅ or ❌ on the message that you \
      mean, or reply to it."
         .to_owned()
-}
-
-/// Stands behind the beginning and end of a long value, with what tells it from another.
-#[must_use]
-pub fn folded(chars: usize, digest: &str) -> String {
-    format!("[{chars} characters, SHA-256 {digest}…]")
-}
-
-/// Stands for entries that were left out, with what tells them from others.
-#[must_use]
-pub fn left_out(count: usize, digest: &str) -> String {
-    format!("… {count} more [SHA-256 {digest}…]")
 }
 
 /// A user id, as code: nobody is pinged by it.

@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::{
     core::{
-        people::{CoworkerId, Namespace},
+        people::{Bridge, CoworkerId, Guests, Namespace},
         schedule::ScheduleLimits,
         tool::{Grant, Server},
     },
@@ -120,6 +120,8 @@ impl Config {
             assistant_prefix: self.appservice.assistant_prefix.clone(),
             allowed_servers: self.workspace.allowed_servers.clone(),
             bots: self.workspace.bots.clone(),
+            bridges: self.workspace.bridges.clone(),
+            guests: self.workspace.guests,
         }
     }
 }
@@ -178,6 +180,10 @@ pub struct Workspace {
     pub allowed_servers: BTreeSet<OwnedServerName>,
     /// Bots of other makers, by full user id.
     pub bots: BTreeSet<OwnedUserId>,
+    /// Bridges of other makers.
+    pub bridges: Vec<Bridge>,
+    /// How the homeserver's guests are known.
+    pub guests: Guests,
     /// Admins, by full user id.
     pub admins: BTreeSet<OwnedUserId>,
     /// The space whose local members are the workspace's.

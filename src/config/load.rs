@@ -18,6 +18,7 @@ use super::{
     tooling, value, workspace,
     yaml::{self, Node, YAML_BYTES_MAX},
 };
+use crate::core::people::Who;
 
 /// The top level's keys.
 const KEYS: [&str; 17] = [
@@ -136,6 +137,20 @@ fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
             );
             section.report(key, trouble, faults);
         }
+    }
+    namespace.bots.clone_from(&config.workspace.bots);
+    for admin in &config.workspace.admins {
+        let what = match namespace.who(admin) {
+            Who::Puppet(_) => "a bridge's puppet",
+            Who::Guest => "a guest",
+            _ => continue,
+        };
+        let trouble = Trouble::new(
+            format!("{admin} counts as {what}"),
+            "Neither guests nor a bridge's puppets administer Workmate.",
+            "correct workspace.bridges or workspace.guests, or remove the id from the list.",
+        );
+        section.report("admins", trouble, faults);
     }
 }
 

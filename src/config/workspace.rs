@@ -10,9 +10,11 @@ use super::{
     fault::{Faults, Trouble},
     grants::{self, Known},
     secrets::{Found, Sources},
-    section::Section,
+    section::{Item, Section},
     value,
+    yaml::Node,
 };
+use crate::core::people::{Bridge, Bridged, Guests, IdPattern};
 
 /// `appservice.id` where it is not given.
 pub(super) const APPSERVICE_ID: &str = "workmate";
@@ -195,8 +197,11 @@ fn key_of_environment(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) 
 
 pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
     const ENTRIES_MAX: usize = 1_000;
-    let section =
-        root.section("workspace", &["allowed_servers", "bots", "admins", "space", "obey_unencrypted"], faults);
+    let section = root.section(
+        "workspace",
+        &["allowed_servers", "bots", "bridges", "guests", "admins", "space", "obey_unencrypted"],
+        faults,
+    );
     let space = section.get("space", faults, value::room_or_alias);
     let obey_unencrypted = section.get("obey_unencrypted", faults, value::truth).unwrap_or_default();
     let servers = section.list("allowed_servers", faults, value::server_name);
@@ -221,13 +226,59 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
         );
         section.report("admins", trouble, faults);
     }
+    let kinds = [("digits", Guests::Digits), ("none", Guests::Nobody)];
     Workspace {
         allowed_servers: servers.into_iter().collect(),
         bots,
+        bridges: bridges(&section, faults),
+        guests: section.get("guests", faults, |node| value::choice(node, &kinds)).unwrap_or_default(),
         admins: admins.into_iter().collect(),
         space,
         obey_unencrypted,
     }
+}
+
+/// `bridges:`: a pattern of ids each, or `{ids: …, may: ask}`.
+fn bridges(workspace: &Section<'_>, faults: &mut Faults) -> Vec<Bridge> {
+    const BRIDGES_MAX: usize = 50;
+    let items = workspace.items("bridges", &["ids", "may"], faults);
+    if items.len() > BRIDGES_MAX {
+        let trouble = Trouble::new(
+            format!("{} entries", items.len()),
+            "Each event's sender is compared with them.",
+            format!("list at most {BRIDGES_MAX}; one pattern can hold several with `|`."),
+        );
+        workspace.report("bridges", trouble, faults);
+    }
+    let mays = [("nothing", Bridged::Nothing), ("ask", Bridged::Ask)];
+    let read = items.into_iter().take(BRIDGES_MAX).filter_map(|item| match item {
+        Item::Word(node, at) => match id_pattern(node) {
+            Ok(ids) => Some(Bridge { ids, may: Bridged::Nothing }),
+            Err(trouble) => {
+                at.report("", trouble, faults);
+                None
+            }
+        },
+        Item::Keys(one) => {
+            let why =
+                ("It says whose puppets are meant.", "copy the pattern of `namespaces.users` in its registration.");
+            let ids = one.need("ids", why, faults, id_pattern);
+            let may = one.get("may", faults, |node| value::choice(node, &mays)).unwrap_or_default();
+            Some(Bridge { ids: ids?, may })
+        }
+    });
+    read.collect()
+}
+
+fn id_pattern(node: &Node) -> Result<IdPattern, Trouble> {
+    let text = value::text(node)?;
+    IdPattern::parse(&text).map_err(|why| {
+        Trouble::new(
+            format!("not a pattern of user ids: {why}"),
+            "A bridge's puppets are known by their ids.",
+            "write a regular expression like \"@telegram_.*:example\\\\.org\", as in the bridge's registration.",
+        )
+    })
 }
 
 pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Faults) -> Assistants {

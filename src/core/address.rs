@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::own_words::{OwnWords, after_quote};
 use super::{
     event::{EventKind, Message, MessageKind, RoomEvent},
-    people::{Namespace, Who},
+    people::{Bridged, Namespace, Who},
     time::Timestamp,
 };
 
@@ -111,6 +111,10 @@ pub enum Silence {
     OurOwn,
     /// A known bot said it.
     Bot,
+    /// A guest said it.
+    Guest,
+    /// A bridge's puppet said it that may not ask.
+    Bridged,
     /// An `m.notice`.
     Notice,
     /// A user of a server that is not allow-listed said it.
@@ -143,7 +147,8 @@ pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option
     let EventKind::Message(message) = &event.kind else { return None };
     let reply_to = message.reply_to.as_deref()?;
     let silent = scene.reply_sender.is_some() || scene.coworkers.is_empty() || !is_request(message);
-    let known = matches!(scene.namespace.who(&event.sender), Who::Person | Who::Stranger);
+    let who = scene.namespace.who(&event.sender);
+    let known = who.may_ask() || who == Who::Stranger;
     if silent || !known {
         return None;
     }
@@ -157,8 +162,10 @@ pub fn addressed(event: &RoomEvent, scene: &Scene<'_>) -> Verdict {
     let stranger = match scene.namespace.who(&event.sender) {
         Who::Service | Who::Coworker(_) | Who::Assistant(_) => return Verdict::Nobody(Silence::OurOwn),
         Who::Bot => return Verdict::Nobody(Silence::Bot),
+        Who::Guest => return Verdict::Nobody(Silence::Guest),
+        Who::Puppet(Bridged::Nothing) => return Verdict::Nobody(Silence::Bridged),
         Who::Stranger => true,
-        Who::Person => false,
+        Who::Person | Who::Puppet(Bridged::Ask) => false,
     };
     let found = match &event.kind {
         EventKind::Message(message) => asked_by_message(event, message, scene),

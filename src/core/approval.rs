@@ -146,7 +146,7 @@ pub fn made_at(event: &RoomEvent, ours: &ServerName, now: Timestamp) -> Timestam
 /// Why somebody's decision does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAllowed {
-    /// A virtual user or a bot.
+    /// A virtual user, a bot, a guest or a bridge's puppet.
     NoPerson,
     /// Somebody of a server that is not allow-listed, also where the rule names them.
     Stranger,
@@ -177,7 +177,9 @@ pub fn may_decide(
     match who {
         Who::Person => {}
         Who::Stranger => return Err(NotAllowed::Stranger),
-        Who::Service | Who::Coworker(_) | Who::Assistant(_) | Who::Bot => return Err(NotAllowed::NoPerson),
+        Who::Service | Who::Coworker(_) | Who::Assistant(_) | Who::Bot | Who::Guest | Who::Puppet(_) => {
+            return Err(NotAllowed::NoPerson);
+        }
     }
     let level = level.ok_or(NotAllowed::NotHere)?;
     match rule {

@@ -99,15 +99,15 @@ pub enum AfterJoin {
 /// Returns what becomes of an invite.
 #[must_use]
 pub fn on_invite(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
-    // Ours and bots are not argued with; a stranger's invite must not make us write to other servers.
-    if namespace.who(invite.inviter) != Who::Person {
+    // Ours, bots, guests and puppets are not argued with; a stranger's invite must not make us write to other servers.
+    if !namespace.who(invite.inviter).is_person() {
         return InviteDecision::Decline { tell: None };
     }
     match namespace.who(invite.invited) {
         Who::Coworker(_) => to_coworker(invite),
         Who::Assistant(owner) => to_assistant(namespace, invite, &owner),
         Who::Service => to_service(namespace, invite),
-        Who::Bot | Who::Person | Who::Stranger => InviteDecision::Decline { tell: None },
+        Who::Bot | Who::Guest | Who::Puppet(_) | Who::Person | Who::Stranger => InviteDecision::Decline { tell: None },
     }
 }
 

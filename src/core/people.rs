@@ -1,7 +1,11 @@
-//! Who is who: our virtual users, local people, strangers, and bots.
+//! Who is who, and what that means: our virtual users, local people, guests, bridges' puppets, strangers, and bots.
+//!
+//! Everything that depends on who somebody is asks here: [`Namespace::who`] says what they are, and [`Who`] what that
+//! lets them do.
 
 use std::collections::BTreeSet;
 
+use regex::{Regex, RegexBuilder};
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +13,64 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CoworkerId(pub String);
+
+/// Bytes of a pattern of ids.
+pub const PATTERN_BYTES_MAX: usize = 512;
+/// Memory that a compiled pattern may take, in bytes.
+const PATTERN_SIZE_MAX: usize = 256 << 10;
+
+/// User ids as a bridge's registration describes them: a regular expression for their beginning, as homeservers read it.
+#[derive(Clone, Debug)]
+pub struct IdPattern(Regex);
+
+impl IdPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub fn parse(pattern: &str) -> Result<Self, String> {
+        if pattern.is_empty() || pattern.len() > PATTERN_BYTES_MAX {
+            return Err(format!("it has {} bytes; 1 to {PATTERN_BYTES_MAX} are allowed", pattern.len()));
+        }
+        let built = RegexBuilder::new(&format!("^(?:{pattern})")).size_limit(PATTERN_SIZE_MAX).build();
+        built.map(Self).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
+    }
+
+    /// Returns whether a user id is one of them.
+    #[must_use]
+    pub fn matches(&self, user: &UserId) -> bool {
+        self.0.is_match(user.as_str())
+    }
+}
+
+/// A bridge: whose ids its puppets have, and what they may do.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// The puppets' ids.
+    pub ids: IdPattern,
+    /// What they may do.
+    pub may: Bridged,
+}
+
+/// What the people behind a bridge may do here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bridged {
+    /// Nothing: what they say is context.
+    #[default]
+    Nothing,
+    /// Ask coworkers.
+    Ask,
+}
+
+/// How the homeserver's guests are told from people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guests {
+    /// Their localparts are digits, which Synapse keeps for guests.
+    #[default]
+    Digits,
+    /// There are none.
+    Nobody,
+}
 
 /// The appservice's namespace and the servers and bots that matter to decisions.
 #[derive(Clone, Debug)]
@@ -25,6 +87,10 @@ pub struct Namespace {
     pub allowed_servers: BTreeSet<OwnedServerName>,
     /// Known bots of other makers: never human, never answered.
     pub bots: BTreeSet<OwnedUserId>,
+    /// Bridges of other makers; the first that matches decides.
+    pub bridges: Vec<Bridge>,
+    /// How guests are known.
+    pub guests: Guests,
 }
 
 /// Who a user id belongs to.
@@ -38,10 +104,41 @@ pub enum Who {
     Assistant(String),
     /// A bot of somebody else's.
     Bot,
+    /// Somebody without an account: anyone at all.
+    Guest,
+    /// Somebody on another network, as a bridge shows them.
+    Puppet(Bridged),
     /// A person of this workspace: local, or of an allow-listed server.
     Person,
     /// A user of another server.
     Stranger,
+}
+
+impl Who {
+    /// Whether they are one of the workspace's people: only those invite, decide about calls, steer and command, verify,
+    /// have assistants, and are told things in private.
+    #[must_use]
+    pub fn is_person(&self) -> bool {
+        *self == Self::Person
+    }
+
+    /// Whether a coworker answers what they ask.
+    #[must_use]
+    pub fn may_ask(&self) -> bool {
+        matches!(self, Self::Person | Self::Puppet(Bridged::Ask))
+    }
+
+    /// Whether they count as a human in a room (C4), and as somebody who is spoken to.
+    #[must_use]
+    pub fn is_human(&self) -> bool {
+        matches!(self, Self::Person | Self::Stranger)
+    }
+
+    /// Whether they are one of ours: the service bot, a coworker or an assistant.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Service | Self::Coworker(_) | Self::Assistant(_))
+    }
 }
 
 impl Namespace {
@@ -51,32 +148,45 @@ impl Namespace {
         if self.bots.contains(user) {
             return Who::Bot;
         }
-        if user.server_name() != self.server {
-            return if self.allowed_servers.contains(user.server_name()) { Who::Person } else { Who::Stranger };
+        if let Some(ours) = self.ours(user) {
+            return ours;
+        }
+        if let Some(bridge) = self.bridges.iter().find(|bridge| bridge.ids.matches(user)) {
+            return Who::Puppet(bridge.may);
+        }
+        let is_local = user.server_name() == self.server;
+        if !is_local && !self.allowed_servers.contains(user.server_name()) {
+            return Who::Stranger;
         }
         let localpart = user.localpart();
+        let is_number = !localpart.is_empty() && localpart.bytes().all(|byte| byte.is_ascii_digit());
+        if self.guests == Guests::Digits && is_number { Who::Guest } else { Who::Person }
+    }
+
+    fn ours(&self, user: &UserId) -> Option<Who> {
+        let localpart = user.localpart();
+        if user.server_name() != self.server {
+            return None;
+        }
         if localpart == self.service {
-            return Who::Service;
+            return Some(Who::Service);
         }
         if let Some(id) = localpart.strip_prefix(&self.coworker_prefix) {
-            return Who::Coworker(CoworkerId(id.to_owned()));
+            return Some(Who::Coworker(CoworkerId(id.to_owned())));
         }
-        if let Some(owner) = localpart.strip_prefix(&self.assistant_prefix) {
-            return Who::Assistant(owner.to_owned());
-        }
-        Who::Person
+        localpart.strip_prefix(&self.assistant_prefix).map(|owner| Who::Assistant(owner.to_owned()))
     }
 
     /// Returns whether `user` is one of ours: the service bot, a coworker or an assistant.
     #[must_use]
     pub fn is_ours(&self, user: &UserId) -> bool {
-        matches!(self.who(user), Who::Service | Who::Coworker(_) | Who::Assistant(_))
+        self.who(user).is_ours()
     }
 
-    /// Returns whether `user` counts as a human: not ours, and no known bot.
+    /// Returns whether `user` counts as a human: not ours, no known bot, no guest and no bridge's puppet.
     #[must_use]
     pub fn is_human(&self, user: &UserId) -> bool {
-        matches!(self.who(user), Who::Person | Who::Stranger)
+        self.who(user).is_human()
     }
 
     /// Returns the id of a virtual user with this localpart.
@@ -86,5 +196,62 @@ impl Namespace {
     #[must_use]
     pub fn user_id(&self, localpart: &str) -> OwnedUserId {
         UserId::parse(format!("@{localpart}:{}", self.server)).expect("localparts are checked where they enter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{owned_server_name, owned_user_id, user_id};
+
+    use super::*;
+
+    #[test]
+    fn c2_c12_who_somebody_is_says_what_they_may_do() {
+        let bridge = |ids: &str, may| Bridge { ids: IdPattern::parse(ids).expect("a pattern"), may };
+        let namespace = Namespace {
+            server: owned_server_name!("hs"),
+            service: "workmate".to_owned(),
+            coworker_prefix: "coworker-".to_owned(),
+            assistant_prefix: "assistant-".to_owned(),
+            allowed_servers: [owned_server_name!("friends")].into(),
+            bots: [owned_user_id!("@github:hs")].into(),
+            bridges: vec![
+                bridge("@telegram_[0-9]+:hs", Bridged::Ask),
+                bridge("@(telegram|irc)_.*", Bridged::Nothing),
+                bridge("@coworker-.*:hs", Bridged::Ask),
+            ],
+            guests: Guests::Digits,
+        };
+        // is it a person, may it ask, does it count as a human
+        let table = [
+            ("@alice:hs", Who::Person, [true, true, true]),
+            ("@alice:friends", Who::Person, [true, true, true]),
+            ("@alice:else", Who::Stranger, [false, false, true]),
+            ("@github:hs", Who::Bot, [false, false, false]),
+            ("@123:hs", Who::Guest, [false, false, false]),
+            ("@123:friends", Who::Guest, [false, false, false]),
+            ("@123:else", Who::Stranger, [false, false, true]),
+            ("@12a:hs", Who::Person, [true, true, true]),
+            ("@telegram_77:hs", Who::Puppet(Bridged::Ask), [false, true, false]),
+            ("@telegram_ann:hs", Who::Puppet(Bridged::Nothing), [false, false, false]),
+            ("@irc_bob:friends", Who::Puppet(Bridged::Nothing), [false, false, false]),
+            ("@not_telegram_77:hs", Who::Person, [true, true, true]),
+            ("@coworker-ci:hs", Who::Coworker(CoworkerId("ci".to_owned())), [false, false, false]),
+            ("@workmate:hs", Who::Service, [false, false, false]),
+        ];
+        for (user, expected, may) in table {
+            let who = namespace.who(<&UserId>::try_from(user).expect("an id"));
+            assert_eq!([who.is_person(), who.may_ask(), who.is_human()], may, "{user}");
+            assert_eq!(who, expected, "{user}");
+        }
+        let without = Namespace { guests: Guests::Nobody, ..namespace };
+        assert_eq!(without.who(user_id!("@123:hs")), Who::Person);
+    }
+
+    #[test]
+    fn a_pattern_is_bounded() {
+        assert!(IdPattern::parse("@a{1000}{1000}:hs").is_err_and(|why| why.contains("size")));
+        assert!(IdPattern::parse("@(").is_err() && IdPattern::parse("").is_err());
+        assert!(IdPattern::parse(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
     }
 }

@@ -59,6 +59,8 @@ impl Engine {
         };
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
         match admission::admit(&asks, &muted, || self.gate(&event.room))? {
+            // A bridge's puppet asks at the most.
+            Admission::Command(_) if !self.namespace.who(&event.sender).is_person() => return Ok(()),
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Verify)) => {
                 return Box::pin(self.verify_on_request(&account, &event.sender, &event.room, place, event)).await;
             }

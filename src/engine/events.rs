@@ -48,6 +48,10 @@ impl Engine {
             self.makers.made(&event.sender).await;
         }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
+            if !self.namespace.who(&owner).is_person() {
+                // Made before config said that this is a guest or a bridge's puppet.
+                return Ok(Handled::Done);
+            }
             self.take_owners_membership(&owner, entry)?;
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
                 if let Some(steering) = self.read_plain(event).await {

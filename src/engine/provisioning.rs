@@ -29,7 +29,6 @@ use crate::{
     core::{
         belonging::{self, Belonging, Next, Sign, Whence},
         event::{EventKind, MemberChange, Membership},
-        people::Who,
     },
     matrix::inbound::{self, Rules},
     store::InboxEntry,
@@ -110,6 +109,9 @@ impl Engine {
 
     /// Whether a person may have an assistant: everyone, or the members of the space.
     pub(super) fn may_have_assistant(&self, person: &UserId) -> Result<bool, EngineError> {
+        if !self.namespace.who(person).is_person() {
+            return Ok(false);
+        }
         if !self.follows_space() {
             return Ok(true);
         }
@@ -117,7 +119,7 @@ impl Engine {
     }
 
     fn is_local_person(&self, user: &UserId) -> bool {
-        user.server_name() == self.namespace.server && self.namespace.who(user) == Who::Person
+        user.server_name() == self.namespace.server && self.namespace.who(user).is_person()
     }
 
     /// Whether `room` is the one that config names as the space.

@@ -14,7 +14,6 @@ use crate::{
     core::{
         breaker::Gate,
         event::{EventKind, Place, RoomEvent},
-        people::Who,
         run::{RunId, RunRecord},
     },
 };
@@ -32,7 +31,7 @@ impl Engine {
     /// Handles a reaction: ✅ and ❌ on an approval's card, 🛑 on a request or on what its run shows, 🔁 on an answer.
     pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
-        if self.namespace.who(&event.sender) != Who::Person {
+        if !self.namespace.who(&event.sender).is_person() {
             return Ok(());
         }
         if self.take_choice(event, accepted).await? {

@@ -35,7 +35,8 @@ impl Engine {
     /// Answers a message in a person's chat with the service bot.
     pub(super) async fn answer_service_dm(self: Shared, person: &UserId, event: &RoomEvent) -> Result<(), EngineError> {
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        if event.sender != person || message.kind != MessageKind::Text {
+        let is_theirs = event.sender == person && self.namespace.who(person).is_person();
+        if !is_theirs || message.kind != MessageKind::Text {
             return Ok(());
         }
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };

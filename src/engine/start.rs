@@ -387,7 +387,7 @@ async fn user_exists(engine: &Shared, user: &ruma::UserId) -> Result<bool, Engin
         Who::Coworker(_) => Ok(engine.coworker(user).is_some()),
         Who::Assistant(owner) if engine.config.assistants.enabled => {
             let owner = engine.namespace.user_id(&owner);
-            let exists = engine.namespace.who(&owner) == Who::Person && engine.api().exists(&owner).await?;
+            let exists = engine.namespace.who(&owner).is_person() && engine.api().exists(&owner).await?;
             if exists {
                 engine.api().register(user.localpart()).await?;
             }

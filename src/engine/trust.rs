@@ -157,7 +157,7 @@ impl Engine {
     pub(super) fn take_verification_requests(self: &Shared, accounts: &[Arc<Account>]) {
         for account in accounts {
             for (person, id) in account.take_verification_requests() {
-                if self.namespace.who(&person) == Who::Person {
+                if self.namespace.who(&person).is_person() {
                     let (account, cause, asked) = (account.clone(), id.clone(), Asked::Us(id));
                     let shown = Arc::new(Mutex::new(Shown::Privately));
                     self.start_flow(Flow { account, person, cause, asked, shown });

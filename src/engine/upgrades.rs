@@ -5,10 +5,7 @@ use tokio::time::Instant;
 
 use super::{Engine, EngineError, Shared, records::RoomRecord};
 use crate::{
-    core::{
-        people::Who,
-        succession::{self, Ended, Sight, Step, next_step},
-    },
+    core::succession::{self, Ended, Sight, Step, next_step},
     matrix::Account,
     store::InboxEntry,
 };
@@ -18,7 +15,7 @@ impl Engine {
     /// join it without an invite. No room is joined to look, and none is left on account of a tombstone elsewhere.
     pub(super) async fn take_tombstone(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<(), EngineError> {
         let (old, by) = (&entry.event.room_id, &entry.event.sender);
-        if entry.event.state_key.as_deref() != Some("") || self.namespace.who(by) != Who::Person {
+        if entry.event.state_key.as_deref() != Some("") || !self.namespace.who(by).is_person() {
             return Ok(());
         }
         for account in self.kept_in(old) {

@@ -10,12 +10,14 @@ use std::{
 };
 
 use anyhow::Result;
-use ruma::{OwnedEventId, OwnedRoomId, int};
+use matrix_sdk::media::{MediaFormat, MediaRequestParameters};
+use ruma::{OwnedEventId, OwnedRoomId, events::room::MediaSource, int};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use url::Url;
 use workmate::{
-    core::words,
+    core::{hex::hex, words},
     standin::{RecordedRequest, Turn},
 };
 
@@ -124,6 +126,14 @@ impl Scene {
         self.office.alice.until(&self.room, &format!("the card of {call} with its reactions"), prepared).await
     }
 
+    /// Reads an encrypted file as a client does.
+    async fn text_of(&self, file: &SeenEvent) -> Result<String> {
+        let source = MediaSource::Encrypted(Box::new(serde_json::from_value(file.content["file"].clone())?));
+        let wanted = MediaRequestParameters { source, format: MediaFormat::File };
+        let bytes = self.office.alice.client().media().get_media_content(&wanted, false).await?;
+        Ok(String::from_utf8(bytes)?)
+    }
+
     async fn tap(&self, person: &Person, card: &SeenEvent, key: &str) -> Result<OwnedEventId> {
         person.react(&self.room, &card.event_id, key).await
     }
@@ -165,8 +175,55 @@ fn obedient(request: &RecordedRequest) -> Turn {
     let Some((_, targets)) = question.split_once("deploy ") else {
         return Turn::text(format!("You asked: {question}"));
     };
-    let targets = targets.split(" and ").map(|to| json!({ "to": to }));
+    let targets =
+        targets.split(" and ").map(|to| match to.strip_prefix("long-").and_then(|chars| chars.parse().ok()) {
+            Some(chars) => json!({ "to": to, "command": long(chars) }),
+            None => json!({ "to": to }),
+        });
     targets.fold(Turn::empty(), |turn, arguments| turn.and_tool_use("ops__deploy", arguments))
+}
+
+/// A command of so many characters, whose middle nobody would approve.
+fn long(chars: usize) -> String {
+    let middle = "; rm -rf /srv/production ;";
+    let before = (chars - middle.len()) / 2;
+    format!("{}{middle}{}", "a".repeat(before), "z".repeat(chars - middle.len() - before))
+}
+
+#[tokio::test]
+async fn c12_of_a_call_of_731_characters_nothing_is_missing_and_one_of_100_000_is_whole_in_the_cards_file() -> Result<()>
+{
+    let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
+    let alice = &scene.office.alice;
+    let (_, card) = scene.ask(alice, "long-731").await?;
+    assert!(card.body().contains(&format!("\"command\": \"{}\"", long(731))), "{}", card.body());
+    scene.tap(alice, &card, "✅").await?;
+    scene.until_answered(alice, "It was: run.").await?;
+
+    let (request, card) = scene.ask(alice, "long-100000").await?;
+    let coworker = scene.office.oncall();
+    let attached = |seen: &Timeline| {
+        let file = seen.messages_of(&coworker).find(|event| event.msgtype() == "m.file")?;
+        Some(file.clone())
+    };
+    let file = alice.until(&scene.room, "the file with the whole call", attached).await?;
+    assert!(file.is_decrypted() && file.thread_root() == Some(request.as_str()), "{file:?}");
+    let text = scene.text_of(&file).await?;
+    assert!(text.contains(&format!("\"command\": \"{}\"", long(100_000))));
+    let digest = format!("({} bytes, SHA-256 `{}`)", text.len(), hex(&Sha256::digest(&text)));
+    assert!(card.body().contains(&digest) && card.body().contains(file.body()), "{}", card.body());
+    assert!(!card.body().contains("aaaa") && !card.body().contains("zzzz"), "whole or not at all");
+    scene.tap(alice, &card, "✅").await?;
+    let answered = |seen: &Timeline| {
+        let answers = seen.messages_of(&coworker).filter(|event| event.body().contains("It was: run."));
+        (answers.count() == 2).then_some(())
+    };
+    alice.until(&scene.room, "both answers", answered).await?;
+    let calls = fs::read_to_string(scene.calls_file())?;
+    let ran: Vec<Value> = calls.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let commands: Vec<_> = ran.iter().map(|call| call["command"].as_str().unwrap_or_default()).collect();
+    assert_eq!(commands, [long(731), long(100_000)], "what ran is what was shown");
+    Ok(())
 }
 
 #[tokio::test]

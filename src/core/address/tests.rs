@@ -3,7 +3,10 @@ use std::sync::LazyLock;
 use ruma::{OwnedEventId, event_id, room_id, user_id};
 
 use super::*;
-use crate::core::event::Mentions;
+use crate::core::{
+    event::Mentions,
+    people::{Bridge, Bridged, IdPattern},
+};
 
 mod properties;
 
@@ -18,6 +21,10 @@ static NAMESPACE: LazyLock<Namespace> = LazyLock::new(|| Namespace {
     assistant_prefix: "assistant-".to_owned(),
     allowed_servers: [ruma::owned_server_name!("friends.org")].into(),
     bots: [user_id!("@buildbot:here.org").to_owned()].into(),
+    bridges: [("@irc_.*", Bridged::Nothing), ("@tg_.*", Bridged::Ask)]
+        .map(|(ids, may)| Bridge { ids: IdPattern::parse(ids).unwrap(), may })
+        .into(),
+    guests: crate::core::people::Guests::Digits,
 });
 
 fn oncall() -> &'static UserId {
@@ -444,6 +451,8 @@ fn c5_c14_notices_ours_and_bots_are_never_answered() {
         (event(user_id!("@workmate:here.org"), EventKind::Message(message())), Silence::OurOwn),
         (event(user_id!("@assistant-bob:here.org"), EventKind::Message(message())), Silence::OurOwn),
         (event(user_id!("@buildbot:here.org"), EventKind::Message(message())), Silence::Bot),
+        (event(user_id!("@17:here.org"), EventKind::Message(message())), Silence::Guest),
+        (event(user_id!("@irc_ann:here.org"), EventKind::Message(message())), Silence::Bridged),
         (said_reaction(), Silence::NoMessage),
         (event(alice(), EventKind::Redacted), Silence::NoMessage),
         (event(alice(), EventKind::Undecryptable(None)), Silence::NoMessage),
@@ -451,6 +460,8 @@ fn c5_c14_notices_ours_and_bots_are_never_answered() {
     for (event, silence) in table {
         assert_eq!(addressed(&event, &scene()), nobody(silence), "{event:?}");
     }
+    let puppet = event(user_id!("@tg_ann:here.org"), EventKind::Message(message()));
+    assert!(matches!(addressed(&puppet, &scene()), Verdict::Asked(_)), "config lets this bridge's puppets ask");
 }
 
 #[test]

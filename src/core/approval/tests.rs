@@ -26,6 +26,11 @@ pub(super) fn namespace() -> Namespace {
         assistant_prefix: "assistant-".to_owned(),
         allowed_servers: BTreeSet::from([owned_server_name!("friends")]),
         bots: BTreeSet::from([owned_user_id!("@github:hs")]),
+        bridges: vec![crate::core::people::Bridge {
+            ids: crate::core::people::IdPattern::parse("@irc_.*").expect("a pattern"),
+            may: crate::core::people::Bridged::Ask,
+        }],
+        guests: crate::core::people::Guests::Digits,
     }
 }
 
@@ -86,6 +91,9 @@ fn c12_the_rule_alone_says_who_decides_by_full_id_and_power_level() {
         (moderator(50), "@assistant-alice:hs", Some(100), Err(NotAllowed::NoPerson)),
         (moderator(50), "@workmate:hs", Some(100), Err(NotAllowed::NoPerson)),
         (moderator(50), "@github:hs", Some(100), Err(NotAllowed::NoPerson)),
+        (moderator(50), "@17:hs", Some(100), Err(NotAllowed::NoPerson)),
+        (moderator(50), "@irc_ann:hs", Some(100), Err(NotAllowed::NoPerson)),
+        (people(&["@irc_ann:hs"]), "@irc_ann:hs", Some(100), Err(NotAllowed::NoPerson)),
         (people(&["@bob:hs"]), "@bob:hs", Some(0), Ok(())),
         (people(&["@bob:hs"]), "@bob:friends", Some(0), Err(NotAllowed::NotNamed)),
         (people(&["@bob:hs"]), "@alice:hs", Some(100), Err(NotAllowed::NotNamed)),

@@ -16,6 +16,8 @@ fn namespace() -> Namespace {
         assistant_prefix: "assistant-".to_owned(),
         allowed_servers: std::collections::BTreeSet::default(),
         bots: std::collections::BTreeSet::default(),
+        bridges: Vec::new(),
+        guests: crate::core::people::Guests::Digits,
     }
 }
 

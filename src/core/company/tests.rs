@@ -20,6 +20,11 @@ fn c4_virtual_users_and_known_bots_are_not_humans() {
         assistant_prefix: "assistant-".to_owned(),
         allowed_servers: [].into(),
         bots: [owned_user_id!("@buildbot:here.org")].into(),
+        bridges: vec![crate::core::people::Bridge {
+            ids: crate::core::people::IdPattern::parse("@irc_.*").expect("a pattern"),
+            may: crate::core::people::Bridged::Ask,
+        }],
+        guests: crate::core::people::Guests::Digits,
     };
     let members = [
         (user_id!("@alice:here.org"), Membership::Join),
@@ -30,6 +35,8 @@ fn c4_virtual_users_and_known_bots_are_not_humans() {
         (user_id!("@erin:here.org"), Membership::Ban),
         (user_id!("@frank:here.org"), Membership::Knock),
         (user_id!("@buildbot:here.org"), Membership::Join),
+        (user_id!("@17:here.org"), Membership::Join),
+        (user_id!("@irc_ann:here.org"), Membership::Join),
         (user_id!("@coworker-ci:here.org"), Membership::Join),
         (user_id!("@coworker-oncall:here.org"), Membership::Invite),
         (user_id!("@workmate:here.org"), Membership::Join),

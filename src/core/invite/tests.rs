@@ -10,6 +10,11 @@ fn namespace() -> Namespace {
         assistant_prefix: "assistant-".to_owned(),
         allowed_servers: [owned_server_name!("friends.org")].into(),
         bots: [owned_user_id!("@buildbot:here.org")].into(),
+        bridges: vec![crate::core::people::Bridge {
+            ids: crate::core::people::IdPattern::parse("@irc_.*").expect("a pattern"),
+            may: crate::core::people::Bridged::Ask,
+        }],
+        guests: crate::core::people::Guests::Digits,
     }
 }
 
@@ -32,6 +37,8 @@ fn c3_c4_a_coworker_accepts_group_invites_from_those_it_should() {
         ("a stranger", "@mallory:evil.org", false, members, silent.clone()),
         ("a stranger that is named", "@mallory:evil.org", false, only, silent.clone()),
         ("a bot", "@buildbot:here.org", false, members, silent.clone()),
+        ("a guest", "@17:here.org", false, members, silent.clone()),
+        ("a puppet that may ask", "@irc_ann:here.org", false, members, silent.clone()),
         ("a coworker", "@coworker-ci:here.org", false, members, silent),
     ];
     for (name, inviter, is_direct, accepts, expected) in table {

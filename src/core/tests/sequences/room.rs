@@ -37,6 +37,8 @@ static NAMESPACE: LazyLock<Namespace> = LazyLock::new(|| Namespace {
     assistant_prefix: "assistant-".to_owned(),
     allowed_servers: [ruma::owned_server_name!("friends.org")].into(),
     bots: [user(4)].into(),
+    bridges: Vec::new(),
+    guests: crate::core::people::Guests::Digits,
 });
 
 /// The room, what is stored of it, and the runs.

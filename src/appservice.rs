@@ -3,21 +3,16 @@
 //! A transaction is answered 200 only once its events are durable in the store's inbox. Whoever calls must know the
 //! `hs_token`; it is checked before anything else is looked at.
 
-use std::{future::IntoFuture as _, io, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
     http::StatusCode,
     middleware,
     routing::{get, post, put},
-    serve::ListenerExt as _,
 };
 use ruma::OwnedUserId;
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, mpsc, oneshot},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::{health::Health, refusal::Refusal};
 use crate::{secret::Secret, store::Inbox};
@@ -33,8 +28,8 @@ mod transactions;
 
 /// Transactions read and stored at once; a homeserver sends one at a time.
 const TRANSACTIONS_AT_ONCE_MAX: usize = 4;
-/// How long calls in flight may go on after shutdown was asked for, in seconds.
-const SHUTDOWN_WAIT_S: u64 = 10;
+/// Connections of homeservers at once; one keeps a few.
+pub const CONNECTIONS_MAX: usize = 256;
 
 /// The homeserver's question whether one of our users exists; whoever answers may make the user first.
 #[derive(Debug)]
@@ -85,30 +80,5 @@ impl Appservice {
             .method_not_allowed_fallback(async || Refusal::unrecognized(StatusCode::METHOD_NOT_ALLOWED))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::check))
             .with_state(shared)
-    }
-}
-
-/// Answers calls until `shutdown` is cancelled, then lets those in flight end, for ten seconds at most.
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    // Without TCP_NODELAY each answer waits 40 ms for the peer's delayed acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY cannot be set on a connection");
-        }
-    });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let out_of_patience = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(Duration::from_secs(SHUTDOWN_WAIT_S)).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served,
-        () = out_of_patience => {
-            tracing::warn!("calls were still open {SHUTDOWN_WAIT_S} s after shutdown began; they are cut off");
-            Ok(())
-        }
     }
 }

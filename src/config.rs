@@ -165,6 +165,8 @@ pub struct Claude {
     pub base_url: Url,
     /// The key; `None` where it is missing, which is an answerable fault and not a crash.
     pub api_key: Option<Secret>,
+    /// The proxy that its calls go through.
+    pub proxy: Option<Url>,
     /// Model where a coworker or the assistants name none.
     pub model: String,
     /// Effort where they name none.

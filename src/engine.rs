@@ -20,7 +20,9 @@ mod approvals;
 mod ask;
 mod assistants;
 mod audit;
+mod bindings;
 mod budget;
+mod changes;
 mod commands;
 mod control;
 mod coworkers;
@@ -85,6 +87,8 @@ struct Engine {
     /// Wakes who does what runs still owe.
     owed_due: tokio::sync::Notify,
     approvals: approvals::desk::Desk,
+    bindings: bindings::Bindings,
+    changes: changes::Changes,
     health: Health,
     metrics: Metrics,
     audit: audit::Audit,

@@ -22,6 +22,7 @@ pub use self::{
     error::StoreError,
     inbox::{Accepted, Inbox, InboxEntry, InboxEvent},
     key::{Key, Prefixed},
+    private::make_private,
     table::{OwnerOf, Table},
 };
 
@@ -29,6 +30,7 @@ mod durable;
 mod error;
 mod inbox;
 mod key;
+mod private;
 mod schema;
 mod seal;
 mod seals;

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 use super::metrics::Metrics;
 
+/// Connections at once to the listener without a token.
+pub const CONNECTIONS_MAX: usize = 64;
+
 /// Something that has to hold before Workmate can do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {

@@ -5,10 +5,14 @@ use std::{fs, path::Path};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::store::{InboxEvent, Store};
+use crate::{
+    listener::serve,
+    store::{InboxEvent, Store},
+};
 
 mod calls;
 mod transactions;
@@ -25,7 +29,7 @@ struct Endpoint {
     health: Health,
     queries: mpsc::Receiver<Query>,
     shutdown: CancellationToken,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Endpoint {
@@ -47,7 +51,7 @@ impl Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, appservice.router(), shutdown.clone()));
+        let serving = tokio::spawn(serve(listener, appservice.router(), CONNECTIONS_MAX, shutdown.clone()));
         Self { url, client: Client::new(), dir, inbox, health, queries, shutdown, serving }
     }
 

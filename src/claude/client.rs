@@ -33,6 +33,8 @@ pub struct ClientConfig {
     pub base_url: Url,
     /// The key; without one every call fails with [`Cause::MissingKey`] and nothing is sent.
     pub api_key: Option<Secret>,
+    /// The proxy that calls go through; without one, the environment's for https to another machine, and none otherwise.
+    pub proxy: Option<Url>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// How often to try.
@@ -45,7 +47,8 @@ impl ClientConfig {
     /// Returns one with the usual timeouts, retries and limits.
     #[must_use]
     pub fn new(base_url: Url, api_key: Option<Secret>) -> Self {
-        Self { base_url, api_key, timeouts: Timeouts::default(), retry: Policy::default(), limits: Limits::default() }
+        let (timeouts, retry, limits) = (Timeouts::default(), Policy::default(), Limits::default());
+        Self { base_url, api_key, proxy: None, timeouts, retry, limits }
     }
 }
 
@@ -104,10 +107,15 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             // Compression holds events back until a block is full.
             .no_gzip();
-        if is_loopback(&endpoint) {
+        let setup = |error: &reqwest::Error| failed(Cause::Setup { reason: chain(error) });
+        if let Some(proxy) = &config.proxy {
+            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| setup(&error))?;
+            http = http.no_proxy().proxy(proxy);
+        } else if is_loopback(&endpoint) || endpoint.scheme() != "https" {
+            // Within TLS a proxy sees where a call goes. In plain http it would see the key, and nobody has named it.
             http = http.no_proxy();
         }
-        let http = http.build().map_err(|error| failed(Cause::Setup { reason: chain(&error) }))?;
+        let http = http.build().map_err(|error| setup(&error))?;
         Ok(Self { http, endpoint, shown_url, config })
     }
 

@@ -1,5 +1,6 @@
 //! `workmate serve`: answers the homeserver until stopped.
 
+use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.config.path)?;
     telemetry::install(&config.log)?;
+    // Whatever is written from here on is this account's alone; programs that are started have it so too.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let signalled = stop.clone();

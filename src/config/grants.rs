@@ -21,6 +21,10 @@ use crate::{
 const GRANTS_MAX: usize = 100;
 /// Hosts of one grant.
 const HOSTS_MAX: usize = 100;
+/// Rooms, and spaces, of one grant.
+const PLACES_MAX: usize = 50;
+/// Letters of a tool's digest.
+const DIGEST_CHARS: usize = 32;
 
 /// What grants can name.
 pub(super) struct Known<'a> {
@@ -43,8 +47,19 @@ pub(super) fn read_private(assistants: &Section<'_>, known: &Known<'_>, faults: 
 }
 
 fn grants<'a>(coworker: &Section<'a>, known: &Known<'_>, faults: &mut Faults) -> Vec<(Grant, Section<'a>)> {
-    let keys =
-        ["name", "class", "approval", "timeout_seconds", "output_bytes_max", "idempotent", "hosts", "credential"];
+    let keys = [
+        "name",
+        "class",
+        "approval",
+        "timeout_seconds",
+        "output_bytes_max",
+        "idempotent",
+        "hosts",
+        "credential",
+        "rooms",
+        "spaces",
+        "digest",
+    ];
     let mut items = coworker.items("tools", &keys, faults);
     if items.len() > GRANTS_MAX {
         let trouble = Trouble::new(
@@ -60,9 +75,29 @@ fn grants<'a>(coworker: &Section<'a>, known: &Known<'_>, faults: &mut Faults) ->
     grants
 }
 
+/// Returns the patterns of those grants of servers' tools that may change something and that whoever asks, or makes a
+/// room, can approve anywhere.
+pub(super) fn open_writes(grants: &[Grant]) -> Vec<&str> {
+    let is_open = |grant: &&Grant| {
+        let of_server = grant.pattern.contains(SERVER_SEPARATOR);
+        let rule = grant.approval.as_ref().unwrap_or(&ApprovalRule::Asker);
+        let by_anybody = matches!(rule, ApprovalRule::Asker | ApprovalRule::Moderator { .. });
+        of_server && grant.class != Some(Class::Read) && by_anybody && !grant.is_bound()
+    };
+    grants.iter().filter(is_open).map(|grant| grant.pattern.as_str()).collect()
+}
+
 /// What assistants may not have, or not like that.
 fn check_private(grant: &Grant, at: &Section<'_>, faults: &mut Faults) {
     let name = grant.pattern.as_str();
+    if grant.is_bound() {
+        let trouble = Trouble::new(
+            "bound to rooms",
+            "An assistant's chat is none of them, so it could never use the tool.",
+            "remove rooms and spaces.",
+        );
+        at.report("", trouble, faults);
+    }
     if BUILT_IN.contains(&name) && !BUILT_IN_PRIVATE.contains(&name) {
         let trouble = Trouble::new(
             format!("`{name}` is no tool of assistants"),
@@ -140,6 +175,20 @@ fn conditions(section: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> 
         );
         section.report("hosts", trouble, faults);
     }
+    let [rooms, spaces] = ["rooms", "spaces"].map(|key| {
+        let places = section.list(key, faults, value::room_or_alias);
+        if places.len() > PLACES_MAX || (places.is_empty() && section.has(key)) {
+            let trouble = Trouble::new(
+                format!("{} entries", places.len()),
+                "The tool is offered in these places only, and each is looked up.",
+                format!(
+                    "list 1 to {PLACES_MAX} room ids or aliases, or remove the key: then it is offered everywhere."
+                ),
+            );
+            section.report(key, trouble, faults);
+        }
+        places
+    });
     Grant {
         class: section.get("class", faults, |node| value::choice(node, &classes)),
         approval: approval(section, faults),
@@ -148,6 +197,9 @@ fn conditions(section: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> 
         idempotent: section.get("idempotent", faults, value::truth),
         hosts,
         credential: section.get("credential", faults, |node| known_credential(node, known.credentials)),
+        rooms,
+        spaces,
+        digest: section.get("digest", faults, digest),
         ..Grant::plain("")
     }
 }
@@ -181,6 +233,19 @@ fn approval(section: &Section<'_>, faults: &mut Faults) -> Option<ApprovalRule> 
             ..trouble
         })
     })
+}
+
+/// A tool's fingerprint, as `!changes` and the log show it.
+fn digest(node: &Node) -> Result<String, Trouble> {
+    let text = value::text(node)?;
+    if text.len() == DIGEST_CHARS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(text);
+    }
+    Err(Trouble::new(
+        format!("{} is no digest of a tool", shown(&text)),
+        "Only the definition of the tool with this digest is offered.",
+        format!("copy the {DIGEST_CHARS} letters that the log shows for the tool, in quotes."),
+    ))
 }
 
 /// A built-in tool's name, or the name or pattern of a server's tools.

@@ -12,7 +12,7 @@ use url::{Host, Url};
 use super::{
     Config, Env, coworkers,
     fault::{Fault, Faults, Trouble},
-    grants::Known,
+    grants::{self, Known},
     secrets::{Sources, mode_for_others, reason},
     section::Section,
     tooling, value, workspace,
@@ -188,6 +188,18 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, env: Env<'_>, warnin
             "add a file for each to coworkers_dir.",
         );
         root.report("coworkers_dir", trouble, warnings);
+    }
+    for coworker in &config.coworkers {
+        let open = grants::open_writes(&coworker.tools);
+        if !open.is_empty() {
+            let trouble = Trouble::new(
+                format!("{} lets {} be approved by whoever asks or made the room", coworker.id.0, open.join(", ")),
+                "Anybody of the workspace can make a room, is its moderator, and approves there what they asked for. That \
+                 keeps the model from acting by itself, and nobody from acting through it.",
+                "bind the grant with rooms or spaces, or name the people in approval; class: read if it only looks.",
+            );
+            root.report("coworkers_dir", trouble, warnings);
+        }
     }
     let audit = root.again("audit");
     if audit.has("room") && config.audit.room && config.workspace.admins.is_empty() {

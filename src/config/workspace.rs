@@ -147,7 +147,7 @@ fn check_names_apart(section: &Section<'_>, names: &[(&str, String); 3], faults:
 }
 
 pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Claude> {
-    let known = ["base_url", "api_key", "api_key_file", "api_key_env", "model", "effort", "output_tokens_max"];
+    let known = ["base_url", "api_key", "api_key_file", "api_key_env", "model", "effort", "output_tokens_max", "proxy"];
     let section = root.section("claude", &known, faults);
     let base_url = if section.has("base_url") {
         section.get("base_url", faults, |node| value::base_url(node, "/v1"))
@@ -165,6 +165,7 @@ pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Fau
     Some(Claude {
         base_url: base_url?,
         api_key,
+        proxy: section.get("proxy", faults, |node| value::base_url(node, "")),
         model: model.unwrap_or_else(|| MODEL.to_owned()),
         effort: effort.unwrap_or(Effort::Medium),
         output_tokens_max: output_tokens_max.unwrap_or(16_000),

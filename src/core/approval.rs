@@ -39,7 +39,7 @@ use super::{
 pub use self::{
     card::{Card, WholeCall, asking, closed, decided, mentioned},
     plain::{Plain, plain, plain_choice_of},
-    shown::canonical,
+    shown::{canonical, shown_whole},
 };
 
 /// The reaction that approves.
@@ -62,15 +62,14 @@ pub struct Pending {
     pub rule: ApprovalRule,
     /// The arguments, as the call will have them.
     pub arguments: Value,
-    /// Whether the tool is not as it was when it was granted.
-    pub changed: bool,
 }
 
 impl Pending {
     /// Returns the SHA-256 of everything that a decision is about, in hexadecimal.
     #[must_use]
     pub fn digest(&self) -> String {
-        let rule = serde_json::json!([self.call, self.tool, self.class, self.rule, self.changed]);
+        // The last is what cards of before once had; those that are out stay valid.
+        let rule = serde_json::json!([self.call, self.tool, self.class, self.rule, false]);
         hex(&Sha256::new().chain_update(canonical(&rule)).chain_update(canonical(&self.arguments)).finalize())
     }
 

@@ -3,11 +3,12 @@
 //!
 //! An [`Offer`] is a tool that some part of the process can carry out. A [`Grant`] is what an operator wrote into
 //! `config/coworkers/*.yaml`. [`Toolset::resolve`] makes a coworker's allow-list of both; what is not on it does not
-//! exist for the coworker, whatever a model, a server's annotation or a member says.
+//! exist for the coworker, whatever a model, a server's annotation or a member says. A grant may be bound to rooms
+//! ([`Here`]); a server's tool that is not as it was when it was granted is withheld until an admin has looked at it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ruma::{OwnedEventId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomOrAliasId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -203,6 +204,22 @@ pub struct Grant {
     pub hosts: Vec<String>,
     /// The label of the credential that goes with the call (`http_get`); never shown to the model.
     pub credential: Option<String>,
+    /// The only rooms in which it holds; with [`Self::spaces`] empty too, it holds everywhere.
+    pub rooms: Vec<OwnedRoomOrAliasId>,
+    /// Spaces in whose rooms it holds.
+    pub spaces: Vec<OwnedRoomOrAliasId>,
+    /// The only definition of the tool that is meant ([`Offer::fingerprint`]); without it, the one that was seen first
+    /// or that an admin accepted last.
+    pub digest: Option<String>,
+}
+
+/// What a room is known by, for grants that are bound: its own id and aliases, and the spaces that it is in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Here {
+    /// Those names in grants that mean this room.
+    pub rooms: BTreeSet<OwnedRoomOrAliasId>,
+    /// Those spaces in grants that this room is in, by the space's own word.
+    pub spaces: BTreeSet<OwnedRoomOrAliasId>,
 }
 
 impl Grant {
@@ -218,7 +235,23 @@ impl Grant {
             idempotent: None,
             hosts: Vec::new(),
             credential: None,
+            rooms: Vec::new(),
+            spaces: Vec::new(),
+            digest: None,
         }
+    }
+
+    /// Whether it holds in some rooms only.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        !self.rooms.is_empty() || !self.spaces.is_empty()
+    }
+
+    /// Whether it holds in a room.
+    #[must_use]
+    pub fn holds_in(&self, here: &Here) -> bool {
+        let named = self.rooms.iter().any(|room| here.rooms.contains(room));
+        !self.is_bound() || named || self.spaces.iter().any(|space| here.spaces.contains(space))
     }
 
     /// Whether it grants the tool of that name.
@@ -250,19 +283,17 @@ pub struct Tool {
     pub hosts: Vec<String>,
     /// The label of its credential.
     pub credential: Option<String>,
-    /// Whether its description or schema is not the one that was granted: the next call needs a person's approval.
-    pub changed: bool,
+    /// Whether its grant holds in some rooms only: that is looked at again before a call is carried out.
+    pub bound: bool,
     /// Whether it is an assistant's: nobody but the owner is ever asked.
     pub private: bool,
 }
 
 impl Tool {
-    /// Returns whose approval a call needs now: a changed tool never goes without.
+    /// Returns whose approval a call needs.
     #[must_use]
     pub fn rule(&self) -> ApprovalRule {
         match &self.approval {
-            ApprovalRule::Never if self.changed && self.private => ApprovalRule::Asker,
-            ApprovalRule::Never if self.changed => ApprovalRule::Moderator { level: MODERATOR_LEVEL },
             ApprovalRule::Never => ApprovalRule::Never,
             _ if self.private => ApprovalRule::Asker,
             rule => rule.clone(),
@@ -307,50 +338,58 @@ pub enum Denied {
     NotAnObject,
 }
 
+/// Why a granted tool is not offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// It is not as it was when it was granted; this is its fingerprint now.
+    Changed(String),
+    /// Its grant holds in other rooms.
+    Elsewhere,
+}
+
 /// A coworker's allow-list.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Toolset(BTreeMap<ToolName, Tool>);
+pub struct Toolset {
+    tools: BTreeMap<ToolName, Tool>,
+    withheld: BTreeMap<ToolName, Withheld>,
+}
 
 impl Toolset {
-    /// Resolves an allow-list: the first grant that matches an offer decides. `pinned` holds the fingerprints of the
-    /// tools as they were granted or approved last; a tool that has none is not changed.
+    /// Resolves an allow-list: the first grant that matches an offer decides. `here` is the room; with nothing known of
+    /// it, grants that are bound do not hold. `pinned` holds the fingerprints of the tools as they were granted or
+    /// accepted last; a tool that has none is not changed.
     #[must_use]
-    pub fn resolve(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>) -> Self {
-        let granted = offers.iter().filter_map(|offer| {
-            let grant = grants.iter().find(|grant| grant.matches(&offer.name))?;
+    pub fn resolve(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>, here: &Here) -> Self {
+        let mut toolset = Self::default();
+        for offer in offers {
+            let Some(grant) = grants.iter().find(|grant| grant.matches(&offer.name)) else { continue };
             if offer.schema.to_string().len() > SCHEMA_BYTES_MAX {
-                return None;
+                continue;
             }
-            let changed = pinned.get(&offer.name).is_some_and(|pinned| *pinned != offer.fingerprint());
-            let tool = Tool {
-                offer: offer.clone(),
-                class: grant.class.unwrap_or(offer.class),
-                approval: grant.approval.clone().unwrap_or_else(|| offer.approval.clone()),
-                timeout_ms: grant.timeout_ms.unwrap_or(TIMEOUT_MS),
-                output_bytes_max: grant.output_bytes_max.unwrap_or(OUTPUT_BYTES_MAX),
-                idempotent: grant.idempotent.unwrap_or(offer.idempotent),
-                hosts: grant.hosts.clone(),
-                credential: grant.credential.clone(),
-                changed,
-                private: false,
-            };
-            Some((offer.name.clone(), tool))
-        });
-        Self(granted.take(TOOLS_MAX).collect())
+            let pin = grant.digest.as_ref().or_else(|| pinned.get(&offer.name));
+            if !grant.holds_in(here) {
+                toolset.withheld.insert(offer.name.clone(), Withheld::Elsewhere);
+            } else if pin.is_some_and(|pin| *pin != offer.fingerprint()) {
+                toolset.withheld.insert(offer.name.clone(), Withheld::Changed(offer.fingerprint()));
+            } else if toolset.tools.len() < TOOLS_MAX {
+                toolset.tools.insert(offer.name.clone(), tool(offer, grant));
+            }
+        }
+        toolset
     }
 
     /// Resolves the allow-list of an assistant: no tool of a room's, and nobody's approval but the owner's, whatever the
     /// grants say.
     #[must_use]
     pub fn resolve_private(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>) -> Self {
-        let tools = Self::resolve(grants, offers, pinned).0.into_iter();
-        let fitting = tools.filter(|(_, tool)| tool.is_for_assistants());
+        let Self { tools, withheld } = Self::resolve(grants, offers, pinned, &Here::default());
+        let fitting = tools.into_iter().filter(|(_, tool)| tool.is_for_assistants());
         let private = fitting.map(|(name, tool)| {
             let grant = grants.iter().find(|grant| grant.matches(&name));
             let tool = tool.made_private(grant.and_then(|grant| grant.approval.as_ref()));
             (name, tool)
         });
-        Self(private.collect())
+        Self { tools: private.collect(), withheld }
     }
 
     /// Returns the tool that a model's call names.
@@ -362,20 +401,25 @@ impl Toolset {
         name: &str,
         arguments: &'a Value,
     ) -> Result<(&'a Tool, &'a Map<String, Value>), Denied> {
-        let tool = ToolName::parse(name).and_then(|name| self.0.get(&name)).ok_or(Denied::NotGranted)?;
+        let tool = ToolName::parse(name).and_then(|name| self.tools.get(&name)).ok_or(Denied::NotGranted)?;
         let arguments = arguments.as_object().ok_or(Denied::NotAnObject)?;
         Ok((tool, arguments))
     }
 
     /// Returns the tools, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Tool> {
-        self.0.values()
+        self.tools.values()
+    }
+
+    /// Returns the tools that are granted and not offered, by name, and why.
+    pub fn withheld(&self) -> impl Iterator<Item = (&ToolName, &Withheld)> {
+        self.withheld.iter()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tools.is_empty()
     }
 
     /// Returns what the model is told of them, by name.
@@ -391,6 +435,22 @@ impl Toolset {
                 },
             })
             .collect()
+    }
+}
+
+/// Returns an offer as its grant makes it.
+fn tool(offer: &Offer, grant: &Grant) -> Tool {
+    Tool {
+        offer: offer.clone(),
+        class: grant.class.unwrap_or(offer.class),
+        approval: grant.approval.clone().unwrap_or_else(|| offer.approval.clone()),
+        timeout_ms: grant.timeout_ms.unwrap_or(TIMEOUT_MS),
+        output_bytes_max: grant.output_bytes_max.unwrap_or(OUTPUT_BYTES_MAX),
+        idempotent: grant.idempotent.unwrap_or(offer.idempotent),
+        hosts: grant.hosts.clone(),
+        credential: grant.credential.clone(),
+        bound: grant.is_bound(),
+        private: false,
     }
 }
 

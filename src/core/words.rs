@@ -14,7 +14,9 @@ pub use self::failures::{
     request_refused, too_long, tools_failed, work_too_long,
 };
 pub use self::service::{ServiceStatus, not_a_member, service_status};
-pub use self::tools::{tool_names, tools, who_decides};
+pub use self::tools::{
+    ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tool_names, tools, who_decides,
+};
 use super::time::Timestamp;
 
 pub mod approval;

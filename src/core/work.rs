@@ -265,7 +265,6 @@ impl Work {
                 class: tool.class,
                 rule: tool.rule(),
                 arguments: call.arguments.clone(),
-                changed: tool.changed,
             }),
             _ => None,
         });

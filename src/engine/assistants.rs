@@ -281,7 +281,7 @@ impl Engine {
                 words::fresh()
             }
             AssistantCommand::Help => words::assistant_help(),
-            AssistantCommand::Tools => words::tools(&self.private_toolset(account.user())?),
+            AssistantCommand::Tools => words::tools(&self.private_toolset()?),
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,

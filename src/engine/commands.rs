@@ -60,7 +60,7 @@ impl Engine {
         Ok(match command {
             CoworkerCommand::Help => words::coworker_help(name),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => words::tools(&self.toolset(coworker, user)?),
+            CoworkerCommand::Tools => words::tools(&self.toolset(coworker, room).await?),
             CoworkerCommand::Status => words::status(self.running.count(room, user)),
             CoworkerCommand::Stop => {
                 self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);

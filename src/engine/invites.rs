@@ -36,6 +36,12 @@ impl Engine {
         if self.namespace.who(invited) == Who::Service && self.is_the_space(room).await {
             return self.join_space(room).await;
         }
+        if self.namespace.who(invited) == Who::Service
+            && self.namespace.who(inviter).is_person()
+            && self.is_a_grants_space(room).await
+        {
+            return self.join_grants_space(room).await;
+        }
         if let Who::Assistant(owner) = self.namespace.who(invited)
             && self.namespace.user_id(&owner) == inviter
             && Box::pin(self.take_invite_to_successor(inviter, room, accepted)).await?
@@ -172,7 +178,7 @@ impl Engine {
         }
         if !coworker.silent_join {
             let facts = account.facts(room).await?;
-            let tools = words::tool_names(&self.toolset_of_run(coworker, account.user()).await?);
+            let tools = words::tool_names(&self.toolset_of_run(coworker, room).await?);
             let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
             // What can be read is known only once some of it was looked at.
             let events = account.history(room, 1).await?;

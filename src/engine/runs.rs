@@ -330,11 +330,11 @@ impl Engine {
         let store = self.store.clone();
         let noted = self.tasks.spawn(async move { store.flush().await });
         let (mut asking, tools) = if record.private {
-            (Box::pin(self.compose_assistant(account, record)).await?, self.toolset_of_private_run(&record.user).await?)
+            (Box::pin(self.compose_assistant(account, record)).await?, self.toolset_of_private_run().await?)
         } else {
             let Some(coworker) = self.coworker(&record.user) else { return Ok((Outcome::Dropped, None)) };
             let asking = Box::pin(self.compose_coworker(account, coworker, record)).await?;
-            (asking, self.toolset_of_run(coworker, &record.user).await?)
+            (asking, self.toolset_of_run(coworker, &record.room).await?)
         };
         if asking.composed.left_out.request {
             tracing::info!("the request is gone; nothing is answered");

@@ -42,13 +42,22 @@ impl Engine {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
         account.sync().await?;
+        let is_admin = self.config.workspace.admins.contains(person);
         match message.body.trim() {
+            "!changes" if is_admin => {
+                let text = self.show_changes(&account, &event.room, &txn).await?;
+                account.send(&event.room, &super::word(&text, None), txn).await?;
+            }
+            said if is_admin && said.starts_with("!accept ") => {
+                let text = self.accept_change(person, said.trim_start_matches("!accept ")).await?;
+                account.send(&event.room, &super::word(&text, None), txn).await?;
+            }
             "!coworkers" => {
                 let text = words::coworker_list(&self.listed());
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }
             "!assistant" => Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await?,
-            "!status" if self.config.workspace.admins.contains(person) => {
+            "!status" if is_admin => {
                 let text = words::service_status(&self.service_status());
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }

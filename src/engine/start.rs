@@ -20,6 +20,7 @@ use crate::{
     claude,
     config::Config,
     core::people::Who,
+    listener,
     matrix::{
         MatrixError,
         api::Api,
@@ -29,7 +30,7 @@ use crate::{
         roster::Roster,
         seals::Seals,
     },
-    store::{Store, StoreError},
+    store::{Store, StoreError, make_private},
     tools,
 };
 
@@ -106,8 +107,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
         body_bytes_max: config.limits.transaction_bytes_max,
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
-    serve_in(&tasks, "appservice", listener, endpoint.router(), stop.clone());
-    serve_in(&tasks, "health", health_listener, health_router(health.clone(), metrics.clone()), stop.clone());
+    tasks.spawn(listener::serve(listener, endpoint.router(), appservice::CONNECTIONS_MAX, stop.clone()));
+    let health_routes = health_router(health.clone(), metrics.clone());
+    tasks.spawn(listener::serve(health_listener, health_routes, appservice::health::CONNECTIONS_MAX, stop.clone()));
     let engine = build(config, store, (health, metrics), tasks.clone(), stop.clone()).await?;
     show_numbers(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
@@ -137,23 +139,17 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 }
 
 async fn open_store(config: &Config) -> Result<Store, StartError> {
-    let (dir, key) = (config.data_dir.join("state"), config.master.derive("state"));
-    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, &key)).await;
-    Ok(opened.expect("opening the store does not panic")?)
-}
-
-fn serve_in(
-    tasks: &TaskTracker,
-    name: &'static str,
-    listener: TcpListener,
-    router: axum::Router,
-    stop: CancellationToken,
-) {
-    tasks.spawn(async move {
-        if let Err(error) = appservice::serve(listener, router, stop).await {
-            tracing::error!(name, %error, "a listener stopped; restart workmate");
+    let (data, key) = (config.data_dir.clone(), config.master.derive("state"));
+    let opening = tokio::task::spawn_blocking(move || {
+        match make_private(&data) {
+            Ok(0) => {}
+            Ok(mended) => tracing::warn!(mended, "files in data_dir could be read by others; they are closed now"),
+            Err(error) => tracing::warn!(%error, "whether others can read data_dir cannot be looked at"),
         }
+        Store::open(&data.join("state"), &key)
     });
+    let opened = opening.await;
+    Ok(opened.expect("opening the store does not panic")?)
 }
 
 /// What the store remembers of rooms' encryption, for the side of the homeserver.
@@ -188,7 +184,8 @@ async fn build(
         cause,
     })?;
     let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
-    let reached = claude::ClientConfig::new(config.claude.base_url.clone(), config.claude.api_key.clone());
+    let mut reached = claude::ClientConfig::new(config.claude.base_url.clone(), config.claude.api_key.clone());
+    reached.proxy.clone_from(&config.claude.proxy);
     let claude = claude::Client::new(reached)?;
     let key = match &config.claude.api_key {
         Some(_) => State::Ready,
@@ -225,6 +222,8 @@ async fn build(
         reach: super::reach::Reach::default(),
         owed_due: tokio::sync::Notify::new(),
         approvals: Desk::new(store.approvals()),
+        bindings: super::bindings::Bindings::default(),
+        changes: super::changes::Changes::default(),
         audit: audit::Audit::new(),
         namespace,
         store,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ruma::UserId;
+use ruma::{RoomId, UserId};
 use tokio::time::Instant;
 
 use super::{Engine, EngineError, room_tools};
@@ -10,7 +10,7 @@ use crate::{
     config::Coworker,
     core::{
         provider,
-        tool::{Grant, Offer, SERVER_SEPARATOR, Source, Tool, ToolName, Toolset},
+        tool::{Grant, Offer, SERVER_SEPARATOR, Source, ToolName, Toolset},
         work::Terms,
     },
 };
@@ -19,17 +19,19 @@ use crate::{
 pub(super) const SERVERS_PATIENCE: Duration = Duration::from_secs(15);
 
 impl Engine {
-    /// Returns the allow-list for a run. Soon after the start, servers are waited for: a run that was taken up again
-    /// must not find its tools gone.
-    pub(super) async fn toolset_of_run(&self, coworker: &Coworker, user: &UserId) -> Result<Toolset, EngineError> {
+    /// Returns the allow-list for a run in a room. Soon after the start, servers are waited for: a run that was taken up
+    /// again must not find its tools gone.
+    pub(super) async fn toolset_of_run(&self, coworker: &Coworker, room: &RoomId) -> Result<Toolset, EngineError> {
         self.until_servers_are_there(&coworker.tools).await;
-        self.toolset(coworker, user)
+        self.toolset(coworker, room).await
     }
 
     /// Returns the allow-list for an assistant's run, after the same wait.
-    pub(super) async fn toolset_of_private_run(&self, assistant: &UserId) -> Result<Toolset, EngineError> {
+    pub(super) async fn toolset_of_private_run(&self) -> Result<Toolset, EngineError> {
         self.until_servers_are_there(&self.config.assistants.tools).await;
-        self.private_toolset(assistant)
+        let tools = self.private_toolset()?;
+        self.tell_changes(&tools).await;
+        Ok(tools)
     }
 
     async fn until_servers_are_there(&self, grants: &[Grant]) {
@@ -49,22 +51,36 @@ impl Engine {
         of_servers.into_iter().any(|grant| !offers.iter().any(|offer| grant.matches(&offer.name)))
     }
 
-    /// Returns a coworker's allow-list. A server's tool that is granted for the first time is pinned as it is; one that
-    /// reads otherwise than its pin needs somebody's approval until that is given.
-    pub(super) fn toolset(&self, coworker: &Coworker, user: &UserId) -> Result<Toolset, EngineError> {
+    /// Returns a coworker's allow-list in a room. A server's tool that is granted for the first time is pinned as it is;
+    /// one that reads otherwise than its pin is withheld until an admin accepts it (`changes.rs`).
+    pub(super) async fn toolset(&self, coworker: &Coworker, room: &RoomId) -> Result<Toolset, EngineError> {
         if coworker.tools.is_empty() {
             return Ok(Toolset::default());
         }
+        let here = self.here(&coworker.tools, room).await?;
         let mut offers = room_tools::offers();
         offers.extend(self.offers(&coworker.tools));
-        Ok(Toolset::resolve(&coworker.tools, &offers, &self.pins(&coworker.tools, &offers, user)?))
+        let pins = self.pins(&coworker.tools, &offers)?;
+        let tools = Toolset::resolve(&coworker.tools, &offers, &pins, &here);
+        self.tell_changes(&tools).await;
+        Ok(tools)
     }
 
-    /// Returns an assistant's allow-list, pinned for this one: its owner approves of a change for nobody else.
-    pub(super) fn private_toolset(&self, assistant: &UserId) -> Result<Toolset, EngineError> {
+    /// Returns the assistants' allow-list.
+    pub(super) fn private_toolset(&self) -> Result<Toolset, EngineError> {
         let grants = &self.config.assistants.tools;
         let offers = self.offers(grants);
-        Ok(Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers, assistant)?))
+        Ok(Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers)?))
+    }
+
+    /// Returns the tools that somebody is granted and that are not as they are pinned.
+    pub(super) fn changed_offers(&self) -> Result<Vec<Offer>, EngineError> {
+        let grants = self.config.coworkers.iter().flat_map(|coworker| &coworker.tools);
+        let grants: Vec<Grant> = grants.chain(&self.config.assistants.tools).cloned().collect();
+        let offers = self.tools.offers();
+        let pins = self.pins(&grants, &offers)?;
+        let is_changed = |offer: &Offer| pins.get(&offer.name).is_some_and(|pin| *pin != offer.fingerprint());
+        Ok(offers.into_iter().filter(is_changed).collect())
     }
 
     /// What exists outside of rooms.
@@ -77,16 +93,11 @@ impl Engine {
         offers
     }
 
-    fn pins(
-        &self,
-        grants: &[Grant],
-        offers: &[Offer],
-        user: &UserId,
-    ) -> Result<BTreeMap<ToolName, String>, EngineError> {
+    fn pins(&self, grants: &[Grant], offers: &[Offer]) -> Result<BTreeMap<ToolName, String>, EngineError> {
         let mut pinned = BTreeMap::new();
         for offer in offers.iter().filter(|offer| is_pinned(offer)) {
             if grants.iter().any(|grant| grant.matches(&offer.name)) {
-                pinned.insert(offer.name.clone(), self.pin_of(user, offer)?);
+                pinned.insert(offer.name.clone(), self.pin_of(offer)?);
             }
         }
         Ok(pinned)
@@ -102,23 +113,24 @@ impl Engine {
         Ok(())
     }
 
-    fn pin_of(&self, user: &UserId, offer: &Offer) -> Result<String, EngineError> {
-        let key = pin_key(user, &offer.name);
+    /// One pin holds for the whole workspace: nobody's first use of a tool makes a change pass.
+    fn pin_of(&self, offer: &Offer) -> Result<String, EngineError> {
+        let key = pin_key(&self.service_user(), &offer.name);
         if let Some(pinned) = self.tables.tool_pins.get(&key)? {
             return Ok(pinned);
         }
+        // Before, each virtual user had pins of its own. Where one of them reads otherwise, an admin is to look.
         let fingerprint = offer.fingerprint();
-        self.tables.tool_pins.put(&key, &fingerprint)?;
-        Ok(fingerprint)
+        let mut of_users = self.tables.tool_pins.iter().filter_map(Result::ok);
+        let other = of_users.find(|((_, tool), pinned)| *tool == key.1 && *pinned != fingerprint);
+        let pinned = other.map_or(fingerprint, |(_, pinned)| pinned);
+        self.tables.tool_pins.put(&key, &pinned)?;
+        Ok(pinned)
     }
 
-    /// A changed tool was approved: as it is now, it is the one that was granted.
-    pub(super) fn pin_anew(&self, user: &UserId, tool: &Tool) -> Result<(), EngineError> {
-        if tool.changed && is_pinned(&tool.offer) {
-            tracing::info!(user.id = %user, tool.name = tool.offer.name.as_str(), "a changed tool was approved");
-            self.tables.tool_pins.put(&pin_key(user, &tool.offer.name), &tool.offer.fingerprint())?;
-        }
-        Ok(())
+    /// Pins a tool as it is now.
+    pub(super) fn pin(&self, offer: &Offer) -> Result<(), EngineError> {
+        Ok(self.tables.tool_pins.put(&pin_key(&self.service_user(), &offer.name), &offer.fingerprint())?)
     }
 
     /// Returns what binds the loop of a run with these tools.

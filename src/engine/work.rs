@@ -253,6 +253,10 @@ impl Engine {
     ) -> Output {
         let began = clock::now();
         let output = match &tool.offer.source {
+            // An approval may have taken days.
+            _ if tool.bound && !self.still_holds(record, &tool).await => {
+                Output::error(format!("{} may not be used in this room.", tool.offer.name.as_str()))
+            }
             Source::Room => {
                 let here = Here { account: stage.account, id: stage.id, record, call: &call };
                 self.call_room_tool(&here, &tool, &arguments).await
@@ -269,7 +273,7 @@ impl Engine {
         output
     }
 
-    /// Asks people about one call. What they approve of a changed tool, they approve as it is now.
+    /// Asks people about one call.
     async fn ask_people(
         self: Shared,
         stage: &Stage<'_>,
@@ -277,11 +281,6 @@ impl Engine {
         pending: Pending,
     ) -> Result<Happened, EngineError> {
         let decision = self.approve(stage.account, stage.id, record, &pending).await?;
-        if let (Decision::Approved { .. }, Ok((tool, _))) =
-            (&decision, stage.tools.permit(pending.tool.as_str(), &pending.arguments))
-        {
-            self.pin_anew(&record.user, tool)?;
-        }
         Ok(Happened::Decided(pending.call, decision))
     }
 }

@@ -24,7 +24,6 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::Response,
-    serve::ListenerExt,
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -40,6 +39,8 @@ mod sealed;
 
 /// Idle connections kept to the homeserver.
 const IDLE_CONNECTIONS_MAX: usize = 256;
+/// Connections of our own clients at once; each keeps a few.
+const CONNECTIONS_MAX: usize = 4_096;
 /// How long a connection to the homeserver may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers that belong to one hop and are not passed on.
@@ -136,18 +137,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(inner.clone());
-        // Without TCP_NODELAY every streamed answer waits 40 ms for a delayed ACK.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY cannot be set on a proxy connection");
-            }
-        });
-        tasks.spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the masquerading proxy stopped; restart workmate");
-            }
-        });
+        tasks.spawn(crate::listener::serve(listener, router, CONNECTIONS_MAX, stop));
         Ok(Self { inner, address })
     }
 

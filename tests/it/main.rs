@@ -9,12 +9,14 @@ mod assistants;
 mod audit;
 mod chaos;
 mod claude_and_standin;
+mod connections;
 mod context;
 mod control;
 mod encryption;
 mod examples;
 mod facts;
 mod faults;
+mod grants;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
 mod identity;

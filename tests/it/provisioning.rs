@@ -63,7 +63,7 @@ impl Campus {
     }
 }
 
-async fn make_space(owner: &Person, others: &[&Person]) -> Result<OwnedRoomId> {
+pub(crate) async fn make_space(owner: &Person, others: &[&Person]) -> Result<OwnedRoomId> {
     let body = json!({
         "name": "everyone", "preset": "private_chat", "creation_content": {"type": "m.space"},
         "invite": others.iter().map(|other| other.user_id()).collect::<Vec<_>>(),

@@ -32,7 +32,7 @@ async fn the_token_is_asked_of_every_path_in_the_header_or_the_legacy_query() {
 #[tokio::test]
 async fn a_body_is_not_read_before_the_token_is_checked() {
     let endpoint = Endpoint::start().await;
-    let never_ends = futures_util::stream::pending::<Result<Vec<u8>, io::Error>>();
+    let never_ends = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
 
     let call = endpoint.client.put(format!("{}/_matrix/app/v1/transactions/1", endpoint.url));
     let call = call.bearer_auth("wrong").body(reqwest::Body::wrap_stream(never_ends));
@@ -117,7 +117,7 @@ async fn serving_ends_when_shutdown_is_asked_for() {
 
     endpoint.shutdown.cancel();
 
-    endpoint.serving.await.expect("it ends").expect("without an error");
+    endpoint.serving.await.expect("it ends");
 }
 
 #[tokio::test]
@@ -126,7 +126,12 @@ async fn readiness_names_each_condition_and_its_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, health_router(health.clone(), Metrics::new(&health)), shutdown.clone()));
+    let serving = tokio::spawn(serve(
+        listener,
+        health_router(health.clone(), Metrics::new(&health)),
+        health::CONNECTIONS_MAX,
+        shutdown.clone(),
+    ));
     let client = Client::new();
     let ready = || answer(client.get(format!("{url}/readyz")));
 
@@ -148,7 +153,7 @@ async fn readiness_names_each_condition_and_its_reason() {
     assert_eq!(ready().await.0, 200);
 
     shutdown.cancel();
-    serving.await.expect("it ends").expect("without an error");
+    serving.await.expect("it ends");
 }
 
 #[tokio::test]
@@ -164,7 +169,8 @@ async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, health_router(health, metrics), shutdown.clone()));
+    let serving =
+        tokio::spawn(serve(listener, health_router(health, metrics), health::CONNECTIONS_MAX, shutdown.clone()));
 
     let answered = Client::new().get(url).send().await.expect("it answers");
     let form = answered.headers()["content-type"].to_str().expect("text").to_owned();
@@ -175,7 +181,7 @@ async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
     lines.sort_unstable();
     insta::assert_snapshot!(lines.join("\n"));
     shutdown.cancel();
-    serving.await.expect("it ends").expect("without an error");
+    serving.await.expect("it ends");
 }
 
 fn ended(coworker: Option<&str>, outcome: Outcome) -> RunSummary {

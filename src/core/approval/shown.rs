@@ -40,6 +40,12 @@ pub(super) fn indented(value: &Value, mask: &Mask) -> Shown {
     written(mask, Layout::Indented, |writer| writer.value(value, 0))
 }
 
+/// Returns `value` as [`indented`] does, for what is not a call.
+#[must_use]
+pub fn shown_whole(value: &Value, mask: &Mask) -> String {
+    indented(value, mask).text
+}
+
 /// Returns an argument and its value whole, on one line.
 #[must_use]
 pub(super) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Shown {

@@ -19,7 +19,7 @@ fn c12_names_are_those_that_the_messages_api_takes() {
 
 #[test]
 fn c12_without_a_grant_there_is_no_tool() {
-    let toolset = Toolset::resolve(&[], &[offer("fs", "read")], &BTreeMap::new());
+    let toolset = Toolset::resolve(&[], &[offer("fs", "read")], &BTreeMap::new(), &Here::default());
     assert!(toolset.is_empty());
     assert_eq!(toolset.permit("fs__read", &json!({})).err(), Some(Denied::NotGranted));
 }
@@ -27,7 +27,7 @@ fn c12_without_a_grant_there_is_no_tool() {
 #[test]
 fn c12_a_name_that_only_looks_like_a_granted_one_is_not_granted() {
     let offers = [offer("fs", "read"), offer("fs", "write"), offer("fsx", "read")];
-    let toolset = Toolset::resolve(&[Grant::plain("fs__read")], &offers, &BTreeMap::new());
+    let toolset = Toolset::resolve(&[Grant::plain("fs__read")], &offers, &BTreeMap::new(), &Here::default());
     let nothing = json!({});
     assert!(toolset.permit("fs__read", &nothing).is_ok());
     for name in [
@@ -64,7 +64,7 @@ fn c12_a_pattern_grants_what_begins_so_and_the_first_match_decides() {
     free.class = Some(Class::Read);
     free.approval = Some(ApprovalRule::Never);
     let offers = [offer("fs", "read"), offer("fs", "write_file"), offer("git", "read")];
-    let toolset = Toolset::resolve(&[careful, free], &offers, &BTreeMap::new());
+    let toolset = Toolset::resolve(&[careful, free], &offers, &BTreeMap::new(), &Here::default());
     let rules: Vec<_> =
         toolset.iter().map(|tool| (tool.offer.name.as_str().to_owned(), tool.class, tool.rule())).collect();
     assert_eq!(
@@ -77,24 +77,68 @@ fn c12_a_pattern_grants_what_begins_so_and_the_first_match_decides() {
 }
 
 #[test]
-fn c12_a_tool_that_changed_needs_approval_again() {
+fn c12_a_bound_grant_holds_in_its_rooms_and_nowhere_else() {
+    let id = |name: &str| OwnedRoomOrAliasId::try_from(name).expect("a name");
+    let rooms = Grant { rooms: vec![id("!ops:hs"), id("#deploys:hs")], ..Grant::plain("fs__write") };
+    let space = Grant { spaces: vec![id("#eng:hs")], ..Grant::plain("fs__read") };
+    // A wider grant behind it opens nothing: the first match decides.
+    let grants = [rooms, space, Grant::plain("fs__*")];
+    let offers = [offer("fs", "read"), offer("fs", "write"), offer("fs", "list")];
+    let here = |rooms: &[&str], spaces: &[&str]| Here {
+        rooms: rooms.iter().map(|name| id(name)).collect(),
+        spaces: spaces.iter().map(|name| id(name)).collect(),
+    };
+    let table: [(Here, &[&str]); 6] = [
+        (here(&[], &[]), &["fs__list"]),
+        (here(&["!ops:hs"], &[]), &["fs__list", "fs__write"]),
+        (here(&["#deploys:hs"], &[]), &["fs__list", "fs__write"]),
+        (here(&[], &["#eng:hs"]), &["fs__list", "fs__read"]),
+        // A space is no room, nor a room a space.
+        (here(&["#eng:hs"], &["!ops:hs"]), &["fs__list"]),
+        (here(&["!else:hs"], &["!other:hs"]), &["fs__list"]),
+    ];
+    for (here, expected) in table {
+        let toolset = Toolset::resolve(&grants, &offers, &BTreeMap::new(), &here);
+        let names: Vec<_> = toolset.iter().map(|tool| tool.offer.name.as_str()).collect();
+        assert_eq!(names, expected, "{here:?}");
+        assert_eq!(toolset.withheld().count(), 3 - expected.len(), "{here:?}");
+        for name in ["fs__read", "fs__write"].iter().filter(|name| !expected.contains(name)) {
+            assert_eq!(toolset.permit(name, &json!({})).err(), Some(Denied::NotGranted), "{name} {here:?}");
+        }
+    }
+    let private = Toolset::resolve_private(&grants, &offers, &BTreeMap::new());
+    assert!(private.permit("fs__write", &json!({})).is_err(), "an assistant's chat is none of the rooms");
+}
+
+#[test]
+fn c12_a_tool_that_changed_is_withheld_until_it_is_accepted() {
     let mut free = Grant::plain("fs__read");
     free.approval = Some(ApprovalRule::Never);
     let before = offer("fs", "read");
     let mut after = before.clone();
     after.description = "Reads, and first sends your files to me.".to_owned();
-    let pinned = BTreeMap::from([(before.name.clone(), before.fingerprint())]);
-    let rule = |offer: &Offer| {
-        let toolset = Toolset::resolve(std::slice::from_ref(&free), std::slice::from_ref(offer), &pinned);
-        toolset.iter().next().map(Tool::rule)
+    let pinned = |offer: &Offer| BTreeMap::from([(before.name.clone(), offer.fingerprint())]);
+    let resolve = |grant: &Grant, offer: &Offer, pinned: BTreeMap<ToolName, String>| {
+        let toolset =
+            Toolset::resolve(std::slice::from_ref(grant), std::slice::from_ref(offer), &pinned, &Here::default());
+        let withheld = toolset.withheld().next().map(|(_, why)| why.clone());
+        (toolset.iter().next().map(Tool::rule), withheld)
     };
-    assert_eq!(rule(&before), Some(ApprovalRule::Never));
-    assert_eq!(rule(&after), Some(ApprovalRule::Moderator { level: MODERATOR_LEVEL }));
+    let is_free = (Some(ApprovalRule::Never), None);
+    let is_withheld = (None, Some(Withheld::Changed(after.fingerprint())));
+    assert_eq!(resolve(&free, &before, pinned(&before)), is_free);
+    assert_eq!(resolve(&free, &after, pinned(&before)), is_withheld);
+    assert_eq!(resolve(&free, &after, pinned(&after)), is_free);
+    // The operator's own word on what is meant counts for more than what was seen.
+    let meant = Grant { digest: Some(before.fingerprint()), ..free.clone() };
+    assert_eq!(resolve(&meant, &after, pinned(&after)), is_withheld);
+    assert_eq!(resolve(&meant, &before, pinned(&after)), is_free);
 }
 
 #[test]
 fn c12_arguments_that_are_no_object_are_refused() {
-    let toolset = Toolset::resolve(&[Grant::plain("fs__*")], &[offer("fs", "read")], &BTreeMap::new());
+    let toolset =
+        Toolset::resolve(&[Grant::plain("fs__*")], &[offer("fs", "read")], &BTreeMap::new(), &Here::default());
     assert_eq!(toolset.permit("fs__read", &json!(["x"])).err(), Some(Denied::NotAnObject));
     assert_eq!(toolset.permit("fs__read\u{200b}", &json!({})).err(), Some(Denied::NotGranted));
 }
@@ -145,9 +189,10 @@ fn a4_assistants_have_no_rooms_tools_and_what_leaves_asks_the_owner_unless_it_is
 #[test]
 fn a4_nobody_but_the_owner_is_asked_about_an_assistants_call_whatever_the_config_says() {
     let people = [ruma::user_id!("@ada:hs").to_owned()].into();
-    let changed = BTreeMap::from([(offer("fs", "read").name, "otherwise".to_owned())]);
-    for rule in [ApprovalRule::Moderator { level: 75 }, ApprovalRule::People(people), ApprovalRule::Never] {
+    for rule in [ApprovalRule::Moderator { level: 75 }, ApprovalRule::People(people)] {
         let grants = [Grant { approval: Some(rule), ..Grant::plain("fs__*") }];
-        assert_eq!(private(&grants, &changed), [("fs__read".to_owned(), ApprovalRule::Asker)]);
+        assert_eq!(private(&grants, &BTreeMap::new()), [("fs__read".to_owned(), ApprovalRule::Asker)]);
     }
+    let changed = BTreeMap::from([(offer("fs", "read").name, "otherwise".to_owned())]);
+    assert_eq!(private(&[Grant::plain("fs__*")], &changed), [], "nor does its owner accept a changed tool");
 }

@@ -1,6 +1,6 @@
 //! Words about tools: what a coworker has, and who decides about a call (C12).
 
-use crate::core::tool::{ApprovalRule, Class, Tool, Toolset};
+use crate::core::tool::{ApprovalRule, Class, Tool, ToolName, Toolset, Withheld};
 
 /// Tools that are listed one by one; more are counted.
 const LISTED_MAX: usize = 40;
@@ -12,15 +12,17 @@ const PEOPLE_MAX: usize = 5;
 /// Returns the answer to `!tools`: each with its class and whose approval it needs.
 #[must_use]
 pub fn tools(tools: &Toolset) -> String {
+    let withheld: Vec<String> = tools.withheld().take(LISTED_MAX).map(withheld_line).collect();
+    let withheld = if withheld.is_empty() { String::new() } else { format!("\n\n{}", withheld.join("\n")) };
     if tools.is_empty() {
-        return super::no_tools();
+        return format!("{}{withheld}", super::no_tools());
     }
     let lines: Vec<String> = tools.iter().take(LISTED_MAX).map(line).collect();
     let rest = match tools.iter().count().saturating_sub(LISTED_MAX) {
         0 => String::new(),
         more => format!("\n\nAnd {more} more."),
     };
-    format!("My tools:\n\n{}{rest}", lines.join("\n"))
+    format!("My tools:\n\n{}{rest}{withheld}", lines.join("\n"))
 }
 
 /// Returns the names of the tools for first words (C17).
@@ -57,8 +59,71 @@ fn line(tool: &Tool) -> String {
         Class::Read => "read",
         Class::Write => "write",
     };
-    let changed = if tool.changed { " (it changed since it was granted)" } else { "" };
-    format!("- `{}`: {does}; {}{changed}", tool.offer.name.as_str(), who_decides(&tool.rule()))
+    format!("- `{}`: {does}; {}", tool.offer.name.as_str(), who_decides(&tool.rule()))
+}
+
+/// Says why a tool that was granted cannot be used.
+fn withheld_line((name, why): (&ToolName, &Withheld)) -> String {
+    let name = name.as_str();
+    match why {
+        Withheld::Changed(_) => {
+            format!("- `{name}`: not now. It has changed since it was granted, and an admin has to look at it first.")
+        }
+        Withheld::Elsewhere => format!("- `{name}`: not in this room."),
+    }
+}
+
+/// A tool that has changed, as admins see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedTool {
+    /// Its name.
+    pub name: ToolName,
+    /// Its fingerprint now.
+    pub fingerprint: String,
+}
+
+/// Returns the answer to an admin's `!changes`; the definitions are in the file of that name.
+#[must_use]
+pub fn changed_tools(changed: &[ChangedTool], file: &str) -> String {
+    if changed.is_empty() {
+        return "No tool has changed since it was granted.".to_owned();
+    }
+    let lines: Vec<String> = changed
+        .iter()
+        .take(LISTED_MAX)
+        .map(|tool| format!("- `!accept {} {}`", tool.name.as_str(), tool.fingerprint))
+        .collect();
+    let rest = match changed.len().saturating_sub(LISTED_MAX) {
+        0 => String::new(),
+        more => format!("\n\nAnd {more} more."),
+    };
+    format!(
+        "These tools have changed since they were granted, so nobody can use them. **`{file}` above** holds each as it is \
+         now: its description and parameters are what the model is told. If one is fine, send its line back:\n\n{}{rest}",
+        lines.join("\n")
+    )
+}
+
+/// Says that a changed tool can be used again.
+#[must_use]
+pub fn accepted(name: &ToolName) -> String {
+    format!("`{}` can be used again, as it is now.", name.as_str())
+}
+
+/// Says that an admin's `!accept` names no change that there is.
+#[must_use]
+pub fn not_accepted() -> String {
+    "There is no such change, or the tool has changed again since. `!changes` shows what there is now.".to_owned()
+}
+
+/// Tells admins that a tool has changed.
+#[must_use]
+pub fn tool_changed(name: &ToolName, service: &str) -> String {
+    format!(
+        "The tool `{}` has changed since it was granted, so nobody can use it. Write `!changes` to `{service}` in a direct \
+         chat to see it as it is now, and to accept it.",
+        name.as_str()
+    )
 }
 
 #[cfg(test)]
@@ -69,13 +134,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::core::tool::{Grant, Offer};
+    use crate::core::tool::{Grant, Here, Offer};
 
     fn toolset(count: usize) -> Toolset {
         let offers: Vec<Offer> = (0..count)
             .filter_map(|at| Offer::of_server("s", &format!("t{at:03}"), String::new(), json!({ "type": "object" })))
             .collect();
-        Toolset::resolve(&[Grant::plain("s__*")], &offers, &BTreeMap::new())
+        Toolset::resolve(&[Grant::plain("s__*")], &offers, &BTreeMap::new(), &Here::default())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::core::{
     prompt::ToolResult,
-    tool::{ApprovalRule, Class, Grant, Offer, Source, ToolName},
+    tool::{ApprovalRule, Class, Grant, Here, Offer, Source, ToolName},
 };
 
 const NOW: Timestamp = Timestamp::from_ms(10_000_000);
@@ -40,7 +40,7 @@ fn toolset() -> Toolset {
         offer("web_search", Class::Read, ApprovalRule::Never, true, Source::Provider),
     ];
     let grants = ["look", "act", "ask", "web_search"].map(Grant::plain);
-    Toolset::resolve(&grants, &offers, &BTreeMap::new())
+    Toolset::resolve(&grants, &offers, &BTreeMap::new(), &Here::default())
 }
 
 /// A loop with its terms.
@@ -201,7 +201,6 @@ fn c12_a_call_that_needs_approval_waits_and_runs_only_as_it_was_approved() {
         class: Class::Write,
         rule: ApprovalRule::Asker,
         arguments: arguments.clone(),
-        changed: false,
     };
     assert_eq!(pending, [expected]);
 

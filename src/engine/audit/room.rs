@@ -70,6 +70,11 @@ async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool
 }
 
 impl Engine {
+    /// Returns the audit room, if it was made or found before.
+    pub(in crate::engine) fn known_audit_room(&self) -> Result<Option<OwnedRoomId>, EngineError> {
+        Ok(self.tables.audit_room.get(&SETTING.to_owned())?.and_then(|kept| kept.room))
+    }
+
     /// Returns the audit room, which then has exactly the admins in it that config names (but for those who left).
     async fn audit_room(&self) -> Result<OwnedRoomId, EngineError> {
         let account = self.audit_account()?;

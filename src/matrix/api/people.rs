@@ -27,6 +27,22 @@ impl Api {
         id.ok_or_else(|| unreadable("GET /directory/room"))
     }
 
+    /// Returns whether a space holds a room, as `user` sees it; `None` where they may not see the space.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn space_holds(&self, user: &UserId, space: &RoomId, room: &RoomId) -> Result<Option<bool>, MatrixError> {
+        let (space, room) = (encode(space.as_str()), encode(room.as_str()));
+        let path = format!("/_matrix/client/v3/rooms/{space}/state/m.space.child/{room}");
+        match self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await {
+            // A child without a server is one that was taken out (spec, "m.space.child").
+            Ok(child) => Ok(Some(child["via"].as_array().is_some_and(|via| !via.is_empty()))),
+            Err(MatrixError::Refused { errcode, .. }) if errcode == "M_NOT_FOUND" => Ok(Some(false)),
+            Err(error) if error.is_forbidden() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns who has joined a room that `user` is in.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{
     core::{
         mask::Mask,
-        tool::{Grant, Output, Tool, Toolset},
+        tool::{Grant, Here, Output, Tool, Toolset},
     },
     secret::Secret,
 };
@@ -105,7 +105,7 @@ async fn answer(
 fn tool(hosts: &[&str], output_bytes_max: usize) -> Tool {
     let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
     let grant = Grant { hosts, output_bytes_max: Some(output_bytes_max), ..Grant::plain(NAME) };
-    let set = Toolset::resolve(&[grant], &[offer()], &BTreeMap::new());
+    let set = Toolset::resolve(&[grant], &[offer()], &BTreeMap::new(), &Here::default());
     set.iter().next().expect("it is granted").clone()
 }
 
@@ -292,7 +292,7 @@ async fn c12_arguments_that_do_not_fit_are_refused() {
 async fn c12_a_page_that_never_ends_ends_with_the_tools_time() {
     let site = Site::start(|_| vec![("/stuck", Page::new(0, &[], ""))]).await;
     let grant = Grant { hosts: vec![here(&site)], timeout_ms: Some(300), ..Grant::plain(NAME) };
-    let set = Toolset::resolve(&[grant], &[offer()], &BTreeMap::new());
+    let set = Toolset::resolve(&[grant], &[offer()], &BTreeMap::new(), &Here::default());
     let (tasks, stop) = (tokio_util::task::TaskTracker::new(), tokio_util::sync::CancellationToken::new());
     let settings = crate::tools::Settings { loopback_allowed_for_tests: true, ..crate::tools::Settings::default() };
     let tools = crate::tools::Tools::start(settings, &tasks, &stop);

@@ -37,6 +37,7 @@ pub(crate) struct Setup {
     /// Coworkers' files as they stand, by id.
     files: Vec<(&'static str, String)>,
     program: PathBuf,
+    env: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -52,6 +53,7 @@ impl Setup {
             coworkers: vec![coworker("oncall")],
             files: Vec::new(),
             program,
+            env: Vec::new(),
         }
     }
 
@@ -75,6 +77,12 @@ impl Setup {
         Self { program, ..self }
     }
 
+    /// Sets an environment variable of its process.
+    pub(crate) fn env(mut self, name: &'static str, value: String) -> Self {
+        self.env.push((name, value));
+        self
+    }
+
     /// Adds a top-level section of `workmate.yaml`, such as `limits`.
     pub(crate) fn section(mut self, name: &str, section: Value) -> Self {
         self.settings[name] = section;
@@ -92,7 +100,7 @@ impl Setup {
     pub(crate) fn write(self) -> Workmate {
         let dir = tempfile::tempdir().expect("a directory for temporary files");
         self.write_to(dir.path()).expect("the configuration can be written");
-        Workmate { dir, slot: self.slot, program: self.program, child: None }
+        Workmate { dir, slot: self.slot, program: self.program, env: self.env, child: None }
     }
 
     fn write_to(&self, dir: &Path) -> Result<()> {
@@ -155,6 +163,7 @@ pub(crate) struct Workmate {
     dir: TempDir,
     slot: Arc<Slot>,
     program: PathBuf,
+    env: Vec<(&'static str, String)>,
     child: Option<Child>,
 }
 
@@ -196,6 +205,7 @@ impl Workmate {
             .args(["serve", "--config"])
             .arg(self.config())
             .env_remove("ANTHROPIC_API_KEY")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env("RUST_LOG", "info,workmate=debug,matrix_sdk_crypto::backups=error,matrix_sdk::http_client=off")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))

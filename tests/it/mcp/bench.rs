@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use workmate::{
-    core::tool::{Grant, Output, Server, Setting, Tool, Toolset, Transport},
+    core::tool::{Grant, Here, Output, Server, Setting, Tool, Toolset, Transport},
     secret::Secret,
     tools::{Settings, Tools},
 };
@@ -51,7 +51,7 @@ impl Bench {
     pub(super) async fn tool(&self, name: &str, timeout_ms: u64) -> Tool {
         self.until(name, |tools| tools.offers().iter().any(|offer| offer.name.as_str() == name)).await;
         let grant = Grant { timeout_ms: Some(timeout_ms), ..Grant::plain(name) };
-        let set = Toolset::resolve(&[grant], &self.tools.offers(), &BTreeMap::new());
+        let set = Toolset::resolve(&[grant], &self.tools.offers(), &BTreeMap::new(), &Here::default());
         set.iter().next().expect("it is offered").clone()
     }
 

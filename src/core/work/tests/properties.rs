@@ -106,7 +106,7 @@ proptest! {
                 Event::Revoke => {
                     let grants = ["look"].map(Grant::plain);
                     let look = offer("look", Class::Read, ApprovalRule::Never, true, Source::Process);
-                    bench.tools = Toolset::resolve(&grants, &[look], &BTreeMap::new());
+                    bench.tools = Toolset::resolve(&grants, &[look], &BTreeMap::new(), &Here::default());
                     bench.with(Work::take_up);
                 }
                 Event::Turn(..) | Event::Run(_) | Event::StartOnly => {}

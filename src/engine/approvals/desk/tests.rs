@@ -37,7 +37,6 @@ fn pending(call: &str) -> Pending {
         class: Class::Write,
         rule: ApprovalRule::Asker,
         arguments: json!({"to": call}),
-        changed: false,
     }
 }
 

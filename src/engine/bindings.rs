@@ -1,0 +1,163 @@
+//! Where a grant that is bound to rooms or spaces holds (C12): names are looked up, and `core/tool.rs` decides.
+//!
+//! A room's id means that room for ever, so that a grant bound to it does not follow an upgrade; an alias follows where
+//! the homeserver's directory says that it leads. A room is in a space where the space says so (`m.space.child` with a
+//! server): what a room says of itself anybody can write who makes one.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, RoomOrAliasId};
+use tokio::time::Instant;
+
+use super::{Engine, EngineError};
+use crate::{
+    core::{
+        run::RunRecord,
+        tool::{Grant, Here, Tool},
+    },
+    matrix::MatrixError,
+};
+
+/// How long an answer of the homeserver's is taken for true.
+const KNOWN_FOR: Duration = Duration::from_mins(1);
+/// Answers that are kept.
+const KNOWN_MAX: usize = 4_096;
+/// Users of ours that are tried until one may read a space.
+const READERS_MAX: usize = 3;
+
+/// What was looked up lately.
+#[derive(Default)]
+pub(super) struct Bindings {
+    aliases: Kept<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
+    /// Whether a space holds a room.
+    children: Kept<(OwnedRoomId, OwnedRoomId), bool>,
+}
+
+struct Kept<K, V>(Mutex<BTreeMap<K, (Instant, V)>>);
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Ord, V: Clone> Kept<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(key).filter(|(at, _)| at.elapsed() < KNOWN_FOR).map(|(_, value)| value.clone())
+    }
+
+    fn put(&self, key: K, value: V) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KNOWN_MAX {
+            kept.clear();
+        }
+        kept.insert(key, (Instant::now(), value));
+    }
+}
+
+impl Engine {
+    /// Returns what a room is known by in these grants. A name that leads nowhere, or to a space that none of ours can
+    /// read, is none of the room's.
+    pub(super) async fn here(&self, grants: &[Grant], room: &RoomId) -> Result<Here, EngineError> {
+        let mut here = Here::default();
+        for name in grants.iter().flat_map(|grant| &grant.rooms) {
+            if !here.rooms.contains(name) && self.named(name).await?.as_deref() == Some(room) {
+                here.rooms.insert(name.clone());
+            }
+        }
+        for name in grants.iter().flat_map(|grant| &grant.spaces) {
+            if here.spaces.contains(name) {
+                continue;
+            }
+            let Some(space) = self.named(name).await? else { continue };
+            if self.holds(&space, room).await? {
+                here.spaces.insert(name.clone());
+            }
+        }
+        Ok(here)
+    }
+
+    /// Whether the grant of a tool that is bound holds in a run's room now.
+    pub(super) async fn still_holds(&self, record: &RunRecord, tool: &Tool) -> bool {
+        let Some(coworker) = self.coworker(&record.user) else { return false };
+        let Some(grant) = coworker.tools.iter().find(|grant| grant.matches(&tool.offer.name)) else { return false };
+        match self.here(std::slice::from_ref(grant), &record.room).await {
+            Ok(here) => grant.holds_in(&here),
+            Err(error) => {
+                tracing::warn!(%error, "where a tool may be used cannot be looked up; it isn't");
+                false
+            }
+        }
+    }
+
+    /// Whether a grant is bound to this space.
+    pub(super) async fn is_a_grants_space(&self, room: &RoomId) -> bool {
+        for name in self.config.coworkers.iter().flat_map(|coworker| &coworker.tools).flat_map(|grant| &grant.spaces) {
+            if matches!(self.named(name).await, Ok(Some(space)) if space == room) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Comes into a space that grants are bound to, on an invite to the service bot, so that its rooms can be read.
+    pub(super) async fn join_grants_space(&self, room: &RoomId) -> Result<(), EngineError> {
+        let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        account.join(room).await?;
+        self.roster.enter(room, account.user());
+        tracing::info!(room.id = %room, "the service bot is in a space that tools are bound to");
+        Ok(())
+    }
+
+    async fn named(&self, name: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
+        if let Ok(id) = RoomId::parse(name.as_str()) {
+            return Ok(Some(id));
+        }
+        if let Some(known) = self.bindings.aliases.get(&name.to_owned()) {
+            return Ok(known);
+        }
+        let found = unless_refused(self.api().resolve(name).await)?;
+        if found.is_none() {
+            tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere");
+        }
+        self.bindings.aliases.put(name.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    async fn holds(&self, space: &RoomId, room: &RoomId) -> Result<bool, EngineError> {
+        let key = (space.to_owned(), room.to_owned());
+        if let Some(known) = self.bindings.children.get(&key) {
+            return Ok(known);
+        }
+        let mut readers = self.roster.of(space);
+        readers.insert(0, self.service_user());
+        readers.dedup();
+        let mut holds = None;
+        for reader in readers.iter().take(READERS_MAX) {
+            holds = unless_refused(self.api().space_holds(reader, space, room).await)?.flatten();
+            if holds.is_some() {
+                break;
+            }
+        }
+        if holds.is_none() {
+            tracing::warn!(room.id = %space, "a tool is bound to a space that none of our users is in; invite the service bot");
+        }
+        let holds = holds.unwrap_or_default();
+        self.bindings.children.put(key, holds);
+        Ok(holds)
+    }
+}
+
+/// What the homeserver refuses to tell is not there; where it does not answer, that is an error.
+fn unless_refused<T>(answer: Result<T, MatrixError>) -> Result<Option<T>, EngineError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_passing() => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,117 @@
+//! Tools of servers that are not as they were when they were granted (C12): withheld, told, and accepted by an admin.
+//!
+//! A definition is what the model is told of a tool, so a server that changes it can make the model do something else.
+//! Only `workspace.admins` take a change, in their own chat with the service bot; without admins the operator does, with
+//! the grant's `digest`.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use ruma::{OwnedTransactionId, RoomId, UserId};
+use serde_json::json;
+
+use super::{Engine, EngineError};
+use crate::{
+    core::{
+        approval,
+        event::Place,
+        tool::{DESCRIPTION_CHARS_MAX, Offer, ToolName, Toolset, Withheld},
+        words::{self, ChangedTool},
+    },
+    matrix::{Account, account::File},
+};
+
+/// Changes that are told of in the life of a process; more are withheld without a word.
+const TOLD_MAX: usize = 1_000;
+/// Changed tools that an admin is shown at once.
+const SHOWN_MAX: usize = 40;
+/// The name of the file that shows them.
+const FILE: &str = "changed-tools.txt";
+
+/// The changes that were told of.
+#[derive(Default)]
+pub(super) struct Changes(Mutex<BTreeSet<(ToolName, String)>>);
+
+impl Changes {
+    /// Whether somebody has yet to be told.
+    fn is_news(&self, name: &ToolName, fingerprint: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < TOLD_MAX && told.insert((name.clone(), fingerprint.to_owned()))
+    }
+}
+
+impl Engine {
+    /// Says once of each change that it is there: in the log, and to admins in the audit room.
+    pub(super) async fn tell_changes(&self, tools: &Toolset) {
+        for (name, why) in tools.withheld() {
+            let Withheld::Changed(fingerprint) = why else { continue };
+            if !self.changes.is_news(name, fingerprint) {
+                continue;
+            }
+            let tool = name.as_str();
+            tracing::warn!(
+                tool.name = tool,
+                digest = fingerprint,
+                "a tool has changed since it was granted and is not offered; an admin accepts it with !changes in a \
+                 direct chat with the service bot, or the grant names this digest"
+            );
+            if let Err(error) = Box::pin(self.tell_admins(name, fingerprint)).await {
+                tracing::debug!(%error, "admins cannot be told of a changed tool");
+            }
+        }
+    }
+
+    async fn tell_admins(&self, name: &ToolName, fingerprint: &str) -> Result<(), EngineError> {
+        let (Some(account), Some(room)) = (self.pool.kept(&self.service_user()), self.known_audit_room()?) else {
+            return Ok(());
+        };
+        let service = account.user();
+        let text = words::tool_changed(name, service.as_str());
+        let txn = super::word_transaction("tool-changed", &format!("{} {fingerprint}", name.as_str()), service);
+        account.send(&room, &super::word(&text, None), txn).await?;
+        Ok(())
+    }
+
+    /// Shows an admin what has changed, each tool whole as the model would be told of it.
+    pub(super) async fn show_changes(
+        &self,
+        account: &Account,
+        room: &RoomId,
+        txn: &OwnedTransactionId,
+    ) -> Result<String, EngineError> {
+        let changed: Vec<Offer> = self.changed_offers()?.into_iter().take(SHOWN_MAX).collect();
+        if changed.is_empty() {
+            return Ok(words::changed_tools(&[], FILE));
+        }
+        let definitions = changed.iter().map(|offer| {
+            let description: String = offer.description.chars().take(DESCRIPTION_CHARS_MAX).collect();
+            let fingerprint = offer.fingerprint();
+            json!({ "tool": offer.name, "digest": fingerprint, "description": description, "parameters": offer.schema })
+        });
+        let text = approval::shown_whole(&definitions.collect(), self.tools.mask());
+        let file = File { name: FILE.to_owned(), media_type: mime::TEXT_PLAIN_UTF_8, bytes: text.into_bytes() };
+        account.send_file(room, file, &Place::Timeline, format!("{txn}-file").into()).await?;
+        let changed: Vec<ChangedTool> = changed
+            .iter()
+            .map(|offer| ChangedTool { name: offer.name.clone(), fingerprint: offer.fingerprint() })
+            .collect();
+        Ok(words::changed_tools(&changed, FILE))
+    }
+
+    /// Takes a changed tool as it is now, if that is what the admin was shown.
+    pub(super) async fn accept_change(&self, by: &UserId, said: &str) -> Result<String, EngineError> {
+        let mut said = said.split_whitespace();
+        let (Some(name), Some(digest), None) = (said.next(), said.next(), said.next()) else {
+            return Ok(words::not_accepted());
+        };
+        let changed = self.changed_offers()?;
+        let meant = changed.iter().find(|offer| offer.name.as_str() == name && offer.fingerprint() == digest);
+        let Some(offer) = meant else { return Ok(words::not_accepted()) };
+        self.pin(offer)?;
+        self.store.flush().await?;
+        tracing::info!(user.id = %by, tool.name = name, digest, "an admin accepted a changed tool");
+        Ok(words::accepted(&offer.name))
+    }
+}

@@ -24,6 +24,7 @@ use workmate::{
         lead,
         provision::{Persona, Provisioner},
         proxy::Proxy,
+        seals::Seals,
     },
     secret::{MasterSecret, Secret},
 };
@@ -78,7 +79,8 @@ impl Baseline {
     pub(crate) async fn sdk(stage: &Stage, slot: &Slot) -> Result<Arc<Self>> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let as_token = Secret::new(slot.as_token());
-        let proxy = Proxy::start(stage.homeserver.url().clone().into(), as_token, &tasks, stop.clone()).await?;
+        let upstream = stage.homeserver.url().clone().into();
+        let proxy = Proxy::start(upstream, as_token, Seals::unkept(), &tasks, stop.clone()).await?;
         let dir = stage.dir.path().join("sdk");
         let provisioner = Provisioner::new(Api::new(proxy), &dir, MasterSecret::random());
         let user = slot.coworker("sdk");

@@ -32,6 +32,7 @@ pub mod prompt;
 pub mod provider;
 pub mod redaction;
 pub mod render;
+pub mod retry;
 pub mod room_check;
 pub mod room_tools;
 pub mod run;

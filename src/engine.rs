@@ -1,6 +1,9 @@
 //! Joins the edges: takes accepted events in room order, asks the core what to do, and does it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use ruma::{OwnedUserId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,6 +29,7 @@ mod changes;
 mod commands;
 mod control;
 mod coworkers;
+mod deserted;
 mod events;
 mod gaps;
 mod inbox;
@@ -86,6 +90,10 @@ struct Engine {
     reach: reach::Reach,
     /// Wakes who does what runs still owe.
     owed_due: tokio::sync::Notify,
+    /// Whether the homeserver answers at all.
+    gate: inbox::gate::Gate,
+    /// Events that could not be handled and were given up.
+    given_up: AtomicUsize,
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,

@@ -1,17 +1,29 @@
 //! The inbox worker: entries of one room in order, rooms side by side.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use ruma::OwnedRoomId;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use self::lines::{HeldLimits, Left, Lines, Next};
-use super::{Engine, Shared, records::Cursor};
-use crate::store::{InboxEntry, StoreError};
+use super::{Engine, EngineError, Shared, records::Cursor};
+use crate::{
+    clock,
+    core::retry::{Failures, Next as AfterFailure, Others},
+    store::{InboxEntry, StoreError},
+};
 
+pub(super) mod gate;
+mod giving_up;
 mod lines;
 
 /// Entries read from the store at once.
@@ -20,14 +32,8 @@ const BATCH: usize = 256;
 const HELD_LIMITS: HeldLimits = HeldLimits { room_max: 64, all_max: 1_024 };
 /// Rooms whose events are handled at the same time.
 const ROOMS_AT_ONCE_MAX: usize = 64;
-/// Pauses before an entry is tried again whose handling failed for a passing reason; the last one repeats.
-const RETRIES: [Duration; 5] = [
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-    Duration::from_mins(1),
-];
+/// Pause before the store is read again after it could not be.
+const READ_AGAIN: Duration = Duration::from_secs(2);
 
 /// What became of an entry.
 pub(super) enum Handled {
@@ -38,12 +44,18 @@ pub(super) enum Handled {
 }
 
 /// Entries that wait, by room; a room has a line while a task works on it.
-struct Waiting(Mutex<Lines>);
+struct Waiting {
+    lines: Mutex<Lines>,
+    /// Places for rooms that are being worked on; who waits between two tries has none.
+    places: Semaphore,
+    /// How many entries were handled without trouble.
+    handled: AtomicU64,
+}
 
 /// Takes entries until told to stop. What is not done then is taken again at the next start.
 pub(super) async fn work(engine: Shared) {
-    let waiting = Arc::new(Waiting(Mutex::new(Lines::new(HELD_LIMITS))));
-    let places = Arc::new(Semaphore::new(ROOMS_AT_ONCE_MAX));
+    let (lines, places) = (Mutex::new(Lines::new(HELD_LIMITS)), Semaphore::new(ROOMS_AT_ONCE_MAX));
+    let waiting = Arc::new(Waiting { lines, places, handled: AtomicU64::new(0) });
     let mut news = engine.inbox.watch();
     let mut after = 0;
     loop {
@@ -53,7 +65,7 @@ pub(super) async fn work(engine: Shared) {
             Ok(batch) => batch,
             Err(error) => {
                 tracing::error!(%error, "the inbox cannot be read; trying again");
-                tokio::time::sleep(RETRIES[1]).await;
+                tokio::time::sleep(READ_AGAIN).await;
                 continue;
             }
         };
@@ -62,7 +74,7 @@ pub(super) async fn work(engine: Shared) {
             after = entry.seq;
             let room = entry.event.room_id.clone();
             if waiting.lock().push(entry, accepted) {
-                engine.tasks.spawn(drain(engine.clone(), waiting.clone(), places.clone(), room));
+                engine.tasks.spawn(drain(engine.clone(), waiting.clone(), room));
             }
         }
         if whole {
@@ -78,18 +90,17 @@ pub(super) async fn work(engine: Shared) {
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn drain(engine: Shared, waiting: Arc<Waiting>, places: Arc<Semaphore>, room: OwnedRoomId) {
+async fn drain(engine: Shared, waiting: Arc<Waiting>, room: OwnedRoomId) {
     loop {
-        let Ok(_place) = places.acquire().await else { return };
+        let Ok(place) = waiting.places.acquire().await else { return };
         let Some((entry, accepted)) = next(&engine, &waiting, &room).await else { return };
-        let handling = handle(&engine, &entry, accepted);
         tokio::select! {
             () = engine.stop.cancelled() => return,
-            () = handling => {}
+            () = handle(&engine, &waiting, &entry, accepted, place) => {}
         }
     }
 }
@@ -109,7 +120,7 @@ async fn next(engine: &Shared, waiting: &Waiting, room: &OwnedRoomId) -> Option<
                 tracing::error!(room.id = %room, %error, "the inbox cannot be read; trying again");
                 tokio::select! {
                     () = engine.stop.cancelled() => return None,
-                    () = tokio::time::sleep(RETRIES[1]) => {}
+                    () = tokio::time::sleep(READ_AGAIN) => {}
                 }
             }
         }
@@ -128,34 +139,70 @@ async fn read_left(
     reading.await.expect("reading the inbox does not panic")
 }
 
-/// Handles one entry, again and again while the homeserver is away.
-async fn handle(engine: &Shared, entry: &InboxEntry, accepted: Instant) {
-    let mut tries = 0;
+/// Handles one entry until it is done or given up. While the homeserver is away everything is waited out; what fails
+/// while it answers is given up after so many tries. Between two tries the room's place is others'.
+async fn handle<'a>(
+    engine: &Shared,
+    waiting: &'a Waiting,
+    entry: &InboxEntry,
+    accepted: Instant,
+    mut place: SemaphorePermit<'a>,
+) {
+    let mut failures = Failures::default();
+    let mut handled_before = waiting.handled.load(Ordering::Relaxed);
     loop {
-        match Box::pin(engine.clone().take(entry, accepted)).await {
-            Ok(Handled::Done) => return engine.done(entry),
-            Ok(Handled::Parked) => return,
-            Err(error) if error.is_passing() => {
-                let pause = RETRIES[tries.min(RETRIES.len() - 1)];
-                tracing::warn!(
-                    room.id = %entry.event.room_id, event.id = %entry.event.event_id, %error,
-                    "an event cannot be handled yet; it is kept and tried again"
-                );
-                tokio::time::sleep(pause).await;
-                tries += 1;
-            }
-            Err(error) => {
-                tracing::error!(
-                    room.id = %entry.event.room_id, event.id = %entry.event.event_id, %error,
-                    "an event cannot be handled; it is left unanswered"
-                );
+        let began = Instant::now();
+        let error = match Box::pin(engine.clone().take(entry, accepted)).await {
+            Ok(Handled::Done) => {
+                waiting.handled.fetch_add(1, Ordering::Relaxed);
                 return engine.done(entry);
             }
+            Ok(Handled::Parked) => return,
+            Err(error) => error,
+        };
+        drop(place);
+        if failures.count() == 0 {
+            handled_before = waiting.handled.load(Ordering::Relaxed);
         }
+        let handled_since = waiting.handled.load(Ordering::Relaxed) > handled_before;
+        let others = if handled_since { Others::Succeed } else { Others::Unknown };
+        if !engine.waits_after(&error, began, &mut failures, others).await {
+            engine.give_up(entry, &error).await;
+            return engine.done(entry);
+        }
+        tracing::debug!(
+            room.id = %entry.event.room_id, event.id = %entry.event.event_id, tries = failures.count(), %error,
+            "an event could not be handled yet; it is tried again"
+        );
+        let Ok(free) = waiting.places.acquire().await else { return };
+        place = free;
     }
 }
 
 impl Engine {
+    /// Waits after a failure until another try is worth it; returns whether one is. While the homeserver is away nothing
+    /// is counted.
+    pub(super) async fn waits_after(
+        &self,
+        error: &EngineError,
+        began: Instant,
+        failures: &mut Failures,
+        others: Others,
+    ) -> bool {
+        if !error.is_passing() {
+            return false;
+        }
+        if self.gate.was_away(self, began).await {
+            failures.forget();
+            return true;
+        }
+        match failures.failed(clock::now(), error.retry_after(), others) {
+            AfterFailure::Again(pause) => tokio::time::sleep(pause).await,
+            AfterFailure::GiveUp => return false,
+        }
+        true
+    }
+
     /// Notes that an entry needs no more.
     pub(super) fn done(&self, entry: &InboxEntry) {
         let event = &entry.event;

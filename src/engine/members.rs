@@ -60,9 +60,19 @@ impl Engine {
         let room = &event.room;
         let accounts = self.kept_in(room);
         let coworkers: Vec<_> = accounts.iter().filter(|account| self.coworker(account.user()).is_some()).collect();
-        let Some(first) = coworkers.first() else { return Ok(()) };
+        let Some(first) = coworkers.first().copied().or(accounts.first()) else { return Ok(()) };
         first.sync_since(accepted).await?;
         if !first.is_in(room) {
+            return Ok(());
+        }
+        if self.leave_if_deserted(first, room).await? {
+            for other in accounts.iter().filter(|other| other.user() != first.user()) {
+                other.sync_since(accepted).await?;
+                self.leave_if_deserted(other, room).await?;
+            }
+            return Ok(());
+        }
+        if coworkers.is_empty() {
             return Ok(());
         }
         let company = self.company(&first.facts(room).await?);

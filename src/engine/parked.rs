@@ -12,7 +12,10 @@ use tokio::time::Instant;
 use super::{Engine, EngineError, Shared, assistants::Privacy, records::RoomRecord};
 use crate::{
     clock,
-    core::words::{self, KeyMissing},
+    core::{
+        retry::{Failures, Others},
+        words::{self, KeyMissing},
+    },
     matrix::{Account, MatrixError, inbound::Read, lead},
     store::InboxEntry,
 };
@@ -84,26 +87,42 @@ impl Engine {
         let deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
         let mut pause_s = PARKED_FIRST_S;
         let mut cause = KeyMissing::NotSent;
+        let mut failures = Failures::default();
         loop {
+            let began = Instant::now();
             let read = tokio::select! {
                 () = self.stop.cancelled() => return,
                 read = Box::pin(self.try_to_read(&readers, &entry, accepted)) => read,
             };
-            let away = read.is_err();
-            match read {
+            let failed = match read {
                 Ok(Some(read)) if read.sealed.is_none() => {
-                    if let Err(error) = Box::pin(self.take_late(&readers, &read, &entry, accepted)).await {
-                        tracing::error!(room.id = %room, event.id = %id, %error, "an event cannot be handled");
+                    Box::pin(self.take_late(&readers, &read, &entry, accepted)).await.map(|()| true)
+                }
+                Ok(None) => Ok(true),
+                Ok(Some(sealed)) => {
+                    cause = sealed.key_missing.unwrap_or(cause);
+                    Ok(false)
+                }
+                Err(error) => Err(error.into()),
+            };
+            match failed {
+                Ok(true) => return self.done(&entry),
+                Ok(false) => failures.forget(),
+                // Nothing is known of the key, or it is there and what follows from it failed: neither is an answer.
+                Err(error) => {
+                    let waits = tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        waits = self.waits_after(&error, began, &mut failures, Others::Unknown) => waits,
+                    };
+                    if waits {
+                        continue;
                     }
+                    self.give_up(&entry, &error).await;
                     return self.done(&entry);
                 }
-                Ok(None) => return self.done(&entry),
-                Ok(Some(sealed)) => cause = sealed.key_missing.unwrap_or(cause),
-                Err(error) => tracing::debug!(room.id = %room, event.id = %id, %error, "a sealed event cannot be read"),
             }
             let waited_ms = clock::now().ms_since(entry.accepted_at);
-            // While the homeserver is away it sends no more of them.
-            if waited_ms >= deadline_ms && (place.is_some() || !away) {
+            if waited_ms >= deadline_ms {
                 tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
                 if let Err(error) = Box::pin(self.tell_undecryptable(&readers, &entry, cause)).await {
                     tracing::warn!(room.id = %room, %error, "the word about an undecryptable message cannot be sent");

@@ -1,6 +1,13 @@
 //! Starting and stopping: listeners first, then the homeserver, then users, then work.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, future::join_all, stream};
 use ruma::{OwnedUserId, RoomId};
@@ -8,8 +15,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, gaps, inbox, lanes,
-    parked, provisioning, records::Tables, toolsets, trust,
+    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, deserted, gaps, inbox,
+    lanes, parked, provisioning, records::Tables, toolsets, trust,
 };
 use crate::{
     appservice::{
@@ -221,6 +228,8 @@ async fn build(
         parked: parked::Parked::default(),
         reach: super::reach::Reach::default(),
         owed_due: tokio::sync::Notify::new(),
+        gate: inbox::gate::Gate::default(),
+        given_up: AtomicUsize::new(0),
         approvals: Desk::new(store.approvals()),
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),
@@ -244,6 +253,9 @@ fn show_numbers(engine: &Shared) {
     };
     let shown = [
         show("runs_going_on", "Runs that wait or are answered.", |engine| engine.running.len()),
+        show("events_given_up", "Events since the start that could not be handled; each is in the log.", |engine| {
+            engine.given_up.load(Ordering::Relaxed)
+        }),
         show("events_awaiting_keys", "Events that cannot be decrypted yet.", |engine| engine.parked.len()),
         show("assistant_clients_open", "Assistants' clients; at most limits.assistants_live_max.", |engine| {
             engine.pool.passing_len()
@@ -286,6 +298,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
     engine.tasks.spawn(super::owed::keep_paying(engine.clone()));
     engine.try_what_is_owed();
+    engine.tasks.spawn(deserted::keep_leaving(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
     engine.keep_audit_room();

@@ -152,6 +152,22 @@ impl Account {
         self.client.get_room(room).is_some_and(|room| room.state() == RoomState::Joined)
     }
 
+    /// Returns how many have joined a room to which nobody is invited, as the homeserver counted them at the last sync;
+    /// `None` where somebody may still come, or the count is not known.
+    #[must_use]
+    pub fn alone_with(&self, room: &RoomId) -> Option<usize> {
+        let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Joined)?;
+        let joined = usize::try_from(room.joined_members_count()).ok().filter(|joined| *joined > 0)?;
+        (room.invited_members_count() == 0).then_some(joined)
+    }
+
+    /// Returns whether this user made a room.
+    #[must_use]
+    pub fn made(&self, room: &RoomId) -> bool {
+        let creation = self.client.get_room(room).and_then(|room| room.create_content());
+        creation.is_none_or(|creation| creation.creator == self.user)
+    }
+
     /// Joins a room and syncs, so that the room is known with its state.
     ///
     /// # Errors

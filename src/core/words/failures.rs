@@ -38,6 +38,13 @@ pub fn model_unreachable(again: Again) -> String {
     )
 }
 
+/// What somebody wrote could not be looked at, however often it was tried.
+#[must_use]
+pub fn given_up() -> String {
+    "Something went wrong with your message on the way to me, and trying again did not help. Please ask once more."
+        .to_owned()
+}
+
 /// The answer broke off and could not be taken up.
 #[must_use]
 pub fn broken_off(again: Again) -> String {

@@ -1,0 +1,125 @@
+//! How long something that fails for a passing reason is tried again, and when it is given up.
+//!
+//! While the homeserver is away everything is waited out, without a limit: that is not counted here. What is counted is
+//! one call that keeps failing while the homeserver answers: it is likely to fail for ever.
+
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// Pauses between two tries; the last one repeats.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_mins(1),
+];
+/// Tries that fail while others of the kind succeed.
+pub const TRIES_MAX: u32 = 8;
+/// How long a row of failures may last while nothing else shows that others would succeed, in milliseconds.
+pub const ROW_MS_MAX: u64 = 30 * 60 * 1000;
+/// The longest pause that a homeserver may ask for (429).
+const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
+
+/// What goes on beside something that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Others of the kind have succeeded since it began to fail.
+    Succeed,
+    /// Nothing is known.
+    Unknown,
+}
+
+/// What to do after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try again after this long.
+    Again(Duration),
+    /// Give it up.
+    GiveUp,
+}
+
+/// Failures in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    since: Option<Timestamp>,
+    count: u32,
+}
+
+impl Failures {
+    /// Takes a failure at `now`; `asked` is the pause that the homeserver asks for.
+    pub fn failed(&mut self, now: Timestamp, asked: Option<Duration>, others: Others) -> Next {
+        let since = *self.since.get_or_insert(now);
+        self.count += 1;
+        let is_alone = others == Others::Succeed && self.count >= TRIES_MAX;
+        if is_alone || now.ms_since(since) >= ROW_MS_MAX {
+            return Next::GiveUp;
+        }
+        let pause = PAUSES[(self.count as usize - 1).min(PAUSES.len() - 1)];
+        Next::Again(asked.map_or(pause, |asked| asked.clamp(pause, ASKED_PAUSE_MAX)))
+    }
+
+    /// Begins anew: the homeserver was away, and no failure was this call's own.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Returns how many there were in a row.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_ms(seconds * 1000)
+    }
+
+    #[test]
+    fn what_fails_while_others_succeed_is_given_up_after_so_many_tries() {
+        let mut failures = Failures::default();
+        let pauses: Vec<Next> = (0..8).map(|try_| failures.failed(at(try_), None, Others::Succeed)).collect();
+        let again = |seconds: f64| Next::Again(Duration::from_secs_f64(seconds));
+        let waits = [0.5, 2.0, 5.0, 15.0, 60.0, 60.0, 60.0].map(again);
+        assert_eq!((&pauses[..7], pauses[7]), (&waits[..], Next::GiveUp));
+    }
+
+    #[test]
+    fn where_nothing_is_known_of_others_half_an_hour_passes_first() {
+        let mut failures = Failures::default();
+        for minute in 0..30 {
+            assert!(matches!(failures.failed(at(minute * 60), None, Others::Unknown), Next::Again(_)), "{minute}");
+        }
+        assert_eq!(failures.failed(at(30 * 60), None, Others::Unknown), Next::GiveUp);
+        failures.forget();
+        assert_eq!(failures.failed(at(31 * 60), None, Others::Unknown), Next::Again(PAUSES[0]));
+    }
+
+    #[test]
+    fn a_pause_that_is_asked_for_is_kept_within_bounds() {
+        let asked = |ms| Failures::default().failed(at(0), Some(Duration::from_millis(ms)), Others::Unknown);
+        assert_eq!(asked(1), Next::Again(PAUSES[0]));
+        assert_eq!(asked(9_000), Next::Again(Duration::from_secs(9)));
+        assert_eq!(asked(u64::MAX), Next::Again(ASKED_PAUSE_MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_ends(gaps in prop::collection::vec((0_i64..600, any::<bool>()), 4_000)) {
+            let (mut failures, mut now) = (Failures::default(), 0);
+            let ended = gaps.into_iter().any(|(gap, others)| {
+                now += gap;
+                let others = if others { Others::Succeed } else { Others::Unknown };
+                failures.failed(at(now), None, others) == Next::GiveUp
+            });
+            prop_assert!(ended);
+        }
+    }
+}

@@ -66,7 +66,10 @@ pub async fn read_as(
         return Ok(None);
     }
     let found = match reader.event(room, event).await {
-        Err(error) if !error.is_passing() => return Ok(None),
+        Err(error) if !error.is_passing() => {
+            tracing::info!(room.id = %room, event.id = %event, user.id = %reader.user(), %error, "an event is not to be had");
+            return Ok(None);
+        }
         found => found?,
     };
     match found {

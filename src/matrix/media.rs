@@ -93,8 +93,13 @@ impl Account {
         let unreachable = |error: reqwest::Error| MediaError::Unreachable(error.without_url().to_string());
         let request = self.client().http_client().get(url).bearer_auth(self.token().expose());
         let mut answer = request.send().await.map_err(unreachable)?;
-        if !answer.status().is_success() {
-            return Err(MediaError::Refused(answer.status().as_u16()));
+        match answer.status().as_u16() {
+            200..=299 => {}
+            // Whoever stands between, or a homeserver in trouble, says nothing of the file.
+            passing @ (401 | 408 | 425 | 429 | 500..) => {
+                return Err(MediaError::Unreachable(format!("HTTP {passing}")));
+            }
+            refused => return Err(MediaError::Refused(refused)),
         }
         if answer.content_length().is_some_and(|length| length > bytes_max) {
             return Err(MediaError::TooLarge(bytes_max));

@@ -26,12 +26,12 @@ use axum::{
     response::Response,
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 pub(super) use self::answer::Remark;
-use self::answer::refuse;
+use self::answer::{Reading, refuse};
 use super::seals::Seals;
 use crate::secret::Secret;
 
@@ -103,8 +103,7 @@ struct Inner {
     homeserver: Url,
     as_token: Secret,
     http: reqwest::Client,
-    /// Places for large answers in memory.
-    large: Semaphore,
+    reading: Reading,
     identities: RwLock<HashMap<String, Identity>>,
     seals: Seals,
 }
@@ -131,9 +130,8 @@ impl Proxy {
             http = http.proxy(proxy);
         }
         let http = http.build().map_err(std::io::Error::other)?;
-        let large = Semaphore::new(answer::LARGE_AT_ONCE_MAX);
-        let (homeserver, identities) = (upstream.url, RwLock::default());
-        let inner = Arc::new(Inner { homeserver, as_token, http, large, identities, seals });
+        let (homeserver, reading, identities) = (upstream.url, Reading::default(), RwLock::default());
+        let inner = Arc::new(Inner { homeserver, as_token, http, reading, identities, seals });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(inner.clone());
@@ -215,7 +213,7 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         call = call.bearer_auth(inner.as_token.expose());
     }
     match call.send().await {
-        Ok(answer) => answer::relay(answer, kind, &inner.large).await,
+        Ok(answer) => answer::relay(answer, kind, &inner.reading).await,
         // `without_url`: the query names users, and a path may name rooms.
         Err(error) => Remark::Away.answer(&error.without_url().to_string()),
     }

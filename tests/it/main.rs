@@ -31,6 +31,7 @@ mod noise;
 mod notes;
 mod opening;
 mod order;
+mod poison;
 mod privacy;
 mod provisioning;
 mod queues;

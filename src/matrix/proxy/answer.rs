@@ -1,6 +1,11 @@
 //! What the homeserver answered, made fit for the SDK: Matrix errors as they are, pages of whoever stands between as
 //! what they are, and bodies that are parsed as a whole without what could not be parsed.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use axum::{
     Json,
     body::{Body, Bytes},
@@ -8,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     call::Kind,
@@ -24,9 +29,38 @@ const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Answers beyond this size are read one after another, [`LARGE_AT_ONCE_MAX`] at a time.
 const LARGE_BYTES: usize = 8 << 20;
 /// Large answers in memory at once.
-pub(super) const LARGE_AT_ONCE_MAX: usize = 3;
+const LARGE_AT_ONCE_MAX: usize = 3;
 /// Bodies beyond this size are parsed away from the tasks that wait for sockets.
 const BLOCKING_BYTES: usize = 256 << 10;
+
+/// Between two warnings that something was left out of answers; those in between are for who debugs.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+
+/// What reading answers shares.
+pub(super) struct Reading {
+    /// Places for large answers in memory.
+    large: Semaphore,
+    /// When it was last warned of what was left out.
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { large: Semaphore::new(LARGE_AT_ONCE_MAX), warned: Mutex::default() }
+    }
+}
+
+impl Reading {
+    /// Returns whether a warning is due.
+    fn warns(&self) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = warned.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+        if is_due {
+            *warned = Some(Instant::now());
+        }
+        is_due
+    }
+}
 
 /// Says of an answer of the proxy's own why the homeserver's is not there.
 const REMARK: HeaderName = HeaderName::from_static("x-workmate-proxy");
@@ -73,7 +107,7 @@ pub(super) fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response
 }
 
 /// Passes an answer on, made fit to parse where it has to be.
-pub(super) async fn relay(answer: reqwest::Response, kind: Kind, large: &Semaphore) -> Response {
+pub(super) async fn relay(answer: reqwest::Response, kind: Kind, reading: &Reading) -> Response {
     let status = answer.status();
     if !status.is_success() {
         return relay_refusal(answer).await;
@@ -82,7 +116,7 @@ pub(super) async fn relay(answer: reqwest::Response, kind: Kind, large: &Semapho
         Kind::Media => stream(answer),
         Kind::Other if is_json(answer.headers()) => stream(answer),
         Kind::Other => Remark::Page(status.as_u16()).answer(""),
-        _ => relay_whole(answer, kind, large).await,
+        _ => relay_whole(answer, kind, reading).await,
     }
 }
 
@@ -128,9 +162,9 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     respond_whole(status, headers, body)
 }
 
-async fn relay_whole(answer: reqwest::Response, kind: Kind, large: &Semaphore) -> Response {
+async fn relay_whole(answer: reqwest::Response, kind: Kind, reading: &Reading) -> Response {
     let (status, headers) = (answer.status(), passed_headers(&answer));
-    let body = match read(answer, BODY_BYTES_MAX, Some(large)).await {
+    let body = match read(answer, BODY_BYTES_MAX, Some(&reading.large)).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
             tracing::error!(?kind, most = BODY_BYTES_MAX, "an answer of the homeserver is too large to be read");
@@ -150,7 +184,9 @@ async fn relay_whole(answer: reqwest::Response, kind: Kind, large: &Semaphore) -
         Repaired::NotNeeded => respond_whole(status, headers, body),
         Repaired::NotJson => Remark::Page(status.as_u16()).answer(""),
         Repaired::Mended(body, losses) => {
-            losses.log(kind);
+            if losses.are_any() {
+                losses.log(kind, reading.warns());
+            }
             respond_whole(status, headers, body.into())
         }
     }

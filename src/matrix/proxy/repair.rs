@@ -35,6 +35,8 @@ use serde_json::value::RawValue;
 use self::fields::Fields;
 use super::call::Kind;
 
+/// Said of what was left out.
+const LEFT_OUT: &str = "an answer of the homeserver held what cannot be parsed; it was left out, the rest is used";
 /// Rooms that a line of the log names.
 const LOGGED_ROOMS_MAX: usize = 4;
 
@@ -77,19 +79,20 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Says what was left out. An id that is none is not shown.
-    pub(super) fn log(&self, kind: Kind) {
-        if *self == Self::default() {
-            return;
-        }
+    /// Returns whether anything was left out.
+    pub(super) fn are_any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Says what was left out, as a warning or for who debugs. An id that is none is not shown.
+    pub(super) fn log(&self, kind: Kind, warns: bool) {
         let rooms: Vec<&str> = self.rooms.iter().map(String::as_str).take(LOGGED_ROOMS_MAX).collect();
-        tracing::warn!(
-            ?kind,
-            parts = self.parts,
-            left_out = self.rooms.len(),
-            ?rooms,
-            "an answer of the homeserver held what cannot be parsed; it was left out, the rest is used"
-        );
+        let (parts, left_out) = (self.parts, self.rooms.len());
+        if warns {
+            tracing::warn!(?kind, parts, left_out, ?rooms, "{LEFT_OUT}");
+        } else {
+            tracing::debug!(?kind, parts, left_out, ?rooms, "{LEFT_OUT}");
+        }
     }
 }
 
@@ -106,13 +109,18 @@ pub(super) enum Repaired {
 
 /// Looks at the body of an answer, and repairs it where that is needed.
 pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
+    // ruma takes an empty body for an empty object, and a list for any.
+    let first = if kind == Kind::State { b'[' } else { b'{' };
+    if body.trim_ascii_start().first() != Some(&first) {
+        return Repaired::NotJson;
+    }
     let read = text::readable(body);
     let mends: Vec<&EventMend> = EVENT_MENDS.iter().filter(|mend| read.contains(mend.trace)).collect();
     let as_it_came = matches!(read, Cow::Borrowed(_));
     if as_it_came && parses(kind, body) && !events::any_is_mended(kind, &read, &mends) {
         return Repaired::NotNeeded;
     }
-    if !is_json(kind, &read) {
+    if serde_json::from_str::<IgnoredAny>(&read).is_err() {
         return Repaired::NotJson;
     }
     let mut losses = Losses::default();
@@ -120,11 +128,6 @@ pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
         Some(mended) => Repaired::Mended(mended.into_bytes(), losses),
         None => Repaired::Mended(read.into_owned().into_bytes(), losses),
     }
-}
-
-fn is_json(kind: Kind, read: &str) -> bool {
-    let first = if kind == Kind::State { '[' } else { '{' };
-    read.trim_start().starts_with(first) && serde_json::from_str::<IgnoredAny>(read).is_ok()
 }
 
 /// Returns whether the SDK would be able to parse an answer.
@@ -146,8 +149,7 @@ fn parses(kind: Kind, body: &[u8]) -> bool {
         Kind::BackupKeys => as_response::<get_backup_keys::v3::Response>(body),
         // Of these, each event is parsed by itself.
         Kind::Members | Kind::State | Kind::Event | Kind::Media | Kind::Other => {
-            let first = if kind == Kind::State { b'[' } else { b'{' };
-            body.trim_ascii_start().first() == Some(&first) && serde_json::from_slice::<IgnoredAny>(body).is_ok()
+            serde_json::from_slice::<IgnoredAny>(body).is_ok()
         }
     }
 }

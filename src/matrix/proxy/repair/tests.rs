@@ -313,3 +313,34 @@ proptest! {
         prop_assert_eq!(kept, 2);
     }
 }
+
+/// A figure and no check of time: what looking at a sync adds to parsing it, which the SDK does anyway.
+#[test]
+#[ignore = "a figure; run it by name"]
+fn figure_what_looking_at_a_sync_costs() {
+    let event = |number: u32| {
+        json!({
+            "type": "m.room.message", "event_id": format!("$event{number}"), "sender": "@somebody:example.org",
+            "origin_server_ts": 1_795_346_400_000_u64 + u64::from(number), "unsigned": {"age": 5},
+            "content": {"msgtype": "m.text", "body": "words ".repeat(40), "m.mentions": {}},
+        })
+    };
+    for (rooms, events) in [(1, 1), (1, 20), (50, 20), (500, 20)] {
+        let joined: serde_json::Map<String, Value> = (0..rooms)
+            .map(|room| {
+                let list: Vec<Value> = (0..events).map(event).collect();
+                (format!("!room{room}:hs"), json!({"timeline": {"events": list, "limited": true, "prev_batch": "t"}}))
+            })
+            .collect();
+        let body = json!({"next_batch": "s", "rooms": {"join": joined}}).to_string();
+        let times = 200_000 / (rooms * events) + 1;
+        let timed = |work: &dyn Fn()| {
+            let began = tokio::time::Instant::now();
+            (0..times).for_each(|_| work());
+            began.elapsed() / times
+        };
+        let parse = timed(&|| assert!(parses(Kind::Sync, body.as_bytes())));
+        let look = timed(&|| assert!(matches!(repaired(Kind::Sync, body.as_bytes()), Repaired::NotNeeded)));
+        eprintln!("{} KiB: parsed by ruma {parse:?}, looked at {look:?}", body.len() >> 10);
+    }
+}

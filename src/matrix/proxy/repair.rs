@@ -115,7 +115,7 @@ pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
         return Repaired::NotJson;
     }
     let read = text::readable(body);
-    let mends: Vec<&EventMend> = EVENT_MENDS.iter().filter(|mend| read.contains(mend.trace)).collect();
+    let mends: Vec<&EventMend> = EVENT_MENDS.iter().filter(|mend| text::holds(&read, mend.trace)).collect();
     let as_it_came = matches!(read, Cow::Borrowed(_));
     if as_it_came && parses(kind, body) && !events::any_is_mended(kind, &read, &mends) {
         return Repaired::NotNeeded;

@@ -11,13 +11,18 @@ const REPLACEMENT: &str = "\\ufffd";
 /// whole of it. It becomes the replacement character, as every client shows it.
 pub(super) fn readable(body: &[u8]) -> Cow<'_, str> {
     let read = String::from_utf8_lossy(body);
-    if !read.contains("\\ud") && !read.contains("\\uD") {
+    if !holds(&read, "\\ud") && !holds(&read, "\\uD") {
         return read;
     }
     match without_halves(&read) {
         Some(mended) => Cow::Owned(mended),
         None => read,
     }
+}
+
+/// Returns whether a body holds a text; bodies are large, and each is looked at.
+pub(super) fn holds(body: &str, text: &str) -> bool {
+    memchr::memmem::find(body.as_bytes(), text.as_bytes()).is_some()
 }
 
 /// Returns the text with each half of a pair replaced; `None` where there is none.

@@ -30,8 +30,10 @@ mod commands;
 mod control;
 mod coworkers;
 mod deserted;
+mod disk;
 mod events;
 mod gaps;
+mod homeserver;
 mod inbox;
 mod invites;
 mod lanes;
@@ -56,10 +58,11 @@ mod trust;
 mod unencrypted;
 mod upgrades;
 mod used;
+mod wards;
 mod work;
 
 pub use audit::door_of;
-pub use start::{StartError, serve};
+pub use start::{Ended, StartError, serve};
 
 /// Between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);
@@ -81,7 +84,9 @@ struct Engine {
     store: Store,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
+    no_chats: assistants::NoChats,
     members: provisioning::Members,
+    headcounts: members::Headcounts,
     flows: trust::Flows,
     started: tokio::time::Instant,
     prepared: media::Prepared,
@@ -97,6 +102,12 @@ struct Engine {
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,
+    homeserver: homeserver::Homeserver,
+    wards: wards::Wards,
+    /// Whether the start is over.
+    serving: std::sync::atomic::AtomicBool,
+    /// Whether the process is to start itself again once it has stopped.
+    starts_again: std::sync::atomic::AtomicBool,
     health: Health,
     metrics: Metrics,
     audit: audit::Audit,
@@ -142,6 +153,11 @@ impl EngineError {
 type Shared = Arc<Engine>;
 
 impl Engine {
+    /// Whether the start is over, and what comes is handled.
+    fn is_serving(&self) -> bool {
+        self.serving.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     fn coworker(&self, user: &UserId) -> Option<&Coworker> {
         self.users.iter().zip(&self.config.coworkers).find(|(known, _)| *known == user).map(|(_, coworker)| coworker)
     }

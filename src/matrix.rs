@@ -16,8 +16,10 @@ pub mod outbound;
 pub mod pool;
 pub mod provision;
 pub mod proxy;
+pub mod pulse;
 pub mod roster;
 pub mod seals;
+pub mod unseen;
 pub mod window;
 
 pub use account::Account;

@@ -62,6 +62,8 @@ struct Inner {
     inbox: InboxTrees,
     /// The inbox's highest durable sequence number.
     accepted: watch::Sender<u64>,
+    /// Why the database refuses everything from now on, once it does.
+    failed: watch::Sender<Option<String>>,
 }
 
 impl Store {
@@ -90,7 +92,8 @@ impl Store {
         let inbox = InboxTrees::open(&db, &seal, &dir)?;
         let accepted = watch::Sender::new(inbox.last_seq()?);
         let files = DatabaseFiles::open(&dir).map_err(|source| StoreError::from_sled(&dir, source.into()))?;
-        Ok(Self(Arc::new(Inner { db, files, dir, seal, vault, tables, inbox, accepted })))
+        let failed = watch::Sender::new(None);
+        Ok(Self(Arc::new(Inner { db, files, dir, seal, vault, tables, inbox, accepted, failed })))
     }
 
     /// Returns the inbox, as the homeserver with this registration fills it.
@@ -112,6 +115,12 @@ impl Store {
         let inner = Arc::clone(&self.0);
         let flushing = tokio::task::spawn_blocking(move || inner.flush());
         flushing.await.expect("flushing does not panic")
+    }
+
+    /// Returns why the store refuses everything from now on, once it does; to be waited on.
+    #[must_use]
+    pub fn watch_failure(&self) -> watch::Receiver<Option<String>> {
+        self.0.failed.subscribe()
     }
 
     /// Returns the size of the database's files, in bytes.
@@ -147,7 +156,19 @@ impl Store {
 impl Inner {
     fn flush(&self) -> Result<(), StoreError> {
         let flushed = self.db.flush().and_then(|_| self.files.sync().map_err(sled::Error::from));
-        flushed.map_err(|source| StoreError::from_sled(&self.dir, source))
+        flushed.map_err(|source| self.note(StoreError::from_sled(&self.dir, source)))
+    }
+
+    /// Tells whoever waits for it that a failure is for good.
+    fn note(&self, error: StoreError) -> StoreError {
+        if error.is_fatal() {
+            self.failed.send_if_modified(|failed| {
+                let is_news = failed.is_none();
+                failed.get_or_insert_with(|| error.to_string());
+                is_news
+            });
+        }
+        error
     }
 }
 

@@ -19,6 +19,8 @@ pub const CONNECTIONS_MAX: usize = 64;
 pub enum Condition {
     /// The homeserver answers.
     Homeserver,
+    /// The homeserver reaches us, as far as it can tell.
+    Deliveries,
     /// The service bot and the coworkers are provisioned.
     Users,
     /// The store can be written.
@@ -32,6 +34,7 @@ impl Condition {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Homeserver => "homeserver",
+            Self::Deliveries => "deliveries",
             Self::Users => "users",
             Self::Store => "store",
             Self::ClaudeKey => "claude_key",
@@ -50,7 +53,7 @@ pub enum State {
 
 /// What is known of the conditions; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Mutex<BTreeMap<Condition, State>>>, Arc<Mutex<Option<Provisioning>>>);
+pub struct Health(Arc<Mutex<BTreeMap<Condition, State>>>, Arc<Mutex<Option<Provisioning>>>, Arc<Mutex<Option<String>>>);
 
 /// How far the members of the workspace have their assistants; no condition: it may take hours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,9 +69,9 @@ pub struct Provisioning {
 
 impl Default for Health {
     fn default() -> Self {
-        use Condition::{ClaudeKey, Homeserver, Store, Users};
-        let states = [Homeserver, Users, Store, ClaudeKey].map(|name| (name, not_looked_at()));
-        Self(Arc::new(Mutex::new(states.into())), Arc::default())
+        use Condition::{ClaudeKey, Deliveries, Homeserver, Store, Users};
+        let states = [Homeserver, Deliveries, Users, Store, ClaudeKey].map(|name| (name, not_looked_at()));
+        Self(Arc::new(Mutex::new(states.into())), Arc::default(), Arc::default())
     }
 }
 
@@ -89,6 +92,18 @@ impl Health {
     /// Notes how far provisioning is.
     pub fn set_provisioning(&self, provisioning: Provisioning) {
         *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(provisioning);
+    }
+
+    /// Notes that the process cannot do its work any more until it is started again, and why.
+    pub fn set_dead(&self, reason: String) {
+        *self.2.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    fn is_alive(&self) -> (StatusCode, Json<Value>) {
+        match &*self.2.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => (StatusCode::OK, Json(json!({"alive": true}))),
+            Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"alive": false, "reason": reason}))),
+        }
     }
 
     /// Returns what is known of one condition.
@@ -138,12 +153,12 @@ fn not_looked_at() -> State {
     State::Waiting("not looked at yet".to_owned())
 }
 
-/// Returns the routes: `/healthz` is 200 while the process runs, `/readyz` 200 or 503 with every condition, `/metrics`
+/// Returns the routes: `/healthz` is 200 while the process can do its work, `/readyz` 200 or 503 with every condition, `/metrics`
 /// has the numbers.
 pub fn health_router(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/metrics", get(async move || metrics.show()))
-        .route("/healthz", get(async || Json(json!({"alive": true}))))
+        .route("/healthz", get(async |extract::State(health): extract::State<Health>| health.is_alive()))
         .route("/readyz", get(async |extract::State(health): extract::State<Health>| health.report()))
         .with_state(health)
 }

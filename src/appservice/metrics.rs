@@ -45,6 +45,7 @@ struct Counted {
     seconds: Family<Who, Histogram, fn() -> Histogram>,
     tokens: Family<Used, Counter>,
     cost: Family<Who, Counter<f64, std::sync::atomic::AtomicU64>>,
+    missed: Counter,
 }
 
 /// A coworker's id, or [`ASSISTANTS`].
@@ -78,14 +79,25 @@ impl Metrics {
         registry.register_with_unit("run_duration", help, unit, seconds.clone());
         registry.register("tokens", "Tokens of the Messages API", tokens.clone());
         registry.register("cost_usd", "Cost in US dollars, of models whose price is known", cost.clone());
+        let missed = Counter::default();
+        registry.register(
+            "events_missed",
+            "Events that the homeserver had not delivered, found in rooms",
+            missed.clone(),
+        );
         registry.register_collector(Box::new(health.clone()));
-        Self(Arc::new(Counted { registry: Mutex::new(registry), runs, seconds, tokens, cost }))
+        Self(Arc::new(Counted { registry: Mutex::new(registry), runs, seconds, tokens, cost, missed }))
     }
 
     /// Shows a number that is read whenever it is asked for; `name` without the prefix `workmate_`.
     pub fn observe(&self, name: &'static str, help: &'static str, read: impl Fn() -> usize + Send + Sync + 'static) {
         let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register_collector(Box::new(Observed { name, help, read: Box::new(read) }));
+    }
+
+    /// Counts events that no transaction brought.
+    pub fn missed(&self, events: usize) {
+        self.0.missed.inc_by(events as u64);
     }
 
     /// Counts a run that ended.

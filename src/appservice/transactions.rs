@@ -79,11 +79,11 @@ async fn read_and_store(shared: &Shared, txn_id: &str, body: Body) -> Result<(),
     })?;
     shared.appservice.health.set(Condition::Store, health::State::Ready);
     if duplicate_transaction && new > 0 {
-        tracing::warn!(
+        // Synapse counts from 1 again whenever it is started with nothing left to send.
+        tracing::info!(
             txn.id = txn_id,
             events.new = new,
-            "the homeserver used a transaction id again for other events; they were kept. If it was set up anew, give \
-             it a new registration as well"
+            "the homeserver counts its transactions anew; events are known by their own ids, so nothing is lost"
         );
     } else {
         tracing::debug!(txn.id = txn_id, events.new = new, duplicate_transaction, "a transaction was accepted");

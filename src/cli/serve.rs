@@ -1,11 +1,16 @@
 //! `workmate serve`: answers the homeserver until stopped.
 
+use std::os::unix::process::CommandExt as _;
+
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, telemetry};
-use crate::{config::Config, engine};
+use crate::{
+    config::Config,
+    engine::{self, Ended},
+};
 
 /// What `serve` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,7 +41,19 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        served = Box::pin(engine::serve(config, stop)) => Ok(served?),
+        served = Box::pin(engine::serve(config, stop)) => match served? {
+            Ended::Stopped => Ok(()),
+            Ended::StartsAgain => Err(start_again().into()),
+        },
         () = signals => Ok(()),
     }
+}
+
+/// Becomes a new process of the same program with the same arguments; returns only where that fails.
+fn start_again() -> std::io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
 }

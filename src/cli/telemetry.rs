@@ -26,7 +26,8 @@ const SILENCED: &str = "matrix_sdk::http_client=off";
 pub fn install(log: &Log) -> anyhow::Result<()> {
     let asked = log.filter.as_deref().unwrap_or_default();
     let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // Where no line can be written, there is nowhere to say so.
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
     let filter = filter.and(filter_fn(is_without_content));
     let lines = match log.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),

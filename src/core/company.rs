@@ -58,6 +58,29 @@ impl Company {
     }
 }
 
+/// At least how many humans are in a room, told from a count and from who left since.
+///
+/// In a large room most changes of membership cannot make it lonely, so its members need not be counted anew for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtLeast(usize);
+
+impl AtLeast {
+    /// Begins with a count.
+    #[must_use]
+    pub fn counted(company: &Company) -> Self {
+        Self(company.humans)
+    }
+
+    /// Takes a change of membership; returns whether the room is lively for sure. Who is said to join may have been
+    /// there, and whoever leaves may have been counted out already, so that the number is never too high.
+    pub fn is_lively_after(&mut self, membership: Membership) -> bool {
+        if matches!(membership, Membership::Leave | Membership::Ban) {
+            self.0 = self.0.saturating_sub(1);
+        }
+        self.0 >= HUMANS_MIN
+    }
+}
+
 /// Whether coworkers work in a room; persisted for each room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Liveliness {

@@ -228,6 +228,8 @@ pub enum KeyMissing {
     Withheld,
     /// It was sent before we were there.
     BeforeJoining,
+    /// It was sent to a device of ours that is lost.
+    DeviceLost,
 }
 
 /// Says once that a message could not be decrypted, and why (C8).
@@ -241,6 +243,9 @@ pub fn undecryptable(cause: KeyMissing) -> String {
         KeyMissing::Withheld => {
             "Your app doesn't share keys with me; verifying me, or allowing unverified devices in \
                                  this room, helps."
+        }
+        KeyMissing::DeviceLost => {
+            "Its key went to a device of mine that is lost; I have a new one. Please send the message again."
         }
         KeyMissing::BeforeJoining => "It was sent before I was here. Please send again what I should know.",
     };

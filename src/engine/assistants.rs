@@ -1,5 +1,6 @@
 //! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
 
+mod adopting;
 mod again;
 mod devices;
 mod exporting;
@@ -18,7 +19,7 @@ use tokio::{sync::Mutex as FairMutex, time::Instant};
 
 use self::opening::{Chatted, Pasted, Reading};
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
-pub(super) use self::{again::Answered, privacy::Privacy};
+pub(super) use self::{adopting::NoChats, again::Answered, privacy::Privacy};
 use super::{
     Engine, EngineError, Shared, coworkers::lane_of, inbox::Handled, parked::Readers, records::AssistantRecord,
     runs::Asking,
@@ -164,6 +165,9 @@ impl Engine {
             return Ok(Handled::Done);
         }
         let account = Box::pin(self.pool.passing(&assistant)).await?;
+        if account.is_in(&event.room_id) {
+            self.say_renewed(&account, &event.room_id).await?;
+        }
         match lead::read_as(&account, &event.room_id, &event.event_id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
                 if read.was_encrypted {

@@ -41,6 +41,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&asked.user) else { return Ok(()) };
         let Some(coworker) = self.coworker(&asked.user) else { return Ok(()) };
+        if self.was_taken_by(&event.room, &event.id, &asked.user)? {
+            return Ok(());
+        }
         let (request, message) = match &event.kind {
             EventKind::Message(message) => (event.id.clone(), message),
             EventKind::Edit { target, new, .. } => (target.clone(), new),

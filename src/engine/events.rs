@@ -61,6 +61,9 @@ impl Engine {
             }
             return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
         }
+        if Box::pin(self.adopt_chat(entry, accepted)).await? {
+            return Box::pin(self.take_in_assistant_room(&event.sender, entry, accepted)).await;
+        }
         let handled = Box::pin(self.clone().take_in_room(entry, accepted)).await;
         // Behind the event: where it is a `!verify`, that says where the emoji are shown.
         self.take_verification_requests(&self.kept_in(&event.room_id));

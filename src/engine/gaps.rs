@@ -1,94 +1,322 @@
-//! What no transaction brought: homeservers lose some (Synapse #11637), so rooms are compared with what came.
+//! What no transaction brought: homeservers lose some, for good too, when they are started again (Synapse #11637).
 //!
-//! A sync's timeline is offered to the inbox like a transaction. The inbox knows events by their ids, so only what
-//! was missed is new there.
+//! A gap is what a room holds and we do not know, back to the last event that was checked, whatever came since. Each
+//! event that a user's sync brings is compared with the inbox, which knows events by their ids; where a sync left some
+//! out, and at a start, the room is read back. What was missed is offered to the inbox like a transaction. So nothing
+//! is asked for rooms in which nothing happens.
 
-use ruma::RoomId;
-use tokio::time::Instant;
+use std::time::Duration;
 
-use super::{Engine, EngineError, SAFETY_SYNC, Shared};
-use crate::{clock, core::event::RoomEvent, matrix::Account, store::InboxEvent};
+use futures_util::StreamExt as _;
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// Events of a room that are looked at, backwards, for the last one that was processed.
-const GAP_EVENTS_MAX: usize = 300;
-/// The type under which the inbox holds an event that no transaction brought: it is read from a user's timeline.
+use super::{
+    Engine, EngineError, SAFETY_SYNC, Shared,
+    records::{Checked, Cursor},
+};
+use crate::{
+    clock,
+    core::time::Timestamp,
+    matrix::{Account, account::Stretch, unseen::Held},
+    store::InboxEvent,
+};
+
+/// Events of a room that are read back in the first page, which is enough for a room where little happened.
+const FIRST_PAGE: usize = 20;
+/// In each further page.
+const PAGE: usize = 100;
+/// Pages of a room that are read back for the last event that was checked.
+const PAGES_MAX: usize = 10;
+/// What is older is not taken any more, in milliseconds: a week. It is far less than the inbox remembers.
+const AGE_MAX_MS: u64 = 7 * 24 * 3_600_000;
+/// How often what syncs brought is compared; until then what is on its way has come.
+const COMPARE_EVERY: Duration = Duration::from_secs(15);
+/// Rooms read back at once at a start.
+const ROOMS_AT_ONCE: usize = 4;
+/// Between two assistants whose chat is read back, after a start and after an outage.
+const ASSISTANTS_EVERY: Duration = Duration::from_millis(50);
+/// The type under which earlier versions put an event into the inbox that no transaction brought.
 pub(super) const MISSED: &str = "io.workmate.missed";
 
 impl Engine {
-    /// Offers the inbox what is newer in a user's rooms than the last event processed there.
-    pub(super) async fn fill_gaps(&self, account: &Account) -> Result<usize, EngineError> {
+    /// Compares what a user's syncs brought with what is known; reads rooms back where a sync left events out.
+    pub(super) async fn compare(&self, account: &Account) -> Result<usize, EngineError> {
         let mut found = 0;
-        for room in account.joined() {
-            found += self.fill_gap(account, &room).await?;
+        let mut stretches = account.take_synced().into_iter();
+        while let Some((room, stretch)) = stretches.next() {
+            match self.compare_room(account, &room, stretch).await {
+                Ok(missed) => found += missed,
+                Err(error) => {
+                    // What is not compared now is read back the next time.
+                    account.read_back(&room);
+                    for (room, _) in stretches {
+                        account.read_back(&room);
+                    }
+                    return Err(error);
+                }
+            }
         }
         Ok(found)
     }
 
-    async fn fill_gap(&self, account: &Account, room: &RoomId) -> Result<usize, EngineError> {
-        // A room that was never processed has no gap: what is older than our joining was not for us.
-        let Some(cursor) = self.tables.cursors.get(&room.to_owned())? else { return Ok(0) };
-        let mut events = account.held_events(room);
-        if events.is_empty() {
+    async fn compare_room(&self, account: &Account, room: &RoomId, stretch: Stretch) -> Result<usize, EngineError> {
+        if !account.is_in(room) {
             return Ok(0);
         }
-        if !events.iter().any(|event| event.id == cursor.event) {
-            events = account.history(room, GAP_EVENTS_MAX).await?;
+        let joined = stretch.events.iter().rposition(|event| is_coming(event, account.user()));
+        let is_checked = joined.is_some() || self.tables.checked.get(&room.to_owned())?.is_some();
+        if stretch.has_gap || !is_checked {
+            return self.read_back(account.user(), room).await;
         }
-        let known = events.iter().position(|event| event.id == cursor.event);
-        let is_later = |event: &RoomEvent| event.sent_at > cursor.sent_at;
-        let later = match known {
-            Some(at) => events.split_off(at + 1),
-            None => events.into_iter().filter(is_later).collect(),
-        };
-        let theirs = later.into_iter().filter(|event| !self.namespace.is_ours(&event.sender));
-        let missed: Vec<InboxEvent> = theirs.map(missed).collect();
-        if missed.is_empty() {
-            return Ok(0);
+        let mut events = stretch.events;
+        // What is older than our coming was not for us.
+        let events = events.split_off(joined.map_or(0, |joined| joined + 1).min(events.len()));
+        let newest = events.last().map(|event| (event.event_id.clone(), event.sent_at));
+        let found = self.offer(room, events).await?;
+        if let Some((event, at)) = newest {
+            self.note_checked(room, Checked { event: Some(event), at })?;
         }
-        let count = missed.len();
-        let last = missed.last().map(|event| event.event_id.to_string()).unwrap_or_default();
-        let accepted = self.inbox.accept(&format!("gap-{last}"), missed, clock::now()).await?;
+        Ok(found)
+    }
+
+    /// Reads a room back to the event that was checked last, or to our coming, and offers what is not known.
+    async fn read_back(&self, user: &UserId, room: &RoomId) -> Result<usize, EngineError> {
+        let mark = self.tables.checked.get(&room.to_owned())?;
+        // What is older than our coming was not for us, unless another of ours was there.
+        let comer = (mark.is_none() || self.roster.of(room).len() <= 1).then_some(user);
+        let (mut events, mut newest, mut from): (Vec<Held>, _, Option<String>) = (Vec::new(), None, None);
+        let mut is_whole = false;
+        for number in 0..PAGES_MAX {
+            let most = if number == 0 { FIRST_PAGE } else { PAGE };
+            let page = self.api().timeline(user, room, from.as_deref(), most).await?;
+            if newest.is_none() {
+                newest = page.events.first().map(|event| (event.event_id.clone(), event.sent_at));
+            }
+            let reached = page.events.iter().position(|event| is_reached(mark.as_ref(), event, comer));
+            events.extend(page.events.into_iter().take(reached.unwrap_or(usize::MAX)));
+            from = page.older;
+            is_whole = reached.is_some() || from.is_none();
+            if is_whole {
+                break;
+            }
+        }
+        if !is_whole {
+            tracing::warn!(
+                room.id = %room, events = events.len(),
+                "a room holds more since it was last compared than is read back; what is older is not looked at"
+            );
+        }
+        events.reverse();
+        let found = self.offer(room, events).await?;
+        if let Some((event, at)) = newest {
+            self.note_checked(room, Checked { event: Some(event), at })?;
+        }
+        Ok(found)
+    }
+
+    /// Offers the inbox what it does not know of these events; returns how many those are.
+    async fn offer(&self, room: &RoomId, mut events: Vec<Held>) -> Result<usize, EngineError> {
+        events.retain(|event| !self.namespace.is_ours(&event.sender));
+        let ids: Vec<&EventId> = events.iter().map(|event| &*event.event_id).collect();
+        let unknown: std::collections::BTreeSet<_> =
+            self.inbox.unknown(ids)?.into_iter().map(ToOwned::to_owned).collect();
+        events.retain(|event| unknown.contains(&event.event_id));
+        let (count, now) = (events.len(), clock::now());
+        events.retain(|event| now.ms_since(event.sent_at) <= AGE_MAX_MS);
+        if events.len() < count {
+            let old = count - events.len();
+            tracing::warn!(room.id = %room, events = old, "events that the homeserver had not delivered are too old to be taken");
+        }
+        let missed: Vec<InboxEvent> = events.into_iter().map(|event| entry_of(room, event)).collect();
+        let Some(last) = missed.last() else { return Ok(0) };
+        let purpose = format!("gap-{}", last.event_id);
+        let accepted = self.inbox.accept(&purpose, missed, now).await?;
         if accepted.new > 0 {
-            tracing::info!(room.id = %room, seen = count, missed = accepted.new, "the homeserver had not delivered some events");
+            self.metrics.missed(accepted.new);
+            tracing::info!(room.id = %room, missed = accepted.new, "the homeserver had not delivered some events");
         }
         Ok(accepted.new)
     }
-}
 
-/// An event that is to be read through one of our users, as an encrypted one is.
-fn missed(event: RoomEvent) -> InboxEvent {
-    InboxEvent {
-        event_id: event.id,
-        room_id: event.room,
-        sender: event.sender,
-        event_type: MISSED.to_owned(),
-        state_key: None,
-        sent_at: event.sent_at,
-        json: String::new(),
+    /// Notes up to where a room was compared; never further back than it is.
+    fn note_checked(&self, room: &RoomId, checked: Checked) -> Result<(), EngineError> {
+        self.tables.checked.update(&room.to_owned(), |known: Option<Checked>| match known {
+            Some(known) if known.at > checked.at => Some(known),
+            _ => Some(checked),
+        })?;
+        Ok(())
     }
-}
 
-/// Syncs every client that stays open now and then, closes idle ones, and forgets what is old.
-pub(super) async fn keep_up(engine: Shared) {
-    loop {
-        tokio::select! {
-            () = engine.stop.cancelled() => return,
-            () = tokio::time::sleep(SAFETY_SYNC) => {}
+    /// In a store that never compared a room, as one of an earlier version or a new one: begins with what is there now.
+    pub(super) fn begin_comparing(&self) -> Result<(), EngineError> {
+        if !self.tables.checked.is_empty() {
+            return Ok(());
         }
-        for account in engine.pool.all_kept() {
+        let now = clock::now();
+        let assistants = self.tables.assistant_rooms.iter().filter_map(Result::ok).map(|(room, _)| room);
+        for room in self.roster.rooms().into_iter().chain(assistants) {
+            let handled: Option<Cursor> = self.tables.cursors.get(&room)?;
+            let checked = match handled {
+                Some(cursor) => Checked { event: Some(cursor.event), at: cursor.sent_at },
+                None => Checked { event: None, at: now },
+            };
+            self.tables.checked.put(&room, &checked)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs every client that stays open and compares what that brought.
+    async fn sync_and_compare(self: &Shared) {
+        for account in self.pool.all_kept() {
+            if self.stop.is_cancelled() {
+                return;
+            }
             let kept_up = async {
                 account.sync().await?;
-                engine.take_verification_requests(std::slice::from_ref(&account));
-                engine.fill_gaps(&account).await
+                self.take_verification_requests(std::slice::from_ref(&account));
+                self.compare(&account).await
             };
             if let Err(error) = kept_up.await {
                 tracing::warn!(user.id = %account.user(), %error, "a safety sync failed; the next one makes it good");
+                // Each of the others would wait as long.
+                self.homeserver.until_back_or(&self.stop).await;
             }
         }
-        engine.pool.close_idle(Instant::now());
-        let month_ago = crate::core::time::Timestamp::from_ms(clock::now().as_ms() - 30 * 24 * 3_600_000);
-        if let Err(error) = engine.inbox.forget_before(month_ago) {
+    }
+
+    async fn compare_all(&self) {
+        for account in self.pool.all_kept() {
+            if let Err(error) = self.compare(&account).await {
+                tracing::debug!(user.id = %account.user(), %error, "a room cannot be compared; it is tried again");
+            }
+        }
+    }
+}
+
+/// At a start: every room is read back once, a few at a time, each by one of ours that is there.
+pub(super) async fn read_all_back(engine: Shared) {
+    let rooms = engine.roster.rooms();
+    let by_one = rooms.into_iter().filter_map(|room| Some((engine.roster.of(&room).into_iter().next()?, room)));
+    let reading = futures_util::stream::iter(by_one).for_each_concurrent(ROOMS_AT_ONCE, |(user, room)| {
+        let engine = &engine;
+        async move { engine.read_back_or_later(&user, &room).await }
+    });
+    tokio::select! {
+        () = engine.stop.cancelled() => {}
+        () = reading => {}
+    }
+}
+
+impl Engine {
+    async fn read_back_or_later(&self, user: &OwnedUserId, room: &OwnedRoomId) {
+        let Err(error) = self.read_back(user, room).await else { return };
+        if error.is_passing()
+            && let Some(account) = self.pool.kept(user)
+        {
+            account.read_back(room);
+        }
+        tracing::debug!(room.id = %room, user.id = %user, %error, "a room cannot be read back now");
+    }
+}
+
+/// Compares what came until Workmate stops; closes idle clients, and forgets what is old.
+pub(super) async fn keep_up(engine: Shared) {
+    let mut returns = engine.homeserver.returns();
+    let ticks = |every| {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    };
+    let (mut safety, mut comparing) = (ticks(SAFETY_SYNC), ticks(COMPARE_EVERY));
+    safety.reset();
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            _ = returns.changed() => engine.sync_and_compare().await,
+            _ = safety.tick() => {
+                engine.sync_and_compare().await;
+                engine.tidy();
+            }
+            _ = comparing.tick() => engine.compare_all().await,
+        }
+    }
+}
+
+/// Reads the assistants' chats back, one by one without opening their clients: after a start, and after each outage.
+pub(super) async fn keep_assistants_up(engine: Shared) {
+    let mut returns = engine.homeserver.returns();
+    loop {
+        let rooms = engine.tables.assistant_rooms.iter().filter_map(Result::ok);
+        for (room, owner) in rooms {
+            tokio::select! {
+                () = engine.stop.cancelled() => return,
+                () = tokio::time::sleep(ASSISTANTS_EVERY) => {}
+            }
+            engine.homeserver.until_back_or(&engine.stop).await;
+            engine.read_assistant_back(&owner, &room).await;
+        }
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            changed = returns.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+impl Engine {
+    async fn read_assistant_back(&self, owner: &UserId, room: &RoomId) {
+        let own_room = self.tables.assistants.get(&owner.to_owned()).ok().flatten().and_then(|record| record.room);
+        if own_room.as_deref() != Some(room) || !self.config.assistants.enabled {
+            return;
+        }
+        let assistant = self.assistant_persona(owner).user;
+        if let Err(error) = self.read_back(&assistant, room).await {
+            tracing::debug!(room.id = %room, %error, "an assistant's chat cannot be read back now");
+        }
+    }
+
+    fn tidy(&self) {
+        self.pool.close_idle(Instant::now());
+        let month_ago = Timestamp::from_ms(clock::now().as_ms() - 30 * 24 * 3_600_000);
+        if let Err(error) = self.inbox.forget_before(month_ago) {
             tracing::warn!(%error, "old event ids cannot be forgotten");
         }
+    }
+}
+
+/// Whether reading back ends at this event: at the mark, or where `reader` came, of whom `Some` has nobody of ours
+/// before it there.
+fn is_reached(mark: Option<&Checked>, event: &Held, reader: Option<&UserId>) -> bool {
+    let is_checked = match mark {
+        Some(Checked { event: Some(checked), .. }) => event.event_id == *checked,
+        Some(Checked { event: None, at }) => event.sent_at <= *at,
+        None => false,
+    };
+    is_checked || reader.is_some_and(|reader| is_coming(event, reader))
+}
+
+/// Whether this is how one of ours came into the room.
+fn is_coming(event: &Held, user: &UserId) -> bool {
+    // A new name or avatar of somebody who is there is a join as well.
+    let joins = |event: &Held| {
+        let event: Option<Value> = serde_json::from_str(&event.json).ok();
+        event.is_some_and(|event| {
+            let before = &event["unsigned"]["prev_content"]["membership"];
+            event["content"]["membership"] == "join" && before != "join"
+        })
+    };
+    event.event_type == "m.room.member" && event.state_key.as_deref() == Some(user.as_str()) && joins(event)
+}
+
+fn entry_of(room: &RoomId, event: Held) -> InboxEvent {
+    InboxEvent {
+        event_id: event.event_id,
+        room_id: room.to_owned(),
+        sender: event.sender,
+        event_type: event.event_type,
+        state_key: event.state_key,
+        sent_at: event.sent_at,
+        json: event.json,
     }
 }

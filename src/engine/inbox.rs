@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use self::lines::{HeldLimits, Left, Lines, Next};
-use super::{Engine, EngineError, Shared, records::Cursor};
+use super::{Engine, EngineError, Shared};
 use crate::{
     clock,
     core::retry::{Failures, Next as AfterFailure, Others},
@@ -206,9 +206,12 @@ impl Engine {
     /// Notes that an entry needs no more.
     pub(super) fn done(&self, entry: &InboxEntry) {
         let event = &entry.event;
-        let cursor = Cursor { event: event.event_id.clone(), sent_at: event.sent_at };
-        let noted = self.tables.cursors.put(&event.room_id, &cursor).and_then(|()| self.inbox.done(entry.seq));
-        if let Err(error) = noted {
+        match self.hold_back(entry) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::error!(event.id = %event.event_id, %error, "an event cannot be kept for a user"),
+        }
+        if let Err(error) = self.inbox.done(entry.seq) {
             // Taken again at the next start; the run's id keeps it from being answered twice.
             tracing::error!(event.id = %event.event_id, %error, "the inbox cannot note that an event is done");
         }

@@ -1,6 +1,11 @@
 //! Changes of membership: invites to ours, joins, leaves and bans of ours, and rooms that grow or shrink (C4).
 
-use ruma::RoomId;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use ruma::{OwnedRoomId, RoomId};
 use tokio::time::Instant;
 
 use super::{
@@ -11,11 +16,31 @@ use super::{
 use crate::{
     clock,
     core::{
-        company::CompanyChange,
+        company::{AtLeast, Company, CompanyChange},
         event::{EventKind, MemberChange, Membership, RoomEvent},
         words,
     },
 };
+
+/// At least how many people are in each room whose members were counted since the start.
+#[derive(Default)]
+pub(super) struct Headcounts(Mutex<HashMap<OwnedRoomId, AtLeast>>);
+
+impl Headcounts {
+    fn note(&self, room: &RoomId, company: &Company) {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.insert(room.to_owned(), AtLeast::counted(company));
+    }
+
+    fn is_lively_after(&self, room: &RoomId, membership: Membership) -> bool {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.get_mut(room).is_some_and(|here| here.is_lively_after(membership))
+    }
+
+    fn forget(&self, room: &RoomId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
+    }
+}
 
 impl Engine {
     /// Handles an `m.room.member` event of a room that is no assistant's.
@@ -37,6 +62,7 @@ impl Engine {
     /// One of ours left, was kicked or banned: it is gone at once and does not come back by itself.
     async fn take_departure(&self, room: &RoomId, change: &MemberChange, accepted: Instant) -> Result<(), EngineError> {
         self.roster.leave(room, &change.user);
+        self.headcounts.forget(room);
         let Some(account) = self.pool.kept(&change.user) else { return Ok(()) };
         account.sync_since(accepted).await?;
         if account.is_in(room) {
@@ -55,12 +81,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a change of membership leaves a room, in which coworkers work, with people enough for sure.
+    fn stays_lively(&self, event: &RoomEvent) -> Result<bool, EngineError> {
+        let EventKind::Member(change) = &event.kind else { return Ok(false) };
+        let paused = self.tables.rooms.get(&event.room)?.unwrap_or_default().liveliness.is_paused();
+        Ok(!paused && self.headcounts.is_lively_after(&event.room, change.membership))
+    }
+
     /// Somebody else came or went: coworkers pause in a room with one human, and are back with the second.
     async fn take_company(&self, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let room = &event.room;
         let accounts = self.kept_in(room);
         let coworkers: Vec<_> = accounts.iter().filter(|account| self.coworker(account.user()).is_some()).collect();
         let Some(first) = coworkers.first().copied().or(accounts.first()) else { return Ok(()) };
+        if self.stays_lively(event)? {
+            return Ok(());
+        }
         first.sync_since(accepted).await?;
         if !first.is_in(room) {
             return Ok(());
@@ -76,6 +112,7 @@ impl Engine {
             return Ok(());
         }
         let company = self.company(&first.facts(room).await?);
+        self.headcounts.note(room, &company);
         let mut change = CompanyChange::None;
         self.tables.rooms.update(room, |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();

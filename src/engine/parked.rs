@@ -84,7 +84,7 @@ impl Engine {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let place = self.parked.place(room);
         // Where too many wait already, it has its few tries and is not waited for.
-        let deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
+        let mut deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
         let mut pause_s = PARKED_FIRST_S;
         let mut cause = KeyMissing::NotSent;
         let mut failures = Failures::default();
@@ -99,6 +99,12 @@ impl Engine {
                     Box::pin(self.take_late(&readers, &read, &entry, accepted)).await.map(|()| true)
                 }
                 Ok(None) => Ok(true),
+                Ok(Some(_)) if self.is_for_lost_device(&readers, &entry).await => {
+                    // No waiting brings its key.
+                    cause = KeyMissing::DeviceLost;
+                    deadline_ms = 0;
+                    Ok(false)
+                }
                 Ok(Some(sealed)) => {
                     cause = sealed.key_missing.unwrap_or(cause);
                     Ok(false)
@@ -139,6 +145,13 @@ impl Engine {
             }
             pause_s = (pause_s * 2).min(PARKED_MAX_S);
         }
+    }
+
+    /// Whether an event was sent before each of the readers had a new device in the place of a lost one.
+    async fn is_for_lost_device(&self, readers: &Readers, entry: &InboxEntry) -> bool {
+        let Ok(accounts) = self.accounts_of(readers, &entry.event.room_id).await else { return false };
+        let is_later = |account: &Arc<Account>| account.renewed_at().is_some_and(|at| at > entry.event.sent_at);
+        !accounts.is_empty() && accounts.iter().all(is_later)
     }
 
     async fn try_to_read(

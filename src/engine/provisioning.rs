@@ -118,7 +118,7 @@ impl Engine {
         Ok(self.tables.members.get(&person.to_owned())?.is_some_and(|known| !known.is_gone()))
     }
 
-    fn is_local_person(&self, user: &UserId) -> bool {
+    pub(super) fn is_local_person(&self, user: &UserId) -> bool {
         user.server_name() == self.namespace.server && self.namespace.who(user).is_person()
     }
 

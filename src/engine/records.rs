@@ -186,7 +186,26 @@ pub(super) struct Forgetting {
     pub(super) missed: bool,
 }
 
-/// How far a room is processed.
+/// Up to where a room was compared with what came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Checked {
+    /// The newest event that was there then; none where a check is yet to find one.
+    #[serde(default)]
+    pub(super) event: Option<OwnedEventId>,
+    /// When it was sent, or when the room was found.
+    pub(super) at: Timestamp,
+}
+
+/// An event that waits for users of ours who were out of order when it was handled.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct HeldBack {
+    /// Its entry in the inbox.
+    pub(super) seq: u64,
+    /// Who is still to take it.
+    pub(super) users: BTreeSet<OwnedUserId>,
+}
+
+/// How far a room was processed, as earlier versions noted it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Cursor {
     /// The last event taken from the inbox.
@@ -217,6 +236,8 @@ pub(super) struct Tables {
     pub(super) assistant_rooms: Table<OwnedRoomId, OwnedUserId>,
     pub(super) forgetting: Table<OwnedUserId, Forgetting>,
     pub(super) cursors: Table<OwnedRoomId, Cursor>,
+    pub(super) checked: Table<OwnedRoomId, Checked>,
+    pub(super) held_back: Table<(OwnedRoomId, OwnedEventId), HeldBack>,
     pub(super) notes: Table<OwnedRoomId, Notes>,
     /// What coworkers' tools on servers were like when they were granted or approved.
     pub(super) tool_pins: Table<(OwnedUserId, String), String>,
@@ -240,6 +261,8 @@ impl Tables {
             assistant_rooms: store.assistant_rooms(),
             forgetting: store.forgetting(),
             cursors: store.cursors(),
+            checked: store.checked(),
+            held_back: store.held_back(),
             notes: store.notes(),
             tool_pins: store.tool_pins(),
             spent: store.spent(),

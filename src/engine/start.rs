@@ -4,19 +4,19 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::future::join_all;
 use ruma::{OwnedUserId, RoomId};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, deserted, gaps, inbox,
-    lanes, parked, provisioning, records::Tables, toolsets, trust,
+    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, deserted, disk, gaps,
+    homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
 };
 use crate::{
     appservice::{
@@ -32,7 +32,7 @@ use crate::{
         MatrixError,
         api::Api,
         pool::Pool,
-        provision::{Persona, Provisioner},
+        provision::Provisioner,
         proxy::{Proxy, Upstream},
         roster::Roster,
         seals::Seals,
@@ -51,6 +51,8 @@ const HOMESERVER_PAUSES: [Duration; 5] = [
     Duration::from_secs(10),
     Duration::from_secs(30),
 ];
+/// Refusals of our token, or of us, in a row at start that are waited out: a homeserver in trouble may not know us.
+const REFUSALS_MAX: usize = 4;
 /// How long tasks may take to end after stop; what is cut off is journaled.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the key backup may take at stop; what is left is uploaded at the next start.
@@ -92,17 +94,27 @@ pub enum StartError {
     },
 }
 
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// The store had failed, and the disk takes writes again: a new process goes on.
+    StartsAgain,
+}
+
 /// Serves until `stop` is cancelled, then ends what it can and journals the rest.
 ///
 /// # Errors
 /// When it cannot begin: the store, a listener, or a homeserver that refuses us. A homeserver that is away is waited for.
-pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, StartError> {
     raise_descriptor_limit();
     let tasks = TaskTracker::new();
     let health = Health::default();
     let metrics = Metrics::new(&health);
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
+    warn_of_lost_state(&config.data_dir);
     let store = open_store(&config).await?;
     health.set(Condition::Store, State::Ready);
     let (queries, asked) = mpsc::channel(QUERIES_WAITING_MAX);
@@ -121,6 +133,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     show_numbers(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
     engine.open_index();
+    tasks.spawn(disk::keep_store(engine.clone()));
     let begun = tokio::select! {
         () = stop.cancelled() => Ok(()),
         begun = Box::pin(begin(&engine)) => begun,
@@ -137,8 +150,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), StartE
     // Keys that came since the last upload are lost with the disk otherwise.
     let accounts = engine.pool.all_kept();
     join_all(accounts.iter().map(|account| account.settle_backup(BACKUP_PATIENCE))).await;
+    if engine.starts_again.load(Ordering::Relaxed) {
+        return Ok(Ended::StartsAgain);
+    }
     engine.store.flush().await?;
-    begun
+    begun.map(|()| Ended::Stopped)
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -220,7 +236,9 @@ async fn build(
         inbox: store.inbox(config.fingerprint()),
         lanes: lanes::Lanes::new(config.limits.schedule()),
         makers: assistants::Makers::default(),
+        no_chats: assistants::NoChats::default(),
         members: provisioning::Members::default(),
+        headcounts: super::members::Headcounts::default(),
         flows: trust::Flows::default(),
         started: tokio::time::Instant::now(),
         prepared: super::media::Prepared::new(),
@@ -236,6 +254,10 @@ async fn build(
         audit: audit::Audit::new(),
         namespace,
         store,
+        homeserver: homeserver::Homeserver::default(),
+        wards: wards::Wards::default(),
+        serving: AtomicBool::new(false),
+        starts_again: AtomicBool::new(false),
         health,
         metrics,
         tasks,
@@ -277,83 +299,70 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
         })?;
         personas.push(persona);
     }
-    provision_all(engine, personas).await?;
-    engine.health.set(Condition::Users, State::Ready);
-    // Also makes Synapse retry its backlog at once.
-    if let Err(error) = engine.api().ping(&engine.config.appservice.id).await {
-        tracing::warn!(%error, "the homeserver cannot reach us; check appservice.url and the registration's url");
+    engine.tasks.spawn(wards::keep_mending(engine.clone()));
+    wards::bring_up_all(engine, personas).await?;
+    if let Err(error) = engine.begin_comparing() {
+        tracing::error!(%error, "up to where rooms were compared cannot be noted");
     }
+    // Also makes Synapse send its backlog at once; the event does so with others.
+    engine.look_at_homeserver().await;
+    engine.wake().await;
     for account in engine.pool.all_kept() {
-        let caught_up = async {
-            Box::pin(engine.clone().take_missed_invites(&account)).await?;
-            engine.fill_gaps(&account).await
-        };
-        if let Err(error) = caught_up.await {
-            tracing::warn!(user.id = %account.user(), %error, "what was missed cannot be read; the safety sync tries again");
+        if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account)).await {
+            tracing::warn!(user.id = %account.user(), %error, "invites that came meanwhile cannot be taken yet");
         }
     }
     engine.take_up_forgetting()?;
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
+    engine.tasks.spawn(homeserver::keep_watch(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
     engine.tasks.spawn(super::owed::keep_paying(engine.clone()));
     engine.try_what_is_owed();
     engine.tasks.spawn(deserted::keep_leaving(engine.clone()));
+    engine.tasks.spawn(gaps::read_all_back(engine.clone()));
+    engine.tasks.spawn(gaps::keep_assistants_up(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
     engine.keep_audit_room();
+    engine.serving.store(true, Ordering::Relaxed);
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }
 
+/// Waits until the homeserver answers and knows us. Whatever may pass is waited for; a token that stays refused is not.
 async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
-    let mut tries = 0;
+    let (mut tries, mut refusals) = (0, 0);
     loop {
-        match engine.api().whoami().await {
+        let error = match engine.api().whoami().await {
             Ok(_) => {
                 engine.health.set(Condition::Homeserver, State::Ready);
                 return Ok(());
             }
-            Err(error @ (MatrixError::Unreachable { .. } | MatrixError::NotMatrix { .. })) => {
-                engine.health.set(Condition::Homeserver, State::Waiting(error.to_string()));
-                tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
-                tries += 1;
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => error,
+        };
+        let is_refused = matches!(error, MatrixError::Token { .. }) || !error.is_passing();
+        refusals = if is_refused { refusals + 1 } else { 0 };
+        if refusals > REFUSALS_MAX {
+            return Err(error.into());
         }
+        engine.health.set(Condition::Homeserver, State::Waiting(error.to_string()));
+        tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
+        tries += 1;
     }
 }
 
-async fn provision_all(engine: &Shared, personas: Vec<Persona>) -> Result<(), StartError> {
-    let at_once = engine.config.limits.provisioning_max.max(1);
-    let mut provisioning = stream::iter(personas.into_iter().map(|persona| provision_one(engine.clone(), persona)))
-        .buffer_unordered(at_once)
-        .boxed();
-    while let Some(provisioned) = provisioning.next().await {
-        provisioned?;
+/// Warns where the store is gone though our users are there: that is a lost folder, not a first start.
+fn warn_of_lost_state(data_dir: &std::path::Path) {
+    let has = |name: &str| std::fs::read_dir(data_dir.join(name)).is_ok_and(|mut entries| entries.next().is_some());
+    if has("users") && !has("state") {
+        tracing::warn!(
+            data_dir = %data_dir.display(),
+            "state/ is missing beside users/: notes, open approvals, runs and the audit index are not known, and assistants' \
+             chats are taken up again as their owners write. If there is a copy of state/, stop workmate, put it back and \
+             remove users/, which is recovered from the homeserver"
+        );
     }
-    Ok(())
-}
-
-async fn provision_one(engine: Shared, persona: Persona) -> Result<(), StartError> {
-    let mut tries = 0;
-    let account = loop {
-        match Box::pin(engine.pool.provisioner().provision(&persona)).await {
-            Ok(account) => break account,
-            Err(error) if error.is_passing() => {
-                tracing::warn!(user.id = %persona.user, %error, "a virtual user cannot be provisioned yet");
-                tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
-                tries += 1;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    };
-    for room in account.joined() {
-        engine.roster.enter(&room, account.user());
-    }
-    tracing::info!(user.id = %persona.user, rooms = account.joined().len(), "a virtual user is ready");
-    engine.pool.keep(account);
-    Ok(())
 }
 
 /// Takes up the runs that were going on when the process ended.

@@ -15,7 +15,7 @@ use ruma::{
 };
 use tokio::time::Instant;
 
-use super::{error::MatrixError, outbound, seals::Seals, window::Window};
+use super::{error::MatrixError, outbound, pulse::Pulse, seals::Seals, window::Window};
 use crate::{
     core::{
         event::{Outgoing, Place},
@@ -27,6 +27,7 @@ use crate::{
 
 mod current;
 mod devices;
+mod health;
 pub mod own;
 mod past;
 mod pins;
@@ -36,11 +37,14 @@ mod relations;
 mod sealing;
 mod standing;
 mod succession;
+mod synced;
 mod verification;
 
 pub use self::devices::Vouched;
+pub use self::health::Renewal;
 pub use self::power::Redactions;
 pub use self::succession::Tombstone;
+pub use self::synced::Stretch;
 pub use self::verification::{Emoji, Verification, Verifying};
 
 /// The type of every message that is sent.
@@ -60,11 +64,13 @@ pub struct Account {
     client: Client,
     token: Secret,
     dir: PathBuf,
+    health: health::Health,
     last_sync: tokio::sync::Mutex<Option<Instant>>,
     windows: Mutex<HashMap<OwnedRoomId, Window>>,
     /// Rooms in which something happened that only a sync brings in, and since when that is known.
     behind: Mutex<HashMap<OwnedRoomId, Instant>>,
     pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
+    synced: Mutex<synced::Synced>,
     verifications: verification::Requests,
     seals: Seals,
 }
@@ -101,13 +107,18 @@ pub struct File {
 
 impl Account {
     /// Wraps a client whose session is restored.
+    ///
+    /// # Panics
+    /// When it is not.
     #[must_use]
-    pub fn new(user: OwnedUserId, client: Client, token: Secret, dir: PathBuf, seals: Seals) -> Arc<Self> {
-        let (last_sync, windows, behind, pins) = Default::default();
+    pub fn new(client: Client, token: Secret, dir: PathBuf, renewal: Renewal, (pulse, seals): (Pulse, Seals)) -> Arc<Self> {
+        let user = client.user_id().expect("a restored session has a user").to_owned();
+        let health = health::Health::new(renewal, pulse);
+        let (last_sync, windows, behind, pins, synced) = Default::default();
         let verifications = verification::Requests::of(&client);
         Arc::new_cyclic(|me| {
             let me = me.clone();
-            Self { me, user, client, token, dir, last_sync, windows, behind, pins, verifications, seals }
+            Self { me, user, client, token, dir, health, last_sync, windows, behind, pins, synced, verifications, seals }
         })
     }
 

@@ -121,6 +121,14 @@ pub enum MatrixError {
         /// The room.
         room: String,
     },
+    /// A user's device was replaced again and again: somebody else acts as that user.
+    #[error(
+        "the device of {user} was replaced again and again within an hour\n  Two programs that act as one user delete each other's devices, and what is encrypted for it is lost.\n  Mend: stop the other workmate that uses this registration (a copied folder?), or give each its own."
+    )]
+    Contested {
+        /// The virtual user.
+        user: String,
+    },
     /// An encrypted room's state could not be established, so nothing may be sent (invariant 3).
     #[error("{room}: cannot tell whether the room is encrypted; nothing is sent until that is known")]
     EncryptionUnknown {
@@ -141,6 +149,7 @@ impl MatrixError {
             | Self::NotMatrix { .. }
             | Self::Token { .. }
             | Self::DeviceGone { .. }
+            | Self::Contested { .. }
             | Self::EncryptionUnknown { .. } => true,
             Self::Refused { status, errcode, .. } => refusal_is_passing(*status, errcode),
             Self::Sdk(error) => sdk_is_passing(error),

@@ -45,10 +45,32 @@ impl Pool {
         &self.provisioner
     }
 
-    /// Keeps a client open from now on.
+    /// Keeps a client open from now on, in the place of an older one.
     pub fn keep(&self, account: Arc<Account>) {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
-        lasting.insert(account.user().to_owned(), account);
+        let older = lasting.insert(account.user().to_owned(), account);
+        drop(lasting);
+        if let Some(older) = older {
+            older.give_up();
+            self.provisioner.api().proxy().revoke(older.token());
+        }
+    }
+
+    /// Returns a user's client if it is open.
+    #[must_use]
+    pub fn opened(&self, user: &UserId) -> Option<Arc<Account>> {
+        let passing = || self.passing.lock().unwrap_or_else(PoisonError::into_inner).opened(user);
+        self.kept(user).or_else(passing)
+    }
+
+    /// Takes the place from an assistant's client that cannot act any more; the next one is opened anew.
+    pub fn drop_passing(&self, account: &Account) {
+        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        passing.remove(account.user());
+        let open = passing.len();
+        drop(passing);
+        self.close(account, open);
+        self.freed.notify_waiters();
     }
 
     /// Returns a client that is kept open.

@@ -1,7 +1,9 @@
 //! Making a virtual user real: account, device, profile, cross-signing, recovery. Idempotent, at every start.
 
 mod client;
+pub(super) mod damage;
 mod recovery;
+mod renewals;
 
 use std::{
     fs,
@@ -10,20 +12,22 @@ use std::{
 };
 
 use matrix_sdk::{SessionMeta, SessionTokens, authentication::matrix::MatrixSession, store::RoomLoadSettings};
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{
-    account::Account,
+    account::{Account, Renewal},
     api::{AUTOMATED_FIELD, Api},
     avatar,
     error::MatrixError,
     proxy::Identity,
 };
 use crate::{
-    core::hex::hex,
+    clock,
+    core::{hex::hex, time::Timestamp},
     secret::{MasterSecret, Secret},
 };
 
@@ -46,6 +50,7 @@ pub struct Provisioner {
     api: Api,
     users_dir: PathBuf,
     master: MasterSecret,
+    renewals: Arc<renewals::Renewals>,
 }
 
 /// What is remembered of a user beside its store, in the same folder: a lost folder loses both.
@@ -59,13 +64,16 @@ struct Card {
     /// How far recovery was set up.
     #[serde(default)]
     recovery: recovery::Stage,
+    /// When this device took the place of another, which lost the keys that were sent to it.
+    #[serde(default)]
+    renewed_at: Option<Timestamp>,
 }
 
 impl Provisioner {
     /// Returns a provisioner that keeps users below `data_dir/users`.
     #[must_use]
     pub fn new(api: Api, data_dir: &Path, master: MasterSecret) -> Self {
-        Self { api, users_dir: data_dir.join("users"), master }
+        Self { api, users_dir: data_dir.join("users"), master, renewals: Arc::default() }
     }
 
     /// Returns the homeserver's API.
@@ -79,8 +87,21 @@ impl Provisioner {
     /// # Errors
     /// By cause; everything done so far stays and is found done at the next call.
     pub async fn provision(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
+        match Box::pin(self.provision_once(persona)).await {
+            Err(error) if damage::is_damage(&error) => {
+                tracing::error!(user.id = %persona.user, %error, "a store cannot be used any more");
+                self.set_aside(&persona.user)?;
+            }
+            // Deleted since it was looked up.
+            Err(error) if error.is_device_gone() => {}
+            provisioned => return provisioned,
+        }
+        Box::pin(self.provision_once(persona)).await
+    }
+
+    async fn provision_once(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
         self.api.register(persona.user.localpart()).await?;
-        let dir = self.dir(persona);
+        let dir = self.dir_of(&persona.user);
         let mut card = Box::pin(self.device(persona, &dir)).await?;
         self.profile(persona, &dir, &mut card).await?;
         Box::pin(self.open_with(persona.user.clone(), &dir, card)).await
@@ -91,18 +112,19 @@ impl Provisioner {
     /// # Errors
     /// As [`Self::provision`].
     pub async fn open(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
-        let dir = self.dir(persona);
-        match read_card(&dir)? {
-            Some(card) if card.opened && has_store(&dir) => {
-                Box::pin(self.open_with(persona.user.clone(), &dir, card)).await
+        let dir = self.dir_of(&persona.user);
+        if let Some(card) = read_card(&dir)?.filter(|card| card.opened && has_store(&dir)) {
+            match Box::pin(self.open_with(persona.user.clone(), &dir, card)).await {
+                Err(error) if damage::is_damage(&error) || error.is_device_gone() => {}
+                opened => return opened,
             }
-            _ => Box::pin(self.provision(persona)).await,
         }
+        Box::pin(self.provision(persona)).await
     }
 
-    fn dir(&self, persona: &Persona) -> PathBuf {
+    fn dir_of(&self, user: &UserId) -> PathBuf {
         // A localpart may hold `/` and `.`: the folder's name must not leave `users`.
-        let name: String = persona.user.localpart().bytes().fold(String::new(), |mut name, byte| {
+        let name: String = user.localpart().bytes().fold(String::new(), |mut name, byte| {
             if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
                 name.push(char::from(byte));
             } else {
@@ -118,6 +140,7 @@ impl Provisioner {
     async fn device(&self, persona: &Persona, dir: &Path) -> Result<Card, MatrixError> {
         fs::create_dir_all(dir).map_err(|cause| file_error(dir, cause))?;
         let card = read_card(dir)?;
+        let was_opened = card.as_ref().is_some_and(|card| card.opened);
         let existing = self.api.devices(&persona.user).await?;
         let usable = card.filter(|card| {
             let known = existing.iter().any(|device| device == card.device.as_str());
@@ -128,7 +151,9 @@ impl Provisioner {
         let card = if let Some(card) = usable {
             card
         } else {
-            if !existing.is_empty() {
+            let renews = !existing.is_empty() || was_opened;
+            if renews {
+                self.renewals.count(&persona.user, Instant::now())?;
                 tracing::warn!(user.id = %persona.user, "the store or the device was lost; a new device takes over");
             }
             clear(dir)?;
@@ -138,6 +163,7 @@ impl Provisioner {
                 opened: false,
                 avatar: None,
                 recovery: recovery::Stage::default(),
+                renewed_at: renews.then(clock::now),
             };
             write_card(dir, &card)?;
             card
@@ -191,12 +217,15 @@ impl Provisioner {
             tokens: SessionTokens { access_token: token.expose().to_owned(), refresh_token: None },
         };
         Box::pin(client.matrix_auth().restore_session(session, RoomLoadSettings::default())).await?;
-        if !card.opened {
+        let is_fresh = !card.opened;
+        if is_fresh {
             card.opened = true;
             write_card(dir, &card)?;
         }
         client.encryption().wait_for_e2ee_initialization_tasks().await;
-        let account = Account::new(user, client, token, dir.to_owned(), self.api.proxy().seals().clone());
+        let renewal = Renewal { at: card.renewed_at, is_fresh };
+        let shared = (self.api.proxy().pulse().clone(), self.api.proxy().seals().clone());
+        let account = Account::new(client, token, dir.to_owned(), renewal, shared);
         account.sync().await?;
         Box::pin(self.recovery(&account, dir, card)).await?;
         Ok(account)

@@ -33,6 +33,7 @@ use url::Url;
 pub(super) use self::answer::Remark;
 use self::answer::{Reading, refuse};
 use super::seals::Seals;
+use super::pulse::{Ailment, Pulse};
 use crate::secret::Secret;
 
 mod sealed;
@@ -106,6 +107,7 @@ struct Inner {
     reading: Reading,
     identities: RwLock<HashMap<String, Identity>>,
     seals: Seals,
+    pulse: Pulse,
 }
 
 impl Proxy {
@@ -131,7 +133,7 @@ impl Proxy {
         }
         let http = http.build().map_err(std::io::Error::other)?;
         let (homeserver, reading, identities) = (upstream.url, Reading::default(), RwLock::default());
-        let inner = Arc::new(Inner { homeserver, as_token, http, reading, identities, seals });
+        let inner = Arc::new(Inner { homeserver, as_token, http, reading, identities, seals, pulse: Pulse::default() });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(inner.clone());
@@ -149,6 +151,12 @@ impl Proxy {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Returns what calls tell beside their answers.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.inner.pulse
     }
 
     /// Returns the homeserver's own base URL, for messages to the operator.
@@ -175,6 +183,20 @@ impl Proxy {
     /// Never: the lock is not held over code that may panic.
     pub fn revoke(&self, token: &Secret) {
         self.inner.identities.write().expect("no holder panics").remove(token.expose());
+    }
+}
+
+impl Inner {
+    /// Tells what an answer says beside.
+    fn listen(&self, identity: Option<Identity>, response: &Response) {
+        if Remark::of(response.headers()).is_some() {
+            self.pulse.missed();
+        }
+        if let (Some(Identity::Device(user, device)), Some(answer::UnknownDevice)) =
+            (identity, response.extensions().get())
+        {
+            self.pulse.ails(user, Ailment::DeviceGone(device));
+        }
     }
 }
 
@@ -213,9 +235,16 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         call = call.bearer_auth(inner.as_token.expose());
     }
     match call.send().await {
-        Ok(answer) => answer::relay(answer, kind, &inner.reading).await,
-        // `without_url`: the query names users, and a path may name rooms.
-        Err(error) => Remark::Away.answer(&error.without_url().to_string()),
+        Ok(answer) => {
+            let response = answer::relay(answer, kind, &inner.reading).await;
+            inner.listen(identity, &response);
+            response
+        }
+        Err(error) => {
+            inner.pulse.missed();
+            // `without_url`: the query names users, and a path may name rooms.
+            Remark::Away.answer(&error.without_url().to_string())
+        }
     }
 }
 

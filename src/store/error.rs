@@ -83,8 +83,8 @@ pub enum StoreError {
     /// No room on the disk (or beyond a quota or file size limit).
     #[error(
         "{dir}: the disk is full, nothing more can be stored: {source}\n  \
-         Mend: free space on that disk (or raise the quota), then restart workmate; the homeserver keeps what was not \
-         acknowledged and sends it again."
+         Mend: free space on that disk (or raise the quota); a workmate that serves starts anew by itself then, and the \
+         homeserver sends again what was not acknowledged."
     )]
     Full {
         /// The store's directory.

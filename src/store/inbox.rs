@@ -3,10 +3,13 @@
 use std::{
     ops::RangeInclusive,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 use serde::{Deserialize, Serialize};
 use sled::{
     Batch,
@@ -99,14 +102,17 @@ impl Inbox {
     pub async fn accept(&self, txn_id: &str, events: Vec<InboxEvent>, now: Timestamp) -> Result<Accepted, StoreError> {
         let seals = self.store.seals();
         let (inner, transaction) = (Arc::clone(&self.store.0), transaction_key(self.fingerprint, txn_id));
+        let number = txn_id.parse().ok();
         // To the end even if the caller goes away, so that what is stored is always announced.
         let recording = tokio::task::spawn_blocking(move || {
             // Before any of it is handled: a run that is about to speak sees it.
             for event in &events {
                 seals.take(event)?;
             }
-            let (accepted, last_seq) = inner.inbox.record(&transaction, events, now)?;
+            let (accepted, last_seq) =
+                inner.inbox.record(&transaction, events, now).map_err(|error| inner.note(error))?;
             inner.flush()?;
+            inner.inbox.note_number(number);
             inner.accepted.send_if_modified(|highest| {
                 let is_news = last_seq > *highest;
                 *highest = last_seq.max(*highest);
@@ -121,6 +127,29 @@ impl Inbox {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.store.0.accepted.subscribe()
+    }
+
+    /// Returns how often the homeserver began to count its transactions anew, as Synapse does when it is started again;
+    /// to be waited on.
+    ///
+    /// Numbers that leave some out say nothing: a homeserver may count those of all its application services together.
+    #[must_use]
+    pub fn watch_recounts(&self) -> watch::Receiver<u64> {
+        self.store.0.inbox.recounts.subscribe()
+    }
+
+    /// Returns which of these events the inbox never had, or has forgotten since, in their order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn unknown<'a>(&self, events: impl IntoIterator<Item = &'a EventId>) -> Result<Vec<&'a EventId>, StoreError> {
+        let mut unknown = Vec::new();
+        for event in events {
+            if !self.store.0.inbox.is_seen(&[b"e", event.as_bytes()].concat())? {
+                unknown.push(event);
+            }
+        }
+        Ok(unknown)
     }
 
     /// Returns at most `most` entries after the sequence number `after`, oldest first; 0 begins at the start.
@@ -208,6 +237,9 @@ pub(super) struct InboxTrees {
     state: sled::Tree,
     /// Held from looking an id up until it is written, so that each event gets in once and in order.
     writing: Mutex<()>,
+    /// The number of the newest transaction, where they are numbers; 0 before the first.
+    number: AtomicU64,
+    recounts: watch::Sender<u64>,
 }
 
 /// What one database transaction changes.
@@ -229,6 +261,8 @@ impl InboxTrees {
             seen_by_time: open("inbox_seen_by_time")?,
             state: open("inbox_state")?,
             writing: Mutex::new(()),
+            number: AtomicU64::new(0),
+            recounts: watch::Sender::new(0),
         })
     }
 
@@ -273,6 +307,14 @@ impl InboxTrees {
         change.state.insert(LAST_SEQ, last.to_bytes());
         self.apply(&change)?;
         Ok((Accepted { new: ids.len(), duplicate_transaction }, last))
+    }
+
+    /// Takes the number of a transaction: one that is lower than the last was counted by another life of the homeserver.
+    fn note_number(&self, number: Option<u64>) {
+        let Some(number) = number else { return };
+        if number < self.number.swap(number, Ordering::Relaxed) {
+            self.recounts.send_modify(|recounts| *recounts += 1);
+        }
     }
 
     fn is_seen(&self, id: &[u8]) -> Result<bool, StoreError> {

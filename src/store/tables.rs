@@ -29,10 +29,12 @@ pub(super) enum Name {
     Members,
     Owed,
     Seals,
+    Checked,
+    HeldBack,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -50,6 +52,8 @@ impl Name {
         Self::Members,
         Self::Owed,
         Self::Seals,
+        Self::Checked,
+        Self::HeldBack,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -71,6 +75,8 @@ impl Name {
             Self::Members => "members",
             Self::Owed => "owed",
             Self::Seals => "seals",
+            Self::Checked => "checked",
+            Self::HeldBack => "held_back",
         }
     }
 }
@@ -116,6 +122,18 @@ impl Store {
     #[must_use]
     pub fn users<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::Users)
+    }
+
+    /// Returns up to where each room was compared with what came of it, by room id.
+    #[must_use]
+    pub fn checked<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
+        self.table(Name::Checked)
+    }
+
+    /// Returns the events that wait for users who could not take them, by room and event id.
+    #[must_use]
+    pub fn held_back<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
+        self.table(Name::HeldBack)
     }
 
     /// Returns how far each room is processed, by room id.

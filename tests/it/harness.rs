@@ -5,6 +5,7 @@ pub(crate) mod faults;
 pub(crate) mod homeserver;
 pub(crate) mod office;
 pub(crate) mod readiness;
+pub(crate) mod relay;
 mod selftest;
 pub(crate) mod slot;
 pub(crate) mod workmate;

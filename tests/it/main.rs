@@ -16,6 +16,7 @@ mod encryption;
 mod examples;
 mod facts;
 mod faults;
+mod gaps;
 mod grants;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;

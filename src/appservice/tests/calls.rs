@@ -135,12 +135,13 @@ async fn readiness_names_each_condition_and_its_reason() {
     let client = Client::new();
     let ready = || answer(client.get(format!("{url}/readyz")));
 
-    for condition in [Condition::Homeserver, Condition::Users, Condition::Store] {
+    for condition in [Condition::Homeserver, Condition::Deliveries, Condition::Users, Condition::Store] {
         health.set(condition, State::Ready);
     }
     health.set(Condition::ClaudeKey, State::Waiting("ANTHROPIC_API_KEY is not set".to_owned()));
     let expected = json!({"ready": false, "conditions": {
         "homeserver": {"ready": true},
+        "deliveries": {"ready": true},
         "users": {"ready": true},
         "store": {"ready": true},
         "claude_key": {"ready": false, "reason": "ANTHROPIC_API_KEY is not set"},

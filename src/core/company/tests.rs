@@ -102,3 +102,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn c4_in_a_large_room_members_are_counted_anew_only_where_it_may_have_become_lonely() {
+    use Membership::{Ban, Invite, Join, Leave};
+    let mut here = AtLeast::counted(&Company { humans: 4, ..Company::default() });
+    let table = [(Join, true), (Leave, true), (Invite, true), (Ban, true), (Join, true), (Leave, false), (Join, false)];
+    for (membership, expected) in table {
+        assert_eq!(here.is_lively_after(membership), expected, "{membership:?}");
+    }
+}

@@ -2,6 +2,20 @@
 
 use super::{super::time::Timestamp, date};
 
+/// Says that a chat was taken up again of which nothing was stored any more.
+#[must_use]
+pub fn adopted() -> String {
+    "I lost what I had stored about our chat, so a new session begins with your message. What you wrote while I was away \
+     may be unreadable to me; I say so where it is."
+        .to_owned()
+}
+
+/// Says that an assistant has a new device in the place of a lost one.
+#[must_use]
+pub fn renewed() -> String {
+    "I lost my keys and have new ones. If a message of yours stays unanswered, please send it again.".to_owned()
+}
+
 /// Says that forgetting has begun; edited into [`forgotten`] at the end.
 #[must_use]
 pub fn forgetting() -> String {

@@ -101,6 +101,7 @@ impl Engine {
         self.pool.erase(account)?;
         for room in &rooms {
             self.tables.cursors.remove(room)?;
+            self.tables.checked.remove(room)?;
             self.tables.assistant_rooms.remove(room)?;
         }
         self.unpin(&persona.user)?;

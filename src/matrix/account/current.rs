@@ -57,10 +57,12 @@ impl Account {
             .timeout(Duration::ZERO)
             .set_presence(PresenceState::Offline)
             .filter(SyncFilter::FilterDefinition(sync_filter()));
-        let response = Box::pin(self.client.sync_once(settings)).await?;
+        let synced = Box::pin(self.client.sync_once(settings)).await.map_err(MatrixError::from);
+        let response = synced.inspect_err(|error| self.notice_damage(error))?;
         self.take_seals(&response.rooms);
         let mut joined = Vec::new();
         for (room, update) in response.rooms.joined {
+            self.note_synced(&room, &update.timeline.events, update.timeline.limited);
             let read = self.read(&room, &update.timeline.events).await;
             joined.push((room, update.timeline, read));
         }

@@ -58,6 +58,11 @@ impl<T> Places<T> {
         closing.iter().filter_map(|user| self.taken.remove(user).and_then(Taken::into_open)).collect()
     }
 
+    /// Returns what is open for a user, without counting as a use.
+    pub(super) fn opened(&self, user: &UserId) -> Option<Arc<T>> {
+        self.taken.get(user)?.place.get().cloned()
+    }
+
     /// Takes a place from a user, whoever uses it.
     pub(super) fn remove(&mut self, user: &UserId) {
         self.taken.remove(user);

@@ -20,7 +20,7 @@ use super::{
     repair::{self, Repaired},
     strip_hop_headers,
 };
-use crate::matrix::error::is_errcode;
+use crate::matrix::error::{is_errcode, is_unknown_device};
 
 /// The largest answer that is read as a whole: the first sync of somebody in hundreds of rooms has some 10 MiB.
 const BODY_BYTES_MAX: usize = 128 << 20;
@@ -64,6 +64,10 @@ impl Reading {
 
 /// Says of an answer of the proxy's own why the homeserver's is not there.
 const REMARK: HeaderName = HeaderName::from_static("x-workmate-proxy");
+
+/// Goes with a refusal that says that the device which the call was made as does not exist; never sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnknownDevice;
 
 /// Why an answer is the proxy's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +163,11 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     if status.is_redirection() || !(is_error || is_stage) {
         return Remark::Page(status.as_u16()).answer("");
     }
-    respond_whole(status, headers, body)
+    let mut response = respond_whole(status, headers, body);
+    if said["errcode"].as_str().is_some_and(is_unknown_device) {
+        response.extensions_mut().insert(UnknownDevice);
+    }
+    response
 }
 
 async fn relay_whole(answer: reqwest::Response, kind: Kind, reading: &Reading) -> Response {

@@ -1,0 +1,122 @@
+//! A chat that the homeserver holds and our store does not, because the disk was lost: taken up again as its owner
+//! writes in it.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use ruma::{OwnedRoomId, RoomId, UserId};
+use tokio::time::Instant;
+
+use crate::{
+    core::{
+        room_check::{Origin, check_room},
+        words,
+    },
+    engine::{Engine, EngineError, Shared, records::AssistantRecord, word, word_transaction},
+    matrix::{Account, MatrixError, dm},
+    store::InboxEntry,
+};
+
+/// Rooms remembered as no chats of assistants; then all are forgotten and looked up again.
+const NO_CHATS_MAX: usize = 1_024;
+
+/// Rooms that were looked up and are nobody's chat with an assistant.
+#[derive(Default)]
+pub(in crate::engine) struct NoChats(Mutex<BTreeSet<OwnedRoomId>>);
+
+impl NoChats {
+    fn has(&self, room: &RoomId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(room)
+    }
+
+    fn add(&self, room: &RoomId) {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rooms.len() >= NO_CHATS_MAX {
+            rooms.clear();
+        }
+        rooms.insert(room.to_owned());
+    }
+}
+
+impl Engine {
+    /// Takes up a chat that nothing is known of, where a person writes in it whose assistant has none; returns whether
+    /// the room is theirs now.
+    pub(in crate::engine) async fn adopt_chat(
+        self: &Shared,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        let (room, owner) = (&entry.event.room_id, &entry.event.sender);
+        let may_be_one = entry.event.event_type == "m.room.encrypted"
+            && self.config.assistants.enabled
+            && self.is_local_person(owner)
+            && self.roster.of(room).is_empty()
+            && !self.no_chats.has(room)
+            && self.tables.assistants.get(owner)?.is_none_or(|record| record.room.is_none());
+        if !may_be_one || self.tables.rooms.get(room)?.is_some() || !self.may_have_assistant(owner)? {
+            return Ok(false);
+        }
+        let persona = self.assistant_persona(owner);
+        let joined = match self.api().joined_members(&persona.user, room).await {
+            // The assistant is not there, or there is none.
+            Err(error) if !error.is_passing() => BTreeSet::new(),
+            joined => joined?,
+        };
+        if joined != BTreeSet::from([persona.user.clone(), owner.clone()]) {
+            self.no_chats.add(room);
+            return Ok(false);
+        }
+        let maker = self.makers.of(owner);
+        {
+            let _one_at_a_time = maker.lock().await;
+            let account = Box::pin(self.pool.passing(&persona)).await?;
+            account.sync_since(accepted).await?;
+            if self.take_for_chat(&account, owner, room, entry).await? {
+                return Ok(true);
+            }
+        }
+        // The room is not tight, so it is no place for the owner any more: they get another one.
+        self.no_chats.add(room);
+        Box::pin(self.clone().ensure_assistant(owner)).await?;
+        Ok(false)
+    }
+
+    async fn take_for_chat(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        room: &RoomId,
+        entry: &InboxEntry,
+    ) -> Result<bool, EngineError> {
+        if !account.is_in(room) {
+            return Ok(false);
+        }
+        let state = dm::state_of(account, room, owner).await?;
+        if !check_room(&state, Origin::Made, owner, account.user()).is_tight() {
+            return Ok(false);
+        }
+        let events = account.history(room, 2).await?;
+        let before = events.iter().take_while(|event| event.id != entry.event.event_id).last();
+        // What was said before belongs to a session that nobody kept.
+        let markers = before.map(|event| event.id.clone()).into_iter().collect();
+        let record =
+            AssistantRecord { room: Some(room.to_owned()), introduced: true, markers, ..AssistantRecord::default() };
+        self.tables.assistants.put(&owner.to_owned(), &record)?;
+        self.tables.assistant_rooms.put(&room.to_owned(), &owner.to_owned())?;
+        self.store.flush().await?;
+        tracing::info!(user.id = %account.user(), room.id = %room, "a chat that the store had lost is taken up again");
+        let txn = word_transaction("adopted", room.as_str(), account.user());
+        account.send(room, &word(&words::sessions::adopted(), None), txn).await?;
+        Ok(true)
+    }
+
+    /// Says in an assistant's chat, once, that what was encrypted for its lost device cannot be read any more.
+    pub(super) async fn say_renewed(&self, account: &Account, room: &RoomId) -> Result<(), MatrixError> {
+        let Some(at) = account.renewed_at().filter(|_| account.take_renewal()) else { return Ok(()) };
+        let txn = word_transaction("renewed", &format!("{room} {}", at.as_ms()), account.user());
+        account.send(room, &word(&words::sessions::renewed(), None), txn).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,300 @@
+//! Our own users: each is provisioned by itself, so that one that cannot start costs nobody but itself.
+//!
+//! Who is out of order is named in `/readyz` and tried again; what is said meanwhile in its rooms is kept for it. A user
+//! whose device or store is lost is provisioned anew, and what waits for it goes on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ruma::{EventId, OwnedUserId, RoomId, UserId};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
+
+use super::{Engine, EngineError, Shared, inbox::Handled, records::HeldBack};
+use crate::{
+    appservice::health::{Condition, State},
+    core::{
+        people::Who,
+        retry::{Failures, Others},
+    },
+    matrix::{Account, MatrixError, provision::Persona, pulse::Ailment},
+    store::InboxEntry,
+};
+
+/// Pauses between two tries to provision a user; the last one repeats.
+const PAUSES: [Duration; 6] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+];
+/// Tries after which the others begin without this user.
+const TRIES_TOGETHER: usize = 4;
+/// Users named in one reason.
+const NAMED_MAX: usize = 5;
+/// Events kept for users that are out of order, in all.
+const HELD_BACK_MAX: usize = 1_000;
+
+/// Which of our users cannot act, and why.
+#[derive(Default)]
+pub(super) struct Wards(Mutex<BTreeMap<OwnedUserId, String>>);
+
+impl Wards {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<OwnedUserId, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Provisions users side by side; returns once each is there, or the others need not wait for it any longer.
+///
+/// # Errors
+/// When the homeserver cannot serve us at all, and nobody but its operator can mend that.
+pub(super) async fn bring_up_all(engine: &Shared, personas: Vec<Persona>) -> Result<(), MatrixError> {
+    let places = Arc::new(Semaphore::new(engine.config.limits.provisioning_max.max(1)));
+    let (settled, mut told) = mpsc::channel(personas.len().max(1));
+    for persona in personas {
+        engine.put_out_of_order(&persona.user, "it is being set up");
+        engine.tasks.spawn(bring_up(engine.clone(), persona, places.clone(), Some(settled.clone())));
+    }
+    drop(settled);
+    while let Some(outcome) = told.recv().await {
+        outcome?;
+    }
+    Ok(())
+}
+
+/// Provisions a user, again and again until it is there. Tells `settled` once, when the others may begin.
+async fn bring_up(
+    engine: Shared,
+    persona: Persona,
+    places: Arc<Semaphore>,
+    mut settled: Option<mpsc::Sender<Result<(), MatrixError>>>,
+) {
+    let user = persona.user.clone();
+    let mut failures = 0;
+    loop {
+        let provisioned = {
+            let Ok(_place) = places.acquire().await else { return };
+            tokio::select! {
+                () = engine.stop.cancelled() => return,
+                provisioned = Box::pin(engine.pool.provisioner().provision(&persona)) => provisioned,
+            }
+        };
+        let error = match provisioned {
+            Ok(account) => return Box::pin(engine.take_up(account)).await,
+            Err(error) => error,
+        };
+        if let (MatrixError::NoDevices { .. }, Some(settled)) = (&error, &settled) {
+            let _ = settled.send(Err(error)).await;
+            return;
+        }
+        // While the homeserver is away it is nobody's own fault.
+        let is_away = error.is_passing() && engine.api().whoami().await.is_err_and(|error| error.is_passing());
+        if !is_away {
+            tracing::warn!(user.id = %user, %error, "one of our users cannot be provisioned; it is tried again");
+            engine.put_out_of_order(&user, &error.to_string());
+            failures += 1;
+        }
+        if failures >= TRIES_TOGETHER || (failures > 0 && !error.is_passing()) {
+            settled = None;
+        }
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSES[failures.min(PAUSES.len() - 1)]) => {}
+        }
+    }
+}
+
+/// Mends users that cannot act any more, until Workmate stops.
+pub(super) async fn keep_mending(engine: Shared) {
+    let pulse = engine.api().proxy().pulse().clone();
+    let places = Arc::new(Semaphore::new(engine.config.limits.provisioning_max.max(1)));
+    loop {
+        let (user, ailment) = tokio::select! {
+            () = engine.stop.cancelled() => return,
+            ailing = pulse.next_ailing() => ailing,
+        };
+        let Some(account) = engine.pool.opened(&user) else { continue };
+        let (Ailment::DeviceGone(device) | Ailment::StoreDamaged(device)) = &ailment;
+        if account.device().as_ref() != Some(device) || account.is_given_up() {
+            continue;
+        }
+        account.give_up();
+        let reason = match ailment {
+            Ailment::DeviceGone(_) => "the homeserver does not know its device any more; it gets a new one",
+            Ailment::StoreDamaged(_) => "its store is damaged; it gets a new one",
+        };
+        tracing::warn!(user.id = %user, "one of our users cannot act: {reason}");
+        if matches!(ailment, Ailment::StoreDamaged(_))
+            && let Err(error) = engine.pool.provisioner().set_aside(&user)
+        {
+            tracing::error!(user.id = %user, %error, "a damaged store cannot be set aside");
+        }
+        match engine.persona_of(&user) {
+            Some(persona) => {
+                engine.put_out_of_order(&user, reason);
+                engine.tasks.spawn(bring_up(engine.clone(), persona, places.clone(), None));
+            }
+            // An assistant's is made anew when it is opened the next time.
+            None => engine.pool.drop_passing(&account),
+        }
+    }
+}
+
+impl Engine {
+    /// Who a user is to be whose client stays open.
+    fn persona_of(&self, user: &UserId) -> Option<Persona> {
+        match self.namespace.who(user) {
+            Who::Service => Some(self.service_persona()),
+            Who::Coworker(_) => self.coworker_persona(self.coworker(user)?).ok(),
+            _ => None,
+        }
+    }
+
+    fn put_out_of_order(&self, user: &UserId, reason: &str) {
+        self.wards.lock().insert(user.to_owned(), reason.to_owned());
+        self.say_who_is_out_of_order();
+    }
+
+    /// Says in `/readyz` who cannot act, and why.
+    pub(super) fn say_who_is_out_of_order(&self) {
+        let out = self.wards.lock();
+        let state = if out.is_empty() {
+            State::Ready
+        } else {
+            let mut named: Vec<String> =
+                out.iter().take(NAMED_MAX).map(|(user, reason)| format!("{user}: {reason}")).collect();
+            if out.len() > NAMED_MAX {
+                named.push(format!("and {} more", out.len() - NAMED_MAX));
+            }
+            State::Waiting(named.join("; "))
+        };
+        drop(out);
+        self.health.set(Condition::Users, state);
+    }
+
+    /// Takes up a user that is there now: its rooms, the invites that came meanwhile, and what was kept for it.
+    async fn take_up(self: &Shared, account: Arc<Account>) {
+        let user = account.user().to_owned();
+        let rooms = account.joined();
+        for room in &rooms {
+            self.roster.enter(room, &user);
+        }
+        tracing::info!(user.id = %user, rooms = rooms.len(), "a virtual user is ready");
+        self.pool.keep(account.clone());
+        self.wards.lock().remove(&user);
+        self.say_who_is_out_of_order();
+        if !self.is_serving() {
+            return;
+        }
+        let caught_up = async {
+            Box::pin(self.clone().take_missed_invites(&account)).await?;
+            self.compare(&account).await
+        };
+        if let Err(error) = caught_up.await {
+            tracing::warn!(user.id = %user, %error, "what a user missed cannot be read yet; the safety sync tries again");
+        }
+        if let Err(error) = Box::pin(self.take_again(&user)).await {
+            tracing::error!(user.id = %user, %error, "what was kept for a user cannot be taken; the next start does");
+        }
+    }
+
+    /// Keeps an entry that was handled while a user of its room was out of order; returns whether it is kept.
+    pub(super) fn hold_back(&self, entry: &InboxEntry) -> Result<bool, EngineError> {
+        let event = &entry.event;
+        let key = (event.room_id.clone(), event.event_id.clone());
+        let users = self.out_of_order_in(&event.room_id)?;
+        if users.is_empty() || !is_for_somebody(&event.event_type) || self.namespace.is_ours(&event.sender) {
+            if !self.tables.held_back.is_empty() {
+                self.tables.held_back.remove(&key)?;
+            }
+            return Ok(false);
+        }
+        let known = self.tables.held_back.get(&key)?;
+        if known.is_none() && self.tables.held_back.len() >= HELD_BACK_MAX {
+            tracing::error!(room.id = %event.room_id, event.id = %event.event_id, "too much waits for users that are out of order");
+            return Ok(false);
+        }
+        // Whoever took it already is not asked again.
+        let users = match known {
+            Some(known) => known.users.intersection(&users).cloned().collect(),
+            None => users,
+        };
+        if users.is_empty() {
+            self.tables.held_back.remove(&key)?;
+            return Ok(false);
+        }
+        self.tables.held_back.put(&key, &HeldBack { seq: entry.seq, users })?;
+        Ok(true)
+    }
+
+    fn out_of_order_in(&self, room: &RoomId) -> Result<BTreeSet<OwnedUserId>, EngineError> {
+        let out: BTreeSet<OwnedUserId> = self.wards.lock().keys().cloned().collect();
+        if out.is_empty() {
+            return Ok(out);
+        }
+        let Some(record) = self.tables.rooms.get(&room.to_owned())? else { return Ok(BTreeSet::new()) };
+        let is_there = |user: &OwnedUserId| {
+            record.introduced.contains(user)
+                || record.stays.contains(user)
+                || (record.service_dm.is_some() && *user == self.service_user())
+        };
+        Ok(out.into_iter().filter(is_there).collect())
+    }
+
+    /// Whether an event was taken by this user already, while it was kept for another.
+    pub(super) fn was_taken_by(&self, room: &RoomId, event: &EventId, user: &UserId) -> Result<bool, EngineError> {
+        if self.tables.held_back.is_empty() {
+            return Ok(false);
+        }
+        let kept = self.tables.held_back.get(&(room.to_owned(), event.to_owned()))?;
+        Ok(kept.is_some_and(|kept| !kept.users.contains(user)))
+    }
+
+    /// Takes what was kept for a user, in its order.
+    async fn take_again(self: &Shared, user: &UserId) -> Result<(), EngineError> {
+        let mut kept: Vec<_> = self.tables.held_back.iter().filter_map(Result::ok).collect();
+        kept.retain(|(_, kept)| kept.users.contains(user));
+        kept.sort_by_key(|(_, kept)| kept.seq);
+        for ((room, event), HeldBack { seq, .. }) in kept {
+            let entry = self.inbox.pending_in(&room, seq..=seq, 1)?.pop();
+            let Some(entry) = entry.filter(|entry| entry.event.event_id == event) else {
+                self.tables.held_back.remove(&(room, event))?;
+                continue;
+            };
+            tracing::info!(room.id = %room, event.id = %event, user.id = %user, "an event that was kept for a user is taken");
+            self.take_until_done(&entry).await;
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    async fn take_until_done(self: &Shared, entry: &InboxEntry) {
+        let mut failures = Failures::default();
+        loop {
+            let began = Instant::now();
+            let error = match Box::pin(self.clone().take(entry, began)).await {
+                Ok(Handled::Done) => return self.done(entry),
+                Ok(Handled::Parked) => return,
+                Err(error) => error,
+            };
+            if !self.waits_after(&error, began, &mut failures, Others::Unknown).await {
+                self.give_up(entry, &error).await;
+                return self.done(entry);
+            }
+        }
+    }
+}
+
+/// Whether an event may be for one of ours who has to be there to take it.
+fn is_for_somebody(event_type: &str) -> bool {
+    matches!(event_type, "m.room.message" | "m.room.encrypted" | super::gaps::MISSED)
+}

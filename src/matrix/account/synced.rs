@@ -1,0 +1,96 @@
+//! What this user's syncs brought, kept until it was compared with what transactions brought.
+
+use std::{collections::HashMap, sync::PoisonError};
+
+use matrix_sdk::deserialized_responses::TimelineEvent;
+use ruma::{OwnedRoomId, RoomId};
+
+use super::Account;
+use crate::matrix::unseen::{self, Held};
+
+/// Events kept of all rooms; a room whose events are beyond is read again instead.
+const SYNCED_MAX: usize = 2_000;
+
+/// What syncs brought of one room since the last comparison, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// The events.
+    pub events: Vec<Held>,
+    /// Whether some before or among them were left out.
+    pub has_gap: bool,
+}
+
+/// The stretches of all rooms.
+#[derive(Debug, Default)]
+pub(super) struct Synced {
+    rooms: HashMap<OwnedRoomId, Stretch>,
+    held: usize,
+}
+
+impl Synced {
+    fn add(&mut self, room: &RoomId, events: Vec<Held>, limited: bool) {
+        if events.is_empty() && !limited {
+            return;
+        }
+        let stretch = self.rooms.entry(room.to_owned()).or_default();
+        stretch.has_gap |= limited;
+        if stretch.has_gap || self.held + events.len() > SYNCED_MAX {
+            // The room is read back anyhow.
+            self.held -= stretch.events.len();
+            *stretch = Stretch { events: Vec::new(), has_gap: true };
+            return;
+        }
+        self.held += events.len();
+        stretch.events.extend(events);
+    }
+}
+
+impl Account {
+    pub(super) fn note_synced(&self, room: &RoomId, events: &[TimelineEvent], limited: bool) {
+        let events = unseen::of_timeline(events);
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).add(room, events, limited);
+    }
+
+    /// Takes what syncs brought since the last call, by room.
+    pub fn take_synced(&self) -> HashMap<OwnedRoomId, Stretch> {
+        std::mem::take(&mut *self.synced.lock().unwrap_or_else(PoisonError::into_inner)).rooms
+    }
+
+    /// Has a room read back with the next comparison.
+    pub fn read_back(&self, room: &RoomId) {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).add(room, Vec::new(), true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{owned_event_id, owned_user_id, room_id};
+
+    use super::*;
+    use crate::core::time::Timestamp;
+
+    fn held() -> Held {
+        Held {
+            event_id: owned_event_id!("$e"),
+            sender: owned_user_id!("@a:hs"),
+            event_type: "m.room.message".to_owned(),
+            state_key: None,
+            sent_at: Timestamp::from_ms(0),
+            json: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_read_back_instead_and_frees_its_place() {
+        let mut synced = Synced::default();
+        let [busy, calm] = [room_id!("!busy:hs"), room_id!("!calm:hs")];
+        synced.add(calm, vec![held()], false);
+        synced.add(busy, vec![held(); SYNCED_MAX - 1], false);
+        synced.add(busy, vec![held()], false);
+        assert_eq!(synced.rooms[busy], Stretch { events: vec![], has_gap: true });
+        assert_eq!((synced.rooms[calm].events.len(), synced.held), (1, 1));
+        synced.add(calm, vec![held()], true);
+        synced.add(calm, vec![held()], false);
+        assert_eq!((&synced.rooms[calm], synced.held), (&Stretch { events: vec![], has_gap: true }, 0));
+    }
+}

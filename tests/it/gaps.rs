@@ -1,0 +1,122 @@
+//! What the homeserver did not deliver is found: whatever came since, at a start, and as soon as it is back.
+
+use anyhow::{Context as _, Result};
+use ruma::{OwnedRoomId, events::room::member::MembershipState};
+use serde_json::json;
+use tokio::time;
+
+use crate::{
+    assistants::{FIRST_WORDS, said},
+    harness::{
+        Person, RoomKind, Setup,
+        homeserver::shared,
+        office::{Office, echoing},
+        relay::{Relay, Rule},
+    },
+};
+
+/// Opens an office whose transactions pass a relay.
+async fn behind_a_relay(rule: Rule) -> Result<(Office, Relay)> {
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let claude = echoing().await?;
+    let mut workmate = Setup::new(&shared().take_slot(), shared().url(), &claude.base_url()).write();
+    let relay = Relay::before(&workmate, rule).await?;
+    workmate.start_again().await;
+    Ok((Office { claude, workmate, alice, bob }, relay))
+}
+
+/// Has alice ask what is thrown away, and then what is answered.
+async fn lose_one(office: &Office, relay: &Relay, room: &OwnedRoomId, lost: &str) -> Result<()> {
+    let before = relay.messages_away();
+    relay.follow(Rule::ThrowAway);
+    office.ask(&office.alice, room, lost).await?;
+    let thrown_away = async {
+        while relay.messages_away() == before {
+            time::sleep(time::Duration::from_millis(20)).await;
+        }
+    };
+    time::timeout(time::Duration::from_mins(1), thrown_away).await.context("nothing was sent")?;
+    relay.follow(Rule::PassOn);
+    office.asked_and_answered(room, "and what came since?").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_what_was_thrown_away_is_found_whatever_came_since() -> Result<()> {
+    let (mut office, relay) = behind_a_relay(Rule::PassOn).await?;
+    let [plain, sealed] = [office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?];
+
+    // Without any sign: what a sync brings is compared.
+    lose_one(&office, &relay, &sealed, "lost in secret").await?;
+    office.answer(&office.alice, &sealed, &office.oncall(), "lost in secret").await?;
+
+    // A homeserver that counts anew was started again.
+    lose_one(&office, &relay, &plain, "lost by a restart").await?;
+    assert_eq!(relay.send(1, &json!([])).await?, 200);
+    office.answer(&office.alice, &plain, &office.oncall(), "lost by a restart").await?;
+
+    // A start of ours; what came since was handled and had moved on everything but the mark.
+    lose_one(&office, &relay, &plain, "lost before a kill").await?;
+    office.workmate.kill();
+    office.workmate.start_again().await;
+    office.answer(&office.alice, &plain, &office.oncall(), "lost before a kill").await?;
+
+    office.asked_and_answered(&plain, "once each?").await?;
+    let questions = office.questions();
+    for lost in ["lost in secret", "lost by a restart", "lost before a kill"] {
+        let asked = questions.iter().filter(|question| question.ends_with(lost));
+        assert_eq!(asked.count(), 1, "{lost}: {questions:?}");
+    }
+    let logs = office.workmate.logs();
+    assert!(!logs.contains("new registration"), "a restart of the homeserver is no reason to register anew");
+    Ok(())
+}
+
+#[tokio::test]
+async fn homeservers_1_a_homeserver_that_keeps_what_failed_until_the_next_event_is_woken_at_a_start() -> Result<()> {
+    let (mut office, relay) = behind_a_relay(Rule::UntilTheNextEvent).await?;
+    let assistant = office.workmate.slot().assistant(office.alice.user_id().localpart());
+    let dm = meet(&office.alice, &assistant).await?;
+
+    office.workmate.kill();
+    let others = office.workmate.slot().assistant(office.bob.user_id().localpart());
+    office.alice.send(&dm, "while you were away").await?;
+    // An account that the homeserver made itself: nobody is asked whether it may exist.
+    register(&office, &others).await?;
+    office.bob.create_dm(&others).await?;
+    let kept = async {
+        while relay.away(|event| event["state_key"] == others.as_str()) == 0 || relay.messages_away() == 0 {
+            time::sleep(time::Duration::from_millis(20)).await;
+        }
+    };
+    time::timeout(time::Duration::from_mins(1), kept).await.context("nothing was kept")?;
+    office.workmate.start_again().await;
+
+    let answered = |seen: &crate::harness::Timeline| {
+        let shown = |event: &&crate::harness::SeenEvent| {
+            seen.shown_text(&event.event_id).is_some_and(|text| text.contains("while you were away"))
+        };
+        seen.messages_of(&assistant).find(shown).map(|_| ())
+    };
+    office.alice.until(&dm, "the answer to what was kept", answered).await?;
+    let theirs = office.bob.until_invited_by(&others).await?;
+    office.bob.join(&theirs).await?;
+    office.bob.until(&theirs, "the first words", |seen| said(seen, &others, FIRST_WORDS)).await?;
+    assert_eq!(office.bob.membership(&theirs, &others).await?, Some(MembershipState::Join));
+    Ok(())
+}
+
+async fn meet(owner: &Person, assistant: &ruma::UserId) -> Result<OwnedRoomId> {
+    owner.create_dm(assistant).await?;
+    let room = owner.until_invited_by(assistant).await?;
+    owner.join(&room).await?;
+    owner.until(&room, "the first words", |seen| said(seen, assistant, FIRST_WORDS)).await?;
+    Ok(room)
+}
+
+async fn register(office: &Office, user: &ruma::UserId) -> Result<()> {
+    let body = json!({ "type": "m.login.application_service", "username": user.localpart(), "inhibit_login": true });
+    let token = office.workmate.slot().as_token();
+    crate::assistants::call(&token, None, reqwest::Method::POST, "_matrix/client/v3/register", &body).await?;
+    Ok(())
+}

@@ -32,11 +32,11 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
     Duration::from_secs(10),
-    Duration::from_mins(1),
-    Duration::from_mins(5),
+    Duration::from_secs(30),
+    Duration::from_mins(2),
 ];
 /// Tries after which the others begin without this user.
-const TRIES_TOGETHER: usize = 4;
+const TRIES_TOGETHER: usize = 3;
 /// Users named in one reason.
 const NAMED_MAX: usize = 5;
 /// Events kept for users that are out of order, in all.
@@ -107,7 +107,7 @@ async fn bring_up(
         }
         tokio::select! {
             () = engine.stop.cancelled() => return,
-            () = tokio::time::sleep(PAUSES[failures.min(PAUSES.len() - 1)]) => {}
+            () = tokio::time::sleep(PAUSES[usize::saturating_sub(failures, 1).min(PAUSES.len() - 1)]) => {}
         }
     }
 }

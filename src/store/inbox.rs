@@ -23,10 +23,13 @@ use crate::core::time::Timestamp;
 /// How long a transaction's and an event's id are remembered, in days; a homeserver retries for far less.
 const REMEMBERED_DAYS: i64 = 30;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// Ids forgotten at most by one transaction: twice what it brings, and this.
+/// Ids forgotten at most by one part of a transaction: twice what it may bring, and this.
 const FORGOTTEN_SPARE: usize = 64;
 /// Ids forgotten at most by one call of [`Inbox::forget_before`].
 const FORGOTTEN_MAX: usize = 10_000;
+
+/// Events stored in one database transaction: its cost in memory grows faster than its size, and stays.
+const EVENTS_AT_ONCE_MAX: usize = 100;
 
 const LAST_SEQ: &str = "last_seq";
 
@@ -274,7 +277,8 @@ impl InboxTrees {
         u64::from_bytes(&bytes).ok_or_else(|| self.entries.corrupt("the last sequence number is no number"))
     }
 
-    /// Stores what is new of a transaction, all or nothing; returns also the highest sequence number.
+    /// Stores what is new of a transaction, part by part; returns also the highest sequence number. After a failure some
+    /// may be stored, and are known when the transaction comes again.
     fn record(
         &self,
         transaction: &[u8],
@@ -282,31 +286,36 @@ impl InboxTrees {
         now: Timestamp,
     ) -> Result<(Accepted, u64), StoreError> {
         let _writing = lock(&self.writing);
-        let mut change = Change::default();
         let oldest = Timestamp::from_ms(now.as_ms().saturating_sub(REMEMBERED_DAYS * DAY_MS));
-        self.forget(&mut change, oldest, 2 * events.len() + FORGOTTEN_SPARE)?;
-
         let duplicate_transaction = self.is_seen(transaction)?;
-        if !duplicate_transaction {
-            change.remember(transaction, now);
-        }
-        let first = self.last_seq()?;
-        let mut last = first;
-        let mut ids = std::collections::HashSet::new();
-        for event in events {
-            let id = event_key(&event);
-            if self.is_seen(&id)? || !ids.insert(id.clone()) {
-                continue;
+        let mut last = self.last_seq()?;
+        let (mut new, mut left) = (0, events.into_iter());
+        loop {
+            let mut change = Change::default();
+            self.forget(&mut change, oldest, 2 * EVENTS_AT_ONCE_MAX + FORGOTTEN_SPARE)?;
+            let mut ids = std::collections::HashSet::new();
+            for event in left.by_ref().take(EVENTS_AT_ONCE_MAX) {
+                let id = event_key(&event);
+                if self.is_seen(&id)? || !ids.insert(id.clone()) {
+                    continue;
+                }
+                last += 1;
+                let key = last.to_bytes();
+                let sealed = self.entries.seal(&key, &Record { accepted_at: now, event })?;
+                change.entries.insert(key, sealed);
+                change.remember(&id, now);
             }
-            last += 1;
-            let key = last.to_bytes();
-            let sealed = self.entries.seal(&key, &Record { accepted_at: now, event })?;
-            change.entries.insert(key, sealed);
-            change.remember(&id, now);
+            new += ids.len();
+            let is_last = left.len() == 0;
+            if is_last && !duplicate_transaction {
+                change.remember(transaction, now);
+            }
+            change.state.insert(LAST_SEQ, last.to_bytes());
+            self.apply(&change)?;
+            if is_last {
+                return Ok((Accepted { new, duplicate_transaction }, last));
+            }
         }
-        change.state.insert(LAST_SEQ, last.to_bytes());
-        self.apply(&change)?;
-        Ok((Accepted { new: ids.len(), duplicate_transaction }, last))
     }
 
     /// Takes the number of a transaction: one that is lower than the last was counted by another life of the homeserver.

@@ -47,3 +47,4 @@ mod steering;
 mod tools;
 mod trust;
 mod upgrades;
+mod wards;

@@ -251,3 +251,33 @@ proptest! {
         prop_assert_eq!(pending(&inbox), expected);
     }
 }
+
+/// Prints what a backlog costs; run by hand: `cargo test --lib inbox::tests::a_backlog -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "measures memory, run by hand"]
+async fn a_backlog_is_taken_within_bounds() {
+    let rss = |what: &str| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let of = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        eprintln!("{what}: {} {}", of("VmRSS"), of("VmHWM"));
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let inbox = open(dir.path());
+    rss("begun");
+    let number: u64 = std::env::var("BACKLOG").ok().and_then(|number| number.parse().ok()).unwrap_or(20_000);
+    for part in 0..number.div_ceil(10_000) {
+        let numbers = part * 10_000..((part + 1) * 10_000).min(number);
+        let events = numbers.map(|n| InboxEvent { json: "x".repeat(400), ..event(n) }).collect();
+        inbox.accept(&format!("part-{part}"), events, NOW).await.expect("accepted");
+    }
+    rss("accepted");
+    let mut after = 0;
+    while let Some(last) = inbox.pending(after, 256).expect("readable").last() {
+        after = last.seq;
+    }
+    rss("read");
+    for seq in 1..=after {
+        inbox.done(seq).expect("removed");
+    }
+    rss("done");
+}

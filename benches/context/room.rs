@@ -86,7 +86,7 @@ impl Room {
     }
 
     fn read(&self, number: usize) -> Read {
-        Read { event: self.event(number), sealed: None, was_encrypted: true, key_missing: None }
+        Read { event: self.event(number), sealed: None, was_encrypted: true, key_missing: None, sender_key: None }
     }
 
     /// Mostly messages; some in threads, some edited, some reactions, some gone again.

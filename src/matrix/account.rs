@@ -111,14 +111,34 @@ impl Account {
     /// # Panics
     /// When it is not.
     #[must_use]
-    pub fn new(client: Client, token: Secret, dir: PathBuf, renewal: Renewal, (pulse, seals): (Pulse, Seals)) -> Arc<Self> {
+    pub fn new(
+        client: Client,
+        token: Secret,
+        dir: PathBuf,
+        renewal: Renewal,
+        (pulse, seals): (Pulse, Seals),
+    ) -> Arc<Self> {
         let user = client.user_id().expect("a restored session has a user").to_owned();
         let health = health::Health::new(renewal, pulse);
         let (last_sync, windows, behind, pins, synced) = Default::default();
         let verifications = verification::Requests::of(&client);
         Arc::new_cyclic(|me| {
             let me = me.clone();
-            Self { me, user, client, token, dir, health, last_sync, windows, behind, pins, synced, verifications, seals }
+            Self {
+                me,
+                user,
+                client,
+                token,
+                dir,
+                health,
+                last_sync,
+                windows,
+                behind,
+                pins,
+                synced,
+                verifications,
+                seals,
+            }
         })
     }
 

@@ -34,6 +34,7 @@ pub(super) use self::answer::Remark;
 use self::answer::{Reading, refuse};
 use super::seals::Seals;
 use super::pulse::{Ailment, Pulse};
+use super::seals::Seals;
 use crate::secret::Secret;
 
 mod sealed;

@@ -32,7 +32,6 @@ use url::Url;
 
 pub(super) use self::answer::Remark;
 use self::answer::{Reading, refuse};
-use super::seals::Seals;
 use super::pulse::{Ailment, Pulse};
 use super::seals::Seals;
 use crate::secret::Secret;

@@ -23,8 +23,8 @@ use crate::{
         RoomKind, Timeline,
         between::{bad_gateway, between},
         homeserver::shared,
-        office::{Office, question_of},
-        readiness::until_runs_ended,
+        office::{Office, answers_in_thread, question_of},
+        readiness::{until_logged, until_runs_ended},
     },
 };
 
@@ -245,5 +245,36 @@ async fn c19_a_run_that_was_under_way_in_three_crashes_is_given_up_with_a_word()
 
     office.bob.react(&room, &word.event_id, "🔁").await?;
     office.answer(&office.bob, &room, &oncall, "You asked: @oncall bring it down").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn c19_a_stop_waits_for_what_is_nearly_there_and_nothing_of_it_is_asked_again() -> Result<()> {
+    let (mut office, trouble) = open(json!({})).await?;
+    let (room, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
+    let (request, gate) = ask_and_hold(&office, &room, "finish the sentence").await?;
+    let pid = office.workmate.pid().expect("it runs").to_string();
+    let asked_to = std::process::Command::new("kill").args(["-TERM", &pid]).status()?;
+    assert!(asked_to.success());
+    until_logged(&office.workmate, "stopping", 1).await;
+    gate.release();
+    office.answer(&office.alice, &room, &oncall, "finish the sentence").await?;
+    office.workmate.stop().await;
+    office.workmate.start_again().await;
+
+    // The homeserver has the answer, and the stop comes before its reply.
+    trouble.with_in(&room, "-answer", How::Lost);
+    office.ask(&office.alice, &room, "say it twice").await?;
+    office.answer(&office.alice, &room, &oncall, "say it twice").await?;
+    office.workmate.stop().await;
+    trouble.is_over();
+    office.workmate.start_again().await;
+    until_runs_ended(&office.workmate, 2).await;
+
+    office.asked_and_answered(&room, "anything else?").await?;
+    assert_eq!(["finish the sentence", "say it twice"].map(|question| asked(&office, question)), [1, 1]);
+    assert_eq!(answers_in_thread(&office.alice, &room, &request, &oncall), 1);
+    let seen = office.alice.timeline(&room);
+    assert_eq!(seen.messages_of(&oncall).filter(|said| said.body().contains("say it twice")).count(), 1, "{seen}");
     Ok(())
 }

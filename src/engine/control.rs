@@ -242,6 +242,22 @@ mod tests {
         assert_eq!(registered.next_order().now_or_never(), None, "it is carried out once");
     }
 
+    #[tokio::test]
+    async fn a_stop_waits_for_runs_that_are_nearly_done_and_for_no_other() {
+        let (running, record) = (Running::default(), record());
+        let id = record.id();
+        let may_end = || running.until_done_or_cut_off(&id).now_or_never().is_some();
+        assert!(may_end(), "it is not there yet");
+        let registered = running.register(&id, &record);
+        for (nearness, at_once) in [(Nearness::Far, true), (Nearness::Writing, false), (Nearness::Ending, false)] {
+            running.enter(&id, nearness);
+            assert_eq!(may_end(), at_once, "{nearness:?}");
+        }
+        let waiting = running.until_done_or_cut_off(&id);
+        drop(registered);
+        waiting.await;
+    }
+
     #[test]
     fn c10_what_ends_a_run_more_thoroughly_holds() {
         use Order::{Drop, Restart, Stop, TakeBack};

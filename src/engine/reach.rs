@@ -49,6 +49,15 @@ impl Engine {
         }
     }
 
+    /// Waits for `pause`; less, where others wait for the homeserver and it comes back. Asks it nothing.
+    pub(super) async fn pause_unless_back(&self, pause: Duration) {
+        let mut returns = self.reach.returns.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = returns.changed() => {}
+        }
+    }
+
     /// Asks the homeserver again and again, unless another does so already.
     async fn probe(&self) {
         let _alone = self.reach.asking.lock().await;

@@ -144,10 +144,20 @@ async fn c9_a_notice_ends_after_a_crash_and_for_a_coworker_that_comes_back() -> 
     office.workmate.start_again().await;
     until_notice(&office, &room, &request, "Done after").await?;
 
+    trouble.with_in(&room, "-stopped", How::Refused);
+    trouble.with_in(&room, "-status-end", How::Refused);
+    let (stopped, _gate) = ask_and_hold(&office, &room, "count the sheep").await?;
+    office.bob.react(&room, &stopped, "🛑").await?;
+    until_runs_ended(&office.workmate, 2).await;
+    office.workmate.kill();
+    trouble.is_over();
+    office.workmate.start_again().await;
+    until_notice(&office, &room, &stopped, "Stopped").await?;
+
     let (kicked, _gate) = ask_and_hold(&office, &room, "milk the cow").await?;
     until_notice(&office, &room, &kicked, "Working on it").await?;
     office.alice.room(&room)?.kick_user(&oncall, None).await?;
-    until_runs_ended(&office.workmate, 1).await;
+    until_runs_ended(&office.workmate, 3).await;
     office.bring(&room, &oncall).await?;
     let ended = |seen: &Timeline| {
         let notices = notices(seen, &kicked, &oncall);

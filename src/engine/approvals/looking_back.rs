@@ -35,24 +35,26 @@ impl Engine {
             if self.approvals.is_decided(card)? {
                 return Ok(());
             }
-            let pause = match looked {
+            let is_due = self.approvals.is_due(card)?;
+            match looked {
+                Ok(()) if is_due => return Ok(()),
+                Ok(()) => {
+                    tokio::select! {
+                        until = self.approvals.until_due(card) => until?,
+                        () = self.pause_unless_back(LOOK_BACK_EVERY) => {}
+                    }
+                }
                 // As long as nobody could look, nothing is over.
-                Ok(()) if self.approvals.is_due(card)? => return Ok(()),
-                Ok(()) => LOOK_BACK_EVERY,
                 Err(error) => {
                     tracing::debug!(%error, "a card cannot be looked at; it is looked at again");
-                    LOOK_AGAIN
+                    tokio::select! {
+                        until = self.approvals.until_due(card), if !is_due => until?,
+                        () = self.until_back(LOOK_AGAIN) => {}
+                    }
                 }
-            };
-            tokio::select! {
-                until = self.approvals.until_due(card) => until?,
-                () = self.until_back(pause) => {}
             }
             if self.approvals.is_decided(card)? {
                 return Ok(());
-            }
-            if self.approvals.is_due(card)? && pause == LOOK_AGAIN {
-                self.until_back(LOOK_AGAIN).await;
             }
         }
     }

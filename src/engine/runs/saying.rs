@@ -8,6 +8,7 @@ use crate::{
     clock,
     core::{
         event::Place,
+        owed::{Deed, End, Owed, Shown},
         run::{Answer, Effect, Machine, Outcome, RunId, RunRecord, Step},
         words,
     },
@@ -159,10 +160,24 @@ impl Engine {
             self.note_posted(record, &event)?;
             Ok::<_, EngineError>((answer.outcome, Some(event)))
         };
-        said.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "that a run was stopped cannot be said yet");
-            (Outcome::Stopped, None)
-        })
+        let error = match said.await {
+            Ok(ended) => return ended,
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "that a run was stopped cannot be said yet");
+        let deed = match &record.streamed {
+            Some(streamed) => Some(Deed::Edit {
+                shown: Shown::Event(streamed.clone()),
+                step: Step::Edit(record.edits + 1),
+                text: answer.message,
+            }),
+            None => (!record.has_status()).then_some(Deed::Send { step: Step::Stopped, text: answer.message }),
+        };
+        let owed = Owed { deeds: deed.into_iter().collect(), ..Owed::of(record, End::default(), clock::now()) };
+        if let Err(error) = self.owe(owed) {
+            tracing::error!(%error, "that a run was stopped will not be said");
+        }
+        (Outcome::Stopped, None)
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) const EDITS_OF_A_PROCESS: u32 = 1_000;
 pub const CRASHES_MAX: u32 = 3;
 
 /// What the store keeps of a run while it is going on.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that was noted at another moment")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The virtual user that answers.

@@ -69,15 +69,14 @@ impl Engine {
         let began = Instant::now();
         let looked = async {
             let mut found = account.reactions_to(&card.0, &card.1).await?;
-            match &standing.thread {
-                Some(root) => found.extend(account.newest_in_thread(&card.0, root).await?),
-                None => {
-                    account.sync_since(began).await?;
-                    let mut held = account.held_events(&card.0);
-                    // What came plain into an assistant's chat is not the owner's.
-                    held.retain(|event| !standing.private || is_sealed_or_reaction(account, event));
-                    found.extend(held);
-                }
+            if let Some(root) = &standing.thread {
+                found.extend(account.newest_in_thread(&card.0, root).await?);
+            } else {
+                account.sync_since(began).await?;
+                let mut held = account.held_events(&card.0);
+                // What came plain into an assistant's chat is not the owner's.
+                held.retain(|event| !standing.private || is_sealed_or_reaction(account, event));
+                found.extend(held);
             }
             Ok::<_, EngineError>(found)
         };

@@ -73,7 +73,7 @@ impl Engine {
             Step::Status => record.status = Some(event),
             _ => return Ok(()),
         }
-        Ok(self.journal(id, record)?)
+        self.journal(id, record)
     }
 
     /// Does an effect beside the model's work: that it cannot be done now breaks nothing off. Only where the run may say

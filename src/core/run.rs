@@ -27,7 +27,7 @@ mod tests;
 
 use self::{record::EDITS_OF_A_PROCESS, status::Status};
 pub use self::{
-    record::{CRASHES_MAX, RunRecord, TakenUp},
+    record::{CRASHES_MAX, RunRecord},
     status::{Doing, STATUS_AFTER_MS},
     step::{CardStep, RunId, Step},
 };

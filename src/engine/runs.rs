@@ -31,7 +31,7 @@ use crate::{
         context::Composed,
         destination::Refused,
         prompt::Effort,
-        run::{Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step, TakenUp},
+        run::{Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         sealed::Carriage,
         time::Timestamp,
         trail, words,
@@ -109,8 +109,6 @@ impl Engine {
                 self.wait_for_the_homeserver(leave, &mut patience).await;
                 // An attempt that was cut short may have left it parked.
                 leave.unpark().await;
-                record.under_way = true;
-                self.journal(id, &record)?;
                 let attempt = Attempt { id, accepted, progress: &sender, leave };
                 Box::pin(self.run_once(&attempt, &mut record, &mut used)).await
             };
@@ -271,19 +269,9 @@ impl Engine {
             // An order that was found goes first.
             tokio::task::yield_now().await;
         }
-        match record.taken_up() {
-            TakenUp::GoesOn => {}
-            TakenUp::GivenUp => {
-                tracing::error!(crashes = record.crashes, "a run that was under way in several crashes is given up");
-                record.give_up(Fault::CutOff, clock::now());
-            }
-            TakenUp::Dropped => {
-                tracing::error!(
-                    crashes = record.crashes,
-                    "a run is dropped: not even that it is given up could be said"
-                );
-                return Ok((Outcome::Dropped, None));
-            }
+        if record.is_cut_off_for_good() {
+            tracing::error!(crashes = record.crashes, "a run that was under way in several crashes is given up");
+            record.give_up(Fault::CutOff, clock::now());
         }
         if let Some(answer) = record.answer.clone() {
             self.running.enter(id, Nearness::Ending);
@@ -327,6 +315,11 @@ impl Engine {
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
         }
+        if record.work.is_empty() {
+            // What is composed for the first time may be what brings the process down.
+            record.enter();
+            self.journal(id, record)?;
+        }
         let store = self.store.clone();
         let noted = self.tasks.spawn(async move { store.flush().await });
         let (mut asking, tools) = if record.private {
@@ -353,6 +346,7 @@ impl Engine {
             }
             // A crash from here on is counted.
             noted.await.unwrap_or(Ok(()))?;
+            record.under_way = false;
             let stage = Stage { account, id, tools: &tools, progress, leave };
             Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
         };
@@ -399,6 +393,8 @@ impl Engine {
             user_tag: super::user_tag(&self.config.master, &record.asker),
         };
         self.running.enter(id, Nearness::Writing);
+        record.enter();
+        self.journal(id, record)?;
         let (mut asked, mut replied) = (std::pin::pin!(self.ask(&question, sender)), None);
         loop {
             if let Some(reply) = replied {

@@ -110,6 +110,7 @@ impl Engine {
             Ok(turn) => {
                 let next = record.work.take(&turn, tokens, &terms);
                 // What was paid for is kept before anything else is asked or done.
+                record.has_come_on();
                 self.journal(stage.id, record)?;
                 next
             }
@@ -215,13 +216,8 @@ impl Engine {
         if running == 0 {
             // Nothing but people is waited for: meanwhile others may have the places in the room and over all (C12).
             stage.leave.park();
-            // Nor is it this run that brings a process down meanwhile.
-            record.under_way = false;
-            self.journal(stage.id, record)?;
             let happened = under_way.next().await.expect("something is under way");
             stage.leave.unpark().await;
-            record.under_way = true;
-            self.journal(stage.id, record)?;
             return happened;
         }
         loop {

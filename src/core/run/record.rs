@@ -60,10 +60,10 @@ pub struct RunRecord {
     /// The digest of what was first on its way as the answer, or as the beginning of one: that may be there.
     #[serde(default)]
     pub answer_begun: Option<String>,
-    /// Whether a process works on it. A start that finds this follows a crash in the middle of it.
+    /// Whether a process composes it or has the model asked. A start that finds this follows a crash in the middle of that.
     #[serde(default)]
     pub under_way: bool,
-    /// How many crashes came while it was under way.
+    /// How many crashes in a row came while it was under way, without a turn of the model in between.
     #[serde(default)]
     pub crashes: u32,
     /// Whether the answer is the word that there is none, because of something of ours.
@@ -72,17 +72,6 @@ pub struct RunRecord {
     /// How the request came: one that was encrypted is answered encrypted or not at all, whatever the room's state says.
     #[serde(default)]
     pub came: Carriage,
-}
-
-/// What becomes of a run that is taken up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakenUp {
-    /// It goes on.
-    GoesOn,
-    /// It ends with the word that it was given up.
-    GivenUp,
-    /// It ends without a word: that, too, was tried.
-    Dropped,
 }
 
 impl RunRecord {
@@ -127,16 +116,22 @@ impl RunRecord {
         }
     }
 
-    /// Returns whether a run goes on that so many crashes have met. An answer that is there is worth as many tries
-    /// again, and the word that it is given up too.
+    /// Notes that the process is about to do what a crash is counted for: to compose, or to have the model asked.
+    pub fn enter(&mut self) {
+        self.under_way = true;
+    }
+
+    /// Notes that a turn of the model is whole: the crashes before it did not keep it from coming.
+    pub fn has_come_on(&mut self) {
+        self.under_way = false;
+        self.crashes = 0;
+    }
+
+    /// Whether so many crashes in a row have cut it off that it is given up. An answer that is there is always sent, and
+    /// a run that has calls to carry out, or waits for people, is not cut off from anything that was paid for.
     #[must_use]
-    pub fn taken_up(&self) -> TakenUp {
-        let given_up_at = if self.answer.is_some() { 2 * CRASHES_MAX } else { CRASHES_MAX };
-        match self.crashes {
-            crashes if crashes < given_up_at => TakenUp::GoesOn,
-            crashes if crashes < 3 * CRASHES_MAX => TakenUp::GivenUp,
-            _ => TakenUp::Dropped,
-        }
+    pub fn is_cut_off_for_good(&self) -> bool {
+        self.crashes >= CRASHES_MAX && self.answer.is_none()
     }
 
     /// Gives a run up: its answer is the word why.

@@ -8,24 +8,24 @@ fn answer(body: &str) -> Answer {
 }
 
 #[test]
-fn c19_only_crashes_in_the_middle_of_a_run_count_and_the_third_gives_it_up() {
-    use TakenUp::{Dropped, GivenUp, GoesOn};
+fn c19_only_crashes_while_it_is_composed_or_asked_count_and_the_third_in_a_row_gives_it_up() {
     let mut waiting = record(false);
     let mut crashing = record(false);
     let mut found = Vec::new();
-    for _ in 0..10 {
-        // Cut off while it waited for its turn, for people, or by a stop in order.
+    for _ in 0..4 {
+        // Cut off while it waited for its turn or for people, while it sent its answer, or by a stop in order.
         waiting.resume();
-        crashing.under_way = true;
+        crashing.enter();
         crashing.resume();
-        found.push(crashing.taken_up());
+        found.push(crashing.is_cut_off_for_good());
     }
-    assert_eq!((waiting.crashes, waiting.taken_up()), (0, GoesOn));
-    assert_eq!(found[..4], [GoesOn, GoesOn, GivenUp, GivenUp]);
-    assert_eq!((found[7], found[8], found[9]), (GivenUp, Dropped, Dropped));
-
-    let answered = |crashes| RunRecord { crashes, answer: Some(answer("Here.")), ..record(false) }.taken_up();
-    assert_eq!([2, 5, 6, 8, 9].map(answered), [GoesOn, GoesOn, GivenUp, GivenUp, Dropped], "an answer is worth more");
+    assert_eq!((waiting.crashes, waiting.is_cut_off_for_good()), (0, false));
+    assert_eq!(found, [false, false, true, true]);
+    let answered = RunRecord { answer: Some(answer("Here.")), ..crashing.clone() };
+    assert!(!answered.is_cut_off_for_good(), "what is there is sent");
+    crashing.has_come_on();
+    crashing.resume();
+    assert_eq!((crashing.crashes, crashing.is_cut_off_for_good()), (0, false), "a turn of the model has come");
 }
 
 #[test]

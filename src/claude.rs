@@ -15,7 +15,7 @@ pub mod wire;
 
 pub use client::{Answer, Client, ClientConfig, Stream, Timeouts};
 pub use error::{Advice, Cause, Error};
-pub use prices::{Cost, cost};
+pub use prices::{Cost, Dearest, cost, dearest};
 pub use request::Request;
 pub use retry::{Decision, Made, Waiting};
 pub use stream::Delta;

@@ -1,5 +1,6 @@
 //! `config/workmate.yaml` and `config/coworkers/*.yaml`: raw shapes, secrets, and validation that reports every fault.
 
+mod budgets;
 mod coworkers;
 mod fault;
 mod grants;
@@ -24,6 +25,8 @@ use url::Url;
 
 use crate::{
     core::{
+        breaker::{BreakerLimits, PERSON_RUNS_MAX, ROOM_RUNS_MAX, Rates, Whose},
+        budget::{Budgets, Usd},
         people::{Bridge, CoworkerId, Guests, Namespace},
         schedule::ScheduleLimits,
         tool::{Grant, Server},
@@ -71,6 +74,8 @@ pub struct Config {
     pub assistants: Assistants,
     /// Named limits.
     pub limits: Limits,
+    /// What the model may cost.
+    pub budgets: Budgets,
     /// The coworkers, by id.
     pub coworkers: Vec<Coworker>,
     /// The MCP servers (`mcp_servers:`).
@@ -260,6 +265,10 @@ pub struct Limits {
     pub run_tokens_max: u64,
     /// How long an approval is waited for, in minutes.
     pub approval_minutes: u32,
+    /// Runs that one person may begin in five minutes (C14).
+    pub person_requests_max: usize,
+    /// Runs that may begin in one room in five minutes.
+    pub room_requests_max: usize,
 }
 
 /// `audit:`
@@ -302,11 +311,22 @@ impl Default for Limits {
             tools_at_once_max: 8,
             run_tokens_max: 1_000_000,
             approval_minutes: 60,
+            person_requests_max: PERSON_RUNS_MAX,
+            room_requests_max: ROOM_RUNS_MAX,
         }
     }
 }
 
 impl Limits {
+    /// Returns the rates at which people and rooms are stopped.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        Rates {
+            person: BreakerLimits::of(Whose::Person, self.person_requests_max),
+            room: BreakerLimits::of(Whose::Room, self.room_requests_max),
+        }
+    }
+
     /// Returns what the schedule of runs keeps to.
     #[must_use]
     pub fn schedule(&self) -> ScheduleLimits {
@@ -338,8 +358,8 @@ pub struct Coworker {
     pub avatar: Option<PathBuf>,
     /// Whether it says nothing on joining a room (C17).
     pub silent_join: bool,
-    /// What it may cost in a month, in US dollars; no limit by default (C19).
-    pub budget_usd_month: Option<u32>,
+    /// What it may cost in a month; no limit by default (C19).
+    pub budget_usd_month: Option<Usd>,
     /// The tools that it may use; none by default (C12).
     pub tools: Vec<Grant>,
 }

@@ -15,6 +15,7 @@ pub mod company;
 pub mod context;
 pub mod copying;
 pub mod destination;
+pub mod edits;
 pub mod event;
 pub mod hex;
 pub mod id;

@@ -52,6 +52,7 @@ mod records;
 mod room_tools;
 mod runs;
 mod service;
+mod spending;
 mod start;
 mod toolsets;
 mod trust;
@@ -91,6 +92,7 @@ struct Engine {
     started: tokio::time::Instant,
     prepared: media::Prepared,
     running: control::Running,
+    ledger: budget::Ledger,
     parked: parked::Parked,
     reach: reach::Reach,
     /// Wakes who does what runs still owe.

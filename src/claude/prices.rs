@@ -70,6 +70,25 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
     Some(Cost { micro_usd: u64::try_from(nano_usd.div_ceil(1000)).unwrap_or(u64::MAX) })
 }
 
+/// What a model charges at most, in nano-USD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dearest {
+    /// A token of the prompt, the dearest way of caching it.
+    pub prompt: u64,
+    /// A token of the answer.
+    pub answer: u64,
+    /// A search.
+    pub search: u64,
+}
+
+/// Returns what `model` charges at most for a prompt of so many tokens; `None` where its price is not known.
+#[must_use]
+pub fn dearest(model: &str, prompt_tokens: u64) -> Option<Dearest> {
+    let tier = PRICES.models.get(model)?.iter().find(|tier| prompt_tokens <= tier.prompt_tokens_max)?;
+    let prompt = [tier.input, tier.cache_write_5m, tier.cache_write_1h].into_iter().max()?;
+    Some(Dearest { prompt, answer: tier.output, search: PRICES.web_search_nano_usd })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +147,14 @@ mod tests {
         let dear = Usage { cache_read_input_tokens: Some(40_001), ..cheap.clone() };
         assert_eq!(micro_usd("claude-haiku-5-5", &cheap), Some(4000 + 1250 + 2000 + 400 + 500));
         assert_eq!(micro_usd("claude-haiku-5-5", &dear), Some(20_000 + 6250 + 10_000 + 2001 + 2500));
+    }
+
+    #[test]
+    fn the_dearest_price_is_that_of_an_hour_in_the_cache_and_of_the_prompt_s_tier() {
+        assert_eq!(dearest("claude-opus-5-5", 1), Some(Dearest { prompt: 8_000, answer: 20_000, search: 10_000_000 }));
+        assert_eq!(dearest("claude-haiku-5-5", 100_000).map(|price| price.prompt), Some(200));
+        assert_eq!(dearest("claude-haiku-5-5", 100_001).map(|price| price.prompt), Some(1_000));
+        assert_eq!(dearest("claude-opus-6", 1), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
     let coworkers: Vec<&str> = config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
     let summary = format!(
         "{path}: no faults, {warnings}\n  homeserver    {server} at {url}\n  appservice    {id}, listening on {listen}\n  \
-         registration  {compared}\n  coworkers     {coworkers}\n  assistants    {assistants}\n  model         {model} at \
+         registration  {compared}\n  coworkers     {coworkers}\n  assistants    {assistants}\n  budgets       {budgets}\n  model         {model} at \
          {base}, {key}",
         path = path.display(),
         warnings = match warnings.len() {
@@ -59,11 +59,28 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
         listen = config.appservice.listen,
         coworkers = if coworkers.is_empty() { "none".to_owned() } else { coworkers.join(", ") },
         assistants = if config.assistants.enabled { "on" } else { "off" },
+        budgets = budgets(&config),
         model = config.claude.model,
         base = shown(&config.claude.base_url),
         key = if config.claude.api_key.is_some() { "with a key" } else { "without a key" },
     );
     Ok((summary, warnings))
+}
+
+/// Returns what limits the cost of the model, on one line.
+fn budgets(config: &Config) -> String {
+    let all = config.budgets;
+    let ours = [("workspace", all.workspace), ("assistant", all.assistant), ("person", all.person), ("room", all.room)];
+    let limits = ours.into_iter().flat_map(|(whose, limits)| {
+        let spans = [("a month", limits.month), ("a day", limits.day)];
+        spans.into_iter().filter_map(move |(span, limit)| Some(format!("{whose} {} {span}", limit?)))
+    });
+    let coworkers = config
+        .coworkers
+        .iter()
+        .filter_map(|coworker| coworker.budget_usd_month.map(|limit| format!("{} {limit} a month", coworker.id.0)));
+    let limits: Vec<String> = limits.chain(coworkers).collect();
+    if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }
 }
 
 /// Returns a URL as it is written in a config: without the slash that parsing adds.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    AcceptInvites, Appservice, Coworker, Homeserver, ReplyIn,
+    AcceptInvites, Appservice, Coworker, Homeserver, ReplyIn, budgets,
     fault::{Fault, Faults, Trouble, shown},
     grants::{self, Known},
     read_yaml,
@@ -145,7 +145,7 @@ fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults
     let reply_in = section.get("reply_in", faults, |node| value::choice(node, &places));
     let accept_invites_from = accept_invites(&section, faults);
     let avatar = section.get("avatar", faults, |node| avatar(node, folder_of(file)));
-    let budget_usd_month = section.get("budget_usd_month", faults, |node| value::number(node, 1..=1_000_000));
+    let budget_usd_month = section.get("budget_usd_month", faults, budgets::dollars);
     let silent_join = section.get("silent_join", faults, value::truth);
     let tools = grants::read(&section, reachable, faults);
     Some(Coworker {

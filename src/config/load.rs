@@ -10,7 +10,7 @@ use std::{
 use url::{Host, Url};
 
 use super::{
-    Config, Env, coworkers,
+    Config, Env, budgets, coworkers,
     fault::{Fault, Faults, Trouble},
     grants::{self, Known},
     secrets::{Sources, mode_for_others, reason},
@@ -21,7 +21,7 @@ use super::{
 use crate::core::people::Who;
 
 /// The top level's keys.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "homeserver",
     "appservice",
     "health_listen",
@@ -35,6 +35,7 @@ const KEYS: [&str; 17] = [
     "workspace",
     "assistants",
     "limits",
+    "budgets",
     "audit",
     "log",
     "credentials",
@@ -76,6 +77,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let claude = workspace::claude(&root, &sources, faults);
     let workspace = workspace::workspace(&root, faults);
     let limits = workspace::limits(&root, faults);
+    let budgets = budgets::read(&root, faults);
     let audit = workspace::audit(&root, faults);
     let log = workspace::log(&root, faults);
     let dir =
@@ -105,6 +107,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         workspace,
         assistants,
         limits,
+        budgets,
         coworkers,
         mcp_servers,
         credentials,
@@ -181,6 +184,7 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, env: Env<'_>, warnin
             section.report(key, trouble, warnings);
         }
     }
+    budgets::doubts(root, config, warnings);
     if config.coworkers.is_empty() {
         let trouble = Trouble::new(
             "no coworkers",

@@ -270,6 +270,30 @@ fn each_fault_of_the_other_sections_says_how_to_mend_it() {
     );
     one_fault(
         "homeserver:\n",
+        "budgets:\n  person: {usd_day: $5}\nhomeserver:\n",
+        "workmate.yaml:2 budgets.person.usd_day: \"$5\" is not an amount of dollars\n  It limits what the model costs.\n  \
+         Mend: use dollars from 0.01 to 1000000, such as 20 or 0.50.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "budgets:\n  room: {usd_month: 0}\nhomeserver:\n",
+        "workmate.yaml:2 budgets.room.usd_month: \"0\" is out of bounds\n  Beyond its bounds it would harm more than it \
+         helps.\n  Mend: use dollars from 0.01 to 1000000, such as 20 or 0.50.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "budgets:\n  assistant: {usd_month: 1, usd_day: 1.50}\nhomeserver:\n",
+        "workmate.yaml:2 budgets.assistant.usd_day: $1.50 is more than usd_month, $1\n  The day's budget would never be \
+         reached.\n  Mend: lower it, or raise usd_month.",
+    );
+    one_fault(
+        "homeserver:\n",
+        "budgets:\n  team: {usd_day: 5}\nhomeserver:\n",
+        "workmate.yaml:2 budgets.team: unknown key\n  It would be ignored, which is never what was meant.\n  Mend: remove \
+         it; known here: workspace, assistant, person, room.",
+    );
+    one_fault(
+        "homeserver:\n",
         "log: json\nhomeserver:\n",
         "workmate.yaml:1 log: a single value where a section belongs\n  It holds keys of its own: format, filter.\n  \
          Mend: write `key: value` lines, indented under it.",
@@ -397,6 +421,21 @@ fn what_is_doubtful_warns_and_loads() {
         "appservice.hs_token: a secret in a file that others can read (mode 0644)",
     ];
     assert_eq!(folder.warnings(&[("ANTHROPIC_AUTH_TOKEN", "x")]), expected);
+}
+
+#[test]
+fn c23_budgets_are_read_and_one_that_another_makes_pointless_is_doubtful() {
+    let budgets =
+        "budgets:\n  workspace: {usd_month: 100, usd_day: 10}\n  assistant: {usd_day: 0.50}\n  person: {usd_day: 12}\n";
+    let folder = Folder::new(&format!("{MINIMAL}{budgets}"));
+    let (config, warnings) = folder.load(&[("ANTHROPIC_API_KEY", "sk-ant-0123456789")]).expect("loads");
+    let limits = |month, day| crate::core::budget::Limits { month, day };
+    let (month, day) = (Some(Usd::dollars(100)), Some(Usd::dollars(10)));
+    assert_eq!(config.budgets.workspace, limits(month, day));
+    assert_eq!(config.budgets.assistant, limits(None, Some(Usd::from_micro(500_000))));
+    assert_eq!(config.budgets.room, limits(None, None));
+    let warned: Vec<_> = warnings.iter().map(|warning| format!("{}: {}", warning.key, warning.what)).collect();
+    assert_eq!(warned, ["budgets.person.usd_day: $12 is more than the workspace's, $10"]);
 }
 
 #[test]

@@ -338,6 +338,8 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         "tools_at_once_max",
         "run_tokens_max",
         "approval_minutes",
+        "person_requests_max",
+        "room_requests_max",
     ];
     let section = root.section("limits", &known, faults);
     let defaults = Limits::default();
@@ -361,6 +363,8 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
         tools_at_once_max: section.number("tools_at_once_max", 1..=64, defaults.tools_at_once_max, faults),
         run_tokens_max: section.number("run_tokens_max", 10_000..=100_000_000, defaults.run_tokens_max, faults),
         approval_minutes: section.number("approval_minutes", 1..=10_080, defaults.approval_minutes, faults),
+        person_requests_max: section.number("person_requests_max", 1..=10_000, defaults.person_requests_max, faults),
+        room_requests_max: section.number("room_requests_max", 1..=10_000, defaults.room_requests_max, faults),
     };
     if limits.room_runs_max > limits.runs_max {
         let trouble = Trouble::new(

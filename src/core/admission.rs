@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, UserId};
 
-use super::{breaker::Gate, command::CoworkerRequest};
+use super::{
+    breaker::{Gate, Whose},
+    command::CoworkerRequest,
+    time::Timestamp,
+};
 
 /// What a coworker is asked.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +31,21 @@ pub enum Admission<'a> {
     Known,
     /// The coworker is muted in the room.
     Muted,
-    /// The breaker has stopped the room.
+    /// A breaker has stopped the person or the room.
     Stopped {
-        /// Whether the room must be told.
+        /// Whose breaker.
+        whose: Whose,
+        /// Whether they must be told.
         say: bool,
+        /// When it may be tried again.
+        until: Timestamp,
     },
     /// A run begins, and is counted.
     Run,
 }
 
-/// Decides what becomes of a request. `gate` asks the room's breaker for a run to begin, which counts it; nothing else
-/// is counted.
+/// Decides what becomes of a request. `gate` asks the breakers of person and room for a run to begin, which counts it;
+/// nothing else is counted.
 ///
 /// # Errors
 /// When `gate` cannot ask it.
@@ -57,7 +65,7 @@ pub fn admit<'a, E>(
     }
     Ok(match gate()? {
         Gate::Open => Admission::Run,
-        Gate::Stopped { say, .. } => Admission::Stopped { say },
+        Gate::Stopped { whose, say, until } => Admission::Stopped { whose, say, until },
     })
 }
 
@@ -69,9 +77,8 @@ mod tests {
 
     use super::*;
     use crate::core::{
-        breaker::{Breaker, BreakerLimits},
+        breaker::{Breaker, BreakerLimits, PAUSE_MS},
         command::CoworkerCommand,
-        time::Timestamp,
     };
 
     const NOW: Timestamp = Timestamp::from_ms(0);
@@ -80,7 +87,9 @@ mod tests {
     fn c14_c16_commands_come_first_then_known_runs_then_mute_then_the_breaker() {
         let user = user_id!("@coworker-ci:hs");
         let muted = BTreeSet::from([user.to_owned()]);
-        let limits = BreakerLimits { runs_max: 1, ..BreakerLimits::default() };
+        let limits = BreakerLimits::of(Whose::Room, 1);
+        let until = Timestamp::from_ms(i64::try_from(PAUSE_MS).expect("a pause fits"));
+        let stopped = |say| Admission::Stopped { whose: Whose::Room, say, until };
         let mut breaker = Breaker::default();
         let help = Some(CoworkerRequest::Command(CoworkerCommand::Help));
         let rows = [
@@ -89,8 +98,8 @@ mod tests {
             (None, false, true, Admission::Muted),
             (None, false, false, Admission::Run),
             (None, true, false, Admission::Known),
-            (None, false, false, Admission::Stopped { say: true }),
-            (None, false, false, Admission::Stopped { say: false }),
+            (None, false, false, stopped(true)),
+            (None, false, false, stopped(false)),
             (help, false, false, Admission::Command(CoworkerRequest::Command(CoworkerCommand::Help))),
         ];
         for (row, (command, known, is_muted, expected)) in rows.into_iter().enumerate() {

@@ -1,4 +1,8 @@
-//! A room's rate breaker and words that are due once a while (rules C14, C15).
+//! Rate breakers by person and by room, and words that are due once a while (rules C14, C15, C23).
+//!
+//! Every gesture that makes the model work counts as the person's who made it: a request, a follow-up, an edit that
+//! restarts, 🔁, a message to one's assistant. A person who is stopped is stopped alone: the room counts nothing of
+//! what they try then.
 
 use std::collections::VecDeque;
 
@@ -6,29 +10,60 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// At which rate a room is stopped, and for how long.
+/// Runs that one person may begin within the window, unless config says otherwise.
+pub const PERSON_RUNS_MAX: usize = 30;
+/// Runs that may begin in one room within the window, unless config says otherwise: three people's.
+pub const ROOM_RUNS_MAX: usize = 90;
+/// The window, in milliseconds.
+pub const WINDOW_MS: u64 = 5 * 60 * 1000;
+/// How long a person or a room is stopped, in milliseconds.
+pub const PAUSE_MS: u64 = 10 * 60 * 1000;
+
+/// Who is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// One person, in all rooms.
+    Person,
+    /// One room, for everybody.
+    Room,
+}
+
+/// At which rate a person or a room is stopped, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerLimits {
+    /// Whose breaker it is.
+    pub whose: Whose,
     /// Runs that may begin within the window; at least 1.
     pub runs_max: usize,
     /// The window, in milliseconds.
     pub window_ms: u64,
-    /// How long the room is stopped, in milliseconds.
+    /// How long the person or the room is stopped, in milliseconds.
     pub pause_ms: u64,
 }
 
-impl Default for BreakerLimits {
-    fn default() -> Self {
-        Self { runs_max: 30, window_ms: 5 * 60 * 1000, pause_ms: 10 * 60 * 1000 }
+impl BreakerLimits {
+    /// Returns the limits of a person or a room with this many runs in the window.
+    #[must_use]
+    pub const fn of(whose: Whose, runs_max: usize) -> Self {
+        Self { whose, runs_max, window_ms: WINDOW_MS, pause_ms: PAUSE_MS }
     }
 }
 
-/// The breaker of one room; persisted, so that a restart does not forgive.
+/// The limits of people and of rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Of each person.
+    pub person: BreakerLimits,
+    /// Of each room.
+    pub room: BreakerLimits,
+}
+
+/// The breaker of one person or room; persisted, so that a restart does not forgive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     /// When runs began, oldest first; never more than `runs_max`.
     began: VecDeque<Timestamp>,
-    /// Since when the room is stopped.
+    /// Since when it is stopped.
     stopped_at: Option<Timestamp>,
 }
 
@@ -39,7 +74,9 @@ pub enum Gate {
     Open,
     /// It may not.
     Stopped {
-        /// Whether the room must be told: true once for each time that it is stopped.
+        /// Who is stopped.
+        whose: Whose,
+        /// Whether they must be told: true once for each time that they are stopped.
         say: bool,
         /// When it may be tried again.
         until: Timestamp,
@@ -51,7 +88,7 @@ impl Breaker {
     pub fn begin_run(&mut self, now: Timestamp, limits: &BreakerLimits) -> Gate {
         if let Some(stopped_at) = self.stopped_at {
             if is_within(stopped_at, now, limits.pause_ms) {
-                return Gate::Stopped { say: false, until: later(stopped_at, limits.pause_ms) };
+                return limits.stopped(false, stopped_at);
             }
             *self = Self::default();
         }
@@ -62,8 +99,30 @@ impl Breaker {
         }
         self.began.clear();
         self.stopped_at = Some(now);
-        Gate::Stopped { say: true, until: later(now, limits.pause_ms) }
+        limits.stopped(true, now)
     }
+
+    /// Takes the last run back, which did not begin after all.
+    fn take_back(&mut self) {
+        self.began.pop_back();
+    }
+}
+
+impl BreakerLimits {
+    fn stopped(&self, say: bool, at: Timestamp) -> Gate {
+        Gate::Stopped { whose: self.whose, say, until: later(at, self.pause_ms) }
+    }
+}
+
+/// Asks for a run of a person to begin, in a room or in the chat with their assistant, and counts it for both.
+pub fn begin_run(person: &mut Breaker, room: Option<&mut Breaker>, now: Timestamp, rates: &Rates) -> Gate {
+    let gate = person.begin_run(now, &rates.person);
+    let (Gate::Open, Some(room)) = (gate, room) else { return gate };
+    let gate = room.begin_run(now, &rates.room);
+    if gate != Gate::Open {
+        person.take_back();
+    }
+    gate
 }
 
 /// A word that is said at most once in an interval, such as why a stranger is not answered.

@@ -10,6 +10,7 @@ use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::Full,
     event::{Outgoing, OutgoingKind, Place},
     media::Unread,
     pace::{Edit, Pace},
@@ -83,8 +84,8 @@ pub enum Fault {
     RequestRefused,
     /// The request is a file that cannot be read, and says nothing besides.
     Unreadable(Unread),
-    /// The coworker's budget for the month, in US dollars, is used up.
-    OverBudget(u32),
+    /// A budget has no room for it.
+    OverBudget(Full),
     /// It took all that one request may take.
     WorkTooLong,
     /// Tools failed again and again.
@@ -325,7 +326,7 @@ impl Machine {
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
             Fault::Unreadable(why) => words::files::unreadable(why),
-            Fault::OverBudget(usd) => words::budget_reached(usd),
+            Fault::OverBudget(full) => words::spending::budget_reached(&full),
             Fault::WorkTooLong => words::work_too_long(),
             Fault::ToolsFailed => words::tools_failed(again),
             Fault::CallCut => words::call_cut(),

@@ -5,13 +5,14 @@
 
 mod failures;
 mod service;
+pub mod spending;
 mod tools;
 pub mod trail;
 
 pub use self::failures::{
-    Again, account_exhausted, answer_not_posted, broken_off, budget_reached, call_cut, cut_at_limit, cut_off, given_up,
-    internal, key_missing, key_refused, model_unreachable, nothing_to_say, overloaded_gave_up, overloaded_trying,
-    refused, request_refused, too_long, tools_failed, work_too_long,
+    Again, account_exhausted, answer_not_posted, broken_off, call_cut, cut_at_limit, cut_off, given_up, internal,
+    key_missing, key_refused, model_unreachable, nothing_to_say, overloaded_gave_up, overloaded_trying, refused,
+    request_refused, too_long, tools_failed, work_too_long,
 };
 pub use self::service::{ServiceStatus, not_a_member, service_status};
 pub use self::tools::{
@@ -117,13 +118,6 @@ pub fn too_many_waiting() -> String {
 pub fn stranger() -> String {
     "I only answer people of this workspace, and your account is on another server. The person who runs Workmate can \
      allow it."
-        .to_owned()
-}
-
-/// Says that the breaker stopped a room (C14).
-#[must_use]
-pub fn breaker() -> String {
-    "That was a lot of requests in a short time. I'll pause here for a few minutes in case something is going in circles."
         .to_owned()
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::{sync::watch, time::Instant};
 
-use super::Engine;
+use super::{Engine, budget::Hold};
 use crate::{
     claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
     core::{
@@ -19,6 +19,8 @@ pub(super) struct Question<'a> {
     pub(super) model: &'a str,
     pub(super) effort: Effort,
     pub(super) user_tag: String,
+    /// What it has reserved.
+    pub(super) hold: &'a Hold<'a>,
 }
 
 /// An answer while it is being written; watched, so that a slow reader sees only the newest.
@@ -95,6 +97,7 @@ impl Engine {
                     };
                     tracing::warn!(%error, cause = error.cause.name(), ?again, "the model gave no answer");
                     let claude::Decision::RetryAfter(pause) = again else { return Err(fault(&error)) };
+                    question.hold.again()?;
                     progress.send_modify(|so_far| {
                         so_far.begin_again();
                         if !pause.is_zero() {

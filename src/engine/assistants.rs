@@ -27,6 +27,7 @@ use super::{
 use crate::{
     clock,
     core::{
+        breaker::Gate,
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
         destination::Refused,
@@ -229,7 +230,7 @@ impl Engine {
             return Ok(());
         }
         if let EventKind::Edit { target, .. } = &event.kind {
-            self.take_edit_of_request(&event.room, target);
+            Box::pin(self.take_edit_of_request(event, target)).await?;
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         if Box::pin(self.take_choice(event, accepted)).await? {
@@ -257,6 +258,9 @@ impl Engine {
         let id = RunId::of(&event.id, account.user());
         if self.tables.runs.get(&id.as_str().to_owned())?.is_some() {
             return Ok(());
+        }
+        if let Gate::Stopped { whose, until, .. } = self.gate(owner, None)? {
+            return self.tell_stopped(account, event, (whose, until)).await;
         }
         let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
             return self.decline_request(account, &record).await;

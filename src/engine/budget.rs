@@ -1,37 +1,276 @@
-//! What coworkers cost in a month, and that a used-up budget lets no work begin (C19).
+//! What the model costs (C19, C23): each call reserves with every account that it falls under, and is settled with what
+//! it really cost, however it ends. `core/budget.rs` decides; here the accounts are kept.
 
-use super::{Engine, EngineError};
-use crate::{
-    clock,
-    core::{
-        audit::Spent,
-        budget::{counted_micro_usd, is_used_up, month_of},
-        run::{Fault, RunRecord},
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    store::StoreError,
+    time::Duration,
 };
 
-impl Engine {
-    /// Returns the fault that a run ends with before it begins, where its coworker's budget is used up. What has begun
-    /// is brought to its end.
-    pub(super) fn over_budget(&self, record: &RunRecord) -> Result<Option<Fault>, EngineError> {
-        let budget_usd = self.coworker(&record.user).and_then(|coworker| coworker.budget_usd_month);
-        let Some(budget_usd) = budget_usd.filter(|_| !record.private && record.work.is_empty()) else {
-            return Ok(None);
-        };
-        let spent = self.tables.spent.get(&(record.user.clone(), month_of(clock::now())))?.unwrap_or_default();
-        Ok(is_used_up(budget_usd, spent).then_some(Fault::OverBudget(budget_usd)))
+use ruma::{OwnedUserId, UserId};
+use tokio::sync::watch;
+
+use super::{Engine, EngineError, ask::Progress, used, work::Stage};
+use crate::{
+    claude, clock,
+    core::{
+        budget::{self, Account, Entry, Estimate, Limits, Period, Price, Scope, Usd, Why, month_of},
+        prompt::Prompt,
+        run::{Fault, RunRecord},
+        time::Timestamp,
+    },
+    store::{StoreError, Table},
+};
+
+/// How long a call waits for what others have reserved, before its request is declined.
+const ROOM_PATIENCE: Duration = Duration::from_mins(2);
+/// What a call costs is noted this often while it is written, in milliseconds.
+const NOTE_EVERY_MS: u64 = 1_000;
+
+/// The accounts. They are changed one at a time, and written through: a crash loses none of it.
+pub(super) struct Ledger {
+    accounts: Table<String, Account>,
+    changing: Mutex<()>,
+    /// Numbers the calls of this process.
+    calls: AtomicU64,
+    /// Tells who waits that something was given back.
+    freed: watch::Sender<u64>,
+}
+
+/// An account's key, whose it is, and its limits.
+struct Under {
+    key: String,
+    scope: Scope,
+    limits: Limits,
+    /// What was spent before there was a ledger.
+    before: Usd,
+}
+
+/// What a call holds until it is over. Dropped, it is settled with what the provider told that it used.
+pub(super) struct Hold<'a> {
+    ledger: &'a Ledger,
+    unders: Vec<Under>,
+    call: String,
+    estimate: Estimate,
+    progress: &'a watch::Sender<Progress>,
+    noted_ms: AtomicI64,
+    /// What answers that broke off cost, in millionths.
+    paid: AtomicU64,
+    /// Whether the call is made and not over: cut short before the provider said what it used, its prompt counts.
+    is_under_way: bool,
+}
+
+impl Ledger {
+    /// Opens the accounts: what an earlier process left is settled, what is old is forgotten.
+    pub(super) fn open(accounts: Table<String, Account>, now: Timestamp) -> Result<Self, StoreError> {
+        for record in accounts.iter() {
+            let (key, mut account) = record?;
+            if account.is_stale(now) {
+                accounts.remove(&key)?;
+            } else if account.recover() {
+                accounts.put(&key, &account)?;
+            }
+        }
+        let (calls, freed) = (AtomicU64::new(0), watch::Sender::new(0));
+        Ok(Self { accounts, changing: Mutex::new(()), calls, freed })
     }
 
-    /// Counts what a coworker's run cost, in the month in which it ended.
-    pub(super) fn count_spent(&self, record: &RunRecord, spent: &Spent) -> Result<(), StoreError> {
-        if record.private {
-            return Ok(());
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entries(&self, unders: &[Under]) -> Result<Vec<Entry>, StoreError> {
+        let entry = |under: &Under| {
+            let kept = self.accounts.get(&under.key)?;
+            let account = kept.unwrap_or_else(|| Account::with_month(month_of(clock::now()), under.before));
+            Ok(Entry { scope: under.scope, limits: under.limits, account })
+        };
+        unders.iter().map(entry).collect()
+    }
+
+    /// Changes accounts together, and keeps them, whatever `change` returns.
+    fn change<T>(&self, unders: &[Under], change: impl FnOnce(&mut [Entry]) -> T) -> Result<T, StoreError> {
+        let _changing = self.lock();
+        let mut entries = self.entries(unders)?;
+        let before: Vec<Account> = entries.iter().map(|entry| entry.account.clone()).collect();
+        let changed = change(&mut entries);
+        for ((under, entry), before) in unders.iter().zip(&entries).zip(before) {
+            if entry.account != before {
+                self.accounts.put(&under.key, &entry.account)?;
+            }
         }
-        let key = (record.user.clone(), month_of(clock::now()));
-        self.tables
-            .spent
-            .update(&key, |sum: Option<u64>| Some(sum.unwrap_or_default().saturating_add(counted_micro_usd(spent))))?;
-        Ok(())
+        Ok(changed)
+    }
+}
+
+impl Hold<'_> {
+    /// Notes what the call cost so far, now and then: a crash loses no more than that.
+    pub(super) fn note(&self, progress: &Progress) {
+        let now = clock::now();
+        let noted = Timestamp::from_ms(self.noted_ms.load(Ordering::Relaxed));
+        let so_far = used::cost_of(progress);
+        if so_far == Usd::ZERO || (now >= noted && now.ms_since(noted) < NOTE_EVERY_MS) {
+            return;
+        }
+        self.noted_ms.store(now.as_ms(), Ordering::Relaxed);
+        let noted = self.ledger.change(&self.unders, |entries| {
+            for entry in entries {
+                entry.account.note(&self.call, so_far);
+            }
+        });
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what a call costs cannot be noted; it is at its end");
+        }
+    }
+
+    /// Reserves once more, for an answer that broke off and is asked for again. What came of it so far was paid for.
+    pub(super) fn again(&self) -> Result<(), Fault> {
+        let so_far = used::cost_of(&self.progress.borrow()).max(self.estimate.prompt);
+        let reserved = self.ledger.change(&self.unders, |entries| {
+            budget::reserve_again(entries, &self.call, so_far, &self.estimate, clock::now())
+        });
+        match reserved {
+            Ok(Ok(())) => {
+                self.paid.store(so_far.micro(), Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Err(full)) => Err(Fault::OverBudget(budget::Full { begun: true, ..full })),
+            Err(error) => {
+                tracing::error!(%error, "a call's cost cannot be reserved; it is not made");
+                Err(Fault::Internal)
+            }
+        }
+    }
+
+    /// The call is made now.
+    pub(super) fn begin(&mut self) {
+        self.is_under_way = true;
+    }
+
+    /// The call is over: what the provider told is all that it cost.
+    pub(super) fn end(mut self) {
+        self.is_under_way = false;
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let told = used::cost_of(&self.progress.borrow());
+        let paid = self.paid.load(Ordering::Relaxed);
+        let is_told = told.micro() > paid || !self.is_under_way;
+        let cost = if is_told { told } else { Usd::from_micro(paid.saturating_add(self.estimate.prompt.micro())) };
+        let settled = self.ledger.change(&self.unders, |entries| {
+            for entry in entries {
+                entry.account.settle(&self.call, cost);
+            }
+        });
+        if let Err(error) = settled {
+            tracing::error!(%error, "what a call cost cannot be counted; it is at the next start");
+        }
+        self.ledger.freed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+impl Engine {
+    /// Reserves what a call of a run may cost at most, before it is made. Where others have reserved what is left, it
+    /// waits for them, without the places that its run holds.
+    ///
+    /// What is reserved is on disk when this returns: a process that is killed then loses no spending.
+    pub(super) async fn reserve<'a>(
+        &'a self,
+        stage: &Stage<'a>,
+        record: &RunRecord,
+        prompt: &Prompt,
+        model: &str,
+    ) -> Result<Result<Hold<'a>, Fault>, EngineError> {
+        let (unders, estimate) = (self.budgets_of(record)?, self.estimate(prompt, model));
+        let number = self.ledger.calls.fetch_add(1, Ordering::Relaxed);
+        let call = format!("{}/{number}", stage.id.as_str());
+        let mut freed = self.ledger.freed.subscribe();
+        let deadline = tokio::time::Instant::now() + ROOM_PATIENCE;
+        let mut is_parked = false;
+        let full = loop {
+            freed.borrow_and_update();
+            let now = clock::now();
+            let reserved = self.ledger.change(&unders, |entries| budget::reserve(entries, &call, &estimate, now))?;
+            let Err(full) = reserved else { break None };
+            if full.why == Why::Spent {
+                break Some(full);
+            }
+            if !is_parked {
+                tracing::info!("a call waits for what others have reserved of its budget");
+                stage.leave.park();
+                is_parked = true;
+            }
+            if tokio::time::timeout_at(deadline, freed.changed()).await.is_err() {
+                break Some(full);
+            }
+        };
+        let progress = stage.progress;
+        let hold = full.is_none().then(|| Hold {
+            ledger: &self.ledger,
+            unders,
+            call,
+            estimate,
+            progress,
+            noted_ms: AtomicI64::new(i64::MIN),
+            paid: AtomicU64::new(0),
+            is_under_way: false,
+        });
+        if is_parked {
+            stage.leave.unpark().await;
+        }
+        if let Some(full) = full {
+            tracing::info!(limit = full.name(), "a call is not made: a budget has no room for it");
+            return Ok(Err(Fault::OverBudget(budget::Full { begun: !record.work.is_empty(), ..full })));
+        }
+        self.store.flush().await?;
+        Ok(Ok(hold.expect("it was reserved")))
+    }
+
+    /// Returns what a coworker has spent in this month, and its limit, where it has one.
+    pub(super) fn budget_used(&self, user: &UserId) -> Result<Option<(Usd, Usd)>, EngineError> {
+        let Some(limit) = self.coworker(user).and_then(|coworker| coworker.budget_usd_month) else { return Ok(None) };
+        let under = self.coworker_account(user)?;
+        let entries = self.ledger.entries(std::slice::from_ref(&under))?;
+        let spent = entries.first().map(|entry| entry.account.spent(Period::Month, clock::now()));
+        Ok(spent.map(|spent| (spent, limit)))
+    }
+
+    fn estimate(&self, prompt: &Prompt, model: &str) -> Estimate {
+        let price = claude::dearest(model, budget::prompt_tokens(prompt)).map_or(Price::UNKNOWN, |dearest| Price {
+            prompt_nano_usd: dearest.prompt,
+            answer_nano_usd: dearest.answer,
+            search_nano_usd: dearest.search,
+        });
+        budget::estimate(prompt, self.config.claude.output_tokens_max, price)
+    }
+
+    /// Returns the accounts that a run's calls fall under.
+    fn budgets_of(&self, record: &RunRecord) -> Result<Vec<Under>, EngineError> {
+        let budgets = &self.config.budgets;
+        let under = |key: String, scope, limits| Under { key, scope, limits, before: Usd::ZERO };
+        let mut unders = vec![
+            under("workspace".to_owned(), Scope::Workspace, budgets.workspace),
+            under(format!("person:{}", record.payer()), Scope::Person, budgets.person),
+        ];
+        if record.private {
+            unders.push(under(format!("assistant:{}", record.asker), Scope::Assistant, budgets.assistant));
+        } else {
+            unders.push(self.coworker_account(&record.user)?);
+            unders.push(under(format!("room:{}", record.room), Scope::Room, budgets.room));
+        }
+        Ok(unders)
+    }
+
+    fn coworker_account(&self, user: &UserId) -> Result<Under, EngineError> {
+        let month = self.coworker(user).and_then(|coworker| coworker.budget_usd_month);
+        let key: (OwnedUserId, String) = (user.to_owned(), month_of(clock::now()));
+        let before = self.tables.spent.get(&key)?.unwrap_or_default();
+        let limits = Limits { month, day: None };
+        let key = format!("coworker:{user}");
+        Ok(Under { key, scope: Scope::Coworker, limits, before: Usd::from_micro(before) })
     }
 }

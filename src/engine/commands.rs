@@ -61,7 +61,13 @@ impl Engine {
             CoworkerCommand::Help => words::coworker_help(name),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
             CoworkerCommand::Tools => words::tools(&self.toolset(coworker, room).await?),
-            CoworkerCommand::Status => words::status(self.running.count(room, user)),
+            CoworkerCommand::Status => {
+                let status = words::status(self.running.count(room, user));
+                match self.budget_used(user)? {
+                    Some((spent, limit)) => format!("{status} {}", words::spending::budget_used(spent, limit)),
+                    None => status,
+                }
+            }
             CoworkerCommand::Stop => {
                 self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
                 words::stopped()

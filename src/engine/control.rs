@@ -12,7 +12,15 @@ use tokio::{
     time::Instant,
 };
 
-use crate::core::run::{RunId, RunRecord};
+use crate::{
+    clock,
+    core::{
+        breaker::Gate,
+        edits::{Edit, Edits},
+        event::Place,
+        run::{RunId, RunRecord},
+    },
+};
 
 /// How long a stop waits for an answer that is being written.
 const WRITING_PATIENCE: Duration = Duration::from_secs(3);
@@ -58,6 +66,10 @@ struct Entry {
     thread: Option<OwnedEventId>,
     /// What the run has shown so far: its status, its streamed answer.
     shown: Vec<OwnedEventId>,
+    place: Place,
+    edits: Edits,
+    /// Who edited the request last, where that restarts it.
+    editor: Option<OwnedUserId>,
     order: watch::Sender<Order>,
     nearness: watch::Sender<Nearness>,
     sending: Arc<FairMutex<()>>,
@@ -124,6 +136,9 @@ impl Running {
             request: record.request.clone(),
             thread: record.place.thread_root().map(ToOwned::to_owned),
             shown: record.streamed.iter().chain(&record.status).cloned().collect(),
+            place: record.place.clone(),
+            edits: Edits::resumed(record.restarts),
+            editor: None,
             order,
             nearness: watch::Sender::default(),
             sending: sending.clone(),
@@ -179,20 +194,52 @@ impl Running {
     pub(super) fn order(&self, room: &RoomId, which: Which<'_>, order: &Order) -> usize {
         let running = self.lock();
         let meant = running.values().filter(|entry| entry.room == room && entry.is_meant(which));
-        meant
-            .map(|entry| {
-                entry.order.send_modify(|current| {
-                    *current = match (&current, order) {
-                        (Order::Restart(n), Order::Restart(_)) => Order::Restart(n + 1),
-                        // What ends a run is not taken back by what goes on with it.
-                        (Order::Stop | Order::Drop | Order::TakeBack, Order::GoOn | Order::Restart(_))
-                        // Nor does a word that it stopped come after what leaves no room for words.
-                        | (Order::Drop | Order::TakeBack, Order::Stop) => return,
-                        _ => order.clone(),
-                    };
-                });
-            })
-            .count()
+        meant.map(|entry| entry.give(order)).count()
+    }
+
+    /// Hands an edit of a request to the runs that it asked for: they begin anew once it is quiet, or do not mind.
+    /// `gate` asks the breakers for a run to begin. Returns what became of it, with who answers and where.
+    pub(super) fn edit<E>(
+        &self,
+        room: &RoomId,
+        (request, editor): (&EventId, &UserId),
+        gate: impl Fn() -> Result<Gate, E>,
+    ) -> Result<Vec<(OwnedUserId, Place, Edit)>, E> {
+        let mut running = self.lock();
+        let meant = running.values_mut().filter(|entry| entry.room == room && entry.request == request);
+        let mut taken = Vec::new();
+        for entry in meant {
+            let edit = entry.edits.take(clock::now(), &gate)?;
+            if matches!(edit, Edit::Replaces | Edit::Restarts) {
+                if edit == Edit::Restarts {
+                    entry.editor = Some(editor.to_owned());
+                }
+                entry.give(&Order::Restart(1));
+            }
+            taken.push((entry.user.clone(), entry.place.clone(), edit));
+        }
+        Ok(taken)
+    }
+
+    /// Waits until a request that is being edited has been left alone for a while.
+    pub(super) async fn until_quiet(&self, id: &RunId) {
+        let left = || self.lock().get(id).and_then(|entry| entry.edits.quiet_in_ms(clock::now()));
+        while let Some(ms) = left() {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+    }
+
+    /// Notes that the model is asked with a run's request as it reads now.
+    pub(super) fn asks(&self, id: &RunId) {
+        if let Some(entry) = self.lock().get_mut(id) {
+            entry.edits.ask();
+        }
+    }
+
+    /// Returns how often edits have restarted a run, and who edited its request last, where that restarted it.
+    pub(super) fn edited(&self, id: &RunId) -> (u32, Option<OwnedUserId>) {
+        let running = self.lock();
+        running.get(id).map(|entry| (entry.edits.restarts(), entry.editor.clone())).unwrap_or_default()
     }
 
     /// Returns how many runs of `user` are in `room`.
@@ -202,6 +249,19 @@ impl Running {
 }
 
 impl Entry {
+    fn give(&self, order: &Order) {
+        self.order.send_modify(|current| {
+            *current = match (&current, order) {
+                (Order::Restart(n), Order::Restart(_)) => Order::Restart(n + 1),
+                // What ends a run is not taken back by what goes on with it.
+                (Order::Stop | Order::Drop | Order::TakeBack, Order::GoOn | Order::Restart(_))
+                // Nor does a word that it stopped come after what leaves no room for words.
+                | (Order::Drop | Order::TakeBack, Order::Stop) => return,
+                _ => order.clone(),
+            };
+        });
+    }
+
     fn is_meant(&self, which: Which<'_>) -> bool {
         match which {
             Which::Touching(event) => self.request == event || self.shown.iter().any(|shown| shown == event),
@@ -217,7 +277,7 @@ mod tests {
     use ruma::{event_id, room_id, user_id};
 
     use super::*;
-    use crate::core::{event::Place, time::Timestamp};
+    use crate::core::{breaker::Whose, event::Place, time::Timestamp};
 
     fn record() -> RunRecord {
         let (request, now) = (event_id!("$ask"), Timestamp::from_ms(1));
@@ -291,8 +351,8 @@ mod tests {
             ("its status", room, Which::Touching(event_id!("$status")), 1),
             ("another message", room, Which::Touching(event_id!("$else")), 0),
             ("another room", other, Which::Touching(event_id!("$ask")), 0),
-            ("an edit of the request", room, Which::AskedBy(event_id!("$ask")), 1),
-            ("an edit of its status", room, Which::AskedBy(event_id!("$status")), 0),
+            ("its request", room, Which::AskedBy(event_id!("$ask")), 1),
+            ("its status alone", room, Which::AskedBy(event_id!("$status")), 0),
             ("all of its user", room, Which::Of(user, None), 1),
             ("its thread", room, Which::Of(user, Some(event_id!("$root"))), 1),
             ("another thread", room, Which::Of(user, Some(event_id!("$else"))), 0),
@@ -304,5 +364,34 @@ mod tests {
         for (name, room, which, reached) in table {
             assert_eq!(running.order(room, which, &Order::GoOn), reached, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn c6_an_edit_restarts_the_runs_that_its_message_asked_for_once_the_model_was_asked() {
+        let (room, alice) = (room_id!("!r:hs"), user_id!("@alice:hs"));
+        let (running, record) = (Running::default(), record());
+        let mut registered = running.register(&record.id(), &record);
+        running.show(&record.id(), event_id!("$status"));
+        let edit = |room: &RoomId, request: &EventId, gate: Gate| {
+            let Ok(taken) = running.edit(room, (request, alice), || Ok::<_, std::convert::Infallible>(gate));
+            taken.into_iter().map(|(.., edit)| edit).collect::<Vec<_>>()
+        };
+        assert_eq!(edit(room, event_id!("$status"), Gate::Open), []);
+        assert_eq!(edit(room_id!("!other:hs"), event_id!("$ask"), Gate::Open), []);
+        assert_eq!(registered.next_order().now_or_never(), None);
+
+        assert_eq!(edit(room, event_id!("$ask"), Gate::Open), [Edit::Replaces]);
+        assert_eq!(registered.next_order().now_or_never(), Some(Order::Restart(1)), "it is read anew");
+        assert_eq!(running.edited(&record.id()), (0, None), "which counts nothing");
+        assert!(running.until_quiet(&record.id()).now_or_never().is_none(), "more may come");
+        running.asks(&record.id());
+        assert!(running.until_quiet(&record.id()).now_or_never().is_some());
+
+        let (whose, until) = (Whose::Person, Timestamp::from_ms(9));
+        let stopped = edit(room, event_id!("$ask"), Gate::Stopped { whose, say: true, until });
+        assert_eq!(stopped, [Edit::Stopped { whose, say: true, until }]);
+        assert_eq!(registered.next_order().now_or_never(), None, "the run goes on");
+        assert_eq!(edit(room, event_id!("$ask"), Gate::Open), [Edit::Restarts]);
+        assert_eq!(running.edited(&record.id()), (1, Some(alice.to_owned())));
     }
 }

@@ -5,17 +5,13 @@ use std::{sync::Arc, time::Duration};
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
-use super::{
-    Engine, EngineError, Shared, commands, events::thread_root, lanes::Place as PlaceInLine, records::RoomRecord,
-    runs::Asking,
-};
+use super::{Engine, EngineError, Shared, commands, events::thread_root, lanes::Place as PlaceInLine, runs::Asking};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
     core::{
         address::Asked,
         admission::{self, Admission},
-        breaker::{BreakerLimits, Gate},
         command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
         event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
@@ -61,7 +57,7 @@ impl Engine {
             known: self.tables.runs.get(&id.as_str().to_owned())?.is_some(),
         };
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
-        match admission::admit(&asks, &muted, || self.gate(&event.room))? {
+        match admission::admit(&asks, &muted, || self.gate(&event.sender, Some(&event.room)))? {
             // A bridge's puppet asks at the most.
             Admission::Command(_) if !self.namespace.who(&event.sender).is_person() => return Ok(()),
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Verify)) => {
@@ -71,7 +67,7 @@ impl Engine {
                 let text = self.obey(coworker, event, command, &asked.user).await?;
                 return self.answer_command(&account, event, &text, place).await;
             }
-            Admission::Stopped { say } => return self.tell_stopped(&account, event, say).await,
+            Admission::Stopped { whose, until, .. } => return self.tell_stopped(&account, event, (whose, until)).await,
             Admission::Known => return Ok(()),
             Admission::Muted => {
                 tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
@@ -253,32 +249,6 @@ impl Engine {
             _ => false,
         };
         card && self.namespace.is_ours(&event.sender)
-    }
-
-    /// Asks the room's breaker for a run to begin (C14).
-    pub(super) fn gate(&self, room: &RoomId) -> Result<Gate, EngineError> {
-        let mut gate = Gate::Open;
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            gate = record.breaker.begin_run(clock::now(), &BreakerLimits::default());
-            Some(record)
-        })?;
-        Ok(gate)
-    }
-
-    /// Says, once, that the breaker stopped the room.
-    pub(super) async fn tell_stopped(
-        &self,
-        account: &Account,
-        event: &RoomEvent,
-        say: bool,
-    ) -> Result<(), EngineError> {
-        tracing::warn!(room.id = %event.room, "the breaker stopped runs in a room that asks too fast");
-        if say {
-            let txn = super::word_transaction("breaker", event.id.as_str(), account.user());
-            account.send(&event.room, &super::word(&words::breaker(), None), txn).await?;
-        }
-        Ok(())
     }
 
     async fn answer_command(

@@ -227,7 +227,7 @@ impl Engine {
             && edited.event.sender == event.sender
             && !suspect
         {
-            self.take_edit_of_request(room, target);
+            Box::pin(self.take_edit_of_request(event, target)).await?;
         }
         let placed = in_its_thread(event, original.as_ref());
         let event = placed.as_ref().unwrap_or(event);

@@ -63,11 +63,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Handles an edit of a request that is being answered: it begins anew with the new text.
-    pub(super) fn take_edit_of_request(&self, room: &RoomId, target: &EventId) -> usize {
-        self.running.order(room, Which::AskedBy(target), &Order::Restart(1))
-    }
-
     /// Redacts one message of ours.
     pub(super) async fn take_back(&self, room: &RoomId, posted: &Posted) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&posted.user) else { return Ok(()) };
@@ -114,6 +109,9 @@ impl Engine {
         if kept.liveliness.is_paused() || kept.muted.contains(&user) {
             return Ok(());
         }
+        if let Gate::Stopped { whose, until, .. } = self.gate(&event.sender, Some(room))? {
+            return self.tell_stopped(&account, event, (whose, until)).await;
+        }
         let mut is_new = false;
         self.tables.threads.update(&(room.clone(), answer.clone()), |kept: Option<ThreadRecord>| {
             let mut kept = kept.unwrap_or_default();
@@ -132,9 +130,6 @@ impl Engine {
         })?;
         if attempt > AGAIN_MAX {
             return Ok(());
-        }
-        if let Gate::Stopped { say, .. } = self.gate(room)? {
-            return self.tell_stopped(&account, event, say).await;
         }
         let root = self.root_of(room, &request)?;
         let place = match root {

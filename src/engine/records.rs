@@ -186,6 +186,17 @@ pub(super) struct Forgetting {
     pub(super) missed: bool,
 }
 
+/// How fast a person asks, and what they were told of limits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct PersonRecord {
+    /// Stops runs of theirs that come too fast.
+    #[serde(default)]
+    pub(super) breaker: Breaker,
+    /// Of which limits they were told, when, and because of which event.
+    #[serde(default)]
+    pub(super) told: BTreeMap<String, (Timestamp, OwnedEventId)>,
+}
+
 /// Up to where a room was compared with what came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Checked {
@@ -241,11 +252,12 @@ pub(super) struct Tables {
     pub(super) notes: Table<OwnedRoomId, Notes>,
     /// What coworkers' tools on servers were like when they were granted or approved.
     pub(super) tool_pins: Table<(OwnedUserId, String), String>,
-    /// What coworkers cost in a month, in millionths of a US dollar.
+    /// What coworkers cost in a month before there was a ledger, in millionths of a US dollar.
     pub(super) spent: Table<(OwnedUserId, String), u64>,
     pub(super) audit_room: Table<String, AuditRoom>,
     /// Who is to have an assistant, and who is gone: the queue of both is here.
     pub(super) members: Table<OwnedUserId, Belonging>,
+    pub(super) people: Table<OwnedUserId, PersonRecord>,
 }
 
 impl Tables {
@@ -268,6 +280,7 @@ impl Tables {
             spent: store.spent(),
             audit_room: store.settings(),
             members: store.members(),
+            people: store.people(),
         }
     }
 }

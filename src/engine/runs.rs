@@ -17,6 +17,7 @@ use super::{
     Engine, EngineError, Shared,
     ask::{Progress, Question, Reply},
     assistants::Privacy,
+    budget::Hold,
     control::{Nearness, Order},
     lanes,
     patience::Patience,
@@ -96,11 +97,12 @@ impl Engine {
         let sender = watch::Sender::new(Progress::default());
         let (waiting, told) = (record.clone(), Told::default());
         let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place, &told));
-        let mut leave = None;
+        let (mut leave, mut accepted) = (None, accepted);
         let mut patience = Patience::default();
         let (ended, unheard) = loop {
             let began = clock::now();
             let attempt = async {
+                self.running.until_quiet(id).await;
                 let leave = match &mut leave {
                     Some(leave) => leave,
                     none => none.insert((&mut turn).await),
@@ -123,7 +125,11 @@ impl Engine {
             let then = match attempted {
                 Ok(Ok(ended)) => Then::End(ended),
                 Ok(Err(error)) => self.after_failure(id, &mut record, error, &mut patience, began),
-                Err(order) => Box::pin(self.obey_order(id, &mut record, order, &so_far.text)).await,
+                Err(order) => {
+                    // What the order came with is in the room: a sync from before it does not do any more.
+                    accepted = Instant::now();
+                    Box::pin(self.obey_order(id, &mut record, order, &so_far.text)).await
+                }
             };
             match then {
                 Then::End(ended) => break (ended, false),
@@ -147,6 +153,9 @@ impl Engine {
                 tracing::info!("the request was edited; the run begins anew");
                 self.close_cards(id, record);
                 record.begin_anew();
+                let (restarts, editor) = self.running.edited(id);
+                record.restarts = restarts;
+                record.payer = editor.or(record.payer.take());
                 Then::Again
             }
             Order::Drop => Then::End((Outcome::Dropped, None)),
@@ -334,9 +343,7 @@ impl Engine {
             return Ok((Outcome::Dropped, None));
         }
         let mut machine = Machine::new(record, clock::now());
-        let reply = if let Some(fault) = self.over_budget(record)? {
-            Err(fault)
-        } else if let Some(why) = asking.composed.unreadable {
+        let reply = if let Some(why) = asking.composed.unreadable {
             Err(Fault::Unreadable(why))
         } else {
             if !record.private {
@@ -351,6 +358,9 @@ impl Engine {
             Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
         };
         let input = match &reply {
+            Err(Fault::OverBudget(full)) if !self.is_budget_word_due(record, full)? => {
+                return Ok((Outcome::Dropped, None));
+            }
             Ok((text, stop)) => {
                 self.health.set(Condition::ClaudeKey, State::Ready);
                 Input::Answered(text, *stop)
@@ -382,6 +392,7 @@ impl Engine {
         record: &mut RunRecord,
         machine: &mut Machine,
         asking: &Asking<'_>,
+        hold: &Hold<'_>,
     ) -> Result<Reply, EngineError> {
         let Stage { account, id, progress: sender, .. } = *stage;
         sender.send_replace(Progress::default());
@@ -391,6 +402,7 @@ impl Engine {
             model: asking.model,
             effort: asking.effort,
             user_tag: super::user_tag(&self.config.master, &record.asker),
+            hold,
         };
         self.running.enter(id, Nearness::Writing);
         record.enter();
@@ -406,6 +418,7 @@ impl Engine {
                 () = until_due(machine) => true,
             };
             let so_far = progress.borrow_and_update().clone();
+            hold.note(&so_far);
             let now = clock::now();
             let mut effects = Vec::new();
             if so_far.waiting_ms > 0 && so_far.text.is_empty() {

@@ -15,8 +15,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, control, coworkers, deserted, disk, gaps,
-    homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
+    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, budget, control, coworkers, deserted, disk,
+    gaps, homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
 };
 use crate::{
     appservice::{
@@ -243,6 +243,7 @@ async fn build(
         started: tokio::time::Instant::now(),
         prepared: super::media::Prepared::new(),
         running: control::Running::default(),
+        ledger: budget::Ledger::open(store.ledger(), crate::clock::now())?,
         parked: parked::Parked::default(),
         reach: super::reach::Reach::default(),
         owed_due: tokio::sync::Notify::new(),

@@ -5,8 +5,19 @@ use ruma::OwnedEventId;
 use super::ask::Progress;
 use crate::{
     claude,
-    core::{audit::Spent, time::Timestamp},
+    core::{
+        audit::Spent,
+        budget::{Usd, counted},
+        time::Timestamp,
+    },
 };
+
+/// Returns what a question cost so far, as budgets count it.
+pub(super) fn cost_of(asked: &Progress) -> Usd {
+    let mut used = Used::default();
+    used.add(asked);
+    counted(&used.spent())
+}
 
 /// What a run used so far, for its record and its summary.
 #[derive(Default)]

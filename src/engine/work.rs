@@ -98,7 +98,16 @@ impl Engine {
         let prompt = &mut asking.composed.prompt;
         prompt.rounds = record.work.rounds().to_vec();
         prompt.tool_use = tool_use;
-        let reply = self.stream(stage, record, machine, asking).await?;
+        let mut hold = match self.reserve(stage, record, &asking.composed.prompt, asking.model).await? {
+            Ok(hold) => hold,
+            Err(fault) => return Ok(Next::End(Err(fault))),
+        };
+        // What comes now is asked with the request as it reads when it has been left alone.
+        self.running.until_quiet(stage.id).await;
+        self.running.asks(stage.id);
+        hold.begin();
+        let reply = self.stream(stage, record, machine, asking, &hold).await?;
+        hold.end();
         let asked = stage.progress.send_replace(Progress::default());
         let tokens = asked.usage_so_far().prompt_tokens() + asked.usage_so_far().output_tokens.unwrap_or_default();
         used.add(&asked);

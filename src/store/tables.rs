@@ -31,10 +31,12 @@ pub(super) enum Name {
     Seals,
     Checked,
     HeldBack,
+    Ledger,
+    People,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -54,6 +56,8 @@ impl Name {
         Self::Seals,
         Self::Checked,
         Self::HeldBack,
+        Self::Ledger,
+        Self::People,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -77,6 +81,8 @@ impl Name {
             Self::Seals => "seals",
             Self::Checked => "checked",
             Self::HeldBack => "held_back",
+            Self::Ledger => "ledger",
+            Self::People => "people",
         }
     }
 }
@@ -161,7 +167,8 @@ impl Store {
         self.table(Name::Notes)
     }
 
-    /// Returns what coworkers cost, in millionths of a US dollar, by coworker and month (`2026-11`).
+    /// Returns what coworkers cost before there was a ledger, in millionths of a US dollar, by coworker and month
+    /// (`2026-11`).
     #[must_use]
     pub fn spent<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedUserId, String), V> {
         self.table(Name::Spent)
@@ -183,6 +190,18 @@ impl Store {
     #[must_use]
     pub fn owed<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Owed)
+    }
+
+    /// Returns what was spent and is reserved, by account (`workspace`, `person:@alice:example.org`).
+    #[must_use]
+    pub fn ledger<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
+        self.table(Name::Ledger)
+    }
+
+    /// Returns how fast people ask, and what they were told of it, by user id.
+    #[must_use]
+    pub fn people<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
+        self.table(Name::People)
     }
 
     /// Returns how local people stand to the workspace, by user id.

@@ -42,6 +42,7 @@ mod sandbox;
 mod sealed;
 mod secrets;
 mod service_bot;
+mod spending;
 mod standin_sdks;
 mod steering;
 mod tools;

@@ -206,7 +206,19 @@ async fn c19_a_used_up_budget_is_said_before_work_begins_and_outlasts_a_restart(
     let find = |seen: &Timeline| seen.answer(&request, &oncall, alice).cloned();
     let said = office.alice.until(&room, "the word about the budget", find).await?;
 
-    assert_eq!(said.body(), render::render(&words::budget_reached(1)).body);
+    assert!(said.body().starts_with("My budget for this month, $1, is used up, so I didn't start."), "{}", said.body());
+    assert!(said.body().contains("open again from 1 ") && said.body().contains("can raise it"), "{}", said.body());
     assert_eq!(office.claude.requests().len(), asked, "the model is not asked");
+    // Said once to each; whoever looks is told how it stands.
+    office.ask(&office.alice, &room, "and a third part").await?;
+    let bobs = office.ask(&office.bob, &room, "and what about mine").await?;
+    let told = |seen: &Timeline| seen.answer(&bobs, &oncall, office.bob.user_id()).map(|_| ());
+    office.bob.until(&room, "the word to bob", told).await?;
+    office.ask(&office.alice, &room, "!status").await?;
+    office.answer(&office.alice, &room, &oncall, "This month I have used $1.").await?;
+    until_runs_ended(&office.workmate, 4).await;
+    let seen = office.alice.timeline(&room);
+    assert_eq!(seen.messages_of(&oncall).filter(|event| event.body().starts_with("My budget")).count(), 2, "{seen}");
+    assert_eq!(office.claude.requests().len(), asked);
     Ok(())
 }

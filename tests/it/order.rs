@@ -1,13 +1,12 @@
 //! What goes on at once and what waits its turn (C11), under more than one request.
 
 use anyhow::Result;
-use workmate::{
-    core::{breaker::BreakerLimits, words},
-    standin::Turn,
-};
+use serde_json::json;
+use workmate::{core::words, standin::Turn};
 
 use crate::harness::{
-    Message, RoomKind, Timeline,
+    Message, RoomKind, Setup, Timeline,
+    homeserver::shared,
     office::{Office, answers_in_thread},
 };
 
@@ -84,28 +83,47 @@ async fn c11_a_burst_of_requests_from_two_people_is_answered_once_each() -> Resu
 }
 
 #[tokio::test]
-async fn c14_a_room_that_asks_too_fast_is_stopped_told_once_and_answered_elsewhere() -> Result<()> {
-    let runs_max = BreakerLimits::default().runs_max;
-    let office = Office::open().await?;
-    let (alice, oncall) = (&office.alice, office.oncall());
+async fn c14_c23_who_asks_too_fast_is_stopped_alone_then_the_room_each_told_once_and_others_are_answered() -> Result<()>
+{
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let limits = json!({"person_requests_max": 4, "room_requests_max": 6});
+    let office = Office::open_for(people, |setup: Setup| setup.section("limits", limits)).await?;
+    let (alice, bob, oncall) = (&office.alice, &office.bob, office.oncall());
     let [busy, quiet] = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Plain).await?];
 
-    for number in 0..runs_max + 3 {
+    for number in 0..7 {
         office.ask(alice, &busy, &format!("again {number}.")).await?;
     }
-    let told = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body() == words::breaker()).cloned();
-    let told = alice.until(&busy, "the breaker's word", told).await?;
+    let to_alice = "That was a lot in a short time: more than 4 requests of yours";
+    let told = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body().starts_with(to_alice)).cloned();
+    let told = alice.until(&busy, "the word to alice", told).await?;
+    office.ask(alice, &quiet, "nor here.").await?;
     // A command is answered all the same, and what was asked before it is decided by then.
-    office.ask(alice, &busy, "!tools").await?;
-    office.answer(alice, &busy, &oncall, &words::no_tools()).await?;
-    office.asked_and_answered(&quiet, "and here?").await?;
-    let last = format!("again {}.", runs_max - 1);
-    office.answer(alice, &busy, &oncall, &last).await?;
+    for room in [&busy, &quiet] {
+        office.ask(alice, room, "!tools").await?;
+        office.answer(alice, room, &oncall, &words::no_tools()).await?;
+    }
+    for number in [4, 5] {
+        office.ask(bob, &busy, &format!("and {number}, says bob.")).await?;
+        office.answer(bob, &busy, &oncall, &format!("and {number}, says bob.")).await?;
+    }
+    for number in [6, 7] {
+        office.ask(bob, &busy, &format!("and {number}, says bob.")).await?;
+    }
+    let to_bob = "That was a lot of requests in a short time: more than 6 here";
+    let word = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body().starts_with(to_bob)).map(|_| ());
+    bob.until(&busy, "the word to bob", word).await?;
+    office.ask(bob, &quiet, "and here?").await?;
+    office.answer(bob, &quiet, &oncall, "and here?").await?;
 
-    assert!(told.is_decrypted() && told.msgtype() == "m.notice");
-    let seen = alice.timeline(&busy);
-    assert_eq!(seen.messages_of(&oncall).filter(|event| event.body() == words::breaker()).count(), 1, "{seen}");
+    assert!(told.is_decrypted() && told.msgtype() == "m.notice" && told.mentions(alice.user_id()));
+    for (room, beginning, times) in [(&busy, to_alice, 1), (&busy, to_bob, 1), (&quiet, "That was a lot", 0)] {
+        let seen = bob.timeline(room);
+        let said = seen.messages_of(&oncall).filter(|event| event.body().starts_with(beginning)).count();
+        assert_eq!(said, times, "{seen}");
+    }
     let asked = office.questions();
-    assert_eq!(asked.iter().filter(|question| question.contains("again")).count(), runs_max, "{asked:?}");
+    let of = |text: &str| asked.iter().filter(|question| question.contains(text)).count();
+    assert_eq!([of("again"), of("says bob"), of("nor here")], [4, 2, 0], "{asked:?}");
     Ok(())
 }

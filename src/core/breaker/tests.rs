@@ -2,14 +2,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: BreakerLimits = BreakerLimits { runs_max: 2, window_ms: 100, pause_ms: 1_000 };
+const LIMITS: BreakerLimits = BreakerLimits { whose: Whose::Room, runs_max: 2, window_ms: 100, pause_ms: 1_000 };
+const RATES: Rates =
+    Rates { person: BreakerLimits { whose: Whose::Person, ..LIMITS }, room: BreakerLimits { runs_max: 6, ..LIMITS } };
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms)
 }
 
 fn stopped(say: bool, until: i64) -> Gate {
-    Gate::Stopped { say, until: at(until) }
+    Gate::Stopped { whose: Whose::Room, say, until: at(until) }
 }
 
 #[test]
@@ -29,6 +31,43 @@ fn c14_a_room_is_stopped_at_the_rate_and_told_once() {
     for (now, expected) in steps {
         assert_eq!(breaker.begin_run(at(now), &LIMITS), expected, "{now}");
     }
+}
+
+#[test]
+fn c23_a_person_who_is_stopped_is_stopped_alone_and_everywhere() {
+    let [mut mallory, mut alice, mut room, mut other] = <[Breaker; 4]>::default();
+    let mut until = 0;
+    for now in 0..50 {
+        let gate = begin_run(&mut mallory, Some(&mut room), at(now), &RATES);
+        match now {
+            0 | 1 => assert_eq!(gate, Gate::Open),
+            _ => {
+                until = if now == 2 { now + 1_000 } else { until };
+                assert_eq!(gate, Gate::Stopped { whose: Whose::Person, say: now == 2, until: at(until) });
+            }
+        }
+    }
+    assert_eq!(begin_run(&mut alice, Some(&mut room), at(60), &RATES), Gate::Open);
+    for room in [None, Some(&mut other)] {
+        let stopped = Gate::Stopped { whose: Whose::Person, say: false, until: at(until) };
+        assert_eq!(begin_run(&mut mallory, room, at(61), &RATES), stopped, "nor with an assistant");
+    }
+}
+
+#[test]
+fn c23_a_run_that_the_room_stops_is_not_counted_for_the_person() {
+    let mut room = Breaker::default();
+    let mut people = <[Breaker; 4]>::default();
+    for person in &mut people[..3] {
+        for now in [1, 2] {
+            assert_eq!(begin_run(person, Some(&mut room), at(now), &RATES), Gate::Open);
+        }
+    }
+    for (now, say) in [(3, true), (4, false), (5, false)] {
+        assert_eq!(begin_run(&mut people[3], Some(&mut room), at(now), &RATES), stopped(say, 1_003));
+    }
+    assert_eq!(begin_run(&mut people[3], None, at(6), &RATES), Gate::Open);
+    assert_eq!(people[3].began.len(), 1);
 }
 
 #[test]
@@ -78,6 +117,34 @@ proptest! {
         let began: Vec<_> = times.into_iter().filter(|now| breaker.begin_run(at(*now), &LIMITS) == Gate::Open).collect();
         for window in began.windows(LIMITS.runs_max + 1) {
             prop_assert!(window[LIMITS.runs_max] - window[0] >= 100);
+        }
+    }
+
+    #[test]
+    fn c23_no_sequence_of_gestures_begins_more_runs_in_a_window_than_the_limits(
+        gestures in prop::collection::vec((0..4_usize, prop::option::of(0..2_usize), 0..60_i64), 0..300),
+    ) {
+        let mut people: [Breaker; 4] = Default::default();
+        let mut rooms: [Breaker; 2] = Default::default();
+        let mut began: Vec<(usize, Option<usize>, i64)> = Vec::new();
+        let mut now = 0;
+        for (person, room, passed) in gestures {
+            now += passed;
+            let breaker = room.map(|room| &mut rooms[room]);
+            if begin_run(&mut people[person], breaker, at(now), &RATES) == Gate::Open {
+                began.push((person, room, now));
+            }
+        }
+        let within = |runs: Vec<i64>, limits: &BreakerLimits| {
+            runs.windows(limits.runs_max + 1).all(|window| window[limits.runs_max] - window[0] >= 100)
+        };
+        for one in 0..4 {
+            let of_person = began.iter().filter(|(person, ..)| *person == one).map(|(.., at)| *at).collect();
+            prop_assert!(within(of_person, &RATES.person));
+        }
+        for one in 0..2 {
+            let of_room = began.iter().filter(|(_, room, _)| *room == Some(one)).map(|(.., at)| *at).collect();
+            prop_assert!(within(of_room, &RATES.room));
         }
     }
 

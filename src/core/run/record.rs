@@ -72,6 +72,12 @@ pub struct RunRecord {
     /// How the request came: one that was encrypted is answered encrypted or not at all, whatever the room's state says.
     #[serde(default)]
     pub came: Carriage,
+    /// How often edits of the request restarted it.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Whose gesture made it work last, where that was not the asker's: who edited the request.
+    #[serde(default)]
+    pub payer: Option<OwnedUserId>,
 }
 
 impl RunRecord {
@@ -101,7 +107,15 @@ impl RunRecord {
             crashes: 0,
             gave_up: false,
             came: Carriage::default(),
+            restarts: 0,
+            payer: None,
         }
+    }
+
+    /// Returns whose gesture made it work last, whom its cost counts for (C23).
+    #[must_use]
+    pub fn payer(&self) -> &UserId {
+        self.payer.as_deref().unwrap_or(&self.asker)
     }
 
     /// Takes up a run of an earlier process.

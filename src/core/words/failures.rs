@@ -101,14 +101,6 @@ pub fn request_refused() -> String {
         .to_owned()
 }
 
-/// The budget is used up; said before any work begins (C19).
-#[must_use]
-pub fn budget_reached(usd_month: u32) -> String {
-    format!(
-        "My budget for this month, ${usd_month}, is used up, so I didn't start. The person who runs Workmate can raise it."
-    )
-}
-
 /// A run reached the limit on its tokens, or on how often the model is asked.
 #[must_use]
 pub fn work_too_long() -> String {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::{
     clock,
     core::{
+        breaker::Gate,
         event::{Place, RoomEvent},
         run::{RunId, RunRecord},
     },
@@ -81,6 +82,10 @@ impl Engine {
             return Ok(());
         }
         let is_busy = self.running.count(&event.room, &user) >= self.config.limits.room_runs_max;
+        if let Gate::Stopped { whose, until, .. } = self.gate(owner, None)? {
+            let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+            return self.tell_stopped(&account, event, (whose, until)).await;
+        }
         let (request, place) = (&answered.request, answered.place.clone());
         let record = RunRecord {
             asked_at: event.sent_at,

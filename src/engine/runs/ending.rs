@@ -97,11 +97,9 @@ impl Engine {
 
     /// The run leaves the journal and stays in the index, without content.
     async fn close_run(&self, id: &RunId, record: &RunRecord, ended: Ended, used: Used) {
-        let spent = used.spent();
         let summary = self.summary(record, ended, used);
         let key: RunKey = (record.accepted_at, id.as_str().to_owned());
-        let counted = self.count_spent(record, &spent).and_then(|()| self.tables.run_index.put(&key, &summary));
-        let closed = counted.and_then(|()| self.tables.runs.remove(&key.1));
+        let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {
             // Durable at once: a process that is killed now must not ask the model again for what is answered.
             Ok(()) => self.store.flush().await,

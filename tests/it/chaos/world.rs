@@ -159,7 +159,9 @@ impl World {
         oncall["tools"] = json!([{"name": "ops__deploy", "approval": "asker"}]);
         let setup = Setup::new(&slot, calls.url(), &claude.base_url())
             .coworkers(vec![oncall])
-            .section("mcp_servers", json!({"ops": {"command": command}}));
+            .section("mcp_servers", json!({"ops": {"command": command}}))
+            // A few people ask for the load of many.
+            .section("limits", json!({"person_requests_max": 10_000, "room_requests_max": 10_000}));
         let workmate = change(setup).start().await;
         let mut people = Vec::new();
         for number in 0..size.people {

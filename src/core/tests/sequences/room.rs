@@ -12,7 +12,7 @@ use super::steps::{COWORKERS, Happening, Saying, USERS, user};
 use crate::core::{
     address::{self, Asked, CoworkerHere, EDIT_WINDOW_MS, Original, Scene, ThreadSoFar, Verdict},
     admission::{Admission, Request, admit},
-    breaker::{Breaker, BreakerLimits, STRANGER_WORD_INTERVAL_MS, SaidOnce},
+    breaker::{Breaker, BreakerLimits, STRANGER_WORD_INTERVAL_MS, SaidOnce, Whose},
     command::{CoworkerCommand, CoworkerRequest, coworker_request},
     company::{Company, Liveliness},
     event::{EventKind, MemberChange, Membership, Mentions, Message, MessageKind, Place, RoomEvent},
@@ -27,7 +27,7 @@ mod runs;
 type Checked = Result<(), TestCaseError>;
 
 const SCHEDULE: ScheduleLimits = ScheduleLimits { runs_max: 3, room_runs_max: 2, waiting_runs_max: 3 };
-const BREAKER: BreakerLimits = BreakerLimits { runs_max: 7, window_ms: 60_000, pause_ms: 120_000 };
+const BREAKER: BreakerLimits = BreakerLimits { whose: Whose::Room, runs_max: 7, window_ms: 60_000, pause_ms: 120_000 };
 const DEADLINE_MS: u64 = 30 * 60_000;
 
 static NAMESPACE: LazyLock<Namespace> = LazyLock::new(|| Namespace {
@@ -333,7 +333,7 @@ impl Room {
                 self.end_where(|run| run.record.user == asked.user)?;
             }
             Admission::Command(_) | Admission::Known | Admission::Muted => {}
-            Admission::Stopped { say } => self.told_stopped_at_ms.extend(say.then_some(self.now_ms)),
+            Admission::Stopped { say, .. } => self.told_stopped_at_ms.extend(say.then_some(self.now_ms)),
             Admission::Run => {
                 self.begun_at_ms.push(self.now_ms);
                 let root = root.cloned().unwrap_or_else(|| request.to_owned());

@@ -1,0 +1,321 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::prompt::{Prompt, Role, ToolDefinition, Turn};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// The last millisecond of October 2026.
+const OCTOBER: Timestamp = Timestamp::from_ms(1_793_491_199_999);
+
+fn later(ms: i64) -> Timestamp {
+    Timestamp::from_ms(OCTOBER.as_ms() + ms)
+}
+
+fn usd(micro: u64) -> Usd {
+    Usd::from_micro(micro)
+}
+
+fn limited(scope: Scope, month: Option<u64>, day: Option<u64>) -> Entry {
+    let limits = Limits { month: month.map(usd), day: day.map(usd) };
+    Entry { scope, limits, account: Account::default() }
+}
+
+fn costing(prompt: u64, answer: u64) -> Estimate {
+    Estimate { prompt: usd(prompt), answer: usd(answer) }
+}
+
+fn spent(cost_micro_usd: Option<u64>) -> Spent {
+    Spent { model_calls: 1, input_tokens: 1_000, cached_tokens: 0, output_tokens: 10, cost_micro_usd }
+}
+
+#[test]
+fn c19_what_has_no_known_price_counts_as_the_dearest() {
+    assert_eq!(counted(&spent(Some(7))), usd(7));
+    assert_eq!(counted(&spent(None)), usd(31_500));
+    assert_eq!(counted(&Spent { input_tokens: u64::MAX, ..spent(None) }), usd(u64::MAX));
+}
+
+#[test]
+fn c19_months_and_days_begin_in_utc_and_limits_end_with_them() {
+    assert_eq!([OCTOBER, later(1)].map(month_of), ["2026-10", "2026-11"]);
+    assert_eq!([OCTOBER, later(1)].map(day_of), ["2026-10-31", "2026-11-01"]);
+    let ends = [(Period::Day, OCTOBER), (Period::Month, OCTOBER), (Period::Day, later(1)), (Period::Month, later(1))];
+    let ends = ends.map(|(period, now)| end_of(period, now));
+    assert_eq!(ends, [later(1), later(1), later(1 + DAY_MS), later(1 + 30 * DAY_MS)]);
+    for odd in [i64::MIN, i64::MAX, -1, 0] {
+        let now = Timestamp::from_ms(odd);
+        let _ = (month_of(now), day_of(now), end_of(Period::Day, now), end_of(Period::Month, now));
+    }
+}
+
+#[test]
+fn c23_money_is_read_and_shown_in_dollars_and_cents() {
+    let read = [("12", 12_000_000), ("0.5", 500_000), ("0.50", 500_000), ("3.07", 3_070_000), ("0", 0)];
+    for (text, micro) in read {
+        assert_eq!(Usd::parse(text), Some(usd(micro)), "{text}");
+    }
+    for text in ["", ".", "1.", ".5", "1.234", "-1", "1e3", "$1", " 1", "99999999999999999999", "18446744073709.60"] {
+        assert_eq!(Usd::parse(text), None, "{text}");
+    }
+    let shown = [(1_000_000, "$1"), (500_000, "$0.50"), (1, "$0.01"), (1_230_000, "$1.23"), (0, "$0")];
+    for (micro, text) in shown {
+        assert_eq!(usd(micro).to_string(), text);
+    }
+}
+
+#[test]
+fn c23_a_burst_finds_what_is_reserved_and_the_limit_that_lasts_longest_is_named() {
+    let mut entries = [limited(Scope::Coworker, Some(100), None), limited(Scope::Person, Some(500), Some(100))];
+    let now = later(1);
+    assert_eq!(reserve(&mut entries, "a", &costing(10, 60), now), Ok(()));
+    assert_eq!(reserve(&mut entries, "b", &costing(10, 60), now), Ok(()), "70 of 100 leave room for one call");
+    let full = reserve(&mut entries, "c", &costing(0, 1), now).expect_err("140 of 100 do not");
+    assert_eq!((full.scope, full.period, full.why), (Scope::Coworker, Period::Month, Why::Reserved));
+    assert_eq!((full.until, full.limit), (later(1 + 30 * DAY_MS), usd(100)));
+
+    for entry in &mut entries {
+        entry.account.settle("a", usd(15));
+        entry.account.settle("b", usd(15));
+        entry.account.settle("b", usd(15));
+    }
+    assert_eq!(reserve(&mut entries, "c", &costing(90, 0), now), Ok(()), "30 of 100 leave room");
+    for entry in &mut entries {
+        entry.account.settle("c", usd(90));
+    }
+    let full = look(&entries, now).expect_err("120 of 100 are spent");
+    assert_eq!((full.scope, full.why), (Scope::Coworker, Why::Spent));
+    assert_eq!(look(&entries[1..], now).expect_err("so they are in the day").period, Period::Day);
+    assert_eq!(look(&entries[1..], later(1 + DAY_MS)), Ok(()), "a new day");
+    assert_eq!(full.name(), "coworker/month");
+}
+
+#[test]
+fn c23_a_call_that_is_made_again_must_find_room_again() {
+    let mut entries = [limited(Scope::Workspace, Some(100), None)];
+    reserve(&mut entries, "a", &costing(10, 200), OCTOBER).expect("there is room");
+    assert_eq!(reserve_again(&mut entries, "a", usd(40), &costing(10, 200), OCTOBER), Ok(()));
+    let full = reserve_again(&mut entries, "a", usd(100), &costing(10, 200), OCTOBER).expect_err("it used all");
+    assert_eq!(full.why, Why::Spent);
+    entries[0].account.settle("a", usd(100));
+    assert_eq!(entries[0].account.spent(Period::Month, OCTOBER), usd(100));
+}
+
+#[test]
+fn c23_a_crash_leaks_no_reservation_and_loses_no_spending() {
+    let mut entries = [limited(Scope::Room, Some(100), Some(100))];
+    for call in ["unknown", "noted"] {
+        reserve(&mut entries, call, &costing(10, 20), OCTOBER).expect("there is room");
+    }
+    entries[0].account.note("noted", usd(25));
+    let stored = serde_json::to_string(&entries[0].account).expect("an account is stored");
+
+    let mut account: Account = serde_json::from_str(&stored).expect("and read");
+    assert!(account.recover());
+    assert!(!account.recover(), "once");
+    assert_eq!(account.spent(Period::Month, OCTOBER), usd(35), "a prompt, and what was noted");
+    assert_eq!(account.spent(Period::Day, later(1)), Usd::ZERO);
+    assert!(!account.is_stale(later(80 * DAY_MS)) && account.is_stale(later(200 * DAY_MS)));
+    insta::assert_snapshot!(stored);
+}
+
+#[test]
+fn c23_an_estimate_counts_all_that_a_call_may_cost() {
+    let price = Price { prompt_nano_usd: 8_000, answer_nano_usd: 20_000, search_nano_usd: 10_000_000 };
+    let mut prompt = Prompt { system: vec!["seven c".to_owned()], ..Prompt::default() };
+    prompt.turns.push(Turn::new(Role::User, "seven c"));
+    assert_eq!(prompt_tokens(&prompt), 4);
+    assert_eq!(estimate(&prompt, 1_000, price), costing(32, 20_000));
+    prompt.tools.push(ToolDefinition::Provider(serde_json::json!(1)));
+    let searching = estimate(&prompt, 1_000, price);
+    assert_eq!(searching, costing(40, 20_000 + 5 * 20_000 * 8 + 50_000));
+    assert!(estimate(&prompt, u32::MAX, Price::UNKNOWN).whole() > searching.whole());
+}
+
+/// What may happen to spending.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// A request of one of the people in one of the rooms wants to call the model.
+    Begin { person: usize, room: usize, prompt: u64, answer: u64 },
+    /// One of the calls that are going on has cost this part of what it may, in percent.
+    Progress(usize, u64),
+    /// It ends with that part.
+    End(usize, u64),
+    /// Its answer broke off; it is asked for again.
+    Again(usize, u64),
+    /// The process is killed and started again.
+    Crash,
+    /// The clock goes on, or is set.
+    Clock(i64),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => (0..2_usize, 0..2_usize, 0..30_u64, 0..60_u64)
+            .prop_map(|(person, room, prompt, answer)| Happening::Begin { person, room, prompt, answer }),
+        3 => (any::<usize>(), 0..=100_u64).prop_map(|(call, part)| Happening::Progress(call, part)),
+        3 => (any::<usize>(), 0..=100_u64).prop_map(|(call, part)| Happening::End(call, part)),
+        1 => (any::<usize>(), 0..=100_u64).prop_map(|(call, part)| Happening::Again(call, part)),
+        1 => Just(Happening::Crash),
+        2 => (-3 * DAY_MS..10 * DAY_MS).prop_map(Happening::Clock),
+    ]
+}
+
+/// A call as the provider sees it.
+struct Call {
+    id: String,
+    accounts: Vec<String>,
+    month: String,
+    day: String,
+    estimate: Estimate,
+    /// What was paid before the answer that is being written; charged already.
+    before: u64,
+    paid: u64,
+}
+
+/// Accounts as the engine keeps them, and beside them what the provider charges.
+#[derive(Default)]
+struct World {
+    accounts: BTreeMap<String, Account>,
+    calls: Vec<Call>,
+    charged: BTreeMap<(String, String), u64>,
+    dearest: u64,
+    made: usize,
+}
+
+const MONTH_MAX: u64 = 400;
+const DAY_MAX: u64 = 150;
+
+impl World {
+    fn entries(&self, names: &[String]) -> Vec<Entry> {
+        let entry = |name: &String| {
+            let account = self.accounts.get(name).cloned().unwrap_or_default();
+            let limits = Limits { month: Some(usd(MONTH_MAX)), day: Some(usd(DAY_MAX)) };
+            Entry { scope: Scope::Workspace, limits, account }
+        };
+        names.iter().map(entry).collect()
+    }
+
+    fn keep(&mut self, names: &[String], entries: Vec<Entry>) {
+        for (name, entry) in names.iter().zip(entries) {
+            // As it is stored: what serde loses is lost.
+            let stored = serde_json::to_string(&entry.account).expect("an account is stored");
+            self.accounts.insert(name.clone(), serde_json::from_str(&stored).expect("and read"));
+        }
+    }
+
+    fn charge(&mut self, call: &Call, micro: u64) {
+        for account in &call.accounts {
+            for span in [&call.month, &call.day] {
+                *self.charged.entry((account.clone(), span.clone())).or_default() += micro;
+            }
+        }
+    }
+
+    fn note(&mut self, at: usize, part: u64) {
+        let call = &mut self.calls[at];
+        let (prompt, whole) = (call.estimate.prompt.micro(), call.estimate.whole().micro());
+        // The prompt is paid for at once, and nothing is given back.
+        call.paid = call.paid.max(call.before + prompt + (whole - prompt) * part / 100);
+        let (id, names, paid) = (call.id.clone(), call.accounts.clone(), call.paid);
+        for name in &names {
+            self.accounts.get_mut(name).expect("it holds").note(&id, usd(paid));
+        }
+    }
+
+    fn take(&mut self, happening: &Happening, now: Timestamp) {
+        let at = |call: usize, calls: &[Call]| (!calls.is_empty()).then(|| call % calls.len());
+        match *happening {
+            Happening::Begin { person, room, prompt, answer } => {
+                let names = vec!["workspace".to_owned(), format!("person {person}"), format!("room {room}")];
+                let (mut entries, estimate) = (self.entries(&names), costing(prompt, answer));
+                self.made += 1;
+                let id = format!("call {}", self.made);
+                if reserve(&mut entries, &id, &estimate, now).is_ok() {
+                    self.keep(&names, entries);
+                    self.dearest = self.dearest.max(estimate.whole().micro());
+                    let (month, day) = (month_of(now), day_of(now));
+                    let paid = estimate.prompt.micro();
+                    self.calls.push(Call { id, accounts: names, month, day, estimate, before: 0, paid });
+                }
+            }
+            Happening::Progress(call, part) => {
+                if let Some(at) = at(call, &self.calls) {
+                    self.note(at, part);
+                }
+            }
+            Happening::End(call, part) => {
+                let Some(at) = at(call, &self.calls) else { return };
+                self.note(at, part);
+                let call = self.calls.swap_remove(at);
+                for name in &call.accounts {
+                    self.accounts.get_mut(name).expect("it holds").settle(&call.id, usd(call.paid));
+                }
+                self.charge(&call, call.paid - call.before);
+            }
+            Happening::Again(call, part) => {
+                let Some(at) = at(call, &self.calls) else { return };
+                self.note(at, part);
+                let (names, id) = (self.calls[at].accounts.clone(), self.calls[at].id.clone());
+                let (mut entries, paid, estimate) =
+                    (self.entries(&names), self.calls[at].paid, self.calls[at].estimate);
+                let made = reserve_again(&mut entries, &id, usd(paid), &estimate, now).is_ok();
+                self.keep(&names, entries);
+                let mut call = self.calls.swap_remove(at);
+                self.charge(&call, paid - call.before);
+                if made {
+                    (call.month, call.day) = (month_of(now), day_of(now));
+                    (call.before, call.paid) = (paid, paid + estimate.prompt.micro());
+                    self.calls.push(call);
+                } else {
+                    for name in &names {
+                        self.accounts.get_mut(name).expect("it holds").settle(&id, usd(paid));
+                    }
+                }
+            }
+            Happening::Crash => {
+                for call in std::mem::take(&mut self.calls) {
+                    self.charge(&call, call.paid - call.before);
+                }
+                for account in self.accounts.values_mut() {
+                    account.recover();
+                }
+            }
+            Happening::Clock(_) => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn c23_no_sequence_spends_past_a_limit_by_more_than_one_call_nor_forgets_what_was_paid(
+        happenings in prop::collection::vec(happening(), 0..80),
+    ) {
+        let mut world = World::default();
+        let mut now = OCTOBER;
+        for happening in &happenings {
+            if let Happening::Clock(ms) = happening {
+                now = Timestamp::from_ms(now.as_ms() + ms);
+            }
+            world.take(happening, now);
+        }
+        world.take(&Happening::Crash, now);
+        for ((name, span), charged) in &world.charged {
+            let limit = if span.len() == "2026-11".len() { MONTH_MAX } else { DAY_MAX };
+            prop_assert!(*charged < limit + world.dearest.max(1), "{name} in {span}: {charged} of {limit}");
+            let (months, days) = sums_of(&world.accounts[name]);
+            let kept = months.get(span).or_else(|| days.get(span)).map(|sum| sum.micro());
+            prop_assert_eq!(kept, Some(*charged), "{} in {}", name, span);
+        }
+    }
+}
+
+/// The sums of an account as they are stored.
+fn sums_of(account: &Account) -> (BTreeMap<String, Usd>, BTreeMap<String, Usd>) {
+    let stored = serde_json::to_value(account).expect("an account is stored");
+    let sums = |name: &str| serde_json::from_value(stored[name].clone()).expect("sums are amounts");
+    (sums("months"), sums("days"))
+}

@@ -1,0 +1,195 @@
+//! Edits of a request that is being worked on (C6, C23): they wait for a pause in typing, and restart a run so many
+//! times.
+
+use super::{
+    breaker::{Gate, Whose},
+    time::Timestamp,
+};
+
+/// So long after the last edit the request is asked with its new text, in milliseconds.
+pub const QUIET_MS: u64 = 2_500;
+/// However the edits go on, it is asked this long after the first of them, in milliseconds.
+pub const WAIT_MAX_MS: u64 = 30_000;
+/// So often edits restart a run whose model was asked already.
+pub const RESTARTS_MAX: u32 = 5;
+
+/// What edits have done to one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Restarts so far.
+    restarts: u32,
+    /// Whether the model was asked with the text that the run goes by.
+    asked: bool,
+    /// The first and the last edit since then.
+    since: Option<(Timestamp, Timestamp)>,
+    told: bool,
+}
+
+/// What becomes of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The request is read anew, once it is quiet; it costs nothing.
+    Replaces,
+    /// The run is cut short, and begins anew once it is quiet.
+    Restarts,
+    /// Nothing: it was restarted too often.
+    Ignored {
+        /// Whether that is to be said.
+        say: bool,
+    },
+    /// Nothing: a breaker has stopped who edits, or the room.
+    Stopped {
+        /// Whose breaker.
+        whose: Whose,
+        /// Whether they must be told.
+        say: bool,
+        /// When it may be tried again.
+        until: Timestamp,
+    },
+}
+
+impl Edits {
+    /// Takes up a run that was restarted so often.
+    #[must_use]
+    pub fn resumed(restarts: u32) -> Self {
+        Self { restarts, ..Self::default() }
+    }
+
+    /// Returns how often edits have restarted the run.
+    #[must_use]
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// Takes an edit. `gate` asks the breakers for a run to begin, which counts it: asked only where it restarts one.
+    ///
+    /// # Errors
+    /// When `gate` cannot ask them; nothing has changed then.
+    pub fn take<E>(&mut self, now: Timestamp, gate: impl FnOnce() -> Result<Gate, E>) -> Result<Edit, E> {
+        let edit = if !self.asked {
+            Edit::Replaces
+        } else if self.restarts >= RESTARTS_MAX {
+            return Ok(Edit::Ignored { say: !std::mem::replace(&mut self.told, true) });
+        } else {
+            match gate()? {
+                Gate::Stopped { whose, say, until } => return Ok(Edit::Stopped { whose, say, until }),
+                Gate::Open => Edit::Restarts,
+            }
+        };
+        if edit == Edit::Restarts {
+            self.restarts += 1;
+            self.asked = false;
+        }
+        self.since = Some((self.since.map_or(now, |(first, _)| first), now));
+        Ok(edit)
+    }
+
+    /// Returns for how long the model is not to be asked yet, in milliseconds; none where it may be.
+    ///
+    /// A clock that was set back ends the wait.
+    #[must_use]
+    pub fn quiet_in_ms(&self, now: Timestamp) -> Option<u64> {
+        let (first, last) = self.since?;
+        if first > now || last > now {
+            return None;
+        }
+        let quiet = QUIET_MS.saturating_sub(now.ms_since(last));
+        let left = quiet.min(WAIT_MAX_MS.saturating_sub(now.ms_since(first)));
+        (left > 0).then_some(left)
+    }
+
+    /// Notes that the model is asked with the text as it reads now.
+    pub fn ask(&mut self) {
+        self.asked = true;
+        self.since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::breaker::{Breaker, BreakerLimits};
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(ms)
+    }
+
+    fn edit(edits: &mut Edits, ms: i64) -> Edit {
+        let Ok(edit) = edits.take(at(ms), || Ok::<_, Infallible>(Gate::Open));
+        edit
+    }
+
+    #[test]
+    fn c6_edits_wait_for_a_pause_and_several_make_one_restart() {
+        let mut edits = Edits::default();
+        assert_eq!(edits.quiet_in_ms(at(0)), None, "nothing was edited");
+        assert_eq!(edit(&mut edits, 0), Edit::Replaces, "the model was not asked yet");
+        assert_eq!(edits.quiet_in_ms(at(1_000)), Some(1_500));
+        edits.ask();
+        assert_eq!(edits.quiet_in_ms(at(1_001)), None);
+        let made: Vec<_> = (0..60).map(|n| edit(&mut edits, 2_000 + n * 100)).collect();
+        assert_eq!(made.iter().filter(|edit| **edit == Edit::Restarts).count(), 1, "{made:?}");
+        assert_eq!(edits.quiet_in_ms(at(7_900)), Some(QUIET_MS));
+        assert_eq!(edits.quiet_in_ms(at(7_900 + 2_500)), None, "it is quiet");
+        assert_eq!(edits.quiet_in_ms(at(1_000)), None, "the clock was set back");
+    }
+
+    #[test]
+    fn c6_whoever_types_on_and_on_holds_up_a_run_for_a_named_time() {
+        let mut edits = Edits::default();
+        let asked_at = (0..100).map(|second| second * 1_000).find(|ms| {
+            let quiet = *ms > 0 && edits.quiet_in_ms(at(*ms)).is_none();
+            edit(&mut edits, *ms);
+            quiet
+        });
+        assert_eq!(asked_at, Some(30_000));
+    }
+
+    #[test]
+    fn c6_restarts_of_a_request_are_capped_and_that_is_said_once() {
+        let mut edits = Edits::resumed(RESTARTS_MAX - 1);
+        edits.ask();
+        assert_eq!(edit(&mut edits, 0), Edit::Restarts);
+        edits.ask();
+        let said = [1, 2, 3].map(|ms| edit(&mut edits, ms));
+        assert_eq!(said, [true, false, false].map(|say| Edit::Ignored { say }));
+        assert_eq!((edits.restarts(), edits.quiet_in_ms(at(4))), (RESTARTS_MAX, None), "the run goes on");
+    }
+
+    #[test]
+    fn c23_an_edit_that_restarts_counts_and_may_be_stopped() {
+        let limits = BreakerLimits::of(Whose::Person, 1);
+        let (mut edits, mut breaker) = (Edits::default(), Breaker::default());
+        let mut made = Vec::new();
+        for ms in 0..3 {
+            edits.ask();
+            let Ok(edit) = edits.take(at(ms), || Ok::<_, Infallible>(breaker.begin_run(at(ms), &limits)));
+            made.push(matches!(edit, Edit::Restarts));
+        }
+        assert_eq!(made, [true, false, false]);
+        assert_eq!(edits.take(at(4), || Err("the store")), Err("the store"));
+    }
+
+    proptest! {
+        #[test]
+        fn c23_however_a_request_is_edited_the_model_is_asked_a_named_number_of_times(
+            steps in prop::collection::vec((any::<bool>(), 0..5_000_i64), 0..400),
+        ) {
+            let (mut edits, mut now, mut asked, mut restart) = (Edits::default(), 0, 0_u32, true);
+            for (is_edit, passed) in steps {
+                now += passed;
+                if is_edit {
+                    restart |= edit(&mut edits, now) == Edit::Restarts;
+                } else if restart && edits.quiet_in_ms(at(now)).is_none() {
+                    edits.ask();
+                    (asked, restart) = (asked + 1, false);
+                }
+            }
+            prop_assert!(asked <= RESTARTS_MAX + 1, "asked {asked} times");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How fast people make the model work (C14, C23), and that they are told once of each limit that they reach.
+
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+
+use super::{
+    Engine, EngineError, Shared,
+    events::thread_root,
+    records::{PersonRecord, RoomRecord},
+};
+use crate::{
+    clock,
+    core::{
+        breaker::{self, Gate, PAUSE_MS, Whose},
+        budget::{Full, WORD_INTERVAL_MS},
+        edits::Edit,
+        event::{Outgoing, Place, RoomEvent},
+        run::RunRecord,
+        time::Timestamp,
+        words,
+    },
+    matrix::Account,
+};
+
+/// Limits of which it is kept that a person was told; the oldest go.
+const TOLD_MAX: usize = 64;
+
+impl Engine {
+    /// Asks the breakers of a person and of a room for a run to begin, and counts it; of their assistant's chat, the
+    /// person's alone.
+    pub(super) fn gate(&self, person: &UserId, room: Option<&RoomId>) -> Result<Gate, EngineError> {
+        let (rates, now) = (self.config.limits.rates(), clock::now());
+        let mut asked = Ok(Gate::Open);
+        self.tables.people.update(&person.to_owned(), |kept: Option<PersonRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            asked = match room {
+                None => Ok(breaker::begin_run(&mut kept.breaker, None, now, &rates)),
+                Some(room) => self.gate_of_room(room, |room| breaker::begin_run(&mut kept.breaker, room, now, &rates)),
+            };
+            Some(kept)
+        })?;
+        asked
+    }
+
+    fn gate_of_room(
+        &self,
+        room: &RoomId,
+        ask: impl FnOnce(Option<&mut breaker::Breaker>) -> Gate,
+    ) -> Result<Gate, EngineError> {
+        let room: OwnedRoomId = room.to_owned();
+        let mut gate = Gate::Open;
+        self.tables.rooms.update(&room, |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            gate = ask(Some(&mut record.breaker));
+            Some(record)
+        })?;
+        Ok(gate)
+    }
+
+    /// Whether a person is to be told of a limit because of this event, and if so takes it as said: once in an interval.
+    /// An event that comes again after a crash is told again.
+    pub(super) fn is_word_due(
+        &self,
+        person: &UserId,
+        limit: &str,
+        cause: &EventId,
+        interval_ms: u64,
+    ) -> Result<bool, EngineError> {
+        let (mut due, now) = (false, clock::now());
+        self.tables.people.update(&person.to_owned(), |kept: Option<PersonRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            let said = kept.told.get(limit);
+            due = said.is_none_or(|(at, by)| by == cause || now < *at || now.ms_since(*at) >= interval_ms);
+            if due {
+                kept.told.insert(limit.to_owned(), (now, cause.to_owned()));
+            }
+            while kept.told.len() > TOLD_MAX {
+                let oldest = kept.told.iter().min_by_key(|(_, (at, _))| *at).map(|(limit, _)| limit.clone());
+                oldest.and_then(|oldest| kept.told.remove(&oldest));
+            }
+            Some(kept)
+        })?;
+        Ok(due)
+    }
+
+    /// Whether it is to be said that a budget has no room: once to each person and limit for a while, and always where
+    /// the work had begun.
+    pub(super) fn is_budget_word_due(&self, record: &RunRecord, full: &Full) -> Result<bool, EngineError> {
+        if full.begun {
+            return Ok(true);
+        }
+        self.is_word_due(&record.asker, &full.name(), &record.request, WORD_INTERVAL_MS)
+    }
+
+    /// Tells a person, once for each pause, that a breaker stopped what they asked for.
+    pub(super) async fn tell_stopped(
+        &self,
+        account: &Account,
+        event: &RoomEvent,
+        (whose, until): (Whose, Timestamp),
+    ) -> Result<(), EngineError> {
+        let (room, person) = (&event.room, &event.sender);
+        tracing::warn!(room.id = %room, user.id = %person, ?whose, "a breaker stopped a run");
+        let (limit, runs_max) = match whose {
+            Whose::Person => ("pace".to_owned(), self.config.limits.person_requests_max),
+            Whose::Room => (format!("pace/{room}"), self.config.limits.room_requests_max),
+        };
+        if !self.is_word_due(person, &limit, &event.id, PAUSE_MS)? {
+            return Ok(());
+        }
+        let place = match thread_root(event) {
+            Some(root) => Place::Thread { root: root.to_owned(), latest: event.id.clone() },
+            None => Place::Timeline,
+        };
+        let word = super::word(&words::spending::breaker(whose, runs_max, until), Some(person));
+        let txn = super::word_transaction("breaker", event.id.as_str(), account.user());
+        account.send(room, &Outgoing { place, ..word }, txn).await?;
+        Ok(())
+    }
+
+    /// Handles an edit of a request that is being answered: once it is quiet, it begins anew with the new text.
+    pub(super) async fn take_edit_of_request(
+        self: &Shared,
+        event: &RoomEvent,
+        target: &EventId,
+    ) -> Result<(), EngineError> {
+        let (room, editor) = (&event.room, &event.sender);
+        let is_private = self.tables.assistant_rooms.get(room)?.is_some();
+        let counted = (!is_private).then_some(room.as_ref());
+        let taken = self.running.edit(room, (target, editor), || self.gate(editor, counted))?;
+        for (user, place, edit) in taken {
+            match edit {
+                Edit::Replaces | Edit::Restarts => {}
+                Edit::Ignored { say: false } => {}
+                Edit::Ignored { say: true } => {
+                    let Some(account) = self.speaker(&user, editor).await? else { continue };
+                    let word = super::word(&words::spending::too_many_edits(), Some(editor));
+                    let txn = super::word_transaction("edits", target.as_str(), &user);
+                    account.send(room, &Outgoing { place, ..word }, txn).await?;
+                }
+                Edit::Stopped { whose, until, .. } => {
+                    let Some(account) = self.speaker(&user, editor).await? else { continue };
+                    self.tell_stopped(&account, event, (whose, until)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The account that a user of ours speaks with: a coworker's, or the assistant of `owner`.
+    async fn speaker(
+        &self,
+        user: &OwnedUserId,
+        owner: &UserId,
+    ) -> Result<Option<std::sync::Arc<Account>>, EngineError> {
+        if let Some(kept) = self.pool.kept(user) {
+            return Ok(Some(kept));
+        }
+        let persona = self.assistant_persona(owner);
+        if persona.user != *user {
+            return Ok(None);
+        }
+        Ok(Some(Box::pin(self.pool.passing(&persona)).await?))
+    }
+}

@@ -1,0 +1,210 @@
+//! What one person can make the model cost (C6, C14, C23): edits, bursts, 🔁, and floods of one's own assistant.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use anyhow::Result;
+use ruma::UserId;
+use serde_json::json;
+use workmate::standin::{Gate, RecordedRequest, Turn};
+
+use crate::{
+    assistants,
+    harness::{
+        Message, RoomKind, SeenEvent, Setup, Timeline,
+        homeserver::shared,
+        office::{Office, answers_in_thread, question_of},
+        readiness::until_runs_ended,
+    },
+};
+
+/// Edits of one request, as a client that saves each key stroke would send.
+const EDITS: usize = 60;
+
+/// Returns the messages of a user that begin like that.
+fn said(seen: &Timeline, sender: &UserId, beginning: &str) -> Vec<SeenEvent> {
+    seen.messages_of(sender).filter(|event| event.body().starts_with(beginning)).cloned().collect()
+}
+
+#[tokio::test]
+async fn c6_c23_sixty_edits_of_a_running_request_make_a_handful_of_calls_and_one_answer_to_the_last() -> Result<()> {
+    let mut office = Office::open().await?;
+    let (room, oncall) = (office.room(RoomKind::Plain).await?, office.oncall());
+    let (turn, gate) = Turn::text("Never to be seen.").word_by_word().gate_after(1);
+    office.script("version 0.", turn);
+    let request = office.ask(&office.alice, &room, "version 0.").await?;
+    gate.reached().await;
+
+    for number in 1..=EDITS {
+        let edit = Message::text(format!("@oncall version {number}.")).mentioning(&oncall).replacing(&request);
+        office.alice.send(&room, edit).await?;
+    }
+    office.answer(&office.alice, &room, &oncall, &format!("You asked: @oncall version {EDITS}.")).await?;
+    until_runs_ended(&office.workmate, 1).await;
+
+    let calls = office.claude.requests().len();
+    assert!(calls <= 6, "{EDITS} edits made {calls} calls");
+    assert_eq!(answers_in_thread(&office.alice, &room, &request, &oncall), 1);
+    let index = office.workmate.stop_and_read_run_index().await?;
+    assert!(index[0]["cost_micro_usd"].as_u64() > Some(0), "what was cut short counts: {}", index[0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c6_c23_a_request_that_is_edited_without_end_is_answered_and_its_restarts_are_capped() -> Result<()> {
+    let office = Office::open().await?;
+    let (room, oncall) = (office.room(RoomKind::Plain).await?, office.oncall());
+    let gates: Arc<Mutex<Vec<Gate>>> = Arc::default();
+    let held = gates.clone();
+    office.claude.respond_with(move |request| {
+        let (turn, gate) = Turn::text(format!("You asked: {}", question_of(request))).word_by_word().gate_after(1);
+        held.lock().expect("no test panicked").push(gate);
+        turn
+    });
+    let request = office.ask(&office.alice, &room, "version 0.").await?;
+    let calls = 6;
+    for number in 1..=calls {
+        let asked = format!("version {}.", number - 1);
+        office.claude.wait_for_request(move |seen| question_of(seen).contains(&asked)).await?;
+        let edit = Message::text(format!("@oncall version {number}.")).mentioning(&oncall).replacing(&request);
+        office.alice.send(&room, edit).await?;
+    }
+    let word = |seen: &Timeline| said(seen, &oncall, "Your message changed while I was working").pop();
+    let word = office.alice.until(&room, "the word about the edits", word).await?;
+    let again = Message::text("@oncall version 99.").mentioning(&oncall).replacing(&request);
+    office.alice.send(&room, again).await?;
+    gates.lock().expect("no test panicked").iter().for_each(Gate::release);
+
+    office.answer(&office.alice, &room, &oncall, "version 5.").await?;
+    assert_eq!(word.thread_root(), Some(request.as_str()));
+    assert_eq!(office.claude.requests().len(), calls);
+    assert_eq!(said(&office.alice.timeline(&room), &oncall, "Your message changed").len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c23_a_burst_finds_what_is_reserved_and_spends_past_a_budget_by_no_more_than_a_call() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    // A call may cost about 0.34 dollars: 16 000 tokens at 20 dollars a million, and its prompt.
+    let budgets = json!({"workspace": {"usd_month": "0.50"}});
+    let limits = json!({"room_runs_max": 20, "runs_max": 20});
+    let set_up = |setup: Setup| setup.section("budgets", budgets).section("limits", limits);
+    let mut office = Office::open_for(people, set_up).await?;
+    let (room, oncall) = (office.room(RoomKind::Plain).await?, office.oncall());
+    let gates: Arc<Mutex<Vec<Gate>>> = Arc::default();
+    let held = gates.clone();
+    office.claude.respond_with(move |_| {
+        let text = "once upon a time ".repeat(4_500);
+        let (turn, gate) = Turn::text(text).delta_chars(20_000).gate_after(1);
+        held.lock().expect("no test panicked").push(gate);
+        turn
+    });
+    for number in 0..10 {
+        for person in [&office.alice, &office.bob] {
+            office.ask(person, &room, &format!("tale {number} for {}", person.user_id())).await?;
+        }
+    }
+    let seen = RefCell::new(BTreeSet::new());
+    let two = |request: &RecordedRequest| {
+        seen.borrow_mut().insert(question_of(request));
+        seen.borrow().len() == 2
+    };
+    office.claude.wait_for_request(two).await?;
+    // A command is answered: what was asked before it is being worked on, or waits.
+    office.ask(&office.bob, &room, "!status").await?;
+    office.answer(&office.bob, &room, &oncall, "I'm here, working on 20 requests.").await?;
+    assert_eq!(office.claude.requests().len(), 2, "two calls may use it up");
+    gates.lock().expect("no test panicked").iter().for_each(Gate::release);
+    until_runs_ended(&office.workmate, 20).await;
+
+    assert_eq!(office.claude.requests().len(), 2);
+    let word = "The budget of this workspace for this month, $0.50, is used up, so I didn't start.";
+    for person in [&office.alice, &office.bob] {
+        let told = |seen: &Timeline| {
+            said(seen, &oncall, word).into_iter().find(|event| event.mentions(person.user_id())).map(|_| ())
+        };
+        person.until(&room, "the word about the budget", told).await?;
+    }
+    assert_eq!(said(&office.alice.timeline(&room), &oncall, word).len(), 2, "one to each");
+    // A restart forgives nothing.
+    office.workmate.kill();
+    office.workmate.start_again().await;
+    office.ask(&office.alice, &room, "another tale").await?;
+    until_runs_ended(&office.workmate, 21).await;
+    assert_eq!(office.claude.requests().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c23_again_and_again_counts_as_the_person_s_who_reacts_and_stops_nobody_else() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let limits = json!({"person_requests_max": 3});
+    let office = Office::open_for(people, |setup: Setup| setup.section("limits", limits)).await?;
+    let (room, oncall) = (office.room(RoomKind::Plain).await?, office.oncall());
+    let answer = office.asked_and_answered(&room, "roll the dice").await?;
+
+    for _ in 0..8 {
+        let reaction = office.bob.react(&room, &answer.event_id, "🔁").await?;
+        office.bob.redact(&room, &reaction).await?;
+    }
+    let beginning = "That was a lot in a short time: more than 3 requests of yours";
+    let told = |seen: &Timeline| said(seen, &oncall, beginning).pop();
+    let told = office.bob.until(&room, "the word to bob", told).await?;
+    office.asked_and_answered(&room, "are you still there").await?;
+    until_runs_ended(&office.workmate, 5).await;
+
+    assert!(told.mentions(office.bob.user_id()));
+    let asked = office.questions();
+    assert_eq!(asked.iter().filter(|question| question.contains("dice")).count(), 4, "{asked:?}");
+    assert_eq!(said(&office.bob.timeline(&room), &oncall, beginning).len(), 1);
+    // Had alice's 🔁 been used up by bob's, nothing would come of it.
+    office.alice.react(&room, &answer.event_id, "🔁").await?;
+    until_runs_ended(&office.workmate, 6).await;
+    assert_eq!(office.questions().len(), 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn c23_an_assistant_has_a_breaker_and_a_budget() -> Result<()> {
+    let limits = json!({"person_requests_max": 4});
+    let budgets = json!({"assistant": {"usd_day": "0.10"}});
+    let office =
+        assistants::Office::open_with(|setup| setup.section("limits", limits).section("budgets", budgets)).await?;
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let rooms = [office.meet(&alice).await?, office.meet(&bob).await?];
+    office.claude.respond_with(|request| {
+        let dear = request.body.to_string().contains("a long tale");
+        if dear { Turn::text("once upon a time ".repeat(4_500)).delta_chars(20_000) } else { Turn::text("Yes.") }
+    });
+
+    // Alice writes and writes.
+    for number in 0..12 {
+        alice.send(&rooms[0], &*format!("are you there? {number}")).await?;
+    }
+    let assistant = office.assistant_of(&alice);
+    let beginning = "That was a lot in a short time: more than 4 requests of yours";
+    alice.until(&rooms[0], "the word to alice", |seen| said(seen, &assistant, beginning).pop()).await?;
+    until_runs_ended(&office.workmate, 4).await;
+    let answer = said(&alice.timeline(&rooms[0]), &assistant, "Yes.").pop().expect("she was answered");
+    alice.react(&rooms[0], &answer.event_id, "🔁").await?;
+    alice.send(&rooms[0], "!help").await?;
+    alice.until(&rooms[0], "help", |seen| said(seen, &assistant, "Just write").pop()).await?;
+    assert_eq!(office.claude.requests().len(), 4);
+    assert_eq!(said(&alice.timeline(&rooms[0]), &assistant, "That was a lot").len(), 1);
+
+    // Bob asks for something dear.
+    bob.send(&rooms[1], "a long tale, please").await?;
+    until_runs_ended(&office.workmate, 5).await;
+    bob.send(&rooms[1], "and another").await?;
+    bob.send(&rooms[1], "and a third").await?;
+    let assistant = office.assistant_of(&bob);
+    let beginning = "My budget for today, $0.10, is used up, so I didn't start.";
+    bob.until(&rooms[1], "the word to bob", |seen| said(seen, &assistant, beginning).pop()).await?;
+    until_runs_ended(&office.workmate, 7).await;
+    assert_eq!(office.claude.requests().len(), 5);
+    assert_eq!(said(&bob.timeline(&rooms[1]), &assistant, beginning).len(), 1);
+    Ok(())
+}

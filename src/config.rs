@@ -34,6 +34,7 @@ use crate::{
     secret::{MasterSecret, Secret},
 };
 
+pub(crate) use self::load::faults_in;
 use self::load::read_yaml;
 pub use self::{
     fault::{Fault, Faults},

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod engine;
+pub mod fuzzing;
 pub mod listener;
 pub mod matrix;
 pub mod prompts;

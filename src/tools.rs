@@ -4,7 +4,7 @@
 //! call ends in time, its result is bounded, secrets go in and do not come out.
 
 mod http_get;
-mod mcp;
+pub(crate) mod mcp;
 mod now;
 
 use std::{

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock,
-    store::{Accepted, StoreError},
+    store::{Accepted, InboxEvent, StoreError},
 };
 
 mod parse;
@@ -30,6 +30,12 @@ mod parse;
 const BODY_WAIT_S: u64 = 60;
 /// Most bytes of a transaction id.
 const TXN_ID_BYTES_MAX: usize = 255;
+
+/// Takes a transaction's body apart: its good events, and how many others there are; for `fuzzing`.
+pub(crate) fn taken_apart(body: &[u8]) -> Option<(Vec<InboxEvent>, usize)> {
+    let parsed = parse::transaction(body).ok()?;
+    Some((parsed.events, parsed.skipped.len()))
+}
 
 /// Stores a transaction's events; 200 means that they are durable.
 pub(super) async fn put(

@@ -106,7 +106,7 @@ fn files_of(dir: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     files
 }
 
-fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults) -> Option<Coworker> {
+pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults) -> Option<Coworker> {
     let known = [
         "id",
         "name",

@@ -1,6 +1,7 @@
 //! Reads the config file and everything that it names, and reports all that is wrong at once.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Read as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -18,7 +19,7 @@ use super::{
     tooling, value, workspace,
     yaml::{self, Node, YAML_BYTES_MAX},
 };
-use crate::core::people::Who;
+use crate::{core::people::Who, secret::MasterSecret};
 
 /// The top level's keys.
 const KEYS: [&str; 18] = [
@@ -60,6 +61,27 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Fa
         Some(config) if faults.is_empty() => Ok((config, warnings.as_slice().to_vec())),
         _ => Err(faults),
     }
+}
+
+/// Returns what is wrong with a text as `workmate.yaml` and as a coworker's file, as if nothing but a master secret in
+/// `MASTER` were beside it; for `fuzzing`.
+pub(crate) fn faults_in(text: &str) -> Faults {
+    let mut faults = Faults::default();
+    let path = Path::new("/nonexistent/ci.yaml");
+    let node = match yaml::parse(text) {
+        Ok(node) => node,
+        Err((line, Trouble { what, why, mend })) => {
+            faults.push(Fault { file: path.to_owned(), line: Some(line), key: String::new(), what, why, mend });
+            return faults;
+        }
+    };
+    let secret = MasterSecret::new([7; 32]).encode();
+    let env = |name: &str| (name == "MASTER").then(|| secret.expose().to_owned());
+    let _ = config(path, &node, &env, &mut faults, &mut Faults::default());
+    let none = Known { servers: &[], credentials: &BTreeMap::new() };
+    let _ = coworkers::coworker(path, &node, &none, &mut faults);
+    faults.sort();
+    faults
 }
 
 fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings: &mut Faults) -> Option<Config> {

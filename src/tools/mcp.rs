@@ -8,6 +8,7 @@ mod http;
 mod listing;
 mod result;
 mod stdio;
+mod taken;
 mod trouble;
 mod watched;
 
@@ -41,6 +42,7 @@ use crate::{
     secret::Secret,
 };
 
+pub(crate) use self::taken::taken_in;
 use self::{
     client::Client,
     listing::Listing,

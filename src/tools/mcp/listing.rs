@@ -90,7 +90,7 @@ pub(super) async fn list(peer: &Peer<RoleClient>, server: &str, mask: &Mask) -> 
 }
 
 /// A list that is being taken in.
-struct Taking<'a> {
+pub(super) struct Taking<'a> {
     server: &'a str,
     mask: &'a Mask,
     names: BTreeSet<ToolName>,
@@ -99,11 +99,11 @@ struct Taking<'a> {
 }
 
 impl<'a> Taking<'a> {
-    fn new(server: &'a str, mask: &'a Mask) -> Self {
+    pub(super) fn new(server: &'a str, mask: &'a Mask) -> Self {
         Self { server, mask, names: BTreeSet::new(), offers: Vec::new(), dropped: Dropped::default() }
     }
 
-    fn take(&mut self, tool: Tool) {
+    pub(super) fn take(&mut self, tool: Tool) {
         if self.offers.len() == TOOLS_MAX {
             self.dropped.too_many = true;
             return;
@@ -126,7 +126,7 @@ impl<'a> Taking<'a> {
         }
     }
 
-    fn done(self) -> Listing {
+    pub(super) fn done(self) -> Listing {
         Listing { offers: self.offers.into(), dropped: self.dropped }
     }
 }

@@ -15,7 +15,7 @@ use crate::{core::tool::Setting, secret::Secret};
 use super::{trouble::Trouble, watched::Metered};
 
 /// Bytes of one message; a longer one is dropped, and the call that waits for it ends in time.
-const MESSAGE_BYTES_MAX: usize = 8 << 20;
+pub(super) const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// How long a program may take to end by itself, once its input is closed, and then once it is told to.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a signal may take to be sent, and the rest of standard error to be read.

@@ -1,0 +1,158 @@
+//! Fuzzing: every target of `workmate::fuzzing`, for a time or a number of cases.
+//!
+//! `cargo bench --bench fuzz -- --minutes 1` gives each target a minute; `--cases 1000000` a number of cases;
+//! `--target events` is one target alone; `--seed 7` other cases. `--trace FILE` writes each case before it runs, for
+//! one that ends the process. What fails is made small, printed with seed and number, and saved in the corpus, where
+//! `cargo test` runs it from then on.
+
+mod mutate;
+
+use std::{
+    fs,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use mutate::Cases;
+use tokio::time::{Duration, Instant};
+use workmate::{
+    cli::say::say,
+    fuzzing::{TARGETS, Target},
+};
+
+/// A case that takes longer is named.
+const SLOW: Duration = Duration::from_secs(2);
+/// Failures of one target after which it ends.
+const FAILURES_MAX: usize = 5;
+/// Tries to make a failing case smaller.
+const SHRINKS_MAX: usize = 2_000;
+
+/// What is asked for.
+struct Asked {
+    minutes: f64,
+    cases: Option<u64>,
+    seed: u64,
+    target: Option<String>,
+    trace: Option<PathBuf>,
+}
+
+impl Asked {
+    fn read() -> Self {
+        let arguments: Vec<String> = std::env::args().collect();
+        let of = |name: &str| {
+            let at = arguments.iter().position(|argument| argument == name)?;
+            arguments.get(at + 1).cloned()
+        };
+        let number = |name: &str| of(name).and_then(|text| text.parse().ok());
+        Self {
+            minutes: of("--minutes").and_then(|text| text.parse().ok()).unwrap_or(1.0),
+            cases: number("--cases"),
+            seed: number("--seed").unwrap_or(1),
+            target: of("--target"),
+            trace: of("--trace").map(PathBuf::from),
+        }
+    }
+
+    fn goes_on(&self, number: u64, began: Instant) -> bool {
+        match self.cases {
+            Some(cases) => number < cases,
+            None => began.elapsed().as_secs_f64() < self.minutes * 60.0,
+        }
+    }
+}
+
+fn corpus_of(target: &Target) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/fuzz/corpus").join(target.name)
+}
+
+fn corpus(target: &Target) -> Vec<Vec<u8>> {
+    let mut paths: Vec<_> =
+        fs::read_dir(corpus_of(target)).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths.into_iter().filter_map(|path| fs::read(path).ok()).collect()
+}
+
+fn fails(target: &Target, case: &[u8]) -> Option<String> {
+    let failed = panic::catch_unwind(AssertUnwindSafe(|| (target.run)(case))).err()?;
+    let text = failed.downcast_ref::<String>().cloned();
+    Some(text.or_else(|| failed.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+}
+
+/// Returns a smaller case that fails, too.
+fn shrunk(target: &Target, case: &[u8]) -> Vec<u8> {
+    let (mut best, mut part, mut tries) = (case.to_vec(), case.len() / 2, 0);
+    while part > 0 && tries < SHRINKS_MAX {
+        let mut at = 0;
+        let before = best.len();
+        while at < best.len() && tries < SHRINKS_MAX {
+            let smaller = [&best[..at], &best[(at + part).min(best.len())..]].concat();
+            tries += 1;
+            if fails(target, &smaller).is_some() {
+                best = smaller;
+            } else {
+                at += part;
+            }
+        }
+        if best.len() == before {
+            part /= 2;
+        }
+    }
+    best
+}
+
+/// Runs one target; returns how many cases failed.
+fn run(target: &Target, asked: &Asked) -> usize {
+    let (began, known) = (Instant::now(), corpus(target));
+    let mut cases = Cases::new(asked.seed, known.clone(), target.words);
+    let (mut number, mut failures, mut shapes, mut slowest) = (0_u64, 0, 0, Duration::ZERO);
+    let mut waiting = known.into_iter();
+    while asked.goes_on(number, began) && failures < FAILURES_MAX {
+        let case = waiting.next().unwrap_or_else(|| cases.next());
+        if let Some(trace) = &asked.trace {
+            fs::write(trace, &case).expect("the trace can be written");
+        }
+        let start = Instant::now();
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| (target.run)(&case)));
+        let took = start.elapsed();
+        slowest = slowest.max(took);
+        if let Ok(shape) = ran {
+            shapes = cases.learn(&case, shape);
+        } else {
+            failures += 1;
+            let small = shrunk(target, &case);
+            let file = corpus_of(target).join(format!("failed-{}-{number}", asked.seed));
+            fs::write(&file, &small).expect("the corpus can be written");
+            let why = fails(target, &small).unwrap_or_default();
+            let (name, seed, file) = (target.name, asked.seed, file.display());
+            say(&format!(
+                "{name}: case {number} of seed {seed} fails: {why}
+  saved as {file}"
+            ));
+        }
+        if took > SLOW {
+            let (name, seed, bytes) = (target.name, asked.seed, case.len());
+            say(&format!("{name}: case {number} of seed {seed} took {took:.1?} ({bytes} bytes)"));
+        }
+        number += 1;
+    }
+    let name = target.name;
+    let each = began.elapsed() / u32::try_from(number.max(1)).unwrap_or(u32::MAX);
+    say(&format!(
+        "{name:<13} {number:>9} cases of {each:>8.1?}, {shapes:>5} shapes, slowest {slowest:>8.1?}, {failures} failures"
+    ));
+    failures
+}
+
+fn main() -> ExitCode {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        say("nothing is run without --bench, which `cargo bench` gives");
+        return ExitCode::SUCCESS;
+    }
+    let asked = Asked::read();
+    // A failure is printed once, when it is small.
+    panic::set_hook(Box::new(|_| {}));
+    let chosen = TARGETS.iter().filter(|target| asked.target.as_deref().is_none_or(|name| name == target.name));
+    let failures: usize = chosen.map(|target| run(target, &asked)).sum();
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -16,14 +16,13 @@ use tokio::time::Instant;
 use super::{Engine, EngineError};
 use crate::{
     core::{
-        id,
         run::RunRecord,
         tool::{Grant, Here, Tool},
     },
     matrix::MatrixError,
 };
 
-/// How long it is remembered that a name leads to a room, or that a space holds one. That it doesn't is asked anew.
+/// How long an answer of the homeserver's is taken for true.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 /// Answers that are kept.
 const KNOWN_MAX: usize = 4_096;
@@ -33,9 +32,9 @@ const READERS_MAX: usize = 3;
 /// What was looked up lately.
 #[derive(Default)]
 pub(super) struct Bindings {
-    aliases: Kept<OwnedRoomOrAliasId, OwnedRoomId>,
-    /// Spaces with a room that they hold.
-    children: Kept<(OwnedRoomId, OwnedRoomId), ()>,
+    aliases: Kept<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
+    /// Whether a space holds a room.
+    children: Kept<(OwnedRoomId, OwnedRoomId), bool>,
 }
 
 struct Kept<K, V>(Mutex<BTreeMap<K, (Instant, V)>>);
@@ -116,24 +115,24 @@ impl Engine {
     }
 
     async fn named(&self, name: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
-        if let Some(id) = id::room(name.as_str()) {
+        if let Ok(id) = RoomId::parse(name.as_str()) {
             return Ok(Some(id));
         }
         if let Some(known) = self.bindings.aliases.get(&name.to_owned()) {
-            return Ok(Some(known));
+            return Ok(known);
         }
         let found = unless_refused(self.api().resolve(name).await)?;
-        match &found {
-            Some(room) => self.bindings.aliases.put(name.to_owned(), room.clone()),
-            None => tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere"),
+        if found.is_none() {
+            tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere");
         }
+        self.bindings.aliases.put(name.to_owned(), found.clone());
         Ok(found)
     }
 
     async fn holds(&self, space: &RoomId, room: &RoomId) -> Result<bool, EngineError> {
         let key = (space.to_owned(), room.to_owned());
-        if self.bindings.children.get(&key).is_some() {
-            return Ok(true);
+        if let Some(known) = self.bindings.children.get(&key) {
+            return Ok(known);
         }
         let mut readers = self.roster.of(space);
         readers.insert(0, self.service_user());
@@ -149,9 +148,7 @@ impl Engine {
             tracing::warn!(room.id = %space, "a tool is bound to a space that none of our users is in; invite the service bot");
         }
         let holds = holds.unwrap_or_default();
-        if holds {
-            self.bindings.children.put(key, ());
-        }
+        self.bindings.children.put(key, holds);
         Ok(holds)
     }
 }

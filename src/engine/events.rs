@@ -253,11 +253,24 @@ impl Engine {
         };
         scene.reply_sender = reply_sender.as_deref();
         let verdict = address::addressed(event, &scene);
-        match &verdict {
-            Verdict::Asked(asked) if suspect => {
-                let Some(first) = asked.first() else { return Ok(()) };
-                return self.tell_unencrypted(event, &first.user).await;
-            }
+        if suspect {
+            // Neither obeyed nor noted: what stands in a thread says who is asked next.
+            return self.take_suspect(event, &verdict).await;
+        }
+        Box::pin(self.obey_verdict(event, came, &verdict, accepted)).await?;
+        // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.
+        self.note_thread(event, &verdict, &scene)
+    }
+
+    async fn obey_verdict(
+        self: &Shared,
+        event: &RoomEvent,
+        came: Carriage,
+        verdict: &Verdict,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        let room = &event.room;
+        match verdict {
             Verdict::Asked(asked) => {
                 let who: Vec<_> = asked.iter().map(|asked| asked.user.as_str()).collect();
                 tracing::info!(room.id = %room, event.id = %event.id, ?who, "a request");
@@ -266,14 +279,13 @@ impl Engine {
                 }
             }
             Verdict::Nobody(Silence::Stranger { tell_stranger: true }) => {
-                Box::pin(self.tell_stranger(event, &users)).await;
+                Box::pin(self.tell_stranger(event, &self.roster.of(room))).await;
             }
             Verdict::Nobody(silence) => {
                 tracing::debug!(room.id = %room, event.id = %event.id, ?silence, "nobody is asked");
             }
         }
-        // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.
-        self.note_thread(event, &verdict, &scene)
+        Ok(())
     }
 
     fn thread_of(&self, event: &RoomEvent) -> Result<ThreadRecord, EngineError> {

@@ -10,6 +10,7 @@ use super::{Engine, EngineError, Shared, records::RoomRecord};
 use crate::{
     clock,
     core::{
+        address::Verdict,
         breaker::SaidOnce,
         event::{EventKind, RoomEvent},
         sealed::{Carriage, Speech, is_suspect},
@@ -63,10 +64,25 @@ impl Engine {
         }
     }
 
+    /// What came unencrypted and asks somebody is not obeyed, which is said.
+    pub(super) async fn take_suspect(self: &Shared, event: &RoomEvent, verdict: &Verdict) -> Result<(), EngineError> {
+        match verdict {
+            Verdict::Asked(asked) => match asked.first() {
+                Some(first) => self.tell_unencrypted(event, &first.user).await,
+                None => Ok(()),
+            },
+            Verdict::Nobody(_) => Ok(()),
+        }
+    }
+
     /// Says that something was not encrypted and is not answered, in the room where it was said.
-    pub(super) async fn tell_unencrypted(&self, event: &RoomEvent, user: &UserId) -> Result<(), EngineError> {
+    pub(super) async fn tell_unencrypted(self: &Shared, event: &RoomEvent, user: &UserId) -> Result<(), EngineError> {
         tracing::info!(room.id = %event.room, event.id = %event.id, "a request came unencrypted into an encrypted room");
         let Some(account) = self.pool.kept(user) else { return Ok(()) };
+        if !self.can_speak(&account, &event.room).await? {
+            Box::pin(self.tell_other_encryption(&account, &event.room, &event.sender)).await;
+            return Ok(());
+        }
         if !self.is_told_now(&event.room, &event.sender, |record| &mut record.unencrypted_told)? {
             return Ok(());
         }

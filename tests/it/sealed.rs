@@ -335,3 +335,28 @@ async fn c8_a_plain_mention_in_an_encrypted_room_is_not_obeyed_unless_the_operat
     decrypted(&office, &room, &oncall, "by way of a bridge").await?;
     nothing_plain_of(&office.bob, &room, &oncall).await
 }
+
+#[tokio::test]
+async fn c8_a_message_whose_key_went_to_a_lost_device_is_named_at_once_and_answered_when_it_is_sent_again() -> Result<()>
+{
+    let mut office = Office::open().await?;
+    let (room, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
+    office.asked_and_answered(&room, "before the loss").await?;
+    office.workmate.stop().await;
+    std::fs::remove_dir_all(office.workmate.data_dir().join("users"))?;
+    // Bob's first words: no device of ours that is left ever had this key, nor has the backup.
+    office.ask(&office.bob, &room, "while nobody listens").await?;
+    office.workmate.start_again().await;
+
+    let word = render::render(&words::undecryptable(words::KeyMissing::DeviceLost)).body;
+    let told = |seen: &Timeline| {
+        let mut theirs = seen.messages_of(&oncall);
+        theirs
+            .find(|event| event.is_decrypted() && event.body() == word && event.mentions(office.bob.user_id()))
+            .cloned()
+    };
+    office.bob.until(&room, "that the key is lost", told).await?;
+    office.ask(&office.bob, &room, "once more").await?;
+    office.answer(&office.bob, &room, &oncall, "once more").await?;
+    nothing_plain_of(&office.bob, &room, &oncall).await
+}

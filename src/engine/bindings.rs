@@ -16,13 +16,14 @@ use tokio::time::Instant;
 use super::{Engine, EngineError};
 use crate::{
     core::{
+        id,
         run::RunRecord,
         tool::{Grant, Here, Tool},
     },
     matrix::MatrixError,
 };
 
-/// How long an answer of the homeserver's is taken for true.
+/// How long it is remembered that a name leads to a room, or that a space holds one. That it doesn't is asked anew.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 /// Answers that are kept.
 const KNOWN_MAX: usize = 4_096;
@@ -32,9 +33,9 @@ const READERS_MAX: usize = 3;
 /// What was looked up lately.
 #[derive(Default)]
 pub(super) struct Bindings {
-    aliases: Kept<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
-    /// Whether a space holds a room.
-    children: Kept<(OwnedRoomId, OwnedRoomId), bool>,
+    aliases: Kept<OwnedRoomOrAliasId, OwnedRoomId>,
+    /// Spaces with a room that they hold.
+    children: Kept<(OwnedRoomId, OwnedRoomId), ()>,
 }
 
 struct Kept<K, V>(Mutex<BTreeMap<K, (Instant, V)>>);
@@ -115,24 +116,24 @@ impl Engine {
     }
 
     async fn named(&self, name: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
-        if let Ok(id) = RoomId::parse(name.as_str()) {
+        if let Some(id) = id::room(name.as_str()) {
             return Ok(Some(id));
         }
         if let Some(known) = self.bindings.aliases.get(&name.to_owned()) {
-            return Ok(known);
+            return Ok(Some(known));
         }
         let found = unless_refused(self.api().resolve(name).await)?;
-        if found.is_none() {
-            tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere");
+        match &found {
+            Some(room) => self.bindings.aliases.put(name.to_owned(), room.clone()),
+            None => tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere"),
         }
-        self.bindings.aliases.put(name.to_owned(), found.clone());
         Ok(found)
     }
 
     async fn holds(&self, space: &RoomId, room: &RoomId) -> Result<bool, EngineError> {
         let key = (space.to_owned(), room.to_owned());
-        if let Some(known) = self.bindings.children.get(&key) {
-            return Ok(known);
+        if self.bindings.children.get(&key).is_some() {
+            return Ok(true);
         }
         let mut readers = self.roster.of(space);
         readers.insert(0, self.service_user());
@@ -148,7 +149,9 @@ impl Engine {
             tracing::warn!(room.id = %space, "a tool is bound to a space that none of our users is in; invite the service bot");
         }
         let holds = holds.unwrap_or_default();
-        self.bindings.children.put(key, holds);
+        if holds {
+            self.bindings.children.put(key, ());
+        }
         Ok(holds)
     }
 }

@@ -25,6 +25,7 @@ use url::Url;
 
 use crate::{
     core::{
+        asker::Reads,
         breaker::{BreakerLimits, PERSON_RUNS_MAX, ROOM_RUNS_MAX, Rates, Whose},
         budget::{Budgets, Usd},
         people::{Bridge, CoworkerId, Guests, Namespace},
@@ -363,6 +364,8 @@ pub struct Coworker {
     pub budget_usd_month: Option<Usd>,
     /// The tools that it may use; none by default (C12).
     pub tools: Vec<Grant>,
+    /// `history`: for whom it reads what (C7).
+    pub reads: Reads,
 }
 
 /// `reply_in:` of a coworker (C9).

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod admission;
 pub mod approval;
+pub mod asker;
 pub mod audit;
 pub mod belonging;
 pub mod breaker;
@@ -20,6 +21,7 @@ pub mod event;
 pub mod hex;
 pub mod id;
 pub mod invite;
+pub mod legible;
 pub mod links;
 pub mod mask;
 pub mod media;

@@ -48,6 +48,7 @@ mod presence;
 mod provisioning;
 mod reach;
 mod reactions;
+mod readable;
 mod records;
 mod room_tools;
 mod runs;
@@ -101,6 +102,7 @@ struct Engine {
     gate: inbox::gate::Gate,
     /// Events that could not be handled and were given up.
     given_up: AtomicUsize,
+    moments: readable::Moments,
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,

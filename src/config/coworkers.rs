@@ -17,7 +17,7 @@ use super::{
     workspace::{EFFORTS, INSTRUCTIONS_BYTES_MAX, folder_of},
     yaml::Node,
 };
-use crate::core::people::CoworkerId;
+use crate::core::{asker::Reads, people::CoworkerId};
 
 /// Coworkers in one workspace.
 const COWORKERS_MAX: usize = 100;
@@ -119,6 +119,7 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
         "avatar",
         "silent_join",
         "budget_usd_month",
+        "history",
         "tools",
     ];
     let section = Section::root(file, root, &known, faults);
@@ -147,6 +148,8 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
     let avatar = section.get("avatar", faults, |node| avatar(node, folder_of(file)));
     let budget_usd_month = section.get("budget_usd_month", faults, budgets::dollars);
     let silent_join = section.get("silent_join", faults, value::truth);
+    let history = [("asker", Reads::AsAsker), ("room", Reads::Room)];
+    let reads = section.get("history", faults, |node| value::choice(node, &history));
     let tools = grants::read(&section, reachable, faults);
     Some(Coworker {
         id: id?,
@@ -160,6 +163,7 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
         avatar,
         silent_join: silent_join.unwrap_or(false),
         budget_usd_month,
+        reads: reads.unwrap_or_default(),
         tools,
     })
 }

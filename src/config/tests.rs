@@ -99,7 +99,7 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(
         format!("{:?}", config.coworkers),
         "[Coworker { id: CoworkerId(\"ci\"), name: \"ci\", purpose: \"Builds.\", instructions: \"Watch builds.\", \
-         model: None, effort: None, reply_in: Thread, accept_invites_from: Members, avatar: None, silent_join: false, budget_usd_month: None, tools: [] }]"
+         model: None, effort: None, reply_in: Thread, accept_invites_from: Members, avatar: None, silent_join: false, budget_usd_month: None, tools: [], reads: AsAsker }]"
     );
 }
 

@@ -18,7 +18,7 @@ pub use self::service::{ServiceStatus, not_a_member, service_status};
 pub use self::tools::{
     ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tool_names, tools, who_decides,
 };
-use super::time::Timestamp;
+use super::{asker::Reads, time::Timestamp};
 
 pub mod approval;
 pub mod files;
@@ -42,12 +42,14 @@ pub struct FirstWords<'a> {
     pub readable_from: Option<Timestamp>,
     /// The names of its tools.
     pub tools: &'a [&'a str],
+    /// For whom it reads what.
+    pub reads: Reads,
 }
 
 /// Returns a coworker's first words in a room (C17).
 #[must_use]
 pub fn first_words(words: &FirstWords<'_>) -> String {
-    let FirstWords { name, purpose, encrypted, readable_from, tools } = *words;
+    let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom } = *words;
     let reads = match (readable_from, encrypted) {
         (None, _) => "When asked, I read this room and no other.".to_owned(),
         (Some(from), true) => {
@@ -61,6 +63,10 @@ pub fn first_words(words: &FirstWords<'_>) -> String {
         format!("My tools: {}.", tools.join(", "))
     };
     let purpose = sentence(purpose);
+    let reads = match for_whom {
+        Reads::AsAsker => reads,
+        Reads::Room => format!("{reads} I may tell newcomers about messages from before they came."),
+    };
     format!(
         "Hello, I'm {name}, an automated coworker. {purpose} Mention me to ask something. {reads} {tools} \
          To see me off, remove me like any member."

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, commands, events::thread_root, lanes::Place as PlaceInLine, runs::Asking};
+use super::{
+    Engine, EngineError, Shared, commands, events::thread_root, lanes::Place as PlaceInLine, readable::Reader,
+    runs::Asking,
+};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
@@ -138,16 +141,20 @@ impl Engine {
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let older = events.len() >= HISTORY_EVENTS;
+        let reader = self.reader(account, coworker, record, &facts).await?;
+        let older = self.keep_readable(reader.as_ref(), &mut events).await? || older;
         events.retain(|event| !self.is_our_notice(event));
         let root = record.place.thread_root().map(ToOwned::to_owned);
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
-            self.make_sure_of(account, room, needed, &mut events).await?;
+            self.make_sure_of(account, room, needed, reader.as_ref(), &mut events).await?;
         }
         let notes = self.notes(room)?;
         let mut fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
         fetched.retain(|event| !self.is_our_card(event));
+        let fetched = self.keep_readable_ones(reader.as_ref(), fetched).await?;
         let mut replied_to = self.replied_to(account, record, &events).await?;
         replied_to.retain(|event| !self.is_our_card(event));
+        let replied_to = self.keep_readable_ones(reader.as_ref(), replied_to).await?;
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let mut input = context::Input {
             me: &record.user,
@@ -195,6 +202,7 @@ impl Engine {
         account: &Account,
         room: &RoomId,
         id: &EventId,
+        reader: Option<&Reader<'_>>,
         events: &mut Vec<RoomEvent>,
     ) -> Result<(), EngineError> {
         if events.iter().any(|event| event.id == id) {
@@ -207,7 +215,7 @@ impl Engine {
                 fetched => fetched.unwrap_or_default(),
             },
         };
-        for event in found {
+        for event in self.keep_readable_ones(reader, found).await? {
             let at = events.partition_point(|known| known.sent_at <= event.sent_at);
             events.insert(at, event);
         }

@@ -188,6 +188,7 @@ impl Engine {
                 encrypted: facts.encrypted,
                 readable_from: if events.is_empty() { None } else { account.readable_from(room) },
                 tools: &tools,
+                reads: coworker.reads,
             });
             // Invited again after it was removed, it introduces itself anew: another event, so another transaction.
             let joined_by = account.joined_by(room).await?;

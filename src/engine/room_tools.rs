@@ -132,9 +132,14 @@ impl Engine {
     async fn past_of(&self, here: &Here<'_>) -> Result<Past, EngineError> {
         let room = &here.record.room;
         let (mut events, older) = here.account.past(room, PAST_EVENTS_MAX).await?;
+        let facts = here.account.facts(room).await?;
+        let Some(coworker) = self.coworker(&here.record.user) else {
+            return Ok(Past { events: Vec::new(), older, names: facts.names });
+        };
+        let reader = self.reader(here.account, coworker, here.record, &facts).await?;
+        let older = self.keep_readable(reader.as_ref(), &mut events).await? || older;
         events.retain(|event| !self.is_our_notice(event));
-        let names = here.account.facts(room).await?.names;
-        Ok(Past { events, older, names })
+        Ok(Past { events, older, names: facts.names })
     }
 }
 

@@ -249,6 +249,7 @@ async fn build(
         owed_due: tokio::sync::Notify::new(),
         gate: inbox::gate::Gate::default(),
         given_up: AtomicUsize::new(0),
+        moments: super::readable::Moments::default(),
         approvals: Desk::new(store.approvals()),
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),

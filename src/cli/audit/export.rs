@@ -5,6 +5,7 @@ use std::io::Write;
 use super::source::Source;
 use crate::core::{
     audit::{Ask, Entry},
+    legible::legible,
     words::trail as words,
 };
 
@@ -47,8 +48,9 @@ const COLUMNS: [&str; 22] = [
 pub(super) fn write(source: &mut Source, ask: &Ask, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
     match format {
         Format::Jsonl => source.each(ask, &mut |entry| {
-            serde_json::to_writer(&mut *out, &entry).map_err(std::io::Error::from)?;
-            Ok(out.write_all(b"\n")?)
+            // The same values: escapes are JSON's own.
+            let line = legible(&serde_json::to_string(&entry)?);
+            Ok(writeln!(out, "{line}")?)
         }),
         Format::Csv => {
             let mut table = csv::Writer::from_writer(out);

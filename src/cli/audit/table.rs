@@ -2,6 +2,7 @@
 
 use crate::core::{
     audit::{Entry, Kind},
+    legible::legible,
     trail::{Decision, Tally},
     words::trail as words,
 };
@@ -102,7 +103,7 @@ fn call(tool: &Tally) -> String {
         }
         Some(Decision::Expired) | None => String::new(),
     };
-    format!("{}: {}{decision}", tool.tool, words::step_end(tool.outcome, tool.duration_ms))
+    format!("{}: {}{decision}", legible(&tool.tool), words::step_end(tool.outcome, tool.duration_ms))
 }
 
 fn who(entry: &Entry) -> &str {
@@ -112,6 +113,7 @@ fn who(entry: &Entry) -> &str {
 /// Returns text that stays in its column and steers no terminal.
 fn cut(text: &str, chars_max: usize) -> String {
     let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
+    let text = legible(&text);
     match text.char_indices().nth(chars_max) {
         None => text,
         Some(_) => text.chars().take(chars_max - 1).chain(['…']).collect(),

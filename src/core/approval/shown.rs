@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::core::mask::{MASK, Mask};
+use crate::core::{
+    legible::{self, MARKS_MAX, is_mark},
+    mask::{MASK, Mask},
+};
 
-/// Combining marks on one letter; more would cover the lines around it.
-const MARKS_MAX: usize = 2;
 /// Spaces in a row that are drawn as such; more are written as escapes, so that they push nothing out of sight.
 const SPACES_MAX: usize = 16;
 /// What HTML does not draw as one space only where several stand; a real one is escaped.
@@ -256,25 +257,9 @@ fn is_lookalike(letter: char) -> bool {
         | '\u{a640}'..='\u{a69f}' | '\u{ab70}'..='\u{abbf}')
 }
 
-/// Characters that show nothing, look like a space without being one, or turn the text around them.
+/// Characters that hide something, and Latin letters and digits drawn another way.
 fn is_hidden(letter: char) -> bool {
-    let is_private = matches!(letter, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
-    let is_no_character = letter as u32 & 0xfffe == 0xfffe || matches!(letter, '\u{fdd0}'..='\u{fdef}');
-    letter.is_control()
-        || is_private
-        || is_no_character
+    legible::is_hidden(letter)
         || matches!(letter,
-            '\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{1680}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}'
-            | '\u{2800}' | '\u{3000}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-            // Latin letters and digits drawn another way.
-            | '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f1e5}' | '\u{ff01}'..='\u{ff5e}' | '\u{1fbf0}'..='\u{1fbf9}')
-}
-
-/// Marks that combine with the letter before them in any script's text.
-fn is_mark(letter: char) -> bool {
-    matches!(letter, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
-        | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+            '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f1e5}' | '\u{ff01}'..='\u{ff5e}' | '\u{1fbf0}'..='\u{1fbf9}')
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::{Decision, StepOutcome, TrailStep};
 use crate::core::{
     audit::Spent,
+    legible::legible,
     mask::Mask,
     render::{self, EDIT_BYTES_MAX, Rendered},
     run::Outcome,
@@ -107,8 +108,9 @@ fn decided(decision: &Decision) -> (String, &'static str, String) {
     }
 }
 
+/// Masks, then writes out what cannot be seen, then folds: no fold leaves half of a secret or of an escape's meaning.
 fn folded(text: &str, chars_max: usize, mask: &Mask) -> String {
-    let text = mask.hide(text);
+    let text = legible(&mask.hide(text));
     match text.char_indices().nth(chars_max) {
         None => text,
         Some((end, _)) => format!("{} … {}", &text[..end], words::more_characters(text[end..].chars().count())),

@@ -3,7 +3,7 @@ use super::{
     duration_minutes, first_words, internal, model_unreachable, moving, overloaded_gave_up, sentence, sessions,
     undecryptable, welcome,
 };
-use crate::core::{render::render, time::Timestamp};
+use crate::core::{asker::Reads, render::render, time::Timestamp};
 
 #[test]
 fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
@@ -13,10 +13,13 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
         encrypted: true,
         readable_from: Some(Timestamp::from_ms(1_795_346_405_000)),
         tools: &[],
+        reads: Reads::AsAsker,
     };
     insta::assert_snapshot!(first_words(&words));
     let open = FirstWords { encrypted: false, readable_from: None, tools: &["search", "deploy"], ..words };
     insta::assert_snapshot!(first_words(&open));
+    let all = first_words(&FirstWords { reads: Reads::Room, ..open });
+    assert!(all.contains("I may tell newcomers about messages from before they came."), "{all}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use ruma::{EventId, RoomId, ServerName};
 use super::{date, duration_seconds};
 use crate::core::{
     audit::{Entry, Spent},
+    legible::legible,
     run::Outcome,
     time::Timestamp,
     trail::{Decision, StepOutcome, Tally},
@@ -264,7 +265,7 @@ fn link(room: &RoomId, event: &EventId, via: &ServerName) -> String {
 /// Returns a word as Markdown's code, whatever it holds.
 fn code(text: &str) -> String {
     let text: String = text.chars().filter(|letter| *letter != '`' && !letter.is_control()).collect();
-    format!("`{text}`")
+    format!("`{}`", legible(&text))
 }
 
 #[cfg(test)]

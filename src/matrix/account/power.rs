@@ -14,7 +14,11 @@ use serde_json::Value;
 
 use super::Account;
 use crate::{
-    core::power::{Levels, State, Version},
+    core::{
+        asker::Openness,
+        power::{Levels, State, Version},
+        visibility::History,
+    },
     matrix::{error::MatrixError, inbound::Rules},
 };
 
@@ -91,6 +95,22 @@ impl Account {
         };
         let found = Found { creation, levels: content("m.room.power_levels").map(|(_, content)| content) };
         Ok(Some(found.levels(version_of(&room)).of_user(user)))
+    }
+
+    /// Returns who may read a room's history, as of the last sync.
+    ///
+    /// # Errors
+    /// When the room is not joined or the store fails.
+    pub async fn openness(&self, room: &RoomId) -> Result<Openness, MatrixError> {
+        let event = self.room(room)?.get_state_event(StateEventType::RoomHistoryVisibility, "").await?;
+        // Without an event it is `shared`; with one that says nothing we know, the tightest.
+        let Some(event) = event else { return Ok(Openness { now: History::Shared, always: true }) };
+        let content = field(&event, "content").unwrap_or_default();
+        let now = content["history_visibility"].as_str().map_or(History::Joined, History::parse);
+        // Homeservers say which event a state event replaces; the first one replaces none.
+        let unsigned = field(&event, "unsigned").unwrap_or_default();
+        let always = unsigned.is_object() && unsigned["replaces_state"].is_null() && unsigned["prev_content"].is_null();
+        Ok(Openness { now, always })
     }
 
     /// Returns what decides how a room's events are read, as of the last sync; of its power levels only where there is

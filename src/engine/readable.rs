@@ -1,0 +1,131 @@
+//! What a coworker reads for the one who asks (C7): found out without a call to the homeserver in rooms whose history
+//! has always been open to members, and with one, kept from then on, where it has not.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
+
+use super::{Engine, EngineError};
+use crate::{
+    config::Coworker,
+    core::{
+        asker::{self, Asker, Openness, Reads},
+        event::RoomEvent,
+        run::RunRecord,
+        visibility::Standing,
+    },
+    matrix::{Account, account::Facts},
+};
+
+/// Moments of the past that are known of people; with more, all are asked for again.
+const MOMENTS_MAX: usize = 4_096;
+
+/// How people stood to rooms at events. The past does not change, so nothing here goes stale.
+#[derive(Default)]
+pub(super) struct Moments(Mutex<HashMap<(OwnedRoomId, OwnedEventId, OwnedUserId), Standing>>);
+
+/// For whom a run reads.
+pub(super) struct Reader<'a> {
+    account: &'a Account,
+    record: &'a RunRecord,
+    openness: Openness,
+    is_in: bool,
+}
+
+impl Reader<'_> {
+    fn asker(&self) -> Asker<'_> {
+        Asker { user: &self.record.asker, request: &self.record.request, is_in: self.is_in }
+    }
+}
+
+impl Engine {
+    /// Returns for whom a run reads; `None` where everything in the room may be read for them.
+    pub(super) async fn reader<'a>(
+        &self,
+        account: &'a Account,
+        coworker: &Coworker,
+        record: &'a RunRecord,
+        facts: &Facts,
+    ) -> Result<Option<Reader<'a>>, EngineError> {
+        let is_in = facts.joined.contains(&record.asker);
+        if coworker.reads == Reads::Room {
+            return Ok(None);
+        }
+        let openness = account.openness(&record.room).await?;
+        if openness.is_whole() && is_in {
+            return Ok(None);
+        }
+        Ok(Some(Reader { account, record, openness, is_in }))
+    }
+
+    /// Leaves of a gapless stretch of the room's newest events what may be read. Returns whether messages are missing.
+    pub(super) async fn keep_readable(
+        &self,
+        reader: Option<&Reader<'_>>,
+        events: &mut Vec<RoomEvent>,
+    ) -> Result<bool, EngineError> {
+        let Some(reader) = reader else { return Ok(false) };
+        let asker = reader.asker();
+        let mut before = asker::before(&asker, events, reader.openness);
+        if before.is_none() {
+            let Some(begin) = asker::first_to_ask_about(&asker, events) else {
+                events.clear();
+                return Ok(false);
+            };
+            events.drain(..begin);
+            before = self.stood_at(reader, &events[0].id).await?;
+        }
+        let Some(before) = before else {
+            events.clear();
+            return Ok(true);
+        };
+        let allowed = asker::allowed(&asker, events, before);
+        *events = allowed.events;
+        Ok(allowed.forbidden)
+    }
+
+    /// Leaves of single messages from anywhere in the room those that may be read.
+    pub(super) async fn keep_readable_ones(
+        &self,
+        reader: Option<&Reader<'_>>,
+        events: Vec<RoomEvent>,
+    ) -> Result<Vec<RoomEvent>, EngineError> {
+        let Some(reader) = reader else { return Ok(events) };
+        let mut kept = Vec::with_capacity(events.len());
+        for event in events {
+            // Their own message is theirs to read, wherever it stands.
+            if event.sender == reader.record.asker
+                || self.stood_at(reader, &event.id).await?.is_some_and(asker::may_read)
+            {
+                kept.push(event);
+            }
+        }
+        Ok(kept)
+    }
+
+    async fn stood_at(&self, reader: &Reader<'_>, event: &EventId) -> Result<Option<Standing>, EngineError> {
+        let (room, user) = (&reader.record.room, &reader.record.asker);
+        let key = (room.clone(), event.to_owned(), user.clone());
+        let known = self.moments.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let standing = match reader.account.standing_at(room, event, user).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(room.id = %room, event.id = %event, %error, "how somebody stood cannot be told");
+                return Ok(None);
+            }
+            Ok(standing) => standing,
+        };
+        let mut moments = self.moments.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if moments.len() >= MOMENTS_MAX {
+            moments.clear();
+        }
+        moments.insert(key, standing);
+        Ok(Some(standing))
+    }
+}

@@ -84,7 +84,7 @@ impl Levels {
             Entry::Unreadable => unreadable,
         };
         let (users, users_default) = match content.get("users") {
-            None | Some(Value::Null) => (BTreeMap::new(), named("users_default", 0, NOTHING)),
+            None => (BTreeMap::new(), named("users_default", 0, NOTHING)),
             Some(Value::Object(users)) => (levels_of(users, lenient), named("users_default", 0, NOTHING)),
             // Who stands in it cannot be told, and nobody is to have more than they were given.
             Some(_) => (BTreeMap::new(), NOTHING),

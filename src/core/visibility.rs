@@ -79,9 +79,11 @@ pub fn readable(before: Standing, events: &[Happened], now: Membership, encrypte
     let mut readable = Vec::with_capacity(events.len());
     for event in events {
         let at_event = match *event {
-            // Both events are seen by whom either side of the change lets see them.
+            // Whom either side of the change lets see everything sees it; for others Synapse goes by what it is now.
             Happened::History(history) => {
-                let at_event = Standing { history: standing.history.min(history), ..standing };
+                let either = standing.history.min(history);
+                let at_event =
+                    Standing { history: if either <= History::Shared { either } else { history }, ..standing };
                 standing.history = history;
                 at_event
             }

@@ -92,8 +92,9 @@ async fn c18_a_public_successor_of_a_private_room_keeps_the_settings_and_not_the
 }
 
 /// Makes a room that anybody may join, with bob and `oncall` in it.
-async fn public_room(office: &Office) -> Result<OwnedRoomId> {
+async fn public_room(office: &Office, version: Option<RoomVersionId>) -> Result<OwnedRoomId> {
     let mut request = CreateRoom::new();
+    request.room_version = version;
     request.preset = Some(RoomPreset::PublicChat);
     let room = office.alice.client().create_room(request).await?.room_id().to_owned();
     office.alice.until_membership(&room, office.alice.user_id(), &MembershipState::Join).await?;
@@ -105,7 +106,7 @@ async fn public_room(office: &Office) -> Result<OwnedRoomId> {
 #[tokio::test]
 async fn c18_a_public_room_is_followed_without_an_invite() -> Result<()> {
     let office = Office::open().await?;
-    let old = public_room(&office).await?;
+    let old = public_room(&office, None).await?;
 
     let new = upgrade(&office, &old).await?;
     office.alice.until_membership(&new, &office.oncall(), &MembershipState::Join).await?;
@@ -160,7 +161,7 @@ async fn c18_a_tombstone_in_ones_own_room_moves_nobody_into_or_out_of_somebody_e
 async fn c18_a_world_readable_successor_of_an_older_version_is_looked_at_and_followed() -> Result<()> {
     let office = Office::open().await?;
     let (alice, oncall) = (&office.alice, office.oncall());
-    let old = public_room(&office).await?;
+    let old = public_room(&office, Some(RoomVersionId::V10)).await?;
     let world_readable = RoomHistoryVisibilityEventContent::new(HistoryVisibility::WorldReadable);
     let state = send_state_event::v3::Request::new(old.clone(), &EmptyStateKey, &world_readable)?;
     alice.client().send(state).await?;

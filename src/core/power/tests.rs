@@ -36,6 +36,7 @@ fn c12_an_unreadable_entry_is_never_taken_for_a_missing_one() {
             ["none", "none", "none", "creator"],
         ),
         ("users are no object", json!({ "users": [ALICE], "users_default": 100 }), ["none", "none", "none", "creator"]),
+        ("users are null", json!({ "users": null, "users_default": 100 }), ["none", "none", "none", "creator"]),
         ("a bad default for all", json!({ "users_default": "x" }), ["none", "none", "none", "creator"]),
         ("no users", json!({}), ["0"; 4]),
         ("no object", json!("open"), ["none", "none", "none", "creator"]),

@@ -129,8 +129,7 @@ impl Engine {
         let taken = self.running.edit(room, (target, editor), || self.gate(editor, counted))?;
         for (user, place, edit) in taken {
             match edit {
-                Edit::Replaces | Edit::Restarts => {}
-                Edit::Ignored { say: false } => {}
+                Edit::Replaces | Edit::Restarts | Edit::Ignored { say: false } => {}
                 Edit::Ignored { say: true } => {
                     let Some(account) = self.speaker(&user, editor).await? else { continue };
                     let word = super::word(&words::spending::too_many_edits(), Some(editor));

@@ -11,7 +11,11 @@ use clap::{Parser, ValueEnum};
 use tokio::time::{Duration, Instant};
 use workmate::cli::say::say;
 
-use crate::chaos::{parts, tally::Tally, world::Kind};
+use crate::chaos::{
+    parts,
+    tally::Tally,
+    world::{self, Kind},
+};
 
 /// Makes bad days and counts what they cost.
 #[derive(Debug, Parser)]
@@ -49,6 +53,9 @@ struct Args {
     /// Messages that wait at once.
     #[arg(long, default_value_t = 100_000)]
     backlog: usize,
+    /// Another build of `workmate` than this one.
+    #[arg(long)]
+    program: Option<std::path::PathBuf>,
     /// Given by `cargo bench`; without it nothing is done, for `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
@@ -79,6 +86,9 @@ async fn main() -> Result<()> {
     if !args.bench {
         say("nothing is done without --bench, which `cargo bench` gives");
         return Ok(());
+    }
+    if let Some(program) = &args.program {
+        world::PROGRAM.set(program.clone()).ok();
     }
     let mut failed = Vec::new();
     for part in Part::value_variants() {

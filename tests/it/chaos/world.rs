@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -37,6 +37,9 @@ use crate::harness::{
 const SEND_MAX: Duration = Duration::from_mins(3);
 /// Between two tries, and between two looks at what came.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Another build of Workmate than this one, to compare with.
+pub(crate) static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// An MCP server with one tool that must never run twice for one request: it notes each call in a file.
 const SERVER: &str = r#"
@@ -157,11 +160,15 @@ impl World {
         let command = json!(["python3", server, dir.path().join("calls")]);
         let mut oncall = coworker("oncall");
         oncall["tools"] = json!([{"name": "ops__deploy", "approval": "asker"}]);
-        let setup = Setup::new(&slot, calls.url(), &claude.base_url())
+        let mut setup = Setup::new(&slot, calls.url(), &claude.base_url())
             .coworkers(vec![oncall])
-            .section("mcp_servers", json!({"ops": {"command": command}}))
-            // A few people ask for the load of many.
-            .section("limits", json!({"person_requests_max": 10_000, "room_requests_max": 10_000}));
+            .section("mcp_servers", json!({"ops": {"command": command}}));
+        if let Some(program) = PROGRAM.get() {
+            setup = setup.program(program.clone());
+        } else {
+            // A few people ask for the load of many; older builds know no such limit.
+            setup = setup.section("limits", json!({"person_requests_max": 10_000, "room_requests_max": 10_000}));
+        }
         let workmate = change(setup).start().await;
         let mut people = Vec::new();
         for number in 0..size.people {

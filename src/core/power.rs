@@ -23,6 +23,7 @@ const CANONICAL_MAX: i64 = (1 << 53) - 1;
 
 /// What of a room's version decides about power and redactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own that a version has or has not")]
 pub struct Version {
     /// Levels may be written as strings and as other numbers (until version 9).
     pub lenient_levels: bool,

@@ -80,9 +80,8 @@ pub fn next_step(old: &RoomId, successor: &RoomId, sight: &Sight, proven: bool) 
         Sight::Inside { predecessor } if points_back(predecessor) => Step::TakeAlong,
         Sight::Seen { predecessor } if points_back(predecessor) => Step::Join,
         Sight::Inside { .. } | Sight::Seen { .. } => Step::Ignore,
-        Sight::Invited => Step::Await,
         Sight::Hidden if proven => Step::Join,
-        Sight::Hidden => Step::Await,
+        Sight::Invited | Sight::Hidden => Step::Await,
     }
 }
 

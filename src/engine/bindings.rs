@@ -123,9 +123,10 @@ impl Engine {
             return Ok(Some(known));
         }
         let found = unless_refused(self.api().resolve(name).await)?;
-        match &found {
-            Some(room) => self.bindings.aliases.put(name.to_owned(), room.clone()),
-            None => tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere"),
+        if let Some(room) = &found {
+            self.bindings.aliases.put(name.to_owned(), room.clone());
+        } else {
+            tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere");
         }
         Ok(found)
     }

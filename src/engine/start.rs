@@ -336,12 +336,9 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
 async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
     let (mut tries, mut refusals) = (0, 0);
     loop {
-        let error = match engine.api().whoami().await {
-            Ok(_) => {
-                engine.health.set(Condition::Homeserver, State::Ready);
-                return Ok(());
-            }
-            Err(error) => error,
+        let Err(error) = engine.api().whoami().await else {
+            engine.health.set(Condition::Homeserver, State::Ready);
+            return Ok(());
         };
         let is_refused = matches!(error, MatrixError::Token { .. }) || !error.is_passing();
         refusals = if is_refused { refusals + 1 } else { 0 };

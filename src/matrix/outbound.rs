@@ -33,6 +33,9 @@ pub fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) ->
 }
 
 /// Returns the content of a message about an uploaded file.
+///
+/// # Panics
+/// Never: a message's content is JSON.
 #[must_use]
 pub fn file(name: &str, media_type: &str, size: usize, source: MediaSource, place: &Place) -> Value {
     let mut info = FileInfo::new();

@@ -115,13 +115,12 @@ impl Worker {
             child.wait().await.ok()
         };
         let ended = timeout(END_PATIENCE, last_words).await;
-        let status = match ended {
-            Ok(status) => status,
-            Err(_) => {
-                // Our own doing says nothing of the file.
-                let _ = child.kill().await;
-                None
-            }
+        let status = if let Ok(status) = ended {
+            status
+        } else {
+            // Our own doing says nothing of the file.
+            let _ = child.kill().await;
+            None
         };
         End { status, said }
     }

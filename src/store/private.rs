@@ -45,7 +45,7 @@ fn within(dir: &Path, depth: usize) -> usize {
 /// Takes everything from group and others; returns whether there was something to take.
 fn close(path: &Path) -> io::Result<bool> {
     let permissions = fs::symlink_metadata(path)?.permissions();
-    if permissions.mode() & 0o077 == 0 {
+    if permissions.mode().trailing_zeros() >= 6 {
         return Ok(false);
     }
     fs::set_permissions(path, fs::Permissions::from_mode(permissions.mode() & 0o700))?;

@@ -33,3 +33,21 @@ async fn c12_killed_at_each_call_of_an_approved_request_it_acts_and_answers_once
     let tally = Box::pin(parts::steps(Kind::Deploy, 4)).await?;
     tally.check()
 }
+
+#[tokio::test]
+async fn c19_faults_of_the_model_cost_no_request() -> Result<()> {
+    let tally = Box::pin(parts::model(11, 8)).await?;
+    tally.check()
+}
+
+#[tokio::test]
+async fn c8_what_the_disk_held_may_be_lost_and_requests_are_answered_again() -> Result<()> {
+    let tally = Box::pin(parts::losses()).await?;
+    tally.check()
+}
+
+#[tokio::test]
+async fn c11_many_mentions_joins_and_messages_at_once_cost_no_request() -> Result<()> {
+    let tally = Box::pin(parts::load(3, 18, 1_000, 3_000)).await?;
+    tally.check()
+}

@@ -60,7 +60,7 @@ mod tests {
 
     fn message(thread_root: Option<OwnedEventId>, reply_to: Option<OwnedEventId>, users: Vec<OwnedUserId>) -> Message {
         let mentions = Some(Mentions { users: users.into_iter().collect(), room: true });
-        Message { thread_root, reply_to, mentions, ..Message::text("help") }
+        Message { mentions, thread_root, reply_to, ..Message::text("help") }
     }
 
     #[test]

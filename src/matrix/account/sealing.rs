@@ -234,7 +234,7 @@ impl Account {
             match &event.kind {
                 TimelineEventKind::PlainText { event } => self.seal_by_state(room, event),
                 TimelineEventKind::Decrypted(_) | TimelineEventKind::UnableToDecrypt { .. } => {
-                    self.note_encrypted(room)
+                    self.note_encrypted(room);
                 }
             }
         }

@@ -171,19 +171,25 @@ fn mended(kind: Kind, read: &str, mends: &[&EventMend], losses: &mut Losses) -> 
     match kind {
         Kind::Sync => sync::mend(&mut fields, mends, losses),
         Kind::Messages => {
-            ["start", "end"].into_iter().for_each(|name| fields.keep::<String>(name, losses));
+            for name in ["start", "end"] {
+                fields.keep::<String>(name, losses);
+            }
             lists(&[("chunk", Place::Timeline), ("state", Place::State)], &mut fields, losses);
             fields.or_default("start", "\"\"");
         }
         Kind::Context => {
-            ["start", "end"].into_iter().for_each(|name| fields.keep::<String>(name, losses));
+            for name in ["start", "end"] {
+                fields.keep::<String>(name, losses);
+            }
             let names =
                 [("events_before", Place::Timeline), ("events_after", Place::Timeline), ("state", Place::State)];
             lists(&names, &mut fields, losses);
             events::mend_one(&mut fields, "event", mends, losses);
         }
         Kind::Relations => {
-            ["next_batch", "prev_batch"].into_iter().for_each(|name| fields.keep::<String>(name, losses));
+            for name in ["next_batch", "prev_batch"] {
+                fields.keep::<String>(name, losses);
+            }
             fields.keep::<ruma::UInt>("recursion_depth", losses);
             lists(&[("chunk", Place::Timeline)], &mut fields, losses);
             fields.or_default("chunk", "[]");

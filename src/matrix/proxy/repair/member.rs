@@ -29,15 +29,13 @@ pub(super) fn mend(_: Place, raw: &RawValue) -> Option<Mended> {
     }
     let names_user =
         |field: &str| event.get::<OwnedUserId>(field).is_some_and(|user| user.as_bytes().len() <= ID_BYTES_MAX);
-    if event.raw("state_key").is_none() {
-        // A message under a state event's name is none.
-        return None;
-    }
+    // A message under a state event's name is none.
+    event.raw("state_key")?;
     if !names_user("state_key") || event.get::<OwnedUserId>("sender").is_none() {
         return Some(Mended::Dropped);
     }
     let content = event.raw("content")?;
-    let unsigned_fits = event.raw("unsigned").is_none_or(|unsigned| fits_unsigned(unsigned));
+    let unsigned_fits = event.raw("unsigned").is_none_or(fits_unsigned);
     if parsed::<RoomMemberEventContent>(content).is_some() && unsigned_fits {
         return None;
     }
@@ -67,8 +65,7 @@ fn rewritten(mut event: Fields) -> Option<Box<RawValue>> {
 
 /// What a membership was before stands beside it, as odd as it was.
 fn fits_unsigned(unsigned: &RawValue) -> bool {
-    Fields::of(unsigned)
-        .is_some_and(|unsigned| unsigned.raw("prev_content").is_none_or(|before| is::<RoomMemberEventContent>(before)))
+    Fields::of(unsigned).is_some_and(|unsigned| unsigned.raw("prev_content").is_none_or(is::<RoomMemberEventContent>))
 }
 
 fn is<T: DeserializeOwned>(raw: &RawValue) -> bool {

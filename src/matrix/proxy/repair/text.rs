@@ -88,7 +88,7 @@ mod tests {
         fn whatever_strings_json_holds_they_can_be_read(
             units in prop::collection::vec(prop_oneof![0xd800_u16..0xe000, 0x20_u16..0x7f], 0..20)
         ) {
-            let escaped = units.iter().fold(String::new(), |escaped, unit| escaped + &format!("\\u{unit:04x}"));
+            let escaped = units.iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
             let read = readable(format!("\"{escaped}\"").as_bytes()).into_owned();
             let text: String = serde_json::from_str(&read).expect("a string");
             prop_assert_eq!(text, String::from_utf16_lossy(&units));

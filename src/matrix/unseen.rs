@@ -1,7 +1,7 @@
 //! A room's events as the homeserver holds them, undecrypted, to be compared with what its transactions brought.
 
 use reqwest::Method;
-use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedEventId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -10,7 +10,7 @@ use super::{
     error::MatrixError,
     proxy::Identity,
 };
-use crate::core::time::Timestamp;
+use crate::core::{id, time::Timestamp};
 
 /// Most bytes of an event that is taken, as it came.
 const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -66,8 +66,8 @@ impl Held {
             key => Some(text(key.as_ref())?.to_owned()),
         };
         Some(Self {
-            event_id: EventId::parse(text(envelope.event_id.as_ref())?).ok()?,
-            sender: UserId::parse(text(envelope.sender.as_ref())?).ok()?,
+            event_id: id::event(text(envelope.event_id.as_ref())?)?,
+            sender: id::user(text(envelope.sender.as_ref())?)?,
             event_type: text(envelope.event_type.as_ref())?.to_owned(),
             state_key,
             sent_at: Timestamp::from_ms(envelope.origin_server_ts?.as_i64()?),
@@ -112,7 +112,7 @@ impl Api {
         let path = "/_matrix/client/v3/createRoom";
         let body = Some(super::api::Body::Json(body));
         let made = self.call(Identity::User(user.to_owned()), Method::POST, path, body).await?;
-        Ok(made["room_id"].as_str().and_then(|room| RoomId::parse(room).ok()))
+        Ok(made["room_id"].as_str().and_then(id::room))
     }
 
     /// Sets a state event of a room with an empty state key.

@@ -72,7 +72,7 @@ async fn main() {
         ("PDF, 50 pages", Kind::Pdf, pdf(50)),
         ("text", Kind::Text, b"A line of a log, as they are.\n".repeat(2_000)),
     ];
-    say(&format!("{:<26} {:>9} {:>12} {:>12} {:>7}", "file", "kB", "in process", "in a child", "ratio"));
+    say(format!("{:<26} {:>9} {:>12} {:>12} {:>7}", "file", "kB", "in process", "in a child", "ratio"));
     for (name, kind, bytes) in files {
         let (mut here, mut there) = (Vec::new(), Vec::new());
         for _ in 0..rounds() {
@@ -86,7 +86,7 @@ async fn main() {
         }
         let (here, there) = (median(here), median(there));
         let ratio = there.as_secs_f64() / here.as_secs_f64();
-        say(&format!("{name:<26} {:>9} {here:>12.2?} {there:>12.2?} {ratio:>7.2}", bytes.len() / 1000));
+        say(format!("{name:<26} {:>9} {here:>12.2?} {there:>12.2?} {ratio:>7.2}", bytes.len() / 1000));
     }
     let mut started = Vec::new();
     for _ in 0..rounds().min(20) {
@@ -96,5 +96,5 @@ async fn main() {
         assert!(new.decode("!bench:hs", Kind::Text, b"hello\n").await.is_ok(), "a text");
         started.push(began.elapsed());
     }
-    say(&format!("a child that is not warm: {:.2?} more", median(started)));
+    say(format!("a child that is not warm: {:.2?} more", median(started)));
 }

@@ -233,8 +233,12 @@ async fn c10_what_a_redaction_is_about_is_as_synapse_has_it() -> Result<()> {
         for beside in &places {
             for inside in &places {
                 let mut fields = json!({ "content": {} });
-                beside.iter().for_each(|value| fields["redacts"] = value.clone());
-                inside.iter().for_each(|value| fields["content"]["redacts"] = value.clone());
+                if let Some(value) = beside {
+                    fields["redacts"] = value.clone();
+                }
+                if let Some(value) = inside {
+                    fields["content"]["redacts"] = value.clone();
+                }
                 cases.push(json!({ "version": version, "fields": fields }));
             }
         }

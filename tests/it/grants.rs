@@ -85,7 +85,7 @@ fn obedient(request: &RecordedRequest) -> Turn {
     }
     let question = question_of(request);
     match question.split_once("use ").and_then(|(_, call)| call.split_once(" with ")) {
-        Some((tool, to)) => Turn::empty().and_tool_use(&format!("ops__{tool}"), json!({ "to": to })),
+        Some((tool, to)) => Turn::empty().and_tool_use(format!("ops__{tool}"), json!({ "to": to })),
         None => Turn::text(format!("You asked: {question}")),
     }
 }

@@ -30,7 +30,10 @@ use crate::{
 
 /// Which steps are in trouble now, by the end of their transaction ids.
 #[derive(Clone, Default)]
-struct Trouble(Arc<Mutex<Vec<(String, &'static str, How)>>>);
+struct Trouble(Arc<Mutex<Vec<Broken>>>);
+
+/// A room, the end of a step's transaction id, and what becomes of it.
+type Broken = (String, &'static str, How);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {

@@ -28,18 +28,19 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory")
 }
 
-fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
     let mut crc = Crc::new();
-    crc.update(name);
+    crc.update(&name);
     crc.update(data);
     let length = u32::try_from(data.len()).expect("short");
-    [&length.to_be_bytes()[..], name, data, &crc.sum().to_be_bytes()].concat()
+    [&length.to_be_bytes()[..], &name, data, &crc.sum().to_be_bytes()].concat()
 }
 
 /// A PNG of these dimensions, depth and colour, with chunks in front of its data.
 fn png(width: u32, height: u32, depth_and_colour: [u8; 2], chunks: &[u8], data: &[u8]) -> Vec<u8> {
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &depth_and_colour, &[0, 0, 0]].concat();
-    [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &header)[..], chunks, &chunk(b"IDAT", data), &chunk(b"IEND", b"")].concat()
+    [b"\x89PNG\r\n\x1a\n", &chunk(*b"IHDR", &header)[..], chunks, &chunk(*b"IDAT", data), &chunk(*b"IEND", b"")]
+        .concat()
 }
 
 const GREY: [u8; 2] = [8, 0];
@@ -59,7 +60,7 @@ fn riff(chunks: &[u8]) -> Vec<u8> {
     [b"RIFF", &length.to_le_bytes()[..], b"WEBP", chunks].concat()
 }
 
-fn riff_chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+fn riff_chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
     let length = u32::try_from(data.len()).expect("short");
     [&name[..], &length.to_le_bytes(), data, &vec![0; data.len() % 2]].concat()
 }
@@ -67,14 +68,14 @@ fn riff_chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
 /// A lossless WebP's beginning: its mark, and 14 bits each for the edges less one.
 fn lossless(edge: u32) -> Vec<u8> {
     let bits = (edge - 1) | (edge - 1) << 14;
-    riff_chunk(b"VP8L", &[&[0x2f][..], &bits.to_le_bytes(), &[0; 64]].concat())
+    riff_chunk(*b"VP8L", &[&[0x2f][..], &bits.to_le_bytes(), &[0; 64]].concat())
 }
 
 fn animated_webp() -> Vec<u8> {
     let canvas = [0x02, 0, 0, 0, 0xff, 0x3f, 0, 0xff, 0x3f, 0];
     let frame = [&[0; 16][..], &lossless(1)].concat();
-    let frames = riff_chunk(b"ANMF", &frame).repeat(5_000);
-    riff(&[riff_chunk(b"VP8X", &canvas), riff_chunk(b"ANIM", &[0; 6]), frames].concat())
+    let frames = riff_chunk(*b"ANMF", &frame).repeat(5_000);
+    riff(&[riff_chunk(*b"VP8X", &canvas), riff_chunk(*b"ANIM", &[0; 6]), frames].concat())
 }
 
 /// A JPEG's beginning with these dimensions, three components, and what follows it.
@@ -128,8 +129,8 @@ pub(crate) fn all() -> Vec<Bomb> {
         bomb("tall.png", Png, png(1, 50_000_000, GREY, b"", &packed(96)), Some(TooLarge)),
         bomb("square.png", Png, png(30_000, 30_000, [1, 0], b"", &packed(108)), Some(TooLarge)),
         bomb("deep.png", Png, png(7_000, 7_000, [16, 6], b"", &more), Some(TooLarge)),
-        bomb("profile.png", Png, png(1, 1, GREY, &chunk(b"iCCP", &named(b"p")), &deflated(b"\0\0")), None),
-        bomb("comment.png", Png, png(1, 1, GREY, &chunk(b"zTXt", &named(b"c")), &deflated(b"\0\0")), None),
+        bomb("profile.png", Png, png(1, 1, GREY, &chunk(*b"iCCP", &named(b"p")), &deflated(b"\0\0")), None),
+        bomb("comment.png", Png, png(1, 1, GREY, &chunk(*b"zTXt", &named(b"c")), &deflated(b"\0\0")), None),
         bomb("longer.png", Png, png(1, 1, GREY, b"", &more), None),
         bomb("canvas.gif", Gif, gif(u16::MAX, u16::MAX, &frame(1, 1)), Some(TooLarge)),
         bomb("frame.gif", Gif, gif(8, 8, &frame(u16::MAX, u16::MAX)), Some(TooLargeUnpacked)),

@@ -125,20 +125,20 @@ fn run(target: &Target, asked: &Asked) -> usize {
             fs::write(&file, &small).expect("the corpus can be written");
             let why = fails(target, &small).unwrap_or_default();
             let (name, seed, file) = (target.name, asked.seed, file.display());
-            say(&format!(
+            say(format!(
                 "{name}: case {number} of seed {seed} fails: {why}
   saved as {file}"
             ));
         }
         if took > SLOW {
             let (name, seed, bytes) = (target.name, asked.seed, case.len());
-            say(&format!("{name}: case {number} of seed {seed} took {took:.1?} ({bytes} bytes)"));
+            say(format!("{name}: case {number} of seed {seed} took {took:.1?} ({bytes} bytes)"));
         }
         number += 1;
     }
     let name = target.name;
     let each = began.elapsed() / u32::try_from(number.max(1)).unwrap_or(u32::MAX);
-    say(&format!(
+    say(format!(
         "{name:<13} {number:>9} cases of {each:>8.1?}, {shapes:>5} shapes, slowest {slowest:>8.1?}, {failures} failures"
     ));
     failures

@@ -140,7 +140,7 @@ pub const fn is_suspect(seal: Option<Seal>, asked: Carriage, allowed: bool) -> b
 #[must_use]
 pub fn predecessor(create: &Value) -> Option<OwnedRoomId> {
     let id = create.get("predecessor")?.get("room_id")?.as_str()?;
-    OwnedRoomId::try_from(id).ok()
+    crate::core::id::room(id)
 }
 
 #[derive(Default, Deserialize)]

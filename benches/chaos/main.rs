@@ -17,6 +17,9 @@ use crate::chaos::{
     world::{self, Kind},
 };
 
+/// Rooms of most parts.
+const ROOMS: usize = 16;
+
 /// Makes bad days and counts what they cost.
 #[derive(Debug, Parser)]
 struct Args {
@@ -120,19 +123,22 @@ async fn run(args: &Args, part: Part) -> Result<Vec<(String, Tally)>> {
             tallies
         }
         Part::Kills => {
-            vec![(format!("{} kills", args.kills), Box::pin(parts::kills(seed, args.kills)).await?)]
+            vec![(format!("{} kills", args.kills), Box::pin(parts::kills(seed, args.kills, ROOMS)).await?)]
         }
         Part::Homeserver => {
             let away = Duration::from_secs(args.away);
-            let tally = Box::pin(parts::homeserver(seed, args.homeserver, away)).await?;
+            let tally = Box::pin(parts::homeserver(seed, args.homeserver, away, ROOMS)).await?;
             vec![(format!("{} ends of the homeserver", args.homeserver), tally)]
         }
         Part::Network => {
-            let tally = Box::pin(parts::network(seed, args.rounds)).await?;
+            let tally = Box::pin(parts::network(seed, args.rounds, ROOMS)).await?;
             vec![(format!("{} rounds of network faults", args.rounds), tally)]
         }
         Part::Model => {
-            vec![(format!("{} faults of the model", args.model), Box::pin(parts::model(seed, args.model)).await?)]
+            vec![(
+                format!("{} faults of the model", args.model),
+                Box::pin(parts::model(seed, args.model, ROOMS)).await?,
+            )]
         }
         Part::Losses => vec![("losses of the disk and of devices".to_owned(), Box::pin(parts::losses()).await?)],
         Part::Load => {

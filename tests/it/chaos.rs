@@ -12,19 +12,19 @@ use self::world::Kind;
 
 #[tokio::test]
 async fn c9_killed_at_random_moments_it_loses_and_doubles_nothing() -> Result<()> {
-    let tally = Box::pin(parts::kills(7, 6)).await?;
+    let tally = Box::pin(parts::kills(7, 6, 4)).await?;
     tally.check()
 }
 
 #[tokio::test]
 async fn c8_a_homeserver_that_is_killed_and_restarted_costs_no_request() -> Result<()> {
-    let tally = Box::pin(parts::homeserver(3, 4, Duration::from_secs(4))).await?;
+    let tally = Box::pin(parts::homeserver(3, 4, Duration::from_secs(4), 4)).await?;
     tally.check()
 }
 
 #[tokio::test]
 async fn c9_faults_of_the_network_both_ways_cost_no_request() -> Result<()> {
-    let tally = Box::pin(parts::network(5, 8)).await?;
+    let tally = Box::pin(parts::network(5, 8, 4)).await?;
     tally.check()
 }
 
@@ -36,7 +36,7 @@ async fn c12_killed_at_each_call_of_an_approved_request_it_acts_and_answers_once
 
 #[tokio::test]
 async fn c19_faults_of_the_model_cost_no_request() -> Result<()> {
-    let tally = Box::pin(parts::model(11, 8)).await?;
+    let tally = Box::pin(parts::model(11, 8, 2)).await?;
     tally.check()
 }
 

@@ -88,8 +88,8 @@ async fn settled(world: &World) -> Result<Tally> {
 ///
 /// # Errors
 /// When the world breaks in a way that is not counted.
-pub(crate) async fn kills(seed: u64, number: usize) -> Result<Tally> {
-    let mut world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 150 }).await?;
+pub(crate) async fn kills(seed: u64, number: usize, rooms: usize) -> Result<Tally> {
+    let mut world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 150 }).await?;
     let mut chance = Chance::new(seed);
     // The process is taken out of the world, because people act in it meanwhile.
     let mut workmate = world.take_workmate();
@@ -111,8 +111,8 @@ pub(crate) async fn kills(seed: u64, number: usize) -> Result<Tally> {
 ///
 /// # Errors
 /// When the world breaks in a way that is not counted.
-pub(crate) async fn homeserver(seed: u64, number: usize, away_max: Duration) -> Result<Tally> {
-    let mut world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 100 }).await?;
+pub(crate) async fn homeserver(seed: u64, number: usize, away_max: Duration, rooms: usize) -> Result<Tally> {
+    let mut world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 100 }).await?;
     let mut chance = Chance::new(seed);
     let mut homeserver = world.take_homeserver();
     let away_max_ms = u64::try_from(away_max.as_millis())?;
@@ -139,8 +139,8 @@ pub(crate) async fn homeserver(seed: u64, number: usize, away_max: Duration) -> 
 ///
 /// # Errors
 /// When the world breaks in a way that is not counted.
-pub(crate) async fn network(seed: u64, rounds: usize) -> Result<Tally> {
-    let world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 100 }).await?;
+pub(crate) async fn network(seed: u64, rounds: usize, rooms: usize) -> Result<Tally> {
+    let world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 100 }).await?;
     let chance = Arc::new(Mutex::new(Chance::new(seed)));
     let calls = [
         Fault::Json(401, "M_UNKNOWN_TOKEN"),
@@ -192,8 +192,8 @@ pub(crate) async fn network(seed: u64, rounds: usize) -> Result<Tally> {
 ///
 /// # Errors
 /// When the world breaks in a way that is not counted.
-pub(crate) async fn model(seed: u64, requests: usize) -> Result<Tally> {
-    let world = World::make(Size { people: 3, rooms: 16, assistants: 2, piece_ms: 20 }).await?;
+pub(crate) async fn model(seed: u64, requests: usize, rooms: usize) -> Result<Tally> {
+    let world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 20 }).await?;
     let mut chance = Chance::new(seed);
     let trouble = async {
         for _ in 0..requests {
@@ -225,7 +225,7 @@ fn half() -> Turn {
 /// # Errors
 /// When the world breaks in a way that is not counted.
 pub(crate) async fn steps(kind: Kind, steps_max: usize) -> Result<Tally> {
-    let mut world = World::make(Size { people: 2, rooms: 16, assistants: 1, piece_ms: 250 }).await?;
+    let mut world = World::make(Size { people: 2, rooms: 4, assistants: 1, piece_ms: 250 }).await?;
     let mut workmate = world.take_workmate();
     for fault in [Fault::Hangs, Fault::HangsAfter] {
         for step in 0..steps_max {

@@ -152,10 +152,11 @@ fn user(id: &str) -> ruma::OwnedUserId {
     UserId::parse(id).expect("a user id")
 }
 
-/// Whether only Python reads it as a number, or it is beyond what counts.
+/// Whether only Python reads it as a number, or it is beyond what counts: from version 6 on, no event with a number
+/// beyond 2^53 - 1 can be in a room (canonical JSON), so that nobody gets anything from it here.
 fn is_odd(levels: &Value) -> bool {
     let text = levels.to_string();
-    ["1_0", "٥٠", "1e300", "1e+300"].iter().any(|odd| text.contains(odd))
+    ["1_0", "٥٠", "1e300", "1e+300", "9007199254740993"].iter().any(|odd| text.contains(odd))
 }
 
 #[tokio::test]

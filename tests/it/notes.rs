@@ -4,7 +4,13 @@ use anyhow::Result;
 use ruma::{
     OwnedRoomId, RoomId, RoomVersionId,
     api::client::room::{create_room::v3 as create_room, upgrade_room},
-    events::room::member::MembershipState,
+    events::{
+        InitialStateEvent,
+        room::{
+            history_visibility::{HistoryVisibility, RoomHistoryVisibilityEventContent},
+            member::MembershipState,
+        },
+    },
 };
 use serde_json::{Value, json, value::to_raw_value};
 
@@ -92,13 +98,16 @@ async fn c18_notes_follow_a_room_upgrade() -> Result<()> {
     Ok(())
 }
 
-/// Makes a public room that names `old` as the one that it replaces, and says so in `old`.
+/// Makes a public room, which can be looked at from outside, that names `old` as the one that it replaces, and says so
+/// in `old`.
 async fn publish(office: &Office, old: &RoomId) -> Result<OwnedRoomId> {
     let mut request = create_room::Request::new();
     request.preset = Some(create_room::RoomPreset::PublicChat);
     request.room_version = Some(RoomVersionId::V11);
     let creation = json!({"predecessor": {"room_id": old, "event_id": "$last"}});
     request.creation_content = Some(ruma::serde::Raw::from_json(to_raw_value(&creation)?));
+    let world_readable = RoomHistoryVisibilityEventContent::new(HistoryVisibility::WorldReadable);
+    request.initial_state = vec![InitialStateEvent::with_empty_state_key(world_readable).to_raw_any()];
     let new = office.alice.client().create_room(request).await?.room_id().to_owned();
     office.bob.join(&new).await?;
     let tombstone = json!({"body": "moved", "replacement_room": new});

@@ -169,7 +169,8 @@ async fn a11_an_identity_is_not_given_up_because_the_homeserver_fails_while_it_i
     std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;
     fails.store(true, Ordering::SeqCst);
     office.workmate.spawn();
-    until_logged(&office.workmate, "a virtual user cannot be provisioned yet", 1).await;
+    let failed = format!("one of our users cannot be provisioned; it is tried again user.id={}", office.oncall());
+    until_logged(&office.workmate, &failed, 1).await;
     fails.store(false, Ordering::SeqCst);
     office.workmate.until_ready().await?;
 

@@ -64,6 +64,7 @@ impl Room {
             },
             events,
             older: true,
+            begin_is_fixed: false,
             names: &self.names,
             requests: request.as_slice(),
             answered_meanwhile: &[],

@@ -101,6 +101,8 @@ pub struct Input<'a> {
     pub events: &'a [RoomEvent],
     /// Whether the room has events older than these.
     pub older: bool,
+    /// Whether where these begin stays where it is, however many are fetched: what is older may not be read.
+    pub begin_is_fixed: bool,
     /// Display names of the room's members.
     pub names: &'a BTreeMap<OwnedUserId, String>,
     /// What is to be answered; usually one event. Nothing after the newest of these is read.
@@ -219,7 +221,12 @@ pub struct LeftOut {
 #[must_use]
 pub fn compose(input: &Input<'_>) -> Composed {
     let skipped = input.events.len().saturating_sub(EVENTS_MAX);
-    let newest = Input { events: &input.events[skipped..], older: input.older || skipped > 0, ..input.clone() };
+    let newest = Input {
+        events: &input.events[skipped..],
+        older: input.older || skipped > 0,
+        begin_is_fixed: input.begin_is_fixed && skipped == 0,
+        ..input.clone()
+    };
     compose_newest(&newest)
 }
 

@@ -370,6 +370,7 @@ impl Engine {
             },
             events: &events[..known],
             older,
+            begin_is_fixed: false,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],

@@ -140,9 +140,8 @@ impl Engine {
         let room = &record.room;
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
-        let older = events.len() >= HISTORY_EVENTS;
         let reader = self.reader(account, coworker, record, &facts).await?;
-        let older = self.keep_readable(reader.as_ref(), &mut events).await? || older;
+        let kept = self.keep_readable_window(reader.as_ref(), &mut events, HISTORY_EVENTS).await?;
         events.retain(|event| !self.is_our_notice(event));
         let root = record.place.thread_root().map(ToOwned::to_owned);
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
@@ -171,7 +170,8 @@ impl Engine {
                 invited: &invited,
             },
             events: &events,
-            older,
+            older: kept.older,
+            begin_is_fixed: kept.begin_is_fixed,
             names: &facts.names,
             requests: std::slice::from_ref(&record.request),
             answered_meanwhile: &[],

@@ -35,6 +35,14 @@ pub(super) struct Reader<'a> {
     is_in: bool,
 }
 
+/// What is missing of a window of which only what may be read is left.
+pub(super) struct Kept {
+    /// Messages before the window, or among it.
+    pub(super) older: bool,
+    /// Where it begins is where it may be read from, and not how far it was fetched.
+    pub(super) begin_is_fixed: bool,
+}
+
 impl Reader<'_> {
     fn asker(&self) -> Asker<'_> {
         Asker { user: &self.record.asker, request: &self.record.request, is_in: self.is_in }
@@ -85,6 +93,20 @@ impl Engine {
         let allowed = asker::allowed(&asker, events, before);
         *events = allowed.events;
         Ok(allowed.forbidden)
+    }
+
+    /// As [`Self::keep_readable`], of the room's newest events, of which `most` are read.
+    pub(super) async fn keep_readable_window(
+        &self,
+        reader: Option<&Reader<'_>>,
+        events: &mut Vec<RoomEvent>,
+        most: usize,
+    ) -> Result<Kept, EngineError> {
+        let has_older = events.len() >= most;
+        let first = events.first().map(|event| event.id.clone());
+        let forbidden = self.keep_readable(reader, events).await?;
+        let begins_later = events.first().map(|event| &event.id) != first.as_ref();
+        Ok(Kept { older: has_older || forbidden, begin_is_fixed: forbidden && (begins_later || !has_older) })
     }
 
     /// Leaves of single messages from anywhere in the room those that may be read.

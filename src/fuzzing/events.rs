@@ -125,6 +125,7 @@ fn compose(
         room: Room { name: Some(name), topic: Some(name), encrypted: true, readable_from: None, invited: &[] },
         events,
         older: false,
+        begin_is_fixed: false,
         names,
         requests: &requests,
         answered_meanwhile: &[],

@@ -38,7 +38,12 @@ pub struct Wanted {
 #[must_use]
 pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let skipped = input.events.len().saturating_sub(EVENTS_MAX);
-    let newest = Input { events: &input.events[skipped..], older: input.older || skipped > 0, ..input.clone() };
+    let newest = Input {
+        events: &input.events[skipped..],
+        older: input.older || skipped > 0,
+        begin_is_fixed: input.begin_is_fixed && skipped == 0,
+        ..input.clone()
+    };
     if !newest.events.iter().any(|event| is_file(&event.kind)) {
         return Vec::new();
     }

@@ -3,7 +3,8 @@
 //! A window that always held exactly the newest messages would begin one message later on each turn, and no prompt
 //! would share a prefix with the one before. So the window begins at an *anchor*: of all messages in a first stretch
 //! of [`SLIDE_SHARE`] of the budget, the one whose id hashes lowest. That one stays the lowest until it leaves the
-//! stretch, whatever part of the room's history was fetched, and no state needs to be kept.
+//! stretch, whatever part of the room's history was fetched, and no state needs to be kept. Where all that may be read
+//! fits, it is read: such a beginning stays where it is by itself.
 
 use std::{iter, ops::Range};
 
@@ -111,7 +112,7 @@ fn head(items: &[Item<'_>], inside: &[usize], tokens_max: u32) -> Range<usize> {
 /// Returns where the window over `part` begins.
 fn begin(items: &[Item<'_>], part: &[usize], input: &Input<'_>, tokens_max: u32) -> usize {
     let first = fitting(items, part, tokens_max);
-    if first == 0 && !input.older {
+    if first == 0 && (!input.older || input.begin_is_fixed) {
         return 0;
     }
     // Where everything fits but older events exist, the events' own beginning slides with what was fetched.

@@ -83,6 +83,18 @@ fn a_window_slides_seldom_whatever_part_of_the_history_was_fetched() {
 }
 
 #[test]
+fn c7_of_a_room_that_is_hidden_up_to_some_message_all_the_rest_is_read() {
+    for question in 0..50 {
+        let mut story = Story { older: true, begin_is_fixed: true, ..Story::new() };
+        for n in 0..9 {
+            story = story.says(&format!("{question}-{n}"), ALICE, "said to all who are here");
+        }
+        let composed = story.asks(&format!("{question}-8")).compose();
+        assert_eq!((composed.read.len(), composed.left_out.older), (9, true), "{question}");
+    }
+}
+
+#[test]
 fn most_of_a_long_threads_input_is_shared_with_the_turn_before() {
     let mut story = Story::new().says("root", ALICE, "oncall: help").asks("root").in_thread("root");
     let (mut shared, mut all) = (0, 0);

@@ -29,6 +29,7 @@ impl Room {
                 room: context::Room::default(),
                 events: &self.timeline,
                 older: false,
+                begin_is_fixed: false,
                 names: &BTreeMap::new(),
                 requests: std::slice::from_ref(&run.record.request),
                 answered_meanwhile: &[],

@@ -1,4 +1,5 @@
-//! Whether the homeserver answers us and reaches us: looked at every minute and whenever something says otherwise.
+//! Whether the homeserver answers us and reaches us: looked at every minute, more often while one of them is
+//! not so, and whenever something says otherwise.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::{
 
 /// How often it is looked while all is well.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
-/// Pauses between two looks while it is away; the last one repeats.
+/// Pauses between two looks while it is away or cannot reach us; the last one repeats.
 const AWAY_PAUSES: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -87,10 +88,11 @@ pub(super) async fn keep_watch(engine: Shared) {
     let mut missed = engine.api().proxy().pulse().watch_missed();
     let mut recounts = engine.inbox.watch_recounts();
     let mut failures = 0_usize;
-    let mut was_deaf = false;
+    // Nothing has to be wrong for it: Synapse says so too where a call that it made of an old process of ours breaks.
+    let mut was_deaf = engine.is_known_as_deaf();
     loop {
         let is_away = engine.homeserver.is_away();
-        let pause = if is_away { AWAY_PAUSES[failures.min(AWAY_PAUSES.len() - 1)] } else { LOOK_EVERY };
+        let pause = if is_away || was_deaf { AWAY_PAUSES[failures.min(AWAY_PAUSES.len() - 1)] } else { LOOK_EVERY };
         let has_sign = tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => false,
@@ -103,7 +105,7 @@ pub(super) async fn keep_watch(engine: Shared) {
             recounts.mark_unchanged();
         }
         let look = engine.look().await;
-        failures = if matches!(look, Look::Away(_)) { failures + 1 } else { 0 };
+        failures = if matches!(look, Look::Well) { 0 } else { failures + 1 };
         let is_deaf = matches!(look, Look::Deaf(_));
         let came_back = is_away || has_sign || (was_deaf && !is_deaf);
         was_deaf = is_deaf;
@@ -127,6 +129,10 @@ impl Engine {
     pub(super) async fn look_at_homeserver(&self) {
         let look = self.look().await;
         self.note_look(look);
+    }
+
+    fn is_known_as_deaf(&self) -> bool {
+        matches!(self.health.get(Condition::Deliveries), State::Waiting(_)) && !self.homeserver.is_away()
     }
 
     /// The ping asks for both ways at once, and makes Synapse send its backlog.

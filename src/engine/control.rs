@@ -27,6 +27,9 @@ const WRITING_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a stop waits for a run whose answer is being sent, or was sent. Less than the whole stop may take.
 const ENDING_PATIENCE: Duration = Duration::from_secs(8);
 
+/// Orders about messages that no run is known to have shown, kept of each run in case it shows one of them.
+const EARLY_MAX: usize = 16;
+
 /// What a run is told from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Order {
@@ -66,6 +69,8 @@ struct Entry {
     thread: Option<OwnedEventId>,
     /// What the run has shown so far: its status, its streamed answer.
     shown: Vec<OwnedEventId>,
+    /// Orders about what nobody knows of: it may be the run's, and on its way back from the homeserver.
+    early: Vec<(OwnedEventId, Order)>,
     place: Place,
     edits: Edits,
     /// Who edited the request last, where that restarts it.
@@ -136,6 +141,7 @@ impl Running {
             request: record.request.clone(),
             thread: record.place.thread_root().map(ToOwned::to_owned),
             shown: record.streamed.iter().chain(&record.status).cloned().collect(),
+            early: Vec::new(),
             place: record.place.clone(),
             edits: Edits::resumed(record.restarts),
             editor: None,
@@ -183,18 +189,32 @@ impl Running {
         self.lock().len()
     }
 
-    /// Notes that a run has shown an event, so that reactions to it are for the run.
+    /// Notes that a run has shown an event, so that reactions to it are for the run, also those that came before this.
     pub(super) fn show(&self, id: &RunId, event: &EventId) {
         if let Some(entry) = self.lock().get_mut(id) {
             entry.shown.push(event.to_owned());
+            let early = std::mem::take(&mut entry.early);
+            for (_, order) in early.iter().filter(|(target, _)| target == event) {
+                entry.give(order);
+            }
+            entry.early = early.into_iter().filter(|(target, _)| target != event).collect();
         }
     }
 
     /// Gives an order to runs in a room; returns to how many.
+    ///
+    /// People see a message before we have the homeserver's reply to it, so an order about one that no run is known to
+    /// have shown is kept for the run that shows it ([`Self::show`]).
     pub(super) fn order(&self, room: &RoomId, which: Which<'_>, order: &Order) -> usize {
-        let running = self.lock();
+        let mut running = self.lock();
         let meant = running.values().filter(|entry| entry.room == room && entry.is_meant(which));
-        meant.map(|entry| entry.give(order)).count()
+        let told = meant.map(|entry| entry.give(order)).count();
+        if let (0, Which::Touching(target)) = (told, which) {
+            for entry in running.values_mut().filter(|entry| entry.room == room) {
+                entry.keep_early(target, order);
+            }
+        }
+        told
     }
 
     /// Hands an edit of a request to the runs that it asked for: they begin anew once it is quiet, or do not mind.
@@ -262,6 +282,13 @@ impl Entry {
         });
     }
 
+    fn keep_early(&mut self, target: &EventId, order: &Order) {
+        if self.early.len() >= EARLY_MAX {
+            self.early.remove(0);
+        }
+        self.early.push((target.to_owned(), order.clone()));
+    }
+
     fn is_meant(&self, which: Which<'_>) -> bool {
         match which {
             Which::Touching(event) => self.request == event || self.shown.iter().any(|shown| shown == event),
@@ -300,6 +327,29 @@ mod tests {
         drop(sending);
         assert_eq!(registered.next_order().now_or_never(), Some(Order::Stop), "it was not forgotten meanwhile");
         assert_eq!(registered.next_order().now_or_never(), None, "it is carried out once");
+    }
+
+    #[test]
+    fn c10_an_order_about_what_a_run_is_not_yet_known_to_have_shown_is_given_with_it() {
+        let (running, record) = (Running::default(), record());
+        let id = record.id();
+        let mut registered = running.register(&id, &record);
+        let (notice, room) = (event_id!("$notice"), room_id!("!r:hs"));
+        let touch = |room: &RoomId, event: &EventId, order: Order| running.order(room, Which::Touching(event), &order);
+
+        assert_eq!(touch(room, notice, Order::Stop), 0, "its id is not known yet");
+        assert_eq!(touch(room_id!("!other:hs"), event_id!("$status"), Order::Stop), 0);
+        running.show(&id, event_id!("$status"));
+        assert_eq!(registered.next_order().now_or_never(), None, "it was about another message");
+        running.show(&id, notice);
+        assert_eq!(registered.next_order().now_or_never(), Some(Order::Stop));
+
+        touch(room, event_id!("$late"), Order::TakeBack);
+        for n in 0..EARLY_MAX {
+            touch(room, &OwnedEventId::try_from(format!("${n}")).expect("an id"), Order::Stop);
+        }
+        running.show(&id, event_id!("$late"));
+        assert_eq!(registered.next_order().now_or_never(), None, "so many are kept");
     }
 
     #[tokio::test]

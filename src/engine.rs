@@ -91,6 +91,8 @@ struct Engine {
     headcounts: members::Headcounts,
     flows: trust::Flows,
     started: tokio::time::Instant,
+    /// The same by the wall clock.
+    began: crate::core::time::Timestamp,
     prepared: media::Prepared,
     running: control::Running,
     ledger: budget::Ledger,

@@ -96,12 +96,12 @@ impl Seal {
         }
     }
 
-    /// Returns what an event says of the encryption of its room: an encryption event, an encrypted message, or an invite
-    /// that shows the state of the room. `json` is the whole event; a malformed one says what can be read of it.
+    /// Returns what an event says of the encryption of its room: an encryption event, or an invite that shows the state of
+    /// the room. `json` is the whole event; a malformed one says what can be read of it. An encrypted message says nothing:
+    /// anybody can send one, or what looks like one, and would so take a plain room from everybody else.
     #[must_use]
     pub fn of_event(event_type: &str, state_key: Option<&str>, json: &str) -> Option<Self> {
         match event_type {
-            ENCRYPTED => Some(Self::of_message()),
             ENCRYPTION => {
                 let state_key = state_key?;
                 let event: StateEvent = serde_json::from_str(json).unwrap_or_default();

@@ -111,6 +111,7 @@ impl Engine {
             None => dm::create_private(&account, owner, &persona.display_name).await?,
         };
         self.tables.assistant_rooms.put(&room, &owner.to_owned())?;
+        self.begin_comparing_in(&room)?;
         let record = AssistantRecord { room: Some(room.clone()), ..AssistantRecord::default() };
         self.tables.assistants.put(&owner.to_owned(), &record)?;
         self.store.flush().await?;

@@ -37,6 +37,8 @@ const COMPARE_EVERY: Duration = Duration::from_secs(15);
 const ROOMS_AT_ONCE: usize = 4;
 /// Between two assistants whose chat is read back, after a start and after an outage.
 const ASSISTANTS_EVERY: Duration = Duration::from_millis(50);
+/// How far the homeserver's clock may be behind ours, in milliseconds.
+const SKEW_MS: i64 = 10_000;
 /// The type under which earlier versions put an event into the inbox that no transaction brought.
 pub(super) const MISSED: &str = "io.workmate.missed";
 
@@ -83,9 +85,11 @@ impl Engine {
 
     /// Reads a room back to the event that was checked last, or to our coming, and offers what is not known.
     async fn read_back(&self, user: &UserId, room: &RoomId) -> Result<usize, EngineError> {
-        let mark = self.tables.checked.get(&room.to_owned())?;
+        let known = self.tables.checked.get(&room.to_owned())?;
         // What is older than our coming was not for us, unless another of ours was there.
-        let comer = (mark.is_none() || self.roster.of(room).len() <= 1).then_some(user);
+        let comer = (known.is_none() || self.roster.of(room).len() <= 1).then_some(user);
+        // A room that was never compared is one of a store that was lost: what stands there was answered long ago.
+        let mark = known.unwrap_or(Checked { event: None, at: before(self.began) });
         let (mut events, mut newest, mut from): (Vec<Held>, _, Option<String>) = (Vec::new(), None, None);
         let mut is_whole = false;
         for number in 0..PAGES_MAX {
@@ -94,7 +98,7 @@ impl Engine {
             if newest.is_none() {
                 newest = page.events.first().map(|event| (event.event_id.clone(), event.sent_at));
             }
-            let reached = page.events.iter().position(|event| is_reached(mark.as_ref(), event, comer));
+            let reached = page.events.iter().position(|event| is_reached(&mark, event, comer));
             events.extend(page.events.into_iter().take(reached.unwrap_or(usize::MAX)));
             from = page.older;
             is_whole = reached.is_some() || from.is_none();
@@ -147,6 +151,11 @@ impl Engine {
             _ => Some(checked),
         })?;
         Ok(())
+    }
+
+    /// Begins with a room that is ours from now on.
+    pub(super) fn begin_comparing_in(&self, room: &RoomId) -> Result<(), EngineError> {
+        self.note_checked(room, Checked { event: None, at: before(clock::now()) })
     }
 
     /// In a store that never compared a room, as one of an earlier version or a new one: begins with what is there now.
@@ -285,13 +294,17 @@ impl Engine {
     }
 }
 
+/// The homeserver's clock at a moment, at the earliest.
+fn before(now: Timestamp) -> Timestamp {
+    Timestamp::from_ms(now.as_ms() - SKEW_MS)
+}
+
 /// Whether reading back ends at this event: at the mark, or where `reader` came, of whom `Some` has nobody of ours
 /// before it there.
-fn is_reached(mark: Option<&Checked>, event: &Held, reader: Option<&UserId>) -> bool {
+fn is_reached(mark: &Checked, event: &Held, reader: Option<&UserId>) -> bool {
     let is_checked = match mark {
-        Some(Checked { event: Some(checked), .. }) => event.event_id == *checked,
-        Some(Checked { event: None, at }) => event.sent_at <= *at,
-        None => false,
+        Checked { event: Some(checked), .. } => event.event_id == *checked,
+        Checked { event: None, at } => event.sent_at <= *at,
     };
     is_checked || reader.is_some_and(|reader| is_coming(event, reader))
 }

@@ -241,6 +241,7 @@ async fn build(
         headcounts: super::members::Headcounts::default(),
         flows: trust::Flows::default(),
         started: tokio::time::Instant::now(),
+        began: crate::clock::now(),
         prepared: super::media::Prepared::new(),
         running: control::Running::default(),
         ledger: budget::Ledger::open(store.ledger(), crate::clock::now())?,

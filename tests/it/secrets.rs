@@ -184,7 +184,7 @@ impl Scene {
         let (alice, oncall) = (&office.alice, office.oncall());
         let request = office.ask(alice, room, QUESTION).await?;
         let is_card = |seen: &Timeline| {
-            let card = seen.messages_of(&oncall).find(|said| said.body().contains("\"text\": "))?;
+            let card = seen.messages_of(&oncall).find(|said| said.body().starts_with("May I run"))?;
             (seen.reactions(&card.event_id).count() == 2).then(|| card.event_id.clone())
         };
         let card = alice.until(room, "the card", is_card).await?;

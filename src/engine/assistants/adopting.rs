@@ -105,6 +105,7 @@ impl Engine {
             AssistantRecord { room: Some(room.to_owned()), introduced: true, markers, ..AssistantRecord::default() };
         self.tables.assistants.put(&owner.to_owned(), &record)?;
         self.tables.assistant_rooms.put(&room.to_owned(), &owner.to_owned())?;
+        self.begin_comparing_in(room)?;
         self.store.flush().await?;
         tracing::info!(user.id = %account.user(), room.id = %room, "a chat that the store had lost is taken up again");
         let txn = word_transaction("adopted", room.as_str(), account.user());

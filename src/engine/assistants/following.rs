@@ -155,6 +155,7 @@ impl Engine {
             account.invite(new, owner).await?;
         }
         self.tables.assistant_rooms.put(new, &owner.to_owned())?;
+        self.begin_comparing_in(new)?;
         let record =
             AssistantRecord { room: Some(new.clone()), followed: Some(old.to_owned()), ..AssistantRecord::default() };
         self.tables.assistants.put(&owner.to_owned(), &record)?;

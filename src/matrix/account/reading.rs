@@ -43,11 +43,7 @@ impl Account {
     pub(super) async fn read(&self, room: &RoomId, events: &[TimelineEvent]) -> Vec<Read> {
         let among = if events.iter().any(|event| is(event, REDACTION)) { Redactions::Some } else { Redactions::None };
         let rules = self.rules(room, among).await;
-        let read: Vec<Read> = events.iter().filter_map(|event| inbound::from_timeline(room, &rules, event)).collect();
-        if read.iter().any(|read| read.was_encrypted) {
-            self.note_encrypted(room);
-        }
-        read
+        events.iter().filter_map(|event| inbound::from_timeline(room, &rules, event)).collect()
     }
 
     /// Returns an event if the window holds it.

@@ -5,14 +5,20 @@ use matrix_sdk::{
     Room,
     deserialized_responses::{RawAnySyncOrStrippedState, TimelineEvent, TimelineEventKind},
     ruma::{
-        api::{client::state::get_state_event_for_key, error::ErrorKind},
+        api::{
+            client::state::{get_state_event_for_key, get_state_events},
+            error::ErrorKind,
+        },
         events::room::encryption::PossiblyRedactedRoomEncryptionEventContent,
         serde::Raw,
     },
     sync::{RoomUpdates, State},
 };
 use matrix_sdk_base::RoomInfoNotableUpdateReasons;
-use ruma::{OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomId, events::StateEventType};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomId,
+    events::{AnyStateEvent, StateEventType},
+};
 use serde_json::{Value, json};
 
 use super::{Account, File, MESSAGE};
@@ -45,7 +51,7 @@ impl Account {
         Ok(speech(self.seal_of(room).await?, Carriage::Plain))
     }
 
-    /// Remembers that a message of a room arrived encrypted: what answers it does not go out plainly.
+    /// Remembers that a request arrived encrypted in a room: what answers it does not go out plainly.
     pub fn note_encrypted(&self, room: &RoomId) {
         self.seals.note(room, Seal::of_message());
     }
@@ -190,9 +196,26 @@ impl Account {
     }
 
     /// Asks the homeserver for a room's encryption event, of any content.
+    ///
+    /// A content that could be anything's answer is no proof that there is such an event: then the whole state is read,
+    /// in which events stand with their types.
     async fn read_encryption(&self, room: &RoomId) -> Result<Option<Seal>, MatrixError> {
-        let content = self.read_state(room, StateEventType::RoomEncryption).await?;
-        Ok(content.map(|content| Seal::of_state("", &content)))
+        let Some(content) = self.read_state(room, StateEventType::RoomEncryption).await? else { return Ok(None) };
+        if content.get("algorithm").is_some() {
+            return Ok(Some(Seal::of_state("", &content)));
+        }
+        let request = get_state_events::v3::Request::new(room.to_owned());
+        let state = self.client.send(request).await.map_err(matrix_sdk::Error::from)?.room_state;
+        let text = |event: &Raw<_>, name: &str| event.get_field::<String>(name).ok().flatten();
+        let seals = state.iter().filter_map(|event: &Raw<AnyStateEvent>| {
+            let kind = text(event, "type").filter(|kind| kind == ENCRYPTION)?;
+            Seal::of_event(&kind, text(event, "state_key").as_deref(), event.json().get())
+        });
+        match seals.reduce(Seal::and) {
+            Some(seal) => Ok(Some(seal)),
+            // Either the state changed in between, or what answered was no homeserver.
+            None => Err(MatrixError::EncryptionUnknown { room: room.to_string() }),
+        }
     }
 
     /// Asks the homeserver for a state event's content, which may be anything; `None` where there is no such event.
@@ -231,11 +254,8 @@ impl Account {
             self.seal_by_state(room, event);
         }
         for event in timeline {
-            match &event.kind {
-                TimelineEventKind::PlainText { event } => self.seal_by_state(room, event),
-                TimelineEventKind::Decrypted(_) | TimelineEventKind::UnableToDecrypt { .. } => {
-                    self.note_encrypted(room);
-                }
+            if let TimelineEventKind::PlainText { event } = &event.kind {
+                self.seal_by_state(room, event);
             }
         }
     }

@@ -211,14 +211,23 @@ impl Scene {
         let (alice, oncall) = (&office.alice, office.oncall());
         office.ask(alice, room, PIECES).await?;
         let answer = office.answer(alice, room, &oncall, "Written down").await?;
-        let is_file = |seen: &Timeline| seen.messages_of(&oncall).find(|said| said.msgtype() == "m.file").cloned();
-        let file = alice.until(room, "the file", is_file).await?;
-        let source = MediaSource::Encrypted(Box::new(serde_json::from_value(file.content["file"].clone())?));
-        let wanted = MediaRequestParameters { source, format: MediaFormat::File };
-        let bytes = alice.client().media().get_media_content(&wanted, false).await?;
+        let file = self.file(|name| !name.starts_with("hub__whoami")).await?;
         office.ask(alice, room, "!notes").await?;
         let notes = office.answer(alice, room, &oncall, "The notes of this room").await?;
-        Ok([String::from_utf8(bytes)?, answer.body().to_owned(), notes.body().to_owned()])
+        Ok([file, answer.body().to_owned(), notes.body().to_owned()])
+    }
+
+    /// Returns what is in the first file of the room whose name is `wanted`.
+    async fn file(&self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let (alice, oncall) = (&self.office.alice, self.office.oncall());
+        let is_file = |seen: &Timeline| {
+            let mut theirs = seen.messages_of(&oncall);
+            theirs.find(|said| said.msgtype() == "m.file" && wanted(said.body())).cloned()
+        };
+        let file = alice.until(&self.room, "the file", is_file).await?;
+        let source = MediaSource::Encrypted(Box::new(serde_json::from_value(file.content["file"].clone())?));
+        let wanted = MediaRequestParameters { source, format: MediaFormat::File };
+        Ok(String::from_utf8(alice.client().media().get_media_content(&wanted, false).await?)?)
     }
 
     /// Returns everything that people and operators are shown, by place.
@@ -255,7 +264,9 @@ async fn c13_planted_secrets_come_out_nowhere_though_servers_and_the_model_tell_
     assert_eq!([file, answer], ["It is •••.", "Written down: •••."]);
     assert!(notes.contains("Noted: •••."), "{notes}");
 
-    let shown = scene.shown()?;
+    let mut shown = scene.shown()?;
+    // The call is too long for its card.
+    shown.insert(0, ("the card's file".to_owned(), scene.file(|name| name.starts_with("hub__whoami")).await?));
     let needles = needles();
     let leaks = |place: &str, text: &str| {
         let found = needles.iter().filter(|needle| text.contains(needle.as_str()));
@@ -275,7 +286,7 @@ async fn c13_planted_secrets_come_out_nowhere_though_servers_and_the_model_tell_
     let prompts: Vec<_> = shown.iter().filter(|(place, _)| place.starts_with("prompt")).collect();
     let last = &prompts.last().context("the model was asked")?.1;
     assert!(last.contains(MASK) && last.contains(PLAIN) && last.contains("You are Bearer •••."), "{last}");
-    let room = &shown[1].1;
+    let room = &shown[2].1;
     assert!(room.contains("You are Bearer •••.") && room.contains(PLAIN), "the answer repeats what the model saw");
     assert!(shown.last().is_some_and(|(_, log)| log.contains("DEBUG")), "the log says what was asked for");
     Ok(())

@@ -349,7 +349,12 @@ impl World {
     /// Returns what else was said to a request: why it was not answered.
     pub(crate) fn told(&self, asked: &Asked) -> Vec<String> {
         let seen = self.people[asked.asker].timeline(&asked.room);
+        let asked_at = seen.event(&asked.request).map(|event| event.sent_at);
         let theirs = seen.messages_of(&asked.whom).filter(|event| {
+            if asked.kind == Kind::Chat {
+                // In a chat of two nothing points at the request: what offers to try again is about one before it.
+                return Some(event.sent_at) > asked_at && event.body().contains('🔁');
+            }
             event.thread_root() == Some(asked.request.as_str()) || event.in_reply_to() == Some(asked.request.as_str())
         });
         let shown = theirs.filter_map(|event| seen.shown_text(&event.event_id)).map(ToOwned::to_owned);

@@ -353,7 +353,7 @@ impl World {
         let theirs = seen.messages_of(&asked.whom).filter(|event| {
             if asked.kind == Kind::Chat {
                 // In a chat of two nothing points at the request: what offers to try again is about one before it.
-                return Some(event.sent_at) > asked_at && event.body().contains('🔁');
+                return Some(event.sent_at) > asked_at && event.body().contains("ask again");
             }
             event.thread_root() == Some(asked.request.as_str()) || event.in_reply_to() == Some(asked.request.as_str())
         });

@@ -26,7 +26,7 @@ pub struct Seal {
     /// Whether the room's own state asked for it: people's clients encrypt there, so what came plainly is suspect.
     #[serde(default)]
     pub demanded: bool,
-    /// Whether [`MEGOLM`] was named, in state or by a message.
+    /// Whether [`MEGOLM`] was named in state, or a request came encrypted with it.
     #[serde(default)]
     pub megolm: bool,
     /// Whether the room's state named an algorithm that we do not know.
@@ -68,7 +68,7 @@ impl Seal {
         Self { demanded, megolm, foreign: demanded && algorithm.is_some_and(|named| named != MEGOLM) }
     }
 
-    /// Returns the seal of an encrypted message: whoever sent it can read [`MEGOLM`], which is all there is.
+    /// Returns the seal of a request that was decrypted: whoever sent it can read [`MEGOLM`], which is all there is.
     #[must_use]
     pub const fn of_message() -> Self {
         Self { demanded: false, megolm: true, foreign: false }

@@ -233,7 +233,7 @@ async fn take_back(
 
 /// A plain word of ours into the timeline, mentioning whom it is for.
 fn word(markdown: &str, to: Option<&UserId>) -> crate::core::event::Outgoing {
-    let rendered = crate::core::render::render(markdown);
+    let rendered = crate::core::render::own(markdown);
     crate::core::event::Outgoing {
         kind: crate::core::event::OutgoingKind::Notice,
         body: rendered.body,

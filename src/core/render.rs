@@ -28,7 +28,25 @@ pub struct Rendered {
 /// Renders Markdown.
 #[must_use]
 pub fn render(markdown: &str) -> Rendered {
-    let Both { body, html, rich } = both(markdown);
+    rendered(both(markdown, Pills::Flat))
+}
+
+/// Renders words of ours: in them, links to people stay, and clients show them as pills ([`super::names`]).
+#[must_use]
+pub fn own(markdown: &str) -> Rendered {
+    rendered(both(markdown, Pills::Linked))
+}
+
+/// What becomes of links to people. A model's would look as if it had pinged them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pills {
+    /// Their text stays.
+    Flat,
+    /// They stay links; a body has the name alone.
+    Linked,
+}
+
+fn rendered(Both { body, html, rich }: Both) -> Rendered {
     Rendered { body, html: rich.then_some(html) }
 }
 
@@ -39,8 +57,8 @@ struct Both {
     rich: bool,
 }
 
-fn both(markdown: &str) -> Both {
-    let cleaned = clean::events(markdown);
+fn both(markdown: &str, pills: Pills) -> Both {
+    let cleaned = clean::events(markdown, pills);
     Both { body: plain::write(&cleaned.events), html: sanitised(&html::write(&cleaned.events)), rich: cleaned.rich }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     secret::Secret,
 };
 
+mod called;
 mod current;
 mod devices;
 mod health;

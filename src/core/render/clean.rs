@@ -3,7 +3,7 @@
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream};
 use url::Url;
 
-use super::letters;
+use super::{Pills, letters};
 
 /// Deeper nesting is written flat. Clients and ruma's sanitiser drop elements below their own limit of 100.
 const DEPTH_MAX: usize = 12;
@@ -16,9 +16,9 @@ pub(super) struct Cleaned<'a> {
     pub(super) rich: bool,
 }
 
-pub(super) fn events(markdown: &str) -> Cleaned<'_> {
+pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned<'_> {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-    let mut cleaner = Cleaner::default();
+    let mut cleaner = Cleaner { pills: pills == Pills::Linked, ..Cleaner::default() };
     for event in Parser::new_ext(markdown, options) {
         cleaner.event(event);
     }
@@ -59,6 +59,8 @@ struct Cleaner<'a> {
     depth: usize,
     in_link: bool,
     html_block: bool,
+    /// Whether links to people stay.
+    pills: bool,
 }
 
 impl<'a> Cleaner<'a> {
@@ -145,7 +147,7 @@ impl<'a> Cleaner<'a> {
     }
 
     fn link(&mut self, dest_url: CowStr<'a>) {
-        let written = !self.in_link && may_link(&dest_url);
+        let written = !self.in_link && may_link(&dest_url, self.pills);
         self.open.push(written);
         if written {
             self.in_link = true;
@@ -177,19 +179,19 @@ impl<'a> Cleaner<'a> {
     }
 }
 
-fn may_link(dest_url: &str) -> bool {
+fn may_link(dest_url: &str, pills: bool) -> bool {
     // Clients may look for `@room` anywhere in what they are sent, an address included.
     let pings = dest_url.to_ascii_lowercase().contains("@room");
     if pings || dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;
     }
     let Ok(url) = Url::parse(dest_url) else { return false };
-    matches!(url.scheme(), "http" | "https" | "mailto" | "matrix") && !is_user_link(&url)
+    matches!(url.scheme(), "http" | "https" | "mailto" | "matrix") && (pills || !is_user_link(&url))
 }
 
 /// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and the permalinks of
 /// web clients, which name the person in their fragment. Clients decode a link before they look at it.
-fn is_user_link(url: &Url) -> bool {
+pub(super) fn is_user_link(url: &Url) -> bool {
     let whole = percent_decoded(url.as_str());
     if url.scheme() == "matrix" {
         // The authority is optional ("matrix: URI scheme", spec 1.18).

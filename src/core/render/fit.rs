@@ -4,7 +4,7 @@
 //! edit carries its text twice, and each text is sent as body and as HTML: the limits here hold for all of that, with
 //! some 4 KB left for the rest of the event.
 
-use super::{Rendered, both};
+use super::{Pills, Rendered, both};
 use crate::core::words;
 
 /// The most that a new message's body and HTML may take together, in bytes of JSON; fits when encrypted.
@@ -56,10 +56,10 @@ fn whole(markdown: &str, bytes_max: usize) -> Option<Rendered> {
 }
 
 fn beginning(markdown: &str, bytes_max: usize, note: &str) -> Rendered {
-    let note = both(note);
+    let note = both(note, Pills::Flat);
     let mut part_bytes_max = SUMMARY_BYTES_MAX.min(bytes_max);
     while part_bytes_max >= SUMMARY_BYTES_MIN {
-        let part = both(cut(markdown, part_bytes_max));
+        let part = both(cut(markdown, part_bytes_max), Pills::Flat);
         let message = Rendered {
             body: format!("{}\n\n{}", part.body, note.body),
             html: Some(format!("<div>{}</div><p>{}</p>", part.html, note.html)),

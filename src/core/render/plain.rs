@@ -2,6 +2,8 @@
 
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
+use super::clean::is_user_link;
+
 /// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body.
 const WORD_JOINER: char = '\u{2060}';
 /// What a quoted line begins with.
@@ -128,7 +130,9 @@ impl Writer {
             TagEnd::Link => {
                 let dest_url = self.links.pop().unwrap_or_default();
                 let shown = self.text.trim_end_matches('/').ends_with(dest_url.trim_end_matches('/'))
-                    || dest_url.strip_prefix("mailto:").is_some_and(|address| self.text.ends_with(address));
+                    || dest_url.strip_prefix("mailto:").is_some_and(|address| self.text.ends_with(address))
+                    // A pill: the name is enough.
+                    || url::Url::parse(&dest_url).is_ok_and(|url| is_user_link(&url));
                 if !shown {
                     self.push(&format!(" ({dest_url})"));
                 }

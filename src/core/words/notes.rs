@@ -1,7 +1,10 @@
 //! What is said about a room's notes (C2, C16).
 
 use super::date;
-use crate::core::notes::{NOTE_CHARS_MAX, NOTES_MAX, Note, NoteError};
+use crate::core::{
+    names::letter_by_letter as as_is,
+    notes::{NOTE_CHARS_MAX, NOTES_MAX, Note, NoteError},
+};
 
 /// `!notes`: each note with its number, its author and its day.
 #[must_use]
@@ -61,18 +64,6 @@ pub fn forgot_all(count: usize) -> String {
         1 => "Forgotten: the one note of this room.".to_owned(),
         _ => format!("Forgotten: all {count} notes of this room."),
     }
-}
-
-/// Returns people's words as Markdown that shows them letter by letter.
-fn as_is(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for letter in text.chars() {
-        if letter.is_ascii_punctuation() {
-            escaped.push('\\');
-        }
-        escaped.push(letter);
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -1,0 +1,80 @@
+//! What people are called, and links to them that clients show as pills: nobody is pinged by one.
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedUserId, UserId};
+
+use super::legible::legible;
+
+/// A name is cut after this many characters.
+const NAME_CHARS_MAX: usize = 60;
+
+/// The names of people in one room, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(BTreeMap<OwnedUserId, String>);
+
+impl FromIterator<(OwnedUserId, String)> for Names {
+    fn from_iter<T: IntoIterator<Item = (OwnedUserId, String)>>(names: T) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+impl Names {
+    /// Returns a link to a user under their name, as Markdown for [`own`](super::render::own); under their id, where the
+    /// name is not known.
+    #[must_use]
+    pub fn of(&self, user: &UserId) -> String {
+        pill(user, self.0.get(user).map_or("", String::as_str))
+    }
+}
+
+/// Returns a link to a user under this name, as Markdown for [`own`](super::render::own).
+#[must_use]
+pub fn pill(user: &UserId, name: &str) -> String {
+    let name: String = legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect();
+    let shown = if name.is_empty() { user.as_str() } else { &name };
+    format!("[{}](<{}>)", letter_by_letter(shown), user.matrix_to_uri())
+}
+
+/// Returns a text as Markdown that shows it letter by letter.
+#[must_use]
+pub fn letter_by_letter(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if letter.is_ascii_punctuation() {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{owned_user_id, user_id};
+
+    use super::*;
+    use crate::core::render::{own, render};
+
+    #[test]
+    fn c12_people_are_named_by_a_pill_that_pings_nobody_whatever_they_call_themselves() {
+        let table = [
+            ("Alice", "Alice", "<a href=\"https://matrix.to/#/@alice:hs\">Alice</a>"),
+            ("", "`@alice:hs`", "<a href=\"https://matrix.to/#/@alice:hs\"><code>@alice:hs</code></a>"),
+            (
+                "**A** ](x) <b> `c`\n\u{202e}",
+                "**A** ](x) <b> `c` \\u202e",
+                "<a href=\"https://matrix.to/#/@alice:hs\">**A** ](x) &lt;b&gt; `c` \\u202e</a>",
+            ),
+            ("@room", "`@\u{2060}room`", "<a href=\"https://matrix.to/#/@alice:hs\"><code>@room</code></a>"),
+        ];
+        for (name, body, html) in table {
+            let names: Names = [(owned_user_id!("@alice:hs"), name.to_owned())].into_iter().collect();
+            let shown = own(&names.of(user_id!("@alice:hs")));
+            assert_eq!((shown.body.as_str(), shown.html.as_deref()), (body, Some(html)), "{name}");
+        }
+        let models = render(&pill(user_id!("@alice:hs"), "Alice"));
+        assert_eq!((models.body.as_str(), models.html), ("Alice", None), "only words of ours link to people");
+        assert!(pill(user_id!("@alice:hs"), &"a".repeat(99)).len() < 110);
+    }
+}

@@ -2,8 +2,8 @@
 //!
 //! It knows the protocol and decides nothing about rooms: the engine builds a [`Request`] from the core's
 //! prompt, reads [`Delta`]s from a [`Stream`], and asks an [`Error`] what to do ([`Error::advice`]).
-//! Sampling parameters, prefill and the `thinking` field do not exist here: current models refuse them, and
-//! `effort` alone works on every model (claude-api.md, section 5).
+//! Sampling parameters, prefill and the `thinking` field do not exist here: current models refuse them, and every model
+//! takes a request without them. `effort` is sent to those that take it ([`Client::facts`]; claude-api.md, section 5).
 
 pub mod client;
 pub mod error;
@@ -13,7 +13,7 @@ pub mod retry;
 pub mod stream;
 pub mod wire;
 
-pub use client::{Answer, Client, ClientConfig, Stream, Timeouts};
+pub use client::{Answer, Client, ClientConfig, Looked, Stream, Timeouts};
 pub use error::{Advice, Cause, Error};
 pub use prices::{Cost, Dearest, cost, dearest};
 pub use request::Request;

@@ -1,6 +1,7 @@
 //! `config/workmate.yaml` and `config/coworkers/*.yaml`: raw shapes, secrets, and validation that reports every fault.
 
 mod budgets;
+mod claude;
 mod coworkers;
 mod fault;
 mod grants;
@@ -98,7 +99,10 @@ impl Config {
     #[must_use]
     pub fn own_secrets(&self) -> Vec<Secret> {
         let tokens = [&self.appservice.as_token, &self.appservice.hs_token];
-        tokens.into_iter().chain(&self.claude.api_key).cloned().chain([self.master.encode()]).collect()
+        let claude = &self.claude;
+        let headers = claude.headers.iter().map(|(_, value)| value).filter(|value| value.expose().len() >= HIDDEN_MIN);
+        let all = tokens.into_iter().chain(&claude.api_key).chain(&claude.auth_token).chain(headers);
+        all.cloned().chain([self.master.encode()]).collect()
     }
 
     /// Reads the config file at `path` and all that it names, with the process's environment.
@@ -165,6 +169,9 @@ pub struct Appservice {
     pub assistant_prefix: String,
 }
 
+/// A header's value that is shorter is no secret; hiding it everywhere would make holes in harmless text.
+const HIDDEN_MIN: usize = 8;
+
 /// `claude:`
 #[derive(Clone, Debug)]
 pub struct Claude {
@@ -172,6 +179,14 @@ pub struct Claude {
     pub base_url: Url,
     /// The key; `None` where it is missing, which is an answerable fault and not a crash.
     pub api_key: Option<Secret>,
+    /// A token that goes as `Authorization: Bearer`, e.g. of a gateway.
+    pub auth_token: Option<Secret>,
+    /// Further headers of every call, by name.
+    pub headers: Vec<(String, Secret)>,
+    /// `anthropic-version`.
+    pub api_version: String,
+    /// How long a stream may be silent, in seconds.
+    pub idle_seconds: u32,
     /// The proxy that its calls go through.
     pub proxy: Option<Url>,
     /// Model where a coworker or the assistants name none.
@@ -180,6 +195,16 @@ pub struct Claude {
     pub effort: Effort,
     /// `max_tokens` of each call: room for thinking and answer, in tokens.
     pub output_tokens_max: u32,
+}
+
+impl Claude {
+    /// Returns whether anything says who asks: a key, a token, or a header of a gateway's that carries one.
+    #[must_use]
+    pub fn has_credentials(&self) -> bool {
+        let signs =
+            |name: &str| ["x-api-key", "authorization", "api-key"].contains(&name.to_ascii_lowercase().as_str());
+        self.api_key.is_some() || self.auth_token.is_some() || self.headers.iter().any(|(name, _)| signs(name))
+    }
 }
 
 /// `workspace:`

@@ -25,6 +25,7 @@ pub mod legible;
 pub mod links;
 pub mod mask;
 pub mod media;
+pub mod model;
 pub mod names;
 pub mod notes;
 pub mod opened;

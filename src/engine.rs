@@ -64,7 +64,7 @@ mod wards;
 mod work;
 
 pub use audit::door_of;
-pub use start::{Ended, StartError, serve};
+pub use start::{Ended, StartError, claude_client, serve};
 
 /// Between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);

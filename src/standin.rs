@@ -196,10 +196,20 @@ impl StandIn {
         lock(&self.shared.scripts).respond_with(Arc::new(respond));
     }
 
-    /// Returns every request so far, in order, the refused ones too.
+    /// Returns every request so far, in order, the refused ones too; looks at models stand in [`Self::looks`].
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.shared.journal.all()
+        let mut requests = self.shared.journal.all();
+        requests.retain(|request| !request.is_look());
+        requests
+    }
+
+    /// Returns every look at models so far, in order.
+    #[must_use]
+    pub fn looks(&self) -> Vec<RecordedRequest> {
+        let mut looks = self.shared.journal.all();
+        looks.retain(RecordedRequest::is_look);
+        looks
     }
 
     /// Waits until a request satisfies the predicate: that it came, was answered, or lost its client.

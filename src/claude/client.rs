@@ -1,6 +1,9 @@
 //! The call itself: one POST, its retries until the answer begins, and the stream of the answer.
 
 mod answer;
+mod billing;
+mod headers;
+mod look;
 mod response;
 
 use std::time::Duration;
@@ -8,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::{
     Response,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap},
 };
 use tokio::time::Instant;
 use url::{Host, Url};
@@ -21,6 +24,7 @@ use super::{
 };
 use crate::{clock, secret::Secret};
 pub use answer::{Answer, Stream};
+pub use look::{LOOK_TIMEOUT, Looked};
 use response::{Failure, Sent};
 
 /// The `anthropic-version` that this client speaks.
@@ -31,8 +35,15 @@ pub const API_VERSION: &str = "2026-10-21";
 pub struct ClientConfig {
     /// Its base, without `/v1`; a path prefix and a trailing slash are fine.
     pub base_url: Url,
-    /// The key; without one every call fails with [`Cause::MissingKey`] and nothing is sent.
+    /// The key, as `x-api-key`.
     pub api_key: Option<Secret>,
+    /// A token, as `authorization: Bearer`. Without it, a key or a header of such a name every call fails with
+    /// [`Cause::MissingKey`] and nothing is sent.
+    pub auth_token: Option<Secret>,
+    /// Further headers of every call, for gateways; they go before ours of the same name.
+    pub headers: Vec<(String, Secret)>,
+    /// `anthropic-version`.
+    pub api_version: String,
     /// The proxy that calls go through; without one, the environment's for https to another machine, and none otherwise.
     pub proxy: Option<Url>,
     /// How long to wait for what.
@@ -48,7 +59,8 @@ impl ClientConfig {
     #[must_use]
     pub fn new(base_url: Url, api_key: Option<Secret>) -> Self {
         let (timeouts, retry, limits) = (Timeouts::default(), Policy::default(), Limits::default());
-        Self { base_url, api_key, proxy: None, timeouts, retry, limits }
+        let (auth_token, headers, api_version) = (None, Vec::new(), API_VERSION.to_owned());
+        Self { base_url, api_key, auth_token, headers, api_version, proxy: None, timeouts, retry, limits }
     }
 }
 
@@ -83,6 +95,9 @@ pub struct Client {
     endpoint: Url,
     /// The base URL without credentials, for errors.
     shown_url: String,
+    /// Of every call; all of them are marked as secrets.
+    headers: HeaderMap,
+    learnt: look::Learnt,
     config: ClientConfig,
 }
 
@@ -96,9 +111,7 @@ impl Client {
         let shown_url = shown(&config.base_url);
         let failed = |cause| Error { cause, phase: Phase::BeforeAnswer, base_url: shown_url.clone(), request_id: None };
         let endpoint = endpoint(&config.base_url).ok_or_else(|| failed(Cause::UnusableBaseUrl))?;
-        if config.api_key.as_ref().is_some_and(|key| HeaderValue::from_str(key.expose()).is_err()) {
-            return Err(failed(Cause::UnusableKey));
-        }
+        let headers = headers::of(&config).ok_or_else(|| failed(Cause::UnusableKey))?;
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("workmate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.timeouts.connect)
@@ -116,7 +129,7 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| setup(&error))?;
-        Ok(Self { http, endpoint, shown_url, config })
+        Ok(Self { http, endpoint, shown_url, headers, learnt: look::Learnt::default(), config })
     }
 
     /// Decides about an answer that broke off, as [`Policy::decide_broken`] does.
@@ -143,11 +156,11 @@ impl Client {
         if let Some(fault) = request.fault() {
             return Err(self.error(Failure::of(Cause::Unsendable(fault))));
         }
-        let Some(key) = &self.config.api_key else {
+        if !headers::sign(&self.headers) {
             return Err(self.error(Failure::of(Cause::MissingKey)));
-        };
+        }
         let body = Bytes::from(request.body());
-        let sent = Sent { model: &request.model, request_bytes: body.len(), key: key.expose() };
+        let sent = Sent { model: &request.model, request_bytes: body.len(), secrets: headers::secrets(&self.config) };
         let began = Instant::now();
         let deadline = began + self.config.timeouts.overall;
         let mut made = Made { attempts: 0, elapsed: Duration::ZERO };
@@ -176,14 +189,11 @@ impl Client {
 
     async fn attempt(&self, body: &Bytes, sent: &Sent<'_>, deadline: Instant) -> Result<Stream, Failure> {
         let timeouts = self.config.timeouts;
-        let mut key = HeaderValue::from_str(sent.key).map_err(|_| Failure::of(Cause::UnusableKey))?;
-        key.set_sensitive(true);
         let call = self
             .http
             .post(self.endpoint.clone())
+            .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("anthropic-version", API_VERSION)
-            .header("x-api-key", key)
             .body(body.clone());
         let limit = (Wait::Headers, timeouts.headers);
         let response = within(limit, (timeouts.overall, deadline), call.send())

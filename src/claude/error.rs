@@ -58,10 +58,16 @@ impl Quoted {
     /// Keeps the beginning of `text`, with control characters blanked and `secret` cut out.
     #[must_use]
     pub fn new(text: &str, secret: Option<&str>) -> Self {
-        let text = match secret.filter(|secret| !secret.is_empty()) {
-            Some(secret) => text.replace(secret, "…"),
-            None => text.to_owned(),
-        };
+        Self::hiding(text, secret.as_slice())
+    }
+
+    /// As [`Self::new`], with all of `secrets` cut out.
+    #[must_use]
+    pub fn hiding(text: &str, secrets: &[&str]) -> Self {
+        let mut text = text.to_owned();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "…");
+        }
         let blank = |c: char| if c.is_control() { ' ' } else { c };
         Self(text.chars().take(QUOTED_CHARS_MAX).map(blank).collect())
     }
@@ -122,7 +128,7 @@ pub enum Cause {
         /// The provider's words.
         said: Quoted,
     },
-    /// 402, or a spend limit.
+    /// 402, a spend limit, an empty balance, an organisation on hold.
     #[error("the account cannot pay for the call; {said}")]
     Billing {
         /// The provider's words.
@@ -191,6 +197,14 @@ pub enum Cause {
     /// The connection broke within the answer, or the stream is not a whole message.
     #[error("the answer broke off: {0}")]
     BrokenStream(#[from] StreamError),
+    /// A page answered in the API's place, as gateways and firewalls send one for a while.
+    #[error("what answered is a page and not the Messages API: {what} (HTTP {status})")]
+    Page {
+        /// The status.
+        status: u16,
+        /// What it sent instead.
+        what: String,
+    },
     /// What answered does not speak the Messages API.
     #[error("what answered is not the Messages API: {what} (HTTP {status})")]
     Protocol {
@@ -232,18 +246,23 @@ impl Cause {
             Self::Timeout { .. } => "timeout",
             Self::Connect { .. } => "connect",
             Self::BrokenStream(_) => "broken_stream",
+            Self::Page { .. } => "page",
             Self::Protocol { .. } => "protocol",
         }
     }
 
     fn mend(&self) -> &'static str {
         match self {
-            Self::MissingKey => "set claude.api_key or claude.api_key_file, or ANTHROPIC_API_KEY in the environment",
+            Self::MissingKey => {
+                "set claude.api_key_file (or claude.auth_token_file), or ANTHROPIC_API_KEY in the environment"
+            }
             Self::UnusableKey => "look for line ends and quotes in the key's value or file",
             Self::UnusableBaseUrl => "set claude.base_url, e.g. to https://api.anthropic.com",
             Self::Setup { .. } => "install the system's CA certificates",
             Self::KeyRefused { .. } => "check claude.api_key, and that it may use this model",
-            Self::Billing { .. } => "see to the credit and the spend limits in the provider's console",
+            Self::Billing { .. } => {
+                "see to the credit, the spend limits and the state of the organisation in the provider's console"
+            }
             Self::ModelNotFound { .. } => "set an existing model id in the config; ids carry no date suffix since 4.6",
             Self::TooLarge { .. } => "lower limits.context_tokens_max",
             Self::InvalidRequest { .. } | Self::Unsendable(_) => {
@@ -257,7 +276,9 @@ impl Cause {
             Self::Timeout { .. } | Self::BrokenStream(_) => {
                 "ask again; if it stays, look at proxies that buffer or cut long responses"
             }
-            Self::Protocol { .. } => "check claude.base_url (without /v1), and for proxies or firewalls in between",
+            Self::Page { .. } | Self::Protocol { .. } => {
+                "check claude.base_url (without /v1), and for proxies or firewalls in between"
+            }
         }
     }
 }
@@ -283,9 +304,11 @@ impl Error {
             Cause::BrokenStream(_) => Advice::Regenerate,
             _ if self.phase == Phase::DuringAnswer => Advice::Regenerate,
             Cause::RateLimited { retry_after, .. } => Advice::RetryLater { after: *retry_after },
-            Cause::Overloaded | Cause::Server { .. } | Cause::Timeout { .. } | Cause::Connect { .. } => {
-                Advice::RetryLater { after: None }
-            }
+            Cause::Overloaded
+            | Cause::Server { .. }
+            | Cause::Page { .. }
+            | Cause::Timeout { .. }
+            | Cause::Connect { .. } => Advice::RetryLater { after: None },
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
-use super::wire::Usage;
+use super::wire::{Iteration, Usage};
 
 /// A price, in whole micro-USD, rounded up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +43,30 @@ static PRICES: LazyLock<Prices> =
 
 /// Returns what `usage` cost with `model`; `None` where the model, its speed or the usage is not known.
 ///
-/// Never a sibling's price. Cache writes of an unstated lifetime are counted as the dearer ones.
+/// Never a sibling's price. Cache writes of an unstated lifetime are counted as the dearer ones. Where the provider tells
+/// what each pass of several used, each counts by the price of its own model.
 #[must_use]
 pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
-    let (input, output) = (usage.input_tokens?, usage.output_tokens?);
     if usage.speed.as_deref().is_some_and(|speed| speed != "standard") {
         return None;
     }
+    let tokens = match usage.iterations.as_deref() {
+        None | Some([]) => tokens(model, usage)?,
+        Some(passes) => {
+            let of = |pass: &Iteration| tokens(pass.model.as_deref().unwrap_or(model), &pass.usage());
+            passes.iter().map(of).sum::<Option<u128>>()?
+        }
+    };
+    let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
+    // Computing in the US only costs a tenth more (claude-api.md, section 11).
+    let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
+    let nano_usd = tokens + u128::from(searches) * u128::from(PRICES.web_search_nano_usd);
+    Some(Cost { micro_usd: u64::try_from(nano_usd.div_ceil(1000)).unwrap_or(u64::MAX) })
+}
+
+/// Returns what the tokens of one pass cost, in nano-USD.
+fn tokens(model: &str, usage: &Usage) -> Option<u128> {
+    let (input, output) = (usage.input_tokens?, usage.output_tokens?);
     let prompt = usage.prompt_tokens();
     let tier = PRICES.models.get(model)?.iter().find(|tier| prompt <= tier.prompt_tokens_max)?;
     let writes = usage.cache_creation.clone().unwrap_or_default();
@@ -57,17 +74,14 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
     let hourly_writes = usage
         .cache_creation_input_tokens
         .map_or(writes.ephemeral_1h_input_tokens.unwrap_or(0), |all| all.saturating_sub(brief_writes));
-    let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
     let price = |count: u64, nano_usd: u64| u128::from(count) * u128::from(nano_usd);
-    let tokens = price(input, tier.input)
-        + price(output, tier.output)
-        + price(usage.cache_read_input_tokens.unwrap_or(0), tier.cache_read)
-        + price(brief_writes, tier.cache_write_5m)
-        + price(hourly_writes, tier.cache_write_1h);
-    // Computing in the US only costs a tenth more (claude-api.md, section 11).
-    let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
-    let nano_usd = tokens + price(searches, PRICES.web_search_nano_usd);
-    Some(Cost { micro_usd: u64::try_from(nano_usd.div_ceil(1000)).unwrap_or(u64::MAX) })
+    Some(
+        price(input, tier.input)
+            + price(output, tier.output)
+            + price(usage.cache_read_input_tokens.unwrap_or(0), tier.cache_read)
+            + price(brief_writes, tier.cache_write_5m)
+            + price(hourly_writes, tier.cache_write_1h),
+    )
 }
 
 /// What a model charges at most, in nano-USD.
@@ -119,6 +133,7 @@ mod tests {
     fn each_kind_of_token_has_its_model_s_price() {
         for (model, expected) in [
             ("claude-fable-5-2", [8_000_000, 40_000_000, 200_000, 10_000_000, 16_000_000]),
+            ("claude-mythos-5-2", [8_000_000, 40_000_000, 200_000, 10_000_000, 16_000_000]),
             ("claude-mythos-5-1", [10_000_000, 50_000_000, 250_000, 12_500_000, 20_000_000]),
             ("claude-fable-5", [10_000_000, 50_000_000, 1_000_000, 12_500_000, 20_000_000]),
             ("claude-opus-5-5", [4_000_000, 20_000_000, 200_000, 5_000_000, 8_000_000]),
@@ -155,6 +170,21 @@ mod tests {
         assert_eq!(dearest("claude-haiku-5-5", 100_000).map(|price| price.prompt), Some(200));
         assert_eq!(dearest("claude-haiku-5-5", 100_001).map(|price| price.prompt), Some(1_000));
         assert_eq!(dearest("claude-opus-6", 1), None);
+    }
+
+    #[test]
+    fn each_pass_of_an_answer_has_the_price_of_its_own_model() {
+        let pass = |model: Option<&str>, input_tokens| Iteration {
+            model: model.map(ToOwned::to_owned),
+            input_tokens: Some(input_tokens),
+            output_tokens: Some(0),
+            ..Iteration::default()
+        };
+        let told = |passes| Usage { iterations: Some(passes), ..usage(MILLION, 0, 0, 0, 0) };
+        let both = told(vec![pass(None, 1_000), pass(Some("claude-haiku-4-5"), 1_000)]);
+        assert_eq!(micro_usd("claude-opus-5-5", &both), Some(4_000 + 1_000));
+        assert_eq!(micro_usd("claude-opus-5-5", &told(vec![])), Some(4_000_000), "none are told");
+        assert_eq!(micro_usd("claude-opus-5-5", &told(vec![pass(Some("claude-opus-6"), 1)])), None);
     }
 
     #[test]

@@ -31,8 +31,9 @@ pub struct Request {
     /// A breakpoint that moves along with the last block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_control: Option<CacheControl>,
-    /// Effort.
-    pub output_config: OutputConfig,
+    /// Effort; without it, the model's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_config: Option<OutputConfig>,
     /// Who asks, opaquely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
@@ -83,6 +84,9 @@ pub struct InputMessage {
     pub role: Role,
     /// What is said.
     pub content: Vec<ContentBlock>,
+    /// Whether it is a turn of the model's that the provider paused and goes on with: it may stand last.
+    #[serde(skip)]
+    pub paused: bool,
 }
 
 /// `output_config`.
@@ -99,20 +103,19 @@ pub struct Metadata {
     pub user_id: String,
 }
 
-impl InputMessage {
-    /// Whether it is a turn of the model's in which the provider's own tools are at work: it may stand last.
-    fn is_paused(&self) -> bool {
-        self.content.iter().any(|block| block.kind() == "server_tool_use")
-    }
-}
-
 impl Request {
     /// Lays out `prompt`: an hour's breakpoint after each system block, five minutes' for the transcript.
     ///
     /// Blocks without text are left out, since the API refuses them. Of more than three system blocks, the first
     /// two and the last get a breakpoint. `user_tag` is a keyed hash of who asks.
     #[must_use]
-    pub fn from_prompt(prompt: &Prompt, model: &str, effort: Effort, max_tokens: u32, user_tag: Option<&str>) -> Self {
+    pub fn from_prompt(
+        prompt: &Prompt,
+        model: &str,
+        effort: Option<Effort>,
+        max_tokens: u32,
+        user_tag: Option<&str>,
+    ) -> Self {
         let texts: Vec<_> = prompt.system.iter().filter(|text| !text.trim().is_empty()).collect();
         let last = texts.len().saturating_sub(1);
         let leading = CACHE_BREAKPOINTS_MAX - 2;
@@ -126,6 +129,7 @@ impl Request {
                 prompt::Role::Assistant => Role::Assistant,
             },
             content: turn.parts.iter().filter_map(block).collect(),
+            paused: false,
         });
         let messages = messages.filter(|message| !message.content.is_empty());
         let mut request = Self {
@@ -136,7 +140,7 @@ impl Request {
             system: system.collect(),
             messages: messages.collect(),
             cache_control: Some(CacheControl { ttl: Ttl::FiveMinutes }),
-            output_config: OutputConfig { effort },
+            output_config: effort.map(|effort| OutputConfig { effort }),
             metadata: user_tag.map(|tag| Metadata { user_id: tag.to_owned() }),
         };
         request.add_rounds(prompt);
@@ -152,7 +156,7 @@ impl Request {
         if first.role != Role::User {
             return Some("its first message is the assistant's");
         }
-        if last.role != Role::User && !last.is_paused() {
+        if last.role != Role::User && !last.paused {
             return Some("its last message is the assistant's, and current models take no prefill");
         }
         (self.max_tokens == 0).then_some("max_tokens is 0")
@@ -194,7 +198,7 @@ mod tests {
     fn request(system: &[&str], turns: Vec<Turn>) -> Request {
         let prompt =
             Prompt { system: system.iter().map(|&text| text.to_owned()).collect(), turns, ..Prompt::default() };
-        Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, Some("h_5f0c"))
+        Request::from_prompt(&prompt, "claude-opus-5-5", Some(Effort::Medium), 4096, Some("h_5f0c"))
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub struct Policy {
     pub backoff_first: Duration,
     /// The longest wait of our own choosing.
     pub backoff_max: Duration,
-    /// The longest wait that the API may ask for; if it asks for more, the call fails at once and says so.
+    /// The longest wait that the API may ask for; if it asks for more, the call fails at once and people are told how
+    /// long it takes.
     pub wait_max: Duration,
     /// No attempt begins later than this after the first.
     pub elapsed_max: Duration,
@@ -35,7 +36,7 @@ impl Default for Policy {
             attempts_max: 8,
             backoff_first: Duration::from_millis(500),
             backoff_max: Duration::from_secs(8),
-            wait_max: Duration::from_mins(1),
+            wait_max: Duration::from_mins(5),
             elapsed_max: Duration::from_mins(5),
         }
     }
@@ -102,9 +103,12 @@ fn span(text: &str, per_second: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(text.parse::<f64>().ok()? / per_second).ok()
 }
 
-/// Reads an HTTP date (RFC 9110, section 5.6.7; only the form that senders must use).
+/// Reads an HTTP date (RFC 9110, section 5.6.7): the form that senders must use, and the two that readers must know.
 fn until(text: &str, now: Timestamp) -> Option<Duration> {
-    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let old = |form| jiff::fmt::strtime::parse(form, text).and_then(|parsed| parsed.to_datetime());
+    let utc = |then: jiff::civil::DateTime| then.to_zoned(jiff::tz::TimeZone::UTC).map(|then| then.timestamp());
+    let old = || old("%A, %d-%b-%y %H:%M:%S GMT").or_else(|_| old("%a %b %e %H:%M:%S %Y")).and_then(utc);
+    let then = jiff::fmt::rfc2822::parse(text).map(|then| then.timestamp()).or_else(|_| old()).ok()?;
     Some(Duration::from_millis(Timestamp::from_ms(then.as_millisecond()).ms_since(now)))
 }
 
@@ -119,7 +123,7 @@ impl Policy {
             return Decision::GiveUp;
         }
         match cause {
-            Cause::Overloaded | Cause::RateLimited { .. } | Cause::Server { .. } => {
+            Cause::Overloaded | Cause::RateLimited { .. } | Cause::Server { .. } | Cause::Page { .. } => {
                 self.decide(broken, cause, Hints::default(), random)
             }
             _ if broken.attempts > REGENERATIONS_MAX => Decision::GiveUp,
@@ -135,11 +139,11 @@ impl Policy {
         if made.attempts >= self.attempts_max || !may_pass(cause, hints.should_retry) {
             return Decision::GiveUp;
         }
-        let wait = hints.retry_after.unwrap_or_else(|| {
-            let doubled = 2_u32.saturating_pow(made.attempts.saturating_sub(1));
-            let wait = self.backoff_first.saturating_mul(doubled).min(self.backoff_max);
-            wait.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0))
-        });
+        let doubled = 2_u32.saturating_pow(made.attempts.saturating_sub(1));
+        let own = self.backoff_first.saturating_mul(doubled).min(self.backoff_max);
+        let own = own.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0));
+        // "At once", or a moment that is over, would use up all attempts within a second.
+        let wait = hints.retry_after.filter(|asked| !asked.is_zero()).unwrap_or(own);
         if wait > self.wait_max || made.elapsed.saturating_add(wait) > self.elapsed_max {
             return Decision::GiveUp;
         }
@@ -162,7 +166,9 @@ fn may_pass(cause: &Cause, should_retry: Option<bool>) -> bool {
         | Cause::ModelNotFound { .. }
         | Cause::TooLarge { .. }
         | Cause::InvalidRequest { .. } => should_retry.unwrap_or(false),
-        Cause::RateLimited { .. } | Cause::Overloaded | Cause::Server { .. } => should_retry.unwrap_or(true),
+        Cause::RateLimited { .. } | Cause::Overloaded | Cause::Server { .. } | Cause::Page { .. } => {
+            should_retry.unwrap_or(true)
+        }
         Cause::Timeout { .. } | Cause::Connect { .. } => true,
         // The connection broke after the headers and before the answer; anything else would come again.
         Cause::BrokenStream(error) => *error == StreamError::EndedEarly,
@@ -197,6 +203,9 @@ mod tests {
             (&[("retry-after-ms", "soon"), ("retry-after", "9")], Some(ms(9000))),
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")], Some(ms(10_000))),
             (&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")], Some(ms(0))),
+            (&[("retry-after", "0")], Some(ms(0))),
+            (&[("retry-after", "Sunday, 06-Nov-94 08:49:47 GMT")], Some(ms(10_000))),
+            (&[("retry-after", "Sun Nov  6 08:49:47 1994")], Some(ms(10_000))),
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "NaN")], None),
             (&[("retry-after", "1e300")], None),
@@ -232,7 +241,8 @@ mod tests {
             (timeout(Wait::Overall), [false, false, false]),
             (Cause::BrokenStream(StreamError::EndedEarly), [true, true, true]),
             (Cause::BrokenStream(StreamError::NotUtf8), [false, false, false]),
-            (Cause::Protocol { status: 200, what: "HTML".to_owned() }, [false, false, false]),
+            (Cause::Page { status: 200, what: "HTML".to_owned() }, [true, true, false]),
+            (Cause::Protocol { status: 404, what: "HTML".to_owned() }, [false, false, false]),
         ] {
             let found = [None, Some(true), Some(false)].map(|should_retry| {
                 let hints = Hints { retry_after: None, should_retry };
@@ -274,13 +284,32 @@ mod tests {
     }
 
     #[test]
-    fn the_api_s_own_wait_is_kept_to_exactly_or_not_at_all() {
-        let decide = |after| {
+    fn c19_the_api_s_own_wait_is_kept_to_and_none_uses_up_all_attempts_at_once() {
+        let decide = |attempts, after| {
             let hints = Hints { retry_after: Some(after), should_retry: None };
-            Policy::default().decide(FIRST, &Cause::Overloaded, hints, 0.9)
+            Policy::default().decide(Made { attempts, ..FIRST }, &Cause::Overloaded, hints, 0.0)
         };
-        assert_eq!(decide(Duration::from_mins(1)), Decision::RetryAfter(Duration::from_mins(1)));
-        assert_eq!(decide(Duration::from_millis(60_001)), Decision::GiveUp);
+        let (ms, secs) = (Duration::from_millis, Duration::from_secs);
+        for (attempts, asked, expected) in [
+            (1, secs(60), Decision::RetryAfter(secs(60))),
+            (1, secs(61), Decision::RetryAfter(secs(61))),
+            (3, secs(300), Decision::RetryAfter(secs(300))),
+            (1, secs(301), Decision::GiveUp),
+            (1, Duration::MAX, Decision::GiveUp),
+            (1, secs(0), Decision::RetryAfter(ms(500))),
+            (4, secs(0), Decision::RetryAfter(secs(4))),
+            (1, ms(1), Decision::RetryAfter(ms(1))),
+            (4, ms(1), Decision::RetryAfter(ms(1))),
+        ] {
+            assert_eq!(decide(attempts, asked), expected, "{attempts} {asked:?}");
+        }
+        let all: Duration = (1..8)
+            .map(|attempts| match decide(attempts, secs(0)) {
+                Decision::RetryAfter(wait) => wait,
+                Decision::GiveUp => panic!("it may pass"),
+            })
+            .sum();
+        assert!(all > secs(30), "{all:?}");
     }
 
     #[test]

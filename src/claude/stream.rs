@@ -95,9 +95,6 @@ pub enum StreamError {
         /// What was expected.
         reason: &'static str,
     },
-    /// A finished tool call's arguments are not JSON.
-    #[error("the arguments of a tool call are not JSON")]
-    ToolInput,
     /// The stream ended before `message_stop`.
     #[error("the stream ended before the answer did")]
     EndedEarly,
@@ -108,6 +105,8 @@ pub enum StreamError {
         kind: String,
         /// The provider's words.
         message: String,
+        /// `details.error_code`.
+        code: Option<String>,
         /// The request id in it.
         request_id: Option<String>,
     },
@@ -168,7 +167,7 @@ impl Assembler {
     /// Returns the message.
     ///
     /// # Errors
-    /// When the stream ended before `message_stop`, or a finished tool call cannot be read.
+    /// When the stream ended before `message_stop`.
     pub fn finish(self) -> Result<Message, StreamError> {
         self.accumulator.finish()
     }

@@ -34,12 +34,22 @@ pub struct Message {
     pub stop_sequence: Option<String>,
     /// More about a refusal.
     pub stop_details: Option<StopDetails>,
+    /// The container that the provider's code ran in, as it was told.
+    #[serde(default)]
+    pub container: Option<Json>,
     /// What it used.
     #[serde(default)]
     pub usage: Usage,
 }
 
 impl Message {
+    /// Returns whether the model refused before it said anything: such an answer is not billed.
+    #[must_use]
+    pub fn is_refused_unsaid(&self) -> bool {
+        let says_nothing = |block: &ContentBlock| block.as_text().is_some_and(|text| text.trim().is_empty());
+        self.stop_reason == Some(StopReason::Refusal) && self.content.iter().all(says_nothing)
+    }
+
     /// Returns the text blocks, joined; thinking and tool calls are left out.
     #[must_use]
     pub fn text(&self) -> String {
@@ -141,6 +151,44 @@ pub struct Usage {
     pub inference_geo: Option<String>,
     /// `standard` or `fast`.
     pub speed: Option<String>,
+    /// What each pass of the model used, where there were several: with a fallback, a compaction, an advisor.
+    pub iterations: Option<Vec<Iteration>>,
+}
+
+/// One entry of `usage.iterations`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Iteration {
+    /// `message`, `fallback_message`, `compaction`, `advisor_message` or newer.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The model, where it is another than the message's.
+    pub model: Option<String>,
+    /// As in [`Usage`].
+    pub input_tokens: Option<u64>,
+    /// As in [`Usage`].
+    pub cache_creation_input_tokens: Option<u64>,
+    /// As in [`Usage`].
+    pub cache_read_input_tokens: Option<u64>,
+    /// As in [`Usage`].
+    pub cache_creation: Option<CacheCreation>,
+    /// As in [`Usage`].
+    pub output_tokens: Option<u64>,
+}
+
+impl Iteration {
+    /// Returns it as the usage of a call of its own.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens,
+            cache_creation_input_tokens: self.cache_creation_input_tokens,
+            cache_read_input_tokens: self.cache_read_input_tokens,
+            cache_creation: self.cache_creation.clone(),
+            output_tokens: self.output_tokens,
+            ..Usage::default()
+        }
+    }
 }
 
 /// `usage.cache_creation`.
@@ -198,6 +246,7 @@ impl Usage {
         keep(&mut self.service_tier, newer.service_tier);
         keep(&mut self.inference_geo, newer.inference_geo);
         keep(&mut self.speed, newer.speed);
+        keep(&mut self.iterations, newer.iterations);
     }
 }
 

@@ -8,13 +8,14 @@ use std::{
 
 use super::{
     AcceptInvites, Appservice, Coworker, Homeserver, ReplyIn, budgets,
+    claude::EFFORTS,
     fault::{Fault, Faults, Trouble, shown},
     grants::{self, Known},
     read_yaml,
     secrets::reason,
     section::Section,
     value,
-    workspace::{EFFORTS, INSTRUCTIONS_BYTES_MAX, folder_of},
+    workspace::{INSTRUCTIONS_BYTES_MAX, folder_of},
     yaml::Node,
 };
 use crate::core::{asker::Reads, people::CoworkerId};

@@ -11,7 +11,7 @@ use std::{
 use url::{Host, Url};
 
 use super::{
-    Config, Env, budgets, coworkers,
+    Claude, Config, Effort, Env, budgets, claude, coworkers,
     fault::{Fault, Faults, Trouble},
     grants::{self, Known},
     secrets::{Sources, mode_for_others, reason},
@@ -19,7 +19,13 @@ use super::{
     tooling, value, workspace,
     yaml::{self, Node, YAML_BYTES_MAX},
 };
-use crate::{core::people::Who, secret::MasterSecret};
+use crate::{
+    core::{
+        model::{self, Facts},
+        people::Who,
+    },
+    secret::MasterSecret,
+};
 
 /// The top level's keys.
 const KEYS: [&str; 18] = [
@@ -96,7 +102,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let data_dir = root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("../data"));
     let master = sources.master(&root, faults);
     let registration_file = root.get("registration_file", faults, |node| value::path(node, base));
-    let claude = workspace::claude(&root, &sources, faults);
+    let claude = claude::claude(&root, &sources, faults);
     let workspace = workspace::workspace(&root, faults);
     let limits = workspace::limits(&root, faults);
     let budgets = budgets::read(&root, faults);
@@ -138,7 +144,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         registration_file,
     };
     check_lists(&root, &config, faults);
-    doubts(&root, path, &config, env, warnings);
+    doubts(&root, path, &config, warnings);
     Some(config)
 }
 
@@ -180,18 +186,17 @@ fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
 }
 
 /// Records what will work, but perhaps not as meant.
-fn doubts(root: &Section<'_>, path: &Path, config: &Config, env: Env<'_>, warnings: &mut Faults) {
+fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Faults) {
     let (homeserver, appservice, claude) = (root.again("homeserver"), root.again("appservice"), root.again("claude"));
-    if config.claude.api_key.is_none() {
-        let bearer = env("ANTHROPIC_AUTH_TOKEN").is_some_and(|token| !token.trim().is_empty());
-        let what = if bearer { "missing; ANTHROPIC_AUTH_TOKEN is set, but not supported" } else { "missing" };
+    if !config.claude.has_credentials() {
         let trouble = Trouble::new(
-            what,
+            "missing",
             "Workmate starts, but every request is answered with a word that the model cannot be reached.",
             "set claude.api_key_file, or ANTHROPIC_API_KEY in the environment.",
         );
         claude.report("api_key", trouble, warnings);
     }
+    model_doubts(root, config, warnings);
     for (section, key, url) in [
         (&homeserver, "url", &config.homeserver.url),
         (&appservice, "url", &config.appservice.url),
@@ -237,7 +242,9 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, env: Env<'_>, warnin
         audit.report("room", trouble, warnings);
     }
     let open = fs::metadata(path).ok().and_then(|metadata| mode_for_others(&metadata));
-    for (section, key) in [(&appservice, "as_token"), (&appservice, "hs_token"), (&claude, "api_key")] {
+    for (section, key) in
+        [(&appservice, "as_token"), (&appservice, "hs_token"), (&claude, "api_key"), (&claude, "auth_token")]
+    {
         if let Some(mode) = open.filter(|_| section.has(key)) {
             let trouble = Trouble::new(
                 format!("a secret in a file that others can read (mode {mode:04o})"),
@@ -246,6 +253,52 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, env: Env<'_>, warnin
             );
             section.report(key, trouble, warnings);
         }
+    }
+}
+
+/// Records configured models that end, and effort that a model does not take.
+fn model_doubts(root: &Section<'_>, config: &Config, warnings: &mut Faults) {
+    let (claude, assistants) = (&config.claude, &config.assistants);
+    let (of_all, of_assistants) = (root.again("claude"), root.again("assistants"));
+    doubt_model((&of_all, "model", ""), (Some(&claude.model), Some(claude.effort)), claude, warnings);
+    if assistants.enabled {
+        let asked = (assistants.model.as_ref(), assistants.effort);
+        doubt_model((&of_assistants, "model", ""), asked, claude, warnings);
+    }
+    for coworker in &config.coworkers {
+        let asked = (coworker.model.as_ref(), coworker.effort);
+        doubt_model((root, "coworkers_dir", &format!("{}: ", coworker.id.0)), asked, claude, warnings);
+    }
+}
+
+fn doubt_model(
+    (section, key, whose): (&Section<'_>, &str, &str),
+    (own_model, own_effort): (Option<&String>, Option<Effort>),
+    claude: &Claude,
+    warnings: &mut Faults,
+) {
+    if own_model.is_none() && own_effort.is_none() {
+        return;
+    }
+    let model = own_model.unwrap_or(&claude.model);
+    let (facts, effort) = (Facts::known(model), own_effort.unwrap_or(claude.effort));
+    if let Some(day) = facts.ends.as_ref().filter(|_| own_model.is_some()) {
+        let trouble = Trouble::new(
+            format!("{whose}{model} is retired on {day}"),
+            "From then on the provider answers no request that names it.",
+            format!("choose another one, e.g. {}.", model::successor(model).unwrap_or("a newer model")),
+        );
+        section.report(key, trouble, warnings);
+    }
+    let taken = facts.effort(effort);
+    if taken != Some(effort) {
+        let instead = taken.map_or("without any".to_owned(), |taken| format!("with {}", model::name(taken)));
+        let trouble = Trouble::new(
+            format!("{whose}{model} does not take effort {}", model::name(effort)),
+            format!("It is asked {instead}."),
+            "choose another effort or model, if that is not meant.",
+        );
+        section.report(if key == "model" { "effort" } else { key }, trouble, warnings);
     }
 }
 

@@ -414,13 +414,65 @@ fn what_is_doubtful_warns_and_loads() {
     fs::remove_file(folder.path("coworkers/ci.yaml")).unwrap();
     folder.mode("workmate.yaml", 0o644);
     let expected = [
-        "claude.api_key: missing; ANTHROPIC_AUTH_TOKEN is set, but not supported",
+        "claude.api_key: missing",
         "homeserver.url: plain http to another machine",
         "coworkers_dir: no coworkers",
         "appservice.as_token: a secret in a file that others can read (mode 0644)",
         "appservice.hs_token: a secret in a file that others can read (mode 0644)",
     ];
-    assert_eq!(folder.warnings(&[("ANTHROPIC_AUTH_TOKEN", "x")]), expected);
+    assert_eq!(folder.warnings(&[]), expected);
+}
+
+#[test]
+fn a_gateway_s_token_headers_version_and_silence_are_read() {
+    let folder = Folder::new(
+        &(MINIMAL.to_owned()
+            + "claude:\n  base_url: https://gateway.example.org/anthropic\n  api_version: 2023-06-01\n  headers:\n    X-Team: ops\n    X-Gateway-Key: {value_env: GATEWAY}\n"),
+    );
+    let env = [("ANTHROPIC_AUTH_TOKEN", "sk-bearer"), ("GATEWAY", "gw-s3cret-key")];
+    let (config, warnings) = folder.load(&env).expect("loads");
+    let claude = &config.claude;
+    assert!(claude.api_key.is_none() && claude.auth_token.as_ref().is_some_and(|token| token.matches("sk-bearer")));
+    assert_eq!((claude.api_version.as_str(), claude.idle_seconds), ("2023-06-01", 300));
+    let names: Vec<&str> = claude.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["X-Team", "X-Gateway-Key"]);
+    let hidden = config.own_secrets();
+    for (secret, is_hidden) in [("sk-bearer", true), ("gw-s3cret-key", true), ("ops", false)] {
+        assert_eq!(hidden.iter().any(|hidden| hidden.matches(secret)), is_hidden, "{secret}");
+    }
+    assert!(warnings.iter().all(|warning| warning.key != "claude.api_key"), "{warnings:?}");
+    assert!(!format!("{config:?}").contains("gw-s3cret"));
+
+    let both = [
+        ("ANTHROPIC_API_KEY", "sk-key"),
+        ("ANTHROPIC_AUTH_TOKEN", "sk-bearer"),
+        ("ANTHROPIC_CUSTOM_HEADERS", "X-A: 1\n\nX-B:two words\n"),
+    ];
+    let (config, _) = Folder::new(MINIMAL).load(&both).expect("loads");
+    assert!(config.claude.api_key.is_some() && config.claude.auth_token.is_none(), "the key goes first");
+    assert_eq!((config.claude.idle_seconds, config.claude.headers.len()), (90, 2));
+    assert_eq!(config.claude.headers[1].1.expose(), "two words");
+}
+
+#[test]
+fn a_model_that_ends_and_effort_that_it_does_not_take_are_said() {
+    let warnings = |lines: &str| {
+        let folder = Folder::new(&(MINIMAL.to_owned() + "claude:\n  api_key: sk-1\n" + lines));
+        folder.warnings(&[]).into_iter().filter(|warning| warning.starts_with("claude.")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warnings("  model: claude-sonnet-4-5\n"),
+        [
+            "claude.model: claude-sonnet-4-5 is retired on 2026-11-30",
+            "claude.effort: claude-sonnet-4-5 does not take effort medium",
+        ]
+    );
+    let opus = [
+        "claude.model: claude-opus-4-5 is retired on 2027-01-22",
+        "claude.effort: claude-opus-4-5 does not take effort xhigh",
+    ];
+    assert_eq!(warnings("  model: claude-opus-4-5\n  effort: xhigh\n"), opus);
+    assert_eq!(warnings("  model: claude-opus-5-5\n  effort: max\n"), [""; 0]);
 }
 
 #[test]

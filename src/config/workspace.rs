@@ -6,10 +6,11 @@ use ruma::OwnedUserId;
 use url::Url;
 
 use super::{
-    Appservice, Assistants, Audit, Claude, Effort, Env, Homeserver, Limits, Log, LogFormat, Provision, Workspace,
+    Appservice, Assistants, Audit, Homeserver, Limits, Log, LogFormat, Provision, Workspace,
+    claude::EFFORTS,
     fault::{Faults, Trouble},
     grants::{self, Known},
-    secrets::{Found, Sources},
+    secrets::Sources,
     section::{Item, Section},
     value,
     yaml::Node,
@@ -24,21 +25,8 @@ pub(super) const SERVICE_LOCALPART: &str = "workmate";
 pub(super) const COWORKER_PREFIX: &str = "coworker-";
 /// `appservice.assistant_prefix` where it is not given.
 pub(super) const ASSISTANT_PREFIX: &str = "assistant-";
-/// Where the Messages API is, unless config or environment say otherwise.
-const CLAUDE_URL: &str = "https://api.anthropic.com";
-/// The model where nobody names one.
-const MODEL: &str = "claude-opus-5-5";
 /// Instructions of one coworker or of all assistants, in bytes.
 pub(super) const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
-
-/// The words of `effort:`.
-pub(super) const EFFORTS: [(&str, Effort); 5] = [
-    ("low", Effort::Low),
-    ("medium", Effort::Medium),
-    ("high", Effort::High),
-    ("xhigh", Effort::Xhigh),
-    ("max", Effort::Max),
-];
 
 pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Homeserver> {
     let section = root.section("homeserver", &["url", "server_name", "proxy"], faults);
@@ -142,56 +130,6 @@ fn check_names_apart(section: &Section<'_>, names: &[(&str, String); 3], faults:
                 );
                 section.report(prefix_key, trouble, faults);
             }
-        }
-    }
-}
-
-pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Claude> {
-    let known = ["base_url", "api_key", "api_key_file", "api_key_env", "model", "effort", "output_tokens_max", "proxy"];
-    let section = root.section("claude", &known, faults);
-    let base_url = if section.has("base_url") {
-        section.get("base_url", faults, |node| value::base_url(node, "/v1"))
-    } else {
-        default_base_url(&section, sources.env, faults)
-    };
-    let api_key = match sources.secret(&section, "api_key", faults) {
-        Found::Given(secret) => Some(secret),
-        Found::Faulty => None,
-        Found::Absent => key_of_environment(&section, sources.env, faults),
-    };
-    let model = section.get("model", faults, value::model);
-    let effort = section.get("effort", faults, |node| value::choice(node, &EFFORTS));
-    let output_tokens_max = section.get("output_tokens_max", faults, |node| value::number(node, 1_024..=128_000));
-    Some(Claude {
-        base_url: base_url?,
-        api_key,
-        proxy: section.get("proxy", faults, |node| value::base_url(node, "")),
-        model: model.unwrap_or_else(|| MODEL.to_owned()),
-        effort: effort.unwrap_or(Effort::Medium),
-        output_tokens_max: output_tokens_max.unwrap_or(16_000),
-    })
-}
-
-fn default_base_url(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) -> Option<Url> {
-    let text = env("ANTHROPIC_BASE_URL").filter(|text| !text.trim().is_empty());
-    match value::parse_base_url(text.as_deref().map_or(CLAUDE_URL, str::trim), "/v1") {
-        Ok(url) => Some(url),
-        Err(trouble) => {
-            let what = format!("the environment's ANTHROPIC_BASE_URL: {}", trouble.what);
-            section.report("base_url", Trouble { what, ..trouble }, faults);
-            None
-        }
-    }
-}
-
-fn key_of_environment(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) -> Option<crate::secret::Secret> {
-    let key = env("ANTHROPIC_API_KEY").filter(|key| !key.trim().is_empty())?;
-    match super::secrets::checked(key.trim()) {
-        Ok(secret) => Some(secret),
-        Err(trouble) => {
-            let what = format!("the environment's ANTHROPIC_API_KEY: {}", trouble.what);
-            section.report("api_key", Trouble { what, ..trouble }, faults);
-            None
         }
     }
 }

@@ -68,6 +68,10 @@ pub enum Outcome {
 pub enum Fault {
     /// Busy or rate limited, retries spent.
     Overloaded,
+    /// The provider takes no more requests for this many minutes.
+    LimitedFor(u64),
+    /// The model does not exist, or not any more.
+    ModelMissing,
     /// Not reachable.
     Unreachable,
     /// The answer broke off, also when asked again.
@@ -318,6 +322,8 @@ impl Machine {
         let again = if self.pace.is_some() { Again::ByAsking } else { Again::ByReaction };
         let words = match fault {
             Fault::Overloaded => words::overloaded_gave_up(again),
+            Fault::LimitedFor(minutes) => words::limited_for(minutes, again),
+            Fault::ModelMissing => words::model_missing(),
             Fault::Unreachable => words::model_unreachable(again),
             Fault::BrokenOff => words::broken_off(again),
             Fault::KeyMissing => words::key_missing(),

@@ -204,9 +204,7 @@ impl Work {
         }
         let pauses = self.rounds.iter().filter(|round| round.results.is_empty()).count();
         let echoed = said::echoed(turn, said);
-        // Only a turn in which the provider's tools are at work may be sent back as the last message.
-        let at_work = said.iter().any(|block| matches!(block, Said::ServerCall { .. }));
-        if pauses >= PAUSES_MAX || !at_work {
+        if pauses >= PAUSES_MAX {
             return Next::End(Ok((self.answer(said), Stop::Cut)));
         }
         self.rounds.push(Round { said: echoed, results: Vec::new() });

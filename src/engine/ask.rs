@@ -1,11 +1,14 @@
 //! Asking the model: one streamed call, with what it says handed on as it comes.
 
+use std::time::Duration;
+
 use tokio::{sync::watch, time::Instant};
 
 use super::{Engine, budget::Hold};
 use crate::{
     claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
     core::{
+        self,
         context::{self, estimate},
         prompt::{Effort, Prompt},
         run::Fault,
@@ -40,6 +43,8 @@ pub(super) struct Progress {
     pub(super) files_refused: bool,
     /// The answer is there, and the provider has told all that it used.
     pub(super) complete: bool,
+    /// The provider charges nothing for it: the model refused before it said anything.
+    pub(super) unbilled: bool,
 }
 
 impl Progress {
@@ -71,7 +76,8 @@ impl Engine {
     pub(super) async fn ask(&self, question: &Question<'_>, progress: &watch::Sender<Progress>) -> Reply {
         let output_tokens_max = self.config.claude.output_tokens_max;
         let request_of = |prompt: &Prompt| {
-            let (model, effort, tag) = (question.model, question.effort, Some(question.user_tag.as_str()));
+            let (model, tag) = (question.model, Some(question.user_tag.as_str()));
+            let effort = self.claude.facts(model).effort(question.effort);
             claude::Request::from_prompt(prompt, model, effort, output_tokens_max, tag)
         };
         let mut request = request_of(question.prompt);
@@ -80,6 +86,14 @@ impl Engine {
         loop {
             match self.ask_once(&request, progress).await {
                 Ok(reply) => return Ok(reply),
+                // The model takes less effort than it was known to, or none.
+                Err(error) if self.learns_effort(&error, &request) => {
+                    request = if progress.borrow().files_refused {
+                        request_of(&context::without_files(question.prompt))
+                    } else {
+                        request_of(question.prompt)
+                    };
+                }
                 // Perhaps for a file that only looked whole; without any, the rest can still be answered.
                 Err(error) if with_files && !progress.borrow().files_refused && refuses_content(&error) => {
                     tracing::warn!(%error, "the model refused a request with files; it is asked without them");
@@ -109,6 +123,22 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a request was refused for its effort, and is now known to be.
+    fn learns_effort(&self, error: &claude::Error, request: &claude::Request) -> bool {
+        let Cause::InvalidRequest { status: 400, said, .. } = &error.cause else { return false };
+        let Some(sent) = request.output_config else { return false };
+        let is_news = said.as_str().to_lowercase().contains("effort")
+            && self.claude.learn_effort_refused(&request.model, sent.effort);
+        if is_news {
+            tracing::warn!(
+                model = request.model,
+                effort = core::model::name(sent.effort),
+                "a model does not take the configured effort; it is asked with less"
+            );
+        }
+        is_news
     }
 
     async fn ask_once(
@@ -144,14 +174,19 @@ impl Engine {
             _ => TurnStop::End,
         };
         let blocks = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
+        let is_unbilled = message.is_refused_unsaid();
         progress.send_modify(|so_far| {
             so_far.complete = true;
+            so_far.unbilled = is_unbilled;
             so_far.model = Some(message.model);
             so_far.usage = message.usage;
         });
         Ok(ModelTurn { blocks, stop })
     }
 }
+
+/// A wait that people are told of instead of waiting.
+const LONG: Duration = Duration::from_mins(2);
 
 fn refuses_content(error: &claude::Error) -> bool {
     matches!(error.cause, Cause::InvalidRequest { .. } | Cause::TooLarge { .. })
@@ -162,6 +197,10 @@ fn fault(error: &claude::Error) -> Fault {
         (Cause::MissingKey, _) => Fault::KeyMissing,
         (Cause::KeyRefused { .. } | Cause::UnusableKey, _) => Fault::KeyRefused,
         (Cause::Billing { .. }, _) => Fault::AccountExhausted,
+        (Cause::ModelNotFound { .. }, _) => Fault::ModelMissing,
+        (Cause::RateLimited { retry_after: Some(after), .. }, _) if *after > LONG => {
+            Fault::LimitedFor(after.as_secs().div_ceil(60))
+        }
         (Cause::Overloaded | Cause::RateLimited { .. }, _) => Fault::Overloaded,
         (_, Advice::Regenerate) => Fault::BrokenOff,
         (_, Advice::Shorten) => Fault::TooLong,
@@ -172,8 +211,6 @@ fn fault(error: &claude::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::claude::{
         error::{Phase, Quoted, Wait},
@@ -202,7 +239,13 @@ mod tests {
             (broken(), DuringAnswer, Fault::BrokenOff),
             (Cause::TooLarge { request_bytes: 1 }, BeforeAnswer, Fault::TooLong),
             (Cause::InvalidRequest { status: 400, code: None, said: said() }, BeforeAnswer, Fault::RequestRefused),
-            (Cause::ModelNotFound { model: "x".to_owned(), said: said() }, BeforeAnswer, Fault::RequestRefused),
+            (Cause::ModelNotFound { model: "x".to_owned(), said: said() }, BeforeAnswer, Fault::ModelMissing),
+            (Cause::Page { status: 403, what: "text/html".to_owned() }, BeforeAnswer, Fault::Unreachable),
+            (
+                Cause::RateLimited { retry_after: Some(Duration::from_secs(601)), said: said() },
+                BeforeAnswer,
+                Fault::LimitedFor(11),
+            ),
         ];
         for (cause, phase, expected) in table {
             let error = claude::Error { cause, phase, base_url: "https://api.example".to_owned(), request_id: None };

@@ -455,11 +455,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Notes what a failure says of the key and the account.
     fn note_key(&self, fault: Fault) {
-        if matches!(fault, Fault::KeyMissing | Fault::KeyRefused) {
-            let reason = "the Messages API refuses the key, or none is set; set claude.api_key";
-            self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
-        }
+        let reason = match fault {
+            Fault::KeyMissing | Fault::KeyRefused => {
+                "the Messages API refuses the key, or none is set; set claude.api_key"
+            }
+            Fault::AccountExhausted => {
+                "the account at the provider cannot pay: see to its credit, spend limits and state in the provider's \
+                 console; the next answer shows that it can again"
+            }
+            _ => return,
+        };
+        self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
     }
 }
 

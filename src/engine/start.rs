@@ -25,7 +25,7 @@ use crate::{
         metrics::Metrics,
     },
     claude,
-    config::Config,
+    config::{self, Config},
     core::people::Who,
     listener,
     matrix::{
@@ -59,6 +59,18 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const BACKUP_PATIENCE: Duration = Duration::from_secs(3);
 /// Questions for users that wait to be answered.
 const QUERIES_WAITING_MAX: usize = 64;
+
+/// Returns how the Messages API is reached, as the config says.
+#[must_use]
+pub fn claude_client(claude: &config::Claude) -> claude::ClientConfig {
+    let mut reached = claude::ClientConfig::new(claude.base_url.clone(), claude.api_key.clone());
+    reached.auth_token.clone_from(&claude.auth_token);
+    reached.headers.clone_from(&claude.headers);
+    reached.api_version.clone_from(&claude.api_version);
+    reached.proxy.clone_from(&claude.proxy);
+    reached.timeouts.idle = Duration::from_secs(claude.idle_seconds.into());
+    reached
+}
 
 /// Why Workmate cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -207,12 +219,10 @@ async fn build(
         cause,
     })?;
     let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
-    let mut reached = claude::ClientConfig::new(config.claude.base_url.clone(), config.claude.api_key.clone());
-    reached.proxy.clone_from(&config.claude.proxy);
-    let claude = claude::Client::new(reached)?;
-    let key = match &config.claude.api_key {
-        Some(_) => State::Ready,
-        None => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
+    let claude = claude::Client::new(claude_client(&config.claude))?;
+    let key = match config.claude.has_credentials() {
+        true => State::Ready,
+        false => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
     };
     health.set(Condition::ClaudeKey, key);
     let mut settings = tools::Settings::default();

@@ -49,6 +49,11 @@ impl Used {
             self.output_tokens = self.output_tokens.saturating_add(usage.output_tokens.unwrap_or_default());
             self.costs_micro_usd.push(claude::cost(model, usage).map(|cost| cost.micro_usd));
         }
+        if asked.unbilled
+            && let Some(last) = self.costs_micro_usd.last_mut()
+        {
+            *last = Some(0);
+        }
     }
 
     /// Returns the sums; there is no cost where one of the prices is not known.
@@ -91,6 +96,8 @@ mod tests {
 
         assert_eq!((used.input_tokens, used.output_tokens), (4_000, 40));
         assert_eq!(used.spent().cost_micro_usd, Some(once * 4));
+        used.add(&Progress { complete: true, unbilled: true, ..asked("claude-opus-5-5", 9_000, 0) });
+        assert_eq!(used.spent().cost_micro_usd, Some(once * 4), "a refusal before any word is not charged for");
         used.add(&asked("a model without a price", 1, 1));
         assert_eq!(used.spent().cost_micro_usd, None, "a part of it is not known");
     }

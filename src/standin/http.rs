@@ -50,6 +50,7 @@ pub(super) struct Shared {
 pub(super) struct Memory {
     loops: ToolLoops,
     block_types: BTreeSet<String>,
+    paused: BTreeSet<String>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -178,7 +179,7 @@ impl Call {
             .map_err(|error| Problem::invalid(format!("The request body is not valid JSON: {error}")))?;
         self.entry.set_body(body.clone());
         let mut memory = lock(&self.shared.memory);
-        let model = validate::request(endpoint, &caller, &body, &memory.block_types)?;
+        let model = validate::request(endpoint, &caller, &body, (&memory.block_types, &memory.paused))?;
         signature::check(model, &body, &mut memory.loops)?;
         let tokens = prompt_tokens(&body);
         if tokens > model.context_tokens {
@@ -233,6 +234,9 @@ impl Call {
         let content = super::prompt::array(&message["content"]);
         let mut memory = lock(&self.shared.memory);
         memory.loops.remember(content);
+        if message["stop_reason"] == "pause_turn" {
+            memory.paused.insert(validate::messages::texts(content));
+        }
         memory.block_types.extend(content.iter().filter_map(|block| block["type"].as_str()).map(str::to_owned));
         message
     }

@@ -59,6 +59,11 @@ pub struct RecordedFile {
 }
 
 impl RecordedRequest {
+    /// Whether it asks for a model's description, and for no answer.
+    pub(super) fn is_look(&self) -> bool {
+        self.route.starts_with("GET /v1/models")
+    }
+
     /// Returns the images and documents of all messages, in order.
     #[must_use]
     pub fn files(&self) -> Vec<RecordedFile> {

@@ -35,7 +35,10 @@ pub(super) struct Model {
     pub(super) output_tokens_max: u64,
     pub(super) cache_tokens_min: u64,
     pub(super) thinking: ThinkingTypes,
-    pub(super) effort: bool,
+    /// The efforts that it takes; another one gives 400.
+    pub(super) efforts: &'static [&'static str],
+    /// The day on which it ends.
+    retires: Option<&'static str>,
     /// `tool_choice` of `any` or `tool` gives 400.
     pub(super) refuses_forced_tools: bool,
     /// Thinking blocks are bound to their exact prefix.
@@ -62,7 +65,8 @@ const NEWEST: Model = Model {
     output_tokens_max: 128_000,
     cache_tokens_min: 512,
     thinking: ALWAYS_ADAPTIVE,
-    effort: true,
+    efforts: &["low", "medium", "high", "xhigh", "max"],
+    retires: None,
     refuses_forced_tools: true,
     preserved_thinking: true,
     system_turns: true,
@@ -79,6 +83,7 @@ const FOUR_SIX: Model = Model {
     cache_tokens_min: 4096,
     thinking: ThinkingTypes { enabled: true, ..NO_BUDGET },
     system_turns: false,
+    efforts: &["low", "medium", "high", "max"],
     refuses_sampling: false,
     created: "2026-01-15T00:00:00Z",
     ..FIFTH
@@ -123,16 +128,24 @@ const MODELS: &[Model] = &[
         id: "claude-haiku-4-5",
         alias: Some("claude-haiku-4-5-20251001"),
         name: "Claude Haiku 4.5",
-        effort: false,
+        efforts: &[],
         ..FOUR_FIVE
     },
-    Model { id: "claude-opus-4-5", alias: Some("claude-opus-4-5-20251101"), name: "Claude Opus 4.5", ..FOUR_FIVE },
+    Model {
+        id: "claude-opus-4-5",
+        alias: Some("claude-opus-4-5-20251101"),
+        name: "Claude Opus 4.5",
+        efforts: &["low", "medium", "high"],
+        retires: Some("2027-01-22T00:00:00Z"),
+        ..FOUR_FIVE
+    },
     Model {
         id: "claude-sonnet-4-5",
         alias: Some("claude-sonnet-4-5-20250929"),
         name: "Claude Sonnet 4.5",
         cache_tokens_min: 1024,
-        effort: false,
+        efforts: &[],
+        retires: Some("2026-11-30T00:00:00Z"),
         ..FOUR_FIVE
     },
 ];
@@ -157,9 +170,9 @@ impl Model {
             "id": self.id,
             "display_name": self.name,
             "created_at": self.created,
-            "lifecycle": "active",
-            "deprecated_at": null,
-            "retires_at": null,
+            "lifecycle": if self.retires.is_some() { "deprecated" } else { "active" },
+            "deprecated_at": self.retires.map(|_| "2026-07-01T00:00:00Z"),
+            "retires_at": self.retires,
             "line": line,
             "max_input_tokens": self.context_tokens,
             "max_tokens": self.output_tokens_max,
@@ -182,12 +195,12 @@ impl Model {
                     "compact_20260112": supported(true),
                 },
                 "effort": {
-                    "supported": self.effort,
-                    "low": supported(self.effort),
-                    "medium": supported(self.effort),
-                    "high": supported(self.effort),
-                    "xhigh": supported(self.effort),
-                    "max": supported(self.effort),
+                    "supported": !self.efforts.is_empty(),
+                    "low": supported(self.efforts.contains(&"low")),
+                    "medium": supported(self.efforts.contains(&"medium")),
+                    "high": supported(self.efforts.contains(&"high")),
+                    "xhigh": supported(self.efforts.contains(&"xhigh")),
+                    "max": supported(self.efforts.contains(&"max")),
                 },
                 "thinking": {
                     "supported": true,

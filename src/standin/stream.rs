@@ -112,8 +112,13 @@ pub(super) fn whole(turn: &Turn, message: &Value) -> Vec<Step> {
 pub(super) fn events(turn: &Turn, message: &Value, request_id: &str) -> Vec<Step> {
     let mut plan = Plan { turn, request_id, steps: Vec::new(), buffer: Vec::new(), events: 0, deltas: 0, over: false };
     plan.event("message_start", &json!({ "type": "message_start", "message": opening(message) }));
-    for (index, block) in super::prompt::array(&message["content"]).iter().enumerate() {
-        let (start, deltas) = opened(block, turn.cut);
+    let content = super::prompt::array(&message["content"]);
+    for (index, block) in content.iter().enumerate() {
+        let (start, mut deltas) = opened(block, turn.cut);
+        if let Some((_, raw)) = turn.raw_inputs.iter().find(|(at, _)| *at == index) {
+            let parts = pieces(raw, turn.cut).into_iter();
+            deltas.extend(parts.map(|part| json!({ "type": "input_json_delta", "partial_json": part })));
+        }
         plan.event(
             "content_block_start",
             &json!({ "type": "content_block_start", "index": index, "content_block": start }),
@@ -124,7 +129,9 @@ pub(super) fn events(turn: &Turn, message: &Value, request_id: &str) -> Vec<Step
         for delta in deltas {
             plan.delta(index, &delta);
         }
-        plan.event("content_block_stop", &json!({ "type": "content_block_stop", "index": index }));
+        if !turn.open_end || index + 1 < content.len() {
+            plan.event("content_block_stop", &json!({ "type": "content_block_stop", "index": index }));
+        }
     }
     plan.remaining_gates();
     plan.event("message_delta", &closing(message));

@@ -22,6 +22,10 @@ pub struct Turn {
     pub(super) faults: Vec<Fault>,
     pub(super) before_headers: Option<BeforeHeaders>,
     pub(super) wire: Wire,
+    /// Arguments of calls as they stand on the wire, by the call's place in the content.
+    pub(super) raw_inputs: Vec<(usize, String)>,
+    /// The last block is not closed.
+    pub(super) open_end: bool,
 }
 
 /// A content block to be said.
@@ -155,6 +159,37 @@ impl Turn {
     pub fn and_tool_use(mut self, name: impl Into<String>, input: Value) -> Self {
         self.blocks.push(Block::ToolUse { id: None, name: name.into(), input });
         self
+    }
+
+    /// Adds a tool call whose arguments are this text on the wire, JSON or not; without streaming they are empty.
+    #[must_use]
+    pub fn and_raw_tool_use(mut self, name: &str, arguments: &str) -> Self {
+        self.raw_inputs.push((self.blocks.len(), arguments.to_owned()));
+        self.and_tool_use(name, json!({}))
+    }
+
+    /// Ends the stream with its last block open, as a limit or a refusal does.
+    #[must_use]
+    pub fn open_end(mut self) -> Self {
+        self.open_end = true;
+        self
+    }
+
+    /// Adds a page that the server fetched: its text as a document, or a PDF of that many bytes where there is no text.
+    #[must_use]
+    pub fn and_web_fetch(self, id: &str, url: &str, title: Option<&str>, content: Result<&str, usize>) -> Self {
+        let source = match content {
+            Ok(text) => json!({ "type": "text", "media_type": "text/plain", "data": text }),
+            Err(bytes) => json!({ "type": "base64", "media_type": "application/pdf", "data": "A".repeat(bytes) }),
+        };
+        let document =
+            json!({ "type": "document", "source": source, "title": title, "citations": { "enabled": true } });
+        let found = json!({
+            "type": "web_fetch_result", "url": url, "content": document, "retrieved_at": "2026-11-29T00:00:00Z",
+        });
+        self.and_server_tool_use(id, "web_fetch", &json!({ "url": url })).and_block(json!({
+            "type": "web_fetch_tool_result", "tool_use_id": id, "content": found, "caller": { "type": "direct" },
+        }))
     }
 
     /// Adds a tool call with an id of the test's.

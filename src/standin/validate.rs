@@ -7,7 +7,7 @@ mod caching;
 mod fields;
 mod headers;
 mod media;
-mod messages;
+pub(super) mod messages;
 mod pairing;
 mod schema;
 mod thinking;
@@ -42,6 +42,8 @@ pub(super) struct Request<'a> {
     pub(super) body: &'a Map<String, Value>,
     /// Block types that this stand-in gave out and that no table knows.
     pub(super) given_types: &'a BTreeSet<String>,
+    /// What was said in turns that this stand-in paused.
+    pub(super) paused: &'a BTreeSet<String>,
 }
 
 /// Fields of every request.
@@ -79,7 +81,7 @@ pub(super) fn request(
     endpoint: Endpoint,
     caller: &Caller,
     body: &Value,
-    given_types: &BTreeSet<String>,
+    (given_types, paused): (&BTreeSet<String>, &BTreeSet<String>),
 ) -> Result<&'static Model, Problem> {
     let Value::Object(body) = body else {
         return Err(Problem::invalid("The request body is not valid JSON: an object is expected"));
@@ -88,7 +90,7 @@ pub(super) fn request(
     let Some(name) = name.as_str() else { return Err(Problem::invalid("model: Input should be a valid string")) };
     check_presence(endpoint, body)?;
     let Some(model) = models::find(name) else { return Err(Problem::new(404, format!("model: {name}"))) };
-    let request = Request { endpoint, caller, model, body, given_types };
+    let request = Request { endpoint, caller, model, body, given_types, paused };
     check_field_names(&request)?;
     check_scalars(&request)?;
     tools::check(&request)?;

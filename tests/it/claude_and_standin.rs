@@ -28,7 +28,7 @@ fn said(index: usize) -> Said {
 }
 
 fn request(exchanges: usize) -> Request {
-    Request::from_prompt(&prompt(exchanges), "claude-opus-5-5", Effort::Medium, 4096, Some("h_5f0c"))
+    Request::from_prompt(&prompt(exchanges), "claude-opus-5-5", Some(Effort::Medium), 4096, Some("h_5f0c"))
 }
 
 #[tokio::test]

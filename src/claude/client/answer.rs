@@ -6,17 +6,14 @@ use reqwest::Response;
 use tokio::time::Instant;
 
 use super::{
-    Client,
+    Client, headers,
     response::{self, Failure, Sent},
     within,
 };
-use crate::{
-    claude::{
-        error::{Cause, Error, Phase, Wait},
-        stream::{Assembler, Delta, StreamError},
-        wire::{Message, Usage},
-    },
-    secret::Secret,
+use crate::claude::{
+    error::{Cause, Error, Phase, Wait},
+    stream::{Assembler, Delta, StreamError},
+    wire::{Message, Usage},
 };
 
 /// An answer that has begun. Dropping it closes the connection, and the model stops.
@@ -144,11 +141,11 @@ impl Stream {
 
     fn broken(&self, error: StreamError) -> Failure {
         match error {
-            StreamError::Api { kind, message, request_id } => {
-                let key = self.client.config.api_key.as_ref().map(Secret::expose).unwrap_or_default();
-                let sent = Sent { model: &self.model, request_bytes: 0, key };
+            StreamError::Api { kind, message, code, request_id } => {
+                let secrets = headers::secrets(&self.client.config);
+                let sent = Sent { model: &self.model, request_bytes: 0, secrets };
                 let request_id = request_id.as_deref().map(response::bounded_id);
-                Failure { request_id, ..Failure::of(response::streamed(&kind, &message, &sent)) }
+                Failure { request_id, ..Failure::of(response::streamed(&kind, &message, code, &sent)) }
             }
             error => Failure::of(Cause::BrokenStream(error)),
         }

@@ -14,7 +14,10 @@ use crate::{
         stream::StreamError,
         wire::{ContentBlock, Effort, StopReason, Usage},
     },
-    core::prompt::{Prompt, Role, Turn},
+    core::{
+        model::Facts,
+        prompt::{Prompt, Role, Turn},
+    },
 };
 
 const KEY: &str = "sk-ant-hunter2";
@@ -25,11 +28,6 @@ const TEXT: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"t
 const BLOCK_STOP: &str = r#"{"type":"content_block_stop","index":0}"#;
 const END: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
-const TOOL: &str =
-    r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#;
-const HALF: &str =
-    r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}"#;
-const TOOL_STOP: &str = r#"{"type":"content_block_stop","index":1}"#;
 const OVERLOADED: &str = r#"{"type":"overloaded_error","message":"Overloaded"}"#;
 
 /// Waits short enough for a test and long enough for a busy machine.
@@ -47,7 +45,7 @@ fn client(config: ClientConfig) -> Client {
 fn request() -> Request {
     let turns = vec![Turn::new(Role::User, "status?")];
     let prompt = Prompt { system: vec!["You are oncall.".to_owned()], turns, ..Prompt::default() };
-    Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, None)
+    Request::from_prompt(&prompt, "claude-opus-5-5", Some(Effort::Medium), 4096, None)
 }
 
 fn answered() -> Vec<Step> {
@@ -62,6 +60,7 @@ fn answer() -> Answer {
         stop_reason: Some(StopReason::EndTurn),
         stop_sequence: None,
         stop_details: None,
+        container: None,
         usage: Usage { input_tokens: Some(3), output_tokens: Some(2), ..Usage::default() },
     };
     Answer { message, request_id: Some("req_head".to_owned()) }
@@ -179,7 +178,6 @@ async fn refusals_are_told_apart_and_never_repeated() {
             Cause::KeyRefused { status: 403, said: said("no") },
             Advice::MendConfig,
         ),
-        (html("403 Forbidden"), strange(403, "text/html"), Advice::MendConfig),
         (
             json("402 Payment Required", r#"{"type":"billing_error","message":"pay"}"#),
             Cause::Billing { said: said("pay") },
@@ -191,6 +189,52 @@ async fn refusals_are_told_apart_and_never_repeated() {
                 r#"{"type":"rate_limit_error","message":"spent","details":{"error_code":"enforced_spend_limit_reached"}}"#,
             ),
             Cause::Billing { said: said("spent") },
+            Advice::MendConfig,
+        ),
+        (
+            json("400 Bad Request", r#"{"type":"invalid_request_error","message":"Your Credit Balance is too low"}"#),
+            Cause::Billing { said: said("Your Credit Balance is too low") },
+            Advice::MendConfig,
+        ),
+        (
+            json("403 Forbidden", r#"{"type":"permission_error","message":"This organization has been disabled."}"#),
+            Cause::Billing { said: said("This organization has been disabled.") },
+            Advice::MendConfig,
+        ),
+        (
+            reply(
+                "402 Payment Required",
+                "content-type: application/json\r\n",
+                r#"{"error":{"message":"pay","code":402}}"#,
+            ),
+            Cause::Billing { said: said("pay") },
+            Advice::MendConfig,
+        ),
+        (
+            json(
+                "400 Bad Request",
+                r#"{"type":"invalid_request_error","message":"prompt is too long: 3 tokens > 2 maximum"}"#,
+            ),
+            Cause::TooLarge { request_bytes },
+            Advice::Shorten,
+        ),
+        (
+            reply(
+                "200 OK",
+                "content-type: application/json\r\n",
+                r#"{"error":{"type":"authentication_error","message":"no"}}"#,
+            ),
+            Cause::KeyRefused { status: 401, said: said("no") },
+            Advice::MendConfig,
+        ),
+        (
+            vec![
+                stream_head(),
+                events(&[
+                    r#"{"type":"error","error":{"type":"invalid_request_error","message":"x","details":{"error_code":"organization_on_hold"}}}"#,
+                ]),
+            ],
+            Cause::Billing { said: said("x") },
             Advice::MendConfig,
         ),
         (
@@ -208,7 +252,6 @@ async fn refusals_are_told_apart_and_never_repeated() {
             Cause::InvalidRequest { status: 400, code: Some("tool_name_conflict".to_owned()), said: said("bad") },
             Advice::Fail,
         ),
-        (html("200 OK"), strange(200, "text/html"), Advice::MendConfig),
         (reply("302 Found", "location: http://127.0.0.1:1/\r\n", ""), strange(302, "a redirect"), Advice::MendConfig),
         (
             api_error("503 Unavailable", "x-should-retry: false\r\n", r#"{"type":"api_error","message":"later"}"#),
@@ -216,7 +259,7 @@ async fn refusals_are_told_apart_and_never_repeated() {
             Advice::RetryLater { after: None },
         ),
         (
-            api_error("529 Overloaded", "retry-after: 61\r\n", OVERLOADED),
+            api_error("529 Overloaded", "retry-after: 301\r\n", OVERLOADED),
             Cause::Overloaded,
             Advice::RetryLater { after: None },
         ),
@@ -237,6 +280,67 @@ async fn refusals_are_told_apart_and_never_repeated() {
         let (error, requests) = failing(vec![script, answered()], |_| {}).await;
         assert_eq!((&error.cause, error.advice(), error.phase, requests), (&cause, advice, Phase::BeforeAnswer, 1));
     }
+}
+
+#[tokio::test]
+async fn c19_a_page_in_the_api_s_place_is_waited_out() {
+    let html = |status: &str| reply(status, "content-type: text/html\r\n", "<html>Wait.</html>");
+    let untyped = || reply("200 OK", "", "");
+    let mut server = Server::start(vec![html("200 OK"), html("403 Forbidden"), answered()]).await;
+    assert_eq!(ask(config(server.base_url.clone())).await.expect("the third is whole"), answer());
+    assert_eq!(server.requests(), 3);
+    let (error, requests) = failing(vec![untyped(), untyped(), html("403 Forbidden"), answered()], |_| {}).await;
+    assert_eq!(error.cause, Cause::Page { status: 403, what: "text/html".to_owned() });
+    assert_eq!((error.advice(), requests), (Advice::RetryLater { after: None }, 3));
+}
+
+#[tokio::test]
+async fn a_gateway_gets_a_bearer_its_headers_and_its_version_and_none_of_them_is_shown() {
+    let told = r#"{"type":"authentication_error","message":"bad token tok-hunter2 with x-hunter2"}"#;
+    let mut server = Server::start(vec![api_error("401 Unauthorized", "", told)]).await;
+    let mut config = config(server.base_url.clone());
+    config.api_key = None;
+    config.auth_token = Some(Secret::new("tok-hunter2"));
+    config.headers = vec![("X-Gateway".to_owned(), Secret::new("x-hunter2"))];
+    config.api_version = "2023-06-01".to_owned();
+    let error = ask(config.clone()).await.expect_err("it is refused");
+    assert!(!format!("{error} {error:?} {:?}", client(config)).contains("hunter2"), "{error}");
+    let Seen::Request { head, .. } = server.next().await else { panic!("a request comes first") };
+    for line in ["authorization: Bearer tok-hunter2", "x-gateway: x-hunter2", "anthropic-version: 2023-06-01"] {
+        assert!(head.lines().any(|sent| sent == line), "{line} in {head}");
+    }
+    assert!(!head.contains("x-api-key") && !head.contains("anthropic-beta"), "{head}");
+}
+
+#[tokio::test]
+async fn a_look_tells_what_a_model_takes_and_is_remembered() {
+    let info = r#"{"type":"model","id":"m-1","lifecycle":"deprecated","retires_at":"2027-02-01T00:00:00Z","capabilities":{"effort":{"supported":true,"low":{"supported":true},"medium":{"supported":false},"high":{"supported":true},"max":{"supported":false}}}}"#;
+    let json = |status: &str, body: &str| reply(status, "content-type: application/json\r\n", body);
+    let missing = r#"{"type":"error","error":{"type":"not_found_error","message":"model: m-2"}}"#;
+    let scripts = vec![
+        json("200 OK", info),
+        json("404 Not Found", missing),
+        reply("404 Not Found", "content-type: text/html\r\n", "<html>"),
+        json("200 OK", r#"{"data":[]}"#),
+        api_error("401 Unauthorized", "", r#"{"type":"authentication_error","message":"no"}"#),
+    ];
+    let mut server = Server::start(scripts).await;
+    let client = client(config(server.base_url.clone()));
+    let facts = Facts {
+        efforts: Some(vec![Effort::Low, Effort::High]),
+        ends: Some("2027-02-01".to_owned()),
+        is_retired: false,
+    };
+    assert_eq!(client.look("m-1").await.expect("it is there"), Looked::Model(facts.clone()));
+    assert_eq!((client.facts("m-1"), client.clone().facts("m-1").effort(Effort::Max)), (facts, Some(Effort::High)));
+    assert!(matches!(client.look("m-2").await.expect_err("it is not").cause, Cause::ModelNotFound { .. }));
+    assert_eq!(client.look("a/b ?").await.expect("no such question"), Looked::Unknown);
+    assert_eq!(client.look("m-4").await.expect("no such answer"), Looked::Unknown);
+    assert!(matches!(client.look("m-1").await.expect_err("no key").cause, Cause::KeyRefused { .. }));
+    let Seen::Request { head, .. } = server.next().await else { panic!("a request comes first") };
+    assert_eq!(head.lines().next(), Some("GET /v1/models/m-1 HTTP/1.1"));
+    assert!(client.learn_effort_refused("m-1", Effort::High) && !client.learn_effort_refused("m-1", Effort::High));
+    assert_eq!(client.facts("m-1").effort(Effort::Max), Some(Effort::Low));
 }
 
 #[tokio::test]
@@ -261,7 +365,6 @@ async fn an_answer_that_breaks_off_is_never_repeated_unseen() {
         (events(&[]), broken(StreamError::EndedEarly)),
         (events(&[BLOCK_STOP, END]), broken(StreamError::EndedEarly)),
         (events(&["{oops"]), broken(malformed)),
-        (events(&[BLOCK_STOP, TOOL, HALF, TOOL_STOP, END, STOP]), broken(StreamError::ToolInput)),
         (events(&[error_event]), Cause::Server { status: 500, said: said("oops") }),
     ] {
         let script = vec![stream_head(), events(&[START, BLOCK, TEXT]), end];

@@ -46,8 +46,10 @@ fn definitions(tools: &[ToolDefinition]) -> Vec<Value> {
 
 /// Returns a round as messages: what the model said, byte for byte, and the results, all in one.
 fn messages(round: &Round) -> impl Iterator<Item = InputMessage> {
-    let said = InputMessage { role: Role::Assistant, content: round.said.iter().filter_map(|raw| echo(raw)).collect() };
-    let results = InputMessage { role: Role::User, content: round.results.iter().map(result).collect() };
+    let content = round.said.iter().filter_map(|raw| echo(raw)).collect();
+    let said = InputMessage { role: Role::Assistant, content, paused: round.results.is_empty() };
+    let content = round.results.iter().map(result).collect();
+    let results = InputMessage { role: Role::User, content, paused: false };
     [said, results].into_iter().filter(|message| !message.content.is_empty())
 }
 
@@ -106,7 +108,7 @@ mod tests {
     }
 
     fn body(prompt: &Prompt) -> Value {
-        let request = Request::from_prompt(prompt, "claude-opus-5-5", Effort::Medium, 4096, None);
+        let request = Request::from_prompt(prompt, "claude-opus-5-5", Some(Effort::Medium), 4096, None);
         assert_eq!(request.fault(), None);
         serde_json::from_slice(&request.body()).expect("the body is JSON")
     }
@@ -130,7 +132,7 @@ mod tests {
         let second = Round { said: vec![call("toolu_3")], results: vec![answered("toolu_3", false)] };
         let prompt = prompt(vec![first, second]);
         insta::assert_snapshot!("rounds", serde_json::to_string_pretty(&body(&prompt)).expect("a value prints"));
-        let request = Request::from_prompt(&prompt, "claude-opus-5-5", Effort::Medium, 4096, None);
+        let request = Request::from_prompt(&prompt, "claude-opus-5-5", Some(Effort::Medium), 4096, None);
         let sent = String::from_utf8(request.body()).expect("JSON is UTF-8");
         for raw in [thinking, unknown, call("toolu_1")] {
             assert!(sent.contains(&raw), "{raw} in {sent}");

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::Deserialize;
+
 use super::{
     Delta, StreamError,
     event::{BlockDelta, Event, MessageDelta},
@@ -13,7 +15,7 @@ use crate::claude::wire::{ContentBlock, Json, Message, StopReason, Usage};
 pub(super) struct Accumulator {
     message: Option<Message>,
     open: Vec<OpenBlock>,
-    /// Blocks whose arguments are not JSON; an answer that was cut off may end in one.
+    /// Calls of our tools whose arguments are not JSON; an answer that was cut off may end in one.
     broken: Vec<usize>,
     complete: bool,
 }
@@ -56,6 +58,10 @@ impl Accumulator {
                     return Err(out_of_order("content_block_start", "its index is not the next"));
                 }
                 news.push_back(Delta::BlockStarted { index, kind: block.kind() });
+                if let Some(model) = falls_back_to(&block) {
+                    // What follows is said, and charged for, by another model.
+                    message.model = model;
+                }
                 news.extend(block.as_text().filter(|text| !text.is_empty()).map(|text| Delta::Text(text.to_owned())));
                 self.open.push(OpenBlock { index, ..OpenBlock::default() });
                 message.content.push(block);
@@ -70,45 +76,61 @@ impl Accumulator {
                 Ok(())
             }
             (Event::BlockStop { index }, message) => {
-                let Some(at) = self.open.iter().position(|open| open.index == index) else {
-                    return Err(out_of_order("content_block_stop", "its block is not open"));
-                };
-                if close(self.open.remove(at), &mut message.content[index]).is_err() {
-                    self.broken.push(index);
+                // One that is not open changes nothing.
+                if let Some(at) = self.open.iter().position(|open| open.index == index) {
+                    let open = self.open.remove(at);
+                    self.broken.extend(close(open, &mut message.content[index]).err());
+                    news.push_back(Delta::BlockStopped { index });
                 }
-                news.push_back(Delta::BlockStopped { index });
                 Ok(())
             }
             (Event::MessageDelta(MessageDelta { delta, usage }), message) => {
                 message.stop_reason = delta.reason.or(message.stop_reason.take());
                 message.stop_sequence = delta.sequence.or(message.stop_sequence.take());
                 message.stop_details = delta.details.or(message.stop_details.take());
+                message.container = delta.container.or(message.container.take());
                 message.usage.update(usage.unwrap_or_default());
                 Ok(())
             }
-            (Event::MessageStop, _) if !self.open.is_empty() => Err(out_of_order("message_stop", "a block is open")),
-            (Event::MessageStop | Event::MessageStart(_), _) => {
+            (Event::MessageStop | Event::MessageStart(_), message) => {
+                // An answer that reached a limit, or was refused, may end within a block.
+                for open in std::mem::take(&mut self.open) {
+                    let index = open.index;
+                    self.broken.extend(close(open, &mut message.content[index]).err());
+                    news.push_back(Delta::BlockStopped { index });
+                }
                 self.complete = true;
                 Ok(())
             }
         }
     }
 
-    /// Returns the message. A tool call that was cut off is left out, so that nobody can run it.
+    /// Returns the message. A call of a tool that was cut off is left out, so that nobody can run it. Where the answer
+    /// was not cut off, such a call keeps its arguments as the text that they are: a string is no arguments, and whoever
+    /// carries out calls tells the model so.
     pub(super) fn finish(self) -> Result<Message, StreamError> {
         let Some(mut message) = self.message.filter(|_| self.complete) else {
             return Err(StreamError::EndedEarly);
         };
-        if self.broken.is_empty() {
-            return Ok(message);
+        if message.stop_reason.as_ref().is_some_and(StopReason::is_cut_off) {
+            let mut index = 0..;
+            message.content.retain(|_| index.next().is_some_and(|index| !self.broken.contains(&index)));
         }
-        if !message.stop_reason.as_ref().is_some_and(StopReason::is_cut_off) {
-            return Err(StreamError::ToolInput);
-        }
-        let mut index = 0..;
-        message.content.retain(|_| index.next().is_some_and(|index| !self.broken.contains(&index)));
         Ok(message)
     }
+}
+
+/// Returns the model that answers from here on, where a block says that another one does.
+fn falls_back_to(block: &ContentBlock) -> Option<String> {
+    #[derive(Deserialize)]
+    struct To {
+        model: String,
+    }
+    let ContentBlock::Other(fields) = block else { return None };
+    if block.kind() != "fallback" {
+        return None;
+    }
+    fields.get("to")?.read::<To>().ok().map(|to| to.model)
 }
 
 fn apply(open: &mut OpenBlock, block: &mut ContentBlock, delta: BlockDelta) -> Result<Option<Delta>, StreamError> {
@@ -129,6 +151,12 @@ fn apply(open: &mut OpenBlock, block: &mut ContentBlock, delta: BlockDelta) -> R
             open.input.push_str(&partial_json);
             Ok(Some(Delta::ToolInput { index: open.index }))
         }
+        (BlockDelta::Compaction(summary), ContentBlock::Other(fields)) => {
+            for (name, value) in summary.iter().filter(|(name, _)| *name != "type") {
+                fields.set(name, value.clone());
+            }
+            Ok(None)
+        }
         (BlockDelta::Citation(citation), ContentBlock::Text { .. }) => {
             open.citations.push(citation);
             Ok(None)
@@ -139,7 +167,8 @@ fn apply(open: &mut OpenBlock, block: &mut ContentBlock, delta: BlockDelta) -> R
     }
 }
 
-fn close(open: OpenBlock, block: &mut ContentBlock) -> Result<(), serde_json::Error> {
+/// Closes a block; an error with its index where it calls a tool of ours with arguments that are not JSON.
+fn close(open: OpenBlock, block: &mut ContentBlock) -> Result<(), usize> {
     if !open.citations.is_empty()
         && let Some(rest) = block.rest_mut()
     {
@@ -151,11 +180,15 @@ fn close(open: OpenBlock, block: &mut ContentBlock) -> Result<(), serde_json::Er
     if open.input.trim().is_empty() {
         return Ok(());
     }
-    let parsed = Json::parse(open.input.trim())?;
-    match block {
-        ContentBlock::ToolUse { input, .. } => *input = parsed,
-        ContentBlock::Other(fields) => fields.set("input", parsed),
-        _ => {}
+    match (Json::parse(open.input.trim()), block) {
+        (Ok(parsed), ContentBlock::ToolUse { input, .. }) => *input = parsed,
+        (Ok(parsed), ContentBlock::Other(fields)) => fields.set("input", parsed),
+        (Err(_), ContentBlock::ToolUse { input, .. }) => {
+            *input = Json::of(&open.input);
+            return Err(open.index);
+        }
+        // The provider carries out its own tools' calls, and has understood them.
+        (Ok(_) | Err(_), _) => {}
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{StreamError, sse::Frame};
-use crate::claude::wire::{ContentBlock, Json, Message, StopDetails, StopReason, Usage};
+use crate::claude::wire::{ContentBlock, Fields, Json, Message, StopDetails, StopReason, Usage};
 
 /// The events that this client knows.
 const KNOWN: [&str; 8] = [
@@ -44,6 +44,9 @@ pub(super) enum BlockDelta {
     SignatureDelta {
         signature: String,
     },
+    /// A summary of the conversation; what it holds is read from the delta's own text.
+    #[serde(skip)]
+    Compaction(Fields),
     /// The citation is read from the delta's own text, since tagging would lose its raw form.
     #[serde(skip)]
     Citation(Json),
@@ -69,6 +72,7 @@ pub(super) struct Ending {
     pub(super) sequence: Option<String>,
     #[serde(rename = "stop_details")]
     pub(super) details: Option<StopDetails>,
+    pub(super) container: Option<Json>,
 }
 
 /// Reads a frame; `None` for a ping and for what is unknown.
@@ -131,8 +135,11 @@ fn block_delta(kind: &str, data: &str) -> Result<Event, StreamError> {
         citation: Option<Json>,
     }
     let Block { index, delta } = parse(kind, data)?;
-    let delta = match parse(kind, delta.as_str())? {
+    let delta = match parse::<Cited>(kind, delta.as_str())? {
         Cited { kind, citation: Some(citation) } if kind == "citations_delta" => BlockDelta::Citation(citation),
+        Cited { kind: named, .. } if named == "compaction_delta" => {
+            BlockDelta::Compaction(parse(kind, delta.as_str())?)
+        }
         _ => parse(kind, delta.as_str())?,
     };
     Ok(Event::BlockDelta { index, delta })
@@ -150,9 +157,15 @@ fn api_error(data: &str) -> Result<StreamError, StreamError> {
         kind: String,
         #[serde(default)]
         message: String,
+        details: Option<Details>,
     }
-    let Whole { error: Body { kind, message }, request_id } = parse("error", data)?;
-    Ok(StreamError::Api { kind, message, request_id })
+    #[derive(Deserialize)]
+    struct Details {
+        error_code: Option<String>,
+    }
+    let Whole { error: Body { kind, message, details }, request_id } = parse("error", data)?;
+    let code = details.and_then(|details| details.error_code);
+    Ok(StreamError::Api { kind, message, code, request_id })
 }
 
 /// Reads `data`; the reason of a failure names the place and never quotes the data.

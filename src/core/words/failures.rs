@@ -87,10 +87,26 @@ pub fn key_refused() -> String {
     "The model refuses my key: the person who runs Workmate needs to check it.".to_owned()
 }
 
-/// The provider's account is out of credit or over its limit.
+/// The provider's account is out of credit, over its limit or on hold.
 #[must_use]
 pub fn account_exhausted() -> String {
-    "My account with the model's provider is used up: the person who runs Workmate needs to see to it.".to_owned()
+    "The workspace's Claude account can't pay for this right now. An admin has to look at its credit and spend limits; \
+     then ask me again."
+        .to_owned()
+}
+
+/// The model is set to one that does not exist, or not any more.
+#[must_use]
+pub fn model_missing() -> String {
+    "The model that I'm set to use doesn't exist, or not any more. The person who runs Workmate has to choose another one."
+        .to_owned()
+}
+
+/// The provider takes no more requests for a while, and says for how long.
+#[must_use]
+pub fn limited_for(minutes: u64, again: Again) -> String {
+    let span = if minutes == 1 { "about a minute".to_owned() } else { format!("about {minutes} minutes") };
+    format!("The model takes no more requests from this workspace for {span}. {}", try_again(again, " then"))
 }
 
 /// The request was refused as malformed: a fault of ours or of the configuration.

@@ -186,7 +186,9 @@ async fn thinking_and_effort_are_judged_by_the_model() {
         (json!({ "model": "claude-sonnet-5-5", "thinking": between, "output_config": xhigh }), "with effort 'xhigh'"),
         (json!({ "model": "claude-sonnet-5", "thinking": enabled }), unsupported),
         (json!({ "model": "claude-opus-4-5", "thinking": adaptive }), unsupported),
-        (json!({ "model": "claude-haiku-4-5", "output_config": { "effort": "low" } }), "effort: not supported"),
+        (json!({ "model": "claude-haiku-4-5", "output_config": { "effort": "low" } }), "does not support the effort"),
+        (json!({ "model": "claude-opus-4-5", "output_config": xhigh }), "'xhigh' is not supported"),
+        (json!({ "model": "claude-sonnet-4-6", "output_config": xhigh }), "'xhigh' is not supported"),
         (
             json!({ "model": "claude-opus-4-5", "thinking": { "type": "enabled", "budget_tokens": 9 } }),
             "greater than or equal to 1024",

@@ -112,13 +112,20 @@ fn check_system_place(request: &Request<'_>, messages: &[Value], index: usize) -
 
 fn check_last(request: &Request<'_>, messages: &[Value]) -> Result<(), Problem> {
     let Some(last) = messages.last().filter(|last| Role::of(last) == Some(Role::Assistant)) else { return Ok(()) };
-    let paused = array(&last["content"]).iter().any(|block| block["type"] == "server_tool_use");
+    let content = array(&last["content"]);
+    let paused = content.iter().any(|block| block["type"] == "server_tool_use")
+        || request.paused.iter().any(|paused| *paused == texts(content));
     if paused || request.model.prefill {
         return Ok(());
     }
     Err(Problem::invalid(
         "This model does not support assistant message prefill. The conversation must end with a user message.",
     ))
+}
+
+/// Returns all that is said in a turn, to recognise one that was paused.
+pub(in crate::standin) fn texts(content: &[Value]) -> String {
+    content.iter().filter_map(|block| block["text"].as_str()).collect()
 }
 
 fn ends_in_server_tool_result(message: &Value) -> bool {

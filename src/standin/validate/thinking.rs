@@ -27,8 +27,12 @@ fn check_output_config<'a>(request: &Request<'a>) -> Result<Option<&'a str>, Pro
     fields::only(config, "output_config", &allowed)?;
     fields::one_of(config, "output_config", "effort", EFFORTS)?;
     let effort = config.get("effort").and_then(Value::as_str);
-    if effort.is_some() && !request.model.effort {
-        return Err(Problem::invalid(format!("output_config.effort: not supported on {}", request.model.id)));
+    if let Some(effort) = effort.filter(|effort| !request.model.efforts.contains(effort)) {
+        let model = request.model.id;
+        return Err(Problem::invalid(match request.model.efforts {
+            [] => format!("This model does not support the effort parameter ({model})."),
+            _ => format!("output_config.effort: '{effort}' is not supported on {model}"),
+        }));
     }
     if let Some(format) = config.get("format").filter(|format| !format.is_null()) {
         check_format(format)?;

@@ -1,0 +1,47 @@
+//! The headers of every call: who asks, which version of the API, and what a gateway wants besides.
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use super::ClientConfig;
+use crate::secret::Secret;
+
+/// The names under which credentials travel, at the API and at gateways.
+const SIGNING: [&str; 3] = ["x-api-key", "authorization", "api-key"];
+/// What tokens of the provider's own sign-in begin with, and the name that the API wants with them.
+const OAUTH: (&str, &str) = ("sk-ant-oat", "oauth-2025-04-20");
+
+/// Returns the headers; `None` where one of them holds what no header can carry.
+pub(super) fn of(config: &ClientConfig) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let mut set = |name: HeaderName, value: &str| {
+        let mut value = HeaderValue::from_str(value).ok()?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Some(())
+    };
+    set(HeaderName::from_static("anthropic-version"), &config.api_version)?;
+    if let Some(key) = &config.api_key {
+        set(HeaderName::from_static("x-api-key"), key.expose())?;
+    }
+    if let Some(token) = &config.auth_token {
+        set(AUTHORIZATION, &format!("Bearer {}", token.expose()))?;
+        if token.expose().starts_with(OAUTH.0) {
+            set(HeaderName::from_static("anthropic-beta"), OAUTH.1)?;
+        }
+    }
+    for (name, value) in &config.headers {
+        set(name.to_ascii_lowercase().parse().ok()?, value.expose())?;
+    }
+    Some(headers)
+}
+
+/// Returns whether the headers say who asks.
+pub(super) fn sign(headers: &HeaderMap) -> bool {
+    SIGNING.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Returns all that is cut out of what the other side says.
+pub(super) fn secrets(config: &ClientConfig) -> Vec<&str> {
+    let extra = config.headers.iter().map(|(_, value)| value);
+    config.api_key.iter().chain(&config.auth_token).chain(extra).map(Secret::expose).collect()
+}

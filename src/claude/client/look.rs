@@ -1,0 +1,158 @@
+//! A look at the API that costs nothing: whether it answers, takes the key and has a model, and what that model takes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::{
+    Client, headers,
+    response::{self, Failure, Sent},
+    unsent, within,
+};
+use crate::{
+    claude::{
+        error::{Cause, Error, Wait},
+        retry::Hints,
+        wire::Effort,
+    },
+    core::model::{EFFORTS, Facts},
+};
+
+/// How long a look takes at most.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most of a model's description that is read, in bytes.
+const BYTES_MAX: usize = 256 << 10;
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// The model is there; this is what it takes and when it ends.
+    Model(Facts),
+    /// Something answers and does not know this question, as many gateways: neither key nor model can be told.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    lifecycle: Option<String>,
+    #[serde(default)]
+    retires_at: Option<String>,
+    #[serde(default)]
+    capabilities: Option<Capabilities>,
+}
+
+#[derive(Deserialize)]
+struct Capabilities {
+    #[serde(default)]
+    effort: Option<Map<String, Value>>,
+}
+
+impl Client {
+    /// Asks the API about a model (`GET /v1/models/{id}`), once.
+    ///
+    /// # Errors
+    /// Why it cannot be told: no connection, no key, the key or the model is not known. [`Error::advice`] says what to do.
+    pub async fn look(&self, model: &str) -> Result<Looked, Error> {
+        if !headers::sign(&self.headers) {
+            return Err(self.error(Failure::of(Cause::MissingKey)));
+        }
+        let mut url = self.endpoint.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop().push("models").push(model);
+        }
+        let limit = (Wait::Headers, LOOK_TIMEOUT);
+        let whole = (LOOK_TIMEOUT, Instant::now() + LOOK_TIMEOUT);
+        let call = self.http.get(url).headers(self.headers.clone()).send();
+        let failed = |failure| self.error(failure);
+        let mut response = within(limit, whole, call)
+            .await
+            .map_err(failed)?
+            .map_err(|error| failed(Failure::of(unsent(&error, self.config.timeouts.connect))))?;
+        let (status, answer_headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        while body.len() < BYTES_MAX {
+            let chunk = within((Wait::Idle, LOOK_TIMEOUT), whole, response.chunk()).await;
+            let Ok(Ok(Some(chunk))) = chunk else { break };
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            let info = serde_json::from_slice::<Info>(&body).ok().filter(|info| info.id.is_some());
+            let Some(info) = info else { return Ok(Looked::Unknown) };
+            let facts = info.facts(&Facts::known(model));
+            self.learn(model, facts.clone());
+            return Ok(Looked::Model(facts));
+        }
+        let sent = Sent { model, request_bytes: 0, secrets: headers::secrets(&self.config) };
+        let failure = response::failure(status, &answer_headers, &body, Hints::default(), &sent);
+        match failure.cause {
+            // Whoever answers has no such question; the key and the model may be fine.
+            Cause::Protocol { status: 404 | 405, .. }
+            | Cause::Server { status: 501, .. }
+            | Cause::InvalidRequest { status: 404 | 405, .. } => Ok(Looked::Unknown),
+            _ => Err(self.error(failure)),
+        }
+    }
+}
+
+impl Info {
+    /// Returns what it says; where it is silent, what is `known`.
+    fn facts(self, known: &Facts) -> Facts {
+        let supported = |value: Option<&Value>| value.is_some_and(|value| value["supported"] == true);
+        let effort = self.capabilities.and_then(|capabilities| capabilities.effort);
+        let efforts = effort.map(|effort| {
+            let of = |(name, level): &(&str, Effort)| supported(effort.get(*name)).then_some(*level);
+            if supported_at_all(&effort) { EFFORTS.iter().filter_map(of).collect() } else { Vec::new() }
+        });
+        let day = |text: String| text.split('T').next().map(ToOwned::to_owned);
+        let ends = self.retires_at.and_then(day).or_else(|| known.ends.clone());
+        let efforts = efforts.or_else(|| known.efforts.clone());
+        Facts { efforts, ends, is_retired: self.lifecycle.as_deref() == Some("retired") }
+    }
+}
+
+fn supported_at_all(effort: &Map<String, Value>) -> bool {
+    effort.get("supported") == Some(&Value::Bool(true))
+}
+
+/// What was learnt of models, by looking and by refusals; shared by a client's clones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Learnt(Arc<Mutex<BTreeMap<String, Facts>>>);
+
+impl Learnt {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Facts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    /// Returns what is known of a model: what was learnt of it last, else what the table says. Asks nobody.
+    #[must_use]
+    pub fn facts(&self, model: &str) -> Facts {
+        self.learnt.lock().get(model).cloned().unwrap_or_else(|| Facts::known(model))
+    }
+
+    /// Notes that a model does not take an effort; returns whether that is news.
+    #[must_use]
+    pub fn learn_effort_refused(&self, model: &str, refused: Effort) -> bool {
+        let mut facts = self.facts(model);
+        let taken = facts.efforts.clone().unwrap_or_else(|| EFFORTS.map(|(_, effort)| effort).to_vec());
+        let left: Vec<Effort> = taken.iter().copied().filter(|effort| *effort != refused).collect();
+        let is_news = left.len() < taken.len();
+        facts.efforts = Some(left);
+        self.learn(model, facts);
+        is_news
+    }
+
+    fn learn(&self, model: &str, facts: Facts) {
+        self.learnt.lock().insert(model.to_owned(), facts);
+    }
+}

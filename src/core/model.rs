@@ -1,0 +1,117 @@
+//! What is known of the provider's models: which effort they take and when they end.
+//!
+//! The API tells it where it can be asked; the table is for where it can't, and for `workmate check`. A model that is in
+//! neither is asked as configured.
+
+use super::prompt::Effort;
+
+/// The words for effort, from little to much.
+pub const EFFORTS: [(&str, Effort); 5] = [
+    ("low", Effort::Low),
+    ("medium", Effort::Medium),
+    ("high", Effort::High),
+    ("xhigh", Effort::Xhigh),
+    ("max", Effort::Max),
+];
+
+/// What is known of one model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Which effort it takes, from little to much; empty where it takes none, `None` where nobody has said.
+    pub efforts: Option<Vec<Effort>>,
+    /// The day on which it ends, as `2026-11-30`.
+    pub ends: Option<String>,
+    /// Whether it has ended.
+    pub is_retired: bool,
+}
+
+/// Models that end: the day, and what takes their place.
+const ENDING: [(&str, &str, &str); 5] = [
+    ("claude-mythos-preview", "2026-06-30", "claude-mythos-5-2"),
+    ("claude-sonnet-4-5", "2026-11-30", "claude-sonnet-5-5"),
+    ("claude-sonnet-4-5-20250929", "2026-11-30", "claude-sonnet-5-5"),
+    ("claude-opus-4-5", "2027-01-22", "claude-opus-5-5"),
+    ("claude-opus-4-5-20251101", "2027-01-22", "claude-opus-5-5"),
+];
+
+impl Facts {
+    /// Returns what the table knows.
+    #[must_use]
+    pub fn known(model: &str) -> Self {
+        let is = |names: &[&str]| names.iter().any(|name| model == *name || dated(model, name));
+        let efforts = if is(&["claude-haiku-4-5", "claude-sonnet-4-5"]) {
+            Some(Vec::new())
+        } else if is(&["claude-opus-4-5"]) {
+            Some(vec![Effort::Low, Effort::Medium, Effort::High])
+        } else if is(&["claude-opus-4-6", "claude-sonnet-4-6"]) {
+            Some(vec![Effort::Low, Effort::Medium, Effort::High, Effort::Max])
+        } else {
+            None
+        };
+        let ends = ENDING.iter().find(|(name, ..)| *name == model).map(|(_, day, _)| (*day).to_owned());
+        Self { efforts, ends, is_retired: false }
+    }
+
+    /// Returns the effort to ask with: as wanted where that is taken, else the next smaller one that is, else none.
+    #[must_use]
+    pub fn effort(&self, wanted: Effort) -> Option<Effort> {
+        let Some(taken) = &self.efforts else { return Some(wanted) };
+        let most = rank(wanted);
+        taken.iter().copied().filter(|effort| rank(*effort) <= most).max_by_key(|effort| rank(*effort))
+    }
+}
+
+/// Returns a model that takes the place of one that ends.
+#[must_use]
+pub fn successor(model: &str) -> Option<&'static str> {
+    ENDING.iter().find(|(name, ..)| *name == model).map(|(.., next)| *next)
+}
+
+/// Returns the word for an effort.
+#[must_use]
+pub fn name(effort: Effort) -> &'static str {
+    EFFORTS[rank(effort)].0
+}
+
+fn rank(effort: Effort) -> usize {
+    EFFORTS.iter().position(|(_, known)| *known == effort).unwrap_or_default()
+}
+
+/// Whether `model` is `name` with a date behind it.
+fn dated(model: &str, name: &str) -> bool {
+    let date = model.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    date.is_some_and(|date| date.len() == 8 && date.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_model_is_asked_with_an_effort_that_it_takes() {
+        use Effort::{High, Low, Max, Medium, Xhigh};
+        for (model, wanted, asked) in [
+            ("claude-haiku-4-5", Medium, None),
+            ("claude-haiku-4-5-20251001", Low, None),
+            ("claude-sonnet-4-5-20250929", Max, None),
+            ("claude-opus-4-5", Max, Some(High)),
+            ("claude-opus-4-5-20251101", Xhigh, Some(High)),
+            ("claude-sonnet-4-6", Xhigh, Some(High)),
+            ("claude-opus-4-6", Max, Some(Max)),
+            ("claude-opus-5-5", Xhigh, Some(Xhigh)),
+            ("claude-haiku-5-5", Low, Some(Low)),
+            ("somebody-s-model", Max, Some(Max)),
+        ] {
+            assert_eq!(Facts::known(model).effort(wanted), asked, "{model}");
+        }
+        let little = Facts { efforts: Some(vec![High]), ..Facts::default() };
+        assert_eq!([little.effort(Low), little.effort(Max)], [None, Some(High)]);
+    }
+
+    #[test]
+    fn a_model_that_ends_has_its_day_and_a_successor() {
+        assert_eq!(Facts::known("claude-sonnet-4-5").ends.as_deref(), Some("2026-11-30"));
+        assert_eq!(successor("claude-opus-4-5-20251101"), Some("claude-opus-5-5"));
+        assert_eq!(Facts::known("claude-opus-5-5").ends, None);
+    }
+}

@@ -60,6 +60,7 @@ mod trust;
 mod unencrypted;
 mod upgrades;
 mod used;
+mod visits;
 mod wards;
 mod work;
 
@@ -90,6 +91,7 @@ struct Engine {
     members: provisioning::Members,
     headcounts: members::Headcounts,
     flows: trust::Flows,
+    visits: visits::Visits,
     started: tokio::time::Instant,
     /// The same by the wall clock.
     began: crate::core::time::Timestamp,

@@ -16,8 +16,6 @@ pub struct Invite<'a> {
     pub invited: &'a UserId,
     /// Who invites.
     pub inviter: &'a UserId,
-    /// Whether the invite is marked as one to a direct chat.
-    pub is_direct: bool,
     /// How many humans are in the room or invited to it, the inviter among them; `None` where the stripped
     /// state does not tell. What it tells may be a part only: a small number is then decided after joining.
     pub humans: Option<usize>,
@@ -40,7 +38,8 @@ pub enum Accepts<'a> {
 pub enum InviteDecision {
     /// Join, then ask [`after_join`].
     Join,
-    /// Join: a direct chat with the service bot. The person may have an assistant made if they are local.
+    /// Join, if nobody else is there: a chat with the service bot. The person may have an assistant made if they are
+    /// local.
     ServiceDm {
         /// Whose chat it is.
         person: OwnedUserId,
@@ -127,7 +126,8 @@ fn to_coworker(invite: &Invite<'_>) -> InviteDecision {
     let refusal = match invite.accepts {
         None => Some(Tell::UnknownCoworker),
         Some(Accepts::Only(people)) if !people.contains(invite.inviter) => Some(Tell::NotAccepted),
-        Some(_) if invite.is_direct => Some(Tell::AskInRoom),
+        // Who is there is known once it has joined: a direct chat may be one of several people, and one with a single
+        // person may be made to verify it.
         Some(_) => None,
     };
     match refusal {
@@ -148,7 +148,7 @@ fn to_assistant(namespace: &Namespace, invite: &Invite<'_>, owner: &str) -> Invi
 }
 
 fn to_service(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
-    if !invite.is_direct || is_group(invite) {
+    if is_group(invite) {
         return InviteDecision::Decline { tell: Some(Tell::ServiceOnlyDirect) };
     }
     let local = invite.inviter.server_name() == namespace.server;

@@ -1,6 +1,9 @@
 //! Links to rooms and events, as people paste them (A7).
 
-use ruma::{MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, matrix_uri::MatrixId};
+use ruma::{
+    MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomId, ServerName, UserId,
+    matrix_uri::MatrixId,
+};
 
 use super::{address::OwnWords, event::Message, id};
 
@@ -20,6 +23,34 @@ pub struct Target {
     pub event: Option<OwnedEventId>,
     /// Servers that know the room.
     pub via: Vec<OwnedServerName>,
+}
+
+/// Characters of a name that a link shows.
+const NAME_CHARS_MAX: usize = 60;
+
+/// Returns a Markdown link to a room, which people named.
+#[must_use]
+pub fn room_link(name: &str, room: &RoomId, via: &ServerName) -> String {
+    format!("[{}]({})", shown(name), room_address(room, via))
+}
+
+/// Returns the address of a room, as apps understand it.
+#[must_use]
+pub fn room_address(room: &RoomId, via: &ServerName) -> String {
+    room.matrix_to_uri_via([via.to_owned()]).to_string()
+}
+
+/// Returns a Markdown link to a user, which apps show as a pill.
+#[must_use]
+pub fn user_link(name: &str, user: &UserId) -> String {
+    format!("[{}]({})", shown(name), user.matrix_to_uri())
+}
+
+/// A name without what Markdown or a mention could be made of.
+fn shown(name: &str) -> String {
+    let fits = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | '-' | '·' | '\'' | '’');
+    let plain: String = name.chars().filter(fits).take(NAME_CHARS_MAX).collect();
+    if plain.trim().is_empty() { "…".to_owned() } else { plain.trim().to_owned() }
 }
 
 /// Returns what one word points at: `#alias:server`, `!room:server`, a matrix.to link or a `matrix:` URI.

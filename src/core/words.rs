@@ -21,6 +21,7 @@ pub use self::tools::{
 use super::{asker::Reads, time::Timestamp};
 
 pub mod approval;
+pub mod declining;
 pub mod files;
 pub mod moving;
 pub mod opened;

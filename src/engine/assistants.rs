@@ -112,7 +112,8 @@ impl Engine {
         };
         self.tables.assistant_rooms.put(&room, &owner.to_owned())?;
         self.begin_comparing_in(&room)?;
-        let record = AssistantRecord { room: Some(room.clone()), ..AssistantRecord::default() };
+        let elsewhere = self.tables.assistants.get(&owner.to_owned())?.is_some_and(|record| record.elsewhere);
+        let record = AssistantRecord { room: Some(room.clone()), elsewhere, ..AssistantRecord::default() };
         self.tables.assistants.put(&owner.to_owned(), &record)?;
         self.store.flush().await?;
         tracing::info!(user.id = %persona.user, room.id = %room, "an assistant is ready");
@@ -162,6 +163,12 @@ impl Engine {
             }
             return Ok(Handled::Done);
         }
+        if event.sender == owner
+            && !record.silent
+            && Box::pin(self.take_plain_verification(owner, entry, accepted)).await?
+        {
+            return Ok(Handled::Done);
+        }
         // Encrypted or nothing: a plain message here is not the owner's client's doing.
         if event.event_type != "m.room.encrypted" || event.sender != owner || record.silent {
             return Ok(Handled::Done);
@@ -185,6 +192,30 @@ impl Engine {
         }
     }
 
+    /// Takes an owner's request for a verification that came unencrypted, as matrix-js-sdk sends it: it says nothing but
+    /// who asks, and what it leads to is proven by the emoji. Returns whether the event was that.
+    async fn take_plain_verification(
+        self: &Shared,
+        owner: &UserId,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        if entry.event.event_type != "m.room.message" {
+            return Ok(false);
+        }
+        let Some(request) = self.read_plain(&entry.event).await.filter(super::trust::is_request) else {
+            return Ok(false);
+        };
+        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        // Of a new device, else the sync that brings the request drops it.
+        account.learn_devices(owner).await?;
+        account.sync_since(accepted).await?;
+        if self.look_after(&account, owner, &request.room).await? == Privacy::Tight {
+            self.verify_in_chat(&account, &request);
+        }
+        Ok(true)
+    }
+
     /// As [`Self::attend`]; where the room was replaced, the upgrade is followed, or another room made.
     async fn look_after(
         self: &Shared,
@@ -199,7 +230,7 @@ impl Engine {
         Ok(privacy)
     }
 
-    fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
+    pub(super) fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
         self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
             let mut record = record.unwrap_or_default();
             change(&mut record);

@@ -86,7 +86,7 @@ impl Engine {
                 [] => words::no_notes(name),
                 notes => words::notes(name, notes),
             },
-            CoworkerCommand::Verify => words::trust::look_for_request(),
+            CoworkerCommand::Verify => words::trust::look_for_request(None),
             CoworkerCommand::Why => self.why(user, event)?,
             CoworkerCommand::Forget => words::forgot_all(self.forget_notes(room).await?),
         })

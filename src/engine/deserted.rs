@@ -41,7 +41,7 @@ impl Engine {
         if joined > ours.max(1) || waits || self.members.is_space(room) {
             return Ok(false);
         }
-        account.leave(room).await?;
+        account.leave(room, None).await?;
         self.roster.leave(room, account.user());
         tracing::info!(room.id = %room, user.id = %account.user(), "left a room without people");
         Ok(true)

@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// Reads an event as a transaction carries it, by the rules of its room as far as one of ours there knows them.
-    async fn read_plain(&self, event: &InboxEvent) -> Option<RoomEvent> {
+    pub(super) async fn read_plain(&self, event: &InboxEvent) -> Option<RoomEvent> {
         let among = if event.event_type == REDACTION { Redactions::Some } else { Redactions::None };
         let rules = match self.kept_in(&event.room_id).first() {
             Some(account) => account.rules(&event.room_id, among).await,
@@ -200,6 +200,9 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let room = &event.room;
+        if self.take_in_direct_chat(event)? {
+            return Ok(());
+        }
         let suspect = self.is_suspect(event, came).await?;
         if !suspect && Box::pin(self.take_choice(event, accepted)).await? {
             return Ok(());

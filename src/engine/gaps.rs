@@ -33,6 +33,8 @@ const PAGES_MAX: usize = 10;
 const AGE_MAX_MS: u64 = 7 * 24 * 3_600_000;
 /// How often what syncs brought is compared; until then what is on its way has come.
 const COMPARE_EVERY: Duration = Duration::from_secs(15);
+/// Events looked at after one of ours has joined, for what was said since it was invited.
+const SINCE_INVITE_MAX: usize = 50;
 /// Rooms read back at once at a start.
 const ROOMS_AT_ONCE: usize = 4;
 /// Between two assistants whose chat is read back, after a start and after an outage.
@@ -120,8 +122,43 @@ impl Engine {
         Ok(found)
     }
 
-    /// Offers the inbox what it does not know of these events; returns how many those are.
-    async fn offer(&self, room: &RoomId, mut events: Vec<Held>) -> Result<usize, EngineError> {
+    /// Offers the inbox what was said between an invite to one of ours and its join, which no transaction brings.
+    pub(super) async fn read_since_invite(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
+        if !account.is_in(room) {
+            return Ok(());
+        }
+        let mut events = self.api().timeline(account.user(), room, None, SINCE_INVITE_MAX).await?.events;
+        let Some(invite) = events.iter().position(|event| is_invite(event, account.user())) else { return Ok(()) };
+        events.truncate(invite);
+        events.reverse();
+        let mut readable = Vec::new();
+        for event in events.into_iter().filter(|event| event.state_key.is_none()) {
+            let is_readable = match event.event_type.as_str() {
+                "m.room.message" => true,
+                // A key that did not come with the join was not meant for us: nobody is told that it is missing.
+                "m.room.encrypted" => account.unsealed(room, &event.event_id).await?,
+                _ => false,
+            };
+            if is_readable {
+                readable.push(event);
+            }
+        }
+        self.offer_as("between", room, readable).await?;
+        Ok(())
+    }
+
+    /// Offers the inbox what it does not know of these events, which the homeserver should have delivered; returns how
+    /// many those are.
+    async fn offer(&self, room: &RoomId, events: Vec<Held>) -> Result<usize, EngineError> {
+        let new = self.offer_as("gap", room, events).await?;
+        if new > 0 {
+            self.metrics.missed(new);
+            tracing::info!(room.id = %room, missed = new, "the homeserver had not delivered some events");
+        }
+        Ok(new)
+    }
+
+    async fn offer_as(&self, purpose: &str, room: &RoomId, mut events: Vec<Held>) -> Result<usize, EngineError> {
         events.retain(|event| !self.namespace.is_ours(&event.sender));
         let ids: Vec<&EventId> = events.iter().map(|event| &*event.event_id).collect();
         let unknown: std::collections::BTreeSet<_> =
@@ -135,13 +172,8 @@ impl Engine {
         }
         let missed: Vec<InboxEvent> = events.into_iter().map(|event| entry_of(room, event)).collect();
         let Some(last) = missed.last() else { return Ok(0) };
-        let purpose = format!("gap-{}", last.event_id);
-        let accepted = self.inbox.accept(&purpose, missed, now).await?;
-        if accepted.new > 0 {
-            self.metrics.missed(accepted.new);
-            tracing::info!(room.id = %room, missed = accepted.new, "the homeserver had not delivered some events");
-        }
-        Ok(accepted.new)
+        let purpose = format!("{purpose}-{}", last.event_id);
+        Ok(self.inbox.accept(&purpose, missed, now).await?.new)
     }
 
     /// Notes up to where a room was compared; never further back than it is.
@@ -307,6 +339,15 @@ fn is_reached(mark: &Checked, event: &Held, reader: Option<&UserId>) -> bool {
         Checked { event: None, at } => event.sent_at <= *at,
     };
     is_checked || reader.is_some_and(|reader| is_coming(event, reader))
+}
+
+/// Whether this invites one of ours into the room.
+fn is_invite(event: &Held, user: &UserId) -> bool {
+    let invites = |event: &Held| {
+        let event: Option<Value> = serde_json::from_str(&event.json).ok();
+        event.is_some_and(|event| event["content"]["membership"] == "invite")
+    };
+    event.event_type == "m.room.member" && event.state_key.as_deref() == Some(user.as_str()) && invites(event)
 }
 
 /// Whether this is how one of ours came into the room.

@@ -4,7 +4,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, records::RoomRecord};
+use super::{Engine, EngineError, Shared, assistants::Chat, records::RoomRecord};
 use crate::{
     clock,
     config::AcceptInvites,
@@ -12,8 +12,9 @@ use crate::{
         company::{Company, Liveliness},
         event::Membership,
         invite::{Accepts, AfterJoin, AssistantFor, Invite, InviteDecision, Tell, after_join, on_invite},
+        links::room_address,
         people::Who,
-        words,
+        words::{self, declining},
     },
     matrix::{
         Account,
@@ -30,7 +31,6 @@ impl Engine {
         room: &RoomId,
         invited: &UserId,
         inviter: &UserId,
-        is_direct: bool,
         accepted: Instant,
     ) -> Result<(), EngineError> {
         if self.namespace.who(invited) == Who::Service && self.is_the_space(room).await {
@@ -52,7 +52,7 @@ impl Engine {
             AcceptInvites::Members => Accepts::Members,
             AcceptInvites::Only(people) => Accepts::Only(people),
         });
-        let invite = Invite { invited, inviter, is_direct, humans: None, accepts };
+        let invite = Invite { invited, inviter, humans: None, accepts };
         let decision = on_invite(&self.namespace, &invite);
         tracing::info!(room.id = %room, user.id = %invited, ?decision, "an invite");
         match decision {
@@ -60,18 +60,10 @@ impl Engine {
             InviteDecision::ServiceDm { person, assistant } => {
                 Box::pin(self.join_service_dm(room, &person, assistant)).await
             }
-            InviteDecision::MakeAssistant { owner } => {
-                self.decline(room, invited).await?;
-                if !self.may_have_assistant(&owner)? {
-                    return Box::pin(self.say_privately(&owner, &words::not_a_member())).await;
-                }
-                if self.config.assistants.enabled {
-                    Box::pin(self.clone().ensure_assistant(&owner)).await?;
-                }
-                Ok(())
-            }
+            InviteDecision::MakeAssistant { owner } => Box::pin(self.lead_to_own_chat(room, invited, &owner)).await,
             InviteDecision::Decline { tell } => {
-                self.decline(room, invited).await?;
+                let reason = tell.map(|tell| self.reason(tell));
+                self.decline(room, invited, reason.as_deref()).await?;
                 if let Some(tell) = tell {
                     Box::pin(self.tell_inviter(inviter, invited, tell)).await;
                 }
@@ -80,14 +72,70 @@ impl Engine {
         }
     }
 
-    /// Declines without opening a client: the user may never have had one.
-    async fn decline(&self, room: &RoomId, user: &UserId) -> Result<(), EngineError> {
-        if let Some(account) = self.pool.kept(user) {
-            return Ok(account.leave(room).await?);
+    /// An owner invited their assistant to another chat: it has one of its own, to which they are led.
+    async fn lead_to_own_chat(
+        self: Shared,
+        room: &RoomId,
+        assistant: &UserId,
+        owner: &UserId,
+    ) -> Result<(), EngineError> {
+        if !self.may_have_assistant(owner)? {
+            self.decline(room, assistant, Some(&declining::members_only())).await?;
+            return Box::pin(self.say_privately(owner, &words::not_a_member())).await;
         }
+        if !self.config.assistants.enabled {
+            return self.decline(room, assistant, Some(&declining::no_assistants())).await;
+        }
+        // Before the chat is there: its first words say so.
+        self.note(owner, |record| record.elsewhere = true)?;
+        let chat = match Box::pin(self.clone().ensure_assistant(owner)).await {
+            Err(error) if error.is_passing() => return Err(error),
+            chat => chat,
+        };
+        let own = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
+        let reason = own.map(|own| {
+            let is_invited = matches!(chat, Ok(Chat::Invited));
+            declining::own_chat(&room_address(&own, &self.namespace.server), is_invited)
+        });
+        self.decline(room, assistant, reason.as_deref()).await?;
+        if chat? == Chat::Joined {
+            Box::pin(self.say_written_elsewhere(owner, room)).await?;
+        }
+        Ok(())
+    }
+
+    /// Says, in the chat that an owner and their assistant have already, that another one was declined.
+    async fn say_written_elsewhere(&self, owner: &UserId, declined: &RoomId) -> Result<(), EngineError> {
+        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let Some(own) = record.room.filter(|_| record.introduced && !record.silent) else { return Ok(()) };
+        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        let txn = super::word_transaction("elsewhere", declined.as_str(), account.user());
+        account.send(&own, &super::word(&declining::written_elsewhere(), Some(owner)), txn).await?;
+        self.note(owner, |record| record.elsewhere = false)
+    }
+
+    /// What is shown beside a declined invite.
+    fn reason(&self, tell: Tell) -> String {
+        let service = self.service_user();
+        match tell {
+            Tell::AskInRoom => declining::only_in_rooms(service.as_str()),
+            Tell::NotAccepted => declining::not_from_you(),
+            Tell::UnknownCoworker => declining::retired(service.as_str()),
+            Tell::NotYourAssistant => declining::others_assistant(service.as_str()),
+            Tell::AssistantStaysPrivate => declining::assistant_of_one(),
+            Tell::ServiceOnlyDirect => declining::service_alone(),
+        }
+    }
+
+    /// Declines without opening a client: the user may never have had one.
+    async fn decline(&self, room: &RoomId, user: &UserId, reason: Option<&str>) -> Result<(), EngineError> {
+        if let Some(account) = self.pool.kept(user) {
+            return Ok(account.leave(room, reason).await?);
+        }
+        let body = reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
         let path = format!("/_matrix/client/v3/rooms/{}/leave", encode(room.as_str()));
         let identity = Identity::User(user.to_owned());
-        let left = self.api().call(identity, reqwest::Method::POST, &path, Some(Body::Json(json!({})))).await;
+        let left = self.api().call(identity, reqwest::Method::POST, &path, Some(Body::Json(body))).await;
         match left {
             Err(error) if !error.is_forbidden() => Err(error.into()),
             _ => Ok(()),
@@ -111,6 +159,7 @@ impl Engine {
                 return self.introduce(&account, room).await;
             }
         } else {
+            learn_devices(&account, inviter).await?;
             match account.join(room).await {
                 // The invite is gone: withdrawn, or the room is.
                 Err(error) if error.is_forbidden() => return Ok(()),
@@ -123,13 +172,13 @@ impl Engine {
         }
         let upgraded = self.follow_upgrade(&account, room)?;
         if !self.stay_if_lively(&account, room, upgraded.as_deref()).await? {
-            Box::pin(self.tell_inviter(inviter, user, Tell::AskInRoom)).await;
+            self.begin_visit(&account, room, inviter).await?;
         }
-        Ok(())
+        self.read_since_invite(&account, room).await
     }
 
-    /// What a coworker does in a room that it has just joined (C4): it stays, waits for others, or leaves again.
-    /// Returns whether it stayed. People follow an upgrade one by one, so a room that replaces another is waited in.
+    /// What a coworker does in a room that it has just joined (C4): it stays, or waits for others.
+    /// Returns whether it stays: not with a single person. People follow an upgrade one by one, so a room that replaces another is waited in.
     pub(super) async fn stay_if_lively(
         &self,
         account: &Account,
@@ -160,11 +209,7 @@ impl Engine {
                     Some(RoomRecord { liveliness: Liveliness::awaiting(), ..record.unwrap_or_default() })
                 })?;
             }
-            AfterJoin::LeaveAndTell(_) => {
-                account.leave(room).await?;
-                self.roster.leave(room, account.user());
-                return Ok(false);
-            }
+            AfterJoin::LeaveAndTell(_) => return Ok(false),
         }
         Ok(true)
     }
@@ -218,20 +263,32 @@ impl Engine {
         assistant: AssistantFor,
     ) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        learn_devices(&account, person).await?;
         match account.join(room).await {
             Err(error) if error.is_forbidden() => return Ok(()),
             joined => joined?,
         }
-        let others = account.facts(room).await?;
-        let humans = self.company(&others);
-        if humans.humans + humans.humans_invited > 1 {
-            return Ok(account.leave(room).await?);
+        let company = self.company(&account.facts(room).await?);
+        if company.may_become_lively() || company.ours > 1 || account.is_space(room) {
+            return Ok(account.leave(room, Some(&declining::service_alone())).await?);
         }
         self.roster.enter(room, account.user());
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             Some(RoomRecord { service_dm: Some(person.to_owned()), ..record.unwrap_or_default() })
         })?;
-        Box::pin(self.welcome(&account, room, person, assistant)).await
+        Box::pin(self.clone().welcome(&account, room, person, assistant)).await?;
+        self.read_since_invite(&account, room).await
+    }
+
+    /// Somebody else has joined the service bot's chat with a person.
+    pub(super) async fn leave_service_chat(&self, room: &RoomId) -> Result<(), EngineError> {
+        let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        account.leave(room, Some(&declining::service_alone())).await?;
+        self.roster.leave(room, account.user());
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            Some(RoomRecord { service_dm: None, ..record.unwrap_or_default() })
+        })?;
+        Ok(())
     }
 
     /// Tells an inviter why one of ours did not come: in their assistant's room, or in their chat with the service bot.
@@ -240,13 +297,12 @@ impl Engine {
             Who::Coworker(id) => self.coworker(invited).map_or(id.0, |coworker| coworker.name.clone()),
             _ => invited.to_string(),
         };
-        let service = self.service_user();
         let text = match tell {
-            Tell::AskInRoom => words::declined_private(&name),
+            // Said where it was asked.
+            Tell::AskInRoom | Tell::ServiceOnlyDirect => return,
             Tell::NotAccepted | Tell::UnknownCoworker => words::declined_inviter(&name),
             Tell::NotYourAssistant => words::not_your_assistant(invited.as_str()),
             Tell::AssistantStaysPrivate => words::assistant_is_here(invited.as_str()),
-            Tell::ServiceOnlyDirect => words::service_only_direct(service.as_str()),
         };
         let told = Box::pin(self.say_privately(inviter, &text)).await;
         if let Err(error) = told {
@@ -287,14 +343,22 @@ impl Engine {
     /// Handles invites that came while we were away and that no transaction brought.
     pub(super) async fn take_missed_invites(self: Shared, account: &Account) -> Result<(), EngineError> {
         for room in account.invited() {
-            let Some((inviter, is_direct)) = account.inviter(&room).await else { continue };
+            let Some((inviter, _)) = account.inviter(&room).await else { continue };
             let user: OwnedUserId = account.user().to_owned();
-            Box::pin(self.clone().take_invite(&room, &user, &inviter, is_direct, Instant::now())).await?;
+            Box::pin(self.clone().take_invite(&room, &user, &inviter, Instant::now())).await?;
         }
         Ok(())
     }
 
     pub(super) fn api(&self) -> &crate::matrix::api::Api {
         self.pool.provisioner().api()
+    }
+}
+
+/// Before a join, whose sync may bring what the person's app asks for first of all: a verification.
+async fn learn_devices(account: &Account, person: &UserId) -> Result<(), EngineError> {
+    match account.learn_devices(person).await {
+        Err(error) if error.is_passing() => Err(error.into()),
+        _ => Ok(()),
     }
 }

@@ -50,13 +50,23 @@ impl Engine {
         match change.membership {
             Membership::Invite if ours => {
                 let (room, invited, inviter) = (&event.room, &change.user, &event.sender);
-                Box::pin(self.take_invite(room, invited, inviter, change.is_direct, accepted)).await
+                Box::pin(self.take_invite(room, invited, inviter, accepted)).await
             }
             Membership::Leave | Membership::Ban if ours => self.take_departure(&event.room, change, accepted).await,
             _ if ours => Ok(()),
             membership if self.members.is_space(&event.room) => self.take_in_space(change, membership),
+            _ if self.visits.company_changed(&event.room) => Ok(()),
+            Membership::Join if self.is_shared_service_chat(&event.room, &change.user)? => {
+                self.leave_service_chat(&event.room).await
+            }
             _ => self.take_company(event, accepted).await,
         }
+    }
+
+    /// Whether somebody is not who the service bot has this chat with.
+    fn is_shared_service_chat(&self, room: &RoomId, user: &ruma::UserId) -> Result<bool, EngineError> {
+        let person = self.tables.rooms.get(&room.to_owned())?.and_then(|record| record.service_dm);
+        Ok(person.is_some_and(|person| person != user) && self.namespace.is_human(user))
     }
 
     /// One of ours left, was kicked or banned: it is gone at once and does not come back by itself.

@@ -38,6 +38,9 @@ pub(super) struct RoomRecord {
     /// Which coworkers have said their first words.
     #[serde(default)]
     pub(super) introduced: BTreeSet<OwnedUserId>,
+    /// Which coworker is there only until one person knows why it does not stay.
+    #[serde(default)]
+    pub(super) visit: Option<Visiting>,
     /// Stops runs that come too fast.
     #[serde(default)]
     pub(super) breaker: Breaker,
@@ -56,6 +59,15 @@ pub(super) struct RoomRecord {
     /// Who was told that nothing is said here, because the room asks for an encryption that we do not know.
     #[serde(default)]
     pub(super) other_encryption_told: Told,
+}
+
+/// A coworker that does not stay in the room of one person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Visiting {
+    /// The coworker.
+    pub(super) user: OwnedUserId,
+    /// The person.
+    pub(super) person: OwnedUserId,
 }
 
 /// What is kept of an event that asked somebody, and of the thread on it.
@@ -108,6 +120,9 @@ pub(super) struct AssistantRecord {
     /// Whether the first words were said in it (A5).
     #[serde(default)]
     pub(super) introduced: bool,
+    /// Whether its owner, before, began another chat with it, where they may have written something.
+    #[serde(default)]
+    pub(super) elsewhere: bool,
     /// Whether it is silent for good because others are in the room, or could come in (A2).
     #[serde(default)]
     pub(super) silent: bool,

@@ -250,6 +250,7 @@ async fn build(
         members: provisioning::Members::default(),
         headcounts: super::members::Headcounts::default(),
         flows: trust::Flows::default(),
+        visits: super::visits::Visits::default(),
         started: tokio::time::Instant::now(),
         began: crate::clock::now(),
         prepared: super::media::Prepared::new(),
@@ -326,6 +327,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
         }
     }
     engine.take_up_forgetting()?;
+    engine.take_up_visits();
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
     engine.tasks.spawn(homeserver::keep_watch(engine.clone()));

@@ -1,9 +1,10 @@
 //! Verification of our users by people, by emoji (A11).
 //!
 //! Nobody sits on our side to compare: our user shows its emoji, in the assistant's chat or where it was asked, and
-//! confirms its side; only the person's confirmation counts. In an assistant's chat the steps are events of the room. A
-//! coworker has no chat with anybody, so its steps are to-device messages, which no transaction announces: they come with
-//! syncs, made in a short burst while a verification goes on.
+//! confirms its side; only the person's confirmation counts. In a direct chat the steps are events of the room, which
+//! clients send encrypted or plain as they like (matrix-js-sdk: always plain): the SDK reads both in its syncs. Elsewhere
+//! they are to-device messages, which no transaction announces: they come with syncs, made in a short burst while a
+//! verification goes on.
 
 use std::{
     collections::HashMap,
@@ -13,6 +14,7 @@ use std::{
 
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Engine, EngineError, Shared, assistants::Privacy};
 use crate::{
@@ -25,12 +27,17 @@ use crate::{
     },
     matrix::{
         Account,
-        account::{Emoji, Verification, Verifying},
+        account::{Asked, Emoji, Ending, Verification, Verifying},
     },
 };
 
 /// How long a verification may take; clients give up after ten minutes.
 const PATIENCE: Duration = Duration::from_mins(10);
+/// How long a request of ours waits to be accepted. While it waits, the SDKs of both sides cancel whatever else the person
+/// begins.
+const ASKED_PATIENCE: Duration = Duration::from_mins(2);
+/// How long a new verification waits for the one whose place it takes to be cancelled.
+const SUPERSEDE_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two syncs while one goes on: at first, and once it has waited for [`BURST`].
 const POLLS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 const BURST: Duration = Duration::from_mins(2);
@@ -43,13 +50,44 @@ const REQUEST: &str = "m.key.verification.request";
 
 /// Which verifications go on: of which of our users, with whom.
 #[derive(Default)]
-pub(super) struct Flows(Mutex<HashMap<(OwnedUserId, OwnedUserId), ShownAt>>);
+pub(super) struct Flows(Mutex<HashMap<(OwnedUserId, OwnedUserId), Going>>);
+
+/// A verification that goes on.
+#[derive(Clone)]
+struct Going {
+    shown: ShownAt,
+    /// Cancelled to end it in favour of a newer one.
+    end: CancellationToken,
+    /// Cancelled once it has ended.
+    ended: CancellationToken,
+}
 
 impl Flows {
     /// Returns where the emoji of the verification between the two are shown, if one goes on.
     fn shown(&self, user: &UserId, person: &UserId) -> Option<ShownAt> {
         let flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        flows.get(&(user.to_owned(), person.to_owned())).cloned()
+        flows.get(&(user.to_owned(), person.to_owned())).map(|going| going.shown.clone())
+    }
+
+    /// Puts a new verification into the place of the one that goes on between the two; `None`: there are too many.
+    fn take_over(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) -> Option<Option<Going>> {
+        let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if flows.len() >= FLOWS_MAX && !flows.contains_key(key) {
+            return None;
+        }
+        let older = flows.insert(key.clone(), going.clone());
+        if let Some(older) = &older {
+            older.end.cancel();
+        }
+        Some(older)
+    }
+
+    fn leave(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) {
+        let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if flows.get(key).is_some_and(|known| Arc::ptr_eq(&known.shown, &going.shown)) {
+            flows.remove(key);
+        }
+        going.ended.cancel();
     }
 }
 
@@ -71,16 +109,30 @@ struct Flow {
     person: OwnedUserId,
     /// How the request is known, for what it leads to.
     cause: String,
-    asked: Asked,
+    begins: Begins,
+    /// The direct chat of the two, where there is one.
+    chat: Option<OwnedRoomId>,
+    /// The Curve25519 key of the person's device that asked for it, as far as that is known.
+    writer: Option<String>,
     shown: ShownAt,
 }
 
-/// Who asked whom.
-enum Asked {
+/// Who asks whom.
+enum Begins {
     /// The person asked us, under this id.
-    Us(String),
-    /// We asked the person's devices.
-    Them(Vec<Verifying>),
+    WithTheirs(String),
+    /// We ask the person.
+    WithOurs,
+}
+
+/// How a verification ended.
+enum End {
+    Done,
+    Not(Ending),
+    /// The person has no device that could.
+    NoDevice,
+    /// A newer one has taken its place, and says the rest.
+    Superseded,
 }
 
 /// Whether a message asks for a verification.
@@ -100,16 +152,32 @@ impl Engine {
         event: &RoomEvent,
         message: &Message,
     ) -> Result<bool, EngineError> {
-        let asked = message.kind == MessageKind::Text && message.body.trim() == VERIFY;
+        let asked = message.kind == MessageKind::Text && message.body.trim().eq_ignore_ascii_case(VERIFY);
         if asked {
             Box::pin(self.verify_on_request(account, &event.sender, &event.room, Place::Timeline, event)).await?;
         } else if is_request_message(message) {
-            let shown = Arc::new(Mutex::new(Shown::In(event.room.clone(), Place::Timeline)));
-            let asked = Asked::Us(event.id.to_string());
-            let (person, cause) = (event.sender.clone(), event.id.to_string());
-            self.start_flow(Flow { account: account.clone(), person, cause, asked, shown });
+            self.verify_in_chat(account, event);
         }
         Ok(asked || is_request_message(message))
+    }
+
+    /// Takes up what a person's app asked for in a direct chat with one of ours; tells when it has ended. `None`: there
+    /// are too many.
+    pub(super) fn verify_in_chat(
+        self: &Shared,
+        account: &Arc<Account>,
+        request: &RoomEvent,
+    ) -> Option<CancellationToken> {
+        let id = request.id.to_string();
+        self.start_flow(Flow {
+            account: account.clone(),
+            person: request.sender.clone(),
+            cause: id.clone(),
+            begins: Begins::WithTheirs(id),
+            chat: Some(request.room.clone()),
+            writer: None,
+            shown: Arc::new(Mutex::new(Shown::In(request.room.clone(), Place::Timeline))),
+        })
     }
 
     /// `!verify`: takes up what the person's app has asked for, or asks their apps.
@@ -123,34 +191,41 @@ impl Engine {
     ) -> Result<(), EngineError> {
         account.sync().await?;
         let theirs = account.take_verification_requests().into_iter().rfind(|(who, _)| who == person);
-        // What their app asked for may have been taken up already, before anything said where to show it. A request of
-        // ours would cancel it.
-        let going = self.flows.shown(account.user(), person);
-        if let Some(going) = &going {
+        // What their app asked for may have been taken up already, before anything said where to show it.
+        if let Some(going) = self.flows.shown(account.user(), person) {
             let mut shown = going.lock().unwrap_or_else(PoisonError::into_inner);
             if matches!(*shown, Shown::Privately) {
                 *shown = Shown::In(room.clone(), place);
                 return Ok(());
             }
         }
-        let taken_up = theirs.is_some();
-        let asked = match theirs {
-            _ if going.is_some() => None,
-            Some((_, id)) => Some(Asked::Us(id)),
-            None => Some(Asked::Them(account.ask_to_verify(person).await?)),
-        };
-        let shown = Arc::new(Mutex::new(Shown::In(room.clone(), place.clone())));
-        let (account_of, person_of, cause_id) = (account.clone(), person.to_owned(), cause.id.to_string());
-        let flow = asked.map(|asked| Flow { account: account_of, person: person_of, cause: cause_id, asked, shown });
-        let text = match flow.is_some_and(|flow| self.start_flow(flow)) {
-            true if taken_up => return Ok(()),
-            true => words::trust::look_for_request(),
-            false => words::trust::one_at_a_time(),
-        };
-        let mut word = super::word(&text, Some(person));
-        word.place = place;
-        account.send(room, &word, super::word_transaction("verify", cause.id.as_str(), account.user())).await?;
+        let is_chat = self.is_direct_chat_of(account, person, room)?;
+        let begun = self.start_flow(Flow {
+            account: account.clone(),
+            person: person.to_owned(),
+            cause: cause.id.to_string(),
+            begins: theirs.map_or(Begins::WithOurs, |(_, id)| Begins::WithTheirs(id)),
+            chat: is_chat.then(|| room.clone()),
+            writer: account.held(room, &cause.id).and_then(|read| read.sender_key),
+            shown: Arc::new(Mutex::new(Shown::In(room.clone(), place.clone()))),
+        });
+        if begun.is_none() {
+            let mut word = super::word(&words::trust::too_many(), Some(person));
+            word.place = place;
+            account.send(room, &word, super::word_transaction("verify", cause.id.as_str(), account.user())).await?;
+        }
         Ok(())
+    }
+
+    /// Whether a room is one that the person and the account have for themselves.
+    fn is_direct_chat_of(&self, account: &Account, person: &UserId, room: &OwnedRoomId) -> Result<bool, EngineError> {
+        Ok(match self.namespace.who(account.user()) {
+            Who::Assistant(_) => true,
+            Who::Service => {
+                self.tables.rooms.get(room)?.is_some_and(|record| record.service_dm.as_deref() == Some(person))
+            }
+            _ => false,
+        })
     }
 
     /// Takes up the requests that came by to-device message to users of ours that are kept open.
@@ -158,83 +233,131 @@ impl Engine {
         for account in accounts {
             for (person, id) in account.take_verification_requests() {
                 if self.namespace.who(&person).is_person() {
-                    let (account, cause, asked) = (account.clone(), id.clone(), Asked::Us(id));
                     let shown = Arc::new(Mutex::new(Shown::Privately));
-                    self.start_flow(Flow { account, person, cause, asked, shown });
+                    let (account, cause, begins) = (account.clone(), id.clone(), Begins::WithTheirs(id));
+                    self.start_flow(Flow { account, person, cause, begins, chat: None, writer: None, shown });
                 }
             }
         }
     }
 
-    /// Returns whether it goes on from here: one at a time with each person, and not too many.
-    fn start_flow(self: &Shared, flow: Flow) -> bool {
+    /// Begins a verification: one at a time with each person, the newest, and not too many. Returns what is cancelled
+    /// once it has ended.
+    fn start_flow(self: &Shared, flow: Flow) -> Option<CancellationToken> {
         let key = (flow.account.user().to_owned(), flow.person.clone());
-        {
-            let mut flows = self.flows.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if flows.len() >= FLOWS_MAX || flows.contains_key(&key) {
-                return false;
-            }
-            flows.insert(key.clone(), flow.shown.clone());
-        }
+        let (end, ended) = (CancellationToken::new(), CancellationToken::new());
+        let going = Going { shown: flow.shown.clone(), end, ended: ended.clone() };
+        let older = self.flows.take_over(&key, &going)?;
         tracing::info!(user.id = %key.0, "a verification begins");
         let engine = self.clone();
         self.tasks.spawn(async move {
-            let ended = tokio::select! {
-                () = engine.stop.cancelled() => Ok(()),
-                ended = Box::pin(engine.drive(flow)) => ended,
-            };
-            if let Err(error) = ended {
-                tracing::warn!(user.id = %key.0, %error, "a verification broke off");
+            if let Some(older) = older {
+                // Two at once are both cancelled by the SDK.
+                let _ = tokio::time::timeout(SUPERSEDE_PATIENCE, older.ended.cancelled()).await;
             }
-            engine.flows.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            if let Err(error) = Box::pin(engine.verify(&flow, &going.end)).await {
+                tracing::warn!(user.id = %key.0, %error, "a verification broke off");
+                let said = Box::pin(engine.say_of(&flow, "not-verified", &words::trust::cancelled())).await;
+                if let Err(error) = said {
+                    tracing::debug!(user.id = %key.0, %error, "nor can that be said");
+                }
+            }
+            engine.flows.leave(&key, &going);
         });
-        true
+        Some(ended)
     }
 
-    async fn drive(self: &Shared, mut flow: Flow) -> Result<(), EngineError> {
-        let mut going = match std::mem::replace(&mut flow.asked, Asked::Them(Vec::new())) {
-            Asked::Them(going) => going,
-            Asked::Us(id) => self.await_request(&flow, &id).await?.into_iter().collect(),
+    /// Carries a verification to its end, and says how it ended.
+    async fn verify(self: &Shared, flow: &Flow, end: &CancellationToken) -> Result<(), EngineError> {
+        let ended = match &flow.begins {
+            Begins::WithOurs => Box::pin(self.ask_for_verification(flow, end)).await?,
+            Begins::WithTheirs(id) => match self.await_request(flow, id).await? {
+                Some(theirs) => match Box::pin(self.drive(flow, theirs, end)).await? {
+                    // Another request was open, perhaps one that their app gave up long ago; all of them are gone now.
+                    End::Not(Ending::Collided) => Box::pin(self.ask_for_verification(flow, end)).await?,
+                    ended => ended,
+                },
+                // It came from a device that was not known yet, or is too old.
+                None => Box::pin(self.ask_for_verification(flow, end)).await?,
+            },
         };
-        let begun = Instant::now();
-        let mut confirmed = false;
-        while begun.elapsed() < PATIENCE && !going.is_empty() {
-            flow.account.sync().await?;
-            let mut rest = Vec::new();
-            for mut verifying in std::mem::take(&mut going) {
-                match verifying.advance().await? {
-                    Verification::Ended => continue,
-                    Verification::Done => {
-                        tracing::info!(user.id = %flow.account.user(), "verified");
-                        return self.say_of(&flow, "verified", &words::trust::verified()).await;
-                    }
-                    Verification::Emoji(emoji) if !confirmed => {
-                        self.show_emoji(&flow, &emoji).await?;
-                        verifying.confirm().await?;
-                        confirmed = true;
-                    }
-                    Verification::Emoji(_) | Verification::Waiting => {}
-                }
-                rest.push(verifying);
+        let (purpose, text) = match ended {
+            End::Superseded => return Ok(()),
+            End::Done => {
+                tracing::info!(user.id = %flow.account.user(), "verified");
+                // The last step of ours goes out with it.
+                flow.account.sync().await?;
+                ("verified", words::trust::verified())
             }
-            going = rest;
+            End::Not(Ending::Differed) => ("not-verified", words::trust::differed()),
+            End::Not(Ending::TimedOut) => ("not-verified", words::trust::timed_out()),
+            End::Not(Ending::Theirs | Ending::Collided) => ("not-verified", words::trust::cancelled()),
+            End::NoDevice => ("not-verified", words::trust::no_device()),
+        };
+        self.say_of(flow, purpose, &text).await
+    }
+
+    /// Asks the person, and carries on with what they answer.
+    async fn ask_for_verification(self: &Shared, flow: &Flow, end: &CancellationToken) -> Result<End, EngineError> {
+        flow.account.sync().await?;
+        let asked = flow.account.ask_to_verify(&flow.person, flow.chat.as_deref(), flow.writer.as_deref()).await?;
+        let Some((ours, asked)) = asked else { return Ok(End::NoDevice) };
+        let device = match &asked {
+            Asked::Everywhere => None,
+            Asked::On(device) => Some(device.as_str()),
+        };
+        self.say_of(flow, "verify", &words::trust::look_for_request(device)).await?;
+        Box::pin(self.drive(flow, ours, end)).await
+    }
+
+    async fn drive(
+        self: &Shared,
+        flow: &Flow,
+        mut going: Verifying,
+        end: &CancellationToken,
+    ) -> Result<End, EngineError> {
+        let begun = Instant::now();
+        let (mut confirmed, mut patience) = (false, ASKED_PATIENCE);
+        while begun.elapsed() < patience {
+            match flow.account.sync().await {
+                // A homeserver that is away for a moment ends nothing.
+                Err(error) if !error.is_passing() => return Err(error.into()),
+                _ => {}
+            }
+            match going.advance().await? {
+                Verification::Ended(why) => return Ok(End::Not(why)),
+                Verification::Done => return Ok(End::Done),
+                Verification::Emoji(emoji) if !confirmed => {
+                    self.show_emoji(flow, &emoji).await?;
+                    going.confirm().await?;
+                    confirmed = true;
+                }
+                Verification::Emoji(_) | Verification::Waiting => patience = PATIENCE,
+                Verification::Unanswered => {}
+            }
             let poll = if begun.elapsed() < BURST { POLLS[0] } else { POLLS[1] };
-            tokio::time::sleep(poll).await;
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = end.cancelled() => {
+                    going.cancel().await?;
+                    return Ok(End::Superseded);
+                }
+                () = tokio::time::sleep(poll) => {}
+            }
         }
-        for verifying in &going {
-            verifying.cancel().await?;
-        }
-        self.say_of(&flow, "not-verified", &words::trust::not_verified()).await
+        going.cancel().await?;
+        Ok(End::Not(if self.stop.is_cancelled() { Ending::Theirs } else { Ending::TimedOut }))
     }
 
     /// Waits for the syncs that bring a request in.
     async fn await_request(&self, flow: &Flow, id: &str) -> Result<Option<Verifying>, EngineError> {
+        flow.account.learn_devices(&flow.person).await?;
         for _ in 0..REQUEST_SYNCS_MAX {
+            flow.account.sync().await?;
             if let Some(verifying) = flow.account.verification(&flow.person, id).await {
                 return Ok(Some(verifying));
             }
             tokio::time::sleep(POLLS[0]).await;
-            flow.account.sync().await?;
         }
         Ok(None)
     }

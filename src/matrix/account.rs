@@ -46,7 +46,7 @@ pub use self::health::Renewal;
 pub use self::power::Redactions;
 pub use self::succession::Tombstone;
 pub use self::synced::Stretch;
-pub use self::verification::{Emoji, Verification, Verifying};
+pub use self::verification::{Asked, Emoji, Ending, Verification, Verifying};
 
 /// The type of every message that is sent.
 const MESSAGE: &str = "m.room.message";
@@ -227,18 +227,25 @@ impl Account {
         self.sync().await
     }
 
+    /// Returns whether a room is a space.
+    #[must_use]
+    pub fn is_space(&self, room: &RoomId) -> bool {
+        self.client.get_room(room).is_some_and(|room| room.is_space())
+    }
+
     /// Returns whether anybody may join a room without an invite; a room that is not known counts as public.
     #[must_use]
     pub fn is_public(&self, room: &RoomId) -> bool {
         self.client.get_room(room).and_then(|room| room.is_public()).unwrap_or(true)
     }
 
-    /// Leaves a room, or declines the invite to it.
+    /// Leaves a room, or declines the invite to it, for a `reason` that people's apps show beside it.
     ///
     /// # Errors
     /// When the homeserver does not answer; leaving a room one is not in succeeds.
-    pub async fn leave(&self, room: &RoomId) -> Result<(), MatrixError> {
-        let request = ruma::api::client::membership::leave_room::v3::Request::new(room.to_owned());
+    pub async fn leave(&self, room: &RoomId, reason: Option<&str>) -> Result<(), MatrixError> {
+        let mut request = ruma::api::client::membership::leave_room::v3::Request::new(room.to_owned());
+        request.reason = reason.map(str::to_owned);
         match self.client.send(request).await.map_err(matrix_sdk::Error::from) {
             Ok(_) => Ok(()),
             Err(error) => {

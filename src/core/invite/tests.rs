@@ -28,23 +28,23 @@ fn c3_c4_a_coworker_accepts_group_invites_from_those_it_should() {
     let (members, only) = (Some(Accepts::Members), Some(Accepts::Only(&only)));
     let silent = InviteDecision::Decline { tell: None };
     let table = [
-        ("a member", "@alice:here.org", false, members, InviteDecision::Join),
-        ("an allow-listed server", "@carol:friends.org", false, members, InviteDecision::Join),
-        ("a named person", "@bob:here.org", false, only, InviteDecision::Join),
-        ("a person not named", "@alice:here.org", false, only, decline(Tell::NotAccepted)),
-        ("a direct chat", "@alice:here.org", true, members, decline(Tell::AskInRoom)),
-        ("not in config", "@alice:here.org", false, None, decline(Tell::UnknownCoworker)),
-        ("a stranger", "@mallory:evil.org", false, members, silent.clone()),
-        ("a stranger that is named", "@mallory:evil.org", false, only, silent.clone()),
-        ("a bot", "@buildbot:here.org", false, members, silent.clone()),
-        ("a guest", "@17:here.org", false, members, silent.clone()),
-        ("a puppet that may ask", "@irc_ann:here.org", false, members, silent.clone()),
-        ("a coworker", "@coworker-ci:here.org", false, members, silent),
+        ("a member", "@alice:here.org", members, InviteDecision::Join),
+        ("an allow-listed server", "@carol:friends.org", members, InviteDecision::Join),
+        ("a named person", "@bob:here.org", only, InviteDecision::Join),
+        ("a person not named", "@alice:here.org", only, decline(Tell::NotAccepted)),
+        ("a direct chat, perhaps of several people", "@alice:here.org", members, InviteDecision::Join),
+        ("not in config", "@alice:here.org", None, decline(Tell::UnknownCoworker)),
+        ("a stranger", "@mallory:evil.org", members, silent.clone()),
+        ("a stranger that is named", "@mallory:evil.org", only, silent.clone()),
+        ("a bot", "@buildbot:here.org", members, silent.clone()),
+        ("a guest", "@17:here.org", members, silent.clone()),
+        ("a puppet that may ask", "@irc_ann:here.org", members, silent.clone()),
+        ("a coworker", "@coworker-ci:here.org", members, silent),
     ];
-    for (name, inviter, is_direct, accepts, expected) in table {
+    for (name, inviter, accepts, expected) in table {
         let host = UserId::parse(inviter).unwrap();
         let guest = user_id!("@coworker-oncall:here.org");
-        let invite = Invite { invited: guest, inviter: &host, is_direct, humans: None, accepts };
+        let invite = Invite { invited: guest, inviter: &host, humans: None, accepts };
         assert_eq!(on_invite(&namespace(), &invite), expected, "{name}");
     }
 }
@@ -57,21 +57,21 @@ fn a1_a2_assistants_and_the_service_bot_join_no_room_but_a_direct_chat() {
     let make = InviteDecision::MakeAssistant { owner: alice.clone() };
     let dm = |person: &OwnedUserId, assistant| InviteDecision::ServiceDm { person: person.clone(), assistant };
     let table = [
-        ("the owner", assistant, "@alice:here.org", true, None, make.clone()),
-        ("the owner, unmarked", assistant, "@alice:here.org", false, None, make),
-        ("the owner, a group", assistant, "@alice:here.org", true, Some(2), decline(Tell::AssistantStaysPrivate)),
-        ("somebody else", assistant, "@bob:here.org", true, None, decline(Tell::NotYourAssistant)),
-        ("a namesake", assistant, "@alice:friends.org", true, None, decline(Tell::NotYourAssistant)),
-        ("service, local", service, "@alice:here.org", true, Some(1), dm(&alice, AssistantFor::Local)),
-        ("service, friend", service, "@carol:friends.org", true, None, dm(&carol, AssistantFor::Nobody)),
-        ("service, unmarked", service, "@alice:here.org", false, None, decline(Tell::ServiceOnlyDirect)),
-        ("service, a group", service, "@alice:here.org", true, Some(3), decline(Tell::ServiceOnlyDirect)),
-        ("service, a stranger", service, "@mallory:evil.org", true, None, InviteDecision::Decline { tell: None }),
-        ("not ours", "@bob:here.org", "@alice:here.org", true, None, InviteDecision::Decline { tell: None }),
+        ("the owner", assistant, "@alice:here.org", None, make.clone()),
+        ("the owner, unmarked", assistant, "@alice:here.org", None, make),
+        ("the owner, a group", assistant, "@alice:here.org", Some(2), decline(Tell::AssistantStaysPrivate)),
+        ("somebody else", assistant, "@bob:here.org", None, decline(Tell::NotYourAssistant)),
+        ("a namesake", assistant, "@alice:friends.org", None, decline(Tell::NotYourAssistant)),
+        ("service, local", service, "@alice:here.org", Some(1), dm(&alice, AssistantFor::Local)),
+        ("service, friend", service, "@carol:friends.org", None, dm(&carol, AssistantFor::Nobody)),
+        ("service, unmarked", service, "@alice:here.org", None, dm(&alice, AssistantFor::Local)),
+        ("service, a group", service, "@alice:here.org", Some(3), decline(Tell::ServiceOnlyDirect)),
+        ("service, a stranger", service, "@mallory:evil.org", None, InviteDecision::Decline { tell: None }),
+        ("not ours", "@bob:here.org", "@alice:here.org", None, InviteDecision::Decline { tell: None }),
     ];
-    for (name, guest, host, is_direct, humans, expected) in table {
+    for (name, guest, host, humans, expected) in table {
         let (guest, host) = (UserId::parse(guest).unwrap(), UserId::parse(host).unwrap());
-        let invite = Invite { invited: &guest, inviter: &host, is_direct, humans, accepts: None };
+        let invite = Invite { invited: &guest, inviter: &host, humans, accepts: None };
         assert_eq!(on_invite(&namespace(), &invite), expected, "{name}");
     }
 }

@@ -1,15 +1,19 @@
 //! Words about verification by emoji (A11).
 
+/// Characters of a device's name that are shown.
+const DEVICE_NAME_MAX: usize = 60;
+
 /// Says which emoji the person's app must show too: symbols with their names; and what their being the same leaves open.
 ///
-/// A program has no second channel: whoever forges keys on the way can forge what is written here.
+/// The emoji stand first, so that a notification shows them beside the dialog of the person's app, which may cover the
+/// chat. A program has no second channel: whoever forges keys on the way can forge what is written here.
 #[must_use]
 pub fn compare(emoji: &[(&str, &str)]) -> String {
     let shown: Vec<String> = emoji.iter().map(|(symbol, name)| format!("{symbol} {name}")).collect();
     format!(
-        "Compare these with the emoji that your app shows for me:\n\n{}\n\nIf they are the same, in the same order, confirm \
-         it in your app; I have confirmed my side, because I always do. If they differ, say so there: then somebody stands \
-         between us. What this can't prove is that the homeserver itself is honest: my emoji reach you through it.",
+        "{}\n\nThese are mine. If your app shows the same ones in the same order, confirm there; I've confirmed my side, as \
+         I always do. If they differ, say so there: then somebody stands between us. What this can't prove is that the \
+         homeserver is honest: my emoji reach you through it.",
         shown.join(" · ")
     )
 }
@@ -20,24 +24,56 @@ pub fn verified() -> String {
     "Verified. Your app will warn you should my identity ever change.".to_owned()
 }
 
-/// Says that a verification came to nothing.
+/// Says that the person cancelled a verification, or that it broke off.
 #[must_use]
-pub fn not_verified() -> String {
-    "The verification was cancelled, or took too long; nothing has changed. Start it again whenever you like."
+pub fn cancelled() -> String {
+    "The verification was cancelled; nothing has changed. Start it again whenever you like.".to_owned()
+}
+
+/// Says that the person said that the emoji differ.
+#[must_use]
+pub fn differed() -> String {
+    "The verification was cancelled because the emoji differ; nothing has changed. Unless you pressed the wrong button, \
+     somebody may stand between us: tell the person who runs Workmate."
         .to_owned()
 }
 
-/// Says that a coworker takes up the verification that the person's app asked for, or asks the app itself.
+/// Says that a verification took too long.
 #[must_use]
-pub fn look_for_request() -> String {
-    "I've asked your apps to verify me. Accept the request in one of them, and I'll show my emoji here.".to_owned()
+pub fn timed_out() -> String {
+    "The verification took too long, so I ended it; nothing has changed. Start it again from my profile in your app, or \
+     with `!verify`."
+        .to_owned()
 }
 
-/// Says that too many verifications go on, or one with this person already.
+/// Says that the person's apps were asked, or one of them, which has this name.
 #[must_use]
-pub fn one_at_a_time() -> String {
-    "I'm in the middle of a verification already. Finish or cancel that one first, or try again in a few minutes."
+pub fn look_for_request(device: Option<&str>) -> String {
+    let whom = match device {
+        None => "your apps to verify me. Accept the request in one of them".to_owned(),
+        Some(name) => format!("your app \"{}\" to verify me. Accept the request there", plain(name)),
+    };
+    format!("I've asked {whom}, and I'll show my emoji here.")
+}
+
+/// Says that the person has no device that could verify anybody.
+#[must_use]
+pub fn no_device() -> String {
+    "None of your apps can verify me yet: first confirm one of them as yours, in its settings under security or \
+     encryption. Then try again."
         .to_owned()
+}
+
+/// Says that too many verifications go on.
+#[must_use]
+pub fn too_many() -> String {
+    "I'm in the middle of too many verifications. Try again in a few minutes.".to_owned()
+}
+
+/// What a person called their device, without anything that Markdown or a link could be made of.
+fn plain(name: &str) -> String {
+    let fits = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '-' | ',' | '(' | ')');
+    name.chars().filter(fits).take(DEVICE_NAME_MAX).collect()
 }
 
 /// Says that a message in an encrypted room was not encrypted, and so is not answered (C8).
@@ -78,10 +114,17 @@ mod tests {
     #[test]
     fn a11_whoever_compares_emoji_is_told_what_they_show_and_what_they_cannot_prove() {
         let text = compare(&[("🐶", "Dog"), ("🔑", "Key")]);
-        for said in
-            ["🐶 Dog · 🔑 Key", "I always do", "If they differ", "can't prove is that the homeserver itself is honest"]
+        for said in ["🐶 Dog · 🔑 Key", "I always do", "If they differ", "can't prove is that the homeserver is honest"]
         {
             assert!(text.contains(said), "{said} is not in {text}");
         }
+        assert!(text.starts_with("🐶 Dog"), "a notification shows them: {text}");
+    }
+
+    #[test]
+    fn a11_a_devices_name_is_shown_as_plain_words() {
+        let text = look_for_request(Some("**Element** on [Firefox](https://evil.example/#/@room:hs)"));
+        assert!(text.contains("\"Element on Firefox(httpsevil.exampleroomhs)\""), "{text}");
+        assert!(look_for_request(None).starts_with("I've asked your apps"));
     }
 }

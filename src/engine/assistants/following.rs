@@ -174,7 +174,7 @@ impl Engine {
     ) -> Result<Upgraded, EngineError> {
         let new = &upgrade.successor;
         if new != old && (account.is_in(new) || account.invited().contains(new)) {
-            account.leave(new).await?;
+            account.leave(new, None).await?;
         }
         let text = moving::not_followed(&upgrade.refused);
         self.tell_of_upgrade(account, owner, old, upgrade, &text).await?;

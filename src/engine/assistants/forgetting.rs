@@ -95,7 +95,7 @@ impl Engine {
         let account = Box::pin(self.pool.passing(&persona)).await?;
         account.sync().await?;
         for room in account.joined() {
-            account.leave(&room).await?;
+            account.leave(&room, None).await?;
         }
         account.delete_backup().await;
         self.pool.erase(account)?;

@@ -59,9 +59,12 @@ impl Engine {
         }
         if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
             let txn = crate::engine::word_transaction("first-words", room.as_str(), account.user());
-            let first = if record.followed.is_some() { words::moving::moved() } else { words::assistant_first() };
+            let mut first = if record.followed.is_some() { words::moving::moved() } else { words::assistant_first() };
+            if record.elsewhere {
+                first = format!("{first}\n\n{}", words::declining::written_elsewhere());
+            }
             account.send_first_words(room, &crate::engine::word(&first, None), txn).await?;
-            self.note_of(owner, room, |record| record.introduced = true)?;
+            self.note_of(owner, room, |record| (record.introduced, record.elsewhere) = (true, false))?;
         }
         Ok(Privacy::Tight)
     }

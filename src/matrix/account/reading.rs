@@ -53,6 +53,22 @@ impl Account {
         windows.get(room).and_then(|window| window.get(id)).cloned()
     }
 
+    /// Returns whether an event can be read, decrypted where it is encrypted, with the keys at hand.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn unsealed(&self, room: &RoomId, id: &EventId) -> Result<bool, MatrixError> {
+        let read = match self.event(room, id).await {
+            Err(error) if error.is_passing() => return Err(error),
+            Err(_) => return Ok(false),
+            Ok(read) => read,
+        };
+        match read {
+            Some(read) if read.sealed.is_some() => Ok(self.unseal(&read).await?.sealed.is_none()),
+            read => Ok(read.is_some()),
+        }
+    }
+
     /// Tries to decrypt one event again with the keys at hand.
     ///
     /// # Errors

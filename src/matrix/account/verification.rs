@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use matrix_sdk::{
     Client,
-    encryption::identities::Device,
+    encryption::identities::{Device, RequestVerificationError},
     encryption::verification::{
-        SasState, SasVerification, Verification as SdkVerification, VerificationRequest, VerificationRequestState,
+        CancelInfo, SasState, SasVerification, Verification as SdkVerification, VerificationRequest,
+        VerificationRequestState,
     },
 };
 use ruma::{
-    OwnedUserId, UserId,
-    events::key::verification::{VerificationMethod, request::ToDeviceKeyVerificationRequestEvent},
+    OwnedUserId, RoomId, UserId,
+    events::key::verification::{VerificationMethod, cancel::CancelCode, request::ToDeviceKeyVerificationRequestEvent},
 };
 
 use super::Account;
@@ -19,8 +20,6 @@ use crate::{core::id, matrix::error::MatrixError};
 
 /// Requests by to-device message that wait to be taken up; further ones are dropped.
 const REQUESTS_MAX: usize = 16;
-/// Devices of a person that are asked at once.
-const DEVICES_MAX: usize = 10;
 
 /// One of the seven emoji that both sides show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +33,8 @@ pub struct Emoji {
 /// What a verification has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verification {
+    /// What we asked for is not answered yet.
+    Unanswered,
     /// The other side is awaited.
     Waiting,
     /// The keys are exchanged: these are to be shown, and confirmed.
@@ -41,7 +42,29 @@ pub enum Verification {
     /// Both have confirmed.
     Done,
     /// It was cancelled.
-    Ended,
+    Ended(Ending),
+}
+
+/// Why a verification ended without being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The other side cancelled it.
+    Theirs,
+    /// The emoji were said to differ.
+    Differed,
+    /// It took longer than the protocol allows.
+    TimedOut,
+    /// Our own SDK cancelled it, as it does with both of two that go on with one person at once.
+    Collided,
+}
+
+/// How a person was asked for a verification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// On every device of theirs, or on the only one.
+    Everywhere,
+    /// On one of several devices, which has this name.
+    On(String),
 }
 
 /// One verification that goes on. It holds what the SDK forgets with the sync after the end.
@@ -88,20 +111,65 @@ impl Account {
         Some(Verifying { request, sas: None })
     }
 
-    /// Asks a person's devices to verify this user, by to-device messages; returns what follows from each.
+    /// Learns a person's devices, so that a request of one that is new is not dropped when a sync brings it.
     ///
     /// # Errors
     /// When the homeserver does not answer.
-    pub async fn ask_to_verify(&self, person: &UserId) -> Result<Vec<Verifying>, MatrixError> {
+    pub async fn learn_devices(&self, person: &UserId) -> Result<(), MatrixError> {
+        self.client.encryption().request_user_identity(person).await?;
+        Ok(())
+    }
+
+    /// Asks a person to verify this user; `None` where they have no device that could.
+    ///
+    /// The SDK cancels all of several requests to one person, so that there is always one only: to their device where they
+    /// have one; in `chat`, the direct chat with them, where there is such a chat; else to the device that `writer` (its
+    /// Curve25519 key) names, or to their newest.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn ask_to_verify(
+        &self,
+        person: &UserId,
+        chat: Option<&RoomId>,
+        writer: Option<&str>,
+    ) -> Result<Option<(Verifying, Asked)>, MatrixError> {
         let encryption = self.client.encryption();
-        encryption.request_user_identity(person).await?;
-        let devices = encryption.get_user_devices(person).await?;
-        let mut flows = Vec::new();
-        for device in devices.devices().filter(Device::is_cross_signed_by_owner).take(DEVICES_MAX) {
-            let methods = vec![VerificationMethod::SasV1];
-            flows.push(Verifying { request: device.request_verification_with_methods(methods).await?, sas: None });
+        let Some(identity) = encryption.request_user_identity(person).await? else { return Ok(None) };
+        let known = encryption.get_user_devices(person).await?;
+        let mut devices: Vec<Device> = known.devices().filter(Device::is_cross_signed_by_owner).collect();
+        let methods = || vec![VerificationMethod::SasV1];
+        let several = devices.len() > 1;
+        if several && chat.is_some_and(|chat| self.is_direct_chat(chat, person)) {
+            return match Box::pin(identity.request_verification_with_methods(methods())).await {
+                Ok(request) => Ok(Some((Verifying { request, sas: None }, Asked::Everywhere))),
+                Err(RequestVerificationError::Sdk(error)) => Err(error.into()),
+                Err(_) => Ok(None),
+            };
         }
-        Ok(flows)
+        let wrote = |device: &Device| device.curve25519_key().is_some_and(|key| Some(&*key.to_base64()) == writer);
+        devices.sort_by_key(|device| (wrote(device), device.first_time_seen_ts()));
+        let Some(device) = devices.pop() else { return Ok(None) };
+        let request = device.request_verification_with_methods(methods()).await?;
+        let name = || device.display_name().unwrap_or(device.device_id().as_str()).to_owned();
+        let asked = if several { Asked::On(name()) } else { Asked::Everywhere };
+        Ok(Some((Verifying { request, sas: None }, asked)))
+    }
+
+    /// Whether the SDK would ask `person` in `chat`.
+    fn is_direct_chat(&self, chat: &RoomId, person: &UserId) -> bool {
+        self.client.get_dm_room(person).is_some_and(|room| room.room_id() == chat)
+    }
+}
+
+impl Ending {
+    fn of(why: &CancelInfo) -> Self {
+        match why.cancel_code() {
+            CancelCode::MismatchedSas => Self::Differed,
+            CancelCode::Timeout => Self::TimedOut,
+            _ if why.cancelled_by_us() => Self::Collided,
+            _ => Self::Theirs,
+        }
     }
 }
 
@@ -130,9 +198,12 @@ impl Verifying {
             VerificationRequestState::Transitioned { verification: SdkVerification::SasV1(sas) } => {
                 return advance_sas(self.sas.insert(sas)).await;
             }
-            VerificationRequestState::Created { .. } | VerificationRequestState::Ready { .. } => {}
+            VerificationRequestState::Created { .. } => return Ok(Verification::Unanswered),
+            VerificationRequestState::Ready { .. } => {}
             VerificationRequestState::Done => return Ok(Verification::Done),
-            _ => return Ok(Verification::Ended),
+            // QR codes: nobody of ours can show or scan one, and none was offered.
+            VerificationRequestState::Transitioned { .. } => return Ok(Verification::Ended(Ending::Theirs)),
+            VerificationRequestState::Cancelled(why) => return Ok(Verification::Ended(Ending::of(&why))),
         }
         Ok(Verification::Waiting)
     }
@@ -170,10 +241,10 @@ async fn advance_sas(sas: &SasVerification) -> Result<Verification, MatrixError>
         // Numbers are compared nowhere but in very old clients.
         SasState::KeysExchanged { emojis: None, .. } => {
             sas.cancel().await?;
-            Ok(Verification::Ended)
+            Ok(Verification::Ended(Ending::Theirs))
         }
         SasState::Done { .. } => Ok(Verification::Done),
-        SasState::Cancelled(_) => Ok(Verification::Ended),
+        SasState::Cancelled(why) => Ok(Verification::Ended(Ending::of(&why))),
         _ => Ok(Verification::Waiting),
     }
 }

@@ -1,0 +1,272 @@
+//! A coworker in the room of a single person, where it does not stay (C4): it came to say why, in the place where it was
+//! asked, and to be verified, which clients do in a direct chat that they open for it (A11).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine, EngineError, Shared,
+    coworkers::SEND_PAUSES,
+    records::{RoomRecord, Visiting},
+    trust,
+};
+use crate::{
+    core::{
+        event::{EventKind, RoomEvent},
+        links::{room_link, user_link},
+        words::declining,
+    },
+    matrix::Account,
+};
+
+/// How long a coworker waits for the person to write, or for their app to ask for a verification.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Rooms that the person shares with the coworker: looked at; named.
+const ROOMS_LOOKED_AT_MAX: usize = 20;
+const ROOMS_NAMED_MAX: usize = 3;
+
+/// Which coworkers are in which rooms for a moment only.
+#[derive(Default)]
+pub(super) struct Visits(Mutex<HashMap<OwnedRoomId, Arc<Visit>>>);
+
+/// One such visit.
+struct Visit {
+    user: OwnedUserId,
+    person: OwnedUserId,
+    /// Woken by what happens in the room.
+    woken: Notify,
+    heard: Mutex<Heard>,
+}
+
+/// What was heard in the room so far.
+#[derive(Default)]
+struct Heard {
+    words: bool,
+    /// Cancelled once the verification that was asked for has ended.
+    verification: Option<CancellationToken>,
+}
+
+impl Visits {
+    fn of(&self, room: &RoomId) -> Option<Arc<Visit>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(room).cloned()
+    }
+
+    fn begin(&self, room: &RoomId, visiting: &Visiting) -> Arc<Visit> {
+        let visit = Arc::new(Visit {
+            user: visiting.user.clone(),
+            person: visiting.person.clone(),
+            woken: Notify::new(),
+            heard: Mutex::default(),
+        });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(room.to_owned(), visit.clone());
+        visit
+    }
+
+    fn end(&self, room: &RoomId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
+    }
+
+    /// Has a visit look who is in the room; returns whether there is one.
+    pub(super) fn company_changed(&self, room: &RoomId) -> bool {
+        let visit = self.of(room);
+        if let Some(visit) = &visit {
+            visit.woken.notify_one();
+        }
+        visit.is_some()
+    }
+}
+
+impl Visit {
+    fn hear(&self, change: impl FnOnce(&mut Heard)) {
+        change(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        self.woken.notify_one();
+    }
+}
+
+/// How a visit goes on once it was woken.
+enum Next {
+    /// It waits on.
+    Wait,
+    /// Others have come, or are invited: it is no visit any more.
+    Stay,
+    /// It says why it goes, and goes.
+    SayAndGo,
+    /// It goes: it was verified, or not.
+    Go,
+}
+
+impl Engine {
+    /// Takes what concerns one of ours in a direct chat: a verification, or words to a coworker that is on a visit.
+    /// Returns whether the event was that, and so asks nobody else.
+    pub(super) fn take_in_direct_chat(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
+        let visit = self.visits.of(&event.room);
+        if !trust::is_request(event) {
+            let Some(visit) = visit else { return Ok(false) };
+            if event.sender == visit.person && matches!(event.kind, EventKind::Message(_)) {
+                visit.hear(|heard| heard.words = true);
+            }
+            return Ok(true);
+        }
+        if !self.namespace.who(&event.sender).is_person() {
+            return Ok(true);
+        }
+        if let Some(visit) = visit.filter(|visit| visit.person == event.sender) {
+            if let Some(account) = self.pool.kept(&visit.user) {
+                let verification = self.verify_in_chat(&account, event);
+                visit.hear(|heard| heard.verification = verification);
+            }
+        } else if self
+            .tables
+            .rooms
+            .get(&event.room)?
+            .is_some_and(|room| room.service_dm.as_ref() == Some(&event.sender))
+            && let Some(account) = self.pool.kept(&self.service_user())
+        {
+            self.verify_in_chat(&account, event);
+        }
+        Ok(true)
+    }
+
+    /// Begins a visit of a coworker that has joined the room of one person.
+    pub(super) async fn begin_visit(
+        self: &Shared,
+        account: &Arc<Account>,
+        room: &RoomId,
+        person: &UserId,
+    ) -> Result<(), EngineError> {
+        let visiting = Visiting { user: account.user().to_owned(), person: person.to_owned() };
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            Some(RoomRecord { visit: Some(visiting.clone()), ..record.unwrap_or_default() })
+        })?;
+        self.store.flush().await?;
+        self.start_visit(room.to_owned(), &visiting, PATIENCE);
+        Ok(())
+    }
+
+    /// Ends the visits that a stop cut short.
+    pub(super) fn take_up_visits(self: &Shared) {
+        let rooms = self.tables.rooms.iter().filter_map(Result::ok);
+        let visits = rooms.filter_map(|(room, record)| Some((room, record.visit?)));
+        for (room, visiting) in visits.collect::<Vec<_>>() {
+            self.start_visit(room, &visiting, Duration::ZERO);
+        }
+    }
+
+    fn start_visit(self: &Shared, room: OwnedRoomId, visiting: &Visiting, patience: Duration) {
+        let visit = self.visits.begin(&room, visiting);
+        let engine = self.clone();
+        self.tasks.spawn(async move {
+            let visited = async {
+                let mut next = engine.wait_on_visit(&room, &visit, patience).await;
+                for pause in SEND_PAUSES {
+                    match Box::pin(engine.end_visit(&room, &visit, &next)).await {
+                        Ok(()) => break,
+                        Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
+                        Err(error) => {
+                            // Nothing can be said there; leaving tells the reason.
+                            tracing::info!(room.id = %room, user.id = %visit.user, %error, "why a coworker goes cannot be said");
+                            if matches!(next, Next::Go) {
+                                break;
+                            }
+                            next = Next::Go;
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                // It is taken up again at the next start.
+                () = engine.stop.cancelled() => {}
+                () = Box::pin(visited) => {}
+            }
+            engine.visits.end(&room);
+        });
+    }
+
+    async fn wait_on_visit(self: &Shared, room: &RoomId, visit: &Visit, patience: Duration) -> Next {
+        let until = Instant::now() + patience;
+        loop {
+            let woken = tokio::time::timeout_at(until, visit.woken.notified()).await.is_ok();
+            match self.look_on_visit(room, visit).await {
+                Ok(Next::Wait) if woken => {}
+                Ok(Next::Wait) => return Next::SayAndGo,
+                Ok(next) => return next,
+                Err(error) => {
+                    tracing::debug!(room.id = %room, %error, "who is with a coworker on a visit cannot be told");
+                    return Next::SayAndGo;
+                }
+            }
+        }
+    }
+
+    async fn look_on_visit(&self, room: &RoomId, visit: &Visit) -> Result<Next, EngineError> {
+        let (words, verification) = {
+            let heard = visit.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            (heard.words, heard.verification.clone())
+        };
+        if let Some(verification) = verification {
+            verification.cancelled().await;
+            return Ok(Next::Go);
+        }
+        let Some(account) = self.pool.kept(&visit.user) else { return Ok(Next::Go) };
+        account.sync().await?;
+        if account.is_in(room) && self.company(&account.facts(room).await?).may_become_lively() {
+            return Ok(Next::Stay);
+        }
+        Ok(if words { Next::SayAndGo } else { Next::Wait })
+    }
+
+    async fn end_visit(self: &Shared, room: &RoomId, visit: &Visit, next: &Next) -> Result<(), EngineError> {
+        if let Some(account) = self.pool.kept(&visit.user).filter(|account| account.is_in(room)) {
+            let service = self.service_user();
+            match next {
+                Next::Stay => {
+                    self.note_visit_over(room)?;
+                    self.visits.end(room);
+                    self.stay_if_lively(&account, room, None).await?;
+                    return Ok(());
+                }
+                Next::SayAndGo | Next::Wait if self.can_speak(&account, room).await? => {
+                    let shared = self.rooms_shared(&account, &visit.person, room).await?;
+                    let text = declining::works_in_rooms(&user_link("Workmate", &service), &shared);
+                    let txn = super::word_transaction("visit", room.as_str(), &visit.user);
+                    account.send_first_words(room, &super::word(&text, Some(&visit.person)), txn).await?;
+                }
+                _ => {}
+            }
+            account.leave(room, Some(&declining::only_in_rooms(service.as_str()))).await?;
+            self.roster.leave(room, &visit.user);
+        }
+        self.note_visit_over(room)
+    }
+
+    fn note_visit_over(&self, room: &RoomId) -> Result<(), EngineError> {
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            Some(RoomRecord { visit: None, ..record.unwrap_or_default() })
+        })?;
+        Ok(())
+    }
+
+    /// Returns links to rooms in which the person finds the coworker, as of its last sync.
+    async fn rooms_shared(&self, account: &Account, person: &UserId, but: &RoomId) -> Result<Vec<String>, EngineError> {
+        let mut links = Vec::new();
+        for room in account.joined().into_iter().filter(|room| room != but).take(ROOMS_LOOKED_AT_MAX) {
+            let facts = account.facts(&room).await?;
+            if facts.joined.contains(person)
+                && let Some(name) = facts.name
+            {
+                links.push(room_link(&name, &room, &self.namespace.server));
+            }
+            if links.len() >= ROOMS_NAMED_MAX {
+                break;
+            }
+        }
+        Ok(links)
+    }
+}

@@ -1,10 +1,15 @@
 //! Which invites coworkers accept, what they say on joining, and rooms that shrink or throw them out.
 
 use anyhow::Result;
-use ruma::{OwnedRoomId, events::room::member::MembershipState};
+use reqwest::Method;
+use ruma::{OwnedRoomId, UserId, events::room::member::MembershipState};
 use serde_json::json;
-use workmate::{core::words, standin::Turn};
+use workmate::{
+    core::{links::room_address, words},
+    standin::Turn,
+};
 
+use crate::assistants::call_as;
 use crate::harness::{
     Message, Person, RoomKind, Setup, Timeline, homeserver::shared, office::Office, workmate::coworker,
 };
@@ -57,33 +62,63 @@ async fn c17_first_words_come_once_and_never_from_a_silent_one_in_an_encrypted_r
     Box::pin(first_words_once(RoomKind::Encrypted)).await
 }
 
+/// Waits until a coworker has left, and returns the reason that people's apps show.
+async fn reason_of_leaving(person: &Person, room: &OwnedRoomId, who: &UserId) -> Result<String> {
+    person.until_membership(room, who, &MembershipState::Leave).await?;
+    let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.member/{who}");
+    let member = call_as(person, Method::GET, &path, &json!({})).await?;
+    Ok(member["reason"].as_str().unwrap_or_default().to_owned())
+}
+
 #[tokio::test]
-async fn c4_a_direct_chat_is_declined_and_the_service_bot_tells_the_inviter() -> Result<()> {
+async fn c4_the_chat_of_one_person_is_left_with_a_word_and_a_reason_that_say_what_to_do() -> Result<()> {
     let office = Office::open().await?;
-    let room = office.alice.create_dm(&office.oncall()).await?;
-
-    office.alice.until_membership(&room, &office.oncall(), &MembershipState::Leave).await?;
-    told_by_service_bot(&office, &office.alice, &words::declined_private("oncall")).await?;
-
-    let seen = office.alice.timeline(&room);
-    assert_eq!(
-        seen.events.iter().filter(|event| event.sender == office.oncall()).count(),
-        1,
-        "the leave alone:\n{seen}"
-    );
+    let (alice, oncall, service) = (&office.alice, office.oncall(), office.workmate.slot().service());
+    let team = office.room(RoomKind::Plain).await?;
+    // However the client marks it, and whether something is written there or not.
+    let direct = alice.create_dm(&oncall).await?;
+    let unmarked = alice.create_room(RoomKind::Encrypted, "alone", &[&oncall]).await?;
+    let plain = alice.create_room(RoomKind::Plain, "alone", &[&oncall]).await?;
+    for (room, writes) in [(&direct, true), (&unmarked, true), (&plain, false)] {
+        if writes {
+            alice.send(room, Message::text("can you help me?").pill("can", &oncall)).await?;
+        }
+        let word = |seen: &Timeline| {
+            seen.messages_of(&oncall).find(|event| event.body().contains("at least two people")).cloned()
+        };
+        let said = alice.until(room, "why it does not stay", word).await?;
+        assert_eq!(said.is_decrypted(), *room != plain);
+        let shared = room_address(&team, alice.user_id().server_name());
+        assert!(said.content["formatted_body"].as_str().unwrap_or_default().contains(&shared), "{said:?}");
+        let reason = reason_of_leaving(alice, room, &oncall).await?;
+        assert!(reason.contains("invite me") && reason.contains(service.as_str()), "{reason}");
+        assert_eq!(alice.timeline(room).messages_of(&oncall).count(), 1, "one word:\n{}", alice.timeline(room));
+    }
+    assert_eq!(office.questions(), Vec::<String>::new(), "the model is not asked");
+    assert_eq!(alice.client().invited_rooms().len(), 0, "nor is it said elsewhere");
     Ok(())
 }
 
 #[tokio::test]
-async fn c4_a_room_with_one_human_is_left_and_the_inviter_told() -> Result<()> {
+async fn c4_a_direct_chat_of_several_people_is_a_room_like_any_and_what_was_asked_before_the_join_is_answered()
+-> Result<()> {
     let office = Office::open().await?;
-    let room = office.alice.create_room(RoomKind::Encrypted, "alone", &[]).await?;
-    office.alice.invite(&room, &office.oncall()).await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let body = json!({
+        "is_direct": true, "preset": "trusted_private_chat", "invite": [office.bob.user_id()],
+    });
+    let made = call_as(alice, Method::POST, "_matrix/client/v3/createRoom", &body).await?;
+    let room = OwnedRoomId::try_from(made["room_id"].as_str().unwrap_or_default())?;
+    office.join_on_invite(&office.bob, &room).await?;
+    // The invite and the mention one right behind the other: no transaction brings what is said before the join.
+    let invite = json!({ "user_id": oncall });
+    call_as(alice, Method::POST, &format!("_matrix/client/v3/rooms/{room}/invite"), &invite).await?;
+    let mention = json!({ "msgtype": "m.text", "body": "@oncall at once", "m.mentions": { "user_ids": [oncall] } });
+    let path = format!("_matrix/client/v3/rooms/{room}/send/m.room.message/at-once");
+    call_as(alice, Method::PUT, &path, &mention).await?;
 
-    told_by_service_bot(&office, &office.alice, &words::declined_private("oncall")).await?;
-
-    office.alice.until_membership(&room, &office.oncall(), &MembershipState::Leave).await?;
-    assert_eq!(office.alice.timeline(&room).messages_of(&office.oncall()).count(), 0);
+    office.answer(alice, &room, &oncall, "at once").await?;
+    assert_eq!(office.questions().len(), 1, "{:?}", office.questions());
     Ok(())
 }
 

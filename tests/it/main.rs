@@ -24,6 +24,7 @@ mod harness;
 mod identity;
 mod injection;
 mod joining;
+mod js_person;
 mod lasting;
 mod late;
 mod mcp;

@@ -1,10 +1,12 @@
 //! The service bot in direct chats.
 
 use anyhow::Result;
+use reqwest::Method;
 use ruma::events::room::member::MembershipState;
+use serde_json::json;
 
 use crate::{
-    assistants::{FIRST_WORDS, Office, said},
+    assistants::{FIRST_WORDS, Office, call_as, said},
     harness::{RoomKind, homeserver::shared},
 };
 
@@ -58,16 +60,27 @@ async fn service_bot_answers_its_commands_and_finds_the_assistant_again() -> Res
 }
 
 #[tokio::test]
-async fn service_bot_declines_rooms_and_says_why() -> Result<()> {
+async fn service_bot_answers_where_it_was_asked_and_leaves_rooms_of_several_people_with_a_reason() -> Result<()> {
     let office = Office::open().await?;
-    let alice = shared().person("alice").await;
+    let (alice, bob) = (shared().person("alice").await, shared().person("bob").await);
     let service = office.slot.service();
 
-    let team = alice.create_room(RoomKind::Encrypted, "team", &[&service]).await?;
+    // Not marked as direct, as some clients make it.
+    let unmarked = alice.create_room(RoomKind::Encrypted, "workmate", &[&service]).await?;
+    alice.until(&unmarked, "the welcome", |seen| said(seen, &service, "Hello! Claude is here")).await?;
+    let team = alice.create_room(RoomKind::Encrypted, "team", &[bob.user_id()]).await?;
+    alice.invite(&team, &service).await?;
     alice.until_membership(&team, &service, &MembershipState::Leave).await?;
-    let dm = alice.until_invited_by(&service).await?;
-    alice.join(&dm).await?;
+    alice.invite(&unmarked, bob.user_id()).await?;
+    bob.until_membership(&unmarked, bob.user_id(), &MembershipState::Invite).await?;
+    bob.join(&unmarked).await?;
+    alice.until_membership(&unmarked, &service, &MembershipState::Leave).await?;
 
-    alice.until(&dm, "why", |seen| said(seen, &service, "I work in direct chats only.")).await?;
+    for room in [&team, &unmarked] {
+        let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.member/{service}");
+        let member = call_as(&alice, Method::GET, &path, &json!({})).await?;
+        assert!(member["reason"].as_str().unwrap_or_default().contains("Start a chat with me alone"), "{member}");
+    }
+    assert!(alice.client().invited_rooms().iter().all(|room| room.room_id() != team), "it is said nowhere else");
     Ok(())
 }

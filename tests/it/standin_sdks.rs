@@ -31,7 +31,7 @@ async fn the_python_sdk_accepts_every_event_and_message_of_the_stand_in() {
 
 #[tokio::test]
 async fn the_typescript_sdk_accepts_the_order_of_every_stream() {
-    let Some(modules) = install_node().await else { return };
+    let Some(modules) = install_npm("node", NODE_SDK).await else { return };
     let claude = scripted_stand_in().await;
     let report = ask(&claude, Path::new("node"), "oracle.mjs", Some(&modules)).await;
     assert_eq!(report, expected("RateLimitError"));
@@ -140,20 +140,20 @@ async fn install_python() -> Option<PathBuf> {
     Some(inside)
 }
 
-/// Returns the directory whose `node_modules` holds the SDK; `None` where there is no npm.
-async fn install_node() -> Option<PathBuf> {
+/// Returns the directory whose `node_modules` holds an npm package in its version; `None` where there is no npm.
+pub(crate) async fn install_npm(name: &str, package: &str) -> Option<PathBuf> {
     if !found("npm") || !found("node") {
-        skip("node or npm is not there");
+        skip(&format!("node or npm is not there, for {package}"));
         return None;
     }
-    let directory = directory("node");
-    let marker = directory.join("installed").join(NODE_SDK);
+    let directory = directory(name);
+    let marker = directory.join("installed").join(package);
     if !marker.exists() {
         std::fs::create_dir_all(&directory).expect("target is writable");
         std::fs::write(directory.join("package.json"), r#"{"private":true}"#).expect("target is writable");
         let mut install = Command::new("npm");
-        install.args(["install", "--no-audit", "--no-fund", "--save-exact", NODE_SDK]).current_dir(&directory);
-        run(&mut install).await.expect("npm installs the official SDK");
+        install.args(["install", "--no-audit", "--no-fund", "--save-exact", package]).current_dir(&directory);
+        run(&mut install).await.expect("npm installs the package");
         std::fs::create_dir_all(&marker).expect("target is writable");
     }
     Some(directory)
@@ -174,7 +174,7 @@ fn found(program: &str) -> bool {
 
 /// Writes past the test harness, which would keep what a passing test prints to itself.
 fn skip(reason: &str) {
-    let line = format!("SKIPPED: the stand-in is not checked against an official SDK: {reason}\n");
+    let line = format!("SKIPPED: a test with somebody else's SDK is not run: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }
 

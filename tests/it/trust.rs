@@ -14,12 +14,12 @@ use workmate::standin::{Matcher, Turn};
 use crate::{
     assistants::{self, said},
     control::Scene,
-    harness::{Message, Person, SeenEvent, Workmate, homeserver::shared, readiness::until_runs_ended},
+    harness::{Message, Person, SeenEvent, Timeline, Workmate, homeserver::shared, readiness::until_runs_ended},
 };
 
 const WAIT_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
-const COMPARE: &str = "Compare these with the emoji";
+const COMPARE: &str = "These are mine.";
 
 /// Waits until a verification has come to what is looked for.
 async fn until<T, F: Future<Output = Option<T>>>(what: &str, check: impl Fn() -> F) -> Result<T> {
@@ -47,7 +47,8 @@ async fn until_verified(person: &Person, user: &UserId) -> Result<()> {
 /// Compares the emoji that `ours` shows in a room with those of the person's client, which must be the same.
 async fn compare(person: &Person, room: &RoomId, ours: &UserId, sas: &SasVerification) -> Result<()> {
     let emoji = until("emoji", async || sas.emoji()).await?;
-    let shown = person.until(room, "the emoji of the other side", |seen| said(seen, ours, COMPARE)).await?;
+    let compare = |seen: &Timeline| seen.messages_of(ours).find(|event| event.body().contains(COMPARE)).cloned();
+    let shown = person.until(room, "the emoji of the other side", compare).await?;
     let expected: Vec<String> = emoji.iter().map(|one| format!("{} {}", one.symbol, one.description)).collect();
     assert!(shown.body().contains(&expected.join(" · ")), "{expected:?} is not in {}", shown.body());
     assert!(shown.is_decrypted());

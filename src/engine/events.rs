@@ -25,7 +25,7 @@ use crate::{
     matrix::{
         Account,
         account::Redactions,
-        inbound::{self, Rules},
+        inbound::{self, Read, Rules},
         lead,
     },
     store::{InboxEntry, InboxEvent},
@@ -34,6 +34,8 @@ use crate::{
 /// Events that steer runs; they are never encrypted.
 const STEERING: [&str; 2] = ["m.reaction", REDACTION];
 const REDACTION: &str = "m.room.redaction";
+/// How many of our users in a room decrypt what a transaction brings; the others sync when they are asked.
+const READERS_AHEAD_MAX: usize = 3;
 
 /// State that changes how we may speak in a room; our users there sync before anything else is handled.
 const STATE_THAT_MATTERS: [&str; 5] =
@@ -73,7 +75,7 @@ impl Engine {
     /// Handles one entry of a room that is no assistant's.
     async fn take_in_room(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let event = &entry.event;
-        self.deliver(entry, accepted).await;
+        let read_ahead = self.deliver(entry, accepted).await;
         if event.event_type == "m.room.member" {
             if let Some(read) = self.read_plain(event).await {
                 Box::pin(self.take_membership(&read, accepted)).await?;
@@ -108,19 +110,45 @@ impl Engine {
                 }
                 Ok(Handled::Done)
             }
-            "m.room.encrypted" | MISSED => Box::pin(self.take_by_reading(entry, accepted)).await,
+            "m.room.encrypted" | MISSED => match read_ahead {
+                Some(read) => {
+                    Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await?;
+                    Ok(Handled::Done)
+                }
+                None => Box::pin(self.take_by_reading(entry, accepted)).await,
+            },
             _ => Ok(Handled::Done),
         }
     }
 
-    /// Lets our users in the room know of an event, so that a request in a plain room needs no sync to be answered.
-    async fn deliver(&self, entry: &InboxEntry, accepted: Instant) {
+    /// Lets our users in the room know of an event, so that a request needs no sync before it is answered. Returns it as
+    /// the first of them who could read it did, where it is encrypted.
+    async fn deliver(&self, entry: &InboxEntry, accepted: Instant) -> Option<Read> {
         let event = &entry.event;
-        let is_whole = event.state_key.is_none() && event.event_type != "m.room.encrypted";
-        let read = if is_whole { self.read_plain(event).await } else { None };
+        if event.state_key.is_none() && event.event_type == "m.room.encrypted" {
+            return self.deliver_sealed(event, accepted).await;
+        }
+        let read = if event.state_key.is_none() { self.read_plain(event).await } else { None };
+        let read = read.map(Read::plain);
         for account in self.kept_in(&event.room_id) {
             account.deliver(&event.room_id, read.clone(), accepted);
         }
+        None
+    }
+
+    async fn deliver_sealed(&self, event: &InboxEvent, accepted: Instant) -> Option<Read> {
+        let mut first = None;
+        for (number, account) in self.kept_in(&event.room_id).into_iter().enumerate() {
+            let is_asked = number < READERS_AHEAD_MAX;
+            let read = if is_asked { account.read_ahead(&event.room_id, &event.json, accepted).await } else { None };
+            let is_read = read.is_some();
+            if !account.deliver(&event.room_id, read.clone(), accepted) && is_read {
+                // Only now and then, so that what nobody asks for does not pile up.
+                self.tasks.spawn(sync_beside(account, accepted));
+            }
+            first = first.or(read);
+        }
+        first
     }
 
     /// Reads an event as a transaction carries it, by the rules of its room as far as one of ours there knows them.
@@ -382,6 +410,13 @@ impl Engine {
         if let Err(error) = account.send(&event.room, &word, txn).await {
             tracing::warn!(room.id = %event.room, %error, "a stranger cannot be told why there is no answer");
         }
+    }
+}
+
+/// Syncs beside other work; whoever needs the sync waits for it and hears of its failure.
+pub(super) async fn sync_beside(account: Arc<Account>, since: Instant) {
+    if let Err(error) = account.sync_since(since).await {
+        tracing::debug!(user.id = %account.user(), %error, "a sync beside other work failed");
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     assistants::Privacy,
     budget::Hold,
     control::{Nearness, Order},
+    events::sync_beside,
     lanes,
     patience::Patience,
     presence,
@@ -320,9 +321,12 @@ impl Engine {
         used: &mut Used,
     ) -> Result<Ended, EngineError> {
         let Attempt { id, accepted, progress, leave } = *attempt;
-        // Where transactions brought everything, the sync comes beside the model's work; see `presence::show`.
+        // Where transactions brought everything, the sync comes beside the model's work; see `presence::show`. Nothing is
+        // encrypted before it has ended.
         if record.private || !account.is_current(&record.room, &record.request) {
             account.sync_since(accepted).await?;
+        } else if account.is_sealed(&record.room) {
+            self.tasks.spawn(sync_beside(account.clone(), accepted));
         }
         if record.work.is_empty() {
             // What is composed for the first time may be what brings the process down.

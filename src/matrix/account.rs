@@ -25,6 +25,7 @@ use crate::{
     secret::Secret,
 };
 
+mod ahead;
 mod called;
 mod current;
 mod devices;
@@ -72,6 +73,7 @@ pub struct Account {
     behind: Mutex<HashMap<OwnedRoomId, Instant>>,
     pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
     synced: Mutex<synced::Synced>,
+    ahead: ahead::Ahead,
     verifications: verification::Requests,
     seals: Seals,
 }
@@ -121,7 +123,7 @@ impl Account {
     ) -> Arc<Self> {
         let user = client.user_id().expect("a restored session has a user").to_owned();
         let health = health::Health::new(renewal, pulse);
-        let (last_sync, windows, behind, pins, synced) = Default::default();
+        let (last_sync, windows, behind, pins, synced, ahead) = Default::default();
         let verifications = verification::Requests::of(&client);
         Arc::new_cyclic(|me| {
             let me = me.clone();
@@ -137,6 +139,7 @@ impl Account {
                 behind,
                 pins,
                 synced,
+                ahead,
                 verifications,
                 seals,
             }

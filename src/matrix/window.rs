@@ -9,12 +9,18 @@ use std::collections::VecDeque;
 use ruma::{EventId, OwnedEventId};
 
 use super::inbound::{self, Read};
-use crate::core::event::{EventKind, RoomEvent};
+use crate::core::{
+    event::{EventKind, RoomEvent},
+    time::Timestamp,
+};
 
 /// Events kept of one room for one user.
 pub const WINDOW_EVENTS_MAX: usize = 500;
 /// Events taken from transactions between two syncs: with more, windows that nobody asks for would fill up.
 const DELIVERED_MAX: usize = 30;
+
+/// So long before a request, what cannot be decrypted may be waiting for its key, in milliseconds.
+const KEY_AWAITED_MS: u64 = 10 * 60 * 1000;
 
 /// Where the history before the window begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +125,13 @@ impl Window {
         self.slots.iter().rev().filter(|read| read.sealed.is_some()).take(most).cloned().collect()
     }
 
+    /// Returns whether something that was sent not long before `at` may be waiting for its key.
+    #[must_use]
+    pub fn awaits_keys(&self, at: Timestamp) -> bool {
+        let newest = self.slots.iter().rev().find(|read| read.sealed.is_some());
+        newest.is_some_and(|read| at.ms_since(read.event.sent_at) < KEY_AWAITED_MS)
+    }
+
     /// Puts an event in the place of its undecryptable self.
     pub fn unseal(&mut self, read: Read) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.event.id == read.event.id) {
@@ -164,7 +177,7 @@ mod tests {
     use ruma::{room_id, user_id};
 
     use super::*;
-    use crate::core::{event::Message, time::Timestamp};
+    use crate::core::event::Message;
 
     fn read(id: &str) -> Read {
         let event = RoomEvent {
@@ -215,6 +228,16 @@ mod tests {
         let delivered = [("$1", 1), ("$3", 3), ("$3", 3), ("$2", 2)].map(|(id, ms)| window.deliver(at(id, ms)));
         window.extend(vec![at("$3", 3), at("$4", 4)], false, None);
         assert_eq!((delivered, ids(&window)), ([false, true, true, true], vec!["$2".into(), "$3".into(), "$4".into()]));
+    }
+
+    #[test]
+    fn what_was_sent_lately_and_cannot_be_decrypted_is_waited_for() {
+        let mut window = Window::default();
+        let mut sealed = read("$sealed");
+        sealed.sealed = ruma::serde::Raw::from_json_string("{}".to_owned()).ok();
+        window.extend(vec![sealed, read("$request")], false, None);
+        let at = |ms: u64| window.awaits_keys(Timestamp::from_ms(i64::try_from(ms).expect("small")));
+        assert_eq!((at(0), at(KEY_AWAITED_MS - 1), at(KEY_AWAITED_MS)), (true, true, false));
     }
 
     #[test]

@@ -19,10 +19,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Account;
-use crate::{
-    core::event::RoomEvent,
-    matrix::{error::MatrixError, inbound::Read},
-};
+use crate::matrix::{error::MatrixError, inbound::Read};
 
 /// Timeline events that a sync brings of each room; more is read backwards on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
@@ -89,34 +86,39 @@ impl Account {
         Ok(())
     }
 
-    /// Takes what a transaction said of a room; `None` for what only a sync brings in, such as state and ciphertext.
+    /// Takes what a transaction said of a room; `None` for what only a sync brings in, such as state, and ciphertext whose
+    /// key is not here. Returns whether the window has it.
     ///
     /// Called for every event of the room in its order. `accepted` is when the transaction came.
-    pub fn deliver(&self, room: &RoomId, event: Option<RoomEvent>, accepted: Instant) {
+    pub fn deliver(&self, room: &RoomId, read: Option<Read>, accepted: Instant) -> bool {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = event.map(Read::plain);
         // Once behind, a sync brings all of it; what came after the gap is not put beside what came before it.
         let placed = !behind.contains_key(room)
             && read.is_some_and(|read| windows.get_mut(room).is_some_and(|window| window.deliver(read)));
         if !placed {
             behind.insert(room.to_owned(), accepted);
         }
+        placed
     }
 
-    /// Returns whether this user can answer `event` of an unencrypted room without a sync: transactions brought it
-    /// and everything since the last sync.
+    /// Returns whether this user can compose an answer to `event` without a sync: transactions brought it and everything
+    /// since the last sync. Before something is encrypted, there is a sync all the same (`keep_up_with`).
     #[must_use]
     pub fn is_current(&self, room: &RoomId, event: &EventId) -> bool {
-        let is_plain = |room: Room| {
-            let encryption = room.encryption_state();
-            room.state() == RoomState::Joined && !encryption.is_encrypted() && !encryption.is_unknown()
-        };
-        let is_behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).contains_key(room);
-        !is_behind
-            && !self.is_sealed(room)
-            && self.client.get_room(room).is_some_and(is_plain)
-            && self.held(room, event).is_some()
+        let is_known = |room: &Room| room.state() == RoomState::Joined && !room.encryption_state().is_unknown();
+        let Some(here) = self.client.get_room(room).filter(is_known) else { return false };
+        if self.behind.lock().unwrap_or_else(PoisonError::into_inner).contains_key(room) {
+            return false;
+        }
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(window) = windows.get(room) else { return false };
+        let Some(read) = window.get(event) else { return false };
+        if read.was_encrypted {
+            // A key that was late comes with a sync, and no transaction tells of it.
+            return read.sealed.is_none() && !window.awaits_keys(read.event.sent_at);
+        }
+        !here.encryption_state().is_encrypted() && !self.is_sealed(room)
     }
 
     /// Makes sure that a sync which begins from now on has ended.

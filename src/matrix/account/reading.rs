@@ -43,6 +43,7 @@ impl Account {
     pub(super) async fn read(&self, room: &RoomId, events: &[TimelineEvent]) -> Vec<Read> {
         let among = if events.iter().any(|event| is(event, REDACTION)) { Redactions::Some } else { Redactions::None };
         let rules = self.rules(room, among).await;
+        self.ahead.note(events);
         events.iter().filter_map(|event| inbound::from_timeline(room, &rules, event)).collect()
     }
 
@@ -77,6 +78,7 @@ impl Account {
         let Some(sealed) = &read.sealed else { return Ok(read.clone()) };
         let room = self.room(&read.event.room)?;
         let decrypted = room.decrypt_event(sealed, None).await?;
+        self.ahead.note(std::slice::from_ref(&decrypted));
         // Nothing that is encrypted is read by the room's rules.
         let opened = inbound::from_timeline(&read.event.room, &Rules::default(), &decrypted);
         let Some(opened) = opened else { return Ok(read.clone()) };

@@ -139,7 +139,10 @@ impl Account {
         let speech = speech(seal, Carriage::Plain);
         match speech {
             Speech::Plain => {}
-            Speech::Encrypted => make_sdk_encrypt(&room).await?,
+            Speech::Encrypted => {
+                make_sdk_encrypt(&room).await?;
+                self.keep_up_with(id).await?;
+            }
             Speech::Refused => return Err(MatrixError::OtherEncryption { room: id.to_string() }),
         }
         Ok((room, speech))

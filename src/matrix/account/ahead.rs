@@ -1,0 +1,150 @@
+//! Reading encrypted events as transactions bring them, ahead of the sync: where the key of their session is here.
+//!
+//! What is read so is answered with the sync beside the model's work. Nothing is encrypted before that sync has ended:
+//! it tells of devices and members that came or went. No attempt is made without the key, because the SDK would ask the
+//! backup and other devices for it, while it is most likely on its way with the next sync.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
+};
+
+use matrix_sdk::{
+    deserialized_responses::TimelineEvent, ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent,
+};
+use ruma::{RoomId, serde::Raw};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::Account;
+use crate::matrix::{
+    error::MatrixError,
+    inbound::{self, Read, Rules},
+};
+
+/// Sessions that a client remembers to have the key of; the ones that were found first go.
+const SESSIONS_MAX: usize = 1_024;
+/// The longest id of a session that is one (spec, "m.megolm.v1.aes-sha2": 43 characters).
+const SESSION_BYTES_MAX: usize = 64;
+
+/// What a client can read ahead of its syncs, and which sync it must not speak without.
+#[derive(Default)]
+pub(super) struct Ahead {
+    sessions: Mutex<Sessions>,
+    /// A sync that began then or later must have ended before anything is encrypted.
+    due: Mutex<Option<Instant>>,
+}
+
+/// The ids of Megolm sessions that this client decrypted with.
+#[derive(Default)]
+struct Sessions {
+    known: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Sessions {
+    fn add(&mut self, session: &str) {
+        if session.len() > SESSION_BYTES_MAX || !self.known.insert(session.to_owned()) {
+            return;
+        }
+        self.order.push_back(session.to_owned());
+        if self.order.len() > SESSIONS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+impl Ahead {
+    /// Notes the sessions that these events were decrypted with.
+    pub(super) fn note(&self, events: &[TimelineEvent]) {
+        let infos = events.iter().filter_map(|event| event.encryption_info());
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for session in infos.filter_map(|info| info.session_id()) {
+            sessions.add(session);
+        }
+    }
+
+    fn knows(&self, session: &str) -> bool {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).known.contains(session)
+    }
+
+    /// Notes that nothing may be encrypted before a sync that began at `since` or later.
+    fn owe(&self, since: Instant) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        *due = Some(due.map_or(since, |known| known.max(since)));
+    }
+
+    fn due(&self) -> Option<Instant> {
+        *self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What of an encrypted event names its session.
+#[derive(Deserialize)]
+struct Sealed {
+    content: SealedContent,
+}
+
+#[derive(Deserialize)]
+struct SealedContent {
+    session_id: String,
+}
+
+impl Account {
+    /// Decrypts an encrypted event as a transaction brought it at `accepted`; `None` where a sync has to come first.
+    pub async fn read_ahead(&self, room: &RoomId, json: &str, accepted: Instant) -> Option<Read> {
+        let sealed: Sealed = serde_json::from_str(json).ok()?;
+        if !self.ahead.knows(&sealed.content.session_id) {
+            return None;
+        }
+        let here = self.room(room).ok()?;
+        let event: Raw<OriginalSyncRoomEncryptedEvent> = Raw::from_json_string(json.to_owned()).ok()?;
+        let decrypted = here.decrypt_event(&event, None).await.ok()?;
+        // Nothing that is encrypted is read by the room's rules.
+        let read = inbound::from_timeline(room, &Rules::default(), &decrypted).filter(|read| read.sealed.is_none())?;
+        self.ahead.owe(accepted);
+        Some(read)
+    }
+
+    /// Makes sure that whatever may have changed who reads a room is known before anything is encrypted for it.
+    ///
+    /// # Errors
+    /// As [`Self::sync_since`].
+    pub(super) async fn keep_up_with(&self, room: &RoomId) -> Result<(), MatrixError> {
+        let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied();
+        match self.ahead.due().max(behind) {
+            Some(since) => Box::pin(self.sync_since(since)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_sessions_that_were_found_last_are_known() {
+        let mut sessions = Sessions::default();
+        for number in 0..SESSIONS_MAX + 2 {
+            sessions.add(&format!("session-{number}"));
+            sessions.add("session-2");
+        }
+        sessions.add(&"x".repeat(SESSION_BYTES_MAX + 1));
+        assert_eq!((sessions.known.len(), sessions.order.len()), (SESSIONS_MAX, SESSIONS_MAX));
+        assert!(!sessions.known.contains("session-1") && sessions.known.contains("session-9"));
+    }
+
+    #[tokio::test]
+    async fn the_latest_sync_that_is_owed_counts() {
+        let (ahead, now) = (Ahead::default(), Instant::now());
+        assert_eq!(ahead.due(), None);
+        ahead.owe(now);
+        ahead.owe(now - Duration::from_secs(1));
+        assert_eq!(ahead.due(), Some(now));
+    }
+}

@@ -31,6 +31,7 @@ mod error;
 mod inbox;
 mod key;
 mod private;
+mod rescue;
 mod schema;
 mod seal;
 mod seals;

@@ -1,4 +1,4 @@
-//! A store that failed: after a failed write the database refuses every later one, even once there is room again. So
+//! A store that failed, or a disk that is full: after a failed write the database refuses every later one, even once there is room again. So
 //! it is waited until the disk takes writes, and then Workmate starts itself again.
 
 use std::{
@@ -12,8 +12,12 @@ use std::{
 use super::Shared;
 use crate::appservice::health::{Condition, State};
 
+/// How often it is looked whether the disk is full.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is tried whether the disk takes writes again, and the least time before a start.
 const TRY_EVERY: Duration = Duration::from_secs(5);
+/// With less than this the disk counts as full, in bytes: stores that do not say so may hang on it.
+const FULL_BYTES: u64 = 1 << 20;
 /// What has to fit for a start: more than one segment of the database, in bytes.
 const ROOM_WANTED: usize = 4 << 20;
 
@@ -26,6 +30,7 @@ pub(super) async fn keep_store(engine: Shared) {
             Ok(reason) => reason.clone().unwrap_or_default(),
             Err(_) => return,
         },
+        reason = until_full(engine.config.data_dir.clone()) => reason,
     };
     tracing::error!(
         "the store failed; nothing is accepted until the disk takes writes again, then workmate starts anew: {reason}"
@@ -49,6 +54,33 @@ pub(super) async fn keep_store(engine: Shared) {
     tracing::warn!("the disk takes writes again; workmate starts anew");
     engine.starts_again.store(true, Ordering::Relaxed);
     engine.stop.cancel();
+}
+
+/// Returns, once the disk is full, that it is.
+async fn until_full(data_dir: PathBuf) -> String {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let dir = data_dir.clone();
+        let looked = tokio::task::spawn_blocking(move || left(&dir)).await;
+        if let Ok(Some(left)) = looked
+            && left < FULL_BYTES
+        {
+            let dir = data_dir.display();
+            return format!(
+                "{dir}: the disk is full, {left} bytes are left\n  Mend: free space on that disk; workmate starts anew by \
+                 itself then, and the homeserver sends again what was not acknowledged."
+            );
+        }
+    }
+}
+
+/// Returns how many bytes may still be written to a folder's disk; `None` where that cannot be told.
+fn left(dir: &Path) -> Option<u64> {
+    let found = nix::sys::statvfs::statvfs(dir).ok()?;
+    if found.files() > 0 && found.files_available() == 0 {
+        return Some(0);
+    }
+    Some(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 /// Tries to write as much as a start may need.

@@ -165,7 +165,10 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     if engine.starts_again.load(Ordering::Relaxed) {
         return Ok(Ended::StartsAgain);
     }
-    engine.store.flush().await?;
+    // A disk that does not answer holds up no stop: what was promised to anybody is on it already.
+    if let Ok(flushed) = tokio::time::timeout(STOP_PATIENCE, engine.store.flush()).await {
+        flushed?;
+    }
     begun.map(|()| Ended::Stopped)
 }
 
@@ -181,7 +184,7 @@ async fn open_store(config: &Config) -> Result<Store, StartError> {
             Ok(mended) => tracing::warn!(mended, "files in data_dir could be read by others; they are closed now"),
             Err(error) => tracing::warn!(%error, "whether others can read data_dir cannot be looked at"),
         }
-        Store::open(&data.join("state"), &key)
+        Store::open_or_rescue(&data.join("state"), &key)
     });
     let opened = opening.await;
     Ok(opened.expect("opening the store does not panic")?)

@@ -8,6 +8,7 @@ use ruma::api::{
     error::{ErrorKind, FromHttpResponseError, RetryAfter},
 };
 
+use super::provision::damage::{is_disk_trouble, says_trouble};
 use crate::core::time::Timestamp;
 
 /// The longest `errcode` that is one.
@@ -152,7 +153,9 @@ impl MatrixError {
             | Self::Contested { .. }
             | Self::EncryptionUnknown { .. } => true,
             Self::Refused { status, errcode, .. } => refusal_is_passing(*status, errcode),
-            Self::Sdk(error) => sdk_is_passing(error),
+            Self::Sdk(error) => sdk_is_passing(error) || is_disk_trouble(error),
+            Self::UserStore { cause, .. } => says_trouble(cause),
+            Self::File { cause, .. } => is_disk_trouble(cause),
             _ => false,
         }
     }

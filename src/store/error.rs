@@ -125,6 +125,12 @@ impl StoreError {
         !matches!(self, Self::CorruptRecord { .. } | Self::Encode { .. })
     }
 
+    /// Returns whether the database's files are damaged, which no waiting mends.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::CorruptFiles { .. })
+    }
+
     /// Sorts the database's answer by cause.
     pub(super) fn from_sled(dir: &Path, source: sled::Error) -> Self {
         let dir = dir.to_owned();
@@ -132,8 +138,8 @@ impl StoreError {
             sled::Error::Io(source) if is_lock_refusal(&source) => Self::Locked { dir },
             sled::Error::Io(source) if is_full(&source) => Self::Full { dir, source },
             sled::Error::Io(source) if is_access(&source) => Self::Unreadable { dir, source },
-            source @ sled::Error::Io(_) => Self::Io { dir, source },
-            source => Self::CorruptFiles { dir, reason: source.to_string() },
+            source @ sled::Error::Corruption { .. } => Self::CorruptFiles { dir, reason: source.to_string() },
+            source => Self::Io { dir, source },
         }
     }
 }

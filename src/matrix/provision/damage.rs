@@ -25,6 +25,28 @@ const DAMAGES: [&str; 6] = [
     "no such table",
 ];
 
+/// What SQLite and the system say of a disk that may be mended, or that somebody else holds for a moment.
+const TROUBLES: [&str; 7] = [
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "disk i/o error",
+    "unable to open database file",
+    "database is locked",
+    "no space left on device",
+    "read-only file system",
+];
+
+/// Returns whether an error of the SDK, or its words, say that the disk refuses now what it may take later.
+pub(in crate::matrix) fn is_disk_trouble(error: &dyn std::error::Error) -> bool {
+    says_trouble(&chain(error))
+}
+
+/// As [`is_disk_trouble`], by the words.
+pub(in crate::matrix) fn says_trouble(said: &str) -> bool {
+    let said = said.to_lowercase();
+    TROUBLES.iter().any(|trouble| said.contains(trouble))
+}
+
 /// Returns whether an error says that the user's own store is damaged.
 pub(in crate::matrix) fn is_damage(error: &MatrixError) -> bool {
     let said = match error {
@@ -108,7 +130,9 @@ mod tests {
         ];
         for (cause, expected) in table {
             let [user, dir, cause] = ["@a:hs", "/data", cause].map(str::to_owned);
-            assert_eq!(is_damage(&MatrixError::UserStore { user, dir, cause: cause.clone() }), expected, "{cause}");
+            let error = MatrixError::UserStore { user, dir, cause: cause.clone() };
+            assert_eq!(is_damage(&error), expected, "{cause}");
+            assert_eq!(error.is_passing(), !expected, "what is no damage is waited out: {cause}");
         }
     }
 

@@ -112,6 +112,61 @@ fn damaged_files_are_reported_and_never_taken_for_a_fresh_store() {
     }
 }
 
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).expect("readable");
+    let end = bytes.len().min(200);
+    bytes[..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    fs::write(path, bytes).expect("written");
+}
+
+/// What was set aside beside a store.
+fn copies(dir: &Path) -> usize {
+    fs::read_dir(dir.with_file_name("state-damaged")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn nothing_is_lost_a_damaged_snapshot_costs_nothing_and_a_damaged_log_is_set_aside_with_a_copy() {
+    let base = tempfile::tempdir().expect("a directory");
+    let dir = base.path().join("state");
+    let stored: Vec<(String, u64)> = (0..500).map(|n| (format!("{n:03}"), n)).collect();
+    {
+        let settings = open(&dir).settings();
+        for (name, n) in &stored {
+            settings.put(name, n).expect("stored");
+        }
+    }
+    // A snapshot is written as the store is opened.
+    drop(open(&dir));
+    let snapshot = fs::read_dir(&dir).expect("readable").map(|entry| entry.expect("an entry").path());
+    let snapshot = snapshot.into_iter().find(|path| path.to_string_lossy().contains("snap.")).expect("a snapshot");
+
+    // What a full disk leaves: half of one, and one that is too short to be one.
+    for cut in [fs::metadata(&snapshot).expect("there").len() / 2, 3] {
+        let file = fs::OpenOptions::new().write(true).open(&snapshot).expect("it can be written");
+        file.set_len(cut).expect("cut");
+        drop(file);
+        assert!(refusal(&dir, &KEY).is_damage());
+        let store = Store::open_or_rescue(&dir, &KEY).expect("it is recovered");
+        assert_eq!(all(&store.settings::<u64>()), stored);
+        drop(store);
+        drop(open(&dir));
+        if !snapshot.exists() {
+            break;
+        }
+    }
+    assert!(copies(&dir) >= 1);
+
+    for _ in 0..3 {
+        damage(&dir.join("db"));
+        let store = Store::open_or_rescue(&dir, &KEY).expect("it begins afresh");
+        assert_eq!(all(&store.settings::<u64>()), []);
+        store.settings().put(&"a".to_owned(), &1).expect("stored");
+    }
+    assert_eq!(copies(&dir), 2, "the newest copies are kept");
+    let foreign = Store::open_or_rescue(&dir, &[8; 32]).expect_err("another key's store is not damaged");
+    assert!(matches!(foreign, StoreError::WrongKey { .. }), "{foreign:?}");
+}
+
 const FULL_DIR: &str = "WORKMATE_TEST_FULL_STORE";
 
 /// A file size limit stands in for a full disk: it needs no privileges and fails the same write.

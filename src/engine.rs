@@ -31,6 +31,7 @@ mod control;
 mod coworkers;
 mod deserted;
 mod disk;
+mod doubts;
 mod events;
 mod gaps;
 mod homeserver;

@@ -15,6 +15,10 @@ use super::{
 /// So long something is tried that a homeserver or a room does not let us do, in milliseconds.
 pub const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
+/// So long something is tried whose refusal looks like one for good, from the first one on, in milliseconds: a homeserver
+/// in trouble refuses for a while what it takes again later.
+pub const DOUBTED_MS: u64 = 10 * 60 * 1000;
+
 /// What is still to be done for a run that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
@@ -32,6 +36,9 @@ pub struct Owed {
     pub private: bool,
     /// When it became due.
     pub since: Timestamp,
+    /// When something of it was first refused for good, as it seemed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<Timestamp>,
     /// In the order in which they are done.
     pub deeds: Vec<Deed>,
 }
@@ -76,7 +83,7 @@ pub struct End {
     /// What its notice becomes, where that is anything.
     pub record: Option<Outgoing>,
     /// The cards that do not say how they ended: the message, its last step, its last text.
-    pub cards: Vec<(OwnedEventId, Step, Outgoing)>,
+    pub cards: Vec<(Shown, Step, Outgoing)>,
     /// What it posted, as far as that is noted; only where it is taken back.
     pub posted: Vec<OwnedEventId>,
     /// Whether its last message is known.
@@ -112,20 +119,20 @@ impl Owed {
             let unknown = record.answer_begun.is_some() && record.streamed.is_none() && !end.answered;
             let unknown = unknown.then_some(Shown::SentAs(Step::Answer));
             let mut gone: Vec<Shown> = Vec::new();
-            for shown in known.chain(status).chain(unknown) {
+            let cards = end.cards.into_iter().map(|(shown, ..)| shown);
+            for shown in known.chain(status).chain(unknown).chain(cards) {
                 if !gone.contains(&shown) {
                     gone.push(shown);
                 }
             }
             deeds.extend(gone.into_iter().map(Deed::TakeBack));
-        } else if let Some(text) = end.record {
-            deeds.push(match status {
+        } else {
+            deeds.extend(end.record.map(|text| match status {
                 Some(shown) => Deed::Edit { shown, step: Step::StatusEnd, text },
                 None => Deed::Send { step: Step::StatusEnd, text },
-            });
+            }));
+            deeds.extend(end.cards.into_iter().map(|(shown, step, text)| Deed::Edit { shown, step, text }));
         }
-        let cards = end.cards.into_iter();
-        deeds.extend(cards.map(|(card, step, text)| Deed::Edit { shown: Shown::Event(card), step, text }));
         if end.unheard {
             deeds.push(Deed::TellElsewhere);
         }
@@ -137,6 +144,7 @@ impl Owed {
             asker: record.asker.clone(),
             private: record.private,
             since: now,
+            refused_since: None,
             deeds,
         }
     }
@@ -144,7 +152,8 @@ impl Owed {
     /// Whether something that failed like that is tried again.
     #[must_use]
     pub fn is_kept(&self, failure: Failure, now: Timestamp) -> bool {
-        failure != Failure::Lasting && now.ms_since(self.since) < KEPT_MS
+        let is_doubted = || self.refused_since.is_none_or(|since| now.ms_since(since) < DOUBTED_MS);
+        now.ms_since(self.since) < KEPT_MS && (failure != Failure::Lasting || is_doubted())
     }
 
     /// Returns enough of its run to ask where that may write.
@@ -161,7 +170,10 @@ mod tests {
     use ruma::{event_id, owned_event_id, room_id, user_id};
 
     use super::*;
-    use crate::core::event::{OutgoingKind, Place};
+    use crate::core::{
+        event::{OutgoingKind, Place},
+        run::CardStep,
+    };
 
     const NOW: Timestamp = Timestamp::from_ms(1_000);
 
@@ -217,29 +229,32 @@ mod tests {
         let owed = Owed::of(&record, end(), NOW);
         assert_eq!(owed.deeds, back(&[known("$answer"), known("$card"), status.clone()]));
         let unknown = RunRecord { streamed: None, ..record };
-        let owed = Owed::of(&unknown, End { posted: vec![], ..end() }, NOW);
-        assert_eq!(owed.deeds, back(&[status, Shown::SentAs(Step::Answer)]));
+        let card = Shown::SentAs(Step::Card(7, CardStep::Ask));
+        let cards = vec![(card.clone(), Step::Card(7, CardStep::End), text("closed"))];
+        let owed = Owed::of(&unknown, End { posted: vec![], cards, ..end() }, NOW);
+        assert_eq!(owed.deeds, back(&[status, Shown::SentAs(Step::Answer), card]));
     }
 
     #[test]
     fn c12_c19_cards_end_and_the_asker_is_told_elsewhere() {
-        let end = End {
-            cards: vec![(owned_event_id!("$card"), Step::StatusEnd, text("closed"))],
-            unheard: true,
-            ..End::default()
-        };
+        let end =
+            End { cards: vec![(known("$card"), Step::StatusEnd, text("closed"))], unheard: true, ..End::default() };
         let card = Deed::Edit { shown: known("$card"), step: Step::StatusEnd, text: text("closed") };
         assert_eq!(Owed::of(&record(), end, NOW).deeds, [card, Deed::TellElsewhere]);
     }
 
     #[test]
-    fn what_is_owed_is_tried_for_a_week_and_what_cannot_be_done_is_not() {
+    fn what_is_owed_is_tried_for_a_week_and_what_is_refused_for_good_for_minutes() {
         let owed = Owed::of(&record(), End::default(), NOW);
         let at = |ms: u64| Timestamp::from_ms(NOW.as_ms() + i64::try_from(ms).expect("small"));
         for failure in [Failure::Passing, Failure::Closed] {
             assert!(owed.is_kept(failure, at(KEPT_MS - 1)) && !owed.is_kept(failure, at(KEPT_MS)), "{failure:?}");
         }
-        assert!(!owed.is_kept(Failure::Lasting, NOW));
+        let refused = Owed { refused_since: Some(at(5)), ..owed.clone() };
+        assert!(owed.is_kept(Failure::Lasting, at(KEPT_MS - 1)), "the first refusal is doubted");
+        assert!(
+            refused.is_kept(Failure::Lasting, at(DOUBTED_MS)) && !refused.is_kept(Failure::Lasting, at(DOUBTED_MS + 5))
+        );
         assert!(owed.of_run().id() == owed.run && !owed.of_run().private);
     }
 }

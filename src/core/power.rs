@@ -68,7 +68,12 @@ pub struct Levels {
     /// Creators, where they are above all.
     above_all: BTreeSet<OwnedUserId>,
     redact: i64,
+    /// What a message needs, encrypted or not, whichever is more.
+    speak: i64,
 }
+
+/// The events that something is said with.
+const SAID_WITH: [&str; 2] = ["m.room.message", "m.room.encrypted"];
 
 impl Levels {
     /// Reads the levels from the room's state.
@@ -90,7 +95,18 @@ impl Levels {
             // Who stands in it cannot be told, and nobody is to have more than they were given.
             Some(_) => (BTreeMap::new(), NOTHING),
         };
-        Self { users, users_default, above_all, redact: named("redact", REDACT, OUT_OF_REACH) }
+        let of_events = named("events_default", 0, OUT_OF_REACH);
+        let of_event = |kind: &str| match content.get("events") {
+            None => of_events,
+            Some(Value::Object(events)) => match entry(events, kind, lenient) {
+                Entry::Missing => of_events,
+                Entry::Level(level) => level,
+                Entry::Unreadable => OUT_OF_REACH,
+            },
+            Some(_) => OUT_OF_REACH,
+        };
+        let speak = SAID_WITH.map(of_event).into_iter().max().unwrap_or(OUT_OF_REACH);
+        Self { users, users_default, above_all, redact: named("redact", REDACT, OUT_OF_REACH), speak }
     }
 
     /// Returns what somebody has.
@@ -108,17 +124,23 @@ impl Levels {
         self.of_user(user) >= self.redact
     }
 
+    /// Returns whether somebody may say something, encrypted or not.
+    #[must_use]
+    pub fn may_speak(&self, user: &UserId) -> bool {
+        self.of_user(user) >= self.speak
+    }
+
     fn without_event(state: &State<'_>, above_all: BTreeSet<OwnedUserId>) -> Self {
         let users = match state.version {
             Some(version) if !version.creators_above_all => creators(state),
             _ => BTreeSet::new(),
         };
         let users = users.into_iter().map(|user| (user, CREATOR)).collect();
-        Self { users, users_default: 0, above_all, redact: REDACT }
+        Self { users, users_default: 0, above_all, redact: REDACT, speak: 0 }
     }
 
     fn unreadable(above_all: BTreeSet<OwnedUserId>) -> Self {
-        Self { users: BTreeMap::new(), users_default: NOTHING, above_all, redact: OUT_OF_REACH }
+        Self { users: BTreeMap::new(), users_default: NOTHING, above_all, redact: OUT_OF_REACH, speak: OUT_OF_REACH }
     }
 }
 

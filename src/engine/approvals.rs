@@ -16,6 +16,7 @@ use crate::{
     core::{
         approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Plain, Standing, WholeCall},
         event::{Outgoing, Place, RoomEvent},
+        owed::Shown,
         run::{CardStep, RunId, RunRecord, Step},
         time::Timestamp,
         tool::ApprovalRule,
@@ -29,7 +30,7 @@ use crate::{
 pub(super) mod desk;
 mod looking_back;
 
-use self::desk::Card;
+use self::desk::{Begun, Card};
 
 impl Engine {
     /// Asks the people of the rule about one call, and waits for their decision or its expiry.
@@ -67,8 +68,6 @@ impl Engine {
         pending: &Pending,
     ) -> Result<(Card, Standing), EngineError> {
         let room = self.destination(record)?.room();
-        // The run is known on disk before its card is seen; its transaction id makes it the same card after a crash.
-        self.store.flush().await?;
         let open_ms = i64::from(self.config.limits.approval_minutes) * 60_000;
         let expires_at = Timestamp::from_ms(clock::now().as_ms().saturating_add(open_ms));
         let standing = Standing::new(id, record, pending, expires_at);
@@ -83,10 +82,19 @@ impl Engine {
             // First: whoever can see the card can read what it names.
             self.post_whole_call(account, id, record, pending, whole).await?;
         }
+        let begun = Begun {
+            run: id.clone(),
+            number: pending.number(),
+            tool: pending.tool.clone(),
+            owner: record.private.then(|| record.asker.clone()),
+        };
+        // A crash right behind the sending leaves a card that ends with the run all the same.
+        self.approvals.begin(&begun)?;
+        self.store.flush().await?;
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Ask));
         let event = account.send(room, &card.message, txn).await?;
         let card = (record.room.clone(), event.clone());
-        self.approvals.open(&card, &standing)?;
+        self.approvals.open(&card, &standing, &begun)?;
         self.note_card(record, &event)?;
         self.store.flush().await?;
         tracing::info!(tool.name = pending.tool.as_str(), event.id = %event, "a tool call waits for an approval");
@@ -146,19 +154,21 @@ impl Engine {
         }
     }
 
-    /// Returns the last edits of a run's cards that do not say yet how they ended: the card, the step, the text.
-    pub(super) fn card_ends(
-        &self,
-        id: &RunId,
-        record: &RunRecord,
-    ) -> Result<Vec<(OwnedEventId, Step, Outgoing)>, StoreError> {
+    /// Returns the last edits of a run's cards that do not say yet how they ended: the card, the step, the text. Of a card
+    /// that was on its way nobody knows whether it came.
+    pub(super) fn card_ends(&self, id: &RunId, record: &RunRecord) -> Result<Vec<(Shown, Step, Outgoing)>, StoreError> {
         let unsaid = self.approvals.unsaid(&record.room, id)?;
         let ends = unsaid.into_iter().map(|((_, card), standing)| {
             let decision = standing.decision().filter(|_| standing.is_taken());
             let message = approval::closed(&standing.tool, decision.as_ref(), &record.place);
-            (card, Step::Card(standing.number(), CardStep::End), message)
+            (Shown::Event(card), Step::Card(standing.number(), CardStep::End), message)
         });
-        Ok(ends.collect())
+        let begun = self.approvals.begun_by(id)?.into_iter().map(|begun| {
+            let step = |step| Step::Card(begun.number, step);
+            let message = approval::closed(&begun.tool, None, &record.place);
+            (Shown::SentAs(step(CardStep::Ask)), step(CardStep::End), message)
+        });
+        Ok(ends.chain(begun).collect())
     }
 
     /// Takes a reaction to a card, a reply that reads as a decision, or a plain word that does. Returns whether it was one;

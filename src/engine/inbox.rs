@@ -148,7 +148,7 @@ async fn handle<'a>(
     accepted: Instant,
     mut place: SemaphorePermit<'a>,
 ) {
-    let mut failures = Failures::default();
+    let (mut failures, mut doubts) = (Failures::default(), Failures::default());
     let mut handled_before = waiting.handled.load(Ordering::Relaxed);
     loop {
         let began = Instant::now();
@@ -166,7 +166,9 @@ async fn handle<'a>(
         }
         let handled_since = waiting.handled.load(Ordering::Relaxed) > handled_before;
         let others = if handled_since { Others::Succeed } else { Others::Unknown };
-        if !engine.waits_after(&error, began, &mut failures, others).await {
+        let waited = engine.waits_after(&error, began, &mut failures, others).await
+            || Box::pin(engine.waits_out_doubt(entry, &error, &mut doubts)).await;
+        if !waited {
             engine.give_up(entry, &error).await;
             return engine.done(entry);
         }

@@ -42,7 +42,7 @@ impl Engine {
     pub(super) async fn pay(self: &Shared, run: &RunId) -> Result<bool, StoreError> {
         let key = run.as_str().to_owned();
         let Some(owed) = self.tables.owed.get(&key)? else { return Ok(false) };
-        let (mut done, mut is_away) = (Vec::new(), false);
+        let (mut done, mut is_away, mut is_refused) = (Vec::new(), false, false);
         for deed in &owed.deeds {
             let failed = match Box::pin(self.do_deed(&owed, deed)).await {
                 Ok(()) => {
@@ -58,6 +58,7 @@ impl Engine {
                 continue;
             }
             tracing::debug!(run.id = run.as_str(), error = %failed, "what a run owes cannot be done yet");
+            is_refused |= failure == Failure::Lasting;
             if failure == Failure::Passing {
                 is_away = true;
                 break;
@@ -66,6 +67,9 @@ impl Engine {
         self.tables.owed.update(&key, |owed: Option<Owed>| {
             let mut owed = owed?;
             owed.deeds.retain(|deed| !done.contains(&deed));
+            if is_refused {
+                owed.refused_since.get_or_insert(clock::now());
+            }
             (!owed.deeds.is_empty()).then_some(owed)
         })?;
         Ok(is_away)

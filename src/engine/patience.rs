@@ -10,6 +10,8 @@ const PATIENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// An attempt that went on for longer than this had what it needed: its failure begins a new row, in milliseconds. It is
 /// longer than any call of the homeserver takes.
 const FINE_MS: u64 = 5 * 60 * 1000;
+/// So long a refusal is doubted that nothing known speaks for, in milliseconds.
+const DOUBTED_MS: u64 = 60 * 1000;
 /// The longest pause that the homeserver may ask for.
 const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
 
@@ -18,6 +20,8 @@ const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
 pub(super) struct Patience {
     since: Option<Timestamp>,
     failures: usize,
+    /// When the first doubtful refusal came.
+    doubted_since: Option<Timestamp>,
     /// Before the next attempt.
     pause: Option<Duration>,
 }
@@ -33,6 +37,11 @@ impl Patience {
         self.failures += 1;
         self.pause = Some(own.max(asked.unwrap_or_default().min(ASKED_PAUSE_MAX)));
         now.ms_since(*self.since.get_or_insert(now)) < PATIENCE_MS
+    }
+
+    /// Returns whether a doubtful refusal at `now` may still pass.
+    pub(super) fn doubts(&mut self, now: Timestamp) -> bool {
+        now.ms_since(*self.doubted_since.get_or_insert(now)) < DOUBTED_MS
     }
 
     /// Returns the pause that is due before the next attempt, once.
@@ -75,6 +84,15 @@ mod tests {
             (9_001 + WEEK - 2, 9_001 + WEEK - 1, true, 3_000),
             (9_001 + WEEK, 9_001 + WEEK, false, 10_000),
         ]);
+    }
+
+    #[test]
+    fn nothing_is_lost_a_refusal_is_doubted_for_a_minute_from_the_first_one_on() {
+        let mut patience = Patience::default();
+        let at = |seconds: i64| Timestamp::from_ms(seconds * 1000);
+        assert_eq!([10, 11, 69, 70, 71].map(|second| patience.doubts(at(second))), [true, true, true, false, false]);
+        // An attempt that had all it needed begins anew.
+        assert!(patience.is_left(at(100), at(500), None) && patience.doubts(at(500)));
     }
 
     #[test]

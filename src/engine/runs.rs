@@ -125,7 +125,10 @@ impl Engine {
             told.note(&mut record);
             let then = match attempted {
                 Ok(Ok(ended)) => Then::End(ended),
-                Ok(Err(error)) => self.after_failure(id, &mut record, error, &mut patience, began),
+                Ok(Err(error)) => {
+                    let doubted = self.is_doubted(&record, &error, &mut patience).await;
+                    self.after_failure(id, &mut record, error, (&mut patience, doubted), began)
+                }
                 Err(order) => {
                     // What the order came with is in the room: a sync from before it does not do any more.
                     accepted = Instant::now();
@@ -165,13 +168,25 @@ impl Engine {
         }
     }
 
+    /// Whether an attempt failed by a refusal that nothing known speaks for, and that may still pass.
+    async fn is_doubted(self: &Shared, record: &RunRecord, error: &EngineError, patience: &mut Patience) -> bool {
+        let EngineError::Matrix(error) = error else { return false };
+        if !error.is_refusal() || !patience.doubts(clock::now()) {
+            return false;
+        }
+        match self.account_of(record).await {
+            Ok(account) => Box::pin(self.doubts(&account, &record.room, error)).await,
+            Err(error) => error.is_passing(),
+        }
+    }
+
     /// Says what is done about an attempt that failed. What the model has said is kept, and sent when it can be.
     fn after_failure(
         &self,
         id: &RunId,
         record: &mut RunRecord,
         error: EngineError,
-        patience: &mut Patience,
+        (patience, doubted): (&mut Patience, bool),
         began: Timestamp,
     ) -> Then {
         let now = clock::now();
@@ -182,7 +197,7 @@ impl Engine {
             tracing::error!(%error, "a run cannot be journaled");
         }
         match error {
-            error if error.is_passing() && patience.is_left(began, now, error.retry_after()) => {
+            error if (error.is_passing() || doubted) && patience.is_left(began, now, error.retry_after()) => {
                 tracing::warn!(%error, "a run waits for the homeserver");
                 let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
                 record.late |= patience.waited_ms(now) > deadline_ms;

@@ -265,7 +265,7 @@ async fn build(
         gate: inbox::gate::Gate::default(),
         given_up: AtomicUsize::new(0),
         moments: super::readable::Moments::default(),
-        approvals: Desk::new(store.approvals()),
+        approvals: Desk::new(store.approvals(), store.cards_begun()),
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),
         audit: audit::Audit::new(),

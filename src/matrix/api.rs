@@ -198,8 +198,13 @@ impl Api {
     pub async fn devices(&self, user: &UserId) -> Result<Vec<String>, MatrixError> {
         let identity = Identity::User(user.to_owned());
         let answer = self.call(identity, Method::GET, "/_matrix/client/v3/devices", None).await?;
-        let devices = answer["devices"].as_array().into_iter().flatten();
-        Ok(devices.filter_map(|device| device["device_id"].as_str().map(str::to_owned)).collect())
+        // An answer without a list says nothing: taken for none, it would cost the device that is there.
+        let devices = answer["devices"].as_array().ok_or_else(|| MatrixError::NotMatrix {
+            url: self.proxy.homeserver().to_string(),
+            status: 200,
+            call: "GET /devices".to_owned(),
+        })?;
+        Ok(devices.iter().filter_map(|device| device["device_id"].as_str().map(str::to_owned)).collect())
     }
 
     /// Deletes a device of a virtual user; no UIA is asked of an application service.

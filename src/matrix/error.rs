@@ -184,6 +184,20 @@ impl MatrixError {
         }
     }
 
+    /// Returns whether the homeserver answered 403 or 404 as a Matrix error: that we may not, or that something is not
+    /// there.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 403 | 404) && !self.is_passing(),
+            Self::Sdk(error) => {
+                let status = error.as_client_api_error().map(|answer| answer.status_code.as_u16());
+                matches!(status, Some(403 | 404)) && !self.is_passing()
+            }
+            _ => false,
+        }
+    }
+
     /// Returns whether the homeserver said that what was asked for does not exist (`M_NOT_FOUND`).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -340,6 +354,7 @@ mod tests {
             let error = of(status, errcode);
             assert_eq!(error.is_passing(), passing, "{status} {errcode}");
             assert_eq!(error.is_forbidden(), errcode == "M_FORBIDDEN" && status == 403, "{status} {errcode}");
+            assert_eq!(error.is_refusal(), !passing && matches!(status, 403 | 404), "{status} {errcode}");
         }
         let url = "http://hs".to_owned();
         for status in [200, 302, 401, 403, 404, 502] {
@@ -373,6 +388,7 @@ mod tests {
             let error = answered(status, body);
             assert_eq!(error.is_passing(), passing, "{status} {body}");
             assert_eq!((error.is_forbidden(), error.is_not_found()), (body.contains("FORB"), body.contains("M_NOT")));
+            assert_eq!(error.is_refusal(), !passing, "{status} {body}");
         }
     }
 

@@ -33,10 +33,11 @@ pub(super) enum Name {
     HeldBack,
     Ledger,
     People,
+    CardsBegun,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Runs,
         Self::RunIndex,
         Self::Rooms,
@@ -58,6 +59,7 @@ impl Name {
         Self::HeldBack,
         Self::Ledger,
         Self::People,
+        Self::CardsBegun,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -83,6 +85,7 @@ impl Name {
             Self::HeldBack => "held_back",
             Self::Ledger => "ledger",
             Self::People => "people",
+            Self::CardsBegun => "cards_begun",
         }
     }
 }
@@ -202,6 +205,12 @@ impl Store {
     #[must_use]
     pub fn people<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::People)
+    }
+
+    /// Returns the cards that were on their way when that was noted last, by run id and number.
+    #[must_use]
+    pub fn cards_begun<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
+        self.table(Name::CardsBegun)
     }
 
     /// Returns how local people stand to the workspace, by user id.

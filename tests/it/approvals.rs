@@ -251,6 +251,28 @@ async fn c12_the_askers_tap_runs_the_call_that_the_card_shows() -> Result<()> {
 }
 
 #[tokio::test]
+async fn c12_a_card_that_a_crash_cut_off_right_behind_its_sending_ends_with_its_run() -> Result<()> {
+    let loses = Arc::new(AtomicBool::new(true));
+    let is_lost = loses.clone();
+    let url = homeserver_that_loses(move |call| {
+        let path = call.uri().path();
+        is_lost.load(Ordering::Relaxed) && path.contains("-card-") && path.ends_with("-ask")
+    });
+    let mut scene = Box::pin(Scene::set_at(&url.await?, |_| json!("asker"), json!({}))).await?;
+    let coworker = scene.office.oncall();
+    let request = scene.office.ask(&scene.office.alice, &scene.room, "deploy nowhere").await?;
+    let there = |seen: &Timeline| seen.messages_of(&coworker).find(|event| event.body().contains("nowhere")).cloned();
+    let card = scene.office.alice.until(&scene.room, "the card", there).await?;
+    scene.office.workmate.kill();
+    loses.store(false, Ordering::Relaxed);
+    scene.office.alice.react(&scene.room, &request, "🛑").await?;
+    scene.office.workmate.start_again().await;
+    scene.until_card_says(&card, "before anybody decided").await?;
+    assert_eq!(scene.ran(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
 async fn c12_a_reply_declines_and_starts_no_run_of_its_own() -> Result<()> {
     let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
     let alice = &scene.office.alice;

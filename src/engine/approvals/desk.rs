@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         event::RoomEvent,
         run::RunId,
         time::Timestamp,
+        tool::ToolName,
         trail::Decision,
     },
     store::{StoreError, Table},
@@ -20,17 +22,49 @@ use crate::{
 /// Names a card: its room and event.
 pub(in crate::engine) type Card = (OwnedRoomId, OwnedEventId);
 
+/// A card that is on its way: a crash may come between its being seen and its being noted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Begun {
+    /// Whose it is.
+    pub(in crate::engine) run: RunId,
+    /// Its number in the run.
+    pub(in crate::engine) number: u64,
+    /// The tool that it asks about.
+    pub(in crate::engine) tool: ToolName,
+    /// Whose session it belongs to, where it is an assistant's.
+    pub(in crate::engine) owner: Option<OwnedUserId>,
+}
+
+impl Begun {
+    fn key(&self) -> String {
+        format!("{} {}", self.run.as_str(), self.number)
+    }
+}
+
 /// The posted cards of the runs that are going on. A card is here before anybody can react to it, and until its run
 /// ends.
 pub(in crate::engine) struct Desk {
     cards: Table<Card, Standing>,
+    /// Cards that are being sent, until they are among the others.
+    begun: Table<String, Begun>,
     /// Wakes all who wait when any card changed: they are few.
     news: Notify,
 }
 
 impl Desk {
-    pub(in crate::engine) fn new(cards: Table<Card, Standing>) -> Self {
-        Self { cards, news: Notify::new() }
+    pub(in crate::engine) fn new(cards: Table<Card, Standing>, begun: Table<String, Begun>) -> Self {
+        Self { cards, begun: begun.owned_by(|_, begun: &Begun| begun.owner.as_deref()), news: Notify::new() }
+    }
+
+    /// Notes that a card is being sent.
+    pub(super) fn begin(&self, begun: &Begun) -> Result<(), StoreError> {
+        self.begun.put(&begun.key(), begun)
+    }
+
+    /// Returns the cards of a run that may have been sent and are not among the others.
+    pub(super) fn begun_by(&self, run: &RunId) -> Result<Vec<Begun>, StoreError> {
+        let begun = self.begun.iter().map(|begun| begun.map(|(_, begun)| begun));
+        begun.filter(|begun| begun.as_ref().map_or(true, |begun| begun.run == *run)).collect()
     }
 
     pub(super) fn get(&self, room: &RoomId, event: &EventId) -> Result<Option<Standing>, StoreError> {
@@ -63,8 +97,9 @@ impl Desk {
         cards.filter(|card| card.as_ref().map_or(true, |(_, standing)| is_open(standing))).collect()
     }
 
-    pub(super) fn open(&self, card: &Card, standing: &Standing) -> Result<(), StoreError> {
+    pub(super) fn open(&self, card: &Card, standing: &Standing, begun: &Begun) -> Result<(), StoreError> {
         self.cards.insert_new(card, standing)?;
+        self.begun.remove(&begun.key())?;
         Ok(())
     }
 
@@ -176,6 +211,9 @@ impl Desk {
         for (card, _) in cards.into_iter().filter(|(_, standing)| standing.run == *run) {
             self.cards.remove(&card)?;
         }
+        for begun in self.begun_by(run)? {
+            self.begun.remove(&begun.key())?;
+        }
         self.news.notify_waiters();
         Ok(())
     }
@@ -189,6 +227,12 @@ impl Desk {
         for (card, standing) in cards {
             if !is_going_on(&standing.run)? {
                 self.cards.remove(&card)?;
+            }
+        }
+        let begun: Vec<(String, Begun)> = self.begun.iter().collect::<Result<_, _>>()?;
+        for (key, begun) in begun {
+            if !is_going_on(&begun.run)? {
+                self.begun.remove(&key)?;
             }
         }
         Ok(())

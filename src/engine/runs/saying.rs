@@ -85,15 +85,17 @@ impl Engine {
         record: &mut RunRecord,
         effect: Effect,
     ) -> Result<(), EngineError> {
-        match self.act(account, id, record, effect).await {
-            Err(EngineError::Matrix(error)) if !error.is_forbidden() => {
-                tracing::debug!(%error, "what a run shows beside its work cannot be shown");
-                // It may be there nevertheless, and people may have reacted to it.
-                record.resumed = true;
-                Ok(())
-            }
-            done => done,
+        let error = match self.act(account, id, record, effect).await {
+            Err(EngineError::Matrix(error)) => error,
+            done => return done,
+        };
+        if error.is_forbidden() && !Box::pin(self.doubts(account, &record.room, &error)).await {
+            return Err(error.into());
         }
+        tracing::debug!(%error, "what a run shows beside its work cannot be shown");
+        // It may be there nevertheless, and people may have reacted to it.
+        record.resumed = true;
+        Ok(())
     }
 
     /// Sends the last message of a run, and the file that it refers to.

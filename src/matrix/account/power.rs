@@ -62,6 +62,15 @@ impl Account {
         }
     }
 
+    /// Returns whether this user's power lets it say something in a room, as of the last sync.
+    ///
+    /// # Errors
+    /// When the room is not joined or the store fails.
+    pub async fn may_speak(&self, room: &RoomId) -> Result<bool, MatrixError> {
+        let room = self.room(room)?;
+        Ok(held(&room).await?.levels(version_of(&room)).may_speak(self.user()))
+    }
+
     async fn level_now(&self, room: &RoomId, user: &UserId) -> Result<Option<i64>, MatrixError> {
         let room = self.room(room)?;
         // With the whole list at hand, which the SDK asks for once, the members are those of the last sync.

@@ -36,10 +36,35 @@ pub(super) enum Kind {
     KeyChanges,
     /// `/room_keys/keys`
     BackupKeys,
+    /// `/rooms/{}/send/{}/{}` and `/rooms/{}/redact/{}/{}`
+    Sent,
     /// Files, either way: streamed, whatever they are.
     Media,
     /// Any other JSON: streamed.
     Other,
+}
+
+impl Kind {
+    /// Returns the field without which an answer is no homeserver's, whatever its status; `None` where that varies.
+    pub(super) fn must_hold(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Sync => "next_batch",
+            Self::Messages | Self::Relations | Self::Members => "chunk",
+            Self::JoinedMembers => "joined",
+            Self::JoinedRooms => "joined_rooms",
+            Self::Alias => "room_id",
+            Self::KeysQuery => "device_keys",
+            Self::KeysClaim => "one_time_keys",
+            Self::Sent => "event_id",
+            Self::Context
+            | Self::State
+            | Self::Event
+            | Self::KeyChanges
+            | Self::BackupKeys
+            | Self::Media
+            | Self::Other => return None,
+        })
+    }
 }
 
 /// Returns what a path asks for.
@@ -70,6 +95,7 @@ pub(super) fn kind(path: &str) -> Kind {
             ["joined_members"] => Kind::JoinedMembers,
             ["state"] => Kind::State,
             ["event", _] => Kind::Event,
+            ["send" | "redact", _, _] => Kind::Sent,
             _ => Kind::Other,
         },
         _ => Kind::Other,
@@ -117,6 +143,9 @@ mod tests {
             ("/_matrix/client/v3/rooms/!r:hs/state", Kind::State),
             ("/_matrix/client/v3/rooms/!r:hs/state/m.room.name/", Kind::Other),
             ("/_matrix/client/v3/rooms/!r:hs/event/sync", Kind::Event),
+            ("/_matrix/client/v3/rooms/!r:hs/send/m.room.message/1", Kind::Sent),
+            ("/_matrix/client/v3/rooms/!r:hs/redact/$e/1", Kind::Sent),
+            ("/_matrix/client/v3/rooms/!r:hs/state/send/redact", Kind::Other),
             ("/_matrix/client/v3/rooms/sync", Kind::Other),
             ("/_matrix/client/v3/keys/claim", Kind::KeysClaim),
             ("/_matrix/client/v3/room_keys/keys", Kind::BackupKeys),

@@ -11,7 +11,7 @@ mod member;
 mod sync;
 mod text;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use ruma::{
     OwnedDeviceId, OwnedRoomId, OwnedServerName, OwnedUserId,
@@ -37,6 +37,8 @@ use super::call::Kind;
 
 /// Said of what was left out.
 const LEFT_OUT: &str = "an answer of the homeserver held what cannot be parsed; it was left out, the rest is used";
+/// Beyond this size an answer holds something, and is not looked at for what it lacks.
+const LACKING_BYTES_MAX: usize = 4 << 10;
 /// Rooms that a line of the log names.
 const LOGGED_ROOMS_MAX: usize = 4;
 
@@ -101,7 +103,7 @@ impl Losses {
 pub(super) enum Repaired {
     /// It can be parsed as it is.
     NotNeeded,
-    /// It is no JSON object: somebody else's page.
+    /// It is no JSON object, or lacks what every answer of its kind holds: somebody else's page.
     NotJson,
     /// It can be parsed now.
     Mended(Vec<u8>, Losses),
@@ -112,6 +114,9 @@ pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
     // ruma takes an empty body for an empty object, and a list for any.
     let first = if kind == Kind::State { b'[' } else { b'{' };
     if body.trim_ascii_start().first() != Some(&first) {
+        return Repaired::NotJson;
+    }
+    if lacks(kind, body) {
         return Repaired::NotJson;
     }
     let read = text::readable(body);
@@ -128,6 +133,14 @@ pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
         Some(mended) => Repaired::Mended(mended.into_bytes(), losses),
         None => Repaired::Mended(read.into_owned().into_bytes(), losses),
     }
+}
+
+/// Returns whether an answer lacks what every one of its kind holds: a balancer that answers `{}` to every call took
+/// nothing and knows nothing.
+fn lacks(kind: Kind, body: &[u8]) -> bool {
+    let Some(field) = kind.must_hold().filter(|_| body.len() <= LACKING_BYTES_MAX) else { return false };
+    let fields: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(body);
+    fields.is_ok_and(|fields| !fields.contains_key(field))
 }
 
 /// Returns whether the SDK would be able to parse an answer.
@@ -148,7 +161,7 @@ fn parses(kind: Kind, body: &[u8]) -> bool {
         Kind::KeyChanges => as_response::<get_key_changes::v3::Response>(body),
         Kind::BackupKeys => as_response::<get_backup_keys::v3::Response>(body),
         // Of these, each event is parsed by itself.
-        Kind::Members | Kind::State | Kind::Event | Kind::Media | Kind::Other => {
+        Kind::Members | Kind::State | Kind::Event | Kind::Sent | Kind::Media | Kind::Other => {
             serde_json::from_slice::<IgnoredAny>(body).is_ok()
         }
     }
@@ -226,7 +239,7 @@ fn mended(kind: Kind, read: &str, mends: &[&EventMend], losses: &mut Losses) -> 
             }
         }
         Kind::BackupKeys => fields.map::<OwnedRoomId, RoomKeyBackup>("rooms", losses),
-        Kind::State | Kind::Event | Kind::Media | Kind::Other => {}
+        Kind::State | Kind::Event | Kind::Sent | Kind::Media | Kind::Other => {}
     }
     serde_json::to_string(&fields).ok()
 }

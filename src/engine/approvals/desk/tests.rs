@@ -25,6 +25,15 @@ fn store(dir: &Path) -> Store {
     Store::open(dir, &[7; 32]).expect("the store opens")
 }
 
+fn desk_of(store: &Store) -> Desk {
+    Desk::new(store.approvals(), store.cards_begun())
+}
+
+fn begun(call: &str) -> Begun {
+    let pending = pending(call);
+    Begun { run: record().id(), number: pending.number(), tool: pending.tool, owner: None }
+}
+
 fn record() -> RunRecord {
     let (user, asker) = (user_id!("@coworker-ci:hs"), user_id!("@alice:hs"));
     RunRecord::new(user, &owned_room_id!("!r:hs"), event_id!("$request"), asker, Place::Timeline, clock::now())
@@ -45,7 +54,8 @@ fn posted(desk: &Desk, call: &str, card: &str, open_ms: i64) -> Card {
     let card: Card = (owned_room_id!("!r:hs"), EventId::parse(card).expect("an id"));
     let record = record();
     let expires_at = Timestamp::from_ms(clock::now().as_ms() + open_ms);
-    desk.open(&card, &Standing::new(&record.id(), &record, &pending(call), expires_at)).expect("stored");
+    let standing = Standing::new(&record.id(), &record, &pending(call), expires_at);
+    desk.open(&card, &standing, &begun(call)).expect("stored");
     card
 }
 
@@ -78,7 +88,7 @@ fn verdict(decision: &Decision) -> &'static str {
 #[tokio::test]
 async fn c12_two_cards_are_decided_each_on_its_own() {
     let dir = tempfile::tempdir().expect("a directory");
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
     let (one, other) = (posted(&desk, "one", "$1", HOUR_MS), posted(&desk, "other", "$2", HOUR_MS));
     let waiting = join(desk.wait(&one), desk.wait(&other));
     tokio::pin!(waiting);
@@ -97,13 +107,13 @@ async fn c12_a_decision_given_before_the_process_ended_is_there_at_once_and_for_
     let dir = tempfile::tempdir().expect("a directory");
     {
         let store = store(dir.path());
-        let desk = Desk::new(store.approvals());
+        let desk = desk_of(&store);
         let card = posted(&desk, "one", "$1", HOUR_MS);
         tap(&desk, &card, Choice::Approve);
         store.flush().await.expect("flushed");
     }
 
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
 
     let (room, run) = (record().room, record().id());
     let (card, _) = desk.find(&room, &run, &pending("one")).expect("read").expect("the card is known");
@@ -117,7 +127,7 @@ async fn c12_a_decision_given_before_the_process_ended_is_there_at_once_and_for_
 #[tokio::test]
 async fn c12_a_card_that_expired_while_the_process_was_away_is_declined_by_time() {
     let dir = tempfile::tempdir().expect("a directory");
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
     let card = posted(&desk, "one", "$1", -HOUR_MS);
     assert_eq!(tap(&desk, &card, Choice::Approve), Some(false), "too late");
     assert_eq!(verdict(&desk.wait(&card).await.expect("read")), "expired");
@@ -126,7 +136,7 @@ async fn c12_a_card_that_expired_while_the_process_was_away_is_declined_by_time(
 #[tokio::test]
 async fn c12_who_waits_learns_of_the_expiry() {
     let dir = tempfile::tempdir().expect("a directory");
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
     let card = posted(&desk, "one", "$1", 30);
     assert_eq!(verdict(&desk.wait(&card).await.expect("read")), "expired");
     assert_eq!(tap(&desk, &card, Choice::Approve), Some(false), "too late");
@@ -135,7 +145,7 @@ async fn c12_who_waits_learns_of_the_expiry() {
 #[tokio::test]
 async fn c12_a_redacted_tap_is_withdrawn_before_the_run_takes_it() {
     let dir = tempfile::tempdir().expect("a directory");
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
     let card = posted(&desk, "one", "$1", HOUR_MS);
     tap(&desk, &card, Choice::Approve);
     let (event, tapped) = redaction("$tap");
@@ -151,7 +161,7 @@ async fn c12_a_redacted_tap_is_withdrawn_before_the_run_takes_it() {
 #[tokio::test]
 async fn c12_redacting_the_card_declines_and_redacting_the_request_leaves_nothing_to_approve() {
     let dir = tempfile::tempdir().expect("a directory");
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
     let (card, other) = (posted(&desk, "one", "$1", HOUR_MS), posted(&desk, "other", "$2", HOUR_MS));
     let (event, target) = redaction("$1");
     desk.take_redaction(&event, &target).expect("stored");
@@ -166,7 +176,7 @@ async fn c12_redacting_the_card_declines_and_redacting_the_request_leaves_nothin
 #[tokio::test]
 async fn c12_a_run_that_ends_leaves_no_card_that_could_be_approved() {
     let dir = tempfile::tempdir().expect("a directory");
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
     let (said, open) = (posted(&desk, "said", "$1", HOUR_MS), posted(&desk, "open", "$2", HOUR_MS));
     tap(&desk, &said, Choice::Approve);
     desk.wait(&said).await.expect("read");
@@ -183,10 +193,32 @@ async fn c12_a_run_that_ends_leaves_no_card_that_could_be_approved() {
 #[tokio::test]
 async fn c12_cards_of_runs_that_are_over_are_forgotten_at_the_start() {
     let dir = tempfile::tempdir().expect("a directory");
-    let desk = Desk::new(store(dir.path()).approvals());
+    let desk = desk_of(&store(dir.path()));
     let card = posted(&desk, "one", "$1", HOUR_MS);
     desk.forget_but_of(|run| Ok(*run == record().id())).expect("read");
     assert!(desk.get(&card.0, &card.1).expect("read").is_some());
     desk.forget_but_of(|_| Ok(false)).expect("read");
     assert_eq!(desk.get(&card.0, &card.1).expect("read"), None);
+}
+
+#[test]
+fn c12_a_card_that_was_on_its_way_is_known_until_it_is_among_the_others_or_its_run_is_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = record().id();
+    {
+        let desk = desk_of(&store(dir.path()));
+        for call in ["one", "two"] {
+            desk.begin(&begun(call)).expect("stored");
+        }
+        posted(&desk, "one", "$card", HOUR_MS);
+    }
+    let desk = desk_of(&store(dir.path()));
+    assert_eq!(desk.begun_by(&run).expect("readable"), [begun("two")]);
+    desk.forget_but_of(|_| Ok(true)).expect("stored");
+    assert_eq!(desk.begun_by(&run).expect("readable").len(), 1);
+    desk.close(&owned_room_id!("!r:hs"), &run).expect("stored");
+    assert_eq!(desk.begun_by(&run).expect("readable"), []);
+    desk.begin(&begun("two")).expect("stored");
+    desk.forget_but_of(|_| Ok(false)).expect("stored");
+    assert_eq!(desk.begun_by(&run).expect("readable"), []);
 }

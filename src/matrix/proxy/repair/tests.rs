@@ -44,6 +44,28 @@ fn a_sound_answer_passes_as_it_came() {
 }
 
 #[test]
+fn nothing_is_lost_an_answer_that_lacks_what_each_of_its_kind_holds_is_nobodys() {
+    for (kind, body, is_answer) in [
+        (Kind::Sync, "{}", false),
+        (Kind::Sync, r#"{"status":"ok"}"#, false),
+        (Kind::Sync, r#"{"next_batch":"s"}"#, true),
+        (Kind::Sent, "{}", false),
+        (Kind::Sent, r#"{"event_id":"$e"}"#, true),
+        (Kind::Messages, r#"{"start":"s"}"#, false),
+        (Kind::Members, "{}", false),
+        (Kind::JoinedMembers, "{}", false),
+        (Kind::JoinedRooms, "{}", false),
+        (Kind::KeysQuery, "{}", false),
+        (Kind::KeysClaim, "{}", false),
+        (Kind::Event, "{}", true),
+        (Kind::Other, "{}", true),
+    ] {
+        let taken = !matches!(repaired(kind, body.as_bytes()), Repaired::NotJson);
+        assert_eq!(taken, is_answer, "{kind:?} {body}");
+    }
+}
+
+#[test]
 fn one_bad_field_of_a_room_costs_that_field() {
     let deep = format!(r#"{{"timeline":{{"events":[{}{}],"limited":0}}}}"#, "[".repeat(5_000), "]".repeat(5_000));
     let table = [

@@ -1,0 +1,53 @@
+//! Refusals that may not be meant: a homeserver in trouble, or what stands before it, answers 403 and 404 for a while to
+//! what is ours to do. So a refusal in a room is checked against what a sync says, and believed at once only where that
+//! agrees.
+
+use ruma::RoomId;
+
+use super::{Engine, EngineError};
+use crate::{
+    clock,
+    core::retry::{Failures, Next, Others},
+    matrix::{Account, MatrixError},
+    store::InboxEntry,
+};
+
+/// Tries of an event whose handling is refused though nothing that is known speaks for it.
+const TRIES_MAX: u32 = 5;
+
+impl Engine {
+    /// Returns whether a refusal in a room is doubtful: a sync says that this user is there and may speak, or there is
+    /// none to be had. The caller tries again, within its bounds.
+    pub(super) async fn doubts(&self, account: &Account, room: &RoomId, error: &MatrixError) -> bool {
+        if !error.is_refusal() {
+            return false;
+        }
+        // What the SDK holds says what the homeserver said last; now it is asked again.
+        match account.sync().await {
+            Err(error) => error.is_passing() || error.is_refusal(),
+            Ok(()) => account.is_in(room) && account.may_speak(room).await.unwrap_or(true),
+        }
+    }
+
+    /// Waits where an event could not be handled because of a doubtful refusal; returns whether it is worth a try again.
+    pub(super) async fn waits_out_doubt(&self, entry: &InboxEntry, error: &EngineError, doubts: &mut Failures) -> bool {
+        let EngineError::Matrix(error) = error else { return false };
+        if !error.is_refusal() || doubts.count() + 1 >= TRIES_MAX {
+            return false;
+        }
+        let room = &entry.event.room_id;
+        let account = match self.tables.assistant_rooms.get(room) {
+            Ok(Some(owner)) => Box::pin(self.pool.passing(&self.assistant_persona(&owner))).await.ok(),
+            _ => self.kept_in(room).into_iter().next(),
+        };
+        let Some(account) = account else { return false };
+        if !self.doubts(&account, room, error).await {
+            return false;
+        }
+        match doubts.failed(clock::now(), None, Others::Succeed) {
+            Next::Again(pause) => tokio::time::sleep(pause).await,
+            Next::GiveUp => return false,
+        }
+        true
+    }
+}

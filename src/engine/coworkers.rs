@@ -78,6 +78,10 @@ impl Engine {
             }
             Admission::Run => {}
         }
+        if self.was_answered_before(&account, event).await? {
+            tracing::info!(room.id = %event.room, event.id = %event.id, "a request has its answer already");
+            return Ok(());
+        }
         let record = RunRecord {
             asked_at: event.sent_at,
             late: asked.late,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     core::{
-        event::{EventKind, RoomEvent},
+        event::{EventKind, MessageKind, RoomEvent},
         run::RunRecord,
     },
     matrix::Account,
@@ -58,6 +58,32 @@ impl Engine {
         if let Err(error) = looked.await {
             tracing::debug!(%error, "what was missed on an answer cannot be looked for");
         }
+    }
+
+    /// Returns whether a request from before this start has its answer already: the store that knew so was put back from
+    /// an older copy. Looked for where an answer goes into a thread of its own; elsewhere nothing points at the request.
+    pub(super) async fn was_answered_before(
+        &self,
+        account: &Account,
+        request: &RoomEvent,
+    ) -> Result<bool, EngineError> {
+        if request.sent_at >= self.began {
+            return Ok(false);
+        }
+        let said = match account.newest_in_thread(&request.room, &request.id).await {
+            Err(error) if !error.is_passing() => Vec::new(),
+            said => said?,
+        };
+        let answers = |event: &RoomEvent| match &event.kind {
+            EventKind::Message(message) => {
+                message.kind == MessageKind::Text
+                    && message.mentions.as_ref().is_some_and(|mentions| mentions.users.contains(&request.sender))
+            }
+            _ => false,
+        };
+        // What this process said belongs to runs that it knows.
+        let mut ours = said.iter().filter(|event| event.sender == account.user() && event.sent_at < self.began);
+        Ok(ours.any(answers))
     }
 
     /// The reactions of people since a run was asked for; in an assistant's chat its owner's alone.

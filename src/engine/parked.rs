@@ -14,6 +14,7 @@ use crate::{
     clock,
     core::{
         retry::{Failures, Others},
+        time::Timestamp,
         words::{self, KeyMissing},
     },
     matrix::{Account, MatrixError, inbound::Read, lead},
@@ -26,6 +27,10 @@ const UNDECRYPTABLE_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
 const PARKED_FIRST_S: u64 = 10;
 /// The longest pause between two tries of a parked event.
 const PARKED_MAX_S: u64 = 300;
+
+/// So long after a new device came in the place of a lost one, a client may still encrypt for the lost one, in
+/// milliseconds: it has not heard of the change yet.
+const RENEWAL_UNHEARD_MS: i64 = 5 * 60 * 1000;
 
 /// Events of one room that wait for their keys.
 const PARKED_ROOM_MAX: usize = 64;
@@ -69,6 +74,27 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Whether the key of an event went to a device that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Nothing says so.
+    No,
+    /// It was sent soon after the new device came, and its sender may not have known of that.
+    Likely,
+    /// It was sent before the new device came: no waiting brings its key.
+    Surely,
+}
+
+/// Returns what an event's time and that of a new device, where there is one, say of the event's key.
+fn lost_with_device(renewed_at: Option<Timestamp>, sent_at: Timestamp) -> Lost {
+    match renewed_at {
+        None => Lost::No,
+        Some(at) if at > sent_at => Lost::Surely,
+        Some(at) if sent_at.as_ms() < at.as_ms().saturating_add(RENEWAL_UNHEARD_MS) => Lost::Likely,
+        Some(_) => Lost::No,
+    }
+}
+
 /// Who reads an event.
 #[derive(Clone, Debug)]
 pub(super) enum Readers {
@@ -99,14 +125,16 @@ impl Engine {
                     Box::pin(self.take_late(&readers, &read, &entry, accepted)).await.map(|()| true)
                 }
                 Ok(None) => Ok(true),
-                Ok(Some(_)) if self.is_for_lost_device(&readers, &entry).await => {
-                    // No waiting brings its key.
-                    cause = KeyMissing::DeviceLost;
-                    deadline_ms = 0;
-                    Ok(false)
-                }
                 Ok(Some(sealed)) => {
-                    cause = sealed.key_missing.unwrap_or(cause);
+                    match self.lost_with_device(&readers, &entry).await {
+                        Lost::Surely => (cause, deadline_ms) = (KeyMissing::DeviceLost, 0),
+                        Lost::Likely => {
+                            cause = KeyMissing::DeviceLost;
+                            // Said at once; should the key come all the same, it is answered.
+                            self.say_undecryptable(&readers, &entry, cause).await;
+                        }
+                        Lost::No => cause = sealed.key_missing.unwrap_or(cause),
+                    }
                     Ok(false)
                 }
                 Err(error) => Err(error.into()),
@@ -130,9 +158,7 @@ impl Engine {
             let waited_ms = clock::now().ms_since(entry.accepted_at);
             if waited_ms >= deadline_ms {
                 tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
-                if let Err(error) = Box::pin(self.tell_undecryptable(&readers, &entry, cause)).await {
-                    tracing::warn!(room.id = %room, %error, "the word about an undecryptable message cannot be sent");
-                }
+                self.say_undecryptable(&readers, &entry, cause).await;
                 return self.done(&entry);
             }
             tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
@@ -147,11 +173,24 @@ impl Engine {
         }
     }
 
-    /// Whether an event was sent before each of the readers had a new device in the place of a lost one.
-    async fn is_for_lost_device(&self, readers: &Readers, entry: &InboxEntry) -> bool {
-        let Ok(accounts) = self.accounts_of(readers, &entry.event.room_id).await else { return false };
-        let is_later = |account: &Arc<Account>| account.renewed_at().is_some_and(|at| at > entry.event.sent_at);
-        !accounts.is_empty() && accounts.iter().all(is_later)
+    /// Whether the key of an event went to lost devices of all the readers.
+    async fn lost_with_device(&self, readers: &Readers, entry: &InboxEntry) -> Lost {
+        let Ok(accounts) = self.accounts_of(readers, &entry.event.room_id).await else { return Lost::No };
+        let lost: Vec<Lost> =
+            accounts.iter().map(|account| lost_with_device(account.renewed_at(), entry.event.sent_at)).collect();
+        match lost.as_slice() {
+            [] => Lost::No,
+            lost if lost.contains(&Lost::No) => Lost::No,
+            lost if lost.contains(&Lost::Likely) => Lost::Likely,
+            _ => Lost::Surely,
+        }
+    }
+
+    async fn say_undecryptable(self: &Shared, readers: &Readers, entry: &InboxEntry, cause: KeyMissing) {
+        if let Err(error) = Box::pin(self.tell_undecryptable(readers, entry, cause)).await {
+            let room = &entry.event.room_id;
+            tracing::warn!(room.id = %room, %error, "the word about an undecryptable message cannot be sent");
+        }
     }
 
     async fn try_to_read(
@@ -223,6 +262,21 @@ mod tests {
     use ruma::room_id;
 
     use super::*;
+
+    #[test]
+    fn c8_what_was_encrypted_for_a_lost_device_is_told_by_its_time_also_right_after_the_new_one_came() {
+        let at = Timestamp::from_ms;
+        for (renewed_at, sent_at, expected) in [
+            (None, 5, Lost::No),
+            (Some(1_000), 999, Lost::Surely),
+            (Some(1_000), 1_000, Lost::Likely),
+            (Some(1_000), 1_000 + RENEWAL_UNHEARD_MS - 1, Lost::Likely),
+            (Some(1_000), 1_000 + RENEWAL_UNHEARD_MS, Lost::No),
+            (Some(i64::MAX), 0, Lost::Surely),
+        ] {
+            assert_eq!(lost_with_device(renewed_at.map(at), at(sent_at)), expected, "{renewed_at:?} {sent_at}");
+        }
+    }
 
     #[test]
     fn c8_one_rooms_parked_events_leave_places_for_other_rooms_and_are_limited_in_all() {

@@ -2,6 +2,8 @@
 
 #[path = "../../tests/it/chaos/chance.rs"]
 pub(crate) mod chance;
+#[path = "../../tests/it/chaos/disks.rs"]
+pub(crate) mod disks;
 #[path = "../../tests/it/chaos/parts.rs"]
 pub(crate) mod parts;
 #[path = "../../tests/it/chaos/tally.rs"]

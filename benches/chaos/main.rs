@@ -12,13 +12,18 @@ use tokio::time::{Duration, Instant};
 use workmate::cli::say::say;
 
 use crate::chaos::{
-    parts,
+    disks, parts,
     tally::Tally,
     world::{self, Kind},
 };
 
 /// Rooms of most parts.
 const ROOMS: usize = 16;
+
+/// When the disk is full, in milliseconds behind a start.
+const DISK_FULL_AT_MS: [u64; 6] = [0, 300, 700, 1_500, 2_500, 6_000];
+/// How far the clock is off, one after the other, in seconds: an hour, a day back, a month ahead.
+const CLOCK_JUMPS_S: [i64; 6] = [3_600, -3_600, 0, -86_400, 2_592_000, 0];
 
 /// Makes bad days and counts what they cost.
 #[derive(Debug, Parser)]
@@ -56,6 +61,9 @@ struct Args {
     /// Messages that wait at once.
     #[arg(long, default_value_t = 100_000)]
     backlog: usize,
+    /// Starts from copies of the state.
+    #[arg(long, default_value_t = 3)]
+    copies: usize,
     /// Another build of `workmate` than this one.
     #[arg(long)]
     program: Option<std::path::PathBuf>,
@@ -81,6 +89,12 @@ enum Part {
     Losses,
     /// Many mentions, joins and messages come at once.
     Load,
+    /// The disk is full at several moments, or takes no writes.
+    Disk,
+    /// The state is put back from a copy that was made while it was written.
+    Copies,
+    /// The clock jumps.
+    Clock,
 }
 
 #[tokio::main]
@@ -144,6 +158,15 @@ async fn run(args: &Args, part: Part) -> Result<Vec<(String, Tally)>> {
         Part::Load => {
             let tally = parts::load(args.rooms, 2 * args.rooms, args.joins, args.backlog);
             vec![("load".to_owned(), Box::pin(tally).await?)]
+        }
+        Part::Disk => {
+            let tally = Box::pin(disks::disk(&DISK_FULL_AT_MS)).await?;
+            tally.map(|tally| ("a full disk and one that takes no writes".to_owned(), tally)).into_iter().collect()
+        }
+        Part::Copies => vec![("put back from torn copies".to_owned(), Box::pin(disks::copies(args.copies)).await?)],
+        Part::Clock => {
+            let tally = Box::pin(disks::clock(&CLOCK_JUMPS_S)).await?;
+            tally.map(|tally| ("a clock that jumps".to_owned(), tally)).into_iter().collect()
         }
     })
 }

@@ -40,6 +40,7 @@ impl Stage {
             dir: dir.path().join("homeserver"),
             port: free_port()?.local_addr()?.port(),
             registrations: slots.iter().map(|slot| slot.registration.clone()).collect(),
+            runner: None,
         };
         let homeserver = Homeserver::start(options, &complain).await?;
         Ok(Self { homeserver, slots, dir })

@@ -90,7 +90,7 @@ impl Company {
         let progress = |what: &str| say(format!("   … {what}"));
         let registrations = vec![workplace::write_registration(state)?];
         let (venv, dir) = (state.venv.clone(), state.dir.join("homeserver"));
-        let options = Options { venv, dir, port: state.kept.homeserver_port, registrations };
+        let options = Options { venv, dir, port: state.kept.homeserver_port, registrations, runner: None };
         let homeserver = Homeserver::start(options, &progress).await?;
         say(format!("   Synapse answers at {}", homeserver.url()));
 

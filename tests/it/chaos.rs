@@ -1,6 +1,7 @@
 //! The short form of the crash and fault suite; `cargo bench --bench chaos` runs the long one.
 
 mod chance;
+mod disks;
 mod parts;
 mod tally;
 mod world;
@@ -44,6 +45,14 @@ async fn c19_faults_of_the_model_cost_no_request() -> Result<()> {
 async fn c8_what_the_disk_held_may_be_lost_and_requests_are_answered_again() -> Result<()> {
     let tally = Box::pin(parts::losses()).await?;
     tally.check()
+}
+
+#[tokio::test]
+async fn c8_a_disk_that_is_full_right_behind_a_start_and_one_that_takes_no_writes_cost_no_request() -> Result<()> {
+    match Box::pin(disks::disk(&[1_000])).await? {
+        Some(tally) => tally.check(),
+        None => Ok(()),
+    }
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ mod spending;
 mod standin_sdks;
 mod steering;
 mod tools;
+mod troubled;
 mod trust;
 mod upgrades;
 mod wards;

@@ -48,6 +48,9 @@ pub struct Options {
     pub port: u16,
     /// Registrations of the appservices that it serves.
     pub registrations: Vec<PathBuf>,
+    /// A Python program that runs it in another way than as one process on SQLite. It is given the configuration's path,
+    /// listens on the same port, and ends with its standard input.
+    pub runner: Option<PathBuf>,
 }
 
 /// A running Synapse; it stops when this is dropped or the process ends.
@@ -57,6 +60,7 @@ pub struct Homeserver {
     config: PathBuf,
     url: Url,
     secrets: Secrets,
+    runner: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -73,7 +77,8 @@ impl Homeserver {
         let secrets = Secrets::load_or_make(&dir)?;
         let config = settings::write(&dir, options.port, &registrations, &secrets)?;
         let url = Url::parse(&format!("http://127.0.0.1:{}/", options.port))?;
-        let mut homeserver = Self { python, dir, config, url, secrets, child: None };
+        let runner = options.runner.clone();
+        let mut homeserver = Self { python, dir, config, url, secrets, runner, child: None };
         homeserver.spawn()?;
         homeserver.until_ready(progress).await?;
         Ok(homeserver)
@@ -134,8 +139,12 @@ impl Homeserver {
     fn spawn(&mut self) -> Result<()> {
         let path = self.dir.join("stdout.log");
         let output = File::create(&path).with_context(|| format!("{}: cannot be written", path.display()))?;
-        let child = Command::new(&self.python)
-            .args(["-c", SUPERVISED])
+        let mut command = Command::new(&self.python);
+        match &self.runner {
+            Some(runner) => command.arg(runner),
+            None => command.args(["-c", SUPERVISED]),
+        };
+        let child = command
             .arg(&self.config)
             .current_dir(&self.dir)
             // Ctrl-C in the terminal is for us; we stop our children in order.

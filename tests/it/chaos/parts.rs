@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long after the last trouble everything must be answered.
-const SETTLE_MAX: Duration = Duration::from_mins(4);
+pub(super) const SETTLE_MAX: Duration = Duration::from_mins(4);
 /// Between two looks at cards while there is trouble.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -35,7 +35,11 @@ const LOOK: Duration = Duration::from_millis(300);
 const KINDS: [Kind; 6] = [Kind::Question, Kind::Deploy, Kind::Chat, Kind::Question, Kind::Deploy, Kind::Question];
 
 /// Has people ask and approve, one request every `every`, while `trouble` goes on.
-async fn under_load<T>(world: &World, every: Duration, trouble: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn under_load<T>(
+    world: &World,
+    every: Duration,
+    trouble: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let over = AtomicBool::new(false);
     let asking = async {
         let mut next = Instant::now();
@@ -65,7 +69,7 @@ async fn under_load<T>(world: &World, every: Duration, trouble: impl Future<Outp
     Ok(made)
 }
 
-async fn settled(world: &World) -> Result<Tally> {
+pub(super) async fn settled(world: &World) -> Result<Tally> {
     world.calls.heal();
     world.deliveries.heal();
     world.settle(SETTLE_MAX).await?;

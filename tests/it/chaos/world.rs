@@ -149,6 +149,7 @@ impl World {
             dir: dir.path().join("homeserver"),
             port: free_port()?.local_addr()?.port(),
             registrations: vec![slot.registration.clone()],
+            runner: None,
         };
         let homeserver = Homeserver::start(options, &|_| {}).await?;
         let calls = Faults::before(homeserver.url().clone()).await?;

@@ -109,8 +109,15 @@ impl Private {
 async fn start(dir: &Path, slots: &[Arc<Slot>]) -> Result<Homeserver> {
     let port = free_port()?.local_addr()?.port();
     let registrations = slots.iter().map(|slot| slot.registration.clone()).collect();
-    let options = Options { venv: venv_dir(), dir: dir.join("homeserver"), port, registrations };
+    let options = Options { venv: venv_dir(), dir: dir.join("homeserver"), port, registrations, runner: runner() };
     Homeserver::start(options, &progress).await
+}
+
+/// The program that runs Synapse, where the environment asks for another set-up than one process on SQLite.
+fn runner() -> Option<PathBuf> {
+    let set_up = std::env::var("WORKMATE_TESTS_SYNAPSE").ok()?;
+    assert_eq!(set_up, "workers", "WORKMATE_TESTS_SYNAPSE knows no other set-up");
+    Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/harness/workers.py"))
 }
 
 async fn account(homeserver: &Homeserver, localpart: &str) -> PersonOptions {

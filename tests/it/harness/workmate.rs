@@ -232,10 +232,41 @@ impl Workmate {
         bail!("workmate was not ready after {} s", READY_MAX.as_secs())
     }
 
+    /// Waits as [`Self::until_ready`] does, and starts it again whenever it ends, as a supervisor would.
+    #[allow(dead_code, reason = "the benches and the tests use different parts")]
+    pub(crate) async fn until_ready_whatever_ends(&mut self) -> Result<()> {
+        let deadline = time::Instant::now() + READY_MAX;
+        loop {
+            match self.until_ready().await {
+                Ok(()) => return Ok(()),
+                Err(error) if time::Instant::now() > deadline => return Err(error),
+                Err(_) => {
+                    self.kill();
+                    time::sleep(Duration::from_secs(1)).await;
+                    self.spawn();
+                }
+            }
+        }
+    }
+
+    /// Asks it to stop, and kills it where it does not, however it ends.
+    #[allow(dead_code, reason = "the benches and the tests use different parts")]
+    pub(crate) async fn end(&mut self) {
+        let Some(child) = self.child.as_mut() else { return };
+        let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        assert!(asked.is_ok(), "kill can be run");
+        let deadline = time::Instant::now() + STOP_MAX;
+        while time::Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
+            time::sleep(POLL).await;
+        }
+        self.kill();
+    }
+
     /// Kills it without warning, as a power cut would.
     pub(crate) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        child.kill().expect("one's own child can be killed");
+        // One that has ended by itself is only waited for.
+        child.kill().ok();
         child.wait().expect("a killed child ends");
     }
 

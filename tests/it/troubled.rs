@@ -1,0 +1,155 @@
+//! A homeserver in trouble says what it does not mean: refusals of what is ours to do, and success for what it dropped.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ruma::{OwnedRoomId, events::room::member::MembershipState};
+use tokio::time;
+use workmate::core::{
+    render,
+    words::{self, KeyMissing},
+};
+
+use crate::harness::{
+    Message, Person, RoomKind, SeenEvent, Setup, Timeline,
+    faults::{Fault, Faults},
+    homeserver::shared,
+    office::{Office, echoing},
+};
+
+const WAIT_MAX: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Opens an office whose calls pass something that may answer in the homeserver's place.
+async fn behind_faults(people: [Person; 2]) -> Result<(Office, Faults)> {
+    let faults = Faults::before(shared().url().clone()).await?;
+    let claude = echoing().await?;
+    let workmate = Setup::new(&shared().take_slot(), faults.url(), &claude.base_url()).start().await;
+    let [alice, bob] = people;
+    Ok((Office { claude, workmate, alice, bob }, faults))
+}
+
+async fn until_made(faults: &Faults, what: &str, count: usize) -> Result<()> {
+    let made = async {
+        while faults.made().get(what).copied().unwrap_or_default() < count {
+            time::sleep(POLL).await;
+        }
+    };
+    time::timeout(WAIT_MAX, made).await.with_context(|| format!("{what} was not answered {count} times"))
+}
+
+#[tokio::test]
+async fn nothing_is_lost_refusals_of_seconds_and_empty_answers_end_no_run_and_no_word() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let (office, faults) = behind_faults(people).await?;
+    let rooms = [office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?];
+    for (fault, name) in [
+        (Fault::Json(403, "M_FORBIDDEN"), "403 json"),
+        (Fault::Json(404, "M_NOT_FOUND"), "404 json"),
+        (Fault::Swallowed, "swallowed"),
+    ] {
+        let before = faults.made().get(name).copied().unwrap_or_default();
+        faults.decide(move |call| {
+            let is_meant = call.path.contains("/send/") || fault == Fault::Swallowed;
+            if is_meant { fault } else { Fault::None }
+        });
+        let mut asked = Vec::new();
+        for room in &rooms {
+            for question in [format!("asked during {name}"), "!help".to_owned()] {
+                asked.push((room, question.clone(), office.ask(&office.alice, room, &question).await?));
+            }
+        }
+        // Each is refused more than once.
+        until_made(&faults, name, before + 6).await?;
+        faults.heal();
+        for (room, question, request) in asked {
+            let oncall = office.oncall();
+            let answered = |seen: &Timeline| {
+                let theirs = seen.messages_of(&oncall);
+                let about = |event: &&SeenEvent| {
+                    event.thread_root() == Some(request.as_str()) || event.in_reply_to() == Some(request.as_str())
+                };
+                theirs.filter(about).count().checked_sub(1)
+            };
+            office.alice.until(room, &format!("what {question:?} got"), answered).await?;
+        }
+    }
+    for room in &rooms {
+        office.asked_and_answered(room, "and now?").await?;
+    }
+    let questions = office.questions();
+    for name in ["403 json", "404 json", "swallowed"] {
+        let asked = questions.iter().filter(|question| question.ends_with(&format!("asked during {name}")));
+        assert_eq!(asked.count(), 2, "one call of the model in each room: {questions:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn c8_an_encrypted_request_is_asked_about_ahead_of_the_sync_and_answered_behind_it() -> Result<()> {
+    let account = shared().account("alice").await;
+    let people = [Person::start(account.clone()).await?, shared().person("bob").await];
+    let (office, faults) = behind_faults(people).await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    for question in ["a first time", "a second time"] {
+        office.asked_and_answered(&room, question).await?;
+    }
+    // What came with a sync is known; from here on there is none.
+    let asked = office.questions().len();
+    faults.decide(|call| if call.path.ends_with("/sync") { Fault::Json(503, "M_UNKNOWN") } else { Fault::None });
+    let request = office.ask(&office.alice, &room, "ahead of the sync").await?;
+    let is_asked = async {
+        while office.questions().len() == asked {
+            time::sleep(POLL).await;
+        }
+    };
+    time::timeout(WAIT_MAX, is_asked).await.context("the model was not asked without a sync")?;
+    // A device that only a sync tells of.
+    let second = Person::start(account).await?;
+    second.until_membership(&room, second.user_id(), &MembershipState::Join).await?;
+    until_made(&faults, "503 json", 2).await?;
+    let oncall = office.oncall();
+    let theirs = |seen: &Timeline| {
+        seen.messages_of(&oncall).filter(|event| event.thread_root() == Some(request.as_str())).count()
+    };
+    assert_eq!(theirs(&office.alice.timeline(&room)), 0, "nothing is encrypted before it is known for whom");
+    faults.heal();
+    let answer = office.answer(&office.alice, &room, &office.oncall(), "ahead of the sync").await?;
+    let read = |seen: &Timeline| seen.event(&answer.event_id).filter(|event| event.is_decrypted()).map(drop);
+    second.until(&room, "the answer, decrypted by the device that came meanwhile", read).await?;
+    assert_eq!(office.questions().len(), asked + 1);
+    assert_eq!(theirs(&office.alice.timeline(&room)), 1);
+
+    // An edit and a redaction in between are in the next prompt as they are in the room.
+    let changed = office.alice.send(&room, Message::text("the first wording")).await?;
+    office.alice.send(&room, Message::text("the second wording").replacing(&changed)).await?;
+    let gone = office.alice.send(&room, Message::text("what nobody is to read")).await?;
+    office.alice.redact(&room, &gone).await?;
+    office.asked_and_answered(&room, "what stands above?").await?;
+    let request = office.claude.requests().last().map(|request| request.body.to_string()).unwrap_or_default();
+    assert!(request.contains("the second wording") && !request.contains("the first wording"));
+    assert!(!request.contains("what nobody is to read"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn c8_homeservers_4_what_was_encrypted_for_a_lost_store_is_said_once_and_what_comes_next_answered() -> Result<()>
+{
+    let mut office = Office::open().await?;
+    let room: OwnedRoomId = office.room(RoomKind::Encrypted).await?;
+    let oncall = office.oncall();
+    office.workmate.stop().await;
+    std::fs::remove_dir_all(office.workmate.data_dir().join("users").join(oncall.localpart()))?;
+    // The first words of a session: its key goes to the device that is lost, and is in no backup.
+    for question in ["are you there?", "still not?"] {
+        office.ask(&office.alice, &room, question).await?;
+    }
+    office.workmate.start_again().await;
+    let word = render::render(&words::undecryptable(KeyMissing::DeviceLost)).body;
+    let told = |seen: &Timeline| seen.messages_of(&oncall).filter(|event| event.body().contains(&word)).count();
+    office.alice.until(&room, "the word that a key is lost", |seen| told(seen).checked_sub(1)).await?;
+    office.asked_and_answered(&room, "and now?").await?;
+    assert_eq!(told(&office.alice.timeline(&room)), 1, "once");
+    assert_eq!(office.questions().len(), 1);
+    Ok(())
+}

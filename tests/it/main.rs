@@ -9,6 +9,7 @@ mod assistants;
 mod audit;
 mod chaos;
 mod claude_and_standin;
+mod conformance;
 mod connections;
 mod context;
 mod control;

@@ -13,8 +13,8 @@ use tokio::process::Command;
 use workmate::standin::{Failure, Matcher, Options, StandIn, Turn};
 
 /// The versions that were read when the stand-in was written.
-const PYTHON_SDK: &str = "anthropic==2.12.0";
-const NODE_SDK: &str = "@anthropic-ai/sdk@1.12.0";
+pub(crate) const PYTHON_SDK: &str = "anthropic==2.14.0";
+const NODE_SDK: &str = "@anthropic-ai/sdk@1.14.0";
 /// Installing or asking takes at most this long.
 const COMMAND_SECONDS_MAX: u64 = 300;
 const KEY: &str = "sk-ant-sdk-check";
@@ -60,6 +60,11 @@ async fn scripted_stand_in() -> StandIn {
         ),
         ("scene:refusal", Turn::text("Well").and_refusal(Some("cyber"), "no")),
         ("scene:empty", Turn::empty()),
+        ("scene:cut", Turn::text("The first half").stop_reason("max_tokens").open_end()),
+        (
+            "scene:fetch",
+            Turn::empty().and_web_fetch("srvtoolu_2", "https://example.org/", Some("W"), Ok("words")).and_text("ok"),
+        ),
         ("scene:stop", Turn::text("a").stop_sequence("END")),
         ("scene:bytes", Turn::text("Grüße 🦀").chunk_bytes(3).crlf().padding(2)),
     ];
@@ -85,6 +90,8 @@ fn expected(limit_error: &str) -> Value {
         "search": ["server_tool_use", "web_search_tool_result", "text"],
         "refusal": { "stop_reason": "refusal", "category": "cyber" },
         "empty": "end_turn",
+        "cut": "The first half",
+        "fetch": ["server_tool_use", "web_fetch_tool_result", "text"],
         "stop_sequence": "END",
         "bytes": "Grüße 🦀",
         "retried": "second try",
@@ -121,7 +128,7 @@ async fn ask(claude: &StandIn, program: &Path, script: &str, modules: Option<&Pa
 }
 
 /// Returns the venv's Python with the SDK in it; `None` where there is no pip.
-async fn install_python() -> Option<PathBuf> {
+pub(crate) async fn install_python() -> Option<PathBuf> {
     let python = ["python3", "python"].into_iter().find(|name| found(name))?;
     if let Err(missing) = run(Command::new(python).args(["-c", "import venv, ensurepip"])).await {
         skip(&format!("{python} has no venv or pip: {missing}"));
@@ -134,7 +141,10 @@ async fn install_python() -> Option<PathBuf> {
         run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv)).await.expect("a venv is made");
         let mut install = Command::new(&inside);
         install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_SDK]);
-        run(&mut install).await.expect("pip installs the official SDK");
+        if let Err(error) = run(&mut install).await {
+            skip(&format!("pip installs no {PYTHON_SDK}: {}", error.lines().last().unwrap_or_default()));
+            return None;
+        }
         std::fs::write(&marker, "").expect("the venv is writable");
     }
     Some(inside)
@@ -153,13 +163,16 @@ pub(crate) async fn install_npm(name: &str, package: &str) -> Option<PathBuf> {
         std::fs::write(directory.join("package.json"), r#"{"private":true}"#).expect("target is writable");
         let mut install = Command::new("npm");
         install.args(["install", "--no-audit", "--no-fund", "--save-exact", package]).current_dir(&directory);
-        run(&mut install).await.expect("npm installs the package");
+        if let Err(error) = run(&mut install).await {
+            skip(&format!("npm installs no {package}: {}", error.lines().last().unwrap_or_default()));
+            return None;
+        }
         std::fs::create_dir_all(&marker).expect("target is writable");
     }
     Some(directory)
 }
 
-fn directory(name: &str) -> PathBuf {
+pub(crate) fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sdk-check").join(name)
 }
 
@@ -173,7 +186,7 @@ fn found(program: &str) -> bool {
 }
 
 /// Writes past the test harness, which would keep what a passing test prints to itself.
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     let line = format!("SKIPPED: a test with somebody else's SDK is not run: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }

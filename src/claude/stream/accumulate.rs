@@ -50,6 +50,7 @@ impl Accumulator {
             }
             (Event::MessageStart(_), Some(_)) => return Err(out_of_order("message_start", "the message had begun")),
             (event, Some(message)) => (event, message),
+            (Event::BlockStop { .. }, None) => return Ok(()),
             (event, None) => return Err(out_of_order(name(&event), "the message had not begun")),
         };
         match begun {

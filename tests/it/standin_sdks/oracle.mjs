@@ -62,6 +62,8 @@ report.after_tools = (await scene("tool-result", { tools: [TOOL] }, followed)).c
 report.search = (await scene("search")).content.map((block) => block.type);
 const refused = await scene("refusal");
 report.refusal = { stop_reason: refused.stop_reason, category: refused.stop_details.category };
+report.cut = (await scene("cut")).content[0].text;
+report.fetch = (await scene("fetch")).content.map((block) => block.type);
 report.empty = (await scene("empty")).stop_reason;
 report.stop_sequence = (await scene("stop", { stop_sequences: ["END"] })).stop_sequence;
 report.bytes = (await scene("bytes")).content[0].text;

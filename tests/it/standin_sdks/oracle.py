@@ -107,6 +107,8 @@ def main():
     report["search"] = [block.type for block in scene(client, "search", check_raw=True).content]
     refused = scene(client, "refusal", check_raw=True)
     report["refusal"] = {"stop_reason": refused.stop_reason, "category": refused.stop_details.category}
+    report["cut"] = scene(client, "cut").content[0].text
+    report["fetch"] = [block.type for block in scene(client, "fetch", check_raw=True).content]
     report["empty"] = scene(client, "empty", check_raw=True).stop_reason
     report["stop_sequence"] = scene(client, "stop", check_raw=True, stop_sequences=["END"]).stop_sequence
     report["bytes"] = scene(client, "bytes").content[0].text

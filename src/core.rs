@@ -36,6 +36,7 @@ pub mod power;
 pub mod prompt;
 pub mod provider;
 pub mod redaction;
+pub mod refused;
 pub mod render;
 pub mod retry;
 pub mod room_check;

@@ -51,6 +51,7 @@ mod reach;
 mod reactions;
 mod readable;
 mod records;
+mod refusals;
 mod room_tools;
 mod runs;
 mod service;

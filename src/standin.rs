@@ -191,6 +191,11 @@ impl StandIn {
         lock(&self.shared.scripts).on(matcher, turn);
     }
 
+    /// Refuses, before any output, every request whose messages or instructions hold that text, whatever the scripts say.
+    pub fn refuse(&self, text: &str) {
+        lock(&self.shared.scripts).refuse(text);
+    }
+
     /// Answers by a function whatever no script answers.
     pub fn respond_with(&self, respond: impl Fn(&RecordedRequest) -> Turn + Send + Sync + 'static) {
         lock(&self.shared.scripts).respond_with(Arc::new(respond));

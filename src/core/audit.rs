@@ -71,6 +71,9 @@ pub struct RunSummary {
     pub output_tokens: u64,
     /// What it cost, in millionths of a US dollar; `None` where the price is not known.
     pub cost_micro_usd: Option<u64>,
+    /// The category under which the model's provider refused it, where it did; `unnamed` where it names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// When it was accepted.
     pub accepted_at: Timestamp,
     /// When it ended.
@@ -139,6 +142,9 @@ pub struct Entry {
     pub tool_calls: usize,
     /// The model that answered.
     pub model: Option<String>,
+    /// The category under which the model's provider refused it; not said of assistants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// What it used.
     #[serde(flatten)]
     pub spent: Spent,
@@ -179,6 +185,7 @@ impl Entry {
             tool_calls: summary.tools.len(),
             tools: if public { summary.tools } else { Vec::new() },
             model: summary.model,
+            refused: summary.refused.filter(|_| public),
             spent,
             accepted_at,
             ended_at: summary.ended_at,

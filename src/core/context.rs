@@ -135,6 +135,20 @@ pub struct Input<'a> {
     pub files: Option<&'a Files>,
 }
 
+/// Nobody's name.
+static NO_NAMES: BTreeMap<OwnedUserId, String> = BTreeMap::new();
+
+impl<'a> Input<'a> {
+    /// Leaves nothing but the request in it: `alone`, with what replaced it (C26).
+    pub fn narrow_to(&mut self, alone: &'a [RoomEvent]) {
+        let encrypted = self.room.encrypted;
+        self.room = Room { encrypted, ..Room::default() };
+        (self.events, self.older, self.names) = (alone, true, &NO_NAMES);
+        (self.notes, self.pinned, self.replied_to) = (&[], Pinned::default(), &[]);
+        (self.opened, self.answered_meanwhile) = (&[], &[]);
+    }
+}
+
 /// What the virtual user is.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind<'a> {

@@ -43,6 +43,8 @@ pub(super) struct Progress {
     pub(super) files_refused: bool,
     /// The answer is there, and the provider has told all that it used.
     pub(super) complete: bool,
+    /// The category under which the provider refused, `unnamed` where it names none.
+    pub(super) refused: Option<String>,
     /// The provider charges nothing for it: the model refused before it said anything.
     pub(super) unbilled: bool,
 }
@@ -175,9 +177,15 @@ impl Engine {
         };
         let blocks = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
         let is_unbilled = message.is_refused_unsaid();
+        let refused = (stop == TurnStop::Refused).then(|| {
+            let category = message.stop_details.as_ref().and_then(|details| details.category.clone());
+            let name = category.unwrap_or_else(|| "unnamed".to_owned());
+            name.chars().filter(|char| char.is_ascii_alphanumeric() || *char == '_').take(CATEGORY_CHARS_MAX).collect()
+        });
         progress.send_modify(|so_far| {
             so_far.complete = true;
             so_far.unbilled = is_unbilled;
+            so_far.refused = refused;
             so_far.model = Some(message.model);
             so_far.usage = message.usage;
         });
@@ -185,6 +193,8 @@ impl Engine {
     }
 }
 
+/// Characters of the name of a category of refusals.
+const CATEGORY_CHARS_MAX: usize = 40;
 /// A wait that people are told of instead of waiting.
 const LONG: Duration = Duration::from_mins(2);
 

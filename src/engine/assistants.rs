@@ -32,6 +32,7 @@ use crate::{
         context::{self, Kind, SessionStart},
         destination::Refused,
         event::{EventKind, Place, RoomEvent},
+        refused::{self, Breadth},
         room_check::{Origin, check_room},
         run::{RunId, RunRecord},
         sealed::Carriage,
@@ -354,6 +355,7 @@ impl Engine {
         &'a self,
         account: &Account,
         record: &mut RunRecord,
+        breadth: Breadth,
     ) -> Result<Asking<'a>, EngineError> {
         let owner = &record.asker.clone();
         let room = &self.destination(record)?.room().to_owned();
@@ -386,6 +388,7 @@ impl Engine {
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
+        kept.refused.leave_out(&mut events, Some(&record.request));
         let chat = Chatted { events: &events, known, begins: session.begins };
         let opened = Box::pin(self.still_opened(account, record, &chat)).await?;
         let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
@@ -417,6 +420,10 @@ impl Engine {
             file_limits: self.config.limits.files(),
             files: None,
         };
+        let alone = refused::alone(&events[..known], &record.request);
+        if breadth == Breadth::Alone {
+            input.narrow_to(&alone);
+        }
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
@@ -425,6 +432,7 @@ impl Engine {
             composed,
             model: settings.model.as_deref().unwrap_or(&self.config.claude.model),
             effort: settings.effort.unwrap_or(self.config.claude.effort),
+            blamed: refused::blamed(&events[session.begins.min(known)..known], &record.user, &record.request),
         })
     }
 }

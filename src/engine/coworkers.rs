@@ -18,6 +18,7 @@ use crate::{
         command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
         event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
+        refused::{self, Breadth},
         run::{RunId, RunRecord},
         schedule::Lane,
         sealed::Carriage,
@@ -140,6 +141,7 @@ impl Engine {
         account: &Account,
         coworker: &'a Coworker,
         record: &RunRecord,
+        breadth: Breadth,
     ) -> Result<Asking<'a>, EngineError> {
         let room = &record.room;
         let facts = account.facts(room).await?;
@@ -151,13 +153,17 @@ impl Engine {
         for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
             self.make_sure_of(account, room, needed, reader.as_ref(), &mut events).await?;
         }
+        let left_out = self.refused(record)?;
+        left_out.leave_out(&mut events, Some(&record.request));
         let notes = self.notes(room)?;
         let mut fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
         fetched.retain(|event| !self.is_our_card(event));
-        let fetched = self.keep_readable_ones(reader.as_ref(), fetched).await?;
+        let mut fetched = self.keep_readable_ones(reader.as_ref(), fetched).await?;
+        left_out.leave_out(&mut fetched, None);
         let mut replied_to = self.replied_to(account, record, &events).await?;
         replied_to.retain(|event| !self.is_our_card(event));
-        let replied_to = self.keep_readable_ones(reader.as_ref(), replied_to).await?;
+        let mut replied_to = self.keep_readable_ones(reader.as_ref(), replied_to).await?;
+        left_out.leave_out(&mut replied_to, None);
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let mut input = context::Input {
             me: &record.user,
@@ -190,6 +196,10 @@ impl Engine {
             file_limits: self.config.limits.files(),
             files: None,
         };
+        let alone = refused::alone(&events, &record.request);
+        if breadth == Breadth::Alone {
+            input.narrow_to(&alone);
+        }
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
@@ -197,6 +207,7 @@ impl Engine {
             composed,
             model: coworker.model.as_deref().unwrap_or(&self.config.claude.model),
             effort: coworker.effort.unwrap_or(self.config.claude.effort),
+            blamed: refused::blamed(&events, &record.user, &record.request),
         })
     }
 

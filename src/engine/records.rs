@@ -16,6 +16,7 @@ use crate::{
         notes::Notes,
         opened::{Opened, Withheld},
         owed::Owed,
+        refused::Refused,
         room_check::Origin,
         run::RunRecord,
         time::Timestamp,
@@ -41,6 +42,9 @@ pub(super) struct RoomRecord {
     /// Which coworker is there only until one person knows why it does not stay.
     #[serde(default)]
     pub(super) visit: Option<Visiting>,
+    /// What the model's provider refused: left out of later requests (C26).
+    #[serde(default)]
+    pub(super) refused: Refused,
     /// Stops runs that come too fast.
     #[serde(default)]
     pub(super) breaker: Breaker,
@@ -135,6 +139,9 @@ pub(super) struct AssistantRecord {
     /// Rooms that were opened in the session (A7): where they are, and no content.
     #[serde(default)]
     pub(super) opened: Vec<Opened>,
+    /// What the model's provider refused: left out of later requests (C26).
+    #[serde(default)]
+    pub(super) refused: Refused,
     /// Which of its answers it does not read again, because a room that was open then is closed.
     #[serde(default)]
     pub(super) withheld: Withheld,

@@ -139,6 +139,7 @@ impl Engine {
         let reader = self.reader(here.account, coworker, here.record, &facts).await?;
         let older = self.keep_readable(reader.as_ref(), &mut events).await? || older;
         events.retain(|event| !self.is_our_notice(event));
+        self.refused(here.record)?.leave_out(&mut events, None);
         Ok(Past { events, older, names: facts.names })
     }
 }

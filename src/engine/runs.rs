@@ -33,6 +33,7 @@ use crate::{
         context::Composed,
         destination::Refused,
         prompt::Effort,
+        refused::Breadth,
         run::{Effect, Fault, Input, Machine, Outcome, RunId, RunRecord, Step},
         sealed::Carriage,
         time::Timestamp,
@@ -87,6 +88,8 @@ pub(super) struct Asking<'a> {
     pub(super) composed: Composed,
     pub(super) model: &'a str,
     pub(super) effort: Effort,
+    /// What may be to blame where the request is refused with it (C26).
+    pub(super) blamed: Vec<OwnedEventId>,
 }
 
 impl Engine {
@@ -350,13 +353,8 @@ impl Engine {
         }
         let store = self.store.clone();
         let noted = self.tasks.spawn(async move { store.flush().await });
-        let (mut asking, tools) = if record.private {
-            (Box::pin(self.compose_assistant(account, record)).await?, self.toolset_of_private_run().await?)
-        } else {
-            let Some(coworker) = self.coworker(&record.user) else { return Ok((Outcome::Dropped, None)) };
-            let asking = Box::pin(self.compose_coworker(account, coworker, record)).await?;
-            (asking, self.toolset_of_run(coworker, &record.room).await?)
-        };
+        let composed = Box::pin(self.compose_for(account, record, Breadth::Whole)).await?;
+        let Some((mut asking, tools)) = composed else { return Ok((Outcome::Dropped, None)) };
         if asking.composed.left_out.request {
             tracing::info!("the request is gone; nothing is answered");
             return Ok((Outcome::Dropped, None));
@@ -374,7 +372,7 @@ impl Engine {
             noted.await.unwrap_or(Ok(()))?;
             record.under_way = false;
             let stage = Stage { account, id, tools: &tools, progress, leave };
-            Box::pin(self.work(&stage, record, &mut machine, &mut asking, used)).await?
+            Box::pin(self.work_unsilenced(&stage, record, &mut machine, &mut asking, used)).await?
         };
         let input = match &reply {
             Err(Fault::OverBudget(full)) if !self.is_budget_word_due(record, full)? => {

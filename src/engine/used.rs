@@ -30,6 +30,8 @@ pub(super) struct Used {
     input_tokens: u64,
     cached_tokens: u64,
     output_tokens: u64,
+    /// The category under which the provider refused, the last time that it did.
+    pub(super) refused: Option<String>,
     /// Of each answer, whole or not; `None` where its price is not known.
     costs_micro_usd: Vec<Option<u64>>,
 }
@@ -39,6 +41,7 @@ impl Used {
     pub(super) fn add(&mut self, asked: &Progress) {
         let Some(model) = &asked.model else { return };
         self.model = Some(model.clone());
+        self.refused = asked.refused.clone().or(self.refused.take());
         for usage in asked.broken.iter().chain([&asked.usage_so_far()]) {
             if *usage == claude::Usage::default() {
                 continue;

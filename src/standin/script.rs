@@ -62,16 +62,18 @@ pub(super) struct Scripts {
     matched: Vec<(Matcher, Turn)>,
     queue: VecDeque<Turn>,
     responder: Option<Responder>,
+    refused: Vec<String>,
     unmatched: Vec<String>,
 }
 
 impl fmt::Debug for Scripts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { matched, queue, responder, unmatched } = self;
+        let Self { matched, queue, responder, refused, unmatched } = self;
         f.debug_struct("Scripts")
             .field("matched", matched)
             .field("queue", queue)
             .field("responder", &responder.is_some())
+            .field("refused", refused)
             .field("unmatched", unmatched)
             .finish()
     }
@@ -90,8 +92,16 @@ impl Scripts {
         self.responder = Some(responder);
     }
 
+    pub(super) fn refuse(&mut self, text: &str) {
+        self.refused.push(text.to_owned());
+    }
+
     /// Takes the turn that answers a request.
     pub(super) fn take(&mut self, request: &RecordedRequest) -> Option<Turn> {
+        let said = [&request.body["system"], &request.body["messages"]].map(ToString::to_string);
+        if self.refused.iter().any(|text| said.iter().any(|said| said.contains(text))) {
+            return Some(Turn::refusal(Some("general_harms"), "The stand-in was told to refuse it."));
+        }
         if let Some(index) = self.matched.iter().position(|(matcher, _)| (matcher.matches)(request)) {
             return Some(self.matched.remove(index).1);
         }

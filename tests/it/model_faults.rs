@@ -3,14 +3,14 @@
 use anyhow::Result;
 use workmate::{
     core::{
-        render,
+        refused, render,
         words::{self, Again},
     },
     standin::{Failure, Fault, Options, StandIn, Turn},
 };
 
 use crate::harness::{
-    RoomKind, Setup, Timeline,
+    Message, RoomKind, Setup, Timeline,
     homeserver::shared,
     office::{Office, answers_in_thread},
     readiness::{is_ready, readiness, reconfigure, until_readiness, until_runs_ended},
@@ -115,6 +115,56 @@ async fn c19_a_model_out_of_reach_is_said_and_again_on_that_word_asks_again() ->
 #[tokio::test]
 async fn c19_an_account_without_credit_is_said_plainly() -> Result<()> {
     Box::pin(words_in_the_thread(vec![Turn::failure(Failure::status(402))], &words::account_exhausted())).await
+}
+
+#[tokio::test]
+async fn c19_an_empty_balance_told_as_a_faulty_request_is_said_in_the_thread_and_in_readyz_and_asked_once() -> Result<()>
+{
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Plain).await?;
+    let empty = Failure::status(400).message("Your credit balance is too low to access the Anthropic API.");
+    office.script("who pays", Turn::failure(empty));
+    office.ask(&office.alice, &room, "who pays").await?;
+    office.answer(&office.alice, &room, &office.oncall(), &words::account_exhausted()).await?;
+    let (status, conditions) = readiness(&office.workmate).await?;
+    assert_eq!((status, office.claude.requests().len()), (503, 1), "{conditions}");
+    assert!(conditions["claude_key"]["reason"].to_string().contains("cannot pay"), "{conditions}");
+    office.asked_and_answered(&room, "and now").await?;
+    until_readiness(&office.workmate, |status, _| status == 200).await?;
+    Ok(())
+}
+
+/// What the provider refuses, wherever it stands, is left out of what is asked later.
+#[tokio::test]
+async fn c26_no_message_silences_a_room() -> Result<()> {
+    const POISON: &str = "POISON-7F3A";
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    let oncall = office.oncall();
+    office.claude.refuse(POISON);
+
+    // Somebody's words that ask nobody: the next request is answered by itself, and the ones behind it as ever.
+    office.alice.send(&room, Message::text(format!("by the way, {POISON}"))).await?;
+    let first = office.asked_and_answered(&room, "is all well").await?;
+    assert!(first.body().contains("left") || first.body().contains("leave"), "{}", first.body());
+    assert_eq!(office.claude.requests().len(), 2, "with the room around it, and by itself");
+    office.asked_and_answered(&room, "and still").await?;
+    let asked = office.claude.requests();
+    assert_eq!(asked.len(), 3);
+    let last = asked[2].body.to_string();
+    assert!(!last.contains(POISON) && last.contains(refused::MARK), "{last}");
+
+    // A request of that kind is refused, and refuses nothing else.
+    let request = office.ask(&office.alice, &room, &format!("say {POISON}")).await?;
+    let find = |seen: &Timeline| seen.answer(&request, &oncall, office.alice.user_id()).cloned();
+    let said = office.alice.until(&room, "the word", find).await?;
+    assert_eq!(said.body(), words::refused());
+    let before = office.claude.requests().len();
+    office.asked_and_answered(&room, "one more").await?;
+    let asked = office.claude.requests();
+    assert_eq!(asked.len(), before + 1);
+    assert!(!asked[before].body.to_string().contains(POISON));
+    Ok(())
 }
 
 #[tokio::test]

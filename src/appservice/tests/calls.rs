@@ -205,6 +205,7 @@ fn ended(coworker: Option<&str>, outcome: Outcome) -> RunSummary {
         cached_tokens: 800,
         output_tokens: 50,
         cost_micro_usd: coworker.map(|_| 2_500_000),
+        refused: None,
         accepted_at: Timestamp::from_ms(1_000),
         ended_at: Timestamp::from_ms(4_500),
         line_due: false,

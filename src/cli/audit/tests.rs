@@ -41,6 +41,7 @@ fn entry() -> Entry {
             output_tokens: 34,
             cost_micro_usd: Some(9_999_990_000),
         },
+        refused: None,
         accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 9_999_000_000),
     }
@@ -64,6 +65,7 @@ fn assistants() -> Entry {
         tool_calls: 3,
         model: None,
         spent: Spent::default(),
+        refused: None,
         accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 700),
     }

@@ -46,6 +46,7 @@ fn summary() -> RunSummary {
         cached_tokens: 1_000,
         output_tokens: 34,
         cost_micro_usd: Some(12_300),
+        refused: None,
         accepted_at: NOW,
         ended_at: Timestamp::from_ms(NOW.as_ms() + 2_500),
         line_due: true,

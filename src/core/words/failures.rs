@@ -57,6 +57,14 @@ pub fn refused() -> String {
     "I can't help with that one. Asking in another way may work.".to_owned()
 }
 
+/// Stands behind an answer to a request that was refused with the conversation around it, and taken by itself.
+#[must_use]
+pub fn answered_alone() -> String {
+    "*I answered from your message alone: the model's provider refused something that was said here before it, and I leave \
+     that out from now on.*"
+        .to_owned()
+}
+
 /// Stands behind an answer that was cut at the output limit.
 #[must_use]
 pub fn cut_at_limit() -> String {

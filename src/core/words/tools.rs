@@ -70,6 +70,9 @@ fn withheld_line((name, why): (&ToolName, &Withheld)) -> String {
             format!("- `{name}`: not now. It has changed since it was granted, and an admin has to look at it first.")
         }
         Withheld::Elsewhere => format!("- `{name}`: not in this room."),
+        Withheld::Unusable(why) => {
+            format!("- `{name}`: it can't be used, because {why}. Whoever keeps its server can mend it.")
+        }
     }
 }
 

@@ -65,6 +65,7 @@ impl Engine {
             cached_tokens: spent.cached_tokens,
             output_tokens: spent.output_tokens,
             cost_micro_usd: spent.cost_micro_usd,
+            refused: used.refused,
             accepted_at: record.accepted_at,
             ended_at: clock::now(),
         }

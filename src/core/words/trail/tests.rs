@@ -43,6 +43,7 @@ fn entry() -> Entry {
             output_tokens: 34,
             cost_micro_usd: Some(12_300),
         },
+        refused: None,
         accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 12_000),
     }

@@ -1,0 +1,128 @@
+//! What the model's provider refuses (C26): asked once more by itself, and left out of later requests.
+
+use std::sync::Arc;
+
+use ruma::OwnedEventId;
+
+use super::{
+    Engine, EngineError, Shared,
+    records::{AssistantRecord, RoomRecord},
+    runs::Asking,
+    used::Used,
+    work::Stage,
+};
+use crate::{
+    core::{
+        refused::{Breadth, Refused},
+        run::{Fault, Machine, RunRecord, Stop},
+        tool::Toolset,
+        words,
+    },
+    matrix::Account,
+};
+
+/// How the loop of a run ended.
+type Reply = Result<(String, Stop), Fault>;
+
+impl Engine {
+    /// Composes what a run asks with, and its tools; `None` where its coworker is gone.
+    pub(super) async fn compose_for<'a>(
+        self: &'a Shared,
+        account: &Arc<Account>,
+        record: &mut RunRecord,
+        breadth: Breadth,
+    ) -> Result<Option<(Asking<'a>, Toolset)>, EngineError> {
+        if record.private {
+            let asking = Box::pin(self.compose_assistant(account, record, breadth)).await?;
+            return Ok(Some((asking, self.toolset_of_private_run().await?)));
+        }
+        let Some(coworker) = self.coworker(&record.user) else { return Ok(None) };
+        let asking = Box::pin(self.compose_coworker(account, coworker, record, breadth)).await?;
+        Ok(Some((asking, self.toolset_of_run(coworker, &record.room).await?)))
+    }
+
+    /// Works on a question. Where it is refused, it is asked once more without what was said before it; whatever is to
+    /// blame is left out from then on.
+    pub(super) async fn work_unsilenced(
+        self: &Shared,
+        stage: &Stage<'_>,
+        record: &mut RunRecord,
+        machine: &mut Machine,
+        asking: &mut Asking<'_>,
+        used: &mut Used,
+    ) -> Result<Reply, EngineError> {
+        let reply = Box::pin(self.work(stage, record, machine, asking, used)).await?;
+        if !is_refused(&reply) {
+            if reply.is_ok() {
+                self.note_taken(record)?;
+            }
+            return Ok(reply);
+        }
+        let blamed = std::mem::take(&mut asking.blamed);
+        let request = [record.request.clone()];
+        if blamed.is_empty() {
+            self.note_refused(record, &request)?;
+            return Ok(reply);
+        }
+        tracing::info!("a request was refused; it is asked once more by itself");
+        record.begin_anew();
+        self.journal(stage.id, record)?;
+        let Some((mut alone, _)) = self.compose_for(stage.account, record, Breadth::Alone).await? else {
+            return Ok(reply);
+        };
+        let reply = Box::pin(self.work(stage, record, machine, &mut alone, used)).await?;
+        Ok(match reply {
+            Ok((text, stop)) if stop != Stop::Refused => {
+                tracing::info!(messages = blamed.len(), "earlier messages were refused; they are left out from now on");
+                self.note_refused(record, &blamed)?;
+                Ok((format!("{text}\n\n{}", words::answered_alone()), stop))
+            }
+            Ok(refused) => {
+                self.note_refused(record, &request)?;
+                Ok(refused)
+            }
+            Err(fault) => Err(fault),
+        })
+    }
+
+    /// Returns what was refused where a run reads.
+    pub(super) fn refused(&self, record: &RunRecord) -> Result<Refused, EngineError> {
+        Ok(if record.private {
+            self.tables.assistants.get(&record.asker)?.unwrap_or_default().refused
+        } else {
+            self.tables.rooms.get(&record.room)?.unwrap_or_default().refused
+        })
+    }
+
+    fn note_refused(&self, record: &RunRecord, ids: &[OwnedEventId]) -> Result<(), EngineError> {
+        self.change_refused(record, |refused| refused.add(ids))
+    }
+
+    fn note_taken(&self, record: &RunRecord) -> Result<(), EngineError> {
+        if !self.refused(record)?.has(&record.request) {
+            return Ok(());
+        }
+        self.change_refused(record, |refused| refused.remove(&record.request))
+    }
+
+    fn change_refused(&self, record: &RunRecord, change: impl FnOnce(&mut Refused)) -> Result<(), EngineError> {
+        if record.private {
+            self.tables.assistants.update(&record.asker, |kept: Option<AssistantRecord>| {
+                let mut kept = kept.unwrap_or_default();
+                change(&mut kept.refused);
+                Some(kept)
+            })?;
+        } else {
+            self.tables.rooms.update(&record.room, |kept: Option<RoomRecord>| {
+                let mut kept = kept.unwrap_or_default();
+                change(&mut kept.refused);
+                Some(kept)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn is_refused(reply: &Reply) -> bool {
+    matches!(reply, Ok((_, Stop::Refused)))
+}

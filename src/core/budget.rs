@@ -8,6 +8,7 @@
 
 mod account;
 mod estimate;
+mod ratio;
 #[cfg(test)]
 mod tests;
 mod usd;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     account::{Account, Entry, look, reserve, reserve_again},
     estimate::{Estimate, Price, estimate, prompt_tokens},
+    ratio::Ratio,
     usd::Usd,
 };
 use super::{audit::Spent, time::Timestamp};

@@ -2,6 +2,7 @@
 //! it really cost, however it ends. `core/budget.rs` decides; here the accounts are kept.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -16,8 +17,8 @@ use super::{Engine, EngineError, ask::Progress, used, work::Stage};
 use crate::{
     claude, clock,
     core::{
-        budget::{self, Account, Entry, Estimate, Limits, Period, Price, Scope, Usd, Why, month_of},
-        prompt::Prompt,
+        budget::{self, Account, Entry, Estimate, Limits, Period, Price, Ratio, Scope, Usd, Why, month_of},
+        prompt::{Prompt, ToolDefinition},
         run::{Fault, RunRecord},
         time::Timestamp,
     },
@@ -35,6 +36,8 @@ pub(super) struct Ledger {
     changing: Mutex<()>,
     /// Numbers the calls of this process.
     calls: AtomicU64,
+    /// How many tokens each model counts for one that is estimated, as it told.
+    ratios: Mutex<BTreeMap<String, Ratio>>,
     /// Tells who waits that something was given back.
     freed: watch::Sender<u64>,
 }
@@ -74,11 +77,27 @@ impl Ledger {
             }
         }
         let (calls, freed) = (AtomicU64::new(0), watch::Sender::new(0));
-        Ok(Self { accounts, changing: Mutex::new(()), calls, freed })
+        Ok(Self { accounts, changing: Mutex::new(()), calls, ratios: Mutex::default(), freed })
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ratio(&self, model: &str) -> Ratio {
+        let ratios = self.ratios.lock().unwrap_or_else(PoisonError::into_inner);
+        ratios.get(model).copied().unwrap_or_else(|| Ratio::of(model))
+    }
+
+    /// Learns how many tokens a model counts, from a prompt whose tokens it told. Files and the provider's own tools are
+    /// estimated by other measures.
+    pub(super) fn learn(&self, model: &str, prompt: &Prompt, told: u64) {
+        if prompt.has_files() || prompt.tools.iter().any(|tool| matches!(tool, ToolDefinition::Provider(_))) {
+            return;
+        }
+        let estimated = budget::prompt_tokens(prompt);
+        let mut ratios = self.ratios.lock().unwrap_or_else(PoisonError::into_inner);
+        ratios.entry(model.to_owned()).or_insert_with(|| Ratio::of(model)).learn(estimated, told);
     }
 
     fn entries(&self, unders: &[Under]) -> Result<Vec<Entry>, StoreError> {
@@ -240,12 +259,13 @@ impl Engine {
     }
 
     fn estimate(&self, prompt: &Prompt, model: &str) -> Estimate {
-        let price = claude::dearest(model, budget::prompt_tokens(prompt)).map_or(Price::UNKNOWN, |dearest| Price {
+        let tokens = self.ledger.ratio(model).apply(budget::prompt_tokens(prompt));
+        let price = claude::dearest(model, tokens).map_or(Price::UNKNOWN, |dearest| Price {
             prompt_nano_usd: dearest.prompt,
             answer_nano_usd: dearest.answer,
             search_nano_usd: dearest.search,
         });
-        budget::estimate(prompt, self.config.claude.output_tokens_max, price)
+        budget::estimate(prompt, tokens, self.config.claude.output_tokens_max, price)
     }
 
     /// Returns the accounts that a run's calls fall under.

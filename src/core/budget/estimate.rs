@@ -80,9 +80,9 @@ pub fn prompt_tokens(prompt: &Prompt) -> u64 {
     prompt.system.iter().map(|block| text(block)).chain(tools).chain(parts).chain(rounds).sum()
 }
 
-/// Estimates what a call with this prompt may cost.
+/// Estimates what a call with this prompt, which the model counts as so many tokens, may cost.
 #[must_use]
-pub fn estimate(prompt: &Prompt, output_tokens_max: u32, price: Price) -> Estimate {
+pub fn estimate(prompt: &Prompt, tokens: u64, output_tokens_max: u32, price: Price) -> Estimate {
     let cost = |count: u64, nano_usd: u64| count.saturating_mul(nano_usd).div_ceil(1_000);
     let of_provider = prompt.tools.iter().filter(|tool| matches!(tool, ToolDefinition::Provider(_))).count();
     let uses = u64::try_from(of_provider).unwrap_or(u64::MAX).saturating_mul(u64::from(SEARCHES_MAX));
@@ -90,8 +90,5 @@ pub fn estimate(prompt: &Prompt, output_tokens_max: u32, price: Price) -> Estima
     let answer = cost(u64::from(output_tokens_max), price.answer_nano_usd)
         .saturating_add(cost(pages, price.prompt_nano_usd))
         .saturating_add(cost(uses, price.search_nano_usd));
-    Estimate {
-        prompt: Usd::from_micro(cost(prompt_tokens(prompt), price.prompt_nano_usd)),
-        answer: Usd::from_micro(answer),
-    }
+    Estimate { prompt: Usd::from_micro(cost(tokens, price.prompt_nano_usd)), answer: Usd::from_micro(answer) }
 }

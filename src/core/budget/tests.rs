@@ -126,11 +126,11 @@ fn c23_an_estimate_counts_all_that_a_call_may_cost() {
     let mut prompt = Prompt { system: vec!["seven c".to_owned()], ..Prompt::default() };
     prompt.turns.push(Turn::new(Role::User, "seven c"));
     assert_eq!(prompt_tokens(&prompt), 4);
-    assert_eq!(estimate(&prompt, 1_000, price), costing(32, 20_000));
+    assert_eq!(estimate(&prompt, prompt_tokens(&prompt), 1_000, price), costing(32, 20_000));
     prompt.tools.push(ToolDefinition::Provider(serde_json::json!(1)));
-    let searching = estimate(&prompt, 1_000, price);
+    let searching = estimate(&prompt, prompt_tokens(&prompt), 1_000, price);
     assert_eq!(searching, costing(40, 20_000 + 5 * 20_000 * 8 + 50_000));
-    assert!(estimate(&prompt, u32::MAX, Price::UNKNOWN).whole() > searching.whole());
+    assert!(estimate(&prompt, prompt_tokens(&prompt), u32::MAX, Price::UNKNOWN).whole() > searching.whole());
 }
 
 /// What may happen to spending.

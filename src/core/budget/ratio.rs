@@ -1,0 +1,63 @@
+//! How many tokens a model counts for one that we estimate: learnt from what it told, by model.
+
+/// A ratio, in thousandths: between half and thrice what is estimated.
+const BOUNDS: (u64, u64) = (500, 3_000);
+/// Prompts of fewer tokens teach nothing: what stands around them weighs too much.
+const TOKENS_MIN: u64 = 1_000;
+/// So many answers weigh as much as what was known before.
+const INERTIA: u64 = 4;
+/// Models whose tokenizer is the old one; those since Opus 4.7 count some 30 % more tokens.
+const OLD: [&str; 5] =
+    ["claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-5", "claude-sonnet-4-5"];
+
+/// The tokens that a model counts for each thousand that are estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ratio(u64);
+
+impl Ratio {
+    /// Returns what is assumed of a model before it has told anything.
+    #[must_use]
+    pub fn of(model: &str) -> Self {
+        Self(if OLD.iter().any(|old| model.starts_with(old)) { 1_000 } else { 1_300 })
+    }
+
+    /// Learns from a prompt whose tokens were estimated and then told.
+    pub fn learn(&mut self, estimated: u64, told: u64) {
+        if estimated < TOKENS_MIN || told == 0 {
+            return;
+        }
+        let seen = (told.saturating_mul(1_000) / estimated).clamp(BOUNDS.0, BOUNDS.1);
+        self.0 = (self.0 * (INERTIA - 1) + seen) / INERTIA;
+    }
+
+    /// Returns what a model counts for that many estimated tokens, rounded up.
+    #[must_use]
+    pub fn apply(self, estimated: u64) -> u64 {
+        estimated.saturating_mul(self.0).div_ceil(1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c23_what_a_model_counts_is_learnt_within_bounds() {
+        assert_eq!(
+            (Ratio::of("claude-opus-5-5").apply(1_000), Ratio::of("claude-haiku-4-5-20251001").apply(999)),
+            (1_300, 999)
+        );
+        let mut ratio = Ratio::of("claude-opus-5-5");
+        ratio.learn(999, 9_990);
+        assert_eq!(ratio, Ratio::of("claude-opus-5-5"), "too short to say anything");
+        for _ in 0..30 {
+            ratio.learn(10_000, 15_000);
+        }
+        assert!((1_495..=1_500).contains(&ratio.apply(1_000)), "{ratio:?}");
+        for (told, bound) in [(1, 500), (u64::MAX, 3_000)] {
+            (0..60).for_each(|_| ratio.learn(10_000, told));
+            assert!(ratio.apply(1_000).abs_diff(bound) <= 4, "{ratio:?}");
+        }
+        assert_eq!(Ratio::of("x").apply(u64::MAX), u64::MAX / 1_000 + 1);
+    }
+}

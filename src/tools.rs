@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     core::{
         mask::Mask,
-        tool::{ApprovalRule, Class, Offer, Output, Server, Source, Tool, ToolName},
+        tool::{ApprovalRule, Class, LeftOut, Offer, Output, Server, Source, Tool, ToolName},
     },
     secret::Secret,
 };
@@ -98,6 +98,12 @@ impl Tools {
             }
         }
         offers
+    }
+
+    /// Returns the tools of servers that no request to the model could name.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.servers.iter().flat_map(|server| server.left_out()).collect()
     }
 
     /// Returns what changes whenever [`Self::offers`] or [`Self::health`] may have.

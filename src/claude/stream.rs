@@ -16,7 +16,8 @@ use sse::Decoder;
 /// What a stream may hold before it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// One line, or one frame's data, in bytes; results of server tools arrive in one.
+    /// One line, or one frame's data, in bytes. Results of server tools arrive in one: of a longer one the content is left
+    /// out.
     pub line_bytes_max: usize,
     /// The whole stream, framing included, in bytes.
     pub message_bytes_max: usize,
@@ -24,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line_bytes_max: 8 << 20, message_bytes_max: 64 << 20 }
+        Self { line_bytes_max: 16 << 20, message_bytes_max: 128 << 20 }
     }
 }
 
@@ -115,6 +116,7 @@ pub enum StreamError {
 /// Builds a message out of a stream's bytes.
 #[derive(Debug)]
 pub struct Assembler {
+    limits: Limits,
     decoder: Decoder,
     accumulator: Accumulator,
 }
@@ -123,7 +125,7 @@ impl Assembler {
     /// Returns one for a new stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { decoder: Decoder::new(limits), accumulator: Accumulator::default() }
+        Self { limits, decoder: Decoder::new(limits), accumulator: Accumulator::default() }
     }
 
     /// Takes the next bytes, cut anywhere, and adds what they tell to `news`.
@@ -136,7 +138,7 @@ impl Assembler {
             if self.is_complete() {
                 return Ok(());
             }
-            if let Some(event) = event::read(&frame)? {
+            if let Some(event) = event::read(&frame, self.limits)? {
                 self.accumulator.take(event, news)?;
             }
         }

@@ -53,7 +53,7 @@ pub struct Round {
 }
 
 /// The result of one call.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ToolResult {
     /// `tool_use_id`
     pub call: String,
@@ -61,6 +61,9 @@ pub struct ToolResult {
     pub text: String,
     /// Whether the call failed or was not carried out.
     pub is_error: bool,
+    /// Pictures beside the text.
+    #[serde(skip)]
+    pub pictures: Vec<FileContent>,
 }
 
 /// One turn of the transcript.
@@ -110,6 +113,18 @@ pub enum FileContent {
         /// Its text.
         text: Arc<str>,
     },
+}
+
+impl std::fmt::Debug for FileContent {
+    /// A file's content is people's: only what kind it is of is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, length) = match self {
+            Self::Image { media_type, base64 } => (*media_type, base64.len()),
+            Self::Pdf { base64 } => ("application/pdf", base64.len()),
+            Self::Text { text } => ("text/plain", text.len()),
+        };
+        write!(f, "FileContent({kind}, {length})")
+    }
 }
 
 impl std::fmt::Debug for File {

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{hex::hex, prompt::ToolDefinition};
 
+pub mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -345,6 +346,17 @@ pub enum Withheld {
     Changed(String),
     /// Its grant holds in other rooms.
     Elsewhere,
+    /// The model's provider would refuse every request that names it; why, in words for an operator.
+    Unusable(String),
+}
+
+/// A tool of an MCP server that cannot be offered to a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The name that it would have.
+    pub name: ToolName,
+    /// Why, in words for an operator, about the tool.
+    pub why: String,
 }
 
 /// A coworker's allow-list.
@@ -390,6 +402,15 @@ impl Toolset {
             (name, tool)
         });
         Self { tools: private.collect(), withheld }
+    }
+
+    /// Notes tools that are granted and that no request could name.
+    pub fn leave_out(&mut self, grants: &[Grant], left_out: &[LeftOut]) {
+        for tool in left_out.iter().filter(|tool| grants.iter().any(|grant| grant.matches(&tool.name))) {
+            if !self.tools.contains_key(&tool.name) {
+                self.withheld.insert(tool.name.clone(), Withheld::Unusable(tool.why.clone()));
+            }
+        }
     }
 
     /// Returns the tool that a model's call names.
@@ -466,19 +487,22 @@ pub struct Output {
     /// The room's messages that are in it, for the audit index.
     #[serde(default)]
     pub read: Vec<OwnedEventId>,
+    /// Pictures in it, as the tool gave them: nobody has looked into them yet.
+    #[serde(skip)]
+    pub pictures: Vec<Vec<u8>>,
 }
 
 impl Output {
     /// Returns a result.
     #[must_use]
     pub fn ok(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: false, truncated: false, read: Vec::new() }
+        Self { text: text.into(), is_error: false, truncated: false, read: Vec::new(), pictures: Vec::new() }
     }
 
     /// Returns a failure, with what to do instead.
     #[must_use]
     pub fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, truncated: false, read: Vec::new() }
+        Self { text: text.into(), is_error: true, truncated: false, read: Vec::new(), pictures: Vec::new() }
     }
 
     /// Cuts the text to `bytes_max`, on a character's end.

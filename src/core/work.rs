@@ -9,6 +9,8 @@
 mod call;
 mod said;
 mod shown;
+mod sources;
+mod stowed;
 #[cfg(test)]
 mod tests;
 
@@ -21,11 +23,12 @@ pub use said::{ModelTurn, TurnStop};
 use self::{
     call::{Call, Gate, State},
     said::Said,
+    stowed::Stowed,
 };
 use super::{
     approval::Pending,
     mask::Mask,
-    prompt::{Prompt, Round, ToolUse},
+    prompt::{FileContent, Prompt, Round, ToolUse},
     run::{Fault, Stop},
     time::Timestamp,
     tool::{Output, Tool, Toolset},
@@ -80,6 +83,9 @@ pub struct Work {
     failures: Failures,
     /// The room's messages that calls returned.
     read: Vec<OwnedEventId>,
+    /// What is too large to be journaled with every step.
+    #[serde(skip)]
+    stowed: Stowed,
 }
 
 /// A turn of the model with calls that are not all answered.
@@ -133,6 +139,17 @@ impl Work {
         &self.rounds
     }
 
+    /// Returns the same as it goes to the model: with large results and pictures, as far as this process has them.
+    #[must_use]
+    pub fn rounds_whole(&self) -> Vec<Round> {
+        self.stowed.rounds(&self.rounds)
+    }
+
+    /// Puts the pictures of a call's result beside it, ready for the model.
+    pub fn show(&mut self, id: &str, pictures: Vec<FileContent>) {
+        self.stowed.show(id, pictures);
+    }
+
     /// Returns the steps that were taken, in order; those of the turn that is being worked on come at its end.
     #[must_use]
     pub fn steps(&self) -> &[TrailStep] {
@@ -173,7 +190,8 @@ impl Work {
         let tool_use = self.tool_use(terms);
         self.asked = self.asked.saturating_add(1);
         self.tokens = self.tokens.saturating_add(tokens);
-        let said: Vec<Said> = turn.blocks.iter().map(|raw| Said::read(raw)).collect();
+        let pages = self.pages(&turn.blocks);
+        let said: Vec<Said> = said::read_all(&sources::resolved(&turn.blocks, &pages));
         self.steps.extend(said::server_steps(&said, terms.mask));
         let calls = said::calls(&said, terms.mask);
         let end = match turn.stop {
@@ -187,7 +205,8 @@ impl Work {
             TurnStop::Paused | TurnStop::End if tool_use == ToolUse::Off => Err(Fault::WorkTooLong),
             TurnStop::Paused | TurnStop::End if self.repeats_a_call(&calls) => Err(Fault::BrokenOff),
             TurnStop::Paused | TurnStop::End => {
-                self.open = Some(Open { said: said::echoed(turn, &said), calls });
+                let said = self.stowed.stow(said::echoed(turn, &said));
+                self.open = Some(Open { said, calls });
                 self.settle(terms);
                 return self.next(terms);
             }
@@ -203,7 +222,7 @@ impl Work {
             return Next::End(Err(Fault::WorkTooLong));
         }
         let pauses = self.rounds.iter().filter(|round| round.results.is_empty()).count();
-        let echoed = said::echoed(turn, said);
+        let echoed = self.stowed.stow(said::echoed(turn, said));
         if pauses >= PAUSES_MAX {
             return Next::End(Ok((self.answer(said), Stop::Cut)));
         }
@@ -217,10 +236,21 @@ impl Work {
         let mut before = self.rounds.iter().rev();
         let paused: Vec<&Round> = before.by_ref().take_while(|round| round.results.is_empty()).collect();
         let whole: Vec<Said> =
-            paused.into_iter().rev().flat_map(|round| said::read_all(&round.said)).chain(last.to_vec()).collect();
-        let earlier = || self.rounds.iter().rev().map(|round| said::text(&said::read_all(&round.said)));
+            paused.into_iter().rev().flat_map(|round| self.said_in(round)).chain(last.to_vec()).collect();
+        let earlier = || self.rounds.iter().rev().map(|round| said::text(&self.said_in(round)));
         let texts = std::iter::once(said::text(&whole)).chain(earlier());
         texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
+    }
+
+    /// Returns what was said in a round, with the addresses of what it cites.
+    fn said_in(&self, round: &Round) -> Vec<Said> {
+        said::read_all(&sources::resolved(&round.said, &self.pages(&[])))
+    }
+
+    /// Returns the pages that were fetched so far, and in `blocks`.
+    fn pages(&self, blocks: &[String]) -> Vec<sources::Page> {
+        let earlier: Vec<String> = self.rounds.iter().flat_map(|round| self.stowed.whole(&round.said)).collect();
+        sources::pages(earlier.iter().chain(blocks))
     }
 
     /// Whether a call has an id that is none or was used before: no result could be told to be its own.

@@ -17,7 +17,10 @@ use super::Engine;
 use crate::{
     core::{
         context::{Files, Wanted},
+        event::MessageKind,
         media::{Claims, Outcome, Unread},
+        prompt::FileContent,
+        tool::Output,
     },
     matrix::{Account, media::MediaError},
     sandbox::{Limits, Program, Sandbox},
@@ -150,6 +153,24 @@ impl Engine {
         outcome
     }
 
+    /// Makes the pictures of a tool's result ready, as any that strangers sent; what cannot be shown is named in its text.
+    pub(super) async fn look_into(&self, output: &mut Output, room: &RoomId) -> Vec<FileContent> {
+        let mut shown = Vec::new();
+        for bytes in std::mem::take(&mut output.pictures) {
+            let prepared = self.prepare(room, bytes, of_a_picture()).await.and_then(|file| {
+                matches!(file.content, FileContent::Image { .. }).then_some(file).ok_or(Unread::Unsupported)
+            });
+            match prepared {
+                Ok(file) => shown.push(file.content.clone()),
+                Err(why) => {
+                    tracing::info!(?why, "a picture of a tool's cannot be given to the model");
+                    output.text.push_str("\n[one of the pictures cannot be shown, left out]");
+                }
+            }
+        }
+        shown
+    }
+
     /// Makes a file ready. No library reads it in this process; what we do ourselves is done beside the executor.
     async fn prepare(&self, room: &RoomId, bytes: Vec<u8>, claims: Claims) -> Outcome {
         let sniffed = task::spawn_blocking(move || (claims.kind_of(&bytes), bytes));
@@ -159,6 +180,13 @@ impl Engine {
     }
 }
 
+/// What a tool's picture claims to be: its bytes say what it is.
+fn of_a_picture() -> Claims {
+    let (msgtype, name, mime) = ("m.image".to_owned(), String::new(), Some("image/png".to_owned()));
+    Claims::of(&MessageKind::Attachment { msgtype, name, mime, size: None, voice: false, media: None })
+        .expect("an attachment has claims")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -166,7 +194,7 @@ mod tests {
     use ruma::user_id;
 
     use super::*;
-    use crate::core::{event::MessageKind, media, prompt::FileContent};
+    use crate::core::media;
 
     fn key(name: usize) -> Key {
         let user = user_id!("@coworker-a:hs").to_owned();

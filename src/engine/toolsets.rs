@@ -61,7 +61,8 @@ impl Engine {
         let mut offers = room_tools::offers();
         offers.extend(self.offers(&coworker.tools));
         let pins = self.pins(&coworker.tools, &offers)?;
-        let tools = Toolset::resolve(&coworker.tools, &offers, &pins, &here);
+        let mut tools = Toolset::resolve(&coworker.tools, &offers, &pins, &here);
+        tools.leave_out(&coworker.tools, &self.tools.left_out());
         self.tell_changes(&tools).await;
         Ok(tools)
     }
@@ -70,7 +71,9 @@ impl Engine {
     pub(super) fn private_toolset(&self) -> Result<Toolset, EngineError> {
         let grants = &self.config.assistants.tools;
         let offers = self.offers(grants);
-        Ok(Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers)?))
+        let mut tools = Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers)?);
+        tools.leave_out(grants, &self.tools.left_out());
+        Ok(tools)
     }
 
     /// Returns the tools that somebody is granted and that are not as they are pinned.

@@ -96,7 +96,7 @@ impl Engine {
     ) -> Result<Next, EngineError> {
         let terms = self.terms(stage.tools);
         let prompt = &mut asking.composed.prompt;
-        prompt.rounds = record.work.rounds().to_vec();
+        prompt.rounds = record.work.rounds_whole();
         prompt.tool_use = tool_use;
         let mut hold = match self.reserve(stage, record, &asking.composed.prompt, asking.model).await? {
             Ok(hold) => hold,
@@ -111,6 +111,9 @@ impl Engine {
         let asked = stage.progress.send_replace(Progress::default());
         let tokens = asked.usage_so_far().prompt_tokens() + asked.usage_so_far().output_tokens.unwrap_or_default();
         used.add(&asked);
+        if asked.complete && asked.broken.is_empty() {
+            self.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
+        }
         if asked.files_refused && reply.is_ok() {
             // The later rounds would be refused too.
             asking.composed.prompt = context::without_files(&asking.composed.prompt);
@@ -167,8 +170,10 @@ impl Engine {
             let doing = Doing { done, running: running_now };
             self.show(stage, record, machine, &Input::Steps(&doing)).await;
             match self.until_something(stage, record, machine, &mut under_way, running).await? {
-                Happened::Ran(call, output) => {
+                Happened::Ran(call, mut output) => {
                     running -= 1;
+                    let pictures = self.look_into(&mut output, &record.room).await;
+                    record.work.show(&call, pictures);
                     record.work.finish(&call, output, terms, clock::now());
                 }
                 Happened::Decided(call, decision) => {

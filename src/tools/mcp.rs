@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     core::{
         mask::Mask,
-        tool::{self, Offer, Output, Transport},
+        tool::{self, LeftOut, Offer, Output, Transport},
     },
     secret::Secret,
 };
@@ -159,6 +159,11 @@ impl Server {
     /// Returns what it listed last, whether it is up or not.
     pub(super) fn offers(&self) -> Arc<[Offer]> {
         self.state.borrow().listing.offers.clone()
+    }
+
+    /// Returns its tools that cannot be offered, as far as they have names.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        self.state.borrow().listing.left_out.clone()
     }
 
     /// Calls a tool by the server's own name for it. The caller limits the time; dropping the call cancels it there.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{CACHE_BREAKPOINTS_MAX, CacheControl, InputMessage, Request, ToolChoice, Ttl};
 use crate::{
     claude::wire::{ContentBlock, Fields, Json, Role},
-    core::prompt::{Prompt, Round, ToolDefinition, ToolResult, ToolUse},
+    core::prompt::{FileContent, Prompt, Round, ToolDefinition, ToolResult, ToolUse},
 };
 
 impl Request {
@@ -63,7 +63,17 @@ fn result(result: &ToolResult) -> ContentBlock {
     let mut fields = Fields::default();
     fields.set("type", Json::of(&"tool_result"));
     fields.set("tool_use_id", Json::of(&result.call));
-    fields.set("content", Json::of(&result.text));
+    if result.pictures.is_empty() {
+        fields.set("content", Json::of(&result.text));
+    } else {
+        let picture = |picture: &FileContent| match picture {
+            FileContent::Image { media_type, base64 } => Some(ContentBlock::image(media_type, base64)),
+            FileContent::Pdf { .. } | FileContent::Text { .. } => None,
+        };
+        let text = std::iter::once(ContentBlock::text(result.text.clone()));
+        let blocks: Vec<ContentBlock> = text.chain(result.pictures.iter().filter_map(picture)).collect();
+        fields.set("content", Json::of(&blocks));
+    }
     if result.is_error {
         fields.set("is_error", Json::of(&true));
     }
@@ -118,7 +128,7 @@ mod tests {
     }
 
     fn answered(id: &str, is_error: bool) -> ToolResult {
-        ToolResult { call: id.to_owned(), text: format!("{{\"of\":\"{id}\"}}"), is_error }
+        ToolResult { call: id.to_owned(), text: format!("{{\"of\":\"{id}\"}}"), is_error, pictures: vec![] }
     }
 
     #[test]
@@ -137,6 +147,26 @@ mod tests {
         for raw in [thinking, unknown, call("toolu_1")] {
             assert!(sent.contains(&raw), "{raw} in {sent}");
         }
+    }
+
+    #[test]
+    fn c12_pictures_of_a_result_stand_in_it() {
+        let picture = FileContent::Image { media_type: "image/png", base64: "aW1n".into() };
+        let shown = ToolResult { pictures: vec![picture], ..answered("toolu_1", false) };
+        let body = body(&prompt(vec![Round { said: vec![call("toolu_1")], results: vec![shown] }]));
+        let content = &body["messages"][2]["content"][0]["content"];
+        assert_eq!(content[0], json!({ "type": "text", "text": "{\"of\":\"toolu_1\"}" }));
+        assert_eq!(content[1]["source"], json!({ "type": "base64", "media_type": "image/png", "data": "aW1n" }));
+    }
+
+    #[test]
+    fn a_turn_that_was_paused_without_a_tool_at_work_stands_last_too() {
+        let said = vec![r#"{"type":"text","text":"So far"}"#.to_owned()];
+        let body = body(&prompt(vec![Round { said, results: vec![] }]));
+        assert_eq!(
+            body["messages"][1],
+            json!({ "role": "assistant", "content": [{ "type": "text", "text": "So far" }] })
+        );
     }
 
     #[test]

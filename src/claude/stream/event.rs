@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{StreamError, sse::Frame};
+use super::{Limits, StreamError, sse::Frame};
 use crate::claude::wire::{ContentBlock, Fields, Json, Message, StopDetails, StopReason, Usage};
 
 /// The events that this client knows.
@@ -78,7 +78,7 @@ pub(super) struct Ending {
 /// Reads a frame; `None` for a ping and for what is unknown.
 ///
 /// The type in the data decides, since some gateways leave the `event:` line out.
-pub(super) fn read(frame: &Frame) -> Result<Option<Event>, StreamError> {
+pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, StreamError> {
     #[derive(Deserialize)]
     struct Typed {
         #[serde(rename = "type")]
@@ -86,6 +86,11 @@ pub(super) fn read(frame: &Frame) -> Result<Option<Event>, StreamError> {
     }
     if frame.event == "ping" || !(frame.event.is_empty() || KNOWN.contains(&frame.event.as_str())) {
         return Ok(None);
+    }
+    if let Some(end) = &frame.end {
+        return without_content(&frame.data, end)
+            .map(Some)
+            .ok_or(StreamError::LineTooLong { line_bytes_max: limits.line_bytes_max });
     }
     let Typed { kind } = parse(&frame.event, &frame.data)?;
     match kind.as_str() {
@@ -120,6 +125,30 @@ pub(super) fn read(frame: &Frame) -> Result<Option<Event>, StreamError> {
         "message_stop" => Ok(Some(Event::MessageStop)),
         _ => Ok(None),
     }
+}
+
+/// Returns a result of the provider's own tools whose content is too large to be kept, as one that is not there: the API
+/// takes it back so, and the model has read the content where it was.
+fn without_content(begin: &str, end: &str) -> Option<Event> {
+    let (outside, inside) = begin.split_once(r#""content_block""#)?;
+    let index = after(outside, "index")?;
+    let index = index[..index.find(|char: char| !char.is_ascii_digit()).unwrap_or(index.len())].parse().ok()?;
+    let text = |within: &str, name: &str| {
+        let value = after(within, name)?.strip_prefix('"')?;
+        value.split_once('"').map(|(text, _)| text.to_owned())
+    };
+    let kind = text(inside, "type")?;
+    let tool = kind.strip_suffix("_tool_result").filter(|tool| matches!(*tool, "web_fetch" | "web_search"))?;
+    let call = text(inside, "tool_use_id").or_else(|| text(end, "tool_use_id"))?;
+    let error = serde_json::json!({ "type": format!("{tool}_tool_result_error"), "error_code": "unavailable" });
+    let block = serde_json::json!({ "type": kind, "tool_use_id": call, "content": error });
+    Some(Event::BlockStart { index, block: serde_json::from_value(block).ok()? })
+}
+
+/// Returns what stands behind a field's name.
+fn after<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = json.split_once(&format!("\"{name}\""))?;
+    Some(rest.trim_start().strip_prefix(':')?.trim_start())
 }
 
 fn block_delta(kind: &str, data: &str) -> Result<Event, StreamError> {

@@ -9,6 +9,28 @@ pub(super) struct Frame {
     pub(super) event: String,
     /// The `data:` lines, joined by newlines.
     pub(super) data: String,
+    /// The end of a line that was too long to be kept; `data` is its beginning then.
+    pub(super) end: Option<String>,
+}
+
+/// What is kept of the beginning and of the end of a line that is too long, in bytes.
+const ENDS_BYTES: usize = 4 << 10;
+/// The one event whose data may be too long and be done without: a result of the provider's own tools, in one piece.
+const SKIPPABLE: &str = "content_block_start";
+
+/// A line that is too long.
+#[derive(Debug)]
+struct Skipped {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Skipped {
+    fn take(&mut self, piece: &[u8]) {
+        self.tail.extend_from_slice(&piece[piece.len().saturating_sub(ENDS_BYTES)..]);
+        let over = self.tail.len().saturating_sub(ENDS_BYTES);
+        self.tail.drain(..over);
+    }
 }
 
 /// Splits bytes into frames; a frame that no blank line ended is never handed out.
@@ -17,17 +39,30 @@ pub(super) struct Decoder {
     limits: Limits,
     /// The line so far, without its end.
     line: Vec<u8>,
+    /// The line, where it became too long and its event can be done without.
+    skipped: Option<Skipped>,
     /// The last byte was a CR that ended a line; an LF right after it belongs to the same end.
     after_cr: bool,
     first_line: bool,
     event: String,
     data: Option<String>,
+    end: Option<String>,
     bytes: usize,
 }
 
 impl Decoder {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, line: Vec::new(), after_cr: false, first_line: true, event: String::new(), data: None, bytes: 0 }
+        Self {
+            limits,
+            line: Vec::new(),
+            skipped: None,
+            after_cr: false,
+            first_line: true,
+            event: String::new(),
+            data: None,
+            end: None,
+            bytes: 0,
+        }
     }
 
     /// Takes bytes cut anywhere; returns the frames that they complete, and the fault that follows them.
@@ -47,14 +82,32 @@ impl Decoder {
             let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
             let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
             self.count(piece.len() + usize::from(end.is_some()))?;
-            if self.line.len() + piece.len() > self.limits.line_bytes_max {
-                return Err(self.line_too_long());
-            }
-            self.line.extend_from_slice(piece);
+            self.extend(piece)?;
             let Some((&ender, rest)) = rest.split_first() else { return Ok(()) };
             self.after_cr = ender == b'\r';
             bytes = rest;
             frames.extend(self.end_line()?);
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, mut piece: &[u8]) -> Result<(), StreamError> {
+        if self.skipped.is_none() && self.line.len() + piece.len() > self.limits.line_bytes_max {
+            let (fitting, rest) = piece.split_at(self.limits.line_bytes_max - self.line.len());
+            self.line.extend_from_slice(fitting);
+            let head = &self.line[..self.line.len().min(ENDS_BYTES)];
+            let names_it = String::from_utf8_lossy(head).contains(SKIPPABLE);
+            if !head.starts_with(b"data:") || self.data.is_some() || !names_it {
+                return Err(self.line_too_long());
+            }
+            let mut skipped = Skipped { head: head.to_vec(), tail: Vec::new() };
+            skipped.take(&std::mem::take(&mut self.line));
+            self.skipped = Some(skipped);
+            piece = rest;
+        }
+        match &mut self.skipped {
+            Some(skipped) => skipped.take(piece),
+            None => self.line.extend_from_slice(piece),
         }
         Ok(())
     }
@@ -72,6 +125,13 @@ impl Decoder {
     }
 
     fn end_line(&mut self) -> Result<Option<Frame>, StreamError> {
+        if let Some(Skipped { head, tail }) = self.skipped.take() {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            self.first_line = false;
+            self.data = Some(text(&head["data:".len()..]));
+            self.end = Some(text(&tail));
+            return Ok(None);
+        }
         let line = std::mem::take(&mut self.line);
         let mut line = str::from_utf8(&line).map_err(|_| StreamError::NotUtf8)?;
         if std::mem::take(&mut self.first_line) {
@@ -79,7 +139,8 @@ impl Decoder {
         }
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
-            return Ok(self.data.take().map(|data| Frame { event, data }));
+            let end = self.end.take();
+            return Ok(self.data.take().map(|data| Frame { event, data, end }));
         }
         // A comment has no name, and names that the standard does not know are ignored.
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
@@ -116,7 +177,7 @@ mod tests {
         event:b\ndata:1\ndata\ndata: 3\nid: 7\nretry: 9\n\nevent: nothing\n\n\rdata: cr\r\rdata: unfinished";
 
     fn frame(event: &str, data: &str) -> Frame {
-        Frame { event: event.to_owned(), data: data.to_owned() }
+        Frame { event: event.to_owned(), data: data.to_owned(), end: None }
     }
 
     fn expected() -> Vec<Frame> {
@@ -160,6 +221,21 @@ mod tests {
             }),
         ] {
             assert_eq!(decode(limits, [input]), expected, "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn c12_of_a_result_that_is_too_long_the_ends_are_kept_however_it_is_cut() {
+        let limits = Limits { line_bytes_max: 64, message_bytes_max: 1 << 20 };
+        let begin = r#"{"type":"content_block_start","index":1,"#;
+        let line = format!("event: content_block_start\ndata: {begin}{}end}}\n\ndata: 2\n\n", "x".repeat(20_000));
+        let whole = decode(limits, [line.as_bytes()]);
+        assert_eq!(whole.1, None);
+        assert!(whole.0[0].data.trim_start().starts_with(begin), "{}", whole.0[0].data);
+        assert!(whole.0[0].end.as_ref().is_some_and(|end| end.ends_with("end}") && end.len() == ENDS_BYTES));
+        assert_eq!(whole.0[1], frame("", "2"));
+        for size in [1, 7, 63, 64, 65, 4_096] {
+            assert_eq!(decode(limits, line.as_bytes().chunks(size)), whole, "{size}");
         }
     }
 

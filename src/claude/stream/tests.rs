@@ -187,6 +187,29 @@ fn c19_open_blocks_are_closed_at_the_end_and_arguments_that_were_cut_off_can_be_
 }
 
 #[test]
+fn c12_a_fetched_file_of_any_size_ends_no_answer() {
+    let text_1 = r#"{"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}"#;
+    let more = r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"It says so."}}"#;
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+    for (bytes, is_kept) in [(9 << 20, true), (30 << 20, false)] {
+        let data = "A".repeat(bytes);
+        let fetched = format!(
+            r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"web_fetch_tool_result","tool_use_id":"srvtoolu_1","content":{{"type":"web_fetch_result","url":"https://a.org/","content":{{"type":"document","source":{{"type":"base64","media_type":"application/pdf","data":"{data}"}}}}}}}}}}"#
+        );
+        let message = assemble_events(&[START, &fetched, STOP_0, text_1, more, end, STOP]).expect("it is whole");
+        assert_eq!(message.text(), "It says so.");
+        let written = serde_json::to_string(&message.content[0]).expect("blocks serialize");
+        assert_eq!(written.len() > bytes, is_kept);
+        assert!(written.contains("srvtoolu_1") && (is_kept || written.contains("unavailable")));
+    }
+    let other = format!(
+        r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"text","text":"{}"}}}}"#,
+        "A".repeat(17 << 20)
+    );
+    assert!(matches!(assemble_events(&[START, &other]), Err(StreamError::LineTooLong { .. })));
+}
+
+#[test]
 fn a_fallback_s_model_a_container_a_compaction_and_passes_are_kept() {
     let fallback = r#"{"type":"content_block_start","index":0,"content_block":{"type":"fallback","from":{"model":"x"},"to":{"model":"y"}}}"#;
     let compaction = r#"{"type":"content_block_start","index":1,"content_block":{"type":"compaction","content":null}}"#;

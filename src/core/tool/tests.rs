@@ -146,7 +146,10 @@ fn c12_arguments_that_are_no_object_are_refused() {
 #[test]
 fn a_result_is_cut_on_a_character_s_end() {
     let cut = Output::ok("aé").cut(2);
-    assert_eq!(cut, Output { text: "a".to_owned(), is_error: false, truncated: true, read: Vec::new() });
+    assert_eq!(
+        cut,
+        Output { text: "a".to_owned(), is_error: false, truncated: true, read: Vec::new(), pictures: Vec::new() }
+    );
     assert_eq!(Output::ok("aé").cut(3), Output::ok("aé"));
 }
 

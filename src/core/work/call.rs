@@ -127,7 +127,7 @@ impl Call {
         match &self.state {
             State::Answered { text, outcome, .. } => {
                 let is_error = *outcome != StepOutcome::Done;
-                Some(ToolResult { call: self.id.clone(), text: text.clone(), is_error })
+                Some(ToolResult { call: self.id.clone(), text: text.clone(), is_error, pictures: Vec::new() })
             }
             State::Waiting | State::Started { .. } => None,
         }

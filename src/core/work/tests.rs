@@ -129,7 +129,12 @@ fn c12_parallel_calls_are_answered_in_one_message_in_the_order_of_the_calls() {
     bench.with(|work, terms| work.finish("1", Output::ok("first"), terms, LATER));
 
     assert_eq!(bench.next(), ASK);
-    let result = |call: &str, text: &str| ToolResult { call: call.to_owned(), text: text.to_owned(), is_error: false };
+    let result = |call: &str, text: &str| ToolResult {
+        call: call.to_owned(),
+        text: text.to_owned(),
+        is_error: false,
+        pictures: Vec::new(),
+    };
     let round = Round {
         said: calls.iter().map(Value::to_string).collect(),
         results: vec![

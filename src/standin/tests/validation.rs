@@ -124,6 +124,20 @@ async fn bad_tools_are_refused() {
         (json!({ "tools": [tool("a"), tool("a")] }), "Tool names must be unique"),
         (json!({ "tools": [{ "name": "a" }] }), "tools.0.custom.input_schema: Field required"),
         (json!({ "tools": [{ "name": "a", "input_schema": { "type": "string" } }] }), "Input should be 'object'"),
+        (
+            json!({ "tools": [{ "name": "a", "input_schema": { "type": "object", "properties": { "a[]": {} } } }] }),
+            "Property keys should match pattern",
+        ),
+        (
+            json!({ "tools": [{ "name": "a", "input_schema": { "type": "object", "anyOf": [{}] } }] }),
+            "does not support oneOf, allOf, or anyOf at the top level",
+        ),
+        (
+            json!({ "tools": [{ "name": "a", "input_schema": {
+                "type": "object", "properties": { "a": { "type": "array", "items": [{}] } }
+            } }] }),
+            "JSON schema is invalid",
+        ),
         (json!({ "tools": [{ "name": "a", "colour": 1, "input_schema": {} }] }), "colour: Extra inputs"),
         (json!({ "tools": [{ "type": "time_travel_2027", "name": "a" }] }), "does not match any of the expected tags"),
         (json!({ "tools": [open] }), "'additionalProperties' must be explicitly set to false"),

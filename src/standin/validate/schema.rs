@@ -34,6 +34,60 @@ fn check_level(schema: &Value, path: &str, depth: usize) -> Result<(), Problem> 
     children(schema).try_for_each(|(name, child)| check_level(child, &format!("{path}.{name}"), depth + 1))
 }
 
+/// Checks what the API asks of any tool's schema: no alternatives at the top, keys by a pattern, and JSON Schema.
+pub(super) fn check_any(schema: &Value, path: &str) -> Result<(), Problem> {
+    if ["oneOf", "allOf", "anyOf"].iter().any(|word| schema.get(*word).is_some()) {
+        return Err(Problem::invalid(format!(
+            "{path}: input_schema does not support oneOf, allOf, or anyOf at the top level"
+        )));
+    }
+    check_keys(schema, path, 0)?;
+    if is_json_schema(schema, 0) {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!(
+        "{path}: JSON schema is invalid. It must match JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12)."
+    )))
+}
+
+fn check_keys(schema: &Value, path: &str, depth: usize) -> Result<(), Problem> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if let Some(properties) = schema["properties"].as_object() {
+        for key in properties.keys() {
+            if key.is_empty() || key.len() > 64 || !key.chars().all(plain) {
+                return Err(Problem::invalid(format!(
+                    "{path}.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{{1,64}}$'"
+                )));
+            }
+        }
+    }
+    if depth > DEPTH_MAX {
+        return Ok(());
+    }
+    children(schema).try_for_each(|(name, child)| check_keys(child, &format!("{path}.{name}"), depth + 1))
+}
+
+/// The commonest ways in which servers' schemas are none: types that do not exist, words of older drafts.
+fn is_json_schema(schema: &Value, depth: usize) -> bool {
+    let Some(fields) = schema.as_object() else { return schema.is_boolean() };
+    let known = |name: &Value| {
+        let names = ["array", "boolean", "integer", "null", "number", "object", "string"];
+        name.as_str().is_some_and(|name| names.contains(&name))
+    };
+    let fine = fields.iter().all(|(word, value)| match word.as_str() {
+        "type" => known(value) || value.as_array().is_some_and(|names| names.iter().all(known)),
+        "properties" | "$defs" | "definitions" => value.is_object(),
+        "items" => value.is_object() || value.is_boolean(),
+        "required" => value.as_array().is_some_and(|names| names.iter().all(Value::is_string)),
+        "enum" => value.is_array(),
+        "exclusiveMinimum" | "exclusiveMaximum" | "minimum" | "maximum" => value.is_number(),
+        "patternProperties" => value.as_object().is_some_and(|patterns| !patterns.keys().any(|key| key.contains(".*"))),
+        "description" | "title" | "pattern" | "format" => value.is_string(),
+        _ => true,
+    });
+    fine && depth <= DEPTH_MAX && children(schema).all(|(_, child)| is_json_schema(child, depth + 1))
+}
+
 /// Checks how much all strict tools of a request ask of the grammar compiler.
 pub(super) fn check_strict_limits(tools: &[Value]) -> Result<(), Problem> {
     let strict: Vec<&Value> = tools.iter().filter(|tool| tool["strict"] == true).collect();

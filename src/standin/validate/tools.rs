@@ -101,6 +101,7 @@ fn check_custom<'a>(tool: &'a Map<String, Value>, path: &str) -> Result<&'a str,
     if fields::required(input_schema, &schema_path, "type")? != "object" {
         return Err(Problem::invalid(format!("{schema_path}.type: Input should be 'object'")));
     }
+    schema::check_any(&Value::Object(input_schema.clone()), &schema_path)?;
     if tool.get("strict") == Some(&Value::Bool(true)) {
         schema::check_strict(&Value::Object(input_schema.clone()), &schema_path)?;
     }

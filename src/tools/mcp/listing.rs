@@ -11,13 +11,15 @@ use serde_json::{Map, Value, json};
 
 use crate::core::{
     mask::Mask,
-    tool::{DESCRIPTION_CHARS_MAX, Offer, SCHEMA_BYTES_MAX, ToolName},
+    tool::{DESCRIPTION_CHARS_MAX, LeftOut, Offer, SCHEMA_BYTES_MAX, ToolName, schema},
 };
 
 use super::{LIST_MAX, trouble::Trouble};
 
 /// Tools of one server.
 const TOOLS_MAX: usize = 256;
+/// Tools that are left out and named.
+const LEFT_OUT_MAX: usize = 50;
 /// Pages of a list.
 const PAGES_MAX: usize = 64;
 
@@ -25,6 +27,8 @@ const PAGES_MAX: usize = 64;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Listing {
     pub(super) offers: Arc<[Offer]>,
+    /// Tools that have a name and cannot be offered.
+    pub(super) left_out: Vec<LeftOut>,
     dropped: Dropped,
 }
 
@@ -44,6 +48,10 @@ struct Dropped {
 impl Listing {
     /// Says what is not offered, if that has changed.
     pub(super) fn say_dropped(&self, server: &str, before: &Self) {
+        for LeftOut { name, why } in self.left_out.iter().filter(|tool| !before.left_out.contains(tool)) {
+            let tool = name.as_str();
+            tracing::warn!(mcp.server = server, tool.name = tool, "tool {tool} is left out: {why}");
+        }
         let Dropped { collisions, names, schemas, too_many } = self.dropped;
         if self.dropped != before.dropped && self.dropped != Dropped::default() {
             tracing::warn!(
@@ -95,12 +103,20 @@ pub(super) struct Taking<'a> {
     mask: &'a Mask,
     names: BTreeSet<ToolName>,
     offers: Vec<Offer>,
+    left_out: Vec<LeftOut>,
     dropped: Dropped,
 }
 
 impl<'a> Taking<'a> {
     pub(super) fn new(server: &'a str, mask: &'a Mask) -> Self {
-        Self { server, mask, names: BTreeSet::new(), offers: Vec::new(), dropped: Dropped::default() }
+        Self {
+            server,
+            mask,
+            names: BTreeSet::new(),
+            offers: Vec::new(),
+            left_out: Vec::new(),
+            dropped: Dropped::default(),
+        }
     }
 
     pub(super) fn take(&mut self, tool: Tool) {
@@ -109,9 +125,15 @@ impl<'a> Taking<'a> {
             return;
         }
         let description: String = tool.description.unwrap_or_default().chars().take(DESCRIPTION_CHARS_MAX).collect();
-        let Some(schema) = usable(&tool.input_schema, self.mask) else {
-            self.dropped.schemas += 1;
-            return;
+        let schema = match usable(&tool.input_schema, self.mask) {
+            Ok(schema) => schema,
+            Err(why) => {
+                self.dropped.schemas += 1;
+                let name = ToolName::of_server(self.server, &tool.name).filter(|_| self.left_out.len() < LEFT_OUT_MAX);
+                let name = name.filter(|_| self.mask.hide(&tool.name) == tool.name);
+                self.left_out.extend(name.map(|name| LeftOut { name, why }));
+                return;
+            }
         };
         let Some(offer) = Offer::of_server(self.server, &tool.name, self.mask.hide(&description), schema)
             .filter(|_| !tool.name.is_empty() && self.mask.hide(&tool.name) == tool.name)
@@ -127,20 +149,24 @@ impl<'a> Taking<'a> {
     }
 
     pub(super) fn done(self) -> Listing {
-        Listing { offers: self.offers.into(), dropped: self.dropped }
+        Listing { offers: self.offers.into(), left_out: self.left_out, dropped: self.dropped }
     }
 }
 
 /// Returns a schema as the Messages API takes it: one that it refuses would make every call of the model fail.
-fn usable(schema: &Map<String, Value>, mask: &Mask) -> Option<Value> {
-    let mut schema = schema.clone();
-    schema.entry("type").or_insert(json!("object"));
-    let alternatives = ["oneOf", "anyOf", "allOf"].iter().any(|key| schema.contains_key(*key));
-    let is_object = schema["type"] == "object" && schema.get("properties").is_none_or(Value::is_object);
-    let schema = Value::Object(schema);
-    let text = schema.to_string();
-    let fits = text.len() <= SCHEMA_BYTES_MAX && mask.hide(&text) == text;
-    (is_object && !alternatives && fits).then_some(schema)
+///
+/// # Errors
+/// Why it is not taken, in words for an operator.
+fn usable(given: &Map<String, Value>, mask: &Mask) -> Result<Value, String> {
+    let mut given = given.clone();
+    given.entry("type").or_insert(json!("object"));
+    let given = Value::Object(given);
+    let text = given.to_string();
+    match () {
+        () if text.len() > SCHEMA_BYTES_MAX => Err(format!("its schema has more than {SCHEMA_BYTES_MAX} bytes")),
+        () if mask.hide(&text) != text => Err("its schema holds a secret of ours".to_owned()),
+        () => schema::fault(&given).map_or(Ok(given), Err),
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +214,12 @@ mod tests {
         let offers: Vec<_> = listing.offers.iter().map(|offer| (offer.name.as_str(), offer.schema.clone())).collect();
         assert_eq!(offers, [("fs__good", json!({ "properties": { "a": {} }, "type": "object" }))]);
         assert_eq!(listing.dropped, Dropped { names: 3, schemas: 5, ..Dropped::default() });
+        let left_out: Vec<_> = listing.left_out.iter().map(|tool| (tool.name.as_str(), tool.why.as_str())).collect();
+        assert_eq!(
+            left_out.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["fs__array", "fs__any", "fs__properties", "fs__secret", "fs__large",]
+        );
+        assert!(left_out[1].1.contains("anyOf at the top"), "{left_out:?}");
     }
 
     #[test]

@@ -1,30 +1,36 @@
 //! What a server's tool gave back, as text for the model.
 
-use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rmcp::model::{CallToolResult, ContentBlock, ImageContent, ResourceContents};
 
 use crate::core::tool::Output;
 
 /// Characters of a name or type that a server gave.
 const NAME_CHARS_MAX: usize = 200;
+/// Pictures of one result that are looked at.
+const PICTURES_MAX: usize = 8;
+/// Bytes of one of them.
+const PICTURE_BYTES_MAX: usize = 8 << 20;
 const UNKNOWN: &str = "[something that is no text, left out]";
 
 /// Returns the texts, and names of what is no text; the structured content where there is no text.
 pub(super) fn output(result: CallToolResult) -> Output {
     let has_text = result.content.iter().any(|block| matches!(block, ContentBlock::Text(_)));
-    let mut parts: Vec<String> = result.content.into_iter().map(part).collect();
+    let mut pictures = Vec::new();
+    let mut parts: Vec<String> = result.content.into_iter().map(|block| part(block, &mut pictures)).collect();
     if let Some(structured) = result.structured_content.filter(|_| !has_text) {
         parts.push(structured.to_string());
     }
     if parts.is_empty() {
         parts.push("(no content)".to_owned());
     }
-    Output { is_error: result.is_error.unwrap_or_default(), ..Output::ok(parts.join("\n")) }
+    Output { is_error: result.is_error.unwrap_or_default(), pictures, ..Output::ok(parts.join("\n")) }
 }
 
-fn part(block: ContentBlock) -> String {
+fn part(block: ContentBlock, pictures: &mut Vec<Vec<u8>>) -> String {
     match block {
         ContentBlock::Text(text) => text.text,
-        ContentBlock::Image(image) => left_out("an image", &image.mime_type, &image.data),
+        ContentBlock::Image(image) => picture(&image, pictures),
         ContentBlock::Audio(audio) => left_out("a sound", &audio.mime_type, &audio.data),
         ContentBlock::ResourceLink(link) => format!("[a link to {}, {}]", named(&link.uri), named(&link.name)),
         ContentBlock::Resource(embedded) => match embedded.resource {
@@ -33,12 +39,33 @@ fn part(block: ContentBlock) -> String {
             }
             ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
                 let mime = mime_type.as_deref().unwrap_or("an unknown type");
+                if mime.starts_with("image/") && keep(&blob, pictures) {
+                    return format!("[the picture {}: it follows]", named(&uri));
+                }
                 left_out(&format!("the file {}", named(&uri)), mime, &blob)
             }
             _ => UNKNOWN.to_owned(),
         },
         _ => UNKNOWN.to_owned(),
     }
+}
+
+fn picture(image: &ImageContent, pictures: &mut Vec<Vec<u8>>) -> String {
+    if keep(&image.data, pictures) {
+        return format!("[an image of {}: it follows]", named(&image.mime_type));
+    }
+    left_out("an image", &image.mime_type, &image.data)
+}
+
+/// Keeps a picture's bytes for the sandbox, where there is room for them.
+fn keep(base64: &str, pictures: &mut Vec<Vec<u8>>) -> bool {
+    let bytes =
+        if pictures.len() < PICTURES_MAX { STANDARD.decode(base64.trim()).unwrap_or_default() } else { Vec::new() };
+    let fits = !bytes.is_empty() && bytes.len() <= PICTURE_BYTES_MAX;
+    if fits {
+        pictures.push(bytes);
+    }
+    fits
 }
 
 fn left_out(what: &str, mime: &str, base64: &str) -> String {
@@ -72,11 +99,14 @@ mod tests {
                     { "type": "resource", "resource": { "uri": "demo://2", "text": "inside" } },
                     { "type": "resource", "resource": { "uri": "demo://3", "blob": "AA==", "mimeType": "application/gzip" } },
                 ] }),
-                Output::ok(
-                    "[an image of image/png, 3 bytes, left out]\n[a sound of audio/wavfake, 2 bytes, left out]\n\
+                Output {
+                    pictures: vec![vec![0, 0, 0]],
+                    ..Output::ok(
+                        "[an image of image/png: it follows]\n[a sound of audio/wavfake, 2 bytes, left out]\n\
                      [a link to demo://1, One]\n[the text of demo://2]\ninside\n\
                      [the file demo://3 of application/gzip, 1 bytes, left out]",
-                ),
+                    )
+                },
             ),
             (json!({ "content": [], "structuredContent": { "a": 1 } }), Output::ok(r#"{"a":1}"#)),
             (json!({ "content": [{ "type": "text", "text": "t" }], "structuredContent": { "a": 1 } }), Output::ok("t")),

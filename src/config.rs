@@ -393,6 +393,14 @@ pub struct Coworker {
     pub reads: Reads,
 }
 
+impl Coworker {
+    /// Returns what it is called in rooms, which says what it is (C1).
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        format!("{} · coworker", self.name)
+    }
+}
+
 /// `reply_in:` of a coworker (C9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -185,7 +185,7 @@ impl Engine {
         let avatar = coworker.avatar.as_ref().map(std::fs::read).transpose()?;
         Ok(Persona {
             user: self.coworker_user(coworker),
-            display_name: format!("{} · coworker", coworker.name),
+            display_name: coworker.display_name(),
             avatar,
             kind: "coworker",
         })

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use ruma::{EventId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::own_words::{OwnWords, after_quote};
+pub(crate) use self::own_words::{OwnWords, after_quote, decoded};
 use super::{
     event::{EventKind, Message, MessageKind, RoomEvent},
     people::{Bridged, Namespace, Who},
@@ -16,10 +16,13 @@ use super::{
 };
 
 mod names;
+mod others;
 mod own_words;
 
+pub(crate) use self::names::strip_address_behind;
 pub use self::{
     names::{CoworkerHere, strip_address},
+    others::Member,
     own_words::{INSPECTED_BYTES_MAX, INSPECTED_LINKS_MAX},
 };
 
@@ -40,6 +43,10 @@ pub struct Scene<'a> {
     pub reply_sender: Option<&'a UserId>,
     /// What happened before in the thread that the event is in.
     pub thread: Option<&'a ThreadSoFar>,
+    /// Who sent the root of that thread, where known; see [`needs_root`].
+    pub root_sender: Option<&'a UserId>,
+    /// Who is in the room; needed where [`needs_members`] says so.
+    pub members: &'a [Member<'a>],
     /// For an edit: what it replaces, where known.
     pub original: Option<Original<'a>>,
     /// The time at which is decided.
@@ -59,6 +66,25 @@ pub struct Original<'a> {
     pub sent_at: Timestamp,
     /// Which coworkers it, or an edit of it, triggered already.
     pub asked: &'a BTreeSet<OwnedUserId>,
+}
+
+/// Returns a request as it reads after an edit: the new text where the old one stood.
+#[must_use]
+pub fn as_edited(original: &RoomEvent, new: &Message) -> RoomEvent {
+    let mut edited = original.clone();
+    if let EventKind::Message(old) = &original.kind {
+        let (thread_root, reply_to) = (old.thread_root.clone(), old.reply_to.clone());
+        edited.kind = EventKind::Message(Message { thread_root, reply_to, ..new.clone() });
+    }
+    edited
+}
+
+/// Returns whether an edit says of itself whom the message mentions from now on. A client that leaves `m.mentions` out of
+/// the new content, and did not in the old, has taken nothing back.
+#[must_use]
+pub fn says_whom_it_mentions(original: &RoomEvent, new: &Message) -> bool {
+    let EventKind::Message(old) = &original.kind else { return false };
+    new.mentions.is_some() || old.mentions.is_none()
 }
 
 /// Who was asked in a thread so far; kept under the thread's root, which is the first request itself where a
@@ -98,7 +124,7 @@ pub enum Why {
     Mentioned,
     /// The message replies to one of its messages.
     RepliedTo,
-    /// The message follows in a thread in which only it was asked.
+    /// The message follows in a thread in which only it was asked, or which was opened on its own message.
     FollowsThread,
     /// An edit mentions it that the original did not.
     NewlyMentionedByEdit,
@@ -136,6 +162,8 @@ pub enum Silence {
     AmbiguousThread,
     /// A message to the room or to somebody else.
     NotAddressed,
+    /// A message without words in a thread: emoji, or a file without a caption.
+    NoWords,
     /// No message: a reaction, a redaction, state, something undecryptable.
     NoMessage,
 }
@@ -154,6 +182,36 @@ pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option
     }
     let mentioned = mentioned_users(message, scene.coworkers);
     scene.coworkers.iter().any(|coworker| !mentioned.contains(coworker.user)).then_some(reply_to)
+}
+
+/// Returns the root of a thread whose sender must be known before [`addressed`] can decide: of one in which nobody was
+/// asked yet, because it may have been opened on a coworker's message. The caller looks it up and sets
+/// [`Scene::root_sender`].
+#[must_use]
+pub fn needs_root<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
+    let EventKind::Message(message) = &event.kind else { return None };
+    let root = message.thread_root.as_deref()?;
+    let nobody_asked = scene.thread.is_none_or(|thread| thread.asked.is_empty());
+    let open = nobody_asked && scene.root_sender.is_none() && !scene.coworkers.is_empty();
+    (open && may_follow(event, message, scene)).then_some(root)
+}
+
+/// Returns whether the members must be known before [`addressed`] can decide, and [`ThreadSoFar::note`] can note: whether
+/// a message opens with the name of one of them.
+#[must_use]
+pub fn needs_members(event: &RoomEvent, scene: &Scene<'_>) -> bool {
+    let EventKind::Message(message) = &event.kind else { return false };
+    scene.members.is_empty() && !whose_thread(scene).is_empty() && may_follow(event, message, scene)
+}
+
+/// Whether a message in a thread may be for the coworker whose thread that is: it names nobody, and says something.
+fn may_follow(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
+    let who = scene.namespace.who(&event.sender);
+    message.thread_root.is_some()
+        && (who.may_ask() || who == Who::Stranger)
+        && is_request(message)
+        && !others::says_nothing(message)
+        && mentioned_users(message, scene.coworkers).is_empty()
 }
 
 /// Returns who should answer `event`.
@@ -230,20 +288,34 @@ fn asked_by_message(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> 
 }
 
 fn follows_thread(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Found {
-    let thread = message.thread_root.as_ref().and(scene.thread).filter(|thread| !thread.asked.is_empty());
-    let Some(thread) = thread else { return Err(Silence::NotAddressed) };
-    if speaks_to_others(event, message, scene) {
+    let whose = if message.thread_root.is_some() { whose_thread(scene) } else { BTreeSet::new() };
+    // A message that can ask only by naming whom it asks follows nobody.
+    if whose.is_empty() || !is_speech(message) || speaks_to_others(event, message, scene) {
         return Err(Silence::NotAddressed);
     }
-    let mut asked = thread.asked.iter();
-    let (Some(only), None, false) = (asked.next(), asked.next(), thread.others_mentioned) else {
+    if others::says_nothing(message) {
+        return Err(Silence::NoWords);
+    }
+    let mut asked = whose.into_iter();
+    let others_mentioned = scene.thread.is_some_and(|thread| thread.others_mentioned);
+    let (Some(only), None, false) = (asked.next(), asked.next(), others_mentioned) else {
         return Err(Silence::AmbiguousThread);
     };
-    if here(scene).contains(&&**only) {
-        Ok(vec![(only.clone(), Why::FollowsThread)])
+    if here(scene).contains(only) {
+        Ok(vec![(only.to_owned(), Why::FollowsThread)])
     } else {
         Err(Silence::NotAddressed)
     }
+}
+
+/// The coworkers that were asked in the thread; where none was, the one whose message it was opened on.
+fn whose_thread<'a>(scene: &Scene<'a>) -> BTreeSet<&'a UserId> {
+    let asked: BTreeSet<&UserId> = scene.thread.iter().flat_map(|thread| &thread.asked).map(|user| &**user).collect();
+    if !asked.is_empty() {
+        return asked;
+    }
+    let opened_on = scene.root_sender.filter(|user| here(scene).contains(*user));
+    opened_on.into_iter().collect()
 }
 
 fn asked_by_edit(event: &RoomEvent, new: &Message, newly: &BTreeSet<OwnedUserId>, scene: &Scene<'_>) -> Found {
@@ -252,8 +324,12 @@ fn asked_by_edit(event: &RoomEvent, new: &Message, newly: &BTreeSet<OwnedUserId>
     if original.sender != event.sender {
         return Err(Silence::ForeignEdit);
     }
-    // Only a client without `m.mentions` leaves us to find the mentions ourselves.
-    let by_text = if new.mentions.is_none() { mentioned_users(new, scene.coworkers) } else { BTreeSet::new() };
+    // The mentions in `m.new_content` are those that stand; only the edit's own are new and ping (spec, "Mentioning users
+    // and rooms in edits"). A name typed at the very start is new where it did not ask before.
+    let by_text = match &new.mentions {
+        None => mentioned_users(new, scene.coworkers),
+        Some(_) => called_by_name(new, scene.coworkers, true),
+    };
     let asked: Vec<_> = here(scene)
         .into_iter()
         .filter(|user| newly.contains(*user) || by_text.contains(*user))
@@ -282,9 +358,24 @@ fn refuse_notices(message: &Message) -> Result<(), Silence> {
     if is_request(message) { Ok(()) } else { Err(Silence::NoMessage) }
 }
 
-/// Whether a message of this kind can ask for something. Other `msgtype`s are machines' business, such as
-/// `m.key.verification.request` and `m.server_notice`.
+/// Whether a message can ask for something. What is sent in a form that we do not know (an unknown `msgtype`, a place) can
+/// if it says something; machines' business, such as `m.key.verification.request` and `m.server_notice`, cannot.
 fn is_request(message: &Message) -> bool {
+    match &message.kind {
+        MessageKind::Other(msgtype) => {
+            let of_machines = MACHINES.iter().any(|prefix| msgtype.starts_with(prefix));
+            !of_machines && !message.body.trim().is_empty()
+        }
+        MessageKind::Location(_) => true,
+        _ => is_speech(message),
+    }
+}
+
+/// The `msgtype`s by which clients and servers talk to each other.
+const MACHINES: [&str; 3] = ["m.key.", "m.server_notice", "m.bad.encrypted"];
+
+/// Whether a message is of a kind in which people talk.
+fn is_speech(message: &Message) -> bool {
     matches!(message.kind, MessageKind::Text | MessageKind::Card | MessageKind::Emote | MessageKind::Attachment { .. })
 }
 
@@ -294,30 +385,46 @@ fn speaks_to_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> 
     let is_other = |user: &UserId| user != event.sender && !here.contains(user);
     let replies_to_other = message.reply_to.is_some() && scene.reply_sender.is_some_and(is_other);
     let room = message.mentions.as_ref().is_some_and(|mentions| mentions.room);
-    room || replies_to_other || mentioned_users(message, scene.coworkers).iter().any(|user| is_other(user))
+    room || replies_to_other
+        || mentioned_users(message, scene.coworkers).iter().any(|user| is_other(user))
+        || others::opens_with_another(message, &event.sender, scene.members, scene.coworkers)
 }
 
-/// Returns who is mentioned: what `m.mentions` says, and only without one what links and the first word say.
+/// Returns who is mentioned: what `m.mentions` says, and only without one what links say; and who is called by name at
+/// the very start, which people type however their client fills in `m.mentions`.
 fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>]) -> BTreeSet<OwnedUserId> {
-    if let Some(mentions) = &message.mentions {
-        return mentions.users.clone();
-    }
-    // Without a caption the body is a file's name, which is nobody's words.
-    if matches!(&message.kind, MessageKind::Attachment { name, .. } if *name == message.body) {
+    let mut mentioned = match &message.mentions {
+        Some(mentions) => mentions.users.clone(),
+        None if message.is_uncaptioned() => return BTreeSet::new(),
+        None => match &message.html {
+            Some(html) => OwnWords::of_html(html).linked_users().collect(),
+            None => OwnWords::of_body(&message.body).linked_users().collect(),
+        },
+    };
+    mentioned.extend(called_by_name(message, coworkers, message.mentions.is_some()));
+    mentioned
+}
+
+/// Returns the coworkers whose name the message begins with; where `calls` is wanted, only if that is an address beyond
+/// doubt: a client that writes `m.mentions` has said already whom its user picked.
+fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], calls: bool) -> BTreeSet<OwnedUserId> {
+    if message.is_uncaptioned() {
         return BTreeSet::new();
     }
     let html = message.html.as_deref().map(OwnWords::of_html);
-    let body = OwnWords::of_body(&message.body);
-    let mut mentioned: BTreeSet<OwnedUserId> = html.as_ref().unwrap_or(&body).linked_users().collect();
     let starts = html.as_ref().map(|words| words.text.trim_start());
     let named = coworkers.iter().filter_map(|coworker| {
-        let length = coworker.name_at_start(after_quote(&message.body))?;
-        starts.is_none_or(|text| coworker.name_at_start(text).is_some()).then_some((length, coworker.user))
+        let named = coworker.name_at_start(after_quote(&message.body))?;
+        let shown = starts.is_none_or(|text| coworker.name_at_start(text).is_some());
+        (shown && (named.calls || !calls)).then_some((named.bytes, coworker.user))
     });
-    let named: Vec<_> = named.collect();
+    let mut named: Vec<_> = named.collect();
+    if named.is_empty() {
+        let behind = coworkers.iter().filter(|coworker| coworker.is_named_behind_command(&message.body));
+        named.extend(behind.map(|coworker| (0, coworker.user)));
+    }
     let longest = named.iter().map(|(length, _)| *length).max();
-    mentioned.extend(named.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, user)| (*user).to_owned()));
-    mentioned
+    named.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, user)| (*user).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,15 @@
-//! Commands: exact words behind an exclamation mark; everything else is a prompt (rules C16, A6, A7).
+//! Commands: one word behind an exclamation mark; everything else is a prompt (rules C16, A6, A7).
+//!
+//! A command is read as people type it: in any case and width, as bold or code, with a mark behind it, with whom it is for
+//! before or behind it.
 
-use super::address::{CoworkerHere, after_quote, strip_address};
+use super::address::{CoworkerHere, after_quote, strip_address, strip_address_behind};
 use super::event::Message;
+use super::legible::is_hidden;
+
+mod typed;
+
+pub use self::typed::typed;
 
 /// The longest argument of `!open` that is taken as one, in bytes; a link to an event is far shorter.
 pub const OPEN_ARGUMENT_BYTES_MAX: usize = 1024;
@@ -65,31 +73,39 @@ impl CoworkerCommand {
         (VERIFY, Self::Verify),
     ];
 
-    /// Returns the command that `text` is, letter by letter, white space around it aside.
+    /// Returns the command that `text` is, as [`typed`] reads it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(word, _)| *word == text.trim()).map(|(_, command)| command)
+        let said = typed(text);
+        Self::ALL.into_iter().find(|(word, _)| *word == said).map(|(_, command)| command)
     }
 }
 
 /// Returns what a message asks of the coworker that it addresses.
 #[must_use]
 pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -> CoworkerRequest<'m> {
-    let text = strip_address(&message.body, message.html.as_deref(), coworker);
-    match CoworkerCommand::parse(text) {
-        Some(command) => CoworkerRequest::Command(command),
-        None => about_notes(text).unwrap_or(CoworkerRequest::Prompt(text)),
+    let html = message.html.as_deref();
+    let text = strip_address(&message.body, html, coworker);
+    if !typed::may_be_command(text) {
+        return CoworkerRequest::Prompt(text);
     }
+    // `!note … @oncall`: whom it is for is no part of the note, unless it was named before.
+    let unaddressed = text == after_quote(&message.body).trim_end();
+    let behind = if unaddressed { strip_address_behind(text, html, coworker) } else { None };
+    let asked = behind.and_then(command_in).or_else(|| command_in(text));
+    asked.unwrap_or(CoworkerRequest::Prompt(text))
+}
+
+fn command_in(text: &str) -> Option<CoworkerRequest<'_>> {
+    CoworkerCommand::parse(text).map(CoworkerRequest::Command).or_else(|| about_notes(text))
 }
 
 /// The two commands that take an argument.
 fn about_notes(text: &str) -> Option<CoworkerRequest<'_>> {
-    let text = text.trim();
-    let (word, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let argument = argument.trim();
-    match word {
+    let (word, argument) = typed::split(text);
+    match word.as_str() {
         "!note" => Some(CoworkerRequest::AddNote(argument)),
-        "!forget" => argument.parse().ok().map(CoworkerRequest::ForgetNote),
+        "!forget" => typed(argument).trim_start_matches('#').parse().ok().map(CoworkerRequest::ForgetNote),
         _ => None,
     }
 }
@@ -111,19 +127,26 @@ pub enum AssistantCommand {
     Export,
     /// `!share`, in reply to an answer or for the newest one.
     Share,
+    /// `!stop`
+    Stop,
 }
 
 impl AssistantCommand {
-    /// Returns the command that a message is, without the quote that older clients put in front of a reply.
+    /// Returns the command that a message is, without the quote that older clients put in front of a reply, and without a
+    /// pill or an id before or behind it: nobody but the assistant is there to be meant.
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {
-        Self::parse(if message.reply_to.is_some() { after_quote(&message.body) } else { &message.body })
+        let text = if message.reply_to.is_some() { after_quote(&message.body) } else { &message.body };
+        Self::parse(text).or_else(|| Self::parse(typed::without_address(text, message.html.as_deref())?))
     }
 
     /// Returns the command that `text` is. `!open` alone takes an argument: one word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        match text.trim() {
+        if !typed::may_be_command(text) {
+            return None;
+        }
+        match typed(text).as_str() {
             "!new" => Some(Self::New),
             "!forget" => Some(Self::Forget),
             "!tools" => Some(Self::Tools),
@@ -131,10 +154,13 @@ impl AssistantCommand {
             "!open" => Some(Self::Open(None)),
             "!export" => Some(Self::Export),
             "!share" => Some(Self::Share),
-            other => {
-                let argument = other.strip_prefix("!open")?;
-                let target = argument.trim_start();
-                let is_target = target.len() < argument.len()
+            "!stop" => Some(Self::Stop),
+            _ => {
+                let (word, target) = typed::split(text);
+                let target =
+                    target.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
+                let is_target = word == "!open"
+                    && !target.is_empty()
                     && target.len() <= OPEN_ARGUMENT_BYTES_MAX
                     && !target.contains(char::is_whitespace);
                 is_target.then(|| Self::Open(Some(target.to_owned())))

@@ -107,6 +107,8 @@ pub struct Input<'a> {
     pub names: &'a BTreeMap<OwnedUserId, String>,
     /// What is to be answered; usually one event. Nothing after the newest of these is read.
     pub requests: &'a [OwnedEventId],
+    /// Messages outside the thread that belong to it: what an asker added to a request on the room's timeline.
+    pub joined: &'a [OwnedEventId],
     /// Our answers to *earlier* requests that were sent after the newest request came, as happens when requests
     /// queue: they are read as if sent just before it. Empty in most cases.
     pub answered_meanwhile: &'a [OwnedEventId],

@@ -1,8 +1,11 @@
-//! Edits of a request that is being worked on (C6, C23): they wait for a pause in typing, and restart a run so many
-//! times.
+//! Edits of a request that is being worked on, and files that are added to it (C6, C23): they wait for a pause, and restart
+//! a run so many times.
+
+use ruma::{EventId, UserId};
 
 use super::{
     breaker::{Gate, Whose},
+    event::{EventKind, MessageKind, RoomEvent},
     time::Timestamp,
 };
 
@@ -12,6 +15,42 @@ pub const QUIET_MS: u64 = 2_500;
 pub const WAIT_MAX_MS: u64 = 30_000;
 /// So often edits restart a run whose model was asked already.
 pub const RESTARTS_MAX: u32 = 5;
+
+/// So long after a request on a room's timeline, or after the last file that was added to it, a file of the asker's belongs
+/// to it, in milliseconds. In its thread it does as long as the run goes on.
+pub const JOIN_WINDOW_MS: u64 = 30_000;
+/// So many files are added to one request.
+pub const JOINED_MAX: usize = 20;
+
+/// A request that is being worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Open<'a> {
+    /// The message that asks.
+    pub request: &'a EventId,
+    /// Who asks.
+    pub asker: &'a UserId,
+    /// The thread that the answer will stand in.
+    pub thread: Option<&'a EventId>,
+    /// When it was asked, or when something was added to it last.
+    pub since: Timestamp,
+}
+
+/// Returns whether an event is a file that belongs to a request: people ask first and send the picture then.
+#[must_use]
+pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
+    let EventKind::Message(message) = &event.kind else { return false };
+    let is_file = matches!(message.kind, MessageKind::Attachment { .. });
+    let mentions_nobody = message.mentions.as_ref().is_none_or(|mentions| mentions.users.is_empty() && !mentions.room);
+    let replies_to_other = message.reply_to.as_deref().is_some_and(|replied_to| replied_to != to.request);
+    let is_here = match message.thread_root.as_deref() {
+        Some(thread) => Some(thread) == to.thread,
+        None => {
+            let on_timeline = to.thread.is_none_or(|thread| thread == to.request);
+            on_timeline && event.sent_at.ms_since(to.since) <= JOIN_WINDOW_MS
+        }
+    };
+    event.sender == to.asker && is_file && mentions_nobody && !replies_to_other && is_here
+}
 
 /// What edits have done to one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,6 +211,69 @@ mod tests {
         }
         assert_eq!(made, [true, false, false]);
         assert_eq!(edits.take(at(4), || Err("the store")), Err("the store"));
+    }
+
+    #[test]
+    fn f_a_file_that_its_asker_sends_behind_a_request_belongs_to_it() {
+        use ruma::{event_id, room_id, user_id};
+
+        use crate::core::event::{Mentions, Message};
+
+        let (alice, bob) = (user_id!("@alice:hs"), user_id!("@bob:hs"));
+        let (ask, root, other) = (event_id!("$ask"), event_id!("$root"), event_id!("$other"));
+        let file = |sender: &UserId, ms: i64, change: &dyn Fn(&mut Message)| {
+            let kind = MessageKind::Attachment {
+                msgtype: "m.image".to_owned(),
+                name: "a.png".to_owned(),
+                mime: None,
+                size: None,
+                voice: false,
+                media: None,
+            };
+            let mut message = Message { kind, ..Message::text("a.png") };
+            change(&mut message);
+            RoomEvent {
+                room: room_id!("!r:hs").to_owned(),
+                id: event_id!("$file").to_owned(),
+                sender: sender.to_owned(),
+                sent_at: at(ms),
+                kind: EventKind::Message(message),
+            }
+        };
+        let as_is = |_: &mut Message| {};
+        let in_thread =
+            |thread: &'static EventId| move |message: &mut Message| message.thread_root = Some(thread.to_owned());
+        let to_bob = |message: &mut Message| {
+            message.mentions = Some(Mentions { users: [bob.to_owned()].into(), room: false });
+        };
+        let words = |message: &mut Message| message.kind = MessageKind::Text;
+        let on = |thread| Open { request: ask, asker: alice, thread, since: at(0) };
+        let table: [(&str, RoomEvent, Open<'_>, bool); 11] = [
+            ("at once", file(alice, 1_500, &as_is), on(Some(ask)), true),
+            ("answered on the timeline", file(alice, 1_500, &as_is), on(None), true),
+            ("much later", file(alice, 31_000, &as_is), on(Some(ask)), false),
+            ("somebody else's", file(bob, 1_500, &as_is), on(Some(ask)), false),
+            ("words", file(alice, 1_500, &words), on(Some(ask)), false),
+            ("to somebody else", file(alice, 1_500, &to_bob), on(Some(ask)), false),
+            (
+                "in reply to another",
+                file(alice, 1, &|m: &mut Message| m.reply_to = Some(other.to_owned())),
+                on(Some(ask)),
+                false,
+            ),
+            (
+                "in reply to the request",
+                file(alice, 1, &|m: &mut Message| m.reply_to = Some(ask.to_owned())),
+                on(Some(ask)),
+                true,
+            ),
+            ("in its thread, late", file(alice, 90_000, &in_thread(root)), on(Some(root)), true),
+            ("in another thread", file(alice, 1, &in_thread(other)), on(Some(root)), false),
+            ("on the timeline, asked in a thread", file(alice, 1, &as_is), on(Some(root)), false),
+        ];
+        for (name, event, to, expected) in table {
+            assert_eq!(joins(&event, &to), expected, "{name}");
+        }
     }
 
     proptest! {

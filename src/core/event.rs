@@ -230,6 +230,12 @@ impl std::fmt::Debug for MediaSource {
 }
 
 impl Message {
+    /// Returns whether it is a file without a caption: the body is then the file's name, which is nobody's words.
+    #[must_use]
+    pub fn is_uncaptioned(&self) -> bool {
+        matches!(&self.kind, MessageKind::Attachment { name, .. } if *name == self.body)
+    }
+
     /// Returns a plain text message, without mentions or relations.
     #[must_use]
     pub fn text(body: impl Into<String>) -> Self {

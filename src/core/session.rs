@@ -79,7 +79,7 @@ fn ends_session(event: &RoomEvent, bounds: &SessionBounds<'_>) -> bool {
     }
     let EventKind::Message(message) = &event.kind else { return false };
     event.sender == bounds.owner
-        && matches!(AssistantCommand::parse(&message.body), Some(AssistantCommand::New | AssistantCommand::Forget))
+        && matches!(AssistantCommand::of(message), Some(AssistantCommand::New | AssistantCommand::Forget))
 }
 
 #[cfg(test)]

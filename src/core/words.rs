@@ -21,6 +21,7 @@ pub use self::tools::{
 use super::{asker::Reads, time::Timestamp};
 
 pub mod approval;
+pub mod deciding;
 pub mod declining;
 pub mod files;
 pub mod moving;
@@ -194,6 +195,12 @@ pub fn stopped() -> String {
     "Stopped.".to_owned()
 }
 
+/// Says that `!stop` found nothing to stop.
+#[must_use]
+pub fn nothing_to_stop() -> String {
+    "I'm not working on anything.".to_owned()
+}
+
 /// Confirms `!mute`.
 #[must_use]
 pub fn muted(name: &str) -> String {
@@ -334,6 +341,7 @@ pub fn assistant_help() -> String {
       - `!export` this session as a file\n\
       - `!share` an answer to forward\n\
      - `!tools` what I can use\n\
+     - `!stop` stop working\n\
       - `!verify` compare emoji with me\n\
       - `!help` this list\n\n\
       🛑 on your message stops me, 🔁 on my answer has me try again."

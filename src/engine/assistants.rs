@@ -10,7 +10,7 @@ mod opening;
 mod privacy;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
@@ -21,7 +21,12 @@ use self::opening::{Chatted, Pasted, Reading};
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 pub(super) use self::{adopting::NoChats, again::Answered, privacy::Privacy};
 use super::{
-    Engine, EngineError, Shared, coworkers::lane_of, inbox::Handled, parked::Readers, records::AssistantRecord,
+    Engine, EngineError, Shared,
+    control::{Order, Which},
+    coworkers::lane_of,
+    inbox::Handled,
+    parked::Readers,
+    records::AssistantRecord,
     runs::Asking,
 };
 use crate::{
@@ -263,7 +268,7 @@ impl Engine {
             return Ok(());
         }
         if let EventKind::Edit { target, .. } = &event.kind {
-            Box::pin(self.take_edit_of_request(event, target)).await?;
+            Box::pin(self.take_edit_of_request(event, target, &BTreeSet::new())).await?;
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         if Box::pin(self.take_choice(event, accepted)).await? {
@@ -273,6 +278,9 @@ impl Engine {
             return Box::pin(self.answer_owner_command(account, owner, event, &command)).await;
         }
         if Box::pin(self.open_pasted(account, owner, event, message)).await? == Pasted::Alone {
+            return Ok(());
+        }
+        if message.is_uncaptioned() && Box::pin(self.take_joining(event)).await? {
             return Ok(());
         }
         let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
@@ -322,6 +330,13 @@ impl Engine {
                 words::fresh()
             }
             AssistantCommand::Help => words::assistant_help(),
+            AssistantCommand::Stop => {
+                if self.running.order(&event.room, Which::Of(account.user(), None), &Order::Stop) > 0 {
+                    // The run says so itself.
+                    return Ok(());
+                }
+                words::nothing_to_stop()
+            }
             AssistantCommand::Tools => words::tools(&self.private_toolset()?),
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
@@ -393,6 +408,7 @@ impl Engine {
         let opened = Box::pin(self.still_opened(account, record, &chat)).await?;
         let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
         let withheld = self.tables.assistants.get(owner)?.unwrap_or_default().withheld;
+        let requests = record.requests();
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
@@ -407,7 +423,8 @@ impl Engine {
             older,
             begin_is_fixed: false,
             names: &facts.names,
-            requests: std::slice::from_ref(&record.request),
+            requests: &requests,
+            joined: &[],
             answered_meanwhile: &[],
             notes: &[],
             pinned: context::Pinned::default(),

@@ -108,7 +108,7 @@ impl Engine {
 
 /// Returns the command that a message to a coworker is, if it is one.
 pub(super) fn command_of<'m>(message: &'m Message, coworker: &Coworker, user: &UserId) -> Option<CoworkerRequest<'m>> {
-    let display_name = format!("{} · coworker", coworker.name);
+    let display_name = coworker.display_name();
     let here = CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: Some(&display_name) };
     match coworker_request(message, &here) {
         CoworkerRequest::Prompt(_) => None,

@@ -1,7 +1,7 @@
 //! Runs that are going on, and how people steer them (C6, C10): stop, run again, edit, redact, kick.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,9 +16,10 @@ use crate::{
     clock,
     core::{
         breaker::Gate,
-        edits::{Edit, Edits},
-        event::Place,
+        edits::{self, Edit, Edits, JOINED_MAX},
+        event::{Place, RoomEvent},
         run::{RunId, RunRecord},
+        time::Timestamp,
     },
 };
 
@@ -66,7 +67,10 @@ struct Entry {
     user: OwnedUserId,
     room: OwnedRoomId,
     request: OwnedEventId,
+    asker: OwnedUserId,
     thread: Option<OwnedEventId>,
+    /// Files that belong to the request, and when it was asked or the last one came.
+    joined: (Vec<OwnedEventId>, Timestamp),
     /// What the run has shown so far: its status, its streamed answer.
     shown: Vec<OwnedEventId>,
     /// Orders about what nobody knows of: it may be the run's, and on its way back from the homeserver.
@@ -139,6 +143,8 @@ impl Running {
             user: record.user.clone(),
             room: record.room.clone(),
             request: record.request.clone(),
+            asker: record.asker.clone(),
+            joined: (record.joined.clone(), record.asked_at),
             thread: record.place.thread_root().map(ToOwned::to_owned),
             shown: record.streamed.iter().chain(&record.status).cloned().collect(),
             early: Vec::new(),
@@ -217,28 +223,60 @@ impl Running {
         told
     }
 
-    /// Hands an edit of a request to the runs that it asked for: they begin anew once it is quiet, or do not mind.
-    /// `gate` asks the breakers for a run to begin. Returns what became of it, with who answers and where.
+    /// Hands an edit of a request to the runs that it asked for: they begin anew once it is quiet, or do not mind. Those of
+    /// users of ours that the new text does not ask any more stop. `gate` asks the breakers for a run to begin. Returns
+    /// what became of it, with who answers and where.
     pub(super) fn edit<E>(
         &self,
         room: &RoomId,
         (request, editor): (&EventId, &UserId),
+        not_asked: &BTreeSet<OwnedUserId>,
         gate: impl Fn() -> Result<Gate, E>,
     ) -> Result<Vec<(OwnedUserId, Place, Edit)>, E> {
         let mut running = self.lock();
         let meant = running.values_mut().filter(|entry| entry.room == room && entry.request == request);
         let mut taken = Vec::new();
         for entry in meant {
-            let edit = entry.edits.take(clock::now(), &gate)?;
-            if matches!(edit, Edit::Replaces | Edit::Restarts) {
-                if edit == Edit::Restarts {
-                    entry.editor = Some(editor.to_owned());
-                }
-                entry.give(&Order::Restart(1));
+            if not_asked.contains(&entry.user) {
+                entry.give(&Order::Stop);
+            } else {
+                taken.push(entry.begin_anew(editor, &gate)?);
             }
-            taken.push((entry.user.clone(), entry.place.clone(), edit));
         }
         Ok(taken)
+    }
+
+    /// Adds a file to the request that it belongs to, the newest one. Returns that request, and what becomes of its runs as
+    /// [`Self::edit`] does; `None` where it belongs to none.
+    #[expect(clippy::type_complexity, reason = "the pair is taken apart at once")]
+    pub(super) fn join<E>(
+        &self,
+        event: &RoomEvent,
+        gate: impl Fn() -> Result<Gate, E>,
+    ) -> Result<Option<(OwnedEventId, Vec<(OwnedUserId, Place, Edit)>)>, E> {
+        let mut running = self.lock();
+        let here = running.values().filter(|entry| entry.room == event.room && edits::joins(event, &entry.open()));
+        let Some(newest) = here.max_by_key(|entry| entry.joined.1).map(|entry| entry.request.clone()) else {
+            return Ok(None);
+        };
+        let mut taken = Vec::new();
+        for entry in running.values_mut().filter(|entry| entry.room == event.room && entry.request == newest) {
+            if entry.joined.0.contains(&event.id) || entry.joined.0.len() >= JOINED_MAX {
+                continue;
+            }
+            let anew = entry.begin_anew(&event.sender, &gate)?;
+            if matches!(anew.2, Edit::Replaces | Edit::Restarts) {
+                entry.joined.0.push(event.id.clone());
+                entry.joined.1 = entry.joined.1.max(event.sent_at);
+            }
+            taken.push(anew);
+        }
+        Ok(Some((newest, taken)))
+    }
+
+    /// Returns the files that belong to a run's request.
+    pub(super) fn joined(&self, id: &RunId) -> Vec<OwnedEventId> {
+        self.lock().get(id).map(|entry| entry.joined.0.clone()).unwrap_or_default()
     }
 
     /// Waits until a request that is being edited has been left alone for a while.
@@ -269,6 +307,25 @@ impl Running {
 }
 
 impl Entry {
+    fn open(&self) -> edits::Open<'_> {
+        edits::Open { request: &self.request, asker: &self.asker, thread: self.thread.as_deref(), since: self.joined.1 }
+    }
+
+    fn begin_anew<E>(
+        &mut self,
+        editor: &UserId,
+        gate: impl Fn() -> Result<Gate, E>,
+    ) -> Result<(OwnedUserId, Place, Edit), E> {
+        let edit = self.edits.take(clock::now(), gate)?;
+        if matches!(edit, Edit::Replaces | Edit::Restarts) {
+            if edit == Edit::Restarts {
+                self.editor = Some(editor.to_owned());
+            }
+            self.give(&Order::Restart(1));
+        }
+        Ok((self.user.clone(), self.place.clone(), edit))
+    }
+
     fn give(&self, order: &Order) {
         self.order.send_modify(|current| {
             *current = match (&current, order) {
@@ -304,7 +361,7 @@ mod tests {
     use ruma::{event_id, room_id, user_id};
 
     use super::*;
-    use crate::core::{breaker::Whose, event::Place, time::Timestamp};
+    use crate::core::{breaker::Whose, event::Place};
 
     fn record() -> RunRecord {
         let (request, now) = (event_id!("$ask"), Timestamp::from_ms(1));
@@ -416,6 +473,59 @@ mod tests {
         }
     }
 
+    #[test]
+    fn c6_an_edit_that_takes_the_mention_away_stops_the_run() {
+        let (running, record) = (Running::default(), record());
+        let mut registered = running.register(&record.id(), &record);
+        let edit = |not_asked: &BTreeSet<OwnedUserId>| {
+            let edited = (event_id!("$ask"), user_id!("@alice:hs"));
+            running.edit(room_id!("!r:hs"), edited, not_asked, || Ok::<_, std::convert::Infallible>(Gate::Open))
+        };
+        assert_eq!(edit(&[user_id!("@other:hs").to_owned()].into()).map(|taken| taken.len()), Ok(1));
+        assert_eq!(registered.next_order().now_or_never(), Some(Order::Restart(1)));
+        assert_eq!(edit(&[record.user.clone()].into()).map(|taken| taken.len()), Ok(0), "it counts for nothing");
+        assert_eq!(registered.next_order().now_or_never(), Some(Order::Stop));
+    }
+
+    #[test]
+    fn f_a_file_is_added_to_the_newest_request_of_its_sender_and_restarts_it() {
+        use crate::core::event::{EventKind, Message, MessageKind};
+
+        let running = Running::default();
+        let asked = |request: &EventId, ms: i64| {
+            let asked_at = Timestamp::from_ms(ms);
+            let place = Place::Thread { root: request.to_owned(), latest: request.to_owned() };
+            RunRecord { request: request.to_owned(), asked_at, place, ..record() }
+        };
+        let (old, new) = (asked(event_id!("$old"), 1_000), asked(event_id!("$new"), 2_000));
+        let (mut first, mut second) = (running.register(&old.id(), &old), running.register(&new.id(), &new));
+        let kind = MessageKind::Attachment {
+            msgtype: "m.image".to_owned(),
+            name: "a.png".to_owned(),
+            mime: None,
+            size: None,
+            voice: false,
+            media: None,
+        };
+        let file = RoomEvent {
+            room: room_id!("!r:hs").to_owned(),
+            id: event_id!("$file").to_owned(),
+            sender: user_id!("@alice:hs").to_owned(),
+            sent_at: Timestamp::from_ms(3_500),
+            kind: EventKind::Message(Message { kind, ..Message::text("a.png") }),
+        };
+        let join = |event: &RoomEvent| {
+            let Ok(joined) = running.join(event, || Ok::<_, std::convert::Infallible>(Gate::Open));
+            joined.map(|(request, taken)| (request, taken.len()))
+        };
+        assert_eq!(join(&file), Some((event_id!("$new").to_owned(), 1)));
+        assert_eq!(join(&file), Some((event_id!("$new").to_owned(), 0)), "once");
+        assert_eq!(join(&RoomEvent { sender: user_id!("@bob:hs").to_owned(), ..file.clone() }), None);
+        assert_eq!(first.next_order().now_or_never(), None);
+        assert_eq!(second.next_order().now_or_never(), Some(Order::Restart(1)));
+        assert_eq!(running.joined(&new.id()), [event_id!("$file").to_owned()]);
+    }
+
     #[tokio::test]
     async fn c6_an_edit_restarts_the_runs_that_its_message_asked_for_once_the_model_was_asked() {
         let (room, alice) = (room_id!("!r:hs"), user_id!("@alice:hs"));
@@ -423,7 +533,8 @@ mod tests {
         let mut registered = running.register(&record.id(), &record);
         running.show(&record.id(), event_id!("$status"));
         let edit = |room: &RoomId, request: &EventId, gate: Gate| {
-            let Ok(taken) = running.edit(room, (request, alice), || Ok::<_, std::convert::Infallible>(gate));
+            let Ok(taken) =
+                running.edit(room, (request, alice), &BTreeSet::new(), || Ok::<_, std::convert::Infallible>(gate));
             taken.into_iter().map(|(.., edit)| edit).collect::<Vec<_>>()
         };
         assert_eq!(edit(room, event_id!("$status"), Gate::Open), []);

@@ -150,11 +150,13 @@ impl Engine {
         let kept = self.keep_readable_window(reader.as_ref(), &mut events, HISTORY_EVENTS).await?;
         events.retain(|event| !self.is_our_notice(event));
         let root = record.place.thread_root().map(ToOwned::to_owned);
-        for needed in [Some(&record.request), root.as_ref()].into_iter().flatten() {
+        let requests = record.requests();
+        for needed in requests.iter().chain(&root) {
             self.make_sure_of(account, room, needed, reader.as_ref(), &mut events).await?;
         }
         let left_out = self.refused(record)?;
         left_out.leave_out(&mut events, Some(&record.request));
+        let joined = self.joined_to(record, root.as_ref())?;
         let notes = self.notes(room)?;
         let mut fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
         fetched.retain(|event| !self.is_our_card(event));
@@ -183,7 +185,8 @@ impl Engine {
             older: kept.older,
             begin_is_fixed: kept.begin_is_fixed,
             names: &facts.names,
-            requests: std::slice::from_ref(&record.request),
+            requests: &requests,
+            joined: &joined,
             answered_meanwhile: &[],
             notes: &notes,
             pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
@@ -209,6 +212,16 @@ impl Engine {
             effort: coworker.effort.unwrap_or(self.config.claude.effort),
             blamed: refused::blamed(&events, &record.user, &record.request),
         })
+    }
+
+    /// Returns the files on the timeline that belong to a run's thread: those of the request, and of the thread's root.
+    fn joined_to(&self, record: &RunRecord, root: Option<&OwnedEventId>) -> Result<Vec<OwnedEventId>, EngineError> {
+        let mut joined = record.joined.clone();
+        for event in std::iter::once(&record.request).chain(root) {
+            let kept = self.tables.threads.get(&(record.room.clone(), event.clone()))?;
+            joined.extend(kept.into_iter().flat_map(|kept| kept.joined));
+        }
+        Ok(joined)
     }
 
     /// Puts an event that the window does not hold (an old thread's root), and its edit, in their places by time.

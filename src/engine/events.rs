@@ -16,8 +16,8 @@ use super::{
 use crate::{
     clock,
     core::{
-        address::{self, CoworkerHere, Original, Scene, Silence, Verdict},
-        event::{EventKind, RoomEvent},
+        address::{self, CoworkerHere, Member, Original, Scene, Silence, Verdict},
+        event::{EventKind, Message, RoomEvent},
         redaction::{self, Authority},
         sealed::{Carriage, ENCRYPTION},
         words,
@@ -243,32 +243,34 @@ impl Engine {
             return Box::pin(self.answer_service_dm(person, event)).await;
         }
         let users: Vec<OwnedUserId> = self.roster.of(room);
-        let here: Vec<CoworkerHere<'_>> = users
+        let named: Vec<_> = users
             .iter()
-            .filter_map(|user| {
-                let coworker = self.coworker(user)?;
-                Some(CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: None })
+            .filter_map(|user| self.coworker(user).map(|coworker| (user, coworker, coworker.display_name())))
+            .collect();
+        let here: Vec<CoworkerHere<'_>> = named
+            .iter()
+            .map(|(user, coworker, display_name)| CoworkerHere {
+                user,
+                id: &coworker.id.0,
+                name: &coworker.name,
+                display_name: Some(display_name),
             })
             .collect();
         if here.is_empty() || record.liveliness.is_paused() {
             return Ok(());
         }
         let original = self.original_of(event).await?;
-        if let (EventKind::Edit { target, .. }, Some(edited)) = (&event.kind, &original)
-            && edited.event.sender == event.sender
-            && !suspect
-        {
-            Box::pin(self.take_edit_of_request(event, target)).await?;
-        }
         let placed = in_its_thread(event, original.as_ref());
         let event = placed.as_ref().unwrap_or(event);
         let thread_root = thread_root(event);
         let thread = self.thread_of(event)?;
-        let mut scene = Scene {
+        let scene = Scene {
             namespace: &self.namespace,
             coworkers: &here,
             reply_sender: None,
             thread: thread_root.is_some().then_some(&thread.thread),
+            root_sender: None,
+            members: &[],
             original: original.as_ref().map(|known| Original {
                 sender: &known.event.sender,
                 sent_at: known.event.sent_at,
@@ -278,19 +280,72 @@ impl Engine {
             accepted_at: entry.accepted_at,
             deadline_ms: u64::from(self.config.limits.deadline_minutes) * 60_000,
         };
-        let reply_sender = match address::needs_reply_target(event, &scene) {
-            Some(target) => self.sender_of(room, target).await?,
-            None => None,
-        };
-        scene.reply_sender = reply_sender.as_deref();
+        if let (EventKind::Edit { target, new, .. }, Some(edited)) = (&event.kind, &original)
+            && edited.event.sender == event.sender
+            && !suspect
+        {
+            let not_asked = self.not_asked_any_more(edited, new, &scene, &thread).await?;
+            Box::pin(self.take_edit_of_request(event, target, &not_asked)).await?;
+        }
+        let around = self.look_around(event, &scene, &thread).await?;
+        let members = around.members();
+        let scene = around.seen(&scene, &members);
         let verdict = address::addressed(event, &scene);
         if suspect {
             // Neither obeyed nor noted: what stands in a thread says who is asked next.
             return self.take_suspect(event, &verdict).await;
         }
+        if let Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) = verdict {
+            Box::pin(self.take_joining(event)).await?;
+        }
         Box::pin(self.obey_verdict(event, came, &verdict, accepted)).await?;
         // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.
         self.note_thread(event, &verdict, &scene)
+    }
+
+    /// Returns whom a message asked and, as it reads after an edit, does not ask any more (C6).
+    async fn not_asked_any_more(
+        &self,
+        original: &Known,
+        new: &Message,
+        scene: &Scene<'_>,
+        thread: &ThreadRecord,
+    ) -> Result<BTreeSet<OwnedUserId>, EngineError> {
+        let mut not_asked = original.triggered.clone();
+        if not_asked.is_empty() || !address::says_whom_it_mentions(&original.event, new) {
+            return Ok(BTreeSet::new());
+        }
+        let stands = address::as_edited(&original.event, new);
+        let around = self.look_around(&stands, scene, thread).await?;
+        let members = around.members();
+        if let Verdict::Asked(asked) = address::addressed(&stands, &around.seen(scene, &members)) {
+            not_asked.retain(|user| !asked.iter().any(|asked| asked.user == *user));
+        }
+        Ok(not_asked)
+    }
+
+    /// Looks up what must be known before it is decided who is asked, and nothing else.
+    async fn look_around(
+        &self,
+        event: &RoomEvent,
+        scene: &Scene<'_>,
+        thread: &ThreadRecord,
+    ) -> Result<Around, EngineError> {
+        let reply_sender = match address::needs_reply_target(event, scene) {
+            Some(target) => self.sender_of(&event.room, target).await?,
+            None => None,
+        };
+        let root_sender = match (address::needs_root(event, scene), &thread.answers) {
+            (Some(_), Some(answer)) => Some(answer.user.clone()),
+            (Some(root), None) => self.sender_of(&event.room, root).await?,
+            (None, _) => None,
+        };
+        let with_root = Scene { root_sender: root_sender.as_deref(), ..*scene };
+        let members = match self.kept_in(&event.room).first() {
+            Some(reader) if address::needs_members(event, &with_root) => reader.joined_names(&event.room).await?,
+            _ => Vec::new(),
+        };
+        Ok(Around { reply_sender, root_sender, members })
     }
 
     async fn obey_verdict(
@@ -336,7 +391,9 @@ impl Engine {
             Verdict::Asked(asked) => asked.iter().map(|asked| asked.user.clone()).collect(),
             Verdict::Nobody(_) => BTreeSet::new(),
         };
-        if known.is_none() && asked.is_empty() {
+        // A thread on a coworker's message is its own before anybody is asked there.
+        let is_ours = scene.root_sender.is_some_and(|sender| self.coworker(sender).is_some());
+        if known.is_none() && asked.is_empty() && !is_ours {
             return Ok(());
         }
         self.tables.threads.update(&(event.room.clone(), root.to_owned()), |record: Option<ThreadRecord>| {
@@ -417,6 +474,29 @@ impl Engine {
 pub(super) async fn sync_beside(account: Arc<Account>, since: Instant) {
     if let Err(error) = account.sync_since(since).await {
         tracing::debug!(user.id = %account.user(), %error, "a sync beside other work failed");
+    }
+}
+
+/// What is known around a message where that decides who is asked.
+struct Around {
+    reply_sender: Option<OwnedUserId>,
+    root_sender: Option<OwnedUserId>,
+    members: Vec<(OwnedUserId, String)>,
+}
+
+impl Around {
+    fn members(&self) -> Vec<Member<'_>> {
+        self.members.iter().map(|(user, name)| Member { user, name: Some(name) }).collect()
+    }
+
+    /// Returns the scene with what was looked up.
+    fn seen<'a>(&'a self, scene: &Scene<'a>, members: &'a [Member<'a>]) -> Scene<'a> {
+        Scene {
+            reply_sender: self.reply_sender.as_deref(),
+            root_sender: self.root_sender.as_deref(),
+            members,
+            ..*scene
+        }
     }
 }
 

@@ -92,6 +92,9 @@ pub(super) struct ThreadRecord {
     /// The root of the thread that the event was answered in.
     #[serde(default)]
     pub(super) answered_in: Option<OwnedEventId>,
+    /// Files that its sender sent behind the event and that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) joined: Vec<OwnedEventId>,
     /// How often the event was run again.
     #[serde(default)]
     pub(super) again: u32,

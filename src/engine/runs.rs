@@ -157,11 +157,12 @@ impl Engine {
         match order {
             Order::GoOn => Then::Again,
             Order::Restart(_) => {
-                tracing::info!("the request was edited; the run begins anew");
+                tracing::info!("the request was edited or added to; the run begins anew");
                 self.close_cards(id, record);
                 record.begin_anew();
                 let (restarts, editor) = self.running.edited(id);
                 record.restarts = restarts;
+                record.joined = self.running.joined(id);
                 record.payer = editor.or(record.payer.take());
                 Then::Again
             }

@@ -6,6 +6,7 @@ use super::{Engine, EngineError, Shared, assistants::Chat};
 use crate::{
     appservice::health::{Condition, State},
     core::{
+        command::typed,
         event::{EventKind, MessageKind, RoomEvent},
         invite::AssistantFor,
         words,
@@ -43,13 +44,16 @@ impl Engine {
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
         account.sync().await?;
         let is_admin = self.config.workspace.admins.contains(person);
-        match message.body.trim() {
+        let said = typed(&message.body);
+        match said.as_str() {
             "!changes" if is_admin => {
                 let text = self.show_changes(&account, &event.room, &txn).await?;
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }
             said if is_admin && said.starts_with("!accept ") => {
-                let text = self.accept_change(person, said.trim_start_matches("!accept ")).await?;
+                // What is accepted is named as it was shown, letter by letter.
+                let named = message.body.trim().split_once(char::is_whitespace).map_or("", |(_, named)| named.trim());
+                let text = self.accept_change(person, named).await?;
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }
             "!coworkers" => {

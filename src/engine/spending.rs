@@ -1,18 +1,20 @@
 //! How fast people make the model work (C14, C23), and that they are told once of each limit that they reach.
 
+use std::collections::BTreeSet;
+
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::{
     Engine, EngineError, Shared,
     events::thread_root,
-    records::{PersonRecord, RoomRecord},
+    records::{PersonRecord, RoomRecord, ThreadRecord},
 };
 use crate::{
     clock,
     core::{
         breaker::{self, Gate, PAUSE_MS, Whose},
         budget::{Full, WORD_INTERVAL_MS},
-        edits::Edit,
+        edits::{Edit, JOINED_MAX},
         event::{Outgoing, Place, RoomEvent},
         run::RunRecord,
         time::Timestamp,
@@ -117,16 +119,53 @@ impl Engine {
         Ok(())
     }
 
-    /// Handles an edit of a request that is being answered: once it is quiet, it begins anew with the new text.
+    /// Handles an edit of a request that is being answered: once it is quiet, it begins anew with the new text; what the new
+    /// text does not ask any more stops.
     pub(super) async fn take_edit_of_request(
         self: &Shared,
         event: &RoomEvent,
         target: &EventId,
+        not_asked: &BTreeSet<OwnedUserId>,
     ) -> Result<(), EngineError> {
         let (room, editor) = (&event.room, &event.sender);
-        let is_private = self.tables.assistant_rooms.get(room)?.is_some();
-        let counted = (!is_private).then_some(room.as_ref());
-        let taken = self.running.edit(room, (target, editor), || self.gate(editor, counted))?;
+        let counted = self.counted_room(room)?;
+        let taken = self.running.edit(room, (target, editor), not_asked, || self.gate(editor, counted))?;
+        self.say_what_became(event, target, taken).await
+    }
+
+    /// Adds a file to the request of its sender's that is being answered, if it belongs to one; returns whether it does.
+    pub(super) async fn take_joining(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
+        let counted = self.counted_room(&event.room)?;
+        let joined = self.running.join(event, || self.gate(&event.sender, counted))?;
+        let Some((request, taken)) = joined else { return Ok(false) };
+        tracing::info!(room.id = %event.room, event.id = %event.id, request = %request, "a file belongs to a request");
+        if counted.is_some() {
+            // What is said in the thread later is about it too.
+            self.tables.threads.update(&(event.room.clone(), request.clone()), |record: Option<ThreadRecord>| {
+                let mut record = record.unwrap_or_default();
+                if record.joined.len() < JOINED_MAX && !record.joined.contains(&event.id) {
+                    record.joined.push(event.id.clone());
+                }
+                Some(record)
+            })?;
+        }
+        self.say_what_became(event, &request, taken).await?;
+        Ok(true)
+    }
+
+    /// The room that a gesture counts for; an assistant's chat counts for its owner alone.
+    fn counted_room<'r>(&self, room: &'r RoomId) -> Result<Option<&'r RoomId>, EngineError> {
+        let is_private = self.tables.assistant_rooms.get(&room.to_owned())?.is_some();
+        Ok((!is_private).then_some(room))
+    }
+
+    async fn say_what_became(
+        self: &Shared,
+        event: &RoomEvent,
+        target: &EventId,
+        taken: Vec<(OwnedUserId, Place, Edit)>,
+    ) -> Result<(), EngineError> {
+        let (room, editor) = (&event.room, &event.sender);
         for (user, place, edit) in taken {
             match edit {
                 Edit::Replaces | Edit::Restarts | Edit::Ignored { say: false } => {}

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Engine, EngineError, Shared, assistants::Privacy};
 use crate::{
     core::{
-        command::VERIFY,
+        command::{VERIFY, typed},
         destination::Refused,
         event::{EventKind, Message, MessageKind, Place, RoomEvent},
         people::Who,
@@ -152,7 +152,7 @@ impl Engine {
         event: &RoomEvent,
         message: &Message,
     ) -> Result<bool, EngineError> {
-        let asked = message.kind == MessageKind::Text && message.body.trim().eq_ignore_ascii_case(VERIFY);
+        let asked = message.kind == MessageKind::Text && typed(&message.body) == VERIFY;
         if asked {
             Box::pin(self.verify_on_request(account, &event.sender, &event.room, Place::Timeline, event)).await?;
         } else if is_request_message(message) {

@@ -323,6 +323,15 @@ impl Account {
         Ok(facts)
     }
 
+    /// Returns who has joined a room, with their display names.
+    ///
+    /// # Errors
+    /// When the member list is not known yet and the homeserver does not answer.
+    pub async fn joined_names(&self, room: &RoomId) -> Result<Vec<(OwnedUserId, String)>, MatrixError> {
+        let members = self.room(room)?.members(RoomMemberships::JOIN).await?;
+        Ok(members.iter().map(|member| (member.user_id().to_owned(), member.name().to_owned())).collect())
+    }
+
     /// Sends a message, encrypted where the room is; the same `txn` is the same event however often it is sent.
     ///
     /// # Errors

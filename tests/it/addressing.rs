@@ -119,8 +119,8 @@ async fn say_what_asks_nobody(office: &Office, robot: &Person, room: &OwnedRoomI
     send_raw(alice, room, json!({
         "msgtype": "m.text", "body": "```\n@oncall\n```\nno5", "format": "org.matrix.custom.html", "formatted_body": code,
     })).await?;
-    // Where `m.mentions` is there, it alone counts.
-    alice.send(room, "@oncall no6").await?;
+    // Where `m.mentions` is there, a name that is typed counts at the very start only.
+    alice.send(room, "who is @oncall no6").await?;
     robot.send(room, Message::text("@oncall no7").pill("@oncall", &oncall)).await?;
     Ok(())
 }

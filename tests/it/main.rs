@@ -5,6 +5,7 @@ mod addressing;
 mod answering;
 mod approvals;
 mod architecture;
+mod asked;
 mod assistants;
 mod audit;
 mod chaos;

@@ -3,6 +3,13 @@
 use ruma::UserId;
 
 use super::own_words::{OwnWords, after_quote, bounded, linked_user};
+use crate::core::legible::is_hidden;
+
+/// A name behind a command is looked for in so many bytes; commands with an address are far shorter.
+const BEHIND_BYTES_MAX: usize = 1_000;
+
+/// What may stand right behind a name by which somebody is spoken to.
+const VOCATIVE: [char; 14] = [':', ',', '：', '，', '、', '﹐', '﹕', ';', '；', '!', '！', '?', '？', '…'];
 
 /// A coworker that is joined in the room, and what people call it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,26 +24,87 @@ pub struct CoworkerHere<'a> {
     pub display_name: Option<&'a str>,
 }
 
+/// A name at the start of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Named {
+    /// How many bytes it takes, with an `@`, markup and marks that show nothing before it.
+    pub(crate) bytes: usize,
+    /// Whether it can only be meant as an address: with an `@`, as the full id or display name, followed by `:`, `,`
+    /// and the like, by a command or by nothing, or at the head of a question.
+    pub(crate) calls: bool,
+}
+
 impl<'a> CoworkerHere<'a> {
-    fn names(&self) -> impl Iterator<Item = &'a str> {
-        let user = self.user;
-        [self.name, self.display_name.unwrap_or_default(), user.localpart(), self.id, user.as_str()]
-            .into_iter()
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
+    /// Its names; those that nobody uses but to name it come first.
+    fn names(&self) -> [(&'a str, bool); 5] {
+        let display = self.display_name.unwrap_or_default();
+        let is_more = !display.eq_ignore_ascii_case(self.name) && !display.eq_ignore_ascii_case(self.id);
+        [
+            (self.user.as_str(), true),
+            (self.user.localpart(), !self.user.localpart().eq_ignore_ascii_case(self.id)),
+            (display, is_more),
+            (self.name, false),
+            (self.id, false),
+        ]
+        .map(|(name, own)| (name.trim(), own))
     }
 
-    /// Returns how many bytes at the start of `text` are one of its names, an `@` before it included: the
-    /// longest that ends a word. Letters' case does not matter.
-    pub(crate) fn name_at_start(&self, text: &str) -> Option<usize> {
-        let bare = text.strip_prefix('@').map(|rest| (rest, 1));
-        [Some((text, 0)), bare]
-            .into_iter()
-            .flatten()
-            .flat_map(|(text, skipped)| self.names().filter_map(move |name| Some(skipped + word_at_start(text, name)?)))
-            .filter(|length| !is_part_of_user_id(text, *length))
-            .max()
+    /// Returns the longest of its names at the start of `text` that ends a word. Letters' case does not matter.
+    pub(crate) fn name_at_start(&self, text: &str) -> Option<Named> {
+        let names = self.names();
+        let found = names.iter().filter(|(name, _)| !name.is_empty()).filter_map(|(name, own)| {
+            let found = name_at_start(text, name)?;
+            Some(Named { bytes: found.bytes, calls: *own || calls(text, &found) })
+        });
+        found.max()
     }
+
+    /// Whether a text is one word behind an exclamation mark, and one of its names: `!help @oncall`.
+    pub(super) fn is_named_behind_command(&self, text: &str) -> bool {
+        let text = after_quote(text).trim_end();
+        let is_command = text.starts_with(['!', '！']) && text.len() > 1;
+        let before = if is_command { strip_address_behind(text, None, self) } else { None };
+        before.is_some_and(|command| !command.contains(char::is_whitespace))
+    }
+}
+
+/// Where a name stands at the start of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// With what is before and, as its markup, behind it.
+    pub(super) bytes: usize,
+    /// Whether there is an `@` before it.
+    pub(super) at: bool,
+}
+
+/// Returns where `name` stands at the start of `text`, if a word ends there: behind marks that show nothing, emphasis, and
+/// an `@`.
+pub(super) fn name_at_start(text: &str, name: &str) -> Option<Start> {
+    let shown = text.trim_start_matches(is_hidden);
+    let plain = shown.trim_start_matches(['*', '_']);
+    let markup = &shown[..shown.len() - plain.len()];
+    let bare = plain.strip_prefix(['@', '＠']);
+    let named = |rest: &str| {
+        let before = text.len() - rest.len();
+        let length = prefix_ignoring_case(rest, name)?;
+        let closed = if markup.is_empty() { 0 } else { closing(&rest[length..], markup) };
+        let behind = &rest[length + closed..];
+        ends_word(behind, name).then_some(before + length + closed)
+    };
+    let with_at = bare.and_then(named).map(|bytes| Start { bytes, at: true });
+    let found = with_at.or_else(|| named(plain).map(|bytes| Start { bytes, at: name.starts_with('@') }));
+    found.filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
+}
+
+/// Whether a name that was found can only speak to whom it names, or stands at the head of a question.
+fn calls(text: &str, found: &Start) -> bool {
+    is_vocative(text, found) || text.trim_end().ends_with(['?', '？', '؟'])
+}
+
+/// Whether a name that was found can only speak to whom it names.
+pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
+    let rest = text[found.bytes..].trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
+    found.at || rest.is_empty() || rest.starts_with(VOCATIVE)
 }
 
 /// Returns the request in `body` without what addresses `coworker` at its beginning.
@@ -46,12 +114,42 @@ impl<'a> CoworkerHere<'a> {
 #[must_use]
 pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerHere<'_>) -> &'b str {
     let text = after_quote(body);
-    let named = coworker.name_at_start(text);
+    let named = coworker.name_at_start(text).map(|named| named.bytes);
     let linked = markdown_link_at_start(text, coworker.user);
     let pill = html.and_then(|html| pill_at_start(text, html, coworker.user));
     let Some(end) = named.max(linked).max(pill) else { return text.trim_end() };
-    let rest = text[end..].trim_start();
-    rest.strip_prefix([':', ',', '：', '，']).unwrap_or(rest).trim()
+    let behind = &text[end..];
+    let rest = behind.trim_start();
+    let marked = behind.strip_prefix(VOCATIVE).filter(|rest| rest.starts_with(char::is_whitespace));
+    let Some(rest) = marked.or_else(|| rest.strip_prefix([':', ',', '：', '，'])) else { return rest.trim() };
+    // `**oncall:** …`
+    let is_emphasised = text.trim_start_matches(is_hidden).starts_with(['*', '_']);
+    if is_emphasised { rest.trim_start_matches(['*', '_']).trim() } else { rest.trim() }
+}
+
+/// Returns `text` without what addresses `coworker` at its end, as in `!help @oncall`; `None` where nothing does.
+#[must_use]
+pub(crate) fn strip_address_behind<'t>(
+    text: &'t str,
+    html: Option<&str>,
+    coworker: &CoworkerHere<'_>,
+) -> Option<&'t str> {
+    if text.len() > BEHIND_BYTES_MAX {
+        return None;
+    }
+    let pill = html.and_then(|html| pill_behind(text, html, coworker.user));
+    let begins = |at: &usize| text[..*at].chars().next_back().is_some_and(char::is_whitespace);
+    let is_address = |at: &usize| {
+        let rest = &text[*at..];
+        let named = coworker.name_at_start(rest).map(|named| named.bytes);
+        let end = named.max(markdown_link_at_start(rest, coworker.user));
+        end.is_some_and(|end| {
+            rest[end..].trim_matches(|c: char| c.is_whitespace() || c.is_ascii_punctuation()).is_empty()
+        })
+    };
+    let named = text.char_indices().map(|(at, _)| at).filter(begins).find(is_address);
+    let at = [pill, named].into_iter().flatten().min()?;
+    Some(text[..at].trim_end_matches(|c: char| c.is_whitespace() || c == ','))
 }
 
 /// Whether the name is only the beginning of a user id, such as one with the same localpart elsewhere.
@@ -60,11 +158,26 @@ fn is_part_of_user_id(text: &str, name_bytes: usize) -> bool {
     text.starts_with('@') && server.is_some_and(|c| !c.is_whitespace())
 }
 
-/// Returns the length of `name` at the start of `text`, if a word ends there.
-fn word_at_start(text: &str, name: &str) -> Option<usize> {
-    let length = prefix_ignoring_case(text, name)?;
-    let next = text[length..].chars().next();
-    next.is_none_or(|c| c.is_whitespace() || matches!(c, ':' | ',' | '：' | '，')).then_some(length)
+/// Whether a word ends where `name` has ended and `rest` follows. People who write without spaces between words put none
+/// behind a name in Latin letters either.
+fn ends_word(rest: &str, name: &str) -> bool {
+    let mut letters = rest.chars();
+    let Some(next) = letters.next() else { return true };
+    let changes_script =
+        || name.ends_with(|c: char| c.is_ascii_alphanumeric()) && ('\u{2e80}'..='\u{ffff}').contains(&next);
+    let mut full_stop = || matches!(next, '.' | ')') && letters.next().is_none_or(char::is_whitespace);
+    next.is_whitespace()
+        || is_hidden(next)
+        || VOCATIVE.contains(&next)
+        || matches!(next, '。')
+        || changes_script()
+        || full_stop()
+}
+
+/// Returns how many bytes of emphasis close behind a name what was opened before it.
+fn closing(rest: &str, markup: &str) -> usize {
+    let closed = rest.len() - rest.trim_start_matches(['*', '_']).len();
+    closed.min(markup.len())
 }
 
 fn prefix_ignoring_case(text: &str, name: &str) -> Option<usize> {
@@ -101,4 +214,16 @@ fn pill_at_start(text: &str, html: &str, user: &UserId) -> Option<usize> {
         return None;
     }
     prefix_ignoring_case(text, label)
+}
+
+/// Where in the body the label of the pill begins that the HTML ends with.
+fn pill_behind(text: &str, html: &str, user: &UserId) -> Option<usize> {
+    let words = OwnWords::of_html(html);
+    let link = words.links.last()?;
+    let label = words.text.get(link.label.clone())?.trim();
+    let is_last = words.text.get(link.label.end..)?.trim().is_empty();
+    if label.is_empty() || !is_last || linked_user(&link.href)? != user {
+        return None;
+    }
+    text.trim_end().strip_suffix(label).map(str::len).filter(|at| *at > 0)
 }

@@ -256,6 +256,13 @@ fn next_attribute(text: &str) -> Option<(&str, &str, &str)> {
     Some((name, &value[..end], &value[end..]))
 }
 
+/// Returns `text` with the entities decoded that clients write.
+pub(crate) fn decoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    decode_entities(text, &mut out);
+    out
+}
+
 /// Appends `text` with the entities decoded that clients write; others stay as they are.
 fn decode_entities(text: &str, out: &mut String) {
     const ENTITY_BYTES_MAX: usize = 10;

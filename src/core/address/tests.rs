@@ -64,6 +64,8 @@ fn scene() -> Scene<'static> {
         coworkers: &COWORKERS,
         reply_sender: None,
         thread: None,
+        root_sender: None,
+        members: &[],
         original: None,
         now: NOW,
         accepted_at: NOW,
@@ -131,10 +133,9 @@ fn c5_m_mentions_decides_where_it_is_present() {
         ),
         ("@room", room_only, nobody(Silence::RoomMention)),
         ("@room and one", room_and_one, asks(&[(oncall(), Why::Mentioned)])),
-        ("name, but m.mentions is empty", Message::text("oncall: hello"), nobody(Silence::NotAddressed)),
         (
             "link, but m.mentions is empty",
-            Message { html: Some(link.to_owned()), ..Message::text("oncall") },
+            Message { html: Some(format!("see {link}")), ..Message::text("see oncall") },
             nobody(Silence::NotAddressed),
         ),
     ];
@@ -176,6 +177,191 @@ fn c5_without_m_mentions_a_name_at_the_very_start_is_a_request() {
         let verdict = addressed(&said(unmarked(body, None)), &scene());
         let wanted = expected.map_or(nobody(Silence::NotAddressed), |user| asks(&[(user, Why::Mentioned)]));
         assert_eq!(verdict, wanted, "{body}");
+    }
+}
+
+#[test]
+fn c5_a_name_that_is_typed_at_the_very_start_is_a_request_whatever_m_mentions_says() {
+    let table = [
+        ("@oncall hello", Some(oncall())),
+        ("@Oncall restart it", Some(oncall())),
+        ("oncall: hello", Some(oncall())),
+        ("Oncall, hello", Some(oncall())),
+        ("ONCALL： 你好", Some(oncall())),
+        ("@oncall请看一下", Some(oncall())),
+        ("oncall", Some(oncall())),
+        ("oncall!", Some(oncall())),
+        ("oncall why did it page?", Some(oncall())),
+        ("oncall !help", Some(oncall())),
+        ("!help @oncall", Some(oncall())),
+        ("！stop oncall", Some(oncall())),
+        ("**oncall**: hello", Some(oncall())),
+        ("**oncall:** hello", Some(oncall())),
+        ("\u{2068}@oncall\u{2069} hello", Some(oncall())),
+        ("oncall · coworker: hello", Some(oncall())),
+        ("oncall · coworker hello", Some(oncall())),
+        ("@coworker-oncall:here.org hello", Some(oncall())),
+        ("@coworker-oncall hello", Some(oncall())),
+        ("coworker-oncall: hello", Some(oncall())),
+        ("> <@bob:here.org> hm\n\n@oncall why", Some(oncall())),
+        ("Build Help, why?", Some(ci())),
+        ("@build help look", Some(ci())),
+        ("oncall was paged twice last night", None),
+        ("Build Help is down again.", None),
+        ("please ask @oncall", None),
+        ("hey oncall: hello", None),
+        ("who is @oncall?", None),
+        ("@oncaller hello", None),
+        ("@oncall.example.org is down", None),
+        ("@oncall:here.org: hi", None),
+        ("@coworker-oncall:evil.org: hi", None),
+        ("> @oncall hello", None),
+        ("`@oncall` is what you type", None),
+        ("!nothing of @oncall is a command", None),
+    ];
+    for (body, expected) in table {
+        let expected = expected.map_or(nobody(Silence::NotAddressed), |user| asks(&[(user, Why::Mentioned)]));
+        assert_eq!(addressed(&said(Message::text(body)), &scene()), expected, "{body}");
+    }
+    // Of a pill in bold or a quote, what counts is what the sender says themselves.
+    let html = |html: &str, body: &str| Message { html: Some(html.to_owned()), ..Message::text(body) };
+    let bold = html("<strong>oncall</strong>: hello", "**oncall**: hello");
+    assert_eq!(addressed(&said(bold), &scene()), asks(&[(oncall(), Why::Mentioned)]));
+    let code = html("<code>oncall: hello</code>", "oncall: hello");
+    assert_eq!(addressed(&said(code), &scene()), nobody(Silence::NotAddressed));
+    let also =
+        addressed(&said(Message { mentions: mentioning(&[ci()]).mentions, ..Message::text("oncall: hm") }), &scene());
+    assert_eq!(also, asks(&[(ci(), Why::Mentioned), (oncall(), Why::Mentioned)]));
+}
+
+#[test]
+fn c5_in_its_thread_what_people_say_among_themselves_is_not_for_it() {
+    let members = [
+        Member { user: alice(), name: Some("Alice") },
+        Member { user: bob(), name: Some("Bob Stone") },
+        Member { user: user_id!("@will:here.org"), name: Some("Will") },
+        Member { user: user_id!("@boss:here.org"), name: Some("The Boss") },
+        Member { user: user_id!("@zhang:here.org"), name: Some("张伟") },
+        Member { user: oncall(), name: Some("oncall · coworker") },
+    ];
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
+    let scene = Scene { thread: Some(&one), members: &members, ..scene() };
+    let follows = || asks(&[(oncall(), Why::FollowsThread)]);
+    let others = || nobody(Silence::NotAddressed);
+    let nothing = || nobody(Silence::NoWords);
+    let table = [
+        ("bob: can you restart it?", others()),
+        ("Bob, can you?", others()),
+        ("Bob Stone can you restart it", others()),
+        ("bob can you restart it", others()),
+        ("@bob please", others()),
+        ("hey bob, can you look", others()),
+        ("thanks @bob", others()),
+        ("thanks, Bob!", others()),
+        ("@bob:here.org please", others()),
+        ("@carol please", others()),
+        ("@here look", others()),
+        ("张伟，请看", others()),
+        ("@张伟 请看", others()),
+        ("will: can you", others()),
+        ("@will can you", others()),
+        ("boss, it is red", others()),
+        ("will it work on Friday", follows()),
+        ("The pager is red", follows()),
+        ("Bob's deploy failed, why?", follows()),
+        ("alice here, it is me who asks", follows()),
+        ("what did bob: say", follows()),
+        ("and today?", follows()),
+        ("thanks, and today?", follows()),
+        ("```\nerror 7\n```", follows()),
+        ("42", follows()),
+        ("да", follows()),
+        ("好", follows()),
+        ("👍", nothing()),
+        ("👍🏽 🎉", nothing()),
+        ("👨‍👩‍👧 🏳️‍🌈 🇩🇪 1️⃣ ❤️", nothing()),
+        (":+1: :tada:", nothing()),
+        (":-) :D xD <3", nothing()),
+        ("+1", nothing()),
+        ("…", nothing()),
+        ("??", nothing()),
+        ("ℹ️", nothing()),
+    ];
+    for (body, expected) in table {
+        assert_eq!(addressed(&said(in_thread(Message::text(body))), &scene), expected, "{body}");
+    }
+    let file = |body: &str, voice: bool| Message {
+        kind: MessageKind::Attachment {
+            msgtype: if voice { "m.audio" } else { "m.image" }.to_owned(),
+            name: "a.png".to_owned(),
+            mime: None,
+            size: None,
+            voice,
+            media: None,
+        },
+        ..in_thread(Message::text(body))
+    };
+    let pill = "<a href=\"https://matrix.to/#/@bob:here.org\">Bobby</a>: can you?";
+    let unknown = Message { kind: MessageKind::Other("org.example.odd".to_owned()), ..in_thread(Message::text("hm")) };
+    let table = [
+        (file("a.png", false), nothing()),
+        (file("what is this?", false), follows()),
+        (file("a.png", true), follows()),
+        (in_thread(Message { html: Some(pill.to_owned()), ..Message::text("Bobby: can you?") }), others()),
+        (unknown, others()),
+    ];
+    for (message, expected) in table {
+        assert_eq!(addressed(&said(message.clone()), &scene), expected, "{message:?}");
+    }
+    let mut thread = one.clone();
+    for (said_next, others_mentioned) in [("bob: can you restart it?", true), ("on it", true)] {
+        let event = said(in_thread(Message::text(said_next)));
+        let before = thread.clone();
+        let scene = Scene { thread: Some(&before), ..scene };
+        let verdict = addressed(&event, &scene);
+        assert!(matches!(verdict, Verdict::Nobody(_)), "{said_next}");
+        thread.note(&event, &verdict, &scene);
+        assert_eq!(thread.others_mentioned, others_mentioned, "{said_next}");
+    }
+}
+
+#[test]
+fn c5_the_members_and_the_root_are_looked_up_only_where_they_matter() {
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
+    let none = ThreadSoFar::default();
+    let root = event_id!("$root");
+    let table = [
+        ("follows", in_thread(Message::text("and today?")), &one, None, true),
+        ("mentions it", in_thread(mentioning(&[oncall()])), &one, None, false),
+        ("no words", in_thread(Message::text("👍")), &one, None, false),
+        ("no thread", Message::text("hi"), &one, None, false),
+        ("nobody was asked", in_thread(Message::text("hi")), &none, Some(root), false),
+        ("nobody was asked, no words", in_thread(Message::text("👍")), &none, None, false),
+    ];
+    for (name, message, thread, root, members) in table {
+        let (event, scene) = (said(message), Scene { thread: Some(thread), ..scene() });
+        assert_eq!((needs_root(&event, &scene), needs_members(&event, &scene)), (root, members), "{name}");
+    }
+}
+
+#[test]
+fn c5_a_thread_that_was_opened_on_its_own_message_is_its_own() {
+    let none = ThreadSoFar::default();
+    let asked = ThreadSoFar { asked: [ci().to_owned()].into(), others_mentioned: false };
+    let others = ThreadSoFar { others_mentioned: true, ..ThreadSoFar::default() };
+    let hm = || in_thread(Message::text("how do I start?"));
+    let table = [
+        ("its own", oncall(), &none, hm(), asks(&[(oncall(), Why::FollowsThread)])),
+        ("a person's", bob(), &none, hm(), nobody(Silence::NotAddressed)),
+        ("one of ours that is not here", user_id!("@coworker-x:here.org"), &none, hm(), nobody(Silence::NotAddressed)),
+        ("another was asked there", oncall(), &asked, hm(), asks(&[(ci(), Why::FollowsThread)])),
+        ("people talk there", oncall(), &others, hm(), nobody(Silence::AmbiguousThread)),
+        ("no thread", oncall(), &none, Message::text("hm"), nobody(Silence::NotAddressed)),
+        ("to bob", oncall(), &none, in_thread(Message::text("@bob look")), nobody(Silence::NotAddressed)),
+    ];
+    for (name, root, thread, message, expected) in table {
+        let scene = Scene { thread: Some(thread), root_sender: Some(root), ..scene() };
+        assert_eq!(addressed(&said(message), &scene), expected, "{name}");
     }
 }
 
@@ -279,8 +465,10 @@ fn c5_people_ask_in_words_acts_and_captions_and_in_nothing_else() {
         ("what somebody passes off as a card", MessageKind::Card, asked.clone()),
         ("a file with a caption", file("plan.png"), asked.clone()),
         ("a notice", MessageKind::Notice, nobody(Silence::Notice)),
-        ("a location", MessageKind::Other("m.location".to_owned()), nobody(Silence::NoMessage)),
+        ("a place", MessageKind::Location(crate::core::event::Location::default()), asked.clone()),
+        ("what nobody knows", MessageKind::Other("org.example.hologram".to_owned()), asked.clone()),
         ("a verification", MessageKind::Other("m.key.verification.request".to_owned()), nobody(Silence::NoMessage)),
+        ("a step of one", MessageKind::Other("m.key.verification.start".to_owned()), nobody(Silence::NoMessage)),
         ("a server's notice", MessageKind::Other("m.server_notice".to_owned()), nobody(Silence::NoMessage)),
     ];
     for (name, kind, expected) in table {
@@ -471,6 +659,7 @@ fn c15_strangers_are_told_only_when_they_asked_one() {
     let table = [
         (mentioning(&[oncall()]), true),
         (unmarked("oncall: hi", None), true),
+        (Message::text("@oncall hi"), true),
         (Message::text("hi"), false),
         (in_thread(Message::text("hi")), false),
         (Message { kind: MessageKind::Notice, ..mentioning(&[oncall()]) }, false),
@@ -510,6 +699,7 @@ fn c6_an_edit_that_newly_mentions_triggers_once_within_five_minutes() {
     let triggers = asks(&[(oncall(), Why::NewlyMentionedByEdit)]);
     let full = || mentioning(&[oncall()]);
     let notice = Message { kind: MessageKind::Notice, ..full() };
+    let nothing = nobody(Silence::NothingNewInEdit);
     let table = [
         ("newly", alice(), 0, &none, full(), newly(), triggers.clone()),
         ("at five minutes", alice(), 5 * MINUTE_MS, &none, full(), newly(), triggers.clone()),
@@ -518,6 +708,25 @@ fn c6_an_edit_that_newly_mentions_triggers_once_within_five_minutes() {
         ("not newly", alice(), 0, &none, full(), none.clone(), nobody(Silence::NothingNewInEdit)),
         ("somebody else's", bob(), 0, &none, full(), newly(), nobody(Silence::ForeignEdit)),
         ("to a notice", alice(), 0, &none, notice, newly(), nobody(Silence::Notice)),
+        (
+            "in the new text's mentions alone",
+            alice(),
+            0,
+            &none,
+            full(),
+            none.clone(),
+            nobody(Silence::NothingNewInEdit),
+        ),
+        ("by name", alice(), 0, &none, Message::text("@oncall hi"), none.clone(), triggers.clone()),
+        (
+            "by a name that is no address",
+            alice(),
+            0,
+            &none,
+            Message::text("oncall is up"),
+            none.clone(),
+            nothing.clone(),
+        ),
         ("by name, without m.mentions", alice(), 0, &none, unmarked("oncall: hi", None), none.clone(), triggers),
         (
             "by name again",

@@ -45,10 +45,45 @@ fn c16_the_label_of_a_pill_is_taken_off_whatever_it_says() {
 }
 
 #[test]
+fn c16_a_command_is_read_as_people_type_it() {
+    let bodies = [
+        "@oncall !Help",
+        "oncall: !HELP.",
+        "oncall: ！help",
+        "oncall：！ｈｅｌｐ",
+        "＠oncall ！Help。",
+        "**!help**",
+        "oncall: **!help**",
+        "**oncall:** !help",
+        "**oncall**: `!help`",
+        "oncall: \u{200b}!help\u{fe0f}",
+        "\u{feff}oncall:\u{a0}!help\u{a0}",
+        "oncall: !help!",
+        "oncall: !help ?",
+        "oncall: “!help”",
+        "oncall! !help",
+        "!help @oncall",
+        "!help oncall",
+        "!Help, @oncall.",
+        "!help oncall · coworker",
+        "!help @coworker-oncall:here.org",
+        "!help [oncall](https://matrix.to/#/@coworker-oncall:here.org)",
+        "**!help** oncall",
+    ];
+    for body in bodies {
+        let message = Message::text(body);
+        let request = coworker_request(&message, &oncall());
+        assert_eq!(request, CoworkerRequest::Command(CoworkerCommand::Help), "{body:?}");
+    }
+    let pill = "<strong>!stop</strong> <a href=\"https://matrix.to/#/@coworker-oncall:here.org\">Old Name</a>";
+    let message = Message { html: Some(pill.to_owned()), ..Message::text("**!stop** Old Name") };
+    assert_eq!(coworker_request(&message, &oncall()), CoworkerRequest::Command(CoworkerCommand::Stop));
+}
+
+#[test]
 fn c16_what_is_not_exactly_a_command_is_a_prompt() {
     let table = [
         ("oncall: !help me", "!help me"),
-        ("oncall: !Help", "!Help"),
         ("oncall: help", "help"),
         ("oncall: !purpose deploys only", "!purpose deploys only"),
         ("oncall: ! help", "! help"),
@@ -70,6 +105,11 @@ fn c16_notes_are_added_with_a_text_and_forgotten_by_number() {
     let table = [
         ("oncall: !note the valve\n is green ", CoworkerRequest::AddNote("the valve\n is green")),
         ("oncall: !note", CoworkerRequest::AddNote("")),
+        ("oncall: !Note The Valve @oncall", CoworkerRequest::AddNote("The Valve @oncall")),
+        ("！note The Valve, @oncall", CoworkerRequest::AddNote("The Valve")),
+        ("oncall: **!note the *valve***", CoworkerRequest::AddNote("the *valve*")),
+        ("oncall: !forget #3.", CoworkerRequest::ForgetNote(3)),
+        ("！forget １２ @oncall", CoworkerRequest::ForgetNote(12)),
         ("oncall: !forget 12", CoworkerRequest::ForgetNote(12)),
         ("oncall: !forget", CoworkerRequest::Command(CoworkerCommand::Forget)),
         ("oncall: !forget it", CoworkerRequest::Prompt("!forget it")),
@@ -101,6 +141,11 @@ fn a6_assistants_read_their_commands_and_only_open_takes_an_argument() {
         ("!help", Some(AssistantCommand::Help)),
         ("!export", Some(AssistantCommand::Export)),
         ("!share", Some(AssistantCommand::Share)),
+        ("!Stop", Some(AssistantCommand::Stop)),
+        ("！new", Some(AssistantCommand::New)),
+        ("**!Export**.", Some(AssistantCommand::Export)),
+        ("!OPEN <https://matrix.to/#/!R:here.org>", open("https://matrix.to/#/!R:here.org")),
+        ("**!open #team:here.org**", open("#team:here.org")),
         ("!share this", None),
         ("!open", Some(AssistantCommand::Open(None))),
         ("!open #team:here.org", open("#team:here.org")),
@@ -115,6 +160,21 @@ fn a6_assistants_read_their_commands_and_only_open_takes_an_argument() {
     ];
     for (text, expected) in table {
         assert_eq!(AssistantCommand::parse(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a6_whom_a_command_to_an_assistant_names_is_no_part_of_it() {
+    let pill = "<a href=\"https://matrix.to/#/@assistant-a:hs\">Alice's assistant</a>: !help";
+    let table = [
+        (Message { html: Some(pill.to_owned()), ..Message::text("Alice's assistant: !help") }, true),
+        (Message::text("@assistant-a:hs: !Help"), true),
+        (Message::text("!help @assistant-a"), true),
+        (Message::text("tell @bob:hs !help"), false),
+        (Message::text("@bob:hs said: !help me"), false),
+    ];
+    for (message, is_help) in table {
+        assert_eq!(AssistantCommand::of(&message), is_help.then_some(AssistantCommand::Help), "{message:?}");
     }
 }
 

@@ -62,8 +62,10 @@ fn thread(items: &[Item<'_>], input: &Input<'_>, root: &EventId, tokens_max: u32
     // Without its root among the events, nothing is known to be in front of the thread.
     let front: Vec<usize> = (0..root_at.unwrap_or(0)).collect();
     let inside: Vec<usize> = match root_at {
-        Some(at) => iter::once(at).chain((at + 1..items.len()).filter(|at| in_thread(&items[*at], root))).collect(),
-        None => (0..items.len()).filter(|at| in_thread(&items[*at], root)).collect(),
+        Some(at) => {
+            iter::once(at).chain((at + 1..items.len()).filter(|at| belongs(&items[*at], input, root))).collect()
+        }
+        None => (0..items.len()).filter(|at| belongs(&items[*at], input, root)).collect(),
     };
     let front_begin = begin(items, &front, input, tokens_max / FRONT_SHARE);
     let front_kept = &front[front_begin..];
@@ -84,6 +86,10 @@ fn thread(items: &[Item<'_>], input: &Input<'_>, root: &EventId, tokens_max: u32
     let tail = anchor(items, rest, tail, tokens_max / SLIDE_SHARE, input);
     let chosen = [&inside[head.clone()], &rest[tail..]].concat();
     Selection { chosen, older, gap_before: (tail > 0).then_some(head.end) }
+}
+
+fn belongs(item: &Item<'_>, input: &Input<'_>, root: &EventId) -> bool {
+    in_thread(item, root) || item.id.is_some_and(|id| input.joined.iter().any(|joined| joined == id))
 }
 
 fn in_thread(item: &Item<'_>, root: &EventId) -> bool {

@@ -75,6 +75,9 @@ pub struct RunRecord {
     /// How often edits of the request restarted it.
     #[serde(default)]
     pub restarts: u32,
+    /// Files that its asker sent behind the request and that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<OwnedEventId>,
     /// Whose gesture made it work last, where that was not the asker's: who edited the request.
     #[serde(default)]
     pub payer: Option<OwnedUserId>,
@@ -108,8 +111,15 @@ impl RunRecord {
             gave_up: false,
             came: Carriage::default(),
             restarts: 0,
+            joined: Vec::new(),
             payer: None,
         }
+    }
+
+    /// Returns what is to be answered: the message that asks, and what was added to it.
+    #[must_use]
+    pub fn requests(&self) -> Vec<OwnedEventId> {
+        std::iter::once(&self.request).chain(&self.joined).cloned().collect()
     }
 
     /// Returns whose gesture made it work last, whom its cost counts for (C23).

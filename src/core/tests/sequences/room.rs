@@ -242,6 +242,8 @@ impl Room {
             coworkers: &here,
             reply_sender: None,
             thread: known.as_ref(),
+            root_sender: None,
+            members: &[],
             original: replaced.as_ref().map(|original| Original {
                 sender: &original.sender,
                 sent_at: original.sent_at,
@@ -253,6 +255,8 @@ impl Room {
         };
         let reply_sender = address::needs_reply_target(event, &scene).and_then(|target| self.find(target)).cloned();
         scene.reply_sender = reply_sender.as_ref().map(|replied_to| &*replied_to.sender);
+        let root_sender = address::needs_root(event, &scene).and_then(|root| self.find(root)).cloned();
+        scene.root_sender = root_sender.as_ref().map(|root| &*root.sender);
         let verdict = address::addressed(event, &scene);
         match &verdict {
             Verdict::Asked(asked) => {

@@ -32,6 +32,7 @@ impl Room {
                 begin_is_fixed: false,
                 names: &BTreeMap::new(),
                 requests: std::slice::from_ref(&run.record.request),
+                joined: &[],
                 answered_meanwhile: &[],
                 thread_root: run.record.place.thread_root(),
                 session: None,

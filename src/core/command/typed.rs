@@ -1,0 +1,76 @@
+//! A command's letters as people's keyboards and clients write them.
+
+use super::super::address::OwnWords;
+use crate::core::legible::is_hidden;
+
+/// A longer text is no command, and none of its words is looked at.
+const COMMAND_BYTES_MAX: usize = 16 * 1024;
+/// What people and clients put around a command: emphasis, code, quotation marks.
+const AROUND: [char; 12] = ['*', '_', '~', '`', '"', '\'', '“', '”', '„', '«', '»', '‘'];
+/// What people put behind a command as behind any sentence.
+const BEHIND: [char; 8] = ['.', '!', '?', ',', ';', ':', '…', '。'];
+
+/// Returns a text as commands are compared: in small letters of usual width, without white space, marks that show nothing,
+/// emphasis and quotation marks around it, and without a full stop or the like behind it.
+#[must_use]
+pub fn typed(text: &str) -> String {
+    let letters = text.chars().map(usual_width).filter(|letter| !is_mark(*letter));
+    let text: String = letters.flat_map(char::to_lowercase).collect();
+    let around = |letter: char| letter.is_whitespace() || AROUND.contains(&letter);
+    let shown = text.trim_matches(around);
+    let behind = |letter: char| around(letter) || BEHIND.contains(&letter);
+    shown.trim_end_matches(behind).to_owned()
+}
+
+/// Returns whether a text begins with an exclamation mark of any kind, whatever stands around it.
+pub(super) fn may_be_command(text: &str) -> bool {
+    let ignored = |letter: char| letter.is_whitespace() || is_hidden(letter) || AROUND.contains(&letter);
+    let first = text.trim_start_matches(ignored).chars().next();
+    text.len() <= COMMAND_BYTES_MAX && first.is_some_and(|letter| usual_width(letter) == '!')
+}
+
+/// Returns a text's first word as [`typed`] has it, and what follows as it was written.
+pub(super) fn split(text: &str) -> (String, &str) {
+    let text = text.trim_matches(|letter: char| letter.is_whitespace() || is_mark(letter));
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    // Emphasis that was opened before the word closes behind the rest.
+    let opened = &word[..word.len() - word.trim_start_matches(['*', '_', '~']).len()];
+    let rest = rest.trim();
+    let closed = if opened.is_empty() { None } else { rest.strip_suffix(opened) };
+    (typed(word), closed.unwrap_or(rest).trim())
+}
+
+/// Returns a text without the pill of somebody, or the word with an `@`, that it begins or ends with.
+pub(super) fn without_address<'t>(text: &'t str, html: Option<&str>) -> Option<&'t str> {
+    let text = text.trim();
+    let ends = |letter: char| letter.is_whitespace() || matches!(letter, ':' | ',');
+    let words = html.map(OwnWords::of_html);
+    let labels =
+        words.iter().flat_map(|words| &words.links).filter_map(|link| words.as_ref()?.text.get(link.label.clone()));
+    let mut labels = labels.map(str::trim).filter(|label| !label.is_empty());
+    let by_label = labels.find_map(|label| text.strip_prefix(label).or_else(|| text.strip_suffix(label)));
+    let by_id = || {
+        let (first, rest) = text.split_once(char::is_whitespace)?;
+        let (before, last) = text.rsplit_once(char::is_whitespace)?;
+        match () {
+            () if first.starts_with('@') => Some(rest),
+            () if last.starts_with('@') => Some(before),
+            () => None,
+        }
+    };
+    by_label.or_else(by_id).map(|rest| rest.trim_matches(ends))
+}
+
+/// White space of any kind is kept; anything else that shows nothing goes.
+fn is_mark(letter: char) -> bool {
+    is_hidden(letter) && !letter.is_whitespace()
+}
+
+/// Returns the usual form of a letter of a full-width keyboard.
+fn usual_width(letter: char) -> char {
+    match letter {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(letter as u32 - 0xfee0).unwrap_or(letter),
+        '\u{fe57}' => '!',
+        letter => letter,
+    }
+}

@@ -1,0 +1,111 @@
+//! Who is asked, by what, and when (C5, C6, C16): as people type it in clients that always send `m.mentions`, and with the
+//! picture behind the question.
+
+use anyhow::Result;
+use image::ImageFormat;
+use ruma::{OwnedEventId, OwnedRoomId};
+use serde_json::{Value, json};
+use workmate::{
+    core::words,
+    standin::{Matcher, Turn},
+};
+
+use crate::{
+    harness::{
+        Message, Person, RoomKind, SeenEvent, SentFile, Timeline,
+        office::{Office, question_of},
+    },
+    media::picture,
+};
+
+/// Sends content as it is, with an empty `m.mentions` where it has none.
+async fn say(person: &Person, room: &OwnedRoomId, mut content: Value) -> Result<OwnedEventId> {
+    let said = content.as_object_mut().expect("an object");
+    said.entry("m.mentions").or_insert_with(|| json!({}));
+    said.entry("msgtype").or_insert_with(|| json!("m.text"));
+    Ok(person.room(room)?.send_raw("m.room.message", content).await?.response.event_id)
+}
+
+fn in_thread(root: &OwnedEventId) -> Value {
+    json!({ "rel_type": "m.thread", "event_id": root, "is_falling_back": true, "m.in_reply_to": { "event_id": root } })
+}
+
+async fn until_said(office: &Office, room: &OwnedRoomId, text: &str) -> Result<SeenEvent> {
+    let oncall = office.oncall();
+    let find = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body().contains(text)).cloned();
+    office.alice.until(room, text, find).await
+}
+
+#[tokio::test]
+async fn c5_c16_what_people_type_asks_and_what_they_say_to_each_other_does_not() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, bob, oncall) = (&office.alice, &office.bob, office.oncall());
+    let room = office.room_of_people(RoomKind::Encrypted).await?;
+    let first_words = office.bring(&room, &oncall).await?;
+
+    say(alice, &room, json!({ "body": "@oncall yes1" })).await?;
+    say(alice, &room, json!({ "body": "OnCall: yes2" })).await?;
+    say(alice, &room, json!({ "body": format!("{oncall} yes3") })).await?;
+    say(alice, &room, json!({ "body": "oncall was paged no1" })).await?;
+    say(alice, &room, json!({ "body": "who is @oncall no2" })).await?;
+    let mentions = json!({ "user_ids": [oncall] });
+    let place =
+        json!({ "msgtype": "m.location", "body": "@oncall yes4", "geo_uri": "geo:52.5,13.4", "m.mentions": mentions });
+    say(alice, &room, place).await?;
+    say(alice, &room, json!({ "msgtype": "org.example.odd", "body": "@oncall yes5", "m.mentions": mentions })).await?;
+    let opened = json!({ "body": "yes6, how?", "m.relates_to": in_thread(&first_words.event_id) });
+    say(alice, &room, opened).await?;
+    for number in [1, 2, 3, 4, 5, 6] {
+        office.answer(alice, &room, &oncall, &format!("yes{number}")).await?;
+    }
+    say(alice, &room, json!({ "body": "**！Help** @oncall.", "m.mentions": mentions })).await?;
+    until_said(&office, &room, &words::coworker_help("oncall")[..20].replace(['`', '*'], "")).await?;
+
+    // In its thread, people among themselves.
+    let root = office.ask(alice, &room, "what happened?").await?;
+    office.answer(alice, &room, &oncall, "what happened?").await?;
+    let picture = SentFile::new("wall.png", "image/png", picture(40, 40, ImageFormat::Png)).as_image();
+    alice.send(&room, Message::text("🎉👍🏽").in_thread(&root)).await?;
+    say(alice, &room, json!({ "body": "bob: no3", "m.relates_to": in_thread(&root) })).await?;
+    say(bob, &room, json!({ "body": "on it no4", "m.relates_to": in_thread(&root) })).await?;
+    bob.send_file(&room, &picture, None).await?;
+    office.asked_and_answered(&room, "and now?").await?;
+    let questions = office.questions();
+    let nos = ["no1", "no2", "no3", "no4"];
+    assert!(!questions.iter().any(|question| nos.iter().any(|no| question.contains(no))), "{questions:?}");
+    assert_eq!(questions.len(), 8, "{questions:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c6_the_picture_behind_the_question_is_seen_and_a_mention_edited_away_stops_it() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let room = office.room(RoomKind::Encrypted).await?;
+    let (turn, _never_released) = Turn::text("I see no picture.").gate_after(1);
+    office.script("what is on the wall?", turn);
+
+    office.ask(alice, &room, "what is on the wall?").await?;
+    office.claude.wait_for_request(|request| question_of(request).contains("on the wall")).await?;
+    let wall = SentFile::new("wall.png", "image/png", picture(60, 40, ImageFormat::Png)).as_image();
+    alice.send_file(&room, &wall, None).await?;
+    office.answer(alice, &room, &oncall, "You asked").await?;
+    let requests = office.claude.requests();
+    assert_eq!(requests.len(), 2, "one call more");
+    assert_eq!(requests.last().map(|request| request.files().len()), Some(1), "with the picture");
+
+    let (turn, _never_released) = Turn::text("never to be seen").gate_after(1);
+    office.claude.on(Matcher::when("the question", |request| question_of(request).contains("is it down?")), turn);
+    let request = office.ask(alice, &room, "is it down?").await?;
+    office.claude.wait_for_request(|request| question_of(request).contains("is it down?")).await?;
+    let taken_back = json!({
+        "body": "* never mind, found it",
+        "m.new_content": { "msgtype": "m.text", "body": "never mind, found it", "m.mentions": {} },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": request },
+    });
+    say(alice, &room, taken_back).await?;
+    until_said(&office, &room, "Stopped").await?;
+    office.asked_and_answered(&room, "and now?").await?;
+    assert!(office.questions().iter().all(|question| !question.contains("never mind")), "{:?}", office.questions());
+    Ok(())
+}

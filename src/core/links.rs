@@ -5,7 +5,9 @@ use ruma::{
     matrix_uri::MatrixId,
 };
 
-use super::{address::OwnWords, event::Message, id};
+use url::Url;
+
+use super::{address::OwnWords, event::Message, id, render::percent_decoded};
 
 /// Links looked for in one message; what follows is plain text.
 pub const LINKS_MAX: usize = 8;
@@ -53,7 +55,8 @@ fn shown(name: &str) -> String {
     if plain.trim().is_empty() { "…".to_owned() } else { plain.trim().to_owned() }
 }
 
-/// Returns what one word points at: `#alias:server`, `!room:server`, a matrix.to link or a `matrix:` URI.
+/// Returns what one word points at: `#alias:server`, `!room:server`, a matrix.to link, a `matrix:` URI, or a room's address in
+/// a web client.
 ///
 /// A user's link, and everything else, points at no room.
 #[must_use]
@@ -69,8 +72,37 @@ pub fn target(word: &str) -> Option<Target> {
     if let Ok(uri) = MatrixToUri::parse(word) {
         return of_id(uri.id().clone(), uri.via());
     }
-    let uri = MatrixUri::parse(word).ok()?;
-    of_id(uri.id().clone(), uri.via())
+    if let Ok(uri) = MatrixUri::parse(word) {
+        return of_id(uri.id().clone(), uri.via());
+    }
+    of_web_client(word)
+}
+
+/// Reads the address of a room or message in a web client, wherever that is hosted: Element and its kin
+/// (`…/#/room/!id/$event`), Hydrogen (`…/#/session/1/room/!id`), FluffyChat (`…/#/rooms/!id`), Cinny
+/// (`…/home/!id`, `…/direct/!id`, `…/!space/!id/$event`, also behind a `#`).
+fn of_web_client(word: &str) -> Option<Target> {
+    let url = Url::parse(word).ok().filter(|url| matches!(url.scheme(), "https" | "http" | "element"))?;
+    let (path, query) = match url.fragment().filter(|fragment| fragment.starts_with('/')) {
+        Some(fragment) => fragment.split_once('?').unwrap_or((fragment, "")),
+        None => (url.path(), url.query().unwrap_or_default()),
+    };
+    let decoded = |segment: &str| percent_decoded(segment).trim().to_owned();
+    let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(decoded).collect();
+    let room_of = |segment: &String| segment.starts_with(['#', '!']).then(|| id::room_or_alias(segment)).flatten();
+    let at = (1..segments.len()).rev().find(|at| {
+        let before = &segments[at - 1];
+        let leads = ["room", "rooms", "home", "direct"].contains(&before.as_str()) || room_of(before).is_some();
+        leads && room_of(&segments[*at]).is_some()
+    })?;
+    let event = match segments.get(at + 1) {
+        Some(event) if event.starts_with('$') => Some(id::event(event)?),
+        _ => None,
+    };
+    let via = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "via");
+    let via = via.filter_map(|(_, server)| OwnedServerName::try_from(&*server).ok());
+    let via = via.filter(|server| id::is_server(server)).take(VIA_MAX).collect();
+    Some(Target { room: room_of(&segments[at])?, event, via })
 }
 
 /// Returns what the links in a message point at, each once, in their order.
@@ -79,7 +111,7 @@ pub fn targets(text: &str) -> Vec<Target> {
     let mut found: Vec<Target> = Vec::new();
     for word in text.split(|char: char| char.is_whitespace() || "<>\"'()[]".contains(char)) {
         let word = word.trim_end_matches(['.', ',', ';', ':', '!']);
-        let is_link = word.starts_with("https://matrix.to/") || word.starts_with("matrix:");
+        let is_link = word.contains("://") || word.starts_with("matrix:");
         let Some(target) = is_link.then(|| target(word)).flatten() else { continue };
         if !found.contains(&target) {
             found.push(target);
@@ -142,6 +174,17 @@ mod tests {
             ("https://matrix.to/#/!abc:hs/$event:hs?via=hs", ("!abc:hs", Some("$event:hs"), 1)),
             ("matrix:r/ops:hs", ("#ops:hs", None, 0)),
             ("matrix:roomid/abc:hs/e/event?via=hs", ("!abc:hs", Some("$event"), 1)),
+            ("https://app.element.io/#/room/!abc:hs", ("!abc:hs", None, 0)),
+            ("https://app.element.io/#/room/!abc:hs/$event:hs?via=hs", ("!abc:hs", Some("$event:hs"), 1)),
+            ("https://chat.example.org/element/#/room/#ops:hs", ("#ops:hs", None, 0)),
+            ("https://chat.example.org/#/room/%23ops%3Ahs", ("#ops:hs", None, 0)),
+            ("element://vector/webapp/#/room/!abc:hs", ("!abc:hs", None, 0)),
+            ("http://localhost:8080/#/room/!abc:hs", ("!abc:hs", None, 0)),
+            ("https://hydrogen.element.io/#/session/17/room/!abc:hs", ("!abc:hs", None, 0)),
+            ("https://fluffychat.im/web/#/rooms/!abc:hs", ("!abc:hs", None, 0)),
+            ("https://app.cinny.in/home/!abc:hs/$event/", ("!abc:hs", Some("$event"), 0)),
+            ("https://app.cinny.in/%23space%3Ahs/!abc%3Ahs?via=hs", ("!abc:hs", None, 1)),
+            ("https://chat.example.org/#/home/!abc:hs", ("!abc:hs", None, 0)),
         ] {
             let target = target(word).unwrap_or_else(|| panic!("{word} is a link"));
             assert_eq!(shown(&target), expected, "{word}");
@@ -163,6 +206,11 @@ mod tests {
             &long,
             "https://example.org/#/!abc:hs",
             "javascript:!abc:hs",
+            "javascript://x/#/room/!abc:hs",
+            "https://app.element.io/#/user/@ada:hs",
+            "https://app.element.io/#/room/ops",
+            "https://app.element.io/#/room/!abc:hs/$a%20b",
+            "https://example.org/room/of/!requirements",
             "https://matrix.to/#/!a%00b:hs",
             "https://matrix.to/#/!abc:hs/$a%20b",
             "https://matrix.to/#/!abc:hs/$a%2525b",

@@ -1,9 +1,12 @@
-//! When a streamed answer is sent and edited (A10): the first text at once, then at growing intervals.
+//! When a streamed answer is sent and edited (A10): the first text after a moment, because what is whole by then is one
+//! message without an edit; then at growing intervals.
 //!
 //! The machine is handed the time and says what to do; it keeps no text. Its last edit is always left for the end.
 
 use super::time::Timestamp;
 
+/// How long the first text is held back, in milliseconds: an answer that is whole by then is never edited.
+pub const FIRST_WAIT_MS: u64 = 1_500;
 /// The gap between the first text and the first edit, in milliseconds.
 pub const FIRST_GAP_MS: u64 = 700;
 /// Each gap is this many halves of the one before: 1.5 times.
@@ -27,6 +30,8 @@ pub enum Edit {
 /// The pace of one answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
+    /// When the first text came.
+    first: Option<Timestamp>,
     /// When something was last sent; `None` before the first text.
     sent: Option<Timestamp>,
     /// How long the text was then, in bytes.
@@ -51,28 +56,30 @@ impl Pace {
         Self { sent: Some(now), gap_ms: GAP_MS_MAX, edits, ..Self::default() }
     }
 
-    /// Takes in that the text is now `total_len` bytes long.
+    /// Takes in that the text is now `total_len` bytes long, and returns what may be done: [`Self::act`] says that it is.
     pub fn on_text(&mut self, total_len: usize, now: Timestamp) -> Option<Edit> {
         self.len = total_len;
+        if total_len > 0 {
+            self.first.get_or_insert(now);
+        }
         self.on_tick(now)
     }
 
     /// Takes in that time has passed; call it at [`Self::next_at`].
     pub fn on_tick(&mut self, now: Timestamp) -> Option<Edit> {
-        if self.finished || self.len == 0 || self.len == self.sent_len {
-            return None;
+        let is_due = self.next_at().is_some_and(|at| at <= now);
+        let due = if self.sent.is_some() { Edit::Interim } else { Edit::First };
+        is_due.then_some(due)
+    }
+
+    /// Notes that what was due is done.
+    pub fn act(&mut self, edit: Edit, now: Timestamp) {
+        self.sent = Some(now);
+        self.sent_len = self.len;
+        if edit == Edit::Interim {
+            self.edits += 1;
+            self.gap_ms = (self.gap_ms * GROWTH_HALVES / 2).min(GAP_MS_MAX);
         }
-        let Some(sent) = self.sent else {
-            self.note_sent(now);
-            return Some(Edit::First);
-        };
-        if self.edits + 1 >= EDITS_MAX || now.ms_since(sent) < self.gap_ms {
-            return None;
-        }
-        self.note_sent(now);
-        self.edits += 1;
-        self.gap_ms = (self.gap_ms * GROWTH_HALVES / 2).min(GAP_MS_MAX);
-        Some(Edit::Interim)
     }
 
     /// Takes in that there is no text for now, as while tools are at work: nothing waits to be shown.
@@ -95,17 +102,18 @@ impl Pace {
         }
     }
 
-    /// Returns when [`Self::on_tick`] may have something to do; `None` while there is nothing to wait for.
+    /// Returns when [`Self::on_tick`] has something to do; `None` while there is nothing to wait for.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
-        let waits = !self.finished && self.len != self.sent_len && self.edits + 1 < EDITS_MAX;
-        let gap_ms = i64::try_from(self.gap_ms).unwrap_or(i64::MAX);
-        self.sent.filter(|_| waits).map(|sent| Timestamp::from_ms(sent.as_ms().saturating_add(gap_ms)))
-    }
-
-    fn note_sent(&mut self, now: Timestamp) {
-        self.sent = Some(now);
-        self.sent_len = self.len;
+        if self.finished || self.len == self.sent_len || self.edits + 1 >= EDITS_MAX {
+            return None;
+        }
+        let (since, wait_ms) = match self.sent {
+            Some(sent) => (sent, self.gap_ms),
+            None => (self.first?, FIRST_WAIT_MS),
+        };
+        let wait_ms = i64::try_from(wait_ms).unwrap_or(i64::MAX);
+        Some(Timestamp::from_ms(since.as_ms().saturating_add(wait_ms)))
     }
 }
 
@@ -120,17 +128,22 @@ mod tests {
         Timestamp::from_ms(ms)
     }
 
+    fn text(pace: &mut Pace, len: usize, ms: i64) -> Option<Edit> {
+        let due = pace.on_text(len, at(ms));
+        due.inspect(|edit| pace.act(*edit, at(ms)))
+    }
+
     #[test]
-    fn first_text_at_once_then_growing_gaps_then_final() {
+    fn a10_first_text_after_a_moment_then_growing_gaps_then_final() {
         let mut pace = Pace::new();
         let mut sent = Vec::new();
         for ms in (0_i64..20_000).step_by(50) {
             let len = usize::try_from(ms).expect("not negative") + 1;
-            sent.extend(pace.on_text(len, at(ms)).map(|edit| (ms, edit)));
+            sent.extend(text(&mut pace, len, ms).map(|edit| (ms, edit)));
         }
         let gaps: Vec<i64> = sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        assert_eq!(sent[0], (0, Edit::First));
-        assert_eq!(gaps, [700, 1050, 1600, 2400, 3550, 5000, 5000]);
+        assert_eq!(sent[0], (1_500, Edit::First));
+        assert_eq!(gaps, [700, 1050, 1600, 2400, 3550, 5000]);
         assert_eq!(pace.finish(), Some(Edit::Final));
         assert_eq!(pace.finish(), None);
     }
@@ -139,37 +152,43 @@ mod tests {
     fn a_pause_in_the_stream_is_caught_up_by_the_tick() {
         let mut pace = Pace::new();
         assert_eq!(pace.next_at(), None);
-        assert_eq!(pace.on_text(3, at(0)), Some(Edit::First));
+        assert_eq!(text(&mut pace, 3, 0), None);
+        assert_eq!(pace.next_at(), Some(at(1_500)));
+        assert_eq!(pace.on_tick(at(1_499)), None);
+        assert_eq!(pace.on_tick(at(1_500)), Some(Edit::First));
+        pace.act(Edit::First, at(1_500));
         assert_eq!(pace.next_at(), None);
-        assert_eq!(pace.on_text(9, at(100)), None);
-        assert_eq!(pace.next_at(), Some(at(700)));
-        assert_eq!(pace.on_tick(at(699)), None);
-        assert_eq!(pace.on_tick(at(700)), Some(Edit::Interim));
-        assert_eq!(pace.on_tick(at(9_000)), None);
+        assert_eq!(text(&mut pace, 9, 1_600), None);
+        assert_eq!(pace.next_at(), Some(at(2_200)));
+        assert_eq!(pace.on_tick(at(2_199)), None);
+        assert_eq!(pace.on_tick(at(2_200)), Some(Edit::Interim));
+        pace.rest();
+        assert_eq!((pace.next_at(), pace.on_tick(at(9_000))), (None, None), "nothing of it can be shown");
     }
 
     #[test]
-    fn an_answer_that_comes_whole_is_one_message() {
+    fn a10_an_answer_that_is_whole_soon_is_one_message_without_an_edit() {
         let mut pace = Pace::new();
         assert_eq!(pace.finish(), None);
         let mut pace = Pace::new();
-        assert_eq!(pace.on_text(0, at(0)), None);
-        assert_eq!(pace.on_text(5, at(1)), Some(Edit::First));
-        assert_eq!(pace.finish(), Some(Edit::Final));
+        assert_eq!(text(&mut pace, 0, 0), None);
+        assert_eq!(text(&mut pace, 5, 1), None);
+        assert_eq!(text(&mut pace, 50, 1_499), None);
+        assert_eq!(pace.finish(), Some(Edit::First));
     }
 
     #[test]
     fn a_resumed_answer_is_edited_and_not_sent_again() {
         let mut pace = Pace::resumed(3, at(0));
-        assert_eq!(pace.on_text(5, at(10)), None);
-        assert_eq!(pace.on_text(6, at(5_000)), Some(Edit::Interim));
+        assert_eq!(text(&mut pace, 5, 10), None);
+        assert_eq!(text(&mut pace, 6, 5_000), Some(Edit::Interim));
         assert_eq!(pace.finish(), Some(Edit::Final));
     }
 
     #[test]
     fn edits_before_a_restart_count() {
         let mut pace = Pace::resumed(EDITS_MAX - 1, at(0));
-        assert_eq!((pace.on_text(5, at(60_000)), pace.next_at()), (None, None));
+        assert_eq!((text(&mut pace, 5, 60_000), pace.next_at()), (None, None));
         assert_eq!(pace.finish(), Some(Edit::Final));
     }
 
@@ -181,7 +200,7 @@ mod tests {
             for (passed, more) in steps {
                 now += passed;
                 len += more;
-                match pace.on_text(len, at(now)) {
+                match text(&mut pace, len, now) {
                     Some(Edit::First) => prop_assert_eq!(last.replace(now), None),
                     Some(_) => {
                         let before = last.replace(now).expect("First comes first");

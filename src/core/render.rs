@@ -6,15 +6,26 @@
 
 mod clean;
 mod fit;
+mod folds;
 mod html;
 mod letters;
 mod plain;
+mod shield;
+mod so_far;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
-use ruma::html::{Html, SanitizerConfig};
+use pulldown_cmark::Event;
+use ruma::html::{Html, ListBehavior, PropertiesNames, SanitizerConfig};
 
-pub use self::fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far, json_bytes};
+use super::{address::decoded, legible::is_hidden};
+
+pub(super) use self::clean::percent_decoded;
+pub use self::{
+    fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far, json_bytes},
+    so_far::so_far,
+};
 
 /// A message's text in both of its forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +61,24 @@ fn rendered(Both { body, html, rich }: Both) -> Rendered {
     Rendered { body, html: rich.then_some(html) }
 }
 
+/// Returns whether nothing of a text can be seen: white space, marks that show nothing, empty markup, comments and tags of
+/// HTML.
+#[must_use]
+pub fn is_blank(markdown: &str) -> bool {
+    let shows =
+        |text: &str| text.chars().any(|letter| !letter.is_whitespace() && !is_hidden(letter) && letter != '\u{fffc}');
+    let mut html = String::new();
+    let shown = clean::events(&folds::without_comments(markdown), Pills::Flat).events.iter().any(|event| match event {
+        Event::Code(text) | Event::InlineMath(text) => shows(text),
+        Event::Text(text) => {
+            html.push_str(text);
+            shows(text) && !text.contains(['<', '>'])
+        }
+        _ => false,
+    });
+    !shown && !shows(&decoded(&folds::without_tags(&html)))
+}
+
 /// A body and the HTML for it, whether or not that says more.
 struct Both {
     body: String,
@@ -77,6 +106,13 @@ pub(super) fn outside_html(text: &str) -> String {
 /// The last wall: what Matrix clients may be sent ("m.room.message msgtypes", spec 1.18), links to `matrix:` included.
 pub(super) fn sanitised(html: &str) -> String {
     let html = Html::parse(html);
-    html.sanitize_with(&SanitizerConfig::compat().remove_reply_fallback().remove_elements(["img"]));
+    html.sanitize_with(&sanitizer());
     html.to_string()
+}
+
+/// ruma's list lacks the attribute of formulas (spec 1.18, "Mathematical messages").
+fn sanitizer() -> SanitizerConfig {
+    let maths = ["span", "div"].map(|parent| PropertiesNames { parent, properties: &["data-mx-maths"] });
+    let config = SanitizerConfig::compat().remove_reply_fallback().remove_elements(["img"]);
+    config.allow_attributes(maths, ListBehavior::Add)
 }

@@ -149,6 +149,8 @@ pub struct Machine {
     prefix: Option<String>,
     pace: Option<Pace>,
     edits: u32,
+    /// What was shown last of the text that is being written.
+    shown: String,
     told_waiting: bool,
     /// When the request was accepted.
     began: Timestamp,
@@ -173,6 +175,7 @@ impl Machine {
             prefix: late_minutes.map(words::late_prefix),
             pace,
             edits: record.edits,
+            shown: String::new(),
             told_waiting: false,
             began: record.accepted_at,
             status: (!record.private || record.has_status())
@@ -193,9 +196,9 @@ impl Machine {
     #[must_use]
     pub fn take(&mut self, input: &Input<'_>, now: Timestamp) -> Vec<Effect> {
         match *input {
-            Input::Text(so_far) => self.stream(so_far, |pace| pace.on_text(so_far.len(), now)),
+            Input::Text(so_far) => self.stream(so_far, now, |pace| pace.on_text(so_far.len(), now)),
             Input::Tick(so_far) => {
-                let mut effects = self.stream(so_far, |pace| pace.on_tick(now));
+                let mut effects = self.stream(so_far, now, |pace| pace.on_tick(now));
                 effects.extend(self.show_status(so_far, now));
                 effects
             }
@@ -206,21 +209,27 @@ impl Machine {
         }
     }
 
-    fn stream(&mut self, so_far: &str, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Effect> {
+    /// Shows what is whole of the text so far, when that is due and there is more of it than before.
+    fn stream(&mut self, so_far: &str, now: Timestamp, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Effect> {
+        let Some(pace) = &mut self.pace else { return Vec::new() };
         if so_far.trim().is_empty() {
-            if let Some(pace) = &mut self.pace {
-                pace.rest();
-            }
+            pace.rest();
             return Vec::new();
         }
-        let Some(due) = self.pace.as_mut().and_then(ask) else { return Vec::new() };
-        let text = self.prefixed(so_far);
-        let rendered = render::fit_so_far(&text);
+        let Some(due) = ask(pace) else { return Vec::new() };
+        let Some(shown) = render::so_far(so_far).filter(|shown| *shown != self.shown) else {
+            pace.rest();
+            return Vec::new();
+        };
+        pace.act(due, now);
+        let rendered = render::fit_so_far(&self.prefixed(&shown));
+        self.shown = shown;
+        let message = self.message(rendered, OutgoingKind::Text);
         match due {
-            Edit::First => vec![Effect::Send(Step::Answer, self.message(rendered, OutgoingKind::Text))],
+            Edit::First => vec![Effect::Send(Step::Answer, message)],
             Edit::Interim | Edit::Final => {
                 self.edits += 1;
-                vec![Effect::Edit(Step::Edit(self.edits), self.message(rendered, OutgoingKind::Text))]
+                vec![Effect::Edit(Step::Edit(self.edits), message)]
             }
         }
     }
@@ -297,7 +306,7 @@ impl Machine {
     fn answered(&mut self, text: &str, stop: Stop) -> Vec<Effect> {
         let text = match stop {
             Stop::Refused => return vec![self.word(&words::refused(), Outcome::Failed)],
-            _ if text.trim().is_empty() => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
+            _ if render::is_blank(text) => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
             Stop::End => self.prefixed(text),
             Stop::Cut => format!("{}\n\n{}", self.prefixed(text), words::cut_at_limit()),
         };
@@ -312,7 +321,10 @@ impl Machine {
     #[must_use]
     pub fn stopped(&self, so_far: &str) -> Answer {
         let word = words::stopped();
-        let text = if so_far.trim().is_empty() { word } else { format!("{}\n\n*{word}*", self.prefixed(so_far)) };
+        let text = match render::so_far(so_far) {
+            Some(shown) => format!("{}\n\n*{word}*", self.prefixed(&shown)),
+            None => word,
+        };
         let mut message = self.message(render::fit_so_far(&text), OutgoingKind::Notice);
         message.mentions.clear();
         Answer { message, file: None, outcome: Outcome::Stopped }
@@ -342,7 +354,7 @@ impl Machine {
         self.word(&words, Outcome::Failed)
     }
 
-    /// A final word of ours. It mentions the asker: who asked is to learn that there is no answer.
+    /// A final word of ours. In a room it mentions the asker: who asked is to learn that there is no answer.
     fn word(&self, words: &str, outcome: Outcome) -> Effect {
         let message = self.message(render::render(words), OutgoingKind::Text);
         Effect::Finish(Answer { message, file: None, outcome })
@@ -355,12 +367,14 @@ impl Machine {
         }
     }
 
+    /// A message mentions the asker; not in an assistant's chat, which notifies by itself (A10).
     fn message(&self, rendered: Rendered, kind: OutgoingKind) -> Outgoing {
+        let mentions = self.pace.is_none().then(|| self.asker.clone());
         Outgoing {
             kind,
             body: rendered.body,
             html: rendered.html,
-            mentions: BTreeSet::from([self.asker.clone()]),
+            mentions: BTreeSet::from_iter(mentions),
             place: self.place.clone(),
         }
     }

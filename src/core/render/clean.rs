@@ -3,25 +3,33 @@
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream};
 use url::Url;
 
-use super::{Pills, letters};
+use super::{Pills, folds, letters, shield};
 
 /// Deeper nesting is written flat. Clients and ruma's sanitiser drop elements below their own limit of 100.
 const DEPTH_MAX: usize = 12;
 /// A longer link is shown as its text.
 const LINK_BYTES_MAX: usize = 2_048;
 
-pub(super) struct Cleaned<'a> {
-    pub(super) events: Vec<Event<'a>>,
+pub(super) struct Cleaned {
+    pub(super) events: Vec<Event<'static>>,
     /// Whether there is anything that a plain body cannot show.
     pub(super) rich: bool,
 }
 
-pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned<'_> {
+pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut cleaner = Cleaner { pills: pills == Pills::Linked, ..Cleaner::default() };
-    for event in Parser::new_ext(markdown, options) {
-        cleaner.event(event);
+    let shielded = shield::shield(markdown);
+    let mut in_code = false;
+    for event in Parser::new_ext(&shielded.text, options) {
+        match event {
+            Event::Start(Tag::CodeBlock(_)) => in_code = true,
+            Event::End(TagEnd::CodeBlock) => in_code = false,
+            _ => {}
+        }
+        shielded.give_back(event, in_code, |event| cleaner.event(event));
     }
+    folds::close(&mut cleaner.events);
     let mut events = Vec::with_capacity(cleaner.events.len());
     let mut in_code_block = false;
     for event in TextMergeStream::new(cleaner.events.into_iter()) {
@@ -35,6 +43,7 @@ pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned<'_> {
             Event::Text(text) if in_code_block => events.push(Event::Text(letters::tamed(&text).into())),
             Event::Text(text) => split_mentions(&letters::tamed(&text), &mut events),
             Event::Code(code) => events.push(Event::Code(letters::tamed(&code).into())),
+            Event::InlineMath(formula) => events.push(Event::InlineMath(letters::tamed(&formula).into())),
             event => events.push(event),
         }
     }
@@ -52,30 +61,31 @@ pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned<'_> {
 }
 
 #[derive(Default)]
-struct Cleaner<'a> {
-    events: Vec<Event<'a>>,
+struct Cleaner {
+    events: Vec<Event<'static>>,
     /// For each open tag whose start may be left out: whether it was written.
     open: Vec<bool>,
     depth: usize,
     in_link: bool,
-    html_block: bool,
+    /// In a block of raw HTML; whether a paragraph is open for what it says.
+    html_block: Option<bool>,
     /// Whether links to people stay.
     pills: bool,
 }
 
-impl<'a> Cleaner<'a> {
-    fn event(&mut self, event: Event<'a>) {
+impl Cleaner {
+    fn event(&mut self, event: Event<'static>) {
         match event {
             Event::Start(tag) => self.start(tag),
             Event::End(end) => self.end(end),
-            // Raw HTML is shown, not obeyed.
+            // Raw HTML is shown, not obeyed, but for line breaks, which Markdown has no other way to write in a table.
+            Event::InlineHtml(text) if folds::is_break(&text) => self.events.push(Event::HardBreak),
             Event::InlineHtml(text) => self.events.push(Event::Text(text)),
             Event::Html(text) => self.html(&text),
             // Off in the options; shown as text, should that ever change.
-            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
-                self.events.push(Event::Text(text));
-            }
-            Event::Text(_)
+            Event::DisplayMath(text) | Event::FootnoteReference(text) => self.events.push(Event::Text(text)),
+            Event::InlineMath(_)
+            | Event::Text(_)
             | Event::Code(_)
             | Event::SoftBreak
             | Event::HardBreak
@@ -84,12 +94,9 @@ impl<'a> Cleaner<'a> {
         }
     }
 
-    fn start(&mut self, tag: Tag<'a>) {
+    fn start(&mut self, tag: Tag<'static>) {
         match tag {
-            Tag::HtmlBlock => {
-                self.html_block = true;
-                self.events.push(Event::Start(Tag::Paragraph));
-            }
+            Tag::HtmlBlock => self.html_block = Some(false),
             Tag::Link { link_type: LinkType::Email, dest_url, .. } => self.link(format!("mailto:{dest_url}").into()),
             // Nothing remote is loaded: an image becomes a link with its description.
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => self.link(dest_url),
@@ -116,11 +123,8 @@ impl<'a> Cleaner<'a> {
     fn end(&mut self, end: TagEnd) {
         match end {
             TagEnd::HtmlBlock => {
-                self.html_block = false;
-                if matches!(self.events.last(), Some(Event::SoftBreak)) {
-                    self.events.pop();
-                }
-                self.events.push(Event::End(TagEnd::Paragraph));
+                self.end_html_paragraph();
+                self.html_block = None;
             }
             TagEnd::Link | TagEnd::Image => {
                 if self.open.pop() == Some(true) {
@@ -146,7 +150,7 @@ impl<'a> Cleaner<'a> {
         }
     }
 
-    fn link(&mut self, dest_url: CowStr<'a>) {
+    fn link(&mut self, dest_url: CowStr<'static>) {
         let written = !self.in_link && may_link(&dest_url, self.pills);
         self.open.push(written);
         if written {
@@ -168,12 +172,54 @@ impl<'a> Cleaner<'a> {
         }
     }
 
+    /// A line of a block of raw HTML: what folds is kept, and the rest is shown.
     fn html(&mut self, text: &str) {
         for line in text.split_inclusive('\n') {
             let ended = line.ends_with('\n');
-            self.events.push(Event::Text(line.trim_end_matches('\n').to_owned().into()));
-            if ended && self.html_block {
+            for piece in folds::pieces(line.trim_end_matches('\n')) {
+                match piece {
+                    folds::Piece::Tag(tag) => {
+                        self.end_html_paragraph();
+                        self.events.push(Event::Html(CowStr::Borrowed(tag)));
+                    }
+                    folds::Piece::Break => {
+                        self.begin_html_paragraph();
+                        self.events.push(Event::HardBreak);
+                    }
+                    folds::Piece::Text(text) => {
+                        self.begin_html_paragraph();
+                        self.events.push(Event::Text(text.to_owned().into()));
+                    }
+                }
+            }
+            if ended && self.html_block == Some(true) {
                 self.events.push(Event::SoftBreak);
+            }
+        }
+    }
+
+    fn begin_html_paragraph(&mut self) {
+        if self.html_block == Some(false) {
+            self.html_block = Some(true);
+            if !matches!(self.events.last(), Some(Event::Html(tag)) if **tag == *folds::SUMMARY) {
+                self.events.push(Event::Start(Tag::Paragraph));
+            }
+        }
+    }
+
+    fn end_html_paragraph(&mut self) {
+        if self.html_block == Some(true) {
+            self.html_block = Some(false);
+            if matches!(self.events.last(), Some(Event::SoftBreak)) {
+                self.events.pop();
+            }
+            let open = self.events.iter().rev().find_map(|event| match event {
+                Event::Start(Tag::Paragraph) => Some(true),
+                Event::Html(tag) if **tag == *folds::SUMMARY => Some(false),
+                _ => None,
+            });
+            if open == Some(true) {
+                self.events.push(Event::End(TagEnd::Paragraph));
             }
         }
     }
@@ -181,7 +227,7 @@ impl<'a> Cleaner<'a> {
 
 fn may_link(dest_url: &str, pills: bool) -> bool {
     // Clients may look for `@room` anywhere in what they are sent, an address included.
-    let pings = dest_url.to_ascii_lowercase().contains("@room");
+    let pings = dest_url.match_indices('@').any(|(at, _)| is_room_mention(dest_url, at));
     if pings || dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;
     }
@@ -203,7 +249,7 @@ pub(super) fn is_user_link(url: &Url) -> bool {
     fragment.starts_with('@') || fragment.contains("/@")
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(in crate::core) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -244,15 +290,25 @@ fn mentions(text: &str) -> Vec<(usize, usize)> {
         if is_link {
             found.push((begin, end));
         } else {
-            ids(whole, at, &mut found);
+            let is_address = begin < end && text[begin..end].contains("://") && Url::parse(&text[begin..end]).is_ok();
+            ids(whole, at, is_address, &mut found);
         }
         at += word.len();
     }
     found
 }
 
-/// Finds `@room` and user ids in a word that begins at `offset`.
-fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize)>) {
+/// Returns whether `@room` stands at the `@` as a word of its own: only so do push rules find it in a body (spec,
+/// "event_match": a pattern for `content.body` ends at word boundaries).
+pub(super) fn is_room_mention(text: &str, at: usize) -> bool {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let behind = text.get(at + 1..).unwrap_or_default();
+    let names = behind.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room"));
+    names && !text[..at].ends_with(is_word) && !behind[4..].starts_with(is_word)
+}
+
+/// Finds `@room` and user ids in a word that begins at `offset`. An address on the web is not looked into for ids.
+fn ids(word: &str, offset: usize, is_address: bool, found: &mut Vec<(usize, usize)>) {
     let mut done = 0;
     for (at, _) in word.match_indices('@') {
         if at < done {
@@ -260,9 +316,10 @@ fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize)>) {
         }
         let rest = &word[at + 1..];
         let after_letter = word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
-        let len = if rest.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room")) {
+        // What stands behind code is a text of its own for clients.
+        let len = if is_room_mention(&word[done..], at - done) {
             4
-        } else if after_letter {
+        } else if after_letter || is_address {
             0
         } else {
             user_id_len(rest)

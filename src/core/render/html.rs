@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
+use super::{shield, tasks};
+
 /// The largest heading: `<h1>` shouts in a chat.
 const HEADING_MIN: u8 = 3;
 /// A code block's language is cut after this many characters.
@@ -11,9 +13,7 @@ const LANGUAGE_CHARS_MAX: usize = 30;
 
 pub(super) fn write(events: &[Event<'_>]) -> String {
     let mut writer = Writer::default();
-    for event in events {
-        writer.event(event);
-    }
+    writer.events(events);
     let html = writer.html;
     // One paragraph needs no frame.
     match html.strip_prefix("<p>").and_then(|inner| inner.strip_suffix("</p>")) {
@@ -31,6 +31,61 @@ struct Writer {
 }
 
 impl Writer {
+    fn events(&mut self, events: &[Event<'_>]) {
+        let mut at = 0;
+        while let Some(event) = events.get(at) {
+            let rest = &events[at..];
+            if let Some(length) = tasks::list(rest) {
+                self.tasks(&rest[..length]);
+                at += length;
+            } else if let [Event::Start(Tag::Paragraph), Event::InlineMath(source), Event::End(TagEnd::Paragraph), ..] =
+                rest
+                && shield::formula(source).1
+            {
+                self.formula(source, "div");
+                at += 3;
+            } else {
+                self.event(event);
+                at += 1;
+            }
+        }
+    }
+
+    /// A list of tasks: its boxes are the bullets, so it is written as lines, those within an item further in.
+    fn tasks(&mut self, list: &[Event<'_>]) {
+        let (mut depth, mut first, mut paragraph_ended) = (0_usize, true, false);
+        self.html.push_str("<p>");
+        for event in list {
+            if std::mem::take(&mut paragraph_ended) && matches!(event, Event::Start(Tag::Paragraph)) {
+                self.html.push_str("<br>");
+            }
+            match event {
+                Event::Start(Tag::List(_)) => depth += 1,
+                Event::End(TagEnd::List(_)) => depth -= 1,
+                Event::Start(Tag::Item) => {
+                    if !std::mem::take(&mut first) {
+                        self.html.push_str("<br>");
+                    }
+                    self.html.push_str(&"\u{a0}\u{a0}\u{a0}\u{a0}".repeat(depth.saturating_sub(1)));
+                }
+                Event::End(TagEnd::Paragraph) => paragraph_ended = true,
+                Event::End(TagEnd::Item) | Event::Start(Tag::Paragraph) => {}
+                event => self.event(event),
+            }
+        }
+        self.html.push_str("</p>");
+    }
+
+    /// A formula as its source, which clients that know `data-mx-maths` show set (spec, "Mathematical messages").
+    fn formula(&mut self, source: &str, element: &str) {
+        let (tex, _) = shield::formula(source);
+        write!(self.html, r#"<{element} data-mx-maths=""#).expect("writing to a string never fails");
+        escape(tex, &mut self.html);
+        self.html.push_str(r#""><code>"#);
+        self.text(source);
+        write!(self.html, "</code></{element}>").expect("writing to a string never fails");
+    }
+
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Start(tag) => self.start(tag),
@@ -44,12 +99,11 @@ impl Writer {
             Event::SoftBreak | Event::HardBreak => self.html.push_str("<br>"),
             Event::Rule => self.html.push_str("<hr>"),
             Event::TaskListMarker(done) => self.html.push_str(if *done { "☑ " } else { "☐ " }),
+            Event::InlineMath(source) => self.formula(source, "span"),
+            // The tags of `folds` alone.
+            Event::Html(tag) => self.html.push_str(tag),
             // `clean` lets none of these through; nothing is written where it should.
-            Event::Html(_)
-            | Event::InlineHtml(_)
-            | Event::InlineMath(_)
-            | Event::DisplayMath(_)
-            | Event::FootnoteReference(_) => {}
+            Event::InlineHtml(_) | Event::DisplayMath(_) | Event::FootnoteReference(_) => {}
         }
     }
 

@@ -2,7 +2,10 @@
 
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
-use super::clean::is_user_link;
+use super::{
+    clean::{is_room_mention, is_user_link},
+    folds,
+};
 
 /// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body.
 const WORD_JOINER: char = '\u{2060}';
@@ -11,7 +14,11 @@ const QUOTE: &str = "> ";
 
 pub(super) fn write(events: &[Event<'_>]) -> String {
     let mut writer = Writer::default();
-    for event in events {
+    for (at, event) in events.iter().enumerate() {
+        writer.is_task = matches!(
+            events.get(at + 1..),
+            Some([Event::TaskListMarker(_), ..] | [Event::Start(Tag::Paragraph), Event::TaskListMarker(_), ..])
+        );
         writer.event(event);
     }
     without_room_mention(writer.text.trim_end())
@@ -28,6 +35,9 @@ struct Writer {
     /// Line breaks due before the next text.
     breaks: usize,
     cells: usize,
+    in_cell: bool,
+    /// Whether a task's box comes next, which is bullet enough.
+    is_task: bool,
 }
 
 struct Prefix {
@@ -44,7 +54,9 @@ impl Writer {
             Event::End(end) => self.end(*end),
             Event::Text(text) => self.push(text),
             Event::Code(code) => self.push(&format!("`{code}`")),
-            Event::SoftBreak | Event::HardBreak => self.push("\n"),
+            Event::SoftBreak | Event::HardBreak => self.push(if self.in_cell { " / " } else { "\n" }),
+            Event::InlineMath(source) => self.push(source),
+            Event::Html(tag) => self.fold(tag),
             Event::Rule => {
                 self.due(2);
                 self.push("———");
@@ -52,11 +64,7 @@ impl Writer {
             }
             Event::TaskListMarker(done) => self.push(if *done { "☑ " } else { "☐ " }),
             // `clean` lets none of these through.
-            Event::Html(_)
-            | Event::InlineHtml(_)
-            | Event::InlineMath(_)
-            | Event::DisplayMath(_)
-            | Event::FootnoteReference(_) => {}
+            Event::InlineHtml(_) | Event::DisplayMath(_) | Event::FootnoteReference(_) => {}
         }
     }
 
@@ -78,6 +86,7 @@ impl Writer {
                         *number = number.saturating_add(1);
                         mark
                     }
+                    _ if self.is_task => String::new(),
                     _ => "• ".to_owned(),
                 };
                 self.prefixes.push(Prefix { first: Some(mark), rest: "  ", begun: false });
@@ -96,6 +105,7 @@ impl Writer {
                     self.push(" | ");
                 }
                 self.cells += 1;
+                self.in_cell = true;
             }
             Tag::Strikethrough => self.push("~~"),
             Tag::Link { dest_url, .. } => self.links.push(dest_url.to_string()),
@@ -125,6 +135,7 @@ impl Writer {
                 self.lists.pop();
                 self.due(if self.lists.is_empty() { 2 } else { 1 });
             }
+            TagEnd::TableCell => self.in_cell = false,
             TagEnd::TableHead | TagEnd::TableRow => self.due(1),
             TagEnd::Strikethrough => self.push("~~"),
             TagEnd::Link => {
@@ -138,6 +149,18 @@ impl Writer {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A fold is open here: its summary is a line with a mark.
+    fn fold(&mut self, tag: &str) {
+        match tag {
+            folds::SUMMARY => {
+                self.due(2);
+                self.push("▸ ");
+            }
+            folds::SUMMARY_END => self.due(1),
+            _ => self.due(2),
         }
     }
 
@@ -191,15 +214,12 @@ impl Writer {
 
 pub(super) fn without_room_mention(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('@') {
-        safe.push_str(before);
-        safe.push('@');
-        if after.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room")) {
-            safe.push(WORD_JOINER);
-        }
-        rest = after;
+    let mut done = 0;
+    for (at, _) in text.match_indices('@').filter(|(at, _)| is_room_mention(text, *at)) {
+        safe.push_str(&text[done..=at]);
+        safe.push(WORD_JOINER);
+        done = at + 1;
     }
-    safe.push_str(rest);
+    safe.push_str(&text[done..]);
     safe
 }

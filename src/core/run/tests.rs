@@ -46,16 +46,36 @@ fn c9_a_coworker_sends_one_message_that_mentions_the_asker() {
 }
 
 #[test]
-fn a10_an_assistant_streams_first_text_then_edits_then_the_end() {
+fn a10_an_assistant_streams_first_text_then_edits_then_the_end_and_mentions_nobody() {
     let mut machine = Machine::new(&record(true), NOW);
-    let first = machine.take(&Input::Text("One"), NOW);
-    assert!(matches!(&first[..], [Effect::Send(Step::Answer, message)] if message.body == "One"), "{first:?}");
-    assert_eq!(machine.take(&Input::Text("One two"), NOW), vec![], "an edit must wait for its gap");
+    assert_eq!(machine.take(&Input::Text("One **tw"), NOW), vec![], "it may be whole in a moment");
+    let due = machine.next_at().expect("the first text is due");
+    assert_eq!(due.ms_since(NOW), crate::core::pace::FIRST_WAIT_MS);
+    let first = machine.take(&Input::Tick("One **tw"), due);
+    let [Effect::Send(Step::Answer, message)] = &first[..] else { panic!("a message, not {first:?}") };
+    assert_eq!((message.body.as_str(), message.mentions.len()), ("One …", 0));
+    let soon = later(due, 100);
+    assert_eq!(machine.take(&Input::Text("One **two** thr"), soon), vec![], "an edit must wait for its gap");
     let due = machine.next_at().expect("an edit is due");
-    let second = machine.take(&Input::Tick("One two"), due);
-    assert!(matches!(&second[..], [Effect::Edit(Step::Edit(1), message)] if message.body == "One two"), "{second:?}");
+    let second = machine.take(&Input::Tick("One **two** thr"), due);
+    let [Effect::Edit(Step::Edit(1), message)] = &second[..] else { panic!("an edit, not {second:?}") };
+    assert_eq!((message.body.as_str(), message.mentions.len()), ("One two …", 0));
+    assert_eq!(machine.take(&Input::Text("One **two** three"), due), vec![]);
+    let due = machine.next_at().expect("an edit is due");
+    assert_eq!(machine.take(&Input::Tick("One **two** three"), due), vec![], "no more of it is whole");
+    assert_eq!(machine.next_at(), None, "and nothing is due for ever");
     let effects = machine.take(&Input::Answered("One two three", Stop::End), due);
-    assert_eq!(finish(&effects).message.body, "One two three");
+    assert_eq!((finish(&effects).message.body.as_str(), finish(&effects).message.mentions.len()), ("One two three", 0));
+}
+
+#[test]
+fn a10_a_short_answer_of_an_assistant_is_one_message() {
+    let mut machine = Machine::new(&record(true), NOW);
+    for (ms, text) in [(0, "I "), (300, "I waited "), (1_400, "I waited 12 seconds.")] {
+        assert_eq!(machine.take(&Input::Text(text), later(NOW, ms)), vec![], "{text}");
+    }
+    let effects = machine.take(&Input::Answered("I waited 12 seconds.", Stop::End), later(NOW, 1_450));
+    assert_eq!(finish(&effects).message.body, "I waited 12 seconds.");
 }
 
 #[test]
@@ -140,6 +160,7 @@ fn c19_no_blank_message_and_no_false_done() {
     let table = [
         ("", Stop::End, words::nothing_to_say(), Outcome::Failed),
         (" \n", Stop::End, words::nothing_to_say(), Outcome::Failed),
+        ("&nbsp;\u{200b}\u{2800}<!-- -->", Stop::End, words::nothing_to_say(), Outcome::Failed),
         ("half an answ", Stop::Refused, words::refused(), Outcome::Failed),
     ];
     for (text, stop, expected, outcome) in table {
@@ -215,9 +236,11 @@ fn c5_a_late_answer_says_so() {
 fn a10_an_assistants_status_begins_with_its_first_tool_and_no_edit_is_due_while_it_works() {
     let mut machine = Machine::new(&record(true), NOW);
     assert_eq!(machine.next_at(), None);
-    let first = machine.take(&Input::Text("Let me"), NOW);
+    assert_eq!(machine.take(&Input::Text("Let me look"), NOW), vec![]);
+    let due = machine.next_at().expect("the first text is due");
+    let first = machine.take(&Input::Tick("Let me look"), due);
     assert!(matches!(&first[..], [Effect::Send(Step::Answer, _)]), "{first:?}");
-    assert_eq!(machine.take(&Input::Text("Let me look."), NOW), vec![]);
+    assert_eq!(machine.take(&Input::Text("Let me look."), due), vec![]);
 
     let doing = Doing { done: 0, running: vec!["time".to_owned()] };
     let shown = machine.take(&Input::Steps(&doing), NOW);

@@ -46,11 +46,12 @@ async fn a10_an_answer_begins_at_once_is_edited_and_ends_complete() -> Result<()
 
     alice.send(&room, "describe the river").await?;
     let message = begun(&office, &alice, &room).await?;
-    assert!(message.body().len() < ANSWER.len(), "{}", message.body());
+    assert_eq!(message.body(), "It rises …");
     first_pause.release();
     let interim = alice.until(&room, "an edit", |seen| seen.edits(&message.event_id).next().cloned()).await?;
     let so_far = interim.content["m.new_content"]["body"].as_str().unwrap_or_default().to_owned();
     assert!(so_far.len() > message.body().len() && so_far.len() < ANSWER.len(), "{so_far}");
+    assert!(so_far.ends_with(" …") && ANSWER.starts_with(so_far.trim_end_matches('…')), "{so_far}");
     second_pause.release();
     office.answered(&alice, &room, ANSWER).await?;
 
@@ -61,7 +62,9 @@ async fn a10_an_answer_begins_at_once_is_edited_and_ends_complete() -> Result<()
     assert_eq!(last.content["m.new_content"]["body"], ANSWER);
     assert!(edits.len() <= usize::try_from(EDITS_MAX)?, "{} edits", edits.len());
     assert!(edits.iter().all(|edit| edit.is_decrypted() && !edit.mentions(alice.user_id())), "{seen}");
-    assert!(message.mentions(alice.user_id()), "the first text notifies");
+    assert!(!message.mentions(alice.user_id()), "a chat of two notifies by itself");
+    let thanks = seen.messages_of(&office.assistant_of(&alice)).last().expect("an answer");
+    assert_eq!(seen.edits(&thanks.event_id).count(), 0, "a short answer is never edited");
     assert_eq!(answers(&office, &alice, &room), [ANSWER, "You're welcome."]);
     Ok(())
 }

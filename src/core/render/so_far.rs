@@ -1,0 +1,379 @@
+//! What is shown of an answer that is still being written (A10): whole words and whole markup, and “…” behind them.
+
+use super::shield::is_unspaced;
+
+/// Markup that was opened longer ago than this, in bytes, is not waited for: it may be no markup at all.
+const HELD_BYTES_MAX: usize = 600;
+/// Stands behind what is not whole yet.
+const MORE: &str = "…";
+
+/// Returns what of an answer that is being written can be shown; `None` where nothing can yet.
+#[must_use]
+pub fn so_far(markdown: &str) -> Option<String> {
+    let last = last_block(markdown);
+    if let Some(fence) = last.fence
+        && let Some(lines) = whole_lines(&markdown[fence.behind..])
+    {
+        let Fence { indent, marks, .. } = fence;
+        let shown = &markdown[..fence.behind + lines];
+        return Some(format!("{}\n{indent}{marks}\n\n{MORE}", shown.trim_end_matches('\n')));
+    }
+    let begin = last.fence.map_or(last.begin, |fence| fence.begin);
+    let tail = if last.fence.is_some() { "" } else { &markdown[begin..] };
+    let shown = markdown[..begin + settled(tail)].trim_end();
+    if super::is_blank(shown) {
+        return None;
+    }
+    if shown.ends_with(MORE) {
+        return Some(shown.to_owned());
+    }
+    let line = shown.rsplit('\n').next().unwrap_or(shown).trim_start();
+    let apart =
+        line.starts_with(['|', '#', '<']) || line.starts_with("```") || line.starts_with("~~~") || is_bare(line);
+    let space = match () {
+        () if apart => "\n\n",
+        () if shown.ends_with(is_unspaced) => "",
+        () => " ",
+    };
+    Some(format!("{shown}{space}{MORE}"))
+}
+
+#[derive(Clone, Copy)]
+struct Fence<'a> {
+    /// Where its line begins.
+    begin: usize,
+    /// Where its content begins; the end of the text where its line is not whole.
+    behind: usize,
+    indent: &'a str,
+    marks: &'a str,
+}
+
+struct Last<'a> {
+    /// Where the last block begins.
+    begin: usize,
+    /// The code block that is open there.
+    fence: Option<Fence<'a>>,
+}
+
+/// Finds the last block: what stands behind the last blank line or the last whole code block.
+fn last_block(markdown: &str) -> Last<'_> {
+    let (mut at, mut begin, mut fence): (usize, usize, Option<Fence<'_>>) = (0, 0, None);
+    for line in markdown.split_inclusive('\n') {
+        let behind = at + line.len();
+        let bare = line.trim_start();
+        let marks = bare.len() - bare.trim_start_matches(['`', '~']).len();
+        let marks = &bare[..marks];
+        let is_fence =
+            marks.len() >= 3 && (marks.chars().all(|mark| mark == '`') || marks.chars().all(|mark| mark == '~'));
+        match fence {
+            Some(open) => {
+                let closes = is_fence && marks.starts_with(open.marks) && bare[marks.len()..].trim().is_empty();
+                if closes && line.ends_with('\n') {
+                    (fence, begin) = (None, behind);
+                }
+            }
+            None if is_fence && !(marks.starts_with('`') && bare[marks.len()..].contains('`')) => {
+                let indent = &line[..line.len() - bare.len()];
+                fence = Some(Fence { begin: at, behind, indent, marks });
+            }
+            None if bare.is_empty() => begin = behind,
+            None => {}
+        }
+        at = behind;
+    }
+    Last { begin, fence }
+}
+
+/// Returns the length of the whole lines of an open code block; none where there is no whole one. A last line that may
+/// become its end is not whole.
+fn whole_lines(content: &str) -> Option<usize> {
+    let end = content.rfind('\n')? + 1;
+    (!content[..end].trim().is_empty()).then_some(end)
+}
+
+/// Returns how much of the last block can be shown, in bytes.
+fn settled(block: &str) -> usize {
+    let mut shown = without_last_word(block);
+    shown = without_open_table(&block[..shown], shown < block.len() || !block.ends_with('\n'));
+    loop {
+        let text = block[..shown].trim_end();
+        let next = without_bare_line(&text[..open_markup(text).unwrap_or(text.len())]).trim_end().len();
+        if next == shown {
+            return shown;
+        }
+        shown = next;
+    }
+}
+
+/// Cuts behind the last word that is known to be whole. Scripts without spaces are cut anywhere.
+fn without_last_word(text: &str) -> usize {
+    let ends_word = |letter: char| letter.is_whitespace() || is_unspaced(letter);
+    text.char_indices().rev().find(|(_, letter)| ends_word(*letter)).map_or(0, |(at, letter)| at + letter.len_utf8())
+}
+
+/// Cuts off the rows of a table that are not whole, and all of it until it has one below its head.
+fn without_open_table(text: &str, is_cut: bool) -> usize {
+    let mut rows = 0;
+    let mut begin = text.len();
+    let mut shown = text.len();
+    for line in text.split_inclusive('\n').rev() {
+        if !line.trim_start().starts_with('|') {
+            break;
+        }
+        begin -= line.len();
+        let is_whole = line.ends_with('\n') && !(is_cut && shown == text.len() && rows == 0 && !text.ends_with('\n'));
+        if is_whole {
+            rows += 1;
+        } else {
+            shown = begin;
+        }
+    }
+    if rows < 3 && begin < text.len() { begin } else { shown }
+}
+
+/// Cuts off a last line that says nothing yet: a bullet, a heading's or quote's mark, a rule that may become one.
+fn without_bare_line(text: &str) -> &str {
+    let begin = text.rfind('\n').map_or(0, |at| at + 1);
+    if is_bare(&text[begin..]) { &text[..begin] } else { text }
+}
+
+fn is_bare(line: &str) -> bool {
+    let letters = line.trim();
+    let numbered =
+        letters.ends_with(['.', ')']) && letters.len() <= 10 && letters.starts_with(|c: char| c.is_ascii_digit());
+    !letters.is_empty() && (numbered || letters.chars().all(|letter| "-*+>#=_~`|:[]! ".contains(letter)))
+}
+
+/// Markup that may be closed by what comes.
+struct Open {
+    mark: char,
+    count: usize,
+    at: usize,
+}
+
+/// Returns where the first markup begins that is open at the end of the text.
+fn open_markup(text: &str) -> Option<usize> {
+    let mut open: Vec<Open> = Vec::new();
+    let mut at = 0;
+    let mut before: Option<char> = None;
+    let is_near = |at: usize| text.len() - at <= HELD_BYTES_MAX;
+    while let Some(mark) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let run = rest.len() - rest.trim_start_matches(mark).len();
+        let held = match mark {
+            '\n' => {
+                if begins_block(&rest[1..]) {
+                    open.clear();
+                }
+                Ok(1)
+            }
+            '\\' if rest.starts_with("\\(") => within(rest, "\\(", "\\)"),
+            '\\' if rest.starts_with("\\[") => within(rest, "\\[", "\\]"),
+            '\\' => Ok(1 + rest[1..].chars().next().map_or(0, char::len_utf8)),
+            '`' => code(rest, run),
+            '$' if rest.starts_with("$$") => within(rest, "$$", "$$"),
+            '$' => dollar(rest, before),
+            '[' => link(rest),
+            '<' => tag(rest),
+            '*' | '_' | '~' => {
+                emphasis(&mut open, Open { mark, count: run, at }, before, rest[run..].chars().next());
+                Ok(run)
+            }
+            mark => Ok(mark.len_utf8()),
+        };
+        let length = match held {
+            Ok(length) => length,
+            Err(_) if is_near(at) => {
+                let image = usize::from(mark == '[' && before == Some('!'));
+                let first = open.iter().find(|open| is_near(open.at)).map(|open| open.at);
+                return Some(first.unwrap_or(at - image).min(at - image));
+            }
+            // It was no markup after all.
+            Err(skipped) => skipped,
+        };
+        before = text[at..at + length].chars().next_back();
+        at += length;
+    }
+    open.iter().find(|open| is_near(open.at)).map(|open| open.at)
+}
+
+/// Whether a line begins an item, a heading, a row or a quote: emphasis does not go beyond it.
+fn begins_block(line: &str) -> bool {
+    let bare = line.trim_start();
+    let digits = bare.trim_start_matches(|c: char| c.is_ascii_digit());
+    let numbered = digits.len() < bare.len() && digits.starts_with(['.', ')']);
+    numbered || ["- ", "* ", "+ ", "#", "|", ">"].iter().any(|mark| bare.starts_with(mark))
+}
+
+/// Takes what is between two marks; `Err` with the length of the first where the second is missing.
+fn within(rest: &str, open: &str, close: &str) -> Result<usize, usize> {
+    let inner = &rest[open.len()..];
+    inner.find(close).map(|end| open.len() + end + close.len()).ok_or(open.len())
+}
+
+fn code(rest: &str, run: usize) -> Result<usize, usize> {
+    let mut at = run;
+    while let Some(found) = rest[at..].find('`') {
+        let begin = at + found;
+        let length = rest[begin..].len() - rest[begin..].trim_start_matches('`').len();
+        at = begin + length;
+        if length == run {
+            return Ok(at);
+        }
+    }
+    Err(run)
+}
+
+/// A formula begins with a letter or a command; anything else is money.
+fn dollar(rest: &str, before: Option<char>) -> Result<usize, usize> {
+    let begins = rest[1..].starts_with(|c: char| c.is_alphabetic() || matches!(c, '\\' | '(' | '{'));
+    if begins && before.is_none_or(|before| !before.is_alphanumeric()) { within(rest, "$", "$") } else { Ok(1) }
+}
+
+fn tag(rest: &str) -> Result<usize, usize> {
+    let begins = rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!'));
+    if begins { within(rest, "<", ">") } else { Ok(1) }
+}
+
+/// A link, an image or a reference; brackets that end the text may be the first half of one.
+fn link(rest: &str) -> Result<usize, usize> {
+    let Some(end) = balanced(rest, '[', ']') else { return Err(1) };
+    let behind = &rest[end..];
+    if behind.is_empty() {
+        return Err(1);
+    }
+    if behind.starts_with('(') {
+        return balanced(behind, '(', ')').map(|length| end + length).ok_or(1);
+    }
+    // What is in the brackets is looked at for itself.
+    Ok(1)
+}
+
+fn balanced(text: &str, open: char, close: char) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut escaped = false;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if letter == open => depth += 1,
+            _ if letter == close => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + letter.len_utf8());
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Takes a run of `*`, `_` or `~`: it closes what is open, or opens.
+fn emphasis(open: &mut Vec<Open>, mut run: Open, before: Option<char>, behind: Option<char>) {
+    let is_word = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
+    let is_space = |side: Option<char>| side.is_none_or(char::is_whitespace);
+    // `snake_case` and `~5 minutes` are none.
+    if (run.mark == '_' && is_word(before) && is_word(behind)) || (run.mark == '~' && run.count != 2) {
+        return;
+    }
+    if !is_space(before) {
+        while let Some(at) = open.iter().rposition(|open| open.mark == run.mark).filter(|_| run.count > 0) {
+            let taken = open[at].count.min(run.count);
+            run.count -= taken;
+            open[at].count -= taken;
+            let left = usize::from(open[at].count > 0);
+            open.truncate(at + left);
+            if left > 0 {
+                break;
+            }
+        }
+    }
+    let ends_text = behind.is_none() && !is_space(before);
+    if run.count > 0 && (!is_space(behind) || ends_text) {
+        open.push(run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a10_unfinished_text_ends_with_a_whole_word_and_whole_markup() {
+        let table = [
+            ("", None),
+            ("Hel", None),
+            ("Hello wor", Some("Hello …")),
+            ("Hello world ", Some("Hello world …")),
+            ("Hello world.\n\n", Some("Hello world. …")),
+            ("**Short answ", None),
+            ("It is **very impor", Some("It is …")),
+            ("It is **very important** and", Some("It is **very important** …")),
+            ("It is **very important**", Some("It is …")),
+            ("see [status page](https://", Some("see …")),
+            ("see [status page](https://example.org/a b) for", Some("see [status page](https://example.org/a b) …")),
+            ("see [status page] ", Some("see …")),
+            ("see ![a cat](htt", Some("see …")),
+            ("run `cargo te", Some("run …")),
+            ("run `cargo test` to ", Some("run `cargo test` to …")),
+            ("run ``a ` b", Some("run …")),
+            ("a list:\n\n- one\n- ", Some("a list:\n\n- one …")),
+            ("a list:\n\n- one\n- **tw", Some("a list:\n\n- one …")),
+            ("1. one\n2", Some("1. one …")),
+            ("1. one\n2. ", Some("1. one …")),
+            ("# Head", None),
+            ("# Head\n", Some("# Head\n\n…")),
+            ("text\n--", Some("text …")),
+            ("text\n\n> ", Some("text …")),
+            ("text\n\n``", Some("text …")),
+            ("text\n\n```py", Some("text …")),
+            ("text\n\n```py\n", Some("text …")),
+            ("text\n\n```py\nimport o", Some("text …")),
+            ("text\n\n```py\nimport os\nprin", Some("text\n\n```py\nimport os\n```\n\n…")),
+            ("```py\nimport os\n``", Some("```py\nimport os\n```\n\n…")),
+            ("```py\nimport os\n```", Some("```py\nimport os\n```\n\n…")),
+            ("```py\nimport os\n```\n", Some("```py\nimport os\n```\n\n…")),
+            ("- a\n  ```\n  x\n  y", Some("- a\n  ```\n  x\n  ```\n\n…")),
+            ("so:\n\n| a | b |\n", Some("so: …")),
+            ("so:\n\n| a | b |\n|---|-", Some("so: …")),
+            ("so:\n\n| a | b |\n|---|---|\n| 1 | ", Some("so: …")),
+            ("so:\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3", Some("so:\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n…")),
+            ("it is \\(E = m", Some("it is …")),
+            ("it is $x^2 + ", Some("it is …")),
+            ("it costs $5 and ", Some("it costs $5 and …")),
+            ("~5 minutes of ", Some("~5 minutes of …")),
+            ("2 * 3 and 4", Some("2 * 3 and …")),
+            ("snake_case and ", Some("snake_case and …")),
+            ("x < y and ", Some("x < y and …")),
+            ("x <b", Some("x …")),
+            ("AT&am", None),
+            ("done… ", Some("done…")),
+            ("先备份数据", Some("先备份数据…")),
+            ("请**先备", Some("请…")),
+            ("**注意：**请先", Some("**注意：**请先…")),
+        ];
+        for (markdown, expected) in table {
+            assert_eq!(so_far(markdown).as_deref(), expected, "{markdown:?}");
+        }
+        let long_ago = format!("2*3 is {} and", "six ".repeat(200));
+        assert!(so_far(&long_ago).is_some_and(|shown| shown.len() > 700), "it may be no emphasis");
+    }
+
+    #[test]
+    fn a10_every_beginning_of_an_answer_reads_well() {
+        let answer = "# Why it *paged*\n\nThe **pool** ran out, see [the log](https://example.org/l(1)) and `pg_stat`:\n\n\
+                      - [ ] raise `max_connections` to **200**\n- [x] ~~restart~~ it\n\n| host | state |\n|---|---|\n\
+                      | db1 | **down** |\n| db2 | up |\n\n```sql\nSELECT * FROM t;\n```\n\nIt is \\(a_1 * b_1\\), 2*3 = 6. <br>Done.";
+        for (end, _) in answer.char_indices() {
+            let Some(shown) = so_far(&answer[..end]) else { continue };
+            let rendered = crate::core::render::render(&shown);
+            assert!(shown.ends_with(MORE), "{shown:?}");
+            let outside = rendered.html.unwrap_or(rendered.body.clone());
+            for half in ["**", "](", "[the", "~~", "`", "|"] {
+                let in_code = outside.contains("<pre>") && half == "*";
+                assert!(in_code || !outside.contains(half), "{half} in {outside:?} of {:?}", &answer[..end]);
+            }
+        }
+    }
+}

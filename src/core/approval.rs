@@ -10,10 +10,13 @@
 //!   Redacting the card declines the call, whoever could do so: declining is always safe.
 //! - A plain `yes` or `no` in a thread decides about the one card that is open there; with several open it decides
 //!   nothing, and its sender is told how to say which.
+//! - A reply to the card that is clearly a yes or no in other words decides too ([`words::deciding`](super::words::deciding)).
+//!   What may be meant to decide and is not clear (`ok`, 👍) decides nothing, and its sender is told how to.
 //! - What was made after the expiry is late, whatever time another server claims for it; and once the run has learned that
 //!   the time is over, nothing comes in time any more.
 
 mod card;
+mod clear;
 mod plain;
 mod shown;
 #[cfg(test)]
@@ -25,8 +28,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    address::after_quote,
-    event::{EventKind, Message, MessageKind, RoomEvent},
+    event::{EventKind, RoomEvent},
     hex::hex,
     people::Who,
     run::{RunId, RunRecord},
@@ -38,6 +40,7 @@ use super::{
 
 pub use self::{
     card::{Card, WholeCall, asking, closed, decided, mentioned},
+    clear::unclear_choice_of,
     plain::{Plain, plain, plain_choice_of},
     shown::{canonical, shown_whole},
 };
@@ -95,7 +98,7 @@ pub enum Choice {
 pub fn choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
     match &event.kind {
         EventKind::Reaction { target, key } => Some((target, choice_of_key(key)?)),
-        EventKind::Message(message) => Some((message.reply_to.as_deref()?, choice_of_reply(message)?)),
+        EventKind::Message(message) => Some((message.reply_to.as_deref()?, clear::choice_of_reply(message)?)),
         _ => None,
     }
 }
@@ -105,19 +108,6 @@ fn choice_of_key(key: &str) -> Option<Choice> {
         APPROVE_KEY => Some(Choice::Approve),
         DECLINE_KEY => Some(Choice::Decline),
         _ => None,
-    }
-}
-
-fn choice_of_reply(message: &Message) -> Option<Choice> {
-    if message.kind != MessageKind::Text {
-        return None;
-    }
-    let said = after_quote(&message.body).trim();
-    let is = |word: &&str| word.eq_ignore_ascii_case(said);
-    match () {
-        () if words::APPROVE.iter().any(is) => Some(Choice::Approve),
-        () if words::DECLINE.iter().any(is) => Some(Choice::Decline),
-        () => choice_of_key(said),
     }
 }
 

@@ -177,7 +177,7 @@ impl Engine {
         if let Some((thread, choice)) = approval::plain_choice_of(event) {
             return Box::pin(self.take_plain_choice(event, thread, choice, accepted)).await;
         }
-        let Some((card, choice)) = approval::choice_of(event) else { return Ok(false) };
+        let Some((card, choice)) = approval::choice_of(event) else { return self.ask_for_clear_word(event).await };
         let Some(standing) = self.approvals.get(&event.room, card)? else { return Ok(false) };
         if standing.decision().is_some() {
             return Ok(true);
@@ -245,6 +245,31 @@ impl Engine {
             Plain::Nothing => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Tells somebody how to decide whose reply or reaction to an open card may be meant to and is not clear. Returns whether
+    /// it was one; it starts no run then.
+    async fn ask_for_clear_word(&self, event: &RoomEvent) -> Result<bool, EngineError> {
+        let Some(card) = approval::unclear_choice_of(event) else { return Ok(false) };
+        let Some(standing) = self.approvals.get(&event.room, card)? else { return Ok(false) };
+        let who = self.namespace.who(&event.sender);
+        if !standing.is_open(clock::now()) || !standing.may_be_decided_by(&event.sender, &who) {
+            return Ok(false);
+        }
+        let Some(account) = self.account_of_card(&standing).await? else { return Ok(false) };
+        let mentioned = (!standing.private).then_some(&*event.sender);
+        let mut word = super::word(&words::deciding::say_it_clearly(), mentioned);
+        word.place = match &standing.thread {
+            Some(root) => Place::Thread { root: root.clone(), latest: card.to_owned() },
+            None => Place::Reply { to: card.to_owned() },
+        };
+        // Once for each card and person: sent again, it is the same event.
+        let cause = format!("{card} {}", event.sender);
+        let txn = super::word_transaction("say-clearly", &cause, account.user());
+        match account.send(&event.room, &word, txn).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            _ => Ok(true),
+        }
     }
 
     async fn ask_which(&self, card: &Standing, event: &RoomEvent, thread: &EventId) -> Result<(), EngineError> {

@@ -2,7 +2,7 @@
 
 use ruma::{EventId, UserId};
 
-use super::{Choice, Standing, choice_of_reply, may_decide};
+use super::{Choice, Standing, clear::choice_of_word, may_decide};
 use crate::core::{
     event::{EventKind, RoomEvent},
     people::Who,
@@ -29,7 +29,7 @@ pub fn plain_choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
     if message.reply_to.is_some() || to_others {
         return None;
     }
-    Some((message.thread_root.as_deref()?, choice_of_reply(message)?))
+    Some((message.thread_root.as_deref()?, choice_of_word(message)?))
 }
 
 /// Returns what a plain word in the thread of `cards` means. `who` and `level` are as for [`may_decide`].
@@ -73,7 +73,10 @@ mod tests {
             (in_thread("NO"), Some(Choice::Decline)),
             (in_thread("decline"), Some(Choice::Decline)),
             (Message { mentions: None, ..in_thread("yes") }, Some(Choice::Approve)),
+            (in_thread("Yes."), Some(Choice::Approve)),
             (in_thread("yes please"), None),
+            (in_thread("ja"), None),
+            (in_thread("👍"), None),
             (in_thread("@oncall yes"), None),
             (Message::text("yes"), None),
             (Message { kind: MessageKind::Notice, ..in_thread("yes") }, None),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{shown::Shown, *};
 use crate::core::{
-    event::{Outgoing, OutgoingKind, Place},
+    event::{Message, MessageKind, Outgoing, OutgoingKind, Place},
     mask::Mask,
     people::Namespace,
     render::{self, EDIT_BYTES_MAX, Rendered},
@@ -61,11 +61,11 @@ pub(super) fn event(sender: &str, kind: EventKind) -> RoomEvent {
     RoomEvent { room: room_id!("!r:hs").to_owned(), id: event_id!("$e").to_owned(), sender, sent_at: ASKED, kind }
 }
 
-fn reaction(sender: &str, key: &str) -> RoomEvent {
+pub(super) fn reaction(sender: &str, key: &str) -> RoomEvent {
     event(sender, EventKind::Reaction { target: event_id!("$card").to_owned(), key: key.to_owned() })
 }
 
-fn reply(body: &str) -> Message {
+pub(super) fn reply(body: &str) -> Message {
     Message { reply_to: Some(event_id!("$card").to_owned()), ..Message::text(body) }
 }
 
@@ -155,11 +155,11 @@ fn c12_only_a_reply_with_the_very_word_decides() {
         ("❌", Some(Choice::Decline)),
         ("> <@oncall:hs> May I run it?\n> yes\n\nno", Some(Choice::Decline)),
         ("> yes", None),
-        ("yes!", None),
+        ("yes!", Some(Choice::Approve)),
         ("yes, but later", None),
         ("y", None),
         ("ok", None),
-        ("approved", None),
+        ("approved", Some(Choice::Approve)),
         ("yes no", None),
         ("уes", None),
         ("", None),

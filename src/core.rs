@@ -53,6 +53,7 @@ pub mod upgrade;
 pub mod visibility;
 pub mod words;
 pub mod work;
+pub mod zone;
 
 #[cfg(test)]
 mod tests;

@@ -65,6 +65,7 @@ mod used;
 mod visits;
 mod wards;
 mod work;
+mod zones;
 
 pub use audit::door_of;
 pub use start::{Ended, StartError, claude_client, serve};
@@ -102,6 +103,7 @@ struct Engine {
     ledger: budget::Ledger,
     parked: parked::Parked,
     reach: reach::Reach,
+    zones: zones::Zones,
     /// Wakes who does what runs still owe.
     owed_due: tokio::sync::Notify,
     /// Whether the homeserver answers at all.

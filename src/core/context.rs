@@ -183,6 +183,8 @@ pub struct Room<'a> {
     pub encrypted: bool,
     /// From when on its messages can be read, where not from the beginning (C8).
     pub readable_from: Option<Timestamp>,
+    /// The time zone of whoever reads the answer, by its IANA name, where there is one reader.
+    pub time_zone: Option<&'a str>,
     /// Who is invited and has not joined.
     pub invited: &'a [OwnedUserId],
 }

@@ -11,6 +11,7 @@ use super::{
     redaction::takes_effect,
     time::Timestamp,
     words::sessions,
+    zone::Zone,
 };
 
 /// The largest file that `!export` makes, in bytes; the oldest messages are left out of a longer one.
@@ -40,12 +41,12 @@ struct Said<'a> {
 /// `events` are the session's up to the command; commands and words of ours that are no answers are left out. `older`
 /// says that it began before what is at hand.
 #[must_use]
-pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: bool) -> Option<Export> {
+pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: bool, zone: &Zone) -> Option<Export> {
     let said = said(events, owner, assistant);
     let mut parts: Vec<String> = Vec::new();
     let mut bytes = 0;
     for one in said.iter().rev() {
-        let part = part(one, assistant);
+        let part = part(one, assistant, zone);
         bytes += part.len();
         if bytes > EXPORT_BYTES_MAX && !parts.is_empty() {
             break;
@@ -56,7 +57,7 @@ pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: b
     let kept = &said[said.len() - parts.len()..];
     let span = (kept.first()?.event.sent_at, kept.last()?.event.sent_at);
     let left_out = older || kept.len() < said.len();
-    let head = sessions::export_head(assistant.as_str(), span, left_out);
+    let head = sessions::export_head(assistant.as_str(), span, left_out, zone);
     Some(Export { text: format!("{head}\n\n{}", parts.join("\n")), messages: kept.len(), left_out, span })
 }
 
@@ -117,7 +118,7 @@ fn is_text(event: &RoomEvent) -> bool {
     matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Text)
 }
 
-fn part(said: &Said<'_>, assistant: &UserId) -> String {
+fn part(said: &Said<'_>, assistant: &UserId, zone: &Zone) -> String {
     let original = match &said.event.kind {
         EventKind::Message(original) => original,
         _ => said.message,
@@ -129,7 +130,7 @@ fn part(said: &Said<'_>, assistant: &UserId) -> String {
         _ => text.to_owned(),
     };
     let whose = sessions::export_speaker(said.event.sender == assistant, said.event.sender.as_str());
-    format!("{}\n\n{}\n", sessions::export_line(&whose, said.event.sent_at), text.trim_end())
+    format!("{}\n\n{}\n", sessions::export_line(&whose, said.event.sent_at, zone), text.trim_end())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::{
     time::Timestamp,
     trail::{self, Ended},
     words::{self, Again},
+    zone::Zone,
 };
 
 mod record;
@@ -157,6 +158,7 @@ pub struct Machine {
     /// An assistant's begins with its first tool: until then its answer shows what it does.
     status: Option<Status>,
     doing: Option<Doing>,
+    zone: Zone,
 }
 
 impl Machine {
@@ -181,6 +183,7 @@ impl Machine {
             status: (!record.private || record.has_status())
                 .then(|| Status::new(record.accepted_at, record.has_status(), now)),
             doing: None,
+            zone: record.zone(),
         }
     }
 
@@ -344,7 +347,7 @@ impl Machine {
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
             Fault::Unreadable(why) => words::files::unreadable(why),
-            Fault::OverBudget(full) => words::spending::budget_reached(&full),
+            Fault::OverBudget(full) => words::spending::budget_reached(&full, &self.zone),
             Fault::WorkTooLong => words::work_too_long(),
             Fault::ToolsFailed => words::tools_failed(again),
             Fault::CallCut => words::call_cut(),

@@ -294,6 +294,7 @@ impl Engine {
             late: now.ms_since(event.sent_at.min(entry.accepted_at)) > deadline_ms,
             private: true,
             came: Carriage::Encrypted,
+            zone: self.zone_of(owner).await.name().map(ToOwned::to_owned),
             ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
         };
         let id = RunId::of(&event.id, account.user());
@@ -408,7 +409,7 @@ impl Engine {
         let opened = Box::pin(self.still_opened(account, record, &chat)).await?;
         let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
         let withheld = self.tables.assistants.get(owner)?.unwrap_or_default().withheld;
-        let requests = record.requests();
+        let (requests, zone) = (record.requests(), record.zone.clone());
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
@@ -417,6 +418,7 @@ impl Engine {
                 topic: None,
                 encrypted: true,
                 readable_from: account.readable_from(room),
+                time_zone: zone.as_deref(),
                 invited: &[],
             },
             events: &events[..known],

@@ -84,7 +84,7 @@ impl Engine {
             }
             CoworkerCommand::Notes => match self.notes(room)?.as_slice() {
                 [] => words::no_notes(name),
-                notes => words::notes(name, notes),
+                notes => words::notes(name, notes, &self.zone_of(&event.sender).await),
             },
             CoworkerCommand::Verify => words::trust::look_for_request(None),
             CoworkerCommand::Why => self.why(user, event)?,

@@ -87,6 +87,7 @@ impl Engine {
             asked_at: event.sent_at,
             late: asked.late,
             came,
+            zone: self.zone_of(&event.sender).await.name().map(ToOwned::to_owned),
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
         let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
@@ -179,6 +180,8 @@ impl Engine {
                 topic: facts.topic.as_deref(),
                 encrypted: facts.encrypted,
                 readable_from: account.readable_from(room),
+                // Everybody there reads the answer, and the facts are a prefix of all their prompts.
+                time_zone: None,
                 invited: &invited,
             },
             events: &events,

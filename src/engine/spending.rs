@@ -113,7 +113,8 @@ impl Engine {
             Some(root) => Place::Thread { root: root.to_owned(), latest: event.id.clone() },
             None => Place::Timeline,
         };
-        let word = super::word(&words::spending::breaker(whose, runs_max, until), Some(person));
+        let zone = self.zone_of(person).await;
+        let word = super::word(&words::spending::breaker(whose, runs_max, until, &zone), Some(person));
         let txn = super::word_transaction("breaker", event.id.as_str(), account.user());
         account.send(room, &Outgoing { place, ..word }, txn).await?;
         Ok(())

@@ -261,6 +261,7 @@ async fn build(
         ledger: budget::Ledger::open(store.ledger(), crate::clock::now())?,
         parked: parked::Parked::default(),
         reach: super::reach::Reach::default(),
+        zones: super::zones::Zones::default(),
         owed_due: tokio::sync::Notify::new(),
         gate: inbox::gate::Gate::default(),
         given_up: AtomicUsize::new(0),

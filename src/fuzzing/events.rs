@@ -122,7 +122,14 @@ fn compose(
     context::compose(&Input {
         me,
         kind: Kind::Coworker { name: "oncall", purpose: "Helps.", instructions: "Be calm." },
-        room: Room { name: Some(name), topic: Some(name), encrypted: true, readable_from: None, invited: &[] },
+        room: Room {
+            name: Some(name),
+            topic: Some(name),
+            encrypted: true,
+            readable_from: None,
+            time_zone: None,
+            invited: &[],
+        },
         events,
         older: false,
         begin_is_fixed: false,

@@ -222,14 +222,22 @@ impl Api {
     /// # Errors
     /// As [`Self::call`].
     pub async fn profile(&self, user: &UserId) -> Result<Profile, MatrixError> {
-        let path = format!("/_matrix/client/v3/profile/{}", encode(user.as_str()));
-        let answer = match self.call(Identity::Appservice, Method::GET, &path, None).await {
+        let answer = match self.profile_fields(user).await {
             Err(error) if error.is_not_found() => return Ok(Profile::default()),
             answer => answer?,
         };
         let text = |key: &str| answer[key].as_str().map(str::to_owned);
         let automated = answer.get(AUTOMATED_FIELD).cloned();
         Ok(Profile { display_name: text("displayname"), avatar: text("avatar_url"), automated })
+    }
+
+    /// Reads all fields of somebody's profile.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn profile_fields(&self, user: &UserId) -> Result<Value, MatrixError> {
+        let path = format!("/_matrix/client/v3/profile/{}", encode(user.as_str()));
+        self.call(Identity::Appservice, Method::GET, &path, None).await
     }
 
     /// Sets one field of a virtual user's own profile (MSC4133 for fields beyond name and avatar).

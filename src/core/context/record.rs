@@ -309,6 +309,8 @@ struct RoomFacts<'a> {
     encrypted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     readable_from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<&'a str>,
     members: Members<'a>,
     /// Who was asked to come and has not come yet.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -337,6 +339,7 @@ impl<'a> Facts<'a> {
                 topic: input.room.topic.map(|topic| first_chars(topic, TOPIC_CHARS_MAX)),
                 encrypted: input.room.encrypted,
                 readable_from: input.room.readable_from.and_then(rfc3339),
+                time_zone: input.room.time_zone,
                 members,
                 invited: input.room.invited.iter().take(MEMBERS_MAX).map(|user| &**user).collect(),
             },

@@ -60,7 +60,7 @@ fn session() -> Vec<RoomEvent> {
 
 #[test]
 fn a9_an_export_holds_what_both_said_as_it_reads_now() {
-    let export = export(&session(), owner(), assistant(), false).expect("something was said");
+    let export = export(&session(), owner(), assistant(), false, &Zone::default()).expect("something was said");
 
     insta::assert_snapshot!(export.text);
     assert_eq!((export.messages, export.left_out), (4, false));
@@ -68,15 +68,15 @@ fn a9_an_export_holds_what_both_said_as_it_reads_now() {
 
 #[test]
 fn a9_a_session_without_a_word_has_no_export() {
-    assert_eq!(export(&session()[..1], owner(), assistant(), false), None);
-    assert_eq!(export(&[], owner(), assistant(), true), None);
+    assert_eq!(export(&session()[..1], owner(), assistant(), false, &Zone::default()), None);
+    assert_eq!(export(&[], owner(), assistant(), true, &Zone::default()), None);
 }
 
 #[test]
 fn a9_an_export_is_bounded_and_says_that_older_messages_are_left_out() {
     let long = "x".repeat(EXPORT_BYTES_MAX / 3);
     let events: Vec<_> = (0..5).map(|n| asks(&format!("$q{n}"), n, &format!("{n}{long}"))).collect();
-    let export = export(&events, owner(), assistant(), false).expect("something was said");
+    let export = export(&events, owner(), assistant(), false, &Zone::default()).expect("something was said");
 
     assert_eq!((export.messages, export.left_out), (2, true));
     assert!(export.text.contains("4xx") && export.text.contains("3xx") && !export.text.contains("2xx"));

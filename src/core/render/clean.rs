@@ -19,7 +19,8 @@ pub(super) struct Cleaned {
 pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut cleaner = Cleaner { pills: pills == Pills::Linked, ..Cleaner::default() };
-    let shielded = shield::shield(markdown);
+    // Words of ours have no formulas, and escape what people are called letter by letter.
+    let shielded = shield::shield(markdown, pills == Pills::Flat);
     let mut in_code = false;
     for event in Parser::new_ext(&shielded.text, options) {
         match event {

@@ -26,10 +26,10 @@ pub(super) struct Shielded<'a> {
     formulas: Vec<&'a str>,
 }
 
-/// Prepares a text for the parser.
-pub(super) fn shield(markdown: &str) -> Shielded<'_> {
+/// Prepares a text for the parser; formulas are looked for where it may have any.
+pub(super) fn shield(markdown: &str, with_formulas: bool) -> Shielded<'_> {
     let mut formulas = Vec::new();
-    let text = if markdown.contains('$') || markdown.contains("\\(") || markdown.contains("\\[") {
+    let text = if with_formulas && ["$", "\\(", "\\["].iter().any(|open| markdown.contains(open)) {
         without_formulas(markdown, &mut formulas)
     } else {
         Cow::Borrowed(markdown)

@@ -228,7 +228,7 @@ fn h_line_breaks_folds_and_tasks_read_well() {
         ),
         ("one<br />two", "one\ntwo", "(none)"),
         ("- [ ] open\n- [x] done", "☐ open\n☑ done", "☐ open<br>☑ done"),
-        ("- [ ] a\n  - [x] b\n- [ ] c", "☐ a\n  ☑ b\n☐ c", "☐ a<br>\u{a0}\u{a0}\u{a0}\u{a0}☑ b<br>☐ c"),
+        ("- [ ] a\n  - [x] b\n- [ ] c", "☐ a\n  ☑ b\n☐ c", "☐ a<br>&nbsp;&nbsp;&nbsp;&nbsp;☑ b<br>☐ c"),
         ("- [ ] a\n- plain", "☐ a\n• plain", "<ul><li>☐ a</li><li>plain</li></ul>"),
         (
             "<details>\n<summary>Logs</summary>\n\nThe **log**.\n\n</details>\n\nAfter",

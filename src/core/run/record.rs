@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Answer, Effect, Fault, Input, Machine, RunId};
-use crate::core::{event::Place, hex::hex, sealed::Carriage, time::Timestamp, work::Work};
+use crate::core::{event::Place, hex::hex, sealed::Carriage, time::Timestamp, work::Work, zone::Zone};
 
 /// Numbers of edits that one process may use.
 pub(super) const EDITS_OF_A_PROCESS: u32 = 1_000;
@@ -78,6 +78,9 @@ pub struct RunRecord {
     /// Files that its asker sent behind the request and that belong to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joined: Vec<OwnedEventId>,
+    /// The time zone that its asker reads times in, by its IANA name; UTC where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Whose gesture made it work last, where that was not the asker's: who edited the request.
     #[serde(default)]
     pub payer: Option<OwnedUserId>,
@@ -112,8 +115,15 @@ impl RunRecord {
             came: Carriage::default(),
             restarts: 0,
             joined: Vec::new(),
+            zone: None,
             payer: None,
         }
+    }
+
+    /// Returns the time zone that times are shown in.
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        self.zone.as_deref().and_then(Zone::named).unwrap_or_default()
     }
 
     /// Returns what is to be answered: the message that asks, and what was added to it.

@@ -1,16 +1,16 @@
 //! What is said about a room's notes (C2, C16).
 
-use super::date;
 use crate::core::{
     names::letter_by_letter as as_is,
     notes::{NOTE_CHARS_MAX, NOTES_MAX, Note, NoteError},
+    zone::Zone,
 };
 
 /// `!notes`: each note with its number, its author and its day.
 #[must_use]
-pub fn notes(coworker: &str, notes: &[Note]) -> String {
+pub fn notes(coworker: &str, notes: &[Note], zone: &Zone) -> String {
     let lines = notes.iter().map(|note| {
-        format!("- **{}** {} ({}, {})", note.number, as_is(&note.text), as_is(note.by.as_str()), date(note.at))
+        format!("- **{}** {} ({}, {})", note.number, as_is(&note.text), as_is(note.by.as_str()), zone.date(note.at))
     });
     let lines: Vec<_> = lines.collect();
     format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` with a number removes one.", lines.join("\n"))
@@ -85,7 +85,9 @@ mod tests {
             cause: String::new(),
         };
         insta::assert_snapshot!(
-            render(&notes("oncall", &[note(1, "the valve is green"), note(4, hostile)])).html.expect("rich")
+            render(&notes("oncall", &[note(1, "the valve is green"), note(4, hostile)], &Zone::default()))
+                .html
+                .expect("rich")
         );
     }
 

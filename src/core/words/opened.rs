@@ -2,8 +2,7 @@
 
 use ruma::{EventId, RoomId, ServerName};
 
-use super::date;
-use crate::core::{context::OpenedBlock, opened::OPENED_MAX};
+use crate::core::{context::OpenedBlock, opened::OPENED_MAX, zone::Zone};
 
 /// A room's name is cut after this many characters.
 const NAME_CHARS_MAX: usize = 60;
@@ -25,12 +24,14 @@ pub struct Header<'a> {
     pub forbidden: bool,
     /// Whether the room has older messages than were looked at.
     pub older: bool,
+    /// Where the owner reads times.
+    pub zone: &'a Zone,
 }
 
 /// Says what was opened: the room, the range, how many messages, and what was left out.
 #[must_use]
 pub fn header(header: &Header<'_>) -> String {
-    let Header { room, event, name, via, block, forbidden, older } = *header;
+    let Header { room, event, name, via, block, forbidden, older, zone } = *header;
     let link = match event {
         Some(event) => room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string(),
         None => room.matrix_to_uri_via([via.to_owned()]).to_string(),
@@ -41,7 +42,7 @@ pub fn header(header: &Header<'_>) -> String {
         1 => "1 message".to_owned(),
         count => format!("{count} messages"),
     };
-    let range = block.span.map(|(from, to)| format!(", {} to {}", date(from), date(to))).unwrap_or_default();
+    let range = block.span.map(|(from, to)| format!(", {} to {}", zone.date(from), zone.date(to))).unwrap_or_default();
     let mut left_out = Vec::new();
     if block.over_budget > 0 {
         left_out.push(format!("{} that are too much for me at once", block.over_budget));
@@ -127,6 +128,7 @@ mod tests {
             block: &block,
             forbidden: true,
             older: true,
+            zone: &Zone::default(),
         };
         insta::assert_snapshot!(header(&whole));
         let block = OpenedBlock::default();

@@ -1,6 +1,6 @@
 //! What an assistant says about its sessions: forgetting, exporting, sharing (A3, A6, A9).
 
-use super::{super::time::Timestamp, date};
+use crate::core::{time::Timestamp, zone::Zone};
 
 /// Says that a chat was taken up again of which nothing was stored any more.
 #[must_use]
@@ -48,13 +48,13 @@ pub fn forgotten(deleted: u64, complete: bool) -> String {
 
 /// Says what is in an exported file.
 #[must_use]
-pub fn exported(messages: usize, (from, to): (Timestamp, Timestamp), left_out: bool) -> String {
+pub fn exported(messages: usize, (from, to): (Timestamp, Timestamp), left_out: bool, zone: &Zone) -> String {
     let messages = if messages == 1 { "one message".to_owned() } else { format!("{messages} messages") };
     let older = if left_out { " Older ones are left out." } else { "" };
     format!(
         "This session as a file: {messages}, from {} to {}.{older} It is encrypted here; once you save it, it is not.",
-        date(from),
-        date(to)
+        zone.date(from),
+        zone.date(to)
     )
 }
 
@@ -78,9 +78,9 @@ pub fn export_file_name() -> &'static str {
 
 /// The beginning of an exported file.
 #[must_use]
-pub fn export_head(assistant: &str, (from, to): (Timestamp, Timestamp), left_out: bool) -> String {
+pub fn export_head(assistant: &str, (from, to): (Timestamp, Timestamp), left_out: bool, zone: &Zone) -> String {
     let older = if left_out { "\n\nOlder messages of the session are left out." } else { "" };
-    format!("# Session with {assistant}\n\n{} to {}{older}", date(from), date(to))
+    format!("# Session with {assistant}\n\n{} to {}{older}", zone.date(from), zone.date(to))
 }
 
 /// Who says something, in an exported file.
@@ -91,8 +91,8 @@ pub fn export_speaker(is_assistant: bool, user: &str) -> String {
 
 /// What stands above a message in an exported file.
 #[must_use]
-pub fn export_line(speaker: &str, at: Timestamp) -> String {
-    format!("## {speaker}, {}", date(at))
+pub fn export_line(speaker: &str, at: Timestamp, zone: &Zone) -> String {
+    format!("## {speaker}, {}", zone.date(at))
 }
 
 /// What stands for a file in an exported one.

@@ -1,17 +1,17 @@
 //! Why the model is not asked, or not again: a budget, or a breaker (C14, C19, C23). Each names the limit, until when it
 //! holds, and who can raise it.
 
-use super::date;
 use crate::core::{
     breaker::{WINDOW_MS, Whose},
     budget::{Full, Period, Scope, Usd, Why},
     edits::RESTARTS_MAX,
     time::Timestamp,
+    zone::Zone,
 };
 
 /// A budget has no room for a request, or for its next step.
 #[must_use]
-pub fn budget_reached(full: &Full) -> String {
+pub fn budget_reached(full: &Full, zone: &Zone) -> String {
     let Full { scope, period, limit, why, until, begun } = *full;
     let span = match period {
         Period::Day => "today",
@@ -28,7 +28,7 @@ pub fn budget_reached(full: &Full) -> String {
         Why::Spent => format!(
             "{whose} for {span}, {limit}, is used up, {stopped}. It is open again from {}. The person who runs Workmate \
              can raise it.",
-            date(until)
+            zone.date(until)
         ),
         Why::Reserved => format!(
             "What is being worked on may use up the rest of {}{} for {span}, {limit}, {stopped}. Please ask again in a few \
@@ -47,8 +47,8 @@ pub fn budget_used(spent: Usd, limit: Usd) -> String {
 
 /// A breaker stopped a room, or one person.
 #[must_use]
-pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp) -> String {
-    let (minutes, until) = (WINDOW_MS / 60_000, date(until));
+pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> String {
+    let (minutes, until) = (WINDOW_MS / 60_000, zone.date(until));
     match whose {
         Whose::Person => format!(
             "That was a lot in a short time: more than {runs_max} requests of yours within {minutes} minutes, edits and 🔁 \

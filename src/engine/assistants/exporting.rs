@@ -22,9 +22,10 @@ impl Engine {
         event: &RoomEvent,
     ) -> Result<(), EngineError> {
         let (session, older) = self.session_before(account, owner, event).await?;
-        let exported = copying::export(&session, owner, account.user(), older);
+        let zone = self.zone_of(owner).await;
+        let exported = copying::export(&session, owner, account.user(), older, &zone);
         let text = exported.as_ref().map_or_else(sessions::nothing_to_export, |export| {
-            sessions::exported(export.messages, export.span, export.left_out)
+            sessions::exported(export.messages, export.span, export.left_out, &zone)
         });
         let txn = |purpose| word_transaction(purpose, event.id.as_str(), account.user());
         let said = account.send(&event.room, &word(&text, None), txn("command")).await?;

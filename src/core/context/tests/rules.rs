@@ -314,3 +314,36 @@ fn a7_answers_that_may_quote_a_closed_room_are_left_out_and_a_record_says_so() {
     assert_eq!(composed.read, ["a", "b", "c", "f", "h"].map(id), "the owner's own words stay");
     insta::assert_snapshot!(transcript(&composed));
 }
+
+#[test]
+fn f_a_file_that_was_added_to_a_request_on_the_timeline_is_in_its_threads_prompts() {
+    let file = MessageKind::Attachment {
+        msgtype: "m.image".to_owned(),
+        name: "wall.png".to_owned(),
+        mime: None,
+        size: None,
+        voice: false,
+        media: None,
+    };
+    let story = || {
+        Story::new()
+            .says("ask", ALICE, "@oncall what is that?")
+            .event("file", ALICE, EventKind::Message(Message { kind: file.clone(), ..Message::text("wall.png") }))
+            .says("aside", BOB, "lunch?")
+            .in_thread("ask")
+    };
+    let mut added = story().asks("ask");
+    added.requests.push(id("file"));
+    added.joined.push(id("file"));
+    assert_eq!(shown(&added.compose().prompt), ["$ask", "$file"]);
+    let follow_up = Message { thread_root: Some(id("ask")), ..Message::text("and behind it?") };
+    let mut later = story().event("later", ALICE, EventKind::Message(follow_up)).asks("later");
+    later.joined.push(id("file"));
+    assert_eq!(shown(&later.compose().prompt), ["$ask", "$file", "$later"]);
+}
+
+#[test]
+fn g_the_owners_time_zone_is_one_of_the_facts() {
+    let story = Story { time_zone: Some("Europe/Berlin".to_owned()), ..Story::new().says("a", ALICE, "hi").asks("a") };
+    assert!(story.compose().prompt.system[1].contains(r#""time_zone":"Europe/Berlin""#));
+}

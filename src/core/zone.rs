@@ -1,0 +1,92 @@
+//! The time zone that somebody reads times in: the field `m.tz` of their profile (MSC4175, in the spec since 1.16; before,
+//! `us.cloke.msc4175.tz`).
+
+use jiff::tz::TimeZone;
+
+use super::time::Timestamp;
+
+/// The profile's fields that name a zone, the first that can be read counts.
+pub const PROFILE_FIELDS: [&str; 2] = ["m.tz", "us.cloke.msc4175.tz"];
+/// The longest name of a zone that is looked up, in bytes; the IANA's longest has 32.
+const NAME_BYTES_MAX: usize = 64;
+
+/// A time zone. By default it is UTC, and says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zone(Option<TimeZone>);
+
+impl Zone {
+    /// Returns the zone that the IANA knows by this name (`Europe/Berlin`); `None` where there is none.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '/' | '_' | '-' | '+');
+        let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(is_name);
+        // Names as `/etc/localtime` would be looked for among files.
+        let fits = fits && !name.starts_with(['/', '-', '+']) && !name.contains("//");
+        fits.then(|| TimeZone::get(name).ok()).flatten().map(|zone| Self(Some(zone)))
+    }
+
+    /// Returns the zone that a profile names.
+    #[must_use]
+    pub fn of_profile(profile: &serde_json::Value) -> Self {
+        let mut named = PROFILE_FIELDS.iter().filter_map(|field| Self::named(profile.get(field)?.as_str()?.trim()));
+        named.next().unwrap_or_default()
+    }
+
+    /// Returns a day and a time, with the zone's abbreviation.
+    #[must_use]
+    pub fn date(&self, at: Timestamp) -> String {
+        self.write(at, "%-d %B %Y, %H:%M %Z")
+    }
+
+    /// Returns a time of day to the second, with the zone's abbreviation.
+    #[must_use]
+    pub fn time(&self, at: Timestamp) -> String {
+        self.write(at, "%H:%M:%S %Z")
+    }
+
+    /// Returns the zone's name, where it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.as_ref()?.iana_name()
+    }
+
+    fn write(&self, at: Timestamp, format: &str) -> String {
+        let zone = self.0.clone().unwrap_or(TimeZone::UTC);
+        let Ok(at) = jiff::Timestamp::from_second(at.as_ms().div_euclid(1000)) else { return "some time".to_owned() };
+        jiff::fmt::strtime::format(format, &at.to_zoned(zone)).unwrap_or_else(|_| "some time".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// 29 November 2026, 17:05:09 UTC.
+    const AT: Timestamp = Timestamp::from_ms(1_795_971_909_000);
+
+    #[test]
+    fn g_times_are_shown_in_the_zone_of_the_readers_profile() {
+        let table = [
+            (json!({ "m.tz": "Europe/Berlin" }), "29 November 2026, 18:05 CET"),
+            (json!({ "us.cloke.msc4175.tz": "America/New_York" }), "29 November 2026, 12:05 EST"),
+            (json!({ "m.tz": "Asia/Kolkata", "us.cloke.msc4175.tz": "UTC" }), "29 November 2026, 22:35 IST"),
+            (json!({ "m.tz": "Nowhere/Land", "us.cloke.msc4175.tz": "Asia/Tokyo" }), "30 November 2026, 02:05 JST"),
+            (json!({ "m.tz": "Nowhere/Land" }), "29 November 2026, 17:05 UTC"),
+            (json!({ "m.tz": 2 }), "29 November 2026, 17:05 UTC"),
+            (json!({ "m.tz": "/etc/localtime" }), "29 November 2026, 17:05 UTC"),
+            (json!({ "m.tz": "../../etc/passwd" }), "29 November 2026, 17:05 UTC"),
+            (json!({}), "29 November 2026, 17:05 UTC"),
+            (json!(null), "29 November 2026, 17:05 UTC"),
+        ];
+        for (profile, expected) in table {
+            assert_eq!(Zone::of_profile(&profile).date(AT), expected, "{profile}");
+        }
+        let berlin = Zone::named("Europe/Berlin").expect("a zone");
+        assert_eq!((berlin.time(AT).as_str(), berlin.name()), ("18:05:09 CET", Some("Europe/Berlin")));
+        let summer = Timestamp::from_ms(1_782_000_000_000);
+        assert!(berlin.date(summer).ends_with("CEST"), "across summer time");
+        assert_eq!(Zone::default().date(Timestamp::from_ms(i64::MAX)), "some time");
+    }
+}

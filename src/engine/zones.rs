@@ -1,0 +1,54 @@
+//! The time zones of those who read what we say (`m.tz` of their profiles): asked for once in a while, and never waited for
+//! long.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use ruma::{OwnedUserId, UserId};
+use tokio::time::{Instant, timeout};
+
+use super::Engine;
+use crate::core::zone::Zone;
+
+/// How long a zone is taken to be as it was asked for; where the profile could not be read, a shorter time.
+const KEPT: Duration = Duration::from_hours(1);
+const KEPT_UNKNOWN: Duration = Duration::from_mins(5);
+/// How long a profile is waited for; then times are shown in UTC.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// People whose zones are kept; all are asked for again beyond that.
+const PEOPLE_MAX: usize = 4_096;
+
+/// The zones that are known, each until when.
+#[derive(Default)]
+pub(super) struct Zones(Mutex<HashMap<OwnedUserId, (Instant, Zone)>>);
+
+impl Engine {
+    /// Returns the zone that somebody reads times in; UTC where their profile names none or cannot be read.
+    pub(super) async fn zone_of(&self, person: &UserId) -> Zone {
+        if person.server_name() != self.namespace.server {
+            // Another server would be asked for a profile that it need not show us.
+            return Zone::default();
+        }
+        let now = Instant::now();
+        let kept = self.zones.0.lock().unwrap_or_else(PoisonError::into_inner).get(person).cloned();
+        if let Some((until, zone)) = kept
+            && now < until
+        {
+            return zone;
+        }
+        let asked = timeout(PATIENCE, self.api().profile_fields(person)).await;
+        let (zone, kept) = match asked {
+            Ok(Ok(profile)) => (Zone::of_profile(&profile), KEPT),
+            _ => (Zone::default(), KEPT_UNKNOWN),
+        };
+        let mut zones = self.zones.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if zones.len() >= PEOPLE_MAX {
+            zones.clear();
+        }
+        zones.insert(person.to_owned(), (now + kept, zone.clone()));
+        zone
+    }
+}

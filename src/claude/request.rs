@@ -128,7 +128,7 @@ impl Request {
                 prompt::Role::User => Role::User,
                 prompt::Role::Assistant => Role::Assistant,
             },
-            content: turn.parts.iter().filter_map(block).collect(),
+            content: turn.parts.iter().flat_map(blocks).collect(),
             paused: false,
         });
         let messages = messages.filter(|message| !message.content.is_empty());
@@ -174,15 +174,19 @@ impl Request {
     }
 }
 
-/// Returns the block of a part; none for text that says nothing, which the API refuses.
-fn block(part: &Part) -> Option<ContentBlock> {
+/// Returns the blocks of a part; none for text that says nothing, which the API refuses.
+fn blocks(part: &Part) -> Vec<ContentBlock> {
     match part {
-        Part::Text(text) => (!text.trim().is_empty()).then(|| ContentBlock::text(text.clone())),
-        Part::File(file) => Some(match &file.content {
-            FileContent::Image { media_type, base64 } => ContentBlock::image(media_type, base64),
-            FileContent::Pdf { base64 } => ContentBlock::pdf(&file.title, base64),
-            FileContent::Text { text } => ContentBlock::text_document(&file.title, text),
-        }),
+        Part::Text(text) if text.trim().is_empty() => Vec::new(),
+        Part::Text(text) => vec![ContentBlock::text(text.clone())],
+        Part::File(file) => match &file.content {
+            FileContent::Image { media_type, base64 } => vec![ContentBlock::image(media_type, base64)],
+            FileContent::Pictures { media_type, base64 } => {
+                base64.iter().map(|base64| ContentBlock::image(media_type, base64)).collect()
+            }
+            FileContent::Pdf { base64 } => vec![ContentBlock::pdf(&file.title, base64)],
+            FileContent::Text { text } => vec![ContentBlock::text_document(&file.title, text)],
+        },
     }
 }
 
@@ -225,6 +229,7 @@ mod tests {
             Part::Text("{\"event_id\":\"$a\"}".to_owned()),
             file(FileContent::Image { media_type: "image/png", base64: "aW1n".into() }),
             file(FileContent::Pdf { base64: "cGRm".into() }),
+            file(FileContent::Pictures { media_type: "image/jpeg", base64: ["b25l".into(), "dHdv".into()].into() }),
             Part::Text(" ".to_owned()),
             file(FileContent::Text { text: "hi".into() }),
         ];
@@ -237,6 +242,8 @@ mod tests {
                 "type": "document", "title": "a.txt",
                 "source": { "type": "base64", "media_type": "application/pdf", "data": "cGRm" },
             },
+            { "type": "image", "source": { "type": "base64", "media_type": "image/jpeg", "data": "b25l" } },
+            { "type": "image", "source": { "type": "base64", "media_type": "image/jpeg", "data": "dHdv" } },
             {
                 "type": "document", "title": "a.txt",
                 "source": { "type": "text", "media_type": "text/plain", "data": "hi" },

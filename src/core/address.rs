@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use ruma::{EventId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::own_words::{OwnWords, after_quote, decoded};
+pub(crate) use self::own_words::{OwnWords, after_quote, decoded, linked_user};
 use super::{
     event::{EventKind, Message, MessageKind, RoomEvent},
     people::{Bridged, Namespace, Who},
@@ -376,7 +376,11 @@ const MACHINES: [&str; 3] = ["m.key.", "m.server_notice", "m.bad.encrypted"];
 
 /// Whether a message is of a kind in which people talk.
 fn is_speech(message: &Message) -> bool {
-    matches!(message.kind, MessageKind::Text | MessageKind::Card | MessageKind::Emote | MessageKind::Attachment { .. })
+    match message.kind {
+        MessageKind::Text | MessageKind::Card | MessageKind::Emote | MessageKind::Unreadable => true,
+        MessageKind::Attachment { .. } => !message.kind.is_sticker(),
+        _ => false,
+    }
 }
 
 /// Whether a message is to somebody other than its sender and the scene's coworkers.

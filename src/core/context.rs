@@ -6,7 +6,8 @@
 //!    when the thread needs the place, all of them at once.
 //! 2. In a thread: its middle. The root, the first messages and the newest stay; the gap is named.
 //! 3. Outside a thread: the oldest messages.
-//! 4. The end of one very long message; its record says `"cut":true`. The request is never dropped.
+//! 4. The middle of one very long message; its record says `"cut":true`. The request is never dropped, and of it, as
+//!    of all, the last paragraph stays.
 //!
 //! # Opened rooms
 //! A room that an owner opened for their assistant is one record in front of the chat, labelled, within [`OPENED_SHARE`]
@@ -53,7 +54,7 @@ pub use self::{
     files::{Files, Wanted, files_wanted, without_files},
     opened::{OpenedBlock, OpenedRoom, opened_block},
     shown::{Shown, shown},
-    tokens::{estimate, prefix as first_tokens},
+    tokens::{ends, estimate},
 };
 use super::{
     event::RoomEvent,
@@ -67,7 +68,7 @@ use crate::prompts;
 
 /// The smallest budget that is honoured, in tokens: less holds no message with hostile names and ids.
 pub const TOKENS_MIN: u32 = 6_000;
-/// One message takes at most this part of the budget; the rest of its text is cut.
+/// One message takes at most this part of the budget; the middle of its text is left out.
 pub const MESSAGE_SHARE: u32 = 3;
 /// Display names are cut after this many characters.
 pub const NAME_CHARS_MAX: usize = 100;
@@ -229,7 +230,7 @@ pub struct LeftOut {
     pub thread_middle: bool,
     /// Messages that could not be decrypted, up to the request.
     pub undecryptable: usize,
-    /// Messages that are in it with their end cut off.
+    /// Messages that are in it without their middle.
     pub cut: usize,
     /// No request was among the events, or it was redacted: there is nothing to answer.
     pub request: bool,

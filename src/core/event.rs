@@ -149,7 +149,7 @@ pub enum MessageKind {
     Card,
     /// An image, file, audio or video: its `msgtype`, file name and media type.
     Attachment {
-        /// `m.image`, `m.file`, `m.audio`, `m.video`.
+        /// `m.image`, `m.file`, `m.audio`, `m.video`; [`STICKER`].
         msgtype: String,
         /// The file's name as the sender gives it.
         name: String,
@@ -168,6 +168,19 @@ pub enum MessageKind {
     Poll(Poll),
     /// Any other `msgtype`.
     Other(String),
+    /// Words that are not there or cannot be read; who they were for may be known.
+    Unreadable,
+}
+
+/// The type of a sticker's event, which is read as an attachment of this `msgtype`. It asks nobody for anything.
+pub const STICKER: &str = "m.sticker";
+
+impl MessageKind {
+    /// Returns whether it is a sticker.
+    #[must_use]
+    pub fn is_sticker(&self) -> bool {
+        matches!(self, Self::Attachment { msgtype, .. } if msgtype == STICKER)
+    }
 }
 
 /// Where something is.

@@ -16,19 +16,20 @@ mod decoding;
 mod document;
 mod picture;
 mod structure;
+mod text;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::{MediaSource, MessageKind},
+    event::{MediaSource, MessageKind, STICKER},
     prompt::FileContent,
 };
 
 pub use self::{
     choice::{TOKENS_MAX, Totals, Weight, choose},
-    decoding::{DECODED_BYTES_MAX, Decoded, Kind, Made, decode},
+    decoding::{DECODED_BYTES_MAX, Decoded, Extent, Kind, Made, decode},
 };
 
 /// All files of one prompt together, in bytes as they are given: in base64 they fit the API's 32 MB.
@@ -47,7 +48,9 @@ pub const PICTURE_BYTES_MAX: usize = 3_750_000;
 pub const PDF_PAGES_MAX: u32 = 100;
 /// What a page of a PDF is counted as, in tokens.
 pub const PDF_PAGE_TOKENS: u32 = 2_000;
-/// Tokens of a text file; what is behind them is cut.
+/// Parts of a picture that is too long to be read in one piece.
+pub const PICTURE_PARTS_MAX: u32 = 8;
+/// Tokens of a text file; of a longer one its beginning and its end are given.
 pub const TEXT_TOKENS_MAX: u32 = 20_000;
 
 /// What the operator allows.
@@ -89,6 +92,8 @@ pub enum Unread {
     Encrypted,
     /// Not what it claims to be, or damaged, or empty.
     Broken,
+    /// No file: a message whose words cannot be read.
+    NoWords,
     /// It could not be fetched or decrypted.
     Unavailable,
     /// Newer files took its place.
@@ -110,6 +115,7 @@ impl Unread {
             Self::TooLong => "too_long",
             Self::Encrypted => "password_protected",
             Self::Broken => "broken",
+            Self::NoWords => "no_words",
             Self::Unavailable => "unavailable",
             Self::LeftOut => "left_out",
         }
@@ -137,8 +143,8 @@ pub struct Prepared {
     pub tokens: u32,
     /// Its bytes as they are given, before base64.
     pub bytes: u64,
-    /// Whether its end is missing.
-    pub cut: bool,
+    /// How much of it is given.
+    pub shown: Extent,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -150,30 +156,20 @@ impl std::fmt::Debug for Prepared {
 /// How a file of the transcript ended: ready, or why not.
 pub type Outcome = Result<Arc<Prepared>, Unread>;
 
-/// Names of text files' last parts, where no media type says it.
-const TEXT_EXTENSIONS: &str = "\
-    txt text md markdown rst adoc csv tsv json jsonl ndjson yaml yml toml ini cfg conf env properties \
-    xml html htm css log diff patch sql graphql proto sh bash zsh fish ps1 bat py rb rs go js mjs ts tsx \
-    jsx java kt kts scala swift c h cc cpp hpp cs php pl lua r jl ex exs erl hs ml clj el vim tex bib \
-    srt vtt ics vcf eml tf nix gradle cmake svg";
-/// Text under media types that do not begin with `text/`.
-const TEXT_TYPES: &[&str] = &[
-    "application/json",
-    "application/ld+json",
-    "application/x-ndjson",
-    "application/yaml",
-    "application/x-yaml",
-    "application/toml",
-    "application/xml",
-    "application/javascript",
-    "application/x-javascript",
-    "application/typescript",
-    "application/sql",
-    "application/x-sh",
-    "application/x-shellscript",
-    "application/graphql",
-    "image/svg+xml",
-    "message/rfc822",
+/// Names' last parts and media types that together say that a file is nothing that can be read; one alone says nothing,
+/// because names are given by people and types by tables that differ.
+const UNREADABLE_EXTENSIONS: &str = "\
+    zip gz tgz bz2 xz zst 7z rar jar apk dmg iso exe msi dll so bin doc docx xls xlsx ppt pptx odt ods odp epub psd \
+    sqlite db ttf otf woff woff2 mp3 m4a aac ogg oga opus flac wav wma mp4 m4v mkv mov avi webm mpg mpeg";
+const UNREADABLE_TYPES: [&str; 8] = [
+    "application/zip",
+    "application/gzip",
+    "application/x-",
+    "application/vnd.",
+    "application/java",
+    "font/",
+    "audio/",
+    "video/",
 ];
 const PICTURE_TYPES: &[&str] = &["image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"];
 const PICTURE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "gif", "webp"];
@@ -195,6 +191,12 @@ impl Claims {
         })
     }
 
+    /// Returns whether it is a sticker's picture.
+    #[must_use]
+    pub fn is_sticker(&self) -> bool {
+        self.msgtype == STICKER
+    }
+
     /// Returns why a file is not worth a download.
     ///
     /// # Errors
@@ -203,18 +205,11 @@ impl Claims {
         if self.voice {
             return Err(Unread::Voice);
         }
-        let mime = self.mime.as_deref().unwrap_or_default();
         match self.msgtype.as_str() {
             "m.audio" => return Err(Unread::Audio),
             "m.video" => return Err(Unread::Video),
-            _ if mime.starts_with("audio/") => return Err(Unread::Audio),
-            _ if mime.starts_with("video/") => return Err(Unread::Video),
+            _ if self.is_surely_unreadable() => return Err(self.unreadable_kind()),
             _ => {}
-        }
-        // A type that says nothing leaves it to the bytes.
-        let unknown = matches!(mime, "" | "application/octet-stream") && self.extension().is_none_or(|e| e.len() > 5);
-        if !(unknown || self.msgtype == "m.image" || self.may_be_picture() || self.may_be_pdf() || self.may_be_text()) {
-            return Err(Unread::Unsupported);
         }
         if self.size.is_some_and(|size| size > limits.file_bytes_max) {
             return Err(Unread::TooLarge);
@@ -225,7 +220,7 @@ impl Claims {
     /// Returns how many bytes it will be given as, by what is claimed; pictures are made small.
     #[must_use]
     pub fn claimed_bytes(&self, limits: &Limits) -> u64 {
-        if self.msgtype == "m.image" || self.may_be_picture() {
+        if matches!(self.msgtype.as_str(), "m.image" | STICKER) || self.may_be_picture() {
             return 0;
         }
         self.size.unwrap_or_default().min(limits.file_bytes_max)
@@ -261,9 +256,20 @@ impl Claims {
         self.has_type(&["application/pdf", "application/x-pdf"]) || self.ends_in(["pdf"].into_iter())
     }
 
-    fn may_be_text(&self) -> bool {
-        let text = self.mime.as_deref().is_some_and(|mime| mime.starts_with("text/"));
-        text || self.has_type(TEXT_TYPES) || self.ends_in(TEXT_EXTENSIONS.split(' '))
+    /// Whether name and media type agree that it is nothing that can be read.
+    fn is_surely_unreadable(&self) -> bool {
+        let mime = self.mime.as_deref().unwrap_or_default();
+        let says_so = UNREADABLE_TYPES.iter().any(|known| mime.starts_with(known));
+        says_so && self.ends_in(UNREADABLE_EXTENSIONS.split_ascii_whitespace())
+    }
+
+    /// Why a file is not read that is none of the kinds that are.
+    fn unreadable_kind(&self) -> Unread {
+        match self.mime.as_deref().unwrap_or_default() {
+            mime if mime.starts_with("audio/") => Unread::Audio,
+            mime if mime.starts_with("video/") => Unread::Video,
+            _ => Unread::Unsupported,
+        }
     }
 
     /// Returns what a file is, by its bytes alone: its decoder. Claims only help to say why there is none.
@@ -283,12 +289,15 @@ impl Claims {
         if let Some(kind) = kind {
             return Ok(kind);
         }
-        let supported = self.has_type(PICTURE_TYPES) || self.may_be_pdf();
-        if document::is_text(bytes) && !supported {
+        if text::is_likely(bytes) {
             return Ok(Kind::Text);
         }
-        let claimed = supported || self.may_be_picture() || self.may_be_text() || bytes.is_empty();
-        Err(if claimed { Unread::Broken } else { Unread::Unsupported })
+        let claimed = self.may_be_picture() || self.may_be_pdf() || self.says_text() || bytes.is_empty();
+        Err(if claimed { Unread::Broken } else { self.unreadable_kind() })
+    }
+
+    fn says_text(&self) -> bool {
+        self.mime.as_deref().is_some_and(|mime| mime.starts_with("text/")) || self.ends_in(["txt"].into_iter())
     }
 }
 

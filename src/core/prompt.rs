@@ -103,6 +103,13 @@ pub enum FileContent {
         /// Its bytes in base64.
         base64: Arc<str>,
     },
+    /// A long picture in parts, in order.
+    Pictures {
+        /// What each was made into.
+        media_type: &'static str,
+        /// Their bytes in base64.
+        base64: Arc<[Arc<str>]>,
+    },
     /// A PDF.
     Pdf {
         /// Its bytes in base64.
@@ -132,6 +139,7 @@ impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (kind, length) = match &self.content {
             FileContent::Image { media_type, base64 } => (*media_type, base64.len()),
+            FileContent::Pictures { media_type, base64 } => (*media_type, base64.iter().map(|part| part.len()).sum()),
             FileContent::Pdf { base64 } => ("application/pdf", base64.len()),
             FileContent::Text { text } => ("text/plain", text.len()),
         };

@@ -211,7 +211,7 @@ mod tests {
 
     fn file(bytes: u64) -> Arc<media::Prepared> {
         let content = FileContent::Text { text: "a".into() };
-        Arc::new(media::Prepared { content, tokens: 1, bytes, cut: false })
+        Arc::new(media::Prepared { content, tokens: 1, bytes, shown: media::Extent::Whole })
     }
 
     #[test]

@@ -7,17 +7,12 @@ use matrix_sdk::deserialized_responses::{
     UnsignedEventLocation, VerificationLevel, VerificationState, WithheldCode,
 };
 use ruma::{
-    EventId, RoomId, UInt,
+    EventId, RoomId,
     events::{
         AnySyncMessageLikeEvent, AnySyncStateEvent, AnySyncTimelineEvent, SyncMessageLikeEvent, SyncStateEvent,
         room::{
-            MediaSource,
             encrypted::OriginalSyncRoomEncryptedEvent,
             member::{MembershipState, SyncRoomMemberEvent},
-            message::{
-                FormattedBody, MessageFormat, MessageType, OriginalSyncRoomMessageEvent, Relation,
-                RoomMessageEventContentWithoutRelation,
-            },
         },
     },
     serde::Raw,
@@ -25,11 +20,11 @@ use ruma::{
 use serde::de::IgnoredAny;
 
 mod facts;
+mod message;
 mod redaction;
 
-use super::media;
 use crate::core::{
-    event::{EventKind, Location, MemberChange, Membership, Mentions, Message, MessageKind, RoomEvent},
+    event::{EventKind, MemberChange, Membership, RoomEvent, STICKER},
     id,
     power::{Levels, Version},
     sealed::Carriage,
@@ -44,8 +39,9 @@ pub(super) const CARD_MARK: &str = "dev.workmate.card";
 ///
 /// State, redactions and reactions are never encrypted (spec, "m.room.encrypted"; MSC3414 is not in use): the homeserver
 /// checked nobody's right to what it could not read.
-const SAID_IN_PRIVATE: [&str; 9] = [
+const SAID_IN_PRIVATE: [&str; 10] = [
     "m.room.message",
+    STICKER,
     "m.poll.start",
     "m.poll.response",
     "m.poll.end",
@@ -211,13 +207,11 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
 }
 
 fn from_raw(room: &RoomId, rules: &Rules, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
-    if let Some(kind) = facts::of(raw).or_else(|| redaction::of(raw, rules)) {
+    if let Some(kind) = message::of(raw).or_else(|| facts::of(raw)).or_else(|| redaction::of(raw, rules)) {
         return envelope(room, raw, kind);
     }
     let kind = match raw.deserialize() {
-        Ok(AnySyncTimelineEvent::MessageLike(event)) => {
-            with_card_mark(raw, with_stable_voice(raw, facts::described(message_like(event, raw), raw)))
-        }
+        Ok(AnySyncTimelineEvent::MessageLike(event)) => message_like(event, raw),
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
         // Content that breaks the spec: the event is there, but says nothing that we can use.
@@ -229,132 +223,12 @@ fn from_raw(room: &RoomId, rules: &Rules, raw: &Raw<AnySyncTimelineEvent>) -> Op
 
 fn message_like(event: AnySyncMessageLikeEvent, raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
     match event {
-        AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)) => message(event),
-        AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Redacted(_))
-        | AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
+        AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
         AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Original(_)) => facts::sealed(raw),
         AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) => {
             EventKind::Reaction { target: event.content.relates_to.event_id, key: event.content.relates_to.key }
         }
         other => EventKind::Other(other.event_type().to_string()),
-    }
-}
-
-/// ruma knows a voice message's mark under MSC3245's prefix only; this sees the name that it will have.
-fn with_stable_voice(raw: &Raw<AnySyncTimelineEvent>, mut kind: EventKind) -> EventKind {
-    if let EventKind::Message(Message { kind: MessageKind::Attachment { msgtype, voice, .. }, .. }) = &mut kind
-        && msgtype == "m.audio"
-    {
-        #[derive(serde::Deserialize)]
-        struct Marked {
-            #[serde(rename = "m.voice")]
-            mark: Option<IgnoredAny>,
-        }
-        let content = raw.get_field::<Marked>("content").ok().flatten();
-        *voice |= content.is_some_and(|content| content.mark.is_some());
-    }
-    kind
-}
-
-/// Reads the mark that `outbound` sets.
-fn with_card_mark(raw: &Raw<AnySyncTimelineEvent>, mut kind: EventKind) -> EventKind {
-    if let EventKind::Message(message) | EventKind::Edit { new: message, .. } = &mut kind
-        && message.kind == MessageKind::Text
-    {
-        #[derive(serde::Deserialize)]
-        struct Marked {
-            #[serde(rename = "dev.workmate.card")]
-            mark: Option<IgnoredAny>,
-        }
-        let content = raw.get_field::<Marked>("content").ok().flatten();
-        if content.is_some_and(|content| content.mark.is_some()) {
-            message.kind = MessageKind::Card;
-        }
-    }
-    kind
-}
-
-fn message(event: OriginalSyncRoomMessageEvent) -> EventKind {
-    let mentions = event.content.mentions.map(mentions_of);
-    match event.content.relates_to {
-        Some(Relation::Replacement(replacement)) => {
-            let newly_mentioned = mentions.map(|all| all.users).unwrap_or_default();
-            EventKind::Edit { target: replacement.event_id, new: replaced(replacement.new_content), newly_mentioned }
-        }
-        relation => {
-            let (kind, body, html) = said(event.content.msgtype);
-            let (thread_root, reply_to) = match relation {
-                Some(Relation::Reply(reply)) => (None, Some(reply.in_reply_to.event_id)),
-                Some(Relation::Thread(thread)) => {
-                    let genuine = thread.in_reply_to.filter(|_| !thread.is_falling_back);
-                    (Some(thread.event_id), genuine.map(|reply| reply.event_id))
-                }
-                _ => (None, None),
-            };
-            EventKind::Message(Message { kind, body, html, mentions, thread_root, reply_to })
-        }
-    }
-}
-
-fn replaced(content: RoomMessageEventContentWithoutRelation) -> Message {
-    let mentions = content.mentions.map(mentions_of);
-    let (kind, body, html) = said(content.msgtype);
-    Message { kind, body, html, mentions, thread_root: None, reply_to: None }
-}
-
-fn mentions_of(mentions: ruma::events::Mentions) -> Mentions {
-    Mentions { users: mentions.user_ids, room: mentions.room }
-}
-
-/// What a sender says of a file.
-struct Claims {
-    mime: Option<String>,
-    size: Option<UInt>,
-    voice: bool,
-    source: MediaSource,
-}
-
-fn said(content: MessageType) -> (MessageKind, String, Option<String>) {
-    let html = |formatted: Option<FormattedBody>| formatted.filter(|f| f.format == MessageFormat::Html).map(|f| f.body);
-    let msgtype = content.msgtype().to_owned();
-    let body = content.body().to_owned();
-    let attachment = |name: String, claims: Claims| MessageKind::Attachment {
-        msgtype: msgtype.clone(),
-        name,
-        mime: claims.mime,
-        size: claims.size.map(u64::from),
-        voice: claims.voice,
-        media: media::source(&claims.source),
-    };
-    match content {
-        MessageType::Text(text) => (MessageKind::Text, body, html(text.formatted)),
-        MessageType::Notice(notice) => (MessageKind::Notice, body, html(notice.formatted)),
-        MessageType::Emote(emote) => (MessageKind::Emote, body, html(emote.formatted)),
-        MessageType::Image(image) => {
-            let (mime, size) = image.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
-            let claims = Claims { mime, size, voice: false, source: image.source.clone() };
-            (attachment(image.filename().to_owned(), claims), body, html(image.formatted))
-        }
-        MessageType::File(file) => {
-            let (mime, size) = file.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
-            let claims = Claims { mime, size, voice: false, source: file.source.clone() };
-            (attachment(file.filename().to_owned(), claims), body, html(file.formatted))
-        }
-        MessageType::Audio(audio) => {
-            let (mime, size) = audio.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
-            let claims = Claims { mime, size, voice: audio.voice.is_some(), source: audio.source.clone() };
-            (attachment(audio.filename().to_owned(), claims), body, html(audio.formatted))
-        }
-        MessageType::Video(video) => {
-            let (mime, size) = video.info.as_ref().map(|info| (info.mimetype.clone(), info.size)).unwrap_or_default();
-            let claims = Claims { mime, size, voice: false, source: video.source.clone() };
-            (attachment(video.filename().to_owned(), claims), body, html(video.formatted))
-        }
-        MessageType::Location(location) => {
-            let location = Location { geo_uri: location.geo_uri, description: None, of_sender: false };
-            (MessageKind::Location(location), body, None)
-        }
-        _ => (MessageKind::Other(msgtype), body, None),
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 };
 
 use matrix_sdk_base::crypto::AttachmentDecryptor;
-use ruma::{MxcUri, events::room};
+use ruma::{MxcUri, events::room, serde::JsonObject};
+use serde_json::{Value, json};
 
 use super::account::Account;
 use crate::core::event::MediaSource;
@@ -38,10 +39,37 @@ pub enum MediaError {
     Undecryptable,
 }
 
-/// Returns what [`Account::media`] needs, as text; `None` where the event names no place of the `mxc:` kind.
-pub(super) fn source(source: &room::MediaSource) -> Option<MediaSource> {
-    checked(uri(source))?;
-    serde_json::to_string(source).ok().map(MediaSource::new)
+/// Returns what [`Account::media`] needs of a message's content, as text; `None` where it names no place of the `mxc:`
+/// kind, or not how to decrypt it.
+pub(super) fn source_in(content: &JsonObject) -> Option<MediaSource> {
+    let source = match content.get("file") {
+        Some(Value::Object(file)) => room::MediaSource::Encrypted(Box::new(encrypted(file)?)),
+        _ => room::MediaSource::Plain(content.get("url")?.as_str()?.into()),
+    };
+    checked(uri(&source))?;
+    serde_json::to_string(&source).ok().map(MediaSource::new)
+}
+
+/// Reads how a file is decrypted: of what stands there only what decrypts it is looked at (spec, "Extensions to
+/// `m.room.message` msgtypes": everything else has one value).
+fn encrypted(file: &JsonObject) -> Option<room::EncryptedFile> {
+    let (key, hashes) = (file.get("key")?, file.get("hashes")?);
+    let url_safe = |value: &Value| Some(unpadded(value.as_str()?).replace('+', "-").replace('/', "_"));
+    let standard = |value: &Value| Some(unpadded(value.as_str()?).replace('-', "+").replace('_', "/"));
+    let normal = json!({
+        "v": "v2",
+        "url": file.get("url")?.as_str()?,
+        "key": {
+            "kty": "oct", "alg": "A256CTR", "ext": true, "key_ops": ["encrypt", "decrypt"], "k": url_safe(&key["k"])?,
+        },
+        "iv": standard(file.get("iv")?)?,
+        "hashes": { "sha256": standard(&hashes["sha256"])? },
+    });
+    serde_json::from_value(normal).ok()
+}
+
+fn unpadded(base64: &str) -> &str {
+    base64.trim().trim_end_matches('=')
 }
 
 fn uri(source: &room::MediaSource) -> &MxcUri {

@@ -5,10 +5,10 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::core::media::{DECODED_BYTES_MAX, Decoded, Kind, Made, Unread};
+use crate::core::media::{DECODED_BYTES_MAX, Decoded, Extent, Kind, Made, Unread};
 
 /// Raised where the two sides would not understand each other; they are the same build, but for a wrong program.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// A header's most bytes.
 pub(super) const HEADER_BYTES_MAX: u32 = 1024;
 /// A file's most bytes: more than `limits.file_bytes_max` can be set to.
@@ -35,7 +35,7 @@ pub(super) struct Job {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     /// It can be read.
-    Made { made: Made, tokens: u32, cut: bool, bytes: u32 },
+    Made { made: Made, tokens: u32, shown: Extent, bytes: u32 },
     /// It cannot.
     Refused(Unread),
     /// The decoder panicked; the child ends.
@@ -74,7 +74,7 @@ pub(super) fn write(to: &mut impl Write, outcome: &Result<Decoded, Unread>) -> i
     let (answer, bytes) = match outcome {
         Ok(decoded) => {
             let bytes = u32::try_from(decoded.bytes.len()).map_err(|_| malformed("an answer is too long"))?;
-            let answer = Answer::Made { made: decoded.made, tokens: decoded.tokens, cut: decoded.cut, bytes };
+            let answer = Answer::Made { made: decoded.made, tokens: decoded.tokens, shown: decoded.shown, bytes };
             (answer, decoded.bytes.as_slice())
         }
         Err(why) => (Answer::Refused(*why), &[][..]),

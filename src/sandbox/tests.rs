@@ -7,7 +7,7 @@ use super::{
     frame::{self, Answer, Hello, Job, PROTOCOL},
     verdict::Verdict,
 };
-use crate::core::media::{Kind, Made, Unread};
+use crate::core::media::{Extent, Kind, Made, Unread};
 
 fn hello() -> Hello {
     Hello { protocol: PROTOCOL, unfiltered: None }
@@ -32,11 +32,11 @@ fn a_child_answers_one_file_after_the_other_until_there_are_none() {
     assert!(ended_well);
     assert_eq!(frame::read::<Hello>(&mut output).expect("a header"), Some(hello()));
     let answer = frame::read::<Answer>(&mut output).expect("a header");
-    assert_eq!(answer, Some(Answer::Made { made: Made::Text, tokens: 2, cut: false, bytes: 6 }));
+    assert_eq!(answer, Some(Answer::Made { made: Made::Text, tokens: 2, shown: Extent::Whole, bytes: 6 }));
     assert_eq!(frame::read_bytes(&mut output, 6).expect("bytes"), b"hello\n");
     assert_eq!(frame::read::<Answer>(&mut output).expect("a header"), Some(Answer::Refused(Unread::Broken)));
     let answer = frame::read::<Answer>(&mut output).expect("a header");
-    assert_eq!(answer, Some(Answer::Made { made: Made::Text, tokens: 2, cut: false, bytes: 5 }));
+    assert_eq!(answer, Some(Answer::Made { made: Made::Text, tokens: 2, shown: Extent::Whole, bytes: 5 }));
     assert_eq!(frame::read_bytes(&mut output, 5).expect("bytes"), b"again");
     assert_eq!(frame::read::<Answer>(&mut output).expect("the end"), None);
 }

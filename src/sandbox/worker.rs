@@ -90,9 +90,9 @@ impl Worker {
         self.stdin.write_all(&frame::header(&Job { kind, bytes: length })?).await?;
         self.stdin.write_all(bytes).await?;
         let outcome = match frame::receive(&mut self.stdout).await? {
-            Answer::Made { made, tokens, cut, bytes } => {
+            Answer::Made { made, tokens, shown, bytes } => {
                 let bytes = frame::receive_bytes(&mut self.stdout, bytes).await?;
-                Ok(Decoded { made, tokens, cut, bytes })
+                Ok(Decoded { made, tokens, shown, bytes })
             }
             Answer::Refused(why) => Err(why),
             Answer::Panicked => {

@@ -16,6 +16,9 @@ pub const INSPECTED_LINKS_MAX: usize = 256;
 /// Elements whose content is not the sender's own running text.
 const HIDDEN: [&str; 8] = ["blockquote", "mx-reply", "code", "pre", "script", "style", "textarea", "title"];
 
+/// Those of them that nobody sees at all: a quote of another message for other clients, and what is no text.
+const UNSEEN: [&str; 3] = ["mx-reply", "script", "style"];
+
 /// Elements that begin a new line.
 const BLOCKS: [&str; 14] = ["br", "p", "div", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote"];
 
@@ -40,10 +43,12 @@ pub(crate) struct Link {
 impl OwnWords {
     /// Reads Matrix HTML.
     pub(crate) fn of_html(html: &str) -> Self {
-        let mut scan = Scan { words: Self::default(), hidden: [0; HIDDEN.len()], open_link: None };
-        scan.run(bounded(html));
-        scan.close_link();
-        scan.words
+        Scan::of(html, &HIDDEN)
+    }
+
+    /// Reads all that people see of Matrix HTML, quotes and code as well.
+    pub(crate) fn of_all_html(html: &str) -> Self {
+        Scan::of(html, &UNSEEN)
     }
 
     /// Reads a plain body: quoted lines, fenced blocks and inline code spans are left out.
@@ -132,11 +137,19 @@ fn bare_links(text: &str) -> impl Iterator<Item = &str> {
 
 struct Scan {
     words: OwnWords,
+    hides: &'static [&'static str],
     hidden: [usize; HIDDEN.len()],
     open_link: Option<(String, usize)>,
 }
 
 impl Scan {
+    fn of(html: &str, hides: &'static [&'static str]) -> OwnWords {
+        let mut scan = Self { words: OwnWords::default(), hides, hidden: [0; HIDDEN.len()], open_link: None };
+        scan.run(bounded(html));
+        scan.close_link();
+        scan.words
+    }
+
     fn run(&mut self, html: &str) {
         let mut rest = html;
         while let Some(at) = rest.find('<') {
@@ -169,7 +182,7 @@ impl Scan {
     /// Takes `</name …>` and returns what follows it.
     fn close_tag<'h>(&mut self, tag: &'h str) -> &'h str {
         let (name, rest) = tag_name(&tag[2..]);
-        if let Some(index) = HIDDEN.iter().position(|hidden| *hidden == name) {
+        if let Some(index) = self.hides.iter().position(|hidden| *hidden == name) {
             self.hidden[index] = self.hidden[index].saturating_sub(1);
         }
         if name == "a" {
@@ -198,7 +211,7 @@ impl Scan {
             }
         }
         self.break_line(&name);
-        if let Some(index) = HIDDEN.iter().position(|hidden| *hidden == name) {
+        if let Some(index) = self.hides.iter().position(|hidden| *hidden == name) {
             self.hidden[index] += 1;
         }
         after(rest, ">")

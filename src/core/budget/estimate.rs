@@ -66,6 +66,7 @@ pub fn prompt_tokens(prompt: &Prompt) -> u64 {
         Part::Text(said) => text(said),
         Part::File(file) => match &file.content {
             FileContent::Image { .. } => PICTURE_TOKENS,
+            FileContent::Pictures { base64, .. } => PICTURE_TOKENS * u64::try_from(base64.len()).unwrap_or(u64::MAX),
             FileContent::Pdf { base64 } => {
                 let pages = (base64.len() / PDF_PAGE_CHARS).clamp(1, PDF_PAGES_MAX);
                 u64::try_from(pages).unwrap_or(u64::MAX) * u64::from(PDF_PAGE_TOKENS)

@@ -88,7 +88,10 @@ pub(super) fn replied_to<'i, 'a>(all: &'i [Item<'a>], request: &Item<'_>) -> Opt
 
 /// By what is claimed: what fits if everybody speaks the truth.
 fn fetchable<'i>(chosen: &[&'i Item<'_>], input: &Input<'_>, tokens_max: u32) -> BTreeSet<&'i EventId> {
-    let files = with_files(chosen).filter(|(_, _, claims)| claims.worth_fetching(&input.file_limits).is_ok());
+    // Stickers say little, and there may be many: they are looked at where somebody asks about one.
+    let files = with_files(chosen).filter(|(_, item, claims)| {
+        claims.worth_fetching(&input.file_limits).is_ok() && (!claims.is_sticker() || is_request(item, input))
+    });
     let files: Vec<_> = files.collect();
     let weights = files.iter().map(|(_, item, claims)| Weight {
         bytes: claims.claimed_bytes(&input.file_limits),
@@ -184,10 +187,13 @@ impl<'a> Given<'a> {
         Some(outcome.map_or_else(FileNote::NotGiven, note_of))
     }
 
-    /// Returns why the request's file cannot be read, where the request says nothing besides.
+    /// Returns why the request cannot be read: its own words, or its file where it says nothing besides.
     pub(super) fn nothing_but_unreadable(&self, chosen: &[&Item<'_>], input: &Input<'_>) -> Option<Unread> {
         let mut requests = chosen.iter().filter(|item| is_request(item, input));
         let (request, None) = (requests.next()?, requests.next()) else { return None };
+        if request.unreadable {
+            return Some(Unread::NoWords);
+        }
         let why = self.by_message.get(request.id?)?.err()?;
         says_nothing(request.said, input).then_some(why)
     }
@@ -202,7 +208,7 @@ fn fetched<'a>(input: &Input<'a>, id: &EventId) -> Result<&'a Prepared, Unread> 
 }
 
 fn note_of(file: &Prepared) -> FileNote {
-    if file.cut { FileNote::BeginningFollows } else { FileNote::Follows }
+    FileNote::Follows(file.shown)
 }
 
 fn file_of(item: &Item<'_>, file: &Prepared) -> File {

@@ -16,13 +16,18 @@ use serde::Serialize;
 
 use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, polls, tokens};
 use crate::core::{
+    address::{OwnWords, linked_user},
     event::{self, Membership, Message, MessageKind},
-    media::Unread,
+    media::{Extent, Unread},
     time::Timestamp,
 };
 
 /// Media types and message types are cut after this many characters.
 const TYPE_CHARS_MAX: usize = 100;
+/// Links of one message that stand in its formatted text alone.
+const LINKS_MAX: usize = 10;
+/// A longer link is left out: half of one leads nowhere.
+const LINK_CHARS_MAX: usize = 300;
 /// A reaction's key is cut after this many characters; most are one emoji.
 const REACTION_CHARS_MAX: usize = 20;
 
@@ -38,6 +43,8 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     text: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attachment: Option<Attachment<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +69,7 @@ struct Attachment<'a> {
     mime: Option<&'a str>,
     /// `follows` where the file stands right behind the record.
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<&'a str>,
+    file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_given: Option<&'a str>,
 }
@@ -70,10 +77,8 @@ struct Attachment<'a> {
 /// What a record says of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileNote {
-    /// It stands right behind.
-    Follows,
-    /// Its beginning stands right behind.
-    BeginningFollows,
+    /// It stands right behind, as far as that says.
+    Follows(Extent),
     /// It is not there.
     NotGiven(Unread),
 }
@@ -121,6 +126,7 @@ impl<'a> Record<'a> {
             MessageKind::Poll(_) => (Some("poll"), None),
             MessageKind::Location(_) => (Some("location"), None),
             MessageKind::Other(msgtype) => (Some(first_chars(msgtype, TYPE_CHARS_MAX)), None),
+            MessageKind::Unreadable => (Some("unreadable"), None),
             MessageKind::Attachment { msgtype, name, mime, voice, .. } => {
                 let kind = first_chars(msgtype.strip_prefix("m.").unwrap_or(msgtype), TYPE_CHARS_MAX);
                 let kind = if *voice { "voice message" } else { kind };
@@ -141,6 +147,7 @@ impl<'a> Record<'a> {
             event_id: origin.id,
             kind,
             text: Cow::Borrowed(spoken(original, message)),
+            links: hidden_links(message),
             attachment,
             poll,
             location,
@@ -156,8 +163,7 @@ impl<'a> Record<'a> {
         let mut noted = self.clone();
         if let Some(attachment) = &mut noted.attachment {
             (attachment.file, attachment.not_given) = match note {
-                FileNote::Follows => (Some("follows"), None),
-                FileNote::BeginningFollows => (Some("its beginning follows"), None),
+                FileNote::Follows(extent) => (Some(follows(extent)), None),
                 FileNote::NotGiven(why) => (None, Some(why.key())),
             };
         }
@@ -173,7 +179,7 @@ impl<'a> Record<'a> {
         let mut record = Self { cut: true, ..self.clone() };
         let mut text_tokens_max = tokens_max;
         loop {
-            record.text = Cow::Owned(tokens::prefix(&self.text, text_tokens_max).to_owned());
+            record.text = Cow::Owned(tokens::ends(&self.text, text_tokens_max).into_owned());
             let shorter = line(&record);
             if text_tokens_max == 0 || tokens::estimate(&shorter) <= tokens_max {
                 return (shorter, true);
@@ -181,10 +187,45 @@ impl<'a> Record<'a> {
             if let Some(poll) = &mut record.poll {
                 poll.shrink();
             }
+            record.links.truncate(record.links.len() / 2);
             // Names, ids and escapes take their part too: shrink until the whole fits.
             text_tokens_max = text_tokens_max * 3 / 4;
         }
     }
+}
+
+/// Returns what a record says of a file that stands behind it.
+fn follows(extent: Extent) -> String {
+    match extent {
+        Extent::Whole => "follows".to_owned(),
+        Extent::Ends => "its beginning and end follow".to_owned(),
+        Extent::Smaller { from, to } => {
+            format!("follows, shown at {} × {} of its {} × {} pixels", to.0, to.1, from.0, from.1)
+        }
+        Extent::Parts { from: (width, height), number } => {
+            let way = if height > width { "from top to bottom" } else { "from left to right" };
+            format!("follows in {number} parts, {way}, of {width} × {height} pixels")
+        }
+    }
+}
+
+/// Returns where a message's formatted text links to, as far as its plain text does not say. Links to people are their
+/// names.
+fn hidden_links(message: &Message) -> Vec<String> {
+    let Some(html) = &message.html else { return Vec::new() };
+    let mut links: Vec<String> = Vec::new();
+    for link in OwnWords::of_all_html(html).links {
+        let is_web = ["https://", "http://", "matrix:"].iter().any(|scheme| link.href.starts_with(scheme));
+        let is_told = message.body.contains(link.href.trim_end_matches('/')) || links.contains(&link.href);
+        let is_long = link.href.chars().nth(LINK_CHARS_MAX).is_some();
+        if is_web && !is_told && !is_long && linked_user(&link.href).is_none() {
+            links.push(link.href);
+        }
+        if links.len() == LINKS_MAX {
+            break;
+        }
+    }
+    links
 }
 
 /// Returns what the sender said: without the reply fallback, and without a file name that stands for a caption.

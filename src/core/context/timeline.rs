@@ -21,7 +21,7 @@ const REACTION_KEYS_MAX: usize = 8;
 /// What a record costs beside its text: ids are denser in tokens than prose.
 const RECORD_TOKENS_EXTRA: u32 = 16;
 /// What a record says of its file once that is decided.
-const NOTE_TOKENS: u32 = 16;
+const NOTE_TOKENS: u32 = 32;
 
 /// What a reader of the room sees, oldest first, up to the newest request.
 pub(super) struct Timeline<'a> {
@@ -44,6 +44,8 @@ pub(super) struct Item<'a> {
     pub(super) file: Option<Claims>,
     /// What its sender says of it, or nothing but the file.
     pub(super) said: &'a str,
+    /// Whether what was said cannot be read.
+    pub(super) unreadable: bool,
     record: Option<Record<'a>>,
 }
 
@@ -68,7 +70,18 @@ impl<'a> Item<'a> {
     fn fact(place: Place<'a>, line: String) -> Self {
         let tokens = tokens::estimate(&line).saturating_add(RECORD_TOKENS_EXTRA);
         let (id, reply_to, file, record) = (None, None, None, None);
-        Self { id, place, reply_to, voice: Voice::Record(line), tokens, cut: false, file, said: "", record }
+        Self {
+            id,
+            place,
+            reply_to,
+            voice: Voice::Record(line),
+            tokens,
+            cut: false,
+            file,
+            said: "",
+            unreadable: false,
+            record,
+        }
     }
 
     /// Returns the message as a record of its own, its text cut to fit, with what became of its file.
@@ -307,8 +320,9 @@ impl<'a> Reader<'_, 'a> {
         let file = if own { None } else { Claims::of(&message.kind) };
         let note_tokens = if file.is_some() { NOTE_TOKENS } else { 0 };
         let (voice, tokens, cut) = if let Some(text) = own_text(original, message).filter(|_| own) {
-            let kept = tokens::prefix(&text, self.message_tokens_max);
-            (Voice::Own(kept.to_owned()), tokens::estimate(kept), kept.len() < text.len())
+            let kept = tokens::ends(&text, self.message_tokens_max);
+            let (tokens, is_cut) = (tokens::estimate(&kept), kept != text);
+            (Voice::Own(kept.into_owned()), tokens, is_cut)
         } else {
             let (line, cut) = record.line(self.message_tokens_max - note_tokens);
             let tokens = tokens::estimate(&line).saturating_add(note_tokens);
@@ -323,6 +337,7 @@ impl<'a> Reader<'_, 'a> {
             cut,
             file,
             said: record::spoken(original, message),
+            unreadable: message.kind == MessageKind::Unreadable,
             record: Some(record),
         });
     }

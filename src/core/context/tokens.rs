@@ -1,5 +1,7 @@
 //! An estimate of tokens that errs on the high side, because the provider's count needs the network.
 
+use std::borrow::Cow;
+
 /// The unit that characters are weighed in; a token has this many.
 const UNITS_PER_TOKEN: u64 = 14;
 /// 3.5 ASCII characters to a token.
@@ -10,6 +12,8 @@ const NARROW_UNITS: u64 = 7;
 const WIDE_UNITS: u64 = 14;
 /// Half an emoji or rare character to a token.
 const ASTRAL_UNITS: u64 = 28;
+/// What the line takes at the most that stands for what was left out.
+const MARK_TOKENS: u32 = 24;
 
 /// Estimates how many tokens a text takes, rounded up.
 #[must_use]
@@ -20,7 +24,7 @@ pub fn estimate(text: &str) -> u32 {
 
 /// Returns the longest beginning of `text` that takes at most `tokens`.
 #[must_use]
-pub fn prefix(text: &str, tokens: u32) -> &str {
+pub(super) fn prefix(text: &str, tokens: u32) -> &str {
     let most = u64::from(tokens) * UNITS_PER_TOKEN;
     let mut sum = 0;
     for (at, letter) in text.char_indices() {
@@ -30,6 +34,47 @@ pub fn prefix(text: &str, tokens: u32) -> &str {
         }
     }
     text
+}
+
+/// Returns the longest end of `text` that takes at most `tokens`.
+fn suffix(text: &str, tokens: u32) -> &str {
+    let most = u64::from(tokens) * UNITS_PER_TOKEN;
+    let mut sum = 0;
+    for (at, letter) in text.char_indices().rev() {
+        sum += units(letter);
+        if sum > most {
+            return &text[at + letter.len_utf8()..];
+        }
+    }
+    text
+}
+
+/// Returns a text's beginning and end within `tokens`, and between them a line that says how much is missing. Its last
+/// paragraph, which says what is asked, or how it ended, has up to three quarters of the place.
+#[must_use]
+pub fn ends(text: &str, tokens: u32) -> Cow<'_, str> {
+    if estimate(text) <= tokens {
+        return Cow::Borrowed(text);
+    }
+    let Some(room) = tokens.checked_sub(MARK_TOKENS).filter(|room| *room >= MARK_TOKENS) else {
+        return Cow::Borrowed(prefix(text, tokens));
+    };
+    let paragraph = text.trim_end().rfind("\n\n").map_or(text, |at| &text[at..]);
+    let tail = suffix(text, estimate(paragraph).clamp(room / 2, room / 4 * 3));
+    // Whole lines, where that costs little.
+    let tail = match tail.find('\n') {
+        Some(at) if at < tail.len() / 4 => &tail[at + 1..],
+        _ => tail,
+    };
+    let head = prefix(text, room - estimate(tail));
+    let head = match head.rfind('\n') {
+        Some(at) if at >= head.len() / 4 * 3 => &head[..at],
+        _ => head,
+    };
+    let missing = &text[head.len()..text.len() - tail.len()];
+    let (letters, lines) = (missing.chars().count(), missing.matches('\n').count());
+    let lines = if lines > 1 { format!(", {lines} lines") } else { String::new() };
+    Cow::Owned(format!("{head}\n[… {letters} characters{lines} left out here …]\n{tail}"))
 }
 
 fn units(letter: char) -> u64 {
@@ -43,7 +88,7 @@ fn units(letter: char) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{estimate, prefix};
+    use super::{ends, estimate, prefix};
 
     #[test]
     fn estimate_rounds_up_and_weighs_scripts() {
@@ -58,5 +103,45 @@ mod tests {
         assert_eq!(prefix("日本語", 2), "日本");
         assert_eq!(prefix("abcdefgh", 2), "abcdefg");
         assert_eq!(prefix("short", 9), "short");
+    }
+
+    #[test]
+    fn c7_of_a_long_text_beginning_and_end_stay_and_what_is_missing_is_counted() {
+        let log: String = (0..10_000).map(|line| format!("{line}: all is well\n")).collect();
+        let log = format!("first line\n{log}fatal: the disk is full\n");
+        let kept = ends(&log, 1_000);
+        assert!(kept.starts_with("first line\n0: all") && kept.ends_with("well\nfatal: the disk is full\n"), "{kept}");
+        let mark = kept.lines().find(|line| line.starts_with("[… ")).expect("a mark");
+        let missing = log.chars().count() - (kept.chars().count() - mark.chars().count() - 2);
+        assert!(
+            mark.starts_with(&format!("[… {missing} characters, ")) && mark.ends_with(" lines left out here …]"),
+            "{mark}"
+        );
+        assert!((900..=1_000).contains(&estimate(&kept)), "{}", estimate(&kept));
+    }
+
+    #[test]
+    fn c7_the_last_paragraph_stays_whole_where_it_has_any_place() {
+        let pasted = "log ".repeat(5_000);
+        let asked = "Why does it fail? ".repeat(30);
+        let both = format!("{pasted}\n\n{asked}");
+        let kept = ends(&both, 300);
+        assert!(kept.contains(&asked) && kept.starts_with("log log"), "{kept}");
+        assert_eq!(ends("short", 2), "short");
+        for tokens in 0..120 {
+            let kept = ends(&pasted, tokens);
+            assert!(estimate(&kept) <= tokens, "{tokens}: {kept}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ends_never_take_more_than_they_may(text in "[a-zä日🦀\n ]{0,400}", tokens in 0_u32..200) {
+            let kept = ends(&text, tokens);
+            proptest::prop_assert!(estimate(&kept) <= tokens || kept == text);
+            if estimate(&text) <= tokens {
+                proptest::prop_assert_eq!(kept, &text[..]);
+            }
+        }
     }
 }

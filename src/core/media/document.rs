@@ -1,21 +1,26 @@
 //! PDF and text files.
 
-use lopdf::{DecompressError, Document, Error};
+use lopdf::{DecompressError, Document, Error, LoadOptions};
+use memchr::memmem;
 
-use super::{Decoded, Made, PDF_PAGE_TOKENS, PDF_PAGES_MAX, TEXT_TOKENS_MAX, Unread, is_invisible, structure};
+use super::{
+    DECODED_BYTES_MAX, Decoded, Extent, Made, PDF_PAGE_TOKENS, PDF_PAGES_MAX, TEXT_TOKENS_MAX, Unread, structure, text,
+};
 use crate::core::context;
 
+/// What one stream of a PDF with a lock unpacks to, in bytes; it cannot be measured before.
+const LOCKED_STREAM_BYTES_MAX: usize = 32 << 20;
 /// A PDF's mark stands within this many of its first bytes.
 const MARK_WITHIN_BYTES: usize = 1024;
+/// What a PDF holds in any case, and what speaks of PDFs seldom does.
+const OBJECT: &[u8] = b" obj";
 
+/// Whether it is a PDF, and not a text about one.
 pub(super) fn is_pdf(bytes: &[u8]) -> bool {
-    bytes[..bytes.len().min(MARK_WITHIN_BYTES)].windows(5).any(|window| window == b"%PDF-")
-}
-
-/// Whether it is UTF-8 without what no text holds.
-pub(super) fn is_text(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    !text.trim().is_empty() && !text.chars().any(|letter| matches!(letter, '\0'..='\u{8}' | '\u{e}'..='\u{1a}'))
+    let Some(mark) = memmem::find(&bytes[..bytes.len().min(MARK_WITHIN_BYTES)], b"%PDF-") else { return false };
+    let begins = bytes[..mark].iter().all(|byte| byte.is_ascii_whitespace() || b"\xef\xbb\xbf\0".contains(byte));
+    let has_objects = memmem::find(bytes, OBJECT).is_some();
+    if begins { has_objects || !text::is_likely(&bytes[mark..]) } else { has_objects && !text::is_likely(bytes) }
 }
 
 /// Counts the pages, as the file itself counts them; the bytes are given as they are.
@@ -25,29 +30,49 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 pub(super) fn decode_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
     structure::check(bytes)?;
     let pages = match Document::load_metadata_mem(bytes) {
-        Ok(known) if known.encrypted => return Err(Unread::Encrypted),
+        Ok(known) if known.encrypted => return decode_locked_pdf(bytes),
         Ok(known) => known.page_count,
         Err(Error::Decompress(
             DecompressError::MemoryLimitExceeded { .. } | DecompressError::TooManyFilters { .. },
         )) => return Err(Unread::TooLargeUnpacked),
         // Which error an unknown kind of encryption ends in depends on how far the reader came.
-        Err(_) if memchr::memmem::find(bytes, b"/Encrypt").is_some() => return Err(Unread::Encrypted),
+        Err(_) if memmem::find(bytes, b"/Encrypt").is_some() => return Err(Unread::Encrypted),
         Err(_) => return Err(Unread::Broken),
     };
+    let tokens = pages_tokens(pages)?;
+    Ok(Decoded { made: Made::AsItCame, tokens, shown: Extent::Whole, bytes: Vec::new() })
+}
+
+fn pages_tokens(pages: u32) -> Result<u32, Unread> {
     match pages {
         0 => Err(Unread::Broken),
         pages if pages > PDF_PAGES_MAX => Err(Unread::TooLong),
-        pages => Ok(Decoded { made: Made::AsItCame, tokens: pages * PDF_PAGE_TOKENS, cut: false, bytes: Vec::new() }),
+        pages => Ok(pages * PDF_PAGE_TOKENS),
     }
 }
 
-pub(super) fn decode_text(bytes: &[u8]) -> Result<Decoded, Unread> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Unread::Broken)?;
-    let kept = context::first_tokens(text, TEXT_TOKENS_MAX);
-    let cut = kept.len() < text.len();
-    let shown: String = kept.chars().filter(|letter| matches!(letter, '\n' | '\t') || !is_invisible(*letter)).collect();
-    if shown.trim().is_empty() {
-        return Err(Unread::Broken);
+/// Opens a PDF that everybody may read and its owner alone may change; it is written anew, without a lock. One that asks
+/// its reader for a password stays shut.
+fn decode_locked_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
+    let options = LoadOptions { max_decompressed_size: Some(LOCKED_STREAM_BYTES_MAX), ..LoadOptions::default() };
+    let mut document = match Document::load_mem_with_options(bytes, options) {
+        Ok(document) if document.is_encrypted() => return Err(Unread::Encrypted),
+        Ok(document) => document,
+        Err(Error::Decompress(DecompressError::MemoryLimitExceeded { .. })) => return Err(Unread::TooLargeUnpacked),
+        Err(_) => return Err(Unread::Encrypted),
+    };
+    let tokens = pages_tokens(u32::try_from(document.get_pages().len()).unwrap_or(u32::MAX))?;
+    let mut written = Vec::new();
+    document.save_to(&mut written).map_err(|_| Unread::Broken)?;
+    if written.len() > DECODED_BYTES_MAX {
+        return Err(Unread::TooLarge);
     }
-    Ok(Decoded { made: Made::Text, tokens: context::estimate(&shown), cut, bytes: shown.into_bytes() })
+    Ok(Decoded { made: Made::Pdf, tokens, shown: Extent::Whole, bytes: written })
+}
+
+pub(super) fn decode_text(bytes: &[u8]) -> Result<Decoded, Unread> {
+    let text = text::read(bytes).ok_or(Unread::Unsupported)?;
+    let kept = context::ends(&text, TEXT_TOKENS_MAX);
+    let shown = if kept.len() == text.len() { Extent::Whole } else { Extent::Ends };
+    Ok(Decoded { made: Made::Text, tokens: context::estimate(&kept), shown, bytes: kept.into_owned().into_bytes() })
 }

@@ -11,13 +11,20 @@ use image::{
 };
 
 use super::{
-    DECODE_BYTES_MAX, DECODED_EDGE_MAX, DECODED_PIXELS_MAX, Decoded, EDGE_PIXELS_MAX, Made, PICTURE_BYTES_MAX, Unread,
+    DECODE_BYTES_MAX, DECODED_BYTES_MAX, DECODED_EDGE_MAX, DECODED_PIXELS_MAX, Decoded, EDGE_PIXELS_MAX, Extent, Made,
+    PICTURE_BYTES_MAX, PICTURE_PARTS_MAX, Unread,
 };
 
 /// A picture costs a token for this many pixels.
 const PIXELS_PER_TOKEN: u64 = 750;
 /// The most that one picture costs.
 pub(super) const TOKENS_MAX: u32 = 1_600;
+/// A picture this many times longer than wide is cut into parts.
+const PARTS_RATIO_MIN: u32 = 3;
+/// What is narrower says nothing that could be read.
+const PART_SHORT_EDGE_MIN: u32 = 64;
+/// Pixels that a part shares with the next.
+const PARTS_OVERLAP: u32 = 64;
 /// Text in screenshots stays sharp.
 const JPEG_QUALITY: u8 = 88;
 
@@ -25,7 +32,14 @@ const JPEG_QUALITY: u8 = 88;
 /// nothing behind the first frame is unpacked, however many there are.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Unread> {
     let (picture, orientation) = decoded(bytes, format)?;
+    if orientation == Orientation::NoTransforms
+        && let Some(parts) = parts(&picture)?
+    {
+        return Ok(parts);
+    }
+    let sent = (picture.width(), picture.height());
     let mut picture = shrunk(picture);
+    let is_smaller = sent != (picture.width(), picture.height());
     // Turned only now: turning makes a copy, and the picture as it was sent may be large.
     picture.apply_orientation(orientation);
     let (width, height) = (picture.width(), picture.height());
@@ -42,9 +56,49 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Unrea
     if written.len() > PICTURE_BYTES_MAX {
         return Err(Unread::TooLarge);
     }
+    let is_turned = (width > height) != (sent.0 > sent.1);
+    let from = if is_turned { (sent.1, sent.0) } else { sent };
+    let shown = if is_smaller { Extent::Smaller { from, to: (width, height) } } else { Extent::Whole };
+    Ok(Decoded { made, tokens: tokens(width, height), shown, bytes: written })
+}
+
+fn tokens(width: u32, height: u32) -> u32 {
     let tokens = (u64::from(width) * u64::from(height)).div_ceil(PIXELS_PER_TOKEN);
-    let tokens = u32::try_from(tokens).unwrap_or(TOKENS_MAX).min(TOKENS_MAX);
-    Ok(Decoded { made, tokens, cut: false, bytes: written })
+    u32::try_from(tokens).unwrap_or(TOKENS_MAX).min(TOKENS_MAX)
+}
+
+/// Cuts a picture that is much longer than wide, such as a screenshot of a whole page, into parts that can be read. They
+/// overlap a little, so that no line of text is cut in every one of them.
+fn parts(picture: &DynamicImage) -> Result<Option<Decoded>, Unread> {
+    let (width, height) = (picture.width(), picture.height());
+    let (long, short) = (width.max(height), width.min(height));
+    if long <= EDGE_PIXELS_MAX || short < PART_SHORT_EDGE_MIN || long / short < PARTS_RATIO_MIN {
+        return Ok(None);
+    }
+    let step = |number: u32| long.div_ceil(number);
+    let fits = |number: &u32| {
+        let length = step(*number) + PARTS_OVERLAP;
+        length <= EDGE_PIXELS_MAX && u64::from(length) * u64::from(short) <= PIXELS_PER_TOKEN * u64::from(TOKENS_MAX)
+    };
+    let number = (2..PICTURE_PARTS_MAX).find(fits).unwrap_or(PICTURE_PARTS_MAX);
+    let (mut written, mut sum) = (Vec::new(), 0);
+    for begin in (0..number).map(|part| part * step(number)) {
+        let length = (step(number) + PARTS_OVERLAP).min(long - begin);
+        let part = if height > width {
+            picture.crop_imm(0, begin, width, length)
+        } else {
+            picture.crop_imm(begin, 0, length, height)
+        };
+        let part = shrunk(part);
+        sum += tokens(part.width(), part.height());
+        let part = jpeg(&part)?;
+        let length = u32::try_from(part.len()).map_err(|_| Unread::TooLarge)?;
+        written.extend(length.to_le_bytes());
+        written.extend(part);
+    }
+    let shown = Extent::Parts { from: (width, height), number };
+    let is_small = written.len() <= DECODED_BYTES_MAX;
+    Ok(is_small.then_some(Decoded { made: Made::Parts, tokens: sum, shown, bytes: written }))
 }
 
 fn decoded(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientation), Unread> {

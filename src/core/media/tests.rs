@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
-use lopdf::{Document, Object, dictionary};
+use lopdf::{Document, EncryptionState, EncryptionVersion, Object, Permissions, dictionary};
 
 use super::*;
 
@@ -91,7 +91,17 @@ fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
         (file("m.file", "song.mp3", Some("audio/mpeg")), Err(Unread::Audio)),
         (file("m.video", "a.mp4", Some("video/mp4")), Err(Unread::Video)),
         (file("m.file", "a.zip", Some("application/zip")), Err(Unread::Unsupported)),
-        (file("m.file", "a.docx", Some("application/octet-stream")), Err(Unread::Unsupported)),
+        (file("m.file", "a.docx", Some("application/vnd.openxmlformats")), Err(Unread::Unsupported)),
+        // Names and types that do not agree are no proof: the bytes decide.
+        (file("m.file", "a.docx", Some("application/octet-stream")), Ok(())),
+        (file("m.file", "report.zip", Some("text/plain")), Ok(())),
+        (file("m.file", "main.ts", Some("video/mp2t")), Ok(())),
+        (file("m.file", "Cargo.lock", Some("application/octet-stream")), Ok(())),
+        (file("m.file", "analysis.ipynb", Some("application/x-ipynb+json")), Ok(())),
+        (file("m.file", "trace.har", Some("application/octet-stream")), Ok(())),
+        (file("m.file", "app.log.1", Some("application/x-troff-man")), Ok(())),
+        (file("m.file", "nohup.out", None), Ok(())),
+        (file(STICKER, "thumbs up", Some("image/png")), Ok(())),
         (file("m.file", "a.pdf", Some("application/octet-stream")), Ok(())),
         (file("m.file", "a.bin", Some("application/pdf")), Ok(())),
         (file("m.image", "a.heic", Some("image/heic")), Ok(())),
@@ -112,9 +122,10 @@ fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
 fn c7_a_picture_is_made_smaller_and_keeps_png_where_it_is_see_through() {
     let rows = [
         ("photo", opaque(3_000, 1_500), ImageFormat::Jpeg, ("image/jpeg", 1_568, 784), 1_600),
+        ("photo of a phone", opaque(1_000, 2_900), ImageFormat::Jpeg, ("image/jpeg", 540, 1_568), 1_129),
         ("screenshot", opaque(300, 200), ImageFormat::Png, ("image/jpeg", 300, 200), 80),
         ("see-through", see_through(300, 200), ImageFormat::Png, ("image/png", 300, 200), 80),
-        ("large and see-through", see_through(200, 3_136), ImageFormat::Png, ("image/png", 100, 1_568), 210),
+        ("large and see-through", see_through(1_100, 3_136), ImageFormat::Png, ("image/png", 550, 1_568), 1_150),
         ("very long", opaque(4_000, 1), ImageFormat::Png, ("image/jpeg", 1_568, 1), 3),
         ("gif", see_through(20, 10), ImageFormat::Gif, ("image/png", 20, 10), 1),
         ("webp", opaque(20, 10), ImageFormat::WebP, ("image/png", 20, 10), 1),
@@ -166,17 +177,15 @@ fn bomb(width: u32, height: u32) -> Vec<u8> {
 #[test]
 fn what_is_too_large_damaged_or_pretends_is_named_and_breaks_nothing() {
     let png = written(&opaque(30, 30), ImageFormat::Png);
-    let rows: [(&str, Vec<u8>, Claims, Unread); 12] = [
+    let rows: [(&str, Vec<u8>, Claims, Unread); 10] = [
         ("a bomb", bomb(60_000, 60_000), any("a.png"), Unread::TooLarge),
         ("a long bomb", bomb(u32::MAX >> 1, 1), any("a.png"), Unread::TooLarge),
         ("half a picture", png[..png.len() / 2].to_vec(), any("a.png"), Unread::Broken),
-        ("no picture", b"not at all".to_vec(), claims("m.image", "a.png", Some("image/png")), Unread::Broken),
         ("a zip as a text", b"PK\x03\x04\0\0".to_vec(), any("a.txt"), Unread::Broken),
         ("a zip without a type", b"PK\x03\x04\0\0".to_vec(), any("archive"), Unread::Unsupported),
-        ("Latin-1", b"caf\xe9".to_vec(), any("a.txt"), Unread::Broken),
         ("nothing", Vec::new(), any("a.txt"), Unread::Broken),
         ("only white space", b" \n\n".to_vec(), any("a.txt"), Unread::Broken),
-        ("a PDF's mark alone", b"%PDF-1.7\n".to_vec(), any("a.pdf"), Unread::Broken),
+        ("half a PDF", pdf(3, false)[..200].to_vec(), any("a.pdf"), Unread::Broken),
         ("a PDF with a password", pdf(3, true), any("a.pdf"), Unread::Encrypted),
         ("a long PDF", pdf(101, false), any("a.pdf"), Unread::TooLong),
     ];
@@ -193,7 +202,7 @@ fn c7_a_pdf_is_given_as_it_is_whatever_it_is_called() {
         content: FileContent::Pdf { base64: BASE64_STANDARD.encode(&bytes).into() },
         tokens: 3 * PDF_PAGE_TOKENS,
         bytes: bytes.len() as u64,
-        cut: false,
+        shown: Extent::Whole,
     };
     assert_eq!(*prepared, expected);
 }
@@ -202,10 +211,86 @@ fn c7_a_pdf_is_given_as_it_is_whatever_it_is_called() {
 fn c7_a_text_is_given_without_what_hides_in_it_and_cut_where_it_is_long() {
     let prepared = prepare("\u{feff}a\tb\r\nc\u{e0041}\u{202e}d\n".as_bytes(), &any("a.csv")).expect("a text");
     let content = FileContent::Text { text: "a\tb\ncd\n".into() };
-    assert_eq!(*prepared, Prepared { content, tokens: 2, bytes: 7, cut: false });
+    assert_eq!(*prepared, Prepared { content, tokens: 2, bytes: 7, shown: Extent::Whole });
 
     let long = prepare("word ".repeat(100_000).as_bytes(), &any("a.log")).expect("a text");
-    assert_eq!((long.tokens, long.cut), (TEXT_TOKENS_MAX, true));
+    assert_eq!(long.shown, Extent::Ends);
+}
+
+#[test]
+fn c7_what_a_file_is_its_bytes_say_and_no_name() {
+    let rows: [(&str, Option<&str>, &[u8]); 8] = [
+        ("Cargo.lock", Some("application/octet-stream"), b"[[package]]\nname = \"a\"\n"),
+        ("app.log.1", Some("application/octet-stream"), b"started\nfailed\n"),
+        ("analysis.ipynb", Some("application/octet-stream"), b"{\"cells\": []}"),
+        ("trace.har", Some("application/zip"), b"{\"log\": {}}"),
+        ("main.ts", Some("video/mp2t"), b"export const a = 1;\n"),
+        ("notes.pdf", Some("application/pdf"), b"words alone"),
+        ("cat.png", Some("image/png"), b"<html>not found</html>"),
+        ("noname", None, b"words"),
+    ];
+    for (name, mime, bytes) in rows {
+        let prepared = prepare(bytes, &claims("m.file", name, mime)).expect(name);
+        assert!(matches!(prepared.content, FileContent::Text { .. }), "{name}: {prepared:?}");
+    }
+    let about = b"# Reading PDFs\n\nA file begins with `%PDF-1.7`.\n".to_vec();
+    let quoting = [&about[..], b"\n    1 0 obj\n    <<>>\n    endobj\n"].concat();
+    let mark = b"%PDF-1.7 is how it begins\n".to_vec();
+    for text in [about, quoting, mark] {
+        let prepared = prepare(&text, &any("pdf.md")).expect("a text about PDFs");
+        assert!(matches!(prepared.content, FileContent::Text { .. }), "{prepared:?}");
+    }
+    let prepared = prepare(&[&b"\xef\xbb\xbf\n"[..], &pdf(1, false)].concat(), &any("a"));
+    assert!(matches!(prepared.expect("a PDF").content, FileContent::Pdf { .. }));
+}
+
+#[test]
+fn c7_a_pdf_that_only_its_owner_may_change_is_given_without_its_lock() {
+    let locked = |user_password: &str| {
+        let mut document = Document::load_mem(&pdf(3, false)).expect("a PDF");
+        let id = Object::string_literal("0123456789abcdef");
+        document.trailer.set("ID", vec![id.clone(), id]);
+        let state = EncryptionState::try_from(EncryptionVersion::V2 {
+            document: &document,
+            owner_password: "secret",
+            user_password,
+            key_length: 128,
+            permissions: Permissions::PRINTABLE,
+        });
+        document.encrypt(&state.expect("a lock")).expect("it can be locked");
+        let mut bytes = Vec::new();
+        document.save_to(&mut bytes).expect("a PDF can be written");
+        bytes
+    };
+    let prepared = prepare(&locked(""), &any("a.pdf")).expect("everybody may read it");
+    let FileContent::Pdf { base64 } = &prepared.content else { panic!("{prepared:?}") };
+    let bytes = BASE64_STANDARD.decode(base64.as_bytes()).expect("base64");
+    let open = Document::load_metadata_mem(&bytes).expect("a PDF");
+    assert_eq!((open.encrypted, open.page_count, prepared.tokens), (false, 3, 3 * PDF_PAGE_TOKENS));
+    assert_eq!(prepare(&locked("needed"), &any("a.pdf")), Err(Unread::Encrypted));
+}
+
+#[test]
+fn c7_a_long_screenshot_is_given_in_parts_that_can_be_read_and_a_large_picture_says_its_size() {
+    let rows = [
+        ("tall", opaque(540, 6_000), 4, (540, 1_564)),
+        ("a bit tall", opaque(400, 1_700), 2, (400, 914)),
+        ("wide", opaque(4_500, 300), 3, (1_564, 300)),
+        ("too tall", opaque(100, 16_000), 8, (75, 1_568)),
+    ];
+    for (name, picture, number, first) in rows {
+        let from = (picture.width(), picture.height());
+        let prepared = prepare(&written(&picture, ImageFormat::Png), &any("a.png")).expect(name);
+        assert_eq!(prepared.shown, Extent::Parts { from, number }, "{name}");
+        let FileContent::Pictures { base64, .. } = &prepared.content else { panic!("{name}: {prepared:?}") };
+        let parts: Vec<_> =
+            base64.iter().map(|part| BASE64_STANDARD.decode(part.as_bytes()).expect("base64")).collect();
+        assert_eq!(parts.iter().map(|part| part.len() as u64).sum::<u64>(), prepared.bytes, "{name}");
+        let part = image::load_from_memory(&parts[0]).expect("a picture");
+        assert_eq!((parts.len() as u32, part.width(), part.height()), (number, first.0, first.1), "{name}");
+    }
+    let large = prepare(&written(&opaque(3_000, 1_500), ImageFormat::Jpeg), &any("a.jpg")).expect("a photo");
+    assert_eq!(large.shown, Extent::Smaller { from: (3_000, 1_500), to: (1_568, 784) });
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub fn unreadable(why: Unread) -> String {
         Unread::TooLong => format!("That file is too long for me: I read at most {PDF_PAGES_MAX} pages of a PDF."),
         Unread::Encrypted => "That PDF is protected with a password, so I can't read it.".to_owned(),
         Unread::Broken => "That file seems to be damaged or empty, or it isn't what its name says.".to_owned(),
+        Unread::NoWords => {
+            return "I couldn't read your message: its text is missing or damaged. Please send it again.".to_owned();
+        }
         Unread::Unavailable => {
             return "I couldn't fetch that file. Please send it again, or write what I should know.".to_owned();
         }

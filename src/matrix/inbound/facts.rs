@@ -6,9 +6,9 @@ use ruma::{
     events::AnySyncTimelineEvent,
     serde::{JsonObject, Raw},
 };
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::message;
 use crate::core::{
     event::{EventKind, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
     id,
@@ -25,7 +25,7 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let is_state = state_key.is_some();
     if event_type == "m.room.history_visibility" && state_key == Some(Value::String(String::new())) {
         // What is missing or unknown counts as the tightest.
-        let content = raw.get_field::<JsonObject>("content").ok().flatten().unwrap_or_default();
+        let content = message::content(raw);
         let value = text_of(&content, "history_visibility").unwrap_or_default();
         return Some(EventKind::HistoryVisibility(History::parse(&value)));
     }
@@ -38,7 +38,7 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
         ("m.room.topic", true) => |content| text_of(content, "topic").map(EventKind::RoomTopic),
         _ => return None,
     };
-    let content = raw.get_field::<JsonObject>("content").ok().flatten().unwrap_or_default();
+    let content = message::content(raw);
     // Redaction takes all of a message's content away, and a state event's as well.
     if content.is_empty() && !is_state {
         return Some(EventKind::Redacted);
@@ -48,7 +48,7 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
 
 /// Returns what an event that cannot be decrypted says in the clear.
 pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
-    let content = raw.get_field::<JsonObject>("content").ok().flatten().unwrap_or_default();
+    let content = message::content(raw);
     if related(&content, "m.replace").is_some() {
         return EventKind::Undecryptable(None);
     }
@@ -56,60 +56,50 @@ pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
     EventKind::Undecryptable(Some(Message { thread_root, reply_to, ..Message::text("") }))
 }
 
-/// Adds to a location message what ruma does not read of it (MSC3488).
-pub(super) fn described(mut kind: EventKind, raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
-    let content = || raw.get_field::<JsonObject>("content").ok().flatten();
-    let (message, new) = match &mut kind {
-        EventKind::Message(message) => (message, false),
-        EventKind::Edit { new, .. } => (new, true),
-        _ => return kind,
-    };
-    let MessageKind::Location(location) = &mut message.kind else { return kind };
-    let Some(mut content) = content() else { return kind };
-    if new && let Some(Value::Object(replacing)) = content.remove("m.new_content") {
-        content = replacing;
-    }
-    if let Some(whole) = location_of(&content) {
-        *location = Location { geo_uri: std::mem::take(&mut location.geo_uri), ..whole };
-    }
-    kind
-}
-
 fn poll_start(content: &JsonObject) -> Option<EventKind> {
-    if let (Some(target), Some(Value::Object(new))) = (related(content, "m.replace"), content.get("m.new_content")) {
-        return Some(EventKind::Edit { target, new: poll_message(new)?, newly_mentioned: [].into() });
+    if let Some(target) = related(content, "m.replace") {
+        let new = content.get("m.new_content").and_then(Value::as_object).unwrap_or(content);
+        return Some(EventKind::Edit { target, new: poll_message(new), newly_mentioned: [].into() });
     }
     Some(EventKind::Message(Message {
         thread_root: related(content, "m.thread"),
         reply_to: genuine_reply(content),
-        ..poll_message(content)?
+        ..poll_message(content)
     }))
 }
 
-fn poll_message(content: &JsonObject) -> Option<Message> {
-    #[derive(Deserialize)]
-    struct Start {
-        question: JsonObject,
-        kind: Option<String>,
-        max_selections: Option<usize>,
-        answers: Vec<JsonObject>,
+/// Reads a poll: of what is odd in it only that goes. One without a question or an answer says what its text for other
+/// clients says.
+fn poll_message(content: &JsonObject) -> Message {
+    let names = ["m.poll", "m.poll.start", "org.matrix.msc3381.poll.start"];
+    let start = names.iter().find_map(|name| content.get(*name)?.as_object());
+    let poll = start.and_then(poll);
+    let message = |kind: MessageKind, body: String| Message { kind, mentions: None, ..Message::text(body) };
+    match (poll, extensible(content)) {
+        (Some((question, poll)), _) => message(MessageKind::Poll(poll), question),
+        (None, Some(text)) => message(MessageKind::Other("m.poll".to_owned()), text),
+        (None, None) => message(MessageKind::Unreadable, String::new()),
     }
-    let start =
-        ["m.poll", "m.poll.start", "org.matrix.msc3381.poll.start"].iter().find_map(|name| content.get(*name))?;
-    let start = Start::deserialize(start).ok()?;
-    let answers = start.answers.iter().take(POLL_ANSWERS_MAX).filter_map(|answer| {
+}
+
+fn poll(start: &JsonObject) -> Option<(String, Poll)> {
+    let question = match start.get("question")? {
+        Value::Object(question) => extensible(question),
+        question => question.as_str().map(str::to_owned),
+    };
+    let answers = start.get("answers").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    let answers = answers.take(POLL_ANSWERS_MAX).filter_map(|answer| {
         let id = text_of(answer, "m.id").or_else(|| text_of(answer, "id"))?;
         Some(PollAnswer { id, text: extensible(answer)? })
     });
+    let answers: Vec<PollAnswer> = answers.collect();
+    let selections_max = start.get("max_selections").and_then(message::number).unwrap_or(1).max(1);
     let poll = Poll {
-        answers: answers.collect(),
-        selections_max: start.max_selections.unwrap_or(1).max(1),
-        disclosed: start.kind.is_some_and(|kind| kind.ends_with(".disclosed")),
+        selections_max: usize::try_from(selections_max).unwrap_or(POLL_ANSWERS_MAX),
+        disclosed: text_of(start, "kind").is_some_and(|kind| kind.ends_with(".disclosed")),
+        answers,
     };
-    if poll.answers.is_empty() {
-        return None;
-    }
-    Some(Message { kind: MessageKind::Poll(poll), mentions: None, ..Message::text(extensible(&start.question)?) })
+    (!poll.answers.is_empty()).then_some((question?, poll))
 }
 
 fn poll_vote(content: &JsonObject) -> Option<EventKind> {
@@ -127,10 +117,17 @@ fn poll_end(content: &JsonObject) -> Option<EventKind> {
 }
 
 fn location_event(content: &JsonObject) -> Option<EventKind> {
-    let location = location_of(content)?;
-    let body = extensible(content).or_else(|| location.description.clone()).unwrap_or_default();
+    let text = extensible(content);
+    let (kind, body) = match (location_of(content), text) {
+        (Some(location), text) => {
+            let body = text.or_else(|| location.description.clone()).unwrap_or_default();
+            (MessageKind::Location(location), body)
+        }
+        (None, Some(text)) => (MessageKind::Other("m.location".to_owned()), text),
+        (None, None) => (MessageKind::Unreadable, String::new()),
+    };
     Some(EventKind::Message(Message {
-        kind: MessageKind::Location(location),
+        kind,
         mentions: None,
         thread_root: related(content, "m.thread"),
         reply_to: genuine_reply(content),
@@ -138,7 +135,7 @@ fn location_event(content: &JsonObject) -> Option<EventKind> {
     }))
 }
 
-fn location_of(content: &JsonObject) -> Option<Location> {
+pub(super) fn location_of(content: &JsonObject) -> Option<Location> {
     let named = |names: [&str; 2]| names.into_iter().find_map(|name| content.get(name)?.as_object());
     let place = named(["m.location", "org.matrix.msc3488.location"]);
     let geo_uri = place.and_then(|place| text_of(place, "uri")).or_else(|| text_of(content, "geo_uri"))?;
@@ -152,7 +149,7 @@ fn location_of(content: &JsonObject) -> Option<Location> {
 }
 
 /// Returns the plain text of extensible content (MSC1767): a string, or representations of which one is plain.
-fn extensible(content: &JsonObject) -> Option<String> {
+pub(super) fn extensible(content: &JsonObject) -> Option<String> {
     let plain = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
         Value::Array(forms) => {
@@ -169,13 +166,13 @@ fn text_of(content: &JsonObject, field: &str) -> Option<String> {
     content.get(field)?.as_str().map(str::to_owned)
 }
 
-fn related(content: &JsonObject, rel_type: &str) -> Option<OwnedEventId> {
+pub(super) fn related(content: &JsonObject, rel_type: &str) -> Option<OwnedEventId> {
     let relation = content.get("m.relates_to")?;
     let target = relation["event_id"].as_str().filter(|_| relation["rel_type"] == rel_type)?;
     id::event(target)
 }
 
-fn genuine_reply(content: &JsonObject) -> Option<OwnedEventId> {
+pub(super) fn genuine_reply(content: &JsonObject) -> Option<OwnedEventId> {
     let relation = content.get("m.relates_to")?;
     if relation["rel_type"] == "m.thread" && relation["is_falling_back"] == true {
         return None;

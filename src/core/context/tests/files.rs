@@ -8,7 +8,7 @@ use super::*;
 use crate::core::{
     context::files_wanted,
     event::MediaSource,
-    media::{Limits, Prepared, Unread},
+    media::{Extent, Limits, Prepared, Unread},
     prompt::{File, FileContent, Part},
 };
 
@@ -17,7 +17,7 @@ impl Story {
     fn sends(self, name: &str, sender: &str, root: Option<&str>, caption: &str, tokens: u32) -> Self {
         let mut story = self.sends_unfetched(name, sender, root, caption, "text/plain");
         let content = FileContent::Text { text: format!("content of {name}").into() };
-        story.files.insert(id(name), Ok(Arc::new(Prepared { content, tokens, bytes: 10, cut: false })));
+        story.files.insert(id(name), Ok(Arc::new(Prepared { content, tokens, bytes: 10, shown: Extent::Whole })));
         story
     }
 
@@ -223,4 +223,29 @@ proptest! {
             before = after;
         }
     }
+}
+
+#[test]
+fn c7_a_sticker_is_in_the_transcript_and_looked_at_where_somebody_asks_about_it() {
+    let sticker = |story: Story, name: &str| {
+        let kind = MessageKind::Attachment {
+            msgtype: crate::core::event::STICKER.to_owned(),
+            name: "party parrot".to_owned(),
+            mime: Some("image/png".to_owned()),
+            size: None,
+            voice: false,
+            media: Some(MediaSource::new(format!("media of {name}"))),
+        };
+        story.event(name, BOB, EventKind::Message(Message { kind, ..Message::text("party parrot") }))
+    };
+    let story =
+        sticker(sticker(Story::new(), "other"), "parrot").replies("ask", ALICE, "parrot", "what is this?").asks("ask");
+    assert_eq!(story.wanted(), ["parrot"]);
+    let composed = story.compose();
+    let record = records(&composed.prompt);
+    let record = record.iter().find(|record| record["event_id"] == "$other").expect("a record");
+    assert_eq!(
+        (&record["attachment"]["kind"], &record["attachment"]["name"]),
+        (&"sticker".into(), &"party parrot".into())
+    );
 }

@@ -347,3 +347,70 @@ fn g_the_owners_time_zone_is_one_of_the_facts() {
     let story = Story { time_zone: Some("Europe/Berlin".to_owned()), ..Story::new().says("a", ALICE, "hi").asks("a") };
     assert!(story.compose().prompt.system[1].contains(r#""time_zone":"Europe/Berlin""#));
 }
+
+#[test]
+fn c7_a_link_that_stands_only_in_the_formatted_text_is_read() {
+    let html = |html: &str, body: &str| {
+        let message = Message { html: Some(html.to_owned()), ..Message::text(body) };
+        let composed = Story::new().event("a", ALICE, EventKind::Message(message)).asks("a").compose();
+        let records = records(&composed.prompt);
+        records.iter().rfind(|record| record["event_id"] == "$a").expect("a record")["links"].clone()
+    };
+    let runbook = "see the <a href=\"https://wiki.hs/run?a=1&amp;b=2\">runbook</a>";
+    assert_eq!(html(runbook, "see the runbook"), serde_json::json!(["https://wiki.hs/run?a=1&b=2"]));
+    let both = "<a href='https://a.hs/'>a</a> <a href='https://a.hs/'>again</a> <a href=\"http://b.hs\">b</a>";
+    assert_eq!(html(both, "a again b"), serde_json::json!(["https://a.hs/", "http://b.hs"]));
+    for (formatted, body) in [
+        ("<a href=\"https://a.hs\">https://a.hs</a>", "https://a.hs"),
+        ("<a href=\"https://matrix.to/#/@bob:hs\">Bob</a>: hi", "Bob: hi"),
+        ("<a href=\"javascript:alert(1)\">x</a> <a>y</a> <a href=\"\">z</a>", "x y z"),
+        ("<mx-reply><a href=\"https://matrix.to/#/!r:hs/$e\">In reply to</a></mx-reply>no", "no"),
+        ("no link", "no link"),
+    ] {
+        assert_eq!(html(formatted, body), serde_json::Value::Null, "{formatted}");
+    }
+    let many: String = (0..50).map(|n| format!("<a href=\"https://{n}.hs\">n</a>")).collect();
+    assert_eq!(html(&many, "n").as_array().map(Vec::len), Some(10));
+}
+
+#[test]
+fn c7_of_a_long_request_beginning_and_last_paragraph_are_read_and_of_other_messages_both_ends() {
+    let log = "2026-11-29 all is well, nothing to see here\n".repeat(4_000);
+    let pasted = format!("Look at this:\n{log}");
+    let mut story = Story::new()
+        .says("log", BOB, &format!("{log}fatal: the disk is full"))
+        .says("own", ME, &format!("It began well. {log}It ended badly."))
+        .says("ask", ALICE, &format!("{pasted}\n\noncall, why did it stop?"))
+        .asks("ask");
+    story.tokens_max = 12_000;
+    let composed = story.compose();
+    let text = transcript(&composed);
+    for kept in
+        ["fatal: the disk is full", "It began well.", "It ended badly.", "Look at this:", "oncall, why did it stop?"]
+    {
+        assert!(text.contains(kept), "{kept} is missing");
+    }
+    assert_eq!((composed.left_out.cut, text.matches("left out here …]").count()), (3, 3));
+}
+
+#[test]
+fn c7_what_cannot_be_read_is_in_the_transcript_and_its_asker_is_told_without_the_model() {
+    let unreadable = Message { kind: MessageKind::Unreadable, ..Message::text("") };
+    let story = Story::new()
+        .event("a", BOB, EventKind::Message(unreadable.clone()))
+        .says("ask", ALICE, "what did bob say?")
+        .asks("ask");
+    let composed = story.compose();
+    assert_eq!(composed.unreadable, None);
+    let found = records(&composed.prompt);
+    assert!(found.iter().any(|record| record["event_id"] == "$a" && record["kind"] == "unreadable"), "{found:?}");
+
+    let asked = Story::new().event("ask", ALICE, EventKind::Message(unreadable)).asks("ask").compose();
+    assert_eq!(asked.unreadable, Some(crate::core::media::Unread::NoWords));
+    let mended = Story::new()
+        .event("ask", ALICE, EventKind::Message(Message { kind: MessageKind::Unreadable, ..Message::text("") }))
+        .edits("edit", ALICE, "ask", "what now?")
+        .asks("ask")
+        .compose();
+    assert_eq!(mended.unreadable, None);
+}

@@ -20,6 +20,31 @@ fn lunch(disclosed: bool, selections_max: usize) -> Message {
     Message { kind: MessageKind::Poll(poll), mentions: None, ..Message::text("Lunch?") }
 }
 
+fn unreadable() -> Message {
+    Message { kind: MessageKind::Unreadable, mentions: None, ..Message::text("") }
+}
+
+fn text_of_poll() -> Message {
+    let kind = MessageKind::Other("m.poll".to_owned());
+    Message { kind, mentions: None, ..Message::text("Lunch? 1. Yes") }
+}
+
+#[test]
+fn c7_of_an_odd_poll_what_can_be_read_is_read() {
+    let odd = |start: Value| read("m.poll.start", false, &json!({ "m.poll": start, "m.text": [3] }));
+    let answers = json!([
+        { "m.id": "y", "m.text": [{ "body": "Yes" }] }, 7, null, { "m.id": 5 }, { "id": "n", "m.text": "No", "x": [] },
+    ]);
+    for (selections, most) in [(json!("2"), 2), (json!(2.0), 2), (json!(-3), 1), (json!(null), 1), (json!([2]), 1)] {
+        let start = json!({ "question": "Lunch?", "kind": 9, "max_selections": selections, "answers": answers });
+        assert_eq!(odd(start), EventKind::Message(lunch(false, most)), "{selections}");
+    }
+    for start in [json!(null), json!([]), json!({ "question": 3, "answers": answers }), json!({ "question": "Lunch?" })]
+    {
+        assert_eq!(odd(start.clone()), EventKind::Message(unreadable()), "{start}");
+    }
+}
+
 #[test]
 fn c7_polls_are_read_in_their_stable_and_unstable_forms() {
     let stable = json!({
@@ -85,7 +110,8 @@ fn c7_votes_and_ends_name_their_poll() {
         ),
         ("m.poll.end", json!({}), EventKind::Redacted),
         ("m.poll.response", json!({ "m.selections": ["y"] }), EventKind::Other("m.poll.response".to_owned())),
-        ("m.poll.start", json!({ "m.poll": { "answers": [] } }), EventKind::Other("m.poll.start".to_owned())),
+        ("m.poll.start", json!({ "m.poll": { "answers": [] } }), EventKind::Message(unreadable())),
+        ("m.poll.start", json!({ "m.poll": [], "m.text": "Lunch? 1. Yes" }), EventKind::Message(text_of_poll())),
     ];
     for (event_type, content, expected) in table {
         assert_eq!(read(event_type, false, &content), expected, "{content}");
@@ -107,11 +133,13 @@ fn c7_locations_are_read_as_messages_and_as_events() {
     rich["org.matrix.msc3488.asset"] = json!({ "type": "m.pin" });
     rich["m.mentions"] = json!({});
     let own = json!({ "m.location": { "uri": "geo:52.5,13.4", "description": " " }, "m.text": "I am here" });
+    let kind = MessageKind::Other("m.location".to_owned());
+    let nowhere = EventKind::Message(Message { kind, mentions: None, ..Message::text("nowhere") });
     let table = [
         ("m.room.message", plain, at(None, false, "here", false)),
         ("m.room.message", rich, at(Some("The yard"), false, "here", true)),
         ("m.location", own, at(None, true, "I am here", false)),
-        ("m.location", json!({ "m.text": "nowhere" }), EventKind::Other("m.location".to_owned())),
+        ("m.location", json!({ "m.text": "nowhere" }), nowhere),
     ];
     for (event_type, content, expected) in table {
         assert_eq!(read(event_type, false, &content), expected, "{content}");

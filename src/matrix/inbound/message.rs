@@ -1,0 +1,241 @@
+//! What people say (`m.room.message`, `m.sticker`), read field by field: one that cannot be read costs nothing but itself.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use ruma::{
+    OwnedUserId,
+    events::AnySyncTimelineEvent,
+    serde::{JsonObject, Raw},
+};
+use serde::de::IgnoredAny;
+use serde_json::{Value, value::RawValue};
+
+use super::{CARD_MARK, facts};
+use crate::{
+    core::{
+        address::OwnWords,
+        event::{EventKind, Location, Mentions, Message, MessageKind, STICKER},
+        id,
+    },
+    matrix::media,
+};
+
+/// A size beyond this is no file's: nobody's homeserver takes it. The claim is dropped.
+const SIZE_BYTES_MAX: u64 = 1 << 40;
+/// What a client without `m.new_content` in mind puts in front of an edit's text (spec, "Event replacements").
+const EDIT_FALLBACK: &str = "* ";
+
+/// Returns what an event says, where it is something that somebody says.
+pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
+    let event_type = raw.get_field::<String>("type").ok().flatten()?;
+    let has_state_key = !matches!(raw.get_field::<IgnoredAny>("state_key"), Ok(None));
+    if has_state_key {
+        return None;
+    }
+    match event_type.as_str() {
+        "m.room.message" | STICKER if is_redacted(raw) => Some(EventKind::Redacted),
+        "m.room.message" => Some(message(&content(raw))),
+        STICKER => Some(sticker(&content(raw))),
+        _ => None,
+    }
+}
+
+/// Returns an event's content; half a character in it (a lone surrogate, which is no Unicode) counts as U+FFFD.
+pub(super) fn content(raw: &Raw<AnySyncTimelineEvent>) -> JsonObject {
+    let Some(content) = raw.get_field::<Box<RawValue>>("content").ok().flatten() else { return JsonObject::new() };
+    serde_json::from_str(content.get())
+        .or_else(|_| serde_json::from_str(&with_whole_characters(content.get())))
+        .unwrap_or_default()
+}
+
+fn is_redacted(raw: &Raw<AnySyncTimelineEvent>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Unsigned {
+        redacted_because: Option<IgnoredAny>,
+    }
+    raw.get_field::<Unsigned>("unsigned").ok().flatten().is_some_and(|unsigned| unsigned.redacted_because.is_some())
+}
+
+fn message(content: &JsonObject) -> EventKind {
+    if let Some(target) = facts::related(content, "m.replace") {
+        let newly_mentioned = mentions(content).map(|all| all.users).unwrap_or_default();
+        let mut new = replaced(content);
+        mark_card(content, &mut new);
+        return EventKind::Edit { target, new, newly_mentioned };
+    }
+    let mut message = said(content);
+    mark_card(content, &mut message);
+    message.thread_root = facts::related(content, "m.thread");
+    message.reply_to = facts::genuine_reply(content);
+    EventKind::Message(message)
+}
+
+/// Reads the mark that `outbound` sets.
+fn mark_card(content: &JsonObject, message: &mut Message) {
+    if message.kind == MessageKind::Text && content.get(CARD_MARK).is_some_and(|mark| !mark.is_null()) {
+        message.kind = MessageKind::Card;
+    }
+}
+
+/// Returns what an edit says: where `m.new_content` does not tell, what stands beside it for other clients.
+fn replaced(content: &JsonObject) -> Message {
+    if let Some(Value::Object(new)) = content.get("m.new_content") {
+        let new = said(new);
+        if new.kind != MessageKind::Unreadable {
+            return new;
+        }
+    }
+    let mut beside = said(content);
+    let without = |text: &str| text.strip_prefix(EDIT_FALLBACK).unwrap_or(text).to_owned();
+    beside.body = without(&beside.body);
+    beside.html = beside.html.as_deref().map(without);
+    beside
+}
+
+fn said(content: &JsonObject) -> Message {
+    let msgtype = text(content, "msgtype").unwrap_or_default();
+    let html = text(content, "formatted_body").filter(|_| text(content, "format") == Some("org.matrix.custom.html"));
+    let body = words(content, html);
+    let kind = match msgtype {
+        "m.image" | "m.file" | "m.audio" | "m.video" => attachment(msgtype, content),
+        "m.location" => match location(content) {
+            Some(location) => MessageKind::Location(location),
+            None if body.is_none() => MessageKind::Unreadable,
+            None => MessageKind::Other(msgtype.to_owned()),
+        },
+        "m.notice" => MessageKind::Notice,
+        _ if body.is_none() => MessageKind::Unreadable,
+        "m.emote" => MessageKind::Emote,
+        // Words without a type that can be read are words.
+        "m.text" | "" => MessageKind::Text,
+        other => MessageKind::Other(other.to_owned()),
+    };
+    Message {
+        kind,
+        body: body.map(Cow::into_owned).unwrap_or_default(),
+        html: html.map(str::to_owned),
+        mentions: mentions(content),
+        thread_root: None,
+        reply_to: None,
+    }
+}
+
+/// Returns a message's text: its body, or where that says nothing, what its other forms say.
+fn words<'a>(content: &'a JsonObject, html: Option<&str>) -> Option<Cow<'a, str>> {
+    let body = text(content, "body");
+    if let Some(body) = body.filter(|body| !body.trim().is_empty()) {
+        return Some(Cow::Borrowed(body));
+    }
+    let marked_up = html.map(|html| OwnWords::of_all_html(html).text).filter(|text| !text.trim().is_empty());
+    let other = marked_up.or_else(|| facts::extensible(content));
+    other.map(Cow::Owned).or(body.map(Cow::Borrowed))
+}
+
+fn attachment(msgtype: &str, content: &JsonObject) -> MessageKind {
+    let name = |field: &str| text(content, field).filter(|name| !name.trim().is_empty());
+    let info = content.get("info");
+    let marks = ["m.voice", "org.matrix.msc3245.voice"];
+    let is_marked = marks.iter().any(|mark| content.get(*mark).is_some_and(|mark| !mark.is_null()));
+    MessageKind::Attachment {
+        msgtype: msgtype.to_owned(),
+        name: name("filename").or(name("body")).unwrap_or_default().to_owned(),
+        mime: info.and_then(|info| info["mimetype"].as_str()).map(str::to_owned),
+        size: info.and_then(|info| number(&info["size"])).filter(|size| *size <= SIZE_BYTES_MAX),
+        voice: msgtype == "m.audio" && is_marked,
+        media: media::source_in(content),
+    }
+}
+
+fn sticker(content: &JsonObject) -> EventKind {
+    let name = text(content, "body").unwrap_or_default().to_owned();
+    let MessageKind::Attachment { mime, size, media, .. } = attachment(STICKER, content) else {
+        return EventKind::Other(STICKER.to_owned());
+    };
+    let kind =
+        MessageKind::Attachment { msgtype: STICKER.to_owned(), name: name.clone(), mime, size, voice: false, media };
+    EventKind::Message(Message {
+        kind,
+        body: name,
+        html: None,
+        mentions: mentions(content),
+        thread_root: facts::related(content, "m.thread"),
+        reply_to: facts::genuine_reply(content),
+    })
+}
+
+fn location(content: &JsonObject) -> Option<Location> {
+    let whole = facts::location_of(content)?;
+    let geo_uri = text(content, "geo_uri").map_or_else(|| whole.geo_uri.clone(), str::to_owned);
+    Some(Location { geo_uri, ..whole })
+}
+
+/// Returns who is mentioned, as far as that can be read: a bad id costs itself alone. `None` where there is no list, or
+/// what stands in its place is none.
+fn mentions(content: &JsonObject) -> Option<Mentions> {
+    match content.get("m.mentions")? {
+        Value::Object(all) => {
+            let users = all.get("user_ids").map(users).unwrap_or_default();
+            Some(Mentions { users, room: all.get("room") == Some(&Value::Bool(true)) })
+        }
+        list @ Value::Array(_) => Some(Mentions { users: users(list), room: false }),
+        _ => None,
+    }
+}
+
+fn users(value: &Value) -> BTreeSet<OwnedUserId> {
+    let user = |value: &Value| value.as_str().and_then(id::user);
+    match value {
+        Value::Array(list) => list.iter().filter_map(user).collect(),
+        one => user(one).into_iter().collect(),
+    }
+}
+
+/// Returns a number that may be written as a string or with a point; what is negative or none is dropped.
+pub(super) fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => {
+            let rounded = || format!("{:.0}", number.as_f64()?).parse().ok();
+            number.as_u64().or_else(rounded)
+        }
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn text<'a>(content: &'a JsonObject, field: &str) -> Option<&'a str> {
+    content.get(field)?.as_str()
+}
+
+/// Returns JSON with U+FFFD in the place of each escaped half of a character (`\ud83d` alone), which no parser takes.
+pub(super) fn with_whole_characters(json: &str) -> String {
+    let mut whole = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        whole.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let taken = match (unit(rest), rest.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                whole.push_str("\\ufffd");
+                rest = &rest[6..];
+                continue;
+            }
+            (Some(_), _) => 6,
+            // Another escape: the character behind the backslash belongs to it.
+            (None, _) => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        whole.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    whole.push_str(rest);
+    whole
+}
+
+/// Returns the UTF-16 unit that a `\uXXXX` at the beginning of the text stands for.
+fn unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,7 @@ pub mod tool;
 pub mod trail;
 pub mod upgrade;
 pub mod visibility;
+pub mod voice;
 pub mod words;
 pub mod work;
 pub mod zone;

@@ -63,6 +63,7 @@ mod unencrypted;
 mod upgrades;
 mod used;
 mod visits;
+mod voice;
 mod wards;
 mod work;
 mod zones;

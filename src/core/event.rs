@@ -124,6 +124,8 @@ pub struct Message {
     pub thread_root: Option<OwnedEventId>,
     /// The message that it replies to; a thread's fallback reply does not count.
     pub reply_to: Option<OwnedEventId>,
+    /// Whether it relates to another event in a way that is neither a thread nor a reply: no thread can begin on it.
+    pub relates: bool,
 }
 
 /// `m.mentions`.
@@ -259,6 +261,7 @@ impl Message {
             mentions: Some(Mentions::default()),
             thread_root: None,
             reply_to: None,
+            relates: false,
         }
     }
 }

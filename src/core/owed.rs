@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     event::Outgoing,
-    run::{RunId, RunRecord, Step},
+    run::{Answer, RunId, RunRecord, Step},
     time::Timestamp,
 };
 
 /// So long something is tried that a homeserver or a room does not let us do, in milliseconds.
 pub const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// So long an answer is worth posting that its room did not let through, in milliseconds.
+pub const ANSWER_KEPT_MS: u64 = 60 * 60 * 1000;
 
 /// So long something is tried whose refusal looks like one for good, from the first one on, in milliseconds: a homeserver
 /// in trouble refuses for a while what it takes again later.
@@ -62,6 +64,9 @@ pub enum Deed {
         /// The message.
         text: Outgoing,
     },
+    /// An answer that the room did not let through is posted; in the place of the message that streamed it, with the
+    /// number of its last edit, where there is one.
+    Answer(Box<Answer>, Option<(OwnedEventId, u32)>),
     /// A message that was shown is redacted.
     TakeBack(Shown),
     /// The asker is told elsewhere that their answer cannot be posted.
@@ -92,6 +97,9 @@ pub struct End {
     pub taken_back: bool,
     /// Whether its asker does not learn in the room how it ended.
     pub unheard: bool,
+    /// Whether its answer, where it has one, is posted should that be possible soon: it is in the room, and has lost its
+    /// power there.
+    pub keeps_answer: bool,
 }
 
 /// Why something could not be done.
@@ -133,6 +141,13 @@ impl Owed {
             }));
             deeds.extend(end.cards.into_iter().map(|(shown, step, text)| Deed::Edit { shown, step, text }));
         }
+        if end.unheard
+            && end.keeps_answer
+            && let Some(answer) = &record.answer
+        {
+            let streamed = record.streamed.clone().map(|event| (event, record.edits + 1));
+            deeds.push(Deed::Answer(Box::new(answer.clone()), streamed));
+        }
         if end.unheard {
             deeds.push(Deed::TellElsewhere);
         }
@@ -151,9 +166,16 @@ impl Owed {
 
     /// Whether something that failed like that is tried again.
     #[must_use]
-    pub fn is_kept(&self, failure: Failure, now: Timestamp) -> bool {
+    pub fn is_kept(&self, deed: &Deed, failure: Failure, now: Timestamp) -> bool {
         let is_doubted = || self.refused_since.is_none_or(|since| now.ms_since(since) < DOUBTED_MS);
-        now.ms_since(self.since) < KEPT_MS && (failure != Failure::Lasting || is_doubted())
+        let kept_ms = if matches!(deed, Deed::Answer(..)) { ANSWER_KEPT_MS } else { KEPT_MS };
+        now.ms_since(self.since) < kept_ms && (failure != Failure::Lasting || is_doubted())
+    }
+
+    /// Returns whether an answer is still to be posted.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        self.deeds.iter().any(|deed| matches!(deed, Deed::Answer(..)))
     }
 
     /// Returns enough of its run to ask where that may write.
@@ -172,7 +194,7 @@ mod tests {
     use super::*;
     use crate::core::{
         event::{OutgoingKind, Place},
-        run::CardStep,
+        run::{CardStep, Outcome},
     };
 
     const NOW: Timestamp = Timestamp::from_ms(1_000);
@@ -244,16 +266,35 @@ mod tests {
     }
 
     #[test]
+    fn c19_an_answer_that_the_room_did_not_let_through_is_kept_where_it_may_be_posted_soon() {
+        let answer = || Answer { message: text("42"), file: None, outcome: Outcome::Done };
+        let record = RunRecord { answer: Some(answer()), ..record() };
+        let end = |unheard, keeps_answer| End { unheard, keeps_answer, ..End::default() };
+        let kept = |record: &RunRecord, end| Owed::of(record, end, NOW).deeds;
+        let whole = Deed::Answer(Box::new(answer()), None);
+        assert_eq!(kept(&record, end(true, true)), [whole, Deed::TellElsewhere]);
+        assert_eq!(kept(&record, end(true, false)), [Deed::TellElsewhere]);
+        assert_eq!(kept(&record, end(false, true)), []);
+        let streamed = RunRecord { streamed: Some(owned_event_id!("$streamed")), edits: 3, ..record };
+        let edited = Deed::Answer(Box::new(answer()), Some((owned_event_id!("$streamed"), 4)));
+        assert_eq!(kept(&streamed, end(true, true)), [edited, Deed::TellElsewhere]);
+    }
+
+    #[test]
     fn what_is_owed_is_tried_for_a_week_and_what_is_refused_for_good_for_minutes() {
         let owed = Owed::of(&record(), End::default(), NOW);
         let at = |ms: u64| Timestamp::from_ms(NOW.as_ms() + i64::try_from(ms).expect("small"));
         for failure in [Failure::Passing, Failure::Closed] {
-            assert!(owed.is_kept(failure, at(KEPT_MS - 1)) && !owed.is_kept(failure, at(KEPT_MS)), "{failure:?}");
+            let kept = |deed: &Deed, ms: u64| owed.is_kept(deed, failure, at(ms));
+            assert!(kept(&Deed::TellElsewhere, KEPT_MS - 1) && !kept(&Deed::TellElsewhere, KEPT_MS), "{failure:?}");
+            let answer = Answer { message: text("42"), file: None, outcome: Outcome::Done };
+            let answer = Deed::Answer(Box::new(answer), None);
+            assert!(kept(&answer, ANSWER_KEPT_MS - 1) && !kept(&answer, ANSWER_KEPT_MS), "{failure:?}");
         }
         let refused = Owed { refused_since: Some(at(5)), ..owed.clone() };
-        assert!(owed.is_kept(Failure::Lasting, at(KEPT_MS - 1)), "the first refusal is doubted");
+        assert!(owed.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(KEPT_MS - 1)), "the first refusal is doubted");
         assert!(
-            refused.is_kept(Failure::Lasting, at(DOUBTED_MS)) && !refused.is_kept(Failure::Lasting, at(DOUBTED_MS + 5))
+            refused.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(DOUBTED_MS)) && !refused.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(DOUBTED_MS + 5))
         );
         assert!(owed.of_run().id() == owed.run && !owed.of_run().private);
     }

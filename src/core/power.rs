@@ -68,8 +68,9 @@ pub struct Levels {
     /// Creators, where they are above all.
     above_all: BTreeSet<OwnedUserId>,
     redact: i64,
-    /// What a message needs, encrypted or not, whichever is more.
-    speak: i64,
+    /// What an event of a type needs that is no state; the type's entry, where there is one.
+    events: BTreeMap<String, i64>,
+    events_default: i64,
 }
 
 /// The events that something is said with.
@@ -95,18 +96,13 @@ impl Levels {
             // Who stands in it cannot be told, and nobody is to have more than they were given.
             Some(_) => (BTreeMap::new(), NOTHING),
         };
-        let of_events = named("events_default", 0, OUT_OF_REACH);
-        let of_event = |kind: &str| match content.get("events") {
-            None => of_events,
-            Some(Value::Object(events)) => match entry(events, kind, lenient) {
-                Entry::Missing => of_events,
-                Entry::Level(level) => level,
-                Entry::Unreadable => OUT_OF_REACH,
-            },
-            Some(_) => OUT_OF_REACH,
+        let events_default = named("events_default", 0, OUT_OF_REACH);
+        let (events, events_default) = match content.get("events") {
+            None | Some(Value::Null) => (BTreeMap::new(), events_default),
+            Some(Value::Object(events)) => (needed(events, lenient), events_default),
+            Some(_) => (BTreeMap::new(), OUT_OF_REACH),
         };
-        let speak = SAID_WITH.map(of_event).into_iter().max().unwrap_or(OUT_OF_REACH);
-        Self { users, users_default, above_all, redact: named("redact", REDACT, OUT_OF_REACH), speak }
+        Self { users, users_default, above_all, redact: named("redact", REDACT, OUT_OF_REACH), events, events_default }
     }
 
     /// Returns what somebody has.
@@ -124,10 +120,16 @@ impl Levels {
         self.of_user(user) >= self.redact
     }
 
+    /// Returns whether somebody may send an event of a type that is no state.
+    #[must_use]
+    pub fn may_send(&self, user: &UserId, event_type: &str) -> bool {
+        self.of_user(user) >= self.events.get(event_type).copied().unwrap_or(self.events_default)
+    }
+
     /// Returns whether somebody may say something, encrypted or not.
     #[must_use]
     pub fn may_speak(&self, user: &UserId) -> bool {
-        self.of_user(user) >= self.speak
+        SAID_WITH.iter().all(|event_type| self.may_send(user, event_type))
     }
 
     fn without_event(state: &State<'_>, above_all: BTreeSet<OwnedUserId>) -> Self {
@@ -136,11 +138,12 @@ impl Levels {
             _ => BTreeSet::new(),
         };
         let users = users.into_iter().map(|user| (user, CREATOR)).collect();
-        Self { users, users_default: 0, above_all, redact: REDACT, speak: 0 }
+        Self { users, users_default: 0, above_all, redact: REDACT, events: BTreeMap::new(), events_default: 0 }
     }
 
     fn unreadable(above_all: BTreeSet<OwnedUserId>) -> Self {
-        Self { users: BTreeMap::new(), users_default: NOTHING, above_all, redact: OUT_OF_REACH, speak: OUT_OF_REACH }
+        let (users, events) = (BTreeMap::new(), BTreeMap::new());
+        Self { users, users_default: NOTHING, above_all, redact: OUT_OF_REACH, events, events_default: OUT_OF_REACH }
     }
 }
 
@@ -163,6 +166,15 @@ fn levels_of(users: &Map<String, Value>, lenient: bool) -> BTreeMap<OwnedUserId,
             Entry::Level(level) => Some((user, level)),
             Entry::Unreadable => Some((user, NOTHING)),
         }
+    });
+    entries.collect()
+}
+
+fn needed(events: &Map<String, Value>, lenient: bool) -> BTreeMap<String, i64> {
+    let entries = events.keys().filter_map(|name| match entry(events, name, lenient) {
+        Entry::Missing => None,
+        Entry::Level(level) => Some((name.clone(), level)),
+        Entry::Unreadable => Some((name.clone(), OUT_OF_REACH)),
     });
     entries.collect()
 }

@@ -22,6 +22,7 @@ use crate::{
         run::{RunId, RunRecord},
         schedule::Lane,
         sealed::Carriage,
+        voice::{Voice, Waiting},
         words,
     },
     matrix::Account,
@@ -49,11 +50,16 @@ impl Engine {
             EventKind::Edit { target, new, .. } => (target.clone(), new),
             _ => return Ok(()),
         };
-        if !self.can_speak(&account, &event.room).await? {
-            Box::pin(self.tell_other_encryption(&account, &event.room, &event.sender)).await;
+        let voice = self.voice_in(&account, &event.room).await?;
+        if voice != Voice::Heard {
+            let waiting = Waiting { request: event.id.clone(), user: asked.user.clone(), since: clock::now() };
+            self.let_wait(&event.room, waiting)?;
+            Box::pin(self.tell_unheard(&account, &event.room, &event.sender, voice)).await;
             return Ok(());
         }
-        let place = place_of(&account, event, &request, coworker.reply_in);
+        // Homeservers let no thread begin on a message that relates to another.
+        let reply_in = if message.relates { ReplyIn::Timeline } else { coworker.reply_in };
+        let place = place_of(&account, event, &request, reply_in);
         let id = RunId::of(&request, &asked.user);
         let asks = admission::Request {
             user: &asked.user,

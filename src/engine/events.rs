@@ -38,8 +38,7 @@ const REDACTION: &str = "m.room.redaction";
 const READERS_AHEAD_MAX: usize = 3;
 
 /// State that changes how we may speak in a room; our users there sync before anything else is handled.
-const STATE_THAT_MATTERS: [&str; 5] =
-    ["m.room.power_levels", "m.room.history_visibility", "m.room.join_rules", "m.room.name", "m.room.topic"];
+const STATE_THAT_MATTERS: [&str; 4] = ["m.room.history_visibility", "m.room.join_rules", "m.room.name", "m.room.topic"];
 
 impl Engine {
     /// Handles one entry; what it leads to is recorded before this returns.
@@ -86,7 +85,9 @@ impl Engine {
             if event.event_type == "m.room.tombstone" {
                 Box::pin(self.take_tombstone(entry, accepted)).await?;
             } else if event.event_type == ENCRYPTION {
-                Box::pin(self.take_encryption(&event.room_id, accepted)).await?;
+                Box::pin(self.take_voice(&event.room_id, accepted)).await?;
+            } else if event.event_type == "m.room.power_levels" {
+                Box::pin(self.take_voice(&event.room_id, accepted)).await?;
             } else if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 for account in self.kept_in(&event.room_id) {
                     account.sync_since(accepted).await?;

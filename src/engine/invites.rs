@@ -14,6 +14,7 @@ use crate::{
         invite::{Accepts, AfterJoin, AssistantFor, Invite, InviteDecision, Tell, after_join, on_invite},
         links::room_address,
         people::Who,
+        voice::Voice,
         words::{self, declining},
     },
     matrix::{
@@ -167,8 +168,9 @@ impl Engine {
             }
         }
         self.roster.enter(room, user);
-        if !self.can_speak(&account, room).await? {
-            Box::pin(self.tell_other_encryption(&account, room, inviter)).await;
+        let voice = self.voice_in(&account, room).await?;
+        if voice != Voice::Heard {
+            Box::pin(self.tell_unheard(&account, room, inviter, voice)).await;
         }
         let upgraded = self.follow_upgrade(&account, room)?;
         if !self.stay_if_lively(&account, room, upgraded.as_deref()).await? {
@@ -218,7 +220,7 @@ impl Engine {
     pub(super) async fn introduce(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
         let Some(coworker) = self.coworker(account.user()) else { return Ok(()) };
         let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
-        if record.introduced.contains(account.user()) || !self.can_speak(account, room).await? {
+        if record.introduced.contains(account.user()) || self.voice_in(account, room).await? != Voice::Heard {
             return Ok(());
         }
         if !coworker.silent_join {

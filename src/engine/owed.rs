@@ -4,13 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use ruma::OwnedEventId;
 
-use super::{Engine, EngineError, Shared};
+use super::{
+    Engine, EngineError, Shared,
+    runs::{answer_file, file_place},
+};
 use crate::{
     clock,
     core::{
         event::Outgoing,
         owed::{Deed, Failure, Owed, Shown},
-        run::{RunId, RunRecord},
+        run::{Answer, RunId, RunRecord, Step},
         words,
     },
     matrix::Account,
@@ -52,7 +55,7 @@ impl Engine {
                 Err(error) => error,
             };
             let failure = failure_of(&failed);
-            if !owed.is_kept(failure, clock::now()) {
+            if !owed.is_kept(deed, failure, clock::now()) {
                 tracing::warn!(run.id = run.as_str(), error = %failed, "what a run owes is given up");
                 done.push(deed);
                 continue;
@@ -82,6 +85,10 @@ impl Engine {
         let run = owed.of_run();
         let room = self.destination(&run)?.room();
         let account = self.account_of(&run).await?;
+        if !account.is_in(room) && matches!(deed, Deed::Answer(..)) {
+            // Who was taken out posts nothing later (C10).
+            return Ok(());
+        }
         if !account.is_in(room) {
             // It may have been asked in again since.
             return Err(
@@ -96,12 +103,57 @@ impl Engine {
             Deed::Send { step, text } => {
                 account.send(room, text, owed.run.transaction(*step)).await?;
             }
+            Deed::Answer(answer, streamed) => {
+                self.make_sure_it_is_heard(&account, room).await?;
+                self.post_late(&account, owed, &run, answer, streamed.as_ref()).await?;
+            }
             Deed::TakeBack(shown) => {
                 let text = super::word(&words::stopped(), None);
                 let event = self.shown(&account, owed, &run, shown, &text).await?;
                 super::take_back(&account, room, &event).await?;
             }
             Deed::TellElsewhere => {}
+        }
+        Ok(())
+    }
+
+    /// Posts an answer that its room did not let through before.
+    async fn post_late(
+        &self,
+        account: &Arc<Account>,
+        owed: &Owed,
+        run: &RunRecord,
+        answer: &Answer,
+        streamed: Option<&(OwnedEventId, u32)>,
+    ) -> Result<(), EngineError> {
+        let room = self.destination(run)?.room();
+        let place = &answer.message.place;
+        let event = match streamed {
+            Some((event, edits)) => {
+                account.edit(room, event, &answer.message, owed.run.transaction(Step::Edit(*edits))).await?;
+                event.clone()
+            }
+            None => account.send(room, &answer.message, owed.run.transaction(Step::Answer)).await?,
+        };
+        let run = RunRecord { place: place.clone(), ..run.clone() };
+        self.note_posted(&run, &event)?;
+        if let Some(markdown) = &answer.file {
+            let txn = owed.run.transaction(Step::File);
+            let file = account.send_file(room, answer_file(markdown), &file_place(place, &event), txn).await?;
+            self.note_posted(&run, &file)?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of answers to a request that is gone.
+    pub(super) fn drop_owed_answers(&self, room: &ruma::RoomId, request: &ruma::EventId) -> Result<(), StoreError> {
+        let owed: Vec<Owed> = self.tables.owed.iter().filter_map(Result::ok).map(|(_, owed)| owed).collect();
+        for owed in owed.into_iter().filter(|owed| owed.room == room && owed.request == request && owed.has_answer()) {
+            self.tables.owed.update(&owed.run.as_str().to_owned(), |owed: Option<Owed>| {
+                let mut owed = owed?;
+                owed.deeds.retain(|deed| !matches!(deed, Deed::Answer(..)));
+                (!owed.deeds.is_empty()).then_some(owed)
+            })?;
         }
         Ok(())
     }
@@ -126,7 +178,7 @@ impl Engine {
     /// service bot. Of the answer nothing is said there.
     async fn tell_elsewhere(self: &Shared, owed: &Owed) -> Result<(), EngineError> {
         let name = self.coworker(&owed.user).map_or_else(|| owed.user.to_string(), |coworker| coworker.name.clone());
-        let text = words::answer_not_posted(&name, owed.room.as_str(), owed.request.as_str());
+        let text = words::answer_not_posted(&name, owed.room.as_str(), owed.request.as_str(), owed.has_answer());
         let kept = self.tables.assistants.get(&owed.asker)?.unwrap_or_default();
         if let Some(room) =
             kept.room.filter(|_| self.config.assistants.enabled && kept.introduced && !kept.silent && !owed.private)
@@ -174,6 +226,9 @@ pub(super) async fn keep_paying(engine: Shared) {
             () = due => {}
         }
         is_away = false;
+        if let Err(error) = Box::pin(engine.speak_up_where_due()).await {
+            tracing::debug!(%error, "what waits in rooms where one of ours could not speak is looked at later");
+        }
         let owed: Vec<RunId> = engine.tables.owed.iter().filter_map(Result::ok).map(|(_, owed)| owed.run).collect();
         for run in owed {
             let paid = tokio::select! {

@@ -20,6 +20,7 @@ use crate::{
         room_check::Origin,
         run::RunRecord,
         time::Timestamp,
+        voice::Waiting,
     },
     store::{Store, Table},
 };
@@ -63,6 +64,12 @@ pub(super) struct RoomRecord {
     /// Who was told that nothing is said here, because the room asks for an encryption that we do not know.
     #[serde(default)]
     pub(super) other_encryption_told: Told,
+    /// Who was told that nothing is said here for lack of power.
+    #[serde(default)]
+    pub(super) no_power_told: Told,
+    /// What was asked here while whom it was asked of could not speak.
+    #[serde(default)]
+    pub(super) waiting: Vec<Waiting>,
 }
 
 /// A coworker that does not stay in the room of one person.

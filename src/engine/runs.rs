@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 mod ending;
 mod saying;
 
+pub(super) use self::saying::{answer_file, file_place};
 use self::{ending::Left, saying::Ended};
 use super::{
     Engine, EngineError, Shared,
@@ -148,7 +149,8 @@ impl Engine {
         // Calls that were cut short are steps too.
         record.work.stop();
         let ended = (trail::outcome_of(ended.0, record.work.steps()), ended.1);
-        let left = Left { taken_back: registered.is_taken_back(), unheard };
+        let is_in = || self.pool.opened(&record.user).is_some_and(|account| account.is_in(&record.room));
+        let left = Left { taken_back: registered.is_taken_back(), unheard, keeps_answer: unheard && is_in() };
         Box::pin(self.end_run(id, &record, ended, used, left)).await;
     }
 
@@ -212,7 +214,7 @@ impl Engine {
                 Then::End((Outcome::Dropped, None))
             }
             EngineError::Matrix(error) if error.is_forbidden() => {
-                let is_in = self.pool.kept(&record.user).is_some_and(|account| account.is_in(&record.room));
+                let is_in = self.pool.opened(&record.user).is_some_and(|account| account.is_in(&record.room));
                 tracing::info!(%error, is_in, "a run ends: the room does not let it say anything");
                 // Who was taken out of the room before there was an answer says nothing about it later (C10).
                 if is_in || record.answer.is_some() { Then::EndUnheard } else { Then::End((Outcome::Dropped, None)) }
@@ -347,6 +349,7 @@ impl Engine {
         } else if account.is_sealed(&record.room) {
             self.tasks.spawn(sync_beside(account.clone(), accepted));
         }
+        self.make_sure_it_is_heard(account, &record.room).await?;
         if record.work.is_empty() {
             // What is composed for the first time may be what brings the process down.
             record.enter();

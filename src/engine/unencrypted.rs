@@ -1,10 +1,9 @@
-//! What came unencrypted where people encrypt, and rooms whose encryption we do not know: who is told, once a day (C8).
+//! What came unencrypted where people encrypt: who is told, once a day (C8).
 
 use std::collections::BTreeMap;
 
 use ruma::{OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::{Engine, EngineError, Shared, records::RoomRecord};
 use crate::{
@@ -13,11 +12,11 @@ use crate::{
         address::Verdict,
         breaker::SaidOnce,
         event::{EventKind, RoomEvent},
-        sealed::{Carriage, Speech, is_suspect},
+        sealed::{Carriage, is_suspect},
         time::Timestamp,
+        voice::Voice,
         words,
     },
-    matrix::Account,
 };
 
 /// Between two such words to one person about one room, in milliseconds.
@@ -79,8 +78,9 @@ impl Engine {
     pub(super) async fn tell_unencrypted(self: &Shared, event: &RoomEvent, user: &UserId) -> Result<(), EngineError> {
         tracing::info!(room.id = %event.room, event.id = %event.id, "a request came unencrypted into an encrypted room");
         let Some(account) = self.pool.kept(user) else { return Ok(()) };
-        if !self.can_speak(&account, &event.room).await? {
-            Box::pin(self.tell_other_encryption(&account, &event.room, &event.sender)).await;
+        let voice = self.voice_in(&account, &event.room).await?;
+        if voice != Voice::Heard {
+            Box::pin(self.tell_unheard(&account, &event.room, &event.sender, voice)).await;
             return Ok(());
         }
         if !self.is_told_now(&event.room, &event.sender, |record| &mut record.unencrypted_told)? {
@@ -98,48 +98,7 @@ impl Engine {
         }
     }
 
-    /// Returns whether one of ours can speak in a room: not where the room asks for an encryption that we do not know.
-    pub(super) async fn can_speak(&self, account: &Account, room: &RoomId) -> Result<bool, EngineError> {
-        match account.speech_in(room).await {
-            Ok(speech) => Ok(speech != Speech::Refused),
-            Err(error) if error.is_passing() => Err(error.into()),
-            // Not there any more: whoever speaks meets that by itself.
-            Err(_) => Ok(true),
-        }
-    }
-
-    /// Tells somebody, in their chat with the service bot, that one of ours cannot speak in a room.
-    pub(super) async fn tell_other_encryption(self: &Shared, account: &Account, room: &RoomId, person: &UserId) {
-        tracing::warn!(
-            room.id = %room, user.id = %account.user(),
-            "a room asks for an encryption that is not known here; nothing is said in it"
-        );
-        match self.is_told_now(room, person, |record| &mut record.other_encryption_told) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return tracing::error!(room.id = %room, %error, "who was told cannot be noted"),
-        }
-        let coworker = self.coworker(account.user());
-        let name = coworker.map_or(account.user().as_str(), |coworker| &coworker.name);
-        let text = words::trust::other_encryption(name, room.as_str());
-        if let Err(error) = Box::pin(self.clone().say_privately(person, &text)).await {
-            tracing::warn!(room.id = %room, user.id = %person, %error, "somebody cannot be told why there is no answer");
-        }
-    }
-
-    /// A room's encryption changed: where a coworker had to keep silent so far, it may now introduce itself.
-    pub(super) async fn take_encryption(&self, room: &RoomId, accepted: Instant) -> Result<(), EngineError> {
-        let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
-        for account in self.kept_in(room) {
-            account.sync_since(accepted).await?;
-            if record.stays.contains(account.user()) {
-                self.introduce(&account, room).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn is_told_now(
+    pub(super) fn is_told_now(
         &self,
         room: &RoomId,
         person: &UserId,

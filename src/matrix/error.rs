@@ -122,6 +122,14 @@ pub enum MatrixError {
         /// The room.
         room: String,
     },
+    /// Messages in the room need more power than this user has.
+    #[error("{room}: {user} has too little power to say anything")]
+    NoPower {
+        /// Who.
+        user: String,
+        /// The room.
+        room: String,
+    },
     /// A user's device was replaced again and again: somebody else acts as that user.
     #[error(
         "the device of {user} was replaced again and again within an hour\n  Two programs that act as one user delete each other's devices, and what is encrypted for it is lost.\n  Mend: stop the other workmate that uses this registration (a copied folder?), or give each its own."
@@ -176,9 +184,10 @@ impl MatrixError {
     pub fn is_forbidden(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status == 403 && !self.is_passing(),
-            Self::NotJoined { .. } | Self::OtherEncryption { .. } | Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => {
-                true
-            }
+            Self::NotJoined { .. }
+            | Self::OtherEncryption { .. }
+            | Self::NoPower { .. }
+            | Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => true,
             Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden)),
             _ => false,
         }

@@ -212,12 +212,13 @@ async fn c11_what_the_model_has_said_is_kept_holds_up_nobody_and_is_sent_once_it
 }
 
 #[tokio::test]
-async fn c19_who_asked_where_it_may_not_speak_any_more_is_told_by_another_door() -> Result<()> {
+async fn c19_who_asks_where_it_may_not_speak_is_told_by_another_door_and_answered_once_it_may() -> Result<()> {
     let office = Office::open().await?;
     let (room, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
     let (request, gate) = ask_and_hold(&office, &room, "what is the code").await?;
     let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.power_levels");
     let mut levels = assistants::call_as(&office.alice, Method::GET, &path, &json!({})).await?;
+    let before = levels.clone();
     levels["users"][oncall.as_str()] = json!(-1);
     assistants::call_as(&office.alice, Method::PUT, &path, &levels).await?;
     gate.release();
@@ -225,12 +226,46 @@ async fn c19_who_asked_where_it_may_not_speak_any_more_is_told_by_another_door()
     let service = office.workmate.slot().service();
     let chat = office.alice.until_invited_by(&service).await?;
     office.alice.join(&chat).await?;
-    let word = render::render(&words::answer_not_posted("oncall", room.as_str(), request.as_str())).body;
+    let word = render::render(&words::answer_not_posted("oncall", room.as_str(), request.as_str(), true)).body;
     let told = |seen: &Timeline| seen.messages_of(&service).find(|said| said.body() == word).map(drop);
     office.alice.until(&chat, "that there is an answer", told).await?;
     until_runs_ended(&office.workmate, 1).await;
     assert_eq!(asked(&office, "what is the code"), 1);
     assert!(office.alice.timeline(&chat).messages_of(&service).all(|said| !said.body().contains("the code")));
+
+    // What is asked meanwhile costs nothing, and is said once.
+    for question in ["and the second", "and the third"] {
+        office.ask(&office.alice, &room, question).await?;
+    }
+    let word = render::render(&words::no_power("oncall", room.as_str())).body;
+    let told = |seen: &Timeline| seen.messages_of(&service).find(|said| said.body() == word).map(drop);
+    office.alice.until(&chat, "why nobody answers", told).await?;
+    assistants::call_as(&office.alice, Method::PUT, &path, &before).await?;
+    for question in ["what is the code", "and the second", "and the third"] {
+        office.answer(&office.alice, &room, &oncall, question).await?;
+        assert_eq!(asked(&office, question), 1, "{question}");
+    }
+    let words = office.alice.timeline(&chat).messages_of(&service).filter(|said| said.body() == word).count();
+    assert_eq!(words, 1, "it is said once");
+
+    // Where nobody without power is heard from the beginning, it says so, and introduces itself once it is heard.
+    let quiet = json!({
+        "preset": "private_chat", "power_level_content_override": { "events_default": 50 },
+        "invite": [office.bob.user_id(), oncall],
+    });
+    let quiet = assistants::call_as(&office.alice, Method::POST, "_matrix/client/v3/createRoom", &quiet).await?;
+    let quiet = RoomId::parse(quiet["room_id"].as_str().expect("a room"))?;
+    office.join_on_invite(&office.bob, &quiet).await?;
+    let word = render::render(&words::no_power("oncall", quiet.as_str())).body;
+    let told = |seen: &Timeline| seen.messages_of(&service).find(|said| said.body() == word).map(drop);
+    office.alice.until(&chat, "that it cannot introduce itself", told).await?;
+    let path = format!("_matrix/client/v3/rooms/{quiet}/state/m.room.power_levels");
+    let mut levels = assistants::call_as(&office.alice, Method::GET, &path, &json!({})).await?;
+    levels["events_default"] = json!(0);
+    assistants::call_as(&office.alice, Method::PUT, &path, &levels).await?;
+    let introduced = |seen: &Timeline| seen.messages_of(&oncall).next().map(drop);
+    office.alice.until(&quiet, "its first words", introduced).await?;
+    office.asked_and_answered(&quiet, "are you there").await?;
     Ok(())
 }
 

@@ -151,12 +151,29 @@ pub fn cut_off(again: Again) -> String {
     format!("I was interrupted several times while I worked on this, so I gave it up. {}", try_again(again, ""))
 }
 
-/// Says elsewhere that an answer cannot be posted where it was asked for; nothing of the answer.
+/// Says elsewhere that an answer cannot be posted where it was asked for; nothing of the answer. `kept`: there is one, and
+/// it is posted should that be possible soon.
 #[must_use]
-pub fn answer_not_posted(name: &str, room: &str, request: &str) -> String {
+pub fn answer_not_posted(name: &str, room: &str, request: &str, kept: bool) -> String {
+    let asked = format!("[your message](https://matrix.to/#/{room}/{request})");
+    if kept {
+        return format!(
+            "{name} has an answer to {asked}, but may not post in that room. Someone who moderates it can change that: \
+             within the hour the answer still comes. Later, ask again."
+        );
+    }
     format!(
-        "{name} has an answer to [your message](https://matrix.to/#/{room}/{request}), but may not post in that room. \
-         Someone who moderates it can change that; then ask again."
+        "{name} can't answer {asked}: it may not post in that room. Someone who moderates it can change that; then ask \
+         again."
+    )
+}
+
+/// Says elsewhere that one of ours has too little power to speak in a room.
+#[must_use]
+pub fn no_power(name: &str, room: &str) -> String {
+    format!(
+        "{name} can't write in [that room](https://matrix.to/#/{room}): messages there need more power than it has. \
+         Someone who moderates the room can give it that power. What you asked meanwhile is answered then."
     )
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Left {
     pub(super) taken_back: bool,
     /// The asker learns nothing in the room.
     pub(super) unheard: bool,
+    /// Its answer is kept: it is in the room, which does not let it speak.
+    pub(super) keeps_answer: bool,
 }
 
 impl Engine {
@@ -65,6 +67,7 @@ impl Engine {
             answered: ended.1.is_some(),
             taken_back: left.taken_back,
             unheard: left.unheard,
+            keeps_answer: left.keeps_answer,
         };
         Ok(Owed::of(record, end, clock::now()))
     }

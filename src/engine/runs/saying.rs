@@ -89,7 +89,11 @@ impl Engine {
             Err(EngineError::Matrix(error)) => error,
             done => return done,
         };
-        if error.is_forbidden() && !Box::pin(self.doubts(account, &record.room, &error)).await {
+        // A room that has taken its power to speak may give it back until there is an answer.
+        if error.is_forbidden()
+            && !Box::pin(self.doubts(account, &record.room, &error)).await
+            && !account.is_in(&record.room)
+        {
             return Err(error.into());
         }
         tracing::debug!(%error, "what a run shows beside its work cannot be shown");
@@ -131,12 +135,7 @@ impl Engine {
         self.note_posted(record, &event)?;
         if let Some(markdown) = &answer.file {
             let place = file_place(&message.place, &event);
-            let file = File {
-                name: words::answer_file_name().to_owned(),
-                media_type: mime::TEXT_PLAIN_UTF_8,
-                bytes: markdown.clone().into_bytes(),
-            };
-            let file = account.send_file(room, file, &place, id.transaction(Step::File)).await?;
+            let file = account.send_file(room, answer_file(markdown), &place, id.transaction(Step::File)).await?;
             self.note_posted(record, &file)?;
         }
         if record.resumed {
@@ -183,8 +182,17 @@ impl Engine {
     }
 }
 
+/// Returns the file of an answer that is too long for a message.
+pub(in crate::engine) fn answer_file(markdown: &str) -> File {
+    File {
+        name: words::answer_file_name().to_owned(),
+        media_type: mime::TEXT_PLAIN_UTF_8,
+        bytes: markdown.to_owned().into_bytes(),
+    }
+}
+
 /// The file goes where the message went; on a timeline, as a reply to it.
-fn file_place(place: &Place, message: &ruma::EventId) -> Place {
+pub(in crate::engine) fn file_place(place: &Place, message: &ruma::EventId) -> Place {
     match place {
         Place::Thread { root, .. } => Place::Thread { root: root.clone(), latest: message.to_owned() },
         Place::Timeline | Place::Reply { .. } => Place::Reply { to: message.to_owned() },

@@ -18,6 +18,7 @@ use crate::{
         asker::Openness,
         power::{Levels, State, Version},
         visibility::History,
+        voice::{Voice, voice},
     },
     matrix::{error::MatrixError, inbound::Rules},
 };
@@ -69,6 +70,16 @@ impl Account {
     pub async fn may_speak(&self, room: &RoomId) -> Result<bool, MatrixError> {
         let room = self.room(room)?;
         Ok(held(&room).await?.levels(version_of(&room)).may_speak(self.user()))
+    }
+
+    /// Returns whether this user can say something in a room, as of the last sync.
+    ///
+    /// # Errors
+    /// When the room is not joined, or how to speak there is not known.
+    pub async fn voice_in(&self, room: &RoomId) -> Result<Voice, MatrixError> {
+        let speech = self.speech_in(room).await?;
+        let room = self.room(room)?;
+        Ok(voice(speech, &held(&room).await?.levels(version_of(&room)), self.user()))
     }
 
     async fn level_now(&self, room: &RoomId, user: &UserId) -> Result<Option<i64>, MatrixError> {

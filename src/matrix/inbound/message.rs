@@ -67,6 +67,7 @@ fn message(content: &JsonObject) -> EventKind {
     mark_card(content, &mut message);
     message.thread_root = facts::related(content, "m.thread");
     message.reply_to = facts::genuine_reply(content);
+    message.relates = message.thread_root.is_none() && relates(content);
     EventKind::Message(message)
 }
 
@@ -117,7 +118,14 @@ fn said(content: &JsonObject) -> Message {
         mentions: mentions(content),
         thread_root: None,
         reply_to: None,
+        relates: false,
     }
+}
+
+/// Whether the homeserver takes it for one that relates to another event, whatever sort of relation that is.
+fn relates(content: &JsonObject) -> bool {
+    let Some(relation) = content.get("m.relates_to") else { return false };
+    relation["rel_type"].is_string() && relation["event_id"].is_string()
 }
 
 /// Returns a message's text: its body, or where that says nothing, what its other forms say.
@@ -160,6 +168,7 @@ fn sticker(content: &JsonObject) -> EventKind {
         mentions: mentions(content),
         thread_root: facts::related(content, "m.thread"),
         reply_to: facts::genuine_reply(content),
+        relates: false,
     })
 }
 

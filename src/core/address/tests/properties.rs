@@ -46,6 +46,7 @@ prop_compose! {
             mentions: mentions.map(|(users, room)| Mentions { users, room }),
             thread_root: threaded.then(|| event_id!("$root").to_owned()),
             reply_to: replies.then(|| event_id!("$before").to_owned()),
+            relates: false,
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod copying;
 pub mod destination;
 pub mod edits;
 pub mod event;
+pub mod halves;
 pub mod hex;
 pub mod id;
 pub mod invite;

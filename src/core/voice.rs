@@ -21,6 +21,8 @@ pub enum Voice {
     OtherEncryption,
     /// It has less power than messages need there.
     NoPower,
+    /// It has too little power because another room has taken this one's place.
+    Replaced,
 }
 
 /// A request that one of ours may not answer yet.

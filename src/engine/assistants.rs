@@ -271,6 +271,10 @@ impl Engine {
             Box::pin(self.take_edit_of_request(event, target, &BTreeSet::new())).await?;
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
+        // A sticker asks for nothing; it is read with what comes next.
+        if message.kind.is_sticker() {
+            return Ok(());
+        }
         if Box::pin(self.take_choice(event, accepted)).await? {
             return Ok(());
         }

@@ -31,7 +31,7 @@ impl Engine {
         match self.voice_in(account, room).await? {
             Voice::Heard => Ok(()),
             Voice::OtherEncryption => Err(MatrixError::OtherEncryption { room: room.to_string() }.into()),
-            Voice::NoPower => {
+            Voice::NoPower | Voice::Replaced => {
                 Err(MatrixError::NoPower { user: account.user().to_string(), room: room.to_string() }.into())
             }
         }
@@ -41,7 +41,7 @@ impl Engine {
     pub(super) async fn tell_unheard(self: &Shared, account: &Account, room: &RoomId, person: &UserId, why: Voice) {
         tracing::warn!(room.id = %room, user.id = %account.user(), ?why, "one of ours cannot speak in a room; nothing is said in it");
         let told: fn(&mut RoomRecord) -> &mut Told = match why {
-            Voice::NoPower => |record| &mut record.no_power_told,
+            Voice::NoPower | Voice::Replaced => |record| &mut record.no_power_told,
             Voice::Heard | Voice::OtherEncryption => |record| &mut record.other_encryption_told,
         };
         match self.is_told_now(room, person, told) {
@@ -53,6 +53,7 @@ impl Engine {
         let name = coworker.map_or(account.user().as_str(), |coworker| &coworker.name);
         let text = match why {
             Voice::NoPower => words::no_power(name, room.as_str()),
+            Voice::Replaced => words::room_replaced(name, room.as_str()),
             Voice::Heard | Voice::OtherEncryption => words::trust::other_encryption(name, room.as_str()),
         };
         if let Err(error) = Box::pin(self.clone().say_privately(person, &text)).await {

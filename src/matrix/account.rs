@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use matrix_sdk::{Client, Room, RoomMemberships, RoomState, deserialized_responses::MemberEvent};
+use matrix_sdk::{Client, Room, RoomMemberships, RoomState, SqliteCryptoStore, deserialized_responses::MemberEvent};
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, ServerName, UserId,
     api::client::receipt::create_receipt::v3::ReceiptType,
@@ -30,6 +30,7 @@ mod called;
 mod current;
 mod devices;
 mod health;
+mod mending;
 pub mod own;
 mod past;
 mod pins;
@@ -64,6 +65,8 @@ pub struct Account {
     me: Weak<Self>,
     user: OwnedUserId,
     client: Client,
+    /// The client's own keys, for what it gives up.
+    crypto: SqliteCryptoStore,
     token: Secret,
     dir: PathBuf,
     health: health::Health,
@@ -115,7 +118,7 @@ impl Account {
     /// When it is not.
     #[must_use]
     pub fn new(
-        client: Client,
+        (client, crypto): (Client, SqliteCryptoStore),
         token: Secret,
         dir: PathBuf,
         renewal: Renewal,
@@ -131,6 +134,7 @@ impl Account {
                 me,
                 user,
                 client,
+                crypto,
                 token,
                 dir,
                 health,

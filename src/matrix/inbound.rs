@@ -96,6 +96,13 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
     let raw = event.raw();
     match &event.kind {
         TimelineEventKind::PlainText { .. } => Some(Read::plain(from_raw(room, rules, raw)?)),
+        // Decrypted, and no JSON: no key would change that.
+        TimelineEventKind::UnableToDecrypt { utd_info, .. }
+            if utd_info.reason == UnableToDecryptReason::PayloadDeserializationFailure =>
+        {
+            let event = envelope(room, raw, message::unreadable(facts::sealed(raw)))?;
+            Some(Read { was_encrypted: true, ..Read::plain(event) })
+        }
         TimelineEventKind::UnableToDecrypt { utd_info, .. } => {
             let event = envelope(room, raw, facts::sealed(raw))?;
             let key_missing = Some(key_missing(&utd_info.reason));
@@ -125,6 +132,16 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
             Some(Read { event, sealed: None, key_missing: None, was_encrypted: true, sender_key })
         }
     }
+}
+
+/// Returns the core's view of an event that we decrypted ourselves, and the key of the device that it came from.
+pub(super) fn from_decrypted(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, sender_key: String) -> Option<Read> {
+    let event = if is_said_in_private(raw) {
+        from_raw(room, &Rules::default(), raw)?
+    } else {
+        envelope(room, raw, EventKind::Other("m.room.encrypted".to_owned()))?
+    };
+    Some(Read { was_encrypted: true, sender_key: Some(sender_key), ..Read::plain(event) })
 }
 
 /// Returns whether what was decrypted is something that people say; whatever has a state key would be state.

@@ -211,7 +211,7 @@ impl Provisioner {
 
     async fn open_with(&self, user: OwnedUserId, dir: &Path, mut card: Card) -> Result<Arc<Account>, MatrixError> {
         let token = self.api.proxy().admit(Identity::Device(user.clone(), card.device.clone()));
-        let client = client::build(&self.api, &self.master, &user, dir).await?;
+        let (client, crypto) = client::build(&self.api, &self.master, &user, dir).await?;
         let session = MatrixSession {
             meta: SessionMeta { user_id: user.clone(), device_id: card.device.clone() },
             tokens: SessionTokens { access_token: token.expose().to_owned(), refresh_token: None },
@@ -225,7 +225,7 @@ impl Provisioner {
         client.encryption().wait_for_e2ee_initialization_tasks().await;
         let renewal = Renewal { at: card.renewed_at, is_fresh };
         let shared = (self.api.proxy().pulse().clone(), self.api.proxy().seals().clone());
-        let account = Account::new(client, token, dir.to_owned(), renewal, shared);
+        let account = Account::new((client, crypto), token, dir.to_owned(), renewal, shared);
         account.sync().await?;
         Box::pin(self.recovery(&account, dir, card)).await?;
         Ok(account)

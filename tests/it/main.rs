@@ -35,6 +35,7 @@ mod model_faults;
 mod newcomers;
 mod noise;
 mod notes;
+mod odd;
 mod opening;
 mod order;
 mod poison;

@@ -10,7 +10,7 @@ use serde_json::{Value, error::Category, value::RawValue};
 use thiserror::Error;
 
 use crate::{
-    core::{id, time::Timestamp},
+    core::{halves, id, time::Timestamp},
     store::InboxEvent,
 };
 
@@ -76,7 +76,7 @@ pub(super) fn transaction(body: &[u8]) -> Result<Parsed, TransactionFault> {
 
     let mut parsed = Parsed { events: Vec::new(), skipped: Vec::new() };
     for (index, raw) in raw_events.into_iter().enumerate() {
-        match event(raw.get()) {
+        match event(&halves::whole(raw.get())) {
             Ok(event) => parsed.events.push(event),
             Err((event_type, reason)) => parsed.skipped.push(Skipped { index, event_type, reason }),
         }
@@ -215,6 +215,18 @@ mod tests {
             skipped(2, None, EventFault::NotAnObject),
         ];
         assert_eq!(parsed, Parsed { events: Vec::new(), skipped: expected });
+    }
+
+    #[test]
+    fn half_a_character_costs_no_event_and_what_is_kept_is_json() {
+        let body = r#"{"events": [{"type": "m.room.message", "event_id": "$e", "room_id": "!r:hs", "sender": "@a:hs",
+            "origin_server_ts": 1, "\ud800": 1, "content": {"body": "half \ud83d"}}]}"#;
+
+        let parsed = transaction(body.as_bytes()).expect("a transaction");
+
+        let [event] = &parsed.events[..] else { panic!("{parsed:?}") };
+        let kept: Value = serde_json::from_str(&event.json).expect("it is JSON");
+        assert_eq!(kept["content"]["body"], "half \u{fffd}");
     }
 
     #[test]

@@ -177,6 +177,14 @@ pub fn no_power(name: &str, room: &str) -> String {
     )
 }
 
+/// Says elsewhere that one of ours can't speak in a room because another has taken its place.
+#[must_use]
+pub fn room_replaced(name: &str, room: &str) -> String {
+    format!(
+        "{name} can't write in [that room](https://matrix.to/#/{room}): another room has taken its place. Ask there."
+    )
+}
+
 /// Something of ours broke.
 #[must_use]
 pub fn internal(again: Again) -> String {

@@ -79,7 +79,10 @@ impl Account {
     pub async fn voice_in(&self, room: &RoomId) -> Result<Voice, MatrixError> {
         let speech = self.speech_in(room).await?;
         let room = self.room(room)?;
-        Ok(voice(speech, &held(&room).await?.levels(version_of(&room)), self.user()))
+        Ok(match voice(speech, &held(&room).await?.levels(version_of(&room)), self.user()) {
+            Voice::NoPower if room.is_tombstoned() => Voice::Replaced,
+            voice => voice,
+        })
     }
 
     async fn level_now(&self, room: &RoomId, user: &UserId) -> Result<Option<i64>, MatrixError> {

@@ -44,7 +44,12 @@ impl Account {
         let among = if events.iter().any(|event| is(event, REDACTION)) { Redactions::Some } else { Redactions::None };
         let rules = self.rules(room, among).await;
         self.ahead.note(events);
-        events.iter().filter_map(|event| inbound::from_timeline(room, &rules, event)).collect()
+        let mut read = Vec::with_capacity(events.len());
+        for event in events {
+            let mended = Box::pin(self.mended(room, event)).await;
+            read.extend(mended.or_else(|| inbound::from_timeline(room, &rules, event)));
+        }
+        read
     }
 
     /// Returns an event if the window holds it.
@@ -80,7 +85,8 @@ impl Account {
         let decrypted = room.decrypt_event(sealed, None).await?;
         self.ahead.note(std::slice::from_ref(&decrypted));
         // Nothing that is encrypted is read by the room's rules.
-        let opened = inbound::from_timeline(&read.event.room, &Rules::default(), &decrypted);
+        let mended = Box::pin(self.mended(&read.event.room, &decrypted)).await;
+        let opened = mended.or_else(|| inbound::from_timeline(&read.event.room, &Rules::default(), &decrypted));
         let Some(opened) = opened else { return Ok(read.clone()) };
         if opened.sealed.is_none() {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);

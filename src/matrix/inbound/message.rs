@@ -15,7 +15,7 @@ use crate::{
     core::{
         address::OwnWords,
         event::{EventKind, Location, Mentions, Message, MessageKind, STICKER},
-        id,
+        halves, id,
     },
     matrix::media,
 };
@@ -40,11 +40,21 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     }
 }
 
+/// Returns a message in the place of one that cannot be read, with what it says in the clear of where it belongs.
+pub(super) fn unreadable(sealed: EventKind) -> EventKind {
+    match sealed {
+        EventKind::Undecryptable(Some(message)) => {
+            EventKind::Message(Message { kind: MessageKind::Unreadable, mentions: None, ..message })
+        }
+        other => other,
+    }
+}
+
 /// Returns an event's content; half a character in it (a lone surrogate, which is no Unicode) counts as U+FFFD.
 pub(super) fn content(raw: &Raw<AnySyncTimelineEvent>) -> JsonObject {
     let Some(content) = raw.get_field::<Box<RawValue>>("content").ok().flatten() else { return JsonObject::new() };
     serde_json::from_str(content.get())
-        .or_else(|_| serde_json::from_str(&with_whole_characters(content.get())))
+        .or_else(|_| serde_json::from_str(&halves::whole(content.get())))
         .unwrap_or_default()
 }
 
@@ -213,37 +223,6 @@ pub(super) fn number(value: &Value) -> Option<u64> {
 
 fn text<'a>(content: &'a JsonObject, field: &str) -> Option<&'a str> {
     content.get(field)?.as_str()
-}
-
-/// Returns JSON with U+FFFD in the place of each escaped half of a character (`\ud83d` alone), which no parser takes.
-pub(super) fn with_whole_characters(json: &str) -> String {
-    let mut whole = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        whole.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let taken = match (unit(rest), rest.get(6..).and_then(unit)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-            (Some(0xd800..=0xdfff), _) => {
-                whole.push_str("\\ufffd");
-                rest = &rest[6..];
-                continue;
-            }
-            (Some(_), _) => 6,
-            // Another escape: the character behind the backslash belongs to it.
-            (None, _) => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        whole.push_str(&rest[..taken]);
-        rest = &rest[taken..];
-    }
-    whole.push_str(rest);
-    whole
-}
-
-/// Returns the UTF-16 unit that a `\uXXXX` at the beginning of the text stands for.
-fn unit(text: &str) -> Option<u16> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 #[cfg(test)]

@@ -237,6 +237,26 @@ fn decrypted(event_type: &str, content: &Value, more: &Value) -> EventKind {
 }
 
 #[test]
+fn c8_what_was_decrypted_and_is_no_json_is_a_message_that_cannot_be_read_and_waits_for_no_key() {
+    let relation = json!({ "rel_type": "m.thread", "event_id": "$root" });
+    let event = json!({
+        "type": "m.room.encrypted", "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5,
+        "content": { "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA", "session_id": "s", "m.relates_to": relation },
+    });
+    let read = |reason: &str| {
+        let info = json!({ "session_id": "s", "reason": reason });
+        let whole = json!({ "kind": { "UnableToDecrypt": { "event": event, "utd_info": info } } });
+        let timeline: TimelineEvent = serde_json::from_value(whole).expect("an event of the SDK's");
+        from_timeline(room_id!("!r:hs"), &Rules::default(), &timeline).expect("an envelope")
+    };
+    let broken = read("PayloadDeserializationFailure");
+    let EventKind::Message(message) = &broken.event.kind else { panic!("{broken:?}") };
+    assert_eq!((&message.kind, message.thread_root.as_deref()), (&MessageKind::Unreadable, Some(event_id!("$root"))));
+    assert!(broken.sealed.is_none() && broken.was_encrypted);
+    assert!(read("MegolmDecryptionFailure").sealed.is_some());
+}
+
+#[test]
 fn c10_of_what_was_decrypted_only_what_people_say_counts() {
     let target = json!({ "redacts": "$victim" });
     let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": "$victim", "key": "🛑" } });

@@ -23,8 +23,13 @@ const CALL_TRIES: usize = 3;
 /// How long one call to the homeserver may take.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Builds the client of `user`, with its stores in `dir` under a key of the user's own.
-pub(super) async fn build(api: &Api, master: &MasterSecret, user: &UserId, dir: &Path) -> Result<Client, MatrixError> {
+/// Builds the client of `user`, with its stores in `dir` under a key of the user's own; returns its store of keys as well.
+pub(super) async fn build(
+    api: &Api,
+    master: &MasterSecret,
+    user: &UserId,
+    dir: &Path,
+) -> Result<(Client, SqliteCryptoStore), MatrixError> {
     let failed =
         |cause: String| MatrixError::UserStore { user: user.to_string(), dir: dir.display().to_string(), cause };
     // A raw key: nothing is to be gained from making one out of a passphrase slowly.
@@ -34,7 +39,8 @@ pub(super) async fn build(api: &Api, master: &MasterSecret, user: &UserId, dir: 
         tokio::try_join!(SqliteStateStore::open_with_config(&config), SqliteCryptoStore::open_with_config(&config));
     let (state, crypto) = opened.map_err(|error| failed(error.to_string()))?;
     // The default writes a lease every 50 ms for each client.
-    let stores = StoreConfig::new(CrossProcessLockConfig::SingleProcess).state_store(state).crypto_store(crypto);
+    let stores =
+        StoreConfig::new(CrossProcessLockConfig::SingleProcess).state_store(state).crypto_store(crypto.clone());
     // Neither the SDK's event cache nor its media cache is used, so nothing is opened on disk for them.
     let encryption = EncryptionSettings {
         auto_enable_cross_signing: true,
@@ -50,5 +56,6 @@ pub(super) async fn build(api: &Api, master: &MasterSecret, user: &UserId, dir: 
         .with_encryption_settings(encryption)
         .request_config(RequestConfig::new().retry_limit(CALL_TRIES).timeout(CALL_TIMEOUT))
         .build();
-    Box::pin(built).await.map_err(|error| failed(error.to_string()))
+    let client = Box::pin(built).await.map_err(|error| failed(error.to_string()))?;
+    Ok((client, crypto))
 }

@@ -99,7 +99,9 @@ fn c7_an_odd_optional_field_costs_nothing_but_itself() {
         json!({ "rel_type": "m.unknown", "event_id": "$root", "m.in_reply_to": [] }),
         json!({ "rel_type": "m.annotation", "event_id": "$root", "key": 3 }),
     ] {
-        assert_eq!(hello("m.relates_to", &relation), plain, "{relation}");
+        let message = hello("m.relates_to", &relation);
+        let relates = relation["rel_type"].is_string() && relation["event_id"].is_string();
+        assert_eq!(message, Message { relates, ..plain.clone() }, "{relation}");
     }
     let reply = json!({ "m.in_reply_to": { "event_id": "$it", "more": 1 }, "event_id": 9 });
     assert_eq!(hello("m.relates_to", &reply).reply_to.as_deref(), Some(event_id!("$it")));
@@ -264,16 +266,4 @@ fn c7_a_sticker_is_a_picture_that_asks_nobody() {
     let read = from_json(room_id!("!r:hs"), &Rules::default(), &json.to_string()).expect("the envelope is whole");
     let EventKind::Message(message) = read.kind else { panic!("{read:?}") };
     assert!(message.kind.is_sticker() && message.body == "thumbs up", "{message:?}");
-}
-
-proptest::proptest! {
-    #[test]
-    fn mended_json_is_json_and_whole_json_stays_as_it_is(text in proptest::prelude::any::<String>(), units in proptest::collection::vec(proptest::num::u16::ANY, 0..8)) {
-        let whole = serde_json::to_string(&text).expect("text is JSON");
-        proptest::prop_assert_eq!(with_whole_characters(&whole), &whole[..]);
-        let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
-        let mended = with_whole_characters(&format!("\"{escaped}\""));
-        let read: String = serde_json::from_str(&mended).expect("it can be read");
-        proptest::prop_assert_eq!(read, String::from_utf16_lossy(&units));
-    }
 }

@@ -1,0 +1,88 @@
+//! JSON whose strings can be held: half of a surrogate pair (`"\ud83d"`), which programs write that cut a text between the
+//! two halves of an emoji, becomes the replacement character, as every client shows it. A parser gives up on the whole of
+//! it otherwise.
+
+use std::borrow::Cow;
+
+/// U+FFFD as an escape; six bytes, as the escape that it replaces.
+const REPLACEMENT: &str = "\\ufffd";
+
+/// Returns JSON without halves of pairs, unchanged where there are none.
+#[must_use]
+pub fn whole(json: &str) -> Cow<'_, str> {
+    let holds = |escape: &str| memchr::memmem::find(json.as_bytes(), escape.as_bytes()).is_some();
+    if !holds("\\ud") && !holds("\\uD") {
+        return Cow::Borrowed(json);
+    }
+    without_halves(json).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// Returns the text with each half of a pair replaced; `None` where there is none.
+fn without_halves(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut mended = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while at < bytes.len() {
+        if bytes[at] != b'\\' {
+            at += 1;
+            continue;
+        }
+        match unit(bytes, at) {
+            // An escape of one character, `\\` among them.
+            None => at += 2,
+            Some(0xd800..=0xdbff) if matches!(unit(bytes, at + 6), Some(0xdc00..=0xdfff)) => at += 12,
+            Some(0xd800..=0xdfff) => {
+                mended.push_str(&text[copied..at]);
+                mended.push_str(REPLACEMENT);
+                at += 6;
+                copied = at;
+            }
+            Some(_) => at += 6,
+        }
+    }
+    (copied > 0).then(|| mended + &text[copied..])
+}
+
+/// Returns the code unit that `\uXXXX` at this place names.
+fn unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let escape = bytes.get(at..at + 6)?;
+    let digits = escape.strip_prefix(b"\\u").filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn half_a_pair_becomes_the_replacement_character_and_a_whole_one_stays() {
+        for (body, expected) in [
+            (r#"{"a":"b"}"#, r#"{"a":"b"}"#),
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""\uDE00x""#, r#""\ufffdx""#),
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\ud83d\n""#, r#""\ufffd\n""#),
+            (r#""\\ud83d""#, r#""\\ud83d""#),
+            (r#""\\\ud83d""#, r#""\\\ufffd""#),
+            (r#""\ud83"#, r#""\ud83"#),
+            ("\"\u{1f600}\\ud83d\u{1f600}\"", "\"\u{1f600}\\ufffd\u{1f600}\""),
+        ] {
+            assert_eq!(whole(body), expected, "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_strings_json_holds_they_can_be_read(
+            units in prop::collection::vec(prop_oneof![0xd800_u16..0xe000, 0x20_u16..0x7f], 0..20)
+        ) {
+            let escaped = units.iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
+            let read = whole(&format!("\"{escaped}\"")).into_owned();
+            let text: String = serde_json::from_str(&read).expect("a string");
+            prop_assert_eq!(text, String::from_utf16_lossy(&units));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Messages that can be decrypted and hold what no JSON parser takes: half a character, where a program cut a text between
+//! the two halves of an emoji. The SDK gives them up (matrix-sdk-crypto 0.18, `InboundGroupSession::decrypt`); here they
+//! are decrypted with the same key, made whole, and read.
+
+use matrix_sdk::{
+    deserialized_responses::{TimelineEvent, TimelineEventKind, UnableToDecryptReason},
+    ruma::events::AnySyncTimelineEvent,
+};
+use matrix_sdk_base::crypto::{
+    store::CryptoStore as _,
+    vodozemac::{
+        Curve25519PublicKey,
+        megolm::{InboundGroupSession, MegolmMessage, SessionConfig},
+    },
+};
+use ruma::{RoomId, UserId, serde::Raw};
+use serde_json::{Map, Value};
+
+use super::Account;
+use crate::{
+    core::{halves, id},
+    matrix::inbound::{self, Read},
+};
+
+impl Account {
+    /// Reads a message that the SDK decrypted and could not parse; `None` where it is none, or cannot be read here either.
+    pub(super) async fn mended(&self, room: &RoomId, event: &TimelineEvent) -> Option<Read> {
+        let TimelineEventKind::UnableToDecrypt { utd_info, .. } = &event.kind else { return None };
+        if utd_info.reason != UnableToDecryptReason::PayloadDeserializationFailure {
+            return None;
+        }
+        let raw = event.raw();
+        let content = raw.get_field::<Map<String, Value>>("content").ok().flatten()?;
+        let text = |name: &str| content.get(name).and_then(Value::as_str);
+        let message = MegolmMessage::from_base64(text("ciphertext")?).ok()?;
+        let sender = id::user(&raw.get_field::<String>("sender").ok().flatten()?)?;
+        let session = self.crypto.get_inbound_group_session(room, text("session_id")?).await.ok().flatten()?;
+        let key = session.sender_key();
+        if !self.is_of_a_device_of(&sender, key).await {
+            return None;
+        }
+        let exported = session.export().await;
+        let mut session = InboundGroupSession::import(&exported.session_key, SessionConfig::version_1());
+        let plaintext = String::from_utf8_lossy(&session.decrypt(&message).ok()?.plaintext).into_owned();
+        let mut whole: Map<String, Value> = serde_json::from_str(&halves::whole(&plaintext)).ok()?;
+        // As the SDK checks it: what was said in another room was not said here.
+        if whole.get("room_id").and_then(Value::as_str) != Some(room.as_str()) {
+            return None;
+        }
+        for field in ["event_id", "sender", "origin_server_ts", "unsigned"] {
+            match raw.get_field::<Value>(field).ok().flatten() {
+                Some(value) => whole.insert(field.to_owned(), value),
+                None => whole.remove(field),
+            };
+        }
+        if let (Some(Value::Object(said)), Some(relation)) = (whole.get_mut("content"), content.get("m.relates_to")) {
+            said.entry("m.relates_to").or_insert_with(|| relation.clone());
+        }
+        let whole: Raw<AnySyncTimelineEvent> = Raw::new(&whole).ok()?.cast_unchecked();
+        inbound::from_decrypted(room, &whole, key.to_base64())
+    }
+
+    /// Whether the key is that of a device of the one whom the homeserver names as the sender.
+    async fn is_of_a_device_of(&self, sender: &UserId, key: Curve25519PublicKey) -> bool {
+        let devices = self.client().encryption().get_user_devices(sender).await;
+        devices.is_ok_and(|devices| devices.devices().any(|device| device.curve25519_key() == Some(key)))
+    }
+}

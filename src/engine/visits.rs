@@ -21,6 +21,7 @@ use crate::{
     core::{
         event::{EventKind, RoomEvent},
         links::{room_link, user_link},
+        voice::Voice,
         words::declining,
     },
     matrix::Account,
@@ -232,7 +233,7 @@ impl Engine {
                     self.stay_if_lively(&account, room, None).await?;
                     return Ok(());
                 }
-                Next::SayAndGo | Next::Wait if self.can_speak(&account, room).await? => {
+                Next::SayAndGo | Next::Wait if self.voice_in(&account, room).await? == Voice::Heard => {
                     let shared = self.rooms_shared(&account, &visit.person, room).await?;
                     let text = declining::works_in_rooms(&user_link("Workmate", &service), &shared);
                     let txn = super::word_transaction("visit", room.as_str(), &visit.user);

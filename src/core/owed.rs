@@ -294,7 +294,8 @@ mod tests {
         let refused = Owed { refused_since: Some(at(5)), ..owed.clone() };
         assert!(owed.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(KEPT_MS - 1)), "the first refusal is doubted");
         assert!(
-            refused.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(DOUBTED_MS)) && !refused.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(DOUBTED_MS + 5))
+            refused.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(DOUBTED_MS))
+                && !refused.is_kept(&Deed::TellElsewhere, Failure::Lasting, at(DOUBTED_MS + 5))
         );
         assert!(owed.of_run().id() == owed.run && !owed.of_run().private);
     }

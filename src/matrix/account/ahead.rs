@@ -103,7 +103,9 @@ impl Account {
         let event: Raw<OriginalSyncRoomEncryptedEvent> = Raw::from_json_string(json.to_owned()).ok()?;
         let decrypted = here.decrypt_event(&event, None).await.ok()?;
         // Nothing that is encrypted is read by the room's rules.
-        let read = inbound::from_timeline(room, &Rules::default(), &decrypted).filter(|read| read.sealed.is_none())?;
+        let mended = Box::pin(self.mended(room, &decrypted)).await;
+        let read = mended.or_else(|| inbound::from_timeline(room, &Rules::default(), &decrypted));
+        let read = read.filter(|read| read.sealed.is_none())?;
         self.ahead.owe(accepted);
         Some(read)
     }

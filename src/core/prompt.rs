@@ -127,6 +127,7 @@ impl std::fmt::Debug for FileContent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (kind, length) = match self {
             Self::Image { media_type, base64 } => (*media_type, base64.len()),
+            Self::Pictures { media_type, base64 } => (*media_type, base64.iter().map(|part| part.len()).sum()),
             Self::Pdf { base64 } => ("application/pdf", base64.len()),
             Self::Text { text } => ("text/plain", text.len()),
         };

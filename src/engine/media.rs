@@ -158,7 +158,8 @@ impl Engine {
         let mut shown = Vec::new();
         for bytes in std::mem::take(&mut output.pictures) {
             let prepared = self.prepare(room, bytes, of_a_picture()).await.and_then(|file| {
-                matches!(file.content, FileContent::Image { .. }).then_some(file).ok_or(Unread::Unsupported)
+                let is_picture = matches!(file.content, FileContent::Image { .. } | FileContent::Pictures { .. });
+                is_picture.then_some(file).ok_or(Unread::Unsupported)
             });
             match prepared {
                 Ok(file) => shown.push(file.content.clone()),

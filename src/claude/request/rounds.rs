@@ -67,11 +67,14 @@ fn result(result: &ToolResult) -> ContentBlock {
         fields.set("content", Json::of(&result.text));
     } else {
         let picture = |picture: &FileContent| match picture {
-            FileContent::Image { media_type, base64 } => Some(ContentBlock::image(media_type, base64)),
-            FileContent::Pdf { .. } | FileContent::Text { .. } => None,
+            FileContent::Image { media_type, base64 } => vec![ContentBlock::image(media_type, base64)],
+            FileContent::Pictures { media_type, base64 } => {
+                base64.iter().map(|base64| ContentBlock::image(media_type, base64)).collect()
+            }
+            FileContent::Pdf { .. } | FileContent::Text { .. } => Vec::new(),
         };
         let text = std::iter::once(ContentBlock::text(result.text.clone()));
-        let blocks: Vec<ContentBlock> = text.chain(result.pictures.iter().filter_map(picture)).collect();
+        let blocks: Vec<ContentBlock> = text.chain(result.pictures.iter().flat_map(picture)).collect();
         fields.set("content", Json::of(&blocks));
     }
     if result.is_error {

@@ -15,9 +15,10 @@ use ruma::OwnedUserId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub(crate) use self::transactions::taken_apart;
-use self::{health::Health, refusal::Refusal};
+use self::{arrivals::Arrivals, health::Health, refusal::Refusal};
 use crate::{secret::Secret, store::Inbox};
 
+pub mod arrivals;
 mod auth;
 pub mod health;
 pub mod metrics;
@@ -52,6 +53,8 @@ pub struct Appservice {
     pub queries: mpsc::Sender<Query>,
     /// Told whether the store can be written, by each transaction.
     pub health: Health,
+    /// Told of pings, transactions and calls with another token.
+    pub arrivals: Arrivals,
     /// Most bytes of a transaction's body (`limits.transaction_bytes_max`).
     pub body_bytes_max: usize,
 }
@@ -82,4 +85,23 @@ impl Appservice {
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::check))
             .with_state(shared)
     }
+}
+
+/// Returns routes for whoever only tries whether the homeserver reaches us: pings are heard, and everything else is put off,
+/// so that the homeserver keeps it.
+pub fn pings_only(hs_token: Secret, arrivals: Arrivals) -> Router {
+    let (heard, checking) = (arrivals.clone(), arrivals);
+    let later = || async {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", "a check of the set-up goes on; send it again later")
+    };
+    Router::new()
+        .route("/_matrix/app/v1/ping", post(async move |body| queries::hear(&heard, body)))
+        .fallback(later)
+        .layer(middleware::from_fn(move |request: axum::extract::Request, next: middleware::Next| {
+            let checked = auth::check_token(&hs_token, &checking, &request);
+            async move {
+                checked?;
+                Ok::<_, Refusal>(next.run(request).await)
+            }
+        }))
 }

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod init;
+pub mod retire;
 pub mod say;
 pub mod serve;
 pub mod telemetry;
@@ -37,6 +38,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// List, show and export past runs: who asked, which tools, how it ended, tokens and cost; never content.
     Audit(audit::AuditArgs),
+    /// Have a coworker whose file is gone say farewell and leave its rooms.
+    Retire(retire::RetireArgs),
     /// Show it all on this machine: a homeserver of its own, people, rooms, coworkers, an assistant.
     Demo(demo::DemoArgs),
     /// Decode files in a sandbox: what `serve` starts by itself.
@@ -47,18 +50,35 @@ pub enum Command {
 /// The config file of a command that needs one.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
-    /// The config file.
-    #[arg(long = "config", default_value = "config/workmate.yaml", value_name = "FILE")]
-    pub path: PathBuf,
+    /// The config file [default: $WORKMATE_CONFIG, else config/workmate.yaml].
+    #[arg(long = "config", value_name = "FILE")]
+    pub given: Option<PathBuf>,
+}
+
+/// Where the config file is unless a command is told otherwise.
+const CONFIG: &str = "config/workmate.yaml";
+
+impl ConfigFile {
+    /// Returns the file that is named on the command line, in `WORKMATE_CONFIG`, or by default.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.path_with(std::env::var_os("WORKMATE_CONFIG"))
+    }
+
+    fn path_with(&self, named: Option<std::ffi::OsString>) -> PathBuf {
+        let named = || named.filter(|named| !named.is_empty()).map(PathBuf::from);
+        self.given.clone().or_else(named).unwrap_or_else(|| CONFIG.into())
+    }
 }
 
 /// Carries out one command; what went wrong has been said when it returns.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Init(args) => init::run(&args),
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => Box::pin(check::run(&args)).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Audit(args) => audit::run(args),
+        Command::Retire(args) => retire::run(&args),
         Command::Demo(args) => demo::run(args).await,
         Command::Decode => return crate::sandbox::child::run(),
     };
@@ -87,6 +107,15 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }
+    }
+
+    #[test]
+    fn the_config_file_is_the_one_given_or_the_environment_s_or_the_usual() {
+        let file = |given: Option<&str>, named: Option<&str>| {
+            ConfigFile { given: given.map(PathBuf::from) }.path_with(named.map(Into::into)).display().to_string()
+        };
+        let found = [file(Some("a"), Some("b")), file(None, Some("b")), file(None, Some("")), file(None, None)];
+        assert_eq!(found, ["a", "b", CONFIG, CONFIG]);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod coworkers;
 mod fault;
 mod grants;
 mod load;
+mod owner;
 mod registration;
 mod secrets;
 mod section;
@@ -40,6 +41,7 @@ pub(crate) use self::load::faults_in;
 use self::load::read_yaml;
 pub use self::{
     fault::{Fault, Faults},
+    owner::{own_uid, user_name, whose},
     registration::Registration,
     template::{COWORKER_FILES, config_file},
 };
@@ -91,6 +93,8 @@ pub struct Config {
     pub log: Log,
     /// The registration that `check` compares with this; without it the one that `init` writes, if it is there.
     pub registration_file: Option<PathBuf>,
+    /// What is wrong with coworkers' files: these coworkers are not among [`Self::coworkers`], and the others are.
+    pub left_out: Vec<Fault>,
 }
 
 impl Config {
@@ -105,20 +109,29 @@ impl Config {
         all.cloned().chain([self.master.encode()]).collect()
     }
 
-    /// Reads the config file at `path` and all that it names, with the process's environment.
+    /// Reads the config file at `path` and all that it names, with the process's environment. A coworker whose file has
+    /// faults is left out, so that it costs nobody but itself.
     ///
     /// # Errors
-    /// Every fault of every file, to be shown to the operator as they are.
+    /// Every fault of every file, to be shown to the operator as they are, where another file than a coworker's has one.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        Self::load_with(path, &|name| std::env::var(name).ok()).map(|(config, _)| config)
+        load::load(path, &|name| std::env::var(name).ok()).map(|(config, _)| config)
     }
 
-    /// As [`Self::load`] with another environment; also returns what is no fault, but doubtful.
+    /// As [`Self::load`] with another environment, and nobody is left out; also returns what is no fault, but doubtful.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// Every fault of every file.
     pub fn load_with(path: &Path, env: Env<'_>) -> Result<(Self, Vec<Fault>), Faults> {
-        load::load(path, env)
+        let (config, warnings) = load::load(path, env)?;
+        if config.left_out.is_empty() { Ok((config, warnings)) } else { Err(config.left_out.into()) }
+    }
+
+    /// Returns the ids of the coworkers whose files have faults.
+    #[must_use]
+    pub fn left_out_ids(&self) -> BTreeSet<String> {
+        let stem = |fault: &Fault| Some(fault.file.file_stem()?.to_str()?.to_owned());
+        self.left_out.iter().filter_map(stem).collect()
     }
 
     /// Returns the namespace that decisions are made with.

@@ -36,6 +36,7 @@ pub mod people;
 pub mod power;
 pub mod prompt;
 pub mod provider;
+pub mod reach;
 pub mod redaction;
 pub mod refused;
 pub mod render;

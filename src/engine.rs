@@ -42,16 +42,17 @@ mod looking_back;
 mod media;
 mod members;
 mod notes;
+mod numbers;
 mod owed;
 mod parked;
 mod patience;
 mod presence;
 mod provisioning;
-mod reach;
 mod reactions;
 mod readable;
 mod records;
 mod refusals;
+mod retiring;
 mod room_tools;
 mod runs;
 mod service;
@@ -65,11 +66,13 @@ mod used;
 mod visits;
 mod voice;
 mod wards;
+mod watches;
 mod work;
 mod zones;
 
 pub use audit::door_of;
-pub use start::{Ended, StartError, claude_client, serve};
+pub use start::{Ended, StartError, claude_client, serve, try_listening};
+pub(crate) use watches::models_of;
 
 /// Between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);
@@ -103,12 +106,9 @@ struct Engine {
     running: control::Running,
     ledger: budget::Ledger,
     parked: parked::Parked,
-    reach: reach::Reach,
     zones: zones::Zones,
     /// Wakes who does what runs still owe.
     owed_due: tokio::sync::Notify,
-    /// Whether the homeserver answers at all.
-    gate: inbox::gate::Gate,
     /// Events that could not be handled and were given up.
     given_up: AtomicUsize,
     moments: readable::Moments,
@@ -116,6 +116,10 @@ struct Engine {
     bindings: bindings::Bindings,
     changes: changes::Changes,
     homeserver: homeserver::Homeserver,
+    /// Wakes who looks at the Messages API again.
+    claude_trouble: tokio::sync::Notify,
+    /// When a request was last refused because the account cannot pay.
+    unpaid: watches::Unpaid,
     wards: wards::Wards,
     /// Whether the start is over.
     serving: std::sync::atomic::AtomicBool,

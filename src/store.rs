@@ -26,6 +26,7 @@ pub use self::{
     table::{OwnerOf, Table},
 };
 
+mod copying;
 mod durable;
 mod error;
 mod inbox;

@@ -120,6 +120,13 @@ impl Tools {
         Health { up: names(up), down: names(down) }
     }
 
+    /// Returns the MCP servers that are down, and why as far as that is known.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<(String, Option<String>)> {
+        let down = self.servers.iter().filter(|server| !server.is_up());
+        down.map(|server| (server.name().to_owned(), server.trouble())).collect()
+    }
+
     /// Returns the mask over all credentials and the process's own secrets.
     #[must_use]
     pub fn mask(&self) -> &Mask {

@@ -10,7 +10,8 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Shared, refusal::Refusal};
+use super::{Shared, arrivals::Arrivals, refusal::Refusal};
+use crate::secret::Secret;
 
 /// Where servers of before spec 1.4 put the token.
 #[derive(Deserialize)]
@@ -24,17 +25,24 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let Some(token) = token(&request) else {
+    check_token(&shared.appservice.hs_token, &shared.appservice.arrivals, &request)?;
+    Ok(next.run(request).await)
+}
+
+/// Refuses a call without the `hs_token`.
+pub(super) fn check_token(hs_token: &Secret, arrivals: &Arrivals, request: &Request) -> Result<(), Refusal> {
+    let Some(token) = token(request) else {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "the hs_token is missing"));
     };
-    if !shared.appservice.hs_token.matches(&token) {
+    if !hs_token.matches(&token) {
+        arrivals.hear_wrong_token();
         tracing::warn!(
             "a call with a wrong hs_token was refused; if it came from the homeserver, its copy of the registration is \
              out of date: give it the present one and restart it"
         );
         return Err(Refusal::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", "the hs_token is wrong"));
     }
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 /// Returns the token of the header; without such a header, that of the query.

@@ -10,16 +10,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::metrics::Metrics;
+use crate::{clock, core::time::Timestamp};
 
 /// Connections at once to the listener without a token.
 pub const CONNECTIONS_MAX: usize = 64;
 
-/// Something that has to hold before Workmate can do its work.
+/// Something that has to hold before Workmate can do its work, or without which it does only a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// The homeserver answers.
     Homeserver,
-    /// The homeserver reaches us, as far as it can tell.
+    /// The homeserver reaches us, and nobody else in our place.
     Deliveries,
     /// The service bot and the coworkers are provisioned.
     Users,
@@ -27,18 +28,69 @@ pub enum Condition {
     Store,
     /// There is a key for the Messages API, and it is not refused.
     ClaudeKey,
+    /// The models that the configuration names exist.
+    ClaudeModel,
+    /// The account can pay.
+    ClaudeCredit,
+    /// The Messages API's host answers.
+    Claude,
+    /// Every MCP server of the configuration is up.
+    McpServers,
+    /// Every coworker's file is in order, and every coworker that has rooms has a file.
+    Coworkers,
 }
 
 impl Condition {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 10] = [
+        Self::Homeserver,
+        Self::Deliveries,
+        Self::Users,
+        Self::Store,
+        Self::ClaudeKey,
+        Self::ClaudeModel,
+        Self::ClaudeCredit,
+        Self::Claude,
+        Self::McpServers,
+        Self::Coworkers,
+    ];
+
     /// Returns its name in `/readyz` and `/metrics`.
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Homeserver => "homeserver",
             Self::Deliveries => "deliveries",
             Self::Users => "users",
             Self::Store => "store",
             Self::ClaudeKey => "claude_key",
+            Self::ClaudeModel => "claude_model",
+            Self::ClaudeCredit => "claude_credit",
+            Self::Claude => "claude",
+            Self::McpServers => "mcp_servers",
+            Self::Coworkers => "coworkers",
         }
+    }
+
+    /// Whether nothing can be answered without it: then `/readyz` is 503. Without the others a part is missing.
+    #[must_use]
+    pub fn is_needed(self) -> bool {
+        !matches!(self, Self::Claude | Self::McpServers | Self::Coworkers)
+    }
+
+    /// What is the case until it was looked at for the first time.
+    fn at_first(self) -> State {
+        let text = match self {
+            Self::Homeserver => "the homeserver is being asked",
+            Self::Deliveries => "looked at once the homeserver answers",
+            Self::Users => "set up once the homeserver answers",
+            Self::Store => "the store is being opened",
+            Self::ClaudeKey | Self::ClaudeModel | Self::Claude => "the Messages API is being asked",
+            Self::McpServers => "being started",
+            // Nothing is wrong as long as nothing says so.
+            Self::ClaudeCredit | Self::Coworkers => return State::Ready,
+        };
+        State::Pending(text.to_owned())
     }
 }
 
@@ -47,13 +99,45 @@ impl Condition {
 pub enum State {
     /// It does.
     Ready,
-    /// It does not; the reason, in words for an operator and without secrets.
+    /// It does not yet, and nothing is wrong; what is being done.
+    Pending(String),
+    /// It does not; the reason, in words for an operator and without secrets: what is wrong, and behind `Mend: ` what
+    /// to do.
     Waiting(String),
+}
+
+impl State {
+    /// Returns why it does not hold, as it was told; `None` where it does.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Ready => None,
+            Self::Pending(reason) | Self::Waiting(reason) => Some(reason),
+        }
+    }
+
+    /// Returns what is wrong and how to mend it, a line each.
+    fn told(&self) -> Option<(String, Option<String>)> {
+        let line =
+            |text: &str| text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let reason = self.reason()?;
+        Some(match reason.split_once("Mend: ") {
+            Some((what, mend)) => (line(what), Some(line(mend))),
+            None => (line(reason), None),
+        })
+    }
+}
+
+/// A condition's state, and since when it holds or does not.
+#[derive(Clone, Debug)]
+struct Known {
+    state: State,
+    since: Timestamp,
 }
 
 /// What is known of the conditions; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Mutex<BTreeMap<Condition, State>>>, Arc<Mutex<Option<Provisioning>>>, Arc<Mutex<Option<String>>>);
+pub struct Health(Arc<Mutex<BTreeMap<Condition, Known>>>, Arc<Mutex<Option<Provisioning>>>, Arc<Mutex<Option<String>>>);
 
 /// How far the members of the workspace have their assistants; no condition: it may take hours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -69,8 +153,8 @@ pub struct Provisioning {
 
 impl Default for Health {
     fn default() -> Self {
-        use Condition::{ClaudeKey, Deliveries, Homeserver, Store, Users};
-        let states = [Homeserver, Deliveries, Users, Store, ClaudeKey].map(|name| (name, not_looked_at()));
+        let since = clock::now();
+        let states = Condition::ALL.map(|name| (name, Known { state: name.at_first(), since }));
         Self(Arc::new(Mutex::new(states.into())), Arc::default(), Arc::default())
     }
 }
@@ -79,14 +163,26 @@ impl Health {
     /// Notes whether a condition holds; a change is logged.
     pub fn set(&self, condition: Condition, state: State) {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if states.get(&condition) == Some(&state) {
+        let known = states.get(&condition);
+        if known.is_some_and(|known| known.state == state) {
             return;
         }
+        let name = condition.name();
+        let (reason, mend) = state.told().unwrap_or_default();
         match &state {
-            State::Ready => tracing::info!(?condition, "a condition of readiness holds"),
-            State::Waiting(reason) => tracing::warn!(?condition, "a condition of readiness does not hold: {reason}"),
+            State::Ready => tracing::info!(condition = name, "a condition of readiness holds"),
+            State::Pending(_) => {
+                tracing::info!(condition = name, "a condition of readiness is being seen to: {reason}")
+            }
+            State::Waiting(_) => {
+                let mend = mend.map(|mend| format!(" Mend: {mend}")).unwrap_or_default();
+                tracing::warn!(condition = name, "a condition of readiness does not hold: {reason}{mend}");
+            }
         }
-        states.insert(condition, state);
+        let holds = state == State::Ready;
+        let since =
+            known.filter(|known| (known.state == State::Ready) == holds).map_or_else(clock::now, |known| known.since);
+        states.insert(condition, Known { state, since });
     }
 
     /// Notes how far provisioning is.
@@ -110,12 +206,13 @@ impl Health {
     #[must_use]
     pub fn get(&self, condition: Condition) -> State {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        states.get(&condition).cloned().unwrap_or_else(not_looked_at)
+        states.get(&condition).map_or_else(|| condition.at_first(), |known| known.state.clone())
     }
 
     /// Returns what is known of every condition.
     pub(super) fn all(&self) -> BTreeMap<Condition, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.iter().map(|(condition, known)| (*condition, known.state.clone())).collect()
     }
 
     /// Returns how far provisioning is, where members are followed.
@@ -123,23 +220,29 @@ impl Health {
         self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns whether every condition holds.
+    /// Returns whether every condition holds that is needed.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        states.values().all(|state| *state == State::Ready)
+        self.all().iter().all(|(condition, state)| *state == State::Ready || !condition.is_needed())
     }
 
     fn report(&self) -> (StatusCode, Json<Value>) {
-        let states = self.all();
-        let ready = states.values().all(|state| *state == State::Ready);
-        let conditions: BTreeMap<_, _> = states
-            .into_iter()
-            .map(|(condition, state)| match state {
-                State::Ready => (condition.name(), json!({"ready": true})),
-                State::Waiting(reason) => (condition.name(), json!({"ready": false, "reason": reason})),
-            })
-            .collect();
+        let ready = self.is_ready();
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shown = |(condition, known): (Condition, Known)| {
+            let mut shown = json!({ "ready": known.state == State::Ready, "since": rfc3339(known.since) });
+            if let Some((reason, mend)) = known.state.told() {
+                shown["reason"] = json!(reason);
+                if let Some(mend) = mend {
+                    shown["mend"] = json!(mend);
+                }
+            }
+            if !condition.is_needed() {
+                shown["needed"] = json!(false);
+            }
+            (condition.name(), shown)
+        };
+        let conditions: BTreeMap<_, _> = states.into_iter().map(shown).collect();
         let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let mut report = json!({"ready": ready, "conditions": conditions});
         if let Some(provisioning) = self.provisioning() {
@@ -149,8 +252,8 @@ impl Health {
     }
 }
 
-fn not_looked_at() -> State {
-    State::Waiting("not looked at yet".to_owned())
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_ms()).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Returns the routes: `/healthz` is 200 while the process can do its work, `/readyz` 200 or 503 with every condition, `/metrics`

@@ -1,6 +1,7 @@
 //! `/metrics`: what Workmate does, in numbers, for whoever operates it (OpenMetrics 1.0, text format).
 //!
-//! Labels name coworkers and how a run ended. Nothing here says whose an assistant is, in which room something
+//! Series are there from the start, at 0, so that `increase()` sees the first of each. Labels name coworkers, MCP servers
+//! and how something ended. Nothing here says whose an assistant is, in which room something
 //! happened, or what was said (A4).
 
 use std::{
@@ -21,18 +22,29 @@ use prometheus_client::{
         family::Family,
         gauge::ConstGauge,
         histogram::Histogram,
+        info::Info,
     },
     registry::{Registry, Unit},
 };
 
-use super::health::{Health, State};
-use crate::core::{audit::RunSummary, words::trail::outcome};
+use super::{
+    arrivals::Arrivals,
+    health::{Health, State},
+};
+use crate::core::{audit::RunSummary, run::Outcome, trail::StepOutcome, words::trail::outcome};
+
+mod process;
 
 /// Upper bounds of the buckets of how long runs took, in seconds.
 const RUN_SECONDS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0];
 /// The label of all assistants.
 const ASSISTANTS: &str = "assistant";
 const MICRO_USD: f64 = 1_000_000.0;
+/// What our own names begin with.
+const PREFIX: &str = "workmate";
+
+/// A number with labels: names and values.
+pub type Labelled = (Vec<(&'static str, String)>, f64);
 
 /// What is counted; a cheap handle.
 #[derive(Clone, Debug)]
@@ -46,6 +58,8 @@ struct Counted {
     tokens: Family<Used, Counter>,
     cost: Family<Who, Counter<f64, std::sync::atomic::AtomicU64>>,
     missed: Counter,
+    tool_calls: Family<Called, Counter>,
+    model_errors: Family<Failed, Counter>,
 }
 
 /// A coworker's id, or [`ASSISTANTS`].
@@ -66,11 +80,39 @@ struct Used {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Called {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    kind: String,
+}
+
+/// Every way in which a run ends.
+const OUTCOMES: [Outcome; 5] = [Outcome::Done, Outcome::Failed, Outcome::Stopped, Outcome::Declined, Outcome::Dropped];
+/// Every way in which a tool call ends, with its name here.
+const CALLS: [(StepOutcome, &str); 7] = [
+    (StepOutcome::Done, "done"),
+    (StepOutcome::Failed, "failed"),
+    (StepOutcome::Denied, "denied"),
+    (StepOutcome::Declined, "declined"),
+    (StepOutcome::Expired, "expired"),
+    (StepOutcome::Stopped, "stopped"),
+    (StepOutcome::Unknown, "unknown"),
+];
+/// Kinds of tokens: what the provider had cached is not counted as `input` again.
+const TOKENS: [&str; 3] = ["input", "cached_input", "output"];
+
 impl Metrics {
-    /// Returns what counts from now on, and shows `health` besides.
+    /// Returns what counts from now on, and shows `health` and what came besides.
     #[must_use]
-    pub fn new(health: &Health) -> Self {
-        let mut registry = Registry::with_prefix("workmate");
+    pub fn new(health: &Health, arrivals: &Arrivals) -> Self {
+        let mut whole = Registry::default();
+        whole.register_collector(Box::new(process::Process));
+        let registry = whole.sub_registry_with_prefix(PREFIX);
+        registry.register("build", "This program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let (runs, tokens, cost) = <(Family<_, _>, Family<_, _>, Family<_, _>)>::default();
         let seconds: Family<Who, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(RUN_SECONDS));
@@ -85,14 +127,67 @@ impl Metrics {
             "Events that the homeserver had not delivered, found in rooms",
             missed.clone(),
         );
+        let (tool_calls, model_errors) = <(Family<_, _>, Family<_, _>)>::default();
+        registry.register("tool_calls", "Tool calls of requests that ended, by how they ended", tool_calls.clone());
+        let help = "Calls of the Messages API that failed, those that were tried again included";
+        registry.register("claude_errors", help, model_errors.clone());
         registry.register_collector(Box::new(health.clone()));
-        Self(Arc::new(Counted { registry: Mutex::new(registry), runs, seconds, tokens, cost, missed }))
+        registry.register_collector(Box::new(arrivals.clone()));
+        for (_, outcome) in CALLS {
+            let _ = tool_calls.get_or_create(&Called { outcome });
+        }
+        let registry = Mutex::new(whole);
+        let this = Self(Arc::new(Counted { registry, runs, seconds, tokens, cost, missed, tool_calls, model_errors }));
+        this.begin_with([ASSISTANTS.to_owned()], []);
+        this
+    }
+
+    /// Has the series of these coworkers and of these kinds of the model's errors there from the start.
+    pub fn begin_with(
+        &self,
+        coworkers: impl IntoIterator<Item = String>,
+        error_kinds: impl IntoIterator<Item = &'static str>,
+    ) {
+        for by in coworkers {
+            for ended in OUTCOMES {
+                let _ = self.0.runs.get_or_create(&Ended { by: by.clone(), outcome: outcome(ended) });
+            }
+            for kind in TOKENS {
+                let _ = self.0.tokens.get_or_create(&Used { by: by.clone(), kind });
+            }
+            let _ = self.0.seconds.get_or_create(&Who { by: by.clone() });
+            let _ = self.0.cost.get_or_create(&Who { by });
+        }
+        for kind in error_kinds {
+            let _ = self.0.model_errors.get_or_create(&Failed { kind: kind.to_owned() });
+        }
     }
 
     /// Shows a number that is read whenever it is asked for; `name` without the prefix `workmate_`.
     pub fn observe(&self, name: &'static str, help: &'static str, read: impl Fn() -> usize + Send + Sync + 'static) {
+        let read = Box::new(read);
+        self.collect(Observed { name, help, read });
+    }
+
+    /// Shows numbers with a label each, read whenever they are asked for; `name` without the prefix `workmate_`.
+    pub fn observe_each(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Vec<Labelled> + Send + Sync + 'static,
+    ) {
+        let read = Box::new(read);
+        self.collect(ObservedEach { name, help, read });
+    }
+
+    fn collect(&self, collector: impl Collector) {
         let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.register_collector(Box::new(Observed { name, help, read: Box::new(read) }));
+        registry.sub_registry_with_prefix(PREFIX).register_collector(Box::new(collector));
+    }
+
+    /// Counts a call of the Messages API that failed, by the short name of its cause.
+    pub fn model_failed(&self, kind: &str) {
+        self.0.model_errors.get_or_create(&Failed { kind: kind.to_owned() }).inc();
     }
 
     /// Counts events that no transaction brought.
@@ -107,12 +202,16 @@ impl Metrics {
         let ms = u32::try_from(summary.ended_at.ms_since(summary.accepted_at)).unwrap_or(u32::MAX);
         self.0.seconds.get_or_create(&Who { by: by() }).observe(f64::from(ms) / 1000.0);
         let used = [
-            ("input", summary.input_tokens),
+            ("input", summary.input_tokens.saturating_sub(summary.cached_tokens)),
             ("cached_input", summary.cached_tokens),
             ("output", summary.output_tokens),
         ];
         for (kind, tokens) in used {
             self.0.tokens.get_or_create(&Used { by: by(), kind }).inc_by(tokens);
+        }
+        for tool in &summary.tools {
+            let name = CALLS.iter().find(|(outcome, _)| *outcome == tool.outcome).map_or("unknown", |(_, name)| name);
+            self.0.tool_calls.get_or_create(&Called { outcome: name }).inc();
         }
         let cost = summary.cost_micro_usd.and_then(|micro| u32::try_from(micro).ok());
         if let Some(micro) = cost {
@@ -150,6 +249,46 @@ impl Collector for Observed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let metric = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
         ConstGauge::new(count((self.read)())).encode(metric)
+    }
+}
+
+/// Numbers that are read when they are asked for.
+struct ObservedEach {
+    name: &'static str,
+    help: &'static str,
+    read: Box<dyn Fn() -> Vec<Labelled> + Send + Sync>,
+}
+
+impl fmt::Debug for ObservedEach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObservedEach").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Collector for ObservedEach {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let each = (self.read)();
+        if each.is_empty() {
+            return Ok(());
+        }
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+        for (labels, number) in each {
+            ConstGauge::new(number).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Arrivals {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (transactions, last) = self.transactions();
+        let help = "Transactions of the homeserver that were taken.";
+        let metric = encoder.encode_descriptor("transactions", help, None, MetricType::Counter)?;
+        ConstCounter::new(transactions).encode(metric)?;
+        let help = "When the last one was taken, since the epoch; 0 before the first.";
+        let unit = Unit::Seconds;
+        let metric = encoder.encode_descriptor("last_transaction_timestamp", help, Some(&unit), MetricType::Gauge)?;
+        ConstGauge::new(last.map_or(0, |last| last.as_ms() / 1000)).encode(metric)
     }
 }
 

@@ -4,14 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, State, rejection::PathRejection},
+    body::Bytes,
+    extract::{
+        Path, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::StatusCode,
     routing::get,
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Query, Shared, refusal::Refusal};
+use super::{Query, Shared, arrivals::Arrivals, refusal::Refusal};
 use crate::core::id;
 
 /// How long the answer to a question for a user may take, in seconds.
@@ -43,8 +47,17 @@ pub(super) async fn alias() -> Answer {
     Err(Refusal::not_found("there are no room aliases here"))
 }
 
-/// `POST /ping`.
-pub(super) async fn ping() -> Json<Value> {
+/// `POST /ping`, with the transaction id of whoever asked the homeserver for it.
+pub(super) async fn ping(State(shared): State<Arc<Shared>>, body: Result<Bytes, BytesRejection>) -> Json<Value> {
+    hear(&shared.appservice.arrivals, body)
+}
+
+/// Notes the transaction id of a ping.
+pub(super) fn hear(arrivals: &Arrivals, body: Result<Bytes, BytesRejection>) -> Json<Value> {
+    let body: Value = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+    if let Some(id) = body["transaction_id"].as_str() {
+        arrivals.hear_ping(id);
+    }
     Json(json!({}))
 }
 

@@ -46,6 +46,7 @@ impl Endpoint {
             inbox: inbox.clone(),
             queries: ask,
             health: health.clone(),
+            arrivals: Arrivals::new("tests"),
             body_bytes_max: BODY_BYTES_MAX,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

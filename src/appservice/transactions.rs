@@ -84,6 +84,7 @@ async fn read_and_store(shared: &Shared, txn_id: &str, body: Body) -> Result<(),
         store_failed(txn_id, &error)
     })?;
     shared.appservice.health.set(Condition::Store, health::State::Ready);
+    shared.appservice.arrivals.hear_transaction();
     if duplicate_transaction && new > 0 {
         // Synapse counts from 1 again whenever it is started with nothing left to send.
         tracing::info!(

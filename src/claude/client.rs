@@ -22,7 +22,7 @@ use super::{
     retry::{Decision, Hints, Made, Policy, Waiting},
     stream::Limits,
 };
-use crate::{clock, secret::Secret};
+use crate::{clock, core::reach, secret::Secret};
 pub use answer::{Answer, Stream};
 pub use look::{LOOK_TIMEOUT, Looked};
 use response::{Failure, Sent};
@@ -253,9 +253,11 @@ fn unsent(error: &reqwest::Error, limit: Duration) -> Cause {
 
 /// Returns the reasons under `error`; its own text would show the URL, credentials included.
 fn chain(error: &reqwest::Error) -> String {
-    let sources = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    let reasons: Vec<_> = sources.map(ToString::to_string).collect();
-    if reasons.is_empty() { "the HTTP client gives no reason".to_owned() } else { reasons.join(": ") }
+    if std::error::Error::source(error).is_none() {
+        "the HTTP client gives no reason".to_owned()
+    } else {
+        reach::chain(error)
+    }
 }
 
 fn endpoint(base: &Url) -> Option<Url> {

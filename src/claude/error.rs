@@ -1,8 +1,9 @@
 //! What can go wrong between us and the Messages API: by cause, with what to do about it.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use super::stream::StreamError;
+use crate::core::reach::Obstacle;
 
 /// A call that brought no answer.
 ///
@@ -226,6 +227,28 @@ fn wait_text(wait: Wait, limit: Duration) -> String {
 }
 
 impl Cause {
+    /// All that [`Self::name`] returns.
+    pub const NAMES: [&str; 18] = [
+        "missing_key",
+        "unusable_key",
+        "unusable_base_url",
+        "setup",
+        "key_refused",
+        "billing",
+        "model_not_found",
+        "too_large",
+        "invalid_request",
+        "unsendable",
+        "rate_limited",
+        "overloaded",
+        "server",
+        "timeout",
+        "connect",
+        "broken_stream",
+        "page",
+        "protocol",
+    ];
+
     /// Returns a short fixed name, for logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -251,8 +274,11 @@ impl Cause {
         }
     }
 
-    fn mend(&self) -> &'static str {
-        match self {
+    fn mend(&self) -> Cow<'static, str> {
+        if let Self::Connect { reason } = self {
+            return Obstacle::of(reason).mend("claude.base_url").into();
+        }
+        Cow::Borrowed(match self {
             Self::MissingKey => {
                 "set claude.api_key_file (or claude.auth_token_file), or ANTHROPIC_API_KEY in the environment"
             }
@@ -279,7 +305,7 @@ impl Cause {
             Self::Page { .. } | Self::Protocol { .. } => {
                 "check claude.base_url (without /v1), and for proxies or firewalls in between"
             }
-        }
+        })
     }
 }
 

@@ -37,7 +37,7 @@ pub struct AuditArgs {
 /// The commands of `audit`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum AuditCommand {
-    /// List runs, newest first, a line each.
+    /// List runs, newest first: figures, and below them who asked, where, and why it failed. Sums stand at the end.
     List {
         /// Which runs.
         #[command(flatten)]
@@ -153,24 +153,27 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn open(config: &ConfigFile) -> anyhow::Result<Source> {
-    Source::open(&Config::load(&config.path)?)
+    Source::open(&Config::load(&config.path())?)
 }
 
 fn list(config: &ConfigFile, filter: Filter, out: &mut impl Write) -> anyhow::Result<()> {
     let limit = filter.limit;
-    let mut listed = 0;
+    let (mut listed, mut totals) = (0, table::Totals::default());
     open(config)?.each(&Ask::List(filter), &mut |entry| {
         if listed == 0 {
             writeln!(out, "{}", table::head())?;
         }
         listed += 1;
+        totals.add(&entry);
         Ok(writeln!(out, "{}", table::row(&entry))?)
     })?;
     out.flush()?;
     match listed {
         0 => complain("No runs fit."),
-        _ if Some(listed) == limit => complain(&format!("The newest {listed}; --limit shows more.")),
-        _ => {}
+        _ if Some(listed) == limit => {
+            complain(&format!("{}; these are the newest, --limit shows more.", totals.shown()));
+        }
+        _ => complain(&totals.shown()),
     }
     Ok(())
 }

@@ -1,14 +1,19 @@
-//! `workmate check`: says everything that is wrong with the configuration, without starting.
+//! `workmate check`: says everything that is wrong with the configuration, without starting; with `--live`, also what a
+//! start and the first request would meet.
+
+mod live;
+mod unit;
 
 use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use self::unit::Unit;
 use super::{
     ConfigFile,
     say::{complain, say},
 };
-use crate::config::{Config, Env, Fault, Registration};
+use crate::config::{Config, Env, Fault, Registration, whose};
 
 /// What `check` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,19 +21,42 @@ pub struct CheckArgs {
     /// The config file.
     #[command(flatten)]
     pub config: ConfigFile,
+    /// Try it, too: the homeserver both ways, ports, the key, the models, MCP servers, the data.
+    #[arg(long)]
+    pub live: bool,
 }
 
-/// Checks the configuration and its registration with the process's environment.
+/// Checks the configuration and its registration, with the environment of the process and of the unit that serves it.
 ///
 /// # Errors
 /// Every fault, as the text to be shown.
-pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let (summary, warnings) = check(&args.config.path, &|name| std::env::var(name).ok())?;
+pub async fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    let path = args.config.path();
+    let unit = Unit::of(&unit::FOLDERS.map(Path::new), &path).unwrap_or_default();
+    let env = |name: &str| std::env::var(name).ok().or_else(|| unit.variables.get(name).cloned());
+    let (summary, warnings) = check(&path, &env)?;
     for warning in warnings {
         complain(&format!("warning: {warning}"));
     }
+    for file in &unit.unreadable {
+        complain(&format!(
+            "warning: {}: the unit's environment cannot be read{}\n  What stands there, a key perhaps, is not known here.\n  \
+             Mend: run this with sudo.",
+            file.display(),
+            whose(file)
+        ));
+    }
     say(&summary);
-    Ok(())
+    if !args.live {
+        say(
+            "Nothing was tried live: `workmate check --live` asks the homeserver, the Messages API and the MCP servers.",
+        );
+        return Ok(());
+    }
+    let (config, _) = Config::load_with(&path, &env)?;
+    let (tried, is_faulty) = live::shown(&Box::pin(live::all(&path, &config, unit.user.as_deref())).await);
+    say(tried);
+    if is_faulty { Err(anyhow::anyhow!("not everything works; what does not is marked FAULT above")) } else { Ok(()) }
 }
 
 /// Returns the summary and what is doubtful.

@@ -15,7 +15,7 @@ use url::Url;
 use self::files::{Planned, Privacy};
 use super::say::say;
 use crate::{
-    config::{COWORKER_FILES, Registration, config_file, parse_base_url},
+    config::{COWORKER_FILES, Config, Registration, config_file, parse_base_url},
     secret::{MasterSecret, Secret},
 };
 
@@ -25,26 +25,35 @@ pub struct InitArgs {
     /// The folder to write into: config/ and registration.yaml.
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
-    /// Where the homeserver answers.
-    #[arg(long, default_value = "http://127.0.0.1:8008", value_name = "URL", value_parser = parse_base_url)]
-    pub homeserver: Url,
-    /// The part after the colon in the homeserver's user ids.
-    #[arg(long, default_value = SERVER_NAME, value_name = "NAME")]
-    pub server_name: OwnedServerName,
-    /// The address and port on which Workmate awaits the homeserver's calls.
-    #[arg(long, default_value = "127.0.0.1:29330", value_name = "ADDR")]
-    pub listen: SocketAddr,
+    /// Where the homeserver answers [default: http://127.0.0.1:8008; with --force, what the config says].
+    #[arg(long, value_name = "URL", value_parser = parse_base_url)]
+    pub homeserver: Option<Url>,
+    /// The part after the colon in the homeserver's user ids [default: example.org; with --force, what the config says].
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<OwnedServerName>,
+    /// The address and port on which Workmate awaits the homeserver's calls [default: 127.0.0.1:29330; with --force, what
+    /// the config says].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
     /// Where the homeserver finds that listener [default: http:// and the listen address].
     #[arg(long, value_name = "URL", value_parser = parse_base_url)]
     pub url: Option<Url>,
-    /// Replace files that are there already, tokens included; an existing master secret is kept.
+    /// Replace the config and the tokens that are there, and keep dated copies of them. Coworkers' files and the master
+    /// secret stay as they are.
     #[arg(long)]
     pub force: bool,
+    /// Only make fresh tokens, with the registration that belongs to them, and keep dated copies of the old ones.
+    #[arg(long, conflicts_with_all = ["force", "new_master_secret", "homeserver", "server_name", "listen", "url"])]
+    pub new_tokens: bool,
     /// With --force: replace the master secret too, and keep the old one beside it.
     #[arg(long, requires = "force")]
     pub new_master_secret: bool,
 }
 
+/// Where the homeserver is asked for unless something else is said.
+const HOMESERVER: &str = "http://127.0.0.1:8008";
+/// Where its calls are awaited unless something else is said.
+const LISTEN: &str = "127.0.0.1:29330";
 /// The server name that is only an example.
 const SERVER_NAME: &str = "example.org";
 /// Below the config folder.
@@ -55,6 +64,11 @@ const MASTER_FILE: &str = "master.secret";
 /// # Errors
 /// When files stand in the way, cannot be written, or would not make a configuration that loads.
 pub fn run(args: &InitArgs) -> anyhow::Result<()> {
+    if args.new_tokens {
+        let rotated = rotate(&args.dir)?;
+        say(words::rotated(&rotated));
+        return Ok(());
+    }
     let written = write(args)?;
     say(words::next_steps(args, &written));
     Ok(())
@@ -65,10 +79,65 @@ struct Written {
     registration: PathBuf,
     config: PathBuf,
     master: PathBuf,
+    /// The server name that it is for.
+    server_name: OwnedServerName,
+    /// Where Workmate awaits the homeserver's calls.
+    listen: SocketAddr,
     /// Whether the master secret of before was kept.
     master_kept: bool,
     /// Where the master secret of before went.
     master_before: Option<PathBuf>,
+    /// Whether there were coworkers' files, which stay as they are.
+    coworkers_kept: bool,
+    /// Copies of what was replaced.
+    copies: Vec<PathBuf>,
+}
+
+/// What the arguments say, or the configuration that is replaced, or else the defaults.
+struct Values {
+    homeserver: Url,
+    server_name: OwnedServerName,
+    listen: SocketAddr,
+    url: Option<Url>,
+}
+
+impl Values {
+    fn of(args: &InitArgs, config: &Path) -> anyhow::Result<Self> {
+        let before =
+            (args.force && config.exists()).then(|| Config::load_with(config, &|name| std::env::var(name).ok()));
+        let before = match before {
+            None => None,
+            Some(Ok((before, _))) => Some(before),
+            // What it says cannot be carried over: nothing is reset without somebody's saying so.
+            Some(Err(_)) if args.server_name.is_some() && args.homeserver.is_some() && args.listen.is_some() => None,
+            Some(Err(faults)) => bail!(words::not_carried_over(config, &faults)),
+        };
+        let before = before.as_ref();
+        let listen = args.listen.or(before.map(|before| before.appservice.listen));
+        Ok(Self {
+            homeserver: match args.homeserver.clone().or_else(|| before.map(|before| before.homeserver.url.clone())) {
+                Some(url) => url,
+                None => Url::parse(HOMESERVER).context("the default is a URL")?,
+            },
+            server_name: match args
+                .server_name
+                .clone()
+                .or_else(|| before.map(|before| before.homeserver.server_name.clone()))
+            {
+                Some(name) => name,
+                None => SERVER_NAME.try_into().context("the default is a server's name")?,
+            },
+            // The url of before belongs to the address of before.
+            url: args
+                .url
+                .clone()
+                .or_else(|| before.filter(|_| args.listen.is_none()).map(|before| before.appservice.url.clone())),
+            listen: match listen {
+                Some(listen) => listen,
+                None => LISTEN.parse().context("the default is an address")?,
+            },
+        })
+    }
 }
 
 fn write(args: &InitArgs) -> anyhow::Result<Written> {
@@ -76,37 +145,102 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     let config = config_dir.join("workmate.yaml");
     let master = config_dir.join(MASTER_FILE);
     let registration_file = args.dir.join("registration.yaml");
-    let registration = match &args.url {
-        Some(url) => Registration::fresh(url, &args.server_name),
-        None => Registration::fresh(&url_of(args.listen)?, &args.server_name),
+    let values = Values::of(args, &config)?;
+    let registration = match &values.url {
+        Some(url) => Registration::fresh(url, &values.server_name),
+        None => Registration::fresh(&url_of(values.listen)?, &values.server_name),
     };
     let text = config_file(&[
-        ("homeserver.url", args.homeserver.as_str().trim_end_matches('/')),
-        ("homeserver.server_name", args.server_name.as_str()),
-        ("appservice.listen", &args.listen.to_string()),
+        ("homeserver.url", values.homeserver.as_str().trim_end_matches('/')),
+        ("homeserver.server_name", values.server_name.as_str()),
+        ("appservice.listen", &values.listen.to_string()),
         ("appservice.url", &registration.url),
-        ("health_listen", &health_listen(args.listen).to_string()),
+        ("health_listen", &health_listen(values.listen).to_string()),
     ]);
-    let mut plan = vec![
-        Planned::new(config_dir.join("secrets/as_token"), &line(&registration.as_token), Privacy::Owner),
-        Planned::new(config_dir.join("secrets/hs_token"), &line(&registration.hs_token), Privacy::Owner),
-    ];
-    for (name, text) in COWORKER_FILES {
-        plan.push(Planned::new(config_dir.join("coworkers").join(name), text, Privacy::Everyone));
+    let mut plan = tokens_of(&args.dir, &registration);
+    let coworkers = config_dir.join("coworkers");
+    let coworkers_kept = args.force && holds_coworkers(&coworkers);
+    for (name, text) in COWORKER_FILES.iter().filter(|_| !coworkers_kept) {
+        plan.push(Planned::new(coworkers.join(name), text, Privacy::Everyone));
     }
     plan.push(Planned::new(config.clone(), &text, Privacy::Everyone));
-    plan.push(Planned::new(registration_file.clone(), registration.render().expose(), Privacy::Owner));
 
     let mut in_the_way = files::existing(plan.iter().map(|planned| planned.path.as_path()));
     in_the_way.extend(files::existing([master.as_path()]));
+    in_the_way.sort();
     if !args.force && !in_the_way.is_empty() {
         bail!(words::in_the_way(&in_the_way));
     }
     let (master_kept, master_before) = write_master(&master, args.new_master_secret)?;
-    for planned in &plan {
+    let copies = write_all(&plan)?;
+    let (registration, server_name, listen) = (registration_file, values.server_name, values.listen);
+    Ok(Written {
+        registration,
+        config,
+        master,
+        server_name,
+        listen,
+        master_kept,
+        master_before,
+        coworkers_kept,
+        copies,
+    })
+}
+
+/// The files with tokens, as they are to be.
+fn tokens_of(dir: &Path, registration: &Registration) -> Vec<Planned> {
+    let secrets = dir.join("config/secrets");
+    vec![
+        Planned::new(secrets.join("as_token"), &line(&registration.as_token), Privacy::Owner),
+        Planned::new(secrets.join("hs_token"), &line(&registration.hs_token), Privacy::Owner),
+        Planned::new(dir.join("registration.yaml"), registration.render().expose(), Privacy::Owner),
+    ]
+}
+
+/// Writes files, and copies of those that they replace; returns the copies.
+fn write_all(plan: &[Planned]) -> anyhow::Result<Vec<PathBuf>> {
+    let at = dated();
+    let mut copies = Vec::new();
+    for planned in plan.iter().filter(|planned| planned.would_change()) {
+        copies.push(files::keep_copy(&planned.path, &at)?);
+    }
+    for planned in plan {
         planned.write()?;
     }
-    Ok(Written { registration: registration_file, config, master, master_kept, master_before })
+    Ok(copies)
+}
+
+/// Returns the time as it stands in a copy's name.
+fn dated() -> String {
+    let now = jiff::Timestamp::from_millisecond(crate::clock::now().as_ms()).unwrap_or_default();
+    now.strftime("%Y%m%d-%H%M%S").to_string()
+}
+
+fn holds_coworkers(dir: &Path) -> bool {
+    let is_one = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|end| end == "yaml" || end == "yml");
+    std::fs::read_dir(dir).is_ok_and(|entries| entries.filter_map(Result::ok).any(is_one))
+}
+
+/// What came of new tokens, for the words about it.
+struct Rotated {
+    registration: PathBuf,
+    copies: Vec<PathBuf>,
+}
+
+/// Makes fresh tokens for the configuration in `dir`, and the registration that belongs to them.
+fn rotate(dir: &Path) -> anyhow::Result<Rotated> {
+    let file = dir.join("config/workmate.yaml");
+    let (config, _) = Config::load_with(&file, &|name| std::env::var(name).ok())?;
+    let mut registration = Registration::of(&config);
+    let plan = tokens_of(dir, &registration);
+    if plan[..2].iter().any(Planned::would_change)
+        || files::existing(plan[..2].iter().map(|p| p.path.as_path())).len() < 2
+    {
+        bail!(words::tokens_are_elsewhere(&file));
+    }
+    (registration.as_token, registration.hs_token) = (Secret::random(), Secret::random());
+    let copies = write_all(&tokens_of(dir, &registration))?;
+    Ok(Rotated { registration: dir.join("registration.yaml"), copies })
 }
 
 /// Keeps the master secret that is there, unless a new one is asked for: then the old one stays beside it.

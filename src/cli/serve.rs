@@ -1,6 +1,6 @@
 //! `workmate serve`: answers the homeserver until stopped.
 
-use std::os::unix::process::CommandExt as _;
+use std::{os::unix::process::CommandExt as _, path::Path};
 
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,22 +20,30 @@ pub struct ServeArgs {
     pub config: ConfigFile,
 }
 
-/// Serves until SIGINT or SIGTERM, then ends what it can; the rest goes on at the next start.
+/// Serves until SIGINT or SIGTERM, then ends what it can; the rest goes on at the next start. SIGHUP changes nothing: the
+/// configuration is read at a start alone, so that what runs is what was checked.
 ///
 /// # Errors
 /// When the configuration has faults, or what it needs cannot be opened.
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let config = Config::load(&args.config.path)?;
+    let path = args.config.path();
+    let config = Config::load(&path)?;
     telemetry::install(&config.log)?;
+    say_start(&path, &config);
     // Whatever is written from here on is this account's alone; programs that are started have it so too.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
+    let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     let signalled = stop.clone();
     let signals = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = tokio::signal::ctrl_c() => break,
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP changes nothing; restart workmate to have its configuration read again");
+                }
+            }
         }
         signalled.cancel();
         std::future::pending::<()>().await;
@@ -47,6 +55,24 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         },
         () = signals => Ok(()),
     }
+}
+
+/// Says what starts, with what and where.
+fn say_start(path: &Path, config: &Config) {
+    let coworkers: Vec<&str> = config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %path.canonicalize().unwrap_or_else(|_| path.to_owned()).display(),
+        data_dir = %config.data_dir.display(),
+        homeserver = %config.homeserver.url,
+        server_name = %config.homeserver.server_name,
+        listen = %config.appservice.listen,
+        health_listen = %config.health_listen,
+        claude = %config.claude.base_url,
+        model = config.claude.model,
+        coworkers = coworkers.join(","),
+        "workmate starts"
+    );
 }
 
 /// Becomes a new process of the same program with the same arguments; returns only where that fails.

@@ -1,6 +1,7 @@
-//! Logs to standard error, as text or JSON.
+//! Logs to standard error, as text or JSON: a line for each event, whatever it says.
 
-use std::io::{self, IsTerminal as _};
+use serde_json::{Map, Value};
+use std::io::{self, IsTerminal as _, Write};
 use tracing::{Level, Metadata};
 
 use tracing_subscriber::{
@@ -29,17 +30,68 @@ pub fn install(log: &Log) -> anyhow::Result<()> {
     let asked = log.filter.as_deref().unwrap_or_default();
     let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
     // Where no line can be written, there is nowhere to say so.
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
+    let lines = fmt::layer()
+        .with_writer(|| OneLine(io::stderr()))
+        .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false);
     let filter = filter.and(filter_fn(is_without_content));
     let lines = match log.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        // The list of spans holds the current one too.
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_filter(filter).boxed(),
     };
     tracing_subscriber::registry()
         .with(lines)
         .try_init()
         .map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
 }
+
+/// Writes each event, which comes whole, as one line: what has several, such as a message with its mend, is joined. A
+/// sender's words are never logged, but ids and errors of others are, and must not make lines of their own.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&one_line(event))?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn one_line(event: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let body = event.strip_suffix(b"\n").unwrap_or(event);
+    if body.starts_with(b"{") {
+        return with_lists(event, body);
+    }
+    if !body.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return event.into();
+    }
+    let text = String::from_utf8_lossy(body);
+    let parts: Vec<&str> = text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    format!("{}\n", parts.join(" | ")).into_bytes().into()
+}
+
+/// Makes lists of what are lists in Rust's own form, in a line of JSON: their texts read as JSON too.
+fn with_lists<'e>(event: &'e [u8], body: &[u8]) -> std::borrow::Cow<'e, [u8]> {
+    let has_list = body.windows(LIST.len()).any(|part| part == LIST);
+    let Some(mut fields) = has_list.then(|| serde_json::from_slice::<Map<String, Value>>(body).ok()).flatten() else {
+        return event.into();
+    };
+    for value in fields.values_mut() {
+        if let Some(list) = value.as_str().and_then(|text| serde_json::from_str::<Vec<String>>(text).ok()) {
+            *value = list.into();
+        }
+    }
+    let mut line = serde_json::to_vec(&fields).unwrap_or_else(|_| body.to_vec());
+    line.push(b'\n');
+    line.into()
+}
+
+/// How such a list begins within a line.
+const LIST: &[u8] = b":\"[\\\"";
 
 /// Whether a target may log at that level whatever the operator asks for. Other crates do not know our rule that no
 /// message text is logged: below `info`, matrix-sdk shows decrypted events and HTTP libraries whole requests; rmcp shows
@@ -79,6 +131,25 @@ mod tests {
         for quiet in ["matrix_sdk_common::deserialized_responses=error", "matrix_sdk_crypto=error"] {
             assert!(filter.contains(quiet), "{filter}");
         }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_it_says() {
+        for (event, line) in [
+            ("INFO a: fine\n", "INFO a: fine\n"),
+            ("WARN a: what\n  why\n  Mend: how\n", "WARN a: what | why | Mend: how\n"),
+            ("WARN a: forged\r\n2026 INFO b: ok\n\n", "WARN a: forged | 2026 INFO b: ok\n"),
+            ("{\"message\":\"a\\\\n b\"}\n", "{\"message\":\"a\\\\n b\"}\n"),
+            (
+                r#"{"who":"[\"@a:hs\", \"@b:hs\"]","level":"INFO"}"#,
+                "{\"level\":\"INFO\",\"who\":[\"@a:hs\",\"@b:hs\"]}\n",
+            ),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&one_line(event.as_bytes())), line);
+        }
+        let mut written = Vec::new();
+        OneLine(&mut written).write_all(b"a\nb\n").expect("a vector takes it");
+        assert_eq!(written, b"a | b\n");
     }
 
     #[test]

@@ -37,16 +37,18 @@ const USER_ID_BYTES_MAX: usize = 255;
 const MISSING: (&str, &str) =
     ("Its coworker would be missing.", "let the user that runs Workmate read it, or move it out of the folder.");
 
-/// Reads every coworker's file in `dir`, in the order of their ids.
-pub(super) fn load(dir: &Path, reachable: &Known<'_>, faults: &mut Faults) -> Vec<Coworker> {
+/// Reads every coworker's file in `dir`, in the order of their ids. One whose file has faults is left out, and they go to
+/// `of_files`; what is wrong with the folder goes to `faults`.
+pub(super) fn load(dir: &Path, reachable: &Known<'_>, faults: &mut Faults, of_files: &mut Faults) -> Vec<Coworker> {
     let mut coworkers: Vec<(PathBuf, Coworker)> = Vec::new();
     for file in files_of(dir, faults) {
-        let Some(root) = read_yaml(&file, MISSING, faults) else { continue };
-        if let Some(coworker) = coworker(&file, &root, reachable, faults) {
+        let Some(root) = read_yaml(&file, MISSING, of_files) else { continue };
+        if let Some(coworker) = coworker(&file, &root, reachable, of_files) {
             coworkers.push((file, coworker));
         }
     }
-    check_names_differ(&coworkers, faults);
+    check_names_differ(&coworkers, of_files);
+    coworkers.retain(|(file, _)| !of_files.as_slice().iter().any(|fault| fault.file == *file));
     coworkers.into_iter().map(|(_, coworker)| coworker).collect()
 }
 
@@ -171,8 +173,7 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
 
 fn id(node: &Node) -> Result<CoworkerId, Trouble> {
     let id = value::text(node)?;
-    let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_' || char == '-';
-    if id.is_empty() || id.len() > ID_CHARS_MAX || !id.chars().all(fits) {
+    if id.len() > ID_CHARS_MAX || !CoworkerId::is_one(&id) {
         return Err(Trouble::new(
             format!("{} is not a coworker's id", shown(&id)),
             "It becomes part of a Matrix user id.",

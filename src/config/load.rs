@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Read as _,
+    io::{self, Read as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
 };
@@ -53,15 +53,20 @@ const KEYS: [&str; 18] = [
 const MISSING: (&str, &str) =
     ("Nothing can be started without it.", "run `workmate init` to write one, or name the right file with --config.");
 
-/// Returns the checked configuration, and what is doubtful about it.
+/// Returns the checked configuration, and what is doubtful about it. Coworkers whose files have faults are left out of it
+/// ([`Config::left_out`]).
 ///
 /// # Errors
-/// Every fault of every file.
+/// Every fault of every file, where another than a coworker's has one.
 pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Faults> {
     let mut faults = Faults::default();
     let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
     let mut warnings = Faults::default();
     let config = config(path, &node, env, &mut faults, &mut warnings);
+    if let Some(config) = config.as_ref().filter(|_| !faults.is_empty()) {
+        // Nothing starts: all that is wrong is told at once.
+        config.left_out.iter().for_each(|fault| faults.push(fault.clone()));
+    }
     faults.sort();
     match config {
         Some(config) if faults.is_empty() => Ok((config, warnings.as_slice().to_vec())),
@@ -114,8 +119,14 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let mcp_servers = tooling::servers(&root, &credentials, faults);
     let reachable = Known { servers: &mcp_servers, credentials: &credentials };
     let assistants = workspace::assistants(&root, &reachable, faults);
-    let coworkers = coworkers::load(&dir, &reachable, faults);
-    let (homeserver, appservice, claude) = (homeserver?, appservice?, claude?);
+    let mut left_out = Faults::default();
+    let coworkers = coworkers::load(&dir, &reachable, faults, &mut left_out);
+    left_out.sort();
+    let (Some(homeserver), Some(appservice), Some(claude), Some(master)) = (homeserver, appservice, claude, master)
+    else {
+        left_out.as_slice().iter().for_each(|fault| faults.push(fault.clone()));
+        return None;
+    };
     if collide(appservice.listen, health_listen) {
         let trouble = Trouble::new(
             "the address of appservice.listen",
@@ -130,7 +141,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         appservice,
         health_listen,
         data_dir,
-        master: master?,
+        master,
         claude,
         workspace,
         assistants,
@@ -142,6 +153,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         audit,
         log,
         registration_file,
+        left_out: left_out.as_slice().to_vec(),
     };
     check_lists(&root, &config, faults);
     doubts(&root, path, &config, warnings);
@@ -231,6 +243,15 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Fault
             );
             root.report("coworkers_dir", trouble, warnings);
         }
+    }
+    if config.appservice.listen.ip().is_unspecified() && is_loopback(&config.appservice.url) {
+        let trouble = Trouble::new(
+            format!("{} leads to this machine alone, while appservice.listen is every address", config.appservice.url),
+            "A homeserver on another machine or in a container would call itself there, and deliver nothing.",
+            "set it, and url in the registration, to where the homeserver finds this machine; for a homeserver on this machine \
+             listen on 127.0.0.1.",
+        );
+        appservice.report("url", trouble, warnings);
     }
     let audit = root.again("audit");
     if audit.has("room") && config.audit.room && config.workspace.admins.is_empty() {
@@ -324,11 +345,21 @@ pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Fau
             file: file.to_owned(),
             line: None,
             key: String::new(),
-            what: format!("cannot be read: {}", reason(&error)),
+            what: format!("cannot be read: {}{}", reason(&error), whose_if_denied(file, &error)),
             why: why.to_owned(),
-            mend: mend.to_owned(),
+            mend: match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "run this as the user that runs workmate (e.g. with `sudo -u workmate`), or let that user read the file."
+                        .to_owned()
+                }
+                _ => mend.to_owned(),
+            },
         },
     };
     faults.push(fault);
     None
+}
+
+fn whose_if_denied(file: &Path, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::PermissionDenied { super::owner::whose(file) } else { String::new() }
 }

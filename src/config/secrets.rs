@@ -150,11 +150,18 @@ pub(super) fn checked(text: &str) -> Result<Secret, Trouble> {
 /// Returns the content of a secret's file, which nobody but its owner may read.
 fn read_file(path: &Path) -> Result<String, Trouble> {
     let unreadable = |error: std::io::Error| {
-        Trouble::new(
-            format!("{} cannot be read: {}", path.display(), reason(&error)),
-            "The config names it as the place of this secret.",
-            "run `workmate init`, or correct the path or its owner.",
-        )
+        let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let whose = if is_denied { super::owner::whose(path) } else { String::new() };
+        let mend = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "run this as the user that the file belongs to (e.g. with `sudo -u workmate`), or give the file to the one \
+                 that runs workmate with `chown`."
+            }
+            std::io::ErrorKind::NotFound => "correct the path; for a new installation `workmate init` writes one.",
+            _ => "look at the file, or correct the path.",
+        };
+        let what = format!("{} cannot be read: {}{whose}", path.display(), reason(&error));
+        Trouble::new(what, "The config names it as the place of this secret.", mend)
     };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > SECRET_BYTES_MAX {

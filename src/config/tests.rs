@@ -388,7 +388,7 @@ workmate.yaml:6 appservice.as_token_file: as can be read by others (mode 0640)
   Mend: run `chmod 600 as`.
 workmate.yaml:7 appservice.hs_token_file: hs cannot be read: there is no such file
   The config names it as the place of this secret.
-  Mend: run `workmate init`, or correct the path or its owner.
+  Mend: correct the path; for a new installation `workmate init` writes one.
 workmate.yaml:8 master_secret_file: not 32 bytes of base64url
   Every key is derived from exactly these bytes, so a damaged copy opens nothing.
   Mend: restore it from your backup; for a new installation `workmate init` writes one.
@@ -592,4 +592,30 @@ proptest::proptest! {
             proptest::prop_assert!(!faults.is_empty());
         }
     }
+}
+
+#[test]
+fn op7_a_coworker_whose_file_has_faults_is_left_out_and_costs_nobody_else() {
+    let folder = Folder::new(MINIMAL);
+    folder.write(
+        "coworkers/ops.yaml",
+        "id: ops\nname: ops\npurpose: x\ninstructions: x\ntools:\n  - {name: nope__x, class: red}\n",
+    );
+    folder.write("coworkers/twin.yaml", "id: twin\nname: CI\npurpose: x\ninstructions: x\n");
+    folder.write("coworkers/broken.yaml", "id: [\n");
+
+    let config = Config::load(&folder.path("workmate.yaml")).expect("the others are there");
+    let checked = folder.load(&[]).expect_err("`check` takes nothing for granted");
+
+    let ids: Vec<&str> = config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
+    assert_eq!(ids, ["ci"]);
+    assert_eq!(config.left_out_ids(), ["broken", "ops", "twin"].map(str::to_owned).into());
+    assert_eq!(checked.as_slice(), config.left_out);
+}
+
+#[test]
+fn op8_a_secret_that_may_not_be_read_is_told_as_such_and_with_its_owner() {
+    let folder = Folder::new(&MINIMAL.replace("as_token: ", "as_token_file: none\n  # "));
+    let missing = folder.faults();
+    assert!(missing.contains("there is no such file") && missing.contains("`workmate init` writes one"), "{missing}");
 }

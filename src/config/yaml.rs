@@ -57,7 +57,7 @@ pub(super) fn parse(text: &str) -> Result<Node, (usize, Trouble)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| syntax(error.marker().line(), error.info()))?;
+        let (event, span) = event.map_err(|error| tree.unclosed(text, error.marker().line(), error.info()))?;
         tree.take(event, span.start.line())?;
     }
     Ok(tree.root.unwrap_or(Node { line: 1, value: Value::Null }))
@@ -102,6 +102,26 @@ impl Tree {
                 None => Err(syntax(line, "an end without a beginning")),
             },
         }
+    }
+
+    /// A bracket that nobody closes is noticed only where something stands that cannot be in it, lines below: it is the one
+    /// that is told.
+    fn unclosed(&self, text: &str, line: usize, info: &str) -> (usize, Trouble) {
+        let began = match self.open.last() {
+            Some(Open::List { line, .. } | Open::Map { line, .. }) => *line,
+            None => return syntax(line, info),
+        };
+        let (open, close) = if matches!(self.open.last(), Some(Open::List { .. })) { ('[', ']') } else { ('{', '}') };
+        let is_open = |text: &str| text.matches(open).count() > text.matches(close).count();
+        if began >= line || !text.lines().nth(began.saturating_sub(1)).is_some_and(is_open) {
+            return syntax(line, info);
+        }
+        let trouble = Trouble::new(
+            format!("not YAML: the `{open}` here is not closed before line {line}"),
+            "Nothing after this line could be read.",
+            format!("write the `{close}` that belongs to it."),
+        );
+        (began, trouble)
     }
 
     fn begin(&mut self, line: usize, what: Open) -> Result<(), (usize, Trouble)> {
@@ -178,6 +198,19 @@ mod tests {
         ] {
             let (at, trouble) = parse(text).expect_err(text);
             assert_eq!((at, trouble.what.as_str()), (line, what));
+        }
+    }
+
+    #[test]
+    fn op14_a_bracket_that_is_not_closed_is_told_where_it_stands() {
+        for (text, line, what) in [
+            ("a: 1\nb: [x, y\nc: 1\nd: 2\n", 2, "the `[` here is not closed"),
+            ("a: 1\nb:\n  c: [\"x\"\n\n\n  d: 2\n  e: 3\n", 3, "the `[` here is not closed"),
+            ("a: {b: 1\nc: 2\nd: 3\n", 1, "the `{` here is not closed"),
+            ("a: [1, 2]\nb: x: y\n", 2, "not YAML"),
+        ] {
+            let (at, trouble) = parse(text).expect_err(text);
+            assert!(at == line && trouble.what.contains(what), "{text:?}: {at}: {}", trouble.what);
         }
     }
 

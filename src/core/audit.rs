@@ -49,6 +49,9 @@ pub struct RunSummary {
     pub answer: Option<OwnedEventId>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why it failed, by a short name.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// The events whose text the model read, oldest first; empty for assistants.
     pub read: Vec<OwnedEventId>,
     /// When the oldest and the newest of them were sent.
@@ -131,6 +134,9 @@ pub struct Entry {
     pub answer: Option<OwnedEventId>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why it failed, by a short name.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// The events whose text the model read, oldest first.
     pub read: Vec<OwnedEventId>,
     /// When the oldest and the newest of them were sent.
@@ -180,6 +186,7 @@ impl Entry {
             request: public.then_some(summary.request),
             answer: summary.answer.filter(|_| public),
             outcome: summary.outcome,
+            reason: summary.reason,
             read: if public { summary.read } else { Vec::new() },
             read_span: summary.read_span.filter(|_| public),
             tool_calls: summary.tools.len(),
@@ -244,6 +251,8 @@ pub enum Ask {
     List(Filter),
     /// The run with that id, or with an id that begins like that.
     Show(String),
+    /// That the coworker with this id leaves its rooms; no question, but asked through the same door.
+    Retire(String),
 }
 
 /// What is answered: one JSON object on each line, `done` or `failed` last. Without such a last line, it broke off.
@@ -252,6 +261,13 @@ pub enum Ask {
 pub enum Answer {
     /// One run.
     Run(Box<Entry>),
+    /// What came of what was asked for.
+    Said {
+        /// Whether it was done.
+        done: bool,
+        /// In words for an operator.
+        text: String,
+    },
     /// That was all.
     Done,
     /// It cannot be answered; why, and how to mend it.

@@ -14,6 +14,15 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct CoworkerId(pub String);
 
+impl CoworkerId {
+    /// Returns whether a text has the form of an id.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_' || char == '-';
+        !text.is_empty() && text.chars().all(fits)
+    }
+}
+
 /// Bytes of a pattern of ids.
 pub const PATTERN_BYTES_MAX: usize = 512;
 /// Memory that a compiled pattern may take, in bytes.

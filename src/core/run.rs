@@ -21,6 +21,7 @@ use super::{
     zone::Zone,
 };
 
+mod reason;
 mod record;
 mod status;
 mod step;

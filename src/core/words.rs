@@ -93,6 +93,12 @@ pub fn declined_inviter(coworker: &str) -> String {
     )
 }
 
+/// Says that a coworker goes for good, before it leaves a room.
+#[must_use]
+pub fn farewell() -> String {
+    "I'm being retired, so I'm leaving this room. What I wrote here stays; I won't answer any more.".to_owned()
+}
+
 /// Says that a room has become too small (C4).
 #[must_use]
 pub fn lonely() -> String {

@@ -103,6 +103,7 @@ impl Engine {
                     request = request_of(&context::without_files(question.prompt));
                 }
                 Err(error) => {
+                    self.metrics.model_failed(error.cause.name());
                     broken += 1;
                     paid += u32::from(!progress.borrow().text.is_empty());
                     let since = *first_break.get_or_insert_with(Instant::now);
@@ -151,6 +152,7 @@ impl Engine {
         let busy = |wait: &claude::Waiting<'_>| {
             let waiting_ms = u64::try_from((wait.made.elapsed + wait.wait).as_millis()).unwrap_or(u64::MAX);
             progress.send_modify(|so_far| so_far.waiting_ms = waiting_ms);
+            self.metrics.model_failed(wait.cause.name());
         };
         let mut stream = self.claude.stream_with(request, busy).await?;
         let usage = stream.usage();

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::{Engine, EngineError, ask::Progress, used, work::Stage};
 use crate::{
+    appservice::metrics::Labelled,
     claude, clock,
     core::{
         budget::{self, Account, Entry, Estimate, Limits, Period, Price, Ratio, Scope, Usd, Why, month_of},
@@ -256,6 +257,29 @@ impl Engine {
         let entries = self.ledger.entries(std::slice::from_ref(&under))?;
         let spent = entries.first().map(|entry| entry.account.spent(Period::Month, clock::now()));
         Ok(spent.map(|spent| (spent, limit)))
+    }
+
+    /// Returns what was spent of the budgets that have no person's name, and their limits, for `/metrics`.
+    pub(super) fn budgets_shown(&self) -> Result<[Vec<Labelled>; 2], EngineError> {
+        let workspace = self.config.budgets.workspace;
+        let under =
+            Under { key: "workspace".to_owned(), scope: Scope::Workspace, limits: workspace, before: Usd::ZERO };
+        let mut shown = vec![("workspace".to_owned(), under)];
+        for (user, coworker) in self.users.iter().zip(&self.config.coworkers) {
+            shown.push((coworker.id.0.clone(), self.coworker_account(user)?));
+        }
+        let (mut used, mut limits) = (Vec::new(), Vec::new());
+        for (budget, under) in shown {
+            let Some(entry) = self.ledger.entries(std::slice::from_ref(&under))?.pop() else { continue };
+            for (span, period, limit) in
+                [("month", Period::Month, under.limits.month), ("day", Period::Day, under.limits.day)]
+            {
+                let labels = || vec![("budget", budget.clone()), ("span", span.to_owned())];
+                used.push((labels(), entry.account.spent(period, clock::now()).as_dollars()));
+                limits.extend(limit.map(|limit| (labels(), limit.as_dollars())));
+            }
+        }
+        Ok([used, limits])
     }
 
     fn estimate(&self, prompt: &Prompt, model: &str) -> Estimate {

@@ -1,21 +1,39 @@
-//! Whether the homeserver answers us and reaches us: looked at every minute, more often while one of them is
-//! not so, and whenever something says otherwise.
+//! Whether the homeserver answers us and reaches us: the one watcher of that, for all who wait for it.
+//!
+//! It is asked who we are every few seconds, and every minute to ping us, so that both ways are known; more often while
+//! one of them is not well, while somebody waits, and whenever something says otherwise. One question goes on at a time.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
+use ruma::OwnedUserId;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::{
+    sync::{Mutex, Notify, watch},
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, Shared, records::AuditRoom};
 use crate::{
-    appservice::health::{Condition, State},
+    appservice::{
+        arrivals::Arrivals,
+        health::{Condition, State},
+    },
     clock,
     matrix::MatrixError,
 };
 
-/// How often it is looked while all is well.
-const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// How often it is pinged while all is well.
+const PING_EVERY: Duration = Duration::from_mins(1);
+/// How often it is asked who we are while all is well.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+/// How long it may take to say who we are.
+const ASK_MAX: Duration = Duration::from_secs(10);
+/// How long a ping may take, the call to us included.
+const PING_MAX: Duration = Duration::from_secs(20);
 /// Pauses between two looks while it is away or cannot reach us; the last one repeats.
 const AWAY_PAUSES: [Duration; 5] = [
     Duration::from_millis(500),
@@ -24,6 +42,8 @@ const AWAY_PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
 ];
+/// The longest of them while somebody waits.
+const AWAITED_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Signs of trouble within this time lead to one look.
 const SIGNS_TOGETHER: Duration = Duration::from_secs(1);
 /// The least time between two returns that are told, so that a call which fails for ever costs little.
@@ -38,25 +58,50 @@ pub(super) struct Homeserver {
     away: watch::Sender<bool>,
     /// How often it came back, or may have without our seeing that it was away.
     returns: watch::Sender<u64>,
+    /// Held by the one that asks.
+    seen: Mutex<Seen>,
+    /// Who waits for it to come back.
+    waiting: AtomicUsize,
+    /// Tells the watcher that somebody began to wait.
+    hurry: Notify,
+    arrivals: Arrivals,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// When it was last asked and answered.
+    answered: Option<Instant>,
+    /// When it was last back after it had been away.
+    back: Option<Instant>,
 }
 
 /// What a look at the homeserver found.
 enum Look {
     /// It answers, and reaches us as far as one can tell.
     Well,
-    /// It answers, and says that it cannot reach us.
+    /// It answers; whether it reaches us was not asked.
+    There,
+    /// It answers, and something is wrong with the way to us: what, and how to mend it.
     Deaf(String),
+    /// It answers, and refuses us in its own words.
+    Refuses(MatrixError),
     /// It does not answer, or not as a homeserver.
     Away(MatrixError),
 }
 
-impl Default for Homeserver {
-    fn default() -> Self {
-        Self { away: watch::Sender::new(false), returns: watch::Sender::new(0) }
-    }
-}
-
 impl Homeserver {
+    /// Returns one that was not looked at yet.
+    pub(super) fn new(arrivals: Arrivals) -> Self {
+        Self {
+            away: watch::Sender::new(false),
+            returns: watch::Sender::new(0),
+            seen: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            hurry: Notify::new(),
+            arrivals,
+        }
+    }
+
     /// Whether it did not answer when it was last looked at.
     pub(super) fn is_away(&self) -> bool {
         *self.away.borrow()
@@ -64,6 +109,7 @@ impl Homeserver {
 
     /// Waits until it answers; at once where it is not known to be away.
     pub(super) async fn until_back(&self) {
+        let _waits = self.waits();
         let mut away = self.away.subscribe();
         // The sender lives as long as `self`.
         let _ = away.wait_for(|away| !away).await;
@@ -77,9 +123,60 @@ impl Homeserver {
         }
     }
 
+    /// Waits for `pause`; less, where the homeserver comes back meanwhile.
+    pub(super) async fn until_back_within(&self, pause: Duration) {
+        let _waits = self.waits();
+        self.pause_unless_back(pause).await;
+    }
+
+    /// As [`Self::until_back_within`], without having it asked more often.
+    pub(super) async fn pause_unless_back(&self, pause: Duration) {
+        let mut returns = self.returns.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = returns.changed() => {}
+        }
+    }
+
     /// Returns a count of its returns, to be waited on: what it sent meanwhile may be lost.
     pub(super) fn returns(&self) -> watch::Receiver<u64> {
         self.returns.subscribe()
+    }
+
+    fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.hurry.notify_one();
+        Waits(&self.waiting)
+    }
+
+    /// Returns how long to rest before the next look.
+    fn rest(&self, is_troubled: bool, failures: usize) -> Duration {
+        if !is_troubled {
+            return ASK_EVERY;
+        }
+        let pause = AWAY_PAUSES[failures.min(AWAY_PAUSES.len() - 1)];
+        if self.waiting.load(Ordering::Relaxed) > 0 { pause.min(AWAITED_PAUSE_MAX) } else { pause }
+    }
+
+    /// Takes what a look found.
+    fn take(&self, look: &Look, asked: Instant, seen: &mut Seen) {
+        let is_away = matches!(look, Look::Away(_));
+        let changed = self.away.send_if_modified(|away| std::mem::replace(away, is_away) != is_away);
+        if !is_away {
+            seen.answered = Some(asked);
+            if changed {
+                seen.back = Some(Instant::now());
+            }
+        }
+    }
+}
+
+/// Counts somebody who waits until it is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -87,29 +184,35 @@ impl Homeserver {
 pub(super) async fn keep_watch(engine: Shared) {
     let mut missed = engine.api().proxy().pulse().watch_missed();
     let mut recounts = engine.inbox.watch_recounts();
+    let mut away = engine.homeserver.away.subscribe();
     let mut failures = 0_usize;
-    // Nothing has to be wrong for it: Synapse says so too where a call that it made of an old process of ours breaks.
-    let mut was_deaf = engine.is_known_as_deaf();
+    let mut ping_due = Instant::now() + PING_EVERY;
     loop {
-        let is_away = engine.homeserver.is_away();
-        let pause = if is_away || was_deaf { AWAY_PAUSES[failures.min(AWAY_PAUSES.len() - 1)] } else { LOOK_EVERY };
+        let is_away = *away.borrow_and_update();
+        // Nothing has to be wrong for it: Synapse says so too where a call that it made of an old process of ours breaks.
+        let was_deaf = engine.is_known_as_deaf();
+        let is_troubled = is_away || was_deaf;
         let has_sign = tokio::select! {
             () = engine.stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => false,
+            () = tokio::time::sleep(engine.homeserver.rest(is_troubled, failures)) => false,
             _ = missed.changed(), if !is_away => true,
             _ = recounts.changed() => true,
+            // Somebody else found out, or somebody waits: the rest is another.
+            _ = away.changed() => if is_away { false } else { continue },
+            () = engine.homeserver.hurry.notified(), if is_troubled => continue,
         };
         if has_sign {
             tokio::time::sleep(SIGNS_TOGETHER).await;
             missed.mark_unchanged();
             recounts.mark_unchanged();
         }
-        let look = engine.look().await;
-        failures = if matches!(look, Look::Well) { 0 } else { failures + 1 };
-        let is_deaf = matches!(look, Look::Deaf(_));
-        let came_back = is_away || has_sign || (was_deaf && !is_deaf);
-        was_deaf = is_deaf;
-        engine.note_look(look);
+        let pings = is_troubled || has_sign || Instant::now() >= ping_due;
+        let look = engine.look(if pings { Depth::Ping } else { Depth::Ask }, None).await;
+        if pings {
+            ping_due = Instant::now() + PING_EVERY;
+        }
+        failures = if matches!(look, Look::Well | Look::There) { 0 } else { failures + 1 };
+        let came_back = is_away || has_sign || (was_deaf && !matches!(look, Look::Deaf(_)));
         if came_back && !engine.homeserver.is_away() {
             tracing::info!("the homeserver may have been away; what it did not deliver is looked for");
             if is_away {
@@ -124,51 +227,140 @@ pub(super) async fn keep_watch(engine: Shared) {
     }
 }
 
+/// What is asked in a look.
+#[derive(Clone, Copy)]
+enum Depth {
+    /// Who we are.
+    Ask,
+    /// To ping us, which asks for both ways at once and makes Synapse send its backlog.
+    Ping,
+}
+
 impl Engine {
-    /// Looks at the homeserver once, and says in `/readyz` what was found.
+    /// Looks at both ways once, and says in `/readyz` what was found.
     pub(super) async fn look_at_homeserver(&self) {
-        let look = self.look().await;
-        self.note_look(look);
+        self.look(Depth::Ping, None).await;
+    }
+
+    /// Returns once the homeserver answers, and whether it was away at or after `since`. It is asked anew only if nothing
+    /// was heard since then.
+    pub(super) async fn was_away(&self, since: Instant) -> bool {
+        loop {
+            self.look(Depth::Ask, Some(since)).await;
+            let seen = self.homeserver.seen.lock().await;
+            if seen.answered.is_some_and(|at| at >= since) {
+                return seen.back.is_some_and(|at| at >= since);
+            }
+            drop(seen);
+            self.homeserver.until_back().await;
+        }
+    }
+
+    /// Asks once, one at a time, and notes what was found; not at all, where it has answered since `unless_since`.
+    async fn look(&self, depth: Depth, unless_since: Option<Instant>) -> Look {
+        let mut seen = self.homeserver.seen.lock().await;
+        if unless_since.is_some_and(|since| seen.answered.is_some_and(|at| at >= since)) {
+            return Look::There;
+        }
+        let asked = Instant::now();
+        let look = match depth {
+            Depth::Ask => self.ask_who_we_are().await,
+            Depth::Ping => self.ping_us().await,
+        };
+        self.homeserver.take(&look, asked, &mut seen);
+        drop(seen);
+        self.note_look(&look);
+        look
+    }
+
+    async fn ask_who_we_are(&self) -> Look {
+        match self.whoami_in_time().await {
+            Ok(_) => Look::There,
+            Err(error) if error.is_passing() => Look::Away(error),
+            Err(error) => Look::Refuses(error),
+        }
+    }
+
+    /// Asks who the `as_token` is, within a few seconds.
+    pub(super) async fn whoami_in_time(&self) -> Result<OwnedUserId, MatrixError> {
+        let asked = timeout(ASK_MAX, self.api().whoami()).await;
+        asked.unwrap_or_else(|_| Err(self.too_slow(ASK_MAX)))
+    }
+
+    fn too_slow(&self, limit: Duration) -> MatrixError {
+        let url = self.api().proxy().homeserver().to_string();
+        MatrixError::Unreachable { url, cause: format!("no answer within {} s", limit.as_secs()) }
+    }
+
+    async fn ping_us(&self) -> Look {
+        let (id, asked) = (self.homeserver.arrivals.next_ping(), Instant::now());
+        let pinged = timeout(PING_MAX, self.api().ping(&self.config.appservice.id, &id)).await;
+        match pinged {
+            Ok(Ok(())) => self.who_heard(&id),
+            Ok(Err(MatrixError::Refused { errcode, message, .. })) if is_about_us(&errcode) => {
+                Look::Deaf(self.why_deaf(&message, asked))
+            }
+            // Its words say nothing of the way to us: a homeserver without the ping, or one in trouble.
+            Ok(Err(MatrixError::Refused { .. })) => match self.ask_who_we_are().await {
+                Look::There => Look::Well,
+                look => look,
+            },
+            Ok(Err(error)) => Look::Away(error),
+            Err(_) => match self.ask_who_we_are().await {
+                Look::There => Look::Deaf(self.why_deaf("its call did not come back in time", asked)),
+                look => look,
+            },
+        }
+    }
+
+    /// The homeserver says that the ping was answered: by us alone, it is to be hoped.
+    fn who_heard(&self, id: &str) -> Look {
+        let registration = "\n  Two programs with one registration delete each other's devices, and each misses what the other \
+                            is told.\n  Mend: stop the other workmate (a copied folder?), or give each a registration of its own \
+                            (`workmate init` in another folder)";
+        if !self.homeserver.arrivals.heard_ping(id) {
+            let url = &self.config.appservice.url;
+            return Look::Deaf(format!(
+                "the homeserver reaches somebody else at the url of the registration that it has loaded: its ping was \
+                 answered, and not by this process. Another workmate, or another service? Here the url is {url}{registration}"
+            ));
+        }
+        if self.homeserver.arrivals.is_another_there() {
+            return Look::Deaf(format!("another workmate uses this registration at the same time{registration}"));
+        }
+        Look::Well
+    }
+
+    fn why_deaf(&self, said: &str, asked: Instant) -> String {
+        if self.homeserver.arrivals.heard_wrong_token_since(asked) {
+            return "the homeserver calls us with another hs_token than ours: its copy of the registration is an old one\n  \
+                    Mend: give it the present registration.yaml and restart it"
+                .to_owned();
+        }
+        let listen = self.config.appservice.listen;
+        let url = &self.config.appservice.url;
+        format!(
+            "the homeserver cannot reach us ({said})\n  It delivers nothing until it can.\n  Mend: see that {url}, the url of \
+             the registration that it has loaded, leads from its machine to {listen}, where workmate listens; \
+             `workmate check --live` tries it"
+        )
     }
 
     fn is_known_as_deaf(&self) -> bool {
         matches!(self.health.get(Condition::Deliveries), State::Waiting(_)) && !self.homeserver.is_away()
     }
 
-    /// The ping asks for both ways at once, and makes Synapse send its backlog.
-    async fn look(&self) -> Look {
-        match self.api().ping(&self.config.appservice.id).await {
-            Ok(()) => Look::Well,
-            Err(MatrixError::Refused { errcode, message, .. }) if is_about_us(&errcode) => Look::Deaf(message),
-            Err(MatrixError::Refused { status: 400..=499, .. }) => match self.api().whoami().await {
-                // A homeserver without the ping.
-                Ok(_) => Look::Well,
-                Err(error) => Look::Away(error),
-            },
-            Err(error) => Look::Away(error),
-        }
-    }
-
-    fn note_look(&self, look: Look) {
-        let is_away = matches!(look, Look::Away(_));
+    fn note_look(&self, look: &Look) {
+        let homeserver = match look {
+            Look::Well | Look::There | Look::Deaf(_) => State::Ready,
+            Look::Refuses(error) | Look::Away(error) => State::Waiting(error.to_string()),
+        };
+        self.health.set(Condition::Homeserver, homeserver);
         match look {
-            Look::Well => {
-                self.health.set(Condition::Homeserver, State::Ready);
-                self.health.set(Condition::Deliveries, State::Ready);
-            }
-            Look::Deaf(said) => {
-                self.health.set(Condition::Homeserver, State::Ready);
-                let reason = format!(
-                    "the homeserver cannot reach us ({said}); check the registration's url and hs_token that it has loaded, \
-                     and appservice.listen"
-                );
-                self.health.set(Condition::Deliveries, State::Waiting(reason));
-            }
-            Look::Away(error) => {
-                self.health.set(Condition::Homeserver, State::Waiting(error.to_string()));
-            }
+            Look::Well => self.health.set(Condition::Deliveries, State::Ready),
+            Look::Deaf(why) => self.health.set(Condition::Deliveries, State::Waiting(why.clone())),
+            Look::There | Look::Refuses(_) | Look::Away(_) => {}
         }
-        self.homeserver.away.send_if_modified(|away| std::mem::replace(away, is_away) != is_away);
     }
 
     /// Makes an event in a room of the service bot's own: a homeserver that keeps what it could not deliver until the
@@ -199,4 +391,49 @@ impl Engine {
 /// Whether a refused ping tells of the homeserver's call to us (spec 1.17, "POST /appservice/{appserviceId}/ping").
 fn is_about_us(errcode: &str) -> bool {
     matches!(errcode, "M_BAD_STATUS" | "M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT" | "M_URL_NOT_SET")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away() -> Look {
+        Look::Away(MatrixError::Token { url: String::new() })
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_the_return_and_what_was_heard_before_counts_for_nothing() {
+        let homeserver = Homeserver::new(Arrivals::new("a"));
+        let mut seen = Seen::default();
+        let mut now = Instant::now();
+        let mut told = Vec::new();
+        for look in [Look::Well, away(), away(), Look::There, Look::Deaf(String::new())] {
+            now += Duration::from_secs(1);
+            homeserver.take(&look, now, &mut seen);
+            told.push((homeserver.is_away(), seen.answered == Some(now), seen.back.is_some()));
+        }
+        assert_eq!(
+            told,
+            [
+                (false, true, false),
+                (true, false, false),
+                (true, false, false),
+                (false, true, true),
+                (false, true, true)
+            ]
+        );
+        homeserver.until_back().await;
+    }
+
+    #[test]
+    fn a_homeserver_that_is_away_is_asked_every_second_while_somebody_waits() {
+        let homeserver = Homeserver::new(Arrivals::new("a"));
+        let rests = |failures: [usize; 3]| failures.map(|failures| homeserver.rest(true, failures).as_millis());
+        assert_eq!(rests([0, 3, 99]), [500, 5_000, 10_000]);
+        let waits = homeserver.waits();
+        assert_eq!(rests([0, 3, 99]), [500, 1_000, 1_000]);
+        assert_eq!(homeserver.rest(false, 0), ASK_EVERY);
+        drop(waits);
+        assert_eq!(rests([0, 3, 99]), [500, 5_000, 10_000]);
+    }
 }

@@ -22,7 +22,6 @@ use crate::{
     store::{InboxEntry, StoreError},
 };
 
-pub(super) mod gate;
 mod giving_up;
 mod lines;
 
@@ -194,7 +193,7 @@ impl Engine {
         if !error.is_passing() {
             return false;
         }
-        if self.gate.was_away(self, began).await {
+        if self.was_away(began).await {
             failures.forget();
             return true;
         }

@@ -62,6 +62,10 @@ impl Engine {
                 Box::pin(self.join_service_dm(room, &person, assistant)).await
             }
             InviteDecision::MakeAssistant { owner } => Box::pin(self.lead_to_own_chat(room, invited, &owner)).await,
+            // An old invite, taken again: a coworker whose file is gone or faulty stays until it is retired.
+            InviteDecision::Decline { tell: Some(Tell::UnknownCoworker) } if self.is_joined(room, invited).await? => {
+                Ok(())
+            }
             InviteDecision::Decline { tell } => {
                 let reason = tell.map(|tell| self.reason(tell));
                 self.decline(room, invited, reason.as_deref()).await?;
@@ -125,6 +129,17 @@ impl Engine {
             Tell::NotYourAssistant => declining::others_assistant(service.as_str()),
             Tell::AssistantStaysPrivate => declining::assistant_of_one(),
             Tell::ServiceOnlyDirect => declining::service_alone(),
+        }
+    }
+
+    /// Whether a user of ours without a client is in a room; who is only invited may not ask.
+    async fn is_joined(&self, room: &RoomId, user: &UserId) -> Result<bool, EngineError> {
+        let [room, member] = [room.as_str(), user.as_str()].map(encode);
+        let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{member}");
+        match self.api().call(Identity::User(user.to_owned()), reqwest::Method::GET, &path, None).await {
+            Ok(content) => Ok(content["membership"] == "join"),
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(_) => Ok(false),
         }
     }
 

@@ -215,7 +215,7 @@ pub(super) async fn keep_paying(engine: Shared) {
     loop {
         let due = async {
             if is_away && !engine.tables.owed.is_empty() {
-                engine.until_back(OWED_EVERY).await;
+                engine.homeserver.until_back_within(OWED_EVERY).await;
             } else {
                 tokio::time::sleep(OWED_EVERY).await;
             }

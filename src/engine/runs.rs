@@ -28,7 +28,6 @@ use super::{
     work::Stage,
 };
 use crate::{
-    appservice::health::{Condition, State},
     clock,
     core::{
         context::Composed,
@@ -235,7 +234,7 @@ impl Engine {
     async fn wait_for_the_homeserver(&self, leave: &lanes::Place, patience: &mut Patience) {
         if let Some(pause) = patience.take_pause() {
             leave.park();
-            self.until_back(pause).await;
+            self.homeserver.until_back_within(pause).await;
         }
     }
 
@@ -383,11 +382,12 @@ impl Engine {
                 return Ok((Outcome::Dropped, None));
             }
             Ok((text, stop)) => {
-                self.health.set(Condition::ClaudeKey, State::Ready);
+                self.note_reply(None);
                 Input::Answered(text, *stop)
             }
             Err(fault) => {
-                self.note_key(*fault);
+                self.note_reply(Some(*fault));
+                used.fault = Some(*fault);
                 Input::Failed(*fault)
             }
         };
@@ -474,21 +474,6 @@ impl Engine {
             self.take_missed_orders(account, record).await;
         }
         Ok(())
-    }
-
-    /// Notes what a failure says of the key and the account.
-    fn note_key(&self, fault: Fault) {
-        let reason = match fault {
-            Fault::KeyMissing | Fault::KeyRefused => {
-                "the Messages API refuses the key, or none is set; set claude.api_key"
-            }
-            Fault::AccountExhausted => {
-                "the account at the provider cannot pay: see to its credit, spend limits and state in the provider's \
-                 console; the next answer shows that it can again"
-            }
-            _ => return,
-        };
-        self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
     }
 }
 

@@ -4,7 +4,7 @@ use ruma::{RoomId, UserId};
 
 use super::{Engine, EngineError, Shared, assistants::Chat};
 use crate::{
-    appservice::health::{Condition, State},
+    appservice::health::Condition,
     core::{
         command::typed,
         event::{EventKind, MessageKind, RoomEvent},
@@ -109,10 +109,7 @@ impl Engine {
             provisioning: self.provisioning_counts(),
             servers_up: tools.up,
             servers_down: tools.down,
-            claude: match self.health.get(Condition::ClaudeKey) {
-                State::Ready => None,
-                State::Waiting(reason) => Some(reason),
-            },
+            claude: self.health.get(Condition::ClaudeKey).reason().map(ToOwned::to_owned),
         }
     }
 

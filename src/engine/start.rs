@@ -1,5 +1,7 @@
 //! Starting and stopping: listeners first, then the homeserver, then users, then work.
 
+mod listening;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -11,9 +13,11 @@ use std::{
 
 use futures_util::future::join_all;
 use ruma::{OwnedUserId, RoomId};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::listening::try_listening;
+use self::listening::{bind, mend_of_listening};
 use super::{
     Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, budget, control, coworkers, deserted, disk,
     gaps, homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
@@ -21,6 +25,7 @@ use super::{
 use crate::{
     appservice::{
         self, Appservice, Query,
+        arrivals::Arrivals,
         health::{Condition, Health, State, health_router},
         metrics::Metrics,
     },
@@ -81,9 +86,24 @@ pub enum StartError {
     /// The homeserver refuses us for good.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
+    /// The homeserver has another name than the configuration says.
+    #[error(
+        "homeserver.server_name: {ours}, but the homeserver at {url} is {theirs}\n  Its users' ids end in :{theirs}, and it lets \
+         nobody act as users of another server.\n  Mend: set homeserver.server_name to {theirs}, and the regex in the \
+         registration too (`workmate check` says what it has to be); or correct homeserver.url."
+    )]
+    ServerName {
+        /// The configured name.
+        ours: String,
+        /// The homeserver's own.
+        theirs: String,
+        /// Where it was asked.
+        url: String,
+    },
     /// An address cannot be listened on.
     #[error(
-        "{key} {address}: cannot listen there ({cause})\n  The homeserver's calls would not arrive.\n  Mend: stop what listens there (another workmate?), or set {key} to a free address."
+        "{key} {address}: cannot listen there ({cause})\n  Nobody's calls would arrive.\n  Mend: {}.",
+        mend_of_listening(key, address, cause)
     )]
     Listen {
         /// The config key.
@@ -123,7 +143,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     raise_descriptor_limit();
     let tasks = TaskTracker::new();
     let health = Health::default();
-    let metrics = Metrics::new(&health);
+    let arrivals = Arrivals::new(&crate::core::hex::hex(&random_bytes()));
+    let metrics = Metrics::new(&health, &arrivals);
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
     warn_of_lost_state(&config.data_dir);
@@ -135,15 +156,18 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
         inbox: store.inbox(config.fingerprint()),
         queries,
         health: health.clone(),
+        arrivals: arrivals.clone(),
         body_bytes_max: config.limits.transaction_bytes_max,
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
     tasks.spawn(listener::serve(listener, endpoint.router(), appservice::CONNECTIONS_MAX, stop.clone()));
     let health_routes = health_router(health.clone(), metrics.clone());
     tasks.spawn(listener::serve(health_listener, health_routes, appservice::health::CONNECTIONS_MAX, stop.clone()));
-    let engine = build(config, store, (health, metrics), tasks.clone(), stop.clone()).await?;
-    show_numbers(&engine);
+    let engine = build(config, store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
+    super::numbers::show(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
+    tasks.spawn(super::watches::keep_watch_of_claude(engine.clone()));
+    tasks.spawn(super::watches::keep_watch_of_servers(engine.clone()));
     engine.open_index();
     tasks.spawn(disk::keep_store(engine.clone()));
     let begun = tokio::select! {
@@ -172,8 +196,14 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     begun.map(|()| Ended::Stopped)
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|cause| StartError::Listen { key, address, cause })
+/// Returns random bytes that name this process.
+fn random_bytes() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    // Without any, this process is told from another by its start.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = crate::clock::now().as_ms().to_be_bytes();
+    }
+    bytes
 }
 
 async fn open_store(config: &Config) -> Result<Store, StartError> {
@@ -206,7 +236,7 @@ fn seals(store: &Store) -> Seals {
 async fn build(
     config: Config,
     store: Store,
-    (health, metrics): (Health, Metrics),
+    (health, metrics, arrivals): (Health, Metrics, Arrivals),
     tasks: TaskTracker,
     stop: CancellationToken,
 ) -> Result<Shared, StartError> {
@@ -223,11 +253,6 @@ async fn build(
     })?;
     let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
     let claude = claude::Client::new(claude_client(&config.claude))?;
-    let key = match config.claude.has_credentials() {
-        true => State::Ready,
-        false => State::Waiting("no key; set claude.api_key or ANTHROPIC_API_KEY".to_owned()),
-    };
-    health.set(Condition::ClaudeKey, key);
     let mut settings = tools::Settings::default();
     settings.servers.clone_from(&config.mcp_servers);
     settings.credentials.clone_from(&config.credentials);
@@ -260,10 +285,8 @@ async fn build(
         running: control::Running::default(),
         ledger: budget::Ledger::open(store.ledger(), crate::clock::now())?,
         parked: parked::Parked::default(),
-        reach: super::reach::Reach::default(),
         zones: super::zones::Zones::default(),
         owed_due: tokio::sync::Notify::new(),
-        gate: inbox::gate::Gate::default(),
         given_up: AtomicUsize::new(0),
         moments: super::readable::Moments::default(),
         approvals: Desk::new(store.approvals(), store.cards_begun()),
@@ -272,7 +295,9 @@ async fn build(
         audit: audit::Audit::new(),
         namespace,
         store,
-        homeserver: homeserver::Homeserver::default(),
+        homeserver: homeserver::Homeserver::new(arrivals),
+        claude_trouble: tokio::sync::Notify::new(),
+        unpaid: super::watches::Unpaid::default(),
         wards: wards::Wards::default(),
         serving: AtomicBool::new(false),
         starts_again: AtomicBool::new(false),
@@ -284,31 +309,12 @@ async fn build(
     }))
 }
 
-/// Shows what is going on in `/metrics`.
-fn show_numbers(engine: &Shared) {
-    let show = |name, help, read: fn(&Engine) -> usize| {
-        let engine = Arc::downgrade(engine);
-        let read = move || engine.upgrade().map_or(0, |engine| read(&engine));
-        (name, help, read)
-    };
-    let shown = [
-        show("runs_going_on", "Runs that wait or are answered.", |engine| engine.running.len()),
-        show("events_given_up", "Events since the start that could not be handled; each is in the log.", |engine| {
-            engine.given_up.load(Ordering::Relaxed)
-        }),
-        show("events_awaiting_keys", "Events that cannot be decrypted yet.", |engine| engine.parked.len()),
-        show("assistant_clients_open", "Assistants' clients; at most limits.assistants_live_max.", |engine| {
-            engine.pool.passing_len()
-        }),
-    ];
-    for (name, help, read) in shown {
-        engine.metrics.observe(name, help, read);
-    }
-}
-
 /// Waits for the homeserver, provisions our users, and takes up what was left.
 async fn begin(engine: &Shared) -> Result<(), StartError> {
     await_homeserver(engine).await?;
+    // Also makes Synapse send its backlog at once.
+    engine.look_at_homeserver().await;
+    engine.tasks.spawn(homeserver::keep_watch(engine.clone()));
     let mut personas = vec![engine.service_persona()];
     for coworker in &engine.config.coworkers {
         let persona = engine.coworker_persona(coworker).map_err(|cause| StartError::Avatar {
@@ -322,8 +328,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     if let Err(error) = engine.begin_comparing() {
         tracing::error!(%error, "up to where rooms were compared cannot be noted");
     }
-    // Also makes Synapse send its backlog at once; the event does so with others.
-    engine.look_at_homeserver().await;
+    // Other homeservers send what they kept once there is an event.
     engine.wake().await;
     for account in engine.pool.all_kept() {
         if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account)).await {
@@ -334,7 +339,6 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.take_up_visits();
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
-    engine.tasks.spawn(homeserver::keep_watch(engine.clone()));
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
     engine.tasks.spawn(super::owed::keep_paying(engine.clone()));
     engine.try_what_is_owed();
@@ -343,6 +347,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(gaps::keep_assistants_up(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
+    engine.look_at_coworkers();
     engine.keep_audit_room();
     engine.serving.store(true, Ordering::Relaxed);
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
@@ -353,9 +358,13 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
 async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
     let (mut tries, mut refusals) = (0, 0);
     loop {
-        let Err(error) = engine.api().whoami().await else {
-            engine.health.set(Condition::Homeserver, State::Ready);
-            return Ok(());
+        let error = match engine.whoami_in_time().await {
+            Ok(user) => {
+                check_server_name(&engine.config, &user)?;
+                engine.health.set(Condition::Homeserver, State::Ready);
+                return Ok(());
+            }
+            Err(error) => error,
         };
         let is_refused = matches!(error, MatrixError::Token { .. }) || !error.is_passing();
         refusals = if is_refused { refusals + 1 } else { 0 };
@@ -366,6 +375,16 @@ async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
         tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
         tries += 1;
     }
+}
+
+/// The homeserver says whose ids it gives; with another name none of ours would be allowed.
+fn check_server_name(config: &Config, user: &ruma::UserId) -> Result<(), StartError> {
+    let (ours, theirs) = (&config.homeserver.server_name, user.server_name());
+    if theirs == ours {
+        return Ok(());
+    }
+    let url = config.homeserver.url.to_string();
+    Err(StartError::ServerName { ours: ours.to_string(), theirs: theirs.to_string(), url })
 }
 
 /// Warns where the store is gone though our users are there: that is a lost folder, not a first start.

@@ -8,6 +8,7 @@ use crate::{
     core::{
         audit::Spent,
         budget::{Usd, counted},
+        run::Fault,
         time::Timestamp,
     },
 };
@@ -26,6 +27,8 @@ pub(super) struct Used {
     /// When the oldest and the newest of them were sent.
     pub(super) read_span: Option<(Timestamp, Timestamp)>,
     pub(super) model: Option<String>,
+    /// Why there was no answer.
+    pub(super) fault: Option<Fault>,
     model_calls: u32,
     input_tokens: u64,
     cached_tokens: u64,

@@ -44,10 +44,17 @@ const HELD_BACK_MAX: usize = 1_000;
 
 /// Which of our users cannot act, and why.
 #[derive(Default)]
-pub(super) struct Wards(Mutex<BTreeMap<OwnedUserId, String>>);
+pub(super) struct Wards(Mutex<BTreeMap<OwnedUserId, Ail>>);
+
+/// Why a user cannot act.
+struct Ail {
+    reason: String,
+    /// It is only being set up.
+    is_new: bool,
+}
 
 impl Wards {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<OwnedUserId, String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<OwnedUserId, Ail>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -60,7 +67,9 @@ pub(super) async fn bring_up_all(engine: &Shared, personas: Vec<Persona>) -> Res
     let places = Arc::new(Semaphore::new(engine.config.limits.provisioning_max.max(1)));
     let (settled, mut told) = mpsc::channel(personas.len().max(1));
     for persona in personas {
-        engine.put_out_of_order(&persona.user, "it is being set up");
+        let ail = Ail { reason: "it is being set up".to_owned(), is_new: true };
+        engine.wards.lock().insert(persona.user.clone(), ail);
+        engine.say_who_is_out_of_order();
         engine.tasks.spawn(bring_up(engine.clone(), persona, places.clone(), Some(settled.clone())));
     }
     drop(settled);
@@ -159,18 +168,22 @@ impl Engine {
     }
 
     fn put_out_of_order(&self, user: &UserId, reason: &str) {
-        self.wards.lock().insert(user.to_owned(), reason.to_owned());
+        self.wards.lock().insert(user.to_owned(), Ail { reason: reason.to_owned(), is_new: false });
         self.say_who_is_out_of_order();
     }
 
     /// Says in `/readyz` who cannot act, and why.
     pub(super) fn say_who_is_out_of_order(&self) {
         let out = self.wards.lock();
+        let ailing: Vec<_> = out.iter().filter(|(_, ail)| !ail.is_new).collect();
         let state = if out.is_empty() {
             State::Ready
+        } else if ailing.is_empty() {
+            State::Pending(format!("{} of our users are being set up", out.len()))
         } else {
             let mut named: Vec<String> =
-                out.iter().take(NAMED_MAX).map(|(user, reason)| format!("{user}: {reason}")).collect();
+                ailing.iter().take(NAMED_MAX).map(|(user, ail)| format!("{user}: {}", ail.reason)).collect();
+            let out = ailing;
             if out.len() > NAMED_MAX {
                 named.push(format!("and {} more", out.len() - NAMED_MAX));
             }

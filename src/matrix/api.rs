@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::{
     error::{MatrixError, is_errcode, is_unknown_device},
-    proxy::{Identity, Proxy, Remark},
+    proxy::{AWAY, Identity, Proxy, Remark},
 };
-use crate::core::{hex::hex, id};
+use crate::core::{hex::hex, id, reach};
 
 /// The profile field (MSC4133) that says a user is automated.
 pub const AUTOMATED_FIELD: &str = "io.workmate.automated";
@@ -85,7 +85,7 @@ impl Api {
         self.proxy.revoke(&token);
         let unreachable = |error: reqwest::Error| MatrixError::Unreachable {
             url: self.proxy.homeserver().to_string(),
-            cause: error.without_url().to_string(),
+            cause: reach::chain(&error.without_url()),
         };
         let answer = answer.map_err(unreachable)?;
         let status = answer.status().as_u16();
@@ -99,7 +99,8 @@ impl Api {
             }
             Some(Remark::Away) => {
                 let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-                let cause = said["error"].as_str().unwrap_or_default().to_owned();
+                let cause = said["error"].as_str().unwrap_or_default();
+                let cause = cause.strip_prefix(AWAY).unwrap_or(cause).to_owned();
                 Err(MatrixError::Unreachable { url: self.proxy.homeserver().to_string(), cause })
             }
             None => self.read(status, after, &bytes, call),
@@ -143,6 +144,16 @@ impl Api {
             status: 200,
             call: "GET /account/whoami".to_owned(),
         })
+    }
+
+    /// Asks who we are as one of our own users, which the homeserver allows within our namespace only.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn whoami_as(&self, user: &UserId) -> Result<(), MatrixError> {
+        let path = "/_matrix/client/v3/account/whoami";
+        self.call(Identity::User(user.to_owned()), Method::GET, path, None).await?;
+        Ok(())
     }
 
     /// Registers a virtual user if it does not exist.
@@ -262,13 +273,15 @@ impl Api {
         uri.ok_or_else(|| MatrixError::Unreadable { call: "POST /media/upload".to_owned() })
     }
 
-    /// Asks the homeserver to call our ping endpoint, which also makes it retry its backlog at once.
+    /// Asks the homeserver to call our ping endpoint with this transaction id, which also makes it retry its backlog at
+    /// once.
     ///
     /// # Errors
     /// `Refused` with the homeserver's account of what it met when it called us; else as [`Self::call`].
-    pub async fn ping(&self, appservice_id: &str) -> Result<(), MatrixError> {
+    pub async fn ping(&self, appservice_id: &str, transaction_id: &str) -> Result<(), MatrixError> {
         let path = format!("/_matrix/client/v1/appservice/{}/ping", encode(appservice_id));
-        self.call(Identity::Appservice, Method::POST, &path, Some(Body::Json(json!({})))).await?;
+        let body = Body::Json(json!({ "transaction_id": transaction_id }));
+        self.call(Identity::Appservice, Method::POST, &path, Some(body)).await?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use ruma::api::{
 };
 
 use super::provision::damage::{is_disk_trouble, says_trouble};
-use crate::core::time::Timestamp;
+use crate::core::{reach::Obstacle, time::Timestamp};
 
 /// The longest `errcode` that is one.
 const ERRCODE_BYTES_MAX: usize = 255;
@@ -19,7 +19,8 @@ const ERRCODE_BYTES_MAX: usize = 255;
 pub enum MatrixError {
     /// Nothing answered: refused, timed out, or the name does not resolve. Try again later.
     #[error(
-        "homeserver {url}: does not answer ({cause})\n  Nothing can be sent or read until it does; accepted events wait.\n  Mend: start it, or correct homeserver.url."
+        "homeserver {url}: does not answer ({cause})\n  Nothing can be sent or read until it does; accepted events wait.\n  Mend: {}.",
+        Obstacle::of(cause).mend("homeserver.url")
     )]
     Unreachable {
         /// Base URL that was called.
@@ -49,7 +50,7 @@ pub enum MatrixError {
     },
     /// Devices cannot be made or masqueraded (spec 1.17, MSC4190 and MSC4326).
     #[error(
-        "homeserver {url}: lacks device management for application services ({cause})\n  Virtual users need a device of their own for encryption.\n  Mend: Synapse 1.141 or later; Tuwunel and Continuwuity need `io.element.msc4190: true` in the registration."
+        "homeserver {url}: lacks device management for application services ({cause})\n  Virtual users need a device of their own for encryption.\n  Mend: use Synapse 1.141, Continuwuity 26.7.0, Tuwunel 1.8.3 or later; Tuwunel also needs `io.element.msc4190: true` in the registration, as `workmate init` writes it."
     )]
     NoDevices {
         /// Base URL that was called.

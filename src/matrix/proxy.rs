@@ -30,11 +30,11 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-pub(super) use self::answer::Remark;
+pub(super) use self::answer::{AWAY, Remark};
 use self::answer::{Reading, refuse};
 use super::pulse::{Ailment, Pulse};
 use super::seals::Seals;
-use crate::secret::Secret;
+use crate::{core::reach, secret::Secret};
 
 mod sealed;
 
@@ -189,7 +189,7 @@ impl Proxy {
 impl Inner {
     /// Tells what an answer says beside.
     fn listen(&self, identity: Option<Identity>, response: &Response) {
-        if Remark::of(response.headers()).is_some() {
+        if Remark::of(response.headers()).is_some() || response.extensions().get::<answer::TokenRefused>().is_some() {
             self.pulse.missed();
         }
         if let (Some(Identity::Device(user, device)), Some(answer::UnknownDevice)) =
@@ -243,7 +243,7 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         Err(error) => {
             inner.pulse.missed();
             // `without_url`: the query names users, and a path may name rooms.
-            Remark::Away.answer(&error.without_url().to_string())
+            Remark::Away.answer(&reach::chain(&error.without_url()))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What can go wrong with the store, in words that say where and how to mend it.
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,7 @@ pub enum StoreError {
     /// The directory cannot be made, entered, read or written.
     #[error(
         "{dir}: the store's directory cannot be used: {source}\n  \
-         Mend: give the user that runs workmate read and write access to it, or set data_dir to another place."
+         Mend: give the user that runs workmate read and write access to it (`chown -R USER: DIR`), or set data_dir to another place."
     )]
     Unreadable {
         /// The store's directory.
@@ -45,7 +46,8 @@ pub enum StoreError {
     /// The store was written by a newer Workmate.
     #[error(
         "{dir}: the store has schema version {found}, this workmate knows versions up to {known}\n  \
-         Mend: run the newer workmate again, or restore a backup of data_dir from before the upgrade."
+         Mend: run the newer workmate again, or restore state/ from a backup of before the upgrade and remove users/ beside it (never \
+         restore that: an old encryption state uses keys twice; each user recovers from the homeserver)."
     )]
     NewerSchema {
         /// The store's directory.
@@ -58,7 +60,8 @@ pub enum StoreError {
     /// A record cannot be opened or is not of the shape that its table holds.
     #[error(
         "{dir}: a record in table {table} is damaged: {reason}\n  \
-         Mend: stop workmate and restore data_dir from a backup; check the disk."
+         Mend: stop workmate, check the disk, restore state/ from a backup and remove users/ beside it (never restore that: an old \
+         encryption state uses keys twice; each user recovers from the homeserver)."
     )]
     CorruptRecord {
         /// The store's directory.
@@ -71,7 +74,8 @@ pub enum StoreError {
     /// The database's own files are damaged.
     #[error(
         "{dir}: the store's files are damaged: {reason}\n  \
-         Mend: stop workmate, check the disk and restore data_dir from a backup; with none, move this directory away to \
+         Mend: stop workmate, check the disk, restore state/ from a backup and remove users/ beside it (never restore that: an old \
+         encryption state uses keys twice; each user recovers from the homeserver). Without a backup, move this directory away to \
          begin afresh (rooms and their history are the homeserver's and stay)."
     )]
     CorruptFiles {
@@ -137,10 +141,32 @@ impl StoreError {
         match source {
             sled::Error::Io(source) if is_lock_refusal(&source) => Self::Locked { dir },
             sled::Error::Io(source) if is_full(&source) => Self::Full { dir, source },
-            sled::Error::Io(source) if is_access(&source) => Self::Unreadable { dir, source },
+            sled::Error::Io(source) if is_access(&source) => Self::Unreadable { source: naming(&dir, source), dir },
             source @ sled::Error::Corruption { .. } => Self::CorruptFiles { dir, reason: source.to_string() },
             source => Self::Io { dir, source },
         }
+    }
+}
+
+/// Names the file that cannot be used, which the system does not.
+fn naming(dir: &Path, error: io::Error) -> io::Error {
+    let closed = |path: &Path| {
+        let opened = if path.is_dir() {
+            fs::read_dir(path).map(|_| ())
+        } else {
+            fs::OpenOptions::new().read(true).append(true).open(path).map(|_| ())
+        };
+        opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let entries = fs::read_dir(dir).map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()).collect());
+    let mut files: Vec<PathBuf> = entries.unwrap_or_default();
+    files.sort();
+    match files.into_iter().find(|path| closed(path)) {
+        Some(file) => {
+            let uid = fs::metadata(&file).map(|metadata| metadata.uid()).unwrap_or_default();
+            io::Error::new(error.kind(), format!("{} belongs to user {uid}: {error}", file.display()))
+        }
+        None => error,
     }
 }
 

@@ -15,7 +15,7 @@ mod watched;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -93,6 +93,8 @@ pub(super) struct Server {
     strikes: AtomicU32,
     /// Woken when a call had no answer.
     suspect: Notify,
+    /// Why it last went down.
+    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Clone)]
@@ -145,7 +147,13 @@ impl Server {
             places: Semaphore::new(CALLS_AT_ONCE_MAX),
             strikes: AtomicU32::new(0),
             suspect: Notify::new(),
+            trouble: Mutex::default(),
         }
+    }
+
+    /// Returns why it last went down.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn name(&self) -> &str {
@@ -220,6 +228,10 @@ impl Server {
                 failures = 0;
             }
             let gap = restart_gap(failures);
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.to_string());
+            if failures == 0 {
+                self.changes.send_modify(|count| *count += 1);
+            }
             let server = self.name.as_str();
             if was_up || failures == 0 {
                 tracing::warn!(mcp.server = server, cause = %trouble, "MCP server {server} is down: {trouble}");

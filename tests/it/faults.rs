@@ -125,6 +125,20 @@ async fn bad_input_a_wrong_as_token_ends_with_how_to_mend_it() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn op5_a_wrong_server_name_ends_with_the_right_one() -> Result<()> {
+    let workmate = Setup::new(&shared().take_slot(), shared().url(), &nobody()).write();
+    workmate.slot().release_ports();
+    reconfigure(&workmate.config(), |settings| settings["homeserver"]["server_name"] = json!("example.org"))?;
+
+    let (code, said) = run_to_the_end(&workmate.config()).await?;
+
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("homeserver.server_name: example.org, but the homeserver at"), "{said}");
+    assert!(said.contains("Mend: set homeserver.server_name to localhost"), "{said}");
+    Ok(())
+}
+
 /// Serves a router as somebody who takes the homeserver's place.
 async fn stand_in_for_the_homeserver(router: Router) -> Result<Url> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -140,7 +154,7 @@ async fn bad_input_a_homeserver_that_answers_html_is_named_in_readyz_and_waited_
     let mut workmate = Setup::new(&shared().take_slot(), &url, &nobody()).write();
     workmate.spawn();
 
-    let names_it = |_, conditions: &Value| conditions["homeserver"]["reason"].to_string().contains("homeserver.url");
+    let names_it = |_, conditions: &Value| conditions["homeserver"]["mend"].to_string().contains("homeserver.url");
     let conditions = until_readiness(&workmate, names_it).await?;
 
     let reason = conditions["homeserver"]["reason"].as_str().unwrap_or_default();

@@ -37,6 +37,7 @@ mod noise;
 mod notes;
 mod odd;
 mod opening;
+mod operator;
 mod order;
 mod poison;
 mod pretence;

@@ -215,7 +215,7 @@ async fn c19_without_a_key_it_serves_says_so_in_the_thread_and_in_readyz() -> Re
 
     office.answer(&office.alice, &room, &office.oncall(), &words::key_missing()).await?;
     assert!(!is_ready(&conditions, "claude_key"), "{conditions}");
-    assert!(conditions["claude_key"]["reason"].to_string().contains("claude.api_key"), "{conditions}");
+    assert!(conditions["claude_key"]["mend"].to_string().contains("claude.api_key"), "{conditions}");
     assert_eq!(readiness(&office.workmate).await?.0, 503);
     assert_eq!(office.claude.requests().len(), 0);
     Ok(())

@@ -5,6 +5,7 @@ use ruma::{owned_event_id, owned_room_id, owned_user_id, user_id};
 use super::*;
 use crate::{
     appservice::{
+        arrivals::Arrivals,
         health::{Condition, Provisioning, State, health_router},
         metrics::Metrics,
     },
@@ -128,29 +129,46 @@ async fn readiness_names_each_condition_and_its_reason() {
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(serve(
         listener,
-        health_router(health.clone(), Metrics::new(&health)),
+        health_router(health.clone(), Metrics::new(&health, &Arrivals::new("tests"))),
         health::CONNECTIONS_MAX,
         shutdown.clone(),
     ));
     let client = Client::new();
     let ready = || answer(client.get(format!("{url}/readyz")));
 
-    for condition in [Condition::Homeserver, Condition::Deliveries, Condition::Users, Condition::Store] {
+    let (code, report) = ready().await;
+    assert_eq!((code, &report["conditions"]["users"]["ready"]), (503, &json!(false)));
+    for condition in Condition::ALL {
         health.set(condition, State::Ready);
     }
-    health.set(Condition::ClaudeKey, State::Waiting("ANTHROPIC_API_KEY is not set".to_owned()));
+    let reason = "no key is set\n  Nothing is answered.\n  Mend: set claude.api_key_file\n  or the environment";
+    health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
+    health.set(Condition::McpServers, State::Pending("being started".to_owned()));
+    let (code, mut report) = ready().await;
+    for (_, condition) in report["conditions"].as_object_mut().expect("an object") {
+        let since = condition.as_object_mut().expect("an object").remove("since").expect("is said");
+        assert!(since.as_str().is_some_and(|since| since.ends_with('Z') && since.len() == 20), "{since}");
+    }
     let expected = json!({"ready": false, "conditions": {
         "homeserver": {"ready": true},
         "deliveries": {"ready": true},
         "users": {"ready": true},
         "store": {"ready": true},
-        "claude_key": {"ready": false, "reason": "ANTHROPIC_API_KEY is not set"},
+        "claude_key": {
+            "ready": false, "reason": "no key is set Nothing is answered.",
+            "mend": "set claude.api_key_file or the environment"
+        },
+        "claude_model": {"ready": true},
+        "claude_credit": {"ready": true},
+        "claude": {"ready": true, "needed": false},
+        "mcp_servers": {"ready": false, "needed": false, "reason": "being started"},
+        "coworkers": {"ready": true, "needed": false},
     }});
-    assert_eq!(ready().await, (503, expected));
+    assert_eq!((code, report), (503, expected));
     assert_eq!(answer(client.get(format!("{url}/healthz"))).await, (200, json!({"alive": true})));
 
     health.set(Condition::ClaudeKey, State::Ready);
-    assert!(health.is_ready());
+    assert!(health.is_ready(), "what is not needed does not count");
     assert_eq!(ready().await.0, 200);
 
     shutdown.cancel();
@@ -162,7 +180,11 @@ async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
     let health = Health::default();
     health.set(Condition::Store, State::Ready);
     health.set_provisioning(Provisioning { waiting: 7, made: 3, trouble: Some("@carol is away".to_owned()) });
-    let metrics = Metrics::new(&health);
+    let arrivals = Arrivals::new("tests");
+    arrivals.hear_transaction();
+    let metrics = Metrics::new(&health, &arrivals);
+    metrics.begin_with(["oncall".to_owned()], ["billing"]);
+    metrics.observe_each("mcp_server_up", "Whether.", || vec![(vec![("server", "logs".to_owned())], 1.0)]);
     metrics.observe("runs_going_on", "Runs.", || 2);
     for (coworker, outcome) in [(Some("oncall"), Outcome::Done), (None, Outcome::Failed), (None, Outcome::Failed)] {
         metrics.run_ended(&ended(coworker, outcome));
@@ -178,7 +200,16 @@ async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
     let shown = answered.text().await.expect("text");
 
     assert_eq!(form, "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    let mut lines: Vec<_> = shown.lines().filter(|line| !line.contains("_bucket")).collect();
+    // What the process and the clock make of it is another each time.
+    let changes = |line: &&str| {
+        line.contains("_bucket")
+            || line.starts_with("process_")
+            || line.contains("last_transaction_timestamp_seconds 1")
+    };
+    assert!(
+        shown.contains("\nprocess_resident_memory_bytes ") && shown.contains("last_transaction_timestamp_seconds 1")
+    );
+    let mut lines: Vec<_> = shown.lines().filter(|line| !changes(line)).collect();
     lines.sort_unstable();
     insta::assert_snapshot!(lines.join("\n"));
     shutdown.cancel();
@@ -208,6 +239,7 @@ fn ended(coworker: Option<&str>, outcome: Outcome) -> RunSummary {
         refused: None,
         accepted_at: Timestamp::from_ms(1_000),
         ended_at: Timestamp::from_ms(4_500),
+        reason: None,
         line_due: false,
     }
 }

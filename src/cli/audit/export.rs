@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 /// The columns of the comma-separated form.
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 23] = [
     "run",
     "kind",
     "coworker",
@@ -42,6 +42,7 @@ const COLUMNS: [&str; 22] = [
     "tool_calls",
     "tools",
     "read",
+    "reason",
 ];
 
 /// Writes every run that is asked for, as it comes.
@@ -92,11 +93,21 @@ pub(super) fn cells(entry: &Entry) -> [String; COLUMNS.len()] {
         entry.tool_calls.to_string(),
         tools.join("; "),
         read.join(" "),
+        text(entry.reason.as_deref()),
     ]
     .map(unarmed)
 }
 
-/// Returns a cell that a spreadsheet shows instead of computing it.
+/// Returns a cell that a spreadsheet shows instead of computing it. A user's id stays as it is, so that it can be joined with
+/// other tables: without brackets, quotes and the like nothing in it calls a function.
 fn unarmed(cell: String) -> String {
+    if is_plain_id(&cell) {
+        return cell;
+    }
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell }
+}
+
+fn is_plain_id(cell: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b':');
+    cell.strip_prefix('@').is_some_and(|rest| rest.contains(':') && rest.bytes().all(is_plain))
 }

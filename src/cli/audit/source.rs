@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use tempfile::TempDir;
 
 use crate::{
-    config::Config,
+    config::{Config, whose},
     core::{
         audit::{Answer, Ask, Entry, Filter, RunKey, RunSummary, select},
         people::Namespace,
@@ -26,7 +27,12 @@ pub(super) enum Source {
     /// Of a Workmate that runs: it alone can read its store.
     Door(UnixStream),
     /// Of one that does not.
-    Index(Table<RunKey, RunSummary>, Box<Namespace>),
+    Index {
+        index: Table<RunKey, RunSummary>,
+        namespace: Box<Namespace>,
+        /// Goes with it.
+        _copy: TempDir,
+    },
 }
 
 impl Source {
@@ -52,13 +58,20 @@ impl Source {
                 dir.display()
             );
         }
-        match Store::open(&dir, &config.master.derive("state")) {
-            Ok(store) => Ok(Self::Index(store.run_index(), Box::new(config.namespace()))),
+        // Whoever asks may be root, or anybody who can read: a copy is opened, and nothing of the store's is written.
+        match Store::open_copy(&dir, &config.master.derive("state")) {
+            Ok((store, copy)) => {
+                Ok(Self::Index { index: store.run_index(), namespace: Box::new(config.namespace()), _copy: copy })
+            }
             Err(StoreError::Locked { .. }) => bail!(
                 "{}: workmate runs, but its door {} does not open\n  Mend: ask again in a moment if it is only starting; else look \
                  for `workmate audit` in its log, or stop it and ask again.",
                 dir.display(),
                 path.display()
+            ),
+            Err(StoreError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => bail!(
+                "{source}{}\n  Mend: run this as the user that runs workmate, e.g. with sudo -u workmate.",
+                whose(&dir)
             ),
             Err(error) => Err(error.into()),
         }
@@ -68,10 +81,11 @@ impl Source {
     pub(super) fn each(&mut self, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
         match self {
             Self::Door(door) => through(door, ask, take),
-            Self::Index(index, namespace) => {
+            Self::Index { index, namespace, .. } => {
                 let (filter, named) = match ask {
                     Ask::List(filter) => (filter.clone(), None),
                     Ask::Show(run) => (Filter::default(), Some(run)),
+                    Ask::Retire(_) => return Ok(()),
                 };
                 for entry in select(index.iter().rev(), &filter, namespace) {
                     let entry = entry?;
@@ -96,6 +110,7 @@ fn through(door: &mut UnixStream, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyh
             .context("the running workmate is of another version\n  Mend: ask with the same one, or restart it")?
         {
             Answer::Run(entry) => take(*entry)?,
+            Answer::Said { .. } => {}
             Answer::Done => return Ok(()),
             Answer::Failed(why) => return Err(anyhow!(why)),
         }

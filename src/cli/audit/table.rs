@@ -1,46 +1,95 @@
-//! Runs for people at a terminal: a line each, within 100 columns, or everything of one.
+//! Runs for people at a terminal: a line of figures within 80 columns and a line with who and where, or everything of one.
 
 use crate::core::{
     audit::{Entry, Kind},
     legible::legible,
+    run::Outcome,
     trail::{Decision, Tally},
     words::trail as words,
 };
 
 /// Characters of a run's id in a row; enough to name it.
-const RUN_CHARS: usize = 10;
+const RUN_CHARS: usize = 8;
+/// Columns of a terminal.
+#[cfg(test)]
+pub(super) const COLUMNS: usize = 80;
 
 /// Returns the line above the rows.
 pub(super) fn head() -> String {
-    line(["WHEN (UTC)", "RUN", "WHO", "PERSON", "OUTCOME", "TOOLS", "TOKENS", "COST", "TOOK"])
+    line(["WHEN (UTC)", "RUN", "WHO", "OUTCOME", "TOOLS", "TOKENS", "COST", "TOOK"])
 }
 
-/// Returns one run's line.
+/// Returns one run's lines: figures, and below them, whole, who asked, where, and why it failed.
 pub(super) fn row(entry: &Entry) -> String {
     let (hash, again) = entry.run.split_once('-').unwrap_or((&entry.run, ""));
     let hash: String = hash.chars().take(RUN_CHARS).collect();
     let run = if again.is_empty() { hash } else { format!("{hash}-{again}") };
     let tokens = entry.spent.input_tokens.saturating_add(entry.spent.output_tokens);
-    line([
+    let figures = line([
         &words::sortable(entry.accepted_at),
         &run,
         who(entry),
-        entry.asker.as_str(),
         words::outcome(entry.outcome),
         &entry.tool_calls.to_string(),
         &short(tokens),
         &entry.spent.cost_micro_usd.map_or_else(|| "?".to_owned(), words::cost),
         &brief(entry.duration_ms()),
-    ])
+    ]);
+    let place = entry.room.as_ref().map(|room| format!(" in {room}")).unwrap_or_default();
+    let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{figures}\n  {}", cut(&format!("{}{place}{reason}", entry.asker), usize::MAX))
 }
 
-/// Puts texts into their columns: 99 characters together.
-fn line([when, run, who, person, outcome, tools, tokens, cost, took]: [&str; 9]) -> String {
-    let [when, run, who, person, outcome] =
-        [(when, 16), (run, 13), (who, 11), (person, 16), (outcome, 8)].map(|(text, width)| cut(text, width));
+/// Puts texts into their columns: 80 characters together.
+fn line([when, run, who, outcome, tools, tokens, cost, took]: [&str; 8]) -> String {
+    let [when, run, who, outcome] =
+        [(when, 16), (run, 11), (who, 12), (outcome, 8)].map(|(text, width)| cut(text, width));
     let [tools, tokens, cost, took] =
-        [(tools, 5), (tokens, 8), (cost, 8), (took, 6)].map(|(text, width)| cut(text, width));
-    format!("{when:<16} {run:<13} {who:<11} {person:<16} {outcome:<8} {tools:>5} {tokens:>8} {cost:>8} {took:>6}")
+        [(tools, 5), (tokens, 7), (cost, 8), (took, 6)].map(|(text, width)| cut(text, width));
+    format!("{when:<16} {run:<11} {who:<12} {outcome:<8} {tools:>5} {tokens:>7} {cost:>8} {took:>6}")
+}
+
+/// Sums of the runs that were listed.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    runs: usize,
+    by_outcome: Vec<(Outcome, usize)>,
+    tokens: u64,
+    cost_micro_usd: u64,
+    /// Runs whose cost is not known.
+    unpriced: usize,
+}
+
+impl Totals {
+    /// Counts a run.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        self.runs += 1;
+        match self.by_outcome.iter_mut().find(|(outcome, _)| *outcome == entry.outcome) {
+            Some((_, count)) => *count += 1,
+            None => self.by_outcome.push((entry.outcome, 1)),
+        }
+        let tokens = entry.spent.input_tokens.saturating_add(entry.spent.output_tokens);
+        self.tokens = self.tokens.saturating_add(tokens);
+        match entry.spent.cost_micro_usd {
+            Some(cost) => self.cost_micro_usd = self.cost_micro_usd.saturating_add(cost),
+            None => self.unpriced += usize::from(tokens > 0),
+        }
+    }
+
+    /// Returns them as a line.
+    pub(super) fn shown(&self) -> String {
+        let runs = if self.runs == 1 { "1 run".to_owned() } else { format!("{} runs", self.runs) };
+        let outcomes: Vec<String> =
+            self.by_outcome.iter().map(|(outcome, count)| format!("{count} {}", words::outcome(*outcome))).collect();
+        let unpriced =
+            if self.unpriced > 0 { format!(" and {} of unknown cost", self.unpriced) } else { String::new() };
+        format!(
+            "{runs} ({}), {} tokens, {}{unpriced}",
+            outcomes.join(", "),
+            words::counted(self.tokens),
+            words::cost(self.cost_micro_usd)
+        )
+    }
 }
 
 /// Returns everything of one run.
@@ -64,7 +113,8 @@ pub(super) fn whole(entry: &Entry) -> String {
         "ended",
         format!("{}, after {}", words::sortable_exact(entry.ended_at), words::took(entry.duration_ms())),
     ));
-    lines.push(("outcome", words::outcome(entry.outcome).to_owned()));
+    let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    lines.push(("outcome", format!("{}{reason}", words::outcome(entry.outcome))));
     let spent = &entry.spent;
     lines.push(("model", format!("{}, {} calls", entry.model.as_deref().unwrap_or("none"), spent.model_calls)));
     lines.push((

@@ -30,6 +30,12 @@ pub(super) struct Planned {
 }
 
 impl Planned {
+    /// Returns whether the file is there and holds something else.
+    pub(super) fn would_change(&self) -> bool {
+        !existing([self.path.as_path()]).is_empty()
+            && !fs::read(&self.path).is_ok_and(|held| held == self.text.expose().as_bytes())
+    }
+
     pub(super) fn new(path: PathBuf, text: &str, privacy: Privacy) -> Self {
         Self { path, text: Secret::new(text), privacy }
     }
@@ -69,6 +75,19 @@ impl Planned {
 /// Returns those of `paths` that exist, links to nowhere included.
 pub(super) fn existing<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<PathBuf> {
     paths.into_iter().filter(|path| path.symlink_metadata().is_ok()).map(Path::to_owned).collect()
+}
+
+/// Copies a file to `name.bak-DATE`, with its mode, before it is replaced; returns where that is. `at` is a date.
+pub(super) fn keep_copy(path: &Path, at: &str) -> anyhow::Result<PathBuf> {
+    let named = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if number == 1 { format!(".bak-{at}") } else { format!(".bak-{at}.{number}") });
+        PathBuf::from(name)
+    };
+    let free = (1..=SET_ASIDE_MAX).map(named).find(|path| existing([path.as_path()]).is_empty());
+    let free = free.with_context(|| format!("{SET_ASIDE_MAX} copies of {} stand in the way", path.display()))?;
+    fs::copy(path, &free).with_context(|| format!("{} cannot be copied to {}", path.display(), free.display()))?;
+    Ok(free)
 }
 
 /// Renames a file to `name.old`, or the first `name.old.N` that is free, and returns that.

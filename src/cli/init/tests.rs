@@ -101,9 +101,9 @@ fn it_overwrites_nothing_and_names_what_stands_in_the_way() {
 
     let root = dir.path().display();
     let expected = format!(
-        "nothing was written: these files are there already\n  {root}/config/workmate.yaml\n  {root}/registration.yaml\n  \
-         {root}/config/master.secret\n  Mend: choose another --dir, or replace them with --force (an existing master \
-         secret is kept even then)."
+        "nothing was written: these files are there already\n  {root}/config/master.secret\n  {root}/config/workmate.yaml\n  \
+         {root}/registration.yaml\n  Mend: choose another --dir, or replace them with --force, which keeps dated copies; an \
+         existing master secret and coworkers' files stay even then. Only new tokens: --new-tokens."
     );
     assert_eq!(error, expected);
     let after = files_of(dir.path());
@@ -124,6 +124,72 @@ fn force_makes_new_tokens_and_keeps_the_master_secret() {
     assert_eq!(after.master.derive("x"), before.master.derive("x"));
     assert!(!after.appservice.hs_token.matches(before.appservice.hs_token.expose()));
     assert_ne!(after.fingerprint(), before.fingerprint());
+}
+
+/// The copies that `init` made of a file.
+fn copies_of(dir: &TempDir, name: &str) -> Vec<String> {
+    let files = files_of(dir.path());
+    files.into_iter().filter(|(path, _)| path.starts_with(&format!("{name}.bak-"))).map(|(_, (_, text))| text).collect()
+}
+
+#[test]
+fn op8_force_resets_nothing_without_a_copy_and_carries_over_where_the_homeserver_is() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&args(&dir, &["--server-name", "my.test", "--homeserver", "https://hs.test"])).expect("writes");
+    let (config, ours) = (dir.path().join("config/workmate.yaml"), dir.path().join("config/coworkers/oncall.yaml"));
+    let edited = fs::read_to_string(&config).unwrap().replace("claude-opus-5-5", "claude-haiku-5-5");
+    fs::write(&config, &edited).unwrap();
+    let own = fs::read_to_string(&ours).unwrap() + "\n# ours\n";
+    fs::write(&ours, &own).unwrap();
+
+    let written = write(&args(&dir, &["--force"])).expect("writes again");
+
+    let after = load(&dir);
+    assert_eq!((after.homeserver.server_name.as_str(), after.homeserver.url.as_str()), ("my.test", "https://hs.test/"));
+    assert_eq!(copies_of(&dir, "config/workmate.yaml"), [edited]);
+    assert_eq!(copies_of(&dir, "registration.yaml").len(), 1);
+    assert_eq!(fs::read_to_string(&ours).unwrap(), own);
+    assert_eq!(written.copies.len(), 4, "{:?}", written.copies);
+    let said = words::next_steps(&args(&dir, &["--force"]), &written);
+    assert!(written.copies.iter().all(|copy| said.contains(&copy.display().to_string())), "{said}");
+
+    fs::write(&config, "homeserver: [").unwrap();
+    let refused = write(&args(&dir, &["--force"])).err().expect("is refused").to_string();
+    assert!(refused.contains("nothing was written") && refused.contains("--server-name"), "{refused}");
+    assert_eq!(fs::read_to_string(&config).unwrap(), "homeserver: [");
+}
+
+#[test]
+fn op8_new_tokens_change_tokens_and_registration_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&args(&dir, &["--server-name", "my.test"])).expect("writes");
+    let config = dir.path().join("config/workmate.yaml");
+    let edited = fs::read_to_string(&config).unwrap().replace("claude-opus-5-5", "claude-haiku-5-5");
+    fs::write(&config, &edited).unwrap();
+    let before = load(&dir);
+
+    let rotated = rotate(dir.path()).expect("rotates");
+
+    let after = load(&dir);
+    assert_eq!(fs::read_to_string(&config).unwrap(), edited);
+    assert!(!after.appservice.as_token.matches(before.appservice.as_token.expose()));
+    assert_eq!(Registration::of(&after).compare(&rotated.registration).expect("agrees"), []);
+    assert_eq!(rotated.copies.len(), 3);
+    assert!(files_of(dir.path()).iter().all(|(name, (mode, _))| !name.contains(".bak-") || *mode == 0o600));
+
+    fs::write(&config, edited.replace("as_token_file: secrets/as_token", "as_token_file: master.secret")).unwrap();
+    let refused = rotate(dir.path()).err().expect("they are elsewhere").to_string();
+    assert!(refused.contains("nothing was written"), "{refused}");
+}
+
+#[test]
+fn op2_a_listener_on_every_address_is_told_of_with_the_url_that_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = args(&dir, &["--listen", "0.0.0.0:29330"]);
+    let said = words::next_steps(&args, &write(&args).expect("writes"));
+    assert!(said.contains("--force --url http://ADDRESS:29330"), "{said}");
+    let (_, warnings) = check::check(&dir.path().join("config/workmate.yaml"), &|_| None).expect("no faults");
+    assert!(warnings.iter().any(|warning| warning.key == "appservice.url"), "{warnings:?}");
 }
 
 #[test]
@@ -155,7 +221,7 @@ fn what_it_says_names_the_registration_for_each_homeserver_and_no_secret() {
         "io.element.msc4190: true",
         "!admin appservices register\n",
         "--server-name NAME",
-        "workmate check --config ",
+        "workmate check --live --config ",
     ] {
         assert!(said.contains(wanted), "{wanted} is not in\n{said}");
     }

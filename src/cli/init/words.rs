@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{InitArgs, SERVER_NAME, Written};
+use super::{InitArgs, Rotated, SERVER_NAME, Written};
+use crate::config::Faults;
 
 /// Says which files are there already.
 pub(super) fn in_the_way(files: &[PathBuf]) -> String {
     let list: Vec<String> = files.iter().map(|file| format!("  {}", file.display())).collect();
     format!(
         "nothing was written: these files are there already\n{}\n  Mend: choose another --dir, or replace them with \
-         --force (an existing master secret is kept even then).",
+         --force, which keeps dated copies; an existing master secret and coworkers' files stay even then. Only new \
+         tokens: --new-tokens.",
         list.join("\n")
     )
 }
@@ -19,7 +21,14 @@ pub(super) fn next_steps(args: &InitArgs, written: &Written) -> String {
     let registration = absolute(&written.registration);
     let registration = registration.display();
     let mut parts = vec![what_was_written(written)];
-    if args.server_name == SERVER_NAME {
+    if args.url.is_none() && written.listen.ip().is_unspecified() {
+        parts.push(format!(
+            "Workmate listens on every address, and the registration's url names this machine alone. If the homeserver is\n\
+             elsewhere (another machine, a container), run this again with\n  --force --url http://ADDRESS:{}",
+            written.listen.port()
+        ));
+    }
+    if written.server_name == SERVER_NAME {
         parts.push(format!(
             "The server name is still the example, {SERVER_NAME}. Unless it is yours, run this again with\n  --force \
              --server-name NAME"
@@ -30,14 +39,14 @@ pub(super) fn next_steps(args: &InitArgs, written: &Written) -> String {
          Synapse (1.141 or later): add to homeserver.yaml, then restart it\n    app_service_config_files:\n      - \
          {registration}\n  Only you can read that file now. Where Synapse runs as another user, name a copy of its own instead:\n    \
          sudo install -o matrix-synapse -m 600 {registration} \\\n      /etc/matrix-synapse/workmate.yaml\n\n  \
-         Tuwunel: put a copy into the folder that tuwunel.toml names, then restart it\n    [global]\n    appservice_dir \
+         Tuwunel (1.8.3 or later): put a copy into the folder that tuwunel.toml names, then restart it\n    [global]\n    appservice_dir \
          = \"/var/lib/tuwunel/appservices\"\n  or send `!admin appservices register` with the file's text in a code \
          block in the admin room.\n  It needs the line `io.element.msc4190: true`, which the file has.\n\n  \
-         Continuwuity: send to the admin room, the file's text in the code block\n    !admin appservices register\n    \
+         Continuwuity (26.7.0 or later): send to the admin room, the file's text in the code block\n    !admin appservices register\n    \
          ```\n    (the text of {registration})\n    ```"
     ));
     parts.push(format!(
-        "Then:\n  export ANTHROPIC_API_KEY=…      (or set claude.api_key_file in the config)\n  workmate check --config \
+        "Then:\n  export ANTHROPIC_API_KEY=…      (or set claude.api_key_file in the config)\n  workmate check --live --config \
          {config}\n  workmate serve --config {config}",
         config = written.config.display()
     ));
@@ -54,13 +63,56 @@ fn what_was_written(written: &Written) -> String {
             "new. Keep a copy apart from this machine: without it a lost disk is lost for good.".to_owned()
         }
     };
-    format!(
-        "Written, with fresh tokens:\n  {config}\n  {coworkers}: oncall, ci, sales\n  {registration}\n  {master_file}: \
+    let coworkers_are = if written.coworkers_kept { "kept as they were" } else { "oncall, ci, sales" };
+    let mut text = format!(
+        "Written, with fresh tokens:\n  {config}\n  {coworkers}: {coworkers_are}\n  {registration}\n  {master_file}: \
          {master}",
         config = written.config.display(),
         coworkers = written.config.with_file_name("coworkers").display(),
         registration = written.registration.display(),
         master_file = written.master.display(),
+    );
+    if !written.copies.is_empty() {
+        text.push_str("\nWhat was there before:");
+        for copy in &written.copies {
+            text.push_str(&format!("\n  {}", copy.display()));
+        }
+        text.push_str(
+            "\nThe config is a new one: of the old, only the homeserver's url and name and our own addresses were carried \
+             over.\nCompare the two, and give the homeserver the new registration.",
+        );
+    }
+    text
+}
+
+/// Says what comes behind new tokens.
+pub(super) fn rotated(rotated: &Rotated) -> String {
+    let copies: Vec<String> = rotated.copies.iter().map(|copy| format!("  {}", copy.display())).collect();
+    format!(
+        "Fresh tokens are written, and the registration that belongs to them:\n  {registration}\nWhat was there before (delete \
+         it once all works):\n{copies}\n\nThen, without a pause that anybody notices:\n  1. give the homeserver the new \
+         registration\n  2. restart the homeserver, then workmate\n  3. workmate check --live",
+        registration = absolute(&rotated.registration).display(),
+        copies = copies.join("\n"),
+    )
+}
+
+/// Says that the config names other places for the tokens than `init` writes.
+pub(super) fn tokens_are_elsewhere(config: &Path) -> String {
+    format!(
+        "{}: nothing was written: its tokens are not those in config/secrets\n  Fresh ones there would change nothing.\n  Mend: put \
+         new random ones where appservice.as_token and hs_token come from and into the registration, by hand; give that to the \
+         homeserver, and restart both.",
+        config.display()
+    )
+}
+
+/// Says that a config that is to be replaced cannot be read.
+pub(super) fn not_carried_over(config: &Path, faults: &Faults) -> String {
+    format!(
+        "nothing was written: {} has faults, so that what it says cannot be carried over\n{faults}\n  Mend: mend these, or say \
+         all of --homeserver, --server-name and --listen.",
+        config.display()
     )
 }
 

@@ -49,6 +49,7 @@ fn summary() -> RunSummary {
         refused: None,
         accepted_at: NOW,
         ended_at: Timestamp::from_ms(NOW.as_ms() + 2_500),
+        reason: None,
         line_due: true,
     }
 }

@@ -36,6 +36,14 @@ impl Usd {
         self.0
     }
 
+    /// Returns it in dollars, for figures that nobody counts with.
+    #[must_use]
+    pub fn as_dollars(self) -> f64 {
+        // In halves, each of which a float holds exactly.
+        let [high, low] = [self.0 / MICRO, self.0 % MICRO].map(|half| u32::try_from(half).unwrap_or(u32::MAX));
+        f64::from(high) + f64::from(low) / f64::from(1_000_000_u32)
+    }
+
     /// Reads dollars with at most two decimals, such as `12` or `0.50`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -41,7 +41,7 @@ impl Engine {
                 Ok(()) => {
                     tokio::select! {
                         until = self.approvals.until_due(card) => until?,
-                        () = self.pause_unless_back(LOOK_BACK_EVERY) => {}
+                        () = self.homeserver.pause_unless_back(LOOK_BACK_EVERY) => {}
                     }
                 }
                 // As long as nobody could look, nothing is over.
@@ -49,7 +49,7 @@ impl Engine {
                     tracing::debug!(%error, "a card cannot be looked at; it is looked at again");
                     tokio::select! {
                         until = self.approvals.until_due(card), if !is_due => until?,
-                        () = self.until_back(LOOK_AGAIN) => {}
+                        () = self.homeserver.until_back_within(LOOK_AGAIN) => {}
                     }
                 }
             }

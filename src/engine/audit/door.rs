@@ -99,6 +99,15 @@ async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
     tokio::time::timeout(CALLER_PATIENCE, reading.read_line(&mut line)).await??;
     let (answers, mut answered) = mpsc::channel(READ_AHEAD);
     let engine = engine.clone();
+    if let Ok(Ask::Retire(id)) = serde_json::from_str(&line) {
+        let said = Box::pin(engine.retire(&id)).await.unwrap_or_else(|error| Answer::Failed(error.to_string()));
+        for answer in [said, Answer::Done] {
+            let mut line = serde_json::to_vec(&answer)?;
+            line.push(b'\n');
+            tokio::time::timeout(CALLER_PATIENCE, writing.write_all(&line)).await??;
+        }
+        return writing.shutdown().await;
+    }
     // Reading all of the index is long work on the disk.
     let reading = tokio::task::spawn_blocking(move || match serde_json::from_str(&line) {
         Ok(ask) => engine.answer_ask(&ask, &answers),
@@ -132,6 +141,7 @@ impl Engine {
         let (filter, named) = match ask {
             Ask::List(filter) => (filter.clone(), None),
             Ask::Show(run) => (Filter::default(), Some(run)),
+            Ask::Retire(_) => return Ok(()),
         };
         for entry in select(newest_first, &filter, &self.namespace) {
             let entry: Entry = entry?;

@@ -56,6 +56,7 @@ impl Engine {
             request: record.request.clone(),
             answer,
             outcome,
+            reason: used.fault.filter(|_| outcome == Outcome::Failed).map(|fault| fault.name().to_owned()),
             read: read(used.read, record),
             read_span: used.read_span,
             tools: record.work.steps().iter().map(|step| Tally::of(step, self.tools.mask())).collect(),

@@ -20,7 +20,10 @@ use super::{
     repair::{self, Repaired},
     strip_hop_headers,
 };
-use crate::matrix::error::{is_errcode, is_unknown_device};
+use crate::{
+    core::reach,
+    matrix::error::{is_errcode, is_unknown_device},
+};
 
 /// The largest answer that is read as a whole: the first sync of somebody in hundreds of rooms has some 10 MiB.
 const BODY_BYTES_MAX: usize = 128 << 20;
@@ -65,9 +68,16 @@ impl Reading {
 /// Says of an answer of the proxy's own why the homeserver's is not there.
 const REMARK: HeaderName = HeaderName::from_static("x-workmate-proxy");
 
+/// How the words about a homeserver that does not answer begin; the cause is behind them.
+pub(in crate::matrix) const AWAY: &str = "the homeserver does not answer: ";
+
 /// Goes with a refusal that says that the device which the call was made as does not exist; never sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UnknownDevice;
+
+/// Goes with a refusal of the `as_token`; never sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenRefused;
 
 /// Why an answer is the proxy's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +101,7 @@ impl Remark {
     /// Returns the answer that tells it: always a passing one, for nothing is known of what was asked.
     pub(super) fn answer(self, cause: &str) -> Response {
         let (remark, error) = match self {
-            Self::Away => ("away".to_owned(), format!("the homeserver does not answer: {cause}")),
+            Self::Away => ("away".to_owned(), format!("{AWAY}{cause}")),
             Self::Page(status) => (
                 format!("page {status}"),
                 format!("what stands before the homeserver answered HTTP {status} without a Matrix error"),
@@ -167,6 +177,9 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     if said["errcode"].as_str().is_some_and(is_unknown_device) {
         response.extensions_mut().insert(UnknownDevice);
     }
+    if matches!(said["errcode"].as_str(), Some("M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN")) {
+        response.extensions_mut().insert(TokenRefused);
+    }
     response
 }
 
@@ -221,7 +234,7 @@ async fn read(mut answer: reqwest::Response, most: usize, large: Option<&Semapho
     let mut place = None;
     loop {
         // `without_url`: the query names users, and a path may name rooms.
-        let chunk = answer.chunk().await.map_err(|error| Unread::BrokenOff(error.without_url().to_string()))?;
+        let chunk = answer.chunk().await.map_err(|error| Unread::BrokenOff(reach::chain(&error.without_url())))?;
         let Some(chunk) = chunk else { return Ok(body.into()) };
         if chunk.len() > most - body.len() {
             return Err(Unread::TooLarge);

@@ -17,6 +17,7 @@ fn entry() -> Entry {
         request: Some(owned_event_id!("$ask")),
         answer: Some(owned_event_id!("$answer")),
         outcome: Outcome::Done,
+        reason: None,
         read: (0..12).map(|n| EventId::parse(format!("$read{n}")).expect("is an id")).collect(),
         read_span: Some((Timestamp::from_ms(AT.as_ms() - 86_400_000), AT)),
         tools: vec![

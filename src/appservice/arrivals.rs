@@ -1,0 +1,175 @@
+//! What the homeserver's calls tell beside their content: that they come, which pings came back to us, that somebody else
+//! answers in our place or calls with another token.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{clock, core::time::Timestamp};
+
+/// What every ping of a Workmate begins with; the instance and a number follow.
+const PING: &str = "workmate-";
+/// Ids of pings that are remembered.
+const PINGS_MAX: usize = 64;
+/// Pings of another instance count once they come this far apart: one that a predecessor asked for may still be on its way.
+const APART: Duration = Duration::from_secs(40);
+/// Without a ping of another instance for this long, it is gone.
+const GONE_AFTER: Duration = Duration::from_mins(3);
+
+/// What came to us; a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Arrivals(Arc<Mutex<Arrived>>);
+
+#[derive(Debug)]
+struct Arrived {
+    /// Names this process in its pings.
+    instance: String,
+    asked: u64,
+    pings: VecDeque<String>,
+    other: Option<Other>,
+    transactions: u64,
+    last_transaction: Option<Timestamp>,
+    /// When a call last came with another token.
+    wrong_token: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Other {
+    instance: String,
+    first: Instant,
+    last: Instant,
+}
+
+impl Arrivals {
+    /// Returns what nothing came to yet; `instance` names this process and is in no other's pings.
+    #[must_use]
+    pub fn new(instance: &str) -> Self {
+        Self(Arc::new(Mutex::new(Arrived {
+            instance: instance.to_owned(),
+            asked: 0,
+            pings: VecDeque::new(),
+            other: None,
+            transactions: 0,
+            last_transaction: None,
+            wrong_token: None,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arrived> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the id of a new ping of ours.
+    #[must_use]
+    pub fn next_ping(&self) -> String {
+        let mut arrived = self.lock();
+        arrived.asked += 1;
+        format!("{PING}{}-{}", arrived.instance, arrived.asked)
+    }
+
+    /// Notes a ping of the homeserver's with this id.
+    pub(super) fn hear_ping(&self, id: &str) {
+        self.hear_ping_at(id, Instant::now());
+    }
+
+    fn hear_ping_at(&self, id: &str, now: Instant) {
+        let mut arrived = self.lock();
+        let instance = id.strip_prefix(PING).and_then(|rest| rest.rsplit_once('-')).map(|(instance, _)| instance);
+        match instance {
+            Some(instance) if instance == arrived.instance => {
+                arrived.pings.push_back(id.to_owned());
+                if arrived.pings.len() > PINGS_MAX {
+                    arrived.pings.pop_front();
+                }
+            }
+            Some(instance) => {
+                let first = match &arrived.other {
+                    Some(other) if other.instance == instance && now - other.last < GONE_AFTER => other.first,
+                    _ => now,
+                };
+                arrived.other = Some(Other { instance: instance.to_owned(), first, last: now });
+            }
+            // An operator's own.
+            None => {}
+        }
+    }
+
+    /// Returns whether a ping of ours came back to this process.
+    #[must_use]
+    pub fn heard_ping(&self, id: &str) -> bool {
+        self.lock().pings.iter().any(|heard| heard == id)
+    }
+
+    /// Returns whether another Workmate pings through the homeserver with our registration.
+    #[must_use]
+    pub fn is_another_there(&self) -> bool {
+        self.is_another_there_at(Instant::now())
+    }
+
+    fn is_another_there_at(&self, now: Instant) -> bool {
+        self.lock()
+            .other
+            .as_ref()
+            .is_some_and(|other| other.last - other.first >= APART && now - other.last < GONE_AFTER)
+    }
+
+    /// Notes a call with a token that is not the `hs_token`.
+    pub(super) fn hear_wrong_token(&self) {
+        self.lock().wrong_token = Some(Instant::now());
+    }
+
+    /// Returns whether a call came with another token since then.
+    #[must_use]
+    pub fn heard_wrong_token_since(&self, since: Instant) -> bool {
+        self.lock().wrong_token.is_some_and(|at| at >= since)
+    }
+
+    /// Notes a transaction that was taken.
+    pub(super) fn hear_transaction(&self) {
+        let mut arrived = self.lock();
+        arrived.transactions += 1;
+        arrived.last_transaction = Some(clock::now());
+    }
+
+    /// Returns how many transactions were taken, and when the last one was.
+    #[must_use]
+    pub fn transactions(&self) -> (u64, Option<Timestamp>) {
+        let arrived = self.lock();
+        (arrived.transactions, arrived.last_transaction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_of_ours_comes_back_to_us_or_it_does_not() {
+        let arrivals = Arrivals::new("a1");
+        let (first, second) = (arrivals.next_ping(), arrivals.next_ping());
+        arrivals.hear_ping(&second);
+        assert_eq!([&first, &second].map(|id| arrivals.heard_ping(id)), [false, true]);
+        for _ in 0..PINGS_MAX + 1 {
+            arrivals.hear_ping(&arrivals.next_ping());
+        }
+        assert_eq!(arrivals.lock().pings.len(), PINGS_MAX);
+    }
+
+    #[test]
+    fn another_instance_is_there_once_it_pings_again_and_until_it_stops() {
+        let (arrivals, began) = (Arrivals::new("a1"), Instant::now());
+        let at = |seconds: u64| began + Duration::from_secs(seconds);
+        let mut seen = Vec::new();
+        // A predecessor's last ping; an operator's by hand; then a copy that pings every minute, and is stopped.
+        for (second, id) in [(0, "workmate-old-7"), (5, "by-hand"), (60, "workmate-b2-1"), (120, "workmate-b2-2")] {
+            arrivals.hear_ping_at(id, at(second));
+            seen.push(arrivals.is_another_there_at(at(second)));
+        }
+        seen.push(arrivals.is_another_there_at(at(120 + 181)));
+        assert_eq!(seen, [false, false, false, true, false]);
+    }
+}

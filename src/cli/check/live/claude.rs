@@ -1,0 +1,56 @@
+//! The Messages API: whether it is reached, takes the key and has the models. Costs nothing.
+
+use super::{Found, Tried};
+use crate::{
+    claude::{Cause, Client, Looked},
+    cli::check::shown,
+    config::Config,
+    engine::{claude_client, models_of},
+};
+
+pub(super) async fn all(config: &Config) -> Vec<Tried> {
+    if !config.claude.has_credentials() {
+        let text = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
+                    claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`.";
+        return vec![Tried::new("claude", Found::Fault(text.to_owned()))];
+    }
+    let client = match Client::new(claude_client(&config.claude)) {
+        Ok(client) => client,
+        Err(error) => return vec![Tried::new("claude", Found::Fault(with_mend_below(&error.to_string())))],
+    };
+    let mut tried = Vec::new();
+    for (model, who) in models_of(config) {
+        let base = shown(&config.claude.base_url);
+        let (what, found, goes_on) = match client.look(&model).await {
+            Ok(Looked::Model(facts)) if facts.is_retired => {
+                let text = format!("{model} is retired (named by {})\n  Mend: choose another one.", who.join(", "));
+                ("model", Found::Fault(text), true)
+            }
+            Ok(Looked::Model(_)) => ("model", Found::Fine(format!("{base} takes the key and has {model}")), true),
+            Ok(Looked::Unknown) => ("model", Found::Open(not_said(base, &model)), true),
+            Err(error) => match &error.cause {
+                Cause::ModelNotFound { .. } => {
+                    let text = format!("{} (named by {})", with_mend_below(&error.to_string()), who.join(", "));
+                    ("model", Found::Fault(text), true)
+                }
+                Cause::KeyRefused { status: 403, .. } | Cause::Overloaded | Cause::Server { .. } => {
+                    ("model", Found::Open(not_said(base, &model)), true)
+                }
+                _ => ("claude", Found::Fault(with_mend_below(&error.to_string())), false),
+            },
+        };
+        tried.push(Tried::new(what, found));
+        if !goes_on {
+            break;
+        }
+    }
+    tried
+}
+
+fn not_said(base: &str, model: &str) -> String {
+    format!("{base} does not say whether it has {model}; the first request shows it")
+}
+
+fn with_mend_below(text: &str) -> String {
+    text.replacen(". Mend: ", "\n  Mend: ", 1)
+}

@@ -1,0 +1,196 @@
+//! The homeserver, both ways, and the addresses that Workmate listens on.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Found, Tried};
+use crate::{
+    appservice::{self, arrivals::Arrivals},
+    cli::check::shown,
+    config::{Config, Registration},
+    engine::try_listening,
+    listener,
+    matrix::{
+        MatrixError,
+        api::Api,
+        proxy::{Proxy, Upstream},
+        seals::Seals,
+    },
+};
+
+/// How long the homeserver may take for one answer.
+const ASK_MAX: Duration = Duration::from_secs(15);
+/// How long it may take to call us and say so.
+const PING_MAX: Duration = Duration::from_secs(30);
+/// How long a Workmate that runs may take to say so.
+const LOOK_MAX: Duration = Duration::from_secs(3);
+
+pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> Vec<Tried> {
+    let runs = is_running(config).await;
+    let (listener, mut tried) = listeners(config, runs).await;
+    let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
+    let token = config.appservice.as_token.clone();
+    let api = match Proxy::start(upstream, token, Seals::unkept(), tasks, stop.clone()).await {
+        Ok(proxy) => Api::new(proxy),
+        Err(error) => {
+            tried.push(Tried::new("homeserver", Found::Fault(format!("no call can be made: {error}"))));
+            return tried;
+        }
+    };
+    let (found, answers) = ask(config, &api).await;
+    tried.push(Tried::new("homeserver", found));
+    if !answers {
+        return tried;
+    }
+    tried.push(Tried::new("namespace", act(config, &api).await));
+    tried.push(Tried::new("deliveries", ping(config, &api, listener, runs, tasks, stop).await));
+    tried
+}
+
+/// Whether a Workmate with this configuration runs here: its health port says what it waits for.
+async fn is_running(config: &Config) -> bool {
+    let mut address = config.health_listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let ask = async {
+        let http = reqwest::Client::builder().no_proxy().build().ok()?;
+        http.get(format!("http://{address}/readyz")).send().await.ok()?.json::<Value>().await.ok()
+    };
+    matches!(timeout(LOOK_MAX, ask).await, Ok(Some(report)) if report["conditions"]["deliveries"].is_object())
+}
+
+async fn listeners(config: &Config, runs: bool) -> (Option<TcpListener>, Vec<Tried>) {
+    if runs {
+        let text = format!("a workmate runs here and answers at {}", config.health_listen);
+        return (None, vec![Tried::new("ports", Found::Fine(text))]);
+    }
+    let (mut tried, mut appservice) = (Vec::new(), None);
+    for (key, address) in [("appservice.listen", config.appservice.listen), ("health_listen", config.health_listen)] {
+        match try_listening(key, address).await {
+            Ok(listener) if key == "appservice.listen" => appservice = Some(listener),
+            Ok(_) => {}
+            Err(error) => tried.push(Tried::new("ports", Found::Fault(error.to_string()))),
+        }
+    }
+    if tried.is_empty() {
+        let text = format!("{} and {} are free", config.appservice.listen, config.health_listen);
+        tried.push(Tried::new("ports", Found::Fine(text)));
+    }
+    (appservice, tried)
+}
+
+/// Asks who we are; also returns whether anything more can be asked.
+async fn ask(config: &Config, api: &Api) -> (Found, bool) {
+    let url = shown(&config.homeserver.url);
+    let user = match timeout(ASK_MAX, api.whoami()).await {
+        Ok(Ok(user)) => user,
+        Ok(Err(error)) => return (Found::Fault(error.to_string()), false),
+        Err(_) => {
+            let cause = format!("no answer within {} s", ASK_MAX.as_secs());
+            return (Found::Fault(MatrixError::Unreachable { url: url.to_owned(), cause }.to_string()), false);
+        }
+    };
+    let (ours, theirs) = (&config.homeserver.server_name, user.server_name());
+    if ours != theirs {
+        let text = format!(
+            "homeserver.server_name: {ours}, but the homeserver at {url} is {theirs}\n  It lets nobody act as users of another \
+             server.\n  Mend: set homeserver.server_name to {theirs}, and the regex in the registration to '{}'.",
+            Registration::of(config)
+                .users_regex
+                .replace(&regex::escape(ours.as_str()), &regex::escape(theirs.as_str()))
+        );
+        return (Found::Fault(text), false);
+    }
+    let sender = Registration::of(config).sender_localpart;
+    if user.localpart() != sender {
+        let text = format!(
+            "the homeserver takes our as_token for {user}'s, not for @{sender}:{ours}\n  The registration that it has loaded has \
+             another sender_localpart: it is an old one, or another appservice's.\n  Mend: give it the present \
+             registration.yaml and restart it."
+        );
+        return (Found::Fault(text), true);
+    }
+    (Found::Fine(format!("{url} is {theirs} and takes our as_token")), true)
+}
+
+/// Whether the homeserver lets us act as our own users; looks only.
+async fn act(config: &Config, api: &Api) -> Found {
+    let namespace = config.namespace();
+    let service = namespace.user_id(&namespace.service);
+    match timeout(ASK_MAX, api.whoami_as(&service)).await {
+        Ok(Ok(_)) => Found::Fine(format!("it lets us act as {service}")),
+        // Nobody registered it yet: that is what a first start does.
+        Ok(Err(MatrixError::Refused { errcode, message, .. }))
+            if errcode == "M_FORBIDDEN" && message.to_lowercase().contains("not registered") =>
+        {
+            Found::Fine(format!("{service} is in our namespace; the first start makes it"))
+        }
+        Ok(Err(MatrixError::Refused { errcode, message, .. })) if errcode == "M_FORBIDDEN" => Found::Fault(format!(
+            "the homeserver does not let us act as {service} ({message})\n  namespaces.users of the registration that it has \
+             loaded does not cover our users.\n  Mend: the entry has to be `- {{exclusive: true, regex: '{}'}}`; then restart the \
+             homeserver.",
+            Registration::of(config).users_regex
+        )),
+        Ok(Err(error)) => Found::Open(format!("not told ({error})")),
+        Err(_) => Found::Open("not told in time".to_owned()),
+    }
+}
+
+/// Has the homeserver call us. Without a Workmate that runs, its endpoint is there for that moment, and takes nothing else.
+async fn ping(
+    config: &Config,
+    api: &Api,
+    listener: Option<TcpListener>,
+    runs: bool,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Found {
+    let arrivals = Arrivals::new("check");
+    let is_ours = listener.is_some();
+    if let Some(listener) = listener {
+        let router = appservice::pings_only(config.appservice.hs_token.clone(), arrivals.clone());
+        tasks.spawn(listener::serve(listener, router, appservice::CONNECTIONS_MAX, stop.clone()));
+    } else if !runs {
+        return Found::Open(format!("not tried: {} cannot be listened on", config.appservice.listen));
+    }
+    let (began, id) = (tokio::time::Instant::now(), format!("check-{}", arrivals.next_ping()));
+    let pinged = timeout(PING_MAX, api.ping(&config.appservice.id, &id)).await;
+    let (url, listen) = (shown(&config.appservice.url), config.appservice.listen);
+    if arrivals.heard_wrong_token_since(began) {
+        return Found::Fault(
+            "the homeserver calls us with another hs_token than ours\n  Nothing that it delivers would be taken.\n  Mend: its \
+             copy of the registration is an old one: give it the present registration.yaml and restart it."
+                .to_owned(),
+        );
+    }
+    let said = match pinged {
+        Ok(Ok(())) if !is_ours => {
+            return Found::Fine(format!("the homeserver reaches the workmate that runs, at {url}"));
+        }
+        Ok(Ok(())) if arrivals.heard_ping(&id) => {
+            return Found::Fine(format!("the homeserver reaches us at {url}, with our hs_token"));
+        }
+        Ok(Ok(())) => {
+            return Found::Fault(format!(
+                "the homeserver's call was answered by somebody else than this machine's {listen}\n  Another workmate or service \
+                 stands at the url of the registration that it has loaded; the config says {url}.\n  Mend: correct url in the \
+                 registration and appservice.url, and restart the homeserver; stop a second workmate."
+            ));
+        }
+        Ok(Err(MatrixError::Refused { errcode, .. })) if errcode == "M_UNRECOGNIZED" => {
+            return Found::Open("not tried: this homeserver has no ping for appservices".to_owned());
+        }
+        Ok(Err(MatrixError::Refused { errcode, message, .. })) => format!("{errcode}: {message}"),
+        Ok(Err(error)) => return Found::Open(format!("not told ({error})")),
+        Err(_) => format!("no word within {} s", PING_MAX.as_secs()),
+    };
+    Found::Fault(format!(
+        "the homeserver cannot reach us ({said})\n  It would deliver nothing, so nobody is answered.\n  Mend: see that {url}, the \
+         url of the registration that it has loaded, leads from its machine to {listen} (another machine or container cannot \
+         use 127.0.0.1: set appservice.listen to an address that it reaches, and the url to that), and restart it after a change."
+    ))
+}

@@ -1,0 +1,54 @@
+//! The MCP servers: whether each starts and lists its tools.
+
+use std::{os::unix::fs::MetadataExt as _, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Found, Tried};
+use crate::{
+    config::{Config, own_uid},
+    tools,
+};
+
+/// How long they may take; `npx` may be fetching one.
+const START_MAX: Duration = Duration::from_secs(65);
+
+/// Whether this is root, and the service is not.
+fn runs_as_somebody_else(config: &Config) -> bool {
+    let owner = std::fs::metadata(&config.data_dir).or_else(|_| std::fs::metadata(config.data_dir.join(".."))).ok();
+    own_uid() == Some(0) && owner.is_none_or(|owner| owner.uid() != 0)
+}
+
+pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> Vec<Tried> {
+    if config.mcp_servers.is_empty() {
+        return Vec::new();
+    }
+    if runs_as_somebody_else(config) {
+        let text =
+            "not tried: as root, their programs would have more rights than the service's user; run this as that user";
+        return vec![Tried::new("mcp", Found::Open(text.to_owned()))];
+    }
+    let mut settings = tools::Settings::default();
+    settings.servers.clone_from(&config.mcp_servers);
+    settings.credentials.clone_from(&config.credentials);
+    settings.secrets = config.own_secrets();
+    let tools = tools::Tools::start(settings, tasks, stop);
+    let (mut changed, until) = (tools.changed(), Instant::now() + START_MAX);
+    // Each is up or has failed once.
+    while tools.troubles().iter().any(|(_, trouble)| trouble.is_none()) {
+        if !matches!(timeout_at(until, changed.changed()).await, Ok(Ok(()))) {
+            break;
+        }
+    }
+    let up = tools.health().up.into_iter().map(|server| Tried::new("mcp", Found::Fine(format!("{server} is up"))));
+    let down = tools.troubles().into_iter().map(|(server, trouble)| {
+        let trouble = trouble.unwrap_or_else(|| "it does not list its tools in time".to_owned());
+        let text = format!(
+            "mcp_servers.{server}: {trouble}\n  Its tools are offered to nobody.\n  Mend: run its command by hand as the user of \
+             workmate, or correct its address; a workmate that serves tries again by itself."
+        );
+        Tried::new("mcp", Found::Fault(text))
+    });
+    up.chain(down).collect()
+}

@@ -1,0 +1,49 @@
+//! What `/metrics` shows of what is going on, read whenever somebody asks.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Engine, Shared};
+use crate::{appservice::metrics::Labelled, claude};
+
+/// Shows what is going on in `/metrics`.
+pub(super) fn show(engine: &Shared) {
+    let show = |name, help, read: fn(&Engine) -> usize| {
+        let engine = Arc::downgrade(engine);
+        let read = move || engine.upgrade().map_or(0, |engine| read(&engine));
+        (name, help, read)
+    };
+    let shown = [
+        show("runs_going_on", "Runs that wait or are answered.", |engine| engine.running.len()),
+        show("events_given_up", "Events since the start that could not be handled; each is in the log.", |engine| {
+            engine.given_up.load(Ordering::Relaxed)
+        }),
+        show("events_awaiting_keys", "Events that cannot be decrypted yet.", |engine| engine.parked.len()),
+        show("assistant_clients_open", "Assistants' clients; at most limits.assistants_live_max.", |engine| {
+            engine.pool.passing_len()
+        }),
+    ];
+    for (name, help, read) in shown {
+        engine.metrics.observe(name, help, read);
+    }
+    let coworkers = engine.config.coworkers.iter().map(|coworker| coworker.id.0.clone());
+    engine.metrics.begin_with(coworkers, claude::Cause::NAMES);
+    show_each(engine, "mcp_server_up", "Whether an MCP server can be called.", |engine| {
+        let health = engine.tools.health();
+        let all = health.up.into_iter().map(|name| (name, 1.0)).chain(health.down.into_iter().map(|name| (name, 0.0)));
+        all.map(|(server, up)| (vec![("server", server)], up)).collect()
+    });
+    let [used, limit] =
+        ["What was spent in this month, on this day (UTC).", "What may be spent, where there is a limit."];
+    show_each(engine, "budget_used_usd", used, |engine| {
+        engine.budgets_shown().map(|[used, _]| used).unwrap_or_default()
+    });
+    show_each(engine, "budget_limit_usd", limit, |engine| {
+        engine.budgets_shown().map(|[_, max]| max).unwrap_or_default()
+    });
+}
+
+/// Shows numbers with labels in `/metrics`.
+fn show_each(engine: &Shared, name: &'static str, help: &'static str, read: fn(&Engine) -> Vec<Labelled>) {
+    let weak = Arc::downgrade(engine);
+    engine.metrics.observe_each(name, help, move || weak.upgrade().map(|engine| read(&engine)).unwrap_or_default());
+}

@@ -1,0 +1,125 @@
+//! A copy of a store that nobody uses, for whoever only reads: opening a database writes into it, whoever opens it.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use tempfile::TempDir;
+
+use super::{LOCK_ATTEMPTS_MAX, LOCK_PAUSE_MS, Store, StoreError};
+
+/// The database's own file, which its user locks.
+const LOCKED: &str = "db";
+/// Folders in folders that are copied; a store has one level of them.
+const DEPTH_MAX: usize = 3;
+
+impl Store {
+    /// Opens a copy of the store in `dir`, in a folder that goes with the second value; `dir` is only read.
+    ///
+    /// Blocks; a store that is in use is waited for, two seconds at most.
+    ///
+    /// # Errors
+    /// As of [`Self::open`]; what cannot be read is named.
+    pub fn open_copy(dir: &Path, key: &[u8; 32]) -> Result<(Self, TempDir), StoreError> {
+        let failed = |source| StoreError::Unreadable { dir: dir.to_owned(), source };
+        let lock = dir.join(LOCKED);
+        let closed = fs::Permissions::from_mode(0o700);
+        let copy = tempfile::Builder::new().prefix("workmate-").permissions(closed).tempdir().map_err(failed)?;
+        let held = lock_shared(dir, &lock)?;
+        let copied = copy_into(dir, copy.path(), DEPTH_MAX);
+        drop(held);
+        copied.map_err(failed)?;
+        match Self::open(copy.path(), key) {
+            Ok(store) => Ok((store, copy)),
+            // The copy's path says nothing to anybody.
+            Err(StoreError::WrongKey { .. }) => Err(StoreError::WrongKey { dir: dir.to_owned() }),
+            Err(StoreError::NewerSchema { found, known, .. }) => {
+                Err(StoreError::NewerSchema { dir: dir.to_owned(), found, known })
+            }
+            Err(StoreError::CorruptFiles { reason, .. }) => {
+                Err(StoreError::CorruptFiles { dir: dir.to_owned(), reason })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Keeps the database's user out while it is copied.
+fn lock_shared(dir: &Path, lock: &Path) -> Result<Flock<File>, StoreError> {
+    let failed = |error: io::Error| StoreError::Unreadable { dir: dir.to_owned(), source: named(lock, &error) };
+    for _ in 0..LOCK_ATTEMPTS_MAX {
+        let file = File::open(lock).map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(held) => return Ok(held),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => thread::sleep(Duration::from_millis(LOCK_PAUSE_MS)),
+            Err((_, error)) => return Err(failed(error.into())),
+        }
+    }
+    Err(StoreError::Locked { dir: dir.to_owned() })
+}
+
+fn copy_into(from: &Path, to: &Path, depth: usize) -> io::Result<()> {
+    for entry in fs::read_dir(from).map_err(|error| named(from, &error))? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            fs::create_dir(&target)?;
+            copy_into(&source, &target, depth - 1)?;
+        } else if kind.is_file() {
+            fs::copy(&source, &target).map_err(|error| named(&source, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _, path::PathBuf};
+
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    fn every_file(dir: &Path) -> BTreeMap<PathBuf, (u64, i64, i64)> {
+        let mut all = BTreeMap::new();
+        for entry in fs::read_dir(dir).expect("readable").filter_map(Result::ok) {
+            let metadata = entry.metadata().expect("readable");
+            all.insert(entry.path(), (metadata.len(), metadata.mtime(), metadata.mtime_nsec()));
+            if metadata.is_dir() {
+                all.extend(every_file(&entry.path()));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn op10_reading_a_copy_changes_nothing_in_the_store_and_a_store_in_use_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let state = dir.path().join("state");
+        let store = Store::open(&state, &KEY).expect("a fresh one");
+        assert!(matches!(Store::open_copy(&state, &KEY), Err(StoreError::Locked { .. })));
+        drop(store);
+        let before = every_file(&state);
+
+        let (copy, folder) = Store::open_copy(&state, &KEY).expect("nobody uses it");
+        let wrong = Store::open_copy(&state, &[8; 32]).map(|_| ()).expect_err("another key");
+        drop(copy);
+        drop(folder);
+
+        assert_eq!(every_file(&state), before);
+        assert!(wrong.to_string().starts_with(&state.display().to_string()), "{wrong}");
+        let missing = Store::open_copy(&dir.path().join("none"), &KEY).map(|_| ()).expect_err("there is none");
+        assert!(missing.to_string().contains("none/db"), "{missing}");
+    }
+}

@@ -70,6 +70,8 @@ pub fn tools() -> &'static str {
 pub enum Verdict {
     /// The arguments are no JSON object.
     NotAnObject,
+    /// The arguments can be read in more than one way.
+    Unclear,
     /// The turn has too many calls.
     TooManyCalls,
     /// People declined it.
@@ -89,6 +91,7 @@ pub enum Verdict {
 pub fn verdict(verdict: Verdict) -> &'static str {
     result_line(match verdict {
         Verdict::NotAnObject => "not_an_object",
+        Verdict::Unclear => "unclear",
         Verdict::TooManyCalls => "too_many_calls",
         Verdict::Declined => "declined",
         Verdict::Expired => "expired",
@@ -173,9 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn c5_both_are_told_that_a_table_of_three_columns_is_a_list() {
+        let coworker = coworker(&Coworker { name: "a", user_id: "@a:hs", purpose: "b", instructions: "" });
+        let assistant = assistant(&Assistant { user_id: "@a:hs", owner: "@b:hs", instructions: "" });
+        for told in [coworker, assistant] {
+            assert!(told.contains("a list where a table would have three columns or more"), "{told}");
+        }
+    }
+
+    #[test]
     fn every_verdict_has_a_line_and_every_line_a_verdict() {
         let verdicts = [
             Verdict::NotAnObject,
+            Verdict::Unclear,
             Verdict::TooManyCalls,
             Verdict::Declined,
             Verdict::Expired,

@@ -31,9 +31,15 @@ impl Names {
 /// Returns a link to a user under this name, as Markdown for [`own`](super::render::own).
 #[must_use]
 pub fn pill(user: &UserId, name: &str) -> String {
-    let name: String = legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect();
+    let name = plain_name(name);
     let shown = if name.is_empty() { user.as_str() } else { &name };
     format!("[{}](<{}>)", letter_by_letter(shown), user.matrix_to_uri())
+}
+
+/// Returns a name on one line, in which nothing hides and which is not too long.
+#[must_use]
+pub fn plain_name(name: &str) -> String {
+    legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect()
 }
 
 /// Returns a text as Markdown that shows it letter by letter.

@@ -238,7 +238,8 @@ impl Machine {
         }
     }
 
-    /// A run with tools shows its status at the first call; from then on the edits say how far it is.
+    /// A run with tools shows its status at the first call; from then on the edits say how far it is. That people are
+    /// waited for is said at once: nothing else may come for long.
     fn steps(&mut self, doing: &Doing, now: Timestamp) -> Vec<Effect> {
         self.doing = Some(doing.clone());
         if let Some(pace) = &mut self.pace {
@@ -248,7 +249,7 @@ impl Machine {
         let status = self.status.get_or_insert_with(|| Status::new(began, false, now));
         // The model has answered: it is busy no more.
         status.busy = false;
-        if status.shown {
+        if status.shown && (status.waits || !doing.waits()) {
             return Vec::new();
         }
         status.next = now;
@@ -264,8 +265,10 @@ impl Machine {
             return None;
         }
         let seconds = now.ms_since(status.began) / 1000;
+        status.waits = self.doing.as_ref().is_some_and(Doing::waits);
         let text = match &self.doing {
             None => words::working(seconds),
+            Some(doing) if status.waits => words::waiting_for_approval(&doing.asked, seconds, doing.done),
             Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
         };
         Some(self.status_effect(step, &text))
@@ -285,7 +288,7 @@ impl Machine {
     }
 
     fn notice(&self, markdown: &str) -> Outgoing {
-        self.quiet(render::render(markdown))
+        self.quiet(render::own(markdown))
     }
 
     /// A message that notifies nobody.
@@ -360,7 +363,7 @@ impl Machine {
 
     /// A final word of ours. In a room it mentions the asker: who asked is to learn that there is no answer.
     fn word(&self, words: &str, outcome: Outcome) -> Effect {
-        let message = self.message(render::render(words), OutgoingKind::Text);
+        let message = self.message(render::own(words), OutgoingKind::Text);
         Effect::Finish(Answer { message, file: None, outcome })
     }
 

@@ -255,6 +255,16 @@ impl Grant {
         !self.is_bound() || named || self.spaces.iter().any(|space| here.spaces.contains(space))
     }
 
+    /// Whether it may grant tools of a server's.
+    #[must_use]
+    pub fn reaches(&self, server: &str) -> bool {
+        let beginning = format!("{server}{SERVER_SEPARATOR}");
+        match self.pattern.strip_suffix('*') {
+            Some(pattern) => pattern.starts_with(&beginning) || beginning.starts_with(pattern),
+            None => self.pattern.starts_with(&beginning),
+        }
+    }
+
     /// Whether it grants the tool of that name.
     #[must_use]
     pub fn matches(&self, name: &ToolName) -> bool {
@@ -337,6 +347,8 @@ pub enum Denied {
     NotGranted,
     /// Its arguments are no JSON object.
     NotAnObject,
+    /// Its arguments can be read in more than one way.
+    Unclear,
 }
 
 /// Why a granted tool is not offered.
@@ -346,6 +358,10 @@ pub enum Withheld {
     Changed(String),
     /// Its grant holds in other rooms.
     Elsewhere,
+    /// Its schema is larger than [`SCHEMA_BYTES_MAX`].
+    TooLarge,
+    /// There are [`TOOLS_MAX`] tools already.
+    TooMany,
     /// The model's provider would refuse every request that names it; why, in words for an operator.
     Unusable(String),
 }
@@ -376,6 +392,7 @@ impl Toolset {
         for offer in offers {
             let Some(grant) = grants.iter().find(|grant| grant.matches(&offer.name)) else { continue };
             if offer.schema.to_string().len() > SCHEMA_BYTES_MAX {
+                toolset.withheld.insert(offer.name.clone(), Withheld::TooLarge);
                 continue;
             }
             let pin = grant.digest.as_ref().or_else(|| pinned.get(&offer.name));
@@ -385,6 +402,8 @@ impl Toolset {
                 toolset.withheld.insert(offer.name.clone(), Withheld::Changed(offer.fingerprint()));
             } else if toolset.tools.len() < TOOLS_MAX {
                 toolset.tools.insert(offer.name.clone(), tool(offer, grant));
+            } else {
+                toolset.withheld.insert(offer.name.clone(), Withheld::TooMany);
             }
         }
         toolset

@@ -6,6 +6,7 @@
 //!
 //! Whatever happens, each call gets exactly one result, in the order of the calls, in one message.
 
+mod arguments;
 mod call;
 mod said;
 mod shown;
@@ -18,6 +19,7 @@ use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use arguments::DEPTH_MAX;
 pub use said::{ModelTurn, TurnStop};
 
 use self::{
@@ -394,6 +396,18 @@ impl Work {
         // What was nothing but thinking says nothing now.
         self.rounds.retain(|round| !round.said.is_empty());
         found
+    }
+
+    /// Returns the tools whose calls wait for somebody's approval, in order, each once.
+    #[must_use]
+    pub fn asked_about(&self, terms: &Terms<'_>) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for pending in self.pending(terms) {
+            if !names.iter().any(|name| name == pending.tool.as_str()) {
+                names.push(pending.tool.as_str().to_owned());
+            }
+        }
+        names
     }
 
     /// Returns how many steps are done, and the names of the tools that are being used.

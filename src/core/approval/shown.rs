@@ -57,6 +57,12 @@ pub(super) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Shown {
     })
 }
 
+/// Returns an argument and its value as a card shows them, for what is not a card: spaces are plain ones.
+#[must_use]
+pub fn line(name: &str, value: &Value, mask: &Mask) -> String {
+    on_a_line(name, value, mask).text.replace(SPACE_THAT_STAYS, " ")
+}
+
 /// Returns an argument's name alone, as [`on_a_line`] begins.
 #[must_use]
 pub(super) fn name(name: &str, mask: &Mask) -> Shown {

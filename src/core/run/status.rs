@@ -17,6 +17,15 @@ pub struct Doing {
     pub done: usize,
     /// The tools that are being used, by name.
     pub running: Vec<String>,
+    /// The tools whose use waits for somebody's approval, by name.
+    pub asked: Vec<String>,
+}
+
+impl Doing {
+    /// Whether nothing but people is waited for.
+    pub(super) fn waits(&self) -> bool {
+        self.running.is_empty() && !self.asked.is_empty()
+    }
 }
 
 /// When a run's status is shown and edited.
@@ -28,11 +37,13 @@ pub(super) struct Status {
     pub(super) shown: bool,
     /// People were told that the model is busy.
     pub(super) busy: bool,
+    /// It says that people are waited for.
+    pub(super) waits: bool,
 }
 
 impl Status {
     pub(super) fn new(began: Timestamp, shown: bool, now: Timestamp) -> Self {
-        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false }
+        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false, waits: false }
     }
 
     /// Returns the step that shows something now: the notice itself, or an edit of it.

@@ -112,12 +112,14 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
     assert_eq!(gaps, [6_000, 10_000, 20_000, 40_000, 80_000, 120_000, 120_000, 120_000]);
     assert_eq!(shown.len(), 8);
     assert!(shown[0].contains("6 s"), "{}", shown[0]);
+    let names = crate::core::names::Names::default();
     let ended = Ended {
         steps: &[],
         outcome: Outcome::Done,
         duration_ms: 500_000,
         spent: Spent::default(),
         mask: &Mask::default(),
+        names: &names,
     };
     let end = machine.status_end(&ended).expect("its status was shown");
     assert_eq!((end.body.as_str(), end.mentions.len()), ("Done after 8 min 20 s", 0));
@@ -242,7 +244,7 @@ fn a10_an_assistants_status_begins_with_its_first_tool_and_no_edit_is_due_while_
     assert!(matches!(&first[..], [Effect::Send(Step::Answer, _)]), "{first:?}");
     assert_eq!(machine.take(&Input::Text("Let me look."), due), vec![]);
 
-    let doing = Doing { done: 0, running: vec!["time".to_owned()] };
+    let doing = Doing { done: 0, running: vec!["time".to_owned()], asked: Vec::new() };
     let shown = machine.take(&Input::Steps(&doing), NOW);
     let status = matches!(&shown[..], [Effect::Send(Step::Status, notice)] if notice.kind == OutgoingKind::Notice);
     assert!(status, "{shown:?}");
@@ -278,16 +280,50 @@ fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
 #[test]
 fn c9_a_run_with_tools_shows_its_status_at_the_first_call_and_says_how_far_it_is() {
     let mut machine = Machine::new(&record(false), NOW);
-    let doing = |done, running: &[&str]| Doing { done, running: running.iter().map(|&name| name.to_owned()).collect() };
+    let doing = |done, running: &[&str]| Doing {
+        done,
+        running: running.iter().map(|&name| name.to_owned()).collect(),
+        asked: Vec::new(),
+    };
     let soon = later(NOW, 2_000);
     let shown = machine.take(&Input::Steps(&doing(0, &["time"])), soon);
     let [Effect::Send(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
-    assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (2 s, now `time`) …", 0));
+    assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (now `time`) …", 0));
     assert_eq!(machine.take(&Input::Steps(&doing(1, &["a", "b"])), soon), vec![], "edits keep their distance");
     let due = machine.next_at().expect("an edit is due");
     let edited = machine.take(&Input::Tick(""), due);
     let [Effect::Edit(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
     assert_eq!(message.body, "Working on it (12 s, 1 step done, now `a`, `b`) …");
+}
+
+#[test]
+fn c10_a_status_says_that_it_waits_for_people_and_at_once_where_it_said_something_else() {
+    let waits = |done, names: &[&str]| Doing {
+        done,
+        running: Vec::new(),
+        asked: names.iter().map(|&name| name.to_owned()).collect(),
+    };
+    let runs = |done| Doing { done, running: vec!["look".to_owned()], asked: vec!["deploy".to_owned()] };
+    let text = |effects: &[Effect]| match effects {
+        [Effect::Send(Step::Status, message) | Effect::Edit(Step::StatusEdit(_), message)] => message.body.clone(),
+        [] => String::new(),
+        other => panic!("a status, not {other:?}"),
+    };
+    let mut machine = Machine::new(&record(false), NOW);
+    let first = machine.take(&Input::Steps(&waits(0, &["deploy"])), NOW);
+    assert_eq!(text(&first), "Waiting for approval of `deploy` …");
+    assert_eq!(machine.take(&Input::Steps(&waits(0, &["deploy"])), later(NOW, 1)), vec![], "it says so already");
+
+    let mut machine = Machine::new(&record(false), NOW);
+    assert_eq!(text(&machine.take(&Input::Steps(&runs(0)), later(NOW, 1))), "Working on it (now `look`) …");
+    let asked = machine.take(&Input::Steps(&waits(1, &["deploy", "mail", "tell"])), later(NOW, 7_000));
+    assert_eq!(text(&asked), "Waiting for approval of `deploy`, `mail` and `tell` (7 s, 1 step done) …");
+    assert_eq!(machine.take(&Input::Steps(&waits(2, &["mail"])), later(NOW, 7_001)), vec![]);
+    let due = machine.next_at().expect("it goes on");
+    assert_eq!(machine.take(&Input::Steps(&runs(3)), due), vec![]);
+    assert!(text(&machine.take(&Input::Tick(""), due)).starts_with("Working on it ("));
+    let again = machine.take(&Input::Steps(&waits(4, &["deploy"])), later(due, 1));
+    assert!(text(&again).starts_with("Waiting for approval of `deploy`"), "{again:?}");
 }
 
 #[test]

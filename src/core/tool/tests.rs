@@ -18,6 +18,24 @@ fn c12_names_are_those_that_the_messages_api_takes() {
 }
 
 #[test]
+fn c12_a_grant_reaches_a_server_whose_tools_it_may_name() {
+    let table = [
+        ("logs__read", true),
+        ("logs__*", true),
+        ("logs__read_*", true),
+        ("log*", true),
+        ("*", true),
+        ("logs", false),
+        ("time", false),
+        ("logsx__*", false),
+        ("log__*", false),
+    ];
+    for (pattern, expected) in table {
+        assert_eq!(Grant::plain(pattern).reaches("logs"), expected, "{pattern}");
+    }
+}
+
+#[test]
 fn c12_without_a_grant_there_is_no_tool() {
     let toolset = Toolset::resolve(&[], &[offer("fs", "read")], &BTreeMap::new(), &Here::default());
     assert!(toolset.is_empty());

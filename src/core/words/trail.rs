@@ -8,6 +8,7 @@ use super::{date, duration_seconds};
 use crate::core::{
     audit::{Entry, Spent},
     legible::legible,
+    names::Names,
     run::Outcome,
     time::Timestamp,
     trail::{Decision, StepOutcome, Tally},
@@ -65,10 +66,33 @@ pub fn more_steps(steps: usize) -> String {
     if steps == 1 { "and 1 more step".to_owned() } else { format!("and {steps} more steps") }
 }
 
-/// Stands behind the beginning of a long value.
+/// Stands where something is left out of a text.
+pub const FOLD: &str = " … (+";
+
+/// Returns a text of which the beginning and the end stay where it is longer than this, and says how much is missing.
 #[must_use]
-pub fn more_characters(characters: usize) -> String {
-    format!("(+{characters} characters)")
+pub fn folded(text: &str, chars_max: usize) -> String {
+    let chars = text.chars().count();
+    if chars <= chars_max {
+        return text.to_owned();
+    }
+    let tail = chars_max / 3;
+    let at = |nth: usize| text.char_indices().nth(nth).map_or(text.len(), |(at, _)| at);
+    let (begins, ends) = (&text[..at(chars_max - tail)], &text[at(chars - tail)..]);
+    let left_out = counted(u64::try_from(chars - chars_max).unwrap_or(u64::MAX));
+    format!("{}{FOLD}{left_out} characters) … {}", begins.trim_end(), ends.trim_start())
+}
+
+/// Counts the arguments of a call that are not shown.
+#[must_use]
+pub fn more_arguments(arguments: usize) -> String {
+    if arguments == 1 { "and 1 more argument".to_owned() } else { format!("and {arguments} more arguments") }
+}
+
+/// Stands under the folded arguments of a call that somebody was asked about.
+#[must_use]
+pub fn whole_on_card() -> &'static str {
+    "Its card shows the whole call."
 }
 
 /// Returns a day and a time.
@@ -178,7 +202,7 @@ pub fn audit_room_topic() -> &'static str {
 pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
     let who = entry.coworker.as_deref().unwrap_or(entry.user.localpart());
     let mut parts =
-        vec![format!("{} {}", code(who), outcome(entry.outcome)), format!("for {}", code(entry.asker.as_str()))];
+        vec![format!("{} {}", code(who), outcome(entry.outcome)), format!("for {}", Names::default().of(&entry.asker))];
     parts.extend(tools_used(&entry.tools));
     parts.extend(spent_on(&entry.spent));
     parts.push(took(entry.duration_ms()));
@@ -193,7 +217,7 @@ pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
 /// Says that an answer's run is not in the index.
 #[must_use]
 pub fn why_unknown() -> String {
-    "I don't know which answer you mean, or its record is gone by now. Reply `!why` to one of my answers, or write it in \
+    "I don't know which answer you mean, or I no longer have its record. Reply `!why` to one of my answers, or write it in \
      its thread."
         .to_owned()
 }
@@ -201,12 +225,12 @@ pub fn why_unknown() -> String {
 /// Says that the answer is still being worked on.
 #[must_use]
 pub fn why_not_yet() -> String {
-    "I'm still working on that one. Ask me again when the answer is there.".to_owned()
+    "I'm still working on that one. Ask me again once it's answered.".to_owned()
 }
 
 /// Returns the answer to `!why`: what was read and used, with links and without content.
 #[must_use]
-pub fn why(entry: &Entry, links_max: usize, via: &ServerName) -> String {
+pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names) -> String {
     let mut text = read_messages(entry, links_max, via);
     if entry.tools.is_empty() {
         text.push_str("\n\nI used no tools.");
@@ -215,10 +239,10 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName) -> String {
         for tool in entry.tools.iter().take(TOOLS_LISTED_MAX) {
             let decision = match &tool.decision {
                 Some(Decision::Approved { by, at }) => {
-                    format!(", {APPROVED_BY} {}, {}", code(by.as_str()), moment(*at))
+                    format!(", {APPROVED_BY} {}, {}", names.of(by), moment(*at))
                 }
                 Some(Decision::Declined { by, at }) => {
-                    format!(", {DECLINED_BY} {}, {}", code(by.as_str()), moment(*at))
+                    format!(", {DECLINED_BY} {}, {}", names.of(by), moment(*at))
                 }
                 Some(Decision::Expired) | None => String::new(),
             };
@@ -248,13 +272,13 @@ fn read_messages(entry: &Entry, links_max: usize, via: &ServerName) -> String {
         Some((oldest, newest)) => format!(", from {} to {}", moment(oldest), moment(newest)),
         None => String::new(),
     };
-    let mut text = format!("For that answer I read {read} of this room{span}.");
+    let mut text = format!("For that answer I read {read} in this room{span}.");
     let Some(room) = &entry.room else { return text };
     let newest = entry.read.iter().rev().take(links_max);
     let links: Vec<String> =
         (1..).zip(newest).map(|(number, event): (u32, _)| format!("[{number}]({})", link(room, event, via))).collect();
-    let which = if links.len() < entry.read.len() { " The newest ones" } else { " These" };
-    let _ = write!(text, "{which}, newest first: {}.", links.join(" "));
+    let which = if links.len() < entry.read.len() { "The newest" } else { "Newest first" };
+    let _ = write!(text, " {which}: {}.", links.join(" "));
     text
 }
 

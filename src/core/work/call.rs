@@ -1,9 +1,9 @@
 //! One call of a tool, from the model's wish to its result.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::shown;
+use super::{said::Arguments, shown};
 use crate::{
     core::{
         mask::Mask,
@@ -24,6 +24,9 @@ pub(super) struct Call {
     pub(super) name: String,
     /// What it is called with; exactly this was shown to whoever approved it.
     pub(super) arguments: Value,
+    /// Whether the model wrote arguments that can be read in more than one way; these are none then.
+    #[serde(default)]
+    unclear: bool,
     /// The arguments as people see them.
     shown: String,
     /// What people decided about it.
@@ -68,15 +71,19 @@ pub(super) enum Gate<'a> {
 }
 
 impl Call {
-    pub(super) fn new(id: String, name: String, arguments: Value, mask: &Mask) -> Self {
-        let shown = shown::arguments(&arguments, mask);
-        Self { id, name, arguments, shown, decision: None, state: State::Waiting }
+    pub(super) fn new(id: String, name: String, arguments: Arguments, mask: &Mask) -> Self {
+        let (shown, arguments, unclear) = match arguments {
+            Arguments::Clear(arguments) => (shown::arguments(&arguments, mask), arguments, false),
+            Arguments::Unclear(raw) => (shown::as_written(&raw, mask), Value::Object(Map::new()), true),
+        };
+        Self { id, name, arguments, unclear, shown, decision: None, state: State::Waiting }
     }
 
     /// Says whether it may be carried out now, whatever was said before.
     pub(super) fn gate<'a>(&'a self, tools: &'a Toolset) -> Gate<'a> {
         let tool = match tools.permit(&self.name, &self.arguments) {
             Ok((tool, _)) if tool.offer.source == Source::Provider => return Gate::Denied(Denied::NotGranted),
+            Ok(_) if self.unclear => return Gate::Denied(Denied::Unclear),
             Ok((tool, _)) => tool,
             Err(denied) => return Gate::Denied(denied),
         };

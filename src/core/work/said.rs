@@ -1,10 +1,10 @@
 //! What the model said in one turn, read from its raw content blocks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use super::{call::Call, shown};
+use super::{arguments, call::Call, shown};
 use crate::core::{
     mask::Mask,
     trail::{StepOutcome, TrailStep},
@@ -48,7 +48,7 @@ pub(super) enum Said {
     Call {
         id: String,
         name: String,
-        arguments: Value,
+        arguments: Arguments,
     },
     /// One of the provider's tools, which it carries out itself.
     ServerCall {
@@ -63,19 +63,40 @@ pub(super) enum Said {
     Other,
 }
 
+/// What a call is made with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Arguments {
+    /// It can be read in one way only.
+    Clear(Value),
+    /// It cannot; as the model wrote it.
+    Unclear(String),
+}
+
+impl Arguments {
+    fn read(raw: &str) -> Self {
+        arguments::read(raw).map_or_else(|_| Self::Unclear(raw.to_owned()), Self::Clear)
+    }
+
+    fn is_object(&self) -> bool {
+        matches!(self, Self::Clear(Value::Object(_)))
+    }
+}
+
 impl Said {
     pub(super) fn read(raw: &str) -> Self {
-        let block: Value = serde_json::from_str(raw).unwrap_or_default();
-        let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
-        match block["type"].as_str().unwrap_or_default() {
-            "text" => Self::Text { text: text("text"), sources: sources(&block["citations"]) },
+        // Field by field: what stands in one does not make the others unreadable.
+        let block: BTreeMap<String, Box<RawValue>> = serde_json::from_str(raw).unwrap_or_default();
+        let field = |key: &str| block.get(key).map_or("null", |field| field.get());
+        let value = |key: &str| serde_json::from_str::<Value>(field(key)).unwrap_or_default();
+        let text = |key: &str| serde_json::from_str::<String>(field(key)).unwrap_or_default();
+        match text("type").as_str() {
+            "text" => Self::Text { text: text("text"), sources: sources(&value("citations")) },
             "thinking" | "redacted_thinking" => Self::Thinking,
-            "tool_use" => Self::Call { id: text("id"), name: text("name"), arguments: block["input"].clone() },
-            "server_tool_use" => {
-                Self::ServerCall { id: text("id"), name: text("name"), arguments: block["input"].clone() }
-            }
+            "tool_use" => Self::Call { id: text("id"), name: text("name"), arguments: Arguments::read(field("input")) },
+            "server_tool_use" => Self::ServerCall { id: text("id"), name: text("name"), arguments: value("input") },
             kind if kind.ends_with("_tool_result") => {
-                let inner = block["content"]["type"].as_str().unwrap_or_default();
+                let inner = value("content");
+                let inner = inner["type"].as_str().unwrap_or_default();
                 Self::ServerResult { call: text("tool_use_id"), failed: inner.ends_with("_error") }
             }
             _ => Self::Other,
@@ -116,11 +137,11 @@ pub(super) fn echoed(turn: &ModelTurn, said: &[Said]) -> Vec<String> {
     echoed.collect()
 }
 
-/// A call is not carried out whose arguments are no object; nor may it come back with them.
+/// A call is not carried out whose arguments are no object, or unclear; nor may it come back with them.
 fn without_arguments(raw: &str) -> String {
-    let mut block: Value = serde_json::from_str(raw).unwrap_or_default();
-    block["input"] = Value::Object(serde_json::Map::new());
-    block.to_string()
+    let mut block: BTreeMap<String, Box<RawValue>> = serde_json::from_str(raw).unwrap_or_default();
+    block.insert("input".to_owned(), RawValue::from_string("{}".to_owned()).expect("it is JSON"));
+    serde_json::to_string(&block).unwrap_or_default()
 }
 
 pub(super) fn calls(said: &[Said], mask: &Mask) -> Vec<Call> {

@@ -1,22 +1,24 @@
 //! What the model is told of a call, and what people see of it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     core::{
+        approval,
         mask::Mask,
         tool::{Denied, NAME_CHARS_MAX, Output, Toolset},
         trail::StepOutcome,
+        words::trail as words,
     },
     prompts::{self, Verdict},
 };
 
-/// A text among the arguments is folded after so many characters.
-const VALUE_CHARS_MAX: usize = 200;
-/// A list or object among the arguments is folded after so many entries.
-const ENTRIES_MAX: usize = 20;
-/// All arguments together are folded after so many characters.
+/// So many characters of arguments are kept whole; of more, each line is folded in its middle.
 const ARGUMENTS_CHARS_MAX: usize = 2_000;
+/// A line of folded arguments keeps this many characters.
+const LINE_CHARS_MIN: usize = 100;
+/// Folded arguments are so many lines; more are counted.
+const LINES_MAX: usize = 20;
 /// A result is folded after so many characters.
 const RESULT_CHARS_MAX: usize = 500;
 /// A source's title is cut after so many characters.
@@ -41,6 +43,7 @@ pub(super) fn envelope(tool: &str, output: &Output, outcome: StepOutcome) -> Str
 pub(super) fn denied(denied: Denied, tools: &Toolset) -> String {
     match denied {
         Denied::NotAnObject => prompts::verdict(Verdict::NotAnObject).to_owned(),
+        Denied::Unclear => prompts::verdict(Verdict::Unclear).to_owned(),
         Denied::NotGranted => {
             let names: Vec<&str> = tools.iter().map(|tool| tool.offer.name.as_str()).collect();
             prompts::not_granted(&names.join(", "))
@@ -54,46 +57,36 @@ pub(super) fn name(name: &str) -> String {
     name.chars().take(NAME_CHARS_MAX).map(clean).collect()
 }
 
-/// Returns arguments as people see them: masked first, then folded, so that no fold leaves half a secret.
+/// Returns arguments as people see them: a line for each, as a card has them, whole where they are not too long. Masked
+/// first, so that no fold leaves half a secret.
 pub(super) fn arguments(arguments: &Value, mask: &Mask) -> String {
-    fold(&mask.hide(&folded(arguments, mask).to_string()), ARGUMENTS_CHARS_MAX)
+    let Value::Object(fields) = arguments else { return as_written(&arguments.to_string(), mask) };
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_by_key(|(name, _)| *name);
+    let mut lines: Vec<String> = fields.iter().map(|(name, value)| approval::line(name, value, mask)).collect();
+    let chars: usize = lines.iter().map(|line| line.chars().count()).sum();
+    if chars > ARGUMENTS_CHARS_MAX {
+        let left_out = lines.len().saturating_sub(LINES_MAX);
+        lines.truncate(LINES_MAX);
+        let chars_max = (ARGUMENTS_CHARS_MAX / lines.len()).max(LINE_CHARS_MIN);
+        for line in &mut lines {
+            *line = words::folded(line, chars_max);
+        }
+        if left_out > 0 {
+            lines.push(words::more_arguments(left_out));
+        }
+    }
+    lines.join("\n")
 }
 
-fn folded(value: &Value, mask: &Mask) -> Value {
-    match value {
-        Value::String(text) => Value::from(fold(&mask.hide(text), VALUE_CHARS_MAX)),
-        Value::Array(items) => {
-            let mut shown: Vec<Value> = items.iter().take(ENTRIES_MAX).map(|item| folded(item, mask)).collect();
-            if items.len() > ENTRIES_MAX {
-                shown.push(Value::from(format!("… (+{})", items.len() - ENTRIES_MAX)));
-            }
-            Value::Array(shown)
-        }
-        Value::Object(fields) => {
-            let few = fields.iter().take(ENTRIES_MAX);
-            let name = |name: &str| fold(&mask.hide(name), VALUE_CHARS_MAX);
-            let mut shown: Map<_, _> = few.map(|(key, value)| (name(key), folded(value, mask))).collect();
-            if fields.len() > ENTRIES_MAX {
-                shown.insert("…".to_owned(), Value::from(format!("+{}", fields.len() - ENTRIES_MAX)));
-            }
-            Value::Object(shown)
-        }
-        scalar => scalar.clone(),
-    }
+/// Returns arguments that are no object, or unclear, as the model wrote them.
+pub(super) fn as_written(raw: &str, mask: &Mask) -> String {
+    words::folded(&mask.hide(raw), ARGUMENTS_CHARS_MAX)
 }
 
 /// Returns a masked result as people see it.
 pub(super) fn result(text: &str) -> String {
-    fold(text, RESULT_CHARS_MAX)
-}
-
-fn fold(text: &str, chars_max: usize) -> String {
-    let chars = text.chars().count();
-    if chars <= chars_max {
-        return text.to_owned();
-    }
-    let beginning: String = text.chars().take(chars_max).collect();
-    format!("{beginning}… (+{} characters)", chars - chars_max)
+    words::folded(text, RESULT_CHARS_MAX)
 }
 
 /// Returns a source's title as the text of a link: one line, without what Markdown takes for its own.

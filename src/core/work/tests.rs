@@ -151,7 +151,7 @@ fn c12_parallel_calls_are_answered_in_one_message_in_the_order_of_the_calls() {
         result: result.to_owned(),
         duration_ms: 250,
     };
-    assert_eq!(bench.work.steps(), [step("look", r#"{"a":1}"#, "first"), step("act", "{}", "second")]);
+    assert_eq!(bench.work.steps(), [step("look", r#""a": 1"#, "first"), step("act", "", "second")]);
     assert_eq!(bench.take(TurnStop::End, &[said("Done.")]), answer("Done."));
 }
 
@@ -354,7 +354,7 @@ fn a_paused_turn_is_sent_back_and_its_beginning_belongs_to_the_answer() {
     assert_eq!(bench.work.rounds()[0].results, []);
     assert_eq!(bench.take(TurnStop::End, &[said("then this.")]), answer("First, then this."));
     let [step] = bench.work.steps() else { panic!("one step") };
-    assert_eq!((step.tool.as_str(), step.arguments.as_str()), ("web_search", r#"{"query":"•••"}"#));
+    assert_eq!((step.tool.as_str(), step.arguments.as_str()), ("web_search", r#""query": "•••""#));
 
     let mut bench = Bench { tools: toolset(), ..Bench::new() };
     let mut pauses = 0;
@@ -404,9 +404,53 @@ fn c13_secrets_are_masked_for_the_model_the_trail_and_the_journal_and_long_value
     bench.run_ready(&output);
     let [step] = bench.work.steps() else { panic!("one step") };
     assert!(step.arguments.contains('•') && step.arguments.chars().count() < 230, "{}", step.arguments);
-    assert!(step.result.ends_with("(+110 characters)"), "{}", step.result);
+    assert!(step.result.contains("yyy … (+110 characters) … yyy"), "{}", step.result);
     assert!(bench.last_results()[0].text.contains("token •••"));
     assert!(!serde_json::to_string(&bench.work.steps()).expect("JSON").contains("hunter2"));
+}
+
+#[test]
+fn c5_arguments_in_the_trail_are_lines_as_on_a_card_and_only_long_ones_are_folded_in_their_middle() {
+    let shown = |arguments: &Value| {
+        let mut bench = Bench::new();
+        bench.take(TurnStop::End, &[call("1", "act", arguments)]);
+        bench.run_ready(&Output::ok(""));
+        bench.work.steps()[0].arguments.clone()
+    };
+    let arguments = json!({ "to": "a\u{202e}b", "steps": [1, {"x": "  "}], "command": "line\nline" });
+    assert_eq!(
+        shown(&arguments),
+        "\"command\": \"line\\nline\"\n\"steps\": [1, {\"x\": \"  \"}]\n\"to\": \"a\\u202eb\""
+    );
+    let text = format!("begins {} ends", "x".repeat(1_900));
+    assert_eq!(shown(&json!({ "text": text })), format!("\"text\": \"{text}\""), "nothing is left out");
+    let long = shown(&json!({ "text": format!("begins {} ends", "x".repeat(5_000)), "to": "production" }));
+    assert!(
+        long.starts_with("\"text\": \"begins xxx") && long.ends_with("xxx ends\"\n\"to\": \"production\""),
+        "{long}"
+    );
+    assert!(long.contains("xxx … (+4,022 characters) … xxx") && long.chars().count() < 1_100, "{long}");
+    let many: serde_json::Map<String, Value> = (0..500).map(|n| (format!("k{n:03}"), json!("x".repeat(30)))).collect();
+    let many = shown(&Value::Object(many));
+    assert!(many.starts_with("\"k000\"") && many.ends_with("\nand 480 more arguments"), "{many}");
+}
+
+#[test]
+fn c5_a_call_that_can_be_read_in_two_ways_is_not_carried_out_and_goes_back_without_arguments() {
+    let twice = r#"{"type":"tool_use","id":"1","name":"act","input":{"to":"staging","to":"production"},"caller":{}}"#;
+    let endless = r#"{"type":"tool_use","id":"2","name":"ask","input":{"amount":1e400}}"#;
+    let mut bench = Bench::new();
+    let turn = ModelTurn { blocks: vec![twice.to_owned(), endless.to_owned()], stop: TurnStop::End };
+    let next = bench.with(|work, terms| work.take(&turn, 10, terms));
+    assert_eq!(next, ASK, "both have their results");
+    let results = bench.last_results();
+    assert!(results.iter().all(|result| result.is_error && result.text.contains("read in more than one way")));
+    let round = &bench.work.rounds()[0];
+    assert!(round.said[0].contains(r#""input":{}"#) && round.said[0].contains(r#""caller":{}"#), "{}", round.said[0]);
+    assert!(round.said[1].contains(r#""input":{}"#) && round.said[1].contains(r#""name":"ask""#), "{}", round.said[1]);
+    let shown: Vec<_> = bench.work.steps().iter().map(|step| (step.arguments.as_str(), step.outcome)).collect();
+    let denied = StepOutcome::Denied;
+    assert_eq!(shown, [(r#"{"to":"staging","to":"production"}"#, denied), (r#"{"amount":1e400}"#, denied)]);
 }
 
 #[test]

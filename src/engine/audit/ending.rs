@@ -7,6 +7,7 @@ use crate::{
     core::{
         audit::{RunSummary, Spent},
         event::Outgoing,
+        names::Names,
         people::Who,
         run::{Machine, Outcome, RunRecord},
         trail::{Ended, Tally},
@@ -21,6 +22,7 @@ impl Engine {
         record: &RunRecord,
         outcome: Outcome,
         spent: Spent,
+        names: &Names,
     ) -> Option<Outgoing> {
         let now = clock::now();
         let ended = Ended {
@@ -29,6 +31,7 @@ impl Engine {
             duration_ms: now.ms_since(record.accepted_at),
             spent,
             mask: self.tools.mask(),
+            names,
         };
         Machine::new(record, now).status_end(&ended)
     }

@@ -6,6 +6,8 @@ use crate::{
     core::{
         audit::{Entry, RunKey},
         event::{EventKind, RoomEvent},
+        names::Names,
+        trail::Decision,
         words,
     },
     engine::{Engine, EngineError, events::thread_root, records::ThreadRecord},
@@ -16,7 +18,7 @@ const LINKS_MAX: usize = 10;
 
 impl Engine {
     /// Returns the answer to `!why`: about the answer that it replies to, or else the newest one in its thread.
-    pub(in crate::engine) fn why(&self, user: &UserId, event: &RoomEvent) -> Result<String, EngineError> {
+    pub(in crate::engine) async fn why(&self, user: &UserId, event: &RoomEvent) -> Result<String, EngineError> {
         let replied = match &event.kind {
             EventKind::Message(message) => message.reply_to.as_deref(),
             _ => None,
@@ -31,14 +33,14 @@ impl Engine {
             key = self.kept_of(event, root)?.last_runs.remove(user);
         }
         let Some(key) = key else { return Ok(words::trail::why_unknown()) };
-        self.told_of(user, event, key)
+        self.told_of(user, event, key).await
     }
 
     fn kept_of(&self, event: &RoomEvent, id: &EventId) -> Result<ThreadRecord, EngineError> {
         Ok(self.tables.threads.get(&(event.room.clone(), id.to_owned()))?.unwrap_or_default())
     }
 
-    fn told_of(&self, user: &UserId, event: &RoomEvent, key: RunKey) -> Result<String, EngineError> {
+    async fn told_of(&self, user: &UserId, event: &RoomEvent, key: RunKey) -> Result<String, EngineError> {
         let Some(summary) = self.tables.run_index.get(&key)? else {
             let going_on = self.tables.runs.get(&key.1)?.is_some();
             return Ok(if going_on { words::trail::why_not_yet() } else { words::trail::why_unknown() });
@@ -48,6 +50,15 @@ impl Engine {
         if entry.room.as_ref() != Some(&event.room) || entry.user != user {
             return Ok(words::trail::why_unknown());
         }
-        Ok(words::trail::why(&entry, LINKS_MAX, &self.namespace.server))
+        let decided = entry.tools.iter().filter_map(|tool| match &tool.decision {
+            Some(Decision::Approved { by, .. } | Decision::Declined { by, .. }) => Some(&**by),
+            Some(Decision::Expired) | None => None,
+        });
+        let decided: Vec<&UserId> = decided.collect();
+        let names = match self.pool.kept(user) {
+            Some(account) => account.names(&event.room, &decided).await,
+            None => Names::default(),
+        };
+        Ok(words::trail::why(&entry, LINKS_MAX, &self.namespace.server, &names))
     }
 }

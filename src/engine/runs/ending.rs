@@ -1,14 +1,18 @@
 //! The end of a run: what is owed is noted, the run leaves the journal for the index, and what is owed is done.
 
-use ruma::OwnedEventId;
+use std::collections::BTreeSet;
+
+use ruma::{OwnedEventId, UserId};
 
 use super::saying::Ended;
 use crate::{
     clock,
     core::{
         audit::RunKey,
+        names::Names,
         owed::{End, Owed},
         run::{RunId, RunRecord},
+        trail::Decision,
     },
     engine::{Engine, EngineError, Shared, used::Used},
     store::StoreError,
@@ -31,7 +35,8 @@ impl Engine {
         if left.taken_back {
             tracing::info!("the request was redacted; its run ends, and what it said is taken back");
         }
-        match self.owed_for(id, record, &ended, &used, left) {
+        let names = self.names_of_deciders(record).await;
+        match self.owed_for(id, record, &ended, &used, left, &names) {
             Ok(owed) => {
                 if let Err(error) = self.owe(owed) {
                     tracing::error!(%error, "what a run owes cannot be noted; it is taken up again at the next start");
@@ -59,10 +64,13 @@ impl Engine {
         ended: &Ended,
         used: &Used,
         left: Left,
+        names: &Names,
     ) -> Result<Owed, StoreError> {
+        let cards = self.card_ends(id, record)?;
         let end = End {
-            record: self.record_of_run(record, ended.0, used.spent()),
-            cards: self.card_ends(id, record)?,
+            record: self.record_of_run(record, ended.0, used.spent(), names),
+            cards: cards.edits,
+            reactions: cards.reactions,
             posted: if left.taken_back { self.posted_of(record, ended.1.as_ref())? } else { Vec::new() },
             answered: ended.1.is_some(),
             taken_back: left.taken_back,
@@ -70,6 +78,19 @@ impl Engine {
             keeps_answer: left.keeps_answer,
         };
         Ok(Owed::of(record, end, clock::now()))
+    }
+
+    /// What the people are called who decided about a run's calls.
+    async fn names_of_deciders(&self, record: &RunRecord) -> Names {
+        let decided = record.work.steps().iter().filter_map(|step| match &step.decision {
+            Some(Decision::Approved { by, .. } | Decision::Declined { by, .. }) => Some(&**by),
+            Some(Decision::Expired) | None => None,
+        });
+        let people: Vec<&UserId> = decided.collect::<BTreeSet<_>>().into_iter().collect();
+        match self.account_of(record).await {
+            Ok(account) if !people.is_empty() => account.names(&record.room, &people).await,
+            _ => Names::default(),
+        }
     }
 
     fn posted_of(&self, record: &RunRecord, last: Option<&OwnedEventId>) -> Result<Vec<OwnedEventId>, StoreError> {
@@ -82,7 +103,7 @@ impl Engine {
     /// Ends the cards of a run that goes on from its beginning.
     pub(in crate::engine) fn close_cards(&self, id: &RunId, record: &RunRecord) {
         let owed = self.card_ends(id, record).and_then(|cards| {
-            let end = End { cards, ..End::default() };
+            let end = End { cards: cards.edits, reactions: cards.reactions, ..End::default() };
             self.owe(Owed::of(record, end, clock::now()))?;
             self.approvals.close(&record.room, id)
         });

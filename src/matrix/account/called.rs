@@ -8,14 +8,14 @@ use crate::core::names::Names;
 impl Account {
     /// Returns the names of people in a room, as far as they are known without asking for them. Where two have the same,
     /// their ids stand behind it.
-    pub async fn names<'a>(&self, room: &RoomId, users: impl IntoIterator<Item = &'a UserId>) -> Names {
+    pub async fn names(&self, room: &RoomId, users: &[&UserId]) -> Names {
         let Some(room) = self.client.get_room(room) else { return Names::default() };
         let mut names = Vec::new();
         for user in users {
             let Ok(Some(member)) = room.get_member_no_sync(user).await else { continue };
             let Some(name) = member.display_name() else { continue };
             let name = if member.name_ambiguous() { format!("{name} ({user})") } else { name.to_owned() };
-            names.push((user.to_owned(), name));
+            names.push(((*user).to_owned(), name));
         }
         names.into_iter().collect()
     }

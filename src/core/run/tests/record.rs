@@ -56,7 +56,15 @@ fn c9_a_notice_that_may_have_come_is_a_notice() {
     let effects = machine.take(&Input::Tick(""), due);
     assert!(matches!(&effects[..], [Effect::Edit(Step::StatusEdit(_), _)]), "no second one: {effects:?}");
     let mask = Mask::default();
-    let ended = Ended { steps: &[], outcome: Outcome::Done, duration_ms: 1, spent: Spent::default(), mask: &mask };
+    let names = crate::core::names::Names::default();
+    let ended = Ended {
+        steps: &[],
+        outcome: Outcome::Done,
+        duration_ms: 1,
+        spent: Spent::default(),
+        mask: &mask,
+        names: &names,
+    };
     assert!(machine.status_end(&ended).is_some());
     assert!(Machine::new(&record(false), NOW).status_end(&ended).is_none());
 }

@@ -23,7 +23,8 @@ fn spent() -> Spent {
 
 fn of(steps: &[TrailStep]) -> Rendered {
     let mask = Mask::new(["hunter2-the-secret"]);
-    record(&Ended { steps, outcome: Outcome::Done, duration_ms: 12_000, spent: spent(), mask: &mask })
+    let names = [(owned_user_id!("@bob:hs"), "Bob".to_owned())].into_iter().collect();
+    record(&Ended { steps, outcome: Outcome::Done, duration_ms: 12_000, spent: spent(), mask: &mask, names: &names })
 }
 
 fn shown(record: &Rendered) -> String {
@@ -45,6 +46,21 @@ fn c13_a_record_says_at_first_how_it_ended_and_folds_the_steps_behind_it() {
         TrailStep { outcome: StepOutcome::Unknown, ..step("note_add", "{}", "") },
     ];
     insta::assert_snapshot!(shown(&of(&steps)));
+}
+
+#[test]
+fn c5_a_records_lines_wrap_and_of_long_calls_the_ends_stay_and_the_card_is_named() {
+    let command = format!("\"command\": \"first  {} last\"\n\"to\": \"production\"", "x".repeat(1_500));
+    let approved = Some(Decision::Approved { by: owned_user_id!("@bob:hs"), at: AT });
+    let long = || TrailStep { decision: approved.clone(), ..step("deploy", &command, "done") };
+    let few = of(&[long()]);
+    assert!(few.body.contains(&"x".repeat(1_500)) && !few.body.contains(words::FOLD), "{}", few.body);
+    let html = few.html.expect("rich");
+    assert!(!html.contains("<pre>") && html.contains("<code>\"command\": \"first &nbsp;xxx"), "{html}");
+    let many = of(&std::iter::repeat_with(long).take(20).collect::<Vec<_>>());
+    for end in ["\"command\": \"first", "last\"", "\"to\": \"production\"", words::whole_on_card()] {
+        assert_eq!(many.body.matches(end).count(), 20, "{end}: {}", many.body);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use ruma::{owned_event_id, owned_room_id, owned_user_id, server_name};
 
 use super::*;
-use crate::core::{audit::Kind, render::render};
+use crate::core::{audit::Kind, render::own as render};
 
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
@@ -60,16 +60,16 @@ fn c13_the_audit_rooms_line_links_and_tells_no_content() {
 
 #[test]
 fn c13_why_names_messages_and_tools_with_links() {
-    let told = render(&why(&entry(), 10, server_name!("hs")));
+    let told = render(&why(&entry(), 10, server_name!("hs"), &Names::default()));
     insta::assert_snapshot!(format!("{}\n{}", told.body, told.html.expect("has links")));
     let bare =
         Entry { read: Vec::new(), read_span: None, tools: Vec::new(), model: None, spent: Spent::default(), ..entry() };
     assert_eq!(
-        why(&bare, 10, server_name!("hs")),
+        why(&bare, 10, server_name!("hs"), &Names::default()),
         "For that answer I read no messages.\n\nI used no tools.\n\nIt took 12 s."
     );
-    let all = why(&entry(), 12, server_name!("hs"));
-    assert!(all.contains("These, newest first:") && all.contains("[12]"), "{all}");
+    let all = why(&entry(), 12, server_name!("hs"), &Names::default());
+    assert!(all.contains("Newest first:") && all.contains("[12]"), "{all}");
 }
 
 #[test]

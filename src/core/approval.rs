@@ -22,6 +22,8 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use ruma::{EventId, OwnedEventId, OwnedUserId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,16 +41,18 @@ use super::{
 };
 
 pub use self::{
-    card::{Card, WholeCall, asking, closed, decided, mentioned},
+    card::{Card, Setting, WholeCall, asking, closed, decided, mentioned},
     clear::unclear_choice_of,
     plain::{Plain, plain, plain_choice_of},
-    shown::{canonical, shown_whole},
+    shown::{canonical, line, shown_whole},
 };
 
 /// The reaction that approves.
 pub const APPROVE_KEY: &str = "✅";
 /// The reaction that declines.
 pub const DECLINE_KEY: &str = "❌";
+/// So many people are told of one card that they may not decide about it.
+pub const TOLD_MAX: usize = 10;
 /// Clients write an emoji with or without these behind it (text and emoji presentation).
 const VARIATION_SELECTORS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
 
@@ -214,6 +218,12 @@ pub struct Standing {
     /// Whether the card says how it ended.
     #[serde(default)]
     pub shown: bool,
+    /// Our own reactions on the card, for people to tap, as long as they are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepared: Vec<OwnedEventId>,
+    /// Who was told that they may not decide.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    told: BTreeSet<OwnedUserId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +254,8 @@ impl Standing {
             given: None,
             taken: false,
             shown: false,
+            prepared: Vec::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -262,7 +274,13 @@ impl Standing {
     /// Whether `user` may decide if they have the power level for it.
     #[must_use]
     pub fn may_be_decided_by(&self, user: &UserId, who: &Who) -> bool {
-        may_decide(&self.rule, user, who, &self.asker, Some(i64::MAX)).is_ok()
+        self.refuses(user, who).is_none()
+    }
+
+    /// Returns why `user` may not decide whatever their power level.
+    #[must_use]
+    pub fn refuses(&self, user: &UserId, who: &Who) -> Option<NotAllowed> {
+        may_decide(&self.rule, user, who, &self.asker, Some(i64::MAX)).err()
     }
 
     /// Takes what somebody decides; returns whether it counts: the first does, in time. `who` and `level` are as for
@@ -281,6 +299,25 @@ impl Standing {
     ) -> Result<bool, NotAllowed> {
         may_decide(&self.rule, by, who, &self.asker, level)?;
         Ok(self.give(choice, by, event, now))
+    }
+
+    /// Whether somebody is to be told that they may not decide: a person whom the rule does not name, once for a card.
+    #[must_use]
+    pub fn is_to_be_told(&self, user: &UserId, why: NotAllowed) -> bool {
+        let names_others = matches!(why, NotAllowed::NotNamed | NotAllowed::TooLowLevel);
+        names_others && self.told.len() < TOLD_MAX && !self.told.contains(user)
+    }
+
+    /// Notes a reaction of ours on the card.
+    pub fn prepare(&mut self, reaction: OwnedEventId) {
+        if !self.prepared.contains(&reaction) {
+            self.prepared.push(reaction);
+        }
+    }
+
+    /// Notes that somebody was told that they may not decide.
+    pub fn told(&mut self, user: &UserId) {
+        self.told.insert(user.to_owned());
     }
 
     /// Takes the card's redaction: without it nobody can decide any more.

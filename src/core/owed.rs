@@ -89,6 +89,8 @@ pub struct End {
     pub record: Option<Outgoing>,
     /// The cards that do not say how they ended: the message, its last step, its last text.
     pub cards: Vec<(Shown, Step, Outgoing)>,
+    /// Our reactions on its cards, which go.
+    pub reactions: Vec<OwnedEventId>,
     /// What it posted, as far as that is noted; only where it is taken back.
     pub posted: Vec<OwnedEventId>,
     /// Whether its last message is known.
@@ -141,6 +143,7 @@ impl Owed {
             }));
             deeds.extend(end.cards.into_iter().map(|(shown, step, text)| Deed::Edit { shown, step, text }));
         }
+        deeds.extend(end.reactions.into_iter().map(|reaction| Deed::TakeBack(Shown::Event(reaction))));
         if end.unheard
             && end.keeps_answer
             && let Some(answer) = &record.answer
@@ -258,11 +261,16 @@ mod tests {
     }
 
     #[test]
-    fn c12_c19_cards_end_and_the_asker_is_told_elsewhere() {
-        let end =
-            End { cards: vec![(known("$card"), Step::StatusEnd, text("closed"))], unheard: true, ..End::default() };
+    fn c10_c12_c19_cards_end_our_reactions_go_and_the_asker_is_told_elsewhere() {
+        let end = End {
+            cards: vec![(known("$card"), Step::StatusEnd, text("closed"))],
+            reactions: vec![owned_event_id!("$yes")],
+            unheard: true,
+            ..End::default()
+        };
         let card = Deed::Edit { shown: known("$card"), step: Step::StatusEnd, text: text("closed") };
-        assert_eq!(Owed::of(&record(), end, NOW).deeds, [card, Deed::TellElsewhere]);
+        let reaction = Deed::TakeBack(known("$yes"));
+        assert_eq!(Owed::of(&record(), end, NOW).deeds, [card, reaction, Deed::TellElsewhere]);
     }
 
     #[test]

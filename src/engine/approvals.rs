@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId};
+use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use tokio::time::Instant;
 
 use super::{
@@ -14,8 +14,9 @@ use super::{
 use crate::{
     clock,
     core::{
-        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, Pending, Plain, Standing, WholeCall},
+        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, NotAllowed, Pending, Plain, Setting, Standing, WholeCall},
         event::{Outgoing, Place, RoomEvent},
+        names::Names,
         owed::Shown,
         run::{CardStep, RunId, RunRecord, Step},
         time::Timestamp,
@@ -31,6 +32,15 @@ pub(super) mod desk;
 mod looking_back;
 
 use self::desk::{Begun, Card};
+
+/// What is still to be done about a run's cards when it is over.
+#[derive(Debug, Default)]
+pub(super) struct CardEnds {
+    /// Last edits: the card, the step, the text.
+    pub(super) edits: Vec<(Shown, Step, Outgoing)>,
+    /// Our own reactions that are to go.
+    pub(super) reactions: Vec<OwnedEventId>,
+}
 
 impl Engine {
     /// Asks the people of the rule about one call, and waits for their decision or its expiry.
@@ -57,6 +67,8 @@ impl Engine {
         let decision = self.approvals.wait(&card).await?;
         tracing::info!(tool.name = pending.tool.as_str(), ?decision, "a run goes on after an approval");
         self.show_decision(account, id, record, pending, &card, &decision).await;
+        // The call need not wait for it.
+        self.tasks.spawn(self.clone().take_reactions_back(account.clone(), card));
         Ok(decision)
     }
 
@@ -76,8 +88,10 @@ impl Engine {
             _ => None,
         };
         let deciders = approval::mentioned(&pending.rule, &record.asker, level);
-        let (place, secrets) = (&record.place, self.tools.mask());
-        let card = approval::asking(pending, &record.asker, deciders, expires_at, place, secrets);
+        let names = names(account, &record.room, &pending.rule, &record.asker).await;
+        let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names };
+        let open_ms = open_ms.unsigned_abs();
+        let card = approval::asking(pending, &record.asker, deciders, open_ms, &setting);
         if let Some(whole) = card.file {
             // First: whoever can see the card can read what it names.
             self.post_whole_call(account, id, record, pending, whole).await?;
@@ -121,8 +135,33 @@ impl Engine {
     async fn prepare_reactions(&self, account: &Account, id: &RunId, card: &Card, pending: &Pending) {
         for (key, step) in [(APPROVE_KEY, CardStep::Approve), (DECLINE_KEY, CardStep::Decline)] {
             let txn = id.transaction(Step::Card(pending.number(), step));
-            if let Err(error) = account.react(&card.0, &card.1, key, txn).await {
-                tracing::debug!(%error, "a card's reaction cannot be prepared");
+            let prepared = match account.react(&card.0, &card.1, key, txn).await {
+                Ok(reaction) => self.approvals.change(card, |standing| standing.prepare(reaction)).map(drop),
+                Err(error) => {
+                    tracing::debug!(%error, "a card's reaction cannot be prepared");
+                    continue;
+                }
+            };
+            if let Err(error) = prepared {
+                tracing::warn!(%error, "a card's reaction cannot be noted");
+            }
+        }
+    }
+
+    /// Takes our own ✅ and ❌ from a card that is decided: what stays there is people's. What cannot be done now is owed
+    /// when the run ends.
+    async fn take_reactions_back(self: Shared, account: Arc<Account>, card: Card) {
+        let Ok(Some(standing)) = self.approvals.get(&card.0, &card.1) else { return };
+        for reaction in &standing.prepared {
+            let taken = match super::take_back(&account, &card.0, reaction).await {
+                Ok(()) => self.approvals.change(&card, |standing| standing.prepared.retain(|known| known != reaction)),
+                Err(error) => {
+                    tracing::debug!(%error, "a card's reaction cannot be taken back yet");
+                    return;
+                }
+            };
+            if let Err(error) = taken {
+                tracing::warn!(%error, "that a card's reaction was taken back cannot be noted");
             }
         }
     }
@@ -140,7 +179,13 @@ impl Engine {
         if matches!(self.approvals.get(&card.0, &card.1), Ok(Some(standing)) if standing.shown) {
             return;
         }
-        let message = approval::decided(pending, decision, &record.place, self.tools.mask());
+        let by = match decision {
+            Decision::Approved { by, .. } | Decision::Declined { by, .. } => vec![&**by],
+            Decision::Expired => Vec::new(),
+        };
+        let names = account.names(&record.room, &by).await;
+        let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names };
+        let message = approval::decided(pending, decision, &setting);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::End));
         let shown = match account.edit(&card.0, &card.1, &message, txn).await {
             Ok(_) => self.approvals.change(card, |standing| standing.shown = true).map(drop),
@@ -154,21 +199,25 @@ impl Engine {
         }
     }
 
-    /// Returns the last edits of a run's cards that do not say yet how they ended: the card, the step, the text. Of a card
-    /// that was on its way nobody knows whether it came.
-    pub(super) fn card_ends(&self, id: &RunId, record: &RunRecord) -> Result<Vec<(Shown, Step, Outgoing)>, StoreError> {
-        let unsaid = self.approvals.unsaid(&record.room, id)?;
-        let ends = unsaid.into_iter().map(|((_, card), standing)| {
+    /// Returns the last edits of a run's cards that do not say yet how they ended, and our reactions that are on them. Of
+    /// a card that was on its way nobody knows whether it came.
+    pub(super) fn card_ends(&self, id: &RunId, record: &RunRecord) -> Result<CardEnds, StoreError> {
+        let mut ends = CardEnds::default();
+        for ((_, card), mut standing) in self.approvals.of_run(&record.room, id)? {
+            ends.reactions.append(&mut standing.prepared);
+            if standing.shown {
+                continue;
+            }
             let decision = standing.decision().filter(|_| standing.is_taken());
             let message = approval::closed(&standing.tool, decision.as_ref(), &record.place);
-            (Shown::Event(card), Step::Card(standing.number(), CardStep::End), message)
-        });
-        let begun = self.approvals.begun_by(id)?.into_iter().map(|begun| {
+            ends.edits.push((Shown::Event(card), Step::Card(standing.number(), CardStep::End), message));
+        }
+        for begun in self.approvals.begun_by(id)? {
             let step = |step| Step::Card(begun.number, step);
             let message = approval::closed(&begun.tool, None, &record.place);
-            (Shown::SentAs(step(CardStep::Ask)), step(CardStep::End), message)
-        });
-        Ok(ends.chain(begun).collect())
+            ends.edits.push((Shown::SentAs(step(CardStep::Ask)), step(CardStep::End), message));
+        }
+        Ok(ends)
     }
 
     /// Takes a reaction to a card, a reply that reads as a decision, or a plain word that does. Returns whether it was one;
@@ -182,26 +231,50 @@ impl Engine {
         if standing.decision().is_some() {
             return Ok(true);
         }
-        let who = self.namespace.who(&event.sender);
-        let level = if standing.may_be_decided_by(&event.sender, &who) {
-            self.level_of(&standing, event, accepted).await?
-        } else {
-            // No power level would help: the homeserver is not asked for the sake of bystanders.
-            None
-        };
         let card = (event.room.clone(), card.to_owned());
-        self.hear(event, &card, choice, level).await?;
+        let refused = match standing.refuses(&event.sender, &self.namespace.who(&event.sender)) {
+            // No power level would help: the homeserver is not asked for the sake of bystanders.
+            Some(why) => Some(why),
+            None => {
+                let level = self.level_of(&standing, event, accepted).await?;
+                self.hear(event, &card, choice, level).await?
+            }
+        };
+        if let Some(why) = refused.filter(|why| standing.is_to_be_told(&event.sender, *why)) {
+            tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
+            Box::pin(self.tell_not_theirs(&standing, &card, event)).await?;
+        }
         Ok(true)
     }
 
-    /// Takes what a card was told, if that counts.
+    /// Tells somebody whose decision counts for nothing whose would, once for a card.
+    async fn tell_not_theirs(&self, standing: &Standing, card: &Card, event: &RoomEvent) -> Result<(), EngineError> {
+        let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
+        let names = names(&account, &event.room, &standing.rule, &standing.asker).await;
+        let text = words::approval::not_yours(&standing.rule, &standing.asker, &names);
+        let mut word = super::word(&text, Some(&event.sender));
+        word.place = match &standing.thread {
+            Some(root) => Place::Thread { root: root.clone(), latest: card.1.clone() },
+            None => Place::Reply { to: card.1.clone() },
+        };
+        let cause = format!("{}|{}", card.1, event.sender);
+        let txn = super::word_transaction("not-yours", &cause, account.user());
+        match account.send(&event.room, &word, txn).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            _ => {}
+        }
+        self.approvals.change(card, |standing| standing.told(&event.sender))?;
+        Ok(())
+    }
+
+    /// Takes what a card was told, if that counts; returns why it does not.
     async fn hear(
         &self,
         event: &RoomEvent,
         card: &Card,
         choice: Choice,
         level: Option<i64>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<NotAllowed>, EngineError> {
         let who = self.namespace.who(&event.sender);
         let now = approval::made_at(event, &self.namespace.server, clock::now());
         let hear = |standing: &mut Standing| {
@@ -217,10 +290,11 @@ impl Engine {
             }
             Some((Err(why), _)) => {
                 tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "a decision does not count");
+                return Ok(Some(why));
             }
             Some((Ok(false), _)) | None => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Takes a plain yes or no in a thread: the decision about the card that is open there. Where several are, their
@@ -240,7 +314,9 @@ impl Engine {
         let level = self.level_of(theirs, event, accepted).await?;
         let standings: Vec<&Standing> = cards.iter().map(|(_, standing)| standing).collect();
         match approval::plain(&standings, &event.sender, &who, level, now) {
-            Plain::Decides(at) => self.hear(event, &cards[at].0, choice, level).await?,
+            Plain::Decides(at) => {
+                self.hear(event, &cards[at].0, choice, level).await?;
+            }
             Plain::Unclear => self.ask_which(theirs, event, thread).await?,
             Plain::Nothing => return Ok(false),
         }
@@ -319,4 +395,16 @@ impl Engine {
         })?;
         Ok(())
     }
+}
+
+/// What the people are called whom a rule names.
+async fn names(account: &Account, room: &RoomId, rule: &ApprovalRule, asker: &UserId) -> Names {
+    let people = match rule {
+        ApprovalRule::People(people) => {
+            people.iter().take(words::approval::PEOPLE_NAMED_MAX).map(|one| &**one).collect::<Vec<_>>()
+        }
+        ApprovalRule::Asker => vec![asker],
+        ApprovalRule::Moderator { .. } | ApprovalRule::Never => Vec::new(),
+    };
+    account.names(room, &people).await
 }

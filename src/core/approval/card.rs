@@ -15,8 +15,8 @@ use crate::core::{
     event::{Outgoing, OutgoingKind, Place},
     hex::hex,
     mask::Mask,
+    names::Names,
     render,
-    time::Timestamp,
     tool::{ApprovalRule, ToolName},
     trail::Decision,
 };
@@ -62,35 +62,47 @@ impl WholeCall {
     }
 }
 
-/// Returns the card that asks, mentioning `deciders`: see [`mentioned`].
+/// Where a card stands, and what it may say there.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// Where in the room it goes.
+    pub place: &'a Place,
+    /// Hides secrets.
+    pub mask: &'a Mask,
+    /// What the people are called whom it names.
+    pub names: &'a Names,
+}
+
+/// Returns the card that asks, mentioning `deciders` ([`mentioned`]), and is open for so many milliseconds.
 #[must_use]
 pub fn asking(
     pending: &Pending,
     asker: &UserId,
     deciders: BTreeSet<OwnedUserId>,
-    until: Timestamp,
-    place: &Place,
-    mask: &Mask,
+    open_ms: u64,
+    setting: &Setting<'_>,
 ) -> Card {
-    let call = Call::of(pending, mask);
+    let call = Call::of(pending, setting.mask);
     let above = words::asks(&pending.tool, pending.class);
-    let below = words::who_decides(&pending.rule, asker, until);
-    let mut message = card(&format!("{above} {}\n\n{below}", call.markdown()), place);
+    let below = words::who_decides(&pending.rule, asker, open_ms, setting.names);
+    let mut message = card(&format!("{above} {}\n\n{below}", call.markdown()), setting.place);
     message.mentions = deciders;
     Card { message, file: call.file }
 }
 
 /// Returns what the card becomes once it is decided: the same call, and the decision.
 #[must_use]
-pub fn decided(pending: &Pending, decision: &Decision, place: &Place, mask: &Mask) -> Outgoing {
-    let call = Call::of(pending, mask);
-    card(&format!("{} {}", words::decided(&pending.tool, decision), call.markdown()), place)
+pub fn decided(pending: &Pending, decision: &Decision, setting: &Setting<'_>) -> Outgoing {
+    let call = Call::of(pending, setting.mask);
+    let said = words::decided(&pending.tool, decision, setting.names);
+    card(&format!("{said} {}", call.markdown()), setting.place)
 }
 
 /// Returns what the card becomes where its call is not at hand: the decision, or that there will be none.
 #[must_use]
 pub fn closed(tool: &ToolName, decision: Option<&Decision>, place: &Place) -> Outgoing {
-    card(&decision.map_or_else(|| words::closed(tool), |decision| words::decided(tool, decision)), place)
+    let names = Names::default();
+    card(&decision.map_or_else(|| words::closed(tool), |decision| words::decided(tool, decision, &names)), place)
 }
 
 /// Returns whom a card mentions: exactly those who may decide, where they are named. Of moderators nobody is, but the
@@ -197,7 +209,7 @@ fn cost(markdown: &str) -> usize {
 }
 
 fn card(markdown: &str, place: &Place) -> Outgoing {
-    let rendered = render::render(markdown);
+    let rendered = render::own(markdown);
     Outgoing {
         kind: OutgoingKind::Card,
         body: rendered.body,

@@ -8,6 +8,7 @@ use super::{shown::Shown, *};
 use crate::core::{
     event::{Message, MessageKind, Outgoing, OutgoingKind, Place},
     mask::Mask,
+    names::Names,
     people::Namespace,
     render::{self, EDIT_BYTES_MAX, Rendered},
 };
@@ -360,7 +361,20 @@ fn c13_secrets_are_masked_wherever_they_stand_and_the_card_says_so() {
 
 fn card_with(pending: &Pending, mask: &Mask) -> Card {
     let asker = user_id!("@alice:hs");
-    asking(pending, asker, mentioned(&pending.rule, asker, Some(50)), EXPIRY, &Place::Timeline, mask)
+    asking(pending, asker, mentioned(&pending.rule, asker, Some(50)), 3_600_000, &setting(mask, &names()))
+}
+
+fn names() -> Names {
+    let names = [("@alice:hs", "Alice"), ("@bob:hs", "Bob")];
+    names.iter().map(|(id, name)| (UserId::parse(*id).expect("an id"), (*name).to_owned())).collect()
+}
+
+fn setting<'a>(mask: &'a Mask, names: &'a Names) -> Setting<'a> {
+    Setting { place: &Place::Timeline, mask, names }
+}
+
+fn end_of(pending: &Pending, decision: &Decision) -> Outgoing {
+    decided(pending, decision, &setting(&Mask::default(), &names()))
 }
 
 fn card(pending: &Pending) -> Outgoing {
@@ -376,7 +390,7 @@ fn c12_the_card_shows_the_exact_call_who_decides_and_until_when() {
     assert_eq!(asked.mentions, BTreeSet::from([owned_user_id!("@alice:hs")]));
     assert_eq!(asked.kind, OutgoingKind::Card);
     let approved = Decision::Approved { by: owned_user_id!("@alice:hs"), at: LATER };
-    let end = decided(&pending, &approved, &Place::Timeline, &Mask::default());
+    let end = end_of(&pending, &approved);
     insta::assert_snapshot!(end.body);
     assert_eq!((end.mentions, end.kind), (BTreeSet::new(), OutgoingKind::Card), "the end pings nobody");
 }
@@ -387,13 +401,13 @@ fn c12_a_card_says_who_decides_and_mentions_exactly_them() {
     let many = people(&many.iter().map(String::as_str).collect::<Vec<_>>());
     let moderator = |level| ApprovalRule::Moderator { level };
     let rules: [(_, _, &[&str]); 7] = [
-        (ApprovalRule::Asker, "@alice:hs` decides", &["@alice:hs"]),
-        (moderator(50), "power level 50 or more", &["@alice:hs"]),
-        (moderator(51), "power level 51 or more", &[]),
-        (people(&["@bob:hs"]), "`@bob:hs` decides", &["@bob:hs"]),
-        (people(&["@bob:hs", "@carol:hs"]), "One of `@bob:hs`, `@carol:hs` decides", &["@bob:hs", "@carol:hs"]),
-        (people(&[]), "decides", &[]),
-        (ApprovalRule::Never, "Nobody may decide", &[]),
+        (ApprovalRule::Asker, "Alice decides", &["@alice:hs"]),
+        (moderator(50), "Any moderator here decides", &["@alice:hs"]),
+        (moderator(51), "Anyone here with power level 51 or more decides", &[]),
+        (people(&["@bob:hs"]), "Bob decides", &["@bob:hs"]),
+        (people(&["@bob:hs", "@carol:hs"]), "Bob or `@carol:hs` decides", &["@bob:hs", "@carol:hs"]),
+        (people(&[]), "Nobody decides", &[]),
+        (ApprovalRule::Never, "Nobody decides", &[]),
     ];
     for (rule, words, named) in rules {
         let asked = card(&pending(rule.clone(), json!({})));
@@ -401,9 +415,68 @@ fn c12_a_card_says_who_decides_and_mentions_exactly_them() {
         assert_eq!(asked.mentions.iter().map(|user| user.as_str()).collect::<Vec<_>>(), named, "{rule:?}");
     }
     let asked = card(&pending(many, json!({})));
-    assert!(asked.body.contains("or one of 4 more decides") && asked.mentions.len() == 12, "{}", asked.body);
+    assert!(asked.body.contains(" or one of 4 more decides") && asked.mentions.len() == 12, "{}", asked.body);
     let unknown = mentioned(&moderator(0), user_id!("@alice:hs"), None);
     assert_eq!(unknown, BTreeSet::new(), "it is not known whether she qualifies");
+}
+
+#[test]
+fn c5_a_card_is_a_line_for_each_argument_that_wraps_and_so_is_its_end() {
+    let url = format!("https://ci.example/{}?then=rm", "very-long-".repeat(60));
+    let arguments = json!({
+        "script": "set -e\n  cd /srv\n\trm -rf production\n", "url": url, "nested": {"a": [{"b": null}, 1.5]},
+        "hidden\u{202e}": "\u{2066}x\u{200b}",
+    });
+    let pending = pending(ApprovalRule::Asker, arguments);
+    for message in [card(&pending), end_of(&pending, &Decision::Expired)] {
+        let html = message.html.expect("rich");
+        assert!(!html.contains("<pre") && !html.contains("<table") && !html.contains("<details"), "{html}");
+        let items: Vec<&str> =
+            html.split("<li>").skip(1).map(|rest| rest.split("</li>").next().expect("it ends")).collect();
+        let whole = items.iter().filter(|item| {
+            item.starts_with("<code>\"")
+                && item.ends_with("</code>")
+                && item.matches('<').count() == 2
+                && !item.contains('\n')
+        });
+        assert_eq!((items.len(), whole.count()), (4, 4), "{html}");
+        let lines: Vec<&str> = message.body.lines().filter(|line| line.starts_with("• ")).collect();
+        assert_eq!(lines[0], r#"• `"hidden\u202e": "\u2066x\u200b"`"#);
+        assert_eq!(lines[1], r#"• `"nested": {"a": [{"b": null}, 1.5]}`"#);
+        assert!(
+            lines[2].starts_with(r#"• `"script": "set -e\n "#)
+                && lines[2].ends_with(r#"cd /srv\n\trm -rf production\n"`"#)
+        );
+        assert_eq!(lines[3], format!("• `\"url\": \"{url}\"`"));
+    }
+}
+
+#[test]
+fn c10_who_may_not_decide_is_told_once_for_each_card_whose_decision_it_is() {
+    let (alice, bob) = (user_id!("@alice:hs"), user_id!("@bob:hs"));
+    let mut open = standing(ApprovalRule::Moderator { level: 50 });
+    assert!(open.is_to_be_told(bob, NotAllowed::TooLowLevel) && open.is_to_be_told(bob, NotAllowed::NotNamed));
+    for silent in [NotAllowed::NoPerson, NotAllowed::Stranger, NotAllowed::NotHere, NotAllowed::Nobody] {
+        assert!(!open.is_to_be_told(bob, silent), "{silent:?}");
+    }
+    open.told(bob);
+    assert!(!open.is_to_be_told(bob, NotAllowed::NotNamed) && open.is_to_be_told(alice, NotAllowed::NotNamed));
+    for n in 0..TOLD_MAX {
+        open.told(&UserId::parse(format!("@p{n}:hs")).expect("an id"));
+    }
+    assert!(!open.is_to_be_told(alice, NotAllowed::NotNamed), "a crowd is not told one by one");
+    let told = |rule: &ApprovalRule| render::own(&words::not_yours(rule, alice, &names())).body;
+    let moderator = |level| ApprovalRule::Moderator { level };
+    let table = [
+        (ApprovalRule::Asker, "Thanks, but only Alice can decide this one."),
+        (moderator(50), "Thanks, but only a moderator here can decide this one."),
+        (moderator(100), "Thanks, but only an admin here can decide this one."),
+        (moderator(75), "Thanks, but only somebody with power level 75 or more can decide this one."),
+        (people(&["@bob:hs", "@carol:hs"]), "Thanks, but only Bob or `@carol:hs` can decide this one."),
+    ];
+    for (rule, expected) in table {
+        assert_eq!(told(&rule), expected);
+    }
 }
 
 fn bytes(message: &Outgoing) -> usize {
@@ -441,7 +514,7 @@ fn c12_a_call_that_is_too_long_for_a_message_is_whole_in_the_cards_file() {
     ] {
         assert!(message.body.contains(said), "{said}: {}", message.body);
     }
-    let end = decided(&pending, &Decision::Expired, &Place::Timeline, &Mask::default());
+    let end = end_of(&pending, &Decision::Expired);
     assert!(end.body.contains(&file.digest()), "its end names the same file: {}", end.body);
 }
 
@@ -466,7 +539,7 @@ fn c12_the_largest_calls_fit_into_a_card_and_into_its_end() {
         let asked = card_with(&pending, &Mask::default());
         assert_eq!(asked.file.is_some(), in_file);
         let by = UserId::parse(&*many[0]).expect("an id");
-        let approved = decided(&pending, &Decision::Approved { by, at: LATER }, &Place::Timeline, &Mask::default());
+        let approved = end_of(&pending, &Decision::Approved { by, at: LATER });
         for message in [asked.message, approved] {
             assert!(bytes(&message) <= EDIT_BYTES_MAX, "{} bytes", bytes(&message));
             assert_eq!(message.body.contains("SHA-256"), in_file);

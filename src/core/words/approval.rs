@@ -1,10 +1,13 @@
 //! What an approval's card says (C12), and the replies that decide.
 
-use ruma::UserId;
+use std::collections::BTreeSet;
 
+use ruma::{OwnedUserId, UserId};
+
+use super::{listed, span};
 use crate::core::{
-    time::Timestamp,
-    tool::{ApprovalRule, Class, ToolName},
+    names::Names,
+    tool::{ApprovalRule, Class, MODERATOR_LEVEL, ToolName},
     trail::Decision,
 };
 
@@ -12,8 +15,10 @@ use crate::core::{
 pub const APPROVE: [&str; 2] = ["approve", "yes"];
 /// Replies to a card that decline, in lower case.
 pub const DECLINE: [&str; 2] = ["decline", "no"];
+/// The power level of a room's admins.
+const ADMIN_LEVEL: i64 = 100;
 /// The people of a rule that a card names; the others are counted.
-const PEOPLE_NAMED_MAX: usize = 8;
+pub const PEOPLE_NAMED_MAX: usize = 8;
 
 /// Asks whether a call may run.
 #[must_use]
@@ -74,63 +79,74 @@ pub fn whole_call(tool: &ToolName, arguments: &str, is_masked: bool) -> String {
     format!("The whole call of {}:\n\n{note}{arguments}\n", tool.as_str())
 }
 
-/// Says who decides, how, and until when.
+/// Says who decides, how, and how long they have.
 #[must_use]
-pub fn who_decides(rule: &ApprovalRule, asker: &UserId, until: Timestamp) -> String {
-    let who = match rule {
-        ApprovalRule::Never => "Nobody may decide this".to_owned(),
-        ApprovalRule::Asker => format!("{} decides", id(asker)),
-        ApprovalRule::Moderator { level } => format!("Anyone here with power level {level} or more decides"),
-        ApprovalRule::People(people) => {
-            let named: Vec<String> = people.iter().take(PEOPLE_NAMED_MAX).map(|one| id(one)).collect();
-            let more = people.len().saturating_sub(PEOPLE_NAMED_MAX);
-            let more = if more == 0 { String::new() } else { format!(" or one of {more} more") };
-            match named.as_slice() {
-                [only] => format!("{only} decides"),
-                _ => format!("One of {}{more} decides", named.join(", ")),
-            }
-        }
-    };
+pub fn who_decides(rule: &ApprovalRule, asker: &UserId, open_ms: u64, names: &Names) -> String {
     format!(
-        "{who}: react ✅ to run it once or ❌ not to, or reply `yes` or `no` to this message. Without an answer by {} \
-         it doesn't run.",
-        super::date(until)
+        "{} decides: react ✅ to run it once or ❌ not to, or reply `yes` or `no` to this message. Without an answer \
+         within {}, it doesn't run.",
+        deciders(rule, asker, names),
+        span(open_ms)
     )
+}
+
+/// Tells somebody whose decision does not count whose would.
+#[must_use]
+pub fn not_yours(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
+    let who = match rule {
+        ApprovalRule::Never => "nobody".to_owned(),
+        ApprovalRule::Asker => names.of(asker),
+        ApprovalRule::Moderator { level: MODERATOR_LEVEL } => "a moderator here".to_owned(),
+        ApprovalRule::Moderator { level: ADMIN_LEVEL } => "an admin here".to_owned(),
+        ApprovalRule::Moderator { level } => format!("somebody with power level {level} or more"),
+        ApprovalRule::People(people) => one_of(people, names),
+    };
+    format!("Thanks, but only {who} can decide this one.")
+}
+
+/// Returns who decides, as the beginning of a sentence.
+fn deciders(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
+    match rule {
+        ApprovalRule::Never => "Nobody".to_owned(),
+        ApprovalRule::Asker => names.of(asker),
+        ApprovalRule::Moderator { level: MODERATOR_LEVEL } => "Any moderator here".to_owned(),
+        ApprovalRule::Moderator { level: ADMIN_LEVEL } => "Any admin here".to_owned(),
+        ApprovalRule::Moderator { level } => format!("Anyone here with power level {level} or more"),
+        ApprovalRule::People(people) if people.is_empty() => "Nobody".to_owned(),
+        ApprovalRule::People(people) => one_of(people, names),
+    }
+}
+
+fn one_of(people: &BTreeSet<OwnedUserId>, names: &Names) -> String {
+    let mut named: Vec<String> = people.iter().take(PEOPLE_NAMED_MAX).map(|one| names.of(one)).collect();
+    match people.len().saturating_sub(PEOPLE_NAMED_MAX) {
+        0 => {}
+        1 => named.push("one more".to_owned()),
+        more => named.push(format!("one of {more} more")),
+    }
+    listed(&named, "or")
 }
 
 /// What a card says once it is decided.
 #[must_use]
-pub fn decided(tool: &ToolName, decision: &Decision) -> String {
+pub fn decided(tool: &ToolName, decision: &Decision, names: &Names) -> String {
     let tool = tool.as_str();
     match decision {
-        Decision::Approved { by, at } => format!("**`{tool}`: approved** by {} at {}.", id(by), time(*at)),
-        Decision::Declined { by, at } => {
-            format!("**`{tool}`: declined** by {} at {}. It didn't run.", id(by), time(*at))
-        }
-        Decision::Expired => format!("**`{tool}`: nobody decided** in time. It didn't run."),
+        Decision::Approved { by, .. } => format!("**`{tool}`: approved** by {}.", names.of(by)),
+        Decision::Declined { by, .. } => format!("**`{tool}`: declined** by {}, so it didn't run.", names.of(by)),
+        Decision::Expired => format!("**`{tool}`: nobody decided** in time, so it didn't run."),
     }
 }
 
 /// What a card says when its request was stopped or asked anew before anybody decided.
 #[must_use]
 pub fn closed(tool: &ToolName) -> String {
-    format!("**`{}`: stopped** before anybody decided. It didn't run and can't be approved any more.", tool.as_str())
+    format!("**`{}`: stopped** before anybody decided, so it didn't run. It can't be approved any more.", tool.as_str())
 }
 
 /// Says to somebody whose plain yes or no could be about several cards how to say which.
 #[must_use]
 pub fn which_card() -> String {
-    "More than one thing waits for a decision here, so I haven't taken that as one. React ✅ or ❌ on the message that you \
-     mean, or reply to it."
+    "More than one decision is open here, and I can't tell which you mean. React ✅ or ❌ to that message, or reply to it."
         .to_owned()
-}
-
-/// A user id, as code: nobody is pinged by it.
-fn id(user: &UserId) -> String {
-    format!("`{}`", user.as_str().replace('`', "'"))
-}
-
-fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_second(at.as_ms().div_euclid(1000))
-        .map_or_else(|_| "some time".to_owned(), |at| at.strftime("%H:%M UTC").to_string())
 }

@@ -199,10 +199,10 @@ impl Desk {
         Ok(self.get(room, card)?.map(|standing| standing.request))
     }
 
-    /// Returns a run's cards that do not say yet how they ended.
-    pub(super) fn unsaid(&self, room: &OwnedRoomId, run: &RunId) -> Result<Vec<(Card, Standing)>, StoreError> {
+    /// Returns a run's cards.
+    pub(super) fn of_run(&self, room: &OwnedRoomId, run: &RunId) -> Result<Vec<(Card, Standing)>, StoreError> {
         let cards = self.cards.scan_prefix(room);
-        cards.filter(|card| card.as_ref().map_or(true, |(_, card)| card.run == *run && !card.shown)).collect()
+        cards.filter(|card| card.as_ref().map_or(true, |(_, card)| card.run == *run)).collect()
     }
 
     /// Forgets a run's cards: a later ✅ finds nothing.

@@ -205,9 +205,10 @@ impl Engine {
     /// Who the assistant of `owner` is to be.
     fn assistant_persona(&self, owner: &UserId) -> Persona {
         let localpart = owner.localpart();
+        let display_name = crate::core::words::assistant_name(owner, "");
         Persona {
             user: self.namespace.user_id(&format!("{}{localpart}", self.namespace.assistant_prefix)),
-            display_name: format!("{localpart}'s assistant"),
+            display_name,
             avatar: None,
             kind: "assistant",
         }

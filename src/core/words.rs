@@ -16,10 +16,10 @@ pub use self::failures::{
     work_too_long,
 };
 pub use self::service::{ServiceStatus, not_a_member, service_status};
-pub use self::tools::{
-    ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tool_names, tools, who_decides,
-};
-use super::{asker::Reads, time::Timestamp};
+pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};
+use ruma::UserId;
+
+use super::{asker::Reads, names::plain_name, time::Timestamp, tool::Toolset};
 
 pub mod approval;
 pub mod deciding;
@@ -43,8 +43,8 @@ pub struct FirstWords<'a> {
     pub encrypted: bool,
     /// From when on it can read; `None` where it can read from the beginning.
     pub readable_from: Option<Timestamp>,
-    /// The names of its tools.
-    pub tools: &'a [&'a str],
+    /// Its tools.
+    pub tools: &'a Toolset,
     /// For whom it reads what.
     pub reads: Reads,
 }
@@ -53,26 +53,20 @@ pub struct FirstWords<'a> {
 #[must_use]
 pub fn first_words(words: &FirstWords<'_>) -> String {
     let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom } = *words;
-    let reads = match (readable_from, encrypted) {
-        (None, _) => "When asked, I read this room and no other.".to_owned(),
-        (Some(from), true) => {
-            format!("When asked, I read this room and no other, from {}: I have no keys to what is older.", date(from))
-        }
-        (Some(from), false) => format!("When asked, I read this room and no other, from {}.", date(from)),
+    let since = match (readable_from, encrypted) {
+        (None, _) => String::new(),
+        (Some(from), true) => format!(" I have no keys to anything from before {}.", date(from)),
+        (Some(from), false) => format!(" I can't read anything from before {}.", date(from)),
     };
-    let tools = if tools.is_empty() {
-        "I have no tools: I only read and write here.".to_owned()
-    } else {
-        format!("My tools: {}.", tools.join(", "))
-    };
-    let purpose = sentence(purpose);
-    let reads = match for_whom {
-        Reads::AsAsker => reads,
-        Reads::Room => format!("{reads} I may tell newcomers about messages from before they came."),
+    let newcomers = match for_whom {
+        Reads::AsAsker => "",
+        Reads::Room => " I may tell newcomers about messages from before they came.",
     };
     format!(
-        "Hello, I'm {name}, an automated coworker. {purpose} Mention me to ask something. {reads} {tools} \
-         To see me off, remove me like any member."
+        "Hello, I'm {name}, an automated coworker. {} Mention me whenever you need something. I read this room and no \
+         other, and only when I'm asked.{since}{newcomers} {} If you don't want me here, remove me like any member.",
+        sentence(purpose),
+        tools_in_short(tools)
     )
 }
 
@@ -102,7 +96,7 @@ pub fn farewell() -> String {
 /// Says that a room has become too small (C4).
 #[must_use]
 pub fn lonely() -> String {
-    "There is only one person left here, so I'll pause: I work where a team can see it. When someone joins, I'm back."
+    "There's only one person left here, so I'll pause: I work where a team can see it. I'll be back when someone joins."
         .to_owned()
 }
 
@@ -131,7 +125,7 @@ pub fn too_many_waiting() -> String {
 /// Tells a stranger why there is no answer, once a day (C15).
 #[must_use]
 pub fn stranger() -> String {
-    "I only answer people of this workspace, and your account is on another server. The person who runs Workmate can \
+    "I only answer people from this workspace, and your account is on another server. The person who runs Workmate can \
      allow it."
         .to_owned()
 }
@@ -177,23 +171,60 @@ pub fn status(running: usize) -> String {
     }
 }
 
+/// A status says how long it takes from this many seconds on: before, nobody asks.
+const TOLD_AFTER_SECONDS: u64 = 5;
+
 /// The status of a run that takes long (C9).
 #[must_use]
 pub fn working(seconds: u64) -> String {
-    format!("*Working on it ({}) …*", duration_seconds(seconds))
+    working_with_tools(seconds, 0, &[])
 }
 
 /// The status of a run with tools: the steps that are done, and the tools that are being used (C9).
 #[must_use]
 pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> String {
-    let done = match done {
-        0 => String::new(),
-        1 => ", 1 step done".to_owned(),
-        _ => format!(", {done} steps done"),
-    };
-    let names: Vec<String> = running.iter().map(|name| format!("`{name}`")).collect();
-    let now = if names.is_empty() { String::new() } else { format!(", now {}", names.join(", ")) };
-    format!("*Working on it ({}{done}{now}) …*", duration_seconds(seconds))
+    let mut parts = so_far(seconds, done);
+    if !running.is_empty() {
+        parts.push(format!("now {}", codes(running).join(", ")));
+    }
+    format!("*Working on it{} …*", in_brackets(&parts))
+}
+
+/// The status of a run that goes on once somebody has approved these tools' calls (C12).
+#[must_use]
+pub fn waiting_for_approval(tools: &[String], seconds: u64, done: usize) -> String {
+    format!("*Waiting for approval of {}{} …*", listed(&codes(tools), "and"), in_brackets(&so_far(seconds, done)))
+}
+
+/// How far a run is, where there is anything to say of it.
+fn so_far(seconds: u64, done: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    if seconds >= TOLD_AFTER_SECONDS {
+        parts.push(duration_seconds(seconds));
+    }
+    match done {
+        0 => {}
+        1 => parts.push("1 step done".to_owned()),
+        _ => parts.push(format!("{done} steps done")),
+    }
+    parts
+}
+
+fn in_brackets(parts: &[String]) -> String {
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+fn codes(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| format!("`{name}`")).collect()
+}
+
+/// Returns a list as a sentence has it: "a, b and c".
+fn listed(items: &[String], joint: &str) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} {joint} {last}", first.join(", ")),
+    }
 }
 
 /// Confirms `!stop` and 🛑.
@@ -256,8 +287,8 @@ pub fn undecryptable(cause: KeyMissing) -> String {
                                 usually helps."
         }
         KeyMissing::Withheld => {
-            "Your app doesn't share keys with me; verifying me, or allowing unverified devices in \
-                                 this room, helps."
+            "Your app doesn't share its keys with me. It helps to verify me, or to allow \
+                                 unverified devices in this room."
         }
         KeyMissing::DeviceLost => {
             "Its key went to a device of mine that is lost; I have a new one. Please send the message again."
@@ -288,6 +319,13 @@ pub fn answer_file_name() -> &'static str {
 }
 
 // ---- Assistants ----
+
+/// Returns what somebody's assistant is called; after their id, where they have no name.
+#[must_use]
+pub fn assistant_name(owner: &UserId, name: &str) -> String {
+    let name = plain_name(name);
+    format!("{}'s assistant", if name.is_empty() { owner.localpart() } else { &name })
+}
 
 /// What the encryption of an assistant's chat does and does not (A5), and where its memory ends.
 const WHO_CAN_READ: &str = "**Who can read it.** It is end-to-end encrypted, so neither the homeserver nor other people \
@@ -329,13 +367,13 @@ pub fn not_your_assistant(assistant: &str) -> String {
 #[must_use]
 pub fn fresh_after_pause(hours: u32) -> String {
     let hours = if hours == 1 { "an hour".to_owned() } else { format!("{hours} hours") };
-    format!("*More than {hours} have passed, so I start afresh: I no longer take what is above into account.*")
+    format!("*It's been more than {hours}, so I'm starting afresh: I no longer look at anything above.*")
 }
 
 /// Confirms `!new` (A6).
 #[must_use]
 pub fn fresh() -> String {
-    "A new session. I no longer take what is above into account.".to_owned()
+    "This is a new session: I no longer look at anything above.".to_owned()
 }
 
 /// `!help` of an assistant, for the screen of a phone.
@@ -411,10 +449,12 @@ pub fn service_only_direct(service: &str) -> String {
     format!("I work in direct chats only. Start one with `{service}`, and I'll show you around.")
 }
 
-/// `!help` of the service bot.
+/// `!help` of the service bot; admins have more.
 #[must_use]
-pub fn service_help() -> String {
-    "- `!assistant` get your assistant\n- `!coworkers` who works here\n- `!help` this list".to_owned()
+pub fn service_help(is_admin: bool) -> String {
+    let all = "- `!assistant` get your assistant\n- `!coworkers` who works here\n- `!help` this list";
+    let admins = "\n\nFor admins:\n\n- `!status` how Workmate is doing\n- `!changes` tools that have changed";
+    if is_admin { format!("{all}{admins}") } else { all.to_owned() }
 }
 
 // ---- Parts of sentences ----
@@ -441,6 +481,18 @@ fn duration_seconds(seconds: u64) -> String {
         (minutes, 0) => format!("{minutes} min"),
         (minutes, seconds) => format!("{minutes} min {seconds} s"),
     }
+}
+
+/// Returns a time that somebody has, as people say it: "an hour", "two days".
+fn span(ms: u64) -> String {
+    let minutes = ms.div_ceil(60_000);
+    let (count, one, many) = match minutes {
+        0..120 if minutes != 60 => (minutes, "a minute", "minutes"),
+        2_880.. if minutes.is_multiple_of(1_440) => (minutes / 1_440, "a day", "days"),
+        1_440 => (1, "a day", "days"),
+        _ => ((minutes + 30) / 60, "an hour", "hours"),
+    };
+    if count <= 1 { one.to_owned() } else { format!("{count} {many}") }
 }
 
 fn duration_minutes(minutes: u64) -> String {

@@ -6,6 +6,7 @@ mod devices;
 mod exporting;
 mod following;
 mod forgetting;
+mod naming;
 mod opening;
 mod privacy;
 
@@ -92,7 +93,7 @@ impl Engine {
     pub(super) async fn ensure_assistant(self: Shared, owner: &UserId) -> Result<Chat, EngineError> {
         let maker = self.makers.of(owner);
         let _one_at_a_time = maker.lock().await;
-        let persona = self.assistant_persona(owner);
+        let persona = self.persona_after(owner).await;
         let account = Box::pin(self.pool.passing(&persona)).await?;
         account.sync().await?;
         Box::pin(self.follow(&account, owner)).await?;
@@ -101,6 +102,7 @@ impl Engine {
         if let Some(room) = known
             && self.attend(&account, owner, &room).await? == Privacy::Tight
         {
+            self.rename_after(owner).await;
             let facts = account.facts(&room).await?;
             if facts.joined.contains(owner) {
                 return Ok(Chat::Joined);
@@ -166,6 +168,10 @@ impl Engine {
                 let account = Box::pin(self.pool.passing(&assistant)).await?;
                 account.sync_since(accepted).await?;
                 self.look_after(&account, owner, &event.room_id).await?;
+            }
+            if event.event_type == "m.room.member" && event.state_key.as_deref() == Some(owner.as_str()) {
+                // They may call themselves something else now.
+                self.rename_after(owner).await;
             }
             return Ok(Handled::Done);
         }
@@ -342,7 +348,9 @@ impl Engine {
                 }
                 words::nothing_to_stop()
             }
-            AssistantCommand::Tools => words::tools(&self.private_toolset()?),
+            AssistantCommand::Tools => {
+                words::tools(&self.private_toolset()?, &self.servers_down(&self.config.assistants.tools))
+            }
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,

@@ -60,7 +60,9 @@ impl Engine {
         Ok(match command {
             CoworkerCommand::Help => words::coworker_help(name),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => words::tools(&self.toolset(coworker, room).await?),
+            CoworkerCommand::Tools => {
+                words::tools(&self.toolset(coworker, room).await?, &self.servers_down(&coworker.tools))
+            }
             CoworkerCommand::Status => {
                 let status = words::status(self.running.count(room, user));
                 match self.budget_used(user)? {
@@ -87,7 +89,7 @@ impl Engine {
                 notes => words::notes(name, notes, &self.zone_of(&event.sender).await),
             },
             CoworkerCommand::Verify => words::trust::look_for_request(None),
-            CoworkerCommand::Why => self.why(user, event)?,
+            CoworkerCommand::Why => self.why(user, event).await?,
             CoworkerCommand::Forget => words::forgot_all(self.forget_notes(room).await?),
         })
     }

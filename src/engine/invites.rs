@@ -240,8 +240,7 @@ impl Engine {
         }
         if !coworker.silent_join {
             let facts = account.facts(room).await?;
-            let tools = words::tool_names(&self.toolset_of_run(coworker, room).await?);
-            let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+            let tools = self.toolset_of_run(coworker, room).await?;
             // What can be read is known only once some of it was looked at.
             let events = account.history(room, 1).await?;
             let text = words::first_words(&words::FirstWords {

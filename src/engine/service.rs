@@ -24,9 +24,14 @@ impl Engine {
         assistant: AssistantFor,
     ) -> Result<(), EngineError> {
         let txn = super::word_transaction("welcome", room.as_str(), account.user());
-        let text = words::welcome(&self.listed());
+        let is_admin = self.config.workspace.admins.contains(person);
+        let mut text = words::welcome(&self.listed());
+        if is_admin {
+            text = format!("{text}\n\n{}", words::service_help(true));
+        }
         account.send_first_words(room, &super::word(&text, None), txn).await?;
-        if assistant == AssistantFor::Local {
+        // Who runs it may only have come to look: they ask for theirs.
+        if assistant == AssistantFor::Local && !is_admin {
             let txn = super::word_transaction("assistant", room.as_str(), account.user());
             Box::pin(self.clone().hand_over(account, room, person, txn)).await?;
         }
@@ -66,7 +71,7 @@ impl Engine {
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }
             _ => {
-                account.send(&event.room, &super::word(&words::service_help(), None), txn).await?;
+                account.send(&event.room, &super::word(&words::service_help(is_admin), None), txn).await?;
             }
         }
         Ok(())

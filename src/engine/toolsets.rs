@@ -76,6 +76,13 @@ impl Engine {
         Ok(tools)
     }
 
+    /// Returns the servers of which tools are granted and that do not answer now.
+    pub(super) fn servers_down(&self, grants: &[Grant]) -> Vec<String> {
+        let mut down = self.tools.health().down;
+        down.retain(|server| grants.iter().any(|grant| grant.reaches(server)));
+        down
+    }
+
     /// Returns the tools that somebody is granted and that are not as they are pinned.
     pub(super) fn changed_offers(&self) -> Result<Vec<Offer>, EngineError> {
         let grants = self.config.coworkers.iter().flat_map(|coworker| &coworker.tools);

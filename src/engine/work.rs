@@ -167,7 +167,7 @@ impl Engine {
                 break;
             }
             let (done, running_now) = record.work.progress();
-            let doing = Doing { done, running: running_now };
+            let doing = Doing { done, running: running_now, asked: record.work.asked_about(terms) };
             self.show(stage, record, machine, &Input::Steps(&doing)).await;
             match self.until_something(stage, record, machine, &mut under_way, running).await? {
                 Happened::Ran(call, mut output) => {

@@ -143,8 +143,12 @@ async fn c12_oncall_tells_what_happened_since_a_time_and_keeps_a_note_that_it_se
     let [first, ..] = &desk.requests("who has the rollback?")[..] else { panic!("it was asked") };
     assert!(text_of(&first.body["messages"][0]["content"]).contains(note), "notes open the prompt");
     let tools = desk.tools().await?;
-    assert!(tools.contains("• `note_add`: write; nobody has to approve it"), "{tools}");
-    assert!(tools.contains("• `room_read`: read; nobody has to approve it"), "{tools}");
+    for group in [
+        "• Without asking: read the notes; read this room; search this room; tell the time",
+        "and it may change something: add notes",
+    ] {
+        assert!(tools.contains(group), "{group}: {tools}");
+    }
     Ok(())
 }
 
@@ -169,7 +173,11 @@ async fn c12_ci_digests_a_build_log_that_it_reads_by_mcp() -> Result<()> {
         setup.section("mcp_servers", servers).section("credentials", json!({ "ci": { "value": "a-token-for-the-ci" } }))
     });
     let desk = Box::pin(desk).await?;
-    assert!(desk.first_words.body().contains("logs__read_text_file"), "{}", desk.first_words.body());
+    assert!(
+        desk.first_words.body().contains("`read_text_file` and `search_files` from `logs`"),
+        "{}",
+        desk.first_words.body()
+    );
 
     let turns = [
         Turn::tool_use("logs__search_files", json!({ "path": folder, "pattern": "**/checkout-*.log" })),
@@ -186,8 +194,8 @@ async fn c12_ci_digests_a_build_log_that_it_reads_by_mcp() -> Result<()> {
     assert!(answer.body().contains(error), "{}", answer.body());
     desk.trail(&request, &["logs__search_files", "logs__read_text_file", "checkout-4711.log"]).await?;
     let tools = desk.tools().await?;
-    assert!(tools.contains("• `logs__read_text_file`: read; nobody has to approve it"), "{tools}");
-    assert!(!tools.contains("logs__write_file"), "only what is granted: {tools}");
+    assert!(tools.contains("use `read_text_file` and `search_files` from `logs`"), "{tools}");
+    assert!(!tools.contains("write_file"), "only what is granted: {tools}");
     Ok(())
 }
 

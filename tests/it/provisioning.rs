@@ -250,7 +250,7 @@ async fn a3_an_owner_who_was_gone_before_the_start_is_noticed_though_the_transac
 }
 
 #[tokio::test]
-async fn service_bot_shows_its_status_to_admins_alone() -> Result<()> {
+async fn c12_service_bot_shows_its_status_to_admins_alone_and_makes_them_no_assistant_by_the_way() -> Result<()> {
     let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
     let admins = json!({"admins": [alice.user_id()]});
     let office =
@@ -259,15 +259,22 @@ async fn service_bot_shows_its_status_to_admins_alone() -> Result<()> {
     let mut answers = Vec::new();
     for person in [&alice, &bob] {
         let dm = person.create_dm(&service).await?;
-        person.until(&dm, "where the assistant is", |seen| said(seen, &service, "Your assistant is")).await?;
+        let is_admin = person.user_id() == alice.user_id();
+        let greeted = |seen: &crate::harness::Timeline| {
+            let welcome = said(seen, &service, "Hello! Claude is here")?;
+            let told = is_admin == (welcome.body().contains("`!status`") && welcome.body().contains("`!changes`"));
+            assert!(told, "{}", welcome.body());
+            if is_admin { Some(welcome) } else { said(seen, &service, "Your assistant is") }
+        };
+        person.until(&dm, "the welcome, and where the assistant is", greeted).await?;
         person.send(&dm, "!status").await?;
         let answer = |seen: &crate::harness::Timeline| {
             let help = |event: &&SeenEvent| event.body().contains("!coworkers");
-            said(seen, &service, "Workmate ").or_else(|| seen.messages_of(&service).find(help).cloned())
+            if is_admin { said(seen, &service, "Workmate ") } else { seen.messages_of(&service).find(help).cloned() }
         };
         answers.push(person.until(&dm, "an answer to !status", answer).await?.body().to_owned());
     }
-    for part in ["Coworkers: 1", "Assistants: ", "Claude: ready", "Tool servers: up none; down none"] {
+    for part in ["Coworkers: 1", "Assistants: 0", "Claude: ready", "Tool servers: up none; down none"] {
         assert!(answers[0].contains(part), "{part} is missing in {}", answers[0]);
     }
     assert!(!answers[1].contains("Claude"), "{}", answers[1]);

@@ -19,7 +19,7 @@ fn try_again(again: Again, when: &str) -> String {
 /// The model is overloaded, and it is tried again.
 #[must_use]
 pub fn overloaded_trying() -> String {
-    "The model is very busy right now. I keep trying.".to_owned()
+    "The model is very busy right now. I'll keep trying.".to_owned()
 }
 
 /// The model stayed overloaded.
@@ -41,7 +41,7 @@ pub fn model_unreachable(again: Again) -> String {
 /// What somebody wrote could not be looked at, however often it was tried.
 #[must_use]
 pub fn given_up() -> String {
-    "Something went wrong with your message on the way to me, and trying again did not help. Please ask once more."
+    "Something went wrong with your message on its way to me, and trying again didn't help. Please ask once more."
         .to_owned()
 }
 
@@ -54,7 +54,7 @@ pub fn broken_off(again: Again) -> String {
 /// The model refused.
 #[must_use]
 pub fn refused() -> String {
-    "I can't help with that one. Asking in another way may work.".to_owned()
+    "I can't help with that one. Putting it another way may work.".to_owned()
 }
 
 /// Stands behind an answer to a request that was refused with the conversation around it, and taken by itself.
@@ -106,7 +106,7 @@ pub fn account_exhausted() -> String {
 /// The model is set to one that does not exist, or not any more.
 #[must_use]
 pub fn model_missing() -> String {
-    "The model that I'm set to use doesn't exist, or not any more. The person who runs Workmate has to choose another one."
+    "The model that I'm set to use doesn't exist, or no longer does. The person who runs Workmate has to choose another one."
         .to_owned()
 }
 
@@ -120,7 +120,7 @@ pub fn limited_for(minutes: u64, again: Again) -> String {
 /// The request was refused as malformed: a fault of ours or of the configuration.
 #[must_use]
 pub fn request_refused() -> String {
-    "The model did not accept my request. That is a fault on my side: the person who runs Workmate finds the cause in \
+    "The model didn't accept my request. That's a fault on my side: the person who runs Workmate can find the cause in \
      the log."
         .to_owned()
 }
@@ -148,7 +148,7 @@ pub fn call_cut() -> String {
 /// Crashes cut the work off again and again.
 #[must_use]
 pub fn cut_off(again: Again) -> String {
-    format!("I was interrupted several times while I worked on this, so I gave it up. {}", try_again(again, ""))
+    format!("I was interrupted several times while working on this, so I gave up. {}", try_again(again, ""))
 }
 
 /// Says elsewhere that an answer cannot be posted where it was asked for; nothing of the answer. `kept`: there is one, and

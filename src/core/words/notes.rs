@@ -1,7 +1,7 @@
 //! What is said about a room's notes (C2, C16).
 
 use crate::core::{
-    names::letter_by_letter as as_is,
+    names::{Names, letter_by_letter as as_is},
     notes::{NOTE_CHARS_MAX, NOTES_MAX, Note, NoteError},
     zone::Zone,
 };
@@ -10,35 +10,35 @@ use crate::core::{
 #[must_use]
 pub fn notes(coworker: &str, notes: &[Note], zone: &Zone) -> String {
     let lines = notes.iter().map(|note| {
-        format!("- **{}** {} ({}, {})", note.number, as_is(&note.text), as_is(note.by.as_str()), zone.date(note.at))
+        format!("- **{}** {} ({}, {})", note.number, as_is(&note.text), Names::default().of(&note.by), zone.date(note.at))
     });
     let lines: Vec<_> = lines.collect();
-    format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` with a number removes one.", lines.join("\n"))
+    format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` and a number removes one.", lines.join("\n"))
 }
 
 /// `!notes` where there are none.
 #[must_use]
 pub fn no_notes(coworker: &str) -> String {
-    format!("This room has no notes. `@{coworker} !note` with a text adds one.")
+    format!("This room has no notes. `@{coworker} !note` and a text adds one.")
 }
 
 /// Confirms `!note`.
 #[must_use]
 pub fn noted(number: u32) -> String {
-    format!("Noted as number {number}. I read it whenever I'm asked here.")
+    format!("Noted as number {number}. I'll read it whenever I'm asked something here.")
 }
 
 /// Says why nothing was noted.
 #[must_use]
 pub fn not_noted(why: NoteError) -> String {
     match why {
-        NoteError::Blank => "What shall I note? Write it behind `!note`.".to_owned(),
+        NoteError::Blank => "What shall I note? Write it after `!note`.".to_owned(),
         NoteError::TooLong { chars } => {
-            format!("That is too long to note: {chars} characters, and {NOTE_CHARS_MAX} are the most.")
+            format!("That's too long for a note: it has {chars} characters, and {NOTE_CHARS_MAX} is the most.")
         }
         NoteError::Full => {
             format!(
-                "This room has {NOTES_MAX} notes already, which is the most. `!notes` shows them; forget some first."
+                "This room already has {NOTES_MAX} notes, which is the most. `!notes` lists them; forget some first."
             )
         }
     }
@@ -53,7 +53,7 @@ pub fn forgot(number: u32) -> String {
 /// Says that there is no note with that number.
 #[must_use]
 pub fn no_such_note(number: u32) -> String {
-    format!("There is no note {number}. `!notes` shows those that there are.")
+    format!("There's no note {number}. `!notes` lists them.")
 }
 
 /// Confirms `!forget`.
@@ -71,7 +71,7 @@ mod tests {
     use ruma::owned_user_id;
 
     use super::*;
-    use crate::core::{render::render, time::Timestamp};
+    use crate::core::{render::own as render, time::Timestamp};
 
     #[test]
     fn c16_notes_are_listed_letter_by_letter_with_their_authors_and_ping_nobody() {

@@ -2,10 +2,15 @@
 
 use ruma::{EventId, RoomId, ServerName};
 
-use crate::core::{context::OpenedBlock, opened::OPENED_MAX, zone::Zone};
+use crate::core::{
+    context::OpenedBlock, legible::is_hidden, names::letter_by_letter, opened::OPENED_MAX, zone::Zone,
+};
 
 /// A room's name is cut after this many characters.
 const NAME_CHARS_MAX: usize = 60;
+
+/// Stands for a room that has no name.
+const NAMELESS: &str = "a room without a name";
 
 /// What the notice about an opened room is made of.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +41,8 @@ pub fn header(header: &Header<'_>) -> String {
         Some(event) => room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string(),
         None => room.matrix_to_uri_via([via.to_owned()]).to_string(),
     };
-    let name = name.map_or_else(|| "a room without a name".to_owned(), code);
+    // Clients show a link to a room under the room's name.
+    let name = name.map_or_else(|| NAMELESS.to_owned(), shown);
     let count = match block.messages {
         0 => "no messages".to_owned(),
         1 => "1 message".to_owned(),
@@ -58,8 +64,8 @@ pub fn header(header: &Header<'_>) -> String {
     }
     let left_out = if left_out.is_empty() { String::new() } else { format!(" Left out: {}.", left_out.join(", ")) };
     format!(
-        "**Opened for you alone:** {name} ([go there]({link})): {count}{range}.{left_out}\n\nNobody there can see this. \
-         I read it until this session ends, and only while you can read it too. `!open` it again for what is new."
+        "**Opened for you alone:** [{name}](<{link}>), {count}{range}.{left_out}\n\nNobody there can see this. I read it \
+         until this session ends, and only while you can read it too. `!open` it again for what is new."
     )
 }
 
@@ -95,12 +101,11 @@ pub fn closed(room: &RoomId, via: &ServerName) -> String {
     )
 }
 
-/// Returns a name as Markdown's code, whatever it holds.
-fn code(text: &str) -> String {
-    let harmless =
-        |letter: &char| *letter != '`' && !letter.is_control() && !('\u{2028}'..='\u{202e}').contains(letter);
-    let text: String = text.chars().filter(harmless).take(NAME_CHARS_MAX).collect();
-    if text.trim().is_empty() { "a room without a name".to_owned() } else { format!("`{text}`") }
+/// Returns a room's name as Markdown that shows it letter by letter.
+fn shown(name: &str) -> String {
+    let harmless = |letter: &char| !letter.is_control() && !is_hidden(*letter);
+    let name: String = name.chars().filter(|letter| *letter == ' ' || harmless(letter)).take(NAME_CHARS_MAX).collect();
+    if name.trim().is_empty() { NAMELESS.to_owned() } else { letter_by_letter(name.trim()) }
 }
 
 #[cfg(test)]
@@ -108,7 +113,7 @@ mod tests {
     use ruma::{event_id, room_id, server_name};
 
     use super::*;
-    use crate::core::{render::render, time::Timestamp};
+    use crate::core::{render::own as render, time::Timestamp};
 
     #[test]
     fn a7_the_header_names_room_range_count_and_what_was_left_out() {
@@ -134,6 +139,17 @@ mod tests {
         let block = OpenedBlock::default();
         let empty = Header { event: None, name: Some("` "), block: &block, forbidden: false, older: false, ..whole };
         insta::assert_snapshot!(render(&header(&empty)).body);
+    }
+
+    #[test]
+    fn c13_the_header_names_the_room_once() {
+        let block = OpenedBlock { messages: 3, ..OpenedBlock::default() };
+        let (room, via) = (room_id!("!team:hs"), server_name!("hs"));
+        let (name, forbidden, older) = (Some("Team [x](y) room"), false, false);
+        let shown = render(&header(&Header { room, event: None, name, via, block: &block, forbidden, older }));
+        let html = shown.html.expect("rich");
+        let link = "<a href=\"https://matrix.to/#/!team:hs?via=hs\">Team [x](y) room</a>, 3 messages.";
+        assert!(html.contains(link) && html.matches("Team").count() == 1, "{html}");
     }
 
     #[test]

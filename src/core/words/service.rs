@@ -59,8 +59,8 @@ pub fn service_status(status: &ServiceStatus) -> String {
 /// Says that assistants are for the members of the workspace.
 #[must_use]
 pub fn not_a_member() -> String {
-    "Assistants here are for the members of the workspace's space, and I don't see you there. Once you have joined it, \
-     yours comes by itself."
+    "Assistants here are for members of the workspace's space, and I don't see you there. Once you've joined it, you'll \
+     get yours."
         .to_owned()
 }
 

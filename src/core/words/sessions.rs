@@ -5,8 +5,8 @@ use crate::core::{time::Timestamp, zone::Zone};
 /// Says that a chat was taken up again of which nothing was stored any more.
 #[must_use]
 pub fn adopted() -> String {
-    "I lost what I had stored about our chat, so a new session begins with your message. What you wrote while I was away \
-     may be unreadable to me; I say so where it is."
+    "I lost what I had stored about our chat, so a new session begins with your message. I may not be able to read what \
+     you wrote while I was away; where I can't, I'll say so."
         .to_owned()
 }
 
@@ -67,7 +67,7 @@ pub fn nothing_to_export() -> String {
 /// Says that there is no answer to share.
 #[must_use]
 pub fn nothing_to_share() -> String {
-    "I find no answer of mine here. Reply `!share` to the one that you mean.".to_owned()
+    "I can't find an answer of mine here. Reply `!share` to the one you mean.".to_owned()
 }
 
 /// The exported file's name.

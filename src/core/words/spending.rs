@@ -42,7 +42,7 @@ pub fn budget_reached(full: &Full, zone: &Zone) -> String {
 /// What a coworker has used of its month's budget, behind its `!status`.
 #[must_use]
 pub fn budget_used(spent: Usd, limit: Usd) -> String {
-    format!("This month I have used {spent} of {limit}.")
+    format!("This month I've used {spent} of {limit}.")
 }
 
 /// A breaker stopped a room, or one person.
@@ -66,7 +66,7 @@ pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> 
 #[must_use]
 pub fn too_many_edits() -> String {
     format!(
-        "Your message changed while I was working on it, and I have begun again {RESTARTS_MAX} times. I'll finish with the \
-         text that I have now; react 🔁 to my answer if it no longer fits."
+        "Your message changed while I was working on it, and I've started over {RESTARTS_MAX} times. I'll finish with the \
+         text I have now; react 🔁 to my answer if it no longer fits."
     )
 }

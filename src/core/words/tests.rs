@@ -1,22 +1,35 @@
+use std::collections::BTreeMap;
+
+use ruma::user_id;
+use serde_json::json;
+
 use super::{
-    Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, broken_off, coworker_help, date,
-    duration_minutes, first_words, internal, model_unreachable, moving, overloaded_gave_up, sentence, sessions,
-    undecryptable, welcome,
+    Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, assistant_name, broken_off,
+    coworker_help, date, duration_minutes, first_words, internal, model_unreachable, moving, overloaded_gave_up,
+    sentence, sessions, span, undecryptable, welcome,
 };
-use crate::core::{asker::Reads, render::render, time::Timestamp};
+use crate::core::{
+    asker::Reads,
+    render::render,
+    time::Timestamp,
+    tool::{Grant, Here, Offer, Toolset},
+};
 
 #[test]
 fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
+    let none = Toolset::default();
+    let offers = [Offer::of_server("ops", "deploy", String::new(), json!({})).expect("a name")];
+    let some = Toolset::resolve(&[Grant::plain("ops__*")], &offers, &BTreeMap::new(), &Here::default());
     let words = FirstWords {
         name: "oncall",
         purpose: "I help with incidents",
         encrypted: true,
         readable_from: Some(Timestamp::from_ms(1_795_346_405_000)),
-        tools: &[],
+        tools: &none,
         reads: Reads::AsAsker,
     };
     insta::assert_snapshot!(first_words(&words));
-    let open = FirstWords { encrypted: false, readable_from: None, tools: &["search", "deploy"], ..words };
+    let open = FirstWords { encrypted: false, readable_from: None, tools: &some, ..words };
     insta::assert_snapshot!(first_words(&open));
     let all = first_words(&FirstWords { reads: Reads::Room, ..open });
     assert!(all.contains("I may tell newcomers about messages from before they came."), "{all}");
@@ -75,6 +88,31 @@ fn c8_each_cause_of_a_missing_key_is_told_apart() {
     let told = [KeyMissing::NotSent, KeyMissing::Withheld, KeyMissing::BeforeJoining].map(undecryptable);
     assert!(told.iter().all(|text| text.starts_with("I can't decrypt a message here. ")));
     assert!(told[0] != told[1] && told[1] != told[2] && told[0] != told[2]);
+}
+
+#[test]
+fn c13_an_assistant_is_named_after_its_owners_name_and_after_their_id_where_they_have_none() {
+    let named = ["Alice", " ", "", "Ann\u{202e}a\nB."].map(|name| assistant_name(user_id!("@alice:hs"), name));
+    assert_eq!(named, ["Alice", "alice", "alice", "Ann\\u202ea B."].map(|name| format!("{name}'s assistant")));
+}
+
+#[test]
+fn c10_a_time_that_somebody_has_is_said_as_people_say_it() {
+    let told =
+        [0, 1, 60_000, 61_000, 30 * 60_000, 60 * 60_000, 90 * 60_000, 480 * 60_000, 1_440 * 60_000, 10_080 * 60_000];
+    let expected = [
+        "a minute",
+        "a minute",
+        "a minute",
+        "2 minutes",
+        "30 minutes",
+        "an hour",
+        "90 minutes",
+        "8 hours",
+        "a day",
+        "7 days",
+    ];
+    assert_eq!(told.map(span), expected);
 }
 
 #[test]

@@ -54,7 +54,7 @@ async fn a9_what_is_shared_is_a_clean_message_of_its_own() -> Result<()> {
     let alice = shared().person("alice").await;
     let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
     alice.send(&room, "!share").await?;
-    alice.until(&room, "that there is none", |seen| said(seen, &assistant, "I find no answer")).await?;
+    alice.until(&room, "that there is none", |seen| said(seen, &assistant, "I can't find an answer")).await?;
     let first = office.ask(&alice, &room, "one", "The first answer.").await?;
     office.ask(&alice, &room, "two", "The second answer.").await?;
 

@@ -143,7 +143,7 @@ async fn a4_c12_a_call_waits_for_the_owner_runs_once_and_is_found_nowhere_else()
     scene.until_recorded().await?;
     until_runs_ended(&scene.office.workmate, 2).await;
     assert_eq!(scene.answers(&card), [ANSWER], "once, without what was said beside the call");
-    assert!(answer.is_decrypted() && listed.contains("`probe__note`"), "{listed}");
+    assert!(answer.is_decrypted() && listed.contains("After your OK: use `note` from `probe`"), "{listed}");
     let last = scene.office.prompts().pop().unwrap_or_default();
     assert!(last.contains(&format!("noted: {CANARY}")), "the model was given the result");
 

@@ -1,0 +1,45 @@
+//! An assistant is named after its owner, as they are called now.
+
+use ruma::UserId;
+use serde_json::json;
+
+use crate::{
+    core::words,
+    engine::Engine,
+    matrix::{MatrixError, provision::Persona},
+};
+
+impl Engine {
+    /// Who the assistant of `owner` is to be, named after what they are called. Where that cannot be looked up, their id
+    /// has to do.
+    pub(super) async fn persona_after(&self, owner: &UserId) -> Persona {
+        let persona = self.assistant_persona(owner);
+        match self.pool.provisioner().api().profile(owner).await {
+            Ok(profile) => match profile.display_name {
+                Some(name) => Persona { display_name: words::assistant_name(owner, &name), ..persona },
+                None => persona,
+            },
+            Err(error) => {
+                tracing::debug!(%error, "what an assistant's owner is called cannot be looked up");
+                persona
+            }
+        }
+    }
+
+    /// Renames an assistant whose owner is called otherwise by now. Nothing waits for it: it is looked at again whenever
+    /// the owner is seen to change.
+    pub(super) async fn rename_after(&self, owner: &UserId) {
+        let persona = self.persona_after(owner).await;
+        let api = self.pool.provisioner().api();
+        let renamed = async {
+            if api.profile(&persona.user).await?.display_name.as_ref() == Some(&persona.display_name) {
+                return Ok(());
+            }
+            api.set_profile_field(&persona.user, "displayname", json!(persona.display_name)).await
+        };
+        let renamed: Result<(), MatrixError> = renamed.await;
+        if let Err(error) = renamed {
+            tracing::debug!(user.id = %persona.user, %error, "an assistant cannot be renamed");
+        }
+    }
+}

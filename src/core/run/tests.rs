@@ -120,6 +120,7 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
         spent: Spent::default(),
         mask: &Mask::default(),
         names: &names,
+        zone: &crate::core::zone::Zone::default(),
     };
     let end = machine.status_end(&ended).expect("its status was shown");
     assert_eq!((end.body.as_str(), end.mentions.len()), ("Done after 8 min 20 s", 0));

@@ -13,6 +13,7 @@ use crate::core::{
     render::{self, EDIT_BYTES_MAX, Rendered},
     run::Outcome,
     words::trail as words,
+    zone::Zone,
 };
 
 /// The most steps that a record shows; the newest ones are only counted.
@@ -40,6 +41,8 @@ pub struct Ended<'a> {
     pub mask: &'a Mask,
     /// What the people are called who decided.
     pub names: &'a Names,
+    /// The zone in which their times are shown.
+    pub zone: &'a Zone,
 }
 
 /// Returns the record of a run, small enough for an edit in an encrypted room.
@@ -92,7 +95,7 @@ fn shown_steps(run: &Ended<'_>, chars_max: (usize, usize)) -> (Rendered, usize) 
 fn shown_step(number: usize, step: &TrailStep, run: &Ended<'_>, chars_max: (usize, usize)) -> Rendered {
     let tool = folded(&step.tool.replace(['\n', '\r'], " "), TOOL_CHARS_MAX, run.mask);
     let end = words::step_end(step.outcome, step.duration_ms);
-    let decided = step.decision.as_ref().and_then(|decision| decided(decision, run.names)).unwrap_or_default();
+    let decided = step.decision.as_ref().and_then(|decision| decided(decision, run)).unwrap_or_default();
     let mut body = format!("\n{number}. {}: {end}{}", render::outside_words(&tool), decided.body);
     let mut html =
         format!("<li><code>{}</code>: {end}{}", render::outside_html(&tool), decided.html.unwrap_or_default());
@@ -121,13 +124,13 @@ fn with_spaces(html: &str) -> String {
 }
 
 /// Who decided, what, and when; nobody where it expired, which the step's end says already.
-fn decided(decision: &Decision, names: &Names) -> Option<Rendered> {
+fn decided(decision: &Decision, run: &Ended<'_>) -> Option<Rendered> {
     let (by, word, at) = match decision {
         Decision::Approved { by, at } => (by, words::APPROVED_BY, at),
         Decision::Declined { by, at } => (by, words::DECLINED_BY, at),
         Decision::Expired => return None,
     };
-    Some(render::own(&format!(", {word} {}, {}", names.of(by), words::moment(*at))))
+    Some(render::own(&format!(", {word} {}, {}", run.names.of(by), run.zone.date(*at))))
 }
 
 /// Masks, then writes out what cannot be seen, then folds: no fold leaves half of a secret or of an escape's meaning.

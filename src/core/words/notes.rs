@@ -10,7 +10,13 @@ use crate::core::{
 #[must_use]
 pub fn notes(coworker: &str, notes: &[Note], zone: &Zone) -> String {
     let lines = notes.iter().map(|note| {
-        format!("- **{}** {} ({}, {})", note.number, as_is(&note.text), Names::default().of(&note.by), zone.date(note.at))
+        format!(
+            "- **{}** {} ({}, {})",
+            note.number,
+            as_is(&note.text),
+            Names::default().of(&note.by),
+            zone.date(note.at)
+        )
     });
     let lines: Vec<_> = lines.collect();
     format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` and a number removes one.", lines.join("\n"))

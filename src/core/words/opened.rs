@@ -2,9 +2,7 @@
 
 use ruma::{EventId, RoomId, ServerName};
 
-use crate::core::{
-    context::OpenedBlock, legible::is_hidden, names::letter_by_letter, opened::OPENED_MAX, zone::Zone,
-};
+use crate::core::{context::OpenedBlock, legible::is_hidden, names::letter_by_letter, opened::OPENED_MAX, zone::Zone};
 
 /// A room's name is cut after this many characters.
 const NAME_CHARS_MAX: usize = 60;
@@ -146,7 +144,16 @@ mod tests {
         let block = OpenedBlock { messages: 3, ..OpenedBlock::default() };
         let (room, via) = (room_id!("!team:hs"), server_name!("hs"));
         let (name, forbidden, older) = (Some("Team [x](y) room"), false, false);
-        let shown = render(&header(&Header { room, event: None, name, via, block: &block, forbidden, older }));
+        let shown = render(&header(&Header {
+            room,
+            event: None,
+            name,
+            via,
+            block: &block,
+            forbidden,
+            older,
+            zone: &Zone::default(),
+        }));
         let html = shown.html.expect("rich");
         let link = "<a href=\"https://matrix.to/#/!team:hs?via=hs\">Team [x](y) room</a>, 3 messages.";
         assert!(html.contains(link) && html.matches("Team").count() == 1, "{html}");

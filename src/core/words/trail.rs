@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ruma::{EventId, RoomId, ServerName};
 
-use super::{date, duration_seconds};
+use super::duration_seconds;
 use crate::core::{
     audit::{Entry, Spent},
     legible::legible,
@@ -12,6 +12,7 @@ use crate::core::{
     run::Outcome,
     time::Timestamp,
     trail::{Decision, StepOutcome, Tally},
+    zone::Zone,
 };
 
 /// Stands in front of who approved a call.
@@ -93,12 +94,6 @@ pub fn more_arguments(arguments: usize) -> String {
 #[must_use]
 pub fn whole_on_card() -> &'static str {
     "Its card shows the whole call."
-}
-
-/// Returns a day and a time.
-#[must_use]
-pub fn moment(at: Timestamp) -> String {
-    date(at)
 }
 
 /// Returns a day and a time in UTC that sort as text: `2026-11-22 14:05`.
@@ -230,8 +225,8 @@ pub fn why_not_yet() -> String {
 
 /// Returns the answer to `!why`: what was read and used, with links and without content.
 #[must_use]
-pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names) -> String {
-    let mut text = read_messages(entry, links_max, via);
+pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zone: &Zone) -> String {
+    let mut text = read_messages(entry, links_max, via, zone);
     if entry.tools.is_empty() {
         text.push_str("\n\nI used no tools.");
     } else {
@@ -239,10 +234,10 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names) -> 
         for tool in entry.tools.iter().take(TOOLS_LISTED_MAX) {
             let decision = match &tool.decision {
                 Some(Decision::Approved { by, at }) => {
-                    format!(", {APPROVED_BY} {}, {}", names.of(by), moment(*at))
+                    format!(", {APPROVED_BY} {}, {}", names.of(by), zone.date(*at))
                 }
                 Some(Decision::Declined { by, at }) => {
-                    format!(", {DECLINED_BY} {}, {}", names.of(by), moment(*at))
+                    format!(", {DECLINED_BY} {}, {}", names.of(by), zone.date(*at))
                 }
                 Some(Decision::Expired) | None => String::new(),
             };
@@ -261,15 +256,15 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names) -> 
 /// Tools that `!why` lists; more are counted.
 const TOOLS_LISTED_MAX: usize = 20;
 
-fn read_messages(entry: &Entry, links_max: usize, via: &ServerName) -> String {
+fn read_messages(entry: &Entry, links_max: usize, via: &ServerName, zone: &Zone) -> String {
     let read = match entry.read.len() {
         0 => return "For that answer I read no messages.".to_owned(),
         1 => "one message".to_owned(),
         count => format!("{count} messages"),
     };
     let span = match entry.read_span {
-        Some((oldest, newest)) if oldest == newest => format!(", of {}", moment(oldest)),
-        Some((oldest, newest)) => format!(", from {} to {}", moment(oldest), moment(newest)),
+        Some((oldest, newest)) if oldest == newest => format!(", of {}", zone.date(oldest)),
+        Some((oldest, newest)) => format!(", from {} to {}", zone.date(oldest), zone.date(newest)),
         None => String::new(),
     };
     let mut text = format!("For that answer I read {read} in this room{span}.");

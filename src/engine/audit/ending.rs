@@ -32,6 +32,7 @@ impl Engine {
             spent,
             mask: self.tools.mask(),
             names,
+            zone: &record.zone(),
         };
         Machine::new(record, now).status_end(&ended)
     }

@@ -59,6 +59,6 @@ impl Engine {
             Some(account) => account.names(&event.room, &decided).await,
             None => Names::default(),
         };
-        Ok(words::trail::why(&entry, LINKS_MAX, &self.namespace.server, &names))
+        Ok(words::trail::why(&entry, LINKS_MAX, &self.namespace.server, &names, &self.zone_of(&event.sender).await))
     }
 }

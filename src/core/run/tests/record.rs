@@ -64,6 +64,7 @@ fn c9_a_notice_that_may_have_come_is_a_notice() {
         spent: Spent::default(),
         mask: &mask,
         names: &names,
+        zone: &crate::core::zone::Zone::default(),
     };
     assert!(machine.status_end(&ended).is_some());
     assert!(Machine::new(&record(false), NOW).status_end(&ended).is_none());

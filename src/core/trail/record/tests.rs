@@ -24,7 +24,15 @@ fn spent() -> Spent {
 fn of(steps: &[TrailStep]) -> Rendered {
     let mask = Mask::new(["hunter2-the-secret"]);
     let names = [(owned_user_id!("@bob:hs"), "Bob".to_owned())].into_iter().collect();
-    record(&Ended { steps, outcome: Outcome::Done, duration_ms: 12_000, spent: spent(), mask: &mask, names: &names })
+    record(&Ended {
+        steps,
+        outcome: Outcome::Done,
+        duration_ms: 12_000,
+        spent: spent(),
+        mask: &mask,
+        names: &names,
+        zone: &Zone::default(),
+    })
 }
 
 fn shown(record: &Rendered) -> String {

@@ -60,15 +60,15 @@ fn c13_the_audit_rooms_line_links_and_tells_no_content() {
 
 #[test]
 fn c13_why_names_messages_and_tools_with_links() {
-    let told = render(&why(&entry(), 10, server_name!("hs"), &Names::default()));
+    let told = render(&why(&entry(), 10, server_name!("hs"), &Names::default(), &Zone::default()));
     insta::assert_snapshot!(format!("{}\n{}", told.body, told.html.expect("has links")));
     let bare =
         Entry { read: Vec::new(), read_span: None, tools: Vec::new(), model: None, spent: Spent::default(), ..entry() };
     assert_eq!(
-        why(&bare, 10, server_name!("hs"), &Names::default()),
+        why(&bare, 10, server_name!("hs"), &Names::default(), &Zone::default()),
         "For that answer I read no messages.\n\nI used no tools.\n\nIt took 12 s."
     );
-    let all = why(&entry(), 12, server_name!("hs"), &Names::default());
+    let all = why(&entry(), 12, server_name!("hs"), &Names::default(), &Zone::default());
     assert!(all.contains("Newest first:") && all.contains("[12]"), "{all}");
 }
 

@@ -7,6 +7,7 @@ pub mod account;
 pub mod api;
 pub mod audit_room;
 pub mod avatar;
+pub mod disk;
 pub mod dm;
 pub mod error;
 pub mod inbound;

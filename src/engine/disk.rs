@@ -1,5 +1,5 @@
-//! A store that failed, or a disk that is full: after a failed write the database refuses every later one, even once there is room again. So
-//! it is waited until the disk takes writes, and then Workmate starts itself again.
+//! A store that failed, or a disk that is full: after a failed write the database refuses every later one, even once there
+//! is room again. So it is waited until the disk takes writes, and then Workmate starts itself again.
 
 use std::{
     fs::File,
@@ -10,16 +10,17 @@ use std::{
 };
 
 use super::Shared;
-use crate::appservice::health::{Condition, State};
+use crate::{
+    appservice::health::{Condition, State},
+    matrix::disk::{FULL_BYTES, left},
+};
 
 /// How often it is looked whether the disk is full.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is tried whether the disk takes writes again, and the least time before a start.
 const TRY_EVERY: Duration = Duration::from_secs(5);
-/// With less than this the disk counts as full, in bytes: stores that do not say so may hang on it.
-const FULL_BYTES: u64 = 1 << 20;
-/// What has to fit for a start: more than one segment of the database, in bytes.
-const ROOM_WANTED: usize = 4 << 20;
+/// What has to fit for a start, in bytes: more than one segment of the database, and more than counts as full.
+const ROOM_WANTED: usize = 16 << 20;
 
 /// Waits for the store to fail, then for the disk, and has everything stop in order to start again.
 pub(super) async fn keep_store(engine: Shared) {
@@ -72,15 +73,6 @@ async fn until_full(data_dir: PathBuf) -> String {
             );
         }
     }
-}
-
-/// Returns how many bytes may still be written to a folder's disk; `None` where that cannot be told.
-fn left(dir: &Path) -> Option<u64> {
-    let found = nix::sys::statvfs::statvfs(dir).ok()?;
-    if found.files() > 0 && found.files_available() == 0 {
-        return Some(0);
-    }
-    Some(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 /// Tries to write as much as a start may need.

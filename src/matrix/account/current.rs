@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Account;
-use crate::matrix::{error::MatrixError, inbound::Read};
+use crate::matrix::{disk::require_room, error::MatrixError, inbound::Read};
 
 /// Timeline events that a sync brings of each room; more is read backwards on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
@@ -49,6 +49,7 @@ impl Account {
         if last.is_some_and(|begun| begun >= since) {
             return Ok(());
         }
+        require_room(&self.dir)?;
         let begun = Instant::now();
         let settings = SyncSettings::new()
             .timeout(Duration::ZERO)

@@ -126,7 +126,7 @@ def start_synapse(config, directory, postgres, redis):
         "args": {"user": "synapse", "host": "127.0.0.1", "port": postgres, "dbname": "synapse", "cp_min": 1, "cp_max": 5},
     }
     config["redis"] = {"enabled": True, "host": "127.0.0.1", "port": redis}
-    config["worker_replication_secret"] = "of the tests"
+    config["worker_replication_secret"] = "secret-of-the-tests"
     config["instance_map"] = {name: {"host": "127.0.0.1", "port": port} for name, port in zip(names, replication)}
     config["stream_writers"] = {"events": ["writer"]}
     config["notify_appservices_from_worker"] = "teller"

@@ -202,6 +202,11 @@ impl Engine {
         Persona { user: self.service_user(), display_name: "Workmate".to_owned(), avatar: None, kind: "service" }
     }
 
+    /// Whether the id of somebody's assistant would be one: with a long id of theirs it is too long.
+    fn fits_an_assistant(&self, owner: &UserId) -> bool {
+        crate::core::id::is_user(&self.assistant_persona(owner).user)
+    }
+
     /// Who the assistant of `owner` is to be.
     fn assistant_persona(&self, owner: &UserId) -> Persona {
         let localpart = owner.localpart();

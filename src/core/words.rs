@@ -15,7 +15,7 @@ pub use self::failures::{
     overloaded_gave_up, overloaded_trying, refused, request_refused, room_replaced, too_long, tools_failed,
     work_too_long,
 };
-pub use self::service::{ServiceStatus, not_a_member, service_status};
+pub use self::service::{ServiceStatus, id_too_long, not_a_member, service_status};
 pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};
 use ruma::UserId;
 

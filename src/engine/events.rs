@@ -1,5 +1,7 @@
 //! What an accepted event means: whose room it is in, who reads it, and what it asks for.
 
+mod around;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{EventId, OwnedUserId, RoomId};
@@ -16,8 +18,8 @@ use super::{
 use crate::{
     clock,
     core::{
-        address::{self, CoworkerHere, Member, Original, Scene, Silence, Verdict},
-        event::{EventKind, Message, RoomEvent},
+        address::{self, CoworkerHere, Original, Scene, Silence, Verdict},
+        event::{EventKind, RoomEvent},
         redaction::{self, Authority},
         sealed::{Carriage, ENCRYPTION},
         words,
@@ -304,51 +306,6 @@ impl Engine {
         self.note_thread(event, &verdict, &scene)
     }
 
-    /// Returns whom a message asked and, as it reads after an edit, does not ask any more (C6).
-    async fn not_asked_any_more(
-        &self,
-        original: &Known,
-        new: &Message,
-        scene: &Scene<'_>,
-        thread: &ThreadRecord,
-    ) -> Result<BTreeSet<OwnedUserId>, EngineError> {
-        let mut not_asked = original.triggered.clone();
-        if not_asked.is_empty() || !address::says_whom_it_mentions(&original.event, new) {
-            return Ok(BTreeSet::new());
-        }
-        let stands = address::as_edited(&original.event, new);
-        let around = self.look_around(&stands, scene, thread).await?;
-        let members = around.members();
-        if let Verdict::Asked(asked) = address::addressed(&stands, &around.seen(scene, &members)) {
-            not_asked.retain(|user| !asked.iter().any(|asked| asked.user == *user));
-        }
-        Ok(not_asked)
-    }
-
-    /// Looks up what must be known before it is decided who is asked, and nothing else.
-    async fn look_around(
-        &self,
-        event: &RoomEvent,
-        scene: &Scene<'_>,
-        thread: &ThreadRecord,
-    ) -> Result<Around, EngineError> {
-        let reply_sender = match address::needs_reply_target(event, scene) {
-            Some(target) => self.sender_of(&event.room, target).await?,
-            None => None,
-        };
-        let root_sender = match (address::needs_root(event, scene), &thread.answers) {
-            (Some(_), Some(answer)) => Some(answer.user.clone()),
-            (Some(root), None) => self.sender_of(&event.room, root).await?,
-            (None, _) => None,
-        };
-        let with_root = Scene { root_sender: root_sender.as_deref(), ..*scene };
-        let members = match self.kept_in(&event.room).first() {
-            Some(reader) if address::needs_members(event, &with_root) => reader.joined_names(&event.room).await?,
-            _ => Vec::new(),
-        };
-        Ok(Around { reply_sender, root_sender, members })
-    }
-
     async fn obey_verdict(
         self: &Shared,
         event: &RoomEvent,
@@ -475,29 +432,6 @@ impl Engine {
 pub(super) async fn sync_beside(account: Arc<Account>, since: Instant) {
     if let Err(error) = account.sync_since(since).await {
         tracing::debug!(user.id = %account.user(), %error, "a sync beside other work failed");
-    }
-}
-
-/// What is known around a message where that decides who is asked.
-struct Around {
-    reply_sender: Option<OwnedUserId>,
-    root_sender: Option<OwnedUserId>,
-    members: Vec<(OwnedUserId, String)>,
-}
-
-impl Around {
-    fn members(&self) -> Vec<Member<'_>> {
-        self.members.iter().map(|(user, name)| Member { user, name: Some(name) }).collect()
-    }
-
-    /// Returns the scene with what was looked up.
-    fn seen<'a>(&'a self, scene: &Scene<'a>, members: &'a [Member<'a>]) -> Scene<'a> {
-        Scene {
-            reply_sender: self.reply_sender.as_deref(),
-            root_sender: self.root_sender.as_deref(),
-            members,
-            ..*scene
-        }
     }
 }
 

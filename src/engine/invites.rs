@@ -238,7 +238,8 @@ impl Engine {
         if record.introduced.contains(account.user()) || self.voice_in(account, room).await? != Voice::Heard {
             return Ok(());
         }
-        if !coworker.silent_join {
+        // Nobody talks in a space: it is a list of rooms.
+        if !coworker.silent_join && !account.is_space(room) {
             let facts = account.facts(room).await?;
             let tools = self.toolset_of_run(coworker, room).await?;
             // What can be read is known only once some of it was looked at.

@@ -133,7 +133,10 @@ impl Engine {
             CompanyChange::Pause { say: true } => {
                 tracing::info!(room.id = %room, "a room shrank to one human; coworkers pause there");
                 let txn = super::word_transaction("lonely", event.id.as_str(), first.user());
-                first.send(room, &super::word(&words::lonely(), None), txn).await?;
+                // Nobody talks in a space.
+                if !first.is_space(room) {
+                    first.send(room, &super::word(&words::lonely(), None), txn).await?;
+                }
             }
             CompanyChange::Resume => {
                 for account in coworkers {

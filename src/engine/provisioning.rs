@@ -109,7 +109,7 @@ impl Engine {
 
     /// Whether a person may have an assistant: everyone, or the members of the space.
     pub(super) fn may_have_assistant(&self, person: &UserId) -> Result<bool, EngineError> {
-        if !self.namespace.who(person).is_person() {
+        if !self.namespace.who(person).is_person() || !self.fits_an_assistant(person) {
             return Ok(false);
         }
         if !self.follows_space() {

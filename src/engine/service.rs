@@ -84,7 +84,9 @@ impl Engine {
         person: &UserId,
         txn: ruma::OwnedTransactionId,
     ) -> Result<(), EngineError> {
-        let text = if !self.may_have_assistant(person)? {
+        let text = if !self.fits_an_assistant(person) {
+            words::id_too_long()
+        } else if !self.may_have_assistant(person)? {
             words::not_a_member()
         } else if self.config.assistants.enabled && person.server_name() == self.namespace.server {
             let assistant = self.assistant_persona(person).user;

@@ -3,7 +3,8 @@
 
 use anyhow::Result;
 use image::ImageFormat;
-use ruma::{OwnedEventId, OwnedRoomId};
+use reqwest::Method;
+use ruma::{OwnedEventId, OwnedRoomId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 use workmate::{
     core::words,
@@ -11,8 +12,10 @@ use workmate::{
 };
 
 use crate::{
+    assistants::call_as,
     harness::{
         Message, Person, RoomKind, SeenEvent, SentFile, Timeline,
+        homeserver::shared,
         office::{Office, question_of},
     },
     media::picture,
@@ -107,5 +110,42 @@ async fn c6_the_picture_behind_the_question_is_seen_and_a_mention_edited_away_st
     until_said(&office, &room, "Stopped").await?;
     office.asked_and_answered(&room, "and now?").await?;
     assert!(office.questions().iter().all(|question| !question.contains("never mind")), "{:?}", office.questions());
+    Ok(())
+}
+
+#[tokio::test]
+async fn g_times_are_in_the_readers_zone_and_a_space_is_not_spoken_into() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let profile = format!("_matrix/client/v3/profile/{}/m.tz", alice.user_id());
+    call_as(alice, Method::PUT, &profile, &json!({ "m.tz": "Asia/Kolkata" })).await?;
+    let room = office.room(RoomKind::Plain).await?;
+
+    office.ask(alice, &room, "!Note the valve is green").await?;
+    until_said(&office, &room, "Noted").await?;
+    office.ask(alice, &room, "!notes").await?;
+    let notes = until_said(&office, &room, "the valve is green").await?;
+    assert!(notes.body().contains(" IST"), "{}", notes.body());
+
+    let space = json!({
+        "creation_content": { "type": "m.space" }, "name": "the team", "invite": [office.bob.user_id(), oncall],
+    });
+    let space = call_as(alice, Method::POST, "_matrix/client/v3/createRoom", &space).await?;
+    let space = OwnedRoomId::try_from(space["room_id"].as_str().expect("a room"))?;
+    alice.until_membership(&space, &oncall, &MembershipState::Join).await?;
+    office.asked_and_answered(&room, "and now?").await?;
+    let seen = alice.timeline(&space);
+    assert_eq!(seen.messages_of(&oncall).count(), 0, "{seen}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn g_somebody_whose_id_is_too_long_for_an_assistant_is_told_so() -> Result<()> {
+    let office = Office::open().await?;
+    let service = office.workmate.slot().service();
+    let long = shared().person(&"l".repeat(225)).await;
+    let dm = long.create_dm(&service).await?;
+    let told = |seen: &Timeline| seen.messages_of(&service).find(|event| event.body() == words::id_too_long()).cloned();
+    long.until(&dm, "why there is none", told).await?;
     Ok(())
 }

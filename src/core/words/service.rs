@@ -56,6 +56,14 @@ pub fn service_status(status: &ServiceStatus) -> String {
     text
 }
 
+/// Says that somebody's id is too long for an assistant of theirs.
+#[must_use]
+pub fn id_too_long() -> String {
+    "Your user id is too long for an assistant: its own id is yours with a word in front, and an id may have 255 letters. \
+     Coworkers answer you in rooms all the same."
+        .to_owned()
+}
+
 /// Says that assistants are for the members of the workspace.
 #[must_use]
 pub fn not_a_member() -> String {

@@ -100,8 +100,7 @@ fn of_web_client(word: &str) -> Option<Target> {
         _ => None,
     };
     let via = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "via");
-    let via = via.filter_map(|(_, server)| OwnedServerName::try_from(&*server).ok());
-    let via = via.filter(|server| id::is_server(server)).take(VIA_MAX).collect();
+    let via = via.filter_map(|(_, server)| id::server(&server)).take(VIA_MAX).collect();
     Some(Target { room: room_of(&segments[at])?, event, via })
 }
 

@@ -69,7 +69,12 @@ async fn c5_c16_what_people_type_asks_and_what_they_say_to_each_other_does_not()
     office.answer(alice, &room, &oncall, "what happened?").await?;
     let picture = SentFile::new("wall.png", "image/png", picture(40, 40, ImageFormat::Png)).as_image();
     alice.send(&room, Message::text("🎉👍🏽").in_thread(&root)).await?;
-    say(alice, &room, json!({ "body": "bob: no3", "m.relates_to": in_thread(&root) })).await?;
+    say(
+        alice,
+        &room,
+        json!({ "body": format!("{}: no3", bob.user_id().localpart()), "m.relates_to": in_thread(&root) }),
+    )
+    .await?;
     say(bob, &room, json!({ "body": "on it no4", "m.relates_to": in_thread(&root) })).await?;
     bob.send_file(&room, &picture, None).await?;
     office.asked_and_answered(&room, "and now?").await?;
@@ -143,7 +148,7 @@ async fn g_times_are_in_the_readers_zone_and_a_space_is_not_spoken_into() -> Res
 async fn g_somebody_whose_id_is_too_long_for_an_assistant_is_told_so() -> Result<()> {
     let office = Office::open().await?;
     let service = office.workmate.slot().service();
-    let long = shared().person(&"l".repeat(225)).await;
+    let long = shared().person(&"l".repeat(239)).await;
     let dm = long.create_dm(&service).await?;
     let told = |seen: &Timeline| seen.messages_of(&service).find(|event| event.body() == words::id_too_long()).cloned();
     long.until(&dm, "why there is none", told).await?;

@@ -148,6 +148,15 @@ impl Assembler {
         }
     }
 
+    /// Takes the clean end of the stream, which may complete the last event. Half an event is none.
+    pub fn end(&mut self, news: &mut VecDeque<Delta>) {
+        let last = self.decoder.end().filter(|_| !self.is_complete());
+        if let Some(Ok(Some(event))) = last.map(|frame| event::read(&frame, self.limits)) {
+            // Out of order, it completes nothing.
+            let _ = self.accumulator.take(event, news);
+        }
+    }
+
     /// Returns whether `message_start` was seen: from here on nothing may be retried unseen.
     #[must_use]
     pub fn is_begun(&self) -> bool {

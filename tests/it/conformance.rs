@@ -68,6 +68,7 @@ fn drop_call(ours: &Message, sdk: &mut Value) {
 fn assemble(body: &str) -> Result<Message, String> {
     let (mut assembler, mut news) = (Assembler::new(Limits::default()), VecDeque::new());
     let read = body.as_bytes().chunks(7).try_for_each(|piece| assembler.feed(piece, &mut news));
+    assembler.end(&mut news);
     read.and_then(|()| assembler.finish()).map_err(|error: StreamError| error.to_string())
 }
 

@@ -127,6 +127,7 @@ impl Stream {
         let fed = match outcome {
             Err(failure) => Err(failure),
             Ok(Ok(Some(bytes))) => self.assembler.feed(&bytes, &mut self.news).map_err(|error| self.broken(error)),
+            Ok(Ok(None)) if self.is_complete_at_its_end() => Ok(()),
             // A lost connection says no more than an end without `message_stop`.
             Ok(Ok(None) | Err(_)) => Err(Failure::of(Cause::BrokenStream(StreamError::EndedEarly))),
         };
@@ -137,6 +138,11 @@ impl Stream {
         if self.fault.is_some() || self.assembler.is_complete() {
             self.response = None;
         }
+    }
+
+    fn is_complete_at_its_end(&mut self) -> bool {
+        self.assembler.end(&mut self.news);
+        self.assembler.is_complete()
     }
 
     fn broken(&self, error: StreamError) -> Failure {

@@ -72,6 +72,16 @@ impl Decoder {
         (frames, fault)
     }
 
+    /// Returns what a clean end of the stream completes. The standard drops a frame that no blank line ended; some gateways
+    /// leave the last one out, and the official SDKs read such a frame.
+    pub(super) fn end(&mut self) -> Option<Frame> {
+        if !self.line.is_empty() || self.skipped.is_some() {
+            self.end_line().ok()?;
+        }
+        self.line.clear();
+        self.end_line().ok()?
+    }
+
     fn split(&mut self, mut bytes: &[u8], frames: &mut Vec<Frame>) -> Result<(), StreamError> {
         while let Some(&first) = bytes.first() {
             if std::mem::take(&mut self.after_cr) && first == b'\n' {
@@ -236,6 +246,21 @@ mod tests {
         assert_eq!(whole.0[1], frame("", "2"));
         for size in [1, 7, 63, 64, 65, 4_096] {
             assert_eq!(decode(limits, line.as_bytes().chunks(size)), whole, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_clean_end_completes_the_last_frame() {
+        for (wire, expected) in [
+            ("data: 1", Some(frame("", "1"))),
+            ("event: a\ndata: 1\n", Some(frame("a", "1"))),
+            ("data: 1\n\n", None),
+            ("event: a\n", None),
+            ("", None),
+        ] {
+            let mut decoder = Decoder::new(Limits::default());
+            decoder.feed(wire.as_bytes());
+            assert_eq!((decoder.end(), decoder.end()), (expected, None), "{wire:?}");
         }
     }
 

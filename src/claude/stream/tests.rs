@@ -103,6 +103,17 @@ fn a_stream_cut_at_any_byte_gives_the_same_message() {
 #[test]
 fn a_stream_that_ends_before_message_stop_is_no_message() {
     let stop = SAMPLE.find("event: message_stop").expect("the sample stops");
+    for end in [
+        "",
+        "event: message_stop\ndata: {\"type\":\"message_st",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}",
+    ] {
+        let (mut assembler, mut news) = (Assembler::new(Limits::default()), VecDeque::new());
+        let whole = format!("{}{end}", &SAMPLE[..stop]);
+        assembler.feed(whole.as_bytes(), &mut news).expect("nothing is wrong so far");
+        assembler.end(&mut news);
+        assert_eq!(assembler.finish().is_ok(), end.ends_with('}'), "{end}");
+    }
     assert_eq!(assemble([&SAMPLE.as_bytes()[..stop]]).1, Err(StreamError::EndedEarly));
     assert_eq!(assemble([]).1, Err(StreamError::EndedEarly));
 }

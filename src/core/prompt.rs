@@ -178,16 +178,20 @@ impl Turn {
 }
 
 impl Prompt {
-    /// Returns whether any turn holds a file.
+    /// Returns whether any turn holds a file, or a tool's result a picture.
     #[must_use]
     pub fn has_files(&self) -> bool {
-        self.turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::File(_)))
+        let shown = self.rounds.iter().flat_map(|round| &round.results).any(|result| !result.pictures.is_empty());
+        shown || self.turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::File(_)))
     }
 
     /// Returns the prompt with a line in the place of each file.
     #[must_use]
     pub fn without_files(&self, line: &str) -> Self {
         let mut without = self.clone();
+        for result in without.rounds.iter_mut().flat_map(|round| &mut round.results) {
+            result.pictures.clear();
+        }
         for turn in &mut without.turns {
             for part in std::mem::take(&mut turn.parts) {
                 match part {

@@ -147,6 +147,11 @@ impl Work {
         self.stowed.rounds(&self.rounds)
     }
 
+    /// Takes all pictures out of what goes to the model: the provider refused them.
+    pub fn drop_pictures(&mut self) {
+        self.stowed.drop_pictures();
+    }
+
     /// Puts the pictures of a call's result beside it, ready for the model.
     pub fn show(&mut self, id: &str, pictures: Vec<FileContent>) {
         self.stowed.show(id, pictures);

@@ -117,6 +117,7 @@ impl Engine {
         if asked.files_refused && reply.is_ok() {
             // The later rounds would be refused too.
             asking.composed.prompt = context::without_files(&asking.composed.prompt);
+            record.work.drop_pictures();
         }
         Ok(match reply {
             Ok(turn) => {

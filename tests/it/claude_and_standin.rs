@@ -1,7 +1,7 @@
 //! Our client against the strict stand-in: two readings of the same API that were written apart.
 
-use workmate::claude::{Client, ClientConfig, Delta, Effort, Request, StopReason};
-use workmate::core::prompt::{Prompt, Role, Turn as Said};
+use workmate::claude::{Client, ClientConfig, Delta, Effort, Looked, Request, StopReason};
+use workmate::core::prompt::{Prompt, Role, Round, Turn as Said};
 use workmate::secret::Secret;
 use workmate::standin::{Failure, Fault, Options, StandIn, Turn};
 
@@ -106,4 +106,58 @@ async fn dropping_the_stream_stops_the_model() {
     while !matches!(stream.next().await.expect("no error"), Some(Delta::Text(_))) {}
     drop(stream);
     claude.wait_for_request(|request| request.disconnected).await.expect("the connection closes");
+}
+
+#[tokio::test]
+async fn c19_an_open_end_is_taken_and_a_call_without_json_comes_as_text() {
+    let (claude, client) = scripted().await;
+    claude.enqueue(Turn::text("The first half").stop_reason("max_tokens").open_end());
+    claude.enqueue(
+        Turn::text("Let me").and_raw_tool_use("look", "{\"where\": \"Kö").stop_reason("max_tokens").open_end(),
+    );
+    claude.enqueue(Turn::empty().and_raw_tool_use("look", "{\"unit\": celsius}"));
+    claude.enqueue(Turn::empty().and_raw_tool_use("look", "{\"n\": 1e400, \"n\": 2}"));
+    let mut content = Vec::new();
+    for _ in 0..4 {
+        let answer = client.stream(&request(0)).await.expect("taken").finish().await.expect("whole");
+        content.push(serde_json::to_value(&answer.message.content).ok());
+    }
+    let inputs: Vec<String> = content
+        .iter()
+        .flatten()
+        .flat_map(|blocks| blocks.as_array().expect("blocks").clone())
+        .map(|block| if block["type"] == "text" { block["text"].clone() } else { block["input"].clone() })
+        .map(|value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
+        .collect();
+    assert_eq!(inputs, ["The first half", "Let me", "{\"unit\": celsius}"], "no value holds the last one");
+    assert_eq!(claude.requests().len(), 4);
+    claude.finish().expect("each was asked once");
+}
+
+#[tokio::test]
+async fn c19_a_turn_that_was_paused_without_a_tool_at_work_is_sent_again() {
+    let (claude, client) = scripted().await;
+    claude.enqueue(Turn::text("So far").stop_reason("pause_turn"));
+    let first = client.stream(&request(0)).await.expect("taken").finish().await.expect("whole");
+    assert_eq!(first.message.stop_reason, Some(StopReason::PauseTurn));
+    let said = first.message.content.iter().map(|block| serde_json::to_string(block).expect("JSON")).collect();
+    let paused = Prompt { rounds: vec![Round { said, results: Vec::new() }], ..prompt(0) };
+    claude.enqueue(Turn::text(" and the rest"));
+    let again = Request::from_prompt(&paused, "claude-opus-5-5", Some(Effort::Medium), 4096, None);
+    let second = client.stream(&again).await.expect("it may stand last").finish().await.expect("whole");
+    assert_eq!(second.message.text(), " and the rest");
+}
+
+#[tokio::test]
+async fn c19_effort_goes_to_models_that_take_it_as_a_look_or_a_refusal_tells() {
+    let (claude, client) = scripted().await;
+    let Ok(Looked::Model(facts)) = client.look("claude-opus-4-5").await else { panic!("the model is there") };
+    assert_eq!((facts.effort(Effort::Max), facts.ends.as_deref()), (Some(Effort::High), Some("2027-01-22")));
+    for model in ["claude-opus-4-5", "claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-5-5"] {
+        claude.enqueue(Turn::text("ok"));
+        let effort = client.facts(model).effort(Effort::Xhigh);
+        let request = Request::from_prompt(&prompt(0), model, effort, 4096, None);
+        client.stream(&request).await.expect("it takes that effort").finish().await.expect("whole");
+    }
+    assert_eq!((claude.requests().len(), claude.looks().len()), (4, 1));
 }

@@ -1,5 +1,6 @@
 //! The client against a real server on loopback, well-behaved and not.
 
+mod gateways;
 mod server;
 
 use std::{cell::RefCell, time::Duration};
@@ -14,10 +15,7 @@ use crate::{
         stream::StreamError,
         wire::{ContentBlock, Effort, StopReason, Usage},
     },
-    core::{
-        model::Facts,
-        prompt::{Prompt, Role, Turn},
-    },
+    core::prompt::{Prompt, Role, Turn},
 };
 
 const KEY: &str = "sk-ant-hunter2";
@@ -280,67 +278,6 @@ async fn refusals_are_told_apart_and_never_repeated() {
         let (error, requests) = failing(vec![script, answered()], |_| {}).await;
         assert_eq!((&error.cause, error.advice(), error.phase, requests), (&cause, advice, Phase::BeforeAnswer, 1));
     }
-}
-
-#[tokio::test]
-async fn c19_a_page_in_the_api_s_place_is_waited_out() {
-    let html = |status: &str| reply(status, "content-type: text/html\r\n", "<html>Wait.</html>");
-    let untyped = || reply("200 OK", "", "");
-    let mut server = Server::start(vec![html("200 OK"), html("403 Forbidden"), answered()]).await;
-    assert_eq!(ask(config(server.base_url.clone())).await.expect("the third is whole"), answer());
-    assert_eq!(server.requests(), 3);
-    let (error, requests) = failing(vec![untyped(), untyped(), html("403 Forbidden"), answered()], |_| {}).await;
-    assert_eq!(error.cause, Cause::Page { status: 403, what: "text/html".to_owned() });
-    assert_eq!((error.advice(), requests), (Advice::RetryLater { after: None }, 3));
-}
-
-#[tokio::test]
-async fn a_gateway_gets_a_bearer_its_headers_and_its_version_and_none_of_them_is_shown() {
-    let told = r#"{"type":"authentication_error","message":"bad token tok-hunter2 with x-hunter2"}"#;
-    let mut server = Server::start(vec![api_error("401 Unauthorized", "", told)]).await;
-    let mut config = config(server.base_url.clone());
-    config.api_key = None;
-    config.auth_token = Some(Secret::new("tok-hunter2"));
-    config.headers = vec![("X-Gateway".to_owned(), Secret::new("x-hunter2"))];
-    config.api_version = "2023-06-01".to_owned();
-    let error = ask(config.clone()).await.expect_err("it is refused");
-    assert!(!format!("{error} {error:?} {:?}", client(config)).contains("hunter2"), "{error}");
-    let Seen::Request { head, .. } = server.next().await else { panic!("a request comes first") };
-    for line in ["authorization: Bearer tok-hunter2", "x-gateway: x-hunter2", "anthropic-version: 2023-06-01"] {
-        assert!(head.lines().any(|sent| sent == line), "{line} in {head}");
-    }
-    assert!(!head.contains("x-api-key") && !head.contains("anthropic-beta"), "{head}");
-}
-
-#[tokio::test]
-async fn a_look_tells_what_a_model_takes_and_is_remembered() {
-    let info = r#"{"type":"model","id":"m-1","lifecycle":"deprecated","retires_at":"2027-02-01T00:00:00Z","capabilities":{"effort":{"supported":true,"low":{"supported":true},"medium":{"supported":false},"high":{"supported":true},"max":{"supported":false}}}}"#;
-    let json = |status: &str, body: &str| reply(status, "content-type: application/json\r\n", body);
-    let missing = r#"{"type":"error","error":{"type":"not_found_error","message":"model: m-2"}}"#;
-    let scripts = vec![
-        json("200 OK", info),
-        json("404 Not Found", missing),
-        reply("404 Not Found", "content-type: text/html\r\n", "<html>"),
-        json("200 OK", r#"{"data":[]}"#),
-        api_error("401 Unauthorized", "", r#"{"type":"authentication_error","message":"no"}"#),
-    ];
-    let mut server = Server::start(scripts).await;
-    let client = client(config(server.base_url.clone()));
-    let facts = Facts {
-        efforts: Some(vec![Effort::Low, Effort::High]),
-        ends: Some("2027-02-01".to_owned()),
-        is_retired: false,
-    };
-    assert_eq!(client.look("m-1").await.expect("it is there"), Looked::Model(facts.clone()));
-    assert_eq!((client.facts("m-1"), client.clone().facts("m-1").effort(Effort::Max)), (facts, Some(Effort::High)));
-    assert!(matches!(client.look("m-2").await.expect_err("it is not").cause, Cause::ModelNotFound { .. }));
-    assert_eq!(client.look("a/b ?").await.expect("no such question"), Looked::Unknown);
-    assert_eq!(client.look("m-4").await.expect("no such answer"), Looked::Unknown);
-    assert!(matches!(client.look("m-1").await.expect_err("no key").cause, Cause::KeyRefused { .. }));
-    let Seen::Request { head, .. } = server.next().await else { panic!("a request comes first") };
-    assert_eq!(head.lines().next(), Some("GET /v1/models/m-1 HTTP/1.1"));
-    assert!(client.learn_effort_refused("m-1", Effort::High) && !client.learn_effort_refused("m-1", Effort::High));
-    assert_eq!(client.facts("m-1").effort(Effort::Max), Some(Effort::Low));
 }
 
 #[tokio::test]

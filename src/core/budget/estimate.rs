@@ -12,6 +12,8 @@ use crate::core::{
 const PICTURE_TOKENS: u64 = 1_600;
 /// A page of a PDF has at least so many characters of base64.
 const PDF_PAGE_CHARS: usize = 1_000;
+/// What a result of the provider's takes at most, in tokens.
+const FETCHED_TOKENS_MAX: u64 = 100 * PDF_PAGE_TOKENS as u64;
 /// Pages of a PDF that is sent.
 const PDF_PAGES_MAX: usize = 100;
 
@@ -75,8 +77,11 @@ pub fn prompt_tokens(prompt: &Prompt) -> u64 {
         },
     });
     let rounds = prompt.rounds.iter().map(|round| {
-        let said = round.said.iter().map(|raw| text(raw));
-        said.chain(round.results.iter().map(|result| text(&result.text))).sum::<u64>()
+        // What is larger is a file that the provider fetched, in base64.
+        let said = round.said.iter().map(|raw| text(raw).min(FETCHED_TOKENS_MAX));
+        let pictures = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(PICTURE_TOKENS);
+        let results = round.results.iter().map(|result| text(&result.text) + pictures(result.pictures.len()));
+        said.chain(results).sum::<u64>()
     });
     prompt.system.iter().map(|block| text(block)).chain(tools).chain(parts).chain(rounds).sum()
 }

@@ -41,6 +41,10 @@ impl Stowed {
         blocks.iter().map(whole).collect()
     }
 
+    pub(super) fn drop_pictures(&mut self) {
+        self.pictures.clear();
+    }
+
     pub(super) fn show(&mut self, call: &str, pictures: Vec<FileContent>) {
         if !pictures.is_empty() {
             self.pictures.insert(call.to_owned(), pictures);

@@ -237,6 +237,8 @@ pub struct Workspace {
     pub space: Option<OwnedRoomOrAliasId>,
     /// Whether what comes unencrypted into an encrypted room is obeyed.
     pub obey_unencrypted: bool,
+    /// Whether the service bot keeps a room in which the coworkers are found.
+    pub lobby: bool,
 }
 
 /// `assistants:`

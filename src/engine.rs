@@ -38,11 +38,13 @@ mod homeserver;
 mod inbox;
 mod invites;
 mod lanes;
+mod lobby;
 mod looking_back;
 mod media;
 mod members;
 mod notes;
 mod numbers;
+mod online;
 mod owed;
 mod parked;
 mod patience;
@@ -74,6 +76,8 @@ pub use audit::door_of;
 pub use start::{Ended, StartError, claude_client, serve, try_listening};
 pub(crate) use watches::models_of;
 
+/// What the service bot is called.
+const SERVICE_NAME: &str = "Workmate";
 /// Between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);
 
@@ -187,6 +191,11 @@ impl Engine {
         self.namespace.user_id(&self.namespace.service)
     }
 
+    /// A link to the service bot for our own words.
+    fn service_pill(&self) -> String {
+        crate::core::names::pill(&self.service_user(), SERVICE_NAME)
+    }
+
     /// Who a coworker is to be, as config says.
     fn coworker_persona(&self, coworker: &Coworker) -> std::io::Result<Persona> {
         let avatar = coworker.avatar.as_ref().map(std::fs::read).transpose()?;
@@ -199,7 +208,7 @@ impl Engine {
     }
 
     fn service_persona(&self) -> Persona {
-        Persona { user: self.service_user(), display_name: "Workmate".to_owned(), avatar: None, kind: "service" }
+        Persona { user: self.service_user(), display_name: SERVICE_NAME.to_owned(), avatar: None, kind: "service" }
     }
 
     /// Whether the id of somebody's assistant would be one: with a long id of theirs it is too long.

@@ -12,6 +12,7 @@ pub mod dm;
 pub mod error;
 pub mod inbound;
 pub mod lead;
+pub mod lobby;
 pub mod media;
 pub mod outbound;
 pub mod pool;

@@ -138,11 +138,12 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
     const ENTRIES_MAX: usize = 1_000;
     let section = root.section(
         "workspace",
-        &["allowed_servers", "bots", "bridges", "guests", "admins", "space", "obey_unencrypted"],
+        &["allowed_servers", "bots", "bridges", "guests", "admins", "space", "obey_unencrypted", "lobby"],
         faults,
     );
     let space = section.get("space", faults, value::room_or_alias);
     let obey_unencrypted = section.get("obey_unencrypted", faults, value::truth).unwrap_or_default();
+    let lobby = section.get("lobby", faults, value::truth).unwrap_or_default();
     let servers = section.list("allowed_servers", faults, value::server_name);
     let bots = section.list("bots", faults, value::user_id);
     let admins = section.list("admins", faults, value::user_id);
@@ -174,6 +175,7 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
         admins: admins.into_iter().collect(),
         space,
         obey_unencrypted,
+        lobby,
     }
 }
 

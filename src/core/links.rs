@@ -1,13 +1,14 @@
 //! Links to rooms and events, as people paste them (A7).
 
 use ruma::{
-    MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomId, ServerName, UserId,
-    matrix_uri::MatrixId,
+    MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomId, ServerName, matrix_uri::MatrixId,
 };
 
 use url::Url;
 
-use super::{address::OwnWords, event::Message, id, render::percent_decoded};
+use super::{
+    address::OwnWords, event::Message, id, legible::legible, names::letter_by_letter, render::percent_decoded,
+};
 
 /// Links looked for in one message; what follows is plain text.
 pub const LINKS_MAX: usize = 8;
@@ -27,32 +28,21 @@ pub struct Target {
     pub via: Vec<OwnedServerName>,
 }
 
-/// Characters of a name that a link shows.
+/// A room's name is cut after this many characters.
 const NAME_CHARS_MAX: usize = 60;
 
 /// Returns a Markdown link to a room, which people named.
 #[must_use]
 pub fn room_link(name: &str, room: &RoomId, via: &ServerName) -> String {
-    format!("[{}]({})", shown(name), room_address(room, via))
+    let name: String = legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect();
+    let shown = if name.is_empty() { "this room" } else { &name };
+    format!("[{}](<{}>)", letter_by_letter(shown), room_address(room, via))
 }
 
 /// Returns the address of a room, as apps understand it.
 #[must_use]
 pub fn room_address(room: &RoomId, via: &ServerName) -> String {
     room.matrix_to_uri_via([via.to_owned()]).to_string()
-}
-
-/// Returns a Markdown link to a user, which apps show as a pill.
-#[must_use]
-pub fn user_link(name: &str, user: &UserId) -> String {
-    format!("[{}]({})", shown(name), user.matrix_to_uri())
-}
-
-/// A name without what Markdown or a mention could be made of.
-fn shown(name: &str) -> String {
-    let fits = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | '-' | '·' | '\'' | '’');
-    let plain: String = name.chars().filter(fits).take(NAME_CHARS_MAX).collect();
-    if plain.trim().is_empty() { "…".to_owned() } else { plain.trim().to_owned() }
 }
 
 /// Returns what one word points at: `#alias:server`, `!room:server`, a matrix.to link, a `matrix:` URI, or a room's address in

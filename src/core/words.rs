@@ -19,7 +19,12 @@ pub use self::service::{ServiceStatus, id_too_long, not_a_member, service_status
 pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};
 use ruma::UserId;
 
-use super::{asker::Reads, names::plain_name, time::Timestamp, tool::Toolset};
+use super::{
+    asker::Reads,
+    names::{pill, plain_name},
+    time::Timestamp,
+    tool::Toolset,
+};
 
 pub mod approval;
 pub mod deciding;
@@ -341,26 +346,28 @@ pub fn assistant_first() -> String {
 
 /// Says that a third member makes the assistant silent (A2).
 #[must_use]
-pub fn third_member() -> String {
-    "Someone else is in this chat, so I'll be silent here: I write only where you alone can read. Send me a message in \
-     a new chat, and I'll open a fresh room for the two of us."
-        .to_owned()
+pub fn third_member(service: &str) -> String {
+    format!(
+        "Someone else is in this chat, so I'll be silent here: I write only where you alone can read. Write `!assistant` to \
+         {service}, and I'll open a fresh room for the two of us."
+    )
 }
 
-/// Says that a room is not as tight as it was made, and how, so that the assistant is silent there (A2).
+/// Says that a room is not as tight as it was made, and how, so that the assistant is silent there (A2); `service` is a
+/// link to the service bot.
 #[must_use]
-pub fn room_loosened(how: &[String]) -> String {
+pub fn room_loosened(how: &[String], service: &str) -> String {
     format!(
-        "This chat is not as private as I made it: {}. So I'll be silent here. Send me a message in a new chat, and I'll \
-         open a fresh room for the two of us.",
+        "This chat is not as private as I made it: {}. So I'll be silent here. Write `!assistant` to {service}, and I'll open \
+         a fresh room for the two of us.",
         how.join("; ")
     )
 }
 
-/// Tells somebody that this is another person's assistant (A3).
+/// Tells somebody that this is another person's assistant (A3): `assistant` is a link.
 #[must_use]
 pub fn not_your_assistant(assistant: &str) -> String {
-    format!("`{assistant}` is someone else's assistant and can't answer you. Write `!assistant` here to get your own.")
+    format!("{assistant} is someone else's assistant and can't answer you. Write `!assistant` here to get your own.")
 }
 
 /// Says that the session begins afresh after a pause (A6).
@@ -398,55 +405,71 @@ pub fn assistant_help() -> String {
 /// One line of the list of coworkers.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedCoworker<'a> {
-    /// Its full user id.
-    pub user_id: &'a str,
+    /// Its full user id, by which people invite it.
+    pub user_id: &'a UserId,
+    /// Its name.
+    pub name: &'a str,
     /// What it is for.
     pub purpose: &'a str,
 }
 
-/// Returns the service bot's welcome: which of the two to use, and the coworkers.
+/// Returns the service bot's welcome: which of the two to use, and the coworkers; `lobby` is the room that lists them.
 #[must_use]
-pub fn welcome(coworkers: &[ListedCoworker<'_>]) -> String {
+pub fn welcome(coworkers: &[ListedCoworker<'_>], lobby: Option<&str>) -> String {
     let which = "Hello! Claude is here in two ways:\n\n\
                  - **Coworkers** work in rooms, where everyone sees them: for what a team does again and again. Invite \
                  one to a room and mention it.\n\
                  - **Your assistant** is for you alone, in an encrypted chat: for anything else.";
-    format!("{which}\n\n{}", coworker_list(coworkers))
+    format!("{which}\n\n{}", coworker_list(coworkers, lobby))
 }
 
-/// Returns the list of coworkers.
+/// Returns the list of coworkers, each as a link that apps show as a pill; `lobby` is a link to the room that lists them.
 #[must_use]
-pub fn coworker_list(coworkers: &[ListedCoworker<'_>]) -> String {
+pub fn coworker_list(coworkers: &[ListedCoworker<'_>], lobby: Option<&str>) -> String {
     if coworkers.is_empty() {
         return "There are no coworkers yet.".to_owned();
     }
-    let lines: Vec<String> =
-        coworkers.iter().map(|one| format!("- `{}` {}", one.user_id, sentence(one.purpose))).collect();
-    format!("The coworkers here:\n\n{}", lines.join("\n"))
+    let line = |one: &ListedCoworker<'_>| {
+        format!("- {} (`{}`): {}", pill(one.user_id, one.name), one.user_id, sentence(one.purpose))
+    };
+    let lines: Vec<String> = coworkers.iter().map(line).collect();
+    let found = match lobby {
+        Some(lobby) => format!("\n\nThey are all in {lobby}: join it, and your app finds them by name."),
+        None => String::new(),
+    };
+    format!("The coworkers here:\n\n{}{found}", lines.join("\n"))
 }
 
-/// Tells a person where their assistant is.
+/// The name of the room that lists the coworkers.
 #[must_use]
-pub fn assistant_is_here(assistant: &str) -> String {
-    format!("Your assistant is `{assistant}`. Its chat is waiting among your invites.")
+pub fn lobby_name() -> &'static str {
+    "Coworkers"
 }
 
-/// Tells a person that they are in their assistant's chat already.
+/// Its topic.
 #[must_use]
-pub fn assistant_is_known(assistant: &str) -> String {
-    format!("Your assistant is `{assistant}`. You are in its chat already; write to it there.")
+pub fn lobby_topic() -> &'static str {
+    "Who works here. Invite one to your team's room and mention it there; nothing is asked in this one."
+}
+
+/// Tells a person where their assistant is: `assistant` and `chat` are links.
+#[must_use]
+pub fn assistant_is_here(assistant: &str, chat: Option<&str>) -> String {
+    let chat = chat.unwrap_or("Its chat");
+    format!("Your assistant is {assistant}. {chat} is waiting among your invites: accept it and write there.")
+}
+
+/// Tells a person that they are in their assistant's chat already: `assistant` and `chat` are links.
+#[must_use]
+pub fn assistant_is_known(assistant: &str, chat: Option<&str>) -> String {
+    let chat = chat.unwrap_or("its chat");
+    format!("Your assistant is {assistant}. You are in {chat} already; write to it there.")
 }
 
 /// Tells a person that there are no assistants.
 #[must_use]
 pub fn assistants_off() -> String {
     "There are no personal assistants here: the person who runs Workmate has switched them off.".to_owned()
-}
-
-/// Tells an inviter that the service bot works in direct chats.
-#[must_use]
-pub fn service_only_direct(service: &str) -> String {
-    format!("I work in direct chats only. Start one with `{service}`, and I'll show you around.")
 }
 
 /// `!help` of the service bot; admins have more.

@@ -38,7 +38,7 @@ impl Engine {
         let ours = self.roster.of(room).len();
         let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
         let waits = account.made(room) && record.service_dm.is_none();
-        if joined > ours.max(1) || waits || self.members.is_space(room) {
+        if joined > ours.max(1) || waits || self.members.is_space(room) || self.is_lobby(room)? {
             return Ok(false);
         }
         account.leave(room, None).await?;

@@ -13,6 +13,7 @@ use crate::{
         event::Membership,
         invite::{Accepts, AfterJoin, AssistantFor, Invite, InviteDecision, Tell, after_join, on_invite},
         links::room_address,
+        names::pill,
         people::Who,
         voice::Voice,
         words::{self, declining},
@@ -34,6 +35,9 @@ impl Engine {
         inviter: &UserId,
         accepted: Instant,
     ) -> Result<(), EngineError> {
+        if self.is_lobby(room)? {
+            return self.join_lobby(room, invited).await;
+        }
         if self.namespace.who(invited) == Who::Service && self.is_the_space(room).await {
             return self.join_space(room).await;
         }
@@ -318,8 +322,11 @@ impl Engine {
             // Said where it was asked.
             Tell::AskInRoom | Tell::ServiceOnlyDirect => return,
             Tell::NotAccepted | Tell::UnknownCoworker => words::declined_inviter(&name),
-            Tell::NotYourAssistant => words::not_your_assistant(invited.as_str()),
-            Tell::AssistantStaysPrivate => words::assistant_is_here(invited.as_str()),
+            Tell::NotYourAssistant => words::not_your_assistant(&pill(invited, invited.as_str())),
+            Tell::AssistantStaysPrivate => {
+                let link = self.assistant_chat_link(inviter, "Its chat").ok().flatten();
+                words::assistant_is_here(&pill(invited, invited.as_str()), link.as_deref())
+            }
         };
         let told = Box::pin(self.say_privately(inviter, &text)).await;
         if let Err(error) = told {

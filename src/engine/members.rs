@@ -55,6 +55,7 @@ impl Engine {
             Membership::Leave | Membership::Ban if ours => self.take_departure(&event.room, change, accepted).await,
             _ if ours => Ok(()),
             membership if self.members.is_space(&event.room) => self.take_in_space(change, membership),
+            _ if self.is_lobby(&event.room)? => Ok(()),
             _ if self.visits.company_changed(&event.room) => Ok(()),
             Membership::Join if self.is_shared_service_chat(&event.room, &change.user)? => {
                 self.leave_service_chat(&event.room).await

@@ -9,6 +9,8 @@ use crate::{
         command::typed,
         event::{EventKind, MessageKind, RoomEvent},
         invite::AssistantFor,
+        links::room_link,
+        names::pill,
         words,
     },
     matrix::Account,
@@ -25,7 +27,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let txn = super::word_transaction("welcome", room.as_str(), account.user());
         let is_admin = self.config.workspace.admins.contains(person);
-        let mut text = words::welcome(&self.listed());
+        let mut text = words::welcome(&self.listed(), self.lobby_link()?.as_deref());
         if is_admin {
             text = format!("{text}\n\n{}", words::service_help(true));
         }
@@ -62,7 +64,7 @@ impl Engine {
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }
             "!coworkers" => {
-                let text = words::coworker_list(&self.listed());
+                let text = words::coworker_list(&self.listed(), self.lobby_link()?.as_deref());
                 account.send(&event.room, &super::word(&text, None), txn).await?;
             }
             "!assistant" => Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await?,
@@ -89,10 +91,13 @@ impl Engine {
         } else if !self.may_have_assistant(person)? {
             words::not_a_member()
         } else if self.config.assistants.enabled && person.server_name() == self.namespace.server {
-            let assistant = self.assistant_persona(person).user;
-            match Box::pin(self.clone().ensure_assistant(person)).await? {
-                Chat::Joined => words::assistant_is_known(assistant.as_str()),
-                Chat::Invited => words::assistant_is_here(assistant.as_str()),
+            let persona = self.persona_after(person).await;
+            let assistant = pill(&persona.user, &persona.display_name);
+            let chat = Box::pin(self.clone().ensure_assistant(person)).await?;
+            let link = self.assistant_chat_link(person, if chat == Chat::Joined { "its chat" } else { "Its chat" })?;
+            match chat {
+                Chat::Joined => words::assistant_is_known(&assistant, link.as_deref()),
+                Chat::Invited => words::assistant_is_here(&assistant, link.as_deref()),
             }
         } else {
             words::assistants_off()
@@ -120,11 +125,21 @@ impl Engine {
         }
     }
 
-    fn listed(&self) -> Vec<words::ListedCoworker<'_>> {
+    /// Returns a link to the chat that a person has with their assistant.
+    pub(super) fn assistant_chat_link(&self, owner: &UserId, called: &str) -> Result<Option<String>, EngineError> {
+        let room = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
+        Ok(room.map(|room| room_link(called, &room, &self.namespace.server)))
+    }
+
+    pub(super) fn listed(&self) -> Vec<words::ListedCoworker<'_>> {
         self.users
             .iter()
             .zip(&self.config.coworkers)
-            .map(|(user, coworker)| words::ListedCoworker { user_id: user.as_str(), purpose: &coworker.purpose })
+            .map(|(user, coworker)| words::ListedCoworker {
+                user_id: user,
+                name: &coworker.name,
+                purpose: &coworker.purpose,
+            })
             .collect()
     }
 }

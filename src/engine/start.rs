@@ -349,6 +349,8 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
     engine.look_at_coworkers();
     engine.keep_audit_room();
+    engine.tasks.spawn(super::online::keep_online(engine.clone()));
+    engine.tasks.spawn(super::lobby::keep_lobby(engine.clone()));
     engine.serving.store(true, Ordering::Relaxed);
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     core::{
         event::{EventKind, RoomEvent},
-        links::{room_link, user_link},
+        links::room_link,
         voice::Voice,
         words::declining,
     },
@@ -107,6 +107,9 @@ impl Engine {
     /// Takes what concerns one of ours in a direct chat: a verification, or words to a coworker that is on a visit.
     /// Returns whether the event was that, and so asks nobody else.
     pub(super) fn take_in_direct_chat(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
+        if self.is_lobby(&event.room)? {
+            return Ok(true);
+        }
         let visit = self.visits.of(&event.room);
         if !trust::is_request(event) {
             let Some(visit) = visit else { return Ok(false) };
@@ -235,7 +238,7 @@ impl Engine {
                 }
                 Next::SayAndGo | Next::Wait if self.voice_in(&account, room).await? == Voice::Heard => {
                     let shared = self.rooms_shared(&account, &visit.person, room).await?;
-                    let text = declining::works_in_rooms(&user_link("Workmate", &service), &shared);
+                    let text = declining::works_in_rooms(&self.service_pill(), &shared);
                     let txn = super::word_transaction("visit", room.as_str(), &visit.user);
                     account.send_first_words(room, &super::word(&text, Some(&visit.person)), txn).await?;
                 }
@@ -258,6 +261,9 @@ impl Engine {
     async fn rooms_shared(&self, account: &Account, person: &UserId, but: &RoomId) -> Result<Vec<String>, EngineError> {
         let mut links = Vec::new();
         for room in account.joined().into_iter().filter(|room| room != but).take(ROOMS_LOOKED_AT_MAX) {
+            if self.is_lobby(&room)? {
+                continue;
+            }
             let facts = account.facts(&room).await?;
             if facts.joined.contains(person)
                 && let Some(name) = facts.name

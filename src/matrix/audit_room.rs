@@ -23,7 +23,7 @@ use super::{
 /// The state event that tells the audit room from other rooms.
 const MARK: &str = "io.workmate.audit";
 /// The field in it that names whose it is.
-const MARK_FIELD: &str = "of";
+pub(super) const MARK_FIELD: &str = "of";
 /// Level below which nobody but the service bot may post, invite, or change anything.
 const BOT_LEVEL: i64 = 100;
 
@@ -82,13 +82,18 @@ pub async fn create(account: &Account, new: &NewRoom<'_>) -> Result<OwnedRoomId,
 /// # Errors
 /// When the user's store cannot be read.
 pub async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
+    find_marked(account, MARK).await
+}
+
+/// Returns the room that this user made before and marked with this state event, whose [`MARK_FIELD`] names it.
+pub(super) async fn find_marked(account: &Account, mark: &str) -> Result<Option<OwnedRoomId>, MatrixError> {
     let mut found = None;
     for room in account.joined() {
         let creation = account.room(&room)?.create_content();
         if creation.is_none_or(|creation| creation.creator != account.user()) {
             continue;
         }
-        let marks = active(account, &room, StateEventType::from(MARK), MARK_FIELD).await?;
+        let marks = active(account, &room, StateEventType::from(mark), MARK_FIELD).await?;
         if marks.iter().any(|mark| mark.as_str() == Some(account.user().as_str())) {
             // Should there be two, every start takes the same one.
             found = found.max(Some(room));

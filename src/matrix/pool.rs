@@ -144,6 +144,12 @@ impl Pool {
         }
     }
 
+    /// Returns the assistants whose clients are open, or being opened.
+    #[must_use]
+    pub fn passing_users(&self) -> Vec<OwnedUserId> {
+        self.passing.lock().unwrap_or_else(PoisonError::into_inner).users()
+    }
+
     /// Returns how many assistants' clients are open, or being opened.
     #[must_use]
     pub fn passing_len(&self) -> usize {

@@ -17,7 +17,10 @@ use anyhow::{Context as _, Result};
 use reqwest::Method;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{Value, json};
-use workmate::standin::{Options, RecordedRequest, StandIn, Turn};
+use workmate::{
+    core::links::room_address,
+    standin::{Options, RecordedRequest, StandIn, Turn},
+};
 
 use crate::harness::{Person, SeenEvent, Setup, Workmate, homeserver::shared, slot::Slot};
 
@@ -133,7 +136,12 @@ async fn a1_a_dm_to_ones_assistant_is_declined_and_an_own_room_is_made_instead()
     alice.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
     let room = alice.until_invited_by(&assistant).await?;
     alice.join(&room).await?;
-    alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
+    let first = alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
+    assert!(first.body().contains("send it again here"), "what was written there is not lost: {}", first.body());
+    let path = format!("_matrix/client/v3/rooms/{dm}/state/m.room.member/{assistant}");
+    let member = call_as(&alice, Method::GET, &path, &json!({})).await?;
+    let led = room_address(&room, alice.user_id().server_name());
+    assert!(member["reason"].as_str().unwrap_or_default().contains(&led), "{member}");
 
     let answer = office.ask(&alice, &room, "are you there?", "I am.").await?;
     assert!(answer.is_decrypted() && answer.mentions(alice.user_id()), "{answer:?}");
@@ -189,7 +197,13 @@ async fn a1_somebody_elses_assistant_declines_and_says_why() -> Result<()> {
     let service = office.slot.service();
     let room = mallory.until_invited_by(&service).await?;
     mallory.join(&room).await?;
-    mallory.until(&room, "why", |seen| said(seen, &service, "`@wm")).await?;
+    let why = |seen: &crate::harness::Timeline| {
+        seen.messages_of(&service).find(|event| event.body().contains("someone else's assistant")).map(|_| ())
+    };
+    mallory.until(&room, "why", why).await?;
+    let path = format!("_matrix/client/v3/rooms/{dm}/state/m.room.member/{assistant}");
+    let member = call_as(&mallory, Method::GET, &path, &json!({})).await?;
+    assert!(member["reason"].as_str().unwrap_or_default().contains(service.as_str()), "{member}");
     assert_eq!(office.rooms_of_assistant(&alice).await?, json!([]));
     Ok(())
 }

@@ -50,7 +50,10 @@ async fn a11_matrix_js_sdk_verifies_everybody_from_its_own_button_and_reads_them
     for word in ["welcome", "coworkerSaid", "elsewhere", "answer"] {
         assert_eq!(report[word]["encrypted"], true, "{word}: {report:#}");
     }
-    let service = office.slot.service();
+    let (service, oncall) = (office.slot.service(), office.slot.coworker("oncall"));
+    assert_eq!(report["online"].as_object().map(serde_json::Map::len), Some(3), "{report:#}");
+    let welcome = report["welcome"]["html"].as_str().unwrap_or_default();
+    assert!(welcome.contains(&format!("https://matrix.to/#/{oncall}")), "a pill: {welcome}");
     for left in ["coworkerLeft", "coworkerLeftAgain"] {
         let reason = report[left]["reason"].as_str().unwrap_or_default();
         assert!(reason.contains("at least two people") && reason.contains(service.as_str()), "{left}: {report:#}");

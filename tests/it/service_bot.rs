@@ -4,10 +4,11 @@ use anyhow::Result;
 use reqwest::Method;
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
+use workmate::core::links::room_address;
 
 use crate::{
     assistants::{FIRST_WORDS, Office, call_as, said},
-    harness::{RoomKind, homeserver::shared},
+    harness::{RoomKind, homeserver::shared, workmate::coworker},
 };
 
 #[tokio::test]
@@ -27,7 +28,16 @@ async fn service_bot_a_dm_explains_lists_the_coworkers_and_makes_the_assistant()
     for part in ["Coworkers", "Your assistant", office.slot.coworker("oncall").as_str()] {
         assert!(welcome.body().contains(part), "{part} is missing in {}", welcome.body());
     }
-    assert!(place.body().contains(assistant.as_str()) && place.mentions(alice.user_id()), "{}", place.body());
+    let place_html = place.content["formatted_body"].as_str().unwrap_or_default();
+    let pill = format!("<a href=\"{}\">", assistant.matrix_to_uri());
+    let chat = room_address(&room, alice.user_id().server_name());
+    assert!(
+        place_html.contains(&pill) && place_html.contains(&chat) && place.mentions(alice.user_id()),
+        "{place_html}"
+    );
+    let welcome_html = welcome.content["formatted_body"].as_str().unwrap_or_default();
+    let oncall = office.slot.coworker("oncall").matrix_to_uri().to_string();
+    assert!(welcome_html.contains(&oncall), "{welcome_html}");
     office.ask(&alice, &room, "hello?", "Hello.").await?;
     Ok(())
 }
@@ -83,4 +93,57 @@ async fn service_bot_answers_where_it_was_asked_and_leaves_rooms_of_several_peop
     }
     assert!(alice.client().invited_rooms().iter().all(|room| room.room_id() != team), "it is said nowhere else");
     Ok(())
+}
+
+#[tokio::test]
+async fn c1_a_lobby_has_every_coworker_in_it_and_says_who_they_are() -> Result<()> {
+    let mut office = Office::open_with(|setup| {
+        setup.section("workspace", json!({ "lobby": true })).coworkers(vec![coworker("oncall"), coworker("ci")])
+    })
+    .await?;
+    let alice = shared().person("alice").await;
+    let (service, oncall, ci) = (office.slot.service(), office.slot.coworker("oncall"), office.slot.coworker("ci"));
+    let dm = alice.create_dm(&service).await?;
+    let link = |seen: &crate::harness::Timeline| {
+        let said = seen.messages_of(&service).find(|event| event.body().starts_with("The coworkers here"))?;
+        let html = said.content["formatted_body"].as_str()?;
+        html.split("https://matrix.to/#/!").nth(1)?.split(['?', '"']).next().map(|room| format!("!{room}"))
+    };
+    alice.until(&dm, "the welcome", |seen| said(seen, &service, "Hello!")).await?;
+    // It may be made a moment after the welcome.
+    let lobby = loop {
+        let asked = alice.send(&dm, "!coworkers").await?;
+        let answered = |seen: &crate::harness::Timeline| {
+            let mut later = seen.events.iter().skip_while(|event| event.event_id != asked);
+            later.find(|event| event.sender == service && event.is_message()).map(|_| link(seen))
+        };
+        if let Some(lobby) = alice.until(&dm, "the list", answered).await? {
+            break ruma::OwnedRoomId::try_from(lobby.replace("%21", "!").replace("%3A", ":"))?;
+        }
+    };
+    alice.join(&lobby).await?;
+    for user in [&oncall, &ci, &service] {
+        alice.until_membership(&lobby, user, &MembershipState::Join).await?;
+    }
+    let listed = alice.until(&lobby, "who works here", |seen| said(seen, &service, "The coworkers here")).await?;
+    assert!(listed.body().contains(oncall.as_str()) && listed.body().contains(ci.as_str()), "{}", listed.body());
+    assert!(alice.send(&lobby, "@oncall here?").await.is_err(), "nothing is asked there");
+
+    office.workmate.stop().await;
+    office.workmate.start_again().await;
+    office.ask(&alice, &alice_chat(&office, &alice).await?, "still there?", "Still.").await?;
+    let seen = alice.timeline(&lobby);
+    assert_eq!(seen.messages_of(&service).count(), 1, "the same list is said once:\n{seen}");
+    assert_eq!(seen.messages_of(&oncall).count() + seen.messages_of(&ci).count(), 0, "{seen}");
+    assert_eq!(alice.membership(&lobby, &ci).await?, Some(MembershipState::Join));
+    Ok(())
+}
+
+/// The chat with one's assistant, joined.
+async fn alice_chat(office: &Office, alice: &crate::harness::Person) -> Result<ruma::OwnedRoomId> {
+    let assistant = office.assistant_of(alice);
+    let room = alice.until_invited_by(&assistant).await?;
+    alice.join(&room).await?;
+    alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
+    Ok(room)
 }

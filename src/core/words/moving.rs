@@ -12,11 +12,12 @@ pub fn moved() -> String {
 
 /// Says in a room that was replaced that it is not in the new one, and what to do.
 #[must_use]
-pub fn awaiting_invite() -> String {
-    "This chat was replaced by another room, so I'll be silent here. I'm not in the new one: invite me, and I'll come if \
-     it is as private as this chat was made. Or send me a message in a new chat, and I'll open a fresh room for the two \
-     of us."
-        .to_owned()
+pub fn awaiting_invite(service: &str) -> String {
+    format!(
+        "This chat was replaced by another room, so I'll be silent here. I'm not in the new one: invite me, and I'll come \
+         if it is as private as this chat was made. Or write `!assistant` to {service}, and I'll open a fresh room for the \
+         two of us."
+    )
 }
 
 /// Says in a room that was replaced that it does not follow, and why.

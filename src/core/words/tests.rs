@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::{
     Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, assistant_name, broken_off,
-    coworker_help, date, duration_minutes, first_words, internal, model_unreachable, moving, overloaded_gave_up,
-    sentence, sessions, span, undecryptable, welcome,
+    coworker_help, coworker_list, date, duration_minutes, first_words, internal, model_unreachable, moving,
+    overloaded_gave_up, sentence, sessions, span, undecryptable, welcome,
 };
 use crate::core::{
     asker::Reads,
-    render::render,
+    render::{own, render},
     time::Timestamp,
     tool::{Grant, Here, Offer, Toolset},
 };
@@ -78,9 +78,15 @@ fn c19_what_may_pass_offers_to_try_again() {
 
 #[test]
 fn welcome_lists_the_coworkers_without_mentioning_them() {
-    let listed = [ListedCoworker { user_id: "@coworker-ci:hs", purpose: "Watches the builds." }];
-    insta::assert_snapshot!(render(&welcome(&listed)).html.expect("rich"));
-    assert!(welcome(&[]).ends_with("There are no coworkers yet."));
+    let user_id = ruma::user_id!("@coworker-ci:hs");
+    let listed = [ListedCoworker { user_id, name: "CI", purpose: "Watches the builds." }];
+    let shown = own(&welcome(&listed, None));
+    assert!(shown.body.contains("CI (`@coworker-ci:hs`): Watches the builds."), "{}", shown.body);
+    insta::assert_snapshot!(shown.html.expect("rich"));
+    assert!(welcome(&[], None).ends_with("There are no coworkers yet."));
+    assert!(
+        coworker_list(&listed, Some("[Coworkers](https://matrix.to/#/!r:hs)")).contains("They are all in [Coworkers]")
+    );
 }
 
 #[test]

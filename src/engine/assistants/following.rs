@@ -111,7 +111,7 @@ impl Engine {
                 self.refuse_upgrade(account, owner, &old, upgrade).await
             }
             Step::Await | Step::Join => {
-                let text = moving::awaiting_invite();
+                let text = moving::awaiting_invite(&self.service_pill());
                 self.tell_of_upgrade(account, owner, &old, known, &text).await?;
                 Ok(Upgraded::Awaited)
             }

@@ -101,9 +101,9 @@ impl Engine {
         // Of a room that was replaced it is said whether the new one is followed (`following.rs`).
         if !record.silence_told && !drifts.contains(&Drift::Replaced) {
             let text = if drifts.is_empty() {
-                words::third_member()
+                words::third_member(&self.service_pill())
             } else {
-                words::room_loosened(&drifts.iter().map(ToString::to_string).collect::<Vec<_>>())
+                words::room_loosened(&drifts.iter().map(ToString::to_string).collect::<Vec<_>>(), &self.service_pill())
             };
             let txn = crate::engine::word_transaction("silent", room.as_str(), account.user());
             account.send(room, &crate::engine::word(&text, Some(owner)), txn).await?;

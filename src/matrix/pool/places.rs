@@ -41,6 +41,13 @@ impl<T> Places<T> {
         Some((place, closed))
     }
 
+    /// Returns who has a place, the one that was used last first.
+    pub(super) fn users(&self) -> Vec<OwnedUserId> {
+        let mut users: Vec<_> = self.taken.iter().map(|(user, taken)| (taken.used, user.clone())).collect();
+        users.sort_by(|one, other| other.cmp(one));
+        users.into_iter().map(|(_, user)| user).collect()
+    }
+
     /// Takes back a place that could not be filled, unless somebody else is trying to fill it too.
     pub(super) fn give_back(&mut self, user: &UserId, place: &Place<T>) {
         // One clone is the caller's, one is here; any other may be filling it, and two must not open the same.

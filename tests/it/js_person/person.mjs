@@ -67,6 +67,8 @@ async function chatWith(other) {
       : [],
   });
   await until("the room", () => me.getRoom(room_id));
+  // As soon as somebody types.
+  if (encrypted) crypto.prepareToEncrypt(me.getRoom(room_id));
   return { room: room_id, encrypted };
 }
 
@@ -98,8 +100,14 @@ const left = (room, who) =>
 
 // The client's own button, up to the end.
 async function verify(other, room) {
-  if (!(await crypto.userHasCrossSigningKeys(other, true))) throw new Error(`${other} has no identity`);
-  const request = await crypto.requestVerificationDM(other, room);
+  // The client learns who somebody is when it has seen them in a room.
+  const request = await until(`who ${other} is`, async () => {
+    try {
+      return await crypto.requestVerificationDM(other, room);
+    } catch (error) {
+      if (!/unknown userId/.test(error.message)) throw error;
+    }
+  });
   await until(`${other} takes the request`, () => {
     if (request.phase === VerificationPhase.Cancelled) throw new Error(`cancelled: ${request.cancellationCode}`);
     return request.phase === VerificationPhase.Ready;
@@ -132,6 +140,15 @@ try {
   const invite = await invitedBy(assistant);
   await me.joinRoom(invite.roomId);
   await until("the first words", () => said(invite.roomId, assistant, "I'm your assistant"));
+
+  report.online = {};
+  for (const who of [service, coworker, assistant]) {
+    report.online[who] = await until(`that ${who} is online`, async () => {
+      const path = `/presence/${encodeURIComponent(who)}/status`;
+      const shown = await me.http.authedRequest("GET", path).catch(() => ({}));
+      return shown.presence === "online";
+    });
+  }
 
   report.assistant = await verify(assistant, invite.roomId);
   report.service = await verify(service, bot.room);

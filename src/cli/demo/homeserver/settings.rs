@@ -74,7 +74,7 @@ fn homeserver_settings(dir: &Path, port: u16, registrations: &[PathBuf], secrets
         "app_service_config_files": registrations,
         "enable_registration": false,
         "bcrypt_rounds": 4,
-        "presence": {"enabled": false},
+        "presence": {"enabled": true},
         "url_preview_enabled": false,
         "trusted_key_servers": [],
         "suppress_key_server_warning": true,

@@ -1,0 +1,138 @@
+//! The room in which people's apps find the coworkers by name (`workspace.lobby`): the service bot makes and keeps it, all
+//! coworkers are in it, and nothing is asked or answered there.
+
+use ruma::{OwnedRoomId, RoomId, UserId};
+use sha2::{Digest as _, Sha256};
+
+use super::{Engine, EngineError, Shared, coworkers::SEND_PAUSES, records::AuditRoom};
+use crate::{
+    core::{hex::hex, links::room_link, words},
+    matrix::{Account, lobby},
+};
+
+/// Under which key the store keeps it.
+const LOBBY: &str = "lobby";
+
+/// Makes the lobby, or makes it as config says, once at each start.
+pub(super) async fn keep_lobby(engine: Shared) {
+    if !engine.config.workspace.lobby {
+        return;
+    }
+    let kept = async {
+        let mut tries = 0;
+        while let Err(error) = Box::pin(engine.see_to_lobby()).await {
+            if !error.is_passing() {
+                tracing::error!(%error, "the lobby cannot be kept (workspace.lobby); it is tried again at the next start");
+                return;
+            }
+            tokio::time::sleep(SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]).await;
+            tries += 1;
+        }
+    };
+    tokio::select! {
+        () = engine.stop.cancelled() => {}
+        () = kept => {}
+    }
+}
+
+impl Engine {
+    fn lobby(&self) -> Result<Option<OwnedRoomId>, EngineError> {
+        Ok(self.tables.audit_room.get(&LOBBY.to_owned())?.and_then(|kept| kept.room))
+    }
+
+    /// Whether a room is the lobby, also one that config does not ask for any more.
+    pub(super) fn is_lobby(&self, room: &RoomId) -> Result<bool, EngineError> {
+        Ok(self.lobby()?.is_some_and(|lobby| lobby == room))
+    }
+
+    /// Returns a link to the lobby, if there is one.
+    pub(super) fn lobby_link(&self) -> Result<Option<String>, EngineError> {
+        let lobby = self.lobby()?.filter(|_| self.config.workspace.lobby);
+        Ok(lobby.map(|room| room_link(words::lobby_name(), &room, &self.namespace.server)))
+    }
+
+    /// Comes in, on an invite to one of ours.
+    pub(super) async fn join_lobby(&self, room: &RoomId, user: &UserId) -> Result<(), EngineError> {
+        let Some(account) = self.pool.kept(user) else { return Ok(()) };
+        if self.coworker(user).is_none() {
+            return Ok(());
+        }
+        match account.join(room).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(error) => {
+                tracing::info!(room.id = %room, user.id = %user, %error, "a coworker cannot come into the lobby");
+                Ok(())
+            }
+            Ok(()) => {
+                self.roster.enter(room, user);
+                Ok(())
+            }
+        }
+    }
+
+    async fn see_to_lobby(&self) -> Result<(), EngineError> {
+        let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        account.sync().await?;
+        let known = self.lobby()?.filter(|room| account.is_in(room));
+        let room = match known {
+            Some(room) => room,
+            None => match lobby::find(&account).await? {
+                Some(room) => room,
+                None => match self.make_lobby(&account).await? {
+                    Some(room) => room,
+                    None => return Ok(()),
+                },
+            },
+        };
+        // Before anybody is invited: their invites are known by it.
+        let kept = AuditRoom { room: Some(room.clone()), ..AuditRoom::default() };
+        self.tables.audit_room.put(&LOBBY.to_owned(), &kept)?;
+        self.store.flush().await?;
+        account.sync().await?;
+        self.roster.enter(&room, account.user());
+        let facts = account.facts(&room).await?;
+        for user in self.users.iter().filter(|user| !facts.joined.contains(*user)) {
+            if !facts.invited.contains(user) {
+                account.invite(&room, user).await?;
+            }
+            self.join_lobby(&room, user).await?;
+        }
+        // Who does not work here any more is not found here either.
+        for user in facts.joined.iter().filter(|user| self.namespace.is_ours(user) && *user != account.user()) {
+            if self.coworker(user).is_none() {
+                account.remove(&room, user).await?;
+            }
+        }
+        self.list_in_lobby(&account, &room).await
+    }
+
+    async fn make_lobby(&self, account: &Account) -> Result<Option<OwnedRoomId>, EngineError> {
+        let space = match &self.config.workspace.space {
+            Some(space) => Some(self.api().resolve(space).await?),
+            None => None,
+        };
+        let called = (words::lobby_name(), words::lobby_topic());
+        let made = self.api().make_lobby(account.user(), called, space.as_deref()).await?;
+        if let Some(room) = &made {
+            tracing::info!(room.id = %room, "the lobby is made");
+            if space.is_none()
+                && let Err(error) = self.api().list_in_directory(account.user(), room).await
+            {
+                tracing::info!(%error, "the lobby is not in the homeserver's list of rooms; the service bot links to it");
+            }
+        }
+        Ok(made)
+    }
+
+    /// Says who works here, where that has changed since it was said.
+    async fn list_in_lobby(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
+        let text = words::coworker_list(&self.listed(), None);
+        let list = hex(&Sha256::digest(&text)[..16]);
+        if self.api().listed_in_lobby(account.user(), room).await?.as_ref() == Some(&list) {
+            return Ok(());
+        }
+        let txn = super::word_transaction("lobby", &format!("{room} {list}"), account.user());
+        let event = account.send(room, &super::word(&text, None), txn).await?;
+        Ok(self.api().note_listed(account.user(), room, &list, event.as_str()).await?)
+    }
+}

@@ -1,0 +1,73 @@
+//! Our users are shown as online while Workmate serves, and as offline once it has stopped.
+//!
+//! A homeserver takes a user for gone who neither syncs nor says anything (Synapse 1.163: after 30 s by default), so it is
+//! told again and again, of a bounded number of users: the service bot, the coworkers, and the assistants whose clients
+//! are open. Nothing is told to a homeserver that keeps no presence.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use ruma::OwnedUserId;
+
+use super::{Engine, Shared};
+
+/// How often the homeserver is told.
+const REFRESH: Duration = Duration::from_secs(20);
+/// Of how many users; of the others nothing is shown.
+const USERS_MAX: usize = 64;
+/// How often a homeserver that keeps no presence is asked again.
+const ASK_AGAIN: Duration = Duration::from_hours(1);
+/// Calls at once.
+const CALLS_AT_ONCE: usize = 2;
+/// How long a stop waits for it.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Keeps our users online until Workmate stops.
+pub(super) async fn keep_online(engine: Shared) {
+    let mut shown = Vec::new();
+    loop {
+        let mut pause = REFRESH;
+        if !engine.homeserver.is_away() {
+            shown = engine.live_users();
+            let told = async {
+                engine.show_as(&shown, "online").await;
+                let service = engine.service_user();
+                engine.api().presence(&service).await
+            };
+            let kept = tokio::select! {
+                () = engine.stop.cancelled() => break,
+                kept = told => kept,
+            };
+            match kept {
+                Ok(presence) if presence == "online" => {}
+                // Away for a moment; the next time tells.
+                Err(error) if error.is_passing() => {}
+                _ => pause = ASK_AGAIN,
+            }
+        }
+        tokio::select! {
+            () = engine.stop.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    if !engine.homeserver.is_away() {
+        let _ = tokio::time::timeout(STOP_PATIENCE, engine.show_as(&shown, "offline")).await;
+    }
+}
+
+impl Engine {
+    fn live_users(&self) -> Vec<OwnedUserId> {
+        let kept = std::iter::once(self.service_user()).chain(self.users.iter().cloned());
+        let kept = kept.filter(|user| self.pool.kept(user).is_some());
+        kept.chain(self.pool.passing_users()).take(USERS_MAX).collect()
+    }
+
+    async fn show_as(&self, users: &[OwnedUserId], presence: &str) {
+        let calls = futures_util::stream::iter(users).for_each_concurrent(CALLS_AT_ONCE, |user| async move {
+            if let Err(error) = self.api().set_presence(user, presence).await {
+                tracing::debug!(user.id = %user, %error, "presence cannot be shown");
+            }
+        });
+        calls.await;
+    }
+}

@@ -51,7 +51,7 @@ async fn a11_matrix_js_sdk_verifies_everybody_from_its_own_button_and_reads_them
         assert_eq!(report[word]["encrypted"], true, "{word}: {report:#}");
     }
     let (service, oncall) = (office.slot.service(), office.slot.coworker("oncall"));
-    assert_eq!(report["online"].as_object().map(serde_json::Map::len), Some(3), "{report:#}");
+    assert_eq!(report["online"].as_object().map(serde_json::Map::len), Some(2), "{report:#}");
     let welcome = report["welcome"]["html"].as_str().unwrap_or_default();
     assert!(welcome.contains(&format!("https://matrix.to/#/{oncall}")), "a pill: {welcome}");
     for left in ["coworkerLeft", "coworkerLeftAgain"] {

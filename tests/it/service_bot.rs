@@ -53,7 +53,7 @@ async fn service_bot_answers_its_commands_and_finds_the_assistant_again() -> Res
     for (message, answer) in [
         ("!coworkers", "The coworkers here:"),
         ("good morning", "!assistant get your assistant"),
-        ("!assistant", "You are in its chat already"),
+        ("!assistant", "already; write to it there"),
     ] {
         let asked = alice.send(&dm, message).await?;
         let answered = |seen: &crate::harness::Timeline| {

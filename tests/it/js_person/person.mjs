@@ -142,7 +142,7 @@ try {
   await until("the first words", () => said(invite.roomId, assistant, "I'm your assistant"));
 
   report.online = {};
-  for (const who of [service, coworker, assistant]) {
+  for (const who of [service, assistant]) {
     report.online[who] = await until(`that ${who} is online`, async () => {
       const path = `/presence/${encodeURIComponent(who)}/status`;
       const shown = await me.http.authedRequest("GET", path).catch(() => ({}));

@@ -12,7 +12,7 @@ use crate::{
 impl Engine {
     /// Who the assistant of `owner` is to be, named after what they are called. Where that cannot be looked up, their id
     /// has to do.
-    pub(super) async fn persona_after(&self, owner: &UserId) -> Persona {
+    pub(in crate::engine) async fn persona_after(&self, owner: &UserId) -> Persona {
         let persona = self.assistant_persona(owner);
         match self.pool.provisioner().api().profile(owner).await {
             Ok(profile) => match profile.display_name {

@@ -527,4 +527,6 @@ fn duration_minutes(minutes: u64) -> String {
 }
 
 #[cfg(test)]
+mod all;
+#[cfg(test)]
 mod tests;

@@ -60,7 +60,7 @@ pub fn refused() -> String {
 /// Stands behind an answer to a request that was refused with the conversation around it, and taken by itself.
 #[must_use]
 pub fn answered_alone() -> String {
-    "*I answered from your message alone: the model's provider refused something that was said here before it, and I leave \
+    "*I answered from your message alone: the model's provider refused something that was said here before it, and I'll leave \
      that out from now on.*"
         .to_owned()
 }
@@ -172,8 +172,8 @@ pub fn answer_not_posted(name: &str, room: &str, request: &str, kept: bool) -> S
 #[must_use]
 pub fn no_power(name: &str, room: &str) -> String {
     format!(
-        "{name} can't write in [that room](https://matrix.to/#/{room}): messages there need more power than it has. \
-         Someone who moderates the room can give it that power. What you asked meanwhile is answered then."
+        "{name} can't write in [that room](https://matrix.to/#/{room}): posting there needs a higher power level than it \
+         has. Someone who moderates the room can change that; it then answers what you asked meanwhile."
     )
 }
 

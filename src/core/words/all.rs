@@ -1,0 +1,478 @@
+//! Every text that people read, in a row, to be read by a stranger: the snapshot beside this is what clients show.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
+
+use ruma::{event_id, owned_event_id, owned_room_id, owned_user_id, room_id, server_name, user_id};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::{
+    approval::{self, Pending, Setting},
+    audit::{Entry, Kind, Spent},
+    breaker::Whose,
+    budget::{Full, Period, Scope, Usd, Why},
+    context::OpenedBlock,
+    event::Place,
+    mask::Mask,
+    media::Unread,
+    names::Names,
+    notes::{Note, NoteError},
+    render,
+    run::Outcome,
+    tool::{ApprovalRule, Class, Grant, Here, Offer, ToolName},
+    trail::{Decision, Ended, StepOutcome, Tally, TrailStep, record},
+    zone::Zone,
+};
+
+const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
+
+/// Parts of texts, and texts for programs: nobody reads them by themselves.
+const PARTS: [&str; 32] = [
+    "answer_file_name",
+    "asks",
+    "audit_room_name",
+    "audit_room_topic",
+    "call_in_file",
+    "call_without_arguments",
+    "cost",
+    "counted",
+    "decided",
+    "export_file",
+    "export_file_name",
+    "export_head",
+    "export_line",
+    "export_speaker",
+    "folded",
+    "head",
+    "in_the_file",
+    "masked",
+    "moment",
+    "more_arguments",
+    "more_in_the_file",
+    "more_steps",
+    "outcome",
+    "sortable",
+    "sortable_exact",
+    "step_end",
+    "step_outcome",
+    "took",
+    "who_decides",
+    "whole_call",
+    "whole_call_follows",
+    "whole_on_card",
+];
+
+#[derive(Default)]
+struct Book(String);
+
+impl Book {
+    fn part(&mut self, title: &str) {
+        let _ = write!(self.0, "\n\n=== {title} ===");
+    }
+
+    fn told(&mut self, when: &str, markdown: &str) {
+        self.shown(when, &render::own(markdown).body);
+    }
+
+    fn shown(&mut self, when: &str, body: &str) {
+        let _ = write!(self.0, "\n\n({when})\n{body}");
+    }
+}
+
+fn names() -> Names {
+    let names = [("@alice:hs", "Alice"), ("@bob:hs", "Bob")];
+    names.iter().map(|(id, name)| (ruma::UserId::parse(*id).expect("an id"), (*name).to_owned())).collect()
+}
+
+fn tool_name() -> ToolName {
+    ToolName::parse("ops__deploy").expect("a name")
+}
+
+fn toolset() -> Toolset {
+    let room = ["note_add", "room_read", "room_search", "time"].map(|name| Offer {
+        name: ToolName::parse(name).expect("a name"),
+        description: String::new(),
+        schema: json!({}),
+        source: crate::core::tool::Source::Room,
+        class: if name == "note_add" { Class::Write } else { Class::Read },
+        approval: ApprovalRule::Never,
+        idempotent: true,
+    });
+    let servers = [("ops", "deploy"), ("ops", "restart"), ("logs", "read")];
+    let servers = servers.iter().filter_map(|(server, tool)| Offer::of_server(server, tool, String::new(), json!({})));
+    let offers: Vec<Offer> = room.into_iter().chain(servers).collect();
+    let freely = |pattern: &str| Grant {
+        class: Some(Class::Read),
+        approval: Some(ApprovalRule::Never),
+        ..Grant::plain(pattern)
+    };
+    let moderated = Grant { approval: Some(ApprovalRule::Moderator { level: 50 }), ..Grant::plain("ops__deploy") };
+    let grants = [freely("logs__*"), moderated, Grant::plain("*")];
+    Toolset::resolve(&grants, &offers, &BTreeMap::new(), &Here::default())
+}
+
+fn pending(arguments: Value) -> Pending {
+    let (call, tool, rule) = ("toolu_1".to_owned(), tool_name(), ApprovalRule::Asker);
+    Pending { call, tool, class: Class::Write, rule, arguments }
+}
+
+fn coworkers(book: &mut Book) {
+    book.part("A coworker in a room");
+    let tools = toolset();
+    let words = FirstWords {
+        name: "oncall",
+        purpose: "Keeps an incident's story straight",
+        encrypted: true,
+        readable_from: Some(AT),
+        tools: &tools,
+        reads: Reads::AsAsker,
+    };
+    book.told("it joins an encrypted room", &first_words(&words));
+    let (encrypted, tools, reads) = (false, &Toolset::default(), Reads::Room);
+    book.told("another joins", &first_words(&FirstWords { encrypted, readable_from: None, tools, reads, ..words }));
+    book.told("!help", &coworker_help("oncall"));
+    book.told("!purpose", &purpose("Keeps an incident's story straight"));
+    book.told("!tools", &super::tools(&toolset(), &["ops".to_owned()]));
+    book.told("!tools of another; its first words", &format!("{}\n\n{}", no_tools(), tools_in_short(&toolset())));
+    for running in 0..3 {
+        book.told("!status", &status(running));
+    }
+    book.told("!status, with a budget", &spending::budget_used(Usd::from_micro(12_340_000), Usd::dollars(50)));
+    book.told("!stop", &stopped());
+    book.told("!stop", &nothing_to_stop());
+    book.told("!mute", &muted("oncall"));
+    book.told("!unmute", &unmuted());
+    book.told("another command", &unknown_command());
+    book.told("only one person is left", &lonely());
+    book.told("it is retired", &farewell());
+    book.told("an answer comes late", &late_prefix(45));
+    book.told("a request waits", &queued(1));
+    book.told("a request waits", &queued(4));
+    book.told("too many wait", &too_many_waiting());
+    book.told("somebody of another server asks", &stranger());
+    book.told("an invite to a chat of two", &declined_private("oncall"));
+    book.told("an invite of somebody else", &declined_inviter("oncall"));
+    book.part("Notes");
+    let note = |number, text: &str| Note {
+        number,
+        text: text.to_owned(),
+        by: owned_user_id!("@alice:hs"),
+        at: AT,
+        cause: String::new(),
+    };
+    book.told(
+        "!notes",
+        &notes("oncall", &[note(1, "the valve is *green*"), note(3, "ask Bob first")], &Zone::default()),
+    );
+    book.told("!notes without any", &no_notes("oncall"));
+    book.told("!note", &noted(3));
+    for why in [NoteError::Blank, NoteError::TooLong { chars: 1_234 }, NoteError::Full] {
+        book.told("!note", &not_noted(why));
+    }
+    book.told("!forget 3", &forgot(3));
+    book.told("!forget 9", &no_such_note(9));
+    book.told("!forget", &forgot_all(2));
+}
+
+fn work(book: &mut Book) {
+    book.part("While it works");
+    let names_of = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    book.told("for a moment", &working(1));
+    book.told("for longer", &working(75));
+    book.told("with tools", &working_with_tools(12, 2, &names_of(&["logs__read"])));
+    book.told("it waits", &waiting_for_approval(&names_of(&["ops__deploy"]), 12, 1));
+    book.part("Approvals");
+    let arguments = json!({ "to": "production", "steps": ["build", "push"], "note": "first line\nsecond line" });
+    let (place, mask, names) = (Place::Timeline, Mask::default(), names());
+    let setting = Setting { place: &place, mask: &mask, names: &names };
+    let card =
+        |pending: &Pending| approval::asking(pending, user_id!("@alice:hs"), BTreeSet::new(), 3_600_000, &setting);
+    book.shown("the card", &card(&pending(arguments.clone())).message.body);
+    book.shown("without arguments", &card(&pending(json!({}))).message.body);
+    let secret = Mask::new(["a-secret-token"]);
+    let masked = Setting { mask: &secret, ..setting };
+    let asked = pending(json!({ "token": "a-secret-token" }));
+    let asked = approval::asking(&asked, user_id!("@alice:hs"), BTreeSet::new(), 600_000, &masked);
+    book.shown("with a secret", &asked.message.body);
+    let long = card(&pending(json!({ "text": "x".repeat(20_000), "to": "production" })));
+    book.shown("too long for a message", &long.message.body);
+    let by = || owned_user_id!("@alice:hs");
+    let decisions =
+        [Decision::Approved { by: by(), at: AT }, Decision::Declined { by: by(), at: AT }, Decision::Expired];
+    for decision in &decisions {
+        book.shown("decided", &approval::decided(&pending(arguments.clone()), decision, &setting).body);
+    }
+    book.told("stopped meanwhile", &super::approval::closed(&tool_name()));
+    let people = || ApprovalRule::People([owned_user_id!("@alice:hs"), owned_user_id!("@bob:hs")].into());
+    for rule in [ApprovalRule::Asker, ApprovalRule::Moderator { level: 50 }, people()] {
+        book.told("somebody else reacts", &super::approval::not_yours(&rule, user_id!("@alice:hs"), &names));
+    }
+    book.told("a plain yes with several cards", &super::approval::which_card());
+    book.told("a reply that may be a yes", &deciding::say_it_clearly());
+    book.part("Records");
+    let step = |tool: &str, arguments: &str, outcome, decision| TrailStep {
+        tool: tool.to_owned(),
+        arguments: arguments.to_owned(),
+        decision,
+        outcome,
+        result: "2 lines\nof it".to_owned(),
+        duration_ms: 340,
+    };
+    let steps = [
+        step("room_search", "\"query\": \"deploy\"", StepOutcome::Done, None),
+        step("ops__deploy", "\"to\": \"production\"", StepOutcome::Failed, Some(decisions[0].clone())),
+        step("ops__deploy", "\"to\": \"staging\"", StepOutcome::Declined, Some(decisions[1].clone())),
+        step("ops__deploy", "", StepOutcome::Expired, Some(Decision::Expired)),
+        step("rm", "", StepOutcome::Denied, None),
+        step("logs__read", "", StepOutcome::Stopped, None),
+        step("ops__restart", "", StepOutcome::Unknown, None),
+    ];
+    let spent = Spent {
+        model_calls: 2,
+        input_tokens: 1_200,
+        output_tokens: 34,
+        cost_micro_usd: Some(12_300),
+        cached_tokens: 0,
+    };
+    for outcome in [Outcome::Done, Outcome::Failed, Outcome::Stopped, Outcome::Declined] {
+        let steps = if outcome == Outcome::Done { &steps[..] } else { &[] };
+        let ended =
+            Ended { steps, outcome, duration_ms: 75_000, spent, mask: &mask, names: &names, zone: &Zone::default() };
+        book.shown("a record", &record(&ended).body);
+    }
+    let entry = Entry {
+        run: String::new(),
+        kind: Kind::Coworker,
+        coworker: Some("oncall".to_owned()),
+        user: owned_user_id!("@coworker-oncall:hs"),
+        asker: by(),
+        room: Some(owned_room_id!("!room:hs")),
+        thread: None,
+        request: Some(owned_event_id!("$ask")),
+        answer: Some(owned_event_id!("$answer")),
+        outcome: Outcome::Done,
+        read: vec![owned_event_id!("$one"), owned_event_id!("$two")],
+        read_span: Some((AT, AT)),
+        tools: vec![Tally {
+            tool: "ops__deploy".to_owned(),
+            outcome: StepOutcome::Done,
+            decision: Some(decisions[0].clone()),
+            duration_ms: 340,
+        }],
+        tool_calls: 1,
+        model: Some("claude".to_owned()),
+        reason: None,
+        refused: None,
+        spent,
+        accepted_at: AT,
+        ended_at: AT,
+    };
+    book.told("!why", &trail::why(&entry, 10, server_name!("hs"), &names, &Zone::default()));
+    book.told("!why, too late", &trail::why_unknown());
+    book.told("!why, too soon", &trail::why_not_yet());
+    book.told("the audit room", &trail::audit_line(&entry, server_name!("hs")));
+}
+
+fn failures(book: &mut Book) {
+    book.part("Why there is no answer");
+    for again in [Again::ByReaction, Again::ByAsking] {
+        let words = [overloaded_gave_up, model_unreachable, broken_off, tools_failed, cut_off, internal];
+        for word in words {
+            book.told(if again == Again::ByReaction { "a coworker" } else { "an assistant" }, &word(again));
+        }
+    }
+    for again in [Again::ByReaction, Again::ByAsking] {
+        book.told("both", &limited_for(12, again));
+    }
+    let words = [
+        overloaded_trying,
+        given_up,
+        refused,
+        answered_alone,
+        cut_at_limit,
+        nothing_to_say,
+        too_long,
+        key_missing,
+        key_refused,
+        model_missing,
+        account_exhausted,
+        request_refused,
+        work_too_long,
+        call_cut,
+        rest_in_file,
+        still_writing,
+    ];
+    for word in words {
+        book.told("both", &word());
+    }
+    for cause in [KeyMissing::NotSent, KeyMissing::Withheld, KeyMissing::BeforeJoining, KeyMissing::DeviceLost] {
+        book.told("undecryptable", &undecryptable(cause));
+    }
+    let unread = [
+        Unread::Voice,
+        Unread::TooLong,
+        Unread::Encrypted,
+        Unread::Broken,
+        Unread::NoWords,
+        Unread::Unavailable,
+        Unread::LeftOut,
+    ];
+    for why in unread {
+        book.told("a file", &files::unreadable(why));
+    }
+    book.told("by another door", &answer_not_posted("oncall", "!room:hs", "$ask", true));
+    book.told("by another door", &answer_not_posted("oncall", "!room:hs", "$ask", false));
+    book.told("by another door", &no_power("oncall", "!room:hs"));
+    book.told("by another door", &room_replaced("oncall", "!room:hs"));
+    for scope in [Scope::Workspace, Scope::Person, Scope::Room, Scope::Coworker] {
+        let full = |why| Full { scope, period: Period::Day, limit: Usd::dollars(5), why, until: AT, begun: false };
+        book.told("a budget", &spending::budget_reached(&full(Why::Spent), &Zone::default()));
+        book.told("a budget", &spending::budget_reached(&full(Why::Reserved), &Zone::default()));
+    }
+    for whose in [Whose::Person, Whose::Room] {
+        book.told("a breaker", &spending::breaker(whose, 30, AT, &Zone::default()));
+    }
+    book.told("too many edits", &spending::too_many_edits());
+}
+
+fn assistants(book: &mut Book) {
+    book.part("An assistant");
+    book.told("its name", &assistant_name(user_id!("@alice:hs"), "Alice"));
+    book.told("its first words", &assistant_first());
+    book.told("!help", &assistant_help());
+    book.told("!new", &fresh());
+    book.told("after a pause", &fresh_after_pause(12));
+    book.told("a third member", &third_member());
+    book.told("a looser room", &room_loosened(&["guests can come in".to_owned()]));
+    book.told("somebody else's", &not_your_assistant("@assistant-bob:hs"));
+    book.told("a new room", &moving::moved());
+    book.told("a new room", &moving::awaiting_invite());
+    book.told("a new room", &moving::not_followed(&["someone else is there".to_owned()]));
+    book.part("Its sessions");
+    for text in [sessions::adopted(), sessions::renewed(), sessions::forgetting(), sessions::forgotten(12, false)] {
+        book.told("a session", &text);
+    }
+    book.told("!export", &sessions::exported(12, (AT, AT), true, &Zone::default()));
+    book.told("!export", &sessions::nothing_to_export());
+    book.told("!share", &sessions::nothing_to_share());
+    book.part("Opened rooms");
+    let block =
+        OpenedBlock { messages: 12, span: Some((AT, AT)), over_budget: 7, undecryptable: 2, ..OpenedBlock::default() };
+    let header = opened::Header {
+        room: room_id!("!team:hs"),
+        event: Some(event_id!("$root")),
+        name: Some("Team"),
+        via: server_name!("hs"),
+        block: &block,
+        forbidden: true,
+        older: true,
+        zone: &Zone::default(),
+    };
+    book.told("!open", &opened::header(&header));
+    for text in [opened::cannot_open(), opened::open_what(), opened::too_many_open()] {
+        book.told("!open", &text);
+    }
+    book.told("closed", &opened::closed(room_id!("!team:hs"), server_name!("hs")));
+    book.part("Trust");
+    book.told("emoji", &trust::compare(&[("🐶", "Dog"), ("🔑", "Key")]));
+    let words = [
+        trust::verified,
+        trust::cancelled,
+        trust::differed,
+        trust::timed_out,
+        trust::no_device,
+        trust::too_many,
+        trust::not_encrypted,
+    ];
+    for word in words {
+        book.told("trust", &word());
+    }
+    for device in [None, Some("Element")] {
+        book.told("!verify", &trust::look_for_request(device));
+    }
+    book.told("another encryption", &trust::other_encryption("oncall", "!room:hs"));
+    for answered in [true, false] {
+        book.told("an unverified device", &trust::unverified_device("ABCDE", answered));
+    }
+}
+
+fn service(book: &mut Book) {
+    book.part("Why one of ours does not come, or does not stay");
+    let (bot, room) = ("@workmate:hs", "https://matrix.to/#/!chat:hs");
+    book.told("a coworker", &declining::only_in_rooms(bot));
+    book.told("a coworker", &declining::works_in_rooms(bot, &[]));
+    book.told("a coworker", &declining::works_in_rooms(bot, &["Team".to_owned(), "Incidents".to_owned()]));
+    book.told("a coworker", &declining::not_from_you());
+    book.told("a coworker", &declining::retired(bot));
+    book.told("an assistant", &declining::others_assistant(bot));
+    book.told("an assistant", &declining::assistant_of_one());
+    for invited in [true, false] {
+        book.told("an assistant", &declining::own_chat(room, invited));
+    }
+    book.told("an assistant", &declining::no_assistants());
+    book.told("an assistant", &declining::members_only());
+    book.told("an assistant", &declining::written_elsewhere());
+    book.told("the service bot", &declining::service_alone());
+    book.part("The service bot");
+    let listed = [ListedCoworker { user_id: "@coworker-ci:hs", purpose: "Watches the builds." }];
+    book.told("a chat with it", &welcome(&listed));
+    book.told("!coworkers", &coworker_list(&listed));
+    book.told("!assistant", &assistant_is_here("@assistant-alice:hs"));
+    book.told("!assistant", &assistant_is_known("@assistant-alice:hs"));
+    book.told("!assistant", &assistants_off());
+    book.told("!assistant", &not_a_member());
+    book.told("in a room", &service_only_direct("@workmate:hs"));
+    book.told("!help", &service_help(false));
+    book.told("!help of an admin", &service_help(true));
+    let status = ServiceStatus {
+        version: "0.1.0",
+        up_minutes: 180,
+        coworkers: 2,
+        assistants: 40,
+        assistants_open: 3,
+        running: 1,
+        waiting: 5,
+        provisioning: Some((7, 1)),
+        servers_up: vec!["logs".to_owned()],
+        servers_down: vec!["ops".to_owned()],
+        claude: None,
+    };
+    book.told("!status of an admin", &service_status(&status));
+    let changed = ChangedTool { name: tool_name(), fingerprint: "0123abcd".to_owned() };
+    book.told("a tool has changed", &tool_changed(&tool_name(), "@workmate:hs"));
+    book.told("!changes", &changed_tools(&[changed], "changes.md"));
+    book.told("!changes", &changed_tools(&[], "changes.md"));
+    book.told("!accept", &accepted(&tool_name()));
+    book.told("!accept", &not_accepted());
+}
+
+#[test]
+fn all_words_in_a_row() {
+    let mut book = Book::default();
+    for part in [coworkers, work, failures, assistants, service] {
+        part(&mut book);
+    }
+    insta::assert_snapshot!(book.0.trim_start());
+}
+
+#[test]
+fn no_text_is_missing_in_the_row() {
+    let words = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/words");
+    let files = fs::read_dir(&words).expect("a folder").map(|file| file.expect("a file").path());
+    let mut sources = vec![include_str!("../words.rs").to_owned()];
+    sources.extend(files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).expect("it is read")));
+    let here = include_str!("all.rs");
+    let mut seen = 0;
+    for name in sources.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("pub fn ")) {
+        let name = name.split(['(', '<']).next().unwrap_or_default();
+        seen += 1;
+        let is_told = ["(", ",", "]"].iter().any(|end| here.contains(&format!("{name}{end}")));
+        assert!(is_told || PARTS.contains(&name), "{name} is not in the row: add it to words/all.rs");
+    }
+    assert!(seen > 90, "{seen}");
+}

@@ -13,6 +13,8 @@ use crate::{clock, core::time::Timestamp};
 
 /// What every ping of a Workmate begins with; the instance and a number follow.
 const PING: &str = "workmate-";
+/// The instance that only tries whether the homeserver reaches us (`workmate check --live`); it acts as nobody.
+pub const CHECK: &str = "check";
 /// Ids of pings that are remembered.
 const PINGS_MAX: usize = 64;
 /// Pings of another instance count once they come this far apart: one that a predecessor asked for may still be on its way.
@@ -86,6 +88,7 @@ impl Arrivals {
                     arrived.pings.pop_front();
                 }
             }
+            Some(CHECK) => {}
             Some(instance) => {
                 let first = match &arrived.other {
                     Some(other) if other.instance == instance && now - other.last < GONE_AFTER => other.first,
@@ -164,6 +167,14 @@ mod tests {
         let (arrivals, began) = (Arrivals::new("a1"), Instant::now());
         let at = |seconds: u64| began + Duration::from_secs(seconds);
         let mut seen = Vec::new();
+        let check = Arrivals::new(CHECK);
+        let ping = check.next_ping();
+        check.hear_ping(&ping);
+        assert!(check.heard_ping(&ping), "a check hears its own");
+        for second in [0, 60] {
+            arrivals.hear_ping_at(&ping, at(second));
+        }
+        assert!(!arrivals.is_another_there_at(at(60)), "and is nobody's rival");
         // A predecessor's last ping; an operator's by hand; then a copy that pings every minute, and is stopped.
         for (second, id) in [(0, "workmate-old-7"), (5, "by-hand"), (60, "workmate-b2-1"), (120, "workmate-b2-2")] {
             arrivals.hear_ping_at(id, at(second));

@@ -16,6 +16,8 @@ pub enum Obstacle {
     Timeout,
     /// The certificate was issued by nobody whom this machine trusts.
     UnknownIssuer,
+    /// The certificate is its own issuer's, which is taken nowhere as a server's.
+    OwnIssuer,
     /// The certificate is for another name.
     OtherName,
     /// The certificate is not valid at this time.
@@ -40,9 +42,9 @@ const SIGNS: [(&str, Obstacle); 33] = [
     ("unknown issuer", Obstacle::UnknownIssuer),
     ("caused by unknown", Obstacle::UnknownIssuer),
     ("unknownca", Obstacle::UnknownIssuer),
-    ("self signed", Obstacle::UnknownIssuer),
-    ("self-signed", Obstacle::UnknownIssuer),
-    ("causedasendentity", Obstacle::UnknownIssuer),
+    ("self signed", Obstacle::OwnIssuer),
+    ("self-signed", Obstacle::OwnIssuer),
+    ("causedasendentity", Obstacle::OwnIssuer),
     ("notvalidforname", Obstacle::OtherName),
     ("not valid for name", Obstacle::OtherName),
     ("certificate not valid for", Obstacle::OtherName),
@@ -87,11 +89,18 @@ impl Obstacle {
             Self::Refused => format!("start what is to listen there, or correct host and port in {key}"),
             Self::NoRoute => format!("look at this machine's network and firewall, or correct {key}"),
             Self::Timeout => {
-                format!("look whether it hangs, and at firewalls in between (they drop without a word); or correct {key}")
+                format!(
+                    "look whether it hangs, and at firewalls in between (they drop without a word); https:// in front of a \
+                     port without TLS does this, too: check {key}"
+                )
             }
             Self::UnknownIssuer => "for a CA of your own, install its certificate (Debian: copy it to \
                  /usr/local/share/ca-certificates/NAME.crt and run `update-ca-certificates`) or name it in SSL_CERT_FILE; \
                  otherwise have the server send its intermediate certificates too. Then restart workmate"
+                .to_owned(),
+            Self::OwnIssuer => "the server shows a certificate that issues others (one that signs itself): that is not taken for a \
+                 server's even where it is trusted. Have a CA of your own issue one for the server, and trust that CA \
+                 (`update-ca-certificates`, or SSL_CERT_FILE)"
                 .to_owned(),
             Self::OtherName => format!("set {key} to a name that the certificate is for, or renew it with this name"),
             Self::OutOfDate => "renew the certificate, or set this machine's clock".to_owned(),
@@ -100,7 +109,7 @@ impl Obstacle {
             Self::Tls => "look at the server's certificate and its TLS settings".to_owned(),
             Self::Proxy => "look at the proxy that is set for this connection, and whether it lets us through".to_owned(),
             Self::BrokenOff => format!(
-                "look into the log of what listens there; a port that speaks something else does this, too: check {key}"
+                "look into the log of what listens there; http:// in front of a port with TLS does this, too: check {key}"
             ),
             Self::Other => format!("look whether it runs, and check {key}"),
         }
@@ -171,8 +180,8 @@ mod tests {
     #[test]
     fn each_obstacle_has_a_mend_of_its_own() {
         use Obstacle::{
-            BrokenOff, Name, NoRoute, NotHttp, NotTls, Other, OtherName, OutOfDate, Proxy, Refused, Timeout, Tls,
-            UnknownIssuer,
+            BrokenOff, Name, NoRoute, NotHttp, NotTls, Other, OtherName, OutOfDate, OwnIssuer, Proxy, Refused, Timeout,
+            Tls, UnknownIssuer,
         };
         let all = [
             BrokenOff,
@@ -183,6 +192,7 @@ mod tests {
             Other,
             OtherName,
             OutOfDate,
+            OwnIssuer,
             Proxy,
             Refused,
             Timeout,

@@ -179,7 +179,7 @@ impl Engine {
         let state = if out.is_empty() {
             State::Ready
         } else if ailing.is_empty() {
-            State::Pending(format!("{} of our users are being set up", out.len()))
+            State::Pending("they are being set up".to_owned())
         } else {
             let mut named: Vec<String> =
                 ailing.iter().take(NAMED_MAX).map(|(user, ail)| format!("{user}: {}", ail.reason)).collect();

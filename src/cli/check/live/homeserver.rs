@@ -8,7 +8,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Found, Tried};
 use crate::{
-    appservice::{self, arrivals::Arrivals},
+    appservice::{
+        self,
+        arrivals::{Arrivals, CHECK},
+    },
     cli::check::shown,
     config::{Config, Registration},
     engine::try_listening,
@@ -149,7 +152,7 @@ async fn ping(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Found {
-    let arrivals = Arrivals::new("check");
+    let arrivals = Arrivals::new(CHECK);
     let is_ours = listener.is_some();
     if let Some(listener) = listener {
         let router = appservice::pings_only(config.appservice.hs_token.clone(), arrivals.clone());
@@ -157,7 +160,7 @@ async fn ping(
     } else if !runs {
         return Found::Open(format!("not tried: {} cannot be listened on", config.appservice.listen));
     }
-    let (began, id) = (tokio::time::Instant::now(), format!("check-{}", arrivals.next_ping()));
+    let (began, id) = (tokio::time::Instant::now(), arrivals.next_ping());
     let pinged = timeout(PING_MAX, api.ping(&config.appservice.id, &id)).await;
     let (url, listen) = (shown(&config.appservice.url), config.appservice.listen);
     if arrivals.heard_wrong_token_since(began) {

@@ -6,7 +6,6 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{Engine, budget::Hold};
 use crate::{
-    appservice::health::{Condition, State},
     claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
     core::{
         self,
@@ -143,21 +142,6 @@ impl Engine {
             );
         }
         is_news
-    }
-
-    /// Notes what a failure says of the key and the account.
-    pub(super) fn note_key(&self, fault: Fault) {
-        let reason = match fault {
-            Fault::KeyMissing | Fault::KeyRefused => {
-                "the Messages API refuses the key, or none is set; set claude.api_key"
-            }
-            Fault::AccountExhausted => {
-                "the account at the provider cannot pay: see to its credit, spend limits and state in the provider's \
-                 console; the next answer shows that it can again"
-            }
-            _ => return,
-        };
-        self.health.set(Condition::ClaudeKey, State::Waiting(reason.to_owned()));
     }
 
     async fn ask_once(

@@ -32,7 +32,7 @@ use crate::core::{
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
 /// Parts of texts, and texts for programs: nobody reads them by themselves.
-const PARTS: [&str; 32] = [
+const PARTS: [&str; 34] = [
     "answer_file_name",
     "asks",
     "audit_room_name",
@@ -50,6 +50,8 @@ const PARTS: [&str; 32] = [
     "folded",
     "head",
     "in_the_file",
+    "lobby_name",
+    "lobby_topic",
     "masked",
     "moment",
     "more_arguments",
@@ -347,11 +349,14 @@ fn assistants(book: &mut Book) {
     book.told("!help", &assistant_help());
     book.told("!new", &fresh());
     book.told("after a pause", &fresh_after_pause(12));
-    book.told("a third member", &third_member());
-    book.told("a looser room", &room_loosened(&["guests can come in".to_owned()]));
-    book.told("somebody else's", &not_your_assistant("@assistant-bob:hs"));
+    book.told("a third member", &third_member(&pill(user_id!("@workmate:hs"), "Workmate")));
+    book.told(
+        "a looser room",
+        &room_loosened(&["guests can come in".to_owned()], &pill(user_id!("@workmate:hs"), "Workmate")),
+    );
+    book.told("somebody else's", &not_your_assistant(&pill(user_id!("@assistant-bob:hs"), "@assistant-bob:hs")));
     book.told("a new room", &moving::moved());
-    book.told("a new room", &moving::awaiting_invite());
+    book.told("a new room", &moving::awaiting_invite(&pill(user_id!("@workmate:hs"), "Workmate")));
     book.told("a new room", &moving::not_followed(&["someone else is there".to_owned()]));
     book.part("Its sessions");
     for text in [sessions::adopted(), sessions::renewed(), sessions::forgetting(), sessions::forgotten(12, false)] {
@@ -419,14 +424,17 @@ fn service(book: &mut Book) {
     book.told("an assistant", &declining::written_elsewhere());
     book.told("the service bot", &declining::service_alone());
     book.part("The service bot");
-    let listed = [ListedCoworker { user_id: "@coworker-ci:hs", purpose: "Watches the builds." }];
-    book.told("a chat with it", &welcome(&listed));
-    book.told("!coworkers", &coworker_list(&listed));
-    book.told("!assistant", &assistant_is_here("@assistant-alice:hs"));
-    book.told("!assistant", &assistant_is_known("@assistant-alice:hs"));
+    let user_id = user_id!("@coworker-ci:hs");
+    let listed = [ListedCoworker { user_id, name: "ci", purpose: "Watches the builds." }];
+    let assistant = pill(user_id!("@assistant-alice:hs"), "Alice's assistant");
+    let [lobby, chat] = ["[Coworkers](https://matrix.to/#/!lobby:hs)", "[your chat](https://matrix.to/#/!chat:hs)"];
+    book.told("a chat with it", &welcome(&listed, None));
+    book.told("!coworkers", &coworker_list(&listed, Some(lobby)));
+    book.told("!assistant", &assistant_is_here(&assistant, None));
+    book.told("!assistant", &assistant_is_known(&assistant, Some(chat)));
     book.told("!assistant", &assistants_off());
     book.told("!assistant", &not_a_member());
-    book.told("in a room", &service_only_direct("@workmate:hs"));
+    book.told("!assistant", &id_too_long());
     book.told("!help", &service_help(false));
     book.told("!help of an admin", &service_help(true));
     let status = ServiceStatus {

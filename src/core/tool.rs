@@ -494,6 +494,9 @@ fn tool(offer: &Offer, grant: &Grant) -> Tool {
     }
 }
 
+/// What the line takes at the most that stands in the place of what was left out of a result.
+const CUT_MARK_BYTES: usize = 64;
+
 /// What a tool gave back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
@@ -501,7 +504,7 @@ pub struct Output {
     pub text: String,
     /// Whether the call failed; the text then says why and what to do instead.
     pub is_error: bool,
-    /// Whether the end is missing because of the limit on a result's size.
+    /// Whether a part is missing because of the limit on a result's size.
     pub truncated: bool,
     /// The room's messages that are in it, for the audit index.
     #[serde(default)]
@@ -524,14 +527,22 @@ impl Output {
         Self { text: text.into(), is_error: true, truncated: false, read: Vec::new(), pictures: Vec::new() }
     }
 
-    /// Cuts the text to `bytes_max`, on a character's end.
+    /// Returns the result, without its middle where it is longer: what went wrong stands at the end as often as at the
+    /// beginning.
     #[must_use]
     pub fn cut(mut self, bytes_max: usize) -> Self {
-        if self.text.len() > bytes_max {
-            let end = (0..=bytes_max).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or_default();
-            self.text.truncate(end);
-            self.truncated = true;
+        if self.text.len() <= bytes_max {
+            return self;
         }
+        self.truncated = true;
+        let Some(room) = bytes_max.checked_sub(CUT_MARK_BYTES).filter(|room| *room >= CUT_MARK_BYTES) else {
+            self.text.truncate(self.text.floor_char_boundary(bytes_max));
+            return self;
+        };
+        let head = self.text.floor_char_boundary(room / 3 * 2);
+        let tail = self.text.ceil_char_boundary(self.text.len() - (room - head));
+        let mark = format!("\n[… {} bytes left out here …]\n", tail - head);
+        self.text.replace_range(head..tail, &mark);
         self
     }
 }

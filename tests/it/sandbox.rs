@@ -45,7 +45,7 @@ fn script(dir: &Path, lines: &str) -> Sandbox {
 }
 
 /// What a child says first, for a script.
-const HELLO: &str = r#"printf '\040\000\000\000{"protocol":1,"unfiltered":null}'"#;
+const HELLO: &str = r#"printf '\040\000\000\000{"protocol":2,"unfiltered":null}'"#;
 
 async fn good_is_read(sandbox: &Sandbox) {
     let read = sandbox.decode(ROOM, Kind::Png, &picture(20, 10, ImageFormat::Png)).await.expect("a picture");

@@ -169,6 +169,14 @@ fn a_result_is_cut_on_a_character_s_end() {
         Output { text: "a".to_owned(), is_error: false, truncated: true, read: Vec::new(), pictures: Vec::new() }
     );
     assert_eq!(Output::ok("aé").cut(3), Output::ok("aé"));
+
+    let log = format!("began\n{}é the disk is full", "all is well\n".repeat(200));
+    for most in [128, 300, 1_001] {
+        let cut = Output::ok(&log).cut(most);
+        assert!(cut.truncated && cut.text.len() <= most, "{most}: {}", cut.text);
+        assert!(cut.text.starts_with("began") && cut.text.ends_with("the disk is full"), "{most}: {}", cut.text);
+        assert!(cut.text.contains(" bytes left out here …]"), "{most}: {}", cut.text);
+    }
 }
 
 fn built_in(name: &str, source: Source, approval: ApprovalRule) -> Offer {

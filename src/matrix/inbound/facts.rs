@@ -168,7 +168,10 @@ fn text_of(content: &JsonObject, field: &str) -> Option<String> {
 
 pub(super) fn related(content: &JsonObject, rel_type: &str) -> Option<OwnedEventId> {
     let relation = content.get("m.relates_to")?;
-    let target = relation["event_id"].as_str().filter(|_| relation["rel_type"] == rel_type)?;
+    let named = relation["rel_type"].as_str()?;
+    // Of the time before threads were in the specification (MSC3440).
+    let is_it = named == rel_type || (rel_type == "m.thread" && named == "io.element.thread");
+    let target = relation["event_id"].as_str().filter(|_| is_it)?;
     id::event(target)
 }
 

@@ -5,6 +5,7 @@
 //! looked at first. Where ruma parses it, it passes as it came. Otherwise what cannot be parsed is left out, as little
 //! as possible of it.
 
+mod encrypted;
 mod events;
 mod fields;
 mod member;
@@ -69,7 +70,10 @@ struct EventMend {
 }
 
 /// The mends of single events, each with a trace by which a body without such events is told at once.
-const EVENT_MENDS: [EventMend; 1] = [EventMend { trace: "m.room.member", mend: member::mend }];
+const EVENT_MENDS: [EventMend; 2] = [
+    EventMend { trace: "m.room.member", mend: member::mend },
+    EventMend { trace: "m.room.encrypted", mend: encrypted::mend },
+];
 
 /// What was left out of an answer.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -173,6 +177,11 @@ fn mended(kind: Kind, read: &str, mends: &[&EventMend], losses: &mut Losses) -> 
         let mut list: Vec<Box<RawValue>> = serde_json::from_str(read).ok()?;
         events::mend(Place::State, &mut list, mends, losses);
         return serde_json::to_string(&list).ok();
+    }
+    if kind == Kind::Event {
+        let mut list: Vec<Box<RawValue>> = vec![serde_json::from_str(read).ok()?];
+        events::mend(Place::Timeline, &mut list, mends, losses);
+        return list.pop().map(|event| event.get().to_owned());
     }
     let mut fields: Fields = serde_json::from_str(read).ok()?;
     let lists = |names: &[(&str, Place)], fields: &mut Fields, losses: &mut Losses| {

@@ -25,6 +25,7 @@ pub(super) fn any_is_mended(kind: Kind, read: &str, mends: &[&EventMend]) -> boo
     let mut look = |place: Place, raw: &RawValue| found = found || mends.iter().any(|by| is_mended(by, place, raw));
     match kind {
         Kind::Sync => sync::each_event(read, &mut look),
+        Kind::Event => of_list(serde_json::from_str(read).ok().map(|event| vec![event]), Place::Timeline, &mut look),
         Kind::State => of_list(serde_json::from_str(read).ok(), Place::State, &mut look),
         Kind::Members => of_fields(read, &[("chunk", Place::State)], &mut look),
         Kind::Messages => of_fields(read, &[("chunk", Place::Timeline), ("state", Place::State)], &mut look),

@@ -128,7 +128,11 @@ enum Begins {
 /// How a verification ended.
 enum End {
     Done,
-    Not(Ending),
+    /// It was not done; `early`: before anybody saw emoji.
+    Not {
+        why: Ending,
+        early: bool,
+    },
     /// The person has no device that could.
     NoDevice,
     /// A newer one has taken its place, and says the rest.
@@ -251,11 +255,12 @@ impl Engine {
         tracing::info!(user.id = %key.0, "a verification begins");
         let engine = self.clone();
         self.tasks.spawn(async move {
+            let supersedes = older.is_some();
             if let Some(older) = older {
                 // Two at once are both cancelled by the SDK.
                 let _ = tokio::time::timeout(SUPERSEDE_PATIENCE, older.ended.cancelled()).await;
             }
-            if let Err(error) = Box::pin(engine.verify(&flow, &going.end)).await {
+            if let Err(error) = Box::pin(engine.verify(&flow, supersedes, &going.end)).await {
                 tracing::warn!(user.id = %key.0, %error, "a verification broke off");
                 let said = Box::pin(engine.say_of(&flow, "not-verified", &words::trust::cancelled())).await;
                 if let Err(error) = said {
@@ -268,13 +273,16 @@ impl Engine {
     }
 
     /// Carries a verification to its end, and says how it ended.
-    async fn verify(self: &Shared, flow: &Flow, end: &CancellationToken) -> Result<(), EngineError> {
+    async fn verify(self: &Shared, flow: &Flow, supersedes: bool, end: &CancellationToken) -> Result<(), EngineError> {
         let ended = match &flow.begins {
             Begins::WithOurs => Box::pin(self.ask_for_verification(flow, end)).await?,
             Begins::WithTheirs(id) => match self.await_request(flow, id).await? {
                 Some(theirs) => match Box::pin(self.drive(flow, theirs, end)).await? {
-                    // Another request was open, perhaps one that their app gave up long ago; all of them are gone now.
-                    End::Not(Ending::Collided) => Box::pin(self.ask_for_verification(flow, end)).await?,
+                    // Another request was open, perhaps one that their app gave up long ago, and either SDK cancelled both.
+                    End::Not { why: Ending::Collided, .. } => Box::pin(self.ask_for_verification(flow, end)).await?,
+                    End::Not { why: Ending::Theirs, early: true } if supersedes => {
+                        Box::pin(self.ask_for_verification(flow, end)).await?
+                    }
                     ended => ended,
                 },
                 // It came from a device that was not known yet, or is too old.
@@ -289,9 +297,9 @@ impl Engine {
                 flow.account.sync().await?;
                 ("verified", words::trust::verified())
             }
-            End::Not(Ending::Differed) => ("not-verified", words::trust::differed()),
-            End::Not(Ending::TimedOut) => ("not-verified", words::trust::timed_out()),
-            End::Not(Ending::Theirs | Ending::Collided) => ("not-verified", words::trust::cancelled()),
+            End::Not { why: Ending::Differed, .. } => ("not-verified", words::trust::differed()),
+            End::Not { why: Ending::TimedOut, .. } => ("not-verified", words::trust::timed_out()),
+            End::Not { why: Ending::Theirs | Ending::Collided, .. } => ("not-verified", words::trust::cancelled()),
             End::NoDevice => ("not-verified", words::trust::no_device()),
         };
         self.say_of(flow, purpose, &text).await
@@ -325,7 +333,7 @@ impl Engine {
                 _ => {}
             }
             match going.advance().await? {
-                Verification::Ended(why) => return Ok(End::Not(why)),
+                Verification::Ended(why) => return Ok(End::Not { why, early: !confirmed }),
                 Verification::Done => return Ok(End::Done),
                 Verification::Emoji(emoji) if !confirmed => {
                     self.show_emoji(flow, &emoji).await?;
@@ -346,7 +354,8 @@ impl Engine {
             }
         }
         going.cancel().await?;
-        Ok(End::Not(if self.stop.is_cancelled() { Ending::Theirs } else { Ending::TimedOut }))
+        let why = if self.stop.is_cancelled() { Ending::Theirs } else { Ending::TimedOut };
+        Ok(End::Not { why, early: false })
     }
 
     /// Waits for the syncs that bring a request in.

@@ -239,7 +239,10 @@ impl Engine {
                 Next::SayAndGo | Next::Wait if self.voice_in(&account, room).await? == Voice::Heard => {
                     let shared = self.rooms_shared(&account, &visit.person, room).await?;
                     let text = declining::works_in_rooms(&self.service_pill(), &shared);
-                    let txn = super::word_transaction("visit", room.as_str(), &visit.user);
+                    // Invited again after it left, it says it again: another event, so another transaction.
+                    let joined_by = account.joined_by(room).await?;
+                    let cause = joined_by.as_ref().map_or(room.as_str(), |event| event.as_str());
+                    let txn = super::word_transaction("visit", cause, &visit.user);
                     account.send_first_words(room, &super::word(&text, Some(&visit.person)), txn).await?;
                 }
                 _ => {}

@@ -285,3 +285,26 @@ async fn a11_a_person_s_client_asks_a_coworker_which_takes_it_up() -> Result<()>
     until_verified(&scene.alice, &scene.coworker).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a11_a_verification_that_hangs_does_not_end_the_next_one() -> Result<()> {
+    let office = assistants::Office::open().await?;
+    let alice = shared().person("alice").await;
+    let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
+    let mut requests = requests_to(&alice);
+
+    // The first request is never looked at.
+    alice.send(&room, "!verify").await?;
+    time::timeout(WAIT_MAX, requests.recv()).await?.context("the client runs")?;
+    alice.send(&room, "!Verify").await?;
+
+    let sas = accept_from(&alice, &assistant, &mut requests).await?;
+    compare(&alice, &room, &assistant, &sas).await?;
+    confirm(&sas).await?;
+    until_verified(&alice, &assistant).await?;
+    alice.until(&room, "that it is done", |seen| said(seen, &assistant, "Verified.")).await?;
+    let seen = alice.timeline(&room);
+    let broken = seen.messages_of(&assistant).filter(|event| event.body().starts_with("The verification")).count();
+    assert_eq!(broken, 0, "the newer one says the rest:\n{seen}");
+    Ok(())
+}

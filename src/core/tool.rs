@@ -8,16 +8,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ruma::{OwnedEventId, OwnedRoomOrAliasId, OwnedUserId};
+use ruma::{OwnedRoomOrAliasId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{hex::hex, prompt::ToolDefinition};
 
+mod output;
 pub mod schema;
+mod server;
 #[cfg(test)]
 mod tests;
+
+pub use self::{
+    output::Output,
+    server::{Server, Setting, Transport},
+};
 
 /// Characters of a tool's name (Messages API: `^[a-zA-Z0-9_-]{1,64}$`).
 pub const NAME_CHARS_MAX: usize = 64;
@@ -492,94 +499,4 @@ fn tool(offer: &Offer, grant: &Grant) -> Tool {
         bound: grant.is_bound(),
         private: false,
     }
-}
-
-/// What the line takes at the most that stands in the place of what was left out of a result.
-const CUT_MARK_BYTES: usize = 64;
-
-/// What a tool gave back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// What the model is given, as data.
-    pub text: String,
-    /// Whether the call failed; the text then says why and what to do instead.
-    pub is_error: bool,
-    /// Whether a part is missing because of the limit on a result's size.
-    pub truncated: bool,
-    /// The room's messages that are in it, for the audit index.
-    #[serde(default)]
-    pub read: Vec<OwnedEventId>,
-    /// Pictures in it, as the tool gave them: nobody has looked into them yet.
-    #[serde(skip)]
-    pub pictures: Vec<Vec<u8>>,
-}
-
-impl Output {
-    /// Returns a result.
-    #[must_use]
-    pub fn ok(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: false, truncated: false, read: Vec::new(), pictures: Vec::new() }
-    }
-
-    /// Returns a failure, with what to do instead.
-    #[must_use]
-    pub fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, truncated: false, read: Vec::new(), pictures: Vec::new() }
-    }
-
-    /// Returns the result, without its middle where it is longer: what went wrong stands at the end as often as at the
-    /// beginning.
-    #[must_use]
-    pub fn cut(mut self, bytes_max: usize) -> Self {
-        if self.text.len() <= bytes_max {
-            return self;
-        }
-        self.truncated = true;
-        let Some(room) = bytes_max.checked_sub(CUT_MARK_BYTES).filter(|room| *room >= CUT_MARK_BYTES) else {
-            self.text.truncate(self.text.floor_char_boundary(bytes_max));
-            return self;
-        };
-        let head = self.text.floor_char_boundary(room / 3 * 2);
-        let tail = self.text.ceil_char_boundary(self.text.len() - (room - head));
-        let mark = format!("\n[… {} bytes left out here …]\n", tail - head);
-        self.text.replace_range(head..tail, &mark);
-        self
-    }
-}
-
-/// An MCP server of the config (`mcp_servers:`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// Its name: what its tools' names begin with.
-    pub name: String,
-    /// How it is reached.
-    pub transport: Transport,
-}
-
-/// How an MCP server is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A program of ours, over its standard input and output.
-    Stdio {
-        /// The program and its arguments; the first is looked up in `PATH`.
-        command: Vec<String>,
-        /// All of its environment, beside `PATH` and `HOME`.
-        env: BTreeMap<String, Setting>,
-    },
-    /// Streamable HTTP.
-    Http {
-        /// The endpoint.
-        url: url::Url,
-        /// Headers of every request.
-        headers: BTreeMap<String, Setting>,
-    },
-}
-
-/// A value of a server's environment or headers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Setting {
-    /// As it stands in the config.
-    Plain(String),
-    /// A credential by its label, with `Bearer ` in front where it is an `Authorization` header.
-    Credential(String),
 }

@@ -1,0 +1,57 @@
+//! What a call gave back.
+
+use ruma::OwnedEventId;
+use serde::{Deserialize, Serialize};
+
+/// What the line takes at the most that stands in the place of what was left out of a result.
+const CUT_MARK_BYTES: usize = 64;
+
+/// What a tool gave back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// What the model is given, as data.
+    pub text: String,
+    /// Whether the call failed; the text then says why and what to do instead.
+    pub is_error: bool,
+    /// Whether a part is missing because of the limit on a result's size.
+    pub truncated: bool,
+    /// The room's messages that are in it, for the audit index.
+    #[serde(default)]
+    pub read: Vec<OwnedEventId>,
+    /// Pictures in it, as the tool gave them: nobody has looked into them yet.
+    #[serde(skip)]
+    pub pictures: Vec<Vec<u8>>,
+}
+
+impl Output {
+    /// Returns a result.
+    #[must_use]
+    pub fn ok(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_error: false, truncated: false, read: Vec::new(), pictures: Vec::new() }
+    }
+
+    /// Returns a failure, with what to do instead.
+    #[must_use]
+    pub fn error(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_error: true, truncated: false, read: Vec::new(), pictures: Vec::new() }
+    }
+
+    /// Returns the result, without its middle where it is longer: what went wrong stands at the end as often as at the
+    /// beginning.
+    #[must_use]
+    pub fn cut(mut self, bytes_max: usize) -> Self {
+        if self.text.len() <= bytes_max {
+            return self;
+        }
+        self.truncated = true;
+        let Some(room) = bytes_max.checked_sub(CUT_MARK_BYTES).filter(|room| *room >= CUT_MARK_BYTES) else {
+            self.text.truncate(self.text.floor_char_boundary(bytes_max));
+            return self;
+        };
+        let head = self.text.floor_char_boundary(room / 3 * 2);
+        let tail = self.text.ceil_char_boundary(self.text.len() - (room - head));
+        let mark = format!("\n[… {} bytes left out here …]\n", tail - head);
+        self.text.replace_range(head..tail, &mark);
+        self
+    }
+}

@@ -155,7 +155,7 @@ mod tests {
             ("client error (Connect): invalid peer certificate: UnknownIssuer", Obstacle::UnknownIssuer),
             (
                 "client error (Connect): invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
-                Obstacle::UnknownIssuer,
+                Obstacle::OwnIssuer,
             ),
             (
                 "invalid peer certificate: certificate not valid for name \"a.example\"; it is for b.example",

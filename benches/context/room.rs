@@ -67,6 +67,7 @@ impl Room {
             begin_is_fixed: false,
             names: &self.names,
             requests: request.as_slice(),
+            joined: &[],
             answered_meanwhile: &[],
             thread_root: None,
             session: None,

@@ -88,16 +88,15 @@ impl Arrivals {
                     arrived.pings.pop_front();
                 }
             }
-            Some(CHECK) => {}
-            Some(instance) => {
+            Some(instance) if instance != CHECK => {
                 let first = match &arrived.other {
                     Some(other) if other.instance == instance && now - other.last < GONE_AFTER => other.first,
                     _ => now,
                 };
                 arrived.other = Some(Other { instance: instance.to_owned(), first, last: now });
             }
-            // An operator's own.
-            None => {}
+            // A check's, or an operator's own.
+            Some(_) | None => {}
         }
     }
 
@@ -156,7 +155,7 @@ mod tests {
         let (first, second) = (arrivals.next_ping(), arrivals.next_ping());
         arrivals.hear_ping(&second);
         assert_eq!([&first, &second].map(|id| arrivals.heard_ping(id)), [false, true]);
-        for _ in 0..PINGS_MAX + 1 {
+        for _ in 0..=PINGS_MAX {
             arrivals.hear_ping(&arrivals.next_ping());
         }
         assert_eq!(arrivals.lock().pings.len(), PINGS_MAX);

@@ -172,7 +172,7 @@ impl Health {
         match &state {
             State::Ready => tracing::info!(condition = name, "a condition of readiness holds"),
             State::Pending(_) => {
-                tracing::info!(condition = name, "a condition of readiness is being seen to: {reason}")
+                tracing::info!(condition = name, "a condition of readiness is being seen to: {reason}");
             }
             State::Waiting(_) => {
                 let mend = mend.map(|mend| format!(" Mend: {mend}")).unwrap_or_default();

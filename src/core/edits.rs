@@ -42,12 +42,11 @@ pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
     let is_file = matches!(message.kind, MessageKind::Attachment { .. });
     let mentions_nobody = message.mentions.as_ref().is_none_or(|mentions| mentions.users.is_empty() && !mentions.room);
     let replies_to_other = message.reply_to.as_deref().is_some_and(|replied_to| replied_to != to.request);
-    let is_here = match message.thread_root.as_deref() {
-        Some(thread) => Some(thread) == to.thread,
-        None => {
-            let on_timeline = to.thread.is_none_or(|thread| thread == to.request);
-            on_timeline && event.sent_at.ms_since(to.since) <= JOIN_WINDOW_MS
-        }
+    let is_here = if let Some(thread) = message.thread_root.as_deref() {
+        Some(thread) == to.thread
+    } else {
+        let on_timeline = to.thread.is_none_or(|thread| thread == to.request);
+        on_timeline && event.sent_at.ms_since(to.since) <= JOIN_WINDOW_MS
     };
     event.sender == to.asker && is_file && mentions_nobody && !replies_to_other && is_here
 }

@@ -83,6 +83,7 @@ pub enum Shown {
 }
 
 /// How a run ended, as far as something is owed for it.
+#[expect(clippy::struct_excessive_bools, reason = "facts of one run that are asked one by one")]
 #[derive(Clone, Debug, Default)]
 pub struct End {
     /// What its notice becomes, where that is anything.

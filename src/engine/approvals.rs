@@ -232,14 +232,12 @@ impl Engine {
             return Ok(true);
         }
         let card = (event.room.clone(), card.to_owned());
-        let refused = match standing.refuses(&event.sender, &self.namespace.who(&event.sender)) {
-            // No power level would help: the homeserver is not asked for the sake of bystanders.
-            Some(why) => Some(why),
-            None => {
-                let level = self.level_of(&standing, event, accepted).await?;
-                self.hear(event, &card, choice, level).await?
-            }
-        };
+        // Where no power level would help, the homeserver is not asked for the sake of bystanders.
+        let mut refused = standing.refuses(&event.sender, &self.namespace.who(&event.sender));
+        if refused.is_none() {
+            let level = self.level_of(&standing, event, accepted).await?;
+            refused = self.hear(event, &card, choice, level).await?;
+        }
         if let Some(why) = refused.filter(|why| standing.is_to_be_told(&event.sender, *why)) {
             tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
             Box::pin(self.tell_not_theirs(&standing, &card, event)).await?;

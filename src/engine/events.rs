@@ -86,9 +86,7 @@ impl Engine {
         if event.state_key.is_some() {
             if event.event_type == "m.room.tombstone" {
                 Box::pin(self.take_tombstone(entry, accepted)).await?;
-            } else if event.event_type == ENCRYPTION {
-                Box::pin(self.take_voice(&event.room_id, accepted)).await?;
-            } else if event.event_type == "m.room.power_levels" {
+            } else if event.event_type == ENCRYPTION || event.event_type == "m.room.power_levels" {
                 Box::pin(self.take_voice(&event.room_id, accepted)).await?;
             } else if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 for account in self.kept_in(&event.room_id) {

@@ -88,10 +88,9 @@ enum Lost {
 /// Returns what an event's time and that of a new device, where there is one, say of the event's key.
 fn lost_with_device(renewed_at: Option<Timestamp>, sent_at: Timestamp) -> Lost {
     match renewed_at {
-        None => Lost::No,
         Some(at) if at > sent_at => Lost::Surely,
         Some(at) if sent_at.as_ms() < at.as_ms().saturating_add(RENEWAL_UNHEARD_MS) => Lost::Likely,
-        Some(_) => Lost::No,
+        None | Some(_) => Lost::No,
     }
 }
 

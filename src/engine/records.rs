@@ -126,6 +126,7 @@ pub(super) struct Posted {
 }
 
 /// A person's assistant.
+#[expect(clippy::struct_excessive_bools, reason = "facts that are stored and asked one by one")]
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct AssistantRecord {
     /// Its private room, once made.

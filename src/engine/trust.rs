@@ -70,6 +70,7 @@ impl Flows {
     }
 
     /// Puts a new verification into the place of the one that goes on between the two; `None`: there are too many.
+    #[expect(clippy::option_option, reason = "whether there was room, and for whom it was made")]
     fn take_over(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) -> Option<Option<Going>> {
         let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if flows.len() >= FLOWS_MAX && !flows.contains_key(key) {

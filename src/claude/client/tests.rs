@@ -157,6 +157,7 @@ async fn attempts_end_and_the_last_error_says_when_to_come_back() {
     assert_eq!(error.request_id.as_deref(), Some("req_1"));
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn refusals_are_told_apart_and_never_repeated() {
     let said = |text: &str| Quoted::new(text, None);

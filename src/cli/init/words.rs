@@ -75,7 +75,8 @@ fn what_was_written(written: &Written) -> String {
     if !written.copies.is_empty() {
         text.push_str("\nWhat was there before:");
         for copy in &written.copies {
-            text.push_str(&format!("\n  {}", copy.display()));
+            text.push_str("\n  ");
+            text.push_str(&copy.display().to_string());
         }
         text.push_str(
             "\nThe config is a new one: of the old, only the homeserver's url and name and our own addresses were carried \

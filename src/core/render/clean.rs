@@ -81,10 +81,11 @@ impl Cleaner {
             Event::End(end) => self.end(end),
             // Raw HTML is shown, not obeyed, but for line breaks, which Markdown has no other way to write in a table.
             Event::InlineHtml(text) if folds::is_break(&text) => self.events.push(Event::HardBreak),
-            Event::InlineHtml(text) => self.events.push(Event::Text(text)),
+            // The last two are off in the options; shown as text, should that ever change.
+            Event::InlineHtml(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
+                self.events.push(Event::Text(text));
+            }
             Event::Html(text) => self.html(&text),
-            // Off in the options; shown as text, should that ever change.
-            Event::DisplayMath(text) | Event::FootnoteReference(text) => self.events.push(Event::Text(text)),
             Event::InlineMath(_)
             | Event::Text(_)
             | Event::Code(_)

@@ -124,9 +124,9 @@ fn without_formulas<'a>(markdown: &'a str, formulas: &mut Vec<&'a str>) -> Cow<'
             let _ = write!(text, "{OPEN}{}{CLOSE}", formulas.len());
             formulas.push(&rest[..length]);
             (done, at) = (begin + length, begin + length);
-        } else if rest.starts_with('\\') {
+        } else if let Some(escaped) = rest.strip_prefix('\\') {
             // Whatever is escaped opens nothing.
-            at = begin + 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+            at = begin + 1 + escaped.chars().next().map_or(0, char::len_utf8);
         } else {
             at = begin + rest.len() - rest.trim_start_matches('$').len();
         }

@@ -109,8 +109,7 @@ impl<'a> Check<'a> {
             "patternProperties" => Err("its schema has patternProperties, of which the API refuses some".to_owned()),
             "type" if !is_type(value) => wrong(),
             "required" if !is_list_of_names(value) => wrong(),
-            "enum" if !value.is_array() => wrong(),
-            "examples" if !value.is_array() => wrong(),
+            "enum" | "examples" if !value.is_array() => wrong(),
             "pattern" => match value.as_str() {
                 Some(pattern) if is_balanced(pattern) => Ok(()),
                 _ => wrong(),

@@ -56,6 +56,7 @@ pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
     EventKind::Undecryptable(Some(Message { thread_root, reply_to, ..Message::text("") }))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of the readers, of which others find nothing")]
 fn poll_start(content: &JsonObject) -> Option<EventKind> {
     if let Some(target) = related(content, "m.replace") {
         let new = content.get("m.new_content").and_then(Value::as_object).unwrap_or(content);
@@ -116,6 +117,7 @@ fn poll_end(content: &JsonObject) -> Option<EventKind> {
     Some(EventKind::PollEnd { target: related(content, "m.reference")? })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of the readers, of which others find nothing")]
 fn location_event(content: &JsonObject) -> Option<EventKind> {
     let text = extensible(content);
     let (kind, body) = match (location_of(content), text) {

@@ -97,10 +97,13 @@ fn replaced(content: &JsonObject) -> Message {
         }
     }
     let mut beside = said(content);
-    let without = |text: &str| text.strip_prefix(EDIT_FALLBACK).unwrap_or(text).to_owned();
-    beside.body = without(&beside.body);
-    beside.html = beside.html.as_deref().map(without);
+    beside.body = without_fallback(&beside.body);
+    beside.html = beside.html.as_deref().map(without_fallback);
     beside
+}
+
+fn without_fallback(text: &str) -> String {
+    text.strip_prefix(EDIT_FALLBACK).unwrap_or(text).to_owned()
 }
 
 fn said(content: &JsonObject) -> Message {

@@ -27,9 +27,10 @@ pub(super) fn all(path: &Path, config: &Config, service_user: Option<&str>) -> V
 fn store(config: &Config) -> Found {
     let dir = config.data_dir.join("state");
     if !dir.is_dir() {
-        return match config.data_dir.is_dir() {
-            true => Found::Fine(format!("{} is empty so far", config.data_dir.display())),
-            false => Found::Fine(format!("{} is made by the first start", config.data_dir.display())),
+        return if config.data_dir.is_dir() {
+            Found::Fine(format!("{} is empty so far", config.data_dir.display()))
+        } else {
+            Found::Fine(format!("{} is made by the first start", config.data_dir.display()))
         };
     }
     match Store::open_copy(&dir, &config.master.derive("state")) {

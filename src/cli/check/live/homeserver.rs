@@ -125,7 +125,7 @@ async fn act(config: &Config, api: &Api) -> Found {
     let namespace = config.namespace();
     let service = namespace.user_id(&namespace.service);
     match timeout(ASK_MAX, api.whoami_as(&service)).await {
-        Ok(Ok(_)) => Found::Fine(format!("it lets us act as {service}")),
+        Ok(Ok(())) => Found::Fine(format!("it lets us act as {service}")),
         // Nobody registered it yet: that is what a first start does.
         Ok(Err(MatrixError::Refused { errcode, message, .. }))
             if errcode == "M_FORBIDDEN" && message.to_lowercase().contains("not registered") =>

@@ -66,7 +66,7 @@ async fn c12_the_tools_of_the_reference_server_are_listed_and_called() {
     assert_eq!(sum, Output::ok("The sum of 2 and 40 is 42."));
     let weather_text = r#"{"temperature":36,"conditions":"Light rain / drizzle","humidity":82}"#;
     assert_eq!(weather, Output::ok(weather_text));
-    assert!(image.text.contains("[an image of image/png, "), "{}", image.text);
+    assert!(image.text.contains("[an image of image/png: it follows]"), "{}", image.text);
     assert!(wrong.is_error, "{wrong:?}");
     let echo = bench.tool("everything__echo", 1_000).await;
     assert_eq!((echo.offer.class, echo.offer.approval), (Class::Write, ApprovalRule::Asker), "it says it only reads");

@@ -262,7 +262,7 @@ async fn a7_links_open_rooms_threads_and_messages_until_the_session_ends() -> Re
         office.word(&alice, &dm, &format!("!open {}", team.matrix_to_event_uri(event)), expected).await?;
     }
 
-    office.word(&alice, &dm, "!new", "A new session.").await?;
+    office.word(&alice, &dm, "!new", "This is a new session").await?;
     office.ask(&alice, &dm, "what is open now?", "Nothing.").await?;
     assert_eq!(opened_in(&office.last_request()), Vec::<Value>::new());
     Ok(())

@@ -80,7 +80,7 @@ async fn a4_what_is_said_to_an_assistant_is_found_nowhere_else() -> Result<()> {
     let dm = office.meet(&alice).await?;
     office.ask(&alice, &dm, &format!("remember {}", CANARIES[0]), &format!("I keep {}", CANARIES[1])).await?;
     alice.send(&dm, "!new").await?;
-    alice.until(&dm, "the new session", |seen| said(seen, &assistant, "A new session.")).await?;
+    alice.until(&dm, "the new session", |seen| said(seen, &assistant, "This is a new session")).await?;
     let long = format!("{} and more, ", CANARIES[2]).repeat(4_000);
     office.claude.enqueue(Turn::text(long).delta_chars(5_000));
     alice.send(&dm, "say a lot").await?;

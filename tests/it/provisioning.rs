@@ -121,7 +121,7 @@ async fn a1_who_is_not_in_the_space_is_told_so() -> Result<()> {
 
     let dm = mallory.create_dm(&service).await?;
 
-    mallory.until(&dm, "why not", |seen| said(seen, &service, "Assistants here are for the members")).await?;
+    mallory.until(&dm, "why not", |seen| said(seen, &service, "Assistants here are for members")).await?;
     assert!(mallory.client().invited_rooms().is_empty());
     Ok(())
 }

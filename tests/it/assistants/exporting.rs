@@ -15,7 +15,7 @@ async fn a9_an_export_is_an_encrypted_file_of_this_session_with_a_word_about_it(
     let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
     office.ask(&alice, &room, "an old matter", "An old answer.").await?;
     alice.send(&room, "!new").await?;
-    alice.until(&room, "the new session", |seen| said(seen, &assistant, "A new session.")).await?;
+    alice.until(&room, "the new session", |seen| said(seen, &assistant, "This is a new session")).await?;
     office.ask(&alice, &room, "how high is it?", "It is 40 m high.").await?;
 
     alice.send(&room, "!export").await?;
@@ -34,7 +34,7 @@ async fn a9_an_export_is_an_encrypted_file_of_this_session_with_a_word_about_it(
     for part in ["how high is it?", "It is 40 m high.", "UTC", alice.user_id().as_str()] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
-    for part in ["an old matter", "An old answer.", "!export", "A new session."] {
+    for part in ["an old matter", "An old answer.", "!export", "This is a new session"] {
         assert!(!text.contains(part), "{part} is in {text}");
     }
     Ok(())

@@ -37,7 +37,7 @@ async fn a3_forget_takes_back_what_was_said_deletes_what_was_stored_and_begins_a
     office.ask(&bob, &bobs, "something of bob's", "Noted, bob.").await?;
     office.ask(&alice, &room, "my bicycle is vermilion", "A fast colour.").await?;
     alice.send(&room, "!new").await?;
-    alice.until(&room, "the new session", |seen| said(seen, &assistant, "A new session.")).await?;
+    alice.until(&room, "the new session", |seen| said(seen, &assistant, "This is a new session")).await?;
     office.ask(&alice, &room, "my boat is cyan", "A calm colour.").await?;
     // One answer is still being written.
     let (turn, _never_released) = Turn::text("I was about to say more.").word_by_word().gate_after(2);

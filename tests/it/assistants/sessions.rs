@@ -39,7 +39,7 @@ async fn a6_memory_is_the_room_since_new() -> Result<()> {
     office.ask(&alice, &room, "how is my bicycle?", "As you said.").await?;
 
     alice.send(&room, "!new").await?;
-    alice.until(&room, "the new session", |seen| said(seen, &assistant, "A new session.")).await?;
+    alice.until(&room, "the new session", |seen| said(seen, &assistant, "This is a new session")).await?;
     office.ask(&alice, &room, "what colour is it now?", "I was not told.").await?;
     until_runs_ended(&office.workmate, 3).await;
     office.workmate.kill();

@@ -285,9 +285,16 @@ fn ids_from_outside_are_parsed_in_one_place() {
     let mut elsewhere = Vec::new();
     for of in ["core", "matrix", "appservice", "engine", "store", "tools"] {
         for (path, code) in sources(of) {
-            let may = ["core/id.rs", "core/people.rs", "core/power.rs", "account/power.rs", "proxy/sealed.rs", "words/all.rs"]
-                .iter()
-                .any(|name| path.ends_with(name));
+            let may = [
+                "core/id.rs",
+                "core/people.rs",
+                "core/power.rs",
+                "account/power.rs",
+                "proxy/sealed.rs",
+                "words/all.rs",
+            ]
+            .iter()
+            .any(|name| path.ends_with(name));
             if !may && calls.iter().any(|call| code.contains(call)) {
                 elsewhere.push(path);
             }

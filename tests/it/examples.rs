@@ -105,8 +105,8 @@ fn rfc3339(event: &SeenEvent) -> Result<String> {
 async fn c12_oncall_tells_what_happened_since_a_time_and_keeps_a_note_that_it_sees_again() -> Result<()> {
     let desk = Box::pin(Desk::of("oncall", include_str!("../../config/coworkers/oncall.yaml"), |setup| setup)).await?;
     let (alice, bob, room) = (&desk.office.alice, &desk.office.bob, &desk.room);
-    for tool in ["room_search", "room_read", "note_add", "note_list", "note_remove", "time"] {
-        assert!(desk.first_words.body().contains(tool), "{tool}: {}", desk.first_words.body());
+    for deed in ["add notes", "read the notes", "remove notes", "read this room", "search this room", "tell the time"] {
+        assert!(desk.first_words.body().contains(deed), "{deed}: {}", desk.first_words.body());
     }
     bob.send(room, "the deploy of 13:58 went fine").await?;
     let since = bob.send(room, "checkout answers 502 since 14:05").await?;

@@ -73,7 +73,7 @@ impl CoworkerCommand {
         (VERIFY, Self::Verify),
     ];
 
-    /// Returns the command that `text` is, as [`typed`] reads it.
+    /// Returns the command that `text` is, as [`typed()`] reads it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let said = typed(text);

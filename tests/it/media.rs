@@ -102,9 +102,10 @@ async fn an_image_that_asks_is_seen(kind: RoomKind) -> Result<()> {
     assert_eq!((seen.width(), seen.height()), (1_568, 1_045));
     let record: Value = serde_json::from_str(image.behind.lines().last().context("a record in front")?)?;
     assert_eq!(record["event_id"], request.as_str());
+    let shown = "follows, shown at 1568 × 1045 of its 3000 × 2000 pixels";
     assert_eq!(
         record["attachment"],
-        json!({ "kind": "image", "name": "wall.png", "mime": "image/png", "file": "follows" })
+        json!({ "kind": "image", "name": "wall.png", "mime": "image/png", "file": shown })
     );
     assert_eq!(office.claude.requests().len(), 1);
     Ok(())
@@ -128,7 +129,7 @@ async fn send_all_kinds(sender: &Person, room: &RoomId) -> Result<()> {
         voice(),
         zip(),
         SentFile::new("bomb.png", "image/png", bomb()).as_image(),
-        SentFile::new("garbage.png", "image/png", b"\x89PNG but not really".to_vec()).as_image(),
+        SentFile::new("garbage.png", "image/png", b"\x89PNG\r\n\x1a\n, but not really".to_vec()).as_image(),
         SentFile::new("pretends.pdf", "application/pdf", b"PK\x03\x04nothing".to_vec()),
     ];
     for file in files {

@@ -61,7 +61,7 @@ async fn c16_notes_are_added_listed_read_and_forgotten_by_members_and_outlast_a_
         assert!(listed.contains(part), "{part}: {listed}");
     }
     says(&office, &office.bob, &room, "!forget 1", "Forgotten: note 1").await?;
-    says(&office, &office.bob, &room, "!forget 7", "There is no note 7").await?;
+    says(&office, &office.bob, &room, "!forget 7", "There's no note 7").await?;
     assert_eq!(notes_in_prompt(&office, &room, "after the crash").await?, both[1..]);
     says(&office, &office.alice, &room, "!forget", "Forgotten: the one note").await?;
     assert_eq!(notes_in_prompt(&office, &room, "all is forgotten").await?, []);

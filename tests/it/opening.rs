@@ -3,6 +3,8 @@
 mod calls;
 mod oracle;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId};
@@ -88,6 +90,17 @@ fn strip(value: &mut Value) {
     }
 }
 
+/// Which of our users somebody sees online; people come and go by themselves.
+fn ours_online(presence: &Value) -> BTreeSet<String> {
+    let events = presence["events"].as_array().into_iter().flatten();
+    let online = events.filter(|event| event["content"]["presence"] == "online");
+    online
+        .filter_map(|event| event["sender"].as_str())
+        .filter(|user| user.starts_with("@wm"))
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Everything that a member can see of a room and of whom they share it with, as their homeserver tells it.
 async fn visible(person: &Person, room: &RoomId) -> Result<Value> {
     let get = async |path: String| call_as(person, Method::GET, &path, &json!({})).await;
@@ -96,7 +109,7 @@ async fn visible(person: &Person, room: &RoomId) -> Result<Value> {
     let mut seen = json!({
         "room": sync["rooms"]["join"][room.as_str()].take(),
         "others": sync["rooms"].take(),
-        "presence": sync["presence"].take(),
+        "ours_online": ours_online(&sync["presence"]),
         "account_data": sync["account_data"].take(),
         "members": get(format!("{rooms}/members")).await?["chunk"].take(),
         "timeline": get(format!("{rooms}/messages?dir=b&limit=100")).await?["chunk"].take(),

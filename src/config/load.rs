@@ -332,10 +332,19 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Opens a file; a pipe would wait for its other end for ever.
+fn open_file(file: &Path) -> io::Result<fs::File> {
+    let kind = fs::metadata(file)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::other("it is a pipe or a device, not a file"));
+    }
+    fs::File::open(file)
+}
+
 /// Reads a YAML file into its tree; `why` says what a missing file costs, `mend` what to do about that.
 pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Faults) -> Option<Node> {
     let mut text = String::new();
-    let read = fs::File::open(file).and_then(|file| file.take(YAML_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+    let read = open_file(file).and_then(|file| file.take(YAML_BYTES_MAX as u64 + 1).read_to_string(&mut text));
     let fault = match read.map(|_| yaml::parse(&text)) {
         Ok(Ok(node)) => return Some(node),
         Ok(Err((line, Trouble { what, why, mend }))) => {

@@ -1,4 +1,5 @@
-//! JSON whose strings can be held: half of a surrogate pair (`"\ud83d"`), which programs write that cut a text between the
+//! JSON that can be held. A number beyond what a double holds (`1e400`) becomes `null`: a parser gives up on the whole of it
+//! otherwise. Half of a surrogate pair (`"\ud83d"`), which programs write that cut a text between the
 //! two halves of an emoji, becomes the replacement character, as every client shows it. A parser gives up on the whole of
 //! it otherwise.
 
@@ -7,9 +8,55 @@ use std::borrow::Cow;
 /// U+FFFD as an escape; six bytes, as the escape that it replaces.
 const REPLACEMENT: &str = "\\ufffd";
 
-/// Returns JSON without halves of pairs, unchanged where there are none.
+/// Digits in a row from which on a number may be too large for a double (at most 1.8e308).
+const VAST_DIGITS_MIN: usize = 300;
+
+/// Returns JSON without halves of pairs and numbers that are too large, unchanged where there are none.
 #[must_use]
 pub fn whole(json: &str) -> Cow<'_, str> {
+    let json = paired(json);
+    match may_hold_vast_numbers(&json).then(|| without_vast_numbers(&json)).flatten() {
+        Some(mended) => Cow::Owned(mended),
+        None => json,
+    }
+}
+
+fn may_hold_vast_numbers(json: &str) -> bool {
+    let mut digits = 0;
+    json.bytes().any(|byte| {
+        let is_exponent = digits > 0 && matches!(byte, b'e' | b'E');
+        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
+        is_exponent || digits >= VAST_DIGITS_MIN
+    })
+}
+
+/// Returns the text with each number that is too large replaced; `None` where there is none.
+fn without_vast_numbers(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
+    let mut mended = String::new();
+    let (mut at, mut copied, mut in_string) = (0, 0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            byte if !in_string && (byte == b'-' || byte.is_ascii_digit()) => {
+                let end = at + bytes[at..].iter().take_while(|byte| is_of_number(byte)).count();
+                if text[at..end].parse::<f64>().is_ok_and(f64::is_infinite) {
+                    mended.push_str(&text[copied..at]);
+                    mended.push_str("null");
+                    copied = end;
+                }
+                at = end - 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    (copied > 0).then(|| mended + &text[copied..])
+}
+
+fn paired(json: &str) -> Cow<'_, str> {
     let holds = |escape: &str| memchr::memmem::find(json.as_bytes(), escape.as_bytes()).is_some();
     if !holds("\\ud") && !holds("\\uD") {
         return Cow::Borrowed(json);
@@ -71,6 +118,23 @@ mod tests {
             ("\"\u{1f600}\\ud83d\u{1f600}\"", "\"\u{1f600}\\ufffd\u{1f600}\""),
         ] {
             assert_eq!(whole(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_double_holds_becomes_null() {
+        let many = "9".repeat(400);
+        for (json, expected) in [
+            (
+                r#"{"a":1e400,"b":[-1E+999,1e3],"c":"1e400 \" 2e999"}"#,
+                r#"{"a":null,"b":[null,1e3],"c":"1e400 \" 2e999"}"#,
+            ),
+            (r#"{"a":"3e5f","b":1.5}"#, r#"{"a":"3e5f","b":1.5}"#),
+            (&format!("[{many}]"), "[null]"),
+        ] {
+            let mended = whole(json);
+            assert_eq!(mended, expected, "{json}");
+            assert!(serde_json::from_str::<serde_json::Value>(&mended).is_ok(), "{json}");
         }
     }
 

@@ -29,6 +29,8 @@ use crate::{
 
 /// How long a coworker waits for the person to write, or for their app to ask for a verification.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it stays once a verification has ended: the person's app takes its last step too, and they read how it ended.
+const AFTERWARDS: Duration = Duration::from_secs(5);
 /// Rooms that the person shares with the coworker: looked at; named.
 const ROOMS_LOOKED_AT_MAX: usize = 20;
 const ROOMS_NAMED_MAX: usize = 3;
@@ -216,6 +218,7 @@ impl Engine {
         };
         if let Some(verification) = verification {
             verification.cancelled().await;
+            tokio::time::sleep(AFTERWARDS).await;
             return Ok(Next::Go);
         }
         let Some(account) = self.pool.kept(&visit.user) else { return Ok(Next::Go) };

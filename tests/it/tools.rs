@@ -177,7 +177,7 @@ async fn c19_a_call_that_was_cut_off_is_never_run_and_a_refusal_in_the_loop_says
     assert_eq!(scene.done(), Vec::<String>::new());
 
     let refused = Turn::text("half an answer").and_refusal(None, "no");
-    scene.ask("now refuse", [call("toolu_2", "probe__note", "fine"), refused]).await?;
+    scene.ask("now refuse", [call("toolu_2", "probe__note", "fine"), refused.clone(), refused]).await?;
     scene.answer(&words::refused()).await?;
     assert_eq!(scene.done(), ["fine"]);
     Ok(())

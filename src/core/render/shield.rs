@@ -1,5 +1,5 @@
-//! What stands before the parser: formulas are taken out of its reach, and emphasis beside Chinese, Japanese or Korean
-//! punctuation is brought within it.
+//! What stands before the parser: formulas and bare web addresses are taken out of its reach, and emphasis beside Chinese,
+//! Japanese or Korean punctuation is brought within it.
 //!
 //! CommonMark looks at the letters on both sides of `**`, and takes it for no emphasis between a punctuation mark and a
 //! letter. Scripts without spaces put nothing else there. A mark that is no character, taken away again behind the parser,
@@ -11,13 +11,13 @@ use pulldown_cmark::Event;
 
 /// Stands beside a delimiter. This and the two below are noncharacters, which no text may hold (Unicode 16, section 23.7).
 const BESIDE: char = '\u{fdd0}';
-/// Stand around a formula's number.
+/// Stand around the number of a formula or an address.
 const OPEN: char = '\u{fdd1}';
 const CLOSE: char = '\u{fdd2}';
 
 /// A longer formula is text like any other, in bytes.
 const FORMULA_BYTES_MAX: usize = 2_000;
-/// Formulas of one text; what follows is text like any other.
+/// Formulas and addresses of one text; what follows is text like any other.
 const FORMULAS_MAX: usize = 500;
 
 /// A text that is ready for the parser.
@@ -29,7 +29,7 @@ pub(super) struct Shielded<'a> {
 /// Prepares a text for the parser; formulas are looked for where it may have any.
 pub(super) fn shield(markdown: &str, with_formulas: bool) -> Shielded<'_> {
     let mut formulas = Vec::new();
-    let text = if with_formulas && ["$", "\\(", "\\["].iter().any(|open| markdown.contains(open)) {
+    let text = if with_formulas && ["$", "\\(", "\\[", "://"].iter().any(|open| markdown.contains(open)) {
         without_formulas(markdown, &mut formulas)
     } else {
         Cow::Borrowed(markdown)
@@ -77,28 +77,34 @@ impl Shielded<'_> {
     }
 
     fn split(&self, text: &str, take: &mut dyn FnMut(Event<'static>)) {
-        let mut rest = text;
+        let (mut plain, mut rest) = (String::new(), text);
         while let Some((before, behind)) = rest.split_once(OPEN) {
+            plain.extend(before.chars().filter(is_character));
+            rest = behind;
             let numbered = behind.split_once(CLOSE);
-            let formula = numbered
+            let kept = numbered
                 .and_then(|(number, behind)| Some((*self.formulas.get(number.parse::<usize>().ok()?)?, behind)));
-            give_text(before, take);
-            if let Some((formula, behind)) = formula {
-                take(Event::InlineMath(formula.to_owned().into()));
-                rest = behind;
-            } else {
-                rest = behind;
+            let Some((kept, behind)) = kept else { continue };
+            rest = behind;
+            if kept.starts_with("http") {
+                plain.push_str(kept);
+                continue;
             }
+            if !plain.is_empty() {
+                take(Event::Text(std::mem::take(&mut plain).into()));
+            }
+            take(Event::InlineMath(kept.to_owned().into()));
         }
-        give_text(rest, take);
+        plain.extend(rest.chars().filter(is_character));
+        if !plain.is_empty() {
+            take(Event::Text(plain.into()));
+        }
     }
 }
 
-fn give_text(text: &str, take: &mut dyn FnMut(Event<'static>)) {
-    let text: String = text.chars().filter(|letter| !matches!(*letter, BESIDE | OPEN | CLOSE)).collect();
-    if !text.is_empty() {
-        take(Event::Text(text.into()));
-    }
+/// Whether a letter is none of our marks.
+fn is_character(letter: &char) -> bool {
+    !matches!(*letter, BESIDE | OPEN | CLOSE)
 }
 
 /// Returns what is between a formula's delimiters, and whether it stands on lines of its own.
@@ -114,12 +120,12 @@ pub(super) fn formula(source: &str) -> (&str, bool) {
 fn without_formulas<'a>(markdown: &'a str, formulas: &mut Vec<&'a str>) -> Cow<'a, str> {
     let mut text = String::with_capacity(markdown.len());
     let (mut done, mut at) = (0, 0);
-    while let Some(found) = markdown[at..].find(['$', '\\']) {
+    while let Some(found) = markdown[at..].find(['$', '\\', 'h']) {
         let begin = at + found;
         let rest = &markdown[begin..];
-        if let Some(length) =
-            formula_at(rest, markdown[..begin].chars().next_back()).filter(|_| formulas.len() < FORMULAS_MAX)
-        {
+        let before = markdown[..begin].chars().next_back();
+        let kept = formula_at(rest, before).or_else(|| address_at(rest, before));
+        if let Some(length) = kept.filter(|_| formulas.len() < FORMULAS_MAX) {
             text.push_str(&markdown[done..begin]);
             let _ = write!(text, "{OPEN}{}{CLOSE}", formulas.len());
             formulas.push(&rest[..length]);
@@ -127,6 +133,8 @@ fn without_formulas<'a>(markdown: &'a str, formulas: &mut Vec<&'a str>) -> Cow<'
         } else if let Some(escaped) = rest.strip_prefix('\\') {
             // Whatever is escaped opens nothing.
             at = begin + 1 + escaped.chars().next().map_or(0, char::len_utf8);
+        } else if rest.starts_with('h') {
+            at = begin + 1;
         } else {
             at = begin + rest.len() - rest.trim_start_matches('$').len();
         }
@@ -136,6 +144,34 @@ fn without_formulas<'a>(markdown: &'a str, formulas: &mut Vec<&'a str>) -> Cow<'
     }
     text.push_str(&markdown[done..]);
     Cow::Owned(text)
+}
+
+/// Returns the length of the web address at the beginning of `rest`, which stands there by itself (GitHub Flavored
+/// Markdown 0.29, "Autolinks": what ends a sentence or closes something around the address is none of it).
+fn address_at(rest: &str, before: Option<char>) -> Option<usize> {
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme))?;
+    // In `<…>` the parser knows it.
+    if before.is_some_and(|before| before.is_alphanumeric() || matches!(before, '<' | '/' | '"' | '\'')) {
+        return None;
+    }
+    let window = &rest[..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
+    let ends = |letter: char| {
+        letter.is_whitespace() || matches!(letter, '<' | '>' | '`' | '"' | '|' | ']' | '\\') || !is_character(&letter)
+    };
+    let mut address = &window[..window.find(ends).unwrap_or(window.len())];
+    loop {
+        let trimmed = address.trim_end_matches(['?', '!', '.', ',', ':', ';', '*', '_', '~', '\'']);
+        let is_open = |text: &str| text.matches('(').count() < text.matches(')').count();
+        address = match trimmed.strip_suffix(')').filter(|_| is_open(trimmed)) {
+            Some(inner) => inner,
+            None if trimmed.len() == address.len() => break,
+            None => trimmed,
+        };
+    }
+    let host = address.get(scheme.len()..)?;
+    let plain = !host.contains(['*', '_', '~', '$']) && !host.starts_with(|letter: char| !letter.is_ascii());
+    // Emphasis in an address's way is all that is to be kept from it.
+    (!plain && host.starts_with(char::is_alphanumeric)).then_some(address.len())
 }
 
 /// Returns the length of the formula at the beginning of `rest`. Money, shell variables and escaped brackets are none.

@@ -262,6 +262,9 @@ fn h_addresses_are_left_alone_and_only_what_would_ping_is_kept_from_it() {
         "https://example.org/@roomba/12",
         "https://example.org/@alice:8080/x",
         "x@room and @rooms and @roomy",
+        "https://example.org/_foo_/bar",
+        "see https://example.org/a*b*c?x=1*2 (or https://x.org/a__init__b/__init__.py).",
+        "https://x.org/~u~/y, and https://h.org/a?b=$x$&c=$y$",
         "git@room_service:repo",
     ] {
         let (found, code) = (render(text), render(&format!("```\n{text}\n```")));
@@ -271,6 +274,21 @@ fn h_addresses_are_left_alone_and_only_what_would_ping_is_kept_from_it() {
     for text in ["@room", "(@ROOM)", "hey @room!", "https://example.org/@room/12", "/@room", "@room.example.org"] {
         let found = render(text);
         assert!(!pings(&found.body) && found.html.is_some_and(|html| html.contains("<code>")), "{text}");
+    }
+    for (text, body, html) in [
+        (
+            "**https://x.org/a_b_c**: *go*",
+            "https://x.org/a_b_c: go",
+            "<strong>https://x.org/a_b_c</strong>: <em>go</em>",
+        ),
+        (
+            "[_here_](https://x.org/_a_/b) and <https://x.org/_a_/b>",
+            "here (https://x.org/_a_/b) and https://x.org/_a_/b",
+            "<a href=\"https://x.org/_a_/b\"><em>here</em></a> and <a href=\"https://x.org/_a_/b\">https://x.org/_a_/b</a>",
+        ),
+    ] {
+        let found = render(text);
+        assert_eq!((found.body.as_str(), found.html.as_deref()), (body, Some(html)), "{text}");
     }
     let link = render("[mail](mailto:ops@rooms.example.org)");
     assert_eq!(link.html.as_deref(), Some("<a href=\"mailto:ops@rooms.example.org\">mail</a>"));

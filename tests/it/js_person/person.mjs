@@ -21,8 +21,10 @@ logger.setLevel("silent");
 
 const WAIT_MAX_MS = 60_000;
 const POLL_MS = 50;
+let step = "the login";
 
 async function until(what, look) {
+  step = what;
   for (const deadline = Date.now() + WAIT_MAX_MS; Date.now() < deadline; ) {
     const found = await look();
     if (found) return found;
@@ -30,6 +32,18 @@ async function until(what, look) {
   }
   throw new Error(`never came: ${what}`);
 }
+
+// Nothing here waits for ever, and what it waited for is said.
+async function within(what, promise) {
+  step = what;
+  let timer;
+  const late = new Promise((_, refuse) => (timer = setTimeout(() => refuse(new Error(`never came: ${what}`)), WAIT_MAX_MS)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+setTimeout(() => {
+  process.stderr.write(`stuck at: ${step}\n`);
+  process.exit(1);
+}, 4 * WAIT_MAX_MS).unref();
 
 const client = sdk.createClient({ baseUrl: homeserver });
 const login = await client.loginRequest({
@@ -55,9 +69,9 @@ await crypto.bootstrapCrossSigning({
 
 // As Element's `createRoom` for a direct chat: encrypted where everybody there has devices.
 async function chatWith(other) {
-  const devices = await crypto.getUserDeviceInfo([other], true);
+  const devices = await within(`devices of ${other}`, crypto.getUserDeviceInfo([other], true));
   const encrypted = (devices.get(other)?.size ?? 0) > 0;
-  const { room_id } = await me.createRoom({
+  const { room_id } = await within(`a chat with ${other}`, me.createRoom({
     preset: "trusted_private_chat",
     visibility: "private",
     is_direct: true,
@@ -65,7 +79,7 @@ async function chatWith(other) {
     initial_state: encrypted
       ? [{ type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } }]
       : [],
-  });
+  }));
   await until("the room", () => me.getRoom(room_id));
   // As soon as somebody types.
   if (encrypted) crypto.prepareToEncrypt(me.getRoom(room_id));
@@ -117,7 +131,7 @@ async function verify(other, room) {
     scan: request.otherPartySupportsMethod("m.qr_code.scan.v1"),
     show: request.otherPartySupportsMethod("m.qr_code.show.v1"),
   };
-  const verifier = await request.startVerification("m.sas.v1");
+  const verifier = await within("the start", request.startVerification("m.sas.v1"));
   let shown;
   verifier.on(VerifierEvent.ShowSas, (sas) => (shown = sas));
   const done = verifier.verify();
@@ -125,10 +139,10 @@ async function verify(other, room) {
   const sas = await until("the emoji", () => shown);
   const emoji = sas.sas.emoji.map(([sign, name]) => `${sign} ${name}`).join(" · ");
   const compared = await until("the same emoji in the chat", () => said(room, other, emoji));
-  await sas.confirm();
-  await done;
+  await within("our confirmation", sas.confirm());
+  await within(`the end with ${other}`, done);
   await until("the word that it is done", () => said(room, other, "Verified."));
-  const status = await crypto.getUserVerificationStatus(other);
+  const status = await within("how it stands", crypto.getUserVerificationStatus(other));
   return { ...methods, verified: status.isVerified(), emojiFirst: compared.body.startsWith(emoji.slice(0, 4)) };
 }
 

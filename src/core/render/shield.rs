@@ -79,7 +79,7 @@ impl Shielded<'_> {
     fn split(&self, text: &str, take: &mut dyn FnMut(Event<'static>)) {
         let (mut plain, mut rest) = (String::new(), text);
         while let Some((before, behind)) = rest.split_once(OPEN) {
-            plain.extend(before.chars().filter(is_character));
+            plain.extend(before.chars().filter(|letter| is_character(*letter)));
             rest = behind;
             let numbered = behind.split_once(CLOSE);
             let kept = numbered
@@ -95,7 +95,7 @@ impl Shielded<'_> {
             }
             take(Event::InlineMath(kept.to_owned().into()));
         }
-        plain.extend(rest.chars().filter(is_character));
+        plain.extend(rest.chars().filter(|letter| is_character(*letter)));
         if !plain.is_empty() {
             take(Event::Text(plain.into()));
         }
@@ -103,8 +103,8 @@ impl Shielded<'_> {
 }
 
 /// Whether a letter is none of our marks.
-fn is_character(letter: &char) -> bool {
-    !matches!(*letter, BESIDE | OPEN | CLOSE)
+fn is_character(letter: char) -> bool {
+    !matches!(letter, BESIDE | OPEN | CLOSE)
 }
 
 /// Returns what is between a formula's delimiters, and whether it stands on lines of its own.
@@ -156,7 +156,7 @@ fn address_at(rest: &str, before: Option<char>) -> Option<usize> {
     }
     let window = &rest[..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
     let ends = |letter: char| {
-        letter.is_whitespace() || matches!(letter, '<' | '>' | '`' | '"' | '|' | ']' | '\\') || !is_character(&letter)
+        letter.is_whitespace() || matches!(letter, '<' | '>' | '`' | '"' | '|' | ']' | '\\') || !is_character(letter)
     };
     let mut address = &window[..window.find(ends).unwrap_or(window.len())];
     loop {

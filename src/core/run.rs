@@ -313,7 +313,10 @@ impl Machine {
     fn answered(&mut self, text: &str, stop: Stop) -> Vec<Effect> {
         let text = match stop {
             Stop::Refused => return vec![self.word(&words::refused(), Outcome::Failed)],
-            _ if render::is_blank(text) => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
+            Stop::Cut if render::is_blank(text) => {
+                return vec![self.word(&words::limit_before_words(), Outcome::Failed)];
+            }
+            Stop::End if render::is_blank(text) => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
             Stop::End => self.prefixed(text),
             Stop::Cut => format!("{}\n\n{}", self.prefixed(text), words::cut_at_limit()),
         };

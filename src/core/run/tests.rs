@@ -162,6 +162,7 @@ fn c19_failures_speak_plainly_and_to_the_asker() {
 fn c19_no_blank_message_and_no_false_done() {
     let table = [
         ("", Stop::End, words::nothing_to_say(), Outcome::Failed),
+        ("", Stop::Cut, words::limit_before_words(), Outcome::Failed),
         (" \n", Stop::End, words::nothing_to_say(), Outcome::Failed),
         ("&nbsp;\u{200b}\u{2800}<!-- -->", Stop::End, words::nothing_to_say(), Outcome::Failed),
         ("half an answ", Stop::Refused, words::refused(), Outcome::Failed),

@@ -306,6 +306,7 @@ fn failures(book: &mut Book) {
         request_refused,
         work_too_long,
         call_cut,
+        limit_before_words,
         rest_in_file,
         still_writing,
     ];

@@ -19,7 +19,7 @@ fn try_again(again: Again, when: &str) -> String {
 /// The model is overloaded, and it is tried again.
 #[must_use]
 pub fn overloaded_trying() -> String {
-    "The model is very busy right now. I'll keep trying.".to_owned()
+    "The model isn't answering right now. I'll keep trying.".to_owned()
 }
 
 /// The model stayed overloaded.
@@ -143,6 +143,12 @@ pub fn tools_failed(again: Again) -> String {
 #[must_use]
 pub fn call_cut() -> String {
     "I reached my length limit in the middle of a step, so I didn't take it. Please ask for less at once.".to_owned()
+}
+
+/// The model reached its output limit before it had written a word.
+#[must_use]
+pub fn limit_before_words() -> String {
+    "I reached my length limit before I had written a word. Please ask for less at once.".to_owned()
 }
 
 /// Crashes cut the work off again and again.

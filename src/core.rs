@@ -18,10 +18,11 @@ pub mod copying;
 pub mod destination;
 pub mod edits;
 pub mod event;
-pub mod halves;
+
 pub mod hex;
 pub mod id;
 pub mod invite;
+pub mod json;
 pub mod legible;
 pub mod links;
 pub mod mask;

@@ -10,7 +10,7 @@ use serde_json::{Value, error::Category, value::RawValue};
 use thiserror::Error;
 
 use crate::{
-    core::{halves, id, time::Timestamp},
+    core::{id, json, time::Timestamp},
     store::InboxEvent,
 };
 
@@ -76,7 +76,7 @@ pub(super) fn transaction(body: &[u8]) -> Result<Parsed, TransactionFault> {
 
     let mut parsed = Parsed { events: Vec::new(), skipped: Vec::new() };
     for (index, raw) in raw_events.into_iter().enumerate() {
-        match event(&halves::whole(raw.get())) {
+        match event(&json::whole(raw.get())) {
             Ok(event) => parsed.events.push(event),
             Err((event_type, reason)) => parsed.skipped.push(Skipped { index, event_type, reason }),
         }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::Account;
 use crate::{
-    core::{halves, id},
+    core::{id, json},
     matrix::inbound::{self, Read},
 };
 
@@ -42,7 +42,7 @@ impl Account {
         let exported = session.export().await;
         let mut session = InboundGroupSession::import(&exported.session_key, SessionConfig::version_1());
         let plaintext = String::from_utf8_lossy(&session.decrypt(&message).ok()?.plaintext).into_owned();
-        let mut whole: Map<String, Value> = serde_json::from_str(&halves::whole(&plaintext)).ok()?;
+        let mut whole: Map<String, Value> = serde_json::from_str(&json::whole(&plaintext)).ok()?;
         // As the SDK checks it: what was said in another room was not said here.
         if whole.get("room_id").and_then(Value::as_str) != Some(room.as_str()) {
             return None;

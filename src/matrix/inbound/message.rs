@@ -15,7 +15,7 @@ use crate::{
     core::{
         address::OwnWords,
         event::{EventKind, Location, Mentions, Message, MessageKind, STICKER},
-        halves, id,
+        id, json,
     },
     matrix::media,
 };
@@ -54,7 +54,7 @@ pub(super) fn unreadable(sealed: EventKind) -> EventKind {
 pub(super) fn content(raw: &Raw<AnySyncTimelineEvent>) -> JsonObject {
     let Some(content) = raw.get_field::<Box<RawValue>>("content").ok().flatten() else { return JsonObject::new() };
     serde_json::from_str(content.get())
-        .or_else(|_| serde_json::from_str(&halves::whole(content.get())))
+        .or_else(|_| serde_json::from_str(&json::whole(content.get())))
         .unwrap_or_default()
 }
 

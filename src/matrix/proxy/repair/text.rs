@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::core::halves;
+use crate::core::json;
 
 /// Returns a body as text, unchanged where that is possible.
 pub(super) fn readable(body: &[u8]) -> Cow<'_, str> {
     match String::from_utf8_lossy(body) {
-        Cow::Borrowed(read) => halves::whole(read),
-        Cow::Owned(read) => Cow::Owned(halves::whole(&read).into_owned()),
+        Cow::Borrowed(read) => json::whole(read),
+        Cow::Owned(read) => Cow::Owned(json::whole(&read).into_owned()),
     }
 }
 

@@ -1,15 +1,16 @@
-//! JSON that can be held. A number beyond what a double holds (`1e400`) becomes `null`: a parser gives up on the whole of it
-//! otherwise. Half of a surrogate pair (`"\ud83d"`), which programs write that cut a text between the
-//! two halves of an emoji, becomes the replacement character, as every client shows it. A parser gives up on the whole of
-//! it otherwise.
+//! JSON that a parser can hold. Half of a surrogate pair (`"\ud83d"`), which programs write that cut a text between the two
+//! halves of an emoji, becomes the replacement character, as every client shows it; a number beyond what a double holds
+//! (`1e400`) becomes `null`. A parser gives up on the whole of a text that holds either.
 
 use std::borrow::Cow;
 
 /// U+FFFD as an escape; six bytes, as the escape that it replaces.
 const REPLACEMENT: &str = "\\ufffd";
 
-/// Digits in a row from which on a number may be too large for a double (at most 1.8e308).
-const VAST_DIGITS_MIN: usize = 300;
+/// A number is too large for a double (at most 1.8e308) only with an exponent of this many digits, or with this many digits in
+/// a row: an exponent of two digits adds 99.
+const VAST_EXPONENT_DIGITS: usize = 3;
+const VAST_DIGITS: usize = 200;
 
 /// Returns JSON without halves of pairs and numbers that are too large, unchanged where there are none.
 #[must_use]
@@ -21,13 +22,18 @@ pub fn whole(json: &str) -> Cow<'_, str> {
     }
 }
 
+/// Looks at few bytes: whole syncs pass here.
 fn may_hold_vast_numbers(json: &str) -> bool {
-    let mut digits = 0;
-    json.bytes().any(|byte| {
-        let is_exponent = digits > 0 && matches!(byte, b'e' | b'E');
-        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
-        is_exponent || digits >= VAST_DIGITS_MIN
-    })
+    let bytes = json.as_bytes();
+    let digits_from = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).take(VAST_DIGITS).count();
+    let has_exponent = memchr::memchr2_iter(b'e', b'E', bytes).any(|at| {
+        let signed = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        at > 0
+            && bytes[at - 1].is_ascii_digit()
+            && digits_from((at + 1 + signed).min(bytes.len())) >= VAST_EXPONENT_DIGITS
+    });
+    // A row as long as that holds one of every `VAST_DIGITS / 2` bytes, and half of it from there.
+    has_exponent || (0..bytes.len()).step_by(VAST_DIGITS / 2).any(|at| digits_from(at) >= VAST_DIGITS / 2)
 }
 
 /// Returns the text with each number that is too large replaced; `None` where there is none.
@@ -131,6 +137,7 @@ mod tests {
             ),
             (r#"{"a":"3e5f","b":1.5}"#, r#"{"a":"3e5f","b":1.5}"#),
             (&format!("[{many}]"), "[null]"),
+            (&format!("[0,{}e99,1e0000400,2e-400]", "9".repeat(250)), "[0,null,null,2e-400]"),
         ] {
             let mended = whole(json);
             assert_eq!(mended, expected, "{json}");

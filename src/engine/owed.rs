@@ -211,7 +211,7 @@ fn failure_of(error: &EngineError) -> Failure {
 
 /// Does what is owed whenever it may be possible, until told to stop.
 pub(super) async fn keep_paying(engine: Shared) {
-    let mut is_away = true;
+    let (mut is_away, mut looks) = (true, true);
     loop {
         let due = async {
             if is_away && !engine.tables.owed.is_empty() {
@@ -223,10 +223,13 @@ pub(super) async fn keep_paying(engine: Shared) {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = engine.owed_due.notified() => {}
-            () = due => {}
+            () = due => looks = true,
         }
         is_away = false;
-        if let Err(error) = Box::pin(engine.speak_up_where_due()).await {
+        // Every room's record is read for it; a change of power or encryption is taken when it comes.
+        if std::mem::take(&mut looks)
+            && let Err(error) = Box::pin(engine.speak_up_where_due()).await
+        {
             tracing::debug!(%error, "what waits in rooms where one of ours could not speak is looked at later");
         }
         let owed: Vec<RunId> = engine.tables.owed.iter().filter_map(Result::ok).map(|(_, owed)| owed.run).collect();

@@ -76,11 +76,13 @@ impl Engine {
         for account in self.kept_in(room) {
             account.sync_since(accepted).await?;
         }
-        self.speak_up(room).await
+        let said = self.speak_up(room).await;
+        self.try_what_is_owed();
+        said
     }
 
-    /// Says what is due in a room where one of ours had to keep silent and may speak now: its first words, what runs owe,
-    /// and answers to what was asked meanwhile.
+    /// Says what is due in a room where one of ours had to keep silent and may speak now: its first words, and answers to
+    /// what was asked meanwhile. What runs owe is the callers'.
     async fn speak_up(self: &Shared, room: &RoomId) -> Result<(), EngineError> {
         let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
         let mut heard = Vec::new();
@@ -96,7 +98,6 @@ impl Engine {
         if heard.is_empty() {
             return Ok(());
         }
-        self.try_what_is_owed();
         let is_heard = |user: &UserId| heard.iter().any(|account| account.user() == user);
         let (due, _): (Vec<Waiting>, Vec<_>) = record.waiting.into_iter().partition(|waiting| is_heard(&waiting.user));
         for waiting in &due {

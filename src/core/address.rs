@@ -415,11 +415,11 @@ fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], calls: bool
     if message.is_uncaptioned() {
         return BTreeSet::new();
     }
-    let html = message.html.as_deref().map(OwnWords::of_html);
-    let starts = html.as_ref().map(|words| words.text.trim_start());
+    // Parsed only where a name stands at the start of the body.
+    let html = std::cell::LazyCell::new(|| message.html.as_deref().map(OwnWords::of_html));
     let named = coworkers.iter().filter_map(|coworker| {
         let named = coworker.name_at_start(after_quote(&message.body))?;
-        let shown = starts.is_none_or(|text| coworker.name_at_start(text).is_some());
+        let shown = html.as_ref().is_none_or(|words| coworker.name_at_start(words.text.trim_start()).is_some());
         (shown && (named.calls || !calls)).then_some((named.bytes, coworker.user))
     });
     let mut named: Vec<_> = named.collect();

@@ -221,7 +221,7 @@ impl Machine {
             return Vec::new();
         }
         let Some(due) = ask(pace) else { return Vec::new() };
-        let Some(shown) = render::so_far(so_far).filter(|shown| *shown != self.shown) else {
+        let Some(shown) = render::so_far(so_far, &self.shown) else {
             pace.rest();
             return Vec::new();
         };
@@ -331,7 +331,7 @@ impl Machine {
     #[must_use]
     pub fn stopped(&self, so_far: &str) -> Answer {
         let word = words::stopped();
-        let text = match render::so_far(so_far) {
+        let text = match render::so_far(so_far, "") {
             Some(shown) => format!("{}\n\n*{word}*", self.prefixed(&shown)),
             None => word,
         };

@@ -197,8 +197,7 @@ impl Work {
         let tool_use = self.tool_use(terms);
         self.asked = self.asked.saturating_add(1);
         self.tokens = self.tokens.saturating_add(tokens);
-        let pages = self.pages(&turn.blocks);
-        let said: Vec<Said> = said::read_all(&sources::resolved(&turn.blocks, &pages));
+        let said = self.heard(&turn.blocks, &turn.blocks);
         self.steps.extend(said::server_steps(&said, terms.mask));
         let calls = said::calls(&said, terms.mask);
         let end = match turn.stop {
@@ -243,21 +242,20 @@ impl Work {
         let mut before = self.rounds.iter().rev();
         let paused: Vec<&Round> = before.by_ref().take_while(|round| round.results.is_empty()).collect();
         let whole: Vec<Said> =
-            paused.into_iter().rev().flat_map(|round| self.said_in(round)).chain(last.to_vec()).collect();
-        let earlier = || self.rounds.iter().rev().map(|round| said::text(&self.said_in(round)));
+            paused.into_iter().rev().flat_map(|round| self.heard(&round.said, &[])).chain(last.to_vec()).collect();
+        let earlier = || self.rounds.iter().rev().map(|round| said::text(&self.heard(&round.said, &[])));
         let texts = std::iter::once(said::text(&whole)).chain(earlier());
         texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
     }
 
-    /// Returns what was said in a round, with the addresses of what it cites.
-    fn said_in(&self, round: &Round) -> Vec<Said> {
-        said::read_all(&sources::resolved(&round.said, &self.pages(&[])))
-    }
-
-    /// Returns the pages that were fetched so far, and in `blocks`.
-    fn pages(&self, blocks: &[String]) -> Vec<sources::Page> {
+    /// Reads blocks, with the addresses of what they cite: of pages that earlier rounds fetched, or `newest`.
+    fn heard(&self, blocks: &[String], newest: &[String]) -> Vec<Said> {
+        // Fetched files of megabytes are gone through for it.
+        if !blocks.iter().any(|raw| sources::may_cite(raw)) {
+            return said::read_all(blocks);
+        }
         let earlier: Vec<String> = self.rounds.iter().flat_map(|round| self.stowed.whole(&round.said)).collect();
-        sources::pages(earlier.iter().chain(blocks))
+        said::read_all(&sources::resolved(blocks, &sources::pages(earlier.iter().chain(newest))))
     }
 
     /// Whether a call has an id that is none or was used before: no result could be told to be its own.

@@ -102,7 +102,7 @@ impl Engine {
         if let Some(room) = known
             && self.attend(&account, owner, &room).await? == Privacy::Tight
         {
-            self.rename_after(owner).await;
+            self.rename_after(&persona).await;
             let facts = account.facts(&room).await?;
             if facts.joined.contains(owner) {
                 return Ok(Chat::Joined);
@@ -171,7 +171,7 @@ impl Engine {
             }
             if event.event_type == "m.room.member" && event.state_key.as_deref() == Some(owner.as_str()) {
                 // They may call themselves something else now.
-                self.rename_after(owner).await;
+                self.rename_after(&self.persona_after(owner).await).await;
             }
             return Ok(Handled::Done);
         }

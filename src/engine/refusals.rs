@@ -32,13 +32,25 @@ impl Engine {
         record: &mut RunRecord,
         breadth: Breadth,
     ) -> Result<Option<(Asking<'a>, Toolset)>, EngineError> {
+        let Some(asking) = self.asking_for(account, record, breadth).await? else { return Ok(None) };
+        let tools = match self.coworker(&record.user) {
+            Some(coworker) if !record.private => self.toolset_of_run(coworker, &record.room).await?,
+            _ => self.toolset_of_private_run().await?,
+        };
+        Ok(Some((asking, tools)))
+    }
+
+    async fn asking_for<'a>(
+        self: &'a Shared,
+        account: &Arc<Account>,
+        record: &mut RunRecord,
+        breadth: Breadth,
+    ) -> Result<Option<Asking<'a>>, EngineError> {
         if record.private {
-            let asking = Box::pin(self.compose_assistant(account, record, breadth)).await?;
-            return Ok(Some((asking, self.toolset_of_private_run().await?)));
+            return Ok(Some(Box::pin(self.compose_assistant(account, record, breadth)).await?));
         }
         let Some(coworker) = self.coworker(&record.user) else { return Ok(None) };
-        let asking = Box::pin(self.compose_coworker(account, coworker, record, breadth)).await?;
-        Ok(Some((asking, self.toolset_of_run(coworker, &record.room).await?)))
+        Ok(Some(Box::pin(self.compose_coworker(account, coworker, record, breadth)).await?))
     }
 
     /// Works on a question. Where it is refused, it is asked once more without what was said before it; whatever is to
@@ -67,7 +79,7 @@ impl Engine {
         tracing::info!("a request was refused; it is asked once more by itself");
         record.begin_anew();
         self.journal(stage.id, record)?;
-        let Some((mut alone, _)) = self.compose_for(stage.account, record, Breadth::Alone).await? else {
+        let Some(mut alone) = self.asking_for(stage.account, record, Breadth::Alone).await? else {
             return Ok(reply);
         };
         let reply = Box::pin(self.work(stage, record, machine, &mut alone, used)).await?;

@@ -7,25 +7,29 @@ const HELD_BYTES_MAX: usize = 600;
 /// Stands behind what is not whole yet.
 const MORE: &str = "…";
 
-/// Returns what of an answer that is being written can be shown; `None` where nothing can yet.
+/// Returns what of an answer that is being written can be shown; `None` where nothing can yet, or no more than `before`.
 #[must_use]
-pub fn so_far(markdown: &str) -> Option<String> {
+pub fn so_far(markdown: &str, before: &str) -> Option<String> {
+    let (shown, text) = shown_of(markdown);
+    // The text may be held back for long, and whether it is blank is found out by parsing all of it.
+    (text != before && !super::is_blank(shown)).then_some(text)
+}
+
+/// Returns the part that is whole, and how it is shown.
+fn shown_of(markdown: &str) -> (&str, String) {
     let last = last_block(markdown);
     if let Some(fence) = last.fence
         && let Some(lines) = whole_lines(&markdown[fence.behind..])
     {
         let Fence { indent, marks, .. } = fence;
         let shown = &markdown[..fence.behind + lines];
-        return Some(format!("{}\n{indent}{marks}\n\n{MORE}", shown.trim_end_matches('\n')));
+        return (shown, format!("{}\n{indent}{marks}\n\n{MORE}", shown.trim_end_matches('\n')));
     }
     let begin = last.fence.map_or(last.begin, |fence| fence.begin);
     let tail = if last.fence.is_some() { "" } else { &markdown[begin..] };
     let shown = markdown[..begin + settled(tail)].trim_end();
-    if super::is_blank(shown) {
-        return None;
-    }
     if shown.ends_with(MORE) {
-        return Some(shown.to_owned());
+        return (shown, shown.to_owned());
     }
     let line = shown.rsplit('\n').next().unwrap_or(shown).trim_start();
     let apart =
@@ -35,7 +39,7 @@ pub fn so_far(markdown: &str) -> Option<String> {
         () if shown.ends_with(is_unspaced) => "",
         () => " ",
     };
-    Some(format!("{shown}{space}{MORE}"))
+    (shown, format!("{shown}{space}{MORE}"))
 }
 
 #[derive(Clone, Copy)]
@@ -354,10 +358,10 @@ mod tests {
             ("**注意：**请先", Some("**注意：**请先…")),
         ];
         for (markdown, expected) in table {
-            assert_eq!(so_far(markdown).as_deref(), expected, "{markdown:?}");
+            assert_eq!(so_far(markdown, "").as_deref(), expected, "{markdown:?}");
         }
         let long_ago = format!("2*3 is {} and", "six ".repeat(200));
-        assert!(so_far(&long_ago).is_some_and(|shown| shown.len() > 700), "it may be no emphasis");
+        assert!(so_far(&long_ago, "").is_some_and(|shown| shown.len() > 700), "it may be no emphasis");
     }
 
     #[test]
@@ -366,7 +370,7 @@ mod tests {
                       - [ ] raise `max_connections` to **200**\n- [x] ~~restart~~ it\n\n| host | state |\n|---|---|\n\
                       | db1 | **down** |\n| db2 | up |\n\n```sql\nSELECT * FROM t;\n```\n\nIt is \\(a_1 * b_1\\), 2*3 = 6. <br>Done.";
         for (end, _) in answer.char_indices() {
-            let Some(shown) = so_far(&answer[..end]) else { continue };
+            let Some(shown) = so_far(&answer[..end], "") else { continue };
             let rendered = crate::core::render::render(&shown);
             assert!(shown.ends_with(MORE), "{shown:?}");
             let outside = rendered.html.unwrap_or(rendered.body.clone());

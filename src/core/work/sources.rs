@@ -32,6 +32,11 @@ fn page(raw: &str) -> Option<Page> {
     })
 }
 
+/// Whether a block may cite something.
+pub(super) fn may_cite(raw: &str) -> bool {
+    raw.contains("_location")
+}
+
 /// Returns blocks with the address and title of its page beside each citation that has none. For reading alone: what goes
 /// back to the provider stays as it came.
 pub(super) fn resolved(blocks: &[String], pages: &[Page]) -> Vec<String> {
@@ -39,7 +44,7 @@ pub(super) fn resolved(blocks: &[String], pages: &[Page]) -> Vec<String> {
 }
 
 fn resolve(raw: &str, pages: &[Page]) -> Option<String> {
-    if pages.is_empty() || !raw.contains("_location") {
+    if pages.is_empty() || !may_cite(raw) {
         return None;
     }
     let mut block: Value = serde_json::from_str(raw).ok()?;

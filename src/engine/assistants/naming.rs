@@ -26,10 +26,9 @@ impl Engine {
         }
     }
 
-    /// Renames an assistant whose owner is called otherwise by now. Nothing waits for it: it is looked at again whenever
+    /// Renames an assistant, as [`Self::persona_after`] says who it is to be, whose owner is called otherwise by now. Nothing waits for it: it is looked at again whenever
     /// the owner is seen to change.
-    pub(super) async fn rename_after(&self, owner: &UserId) {
-        let persona = self.persona_after(owner).await;
+    pub(super) async fn rename_after(&self, persona: &Persona) {
         let api = self.pool.provisioner().api();
         let renamed = async {
             if api.profile(&persona.user).await?.display_name.as_ref() == Some(&persona.display_name) {

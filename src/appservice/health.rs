@@ -139,6 +139,10 @@ struct Known {
 #[derive(Clone, Debug)]
 pub struct Health(Arc<Mutex<BTreeMap<Condition, Known>>>, Arc<Mutex<Option<Provisioning>>>, Arc<Mutex<Option<String>>>);
 
+fn holds(states: &BTreeMap<Condition, Known>) -> bool {
+    states.iter().all(|(condition, known)| known.state == State::Ready || !condition.is_needed())
+}
+
 /// How far the members of the workspace have their assistants; no condition: it may take hours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Provisioning {
@@ -223,12 +227,12 @@ impl Health {
     /// Returns whether every condition holds that is needed.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.all().iter().all(|(condition, state)| *state == State::Ready || !condition.is_needed())
+        holds(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn report(&self) -> (StatusCode, Json<Value>) {
-        let ready = self.is_ready();
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ready = holds(&states);
         let shown = |(condition, known): (Condition, Known)| {
             let mut shown = json!({ "ready": known.state == State::Ready, "since": rfc3339(known.since) });
             if let Some((reason, mend)) = known.state.told() {

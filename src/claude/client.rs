@@ -210,14 +210,8 @@ impl Client {
     async fn refusal(&self, mut response: Response, sent: &Sent<'_>, deadline: Instant) -> Failure {
         let timeouts = self.config.timeouts;
         let hints = Hints::read(response.headers(), clock::now());
-        let mut body = Vec::new();
-        // What came before a fault is all that there is to say.
-        while body.len() < response::ERROR_BYTES_MAX {
-            let limit = (Wait::Idle, timeouts.idle);
-            let chunk = within(limit, (timeouts.overall, deadline), response.chunk()).await;
-            let Ok(Ok(Some(chunk))) = chunk else { break };
-            body.extend_from_slice(&chunk);
-        }
+        let whole = (timeouts.overall, deadline);
+        let body = body_of(&mut response, response::ERROR_BYTES_MAX, timeouts.idle, whole).await;
         response::failure(response.status(), response.headers(), &body, hints, sent)
     }
 
@@ -242,6 +236,17 @@ async fn within<T>(
         let (wait, limit) = if deadline < until { (Wait::Overall, overall) } else { (wait, limit) };
         Failure::of(Cause::Timeout { wait, limit })
     })
+}
+
+/// Reads a body, up to so many bytes. What came before a fault is all that there is to say.
+async fn body_of(response: &mut Response, bytes_max: usize, idle: Duration, whole: (Duration, Instant)) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < bytes_max {
+        let chunk = within((Wait::Idle, idle), whole, response.chunk()).await;
+        let Ok(Ok(Some(chunk))) = chunk else { break };
+        body.extend_from_slice(&chunk);
+    }
+    body
 }
 
 fn unsent(error: &reqwest::Error, limit: Duration) -> Cause {

@@ -180,13 +180,21 @@ fn blocks(part: &Part) -> Vec<ContentBlock> {
         Part::Text(text) if text.trim().is_empty() => Vec::new(),
         Part::Text(text) => vec![ContentBlock::text(text.clone())],
         Part::File(file) => match &file.content {
-            FileContent::Image { media_type, base64 } => vec![ContentBlock::image(media_type, base64)],
-            FileContent::Pictures { media_type, base64 } => {
-                base64.iter().map(|base64| ContentBlock::image(media_type, base64)).collect()
-            }
+            picture @ (FileContent::Image { .. } | FileContent::Pictures { .. }) => pictures(picture),
             FileContent::Pdf { base64 } => vec![ContentBlock::pdf(&file.title, base64)],
             FileContent::Text { text } => vec![ContentBlock::text_document(&file.title, text)],
         },
+    }
+}
+
+/// Returns the blocks of a picture; none for what is no picture.
+fn pictures(content: &FileContent) -> Vec<ContentBlock> {
+    match content {
+        FileContent::Image { media_type, base64 } => vec![ContentBlock::image(media_type, base64)],
+        FileContent::Pictures { media_type, base64 } => {
+            base64.iter().map(|base64| ContentBlock::image(media_type, base64)).collect()
+        }
+        FileContent::Pdf { .. } | FileContent::Text { .. } => Vec::new(),
     }
 }
 

@@ -142,6 +142,17 @@ pub struct Input<'a> {
 static NO_NAMES: BTreeMap<OwnedUserId, String> = BTreeMap::new();
 
 impl<'a> Input<'a> {
+    /// The same with the newest events alone, as many as are looked at.
+    fn newest(&self) -> Self {
+        let skipped = self.events.len().saturating_sub(EVENTS_MAX);
+        Self {
+            events: &self.events[skipped..],
+            older: self.older || skipped > 0,
+            begin_is_fixed: self.begin_is_fixed && skipped == 0,
+            ..self.clone()
+        }
+    }
+
     /// Leaves nothing but the request in it: `alone`, with what replaced it (C26).
     pub fn narrow_to(&mut self, alone: &'a [RoomEvent]) {
         let encrypted = self.room.encrypted;
@@ -239,14 +250,7 @@ pub struct LeftOut {
 /// Composes the prompt for a request.
 #[must_use]
 pub fn compose(input: &Input<'_>) -> Composed {
-    let skipped = input.events.len().saturating_sub(EVENTS_MAX);
-    let newest = Input {
-        events: &input.events[skipped..],
-        older: input.older || skipped > 0,
-        begin_is_fixed: input.begin_is_fixed && skipped == 0,
-        ..input.clone()
-    };
-    compose_newest(&newest)
+    compose_newest(&input.newest())
 }
 
 fn compose_newest(input: &Input<'_>) -> Composed {

@@ -89,8 +89,6 @@ pub struct MemberChange {
     pub membership: Membership,
     /// The display name in it.
     pub display_name: Option<String>,
-    /// Whether an invite is marked as one to a direct chat (`is_direct`).
-    pub is_direct: bool,
 }
 
 /// `membership` of an `m.room.member` event.

@@ -7,7 +7,11 @@ use ruma::{
 use url::Url;
 
 use super::{
-    address::OwnWords, event::Message, id, legible::legible, names::letter_by_letter, render::percent_decoded,
+    address::OwnWords,
+    event::Message,
+    id,
+    names::{letter_by_letter, plain_name},
+    render::percent_decoded,
 };
 
 /// Links looked for in one message; what follows is plain text.
@@ -28,13 +32,10 @@ pub struct Target {
     pub via: Vec<OwnedServerName>,
 }
 
-/// A room's name is cut after this many characters.
-const NAME_CHARS_MAX: usize = 60;
-
 /// Returns a Markdown link to a room, which people named.
 #[must_use]
 pub fn room_link(name: &str, room: &RoomId, via: &ServerName) -> String {
-    let name: String = legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect();
+    let name = plain_name(name);
     let shown = if name.is_empty() { "this room" } else { &name };
     format!("[{}](<{}>)", letter_by_letter(shown), room_address(room, via))
 }

@@ -24,6 +24,7 @@ use super::{
     names::{pill, plain_name},
     time::Timestamp,
     tool::Toolset,
+    zone::Zone,
 };
 
 pub mod approval;
@@ -60,8 +61,8 @@ pub fn first_words(words: &FirstWords<'_>) -> String {
     let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom } = *words;
     let since = match (readable_from, encrypted) {
         (None, _) => String::new(),
-        (Some(from), true) => format!(" I have no keys to anything from before {}.", date(from)),
-        (Some(from), false) => format!(" I can't read anything from before {}.", date(from)),
+        (Some(from), true) => format!(" I have no keys to anything from before {}.", Zone::default().date(from)),
+        (Some(from), false) => format!(" I can't read anything from before {}.", Zone::default().date(from)),
     };
     let newcomers = match for_whom {
         Reads::AsAsker => "",
@@ -490,12 +491,6 @@ fn sentence(text: &str) -> String {
     } else {
         format!("{text}.")
     }
-}
-
-/// Returns a day and a time in UTC.
-fn date(time: Timestamp) -> String {
-    jiff::Timestamp::from_second(time.as_ms().div_euclid(1000))
-        .map_or_else(|_| "some time".to_owned(), |time| time.strftime("%-d %B %Y, %H:%M UTC").to_string())
 }
 
 fn duration_seconds(seconds: u64) -> String {

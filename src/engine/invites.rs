@@ -367,7 +367,7 @@ impl Engine {
     /// Handles invites that came while we were away and that no transaction brought.
     pub(super) async fn take_missed_invites(self: Shared, account: &Account) -> Result<(), EngineError> {
         for room in account.invited() {
-            let Some((inviter, _)) = account.inviter(&room).await else { continue };
+            let Some(inviter) = account.inviter(&room).await else { continue };
             let user: OwnedUserId = account.user().to_owned();
             Box::pin(self.clone().take_invite(&room, &user, &inviter, Instant::now())).await?;
         }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use matrix_sdk::{Client, Room, RoomMemberships, RoomState, SqliteCryptoStore, deserialized_responses::MemberEvent};
+use matrix_sdk::{Client, Room, RoomMemberships, RoomState, SqliteCryptoStore};
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, ServerName, UserId,
     api::client::receipt::create_receipt::v3::ReceiptType,
@@ -287,15 +287,10 @@ impl Account {
         Ok(self.room(room)?.kick_user(user, None).await?)
     }
 
-    /// Returns who invited this user to a room, and whether to a direct chat.
-    pub async fn inviter(&self, room: &RoomId) -> Option<(OwnedUserId, bool)> {
+    /// Returns who invited this user to a room.
+    pub async fn inviter(&self, room: &RoomId) -> Option<OwnedUserId> {
         let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Invited)?;
-        let details = room.invite_details().await.ok()?;
-        let is_direct = match &**details.invitee.event() {
-            MemberEvent::Stripped(event) => event.content.is_direct,
-            MemberEvent::Sync(event) => event.as_original().and_then(|event| event.content.is_direct),
-        };
-        Some((details.inviter?.user_id().to_owned(), is_direct.unwrap_or_default()))
+        Some(room.invite_details().await.ok()?.inviter?.user_id().to_owned())
     }
 
     /// Returns what the room is called, how it is set up, and who is there.

@@ -144,11 +144,14 @@ pub(super) fn from_decrypted(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, sen
     Some(Read { was_encrypted: true, sender_key: Some(sender_key), ..Read::plain(event) })
 }
 
+fn has_state_key(raw: &Raw<AnySyncTimelineEvent>) -> bool {
+    !matches!(raw.get_field::<IgnoredAny>("state_key"), Ok(None))
+}
+
 /// Returns whether what was decrypted is something that people say; whatever has a state key would be state.
 fn is_said_in_private(raw: &Raw<AnySyncTimelineEvent>) -> bool {
     let event_type = raw.get_field::<String>("type").ok().flatten();
-    let has_state_key = !matches!(raw.get_field::<IgnoredAny>("state_key"), Ok(None));
-    !has_state_key && event_type.is_some_and(|event_type| SAID_IN_PRIVATE.contains(&event_type.as_str()))
+    !has_state_key(raw) && event_type.is_some_and(|event_type| SAID_IN_PRIVATE.contains(&event_type.as_str()))
 }
 
 /// Returns the likely cause, from what the sender's client says of a key that it keeps (spec, "Reporting that
@@ -259,7 +262,6 @@ fn member(event: &SyncRoomMemberEvent) -> EventKind {
         user: event.state_key().clone(),
         membership,
         display_name: content.and_then(|content| content.displayname.clone()),
-        is_direct: content.and_then(|content| content.is_direct).unwrap_or_default(),
     })
 }
 
@@ -273,7 +275,7 @@ fn broken_member(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let user = id::user(&raw.get_field::<String>("state_key").ok().flatten()?).filter(|_| is_member)?;
     let content: Content = raw.get_field("content").ok().flatten()?;
     let membership = membership(&MembershipState::from(content.membership));
-    Some(EventKind::Member(MemberChange { user, membership, display_name: None, is_direct: false }))
+    Some(EventKind::Member(MemberChange { user, membership, display_name: None }))
 }
 
 /// Returns the core's word for a membership; what is not known counts as being gone.

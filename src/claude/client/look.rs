@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{
-    Client, headers,
+    Client, body_of, headers,
     response::{self, Failure, Sent},
     unsent, within,
 };
@@ -78,12 +78,7 @@ impl Client {
             .map_err(failed)?
             .map_err(|error| failed(Failure::of(unsent(&error, self.config.timeouts.connect))))?;
         let (status, answer_headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        while body.len() < BYTES_MAX {
-            let chunk = within((Wait::Idle, LOOK_TIMEOUT), whole, response.chunk()).await;
-            let Ok(Ok(Some(chunk))) = chunk else { break };
-            body.extend_from_slice(&chunk);
-        }
+        let body = body_of(&mut response, BYTES_MAX, LOOK_TIMEOUT, whole).await;
         if status.is_success() {
             let info = serde_json::from_slice::<Info>(&body).ok().filter(|info| info.id.is_some());
             let Some(info) = info else { return Ok(Looked::Unknown) };

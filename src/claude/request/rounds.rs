@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{CACHE_BREAKPOINTS_MAX, CacheControl, InputMessage, Request, ToolChoice, Ttl};
+use super::{CACHE_BREAKPOINTS_MAX, CacheControl, InputMessage, Request, ToolChoice, Ttl, pictures};
 use crate::{
     claude::wire::{ContentBlock, Fields, Json, Role},
-    core::prompt::{FileContent, Prompt, Round, ToolDefinition, ToolResult, ToolUse},
+    core::prompt::{Prompt, Round, ToolDefinition, ToolResult, ToolUse},
 };
 
 impl Request {
@@ -66,15 +66,8 @@ fn result(result: &ToolResult) -> ContentBlock {
     if result.pictures.is_empty() {
         fields.set("content", Json::of(&result.text));
     } else {
-        let picture = |picture: &FileContent| match picture {
-            FileContent::Image { media_type, base64 } => vec![ContentBlock::image(media_type, base64)],
-            FileContent::Pictures { media_type, base64 } => {
-                base64.iter().map(|base64| ContentBlock::image(media_type, base64)).collect()
-            }
-            FileContent::Pdf { .. } | FileContent::Text { .. } => Vec::new(),
-        };
         let text = std::iter::once(ContentBlock::text(result.text.clone()));
-        let blocks: Vec<ContentBlock> = text.chain(result.pictures.iter().flat_map(picture)).collect();
+        let blocks: Vec<ContentBlock> = text.chain(result.pictures.iter().flat_map(pictures)).collect();
         fields.set("content", Json::of(&blocks));
     }
     if result.is_error {
@@ -98,7 +91,7 @@ mod tests {
     use super::*;
     use crate::{
         claude::wire::Effort,
-        core::prompt::{Role as Speaker, Turn},
+        core::prompt::{FileContent, Role as Speaker, Turn},
     };
 
     fn prompt(rounds: Vec<Round>) -> Prompt {

@@ -25,7 +25,7 @@ fn says(id: &str, sender: &str) -> RoomEvent {
 
 fn is_now(id: &str, membership: Membership) -> RoomEvent {
     let user = user_id!("@carol:hs").to_owned();
-    event(id, CAROL, EventKind::Member(MemberChange { user, membership, display_name: None, is_direct: false }))
+    event(id, CAROL, EventKind::Member(MemberChange { user, membership, display_name: None }))
 }
 
 fn visibility(id: &str, history: History) -> RoomEvent {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{EventId, OwnedEventId};
 
 use super::{
-    EVENTS_MAX, Input, Kind, MESSAGE_SHARE, TOKENS_MIN, is_request,
+    Input, Kind, MESSAGE_SHARE, TOKENS_MIN, is_request,
     record::{self, FileNote},
     timeline::{self, Item, Place},
     window,
@@ -37,13 +37,7 @@ pub struct Wanted {
 /// Returns the files to fetch before [`super::compose`], in the order of their messages; last what a request replies to.
 #[must_use]
 pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
-    let skipped = input.events.len().saturating_sub(EVENTS_MAX);
-    let newest = Input {
-        events: &input.events[skipped..],
-        older: input.older || skipped > 0,
-        begin_is_fixed: input.begin_is_fixed && skipped == 0,
-        ..input.clone()
-    };
+    let newest = input.newest();
     if !newest.events.iter().any(|event| is_file(&event.kind)) {
         return Vec::new();
     }

@@ -230,9 +230,7 @@ fn hidden_links(message: &Message) -> Vec<String> {
 
 /// Returns what the sender said: without the reply fallback, and without a file name that stands for a caption.
 pub(super) fn spoken<'a>(original: &Message, message: &'a Message) -> &'a str {
-    if let MessageKind::Attachment { name, .. } = &message.kind
-        && *name == message.body
-    {
+    if message.is_uncaptioned() {
         return "";
     }
     if original.reply_to.is_none() {

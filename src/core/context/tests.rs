@@ -106,7 +106,7 @@ impl Story {
     }
 
     fn member(self, name: &str, who: &str, membership: Membership) -> Self {
-        let change = MemberChange { user: user(who), membership, display_name: None, is_direct: false };
+        let change = MemberChange { user: user(who), membership, display_name: None };
         self.event(name, who, EventKind::Member(change))
     }
 

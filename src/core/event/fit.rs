@@ -84,7 +84,7 @@ mod tests {
     fn what_is_nothing_but_a_reference_to_nowhere_says_nothing() {
         let new = Message::text("new");
         let user = bad_user();
-        let gone = MemberChange { user, membership: Membership::Ban, display_name: None, is_direct: false };
+        let gone = MemberChange { user, membership: Membership::Ban, display_name: None };
         for (kind, name) in [
             (EventKind::Edit { target: bad_event(), new, newly_mentioned: [].into() }, "m.room.message"),
             (EventKind::Reaction { target: bad_event(), key: "🛑".to_owned() }, "m.reaction"),

@@ -39,7 +39,7 @@ fn redacts(name: &str, target: &str) -> RoomEvent {
 
 fn member(name: &str, user: &str, membership: Membership) -> RoomEvent {
     let user = UserId::parse(user).expect("a user id");
-    event(name, EventKind::Member(MemberChange { user, membership, display_name: None, is_direct: false }))
+    event(name, EventKind::Member(MemberChange { user, membership, display_name: None }))
 }
 
 fn names(events: &[RoomEvent]) -> Vec<&str> {

@@ -2,7 +2,10 @@
 
 use ruma::{EventId, RoomId, ServerName};
 
-use crate::core::{context::OpenedBlock, legible::is_hidden, names::letter_by_letter, opened::OPENED_MAX, zone::Zone};
+use crate::core::{
+    context::OpenedBlock, legible::is_hidden, links::room_address, names::letter_by_letter, opened::OPENED_MAX,
+    zone::Zone,
+};
 
 /// A room's name is cut after this many characters.
 const NAME_CHARS_MAX: usize = 60;
@@ -37,7 +40,7 @@ pub fn header(header: &Header<'_>) -> String {
     let Header { room, event, name, via, block, forbidden, older, zone } = *header;
     let link = match event {
         Some(event) => room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string(),
-        None => room.matrix_to_uri_via([via.to_owned()]).to_string(),
+        None => room_address(room, via),
     };
     // Clients show a link to a room under the room's name.
     let name = name.map_or_else(|| NAMELESS.to_owned(), shown);
@@ -95,7 +98,7 @@ pub fn closed(room: &RoomId, via: &ServerName) -> String {
     format!(
         "I've closed [a room that was open here]({}): either you can't read it any more, or no coworker there can. I no \
          longer take it into account, nor what I answered while it was open.",
-        room.matrix_to_uri_via([via.to_owned()])
+        room_address(room, via)
     )
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, assistant_name, broken_off,
-    coworker_help, coworker_list, date, duration_minutes, first_words, internal, model_unreachable, moving,
+    coworker_help, coworker_list, duration_minutes, first_words, internal, model_unreachable, moving,
     overloaded_gave_up, sentence, sessions, span, undecryptable, welcome,
 };
 use crate::core::{
@@ -13,6 +13,7 @@ use crate::core::{
     render::{own, render},
     time::Timestamp,
     tool::{Grant, Here, Offer, Toolset},
+    zone::Zone,
 };
 
 #[test]
@@ -130,6 +131,6 @@ fn parts_of_sentences() {
         [duration_minutes(1), duration_minutes(45), duration_minutes(130)],
         ["a minute", "45 minutes", "2 hours"]
     );
-    assert_eq!(date(Timestamp::from_ms(0)), "1 January 1970, 00:00 UTC");
-    assert_eq!(date(Timestamp::from_ms(i64::MAX)), "some time");
+    assert_eq!(Zone::default().date(Timestamp::from_ms(0)), "1 January 1970, 00:00 UTC");
+    assert_eq!(Zone::default().date(Timestamp::from_ms(i64::MAX)), "some time");
 }

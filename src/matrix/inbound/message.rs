@@ -10,7 +10,7 @@ use ruma::{
 use serde::de::IgnoredAny;
 use serde_json::{Value, value::RawValue};
 
-use super::{CARD_MARK, facts};
+use super::{CARD_MARK, facts, has_state_key};
 use crate::{
     core::{
         address::OwnWords,
@@ -28,15 +28,15 @@ const EDIT_FALLBACK: &str = "* ";
 /// Returns what an event says, where it is something that somebody says.
 pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let event_type = raw.get_field::<String>("type").ok().flatten()?;
-    let has_state_key = !matches!(raw.get_field::<IgnoredAny>("state_key"), Ok(None));
-    if has_state_key {
-        return None;
-    }
-    match event_type.as_str() {
-        "m.room.message" | STICKER if is_redacted(raw) => Some(EventKind::Redacted),
-        "m.room.message" => Some(message(&content(raw))),
-        STICKER => Some(sticker(&content(raw))),
-        _ => None,
+    let read: fn(&JsonObject) -> EventKind = match event_type.as_str() {
+        "m.room.message" => message,
+        STICKER => sticker,
+        _ => return None,
+    };
+    match () {
+        () if has_state_key(raw) => None,
+        () if is_redacted(raw) => Some(EventKind::Redacted),
+        () => Some(read(&content(raw))),
     }
 }
 
@@ -111,7 +111,7 @@ fn said(content: &JsonObject) -> Message {
     let html = text(content, "formatted_body").filter(|_| text(content, "format") == Some("org.matrix.custom.html"));
     let body = words(content, html);
     let kind = match msgtype {
-        "m.image" | "m.file" | "m.audio" | "m.video" => attachment(msgtype, content),
+        "m.image" | "m.file" | "m.audio" | "m.video" => attachment(msgtype, file_name(content), content),
         "m.location" => match location(content) {
             Some(location) => MessageKind::Location(location),
             None if body.is_none() => MessageKind::Unreadable,
@@ -152,14 +152,19 @@ fn words<'a>(content: &'a JsonObject, html: Option<&str>) -> Option<Cow<'a, str>
     other.map(Cow::Owned).or(body.map(Cow::Borrowed))
 }
 
-fn attachment(msgtype: &str, content: &JsonObject) -> MessageKind {
+/// Returns the name of a file: `body` is its caption where both are there.
+fn file_name(content: &JsonObject) -> &str {
     let name = |field: &str| text(content, field).filter(|name| !name.trim().is_empty());
+    name("filename").or(name("body")).unwrap_or_default()
+}
+
+fn attachment(msgtype: &str, name: &str, content: &JsonObject) -> MessageKind {
     let info = content.get("info");
     let marks = ["m.voice", "org.matrix.msc3245.voice"];
     let is_marked = marks.iter().any(|mark| content.get(*mark).is_some_and(|mark| !mark.is_null()));
     MessageKind::Attachment {
         msgtype: msgtype.to_owned(),
-        name: name("filename").or(name("body")).unwrap_or_default().to_owned(),
+        name: name.to_owned(),
         mime: info.and_then(|info| info["mimetype"].as_str()).map(str::to_owned),
         size: info.and_then(|info| number(&info["size"])).filter(|size| *size <= SIZE_BYTES_MAX),
         voice: msgtype == "m.audio" && is_marked,
@@ -169,13 +174,8 @@ fn attachment(msgtype: &str, content: &JsonObject) -> MessageKind {
 
 fn sticker(content: &JsonObject) -> EventKind {
     let name = text(content, "body").unwrap_or_default().to_owned();
-    let MessageKind::Attachment { mime, size, media, .. } = attachment(STICKER, content) else {
-        return EventKind::Other(STICKER.to_owned());
-    };
-    let kind =
-        MessageKind::Attachment { msgtype: STICKER.to_owned(), name: name.clone(), mime, size, voice: false, media };
     EventKind::Message(Message {
-        kind,
+        kind: attachment(STICKER, &name, content),
         body: name,
         html: None,
         mentions: mentions(content),

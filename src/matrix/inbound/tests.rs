@@ -153,7 +153,7 @@ fn a8_a_membership_counts_whatever_else_its_content_holds_and_a_visibility_only_
     let banned = |name: Option<&str>| {
         let display_name = name.map(str::to_owned);
         let (user, membership) = (user_id!("@bob:hs").to_owned(), Membership::Ban);
-        EventKind::Member(MemberChange { user, membership, display_name, is_direct: false })
+        EventKind::Member(MemberChange { user, membership, display_name })
     };
     assert_eq!(read("m.room.member", "@bob:hs", json!({ "membership": "ban", "displayname": "b" })), banned(Some("b")));
     assert_eq!(read("m.room.member", "@bob:hs", json!({ "membership": "ban", "displayname": 5 })), banned(None));

@@ -136,7 +136,7 @@ impl Room {
                 (who, 0, EventKind::Redaction { target, authority: crate::core::redaction::Authority::OwnServer })
             }
             Happening::Member { who, membership } => {
-                let change = MemberChange { user: user(who), membership, display_name: None, is_direct: false };
+                let change = MemberChange { user: user(who), membership, display_name: None };
                 (who, 0, EventKind::Member(change))
             }
             Happening::Again(at) => {

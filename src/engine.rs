@@ -74,7 +74,7 @@ mod zones;
 
 pub use audit::door_of;
 pub use start::{Ended, StartError, claude_client, serve, try_listening};
-pub(crate) use watches::models_of;
+pub(crate) use watches::{NO_KEY, models_of};
 
 /// What the service bot is called.
 const SERVICE_NAME: &str = "Workmate";

@@ -159,7 +159,8 @@ impl super::Engine {
     }
 }
 
-const NO_KEY: &str = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
+/// Said where no key is set; without the last full stop, as reasons are.
+pub(crate) const NO_KEY: &str = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
                       claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`";
 const KEY_REFUSED: &str = "the Messages API refuses the key, or none is set\n  Mend: set claude.api_key_file to a file with a \
                            valid key, or ANTHROPIC_API_KEY in the environment of `workmate serve`";

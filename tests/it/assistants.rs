@@ -51,8 +51,13 @@ impl Office {
 
     /// Writes to one's assistant; returns the room that it invites to, joined and introduced.
     pub(crate) async fn meet(&self, owner: &Person) -> Result<OwnedRoomId> {
+        owner.create_dm(&self.assistant_of(owner)).await?;
+        self.join_chat(owner).await
+    }
+
+    /// Joins the chat that one's assistant invites to, and waits until it has introduced itself.
+    pub(crate) async fn join_chat(&self, owner: &Person) -> Result<OwnedRoomId> {
         let assistant = self.assistant_of(owner);
-        owner.create_dm(&assistant).await?;
         let room = owner.until_invited_by(&assistant).await?;
         owner.join(&room).await?;
         owner.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
@@ -120,6 +125,14 @@ pub(crate) async fn call(
     Ok(serde_json::from_str(&text)?)
 }
 
+/// Waits until one of ours has left, and returns the reason that people's apps show.
+pub(crate) async fn reason_of_leaving(person: &Person, room: &RoomId, who: &UserId) -> Result<String> {
+    person.until_membership(room, who, &MembershipState::Leave).await?;
+    let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.member/{who}");
+    let member = call_as(person, Method::GET, &path, &json!({})).await?;
+    Ok(member["reason"].as_str().unwrap_or_default().to_owned())
+}
+
 /// Calls the homeserver as a person's own client would.
 pub(crate) async fn call_as(person: &Person, method: Method, path: &str, body: &Value) -> Result<Value> {
     let token = person.client().access_token().context("a person is logged in")?;
@@ -133,15 +146,13 @@ async fn a1_a_dm_to_ones_assistant_is_declined_and_an_own_room_is_made_instead()
     let assistant = office.assistant_of(&alice);
 
     let dm = alice.create_dm(&assistant).await?;
-    alice.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
+    let reason = reason_of_leaving(&alice, &dm, &assistant).await?;
     let room = alice.until_invited_by(&assistant).await?;
     alice.join(&room).await?;
     let first = alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
     assert!(first.body().contains("send it again here"), "what was written there is not lost: {}", first.body());
-    let path = format!("_matrix/client/v3/rooms/{dm}/state/m.room.member/{assistant}");
-    let member = call_as(&alice, Method::GET, &path, &json!({})).await?;
     let led = room_address(&room, alice.user_id().server_name());
-    assert!(member["reason"].as_str().unwrap_or_default().contains(&led), "{member}");
+    assert!(reason.contains(&led), "{reason}");
 
     let answer = office.ask(&alice, &room, "are you there?", "I am.").await?;
     assert!(answer.is_decrypted(), "{answer:?}");
@@ -201,9 +212,8 @@ async fn a1_somebody_elses_assistant_declines_and_says_why() -> Result<()> {
         seen.messages_of(&service).find(|event| event.body().contains("someone else's assistant")).map(|_| ())
     };
     mallory.until(&room, "why", why).await?;
-    let path = format!("_matrix/client/v3/rooms/{dm}/state/m.room.member/{assistant}");
-    let member = call_as(&mallory, Method::GET, &path, &json!({})).await?;
-    assert!(member["reason"].as_str().unwrap_or_default().contains(service.as_str()), "{member}");
+    let reason = reason_of_leaving(&mallory, &dm, &assistant).await?;
+    assert!(reason.contains(service.as_str()), "{reason}");
     assert_eq!(office.rooms_of_assistant(&alice).await?, json!([]));
     Ok(())
 }

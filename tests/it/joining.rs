@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use reqwest::Method;
-use ruma::{OwnedRoomId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedRoomId, events::room::member::MembershipState};
 use serde_json::json;
 use workmate::{
     core::{links::room_address, words},
     standin::Turn,
 };
 
-use crate::assistants::call_as;
+use crate::assistants::{call_as, reason_of_leaving};
 use crate::harness::{
     Message, Person, RoomKind, Setup, Timeline, homeserver::shared, office::Office, workmate::coworker,
 };
@@ -60,14 +60,6 @@ async fn c17_first_words_come_once_and_never_from_a_silent_one_in_a_plain_room()
 #[tokio::test]
 async fn c17_first_words_come_once_and_never_from_a_silent_one_in_an_encrypted_room() -> Result<()> {
     Box::pin(first_words_once(RoomKind::Encrypted)).await
-}
-
-/// Waits until a coworker has left, and returns the reason that people's apps show.
-async fn reason_of_leaving(person: &Person, room: &OwnedRoomId, who: &UserId) -> Result<String> {
-    person.until_membership(room, who, &MembershipState::Leave).await?;
-    let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.member/{who}");
-    let member = call_as(person, Method::GET, &path, &json!({})).await?;
-    Ok(member["reason"].as_str().unwrap_or_default().to_owned())
 }
 
 #[tokio::test]

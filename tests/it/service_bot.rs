@@ -1,13 +1,12 @@
 //! The service bot in direct chats.
 
 use anyhow::Result;
-use reqwest::Method;
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
 use workmate::core::links::room_address;
 
 use crate::{
-    assistants::{FIRST_WORDS, Office, call_as, said},
+    assistants::{FIRST_WORDS, Office, reason_of_leaving, said},
     harness::{RoomKind, homeserver::shared, workmate::coworker},
 };
 
@@ -84,12 +83,10 @@ async fn service_bot_answers_where_it_was_asked_and_leaves_rooms_of_several_peop
     alice.invite(&unmarked, bob.user_id()).await?;
     bob.until_membership(&unmarked, bob.user_id(), &MembershipState::Invite).await?;
     bob.join(&unmarked).await?;
-    alice.until_membership(&unmarked, &service, &MembershipState::Leave).await?;
 
     for room in [&team, &unmarked] {
-        let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.member/{service}");
-        let member = call_as(&alice, Method::GET, &path, &json!({})).await?;
-        assert!(member["reason"].as_str().unwrap_or_default().contains("Start a chat with me alone"), "{member}");
+        let reason = reason_of_leaving(&alice, room, &service).await?;
+        assert!(reason.contains("Start a chat with me alone"), "{reason}");
     }
     assert!(alice.client().invited_rooms().iter().all(|room| room.room_id() != team), "it is said nowhere else");
     Ok(())
@@ -131,19 +128,10 @@ async fn c1_a_lobby_has_every_coworker_in_it_and_says_who_they_are() -> Result<(
 
     office.workmate.stop().await;
     office.workmate.start_again().await;
-    office.ask(&alice, &alice_chat(&office, &alice).await?, "still there?", "Still.").await?;
+    office.ask(&alice, &office.join_chat(&alice).await?, "still there?", "Still.").await?;
     let seen = alice.timeline(&lobby);
     assert_eq!(seen.messages_of(&service).count(), 1, "the same list is said once:\n{seen}");
     assert_eq!(seen.messages_of(&oncall).count() + seen.messages_of(&ci).count(), 0, "{seen}");
     assert_eq!(alice.membership(&lobby, &ci).await?, Some(MembershipState::Join));
     Ok(())
-}
-
-/// The chat with one's assistant, joined.
-async fn alice_chat(office: &Office, alice: &crate::harness::Person) -> Result<ruma::OwnedRoomId> {
-    let assistant = office.assistant_of(alice);
-    let room = alice.until_invited_by(&assistant).await?;
-    alice.join(&room).await?;
-    alice.until(&room, "the first words", |seen| said(seen, &assistant, FIRST_WORDS)).await?;
-    Ok(room)
 }

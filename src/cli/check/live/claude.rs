@@ -5,14 +5,12 @@ use crate::{
     claude::{Cause, Client, Looked},
     cli::check::shown,
     config::Config,
-    engine::{claude_client, models_of},
+    engine::{NO_KEY, claude_client, models_of},
 };
 
 pub(super) async fn all(config: &Config) -> Vec<Tried> {
     if !config.claude.has_credentials() {
-        let text = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
-                    claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`.";
-        return vec![Tried::new("claude", Found::Fault(text.to_owned()))];
+        return vec![Tried::new("claude", Found::Fault(format!("{NO_KEY}.")))];
     }
     let client = match Client::new(claude_client(&config.claude)) {
         Ok(client) => client,

@@ -62,6 +62,7 @@ mod spending;
 mod start;
 mod toolsets;
 mod trust;
+mod under_way;
 mod unencrypted;
 mod upgrades;
 mod used;

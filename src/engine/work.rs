@@ -6,7 +6,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -17,6 +16,7 @@ use super::{
     lanes,
     room_tools::Here,
     runs::{Asking, until_due},
+    under_way::UnderWay,
     used::Used,
 };
 use crate::{
@@ -49,7 +49,7 @@ enum Happened {
     Decided(String, Decision),
 }
 
-type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Result<Happened, EngineError>>>;
+type Calls<'a> = UnderWay<'a, Result<Happened, EngineError>>;
 
 impl Engine {
     /// Works on a composed question until it is answered, or cannot be.
@@ -146,22 +146,21 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let facts = RunRecord { work: work::Work::default(), ..record.clone() };
-        let mut under_way = UnderWay::new();
+        let mut under_way = Calls::new();
         let mut asked: BTreeSet<String> = BTreeSet::new();
         let (mut running, mut unrepeatable) = (0, false);
         loop {
-            let begun = self.begin_calls(stage, record, terms, running).await?;
+            let begun = under_way.beside(self.begin_calls(stage, record, terms, running)).await?;
             running += begun.len();
             for (call, tool, arguments) in begun {
                 unrepeatable |= !tool.idempotent;
                 let ran = self.call_tool(stage, &facts, call.clone(), tool, arguments);
-                under_way.push(async move { Ok(Happened::Ran(call, ran.await)) }.boxed());
+                under_way.push(async move { Ok(Happened::Ran(call, ran.await)) });
             }
             for pending in record.work.pending(terms) {
                 if asked.insert(pending.call.clone()) {
                     self.journal(stage.id, record)?;
-                    let decided = self.clone().ask_people(stage, &facts, pending);
-                    under_way.push(decided.boxed());
+                    under_way.push(self.clone().ask_people(stage, &facts, pending));
                 }
             }
             if under_way.is_empty() {
@@ -169,11 +168,11 @@ impl Engine {
             }
             let (done, running_now) = record.work.progress();
             let doing = Doing { done, running: running_now, asked: record.work.asked_about(terms) };
-            self.show(stage, record, machine, &Input::Steps(&doing)).await;
+            under_way.beside(self.show(stage, record, machine, &Input::Steps(&doing))).await;
             match self.until_something(stage, record, machine, &mut under_way, running).await? {
                 Happened::Ran(call, mut output) => {
                     running -= 1;
-                    let pictures = self.look_into(&mut output, &record.room).await;
+                    let pictures = under_way.beside(self.look_into(&mut output, &record.room)).await;
                     record.work.show(&call, pictures);
                     record.work.finish(&call, output, terms, clock::now());
                 }
@@ -225,20 +224,20 @@ impl Engine {
         stage: &Stage<'_>,
         record: &mut RunRecord,
         machine: &mut Machine,
-        under_way: &mut UnderWay<'_>,
+        under_way: &mut Calls<'_>,
         running: usize,
     ) -> Result<Happened, EngineError> {
         if running == 0 {
             // Nothing but people is waited for: meanwhile others may have the places in the room and over all (C12).
             stage.leave.park();
             let happened = under_way.next().await.expect("something is under way");
-            stage.leave.unpark().await;
+            under_way.beside(stage.leave.unpark()).await;
             return happened;
         }
         loop {
             tokio::select! {
                 Some(happened) = under_way.next() => return happened,
-                () = until_due(machine) => self.show(stage, record, machine, &Input::Tick("")).await,
+                () = until_due(machine) => under_way.beside(self.show(stage, record, machine, &Input::Tick(""))).await,
             }
         }
     }

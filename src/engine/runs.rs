@@ -24,6 +24,7 @@ use super::{
     lanes,
     patience::Patience,
     presence,
+    under_way::UnderWay,
     used::Used,
     work::Stage,
 };
@@ -100,16 +101,18 @@ impl Engine {
         let mut used = Used::default();
         let sender = watch::Sender::new(Progress::default());
         let (waiting, told) = (record.clone(), Told::default());
-        let mut turn = std::pin::pin!(self.wait_for_turn(id, &waiting, place, &told));
+        // It may be telling the request's place, under the locks of a sending, while something else is done.
+        let mut turn = UnderWay::new();
+        turn.push(self.wait_for_turn(id, &waiting, place, &told));
         let (mut leave, mut accepted) = (None, accepted);
         let mut patience = Patience::default();
         let (ended, unheard) = loop {
             let began = clock::now();
             let attempt = async {
-                self.running.until_quiet(id).await;
+                turn.beside(self.running.until_quiet(id)).await;
                 let leave = match &mut leave {
                     Some(leave) => leave,
-                    none => none.insert((&mut turn).await),
+                    none => none.insert(turn.next().await.expect("each run has its turn")),
                 };
                 told.note(&mut record);
                 self.wait_for_the_homeserver(leave, &mut patience).await;
@@ -129,13 +132,13 @@ impl Engine {
             let then = match attempted {
                 Ok(Ok(ended)) => Then::End(ended),
                 Ok(Err(error)) => {
-                    let doubted = self.is_doubted(&record, &error, &mut patience).await;
+                    let doubted = turn.beside(self.is_doubted(&record, &error, &mut patience)).await;
                     self.after_failure(id, &mut record, error, (&mut patience, doubted), began)
                 }
                 Err(order) => {
                     // What the order came with is in the room: a sync from before it does not do any more.
                     accepted = Instant::now();
-                    Box::pin(self.obey_order(id, &mut record, order, &so_far.text)).await
+                    turn.beside(Box::pin(self.obey_order(id, &mut record, order, &so_far.text))).await
                 }
             };
             match then {
@@ -144,6 +147,8 @@ impl Engine {
                 Then::Again => self.running.enter(id, Nearness::Far),
             }
         };
+        drop(turn);
+        told.note(&mut record);
         self.running.enter(id, Nearness::Ending);
         // Calls that were cut short are steps too.
         record.work.stop();

@@ -1,9 +1,9 @@
 //! Fuzzing: every target of `workmate::fuzzing`, for a time or a number of cases.
 //!
-//! `cargo bench --bench fuzz -- --minutes 1` gives each target a minute; `--cases 1000000` a number of cases;
+//! `cargo bench --bench fuzz -- --seconds 60` gives each target a minute; `--cases 1000000` a number of cases;
 //! `--target events` is one target alone; `--seed 7` other cases. `--trace FILE` writes each case before it runs, for
-//! one that ends the process. What fails is made small, printed with seed and number, and saved in the corpus, where
-//! `cargo test` runs it from then on.
+//! one that ends the process. What fails is made small and saved in the corpus, where `cargo test` runs it from then on;
+//! the last lines name each file, and the command that runs it alone (`--target bodies --case FILE`).
 
 mod mutate;
 
@@ -28,13 +28,17 @@ const FAILURES_MAX: usize = 5;
 /// Tries to make a failing case smaller.
 const SHRINKS_MAX: usize = 2_000;
 
+/// How long a target runs where nothing is asked for.
+const SECONDS: f64 = 60.0;
+
 /// What is asked for.
 struct Asked {
-    minutes: f64,
+    seconds: f64,
     cases: Option<u64>,
     seed: u64,
     target: Option<String>,
     trace: Option<PathBuf>,
+    case: Option<PathBuf>,
 }
 
 impl Asked {
@@ -46,20 +50,26 @@ impl Asked {
         };
         let number = |name: &str| of(name).and_then(|text| text.parse().ok());
         Self {
-            minutes: of("--minutes").and_then(|text| text.parse().ok()).unwrap_or(1.0),
+            seconds: seconds(&of),
             cases: number("--cases"),
             seed: number("--seed").unwrap_or(1),
             target: of("--target"),
             trace: of("--trace").map(PathBuf::from),
+            case: of("--case").map(PathBuf::from),
         }
     }
 
     fn goes_on(&self, number: u64, began: Instant) -> bool {
         match self.cases {
             Some(cases) => number < cases,
-            None => began.elapsed().as_secs_f64() < self.minutes * 60.0,
+            None => began.elapsed().as_secs_f64() < self.seconds,
         }
     }
+}
+
+fn seconds(of: &impl Fn(&str) -> Option<String>) -> f64 {
+    let number = |name: &str| of(name).and_then(|text| text.parse::<f64>().ok());
+    number("--seconds").or_else(|| number("--minutes").map(|minutes| minutes * 60.0)).unwrap_or(SECONDS)
 }
 
 fn corpus_of(target: &Target) -> PathBuf {
@@ -101,13 +111,13 @@ fn shrunk(target: &Target, case: &[u8]) -> Vec<u8> {
     best
 }
 
-/// Runs one target; returns how many cases failed.
-fn run(target: &Target, asked: &Asked) -> usize {
+/// Runs one target; returns the files of the cases that failed.
+fn run(target: &Target, asked: &Asked) -> Vec<PathBuf> {
     let (began, known) = (Instant::now(), corpus(target));
     let mut cases = Cases::new(asked.seed, known.clone(), target.words);
-    let (mut number, mut failures, mut shapes, mut slowest) = (0_u64, 0, 0, Duration::ZERO);
+    let (mut number, mut failures, mut shapes, mut slowest) = (0_u64, Vec::new(), 0, Duration::ZERO);
     let mut waiting = known.into_iter();
-    while asked.goes_on(number, began) && failures < FAILURES_MAX {
+    while asked.goes_on(number, began) && failures.len() < FAILURES_MAX {
         let case = waiting.next().unwrap_or_else(|| cases.next());
         if let Some(trace) = &asked.trace {
             fs::write(trace, &case).expect("the trace can be written");
@@ -119,16 +129,12 @@ fn run(target: &Target, asked: &Asked) -> usize {
         if let Ok(shape) = ran {
             shapes = cases.learn(&case, shape);
         } else {
-            failures += 1;
             let small = shrunk(target, &case);
             let file = corpus_of(target).join(format!("failed-{}-{number}", asked.seed));
             fs::write(&file, &small).expect("the corpus can be written");
             let why = fails(target, &small).unwrap_or_default();
-            let (name, seed, file) = (target.name, asked.seed, file.display());
-            say(format!(
-                "{name}: case {number} of seed {seed} fails: {why}
-  saved as {file}"
-            ));
+            say(format!("{}: case {number} of seed {} fails: {why}", target.name, asked.seed));
+            failures.push(file);
         }
         if took > SLOW {
             let (name, seed, bytes) = (target.name, asked.seed, case.len());
@@ -139,7 +145,8 @@ fn run(target: &Target, asked: &Asked) -> usize {
     let name = target.name;
     let each = began.elapsed() / u32::try_from(number.max(1)).unwrap_or(u32::MAX);
     say(format!(
-        "{name:<13} {number:>9} cases of {each:>8.1?}, {shapes:>5} shapes, slowest {slowest:>8.1?}, {failures} failures"
+        "{name:<13} {number:>9} cases of {each:>8.1?}, {shapes:>5} shapes, slowest {slowest:>8.1?}, {} failures",
+        failures.len()
     ));
     failures
 }
@@ -153,6 +160,45 @@ fn main() -> ExitCode {
     // A failure is printed once, when it is small.
     panic::set_hook(Box::new(|_| {}));
     let chosen = TARGETS.iter().filter(|target| asked.target.as_deref().is_none_or(|name| name == target.name));
-    let failures: usize = chosen.map(|target| run(target, &asked)).sum();
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let chosen: Vec<_> = chosen.collect();
+    if let Some(file) = &asked.case {
+        return again(&chosen, file);
+    }
+    let failed: Vec<_> = chosen.into_iter().map(|target| (target.name, run(target, &asked))).collect();
+    for (name, files) in &failed {
+        for file in files {
+            let file = file.display();
+            say(format!(
+                "{name} failed; the case is {file}. Again: \
+                 cargo bench --profile dev --bench fuzz -- --target {name} --case {file}"
+            ));
+        }
+    }
+    if failed.iter().all(|(_, files)| files.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs one case alone, with what it says when it fails.
+fn again(targets: &[&Target], file: &Path) -> ExitCode {
+    let [target] = targets else {
+        say("--case needs --target, with the name of one".to_owned());
+        return ExitCode::FAILURE;
+    };
+    let case = match fs::read(file) {
+        Ok(case) => case,
+        Err(error) => {
+            say(format!("{}: {error}", file.display()));
+            return ExitCode::FAILURE;
+        }
+    };
+    let began = Instant::now();
+    match fails(target, &case) {
+        Some(why) => {
+            say(format!("{}: fails: {why}", target.name));
+            ExitCode::FAILURE
+        }
+        None => {
+            say(format!("{}: passes, in {:.1?}", target.name, began.elapsed()));
+            ExitCode::SUCCESS
+        }
+    }
 }

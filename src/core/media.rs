@@ -90,8 +90,10 @@ pub enum Unread {
     TooLong,
     /// A PDF that needs a password.
     Encrypted,
-    /// Not what it claims to be, or damaged, or empty.
+    /// Not what it claims to be, or damaged.
     Broken,
+    /// Nothing in it, or nothing but blanks.
+    Empty,
     /// No file: a message whose words cannot be read.
     NoWords,
     /// It could not be fetched or decrypted.
@@ -115,6 +117,7 @@ impl Unread {
             Self::TooLong => "too_long",
             Self::Encrypted => "password_protected",
             Self::Broken => "broken",
+            Self::Empty => "empty",
             Self::NoWords => "no_words",
             Self::Unavailable => "unavailable",
             Self::LeftOut => "left_out",
@@ -292,7 +295,10 @@ impl Claims {
         if text::is_likely(bytes) {
             return Ok(Kind::Text);
         }
-        let claimed = self.may_be_picture() || self.may_be_pdf() || self.says_text() || bytes.is_empty();
+        if text::is_empty(bytes) {
+            return Err(Unread::Empty);
+        }
+        let claimed = self.may_be_picture() || self.may_be_pdf() || self.says_text();
         Err(if claimed { Unread::Broken } else { self.unreadable_kind() })
     }
 

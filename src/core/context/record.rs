@@ -199,6 +199,8 @@ fn follows(extent: Extent) -> String {
     match extent {
         Extent::Whole => "follows".to_owned(),
         Extent::Ends => "its beginning and end follow".to_owned(),
+        Extent::WholeWithout { odd } => format!("follows{}", without(odd)),
+        Extent::EndsWithout { odd } => format!("its beginning and end follow{}", without(odd)),
         Extent::Smaller { from, to } => {
             format!("follows, shown at {} × {} of its {} × {} pixels", to.0, to.1, from.0, from.1)
         }
@@ -207,6 +209,11 @@ fn follows(extent: Extent) -> String {
             format!("follows in {number} parts, {way}, of {width} × {height} pixels")
         }
     }
+}
+
+fn without(odd: u32) -> String {
+    let they = if odd == 1 { "1 byte of it is" } else { &*format!("{odd} bytes of it are") };
+    format!(" ({they} no text: left out, or shown as \u{fffd})")
 }
 
 /// Returns where a message's formatted text links to, as far as its plain text does not say. Links to people are their

@@ -63,6 +63,16 @@ pub enum Extent {
     Whole,
     /// A text's beginning and end.
     Ends,
+    /// All of a text that is none in places.
+    WholeWithout {
+        /// Bytes and characters that are left out or stand as U+FFFD.
+        odd: u32,
+    },
+    /// Beginning and end of such a text.
+    EndsWithout {
+        /// The same, in all of it.
+        odd: u32,
+    },
     /// A picture, made smaller: width and height as it was sent, and as it is given.
     Smaller {
         /// As it was sent.

@@ -71,8 +71,16 @@ fn decode_locked_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
 }
 
 pub(super) fn decode_text(bytes: &[u8]) -> Result<Decoded, Unread> {
-    let text = text::read(bytes).ok_or(Unread::Unsupported)?;
+    let text::Read { text, odd } = text::read(bytes).ok_or(Unread::Unsupported)?;
+    if text.trim().is_empty() {
+        return Err(Unread::Empty);
+    }
     let kept = context::ends(&text, TEXT_TOKENS_MAX);
-    let shown = if kept.len() == text.len() { Extent::Whole } else { Extent::Ends };
+    let shown = match (kept.len() == text.len(), odd) {
+        (true, 0) => Extent::Whole,
+        (false, 0) => Extent::Ends,
+        (true, odd) => Extent::WholeWithout { odd },
+        (false, odd) => Extent::EndsWithout { odd },
+    };
     Ok(Decoded { made: Made::Text, tokens: context::estimate(&kept), shown, bytes: kept.into_owned().into_bytes() })
 }

@@ -177,14 +177,15 @@ fn bomb(width: u32, height: u32) -> Vec<u8> {
 #[test]
 fn what_is_too_large_damaged_or_pretends_is_named_and_breaks_nothing() {
     let png = written(&opaque(30, 30), ImageFormat::Png);
-    let rows: [(&str, Vec<u8>, Claims, Unread); 10] = [
+    let rows: [(&str, Vec<u8>, Claims, Unread); 11] = [
         ("a bomb", bomb(60_000, 60_000), any("a.png"), Unread::TooLarge),
         ("a long bomb", bomb(u32::MAX >> 1, 1), any("a.png"), Unread::TooLarge),
         ("half a picture", png[..png.len() / 2].to_vec(), any("a.png"), Unread::Broken),
         ("a zip as a text", b"PK\x03\x04\0\0".to_vec(), any("a.txt"), Unread::Broken),
         ("a zip without a type", b"PK\x03\x04\0\0".to_vec(), any("archive"), Unread::Unsupported),
-        ("nothing", Vec::new(), any("a.txt"), Unread::Broken),
-        ("only white space", b" \n\n".to_vec(), any("a.txt"), Unread::Broken),
+        ("nothing", Vec::new(), any("a.txt"), Unread::Empty),
+        ("only white space", b" \r\n\n".to_vec(), any("a.txt"), Unread::Empty),
+        ("only colours", b"\x1b[1m\x1b[0m\n\x1b[K".to_vec(), any("a.log"), Unread::Empty),
         ("half a PDF", pdf(3, false)[..200].to_vec(), any("a.pdf"), Unread::Broken),
         ("a PDF with a password", pdf(3, true), any("a.pdf"), Unread::Encrypted),
         ("a long PDF", pdf(101, false), any("a.pdf"), Unread::TooLong),
@@ -213,6 +214,8 @@ fn c7_a_text_is_given_without_what_hides_in_it_and_cut_where_it_is_long() {
     let content = FileContent::Text { text: "a\tb\ncd\n".into() };
     assert_eq!(*prepared, Prepared { content, tokens: 2, bytes: 7, shown: Extent::Whole });
 
+    let odd = prepare(b"a line\n\0\0\0\x01last\xff of seventy letters or so\n", &any("a.log")).expect("a text");
+    assert_eq!(odd.shown, Extent::WholeWithout { odd: 4 });
     let long = prepare("word ".repeat(100_000).as_bytes(), &any("a.log")).expect("a text");
     assert_eq!(long.shown, Extent::Ends);
 }

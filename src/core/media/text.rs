@@ -10,47 +10,98 @@ use memchr::memmem;
 
 use super::is_invisible;
 
-/// Of so many characters one may be such as no text holds: terminals and crashed writers leave some behind.
-const ODD_ONE_IN: usize = 100;
-/// Of so many characters beyond ASCII one may be damaged for it still to be UTF-8.
-const DAMAGED_ONE_IN: usize = 10;
-/// What is looked at for the zero bytes of UTF-16.
+/// Of so many characters one may be such as no text holds: terminals, crashed writers and cells of a table leave some.
+const ODD_ONE_IN: usize = 20;
+/// A few such characters are no reason to refuse a short text in which each has so many others around it.
+const FEW_ODD: usize = 4;
+const AROUND_EACH: usize = 8;
+/// UTF-8's longer characters are hardly written by chance: for each damaged place, twice as much of them proves it.
+const DAMAGED_ONE_IN: usize = 2;
+/// What is looked at for UTF-16 without a mark.
 const SAMPLE_BYTES: usize = 64 << 10;
+/// Fewer characters tell nothing of UTF-16 in scripts without zero bytes.
+const UNITS_MIN: usize = 8;
+/// How files begin that hold much text and are none.
+const BINARY_MARKS: [&[u8]; 14] = [
+    b"SQLite format 3\0",
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"\x7fELF",
+    b"\x1f\x8b",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"7z\xbc\xaf",
+    b"\x28\xb5\x2f\xfd",
+    b"Rar!\x1a",
+    b"\xca\xfe\xba\xbe",
+    b"OggS\0",
+    b"bplist0",
+    b"ID3\x03",
+];
+
+/// A text as it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) text: String,
+    /// Zero bytes, control characters and places of no encoding, which are left out or replaced.
+    pub(super) odd: u32,
+}
+
+/// Whether there is nothing to read: no bytes, or blanks alone.
+pub(super) fn is_empty(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).iter().all(u8::is_ascii_whitespace)
+}
 
 /// Whether the bytes may be a text's, in any encoding.
 pub(super) fn is_likely(bytes: &[u8]) -> bool {
+    if is_empty(bytes) || BINARY_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+        return false;
+    }
     if Encoding::for_bom(bytes).is_some() || wide(bytes).is_some() {
         return true;
     }
-    // Zero bytes stand in a log that was not written to its end; elsewhere they are no text's.
-    let (zeros, odd) = bytes.iter().fold((0, 0), |(zeros, odd), byte| match byte {
-        0 => (zeros + 1, odd),
-        1..=6 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f => (zeros, odd + 1),
-        _ => (zeros, odd),
-    });
-    if odd > (bytes.len() - zeros) / ODD_ONE_IN || bytes.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) {
-        return false;
+    let (mut zeros, mut odd, mut seen) = (0, 0, 0);
+    for byte in bytes {
+        match byte {
+            0 => zeros += 1,
+            1..=6 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f => odd += 1,
+            b'!'..=b'~' => seen += 1,
+            _ => {}
+        }
     }
-    zeros == 0 || is_nearly_utf8(bytes)
+    // Zero bytes stand in a log that was not written to its end, or between two texts.
+    let all = bytes.len() - zeros;
+    is_mostly_text(all, odd) && (zeros == 0 || seen * 3 >= all || is_nearly_utf8(bytes)) && all > 0
+}
+
+/// Whether so many odd characters are few enough for a text.
+fn is_mostly_text(all: usize, odd: usize) -> bool {
+    odd <= all / ODD_ONE_IN || (odd <= FEW_ODD && all >= odd * AROUND_EACH)
 }
 
 /// Returns the text: line ends are `\n`, and what a terminal would act upon or nobody would see is gone. `None` where it
 /// is no text in any encoding that is known.
-pub(super) fn read(bytes: &[u8]) -> Option<String> {
+pub(super) fn read(bytes: &[u8]) -> Option<Read> {
     let decoded = decode(bytes);
-    let (all, odd) = decoded.chars().fold((0_usize, 0_usize), |(all, odd), letter| match letter {
-        '\0' => (all, odd),
-        '\u{1}'..='\u{6}' | '\u{e}'..='\u{1a}' | '\u{1c}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffd}' => {
-            (all + 1, odd + 1)
+    let (mut all, mut zeros, mut odd, mut before) = (0, 0, 0, ' ');
+    for letter in decoded.chars() {
+        match letter {
+            '\0' => zeros += 1,
+            '\u{fffd}' if before == letter => {}
+            '\u{1}'..='\u{6}' | '\u{e}'..='\u{1a}' | '\u{1c}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffd}' => {
+                odd += 1;
+                all += 1;
+            }
+            _ => all += 1,
         }
-        _ => (all + 1, odd),
-    });
+        before = letter;
+    }
     // Of a short text one damaged end is no reason to refuse it.
-    if odd > (all / ODD_ONE_IN).max(usize::from(all >= 4 && decoded.ends_with('\u{fffd}'))) {
+    let is_cut = odd == 1 && all >= 4 && decoded.ends_with('\u{fffd}');
+    if !is_mostly_text(all, odd) && !is_cut {
         return None;
     }
-    let text = plain(&decoded);
-    (!text.trim().is_empty()).then_some(text)
+    Some(Read { text: plain(&decoded), odd: u32::try_from(odd + zeros).unwrap_or(u32::MAX) })
 }
 
 fn decode(bytes: &[u8]) -> Cow<'_, str> {
@@ -66,36 +117,114 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
     if is_nearly_utf8(bytes) {
         return String::from_utf8_lossy(bytes);
     }
+    if let Some(whole) = with_whole_characters(bytes) {
+        return Cow::Owned(String::from_utf8_lossy(&whole).into_owned());
+    }
+    // Bytes of no encoding in lines of their own would make a detector guess one for the whole.
+    if is_ascii_but_for_odd_lines(bytes) {
+        return String::from_utf8_lossy(bytes);
+    }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
     detector.guess(None, Utf8Detection::Deny).decode_without_bom_handling(bytes).0
 }
 
-/// Returns the encoding where every other byte of much of it is zero: UTF-16 without a mark.
+/// Returns the encoding where it is UTF-16 without a mark: every other byte of much of it is zero, or it reads well so and
+/// in no other way.
 fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
-    let pairs = bytes[..bytes.len().min(SAMPLE_BYTES)].chunks_exact(2);
+    let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
+    let pairs = sample.chunks_exact(2);
     let all = pairs.len();
     let zeros = |at: usize| pairs.clone().filter(|pair| pair[at] == 0).count();
     let (first, second) = (zeros(0), zeros(1));
     let is_most = |these: usize, others: usize| all >= 2 && these * 5 >= all * 2 && others * 20 <= all;
     if is_most(second, first) {
-        Some(UTF_16LE)
-    } else if is_most(first, second) {
-        Some(UTF_16BE)
-    } else {
-        None
+        return Some(UTF_16LE);
+    }
+    if is_most(first, second) {
+        return Some(UTF_16BE);
+    }
+    let is_utf8 = || {
+        std::str::from_utf8(sample).is_ok_and(|text| !text.contains(|letter: char| matches!(letter, '\u{1}'..='\u{6}')))
+    };
+    if all < UNITS_MIN || is_utf8() {
+        return None;
+    }
+    let reads = |of: fn([u8; 2]) -> u16| reads_well(pairs.clone().map(|pair| of([pair[0], pair[1]])));
+    match (reads(u16::from_le_bytes), reads(u16::from_be_bytes)) {
+        (true, false) => Some(UTF_16LE),
+        (false, true) => Some(UTF_16BE),
+        _ => None,
     }
 }
 
-/// Whether it is UTF-8, but for a few bytes: cut in the middle of its last character, or written by two.
-fn is_nearly_utf8(bytes: &[u8]) -> bool {
-    let (mut whole, mut damaged) = (0_usize, 0_usize);
-    for chunk in bytes.utf8_chunks() {
-        whole += chunk.valid().chars().filter(|letter| !letter.is_ascii()).count();
-        damaged += usize::from(!chunk.invalid().is_empty());
+/// Whether UTF-16 is of living scripts with spaces, line ends or their own full stops in between.
+fn reads_well(units: impl Iterator<Item = u16>) -> bool {
+    let (mut all, mut known, mut stops) = (0, 0, 0);
+    for unit in units {
+        all += 1;
+        known +=
+            usize::from(matches!(unit, 0x9 | 0xa | 0xd | 0x20..=0x7e | 0xa0..=0x24f | 0x370..=0x52f | 0x590..=0x6ff
+            | 0x900..=0xdff | 0xe00..=0xe7f | 0x2010..=0x2044 | 0x3000..=0x30ff | 0x4e00..=0x9fa5 | 0xac00..=0xd7a3
+            | 0xff00..=0xff65));
+        stops += usize::from(matches!(unit, 0xa | 0x20 | 0x3000..=0x3002 | 0xff01 | 0xff0c | 0xff1f));
     }
-    let is_cut = || whole > 1 && std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
-    damaged == 0 || damaged <= whole / DAMAGED_ONE_IN || is_cut()
+    known * 20 >= all * 19 && stops > 0 && stops * 100 >= all
+}
+
+/// Whether it is UTF-8, but for a few bytes: cut in the middle of a character, or written by two.
+fn is_nearly_utf8(bytes: &[u8]) -> bool {
+    let (mut whole, mut damaged, mut at) = (0_usize, 0_usize, 0_usize);
+    for chunk in bytes.utf8_chunks() {
+        whole += chunk.valid().chars().map(|letter| letter.len_utf8() - 1).sum::<usize>();
+        at += chunk.valid().len() + chunk.invalid().len();
+        let is_last = at == bytes.len() && !chunk.invalid().is_empty();
+        // The first bytes of a longer character, at the very end.
+        let is_cut = is_last && chunk.invalid().first().is_some_and(|byte| *byte >= 0xc2) && {
+            std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none())
+        };
+        let ends_early = is_cut && (whole > 1 || chunk.invalid().len() > 1);
+        damaged += usize::from(!chunk.invalid().is_empty() && !ends_early);
+    }
+    damaged == 0 || damaged <= whole / DAMAGED_ONE_IN
+}
+
+/// Returns the bytes with characters that were written as two halves of UTF-16 (CESU-8, as Java and Oracle do) made whole,
+/// where they are UTF-8 then. A half alone stays, and is replaced.
+fn with_whole_characters(bytes: &[u8]) -> Option<Vec<u8>> {
+    let half = |at: usize, kinds: std::ops::RangeInclusive<u8>| match bytes.get(at..at + 3) {
+        Some([0xed, kind, last @ 0x80..=0xbf]) if kinds.contains(kind) => {
+            Some(u32::from(kind & 0x0f) << 6 | u32::from(last & 0x3f))
+        }
+        _ => None,
+    };
+    let (mut whole, mut at, mut halves) = (Vec::with_capacity(bytes.len()), 0, 0);
+    while let Some(byte) = bytes.get(at) {
+        let pair = half(at, 0xa0..=0xaf).zip(half(at + 3, 0xb0..=0xbf));
+        if let Some(letter) = pair.and_then(|(high, low)| char::from_u32(0x1_0000 + (high << 10) + low)) {
+            whole.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            (at, halves) = (at + 6, halves + 1);
+        } else if half(at, 0xa0..=0xbf).is_some() {
+            whole.extend_from_slice("\u{fffd}".as_bytes());
+            (at, halves) = (at + 3, halves + 1);
+        } else {
+            whole.push(*byte);
+            at += 1;
+        }
+    }
+    (halves > 0 && is_nearly_utf8(&whole)).then_some(whole)
+}
+
+/// Whether what is beyond ASCII stands in a few lines, with control characters beside it.
+fn is_ascii_but_for_odd_lines(bytes: &[u8]) -> bool {
+    let (mut lines, mut beyond, mut odd) = (0_usize, 0_usize, 0_usize);
+    for line in bytes.split(|byte| *byte == b'\n') {
+        lines += 1;
+        let is_odd = line.iter().any(|byte| matches!(byte, 1..=6 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f));
+        beyond += usize::from(!line.is_ascii());
+        odd += usize::from(!line.is_ascii() && is_odd);
+    }
+    odd > 0 && odd == beyond && beyond * 4 <= lines
 }
 
 fn plain(text: &str) -> String {
@@ -109,6 +238,7 @@ fn plain(text: &str) -> String {
             }
             '\u{1b}' => skip_escape(&mut rest),
             '\n' | '\t' => plain.push(letter),
+            '\u{fffd}' if plain.ends_with(letter) => {}
             _ if is_invisible(letter) => {}
             _ => plain.push(letter),
         }
@@ -145,7 +275,7 @@ mod tests {
 
     fn is_read_as(name: &str, bytes: &[u8], expected: &str) {
         assert!(is_likely(bytes), "{name} is taken for a text");
-        assert_eq!(read(bytes).as_deref(), Some(&*expected.replace("\r\n", "\n")), "{name}");
+        assert_eq!(read(bytes).map(|read| read.text), Some(expected.replace("\r\n", "\n")), "{name}");
     }
 
     #[test]
@@ -198,6 +328,78 @@ mod tests {
         ];
         for (bytes, expected) in rows {
             is_read_as(expected, bytes, expected);
+        }
+    }
+
+    #[test]
+    fn c7_a_text_with_a_few_odd_bytes_is_read_and_the_model_is_told() {
+        let with = |text: &str, odd: &[u8]| [text.as_bytes(), odd].concat();
+        let encoded = |encoding: &'static Encoding, text: &str| encoding.encode(text).0.into_owned();
+        let cell: Vec<u8> = (0_u32..120).map(|n| (n.wrapping_mul(2_654_435_761) >> 11).to_le_bytes()[0]).collect();
+        let cell: Vec<u8> = cell.into_iter().filter(|byte| *byte != b'\n' && *byte != b'\r').collect();
+        let table = "id,name,value\n".repeat(80);
+        let odd_table = [table.as_bytes(), b"7,", &cell, b",end\n", table.as_bytes()].concat();
+        let rows: Vec<(&str, Vec<u8>, &str)> = vec![
+            ("zero bytes at the end", with("started\n", &[0; 40]), "started\n"),
+            ("one zero byte", b"key=value\0\nother=1\n".to_vec(), "key=value\nother=1\n"),
+            (
+                "latin-1 with zero bytes",
+                b"caf\xe9 au lait, s'il vous pla\xeet\0\0".to_vec(),
+                "café au lait, s'il vous plaît",
+            ),
+            ("UTF-8 with a stray byte", with("naïve café, ", b"\xff ok"), "naïve café, � ok"),
+            ("a control character", b"left\x01right\n".to_vec(), "leftright\n"),
+            ("separators of records", b"MSH|a|b\x1cPID|c|d\x1cOBX|e".to_vec(), "MSH|a|bPID|c|dOBX|e"),
+            ("cut at its beginning", "é, größer und schöner".as_bytes()[1..].to_vec(), "�, größer und schöner"),
+            ("cut in its only character", b"costs 5 \xe2\x82".to_vec(), "costs 5 �"),
+            ("CESU-8", b"ok \xed\xa0\xbd\xed\xb8\x80 done".to_vec(), "ok 😀 done"),
+            ("half of a CESU-8 pair", with("größer 😀 ", b"\xed\xa0\xbd end"), "größer 😀 � end"),
+        ];
+        for (name, bytes, expected) in rows {
+            is_read_as(name, &bytes, expected);
+            assert!(name == "CESU-8" || read(&bytes).is_some_and(|read| read.odd > 0), "{name} is told");
+        }
+        assert!(is_likely(&odd_table), "a table with a cell of bytes");
+        let read_table = read(&odd_table).expect("a table");
+        assert!(read_table.text.starts_with(&table) && read_table.text.ends_with(&format!(",end\n{table}")));
+        assert!(read_table.text.contains('�') && read_table.odd > 0);
+        for text in [GERMAN, RUSSIAN, JAPANESE] {
+            assert_eq!(read(text.as_bytes()).map(|read| read.odd), Some(0));
+        }
+        for (encoding, text) in [
+            (WINDOWS_1251, "Ошибка: нет соединения\n"),
+            (KOI8_R, "Привет, мир\n"),
+            (SHIFT_JIS, "エラーが発生しました\n"),
+            (GBK, "连接失败，请重试\n"),
+            (WINDOWS_1252, "Größe: 3,50 €\n"),
+        ] {
+            is_read_as(encoding.name(), &encoded(encoding, text), text);
+            is_read_as(
+                encoding.name(),
+                &[&encoded(encoding, text)[..], b"at 12:30 in main.c\0"].concat(),
+                &format!("{text}at 12:30 in main.c"),
+            );
+        }
+        for text in [JAPANESE, CHINESE, RUSSIAN, KOREAN] {
+            for little in [true, false] {
+                is_read_as("UTF-16 without a mark", &utf16(text, little, false), text);
+            }
+        }
+    }
+
+    #[test]
+    fn c7_what_holds_nothing_is_empty_and_what_is_binary_stays_so() {
+        for bytes in [&b""[..], b" ", b"\r\n", b"\r\r\r", b"\n\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"] {
+            assert!(is_empty(bytes) && !is_likely(bytes), "{bytes:?}");
+        }
+        for bytes in [&b"x"[..], b"7", "é".as_bytes(), b"a\n"] {
+            assert!(!is_empty(bytes) && is_likely(bytes), "{bytes:?}");
+        }
+        let strings = [&b"\x7fELF\x02\x01"[..], &b"a long string of the program\0".repeat(50)].concat();
+        let store = [&b"SQLite format 3\0\x10\0\x01"[..], &b"INSERT INTO notes VALUES ".repeat(90)].concat();
+        let pixels = [&b"BM\x36\x30\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"[..], &[0xff; 3_000]].concat();
+        for bytes in [&b"\x01\x02\x03\x04\x05"[..], b"\0", b"\0\0\0\0\x01", &strings, &store, &pixels] {
+            assert!(!is_likely(bytes) || read(bytes).is_none(), "{:?}", &bytes[..bytes.len().min(20)]);
         }
     }
 

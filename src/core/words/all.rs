@@ -321,6 +321,7 @@ fn failures(book: &mut Book) {
         Unread::TooLong,
         Unread::Encrypted,
         Unread::Broken,
+        Unread::Empty,
         Unread::NoWords,
         Unread::Unavailable,
         Unread::LeftOut,

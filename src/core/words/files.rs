@@ -15,7 +15,8 @@ pub fn unreadable(why: Unread) -> String {
         Unread::TookTooLong => "That file took too long to read, so I gave up on it.".to_owned(),
         Unread::TooLong => format!("That file is too long for me: I read at most {PDF_PAGES_MAX} pages of a PDF."),
         Unread::Encrypted => "That PDF is protected with a password, so I can't read it.".to_owned(),
-        Unread::Broken => "That file seems to be damaged or empty, or it isn't what its name says.".to_owned(),
+        Unread::Broken => "That file seems to be damaged, or it isn't what its name says.".to_owned(),
+        Unread::Empty => "That file is empty.".to_owned(),
         Unread::NoWords => {
             return "I couldn't read your message: its text is missing or damaged. Please send it again.".to_owned();
         }
@@ -44,6 +45,7 @@ mod tests {
             Unread::TooLong,
             Unread::Encrypted,
             Unread::Broken,
+            Unread::Empty,
         ];
         for why in all {
             let word = unreadable(why);

@@ -93,10 +93,12 @@ struct Failed {
 /// Every way in which a run ends.
 const OUTCOMES: [Outcome; 5] = [Outcome::Done, Outcome::Failed, Outcome::Stopped, Outcome::Declined, Outcome::Dropped];
 /// Every way in which a tool call ends, with its name here.
-const CALLS: [(StepOutcome, &str); 7] = [
+const CALLS: [(StepOutcome, &str); 9] = [
     (StepOutcome::Done, "done"),
     (StepOutcome::Failed, "failed"),
     (StepOutcome::Denied, "denied"),
+    (StepOutcome::Unusable, "unusable"),
+    (StepOutcome::Surplus, "surplus"),
     (StepOutcome::Declined, "declined"),
     (StepOutcome::Expired, "expired"),
     (StepOutcome::Stopped, "stopped"),

@@ -116,7 +116,6 @@ pub enum StreamError {
 /// Builds a message out of a stream's bytes.
 #[derive(Debug)]
 pub struct Assembler {
-    limits: Limits,
     decoder: Decoder,
     accumulator: Accumulator,
 }
@@ -125,7 +124,7 @@ impl Assembler {
     /// Returns one for a new stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, decoder: Decoder::new(limits), accumulator: Accumulator::default() }
+        Self { decoder: Decoder::new(limits), accumulator: Accumulator::default() }
     }
 
     /// Takes the next bytes, cut anywhere, and adds what they tell to `news`.
@@ -138,7 +137,7 @@ impl Assembler {
             if self.is_complete() {
                 return Ok(());
             }
-            if let Some(event) = event::read(&frame, self.limits)? {
+            if let Some(event) = event::read(&frame, self.decoder.limits())? {
                 self.accumulator.take(event, news)?;
             }
         }
@@ -151,7 +150,7 @@ impl Assembler {
     /// Takes the clean end of the stream, which may complete the last event. Half an event is none.
     pub fn end(&mut self, news: &mut VecDeque<Delta>) {
         let last = self.decoder.end().filter(|_| !self.is_complete());
-        if let Some(Ok(Some(event))) = last.map(|frame| event::read(&frame, self.limits)) {
+        if let Some(Ok(Some(event))) = last.map(|frame| event::read(&frame, self.decoder.limits())) {
             // Out of order, it completes nothing.
             let _ = self.accumulator.take(event, news);
         }

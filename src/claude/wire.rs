@@ -18,15 +18,20 @@ pub enum Role {
     Assistant,
 }
 
-/// A whole answer, as it stands after `message_stop`.
+/// The most tokens that a number of an answer's usage can mean: more than any window, by far. A larger one is none.
+pub const TOKENS_MAX: u64 = 10_000_000;
+/// The most calls of the provider's own tools that one answer can hold.
+const SERVER_CALLS_MAX: u64 = 1_000;
+
+/// A whole answer, as it stands after `message_stop`. What is missing, or of another type than it should be, is empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Fields")]
 pub struct Message {
     /// `msg_…`
     pub id: String,
     /// The model that answered.
     pub model: String,
     /// The blocks in order; echo them unchanged within a tool loop.
-    #[serde(default)]
     pub content: Vec<ContentBlock>,
     /// Why it ended; `None` only while the stream runs, or where the server never said.
     pub stop_reason: Option<StopReason>,
@@ -35,11 +40,24 @@ pub struct Message {
     /// More about a refusal.
     pub stop_details: Option<StopDetails>,
     /// The container that the provider's code ran in, as it was told.
-    #[serde(default)]
     pub container: Option<Json>,
     /// What it used.
-    #[serde(default)]
     pub usage: Usage,
+}
+
+impl From<Fields> for Message {
+    fn from(fields: Fields) -> Self {
+        Self {
+            id: fields.part("id").unwrap_or_default(),
+            model: fields.part("model").unwrap_or_default(),
+            content: fields.part("content").unwrap_or_default(),
+            stop_reason: fields.part("stop_reason"),
+            stop_sequence: fields.part("stop_sequence"),
+            stop_details: fields.part("stop_details"),
+            container: fields.get("container").filter(|json| json.as_str() != "null").cloned(),
+            usage: fields.part("usage").unwrap_or_default(),
+        }
+    }
 }
 
 impl Message {
@@ -120,6 +138,7 @@ impl From<StopReason> for String {
 
 /// `stop_details` of a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Fields")]
 pub struct StopDetails {
     /// Which policy it concerns, e.g. `cyber`; null where none is named.
     pub category: Option<String>,
@@ -127,9 +146,15 @@ pub struct StopDetails {
     pub explanation: Option<String>,
 }
 
-/// What an answer used; every field may be absent or null.
+impl From<Fields> for StopDetails {
+    fn from(fields: Fields) -> Self {
+        Self { category: fields.part("category"), explanation: fields.part("explanation") }
+    }
+}
+
+/// What an answer used; every field may be absent, null, or nothing that a number of tokens can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Fields")]
 pub struct Usage {
     /// Prompt tokens neither read from nor written to the cache.
     pub input_tokens: Option<u64>,
@@ -155,9 +180,31 @@ pub struct Usage {
     pub iterations: Option<Vec<Iteration>>,
 }
 
+impl From<Fields> for Usage {
+    fn from(fields: Fields) -> Self {
+        // A pass without its numbers would make the others' sum too small.
+        let are_whole = |passes: &Vec<Iteration>| {
+            passes.iter().all(|pass| pass.input_tokens.is_some() && pass.output_tokens.is_some())
+        };
+        Self {
+            input_tokens: fields.count("input_tokens", TOKENS_MAX),
+            cache_creation_input_tokens: fields.count("cache_creation_input_tokens", TOKENS_MAX),
+            cache_read_input_tokens: fields.count("cache_read_input_tokens", TOKENS_MAX),
+            cache_creation: fields.part("cache_creation"),
+            output_tokens: fields.count("output_tokens", TOKENS_MAX),
+            output_tokens_details: fields.part("output_tokens_details"),
+            server_tool_use: fields.part("server_tool_use"),
+            service_tier: fields.part("service_tier"),
+            inference_geo: fields.part("inference_geo"),
+            speed: fields.part("speed"),
+            iterations: fields.part("iterations").filter(are_whole),
+        }
+    }
+}
+
 /// One entry of `usage.iterations`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Fields")]
 pub struct Iteration {
     /// `message`, `fallback_message`, `compaction`, `advisor_message` or newer.
     #[serde(rename = "type")]
@@ -174,6 +221,20 @@ pub struct Iteration {
     pub cache_creation: Option<CacheCreation>,
     /// As in [`Usage`].
     pub output_tokens: Option<u64>,
+}
+
+impl From<Fields> for Iteration {
+    fn from(fields: Fields) -> Self {
+        Self {
+            kind: fields.part("type").unwrap_or_default(),
+            model: fields.part("model"),
+            input_tokens: fields.count("input_tokens", TOKENS_MAX),
+            cache_creation_input_tokens: fields.count("cache_creation_input_tokens", TOKENS_MAX),
+            cache_read_input_tokens: fields.count("cache_read_input_tokens", TOKENS_MAX),
+            cache_creation: fields.part("cache_creation"),
+            output_tokens: fields.count("output_tokens", TOKENS_MAX),
+        }
+    }
 }
 
 impl Iteration {
@@ -193,7 +254,7 @@ impl Iteration {
 
 /// `usage.cache_creation`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Fields")]
 pub struct CacheCreation {
     /// Tokens written for five minutes.
     pub ephemeral_5m_input_tokens: Option<u64>,
@@ -201,22 +262,46 @@ pub struct CacheCreation {
     pub ephemeral_1h_input_tokens: Option<u64>,
 }
 
+impl From<Fields> for CacheCreation {
+    fn from(fields: Fields) -> Self {
+        Self {
+            ephemeral_5m_input_tokens: fields.count("ephemeral_5m_input_tokens", TOKENS_MAX),
+            ephemeral_1h_input_tokens: fields.count("ephemeral_1h_input_tokens", TOKENS_MAX),
+        }
+    }
+}
+
 /// `usage.output_tokens_details`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Fields")]
 pub struct OutputTokensDetails {
     /// Tokens of thinking, within `output_tokens`.
     pub thinking_tokens: Option<u64>,
 }
 
+impl From<Fields> for OutputTokensDetails {
+    fn from(fields: Fields) -> Self {
+        Self { thinking_tokens: fields.count("thinking_tokens", TOKENS_MAX) }
+    }
+}
+
 /// `usage.server_tool_use`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Fields")]
 pub struct ServerToolUse {
     /// Web searches, billed one by one.
     pub web_search_requests: Option<u64>,
     /// Web fetches, billed by their tokens only.
     pub web_fetch_requests: Option<u64>,
+}
+
+impl From<Fields> for ServerToolUse {
+    fn from(fields: Fields) -> Self {
+        Self {
+            web_search_requests: fields.count("web_search_requests", SERVER_CALLS_MAX),
+            web_fetch_requests: fields.count("web_fetch_requests", SERVER_CALLS_MAX),
+        }
+    }
 }
 
 impl Usage {
@@ -278,6 +363,23 @@ mod tests {
         let message: Message = serde_json::from_value(full_message()).expect("the documented shape is read");
         let written = serde_json::to_value(&message).expect("it is written");
         insta::assert_snapshot!("message", serde_json::to_string_pretty(&written).expect("a value prints"));
+    }
+
+    #[test]
+    fn a3_fields_of_another_type_cost_themselves_and_not_the_message() {
+        let message: Message = serde_json::from_str(
+            r#"{"id":7,"model":null,"content":[{"type":"text","text":"Hi"},null],"stop_reason":["end_turn"],"stop_details":"no",
+            "usage":{"input_tokens":18446744073709551615,"input_tokens":18446744073709551616,"output_tokens":"12","cache_creation":7,
+            "server_tool_use":{"web_search_requests":-1},"iterations":[{"type":"message","input_tokens":1}],"speed":1}}"#,
+        )
+        .expect("it is read");
+        assert_eq!((message.text().as_str(), message.stop_reason, message.model.as_str()), ("Hi", None, ""));
+        let server_tool_use = Some(ServerToolUse::default());
+        assert_eq!(message.usage, Usage { output_tokens: Some(12), server_tool_use, ..Usage::default() });
+        for usage in ["null", "[]", "7", "\"none\""] {
+            let message: Message = serde_json::from_str(&format!(r#"{{"usage":{usage}}}"#)).expect(usage);
+            assert_eq!(message.usage, Usage::default(), "{usage}");
+        }
     }
 
     #[test]

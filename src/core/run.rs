@@ -111,6 +111,8 @@ pub enum Stop {
     End,
     /// It reached the limit on its output.
     Cut,
+    /// The provider's own tools did not come to an end.
+    Unfinished,
     /// It declined; its words are dropped.
     Refused,
 }
@@ -316,9 +318,13 @@ impl Machine {
             Stop::Cut if render::is_blank(text) => {
                 return vec![self.word(&words::limit_before_words(), Outcome::Failed)];
             }
+            Stop::Unfinished if render::is_blank(text) => {
+                return vec![self.word(&words::work_too_long(), Outcome::Failed)];
+            }
             Stop::End if render::is_blank(text) => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
             Stop::End => self.prefixed(text),
             Stop::Cut => format!("{}\n\n{}", self.prefixed(text), words::cut_at_limit()),
+            Stop::Unfinished => format!("{}\n\n{}", self.prefixed(text), words::unfinished()),
         };
         // An edit carries its text twice. Whether it becomes one is known only now.
         let bytes_max = if self.pace.is_some() { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };

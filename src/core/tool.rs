@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{hex::hex, prompt::ToolDefinition};
+use super::{hex::hex, prompt::ToolDefinition, trail::StepOutcome};
 
 mod output;
 pub mod schema;
@@ -356,6 +356,17 @@ pub enum Denied {
     NotAnObject,
     /// Its arguments can be read in more than one way.
     Unclear,
+}
+
+impl Denied {
+    /// Returns how a call ends that is denied for it.
+    #[must_use]
+    pub fn outcome(self) -> StepOutcome {
+        match self {
+            Self::NotGranted => StepOutcome::Denied,
+            Self::NotAnObject | Self::Unclear => StepOutcome::Unusable,
+        }
+    }
 }
 
 /// Why a granted tool is not offered.

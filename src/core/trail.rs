@@ -3,7 +3,7 @@
 //! Steps with arguments and results are content: they stand in the thread and, sealed, in the journal while the run
 //! goes on. The index keeps [`Tally`]s, which say no more than that a tool was used.
 
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{mask::Mask, time::Timestamp, tool::ToolName};
@@ -37,8 +37,12 @@ pub enum StepOutcome {
     Done,
     /// It failed.
     Failed,
-    /// It is on no allow-list, or its arguments were no object: it did not run.
+    /// It is on no allow-list: it did not run.
     Denied,
+    /// Its arguments were no object, or could be read in two ways: it did not run.
+    Unusable,
+    /// There were more calls in its turn than are looked at: it did not run.
+    Surplus,
     /// Those who were asked declined: it did not run.
     Declined,
     /// Nobody answered in time: it did not run.
@@ -69,6 +73,17 @@ pub enum Decision {
     },
     /// Nobody said anything in time.
     Expired,
+}
+
+impl Decision {
+    /// Returns who decided, where somebody did.
+    #[must_use]
+    pub fn by(&self) -> Option<&UserId> {
+        match self {
+            Self::Approved { by, .. } | Self::Declined { by, .. } => Some(by),
+            Self::Expired => None,
+        }
+    }
 }
 
 /// What the index keeps of a call: no content.

@@ -13,7 +13,7 @@ pub use self::failures::{
     Again, account_exhausted, answer_not_posted, answered_alone, broken_off, call_cut, cut_at_limit, cut_off, given_up,
     internal, key_missing, key_refused, limit_before_words, limited_for, model_missing, model_unreachable, no_power,
     nothing_to_say, overloaded_gave_up, overloaded_trying, refused, request_refused, room_replaced, too_long,
-    tools_failed, work_too_long,
+    tools_failed, unfinished, work_too_long,
 };
 pub use self::service::{ServiceStatus, id_too_long, not_a_member, service_status};
 pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};

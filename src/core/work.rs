@@ -8,6 +8,7 @@
 
 mod arguments;
 mod call;
+mod ids;
 mod said;
 mod shown;
 mod sources;
@@ -197,6 +198,8 @@ impl Work {
         let tool_use = self.tool_use(terms);
         self.asked = self.asked.saturating_add(1);
         self.tokens = self.tokens.saturating_add(tokens);
+        let known = self.rounds.iter().flat_map(|round| &round.results).map(|result| result.call.as_str());
+        let turn = &ModelTurn { blocks: ids::made_unique(&turn.blocks, known), stop: turn.stop };
         let said = self.heard(&turn.blocks, &turn.blocks);
         self.steps.extend(said::server_steps(&said, terms.mask));
         let calls = said::calls(&said, terms.mask);
@@ -209,7 +212,6 @@ impl Work {
             TurnStop::Paused | TurnStop::End if calls.is_empty() => Ok((self.answer(&said), Stop::End)),
             TurnStop::Paused | TurnStop::End if self.tokens >= terms.tokens_max => Err(Fault::WorkTooLong),
             TurnStop::Paused | TurnStop::End if tool_use == ToolUse::Off => Err(Fault::WorkTooLong),
-            TurnStop::Paused | TurnStop::End if self.repeats_a_call(&calls) => Err(Fault::BrokenOff),
             TurnStop::Paused | TurnStop::End => {
                 let said = self.stowed.stow(said::echoed(turn, &said));
                 self.open = Some(Open { said, calls });
@@ -224,14 +226,11 @@ impl Work {
 
     /// The provider paused its own loop: what it said is sent back, and it goes on.
     fn pause(&mut self, turn: &ModelTurn, said: &[Said], terms: &Terms<'_>) -> Next {
-        if self.tokens >= terms.tokens_max {
-            return Next::End(Err(Fault::WorkTooLong));
-        }
         let pauses = self.rounds.iter().filter(|round| round.results.is_empty()).count();
-        let echoed = self.stowed.stow(said::echoed(turn, said));
-        if pauses >= PAUSES_MAX {
-            return Next::End(Ok((self.answer(said), Stop::Cut)));
+        if pauses >= PAUSES_MAX || self.tokens >= terms.tokens_max {
+            return Next::End(Ok((terms.mask.hide(&self.answer(said)), Stop::Unfinished)));
         }
+        let echoed = self.stowed.stow(said::echoed(turn, said));
         self.rounds.push(Round { said: echoed, results: Vec::new() });
         self.next(terms)
     }
@@ -258,24 +257,17 @@ impl Work {
         said::read_all(&sources::resolved(blocks, &sources::pages(earlier.iter().chain(newest))))
     }
 
-    /// Whether a call has an id that is none or was used before: no result could be told to be its own.
-    fn repeats_a_call(&self, calls: &[Call]) -> bool {
-        let used = self.rounds.iter().flat_map(|round| &round.results).map(|result| result.call.as_str());
-        let mut seen: std::collections::BTreeSet<&str> = used.collect();
-        calls.iter().any(|call| call.id.is_empty() || !seen.insert(&call.id))
-    }
-
     /// Answers the calls that may not be carried out, and closes the round where none is left.
     fn settle(&mut self, terms: &Terms<'_>) {
         let Some(open) = &mut self.open else { return };
         for (at, call) in open.calls.iter_mut().enumerate() {
-            let denied = match call.gate(terms.tools) {
+            let (why, outcome) = match call.gate(terms.tools) {
                 _ if call.state != State::Waiting => continue,
-                _ if at >= CALLS_OF_A_TURN_MAX => verdict(Verdict::TooManyCalls).to_owned(),
-                Gate::Denied(denied) => shown::denied(denied, terms.tools),
+                _ if at >= CALLS_OF_A_TURN_MAX => (verdict(Verdict::TooManyCalls).to_owned(), StepOutcome::Surplus),
+                Gate::Denied(denied) => (shown::denied(denied, terms.tools), denied.outcome()),
                 Gate::Open(_) | Gate::Asks(_) => continue,
             };
-            call.answer(&Output::error(denied), StepOutcome::Denied, 0, terms.mask);
+            call.answer(&Output::error(why), outcome, 0, terms.mask);
         }
         self.close();
     }

@@ -86,8 +86,11 @@ impl Engine {
         let with_files = question.prompt.has_files();
         let (mut first_break, mut broken, mut paid) = (None, 0, 0);
         loop {
-            match self.ask_once(&request, progress).await {
-                Ok(reply) => return Ok(reply),
+            match self.ask_once(question, &request, progress).await {
+                Ok(reply) => {
+                    self.note_model_answers(question.model);
+                    return Ok(reply);
+                }
                 // The model takes less effort than it was known to, or none.
                 Err(error) if self.learns_effort(&error, &request) => {
                     request = if progress.borrow().files_refused {
@@ -113,7 +116,10 @@ impl Engine {
                         _ => claude::Decision::GiveUp,
                     };
                     tracing::warn!(%error, cause = error.cause.name(), ?again, "the model gave no answer");
-                    let claude::Decision::RetryAfter(pause) = again else { return Err(fault(&error)) };
+                    let claude::Decision::RetryAfter(pause) = again else {
+                        self.note_failure(question.model, &error);
+                        return Err(fault(&error));
+                    };
                     question.hold.again()?;
                     progress.send_modify(|so_far| {
                         so_far.begin_again();
@@ -146,6 +152,7 @@ impl Engine {
 
     async fn ask_once(
         &self,
+        question: &Question<'_>,
         request: &claude::Request,
         progress: &watch::Sender<Progress>,
     ) -> Result<ModelTurn, claude::Error> {
@@ -153,6 +160,10 @@ impl Engine {
             let waiting_ms = u64::try_from((wait.made.elapsed + wait.wait).as_millis()).unwrap_or(u64::MAX);
             progress.send_modify(|so_far| so_far.waiting_ms = waiting_ms);
             self.metrics.model_failed(wait.cause.name());
+            if matches!(wait.cause, Cause::Connect { .. } | Cause::Page { .. }) {
+                // Whoever looks after it need not wait for the last attempt.
+                self.claude_trouble.notify_one();
+            }
         };
         let mut stream = self.claude.stream_with(request, busy).await?;
         let usage = stream.usage();
@@ -177,7 +188,8 @@ impl Engine {
             Some(reason) if reason.is_cut_off() => TurnStop::Cut,
             _ => TurnStop::End,
         };
-        let blocks = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
+        let blocks: Vec<String> = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
+        let usage = whole(message.usage.clone(), &blocks, || self.tokens_of(question.prompt, question.model));
         let is_unbilled = message.is_refused_unsaid();
         let refused = (stop == TurnStop::Refused).then(|| {
             let category = message.stop_details.as_ref().and_then(|details| details.category.clone());
@@ -188,13 +200,39 @@ impl Engine {
             so_far.complete = true;
             so_far.unbilled = is_unbilled;
             so_far.refused = refused;
-            so_far.model = Some(message.model);
-            so_far.usage = message.usage;
+            so_far.model = Some(answering(&request.model, message.model));
+            so_far.usage = usage;
         });
         Ok(ModelTurn { blocks, stop })
     }
 }
 
+/// Returns the model that answered, for prices and records: the one that was asked, unless another one says plainly that
+/// it was.
+fn answering(asked: &str, told: String) -> String {
+    let is_dated = told
+        .strip_prefix(asked)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .is_some_and(|date| date.len() == "20260801".len() && date.chars().all(|char| char.is_ascii_digit()));
+    let is_the_same = is_dated
+        || told.eq_ignore_ascii_case(asked)
+        || told.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case(asked));
+    let is_a_name =
+        (1..=MODEL_CHARS_MAX).contains(&told.chars().count()) && !told.contains(|char: char| char.is_control());
+    if is_the_same || !is_a_name { asked.to_owned() } else { told }
+}
+
+/// Returns the usage of a whole answer. What the provider did not tell, or only as a number that none can be, counts as it
+/// is estimated: an answer is not free for that.
+fn whole(usage: claude::Usage, blocks: &[String], prompt_tokens: impl FnOnce() -> u64) -> claude::Usage {
+    let uncached = || prompt_tokens().saturating_sub(usage.prompt_tokens());
+    let written = || blocks.iter().map(|block| u64::from(estimate(block))).fold(0, u64::saturating_add);
+    let (input, output) = (usage.input_tokens.unwrap_or_else(uncached), usage.output_tokens.unwrap_or_else(written));
+    claude::Usage { input_tokens: Some(input), output_tokens: Some(output), ..usage.clone() }
+}
+
+/// Characters of a model's name.
+const MODEL_CHARS_MAX: usize = 100;
 /// Characters of the name of a category of refusals.
 const CATEGORY_CHARS_MAX: usize = 40;
 /// A wait that people are told of instead of waiting.
@@ -216,7 +254,10 @@ fn fault(error: &claude::Error) -> Fault {
         (Cause::Overloaded | Cause::RateLimited { .. }, _) => Fault::Overloaded,
         (_, Advice::Regenerate) => Fault::BrokenOff,
         (_, Advice::Shorten) => Fault::TooLong,
-        (_, Advice::RetryLater { .. }) | (Cause::Protocol { .. } | Cause::UnusableBaseUrl, _) => Fault::Unreachable,
+        (_, Advice::RetryLater { .. })
+        | (Cause::Protocol { .. } | Cause::UnusableBaseUrl | Cause::InvalidRequest { status: 404 | 405, .. }, _) => {
+            Fault::Unreachable
+        }
         _ => Fault::RequestRefused,
     }
 }
@@ -279,6 +320,43 @@ mod tests {
         assert_eq!(complete.usage_so_far(), told(1), "nothing is estimated once all is told");
         let nothing = Progress { text: "abc".to_owned(), ..Progress::default() };
         assert_eq!(nothing.usage_so_far(), claude::Usage::default(), "no answer of the provider's began");
+    }
+
+    #[test]
+    fn a3_what_is_not_told_of_an_answer_s_tokens_counts_as_estimated() {
+        let blocks = ["x".repeat(70)];
+        let of = |input_tokens, cached, output_tokens| {
+            let usage = claude::Usage {
+                input_tokens,
+                cache_read_input_tokens: cached,
+                output_tokens,
+                ..claude::Usage::default()
+            };
+            let usage = whole(usage, &blocks, || 1_000);
+            (usage.prompt_tokens(), usage.output_tokens)
+        };
+        assert_eq!(of(Some(9), None, Some(3)), (9, Some(3)));
+        assert_eq!(of(None, None, None), (1_000, Some(20)));
+        assert_eq!(of(None, Some(400), Some(0)), (1_000, Some(0)));
+        assert_eq!(of(None, Some(4_000), Some(1)), (4_000, Some(1)));
+    }
+
+    #[test]
+    fn a3_a_model_that_is_named_in_another_way_is_the_one_that_was_asked() {
+        let long = "x".repeat(101);
+        for (told, expected) in [
+            ("claude-opus-5-5", "claude-opus-5-5"),
+            ("claude-opus-5-5-20260801", "claude-opus-5-5"),
+            ("anthropic/claude-opus-5-5", "claude-opus-5-5"),
+            ("Claude-Opus-5-5", "claude-opus-5-5"),
+            ("", "claude-opus-5-5"),
+            ("a\nb", "claude-opus-5-5"),
+            (&long, "claude-opus-5-5"),
+            ("claude-opus-5-5-fast", "claude-opus-5-5-fast"),
+            ("claude-sonnet-5-5", "claude-sonnet-5-5"),
+        ] {
+            assert_eq!(answering("claude-opus-5-5", told.to_owned()), expected, "{told}");
+        }
     }
 
     #[test]

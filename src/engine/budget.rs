@@ -259,31 +259,44 @@ impl Engine {
         Ok(spent.map(|spent| (spent, limit)))
     }
 
-    /// Returns what was spent of the budgets that have no person's name, and their limits, for `/metrics`.
-    pub(super) fn budgets_shown(&self) -> Result<[Vec<Labelled>; 2], EngineError> {
-        let workspace = self.config.budgets.workspace;
-        let under =
-            Under { key: "workspace".to_owned(), scope: Scope::Workspace, limits: workspace, before: Usd::ZERO };
-        let mut shown = vec![("workspace".to_owned(), under)];
+    /// Returns what was spent of the budgets that have no person's name, for `/metrics`.
+    pub(super) fn budgets_used(&self) -> Result<Vec<Labelled>, EngineError> {
+        let limits = self.config.budgets.workspace;
+        let under = Under { key: "workspace".to_owned(), scope: Scope::Workspace, limits, before: Usd::ZERO };
+        let mut shown = vec![("workspace", under)];
         for (user, coworker) in self.users.iter().zip(&self.config.coworkers) {
-            shown.push((coworker.id.0.clone(), self.coworker_account(user)?));
+            shown.push((coworker.id.0.as_str(), self.coworker_account(user)?));
         }
-        let (mut used, mut limits) = (Vec::new(), Vec::new());
+        let mut used = Vec::new();
         for (budget, under) in shown {
             let Some(entry) = self.ledger.entries(std::slice::from_ref(&under))?.pop() else { continue };
-            for (span, period, limit) in
-                [("month", Period::Month, under.limits.month), ("day", Period::Day, under.limits.day)]
-            {
-                let labels = || vec![("budget", budget.clone()), ("span", span.to_owned())];
-                used.push((labels(), entry.account.spent(period, clock::now()).as_dollars()));
-                limits.extend(limit.map(|limit| (labels(), limit.as_dollars())));
+            for period in [Period::Month, Period::Day] {
+                used.push((labels(budget, period), entry.account.spent(period, clock::now()).as_dollars()));
             }
         }
-        Ok([used, limits])
+        Ok(used)
+    }
+
+    /// Returns the limits of those budgets, where they have any.
+    pub(super) fn budget_limits(&self) -> Vec<Labelled> {
+        let workspace = self.config.budgets.workspace;
+        let all = [("workspace", workspace.month, workspace.day)].into_iter();
+        let all = all.chain(self.config.coworkers.iter().map(|one| (one.id.0.as_str(), one.budget_usd_month, None)));
+        let each = all.flat_map(|(budget, month, day)| {
+            [(Period::Month, month), (Period::Day, day)]
+                .into_iter()
+                .filter_map(move |(period, limit)| Some((labels(budget, period), limit?.as_dollars())))
+        });
+        each.collect()
+    }
+
+    /// Returns how many tokens a prompt takes, as far as it can be told before it was asked.
+    pub(super) fn tokens_of(&self, prompt: &Prompt, model: &str) -> u64 {
+        self.ledger.ratio(model).apply(budget::prompt_tokens(prompt))
     }
 
     fn estimate(&self, prompt: &Prompt, model: &str) -> Estimate {
-        let tokens = self.ledger.ratio(model).apply(budget::prompt_tokens(prompt));
+        let tokens = self.tokens_of(prompt, model);
         let price = claude::dearest(model, tokens).map_or(Price::UNKNOWN, |dearest| Price {
             prompt_nano_usd: dearest.prompt,
             answer_nano_usd: dearest.answer,
@@ -317,4 +330,12 @@ impl Engine {
         let key = format!("coworker:{user}");
         Ok(Under { key, scope: Scope::Coworker, limits, before: Usd::from_micro(before) })
     }
+}
+
+fn labels(budget: &str, period: Period) -> Vec<(&'static str, String)> {
+    let span = match period {
+        Period::Month => "month",
+        Period::Day => "day",
+    };
+    vec![("budget", budget.to_owned()), ("span", span.to_owned())]
 }

@@ -109,7 +109,8 @@ impl Engine {
         let reply = self.stream(stage, record, machine, asking, &hold).await?;
         hold.end();
         let asked = stage.progress.send_replace(Progress::default());
-        let tokens = asked.usage_so_far().prompt_tokens() + asked.usage_so_far().output_tokens.unwrap_or_default();
+        let so_far = asked.usage_so_far();
+        let tokens = so_far.prompt_tokens().saturating_add(so_far.output_tokens.unwrap_or_default());
         used.add(&asked);
         if asked.complete && asked.broken.is_empty() {
             self.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());

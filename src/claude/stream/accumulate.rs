@@ -14,18 +14,25 @@ use crate::claude::wire::{ContentBlock, Json, Message, StopReason, Usage};
 #[derive(Debug, Default)]
 pub(super) struct Accumulator {
     message: Option<Message>,
-    open: Vec<OpenBlock>,
+    /// What each block of the content has gathered beside it, in the same order.
+    gathered: Vec<Gathered>,
     /// Calls of our tools whose arguments are not JSON; an answer that was cut off may end in one.
     broken: Vec<usize>,
+    /// Whether the end told how many tokens the answer has. The beginning tells no more than that it began.
+    is_output_told: bool,
     complete: bool,
 }
 
-/// What a block that has not stopped has gathered beside its content.
+/// What a block has gathered beside its content.
 #[derive(Debug, Default)]
-struct OpenBlock {
+struct Gathered {
+    /// Its index, as the server counts.
     index: usize,
     input: String,
+    /// A piece of `input` could not be read.
+    lacks_input: bool,
     citations: Vec<Json>,
+    is_stopped: bool,
 }
 
 impl Accumulator {
@@ -42,67 +49,91 @@ impl Accumulator {
     }
 
     pub(super) fn take(&mut self, event: Event, news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
-        let begun = match (event, &mut self.message) {
-            (Event::MessageStart(message), None) => {
-                news.push_back(Delta::Started { id: message.id.clone(), model: message.model.clone() });
-                self.message = Some(message);
-                return Ok(());
-            }
-            (Event::MessageStart(_), Some(_)) => return Err(out_of_order("message_start", "the message had begun")),
-            (event, Some(message)) => (event, message),
-            (Event::BlockStop { .. }, None) => return Ok(()),
-            (event, None) => return Err(out_of_order(name(&event), "the message had not begun")),
+        let Some(message) = &mut self.message else {
+            return match event {
+                Event::MessageStart(message) => {
+                    news.push_back(Delta::Started { id: message.id.clone(), model: message.model.clone() });
+                    let begun = |index| Gathered { index, ..Gathered::default() };
+                    self.gathered = (0..message.content.len()).map(begun).collect();
+                    self.message = Some(message);
+                    Ok(())
+                }
+                Event::BlockStop { .. } => Ok(()),
+                event => Err(out_of_order(name(&event), "the message had not begun")),
+            };
         };
-        match begun {
-            (Event::BlockStart { index, block }, message) => {
-                if index != message.content.len() {
-                    return Err(out_of_order("content_block_start", "its index is not the next"));
+        match event {
+            // Told twice, it is one; another one is not to be mixed into it.
+            Event::MessageStart(again) if again.id == message.id => {}
+            Event::MessageStart(_) => return Err(out_of_order("message_start", "the message had begun")),
+            Event::BlockStart { index, block } => self.begin(index, block, news),
+            Event::BlockDelta { index, delta } => self.add(index, delta, news),
+            Event::BlockStop { index } => self.stop(index, news),
+            Event::MessageDelta(MessageDelta { reason, sequence, details, container, usage }) => {
+                message.stop_reason = reason.or(message.stop_reason.take());
+                message.stop_sequence = sequence.or(message.stop_sequence.take());
+                message.stop_details = details.or(message.stop_details.take());
+                message.container = container.or(message.container.take());
+                self.is_output_told |= usage.output_tokens.is_some();
+                message.usage.update(usage);
+            }
+            Event::MessageStop => {
+                if !self.is_output_told {
+                    message.usage.output_tokens = None;
                 }
-                news.push_back(Delta::BlockStarted { index, kind: block.kind() });
-                if let Some(model) = falls_back_to(&block) {
-                    // What follows is said, and charged for, by another model.
-                    message.model = model;
-                }
-                news.extend(block.as_text().filter(|text| !text.is_empty()).map(|text| Delta::Text(text.to_owned())));
-                self.open.push(OpenBlock { index, ..OpenBlock::default() });
-                message.content.push(block);
-                Ok(())
-            }
-            (Event::BlockDelta { index, delta }, message) => {
-                let open = self.open.iter_mut().find(|open| open.index == index);
-                let (Some(open), Some(block)) = (open, message.content.get_mut(index)) else {
-                    return Err(out_of_order("content_block_delta", "its block is not open"));
-                };
-                news.extend(apply(open, block, delta)?);
-                Ok(())
-            }
-            (Event::BlockStop { index }, message) => {
-                // One that is not open changes nothing.
-                if let Some(at) = self.open.iter().position(|open| open.index == index) {
-                    let open = self.open.remove(at);
-                    self.broken.extend(close(open, &mut message.content[index]).err());
-                    news.push_back(Delta::BlockStopped { index });
-                }
-                Ok(())
-            }
-            (Event::MessageDelta(MessageDelta { delta, usage }), message) => {
-                message.stop_reason = delta.reason.or(message.stop_reason.take());
-                message.stop_sequence = delta.sequence.or(message.stop_sequence.take());
-                message.stop_details = delta.details.or(message.stop_details.take());
-                message.container = delta.container.or(message.container.take());
-                message.usage.update(usage.unwrap_or_default());
-                Ok(())
-            }
-            (Event::MessageStop | Event::MessageStart(_), message) => {
                 // An answer that reached a limit, or was refused, may end within a block.
-                for open in std::mem::take(&mut self.open) {
-                    let index = open.index;
-                    self.broken.extend(close(open, &mut message.content[index]).err());
-                    news.push_back(Delta::BlockStopped { index });
+                for (at, (gathered, block)) in self.gathered.drain(..).zip(&mut message.content).enumerate() {
+                    if !gathered.is_stopped {
+                        news.push_back(Delta::BlockStopped { index: at });
+                    }
+                    if close(gathered, block).is_err() {
+                        self.broken.push(at);
+                    }
                 }
                 self.complete = true;
-                Ok(())
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a block where it comes: the content's order is that of the blocks, however the server counts.
+    fn begin(&mut self, index: Option<usize>, block: ContentBlock, news: &mut VecDeque<Delta>) {
+        let Some(message) = &mut self.message else { return };
+        let at = message.content.len();
+        news.push_back(Delta::BlockStarted { index: at, kind: block.kind() });
+        if let Some(model) = falls_back_to(&block) {
+            // What follows is said, and charged for, by another model.
+            message.model = model;
+        }
+        news.extend(block.as_text().filter(|text| !text.is_empty()).map(|text| Delta::Text(text.to_owned())));
+        self.gathered.push(Gathered { index: index.unwrap_or(at), ..Gathered::default() });
+        message.content.push(block);
+    }
+
+    /// Adds to the newest block of that index that can take it. Text that fits nowhere is a block of its own; anything
+    /// else is passed over, as the official SDKs do.
+    fn add(&mut self, index: Option<usize>, delta: BlockDelta, news: &mut VecDeque<Delta>) {
+        let Some(message) = &mut self.message else { return };
+        let is_meant = |at: &usize| index.is_none_or(|index| self.gathered[*at].index == index);
+        let meant = || (0..message.content.len()).rev().filter(is_meant);
+        let found = meant().find(|at| takes(&message.content[*at], &delta));
+        let is_unknown = |block: &ContentBlock| matches!(block, ContentBlock::Other(_)) && !block.kind().is_empty();
+        let is_of_unknown = meant().any(|at| is_unknown(&message.content[at]));
+        match (found, delta) {
+            (Some(at), delta) => news.extend(apply(at, &mut self.gathered[at], &mut message.content[at], delta)),
+            (None, BlockDelta::Text(text)) if !text.is_empty() && !is_of_unknown => {
+                self.begin(index, ContentBlock::text(text), news);
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Notes that a block has stopped; one that is not open changes nothing.
+    fn stop(&mut self, index: Option<usize>, news: &mut VecDeque<Delta>) {
+        let is_meant = |one: &Gathered| !one.is_stopped && index.is_none_or(|index| one.index == index);
+        if let Some(at) = self.gathered.iter().rposition(is_meant) {
+            self.gathered[at].is_stopped = true;
+            news.push_back(Delta::BlockStopped { index: at });
         }
     }
 
@@ -134,60 +165,75 @@ fn falls_back_to(block: &ContentBlock) -> Option<String> {
     fields.get("to")?.read::<To>().ok().map(|to| to.model)
 }
 
-fn apply(open: &mut OpenBlock, block: &mut ContentBlock, delta: BlockDelta) -> Result<Option<Delta>, StreamError> {
+/// Whether a block is of the type that a delta is for.
+fn takes(block: &ContentBlock, delta: &BlockDelta) -> bool {
+    match delta {
+        BlockDelta::Text(_) | BlockDelta::Citation(_) => matches!(block, ContentBlock::Text { .. }),
+        BlockDelta::Thinking(_) | BlockDelta::Signature(_) => matches!(block, ContentBlock::Thinking { .. }),
+        BlockDelta::Input(_) => matches!(block, ContentBlock::ToolUse { .. } | ContentBlock::Other(_)),
+        BlockDelta::Compaction(_) => matches!(block, ContentBlock::Other(_)),
+        BlockDelta::Unknown => false,
+    }
+}
+
+fn apply(at: usize, gathered: &mut Gathered, block: &mut ContentBlock, delta: BlockDelta) -> Option<Delta> {
     match (delta, block) {
-        (BlockDelta::TextDelta { text: more }, ContentBlock::Text { text, .. }) => {
+        (BlockDelta::Text(more), ContentBlock::Text { text, .. }) => {
             text.push_str(&more);
-            Ok((!more.is_empty()).then_some(Delta::Text(more)))
+            (!more.is_empty()).then_some(Delta::Text(more))
         }
-        (BlockDelta::ThinkingDelta { thinking: more }, ContentBlock::Thinking { thinking, .. }) => {
+        (BlockDelta::Thinking(more), ContentBlock::Thinking { thinking, .. }) => {
             thinking.push_str(&more);
-            Ok(Some(Delta::Thinking(more)))
+            Some(Delta::Thinking(more))
         }
-        (BlockDelta::SignatureDelta { signature: new }, ContentBlock::Thinking { signature, .. }) => {
+        (BlockDelta::Signature(new), ContentBlock::Thinking { signature, .. }) => {
             *signature = Some(new);
-            Ok(None)
+            None
         }
-        (BlockDelta::InputJsonDelta { partial_json }, ContentBlock::ToolUse { .. } | ContentBlock::Other(_)) => {
-            open.input.push_str(&partial_json);
-            Ok(Some(Delta::ToolInput { index: open.index }))
+        (BlockDelta::Input(Some(more)), _) => {
+            gathered.input.push_str(&more);
+            Some(Delta::ToolInput { index: at })
+        }
+        (BlockDelta::Input(None), _) => {
+            gathered.lacks_input = true;
+            None
         }
         (BlockDelta::Compaction(summary), ContentBlock::Other(fields)) => {
             for (name, value) in summary.iter().filter(|(name, _)| *name != "type") {
                 fields.set(name, value.clone());
             }
-            Ok(None)
+            None
         }
-        (BlockDelta::Citation(citation), ContentBlock::Text { .. }) => {
-            open.citations.push(citation);
-            Ok(None)
+        (BlockDelta::Citation(citation), _) => {
+            gathered.citations.push(citation);
+            None
         }
-        // What is unknown, and whatever an unknown block is given, may be passed over; the rest is a fault.
-        (BlockDelta::Unknown, _) | (_, ContentBlock::Other(_)) => Ok(None),
-        _ => Err(out_of_order("content_block_delta", "its block is of another type")),
+        _ => None,
     }
 }
 
-/// Closes a block; an error with its index where it calls a tool of ours with arguments that are not JSON.
-fn close(open: OpenBlock, block: &mut ContentBlock) -> Result<(), usize> {
-    if !open.citations.is_empty()
+/// A call of a tool of ours whose arguments are not JSON, or are not all there.
+struct Broken;
+
+fn close(gathered: Gathered, block: &mut ContentBlock) -> Result<(), Broken> {
+    if !gathered.citations.is_empty()
         && let Some(rest) = block.rest_mut()
     {
         let mut citations: Vec<Json> =
             rest.get("citations").and_then(|known| known.read::<Option<_>>().ok()?).unwrap_or_default();
-        citations.extend(open.citations);
+        citations.extend(gathered.citations);
         rest.set("citations", Json::of(&citations));
     }
-    if open.input.trim().is_empty() {
+    if gathered.input.trim().is_empty() && !gathered.lacks_input {
         return Ok(());
     }
-    match (Json::parse(open.input.trim()), block) {
-        (Ok(parsed), ContentBlock::ToolUse { input, .. }) => *input = parsed,
-        (Ok(parsed), ContentBlock::Other(fields)) => fields.set("input", parsed),
-        (Err(_), ContentBlock::ToolUse { input, .. }) => {
-            *input = Json::of(&open.input);
-            return Err(open.index);
+    match (Json::parse(gathered.input.trim()), block) {
+        (Ok(parsed), ContentBlock::ToolUse { input, .. }) if !gathered.lacks_input => *input = parsed,
+        (_, ContentBlock::ToolUse { input, .. }) => {
+            *input = Json::of(&gathered.input);
+            return Err(Broken);
         }
+        (Ok(parsed), ContentBlock::Other(fields)) => fields.set("input", parsed),
         // The provider carries out its own tools' calls, and has understood them.
         (Ok(_) | Err(_), _) => {}
     }

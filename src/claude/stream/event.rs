@@ -1,6 +1,6 @@
 //! From a frame to an event of the Messages API; what is newer than this client is passed over.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use super::{Limits, StreamError, sse::Frame};
 use crate::claude::wire::{ContentBlock, Fields, Json, Message, StopDetails, StopReason, Usage};
@@ -17,74 +17,49 @@ const KNOWN: [&str; 8] = [
     "message_stop",
 ];
 
-/// An event that changes something.
+/// An event that changes something. An index that is none is `None`.
 #[derive(Debug)]
 pub(super) enum Event {
     MessageStart(Message),
-    BlockStart { index: usize, block: ContentBlock },
-    BlockDelta { index: usize, delta: BlockDelta },
-    BlockStop { index: usize },
+    BlockStart { index: Option<usize>, block: ContentBlock },
+    BlockDelta { index: Option<usize>, delta: BlockDelta },
+    BlockStop { index: Option<usize> },
     MessageDelta(MessageDelta),
     MessageStop,
 }
 
 /// `delta` of a `content_block_delta`.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Debug)]
 pub(super) enum BlockDelta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
-    ThinkingDelta {
-        thinking: String,
-    },
-    SignatureDelta {
-        signature: String,
-    },
-    /// A summary of the conversation; what it holds is read from the delta's own text.
-    #[serde(skip)]
+    Text(String),
+    /// A piece of a call's arguments; `None` where it cannot be read, so that the call is not made without it.
+    Input(Option<String>),
+    Thinking(String),
+    Signature(String),
+    /// A summary of the conversation.
     Compaction(Fields),
-    /// The citation is read from the delta's own text, since tagging would lose its raw form.
-    #[serde(skip)]
     Citation(Json),
-    #[serde(other)]
     Unknown,
 }
 
 /// `message_delta`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct MessageDelta {
-    #[serde(default)]
-    pub(super) delta: Ending,
-    pub(super) usage: Option<Usage>,
-}
-
-/// `delta` of a `message_delta`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Ending {
-    #[serde(rename = "stop_reason")]
     pub(super) reason: Option<StopReason>,
-    #[serde(rename = "stop_sequence")]
     pub(super) sequence: Option<String>,
-    #[serde(rename = "stop_details")]
     pub(super) details: Option<StopDetails>,
     pub(super) container: Option<Json>,
+    pub(super) usage: Usage,
 }
 
-/// Reads a frame; `None` for a ping and for what is unknown.
+/// Reads a frame; `None` for a ping and for what is unknown. What is missing within an event, or of another type than it
+/// should be, costs itself: only data that is no JSON is a fault.
 ///
-/// The type in the data decides, since some gateways leave the `event:` line out.
+/// The type in the data decides, since some gateways leave the `event:` line out; without one, that line does.
 pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, StreamError> {
-    #[derive(Deserialize)]
-    struct Typed {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    if frame.event == "ping" || !(frame.event.is_empty() || KNOWN.contains(&frame.event.as_str())) {
+    let named = frame.event.as_str();
+    let is_nameless = matches!(named, "" | "message");
+    if named == "ping" || !(is_nameless || KNOWN.contains(&named)) {
         return Ok(None);
     }
     if let Some(end) = &frame.end {
@@ -92,39 +67,41 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
             .map(Some)
             .ok_or(StreamError::LineTooLong { line_bytes_max: limits.line_bytes_max });
     }
-    let Typed { kind } = parse(&frame.event, &frame.data)?;
-    match kind.as_str() {
-        "error" => Err(api_error(&frame.data)?),
-        "message_start" => {
-            #[derive(Deserialize)]
-            struct Start {
-                message: Message,
-            }
-            let Start { message } = parse(&kind, &frame.data)?;
-            Ok(Some(Event::MessageStart(message)))
-        }
-        "content_block_start" => {
-            #[derive(Deserialize)]
-            struct Start {
-                index: usize,
-                content_block: ContentBlock,
-            }
-            let Start { index, content_block: block } = parse(&kind, &frame.data)?;
-            Ok(Some(Event::BlockStart { index, block }))
-        }
-        "content_block_delta" => block_delta(&kind, &frame.data).map(Some),
-        "content_block_stop" => {
-            #[derive(Deserialize)]
-            struct Stop {
-                index: usize,
-            }
-            let Stop { index } = parse(&kind, &frame.data)?;
-            Ok(Some(Event::BlockStop { index }))
-        }
-        "message_delta" => parse(&kind, &frame.data).map(|delta| Some(Event::MessageDelta(delta))),
-        "message_stop" => Ok(Some(Event::MessageStop)),
-        _ => Ok(None),
+    if is_nameless && !frame.data.trim_start().starts_with('{') {
+        // Another API's `[DONE]`, or a word of a gateway's.
+        return Ok(None);
     }
+    let fields: Fields = match parse(named, &frame.data) {
+        // Gateways say in plain words why they break off.
+        Err(_) if named == "error" => return Err(api_error(&Fields::default(), &frame.data)),
+        parsed => parsed?,
+    };
+    let kind = fields.part::<String>("type").unwrap_or_else(|| named.to_owned());
+    let index = fields.part("index");
+    Ok(Some(match kind.as_str() {
+        "error" => return Err(api_error(&fields, "")),
+        "message_start" => Event::MessageStart(fields.part("message").unwrap_or_else(|| Fields::default().into())),
+        "content_block_start" => {
+            let block = fields.part("content_block").unwrap_or_else(|| ContentBlock::text(""));
+            Event::BlockStart { index, block }
+        }
+        "content_block_delta" => {
+            Event::BlockDelta { index, delta: block_delta(fields.part("delta").unwrap_or_default()) }
+        }
+        "content_block_stop" => Event::BlockStop { index },
+        "message_delta" => {
+            let delta: Fields = fields.part("delta").unwrap_or_default();
+            Event::MessageDelta(MessageDelta {
+                reason: delta.part("stop_reason"),
+                sequence: delta.part("stop_sequence"),
+                details: delta.part("stop_details"),
+                container: delta.get("container").filter(|json| json.as_str() != "null").cloned(),
+                usage: fields.part("usage").unwrap_or_default(),
+            })
+        }
+        "message_stop" => Event::MessageStop,
+        _ => return Ok(None),
+    }))
 }
 
 /// Returns a result of the provider's own tools whose content is too large to be kept, as one that is not there: the API
@@ -142,7 +119,7 @@ fn without_content(begin: &str, end: &str) -> Option<Event> {
     let call = text(inside, "tool_use_id").or_else(|| text(end, "tool_use_id"))?;
     let error = serde_json::json!({ "type": format!("{tool}_tool_result_error"), "error_code": "unavailable" });
     let block = serde_json::json!({ "type": kind, "tool_use_id": call, "content": error });
-    Some(Event::BlockStart { index, block: serde_json::from_value(block).ok()? })
+    Some(Event::BlockStart { index: Some(index), block: serde_json::from_value(block).ok()? })
 }
 
 /// Returns what stands behind a field's name.
@@ -151,50 +128,29 @@ fn after<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     Some(rest.trim_start().strip_prefix(':')?.trim_start())
 }
 
-fn block_delta(kind: &str, data: &str) -> Result<Event, StreamError> {
-    #[derive(Deserialize)]
-    struct Block {
-        index: usize,
-        delta: Json,
-    }
-    #[derive(Deserialize)]
-    struct Cited {
-        #[serde(rename = "type")]
-        kind: String,
-        citation: Option<Json>,
-    }
-    let Block { index, delta } = parse(kind, data)?;
-    let delta = match parse::<Cited>(kind, delta.as_str())? {
-        Cited { kind, citation: Some(citation) } if kind == "citations_delta" => BlockDelta::Citation(citation),
-        Cited { kind: named, .. } if named == "compaction_delta" => {
-            BlockDelta::Compaction(parse(kind, delta.as_str())?)
-        }
-        _ => parse(kind, delta.as_str())?,
+fn block_delta(delta: Fields) -> BlockDelta {
+    let text = |name: &str| delta.part::<String>(name);
+    let known = match delta.part::<String>("type").unwrap_or_default().as_str() {
+        "text_delta" => text("text").map(BlockDelta::Text),
+        "thinking_delta" => text("thinking").map(BlockDelta::Thinking),
+        "signature_delta" => text("signature").map(BlockDelta::Signature),
+        "input_json_delta" => Some(BlockDelta::Input(text("partial_json"))),
+        "citations_delta" => delta.get("citation").cloned().map(BlockDelta::Citation),
+        "compaction_delta" => Some(BlockDelta::Compaction(delta)),
+        _ => None,
     };
-    Ok(Event::BlockDelta { index, delta })
+    known.unwrap_or(BlockDelta::Unknown)
 }
 
-fn api_error(data: &str) -> Result<StreamError, StreamError> {
-    #[derive(Deserialize)]
-    struct Whole {
-        error: Body,
-        request_id: Option<String>,
+fn api_error(fields: &Fields, plain: &str) -> StreamError {
+    let body: Fields = fields.part("error").unwrap_or_default();
+    let line = || fields.part("error").or_else(|| fields.part("message")).unwrap_or_else(|| plain.to_owned());
+    StreamError::Api {
+        kind: body.part("type").unwrap_or_default(),
+        message: body.part("message").unwrap_or_else(line),
+        code: body.part::<Fields>("details").and_then(|details| details.part("error_code")),
+        request_id: fields.part("request_id"),
     }
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(rename = "type", default)]
-        kind: String,
-        #[serde(default)]
-        message: String,
-        details: Option<Details>,
-    }
-    #[derive(Deserialize)]
-    struct Details {
-        error_code: Option<String>,
-    }
-    let Whole { error: Body { kind, message, details }, request_id } = parse("error", data)?;
-    let code = details.and_then(|details| details.error_code);
-    Ok(StreamError::Api { kind, message, code, request_id })
 }
 
 /// Reads `data`; the reason of a failure names the place and never quotes the data.

@@ -65,6 +65,10 @@ impl Decoder {
         }
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Takes bytes cut anywhere; returns the frames that they complete, and the fault that follows them.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> (Vec<Frame>, Option<StreamError>) {
         let mut frames = Vec::new();
@@ -78,7 +82,6 @@ impl Decoder {
         if !self.line.is_empty() || self.skipped.is_some() {
             self.end_line().ok()?;
         }
-        self.line.clear();
         self.end_line().ok()?
     }
 

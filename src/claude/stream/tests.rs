@@ -133,19 +133,114 @@ fn assemble_events(events: &[&str]) -> Result<Message, StreamError> {
 }
 
 #[test]
-fn events_out_of_order_are_refused() {
+fn events_before_the_message_and_a_second_message_are_refused() {
     let delta_1 = r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"a"}}"#;
-    let input_0 = r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":""}}"#;
+    let other = r#"{"type":"message_start","message":{"id":"m2","model":"x","usage":{}}}"#;
     for (events, event, reason) in [
         (&[TEXT][..], "content_block_start", "the message had not begun"),
+        (&[delta_1], "content_block_delta", "the message had not begun"),
         (&[STOP], "message_stop", "the message had not begun"),
-        (&[START, START], "message_start", "the message had begun"),
-        (&[START, delta_1], "content_block_delta", "its block is not open"),
-        (&[START, TEXT, delta_1], "content_block_delta", "its block is not open"),
-        (&[START, TEXT, TEXT], "content_block_start", "its index is not the next"),
-        (&[START, TEXT, input_0], "content_block_delta", "its block is of another type"),
+        (&[START, other], "message_start", "the message had begun"),
     ] {
         assert_eq!(assemble_events(events), Err(StreamError::OutOfOrder { event, reason }), "{events:?}");
+    }
+}
+
+#[test]
+fn a3_an_odd_event_costs_itself_and_not_the_answer() {
+    let text = |index: &str, text: &str| {
+        format!(r#"{{"type":"content_block_delta"{index},"delta":{{"type":"text_delta","text":{text}}}}}"#)
+    };
+    let (hi, at_7, nowhere) = (text(r#","index":0"#, "\"Hi\""), text(r#","index":7"#, "\"Hi\""), text("", "\"Hi\""));
+    let (null, list) = (text(r#","index":0"#, "null"), text(r#","index":0"#, r#"["secret"]"#));
+    let text_7 = TEXT.replace(r#""index":0"#, r#""index":7"#);
+    let text_minus = TEXT.replace(r#""index":0"#, r#""index":-1"#);
+    let thinking = TEXT.replace(r#"{"type":"text","text":""}"#, r#"{"type":"thinking","thinking":"hm"}"#);
+    let no_text = TEXT.replace(r#","text":"""#, "");
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+    let (hi, at_7, nowhere, null, list) = (hi.as_str(), at_7.as_str(), nowhere.as_str(), null.as_str(), list.as_str());
+    let (text_7, text_minus, thinking, no_text) =
+        (text_7.as_str(), text_minus.as_str(), thinking.as_str(), no_text.as_str());
+    for events in [
+        &[START, TEXT, hi, STOP_0, end][..],
+        &[START, START, TEXT, hi, STOP_0, end],
+        &[r#"{"type":"message_start"}"#, TEXT, hi, end],
+        &[r#"{"type":"message_start","message":{"id":7,"content":{},"usage":[]}}"#, TEXT, hi, end],
+        &[START, text_7, at_7, end],
+        &[START, text_minus, hi, end],
+        &[START, text_minus, nowhere, end],
+        &[START, TEXT, TEXT, hi, end],
+        &[START, TEXT, null, list, hi, end],
+        &[START, TEXT, STOP_0, hi, STOP_0, STOP_0, end],
+        &[START, no_text, hi, end],
+        &[START, hi, end],
+        &[START, nowhere, end],
+        &[START, thinking, hi, end],
+        &[START, TEXT, at_7, end],
+        &[START, TEXT, r#"{"type":"content_block_delta","index":0}"#, hi, end],
+        &[
+            START,
+            TEXT,
+            r#"{"type":"content_block_delta","index":9,"delta":{"type":"input_json_delta","partial_json":"{"}}"#,
+            hi,
+            end,
+        ],
+        &[START, TEXT, r#"{"type":"content_block_stop"}"#, r#"{"type":"content_block_stop","index":"0"}"#, hi, end],
+        &[START, r#"{"type":"content_block_start","index":0,"content_block":null}"#, hi, end],
+        &[START, TEXT, hi, "[DONE]", "null", end],
+        &[START, TEXT, hi, r#"{"type":"message_delta"}"#, r#"{"type":"message_delta","delta":null,"usage":-1}"#, end],
+        &[
+            START,
+            TEXT,
+            hi,
+            r#"{"type":"message_delta","delta":{"stop_details":7,"stop_sequence":{},"container":null}}"#,
+            end,
+        ],
+        &[START, TEXT, hi, r#"{"type":"moon_phase"}"#, r#"{"index":0}"#, end],
+    ] {
+        let message = assemble_events(&[events, &[STOP, r#"{"type":"error"}"#, "{"]].concat());
+        let message = message.unwrap_or_else(|error| panic!("{error}: {events:?}"));
+        assert_eq!((message.text().as_str(), &message.stop_reason), ("Hi", &Some(StopReason::EndTurn)), "{events:?}");
+    }
+}
+
+#[test]
+fn a3_a_call_of_which_a_piece_is_missing_keeps_no_arguments_that_could_be_carried_out() {
+    let piece = |json: &str| {
+        format!(
+            r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"input_json_delta","partial_json":{json}}}}}"#
+        )
+    };
+    let (first, last) = (piece(r#""{\"a\":1""#), piece(r#""}""#));
+    for (between, is_whole) in [(piece(r#"",\"b\":2""#), true), (piece("null"), false), (piece("{}"), false)] {
+        let message = assemble_events(&[START, TOOL, &first, &between, &last, STOP_0, STOP]).expect("it is a message");
+        let ContentBlock::ToolUse { input, .. } = &message.content[0] else { panic!("it is a call") };
+        assert_eq!(input.as_str().starts_with('{'), is_whole, "{between}");
+    }
+    // What comes behind a block's stop belongs to it all the same.
+    let message = assemble_events(&[START, TOOL, &first, STOP_0, &last, STOP]).expect("it is a message");
+    let ContentBlock::ToolUse { input, .. } = &message.content[0] else { panic!("it is a call") };
+    assert_eq!(input.as_str(), r#"{"a":1}"#);
+}
+
+#[test]
+fn a3_a_number_of_tokens_that_is_none_is_not_told() {
+    let start = |usage: &str| START.replace("{}", usage);
+    let end =
+        |usage: &str| format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}},"usage":{usage}}}"#);
+    for (begin, last, expected) in [
+        (r#"{"input_tokens":9,"output_tokens":1}"#, r#"{"output_tokens":20}"#, (Some(9), Some(20))),
+        (r#"{"input_tokens":9,"output_tokens":1}"#, r#"{"output_tokens":18446744073709551615}"#, (Some(9), None)),
+        (r#"{"input_tokens":9,"output_tokens":1}"#, r#"{"output_tokens":18446744073709551616}"#, (Some(9), None)),
+        (r#"{"input_tokens":9,"output_tokens":1}"#, r#"{"output_tokens":-4,"input_tokens":-4}"#, (Some(9), None)),
+        (r#"{"input_tokens":9,"output_tokens":1}"#, r#"{"output_tokens":19.5}"#, (Some(9), Some(20))),
+        (r#"{"input_tokens":"9","output_tokens":1}"#, r#"{"output_tokens":"20"}"#, (Some(9), Some(20))),
+        ("{}", "null", (None, None)),
+        ("7", r#""many""#, (None, None)),
+        (r#"{"input_tokens":1e400}"#, r#"{"output_tokens":1e400}"#, (None, None)),
+    ] {
+        let message = assemble_events(&[&start(begin), TEXT, &end(last), STOP]).expect("it is a message");
+        assert_eq!((message.usage.input_tokens, message.usage.output_tokens), expected, "{begin} {last}");
     }
 }
 
@@ -154,11 +249,28 @@ fn malformed_events_are_refused_without_quoting_them() {
     let broken = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"secret"}"#;
     let expected = StreamError::Malformed { event: String::new(), reason: "Eof error at column 87".to_owned() };
     assert_eq!(assemble_events(&[START, broken]), Err(expected));
-    let unreadable = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":["secret"]}}"#;
-    let Err(StreamError::Malformed { event, reason }) = assemble_events(&[START, TEXT, unreadable]) else {
-        panic!("a delta with a list as text is malformed");
-    };
-    assert_eq!((event.as_str(), reason.contains("secret")), ("content_block_delta", false));
+}
+
+#[test]
+fn a3_an_error_of_any_form_ends_the_stream_as_the_api_s() {
+    for (wire, kind, message) in [
+        (
+            "data: {\"type\":\"error\",\"error\":{\"type\":\"moon_error\",\"message\":\"full\"}}\n\n",
+            "moon_error",
+            "full",
+        ),
+        ("event: error\ndata: {\"error\":{\"type\":\"moon_error\"}}\n\n", "moon_error", ""),
+        ("data: {\"type\":\"error\",\"error\":\"busy\"}\n\n", "", "busy"),
+        ("data: {\"type\":\"error\",\"message\":\"busy\"}\n\n", "", "busy"),
+        ("data: {\"type\":\"error\",\"error\":{\"type\":7,\"details\":[]}}\n\n", "", ""),
+        ("data: {\"type\":\"error\"}\n\n", "", ""),
+        ("event: error\ndata: upstream went away\n\n", "", "upstream went away"),
+    ] {
+        let wire = format!("data: {START}\n\n{wire}");
+        let error = assemble([wire.as_bytes()]).1.expect_err("it broke off");
+        let (kind, message) = (kind.to_owned(), message.to_owned());
+        assert_eq!(error, StreamError::Api { kind, message, code: None, request_id: None }, "{wire}");
+    }
 }
 
 #[test]

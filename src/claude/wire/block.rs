@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
+    de::{DeserializeOwned, MapAccess, Visitor},
     ser::SerializeMap as _,
 };
 use serde_json::value::RawValue;
@@ -82,8 +82,25 @@ impl Fields {
         Some(self.0.remove(at).1)
     }
 
-    fn take_string(&mut self, name: &str) -> Result<Option<String>, serde_json::Error> {
-        self.take(name).map_or(Ok(None), |json| json.read())
+    /// Returns the value of `name` where it is what it should be; anything else is as if it were absent.
+    pub(crate) fn part<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.get(name)?.read().ok()
+    }
+
+    /// Returns a number of tokens or of calls. A fraction counts as one more; what is negative, endless, no number or more
+    /// than `max` was not told.
+    pub(crate) fn count(&self, name: &str, max: u64) -> Option<u64> {
+        let raw = self.get(name)?.as_str().trim_matches('"');
+        let whole = || raw.parse::<u64>().ok();
+        let rounded = || {
+            let number = raw.parse::<f64>().ok().filter(|number| (0.0..=1e15).contains(number))?;
+            format!("{:.0}", number.ceil().abs()).parse::<u64>().ok()
+        };
+        whole().or_else(rounded).filter(|count| *count <= max)
+    }
+
+    fn take_string(&mut self, name: &str) -> Option<String> {
+        self.take(name)?.read().ok()
     }
 }
 
@@ -225,29 +242,28 @@ impl ContentBlock {
         }
     }
 
-    fn from_fields(mut fields: Fields) -> Result<Self, serde_json::Error> {
-        let missing = |name| serde_json::Error::custom(format_args!("content block without `{name}`"));
-        let kind: String = fields.get("type").ok_or_else(|| missing("type"))?.read()?;
-        Ok(match kind.as_str() {
-            "text" => Self::Text { text: fields.take_string("text")?.ok_or_else(|| missing("text"))?, rest: fields },
+    /// What its type needs and it does not have is empty: it costs itself, and not the answer around it.
+    fn from_fields(mut fields: Fields) -> Self {
+        let kind: String = fields.part("type").unwrap_or_default();
+        match kind.as_str() {
+            "text" => Self::Text { text: fields.take_string("text").unwrap_or_default(), rest: fields },
             "thinking" => Self::Thinking {
-                thinking: fields.take_string("thinking")?.unwrap_or_default(),
-                signature: fields.take_string("signature")?,
+                thinking: fields.take_string("thinking").unwrap_or_default(),
+                signature: fields.take_string("signature"),
                 rest: fields,
             },
-            "redacted_thinking" => Self::RedactedThinking {
-                data: fields.take_string("data")?.ok_or_else(|| missing("data"))?,
-                rest: fields,
-            },
+            "redacted_thinking" => {
+                Self::RedactedThinking { data: fields.take_string("data").unwrap_or_default(), rest: fields }
+            }
             "tool_use" => Self::ToolUse {
-                id: fields.take_string("id")?.ok_or_else(|| missing("id"))?,
-                name: fields.take_string("name")?.ok_or_else(|| missing("name"))?,
-                input: fields.take("input").ok_or_else(|| missing("input"))?,
+                id: fields.take_string("id").unwrap_or_default(),
+                name: fields.take_string("name").unwrap_or_default(),
+                input: fields.take("input").unwrap_or_else(|| Json::of(&Fields::default())),
                 rest: fields,
             },
-            _ => return Ok(Self::Other(fields)),
+            _ => return Self::Other(fields),
         }
-        .without_type())
+        .without_type()
     }
 
     fn without_type(mut self) -> Self {
@@ -271,7 +287,8 @@ impl ContentBlock {
 
 impl<'de> Deserialize<'de> for ContentBlock {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_fields(Fields::deserialize(deserializer)?).map_err(D::Error::custom)
+        let fields = Json::deserialize(deserializer)?.read().unwrap_or_default();
+        Ok(Self::from_fields(fields))
     }
 }
 
@@ -335,9 +352,45 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_what_its_type_needs_is_refused() {
-        for written in [r#"{"text":"Hi"}"#, r#"{"type":"text"}"#, r#"{"type":"tool_use","id":"t","name":"f"}"#, "[]"] {
-            assert!(serde_json::from_str::<ContentBlock>(written).is_err(), "{written}");
+    fn a3_a_block_without_what_its_type_needs_is_read_as_far_as_it_goes() {
+        for (written, expected) in [
+            (r#"{"text":"Hi"}"#, r#"{"text":"Hi"}"#),
+            (r#"{"type":7,"text":"Hi"}"#, r#"{"type":7,"text":"Hi"}"#),
+            (r#"{"type":"text"}"#, r#"{"type":"text","text":""}"#),
+            (r#"{"type":"text","text":["a"]}"#, r#"{"type":"text","text":""}"#),
+            (r#"{"type":"tool_use","id":7,"name":"f"}"#, r#"{"type":"tool_use","id":"","name":"f","input":{}}"#),
+            (r#"{"type":"redacted_thinking"}"#, r#"{"type":"redacted_thinking","data":""}"#),
+            ("[]", "{}"),
+            ("null", "{}"),
+        ] {
+            let block: ContentBlock = serde_json::from_str(written).expect(written);
+            assert_eq!(serde_json::to_string(&block).expect("a block serializes"), expected);
+        }
+    }
+
+    #[test]
+    fn a3_a_count_that_is_none_costs_itself_and_fractions_are_rounded_up() {
+        for (told, expected) in [
+            ("7", Some(7)),
+            ("7.2", Some(8)),
+            ("\"7\"", Some(7)),
+            ("1e3", Some(1_000)),
+            ("0", Some(0)),
+            ("-0.0", Some(0)),
+            ("1000001", None),
+            ("18446744073709551615", None),
+            ("18446744073709551616", None),
+            ("1e400", None),
+            ("-1", None),
+            ("\"NaN\"", None),
+            ("\"many\"", None),
+            ("null", None),
+            ("true", None),
+            ("[7]", None),
+            ("{}", None),
+        ] {
+            let fields: Fields = serde_json::from_str(&format!(r#"{{"count":1,"count":{told}}}"#)).expect("an object");
+            assert_eq!(fields.count("count", 1_000_000), expected, "{told}");
         }
     }
 }

@@ -163,6 +163,7 @@ fn c19_no_blank_message_and_no_false_done() {
     let table = [
         ("", Stop::End, words::nothing_to_say(), Outcome::Failed),
         ("", Stop::Cut, words::limit_before_words(), Outcome::Failed),
+        ("", Stop::Unfinished, words::work_too_long(), Outcome::Failed),
         (" \n", Stop::End, words::nothing_to_say(), Outcome::Failed),
         ("&nbsp;\u{200b}\u{2800}<!-- -->", Stop::End, words::nothing_to_say(), Outcome::Failed),
         ("half an answ", Stop::Refused, words::refused(), Outcome::Failed),

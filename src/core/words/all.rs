@@ -231,6 +231,8 @@ fn work(book: &mut Book) {
         step("ops__deploy", "\"to\": \"staging\"", StepOutcome::Declined, Some(decisions[1].clone())),
         step("ops__deploy", "", StepOutcome::Expired, Some(Decision::Expired)),
         step("rm", "", StepOutcome::Denied, None),
+        step("ops__deploy", "[\"production\"]", StepOutcome::Unusable, None),
+        step("room_search", "\"query\": \"deploy\"", StepOutcome::Surplus, None),
         step("logs__read", "", StepOutcome::Stopped, None),
         step("ops__restart", "", StepOutcome::Unknown, None),
     ];
@@ -297,6 +299,7 @@ fn failures(book: &mut Book) {
         refused,
         answered_alone,
         cut_at_limit,
+        unfinished,
         nothing_to_say,
         too_long,
         key_missing,

@@ -71,6 +71,12 @@ pub fn cut_at_limit() -> String {
     "*My answer reached its length limit and ends here. Ask me to go on.*".to_owned()
 }
 
+/// Stands behind an answer that the provider's own tools did not come to the end of.
+#[must_use]
+pub fn unfinished() -> String {
+    "*This took more work than one request may take, so my answer ends here. Ask me to go on.*".to_owned()
+}
+
 /// The model had nothing to say.
 #[must_use]
 pub fn nothing_to_say() -> String {

@@ -54,6 +54,8 @@ pub fn step_outcome(outcome: StepOutcome) -> &'static str {
         StepOutcome::Done => "done",
         StepOutcome::Failed => "failed",
         StepOutcome::Denied => "not allowed, did not run",
+        StepOutcome::Unusable => "its arguments were not usable, did not run",
+        StepOutcome::Surplus => "too many calls at once, did not run",
         StepOutcome::Declined => "did not run",
         StepOutcome::Expired => "nobody decided in time, did not run",
         StepOutcome::Stopped => "stopped",

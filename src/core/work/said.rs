@@ -61,6 +61,8 @@ pub(super) enum Said {
         failed: bool,
     },
     Other,
+    /// Nothing that has a type.
+    Untyped,
 }
 
 /// What a call is made with.
@@ -99,6 +101,7 @@ impl Said {
                 let inner = inner["type"].as_str().unwrap_or_default();
                 Self::ServerResult { call: text("tool_use_id"), failed: inner.ends_with("_error") }
             }
+            "" => Self::Untyped,
             _ => Self::Other,
         }
     }
@@ -109,7 +112,11 @@ impl Said {
 
     /// Whether the API would refuse it if it came back.
     fn is_blank(&self) -> bool {
-        matches!(self, Self::Text { text, .. } if text.trim().is_empty())
+        match self {
+            Self::Text { text, .. } => text.trim().is_empty(),
+            Self::Untyped => true,
+            _ => false,
+        }
     }
 }
 

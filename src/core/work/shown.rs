@@ -30,7 +30,12 @@ pub(super) fn envelope(tool: &str, output: &Output, outcome: StepOutcome) -> Str
         StepOutcome::Done => "untrusted_result",
         StepOutcome::Failed => "untrusted_error",
         StepOutcome::Unknown => "outcome_unknown",
-        StepOutcome::Denied | StepOutcome::Declined | StepOutcome::Expired | StepOutcome::Stopped => "not_carried_out",
+        StepOutcome::Denied
+        | StepOutcome::Unusable
+        | StepOutcome::Surplus
+        | StepOutcome::Declined
+        | StepOutcome::Expired
+        | StepOutcome::Stopped => "not_carried_out",
     };
     let mut envelope = json!({ "tool": tool, key: output.text });
     if output.truncated {

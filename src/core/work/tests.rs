@@ -175,7 +175,10 @@ fn c12_what_is_not_on_the_list_or_no_object_never_starts_and_the_model_is_told_w
         let [result] = bench.last_results() else { panic!("one result") };
         assert!(result.is_error && result.text.contains(told), "{name:?}: {}", result.text);
         assert!(result.text.contains("not_carried_out"), "{}", result.text);
-        let [(shown, StepOutcome::Denied)] = bench.outcomes()[..] else { panic!("one denied step") };
+        let [(shown, outcome)] = bench.outcomes()[..] else { panic!("one step") };
+        // The record tells apart what may not be used and what could not be read.
+        let expected = if told == "JSON object" { StepOutcome::Unusable } else { StepOutcome::Denied };
+        assert_eq!(outcome, expected, "{name:?}");
         assert!(shown.chars().all(|char| char.is_ascii_alphanumeric() || char == '_'), "{shown}");
     }
 }
@@ -187,7 +190,7 @@ fn c12_of_very_many_calls_in_one_turn_only_the_first_are_looked_at() {
     bench.take(TurnStop::End, &calls);
     assert_eq!(bench.work.ready(&bench.terms()).len(), CALLS_OF_A_TURN_MAX);
     bench.run_ready(&Output::ok("seen"));
-    let denied = bench.outcomes().iter().filter(|(_, outcome)| *outcome == StepOutcome::Denied).count();
+    let denied = bench.outcomes().iter().filter(|(_, outcome)| *outcome == StepOutcome::Surplus).count();
     assert_eq!((bench.next(), bench.last_results().len(), denied), (ASK, calls.len(), 3));
 }
 
@@ -287,12 +290,12 @@ fn c12_three_failures_in_a_row_end_the_run_and_one_success_begins_the_count_anew
                 .chars()
                 .enumerate()
                 .map(|(n, kind)| {
-                    call(&format!("{at}.{n}"), if kind == 'd' { "secret" } else { "look" }, &json!({ "is": kind }))
+                    call(&format!("{at}-{n}"), if kind == 'd' { "secret" } else { "look" }, &json!({ "is": kind }))
                 })
                 .collect();
             bench.take(TurnStop::End, &blocks);
             for (n, kind) in round.chars().enumerate().filter(|(_, kind)| *kind != 'd') {
-                let id = format!("{at}.{n}");
+                let id = format!("{at}-{n}");
                 bench.with(|work, terms| work.start(&id, terms, NOW)).expect("it is ready");
                 let output = if kind == 'f' { &fails } else { &fine };
                 bench.with(|work, terms| work.finish(&id, output.clone(), terms, LATER));
@@ -358,7 +361,9 @@ fn a_paused_turn_is_sent_back_and_its_beginning_belongs_to_the_answer() {
 
     let mut bench = Bench { tools: toolset(), ..Bench::new() };
     let mut pauses = 0;
-    while bench.take(TurnStop::Paused, std::slice::from_ref(&search)) != Next::End(Ok((String::new(), Stop::Cut))) {
+    while bench.take(TurnStop::Paused, std::slice::from_ref(&search))
+        != Next::End(Ok((String::new(), Stop::Unfinished)))
+    {
         pauses += 1;
         assert!(pauses <= PAUSES_MAX, "pauses end");
     }
@@ -449,7 +454,7 @@ fn c5_a_call_that_can_be_read_in_two_ways_is_not_carried_out_and_goes_back_witho
     assert!(round.said[0].contains(r#""input":{}"#) && round.said[0].contains(r#""caller":{}"#), "{}", round.said[0]);
     assert!(round.said[1].contains(r#""input":{}"#) && round.said[1].contains(r#""name":"ask""#), "{}", round.said[1]);
     let shown: Vec<_> = bench.work.steps().iter().map(|step| (step.arguments.as_str(), step.outcome)).collect();
-    let denied = StepOutcome::Denied;
+    let denied = StepOutcome::Unusable;
     assert_eq!(shown, [(r#"{"to":"staging","to":"production"}"#, denied), (r#"{"amount":1e400}"#, denied)]);
 }
 
@@ -497,13 +502,53 @@ fn thinking_is_stripped_as_a_whole_and_everything_else_stays() {
 }
 
 #[test]
-fn a_call_id_that_was_used_before_ends_the_run_instead_of_mixing_results_up() {
-    let twice = [call("1", "act", &json!({})), call("1", "act", &json!({}))];
-    assert_eq!(Bench::new().take(TurnStop::End, &twice), Next::End(Err(Fault::BrokenOff)));
+fn a3_a_call_that_is_there_twice_is_made_once_and_another_under_its_id_gets_one_of_ours() {
+    let twice = [call("1", "act", &json!({})), call("1", "act", &json!({})), call("1", "act", &json!({"a": 2}))];
     let mut bench = Bench::new();
-    bench.take(TurnStop::End, &twice[..1]);
+    assert_eq!(bench.take(TurnStop::End, &twice), Next::Calls);
+    assert_eq!(bench.work.ready(&bench.terms()), ["1", "call_1"]);
     bench.run_ready(&Output::ok("done"));
-    assert_eq!(bench.take(TurnStop::End, &twice[..1]), Next::End(Err(Fault::BrokenOff)));
+    assert_eq!(bench.take(TurnStop::End, &twice[..1]), Next::Calls);
+    assert_eq!(bench.work.ready(&bench.terms()), ["call_2"]);
+    bench.run_ready(&Output::ok("done"));
+    let results: Vec<&str> =
+        bench.work.rounds().iter().flat_map(|round| &round.results).map(|result| result.call.as_str()).collect();
+    assert_eq!(results, ["1", "call_1", "call_2"]);
+    let said: Vec<Value> = bench
+        .work
+        .rounds()
+        .iter()
+        .flat_map(|round| &round.said)
+        .map(|raw| serde_json::from_str(raw).expect("JSON"))
+        .collect();
+    let ids: Vec<&str> = said.iter().filter_map(|block| block["id"].as_str()).collect();
+    assert_eq!(ids, results, "each call that goes back has its result");
+}
+
+#[test]
+fn a3_pauses_without_end_and_at_the_limit_on_tokens_leave_what_was_said() {
+    let paused = ModelTurn { blocks: vec![said("So far.").to_string()], stop: TurnStop::Paused };
+    let unfinished = Next::End(Ok(("So far.".to_owned(), Stop::Unfinished)));
+    let mut bench = Bench::new();
+    assert_eq!(bench.with(|work, terms| work.take(&paused, u64::MAX, terms)), unfinished);
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.with(|work, terms| work.take(&paused, u64::MAX / 2, &Terms { tokens_max: u64::MAX, ..*terms })),
+        ASK
+    );
+    let next = bench.with(|work, terms| work.take(&paused, u64::MAX, &Terms { tokens_max: u64::MAX, ..*terms }));
+    assert!(matches!(next, Next::End(Ok((text, Stop::Unfinished))) if text.starts_with("So far.")));
+}
+
+#[test]
+fn a3_blocks_without_a_type_do_not_go_back() {
+    let mut bench = Bench::new();
+    bench.take(
+        TurnStop::End,
+        &[json!({}), json!({"type": 7}), call("1", "look", &json!({})), json!({"type": "hologram"})],
+    );
+    bench.run_ready(&Output::ok("seen"));
+    assert_eq!(bench.work.rounds()[0].said.len(), 2);
 }
 
 #[test]

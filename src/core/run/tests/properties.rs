@@ -25,7 +25,7 @@ fn any_step() -> impl Strategy<Value = Happening> {
 }
 
 fn any_end() -> impl Strategy<Value = Result<(String, Stop), Fault>> {
-    let stop = prop::sample::select(vec![Stop::End, Stop::Cut, Stop::Refused]);
+    let stop = prop::sample::select(vec![Stop::End, Stop::Cut, Stop::Unfinished, Stop::Refused]);
     let fault = prop::sample::select(vec![Fault::Overloaded, Fault::Unreachable, Fault::BrokenOff, Fault::TooLong]);
     let text = prop_oneof!["\\PC{0,40}", Just(" \n".to_owned()), (0..9_000_usize).prop_map(|n| "word <&> ".repeat(n))];
     prop_oneof![(text, stop).prop_map(Ok), fault.prop_map(Err)]

@@ -76,7 +76,7 @@ proptest! {
                 Event::Turn(stop, calls) if matches!(next, Next::Ask(_)) => {
                     asked += 1;
                     let blocks: Vec<Value> =
-                        calls.iter().enumerate().map(|(n, (name, input))| call(&format!("{at}.{n}"), name, input)).collect();
+                        calls.iter().enumerate().map(|(n, (name, input))| call(&format!("{at}-{n}"), name, input)).collect();
                     if let Next::End(_) = bench.take(stop, &blocks) {
                         break;
                     }

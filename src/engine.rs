@@ -124,7 +124,7 @@ struct Engine {
     /// Wakes who looks at the Messages API again.
     claude_trouble: tokio::sync::Notify,
     /// When a request was last refused because the account cannot pay.
-    unpaid: watches::Unpaid,
+    met: watches::Met,
     wards: wards::Wards,
     /// Whether the start is over.
     serving: std::sync::atomic::AtomicBool,

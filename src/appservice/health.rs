@@ -32,7 +32,7 @@ pub enum Condition {
     ClaudeModel,
     /// The account can pay.
     ClaudeCredit,
-    /// The Messages API's host answers.
+    /// The Messages API answers at its address, and nobody else there.
     Claude,
     /// Every MCP server of the configuration is up.
     McpServers,
@@ -75,7 +75,7 @@ impl Condition {
     /// Whether nothing can be answered without it: then `/readyz` is 503. Without the others a part is missing.
     #[must_use]
     pub fn is_needed(self) -> bool {
-        !matches!(self, Self::Claude | Self::McpServers | Self::Coworkers)
+        !matches!(self, Self::McpServers | Self::Coworkers)
     }
 
     /// What is the case until it was looked at for the first time.

@@ -291,6 +291,9 @@ impl Cause {
             }
             Self::ModelNotFound { .. } => "set an existing model id in the config; ids carry no date suffix since 4.6",
             Self::TooLarge { .. } => "lower limits.context_tokens_max",
+            Self::InvalidRequest { status: 404 | 405, .. } => {
+                "check claude.base_url (without /v1): what answers there has no Messages API, or not this model"
+            }
             Self::InvalidRequest { .. } | Self::Unsendable(_) => {
                 "this is a fault of Workmate or of a setting (model, effort, output_tokens_max)"
             }
@@ -310,6 +313,13 @@ impl Cause {
 }
 
 impl Error {
+    /// Returns its text with the mend on a line of its own, as reports and `/readyz` have it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let request = self.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
+        format!("claude at {}: {}{request}\n  Mend: {}", self.base_url, self.cause, self.cause.mend())
+    }
+
     /// Returns what to do about it.
     #[must_use]
     pub fn advice(&self) -> Advice {

@@ -20,6 +20,7 @@ use crate::{
         time::Timestamp,
     },
 };
+pub(super) use source::{closed, through};
 
 /// Runs that `list` shows unless told otherwise.
 const LISTED: usize = 50;

@@ -1,16 +1,16 @@
 //! `workmate retire`: has a coworker whose file is gone leave its rooms.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream,
-    time::Duration,
+use std::{io::ErrorKind, os::unix::net::UnixStream, time::Duration};
+
+use anyhow::{anyhow, bail};
+
+use super::{
+    ConfigFile,
+    audit::{closed, through},
+    say::say,
 };
-
-use anyhow::{Context as _, bail};
-
-use super::{ConfigFile, say::say};
 use crate::{
-    config::{Config, whose},
+    config::Config,
     core::audit::{Answer, Ask},
     engine::door_of,
 };
@@ -37,31 +37,19 @@ pub fn run(args: &RetireArgs) -> anyhow::Result<()> {
     let path = door_of(&config.data_dir);
     let mut door = match UnixStream::connect(&path) {
         Ok(door) => door,
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => bail!(
-            "{}: only the user that runs workmate may ask it{}\n  Mend: run this as that user, e.g. with sudo -u workmate.",
-            path.display(),
-            whose(&path)
-        ),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(closed(&path)),
         Err(_) => bail!(
             "{}: no workmate runs with this configuration\n  It alone can speak as the coworker.\n  Mend: start it, and run this \
              again.",
             path.display()
         ),
     };
-    door.set_read_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_vec(&Ask::Retire(args.coworker.clone()))?;
-    line.push(b'\n');
-    door.write_all(&line)?;
-    for line in BufReader::new(door).lines() {
-        let line = line.context(
-            "the running workmate broke off its answer\n  Mend: ask again; if it stays so, look into its log",
-        )?;
-        match serde_json::from_str(&line).context("the running workmate is of another version\n  Mend: restart it")? {
-            Answer::Said { done: true, text } => say(text),
-            Answer::Said { done: false, text } | Answer::Failed(text) => bail!(text),
-            Answer::Done => return Ok(()),
-            Answer::Run(_) => {}
+    through(&mut door, &Ask::Retire(args.coworker.clone()), PATIENCE, &mut |answer| match answer {
+        Answer::Said { done: true, text } => {
+            say(text);
+            Ok(())
         }
-    }
-    bail!("the running workmate broke off its answer\n  Mend: ask again; if it stays so, look into its log.")
+        Answer::Said { done: false, text } => Err(anyhow!(text)),
+        Answer::Run(_) | Answer::Done | Answer::Failed(_) => Ok(()),
+    })
 }

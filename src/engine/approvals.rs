@@ -179,11 +179,7 @@ impl Engine {
         if matches!(self.approvals.get(&card.0, &card.1), Ok(Some(standing)) if standing.shown) {
             return;
         }
-        let by = match decision {
-            Decision::Approved { by, .. } | Decision::Declined { by, .. } => vec![&**by],
-            Decision::Expired => Vec::new(),
-        };
-        let names = account.names(&record.room, &by).await;
+        let names = account.names(&record.room, decision.by().as_slice()).await;
         let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names };
         let message = approval::decided(pending, decision, &setting);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::End));

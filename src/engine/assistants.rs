@@ -304,7 +304,7 @@ impl Engine {
             late: now.ms_since(event.sent_at.min(entry.accepted_at)) > deadline_ms,
             private: true,
             came: Carriage::Encrypted,
-            zone: self.zone_of(owner).await.name().map(ToOwned::to_owned),
+            zone: self.zone_name_of(owner).await,
             ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
         };
         let id = RunId::of(&event.id, account.user());

@@ -93,7 +93,7 @@ impl Engine {
             asked_at: event.sent_at,
             late: asked.late,
             came,
-            zone: self.zone_of(&event.sender).await.name().map(ToOwned::to_owned),
+            zone: self.zone_name_of(&event.sender).await,
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
         let Ok(in_line) = self.lanes.place(lane_of(&record)) else {

@@ -32,14 +32,10 @@ pub(super) fn show(engine: &Shared) {
         let all = health.up.into_iter().map(|name| (name, 1.0)).chain(health.down.into_iter().map(|name| (name, 0.0)));
         all.map(|(server, up)| (vec![("server", server)], up)).collect()
     });
-    let [used, limit] =
-        ["What was spent in this month, on this day (UTC).", "What may be spent, where there is a limit."];
-    show_each(engine, "budget_used_usd", used, |engine| {
-        engine.budgets_shown().map(|[used, _]| used).unwrap_or_default()
+    show_each(engine, "budget_used_usd", "What was spent in this month, on this day (UTC).", |engine| {
+        engine.budgets_used().unwrap_or_default()
     });
-    show_each(engine, "budget_limit_usd", limit, |engine| {
-        engine.budgets_shown().map(|[_, max]| max).unwrap_or_default()
-    });
+    show_each(engine, "budget_limit_usd", "What may be spent, where there is a limit.", Engine::budget_limits);
 }
 
 /// Shows numbers with labels in `/metrics`.

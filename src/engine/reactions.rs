@@ -140,7 +140,7 @@ impl Engine {
         let record = RunRecord {
             asked_at: event.sent_at,
             attempt,
-            zone: self.zone_of(&event.sender).await.name().map(ToOwned::to_owned),
+            zone: self.zone_name_of(&event.sender).await,
             ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };
         let id = RunId::again(&request, &user, attempt);

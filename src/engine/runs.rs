@@ -386,12 +386,8 @@ impl Engine {
             Err(Fault::OverBudget(full)) if !self.is_budget_word_due(record, full)? => {
                 return Ok((Outcome::Dropped, None));
             }
-            Ok((text, stop)) => {
-                self.note_reply(None);
-                Input::Answered(text, *stop)
-            }
+            Ok((text, stop)) => Input::Answered(text, *stop),
             Err(fault) => {
-                self.note_reply(Some(*fault));
                 used.fault = Some(*fault);
                 Input::Failed(*fault)
             }

@@ -297,7 +297,7 @@ async fn build(
         store,
         homeserver: homeserver::Homeserver::new(arrivals),
         claude_trouble: tokio::sync::Notify::new(),
-        unpaid: super::watches::Unpaid::default(),
+        met: super::watches::Met::default(),
         wards: wards::Wards::default(),
         serving: AtomicBool::new(false),
         starts_again: AtomicBool::new(false),

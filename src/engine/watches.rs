@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,37 +12,82 @@ use tokio::time::Instant;
 use super::Shared;
 use crate::{
     appservice::health::{Condition, State},
-    claude::{Cause, Error, Looked},
+    claude::{Cause, Error, Looked, error::Wait},
     config::Config,
-    core::run::Fault,
 };
 
 /// How often the Messages API is asked while all is well; the question costs nothing.
-const ASK_EVERY: Duration = Duration::from_mins(10);
+const ASK_EVERY: Duration = Duration::from_mins(1);
+/// How often for the models that only some coworkers use.
+const ALL_EVERY: u32 = 10;
 /// How often while something is wrong.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// Nothing says that an account can pay again but an answer. Where nobody has asked for this long, nothing is known.
-const CREDIT_KNOWN: Duration = Duration::from_mins(30);
+/// Signs of trouble within this time lead to one look.
+const SIGNS_TOGETHER: Duration = Duration::from_secs(1);
+/// What only requests meet is believed for this long, unless one is answered before: nothing else shows that it is over.
+const MET_KNOWN: Duration = Duration::from_mins(30);
 /// Models that are asked for in a round; coworkers may name many.
 const MODELS_MAX: usize = 20;
+/// Troubles that requests met and that are kept.
+const MET_MAX: usize = 64;
 
-/// When a request was last refused because the account cannot pay.
-pub(super) type Unpaid = std::sync::Mutex<Option<Instant>>;
+/// What requests met that a look cannot see.
+#[derive(Default)]
+pub(super) struct Met(Mutex<Vec<Trouble>>);
+
+/// One of them.
+struct Trouble {
+    condition: Condition,
+    model: String,
+    at: Instant,
+    reason: String,
+}
+
+impl Met {
+    fn lock(&self) -> MutexGuard<'_, Vec<Trouble>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, trouble: Trouble) {
+        let mut all = self.lock();
+        all.retain(|one| (one.condition, &one.model) != (trouble.condition, &trouble.model));
+        if all.len() < MET_MAX {
+            all.push(trouble);
+        }
+    }
+
+    /// An answer shows that all is well, and of models that this one is there.
+    fn answered(&self, model: &str) {
+        self.lock().retain(|one| one.condition == Condition::ClaudeModel && one.model != model);
+    }
+
+    fn is_over(&self, condition: Condition) {
+        self.lock().retain(|one| one.condition != condition);
+    }
+
+    /// Returns what still stands against a condition.
+    fn standing(&self, condition: Condition, now: Instant) -> Option<String> {
+        let mut all = self.lock();
+        all.retain(|one| now.saturating_duration_since(one.at) < MET_KNOWN);
+        all.iter().rev().find(|one| one.condition == condition).map(|one| one.reason.clone())
+    }
+}
 
 /// Asks for the models until Workmate stops, which shows whether the key is taken, too.
 pub(super) async fn keep_watch_of_claude(engine: Shared) {
+    let mut round = 0_u32;
     loop {
-        engine.look_at_claude().await;
         let conditions = [Condition::ClaudeKey, Condition::ClaudeModel, Condition::ClaudeCredit, Condition::Claude];
-        let is_well = conditions.iter().all(|condition| engine.health.get(*condition) == State::Ready);
+        let is_well = || conditions.iter().all(|condition| engine.health.get(*condition) == State::Ready);
+        engine.look_at_claude(!is_well() || round.is_multiple_of(ALL_EVERY)).await;
+        round = round.wrapping_add(1);
         tokio::select! {
             () = engine.stop.cancelled() => return,
-            () = tokio::time::sleep(if is_well { ASK_EVERY } else { ASK_AGAIN }) => {}
-            // What a request met is said already: it is looked at again in a while.
+            () = tokio::time::sleep(if is_well() { ASK_EVERY } else { ASK_AGAIN }) => {}
             () = engine.claude_trouble.notified() => {
                 tokio::select! {
                     () = engine.stop.cancelled() => return,
-                    () = tokio::time::sleep(ASK_AGAIN) => {}
+                    () = tokio::time::sleep(SIGNS_TOGETHER) => {}
                 }
             }
         }
@@ -81,32 +127,33 @@ pub(super) async fn keep_watch_of_servers(engine: Shared) {
 }
 
 impl super::Engine {
-    /// Notes what a request met, as far as it tells of the key or the account.
-    pub(super) fn note_reply(&self, fault: Option<Fault>) {
-        match fault {
-            None => {
-                for condition in [Condition::ClaudeKey, Condition::ClaudeCredit, Condition::Claude] {
-                    self.health.set(condition, State::Ready);
-                }
-            }
-            Some(Fault::KeyMissing | Fault::KeyRefused) => {
-                self.health.set(Condition::ClaudeKey, State::Waiting(KEY_REFUSED.to_owned()));
-                self.claude_trouble.notify_one();
-            }
-            Some(Fault::AccountExhausted) => {
-                *self.unpaid.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
-                self.health.set(Condition::ClaudeCredit, State::Waiting(NO_CREDIT.to_owned()));
-                self.claude_trouble.notify_one();
-            }
-            Some(_) => {}
+    /// Notes that a model answered.
+    pub(super) fn note_model_answers(&self, model: &str) {
+        self.met.answered(model);
+        for condition in [Condition::ClaudeKey, Condition::ClaudeCredit, Condition::Claude] {
+            self.health.set(condition, State::Ready);
+        }
+        if matches!(self.health.get(Condition::ClaudeModel), State::Waiting(_)) {
+            // Whether the others are there, too, is looked at.
+            self.claude_trouble.notify_one();
         }
     }
 
-    async fn look_at_claude(&self) {
-        let unpaid = *self.unpaid.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if unpaid.is_some_and(|at| at.elapsed() >= CREDIT_KNOWN) {
-            self.health.set(Condition::ClaudeCredit, State::Ready);
-        }
+    /// Notes what a request met, as far as it is no matter of that request.
+    pub(super) fn note_failure(&self, model: &str, error: &Error) {
+        let Some(condition) = concerns(&error.cause) else { return };
+        let reason = match condition {
+            Condition::ClaudeCredit => NO_CREDIT.to_owned(),
+            _ => error.told(),
+        };
+        self.health.set(condition, State::Waiting(reason.clone()));
+        self.met.note(Trouble { condition, model: model.to_owned(), at: Instant::now(), reason });
+        self.claude_trouble.notify_one();
+    }
+
+    async fn look_at_claude(&self, all: bool) {
+        let credit = self.met.standing(Condition::ClaudeCredit, Instant::now());
+        self.health.set(Condition::ClaudeCredit, credit.map_or(State::Ready, State::Waiting));
         if !self.config.claude.has_credentials() {
             self.health.set(Condition::ClaudeKey, State::Waiting(NO_KEY.to_owned()));
             for condition in [Condition::ClaudeModel, Condition::Claude] {
@@ -114,16 +161,15 @@ impl super::Engine {
             }
             return;
         }
-        let mut missing = Vec::new();
-        for (model, who) in models_of(&self.config) {
-            let look = self.claude.look(&model).await;
-            match look_of(&look) {
-                Look::Fine => {
-                    self.health.set(Condition::ClaudeKey, State::Ready);
-                    self.health.set(Condition::Claude, State::Ready);
-                }
+        let (mut missing, mut is_key_taken) = (Vec::new(), false);
+        let models = models_of(&self.config);
+        let main = self.config.claude.model.clone();
+        for (model, who) in models.into_iter().filter(|(model, _)| all || *model == main) {
+            match look_of(&self.claude.look(&model).await) {
+                Look::Fine => is_key_taken = true,
                 Look::KeyRefused(reason) => {
                     self.health.set(Condition::ClaudeKey, State::Waiting(reason));
+                    self.health.set(Condition::Claude, State::Ready);
                     return;
                 }
                 Look::NoModel => missing.push(format!("{model} ({})", who.join(", "))),
@@ -135,17 +181,31 @@ impl super::Engine {
                 Look::NotTold => {}
             }
         }
-        if missing.is_empty() {
-            self.health.set(Condition::ClaudeModel, State::Ready);
+        let now = Instant::now();
+        // What a request met at its own address is over once that answers as it should.
+        if self.met.standing(Condition::Claude, now).is_some() {
+            if let Look::Unreachable(reason) = look_of(&self.claude.knock(&main).await) {
+                self.health.set(Condition::Claude, State::Waiting(reason));
+                return;
+            }
+            self.met.is_over(Condition::Claude);
+        }
+        self.health.set(Condition::Claude, State::Ready);
+        match self.met.standing(Condition::ClaudeKey, now) {
+            Some(reason) => self.health.set(Condition::ClaudeKey, State::Waiting(reason)),
+            None if is_key_taken => self.health.set(Condition::ClaudeKey, State::Ready),
+            None => {}
+        }
+        let model = if missing.is_empty() {
+            self.met.standing(Condition::ClaudeModel, now)
         } else {
-            let reason = format!(
+            Some(format!(
                 "the Messages API has no model {}\n  Requests to them fail.\n  Mend: set an existing model id where it is named, \
                  in claude.model, assistants.model or the coworker's file; ids carry no date suffix since 4.6",
                 missing.join(", nor ")
-            );
-            self.health.set(Condition::ClaudeModel, State::Waiting(reason));
-        }
-        self.health.set(Condition::Claude, State::Ready);
+            ))
+        };
+        self.health.set(Condition::ClaudeModel, model.map_or(State::Ready, State::Waiting));
         self.settle_what_is_not_known();
     }
 
@@ -159,11 +219,33 @@ impl super::Engine {
     }
 }
 
+/// Returns the condition that a failed request tells of.
+fn concerns(cause: &Cause) -> Option<Condition> {
+    match cause {
+        Cause::MissingKey | Cause::UnusableKey | Cause::KeyRefused { .. } => Some(Condition::ClaudeKey),
+        Cause::Billing { .. } => Some(Condition::ClaudeCredit),
+        Cause::ModelNotFound { .. } => Some(Condition::ClaudeModel),
+        Cause::Connect { .. }
+        | Cause::Timeout { wait: Wait::Connect | Wait::Headers, .. }
+        | Cause::UnusableBaseUrl
+        | Cause::Setup { .. }
+        | Cause::Page { .. }
+        | Cause::Protocol { .. }
+        | Cause::Server { .. }
+        | Cause::InvalidRequest { status: 404 | 405, .. } => Some(Condition::Claude),
+        Cause::TooLarge { .. }
+        | Cause::InvalidRequest { .. }
+        | Cause::Unsendable(_)
+        | Cause::RateLimited { .. }
+        | Cause::Overloaded
+        | Cause::Timeout { .. }
+        | Cause::BrokenStream(_) => None,
+    }
+}
+
 /// Said where no key is set; without the last full stop, as reasons are.
 pub(crate) const NO_KEY: &str = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
                       claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`";
-const KEY_REFUSED: &str = "the Messages API refuses the key, or none is set\n  Mend: set claude.api_key_file to a file with a \
-                           valid key, or ANTHROPIC_API_KEY in the environment of `workmate serve`";
 const NO_CREDIT: &str = "the account behind the key cannot pay: a request was refused for that\n  Every request fails until it \
                          can.\n  Mend: see to the credit and the spend limits in the provider's console; the next answer, or \
                          half an hour without requests, clears this";
@@ -190,10 +272,18 @@ fn look_of(look: &Result<Looked, Error>) -> Look {
     match &error.cause {
         // A key may be kept from looking at models and answer all the same (403).
         Cause::KeyRefused { status: 401, .. } | Cause::UnusableKey | Cause::MissingKey => {
-            Look::KeyRefused(error.to_string())
+            Look::KeyRefused(error.told())
         }
         Cause::ModelNotFound { .. } => Look::NoModel,
-        Cause::Connect { .. } | Cause::Timeout { .. } | Cause::Setup { .. } => Look::Unreachable(error.to_string()),
+        Cause::Connect { .. }
+        | Cause::Timeout { .. }
+        | Cause::Setup { .. }
+        | Cause::UnusableBaseUrl
+        | Cause::Page { .. }
+        | Cause::Protocol { .. }
+        | Cause::InvalidRequest { status: 404 | 405, .. } => Look::Unreachable(error.told()),
+        // Without a word of the API's, it is a proxy's.
+        Cause::Server { said, .. } if said.as_str().is_empty() => Look::Unreachable(error.told()),
         _ => Look::NotTold,
     }
 }
@@ -229,8 +319,14 @@ mod tests {
             (Cause::Connect { reason: String::new() }, "host"),
             (Cause::Timeout { wait: Wait::Connect, limit: ASK_EVERY }, "host"),
             (Cause::Overloaded, "nothing"),
-            (Cause::Server { status: 500, said: said() }, "nothing"),
-            (Cause::Protocol { status: 404, what: "text/html".to_owned() }, "nothing"),
+            (Cause::Server { status: 500, said: Quoted::new("Internal server error", None) }, "nothing"),
+            (Cause::Server { status: 502, said: said() }, "host"),
+            (Cause::RateLimited { retry_after: None, said: said() }, "nothing"),
+            (Cause::Billing { said: said() }, "nothing"),
+            (Cause::InvalidRequest { status: 404, code: None, said: said() }, "host"),
+            (Cause::Page { status: 200, what: "text/html".to_owned() }, "host"),
+            (Cause::Protocol { status: 404, what: "text/html".to_owned() }, "host"),
+            (Cause::Protocol { status: 301, what: "a redirect".to_owned() }, "host"),
         ] {
             let error = Error { cause, phase: Phase::BeforeAnswer, base_url: String::new(), request_id: None };
             let text = error.to_string();
@@ -244,5 +340,25 @@ mod tests {
             assert_eq!(found, expected, "{text}");
         }
         assert_eq!(look_of(&Ok(Looked::Unknown)), Look::NotTold);
+    }
+
+    #[test]
+    fn op1_what_requests_met_stands_until_an_answer_of_that_model_or_half_an_hour_has_passed() {
+        let (met, at) = (Met::default(), Instant::now());
+        let trouble =
+            |condition, model: &str| Trouble { condition, model: model.to_owned(), at, reason: model.to_owned() };
+        for model in ["a", "b"] {
+            met.note(trouble(Condition::ClaudeModel, model));
+        }
+        for condition in [Condition::ClaudeCredit, Condition::Claude] {
+            met.note(trouble(condition, "a"));
+        }
+        let of = |condition, later| met.standing(condition, at + later);
+        assert_eq!(of(Condition::ClaudeModel, Duration::ZERO).as_deref(), Some("b"));
+        assert!(of(Condition::ClaudeCredit, Duration::ZERO).is_some());
+        met.answered("b");
+        assert_eq!(of(Condition::ClaudeModel, Duration::ZERO).as_deref(), Some("a"));
+        assert_eq!([Condition::ClaudeCredit, Condition::Claude].map(|one| of(one, Duration::ZERO)), [None, None]);
+        assert_eq!(of(Condition::ClaudeModel, MET_KNOWN), None);
     }
 }

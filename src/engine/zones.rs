@@ -26,6 +26,11 @@ const PEOPLE_MAX: usize = 4_096;
 pub(super) struct Zones(Mutex<HashMap<OwnedUserId, (Instant, Zone)>>);
 
 impl Engine {
+    /// Returns the name of that zone, for a run's record.
+    pub(super) async fn zone_name_of(&self, person: &UserId) -> Option<String> {
+        self.zone_of(person).await.name().map(ToOwned::to_owned)
+    }
+
     /// Returns the zone that somebody reads times in; UTC where their profile names none or cannot be read.
     pub(super) async fn zone_of(&self, person: &UserId) -> Zone {
         if person.server_name() != self.namespace.server {

@@ -160,7 +160,7 @@ async fn readiness_names_each_condition_and_its_reason() {
         },
         "claude_model": {"ready": true},
         "claude_credit": {"ready": true},
-        "claude": {"ready": true, "needed": false},
+        "claude": {"ready": true},
         "mcp_servers": {"ready": false, "needed": false, "reason": "being started"},
         "coworkers": {"ready": true, "needed": false},
     }});

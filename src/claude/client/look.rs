@@ -6,8 +6,12 @@ use std::{
     time::Duration,
 };
 
+use reqwest::{
+    StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
@@ -69,33 +73,73 @@ impl Client {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop().push("models").push(model);
         }
-        let limit = (Wait::Headers, LOOK_TIMEOUT);
-        let whole = (LOOK_TIMEOUT, Instant::now() + LOOK_TIMEOUT);
-        let call = self.http.get(url).headers(self.headers.clone()).send();
-        let failed = |failure| self.error(failure);
-        let mut response = within(limit, whole, call)
-            .await
-            .map_err(failed)?
-            .map_err(|error| failed(Failure::of(unsent(&error, self.config.timeouts.connect))))?;
-        let (status, answer_headers) = (response.status(), response.headers().clone());
-        let body = body_of(&mut response, BYTES_MAX, LOOK_TIMEOUT, whole).await;
+        let (status, headers, body) = self.asked(self.http.get(url)).await?;
         if status.is_success() {
             let info = serde_json::from_slice::<Info>(&body).ok().filter(|info| info.id.is_some());
-            let Some(info) = info else { return Ok(Looked::Unknown) };
+            let Some(info) = info else { return self.knock(model).await };
             let facts = info.facts(&Facts::known(model));
             self.learn(model, facts.clone());
             return Ok(Looked::Model(facts));
         }
-        let sent = Sent { model, request_bytes: 0, secrets: headers::secrets(&self.config) };
-        let failure = response::failure(status, &answer_headers, &body, Hints::default(), &sent);
+        let failure = response::failure(status, &headers, &body, Hints::default(), &self.sent(model));
         match failure.cause {
             // Whoever answers has no such question; the key and the model may be fine.
-            Cause::Protocol { status: 404 | 405, .. }
+            Cause::Protocol { .. }
+            | Cause::Page { .. }
             | Cause::Server { status: 501, .. }
-            | Cause::InvalidRequest { status: 404 | 405, .. } => Ok(Looked::Unknown),
+            | Cause::InvalidRequest { .. } => self.knock(model).await,
             _ => Err(self.error(failure)),
         }
     }
+
+    /// Knocks where requests go, with one that asks for nothing and is refused for that: it costs nothing, and shows who
+    /// answers there.
+    ///
+    /// # Errors
+    /// Where nobody does, or what answers does not speak the Messages API, or does not take the key or the model.
+    pub async fn knock(&self, model: &str) -> Result<Looked, Error> {
+        if !headers::sign(&self.headers) {
+            return Err(self.error(Failure::of(Cause::MissingKey)));
+        }
+        let nothing = json!({ "model": model, "max_tokens": 1, "messages": [] }).to_string();
+        let call = self.http.post(self.endpoint.clone()).header(CONTENT_TYPE, "application/json").body(nothing);
+        let (status, headers, body) = self.asked(call).await?;
+        let object = serde_json::from_slice::<Map<String, Value>>(&body).ok();
+        if status.is_success() && (response::is_of_events(&headers) || object.as_ref().is_some_and(is_a_message)) {
+            return Ok(Looked::Unknown);
+        }
+        let failure = response::failure(status, &headers, &body, Hints::default(), &self.sent(model));
+        match failure.cause {
+            // It is not there, whatever answers.
+            Cause::InvalidRequest { status: 404 | 405, .. } => Err(self.error(failure)),
+            Cause::InvalidRequest { .. } | Cause::RateLimited { .. } | Cause::TooLarge { .. } => Ok(Looked::Unknown),
+            // Gateways refuse an empty request in a form of their own.
+            Cause::Protocol { status: 400 | 422, .. } if object.is_some() => Ok(Looked::Unknown),
+            _ => Err(self.error(failure)),
+        }
+    }
+
+    async fn asked(&self, call: reqwest::RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
+        let limit = (Wait::Headers, LOOK_TIMEOUT);
+        let whole = (LOOK_TIMEOUT, Instant::now() + LOOK_TIMEOUT);
+        let failed = |failure| self.error(failure);
+        let mut response = within(limit, whole, call.headers(self.headers.clone()).send())
+            .await
+            .map_err(failed)?
+            .map_err(|error| failed(Failure::of(unsent(&error, self.config.timeouts.connect))))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes_max = if response::is_of_events(&headers) { 0 } else { BYTES_MAX };
+        Ok((status, headers, body_of(&mut response, bytes_max, LOOK_TIMEOUT, whole).await))
+    }
+
+    fn sent<'a>(&'a self, model: &'a str) -> Sent<'a> {
+        Sent { model, request_bytes: 0, secrets: headers::secrets(&self.config) }
+    }
+}
+
+/// Whether this is an answer, of somebody who answers even an empty request.
+fn is_a_message(object: &Map<String, Value>) -> bool {
+    object.get("type").is_some_and(|kind| kind == "message") || object.get("content").is_some_and(Value::is_array)
 }
 
 impl Info {

@@ -101,7 +101,11 @@ pub(super) fn bounded_id(id: &str) -> String {
 
 /// Returns whether the response is the beginning of a streamed answer.
 pub(super) fn is_event_stream(response: &Response) -> bool {
-    response.status() == StatusCode::OK && media_type(response.headers()) == "text/event-stream"
+    response.status() == StatusCode::OK && is_of_events(response.headers())
+}
+
+pub(super) fn is_of_events(headers: &HeaderMap) -> bool {
+    media_type(headers) == "text/event-stream"
 }
 
 fn media_type(headers: &HeaderMap) -> String {

@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
+    path::Path,
     time::Duration,
 };
 
@@ -40,14 +41,8 @@ impl Source {
     pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
         let path = door_of(&config.data_dir);
         match UnixStream::connect(&path) {
-            Ok(door) => {
-                door.set_read_timeout(Some(DOOR_PATIENCE))?;
-                return Ok(Self::Door(door));
-            }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
-                "{}: only the user that runs workmate may ask it\n  Mend: run this as that user, e.g. with sudo -u workmate.",
-                path.display()
-            ),
+            Ok(door) => return Ok(Self::Door(door)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(closed(&path)),
             // There is none, or a killed process left it behind.
             Err(_) => {}
         }
@@ -80,7 +75,10 @@ impl Source {
     /// Hands over every run that is asked for, newest first, as it is read.
     pub(super) fn each(&mut self, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
         match self {
-            Self::Door(door) => through(door, ask, take),
+            Self::Door(door) => through(door, ask, DOOR_PATIENCE, &mut |answer| match answer {
+                Answer::Run(entry) => take(*entry),
+                Answer::Said { .. } | Answer::Done | Answer::Failed(_) => Ok(()),
+            }),
             Self::Index { index, namespace, .. } => {
                 let (filter, named) = match ask {
                     Ask::List(filter) => (filter.clone(), None),
@@ -99,8 +97,27 @@ impl Source {
     }
 }
 
-fn through(door: &mut UnixStream, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Says that the door of the Workmate that runs is closed to us.
+pub(in crate::cli) fn closed(path: &Path) -> anyhow::Error {
+    anyhow!(
+        "{}: only the user that runs workmate may ask it{}\n  Mend: run this as that user, e.g. with sudo -u workmate.",
+        path.display(),
+        whose(path)
+    )
+}
+
+/// Asks the Workmate that runs, and hands over each answer but the last one.
+///
+/// # Errors
+/// What the other side says against it, or that it broke off.
+pub(in crate::cli) fn through(
+    door: &mut UnixStream,
+    ask: &Ask,
+    patience: Duration,
+    take: &mut dyn FnMut(Answer) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let broken = "the running workmate broke off its answer\n  Mend: ask again; if it stays so, look into its log";
+    door.set_read_timeout(Some(patience)).context(broken)?;
     let mut line = serde_json::to_vec(ask)?;
     line.push(b'\n');
     door.write_all(&line).context(broken)?;
@@ -109,10 +126,9 @@ fn through(door: &mut UnixStream, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyh
         match answer
             .context("the running workmate is of another version\n  Mend: ask with the same one, or restart it")?
         {
-            Answer::Run(entry) => take(*entry)?,
-            Answer::Said { .. } => {}
             Answer::Done => return Ok(()),
-            Answer::Failed(why) => return Err(anyhow!(why)),
+            Answer::Failed(why) => bail!(why),
+            answer => take(answer)?,
         }
     }
     bail!("{broken}.")

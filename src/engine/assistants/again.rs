@@ -91,7 +91,7 @@ impl Engine {
             asked_at: event.sent_at,
             private: true,
             came: crate::core::sealed::Carriage::Encrypted,
-            zone: self.zone_of(owner).await.name().map(ToOwned::to_owned),
+            zone: self.zone_name_of(owner).await,
             attempt,
             ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
         };

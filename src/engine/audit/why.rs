@@ -50,11 +50,8 @@ impl Engine {
         if entry.room.as_ref() != Some(&event.room) || entry.user != user {
             return Ok(words::trail::why_unknown());
         }
-        let decided = entry.tools.iter().filter_map(|tool| match &tool.decision {
-            Some(Decision::Approved { by, .. } | Decision::Declined { by, .. }) => Some(&**by),
-            Some(Decision::Expired) | None => None,
-        });
-        let decided: Vec<&UserId> = decided.collect();
+        let decided: Vec<&UserId> =
+            entry.tools.iter().filter_map(|tool| tool.decision.as_ref().and_then(Decision::by)).collect();
         let names = match self.pool.kept(user) {
             Some(account) => account.names(&event.room, &decided).await,
             None => Names::default(),

@@ -82,10 +82,7 @@ impl Engine {
 
     /// What the people are called who decided about a run's calls.
     async fn names_of_deciders(&self, record: &RunRecord) -> Names {
-        let decided = record.work.steps().iter().filter_map(|step| match &step.decision {
-            Some(Decision::Approved { by, .. } | Decision::Declined { by, .. }) => Some(&**by),
-            Some(Decision::Expired) | None => None,
-        });
+        let decided = record.work.steps().iter().filter_map(|step| step.decision.as_ref().and_then(Decision::by));
         let people: Vec<&UserId> = decided.collect::<BTreeSet<_>>().into_iter().collect();
         match self.account_of(record).await {
             Ok(account) if !people.is_empty() => account.names(&record.room, &people).await,

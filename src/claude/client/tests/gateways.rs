@@ -42,7 +42,12 @@ async fn a_look_tells_what_a_model_takes_and_is_remembered() {
         json("200 OK", info),
         json("404 Not Found", missing),
         reply("404 Not Found", "content-type: text/html\r\n", "<html>"),
+        json(
+            "400 Bad Request",
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages: empty"}}"#,
+        ),
         json("200 OK", r#"{"data":[]}"#),
+        json("422 Unprocessable Entity", r#"{"detail":[{"loc":["body","messages"]}]}"#),
         api_error("401 Unauthorized", "", r#"{"type":"authentication_error","message":"no"}"#),
     ];
     let mut server = Server::start(scripts).await;
@@ -62,4 +67,64 @@ async fn a_look_tells_what_a_model_takes_and_is_remembered() {
     assert_eq!(head.lines().next(), Some("GET /v1/models/m-1 HTTP/1.1"));
     assert!(client.learn_effort_refused("m-1", Effort::High) && !client.learn_effort_refused("m-1", Effort::High));
     assert_eq!(client.facts("m-1").effort(Effort::Max), Some(Effort::Low));
+}
+
+#[tokio::test]
+async fn op1_whoever_answers_in_the_api_s_place_is_told_from_a_gateway_that_only_lacks_the_question() {
+    let html = |status: &str| reply(status, "content-type: text/html\r\n", "<html>Hello.</html>");
+    let json = |status: &str, body: &str| reply(status, "content-type: application/json\r\n", body);
+    let not_there = || reply("404 Not Found", "content-type: text/plain\r\n", "404 page not found");
+    // What is said of the model, what of an empty request (where that is asked), and what that means.
+    for (first, second, expected) in [
+        (not_there(), Some(json("400 Bad Request", r#"{"error":{"message":"messages: empty"}}"#)), "there"),
+        (html("200 OK"), Some(json("400 Bad Request", r#"{"error":"no messages"}"#)), "there"),
+        (
+            html("403 Forbidden"),
+            Some(json("400 Bad Request", r#"{"type":"error","error":{"type":"invalid_request_error"}}"#)),
+            "there",
+        ),
+        (json("200 OK", "{}"), Some(json("200 OK", r#"{"type":"message","content":[]}"#)), "there"),
+        (not_there(), Some(reply("200 OK", "content-type: text/event-stream\r\n", "data: 1\n\n")), "there"),
+        (html("200 OK"), Some(html("200 OK")), "page"),
+        (html("200 OK"), Some(html("405 Method Not Allowed")), "protocol"),
+        (not_there(), Some(not_there()), "protocol"),
+        (
+            json("404 Not Found", r#"{"detail":"Not Found"}"#),
+            Some(json("404 Not Found", r#"{"detail":"Not Found"}"#)),
+            "protocol",
+        ),
+        (
+            json("404 Not Found", r#"{"errcode":"M_UNRECOGNIZED","error":"?"}"#),
+            Some(json("404 Not Found", r#"{"errcode":"M_UNRECOGNIZED","error":"?"}"#)),
+            "invalid_request",
+        ),
+        (json("200 OK", r#"{"status":"ok"}"#), Some(json("200 OK", r#"{"status":"ok"}"#)), "page"),
+        (reply("204 No Content", "", ""), Some(reply("200 OK", "", "")), "page"),
+        (
+            reply("301 Moved Permanently", "location: https://x.example/\r\n", ""),
+            Some(reply("301 Moved Permanently", "", "")),
+            "protocol",
+        ),
+        (not_there(), Some(json("401 Unauthorized", r#"{"error":{"type":"authentication_error"}}"#)), "key_refused"),
+        (
+            not_there(),
+            Some(json("404 Not Found", r#"{"type":"error","error":{"type":"not_found_error","message":"model: m"}}"#)),
+            "model_not_found",
+        ),
+        (html("502 Bad Gateway"), None, "server"),
+        (html("401 Unauthorized"), None, "key_refused"),
+    ] {
+        let asks = 1 + usize::from(second.is_some());
+        let mut server = Server::start([first].into_iter().chain(second).collect()).await;
+        let found = match client(config(server.base_url.clone())).look("m").await {
+            Ok(Looked::Unknown) => "there",
+            Ok(Looked::Model(_)) => "model",
+            Err(error) => {
+                let told = error.told();
+                assert!(told.contains("\n  Mend: ") && told.starts_with("claude at http://127.0.0.1:"), "{told}");
+                error.cause.name()
+            }
+        };
+        assert_eq!((found, server.requests()), (expected, asks));
+    }
 }

@@ -14,7 +14,7 @@ pub(super) async fn all(config: &Config) -> Vec<Tried> {
     }
     let client = match Client::new(claude_client(&config.claude)) {
         Ok(client) => client,
-        Err(error) => return vec![Tried::new("claude", Found::Fault(with_mend_below(&error.to_string())))],
+        Err(error) => return vec![Tried::new("claude", Found::Fault(error.told()))],
     };
     let mut tried = Vec::new();
     for (model, who) in models_of(config) {
@@ -28,13 +28,14 @@ pub(super) async fn all(config: &Config) -> Vec<Tried> {
             Ok(Looked::Unknown) => ("model", Found::Open(not_said(base, &model)), true),
             Err(error) => match &error.cause {
                 Cause::ModelNotFound { .. } => {
-                    let text = format!("{} (named by {})", with_mend_below(&error.to_string()), who.join(", "));
+                    let named = format!("\n  It is named by {}.\n  Mend: ", who.join(", "));
+                    let text = error.told().replacen("\n  Mend: ", &named, 1);
                     ("model", Found::Fault(text), true)
                 }
-                Cause::KeyRefused { status: 403, .. } | Cause::Overloaded | Cause::Server { .. } => {
+                Cause::KeyRefused { status: 403, .. } | Cause::RateLimited { .. } | Cause::Overloaded => {
                     ("model", Found::Open(not_said(base, &model)), true)
                 }
-                _ => ("claude", Found::Fault(with_mend_below(&error.to_string())), false),
+                _ => ("claude", Found::Fault(error.told()), false),
             },
         };
         tried.push(Tried::new(what, found));
@@ -47,8 +48,4 @@ pub(super) async fn all(config: &Config) -> Vec<Tried> {
 
 fn not_said(base: &str, model: &str) -> String {
     format!("{base} does not say whether it has {model}; the first request shows it")
-}
-
-fn with_mend_below(text: &str) -> String {
-    text.replacen(". Mend: ", "\n  Mend: ", 1)
 }

@@ -1,6 +1,7 @@
 //! Files: whether the user of the service can use them, and whether the master secret opens what is stored.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -46,9 +47,9 @@ fn owners(path: &Path, config: &Config, service_user: Option<&str>) -> Found {
     let Some(own) = own_uid() else { return Found::Open("not tried: there is no /proc here".to_owned()) };
     let by_data = owner_of(&config.data_dir).or_else(|| owner_of(path)).unwrap_or(own);
     let user = service_user.map_or_else(|| user_name(by_data), ToOwned::to_owned);
-    let (mut foreign, mut left) = (Vec::new(), LOOKED_AT_MAX);
+    let (mut foreign, mut left, mut names) = (Vec::new(), LOOKED_AT_MAX, Names::new());
     for folder in [path.parent().unwrap_or(Path::new(".")), &config.data_dir] {
-        strangers(folder, &user, DEPTH_MAX, &mut left, &mut foreign);
+        strangers(folder, &user, DEPTH_MAX, (&mut left, &mut names), &mut foreign);
     }
     if let Some(first) = foreign.first() {
         let more = if foreign.len() > 1 { format!(" and {} more", foreign.len() - 1) } else { String::new() };
@@ -66,8 +67,17 @@ fn owners(path: &Path, config: &Config, service_user: Option<&str>) -> Found {
     Found::Fine(format!("everything belongs to {user} or can be read by all"))
 }
 
+/// The names of users that were looked up; they are in a file.
+type Names = BTreeMap<u32, String>;
+
 /// Collects what belongs to another user and is closed to others: what is theirs must be ours to be read or written.
-fn strangers(folder: &Path, user: &str, depth: usize, left: &mut usize, found: &mut Vec<PathBuf>) {
+fn strangers(
+    folder: &Path,
+    user: &str,
+    depth: usize,
+    (left, names): (&mut usize, &mut Names),
+    found: &mut Vec<PathBuf>,
+) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
         let Ok(metadata) = entry.metadata() else { continue };
@@ -76,10 +86,10 @@ fn strangers(folder: &Path, user: &str, depth: usize, left: &mut usize, found: &
         }
         *left -= 1;
         let is_closed = metadata.mode() & 0o004 == 0;
-        if is_closed && user_name(metadata.uid()) != user {
+        if is_closed && names.entry(metadata.uid()).or_insert_with_key(|uid| user_name(*uid)) != user {
             found.push(entry.path());
         } else if metadata.is_dir() && depth > 0 {
-            strangers(&entry.path(), user, depth - 1, left, found);
+            strangers(&entry.path(), user, depth - 1, (left, names), found);
         }
     }
 }
@@ -100,7 +110,7 @@ mod tests {
         }
         let found_of = |user: &str| {
             let mut found = Vec::new();
-            strangers(dir.path(), user, 3, &mut 100, &mut found);
+            strangers(dir.path(), user, 3, (&mut 100, &mut Names::new()), &mut found);
             found
         };
         let own = user_name(own_uid().expect("there is /proc"));

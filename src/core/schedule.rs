@@ -180,17 +180,25 @@ impl Schedule {
         (self.going.len(), self.lines.values().map(|line| line.waiting.len() + line.returning.len()).sum())
     }
 
-    /// Returns how many that wait go before `ticket`, if those that go on end in the order in which they began, then
-    /// those that are parked, and nobody gives up; 0 for one that goes or is parked. Who comes later may still come before
-    /// it: from a room whose turn is
-    /// earlier, or into another thread of its room while its own is taken.
+    /// Returns how many go before `ticket` of those that wait for what it waits for; 0 for one that goes or is parked.
+    ///
+    /// While its thread is taken, that is who waits there: what goes on elsewhere is no concern of its people. Else it waits
+    /// for a place in its room, or over all where all are taken: then it is who goes first, if those that go on end in the
+    /// order in which they began, then those that are parked, and nobody gives up. Who comes later may still come before
+    /// it, from a room whose turn is earlier.
     #[must_use]
     pub fn ahead(&self, ticket: Ticket) -> usize {
-        if !self.lines.values().any(|line| line.waits(ticket)) {
-            return 0;
+        let Some((room, line)) = self.lines.iter().find(|(_, line)| line.waits(ticket)) else { return 0 };
+        if let Some(before) = line.before_in_lane(ticket) {
+            return before;
         }
         let mut rest = self.clone();
         rest.granted.clear();
+        if self.going.len() < self.limits.runs_max {
+            rest.lines.retain(|kept, _| kept == room);
+            rest.turns.retain(|kept| kept == room);
+            rest.going.retain(|(_, kept)| kept == room);
+        }
         let mut ahead = 0;
         while let Some(next) = rest.next_to_end() {
             rest.release(next);
@@ -272,6 +280,14 @@ impl Line {
 
     fn is_empty(&self) -> bool {
         self.going.is_empty() && self.parked.is_empty() && !self.has_waiting()
+    }
+
+    /// Returns how many wait in the lane of one that waits before it; `None` where its lane is free for it.
+    fn before_in_lane(&self, ticket: Ticket) -> Option<usize> {
+        let at = self.waiting.iter().position(|(waiting, _)| *waiting == ticket)?;
+        let lane = &self.waiting[at].1;
+        let before = self.waiting.iter().take(at).filter(|(_, other)| other == lane).count();
+        (before > 0 || self.is_taken(lane)).then_some(before)
     }
 
     fn is_taken(&self, lane: &Lane) -> bool {

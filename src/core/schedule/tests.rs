@@ -71,8 +71,23 @@ fn c11_a_place_in_line_counts_who_goes_before() {
     let mut schedule = Schedule::new(ScheduleLimits { runs_max: 2, ..LIMITS });
     let rows = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 1), (3, 1)];
     let tickets = rows.map(|(room, thread)| ask(&mut schedule, room, thread));
-    // They go in this order: two of room 1; then 1, 2, 3 in turn, 1 again, and the second of room 2's one thread.
-    assert_eq!(tickets.map(|ticket| schedule.ahead(ticket)), [0, 0, 0, 3, 1, 4, 2]);
+    // They go in this order: two of room 1; then 1, 2, 3 in turn, and 1 again. The second of room 2's one thread waits for
+    // that thread, where one is before it.
+    assert_eq!(tickets.map(|ticket| schedule.ahead(ticket)), [0, 0, 0, 3, 1, 1, 2]);
+}
+
+#[test]
+fn c11_a_place_in_line_is_about_its_own_thread_while_that_is_taken_and_else_about_its_room() {
+    let limits = ScheduleLimits { runs_max: 8, room_runs_max: 2, waiting_runs_max: 16 };
+    let mut schedule = Schedule::new(limits);
+    let asks = ask(&mut schedule, 1, 1);
+    schedule.park(asks);
+    let busy: Vec<Ticket> = (2..6).map(|thread| ask(&mut schedule, 1, thread)).collect();
+    let elsewhere: Vec<Ticket> = (0..4).map(|_| ask(&mut schedule, 2, 1)).collect();
+    let [behind, second] = [1, 1].map(|thread| ask(&mut schedule, 1, thread));
+    assert_eq!([behind, second].map(|ticket| schedule.ahead(ticket)), [0, 1], "a card waits in its thread");
+    assert_eq!(busy.iter().map(|ticket| schedule.ahead(*ticket)).collect::<Vec<_>>(), [0, 0, 0, 1], "for the room");
+    assert_eq!(elsewhere.iter().map(|ticket| schedule.ahead(*ticket)).collect::<Vec<_>>(), [0, 0, 1, 2]);
 }
 
 #[test]
@@ -98,7 +113,7 @@ fn c12_a_parked_run_holds_its_thread_and_nothing_else() {
     assert!(!schedule.park(asks) && !schedule.park(behind), "neither goes");
 
     schedule.unpark(asks);
-    assert_eq!((schedule.goes(asks), schedule.ahead(behind)), (false, 1), "the room is full");
+    assert_eq!((schedule.goes(asks), schedule.ahead(behind)), (false, 0), "the room is full");
     schedule.release(other);
     assert_eq!(schedule.take_granted(), [asks]);
     schedule.unpark(asks);
@@ -195,6 +210,19 @@ struct Watch {
 impl Watch {
     fn going(&self) -> impl Iterator<Item = &Lane> {
         self.held.iter().filter(|(_, _, is)| *is == Is::Going).map(|(_, lane, _)| lane)
+    }
+
+    /// Who waits for the same as this one: its thread, its room, or a place over all.
+    fn counted_before(&self, of: Option<&(Ticket, Lane, Is)>, runs_max: usize) -> BTreeSet<Ticket> {
+        let Some((ticket, lane, _)) = of else { return BTreeSet::new() };
+        let others = || self.held.iter().filter(|(held, ..)| held != ticket);
+        let all_taken = self.going().count() >= runs_max;
+        let thread_taken = others().any(|(_, other, _)| other == lane);
+        let counts = |(_, other, is): &&(Ticket, Lane, Is)| match () {
+            () if thread_taken => other == lane && *is == Is::Waiting,
+            () => *is != Is::Going && *is != Is::Parked && (all_taken || other.room == lane.room),
+        };
+        others().filter(counts).map(|(held, ..)| *held).collect()
     }
 
     fn set(&mut self, ticket: Ticket, is: Is) {
@@ -318,8 +346,10 @@ proptest! {
             watch.check(&limits)?;
         }
         // Everyone who waits gets a turn, as many before it as it was told.
-        let last = watch.held.iter().rfind(|(_, _, is)| *is == Is::Waiting).map(|(ticket, ..)| *ticket);
-        let ahead = last.map(|last| schedule.ahead(last));
+        let last = watch.held.iter().rfind(|(_, _, is)| *is == Is::Waiting).cloned();
+        let ahead = last.as_ref().map(|(last, ..)| schedule.ahead(*last));
+        let counts = watch.counted_before(last.as_ref(), runs_max);
+        let last = last.map(|(last, ..)| last);
         let mut order: VecDeque<Ticket> = schedule.going.iter().map(|(ticket, _)| *ticket).collect();
         let mut went = Vec::new();
         let parked = |watch: &Watch| watch.held.iter().find(|(_, _, is)| *is == Is::Parked).map(|(ticket, ..)| *ticket);
@@ -333,7 +363,8 @@ proptest! {
             }
         }
         prop_assert!(watch.held.is_empty(), "nobody waits for ever");
-        prop_assert_eq!(last.and_then(|last| went.iter().position(|ticket| *ticket == last)), ahead);
+        let before = last.map(|last| went.iter().take_while(move |ticket| **ticket != last));
+        prop_assert_eq!(before.map(|before| before.filter(|ticket| counts.contains(ticket)).count()), ahead);
         prop_assert!(schedule.lines.is_empty() && schedule.turns.is_empty());
     }
 }

@@ -8,10 +8,13 @@
 //! - Only new reactions and new replies decide. Edits of the card or of a reply mean nothing.
 //! - Redacting a ✅ (or ❌) takes it back as long as the run has not taken it up; then the card is open again.
 //!   Redacting the card declines the call, whoever could do so: declining is always safe.
-//! - A plain `yes` or `no` in a thread decides about the one card that is open there; with several open it decides
+//! - A reply to the card that is clearly a yes or a no decides ([`words::deciding`](super::words::deciding)). What may be
+//!   meant to decide and is not clear (`ok`, 👍) decides nothing, and its sender is told how to.
+//! - What is typed in the thread of a card, in reply to nothing or to its run's status, is read in the same way, if each of
+//!   its words is one that people decide with; anything else there is a question. With several cards open there it decides
 //!   nothing, and its sender is told how to say which.
-//! - A reply to the card that is clearly a yes or no in other words decides too ([`words::deciding`](super::words::deciding)).
-//!   What may be meant to decide and is not clear (`ok`, 👍) decides nothing, and its sender is told how to.
+//! - No doubt approves: a question mark, dots, what is struck out. A no with which a message opens declines, and the rest of
+//!   the message is a request like any other.
 //! - What was made after the expiry is late, whatever time another server claims for it; and once the run has learned that
 //!   the time is over, nothing comes in time any more.
 
@@ -42,8 +45,8 @@ use super::{
 
 pub use self::{
     card::{Card, Setting, WholeCall, asking, closed, decided, mentioned},
-    clear::unclear_choice_of,
-    plain::{Plain, plain, plain_choice_of},
+    clear::{Said, said_in_reply, unclear_choice_of},
+    plain::{Beside, Plain, may_be_plain, plain, said_beside},
     shown::{canonical, line, shown_whole},
 };
 
@@ -122,10 +125,8 @@ pub fn found_about<'a>(events: &'a [RoomEvent], card: &EventId) -> Vec<&'a RoomE
     let at = events.iter().position(|event| event.id == card);
     let points = |event: &RoomEvent| choice_of(event).is_some_and(|(target, _)| target == card);
     let behind = |place: usize| at.is_some_and(|at| place > at);
-    let may_decide = events
-        .iter()
-        .enumerate()
-        .filter(|(place, event)| points(event) || (behind(*place) && plain_choice_of(event).is_some()));
+    let may_decide =
+        events.iter().enumerate().filter(|(place, event)| points(event) || (behind(*place) && may_be_plain(event)));
     may_decide.map(|(_, event)| event).collect()
 }
 

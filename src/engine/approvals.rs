@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{OwnedEventId, RoomId, UserId};
 use tokio::time::Instant;
 
 use super::{
@@ -14,8 +14,8 @@ use super::{
 use crate::{
     clock,
     core::{
-        approval::{self, APPROVE_KEY, Choice, DECLINE_KEY, NotAllowed, Pending, Plain, Setting, Standing, WholeCall},
-        event::{Outgoing, Place, RoomEvent},
+        approval::{self, APPROVE_KEY, DECLINE_KEY, Pending, Setting, Standing, WholeCall},
+        event::{Outgoing, RoomEvent},
         names::Names,
         owed::Shown,
         run::{CardStep, RunId, RunRecord, Step},
@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub(super) mod desk;
+mod hearing;
 mod looking_back;
 
 use self::desk::{Begun, Card};
@@ -214,143 +215,6 @@ impl Engine {
             ends.edits.push((Shown::SentAs(step(CardStep::Ask)), step(CardStep::End), message));
         }
         Ok(ends)
-    }
-
-    /// Takes a reaction to a card, a reply that reads as a decision, or a plain word that does. Returns whether it was one;
-    /// it starts no run then, whoever sent it.
-    pub(super) async fn take_choice(&self, event: &RoomEvent, accepted: Instant) -> Result<bool, EngineError> {
-        if let Some((thread, choice)) = approval::plain_choice_of(event) {
-            return Box::pin(self.take_plain_choice(event, thread, choice, accepted)).await;
-        }
-        let Some((card, choice)) = approval::choice_of(event) else { return self.ask_for_clear_word(event).await };
-        let Some(standing) = self.approvals.get(&event.room, card)? else { return Ok(false) };
-        if standing.decision().is_some() {
-            return Ok(true);
-        }
-        let card = (event.room.clone(), card.to_owned());
-        // Where no power level would help, the homeserver is not asked for the sake of bystanders.
-        let mut refused = standing.refuses(&event.sender, &self.namespace.who(&event.sender));
-        if refused.is_none() {
-            let level = self.level_of(&standing, event, accepted).await?;
-            refused = self.hear(event, &card, choice, level).await?;
-        }
-        if let Some(why) = refused.filter(|why| standing.is_to_be_told(&event.sender, *why)) {
-            tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
-            Box::pin(self.tell_not_theirs(&standing, &card, event)).await?;
-        }
-        Ok(true)
-    }
-
-    /// Tells somebody whose decision counts for nothing whose would, once for a card.
-    async fn tell_not_theirs(&self, standing: &Standing, card: &Card, event: &RoomEvent) -> Result<(), EngineError> {
-        let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
-        let names = names(&account, &event.room, &standing.rule, &standing.asker).await;
-        let text = words::approval::not_yours(&standing.rule, &standing.asker, &names);
-        let mut word = super::word(&text, Some(&event.sender));
-        word.place = match &standing.thread {
-            Some(root) => Place::Thread { root: root.clone(), latest: card.1.clone() },
-            None => Place::Reply { to: card.1.clone() },
-        };
-        let cause = format!("{}|{}", card.1, event.sender);
-        let txn = super::word_transaction("not-yours", &cause, account.user());
-        match account.send(&event.room, &word, txn).await {
-            Err(error) if error.is_passing() => return Err(error.into()),
-            _ => {}
-        }
-        self.approvals.change(card, |standing| standing.told(&event.sender))?;
-        Ok(())
-    }
-
-    /// Takes what a card was told, if that counts; returns why it does not.
-    async fn hear(
-        &self,
-        event: &RoomEvent,
-        card: &Card,
-        choice: Choice,
-        level: Option<i64>,
-    ) -> Result<Option<NotAllowed>, EngineError> {
-        let who = self.namespace.who(&event.sender);
-        let now = approval::made_at(event, &self.namespace.server, clock::now());
-        let hear = |standing: &mut Standing| {
-            let heard = standing.hear(choice, &event.sender, &who, level, &event.id, now);
-            (heard, standing.run.clone())
-        };
-        let heard = self.approvals.change(card, hear)?;
-        match heard {
-            Some((Ok(true), run)) => {
-                self.store.flush().await?;
-                let approved = choice == Choice::Approve;
-                tracing::info!(run.id = run.as_str(), user.id = %event.sender, approved, "a tool call is decided");
-            }
-            Some((Err(why), _)) => {
-                tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "a decision does not count");
-                return Ok(Some(why));
-            }
-            Some((Ok(false), _)) | None => {}
-        }
-        Ok(None)
-    }
-
-    /// Takes a plain yes or no in a thread: the decision about the card that is open there. Where several are, their
-    /// sender is told how to say which; where they have no say, it is a message like any other.
-    async fn take_plain_choice(
-        &self,
-        event: &RoomEvent,
-        thread: &EventId,
-        choice: Choice,
-        accepted: Instant,
-    ) -> Result<bool, EngineError> {
-        let who = self.namespace.who(&event.sender);
-        let now = approval::made_at(event, &self.namespace.server, clock::now());
-        let cards = self.approvals.in_thread(&event.room, thread, now)?;
-        let is_theirs = |standing: &&Standing| standing.may_be_decided_by(&event.sender, &who);
-        let Some(theirs) = cards.iter().map(|(_, standing)| standing).find(is_theirs) else { return Ok(false) };
-        let level = self.level_of(theirs, event, accepted).await?;
-        let standings: Vec<&Standing> = cards.iter().map(|(_, standing)| standing).collect();
-        match approval::plain(&standings, &event.sender, &who, level, now) {
-            Plain::Decides(at) => {
-                self.hear(event, &cards[at].0, choice, level).await?;
-            }
-            Plain::Unclear => self.ask_which(theirs, event, thread).await?,
-            Plain::Nothing => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    /// Tells somebody how to decide whose reply or reaction to an open card may be meant to and is not clear. Returns whether
-    /// it was one; it starts no run then.
-    async fn ask_for_clear_word(&self, event: &RoomEvent) -> Result<bool, EngineError> {
-        let Some(card) = approval::unclear_choice_of(event) else { return Ok(false) };
-        let Some(standing) = self.approvals.get(&event.room, card)? else { return Ok(false) };
-        let who = self.namespace.who(&event.sender);
-        if !standing.is_open(clock::now()) || !standing.may_be_decided_by(&event.sender, &who) {
-            return Ok(false);
-        }
-        let Some(account) = self.account_of_card(&standing).await? else { return Ok(false) };
-        let mentioned = (!standing.private).then_some(&*event.sender);
-        let mut word = super::word(&words::deciding::say_it_clearly(), mentioned);
-        word.place = match &standing.thread {
-            Some(root) => Place::Thread { root: root.clone(), latest: card.to_owned() },
-            None => Place::Reply { to: card.to_owned() },
-        };
-        // Once for each card and person: sent again, it is the same event.
-        let cause = format!("{card} {}", event.sender);
-        let txn = super::word_transaction("say-clearly", &cause, account.user());
-        match account.send(&event.room, &word, txn).await {
-            Err(error) if error.is_passing() => Err(error.into()),
-            _ => Ok(true),
-        }
-    }
-
-    async fn ask_which(&self, card: &Standing, event: &RoomEvent, thread: &EventId) -> Result<(), EngineError> {
-        let Some(account) = self.account_of_card(card).await? else { return Ok(()) };
-        let mut word = super::word(&words::approval::which_card(), Some(&event.sender));
-        word.place = Place::Thread { root: thread.to_owned(), latest: event.id.clone() };
-        let txn = super::word_transaction("which-card", event.id.as_str(), account.user());
-        match account.send(&event.room, &word, txn).await {
-            Err(error) if error.is_passing() => Err(error.into()),
-            _ => Ok(()),
-        }
     }
 
     /// The sender's power level at the time of the event, as the user that posted the card sees it.

@@ -300,6 +300,17 @@ impl Running {
         running.get(id).map(|entry| (entry.edits.restarts(), entry.editor.clone())).unwrap_or_default()
     }
 
+    /// Whether a run of `user` goes on, or waits, that a message asked for.
+    pub(super) fn is_asked_by(&self, room: &RoomId, request: &EventId, user: &UserId) -> bool {
+        let is_it = |entry: &Entry| entry.room == room && entry.request == request && entry.user == user;
+        self.lock().values().any(is_it)
+    }
+
+    /// Whether a run has shown an event: its status, its answer so far.
+    pub(super) fn has_shown(&self, id: &RunId, event: &EventId) -> bool {
+        self.lock().get(id).is_some_and(|entry| entry.shown.iter().any(|shown| shown == event))
+    }
+
     /// Returns how many runs of `user` are in `room`.
     pub(super) fn count(&self, room: &RoomId, user: &UserId) -> usize {
         self.lock().values().filter(|entry| entry.room == room && entry.user == user).count()

@@ -171,7 +171,7 @@ fn each(event: &RoomEvent, coworker: &CoworkerHere<'_>) -> (std::mem::Discrimina
     if let Some(target) = address::needs_reply_target(event, &scene) {
         assert!(id::is_event(target), "an id that does not fit");
     }
-    let decides = approval::plain_choice_of(event).is_some();
+    let decides = approval::may_be_plain(event) && says_something_to_a_card(event);
     let asked = matches!(verdict, address::Verdict::Asked(_));
     if let EventKind::Message(message) | EventKind::Edit { new: message, .. } = &event.kind {
         let _ = command::coworker_request(message, coworker);
@@ -181,4 +181,8 @@ fn each(event: &RoomEvent, coworker: &CoworkerHere<'_>) -> (std::mem::Discrimina
         return (std::mem::discriminant(&event.kind), size(bare.len()), asked, decides || !links.is_empty());
     }
     (std::mem::discriminant(&event.kind), 0, asked, decides)
+}
+
+fn says_something_to_a_card(event: &RoomEvent) -> bool {
+    matches!(&event.kind, EventKind::Message(message) if approval::said_in_reply(message).is_some())
 }

@@ -13,34 +13,81 @@ use crate::core::{
 
 /// So many words may a reply have that is taken for an attempt to decide; a longer one is a message.
 const UNCLEAR_WORDS_MAX: usize = 4;
+/// So many words are looked at of what is said in a card's thread, where each of them has to be one that people decide with.
+const SAID_WORDS_MAX: usize = 6;
+/// Longer words are about no card. A coworker's name may stand before them.
+const SAID_BYTES_MAX: usize = 400;
 /// Reactions that people decide with elsewhere. None of them says yes beyond doubt.
 const UNCLEAR_KEYS: [&str; 14] = ["👍", "👎", "👌", "✔", "☑", "✖", "❎", "🆗", "👏", "🙏", "💯", "🚫", "⛔", "🤝"];
+/// Those of them, and of the others, that say no in words.
+const DECLINING_KEYS: [&str; 5] = ["👎", "✖", "🚫", "⛔", "🛑"];
+/// Marks between words: they part them and say nothing.
+const BETWEEN: [char; 15] = [',', '.', '!', ';', ':', '…', '—', '–', '，', '。', '！', '、', '；', '¡', '♪'];
+/// Marks that make a question of what stands with them, or strike it out.
+const DOUBTS: [char; 6] = ['?', '？', '؟', '¿', '~', '…'];
 
-/// Returns what a plain word decides, in a thread or in reply to a card: the very word, whatever mark is behind it.
-pub(super) fn choice_of_word(message: &Message) -> Option<Choice> {
-    let said = words_of(message)?;
-    let is = |word: &&str| **word == said;
-    match () {
-        () if words::APPROVE.iter().any(is) => Some(Choice::Approve),
-        () if words::DECLINE.iter().any(is) => Some(Choice::Decline),
-        () => choice_of_key(after_quote(&message.body).trim()),
-    }
+/// What somebody's words say about a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A decision.
+    Decides {
+        /// Which.
+        choice: Choice,
+        /// Whether they say something else besides, which is a message like any other: `No, use the other one`.
+        more: bool,
+    },
+    /// They may be meant to decide, and are not clear: nothing is decided, and their sender is told how to.
+    Unclear,
 }
 
 /// Returns what a reply to a card decides: what cannot be meant in another way. Declining is always safe, so more says no
 /// than yes.
 pub(super) fn choice_of_reply(message: &Message) -> Option<Choice> {
-    let said = words_of(message)?.replace([',', '，'], "");
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let is = |word: &&str| **word == said;
-    choice_of_word(message).or_else(|| match () {
-        () if deciding::YES.iter().any(is) => Some(Choice::Approve),
-        () if deciding::NO.iter().any(is) => Some(Choice::Decline),
-        () if matches!(said.trim_end_matches(is_tone), "👎" | "✖" | "🚫" | "⛔" | "🛑") => {
-            Some(Choice::Decline)
-        }
-        () => None,
+    match said_in_reply(message)? {
+        Said::Decides { choice, .. } => Some(choice),
+        Said::Unclear => None,
+    }
+}
+
+/// Returns what a reply to a card says about it; `None` where it is a message like any other.
+#[must_use]
+pub fn said_in_reply(message: &Message) -> Option<Said> {
+    let text = after_quote(&message.body);
+    said_in_passing(message, text).or_else(|| {
+        let plain = plain(text);
+        let is_short = (1..=UNCLEAR_WORDS_MAX).contains(&plain.split_whitespace().count());
+        let asks = text.trim_end().ends_with(['?', '？']) || typed(text).starts_with('!');
+        (message.kind == MessageKind::Text && is_short && !asks).then_some(Said::Unclear)
     })
+}
+
+/// Returns what `text`, the words of a message without whom they address, says about a card to which it does not point:
+/// every word has to be one that people decide with, so that a question stays one.
+#[must_use]
+pub(super) fn said_in_passing(message: &Message, text: &str) -> Option<Said> {
+    if !may_be_about_a_card(message) || typed(text).starts_with('!') {
+        return None;
+    }
+    let decides = |choice, more| Some(Said::Decides { choice, more });
+    let plain = plain(text);
+    let in_doubt = text.contains(DOUBTS) || text.contains("..") || is_struck(message);
+    match choice_of(text, &plain) {
+        Some(Choice::Approve) if in_doubt => return Some(Said::Unclear),
+        Some(Choice::Decline) if text.contains(['?', '？', '؟']) => return Some(Said::Unclear),
+        Some(choice) => return decides(choice, false),
+        None => {}
+    }
+    if let Some(rest) = behind_a_no(text) {
+        let wavers = rest.split_whitespace().any(|word| is_yes(word) || is_assent(word));
+        return if wavers || in_doubt { Some(Said::Unclear) } else { decides(Choice::Decline, !is_of_deciding(&rest)) };
+    }
+    let emoji = text.trim().trim_end_matches(is_tone);
+    (UNCLEAR_KEYS.contains(&emoji) || is_of_deciding(&plain)).then_some(Said::Unclear)
+}
+
+/// Whether a message is short enough to be looked at.
+pub(super) fn may_be_about_a_card(message: &Message) -> bool {
+    message.kind == MessageKind::Text && after_quote(&message.body).len() <= SAID_BYTES_MAX
 }
 
 /// Returns what an event is about that may be meant to decide and does not do so clearly: a short reply, or a reaction with
@@ -51,19 +98,69 @@ pub fn unclear_choice_of(event: &RoomEvent) -> Option<&EventId> {
         EventKind::Reaction { target, key } => {
             UNCLEAR_KEYS.contains(&key.trim_end_matches(is_tone)).then_some(&**target)
         }
-        EventKind::Message(message) if choice_of_reply(message).is_none() => {
+        EventKind::Message(message) => {
             let to = message.reply_to.as_deref()?;
-            let said = words_of(message)?;
-            let is_short = said.split_whitespace().count() <= UNCLEAR_WORDS_MAX;
-            let asks = message.body.trim_end().ends_with(['?', '？']) || said.starts_with('!');
-            (is_short && !asks && !said.is_empty()).then_some(to)
+            (said_in_reply(message) == Some(Said::Unclear)).then_some(to)
         }
         _ => None,
     }
 }
 
-fn words_of(message: &Message) -> Option<String> {
-    (message.kind == MessageKind::Text).then(|| typed(after_quote(&message.body)))
+fn choice_of(text: &str, plain: &str) -> Option<Choice> {
+    let is = |word: &&str| **word == *plain;
+    match () {
+        () if is_yes(plain) => Some(Choice::Approve),
+        () if is_no(plain) => Some(Choice::Decline),
+        () if DECLINING_KEYS.iter().any(|key| is(key)) => Some(Choice::Decline),
+        () => choice_of_key(text.trim()),
+    }
+}
+
+fn is_yes(plain: &str) -> bool {
+    words::APPROVE.iter().chain(&deciding::YES).any(|word| *word == plain)
+}
+
+fn is_no(plain: &str) -> bool {
+    words::DECLINE.iter().chain(&deciding::NO).any(|word| *word == plain)
+}
+
+fn is_assent(plain: &str) -> bool {
+    deciding::ASSENT.iter().chain(&deciding::ASSENT_WHOLE).any(|word| *word == plain)
+}
+
+/// Returns what follows a no with which a text opens, and which a mark parts from it.
+fn behind_a_no(text: &str) -> Option<String> {
+    let text = text.replace(" - ", " — ");
+    let (first, rest) = text.split_once(|letter| BETWEEN.contains(&letter) || letter == '\n')?;
+    let rest = plain(rest);
+    (is_no(&plain(first)) && !rest.is_empty()).then_some(rest)
+}
+
+/// Whether words are such as people decide with, and nothing else.
+fn is_of_deciding(plain: &str) -> bool {
+    let mut leans = is_assent(plain);
+    let is_leaning = |word: &str| is_assent(word) || is_yes(word) || is_no(word) || deciding::DISSENT.contains(&word);
+    let phrases = || deciding::YES.iter().chain(&deciding::NO).flat_map(|phrase| phrase.split(' '));
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    let all = words.iter().all(|word| {
+        let leaning = is_leaning(word);
+        leans |= leaning;
+        leaning || deciding::BESIDE.contains(word) || phrases().any(|part| part == *word)
+    });
+    !plain.is_empty() && words.len() <= SAID_WORDS_MAX && all && leans
+}
+
+/// Returns a text as words that decide are compared: as commands are, with one space for all marks between words.
+fn plain(text: &str) -> String {
+    let shown = typed(text).replace(['’', 'ʼ', '＇'], "'").replace(BETWEEN, " ");
+    let shown: Vec<&str> = shown.split_whitespace().filter(|word| *word != "-").collect();
+    shown.join(" ").trim_end_matches(is_tone).to_owned()
+}
+
+/// Whether something in a message is struck out, as its sender sees it.
+fn is_struck(message: &Message) -> bool {
+    let html = message.html.as_deref().unwrap_or_default().to_ascii_lowercase();
+    ["<del", "<s>", "<s ", "<strike"].iter().any(|tag| html.contains(tag))
 }
 
 /// Skin tones and variation selectors.
@@ -76,41 +173,128 @@ mod tests {
     use super::*;
     use crate::core::approval::tests::{event, reaction, reply};
 
+    const YES: Option<Said> = Some(Said::Decides { choice: Choice::Approve, more: false });
+    const NO: Option<Said> = Some(Said::Decides { choice: Choice::Decline, more: false });
+    const NO_AND_MORE: Option<Said> = Some(Said::Decides { choice: Choice::Decline, more: true });
+    const UNCLEAR: Option<Said> = Some(Said::Unclear);
+
+    /// What is said: in a thread in which a card is, and in reply to the card.
+    const SAID: [(&str, Option<Said>, Option<Said>); 92] = [
+        ("yes", YES, YES),
+        ("yes please", YES, YES),
+        ("Yes, please!", YES, YES),
+        ("yes, do it.", YES, YES),
+        ("Ja", YES, YES),
+        ("ja bitte", YES, YES),
+        ("oui", YES, YES),
+        ("はい", YES, YES),
+        ("да!", YES, YES),
+        ("**yes**", YES, YES),
+        ("`yes`", YES, YES),
+        ("✅", YES, YES),
+        ("no thanks", NO, NO),
+        ("No, don't!", NO, NO),
+        ("No. Don’t.", NO, NO),
+        ("no!!!", NO, NO),
+        ("stop", NO, NO),
+        ("STOP!", NO, NO),
+        ("stop, please", NO, NO),
+        ("Nein!", NO, NO),
+        ("nein, danke.", NO, NO),
+        ("нет.", NO, NO),
+        ("いいえ。", NO, NO),
+        ("不要！", NO, NO),
+        ("아니요", NO, NO),
+        ("não, obrigado", NO, NO),
+        ("nope", NO, NO),
+        ("No...", NO, NO),
+        ("No - stop", NO, NO),
+        ("👎🏽", NO, NO),
+        ("🛑", NO, NO),
+        ("❌", NO, NO),
+        ("No, not now.", NO, NO),
+        ("No, wait", NO, NO),
+        ("No, deploy to staging instead", NO_AND_MORE, NO_AND_MORE),
+        ("Nein! Erst die Sicherung einspielen.", NO_AND_MORE, NO_AND_MORE),
+        ("no, it is fine, go", UNCLEAR, UNCLEAR),
+        ("No, wait. Yes.", UNCLEAR, UNCLEAR),
+        ("no problem", UNCLEAR, UNCLEAR),
+        ("No worries!", UNCLEAR, UNCLEAR),
+        ("no?", UNCLEAR, UNCLEAR),
+        ("yes?", UNCLEAR, UNCLEAR),
+        ("Yes...", UNCLEAR, UNCLEAR),
+        ("yes…", UNCLEAR, UNCLEAR),
+        ("~~yes~~", UNCLEAR, UNCLEAR),
+        ("yes no", UNCLEAR, UNCLEAR),
+        ("yes, but later", UNCLEAR, UNCLEAR),
+        ("ok", UNCLEAR, UNCLEAR),
+        ("Okay.", UNCLEAR, UNCLEAR),
+        ("ok?", UNCLEAR, UNCLEAR),
+        ("OK, thanks!", UNCLEAR, UNCLEAR),
+        ("ｏｋ", UNCLEAR, UNCLEAR),
+        ("k", UNCLEAR, UNCLEAR),
+        ("sure", UNCLEAR, UNCLEAR),
+        ("sure, go", UNCLEAR, UNCLEAR),
+        ("y", UNCLEAR, UNCLEAR),
+        ("n", UNCLEAR, UNCLEAR),
+        ("yep", UNCLEAR, UNCLEAR),
+        ("lgtm", UNCLEAR, UNCLEAR),
+        ("looks good", UNCLEAR, UNCLEAR),
+        ("fine by me", UNCLEAR, UNCLEAR),
+        ("+1", UNCLEAR, UNCLEAR),
+        ("可以", UNCLEAR, UNCLEAR),
+        ("好的。", UNCLEAR, UNCLEAR),
+        ("没问题", UNCLEAR, UNCLEAR),
+        ("うん", UNCLEAR, UNCLEAR),
+        ("네", UNCLEAR, UNCLEAR),
+        ("si", UNCLEAR, UNCLEAR),
+        ("d’accord", UNCLEAR, UNCLEAR),
+        ("хорошо", UNCLEAR, UNCLEAR),
+        ("tamam", UNCLEAR, UNCLEAR),
+        ("👍", UNCLEAR, UNCLEAR),
+        ("👍️", UNCLEAR, UNCLEAR),
+        ("👌🏾", UNCLEAR, UNCLEAR),
+        ("not now", UNCLEAR, UNCLEAR),
+        ("wait", UNCLEAR, UNCLEAR),
+        // What is none of these words is a question where it does not point at the card.
+        ("уes", None, UNCLEAR),
+        ("restart api too", None, UNCLEAR),
+        ("thanks", None, UNCLEAR),
+        ("status", None, UNCLEAR),
+        ("🎉", None, UNCLEAR),
+        ("the other one", None, UNCLEAR),
+        ("stop the old server", None, UNCLEAR),
+        ("what does it do?", None, None),
+        ("is it done?", None, None),
+        ("!help", None, None),
+        ("!stop", None, None),
+        ("please restart the other one, this one is fine", None, None),
+        ("no deploys on Fridays is our rule", None, None),
+        ("yes and can you also tell me what it costs", None, None),
+        ("", None, None),
+        ("> yes", None, None),
+    ];
+
     #[test]
-    fn c12_a_reply_decides_where_it_cannot_be_meant_otherwise_and_asks_for_a_clear_word_elsewhere() {
-        let (yes, no, unclear, message) = (Some(Choice::Approve), Some(Choice::Decline), true, false);
-        let table = [
-            ("yes please", yes, message),
-            ("Yes, please!", yes, message),
-            ("yes, do it.", yes, message),
-            ("Ja", yes, message),
-            ("ja bitte", yes, message),
-            ("oui", yes, message),
-            ("**yes**", yes, message),
-            ("no thanks", no, message),
-            ("Nein!", no, message),
-            ("nope", no, message),
-            ("👎🏽", no, message),
-            ("🛑", no, message),
-            ("ok", None, unclear),
-            ("Okay.", None, unclear),
-            ("👍", None, unclear),
-            ("👌🏾", None, unclear),
-            ("sure", None, unclear),
-            ("y", None, unclear),
-            ("yes, but later", None, unclear),
-            ("yes no", None, unclear),
-            ("уes", None, unclear),
-            ("not now", None, unclear),
-            ("what does it do?", None, message),
-            ("!help", None, message),
-            ("please restart the other one, this one is fine", None, message),
-            ("", None, message),
-        ];
-        for (body, choice, is_unclear) in table {
+    fn c12_what_is_said_to_a_card_decides_where_it_cannot_be_meant_otherwise_and_asks_for_a_clear_word_elsewhere() {
+        for (body, in_thread, in_reply) in SAID {
+            let message = Message::text(body);
+            assert_eq!(said_in_passing(&message, after_quote(body)), in_thread, "{body} in its thread");
+            assert_eq!(said_in_reply(&message), in_reply, "{body} in reply to it");
             let said = event("@alice:hs", EventKind::Message(reply(body)));
-            assert_eq!(choice_of_reply(&reply(body)), choice, "{body}");
-            assert_eq!(unclear_choice_of(&said).is_some(), is_unclear, "{body}");
+            assert_eq!(unclear_choice_of(&said).is_some(), in_reply == UNCLEAR, "{body}");
+        }
+    }
+
+    #[test]
+    fn c12_what_is_struck_out_or_not_said_in_words_approves_nothing() {
+        let struck = Message { html: Some("<del>yes</del>".to_owned()), ..Message::text("yes") };
+        assert_eq!(said_in_reply(&struck), UNCLEAR);
+        let plain = Message { html: Some("<strong>yes</strong>".to_owned()), ..Message::text("yes") };
+        assert_eq!(said_in_reply(&plain), YES);
+        for kind in [MessageKind::Notice, MessageKind::Emote, MessageKind::Card] {
+            let message = Message { kind, ..Message::text("yes") };
+            assert_eq!((said_in_reply(&message), said_in_passing(&message, "yes")), (None, None), "{message:?}");
         }
         for (key, is_unclear) in [("👍🏽", true), ("✔️", true), ("👌", true), ("✅", false), ("🛑", false), ("🎉", false)]
         {

@@ -1,45 +1,89 @@
-//! A plain "yes" in a thread, in reply to nothing: which card it is about, if it is about one.
+//! Words in a card's thread, or in the chat that it is in, which reply to no card: which card they are about, if they are
+//! about one.
+//!
+//! Clients put a fallback reply to the newest event on whatever is typed in a thread, so that these are the words that most
+//! people answer a card with.
 
 use ruma::{EventId, UserId};
 
-use super::{Choice, Standing, clear::choice_of_word, may_decide};
+use super::{
+    Said, Standing,
+    clear::{may_be_about_a_card, said_in_passing},
+    may_decide,
+};
 use crate::core::{
-    event::{EventKind, RoomEvent},
+    address::{CoworkerHere, after_quote, strip_address, strip_address_behind},
+    event::{EventKind, Message, RoomEvent},
     people::Who,
     time::Timestamp,
 };
 
-/// What a plain word means in a thread with cards.
+/// What plain words mean among cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
-    /// It decides about the card at this place of those that were given.
-    Decides(usize),
-    /// It could be about several; its sender is to say which.
+    /// They are about the card at this place of those that were given.
+    About(usize),
+    /// They could be about several; their sender is to say which.
     Unclear,
-    /// It is about no card: a message like any other.
+    /// They are about no card: a message like any other.
     Nothing,
 }
 
-/// Returns the thread in which an event says nothing but a word that decides, and that word's meaning. A reply is about
-/// what it replies to: see [`choice_of`](super::choice_of).
-#[must_use]
-pub fn plain_choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
-    let EventKind::Message(message) = &event.kind else { return None };
-    let to_others = message.mentions.as_ref().is_some_and(|mentions| mentions.room || !mentions.users.is_empty());
-    if message.reply_to.is_some() || to_others {
-        return None;
-    }
-    Some((message.thread_root.as_deref()?, choice_of_word(message)?))
+/// What is known of a message beside a card.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside<'a> {
+    /// The coworker whose card it is; `None` for an assistant's.
+    pub coworker: Option<&'a CoworkerHere<'a>>,
+    /// Whether it replies to something that the card's run has shown: its status, a file.
+    pub replies_to_run: bool,
 }
 
-/// Returns what a plain word in the thread of `cards` means. `who` and `level` are as for [`may_decide`].
+/// Whether an event may say something about a card that it does not point at.
+#[must_use]
+pub fn may_be_plain(event: &RoomEvent) -> bool {
+    matches!(&event.kind, EventKind::Message(message) if may_be_about_a_card(message))
+}
+
+/// Returns what a message says about a card to which it does not reply: words in its thread, in a thread that was opened on
+/// it, or in the chat of an assistant whose card it is, to nobody else. On a room's timeline they have to name whose card it
+/// is.
+#[must_use]
+pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, beside: &Beside<'_>) -> Option<Said> {
+    let mentions = message.mentions.as_ref();
+    let to_others =
+        mentions.is_some_and(|mentions| mentions.room || mentions.users.iter().any(|user| *user != standing.user));
+    if to_others || (message.reply_to.is_some() && !beside.replies_to_run) {
+        return None;
+    }
+    let text = after_quote(&message.body).trim_end();
+    let html = message.html.as_deref();
+    let is_named = || {
+        let mentioned = mentions.is_some_and(|mentions| mentions.users.contains(&standing.user));
+        mentioned || beside.coworker.is_some_and(|coworker| coworker.name_at_start(text).is_some())
+    };
+    let is_there = match (message.thread_root.as_deref(), standing.thread.as_deref()) {
+        (Some(root), thread) => root == card || Some(root) == thread,
+        (None, None) => standing.private || beside.replies_to_run || is_named(),
+        (None, Some(_)) => beside.replies_to_run,
+    };
+    let words = match beside.coworker {
+        Some(coworker) => {
+            let words = strip_address(text, html, coworker);
+            strip_address_behind(words, html, coworker).unwrap_or(words)
+        }
+        None => text,
+    };
+    if is_there { said_in_passing(message, words) } else { None }
+}
+
+/// Returns which of `cards` plain words beside them are about. `who` and `level` are as for [`may_decide`].
 #[must_use]
 pub fn plain(cards: &[&Standing], by: &UserId, who: &Who, level: Option<i64>, now: Timestamp) -> Plain {
     let may = |card: &Standing| may_decide(&card.rule, by, who, &card.asker, level).is_ok();
     let open: Vec<usize> = (0..cards.len()).filter(|at| cards[*at].is_open(now)).collect();
     match open.as_slice() {
         open if !open.iter().any(|at| may(cards[*at])) => Plain::Nothing,
-        [only] => Plain::Decides(*only),
+        [only] => Plain::About(*only),
         _ => Plain::Unclear,
     }
 }
@@ -50,7 +94,7 @@ mod tests {
 
     use ruma::{event_id, user_id};
 
-    use super::*;
+    use super::{super::Choice, *};
     use crate::core::{
         approval::tests::{event, namespace, people, standing},
         event::{Mentions, Message, MessageKind},
@@ -59,41 +103,98 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_ms(1_795_346_406_000);
 
+    const YES: Option<Said> = Some(Said::Decides { choice: Choice::Approve, more: false });
+    const NO: Option<Said> = Some(Said::Decides { choice: Choice::Decline, more: false });
+    const UNCLEAR: Option<Said> = Some(Said::Unclear);
+
     fn in_thread(body: &str) -> Message {
         Message { thread_root: Some(event_id!("$root").to_owned()), ..Message::text(body) }
     }
 
+    fn to(users: &[&UserId], message: Message) -> Message {
+        let users = users.iter().map(|user| (*user).to_owned()).collect();
+        Message { mentions: Some(Mentions { users, room: false }), ..message }
+    }
+
     #[test]
-    fn c12_a_plain_word_is_the_whole_of_a_text_in_a_thread_that_is_to_nobody() {
-        let to_bob = Mentions { users: BTreeSet::from([user_id!("@bob:hs").to_owned()]), room: false };
+    fn c12_words_in_a_cards_thread_are_about_the_card_if_they_are_to_nobody_else() {
+        let (ci, bob) = (user_id!("@coworker-ci:hs"), user_id!("@bob:hs"));
         let to_all = Mentions { users: BTreeSet::new(), room: true };
+        let on_card = |body: &str| Message { thread_root: Some(event_id!("$card").to_owned()), ..Message::text(body) };
+        let elsewhere =
+            |body: &str| Message { thread_root: Some(event_id!("$other").to_owned()), ..Message::text(body) };
         let table = [
-            (in_thread(" Yes "), Some(Choice::Approve)),
-            (in_thread("approve"), Some(Choice::Approve)),
-            (in_thread("NO"), Some(Choice::Decline)),
-            (in_thread("decline"), Some(Choice::Decline)),
-            (Message { mentions: None, ..in_thread("yes") }, Some(Choice::Approve)),
-            (in_thread("Yes."), Some(Choice::Approve)),
-            (in_thread("yes please"), None),
-            (in_thread("ja"), None),
-            (in_thread("👍"), None),
-            (in_thread("@oncall yes"), None),
-            (Message::text("yes"), None),
+            (in_thread(" Yes "), YES),
+            (in_thread("approve"), YES),
+            (in_thread("NO"), NO),
+            (in_thread("No, don't!"), NO),
+            (Message { mentions: None, ..in_thread("yes") }, YES),
+            (in_thread("yes please"), YES),
+            (in_thread("ok"), UNCLEAR),
+            (in_thread("可以"), UNCLEAR),
+            (in_thread("👍"), UNCLEAR),
+            (in_thread("@ci yes"), YES),
+            (in_thread("ci: stop"), NO),
+            (in_thread("no @ci"), NO),
+            (to(&[ci], in_thread("@ci ok")), UNCLEAR),
+            (to(&[ci], Message { html: None, ..in_thread("Build Help · coworker: yes") }), YES),
+            (in_thread("and how long will it take?"), None),
+            (in_thread("ci: how long?"), None),
+            (in_thread("bob: ok"), None),
+            (to(&[bob], in_thread("yes")), None),
+            (to(&[ci, bob], in_thread("yes")), None),
+            (Message { mentions: Some(to_all), ..in_thread("yes") }, None),
             (Message { kind: MessageKind::Notice, ..in_thread("yes") }, None),
             (Message { kind: MessageKind::Emote, ..in_thread("yes") }, None),
-            (Message { kind: MessageKind::Card, ..in_thread("yes") }, None),
             (Message { reply_to: Some(event_id!("$other").to_owned()), ..in_thread("yes") }, None),
-            (Message { mentions: Some(to_bob), ..in_thread("yes") }, None),
-            (Message { mentions: Some(to_all), ..in_thread("yes") }, None),
+            (on_card("yes"), YES),
+            (elsewhere("yes"), None),
+            (Message::text("yes"), None),
+            (Message::text("@ci yes"), None),
         ];
+        let card = Standing { thread: Some(event_id!("$root").to_owned()), ..standing(ApprovalRule::Asker) };
+        let ci = CoworkerHere { user: ci, id: "ci", name: "Build Help", display_name: Some("Build Help · coworker") };
+        let beside = Beside { coworker: Some(&ci), replies_to_run: false };
         for (message, expected) in table {
-            let said = event("@alice:hs", EventKind::Message(message));
-            let found = plain_choice_of(&said);
-            assert_eq!(found, expected.map(|choice| (event_id!("$root"), choice)), "{said:?}");
+            assert_eq!(said_beside(&message, event_id!("$card"), &card, &beside), expected, "{message:?}");
         }
+        let to_status = Message { reply_to: Some(event_id!("$status").to_owned()), ..Message::text("no") };
+        let beside = Beside { replies_to_run: true, ..beside };
+        assert_eq!(said_beside(&to_status, event_id!("$card"), &card, &beside), NO, "in reply to its status");
+    }
+
+    #[test]
+    fn c12_where_there_is_no_thread_words_in_an_assistants_chat_are_about_its_card_and_in_a_room_those_that_name_whose()
+    {
+        let in_room = standing(ApprovalRule::Asker);
+        let in_chat = Standing { private: true, ..in_room.clone() };
+        let on_card = Message { thread_root: Some(event_id!("$card").to_owned()), ..Message::text("no") };
+        let ci = user_id!("@coworker-ci:hs");
+        let here = CoworkerHere { user: ci, id: "ci", name: "ci", display_name: None };
+        let table = [
+            (Message::text("ok"), UNCLEAR, None),
+            (Message::text("yes"), YES, None),
+            (Message::text("what else is new"), None, None),
+            (on_card, NO, NO),
+            (Message::text("@ci yes"), None, YES),
+            (to(&[ci], Message::text("ok")), UNCLEAR, UNCLEAR),
+            (in_thread("yes"), None, None),
+        ];
+        for (message, private, room) in table {
+            let said = |card: &Standing, coworker| {
+                said_beside(&message, event_id!("$card"), card, &Beside { coworker, replies_to_run: false })
+            };
+            assert_eq!((said(&in_chat, None), said(&in_room, Some(&here))), (private, room), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn c12_only_a_new_message_may_be_about_a_card_it_does_not_point_at() {
         let new = in_thread("yes");
+        assert!(may_be_plain(&event("@alice:hs", EventKind::Message(new.clone()))));
         let edit = EventKind::Edit { target: event_id!("$old").to_owned(), new, newly_mentioned: BTreeSet::new() };
-        assert_eq!(plain_choice_of(&event("@alice:hs", edit)), None);
+        assert!(!may_be_plain(&event("@alice:hs", edit)));
+        assert!(!may_be_plain(&event("@alice:hs", EventKind::Message(in_thread(&"yes ".repeat(200))))));
     }
 
     #[test]
@@ -110,15 +211,15 @@ mod tests {
         let moderator = || standing(ApprovalRule::Moderator { level: 50 });
         let late = Timestamp::from_ms(NOW.as_ms() + 100 * 60 * 60 * 1000);
         let table = [
-            (vec![open()], "@alice:hs", Some(0), NOW, Plain::Decides(0)),
-            (vec![decided(), open(), decided()], "@alice:hs", Some(0), NOW, Plain::Decides(1)),
+            (vec![open()], "@alice:hs", Some(0), NOW, Plain::About(0)),
+            (vec![decided(), open(), decided()], "@alice:hs", Some(0), NOW, Plain::About(1)),
             (vec![open(), open()], "@alice:hs", Some(0), NOW, Plain::Unclear),
             (vec![bobs(), open()], "@alice:hs", Some(0), NOW, Plain::Unclear),
             (vec![bobs(), bobs()], "@alice:hs", Some(100), NOW, Plain::Nothing),
             (vec![open()], "@bob:hs", Some(100), NOW, Plain::Nothing),
             (vec![open()], "@alice:hs", None, NOW, Plain::Nothing),
             (vec![moderator()], "@bob:hs", Some(49), NOW, Plain::Nothing),
-            (vec![moderator()], "@bob:hs", Some(50), NOW, Plain::Decides(0)),
+            (vec![moderator()], "@bob:hs", Some(50), NOW, Plain::About(0)),
             (vec![moderator()], "@coworker-ci:hs", Some(100), NOW, Plain::Nothing),
             (vec![moderator()], "@github:hs", Some(100), NOW, Plain::Nothing),
             (vec![decided()], "@alice:hs", Some(0), NOW, Plain::Nothing),

@@ -85,16 +85,10 @@ impl Desk {
         found.transpose()
     }
 
-    /// Returns the cards in a thread that nobody had decided about at `now`.
-    pub(super) fn in_thread(
-        &self,
-        room: &RoomId,
-        thread: &EventId,
-        now: Timestamp,
-    ) -> Result<Vec<(Card, Standing)>, StoreError> {
-        let is_open = |standing: &Standing| standing.thread.as_deref() == Some(thread) && standing.is_open(now);
+    /// Returns the cards in a room that nobody had decided about at `now`.
+    pub(super) fn undecided(&self, room: &RoomId, now: Timestamp) -> Result<Vec<(Card, Standing)>, StoreError> {
         let cards = self.cards.scan_prefix(&room.to_owned());
-        cards.filter(|card| card.as_ref().map_or(true, |(_, standing)| is_open(standing))).collect()
+        cards.filter(|card| card.as_ref().map_or(true, |(_, standing)| standing.is_open(now))).collect()
     }
 
     pub(super) fn open(&self, card: &Card, standing: &Standing, begun: &Begun) -> Result<(), StoreError> {

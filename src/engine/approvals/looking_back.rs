@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::desk::Card;
+use super::{desk::Card, hearing::Heard};
 use crate::{
     core::{
         approval::{self, Standing},
@@ -88,7 +88,7 @@ impl Engine {
             found => found?,
         };
         for event in approval::found_about(&found, &card.1) {
-            Box::pin(self.take_choice(event, began)).await?;
+            Box::pin(self.take_said(event, Heard::Late, began)).await?;
         }
         Ok(())
     }

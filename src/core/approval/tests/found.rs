@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn c12_what_is_found_about_a_card_is_what_points_at_it_and_plain_words_behind_it() {
+fn c12_what_is_found_about_a_card_is_what_points_at_it_and_short_words_behind_it() {
     let card = event_id!("$card");
     let in_thread = |id: &str, message: Message| {
         let message = Message { thread_root: Some(event_id!("$request").to_owned()), ..message };
@@ -24,7 +24,7 @@ fn c12_what_is_found_about_a_card_is_what_points_at_it_and_plain_words_behind_it
     let found = |events: &[RoomEvent]| {
         found_about(events, card).into_iter().map(|event| event.id.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(found(&events), ["$reply", "$behind", "$e"]);
+    assert_eq!(found(&events), ["$reply", "$behind", "$words", "$e"]);
     assert_eq!(found(&events[2..]), ["$reply", "$e"], "without the card it is not known what plain words are behind");
 }
 

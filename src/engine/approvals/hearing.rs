@@ -1,0 +1,263 @@
+//! What people say about the cards that are out: decisions, and what may be meant as one (C12).
+
+use ruma::EventId;
+use tokio::time::Instant;
+
+use super::{desk::Card, names};
+use crate::{
+    clock,
+    core::{
+        address::CoworkerHere,
+        approval::{self, Beside, Choice, NotAllowed, Plain, Said, Standing},
+        event::{EventKind, Message, Outgoing, Place, RoomEvent},
+        words,
+    },
+    engine::{Engine, EngineError, events::thread_root, word, word_transaction},
+};
+
+/// When something about a card is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// As it comes.
+    Now,
+    /// By looking back: it was answered then, unless it decides.
+    Late,
+}
+
+impl Engine {
+    /// Takes a reaction to a card, a reply to it, or words beside it. Returns whether it was about a card and nothing else;
+    /// it starts no run then, whoever sent it.
+    pub(in crate::engine) async fn take_choice(
+        &self,
+        event: &RoomEvent,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        self.take_said(event, Heard::Now, accepted).await
+    }
+
+    /// As [`Self::take_choice`]; what is heard late is not answered.
+    pub(super) async fn take_said(
+        &self,
+        event: &RoomEvent,
+        heard: Heard,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        if let Some((card, choice)) = approval::choice_of(event)
+            && let Some(standing) = self.approvals.get(&event.room, card)?
+        {
+            Box::pin(self.take_decision(event, card, &standing, choice, accepted)).await?;
+            return Ok(!has_more(event));
+        }
+        if let Some(card) = approval::unclear_choice_of(event)
+            && let Some(standing) = self.approvals.get(&event.room, card)?
+        {
+            let who = self.namespace.who(&event.sender);
+            if !standing.is_open(clock::now()) || !standing.may_be_decided_by(&event.sender, &who) {
+                return Ok(false);
+            }
+            let card = (event.room.clone(), card.to_owned());
+            self.ask_for_clear_word(event, &card, &standing, heard).await?;
+            return Ok(true);
+        }
+        match &event.kind {
+            EventKind::Message(message) if approval::may_be_plain(event) => {
+                Box::pin(self.take_words_beside(event, message, heard, accepted)).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn take_decision(
+        &self,
+        event: &RoomEvent,
+        card: &EventId,
+        standing: &Standing,
+        choice: Choice,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        if standing.decision().is_some() {
+            return Ok(());
+        }
+        let card = (event.room.clone(), card.to_owned());
+        // Where no power level would help, the homeserver is not asked for the sake of bystanders.
+        let mut refused = standing.refuses(&event.sender, &self.namespace.who(&event.sender));
+        if refused.is_none() {
+            let level = self.level_of(standing, event, accepted).await?;
+            refused = self.hear(event, &card, choice, level).await?;
+        }
+        if let Some(why) = refused.filter(|why| standing.is_to_be_told(&event.sender, *why)) {
+            tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
+            Box::pin(self.tell_not_theirs(standing, &card, event)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells somebody whose decision counts for nothing whose would, once for a card.
+    async fn tell_not_theirs(&self, standing: &Standing, card: &Card, event: &RoomEvent) -> Result<(), EngineError> {
+        let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
+        let names = names(&account, &event.room, &standing.rule, &standing.asker).await;
+        let text = words::approval::not_yours(&standing.rule, &standing.asker, &names);
+        let mut word = word(&text, Some(&event.sender));
+        word.place = match &standing.thread {
+            Some(root) => Place::Thread { root: root.clone(), latest: card.1.clone() },
+            None => Place::Reply { to: card.1.clone() },
+        };
+        let cause = format!("{}|{}", card.1, event.sender);
+        let txn = word_transaction("not-yours", &cause, account.user());
+        match account.send(&event.room, &word, txn).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            _ => {}
+        }
+        self.approvals.change(card, |standing| standing.told(&event.sender))?;
+        Ok(())
+    }
+
+    /// Takes what a card was told, if that counts; returns why it does not.
+    async fn hear(
+        &self,
+        event: &RoomEvent,
+        card: &Card,
+        choice: Choice,
+        level: Option<i64>,
+    ) -> Result<Option<NotAllowed>, EngineError> {
+        let who = self.namespace.who(&event.sender);
+        let now = approval::made_at(event, &self.namespace.server, clock::now());
+        let hear = |standing: &mut Standing| {
+            let heard = standing.hear(choice, &event.sender, &who, level, &event.id, now);
+            (heard, standing.run.clone())
+        };
+        let heard = self.approvals.change(card, hear)?;
+        match heard {
+            Some((Ok(true), run)) => {
+                self.store.flush().await?;
+                let approved = choice == Choice::Approve;
+                tracing::info!(run.id = run.as_str(), user.id = %event.sender, approved, "a tool call is decided");
+            }
+            Some((Err(why), _)) => {
+                tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "a decision does not count");
+                return Ok(Some(why));
+            }
+            Some((Ok(false), _)) | None => {}
+        }
+        Ok(None)
+    }
+
+    /// Takes words that point at no card: what they say about the one that is open where they are said. Where several are,
+    /// their sender is told how to say which; where they have no say, it is a message like any other.
+    async fn take_words_beside(
+        &self,
+        event: &RoomEvent,
+        message: &Message,
+        heard: Heard,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        let who = self.namespace.who(&event.sender);
+        let now = approval::made_at(event, &self.namespace.server, clock::now());
+        let mut beside: Vec<(Card, Standing, Said)> = Vec::new();
+        for (card, standing) in self.approvals.undecided(&event.room, now)? {
+            if let Some(said) = self.said_beside(message, &card, &standing)? {
+                beside.push((card, standing, said));
+            }
+        }
+        let is_theirs = |(_, standing, _): &&(Card, Standing, Said)| standing.may_be_decided_by(&event.sender, &who);
+        let Some((_, theirs, _)) = beside.iter().find(is_theirs) else { return Ok(false) };
+        let level = self.level_of(theirs, event, accepted).await?;
+        let standings: Vec<&Standing> = beside.iter().map(|(_, standing, _)| standing).collect();
+        match approval::plain(&standings, &event.sender, &who, level, now) {
+            Plain::About(at) => match &beside[at] {
+                (card, _, Said::Decides { choice, more }) => {
+                    self.hear(event, card, *choice, level).await?;
+                    Ok(!more)
+                }
+                (card, standing, Said::Unclear) => {
+                    self.ask_for_clear_word(event, card, standing, heard).await?;
+                    Ok(true)
+                }
+            },
+            Plain::Unclear => {
+                if heard == Heard::Now {
+                    self.ask_which(theirs, event).await?;
+                }
+                Ok(true)
+            }
+            Plain::Nothing => Ok(false),
+        }
+    }
+
+    fn said_beside(&self, message: &Message, card: &Card, standing: &Standing) -> Result<Option<Said>, EngineError> {
+        let replies_to_run = match &message.reply_to {
+            Some(to) => self.is_of_run(standing, card, to)?,
+            None => false,
+        };
+        let coworker = self.coworker(&standing.user);
+        let display_name = coworker.map(crate::config::Coworker::display_name);
+        let here = coworker.map(|coworker| CoworkerHere {
+            user: &standing.user,
+            id: &coworker.id.0,
+            name: &coworker.name,
+            display_name: display_name.as_deref(),
+        });
+        let beside = Beside { coworker: here.as_ref(), replies_to_run };
+        Ok(approval::said_beside(message, &card.1, standing, &beside))
+    }
+
+    /// Whether a card's run has shown an event: its status, the file with the whole call.
+    fn is_of_run(&self, standing: &Standing, card: &Card, event: &EventId) -> Result<bool, EngineError> {
+        if self.running.has_shown(&standing.run, event) {
+            return Ok(true);
+        }
+        let posted = self.tables.threads.get(&(card.0.clone(), standing.request.clone()))?.unwrap_or_default().posted;
+        Ok(posted.iter().any(|posted| posted.event == event))
+    }
+
+    /// Tells somebody how to decide whose words or reaction may be meant to and are not clear: to each such message, and to
+    /// reactions once for each card and person.
+    async fn ask_for_clear_word(
+        &self,
+        event: &RoomEvent,
+        card: &Card,
+        standing: &Standing,
+        heard: Heard,
+    ) -> Result<(), EngineError> {
+        let Some(account) = self.account_of_card(standing).await?.filter(|_| heard == Heard::Now) else {
+            return Ok(());
+        };
+        let mentioned = (!standing.private).then_some(&*event.sender);
+        let said = word(&words::deciding::say_it_clearly(), mentioned);
+        // Sent again, it is the same event.
+        let (latest, cause) = match &event.kind {
+            EventKind::Message(_) => (event.id.clone(), event.id.to_string()),
+            _ => (card.1.clone(), format!("{} {}", card.1, event.sender)),
+        };
+        let place = match thread_root(event).or(standing.thread.as_deref()) {
+            Some(root) => Place::Thread { root: root.to_owned(), latest },
+            None => Place::Reply { to: card.1.clone() },
+        };
+        let txn = word_transaction("say-clearly", &cause, account.user());
+        match account.send(&event.room, &Outgoing { place, ..said }, txn).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn ask_which(&self, card: &Standing, event: &RoomEvent) -> Result<(), EngineError> {
+        let Some(account) = self.account_of_card(card).await? else { return Ok(()) };
+        let mentioned = (!card.private).then_some(&*event.sender);
+        let said = word(&words::approval::which_card(), mentioned);
+        let place = match thread_root(event) {
+            Some(root) => Place::Thread { root: root.to_owned(), latest: event.id.clone() },
+            None => Place::Reply { to: event.id.clone() },
+        };
+        let txn = word_transaction("which-card", event.id.as_str(), account.user());
+        match account.send(&event.room, &Outgoing { place, ..said }, txn).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a reply that decides says something else besides.
+fn has_more(event: &RoomEvent) -> bool {
+    let EventKind::Message(message) = &event.kind else { return false };
+    matches!(approval::said_in_reply(message), Some(Said::Decides { more: true, .. }))
+}

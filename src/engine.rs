@@ -54,6 +54,7 @@ mod reactions;
 mod readable;
 mod records;
 mod refusals;
+mod rephrased;
 mod retiring;
 mod room_tools;
 mod runs;
@@ -203,13 +204,20 @@ impl Engine {
         Ok(Persona {
             user: self.coworker_user(coworker),
             display_name: coworker.display_name(),
+            is_named: true,
             avatar,
             kind: "coworker",
         })
     }
 
     fn service_persona(&self) -> Persona {
-        Persona { user: self.service_user(), display_name: SERVICE_NAME.to_owned(), avatar: None, kind: "service" }
+        Persona {
+            user: self.service_user(),
+            display_name: SERVICE_NAME.to_owned(),
+            is_named: true,
+            avatar: None,
+            kind: "service",
+        }
     }
 
     /// Whether the id of somebody's assistant would be one: with a long id of theirs it is too long.
@@ -224,6 +232,7 @@ impl Engine {
         Persona {
             user: self.namespace.user_id(&format!("{}{localpart}", self.namespace.assistant_prefix)),
             display_name,
+            is_named: false,
             avatar: None,
             kind: "assistant",
         }

@@ -95,6 +95,25 @@ pub struct ThreadSoFar {
     pub asked: BTreeSet<OwnedUserId>,
     /// Whether somebody else was mentioned since one was asked last.
     pub others_mentioned: bool,
+    /// Who was called by name in the newest message of people, without a mention: the next one is theirs to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Called>,
+}
+
+/// Somebody who was called by name at the start of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// Who called.
+    pub by: OwnedUserId,
+    /// Who may be meant; empty where that is not known, so that it may be anybody else.
+    pub users: BTreeSet<OwnedUserId>,
+}
+
+impl Called {
+    /// Whether a message of `sender` may be what the called one says to the caller.
+    fn may_answer(&self, sender: &UserId) -> bool {
+        if self.users.is_empty() { self.by != sender } else { self.users.contains(sender) }
+    }
 }
 
 /// Who should answer.
@@ -174,7 +193,7 @@ pub enum Silence {
 pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
     let EventKind::Message(message) = &event.kind else { return None };
     let reply_to = message.reply_to.as_deref()?;
-    let silent = scene.reply_sender.is_some() || scene.coworkers.is_empty() || !is_request(message);
+    let silent = scene.reply_sender.is_some() || scene.coworkers.is_empty() || !asks_by_replying(message);
     let who = scene.namespace.who(&event.sender);
     let known = who.may_ask() || who == Who::Stranger;
     if silent || !known {
@@ -248,6 +267,7 @@ impl ThreadSoFar {
     pub fn note(&mut self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) {
         if let Verdict::Asked(asked) = verdict {
             self.others_mentioned = false;
+            self.called = None;
             for asked in asked {
                 if self.asked.len() < THREAD_ASKED_MAX {
                     self.asked.insert(asked.user.clone());
@@ -258,9 +278,20 @@ impl ThreadSoFar {
         let (EventKind::Message(message), true) = (&event.kind, scene.namespace.is_human(&event.sender)) else {
             return;
         };
-        if is_request(message) && speaks_to_others(event, message, scene) {
-            self.others_mentioned = true;
+        if !is_request(message) {
+            return;
         }
+        if mentions_others(event, message, scene) || self.is_answered_to_caller(event, message) {
+            self.others_mentioned = true;
+            self.called = None;
+        } else if let Some(users) = others::called_another(message, &event.sender, scene.members, scene.coworkers) {
+            self.called = Some(Called { by: event.sender.clone(), users });
+        }
+    }
+
+    /// Whether somebody who was called by name says something, as people do who talk among themselves.
+    fn is_answered_to_caller(&self, event: &RoomEvent, message: &Message) -> bool {
+        !others::says_nothing(message) && self.called.as_ref().is_some_and(|called| called.may_answer(&event.sender))
     }
 }
 
@@ -274,7 +305,7 @@ fn asked_by_message(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> 
     for user in here(scene) {
         if mentioned.contains(user) {
             asked.push((user.to_owned(), Why::Mentioned));
-        } else if message.reply_to.is_some() && scene.reply_sender == Some(user) {
+        } else if asks_by_replying(message) && scene.reply_sender == Some(user) {
             asked.push((user.to_owned(), Why::RepliedTo));
         }
     }
@@ -295,6 +326,9 @@ fn follows_thread(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Fo
     }
     if others::says_nothing(message) {
         return Err(Silence::NoWords);
+    }
+    if scene.thread.is_some_and(|thread| thread.is_answered_to_caller(event, message)) {
+        return Err(Silence::NotAddressed);
     }
     let mut asked = whose.into_iter();
     let others_mentioned = scene.thread.is_some_and(|thread| thread.others_mentioned);
@@ -358,21 +392,30 @@ fn refuse_notices(message: &Message) -> Result<(), Silence> {
     if is_request(message) { Ok(()) } else { Err(Silence::NoMessage) }
 }
 
-/// Whether a message can ask for something. What is sent in a form that we do not know (an unknown `msgtype`, a place) can
-/// if it says something; machines' business, such as `m.key.verification.request` and `m.server_notice`, cannot.
+/// Whether a message can ask for something. A form in which nobody talks (a sticker, a poll, a place, a type that we do not
+/// know) can by naming whom it asks; what machines say to each other cannot.
 fn is_request(message: &Message) -> bool {
     match &message.kind {
-        MessageKind::Other(msgtype) => {
-            let of_machines = MACHINES.iter().any(|prefix| msgtype.starts_with(prefix));
-            !of_machines && !message.body.trim().is_empty()
-        }
-        MessageKind::Location(_) => true,
-        _ => is_speech(message),
+        MessageKind::Notice => false,
+        MessageKind::Other(_) => !is_of_machines(message),
+        _ => true,
     }
 }
 
 /// The `msgtype`s by which clients and servers talk to each other.
 const MACHINES: [&str; 3] = ["m.key.", "m.server_notice", "m.bad.encrypted"];
+
+/// Returns whether a message is what clients and servers say to each other: steps of a verification, a notice of the
+/// server's to one user, which no person wrote and nobody waits for an answer to.
+#[must_use]
+pub fn is_of_machines(message: &Message) -> bool {
+    matches!(&message.kind, MessageKind::Other(msgtype) if MACHINES.iter().any(|prefix| msgtype.starts_with(prefix)))
+}
+
+/// Whether a message asks whose message it replies to. A sticker is a reaction.
+fn asks_by_replying(message: &Message) -> bool {
+    message.reply_to.is_some() && is_request(message) && !message.kind.is_sticker()
+}
 
 /// Whether a message is of a kind in which people talk.
 fn is_speech(message: &Message) -> bool {
@@ -385,13 +428,18 @@ fn is_speech(message: &Message) -> bool {
 
 /// Whether a message is to somebody other than its sender and the scene's coworkers.
 fn speaks_to_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
+    mentions_others(event, message, scene)
+        || others::called_another(message, &event.sender, scene.members, scene.coworkers).is_some()
+}
+
+/// Whether a message mentions or replies to somebody other than its sender and the scene's coworkers. A name that is typed
+/// mentions nobody.
+fn mentions_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
     let here = here(scene);
     let is_other = |user: &UserId| user != event.sender && !here.contains(user);
     let replies_to_other = message.reply_to.is_some() && scene.reply_sender.is_some_and(is_other);
     let room = message.mentions.as_ref().is_some_and(|mentions| mentions.room);
-    room || replies_to_other
-        || mentioned_users(message, scene.coworkers).iter().any(|user| is_other(user))
-        || others::opens_with_another(message, &event.sender, scene.members, scene.coworkers)
+    room || replies_to_other || mentioned_users(message, scene.coworkers).iter().any(|user| is_other(user))
 }
 
 /// Returns who is mentioned: what `m.mentions` says, and only without one what links say; and who is called by name at
@@ -415,6 +463,7 @@ fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], calls: bool
     if message.is_uncaptioned() {
         return BTreeSet::new();
     }
+    let calls = calls || !is_speech(message);
     // Parsed only where a name stands at the start of the body.
     let html = std::cell::LazyCell::new(|| message.html.as_deref().map(OwnWords::of_html));
     let named = coworkers.iter().filter_map(|coworker| {

@@ -137,6 +137,10 @@ impl AssistantCommand {
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {
         let text = if message.reply_to.is_some() { after_quote(&message.body) } else { &message.body };
+        let by_link = || typed::link_behind(text, message.html.as_deref(), "!open");
+        if let Some(link) = by_link().filter(|link| link.len() <= OPEN_ARGUMENT_BYTES_MAX) {
+            return Some(Self::Open(Some(link)));
+        }
         Self::parse(text).or_else(|| Self::parse(typed::without_address(text, message.html.as_deref())?))
     }
 

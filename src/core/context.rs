@@ -44,6 +44,7 @@ use std::collections::BTreeMap;
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 
+pub(crate) use self::record::hidden_links;
 pub(super) use self::record::{line as escaped_line, rfc3339};
 use self::{
     files::Given,

@@ -11,7 +11,7 @@ mod opening;
 mod privacy;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
@@ -33,6 +33,7 @@ use super::{
 use crate::{
     clock,
     core::{
+        address::is_of_machines,
         breaker::Gate,
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
@@ -181,8 +182,12 @@ impl Engine {
         {
             return Ok(Handled::Done);
         }
-        // Encrypted or nothing: a plain message here is not the owner's client's doing.
-        if event.event_type != "m.room.encrypted" || event.sender != owner || record.silent {
+        if event.sender != owner || record.silent {
+            return Ok(Handled::Done);
+        }
+        // Encrypted or nothing: a plain message here need not be the owner's.
+        if event.event_type != "m.room.encrypted" {
+            Box::pin(self.tell_of_plain_words(owner, entry, accepted)).await?;
             return Ok(Handled::Done);
         }
         let account = Box::pin(self.pool.passing(&assistant)).await?;
@@ -273,12 +278,12 @@ impl Engine {
         if !self.answers_device(account, owner, read).await? {
             return Ok(());
         }
-        if let EventKind::Edit { target, .. } = &event.kind {
-            Box::pin(self.take_edit_of_request(event, target, &BTreeSet::new())).await?;
+        if let EventKind::Edit { target, new, .. } = &event.kind {
+            return Box::pin(self.take_owners_edit(account, owner, event, (target, new))).await;
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         // A sticker asks for nothing; it is read with what comes next.
-        if message.kind.is_sticker() {
+        if message.kind.is_sticker() || is_of_machines(message) {
             return Ok(());
         }
         if Box::pin(self.take_choice(event, accepted)).await? {
@@ -323,7 +328,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn answer_owner_command(
+    pub(super) async fn answer_owner_command(
         self: &Shared,
         account: &Arc<Account>,
         owner: &UserId,

@@ -1,5 +1,7 @@
 //! Commands to a coworker (C16): done at once, and answered in fixed words.
 
+use std::borrow::Cow;
+
 use ruma::{RoomId, UserId};
 
 use super::{
@@ -14,7 +16,8 @@ use crate::{
     core::{
         address::CoworkerHere,
         command::{CoworkerCommand, CoworkerRequest, coworker_request},
-        event::{Message, RoomEvent},
+        context::hidden_links,
+        event::{EventKind, Message, RoomEvent},
         notes::NewNote,
         words,
     },
@@ -36,7 +39,8 @@ impl Engine {
             CoworkerRequest::AddNote(text) => {
                 // Two coworkers that are asked in one message note it once: the notes are the room's.
                 let cause = event.id.as_str();
-                let new = NewNote { text, by: event.sender.clone(), at: clock::now(), cause };
+                let text = with_links(text, event);
+                let new = NewNote { text: &text, by: event.sender.clone(), at: clock::now(), cause };
                 match self.add_note(room, new).await? {
                     Ok(number) => words::noted(number),
                     Err(why) => words::not_noted(why),
@@ -106,6 +110,16 @@ impl Engine {
         })?;
         Ok(())
     }
+}
+
+/// Returns a note's text with the links that stand in the message's formatted text alone: of a room's pill the plain text
+/// has the name.
+fn with_links<'t>(text: &'t str, event: &RoomEvent) -> Cow<'t, str> {
+    let links = match &event.kind {
+        EventKind::Message(message) | EventKind::Edit { new: message, .. } => hidden_links(message),
+        _ => Vec::new(),
+    };
+    if links.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{text} ({})", links.join(" "))) }
 }
 
 /// Returns the command that a message to a coworker is, if it is one.

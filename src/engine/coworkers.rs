@@ -296,7 +296,7 @@ impl Engine {
         card && self.namespace.is_ours(&event.sender)
     }
 
-    async fn answer_command(
+    pub(super) async fn answer_command(
         &self,
         account: &Account,
         event: &RoomEvent,
@@ -321,7 +321,7 @@ pub(super) fn lane_of(record: &RunRecord) -> Lane {
 }
 
 /// Where the answer goes (C9): into the thread where it was asked, else a thread on the request, or the timeline.
-fn place_of(account: &Arc<Account>, event: &RoomEvent, request: &OwnedEventId, reply_in: ReplyIn) -> Place {
+pub(super) fn place_of(account: &Arc<Account>, event: &RoomEvent, request: &OwnedEventId, reply_in: ReplyIn) -> Place {
     match (thread_root(event), reply_in) {
         (Some(root), _) => {
             let latest = account.latest_in_thread(&event.room, root).unwrap_or_else(|| request.clone());

@@ -118,7 +118,16 @@ impl Engine {
                 }
                 None => Box::pin(self.take_by_reading(entry, accepted)).await,
             },
-            _ => Ok(Handled::Done),
+            // Stickers, polls, places, and types that nobody knows: what may ask somebody.
+            _ => {
+                let read = self.read_plain(event).await;
+                if let Some(read) =
+                    read.filter(|read| matches!(read.kind, EventKind::Message(_) | EventKind::Edit { .. }))
+                {
+                    Box::pin(self.consider(&read, Carriage::Plain, entry, accepted)).await?;
+                }
+                Ok(Handled::Done)
+            }
         }
     }
 
@@ -229,7 +238,7 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let room = &event.room;
-        if self.take_in_direct_chat(event)? {
+        if Box::pin(self.take_in_direct_chat(event)).await? {
             return Ok(());
         }
         let suspect = self.is_suspect(event, came).await?;
@@ -285,8 +294,13 @@ impl Engine {
             && edited.event.sender == event.sender
             && !suspect
         {
-            let not_asked = self.not_asked_any_more(edited, new, &scene, &thread).await?;
+            let mut not_asked = self.not_asked_any_more(edited, new, &scene, &thread).await?;
+            let anew = self.asked_anew_by_edit(event, &edited.event, &edited.triggered, (target, new));
+            not_asked.extend(anew.iter().filter(|anew| anew.is_command).map(|anew| anew.user.clone()));
             Box::pin(self.take_edit_of_request(event, target, &not_asked)).await?;
+            for anew in anew {
+                Box::pin(self.clone().take_anew(event, came, &anew, accepted)).await?;
+            }
         }
         let around = self.look_around(event, &scene, &thread).await?;
         let members = around.members();

@@ -83,7 +83,8 @@ impl Engine {
 
     async fn say_farewell(self: &Shared, user: &OwnedUserId, id: &str) -> Result<usize, EngineError> {
         let name = self.api().profile(user).await?.display_name.unwrap_or_else(|| id.to_owned());
-        let persona = Persona { user: user.clone(), display_name: name, avatar: None, kind: "coworker" };
+        let persona =
+            Persona { user: user.clone(), display_name: name, is_named: true, avatar: None, kind: "coworker" };
         let account = Box::pin(self.pool.passing(&persona)).await?;
         account.sync().await?;
         let rooms = account.joined();

@@ -6,6 +6,7 @@ use super::{Engine, EngineError, Shared, assistants::Chat};
 use crate::{
     appservice::health::Condition,
     core::{
+        address::is_of_machines,
         command::typed,
         event::{EventKind, MessageKind, RoomEvent},
         invite::AssistantFor,
@@ -44,7 +45,7 @@ impl Engine {
     pub(super) async fn answer_service_dm(self: Shared, person: &UserId, event: &RoomEvent) -> Result<(), EngineError> {
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         let is_theirs = event.sender == person && self.namespace.who(person).is_person();
-        if !is_theirs || message.kind != MessageKind::Text {
+        if !is_theirs || message.kind == MessageKind::Notice || is_of_machines(message) {
             return Ok(());
         }
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };

@@ -23,6 +23,7 @@ use crate::{
         destination::Refused,
         event::{EventKind, Message, MessageKind, Place, RoomEvent},
         people::Who,
+        voice::Voice,
         words,
     },
     matrix::{
@@ -183,6 +184,28 @@ impl Engine {
             writer: None,
             shown: Arc::new(Mutex::new(Shown::In(request.room.clone(), Place::Timeline))),
         })
+    }
+
+    /// Takes up what a person's app asked a coworker for in a room with others: the steps and the emoji stand there, as after
+    /// a `!verify` there. Where the coworker cannot speak, the person is told so by another door.
+    pub(super) async fn verify_among_others(self: &Shared, request: &RoomEvent) -> Result<(), EngineError> {
+        let EventKind::Message(message) = &request.kind else { return Ok(()) };
+        let whom = message.mentions.iter().flat_map(|mentions| &mentions.users);
+        let here = self.roster.of(&request.room);
+        let Some(account) = whom.filter(|user| here.contains(user)).find_map(|user| self.pool.kept(user)) else {
+            return Ok(());
+        };
+        let voice = self.voice_in(&account, &request.room).await?;
+        if voice != Voice::Heard {
+            Box::pin(self.tell_unheard(&account, &request.room, &request.sender, voice)).await;
+            return Ok(());
+        }
+        if self.verify_in_chat(&account, request).is_none() {
+            let word = super::word(&words::trust::too_many(), Some(&request.sender));
+            let txn = super::word_transaction("verify", request.id.as_str(), account.user());
+            account.send(&request.room, &word, txn).await?;
+        }
+        Ok(())
     }
 
     /// `!verify`: takes up what the person's app has asked for, or asks their apps.

@@ -1,15 +1,16 @@
-//! What came unencrypted where people encrypt: who is told, once a day (C8).
+//! What came unencrypted where people encrypt: who is told, once a day; in an assistant's chat once an hour (C8, A3).
 
 use std::collections::BTreeMap;
 
 use ruma::{OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, records::RoomRecord};
+use super::{Engine, EngineError, Shared, assistants::Privacy, records::RoomRecord};
 use crate::{
     clock,
     core::{
-        address::Verdict,
+        address::{Verdict, is_of_machines},
         breaker::SaidOnce,
         event::{EventKind, RoomEvent},
         sealed::{Carriage, is_suspect},
@@ -17,10 +18,13 @@ use crate::{
         voice::Voice,
         words,
     },
+    store::InboxEntry,
 };
 
 /// Between two such words to one person about one room, in milliseconds.
 const WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
+/// Between two such words to an owner in their assistant's chat, in milliseconds.
+const CHAT_WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
 /// People of one room who are told in that time; others are not.
 const TOLD_MAX: usize = 100;
 
@@ -96,6 +100,35 @@ impl Engine {
             }
             Ok(_) => Ok(()),
         }
+    }
+
+    /// Says in an assistant's chat that something came there unencrypted under its owner's name: it is neither answered nor
+    /// read, for the homeserver could have written it (A3).
+    pub(super) async fn tell_of_plain_words(
+        self: &Shared,
+        owner: &UserId,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        let event = &entry.event;
+        let Some(read) = self.read_plain(event).await else { return Ok(()) };
+        let is_said = match &read.kind {
+            EventKind::Message(message) | EventKind::Edit { new: message, .. } => !is_of_machines(message),
+            _ => false,
+        };
+        let limit = format!("unencrypted/{}", event.room_id);
+        if !is_said || !self.is_word_due(owner, &limit, &event.event_id, CHAT_WORD_INTERVAL_MS)? {
+            return Ok(());
+        }
+        tracing::info!(room.id = %event.room_id, event.id = %event.event_id, "words came unencrypted into an assistant's chat");
+        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        account.sync_since(accepted).await?;
+        if self.attend(&account, owner, &event.room_id).await? != Privacy::Tight {
+            return Ok(());
+        }
+        let txn = super::word_transaction("unencrypted", event.event_id.as_str(), account.user());
+        account.send(&event.room_id, &super::word(&words::trust::not_encrypted_here(), None), txn).await?;
+        Ok(())
     }
 
     pub(super) fn is_told_now(

@@ -108,7 +108,7 @@ enum Next {
 impl Engine {
     /// Takes what concerns one of ours in a direct chat: a verification, or words to a coworker that is on a visit.
     /// Returns whether the event was that, and so asks nobody else.
-    pub(super) fn take_in_direct_chat(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
+    pub(super) async fn take_in_direct_chat(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
         if self.is_lobby(&event.room)? {
             return Ok(true);
         }
@@ -136,6 +136,8 @@ impl Engine {
             && let Some(account) = self.pool.kept(&self.service_user())
         {
             self.verify_in_chat(&account, event);
+        } else {
+            Box::pin(self.verify_among_others(event)).await?;
         }
         Ok(true)
     }

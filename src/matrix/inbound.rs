@@ -35,7 +35,8 @@ use crate::core::{
 /// The key in the content of an approval's card.
 pub(super) const CARD_MARK: &str = "dev.workmate.card";
 
-/// The event types that mean something where they come out of ciphertext: what people say, and nothing else.
+/// The event types that mean something where they come out of ciphertext: what people say, and nothing else; besides types
+/// that nobody knows ([`message::may_be_spoken`]).
 ///
 /// State, redactions and reactions are never encrypted (spec, "m.room.encrypted"; MSC3414 is not in use): the homeserver
 /// checked nobody's right to what it could not read.
@@ -150,8 +151,9 @@ fn has_state_key(raw: &Raw<AnySyncTimelineEvent>) -> bool {
 
 /// Returns whether what was decrypted is something that people say; whatever has a state key would be state.
 fn is_said_in_private(raw: &Raw<AnySyncTimelineEvent>) -> bool {
-    let event_type = raw.get_field::<String>("type").ok().flatten();
-    !has_state_key(raw) && event_type.is_some_and(|event_type| SAID_IN_PRIVATE.contains(&event_type.as_str()))
+    let event_type = raw.get_field::<String>("type").ok().flatten().unwrap_or_default();
+    let is_said = SAID_IN_PRIVATE.contains(&event_type.as_str()) || message::may_be_spoken(&event_type);
+    is_said && !has_state_key(raw)
 }
 
 /// Returns the likely cause, from what the sender's client says of a key that it keeps (spec, "Reporting that
@@ -227,7 +229,8 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
 }
 
 fn from_raw(room: &RoomId, rules: &Rules, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
-    if let Some(kind) = message::of(raw).or_else(|| facts::of(raw)).or_else(|| redaction::of(raw, rules)) {
+    let known = message::of(raw).or_else(|| facts::of(raw)).or_else(|| redaction::of(raw, rules));
+    if let Some(kind) = known.or_else(|| message::of_unknown_type(raw)) {
         return envelope(room, raw, kind);
     }
     let kind = match raw.deserialize() {

@@ -38,10 +38,22 @@ pub struct Persona {
     pub user: OwnedUserId,
     /// Its display name.
     pub display_name: String,
+    /// Whether it is to be called so whatever it is called now; else the name is there for want of a better one, and one that
+    /// somebody gave it stays.
+    pub is_named: bool,
     /// An image (PNG, JPEG, GIF or WebP); generated from the id where there is none.
     pub avatar: Option<Vec<u8>>,
     /// `coworker`, `assistant` or `service`; goes into the profile field that says it is automated.
     pub kind: &'static str,
+}
+
+impl Persona {
+    /// Returns whether a user that is called `now` is to be called otherwise. Homeservers call a new user by its localpart.
+    #[must_use]
+    pub fn is_to_be_renamed(&self, now: Option<&str>) -> bool {
+        let has_name = now.is_some_and(|name| !name.trim().is_empty() && name != self.user.localpart());
+        now != Some(&self.display_name) && (self.is_named || !has_name)
+    }
 }
 
 /// What is needed to provision and open virtual users; cheap to clone.
@@ -182,7 +194,7 @@ impl Provisioner {
     async fn profile(&self, persona: &Persona, dir: &Path, card: &mut Card) -> Result<(), MatrixError> {
         let user = &persona.user;
         let profile = self.api.profile(user).await?;
-        if profile.display_name.as_deref() != Some(&persona.display_name) {
+        if persona.is_to_be_renamed(profile.display_name.as_deref()) {
             self.api.set_profile_field(user, "displayname", json!(persona.display_name)).await?;
         }
         let picture = persona.avatar.clone().unwrap_or_else(|| avatar::generate(user.as_str()));
@@ -266,4 +278,33 @@ fn clear(dir: &Path) -> Result<(), MatrixError> {
 
 fn file_error(path: &Path, cause: std::io::Error) -> MatrixError {
     MatrixError::File { path: path.display().to_string(), cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    #[test]
+    fn a1_a_name_for_want_of_a_better_one_takes_the_place_of_none_that_stands() {
+        let persona = |is_named| Persona {
+            user: user_id!("@assistant-alice:hs").to_owned(),
+            display_name: "alice's assistant".to_owned(),
+            is_named,
+            avatar: None,
+            kind: "assistant",
+        };
+        let table = [
+            (None, true, true),
+            (Some(""), true, true),
+            (Some("assistant-alice"), true, true),
+            (Some("alice's assistant"), false, false),
+            (Some("Alice Liddell's assistant"), true, false),
+        ];
+        for (now, named, for_want) in table {
+            let renamed = [true, false].map(|is_named| persona(is_named).is_to_be_renamed(now));
+            assert_eq!(renamed, [named, for_want], "{now:?}");
+        }
+    }
 }

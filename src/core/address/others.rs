@@ -1,6 +1,8 @@
 //! What in a coworker's thread is not for it (C5): words to somebody else there, and what says nothing.
 
-use ruma::UserId;
+use std::collections::BTreeSet;
+
+use ruma::{OwnedUserId, UserId};
 
 use super::{
     CoworkerHere, Message, MessageKind, OwnWords, after_quote,
@@ -46,19 +48,20 @@ const GREETINGS: [&str; 16] = [
     "hola",
 ];
 
-/// Returns whether a text opens with somebody other than its sender and the coworkers: a pill, an id, any word with an `@`,
-/// or a member's name.
-pub(super) fn opens_with_another(
+/// Returns who is called where a text opens with somebody other than its sender and the coworkers: a pill, an id, any word
+/// with an `@`, or a member's name. Nobody, where it is not known who that is.
+pub(super) fn called_another(
     message: &Message,
     sender: &UserId,
     members: &[Member<'_>],
     coworkers: &[CoworkerHere<'_>],
-) -> bool {
+) -> Option<BTreeSet<OwnedUserId>> {
     let is_other = |user: &UserId| user != sender && !coworkers.iter().any(|coworker| coworker.user == user);
     if let Some(html) = &message.html {
         let words = OwnWords::of_html(html);
-        if words.leading_link().and_then(|(href, _)| linked_user(href)).is_some_and(|user| is_other(&user)) {
-            return true;
+        let linked = words.leading_link().and_then(|(href, _)| linked_user(href));
+        if let Some(user) = linked.filter(|user| is_other(user)) {
+            return Some([user].into());
         }
     }
     let text = after_quote(&message.body);
@@ -66,12 +69,13 @@ pub(super) fn opens_with_another(
         let start = name_at_start(text, greeting)?;
         Some(text[start.bytes..].trim_start_matches([' ', ',', '!']))
     });
-    std::iter::once(text).chain(greeted).any(|text| {
+    std::iter::once(text).chain(greeted).find_map(|text| {
         if coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some()) {
-            return false;
+            return None;
         }
-        let named = members.iter().filter(|member| is_other(member.user)).any(|member| is_named(text, member));
-        named || is_called_with_at(text, sender)
+        let named = members.iter().filter(|member| is_other(member.user) && is_named(text, member));
+        let named: BTreeSet<OwnedUserId> = named.map(|member| member.user.to_owned()).collect();
+        (!named.is_empty() || is_called_with_at(text, sender)).then_some(named)
     })
 }
 

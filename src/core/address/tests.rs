@@ -244,7 +244,7 @@ fn c5_in_its_thread_what_people_say_among_themselves_is_not_for_it() {
         Member { user: user_id!("@zhang:here.org"), name: Some("张伟") },
         Member { user: oncall(), name: Some("oncall · coworker") },
     ];
-    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false, ..ThreadSoFar::default() };
     let scene = Scene { thread: Some(&one), members: &members, ..scene() };
     let follows = || asks(&[(oncall(), Why::FollowsThread)]);
     let others = || nobody(Silence::NotAddressed);
@@ -314,8 +314,10 @@ fn c5_in_its_thread_what_people_say_among_themselves_is_not_for_it() {
         assert_eq!(addressed(&said(message.clone()), &scene), expected, "{message:?}");
     }
     let mut thread = one.clone();
-    for (said_next, others_mentioned) in [("bob: can you restart it?", true), ("on it", true)] {
-        let event = said(in_thread(Message::text(said_next)));
+    for (by, said_next, others_mentioned) in
+        [(alice(), "bob: can you restart it?", false), (bob(), "on it", true), (alice(), "thank you", true)]
+    {
+        let event = event(by, EventKind::Message(in_thread(Message::text(said_next))));
         let before = thread.clone();
         let scene = Scene { thread: Some(&before), ..scene };
         let verdict = addressed(&event, &scene);
@@ -327,7 +329,7 @@ fn c5_in_its_thread_what_people_say_among_themselves_is_not_for_it() {
 
 #[test]
 fn c5_the_members_and_the_root_are_looked_up_only_where_they_matter() {
-    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false, ..ThreadSoFar::default() };
     let none = ThreadSoFar::default();
     let root = event_id!("$root");
     let table = [
@@ -347,7 +349,7 @@ fn c5_the_members_and_the_root_are_looked_up_only_where_they_matter() {
 #[test]
 fn c5_a_thread_that_was_opened_on_its_own_message_is_its_own() {
     let none = ThreadSoFar::default();
-    let asked = ThreadSoFar { asked: [ci().to_owned()].into(), others_mentioned: false };
+    let asked = ThreadSoFar { asked: [ci().to_owned()].into(), others_mentioned: false, ..ThreadSoFar::default() };
     let others = ThreadSoFar { others_mentioned: true, ..ThreadSoFar::default() };
     let hm = || in_thread(Message::text("how do I start?"));
     let table = [
@@ -557,10 +559,18 @@ fn said_reaction() -> RoomEvent {
 
 #[test]
 fn c5_a_message_follows_in_a_thread_where_only_one_was_asked_and_nobody_else_mentioned() {
-    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
-    let two = ThreadSoFar { asked: [oncall().to_owned(), ci().to_owned()].into(), others_mentioned: false };
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false, ..ThreadSoFar::default() };
+    let two = ThreadSoFar {
+        asked: [oncall().to_owned(), ci().to_owned()].into(),
+        others_mentioned: false,
+        ..ThreadSoFar::default()
+    };
     let others = ThreadSoFar { others_mentioned: true, ..one.clone() };
-    let gone = ThreadSoFar { asked: [user_id!("@coworker-sales:here.org").to_owned()].into(), others_mentioned: false };
+    let gone = ThreadSoFar {
+        asked: [user_id!("@coworker-sales:here.org").to_owned()].into(),
+        others_mentioned: false,
+        ..ThreadSoFar::default()
+    };
     let follows = asks(&[(oncall(), Why::FollowsThread)]);
     let room = Message { mentions: Some(Mentions { room: true, ..Mentions::default() }), ..Message::text("x") };
     let table = [
@@ -621,10 +631,146 @@ fn c5_a_thread_remembers_who_was_asked_and_whether_others_were_mentioned_since()
         let scene = Scene { thread: Some(&before), ..scene() };
         let verdict = addressed(&event, &scene);
         thread.note(&event, &verdict, &scene);
-        assert_eq!(thread, ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned }, "{name}");
+        assert_eq!(
+            thread,
+            ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned, called: None },
+            "{name}"
+        );
     }
     let stored = serde_json::to_string(&thread).unwrap();
     assert_eq!(stored, r#"{"asked":["@coworker-oncall:here.org"],"others_mentioned":false}"#);
+}
+
+/// What people say one after the other in a coworker's thread, and who of them asks it.
+fn asked_in_turn(said: &[(&UserId, Message)]) -> Vec<bool> {
+    let (carol, dan) = (user_id!("@carol:here.org"), user_id!("@dan:here.org"));
+    let members = [
+        Member { user: alice(), name: Some("Alice") },
+        Member { user: bob(), name: Some("Ella") },
+        Member { user: carol, name: Some("Carol Shaw") },
+        Member { user: dan, name: Some("Dan") },
+    ];
+    let mut thread = ThreadSoFar { asked: [oncall().to_owned()].into(), ..ThreadSoFar::default() };
+    let asked = said.iter().map(|(sender, message)| {
+        let before = thread.clone();
+        let scene = Scene { thread: Some(&before), members: &members, ..scene() };
+        let event = event(sender, EventKind::Message(in_thread(message.clone())));
+        let verdict = addressed(&event, &scene);
+        thread.note(&event, &verdict, &scene);
+        matches!(verdict, Verdict::Asked(_))
+    });
+    asked.collect()
+}
+
+#[test]
+fn c5_a_typed_name_makes_one_message_somebody_elses_and_the_thread_is_followed_again() {
+    let (ella, carol) = (bob(), user_id!("@carol:here.org"));
+    let text = |body: &str| Message::text(body);
+    let table: [(&str, Vec<(&UserId, Message)>, Vec<bool>); 9] = [
+        ("the caller goes on", vec![(alice(), text("Ella: nice")), (alice(), text("and today?"))], vec![false, true]),
+        ("a third one asks", vec![(alice(), text("Ella: nice")), (carol, text("and today?"))], vec![false, true]),
+        (
+            "people go on among themselves",
+            vec![
+                (alice(), text("Ella: can you restart it?")),
+                (ella, text("on it")),
+                (alice(), text("thank you so much")),
+                (carol, text("works again")),
+                (alice(), mentioning(&[oncall()])),
+                (alice(), text("and now?")),
+            ],
+            vec![false, false, false, false, true, true],
+        ),
+        (
+            "what has no words changes nothing",
+            vec![(alice(), text("Ella: nice")), (ella, text("🎉")), (alice(), text("and today?"))],
+            vec![false, false, true],
+        ),
+        (
+            "the called one comes later",
+            vec![(alice(), text("Ella: nice")), (alice(), text("and today?")), (ella, text("and tomorrow?"))],
+            vec![false, true, true],
+        ),
+        (
+            "the called one asks it by name",
+            vec![(alice(), text("Ella: nice")), (ella, text("@oncall and today?")), (ella, text("and tomorrow?"))],
+            vec![false, true, true],
+        ),
+        (
+            "one name behind the other",
+            vec![(alice(), text("Ella: nice")), (alice(), text("Carol, too")), (ella, text("and today?"))],
+            vec![false, false, true],
+        ),
+        (
+            "who is called is not known: anybody else may answer",
+            vec![(alice(), text("@here look")), (carol, text("looking")), (alice(), text("and?"))],
+            vec![false, false, false],
+        ),
+        (
+            "a mention ends it until the next one, as C5 says",
+            vec![(alice(), mentioning(&[ella])), (alice(), text("and today?"))],
+            vec![false, false],
+        ),
+    ];
+    for (name, said, expected) in table {
+        assert_eq!(asked_in_turn(&said), expected, "{name}");
+    }
+    let called = ThreadSoFar {
+        called: Some(Called { by: alice().to_owned(), users: [bob().to_owned()].into() }),
+        ..ThreadSoFar::default()
+    };
+    let stored = serde_json::to_string(&called).unwrap();
+    assert_eq!(
+        stored,
+        r#"{"asked":[],"others_mentioned":false,"called":{"by":"@alice:here.org","users":["@bob:here.org"]}}"#
+    );
+    assert_eq!(serde_json::from_str::<ThreadSoFar>(&stored).unwrap(), called);
+}
+
+#[test]
+fn g_whatever_names_a_coworker_asks_it_and_what_machines_say_asks_nobody() {
+    let asked = || asks(&[(oncall(), Why::Mentioned)]);
+    let poll = crate::core::event::Poll { answers: Vec::new(), selections_max: 1, disclosed: true };
+    let attachment = |msgtype: &str| MessageKind::Attachment {
+        msgtype: msgtype.to_owned(),
+        name: "please look".to_owned(),
+        mime: None,
+        size: None,
+        voice: false,
+        media: None,
+    };
+    let other = |kind: &str| MessageKind::Other(kind.to_owned());
+    let kinds = [
+        (attachment("m.sticker"), asked()),
+        (attachment("m.audio"), asked()),
+        (attachment("m.video"), asked()),
+        (MessageKind::Poll(poll.clone()), asked()),
+        (MessageKind::Location(crate::core::event::Location::default()), asked()),
+        (MessageKind::Unreadable, asked()),
+        (other("m.contact"), asked()),
+        (other("org.example.hologram"), asked()),
+        // A server's notice to one user: no person wrote it, and its sender reads no answer.
+        (other("m.server_notice"), nobody(Silence::NoMessage)),
+        (other("m.key.verification.request"), nobody(Silence::NoMessage)),
+        (other("m.bad.encrypted"), nobody(Silence::NoMessage)),
+        (MessageKind::Notice, nobody(Silence::Notice)),
+    ];
+    for (kind, expected) in kinds {
+        for body in ["please look", ""] {
+            let message = Message { kind: kind.clone(), body: body.to_owned(), ..mentioning(&[oncall()]) };
+            assert_eq!(addressed(&said(message.clone()), &scene()), expected, "{message:?}");
+        }
+    }
+    let poll = |body: &str| Message { kind: MessageKind::Poll(poll.clone()), mentions: None, ..Message::text(body) };
+    assert_eq!(addressed(&said(poll("@oncall: lunch at noon?")), &scene()), asked());
+    assert_eq!(addressed(&said(poll("oncall rota on Friday")), &scene()), nobody(Silence::NotAddressed));
+    // Named by nobody, it follows in no thread and replies to nobody.
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), ..ThreadSoFar::default() };
+    let in_its_thread = Scene { thread: Some(&one), reply_sender: Some(oncall()), ..scene() };
+    let sticker = Message { kind: attachment("m.sticker"), ..Message::text("please look") };
+    for message in [replying(sticker.clone()), in_thread(sticker), in_thread(poll("lunch at noon?"))] {
+        assert!(matches!(addressed(&said(message.clone()), &in_its_thread), Verdict::Nobody(_)), "{message:?}");
+    }
 }
 
 #[test]
@@ -655,7 +801,7 @@ fn c5_c14_notices_ours_and_bots_are_never_answered() {
 #[test]
 fn c15_strangers_are_told_only_when_they_asked_one() {
     let stranger = user_id!("@mallory:evil.org");
-    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false };
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), others_mentioned: false, ..ThreadSoFar::default() };
     let table = [
         (mentioning(&[oncall()]), true),
         (unmarked("oncall: hi", None), true),

@@ -184,3 +184,35 @@ fn a9_a_command_in_reply_is_read_behind_the_quote_of_older_clients() {
     let reply = Message { reply_to: Some(ruma::event_id!("$answer").to_owned()), ..quoted.clone() };
     assert_eq!((AssistantCommand::of(&quoted), AssistantCommand::of(&reply)), (None, Some(AssistantCommand::Share)));
 }
+
+#[test]
+fn a7_a_link_that_stands_in_a_pill_alone_is_what_open_opens() {
+    let (room, event) = ("https://matrix.to/#/!abc:hs?via=hs", "https://matrix.to/#/!abc:hs/$event?via=hs");
+    let me = "<a href=\"https://matrix.to/#/@assistant-alice:hs\">Alice's assistant</a>";
+    let pill = |link: &str, shown: &str| format!("<a href=\"{link}\">{shown}</a>");
+    let open = |link: &str| Some(AssistantCommand::Open(Some(link.to_owned())));
+    let table = [
+        ("!open Ops room", Some(format!("!open {}", pill(room, "Ops room"))), open(room)),
+        ("!open Ops", Some(format!("!open {}", pill(room, "Ops"))), open(room)),
+        ("!OPEN #ops:hs", Some(format!("!OPEN {}", pill(room, "#ops:hs"))), open(room)),
+        (
+            "!open Message in Ops room",
+            Some(format!("<p>!open {}</p>", pill(event, "Message in Ops room"))),
+            open(event),
+        ),
+        ("Alice's assistant: !open Ops", Some(format!("{me}: !open {}", pill(room, "Ops"))), open(room)),
+        ("!open Ops Alice's assistant", Some(format!("!open {} {me}", pill(room, "Ops"))), open(room)),
+        ("!open [Ops room](https://matrix.to/#/!abc:hs?via=hs)", None, open(room)),
+        ("!open [Ops (new)](<https://matrix.to/#/!abc:hs?via=hs>)", None, open(room)),
+        ("!open https://matrix.to/#/!abc:hs?via=hs", Some(format!("!open {}", pill(room, room))), open(room)),
+        ("!open", Some("!open".to_owned()), Some(AssistantCommand::Open(None))),
+        ("!open Ops", Some(format!("!open {}", pill("https://example.org/", "Ops"))), open("Ops")),
+        ("!open Ops and say what is new", Some(format!("!open {} and say what is new", pill(room, "Ops"))), None),
+        ("!open Ops Sales", Some(format!("!open {} {}", pill(room, "Ops"), pill(event, "Sales"))), None),
+        ("!help Ops", Some(format!("!help {}", pill(room, "Ops"))), None),
+    ];
+    for (body, html, expected) in table {
+        let message = Message { html, ..Message::text(body) };
+        assert_eq!(AssistantCommand::of(&message), expected, "{message:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! A command's letters as people's keyboards and clients write them.
 
-use super::super::address::OwnWords;
-use crate::core::legible::is_hidden;
+use super::super::address::{OwnWords, linked_user};
+use crate::core::{legible::is_hidden, links::target};
 
 /// A longer text is no command, and none of its words is looked at.
 const COMMAND_BYTES_MAX: usize = 16 * 1024;
@@ -40,13 +40,43 @@ pub(super) fn split(text: &str) -> (String, &str) {
     (typed(word), closed.unwrap_or(rest).trim())
 }
 
+/// Returns the link that a command is followed by, and by nothing else, where its text shows a name in the link's place: a
+/// pill of a room or a message, whose address stands in `html` alone, or a link in Markdown.
+pub(super) fn link_behind(text: &str, html: Option<&str>, command: &str) -> Option<String> {
+    if text.len() > COMMAND_BYTES_MAX || !text.contains(['!', '！', '﹗']) {
+        return None;
+    }
+    if let Some(words) = html.map(OwnWords::of_html) {
+        let (mut link, mut rest) = (None, words.text.clone());
+        for found in words.links.iter().rev() {
+            let is_link = target(&found.href).is_some();
+            if is_link && link.is_none() {
+                link = Some(found.href.clone());
+            } else if is_link || linked_user(&found.href).is_none() {
+                return None;
+            }
+            rest.replace_range(found.label.clone(), " ");
+        }
+        let is_alone = || {
+            typed(rest.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, ':' | ','))) == command
+        };
+        if link.is_some() {
+            return link.filter(|_| is_alone());
+        }
+    }
+    let (word, said) = split(text);
+    let (_, address) = said.strip_prefix('[')?.strip_suffix(')')?.rsplit_once("](")?;
+    let address = address.trim_matches(['<', '>']);
+    (word == command && target(address).is_some()).then(|| address.to_owned())
+}
+
 /// Returns a text without the pill of somebody, or the word with an `@`, that it begins or ends with.
 pub(super) fn without_address<'t>(text: &'t str, html: Option<&str>) -> Option<&'t str> {
     let text = text.trim();
     let ends = |letter: char| letter.is_whitespace() || matches!(letter, ':' | ',');
     let words = html.map(OwnWords::of_html);
-    let labels =
-        words.iter().flat_map(|words| &words.links).filter_map(|link| words.as_ref()?.text.get(link.label.clone()));
+    let people = words.iter().flat_map(|words| &words.links).filter(|link| linked_user(&link.href).is_some());
+    let labels = people.filter_map(|link| words.as_ref()?.text.get(link.label.clone()));
     let mut labels = labels.map(str::trim).filter(|label| !label.is_empty());
     let by_label = labels.find_map(|label| text.strip_prefix(label).or_else(|| text.strip_suffix(label)));
     let by_id = || {

@@ -218,7 +218,7 @@ fn without(odd: u32) -> String {
 
 /// Returns where a message's formatted text links to, as far as its plain text does not say. Links to people are their
 /// names.
-fn hidden_links(message: &Message) -> Vec<String> {
+pub(crate) fn hidden_links(message: &Message) -> Vec<String> {
     let Some(html) = &message.html else { return Vec::new() };
     let mut links: Vec<String> = Vec::new();
     for link in OwnWords::of_all_html(html).links {

@@ -398,6 +398,7 @@ fn assistants(book: &mut Book) {
         trust::no_device,
         trust::too_many,
         trust::not_encrypted,
+        trust::not_encrypted_here,
     ];
     for word in words {
         book.told("trust", &word());

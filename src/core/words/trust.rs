@@ -84,6 +84,14 @@ pub fn not_encrypted() -> String {
         .to_owned()
 }
 
+/// Says in an assistant's chat that something in it came unencrypted (A3).
+#[must_use]
+pub fn not_encrypted_here() -> String {
+    "A message in your name came here unencrypted. I didn't read or answer it, because I can't know that you wrote it. If you \
+     did, please send it again from an app that encrypts this chat."
+        .to_owned()
+}
+
 /// Says elsewhere that one of ours cannot speak in a room, because it does not know the room's encryption (C8).
 #[must_use]
 pub fn other_encryption(name: &str, room: &str) -> String {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::Account;
 use crate::matrix::{
     error::MatrixError,
-    inbound::{self, Read, Rules},
+    inbound::{Read, Rules},
 };
 
 /// Sessions that a client remembers to have the key of; the ones that were found first go.
@@ -103,9 +103,7 @@ impl Account {
         let event: Raw<OriginalSyncRoomEncryptedEvent> = Raw::from_json_string(json.to_owned()).ok()?;
         let decrypted = here.decrypt_event(&event, None).await.ok()?;
         // Nothing that is encrypted is read by the room's rules.
-        let mended = Box::pin(self.mended(room, &decrypted)).await;
-        let read = mended.or_else(|| inbound::from_timeline(room, &Rules::default(), &decrypted));
-        let read = read.filter(|read| read.sealed.is_none())?;
+        let read = self.opened(room, &Rules::default(), &decrypted).await.filter(|read| read.sealed.is_none())?;
         self.ahead.owe(accepted);
         Some(read)
     }

@@ -46,10 +46,15 @@ impl Account {
         self.ahead.note(events);
         let mut read = Vec::with_capacity(events.len());
         for event in events {
-            let mended = Box::pin(self.mended(room, event)).await;
-            read.extend(mended.or_else(|| inbound::from_timeline(room, &rules, event)));
+            read.extend(self.opened(room, &rules, event).await);
         }
         read
+    }
+
+    /// Returns what an event of the SDK's says, mended where the SDK gives it up; `None` where it has no usable envelope.
+    pub(super) async fn opened(&self, room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Option<Read> {
+        let mended = Box::pin(self.mended(room, event)).await;
+        mended.or_else(|| inbound::from_timeline(room, rules, event))
     }
 
     /// Returns an event if the window holds it.
@@ -85,9 +90,9 @@ impl Account {
         let decrypted = room.decrypt_event(sealed, None).await?;
         self.ahead.note(std::slice::from_ref(&decrypted));
         // Nothing that is encrypted is read by the room's rules.
-        let mended = Box::pin(self.mended(&read.event.room, &decrypted)).await;
-        let opened = mended.or_else(|| inbound::from_timeline(&read.event.room, &Rules::default(), &decrypted));
-        let Some(opened) = opened else { return Ok(read.clone()) };
+        let Some(opened) = self.opened(&read.event.room, &Rules::default(), &decrypted).await else {
+            return Ok(read.clone());
+        };
         if opened.sealed.is_none() {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(window) = windows.get_mut(&read.event.room) {

@@ -60,7 +60,8 @@ pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
 fn poll_start(content: &JsonObject) -> Option<EventKind> {
     if let Some(target) = related(content, "m.replace") {
         let new = content.get("m.new_content").and_then(Value::as_object).unwrap_or(content);
-        return Some(EventKind::Edit { target, new: poll_message(new), newly_mentioned: [].into() });
+        let newly_mentioned = message::mentions(content).map(|all| all.users).unwrap_or_default();
+        return Some(EventKind::Edit { target, new: poll_message(new), newly_mentioned });
     }
     Some(EventKind::Message(Message {
         thread_root: related(content, "m.thread"),
@@ -75,7 +76,8 @@ fn poll_message(content: &JsonObject) -> Message {
     let names = ["m.poll", "m.poll.start", "org.matrix.msc3381.poll.start"];
     let start = names.iter().find_map(|name| content.get(*name)?.as_object());
     let poll = start.and_then(poll);
-    let message = |kind: MessageKind, body: String| Message { kind, mentions: None, ..Message::text(body) };
+    let mentions = message::mentions(content);
+    let message = |kind: MessageKind, body: String| Message { kind, mentions: mentions.clone(), ..Message::text(body) };
     match (poll, extensible(content)) {
         (Some((question, poll)), _) => message(MessageKind::Poll(poll), question),
         (None, Some(text)) => message(MessageKind::Other("m.poll".to_owned()), text),
@@ -130,7 +132,7 @@ fn location_event(content: &JsonObject) -> Option<EventKind> {
     };
     Some(EventKind::Message(Message {
         kind,
-        mentions: None,
+        mentions: message::mentions(content),
         thread_root: related(content, "m.thread"),
         reply_to: genuine_reply(content),
         ..Message::text(body)
@@ -162,6 +164,15 @@ pub(super) fn extensible(content: &JsonObject) -> Option<String> {
     };
     let names = ["m.text", "org.matrix.msc1767.text", "org.matrix.msc1767.message", "body"];
     names.into_iter().find_map(|name| plain(content.get(name)?)).filter(|text| !text.trim().is_empty())
+}
+
+/// Returns the HTML of extensible content.
+pub(super) fn extensible_html(content: &JsonObject) -> Option<&str> {
+    let names = ["m.text", "org.matrix.msc1767.text", "org.matrix.msc1767.message"];
+    let forms = names.into_iter().find_map(|name| content.get(name)?.as_array());
+    let form = forms.into_iter().flatten().find(|form| form["mimetype"] == "text/html");
+    let html = form.map(|form| &form["body"]).or_else(|| content.get("org.matrix.msc1767.html"));
+    html?.as_str()
 }
 
 fn text_of(content: &JsonObject, field: &str) -> Option<String> {

@@ -31,6 +31,9 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let read: fn(&JsonObject) -> EventKind = match event_type.as_str() {
         "m.room.message" => message,
         STICKER => sticker,
+        "m.message" | "org.matrix.msc1767.message" => extensible,
+        "m.emote" | "org.matrix.msc1767.emote" => |content| in_the_kind(extensible(content), MessageKind::Emote),
+        "m.notice" | "org.matrix.msc1767.notice" => |content| in_the_kind(extensible(content), MessageKind::Notice),
         _ => return None,
     };
     match () {
@@ -38,6 +41,62 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
         () if is_redacted(raw) => Some(EventKind::Redacted),
         () => Some(read(&content(raw))),
     }
+}
+
+/// The beginnings of the types of events that people do not talk in, whatever stands in them: what rooms, calls, keys, live
+/// places and clients keep up among themselves.
+const UNSPOKEN: [&str; 24] = [
+    "m.room.",
+    "m.reaction",
+    "m.call",
+    "m.key.",
+    "m.secret",
+    "m.beacon",
+    "m.rtc.",
+    "m.space",
+    "m.policy.",
+    "m.poll.",
+    "m.dummy",
+    "m.olm",
+    "m.receipt",
+    "m.typing",
+    "m.presence",
+    "m.forwarded_room_key",
+    "m.ignored",
+    "m.direct",
+    "org.matrix.msc3381.",
+    "org.matrix.msc3401.",
+    "org.matrix.msc3489.",
+    "org.matrix.msc3672.",
+    "org.matrix.msc4075.",
+    "io.element.call.",
+];
+
+/// Returns whether people may say something in events of a type that we do not know.
+pub(super) fn may_be_spoken(event_type: &str) -> bool {
+    !event_type.is_empty() && !UNSPOKEN.iter().any(|beginning| event_type.starts_with(beginning))
+}
+
+/// Returns an event of a type that we do not know as a message of that type, where it names somebody, or has words for
+/// clients that do not know it either: so it is answered, or stands in the record.
+pub(super) fn of_unknown_type(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
+    let event_type = raw.get_field::<String>("type").ok().flatten().filter(|event_type| may_be_spoken(event_type))?;
+    if has_state_key(raw) {
+        return None;
+    }
+    if is_redacted(raw) {
+        return Some(EventKind::Redacted);
+    }
+    let content = content(raw);
+    let (mentions, words) = (mentions(&content), words(&content, None));
+    let names = mentions.as_ref().is_some_and(|mentions| !mentions.users.is_empty());
+    let body = words.map(Cow::into_owned).unwrap_or_default();
+    if facts::related(&content, "m.replace").is_some() || !(names || !body.trim().is_empty()) {
+        return None;
+    }
+    let mut message = Message { kind: MessageKind::Other(event_type), mentions, ..Message::text(body) };
+    relate(&content, &mut message);
+    Some(EventKind::Message(message))
 }
 
 /// Returns a message in the place of one that cannot be read, with what it says in the clear of where it belongs.
@@ -75,10 +134,34 @@ fn message(content: &JsonObject) -> EventKind {
     }
     let mut message = said(content);
     mark_card(content, &mut message);
+    relate(content, &mut message);
+    EventKind::Message(message)
+}
+
+fn relate(content: &JsonObject, message: &mut Message) {
     message.thread_root = facts::related(content, "m.thread");
     message.reply_to = facts::genuine_reply(content);
     message.relates = message.thread_root.is_none() && relates(content);
-    EventKind::Message(message)
+}
+
+/// Reads an event whose type says what it is, and whose words stand in its `m.text` (MSC1767).
+fn extensible(content: &JsonObject) -> EventKind {
+    let automated = ["m.automated", "org.matrix.msc3955.automated", "org.matrix.msc1767.automated"];
+    let is_automated = automated.iter().any(|mark| content.get(*mark) == Some(&Value::Bool(true)));
+    let said = message(content);
+    if is_automated { in_the_kind(said, MessageKind::Notice) } else { said }
+}
+
+fn in_the_kind(said: EventKind, kind: MessageKind) -> EventKind {
+    let with = |message: Message| match message.kind {
+        MessageKind::Text => Message { kind: kind.clone(), ..message },
+        _ => message,
+    };
+    match said {
+        EventKind::Message(message) => EventKind::Message(with(message)),
+        EventKind::Edit { target, new, newly_mentioned } => EventKind::Edit { target, new: with(new), newly_mentioned },
+        other => other,
+    }
 }
 
 /// Reads the mark that `outbound` sets.
@@ -108,7 +191,9 @@ fn without_fallback(text: &str) -> String {
 
 fn said(content: &JsonObject) -> Message {
     let msgtype = text(content, "msgtype").unwrap_or_default();
-    let html = text(content, "formatted_body").filter(|_| text(content, "format") == Some("org.matrix.custom.html"));
+    let formatted =
+        text(content, "formatted_body").filter(|_| text(content, "format") == Some("org.matrix.custom.html"));
+    let html = formatted.or_else(|| facts::extensible_html(content).filter(|_| text(content, "body").is_none()));
     let body = words(content, html);
     let kind = match msgtype {
         "m.image" | "m.file" | "m.audio" | "m.video" => attachment(msgtype, file_name(content), content),
@@ -128,7 +213,8 @@ fn said(content: &JsonObject) -> Message {
         kind,
         body: body.map(Cow::into_owned).unwrap_or_default(),
         html: html.map(str::to_owned),
-        mentions: mentions(content),
+        // A verification names whom it asks in a field of its own.
+        mentions: mentions(content).or_else(|| verified(content)),
         thread_root: None,
         reply_to: None,
         relates: false,
@@ -193,7 +279,7 @@ fn location(content: &JsonObject) -> Option<Location> {
 
 /// Returns who is mentioned, as far as that can be read: a bad id costs itself alone. `None` where there is no list, or
 /// what stands in its place is none.
-fn mentions(content: &JsonObject) -> Option<Mentions> {
+pub(super) fn mentions(content: &JsonObject) -> Option<Mentions> {
     match content.get("m.mentions")? {
         Value::Object(all) => {
             let users = all.get("user_ids").map(users).unwrap_or_default();
@@ -202,6 +288,12 @@ fn mentions(content: &JsonObject) -> Option<Mentions> {
         list @ Value::Array(_) => Some(Mentions { users: users(list), room: false }),
         _ => None,
     }
+}
+
+/// Returns whom a request for a verification asks.
+fn verified(content: &JsonObject) -> Option<Mentions> {
+    let to = content.get("to").filter(|_| text(content, "msgtype") == Some("m.key.verification.request"))?;
+    Some(Mentions { users: users(to), room: false })
 }
 
 fn users(value: &Value) -> BTreeSet<OwnedUserId> {

@@ -118,7 +118,7 @@ fn a_caption_keeps_its_html_in_which_somebody_may_be_mentioned() {
 
 #[test]
 fn content_that_breaks_the_spec_is_there_but_says_nothing() {
-    let table = [("m.reaction", json!({}), "m.reaction"), ("io.example", json!({ "body": "x" }), "io.example")];
+    let table = [("m.reaction", json!({}), "m.reaction"), ("io.example", json!({ "body": 7 }), "io.example")];
     for (event_type, content, expected) in table {
         assert_eq!(read(event_type, &content), EventKind::Other(expected.to_owned()));
     }
@@ -318,4 +318,79 @@ fn c6_an_unencrypted_edit_of_an_encrypted_message_counts_for_nothing() {
         let expected = if counts { edit("$1") } else { EventKind::Other("m.room.message".to_owned()) };
         assert_eq!(kinds, [said(), expected], "{original} {replacement}");
     }
+}
+
+#[test]
+fn g_events_of_types_that_nobody_knows_are_messages_where_they_name_somebody_or_have_words() {
+    let oncall = ruma::user_id!("@coworker-oncall:hs");
+    let mentions = json!({ "user_ids": [oncall] });
+    let text = |forms: &Value| json!({ "m.text": forms, "m.mentions": mentions });
+    let pill = format!("<a href=\"https://matrix.to/#/{oncall}\">oncall</a>: hi");
+    let table = [
+        ("m.message", text(&json!([{ "body": "hi" }])), Some((MessageKind::Text, "hi", true))),
+        ("m.message", text(&json!("hi")), Some((MessageKind::Text, "hi", true))),
+        ("m.message", json!({ "m.text": [{ "body": "hi" }] }), Some((MessageKind::Text, "hi", false))),
+        (
+            "m.message",
+            text(&json!([{ "mimetype": "text/html", "body": pill }])),
+            Some((MessageKind::Text, "oncall: hi", true)),
+        ),
+        (
+            "org.matrix.msc1767.message",
+            json!({ "org.matrix.msc1767.text": "hi" }),
+            Some((MessageKind::Text, "hi", false)),
+        ),
+        ("m.emote", text(&json!([{ "body": "waves" }])), Some((MessageKind::Emote, "waves", true))),
+        ("m.notice", text(&json!([{ "body": "done" }])), Some((MessageKind::Notice, "done", true))),
+        (
+            "m.message",
+            json!({ "m.text": [{ "body": "done" }], "m.automated": true }),
+            Some((MessageKind::Notice, "done", false)),
+        ),
+        ("m.contact", json!({ "m.mentions": mentions }), Some((MessageKind::Other("m.contact".to_owned()), "", true))),
+        (
+            "m.audio",
+            json!({ "m.mentions": mentions, "body": "a.ogg" }),
+            Some((MessageKind::Other("m.audio".to_owned()), "a.ogg", true)),
+        ),
+        (
+            "org.example.odd",
+            json!({ "body": "look" }),
+            Some((MessageKind::Other("org.example.odd".to_owned()), "look", false)),
+        ),
+        ("org.example.odd", json!({ "data": 7 }), None),
+        // What machines and rooms keep up among themselves.
+        ("m.room.server_notice", json!({ "m.mentions": mentions, "body": "full" }), None),
+        ("m.call.notify", json!({ "m.mentions": mentions }), None),
+        ("org.matrix.msc4075.rtc.notification", json!({ "m.mentions": mentions }), None),
+        ("m.key.verification.start", json!({ "m.mentions": mentions }), None),
+        ("org.matrix.msc3672.beacon", json!({ "m.mentions": mentions }), None),
+    ];
+    for (event_type, content, expected) in table {
+        for kind in [read(event_type, &content), decrypted(event_type, &content, &json!({}))] {
+            let found = match &kind {
+                EventKind::Message(message) => {
+                    let mentions = message.mentions.as_ref().is_some_and(|mentions| mentions.users.contains(oncall));
+                    Some((message.kind.clone(), message.body.as_str(), mentions))
+                }
+                EventKind::Other(_) => None,
+                kind => panic!("{kind:?}"),
+            };
+            assert_eq!(found, expected, "{event_type} {content}");
+        }
+    }
+    let state = decrypted("org.example.odd", &json!({ "m.mentions": mentions }), &json!({ "state_key": "" }));
+    assert_eq!(state, EventKind::Other("m.room.encrypted".to_owned()));
+    let edit = json!({ "m.text": "new", "m.new_content": { "m.text": "new" }, "m.relates_to": { "rel_type": "m.replace", "event_id": "$e" } });
+    assert!(matches!(read("m.message", &edit), EventKind::Edit { new, .. } if new.body == "new"));
+}
+
+#[test]
+fn a11_a_request_for_a_verification_names_whom_it_asks() {
+    let content = json!({ "msgtype": "m.key.verification.request", "body": "…", "from_device": "D", "to": "@coworker-ci:hs", "methods": ["m.sas.v1"] });
+    let EventKind::Message(message) = read("m.room.message", &content) else { panic!("no message") };
+    assert_eq!(
+        message.mentions.map(|mentions| mentions.users),
+        Some([ruma::user_id!("@coworker-ci:hs").to_owned()].into())
+    );
 }

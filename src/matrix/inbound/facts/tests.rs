@@ -154,3 +154,21 @@ fn c7_a_rooms_name_and_topic_are_read_as_state_only() {
     assert_eq!(read("m.room.topic", true, &json!({ "topic": 3 })), EventKind::Other("m.room.topic".to_owned()));
     assert_eq!(read("m.room.name", false, &name), EventKind::Other("m.room.name".to_owned()));
 }
+
+#[test]
+fn g_polls_and_places_say_whom_they_mention() {
+    let oncall = ruma::user_id!("@coworker-oncall:hs");
+    let mentions = json!({ "user_ids": [oncall] });
+    let poll = json!({ "question": { "m.text": "lunch?" }, "answers": [{ "m.id": "a", "m.text": "yes" }] });
+    let place = json!({ "uri": "geo:1,2" });
+    for (event_type, content) in [
+        ("m.poll.start", json!({ "m.poll": poll, "m.mentions": mentions })),
+        ("org.matrix.msc3381.poll.start", json!({ "org.matrix.msc3381.poll.start": poll, "m.mentions": mentions })),
+        ("m.location", json!({ "m.location": place, "m.mentions": mentions })),
+    ] {
+        let EventKind::Message(message) = read(event_type, false, &content) else {
+            panic!("{event_type} is no message")
+        };
+        assert_eq!(message.mentions.map(|all| all.users), Some([oncall.to_owned()].into()), "{event_type}");
+    }
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
+use serde_json::json;
 use tokio::time::{self, Duration};
 use workmate::cli::{
     demo::person::{Person, RoomKind},
@@ -46,11 +47,14 @@ pub(crate) async fn measure(rounds: usize, against: Option<PathBuf>) -> Result<(
     let (homeserver, slots) = (stage.homeserver.url(), &stage.slots);
     let empty = Baseline::empty(&stage, &slots[0]).await?;
     let sdk = Baseline::sdk(&stage, &slots[1]).await?;
-    let _workmate = Setup::new(&slots[2], homeserver, &claude.base_url()).start().await;
+    let setup = |slot| {
+        // One person asks far more than one person does.
+        let limits = json!({ "person_requests_max": 10_000, "room_requests_max": 10_000 });
+        Setup::new(slot, homeserver, &claude.base_url()).section("limits", limits)
+    };
+    let _workmate = setup(&slots[2]).start().await;
     let other = match &against {
-        Some(program) => {
-            Some(Setup::new(&slots[3], homeserver, &claude.base_url()).program(program.clone()).start().await)
-        }
+        Some(program) => Some(setup(&slots[3]).program(program.clone()).start().await),
         None => None,
     };
     let (alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);

@@ -43,7 +43,7 @@ pub(crate) async fn measure(answers: usize) -> Result<()> {
     let (alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
     let mut contenders = Vec::new();
     for (slot, name) in stage.slots.iter().zip(["well", "hang", "flood"]) {
-        let limits = json!({ "room_runs_max": CALLS });
+        let limits = json!({ "room_runs_max": CALLS, "person_requests_max": 10_000, "room_requests_max": 10_000 });
         let setup = Setup::new(slot, stage.homeserver.url(), &claude.base_url()).coworkers(vec![coworker()]);
         let servers = servers(&stage.dir.path().join(name));
         let workmate = setup.section("mcp_servers", servers).section("limits", limits).start().await;

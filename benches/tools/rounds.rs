@@ -44,7 +44,7 @@ pub(crate) async fn measure(runs: usize) -> Result<()> {
     let (noted, kept) = (times.clone(), figures.clone());
     claude.respond_with(move |request| respond(request, &noted, &kept));
     let slot = &stage.slots[0];
-    let limits = json!({ "tool_rounds_max": 200, "run_tokens_max": 100_000_000 });
+    let limits = json!({ "tool_rounds_max": 200, "run_tokens_max": 100_000_000, "person_requests_max": 10_000, "room_requests_max": 10_000 });
     let setup = Setup::new(slot, stage.homeserver.url(), &claude.base_url()).coworkers(vec![coworker()]);
     let _workmate = setup.section("mcp_servers", servers(&times)).section("limits", limits).start().await;
     let (alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);

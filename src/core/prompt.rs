@@ -122,15 +122,22 @@ pub enum FileContent {
     },
 }
 
+impl FileContent {
+    /// Returns its media type, and its length as it is held.
+    fn kind_and_length(&self) -> (&'static str, usize) {
+        match self {
+            Self::Image { media_type, base64 } => (media_type, base64.len()),
+            Self::Pictures { media_type, base64 } => (media_type, base64.iter().map(|part| part.len()).sum()),
+            Self::Pdf { base64 } => ("application/pdf", base64.len()),
+            Self::Text { text } => ("text/plain", text.len()),
+        }
+    }
+}
+
 impl std::fmt::Debug for FileContent {
     /// A file's content is people's: only what kind it is of is shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (kind, length) = match self {
-            Self::Image { media_type, base64 } => (*media_type, base64.len()),
-            Self::Pictures { media_type, base64 } => (*media_type, base64.iter().map(|part| part.len()).sum()),
-            Self::Pdf { base64 } => ("application/pdf", base64.len()),
-            Self::Text { text } => ("text/plain", text.len()),
-        };
+        let (kind, length) = self.kind_and_length();
         write!(f, "FileContent({kind}, {length})")
     }
 }
@@ -138,12 +145,7 @@ impl std::fmt::Debug for FileContent {
 impl std::fmt::Debug for File {
     /// A file's content and name are people's: only what kind it is of is shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (kind, length) = match &self.content {
-            FileContent::Image { media_type, base64 } => (*media_type, base64.len()),
-            FileContent::Pictures { media_type, base64 } => (*media_type, base64.iter().map(|part| part.len()).sum()),
-            FileContent::Pdf { base64 } => ("application/pdf", base64.len()),
-            FileContent::Text { text } => ("text/plain", text.len()),
-        };
+        let (kind, length) = self.content.kind_and_length();
         f.debug_struct("File").field("kind", &kind).field("length", &length).finish_non_exhaustive()
     }
 }

@@ -8,10 +8,14 @@ mod clean;
 mod fit;
 mod folds;
 mod html;
+mod kept;
 mod letters;
+mod mentions;
+mod names;
 mod plain;
 mod shield;
 mod so_far;
+mod source;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -21,7 +25,7 @@ use ruma::html::{Html, ListBehavior, PropertiesNames, SanitizerConfig};
 
 use super::{address::decoded, legible::is_hidden};
 
-pub(super) use self::clean::percent_decoded;
+pub(super) use self::mentions::percent_decoded;
 pub use self::{
     fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far, json_bytes},
     so_far::so_far,
@@ -87,8 +91,14 @@ struct Both {
 }
 
 fn both(markdown: &str, pills: Pills) -> Both {
+    let both = written(markdown, pills);
+    Both { html: sanitised(&both.html), ..both }
+}
+
+/// Writes both forms, without the last wall.
+fn written(markdown: &str, pills: Pills) -> Both {
     let cleaned = clean::events(markdown, pills);
-    Both { body: plain::write(&cleaned.events), html: sanitised(&html::write(&cleaned.events)), rich: cleaned.rich }
+    Both { body: plain::write(&cleaned.events), html: html::write(&cleaned.events), rich: cleaned.rich }
 }
 
 /// Returns text from outside as it may stand in a body: no line turns the next, and nobody is called.

@@ -205,7 +205,7 @@ fn item(code: &str) -> String {
 
 fn cost(markdown: &str) -> usize {
     // What is too long anyway is not worth rendering.
-    if markdown.len() > CALL_BYTES_MAX { markdown.len() } else { render::json_bytes(&render::render(markdown)) }
+    if markdown.len() > CALL_BYTES_MAX { markdown.len() } else { render::json_bytes(&render::own(markdown)) }
 }
 
 fn card(markdown: &str, place: &Place) -> Outgoing {

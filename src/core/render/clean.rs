@@ -1,14 +1,25 @@
 //! The first wall: Markdown's events without raw HTML, images, odd links, mentions and bottomless nesting.
 
-use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream};
+use std::ops::Range;
+
+use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, TextMergeStream, TextMergeWithOffset};
 use url::Url;
 
-use super::{Pills, folds, letters, shield};
+use super::{
+    Pills, folds, letters,
+    mentions::{is_room_mention, is_user_link, split_mentions},
+    shield::{self, Shielded},
+    source,
+};
 
 /// Deeper nesting is written flat. Clients and ruma's sanitiser drop elements below their own limit of 100.
 const DEPTH_MAX: usize = 12;
 /// A longer link is shown as its text.
 const LINK_BYTES_MAX: usize = 2_048;
+/// Where a link leads that is none for clients is shown behind its text, up to this length.
+const SHOWN_BYTES_MAX: usize = 300;
+
+const OPTIONS: Options = Options::ENABLE_TABLES.union(Options::ENABLE_STRIKETHROUGH).union(Options::ENABLE_TASKLISTS);
 
 pub(super) struct Cleaned {
     pub(super) events: Vec<Event<'static>>,
@@ -17,18 +28,23 @@ pub(super) struct Cleaned {
 }
 
 pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut cleaner = Cleaner { pills: pills == Pills::Linked, ..Cleaner::default() };
-    // Words of ours have no formulas, and escape what people are called letter by letter.
-    let shielded = shield::shield(markdown, pills == Pills::Flat);
+    let mut shielded = shield::shield(markdown, pills == Pills::Linked);
+    if pills == Pills::Flat
+        && let Some(text) = source::with_unused_definitions(&shielded.text, OPTIONS)
+    {
+        shielded.text = text.into();
+    }
     let mut in_code = false;
-    for event in Parser::new_ext(&shielded.text, options) {
+    for (event, range) in TextMergeWithOffset::new(Parser::new_ext(&shielded.text, OPTIONS).into_offset_iter()) {
         match event {
             Event::Start(Tag::CodeBlock(_)) => in_code = true,
             Event::End(TagEnd::CodeBlock) => in_code = false,
             _ => {}
         }
-        shielded.give_back(event, in_code, |event| cleaner.event(event));
+        if pills == Pills::Linked || !cleaner.by_source(&event, &range, &shielded) {
+            shielded.give_back(event, in_code, |event| cleaner.event(event));
+        }
     }
     folds::close(&mut cleaner.events);
     let mut events = Vec::with_capacity(cleaner.events.len());
@@ -66,6 +82,16 @@ struct Cleaner {
     events: Vec<Event<'static>>,
     /// For each open tag whose start may be left out: whether it was written.
     open: Vec<bool>,
+    /// For each open link: where it leads, if that is to be shown behind it.
+    unlinked: Vec<Option<Unlinked>>,
+    /// What stands under the words of an open heading, where they are a paragraph.
+    underline: Option<source::Underline>,
+    /// The number of the last item of each open list, as it was written.
+    numbers: Vec<Option<u64>>,
+    /// Where the last cell of a row ends in the source.
+    cell_end: usize,
+    /// Whether a summary within running text is open.
+    in_summary: bool,
     depth: usize,
     in_link: bool,
     /// In a block of raw HTML; whether a paragraph is open for what it says.
@@ -74,13 +100,85 @@ struct Cleaner {
     pills: bool,
 }
 
+/// A link that clients are not given.
+struct Unlinked {
+    dest_url: String,
+    /// Its text begins with this event.
+    begin: usize,
+    /// It stands right behind a word, so it may be a program's: `a[i](b)`.
+    is_raw: bool,
+}
+
 impl Cleaner {
+    /// Takes an event that reads otherwise than the parser takes it; returns whether it was taken.
+    fn by_source(&mut self, event: &Event<'_>, range: &Range<usize>, shielded: &Shielded<'_>) -> bool {
+        match event {
+            Event::Start(Tag::Heading { .. }) => {
+                self.underline = source::accidental_underline(&shielded.text[range.clone()]);
+                if self.underline.is_some() {
+                    self.events.push(Event::Start(Tag::Paragraph));
+                }
+                self.underline.is_some()
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                self.end_summary();
+                let Some(underline) = self.underline.take() else { return false };
+                match underline {
+                    source::Underline::Rule => self.events.extend([Event::End(TagEnd::Paragraph), Event::Rule]),
+                    source::Underline::Text(text) => {
+                        let text = Event::Text(text.into());
+                        self.events.extend([Event::SoftBreak, text, Event::End(TagEnd::Paragraph)]);
+                    }
+                }
+                true
+            }
+            Event::Start(Tag::List(number)) => {
+                self.numbers.push(number.map(|_| u64::MAX));
+                false
+            }
+            Event::End(TagEnd::List(_)) => {
+                self.numbers.pop();
+                false
+            }
+            Event::Start(Tag::Item) => {
+                self.number(source::number(&shielded.text[range.clone()]));
+                false
+            }
+            Event::End(TagEnd::TableCell) => {
+                self.end_summary();
+                self.cell_end = range.end;
+                false
+            }
+            Event::End(TagEnd::TableRow) => {
+                let more = source::more_cells(shielded.text.get(self.cell_end..range.end).unwrap_or_default());
+                if let (Some(more), Some(Event::End(TagEnd::TableCell))) = (more, self.events.last()) {
+                    self.events.pop();
+                    let more = format!(" | {}", shielded.original(more));
+                    self.events.extend([Event::Text(more.into()), Event::End(TagEnd::TableCell)]);
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// A number that does not follow the one before it is meant: the list ends there, and another one begins.
+    fn number(&mut self, number: Option<u64>) {
+        let Some((Some(last), number)) = self.numbers.last_mut().zip(number) else { return };
+        let follows = *last == u64::MAX || number == *last || Some(number) == last.checked_add(1);
+        *last = number;
+        if !follows && self.depth <= DEPTH_MAX {
+            self.events.extend([Event::End(TagEnd::List(true)), Event::Start(Tag::List(Some(number)))]);
+        }
+    }
+
     fn event(&mut self, event: Event<'static>) {
         match event {
             Event::Start(tag) => self.start(tag),
             Event::End(end) => self.end(end),
             // Raw HTML is shown, not obeyed, but for line breaks, which Markdown has no other way to write in a table.
             Event::InlineHtml(text) if folds::is_break(&text) => self.events.push(Event::HardBreak),
+            Event::InlineHtml(text) if folds::tag(&text).is_some() => self.inline_fold(folds::tag(&text)),
             // The last two are off in the options; shown as text, should that ever change.
             Event::InlineHtml(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
                 self.events.push(Event::Text(text));
@@ -129,10 +227,13 @@ impl Cleaner {
                 self.html_block = None;
             }
             TagEnd::Link | TagEnd::Image => {
+                let unlinked = self.unlinked.pop().flatten();
                 if self.open.pop() == Some(true) {
                     self.in_link = false;
                     self.describe();
                     self.events.push(Event::End(TagEnd::Link));
+                } else if let Some(unlinked) = unlinked {
+                    self.show(unlinked);
                 }
             }
             TagEnd::List(_)
@@ -148,13 +249,23 @@ impl Cleaner {
                     self.events.push(Event::End(end));
                 }
             }
-            end => self.events.push(Event::End(end)),
+            end => {
+                self.end_summary();
+                self.events.push(Event::End(end));
+            }
         }
     }
 
     fn link(&mut self, dest_url: CowStr<'static>) {
         let written = !self.in_link && may_link(&dest_url, self.pills);
         self.open.push(written);
+        let is_raw = matches!(self.events.last(), Some(Event::Text(text)) if text.ends_with(char::is_alphanumeric));
+        let unlinked = (!written && !self.in_link && !self.pills && may_be_shown(&dest_url)).then(|| Unlinked {
+            dest_url: dest_url.to_string(),
+            begin: self.events.len(),
+            is_raw: is_raw && Url::parse(&dest_url).is_err(),
+        });
+        self.unlinked.push(unlinked);
         if written {
             self.in_link = true;
             self.events.push(Event::Start(Tag::Link {
@@ -163,6 +274,46 @@ impl Cleaner {
                 title: CowStr::Borrowed(""),
                 id: CowStr::Borrowed(""),
             }));
+        }
+    }
+
+    /// Shows where something leads that is no link for clients: a file beside the text, an odd scheme.
+    fn show(&mut self, Unlinked { dest_url, begin, is_raw }: Unlinked) {
+        let text: String = self.events[begin..]
+            .iter()
+            .filter_map(|event| match event {
+                Event::Text(text) | Event::Code(text) => Some(&**text),
+                _ => None,
+            })
+            .collect();
+        if is_raw {
+            self.events.insert(begin, Event::Text("[".into()));
+            self.events.push(Event::Text(format!("]({dest_url})").into()));
+        } else if text.is_empty() {
+            self.events.push(Event::Text(dest_url.into()));
+        } else if text != dest_url && !dest_url.is_empty() {
+            self.events.push(Event::Text(format!(" ({dest_url})").into()));
+        }
+    }
+
+    /// Within running text nothing folds: a summary is bold, and what folds stands behind it.
+    fn inline_fold(&mut self, tag: Option<&'static str>) {
+        match tag {
+            Some(folds::SUMMARY) if !self.in_summary => {
+                self.in_summary = true;
+                self.events.push(Event::Start(Tag::Strong));
+            }
+            Some(folds::SUMMARY_END) if self.in_summary => {
+                self.end_summary();
+                self.events.push(Event::HardBreak);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_summary(&mut self) {
+        if std::mem::take(&mut self.in_summary) {
+            self.events.push(Event::End(TagEnd::Strong));
         }
     }
 
@@ -227,6 +378,18 @@ impl Cleaner {
     }
 }
 
+/// Whether a link's address says something to people: not a script, and nobody who would seem to be called.
+fn may_be_shown(dest_url: &str) -> bool {
+    let is_script = || {
+        let scheme = dest_url.split(':').next().unwrap_or_default().trim();
+        ["javascript", "vbscript", "data"].iter().any(|script| scheme.eq_ignore_ascii_case(script))
+    };
+    dest_url.len() <= SHOWN_BYTES_MAX
+        && letters::tamed(dest_url) == dest_url
+        && !is_script()
+        && !Url::parse(dest_url).is_ok_and(|url| is_user_link(&url))
+}
+
 fn may_link(dest_url: &str, pills: bool) -> bool {
     // Clients may look for `@room` anywhere in what they are sent, an address included.
     let pings = dest_url.match_indices('@').any(|(at, _)| is_room_mention(dest_url, at));
@@ -235,116 +398,4 @@ fn may_link(dest_url: &str, pills: bool) -> bool {
     }
     let Ok(url) = Url::parse(dest_url) else { return false };
     matches!(url.scheme(), "http" | "https" | "mailto" | "matrix") && (pills || !is_user_link(&url))
-}
-
-/// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and the permalinks of
-/// web clients, which name the person in their fragment. Clients decode a link before they look at it.
-pub(super) fn is_user_link(url: &Url) -> bool {
-    let whole = percent_decoded(url.as_str());
-    if url.scheme() == "matrix" {
-        // The authority is optional ("matrix: URI scheme", spec 1.18).
-        let path = percent_decoded(url.path());
-        let path = path.trim_start_matches('/');
-        return path.starts_with("u/") || path.starts_with("user/");
-    }
-    let fragment = whole.split_once('#').map(|(_, fragment)| fragment).unwrap_or_default();
-    fragment.starts_with('@') || fragment.contains("/@")
-}
-
-pub(in crate::core) fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = text.get(at + 1..at + 3).filter(|hex| byte == b'%' && hex.bytes().all(|c| c.is_ascii_hexdigit()));
-        let value = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        decoded.push(value.unwrap_or(byte));
-        at += if value.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-/// Writes a text with what clients could turn into a mention as code, which they leave alone.
-fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
-    let mut written = 0;
-    for (begin, end) in mentions(text) {
-        if begin > written {
-            events.push(Event::Text(text[written..begin].to_owned().into()));
-        }
-        events.push(Event::Code(text[begin..end].to_owned().into()));
-        written = end;
-    }
-    if written < text.len() {
-        events.push(Event::Text(text[written..].to_owned().into()));
-    }
-}
-
-fn mentions(text: &str) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    for word in text.split_inclusive(char::is_whitespace) {
-        let whole = word.trim_end();
-        let begin = at + (whole.len() - whole.trim_start_matches(['(', '<', '[', '"', '\'']).len());
-        let end = at + whole.trim_end_matches(['.', ',', ';', '!', '?', ')', '>', ']', '"', '\'']).len();
-        let is_link = begin < end
-            && (text[begin..end].contains("://") || text[begin..end].starts_with("matrix:"))
-            && Url::parse(&text[begin..end]).is_ok_and(|url| is_user_link(&url));
-        if is_link {
-            found.push((begin, end));
-        } else {
-            let is_address = begin < end && text[begin..end].contains("://") && Url::parse(&text[begin..end]).is_ok();
-            ids(whole, at, is_address, &mut found);
-        }
-        at += word.len();
-    }
-    found
-}
-
-/// Returns whether `@room` stands at the `@` as a word of its own: only so do push rules find it in a body (spec,
-/// "event_match": a pattern for `content.body` ends at word boundaries).
-pub(super) fn is_room_mention(text: &str, at: usize) -> bool {
-    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
-    let behind = text.get(at + 1..).unwrap_or_default();
-    let names = behind.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room"));
-    names && !text[..at].ends_with(is_word) && !behind[4..].starts_with(is_word)
-}
-
-/// Finds `@room` and user ids in a word that begins at `offset`. An address on the web is not looked into for ids.
-fn ids(word: &str, offset: usize, is_address: bool, found: &mut Vec<(usize, usize)>) {
-    let mut done = 0;
-    for (at, _) in word.match_indices('@') {
-        if at < done {
-            continue;
-        }
-        let rest = &word[at + 1..];
-        let after_letter = word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
-        // What stands behind code is a text of its own for clients.
-        let len = if is_room_mention(&word[done..], at - done) {
-            4
-        } else if after_letter || is_address {
-            0
-        } else {
-            user_id_len(rest)
-        };
-        if len > 0 {
-            done = at + 1 + len;
-            found.push((offset + at, offset + done));
-        }
-    }
-}
-
-/// Returns the length of `localpart:server` at the beginning of `rest`; 0 where there is none.
-fn user_id_len(rest: &str) -> usize {
-    let Some(colon) = rest.find(|letter: char| letter == ':' || letter == '@' || !letter.is_ascii_graphic()) else {
-        return 0;
-    };
-    if colon == 0 || !rest[colon..].starts_with(':') {
-        return 0;
-    }
-    let server = &rest[colon + 1..];
-    let end = server
-        .find(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '.' | '-' | ':' | '[' | ']'))
-        .unwrap_or(server.len());
-    let server = server[..end].trim_end_matches(['.', '-', ':', ']', '[']);
-    if server.is_empty() { 0 } else { colon + 1 + server.len() }
 }

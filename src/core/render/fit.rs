@@ -4,7 +4,7 @@
 //! edit carries its text twice, and each text is sent as body and as HTML: the limits here hold for all of that, with
 //! some 4 KB left for the rest of the event.
 
-use super::{Pills, Rendered, both};
+use super::{Both, Pills, Rendered, both, rendered, sanitised, written};
 use crate::core::words;
 
 /// The most that a new message's body and HTML may take together, in bytes of JSON; fits when encrypted.
@@ -13,6 +13,8 @@ pub const MESSAGE_BYTES_MAX: usize = 44_000;
 pub const EDIT_BYTES_MAX: usize = 22_000;
 /// The beginning that stands for a longer answer is about this long, in bytes of Markdown.
 pub const SUMMARY_BYTES_MAX: usize = 4_000;
+/// What an empty text takes in JSON.
+const EMPTY_BYTES: usize = 2;
 /// A shorter beginning is not worth showing.
 const SUMMARY_BYTES_MIN: usize = 64;
 
@@ -51,7 +53,14 @@ fn whole(markdown: &str, bytes_max: usize) -> Option<Rendered> {
     if markdown.len() / 4 > bytes_max {
         return None;
     }
-    let message = super::render(markdown);
+    let written = written(markdown, Pills::Flat);
+    // The sanitiser takes longer by the square for many elements side by side, and makes nothing shorter but quotes.
+    let html = if written.rich { written.html.replace("&quot;", "\"") } else { String::new() };
+    if json_bytes(&Rendered { body: written.body.clone(), html: Some(html) }) > bytes_max + EMPTY_BYTES {
+        return None;
+    }
+    let html = if written.rich { sanitised(&written.html) } else { String::new() };
+    let message = rendered(Both { html, ..written });
     (json_bytes(&message) <= bytes_max).then_some(message)
 }
 

@@ -23,6 +23,14 @@ pub(super) fn is_break(tag: &str) -> bool {
     name_of(tag).is_some_and(|(_, name)| name.eq_ignore_ascii_case("br"))
 }
 
+/// Returns which of the four tags above a tag is.
+pub(super) fn tag(tag: &str) -> Option<&'static str> {
+    match known(tag) {
+        Some(Piece::Tag(tag)) => Some(tag),
+        _ => None,
+    }
+}
+
 /// Takes a line apart.
 pub(super) fn pieces(line: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();

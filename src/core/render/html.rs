@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
-use super::{shield, tasks};
+use super::{kept, tasks};
 
 /// The largest heading: `<h1>` shouts in a chat.
 const HEADING_MIN: u8 = 3;
@@ -40,7 +40,7 @@ impl Writer {
                 at += length;
             } else if let [Event::Start(Tag::Paragraph), Event::InlineMath(source), Event::End(TagEnd::Paragraph), ..] =
                 rest
-                && shield::formula(source).1
+                && kept::formula(source).1
             {
                 self.formula(source, "div");
                 at += 3;
@@ -78,7 +78,7 @@ impl Writer {
 
     /// A formula as its source, which clients that know `data-mx-maths` show set (spec, "Mathematical messages").
     fn formula(&mut self, source: &str, element: &str) {
-        let (tex, _) = shield::formula(source);
+        let (tex, _) = kept::formula(source);
         write!(self.html, r#"<{element} data-mx-maths=""#).expect("writing to a string never fails");
         escape(tex, &mut self.html);
         self.html.push_str(r#""><code>"#);

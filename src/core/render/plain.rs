@@ -3,8 +3,8 @@
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
 use super::{
-    clean::{is_room_mention, is_user_link},
     folds,
+    mentions::{is_room_mention, is_user_link},
 };
 
 /// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body.
@@ -15,6 +15,22 @@ const QUOTE: &str = "> ";
 pub(super) fn write(events: &[Event<'_>]) -> String {
     let mut writer = Writer::default();
     for (at, event) in events.iter().enumerate() {
+        match event {
+            // A list that goes on with another number.
+            Event::End(TagEnd::List(true)) if matches!(events.get(at + 1), Some(Event::Start(Tag::List(Some(_))))) => {
+                continue;
+            }
+            Event::Start(Tag::List(Some(number)))
+                if at > 0 && matches!(events[at - 1], Event::End(TagEnd::List(true))) =>
+            {
+                if let Some(last) = writer.lists.last_mut() {
+                    *last = Some(*number);
+                }
+                continue;
+            }
+            Event::Start(Tag::CodeBlock(_)) => writer.fence = fence(&events[at + 1..]),
+            _ => {}
+        }
         writer.is_task = matches!(
             events.get(at + 1..),
             Some([Event::TaskListMarker(_), ..] | [Event::Start(Tag::Paragraph), Event::TaskListMarker(_), ..])
@@ -36,6 +52,12 @@ struct Writer {
     breaks: usize,
     cells: usize,
     in_cell: bool,
+    /// Where the open cell begins.
+    cell_begin: usize,
+    /// Whether a line of the open cell ended, and another one may come.
+    cell_break: bool,
+    /// What stands around the open code block.
+    fence: String,
     /// Whether a task's box comes next, which is bullet enough.
     is_task: bool,
 }
@@ -53,8 +75,13 @@ impl Writer {
             Event::Start(tag) => self.start(tag),
             Event::End(end) => self.end(*end),
             Event::Text(text) => self.push(text),
-            Event::Code(code) => self.push(&format!("`{code}`")),
-            Event::SoftBreak | Event::HardBreak => self.push(if self.in_cell { " / " } else { "\n" }),
+            Event::Code(code) => {
+                let ticks = "`".repeat(ticks_in(code) + 1);
+                let space = if code.starts_with('`') || code.ends_with('`') { " " } else { "" };
+                self.push(&format!("{ticks}{space}{code}{space}{ticks}"));
+            }
+            Event::SoftBreak | Event::HardBreak if self.in_cell => self.cell_break = !self.cell_is_empty(),
+            Event::SoftBreak | Event::HardBreak => self.push("\n"),
             Event::InlineMath(source) => self.push(source),
             Event::Html(tag) => self.fold(tag),
             Event::Rule => {
@@ -93,7 +120,7 @@ impl Writer {
             }
             Tag::CodeBlock(kind) => {
                 self.due(2);
-                self.push("```");
+                self.push(&self.fence.clone());
                 if let CodeBlockKind::Fenced(language) = kind {
                     self.push(language);
                 }
@@ -106,6 +133,7 @@ impl Writer {
                 }
                 self.cells += 1;
                 self.in_cell = true;
+                self.cell_begin = self.text.len();
             }
             Tag::Strikethrough => self.push("~~"),
             Tag::Link { dest_url, .. } => self.links.push(dest_url.to_string()),
@@ -120,7 +148,7 @@ impl Writer {
                 if !self.text.ends_with('\n') {
                     self.push("\n");
                 }
-                self.push("```");
+                self.push(&self.fence.clone());
                 self.due(2);
             }
             TagEnd::BlockQuote(_) => {
@@ -135,7 +163,7 @@ impl Writer {
                 self.lists.pop();
                 self.due(if self.lists.is_empty() { 2 } else { 1 });
             }
-            TagEnd::TableCell => self.in_cell = false,
+            TagEnd::TableCell => (self.in_cell, self.cell_break) = (false, false),
             TagEnd::TableHead | TagEnd::TableRow => self.due(1),
             TagEnd::Strikethrough => self.push("~~"),
             TagEnd::Link => {
@@ -171,7 +199,15 @@ impl Writer {
         }
     }
 
+    fn cell_is_empty(&self) -> bool {
+        self.breaks > 0 || self.text.len() == self.cell_begin
+    }
+
     fn push(&mut self, text: &str) {
+        if std::mem::take(&mut self.cell_break) {
+            let ended = self.text.ends_with(['.', ',', ';', ':', '!', '?', '。', '，', '；', '：', '、']);
+            self.text.push_str(if ended { " " } else { "; " });
+        }
         for _ in 0..std::mem::take(&mut self.breaks) {
             self.text.push('\n');
             self.blank_quote();
@@ -210,6 +246,21 @@ impl Writer {
             }
         }
     }
+}
+
+/// Returns a fence that nothing in the code ends: what is read on as Markdown stays one block.
+fn fence(behind: &[Event<'_>]) -> String {
+    let code = behind.iter().take_while(|event| !matches!(event, Event::End(TagEnd::CodeBlock)));
+    let ticks = code.filter_map(|event| match event {
+        Event::Text(text) => text.lines().map(|line| line.len() - line.trim_start_matches('`').len()).max(),
+        _ => None,
+    });
+    "`".repeat(ticks.max().unwrap_or(0).max(2) + 1)
+}
+
+/// Returns the length of the longest run of backticks.
+fn ticks_in(code: &str) -> usize {
+    code.split(|letter| letter != '`').map(str::len).max().unwrap_or(0)
 }
 
 pub(super) fn without_room_mention(text: &str) -> String {

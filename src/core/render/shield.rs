@@ -1,44 +1,166 @@
-//! What stands before the parser: formulas and bare web addresses are taken out of its reach, and emphasis beside Chinese,
-//! Japanese or Korean punctuation is brought within it.
+//! What stands before the parser: formulas, paths and bare web addresses are taken out of its reach
+//! ([`kept`](super::kept)), as is every sign that is no markup ([`names`]), and emphasis beside Chinese, Japanese or Korean
+//! punctuation is brought within it.
 //!
 //! CommonMark looks at the letters on both sides of `**`, and takes it for no emphasis between a punctuation mark and a
 //! letter. Scripts without spaces put nothing else there. A mark that is no character, taken away again behind the parser,
 //! makes the parser see a letter instead ("CommonMark CJK-friendly emphasis" says when).
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use pulldown_cmark::Event;
 
-/// Stands beside a delimiter. This and the two below are noncharacters, which no text may hold (Unicode 16, section 23.7).
+use super::{
+    kept::{Kept, without_kept},
+    names::{self, Text},
+};
+
+/// Stands beside a delimiter. This and those below are noncharacters, which no text may hold (Unicode 16, section 23.7).
 const BESIDE: char = '\u{fdd0}';
 /// Stand around the number of a formula or an address.
-const OPEN: char = '\u{fdd1}';
-const CLOSE: char = '\u{fdd2}';
+pub(super) const OPEN: char = '\u{fdd1}';
+pub(super) const CLOSE: char = '\u{fdd2}';
 
-/// A longer formula is text like any other, in bytes.
-const FORMULA_BYTES_MAX: usize = 2_000;
-/// Formulas and addresses of one text; what follows is text like any other.
-const FORMULAS_MAX: usize = 500;
+/// Stand for signs that the parser must not see.
+const PLAIN: [(char, char); 5] =
+    [('\u{fdd3}', '*'), ('\u{fdd4}', '_'), ('\u{fdd5}', '~'), ('\u{fdd6}', '|'), ('\u{fdd7}', '\\')];
+/// Stands in front of stars that are `_` in the text.
+const AS_STARS: char = '\u{fdd8}';
+/// Stands behind a space that is none of the text.
+const SPACED: char = '\u{fdd9}';
 
 /// A text that is ready for the parser.
 pub(super) struct Shielded<'a> {
     pub(super) text: Cow<'a, str>,
-    formulas: Vec<&'a str>,
+    kept: Vec<Kept<'a>>,
 }
 
-/// Prepares a text for the parser; formulas are looked for where it may have any.
-pub(super) fn shield(markdown: &str, with_formulas: bool) -> Shielded<'_> {
-    let mut formulas = Vec::new();
-    let text = if with_formulas && ["$", "\\(", "\\[", "://"].iter().any(|open| markdown.contains(open)) {
-        without_formulas(markdown, &mut formulas)
-    } else {
-        Cow::Borrowed(markdown)
-    };
-    let text = match beside_emphasis(&text) {
+/// Prepares a text for the parser. Words of ours are not looked into for anything but emphasis: what people are called is
+/// escaped in them letter by letter.
+pub(super) fn shield(markdown: &str, is_ours: bool) -> Shielded<'_> {
+    let mut kept = Vec::new();
+    let mut text = Cow::Borrowed(markdown);
+    if !is_ours {
+        if ["$", "\\", "://"].iter().any(|open| markdown.contains(open)) {
+            text = without_kept(markdown, &mut kept);
+        }
+        text = changed(text, without_signs);
+        text = changed(text, without_pipes);
+        text = changed(text, with_headings);
+    }
+    text = changed(text, beside_emphasis);
+    Shielded { text, kept }
+}
+
+fn changed<'a>(text: Cow<'a, str>, change: impl FnOnce(&str) -> Option<String>) -> Cow<'a, str> {
+    match change(&text) {
         Some(text) => Cow::Owned(text),
         None => text,
-    };
-    Shielded { text, formulas }
+    }
+}
+
+/// Puts marks in the place of signs that are no markup.
+fn without_signs(text: &str) -> Option<String> {
+    let names::Signs { plain, as_stars } = names::signs(text, Text::Whole);
+    if plain.is_empty() && as_stars.is_empty() {
+        return None;
+    }
+    let (mut changed, mut done) = (String::with_capacity(text.len() + 2 * plain.len()), 0);
+    let (mut plain, mut as_stars) = (plain.into_iter().peekable(), as_stars.into_iter().peekable());
+    loop {
+        let next = |range: Option<&std::ops::Range<usize>>| range.map_or(usize::MAX, |range| range.start);
+        let is_plain = next(plain.peek()) < next(as_stars.peek());
+        let Some(range) = (if is_plain { plain.next() } else { as_stars.next() }) else { break };
+        changed.push_str(&text[done..range.start]);
+        if is_plain {
+            changed.extend(text[range.clone()].chars().map(mark_of));
+        } else {
+            changed.push(AS_STARS);
+            changed.extend(std::iter::repeat_n('*', range.len()));
+        }
+        done = range.end;
+    }
+    changed.push_str(&text[done..]);
+    Some(changed)
+}
+
+fn mark_of(sign: char) -> char {
+    PLAIN.into_iter().find(|(_, plain)| *plain == sign).map_or(sign, |(mark, _)| mark)
+}
+
+/// Puts marks in the place of what would end a cell within code: `ps | grep x` in a row of a table.
+fn without_pipes(text: &str) -> Option<String> {
+    if !text.contains('|') || !text.contains('`') {
+        return None;
+    }
+    let (mut changed, mut any) = (String::with_capacity(text.len()), false);
+    let pipes = |line: &str| line.matches('|').count();
+    let is_below_head = |line: &str| line.contains('-') && line.chars().all(|letter| "|-: \t\r\n".contains(letter));
+    let mut columns = usize::MAX;
+    let mut lines = text.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        // A head is in front of the line that says how many columns there are.
+        if let Some(below) = [Some(&line), lines.peek()].into_iter().flatten().find(|line| is_below_head(line)) {
+            columns = pipes(below);
+        }
+        if !line.trim_start().starts_with('|') {
+            columns = usize::MAX;
+        }
+        // Where the cells are as many as they should be, backticks that end nowhere are none.
+        if pipes(line) <= columns || !line.contains('`') {
+            changed.push_str(line);
+            continue;
+        }
+        let mut rest = line;
+        while let Some(begin) = rest.find('`') {
+            let ticks = rest[begin..].len() - rest[begin..].trim_start_matches('`').len();
+            let (before, span) = rest.split_at(begin + ticks);
+            changed.push_str(before);
+            rest = span;
+            let Some(end) = span_end(span, ticks) else { continue };
+            let inner = &span[..end];
+            any |= inner.contains('|');
+            // An escaped one is none already.
+            changed.push_str(&inner.replace('|', "\u{fdd6}").replace("\\\u{fdd6}", "\\|"));
+            changed.push_str(&span[end..end + ticks]);
+            rest = &span[end + ticks..];
+        }
+        changed.push_str(rest);
+    }
+    any.then_some(changed)
+}
+
+/// Returns where the backticks stand that close a span.
+fn span_end(span: &str, ticks: usize) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = span[at..].find('`') {
+        let begin = at + found;
+        let run = span[begin..].len() - span[begin..].trim_start_matches('`').len();
+        if run == ticks {
+            return Some(begin);
+        }
+        at = begin + run;
+    }
+    None
+}
+
+/// Puts the space into `##Heading` that Markdown asks for. `#word` is a tag.
+fn with_headings(text: &str) -> Option<String> {
+    if !text.contains("##") {
+        return None;
+    }
+    let (mut changed, mut any) = (String::with_capacity(text.len() + 8), false);
+    for line in text.split_inclusive('\n') {
+        let marks = line.bytes().take_while(|byte| *byte == b'#').count();
+        let is_heading = (2..=6).contains(&marks) && line[marks..].starts_with(char::is_alphabetic);
+        any |= is_heading;
+        changed.push_str(&line[..marks]);
+        if is_heading {
+            changed.extend([' ', SPACED]);
+        }
+        changed.push_str(&line[marks..]);
+    }
+    any.then_some(changed)
 }
 
 impl Shielded<'_> {
@@ -67,7 +189,7 @@ impl Shielded<'_> {
     }
 
     /// Returns a text as it was.
-    fn original(&self, text: &str) -> String {
+    pub(super) fn original(&self, text: &str) -> String {
         let mut whole = String::with_capacity(text.len());
         self.split(text, &mut |event| match event {
             Event::Text(text) | Event::InlineMath(text) => whole.push_str(&text),
@@ -79,147 +201,59 @@ impl Shielded<'_> {
     fn split(&self, text: &str, take: &mut dyn FnMut(Event<'static>)) {
         let (mut plain, mut rest) = (String::new(), text);
         while let Some((before, behind)) = rest.split_once(OPEN) {
-            plain.extend(before.chars().filter(|letter| is_character(*letter)));
+            without_marks(before, &mut plain);
             rest = behind;
             let numbered = behind.split_once(CLOSE);
-            let kept = numbered
-                .and_then(|(number, behind)| Some((*self.formulas.get(number.parse::<usize>().ok()?)?, behind)));
+            let kept =
+                numbered.and_then(|(number, behind)| Some((*self.kept.get(number.parse::<usize>().ok()?)?, behind)));
             let Some((kept, behind)) = kept else { continue };
             rest = behind;
-            if kept.starts_with("http") {
-                plain.push_str(kept);
-                continue;
+            match kept {
+                Kept::Text(text) => plain.push_str(text),
+                Kept::Formula(source) => {
+                    if !plain.is_empty() {
+                        take(Event::Text(std::mem::take(&mut plain).into()));
+                    }
+                    take(Event::InlineMath(source.to_owned().into()));
+                }
             }
-            if !plain.is_empty() {
-                take(Event::Text(std::mem::take(&mut plain).into()));
-            }
-            take(Event::InlineMath(kept.to_owned().into()));
         }
-        plain.extend(rest.chars().filter(|letter| is_character(*letter)));
+        without_marks(rest, &mut plain);
         if !plain.is_empty() {
             take(Event::Text(plain.into()));
         }
     }
 }
 
+/// Appends a text as it was before the marks came.
+fn without_marks(text: &str, plain: &mut String) {
+    let mut as_stars = false;
+    for letter in text.chars() {
+        let was_as_stars = std::mem::replace(&mut as_stars, letter == AS_STARS);
+        match letter {
+            '*' if was_as_stars => {
+                as_stars = true;
+                plain.push('_');
+            }
+            AS_STARS | BESIDE | OPEN | CLOSE => {}
+            SPACED => {
+                if plain.ends_with(' ') {
+                    plain.pop();
+                }
+            }
+            letter => plain.push(PLAIN.into_iter().find(|(mark, _)| *mark == letter).map_or(letter, |(_, sign)| sign)),
+        }
+    }
+}
+
 /// Whether a letter is none of our marks.
-fn is_character(letter: char) -> bool {
-    !matches!(letter, BESIDE | OPEN | CLOSE)
-}
-
-/// Returns what is between a formula's delimiters, and whether it stands on lines of its own.
-pub(super) fn formula(source: &str) -> (&str, bool) {
-    for (open, close, display) in [("$$", "$$", true), ("\\[", "\\]", true), ("\\(", "\\)", false), ("$", "$", false)] {
-        if let Some(inner) = source.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
-            return (inner.trim(), display);
-        }
-    }
-    (source, false)
-}
-
-fn without_formulas<'a>(markdown: &'a str, formulas: &mut Vec<&'a str>) -> Cow<'a, str> {
-    let mut text = String::with_capacity(markdown.len());
-    let (mut done, mut at) = (0, 0);
-    while let Some(found) = markdown[at..].find(['$', '\\', 'h']) {
-        let begin = at + found;
-        let rest = &markdown[begin..];
-        let before = markdown[..begin].chars().next_back();
-        let kept = formula_at(rest, before).or_else(|| address_at(rest, before));
-        if let Some(length) = kept.filter(|_| formulas.len() < FORMULAS_MAX) {
-            text.push_str(&markdown[done..begin]);
-            let _ = write!(text, "{OPEN}{}{CLOSE}", formulas.len());
-            formulas.push(&rest[..length]);
-            (done, at) = (begin + length, begin + length);
-        } else if let Some(escaped) = rest.strip_prefix('\\') {
-            // Whatever is escaped opens nothing.
-            at = begin + 1 + escaped.chars().next().map_or(0, char::len_utf8);
-        } else if rest.starts_with('h') {
-            at = begin + 1;
-        } else {
-            at = begin + rest.len() - rest.trim_start_matches('$').len();
-        }
-    }
-    if formulas.is_empty() {
-        return Cow::Borrowed(markdown);
-    }
-    text.push_str(&markdown[done..]);
-    Cow::Owned(text)
-}
-
-/// Returns the length of the web address at the beginning of `rest`, which stands there by itself (GitHub Flavored
-/// Markdown 0.29, "Autolinks": what ends a sentence or closes something around the address is none of it).
-fn address_at(rest: &str, before: Option<char>) -> Option<usize> {
-    let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme))?;
-    // In `<…>` the parser knows it.
-    if before.is_some_and(|before| before.is_alphanumeric() || matches!(before, '<' | '/' | '"' | '\'')) {
-        return None;
-    }
-    let window = &rest[..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
-    let ends = |letter: char| {
-        letter.is_whitespace() || matches!(letter, '<' | '>' | '`' | '"' | '|' | ']' | '\\') || !is_character(letter)
-    };
-    let mut address = &window[..window.find(ends).unwrap_or(window.len())];
-    loop {
-        let trimmed = address.trim_end_matches(['?', '!', '.', ',', ':', ';', '*', '_', '~', '\'']);
-        let is_open = |text: &str| text.matches('(').count() < text.matches(')').count();
-        address = match trimmed.strip_suffix(')').filter(|_| is_open(trimmed)) {
-            Some(inner) => inner,
-            None if trimmed.len() == address.len() => break,
-            None => trimmed,
-        };
-    }
-    let host = address.get(scheme.len()..)?;
-    let plain = !host.contains(['*', '_', '~', '$']) && !host.starts_with(|letter: char| !letter.is_ascii());
-    // Emphasis in an address's way is all that is to be kept from it.
-    (!plain && host.starts_with(char::is_alphanumeric)).then_some(address.len())
-}
-
-/// Returns the length of the formula at the beginning of `rest`. Money, shell variables and escaped brackets are none.
-fn formula_at(rest: &str, before: Option<char>) -> Option<usize> {
-    let (open, close) = match () {
-        () if rest.starts_with("$$") => ("$$", "$$"),
-        () if rest.starts_with('$') => ("$", "$"),
-        () if rest.starts_with("\\(") => ("\\(", "\\)"),
-        () if rest.starts_with("\\[") => ("\\[", "\\]"),
-        () => return None,
-    };
-    let window = &rest[open.len()..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
-    let inner = &window[..window.find(close)?];
-    let length = open.len() + inner.len() + close.len();
-    if inner.trim().is_empty() || inner.contains(['`', '@']) || has_blank_line(inner) {
-        return None;
-    }
-    let fits = match open {
-        "$$" => true,
-        "$" => {
-            let behind = rest[length..].chars().next();
-            let tight =
-                !inner.starts_with(char::is_whitespace) && !inner.ends_with(|c: char| c.is_whitespace() || c == '\\');
-            let apart = |side: Option<char>| side.is_none_or(|side| !side.is_alphanumeric());
-            tight && !inner.contains('\n') && apart(before) && apart(behind) && is_mathematical(inner)
-        }
-        _ => is_mathematical(inner),
-    };
-    fits.then_some(length)
-}
-
-/// A paragraph ends at a blank line, and no formula goes beyond it.
-fn has_blank_line(text: &str) -> bool {
-    let mut lines = text.split('\n').map(str::trim);
-    let (_, _) = (lines.next(), lines.next_back());
-    lines.any(str::is_empty)
-}
-
-/// Whether a text reads like a formula: with TeX's signs, or as a name of one letter.
-fn is_mathematical(text: &str) -> bool {
-    let mut letters = text.trim().chars();
-    let single = letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none();
-    single || text.contains(['\\', '^', '_', '=', '{', '<', '>', '+']) || text.contains(" - ") || text.contains(" / ")
+pub(super) fn is_character(letter: char) -> bool {
+    !matches!(letter, BESIDE..=SPACED)
 }
 
 /// Puts [`BESIDE`] where emphasis needs it; `None` where it does nowhere.
 fn beside_emphasis(text: &str) -> Option<String> {
-    if !text.contains(['*', '~']) || text.is_ascii() {
+    if !text.contains(['*', '~']) || (text.is_ascii() && !text.contains("**")) {
         return None;
     }
     let letters: Vec<char> = text.chars().collect();
@@ -235,7 +269,10 @@ fn beside_emphasis(text: &str) -> Option<String> {
         let end = at + letters[at..].iter().take_while(|next| **next == letter).count();
         let before = at.checked_sub(1).and_then(|before| letters.get(before)).copied();
         let behind = letters.get(end).copied();
-        let (closes, opens) = (needs(before, behind), needs(behind, before));
+        // `**Note:**text`: whoever writes so means the bold to end there.
+        let is_end = |letter: Option<char>| letter.is_some_and(|letter| ":.!?)»”’".contains(letter));
+        let ends_label = end - at == 2 && is_end(before) && behind.is_some_and(char::is_alphanumeric);
+        let (closes, opens) = (needs(before, behind) || ends_label, needs(behind, before));
         if closes && before != Some('\\') {
             changed.push(BESIDE);
         }
@@ -254,11 +291,14 @@ fn beside_emphasis(text: &str) -> Option<String> {
 fn needs(inner: Option<char>, outer: Option<char>) -> bool {
     let (Some(inner), Some(outer)) = (inner, outer) else { return false };
     let is_letter = |letter: char| !letter.is_whitespace() && !is_punctuation(letter);
-    is_punctuation(inner) && is_letter(outer) && (is_unspaced(inner) || is_unspaced(outer))
+    let is_beside = is_unspaced(inner) || is_unspaced(outer) || AS_STARS == outer;
+    is_punctuation(inner) && is_letter(outer) && is_beside
 }
 
 fn is_punctuation(letter: char) -> bool {
-    letter.is_ascii_punctuation() || !(letter.is_ascii() || letter.is_alphanumeric() || letter.is_whitespace())
+    let is_sign =
+        letter.is_ascii_punctuation() || !(letter.is_ascii() || letter.is_alphanumeric() || letter.is_whitespace());
+    is_sign && is_character(letter)
 }
 
 /// Whether a letter is of a script that puts no spaces around its punctuation.

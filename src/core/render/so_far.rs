@@ -1,9 +1,19 @@
 //! What is shown of an answer that is still being written (A10): whole words and whole markup, and “…” behind them.
 
-use super::shield::is_unspaced;
+use std::ops::Range;
+
+use super::{
+    kept::{ENVIRONMENT, FORMULA_BYTES_MAX, environment},
+    names::{self, Text},
+    shield::is_unspaced,
+};
 
 /// Markup that was opened longer ago than this, in bytes, is not waited for: it may be no markup at all.
 const HELD_BYTES_MAX: usize = 600;
+/// So much of the end of the last block is looked at for markup that is open.
+const LOOKED_AT_BYTES: usize = 4 << 10;
+/// Steps back from markup that is open; beyond them nothing of what is looked at is shown.
+const STEPS_MAX: usize = 12;
 /// Stands behind what is not whole yet.
 const MORE: &str = "…";
 
@@ -99,14 +109,25 @@ fn whole_lines(content: &str) -> Option<usize> {
 fn settled(block: &str) -> usize {
     let mut shown = without_last_word(block);
     shown = without_open_table(&block[..shown], shown < block.len() || !block.ends_with('\n'));
-    loop {
+    // Whatever was opened before is no markup by now.
+    let begin = match block.len().checked_sub(LOOKED_AT_BYTES) {
+        Some(at) => {
+            let at = block.ceil_char_boundary(at);
+            block[at..].find(char::is_whitespace).map_or(at, |space| at + space)
+        }
+        None => 0,
+    };
+    for _ in 0..STEPS_MAX {
         let text = block[..shown].trim_end();
-        let next = without_bare_line(&text[..open_markup(text).unwrap_or(text.len())]).trim_end().len();
+        let looked_at = text.get(begin..).unwrap_or_default();
+        let open = open_markup(looked_at, block.len() - begin).map(|open| begin + open);
+        let next = without_bare_line(&text[..open.unwrap_or(text.len())]).trim_end().len();
         if next == shown {
             return shown;
         }
         shown = next;
     }
+    shown.min(begin)
 }
 
 /// Cuts behind the last word that is known to be whole. Scripts without spaces are cut anywhere.
@@ -155,31 +176,44 @@ struct Open {
     at: usize,
 }
 
-/// Returns where the first markup begins that is open at the end of the text.
-fn open_markup(text: &str) -> Option<usize> {
+/// Returns where the first markup begins that is open at the end of the text, of which `written` bytes are there.
+fn open_markup(text: &str, written: usize) -> Option<usize> {
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
     let mut before: Option<char> = None;
-    let is_near = |at: usize| text.len() - at <= HELD_BYTES_MAX;
+    let is_near = |at: usize| written - at <= HELD_BYTES_MAX;
+    let signs = names::signs(text, Text::Growing);
+    let mut plain = signs.plain.iter().peekable();
+    // Code that ends nowhere is looked for once.
+    let mut endless: Vec<usize> = Vec::new();
     while let Some(mark) = text[at..].chars().next() {
         let rest = &text[at..];
-        let run = rest.len() - rest.trim_start_matches(mark).len();
+        let run = || rest.len() - rest.trim_start_matches(mark).len();
+        while plain.next_if(|range| range.end <= at).is_some() {}
         let held = match mark {
+            _ if rest.starts_with(ENVIRONMENT) => environment(rest).ok_or(Missing::formula(1)),
+            '\\' if rest.starts_with("\\(") => within(rest, "\\(", "\\)").map_err(Missing::formula),
+            '\\' if rest.starts_with("\\[") => within(rest, "\\[", "\\]").map_err(Missing::formula),
+            _ if plain.peek().is_some_and(|range| range.contains(&at)) => Ok(end_of(plain.peek(), at)),
             '\n' => {
                 if begins_block(&rest[1..]) {
                     open.clear();
                 }
                 Ok(1)
             }
-            '\\' if rest.starts_with("\\(") => within(rest, "\\(", "\\)"),
-            '\\' if rest.starts_with("\\[") => within(rest, "\\[", "\\]"),
             '\\' => Ok(1 + rest[1..].chars().next().map_or(0, char::len_utf8)),
-            '`' => code(rest, run),
-            '$' if rest.starts_with("$$") => within(rest, "$$", "$$"),
-            '$' => dollar(rest, before),
-            '[' => link(rest),
-            '<' => tag(rest),
+            '`' if endless.contains(&run()) => Ok(run()),
+            '`' => code(rest, run()).map_err(|run| {
+                endless.push(run);
+                Missing::markup(run)
+            }),
+            '$' if rest.starts_with("$$") => within(rest, "$$", "$$").map_err(Missing::formula),
+            '$' => dollar(rest, before).map_err(Missing::formula),
+            '[' => link(rest).map_err(Missing::markup),
+            '<' => tag(rest).map_err(Missing::markup),
             '*' | '_' | '~' => {
+                open.retain(|open| is_near(open.at));
+                let run = run();
                 emphasis(&mut open, Open { mark, count: run, at }, before, rest[run..].chars().next());
                 Ok(run)
             }
@@ -187,18 +221,41 @@ fn open_markup(text: &str) -> Option<usize> {
         };
         let length = match held {
             Ok(length) => length,
-            Err(_) if is_near(at) => {
+            Err(missing) if written - at <= missing.held_bytes_max => {
                 let image = usize::from(mark == '[' && before == Some('!'));
                 let first = open.iter().find(|open| is_near(open.at)).map(|open| open.at);
                 return Some(first.unwrap_or(at - image).min(at - image));
             }
             // It was no markup after all.
-            Err(skipped) => skipped,
+            Err(missing) => missing.skipped,
         };
         before = text[at..at + length].chars().next_back();
         at += length;
     }
     open.iter().find(|open| is_near(open.at)).map(|open| open.at)
+}
+
+fn end_of(range: Option<&&Range<usize>>, at: usize) -> usize {
+    range.map_or(1, |range| range.end - at)
+}
+
+/// Markup without its end.
+struct Missing {
+    /// What is skipped if it is none.
+    skipped: usize,
+    /// How long it is waited for.
+    held_bytes_max: usize,
+}
+
+impl Missing {
+    fn markup(skipped: usize) -> Self {
+        Self { skipped, held_bytes_max: HELD_BYTES_MAX }
+    }
+
+    /// As long as [`super::kept`] would take it for one.
+    fn formula(skipped: usize) -> Self {
+        Self { skipped, held_bytes_max: FORMULA_BYTES_MAX }
+    }
 }
 
 /// Whether a line begins an item, a heading, a row or a quote: emphasis does not go beyond it.

@@ -6,7 +6,7 @@ pub fn moved() -> String {
     format!(
         "Here I am: this chat replaces our old one and is as private as that was. A new session begins; I no longer \
          look at the old chat, and answer here only.\n\n{}",
-        super::WHO_CAN_READ
+        super::assistant::WHO_CAN_READ
     )
 }
 

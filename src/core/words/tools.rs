@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{codes, listed};
+use super::listed;
 use crate::core::{
     names::Names,
     tool::{ApprovalRule, Class, MODERATOR_LEVEL, SERVER_SEPARATOR, Source, Tool, ToolName, Toolset, Withheld},
@@ -102,11 +102,7 @@ fn deeds(tools: &[&Tool], named_max: usize) -> Vec<String> {
         }
     }
     let of_servers = servers.into_iter().map(|(server, tools)| {
-        let mut named: Vec<String> = tools.iter().take(named_max).map(|tool| format!("`{tool}`")).collect();
-        match tools.len().saturating_sub(named_max) {
-            0 => {}
-            more => named.push(format!("{more} more")),
-        }
+        let named = first(tools.iter(), named_max, |tool| format!("`{tool}`"), |more| format!("{more} more"));
         format!("use {} from `{server}`", listed(&named, "and"))
     });
     ours.into_iter().chain(of_servers).collect()
@@ -140,11 +136,8 @@ fn whose_ok(rule: &ApprovalRule, private: bool) -> String {
         ApprovalRule::Moderator { level } => format!("the OK of somebody with power level {level}"),
         ApprovalRule::People(people) => {
             let named = Names::default();
-            let mut named: Vec<String> = people.iter().take(PEOPLE_MAX).map(|person| named.of(person)).collect();
-            match people.len().saturating_sub(PEOPLE_MAX) {
-                0 => {}
-                more => named.push(format!("one of {more} more")),
-            }
+            let named =
+                first(people.iter(), PEOPLE_MAX, |person| named.of(person), |more| format!("one of {more} more"));
             format!("the OK of {}", listed(&named, "or"))
         }
     }
@@ -167,12 +160,18 @@ fn withheld_lines(tools: &Toolset) -> Vec<String> {
 }
 
 fn names(names: &[String]) -> String {
-    let mut named = codes(&names[..names.len().min(LISTED_MAX)]);
-    match names.len().saturating_sub(LISTED_MAX) {
-        0 => {}
-        more => named.push(format!("{more} more")),
-    }
-    listed(&named, "and")
+    listed(&first(names.iter(), LISTED_MAX, |name| format!("`{name}`"), |more| format!("{more} more")), "and")
+}
+
+/// Names the first of a list, and counts the others.
+fn first<T>(
+    all: impl ExactSizeIterator<Item = T>,
+    max: usize,
+    named: impl Fn(T) -> String,
+    counted: impl FnOnce(usize) -> String,
+) -> Vec<String> {
+    let others = all.len().saturating_sub(max);
+    all.take(max).map(named).chain((others > 0).then(|| counted(others))).collect()
 }
 
 /// A tool that has changed, as admins see it.

@@ -1,0 +1,206 @@
+//! What is taken out of the parser's reach whole: formulas, paths of Windows, bare web addresses.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use super::shield::{CLOSE, OPEN, is_character};
+
+/// A longer formula is text like any other, in bytes.
+pub(super) const FORMULA_BYTES_MAX: usize = 2_000;
+/// Formulas, paths and addresses of one text; what follows is text like any other.
+const KEPT_MAX: usize = 500;
+/// How an environment of TeX begins, which is a formula without more around it.
+pub(super) const ENVIRONMENT: &str = "\\begin{";
+const ENVIRONMENT_NAME_BYTES_MAX: usize = 20;
+
+/// What is taken out of the parser's reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kept<'a> {
+    Formula(&'a str),
+    /// An address or a path.
+    Text(&'a str),
+}
+
+/// Returns what is between a formula's delimiters, and whether it stands on lines of its own.
+pub(super) fn formula(source: &str) -> (&str, bool) {
+    for (open, close, display) in [("$$", "$$", true), ("\\[", "\\]", true), ("\\(", "\\)", false), ("$", "$", false)] {
+        if let Some(inner) = source.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
+            return (inner.trim(), display);
+        }
+    }
+    (source, source.starts_with(ENVIRONMENT))
+}
+
+pub(super) fn without_kept<'a>(markdown: &'a str, all: &mut Vec<Kept<'a>>) -> Cow<'a, str> {
+    let mut text_out = String::with_capacity(markdown.len());
+    let (mut done, mut at) = (0, 0);
+    while let Some(found) = markdown[at..].find(['$', '\\', 'h']) {
+        let begin = at + found;
+        let rest = &markdown[begin..];
+        let before = markdown[..begin].chars().next_back();
+        let address = address_at(rest, before);
+        let kept = match formula_at(rest, before) {
+            Some(length) => Some(Kept::Formula(&rest[..length])),
+            None => path_at(markdown, begin)
+                .or(address.filter(|address| address.needs_shield).map(|address| address.length))
+                .map(|length| Kept::Text(&rest[..length])),
+        };
+        if let Some(kept) = kept.filter(|_| all.len() < KEPT_MAX) {
+            let (Kept::Formula(text) | Kept::Text(text)) = kept;
+            done_to(&mut text_out, &markdown[done..begin], all.len());
+            all.push(kept);
+            (done, at) = (begin + text.len(), begin + text.len());
+        } else if let Some(address) = address {
+            // Nothing within it begins another one.
+            at = begin + address.length.max(1);
+        } else if let Some(escaped) = rest.strip_prefix('\\') {
+            // Whatever is escaped opens nothing.
+            at = begin + 1 + escaped.chars().next().map_or(0, char::len_utf8);
+        } else if rest.starts_with('h') {
+            at = begin + 1;
+        } else {
+            at = begin + rest.len() - rest.trim_start_matches('$').len();
+        }
+    }
+    if all.is_empty() {
+        return Cow::Borrowed(markdown);
+    }
+    text_out.push_str(&markdown[done..]);
+    Cow::Owned(text_out)
+}
+
+fn done_to(out: &mut String, before: &str, number: usize) {
+    let _ = write!(out, "{before}{OPEN}{number}{CLOSE}");
+}
+
+/// Returns the length of the rest of a Windows path whose first backslash stands at `at`: `C:\new`, `\\server\share`.
+fn path_at(markdown: &str, at: usize) -> Option<usize> {
+    let rest = &markdown[at..];
+    let begins = |letter: Option<char>| letter.is_none_or(|letter| !letter.is_alphanumeric() && letter != '\\');
+    let mut before = markdown[..at].chars().rev();
+    let share = rest.strip_prefix("\\\\").filter(|name| name.starts_with(|letter: char| letter.is_alphanumeric()));
+    let is_share = share.is_some() && begins(before.clone().next());
+    let is_drive = rest.starts_with('\\')
+        && before.next() == Some(':')
+        && before.next().is_some_and(|drive| drive.is_ascii_alphabetic())
+        && begins(before.next());
+    if !is_share && !is_drive {
+        return None;
+    }
+    let window = &rest[..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
+    let ends = |letter: char| letter.is_whitespace() || "`\"'<>|".contains(letter) || !is_character(letter);
+    let path = &window[..window.find(ends).unwrap_or(window.len())];
+    let path = path.trim_end_matches(['?', '!', '.', ',', ':', ';', '*', '_', '~', ')', ']']);
+    // A line of TeX may begin so.
+    let names_share = path.get(2..).and_then(|name| name.split_once('\\'));
+    let is_share =
+        is_share && names_share.is_some_and(|(name, behind)| !name.contains(['{', '&']) && !behind.is_empty());
+    (path.len() > 1 && (is_drive || is_share)).then_some(path.len())
+}
+
+/// A bare address.
+#[derive(Clone, Copy)]
+struct Address {
+    length: usize,
+    /// Emphasis in an address's way is all that is to be kept from it.
+    needs_shield: bool,
+}
+
+/// Returns the length of the web address at the beginning of `rest`, which stands there by itself (GitHub Flavored
+/// Markdown 0.29, "Autolinks": what ends a sentence or closes something around the address is none of it).
+fn address_at(rest: &str, before: Option<char>) -> Option<Address> {
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme))?;
+    // In `<…>` the parser knows it.
+    if before.is_some_and(|before| before.is_alphanumeric() || matches!(before, '<' | '/' | '"' | '\'')) {
+        return None;
+    }
+    let window = &rest[..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
+    let ends = |letter: char| {
+        letter.is_whitespace() || matches!(letter, '<' | '>' | '`' | '"' | '|' | ']' | '\\') || !is_character(letter)
+    };
+    let mut address = &window[..window.find(ends).unwrap_or(window.len())];
+    let (opened, mut closed) = (address.matches('(').count(), address.matches(')').count());
+    loop {
+        let trimmed = address.trim_end_matches(['?', '!', '.', ',', ':', ';', '*', '_', '~', '\'']);
+        address = match trimmed.strip_suffix(')').filter(|_| opened < closed) {
+            Some(inner) => {
+                closed -= 1;
+                inner
+            }
+            None if trimmed.len() == address.len() => break,
+            None => trimmed,
+        };
+    }
+    let host = address.get(scheme.len()..)?;
+    let plain = !host.contains(['*', '_', '~', '$']) && !host.starts_with(|letter: char| !letter.is_ascii());
+    Some(Address { length: address.len(), needs_shield: !plain && host.starts_with(char::is_alphanumeric) })
+}
+
+/// Returns the length of the formula at the beginning of `rest`. Money, shell variables and escaped brackets are none.
+fn formula_at(rest: &str, before: Option<char>) -> Option<usize> {
+    if rest.starts_with(ENVIRONMENT) {
+        return environment(rest).filter(|length| !has_blank_line(&rest[..*length]));
+    }
+    let (open, close) = match () {
+        () if rest.starts_with("$$") => ("$$", "$$"),
+        () if rest.starts_with('$') => ("$", "$"),
+        () if rest.starts_with("\\(") => ("\\(", "\\)"),
+        () if rest.starts_with("\\[") => ("\\[", "\\]"),
+        () => return None,
+    };
+    let window = &rest[open.len()..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
+    let inner = &window[..window.find(close)?];
+    let length = open.len() + inner.len() + close.len();
+    if inner.trim().is_empty() || inner.contains(['`', '@']) || has_blank_line(inner) {
+        return None;
+    }
+    let fits = match open {
+        "$$" => true,
+        "$" => {
+            let behind = rest[length..].chars().next();
+            let tight =
+                !inner.starts_with(char::is_whitespace) && !inner.ends_with(|c: char| c.is_whitespace() || c == '\\');
+            let apart = |side: Option<char>| side.is_none_or(|side| !side.is_alphanumeric());
+            tight && !inner.contains('\n') && apart(before) && apart(behind) && is_mathematical(inner)
+        }
+        "\\(" => is_mathematical(inner) || is_term(inner),
+        _ => is_mathematical(inner),
+    };
+    fits.then_some(length)
+}
+
+/// Returns the length of the environment of TeX at the beginning of `rest`, to its own end.
+pub(super) fn environment(rest: &str) -> Option<usize> {
+    let name = rest.strip_prefix(ENVIRONMENT)?;
+    let name = &name[..name.find('}').filter(|end| (1..=ENVIRONMENT_NAME_BYTES_MAX).contains(end))?];
+    if !name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'*') {
+        return None;
+    }
+    let end = format!("\\end{{{name}}}");
+    let window = &rest[..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
+    let at = window.find(&end)?;
+    (!window[..at].contains('`')).then_some(at + end.len())
+}
+
+/// A paragraph ends at a blank line, and no formula goes beyond it.
+fn has_blank_line(text: &str) -> bool {
+    let mut lines = text.split('\n').map(str::trim);
+    let (_, _) = (lines.next(), lines.next_back());
+    lines.any(str::is_empty)
+}
+
+/// Whether a text reads like a formula: with TeX's signs, or as a name of one letter.
+fn is_mathematical(text: &str) -> bool {
+    let mut letters = text.trim().chars();
+    let single = letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none();
+    single
+        || text.contains(['\\', '^', '_', '=', '{', '<', '>', '+', '*'])
+        || text.contains(" - ")
+        || text.contains(" / ")
+}
+
+/// Whether it is one term: `f(x)`, `2n`, `n!`.
+fn is_term(text: &str) -> bool {
+    let text = text.trim();
+    !text.contains(char::is_whitespace)
+        && text.contains(|letter: char| letter.is_ascii_digit() || "()!,'|*".contains(letter))
+}

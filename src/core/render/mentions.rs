@@ -1,0 +1,117 @@
+//! What clients could take for a call of somebody: ids, `@room`, links to people.
+
+use pulldown_cmark::Event;
+use url::Url;
+
+/// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and the permalinks of
+/// web clients, which name the person in their fragment. Clients decode a link before they look at it.
+pub(super) fn is_user_link(url: &Url) -> bool {
+    let whole = percent_decoded(url.as_str());
+    if url.scheme() == "matrix" {
+        // The authority is optional ("matrix: URI scheme", spec 1.18).
+        let path = percent_decoded(url.path());
+        let path = path.trim_start_matches('/');
+        return path.starts_with("u/") || path.starts_with("user/");
+    }
+    let fragment = whole.split_once('#').map(|(_, fragment)| fragment).unwrap_or_default();
+    fragment.starts_with('@') || fragment.contains("/@")
+}
+
+/// Returns a text with what stands for its bytes (`%40`) decoded.
+pub(in crate::core) fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = text.get(at + 1..at + 3).filter(|hex| byte == b'%' && hex.bytes().all(|c| c.is_ascii_hexdigit()));
+        let value = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        decoded.push(value.unwrap_or(byte));
+        at += if value.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Writes a text with what clients could turn into a mention as code, which they leave alone.
+pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
+    let mut written = 0;
+    for (begin, end) in mentions(text) {
+        if begin > written {
+            events.push(Event::Text(text[written..begin].to_owned().into()));
+        }
+        events.push(Event::Code(text[begin..end].to_owned().into()));
+        written = end;
+    }
+    if written < text.len() {
+        events.push(Event::Text(text[written..].to_owned().into()));
+    }
+}
+
+fn mentions(text: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    for word in text.split_inclusive(char::is_whitespace) {
+        let whole = word.trim_end();
+        let begin = at + (whole.len() - whole.trim_start_matches(['(', '<', '[', '"', '\'']).len());
+        let end = at + whole.trim_end_matches(['.', ',', ';', '!', '?', ')', '>', ']', '"', '\'']).len();
+        let is_link = begin < end
+            && (text[begin..end].contains("://") || text[begin..end].starts_with("matrix:"))
+            && Url::parse(&text[begin..end]).is_ok_and(|url| is_user_link(&url));
+        if is_link {
+            found.push((begin, end));
+        } else {
+            let is_address = begin < end && text[begin..end].contains("://") && Url::parse(&text[begin..end]).is_ok();
+            ids(whole, at, is_address, &mut found);
+        }
+        at += word.len();
+    }
+    found
+}
+
+/// Returns whether `@room` stands at the `@` as a word of its own: only so do push rules find it in a body (spec,
+/// "event_match": a pattern for `content.body` ends at word boundaries).
+pub(super) fn is_room_mention(text: &str, at: usize) -> bool {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let behind = text.get(at + 1..).unwrap_or_default();
+    let names = behind.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room"));
+    names && !text[..at].ends_with(is_word) && !behind[4..].starts_with(is_word)
+}
+
+/// Finds `@room` and user ids in a word that begins at `offset`. An address on the web is not looked into for ids.
+fn ids(word: &str, offset: usize, is_address: bool, found: &mut Vec<(usize, usize)>) {
+    let mut done = 0;
+    for (at, _) in word.match_indices('@') {
+        if at < done {
+            continue;
+        }
+        let rest = &word[at + 1..];
+        let after_letter = word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
+        // What stands behind code is a text of its own for clients.
+        let len = if is_room_mention(&word[done..], at - done) {
+            4
+        } else if after_letter || is_address {
+            0
+        } else {
+            user_id_len(rest)
+        };
+        if len > 0 {
+            done = at + 1 + len;
+            found.push((offset + at, offset + done));
+        }
+    }
+}
+
+/// Returns the length of `localpart:server` at the beginning of `rest`; 0 where there is none.
+fn user_id_len(rest: &str) -> usize {
+    let Some(colon) = rest.find(|letter: char| letter == ':' || letter == '@' || !letter.is_ascii_graphic()) else {
+        return 0;
+    };
+    if colon == 0 || !rest[colon..].starts_with(':') {
+        return 0;
+    }
+    let server = &rest[colon + 1..];
+    let end = server
+        .find(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '.' | '-' | ':' | '[' | ']'))
+        .unwrap_or(server.len());
+    let server = server[..end].trim_end_matches(['.', '-', ':', ']', '[']);
+    if server.is_empty() { 0 } else { colon + 1 + server.len() }
+}

@@ -1,0 +1,330 @@
+//! What a reader sees is what the model meant: nothing vanishes, and nothing is markup by accident.
+
+use super::pings;
+use crate::core::render::{Rendered, is_blank, render, so_far};
+
+#[test]
+fn h_emphasis_beside_punctuation_of_scripts_without_spaces_is_emphasis() {
+    let table = [
+        ("**注意：**请先备份", "<strong>注意：</strong>请先备份"),
+        ("这是**“重要”**的", "这是<strong>“重要”</strong>的"),
+        ("请看**（见下）**一节", "请看<strong>（见下）</strong>一节"),
+        ("**「確認」**してください", "<strong>「確認」</strong>してください"),
+        ("これは*「例」*です", "これは<em>「例」</em>です"),
+        ("**\"안녕\"**은 인사", "<strong>&quot;안녕&quot;</strong>은 인사"),
+        ("**Note:**请先", "<strong>Note:</strong>请先"),
+        ("**`ls`**命令", "<strong><code>ls</code></strong>命令"),
+        ("~~旧的。~~新的", "<del>旧的。</del>新的"),
+        ("**注意：**请先，**“重要”**的", "<strong>注意：</strong>请先，<strong>“重要”</strong>的"),
+        ("**a** b *c*", "<strong>a</strong> b <em>c</em>"),
+        ("2 * 3 * 4：好", "(none)"),
+        ("`**注：**请`", "<code>**注：**请</code>"),
+    ];
+    for (markdown, html) in table {
+        let found = render(markdown).html.unwrap_or_else(|| "(none)".to_owned());
+        assert_eq!(found, html.replace("&quot;", "\""), "{markdown}");
+    }
+    let link = render("[x](https://e.example/**（a）**请) **注：**请").html.expect("a link");
+    assert!(!link.contains('\u{fdd0}'), "{link}");
+}
+
+#[test]
+fn h_line_breaks_folds_and_tasks_read_well() {
+    let table = [
+        (
+            "| a |\n|---|\n| drain<br>restart<BR/>look |",
+            "a\ndrain; restart; look",
+            "<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>drain<br>restart<br>look</td></tr></tbody></table>",
+        ),
+        ("one<br />two", "one\ntwo", "(none)"),
+        ("- [ ] open\n- [x] done", "☐ open\n☑ done", "☐ open<br>☑ done"),
+        ("- [ ] a\n  - [x] b\n- [ ] c", "☐ a\n  ☑ b\n☐ c", "☐ a<br>&nbsp;&nbsp;&nbsp;&nbsp;☑ b<br>☐ c"),
+        ("- [ ] a\n- plain", "☐ a\n• plain", "<ul><li>☐ a</li><li>plain</li></ul>"),
+        (
+            "<details>\n<summary>Logs</summary>\n\nThe **log**.\n\n</details>\n\nAfter",
+            "▸ Logs\nThe log.\n\nAfter",
+            "<details><summary>Logs</summary><p>The <strong>log</strong>.</p></details><p>After</p>",
+        ),
+        (
+            "<details open><summary>Logs</summary>short</details>",
+            "▸ Logs\nshort",
+            "<details><summary>Logs</summary><p>short</p></details>",
+        ),
+        (
+            "<details>\n<summary>Logs</summary>\n\nnever closed",
+            "Logs\n\nnever closed",
+            "<p><strong>Logs</strong></p><p>never closed</p>",
+        ),
+        ("</details>\n\nstray", "stray", "(none)"),
+    ];
+    for (markdown, body, html) in table {
+        let found = render(markdown);
+        assert_eq!(found.body.replace("\n\nThe log", "\nThe log"), body, "{markdown}");
+        assert_eq!(found.html.unwrap_or_else(|| "(none)".to_owned()), html, "{markdown}");
+    }
+}
+
+#[test]
+fn h_addresses_are_left_alone_and_only_what_would_ping_is_kept_from_it() {
+    for text in [
+        "ops@rooms.example.org",
+        "write to ops@rooms.example.org, please",
+        "https://example.org/@roomba/12",
+        "https://example.org/@alice:8080/x",
+        "x@room and @rooms and @roomy",
+        "https://example.org/_foo_/bar",
+        "see https://example.org/a*b*c?x=1*2 (or https://x.org/a__init__b/__init__.py).",
+        "https://x.org/~u~/y, and https://h.org/a?b=$x$&c=$y$",
+        "git@room_service:repo",
+    ] {
+        let (found, code) = (render(text), render(&format!("```\n{text}\n```")));
+        assert_eq!((found.body.as_str(), found.html), (text, None), "{text}");
+        assert_eq!(code.body, format!("```\n{text}\n```"), "{text}");
+    }
+    for text in ["@room", "(@ROOM)", "hey @room!", "https://example.org/@room/12", "/@room", "@room.example.org"] {
+        let found = render(text);
+        assert!(!pings(&found.body) && found.html.is_some_and(|html| html.contains("<code>")), "{text}");
+    }
+    for (text, body, html) in [
+        (
+            "**https://x.org/a_b_c**: *go*",
+            "https://x.org/a_b_c: go",
+            "<strong>https://x.org/a_b_c</strong>: <em>go</em>",
+        ),
+        (
+            "[_here_](https://x.org/_a_/b) and <https://x.org/_a_/b>",
+            "here (https://x.org/_a_/b) and https://x.org/_a_/b",
+            "<a href=\"https://x.org/_a_/b\"><em>here</em></a> and <a href=\"https://x.org/_a_/b\">https://x.org/_a_/b</a>",
+        ),
+    ] {
+        let found = render(text);
+        assert_eq!((found.body.as_str(), found.html.as_deref()), (body, Some(html)), "{text}");
+    }
+    let link = render("[mail](mailto:ops@rooms.example.org)");
+    assert_eq!(link.html.as_deref(), Some("<a href=\"mailto:ops@rooms.example.org\">mail</a>"));
+}
+
+#[test]
+fn h_formulas_keep_every_letter_of_their_source() {
+    let table = [
+        ("\\(E = mc^2\\)", "E = mc^2", "span"),
+        ("$a_1 * b_2 * c$", "a_1 * b_2 * c", "span"),
+        ("$x$", "x", "span"),
+        ("$$\\frac{1}{2}$$", "\\frac{1}{2}", "div"),
+        ("\\[\n\\sum_{i=1}^n i\n= x\n\\]", "\\sum_{i=1}^n i\n= x", "div"),
+        ("\\(a < b & c\\)", "a &lt; b &amp; c", "span"),
+    ];
+    for (source, tex, element) in table {
+        let found = render(source);
+        assert_eq!(found.body, source);
+        let html = found.html.expect("a formula");
+        assert!(html.starts_with(&format!("<{element} data-mx-maths=\"{tex}\"")), "{html}");
+    }
+    let inline = render("so \\(a^2\\) and | `$x$` **b**");
+    assert_eq!(inline.body, "so \\(a^2\\) and | `$x$` b");
+    let cell = render("| a |\n|---|\n| \\(|x|_1\\) |");
+    assert!(cell.body.contains("\\(|x|_1\\)"), "{}", cell.body);
+    for text in ["it costs $5 and $10", "$5-$10", "$HOME/bin:$PATH", "a $ b $ c", "US$5 + US$6 = $11"] {
+        assert_eq!(render(text), Rendered { body: text.to_owned(), html: None }, "{text}");
+    }
+    assert_eq!(render("a \\[sic\\] b \\(not this\\)").body, "a [sic] b (not this)");
+    assert_eq!(render("```\n\\(a^2\\) $x$\n```").body, "```\n\\(a^2\\) $x$\n```");
+}
+
+#[test]
+fn h_what_nobody_can_see_is_blank() {
+    for blank in [
+        "",
+        " \n",
+        "&nbsp;",
+        "\u{200b}",
+        "\u{2800}",
+        "\u{3164}",
+        "\u{feff}\u{200d}",
+        "&#8203;&zwj;",
+        "<!-- nothing -->",
+        "<br>",
+        "<br/>\n\n&nbsp;",
+        "****",
+        "**&nbsp;**",
+        "---",
+        "- ",
+        "```\n```",
+        "<div></div>",
+        "<p>&nbsp;</p>",
+        "\u{e0020}",
+        "\u{115f}",
+        "> ",
+        "<!-- a -->\n\n<!-- b -->",
+        "\u{202e}\u{202c}",
+        "[](  )",
+    ] {
+        assert!(is_blank(blank), "{blank:?}");
+    }
+    for shown in [
+        "a",
+        "👍",
+        ".",
+        "好",
+        "`<b>`",
+        "1 < 2",
+        "<b>bold</b>",
+        "<!-- a --> b",
+        "$x$",
+        "\u{200f}שלום",
+        "https://e.example",
+        "[a]: https://e.example/",
+        "﷽",
+    ] {
+        assert!(!is_blank(shown), "{shown:?}");
+    }
+}
+
+/// As it is, in both forms.
+fn stays(text: &str) {
+    assert_eq!(render(text), Rendered { body: text.to_owned(), html: None }, "{text}");
+}
+
+#[test]
+fn h_sums_names_and_patterns_keep_their_signs() {
+    for text in [
+        "5*6*7 and 2 * 3 * 4 and a*b*c",
+        "x = a*b + c*d, (a+b)*(c+d) and f(x)*2*(y)",
+        "2**3**4, x**2 + y**2 and a**b**c",
+        "α*β*γ",
+        "a_b_c, snake_case and some_long_name_",
+        "__init__, self.__dict__ and __name__ == \"__main__\"; __FILE__",
+        "use *.rs and **/*.py or src/**/*.rs and *.toml",
+        "**/node_modules/** and /var/log/* and ./*/ and foo-*.log, foo.*.log",
+        "COUNT(*) and SUM(*), [*] and {*}, \"*\" and '*'",
+        "f(*args, **kwargs) and g(*a, **k)",
+        "/* comment */ and /*comment*/",
+        "*/5 * * * * /usr/bin/a, then 0 5 * * *",
+        "* * * * * /usr/bin/backup",
+        "~/dir, ~5 min, ~10 min~ and ~/a ~/b",
+        "path/to/_private_/file, foo/_bar_ and self._x_",
+        "a < b > c, <T>, Vec<T> and Map<String, Vec<u8>>",
+        "jo.doe@example.org and a_b_c@example.org",
+        r"C:\new\table, (D:\x\_y) and C:\Users\_foo\*bar, \\server\share\_x.",
+        "#tag and #1",
+        "$5 and $10, US$5*3*2",
+        ":tada: and :+1:",
+        r#"\n and \t, \\ and \" in strings"#,
+        r"the set \{1, 2\}, \, and \; with \frac{a}{b}\,dx \\ done",
+        "a[i](b) and foo[0](x)",
+        "{\"a\": \"b*c*d\", \"_id\": \"x_y_\"}",
+        "foo_bar_@example.org and _foo_@example.org",
+        "www.a_b_c.org/_x_ and ftp://h/_a_/b",
+        "|x| < 5 and P(A|B) = 0.5",
+        "####### seven",
+    ] {
+        stays(text);
+        for code in [format!("```\n{text}\n```"), format!("`{text}`")] {
+            assert_eq!(render(&code).body, code, "in code");
+        }
+        for end in text.char_indices().map(|(at, _)| at) {
+            let shown = so_far(&text[..end], "").unwrap_or_default();
+            let shown = shown.trim_end_matches('…').trim_end();
+            assert!(text.starts_with(&*render(shown).body), "{shown:?} of {text:?}");
+        }
+    }
+}
+
+#[test]
+fn h_what_is_meant_as_markup_beside_signs_that_are_none_is_markup() {
+    let table = [
+        ("**.env** and **.gitignore files**", "<strong>.env</strong> and <strong>.gitignore files</strong>"),
+        ("**/etc/hosts** and **/*.py", "<strong>/etc/hosts</strong> and **/*.py"),
+        ("*plural*s, **S**QL and **x**2", "<em>plural</em>s, <strong>S</strong>QL and <strong>x</strong>2"),
+        ("**Note**(optional)", "<strong>Note</strong>(optional)"),
+        ("*with 5*6 in it* and **2*3**", "<em>with 5*6 in it</em> and <strong>2*3</strong>"),
+        (
+            "**Option 1**/**Option 2**, *a*/*b*",
+            "<strong>Option 1</strong>/<strong>Option 2</strong>, <em>a</em>/<em>b</em>",
+        ),
+        ("_so_ and __Bold words__ and (_x_)", "<em>so</em> and <strong>Bold words</strong> and (<em>x</em>)"),
+        ("~~gone~~ ~5 min", "<del>gone</del> ~5 min"),
+        ("**Note:**text and **«So»**dann", "<strong>Note:</strong>text and <strong>«So»</strong>dann"),
+        (r"**C:\new\table**", r"<strong>C:\new\table</strong>"),
+        ("__注意：__请先备份…__“重要”__的", "<strong>注意：</strong>请先备份…<strong>“重要”</strong>的"),
+        ("これは_「例」_です, 变量_name_是", "これは<em>「例」</em>です, 变量_name_是"),
+        ("##Head", "<h3>Head</h3>"),
+        ("**a** * *b*", "<strong>a</strong> * <em>b</em>"),
+        ("[5*6*7](https://e.org/a*b*c?~x)", "<a href=\"https://e.org/a*b*c?~x\">5*6*7</a>"),
+    ];
+    for (markdown, html) in table {
+        assert_eq!(render(markdown).html.as_deref(), Some(html), "{markdown}");
+        let code = format!("```\n{markdown}\n```");
+        assert_eq!(render(&code).body, code, "in code");
+    }
+}
+
+#[test]
+fn h_environments_of_tex_are_formulas_and_shown_only_whole() {
+    let source = "\\begin{align}\na &= b \\\\\nc &= \\{d\\,e\\}\n\\end{align}";
+    let found = render(source);
+    assert_eq!(found.body, source);
+    let html = found.html.expect("a formula");
+    assert!(html.starts_with("<div data-mx-maths=\"\\begin{align}\na &amp;= b \\\\\nc &amp;= "), "{html}");
+    let text = format!("So {source}, \\(f(x)\\), \\(a*b\\) and \\[\n{}= 2\n\\].", "x_1 + ".repeat(200));
+    for (end, _) in text.char_indices() {
+        let Some(shown) = so_far(&text[..end], "") else { continue };
+        let count = |signs: [&str; 3]| signs.map(|sign| shown.matches(sign).count());
+        assert_eq!(count(["\\begin", "\\(", "\\["]), count(["\\end", "\\)", "\\]"]), "{shown}");
+    }
+    assert_eq!(render(&text).body, text);
+}
+
+#[test]
+fn h_nothing_of_an_answer_vanishes() {
+    let table =
+        |row: &str| format!("<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr>{row}</tr></tbody></table>");
+    let rows = [
+        ("text\n---\nmore", "text\n\n———\n\nmore", "<p>text</p><hr><p>more</p>"),
+        ("a line\nand one\n======", "a line\nand one\n======", "(none)"),
+        ("x\n=\ny", "x\n=\n\ny", "(none)"),
+        ("Header\n------", "Header", "<h3>Header</h3>"),
+        (
+            "3. x\n2. y\n1. z",
+            "3. x\n2. y\n1. z",
+            "<ol start=\"3\"><li>x</li></ol><ol start=\"2\"><li>y</li></ol><ol><li>z</li></ol>",
+        ),
+        (
+            "1986. A\n1990. B",
+            "1986. A\n1990. B",
+            "<ol start=\"1986\"><li>A</li></ol><ol start=\"1990\"><li>B</li></ol>",
+        ),
+        ("Born in\n1986. A great year", "Born in\n1986. A great year", "(none)"),
+        ("1. a\n1. b", "1. a\n2. b", "<ol><li>a</li><li>b</li></ol>"),
+        (
+            "So:\n\n[1]: https://a.org/x_y_z\n[2]: https://b.org",
+            "So:\n\n[1]: https://a.org/x_y_z\n[2]: https://b.org",
+            "(none)",
+        ),
+        ("See [it][1].\n\n[1]: https://a.org", "See it (https://a.org).", "See <a href=\"https://a.org\">it</a>."),
+        ("[docs](docs/a.md), [a.md](a.md), ![pic](i.png)", "docs (docs/a.md), a.md, pic (i.png)", "(none)"),
+        ("[call](tel:+4912) [x](javascript:a)", "call (tel:+4912) x", "(none)"),
+        ("|a|b|\n|-|-|\n|1|2|3|4|", "a | b\n1 | 2 | 3|4", &table("<td>1</td><td>2 | 3|4</td>")),
+        (
+            "|a|b|\n|-|-|\n|`ps | grep x`|2|",
+            "a | b\n`ps | grep x` | 2",
+            &table("<td><code>ps | grep x</code></td><td>2</td>"),
+        ),
+        ("|a|b|\n|-|-|\n|x`|y`|", "a | b\nx` | y`", &table("<td>x`</td><td>y`</td>")),
+        ("|a|b|\n|-|-|\n|x,<br>y<br>|z|", "a | b\nx, y | z", &table("<td>x,<br>y<br></td><td>z</td>")),
+        (
+            "- a <details><summary>Logs</summary>b</details>",
+            "• a Logs\n  b",
+            "<ul><li>a <strong>Logs</strong><br>b</li></ul>",
+        ),
+        ("````\n```\nx\n```\n````", "````\n```\nx\n```\n````", "<pre><code>```\nx\n```\n</code></pre>"),
+        ("``a`b``", "``a`b``", "<code>a`b</code>"),
+        ("a <!-- b --> c", "a <!-- b --> c", "(none)"),
+        ("see[^1]\n\n[^1]: A note.", "see[^1]\n\n[^1]: A note.", "(none)"),
+    ];
+    for (markdown, body, html) in rows {
+        let found = render(markdown);
+        assert_eq!(found.body, body, "{markdown}");
+        assert_eq!(found.html.unwrap_or_else(|| "(none)".to_owned()), html, "{markdown}");
+    }
+}

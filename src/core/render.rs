@@ -8,6 +8,7 @@ mod clean;
 mod fit;
 mod folds;
 mod html;
+mod inline;
 mod kept;
 mod letters;
 mod mentions;

@@ -6,7 +6,7 @@ use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, Text
 use url::Url;
 
 use super::{
-    Pills, folds, letters,
+    Pills, folds, inline, letters,
     mentions::{is_room_mention, is_user_link, split_mentions},
     shield::{self, Shielded},
     source,
@@ -92,6 +92,7 @@ struct Cleaner {
     cell_end: usize,
     /// Whether a summary within running text is open.
     in_summary: bool,
+    inline: inline::Inline,
     depth: usize,
     in_link: bool,
     /// In a block of raw HTML; whether a paragraph is open for what it says.
@@ -175,10 +176,14 @@ impl Cleaner {
     fn event(&mut self, event: Event<'static>) {
         match event {
             Event::Start(tag) => self.start(tag),
-            Event::End(end) => self.end(end),
+            Event::End(end) => {
+                self.end(end);
+                self.inline.within(self.open.len());
+            }
             // Raw HTML is shown, not obeyed, but for line breaks, which Markdown has no other way to write in a table.
             Event::InlineHtml(text) if folds::is_break(&text) => self.events.push(Event::HardBreak),
             Event::InlineHtml(text) if folds::tag(&text).is_some() => self.inline_fold(folds::tag(&text)),
+            Event::InlineHtml(text) if !self.pills && self.inline.take(&text, self.open.len(), &mut self.events) => {}
             // The last two are off in the options; shown as text, should that ever change.
             Event::InlineHtml(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
                 self.events.push(Event::Text(text));
@@ -312,6 +317,7 @@ impl Cleaner {
     }
 
     fn end_summary(&mut self) {
+        self.inline.end();
         if std::mem::take(&mut self.in_summary) {
             self.events.push(Event::End(TagEnd::Strong));
         }

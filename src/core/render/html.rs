@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
-use super::{kept, tasks};
+use super::{inline, kept, tasks};
 
 /// The largest heading: `<h1>` shouts in a chat.
 const HEADING_MIN: u8 = 3;
@@ -200,7 +200,7 @@ fn plain_name(end: TagEnd) -> Option<&'static str> {
         TagEnd::Emphasis => "em",
         TagEnd::Strong => "strong",
         TagEnd::Strikethrough => "del",
-        _ => return None,
+        end => return inline::element(end),
     })
 }
 

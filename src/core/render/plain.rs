@@ -3,7 +3,7 @@
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
 use super::{
-    folds,
+    folds, inline,
     mentions::{is_room_mention, is_user_link},
 };
 
@@ -136,6 +136,7 @@ impl Writer {
                 self.cell_begin = self.text.len();
             }
             Tag::Strikethrough => self.push("~~"),
+            tag if inline::sign(tag).is_some() => self.push(inline::sign(tag).unwrap_or_default()),
             Tag::Link { dest_url, .. } => self.links.push(dest_url.to_string()),
             _ => {}
         }

@@ -270,7 +270,7 @@ fn beside_emphasis(text: &str) -> Option<String> {
         let before = at.checked_sub(1).and_then(|before| letters.get(before)).copied();
         let behind = letters.get(end).copied();
         // `**Note:**text`: whoever writes so means the bold to end there.
-        let is_end = |letter: Option<char>| letter.is_some_and(|letter| ":.!?)»”’".contains(letter));
+        let is_end = |letter: Option<char>| letter.is_some_and(|letter| ":.!?)»”’`".contains(letter));
         let ends_label = end - at == 2 && is_end(before) && behind.is_some_and(char::is_alphanumeric);
         let (closes, opens) = (needs(before, behind) || ends_label, needs(behind, before));
         if closes && before != Some('\\') {

@@ -318,6 +318,16 @@ fn h_nothing_of_an_answer_vanishes() {
             "<ul><li>a <strong>Logs</strong><br>b</li></ul>",
         ),
         ("````\n```\nx\n```\n````", "````\n```\nx\n```\n````", "<pre><code>```\nx\n```\n</code></pre>"),
+        (
+            "H<sub>2</sub>O, 10<sup>6</sup>, <kbd>Ctrl</kbd>+<b>C *d*</b>",
+            "H_2O, 10^6, `Ctrl`+C d",
+            "H<sub>2</sub>O, 10<sup>6</sup>, <code>Ctrl</code>+<strong>C <em>d</em></strong>",
+        ),
+        (
+            "Vec<b> and [a <i>x](https://a.org) [c</i>](https://b.org)",
+            "Vec<b> and a <i>x (https://a.org) c</i> (https://b.org)",
+            "Vec&lt;b&gt; and <a href=\"https://a.org\">a &lt;i&gt;x</a> <a href=\"https://b.org\">c&lt;/i&gt;</a>",
+        ),
         ("``a`b``", "``a`b``", "<code>a`b</code>"),
         ("a <!-- b --> c", "a <!-- b --> c", "(none)"),
         ("see[^1]\n\n[^1]: A note.", "see[^1]\n\n[^1]: A note.", "(none)"),

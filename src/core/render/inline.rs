@@ -1,0 +1,125 @@
+//! Inline HTML that says what Markdown has another sign for, or none: `H<sub>2</sub>O`, `<kbd>Ctrl</kbd>`.
+//!
+//! Only names without attributes count, and only with their end in the same text; all else is shown as it stands.
+
+use pulldown_cmark::{Event, Tag, TagEnd};
+
+/// So many may be open at once; more are shown as they stand.
+const OPEN_MAX: usize = 8;
+
+/// What a pair of tags makes of what is between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Below,
+    Above,
+    Bold,
+    Slanted,
+    Gone,
+    Code,
+}
+
+/// A tag that is open.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    kind: Kind,
+    /// Its event.
+    at: usize,
+    /// How many of Markdown's own tags were open there.
+    depth: usize,
+}
+
+/// The tags that are open in a text.
+#[derive(Debug, Default)]
+pub(super) struct Inline(Vec<Opened>);
+
+impl Inline {
+    /// Takes a tag; returns whether it was one of these. `depth` is how many of Markdown's own tags are open.
+    pub(super) fn take(&mut self, html: &str, depth: usize, events: &mut Vec<Event<'static>>) -> bool {
+        let Some((closes, kind)) = kind(html) else { return false };
+        if !closes {
+            if self.0.len() >= OPEN_MAX {
+                return false;
+            }
+            self.0.push(Opened { kind, at: events.len(), depth });
+            // Shown like this where its end does not come.
+            events.push(Event::Text(html.to_owned().into()));
+            return true;
+        }
+        let Some(at) = self.0.iter().rposition(|open| open.kind == kind && open.depth == depth) else { return false };
+        let open = self.0[at];
+        self.0.truncate(at);
+        match kind.tag() {
+            Some(tag) => {
+                events.push(Event::End(tag.to_end()));
+                events[open.at] = Event::Start(tag);
+            }
+            None => {
+                let text: Option<String> = events[open.at + 1..]
+                    .iter()
+                    .map(|event| if let Event::Text(text) = event { Some(&**text) } else { None })
+                    .collect();
+                let Some(text) = text.filter(|text| !text.is_empty()) else { return false };
+                events.truncate(open.at);
+                events.push(Event::Code(text.into()));
+            }
+        }
+        true
+    }
+
+    /// Forgets what was opened within more of Markdown's tags than are open now: it ends nowhere.
+    pub(super) fn within(&mut self, depth: usize) {
+        self.0.retain(|open| open.depth <= depth);
+    }
+
+    /// Forgets what is open where a text ends.
+    pub(super) fn end(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Kind {
+    fn tag(self) -> Option<Tag<'static>> {
+        Some(match self {
+            Self::Below => Tag::Subscript,
+            Self::Above => Tag::Superscript,
+            Self::Bold => Tag::Strong,
+            Self::Slanted => Tag::Emphasis,
+            Self::Gone => Tag::Strikethrough,
+            Self::Code => return None,
+        })
+    }
+}
+
+/// Returns what a tag is, and whether it closes.
+fn kind(html: &str) -> Option<(bool, Kind)> {
+    let name = html.strip_prefix('<')?.strip_suffix('>')?;
+    let (closes, name) = name.strip_prefix('/').map_or((false, name), |name| (true, name));
+    let kind = match name {
+        "sub" => Kind::Below,
+        "sup" => Kind::Above,
+        "b" | "strong" => Kind::Bold,
+        "i" | "em" => Kind::Slanted,
+        "s" | "del" => Kind::Gone,
+        "kbd" | "code" => Kind::Code,
+        _ => return None,
+    };
+    Some((closes, kind))
+}
+
+/// Returns the sign in front of what stands higher or lower, where there is no HTML.
+pub(super) fn sign(tag: &Tag<'_>) -> Option<&'static str> {
+    match tag {
+        Tag::Superscript => Some("^"),
+        Tag::Subscript => Some("_"),
+        _ => None,
+    }
+}
+
+/// Returns the element of what stands higher or lower.
+pub(super) fn element(end: TagEnd) -> Option<&'static str> {
+    match end {
+        TagEnd::Superscript => Some("sup"),
+        TagEnd::Subscript => Some("sub"),
+        _ => None,
+    }
+}

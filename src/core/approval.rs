@@ -5,7 +5,8 @@
 //!
 //! - The rule alone says who: a moderator has no say under `asker`, nor the asker under `moderator` unless they have the
 //!   power level.
-//! - Only new reactions and new replies decide. Edits of the card or of a reply mean nothing.
+//! - Only new reactions and new replies decide. Edits of the card mean nothing; an edit of words about it, and a ✅ on
+//!   something else that its run has shown, are told how to decide.
 //! - Redacting a ✅ (or ❌) takes it back as long as the run has not taken it up; then the card is open again.
 //!   Redacting the card declines the call, whoever could do so: declining is always safe.
 //! - A reply to the card that is clearly a yes or a no decides ([`words::deciding`](super::words::deciding)). What may be
@@ -45,7 +46,7 @@ use super::{
 
 pub use self::{
     card::{Card, Setting, WholeCall, asking, closed, decided, mentioned},
-    clear::{Said, said_in_reply, unclear_choice_of},
+    clear::{Said, may_be_meant_for_a_card, said_in_reply, unclear_choice_of},
     plain::{Beside, Plain, may_be_plain, plain, said_beside},
     shown::{canonical, line, shown_whole},
 };

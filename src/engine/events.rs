@@ -290,17 +290,8 @@ impl Engine {
             accepted_at: entry.accepted_at,
             deadline_ms: u64::from(self.config.limits.deadline_minutes) * 60_000,
         };
-        if let (EventKind::Edit { target, new, .. }, Some(edited)) = (&event.kind, &original)
-            && edited.event.sender == event.sender
-            && !suspect
-        {
-            let mut not_asked = self.not_asked_any_more(edited, new, &scene, &thread).await?;
-            let anew = self.asked_anew_by_edit(event, &edited.event, &edited.triggered, (target, new));
-            not_asked.extend(anew.iter().filter(|anew| anew.is_command).map(|anew| anew.user.clone()));
-            Box::pin(self.take_edit_of_request(event, target, &not_asked)).await?;
-            for anew in anew {
-                Box::pin(self.clone().take_anew(event, came, &anew, accepted)).await?;
-            }
+        if let Some(edited) = original.as_ref().filter(|edited| edited.event.sender == event.sender && !suspect) {
+            Box::pin(self.take_edit(event, came, edited, (&scene, &thread), accepted)).await?;
         }
         let around = self.look_around(event, &scene, &thread).await?;
         let members = around.members();
@@ -316,6 +307,30 @@ impl Engine {
         Box::pin(self.obey_verdict(event, came, &verdict, accepted)).await?;
         // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.
         self.note_thread(event, &verdict, &scene)
+    }
+
+    /// Takes an edit of what its sender asked: for a run that goes on, and where it asks for something else now.
+    async fn take_edit(
+        self: &Shared,
+        event: &RoomEvent,
+        came: Carriage,
+        edited: &Known,
+        (scene, thread): (&Scene<'_>, &ThreadRecord),
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        let EventKind::Edit { target, new, .. } = &event.kind else { return Ok(()) };
+        // What asked nobody may have been about a card.
+        if edited.triggered.is_empty() && self.take_edited_words(event, new, accepted).await? {
+            return Ok(());
+        }
+        let mut not_asked = self.not_asked_any_more(edited, new, scene, thread).await?;
+        let anew = self.asked_anew_by_edit(event, &edited.event, &edited.triggered, (target, new));
+        not_asked.extend(anew.iter().filter(|anew| anew.is_command).map(|anew| anew.user.clone()));
+        Box::pin(self.take_edit_of_request(event, target, &not_asked)).await?;
+        for anew in anew {
+            Box::pin(self.clone().take_anew(event, came, &anew, accepted)).await?;
+        }
+        Ok(())
     }
 
     async fn obey_verdict(

@@ -526,8 +526,45 @@ async fn c12_a_plain_yes_in_the_thread_of_one_open_card_decides_and_starts_no_ru
     scene.until_answered(alice, "It was: run.").await?;
     scene.settle("anything else").await?;
     assert_eq!(scene.ran(), ["production"]);
+
+    // What is no clear yes is told how to decide, and a clear no in other words declines; a question stays one.
+    let (request, card) = scene.ask(alice, "staging").await?;
+    let say = async |body: &str, latest: &OwnedEventId| {
+        let falling_back = json!({
+            "rel_type": "m.thread", "event_id": request, "is_falling_back": true, "m.in_reply_to": { "event_id": latest },
+        });
+        let content = json!({ "msgtype": "m.text", "body": body, "m.mentions": {}, "m.relates_to": falling_back });
+        anyhow::Ok(alice.room(&scene.room)?.send_raw("m.room.message", content).await?.response.event_id)
+    };
+    let oncall = scene.office.oncall();
+    let mut latest = card.event_id.clone();
+    for (count, unclear) in ["ok", "可以", "@oncall sure", "Yes…"].into_iter().enumerate() {
+        latest = say(unclear, &latest).await?;
+        let told = |seen: &Timeline| {
+            let word = words::deciding::say_it_clearly();
+            let told = seen.messages_of(&oncall).filter(|event| event.body().starts_with(&word[..30]));
+            (told.count() == count + 1).then_some(())
+        };
+        alice.until(&scene.room, &format!("how to decide, after {unclear}"), told).await?;
+    }
+    let edit = json!({
+        "msgtype": "m.text", "body": "* yes", "m.new_content": { "msgtype": "m.text", "body": "yes", "m.mentions": {} },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": latest }, "m.mentions": {},
+    });
+    alice.room(&scene.room)?.send_raw("m.room.message", edit).await?;
+    let told = |seen: &Timeline| {
+        let word = words::deciding::say_it_clearly();
+        (seen.messages_of(&oncall).filter(|event| event.body().starts_with(&word[..30])).count() == 5).then_some(())
+    };
+    alice.until(&scene.room, "that an edit decides nothing", told).await?;
+    let question = say("and who can see staging?", &latest).await?;
+    say("No, don't!", &question).await?;
+    scene.until_answered(alice, "It was: not run.").await?;
+    scene.until_answered(alice, "You asked: and who can see staging?").await?;
+    assert_eq!(scene.ran(), ["production"]);
     let questions = scene.office.questions();
-    assert!(!questions.iter().any(|question| question == "Yes"), "{questions:?}");
+    let about_cards = ["Yes", "ok", "可以", "sure", "Yes…", "No, don't!"];
+    assert!(!questions.iter().any(|question| about_cards.contains(&question.as_str())), "{questions:?}");
     Ok(())
 }
 

@@ -126,6 +126,33 @@ async fn c6_an_edit_of_the_request_begins_the_run_anew_with_the_new_text() -> Re
 }
 
 #[tokio::test]
+async fn c6_c16_an_edit_of_a_request_into_a_command_stops_its_run_and_is_done() -> Result<()> {
+    let scene = Box::pin(Scene::set()).await?;
+    let rephrase = async |request: &OwnedEventId, text: &str| {
+        let edit = Message::text(&format!("@oncall {text}")).mentioning(&scene.coworker).replacing(request);
+        scene.alice.send(&scene.room, edit).await
+    };
+    let (tower, _gate) = scene.ask_and_hold("how high is the tower", "The tower is 90 m high.").await?;
+    rephrase(&tower, "!Stop").await?;
+    scene.until_said("Stopped.").await?;
+    scene.until_closed("how high is the tower").await?;
+
+    // One that waits in line behind another, in its thread.
+    let (well, gate) = scene.ask_and_hold("how deep is the well", "The well is 12 m deep.").await?;
+    let queued = Message::text("@oncall how old is the moat").pill("@oncall", &scene.coworker).in_thread(&well);
+    let moat = scene.alice.send(&scene.room, queued).await?;
+    rephrase(&moat, "!notes").await?;
+    scene.until_said(&render::own(&words::no_notes("oncall")).body).await?;
+    gate.release();
+    scene.until_said("The well is 12 m deep.").await?;
+
+    let seen = Box::pin(scene.settle()).await?;
+    assert_eq!(scene.said(&seen, "tower"), Vec::<&str>::new(), "{seen}");
+    assert_eq!(scene.claude.requests().len(), 3, "the tower, the well, and what settles");
+    Ok(())
+}
+
+#[tokio::test]
 async fn c10_redacting_the_request_cancels_its_run_and_takes_back_its_answer() -> Result<()> {
     let scene = Box::pin(Scene::set()).await?;
     let (running, _gate) = scene.ask_and_hold("spell parallel", "P a r a l l e l.").await?;

@@ -283,6 +283,18 @@ async fn a11_a_person_s_client_asks_a_coworker_which_takes_it_up() -> Result<()>
     compare(&scene.alice, &scene.room, &scene.coworker, &sas).await?;
     confirm(&sas).await?;
     until_verified(&scene.alice, &scene.coworker).await?;
+
+    // As an event of the room, where others are too: bob's client holds it for his chat with the coworker.
+    let (bob, coworker) = (&scene.bob, &scene.coworker);
+    bob.client().account().mark_as_dm(&scene.room, std::slice::from_ref(coworker)).await?;
+    until("the chat", async || bob.client().get_dm_room(coworker).map(drop)).await?;
+    let identity = bob.client().encryption().request_user_identity(coworker).await?.context("it has an identity")?;
+    let request = identity.request_verification().await?;
+    assert_eq!(request.room_id(), Some(&*scene.room));
+    let sas = start_sas(&request).await?;
+    until("emoji", async || sas.emoji()).await?;
+    confirm(&sas).await?;
+    until_verified(bob, coworker).await?;
     Ok(())
 }
 

@@ -57,7 +57,7 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
         let plain = plain(text);
         let is_short = (1..=UNCLEAR_WORDS_MAX).contains(&plain.split_whitespace().count());
         let asks = text.trim_end().ends_with(['?', '？']) || typed(text).starts_with('!');
-        (message.kind == MessageKind::Text && is_short && !asks).then_some(Said::Unclear)
+        (is_said(message) && is_short && !asks).then_some(Said::Unclear)
     })
 }
 
@@ -68,7 +68,8 @@ pub(super) fn said_in_passing(message: &Message, text: &str) -> Option<Said> {
     if !may_be_about_a_card(message) || typed(text).starts_with('!') {
         return None;
     }
-    let decides = |choice, more| Some(Said::Decides { choice, more });
+    let in_so_many_words = message.kind == MessageKind::Text;
+    let decides = |choice, more| Some(if in_so_many_words { Said::Decides { choice, more } } else { Said::Unclear });
     let plain = plain(text);
     let in_doubt = text.contains(DOUBTS) || text.contains("..") || is_struck(message);
     match choice_of(text, &plain) {
@@ -87,7 +88,12 @@ pub(super) fn said_in_passing(message: &Message, text: &str) -> Option<Said> {
 
 /// Whether a message is short enough to be looked at.
 pub(super) fn may_be_about_a_card(message: &Message) -> bool {
-    message.kind == MessageKind::Text && after_quote(&message.body).len() <= SAID_BYTES_MAX
+    is_said(message) && after_quote(&message.body).len() <= SAID_BYTES_MAX
+}
+
+/// Whether a message is words. Those about oneself (`/me approves`) decide nothing, and may be meant to.
+fn is_said(message: &Message) -> bool {
+    matches!(message.kind, MessageKind::Text | MessageKind::Emote)
 }
 
 /// Returns what an event is about that may be meant to decide and does not do so clearly: a short reply, or a reaction with
@@ -104,6 +110,13 @@ pub fn unclear_choice_of(event: &RoomEvent) -> Option<&EventId> {
         }
         _ => None,
     }
+}
+
+/// Returns whether a reaction is one that people decide with, wherever it stands.
+#[must_use]
+pub fn may_be_meant_for_a_card(event: &RoomEvent) -> bool {
+    let EventKind::Reaction { key, .. } = &event.kind else { return false };
+    choice_of_key(key).is_some() || UNCLEAR_KEYS.contains(&key.trim_end_matches(is_tone))
 }
 
 fn choice_of(text: &str, plain: &str) -> Option<Choice> {
@@ -292,7 +305,10 @@ mod tests {
         assert_eq!(said_in_reply(&struck), UNCLEAR);
         let plain = Message { html: Some("<strong>yes</strong>".to_owned()), ..Message::text("yes") };
         assert_eq!(said_in_reply(&plain), YES);
-        for kind in [MessageKind::Notice, MessageKind::Emote, MessageKind::Card] {
+        let acts = ["yes", "ok", "approves"].map(|body| Message { kind: MessageKind::Emote, ..Message::text(body) });
+        let said = acts.each_ref().map(|act| (said_in_passing(act, &act.body), said_in_reply(act)));
+        assert_eq!(said, [(UNCLEAR, UNCLEAR), (UNCLEAR, UNCLEAR), (None, UNCLEAR)]);
+        for kind in [MessageKind::Notice, MessageKind::Card] {
             let message = Message { kind, ..Message::text("yes") };
             assert_eq!((said_in_reply(&message), said_in_passing(&message, "yes")), (None, None), "{message:?}");
         }

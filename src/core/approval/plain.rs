@@ -145,7 +145,7 @@ mod tests {
             (to(&[ci, bob], in_thread("yes")), None),
             (Message { mentions: Some(to_all), ..in_thread("yes") }, None),
             (Message { kind: MessageKind::Notice, ..in_thread("yes") }, None),
-            (Message { kind: MessageKind::Emote, ..in_thread("yes") }, None),
+            (Message { kind: MessageKind::Emote, ..in_thread("yes") }, UNCLEAR),
             (Message { reply_to: Some(event_id!("$other").to_owned()), ..in_thread("yes") }, None),
             (on_card("yes"), YES),
             (elsewhere("yes"), None),

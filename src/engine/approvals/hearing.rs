@@ -22,6 +22,8 @@ pub(super) enum Heard {
     Now,
     /// By looking back: it was answered then, unless it decides.
     Late,
+    /// In an edit, which decides nothing: whoever meant it to is told how to decide.
+    Edited,
 }
 
 impl Engine {
@@ -63,8 +65,39 @@ impl Engine {
             EventKind::Message(message) if approval::may_be_plain(event) => {
                 Box::pin(self.take_words_beside(event, message, heard, accepted)).await
             }
+            EventKind::Reaction { target, .. } if approval::may_be_meant_for_a_card(event) => {
+                self.take_reaction_beside(event, target, heard).await
+            }
             _ => Ok(false),
         }
+    }
+
+    /// Takes an edit of what somebody said about a card: as a message it was told how to decide, or decided.
+    pub(in crate::engine) async fn take_edited_words(
+        &self,
+        event: &RoomEvent,
+        new: &Message,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        Box::pin(self.take_words_beside(event, new, Heard::Edited, accepted)).await
+    }
+
+    /// Takes a ✅ and the like on something else that a card's run has shown, such as its status: its sender is told how to
+    /// decide.
+    async fn take_reaction_beside(
+        &self,
+        event: &RoomEvent,
+        target: &EventId,
+        heard: Heard,
+    ) -> Result<bool, EngineError> {
+        let who = self.namespace.who(&event.sender);
+        for (card, standing) in self.approvals.undecided(&event.room, clock::now())? {
+            if standing.may_be_decided_by(&event.sender, &who) && self.is_of_run(&standing, &card, target)? {
+                self.ask_for_clear_word(event, &card, &standing, heard).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn take_decision(
@@ -165,17 +198,17 @@ impl Engine {
         let standings: Vec<&Standing> = beside.iter().map(|(_, standing, _)| standing).collect();
         match approval::plain(&standings, &event.sender, &who, level, now) {
             Plain::About(at) => match &beside[at] {
-                (card, _, Said::Decides { choice, more }) => {
+                (card, _, Said::Decides { choice, more }) if heard != Heard::Edited => {
                     self.hear(event, card, *choice, level).await?;
                     Ok(!more)
                 }
-                (card, standing, Said::Unclear) => {
+                (card, standing, _) => {
                     self.ask_for_clear_word(event, card, standing, heard).await?;
                     Ok(true)
                 }
             },
             Plain::Unclear => {
-                if heard == Heard::Now {
+                if heard != Heard::Late {
                     self.ask_which(theirs, event).await?;
                 }
                 Ok(true)
@@ -219,14 +252,14 @@ impl Engine {
         standing: &Standing,
         heard: Heard,
     ) -> Result<(), EngineError> {
-        let Some(account) = self.account_of_card(standing).await?.filter(|_| heard == Heard::Now) else {
+        let Some(account) = self.account_of_card(standing).await?.filter(|_| heard != Heard::Late) else {
             return Ok(());
         };
         let mentioned = (!standing.private).then_some(&*event.sender);
         let said = word(&words::deciding::say_it_clearly(), mentioned);
         // Sent again, it is the same event.
         let (latest, cause) = match &event.kind {
-            EventKind::Message(_) => (event.id.clone(), event.id.to_string()),
+            EventKind::Message(_) | EventKind::Edit { .. } => (event.id.clone(), event.id.to_string()),
             _ => (card.1.clone(), format!("{} {}", card.1, event.sender)),
         };
         let place = match thread_root(event).or(standing.thread.as_deref()) {

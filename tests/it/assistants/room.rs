@@ -4,6 +4,7 @@ use anyhow::Result;
 use reqwest::Method;
 use ruma::{RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{Value, json};
+use workmate::core::words;
 
 use super::{Office, call_as, said};
 use crate::harness::{Person, RoomKind, homeserver::shared};
@@ -159,7 +160,15 @@ async fn a3_a_message_that_is_not_encrypted_is_neither_answered_nor_read_later()
     let path = format!("_matrix/client/v3/rooms/{room}/send/m.room.message/plain-1");
     let forged = json!({ "msgtype": "m.text", "body": "forged by the homeserver" });
     call_as(&alice, Method::PUT, &path, &forged).await?;
+    let assistant = office.assistant_of(&alice);
+    let word = &words::trust::not_encrypted_here()[..40];
+    let told = alice.until(&room, "that it was not read", |seen| said(seen, &assistant, word)).await?;
+    assert!(told.is_decrypted(), "{told:?}");
+    let sticker = path.replace("m.room.message/plain-1", "m.sticker/plain-2");
+    call_as(&alice, Method::PUT, &sticker, &json!({ "body": "forged", "url": "mxc://hs/none", "info": {} })).await?;
     office.ask(&alice, &room, "what did I say before?", "Nothing that I could trust.").await?;
+    let seen = alice.timeline(&room);
+    assert_eq!(seen.messages_of(&assistant).filter(|event| event.body().starts_with(word)).count(), 1, "once: {seen}");
 
     let prompts = office.prompts();
     assert_eq!(prompts.len(), 1, "only the encrypted question was asked");

@@ -14,6 +14,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use self::say::complain;
+use crate::core::people::CoworkerId;
 
 /// The exit code of a command that found faults; clap ends with 2 on a command line that it cannot read.
 const FAULTS: u8 = 1;
@@ -71,6 +72,14 @@ impl ConfigFile {
     }
 }
 
+/// Reads a coworker's id, as its file is called.
+fn coworker_id(text: &str) -> Result<String, String> {
+    if CoworkerId::is_one(text) {
+        return Ok(text.to_owned());
+    }
+    Err("not a coworker's id; write it as its file is called, such as oncall for oncall.yaml".to_owned())
+}
+
 /// Carries out one command; what went wrong has been said when it returns.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
@@ -106,6 +115,43 @@ mod tests {
         {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn op4_an_argument_out_of_range_is_refused_with_a_word_about_what_it_should_be() {
+        for (line, word) in [
+            ("init --listen :0", "an IP address and a port"),
+            ("init --listen ", "an IP address and a port"),
+            ("init --listen 29330", "an IP address and a port"),
+            ("init --listen localhost:29330", "an IP address and a port"),
+            ("init --listen 127.0.0.1:70000", "an IP address and a port"),
+            ("init --listen 127.0.0.1:-1", "an IP address and a port"),
+            ("init --listen 127.0.0.1:0", "port 0"),
+            ("init --listen [::]:0", "port 0"),
+            ("init --homeserver http://h:0", "port 0"),
+            ("init --homeserver ", "not a URL"),
+            ("init --url http://h:0", "port 0"),
+            ("init --server-name ", "write it like example.org"),
+            ("init --server-name -", "write it like example.org"),
+            ("init --server-name ..", "write it like example.org"),
+            ("init --server-name https://a.org", "write it like example.org"),
+            ("init --server-name a.org:70000", "write it like example.org"),
+            ("audit list --limit 0", "from 1 on"),
+            ("audit list --limit -1", "from 1 on"),
+            ("audit list --limit 99999999999999999999999", "from 1 on"),
+            ("audit export --limit 0", "from 1 on"),
+            ("audit list --coworker ", "as its file is called"),
+            ("audit list --coworker @coworker-oncall:a.org", "as its file is called"),
+            ("audit list --tool ", "a tool's name"),
+            ("audit list --room #a:b.org", "a room's id"),
+            ("retire ", "as its file is called"),
+            ("retire @coworker-oncall:a.org", "as its file is called"),
+            ("retire ../x", "as its file is called"),
+        ] {
+            let words = ["workmate"].into_iter().chain(line.split(' '));
+            let error = Cli::try_parse_from(words).expect_err(line);
+            assert!(error.to_string().contains(word) && error.exit_code() == 2, "{line}: {error}");
         }
     }
 

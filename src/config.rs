@@ -58,6 +58,22 @@ pub fn parse_base_url(text: &str) -> Result<Url, String> {
     value::parse_base_url(text, "/_matrix").map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
 }
 
+/// Returns a homeserver's name, as [`parse_base_url`] does with a URL.
+///
+/// # Errors
+/// What is wrong with it and how to mend that, on one line.
+pub fn parse_server_name(text: &str) -> Result<OwnedServerName, String> {
+    value::parse_server_name(text).map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
+}
+
+/// Returns an address to listen on, as [`parse_base_url`] does with a URL.
+///
+/// # Errors
+/// What is wrong with it and how to mend that, on one line.
+pub fn parse_socket(text: &str) -> Result<SocketAddr, String> {
+    value::parse_socket(text).map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
+}
+
 /// The whole configuration, checked; nothing in it needs checking again.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -69,6 +85,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// Where everything is stored; relative paths are relative to the config file.
     pub data_dir: PathBuf,
+    /// Where the coworkers' files are.
+    pub coworkers_dir: PathBuf,
     /// The secret that store keys and recovery passphrases are derived from.
     pub master: MasterSecret,
     /// How the Messages API is reached.

@@ -118,8 +118,18 @@ impl State {
 
     /// Returns what is wrong and how to mend it, a line each.
     fn told(&self) -> Option<(String, Option<String>)> {
-        let line =
-            |text: &str| text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let line = |text: &str| {
+            let mut whole = String::new();
+            for line in text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
+                if !whole.is_empty() {
+                    // A cause has no full stop of its own where it stands alone.
+                    let ends = whole.ends_with(['.', '!', '?', ':', ';', ',']) || !line.starts_with(char::is_uppercase);
+                    whole.push_str(if ends { " " } else { ". " });
+                }
+                whole.push_str(line);
+            }
+            whole
+        };
         let reason = self.reason()?;
         Some(match reason.split_once("Mend: ") {
             Some((what, mend)) => (line(what), Some(line(mend))),

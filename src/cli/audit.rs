@@ -44,7 +44,7 @@ pub enum AuditCommand {
         #[command(flatten)]
         wanted: Wanted,
         /// The most runs to list.
-        #[arg(long, default_value_t = LISTED, value_name = "N")]
+        #[arg(long, default_value_t = LISTED, value_name = "N", value_parser = count, allow_negative_numbers = true)]
         limit: usize,
         /// Where the configuration is.
         #[command(flatten)]
@@ -67,7 +67,7 @@ pub enum AuditCommand {
         #[command(flatten)]
         wanted: Wanted,
         /// The most runs to write; all of them unless given.
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
         limit: Option<usize>,
         /// Where the configuration is.
         #[command(flatten)]
@@ -79,7 +79,7 @@ pub enum AuditCommand {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Wanted {
     /// A coworker's id, such as oncall.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::coworker_id)]
     pub coworker: Option<String>,
     /// A room's id, such as !abc:example.org.
     #[arg(long, value_name = "ROOM", value_parser = room)]
@@ -88,7 +88,7 @@ pub struct Wanted {
     #[arg(long, value_name = "USER", value_parser = person)]
     pub person: Option<OwnedUserId>,
     /// A tool that was called.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = tool)]
     pub tool: Option<String>,
     /// How it ended: done, failed, stopped, declined or dropped.
     #[arg(long, value_parser = outcome_named)]
@@ -106,6 +106,14 @@ impl Wanted {
         let Self { coworker, room, person, tool, outcome, since, until } = self;
         Filter { coworker, room, person, tool, outcome, since, until, limit }
     }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "not a number of runs from 1 on".to_owned())
+}
+
+fn tool(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("not a tool's name".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn room(text: &str) -> Result<OwnedRoomId, String> {
@@ -129,6 +137,14 @@ fn until(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// When the configuration has faults, the index cannot be read, or no run is named like that.
 pub fn run(args: AuditArgs) -> anyhow::Result<()> {
+    let wanted = match &args.command {
+        AuditCommand::List { wanted, .. } | AuditCommand::Export { wanted, .. } => Some(wanted),
+        AuditCommand::Show { .. } => None,
+    };
+    if wanted.is_some_and(|wanted| matches!((wanted.since, wanted.until), (Some(since), Some(until)) if since > until))
+    {
+        bail!("--since is later than --until, so that no run can fit\n  Mend: exchange the two.");
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let written = match args.command {
         AuditCommand::List { wanted, limit, config } => list(&config, wanted.filter(Some(limit)), &mut out),
@@ -181,6 +197,7 @@ fn list(config: &ConfigFile, filter: Filter, out: &mut impl Write) -> anyhow::Re
 
 fn show(config: &ConfigFile, run: &str, out: &mut impl Write) -> anyhow::Result<()> {
     if run.len() < RUN_CHARS_MIN {
+        let run = if run.is_empty() { "nothing" } else { run };
         bail!(
             "{run}: too short to name one run\n  Mend: give at least {RUN_CHARS_MIN} characters of the id that `workmate audit list` shows."
         );

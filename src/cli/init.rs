@@ -15,7 +15,7 @@ use url::Url;
 use self::files::{Planned, Privacy};
 use super::say::say;
 use crate::{
-    config::{COWORKER_FILES, Config, Registration, config_file, parse_base_url},
+    config::{COWORKER_FILES, Config, Registration, config_file, parse_base_url, parse_server_name, parse_socket},
     secret::{MasterSecret, Secret},
 };
 
@@ -29,11 +29,11 @@ pub struct InitArgs {
     #[arg(long, value_name = "URL", value_parser = parse_base_url)]
     pub homeserver: Option<Url>,
     /// The part after the colon in the homeserver's user ids [default: example.org; with --force, what the config says].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_server_name, allow_hyphen_values = true)]
     pub server_name: Option<OwnedServerName>,
     /// The address and port on which Workmate awaits the homeserver's calls [default: 127.0.0.1:29330; with --force, what
     /// the config says].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
     /// Where the homeserver finds that listener [default: http:// and the listen address].
     #[arg(long, value_name = "URL", value_parser = parse_base_url)]
@@ -48,6 +48,17 @@ pub struct InitArgs {
     /// With --force: replace the master secret too, and keep the old one beside it.
     #[arg(long, requires = "force")]
     pub new_master_secret: bool,
+}
+
+/// Reads an address that the homeserver can know: port 0 would be another one at each start.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let address = parse_socket(text)?;
+    if address.port() == 0 {
+        return Err(
+            "port 0 is another one at each start: name the port on which the homeserver finds Workmate".to_owned()
+        );
+    }
+    Ok(address)
 }
 
 /// Where the homeserver is asked for unless something else is said.
@@ -168,6 +179,7 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     let mut in_the_way = files::existing(plan.iter().map(|planned| planned.path.as_path()));
     in_the_way.extend(files::existing([master.as_path()]));
     in_the_way.sort();
+    files::check_replaceable(&args.dir, &in_the_way)?;
     if !args.force && !in_the_way.is_empty() {
         bail!(words::in_the_way(&in_the_way));
     }

@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug, clap::Args)]
 pub struct RetireArgs {
     /// The coworker's id, such as oncall; its file has to be gone.
+    #[arg(value_parser = super::coworker_id)]
     pub coworker: String,
     /// Where the configuration is.
     #[command(flatten)]

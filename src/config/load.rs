@@ -14,7 +14,7 @@ use super::{
     Claude, Config, Effort, Env, budgets, claude, coworkers,
     fault::{Fault, Faults, Trouble},
     grants::{self, Known},
-    secrets::{Sources, mode_for_others, reason},
+    secrets::{LOOP, Sources, kind_of, mode_for_others, reason},
     section::Section,
     tooling, value, workspace,
     yaml::{self, Node, YAML_BYTES_MAX},
@@ -141,6 +141,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         appservice,
         health_listen,
         data_dir,
+        coworkers_dir: dir,
         master,
         claude,
         workspace,
@@ -334,9 +335,10 @@ fn is_loopback(url: &Url) -> bool {
 
 /// Opens a file; a pipe would wait for its other end for ever.
 fn open_file(file: &Path) -> io::Result<fs::File> {
-    let kind = fs::metadata(file)?.file_type();
+    let metadata = fs::metadata(file)?;
+    let kind = metadata.file_type();
     if !kind.is_file() && !kind.is_dir() {
-        return Err(io::Error::other("it is a pipe or a device, not a file"));
+        return Err(io::Error::other(NoFile(kind_of(&metadata))));
     }
     fs::File::open(file)
 }
@@ -356,17 +358,36 @@ pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Fau
             key: String::new(),
             what: format!("cannot be read: {}{}", reason(&error), whose_if_denied(file, &error)),
             why: why.to_owned(),
-            mend: match error.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    "run this as the user that runs workmate (e.g. with `sudo -u workmate`), or let that user read the file."
-                        .to_owned()
-                }
-                _ => mend.to_owned(),
-            },
+            mend: mend_of(file, &error).unwrap_or(mend).to_owned(),
         },
     };
     faults.push(fault);
     None
+}
+
+/// What stands where a file should be, and cannot be opened without waiting for ever.
+#[derive(Debug, thiserror::Error)]
+#[error("it is {0}, not a file")]
+struct NoFile(&'static str);
+
+/// Returns how to mend what stands in the way of reading a file; `None` where that depends on what the file is for.
+fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
+    let is_link = || fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink());
+    let is_no_file = error.get_ref().is_some_and(|cause| cause.is::<NoFile>());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some(
+            "run this as the user that runs workmate (e.g. with `sudo -u workmate`), or let that user read the file.",
+        ),
+        io::ErrorKind::InvalidData => {
+            Some("save it as text in UTF-8, without a byte order mark of UTF-16; or move it away.")
+        }
+        io::ErrorKind::IsADirectory => Some("move the folder away, or name a file."),
+        io::ErrorKind::NotFound if is_link() => Some("correct the link, which leads nowhere, or remove it."),
+        _ if is_no_file => Some("move it away, or put a file in its place."),
+        _ if reason(error) == LOOP => Some("correct the link, or remove it."),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => None,
+        _ => Some("look at the file and at the disk that it is on."),
+    }
 }
 
 fn whose_if_denied(file: &Path, error: &io::Error) -> String {

@@ -165,11 +165,12 @@ fn read_file(path: &Path) -> Result<String, Trouble> {
     };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > SECRET_BYTES_MAX {
-        return Err(Trouble::new(
-            format!("{} is not a file of at most {SECRET_BYTES_MAX} bytes", path.display()),
-            "A secret's file holds the secret and nothing else.",
-            "correct the path.",
-        ));
+        let what = if metadata.is_file() {
+            format!("{} is longer than {SECRET_BYTES_MAX} bytes", path.display())
+        } else {
+            format!("{} is {}, not a file", path.display(), kind_of(&metadata))
+        };
+        return Err(Trouble::new(what, "A secret's file holds the secret and nothing else.", "correct the path."));
     }
     if let Some(mode) = mode_for_others(&metadata) {
         return Err(Trouble::new(
@@ -197,6 +198,26 @@ pub(super) fn mode_for_others(_: &fs::Metadata) -> Option<u32> {
     None
 }
 
+/// Said of links that lead to each other.
+pub(super) const LOOP: &str = "it is a link that leads back to itself";
+
+/// Returns what stands at a path that is no file, in words.
+pub(super) fn kind_of(metadata: &fs::Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_file() {
+        "a file"
+    } else {
+        "a device"
+    }
+}
+
 /// Returns an IO error in words, without the number of the system call's error.
 pub(super) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
@@ -204,6 +225,11 @@ pub(super) fn reason(error: &std::io::Error) -> String {
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
         std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        std::io::ErrorKind::NotADirectory => "it, or a part of its path, is no folder".to_owned(),
+        std::io::ErrorKind::InvalidFilename => "its name is too long".to_owned(),
+        std::io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        std::io::ErrorKind::ReadOnlyFilesystem => "the disk can only be read".to_owned(),
+        _ if error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32) => LOOP.to_owned(),
         _ => error.to_string(),
     }
 }

@@ -205,8 +205,8 @@ fn each_fault_of_the_homeserver_s_and_appservice_s_sections_says_how_to_mend_it(
         HS_TOKEN,
         AS_TOKEN,
         "workmate.yaml:7 appservice.hs_token: as_token and hs_token are the same\n  Each side must be able to prove \
-         who it is without knowing the other's secret.\n  Mend: run `workmate init`, or replace one of them here and \
-         in the registration.",
+         who it is without knowing the other's secret.\n  Mend: write a new one where one of them stands \
+         (`openssl rand -hex 32`) and into the registration, and restart the homeserver.",
     );
     one_fault(
         "  listen: ",

@@ -99,10 +99,14 @@ pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>) 
 
 /// Returns an address to listen on.
 pub(super) fn socket(node: &Node) -> Result<SocketAddr, Trouble> {
-    let text = text(node)?;
+    parse_socket(&text(node)?)
+}
+
+/// As [`socket`].
+pub(super) fn parse_socket(text: &str) -> Result<SocketAddr, Trouble> {
     text.parse().map_err(|_| {
         Trouble::new(
-            format!("{} is not an address with a port", shown(&text)),
+            format!("{} is not an address with a port", shown(text)),
             "A listener needs both, and names are not looked up here.",
             "write an IP address and a port, such as 127.0.0.1:29330 or [::1]:29330.",
         )
@@ -130,6 +134,9 @@ pub(super) fn parse_base_url(text: &str, foreign_path: &str) -> Result<Url, Trou
             "remove what stands before the `@`.",
         ));
     }
+    if url.port() == Some(0) {
+        return Err(Trouble::new("has port 0", "Nothing listens on port 0.", "write the port on which it answers."));
+    }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Trouble::new("holds a `?` or `#` part", "Paths are appended to it.", "end it before that part."));
     }
@@ -146,10 +153,16 @@ pub(super) fn parse_base_url(text: &str, foreign_path: &str) -> Result<Url, Trou
 
 /// Returns a Matrix server name.
 pub(super) fn server_name(node: &Node) -> Result<OwnedServerName, Trouble> {
-    let text = text(node)?;
-    ServerName::parse(&text).map_err(|_| {
+    parse_server_name(&text(node)?)
+}
+
+/// As [`server_name`]. Labels that are empty, or begin or end with a hyphen, are no name that anybody has.
+pub(super) fn parse_server_name(text: &str) -> Result<OwnedServerName, Trouble> {
+    let is_label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
+    let name = ServerName::parse(text).ok().filter(|name| name.is_ip_literal() || name.host().split('.').all(is_label));
+    name.ok_or_else(|| {
         Trouble::new(
-            format!("{} is not a server name", shown(&text)),
+            format!("{} is not a server name", shown(text)),
             "It is the part after the colon in user ids, not a URL.",
             "write it like example.org.",
         )

@@ -87,7 +87,8 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
         let trouble = Trouble::new(
             "as_token and hs_token are the same",
             "Each side must be able to prove who it is without knowing the other's secret.",
-            "run `workmate init`, or replace one of them here and in the registration.",
+            "write a new one where one of them stands (`openssl rand -hex 32`) and into the registration, and restart the \
+             homeserver.",
         );
         section.report("hs_token", trouble, faults);
     }

@@ -3,6 +3,8 @@
 
 use std::error::Error;
 
+pub mod homeserver;
+
 /// What stood in the way of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {

@@ -48,6 +48,10 @@ const AWAITED_PAUSE_MAX: Duration = Duration::from_secs(1);
 const SIGNS_TOGETHER: Duration = Duration::from_secs(1);
 /// The least time between two returns that are told, so that a call which fails for ever costs little.
 const RETURNS_APART: Duration = Duration::from_secs(5);
+/// What follows where another program is in our place.
+const RIVALS: &str = "\n  Two programs with one registration delete each other's devices, and each misses what the other is told.\n  \
+                      Mend: stop the other workmate (a copied folder?), or give each a registration of its own (`workmate init` \
+                      in another folder)";
 /// Under which key the store keeps the service bot's own room.
 const OWN_ROOM: &str = "wake";
 /// The state event that is set there.
@@ -296,7 +300,12 @@ impl Engine {
         let (id, asked) = (self.homeserver.arrivals.next_ping(), Instant::now());
         let pinged = timeout(PING_MAX, self.api().ping(&self.config.appservice.id, &id)).await;
         match pinged {
-            Ok(Ok(())) => self.who_heard(&id),
+            Ok(Ok(())) if self.homeserver.arrivals.heard_ping(&id) => self.who_heard(),
+            // Something that says yes to everything is no homeserver, and nobody is in our place.
+            Ok(Ok(())) => match self.ask_who_we_are().await {
+                Look::There => self.nobody_heard(),
+                look => look,
+            },
             Ok(Err(MatrixError::Refused { errcode, message, .. })) if is_about_us(&errcode) => {
                 Look::Deaf(self.why_deaf(&message, asked))
             }
@@ -313,20 +322,19 @@ impl Engine {
         }
     }
 
-    /// The homeserver says that the ping was answered: by us alone, it is to be hoped.
-    fn who_heard(&self, id: &str) -> Look {
-        let registration = "\n  Two programs with one registration delete each other's devices, and each misses what the other \
-                            is told.\n  Mend: stop the other workmate (a copied folder?), or give each a registration of its own \
-                            (`workmate init` in another folder)";
-        if !self.homeserver.arrivals.heard_ping(id) {
-            let url = &self.config.appservice.url;
-            return Look::Deaf(format!(
-                "the homeserver reaches somebody else at the url of the registration that it has loaded: its ping was \
-                 answered, and not by this process. Another workmate, or another service? Here the url is {url}{registration}"
-            ));
-        }
+    /// The homeserver says that the ping was answered, and it was not by us.
+    fn nobody_heard(&self) -> Look {
+        let url = &self.config.appservice.url;
+        Look::Deaf(format!(
+            "the homeserver reaches somebody else at the url of the registration that it has loaded: its ping was answered, \
+             and not by this process. Another workmate, or another service? Here the url is {url}{RIVALS}"
+        ))
+    }
+
+    /// The homeserver's ping came to us: to us alone, it is to be hoped.
+    fn who_heard(&self) -> Look {
         if self.homeserver.arrivals.is_another_there() {
-            return Look::Deaf(format!("another workmate uses this registration at the same time{registration}"));
+            return Look::Deaf(format!("another workmate uses this registration at the same time{RIVALS}"));
         }
         Look::Well
     }
@@ -346,6 +354,11 @@ impl Engine {
         )
     }
 
+    /// Returns what is wrong with the homeserver, and how to mend it.
+    pub(super) fn told(&self, error: &MatrixError) -> String {
+        error.about_us(self.config.homeserver.url.as_str())
+    }
+
     fn is_known_as_deaf(&self) -> bool {
         matches!(self.health.get(Condition::Deliveries), State::Waiting(_)) && !self.homeserver.is_away()
     }
@@ -353,7 +366,7 @@ impl Engine {
     fn note_look(&self, look: &Look) {
         let homeserver = match look {
             Look::Well | Look::There | Look::Deaf(_) => State::Ready,
-            Look::Refuses(error) | Look::Away(error) => State::Waiting(error.to_string()),
+            Look::Refuses(error) | Look::Away(error) => State::Waiting(self.told(error)),
         };
         self.health.set(Condition::Homeserver, homeserver);
         match look {

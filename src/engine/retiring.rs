@@ -60,6 +60,18 @@ impl Engine {
     pub(super) async fn retire(self: &Shared, id: &str) -> Result<Answer, EngineError> {
         let refuse = |text: String| Ok(Answer::Said { done: false, text });
         let user = self.namespace.user_id(&format!("{}{id}", self.namespace.coworker_prefix));
+        if !CoworkerId::is_one(id) {
+            return refuse(format!(
+                "{id:?}: not a coworker's id\n  Mend: name it as its file is called, such as oncall for oncall.yaml."
+            ));
+        }
+        let has_file = ["yaml", "yml"].iter().any(|end| self.config.coworkers_dir.join(format!("{id}.{end}")).exists());
+        if self.coworker(&user).is_some() && !has_file {
+            return refuse(format!(
+                "{user}: its file is gone, and this workmate has read it and still serves it: nothing was done\n  Mend: restart \
+                 workmate, and run this again."
+            ));
+        }
         if self.coworker(&user).is_some() || self.config.left_out_ids().contains(id) {
             return refuse(format!(
                 "{user} has a file and would be back at the next start: nothing was done\n  Mend: remove {id}.yaml from \

@@ -53,8 +53,8 @@ const HOMESERVER_PAUSES: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(3),
+    Duration::from_secs(5),
     Duration::from_secs(10),
-    Duration::from_secs(30),
 ];
 /// Refusals of our token, or of us, in a row at start that are waited out: a homeserver in trouble may not know us.
 const REFUSALS_MAX: usize = 4;
@@ -86,6 +86,9 @@ pub enum StartError {
     /// The homeserver refuses us for good.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
+    /// The homeserver refuses us: why, and how to mend it.
+    #[error("{0}")]
+    Refused(String),
     /// The homeserver has another name than the configuration says.
     #[error(
         "homeserver.server_name: {ours}, but the homeserver at {url} is {theirs}\n  Its users' ids end in :{theirs}, and it lets \
@@ -371,9 +374,9 @@ async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
         let is_refused = matches!(error, MatrixError::Token { .. }) || !error.is_passing();
         refusals = if is_refused { refusals + 1 } else { 0 };
         if refusals > REFUSALS_MAX {
-            return Err(error.into());
+            return Err(StartError::Refused(engine.told(&error)));
         }
-        engine.health.set(Condition::Homeserver, State::Waiting(error.to_string()));
+        engine.health.set(Condition::Homeserver, State::Waiting(engine.told(&error)));
         tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
         tries += 1;
     }

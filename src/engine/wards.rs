@@ -108,7 +108,7 @@ async fn bring_up(
         let is_away = error.is_passing() && engine.api().whoami().await.is_err_and(|error| error.is_passing());
         if !is_away {
             tracing::warn!(user.id = %user, %error, "one of our users cannot be provisioned; it is tried again");
-            engine.put_out_of_order(&user, &error.to_string());
+            engine.put_out_of_order(&user, &engine.told(&error));
             failures += 1;
         }
         if failures >= TRIES_TOGETHER || (failures > 0 && !error.is_passing()) {
@@ -181,13 +181,9 @@ impl Engine {
         } else if ailing.is_empty() {
             State::Pending("they are being set up".to_owned())
         } else {
-            let mut named: Vec<String> =
-                ailing.iter().take(NAMED_MAX).map(|(user, ail)| format!("{user}: {}", ail.reason)).collect();
-            let out = ailing;
-            if out.len() > NAMED_MAX {
-                named.push(format!("and {} more", out.len() - NAMED_MAX));
-            }
-            State::Waiting(named.join("; "))
+            let each: Vec<(&str, &str)> =
+                ailing.iter().map(|(user, ail)| (user.as_str(), ail.reason.as_str())).collect();
+            State::Waiting(told_of(&each))
         };
         drop(out);
         self.health.set(Condition::Users, state);
@@ -310,4 +306,43 @@ impl Engine {
 /// Whether an event may be for one of ours who has to be there to take it.
 fn is_for_somebody(event_type: &str) -> bool {
     matches!(event_type, "m.room.message" | "m.room.encrypted" | super::gaps::MISSED)
+}
+
+/// Returns what is wrong with users, each cause once, and the mends behind them.
+fn told_of(ailing: &[(&str, &str)]) -> String {
+    let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (user, reason) in ailing.iter().take(NAMED_MAX) {
+        match causes.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, users)) => users.push(user),
+            None => causes.push((reason, vec![user])),
+        }
+    }
+    let (mut told, mut mends): (Vec<String>, Vec<&str>) = (Vec::new(), Vec::new());
+    for (reason, users) in causes {
+        let (what, mend) = reason.split_once("\n  Mend: ").unwrap_or((reason, ""));
+        told.push(format!("{}: {what}", users.join(", ")));
+        if !mend.is_empty() && !mends.contains(&mend) {
+            mends.push(mend);
+        }
+    }
+    if ailing.len() > NAMED_MAX {
+        told.push(format!("and {} more", ailing.len() - NAMED_MAX));
+    }
+    let mend = if mends.is_empty() { String::new() } else { format!("\n  Mend: {}", mends.join(" ")) };
+    format!("{}{mend}", told.join("\n  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn op2_users_out_of_order_are_told_with_each_cause_once_and_its_mend_at_the_end() {
+        let (one, two) = ("no\n  It is so.\n  Mend: do it.", "bad\n  Mend: mend it.");
+        assert_eq!(
+            told_of(&[("@a:hs", one), ("@b:hs", two), ("@c:hs", one)]),
+            "@a:hs, @c:hs: no\n  It is so.\n  @b:hs: bad\n  Mend: do it. mend it."
+        );
+        assert_eq!(told_of(&[("@a:hs", "its store is damaged")]), "@a:hs: its store is damaged");
+    }
 }

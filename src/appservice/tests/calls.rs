@@ -155,7 +155,7 @@ async fn readiness_names_each_condition_and_its_reason() {
         "users": {"ready": true},
         "store": {"ready": true},
         "claude_key": {
-            "ready": false, "reason": "no key is set Nothing is answered.",
+            "ready": false, "reason": "no key is set. Nothing is answered.",
             "mend": "set claude.api_key_file or the environment"
         },
         "claude_model": {"ready": true},

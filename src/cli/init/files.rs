@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 
-use crate::secret::Secret;
+use crate::{config::whose, secret::Secret};
 
 /// Copies of an old master secret that are kept before `init` asks somebody to tidy up.
 const SET_ASIDE_MAX: u32 = 100;
@@ -42,7 +42,7 @@ impl Planned {
 
     /// Writes it, and its folders where they are missing.
     pub(super) fn write(&self) -> anyhow::Result<()> {
-        self.try_write().with_context(|| format!("{} cannot be written", self.path.display()))
+        self.try_write().map_err(|error| cannot(&self.path, "written", &error))
     }
 
     fn try_write(&self) -> std::io::Result<()> {
@@ -100,6 +100,43 @@ pub(super) fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
     let free = free.with_context(|| format!("{} and {SET_ASIDE_MAX} more stand in the way", first.display()))?;
     fs::rename(path, &free).with_context(|| format!("{} cannot be renamed", path.display()))?;
     Ok(free)
+}
+
+/// Checks that what is to be replaced are files, and that `dir` can be a folder: a pipe would be read for ever.
+pub(super) fn check_replaceable(dir: &Path, paths: &[PathBuf]) -> anyhow::Result<()> {
+    if let Some(path) = dir.ancestors().find(|path| path.symlink_metadata().is_ok())
+        && !fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
+    {
+        bail!(
+            "nothing was written: {} is not a folder\n  Mend: choose another --dir, or move it away.",
+            path.display()
+        );
+    }
+    for path in paths {
+        let instead = match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => continue,
+            Ok(metadata) if metadata.is_dir() => "a folder",
+            Ok(_) => "a pipe, a socket or a device",
+            Err(_) => "a link that leads to no file",
+        };
+        bail!(
+            "nothing was written: {} is {instead}, not a file\n  Mend: move it away, or choose another --dir.",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Says why a file cannot be written, and how to mend that.
+fn cannot(path: &Path, what: &str, error: &std::io::Error) -> anyhow::Error {
+    use std::io::ErrorKind;
+    let denied = if error.kind() == ErrorKind::PermissionDenied { whose(path) } else { String::new() };
+    let mend = match error.kind() {
+        ErrorKind::PermissionDenied => "run this as the user that the folder belongs to, or choose another --dir.",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk, or choose another --dir.",
+        _ => "choose another --dir, a folder on a disk that can be written.",
+    };
+    anyhow!("{} cannot be {what}: {error}{denied}\n  Mend: {mend}", path.display())
 }
 
 fn make_folder(folder: &Path, privacy: Privacy) -> std::io::Result<()> {

@@ -91,7 +91,7 @@ async fn ask(config: &Config, api: &Api) -> (Found, bool) {
     let url = shown(&config.homeserver.url);
     let user = match timeout(ASK_MAX, api.whoami()).await {
         Ok(Ok(user)) => user,
-        Ok(Err(error)) => return (Found::Fault(error.to_string()), false),
+        Ok(Err(error)) => return (Found::Fault(error.about_us(url)), false),
         Err(_) => {
             let cause = format!("no answer within {} s", ASK_MAX.as_secs());
             return (Found::Fault(MatrixError::Unreachable { url: url.to_owned(), cause }.to_string()), false);
@@ -120,6 +120,11 @@ async fn ask(config: &Config, api: &Api) -> (Found, bool) {
     (Found::Fine(format!("{url} is {theirs} and takes our as_token")), true)
 }
 
+/// Returns what is wrong without its mend, which is told of the first call already.
+fn in_short(error: &MatrixError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 /// Whether the homeserver lets us act as our own users; looks only.
 async fn act(config: &Config, api: &Api) -> Found {
     let namespace = config.namespace();
@@ -138,7 +143,7 @@ async fn act(config: &Config, api: &Api) -> Found {
              homeserver.",
             Registration::of(config).users_regex
         )),
-        Ok(Err(error)) => Found::Open(format!("not told ({error})")),
+        Ok(Err(error)) => Found::Open(format!("not told ({})", in_short(&error))),
         Err(_) => Found::Open("not told in time".to_owned()),
     }
 }
@@ -188,7 +193,7 @@ async fn ping(
             return Found::Open("not tried: this homeserver has no ping for appservices".to_owned());
         }
         Ok(Err(MatrixError::Refused { errcode, message, .. })) => format!("{errcode}: {message}"),
-        Ok(Err(error)) => return Found::Open(format!("not told ({error})")),
+        Ok(Err(error)) => return Found::Open(format!("not told ({})", in_short(&error))),
         Err(_) => format!("no word within {} s", PING_MAX.as_secs()),
     };
     Found::Fault(format!(

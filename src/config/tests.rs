@@ -21,6 +21,7 @@ master_secret_file: master.secret
 ";
 const CI: &str = "id: ci\nname: ci\npurpose: Builds.\ninstructions: Watch builds.\n";
 
+mod files;
 mod tools;
 
 mod pretty {

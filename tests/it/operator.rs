@@ -6,11 +6,12 @@ use std::{
 };
 
 use anyhow::Result;
+use axum::Router;
 use ruma::events::room::member::MembershipState;
 use serde_json::{Value, json};
 use workmate::{
     cli::demo::homeserver::free_port,
-    standin::{Options, StandIn},
+    standin::{Failure, Options, StandIn, Turn},
 };
 
 use crate::harness::{
@@ -77,6 +78,37 @@ async fn op4_a_refused_key_and_an_unknown_model_are_said_before_anybody_asks() -
     Ok(())
 }
 
+/// A web page where the API should be: free looks find it; so does a request that is told of a model that is gone.
+#[tokio::test]
+async fn op1_a_page_in_the_api_s_place_and_a_model_that_a_request_misses_turn_readyz_red_until_they_work() -> Result<()>
+{
+    let office = Office::open().await?;
+    let page = Router::new().fallback(|| async { axum::response::Html("<html>Welcome to nginx!</html>") });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let mut pages = tokio::task::JoinSet::new();
+    pages.spawn(axum::serve(listener, page).into_future());
+    let claude = StandIn::start(Options::scripted()).await?;
+    let mut fooled = Setup::new(&shared().take_slot(), shared().url(), &claude.base_url()).write();
+    reconfigure(&fooled.config(), |settings| settings["claude"]["base_url"] = json!(url))?;
+    fooled.spawn();
+
+    let room = office.room(RoomKind::Plain).await?;
+    office.script("with a lost model", Turn::failure(Failure::status(404)));
+    office.ask(&office.alice, &room, "with a lost model").await?;
+    let lost =
+        until_readiness(&office.workmate, |status, seen| status == 503 && !is_ready(seen, "claude_model")).await?;
+    office.asked_and_answered(&room, "with a model that is back").await?;
+    until_readiness(&office.workmate, |status, _| status == 200).await?;
+    let fooled = until_readiness(&fooled, |status, seen| status == 503 && seen["claude"]["mend"].is_string()).await?;
+
+    assert!(lost["claude_model"]["mend"].to_string().contains("existing model id"), "{lost}");
+    let why = &fooled["claude"];
+    assert!(why["reason"].to_string().contains("a page and not the Messages API: text/html (HTTP 200)"), "{why}");
+    assert!(why["mend"].to_string().contains("claude.base_url"), "{why}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn op7_op13_a_hangup_changes_nothing_and_the_log_says_a_line_each() -> Result<()> {
     let mut office = Office::open().await?;
@@ -127,6 +159,9 @@ async fn op7_op9_faulty_files_leave_out_and_a_coworker_without_one_is_retired_wh
     let told = |_, conditions: &Value| conditions["coworkers"]["mend"].to_string().contains("workmate retire ci");
     let conditions = until_readiness(&office.workmate, told).await?;
     let early = run(&office.workmate, &["retire", "oncall"]).await?;
+    fs::rename(files.join("oncall.yaml"), files.join("oncall.away"))?;
+    let unread = run(&office.workmate, &["retire", "oncall"]).await?;
+    fs::rename(files.join("oncall.away"), files.join("oncall.yaml"))?;
     let retired = run(&office.workmate, &["retire", "ci"]).await?;
     office.alice.until_membership(&room, &ci, &MembershipState::Leave).await?;
     let farewell = office.alice.until(&room, "a farewell", |seen| {
@@ -138,6 +173,7 @@ async fn op7_op9_faulty_files_leave_out_and_a_coworker_without_one_is_retired_wh
 
     assert!(conditions["coworkers"]["reason"].to_string().contains("legal"), "{conditions}");
     assert!(!early.status.success() && said(&early).contains("has a file"), "{}", said(&early));
+    assert!(!unread.status.success() && said(&unread).contains("its file is gone"), "{}", said(&unread));
     assert!(retired.status.success() && said(&retired).contains("left 1 rooms"), "{}", said(&retired));
     assert!(!after.status.success() && said(&after).contains("no coworker called ci"), "{}", said(&after));
     assert!(!office.workmate.data_dir().join("users").join(ci.localpart()).exists());

@@ -238,3 +238,28 @@ fn what_it_writes_passes_check_with_the_missing_key_as_its_only_warning() {
     assert_eq!(warned, ["claude.api_key"]);
     assert!(summary.contains("no faults, 1 warning\n"), "{summary}");
 }
+
+#[test]
+fn op4_what_stands_in_the_way_of_init_is_named_and_nothing_waits_for_a_pipe() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("file"), "").expect("written");
+    std::os::unix::fs::symlink("loop", at("loop")).expect("linked");
+    fs::create_dir_all(at("piped/config")).expect("made");
+    nix::unistd::mkfifo(&at("piped/registration.yaml"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+    fs::create_dir_all(at("foldered/registration.yaml")).expect("made");
+    for (name, force, words) in [
+        ("file", false, "file is not a folder\n  Mend: choose another --dir, or move it away."),
+        ("file/below", false, "file is not a folder\n  Mend: choose another --dir, or move it away."),
+        ("loop", false, "loop is not a folder\n  Mend: choose another --dir, or move it away."),
+        ("piped", true, "registration.yaml is a pipe, a socket or a device, not a file\n  Mend: move it away"),
+        ("foldered", true, "registration.yaml is a folder, not a file\n  Mend: move it away"),
+    ] {
+        let dir = at(name).display().to_string();
+        let mut line = vec!["workmate", "init", "--dir", &dir];
+        line.extend(force.then_some("--force"));
+        let Command::Init(args) = Cli::try_parse_from(line).expect("parses").command else { panic!("is init") };
+        let error = super::run(&args).expect_err(name).to_string();
+        assert!(error.starts_with("nothing was written: ") && error.contains(words), "{name}: {error}");
+    }
+}

@@ -3,6 +3,7 @@
 //! Everything that goes to the homeserver passes the proxy; nothing else holds the `as_token`. ruma's event types
 //! stop at [`inbound`] and [`outbound`]: what leaves this module is `core`'s.
 
+mod about_us;
 pub mod account;
 pub mod api;
 pub mod audit_room;

@@ -9,10 +9,7 @@ use ruma::api::{
 };
 
 use super::provision::damage::{is_disk_trouble, says_trouble};
-use crate::core::{
-    reach::{self, Obstacle},
-    time::Timestamp,
-};
+use crate::core::{reach::Obstacle, time::Timestamp};
 
 /// The longest `errcode` that is one.
 const ERRCODE_BYTES_MAX: usize = 255;
@@ -33,7 +30,7 @@ pub enum MatrixError {
     },
     /// Something answered that is no Matrix homeserver: a proxy's page, an empty body, a refusal without `errcode`.
     #[error(
-        "homeserver {url}: {}", reach::homeserver::foreign(*status, call)
+        "homeserver {url}: answered HTTP {status} without JSON to {call}\n  That is not the client-server API; a proxy or web page stands there.\n  Mend: set homeserver.url to the base that serves /_matrix/client."
     )]
     NotMatrix {
         /// Base URL that was called.
@@ -151,18 +148,6 @@ pub enum MatrixError {
 }
 
 impl MatrixError {
-    /// Returns it with its mend, where it is about us and not about a room: what `/readyz`, `check` and the start tell.
-    #[must_use]
-    pub fn about_us(&self, url: &str) -> String {
-        match self {
-            Self::Refused { call, status, errcode, message, retry_after } => {
-                let why = reach::homeserver::refused(call, *status, errcode, message, *retry_after);
-                format!("homeserver {}: {why}", url.trim_end_matches('/'))
-            }
-            _ => self.to_string(),
-        }
-    }
-
     /// Returns whether the same call may succeed later.
     ///
     /// Only a well-formed Matrix error that says so is final. Whatever else answers in the homeserver's place, and a

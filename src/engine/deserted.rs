@@ -1,4 +1,4 @@
-//! Rooms without people: who of ours is left there leaves quietly (C4).
+//! Rooms that are left: those without people, quietly (C4), and those that are too large to be read, with a reason.
 //!
 //! Such a room is of no use to anybody, and whoever left it may have left something behind there that is read at every
 //! sync.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use ruma::RoomId;
 
 use super::{Engine, EngineError, Shared};
-use crate::matrix::Account;
+use crate::{core::words::declining, matrix::Account};
 
 /// How often it is looked for rooms that nobody told us of.
 const LOOK_EVERY: Duration = Duration::from_hours(1);
@@ -45,5 +45,13 @@ impl Engine {
         self.roster.leave(room, account.user());
         tracing::info!(room.id = %room, user.id = %account.user(), "left a room without people");
         Ok(true)
+    }
+
+    /// Leaves a room that a sync was read without: one who stays is behind there for good, and reads it at every start.
+    pub(super) async fn leave_too_large(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
+        account.leave(room, Some(&declining::room_too_large())).await?;
+        self.roster.leave(room, account.user());
+        tracing::warn!(room.id = %room, user.id = %account.user(), "left a room whose state is too large to be read");
+        Ok(())
     }
 }

@@ -69,6 +69,9 @@ impl Engine {
         if !account.is_in(room) {
             return Ok(0);
         }
+        if stretch.is_cut {
+            return self.leave_too_large(account, room).await.map(|()| 0);
+        }
         let joined = stretch.events.iter().rposition(|event| is_coming(event, account.user()));
         let is_checked = joined.is_some() || self.tables.checked.get(&room.to_owned())?.is_some();
         if stretch.has_gap || !is_checked {

@@ -139,6 +139,15 @@ pub enum MatrixError {
         /// The virtual user.
         user: String,
     },
+    /// The rooms of a user hold more than a sync may bring, although what is too large in it is left out.
+    #[error(
+        "{user}: its rooms hold more than can be read at once, even without what is too large in them. Mend: remove it from \
+         rooms where nobody needs it"
+    )]
+    TooMuch {
+        /// The virtual user.
+        user: ruma::OwnedUserId,
+    },
     /// An encrypted room's state could not be established, so nothing may be sent (invariant 3).
     #[error("{room}: cannot tell whether the room is encrypted; nothing is sent until that is known")]
     EncryptionUnknown {
@@ -160,11 +169,22 @@ impl MatrixError {
             | Self::Token { .. }
             | Self::DeviceGone { .. }
             | Self::Contested { .. }
+            | Self::TooMuch { .. }
             | Self::EncryptionUnknown { .. } => true,
             Self::Refused { status, errcode, .. } => refusal_is_passing(*status, errcode),
             Self::Sdk(error) => sdk_is_passing(error) || is_disk_trouble(error),
             Self::UserStore { cause, .. } => says_trouble(cause),
             Self::File { cause, .. } => is_disk_trouble(cause),
+            _ => false,
+        }
+    }
+
+    /// Returns whether an answer is larger than may be read (`proxy/answer.rs`).
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Self::Refused { status, errcode, .. } => (*status, errcode.as_str()) == (413, "M_TOO_LARGE"),
+            Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::TooLarge)),
             _ => false,
         }
     }

@@ -10,6 +10,7 @@
 
 mod answer;
 mod call;
+pub(super) mod cutting;
 mod repair;
 
 use std::{
@@ -224,6 +225,7 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         return refuse(StatusCode::BAD_REQUEST, "M_UNRECOGNIZED", "the path is no URL of a homeserver");
     };
     let kind = call::kind(parts.uri.path());
+    let is_lean = kind == call::Kind::Sync && call::is_lean(parts.uri.query().unwrap_or_default());
     let mut headers = parts.headers;
     strip_hop_headers(&mut headers);
     let mut call = inner
@@ -236,7 +238,7 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     }
     match call.send().await {
         Ok(answer) => {
-            let response = answer::relay(answer, kind, &inner.reading).await;
+            let response = answer::relay(answer, kind, is_lean, &inner.reading).await;
             inner.listen(identity, &response);
             response
         }

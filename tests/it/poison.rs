@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use axum::{
     Json,
     extract::Request,
@@ -25,8 +25,12 @@ use crate::harness::{
     between::homeserver_behind,
     homeserver::shared,
     office::{Office, echoing},
-    readiness::{is_ready, until_logged, until_readiness},
+    readiness::{is_ready, readiness, until_logged, until_readiness},
 };
+
+/// State events of a heavy room, more than a room may have in a sync together (4 MiB).
+const HEAVY_EVENTS: usize = 80;
+const HEAVY_BYTES: usize = 60_000;
 
 /// An id that ruma takes and no homeserver has.
 fn long_id() -> String {
@@ -215,6 +219,43 @@ async fn p95(office: &Office, room: &RoomId, what: &str) -> Result<Duration> {
     }
     times.sort();
     Ok(times[REQUESTS * 95 / 100 - 1])
+}
+
+/// Makes a room of alice and bob with many large state events of one type.
+async fn heavy_room(office: &Office, event_type: &str) -> Result<OwnedRoomId> {
+    let state: Vec<_> = (0..HEAVY_EVENTS)
+        .map(|number| {
+            let via = "x".repeat(HEAVY_BYTES);
+            json!({ "type": event_type, "state_key": format!("!{number}:hs"), "content": { "via": [via] } })
+        })
+        .collect();
+    let content = json!({ "preset": "private_chat", "initial_state": state, "invite": [office.bob.user_id()] });
+    ensure!(call(&office.alice, Method::POST, "createRoom", &content).await?.is_success(), "the room is made");
+    let room = office.bob.until_invited_by(office.alice.user_id()).await?;
+    office.bob.join(&room).await?;
+    Ok(room)
+}
+
+#[tokio::test]
+async fn c4_a_room_that_is_too_large_to_be_read_costs_itself() -> Result<()> {
+    let office = Office::open().await?;
+    let (old, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
+    // What is not read may be of any size.
+    let odd = heavy_room(&office, "org.example.odd").await?;
+    office.bring(&odd, &oncall).await?;
+    office.ask(&office.bob, &odd, "is it heavy here?").await?;
+    office.answer(&office.bob, &odd, &oncall, "is it heavy here?").await?;
+
+    let heavy = heavy_room(&office, "m.space.parent").await?;
+    office.bob.invite(&heavy, &oncall).await?;
+
+    office.bob.until_membership(&heavy, &oncall, &MembershipState::Leave).await?;
+    let new = office.room(RoomKind::Encrypted).await?;
+    for room in [&old, &new] {
+        office.asked_and_answered(room, "still there?").await?;
+    }
+    assert_eq!(readiness(&office.workmate).await?.0, 200, "nothing of it remains");
+    Ok(())
 }
 
 /// A figure and no check of time: how much slower others are answered beside 64 poisoned rooms of one member.

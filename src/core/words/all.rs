@@ -420,6 +420,7 @@ fn service(book: &mut Book) {
     book.told("a coworker", &declining::works_in_rooms(bot, &["Team".to_owned(), "Incidents".to_owned()]));
     book.told("a coworker", &declining::not_from_you());
     book.told("a coworker", &declining::retired(bot));
+    book.told("a coworker", &declining::room_too_large());
     book.told("an assistant", &declining::others_assistant(bot));
     book.told("an assistant", &declining::assistant_of_one());
     for invited in [true, false] {

@@ -83,6 +83,12 @@ pub fn written_elsewhere() -> String {
         .to_owned()
 }
 
+/// Why a room is left that holds more than can be read.
+#[must_use]
+pub fn room_too_large() -> String {
+    "This room holds more data than I can read. Please ask me in another room.".to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +108,7 @@ mod tests {
             (own_chat(link, true), "accept my invite"),
             (own_chat(link, false), "go on there"),
             (service_alone(), "Start a chat"),
+            (room_too_large(), "another room"),
         ];
         for (reason, what) in reasons {
             assert!(reason.contains(what), "{what} is not in {reason}");

@@ -11,18 +11,43 @@ use matrix_sdk::{
             filter::{FilterDefinition, LazyLoadOptions},
             sync::sync_events::v3::Filter as SyncFilter,
         },
+        events::AnyRoomAccountDataEvent,
         presence::PresenceState,
+        serde::Raw,
     },
+    sync::SyncResponse,
 };
 use ruma::{EventId, RoomId};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Account;
-use crate::matrix::{disk::require_room, error::MatrixError, inbound::Read};
+use crate::matrix::{disk::require_room, error::MatrixError, inbound::Read, proxy::cutting::CUT_MARK};
 
 /// Timeline events that a sync brings of each room; more is read backwards on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
+
+/// The state that syncs bring: what the SDK keeps of a room, and what is asked of it here. Anybody may fill a room with any
+/// amount of any other.
+const STATE_TYPES: [&str; 17] = [
+    "m.room.create",
+    "m.room.member",
+    "m.room.encryption",
+    "m.room.power_levels",
+    "m.room.join_rules",
+    "m.room.history_visibility",
+    "m.room.guest_access",
+    "m.room.tombstone",
+    "m.room.name",
+    "m.room.topic",
+    "m.room.avatar",
+    "m.room.canonical_alias",
+    "m.room.pinned_events",
+    "m.room.server_acl",
+    "m.space.parent",
+    "io.workmate.audit",
+    "io.workmate.lobby",
+];
 
 impl Account {
     /// Makes sure that a sync which began at or after `since` has ended; concurrent callers share one.
@@ -51,16 +76,22 @@ impl Account {
         }
         require_room(&self.dir)?;
         let begun = Instant::now();
-        let settings = SyncSettings::new()
-            .timeout(Duration::ZERO)
-            .set_presence(PresenceState::Offline)
-            .filter(SyncFilter::FilterDefinition(sync_filter()));
-        let synced = Box::pin(self.client.sync_once(settings)).await.map_err(MatrixError::from);
+        let mut synced = self.sync_with(SYNC_TIMELINE_MAX).await;
+        if synced.as_ref().is_err_and(MatrixError::is_too_large) {
+            // Less of each room: what is left out is read backwards on demand.
+            synced = self.sync_with(1).await;
+        }
+        if synced.as_ref().is_err_and(MatrixError::is_too_large) {
+            return Err(MatrixError::TooMuch { user: self.user.clone() });
+        }
         let response = synced.inspect_err(|error| self.notice_damage(error))?;
         self.take_seals(&response.rooms);
         let mut joined = Vec::new();
         for (room, update) in response.rooms.joined {
             self.note_synced(&room, &update.timeline.events, update.timeline.limited);
+            if update.account_data.iter().any(is_mark_of_a_cut) {
+                self.note_cut(&room);
+            }
             let read = self.read(&room, &update.timeline.events).await;
             joined.push((room, update.timeline, read));
         }
@@ -85,6 +116,14 @@ impl Account {
         }
         *last = Some(begun);
         Ok(())
+    }
+
+    async fn sync_with(&self, timeline_max: u32) -> Result<SyncResponse, MatrixError> {
+        let settings = SyncSettings::new()
+            .timeout(Duration::ZERO)
+            .set_presence(PresenceState::Offline)
+            .filter(SyncFilter::FilterDefinition(sync_filter(timeline_max)));
+        Box::pin(self.client.sync_once(settings)).await.map_err(MatrixError::from)
     }
 
     /// Takes what a transaction said of a room; `None` for what only a sync brings in, such as state, and ciphertext whose
@@ -131,11 +170,17 @@ impl Account {
     }
 }
 
-fn sync_filter() -> FilterDefinition {
+fn sync_filter(timeline_max: u32) -> FilterDefinition {
     let mut filter = FilterDefinition::default();
     filter.presence.not_types = vec!["*".to_owned()];
     filter.room.ephemeral.not_types = vec!["*".to_owned()];
-    filter.room.timeline.limit = Some(UInt::from(SYNC_TIMELINE_MAX));
+    filter.room.timeline.limit = Some(UInt::from(timeline_max));
+    filter.room.state.types = Some(STATE_TYPES.map(str::to_owned).into());
     filter.room.state.lazy_load_options = LazyLoadOptions::Enabled { include_redundant_members: false };
     filter
+}
+
+/// Whether this says that the proxy cut the room (`proxy/cutting.rs`).
+fn is_mark_of_a_cut(event: &Raw<AnyRoomAccountDataEvent>) -> bool {
+    event.get_field::<String>("type").ok().flatten().as_deref() == Some(CUT_MARK)
 }

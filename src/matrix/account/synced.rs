@@ -18,6 +18,8 @@ pub struct Stretch {
     pub events: Vec<Held>,
     /// Whether some before or among them were left out.
     pub has_gap: bool,
+    /// Whether the room is too large to be read.
+    pub is_cut: bool,
 }
 
 /// The stretches of all rooms.
@@ -37,7 +39,7 @@ impl Synced {
         if stretch.has_gap || self.held + events.len() > SYNCED_MAX {
             // The room is read back anyhow.
             self.held -= stretch.events.len();
-            *stretch = Stretch { events: Vec::new(), has_gap: true };
+            *stretch = Stretch { events: Vec::new(), has_gap: true, is_cut: stretch.is_cut };
             return;
         }
         self.held += events.len();
@@ -49,6 +51,12 @@ impl Account {
     pub(super) fn note_synced(&self, room: &RoomId, events: &[TimelineEvent], limited: bool) {
         let events = unseen::of_timeline(events);
         self.synced.lock().unwrap_or_else(PoisonError::into_inner).add(room, events, limited);
+    }
+
+    /// Notes that a sync left a room out because of its size.
+    pub(super) fn note_cut(&self, room: &RoomId) {
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        synced.rooms.entry(room.to_owned()).or_default().is_cut = true;
     }
 
     /// Takes what syncs brought since the last call, by room.
@@ -87,10 +95,10 @@ mod tests {
         synced.add(calm, vec![held()], false);
         synced.add(busy, vec![held(); SYNCED_MAX - 1], false);
         synced.add(busy, vec![held()], false);
-        assert_eq!(synced.rooms[busy], Stretch { events: vec![], has_gap: true });
+        assert_eq!(synced.rooms[busy], Stretch { has_gap: true, ..Stretch::default() });
         assert_eq!((synced.rooms[calm].events.len(), synced.held), (1, 1));
         synced.add(calm, vec![held()], true);
         synced.add(calm, vec![held()], false);
-        assert_eq!((&synced.rooms[calm], synced.held), (&Stretch { events: vec![], has_gap: true }, 0));
+        assert_eq!((&synced.rooms[calm], synced.held), (&Stretch { has_gap: true, ..Stretch::default() }, 0));
     }
 }

@@ -17,6 +17,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     call::Kind,
+    cutting::{Cutter, Sizes, TooLarge},
     repair::{self, Repaired},
     strip_hop_headers,
 };
@@ -25,8 +26,15 @@ use crate::{
     matrix::error::{is_errcode, is_unknown_device},
 };
 
-/// The largest answer that is read as a whole: the first sync of somebody in hundreds of rooms has some 10 MiB.
+/// The largest answer that is read as a whole.
 const BODY_BYTES_MAX: usize = 128 << 20;
+/// A sync: the first one of somebody in hundreds of rooms has some 10 MiB. A room has at most 30 events of 64 KiB, and some
+/// ten kinds of state. One that is larger altogether is asked for again, lean.
+const SYNC: Sizes = Sizes { whole: 64 << 20, part: 4 << 20 };
+/// A lean sync, whose rooms have one event each.
+const LEAN_SYNC: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 192 << 10 };
+/// The keys of many people. One device has some 2 KiB.
+const KEYS: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 1 << 20 };
 /// The largest refusal that is read; one has some hundred bytes.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Answers beyond this size are read one after another, [`LARGE_AT_ONCE_MAX`] at a time.
@@ -121,7 +129,7 @@ pub(super) fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response
 }
 
 /// Passes an answer on, made fit to parse where it has to be.
-pub(super) async fn relay(answer: reqwest::Response, kind: Kind, reading: &Reading) -> Response {
+pub(super) async fn relay(answer: reqwest::Response, kind: Kind, is_lean: bool, reading: &Reading) -> Response {
     let status = answer.status();
     if !status.is_success() {
         return relay_refusal(answer).await;
@@ -130,7 +138,7 @@ pub(super) async fn relay(answer: reqwest::Response, kind: Kind, reading: &Readi
         Kind::Media => stream(answer),
         Kind::Other if is_json(answer.headers()) => stream(answer),
         Kind::Other => Remark::Page(status.as_u16()).answer(""),
-        _ => relay_whole(answer, kind, reading).await,
+        _ => relay_whole(answer, kind, is_lean, reading).await,
     }
 }
 
@@ -183,12 +191,17 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     response
 }
 
-async fn relay_whole(answer: reqwest::Response, kind: Kind, reading: &Reading) -> Response {
+async fn relay_whole(answer: reqwest::Response, kind: Kind, is_lean: bool, reading: &Reading) -> Response {
     let (status, headers) = (answer.status(), passed_headers(&answer));
-    let body = match read(answer, BODY_BYTES_MAX, Some(&reading.large)).await {
+    let read = match kind {
+        Kind::Sync => read_cut(answer, if is_lean { LEAN_SYNC } else { SYNC }, reading).await,
+        Kind::KeysQuery => read_cut(answer, KEYS, reading).await,
+        _ => read(answer, BODY_BYTES_MAX, Some(&reading.large)).await,
+    };
+    let body = match read {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
-            tracing::error!(?kind, most = BODY_BYTES_MAX, "an answer of the homeserver is too large to be read");
+            tracing::warn!(?kind, is_lean, "an answer of the homeserver is too large to be read");
             let error = "the answer is larger than may be read";
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", error);
         }
@@ -225,26 +238,52 @@ enum Unread {
 }
 
 /// Reads a body, at most `most` bytes; a large one waits for its place among the `large` ones.
-async fn read(mut answer: reqwest::Response, most: usize, large: Option<&Semaphore>) -> Result<Bytes, Unread> {
+async fn read(answer: reqwest::Response, most: usize, large: Option<&Semaphore>) -> Result<Bytes, Unread> {
     let told = answer.content_length().and_then(|length| usize::try_from(length).ok());
     if told.is_some_and(|length| length > most) {
         return Err(Unread::TooLarge);
     }
     let mut body = Vec::with_capacity(told.unwrap_or_default().min(LARGE_BYTES));
-    let mut place = None;
+    pour(answer, large, |chunk| {
+        if chunk.len() > most - body.len() {
+            return Err(TooLarge);
+        }
+        body.extend_from_slice(chunk);
+        Ok(body.len())
+    })
+    .await?;
+    Ok(body.into())
+}
+
+/// Reads a body without the parts that are too large.
+async fn read_cut(answer: reqwest::Response, sizes: Sizes, reading: &Reading) -> Result<Bytes, Unread> {
+    let mut cutter = Cutter::new(sizes);
+    pour(answer, Some(&reading.large), |chunk| cutter.feed(chunk)).await?;
+    let (body, cut) = cutter.done();
+    if cut.parts > 0 && reading.warns() {
+        tracing::warn!(parts = cut.parts, of = ?cut.names, "an answer of the homeserver was read without what is too large in it");
+    }
+    Ok(body.into())
+}
+
+/// Reads a body piece by piece; `take` tells how much is held, and beyond [`LARGE_BYTES`] it waits for its place among the
+/// `large` ones.
+async fn pour(
+    mut answer: reqwest::Response,
+    large: Option<&Semaphore>,
+    mut take: impl FnMut(&[u8]) -> Result<usize, TooLarge>,
+) -> Result<(), Unread> {
+    let (mut place, mut held) = (None, 0);
     loop {
         // `without_url`: the query names users, and a path may name rooms.
         let chunk = answer.chunk().await.map_err(|error| Unread::BrokenOff(reach::chain(&error.without_url())))?;
-        let Some(chunk) = chunk else { return Ok(body.into()) };
-        if chunk.len() > most - body.len() {
-            return Err(Unread::TooLarge);
-        }
+        let Some(chunk) = chunk else { return Ok(()) };
         if place.is_none()
-            && body.len() + chunk.len() > LARGE_BYTES
+            && held + chunk.len() > LARGE_BYTES
             && let Some(large) = large
         {
             place = large.acquire().await.ok();
         }
-        body.extend_from_slice(&chunk);
+        held = take(&chunk).map_err(|TooLarge| Unread::TooLarge)?;
     }
 }

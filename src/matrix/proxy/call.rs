@@ -102,6 +102,13 @@ pub(super) fn kind(path: &str) -> Kind {
     }
 }
 
+/// Returns whether a sync asks for one event of each room.
+pub(super) fn is_lean(query: &str) -> bool {
+    let filter = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "filter");
+    let filter: Option<serde_json::Value> = filter.and_then(|(_, filter)| serde_json::from_str(&filter).ok());
+    filter.is_some_and(|filter| filter["room"]["timeline"]["limit"] == 1)
+}
+
 /// Returns why a call may not be sent: somebody chose an id in it that no homeserver can have.
 pub(super) fn fault(path: &str, query: &str) -> Option<&'static str> {
     if path.len() > PATH_BYTES_MAX {

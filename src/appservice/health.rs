@@ -189,7 +189,8 @@ impl Health {
                 tracing::info!(condition = name, "a condition of readiness is being seen to: {reason}");
             }
             State::Waiting(_) => {
-                let mend = mend.map(|mend| format!(" Mend: {mend}")).unwrap_or_default();
+                let stop = if reason.ends_with(['.', '!', '?']) { "" } else { "." };
+                let mend = mend.map(|mend| format!("{stop} Mend: {mend}")).unwrap_or_default();
                 tracing::warn!(condition = name, "a condition of readiness does not hold: {reason}{mend}");
             }
         }

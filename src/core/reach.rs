@@ -39,7 +39,7 @@ pub enum Obstacle {
 }
 
 /// What a library says (in lower case), and what that means; the first that fits counts.
-const SIGNS: [(&str, Obstacle); 33] = [
+const SIGNS: [(&str, Obstacle); 35] = [
     ("unknownissuer", Obstacle::UnknownIssuer),
     ("unknown issuer", Obstacle::UnknownIssuer),
     ("caused by unknown", Obstacle::UnknownIssuer),
@@ -71,6 +71,8 @@ const SIGNS: [(&str, Obstacle); 33] = [
     ("within", Obstacle::Timeout),
     ("invalid http version", Obstacle::NotHttp),
     ("http/0.9", Obstacle::NotHttp),
+    ("end of file before", Obstacle::BrokenOff),
+    ("incompletemessage", Obstacle::BrokenOff),
     ("reset", Obstacle::BrokenOff),
     ("closed", Obstacle::BrokenOff),
 ];
@@ -173,6 +175,7 @@ mod tests {
             ("client error (Connect): tunnel error: unsuccessful", Obstacle::Proxy),
             ("client error (SendRequest): connection closed before message completed", Obstacle::BrokenOff),
             ("Connection reset by peer (os error 104)", Obstacle::BrokenOff),
+            ("error reading a body from connection: end of file before message length reached", Obstacle::BrokenOff),
             ("something new", Obstacle::Other),
         ] {
             assert_eq!(Obstacle::of(said), expected, "{said}");

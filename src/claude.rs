@@ -3,7 +3,8 @@
 //! It knows the protocol and decides nothing about rooms: the engine builds a [`Request`] from the core's
 //! prompt, reads [`Delta`]s from a [`Stream`], and asks an [`Error`] what to do ([`Error::advice`]).
 //! Sampling parameters, prefill and the `thinking` field do not exist here: current models refuse them, and every model
-//! takes a request without them. `effort` is sent to those that take it ([`Client::facts`]; claude-api.md, section 5).
+//! takes a request without them. `effort` is sent to those that take it ([`Client::facts`]). `docs/claude-api.md` has
+//! what is relied on of the API.
 
 pub mod client;
 pub mod error;

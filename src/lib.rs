@@ -2,6 +2,9 @@
 //!
 //! The map of the crate and its invariants are in `ARCHITECTURE.md`. `core` decides and does no IO; the
 //! edges (`appservice`, `matrix`, `claude`, `store`) do IO and decide nothing; `engine` joins them.
+//!
+//! Comments and tests cite rules of behaviour by their numbers (C5, A7): `docs/behaviour.md` has them. Our own words
+//! (run, lane, ward, card) are in `docs/glossary.md`.
 #![recursion_limit = "256"]
 
 pub mod appservice;

@@ -58,7 +58,7 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
         }
     };
     let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
-    // Computing in the US only costs a tenth more (claude-api.md, section 11).
+    // Computing in the US only costs a tenth more (docs/claude-api.md, section 10).
     let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
     let nano_usd = tokens + u128::from(searches) * u128::from(PRICES.web_search_nano_usd);
     Some(Cost { micro_usd: u64::try_from(nano_usd.div_ceil(1000)).unwrap_or(u64::MAX) })

@@ -1,4 +1,4 @@
-//! When a call that failed before its answer began is tried again (claude-api.md, section 10).
+//! When a call that failed before its answer began is tried again (docs/claude-api.md, section 9).
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// Eight attempts: half a minute of backoff, long enough for people to be told (BEHAVIOUR C19).
+    /// Eight attempts: half a minute of backoff, long enough for people to be told (rule C19).
     fn default() -> Self {
         Self {
             attempts_max: 8,

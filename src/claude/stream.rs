@@ -1,7 +1,7 @@
 //! From a stream's bytes to a [`Message`], without IO: bytes in, [`Delta`]s out.
 //!
 //! `sse` splits bytes into frames, `event` reads frames, `accumulate` builds the message. A stream that does not
-//! end with `message_stop` is a failure even if text arrived (claude-api.md, section 8).
+//! end with `message_stop` is a failure even if text arrived (docs/claude-api.md, section 7).
 
 mod accumulate;
 mod event;

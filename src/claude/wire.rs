@@ -75,7 +75,7 @@ impl Message {
     }
 }
 
-/// Why an answer ended (claude-api.md, section 3).
+/// Why an answer ended (docs/claude-api.md, section 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum StopReason {

@@ -247,7 +247,7 @@ fn name_of(root: &Section<'_>) -> String {
 }
 
 /// Returns the registration's sender, which must be none of our virtual users: Synapse answers `/sync` for it with 500
-/// (`NotImplementedError`, matrix-doc issue 1144).
+/// (`NotImplementedError`, matrix-org/matrix-doc#1144).
 fn sender_localpart(service: &str) -> String {
     format!("{service}-sender")
 }

@@ -1,4 +1,4 @@
-//! Who may import whom (DESIGN, section 6), read from the sources.
+//! Who may import whom (`ARCHITECTURE.md`, "Who may import whom"), read from the sources.
 
 use std::{
     collections::BTreeSet,
@@ -196,7 +196,7 @@ fn design_6_each_room_imports_only_what_it_may() {
             faults.extend(faults_of(rule, &code).into_iter().map(|fault| format!("{} uses {fault}", path.display())));
         }
     }
-    assert!(faults.is_empty(), "forbidden by DESIGN, section 6:\n{}", faults.join("\n"));
+    assert!(faults.is_empty(), "forbidden by ARCHITECTURE.md, who may import whom:\n{}", faults.join("\n"));
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn design_11_only_the_sandbox_decodes_what_strangers_sent() {
             }
         }
     }
-    assert!(faults.is_empty(), "forbidden by DESIGN, invariant 11:\n{}", faults.join("\n"));
+    assert!(faults.is_empty(), "forbidden by invariant 11 of ARCHITECTURE.md:\n{}", faults.join("\n"));
 }
 
 #[test]

@@ -132,7 +132,7 @@ async fn c8_joined_late_with_older_keys_it_reads_what_was_shared() -> Result<()>
     Ok(())
 }
 
-/// DESIGN section 5: what a thread has said already is read from the provider's cache.
+/// What a thread has said already is read from the provider's cache.
 #[tokio::test]
 async fn c7_over_twenty_turns_of_a_thread_most_of_the_prompt_is_read_from_the_cache() -> Result<()> {
     const TURNS: usize = 20;

@@ -1,4 +1,4 @@
-//! Decoding in children that may die (cases/security.md 3, DESIGN invariant 11), with the real program.
+//! Decoding in children that may die (docs/sandbox.md, invariant 11), with the real program.
 
 pub(crate) mod bombs;
 

@@ -1,4 +1,4 @@
-//! Tool loops in real rooms (C12, DESIGN 3): with a real MCP server, and with Workmate killed in the middle.
+//! Tool loops in real rooms (C12, docs/delivery.md): with a real MCP server, and with Workmate killed in the middle.
 
 use std::path::Path;
 

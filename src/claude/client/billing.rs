@@ -1,4 +1,4 @@
-//! Which refusals say that the account cannot pay: by code, else by wording (claude-api.md, sections 0a and 10).
+//! Which refusals say that the account cannot pay: by code, else by wording (docs/claude-api.md, section 8).
 //!
 //! An empty balance, a spend limit that the customer set and an organisation on hold are HTTP 400
 //! `invalid_request_error`, told apart from a faulty request by nothing but their words.

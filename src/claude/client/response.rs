@@ -40,7 +40,7 @@ impl Failure {
     }
 }
 
-/// The body of an error (claude-api.md, section 10). Gateways leave the type out, or everything but a line.
+/// The body of an error (docs/claude-api.md, section 8). Gateways leave the type out, or everything but a line.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ErrorBody {

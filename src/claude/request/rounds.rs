@@ -1,4 +1,4 @@
-//! Tools and the rounds of a tool loop, behind the transcript (claude-api.md, section 4).
+//! Tools and the rounds of a tool loop, behind the transcript (docs/claude-api.md, section 4).
 
 use serde_json::{Value, json};
 

@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-/// Rules of `docs/behaviour.md` about a coworker in a room, and where tests of each must stand: `src` for tables without
-/// IO, `tests` for real rooms. What C18 says happens between homeserver and client alone.
+/// Rules of `docs/behaviour.md` about a coworker in a room, and where tests of each must stand: `src` for tables
+/// without IO, `tests` for real rooms. What C18 says happens between homeserver and client alone.
 const RULES: [(&str, &[&str]); 13] = [
     ("c5", &["src", "tests"]),
     ("c6", &["src", "tests"]),

@@ -373,7 +373,7 @@ struct NoFile(&'static str);
 /// Returns how to mend what stands in the way of reading a file; `None` where that depends on what the file is for.
 fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
     let is_link = || fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink());
-    let is_no_file = error.get_ref().is_some_and(|cause| cause.is::<NoFile>());
+    let is_no_file = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoFile>);
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
             "run this as the user that runs workmate (e.g. with `sudo -u workmate`), or let that user read the file.",

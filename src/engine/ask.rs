@@ -189,7 +189,7 @@ impl Engine {
             _ => TurnStop::End,
         };
         let blocks: Vec<String> = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
-        let usage = whole(message.usage.clone(), &blocks, || self.tokens_of(question.prompt, question.model));
+        let usage = whole(&message.usage, &blocks, || self.tokens_of(question.prompt, question.model));
         let is_unbilled = message.is_refused_unsaid();
         let refused = (stop == TurnStop::Refused).then(|| {
             let category = message.stop_details.as_ref().and_then(|details| details.category.clone());
@@ -224,7 +224,7 @@ fn answering(asked: &str, told: String) -> String {
 
 /// Returns the usage of a whole answer. What the provider did not tell, or only as a number that none can be, counts as it
 /// is estimated: an answer is not free for that.
-fn whole(usage: claude::Usage, blocks: &[String], prompt_tokens: impl FnOnce() -> u64) -> claude::Usage {
+fn whole(usage: &claude::Usage, blocks: &[String], prompt_tokens: impl FnOnce() -> u64) -> claude::Usage {
     let uncached = || prompt_tokens().saturating_sub(usage.prompt_tokens());
     let written = || blocks.iter().map(|block| u64::from(estimate(block))).fold(0, u64::saturating_add);
     let (input, output) = (usage.input_tokens.unwrap_or_else(uncached), usage.output_tokens.unwrap_or_else(written));
@@ -332,7 +332,7 @@ mod tests {
                 output_tokens,
                 ..claude::Usage::default()
             };
-            let usage = whole(usage, &blocks, || 1_000);
+            let usage = whole(&usage, &blocks, || 1_000);
             (usage.prompt_tokens(), usage.output_tokens)
         };
         assert_eq!(of(Some(9), None, Some(3)), (9, Some(3)));

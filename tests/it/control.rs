@@ -129,7 +129,7 @@ async fn c6_an_edit_of_the_request_begins_the_run_anew_with_the_new_text() -> Re
 async fn c6_c16_an_edit_of_a_request_into_a_command_stops_its_run_and_is_done() -> Result<()> {
     let scene = Box::pin(Scene::set()).await?;
     let rephrase = async |request: &OwnedEventId, text: &str| {
-        let edit = Message::text(&format!("@oncall {text}")).mentioning(&scene.coworker).replacing(request);
+        let edit = Message::text(format!("@oncall {text}")).mentioning(&scene.coworker).replacing(request);
         scene.alice.send(&scene.room, edit).await
     };
     let (tower, _gate) = scene.ask_and_hold("how high is the tower", "The tower is 90 m high.").await?;

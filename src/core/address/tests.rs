@@ -664,9 +664,10 @@ fn asked_in_turn(said: &[(&UserId, Message)]) -> Vec<bool> {
 
 #[test]
 fn c5_a_typed_name_makes_one_message_somebody_elses_and_the_thread_is_followed_again() {
+    type Said<'a> = Vec<(&'a UserId, Message)>;
     let (ella, carol) = (bob(), user_id!("@carol:here.org"));
     let text = |body: &str| Message::text(body);
-    let table: [(&str, Vec<(&UserId, Message)>, Vec<bool>); 9] = [
+    let table: [(&str, Said<'_>, Vec<bool>); 9] = [
         ("the caller goes on", vec![(alice(), text("Ella: nice")), (alice(), text("and today?"))], vec![false, true]),
         ("a third one asks", vec![(alice(), text("Ella: nice")), (carol, text("and today?"))], vec![false, true]),
         (

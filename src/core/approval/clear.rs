@@ -124,7 +124,7 @@ fn choice_of(text: &str, plain: &str) -> Option<Choice> {
     match () {
         () if is_yes(plain) => Some(Choice::Approve),
         () if is_no(plain) => Some(Choice::Decline),
-        () if DECLINING_KEYS.iter().any(|key| is(key)) => Some(Choice::Decline),
+        () if DECLINING_KEYS.iter().any(is) => Some(Choice::Decline),
         () => choice_of_key(text.trim()),
     }
 }

@@ -48,20 +48,17 @@ impl Inline {
         let Some(at) = self.0.iter().rposition(|open| open.kind == kind && open.depth == depth) else { return false };
         let open = self.0[at];
         self.0.truncate(at);
-        match kind.tag() {
-            Some(tag) => {
-                events.push(Event::End(tag.to_end()));
-                events[open.at] = Event::Start(tag);
-            }
-            None => {
-                let text: Option<String> = events[open.at + 1..]
-                    .iter()
-                    .map(|event| if let Event::Text(text) = event { Some(&**text) } else { None })
-                    .collect();
-                let Some(text) = text.filter(|text| !text.is_empty()) else { return false };
-                events.truncate(open.at);
-                events.push(Event::Code(text.into()));
-            }
+        if let Some(tag) = kind.tag() {
+            events.push(Event::End(tag.to_end()));
+            events[open.at] = Event::Start(tag);
+        } else {
+            let text: Option<String> = events[open.at + 1..]
+                .iter()
+                .map(|event| if let Event::Text(text) = event { Some(&**text) } else { None })
+                .collect();
+            let Some(text) = text.filter(|text| !text.is_empty()) else { return false };
+            events.truncate(open.at);
+            events.push(Event::Code(text.into()));
         }
         true
     }

@@ -52,7 +52,7 @@ pub(super) fn shield(markdown: &str, is_ours: bool) -> Shielded<'_> {
     Shielded { text, kept }
 }
 
-fn changed<'a>(text: Cow<'a, str>, change: impl FnOnce(&str) -> Option<String>) -> Cow<'a, str> {
+fn changed(text: Cow<'_, str>, change: impl FnOnce(&str) -> Option<String>) -> Cow<'_, str> {
     match change(&text) {
         Some(text) => Cow::Owned(text),
         None => text,

@@ -31,7 +31,10 @@ pub(super) fn made_unique<'a>(blocks: &[String], used: impl Iterator<Item = &'a 
             unique.push(raw.clone());
             continue;
         }
-        let ours = (1..).map(|number| format!("call_{number}")).find(|ours| !seen.contains(ours)).unwrap_or_default();
+        let ours = (1..=seen.len() + 1)
+            .map(|number| format!("call_{number}"))
+            .find(|ours| !seen.contains(ours))
+            .unwrap_or_default();
         unique.push(with_id(raw, &ours));
         seen.insert(ours);
     }

@@ -91,7 +91,7 @@ pub(super) fn of_unknown_type(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKi
     let (mentions, words) = (mentions(&content), words(&content, None));
     let names = mentions.as_ref().is_some_and(|mentions| !mentions.users.is_empty());
     let body = words.map(Cow::into_owned).unwrap_or_default();
-    if facts::related(&content, "m.replace").is_some() || !(names || !body.trim().is_empty()) {
+    if facts::related(&content, "m.replace").is_some() || (!names && body.trim().is_empty()) {
         return None;
     }
     let mut message = Message { kind: MessageKind::Other(event_type), mentions, ..Message::text(body) };
@@ -154,7 +154,7 @@ fn extensible(content: &JsonObject) -> EventKind {
 
 fn in_the_kind(said: EventKind, kind: MessageKind) -> EventKind {
     let with = |message: Message| match message.kind {
-        MessageKind::Text => Message { kind: kind.clone(), ..message },
+        MessageKind::Text => Message { kind, ..message },
         _ => message,
     };
     match said {

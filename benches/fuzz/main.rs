@@ -191,14 +191,10 @@ fn again(targets: &[&Target], file: &Path) -> ExitCode {
         }
     };
     let began = Instant::now();
-    match fails(target, &case) {
-        Some(why) => {
-            say(format!("{}: fails: {why}", target.name));
-            ExitCode::FAILURE
-        }
-        None => {
-            say(format!("{}: passes, in {:.1?}", target.name, began.elapsed()));
-            ExitCode::SUCCESS
-        }
+    if let Some(why) = fails(target, &case) {
+        say(format!("{}: fails: {why}", target.name));
+        return ExitCode::FAILURE;
     }
+    say(format!("{}: passes, in {:.1?}", target.name, began.elapsed()));
+    ExitCode::SUCCESS
 }

@@ -25,6 +25,7 @@ mod assistants;
 mod audit;
 mod bindings;
 mod budget;
+mod caught;
 mod changes;
 mod commands;
 mod control;
@@ -150,6 +151,9 @@ enum EngineError {
     /// The run may not write there (A2, A4).
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// A fault of ours or of a library's; where it is, the line before says.
+    #[error("workmate has a fault; please report the line before this one, which says where")]
+    Panicked,
 }
 
 impl EngineError {
@@ -159,7 +163,7 @@ impl EngineError {
             Self::Matrix(error) => error.is_passing(),
             // The entry is kept; once the disk is mended and workmate restarted, it is handled.
             Self::Store(error) => error.is_fatal(),
-            Self::Refused(_) => false,
+            Self::Refused(_) | Self::Panicked => false,
         }
     }
 
@@ -167,7 +171,7 @@ impl EngineError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Matrix(error) => error.retry_after(crate::clock::now()),
-            Self::Store(_) | Self::Refused(_) => None,
+            Self::Store(_) | Self::Refused(_) | Self::Panicked => None,
         }
     }
 }

@@ -84,7 +84,13 @@ impl Baseline {
         let dir = stage.dir.path().join("sdk");
         let provisioner = Provisioner::new(Api::new(proxy), &dir, MasterSecret::random());
         let user = slot.coworker("sdk");
-        let persona = Persona { user: user.clone(), display_name: "sdk".to_owned(), avatar: None, kind: "coworker" };
+        let persona = Persona {
+            user: user.clone(),
+            display_name: "sdk".to_owned(),
+            avatar: None,
+            kind: "coworker",
+            is_named: true,
+        };
         let account = Box::pin(provisioner.provision(&persona)).await?;
         Self::serve(slot, user, Speaker::Sdk(account), stop, tasks).await
     }

@@ -1,7 +1,10 @@
 //! Logs to standard error, as text or JSON: a line for each event, whatever it says.
 
 use serde_json::{Map, Value};
-use std::io::{self, IsTerminal as _, Write};
+use std::{
+    io::{self, IsTerminal as _, Write},
+    panic,
+};
 use tracing::{Level, Metadata};
 
 use tracing_subscriber::{
@@ -43,7 +46,13 @@ pub fn install(log: &Log) -> anyhow::Result<()> {
     tracing_subscriber::registry()
         .with(lines)
         .try_init()
-        .map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
+        .map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))?;
+    panic::set_hook(Box::new(|panic| {
+        // What it says may hold somebody's words.
+        let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+        tracing::error!(at, "workmate has a fault: it panicked; please report this line");
+    }));
+    Ok(())
 }
 
 /// Writes each event, which comes whole, as one line: what has several, such as a message with its mend, is joined. A

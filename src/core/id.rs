@@ -5,8 +5,8 @@
 //! model's arguments or a file does it here; `tests/it/architecture.rs` finds who does not.
 
 use ruma::{
-    EventId, OwnedEventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomId, RoomOrAliasId,
-    ServerName, UserId,
+    EventId, MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId,
+    RoomId, RoomOrAliasId, ServerName, UserId, matrix_uri::MatrixId,
 };
 
 /// The longest id (spec, "Common identifier format").
@@ -40,6 +40,20 @@ pub fn user(text: &str) -> Option<OwnedUserId> {
 #[must_use]
 pub fn server(text: &str) -> Option<OwnedServerName> {
     ServerName::parse(text).ok().filter(|name| is_server(name))
+}
+
+/// Reads a matrix.to link or a `matrix:` URI: what it names, whose ids are still to be checked, and the servers of its `via`.
+///
+/// Two slashes in a row stand around an empty id, which ruma looks into (ruma-common 0.16, `MatrixId::parse_with_sigil`).
+#[must_use]
+pub fn uri(text: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
+    if text.strip_prefix("https://").unwrap_or(text).contains("//") {
+        return None;
+    }
+    match MatrixToUri::parse(text) {
+        Ok(uri) => Some((uri.id().clone(), uri.via().to_vec())),
+        Err(_) => MatrixUri::parse(text).ok().map(|uri| (uri.id().clone(), uri.via().to_vec())),
+    }
 }
 
 /// Returns whether a parsed id can be that of an event.
@@ -139,6 +153,18 @@ mod tests {
             assert_eq!(parsed, [false; 4], "{none:?}");
         }
         assert!(!is_token("..") && !is_token(".") && !is_token(""));
+    }
+
+    #[test]
+    fn a_link_with_an_empty_id_names_nothing() {
+        for text in ["#//", "%23//?", "//", "///", "/x//", "!x//$y", "u//", "%40bob:hs//", "a//b"] {
+            for base in ["https://matrix.to/#/", "matrix:", "https://matrix.to/#", ""] {
+                assert_eq!(uri(&format!("{base}{text}")), None, "{base}{text}");
+            }
+        }
+        let (id, via) = uri("https://matrix.to/#/%40bob%3Ahs.org?via=a.org").expect("is a link");
+        assert_eq!((id, via.len()), (MatrixId::User(ruma::owned_user_id!("@bob:hs.org")), 1));
+        assert!(uri("matrix:u/bob:hs.org").is_some());
     }
 
     #[test]

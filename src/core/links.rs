@@ -1,8 +1,6 @@
 //! Links to rooms and events, as people paste them (A7).
 
-use ruma::{
-    MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomId, ServerName, matrix_uri::MatrixId,
-};
+use ruma::{OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomId, ServerName, matrix_uri::MatrixId};
 
 use url::Url;
 
@@ -60,13 +58,10 @@ pub fn target(word: &str) -> Option<Target> {
         let room = id::room_or_alias(word)?;
         return Some(Target { room, event: None, via: Vec::new() });
     }
-    if let Ok(uri) = MatrixToUri::parse(word) {
-        return of_id(uri.id().clone(), uri.via());
+    match id::uri(word) {
+        Some((id, via)) => of_id(id, &via),
+        None => of_web_client(word),
     }
-    if let Ok(uri) = MatrixUri::parse(word) {
-        return of_id(uri.id().clone(), uri.via());
-    }
-    of_web_client(word)
 }
 
 /// Reads the address of a room or message in a web client, wherever that is hosted: Element and its kin

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     Engine, EngineError, SAFETY_SYNC, Shared,
+    caught::caught,
     records::{Checked, Cursor},
 };
 use crate::{
@@ -232,7 +233,7 @@ impl Engine {
 
     async fn compare_all(&self) {
         for account in self.pool.all_kept() {
-            if let Err(error) = self.compare(&account).await {
+            if let Err(error) = caught(self.compare(&account)).await {
                 tracing::debug!(user.id = %account.user(), %error, "a room cannot be compared; it is tried again");
             }
         }
@@ -255,7 +256,7 @@ pub(super) async fn read_all_back(engine: Shared) {
 
 impl Engine {
     async fn read_back_or_later(&self, user: &OwnedUserId, room: &OwnedRoomId) {
-        let Err(error) = self.read_back(user, room).await else { return };
+        let Err(error) = caught(self.read_back(user, room)).await else { return };
         if error.is_passing()
             && let Some(account) = self.pool.kept(user)
         {
@@ -315,7 +316,7 @@ impl Engine {
             return;
         }
         let assistant = self.assistant_persona(owner).user;
-        if let Err(error) = self.read_back(&assistant, room).await {
+        if let Err(error) = caught(self.read_back(&assistant, room)).await {
             tracing::debug!(room.id = %room, %error, "an assistant's chat cannot be read back now");
         }
     }

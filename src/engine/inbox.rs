@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use self::lines::{HeldLimits, Left, Lines, Next};
-use super::{Engine, EngineError, Shared};
+use super::{Engine, EngineError, Shared, caught::caught};
 use crate::{
     clock,
     core::retry::{Failures, Next as AfterFailure, Others},
@@ -151,7 +151,7 @@ async fn handle<'a>(
     let mut handled_before = waiting.handled.load(Ordering::Relaxed);
     loop {
         let began = Instant::now();
-        let error = match Box::pin(engine.clone().take(entry, accepted)).await {
+        let error = match caught(Box::pin(engine.clone().take(entry, accepted))).await {
             Ok(Handled::Done) => {
                 waiting.handled.fetch_add(1, Ordering::Relaxed);
                 return engine.done(entry);

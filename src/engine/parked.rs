@@ -9,7 +9,7 @@ use std::{
 use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, assistants::Privacy, records::RoomRecord};
+use super::{Engine, EngineError, Shared, assistants::Privacy, caught::caught, records::RoomRecord};
 use crate::{
     clock,
     core::{
@@ -117,11 +117,11 @@ impl Engine {
             let began = Instant::now();
             let read = tokio::select! {
                 () = self.stop.cancelled() => return,
-                read = Box::pin(self.try_to_read(&readers, &entry, accepted)) => read,
+                read = caught(Box::pin(self.try_to_read(&readers, &entry, accepted))) => read,
             };
             let failed = match read {
                 Ok(Some(read)) if read.sealed.is_none() => {
-                    Box::pin(self.take_late(&readers, &read, &entry, accepted)).await.map(|()| true)
+                    caught(Box::pin(self.take_late(&readers, &read, &entry, accepted))).await.map(|()| true)
                 }
                 Ok(None) => Ok(true),
                 Ok(Some(sealed)) => {
@@ -136,7 +136,7 @@ impl Engine {
                     }
                     Ok(false)
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             };
             match failed {
                 Ok(true) => return self.done(&entry),

@@ -19,6 +19,7 @@ use super::{
     ask::{Progress, Question, Reply},
     assistants::Privacy,
     budget::Hold,
+    caught::caught,
     control::{Nearness, Order},
     events::sync_beside,
     lanes,
@@ -119,7 +120,7 @@ impl Engine {
                 // An attempt that was cut short may have left it parked.
                 leave.unpark().await;
                 let attempt = Attempt { id, accepted, progress: &sender, leave };
-                Box::pin(self.run_once(&attempt, &mut record, &mut used)).await
+                caught(Box::pin(self.run_once(&attempt, &mut record, &mut used))).await
             };
             let attempted = tokio::select! {
                 biased;

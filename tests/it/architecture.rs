@@ -279,7 +279,8 @@ fn the_rules_find_what_they_forbid() {
 /// operator wrote; names in power levels are compared and never looked up.
 #[test]
 fn ids_from_outside_are_parsed_in_one_place() {
-    let kinds = ["EventId", "RoomId", "UserId", "RoomOrAliasId", "RoomAliasId", "ServerName"];
+    let kinds =
+        ["EventId", "RoomId", "UserId", "RoomOrAliasId", "RoomAliasId", "ServerName", "MatrixToUri", "MatrixUri"];
     let calls: Vec<String> =
         kinds.iter().flat_map(|kind| [format!("{kind}::parse("), format!("Owned{kind}::try_from(")]).collect();
     let mut elsewhere = Vec::new();

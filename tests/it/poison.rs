@@ -66,6 +66,13 @@ async fn send_poison(office: &Office, person: &Person, room: &RoomId) -> Result<
     }
     let thread = json!({"rel_type": "m.thread", "event_id": id, "m.in_reply_to": {"event_id": id}});
     send_raw(person, room, "m.room.message", text(thread)).await?;
+    for odd in ["#//", "%23//?", "//", "/x", "!x//$y", "u//", "%40bob:hs//"] {
+        let link = format!("<a href=\"https://matrix.to/#/{odd}\">oncall</a>: see <a href=\"matrix:{odd}\">here</a>");
+        let mut linked = text(Value::Null);
+        linked["formatted_body"] = link.into();
+        linked["format"] = "org.matrix.custom.html".into();
+        send_raw(person, room, "m.room.message", linked).await?;
+    }
     let mut edit = text(json!({"rel_type": "m.replace", "event_id": id}));
     edit["m.new_content"] = json!({"msgtype": "m.text", "body": "poisoned", "m.mentions": {"user_ids": [oncall]}});
     send_raw(person, room, "m.room.message", edit).await?;
@@ -99,6 +106,7 @@ async fn c7_a_reference_that_no_event_can_have_costs_itself_and_the_room_goes_on
     }
     let logs = office.workmate.logs();
     assert!(!logs.contains("it is given up"), "nothing had to be given up");
+    assert!(!logs.contains("it panicked"), "no library was handed what it cannot take");
     assert!(!logs.contains("a call was not sent"), "nothing reached the second net");
     Ok(())
 }

@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use ruma::{MatrixToUri, MatrixUri, OwnedUserId, matrix_uri::MatrixId};
+use ruma::{OwnedUserId, matrix_uri::MatrixId};
+
+use crate::core::id;
 
 /// How much of a body or of its HTML is inspected, in bytes; a Matrix event is at most 65 536.
 pub const INSPECTED_BYTES_MAX: usize = 64 * 1024;
@@ -88,12 +90,8 @@ impl OwnWords {
 
 /// Returns the user that a matrix.to or `matrix:` link points at.
 pub(crate) fn linked_user(href: &str) -> Option<OwnedUserId> {
-    let id = match MatrixToUri::parse(href) {
-        Ok(uri) => uri.id().clone(),
-        Err(_) => MatrixUri::parse(href).ok()?.id().clone(),
-    };
-    match id {
-        MatrixId::User(user) => Some(user),
+    match id::uri(href)? {
+        (MatrixId::User(user), _) => Some(user),
         _ => None,
     }
 }

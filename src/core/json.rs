@@ -62,16 +62,69 @@ fn without_vast_numbers(text: &str) -> Option<String> {
     (copied > 0).then(|| mended + &text[copied..])
 }
 
+/// The first of the characters that stand for halves of pairs until these are joined: private ones of the last plane.
+const HALVES: u32 = 0x10_f800;
+
+/// Returns JSON whose halves of pairs [`Joining`] joins with what stands in the next piece of the same text; unchanged
+/// where there are none.
+#[must_use]
+pub fn in_pieces(json: &str) -> Cow<'_, str> {
+    let marked = |unit: u16| char::from_u32(HALVES + u32::from(unit - 0xd800)).map_or(REPLACEMENT.into(), String::from);
+    halves_as(json, marked)
+}
+
+/// Joins a text that came in pieces, cut anywhere, also between the two halves of a pair ([`in_pieces`]).
+#[derive(Debug, Default)]
+pub struct Joining {
+    /// The first half of a pair whose second one has not come.
+    half: Option<u16>,
+}
+
+impl Joining {
+    /// Returns a piece as it continues the text. A half at its end is kept for the next one.
+    pub fn join(&mut self, piece: String) -> String {
+        let half_of = |char: char| u16::try_from(u32::from(char).checked_sub(HALVES)?).ok()?.checked_add(0xd800);
+        if self.half.is_none() && !piece.chars().any(|char| half_of(char).is_some()) {
+            return piece;
+        }
+        let mut joined = String::with_capacity(piece.len());
+        for char in piece.chars() {
+            let (before, unit) = (self.half.take(), half_of(char));
+            let pair = before.zip(unit).and_then(|(first, second)| char::decode_utf16([first, second]).next()?.ok());
+            if let Some(pair) = pair {
+                joined.push(pair);
+                continue;
+            }
+            joined.extend(before.map(|_| char::REPLACEMENT_CHARACTER));
+            match unit {
+                Some(0xd800..=0xdbff) => self.half = unit,
+                Some(_) => joined.push(char::REPLACEMENT_CHARACTER),
+                None => joined.push(char),
+            }
+        }
+        joined
+    }
+
+    /// Returns what stands for a half that nothing followed.
+    pub fn end(&mut self) -> Option<char> {
+        self.half.take().map(|_| char::REPLACEMENT_CHARACTER)
+    }
+}
+
 fn paired(json: &str) -> Cow<'_, str> {
+    halves_as(json, |_| REPLACEMENT.to_owned())
+}
+
+fn halves_as(json: &str, instead: impl Fn(u16) -> String) -> Cow<'_, str> {
     let holds = |escape: &str| memchr::memmem::find(json.as_bytes(), escape.as_bytes()).is_some();
     if !holds("\\ud") && !holds("\\uD") {
         return Cow::Borrowed(json);
     }
-    without_halves(json).map_or(Cow::Borrowed(json), Cow::Owned)
+    with_halves_as(json, instead).map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
 /// Returns the text with each half of a pair replaced; `None` where there is none.
-fn without_halves(text: &str) -> Option<String> {
+fn with_halves_as(text: &str, instead: impl Fn(u16) -> String) -> Option<String> {
     let bytes = text.as_bytes();
     let mut mended = String::new();
     let (mut at, mut copied) = (0, 0);
@@ -84,9 +137,9 @@ fn without_halves(text: &str) -> Option<String> {
             // An escape of one character, `\\` among them.
             None => at += 2,
             Some(0xd800..=0xdbff) if matches!(unit(bytes, at + 6), Some(0xdc00..=0xdfff)) => at += 12,
-            Some(0xd800..=0xdfff) => {
+            Some(half @ 0xd800..=0xdfff) => {
                 mended.push_str(&text[copied..at]);
-                mended.push_str(REPLACEMENT);
+                mended.push_str(&instead(half));
                 at += 6;
                 copied = at;
             }
@@ -124,6 +177,27 @@ mod tests {
             ("\"\u{1f600}\\ud83d\u{1f600}\"", "\"\u{1f600}\\ufffd\u{1f600}\""),
         ] {
             assert_eq!(whole(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_pieces_keeps_a_pair_that_was_cut_in_two() {
+        for (pieces, expected) in [
+            (vec![r#""done \ud83d""#, r#""\ude00 but""#], "done \u{1f600} but"),
+            (vec![r#""a\ud83d""#, r#""""#, r#""\ude00""#, r#""b""#], "a\u{1f600}b"),
+            (vec![r#""a\ud83d""#, r#""b""#], "a\u{fffd}b"),
+            (vec![r#""a\ud83d""#, r#""\ud83d\ude00""#], "a\u{fffd}\u{1f600}"),
+            (vec![r#""\ude00a\ud83d""#], "\u{fffd}a\u{fffd}"),
+            (vec![r#""\ud83d\ude00""#, r#""é""#], "\u{1f600}é"),
+        ] {
+            let mut joining = Joining::default();
+            let mut joined = String::new();
+            for piece in &pieces {
+                let piece: String = serde_json::from_str(&in_pieces(piece)).unwrap();
+                joined.push_str(&joining.join(piece));
+            }
+            joined.extend(joining.end());
+            assert_eq!(joined, expected, "{pieces:?}");
         }
     }
 

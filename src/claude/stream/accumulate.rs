@@ -8,7 +8,10 @@ use super::{
     Delta, StreamError,
     event::{BlockDelta, Event, MessageDelta},
 };
-use crate::claude::wire::{ContentBlock, Json, Message, StopReason, Usage};
+use crate::{
+    claude::wire::{ContentBlock, Json, Message, StopReason, Usage},
+    core::json::{self, Joining},
+};
 
 /// The message so far.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ struct Gathered {
     /// A piece of `input` could not be read.
     lacks_input: bool,
     citations: Vec<Json>,
+    /// Joins the pieces of its text, its thinking or its input.
+    joining: Joining,
     is_stopped: bool,
 }
 
@@ -122,7 +127,11 @@ impl Accumulator {
         match (found, delta) {
             (Some(at), delta) => news.extend(apply(at, &mut self.gathered[at], &mut message.content[at], delta)),
             (None, BlockDelta::Text(text)) if !text.is_empty() && !is_of_unknown => {
-                self.begin(index, ContentBlock::text(text), news);
+                let mut joining = Joining::default();
+                self.begin(index, ContentBlock::text(joining.join(text)), news);
+                if let Some(begun) = self.gathered.last_mut() {
+                    begun.joining = joining;
+                }
             }
             (None, _) => {}
         }
@@ -179,10 +188,12 @@ fn takes(block: &ContentBlock, delta: &BlockDelta) -> bool {
 fn apply(at: usize, gathered: &mut Gathered, block: &mut ContentBlock, delta: BlockDelta) -> Option<Delta> {
     match (delta, block) {
         (BlockDelta::Text(more), ContentBlock::Text { text, .. }) => {
+            let more = gathered.joining.join(more);
             text.push_str(&more);
             (!more.is_empty()).then_some(Delta::Text(more))
         }
         (BlockDelta::Thinking(more), ContentBlock::Thinking { thinking, .. }) => {
+            let more = gathered.joining.join(more);
             thinking.push_str(&more);
             Some(Delta::Thinking(more))
         }
@@ -191,6 +202,7 @@ fn apply(at: usize, gathered: &mut Gathered, block: &mut ContentBlock, delta: Bl
             None
         }
         (BlockDelta::Input(Some(more)), _) => {
+            let more = gathered.joining.join(more);
             gathered.input.push_str(&more);
             Some(Delta::ToolInput { index: at })
         }
@@ -215,7 +227,13 @@ fn apply(at: usize, gathered: &mut Gathered, block: &mut ContentBlock, delta: Bl
 /// A call of a tool of ours whose arguments are not JSON, or are not all there.
 struct Broken;
 
-fn close(gathered: Gathered, block: &mut ContentBlock) -> Result<(), Broken> {
+fn close(mut gathered: Gathered, block: &mut ContentBlock) -> Result<(), Broken> {
+    let rest = gathered.joining.end();
+    match block {
+        ContentBlock::Text { text, .. } => text.extend(rest),
+        ContentBlock::Thinking { thinking, .. } => thinking.extend(rest),
+        _ => gathered.input.extend(rest),
+    }
     if !gathered.citations.is_empty()
         && let Some(rest) = block.rest_mut()
     {
@@ -227,7 +245,7 @@ fn close(gathered: Gathered, block: &mut ContentBlock) -> Result<(), Broken> {
     if gathered.input.trim().is_empty() && !gathered.lacks_input {
         return Ok(());
     }
-    match (Json::parse(gathered.input.trim()), block) {
+    match (Json::parse(&json::whole(gathered.input.trim())), block) {
         (Ok(parsed), ContentBlock::ToolUse { input, .. }) if !gathered.lacks_input => *input = parsed,
         (_, ContentBlock::ToolUse { input, .. }) => {
             *input = Json::of(&gathered.input);

@@ -3,7 +3,10 @@
 use serde::de::DeserializeOwned;
 
 use super::{Limits, StreamError, sse::Frame};
-use crate::claude::wire::{ContentBlock, Fields, Json, Message, StopDetails, StopReason, Usage};
+use crate::{
+    claude::wire::{ContentBlock, Fields, Json, Message, StopDetails, StopReason, Usage},
+    core::json,
+};
 
 /// The events that this client knows.
 const KNOWN: [&str; 8] = [
@@ -71,7 +74,7 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
         // Another API's `[DONE]`, or a word of a gateway's.
         return Ok(None);
     }
-    let fields: Fields = match parse(named, &frame.data) {
+    let fields: Fields = match parse(named, &json::whole(&frame.data)) {
         // Gateways say in plain words why they break off.
         Err(_) if named == "error" => return Err(api_error(&Fields::default(), &frame.data)),
         parsed => parsed?,
@@ -86,7 +89,10 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
             Event::BlockStart { index, block }
         }
         "content_block_delta" => {
-            Event::BlockDelta { index, delta: block_delta(fields.part("delta").unwrap_or_default()) }
+            // Gateways cut a text anywhere, also between the two halves of an emoji.
+            let pieces: Fields = parse(named, &json::in_pieces(&frame.data)).unwrap_or_else(|_| fields.clone());
+            let [delta, pieces] = [&fields, &pieces].map(|fields| fields.part("delta").unwrap_or_default());
+            Event::BlockDelta { index, delta: block_delta(delta, &pieces) }
         }
         "content_block_stop" => Event::BlockStop { index },
         "message_delta" => {
@@ -128,12 +134,13 @@ fn after<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     Some(rest.trim_start().strip_prefix(':')?.trim_start())
 }
 
-fn block_delta(delta: Fields) -> BlockDelta {
-    let text = |name: &str| delta.part::<String>(name);
+/// `pieces` are the delta's fields as they are joined with the next ones.
+fn block_delta(delta: Fields, pieces: &Fields) -> BlockDelta {
+    let text = |name: &str| pieces.part::<String>(name);
     let known = match delta.part::<String>("type").unwrap_or_default().as_str() {
         "text_delta" => text("text").map(BlockDelta::Text),
         "thinking_delta" => text("thinking").map(BlockDelta::Thinking),
-        "signature_delta" => text("signature").map(BlockDelta::Signature),
+        "signature_delta" => delta.part("signature").map(BlockDelta::Signature),
         "input_json_delta" => Some(BlockDelta::Input(text("partial_json"))),
         "citations_delta" => delta.get("citation").cloned().map(BlockDelta::Citation),
         "compaction_delta" => Some(BlockDelta::Compaction(delta)),

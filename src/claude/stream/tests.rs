@@ -381,3 +381,43 @@ proptest! {
         let _ = assemble(bytes.chunks(7));
     }
 }
+
+#[test]
+fn a3_a_text_that_was_cut_within_an_emoji_is_whole_again_and_half_of_one_costs_itself() {
+    let deltas = |kind: &str, field: &str, pieces: &[&str]| -> String {
+        let one = |piece: &&str| {
+            let delta = format!(r#"{{"type":"{kind}","{field}":"{piece}"}}"#);
+            format!("data: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{delta}}}\n\n")
+        };
+        pieces.iter().map(one).collect()
+    };
+    let answer = |begin: &str, deltas: &str| {
+        let text = format!(
+            "data: {{\"type\":\"message_start\",\"message\":{{\"id\":\"m\"}}}}\n\n\
+             data: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{begin}}}\n\n{deltas}\
+             data: {{\"type\":\"content_block_stop\",\"index\":0}}\n\n\
+             data: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\"}}}}\n\n\
+             data: {{\"type\":\"message_stop\"}}\n\n"
+        );
+        let (news, message) = assemble([text.as_bytes()]);
+        (news, message.expect("it is whole").content.remove(0))
+    };
+    let text = r#"{"type":"text","text":""}"#;
+    for (pieces, expected) in [
+        (vec![r"done \ud83d", r"\ude00 but do NOT restart it"], "done 😀 but do NOT restart it"),
+        (vec!["Do ", r"not \ud83d", " restart it"], "Do not \u{fffd} restart it"),
+        (vec![r"that is it \ud83d"], "that is it \u{fffd}"),
+    ] {
+        let (news, block) = answer(text, &deltas("text_delta", "text", &pieces));
+        assert_eq!(block.as_text(), Some(expected));
+        let said: String =
+            news.iter().filter_map(|delta| if let Delta::Text(text) = delta { Some(&**text) } else { None }).collect();
+        assert!(expected.starts_with(&said), "{said}");
+    }
+    let call = r#"{"type":"tool_use","id":"t","name":"f","input":{}}"#;
+    for pieces in [[r#"{\"a\":\"\ud83d"#, r#"\ude00\"}"#], [r#"{\"a\":\"\\ud83d"#, r#"\\ude00\"}"#]] {
+        let (_, block) = answer(call, &deltas("input_json_delta", "partial_json", &pieces));
+        let ContentBlock::ToolUse { input, .. } = block else { panic!("a call") };
+        assert_eq!(input.read::<serde_json::Value>().expect("arguments"), serde_json::json!({ "a": "😀" }));
+    }
+}

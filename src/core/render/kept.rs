@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use super::shield::{CLOSE, OPEN, is_character};
+use super::shield::{CLOSE, OPEN, is_character, is_unspaced};
 
 /// A longer formula is text like any other, in bytes.
 pub(super) const FORMULA_BYTES_MAX: usize = 2_000;
@@ -114,10 +114,7 @@ fn address_at(rest: &str, before: Option<char>) -> Option<Address> {
         return None;
     }
     let window = &rest[..rest.floor_char_boundary(FORMULA_BYTES_MAX)];
-    let ends = |letter: char| {
-        letter.is_whitespace() || matches!(letter, '<' | '>' | '`' | '"' | '|' | ']' | '\\') || !is_character(letter)
-    };
-    let mut address = &window[..window.find(ends).unwrap_or(window.len())];
+    let mut address = &window[..address_end(window)];
     let (opened, mut closed) = (address.matches('(').count(), address.matches(')').count());
     loop {
         let trimmed = address.trim_end_matches(['?', '!', '.', ',', ':', ';', '*', '_', '~', '\'']);
@@ -133,6 +130,44 @@ fn address_at(rest: &str, before: Option<char>) -> Option<Address> {
     let host = address.get(scheme.len()..)?;
     let plain = !host.contains(['*', '_', '~', '$']) && !host.starts_with(|letter: char| !letter.is_ascii());
     Some(Address { length: address.len(), needs_shield: !plain && host.starts_with(char::is_alphanumeric) })
+}
+
+/// Returns where an address ends that a text begins with. Where words stand without spaces between them, what follows an
+/// address follows it at once: a bracket that was opened in front of it, emphasis, marks and letters of such scripts.
+fn address_end(text: &str) -> usize {
+    let ends = |letter: char| {
+        letter.is_whitespace()
+            || matches!(letter, '<' | '>' | '`' | '"' | '|' | ']' | '\\' | '—' | '…' | '“' | '”' | '‘' | '’')
+            || is_mark_of_unspaced(letter)
+            || !is_character(letter)
+    };
+    let (mut open, mut before) = (0_usize, '/');
+    for (at, letter) in text.char_indices() {
+        let is_emphasis = letter == '*' && text[at..].starts_with("**") && before != '/';
+        let is_next_word = before.is_ascii_alphanumeric() && letter.is_alphabetic() && !letter.is_ascii() && {
+            is_unspaced(letter) || is_hangul(letter)
+        };
+        if ends(letter) || is_emphasis || is_next_word || (letter == ')' && open == 0) {
+            return at;
+        }
+        match letter {
+            '(' => open += 1,
+            ')' => open -= 1,
+            _ => {}
+        }
+        before = letter;
+    }
+    text.len()
+}
+
+/// Full-width punctuation, and that of Chinese and Japanese.
+fn is_mark_of_unspaced(letter: char) -> bool {
+    matches!(letter, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}'
+        | '\u{ff5b}'..='\u{ff65}')
+}
+
+fn is_hangul(letter: char) -> bool {
+    matches!(letter, '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{ac00}'..='\u{d7af}')
 }
 
 /// Returns the length of the formula at the beginning of `rest`. Money, shell variables and escaped brackets are none.

@@ -29,6 +29,41 @@ fn h_emphasis_beside_punctuation_of_scripts_without_spaces_is_emphasis() {
 }
 
 #[test]
+fn h_an_address_ends_where_the_next_word_begins_also_without_a_space() {
+    let link = |text: &str| format!("<a href=\"https://e.org/a\">{text}</a>");
+    let table = [
+        ("请看[文档](https://e.org/a)，**重要**：先。", format!("请看{}，<strong>重要</strong>：先。", link("文档"))),
+        (
+            "- **[文档](https://e.org/a)**：说明。**重要**",
+            format!("<ul><li><strong>{}</strong>：说明。<strong>重要</strong></li></ul>", link("文档")),
+        ),
+        (
+            "请打开 https://e.org/a，然后**重启**服务",
+            "请打开 https://e.org/a，然后<strong>重启</strong>服务".to_owned(),
+        ),
+        ("详见「https://e.org/a」，**重启**服务", "详见「https://e.org/a」，<strong>重启</strong>服务".to_owned()),
+        ("링크는 https://e.org/a입니다.**중요**함", "링크는 https://e.org/a입니다.<strong>중요</strong>함".to_owned()),
+        (
+            "詳しくはhttps://e.org/aを**ご覧**ください",
+            "詳しくはhttps://e.org/aを<strong>ご覧</strong>ください".to_owned(),
+        ),
+        (
+            "see (https://e.org/a)**b** and https://e.org/a—**c**",
+            "see (https://e.org/a)<strong>b</strong> and https://e.org/a—<strong>c</strong>".to_owned(),
+        ),
+        ("**https://e.org/a**是新的", "<strong>https://e.org/a</strong>是新的".to_owned()),
+        (
+            "https://e.org/wiki/表_(旧)_x/**/b_c_d **e**",
+            "https://e.org/wiki/表_(旧)_x/**/b_c_d <strong>e</strong>".to_owned(),
+        ),
+    ];
+    for (markdown, html) in table {
+        let found = render(markdown).html.unwrap_or_else(|| "(none)".to_owned());
+        assert_eq!(found, html, "{markdown}");
+    }
+}
+
+#[test]
 fn h_line_breaks_folds_and_tasks_read_well() {
     let table = [
         (

@@ -6,6 +6,7 @@
 mod client;
 mod http;
 mod listing;
+mod mending;
 mod result;
 mod stdio;
 mod taken;

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{core::tool::Setting, secret::Secret};
 
-use super::{trouble::Trouble, watched::Metered};
+use super::{mending::Mended, trouble::Trouble, watched::Metered};
 
 /// Bytes of one message; a longer one is dropped, and the call that waits for it ends in time.
 pub(super) const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -24,7 +24,7 @@ const SIGNAL_MAX: Duration = Duration::from_secs(2);
 const PASSED_ON: [&str; 2] = ["PATH", "HOME"];
 
 /// The program's pipes, as rmcp uses them.
-pub(super) type Pipes = AsyncRwTransport<RoleClient, Metered<ChildStdout>, ChildStdin>;
+pub(super) type Pipes = AsyncRwTransport<RoleClient, Mended<Metered<ChildStdout>>, ChildStdin>;
 
 /// A running program and everything that it started.
 pub(super) struct Program {
@@ -65,7 +65,8 @@ impl Program {
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(Trouble::Spawn(std::io::ErrorKind::BrokenPipe));
         };
-        let pipes = AsyncRwTransport::new_client(Metered::new(stdout), stdin).with_max_line_length(MESSAGE_BYTES_MAX);
+        let stdout = Mended::new(Metered::new(stdout), MESSAGE_BYTES_MAX);
+        let pipes = AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(MESSAGE_BYTES_MAX);
         let group = child.id();
         let mut lines = JoinSet::new();
         lines.spawn(count_lines(stderr));

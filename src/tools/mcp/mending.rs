@@ -1,0 +1,205 @@
+//! A program's lines, mended where rmcp could not read them: one tool, or one part of a result, that is none costs itself.
+//!
+//! rmcp parses a message as a whole. Half an emoji, a schema of `true` or a kind of content that is newer than it, and the
+//! message is gone: no tool of the server is offered, or a call waits for an answer that has come.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use rmcp::model::{ContentBlock, Tool};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::core::json;
+
+/// Read at once.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// A pipe whose lines are mended; longer ones than `line_bytes_max` pass as they come.
+pub(super) struct Mended<R> {
+    inner: R,
+    line_bytes_max: usize,
+    line: Vec<u8>,
+    /// Whether the line that is being read is too long to be looked at.
+    passes: bool,
+    out: Vec<u8>,
+    given: usize,
+}
+
+impl<R> Mended<R> {
+    pub(super) fn new(inner: R, line_bytes_max: usize) -> Self {
+        Self { inner, line_bytes_max, line: Vec::new(), passes: false, out: Vec::new(), given: 0 }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let ends = piece.ends_with(b"\n");
+            if !self.passes && self.line.len() + piece.len() > self.line_bytes_max {
+                self.passes = true;
+                self.out.append(&mut self.line);
+            }
+            if self.passes {
+                self.out.extend_from_slice(piece);
+                self.passes = !ends;
+                continue;
+            }
+            self.line.extend_from_slice(piece);
+            if ends {
+                let line = std::mem::take(&mut self.line);
+                match mended(&line) {
+                    Some(line) => self.out.extend(line.into_bytes().into_iter().chain(*b"\n")),
+                    None => self.out.extend(line),
+                }
+            }
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Mended<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.given == self.out.len() {
+            (self.out, self.given) = (Vec::new(), 0);
+            let mut piece = [0; PIECE_BYTES];
+            let mut read = ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                // What is left is no whole line.
+                self.out = std::mem::take(&mut self.line);
+                if self.out.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                break;
+            }
+            let filled = read.filled().to_vec();
+            self.take(&filled);
+        }
+        let end = self.out.len().min(self.given + buffer.remaining());
+        buffer.put_slice(&self.out[self.given..end]);
+        self.given = end;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Returns a message as rmcp can read it; `None` where it is so, or nothing can be done for it.
+fn mended(line: &[u8]) -> Option<String> {
+    let as_it_came: Option<Value> = serde_json::from_slice(line).ok();
+    let mut changed = as_it_came.is_none();
+    let mut message = match as_it_came {
+        Some(message) => message,
+        None => serde_json::from_str(&json::whole(String::from_utf8_lossy(line).trim())).ok()?,
+    };
+    let result = message.get_mut("result").and_then(Value::as_object_mut);
+    if let Some(result) = result {
+        if let Some(tools) = result.get_mut("tools").and_then(Value::as_array_mut) {
+            tools.retain_mut(|tool| mend_tool(tool, &mut changed));
+        }
+        if let Some(content) = result.get_mut("content").and_then(Value::as_array_mut) {
+            for block in content.iter_mut().filter(|block| !reads::<ContentBlock>(block)) {
+                *block = json!({ "type": "text", "text": "[something that cannot be read, left out]" });
+                changed = true;
+            }
+        }
+    }
+    changed.then(|| message.to_string())
+}
+
+fn reads<T: DeserializeOwned>(value: &Value) -> bool {
+    T::deserialize(value).is_ok()
+}
+
+/// Makes a tool one that can be read; returns whether it is.
+fn mend_tool(tool: &mut Value, changed: &mut bool) -> bool {
+    if reads::<Tool>(tool) {
+        return true;
+    }
+    *changed = true;
+    let Some(name) = tool["name"].as_str() else { return false };
+    // Of `true` everything is an instance; anything else that is no object is left out by its name (`Listing`).
+    let schema = match &tool["inputSchema"] {
+        schema @ Value::Object(_) => schema.clone(),
+        Value::Bool(true) => json!({ "type": "object" }),
+        _ => json!({ "type": "null" }),
+    };
+    let description = tool["description"].as_str().unwrap_or_default();
+    *tool = json!({ "name": name, "description": description, "inputSchema": schema });
+    reads::<Tool>(tool)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use rmcp::model::{JsonRpcMessage, ServerJsonRpcMessage, ServerResult};
+
+    use super::*;
+
+    fn answer(result: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#)
+    }
+
+    fn read(message: &str) -> ServerResult {
+        match serde_json::from_str(message) {
+            Ok(ServerJsonRpcMessage::Response(response)) => response.result,
+            read => panic!("{:?} is no answer", read.map(|_: JsonRpcMessage<_, _, _>| ())),
+        }
+    }
+
+    #[test]
+    fn c12_one_part_of_an_answer_that_is_none_costs_itself() {
+        let good = r#"{"name":"b","inputSchema":{"type":"object"}}"#;
+        for (result, expected) in [
+            (
+                format!(r#"{{"tools":[{{"name":"a","inputSchema":true}},{good},7,{{"inputSchema":{{}}}}]}}"#),
+                vec!["a", "b"],
+            ),
+            (format!(r#"{{"tools":[{{"name":"a","inputSchema":[]}},{good}]}}"#), vec!["a", "b"]),
+            (format!(r#"{{"tools":[{good},{{"name":"c","inputSchema":{{}},"annotations":5}}]}}"#), vec!["b", "c"]),
+        ] {
+            let mended = mended(answer(&result).as_bytes()).expect("it needs it");
+            assert!(matches!(read(&mended), ServerResult::ListToolsResult(_)));
+            let mended: Value = serde_json::from_str(&mended).unwrap();
+            let names: Vec<_> =
+                mended["result"]["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+            assert_eq!(names, expected, "{result}");
+        }
+        let content = r#"{"content":[{"type":"video","data":"AA=="},{"type":"text","text":"half \ud83d"}]}"#;
+        let mended = mended(answer(content).as_bytes()).expect("it needs it");
+        assert!(matches!(read(&mended), ServerResult::CallToolResult(_)));
+        assert!(mended.contains("cannot be read, left out") && mended.contains("half \u{fffd}"), "{mended}");
+    }
+
+    #[test]
+    fn what_can_be_read_or_not_be_helped_passes_as_it_came() {
+        for line in [answer(r#"{"tools":[]}"#), answer("{}"), "no JSON".to_owned(), r#"{"a":1}"#.to_owned()] {
+            assert_eq!(mended(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_come_through_whole_however_they_were_cut_and_long_ones_as_they_are() {
+        let odd = answer(r#"{"content":[{"type":"text","text":"\ud83d"}]}"#);
+        let long = "x".repeat(400);
+        let text = format!("{odd}\n{long}\n{odd}\nend");
+        for piece in [1, 3, 50_000] {
+            let (mut server, pipe) = tokio::io::duplex(piece);
+            let (mut mended, mut read) = (Mended::new(pipe, 200), String::new());
+            let writing = async {
+                server.write_all(text.as_bytes()).await?;
+                server.shutdown().await
+            };
+            let (written, came) = tokio::join!(writing, mended.read_to_string(&mut read));
+            assert!(written.is_ok() && came.is_ok());
+            let lines: Vec<_> = read.lines().collect();
+            assert_eq!((lines.len(), lines[1], lines[3]), (4, long.as_str(), "end"));
+            assert!(lines[0].contains('\u{fffd}') && lines[0] == lines[2], "{read}");
+        }
+    }
+}

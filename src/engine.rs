@@ -116,6 +116,8 @@ struct Engine {
     zones: zones::Zones,
     /// Wakes who does what runs still owe.
     owed_due: tokio::sync::Notify,
+    /// Held while a chat of the service bot's is looked for and made, so that two words at once make one.
+    service_chats: tokio::sync::Mutex<()>,
     /// Events that could not be handled and were given up.
     given_up: AtomicUsize,
     moments: readable::Moments,

@@ -61,13 +61,57 @@ struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        self.0.write_all(&one_line(event))?;
+        match without_quotes(event) {
+            Some(event) => self.0.write_all(&one_line(&event))?,
+            None => self.0.write_all(&one_line(event))?,
+        }
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// What stands before a value that serde quotes where it could not be read: of an event, it is somebody's words. matrix-sdk
+/// logs such errors as warnings.
+const QUOTING: [&str; 4] = ["invalid type: string ", "invalid value: string ", "unknown variant ", "unknown field "];
+/// What stands behind it.
+const BEHIND_QUOTE: &str = ", expected";
+/// A longer line of another crate's holds more than an error.
+const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Returns a line without what it quotes, and without NULs; `None` where there is neither.
+fn without_quotes(event: &[u8]) -> Option<Vec<u8>> {
+    let quotes = QUOTING.iter().any(|mark| memchr::memmem::find(event, mark.as_bytes()).is_some());
+    if !quotes && !event.contains(&0) && event.len() <= LINE_BYTES_MAX {
+        return None;
+    }
+    let text = String::from_utf8_lossy(event).replace('\0', " ");
+    let line = match serde_json::from_str::<Map<String, Value>>(&text) {
+        Ok(mut fields) => {
+            for value in fields.values_mut() {
+                if let Value::String(text) = value {
+                    *text = unquoted(text);
+                }
+            }
+            serde_json::to_string(&fields).unwrap_or_default()
+        }
+        Err(_) => unquoted(text.trim_end_matches('\n')),
+    };
+    Some(format!("{line}\n").into_bytes())
+}
+
+fn unquoted(text: &str) -> String {
+    let found = QUOTING.iter().filter_map(|mark| Some((text.find(mark)? + mark.len(), mark))).min();
+    let text = match found {
+        Some((begin, _)) => {
+            let end = text[begin..].rfind(BEHIND_QUOTE).map_or(text.len(), |end| begin + end);
+            format!("{}(left out){}", &text[..begin], &text[end..])
+        }
+        None => text.to_owned(),
+    };
+    if text.len() > LINE_BYTES_MAX { format!("{}…", &text[..text.floor_char_boundary(LINE_BYTES_MAX)]) } else { text }
 }
 
 fn one_line(event: &[u8]) -> std::borrow::Cow<'_, [u8]> {
@@ -117,6 +161,27 @@ fn may_log(target: &str, level: Level) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_error_quotes_of_an_event_is_left_out() {
+        let words = "our \"salary\", expected soon\0 invalid type: string";
+        for mark in QUOTING {
+            let line = format!("WARN matrix_sdk_base: cannot read: {mark}{words:?}, expected a map at line 1\n");
+            let shown = String::from_utf8(without_quotes(line.as_bytes()).expect("it quotes")).unwrap();
+            assert_eq!(
+                shown,
+                format!("WARN matrix_sdk_base: cannot read: {mark}(left out), expected a map at line 1\n")
+            );
+            let json = serde_json::json!({ "level": "WARN", "message": line.trim_end(), "n": 1 }).to_string();
+            let shown = String::from_utf8(without_quotes(json.as_bytes()).expect("it quotes")).unwrap();
+            assert!(!shown.contains("salary") && serde_json::from_str::<Value>(&shown).is_ok(), "{shown}");
+            let cut = without_quotes(format!("x {mark}{words}\n").as_bytes()).unwrap();
+            assert!(!String::from_utf8(cut).unwrap().contains("salary"));
+        }
+        assert_eq!(without_quotes(b"INFO workmate: all is well\n"), None);
+        let long = without_quotes("x".repeat(60_000).as_bytes()).expect("it is too long");
+        assert!(long.len() < LINE_BYTES_MAX + 8);
+    }
 
     #[test]
     fn who_shows_content_does_not_log_whatever_is_asked_for() {

@@ -188,10 +188,16 @@ fn check_file_name(section: &Section<'_>, id: Option<&CoworkerId>, faults: &mut 
     let name = section.file().file_name().unwrap_or_default().to_string_lossy();
     let Some(id) = id else { return };
     if name != format!("{}.yaml", id.0) {
+        let right = format!("{}.yaml", id.0);
+        let mend = if section.file().with_file_name(&right).exists() {
+            format!("there is a {right} already: give this one an id of its own, that of its name, or remove it.")
+        } else {
+            format!("rename the file to {right}, or correct the id.")
+        };
         let trouble = Trouble::new(
             format!("\"{}\" does not match the file's name", id.0),
             "Each id has one file of that name, so that no id can be given twice.",
-            format!("rename the file to {}.yaml, or correct the id.", id.0),
+            mend,
         );
         section.report("id", trouble, faults);
     }
@@ -242,7 +248,11 @@ fn avatar(node: &Node, base: &Path) -> Result<PathBuf, Trouble> {
 /// People mention coworkers by name too: two must not share one.
 fn check_names_differ(coworkers: &[(PathBuf, Coworker)], faults: &mut Faults) {
     let mut seen: BTreeMap<String, &Path> = BTreeMap::new();
-    for (file, coworker) in coworkers {
+    let has_fault = |file: &Path| faults.as_slice().iter().any(|fault| fault.file == file);
+    let mut all: Vec<_> = coworkers.iter().collect();
+    // A copy does not take the name of the one that it was made of.
+    all.sort_by_key(|(file, coworker)| (has_fault(file), coworker.name.to_lowercase() != coworker.id.0));
+    for (file, coworker) in all {
         if let Some(first) = seen.insert(coworker.name.to_lowercase(), file) {
             faults.push(Fault {
                 file: file.clone(),

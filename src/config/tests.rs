@@ -345,7 +345,7 @@ coworkers/ops.yaml name: \"ci\" is also the name in coworkers/ci.yaml
   Mend: give each a name of its own.
 coworkers/ops.yaml:1 id: \"ci\" does not match the file's name
   Each id has one file of that name, so that no id can be given twice.
-  Mend: rename the file to ci.yaml, or correct the id.",
+  Mend: there is a ci.yaml already: give this one an id of its own, that of its name, or remove it.",
     );
 }
 

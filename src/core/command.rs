@@ -77,7 +77,10 @@ impl CoworkerCommand {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let said = typed(text);
-        Self::ALL.into_iter().find(|(word, _)| *word == said).map(|(_, command)| command)
+        let found = Self::ALL.into_iter().find(|(word, _)| *word == said).map(|(_, command)| command)?;
+        // Who asks what it does must not lose anything.
+        let changes = matches!(found, Self::Forget | Self::Mute | Self::Stop);
+        Some(if changes && typed::is_question(text) { Self::Help } else { found })
     }
 }
 
@@ -86,7 +89,7 @@ impl CoworkerCommand {
 pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -> CoworkerRequest<'m> {
     let html = message.html.as_deref();
     let text = strip_address(&message.body, html, coworker);
-    if !typed::may_be_command(text) {
+    if !typed::may_be_command(text) || html.is_some_and(typed::is_struck) {
         return CoworkerRequest::Prompt(text);
     }
     // `!note … @oncall`: whom it is for is no part of the note, unless it was named before.
@@ -105,7 +108,15 @@ fn about_notes(text: &str) -> Option<CoworkerRequest<'_>> {
     let (word, argument) = typed::split(text);
     match word.as_str() {
         "!note" => Some(CoworkerRequest::AddNote(argument)),
-        "!forget" => typed(argument).trim_start_matches('#').parse().ok().map(CoworkerRequest::ForgetNote),
+        "!forget" => {
+            let number = typed(argument).trim_start_matches('#').parse().ok()?;
+            let asks = typed::is_question(argument);
+            Some(if asks {
+                CoworkerRequest::Command(CoworkerCommand::Help)
+            } else {
+                CoworkerRequest::ForgetNote(number)
+            })
+        }
         _ => None,
     }
 }
@@ -137,6 +148,9 @@ impl AssistantCommand {
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {
         let text = if message.reply_to.is_some() { after_quote(&message.body) } else { &message.body };
+        if message.html.as_deref().is_some_and(typed::is_struck) {
+            return None;
+        }
         let by_link = || typed::link_behind(text, message.html.as_deref(), "!open");
         if let Some(link) = by_link().filter(|link| link.len() <= OPEN_ARGUMENT_BYTES_MAX) {
             return Some(Self::Open(Some(link)));
@@ -151,6 +165,7 @@ impl AssistantCommand {
             return None;
         }
         match typed(text).as_str() {
+            "!new" | "!forget" | "!stop" if typed::is_question(text) => Some(Self::Help),
             "!new" => Some(Self::New),
             "!forget" => Some(Self::Forget),
             "!tools" => Some(Self::Tools),

@@ -115,8 +115,8 @@ pub fn late_prefix(minutes: u64) -> String {
 #[must_use]
 pub fn queued(place: usize) -> String {
     match place {
-        0 | 1 => "I'm finishing something else; yours is next.".to_owned(),
-        _ => format!("I'm finishing something else; you're number {place} in line."),
+        0 | 1 => "Something else comes first here; yours is next.".to_owned(),
+        _ => format!("Others come first here; you're number {place} in line."),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Invites to our users: accepted or declined by C3, C4, A1 and A2, and what the inviter is told.
 
-use ruma::{OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -347,21 +347,25 @@ impl Engine {
         txn: ruma::OwnedTransactionId,
     ) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
-        let known = self.tables.rooms.iter().filter_map(Result::ok);
-        let mut rooms = known.filter(|(_, record)| record.service_dm.as_deref() == Some(person)).map(|(room, _)| room);
-        let room = if let Some(room) = rooms.find(|room| account.is_in(room)) {
-            room
-        } else {
-            let room = crate::matrix::dm::create_service(&account, person).await?;
-            self.roster.enter(&room, account.user());
-            self.tables
-                .rooms
-                .put(&room, &RoomRecord { service_dm: Some(person.to_owned()), ..RoomRecord::default() })?;
-            room
-        };
+        let room = self.service_chat_of(&account, person).await?;
         account.sync().await?;
         account.send(&room, &super::word(text, Some(person)), txn).await?;
         Ok(())
+    }
+
+    /// Returns somebody's chat with the service bot, made now where there is none.
+    async fn service_chat_of(&self, account: &Account, person: &UserId) -> Result<OwnedRoomId, EngineError> {
+        let _making = self.service_chats.lock().await;
+        let known = self.tables.rooms.iter().filter_map(Result::ok);
+        let mut rooms = known.filter(|(_, record)| record.service_dm.as_deref() == Some(person)).map(|(room, _)| room);
+        if let Some(room) = rooms.find(|room| account.is_in(room)) {
+            return Ok(room);
+        }
+        let room = crate::matrix::dm::create_service(account, person).await?;
+        self.roster.enter(&room, account.user());
+        let record = RoomRecord { service_dm: Some(person.to_owned()), ..RoomRecord::default() };
+        self.tables.rooms.put(&room, &record)?;
+        Ok(room)
     }
 
     /// Handles invites that came while we were away and that no transaction brought.

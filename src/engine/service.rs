@@ -8,7 +8,7 @@ use crate::{
     core::{
         address::is_of_machines,
         command::typed,
-        event::{EventKind, MessageKind, RoomEvent},
+        event::{EventKind, MessageKind, Place, RoomEvent},
         invite::AssistantFor,
         links::room_link,
         names::pill,
@@ -67,6 +67,10 @@ impl Engine {
             "!coworkers" => {
                 let text = words::coworker_list(&self.listed(), self.lobby_link()?.as_deref());
                 account.send(&event.room, &super::word(&text, None), txn).await?;
+            }
+            // The app's own button works as well, and says nothing here.
+            "!verify" => {
+                Box::pin(self.verify_on_request(&account, person, &event.room, Place::Timeline, event)).await?;
             }
             "!assistant" => Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await?,
             "!status" if is_admin => {

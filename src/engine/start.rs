@@ -290,6 +290,7 @@ async fn build(
         parked: parked::Parked::default(),
         zones: super::zones::Zones::default(),
         owed_due: tokio::sync::Notify::new(),
+        service_chats: tokio::sync::Mutex::new(()),
         given_up: AtomicUsize::new(0),
         moments: super::readable::Moments::default(),
         approvals: Desk::new(store.approvals(), store.cards_begun()),

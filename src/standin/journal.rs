@@ -59,9 +59,10 @@ pub struct RecordedFile {
 }
 
 impl RecordedRequest {
-    /// Whether it asks for a model's description, and for no answer.
+    /// Whether it asks for a model's description, or who is there, and for no answer.
     pub(super) fn is_look(&self) -> bool {
-        self.route.starts_with("GET /v1/models")
+        let asks_nothing = self.body["messages"].as_array().is_some_and(Vec::is_empty);
+        self.route.starts_with("GET /v1/models") || (self.route == "POST /v1/messages" && asks_nothing)
     }
 
     /// Returns the images and documents of all messages, in order.

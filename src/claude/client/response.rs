@@ -162,7 +162,10 @@ fn explained(status: u16, error: ErrorDetail, hints: Hints, sent: &Sent<'_>) -> 
         (402, _) => Cause::Billing { said },
         (400..500, _) if billing::is_billing(kind, code.as_deref(), &message) => Cause::Billing { said },
         (401 | 403, _) => Cause::KeyRefused { status, said },
-        (404, Some("not_found_error")) => Cause::ModelNotFound { model: sent.model.to_owned(), said },
+        // A gateway answers in the same words for a route that it does not have.
+        (404, Some("not_found_error")) if names_a_model(&message, sent.model) => {
+            Cause::ModelNotFound { model: sent.model.to_owned(), said }
+        }
         (413, _) => Cause::TooLarge { request_bytes: sent.request_bytes },
         (400, _) if is_too_long(&message) => Cause::TooLarge { request_bytes: sent.request_bytes },
         (429, _) => Cause::RateLimited { retry_after: hints.retry_after, said },
@@ -172,6 +175,11 @@ fn explained(status: u16, error: ErrorDetail, hints: Hints, sent: &Sent<'_>) -> 
             Cause::InvalidRequest { status, code, said }
         }
     }
+}
+
+/// Whether a 404 is about a model, and not about the address.
+fn names_a_model(message: &str, model: &str) -> bool {
+    message.is_empty() || message.contains(model) || message.to_lowercase().contains("model")
 }
 
 /// Whether a refusal says that the prompt does not fit into the model's window.

@@ -237,9 +237,15 @@ async fn refusals_are_told_apart_and_never_repeated() {
             Advice::MendConfig,
         ),
         (
-            json("404 Not Found", r#"{"type":"not_found_error","message":"m"}"#),
-            not_found(said("m")),
+            json("404 Not Found", r#"{"type":"not_found_error","message":"model: m"}"#),
+            not_found(said("model: m")),
             Advice::MendConfig,
+        ),
+        (
+            // A gateway's, about the address.
+            json("404 Not Found", r#"{"type":"not_found_error","message":"Not found"}"#),
+            Cause::InvalidRequest { status: 404, code: None, said: said("Not found") },
+            Advice::Fail,
         ),
         (html("404 Not Found"), strange(404, "text/html"), Advice::MendConfig),
         (html("413 Payload Too Large"), Cause::TooLarge { request_bytes }, Advice::Shorten),

@@ -216,3 +216,25 @@ fn a7_a_link_that_stands_in_a_pill_alone_is_what_open_opens() {
         assert_eq!(AssistantCommand::of(&message), expected, "{message:?}");
     }
 }
+
+#[test]
+fn c16_who_asks_what_a_command_does_or_strikes_it_out_loses_nothing() {
+    for text in ["!forget?", "!forget …?", "!FORGET？", "**!mute?**", "!stop ?", "!mute ?!", "!forget? "] {
+        assert_eq!(CoworkerCommand::parse(text), Some(CoworkerCommand::Help), "{text}");
+    }
+    for (text, command) in
+        [("!forget", CoworkerCommand::Forget), ("!mute.", CoworkerCommand::Mute), ("!status?", CoworkerCommand::Status)]
+    {
+        assert_eq!(CoworkerCommand::parse(text), Some(command), "{text}");
+    }
+    for text in ["!forget?", "!new?", "!stop?"] {
+        assert_eq!(AssistantCommand::parse(text), Some(AssistantCommand::Help), "{text}");
+    }
+    let struck = |html: &str| Message { html: Some(html.to_owned()), ..Message::text("!forget") };
+    for html in ["<del>!forget</del>", "<s>!forget</s>", "<STRIKE>!forget</STRIKE>"] {
+        assert_eq!(AssistantCommand::of(&struck(html)), None, "{html}");
+    }
+    assert_eq!(AssistantCommand::of(&struck("<strong>!forget</strong>")), Some(AssistantCommand::Forget));
+    assert_eq!(AssistantCommand::parse("~~!forget~~"), None);
+    assert_eq!(AssistantCommand::parse("~!forget~"), Some(AssistantCommand::Forget));
+}

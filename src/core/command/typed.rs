@@ -22,10 +22,29 @@ pub fn typed(text: &str) -> String {
     shown.trim_end_matches(behind).to_owned()
 }
 
+/// Returns whether a text ends as a question does: whoever sends it asks what a command would do.
+#[must_use]
+pub(super) fn is_question(text: &str) -> bool {
+    let behind = |letter: char| {
+        letter.is_whitespace() || is_mark(letter) || AROUND.contains(&letter) || matches!(letter, '.' | '!' | '…')
+    };
+    text.trim_end_matches(behind).ends_with(['?', '？', '؟', '⁉', '⁈'])
+}
+
+/// Returns whether a text is struck out, as a whole or in part: what is struck out is not asked for.
+pub(super) fn is_struck(html: &str) -> bool {
+    let html = html.to_ascii_lowercase();
+    ["<del", "<s>", "<strike"].iter().any(|tag| html.contains(tag))
+}
+
 /// Returns whether a text begins with an exclamation mark of any kind, whatever stands around it.
 pub(super) fn may_be_command(text: &str) -> bool {
     let ignored = |letter: char| letter.is_whitespace() || is_hidden(letter) || AROUND.contains(&letter);
     let first = text.trim_start_matches(ignored).chars().next();
+    if text.trim_start().starts_with("~~") {
+        // Struck out.
+        return false;
+    }
     text.len() <= COMMAND_BYTES_MAX && first.is_some_and(|letter| usual_width(letter) == '!')
 }
 

@@ -111,7 +111,9 @@ impl Joining {
     }
 }
 
-fn paired(json: &str) -> Cow<'_, str> {
+/// Returns JSON without halves of pairs, unchanged where there are none: its numbers stay as they are.
+#[must_use]
+pub fn paired(json: &str) -> Cow<'_, str> {
     halves_as(json, |_| REPLACEMENT.to_owned())
 }
 

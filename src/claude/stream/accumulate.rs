@@ -245,7 +245,7 @@ fn close(mut gathered: Gathered, block: &mut ContentBlock) -> Result<(), Broken>
     if gathered.input.trim().is_empty() && !gathered.lacks_input {
         return Ok(());
     }
-    match (Json::parse(&json::whole(gathered.input.trim())), block) {
+    match (Json::parse(&json::paired(gathered.input.trim())), block) {
         (Ok(parsed), ContentBlock::ToolUse { input, .. }) if !gathered.lacks_input => *input = parsed,
         (_, ContentBlock::ToolUse { input, .. }) => {
             *input = Json::of(&gathered.input);

@@ -94,7 +94,8 @@ async fn op1_a_page_in_the_api_s_place_and_a_model_that_a_request_misses_turn_re
     fooled.spawn();
 
     let room = office.room(RoomKind::Plain).await?;
-    office.script("with a lost model", Turn::failure(Failure::status(404)));
+    let missing = Failure::status(404).message("model: claude-opus-5-5");
+    office.script("with a lost model", Turn::failure(missing));
     office.ask(&office.alice, &room, "with a lost model").await?;
     let lost =
         until_readiness(&office.workmate, |status, seen| status == 503 && !is_ready(seen, "claude_model")).await?;

@@ -1,6 +1,9 @@
 //! The one door to rooms for whatever has content (invariants 3 and 9, C8): encrypted where anything ever was, plain only
 //! where nothing was, and otherwise not at all.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
+use futures_util::FutureExt as _;
 use matrix_sdk::{
     Room,
     deserialized_responses::{RawAnySyncOrStrippedState, TimelineEvent, TimelineEventKind},
@@ -30,6 +33,8 @@ use crate::{
     matrix::{error::MatrixError, outbound},
 };
 
+/// Tries of a sending that the SDK's assertion about an expired session ends. Each makes a new session.
+const SENDS_MAX: usize = 5;
 /// How far back through its predecessors a room's encryption is looked for.
 const PREDECESSORS_MAX: usize = 4;
 
@@ -275,7 +280,18 @@ impl Account {
 
 /// Sends a message; the SDK encrypts it where it takes the room for encrypted.
 async fn say(room: &Room, content: Value, txn: &OwnedTransactionId) -> Result<OwnedEventId, MatrixError> {
-    let sent = Box::pin(room.send_raw(MESSAGE, content).with_transaction_id(txn).into_future()).await?;
+    let mut tries = 0;
+    let sent = loop {
+        tries += 1;
+        let sending = room.send_raw(MESSAGE, content.clone()).with_transaction_id(txn).into_future();
+        match AssertUnwindSafe(Box::pin(sending)).catch_unwind().await {
+            Ok(sent) => break sent?,
+            // Others used the session up between its being shared and this; the next try makes a new one
+            // (matrix-sdk-crypto 0.18, `GroupSessionManager::encrypt`). Nothing was sent.
+            Err(_) if tries < SENDS_MAX => {}
+            Err(panic) => resume_unwind(panic),
+        }
+    };
     Ok(sent.response.event_id)
 }
 

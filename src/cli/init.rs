@@ -245,6 +245,7 @@ fn rotate(dir: &Path) -> anyhow::Result<Rotated> {
     let (config, _) = Config::load_with(&file, &|name| std::env::var(name).ok())?;
     let mut registration = Registration::of(&config);
     let plan = tokens_of(dir, &registration);
+    files::check_replaceable(dir, &files::existing(plan.iter().map(|planned| planned.path.as_path())))?;
     if plan[..2].iter().any(Planned::would_change)
         || files::existing(plan[..2].iter().map(|p| p.path.as_path())).len() < 2
     {

@@ -1,12 +1,12 @@
 //! `workmate retire`: has a coworker whose file is gone leave its rooms.
 
-use std::{io::ErrorKind, os::unix::net::UnixStream, time::Duration};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
 use super::{
     ConfigFile,
-    audit::{closed, through},
+    audit::{knock, through},
     say::say,
 };
 use crate::{
@@ -36,14 +36,12 @@ pub struct RetireArgs {
 pub fn run(args: &RetireArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.config.path())?;
     let path = door_of(&config.data_dir);
-    let mut door = match UnixStream::connect(&path) {
-        Ok(door) => door,
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(closed(&path)),
-        Err(_) => bail!(
+    let Some(mut door) = knock(&path)? else {
+        bail!(
             "{}: no workmate runs with this configuration\n  It alone can speak as the coworker.\n  Mend: start it, and run this \
              again.",
             path.display()
-        ),
+        );
     };
     through(&mut door, &Ask::Retire(args.coworker.clone()), PATIENCE, &mut |answer| match answer {
         Answer::Said { done: true, text } => {

@@ -187,8 +187,8 @@ fn id(node: &Node) -> Result<CoworkerId, Trouble> {
 fn check_file_name(section: &Section<'_>, id: Option<&CoworkerId>, faults: &mut Faults) {
     let name = section.file().file_name().unwrap_or_default().to_string_lossy();
     let Some(id) = id else { return };
-    if name != format!("{}.yaml", id.0) {
-        let right = format!("{}.yaml", id.0);
+    let right = format!("{}.yaml", id.0);
+    if name != right {
         let mend = if section.file().with_file_name(&right).exists() {
             format!("there is a {right} already: give this one an id of its own, that of its name, or remove it.")
         } else {

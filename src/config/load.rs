@@ -356,7 +356,7 @@ pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Fau
             file: file.to_owned(),
             line: None,
             key: String::new(),
-            what: format!("cannot be read: {}{}", reason(&error), whose_if_denied(file, &error)),
+            what: format!("cannot be read: {}{}", reason(&error), super::owner::whose_if_denied(file, &error)),
             why: why.to_owned(),
             mend: mend_of(file, &error).unwrap_or(mend).to_owned(),
         },
@@ -388,8 +388,4 @@ fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => None,
         _ => Some("look at the file and at the disk that it is on."),
     }
-}
-
-fn whose_if_denied(file: &Path, error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::PermissionDenied { super::owner::whose(file) } else { String::new() }
 }

@@ -1,6 +1,6 @@
 //! Whose a file is, and who we are: a file that cannot be read is told with both.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 /// Where names of users stand on every machine; those of a directory service are shown by their numbers.
 const PASSWD: &str = "/etc/passwd";
@@ -16,6 +16,12 @@ pub fn user_name(uid: u32) -> String {
 #[must_use]
 pub fn own_uid() -> Option<u32> {
     fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
+}
+
+/// Returns [`whose`] a file is that may not be read or written; nothing where an error says something else.
+#[must_use]
+pub fn whose_if_denied(path: &Path, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::PermissionDenied { whose(path) } else { String::new() }
 }
 
 /// Returns whose a file is and who we are, as words in brackets; nothing where that cannot be told.

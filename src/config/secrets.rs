@@ -5,6 +5,7 @@ use std::{fs, io::Read as _, path::Path};
 use super::{
     Env,
     fault::{Faults, Trouble},
+    owner::whose_if_denied,
     section::Section,
     value,
 };
@@ -150,8 +151,7 @@ pub(super) fn checked(text: &str) -> Result<Secret, Trouble> {
 /// Returns the content of a secret's file, which nobody but its owner may read.
 fn read_file(path: &Path) -> Result<String, Trouble> {
     let unreadable = |error: std::io::Error| {
-        let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
-        let whose = if is_denied { super::owner::whose(path) } else { String::new() };
+        let whose = whose_if_denied(path, &error);
         let mend = match error.kind() {
             std::io::ErrorKind::PermissionDenied => {
                 "run this as the user that the file belongs to (e.g. with `sudo -u workmate`), or give the file to the one \
@@ -211,8 +211,6 @@ pub(super) fn kind_of(metadata: &fs::Metadata) -> &'static str {
         "a pipe"
     } else if kind.is_socket() {
         "a socket"
-    } else if kind.is_file() {
-        "a file"
     } else {
         "a device"
     }

@@ -27,7 +27,7 @@ use crate::{
     matrix::{
         Account,
         account::Redactions,
-        inbound::{self, Read, Rules},
+        inbound::{self, Read, Rules, may_be_said},
         lead,
     },
     store::{InboxEntry, InboxEvent},
@@ -119,7 +119,7 @@ impl Engine {
                 None => Box::pin(self.take_by_reading(entry, accepted)).await,
             },
             // Stickers, polls, places, and types that nobody knows: what may ask somebody.
-            _ => {
+            said if may_be_said(said) => {
                 let read = self.read_plain(event).await;
                 if let Some(read) =
                     read.filter(|read| matches!(read.kind, EventKind::Message(_) | EventKind::Edit { .. }))
@@ -128,6 +128,7 @@ impl Engine {
                 }
                 Ok(Handled::Done)
             }
+            _ => Ok(Handled::Done),
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock,
     core::time::Timestamp,
-    matrix::{Account, account::Stretch, unseen::Held},
+    matrix::{Account, account::Stretch, inbound::may_be_said, unseen::Held},
     store::InboxEvent,
 };
 
@@ -51,13 +51,14 @@ impl Engine {
         let mut found = 0;
         let mut stretches = account.take_synced().into_iter();
         while let Some((room, stretch)) = stretches.next() {
+            let is_cut = stretch.is_cut;
             match self.compare_room(account, &room, stretch).await {
                 Ok(missed) => found += missed,
                 Err(error) => {
                     // What is not compared now is read back the next time.
-                    account.read_back(&room);
-                    for (room, _) in stretches {
-                        account.read_back(&room);
+                    account.read_back(&room, is_cut);
+                    for (room, stretch) in stretches {
+                        account.read_back(&room, stretch.is_cut);
                     }
                     return Err(error);
                 }
@@ -138,10 +139,9 @@ impl Engine {
         let mut readable = Vec::new();
         for event in events.into_iter().filter(|event| event.state_key.is_none()) {
             let is_readable = match event.event_type.as_str() {
-                "m.room.message" => true,
                 // A key that did not come with the join was not meant for us: nobody is told that it is missing.
                 "m.room.encrypted" => account.unsealed(room, &event.event_id).await?,
-                _ => false,
+                event_type => may_be_said(event_type),
             };
             if is_readable {
                 readable.push(event);
@@ -223,7 +223,7 @@ impl Engine {
                 self.take_verification_requests(std::slice::from_ref(&account));
                 self.compare(&account).await
             };
-            if let Err(error) = kept_up.await {
+            if let Err(error) = caught::<_, EngineError>(kept_up).await {
                 tracing::warn!(user.id = %account.user(), %error, "a safety sync failed; the next one makes it good");
                 // Each of the others would wait as long.
                 self.homeserver.until_back_or(&self.stop).await;
@@ -260,7 +260,7 @@ impl Engine {
         if error.is_passing()
             && let Some(account) = self.pool.kept(user)
         {
-            account.read_back(room);
+            account.read_back(room, false);
         }
         tracing::debug!(room.id = %room, user.id = %user, %error, "a room cannot be read back now");
     }

@@ -15,14 +15,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Engine, EngineError, Shared, inbox::Handled, records::HeldBack};
+use super::{Engine, EngineError, Shared, caught::caught, inbox::Handled, records::HeldBack};
 use crate::{
     appservice::health::{Condition, State},
     core::{
         people::Who,
         retry::{Failures, Others},
     },
-    matrix::{Account, MatrixError, provision::Persona, pulse::Ailment},
+    matrix::{Account, MatrixError, inbound::may_be_said, provision::Persona, pulse::Ailment},
     store::InboxEntry,
 };
 
@@ -207,7 +207,7 @@ impl Engine {
             Box::pin(self.clone().take_missed_invites(&account)).await?;
             self.compare(&account).await
         };
-        if let Err(error) = caught_up.await {
+        if let Err(error) = caught::<_, EngineError>(caught_up).await {
             tracing::warn!(user.id = %user, %error, "what a user missed cannot be read yet; the safety sync tries again");
         }
         if let Err(error) = Box::pin(self.take_again(&user)).await {
@@ -290,7 +290,7 @@ impl Engine {
         let mut failures = Failures::default();
         loop {
             let began = Instant::now();
-            let error = match Box::pin(self.clone().take(entry, began)).await {
+            let error = match caught(Box::pin(self.clone().take(entry, began))).await {
                 Ok(Handled::Done) => return self.done(entry),
                 Ok(Handled::Parked) => return,
                 Err(error) => error,
@@ -305,7 +305,7 @@ impl Engine {
 
 /// Whether an event may be for one of ours who has to be there to take it.
 fn is_for_somebody(event_type: &str) -> bool {
-    matches!(event_type, "m.room.message" | "m.room.encrypted" | super::gaps::MISSED)
+    matches!(event_type, "m.room.encrypted" | super::gaps::MISSED) || may_be_said(event_type)
 }
 
 /// Returns what is wrong with users, each cause once, and the mends behind them.

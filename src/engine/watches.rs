@@ -56,9 +56,12 @@ impl Met {
         }
     }
 
-    /// An answer shows that all is well, and of models that this one is there.
-    fn answered(&self, model: &str) {
-        self.lock().retain(|one| one.condition == Condition::ClaudeModel && one.model != model);
+    /// An answer shows that all is well, and of models that this one is there; returns whether it was missed.
+    fn answered(&self, model: &str) -> bool {
+        let mut all = self.lock();
+        let of_models = all.iter().filter(|one| one.condition == Condition::ClaudeModel).count();
+        all.retain(|one| one.condition == Condition::ClaudeModel && one.model != model);
+        all.len() < of_models
     }
 
     fn is_over(&self, condition: Condition) {
@@ -129,11 +132,11 @@ pub(super) async fn keep_watch_of_servers(engine: Shared) {
 impl super::Engine {
     /// Notes that a model answered.
     pub(super) fn note_model_answers(&self, model: &str) {
-        self.met.answered(model);
+        let was_missed = self.met.answered(model);
         for condition in [Condition::ClaudeKey, Condition::ClaudeCredit, Condition::Claude] {
             self.health.set(condition, State::Ready);
         }
-        if matches!(self.health.get(Condition::ClaudeModel), State::Waiting(_)) {
+        if was_missed {
             // Whether the others are there, too, is looked at.
             self.claude_trouble.notify_one();
         }
@@ -162,9 +165,8 @@ impl super::Engine {
             return;
         }
         let (mut missing, mut is_key_taken) = (Vec::new(), false);
-        let models = models_of(&self.config);
-        let main = self.config.claude.model.clone();
-        for (model, who) in models.into_iter().filter(|(model, _)| all || *model == main) {
+        let main = &self.config.claude.model;
+        for (model, who) in models_of(&self.config).into_iter().filter(|(model, _)| all || model == main) {
             match look_of(&self.claude.look(&model).await) {
                 Look::Fine => is_key_taken = true,
                 Look::KeyRefused(reason) => {
@@ -184,7 +186,7 @@ impl super::Engine {
         let now = Instant::now();
         // What a request met at its own address is over once that answers as it should.
         if self.met.standing(Condition::Claude, now).is_some() {
-            if let Look::Unreachable(reason) = look_of(&self.claude.knock(&main).await) {
+            if let Look::Unreachable(reason) = look_of(&self.claude.knock(main).await) {
                 self.health.set(Condition::Claude, State::Waiting(reason));
                 return;
             }
@@ -288,7 +290,7 @@ fn look_of(look: &Result<Looked, Error>) -> Look {
     }
 }
 
-/// Returns the models that the configuration names, and by whom each is used.
+/// Returns the models that the configuration names, and by whom each is used; first the one that is used where none is named.
 pub(crate) fn models_of(config: &Config) -> Vec<(String, Vec<String>)> {
     let mut models: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     models.entry(&config.claude.model).or_default().insert("claude.model".to_owned());
@@ -300,7 +302,8 @@ pub(crate) fn models_of(config: &Config) -> Vec<(String, Vec<String>)> {
             models.entry(model).or_default().insert(coworker.id.0.clone());
         }
     }
-    let all = models.into_iter().map(|(model, who)| (model.to_owned(), who.into_iter().collect()));
+    let main = models.remove_entry(config.claude.model.as_str());
+    let all = main.into_iter().chain(models).map(|(model, who)| (model.to_owned(), who.into_iter().collect()));
     all.take(MODELS_MAX).collect()
 }
 

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The state event that tells the audit room from other rooms.
-const MARK: &str = "io.workmate.audit";
+pub(super) const MARK: &str = "io.workmate.audit";
 /// The field in it that names whose it is.
 pub(super) const MARK_FIELD: &str = "of";
 /// Level below which nobody but the service bot may post, invite, or change anything.

@@ -24,7 +24,7 @@ mod message;
 mod redaction;
 
 use crate::core::{
-    event::{EventKind, MemberChange, Membership, RoomEvent, STICKER},
+    event::{EventKind, MemberChange, Membership, RoomEvent},
     id,
     power::{Levels, Version},
     sealed::Carriage,
@@ -40,17 +40,14 @@ pub(super) const CARD_MARK: &str = "dev.workmate.card";
 ///
 /// State, redactions and reactions are never encrypted (spec, "m.room.encrypted"; MSC3414 is not in use): the homeserver
 /// checked nobody's right to what it could not read.
-const SAID_IN_PRIVATE: [&str; 10] = [
+const SAID_IN_PRIVATE: [&str; 7] = [
     "m.room.message",
-    STICKER,
     "m.poll.start",
     "m.poll.response",
     "m.poll.end",
-    "m.location",
     "org.matrix.msc3381.poll.start",
     "org.matrix.msc3381.poll.response",
     "org.matrix.msc3381.poll.end",
-    "org.matrix.msc3488.location",
 ];
 
 /// What of a room decides how its events are read.
@@ -149,11 +146,16 @@ fn has_state_key(raw: &Raw<AnySyncTimelineEvent>) -> bool {
     !matches!(raw.get_field::<IgnoredAny>("state_key"), Ok(None))
 }
 
+/// Returns whether people say something in events of a type, among them those that we do not know.
+#[must_use]
+pub fn may_be_said(event_type: &str) -> bool {
+    SAID_IN_PRIVATE.contains(&event_type) || message::may_be_spoken(event_type)
+}
+
 /// Returns whether what was decrypted is something that people say; whatever has a state key would be state.
 fn is_said_in_private(raw: &Raw<AnySyncTimelineEvent>) -> bool {
-    let event_type = raw.get_field::<String>("type").ok().flatten().unwrap_or_default();
-    let is_said = SAID_IN_PRIVATE.contains(&event_type.as_str()) || message::may_be_spoken(&event_type);
-    is_said && !has_state_key(raw)
+    raw.get_field::<String>("type").ok().flatten().is_some_and(|event_type| may_be_said(&event_type))
+        && !has_state_key(raw)
 }
 
 /// Returns the likely cause, from what the sender's client says of a key that it keeps (spec, "Reporting that

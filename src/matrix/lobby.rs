@@ -14,7 +14,7 @@ use super::{
 use crate::core::id;
 
 /// The state event that tells the lobby from other rooms.
-const MARK: &str = "io.workmate.lobby";
+pub(super) const MARK: &str = "io.workmate.lobby";
 /// The state event that says which list of coworkers stands there.
 const LISTED: &str = "io.workmate.lobby.listed";
 /// Level below which nobody but the service bot may write, invite, or change anything.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
 use crate::{
@@ -40,11 +40,8 @@ impl Source {
     /// Opens the index of the Workmate with this configuration.
     pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
         let path = door_of(&config.data_dir);
-        match UnixStream::connect(&path) {
-            Ok(door) => return Ok(Self::Door(door)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(closed(&path)),
-            // There is none, or a killed process left it behind.
-            Err(_) => {}
+        if let Some(door) = knock(&path)? {
+            return Ok(Self::Door(door));
         }
         let dir = config.data_dir.join("state");
         if !dir.is_dir() {
@@ -97,13 +94,21 @@ impl Source {
     }
 }
 
-/// Says that the door of the Workmate that runs is closed to us.
-pub(in crate::cli) fn closed(path: &Path) -> anyhow::Error {
-    anyhow!(
-        "{}: only the user that runs workmate may ask it{}\n  Mend: run this as that user, e.g. with sudo -u workmate.",
-        path.display(),
-        whose(path)
-    )
+/// Opens the door of the Workmate that runs; `None` where none does.
+///
+/// # Errors
+/// When it is closed to us.
+pub(in crate::cli) fn knock(path: &Path) -> anyhow::Result<Option<UnixStream>> {
+    match UnixStream::connect(path) {
+        Ok(door) => Ok(Some(door)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
+            "{}: only the user that runs workmate may ask it{}\n  Mend: run this as that user, e.g. with sudo -u workmate.",
+            path.display(),
+            whose(path)
+        ),
+        // There is none, or a killed process left it behind.
+        Err(_) => Ok(None),
+    }
 }
 
 /// Asks the Workmate that runs, and hands over each answer but the last one.

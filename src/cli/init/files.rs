@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use crate::{config::whose, secret::Secret};
+use crate::{config::whose_if_denied, secret::Secret};
 
 /// Copies of an old master secret that are kept before `init` asks somebody to tidy up.
 const SET_ASIDE_MAX: u32 = 100;
@@ -42,7 +42,7 @@ impl Planned {
 
     /// Writes it, and its folders where they are missing.
     pub(super) fn write(&self) -> anyhow::Result<()> {
-        self.try_write().map_err(|error| cannot(&self.path, "written", &error))
+        self.try_write().map_err(|error| cannot(&self.path, &error))
     }
 
     fn try_write(&self) -> std::io::Result<()> {
@@ -128,15 +128,15 @@ pub(super) fn check_replaceable(dir: &Path, paths: &[PathBuf]) -> anyhow::Result
 }
 
 /// Says why a file cannot be written, and how to mend that.
-fn cannot(path: &Path, what: &str, error: &std::io::Error) -> anyhow::Error {
+fn cannot(path: &Path, error: &std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind;
-    let denied = if error.kind() == ErrorKind::PermissionDenied { whose(path) } else { String::new() };
+    let denied = whose_if_denied(path, error);
     let mend = match error.kind() {
         ErrorKind::PermissionDenied => "run this as the user that the folder belongs to, or choose another --dir.",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk, or choose another --dir.",
         _ => "choose another --dir, a folder on a disk that can be written.",
     };
-    anyhow!("{} cannot be {what}: {error}{denied}\n  Mend: {mend}", path.display())
+    anyhow!("{} cannot be written: {error}{denied}\n  Mend: {mend}", path.display())
 }
 
 fn make_folder(folder: &Path, privacy: Privacy) -> std::io::Result<()> {

@@ -22,14 +22,16 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Account;
-use crate::matrix::{disk::require_room, error::MatrixError, inbound::Read, proxy::cutting::CUT_MARK};
+use crate::matrix::{
+    audit_room, disk::require_room, error::MatrixError, inbound::Read, lobby, proxy::cutting::CUT_MARK,
+};
 
 /// Timeline events that a sync brings of each room; more is read backwards on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
 
 /// The state that syncs bring: what the SDK keeps of a room, and what is asked of it here. Anybody may fill a room with any
 /// amount of any other.
-const STATE_TYPES: [&str; 17] = [
+const STATE_TYPES: [&str; 16] = [
     "m.room.create",
     "m.room.member",
     "m.room.encryption",
@@ -43,10 +45,9 @@ const STATE_TYPES: [&str; 17] = [
     "m.room.avatar",
     "m.room.canonical_alias",
     "m.room.pinned_events",
-    "m.room.server_acl",
     "m.space.parent",
-    "io.workmate.audit",
-    "io.workmate.lobby",
+    audit_room::MARK,
+    lobby::MARK,
 ];
 
 impl Account {

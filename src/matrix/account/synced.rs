@@ -64,9 +64,11 @@ impl Account {
         std::mem::take(&mut *self.synced.lock().unwrap_or_else(PoisonError::into_inner)).rooms
     }
 
-    /// Has a room read back with the next comparison.
-    pub fn read_back(&self, room: &RoomId) {
-        self.synced.lock().unwrap_or_else(PoisonError::into_inner).add(room, Vec::new(), true);
+    /// Has a room read back with the next comparison, or left, where it is too large to be read.
+    pub fn read_back(&self, room: &RoomId, is_cut: bool) {
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        synced.add(room, Vec::new(), true);
+        synced.rooms.entry(room.to_owned()).or_default().is_cut |= is_cut;
     }
 }
 

@@ -316,8 +316,12 @@ impl Error {
     /// Returns its text with the mend on a line of its own, as reports and `/readyz` have it.
     #[must_use]
     pub fn told(&self) -> String {
+        format!("{}\n  Mend: {}", self.what(), self.cause.mend())
+    }
+
+    fn what(&self) -> String {
         let request = self.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
-        format!("claude at {}: {}{request}\n  Mend: {}", self.base_url, self.cause, self.cause.mend())
+        format!("claude at {}: {}{request}", self.base_url, self.cause)
     }
 
     /// Returns what to do about it.
@@ -351,11 +355,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "claude at {}: {}", self.base_url, self.cause)?;
-        if let Some(id) = &self.request_id {
-            write!(f, " (request {id})")?;
-        }
-        write!(f, ". Mend: {}", self.cause.mend())
+        write!(f, "{}. Mend: {}", self.what(), self.cause.mend())
     }
 }
 

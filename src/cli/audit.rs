@@ -20,7 +20,7 @@ use crate::{
         time::Timestamp,
     },
 };
-pub(super) use source::{closed, through};
+pub(super) use source::{knock, through};
 
 /// Runs that `list` shows unless told otherwise.
 const LISTED: usize = 50;

@@ -61,10 +61,8 @@ struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        match without_quotes(event) {
-            Some(event) => self.0.write_all(&one_line(&event))?,
-            None => self.0.write_all(&one_line(event))?,
-        }
+        let unquoted = without_quotes(event);
+        self.0.write_all(&one_line(unquoted.as_deref().unwrap_or(event)))?;
         Ok(event.len())
     }
 
@@ -103,9 +101,9 @@ fn without_quotes(event: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn unquoted(text: &str) -> String {
-    let found = QUOTING.iter().filter_map(|mark| Some((text.find(mark)? + mark.len(), mark))).min();
+    let found = QUOTING.iter().filter_map(|mark| Some(text.find(mark)? + mark.len())).min();
     let text = match found {
-        Some((begin, _)) => {
+        Some(begin) => {
             let end = text[begin..].rfind(BEHIND_QUOTE).map_or(text.len(), |end| begin + end);
             format!("{}(left out){}", &text[..begin], &text[end..])
         }

@@ -34,7 +34,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    event::{EventKind, RoomEvent},
+    event::RoomEvent,
     hex::hex,
     people::Who,
     run::{RunId, RunRecord},
@@ -46,7 +46,7 @@ use super::{
 
 pub use self::{
     card::{Card, Setting, WholeCall, asking, closed, decided, mentioned},
-    clear::{Said, may_be_meant_for_a_card, said_in_reply, unclear_choice_of},
+    clear::{Said, said_in_reply, said_of},
     plain::{Beside, Plain, may_be_plain, plain, said_beside},
     shown::{canonical, line, shown_whole},
 };
@@ -104,10 +104,9 @@ pub enum Choice {
 /// Returns the card that an event is about, and what it decides, if it reads as a decision at all.
 #[must_use]
 pub fn choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
-    match &event.kind {
-        EventKind::Reaction { target, key } => Some((target, choice_of_key(key)?)),
-        EventKind::Message(message) => Some((message.reply_to.as_deref()?, clear::choice_of_reply(message)?)),
-        _ => None,
+    match said_of(event)? {
+        (target, Said::Decides { choice, .. }) => Some((target, choice)),
+        (_, Said::Unclear) => None,
     }
 }
 

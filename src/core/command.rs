@@ -9,6 +9,7 @@ use super::legible::is_hidden;
 
 mod typed;
 
+pub(in crate::core) use self::typed::is_struck;
 pub use self::typed::typed;
 
 /// The longest argument of `!open` that is taken as one, in bytes; a link to an event is far shorter.
@@ -89,7 +90,7 @@ impl CoworkerCommand {
 pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -> CoworkerRequest<'m> {
     let html = message.html.as_deref();
     let text = strip_address(&message.body, html, coworker);
-    if !typed::may_be_command(text) || html.is_some_and(typed::is_struck) {
+    if !typed::may_be_command(text) || html.is_some_and(is_struck) {
         return CoworkerRequest::Prompt(text);
     }
     // `!note … @oncall`: whom it is for is no part of the note, unless it was named before.
@@ -147,15 +148,14 @@ impl AssistantCommand {
     /// pill or an id before or behind it: nobody but the assistant is there to be meant.
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {
+        let html = message.html.as_deref();
         let text = if message.reply_to.is_some() { after_quote(&message.body) } else { &message.body };
-        if message.html.as_deref().is_some_and(typed::is_struck) {
-            return None;
-        }
-        let by_link = || typed::link_behind(text, message.html.as_deref(), "!open");
-        if let Some(link) = by_link().filter(|link| link.len() <= OPEN_ARGUMENT_BYTES_MAX) {
-            return Some(Self::Open(Some(link)));
-        }
-        Self::parse(text).or_else(|| Self::parse(typed::without_address(text, message.html.as_deref())?))
+        let link = typed::link_behind(text, html, "!open").filter(|link| link.len() <= OPEN_ARGUMENT_BYTES_MAX);
+        let command = match link {
+            Some(link) => Some(Self::Open(Some(link))),
+            None => Self::parse(text).or_else(|| Self::parse(typed::without_address(text, html)?)),
+        };
+        command.filter(|_| !html.is_some_and(is_struck))
     }
 
     /// Returns the command that `text` is. `!open` alone takes an argument: one word.

@@ -44,13 +44,13 @@ pub struct Rendered {
 /// Renders Markdown.
 #[must_use]
 pub fn render(markdown: &str) -> Rendered {
-    rendered(both(markdown, Pills::Flat))
+    rendered(written(markdown, Pills::Flat))
 }
 
 /// Renders words of ours: in them, links to people stay, and clients show them as pills ([`super::names`]).
 #[must_use]
 pub fn own(markdown: &str) -> Rendered {
-    rendered(both(markdown, Pills::Linked))
+    rendered(written(markdown, Pills::Linked))
 }
 
 /// What becomes of links to people. A model's would look as if it had pinged them.
@@ -63,7 +63,7 @@ enum Pills {
 }
 
 fn rendered(Both { body, html, rich }: Both) -> Rendered {
-    Rendered { body, html: rich.then_some(html) }
+    Rendered { body, html: rich.then(|| sanitised(&html)) }
 }
 
 /// Returns whether nothing of a text can be seen: white space, marks that show nothing, empty markup, comments and tags of

@@ -123,17 +123,14 @@ impl Accumulator {
         let meant = || (0..message.content.len()).rev().filter(is_meant);
         let found = meant().find(|at| takes(&message.content[*at], &delta));
         let is_unknown = |block: &ContentBlock| matches!(block, ContentBlock::Other(_)) && !block.kind().is_empty();
-        let is_of_unknown = meant().any(|at| is_unknown(&message.content[at]));
-        match (found, delta) {
-            (Some(at), delta) => news.extend(apply(at, &mut self.gathered[at], &mut message.content[at], delta)),
-            (None, BlockDelta::Text(text)) if !text.is_empty() && !is_of_unknown => {
-                let mut joining = Joining::default();
-                self.begin(index, ContentBlock::text(joining.join(text)), news);
-                if let Some(begun) = self.gathered.last_mut() {
-                    begun.joining = joining;
-                }
-            }
-            (None, _) => {}
+        if let Some(at) = found {
+            news.extend(apply(at, &mut self.gathered[at], &mut message.content[at], delta));
+            return;
+        }
+        let says = matches!(&delta, BlockDelta::Text(text) if !text.is_empty());
+        if says && !meant().any(|at| is_unknown(&message.content[at])) {
+            self.begin(index, ContentBlock::text(""), news);
+            self.add(index, delta, news);
         }
     }
 

@@ -1,5 +1,7 @@
 //! From a frame to an event of the Messages API; what is newer than this client is passed over.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 
 use super::{Limits, StreamError, sse::Frame};
@@ -90,9 +92,12 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
         }
         "content_block_delta" => {
             // Gateways cut a text anywhere, also between the two halves of an emoji.
-            let pieces: Fields = parse(named, &json::in_pieces(&frame.data)).unwrap_or_else(|_| fields.clone());
-            let [delta, pieces] = [&fields, &pieces].map(|fields| fields.part("delta").unwrap_or_default());
-            Event::BlockDelta { index, delta: block_delta(delta, &pieces) }
+            let delta: Fields = fields.part("delta").unwrap_or_default();
+            let pieces = match json::in_pieces(&frame.data) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(pieces) => parse::<Fields>(named, &pieces).ok().and_then(|fields| fields.part("delta")),
+            };
+            Event::BlockDelta { index, delta: block_delta(delta, pieces.as_ref()) }
         }
         "content_block_stop" => Event::BlockStop { index },
         "message_delta" => {
@@ -134,9 +139,9 @@ fn after<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     Some(rest.trim_start().strip_prefix(':')?.trim_start())
 }
 
-/// `pieces` are the delta's fields as they are joined with the next ones.
-fn block_delta(delta: Fields, pieces: &Fields) -> BlockDelta {
-    let text = |name: &str| pieces.part::<String>(name);
+/// `pieces` are the delta's fields as they are joined with the next ones, where that is not as they came.
+fn block_delta(delta: Fields, pieces: Option<&Fields>) -> BlockDelta {
+    let text = |name: &str| pieces.unwrap_or(&delta).part::<String>(name);
     let known = match delta.part::<String>("type").unwrap_or_default().as_str() {
         "text_delta" => text("text").map(BlockDelta::Text),
         "thinking_delta" => text("thinking").map(BlockDelta::Thinking),

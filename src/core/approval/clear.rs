@@ -5,7 +5,7 @@ use ruma::EventId;
 use super::{Choice, choice_of_key};
 use crate::core::{
     address::after_quote,
-    command::typed,
+    command::{is_struck, typed},
     event::{EventKind, Message, MessageKind, RoomEvent},
     legible::is_hidden,
     words::{approval as words, deciding},
@@ -26,6 +26,9 @@ const BETWEEN: [char; 15] = [',', '.', '!', ';', ':', '…', '—', '–', '，'
 /// Marks that make a question of what stands with them, or strike it out.
 const DOUBTS: [char; 6] = ['?', '？', '؟', '¿', '~', '…'];
 
+/// What a question ends with.
+const QUESTIONS: [char; 3] = ['?', '？', '؟'];
+
 /// What somebody's words say about a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -40,12 +43,21 @@ pub enum Said {
     Unclear,
 }
 
-/// Returns what a reply to a card decides: what cannot be meant in another way. Declining is always safe, so more says no
-/// than yes.
-pub(super) fn choice_of_reply(message: &Message) -> Option<Choice> {
-    match said_in_reply(message)? {
-        Said::Decides { choice, .. } => Some(choice),
-        Said::Unclear => None,
+/// Returns what an event is about that may be meant to decide about a card, and what it says: a reaction, or a reply.
+/// Declining is always safe, so more says no than yes.
+#[must_use]
+pub fn said_of(event: &RoomEvent) -> Option<(&EventId, Said)> {
+    match &event.kind {
+        EventKind::Reaction { target, key } => Some((target, said_by_key(key)?)),
+        EventKind::Message(message) => Some((message.reply_to.as_deref()?, said_in_reply(message)?)),
+        _ => None,
+    }
+}
+
+fn said_by_key(key: &str) -> Option<Said> {
+    match choice_of_key(key) {
+        Some(choice) => Some(Said::Decides { choice, more: false }),
+        None => UNCLEAR_KEYS.contains(&key.trim_end_matches(is_tone)).then_some(Said::Unclear),
     }
 }
 
@@ -56,7 +68,7 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
     said_in_passing(message, text).or_else(|| {
         let plain = plain(text);
         let is_short = (1..=UNCLEAR_WORDS_MAX).contains(&plain.split_whitespace().count());
-        let asks = text.trim_end().ends_with(['?', '？']) || typed(text).starts_with('!');
+        let asks = text.trim_end().ends_with(QUESTIONS) || typed(text).starts_with('!');
         (is_said(message) && is_short && !asks).then_some(Said::Unclear)
     })
 }
@@ -71,10 +83,10 @@ pub(super) fn said_in_passing(message: &Message, text: &str) -> Option<Said> {
     let in_so_many_words = message.kind == MessageKind::Text;
     let decides = |choice, more| Some(if in_so_many_words { Said::Decides { choice, more } } else { Said::Unclear });
     let plain = plain(text);
-    let in_doubt = text.contains(DOUBTS) || text.contains("..") || is_struck(message);
+    let in_doubt = text.contains(DOUBTS) || text.contains("..") || message.html.as_deref().is_some_and(is_struck);
     match choice_of(text, &plain) {
         Some(Choice::Approve) if in_doubt => return Some(Said::Unclear),
-        Some(Choice::Decline) if text.contains(['?', '？', '؟']) => return Some(Said::Unclear),
+        Some(Choice::Decline) if text.contains(QUESTIONS) => return Some(Said::Unclear),
         Some(choice) => return decides(choice, false),
         None => {}
     }
@@ -94,29 +106,6 @@ pub(super) fn may_be_about_a_card(message: &Message) -> bool {
 /// Whether a message is words. Those about oneself (`/me approves`) decide nothing, and may be meant to.
 fn is_said(message: &Message) -> bool {
     matches!(message.kind, MessageKind::Text | MessageKind::Emote)
-}
-
-/// Returns what an event is about that may be meant to decide and does not do so clearly: a short reply, or a reaction with
-/// another emoji. Whoever sent it is to be told how to decide; it never decides.
-#[must_use]
-pub fn unclear_choice_of(event: &RoomEvent) -> Option<&EventId> {
-    match &event.kind {
-        EventKind::Reaction { target, key } => {
-            UNCLEAR_KEYS.contains(&key.trim_end_matches(is_tone)).then_some(&**target)
-        }
-        EventKind::Message(message) => {
-            let to = message.reply_to.as_deref()?;
-            (said_in_reply(message) == Some(Said::Unclear)).then_some(to)
-        }
-        _ => None,
-    }
-}
-
-/// Returns whether a reaction is one that people decide with, wherever it stands.
-#[must_use]
-pub fn may_be_meant_for_a_card(event: &RoomEvent) -> bool {
-    let EventKind::Reaction { key, .. } = &event.kind else { return false };
-    choice_of_key(key).is_some() || UNCLEAR_KEYS.contains(&key.trim_end_matches(is_tone))
 }
 
 fn choice_of(text: &str, plain: &str) -> Option<Choice> {
@@ -168,12 +157,6 @@ fn plain(text: &str) -> String {
     let shown = typed(text).replace(['’', 'ʼ', '＇'], "'").replace(BETWEEN, " ");
     let shown: Vec<&str> = shown.split_whitespace().filter(|word| *word != "-").collect();
     shown.join(" ").trim_end_matches(is_tone).to_owned()
-}
-
-/// Whether something in a message is struck out, as its sender sees it.
-fn is_struck(message: &Message) -> bool {
-    let html = message.html.as_deref().unwrap_or_default().to_ascii_lowercase();
-    ["<del", "<s>", "<s ", "<strike"].iter().any(|tag| html.contains(tag))
 }
 
 /// Skin tones and variation selectors.
@@ -288,6 +271,10 @@ mod tests {
         ("> yes", None, None),
     ];
 
+    fn reads_as_unclear(event: &RoomEvent) -> bool {
+        matches!(said_of(event), Some((_, Said::Unclear)))
+    }
+
     #[test]
     fn c12_what_is_said_to_a_card_decides_where_it_cannot_be_meant_otherwise_and_asks_for_a_clear_word_elsewhere() {
         for (body, in_thread, in_reply) in SAID {
@@ -295,7 +282,7 @@ mod tests {
             assert_eq!(said_in_passing(&message, after_quote(body)), in_thread, "{body} in its thread");
             assert_eq!(said_in_reply(&message), in_reply, "{body} in reply to it");
             let said = event("@alice:hs", EventKind::Message(reply(body)));
-            assert_eq!(unclear_choice_of(&said).is_some(), in_reply == UNCLEAR, "{body}");
+            assert_eq!(reads_as_unclear(&said), in_reply == UNCLEAR, "{body}");
         }
     }
 
@@ -314,9 +301,9 @@ mod tests {
         }
         for (key, is_unclear) in [("👍🏽", true), ("✔️", true), ("👌", true), ("✅", false), ("🛑", false), ("🎉", false)]
         {
-            assert_eq!(unclear_choice_of(&reaction("@alice:hs", key)).is_some(), is_unclear, "{key}");
+            assert_eq!(reads_as_unclear(&reaction("@alice:hs", key)), is_unclear, "{key}");
         }
         let plain = event("@alice:hs", EventKind::Message(Message::text("ok")));
-        assert_eq!(unclear_choice_of(&plain), None, "it is in reply to nothing");
+        assert_eq!(said_of(&plain), None, "it is in reply to nothing");
     }
 }

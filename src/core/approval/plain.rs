@@ -66,6 +66,9 @@ pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, besid
         (None, None) => standing.private || beside.replies_to_run || is_named(),
         (None, Some(_)) => beside.replies_to_run,
     };
+    if !is_there {
+        return None;
+    }
     let words = match beside.coworker {
         Some(coworker) => {
             let words = strip_address(text, html, coworker);
@@ -73,7 +76,7 @@ pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, besid
         }
         None => text,
     };
-    if is_there { said_in_passing(message, words) } else { None }
+    said_in_passing(message, words)
 }
 
 /// Returns which of `cards` plain words beside them are about. `who` and `level` are as for [`may_decide`].

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{shown::Shown, *};
 use crate::core::{
-    event::{Message, MessageKind, Outgoing, OutgoingKind, Place},
+    event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place},
     mask::Mask,
     names::Names,
     people::Namespace,

@@ -25,16 +25,16 @@ pub fn typed(text: &str) -> String {
 /// Returns whether a text ends as a question does: whoever sends it asks what a command would do.
 #[must_use]
 pub(super) fn is_question(text: &str) -> bool {
-    let behind = |letter: char| {
-        letter.is_whitespace() || is_mark(letter) || AROUND.contains(&letter) || matches!(letter, '.' | '!' | '…')
+    let behind = |letter: &char| {
+        letter.is_whitespace() || is_mark(*letter) || AROUND.contains(letter) || BEHIND.contains(letter)
     };
-    text.trim_end_matches(behind).ends_with(['?', '？', '؟', '⁉', '⁈'])
+    text.chars().rev().map(usual_width).take_while(behind).any(|letter| letter == '?')
 }
 
 /// Returns whether a text is struck out, as a whole or in part: what is struck out is not asked for.
-pub(super) fn is_struck(html: &str) -> bool {
+pub(in crate::core) fn is_struck(html: &str) -> bool {
     let html = html.to_ascii_lowercase();
-    ["<del", "<s>", "<strike"].iter().any(|tag| html.contains(tag))
+    ["<del", "<s>", "<s ", "<strike"].iter().any(|tag| html.contains(tag))
 }
 
 /// Returns whether a text begins with an exclamation mark of any kind, whatever stands around it.

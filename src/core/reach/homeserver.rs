@@ -9,6 +9,7 @@ const QUOTED_CHARS_MAX: usize = 200;
 /// Returns what is wrong with an answer that is no homeserver's: a page, JSON of something else, nothing, half of it.
 #[must_use]
 pub fn foreign(status: u16, call: &str) -> String {
+    let plainly = || format!("answered HTTP {status} to {call}, without a Matrix error");
     let (what, why, mend) = match status {
         300..=399 => (
             format!("answered {call} with a redirect (HTTP {status})"),
@@ -16,27 +17,27 @@ pub fn foreign(status: u16, call: &str) -> String {
             "set homeserver.url to where it leads; https:// instead of http:// may be all",
         ),
         401 | 403 | 407 => (
-            format!("answered HTTP {status} to {call}, without a Matrix error"),
+            plainly(),
             "A proxy or firewall in front of it asks for a login, or keeps this machine out.",
             "let this machine's calls to /_matrix/client pass there, or set homeserver.url to the homeserver itself",
         ),
         404 | 405 | 410 => (
-            format!("answered HTTP {status} to {call}, without a Matrix error"),
+            plainly(),
             "Nothing serves the client-server API there.",
             "set homeserver.url to the base that does, or have the proxy in front of it pass /_matrix/client on",
         ),
         429 => (
-            format!("answered HTTP 429 to {call}, without a Matrix error"),
+            plainly(),
             "A proxy in front of it lets too few calls through.",
             "lift that proxy's limit for this machine",
         ),
         502..=504 | 520..=529 => (
-            format!("answered HTTP {status} to {call}, without a Matrix error"),
+            plainly(),
             "A proxy answers in the place of the homeserver, which does not.",
             "start the homeserver, and look into its log and that of the proxy",
         ),
         500..=599 => (
-            format!("answered HTTP {status} to {call}, without a Matrix error"),
+            plainly(),
             "It, or a proxy in front of it, is in trouble.",
             "look into the homeserver's log and that of the proxy",
         ),

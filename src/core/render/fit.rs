@@ -4,7 +4,7 @@
 //! edit carries its text twice, and each text is sent as body and as HTML: the limits here hold for all of that, with
 //! some 4 KB left for the rest of the event.
 
-use super::{Both, Pills, Rendered, both, rendered, sanitised, written};
+use super::{Pills, Rendered, both, rendered, written};
 use crate::core::words;
 
 /// The most that a new message's body and HTML may take together, in bytes of JSON; fits when encrypted.
@@ -59,8 +59,7 @@ fn whole(markdown: &str, bytes_max: usize) -> Option<Rendered> {
     if json_bytes(&Rendered { body: written.body.clone(), html: Some(html) }) > bytes_max + EMPTY_BYTES {
         return None;
     }
-    let html = if written.rich { sanitised(&written.html) } else { String::new() };
-    let message = rendered(Both { html, ..written });
+    let message = rendered(written);
     (json_bytes(&message) <= bytes_max).then_some(message)
 }
 

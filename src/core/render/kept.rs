@@ -144,9 +144,7 @@ fn address_end(text: &str) -> usize {
     let (mut open, mut before) = (0_usize, '/');
     for (at, letter) in text.char_indices() {
         let is_emphasis = letter == '*' && text[at..].starts_with("**") && before != '/';
-        let is_next_word = before.is_ascii_alphanumeric() && letter.is_alphabetic() && !letter.is_ascii() && {
-            is_unspaced(letter) || is_hangul(letter)
-        };
+        let is_next_word = before.is_ascii_alphanumeric() && letter.is_alphabetic() && is_unspaced(letter);
         if ends(letter) || is_emphasis || is_next_word || (letter == ')' && open == 0) {
             return at;
         }
@@ -164,10 +162,6 @@ fn address_end(text: &str) -> usize {
 fn is_mark_of_unspaced(letter: char) -> bool {
     matches!(letter, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}'
         | '\u{ff5b}'..='\u{ff65}')
-}
-
-fn is_hangul(letter: char) -> bool {
-    matches!(letter, '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{ac00}'..='\u{d7af}')
 }
 
 /// Returns the length of the formula at the beginning of `rest`. Money, shell variables and escaped brackets are none.

@@ -99,7 +99,7 @@ pub fn not_yours(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
         ApprovalRule::Moderator { level: MODERATOR_LEVEL } => "a moderator here".to_owned(),
         ApprovalRule::Moderator { level: ADMIN_LEVEL } => "an admin here".to_owned(),
         ApprovalRule::Moderator { level } => format!("somebody with power level {level} or more"),
-        ApprovalRule::People(people) => one_of(people, names),
+        ApprovalRule::People(people) => one_of(people, names, PEOPLE_NAMED_MAX),
     };
     format!("Thanks, but only {who} can decide this one.")
 }
@@ -113,13 +113,14 @@ fn deciders(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
         ApprovalRule::Moderator { level: ADMIN_LEVEL } => "Any admin here".to_owned(),
         ApprovalRule::Moderator { level } => format!("Anyone here with power level {level} or more"),
         ApprovalRule::People(people) if people.is_empty() => "Nobody".to_owned(),
-        ApprovalRule::People(people) => one_of(people, names),
+        ApprovalRule::People(people) => one_of(people, names, PEOPLE_NAMED_MAX),
     }
 }
 
-fn one_of(people: &BTreeSet<OwnedUserId>, names: &Names) -> String {
-    let mut named: Vec<String> = people.iter().take(PEOPLE_NAMED_MAX).map(|one| names.of(one)).collect();
-    match people.len().saturating_sub(PEOPLE_NAMED_MAX) {
+/// Names people of whom one is enough, at most so many of them.
+pub(super) fn one_of(people: &BTreeSet<OwnedUserId>, names: &Names, named_max: usize) -> String {
+    let mut named: Vec<String> = people.iter().take(named_max).map(|one| names.of(one)).collect();
+    match people.len().saturating_sub(named_max) {
         0 => {}
         1 => named.push("one more".to_owned()),
         more => named.push(format!("one of {more} more")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::listed;
+use super::{approval::one_of, listed};
 use crate::core::{
     names::Names,
     tool::{ApprovalRule, Class, MODERATOR_LEVEL, SERVER_SEPARATOR, Source, Tool, ToolName, Toolset, Withheld},
@@ -102,7 +102,7 @@ fn deeds(tools: &[&Tool], named_max: usize) -> Vec<String> {
         }
     }
     let of_servers = servers.into_iter().map(|(server, tools)| {
-        let named = first(tools.iter(), named_max, |tool| format!("`{tool}`"), |more| format!("{more} more"));
+        let named = first(tools.iter(), named_max);
         format!("use {} from `{server}`", listed(&named, "and"))
     });
     ours.into_iter().chain(of_servers).collect()
@@ -134,12 +134,7 @@ fn whose_ok(rule: &ApprovalRule, private: bool) -> String {
         ApprovalRule::Asker => "the OK of whoever asked".to_owned(),
         ApprovalRule::Moderator { level: MODERATOR_LEVEL } => "a moderator's OK".to_owned(),
         ApprovalRule::Moderator { level } => format!("the OK of somebody with power level {level}"),
-        ApprovalRule::People(people) => {
-            let named = Names::default();
-            let named =
-                first(people.iter(), PEOPLE_MAX, |person| named.of(person), |more| format!("one of {more} more"));
-            format!("the OK of {}", listed(&named, "or"))
-        }
+        ApprovalRule::People(people) => format!("the OK of {}", one_of(people, &Names::default(), PEOPLE_MAX)),
     }
 }
 
@@ -160,18 +155,13 @@ fn withheld_lines(tools: &Toolset) -> Vec<String> {
 }
 
 fn names(names: &[String]) -> String {
-    listed(&first(names.iter(), LISTED_MAX, |name| format!("`{name}`"), |more| format!("{more} more")), "and")
+    listed(&first(names.iter(), LISTED_MAX), "and")
 }
 
-/// Names the first of a list, and counts the others.
-fn first<T>(
-    all: impl ExactSizeIterator<Item = T>,
-    max: usize,
-    named: impl Fn(T) -> String,
-    counted: impl FnOnce(usize) -> String,
-) -> Vec<String> {
+/// Names the first tools of a list, and counts the others.
+fn first<T: std::fmt::Display>(all: impl ExactSizeIterator<Item = T>, max: usize) -> Vec<String> {
     let others = all.len().saturating_sub(max);
-    all.take(max).map(named).chain((others > 0).then(|| counted(others))).collect()
+    all.take(max).map(|tool| format!("`{tool}`")).chain((others > 0).then(|| format!("{others} more"))).collect()
 }
 
 /// A tool that has changed, as admins see it.

@@ -18,7 +18,7 @@ pub(super) fn made_unique<'a>(blocks: &[String], used: impl Iterator<Item = &'a 
     let mut here: Vec<(String, Said)> = Vec::new();
     let mut unique = Vec::with_capacity(blocks.len());
     for raw in blocks {
-        let call = raw.contains("tool_use").then(|| Said::read(raw));
+        let call = raw.contains("\"tool_use\"").then(|| Said::read(raw));
         let Some(call @ Said::Call { id, .. }) = &call else {
             unique.push(raw.clone());
             continue;

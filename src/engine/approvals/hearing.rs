@@ -1,6 +1,6 @@
 //! What people say about the cards that are out: decisions, and what may be meant as one (C12).
 
-use ruma::EventId;
+use ruma::{EventId, OwnedTransactionId};
 use tokio::time::Instant;
 
 use super::{desk::Card, names};
@@ -13,6 +13,7 @@ use crate::{
         words,
     },
     engine::{Engine, EngineError, events::thread_root, word, word_transaction},
+    matrix::Account,
 };
 
 /// When something about a card is heard.
@@ -44,28 +45,29 @@ impl Engine {
         heard: Heard,
         accepted: Instant,
     ) -> Result<bool, EngineError> {
-        if let Some((card, choice)) = approval::choice_of(event)
-            && let Some(standing) = self.approvals.get(&event.room, card)?
-        {
-            Box::pin(self.take_decision(event, card, &standing, choice, accepted)).await?;
-            return Ok(!has_more(event));
-        }
-        if let Some(card) = approval::unclear_choice_of(event)
+        let said = approval::said_of(event);
+        if let Some((card, said)) = said
             && let Some(standing) = self.approvals.get(&event.room, card)?
         {
             let who = self.namespace.who(&event.sender);
-            if !standing.is_open(clock::now()) || !standing.may_be_decided_by(&event.sender, &who) {
-                return Ok(false);
-            }
-            let card = (event.room.clone(), card.to_owned());
-            self.ask_for_clear_word(event, &card, &standing, heard).await?;
-            return Ok(true);
+            return match said {
+                Said::Decides { choice, more } => {
+                    Box::pin(self.take_decision(event, card, &standing, choice, accepted)).await?;
+                    Ok(!more)
+                }
+                Said::Unclear if standing.is_open(clock::now()) && standing.may_be_decided_by(&event.sender, &who) => {
+                    let card = (event.room.clone(), card.to_owned());
+                    self.ask_for_clear_word(event, &card, &standing, heard).await?;
+                    Ok(true)
+                }
+                Said::Unclear => Ok(false),
+            };
         }
         match &event.kind {
             EventKind::Message(message) if approval::may_be_plain(event) => {
                 Box::pin(self.take_words_beside(event, message, heard, accepted)).await
             }
-            EventKind::Reaction { target, .. } if approval::may_be_meant_for_a_card(event) => {
+            EventKind::Reaction { target, .. } if said.is_some() => {
                 self.take_reaction_beside(event, target, heard).await
             }
             _ => Ok(false),
@@ -137,10 +139,7 @@ impl Engine {
         };
         let cause = format!("{}|{}", card.1, event.sender);
         let txn = word_transaction("not-yours", &cause, account.user());
-        match account.send(&event.room, &word, txn).await {
-            Err(error) if error.is_passing() => return Err(error.into()),
-            _ => {}
-        }
+        say(&account, event, &word, txn).await?;
         self.approvals.change(card, |standing| standing.told(&event.sender))?;
         Ok(())
     }
@@ -252,9 +251,10 @@ impl Engine {
         standing: &Standing,
         heard: Heard,
     ) -> Result<(), EngineError> {
-        let Some(account) = self.account_of_card(standing).await?.filter(|_| heard != Heard::Late) else {
+        if heard == Heard::Late {
             return Ok(());
-        };
+        }
+        let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
         let mentioned = (!standing.private).then_some(&*event.sender);
         let said = word(&words::deciding::say_it_clearly(), mentioned);
         // Sent again, it is the same event.
@@ -267,10 +267,7 @@ impl Engine {
             None => Place::Reply { to: card.1.clone() },
         };
         let txn = word_transaction("say-clearly", &cause, account.user());
-        match account.send(&event.room, &Outgoing { place, ..said }, txn).await {
-            Err(error) if error.is_passing() => Err(error.into()),
-            _ => Ok(()),
-        }
+        say(&account, event, &Outgoing { place, ..said }, txn).await
     }
 
     async fn ask_which(&self, card: &Standing, event: &RoomEvent) -> Result<(), EngineError> {
@@ -282,15 +279,19 @@ impl Engine {
             None => Place::Reply { to: event.id.clone() },
         };
         let txn = word_transaction("which-card", event.id.as_str(), account.user());
-        match account.send(&event.room, &Outgoing { place, ..said }, txn).await {
-            Err(error) if error.is_passing() => Err(error.into()),
-            _ => Ok(()),
-        }
+        say(&account, event, &Outgoing { place, ..said }, txn).await
     }
 }
 
-/// Whether a reply that decides says something else besides.
-fn has_more(event: &RoomEvent) -> bool {
-    let EventKind::Message(message) = &event.kind else { return false };
-    matches!(approval::said_in_reply(message), Some(Said::Decides { more: true, .. }))
+/// Says something to who said `event`; where it cannot be said, it is not.
+async fn say(
+    account: &Account,
+    event: &RoomEvent,
+    said: &Outgoing,
+    txn: OwnedTransactionId,
+) -> Result<(), EngineError> {
+    match account.send(&event.room, said, txn).await {
+        Err(error) if error.is_passing() => Err(error.into()),
+        _ => Ok(()),
+    }
 }

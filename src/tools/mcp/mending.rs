@@ -51,7 +51,10 @@ impl<R> Mended<R> {
             if ends {
                 let line = std::mem::take(&mut self.line);
                 match mended(&line) {
-                    Some(line) => self.out.extend(line.into_bytes().into_iter().chain(*b"\n")),
+                    Some(line) => {
+                        self.out.extend_from_slice(line.as_bytes());
+                        self.out.push(b'\n');
+                    }
                     None => self.out.extend(line),
                 }
             }
@@ -78,8 +81,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Mended<R> {
                 }
                 break;
             }
-            let filled = read.filled().to_vec();
-            self.take(&filled);
+            self.take(read.filled());
         }
         let end = self.out.len().min(self.given + buffer.remaining());
         buffer.put_slice(&self.out[self.given..end]);

@@ -1,7 +1,7 @@
-//! What Workmate keeps on disk beside the SDK's own stores: one sled database of sealed, typed tables.
+//! What Workmate stores beside the SDK's own stores: one sled database of sealed, typed tables.
 //!
-//! Keys (ids, times) are plain, values are sealed under the store's key. Nothing promised to anybody may rest on a
-//! write before [`Store::flush`] (or [`Inbox::accept`], which flushes itself) has returned.
+//! Keys (ids, times) are plain; values are sealed under the store's key. No promise may rest on a write before
+//! [`Store::flush`] has returned, or [`Inbox::accept`], which flushes itself.
 
 use std::{
     fmt,
@@ -42,14 +42,14 @@ mod tables;
 mod tests;
 mod vault;
 
-/// Most memory that the database's cache takes, in bytes.
+/// Most memory for the database's cache, in bytes.
 const CACHE_BYTES_MAX: u64 = 64 << 20;
-/// How often a locked store is tried again before it is reported, so that a predecessor can end.
+/// How often a locked store is tried again, so that a predecessor can end.
 const LOCK_ATTEMPTS_MAX: u32 = 20;
 /// Pause between two attempts, in milliseconds.
 const LOCK_PAUSE_MS: u64 = 100;
 
-/// The open store; a cheap handle.
+/// A handle to the open store; cheap to clone.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -62,19 +62,19 @@ struct Inner {
     /// Trees and their writers' locks, in the order of [`Name::ALL`].
     tables: [(sled::Tree, Arc<Mutex<()>>); Name::ALL.len()],
     inbox: InboxTrees,
-    /// The inbox's highest durable sequence number.
+    /// The highest sequence number of the inbox that is durable.
     accepted: watch::Sender<u64>,
-    /// Why the database refuses everything from now on, once it does.
+    /// Why the database refuses every operation, once it does.
     failed: watch::Sender<Option<String>>,
 }
 
 impl Store {
-    /// Opens the store in `dir`, makes it if there is none, and brings an older one to the present schema.
+    /// Opens the store in `dir`, creating it if there is none and migrating an older one to the present schema.
     ///
-    /// Blocks; a store that another process holds is waited for, two seconds at most.
+    /// Blocks; waits up to two seconds for another process to release the store.
     ///
     /// # Errors
-    /// One variant for each cause, with what to do in its text; no record has been changed then.
+    /// One variant for each cause, with its remedy in the text; no record has been changed then.
     ///
     /// # Panics
     /// Never: there are as many trees as names.
@@ -98,28 +98,28 @@ impl Store {
         Ok(Self(Arc::new(Inner { db, files, dir, seal, vault, tables, inbox, accepted, failed })))
     }
 
-    /// Returns the inbox, as the homeserver with this registration fills it.
+    /// Returns the inbox that the homeserver fills under this registration.
     ///
-    /// The fingerprint is of the registration's tokens: after a new registration transaction ids begin again.
+    /// The fingerprint covers the registration's tokens: with a new registration, transaction ids start over.
     #[must_use]
     pub fn inbox(&self, registration_fingerprint: [u8; 16]) -> Inbox {
         Inbox::new(self.clone(), registration_fingerprint)
     }
 
-    /// Returns when everything written before the call is durable.
+    /// Makes every write before the call durable.
     ///
     /// # Errors
-    /// When the disk refuses; then nothing may be promised, and the process has to be started again.
+    /// If the disk refuses; then nothing may be promised, and the process has to be restarted.
     ///
     /// # Panics
-    /// When flushing panicked, which it does not.
+    /// If the flushing task panicked, which it does not.
     pub async fn flush(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.0);
         let flushing = tokio::task::spawn_blocking(move || inner.flush());
         flushing.await.expect("flushing does not panic")
     }
 
-    /// Returns why the store refuses everything from now on, once it does; to be waited on.
+    /// Returns a watch on why the store refuses every operation from now on; `None` while it works.
     #[must_use]
     pub fn watch_failure(&self) -> watch::Receiver<Option<String>> {
         self.0.failed.subscribe()
@@ -128,16 +128,16 @@ impl Store {
     /// Returns the size of the database's files, in bytes.
     ///
     /// # Errors
-    /// When they cannot be looked at.
+    /// If their metadata cannot be read.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
         self.0.db.size_on_disk().map_err(|source| StoreError::from_sled(&self.0.dir, source))
     }
 
-    /// Destroys the key that an owner's records are sealed under: nobody reads any copy of them again, also not one that
-    /// the database has not overwritten yet. What is stored for the owner from now on is sealed under a new one.
+    /// Destroys the key under which an owner's records are sealed. No copy of them can be read again, not even one that
+    /// the database has yet to overwrite. Later records of the owner are sealed under a new key.
     ///
     /// # Errors
-    /// When the disk refuses; the key may still be there then.
+    /// If the disk refuses; the key may still exist then.
     pub fn destroy_owner_key(&self, owner: &UserId) -> Result<(), StoreError> {
         self.0.vault.destroy(owner)
     }
@@ -161,7 +161,7 @@ impl Inner {
         flushed.map_err(|source| self.note(StoreError::from_sled(&self.dir, source)))
     }
 
-    /// Tells whoever waits for it that a failure is for good.
+    /// Announces a fatal failure to those who watch for it.
     fn note(&self, error: StoreError) -> StoreError {
         if error.is_fatal() {
             self.failed.send_if_modified(|failed| {
@@ -174,7 +174,7 @@ impl Inner {
     }
 }
 
-/// The database's own form would print every record.
+/// The derived form would print every record.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Store").field(&self.0.dir).finish()
@@ -200,7 +200,7 @@ fn open_database(dir: &Path) -> Result<sled::Db, StoreError> {
     config.open().map_err(|source| StoreError::from_sled(dir, source))
 }
 
-/// A lock guards no data of its own here, so that a panic elsewhere leaves nothing half done.
+/// These locks guard no data of their own, so a panic elsewhere leaves nothing half done.
 fn lock(mutex: &Mutex<()>) -> std::sync::MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A copy of a store that nobody uses, for whoever only reads: opening a database writes into it, whoever opens it.
+//! Opens a copy of a store for reading: opening a sled database writes into it, even for a reader.
 
 use std::{
     fs::{self, File},
@@ -14,18 +14,18 @@ use tempfile::TempDir;
 
 use super::{LOCK_ATTEMPTS_MAX, LOCK_PAUSE_MS, Store, StoreError};
 
-/// The database's own file, which its user locks.
+/// The database's own file, which the process using it locks.
 const LOCKED: &str = "db";
-/// Folders in folders that are copied; a store has one level of them.
+/// Depth of nested folders that are copied; a store has one level.
 const DEPTH_MAX: usize = 3;
 
 impl Store {
-    /// Opens a copy of the store in `dir`, in a folder that goes with the second value; `dir` is only read.
+    /// Opens a copy of the store in `dir`, which is only read. Dropping the second value deletes the copy.
     ///
-    /// Blocks; a store that is in use is waited for, two seconds at most.
+    /// Blocks; waits up to two seconds for a store in use.
     ///
     /// # Errors
-    /// As of [`Self::open`]; what cannot be read is named.
+    /// As for [`Self::open`]; a file that cannot be read is named.
     pub fn open_copy(dir: &Path, key: &[u8; 32]) -> Result<(Self, TempDir), StoreError> {
         let failed = |source| StoreError::Unreadable { dir: dir.to_owned(), source };
         let lock = dir.join(LOCKED);
@@ -37,7 +37,7 @@ impl Store {
         copied.map_err(failed)?;
         match Self::open(copy.path(), key) {
             Ok(store) => Ok((store, copy)),
-            // The copy's path says nothing to anybody.
+            // Name the store's path; the copy's means nothing to the reader.
             Err(StoreError::WrongKey { .. }) => Err(StoreError::WrongKey { dir: dir.to_owned() }),
             Err(StoreError::NewerSchema { found, known, .. }) => {
                 Err(StoreError::NewerSchema { dir: dir.to_owned(), found, known })
@@ -50,7 +50,7 @@ impl Store {
     }
 }
 
-/// Keeps the database's user out while it is copied.
+/// Keeps other processes from using the database while it is copied.
 fn lock_shared(dir: &Path, lock: &Path) -> Result<Flock<File>, StoreError> {
     let failed = |error: io::Error| StoreError::Unreadable { dir: dir.to_owned(), source: named(lock, &error) };
     for _ in 0..LOCK_ATTEMPTS_MAX {

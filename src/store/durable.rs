@@ -1,8 +1,8 @@
-//! What makes a flush survive a power cut.
+//! Makes a flush survive a power cut.
 //!
-//! On Linux sled 0.34 ends a flush with `sync_file_range`, which neither writes the file's length and extents nor
-//! empties the disk's own cache, and it never syncs the files that it puts large records into (`blobs/`). A killed
-//! process loses nothing by that, a machine without power may. So the files are synced here.
+//! On Linux sled 0.34 ends a flush with `sync_file_range`, which writes neither the file's length and extents nor the
+//! disk's own cache. It never syncs the files that hold large records (`blobs/`). A killed process loses nothing by
+//! this, but a machine that loses power may. So we sync the files ourselves.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ pub(super) struct DatabaseFiles {
 }
 
 impl DatabaseFiles {
-    /// Opens them, and makes their names durable.
+    /// Opens the files and makes their names durable.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let files = Self { log: File::open(dir.join("db"))?, blobs: dir.join("blobs") };
         files.sync()?;
@@ -25,13 +25,13 @@ impl DatabaseFiles {
         Ok(files)
     }
 
-    /// Returns when all that was written to them before is on the disk. Blocks.
+    /// Blocks until everything written to the files before is on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         let mut has_blobs = false;
         for blob in fs::read_dir(&self.blobs)? {
             match File::open(blob?.path()) {
                 Ok(blob) => blob.sync_data()?,
-                // Removed since, because its record is gone.
+                // Removed since, together with its record.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }

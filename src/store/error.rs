@@ -1,4 +1,4 @@
-//! What can go wrong with the store, in words that say where and how to mend it.
+//! What can go wrong with the store; each text says where, and how to mend it.
 
 use std::{
     fs, io,
@@ -10,10 +10,10 @@ use thiserror::Error;
 
 /// A fault of the store; every variant's text says what is wrong, where, and how to mend it.
 ///
-/// [`Self::is_fatal`] tells what to do: a fatal one stays until the process is started again.
+/// If [`Self::is_fatal`], the fault stays until the process is restarted.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The directory cannot be made, entered, read or written.
+    /// The directory cannot be created, entered, read or written.
     #[error(
         "{dir}: the store's directory cannot be used: {source}\n  \
          Mend: give the user that runs workmate read and write access to it (`chown -R USER: DIR`), or set data_dir to another place."
@@ -21,7 +21,7 @@ pub enum StoreError {
     Unreadable {
         /// The store's directory.
         dir: PathBuf,
-        /// The system's answer.
+        /// The operating system's answer.
         source: io::Error,
     },
     /// Another process holds the store.
@@ -33,7 +33,7 @@ pub enum StoreError {
         /// The store's directory.
         dir: PathBuf,
     },
-    /// The key does not open what is stored.
+    /// The key does not open the stored values.
     #[error(
         "{dir}: the store was written under another master secret\n  \
          Mend: put the master secret's file back that was in use when this store was made; without it the store's \
@@ -57,7 +57,7 @@ pub enum StoreError {
         /// The newest version known here.
         known: u32,
     },
-    /// A record cannot be opened or is not of the shape that its table holds.
+    /// A record cannot be unsealed or parsed as its table's type.
     #[error(
         "{dir}: a record in table {table} is damaged: {reason}\n  \
          Mend: stop workmate, check the disk, restore state/ from a backup and remove users/ beside it (never restore that: an old \
@@ -66,9 +66,9 @@ pub enum StoreError {
     CorruptRecord {
         /// The store's directory.
         dir: PathBuf,
-        /// The table that it is in.
+        /// The record's table.
         table: &'static str,
-        /// What is wrong with it, without content.
+        /// What is wrong with it; never its content.
         reason: &'static str,
     },
     /// The database's own files are damaged.
@@ -81,10 +81,10 @@ pub enum StoreError {
     CorruptFiles {
         /// The store's directory.
         dir: PathBuf,
-        /// The database's answer, or what was found missing.
+        /// The database's error, or what was found missing.
         reason: String,
     },
-    /// No room on the disk (or beyond a quota or file size limit).
+    /// No room on the disk, or beyond a quota or file size limit.
     #[error(
         "{dir}: the disk is full, nothing more can be stored: {source}\n  \
          Mend: free space on that disk (or raise the quota); a workmate that serves starts anew by itself then, and the \
@@ -93,10 +93,10 @@ pub enum StoreError {
     Full {
         /// The store's directory.
         dir: PathBuf,
-        /// The system's answer.
+        /// The operating system's answer.
         source: io::Error,
     },
-    /// Another failure of reading or writing.
+    /// Any other failure of reading or writing.
     #[error(
         "{dir}: the store cannot be read or written: {source}\n  \
          Mend: check the disk and its mount, then restart workmate."
@@ -104,24 +104,24 @@ pub enum StoreError {
     Io {
         /// The store's directory.
         dir: PathBuf,
-        /// The database's answer.
+        /// The database's error.
         source: sled::Error,
     },
-    /// A value that JSON cannot express; a fault of the program.
+    /// A value that JSON cannot express; a bug in Workmate.
     #[error(
         "a record for table {table} cannot be written as JSON: {source}\n  \
          Mend: this is a bug in workmate; please report it with this line."
     )]
     Encode {
-        /// The table that it was meant for.
+        /// The record's table.
         table: &'static str,
-        /// The serializer's answer.
+        /// The serializer's error.
         source: serde_json::Error,
     },
 }
 
 impl StoreError {
-    /// Returns whether the store stays unusable until its cause is mended and the process is started again.
+    /// Returns whether the store stays unusable until the cause is mended and the process restarted.
     ///
     /// After a failed write the database refuses every later one, even once there is room again.
     #[must_use]
@@ -129,13 +129,13 @@ impl StoreError {
         !matches!(self, Self::CorruptRecord { .. } | Self::Encode { .. })
     }
 
-    /// Returns whether the database's files are damaged, which no waiting mends.
+    /// Returns whether the database's files are damaged: waiting does not help.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::CorruptFiles { .. })
     }
 
-    /// Sorts the database's answer by cause.
+    /// Maps sled's error to the variant of its cause.
     pub(super) fn from_sled(dir: &Path, source: sled::Error) -> Self {
         let dir = dir.to_owned();
         match source {
@@ -148,7 +148,7 @@ impl StoreError {
     }
 }
 
-/// Names the file that cannot be used, which the system does not.
+/// Adds the file's name, which the operating system leaves out.
 fn naming(dir: &Path, error: io::Error) -> io::Error {
     let closed = |path: &Path| {
         let opened = if path.is_dir() {
@@ -170,7 +170,7 @@ fn naming(dir: &Path, error: io::Error) -> io::Error {
     }
 }
 
-/// sled 0.34 has no kind of its own for it, only these words (`Config::try_lock`).
+/// sled 0.34 has no error kind for a held lock, only this text (`Config::try_lock`).
 fn is_lock_refusal(error: &io::Error) -> bool {
     error.to_string().starts_with("could not acquire lock")
 }

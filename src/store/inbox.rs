@@ -1,4 +1,4 @@
-//! The durable list of events to process: filled by transactions, emptied by the engine, each event once.
+//! The durable list of events to process: transactions fill it, the engine empties it, each event enters once.
 
 use std::{
     ops::RangeInclusive,
@@ -20,59 +20,59 @@ use tokio::sync::watch;
 use super::{Store, error::StoreError, key::Key as _, lock, seal::Seal, table::SealedTree};
 use crate::core::time::Timestamp;
 
-/// How long a transaction's and an event's id are remembered, in days; a homeserver retries for far less.
+/// How long transaction and event ids are remembered, in days; a homeserver gives up retrying long before.
 const REMEMBERED_DAYS: i64 = 30;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// Ids forgotten at most by one part of a transaction: twice what it may bring, and this.
+/// Old ids forgotten with each part of a transaction, beyond twice the ids that the part adds.
 const FORGOTTEN_SPARE: usize = 64;
-/// Ids forgotten at most by one call of [`Inbox::forget_before`].
+/// Old ids forgotten by one call of [`Inbox::forget_before`].
 const FORGOTTEN_MAX: usize = 10_000;
 
-/// Events stored in one database transaction: its cost in memory grows faster than its size, and stays.
+/// Events stored in one database transaction. A larger one costs memory more than in proportion, and sled keeps it.
 const EVENTS_AT_ONCE_MAX: usize = 100;
 
 const LAST_SEQ: &str = "last_seq";
 
-/// An event as a transaction brought it, its envelope checked.
+/// An event from a transaction, with its envelope checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxEvent {
-    /// Its id.
+    /// The event's id; an id that is known already is not stored again.
     pub event_id: OwnedEventId,
-    /// The room that it is in.
+    /// The room it was sent to.
     pub room_id: OwnedRoomId,
-    /// Its sender.
+    /// Who sent it, as the homeserver says.
     pub sender: OwnedUserId,
-    /// Its type, e.g. `m.room.encrypted`.
+    /// The `type`, e.g. `m.room.encrypted`; an encrypted event's inner type is not known yet.
     pub event_type: String,
-    /// Its state key, where it is a state event.
+    /// `state_key`; `None` if it is not a state event.
     pub state_key: Option<String>,
-    /// `origin_server_ts`.
+    /// `origin_server_ts`, which the sender's server chose.
     pub sent_at: Timestamp,
-    /// The whole event as it came, JSON.
+    /// The whole event as JSON, as it arrived.
     pub json: String,
 }
 
 /// An event that waits to be processed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboxEntry {
-    /// Its place in the order of arrival; from 1, increasing, never given twice.
+    /// Its place in the order of arrival: from 1, increasing, never reused.
     pub seq: u64,
-    /// When it arrived.
+    /// When its transaction arrived.
     pub accepted_at: Timestamp,
-    /// The event.
+    /// The event itself.
     pub event: InboxEvent,
 }
 
-/// What became of a transaction.
+/// The outcome of accepting a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// Events that are now in the inbox and were not known before.
+    /// How many events were new and are now in the inbox.
     pub new: usize,
-    /// Whether a transaction with this id had been accepted before.
+    /// Whether a transaction with this id was accepted before.
     pub duplicate_transaction: bool,
 }
 
-/// The inbox of one registration; a cheap handle.
+/// The inbox of one registration; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     store: Store,
@@ -90,25 +90,25 @@ impl Inbox {
         Self { store, fingerprint }
     }
 
-    /// Stores the events that are not known yet, in their order, and returns once they are durable.
+    /// Stores the events that are not known yet, in order, and returns once they are durable.
     ///
-    /// An event is known by its id, whatever transaction brought it. A repeated transaction is normally full of known
-    /// events; unknown ones in it are kept too, since a homeserver that was set up anew counts from the start again.
-    /// May be called concurrently: each call's events stay together.
+    /// An event is known by its id, whichever transaction brought it. A repeated transaction normally holds only known
+    /// events; unknown ones in it are kept too, because a reinstalled homeserver counts from the start again.
+    /// Concurrent calls are safe: the events of each stay together.
     ///
     /// # Errors
-    /// When the store cannot be read or written. Then the transaction must not be acknowledged; sent again, it loses
-    /// and doubles nothing.
+    /// If the store cannot be read or written. Then the transaction must not be acknowledged; resending it neither
+    /// loses nor duplicates events.
     ///
     /// # Panics
-    /// When recording panicked, which it does not.
+    /// If the recording task panicked, which it does not.
     pub async fn accept(&self, txn_id: &str, events: Vec<InboxEvent>, now: Timestamp) -> Result<Accepted, StoreError> {
         let seals = self.store.seals();
         let (inner, transaction) = (Arc::clone(&self.store.0), transaction_key(self.fingerprint, txn_id));
         let number = txn_id.parse().ok();
-        // To the end even if the caller goes away, so that what is stored is always announced.
+        // Runs to its end even if the caller goes away, so that stored events are always announced.
         let recording = tokio::task::spawn_blocking(move || {
-            // Before any of it is handled: a run that is about to speak sees it.
+            // Seal rooms before any event is handled, so that a run about to speak sees it.
             for event in &events {
                 seals.take(event)?;
             }
@@ -126,25 +126,24 @@ impl Inbox {
         recording.await.expect("recording a transaction does not panic")
     }
 
-    /// Returns the highest sequence number that is durable, and every later one.
+    /// Returns a watch on the highest durable sequence number.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.store.0.accepted.subscribe()
     }
 
-    /// Returns how often the homeserver began to count its transactions anew, as Synapse does when it is started again;
-    /// to be waited on.
+    /// Returns a watch on how often the homeserver restarted its transaction numbers, as Synapse does at each start.
     ///
-    /// Numbers that leave some out say nothing: a homeserver may count those of all its application services together.
+    /// Gaps in the numbers mean nothing: a homeserver may share one count among all its application services.
     #[must_use]
     pub fn watch_recounts(&self) -> watch::Receiver<u64> {
         self.store.0.inbox.recounts.subscribe()
     }
 
-    /// Returns which of these events the inbox never had, or has forgotten since, in their order.
+    /// Returns those of the events, in order, that the inbox never had or has forgotten.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn unknown<'a>(&self, events: impl IntoIterator<Item = &'a EventId>) -> Result<Vec<&'a EventId>, StoreError> {
         let mut unknown = Vec::new();
         for event in events {
@@ -155,10 +154,10 @@ impl Inbox {
         Ok(unknown)
     }
 
-    /// Returns at most `most` entries after the sequence number `after`, oldest first; 0 begins at the start.
+    /// Returns at most `most` entries after the sequence number `after` (0 for all), oldest first.
     ///
     /// # Errors
-    /// When the store cannot be read or an entry is damaged.
+    /// If the store cannot be read or an entry is damaged.
     pub fn pending(&self, after: u64, most: usize) -> Result<Vec<InboxEntry>, StoreError> {
         let entries = &self.store.0.inbox.entries;
         let Some(from) = after.checked_add(1) else { return Ok(Vec::new()) };
@@ -167,7 +166,7 @@ impl Inbox {
 
     /// Returns at most `most` entries of one room whose sequence numbers lie in `range`, oldest first.
     ///
-    /// Walks over the entries of other rooms in between.
+    /// Walks over other rooms' entries in between.
     ///
     /// # Errors
     /// As [`Self::pending`].
@@ -190,34 +189,34 @@ impl Inbox {
         Ok(InboxEntry { seq, accepted_at, event })
     }
 
-    /// Removes an entry that needs no processing any more; its event id stays known.
+    /// Removes an entry that is fully processed; its event id stays known.
     ///
-    /// Durable with the next flush: after a crash the entry may come again, so that its run has to be known by then.
+    /// Durable with the next flush. After a crash the entry may come again, so its run must be recorded by then.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// If the store cannot be written.
     pub fn done(&self, seq: u64) -> Result<(), StoreError> {
         self.store.0.inbox.entries.remove(&seq.to_bytes())
     }
 
-    /// Returns the number of waiting entries; walks over all of them.
+    /// Counts the waiting entries by walking over all of them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.store.0.inbox.entries.tree.len()
     }
 
-    /// Returns whether nothing waits.
+    /// Returns whether no entry is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.store.0.inbox.entries.tree.is_empty()
     }
 
-    /// Forgets ids accepted before `before`, at most 10 000, and returns how many; entries that wait are kept.
+    /// Forgets at most 10 000 ids accepted before `before`, and returns how many; waiting entries are kept.
     ///
-    /// Each [`Self::accept`] does so by itself for what is older than 30 days.
+    /// Each [`Self::accept`] does this itself for ids older than 30 days.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
+    /// If the store cannot be read or written.
     pub fn forget_before(&self, before: Timestamp) -> Result<usize, StoreError> {
         let trees = &self.store.0.inbox;
         let _writing = lock(&trees.writing);
@@ -228,24 +227,24 @@ impl Inbox {
     }
 }
 
-/// The trees behind every [`Inbox`].
+/// The trees that all [`Inbox`] handles share.
 pub(super) struct InboxTrees {
     /// Sequence number → sealed [`Record`].
     entries: SealedTree,
-    /// Ids of transactions and events that were accepted; no values.
+    /// Ids of accepted transactions and events; no values.
     seen: sled::Tree,
-    /// Time of acceptance and id, to forget the oldest first; no values.
+    /// Time of acceptance and id, for forgetting the oldest first; no values.
     seen_by_time: sled::Tree,
-    /// [`LAST_SEQ`].
+    /// Holds [`LAST_SEQ`].
     state: sled::Tree,
-    /// Held from looking an id up until it is written, so that each event gets in once and in order.
+    /// Held from the lookup of an id until it is written, so that each event is stored once and in order.
     writing: Mutex<()>,
-    /// The number of the newest transaction, where they are numbers; 0 before the first.
+    /// The newest transaction's number, for ids that are numbers; 0 before the first.
     number: AtomicU64,
     recounts: watch::Sender<u64>,
 }
 
-/// What one database transaction changes.
+/// The changes of one database transaction.
 #[derive(Default)]
 struct Change {
     entries: Batch,
@@ -269,7 +268,7 @@ impl InboxTrees {
         })
     }
 
-    /// Returns the highest sequence number given so far; 0 before the first.
+    /// Returns the highest sequence number given out; 0 before the first.
     pub(super) fn last_seq(&self) -> Result<u64, StoreError> {
         let Some(bytes) = self.state.get(LAST_SEQ).map_err(|source| self.entries.failed(source))? else {
             return Ok(0);
@@ -277,8 +276,8 @@ impl InboxTrees {
         u64::from_bytes(&bytes).ok_or_else(|| self.entries.corrupt("the last sequence number is no number"))
     }
 
-    /// Stores what is new of a transaction, part by part; returns also the highest sequence number. After a failure some
-    /// may be stored, and are known when the transaction comes again.
+    /// Stores a transaction's new events, part by part, and returns the highest sequence number too. After a failure
+    /// some parts may be stored; their events are known when the transaction is resent.
     fn record(
         &self,
         transaction: &[u8],
@@ -318,7 +317,7 @@ impl InboxTrees {
         }
     }
 
-    /// Takes the number of a transaction: one that is lower than the last was counted by another life of the homeserver.
+    /// Notes a transaction's number: a lower one than the last means that the homeserver restarted its count.
     fn note_number(&self, number: Option<u64>) {
         let Some(number) = number else { return };
         if number < self.number.swap(number, Ordering::Relaxed) {
@@ -357,7 +356,7 @@ impl InboxTrees {
     }
 }
 
-/// Length of a [`Timestamp`] as a key.
+/// Bytes of a [`Timestamp`] as a key.
 const TIME_BYTES: usize = 8;
 
 impl Change {

@@ -1,23 +1,23 @@
-//! Keys as bytes: ids and text as they are, numbers big-endian, composites so that no part runs into the next.
+//! Table keys as bytes: ids and text as they are, numbers big-endian, composites with delimited parts.
 //!
-//! Bytes sort as values do, part by part; a composite's first parts are a prefix that can be scanned.
+//! Bytes sort as the values do, part by part. The first parts of a composite form a prefix that can be scanned.
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use crate::core::time::Timestamp;
 
-/// A type that keys a table.
+/// A type that can be the key of a table.
 pub trait Key: Sized {
-    /// Returns the key's bytes, equal only for equal keys and in the same order.
+    /// Returns the key's bytes; they compare and sort as the keys do.
     fn to_bytes(&self) -> Vec<u8>;
 
-    /// Reads what [`Self::to_bytes`] wrote; `None` if it did not.
+    /// Parses what [`Self::to_bytes`] wrote; `None` for anything else.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
-/// A key whose bytes begin with those of `P`, so that all keys with one beginning can be scanned.
+/// A key that begins with a `P`, so that all keys with one beginning can be scanned.
 pub trait Prefixed<P: ?Sized>: Key {
-    /// Returns the bytes that all keys with this beginning share, and no other key does.
+    /// Returns the bytes that the keys with this beginning share, and no other key does.
     fn prefix_bytes(prefix: &P) -> Vec<u8>;
 }
 
@@ -58,7 +58,7 @@ impl Key for Timestamp {
     }
 }
 
-/// Bytes that are a key already, e.g. a hash or fingerprint.
+/// Bytes that are the key themselves, e.g. a hash.
 impl<const N: usize> Key for [u8; N] {
     fn to_bytes(&self) -> Vec<u8> {
         self.to_vec()
@@ -130,7 +130,7 @@ impl<A: Key, B: Key, C: Key> Prefixed<(A, B)> for (A, B, C) {
     }
 }
 
-/// Ends a part; smaller than an escaped NUL, so that order is kept.
+/// Ends a part; sorts before an escaped NUL, so that order is kept.
 const PART_END: [u8; 2] = [0, 1];
 /// Stands for a NUL inside a part.
 const ESCAPED_NUL: [u8; 2] = [0, 0xff];

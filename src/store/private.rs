@@ -1,22 +1,21 @@
-//! Everything that is kept belongs to the service's own account: folders 0700, files 0600.
+//! Closes all stored files to other accounts: folders 0700, files 0600.
 //!
-//! What comes new is made so (the process's umask); what an earlier version or an operator's copy left open is mended at
-//! the start.
+//! The umask covers new files. At the start this mends what an earlier version or an operator's copy left open.
 
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use super::make_private_dir;
 
-/// What Workmate keeps in its data folder; what else lies there is not touched.
+/// Workmate's own folders in the data folder; anything else there is not touched.
 const OURS: [&str; 2] = ["state", "users"];
-/// Folders in folders that are looked into; ours are two deep.
+/// Depth of nested folders that are checked; ours are two deep.
 const DEPTH_MAX: usize = 6;
 
-/// Makes the data folder if there is none, and closes it and what Workmate keeps in it to others. Returns how many were
-/// open.
+/// Creates the data folder if there is none, and closes it and our folders in it to others. Returns how many files and
+/// folders were open.
 ///
 /// # Errors
-/// When the folder itself cannot be made or closed.
+/// If the data folder itself cannot be created or closed.
 pub fn make_private(dir: &Path) -> io::Result<usize> {
     make_private_dir(dir)?;
     let mut mended = usize::from(close(dir)?);
@@ -31,7 +30,7 @@ fn within(dir: &Path, depth: usize) -> usize {
     let mut mended = 0;
     for entry in entries.filter_map(Result::ok) {
         let path = entry.path();
-        // A link is not followed: what it leads to may be none of ours.
+        // A link is not followed: its target may not be ours.
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() && depth > 0 {
             mended += usize::from(close(&path).unwrap_or_default()) + within(&path, depth - 1);
@@ -42,7 +41,7 @@ fn within(dir: &Path, depth: usize) -> usize {
     mended
 }
 
-/// Takes everything from group and others; returns whether there was something to take.
+/// Removes all rights of group and others; returns whether there were any.
 fn close(path: &Path) -> io::Result<bool> {
     let permissions = fs::symlink_metadata(path)?.permissions();
     if permissions.mode().trailing_zeros() >= 6 {

@@ -1,8 +1,8 @@
-//! A database whose files are damaged: what it can do without is set aside, and where that does not help, all of it. A
-//! copy stays, and the words say where.
+//! Recovers a database whose files are damaged: sets the snapshots aside and, if that does not help, the whole store. A
+//! copy stays, and the log says where.
 //!
-//! A full disk can leave a snapshot damaged (sled 0.34 writes it over a longer one that was not finished). The log alone
-//! holds everything, and is read from its beginning then.
+//! A full disk can damage a snapshot: sled 0.34 writes over a longer one and does not finish. The log alone holds every
+//! record, and is then read from its beginning.
 
 use std::{
     fs, io,
@@ -13,17 +13,17 @@ use std::{
 use super::{Store, StoreError};
 use crate::clock;
 
-/// Copies of damaged stores that are kept; the oldest goes.
+/// Copies of damaged stores that are kept; the oldest is deleted first.
 const COPIES_MAX: usize = 2;
-/// How the names of the database's snapshots begin.
+/// File name prefix of the database's snapshots.
 const SNAPSHOT: &str = "snap.";
 
 impl Store {
-    /// Opens the store as [`Self::open`] does; one whose files are damaged is recovered as far as that is possible, and
-    /// otherwise begun afresh. What was set aside lies in a folder beside it, which the log names.
+    /// Opens the store like [`Self::open`], but recovers damaged files as far as possible and otherwise starts afresh.
+    /// A folder beside the store, named in the log, keeps what was set aside.
     ///
     /// # Errors
-    /// As [`Self::open`], for everything that is no damage: a foreign key, a newer version, a lock, a full disk.
+    /// As for [`Self::open`], for every cause but damage: another key, a newer version, a lock, a full disk.
     pub fn open_or_rescue(dir: &Path, key: &[u8; 32]) -> Result<Self, StoreError> {
         let error = match open(dir, key) {
             Err(error) if error.is_damage() => error,
@@ -53,7 +53,7 @@ impl Store {
     }
 }
 
-/// The database takes some damages for faults of its own, and panics.
+/// sled takes some kinds of damage for its own bugs and panics.
 fn open(dir: &Path, key: &[u8; 32]) -> Result<Store, StoreError> {
     catch_unwind(AssertUnwindSafe(|| Store::open(dir, key))).unwrap_or_else(|_| {
         let reason = "the database gives up reading them".to_owned();
@@ -75,7 +75,7 @@ fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Moves these into a folder of their own beside the store; returns it.
+/// Moves the paths into a new folder beside the store, and returns it.
 fn set_aside(dir: &Path, paths: &[PathBuf]) -> io::Result<PathBuf> {
     let mut name = dir.file_name().unwrap_or_default().to_os_string();
     name.push("-damaged");

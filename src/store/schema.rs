@@ -1,6 +1,6 @@
-//! The schema's version and the key's check, both in the tree `meta`; migrations in order.
+//! The schema version and the key check, both in the tree `meta`, and the migrations in order.
 //!
-//! sled takes a damaged log for a shorter one, down to none. A marker file beside it tells a store that lost its
+//! sled reads a damaged log as a shorter one, even as an empty one. A marker file beside it tells a store that lost its
 //! records from a fresh one.
 
 use std::{fs::File, path::Path};
@@ -10,17 +10,17 @@ use super::{error::StoreError, seal::Seal};
 const META: &str = "meta";
 const VERSION_KEY: &str = "schema";
 const KEY_CHECK_KEY: &str = "key_check";
-/// There since the store was set up; empty.
+/// The empty file that marks a store as set up.
 const MARKER: &str = "set-up";
 const KEY_CHECK: &[u8] = b"workmate";
 
-/// Brings the store from one version to the next. It may run again after a crash in its middle.
+/// Migrates the store by one version. It may run again after a crash halfway.
 type Migration = fn(&sled::Db, &Seal) -> Result<(), StoreError>;
 
-/// The first one leads from version 1 to 2. A new one comes with a stored snapshot of the version before it.
+/// The first migrates version 1 to 2. Each new one comes with a stored snapshot of the version before it.
 const MIGRATIONS: &[Migration] = &[];
 
-/// Refuses a store of another key or a newer version, marks a fresh one, migrates an older one.
+/// Refuses a store with another key or a newer version, marks a fresh one, migrates an older one.
 pub(super) fn check(db: &sled::Db, seal: &Seal, dir: &Path) -> Result<(), StoreError> {
     check_against(MIGRATIONS, db, seal, dir)
 }
@@ -78,7 +78,7 @@ mod tests {
     fn count(db: &sled::Db, seal: &Seal) -> Result<(), StoreError> {
         let add = |old: Option<&[u8]>| Some(vec![old.map_or(1, |old| old[0] + 1)]);
         let count = db.update_and_fetch("migrations run", add).expect("the test's store can be written");
-        // As a real one does: what it writes is sealed.
+        // Writes sealed values, as a real migration does.
         let sealed = seal.seal("test", b"count", &count.expect("it was just written"));
         db.insert("sealed count", sealed).map_err(|source| StoreError::from_sled(Path::new("test"), source))?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Sealing of values: XChaCha20-Poly1305 over JSON, bound to the table and key that it is stored under.
+//! Seals values with XChaCha20-Poly1305 over JSON, bound to the table and key that they are stored under.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use chacha20poly1305::{
     aead::{Aead as _, Payload},
 };
 
-/// Length of the random nonce in front of each sealed value, in bytes; at 24 chance collisions need no counting.
+/// Bytes of the random nonce before each sealed value; 24 make a collision too unlikely to count.
 const NONCE_BYTES: usize = 24;
 
 /// Seals and opens values under the store's key.
@@ -19,7 +19,7 @@ impl Seal {
         Self(Arc::new(XChaCha20Poly1305::new(key.into())))
     }
 
-    /// Returns nonce and ciphertext of `plain`, readable only under the same table and key.
+    /// Encrypts `plain` and returns nonce and ciphertext, which open only under the same table and key.
     pub(super) fn seal(&self, table: &str, key: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).expect("the operating system gives randomness");
@@ -31,7 +31,7 @@ impl Seal {
         [nonce.as_slice(), &sealed].concat()
     }
 
-    /// Returns what was sealed; `None` for another key, table or place, or for changed bytes.
+    /// Decrypts what [`Self::seal`] returned; `None` under another secret, table or key, or if bytes were changed.
     pub(super) fn open(&self, table: &str, key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
         let aad = associated_data(table, key);
@@ -45,7 +45,7 @@ impl fmt::Debug for Seal {
     }
 }
 
-/// Table names hold no NUL, so that name and key cannot be shifted against each other.
+/// Joins name and key with a NUL, which no table name contains, so that no other pair gives the same bytes.
 fn associated_data(table: &str, key: &[u8]) -> Vec<u8> {
     [table.as_bytes(), &[0], key].concat()
 }

@@ -18,15 +18,15 @@ use super::{
     vault::{self, Vault},
 };
 
-/// Says whose a record is, where it is one person's.
+/// Returns whose a record is; `None` if it is nobody's in particular.
 pub type OwnerOf<K, V> = for<'a> fn(&'a K, &'a V) -> Option<&'a UserId>;
 
-/// A table of the store. Cheap to clone; changes are atomic for each key, and durable after `Store::flush`.
+/// A table of the store. Cheap to clone. Changes are atomic for each key, and durable after `Store::flush`.
 ///
-/// Its calls do short, mostly cached disk work and may be made from async code.
+/// Calls do short, mostly cached disk work, so async code may make them.
 pub struct Table<K, V> {
     sealed: SealedTree,
-    /// Held by every change, so that `update` can read, decide and write as one.
+    /// Held by every change, so that `update` reads, decides and writes atomically.
     writing: Arc<Mutex<()>>,
     vault: Vault,
     owner_of: Option<OwnerOf<K, V>>,
@@ -38,8 +38,8 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         Self { sealed, writing, vault, owner_of: None, types: PhantomData }
     }
 
-    /// Seals what belongs to somebody under that owner's key as well, from now on. What was written before is read as
-    /// it is; what was sealed under a key that is destroyed since counts as not there.
+    /// From now on also seals each owned record under its owner's key. Records written before stay readable; a record
+    /// whose owner's key was destroyed reads as absent.
     #[must_use]
     pub fn owned_by(self, owner_of: OwnerOf<K, V>) -> Self {
         Self { owner_of: Some(owner_of), ..self }
@@ -48,24 +48,24 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     /// Returns the value under `key`.
     ///
     /// # Errors
-    /// When the store cannot be read, or the record is damaged or of another type.
+    /// If the store cannot be read, or the record is damaged or of another type.
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
         self.read_at(&key.to_bytes())
     }
 
-    /// Stores `value` under `key`, in place of what is there.
+    /// Stores `value` under `key`, replacing any other.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// If the store cannot be written.
     pub fn put(&self, key: &K, value: &V) -> Result<(), StoreError> {
         let _writing = lock(&self.writing);
         self.write(key, value)
     }
 
-    /// Stores `value` only if there is none under `key` yet; returns whether it did.
+    /// Stores `value` only if `key` is free; returns whether it did.
     ///
     /// # Errors
-    /// As [`Self::put`].
+    /// As for [`Self::put`].
     pub fn insert_new(&self, key: &K, value: &V) -> Result<bool, StoreError> {
         let _writing = lock(&self.writing);
         if self.sealed.contains(&key.to_bytes())? {
@@ -75,12 +75,12 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         Ok(true)
     }
 
-    /// Replaces the value under `key` by what `change` makes of it (`None` removes it), and returns the new one.
+    /// Replaces the value under `key` by what `change` makes of it (`None` removes it), and returns the new value.
     ///
-    /// No other change of this table happens in between; `change` must not change the same table itself.
+    /// No other change to this table happens in between; `change` must not change the same table itself.
     ///
     /// # Errors
-    /// As [`Self::get`] and [`Self::put`]; nothing is changed then.
+    /// As for [`Self::get`] and [`Self::put`]; nothing is changed then.
     pub fn update(&self, key: &K, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>, StoreError> {
         let _writing = lock(&self.writing);
         let bytes = key.to_bytes();
@@ -92,20 +92,20 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         Ok(new)
     }
 
-    /// Removes what is under `key`, if anything.
+    /// Removes the record under `key`, if there is one.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// If the store cannot be written.
     pub fn remove(&self, key: &K) -> Result<(), StoreError> {
         let _writing = lock(&self.writing);
         self.sealed.remove(&key.to_bytes())
     }
 
-    /// Removes every record that belongs to `owner`, and returns how many; walks over all records. One that cannot be
-    /// read is left for whoever mends the store.
+    /// Removes every record of `owner`, and returns how many; walks over all records. Unreadable records stay, for the
+    /// operator who repairs the store.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
+    /// If the store cannot be read or written.
     pub fn remove_of(&self, owner: &UserId) -> Result<usize, StoreError> {
         let mut theirs = Vec::new();
         for record in &self.sealed.tree {
@@ -133,13 +133,14 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         owner_of(&key, &value) == Some(owner)
     }
 
-    /// Returns all records in the keys' order (or, with `rev`, against it), read as they are asked for.
+    /// Iterates over all records in key order (`rev` reverses it); each is read when the iterator reaches it.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Result<(K, V), StoreError>> + use<K, V> {
         self.read_all(self.sealed.tree.iter())
     }
 
-    /// Returns the records whose keys begin with `prefix`, in the keys' order, read as they are asked for.
+    /// Iterates over the records whose keys begin with `prefix`, in key order; each is read when the iterator reaches
+    /// it.
     pub fn scan_prefix<P: ?Sized>(
         &self,
         prefix: &P,
@@ -150,13 +151,13 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         self.read_all(self.sealed.tree.scan_prefix(K::prefix_bytes(prefix)))
     }
 
-    /// Returns the number of records; walks over all of them.
+    /// Counts the records by walking over all of them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sealed.tree.len()
     }
 
-    /// Returns whether there is no record.
+    /// Returns whether the table has no record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sealed.tree.is_empty()
@@ -179,7 +180,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         stored.map_or(Ok(None), |sealed| self.open(key, &sealed))
     }
 
-    /// Opens a record; `None` where its owner's key is destroyed.
+    /// Unseals and parses a record; `None` if its owner's key is destroyed.
     fn open(&self, key: &[u8], sealed: &[u8]) -> Result<Option<V>, StoreError> {
         let plain = self.vault.unseal(self.sealed.name, key, self.sealed.open_plain(key, sealed)?)?;
         plain.map(|plain| self.sealed.parse(&plain)).transpose()
@@ -209,7 +210,7 @@ impl<K, V> fmt::Debug for Table<K, V> {
     }
 }
 
-/// A tree of the database with sealed values; what the tables and the inbox stand on.
+/// A sled tree with sealed values; tables and inbox are built on it.
 #[derive(Clone)]
 pub(super) struct SealedTree {
     pub(super) tree: sled::Tree,
@@ -238,12 +239,12 @@ impl SealedTree {
         Ok(())
     }
 
-    /// Returns the sealed bytes of `value`, to be stored under `key` in this tree.
+    /// Seals `value` for storing under `key` in this tree.
     pub(super) fn seal(&self, key: &[u8], value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
         Ok(self.seal.seal(self.name, key, &self.encode(value)?))
     }
 
-    /// Reads what [`Self::seal`] made for the same key.
+    /// Unseals and parses what [`Self::seal`] returned for the same key.
     pub(super) fn open<V: DeserializeOwned>(&self, key: &[u8], sealed: &[u8]) -> Result<V, StoreError> {
         self.parse(&self.open_plain(key, sealed)?)
     }

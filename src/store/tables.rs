@@ -1,7 +1,7 @@
-//! Every table there is: its name, its key, and what its values are. One place, so that a schema change is seen.
+//! Every table: its name, its key, and what its values are. They are in one place so that a schema change is noticed.
 //!
-//! Values are the caller's record types. A table must be read with the type that it was written with; a change of a
-//! record's JSON shape that serde cannot bridge is a new schema version with a migration.
+//! Values are the caller's record types. A table must be read with the type it was written with. A change of a record's
+//! JSON shape that serde cannot bridge needs a new schema version with a migration.
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Serialize, de::DeserializeOwned};
@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Store, table::Table};
 use crate::core::{sealed::Seal as RoomSeal, time::Timestamp};
 
-/// The names of the trees, as they are on disk; the inbox has trees of its own.
+/// The names of the trees on disk; the inbox has its own trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Runs,
@@ -91,37 +91,37 @@ impl Name {
 }
 
 impl Store {
-    /// Returns the runs that are going on, with their journals, by run id; a run that ended is removed.
+    /// Returns the runs in progress with their journals, by run id; a run that ends is removed.
     #[must_use]
     pub fn runs<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Runs)
     }
 
-    /// Returns the audit index of all runs, by start and run id; never content.
+    /// Returns the audit index of all runs, by start time and run id; it never holds content.
     #[must_use]
     pub fn run_index<V: Serialize + DeserializeOwned>(&self) -> Table<(Timestamp, String), V> {
         self.table(Name::RunIndex)
     }
 
-    /// Returns what is known of each room, by room id.
+    /// Returns what is known about each room, by room id.
     #[must_use]
     pub fn rooms<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
         self.table(Name::Rooms)
     }
 
-    /// Returns the threads that a coworker was asked in, by room id and thread root.
+    /// Returns the threads in which a coworker was asked, by room id and thread root.
     #[must_use]
     pub fn threads<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
         self.table(Name::Threads)
     }
 
-    /// Returns the assistants, by their owner's user id.
+    /// Returns the assistants, by owner.
     #[must_use]
     pub fn assistants<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::Assistants)
     }
 
-    /// Returns the assistants' rooms, by room id.
+    /// Returns the assistants' chats, by room id.
     #[must_use]
     pub fn assistant_rooms<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
         self.table(Name::AssistantRooms)
@@ -133,13 +133,13 @@ impl Store {
         self.table(Name::Users)
     }
 
-    /// Returns up to where each room was compared with what came of it, by room id.
+    /// Returns up to where each room was compared with the inbox, by room id.
     #[must_use]
     pub fn checked<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedRoomId, V> {
         self.table(Name::Checked)
     }
 
-    /// Returns the events that wait for users who could not take them, by room and event id.
+    /// Returns the events kept for virtual users that could not take them, by room and event id.
     #[must_use]
     pub fn held_back<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
         self.table(Name::HeldBack)
@@ -151,14 +151,13 @@ impl Store {
         self.table(Name::Cursors)
     }
 
-    /// Returns what was set at run time (such as the audit room), by name.
-    /// Returns the approvals of the runs that are going on, by room id and card; never a call's arguments.
+    /// Returns the approvals of runs in progress, by room id and card; they never hold a call's arguments.
     #[must_use]
     pub fn approvals<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedRoomId, OwnedEventId), V> {
         self.table(Name::Approvals)
     }
 
-    /// Returns what was set at run time (mutes, notes, the audit room), by name.
+    /// Returns settings made at run time, by name: the audit room and the lobby.
     #[must_use]
     pub fn settings<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Settings)
@@ -170,56 +169,56 @@ impl Store {
         self.table(Name::Notes)
     }
 
-    /// Returns what coworkers cost before there was a ledger, in millionths of a US dollar, by coworker and month
+    /// Returns what coworkers cost before the ledger existed, in millionths of a US dollar, by coworker and month
     /// (`2026-11`).
     #[must_use]
     pub fn spent<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedUserId, String), V> {
         self.table(Name::Spent)
     }
 
-    /// Returns the fingerprints of tools as they were granted or approved, by coworker and tool.
+    /// Returns the fingerprints of tools as they were when granted or approved, by coworker and tool.
     #[must_use]
     pub fn tool_pins<V: Serialize + DeserializeOwned>(&self) -> Table<(OwnedUserId, String), V> {
         self.table(Name::ToolPins)
     }
 
-    /// Returns which assistants are being made to forget, and how far that is, by owner; never content.
+    /// Returns which assistants are being made to forget, and how far that has come, by owner; never content.
     #[must_use]
     pub fn forgetting<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::Forgetting)
     }
 
-    /// Returns what runs that are over still owe, by run id.
+    /// Returns what ended runs still owe, by run id.
     #[must_use]
     pub fn owed<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Owed)
     }
 
-    /// Returns what was spent and is reserved, by account (`workspace`, `person:@alice:example.org`).
+    /// Returns what was spent and what is reserved, by account (`workspace`, `person:@alice:example.org`).
     #[must_use]
     pub fn ledger<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::Ledger)
     }
 
-    /// Returns how fast people ask, and what they were told of it, by user id.
+    /// Returns how fast people ask and what they were told about it, by user id.
     #[must_use]
     pub fn people<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::People)
     }
 
-    /// Returns the cards that were on their way when that was noted last, by run id and number.
+    /// Returns the cards that were being sent when last noted, by run id and number.
     #[must_use]
     pub fn cards_begun<V: Serialize + DeserializeOwned>(&self) -> Table<String, V> {
         self.table(Name::CardsBegun)
     }
 
-    /// Returns how local people stand to the workspace, by user id.
+    /// Returns how local people belong to the workspace, by user id.
     #[must_use]
     pub fn members<V: Serialize + DeserializeOwned>(&self) -> Table<OwnedUserId, V> {
         self.table(Name::Members)
     }
 
-    /// Returns which rooms were ever encrypted, by room id; kept for good.
+    /// Returns which rooms were ever encrypted, by room id; records are never removed.
     #[must_use]
     pub fn seals(&self) -> Table<OwnedRoomId, RoomSeal> {
         self.table(Name::Seals)

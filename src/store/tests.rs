@@ -135,7 +135,7 @@ proptest! {
     }
 }
 
-/// sled keeps large values in files of their own.
+/// sled keeps large values in separate files.
 #[tokio::test]
 async fn a_large_record_survives_flushing_and_reopening() {
     let dir = tempfile::tempdir().expect("a directory");

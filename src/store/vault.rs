@@ -1,7 +1,7 @@
-//! Keys of owners: what is sealed under one can be read by nobody any more once it is destroyed (A3).
+//! Owners' keys: once a key is destroyed, nobody can read what was sealed under it (A3).
 //!
-//! Each key is a file of its own beside the database, not a record in it: sled keeps pages that were replaced, and a
-//! key in one of them could be found again with the master secret.
+//! Each key is a file beside the database and not a record in it: sled keeps replaced pages, from which the master
+//! secret could recover a key.
 
 use std::{
     collections::HashMap,
@@ -17,30 +17,30 @@ use sha2::{Digest as _, Sha256};
 use super::{error::StoreError, seal::Seal};
 use crate::core::hex::hex;
 
-/// The folder of the keys, in the store's own.
+/// The keys' folder inside the store's.
 const FOLDER: &str = "owner-keys";
-/// What the keys' own seal is bound to.
+/// The name that a key's own seal is bound to.
 const TABLE: &str = "owner_keys";
-/// Begins a value that is sealed under an owner's key; no JSON does.
+/// First byte of a value sealed under an owner's key; no JSON begins with it.
 const OWNED: u8 = 1;
-/// Ends the owner's id in front of such a value; no id holds it.
+/// Ends the owner's id at the front of such a value; no id contains it.
 const OWNER_END: u8 = 0;
-/// Keys held in memory; with more, all are read from their files again.
+/// Keys held in memory; beyond this all are dropped and read from their files again.
 const KEYS_HELD_MAX: usize = 4_096;
 
-/// The owners' keys, each made when something is first sealed under it.
+/// The owners' keys; each is made when something is first sealed under it.
 #[derive(Clone)]
 pub(super) struct Vault(Arc<Inner>);
 
 struct Inner {
     dir: PathBuf,
     seal: Seal,
-    /// Held while a key's file is made or destroyed, so that nothing is sealed under a key that goes.
+    /// Held while a key is made, used or destroyed, so that nothing is sealed under a key being destroyed.
     held: Mutex<HashMap<OwnedUserId, Seal>>,
 }
 
 impl Vault {
-    /// Opens the keys of the store in `store_dir`, themselves sealed under the store's key.
+    /// Opens the keys of the store in `store_dir`; they are sealed under the store's key.
     pub(super) fn open(store_dir: &Path, seal: &Seal) -> Result<Self, StoreError> {
         let dir = store_dir.join(FOLDER);
         let mut builder = DirBuilder::new();
@@ -51,7 +51,7 @@ impl Vault {
         Ok(Self(Arc::new(Inner { dir, seal: seal.clone(), held: Mutex::default() })))
     }
 
-    /// Returns `plain` sealed under the owner's key, with the owner's id in front.
+    /// Seals `plain` under the owner's key and puts the owner's id before it.
     pub(super) fn seal(&self, owner: &UserId, table: &str, key: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         let seal = match self.0.key_of(owner, &mut held)? {
@@ -63,17 +63,17 @@ impl Vault {
         Ok([&[OWNED], owner.as_bytes(), &[OWNER_END], &sealed].concat())
     }
 
-    /// Returns what [`Self::seal`] was given, or `plain` itself where it is nobody's; `None` where the key is gone.
+    /// Returns what [`Self::seal`] was given, or `plain` itself if it has no owner; `None` if the key is destroyed.
     pub(super) fn unseal(&self, table: &str, key: &[u8], plain: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
         let Some((owner, sealed)) = owned(&plain) else { return Ok(Some(plain)) };
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         let seal = self.0.key_of(owner, &mut held)?;
         drop(held);
-        // Another key than it was sealed under: that one was destroyed.
+        // A new key does not open it: it was sealed under one that was destroyed.
         Ok(seal.and_then(|seal| seal.open(table, key, sealed)))
     }
 
-    /// Destroys an owner's key, if there is one: its bytes are overwritten before the file goes.
+    /// Destroys an owner's key, if there is one, overwriting its bytes before the file is removed.
     pub(super) fn destroy(&self, owner: &UserId) -> Result<(), StoreError> {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.remove(owner);
@@ -85,7 +85,7 @@ impl Vault {
     }
 }
 
-/// Returns whose value it is, and what is sealed; `None` where it is nobody's.
+/// Splits a value into its owner and the sealed part; `None` if it has no owner.
 pub(super) fn owned(plain: &[u8]) -> Option<(&UserId, &[u8])> {
     let rest = plain.strip_prefix(&[OWNED])?;
     let end = rest.iter().position(|byte| *byte == OWNER_END)?;
@@ -113,7 +113,7 @@ impl Inner {
         Ok(Some(hold(owner, &key.ok_or_else(corrupt)?, held)))
     }
 
-    /// Makes an owner's key; durable before anything is sealed under it.
+    /// Makes an owner's key and flushes it before anything is sealed under it.
     fn make(&self, owner: &UserId, held: &mut HashMap<OwnedUserId, Seal>) -> Result<Seal, StoreError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).expect("the operating system gives randomness");

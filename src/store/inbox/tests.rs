@@ -1,4 +1,4 @@
-//! Acknowledged means kept, and each event comes once, in order.
+//! Acknowledged events are kept, and each comes once, in order.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -253,7 +253,7 @@ proptest! {
     }
 }
 
-/// Prints what a backlog costs; run by hand: `cargo test --lib inbox::tests::a_backlog -- --ignored --nocapture`
+/// Prints the cost of a backlog; run by hand: `cargo test --lib inbox::tests::a_backlog -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "measures memory, run by hand"]
 async fn a_backlog_is_taken_within_bounds() {

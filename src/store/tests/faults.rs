@@ -1,4 +1,4 @@
-//! Every way in which a store refuses, and what it says.
+//! Every way in which a store refuses, and the text it gives.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ fn refusal(dir: &Path, key: &[u8; 32]) -> StoreError {
     Store::open(dir, key).expect_err("the store refuses")
 }
 
-/// What an operator reads: the directory, and a way to mend it.
+/// Asserts that the text names the directory and a remedy.
 fn says_where_and_how(error: &StoreError, dir: &Path) {
     let text = error.to_string();
     assert!(text.contains(&dir.display().to_string()) && text.contains("Mend: "), "{text}");
@@ -119,7 +119,7 @@ fn damage(path: &Path) {
     fs::write(path, bytes).expect("written");
 }
 
-/// What was set aside beside a store.
+/// Counts the copies set aside beside a store.
 fn copies(dir: &Path) -> usize {
     fs::read_dir(dir.with_file_name("state-damaged")).map_or(0, Iterator::count)
 }
@@ -135,12 +135,12 @@ fn nothing_is_lost_a_damaged_snapshot_costs_nothing_and_a_damaged_log_is_set_asi
             settings.put(name, n).expect("stored");
         }
     }
-    // A snapshot is written as the store is opened.
+    // sled writes a snapshot when a store is opened.
     drop(open(&dir));
     let snapshot = fs::read_dir(&dir).expect("readable").map(|entry| entry.expect("an entry").path());
     let snapshot = snapshot.into_iter().find(|path| path.to_string_lossy().contains("snap.")).expect("a snapshot");
 
-    // What a full disk leaves: half of one, and one that is too short to be one.
+    // What a full disk leaves behind: half a snapshot, or one too short to be read.
     for cut in [fs::metadata(&snapshot).expect("there").len() / 2, 3] {
         let file = fs::OpenOptions::new().write(true).open(&snapshot).expect("it can be written");
         file.set_len(cut).expect("cut");

@@ -1,4 +1,4 @@
-//! Records under an owner's key: gone with it, wherever a copy of them lies (A3).
+//! Records under an owner's key die with it, wherever a copy lies (A3).
 
 use ruma::{UserId, user_id};
 use serde::Deserialize;
@@ -49,7 +49,7 @@ async fn a3_with_the_owners_key_their_records_are_gone_and_nobody_elses() {
     store.destroy_owner_key(user_id!("@nobody:hs")).expect("there is nothing to destroy");
 }
 
-/// sled keeps what was replaced. So each stretch of the files is tried as a value under the store's key, and whatever
+/// sled keeps replaced values in its files. So try each stretch of the files as a value under the store's key; whatever
 /// opens must not open any further.
 #[tokio::test]
 async fn a3_no_copy_in_the_files_can_be_opened_once_the_key_is_destroyed() {

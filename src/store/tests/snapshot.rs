@@ -1,4 +1,4 @@
-//! Stored snapshots of each schema version; what they hold must stay readable for good.
+//! Stored snapshots of each schema version; their content must stay readable for good.
 
 use std::collections::BTreeMap;
 

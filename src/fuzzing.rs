@@ -1,8 +1,8 @@
-//! What is fuzzed: each place where bytes of somebody else's are taken apart, as a function over bytes.
+//! Fuzz targets: every place where we take apart somebody else's bytes, each as a function over bytes.
 //!
-//! A target panics where a promise is broken. It returns the shape of what it found, so that whoever makes the cases
-//! can tell new behaviour from old without instrumented code. `benches/fuzz` makes millions of cases; `cargo test` a few
-//! thousand, and everything in the corpus. Nothing of the program calls this module, so the program does not hold it.
+//! A target panics where a promise is broken. It returns the shape of what it found, so that the generator can tell new
+//! behaviour from old without instrumented code. `benches/fuzz` generates millions of cases; `cargo test` runs a few
+//! thousand and the whole corpus. Nothing in the program calls this module, so the linker drops it.
 
 mod events;
 mod files;
@@ -11,18 +11,18 @@ mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-/// A place where bytes are taken apart.
+/// A function that takes bytes apart, with what the generator needs to feed it.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, and its folder in the corpus.
+    /// The target's name; also the name of its folder in the corpus.
     pub name: &'static str,
-    /// Words that mean something to it.
+    /// Tokens of its input language, for the mutator to insert.
     pub words: &'static [&'static str],
-    /// Takes one case apart and returns the shape of what was found.
+    /// Runs one case and returns the shape of what it found.
     pub run: fn(&[u8]) -> u64,
 }
 
-/// Every target.
+/// All fuzz targets, in the order in which they run.
 pub const TARGETS: [Target; 8] = [
     Target { name: "transactions", words: wire::TRANSACTION_WORDS, run: wire::transaction },
     Target { name: "events", words: events::WORDS, run: events::events },
@@ -34,14 +34,14 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "media", words: files::MEDIA_WORDS, run: files::media },
 ];
 
-/// Returns a number for what was found; the same for the same.
+/// Hashes what was found: equal findings give equal shapes.
 fn shape(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Returns how large a number is, roughly: what grows is not new behaviour at every step.
+/// Returns a number's bit length, so that growth by one does not count as new behaviour.
 fn size(number: usize) -> u32 {
     usize::BITS - number.leading_zeros()
 }

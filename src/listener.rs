@@ -1,8 +1,8 @@
-//! A listener's connections, within a budget of its own.
+//! The connections of one listener, within its own budget.
 //!
-//! Whoever opens connections and says nothing, or half of a request, takes nothing from anybody: half a request is hung
-//! up on after [`HEAD_MAX`], silence after [`IDLE_MAX`], and where the budget is used up the connection on which nothing
-//! happened for the longest time makes room. One whose request is being answered is never cut off.
+//! An idle peer cannot starve the others. A half-sent request is hung up on after [`HEAD_MAX`], a silent connection
+//! after [`IDLE_MAX`]. When the budget is used up, the connection that has been silent the longest makes room. A
+//! connection whose request is being answered is never cut off.
 
 use std::{
     collections::BTreeMap,
@@ -24,26 +24,26 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long a request's head may take, from the connection's first moment or the head's first byte.
+/// How long a request's head may take, counted from the connection's start or from the head's first byte.
 pub const HEAD_MAX: Duration = Duration::from_secs(15);
-/// How long a connection may be silent between two requests; Synapse keeps one for two minutes.
+/// How long a connection may be silent between two requests; Synapse keeps one open for two minutes.
 pub const IDLE_MAX: Duration = Duration::from_secs(150);
-/// Bytes of a request's head; also what is read ahead of a body.
+/// Most bytes of a request's head; also the read buffer's size for a body.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// How long calls in flight may go on after shutdown was asked for.
+/// How long calls in flight may continue after shutdown was requested.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(10);
-/// How long accepting rests where the process has no descriptors left.
+/// Pause before accepting again when the process has run out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long connections may take; shorter in tests.
+/// The timeouts of a connection; shorter in tests.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
     head: Duration,
     idle: Duration,
 }
 
-/// Answers calls on at most `connections_max` connections until `shutdown` is cancelled, then lets those in flight end,
-/// for ten seconds at most.
+/// Serves at most `connections_max` connections until `shutdown` is cancelled, then gives calls in flight ten seconds
+/// to end.
 pub async fn serve(listener: TcpListener, router: Router, connections_max: usize, shutdown: CancellationToken) {
     let patience = Patience { head: HEAD_MAX, idle: IDLE_MAX };
     serve_with(listener, router, connections_max, patience, shutdown).await;
@@ -78,7 +78,7 @@ async fn serve_with(
     }
 }
 
-/// Returns the next connection; `None` once there shall be none.
+/// Accepts the next connection; `None` after shutdown.
 async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
     loop {
         let accepted = tokio::select! {
@@ -114,12 +114,12 @@ async fn connection(stream: TcpStream, router: Router, seat: Seat, shutdown: Can
     let mut is_ending = false;
     loop {
         tokio::select! {
-            // What goes wrong on a connection is its peer's affair.
+            // An error on a connection concerns only its peer.
             _ = serving.as_mut() => return,
             () = place.evicted.cancelled() => return,
             () = place.overdue(seat.seats.patience) => return,
             () = shutdown.cancelled(), if !is_ending => {
-                // Half a request was not handled: its peer knows that once it is hung up on.
+                // Half a request was not handled; hanging up tells its peer so.
                 if place.waits_since().is_some() {
                     return;
                 }
@@ -134,7 +134,7 @@ async fn connection(stream: TcpStream, router: Router, seat: Seat, shutdown: Can
 struct Seats {
     most: usize,
     patience: Patience,
-    /// By number, and the next number.
+    /// The next number to give out, and the taken seats by number.
     taken: Mutex<(u64, BTreeMap<u64, Arc<Place>>)>,
 }
 
@@ -143,7 +143,8 @@ impl Seats {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a seat; where none is free, from whom nothing was heard the longest. `None` where all are being answered.
+    /// Takes a seat, evicting the connection that has been silent the longest if none is free. `None` if all are being
+    /// answered.
     fn take(self: &Arc<Self>) -> Option<Seat> {
         let mut taken = self.lock();
         if taken.1.len() >= self.most {
@@ -167,7 +168,7 @@ impl Seats {
     }
 }
 
-/// A connection's seat, free again once it is dropped.
+/// A connection's seat; dropping it frees the seat.
 struct Seat {
     seats: Arc<Seats>,
     number: u64,
@@ -180,7 +181,7 @@ impl Drop for Seat {
     }
 }
 
-/// What happens on a connection.
+/// The state of one connection.
 struct Place {
     stage: Mutex<(Stage, Instant)>,
     evicted: CancellationToken,
@@ -188,11 +189,11 @@ struct Place {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A request is awaited or has begun, and its head is not complete.
+    /// Waiting for a request's head to be complete.
     Asking,
     /// A request is being answered.
     Answering,
-    /// Between two requests.
+    /// Waiting for the next request.
     Idle,
 }
 
@@ -216,7 +217,7 @@ impl Place {
         }
     }
 
-    /// The rest of a long answer is on its way.
+    /// Restarts the idle clock: the rest of a long answer is still being written.
     fn wrote(&self) {
         let mut stage = self.lock();
         if stage.0 == Stage::Idle {
@@ -229,7 +230,7 @@ impl Place {
         (stage.0 != Stage::Answering).then_some(stage.1)
     }
 
-    /// Returns once nothing happened for too long.
+    /// Returns once the connection has exceeded its current timeout.
     async fn overdue(&self, patience: Patience) {
         loop {
             let due = {
@@ -242,7 +243,7 @@ impl Place {
             };
             match due {
                 Some(due) if due <= Instant::now() => return,
-                // Looked at again before half a request could be late.
+                // Wakes early enough to catch a head that begins in the meantime.
                 Some(due) => sleep_until(due.min(Instant::now() + patience.head)).await,
                 None => sleep(patience.head).await,
             }
@@ -250,13 +251,13 @@ impl Place {
     }
 }
 
-/// The router, which says when a request is being answered.
+/// A router that marks its connection while a request is being answered.
 struct Counted {
     router: TowerToHyperService<Router>,
     place: Arc<Place>,
 }
 
-/// Says that a request is answered, or that its peer is gone.
+/// Marks the connection as answering until it is dropped, by completion or by the peer's going away.
 struct Answering(Arc<Place>);
 
 impl Drop for Answering {
@@ -281,7 +282,7 @@ impl Service<Request<Incoming>> for Counted {
     }
 }
 
-/// A stream that notes when something passes.
+/// A stream that records when bytes pass.
 struct Watched {
     stream: TcpStream,
     place: Arc<Place>,

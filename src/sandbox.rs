@@ -1,11 +1,11 @@
 //! Decoding what strangers sent, in child processes that may die (invariant 11).
 //!
-//! A child is this same binary (`workmate decode`), with limits of memory, time and descriptors, an empty environment
-//! and hardly a system call left: no file, no socket, no other program. It takes a file and gives back what was made
-//! of it, or why it cannot be read. A file that kills its child costs that file. Children are kept warm, each for a
-//! number of jobs, and replaced.
+//! A child is this same binary (`workmate decode`) with limits on memory, time and descriptors, an empty environment
+//! and almost no system calls: no files, no sockets, no other programs. It takes a file and returns the decoded form,
+//! or why it cannot be read. A file that kills its child costs that file alone. Children are kept warm and are replaced
+//! after a number of jobs.
 //!
-//! What is decoded, and how, is `core/media`'s. A new kind of file is a [`Kind`] there; nothing changes here.
+//! `core/media` decides what is decoded and how. A new kind of file is a [`Kind`] there; nothing changes here.
 
 pub mod child;
 mod confine;
@@ -21,36 +21,36 @@ pub use self::pool::Sandbox;
 #[cfg(doc)]
 use crate::core::media::Kind;
 
-/// The hidden command that makes a process of our binary a child.
+/// The hidden subcommand that runs our binary as a child.
 pub const COMMAND: &str = "decode";
 
-/// Children, and so files that are decoded at once, over all rooms.
+/// Children, and so files decoded at once, over all rooms.
 pub const CHILDREN_MAX: usize = 3;
-/// Files of one room that are decoded at once: a room that sends what is slow holds up the others' files little.
+/// Files of one room decoded at once, so that a room with slow files hardly delays the others.
 pub const CHILDREN_OF_A_ROOM_MAX: usize = 1;
-/// How long decoding one file may take, its place in the queue aside.
+/// How long decoding one file may take, not counting its wait for a place.
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a file waits for its place.
+/// How long a file waits for a place before it counts as unavailable.
 pub const PLACE_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a child may take to start.
+/// How long a child may take to say hello.
 pub const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Files that a child decodes before it is replaced.
 pub const JOBS_MAX: u32 = 64;
-/// How long a child works, all its files together, before it is replaced: its limit of time counts them all.
+/// How long a child works on all its files together before it is replaced: its CPU limit counts them all.
 pub const WORK_MAX: Duration = Duration::from_secs(30);
-/// How often a file is begun whose child was killed by somebody else.
+/// How often a file is tried when its child is killed from outside.
 pub const TRIES_MAX: u32 = 2;
 
-/// The binary that children are made of.
+/// The binary that children run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// The one that runs now, also where its file was replaced or removed since: the same build on both sides.
+    /// The running binary, even if its file was replaced or removed since: both sides are the same build.
     Own,
-    /// The one at this path.
+    /// The binary at this path.
     At(PathBuf),
 }
 
-/// What bounds the pool; the defaults are the constants beside it.
+/// The pool's limits; each defaults to the constant of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// See [`CHILDREN_MAX`].

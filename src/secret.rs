@@ -1,4 +1,4 @@
-//! Secrets that cannot be printed, and the keys that are derived from the master secret.
+//! Secrets that cannot be printed, and keys derived from the master secret.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// A token, key or password; `Debug` and `Display` show only that it is there.
+/// A token, key or password; `Debug` and `Display` show only that it exists.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -22,19 +22,19 @@ impl Secret {
     /// Returns a new token of 32 random bytes, base64url without padding.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give, which leaves nothing safe to go on with.
+    /// If the operating system provides no randomness: nothing safe could follow.
     #[must_use]
     pub fn random() -> Self {
         Self::new(URL_SAFE_NO_PAD.encode(random_bytes()))
     }
 
-    /// Returns the value itself, for the one place that sends it.
+    /// Returns the value itself. Call it only where the value is sent.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Compares in constant time, so that an answer's timing tells nothing of the value.
+    /// Compares in constant time, so that timing reveals nothing about the value.
     #[must_use]
     pub fn matches(&self, other: &str) -> bool {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()
@@ -58,7 +58,7 @@ impl MasterSecret {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Returns a new one from the operating system's randomness.
+    /// Returns a new secret from the operating system's randomness.
     ///
     /// # Panics
     /// As [`Secret::random`].
@@ -83,7 +83,7 @@ impl MasterSecret {
     /// Derives the key for one purpose; labels are `purpose:subject`, e.g. `store:@a:example.org`.
     ///
     /// # Panics
-    /// Never: 32 bytes are within HKDF's bound.
+    /// Never: 32 bytes are within HKDF's limit.
     #[must_use]
     pub fn derive(&self, label: &str) -> [u8; 32] {
         let mut key = [0; 32];

@@ -1,4 +1,4 @@
-//! Events: from the wire to who is asked, which command it is, and the prompt.
+//! Events, from the wire to three decisions: who is asked, which command it is, and what the prompt says.
 
 use std::collections::BTreeMap;
 
@@ -60,9 +60,9 @@ pub(super) const WORDS: &[&str] = &[
     "\n",
 ];
 
-/// The moment of every case.
+/// The time at which every case happens.
 const NOW_MS: i64 = 1_795_346_405_000;
-/// Events of one case.
+/// Events read from one case at most.
 const EVENTS_MAX: usize = 12;
 
 fn namespace() -> Namespace {
@@ -78,7 +78,8 @@ fn namespace() -> Namespace {
     }
 }
 
-/// Whatever events say: ids fit, a line of the prompt is one record of one that sent something, and nothing breaks.
+/// Checks what holds for any events: ids are well formed, each line of the prompt is one record of one sender, and
+/// nothing panics.
 pub(super) fn events(bytes: &[u8]) -> u64 {
     let (room, me) = (room_id!("!a:hs"), user_id!("@coworker-oncall:hs"));
     let text = String::from_utf8_lossy(bytes);
@@ -150,7 +151,7 @@ fn compose(
     })
 }
 
-/// Takes one event through everything that decides about it, and returns its form.
+/// Takes one event through every decision about it, and returns its shape.
 fn each(event: &RoomEvent, coworker: &CoworkerHere<'_>) -> (std::mem::Discriminant<EventKind>, u32, bool, bool) {
     let namespace = namespace();
     assert!(id::is_event(&event.id) && id::is_user(&event.sender), "an id that does not fit");

@@ -1,4 +1,4 @@
-//! Files: configurations, and what people attach.
+//! Configuration files, and the files that people attach.
 
 use std::panic;
 
@@ -98,10 +98,10 @@ pub(super) const MEDIA_WORDS: &[&str] = &[
     "\0\0\0\u{1}",
 ];
 
-/// A configuration is taken or refused with its faults, each with a line that exists.
+/// Checks that a configuration is either accepted or refused with faults, each naming a line that exists.
 pub(super) fn config(bytes: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(bytes);
-    // Where YAML begins a line, or one who looks at it may.
+    // YAML's line breaks, and the ones that editors count.
     let lines = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 2;
     let faults = config::faults_in(&text);
     for fault in faults.as_slice() {
@@ -111,7 +111,8 @@ pub(super) fn config(bytes: &[u8]) -> u64 {
     shape(&(size(faults.as_slice().len()), keys))
 }
 
-/// A file is what its bytes say, and what is made of it is within its limits. Where a decoder panics, its child ends.
+/// Checks that a file is what its bytes say and that the result keeps its limits. A decoder may panic: that ends its
+/// child.
 pub(super) fn media(bytes: &[u8]) -> u64 {
     let name = ["a.png", "a.pdf", "a.txt", "a"][bytes.len() % 4];
     let kind = MessageKind::Attachment {

@@ -1,4 +1,4 @@
-//! The short form: the corpus, and a few thousand cases of each target.
+//! Runs the corpus and a few thousand generated cases of each target.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ mod mutate;
 
 use mutate::Cases;
 
-/// Cases of each target.
+/// Generated cases for each target.
 const CASES: usize = 2_000;
 const SEED: u64 = 1;
 

@@ -1,4 +1,4 @@
-//! Text of people and of the model: bodies in both of their forms, Markdown, links.
+//! Text from people and from the model: plain and HTML bodies, Markdown, links.
 
 use ruma::{UserId, user_id};
 
@@ -79,7 +79,7 @@ pub(super) const LINK_WORDS: &[&str] = &[
     ">",
     "\u{3000}",
 ];
-/// Tags that a message of ours may hold.
+/// Tags that our own messages may contain.
 const TAGS: [&str; 38] = [
     "a",
     "b",
@@ -125,7 +125,7 @@ fn oncall(user: &UserId) -> CoworkerHere<'_> {
     CoworkerHere { user, id: "oncall", name: "oncall", display_name: Some("oncall · coworker") }
 }
 
-/// People's words are found within what they wrote; Markdown becomes HTML in which nothing runs, within its limit.
+/// Checks that quotes of a person are found in what they wrote, and that Markdown becomes inert HTML within its limit.
 pub(super) fn body(bytes: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(bytes);
     let (first, second) = halves(&text);
@@ -174,7 +174,7 @@ fn nothing_runs(html: &str) {
     }
 }
 
-/// A link points at ids that fit, or at nothing.
+/// Checks that a link resolves to well-formed ids or to nothing.
 pub(super) fn links(bytes: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(bytes);
     let found = links::targets(&text);

@@ -1,4 +1,4 @@
-//! Bytes of protocols: transactions, streams of the Messages API, messages of MCP servers.
+//! Protocol bytes: transactions, streams of the Messages API, messages of MCP servers.
 
 use std::collections::VecDeque;
 
@@ -91,7 +91,7 @@ pub(super) const MCP_WORDS: &[&str] = &[
     "\"_meta\"",
 ];
 
-/// Of a transaction, no good event is lost, and what is kept has ids that fit.
+/// Checks that no good event of a transaction is lost, and that every event kept has well-formed ids.
 pub(super) fn transaction(bytes: &[u8]) -> u64 {
     let Some((events, skipped)) = appservice::taken_apart(bytes) else { return 0 };
     for event in &events {
@@ -102,7 +102,7 @@ pub(super) fn transaction(bytes: &[u8]) -> u64 {
     shape(&(kinds, size(skipped)))
 }
 
-/// A stream says the same however it is cut.
+/// Checks that a stream parses to the same events however it is cut into chunks.
 pub(super) fn sse(bytes: &[u8]) -> u64 {
     let limits = Limits::default();
     let read = |mut pieces: std::slice::Chunks<'_, u8>| {
@@ -123,7 +123,7 @@ pub(super) fn sse(bytes: &[u8]) -> u64 {
     shape(&(size(deltas.lines().count()), begun, complete, end.chars().take(24).collect::<String>()))
 }
 
-/// Whatever a server says, what is offered has a name and a schema that the model's provider takes.
+/// Checks that whatever a server says, each tool offered has a name and schema that the provider accepts.
 pub(super) fn mcp(bytes: &[u8]) -> u64 {
     let said = tools::mcp::taken_in(bytes, &Mask::new(["s3cret-token"]));
     for offer in &said.offers {

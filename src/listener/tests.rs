@@ -9,7 +9,7 @@ use tokio::{
 
 use super::*;
 
-/// Long enough for a machine with much else to do.
+/// Long enough for a busy machine.
 const LONG: Duration = Duration::from_mins(2);
 const PATIENT: Patience = Patience { head: LONG, idle: LONG };
 
@@ -17,7 +17,7 @@ struct Bench {
     address: SocketAddr,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
-    /// Lets `/slow` be answered.
+    /// Releases the answer of `/slow`.
     go: Arc<Notify>,
     begun: Arc<Notify>,
 }
@@ -41,7 +41,7 @@ impl Bench {
 
     async fn open(&self, said: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        // It may have been hung up on already.
+        // The listener may have hung up already.
         let _ = stream.write_all(said.as_bytes()).await;
         stream
     }
@@ -67,7 +67,7 @@ async fn half_a_request_and_silence_are_hung_up_on() {
     let mut kept = bench.open(WHOLE).await;
     assert!(heard(&mut kept).await.ends_with("here"));
     assert_eq!(heard(&mut kept).await, "", "and between two requests");
-    // A request that is being answered has all the time that it needs.
+    // A request that is being answered has no timeout.
     let mut slow = bench.open("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     bench.begun.notified().await;
     sleep(short * 3).await;
@@ -84,7 +84,7 @@ async fn who_says_nothing_makes_room_and_who_is_answered_does_not() {
     for _ in 0..40 {
         halves.push(bench.open(HALF).await);
     }
-    // Each of these takes the seat of the one that has waited the longest.
+    // Each of these evicts the connection that has waited the longest.
     let mut kept = Vec::new();
     for _ in 0..8 {
         let mut whole = bench.open(WHOLE).await;

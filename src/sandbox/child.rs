@@ -1,4 +1,4 @@
-//! The child's side: confined first, then one file after the other until its parent is gone.
+//! The child's side: confines itself, then decodes one file after another until its parent is gone.
 
 use std::{
     io::{self, Read, Write},
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::core::media;
 
-/// Serves on standard input and output; called with no other thread and nothing opened.
+/// Serves on standard input and output. Call it before any thread is started or file is opened.
 #[must_use]
 pub fn run() -> ExitCode {
-    // What a decoder says of a file, nobody is to read.
+    // A panic message could quote a stranger's file.
     panic::set_hook(Box::new(|_| {}));
     let Ok(unfiltered) = confine::confine() else { return ExitCode::FAILURE };
     let hello = Hello { protocol: PROTOCOL, unfiltered };
@@ -25,13 +25,13 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Answers jobs until there are none.
+/// Answers jobs until the input ends.
 pub(super) fn serve(input: &mut impl Read, output: &mut impl Write, hello: &Hello) -> io::Result<()> {
     output.write_all(&frame::header(hello)?)?;
     output.flush()?;
     while let Some(job) = frame::read::<Job>(input)? {
         let bytes = frame::read_bytes(input, job.bytes)?;
-        // A decoder's state is gone with its panic: nothing of ours is shared with it.
+        // A panic discards the decoder's state, and we share none of it.
         let Ok(outcome) = panic::catch_unwind(AssertUnwindSafe(|| media::decode(job.kind, &bytes))) else {
             output.write_all(&frame::header(&Answer::Panicked)?)?;
             return output.flush();

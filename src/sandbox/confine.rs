@@ -9,33 +9,33 @@ use rlimit::{Resource, setrlimit};
 
 use super::{JOB_TIMEOUT, WORK_MAX};
 
-/// Memory that a child may write to, in bytes: a picture of the most pixels, the same made smaller, and room.
+/// Memory that a child may write to, in bytes: the largest picture, its scaled copy, and some spare.
 pub(super) const DATA_BYTES_MAX: u64 = 640 << 20;
-/// Addresses that a child may use besides, in bytes: its program, which is mapped.
+/// Address space beyond that, in bytes, for the mapped program.
 const PROGRAM_BYTES_MAX: u64 = 1 << 30;
 /// A child's stack, in bytes.
 const STACK_BYTES_MAX: u64 = 8 << 20;
-/// Descriptors: standard input, output and error.
+/// Open descriptors: standard input, output and error.
 const DESCRIPTORS_MAX: u64 = 3;
 
-/// Confines this process for good. Returns why system calls are not refused, where the system cannot do that.
+/// Confines this process for good. Returns why system calls cannot be refused, if the system has no filter.
 ///
 /// # Errors
-/// Where a limit cannot be set: then nothing is to be decoded.
+/// If a limit cannot be set: then nothing may be decoded.
 pub(super) fn confine() -> io::Result<Option<String>> {
-    // Where memory runs out, this process goes before the one that serves. Not everywhere is that allowed.
+    // Out of memory, the kernel should kill this process before the one that serves. Some systems do not allow it.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     close_inherited();
     limit()?;
     Ok(refuse_calls().err())
 }
 
-/// Closes what whoever started Workmate left open in it; what Workmate itself opens is never inherited.
+/// Closes descriptors that were inherited from Workmate's own parent; what Workmate opens is never inherited.
 fn close_inherited() {
     let Ok(listed) = fs::read_dir("/proc/self/fd").or_else(|_| fs::read_dir("/dev/fd")) else { return };
     let open: Vec<i32> = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The list's own is closed already.
+        // Fails for the listing's own descriptor, which is closed already.
         let _ = nix::unistd::close(descriptor);
     }
 }

@@ -1,4 +1,4 @@
-//! What parent and child say to each other: a header in JSON behind its length, and bytes behind the header.
+//! The protocol between parent and child: a length, a JSON header, then raw bytes.
 
 use std::io::{self, Read, Write};
 
@@ -7,42 +7,42 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::core::media::{DECODED_BYTES_MAX, Decoded, Extent, Kind, Made, Unread};
 
-/// Raised where the two sides would not understand each other; they are the same build, but for a wrong program.
+/// Raised when the protocol changes. Both sides are the same build, unless the wrong program was configured.
 pub(super) const PROTOCOL: u32 = 2;
-/// A header's most bytes.
+/// Most bytes of a header.
 pub(super) const HEADER_BYTES_MAX: u32 = 1024;
-/// A file's most bytes: more than `limits.file_bytes_max` can be set to.
+/// Most bytes of a file; more than `limits.file_bytes_max` allows.
 pub(super) const FILE_BYTES_MAX: u32 = 32 << 20;
 
-/// The child's first word: it is confined and waits.
+/// The child's first message: it is confined and ready.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hello {
-    /// [`PROTOCOL`].
+    /// The child's [`PROTOCOL`].
     pub(super) protocol: u32,
-    /// Why system calls are not refused, where the system cannot do that.
+    /// Why the child cannot refuse system calls, if its system has no filter.
     pub(super) unfiltered: Option<String>,
 }
 
-/// The parent's: a file of this kind and length follows.
+/// The parent's request; a file of this kind and length follows.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) kind: Kind,
     pub(super) bytes: u32,
 }
 
-/// The child's answer; bytes of this number follow what was made.
+/// The child's answer; `bytes` bytes of decoded content follow `Made`.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    /// It can be read.
+    /// The file was decoded.
     Made { made: Made, tokens: u32, shown: Extent, bytes: u32 },
-    /// It cannot.
+    /// The file cannot be read.
     Refused(Unread),
-    /// The decoder panicked; the child ends.
+    /// The decoder panicked, and the child ends.
     Panicked,
 }
 
-/// Returns a header as it is sent.
+/// Encodes a header behind its length.
 pub(super) fn header(of: &impl Serialize) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(of)?;
     let length = u32::try_from(json.len()).ok().filter(|length| *length <= HEADER_BYTES_MAX);
@@ -50,7 +50,7 @@ pub(super) fn header(of: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok([&length.to_le_bytes()[..], &json].concat())
 }
 
-/// Reads the next header; `None` where the other side has closed.
+/// Reads the next header; `None` if the other side has closed.
 pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
@@ -62,14 +62,14 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Opti
     Ok(Some(serde_json::from_slice(&json)?))
 }
 
-/// Reads the bytes behind a header.
+/// Reads the bytes that follow a header.
 pub(super) fn read_bytes(from: &mut impl Read, length: u32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; bounded(length, FILE_BYTES_MAX)?];
     from.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Writes an answer and what was made.
+/// Writes an answer and the decoded bytes.
 pub(super) fn write(to: &mut impl Write, outcome: &Result<Decoded, Unread>) -> io::Result<()> {
     let (answer, bytes) = match outcome {
         Ok(decoded) => {
@@ -84,7 +84,7 @@ pub(super) fn write(to: &mut impl Write, outcome: &Result<Decoded, Unread>) -> i
     to.flush()
 }
 
-/// Reads the next header on the parent's side.
+/// [`read`] on the parent's async side.
 pub(super) async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
     let length = from.read_u32_le().await?;
     let mut json = vec![0; bounded(length, HEADER_BYTES_MAX)?];
@@ -92,7 +92,7 @@ pub(super) async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncRead + Un
     Ok(serde_json::from_slice(&json)?)
 }
 
-/// Reads what was made on the parent's side.
+/// [`read_bytes`] on the parent's async side.
 pub(super) async fn receive_bytes(from: &mut (impl AsyncRead + Unpin), length: u32) -> io::Result<Vec<u8>> {
     let max = u32::try_from(DECODED_BYTES_MAX).unwrap_or(u32::MAX);
     let mut bytes = vec![0; bounded(length, max)?];

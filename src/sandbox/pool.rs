@@ -1,4 +1,4 @@
-//! The pool: who gets a child when, and what becomes of a child that died.
+//! The pool: which file gets a child when, and what happens if the child dies.
 
 use std::{
     collections::HashMap,
@@ -17,18 +17,18 @@ use tokio::{
 use super::{CHILDREN_OF_A_ROOM_MAX, Limits, Program, TRIES_MAX, verdict::Verdict, worker::Worker};
 use crate::core::media::{Decoded, Kind, Unread};
 
-/// Children that decode files.
+/// A pool of children that decode files.
 pub struct Sandbox {
     program: Program,
     limits: Limits,
     places: Arc<Semaphore>,
     rooms: Mutex<HashMap<String, Arc<Semaphore>>>,
     idle: Mutex<Vec<Worker>>,
-    /// Whether it was said that system calls are not refused.
+    /// Whether the missing system-call filter was logged.
     warned: AtomicBool,
 }
 
-/// A place in the pool, and in the room's share of it.
+/// A place in the pool and in the room's share of it.
 struct Place {
     _of_the_room: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
@@ -41,8 +41,8 @@ enum Try {
 }
 
 impl Sandbox {
-    /// Makes a pool and starts its children; called on a runtime. Where they cannot be started, files are named as
-    /// unavailable until they can.
+    /// Makes a pool and starts its children; call it on a runtime. While they cannot be started, every file is reported
+    /// as unavailable.
     #[must_use]
     pub fn new(program: Program, limits: Limits) -> Self {
         let sandbox = Self {
@@ -59,10 +59,10 @@ impl Sandbox {
         sandbox
     }
 
-    /// Decodes a file of a room's. Dropped in between, its child is killed.
+    /// Decodes a file from a room. Dropping the future kills the child.
     ///
     /// # Errors
-    /// Why it cannot be read; [`Unread::Unavailable`] where that is not the file's fault.
+    /// Why the file cannot be read; [`Unread::Unavailable`] if the file is not at fault.
     pub async fn decode(&self, room: &str, kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
         let Ok(Some(_place)) = timeout(self.limits.place_timeout, self.place(room)).await else {
             tracing::warn!("a file waited too long for a place in the sandbox; it is tried again later");
@@ -80,7 +80,7 @@ impl Sandbox {
                 return outcome;
             }
         }
-        // Nobody kills two in a row but a system that is out of memory.
+        // Two killed in a row means a system out of memory, and this file is the likely cause.
         tracing::warn!("two children that decoded a file were killed from outside; the file is given up");
         Err(Unread::TooLargeUnpacked)
     }
@@ -128,11 +128,11 @@ impl Sandbox {
         }
     }
 
-    /// Waits for a place: first the room's, so that a room waits for itself and not at everybody's cost.
+    /// Waits for a place, the room's first: a room's backlog then holds no place of the whole pool.
     async fn place(&self, room: &str) -> Option<Place> {
         let of_the_room = {
             let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever waits or works holds one of these.
+            // A waiting or working file holds a clone.
             rooms.retain(|_, places| Arc::strong_count(places) > 1);
             let new = || Arc::new(Semaphore::new(CHILDREN_OF_A_ROOM_MAX));
             rooms.entry(room.to_owned()).or_insert_with(new).clone()
@@ -161,11 +161,11 @@ impl Sandbox {
         }
     }
 
-    /// Starts a child in the place of one that is gone.
+    /// Starts a child to replace one that is gone.
     fn refill(&self) {
         match Worker::start(&self.program) {
             Ok(worker) => self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker),
-            // The next file tries again, and says so.
+            // The next file tries again and logs an error if that fails.
             Err(error) => tracing::debug!(%error, "a child of the sandbox cannot be started yet"),
         }
     }

@@ -1,4 +1,4 @@
-//! The protocol and the verdicts; children themselves are tested in `tests/it/sandbox.rs`, with the real program.
+//! The protocol and the verdicts. `tests/it/sandbox.rs` tests children with the real program.
 
 use std::{io::Cursor, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
@@ -13,7 +13,7 @@ fn hello() -> Hello {
     Hello { protocol: PROTOCOL, unfiltered: None }
 }
 
-/// Returns what a child says to these bytes.
+/// Returns what a child answers to these bytes.
 fn said_to(input: &[u8]) -> (Cursor<Vec<u8>>, bool) {
     let mut output = Vec::new();
     let served = child::serve(&mut &input[..], &mut output, &hello());

@@ -1,19 +1,19 @@
-//! Why a child died, and what that says of its file.
+//! Why a child died, and what that says about its file.
 
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use crate::core::media::Unread;
 
-/// What becomes of a file whose child gave no answer.
+/// What to do with a file whose child gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The file is the reason.
+    /// The file is at fault.
     Unread(Unread),
-    /// Somebody else killed the child.
+    /// The child was killed from outside: try once more.
     Again,
 }
 
-/// The numbers of signals, the same wherever Workmate runs.
+/// Signal numbers, the same on every supported system.
 mod signal {
     pub(super) const HANGUP: i32 = 1;
     pub(super) const INTERRUPT: i32 = 2;
@@ -26,11 +26,11 @@ mod signal {
     pub(super) const TIME_IS_UP: i32 = 24;
 }
 
-/// What the standard library writes before it aborts for want of memory.
+/// What the standard library prints before it aborts on a failed allocation.
 const OUT_OF_MEMORY: &[u8] = b"memory allocation of";
 
 impl Verdict {
-    /// Judges by how the child ended and what it wrote to standard error.
+    /// Judges by the exit status and by standard error.
     pub(super) fn of(status: Option<ExitStatus>, said: &[u8]) -> Self {
         let Some(status) = status else { return Self::Unread(Unread::Broken) };
         match status.signal() {
@@ -39,7 +39,7 @@ impl Verdict {
             }
             Some(signal::TIME_IS_UP) => Self::Unread(Unread::TookTooLong),
             Some(signal::HANGUP | signal::INTERRUPT | signal::KILL | signal::TERMINATE) => Self::Again,
-            // A stack that overflowed, a decoder that broke, an answer that is none.
+            // A stack overflow, a crashed decoder or a malformed answer.
             _ => Self::Unread(Unread::Broken),
         }
     }

@@ -19,14 +19,14 @@ use super::{
 };
 use crate::core::media::{Decoded, Kind, Unread};
 
-/// Where Linux keeps the program that runs, whatever became of its file.
+/// Linux's link to the running program, even if its file was replaced or removed.
 const RUNNING: &str = "/proc/self/exe";
-/// Bytes of a child's last words.
+/// Bytes kept of a child's standard error.
 const SAID_BYTES_MAX: u64 = 4096;
-/// How long a child that closed its output may take to be gone.
+/// How long a child that closed its output may take to exit.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
-/// One child.
+/// A child process and what it has done so far.
 pub(super) struct Worker {
     child: Child,
     stdin: ChildStdin,
@@ -38,14 +38,14 @@ pub(super) struct Worker {
     spent: bool,
 }
 
-/// How a child ended, and its last words.
+/// How a child exited, and what it wrote to standard error.
 pub(super) struct End {
     pub(super) status: Option<ExitStatus>,
     pub(super) said: Vec<u8>,
 }
 
 impl Worker {
-    /// Starts a child and does not wait for its first word. Dropped, it is killed.
+    /// Starts a child without waiting for its hello. Dropping it kills it.
     pub(super) fn start(program: &Program) -> io::Result<Self> {
         let mut starting = Command::new(path(program)?);
         starting
@@ -56,7 +56,7 @@ impl Worker {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C at a terminal is for the parent, which ends its work in order.
+            // Ctrl-C at a terminal must reach only the parent, which shuts down in order.
             .process_group(0)
             .kill_on_drop(true);
         let mut child = starting.spawn()?;
@@ -65,12 +65,12 @@ impl Worker {
         Ok(Self { child, stdin, stdout, stderr, greeted: false, jobs: 0, worked: Duration::ZERO, spent: false })
     }
 
-    /// Whether it may have further jobs.
+    /// Returns whether the child may take another job.
     pub(super) fn is_good(&mut self, jobs_max: u32) -> bool {
         !self.spent && self.jobs < jobs_max && self.worked < WORK_MAX && matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits for its first word; returns why its system calls are not refused, if it says so now.
+    /// Waits for the hello; returns why system calls are not refused, if this was the hello.
     pub(super) async fn greet(&mut self) -> io::Result<Option<String>> {
         if self.greeted {
             return Ok(None);
@@ -83,7 +83,7 @@ impl Worker {
         Ok(hello.unfiltered)
     }
 
-    /// Has it decode a file. After an error, or dropped in between, it is of no use any more.
+    /// Has the child decode a file. After an error, or if the future is dropped, the child must not be used again.
     pub(super) async fn ask(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<Result<Decoded, Unread>> {
         let began = Instant::now();
         let length = u32::try_from(bytes.len()).map_err(|_| frame::malformed("a file is too long"))?;
@@ -105,7 +105,7 @@ impl Worker {
         Ok(outcome)
     }
 
-    /// Ends it, if it lives still, and reaps it.
+    /// Waits for the child to exit, kills it after [`END_PATIENCE`], and reaps it.
     pub(super) async fn end(self) -> End {
         let Self { mut child, stdin, stdout, stderr, .. } = self;
         drop((stdin, stdout));
@@ -118,14 +118,14 @@ impl Worker {
         let status = if let Ok(status) = ended {
             status
         } else {
-            // Our own doing says nothing of the file.
+            // We killed it, so its status says nothing about the file.
             let _ = child.kill().await;
             None
         };
         End { status, said }
     }
 
-    /// Kills and reaps it.
+    /// Kills the child and reaps it.
     pub(super) async fn kill(mut self) {
         let _ = self.child.kill().await;
     }

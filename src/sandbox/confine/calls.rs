@@ -1,5 +1,5 @@
-//! The system calls that a child keeps (seccomp): memory, its three descriptors, and dying. Every other one fails as if
-//! it were not permitted, so no file is opened, no socket made, no program or thread started.
+//! The system calls that a child keeps (seccomp): memory, its three descriptors, and dying. Every other call fails with
+//! EPERM, so a child opens no file, makes no socket and starts no program or thread.
 
 use std::{collections::BTreeMap, process};
 
@@ -9,7 +9,7 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter,
 };
 
-/// Calls that are harmless whatever they are given.
+/// Calls that are harmless with any arguments.
 const KEPT: [c_long; 17] = [
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -32,12 +32,12 @@ const KEPT: [c_long; 17] = [
 const STDIN: u64 = 0;
 const STDOUT: u64 = 1;
 const STDERR: u64 = 2;
-/// `mmap`'s descriptor where memory is of no file: −1.
+/// The descriptor that `mmap` takes for anonymous memory: −1.
 const NO_FILE: u64 = 0xffff_ffff;
 
 type Rules = Vec<SeccompRule>;
 
-/// Refuses every other call from now on, for good.
+/// Refuses every other call from now on, irrevocably.
 pub(super) fn refuse() -> Result<(), String> {
     let program = program().map_err(|error| error.to_string())?;
     apply_filter(&program).map_err(|error| error.to_string())
@@ -51,7 +51,7 @@ fn program() -> Result<BpfProgram, BackendError> {
     }
     kept.insert(libc::SYS_mmap, vec![only([never_runs(2), of(4, NO_FILE)])?]);
     kept.insert(libc::SYS_mprotect, vec![only([never_runs(2)])?]);
-    // A process that aborts signals itself, and nobody else.
+    // An aborting process signals itself; it may signal nobody else.
     kept.insert(libc::SYS_tgkill, vec![only([of(0, u64::from(process::id()))])?]);
     let not_permitted = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
@@ -66,7 +66,7 @@ fn of(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, value)
 }
 
-/// Memory that is never run.
+/// A condition that the memory is not executable.
 fn never_runs(argument: u8) -> Result<SeccompCondition, BackendError> {
     let runs = u64::from(libc::PROT_EXEC.unsigned_abs());
     SeccompCondition::new(argument, Dword, SeccompCmpOp::MaskedEq(runs), 0)
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn s3_a_child_opens_no_file_and_no_socket_and_starts_nothing() {
-        // The filter binds the thread that sets it, and this one ends with the test.
+        // The filter binds the thread that sets it, and this thread ends with the test.
         let confined = thread::spawn(|| {
             refuse()?;
             let refused = [
@@ -92,7 +92,7 @@ mod tests {
                 thread::Builder::new().spawn(|| {}).err(),
                 std::env::set_current_dir("/tmp").err(),
             ];
-            // Memory is still to be had.
+            // Memory can still be allocated.
             let memory = vec![1_u8; 8 << 20];
             Ok::<_, String>((refused.map(|error| error.map(|error| error.kind())), memory.len()))
         });

@@ -1,8 +1,8 @@
 //! A strict stand-in for the Claude Messages API, over real HTTP on loopback.
 //!
-//! It is the tests' Claude and the demo's when no key is set. It judges requests by its own reading of the API
-//! (never by `crate::claude`'s types), simulates the prompt cache and thinking signatures, answers by script or by
-//! itself, misbehaves on demand, and keeps a journal of everything it was asked.
+//! It serves as Claude in tests, and in the demo when no key is set. It judges requests by its own reading of the API,
+//! never by `crate::claude`'s types. It simulates the prompt cache and thinking signatures, answers from scripts or by
+//! itself, injects faults, and keeps a journal of every request.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,37 +54,37 @@ use http::{Memory, Shared, lock};
 use journal::Journal;
 use script::Scripts;
 
-/// The size that the real API takes, in bytes.
+/// The real API's limit, in bytes.
 const BODY_BYTES_MAX_DEFAULT: usize = 32 * 1024 * 1024;
 
-/// What the stand-in does with a request that no script answers.
+/// What to do with a request that no script answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It is a loud 500 and is reported by [`StandIn::finish`].
+    /// Answer 500 and report the request from [`StandIn::finish`].
     Scripted,
-    /// It is answered from the room's own messages, saying that this is not Claude.
+    /// Answer from the room's own messages, and say that this is not Claude.
     Offline,
 }
 
-/// How a stand-in is set up.
+/// The settings of a stand-in.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What happens without a script.
+    /// What happens when no script answers.
     pub mode: Mode,
     /// The loopback port; 0 takes a free one.
     pub port: u16,
     /// The keys that are accepted; `None` accepts any.
     pub keys: Option<Vec<String>>,
-    /// The largest body, in bytes; beyond it the answer is 413.
+    /// The largest body, in bytes; a larger one gets 413.
     pub body_bytes_max: usize,
-    /// The 413 is an HTML page, as the API's edge sends it.
+    /// Send the 413 as an HTML page, as the API's edge does.
     pub too_large_as_html: bool,
     /// The pause before each delta of an offline answer.
     pub delta_interval: Duration,
 }
 
 impl Options {
-    /// Returns the setting for tests: scripts alone, any key, a free port.
+    /// Returns the options for tests: scripts only, any key, a free port.
     #[must_use]
     pub fn scripted() -> Self {
         Self {
@@ -97,28 +97,28 @@ impl Options {
         }
     }
 
-    /// Returns the setting for people: it answers by itself.
+    /// Returns the options for people: it answers by itself.
     #[must_use]
     pub fn offline() -> Self {
         Self { mode: Mode::Offline, ..Self::scripted() }
     }
 }
 
-/// What can go wrong with a stand-in itself.
+/// Faults of the stand-in itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The port is taken or loopback is not there.
+    /// The port is taken, or there is no loopback interface.
     #[error("the Claude stand-in cannot listen on {address}: {source} (choose another port, or 0 for a free one)")]
     Listen {
-        /// The address that was tried.
+        /// The address that it tried to bind.
         address: SocketAddr,
         /// The operating system's reason.
         source: io::Error,
     },
-    /// Scripts were left over, or requests found none.
+    /// Scripts were not used, or requests found no script; a line for each.
     #[error("the Claude stand-in's scripts and requests do not match:\n  {}", .0.join("\n  "))]
     Unfinished(Vec<String>),
-    /// No request of that kind came in time.
+    /// No matching request came in time.
     #[error("no such request came to the Claude stand-in within {WAIT_SECONDS_MAX} s; {seen} others did")]
     NoSuchRequest {
         /// How many requests the journal holds.
@@ -135,7 +135,7 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// Binds the port and begins to answer.
+    /// Binds the port and starts answering.
     ///
     /// # Errors
     /// [`Error::Listen`].
@@ -154,7 +154,7 @@ impl StandIn {
             ids: answer::Ids::default(),
             stop: stop.clone(),
         });
-        // Without it Nagle's algorithm would hold small events back for 40 ms.
+        // Nagle's algorithm would delay small events by 40 ms.
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(error = %error, "the stand-in cannot set TCP_NODELAY");
@@ -181,27 +181,28 @@ impl StandIn {
         Url::parse(&format!("http://{}", self.address)).expect("a loopback address with a port is a URL")
     }
 
-    /// Adds a turn for the next request that no matcher takes; turns are used in order.
+    /// Queues a turn for the next request that no matcher takes; turns are used in order.
     pub fn enqueue(&self, turn: Turn) {
         lock(&self.shared.scripts).enqueue(turn);
     }
 
-    /// Adds a turn for one request that the matcher takes; several of the same matcher are used in order.
+    /// Adds a turn for one request that the matcher takes; turns of equal matchers are used in order.
     pub fn on(&self, matcher: Matcher, turn: Turn) {
         lock(&self.shared.scripts).on(matcher, turn);
     }
 
-    /// Refuses, before any output, every request whose messages or instructions hold that text, whatever the scripts say.
+    /// Refuses, before any output, every request whose messages or system prompt contain the text, regardless of
+    /// scripts.
     pub fn refuse(&self, text: &str) {
         lock(&self.shared.scripts).refuse(text);
     }
 
-    /// Answers by a function whatever no script answers.
+    /// Answers requests that no script answers by calling a function.
     pub fn respond_with(&self, respond: impl Fn(&RecordedRequest) -> Turn + Send + Sync + 'static) {
         lock(&self.shared.scripts).respond_with(Arc::new(respond));
     }
 
-    /// Returns every request so far, in order, the refused ones too; looks at models stand in [`Self::looks`].
+    /// Returns every request so far, in order, refused ones included; requests about models are in [`Self::looks`].
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
         let mut requests = self.shared.journal.all();
@@ -209,7 +210,7 @@ impl StandIn {
         requests
     }
 
-    /// Returns every look at models so far, in order.
+    /// Returns every request about models so far, in order.
     #[must_use]
     pub fn looks(&self) -> Vec<RecordedRequest> {
         let mut looks = self.shared.journal.all();
@@ -217,7 +218,7 @@ impl StandIn {
         looks
     }
 
-    /// Waits until a request satisfies the predicate: that it came, was answered, or lost its client.
+    /// Waits until a request satisfies the predicate, e.g. that it arrived, was answered, or lost its client.
     ///
     /// # Errors
     /// [`Error::NoSuchRequest`] after [`WAIT_SECONDS_MAX`].
@@ -226,12 +227,12 @@ impl StandIn {
         found.ok_or_else(|| Error::NoSuchRequest { seen: self.requests().len() })
     }
 
-    /// Lets time pass for the prompt cache's entries.
+    /// Advances the prompt cache's clock.
     pub fn advance_cache_clock(&self, by: Duration) {
         lock(&self.shared.cache).advance(by);
     }
 
-    /// Reports scripts that nobody asked for and requests that found no script.
+    /// Reports unused scripts and requests that found no script.
     ///
     /// # Errors
     /// [`Error::Unfinished`] with a line for each.
@@ -240,7 +241,7 @@ impl StandIn {
         if leftovers.is_empty() { Ok(()) } else { Err(Error::Unfinished(leftovers)) }
     }
 
-    /// Stops answering, cuts the streams that are open, and waits until all is closed.
+    /// Stops answering, cuts open streams, and waits until all connections are closed.
     pub async fn shutdown(self) {
         self.shared.stop.cancel();
         self.tasks.wait().await;

@@ -1,4 +1,4 @@
-//! Makes a turn into the API's Message: ids, signatures, usage.
+//! Turns a script's turn into the API's Message, with ids, signatures and usage.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use super::prompt::{Piece, Section, canonical, estimate, is_thinking, pieces};
 use super::signature::sign;
 use super::turn::{Block, Turn};
 
-/// Gives out ids that are unique within one stand-in and the same in every run.
+/// Gives out ids that are unique within one stand-in and the same in each run.
 #[derive(Debug, Default)]
 pub(super) struct Ids(AtomicU64);
 

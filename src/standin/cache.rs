@@ -1,4 +1,4 @@
-//! The prompt cache, simulated: prefix hashes, minimums, lifetimes, and the look back over 20 blocks.
+//! Simulates the prompt cache: prefix hashes, minimum sizes, lifetimes, and the 20-block lookback.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::models::Model;
 use super::prompt::{Piece, Section, canonical, pieces};
 
-/// How many blocks a breakpoint looks back for an earlier entry.
+/// How many blocks before a breakpoint are searched for an earlier entry.
 const LOOKBACK_BLOCKS: usize = 20;
 
-/// How long an entry lives.
+/// An entry's lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ttl {
     FiveMinutes,
@@ -50,7 +50,7 @@ impl PromptUsage {
     }
 }
 
-/// The entries of all accounts; time is tokio's plus whatever a test added.
+/// The entries of all accounts. Its time is tokio's plus what the test added.
 #[derive(Debug)]
 pub(super) struct Cache {
     entries: HashMap<Vec<u8>, Entry>,
@@ -64,13 +64,13 @@ struct Entry {
     ttl: Ttl,
 }
 
-/// A prompt's blocks with what the cache must know of each.
+/// A prompt's blocks, as the cache sees them.
 struct Prefixes {
-    /// The hash of the prompt up to and with each block.
+    /// For each block, the hash of the prompt up to and including it.
     hashes: Vec<Vec<u8>>,
-    /// The tokens up to and with each block.
+    /// For each block, the tokens up to and including it.
     tokens: Vec<u64>,
-    /// Where the breakpoints are, in order.
+    /// The blocks with a breakpoint, in order.
     breakpoints: Vec<(usize, Ttl)>,
 }
 
@@ -79,7 +79,7 @@ impl Cache {
         Self { entries: HashMap::new(), started: Instant::now(), advanced: Duration::ZERO }
     }
 
-    /// Lets time pass for the cache alone.
+    /// Advances the clock for the cache alone.
     pub(super) fn advance(&mut self, by: Duration) {
         self.advanced += by;
     }
@@ -117,7 +117,7 @@ impl Cache {
         usage
     }
 
-    /// Returns how many blocks the longest stored prefix within reach of a breakpoint has.
+    /// Returns the length, in blocks, of the longest stored prefix within reach of a breakpoint.
     fn longest_hit(&self, prefixes: &Prefixes) -> usize {
         let reach = |block: usize| (block + 1).saturating_sub(LOOKBACK_BLOCKS)..block + 1;
         let positions = prefixes.breakpoints.iter().flat_map(|&(block, _)| reach(block));
@@ -152,12 +152,12 @@ impl Prefixes {
     }
 }
 
-/// Returns how many tokens a prompt is estimated at.
+/// Estimates a prompt's tokens.
 pub(super) fn prompt_tokens(body: &Value) -> u64 {
     pieces(body).iter().map(Piece::tokens).sum()
 }
 
-/// What else than the blocks must be unchanged for a section to be read from the cache.
+/// Everything besides its blocks that must be unchanged for a section to be read from the cache.
 fn invalidators(section: Section, body: &Value, all: &[Piece]) -> String {
     match section {
         Section::Tools => String::new(),

@@ -1,4 +1,4 @@
-//! The endpoints, and what every answer carries.
+//! The endpoints, and what all answers have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,15 +25,15 @@ use super::turn::{BeforeHeaders, Failure, Fault, Turn};
 use super::validate::{self, Caller, Endpoint};
 use super::{Mode, Options, offline};
 
-/// Models on a page of `/v1/models` unless asked otherwise, and at most.
+/// Models on a page of `/v1/models`: the default, and the maximum.
 const PAGE_DEFAULT: usize = 20;
 const PAGE_MAX: usize = 1000;
-/// What the rate headers tell: the start tier.
+/// The rate limit that the headers report: the start tier's.
 const REQUESTS_PER_MINUTE: u64 = 1000;
 const INPUT_TOKENS_PER_MINUTE: u64 = 2_000_000;
 const OUTPUT_TOKENS_PER_MINUTE: u64 = 400_000;
 
-/// What all calls share.
+/// State shared by all calls.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) options: Options,
@@ -45,7 +45,7 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
 }
 
-/// What the stand-in must recognise when it comes back.
+/// What the stand-in gave out and must recognise later.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     loops: ToolLoops,
@@ -127,7 +127,7 @@ fn models_page(query: &BTreeMap<String, String>) -> Result<Value, Problem> {
     }))
 }
 
-/// One call under way: its id and its place in the journal.
+/// A call in progress: its id and its journal entry.
 struct Call {
     shared: Arc<Shared>,
     id: String,
@@ -170,7 +170,7 @@ impl Call {
         }
     }
 
-    /// Reads and judges a request.
+    /// Reads and validates a request.
     async fn accept(&self, request: Request, endpoint: Endpoint) -> Result<(Caller, &'static Model, Value), Problem> {
         let caller = validate::caller(request.headers(), self.keys(), true);
         let bytes = read(request.into_body(), self.shared.options.body_bytes_max).await;
@@ -226,7 +226,7 @@ impl Call {
         response
     }
 
-    /// Composes the message and remembers what must be recognised later.
+    /// Composes the message, and remembers what must be recognised later.
     fn message(&self, turn: &Turn, caller: &Caller, model: &'static Model, body: &Value) -> Value {
         let usage = lock(&self.shared.cache).account(&redact(&caller.key), model, body);
         let message = answer::message(turn, body, body["model"].as_str().unwrap_or(model.id), usage, &self.shared.ids);
@@ -241,7 +241,7 @@ impl Call {
         message
     }
 
-    /// Returns the turn for a request: pre-warming, a script, the responder, or the offline answer.
+    /// Returns a request's turn: pre-warming, a script, the responder, or the offline answer.
     fn turn(&self, body: &Value) -> Result<Turn, Problem> {
         if body["max_tokens"] == 0 {
             return Ok(Turn::empty().stop_reason("max_tokens"));
@@ -353,7 +353,7 @@ async fn before_headers(wait: Option<&BeforeHeaders>) {
     }
 }
 
-/// Reads a body up to its limit; what is beyond is drained (up to as much again), so that the client sees the 413.
+/// Reads a body up to its limit. Drains as much again beyond it, so that the client sees the 413.
 async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     let mut chunks = body.into_data_stream();
     let mut read = Vec::new();
@@ -375,7 +375,7 @@ async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     Ok(Bytes::from(read))
 }
 
-/// Returns the headers as the journal keeps them: joined, and the key as a hash.
+/// Returns the headers for the journal: repeated ones joined, the key hashed.
 fn journal_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut kept: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! What clients asked: every request that reached an endpoint, in order, with how it ended.
+//! The journal: every request that reached an endpoint, in order, and how it ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,51 +15,51 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::core::time::Timestamp;
 
-/// How long [`super::StandIn::wait_for_request`] waits at most, in seconds.
+/// How long [`super::StandIn::wait_for_request`] waits, in seconds.
 pub const WAIT_SECONDS_MAX: u64 = 30;
-/// How many characters of a key's hash are shown.
+/// Characters shown of a key's hash.
 const REDACTED_CHARS: usize = 8;
 
-/// One request, as it came.
+/// A request as it arrived, and what became of it.
 #[derive(Clone, Debug)]
 pub struct RecordedRequest {
-    /// The `request-id` that the answer carries.
+    /// The answer's `request-id`.
     pub id: String,
-    /// `POST /v1/messages` and the like, without the query.
+    /// Method and path without the query, e.g. `POST /v1/messages`.
     pub route: String,
-    /// Header names in lower case; a key is replaced by a short hash of it.
+    /// Headers by lower-case name; a key is replaced by a short hash.
     pub headers: BTreeMap<String, String>,
-    /// The body, `null` if it was not JSON.
+    /// The body; `null` if it was not JSON.
     pub body: Value,
-    /// When it came.
+    /// When it arrived.
     pub at: Timestamp,
-    /// The answer's status, once it is known.
+    /// The answer's status; `None` until it is known.
     pub status: Option<u16>,
-    /// The client closed the connection before the answer was complete.
+    /// Whether the client closed the connection before the answer was complete.
     pub disconnected: bool,
-    /// The answer was sent to its end (faults included).
+    /// Whether the answer, faults included, was sent to its end.
     pub finished: bool,
-    /// `usage` of the answer, with what was read from the cache; `null` where there was none.
+    /// The answer's `usage`, cache reads included; `null` if it had none.
     pub usage: Value,
 }
 
-/// A file as a request carries it.
+/// An image or document in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedFile {
     /// `image` or `document`.
     pub kind: String,
     /// `source.media_type`.
     pub media_type: String,
-    /// A document's title.
+    /// The document's title.
     pub title: Option<String>,
-    /// Its bytes: of base64 decoded, of text in UTF-8.
+    /// The content: base64 decoded, or text as UTF-8.
     pub bytes: Vec<u8>,
-    /// The text of the block in front of it.
+    /// The text of the block before it.
     pub behind: String,
 }
 
 impl RecordedRequest {
-    /// Whether it asks for a model's description, or who is there, and for no answer.
+    /// Returns whether it asks about models, or which service this is, and not for an answer.
     pub(super) fn is_look(&self) -> bool {
         let asks_nothing = self.body["messages"].as_array().is_some_and(Vec::is_empty);
         self.route.starts_with("GET /v1/models") || (self.route == "POST /v1/messages" && asks_nothing)
@@ -101,13 +101,13 @@ impl RecordedRequest {
         files
     }
 
-    /// Returns the text of the system prompt, blocks joined by newlines.
+    /// Returns the system prompt's text, its blocks joined by newlines.
     #[must_use]
     pub fn system_text(&self) -> String {
         text_of(&self.body["system"])
     }
 
-    /// Returns the text of the last user message (tool results included), blocks joined by newlines.
+    /// Returns the last user message's text, tool results included, its blocks joined by newlines.
     #[must_use]
     pub fn last_user_text(&self) -> String {
         let messages = self.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -133,14 +133,14 @@ fn block_text(block: &Value) -> String {
     }
 }
 
-/// Returns the hash under which a key appears in the journal.
+/// Returns the hash that stands for a key in the journal.
 pub(super) fn redact(key: &str) -> String {
     let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(key.as_bytes()));
     let short: String = digest.chars().take(REDACTED_CHARS).collect();
     format!("sha256:{short}")
 }
 
-/// The shared list of requests; clones are the same list.
+/// The shared list of requests; clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
     requests: Arc<Mutex<Vec<RecordedRequest>>>,
@@ -160,7 +160,7 @@ impl Journal {
         self.lock().clone()
     }
 
-    /// Opens an entry, to be completed through what it returns.
+    /// Opens an entry; the caller completes it through the handle.
     pub(super) fn open(&self, id: &str, route: String, headers: BTreeMap<String, String>) -> Entry {
         let request = RecordedRequest {
             id: id.to_owned(),
@@ -206,7 +206,7 @@ impl Journal {
     }
 }
 
-/// One entry while its answer is under way; dropped before [`Self::finish`], the client went away.
+/// An open entry. Dropping it before [`Self::finish`] means that the client went away.
 #[derive(Debug)]
 pub(super) struct Entry {
     journal: Journal,

@@ -1,11 +1,11 @@
-//! What each model accepts: the small table by which requests are judged.
+//! What each model accepts, as a table by which requests are judged.
 //!
-//! From Anthropic's thinking table of 2026-10-10 and its price and cache pages; Fable 5.2 is assumed to be
-//! like 5.1. An id that is not here is unknown and gives 404.
+//! Taken from Anthropic's thinking table of 2026-10-10 and its price and cache pages. Fable 5.2 is assumed to be like
+//! 5.1. An id that is not listed is unknown and gets 404.
 
 use serde_json::{Value, json};
 
-/// How a model takes the `thinking` field's types.
+/// Which types of the `thinking` field a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ThinkingTypes {
     pub(super) adaptive: bool,
@@ -22,12 +22,12 @@ pub(super) enum Disabled {
     Rejected,
 }
 
-/// One model's row.
+/// A model and its rules.
 #[expect(clippy::struct_excessive_bools, reason = "a table of yes and no is read best as yes and no")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Model {
     pub(super) id: &'static str,
-    /// A dated snapshot that names the same model.
+    /// A dated snapshot id of the same model.
     alias: Option<&'static str>,
     name: &'static str,
     created: &'static str,
@@ -35,18 +35,18 @@ pub(super) struct Model {
     pub(super) output_tokens_max: u64,
     pub(super) cache_tokens_min: u64,
     pub(super) thinking: ThinkingTypes,
-    /// The efforts that it takes; another one gives 400.
+    /// The efforts that the model accepts; any other gets 400.
     pub(super) efforts: &'static [&'static str],
-    /// The day on which it ends.
+    /// The day on which the model is retired.
     retires: Option<&'static str>,
-    /// `tool_choice` of `any` or `tool` gives 400.
+    /// Whether `tool_choice` of `any` or `tool` gets 400.
     pub(super) refuses_forced_tools: bool,
-    /// Thinking blocks are bound to their exact prefix.
+    /// Whether thinking blocks are bound to their exact prefix.
     pub(super) preserved_thinking: bool,
     pub(super) system_turns: bool,
-    /// The last message may be the assistant's (before 4.6).
+    /// Whether the last message may be the assistant's (models before 4.6).
     pub(super) prefill: bool,
-    /// Sampling fields are refused whatever the API version.
+    /// Whether sampling fields are refused under every API version.
     pub(super) refuses_sampling: bool,
 }
 
@@ -55,7 +55,7 @@ const ALWAYS_ADAPTIVE: ThinkingTypes =
 const DISABLED_UP_TO_HIGH: ThinkingTypes = ThinkingTypes { disabled: Disabled::UpToHighEffort, ..ALWAYS_ADAPTIVE };
 const NO_BUDGET: ThinkingTypes = ThinkingTypes { disabled: Disabled::Accepted, ..ALWAYS_ADAPTIVE };
 
-/// The 5.5 generation and Fable 5.1 and later; older rows say what they lack.
+/// The 5.5 generation, and Fable 5.1 and later; older rows list only the differences.
 const NEWEST: Model = Model {
     id: "claude-opus-5-5",
     alias: None,
@@ -150,18 +150,18 @@ const MODELS: &[Model] = &[
     },
 ];
 
-/// Returns the row of an id or of its dated snapshot.
+/// Returns the row for an id or its dated snapshot.
 pub(super) fn find(id: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.id == id || model.alias == Some(id))
 }
 
-/// Returns every row, newest first.
+/// Returns all rows, newest first.
 pub(super) fn all() -> &'static [Model] {
     MODELS
 }
 
 impl Model {
-    /// Returns the model as `/v1/models` shows it.
+    /// Returns the model as `/v1/models` describes it.
     pub(super) fn info(&self) -> Value {
         let line = self.id.split('-').nth(1);
         let supported = |yes: bool| json!({ "supported": yes });

@@ -1,6 +1,6 @@
-//! What the stand-in says to people: an honest answer out of the room's own messages.
+//! The stand-in's answers to people, made from the room's own messages.
 //!
-//! Text is matched and quoted, never obeyed. The same request gives the same answer.
+//! Messages are matched and quoted, never obeyed. Equal requests get equal answers.
 
 mod records;
 mod words;
@@ -16,7 +16,7 @@ const QUOTES_MAX: usize = 4;
 const QUOTE_CHARS_MAX: usize = 200;
 /// Messages listed in a summary, at most.
 const SUMMARY_MAX: usize = 6;
-/// Newest messages named when nothing matches.
+/// Newest messages named when none matches.
 const NEWEST_MAX: usize = 2;
 /// Characters of a message in a summary or among the newest.
 const BRIEF_CHARS_MAX: usize = 100;
@@ -24,7 +24,7 @@ const HONESTY: &str = "(I am an offline stand-in, not Claude: I only look words 
 /// Words that ask for a summary, as [`keywords`] stems them.
 const SUMMARY_WORDS: &[&str] = &["summarise", "summarize", "summary", "recap", "tldr", "zusammenfassung"];
 
-/// Returns the answer to a request's last record.
+/// Returns the answer to the request's last record.
 pub(super) fn answer(body: &Value) -> String {
     let mut all = records(body);
     let Some(request) = all.pop() else {
@@ -49,7 +49,7 @@ fn summary(history: &[Record]) -> String {
     format!("The last messages here:\n{}", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"))
 }
 
-/// Quotes what shares most words with the request, in the order in which it was said.
+/// Quotes the messages that share the most words with the request, in room order.
 fn relevant(history: &[Record], wanted: &[String]) -> String {
     let mut scored: Vec<(usize, usize)> = history
         .iter()

@@ -1,36 +1,36 @@
-//! Errors as the API words them: a status, a type, a message, and the request's id in header and body.
+//! API errors as the real API words them: status, type, message, and the request's id in header and body.
 
 use serde_json::{Value, json};
 
-/// Why a request is refused, as the client gets to see it.
+/// Why a request is refused, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) status: u16,
     pub(super) kind: &'static str,
     pub(super) message: String,
-    /// `error.details.error_code`, where the API has one.
+    /// `error.details.error_code`, if the API sends one.
     pub(super) error_code: Option<String>,
     /// `x-should-retry`; the stand-in's own complaints must not be retried.
     pub(super) should_retry: Option<bool>,
 }
 
 impl Problem {
-    /// A request that breaks a rule: 400 `invalid_request_error`.
+    /// A broken rule: 400 `invalid_request_error`.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, message)
     }
 
-    /// Any status, with the type that the API gives it.
+    /// Any status, with the API's error type for it.
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, kind: kind_of(status), message: message.into(), error_code: None, should_retry: None }
     }
 
-    /// A field that the API does not know, in its wording.
+    /// An unknown field, in the API's wording.
     pub(super) fn extra(path: &str) -> Self {
         Self::invalid(format!("{path}: Extra inputs are not permitted"))
     }
 
-    /// A field that must be there.
+    /// A missing field, in the API's wording.
     pub(super) fn missing(path: &str) -> Self {
         Self::invalid(format!("{path}: Field required"))
     }
@@ -45,7 +45,7 @@ impl Problem {
     }
 }
 
-/// Returns the `error.type` that goes with a status.
+/// Returns the `error.type` for a status.
 pub(super) fn kind_of(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",

@@ -1,14 +1,13 @@
-//! A request as one sequence of blocks, in the order in which the API caches and signs them:
-//! tools, system, messages.
+//! A request as one sequence of blocks, in the API's order for caching and signing: tools, system, messages.
 
 use serde_json::{Value, json};
 
-/// What an image or a document is counted as, in tokens.
+/// Tokens estimated for an image or document.
 const MEDIA_TOKENS: u64 = 1500;
-/// What each block costs beside its text, in tokens.
+/// Tokens estimated for a block beyond its text.
 const BLOCK_TOKENS: u64 = 4;
 
-/// Which part of the prompt a block belongs to.
+/// The part of the prompt that a block belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Section {
     Tools,
@@ -16,29 +15,29 @@ pub(super) enum Section {
     Messages,
 }
 
-/// One block of the prompt.
+/// A block of the prompt.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub(super) section: Section,
-    /// The message's role; empty outside of messages.
+    /// The message's role; empty outside messages.
     pub(super) role: String,
-    /// Where it lies in messages: message and content index.
+    /// Message index and content index, within messages.
     pub(super) position: (usize, usize),
     pub(super) block: Value,
 }
 
 impl Piece {
-    /// Returns whether the block is thinking, which signatures leave out.
+    /// Returns whether the block is thinking, which signatures skip.
     pub(super) fn is_thinking(&self) -> bool {
         is_thinking(&self.block)
     }
 
-    /// Returns the block as text with sorted keys, without cache markers and null fields.
+    /// Returns the block as JSON with sorted keys, without cache markers and null fields.
     pub(super) fn canonical(&self) -> String {
         format!("{:?}/{}/{}\n", self.section, self.role, canonical_block(&self.block))
     }
 
-    /// Returns the deterministic estimate of what the block costs.
+    /// Estimates the block's tokens; always the same for the same block.
     pub(super) fn tokens(&self) -> u64 {
         match self.block["type"].as_str() {
             Some("image" | "document") if self.section == Section::Messages => MEDIA_TOKENS,
@@ -52,7 +51,7 @@ impl Piece {
     }
 }
 
-/// Returns how many tokens a text is taken for: one for four bytes.
+/// Estimates a text's tokens: one for four bytes.
 pub(super) fn estimate(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX).div_ceil(4)
 }
@@ -62,7 +61,7 @@ pub(super) fn is_thinking(block: &Value) -> bool {
     matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
 }
 
-/// Returns all blocks of a request in their order.
+/// Returns all blocks of a request in order.
 pub(super) fn pieces(body: &Value) -> Vec<Piece> {
     let outside = |section, block| Piece { section, role: String::new(), position: (0, 0), block };
     let tools = array(&body["tools"]).iter().cloned().map(|tool| outside(Section::Tools, tool));
@@ -86,7 +85,7 @@ pub(super) fn blocks_of(content: &Value) -> Vec<Value> {
     }
 }
 
-/// Returns the elements of an array, none of anything else.
+/// Returns an array's elements; none for any other value.
 pub(super) fn array(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
@@ -97,7 +96,7 @@ fn canonical_block(block: &Value) -> String {
     canonical(&Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect()))
 }
 
-/// Returns JSON with sorted keys, whatever map `serde_json` was built with.
+/// Returns JSON with sorted keys, whichever map type `serde_json` uses.
 pub(super) fn canonical(value: &Value) -> String {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! Which scripted turn answers which request.
+//! Chooses the scripted turn that answers a request.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::journal::RecordedRequest;
 use super::turn::Turn;
 
-/// Tells whether a script is meant for a request.
+/// Decides whether a script is meant for a request.
 #[derive(Clone)]
 pub struct Matcher {
     description: String,
@@ -31,7 +31,7 @@ impl Matcher {
         Self::when(format!("system prompt contains {text:?}"), move |request| request.system_text().contains(&text))
     }
 
-    /// Matches by a function; the description appears in errors.
+    /// Matches by a predicate; the description appears in errors.
     #[must_use]
     pub fn when(
         description: impl Into<String>,
@@ -40,7 +40,7 @@ impl Matcher {
         Self { description: description.into(), matches: Arc::new(matches) }
     }
 
-    /// Matches what both match.
+    /// Matches requests that both matchers take.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let description = format!("{} and {}", self.description, other.description);
@@ -56,7 +56,7 @@ impl fmt::Debug for Matcher {
 
 pub(super) type Responder = Arc<dyn Fn(&RecordedRequest) -> Turn + Send + Sync>;
 
-/// The scripts that wait: those with a matcher first, then the queue, then the responder.
+/// The waiting scripts; matchers are tried first, then the queue, then the responder.
 #[derive(Default)]
 pub(super) struct Scripts {
     matched: Vec<(Matcher, Turn)>,
@@ -96,7 +96,7 @@ impl Scripts {
         self.refused.push(text.to_owned());
     }
 
-    /// Takes the turn that answers a request.
+    /// Removes and returns the turn that answers a request.
     pub(super) fn take(&mut self, request: &RecordedRequest) -> Option<Turn> {
         let said = [&request.body["system"], &request.body["messages"]].map(ToString::to_string);
         if self.refused.iter().any(|text| said.iter().any(|said| said.contains(text))) {
@@ -108,7 +108,7 @@ impl Scripts {
         self.queue.pop_front()
     }
 
-    /// Returns what answers when no script does; it is called without holding the scripts.
+    /// Returns the fallback responder; it is called without holding the lock.
     pub(super) fn responder(&self) -> Option<Responder> {
         self.responder.clone()
     }
@@ -117,7 +117,7 @@ impl Scripts {
         self.unmatched.push(description);
     }
 
-    /// Returns a line for every script left over and every request that found none.
+    /// Returns a line for each unused script and each request that found none.
     pub(super) fn leftovers(&self) -> Vec<String> {
         let matched = self.matched.iter().map(|(matcher, _)| format!("never asked for: {}", matcher.description));
         let queued = match self.queue.len() {

@@ -1,7 +1,7 @@
-//! Thinking signatures: an HMAC over the thinking and one over everything in front of it.
+//! Thinking signatures: an HMAC over the thinking, and one over everything before it.
 //!
-//! The real API binds thinking to its exact prefix (system, tools, earlier messages without thinking and cache
-//! markers) on the models with preserved thinking, and to its own text on all of them.
+//! The real API binds thinking to its own text on all models. On models with preserved thinking it binds it also to the
+//! exact prefix: system, tools, and earlier messages without thinking and cache markers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,21 +14,21 @@ use super::models::Model;
 use super::problem::Problem;
 use super::prompt::{Piece, Section, is_thinking, pieces};
 
-/// Signs for every stand-in alike, so that a restarted one still knows its own thinking.
+/// Shared by all stand-ins, so that a restarted one recognises its own thinking.
 const KEY: &[u8] = b"workmate stand-in: thinking signatures";
 const TAG_BYTES: usize = 32;
 
-/// What the stand-in remembers of the thinking it gave out in tool loops.
+/// The thinking that the stand-in gave out in tool loops.
 #[derive(Debug, Default)]
 pub(super) struct ToolLoops {
-    /// The thinking blocks that stood beside each tool call, by its id.
+    /// By tool call id, the thinking blocks of the same turn.
     thinking: HashMap<String, Vec<Value>>,
-    /// Calls whose thinking was once refused as bound elsewhere: they may be sent again without any.
+    /// Calls whose thinking was refused once as bound to another prefix; they may be resent without it.
     stripping_allowed: HashSet<String>,
 }
 
 impl ToolLoops {
-    /// Remembers an answer's thinking, for the next step of its loop.
+    /// Remembers an answer's thinking for the next step of its tool loop.
     pub(super) fn remember(&mut self, content: &[Value]) {
         let thinking: Vec<Value> = content.iter().filter(|block| is_thinking(block)).cloned().collect();
         for id in tool_use_ids(content) {
@@ -37,7 +37,7 @@ impl ToolLoops {
     }
 }
 
-/// Returns the signature of a thinking block that follows `before`.
+/// Signs a thinking block that follows `before`.
 pub(super) fn sign(before: &[Piece], thinking: &str) -> String {
     let mut tags = tag(&[b"prefix", prefix(before).as_bytes()]);
     tags.extend(tag(&[b"thinking", thinking.as_bytes()]));
@@ -69,7 +69,7 @@ pub(super) fn check(model: &Model, body: &Value, loops: &mut ToolLoops) -> Resul
     Ok(())
 }
 
-/// Inside a tool loop the latest assistant turn keeps its thinking as it was given.
+/// In a tool loop, checks that the latest assistant turn kept its thinking unchanged.
 fn check_latest_turn(body: &Value, all: &[Piece], loops: &ToolLoops) -> Result<(), Problem> {
     let messages = super::prompt::array(&body["messages"]);
     let Some(latest) = messages.iter().rposition(|message| message["role"] == "assistant") else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! A Message as server-sent events, and the steps in which they go onto the wire.
+//! Turns a Message into server-sent events, and those into the steps in which they are sent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ use super::journal::Entry;
 use super::problem::Problem;
 use super::turn::{Cut, Fault, Gate, Turn, Wire};
 
-/// One thing to do while a body is sent.
+/// One step in sending a body.
 #[derive(Debug)]
 pub(super) enum Step {
     Bytes(Bytes),
@@ -24,7 +24,7 @@ pub(super) enum Step {
     Drop,
 }
 
-/// Returns a body that takes the steps; its journal entry is finished with the last of them.
+/// Returns a body that runs the steps; the last one finishes its journal entry.
 pub(super) fn body(steps: Vec<Step>, entry: Entry, stop: CancellationToken) -> Body {
     let sending = Sending { steps: steps.into(), entry, stop };
     Body::from_stream(stream::unfold(Some(sending), |sending| async move { sending?.next().await }))
@@ -37,7 +37,7 @@ struct Sending {
 }
 
 impl Sending {
-    /// Goes on to the next bytes; `None` is the clean end.
+    /// Returns the next bytes; `None` is a clean end.
     async fn next(mut self) -> Option<(io::Result<Bytes>, Option<Self>)> {
         while let Some(step) = self.steps.pop_front() {
             let pause = match step {
@@ -48,7 +48,7 @@ impl Sending {
                     return Some((Ok(bytes), Some(self)));
                 }
                 Step::Drop => {
-                    // Pending once, so that what was sent so far is flushed before the cut.
+                    // Yield once, so that the bytes so far are flushed before the cut.
                     tokio::task::yield_now().await;
                     return Some((Err(self.cut()), None));
                 }
@@ -108,7 +108,7 @@ pub(super) fn whole(turn: &Turn, message: &Value) -> Vec<Step> {
     steps
 }
 
-/// Returns the steps of a streamed answer, with its gates and faults in their places.
+/// Returns the steps of a streamed answer, with its gates and faults in place.
 pub(super) fn events(turn: &Turn, message: &Value, request_id: &str) -> Vec<Step> {
     let mut plan = Plan { turn, request_id, steps: Vec::new(), buffer: Vec::new(), events: 0, deltas: 0, over: false };
     plan.event("message_start", &json!({ "type": "message_start", "message": opening(message) }));
@@ -139,7 +139,7 @@ pub(super) fn events(turn: &Turn, message: &Value, request_id: &str) -> Vec<Step
     plan.finish()
 }
 
-/// The message as `message_start` shows it: nothing said yet.
+/// Returns the message as `message_start` shows it, before any content.
 fn opening(message: &Value) -> Value {
     let mut opening = message.clone();
     opening["content"] = json!([]);
@@ -173,7 +173,7 @@ fn closing(message: &Value) -> Value {
     })
 }
 
-/// Returns how a block opens, and its deltas.
+/// Returns a block's opening form and its deltas.
 fn opened(block: &Value, cut: Cut) -> (Value, Vec<Value>) {
     let text = |field: &str| block[field].as_str().unwrap_or_default();
     let mut start = block.clone();
@@ -216,16 +216,16 @@ fn pieces(text: &str, cut: Cut) -> Vec<String> {
     }
 }
 
-/// The steps while they are laid out.
+/// Builds the list of steps.
 struct Plan<'a> {
     turn: &'a Turn,
     request_id: &'a str,
     steps: Vec<Step>,
-    /// Bytes that wait to be cut into chunks.
+    /// Bytes not yet cut into chunks.
     buffer: Vec<u8>,
     events: usize,
     deltas: usize,
-    /// A fault ended the stream.
+    /// Whether a fault ended the stream.
     over: bool,
 }
 
@@ -251,7 +251,7 @@ impl Plan<'_> {
         self.gates(|after| after == sent);
     }
 
-    /// Gates beyond the last delta hold back the message's end, so that none is passed by silently.
+    /// Gates past the last delta hold back the message's end, so that no gate is skipped silently.
     fn remaining_gates(&mut self) {
         let sent = self.deltas;
         self.gates(|after| after > sent || (after == 0 && sent == 0));

@@ -1,4 +1,4 @@
-//! The stand-in, asked over real HTTP.
+//! Tests the stand-in over real HTTP.
 
 mod caching;
 mod faults;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Options, StandIn};
 
-/// A stand-in with a plain HTTP client in front of it.
+/// A stand-in and a plain HTTP client for it.
 struct Bench {
     claude: StandIn,
     http: Client,
@@ -28,7 +28,7 @@ impl Bench {
         Self::start(Options::scripted()).await
     }
 
-    /// Returns a request with the headers that the API wants.
+    /// Returns a request with the headers that the API requires.
     fn post(&self, path: &str) -> RequestBuilder {
         let url = self.claude.base_url().join(path).expect("a path joins");
         self.http.post(url).header("x-api-key", "sk-ant-test").header("anthropic-version", "2026-10-21")
@@ -43,7 +43,7 @@ impl Bench {
     }
 }
 
-/// Returns the least request, with fields added or replaced.
+/// Returns a minimal request with fields added or replaced.
 fn request(changes: &Value) -> Value {
     let mut body = json!({
         "model": "claude-opus-5-5",

@@ -1,4 +1,4 @@
-//! One scripted answer: what the model says, how it is cut into deltas, and what goes wrong on the way.
+//! A scripted answer: what the model says, how it is cut into deltas, and which faults occur.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::problem::{Problem, kind_of};
 
-/// How many characters a text delta carries unless the turn says otherwise.
+/// Characters of a text delta, unless the turn says otherwise.
 const DELTA_CHARS_DEFAULT: usize = 12;
 
-/// One answer of the stand-in, built up by its methods; without any it is an empty `end_turn`.
+/// An answer of the stand-in, built by its methods; without any it is an empty `end_turn`.
 #[derive(Clone, Debug, Default)]
 pub struct Turn {
     pub(super) blocks: Vec<Block>,
@@ -22,13 +22,13 @@ pub struct Turn {
     pub(super) faults: Vec<Fault>,
     pub(super) before_headers: Option<BeforeHeaders>,
     pub(super) wire: Wire,
-    /// Arguments of calls as they stand on the wire, by the call's place in the content.
+    /// Raw arguments of tool calls, with the call's index in the content.
     pub(super) raw_inputs: Vec<(usize, String)>,
-    /// The last block is not closed.
+    /// Whether the last block stays open.
     pub(super) open_end: bool,
 }
 
-/// A content block to be said.
+/// A content block of the answer.
 #[derive(Clone, Debug)]
 pub(super) enum Block {
     Text(String),
@@ -38,14 +38,14 @@ pub(super) enum Block {
         name: String,
         input: Value,
     },
-    /// Sent in its `content_block_start` without deltas, as server tools' results are.
+    /// Sent whole in its `content_block_start`, as server tools' results are.
     Whole(Value),
 }
 
 /// How the message ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop {
-    /// `None`: `tool_use` if there is a call, else `end_turn`.
+    /// `None` means `tool_use` if there is a call, else `end_turn`.
     pub(super) reason: Option<String>,
     pub(super) sequence: Option<String>,
     pub(super) details: Option<Value>,
@@ -71,7 +71,7 @@ pub(super) enum BeforeHeaders {
     Gate(Gate),
 }
 
-/// How the stream's bytes are laid on the wire.
+/// How the stream's bytes are sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wire {
     pub(super) chunk_bytes: Option<usize>,
@@ -79,44 +79,44 @@ pub(super) struct Wire {
     pub(super) padding: usize,
 }
 
-/// Something that goes wrong in a stream, after that many events of it were sent.
+/// A fault in a stream, after that many of its events were sent.
 ///
-/// Without streaming, a stall, drop or end cuts the body in its middle, and an error becomes the status.
+/// Without streaming, a stall, drop or end cuts the body in half, and an error becomes the status.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Nothing more comes, and the connection stays open.
+    /// Send nothing more and keep the connection open.
     StallAfter(usize),
-    /// The connection is cut.
+    /// Cut the connection.
     DropAfter(usize),
-    /// The body ends cleanly, without `message_stop`.
+    /// End the body cleanly without `message_stop`.
     EndAfter(usize),
-    /// An `error` event with that error type, then the end.
+    /// Send an `error` event of that error type, then end.
     ErrorAfter(usize, &'static str),
-    /// An event whose data is not JSON.
+    /// Send an event whose data is not JSON.
     MalformedAfter(usize),
-    /// An event of a name that no client knows.
+    /// Send an event with an unknown name.
     UnknownEventAfter(usize),
-    /// A delta of a type that no client knows, for the block of index 0.
+    /// Send a delta of an unknown type for block 0.
     UnknownDeltaAfter(usize),
-    /// Nothing but pings, so many with that pause between them, before the stream goes on.
+    /// Send pings only, then continue the stream.
     PingsAfter {
         /// Events before the first ping.
         events: usize,
-        /// How many pings.
+        /// Number of pings.
         count: usize,
-        /// The pause before each.
+        /// Pause before each ping.
         interval: Duration,
     },
 }
 
 impl Turn {
-    /// Returns an answer with no content that ends `end_turn`.
+    /// Returns an answer without content that ends `end_turn`.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Returns an answer that says one text.
+    /// Returns an answer of one text block.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::empty().and_text(text)
@@ -128,13 +128,13 @@ impl Turn {
         Self::empty().and_tool_use(name, input)
     }
 
-    /// Returns an answer that is an HTTP error.
+    /// Returns an HTTP error as the answer.
     #[must_use]
     pub fn failure(failure: Failure) -> Self {
         Self { failure: Some(failure), ..Self::default() }
     }
 
-    /// Returns a refusal before any output; [`Self::and_refusal`] refuses during it.
+    /// Returns a refusal before any output; [`Self::and_refusal`] refuses after some.
     #[must_use]
     pub fn refusal(category: Option<&str>, explanation: &str) -> Self {
         Self::empty().and_refusal(category, explanation)
@@ -147,35 +147,35 @@ impl Turn {
         self
     }
 
-    /// Adds a thinking block; its text may be empty, its signature is the stand-in's.
+    /// Adds a thinking block, which may be empty; the stand-in signs it.
     #[must_use]
     pub fn and_thinking(mut self, thinking: impl Into<String>) -> Self {
         self.blocks.push(Block::Thinking(thinking.into()));
         self
     }
 
-    /// Adds a tool call with an id of the stand-in's; several are parallel calls.
+    /// Adds a tool call with a generated id; several make parallel calls.
     #[must_use]
     pub fn and_tool_use(mut self, name: impl Into<String>, input: Value) -> Self {
         self.blocks.push(Block::ToolUse { id: None, name: name.into(), input });
         self
     }
 
-    /// Adds a tool call whose arguments are this text on the wire, JSON or not; without streaming they are empty.
+    /// Adds a tool call whose arguments are sent as this text, JSON or not; without streaming they are empty.
     #[must_use]
     pub fn and_raw_tool_use(mut self, name: &str, arguments: &str) -> Self {
         self.raw_inputs.push((self.blocks.len(), arguments.to_owned()));
         self.and_tool_use(name, json!({}))
     }
 
-    /// Ends the stream with its last block open, as a limit or a refusal does.
+    /// Ends the stream with its last block open, as a token limit or a refusal does.
     #[must_use]
     pub fn open_end(mut self) -> Self {
         self.open_end = true;
         self
     }
 
-    /// Adds a page that the server fetched: its text as a document, or a PDF of that many bytes where there is no text.
+    /// Adds a fetched page: its text as a document, or a PDF of that many bytes if there is no text.
     #[must_use]
     pub fn and_web_fetch(self, id: &str, url: &str, title: Option<&str>, content: Result<&str, usize>) -> Self {
         let source = match content {
@@ -192,14 +192,14 @@ impl Turn {
         }))
     }
 
-    /// Adds a tool call with an id of the test's.
+    /// Adds a tool call with the given id.
     #[must_use]
     pub fn and_tool_use_with_id(mut self, id: &str, name: &str, input: Value) -> Self {
         self.blocks.push(Block::ToolUse { id: Some(id.to_owned()), name: name.to_owned(), input });
         self
     }
 
-    /// Adds a web search that the server ran, with its one result.
+    /// Adds a web search that the server ran, with its only result.
     #[must_use]
     pub fn and_web_search(self, id: &str, query: &str, title: &str, url: &str) -> Self {
         let found = json!({
@@ -212,7 +212,7 @@ impl Turn {
         }))
     }
 
-    /// Adds a server tool's call without its result, as before a `pause_turn`.
+    /// Adds a server tool's call without a result, as before a `pause_turn`.
     #[must_use]
     pub fn and_server_tool_use(self, id: &str, name: &str, input: &Value) -> Self {
         self.and_block(json!({
@@ -220,14 +220,14 @@ impl Turn {
         }))
     }
 
-    /// Adds any block, sent whole: redacted thinking, an unknown type, whatever the test needs.
+    /// Adds any block and sends it whole: redacted thinking, an unknown type, whatever the test needs.
     #[must_use]
     pub fn and_block(mut self, block: Value) -> Self {
         self.blocks.push(Block::Whole(block));
         self
     }
 
-    /// Ends with a refusal after what was said so far.
+    /// Ends with a refusal after the content so far.
     #[must_use]
     pub fn and_refusal(mut self, category: Option<&str>, explanation: &str) -> Self {
         self.stop.reason = Some("refusal".to_owned());
@@ -235,14 +235,14 @@ impl Turn {
         self
     }
 
-    /// Sets the `stop_reason`: `max_tokens`, `pause_turn`, an unknown one …
+    /// Sets the `stop_reason`, e.g. `max_tokens`, `pause_turn` or an unknown one.
     #[must_use]
     pub fn stop_reason(mut self, reason: &str) -> Self {
         self.stop.reason = Some(reason.to_owned());
         self
     }
 
-    /// Ends with `stop_sequence`, naming it.
+    /// Ends with `stop_reason: stop_sequence` and names the sequence.
     #[must_use]
     pub fn stop_sequence(mut self, sequence: &str) -> Self {
         self.stop.sequence = Some(sequence.to_owned());
@@ -272,7 +272,7 @@ impl Turn {
 
     /// Pauses the stream after that many deltas until the gate is released.
     ///
-    /// Without streaming, the body waits for the gate.
+    /// Without streaming, the whole body waits for the gate.
     #[must_use]
     pub fn gate_after(mut self, deltas: usize) -> (Self, Gate) {
         let gate = Gate::default();
@@ -280,7 +280,7 @@ impl Turn {
         (self, gate)
     }
 
-    /// Holds back even the status line until the gate is released.
+    /// Holds back everything, status line included, until the gate is released.
     #[must_use]
     pub fn hold_headers(mut self) -> (Self, Gate) {
         let gate = Gate::default();
@@ -295,14 +295,14 @@ impl Turn {
         self
     }
 
-    /// Adds a fault; several may be combined.
+    /// Adds a fault; several can be combined.
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// Sends the stream in chunks of so many bytes, splitting UTF-8 and line ends wherever they fall.
+    /// Sends the stream in chunks of that many bytes, which may split UTF-8 sequences and line ends.
     #[must_use]
     pub fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.wire.chunk_bytes = Some(bytes.max(1));
@@ -316,7 +316,7 @@ impl Turn {
         self
     }
 
-    /// Puts so many spaces behind each event's JSON, as recordings of the real API show.
+    /// Appends that many spaces to each event's JSON, as recordings of the real API show.
     #[must_use]
     pub fn padding(mut self, spaces: usize) -> Self {
         self.wire.padding = spaces;
@@ -330,9 +330,9 @@ impl Turn {
     }
 }
 
-/// A place where an answer pauses until the test lets it go on, so that no test needs to sleep.
+/// A point where an answer pauses until the test releases it, so that no test needs to sleep.
 ///
-/// Clones are the same gate. Dropping it does not release it.
+/// Clones share the gate. Dropping it does not release it.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     reached: CancellationToken,
@@ -340,12 +340,12 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Waits until the answer has come to the gate.
+    /// Waits until the answer has reached the gate.
     pub async fn reached(&self) {
         self.reached.cancelled().await;
     }
 
-    /// Lets the answer go on, now or when it comes there.
+    /// Releases the answer, even before it reaches the gate.
     pub fn release(&self) {
         self.released.cancel();
     }
@@ -356,7 +356,7 @@ impl Gate {
     }
 }
 
-/// An HTTP error to answer with.
+/// An HTTP error as an answer.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub(super) problem: Problem,
@@ -365,14 +365,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Returns an error of that status, with the error type that the API gives it.
+    /// Returns an error with that status and the API's error type for it.
     #[must_use]
     pub fn status(status: u16) -> Self {
         let message = format!("The stand-in was told to answer {status} ({}).", kind_of(status));
         Self { problem: Problem::new(status, message), headers: Vec::new(), html: false }
     }
 
-    /// Sets the message.
+    /// Sets the error's message; the default names the status.
     #[must_use]
     pub fn message(mut self, message: &str) -> Self {
         message.clone_into(&mut self.problem.message);
@@ -407,7 +407,7 @@ impl Failure {
         self
     }
 
-    /// Answers with an HTML page, as a proxy in front of the API does.
+    /// Answers with an HTML page, as a proxy before the API does.
     #[must_use]
     pub fn html(mut self) -> Self {
         self.html = true;

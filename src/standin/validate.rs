@@ -1,6 +1,6 @@
-//! Whether the real API would take a request, by rules of our own over plain JSON.
+//! Decides whether the real API would accept a request, by our own rules over plain JSON.
 //!
-//! Independent of `crate::claude` on purpose: the client must not be judged by its own types.
+//! It shares nothing with `crate::claude`: the client must not be judged by its own types.
 
 mod blocks;
 mod caching;
@@ -26,30 +26,30 @@ const MESSAGES_MAX: usize = 100_000;
 /// Characters in `metadata.user_id`, at most.
 const USER_ID_CHARS_MAX: usize = 256;
 
-/// Which endpoint's fields are allowed.
+/// The endpoint, which decides on the allowed fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Messages,
     CountTokens,
 }
 
-/// What the rules look at.
+/// What the rules examine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) caller: &'a Caller,
     pub(super) model: &'static Model,
     pub(super) body: &'a Map<String, Value>,
-    /// Block types that this stand-in gave out and that no table knows.
+    /// Block types unknown to the tables that this stand-in gave out.
     pub(super) given_types: &'a BTreeSet<String>,
-    /// What was said in turns that this stand-in paused.
+    /// The texts of turns that this stand-in paused.
     pub(super) paused: &'a BTreeSet<String>,
 }
 
-/// Fields of every request.
+/// Fields allowed in every request.
 const SHARED_FIELDS: &[&str] =
     &["model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed"];
-/// Fields that only creating a message knows.
+/// Fields allowed only when creating a message.
 const CREATE_FIELDS: &[&str] = &[
     "max_tokens",
     "stop_sequences",
@@ -60,9 +60,9 @@ const CREATE_FIELDS: &[&str] = &[
     "diagnostics",
     "inference_geo",
 ];
-/// Sampling fields: gone with 2026-10-21, and with the current models under any version.
+/// Sampling fields: refused since 2026-10-21, and by current models under any version.
 const SAMPLING_FIELDS: &[&str] = &["temperature", "top_p", "top_k"];
-/// Fields that need one of these beta names.
+/// Fields that need one of these betas.
 const BETA_FIELDS: &[(&str, &[&str])] = &[
     ("context_management", &["context-management-2025-06-27", "compact-2026-01-12"]),
     ("compaction", &["compact-2026-09-04"]),
@@ -73,7 +73,7 @@ const BETA_FIELDS: &[(&str, &[&str])] = &[
     ("billing_policy", &["fallback-credit-2026-07-01"]),
 ];
 
-/// Checks a body against every rule; the first broken one is the answer.
+/// Checks a body against every rule and returns the first violation.
 ///
 /// # Errors
 /// The API's 400, or its 404 for an unknown model.

@@ -1,26 +1,26 @@
-//! Finds the room's messages in a prompt: JSON objects with a `text`, wherever they lie in user turns.
+//! Finds the room's messages in a prompt: JSON objects with a `text`, anywhere in user turns.
 
 use serde_json::{Deserializer, Value};
 
 use crate::standin::prompt::{array, blocks_of};
 
-/// Records read from one prompt, at most; the oldest are left out.
+/// Records read from one prompt, at most; the oldest are dropped.
 const RECORDS_MAX: usize = 2000;
-/// How deep records may lie inside other JSON.
+/// How deep records may be nested in other JSON.
 const DEPTH_MAX: usize = 4;
 /// Characters of a sender's name, at most.
 const SENDER_CHARS_MAX: usize = 60;
 
-/// One message of the room.
+/// A message of the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) sender: String,
     pub(super) text: String,
 }
 
-/// Returns the name that the system prompt gives the one who is asked ("You are NAME, …"), empty if it gives none.
+/// Returns the name that the system prompt gives the answerer ("You are NAME, …"); empty if it gives none.
 ///
-/// A request repeats it ("oncall: why …"), which says nothing of what is asked.
+/// Requests repeat the name ("oncall: why …"), where it says nothing about the question.
 pub(super) fn own_name(body: &Value) -> String {
     let system: String = blocks_of(&body["system"]).iter().filter_map(text).collect();
     let name = system.split_once("You are ").and_then(|(_, rest)| rest.split([',', '.', '\n']).next());
@@ -29,7 +29,7 @@ pub(super) fn own_name(body: &Value) -> String {
 
 /// Returns the records of all user turns in order; the last is the request.
 ///
-/// A last user turn without any record is taken as the request itself.
+/// If the last user turn holds no record, its text is the request.
 pub(super) fn records(body: &Value) -> Vec<Record> {
     let mut all = Vec::new();
     let mut plain_request = None;
@@ -51,7 +51,7 @@ fn text(block: &Value) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Reads every JSON value that begins a line, over as many lines as it has; other lines are skipped.
+/// Reads each JSON value that begins a line, over as many lines as it spans; skips other lines.
 fn in_text(text: &str, found: &mut Vec<Record>) {
     let mut rest = text;
     while !rest.is_empty() {
@@ -95,7 +95,7 @@ fn record(value: &Value, text: &str) -> Option<Record> {
     Some(Record { sender, text: text.to_owned() })
 }
 
-/// Returns the localpart of a Matrix id, and any other name as it is.
+/// Returns a Matrix id's localpart; any other name unchanged.
 fn without_server(name: &str) -> &str {
     let id = name.strip_prefix('@').and_then(|id| id.split_once(':'));
     id.map_or(name, |(localpart, _)| localpart)

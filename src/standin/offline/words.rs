@@ -1,6 +1,6 @@
-//! Which words of a text carry its meaning, and a text cut to a length.
+//! Picks the words that carry a text's meaning, and shortens texts.
 
-/// Words that match everywhere and so tell nothing.
+/// Words too common to tell anything.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do",
     "does", "for", "from", "had", "has", "have", "he", "hello", "help", "her", "here", "hey", "hi", "his", "how", "i",
@@ -10,11 +10,11 @@ const STOP_WORDS: &[&str] = &[
     "will", "with", "would", "you", "your",
 ];
 
-/// Returns the words that matter, in lower case, plurals reduced, each once.
+/// Returns the significant words in lower case, plurals reduced, each once.
 pub(super) fn keywords(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for token in text.split_whitespace() {
-        // A mention or a Matrix id names who is asked, not what.
+        // A mention or a Matrix id tells who is asked, not what.
         if token.starts_with(['@', '!']) || token.contains("matrix.to") {
             continue;
         }
@@ -39,7 +39,7 @@ fn singular(word: &str) -> String {
     cut.filter(|stem| stem.chars().count() > 2 && !keeps_s).unwrap_or(word).to_owned()
 }
 
-/// Returns a text on one line, with an ellipsis if it is longer than allowed.
+/// Returns the text on one line, ending in an ellipsis if it had to be cut.
 pub(super) fn shorten(text: &str, chars_max: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= chars_max {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::Turn;
 use super::{Bench, request};
 
-/// Returns input, 5m writes, 1h writes and reads.
+/// Returns the tokens of plain input, 5m writes, 1h writes and reads.
 async fn usage(bench: &Bench, body: &Value) -> (u64, u64, u64, u64) {
     bench.claude.enqueue(Turn::text("ok"));
     let usage = bench.ask_json(body).await["usage"].clone();
@@ -16,7 +16,7 @@ async fn usage(bench: &Bench, body: &Value) -> (u64, u64, u64, u64) {
     (count(&usage["input_tokens"]), five, hour, count(&usage["cache_read_input_tokens"]))
 }
 
-/// A transcript of so many long user turns, with an automatic breakpoint.
+/// Returns a transcript of that many long user turns, with an automatic breakpoint.
 fn transcript(turns: usize) -> Value {
     let mut messages = Vec::new();
     for index in 0..turns {
@@ -44,7 +44,7 @@ async fn an_append_only_transcript_is_read_and_only_its_tail_written() {
     assert_eq!(hour + five, read + five_next - tokens_added(&bench).await, "nothing is lost between the calls");
 }
 
-/// Returns by how much the second transcript is longer than the first.
+/// Returns how many tokens the second transcript adds to the first.
 async fn tokens_added(bench: &Bench) -> u64 {
     let mut counts = Vec::new();
     for turns in [1, 2] {

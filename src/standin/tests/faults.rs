@@ -54,7 +54,7 @@ async fn a_spend_cap_names_its_code_and_a_proxy_answers_html() {
     );
 }
 
-/// Streams a short answer with a fault and returns what was read, and whether the end was clean.
+/// Streams a short answer with a fault; returns what was read, and whether the end was clean.
 async fn read(fault: Fault) -> (String, bool) {
     let bench = Bench::scripted().await;
     bench.claude.enqueue(Turn::text("one two").word_by_word().fault(fault));

@@ -23,7 +23,7 @@ fn marked(ttl: &str) -> Value {
     json!({ "type": "text", "text": "x", "cache_control": { "type": "ephemeral", "ttl": ttl } })
 }
 
-/// Asserts that each request gives that 400 and uses up no script.
+/// Asserts that each request gets its 400 and consumes no script.
 async fn refused(table: &[(Value, &str)]) {
     let bench = Bench::scripted().await;
     for (changes, essence) in table {
@@ -39,7 +39,7 @@ async fn refused(table: &[(Value, &str)]) {
     bench.claude.finish().expect("a refused request asks for no script");
 }
 
-/// Asserts that each request is taken.
+/// Asserts that each request is accepted.
 async fn taken(table: &[Value]) {
     let bench = Bench::scripted().await;
     bench.claude.respond_with(|_| super::super::Turn::text("ok"));
@@ -334,7 +334,7 @@ async fn a_body_over_the_limit_is_413_in_json_or_html() {
     }
 }
 
-/// Returns a source of base64.
+/// Returns a base64 source.
 fn base64_source(media_type: &str, bytes: &[u8]) -> Value {
     use base64::{Engine as _, prelude::BASE64_STANDARD};
     json!({ "type": "base64", "media_type": media_type, "data": BASE64_STANDARD.encode(bytes) })

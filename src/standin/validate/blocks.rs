@@ -1,4 +1,4 @@
-//! Content blocks: which types a role may use, and their fields.
+//! Content blocks: their types for each role, and their fields.
 
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ const ASSISTANT_TYPES: &[&str] = &[
 ];
 const TOOL_RESULT_TYPES: &[&str] = &["text", "image", "document", "search_result", "tool_reference"];
 const TEXT_FIELDS: &[&str] = &["type", "text", "citations", "cache_control"];
-/// Fields of the blocks whose fields are checked to the last; others only need their type.
+/// Allowed fields of the fully checked block types; others need only a type.
 const BLOCK_FIELDS: &[(&str, &[&str])] = &[
     ("text", TEXT_FIELDS),
     ("thinking", &["type", "thinking", "signature"]),
@@ -44,7 +44,7 @@ pub(super) fn check(request: &Request<'_>, role: Role, items: &[Value], path: &s
     Ok(())
 }
 
-/// Checks a list that may hold text alone: the system prompt and system messages.
+/// Checks a list that may hold only text: the system prompt, system messages.
 pub(super) fn check_texts(request: &Request<'_>, items: &[Value], path: &str) -> Result<(), Problem> {
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}.{index}");

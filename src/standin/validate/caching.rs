@@ -1,4 +1,4 @@
-//! `cache_control` markers: their form, their number, and longer lifetimes before shorter.
+//! `cache_control` markers: their form and number, and that longer lifetimes precede shorter ones.
 
 use serde_json::Value;
 

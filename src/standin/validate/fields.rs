@@ -1,4 +1,4 @@
-//! Fields of JSON objects: there, of the right kind, and no others.
+//! Fields of JSON objects: required, typed, and no others.
 
 use serde_json::{Map, Value};
 
@@ -22,7 +22,7 @@ pub(super) fn object<'a>(value: &'a Value, path: &str) -> Result<&'a Map<String,
     value.as_object().ok_or_else(|| Problem::invalid(format!("{path}: Input should be an object")))
 }
 
-/// Refuses every field that is not listed.
+/// Refuses every field that is not allowed.
 pub(super) fn only(object: &Map<String, Value>, path: &str, allowed: &[&str]) -> Result<(), Problem> {
     match object.keys().find(|name| !allowed.contains(&name.as_str())) {
         Some(name) => Err(Problem::extra(&join(path, name))),

@@ -1,4 +1,4 @@
-//! Who calls, by which version of the API, with which betas.
+//! The caller's key, API version and betas.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,13 @@ use axum::http::{HeaderMap, HeaderName};
 
 use crate::standin::problem::Problem;
 
-/// The version that refuses sampling fields.
+/// The first version that refuses sampling fields.
 const VERSION_NEW: &str = "2026-10-21";
 const VERSIONS: &[&str] = &[VERSION_NEW, "2023-06-01"];
 const OAUTH_BETA: &str = "oauth-2025-04-20";
 const OAUTH_PREFIX: &str = "sk-ant-oat";
 
-/// Names that the API takes in `anthropic-beta`; the last lines are those that GA made obsolete.
+/// Accepted `anthropic-beta` names; the last lines became obsolete at general availability.
 const BETAS: &[&str] = &[
     "advisor-tool-2026-03-01",
     "agent-memory-2026-07-22",
@@ -46,20 +46,20 @@ const BETAS: &[&str] = &[
     "token-efficient-tools-2025-02-19",
 ];
 
-/// A caller that may ask.
+/// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// The key itself; used for its hash alone.
+    /// The key itself, used only to hash it.
     pub(crate) key: String,
     pub(crate) betas: BTreeSet<String>,
-    /// `anthropic-version` is older than the refusal of sampling fields.
+    /// Whether `anthropic-version` is older than the refusal of sampling fields.
     pub(crate) accepts_sampling: bool,
 }
 
 /// Checks the headers of any `/v1` call.
 ///
 /// # Errors
-/// 401 without a key that is accepted, 400 for the version, the betas or the body's type.
+/// 401 without an accepted key; 400 for the version, the betas or the body's type.
 pub(crate) fn caller(headers: &HeaderMap, keys: Option<&[String]>, has_body: bool) -> Result<Caller, Problem> {
     let betas: BTreeSet<String> = headers
         .get_all("anthropic-beta")
@@ -86,7 +86,7 @@ pub(crate) fn caller(headers: &HeaderMap, keys: Option<&[String]>, has_body: boo
     Ok(Caller { key, betas, accepts_sampling: version != VERSION_NEW })
 }
 
-/// Returns the key; if both headers arrive, `x-api-key` wins.
+/// Returns the key; `x-api-key` wins over the other header.
 fn key(headers: &HeaderMap, keys: Option<&[String]>, betas: &BTreeSet<String>) -> Result<String, Problem> {
     let bearer = text(headers, "authorization").and_then(|value| value.strip_prefix("Bearer "));
     let Some(key) = text(headers, "x-api-key").or(bearer).filter(|key| !key.is_empty()) else {

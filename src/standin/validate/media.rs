@@ -1,4 +1,4 @@
-//! Images and documents: whose source they have, and whether their bytes are what is claimed.
+//! Images and documents: their sources, and whether the bytes are of the claimed type.
 
 use std::io::Cursor;
 
@@ -15,16 +15,16 @@ const IMAGES: &[(&str, ImageFormat)] = &[
     ("image/gif", ImageFormat::Gif),
     ("image/webp", ImageFormat::WebP),
 ];
-/// An image in base64, in bytes.
+/// Most bytes of a base64 image.
 const IMAGE_BASE64_BYTES_MAX: usize = 5 << 20;
-/// An image's longest edge, in pixels.
+/// Longest edge of an image, in pixels.
 const IMAGE_EDGE_PIXELS_MAX: u32 = 8_000;
-/// Images in one request.
+/// Most images in one request.
 const IMAGES_MAX: usize = 600;
-/// A document's title, in characters.
+/// Most characters of a document's title.
 const TITLE_CHARS_MAX: usize = 500;
 
-/// Checks that a request does not hold too many images.
+/// Checks the number of images in a request.
 pub(super) fn check_count(messages: &Value) -> Result<(), Problem> {
     let blocks =
         messages.as_array().into_iter().flatten().filter_map(|message| message["content"].as_array()).flatten();

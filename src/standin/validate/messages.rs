@@ -1,4 +1,4 @@
-//! Roles and where they may stand.
+//! Message roles and their order.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::{Request, blocks, fields};
 use crate::standin::problem::Problem;
 use crate::standin::prompt::array;
 
-/// Who speaks in a message.
+/// A message's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     User,
@@ -123,7 +123,7 @@ fn check_last(request: &Request<'_>, messages: &[Value]) -> Result<(), Problem> 
     ))
 }
 
-/// Returns all that is said in a turn, to recognise one that was paused.
+/// Returns all text of a turn, to recognise a paused one.
 pub(in crate::standin) fn texts(content: &[Value]) -> String {
     content.iter().filter_map(|block| block["text"].as_str()).collect()
 }

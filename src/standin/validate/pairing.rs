@@ -1,4 +1,4 @@
-//! Each tool call has exactly one result, first in the very next user message.
+//! Each tool call has exactly one result, first in the next user message.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::messages::Role;
 use crate::standin::problem::Problem;
 use crate::standin::prompt::array;
 
-/// Checks calls and results. Results split over consecutive user messages are refused: stricter, perhaps, than
-/// the real API, but answering together is what it asks for.
+/// Checks calls and results. Refuses results split over consecutive user messages: perhaps stricter than the real API,
+/// but it asks for all results in one message.
 pub(super) fn check(request: &Request<'_>) -> Result<(), Problem> {
     let messages = array(&request.body["messages"]);
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Schemas of strict tools and structured output, and their limits over a whole request.
+//! Schemas of strict tools and of structured output, and their limits over a whole request.
 
 use serde_json::Value;
 
@@ -7,13 +7,13 @@ use crate::standin::problem::Problem;
 const STRICT_TOOLS_MAX: usize = 20;
 const OPTIONAL_PROPERTIES_MAX: usize = 24;
 const UNION_PROPERTIES_MAX: usize = 16;
-/// How deep a schema may nest; beyond it is taken for recursive.
+/// How deep a schema may nest; a deeper one counts as recursive.
 const DEPTH_MAX: usize = 32;
-/// Keywords that the grammar compiler does not take.
+/// Keywords that the grammar compiler refuses.
 const REFUSED_KEYWORDS: &[&str] =
     &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"];
 
-/// Checks one schema: closed objects, no ranges, no lengths, no depth without end.
+/// Checks one strict schema: closed objects, no ranges or lengths, bounded depth.
 pub(super) fn check_strict(schema: &Value, path: &str) -> Result<(), Problem> {
     check_level(schema, path, 0)
 }
@@ -34,7 +34,8 @@ fn check_level(schema: &Value, path: &str, depth: usize) -> Result<(), Problem> 
     children(schema).try_for_each(|(name, child)| check_level(child, &format!("{path}.{name}"), depth + 1))
 }
 
-/// Checks what the API asks of any tool's schema: no alternatives at the top, keys by a pattern, and JSON Schema.
+/// Checks any tool's schema by the API's rules: no alternatives at the top, keys that match a pattern, valid JSON
+/// Schema.
 pub(super) fn check_any(schema: &Value, path: &str) -> Result<(), Problem> {
     if ["oneOf", "allOf", "anyOf"].iter().any(|word| schema.get(*word).is_some()) {
         return Err(Problem::invalid(format!(
@@ -67,7 +68,8 @@ fn check_keys(schema: &Value, path: &str, depth: usize) -> Result<(), Problem> {
     children(schema).try_for_each(|(name, child)| check_keys(child, &format!("{path}.{name}"), depth + 1))
 }
 
-/// The commonest ways in which servers' schemas are none: types that do not exist, words of older drafts.
+/// Returns whether a schema is free of the faults that MCP servers' schemas most often have: unknown types, keywords of
+/// older drafts.
 fn is_json_schema(schema: &Value, depth: usize) -> bool {
     let Some(fields) = schema.as_object() else { return schema.is_boolean() };
     let known = |name: &Value| {
@@ -88,7 +90,7 @@ fn is_json_schema(schema: &Value, depth: usize) -> bool {
     fine && depth <= DEPTH_MAX && children(schema).all(|(_, child)| is_json_schema(child, depth + 1))
 }
 
-/// Checks how much all strict tools of a request ask of the grammar compiler.
+/// Checks what all strict tools of a request together demand of the grammar compiler.
 pub(super) fn check_strict_limits(tools: &[Value]) -> Result<(), Problem> {
     let strict: Vec<&Value> = tools.iter().filter(|tool| tool["strict"] == true).collect();
     let schemas = || strict.iter().map(|tool| &tool["input_schema"]);

@@ -1,4 +1,4 @@
-//! `thinking` and `output_config`, by what the model takes.
+//! Checks `thinking` and `output_config` against the model's row.
 
 use serde_json::{Map, Value};
 

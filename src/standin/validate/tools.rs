@@ -21,7 +21,7 @@ const CUSTOM_FIELDS: &[&str] = &[
     "eager_input_streaming",
     "allowed_callers",
 ];
-/// Types of Anthropic's own tools; `(type prefix, needs a beta)`.
+/// Types of Anthropic's own tools.
 const SERVER_TYPES: &[&str] = &[
     "web_search_20260318",
     "web_search_20260209",
@@ -41,7 +41,7 @@ const SERVER_TYPES: &[&str] = &[
     "computer_toolset_20260801",
     "browser_toolset_20260801",
 ];
-/// Types that need a beta whose name starts so.
+/// Types that need a beta, and the prefix of its name.
 const BETA_TYPES: &[(&str, &str)] = &[("advisor_20260301", "advisor-tool-"), ("mcp_toolset", "mcp-client-")];
 
 /// Checks `tools` and `tool_choice`.

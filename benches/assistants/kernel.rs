@@ -1,17 +1,17 @@
-//! What Linux tells of a process: its memory, and how long it kept a core busy.
+//! What Linux reports about a process: its memory and its processor time.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use tokio::time::Duration;
 
-/// `USER_HZ`, in which Linux tells processor time on every platform that matters here.
+/// `USER_HZ`, the unit of processor time that Linux reports on every platform that matters here.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Who kept the machine's cores busy since a moment.
+/// Processor load since a point in time, for the machine and for named processes.
 pub(crate) struct Load {
     processes: Vec<(&'static str, Busy)>,
-    /// Time of all cores together, in ticks: all of it, and that in which they had nothing to do.
+    /// Ticks of all cores together: in total, and idle.
     machine: (u64, u64),
 }
 
@@ -21,7 +21,7 @@ impl Load {
         Ok(Self { processes, machine: machine_ticks()? })
     }
 
-    /// Says the processor time of each process, and how much of the machine's was taken by anybody.
+    /// Formats each process's processor time and the machine's total load.
     pub(crate) fn so_far(&self) -> Result<String> {
         let (all, idle) = machine_ticks()?;
         let (all, idle) = (all - self.machine.0, idle - self.machine.1);
@@ -35,12 +35,12 @@ fn machine_ticks() -> Result<(u64, u64)> {
     let stat = fs::read_to_string("/proc/stat").context("/proc/stat")?;
     let first = stat.lines().next().context("/proc/stat is not empty")?;
     let ticks = first.split_whitespace().skip(1).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
-    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in them already.
+    // user, nice, system, idle, iowait, irq, softirq, steal; the fields after them are counted in these already.
     let all = ticks.iter().take(8).sum();
     Ok((all, ticks.iter().skip(3).take(2).sum()))
 }
 
-/// Processor time of a process since a moment.
+/// A process's processor time since a point in time.
 pub(crate) struct Busy {
     pid: u32,
     before: Duration,
@@ -59,14 +59,14 @@ impl Busy {
 fn busy(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
-    // The name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
+    // The name in parentheses may contain anything; utime and stime are the 12th and 13th fields after it.
     let (_, fields) = stat.rsplit_once(')').with_context(|| path.clone())?;
     let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
     let ticks = times.sum::<Result<u64, _>>().with_context(|| path.clone())?;
     Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
-/// Returns the process whose command line names a path below `dir`.
+/// Finds the process whose command line names a path below `dir`.
 pub(crate) fn process_in(dir: &Path) -> Result<u32> {
     let wanted = dir.to_string_lossy();
     for entry in fs::read_dir("/proc")? {
@@ -87,7 +87,7 @@ pub(crate) fn resident_kb(pid: u32) -> Result<u64> {
     status_kb(pid, "VmRSS:")
 }
 
-/// Returns the most memory that was resident since the process started, in KiB.
+/// Returns the peak resident memory since the process started, in KiB.
 pub(crate) fn peak_kb(pid: u32) -> Result<u64> {
     status_kb(pid, "VmHWM:")
 }

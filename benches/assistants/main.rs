@@ -1,7 +1,7 @@
-//! What many assistants cost: waking idle ones at once, memory, open clients, and how fast they are made.
+//! What many assistants cost: waking idle ones at once, memory, open clients, and the speed of making them.
 //!
-//! `cargo bench --bench assistants` runs everything; `-- --help` names what can be changed. How to read the figures, and
-//! what was reached, is in `benches/README.md`.
+//! `cargo bench --bench assistants` runs everything; `-- --help` lists the options. `benches/README.md` explains the
+//! figures and records the results.
 #![recursion_limit = "256"]
 
 #[path = "../overhead/figures.rs"]
@@ -38,21 +38,21 @@ use crate::{
     stage::{Stage, claude},
 };
 
-/// Idle over live, time to the first visible text.
+/// Highest ratio of idle to live, in time to the first visible text.
 const RATIO_MAX: f64 = 1.5;
-/// The time after which what comes behind answers (receipts, stores) disturbs nobody.
+/// How long to wait until work behind the answers (receipts, stores) is over.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// Wakes idle assistants and compares them with live ones, in one run.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Owners on disk: their records are written straight into the store, beside those of the live ones.
+    /// Owners only on disk: their records are written straight into the store, beside those of the live ones.
     #[arg(long, default_value_t = 10_000)]
     owners: usize,
     /// Owners with a client, who all write within the window while their assistants are idle; at least 2.
     #[arg(long, default_value_t = 20)]
     live: usize,
-    /// Messages within the same window of others, whose assistants are live; a quarter of `--live` unless given.
+    /// Messages that others, whose assistants are live, send in the same window; a quarter of `--live` by default.
     #[arg(long)]
     beside: Option<usize>,
     /// The window, in seconds.
@@ -61,14 +61,14 @@ struct Args {
     /// `limits.assistants_live_max`.
     #[arg(long, default_value_t = 64)]
     open_max: usize,
-    /// Another build of `workmate` than this one.
+    /// Another build of `workmate` to measure.
     #[arg(long)]
     program: Option<PathBuf>,
-    /// Instead of all that: what passes between Workmate and the homeserver for one assistant's making, and for one
-    /// answer of an idle and of a live one.
+    /// Instead, print the calls between Workmate and the homeserver for making one assistant, and for one answer of an
+    /// idle and of a live one.
     #[arg(long)]
     requests: bool,
-    /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.
+    /// Set by `cargo bench`; without it nothing is measured, because `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -110,13 +110,13 @@ impl Args {
         self.beside.unwrap_or(self.live / 4).max(1)
     }
 
-    /// Owners who write beside: so few that none of their assistants is ever the least recently used.
+    /// Owners who write beside the idle ones: few enough that their assistants are never the least recently used.
     fn awake(&self) -> usize {
         (self.open_max / 10).clamp(1, 8)
     }
 }
 
-/// Lets each owner have an assistant, and says how fast that goes and who is busy with it.
+/// Makes an assistant for each owner; prints the rate and which processes were busy.
 async fn provision(stage: &Stage, workmate: &Workmate, homeserver: u32, number: usize) -> Result<Vec<Owner>> {
     let people = owners::people(stage, 0, number).await?;
     let load = load(workmate, homeserver)?;
@@ -135,8 +135,8 @@ fn load(workmate: &Workmate, homeserver: u32) -> Result<Load> {
     Load::of(&[("workmate", ours), ("Synapse", homeserver), ("the people's clients", std::process::id())])
 }
 
-/// Has owners write while their assistants are idle, others beside them whose assistants are live; and then the same
-/// number at the same pace to live ones only.
+/// Has owners write while their assistants are idle and others write to live ones; then sends the same number at the
+/// same pace to live ones only.
 async fn wake(args: &Args, workmate: &Workmate, homeserver: u32, owners: &[Owner]) -> Result<()> {
     let pid = workmate.pid().context("workmate runs")?;
     let (idle, beside) = owners.split_at(args.live);
@@ -155,7 +155,7 @@ async fn wake(args: &Args, workmate: &Workmate, homeserver: u32, owners: &[Owner
     say(format!("  opened {opened_now} clients; meanwhile: {}", busy.so_far()?));
     let peak_kb = kernel::peak_kb(pid)?;
     time::sleep(QUIET).await;
-    // The last ones are open now, and asking them in turn closes none of them.
+    // These were opened last; asking them in turn closes none of them.
     let awake = &idle[idle.len().saturating_sub((args.open_max - beside.len()).max(1))..];
     let busy = load(workmate, homeserver)?;
     let (after, _) = tokio::try_join!(owners::ask_in_turn(awake, idle.len(), window), others())?;
@@ -187,18 +187,18 @@ fn print(args: &Args, idle: &Samples, live: &[(&str, &Samples)]) {
     }
 }
 
-/// How busy the machine was with everything, by its own average of the last minute.
+/// Returns the machine's one-minute load average.
 fn uptime() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     format!("load average {}", load.split(' ').next().unwrap_or_default())
 }
 
-/// The lines that tell of an opened client.
+/// Returns the log lines about an opened client.
 fn opened(log: &str) -> impl Iterator<Item = &str> {
     log.lines().filter(|line| line.contains("an assistant's client was opened"))
 }
 
-/// Returns the largest number of open clients that the log tells of.
+/// Returns the largest number of open clients in the log.
 fn most_open(log: &str) -> Option<usize> {
     let counts = opened(log).filter_map(|line| {
         let (_, after) = line.split_once("open=")?;

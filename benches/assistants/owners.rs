@@ -1,4 +1,4 @@
-//! Owners with clients of their own, and what they see of their assistants.
+//! Owners with their own clients, and what they see of their assistants.
 
 use anyhow::Result;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -11,7 +11,7 @@ use workmate::cli::{
 
 use crate::{figures::Samples, slot::Slot, stage::Stage};
 
-/// Assistants that are asked for at the same time.
+/// Assistants requested at the same time.
 pub(crate) const AT_ONCE: usize = 4;
 
 /// A person with an assistant.
@@ -21,7 +21,7 @@ pub(crate) struct Owner {
     room: OwnedRoomId,
 }
 
-/// Registers people and logs their clients in; `first` is the number of the first.
+/// Registers people and logs their clients in; `first` numbers the first of them.
 pub(crate) async fn people(stage: &Stage, first: usize, number: usize) -> Result<Vec<Person>> {
     let starting = stream::iter(first..first + number).map(|number| async move {
         let person = stage.person(&format!("owner{number}")).await?;
@@ -33,7 +33,7 @@ pub(crate) async fn people(stage: &Stage, first: usize, number: usize) -> Result
     starting.map(Box::pin).buffered(AT_ONCE).try_collect().await
 }
 
-/// Has each write to their assistant, and waits until it invites them.
+/// Has each person write to their assistant, and waits until it invites them.
 pub(crate) async fn provision(people: Vec<Person>, slot: &Slot) -> Result<Vec<Owner>> {
     let making = stream::iter(people).map(|person| async move {
         let assistant = slot.assistant(person.user_id().localpart());
@@ -44,7 +44,7 @@ pub(crate) async fn provision(people: Vec<Person>, slot: &Slot) -> Result<Vec<Ow
     making.map(Box::pin).buffered(AT_ONCE).try_collect().await
 }
 
-/// Has each join their room; returns when all assistants have introduced themselves.
+/// Has each owner join their room; returns when all assistants have introduced themselves.
 pub(crate) async fn meet(owners: &[Owner]) -> Result<()> {
     let meeting = stream::iter(owners).map(|owner| async move {
         owner.person.join(&owner.room).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn meet(owners: &[Owner]) -> Result<()> {
     meeting.map(Box::pin).buffered(AT_ONCE).try_collect().await
 }
 
-/// Has the owners write in turn, evenly spread over `window`, whether they were answered or not.
+/// Has the owners write in turn, evenly spread over `window`, without waiting for answers.
 pub(crate) async fn ask_in_turn(owners: &[Owner], messages: usize, window: Duration) -> Result<Samples> {
     let (gap, began) = (window / u32::try_from(messages)?, Instant::now());
     let asking = owners.iter().cycle().take(messages).zip(0..).map(|(owner, number)| {
@@ -71,7 +71,7 @@ pub(crate) async fn ask_in_turn(owners: &[Owner], messages: usize, window: Durat
 }
 
 impl Owner {
-    /// Writes to the assistant; returns how long it took until something of an answer could be read.
+    /// Writes to the assistant; returns the time until the first part of an answer could be read.
     pub(crate) async fn ask(&self) -> Result<Duration> {
         let said = |seen: &Timeline| seen.messages_of(&self.assistant).count();
         let before = said(&self.person.timeline(&self.room));

@@ -1,4 +1,4 @@
-//! Owners that are on disk alone: records as an assistant's making leaves them.
+//! Owners who exist only on disk: the records that making an assistant leaves.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use workmate::{cli::demo::homeserver::SERVER_NAME, secret::MasterSecret, store::
 
 use crate::{process::Workmate, slot::user_id};
 
-/// Writes the records of so many owners into the store of a Workmate that does not run; returns how long it took.
+/// Writes that many owners' records into the store of a stopped Workmate; returns how long it took.
 pub(crate) async fn write(workmate: &Workmate, owners: usize) -> Result<Duration> {
     let data = workmate.data_dir();
     let secret = fs::read_to_string(data.with_file_name("master.secret"))?;

@@ -1,4 +1,4 @@
-//! What passes between Workmate and the homeserver for one assistant, seen by a relay between them.
+//! The calls between Workmate and the homeserver for one assistant, recorded by a relay between them.
 
 use anyhow::{Context as _, Result};
 use tokio::time::{self, Duration, Instant};
@@ -14,13 +14,13 @@ use crate::{
 
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Prints the requests for an assistant's making, and for one answer while it is idle, live, and idle again.
+/// Prints the calls for making an assistant, and for one answer when it is idle, live, and idle again.
 pub(crate) async fn trace() -> Result<()> {
     let (stage, claude) = (Stage::start(1).await?, claude().await?);
     let tap = Tap::start(stage.homeserver.url()).await?;
     let mut workmate = Setup::new(&stage.slots[0], &tap.url, &claude.base_url()).start().await;
     let homeserver = kernel::process_in(&stage.dir.path().join("homeserver"))?;
-    // The first one makes Synapse read and compile what it needs.
+    // The first one makes Synapse load and compile what it needs.
     for number in 0..2 {
         let people = owners::people(&stage, number, 1).await?;
         time::sleep(QUIET).await;

@@ -1,4 +1,4 @@
-//! The parts, which the tests run in a short form.
+//! The parts of the suite; the tests run a short form of them.
 
 #[path = "../../tests/it/chaos/chance.rs"]
 pub(crate) mod chance;

@@ -1,4 +1,4 @@
-//! What the tests stand on, as far as the bench needs it.
+//! The tests' harness, as far as the bench needs it.
 
 #[path = "../../tests/it/harness/faults.rs"]
 pub(crate) mod faults;

@@ -1,6 +1,6 @@
-//! The crash and fault suite of record: what is lost, doubled, ignored or left open on bad days.
+//! The crash and fault suite of record: what bad days lose, double, ignore or leave open.
 //!
-//! `cargo bench --bench chaos` runs every part; `-- --help` names them. What was reached is in `benches/README.md`.
+//! `cargo bench --bench chaos` runs every part; `-- --help` names them. `benches/README.md` records the results.
 #![recursion_limit = "256"]
 
 mod chaos;
@@ -17,21 +17,21 @@ use crate::chaos::{
     world::{self, Kind},
 };
 
-/// Rooms of most parts.
+/// Rooms in most parts.
 const ROOMS: usize = 16;
 
-/// When the disk is full, in milliseconds behind a start.
+/// When the disk fills up, in milliseconds after a start.
 const DISK_FULL_AT_MS: [u64; 6] = [0, 300, 700, 1_500, 2_500, 6_000];
-/// How far the clock is off, one after the other, in seconds: an hour, a day back, five days ahead.
+/// How far the clock is off, in turn, in seconds; among them an hour, a day back, five days ahead.
 const CLOCK_JUMPS_S: [i64; 6] = [3_600, -3_600, 0, -86_400, 432_000, 0];
 
 /// Makes bad days and counts what they cost.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only this part; may be given several times.
+    /// Run only this part; may be given several times.
     #[arg(long)]
     only: Vec<Part>,
-    /// Where chance begins.
+    /// Seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Kills of Workmate.
@@ -40,7 +40,7 @@ struct Args {
     /// Kills, restarts and stops of the homeserver.
     #[arg(long, default_value_t = 30)]
     homeserver: usize,
-    /// How long the homeserver is away at the longest, in seconds.
+    /// How long the homeserver is away at most, in seconds.
     #[arg(long, default_value_t = 120)]
     away: u64,
     /// Rounds of network faults.
@@ -49,51 +49,51 @@ struct Args {
     /// Faults of the model.
     #[arg(long, default_value_t = 60)]
     model: usize,
-    /// Calls at which Workmate is killed, at most, for each kind of request.
+    /// Kills of Workmate for each kind of request, at most, each at another call.
     #[arg(long, default_value_t = 40)]
     steps: usize,
-    /// Rooms in which twice as many mentions come at once.
+    /// Rooms for a burst of twice as many mentions.
     #[arg(long, default_value_t = 100)]
     rooms: usize,
-    /// Joins in one room at once.
+    /// Simultaneous joins in one room.
     #[arg(long, default_value_t = 10_000)]
     joins: usize,
-    /// Messages that wait at once.
+    /// Messages waiting at once.
     #[arg(long, default_value_t = 100_000)]
     backlog: usize,
     /// Starts from copies of the state.
     #[arg(long, default_value_t = 3)]
     copies: usize,
-    /// Another build of `workmate` than this one.
+    /// Another build of `workmate` to test.
     #[arg(long)]
     program: Option<std::path::PathBuf>,
-    /// Given by `cargo bench`; without it nothing is done, for `cargo test --all-targets` runs benches too.
+    /// Set by `cargo bench`; without it nothing runs, because `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// One part.
+/// A part of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Workmate is killed at each call that one request causes.
+    /// Kill Workmate at each call that one request causes.
     Steps,
-    /// Workmate is killed at random moments under load.
+    /// Kill Workmate at random moments under load.
     Kills,
-    /// The homeserver is killed, restarted and stopped under load.
+    /// Kill, restart and stop the homeserver under load.
     Homeserver,
-    /// Calls and transactions are refused, broken off, repeated and swallowed.
+    /// Refuse, cut off, repeat and swallow calls and transactions.
     Network,
-    /// The model refuses, breaks off and overloads.
+    /// Have the model refuse, break off and overload.
     Model,
-    /// Devices, stores and the state are lost.
+    /// Lose devices, stores and the state.
     Losses,
-    /// Many mentions, joins and messages come at once.
+    /// Send many mentions, joins and messages at once.
     Load,
-    /// The disk is full at several moments, or takes no writes.
+    /// Fill the disk at several moments, or refuse all writes.
     Disk,
-    /// The state is put back from a copy that was made while it was written.
+    /// Restore the state from a copy that was made while it was written.
     Copies,
-    /// The clock jumps.
+    /// Let the clock jump.
     Clock,
 }
 

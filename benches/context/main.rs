@@ -1,4 +1,4 @@
-//! What it costs to compose the context for one answer, by the room's size; and the requests for one answer.
+//! What composing the context for one answer costs, by room size; and the requests for one answer.
 //!
 //! `cargo bench --bench context` composes in this process, with the real window of a room and the real `core`.
 //! `-- --requests` starts a homeserver and prints what one answer asks of it. Figures are in `benches/README.md`.
@@ -28,24 +28,24 @@ use anyhow::Result;
 use clap::Parser;
 use workmate::cli::say::say;
 
-/// The sizes of the rooms, in events; flat means that the last costs what the one before does.
+/// Room sizes in events; "flat" means that the last costs no more than the one before.
 const SIZES: [usize; 3] = [100, 10_000, 100_000];
-/// The goal: the cost in the largest room over that in the one before.
+/// The goal: the cost in the largest room, divided by that in the one before.
 const RATIO_MAX: f64 = 1.2;
 
 /// Measures what it costs to compose the context for one answer.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Rounds; one round composes once in each room.
+    /// Rounds; each composes once in every room.
     #[arg(long, default_value_t = 60)]
     rounds: usize,
-    /// Prints the homeserver's requests for one answer in a warm room instead.
+    /// Print the homeserver's requests for one answer in a warm room instead.
     #[arg(long)]
     requests: bool,
-    /// Composes in a room of this size and prints this process' greatest resident memory; used by the bench itself.
+    /// Compose in a room of this size and print this process's peak resident memory; used by the bench itself.
     #[arg(long, hide = true, value_name = "EVENTS")]
     peak: Option<usize>,
-    /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.
+    /// Set by `cargo bench`; without it nothing is measured, because `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
 }

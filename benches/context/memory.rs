@@ -1,4 +1,4 @@
-//! Greatest resident memory, each size in a process of its own.
+//! Peak resident memory, each size in its own process.
 
 use std::{fs, process::Command};
 
@@ -9,10 +9,10 @@ use crate::{RATIO_MAX, SIZES, figures::verdict, room::Room};
 
 /// Compositions in each process.
 const TIMES: usize = 20;
-/// Processes of each size, of which the least greedy counts.
+/// Processes for each size; the lowest peak counts.
 const PROCESSES: usize = 3;
 
-/// Prints what a process needs that lets a room of each size happen and composes in it.
+/// Prints the peak memory of a process that fills a room of each size and composes in it.
 pub(crate) fn measure() -> Result<()> {
     let empty_kb = peak_kb(0)?;
     say(format!("  an empty process: {:.1} MB", mb(empty_kb)));
@@ -29,7 +29,7 @@ pub(crate) fn measure() -> Result<()> {
     Ok(())
 }
 
-/// Does the work and prints the greatest resident memory of this process, in KiB.
+/// Does the work and prints this process's peak resident memory, in KiB.
 pub(crate) fn print_own_peak(events: usize) -> Result<()> {
     if events > 0 {
         let room = Room::of(events);

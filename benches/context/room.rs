@@ -1,4 +1,4 @@
-//! A room of any size as it comes from the homeserver: syncs of some events each, into the real window.
+//! A room of any size, fed from the homeserver side: syncs of some events each, into the real window.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use workmate::{
     matrix::{inbound::Read, window::Window},
 };
 
-/// Events that one sync brings.
+/// Events in one sync.
 const SYNC_EVENTS: usize = 50;
 /// People who speak in turn; the kinds of events repeat with them.
 const PEOPLE: usize = 20;
-/// The context's size in tokens, as `limits.context_tokens_max` has it by default.
+/// The context's size in tokens; the default of `limits.context_tokens_max`.
 const TOKENS_MAX: u32 = 30_000;
 const BEGAN_MS: i64 = 1_795_000_000_000;
 const WORDS: &str = "The deploy of the billing service waits for the migration, which has been running since this \
@@ -31,7 +31,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Lets so many events happen.
+    /// Fills a room with that many events.
     pub(crate) fn of(events: usize) -> Self {
         let names = (0..PEOPLE).map(|number| (person(number), format!("Person {number}"))).collect();
         let id = OwnedRoomId::try_from("!room:example.org").expect("a room id");
@@ -44,12 +44,12 @@ impl Room {
         room
     }
 
-    /// Composes as the engine does: what the window holds, cut to the budget.
+    /// Composes as the engine does: the window's content, cut to the budget.
     pub(crate) fn compose(&self) -> Composed {
         self.compose_from(&self.window.events())
     }
 
-    /// Composes from these events, the last of which asks.
+    /// Composes from these events; the last one asks.
     pub(crate) fn compose_from(&self, events: &[RoomEvent]) -> Composed {
         let request = events.last().map(|event| event.id.clone());
         context::compose(&Input {
@@ -82,7 +82,7 @@ impl Room {
         })
     }
 
-    /// The room's whole timeline, as no window holds it.
+    /// Returns the room's whole timeline, more than any window holds.
     pub(crate) fn timeline(&self, events: usize) -> Vec<RoomEvent> {
         (0..events).map(|number| self.event(number)).collect()
     }
@@ -91,7 +91,7 @@ impl Room {
         Read { event: self.event(number), sealed: None, was_encrypted: true, key_missing: None, sender_key: None }
     }
 
-    /// Mostly messages; some in threads, some edited, some reactions, some gone again.
+    /// Makes the event with that number: mostly messages, some in threads or edited, some reactions and redactions.
     fn event(&self, number: usize) -> RoomEvent {
         let earlier = |back: usize| event_id(number.saturating_sub(back));
         let text = || Message::text(format!("{number}: {}", &WORDS[..WORDS.len() - number % 90]));
@@ -118,7 +118,7 @@ fn person(number: usize) -> OwnedUserId {
     OwnedUserId::try_from(format!("@person{number}:example.org")).expect("a user id")
 }
 
-/// An edit comes from the sender of what it edits.
+/// An edit comes from the sender of the message it edits.
 fn sender_of(number: usize) -> usize {
     match number % PEOPLE {
         7 => 5,

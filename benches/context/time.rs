@@ -9,7 +9,7 @@ use crate::{
     room::Room,
 };
 
-/// Prints the medians and their ratios: from the window, as a run does it, and from a timeline held whole.
+/// Prints medians and ratios: composing from the window, as a run does, and from a whole timeline.
 pub(crate) fn measure(rounds: usize) {
     let rooms = SIZES.map(Room::of);
     print("from the room's window", &sampled(rounds, |size| drop(rooms[size].compose())));
@@ -21,7 +21,7 @@ pub(crate) fn measure(rounds: usize) {
     );
 }
 
-/// Composes in each room in turn, forwards and backwards, so that noise hits all of them alike.
+/// Composes in each room in turn, forwards and backwards, so that noise affects all of them alike.
 fn sampled(rounds: usize, mut compose: impl FnMut(usize)) -> [Samples; SIZES.len()] {
     let mut samples: [Samples; SIZES.len()] = Default::default();
     for round in 0..=rounds {

@@ -1,9 +1,9 @@
-//! Fuzzing: every target of `workmate::fuzzing`, for a time or a number of cases.
+//! Fuzzing: runs every target of `workmate::fuzzing` for a time or a number of cases.
 //!
-//! `cargo bench --bench fuzz -- --seconds 60` gives each target a minute; `--cases 1000000` a number of cases;
-//! `--target events` is one target alone; `--seed 7` other cases. `--trace FILE` writes each case before it runs, for
-//! one that ends the process. What fails is made small and saved in the corpus, where `cargo test` runs it from then on;
-//! the last lines name each file, and the command that runs it alone (`--target bodies --case FILE`).
+//! `cargo bench --bench fuzz -- --seconds 60` gives each target a minute, `--cases 1000000` a number of cases.
+//! `--target events` runs one target, `--seed 7` changes the cases. `--trace FILE` writes each case before it runs, to
+//! find one that ends the process. A failing case is shrunk and saved in the corpus, which `cargo test` runs from then
+//! on. The last lines name each file and the command that reruns it (`--target bodies --case FILE`).
 
 mod mutate;
 
@@ -21,17 +21,17 @@ use workmate::{
     fuzzing::{TARGETS, Target},
 };
 
-/// A case that takes longer is named.
+/// A case that takes longer than this is reported.
 const SLOW: Duration = Duration::from_secs(2);
-/// Failures of one target after which it ends.
+/// Failures after which a target ends.
 const FAILURES_MAX: usize = 5;
-/// Tries to make a failing case smaller.
+/// Attempts to shrink a failing case.
 const SHRINKS_MAX: usize = 2_000;
 
-/// How long a target runs where nothing is asked for.
+/// How long a target runs by default.
 const SECONDS: f64 = 60.0;
 
-/// What is asked for.
+/// The command line's options.
 struct Asked {
     seconds: f64,
     cases: Option<u64>,
@@ -89,7 +89,7 @@ fn fails(target: &Target, case: &[u8]) -> Option<String> {
     Some(text.or_else(|| failed.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
 }
 
-/// Returns a smaller case that fails, too.
+/// Returns a smaller case that also fails.
 fn shrunk(target: &Target, case: &[u8]) -> Vec<u8> {
     let (mut best, mut part, mut tries) = (case.to_vec(), case.len() / 2, 0);
     while part > 0 && tries < SHRINKS_MAX {
@@ -111,7 +111,7 @@ fn shrunk(target: &Target, case: &[u8]) -> Vec<u8> {
     best
 }
 
-/// Runs one target; returns the files of the cases that failed.
+/// Runs one target; returns the files of failing cases.
 fn run(target: &Target, asked: &Asked) -> Vec<PathBuf> {
     let (began, known) = (Instant::now(), corpus(target));
     let mut cases = Cases::new(asked.seed, known.clone(), target.words);
@@ -157,7 +157,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let asked = Asked::read();
-    // A failure is printed once, when it is small.
+    // A failure is printed once, after shrinking.
     panic::set_hook(Box::new(|_| {}));
     let chosen = TARGETS.iter().filter(|target| asked.target.as_deref().is_none_or(|name| name == target.name));
     let chosen: Vec<_> = chosen.collect();
@@ -177,7 +177,7 @@ fn main() -> ExitCode {
     if failed.iter().all(|(_, files)| files.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs one case alone, with what it says when it fails.
+/// Runs one case alone, and shows its panic message.
 fn again(targets: &[&Target], file: &Path) -> ExitCode {
     let [target] = targets else {
         say("--case needs --target, with the name of one".to_owned());

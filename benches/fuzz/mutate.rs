@@ -1,15 +1,15 @@
-//! Cases made of what is known: bytes and JSON changed a little, by a seeded generator.
+//! Generates cases by changing known bytes and JSON a little, from a seed.
 
 use serde_json::Value;
 
-/// The most bytes of a case.
+/// Most bytes of a case.
 const CASE_BYTES_MAX: usize = 4 << 10;
-/// Cases that are remembered because they showed something new.
+/// Most cases kept because they showed a new shape.
 const POOL_MAX: usize = 4_000;
-/// Changes to one case.
+/// Most changes to one case.
 const CHANGES_MAX: usize = 6;
 
-/// A small generator of numbers (SplitMix64): the same seed, the same cases.
+/// A small random generator (SplitMix64): the same seed gives the same cases.
 pub(crate) struct Chance(u64);
 
 impl Chance {
@@ -25,7 +25,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// Returns a number below `end`, which is not 0.
+    /// Returns a number below `end`, which must not be 0.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap_or(0)
     }
@@ -35,7 +35,7 @@ impl Chance {
     }
 }
 
-/// Makes cases, and remembers those that showed something new.
+/// Makes cases, and keeps those that showed a new shape.
 pub(crate) struct Cases {
     chance: Chance,
     pool: Vec<Vec<u8>>,
@@ -61,7 +61,7 @@ impl Cases {
         case
     }
 
-    /// Remembers a case whose shape nobody has seen; returns how many shapes are known.
+    /// Keeps a case whose shape is new; returns the number of known shapes.
     pub(crate) fn learn(&mut self, case: &[u8], shape: u64) -> usize {
         if self.shapes.insert(shape) && self.pool.len() < POOL_MAX {
             self.pool.push(case.to_vec());
@@ -93,14 +93,14 @@ impl Cases {
         self.words[at].as_bytes().to_vec()
     }
 
-    /// Puts the end of another case behind the beginning of this one.
+    /// Splices another case's end onto this case's beginning.
     fn spliced(&mut self, front: &[u8]) -> Vec<u8> {
         let other = self.chance.below(self.pool.len());
         let from = self.chance.below(self.pool[other].len() + 1);
         [front, &self.pool[other][from..]].concat()
     }
 
-    /// Changes one value of one line of JSON.
+    /// Changes one value in one line of JSON.
     fn json(&mut self, case: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(case).ok()?;
         let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
@@ -114,7 +114,7 @@ impl Cases {
         Some(lines.join("\n").into_bytes())
     }
 
-    /// Walks `steps` values deep or wide, and changes the one where it stands.
+    /// Walks `steps` values deep or wide, and changes the value it reaches.
     fn change(&mut self, value: &mut Value, steps: &mut usize) {
         let down = *steps > 0;
         *steps = steps.saturating_sub(1);
@@ -143,7 +143,7 @@ impl Cases {
         }
     }
 
-    /// Returns a value that nobody expects in the place of this one.
+    /// Returns an unexpected value in place of this one.
     fn odd(&mut self, instead_of: &Value) -> Value {
         match self.chance.below(14) {
             0 => Value::Null,

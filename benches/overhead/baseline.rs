@@ -1,4 +1,4 @@
-//! What Workmate is compared with: an empty appservice, and the smallest one that has the SDK's encryption.
+//! The baselines: an empty appservice, and the smallest one with the SDK's encryption.
 
 use std::sync::Arc;
 
@@ -35,22 +35,22 @@ use crate::{
     tap::listen,
 };
 
-/// A running appservice that answers every message of a person with the same words.
+/// A running appservice that answers every message from a person with the same text.
 pub(crate) struct Baseline {
     user: OwnedUserId,
     speaker: Speaker,
     _stop: DropGuard,
 }
 
-/// How a baseline acts on the homeserver.
+/// How a baseline speaks to the homeserver.
 enum Speaker {
-    /// One call in plain text, whatever the room is.
+    /// One call in plain text, whether the room is encrypted or not.
     Plain(Caller),
     /// An SDK client behind the masquerading proxy: sync, decrypt, encrypt, send.
     Sdk(Arc<Account>),
 }
 
-/// A user of the appservice, by plain calls.
+/// A user of the appservice, acting by plain calls.
 struct Caller {
     http: reqwest::Client,
     homeserver: Url,
@@ -75,7 +75,7 @@ impl Baseline {
         Self::serve(slot, user, Speaker::Plain(caller), CancellationToken::new(), TaskTracker::new()).await
     }
 
-    /// Starts an appservice with one SDK client that syncs, decrypts, encrypts and sends, and nothing else.
+    /// Starts an appservice whose one SDK client syncs, decrypts, encrypts and sends, and does nothing else.
     pub(crate) async fn sdk(stage: &Stage, slot: &Slot) -> Result<Arc<Self>> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let as_token = Secret::new(slot.as_token());
@@ -99,7 +99,7 @@ impl Baseline {
         &self.user
     }
 
-    /// Joins a room that the user is invited to.
+    /// Joins a room to which the user is invited.
     pub(crate) async fn join(&self, room: &RoomId) -> Result<()> {
         match &self.speaker {
             Speaker::Plain(caller) => {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio::time::Duration;
 
-/// Times of one contender.
+/// One contender's times.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples(Vec<Duration>);
 
@@ -22,7 +22,7 @@ impl Samples {
         self.percentile_ms(50)
     }
 
-    /// Returns the sample that so many percent of all do not exceed, in milliseconds (nearest rank).
+    /// Returns the given percentile in milliseconds (nearest rank).
     pub(crate) fn percentile_ms(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -38,7 +38,7 @@ impl fmt::Display for Samples {
     }
 }
 
-/// Returns a goal's verdict.
+/// Returns whether the goal was met, as a word.
 pub(crate) fn verdict(reached: f64, goal: f64) -> &'static str {
     if reached <= goal { "reached" } else { "missed" }
 }

@@ -1,4 +1,4 @@
-//! Time from question to answer, contenders in turn, so that noise hits all of them.
+//! Time from question to answer; contenders take turns, so that noise affects all of them.
 
 use std::path::PathBuf;
 
@@ -18,20 +18,20 @@ use crate::{
     stage::{Stage, ask, claude, room},
 };
 
-/// Questions in one room that are not counted: keys are shared and history is read with the first.
+/// Uncounted first questions in a room, in which keys are shared and history is read.
 const WARM_UP: usize = 4;
-/// Counted questions in one room; the rate breaker takes 30 in five minutes.
+/// Counted questions in one room; the breaker allows 30 in five minutes.
 const ROOM_ROUNDS_MAX: usize = 20;
-/// The pause after each answer, so that what comes behind it (receipts, typing, stores) disturbs nobody else.
+/// The pause after each answer, so that its aftermath (receipts, typing, stores) disturbs nobody else.
 const QUIET: Duration = Duration::from_millis(400);
 const GOALS: [(RoomKind, f64); 2] = [(RoomKind::Plain, 1.3), (RoomKind::Encrypted, 1.6)];
 
 struct Contender {
     name: &'static str,
     user: OwnedUserId,
-    /// From the send to the answer read.
+    /// From sending the question to reading the answer.
     to_read: Samples,
-    /// The part of it between the homeserver's taking the question and the answer.
+    /// The part between the homeserver's accepting the question and the answer.
     in_between: Samples,
 }
 
@@ -41,14 +41,14 @@ impl Contender {
     }
 }
 
-/// Measures both room kinds and prints the figures; `against` is another build of Workmate.
+/// Measures both kinds of room and prints the figures; `against` is another build of Workmate.
 pub(crate) async fn measure(rounds: usize, against: Option<PathBuf>) -> Result<()> {
     let (stage, claude) = (Stage::start(4).await?, claude().await?);
     let (homeserver, slots) = (stage.homeserver.url(), &stage.slots);
     let empty = Baseline::empty(&stage, &slots[0]).await?;
     let sdk = Baseline::sdk(&stage, &slots[1]).await?;
     let setup = |slot| {
-        // One person asks far more than one person does.
+        // The bench asks far more than a real person.
         let limits = json!({ "person_requests_max": 10_000, "room_requests_max": 10_000 });
         Setup::new(slot, homeserver, &claude.base_url()).section("limits", limits)
     };
@@ -79,7 +79,7 @@ pub(crate) async fn measure(rounds: usize, against: Option<PathBuf>) -> Result<(
     Ok(())
 }
 
-/// Makes a room for each contender, so that nobody handles another's questions.
+/// Makes a room for each contender, so that none handles another's questions.
 async fn rooms(
     alice: &Person,
     bob: &Person,
@@ -102,7 +102,7 @@ async fn rooms(
 
 async fn play(alice: &Person, rooms: &[OwnedRoomId], contenders: &mut [Contender], rounds: usize) -> Result<()> {
     for round in 0..WARM_UP + rounds {
-        // Forwards and backwards in turn, so that the empty one never comes right behind Workmate.
+        // Reverse the order in every other round, so that the empty one does not always follow Workmate.
         let mut order: Vec<_> = rooms.iter().zip(contenders.iter_mut()).collect();
         if round % 2 == 1 {
             order.reverse();

@@ -1,7 +1,7 @@
-//! What Workmate costs: time beside an empty appservice, and memory by number of virtual users.
+//! What Workmate costs: time compared with an empty appservice, and memory by number of virtual users.
 //!
-//! `cargo bench --bench overhead` runs everything; `-- --help` names the parts. How to read the figures, and what
-//! was reached, is in `benches/README.md`.
+//! `cargo bench --bench overhead` runs everything; `-- --help` names the parts. `benches/README.md` explains the
+//! figures and records the results.
 #![recursion_limit = "256"]
 
 mod baseline;
@@ -27,22 +27,22 @@ use workmate::cli::say::say;
 /// Measures Workmate against an empty appservice on the same homeserver.
 #[derive(Debug, Parser)]
 struct Args {
-    /// One part alone.
+    /// Run one part alone.
     #[arg(long, value_enum)]
     only: Option<Part>,
-    /// Rounds for each room kind; one round asks every contender once.
+    /// Rounds for each kind of room; a round asks every contender once.
     #[arg(long, default_value_t = 40)]
     rounds: usize,
     /// Another build of workmate, measured in the same run.
     #[arg(long, value_name = "BINARY")]
     against: Option<PathBuf>,
-    /// Sizes of the room for the memory of live coworkers.
+    /// Numbers of coworkers in the room, for the memory of live ones.
     #[arg(long, value_delimiter = ',', default_value = "1,10,50")]
     coworkers: Vec<usize>,
-    /// How many assistants are made for the memory of idle ones; 1000 take about half an hour.
+    /// Number of idle assistants whose memory is measured; making 1000 takes about half an hour.
     #[arg(long, default_value_t = 100)]
     assistants: usize,
-    /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.
+    /// Set by `cargo bench`; without it nothing is measured, because `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
 }

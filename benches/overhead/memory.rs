@@ -1,4 +1,4 @@
-//! Resident memory by number of virtual users: what counts is the slope, not the process itself.
+//! Resident memory by number of virtual users: the slope counts, not the process itself.
 
 use std::{fs, ops::Range};
 
@@ -21,20 +21,20 @@ use crate::{
 
 const LIVE_MB_MAX: f64 = 3.0;
 const IDLE_KB_MAX: f64 = 20.0;
-/// Assistants that are awake beside the idle ones.
+/// Awake assistants beside the idle ones.
 const AWAKE: usize = 10;
-/// Assistants that are made at the same time.
+/// Assistants made at the same time.
 const AT_ONCE: usize = 4;
 const MADE_MAX: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(250);
-/// Memory counts as settled when it changes by less than this between two looks, in KiB.
+/// Memory has settled when two consecutive readings differ by less than this, in KiB.
 const SETTLED_KB: u64 = 256;
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 const RESTARTS: usize = 3;
 const LOG_LINES: usize = 60;
 const SETTLE_POLL: Duration = Duration::from_secs(2);
 
-/// Prints the memory with so many coworkers in one encrypted room, after a restart and an answer.
+/// Prints the memory with that many coworkers in one encrypted room, after a restart and an answer.
 pub(crate) async fn live(sizes: &[usize]) -> Result<()> {
     say("\ncoworkers in one encrypted room, after a restart and one answer");
     let (stage, claude) = (Stage::start(sizes.len()).await?, claude().await?);
@@ -70,7 +70,7 @@ pub(crate) async fn live(sizes: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// Prints the memory with some and with so many idle assistants, and with ten of them awake; each after a restart.
+/// Prints the memory with few and with many idle assistants, and with ten of them awake; each after a restart.
 pub(crate) async fn idle(assistants: usize) -> Result<()> {
     let few = (assistants / 5).max(1);
     say("\nassistants, each of an owner of its own, after a restart");
@@ -100,7 +100,7 @@ pub(crate) async fn idle(assistants: usize) -> Result<()> {
     Ok(())
 }
 
-/// Returns the least of what the process takes after some restarts: it varies by megabytes from start to start.
+/// Returns the lowest memory over several restarts: it varies by megabytes from start to start.
 async fn restarted_kb(workmate: &mut Workmate) -> Result<u64> {
     let mut least = u64::MAX;
     for _ in 0..RESTARTS {
@@ -111,7 +111,7 @@ async fn restarted_kb(workmate: &mut Workmate) -> Result<u64> {
     Ok(least)
 }
 
-/// Registers people and lets each have an assistant; returns the people.
+/// Registers people and makes an assistant for each; returns the people.
 async fn make(stage: &Stage, workmate: &Workmate, numbers: Range<usize>) -> Result<Vec<Owner>> {
     let began = Instant::now();
     let slot = workmate.slot();
@@ -135,10 +135,10 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-/// A person with no client but plain calls.
+/// A person who uses plain calls instead of a client.
 struct Owner {
     localpart: String,
-    /// Where the assistant invites them to; empty until it did.
+    /// The room the assistant invited them to; empty before that.
     room: String,
     http: reqwest::Client,
     homeserver: Url,
@@ -168,7 +168,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Waits for the assistant's invite; returns the room.
+    /// Waits for the assistant's invite and returns its room.
     async fn invited(&self, assistant: &UserId) -> Result<String> {
         let deadline = Instant::now() + MADE_MAX;
         let mut since = String::new();
@@ -183,7 +183,7 @@ impl Owner {
                 return Ok(room.clone());
             }
             ensure!(Instant::now() < deadline, "{} was not invited by {assistant}", self.localpart);
-            // Without it, Synapse would give the same answer for two minutes.
+            // Without `since`, Synapse would repeat the same answer for two minutes.
             since = format!("&since={}", synced["next_batch"].as_str().context("a sync has a next_batch")?);
         }
     }
@@ -226,7 +226,7 @@ impl Owner {
     }
 }
 
-/// Returns the process's resident memory once it stays as it is, in KiB.
+/// Returns the process's resident memory once it has settled, in KiB.
 async fn settled_kb(workmate: &Workmate) -> Result<u64> {
     let pid = workmate.pid().context("workmate runs")?;
     let deadline = Instant::now() + SETTLE_MAX;

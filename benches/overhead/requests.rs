@@ -1,4 +1,4 @@
-//! The requests that Workmate makes for one answer in a warm room, seen by a relay before the homeserver.
+//! The requests that Workmate makes for one answer in a warm room, recorded by a relay before the homeserver.
 
 use anyhow::Result;
 use ruma::events::room::member::MembershipState;
@@ -11,12 +11,12 @@ use crate::{
     tap::{Passed, Tap},
 };
 
-/// The goal: requests for one answer in a warm room.
+/// The goal: most requests for one answer in a warm room.
 const REQUESTS_MAX: usize = 6;
 const WARM_UP: usize = 4;
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Prints what one answer costs, in a plain and in an encrypted room.
+/// Prints the requests for one answer, in a plain and in an encrypted room.
 pub(crate) async fn trace() -> Result<()> {
     let (stage, claude) = (Stage::start(1).await?, claude().await?);
     let tap = Tap::start(stage.homeserver.url()).await?;

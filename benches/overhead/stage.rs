@@ -1,4 +1,4 @@
-//! What every part needs: a homeserver with appservice slots, people, rooms, and a Claude that takes no time.
+//! Shared setup: a homeserver with appservice slots, people, rooms, and a stand-in that answers at once.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,7 +19,7 @@ use workmate::{
 
 use crate::slot::Slot;
 
-/// What everybody answers.
+/// The text of every answer.
 pub(crate) const ANSWER: &str = "Forty-two, as ever.";
 
 /// A homeserver and the appservices that it serves.
@@ -46,7 +46,7 @@ impl Stage {
         Ok(Self { homeserver, slots, dir })
     }
 
-    /// Registers a person and logs an ordinary client in.
+    /// Registers a person and logs in an ordinary client.
     pub(crate) async fn person(&self, localpart: &str) -> Result<Person> {
         let password = format!("password-of-{localpart}");
         self.homeserver.register(localpart, &password).await?;
@@ -61,7 +61,7 @@ pub(crate) async fn claude() -> Result<StandIn> {
     Ok(claude)
 }
 
-/// Makes a room with two people in it; the second one's client knows the room and its devices, and may be stopped.
+/// Makes a room for two people. The other's client knows the room and its devices, and may be stopped.
 pub(crate) async fn room(asker: &Person, other: &Person, kind: RoomKind, name: &str) -> Result<OwnedRoomId> {
     let room = asker.create_room(kind, name, &[other.user_id()]).await?;
     other.until_membership(&room, other.user_id(), &MembershipState::Invite).await?;
@@ -70,16 +70,16 @@ pub(crate) async fn room(asker: &Person, other: &Person, kind: RoomKind, name: &
     Ok(room)
 }
 
-/// How long one answer took.
+/// The time that one answer took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Took {
-    /// From the asker's send until the asker's client had read the answer.
+    /// From the asker's send until the asker's client has read the answer.
     pub(crate) to_read: Duration,
-    /// From the homeserver's taking the question to its taking the answer, by its own clock.
+    /// By the homeserver's clock, from its accepting the question to its accepting the answer.
     pub(crate) in_between: Duration,
 }
 
-/// Asks once, and waits until the asker's client has read the answer.
+/// Asks once and waits until the asker's client has read the answer.
 pub(crate) async fn ask(asker: &Person, room: &OwnedRoomId, whom: &UserId) -> Result<Took> {
     let began = Instant::now();
     let question = Message::text("@it what is the answer?").pill("@it", whom);

@@ -1,4 +1,4 @@
-//! A relay between Workmate and the homeserver that notes every request: what, when, how long.
+//! A relay between Workmate and the homeserver that records every request: which, when, how long.
 
 use std::{
     net::SocketAddr,
@@ -25,10 +25,10 @@ use tokio_util::{
 use url::Url;
 use workmate::cli::demo::homeserver::free_port;
 
-/// A request that passed.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Passed {
-    /// Method and path, ids left out.
+    /// Method and path, without ids.
     pub(crate) what: String,
     pub(crate) began: Instant,
     pub(crate) took: Duration,
@@ -58,7 +58,7 @@ impl Tap {
         Ok(Self { inner, url: Url::parse(&format!("http://{address}/"))?, _stop: stop.drop_guard() })
     }
 
-    /// Returns what passed since the last call, in the order of its beginning.
+    /// Returns the requests since the last call, in the order in which they began.
     pub(crate) fn take(&self) -> Vec<Passed> {
         let mut passed = std::mem::take(&mut *self.inner.passed.lock().unwrap_or_else(PoisonError::into_inner));
         passed.sort_by_key(|passed| passed.began);
@@ -74,7 +74,7 @@ pub(crate) async fn listen(
     tasks: &TaskTracker,
 ) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    // A connection that refuses it works all the same.
+    // A connection that refuses the option works anyway.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tasks.spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await });
     Ok(())
@@ -115,7 +115,7 @@ fn failed() -> Response {
     response
 }
 
-/// Leaves ids out of a path: `…/rooms/{…}/send/m.room.message/{…}`.
+/// Replaces ids in a path: `…/rooms/{…}/send/m.room.message/{…}`.
 fn shape(path: &str) -> String {
     let kept = path.trim_start_matches("/_matrix/client/").split('/').map(|part| {
         let is_id = part.starts_with(['!', '@', '$', '%']) || part.len() > 24;

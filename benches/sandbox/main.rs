@@ -1,4 +1,4 @@
-//! What decoding in a child costs over decoding in this process: the same files, in turn, in one run.
+//! The cost of decoding in a child over decoding in this process: the same files, in turn, in one run.
 //!
 //! `cargo bench --bench sandbox -- --rounds 30`
 
@@ -15,7 +15,7 @@ use workmate::{
 
 const ROUNDS: usize = 30;
 
-/// A picture with something to see everywhere, so that it packs as badly as a photograph.
+/// Returns a picture full of detail, which compresses as badly as a photograph.
 fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let mut state = 7_u32;
     let picture = RgbImage::from_fn(width, height, |x, y| {

@@ -1,4 +1,5 @@
-//! Plain answers of three Workmates in turn: one whose MCP server is well, one whose hangs in calls, one whose floods.
+//! Plain answers of three Workmates in turn: one with a healthy MCP server, one whose server hangs, one whose server
+//! floods.
 
 use anyhow::Result;
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
@@ -20,11 +21,11 @@ use crate::{
     stage::{ANSWER, Stage, ask, claude, room},
 };
 
-/// Answers that are not counted.
+/// Uncounted first answers.
 const WARM_UP: usize = 4;
-/// Counted answers in one room; the rate breaker takes 30 in five minutes.
+/// Counted answers in one room; the breaker allows 30 in five minutes.
 const ROOM_ANSWERS_MAX: usize = 20;
-/// Runs that hang in the bad server while plain answers are measured.
+/// Runs hanging in the bad server while plain answers are measured.
 const CALLS: usize = 3;
 const QUIET: Duration = Duration::from_millis(300);
 const GOAL: f64 = 1.2;
@@ -36,7 +37,7 @@ struct Contender {
     _workmate: Workmate,
 }
 
-/// Measures and prints the figures.
+/// Measures, and prints the figures.
 pub(crate) async fn measure(answers: usize) -> Result<()> {
     let (stage, claude) = (Stage::start(3).await?, claude().await?);
     claude.respond_with(respond);
@@ -77,7 +78,7 @@ async fn invite(alice: &Person, bob: &Person, user: &OwnedUserId, name: &str) ->
     Ok(room)
 }
 
-/// Plays the model: it calls the bad tool where it is asked to.
+/// Plays the model: calls the bad tool when asked to.
 fn respond(request: &RecordedRequest) -> Turn {
     let text = request.body["messages"].to_string();
     let asked = ["hang", "flood"].into_iter().find(|name| text.contains(&format!("please {name}")));
@@ -90,7 +91,7 @@ fn respond(request: &RecordedRequest) -> Turn {
 async fn play(alice: &Person, rooms: &[OwnedRoomId], contenders: &mut [Contender], answers: usize) -> Result<()> {
     for round in 0..WARM_UP + answers {
         let mut order: Vec<_> = rooms.iter().zip(contenders.iter_mut()).collect();
-        // Each comes behind each other one as often.
+        // Each contender follows each other one equally often.
         order.rotate_left(round % 3);
         if round % 2 == 1 {
             order.reverse();

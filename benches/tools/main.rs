@@ -1,8 +1,8 @@
 //! What tools cost: the time between a tool's result and the next request to the model, and what a bad MCP server costs
 //! everybody else.
 //!
-//! `cargo bench --bench tools` runs everything; `-- --help` names the parts. How to read the figures, and what was
-//! reached, is in `benches/README.md`.
+//! `cargo bench --bench tools` runs everything; `-- --help` names the parts. `benches/README.md` explains the figures
+//! and records the results.
 #![recursion_limit = "256"]
 
 mod bad_server;
@@ -29,16 +29,16 @@ use workmate::cli::say::say;
 /// Measures tool rounds, and plain answers beside bad MCP servers.
 #[derive(Debug, Parser)]
 struct Args {
-    /// One part alone.
+    /// Run one part alone.
     #[arg(long, value_enum)]
     only: Option<Part>,
-    /// Runs of tool rounds for each class of tool; one run has twenty.
+    /// Runs for each class of tool; each has twenty rounds.
     #[arg(long, default_value_t = 4)]
     runs: usize,
     /// Plain answers for each contender.
     #[arg(long, default_value_t = 40)]
     answers: usize,
-    /// Given by `cargo bench`; without it nothing is measured, for `cargo test --all-targets` runs benches too.
+    /// Set by `cargo bench`; without it nothing is measured, because `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -70,13 +70,13 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Returns `mcp_servers` with the bench's server, which notes its times in `times`.
+/// Returns `mcp_servers` with the bench's server, which records its times in `times`.
 fn servers(times: &Path) -> Value {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/tools/server.py");
     json!({ "bench": { "command": ["python3", program, times] } })
 }
 
-/// Returns a coworker that may use its tools without asking.
+/// Returns a coworker that may use its tools without approval.
 fn coworker() -> Value {
     let mut oncall = process::coworker("oncall");
     let grant = |name: &str, class: &str, idempotent: bool| {

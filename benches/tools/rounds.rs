@@ -1,4 +1,4 @@
-//! The time from a round's last result, by the server's clock, to the model's next request, by the stand-in's.
+//! The time from a round's last result, by the server's clock, to the next request to the model, by the stand-in's.
 
 use std::{
     fs,
@@ -26,17 +26,17 @@ use crate::{
     stage::{ANSWER, Stage, claude, room},
 };
 
-/// Rounds of one run, one call and eight calls in turn.
+/// Rounds of one run, alternating between one call and eight calls.
 const ROUNDS: usize = 20;
 const MANY: usize = 8;
 const GOAL_MS: f64 = 5.0;
 const TOOLS: [&str; 2] = ["read", "write"];
 
-/// By tool and by number of calls.
+/// Samples by tool and by number of calls.
 #[derive(Default)]
 struct Figures([[Samples; 2]; 2]);
 
-/// Measures and prints the figures.
+/// Measures, and prints the figures.
 pub(crate) async fn measure(runs: usize) -> Result<()> {
     let (stage, claude) = (Stage::start(1).await?, claude().await?);
     let times = stage.dir.path().join("times");
@@ -52,7 +52,7 @@ pub(crate) async fn measure(runs: usize) -> Result<()> {
     let room = room(&alice, &bob, RoomKind::Encrypted, "tools").await?;
     alice.invite(&room, &oncall).await?;
     alice.until_membership(&room, &oncall, &MembershipState::Join).await?;
-    // The first run of each warms up: keys are shared, the server is started.
+    // Each tool's first run warms up: keys are shared, the server starts.
     for run in 0..=runs {
         for tool in TOOLS {
             ask(&alice, &room, &oncall, tool).await?;
@@ -73,7 +73,7 @@ async fn ask(alice: &Person, room: &OwnedRoomId, oncall: &ruma::UserId, tool: &s
     Ok(())
 }
 
-/// Plays the model; each request behind a round gives a sample.
+/// Plays the model; each request after a round gives a sample.
 fn respond(request: &RecordedRequest, times: &Path, figures: &Mutex<Figures>) -> Turn {
     let now = jiff::Timestamp::now().as_nanosecond();
     let messages = request.body["messages"].as_array().cloned().unwrap_or_default();
@@ -97,7 +97,7 @@ fn respond(request: &RecordedRequest, times: &Path, figures: &Mutex<Figures>) ->
     (0..calls).fold(Turn::empty(), |turn, n| turn.and_tool_use(&name, json!({ "n": n })))
 }
 
-/// When the server wrote its last result.
+/// Returns when the server wrote its last result.
 fn last_time(times: &Path) -> Option<i128> {
     fs::read_to_string(times).ok()?.lines().last()?.parse().ok()
 }

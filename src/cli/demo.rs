@@ -1,4 +1,4 @@
-//! `workmate demo`: a homeserver, people and Workmate on this machine, and a conversation between them.
+//! `workmate demo`: starts a homeserver, people and Workmate on this machine, and plays a conversation between them.
 
 mod claude;
 pub mod homeserver;
@@ -44,7 +44,7 @@ pub struct DemoArgs {
 /// Runs the demo until its end (`--once`) or Ctrl-C.
 ///
 /// # Errors
-/// When something cannot be started, or with `--once` when a step of the conversation did not hold.
+/// If something cannot be started or, with `--once`, if a step of the conversation failed.
 pub async fn run(args: DemoArgs) -> Result<()> {
     let began = clock::now();
     let state = State::open(&args)?;
@@ -77,7 +77,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     Ok(())
 }
 
-/// Everything that runs; dropping it stops it.
+/// All that the demo runs; dropping it stops everything.
 struct Company {
     stage: Stage,
     workmate: Workmate,
@@ -106,7 +106,7 @@ impl Company {
         Ok(Self { stage: Stage { alice, bob, quotes_history, faults: Vec::new() }, workmate, claude, homeserver })
     }
 
-    /// Says how a person gets in with a client of their own.
+    /// Prints how a person can log in with their own client.
     fn invite_to_log_in(&self, state: &State) {
         let url: &Url = self.homeserver.url();
         say("\nEverything stays up until Ctrl-C. Log in with a Matrix client on this machine, e.g. Element:");
@@ -117,7 +117,7 @@ impl Company {
         say("Mention @oncall, @ci or @sales in one of the rooms, or write to your assistant.");
     }
 
-    /// Stops everything in order; returns what did not hold in the conversation.
+    /// Stops everything in order; returns the failed steps of the conversation.
     async fn stop(mut self) -> Result<Vec<String>> {
         let faults = std::mem::take(&mut self.stage.faults);
         self.stage.stop().await;

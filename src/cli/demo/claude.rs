@@ -1,4 +1,4 @@
-//! Who answers in the demo: Claude where there is a key, else a stand-in on this machine.
+//! Who answers in the demo: Claude if there is a key, else a stand-in in this process.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 
 use crate::standin::{Options, StandIn};
 
-/// The key that the official SDKs read too.
+/// The variable that the official SDKs read too.
 const KEY_VARIABLE: &str = "ANTHROPIC_API_KEY";
-/// The pause between the pieces of a stand-in's answer, so that a person sees it grow.
+/// The pause between the deltas of the stand-in's answer, so that a person sees it grow.
 const DELTA_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Where the Messages API of this demo is.
+/// The Messages API that the demo uses.
 pub(super) enum Claude {
-    /// The real one; `workmate serve` reads key and base URL from the environment itself.
+    /// The real API; `workmate serve` reads key and base URL from the environment itself.
     Real,
-    /// The stand-in in this process, which says of itself that it is one.
+    /// The stand-in, which says that it is one.
     StandIn(StandIn),
 }
 
 impl Claude {
-    /// Takes the real one if a key is set, else starts the stand-in.
+    /// Takes the real API if a key is set, else starts the stand-in.
     pub(super) async fn choose() -> Result<Self> {
         if std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty()) {
             return Ok(Self::Real);
@@ -30,7 +30,7 @@ impl Claude {
         Ok(Self::StandIn(StandIn::start(options).await?))
     }
 
-    /// Returns `claude:` of `workmate.yaml`.
+    /// Returns the `claude` section of `workmate.yaml`.
     pub(super) fn settings(&self) -> Value {
         match self {
             Self::Real => json!({}),
@@ -38,7 +38,7 @@ impl Claude {
         }
     }
 
-    /// Returns whether answers can be held to quote the room, which the stand-in always does.
+    /// Returns whether an answer must quote the room; the stand-in always does.
     pub(super) fn quotes_history(&self) -> bool {
         matches!(self, Self::StandIn(_))
     }
@@ -50,7 +50,7 @@ impl Claude {
         }
     }
 
-    /// Says who answers.
+    /// Returns a line that says who answers.
     pub(super) fn introduction(&self) -> &'static str {
         match self {
             Self::Real => "Claude answers, with the key of ANTHROPIC_API_KEY.",

@@ -1,7 +1,7 @@
-//! A Synapse of our own on loopback, for the demo and for the tests.
+//! A Synapse on loopback, for the demo and the tests.
 //!
-//! It needs nothing but Python: [`venv`] installs a pinned Synapse, this file writes its configuration, runs it
-//! and makes sure that it never outlives the process that started it.
+//! It needs only Python: [`venv`] installs a pinned Synapse. This file configures and runs it, and makes sure that it
+//! never outlives the process that started it.
 
 mod accounts;
 mod settings;
@@ -22,10 +22,10 @@ use url::Url;
 
 use settings::Secrets;
 
-/// The name of every embedded homeserver: the part after the colon in its users' ids.
+/// The server name of every embedded homeserver, as in its users' ids.
 pub const SERVER_NAME: &str = "localhost";
 
-/// Ports are looked for here: below the range from which the system takes ports for outgoing connections.
+/// Where free ports are looked for: below the range that the system uses for outgoing connections.
 const PORTS: std::ops::Range<u16> = 18_000..32_000;
 const READY_SECONDS_MAX: u64 = 90;
 const STOP_MAX: Duration = Duration::from_secs(8);
@@ -34,26 +34,26 @@ const HTTP_MAX: Duration = Duration::from_secs(30);
 const LOG_LINES: usize = 25;
 const SUPERVISED: &str = include_str!("homeserver/supervised.py");
 
-/// Told what is being waited for, whenever that takes longer than a second.
+/// A callback told what is being waited for whenever that takes longer than a second.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// Where an embedded homeserver lives and whom it serves.
+/// Where an embedded homeserver lives, and which appservices it serves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The Python environment; made if it is not there.
+    /// The Python environment; created if missing.
     pub venv: PathBuf,
-    /// Configuration, database and logs; what is there already is used again.
+    /// The folder for configuration, database and logs; existing ones are reused.
     pub dir: PathBuf,
-    /// Its port on 127.0.0.1; see [`free_port`].
+    /// The port on 127.0.0.1; see [`free_port`].
     pub port: u16,
-    /// Registrations of the appservices that it serves.
+    /// Registration files of the appservices.
     pub registrations: Vec<PathBuf>,
-    /// A Python program that runs it in another way than as one process on SQLite. It is given the configuration's path,
-    /// listens on the same port, and ends with its standard input.
+    /// A Python program that runs Synapse in another way than as one process on SQLite. It gets the configuration's
+    /// path, listens on the same port, and ends when its standard input closes.
     pub runner: Option<PathBuf>,
 }
 
-/// A running Synapse; it stops when this is dropped or the process ends.
+/// A running Synapse. It stops when this is dropped or the process ends.
 pub struct Homeserver {
     python: PathBuf,
     dir: PathBuf,
@@ -68,7 +68,7 @@ impl Homeserver {
     /// Installs Synapse if need be, configures and starts it, and returns when it answers.
     ///
     /// # Errors
-    /// When it cannot be installed or does not get ready; the message holds the log's last lines.
+    /// If it cannot be installed or does not become ready; the message holds the log's last lines.
     pub async fn start(options: Options, progress: Progress<'_>) -> Result<Self> {
         let python = venv::ensure(&options.venv, progress).await?;
         fs::create_dir_all(&options.dir).with_context(|| format!("{}: cannot be made", options.dir.display()))?;
@@ -84,24 +84,24 @@ impl Homeserver {
         Ok(homeserver)
     }
 
-    /// Returns the base of its client-server API.
+    /// Returns the base URL of its client-server API.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Registers a person; an account that exists already is left as it is.
+    /// Registers a person; an existing account is left unchanged.
     ///
     /// # Errors
-    /// When the homeserver does not answer or refuses.
+    /// If the homeserver does not answer or refuses.
     pub async fn register(&self, localpart: &str, password: &str) -> Result<()> {
         accounts::register(&self.url, &self.secrets.registration, localpart, password).await
     }
 
-    /// Stops it and waits until it is gone.
+    /// Stops it and waits until the process is gone.
     ///
     /// # Errors
-    /// When the operating system refuses to end it.
+    /// If the operating system refuses to end it.
     pub async fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         drop(child.stdin.take());
@@ -117,10 +117,10 @@ impl Homeserver {
         Ok(())
     }
 
-    /// Stops it and starts it again, on the same port and with the same data.
+    /// Restarts it on the same port and with the same data.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// As for [`Self::start`].
     pub async fn restart(&mut self, progress: Progress<'_>) -> Result<()> {
         self.stop().await?;
         self.start_again(progress).await
@@ -129,7 +129,7 @@ impl Homeserver {
     /// Starts it after [`Self::stop`], on the same port and with the same data.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// As for [`Self::start`].
     pub async fn start_again(&mut self, progress: Progress<'_>) -> Result<()> {
         self.stop().await?;
         self.spawn()?;
@@ -147,7 +147,7 @@ impl Homeserver {
         let child = command
             .arg(&self.config)
             .current_dir(&self.dir)
-            // Ctrl-C in the terminal is for us; we stop our children in order.
+            // Ctrl-C in the terminal must reach only us; we stop our children in order.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
@@ -199,17 +199,17 @@ impl Homeserver {
 impl Drop for Homeserver {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        // SQLite survives a kill; only the wait keeps a zombie from staying.
+        // SQLite survives a kill; without the wait a zombie would remain.
         if child.kill().is_ok() {
             child.wait().ok();
         }
     }
 }
 
-/// Returns a listener on a free loopback port; the port stays reserved until it is dropped.
+/// Returns a listener on a free loopback port; dropping it releases the port.
 ///
 /// # Errors
-/// When no port of the searched range is free.
+/// If no port in the range is free.
 pub fn free_port() -> Result<TcpListener> {
     let mut random = [0; 2];
     getrandom::fill(&mut random).ok().context("the operating system gives no randomness")?;
@@ -220,7 +220,7 @@ pub fn free_port() -> Result<TcpListener> {
         .with_context(|| format!("no free port on 127.0.0.1 between {} and {}", PORTS.start, PORTS.end))
 }
 
-/// Returns the last lines of a text file; a word about it where it cannot be read.
+/// Returns a text file's last lines, or a note that it cannot be read.
 #[must_use]
 pub fn last_lines(path: &Path, lines_max: usize) -> String {
     let Ok(bytes) = fs::read(path) else { return "(no log)".to_owned() };
@@ -229,7 +229,7 @@ pub fn last_lines(path: &Path, lines_max: usize) -> String {
     lines[lines.len().saturating_sub(lines_max)..].join("\n")
 }
 
-/// An HTTP client for loopback; made for each use, because a pooled connection belongs to one runtime.
+/// Makes an HTTP client for loopback. Each use has its own, because a pooled connection belongs to one runtime.
 fn http() -> Result<reqwest::Client> {
     Ok(reqwest::Client::builder().no_proxy().timeout(HTTP_MAX).build()?)
 }

@@ -1,7 +1,6 @@
-//! A person with a real Matrix client: matrix-sdk, a password login, keys of their own, a sync loop.
+//! A person with a real Matrix client: matrix-sdk, a password login, their own keys, a sync loop.
 //!
-//! The demo's people and the tests' people are these: they know nothing of Workmate and see what anybody with a
-//! Matrix client sees.
+//! They act in the demo and in the tests. They know nothing of Workmate, and see what any Matrix client shows.
 
 pub mod file;
 pub mod message;
@@ -46,33 +45,33 @@ use url::Url;
 use self::{message::Message, timeline::Timeline};
 use super::private_file;
 
-/// How long a person waits for something to appear before giving up.
+/// How long a person waits for something to appear.
 pub const WAIT_MAX: Duration = Duration::from_mins(1);
 const LONG_POLL: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const TIMELINE_EVENTS_MAX: u32 = 200;
 
-/// Who somebody is and how their client is set.
+/// A person's account and client settings.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The homeserver's client-server API.
+    /// The base URL of the homeserver's client-server API.
     pub homeserver: Url,
-    /// Their account's localpart.
+    /// The account's localpart.
     pub localpart: String,
-    /// Its password.
+    /// The account's password.
     pub password: String,
-    /// Where the client keeps keys and login between runs; in memory where there is none.
+    /// Where the client keeps keys and login between runs; `None` keeps them in memory.
     pub store: Option<PathBuf>,
-    /// What the client makes of devices that their owner did not sign.
+    /// What the client does about devices that their owner did not sign.
     pub unsigned_devices: UnsignedDevices,
-    /// A phrase with which their other clients get at identity and message keys; no backup where there is none.
+    /// The phrase that gives their other clients access to identity and message keys; `None` makes no backup.
     pub recovery_passphrase: Option<String>,
-    /// Whether the client hands older keys to whom it invites (MSC4268).
+    /// Whether the client shares older keys with people it invites (MSC4268).
     pub history_on_invite: HistoryOnInvite,
 }
 
 impl Options {
-    /// Returns an ordinary client that keeps everything in memory.
+    /// Returns the options of an ordinary client that keeps everything in memory.
     #[must_use]
     pub fn new(homeserver: &Url, localpart: &str, password: &str) -> Self {
         Self {
@@ -87,34 +86,34 @@ impl Options {
     }
 }
 
-/// What a client makes of devices that their owner did not sign.
+/// What a client does about devices that their owner did not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnsignedDevices {
-    /// They are written to and read.
+    /// It encrypts to them and reads from them.
     Accepted,
-    /// They get no keys, and what they send stays unreadable (MSC4153).
+    /// It gives them no keys, and cannot read what they send (MSC4153).
     Excluded,
 }
 
-/// Whether a client hands older keys to whom it invites (MSC4268).
+/// Whether a client shares older keys with people it invites (MSC4268).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistoryOnInvite {
-    /// It does, as matrix-sdk does by default.
+    /// Shared, which is matrix-sdk's default.
     Shared,
-    /// It keeps them, as older clients do.
+    /// Withheld, as older clients do.
     Kept,
 }
 
 /// Whether a room is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoomKind {
-    /// Everything is readable for the homeserver.
+    /// Not encrypted: the homeserver can read everything.
     Plain,
     /// Encrypted from its first event.
     Encrypted,
 }
 
-/// Somebody who is logged in and syncing; the loop ends when this is dropped.
+/// A person who is logged in and syncing; dropping this ends the loop.
 pub struct Person {
     client: Client,
     user_id: OwnedUserId,
@@ -136,10 +135,10 @@ impl Seen {
 }
 
 impl Person {
-    /// Logs in (or goes on with the store's login), sets up cross-signing and begins to sync.
+    /// Logs in, or resumes the store's login; sets up cross-signing and starts to sync.
     ///
     /// # Errors
-    /// When the homeserver does not answer, refuses the login, or the store is unusable.
+    /// If the homeserver does not answer, refuses the login, or the store is unusable.
     pub async fn start(options: Options) -> Result<Self> {
         let who = options.localpart.clone();
         let client = build(&options).await.with_context(|| format!("{who}'s client"))?;
@@ -164,30 +163,30 @@ impl Person {
         self.tasks.wait().await;
     }
 
-    /// Returns their full user id.
+    /// Returns the full user id.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
         &self.user_id
     }
 
-    /// Returns the SDK's client, for what this type does not offer.
+    /// Returns the SDK's client, for calls that this type does not offer.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Returns a room that they know.
+    /// Returns a room that the client knows.
     ///
     /// # Errors
-    /// When their client has never heard of it.
+    /// If the client does not know the room.
     pub fn room(&self, room: &RoomId) -> Result<Room> {
         self.client.get_room(room).with_context(|| format!("{} does not know {room}", self.user_id))
     }
 
-    /// Makes a private room and invites people to it.
+    /// Creates a private room and invites people to it.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// If the homeserver refuses.
     pub async fn create_room(&self, kind: RoomKind, name: &str, invite: &[&UserId]) -> Result<OwnedRoomId> {
         let mut request = CreateRoom::new();
         request.name = Some(name.to_owned());
@@ -204,34 +203,34 @@ impl Person {
     /// Opens an encrypted direct chat, as a client's "start chat" does.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// If the homeserver refuses.
     pub async fn create_dm(&self, with: &UserId) -> Result<OwnedRoomId> {
         let room = self.client.create_dm(with).await.with_context(|| format!("opening a direct chat with {with}"))?;
         self.until_membership(room.room_id(), &self.user_id, &MembershipState::Join).await?;
         Ok(room.room_id().to_owned())
     }
 
-    /// Invites somebody, handing over older keys as the options say.
+    /// Invites somebody; shares older keys if the options say so.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// If the homeserver refuses.
     pub async fn invite(&self, room: &RoomId, user: &UserId) -> Result<()> {
         self.room(room)?.invite_user_by_id(user).await.with_context(|| format!("inviting {user} to {room}"))
     }
 
-    /// Joins a room and waits until the own client knows that it did.
+    /// Joins a room and waits until the client has seen its own join.
     ///
     /// # Errors
-    /// When there is no invite, or the homeserver refuses.
+    /// If there is no invite, or the homeserver refuses.
     pub async fn join(&self, room: &RoomId) -> Result<()> {
         self.client.join_room_by_id(room).await.with_context(|| format!("{} joining {room}", self.user_id))?;
         self.until_membership(room, &self.user_id, &MembershipState::Join).await
     }
 
-    /// Sends a message; encrypted where the room is.
+    /// Sends a message, encrypted if the room is.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// If the homeserver refuses.
     pub async fn send(&self, room: &RoomId, message: impl Into<Message>) -> Result<OwnedEventId> {
         let sent = self.room(room)?.send_raw("m.room.message", message.into().content()).await;
         Ok(sent.with_context(|| format!("{} sending to {room}", self.user_id))?.response.event_id)
@@ -240,7 +239,7 @@ impl Person {
     /// Reacts to an event.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// If the homeserver refuses.
     pub async fn react(&self, room: &RoomId, event: &EventId, key: &str) -> Result<OwnedEventId> {
         let content = json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": event, "key": key}});
         Ok(self.room(room)?.send_raw("m.reaction", content).await?.response.event_id)
@@ -249,22 +248,22 @@ impl Person {
     /// Redacts an event.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// If the homeserver refuses.
     pub async fn redact(&self, room: &RoomId, event: &EventId) -> Result<()> {
         self.room(room)?.redact(event, None, None).await?;
         Ok(())
     }
 
-    /// Returns a copy of what was seen of a room since this client started.
+    /// Returns a copy of the room's timeline since this client started.
     #[must_use]
     pub fn timeline(&self, room: &RoomId) -> Timeline {
         self.seen.timelines().get(room).cloned().unwrap_or_default()
     }
 
-    /// Waits until `check` finds what it looks for in a room's timeline; `what` names it in the error.
+    /// Waits until `check` returns something for the room's timeline; `what` names it in the error.
     ///
     /// # Errors
-    /// When it has not appeared within [`WAIT_MAX`]; the message shows the timeline.
+    /// If that takes longer than [`WAIT_MAX`]; the message shows the timeline.
     pub async fn until<T>(&self, room: &RoomId, what: &str, check: impl Fn(&Timeline) -> Option<T>) -> Result<T> {
         let deadline = time::Instant::now() + WAIT_MAX;
         let mut syncs = self.seen.syncs.subscribe();
@@ -283,7 +282,7 @@ impl Person {
     /// Returns somebody's membership in a room as this client knows it.
     ///
     /// # Errors
-    /// When the client does not know the room or its store fails.
+    /// If the client does not know the room, or its store fails.
     pub async fn membership(&self, room: &RoomId, user: &UserId) -> Result<Option<MembershipState>> {
         let Some(room) = self.client.get_room(room) else { return Ok(None) };
         Ok(room.get_member_no_sync(user).await?.map(|member| member.membership().clone()))
@@ -292,7 +291,7 @@ impl Person {
     /// Waits until somebody's membership is `wanted`.
     ///
     /// # Errors
-    /// When it is not within [`WAIT_MAX`]; the message says what it is.
+    /// If that takes longer than [`WAIT_MAX`]; the message says what the membership is.
     pub async fn until_membership(&self, room: &RoomId, user: &UserId, wanted: &MembershipState) -> Result<()> {
         let deadline = time::Instant::now() + WAIT_MAX;
         let mut syncs = self.seen.syncs.subscribe();
@@ -308,17 +307,17 @@ impl Person {
         }
     }
 
-    /// Waits for an invite from `inviter`; returns the room.
+    /// Waits for an invite from `inviter` and returns its room.
     ///
     /// # Errors
-    /// When none came within [`WAIT_MAX`].
+    /// If none comes within [`WAIT_MAX`].
     pub async fn until_invited_by(&self, inviter: &UserId) -> Result<OwnedRoomId> {
         let deadline = time::Instant::now() + WAIT_MAX;
         let mut syncs = self.seen.syncs.subscribe();
         loop {
             syncs.borrow_and_update();
             for room in self.client.invited_rooms() {
-                // The room may have left the invited state in the meantime: then it is not the one.
+                // An error means that the room is no longer in the invited state, so it is not the one.
                 if room.invite_details().await.is_ok_and(|invite| invite.inviter_id == inviter) {
                     return Ok(room.room_id().to_owned());
                 }
@@ -329,10 +328,10 @@ impl Person {
         }
     }
 
-    /// Returns somebody's devices, after asking the homeserver for them.
+    /// Returns somebody's devices, freshly queried from the homeserver.
     ///
     /// # Errors
-    /// When the homeserver does not answer.
+    /// If the homeserver does not answer.
     pub async fn devices(&self, user: &UserId) -> Result<UserDevices> {
         self.client.encryption().request_user_identity(user).await?;
         Ok(self.client.encryption().get_user_devices(user).await?)
@@ -371,7 +370,7 @@ async fn build(options: &Options) -> Result<Client> {
     Ok(builder.build().await?)
 }
 
-/// Goes on with the login that the store's directory holds, or logs in and keeps the login there.
+/// Resumes the login in the store's directory, or logs in and keeps the login there.
 async fn log_in(client: &Client, options: &Options) -> Result<()> {
     let kept = options.store.as_deref().map(session_path);
     if let Some(text) = kept.as_ref().and_then(|path| fs::read_to_string(path).ok()) {
@@ -388,7 +387,7 @@ async fn log_in(client: &Client, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Sets up key backup and secret storage, unless that was done before.
+/// Sets up key backup and secret storage, unless they exist already.
 async fn enable_recovery(client: &Client, passphrase: &str) -> Result<()> {
     let recovery = client.encryption().recovery();
     if recovery.state() == RecoveryState::Disabled {
@@ -409,7 +408,7 @@ async fn sync_forever(client: &Client, seen: &Seen) {
     }
 }
 
-/// Syncs once and takes what came into the timelines.
+/// Syncs once and adds the new events to the timelines.
 async fn sync(client: &Client, seen: &Seen, timeout: Duration) -> Result<()> {
     let mut filter = FilterDefinition::default();
     filter.room.timeline.limit = Some(TIMELINE_EVENTS_MAX.into());
@@ -435,7 +434,7 @@ async fn sync(client: &Client, seen: &Seen, timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Tries again what could not be decrypted: its key may have come with this sync.
+/// Retries undecryptable events: their keys may have come with this sync.
 async fn decrypt_late(client: &Client, seen: &Seen) {
     let waiting: Vec<_> = seen
         .timelines()

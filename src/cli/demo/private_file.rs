@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result};
 
 const OWNER_ONLY: u32 = 0o600;
 
-/// Writes `text` to `path`, readable by the owner alone.
+/// Writes `text` to `path`, readable only by the owner.
 ///
 /// # Errors
-/// When the file cannot be written; the message names it.
+/// If the file cannot be written; the message names it.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let at = || format!("{}: cannot be written", path.display());
     let mut file =

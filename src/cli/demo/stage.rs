@@ -1,4 +1,4 @@
-//! Performs the story with real clients, prints it as it happens, and checks every step.
+//! Plays the story with real clients, prints it as it happens, and checks every step.
 
 mod assistant;
 
@@ -18,21 +18,21 @@ use super::{
 };
 use crate::clock;
 
-/// How wide an answer is printed, without its margin.
+/// Width of a printed answer, without its margin.
 const LINE_CHARS_MAX: usize = 100;
 
-/// The people, and what did not hold.
+/// The two people, and the steps that failed.
 pub(super) struct Stage {
     pub(super) alice: Person,
     pub(super) bob: Person,
-    /// Whether answers are held to quote the room.
+    /// Whether answers must quote the room.
     pub(super) quotes_history: bool,
-    /// One line for each step that did not hold.
+    /// One line for each failed step.
     pub(super) faults: Vec<String>,
 }
 
 impl Stage {
-    /// Performs everything; what fails is in `faults`, and the next scene goes on.
+    /// Plays all scenes; a failure is added to `faults`, and the next scene goes on.
     pub(super) async fn perform(&mut self) {
         for scene in &SCENES {
             if let Err(error) = self.scene(scene).await {
@@ -44,7 +44,7 @@ impl Stage {
         }
     }
 
-    /// Logs both people's clients off the sync.
+    /// Stops both people's clients.
     pub(super) async fn stop(self) {
         self.alice.stop().await;
         self.bob.stop().await;
@@ -109,7 +109,7 @@ impl Stage {
         Ok(sent)
     }
 
-    /// Asks coworkers, in a thread if there is one; returns the root of the thread of the answers.
+    /// Asks coworkers, in a thread if there is one; returns the root of the thread with the answers.
     async fn ask(
         &mut self,
         room: &RoomId,
@@ -142,7 +142,7 @@ impl Stage {
         Ok(thread)
     }
 
-    /// Records a fault where an answer quotes nothing of the history that it had to know.
+    /// Records a fault if an answer quotes none of the history it depends on.
     fn check_markers(&mut self, from: &str, text: &str, markers: &[&str]) {
         let is_checked = self.quotes_history && !markers.is_empty();
         if is_checked && !markers.iter().any(|marker| text.contains(marker)) {
@@ -163,7 +163,7 @@ impl Stage {
     }
 }
 
-/// Returns the event once this client can read it.
+/// Returns the event once this client can decrypt it.
 fn readable(seen: &Timeline, id: &EventId) -> Option<SeenEvent> {
     let is_readable = |event: &&SeenEvent| !matches!(event.encryption, Encryption::Undecryptable { .. });
     seen.event(id).filter(is_readable).cloned()
@@ -214,7 +214,7 @@ fn print_text(text: &str) {
     }
 }
 
-/// Breaks a paragraph into lines between words; a longer word stays whole.
+/// Wraps a paragraph between words; an overlong word stays whole.
 fn wrapped(paragraph: &str, line_chars_max: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in paragraph.split(' ') {

@@ -1,4 +1,4 @@
-//! The demo's own directory: what is kept there between runs, and what `--fresh` removes.
+//! The demo's directory: what it keeps between runs, and what `--fresh` removes.
 
 use std::{
     fs::{self, File},
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::{DemoArgs, homeserver::free_port, private_file};
 use crate::secret::Secret;
 
-/// What marks a directory as the demo's: without it nothing is ever removed.
+/// The file that marks a demo directory; without it nothing is ever removed.
 const MARKER: &str = ".workmate-demo";
-/// The Python environment outside of a checkout; `--fresh` leaves it, for it holds nothing of the conversation.
+/// The Python environment outside a checkout; `--fresh` keeps it, because it holds nothing of the conversation.
 const VENV: &str = "venv";
 
 /// The demo's directory, locked for this process.
@@ -25,7 +25,7 @@ pub(super) struct State {
     _lock: File,
 }
 
-/// What makes the second run find the first one's homeserver, tokens and logins.
+/// What a second run needs to find the first one's homeserver, tokens and logins.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) homeserver_port: u16,
@@ -37,7 +37,7 @@ pub(super) struct Kept {
 }
 
 impl State {
-    /// Opens or makes the directory; starts over if asked to.
+    /// Opens or creates the directory; starts over if asked to.
     pub(super) fn open(args: &DemoArgs) -> Result<Self> {
         let checkout_target = checkout_target();
         let default_dir =
@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-/// Returns the checkout's target directory if this runs in a checkout of Workmate.
+/// Returns the checkout's target directory if this runs in a Workmate checkout.
 fn checkout_target() -> Option<PathBuf> {
     let is_checkout = Path::new("Cargo.toml").is_file() && Path::new("src/cli/demo/story.rs").is_file();
     is_checkout.then(|| std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from))
@@ -107,7 +107,7 @@ impl Kept {
                 .with_context(|| format!("{}: not readable.\n  Mend: start over with --fresh.", path.display()))?,
             Err(_) => Self::new(),
         };
-        // All at once, so that no port is found twice.
+        // Hold all three at once, so that none is found twice.
         let listeners = [kept.homeserver_port, kept.appservice_port, kept.health_port].map(kept_or_free);
         let [homeserver, appservice, health] = listeners;
         let (homeserver, appservice, health) = (homeserver?, appservice?, health?);
@@ -132,7 +132,7 @@ impl Kept {
     }
 }
 
-/// Returns a listener on the port of the last run, or on a free one if that is taken or there was none.
+/// Returns a listener on the last run's port, or on a free one if that is taken or there was none.
 fn kept_or_free(port: u16) -> Result<TcpListener> {
     if port != 0
         && let Ok(listener) = TcpListener::bind(("127.0.0.1", port))

@@ -1,7 +1,7 @@
-//! The demo's story: who says what to whom. Everything that is told stands here and nowhere else.
+//! The demo's story: who says what to whom. The whole text is in this file.
 //!
-//! The questions can only be answered from what was said before them in the same room: their markers are words of
-//! that history which the questions themselves do not contain.
+//! Only earlier messages of the same room answer the questions. The markers are words from that history which the
+//! questions themselves do not contain.
 
 use super::person::RoomKind;
 
@@ -14,20 +14,20 @@ pub(super) enum Who {
     Bob,
 }
 
-/// One room and what happens in it.
+/// A room and what happens in it.
 pub(super) struct Scene {
     pub(super) room: &'static str,
     pub(super) kind: RoomKind,
     pub(super) lines: &'static [Line],
 }
 
-/// One thing that somebody says.
+/// A line that somebody says.
 pub(super) enum Line {
-    /// Something said to everybody; no coworker answers.
+    /// A message to everybody; no coworker answers.
     Says(Who, &'static str),
-    /// A question to coworkers, each written as `@id` in the text; each answers in a thread on it.
+    /// A question to coworkers, each written as `@id` in the text; each answers in a thread below it.
     Asks(Question),
-    /// A question in the thread of the question before.
+    /// A question in the previous question's thread.
     AsksOnInThread(Question),
 }
 
@@ -35,17 +35,17 @@ pub(super) enum Line {
 pub(super) struct Question {
     pub(super) who: Who,
     pub(super) text: &'static str,
-    /// Who is mentioned, and words of the room's history of which each answer quotes at least one.
+    /// Each coworker asked, with words from the room's history of which its answer quotes at least one.
     pub(super) whom: &'static [(&'static str, &'static [&'static str])],
 }
 
 use Line::{Asks, AsksOnInThread, Says};
 use Who::{Alice, Bob};
 
-/// The coworkers that are in every room of the story.
+/// The coworkers in every room of the story.
 pub(super) const COWORKERS: [&str; 3] = ["oncall", "ci", "sales"];
 
-/// The rooms, in the order in which they are told.
+/// The rooms, in the story's order.
 pub(super) const SCENES: [Scene; 2] = [
     Scene {
         room: "Checkout incident",
@@ -97,7 +97,7 @@ pub(super) const SCENES: [Scene; 2] = [
     },
 ];
 
-/// What alice tells her assistant, and the words of which each answer quotes at least one, if any.
+/// What Alice tells her assistant, with words of which each answer quotes at least one, if any.
 pub(super) const ASSISTANT: [(&str, &[&str]); 2] = [
     (
         "My one-on-one with Sam is tomorrow at ten. I want to talk about the on-call load and about the Lisbon move.",

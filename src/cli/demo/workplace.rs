@@ -1,4 +1,4 @@
-//! Workmate in the demo: its configuration, its registration, and its process.
+//! Workmate in the demo: its configuration, registration and process.
 
 use std::{
     fs::{self, File},
@@ -32,7 +32,7 @@ const STOP_MAX: Duration = Duration::from_secs(25);
 const POLL: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 30;
 
-/// Writes the registration that Synapse reads; returns its path.
+/// Writes Synapse's copy of the registration; returns its path.
 pub(super) fn write_registration(state: &State) -> Result<PathBuf> {
     let kept = &state.kept;
     let registration = json!({
@@ -55,7 +55,7 @@ pub(super) fn write_registration(state: &State) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes `workmate.yaml`, the coworkers and the master secret; returns the path of the first.
+/// Writes `workmate.yaml`, the coworkers and the master secret; returns the path of `workmate.yaml`.
 pub(super) fn write_config(state: &State, homeserver: &Url, claude: &Claude) -> Result<PathBuf> {
     let dir = state.dir.join("config");
     let coworkers = dir.join("coworkers");
@@ -99,7 +99,7 @@ fn appservice_url(state: &State) -> String {
     format!("http://127.0.0.1:{}", state.kept.appservice_port)
 }
 
-/// `workmate serve` as a child; it stops when this is dropped or the process ends.
+/// `workmate serve` as a child process; it stops when this is dropped or the demo ends.
 pub(super) struct Workmate {
     child: Child,
     log: PathBuf,
@@ -116,7 +116,7 @@ impl Workmate {
             .arg(own)
             .args(["serve", "--config"])
             .arg(config)
-            // Ctrl-C in the terminal is for us; we stop our children in order.
+            // Ctrl-C in the terminal must reach only us; we stop our children in order.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
@@ -170,7 +170,8 @@ impl Workmate {
 
 impl Drop for Workmate {
     fn drop(&mut self) {
-        // The wrapper stops workmate when its standard input closes; a wrapper that was waited for has ended.
+        // The wrapper stops workmate when its standard input closes; if we waited for the wrapper, it has ended
+        // already.
         drop(self.child.stdin.take());
         self.child.try_wait().ok();
     }

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::http;
 
-/// Registers a person; an account that exists already is left as it is.
+/// Registers a person; an existing account is left unchanged.
 pub(super) async fn register(homeserver: &Url, shared_secret: &str, localpart: &str, password: &str) -> Result<()> {
     let endpoint = homeserver.join("_synapse/admin/v1/register")?;
     let failed = || format!("registering {localpart} at {homeserver}");
@@ -36,7 +36,7 @@ fn mac(shared_secret: &str, nonce: &str, localpart: &str, password: &str) -> Str
     hex(&mac.finalize().into_bytes())
 }
 
-/// Returns bytes as lowercase hexadecimal digits.
+/// Returns bytes as lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(value.into(), 16).expect("half a byte is one hexadecimal digit");
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

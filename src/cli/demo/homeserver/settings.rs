@@ -1,4 +1,4 @@
-//! What the embedded Synapse is configured with, and the secrets that it keeps between starts.
+//! The embedded Synapse's configuration, and the secrets that it keeps between starts.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::SERVER_NAME;
 use crate::{cli::demo::private_file, secret::MasterSecret};
 
-/// The secrets of one homeserver, made once and kept in its directory.
+/// One homeserver's secrets, generated once and kept in its directory.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Secrets {
     pub(super) registration: String,
@@ -23,7 +23,7 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Reads the directory's secrets, or makes them.
+    /// Reads the directory's secrets, or generates them.
     pub(super) fn load_or_make(dir: &Path) -> Result<Self> {
         let path = dir.join("secrets.json");
         if let Ok(text) = fs::read_to_string(&path) {
@@ -38,19 +38,19 @@ impl Secrets {
     }
 }
 
-/// An ed25519 seed in the form of Synapse's `signing.key`: algorithm, version, unpadded base64.
+/// Generates an ed25519 seed in the form of Synapse's `signing.key`: algorithm, version, unpadded base64.
 fn signing_key() -> String {
     let seed = MasterSecret::random().derive("synapse:signing-key");
     format!("ed25519 a_demo {}\n", STANDARD_NO_PAD.encode(seed))
 }
 
-/// Writes `homeserver.yaml` and what it points at; returns its path.
+/// Writes `homeserver.yaml` and the files it refers to; returns its path.
 pub(super) fn write(dir: &Path, port: u16, registrations: &[PathBuf], secrets: &Secrets) -> Result<PathBuf> {
     let config = dir.join("homeserver.yaml");
     private_file::write(&dir.join("signing.key"), &secrets.signing_key)?;
     private_file::write(&dir.join("log.yaml"), &serde_json::to_string_pretty(&log_settings(dir))?)?;
     let settings = homeserver_settings(dir, port, registrations, secrets);
-    // JSON is YAML: nothing in a path can break out of its quotes.
+    // JSON is valid YAML, and it escapes paths safely.
     private_file::write(&config, &serde_json::to_string_pretty(&settings)?)?;
     Ok(config)
 }
@@ -86,7 +86,7 @@ fn homeserver_settings(dir: &Path, port: u16, registrations: &[PathBuf], secrets
     settings
 }
 
-/// Rate limits far above what a demo or a test reaches: by default a person may send 28 messages in 90 s.
+/// Rate limits beyond the reach of any demo or test; by default a person may send only 28 messages in 90 s.
 fn unlimited_rates() -> [(&'static str, Value); 9] {
     let rate = json!({"per_second": 10_000, "burst_count": 10_000});
     [

@@ -1,4 +1,4 @@
-//! The Python environment that Synapse runs in: made once, shared, rebuilt when half-made or out of date.
+//! The Python environment for Synapse: made once, shared, and rebuilt if incomplete or outdated.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -13,19 +13,19 @@ use tokio::{process::Command, time};
 
 use super::{Progress, accounts::hex, last_lines};
 
-/// Synapse and everything that it needs, pinned.
+/// Synapse and its dependencies, pinned.
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 const INSTALL_SECONDS_MAX: u64 = 900;
 const LOCK_POLL: Duration = Duration::from_millis(200);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 const LOG_LINES: usize = 15;
 
-/// Makes sure that `dir` holds a Python with Synapse; returns the interpreter.
+/// Makes sure that `dir` holds a Python with Synapse, and returns the interpreter.
 ///
-/// Two processes that want the same environment at once wait for each other on `<dir>.lock`.
+/// Processes that want the same environment wait for each other on `<dir>.lock`.
 ///
 /// # Errors
-/// When Python, its venv module or the packages are missing, with what to install.
+/// If Python, its venv module or the packages are missing; the message says what to install.
 pub async fn ensure(dir: &Path, progress: Progress<'_>) -> Result<PathBuf> {
     let python = dir.join("bin/python");
     let stamp_path = dir.join("complete.stamp");
@@ -46,7 +46,7 @@ pub async fn ensure(dir: &Path, progress: Progress<'_>) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// What a complete environment is marked with: another Python or other pins make another one.
+/// Returns the stamp of a complete environment; another Python or other pins give another stamp.
 async fn wanted_stamp() -> Result<String> {
     let version = Command::new("python3").arg("--version").output().await;
     let Ok(version) = version else {
@@ -104,7 +104,7 @@ async fn install(dir: &Path, python: &Path, progress: Progress<'_>) -> Result<()
     )
 }
 
-/// Runs one step with its output in `log`; the log's last lines are in the error.
+/// Runs one step with its output in `log`; an error holds the log's last lines.
 async fn run(mut command: Command, log: &Path, what: &str, progress: Progress<'_>) -> Result<()> {
     let output = File::create(log).with_context(|| format!("{}: cannot be written", log.display()))?;
     let errors = output.try_clone()?;

@@ -1,4 +1,4 @@
-//! Files that a person sends: uploaded, encrypted where the room is, with whatever claims they like.
+//! Files that a person sends: uploaded, encrypted if the room is, with any claimed type.
 
 use std::io::Cursor;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Person, message::Message};
 
-/// A file as a client's composer has it.
+/// A file as a client's composer holds it.
 #[derive(Clone, Debug)]
 pub struct SentFile {
     name: String,
@@ -19,7 +19,7 @@ pub struct SentFile {
 }
 
 impl SentFile {
-    /// Begins with a file (`m.file`) of a claimed media type.
+    /// Returns a file (`m.file`) that claims a media type.
     #[must_use]
     pub fn new(name: &str, media_type: &str, bytes: Vec<u8>) -> Self {
         Self { name: name.to_owned(), msgtype: "m.file", media_type: media_type.to_owned(), bytes, voice: false }
@@ -51,10 +51,10 @@ impl SentFile {
 }
 
 impl Person {
-    /// Uploads a file and sends it, with a caption or without.
+    /// Uploads a file and sends it, with or without a caption.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// If the homeserver refuses.
     pub async fn send_file(&self, room: &RoomId, file: &SentFile, caption: Option<Message>) -> Result<OwnedEventId> {
         let known = self.room(room)?;
         let source = if known.latest_encryption_state().await?.is_encrypted() {

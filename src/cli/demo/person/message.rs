@@ -1,9 +1,9 @@
-//! What a person writes, as the content of an `m.room.message`.
+//! Builds the content of an `m.room.message` that a person writes.
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 use serde_json::{Value, json};
 
-/// A message as a client's composer would make it.
+/// A message as a client's composer builds it.
 #[derive(Clone, Debug)]
 pub struct Message {
     text: String,
@@ -21,34 +21,34 @@ impl From<&str> for Message {
 }
 
 impl Message {
-    /// Begins a text message.
+    /// Returns a text message.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         let (mentions, pills) = (Vec::new(), Vec::new());
         Self { text: text.into(), msgtype: "m.text", mentions, pills, relation: None, replaces: None }
     }
 
-    /// Makes it a notice, as bots send them.
+    /// Turns it into a notice, which bots send.
     #[must_use]
     pub fn as_notice(self) -> Self {
         Self { msgtype: "m.notice", ..self }
     }
 
-    /// Mentions somebody in `m.mentions`.
+    /// Mentions a user in `m.mentions`.
     #[must_use]
     pub fn mentioning(mut self, user: &UserId) -> Self {
         self.mentions.push(user.to_owned());
         self
     }
 
-    /// Mentions somebody and turns `label` in the text into a link to them, as mention completion does.
+    /// Mentions a user and turns `label` in the text into a link to them, as mention completion does.
     #[must_use]
     pub fn pill(mut self, label: &str, user: &UserId) -> Self {
         self.pills.push((label.to_owned(), user.to_owned()));
         self.mentioning(user)
     }
 
-    /// Puts it into the thread under `root`.
+    /// Puts it into the thread below `root`.
     #[must_use]
     pub fn in_thread(mut self, root: &EventId) -> Self {
         self.relation = Some(json!({

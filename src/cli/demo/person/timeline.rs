@@ -1,4 +1,4 @@
-//! What a client has seen of one room, decrypted, in the order in which it came.
+//! One room as a client has seen it: decrypted events in order of arrival.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,42 +14,42 @@ use crate::{clock, core::time::Timestamp};
 
 const DUMP_BODY_CHARS: usize = 160;
 
-/// One room as one client saw it since it started.
+/// A room as one client has seen it since it started.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    /// The events, in the order in which they came.
+    /// The events in order of arrival.
     pub events: Vec<SeenEvent>,
-    /// Who was ever seen typing.
+    /// Users who were ever seen typing.
     pub typed: BTreeSet<OwnedUserId>,
-    /// The event that each person's newest read receipt stands on.
+    /// The event of each user's newest read receipt.
     pub read: BTreeMap<OwnedUserId, OwnedEventId>,
 }
 
-/// One event as a client saw it.
+/// An event as the client saw it.
 #[derive(Clone, Debug)]
 pub struct SeenEvent {
-    /// Its id.
+    /// The event's id; an edit has its own.
     pub event_id: OwnedEventId,
-    /// Who sent it.
+    /// The sender, as the homeserver says.
     pub sender: OwnedUserId,
-    /// Its type, decrypted: `m.room.message`.
+    /// The type after decryption, e.g. `m.room.message`.
     pub kind: String,
-    /// Its content, decrypted.
+    /// The content after decryption.
     pub content: Value,
-    /// What it redacts, if it is a redaction.
+    /// The redacted event's id; `None` if this is no redaction.
     pub redacts: Option<OwnedEventId>,
     /// `origin_server_ts`.
     pub sent_at: Timestamp,
-    /// When this client read it.
+    /// When this client read it, by this machine's clock.
     pub read_at: Timestamp,
-    /// Whether it was encrypted, and by whom.
+    /// Whether and how it was encrypted.
     pub encryption: Encryption,
 }
 
-/// How an event came.
+/// How an event was transported.
 #[derive(Clone, Debug)]
 pub enum Encryption {
-    /// Readable for everybody.
+    /// Not encrypted.
     Plain,
     /// Encrypted, and decrypted by this client.
     Decrypted(Arc<EncryptionInfo>),
@@ -57,25 +57,25 @@ pub enum Encryption {
     Undecryptable {
         /// The SDK's reason.
         reason: String,
-        /// The event as it came, to try again when its key comes.
+        /// The event as it arrived, to retry when its key comes.
         raw: Raw<AnySyncTimelineEvent>,
     },
 }
 
 impl SeenEvent {
-    /// Returns a message's text; empty for anything else.
+    /// Returns a message's text; empty for any other event.
     #[must_use]
     pub fn body(&self) -> &str {
         self.content["body"].as_str().unwrap_or_default()
     }
 
-    /// Returns `m.text`, `m.notice`, …; empty for anything but a message.
+    /// Returns `m.text`, `m.notice` etc.; empty if it is not a message.
     #[must_use]
     pub fn msgtype(&self) -> &str {
         self.content["msgtype"].as_str().unwrap_or_default()
     }
 
-    /// Returns whether this is a new message: no edit, no state, no reaction.
+    /// Returns whether this is a new message, not an edit, state event or reaction.
     #[must_use]
     pub fn is_message(&self) -> bool {
         self.kind == "m.room.message" && self.replaces().is_none()
@@ -87,31 +87,31 @@ impl SeenEvent {
         self.content["m.mentions"]["user_ids"].as_array().is_some_and(|ids| ids.iter().any(|id| id == user.as_str()))
     }
 
-    /// Returns the root of the thread that this is in.
+    /// Returns the root of its thread.
     #[must_use]
     pub fn thread_root(&self) -> Option<&str> {
         self.related("m.thread")
     }
 
-    /// Returns the event that this is an edit of.
+    /// Returns the id of the event that this edits.
     #[must_use]
     pub fn replaces(&self) -> Option<&str> {
         self.related("m.replace")
     }
 
-    /// Returns the event that this replies to, also where that is a thread's fallback.
+    /// Returns the event that this replies to, including a thread's fallback.
     #[must_use]
     pub fn in_reply_to(&self) -> Option<&str> {
         self.content["m.relates_to"]["m.in_reply_to"]["event_id"].as_str()
     }
 
-    /// Returns whether it came encrypted and was decrypted.
+    /// Returns whether it arrived encrypted and was decrypted.
     #[must_use]
     pub fn is_decrypted(&self) -> bool {
         matches!(self.encryption, Encryption::Decrypted(_))
     }
 
-    /// Returns the shields that a client shows beside it: in its default view, and in a strict one.
+    /// Returns the shields that a client shows beside it, in its default and in its strict view.
     #[must_use]
     pub fn shields(&self) -> Option<(ShieldState, ShieldState)> {
         let Encryption::Decrypted(info) = &self.encryption else { return None };
@@ -125,18 +125,18 @@ impl SeenEvent {
 }
 
 impl Timeline {
-    /// Returns an event by its id.
+    /// Returns the event with this id.
     #[must_use]
     pub fn event(&self, id: &EventId) -> Option<&SeenEvent> {
         self.events.iter().find(|event| event.event_id == id)
     }
 
-    /// Returns the new messages of `sender`, without edits.
+    /// Returns the sender's new messages, without edits.
     pub fn messages_of(&self, sender: &UserId) -> impl Iterator<Item = &SeenEvent> {
         self.events.iter().filter(move |event| event.sender == sender && event.is_message())
     }
 
-    /// Returns the message of `sender` that mentions `asker` and is related to `request`: a reply or in its thread.
+    /// Returns the sender's message that mentions `asker` and replies to `request` or is in its thread.
     #[must_use]
     pub fn answer(&self, request: &EventId, sender: &UserId, asker: &UserId) -> Option<&SeenEvent> {
         self.messages_of(sender).find(|event| {
@@ -145,7 +145,7 @@ impl Timeline {
         })
     }
 
-    /// Returns the text that a client shows for a message: its sender's last edit, or itself.
+    /// Returns the text that a client shows for a message: its sender's last edit, or the original.
     #[must_use]
     pub fn shown_text(&self, id: &EventId) -> Option<&str> {
         let original = self.event(id)?;
@@ -153,7 +153,7 @@ impl Timeline {
         Some(edit.unwrap_or_else(|| original.body()))
     }
 
-    /// Returns the edits of a message by its own sender, in order.
+    /// Returns the edits of a message by its sender, in order.
     pub fn edits(&self, id: &EventId) -> impl Iterator<Item = &SeenEvent> {
         let sender = self.event(id).map(|event| event.sender.clone());
         let id = id.to_owned();
@@ -168,7 +168,7 @@ impl Timeline {
         self.events.iter().any(|event| event.redacts.as_deref() == Some(id))
     }
 
-    /// Returns the reactions to an event, as pairs of sender and key.
+    /// Returns the reactions to an event as pairs of sender and key.
     pub fn reactions(&self, id: &EventId) -> impl Iterator<Item = (&UserId, &str)> {
         let id = id.to_owned();
         self.events.iter().filter_map(move |event| {
@@ -177,7 +177,7 @@ impl Timeline {
         })
     }
 
-    /// Takes one event of a sync; what is no event is left out.
+    /// Adds an event from a sync; ignores what does not parse as one.
     pub(super) fn take(&mut self, event: &TimelineEvent) {
         let Some(seen) = read(event) else { return };
         if self.event(&seen.event_id).is_none() {
@@ -185,7 +185,7 @@ impl Timeline {
         }
     }
 
-    /// Puts the decrypted form of an event in the place of what it was.
+    /// Replaces an undecryptable event by its decrypted form.
     pub(super) fn replace(&mut self, event: &TimelineEvent) {
         let Some(seen) = read(event) else { return };
         if let Some(place) = self.events.iter_mut().find(|old| old.event_id == seen.event_id) {
@@ -193,7 +193,7 @@ impl Timeline {
         }
     }
 
-    /// Takes typing notices and read receipts.
+    /// Notes typing notices and read receipts.
     pub(super) fn take_ephemeral(&mut self, json: &RawValue) {
         let Ok(event) = serde_json::from_str::<Value>(json.get()) else { return };
         let users = event["content"]["user_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -242,7 +242,7 @@ fn read(event: &TimelineEvent) -> Option<SeenEvent> {
     })
 }
 
-/// A readable dump, for the error of a wait that found nothing.
+/// Prints a readable dump, for the error of a wait that found nothing.
 impl fmt::Display for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for event in &self.events {

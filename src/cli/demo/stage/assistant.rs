@@ -1,4 +1,4 @@
-//! Alice and her assistant: made on request, in a direct chat that nobody else is in.
+//! Alice and her assistant, which is made on request in a direct chat of the two.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::{
     clock,
 };
 
-/// A streamed answer is taken as complete when it has not been edited for longer than edits are apart: the gap
-/// between them grows by half with each, from the first to the longest.
+/// A streamed answer counts as complete once it goes unedited for longer than the gap between edits. The gap grows by
+/// half with each edit, from the first to the longest.
 const FIRST_GAP_MS: u64 = 700;
 const GAP_MS_MAX: u64 = 5_000;
 const BEYOND_GAP_MS: u64 = 800;
@@ -71,7 +71,7 @@ async fn ask_for_room(owner: &Person, assistant: &UserId) -> Result<OwnedRoomId>
     Ok(room)
 }
 
-/// Says something and waits for the complete answer.
+/// Sends a message and waits for the complete answer.
 async fn converse(owner: &Person, room: &RoomId, assistant: &UserId, text: &str) -> Result<String> {
     let began = clock::now();
     let request = owner.send(room, text).await?;
@@ -93,7 +93,7 @@ async fn converse(owner: &Person, room: &RoomId, assistant: &UserId, text: &str)
     Ok(text)
 }
 
-/// Waits until a streamed message is no longer edited; returns its last text and how often it was edited.
+/// Waits until a streamed message is no longer edited; returns its last text and the number of edits.
 async fn settled(owner: &Person, room: &RoomId, event: &EventId) -> (String, usize) {
     let mut shown = None;
     loop {

@@ -1,4 +1,5 @@
-//! What stays of runs (C13): the index, its retention, the audit room's lines, the door for `workmate audit`, `!why`.
+//! What stays of runs (C13): the index and its retention, the audit room's lines, the socket for `workmate audit`,
+//! `!why`.
 
 mod door;
 mod ending;
@@ -21,17 +22,17 @@ use crate::{
     store::StoreError,
 };
 
-/// Lines for the audit room that wait in memory; what does not fit is found in the index at the next start.
+/// Audit lines waiting in memory, at most; the next start finds the others in the index.
 const LINES_WAITING_MAX: usize = 1_024;
-/// Between two removals of runs that are older than the config keeps them.
+/// The time between two removals of runs past their retention.
 const RETENTION_EVERY: Duration = Duration::from_hours(24);
-/// Runs removed at once; in between, others get to the store.
+/// Runs removed in one go; other tasks run in between.
 const RETIRED_AT_ONCE_MAX: usize = 500;
 
-/// The part of the engine that sees to the trail.
+/// The engine's queue of lines for the audit room.
 pub(super) struct Audit {
     lines: mpsc::Sender<RunKey>,
-    /// Taken by the task that writes the lines.
+    /// Taken once, by the task that writes the lines.
     waiting: std::sync::Mutex<Option<mpsc::Receiver<RunKey>>>,
 }
 
@@ -41,7 +42,7 @@ impl Audit {
         Self { lines, waiting: std::sync::Mutex::new(Some(waiting)) }
     }
 
-    /// Has the audit room told of a run that is in the index by now; never waits.
+    /// Queues the line of a run that is in the index; never waits.
     pub(super) fn tell(&self, key: &RunKey) {
         if self.lines.try_send(key.clone()).is_err() {
             tracing::warn!(run.id = key.1, "the audit room's line for a run waits for the next start");
@@ -50,18 +51,18 @@ impl Audit {
 }
 
 impl Engine {
-    /// Whether there is an audit room to write to.
+    /// Returns whether the config asks for an audit room and names admins.
     pub(super) fn has_audit_room(&self) -> bool {
         self.config.audit.room && !self.config.workspace.admins.is_empty()
     }
 
-    /// Keeps the index within its time, and opens the door to it.
+    /// Starts the index's retention and the socket for questions about it.
     pub(super) fn open_index(self: &Shared) {
         self.tasks.spawn(retire(self.clone()));
         self.tasks.spawn(door::serve(self.clone()));
     }
 
-    /// Keeps the audit room, where there is to be one; the service bot is there by now.
+    /// Starts keeping the audit room, if there should be one. The service bot must be provisioned.
     pub(super) fn keep_audit_room(self: &Shared) {
         let waiting = self.audit.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(waiting) = waiting.filter(|_| self.has_audit_room()) {
@@ -69,10 +70,10 @@ impl Engine {
         }
     }
 
-    /// Removes runs that were accepted before `from`, at most [`RETIRED_AT_ONCE_MAX`]; returns how many.
+    /// Removes runs accepted before `from`, at most [`RETIRED_AT_ONCE_MAX`]; returns how many.
     fn retire_some(&self, from: Timestamp) -> Result<usize, StoreError> {
         let index = &self.tables.run_index;
-        // The oldest stand first; what cannot be read is left for whoever mends the store.
+        // Oldest first; stops at an unreadable record, which is left for the operator who repairs the store.
         let old = index.iter().map_while(Result::ok).map(|(key, _)| key).take_while(|key| key.0 < from);
         let old: Vec<RunKey> = old.take(RETIRED_AT_ONCE_MAX).collect();
         for key in &old {
@@ -82,7 +83,7 @@ impl Engine {
     }
 }
 
-/// Removes what is older than the config keeps it, at start and once a day.
+/// Removes runs past their retention, at the start and once a day.
 async fn retire(engine: Shared) {
     loop {
         let from = audit::kept_from(clock::now(), engine.config.audit.retention_days);

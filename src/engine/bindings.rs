@@ -1,8 +1,8 @@
-//! Where a grant that is bound to rooms or spaces holds (C12): names are looked up, and `core/tool.rs` decides.
+//! Where a grant bound to rooms or spaces holds (C12): names are resolved here, and `core/tool.rs` decides.
 //!
-//! A room's id means that room for ever, so that a grant bound to it does not follow an upgrade; an alias follows where
-//! the homeserver's directory says that it leads. A room is in a space where the space says so (`m.space.child` with a
-//! server): what a room says of itself anybody can write who makes one.
+//! A room id always means the same room, so a grant bound to one does not follow an upgrade; an alias follows the
+//! homeserver's directory. A room is in a space if the space says so (`m.space.child` with a server). The room's own
+//! claim does not count, because anybody can make a room that claims it.
 
 use std::{
     collections::BTreeMap,
@@ -23,18 +23,18 @@ use crate::{
     matrix::MatrixError,
 };
 
-/// How long it is remembered that a name leads to a room, or that a space holds one. That it doesn't is asked anew.
+/// How long a resolved alias or a space's child is cached. Negative answers are not cached.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
-/// Answers that are kept.
+/// Most cached answers of each kind.
 const KNOWN_MAX: usize = 4_096;
-/// Users of ours that are tried until one may read a space.
+/// Users of ours tried until one can read a space.
 const READERS_MAX: usize = 3;
 
-/// What was looked up lately.
+/// Recent lookups.
 #[derive(Default)]
 pub(super) struct Bindings {
     aliases: Kept<OwnedRoomOrAliasId, OwnedRoomId>,
-    /// Spaces with a room that they hold.
+    /// Pairs of a space and a room that it contains.
     children: Kept<(OwnedRoomId, OwnedRoomId), ()>,
 }
 
@@ -62,8 +62,8 @@ impl<K: Ord, V: Clone> Kept<K, V> {
 }
 
 impl Engine {
-    /// Returns what a room is known by in these grants. A name that leads nowhere, or to a space that none of ours can
-    /// read, is none of the room's.
+    /// Returns the names in these grants that stand for the room or for a space that contains it. An alias that leads
+    /// nowhere and a space that none of ours can read count as not matching.
     pub(super) async fn here(&self, grants: &[Grant], room: &RoomId) -> Result<Here, EngineError> {
         let mut here = Here::default();
         for name in grants.iter().flat_map(|grant| &grant.rooms) {
@@ -83,7 +83,7 @@ impl Engine {
         Ok(here)
     }
 
-    /// Whether the grant of a tool that is bound holds in a run's room now.
+    /// Returns whether a bound tool's grant still holds in the run's room.
     pub(super) async fn still_holds(&self, record: &RunRecord, tool: &Tool) -> bool {
         let Some(coworker) = self.coworker(&record.user) else { return false };
         let Some(grant) = coworker.tools.iter().find(|grant| grant.matches(&tool.offer.name)) else { return false };
@@ -96,7 +96,7 @@ impl Engine {
         }
     }
 
-    /// Whether a grant is bound to this space.
+    /// Returns whether a grant is bound to this space.
     pub(super) async fn is_a_grants_space(&self, room: &RoomId) -> bool {
         for name in self.config.coworkers.iter().flat_map(|coworker| &coworker.tools).flat_map(|grant| &grant.spaces) {
             if matches!(self.named(name).await, Ok(Some(space)) if space == room) {
@@ -106,7 +106,7 @@ impl Engine {
         false
     }
 
-    /// Comes into a space that grants are bound to, on an invite to the service bot, so that its rooms can be read.
+    /// Has the service bot accept an invite to a space that grants are bound to, so that its rooms can be read.
     pub(super) async fn join_grants_space(&self, room: &RoomId) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         account.join(room).await?;
@@ -157,7 +157,7 @@ impl Engine {
     }
 }
 
-/// What the homeserver refuses to tell is not there; where it does not answer, that is an error.
+/// Maps a refusal to `None`; a homeserver that does not answer is an error.
 fn unless_refused<T>(answer: Result<T, MatrixError>) -> Result<Option<T>, EngineError> {
     match answer {
         Ok(found) => Ok(Some(found)),

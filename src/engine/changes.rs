@@ -1,8 +1,8 @@
-//! Tools of servers that are not as they were when they were granted (C12): withheld, told, and accepted by an admin.
+//! MCP tools that have changed since they were granted (C12): withheld, announced, and accepted by an admin.
 //!
-//! A definition is what the model is told of a tool, so a server that changes it can make the model do something else.
-//! Only `workspace.admins` take a change, in their own chat with the service bot; without admins the operator does, with
-//! the grant's `digest`.
+//! The model acts on a tool's definition, so a server that changes it can make the model do something else. Only
+//! `workspace.admins` can accept a change, in their own chat with the service bot. Without admins the operator accepts
+//! it by the grant's `digest`.
 
 use std::{
     collections::BTreeSet,
@@ -23,19 +23,19 @@ use crate::{
     matrix::{Account, account::File},
 };
 
-/// Changes that are told of in the life of a process; more are withheld without a word.
+/// Changes announced by one process; further ones are withheld silently.
 const TOLD_MAX: usize = 1_000;
-/// Changed tools that an admin is shown at once.
+/// Most changed tools shown to an admin at once.
 const SHOWN_MAX: usize = 40;
 /// The name of the file that shows them.
 const FILE: &str = "changed-tools.txt";
 
-/// The changes that were told of.
+/// The changes that were announced.
 #[derive(Default)]
 pub(super) struct Changes(Mutex<BTreeSet<(ToolName, String)>>);
 
 impl Changes {
-    /// Whether somebody has yet to be told.
+    /// Returns whether a change has yet to be announced, and marks it as announced.
     fn is_news(&self, name: &ToolName, fingerprint: &str) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < TOLD_MAX && told.insert((name.clone(), fingerprint.to_owned()))
@@ -43,7 +43,7 @@ impl Changes {
 }
 
 impl Engine {
-    /// Says once of each change that it is there: in the log, and to admins in the audit room.
+    /// Announces each change once, in the log and in the audit room.
     pub(super) async fn tell_changes(&self, tools: &Toolset) {
         for (name, why) in tools.withheld() {
             let Withheld::Changed(fingerprint) = why else { continue };
@@ -74,7 +74,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Shows an admin what has changed, each tool whole as the model would be told of it.
+    /// Shows an admin what has changed: each tool's whole definition, as the model would read it.
     pub(super) async fn show_changes(
         &self,
         account: &Account,
@@ -100,7 +100,7 @@ impl Engine {
         Ok(words::changed_tools(&changed, FILE))
     }
 
-    /// Takes a changed tool as it is now, if that is what the admin was shown.
+    /// Pins a changed tool as it is now, if the admin's digest is the current one.
     pub(super) async fn accept_change(&self, by: &UserId, said: &str) -> Result<String, EngineError> {
         let mut said = said.split_whitespace();
         let (Some(name), Some(digest), None) = (said.next(), said.next(), said.next()) else {

@@ -1,4 +1,4 @@
-//! Runs that are going on, and how people steer them (C6, C10): stop, run again, edit, redact, kick.
+//! The runs in progress, and how people steer them (C6, C10): stop, run again, edit, redact, kick.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -23,43 +23,44 @@ use crate::{
     },
 };
 
-/// How long a stop waits for an answer that is being written.
+/// How long a shutdown waits for an answer that is being written.
 const WRITING_PATIENCE: Duration = Duration::from_secs(3);
-/// How long a stop waits for a run whose answer is being sent, or was sent. Less than the whole stop may take.
+/// How long a shutdown waits for a run that is sending its answer or has sent it; less than the whole shutdown may
+/// take.
 const ENDING_PATIENCE: Duration = Duration::from_secs(8);
 
-/// Orders about messages that no run is known to have shown, kept of each run in case it shows one of them.
+/// Orders kept for each run about messages that no run is known to have posted, in case it posted one of them.
 const EARLY_MAX: usize = 16;
 
-/// What a run is told from outside.
+/// An instruction to a run from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Nothing: go on.
+    /// Continue; the initial value.
     #[default]
     GoOn,
-    /// Begin anew with the request as it reads now; counted, so that each is seen.
+    /// Start over with the request's current text. The number makes each restart a new value.
     Restart(u32),
     /// Stop, and say so.
     Stop,
-    /// Stop and say nothing: the room is closed to us.
+    /// Stop silently, because we are no longer in the room.
     Drop,
-    /// Stop, and take back what was said: the request is gone.
+    /// Stop and redact what was posted, because the request was redacted.
     TakeBack,
 }
 
-/// How near a run is to its end: what a stop of the process waits for.
+/// How near a run is to its end, which decides how long a shutdown waits for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Nearness {
-    /// It waits for its turn, for people, tools or the homeserver.
+    /// Waiting for its turn, or for people, tools or the homeserver.
     #[default]
     Far,
-    /// The model writes.
+    /// The model is writing.
     Writing,
-    /// Its last message is on its way, or was sent and the run is not closed.
+    /// The last message is being sent, or was sent and the run is not closed yet.
     Ending,
 }
 
-/// The runs that are going on or wait for their turn.
+/// The runs that are going on or waiting for their turn.
 #[derive(Default)]
 pub(super) struct Running(Mutex<HashMap<RunId, Entry>>);
 
@@ -69,33 +70,34 @@ struct Entry {
     request: OwnedEventId,
     asker: OwnedUserId,
     thread: Option<OwnedEventId>,
-    /// Files that belong to the request, and when it was asked or the last one came.
+    /// Files that belong to the request, and when the request or its latest file was sent.
     joined: (Vec<OwnedEventId>, Timestamp),
-    /// What the run has shown so far: its status, its streamed answer.
+    /// Events that the run has posted: its status, its streamed answer.
     shown: Vec<OwnedEventId>,
-    /// Orders about what nobody knows of: it may be the run's, and on its way back from the homeserver.
+    /// Orders about unknown events: one may be the run's own, if the homeserver's reply to its send is still on the
+    /// way.
     early: Vec<(OwnedEventId, Order)>,
     place: Place,
     edits: Edits,
-    /// Who edited the request last, where that restarts it.
+    /// Who last restarted the run by an edit.
     editor: Option<OwnedUserId>,
     order: watch::Sender<Order>,
     nearness: watch::Sender<Nearness>,
     sending: Arc<FairMutex<()>>,
 }
 
-/// Takes a run out of [`Running`] when it ends.
+/// Removes a run from [`Running`] when it ends.
 pub(super) struct Registered<'a> {
     running: &'a Running,
     id: RunId,
     orders: watch::Receiver<Order>,
-    /// An order that was seen and is not carried out yet.
+    /// An order that was received but not carried out yet.
     pending: Option<Order>,
     sending: Arc<FairMutex<()>>,
 }
 
 impl Registered<'_> {
-    /// Returns the next order that is more than to go on, once nothing of the run is on its way to the room.
+    /// Returns the next order other than to go on, once the run has nothing in flight to the room.
     pub(super) async fn next_order(&mut self) -> Order {
         while self.pending.is_none() {
             if self.orders.changed().await.is_err() {
@@ -108,7 +110,7 @@ impl Registered<'_> {
         self.pending.take().unwrap_or_default()
     }
 
-    /// Whether what the run said is to be taken back, also where that came too late to end it.
+    /// Returns whether what the run posted must be redacted, even if the order came too late to end it.
     pub(super) fn is_taken_back(&self) -> bool {
         *self.orders.borrow() == Order::TakeBack
     }
@@ -120,14 +122,14 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// Which runs an order is for.
+/// The runs that an order addresses.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Which<'a> {
-    /// Those that this message asked for, or that showed it.
+    /// Runs that this message requested, or that posted it.
     Touching(&'a EventId),
-    /// Those that this message asked for.
+    /// Runs that this message requested.
     AskedBy(&'a EventId),
-    /// Those of one of our users, in one thread if it is named.
+    /// Runs of one of our users, in one thread if given.
     Of(&'a UserId, Option<&'a EventId>),
 }
 
@@ -159,21 +161,21 @@ impl Running {
         Registered { running: self, id: id.clone(), orders, pending: None, sending }
     }
 
-    /// Begins to send something of a run. While this is held no order cuts the run short, so that whatever reaches
-    /// the room is noted and can be taken back.
+    /// Starts a send of a run. While the guard is held, no order interrupts the run, so that every event that reaches
+    /// the room is recorded and can be redacted.
     pub(super) async fn sending(&self, id: &RunId) -> Option<OwnedMutexGuard<()>> {
         let sending = self.lock().get(id).map(|entry| entry.sending.clone())?;
         Some(sending.lock_owned().await)
     }
 
-    /// Notes how near a run is to its end.
+    /// Records how near a run is to its end.
     pub(super) fn enter(&self, id: &RunId, nearness: Nearness) {
         if let Some(entry) = self.lock().get(id) {
             entry.nearness.send_replace(nearness);
         }
     }
 
-    /// Waits for a run that is nearly done, so long as that may take at a stop; returns at once for any other.
+    /// Waits for a run that is nearly done, but no longer than a shutdown allows; returns at once for any other.
     pub(super) async fn until_done_or_cut_off(&self, id: &RunId) {
         let nearness = self.lock().get(id).map(|entry| entry.nearness.subscribe());
         let (Some(mut nearness), began) = (nearness, Instant::now()) else { return };
@@ -190,12 +192,12 @@ impl Running {
         }
     }
 
-    /// Returns how many runs there are.
+    /// Returns the number of runs.
     pub(super) fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Notes that a run has shown an event, so that reactions to it are for the run, also those that came before this.
+    /// Records that a run has posted an event, and delivers the orders about it that came earlier.
     pub(super) fn show(&self, id: &RunId, event: &EventId) {
         if let Some(entry) = self.lock().get_mut(id) {
             entry.shown.push(event.to_owned());
@@ -209,8 +211,8 @@ impl Running {
 
     /// Gives an order to runs in a room; returns to how many.
     ///
-    /// People see a message before we have the homeserver's reply to it, so an order about one that no run is known to
-    /// have shown is kept for the run that shows it ([`Self::show`]).
+    /// People may react to a message before we have the homeserver's reply to its send. So an order about an unknown
+    /// message is kept for the run that turns out to have posted it ([`Self::show`]).
     pub(super) fn order(&self, room: &RoomId, which: Which<'_>, order: &Order) -> usize {
         let mut running = self.lock();
         let meant = running.values().filter(|entry| entry.room == room && entry.is_meant(which));
@@ -223,9 +225,9 @@ impl Running {
         told
     }
 
-    /// Hands an edit of a request to the runs that it asked for: they begin anew once it is quiet, or do not mind. Those of
-    /// users of ours that the new text does not ask any more stop. `gate` asks the breakers for a run to begin. Returns
-    /// what became of it, with who answers and where.
+    /// Applies an edit to the runs of a request: they start over once editing pauses, or carry on. Runs of users that
+    /// the new text no longer asks stop. `gate` asks the breakers whether a run may start. Returns each outcome with
+    /// who answers and where.
     pub(super) fn edit<E>(
         &self,
         room: &RoomId,
@@ -246,8 +248,8 @@ impl Running {
         Ok(taken)
     }
 
-    /// Adds a file to the request that it belongs to, the newest one. Returns that request, and what becomes of its runs as
-    /// [`Self::edit`] does; `None` where it belongs to none.
+    /// Adds a file to the newest request that it belongs to. Returns that request and the outcome for its runs, as
+    /// [`Self::edit`] does; `None` if it belongs to none.
     #[expect(clippy::type_complexity, reason = "the pair is taken apart at once")]
     pub(super) fn join<E>(
         &self,
@@ -279,7 +281,7 @@ impl Running {
         self.lock().get(id).map(|entry| entry.joined.0.clone()).unwrap_or_default()
     }
 
-    /// Waits until a request that is being edited has been left alone for a while.
+    /// Waits until the request has not been edited for a while.
     pub(super) async fn until_quiet(&self, id: &RunId) {
         let left = || self.lock().get(id).and_then(|entry| entry.edits.quiet_in_ms(clock::now()));
         while let Some(ms) = left() {
@@ -287,31 +289,31 @@ impl Running {
         }
     }
 
-    /// Notes that the model is asked with a run's request as it reads now.
+    /// Records that the model is asked with the request's current text.
     pub(super) fn asks(&self, id: &RunId) {
         if let Some(entry) = self.lock().get_mut(id) {
             entry.edits.ask();
         }
     }
 
-    /// Returns how often edits have restarted a run, and who edited its request last, where that restarted it.
+    /// Returns how often edits have restarted a run, and who made the last restarting edit.
     pub(super) fn edited(&self, id: &RunId) -> (u32, Option<OwnedUserId>) {
         let running = self.lock();
         running.get(id).map(|entry| (entry.edits.restarts(), entry.editor.clone())).unwrap_or_default()
     }
 
-    /// Whether a run of `user` goes on, or waits, that a message asked for.
+    /// Returns whether `user` has a run, going on or waiting, for this request.
     pub(super) fn is_asked_by(&self, room: &RoomId, request: &EventId, user: &UserId) -> bool {
         let is_it = |entry: &Entry| entry.room == room && entry.request == request && entry.user == user;
         self.lock().values().any(is_it)
     }
 
-    /// Whether a run has shown an event: its status, its answer so far.
+    /// Returns whether a run has posted this event, as its status or its answer so far.
     pub(super) fn has_shown(&self, id: &RunId, event: &EventId) -> bool {
         self.lock().get(id).is_some_and(|entry| entry.shown.iter().any(|shown| shown == event))
     }
 
-    /// Returns how many runs of `user` are in `room`.
+    /// Returns the number of runs of `user` in `room`.
     pub(super) fn count(&self, room: &RoomId, user: &UserId) -> usize {
         self.lock().values().filter(|entry| entry.room == room && entry.user == user).count()
     }
@@ -341,9 +343,9 @@ impl Entry {
         self.order.send_modify(|current| {
             *current = match (&current, order) {
                 (Order::Restart(n), Order::Restart(_)) => Order::Restart(n + 1),
-                // What ends a run is not taken back by what goes on with it.
+                // A terminal order is never downgraded.
                 (Order::Stop | Order::Drop | Order::TakeBack, Order::GoOn | Order::Restart(_))
-                // Nor does a word that it stopped come after what leaves no room for words.
+                // Nor does a stop, which would say something, replace an order to keep silent.
                 | (Order::Drop | Order::TakeBack, Order::Stop) => return,
                 _ => order.clone(),
             };

@@ -1,7 +1,6 @@
-//! Rooms that are left: those without people, quietly (C4), and those that are too large to be read, with a reason.
+//! Rooms that our users leave: silently if no people are left (C4), with a reason if the room is too large to read.
 //!
-//! Such a room is of no use to anybody, and whoever left it may have left something behind there that is read at every
-//! sync.
+//! A deserted room serves nobody, and its leftover state costs time in every sync.
 
 use std::time::Duration;
 
@@ -10,10 +9,10 @@ use ruma::RoomId;
 use super::{Engine, EngineError, Shared};
 use crate::{core::words::declining, matrix::Account};
 
-/// How often it is looked for rooms that nobody told us of.
+/// How often rooms are checked for departures that no transaction reported.
 const LOOK_EVERY: Duration = Duration::from_hours(1);
 
-/// Leaves deserted rooms at the start, and now and then.
+/// Leaves deserted rooms at the start and at intervals.
 pub(super) async fn keep_leaving(engine: Shared) {
     loop {
         for account in engine.pool.all_kept() {
@@ -31,8 +30,8 @@ pub(super) async fn keep_leaving(engine: Shared) {
 }
 
 impl Engine {
-    /// Leaves a room in which only ours are, as of the account's last sync; returns whether it did. A room of its own
-    /// making, such as the audit room, waits for people.
+    /// Leaves a room in which only our users remain, as of the account's last sync; returns whether it left. A room
+    /// that it made, such as the audit room, waits for people.
     pub(super) async fn leave_if_deserted(&self, account: &Account, room: &RoomId) -> Result<bool, EngineError> {
         let Some(joined) = account.alone_with(room) else { return Ok(false) };
         let ours = self.roster.of(room).len();
@@ -47,7 +46,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// Leaves a room that a sync was read without: one who stays is behind there for good, and reads it at every start.
+    /// Leaves a room that had to be cut out of a sync: the account would miss its events for good, and read it again at
+    /// every start.
     pub(super) async fn leave_too_large(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
         account.leave(room, Some(&declining::room_too_large())).await?;
         self.roster.leave(room, account.user());

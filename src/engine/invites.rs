@@ -1,4 +1,4 @@
-//! Invites to our users: accepted or declined by C3, C4, A1 and A2, and what the inviter is told.
+//! Invites to our users: accepted or declined by C3, C4, A1 and A2, and the explanation to the inviter.
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::json;
@@ -66,7 +66,7 @@ impl Engine {
                 Box::pin(self.join_service_dm(room, &person, assistant)).await
             }
             InviteDecision::MakeAssistant { owner } => Box::pin(self.lead_to_own_chat(room, invited, &owner)).await,
-            // An old invite, taken again: a coworker whose file is gone or faulty stays until it is retired.
+            // An old invite, handled again: a coworker whose file is missing or faulty stays until it is retired.
             InviteDecision::Decline { tell: Some(Tell::UnknownCoworker) } if self.is_joined(room, invited).await? => {
                 Ok(())
             }
@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// An owner invited their assistant to another chat: it has one of its own, to which they are led.
+    /// Declines an owner's invite of their assistant to another chat, and leads them to the assistant's own.
     async fn lead_to_own_chat(
         self: Shared,
         room: &RoomId,
@@ -95,7 +95,7 @@ impl Engine {
         if !self.config.assistants.enabled {
             return self.decline(room, assistant, Some(&declining::no_assistants())).await;
         }
-        // Before the chat is there: its first words say so.
+        // Noted before the chat exists, because its first words mention it.
         self.note(owner, |record| record.elsewhere = true)?;
         let chat = match Box::pin(self.clone().ensure_assistant(owner)).await {
             Err(error) if error.is_passing() => return Err(error),
@@ -113,7 +113,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Says, in the chat that an owner and their assistant have already, that another one was declined.
+    /// Says in an assistant's existing chat that the invite to another one was declined.
     async fn say_written_elsewhere(&self, owner: &UserId, declined: &RoomId) -> Result<(), EngineError> {
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let Some(own) = record.room.filter(|_| record.introduced && !record.silent) else { return Ok(()) };
@@ -123,7 +123,7 @@ impl Engine {
         self.note(owner, |record| record.elsewhere = false)
     }
 
-    /// What is shown beside a declined invite.
+    /// Returns the reason on the leave event of a declined invite.
     fn reason(&self, tell: Tell) -> String {
         let service = self.service_user();
         match tell {
@@ -136,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// Whether a user of ours without a client is in a room; who is only invited may not ask.
+    /// Returns whether one of our users, which may have no client, is in a room. One that is only invited may not ask.
     async fn is_joined(&self, room: &RoomId, user: &UserId) -> Result<bool, EngineError> {
         let [room, member] = [room.as_str(), user.as_str()].map(encode);
         let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{member}");
@@ -147,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// Declines without opening a client: the user may never have had one.
+    /// Declines without opening a client, because the user may never have had one.
     async fn decline(&self, room: &RoomId, user: &UserId, reason: Option<&str>) -> Result<(), EngineError> {
         if let Some(account) = self.pool.kept(user) {
             return Ok(account.leave(room, reason).await?);
@@ -174,14 +174,14 @@ impl Engine {
         if account.is_in(room) {
             let known = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
             if known.stays.contains(user) {
-                // Taken before a crash. Who is there now is looked at like in any room at a start.
+                // Handled before a crash. The start checks who is in each room.
                 self.roster.enter(room, user);
                 return self.introduce(&account, room).await;
             }
         } else {
             learn_devices(&account, inviter).await?;
             match account.join(room).await {
-                // The invite is gone: withdrawn, or the room is.
+                // The invite or the room is gone.
                 Err(error) if error.is_forbidden() => return Ok(()),
                 joined => joined?,
             }
@@ -198,8 +198,9 @@ impl Engine {
         self.read_since_invite(&account, room).await
     }
 
-    /// What a coworker does in a room that it has just joined (C4): it stays, or waits for others.
-    /// Returns whether it stays: not with a single person. People follow an upgrade one by one, so a room that replaces another is waited in.
+    /// Decides whether a coworker stays in a room that it has just joined (C4), and returns that. It does not stay with
+    /// a single person, except in a room that replaces another: people follow an upgrade one by one, so it waits for
+    /// them.
     pub(super) async fn stay_if_lively(
         &self,
         account: &Account,
@@ -219,9 +220,9 @@ impl Engine {
                     record.stays.insert(account.user().to_owned());
                     Some(record)
                 })?;
-                // It may have been taken out in the middle of something.
+                // If it was removed halfway through something, it still owes that here.
                 self.try_what_is_owed();
-                // Before anything of it is seen: if the others leave meanwhile, it is paused and does not go.
+                // Flush before it says anything: if the others leave meanwhile, it is paused and does not leave.
                 self.store.flush().await?;
                 self.introduce(account, room).await?;
             }
@@ -235,18 +236,18 @@ impl Engine {
         Ok(true)
     }
 
-    /// The first words in a room (C17), once for each coworker and room.
+    /// Says the first words (C17), once for each coworker and room.
     pub(super) async fn introduce(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
         let Some(coworker) = self.coworker(account.user()) else { return Ok(()) };
         let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
         if record.introduced.contains(account.user()) || self.voice_in(account, room).await? != Voice::Heard {
             return Ok(());
         }
-        // Nobody talks in a space: it is a list of rooms.
+        // A space is a list of rooms, in which nobody talks.
         if !coworker.silent_join && !account.is_space(room) {
             let facts = account.facts(room).await?;
             let tools = self.toolset_of_run(coworker, room).await?;
-            // What can be read is known only once some of it was looked at.
+            // How far back it can read is known only after a look at the history.
             let events = account.history(room, 1).await?;
             let text = words::first_words(&words::FirstWords {
                 name: &coworker.name,
@@ -256,7 +257,8 @@ impl Engine {
                 tools: &tools,
                 reads: coworker.reads,
             });
-            // Invited again after it was removed, it introduces itself anew: another event, so another transaction.
+            // Use the join event as the cause, so that a coworker invited again introduces itself under a new
+            // transaction id.
             let joined_by = account.joined_by(room).await?;
             let cause = joined_by.as_ref().map_or(room.as_str(), |event| event.as_str());
             let txn = super::word_transaction("first-words", cause, account.user());
@@ -270,7 +272,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Counts who is in a room and who is invited.
+    /// Counts a room's joined and invited members.
     pub(super) fn company(&self, facts: &Facts) -> Company {
         let joined = facts.joined.iter().map(|user| (&**user, Membership::Join));
         let invited = facts.invited.iter().map(|user| (&**user, Membership::Invite));
@@ -301,7 +303,7 @@ impl Engine {
         self.read_since_invite(&account, room).await
     }
 
-    /// Somebody else has joined the service bot's chat with a person.
+    /// Leaves the service bot's chat with a person, because somebody else has joined it.
     pub(super) async fn leave_service_chat(&self, room: &RoomId) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         account.leave(room, Some(&declining::service_alone())).await?;
@@ -312,14 +314,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells an inviter why one of ours did not come: in their assistant's room, or in their chat with the service bot.
+    /// Tells an inviter why one of ours declined, in the inviter's chat with the service bot.
     async fn tell_inviter(self: Shared, inviter: &UserId, invited: &UserId, tell: Tell) {
         let name = match self.namespace.who(invited) {
             Who::Coworker(id) => self.coworker(invited).map_or(id.0, |coworker| coworker.name.clone()),
             _ => invited.to_string(),
         };
         let text = match tell {
-            // Said where it was asked.
+            // The leave event or the visit says it there.
             Tell::AskInRoom | Tell::ServiceOnlyDirect => return,
             Tell::NotAccepted | Tell::UnknownCoworker => words::declined_inviter(&name),
             Tell::NotYourAssistant => words::not_your_assistant(&pill(invited, invited.as_str())),
@@ -334,12 +336,12 @@ impl Engine {
         }
     }
 
-    /// Says something to one person in the chat that the service bot has with them; one is made if there is none.
+    /// Sends a text in a person's chat with the service bot; makes the chat if there is none.
     pub(super) async fn say_privately(self: Shared, person: &UserId, text: &str) -> Result<(), EngineError> {
         self.say_privately_once(person, text, ruma::TransactionId::new()).await
     }
 
-    /// As [`Self::say_privately`]; the same `txn` is said once.
+    /// Like [`Self::say_privately`], but a repeated `txn` sends nothing new.
     pub(super) async fn say_privately_once(
         self: Shared,
         person: &UserId,
@@ -353,7 +355,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns somebody's chat with the service bot, made now where there is none.
+    /// Returns a person's chat with the service bot; makes it if there is none.
     async fn service_chat_of(&self, account: &Account, person: &UserId) -> Result<OwnedRoomId, EngineError> {
         let _making = self.service_chats.lock().await;
         let known = self.tables.rooms.iter().filter_map(Result::ok);
@@ -368,7 +370,7 @@ impl Engine {
         Ok(room)
     }
 
-    /// Handles invites that came while we were away and that no transaction brought.
+    /// Handles invites that arrived while we were away and that no transaction brought.
     pub(super) async fn take_missed_invites(self: Shared, account: &Account) -> Result<(), EngineError> {
         for room in account.invited() {
             let Some(inviter) = account.inviter(&room).await else { continue };
@@ -383,7 +385,7 @@ impl Engine {
     }
 }
 
-/// Before a join, whose sync may bring what the person's app asks for first of all: a verification.
+/// Learns the inviter's devices before a join: the sync after it may already bring their app's verification request.
 async fn learn_devices(account: &Account, person: &UserId) -> Result<(), EngineError> {
     match account.learn_devices(person).await {
         Err(error) if error.is_passing() => Err(error.into()),

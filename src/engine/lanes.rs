@@ -1,4 +1,4 @@
-//! Order and limits of runs (C11): `core/schedule.rs` decides whose turn it is, and here runs wait for it.
+//! Order and limits of runs (C11): runs wait here; `core/schedule.rs` decides whose turn it is.
 
 use std::{
     collections::HashMap,
@@ -9,17 +9,17 @@ use tokio::sync::oneshot;
 
 use crate::core::schedule::{Full, Lane, Schedule, ScheduleLimits, Ticket};
 
-/// Hands out places; a cheap handle.
+/// The queue for all runs; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Lanes(Arc<Mutex<Waiting>>);
 
 struct Waiting {
     schedule: Schedule,
-    /// Who is to be told when the turn has come.
+    /// The waiting places, each notified when its turn has come.
     to_tell: HashMap<Ticket, oneshot::Sender<()>>,
 }
 
-/// A place in line, taken in the order of requests, and then leave to run. Dropped, it is given up.
+/// A FIFO ticket that becomes the permit to run; dropping it gives up the place.
 pub(super) struct Place {
     lanes: Lanes,
     ticket: Ticket,
@@ -31,12 +31,12 @@ impl Lanes {
         Self(Arc::new(Mutex::new(Waiting { schedule: Schedule::new(limits), to_tell: HashMap::new() })))
     }
 
-    /// Takes a place for a new run, or says that too many wait in its room.
+    /// Takes a place for a new run; fails if too many are waiting in its room.
     pub(super) fn place(&self, lane: Lane) -> Result<Place, Full> {
         self.hold(|schedule| schedule.request(lane))
     }
 
-    /// Takes a place for a run that was accepted before.
+    /// Takes a place for a run that was accepted before, whatever the limits.
     pub(super) fn place_again(&self, lane: Lane) -> Place {
         let held = self.hold::<std::convert::Infallible>(|schedule| Ok(schedule.resume(lane)));
         match held {
@@ -53,7 +53,7 @@ impl Lanes {
         Ok(Place { lanes: self.clone(), ticket, turn: Some(turn) })
     }
 
-    /// Returns how many runs go, and how many wait.
+    /// Returns how many runs are going on and how many are waiting.
     pub(super) fn counts(&self) -> (usize, usize) {
         self.lock().schedule.counts()
     }
@@ -67,7 +67,7 @@ impl Waiting {
     fn tell(&mut self) {
         for ticket in self.schedule.take_granted() {
             if let Some(told) = self.to_tell.remove(&ticket) {
-                // A place that is being dropped takes itself out.
+                // The receiver is gone only if the place is being dropped, which removes it from the schedule.
                 let _ = told.send(());
             }
         }
@@ -75,7 +75,7 @@ impl Waiting {
 }
 
 impl Place {
-    /// Waits until its turn has come; from then on it is the leave to run, until it is dropped.
+    /// Waits for its turn; from then on the place is the permit to run.
     pub(super) async fn turn(&mut self) {
         if let Some(turn) = &mut self.turn {
             turn.await.expect("a held place is told, or waits");
@@ -83,16 +83,16 @@ impl Place {
         }
     }
 
-    /// Gives its place in the room and over all back while it keeps its thread; see [`Self::unpark`]. Nothing happens where
-    /// too many do so already.
+    /// Gives up the place in the room and in the whole, but keeps the lane; see [`Self::unpark`]. Does nothing if too
+    /// many runs are parked already.
     pub(super) fn park(&self) {
         let mut waiting = self.lanes.lock();
         waiting.schedule.park(self.ticket);
         waiting.tell();
     }
 
-    /// Waits until it holds all that it had before [`Self::park`]; at once where it was not parked. Dropped while it waits,
-    /// it may be called again.
+    /// Waits until it holds all that it had before [`Self::park`]; returns at once if it was not parked. May be called
+    /// again if the future was dropped.
     pub(super) async fn unpark(&self) {
         let turn = {
             let mut waiting = self.lanes.lock();
@@ -109,9 +109,9 @@ impl Place {
         turn.await.expect("a held place is told, or waits");
     }
 
-    /// Returns how many are before it.
+    /// Returns how many runs are ahead of it.
     pub(super) fn ahead(&self) -> usize {
-        // Looked at apart, so that nobody waits for the counting.
+        // Counts on a clone, so that the lock is not held.
         let schedule = self.lanes.lock().schedule.clone();
         schedule.ahead(self.ticket)
     }

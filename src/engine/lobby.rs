@@ -1,5 +1,5 @@
-//! The room in which people's apps find the coworkers by name (`workspace.lobby`): the service bot makes and keeps it, all
-//! coworkers are in it, and nothing is asked or answered there.
+//! The lobby (`workspace.lobby`), a room in which people's apps find the coworkers by name. The service bot makes and
+//! keeps it, all coworkers are in it, and nothing is asked or answered there.
 
 use ruma::{OwnedRoomId, RoomId, UserId};
 use sha2::{Digest as _, Sha256};
@@ -10,10 +10,10 @@ use crate::{
     matrix::{Account, lobby},
 };
 
-/// Under which key the store keeps it.
+/// The lobby's key in the settings table.
 const LOBBY: &str = "lobby";
 
-/// Makes the lobby, or makes it as config says, once at each start.
+/// Makes the lobby, or brings it in line with the config, once at each start.
 pub(super) async fn keep_lobby(engine: Shared) {
     if !engine.config.workspace.lobby {
         return;
@@ -40,18 +40,18 @@ impl Engine {
         Ok(self.tables.audit_room.get(&LOBBY.to_owned())?.and_then(|kept| kept.room))
     }
 
-    /// Whether a room is the lobby, also one that config does not ask for any more.
+    /// Returns whether a room is the lobby, even if the config no longer asks for one.
     pub(super) fn is_lobby(&self, room: &RoomId) -> Result<bool, EngineError> {
         Ok(self.lobby()?.is_some_and(|lobby| lobby == room))
     }
 
-    /// Returns a link to the lobby, if there is one.
+    /// Returns a link to the lobby if the config asks for one.
     pub(super) fn lobby_link(&self) -> Result<Option<String>, EngineError> {
         let lobby = self.lobby()?.filter(|_| self.config.workspace.lobby);
         Ok(lobby.map(|room| room_link(words::lobby_name(), &room, &self.namespace.server)))
     }
 
-    /// Comes in, on an invite to one of ours.
+    /// Accepts a coworker's invite to the lobby.
     pub(super) async fn join_lobby(&self, room: &RoomId, user: &UserId) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(user) else { return Ok(()) };
         if self.coworker(user).is_none() {
@@ -84,7 +84,7 @@ impl Engine {
                 },
             },
         };
-        // Before anybody is invited: their invites are known by it.
+        // Stored before anybody is invited, so that the invites are recognised as the lobby's.
         let kept = AuditRoom { room: Some(room.clone()), ..AuditRoom::default() };
         self.tables.audit_room.put(&LOBBY.to_owned(), &kept)?;
         self.store.flush().await?;
@@ -97,7 +97,7 @@ impl Engine {
             }
             self.join_lobby(&room, user).await?;
         }
-        // Who does not work here any more is not found here either.
+        // Former coworkers are removed, so that nobody finds them here.
         for user in facts.joined.iter().filter(|user| self.namespace.is_ours(user) && *user != account.user()) {
             if self.coworker(user).is_none() {
                 account.remove(&room, user).await?;
@@ -124,7 +124,7 @@ impl Engine {
         Ok(made)
     }
 
-    /// Says who works here, where that has changed since it was said.
+    /// Posts the list of coworkers if it has changed.
     async fn list_in_lobby(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
         let text = words::coworker_list(&self.listed(), None);
         let list = hex(&Sha256::digest(&text)[..16]);

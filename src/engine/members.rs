@@ -1,4 +1,4 @@
-//! Changes of membership: invites to ours, joins, leaves and bans of ours, and rooms that grow or shrink (C4).
+//! Membership changes (C4): invites to ours, joins, leaves and bans of ours, and rooms that grow or shrink.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// At least how many people are in each room whose members were counted since the start.
+/// A lower bound on the people in each room whose members were counted since the start.
 #[derive(Default)]
 pub(super) struct Headcounts(Mutex<HashMap<OwnedRoomId, AtLeast>>);
 
@@ -43,7 +43,7 @@ impl Headcounts {
 }
 
 impl Engine {
-    /// Handles an `m.room.member` event of a room that is no assistant's.
+    /// Handles an `m.room.member` event in any room but an assistant's.
     pub(super) async fn take_membership(self: Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Member(change) = &event.kind else { return Ok(()) };
         let ours = self.namespace.is_ours(&change.user);
@@ -64,20 +64,20 @@ impl Engine {
         }
     }
 
-    /// Whether somebody is not who the service bot has this chat with.
+    /// Returns whether `user` is a human other than the one with whom the service bot has this chat.
     fn is_shared_service_chat(&self, room: &RoomId, user: &ruma::UserId) -> Result<bool, EngineError> {
         let person = self.tables.rooms.get(&room.to_owned())?.and_then(|record| record.service_dm);
         Ok(person.is_some_and(|person| person != user) && self.namespace.is_human(user))
     }
 
-    /// One of ours left, was kicked or banned: it is gone at once and does not come back by itself.
+    /// Handles the leave, kick or ban of one of ours: its runs end at once, and it does not come back by itself.
     async fn take_departure(&self, room: &RoomId, change: &MemberChange, accepted: Instant) -> Result<(), EngineError> {
         self.roster.leave(room, &change.user);
         self.headcounts.forget(room);
         let Some(account) = self.pool.kept(&change.user) else { return Ok(()) };
         account.sync_since(accepted).await?;
         if account.is_in(room) {
-            // An old event: it was invited again since.
+            // An old event: it was invited and joined again since.
             self.roster.enter(room, &change.user);
             return Ok(());
         }
@@ -92,14 +92,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a change of membership leaves a room, in which coworkers work, with people enough for sure.
+    /// Returns whether the room is unpaused and certain to keep enough people after this change.
     fn stays_lively(&self, event: &RoomEvent) -> Result<bool, EngineError> {
         let EventKind::Member(change) = &event.kind else { return Ok(false) };
         let paused = self.tables.rooms.get(&event.room)?.unwrap_or_default().liveliness.is_paused();
         Ok(!paused && self.headcounts.is_lively_after(&event.room, change.membership))
     }
 
-    /// Somebody else came or went: coworkers pause in a room with one human, and are back with the second.
+    /// Handles another user's join or leave: coworkers pause in a room with one human and resume with the second.
     async fn take_company(&self, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let room = &event.room;
         let accounts = self.kept_in(room);
@@ -134,7 +134,7 @@ impl Engine {
             CompanyChange::Pause { say: true } => {
                 tracing::info!(room.id = %room, "a room shrank to one human; coworkers pause there");
                 let txn = super::word_transaction("lonely", event.id.as_str(), first.user());
-                // Nobody talks in a space.
+                // A space is a list of rooms, in which nobody talks.
                 if !first.is_space(room) {
                     first.send(room, &super::word(&words::lonely(), None), txn).await?;
                 }

@@ -1,4 +1,4 @@
-//! A room's notes in the store: for the commands, for the tools, and for the prompt (C2, C16).
+//! A room's stored notes, for the commands, the tools and the prompt (C2, C16).
 
 use ruma::{OwnedRoomId, RoomId};
 
@@ -11,7 +11,7 @@ impl Engine {
         Ok(self.tables.notes.get(&room.to_owned())?.unwrap_or_default().list().to_vec())
     }
 
-    /// Adds a note and returns its number, durably; the inner error says why it is refused.
+    /// Adds a note durably and returns its number; the inner error says why it was refused.
     pub(super) async fn add_note(
         &self,
         room: &RoomId,
@@ -40,7 +40,7 @@ impl Engine {
         Ok(count)
     }
 
-    /// Takes the notes of a room along into the one that replaces it, unless that has notes of its own (C18).
+    /// Copies a room's notes to the room that replaces it, unless that has notes of its own (C18).
     pub(super) fn carry_notes(&self, old: &OwnedRoomId, new: &OwnedRoomId) -> Result<(), EngineError> {
         if let Some(notes) = self.tables.notes.get(old)? {
             self.tables.notes.insert_new(new, &notes)?;
@@ -48,7 +48,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What is confirmed to people must outlast a crash.
+    /// Flushes, because what was confirmed to people must survive a crash.
     async fn change_notes(&self, room: &RoomId, change: impl FnOnce(&mut Notes)) -> Result<(), EngineError> {
         self.tables.notes.update(&room.to_owned(), |notes: Option<Notes>| {
             let mut notes = notes.unwrap_or_default();

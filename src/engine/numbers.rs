@@ -1,11 +1,11 @@
-//! What `/metrics` shows of what is going on, read whenever somebody asks.
+//! The engine's gauges in `/metrics`, read at each scrape.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{Engine, Shared};
 use crate::{appservice::metrics::Labelled, claude};
 
-/// Shows what is going on in `/metrics`.
+/// Registers the engine's gauges.
 pub(super) fn show(engine: &Shared) {
     let show = |name, help, read: fn(&Engine) -> usize| {
         let engine = Arc::downgrade(engine);
@@ -38,7 +38,7 @@ pub(super) fn show(engine: &Shared) {
     show_each(engine, "budget_limit_usd", "What may be spent, where there is a limit.", Engine::budget_limits);
 }
 
-/// Shows numbers with labels in `/metrics`.
+/// Registers a gauge with labels.
 fn show_each(engine: &Shared, name: &'static str, help: &'static str, read: fn(&Engine) -> Vec<Labelled>) {
     let weak = Arc::downgrade(engine);
     engine.metrics.observe_each(name, help, move || weak.upgrade().map(|engine| read(&engine)).unwrap_or_default());

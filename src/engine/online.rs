@@ -1,8 +1,8 @@
-//! Our users are shown as online while Workmate serves, and as offline once it has stopped.
+//! Shows our users as online while Workmate serves, and as offline once it has stopped.
 //!
-//! A homeserver takes a user for gone who neither syncs nor says anything (Synapse 1.163: after 30 s by default), so it is
-//! told again and again, of a bounded number of users: the service bot, the coworkers, and the assistants whose clients
-//! are open. Nothing is told to a homeserver that keeps no presence.
+//! A homeserver shows a user as gone who neither syncs nor sends (Synapse 1.163: after 30 s by default). So presence is
+//! refreshed for a bounded number of users: the service bot, the coworkers, and assistants with an open client. If the
+//! homeserver keeps no presence, nothing is sent.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use ruma::OwnedUserId;
 
 use super::{Engine, Shared};
 
-/// How often the homeserver is told.
+/// How often presence is refreshed.
 const REFRESH: Duration = Duration::from_secs(20);
-/// Of how many users; of the others nothing is shown.
+/// Most users shown as online; the rest are not shown.
 const USERS_MAX: usize = 64;
-/// How often a homeserver that keeps no presence is asked again.
+/// How often a homeserver without presence is asked again.
 const ASK_AGAIN: Duration = Duration::from_hours(1);
-/// Calls at once.
+/// Concurrent calls.
 const CALLS_AT_ONCE: usize = 2;
-/// How long a stop waits for it.
+/// How long a shutdown waits for the users to be shown as offline.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Keeps our users online until Workmate stops.
@@ -40,7 +40,7 @@ pub(super) async fn keep_online(engine: Shared) {
             };
             match kept {
                 Ok(presence) if presence == "online" => {}
-                // Away for a moment; the next time tells.
+                // Temporarily unreachable; the next refresh tries again.
                 Err(error) if error.is_passing() => {}
                 _ => pause = ASK_AGAIN,
             }

@@ -1,4 +1,4 @@
-//! Events whose key has not come: a few tries soon, then parked until the deadline, then a word (C8).
+//! Events whose key has not come (C8): parked and retried until the deadline, after which the sender is told.
 
 use std::{
     collections::HashMap,
@@ -21,36 +21,36 @@ use crate::{
     store::InboxEntry,
 };
 
-/// Between two words in a room that a message cannot be decrypted, in milliseconds.
+/// The time between two such messages in one room, in milliseconds.
 const UNDECRYPTABLE_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
-/// A parked event is tried again after this long, doubled each time.
+/// The pause before a parked event is retried, in seconds; it doubles each time.
 const PARKED_FIRST_S: u64 = 10;
-/// The longest pause between two tries of a parked event.
+/// The longest pause between two retries, in seconds.
 const PARKED_MAX_S: u64 = 300;
 
-/// So long after a new device came in the place of a lost one, a client may still encrypt for the lost one, in
-/// milliseconds: it has not heard of the change yet.
+/// How long after a new device replaced a lost one clients may still encrypt for the lost one, in milliseconds: they
+/// have yet to hear of the change.
 const RENEWAL_UNHEARD_MS: i64 = 5 * 60 * 1000;
 
-/// Events of one room that wait for their keys.
+/// Most parked events in one room.
 const PARKED_ROOM_MAX: usize = 64;
-/// Events of all rooms that wait for their keys.
+/// Most parked events in all rooms.
 const PARKED_ALL_MAX: usize = 2_048;
 
-/// How many events wait for their keys, by room.
+/// The number of parked events in each room.
 #[derive(Debug, Default)]
 pub(super) struct Parked(Mutex<HashMap<OwnedRoomId, usize>>);
 
-/// A place among the parked events; free again once it is dropped.
+/// A place among the parked events; dropping it frees the place.
 struct Place<'a>(&'a Parked, OwnedRoomId);
 
 impl Parked {
-    /// Returns how many wait.
+    /// Returns the number of parked events.
     pub(super) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
-    /// Takes a place; `None` where as many wait as may.
+    /// Takes a place; `None` if the room or the whole is full.
     fn place(&self, room: &RoomId) -> Option<Place<'_>> {
         let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let here = parked.get(room).copied().unwrap_or_default();
@@ -74,18 +74,18 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Whether the key of an event went to a device that was lost.
+/// Whether an event's key went to a device that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lost {
-    /// Nothing says so.
+    /// There is no sign of it.
     No,
-    /// It was sent soon after the new device came, and its sender may not have known of that.
+    /// It was sent soon after the new device appeared; its sender may not have known about that yet.
     Likely,
-    /// It was sent before the new device came: no waiting brings its key.
+    /// It was sent before the new device appeared, so its key will never come.
     Surely,
 }
 
-/// Returns what an event's time and that of a new device, where there is one, say of the event's key.
+/// Compares an event's time with that of the new device, if there is one.
 fn lost_with_device(renewed_at: Option<Timestamp>, sent_at: Timestamp) -> Lost {
     match renewed_at {
         Some(at) if at > sent_at => Lost::Surely,
@@ -94,21 +94,21 @@ fn lost_with_device(renewed_at: Option<Timestamp>, sent_at: Timestamp) -> Lost {
     }
 }
 
-/// Who reads an event.
+/// Which of our users read an event.
 #[derive(Clone, Debug)]
 pub(super) enum Readers {
-    /// The coworkers and the service bot in its room.
+    /// The coworkers and the service bot in the room.
     Coworkers,
     /// This person's assistant.
     AssistantOf(OwnedUserId),
 }
 
 impl Engine {
-    /// Waits for the key of an event, and handles it once it can be read.
+    /// Waits for an event's key, and handles the event once it can be decrypted.
     pub(super) async fn read_patiently(self: Shared, readers: Readers, entry: InboxEntry, accepted: Instant) {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let place = self.parked.place(room);
-        // Where too many wait already, it has its few tries and is not waited for.
+        // Without a place the event gets one try and no wait.
         let mut deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
         let mut pause_s = PARKED_FIRST_S;
         let mut cause = KeyMissing::NotSent;
@@ -129,7 +129,7 @@ impl Engine {
                         Lost::Surely => (cause, deadline_ms) = (KeyMissing::DeviceLost, 0),
                         Lost::Likely => {
                             cause = KeyMissing::DeviceLost;
-                            // Said at once; should the key come all the same, it is answered.
+                            // Say so now; if the key comes after all, the event is answered.
                             self.say_undecryptable(&readers, &entry, cause).await;
                         }
                         Lost::No => cause = sealed.key_missing.unwrap_or(cause),
@@ -141,7 +141,8 @@ impl Engine {
             match failed {
                 Ok(true) => return self.done(&entry),
                 Ok(false) => failures.forget(),
-                // Nothing is known of the key, or it is there and what follows from it failed: neither is an answer.
+                // Either the key's state is unknown, or the key is here and handling the event failed. Neither settles
+                // the event.
                 Err(error) => {
                     let waits = tokio::select! {
                         () = self.stop.cancelled() => return,
@@ -172,7 +173,7 @@ impl Engine {
         }
     }
 
-    /// Whether the key of an event went to lost devices of all the readers.
+    /// Returns whether the event's key went only to lost devices, judged over all readers.
     async fn lost_with_device(&self, readers: &Readers, entry: &InboxEntry) -> Lost {
         let Ok(accounts) = self.accounts_of(readers, &entry.event.room_id).await else { return Lost::No };
         let lost: Vec<Lost> =
@@ -202,7 +203,8 @@ impl Engine {
         lead::read(&accounts, &entry.event.room_id, &entry.event.event_id, accepted).await
     }
 
-    /// The readers' clients. An assistant's is held only while it tries, so that parked events keep no place open.
+    /// Returns the readers' clients. An assistant's is held only during a try, so that parked events keep no client
+    /// open.
     async fn accounts_of(&self, readers: &Readers, room: &RoomId) -> Result<Vec<Arc<Account>>, MatrixError> {
         match readers {
             Readers::Coworkers => Ok(self.kept_in(room)),

@@ -1,4 +1,4 @@
-//! What people see of a run before its answer: the read receipt and typing (C9).
+//! What people see of a run before its answer: the read receipt and the typing notice (C9).
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +10,13 @@ use crate::{
     matrix::Account,
 };
 
-/// Typing is shown again this often; a notice lasts four seconds.
+/// How often the typing notice is renewed; one lasts four seconds.
 const TYPING_INTERVAL: Duration = Duration::from_secs(3);
-/// The receipt and typing wait this long: until then what they cost the homeserver would hold up the question, and an
-/// answer that is there sooner needs no typing.
+/// The delay before the receipt and the typing notice. Sooner, their cost to the homeserver would delay the request
+/// itself; and an answer that comes sooner needs no typing notice.
 const PRESENCE_AFTER: Duration = Duration::from_millis(150);
 
-/// The read receipt and typing (C9), until the run is done with them; and a sync where the run did without.
+/// Shows the read receipt and typing (C9) until the run is done, and syncs if the run skipped its sync.
 pub(super) async fn show(account: Arc<Account>, record: RunRecord, accepted: Instant, done: CancellationToken) {
     let thread = match &record.place {
         Place::Thread { root, .. } if *root != record.request => Some(root.as_ref()),
@@ -28,7 +28,7 @@ pub(super) async fn show(account: Arc<Account>, record: RunRecord, accepted: Ins
             account.typing(&record.room, true).await?;
         }
         account.receipt(&record.room, &record.request, thread).await?;
-        // Before a long answer is sent, so that what changed in the room meanwhile is known by then.
+        // Before a long answer is sent, so that the run knows what has changed in the room.
         account.sync_since(accepted).await
     };
     if let Err(error) = shown.await {

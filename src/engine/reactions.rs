@@ -1,4 +1,4 @@
-//! Reactions, redactions and edits that steer runs (C6, C10).
+//! Reactions and redactions that steer runs (C6, C10).
 
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
@@ -18,17 +18,17 @@ use crate::{
     },
 };
 
-/// Stops a run; with and without the emoji's variation selector.
+/// Reactions that stop a run, with and without the emoji's variation selector.
 pub(super) const STOP_KEYS: [&str; 2] = ["🛑", "🛑\u{fe0f}"];
-/// Runs a request again.
+/// Reactions that run a request again.
 pub(super) const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
-/// The 🔁 on one answer that are told apart.
+/// The 🔁 reactions remembered for one answer, so that each counts once; further ones are ignored.
 const HEARD_MAX: usize = 64;
-/// How often one request is run again at the most.
+/// How often one request can be run again.
 pub(super) const AGAIN_MAX: u32 = 10;
 
 impl Engine {
-    /// Handles a reaction: ✅ and ❌ on an approval's card, 🛑 on a request or on what its run shows, 🔁 on an answer.
+    /// Handles a reaction: ✅ or ❌ on an approval card, 🛑 on a request or on a message of its run, 🔁 on an answer.
     pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
         if !self.namespace.who(&event.sender).is_person() {
@@ -44,7 +44,7 @@ impl Engine {
             tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
         } else if AGAIN_KEYS.contains(&key.as_str()) {
             if self.tables.assistant_rooms.get(&event.room)?.is_some() {
-                // Whose room it is was checked where its events are told apart.
+                // The event's dispatch has checked that the sender owns this assistant.
                 return Box::pin(self.run_again_for_owner(&event.sender, event, target, accepted)).await;
             }
             Box::pin(self.run_again(event, target)).await?;
@@ -52,7 +52,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Handles a redaction: the redacted request's run ends, and what was posted of it goes too.
+    /// Handles a redaction: ends the redacted request's run and redacts what the run posted.
     pub(super) async fn take_redaction(self: Shared, room: &RoomId, target: &EventId) -> Result<(), EngineError> {
         self.running.order(room, Which::Touching(target), &Order::TakeBack);
         self.drop_owed_answers(room, target)?;
@@ -64,13 +64,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Redacts one message of ours.
+    /// Redacts a message of ours.
     pub(super) async fn take_back(&self, room: &RoomId, posted: &Posted) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&posted.user) else { return Ok(()) };
         super::take_back(&account, room, &posted.event).await
     }
 
-    /// Notes what a run posted, under its request and under the message itself.
+    /// Records a run's message, both under its request and under its own id.
     pub(super) fn note_posted(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
         if record.private {
             return self.note_answer(record, event);
@@ -153,7 +153,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The thread that a request's answer stood in.
+    /// Returns the root of the thread in which the request was answered.
     fn root_of(&self, room: &RoomId, request: &OwnedEventId) -> Result<Option<OwnedEventId>, EngineError> {
         let kept = self.tables.threads.get(&(room.to_owned(), request.clone()))?;
         Ok(kept.and_then(|kept| kept.answered_in))

@@ -1,5 +1,5 @@
-//! What a coworker reads for the one who asks (C7): found out without a call to the homeserver in rooms whose history
-//! has always been open to members, and with one, kept from then on, where it has not.
+//! What a coworker may read on the asker's behalf (C7). In rooms whose history was always open to members this takes no
+//! call to the homeserver; elsewhere it takes one, whose answer is cached.
 
 use std::{
     collections::HashMap,
@@ -20,14 +20,14 @@ use crate::{
     matrix::{Account, account::Facts},
 };
 
-/// Moments of the past that are known of people; with more, all are asked for again.
+/// Most cached standings; beyond that all are dropped and asked for again.
 const MOMENTS_MAX: usize = 4_096;
 
-/// How people stood to rooms at events. The past does not change, so nothing here goes stale.
+/// How users stood in rooms at given events. The past does not change, so the cache never goes stale.
 #[derive(Default)]
 pub(super) struct Moments(Mutex<HashMap<(OwnedRoomId, OwnedEventId, OwnedUserId), Standing>>);
 
-/// For whom a run reads.
+/// The asker on whose behalf a run reads.
 pub(super) struct Reader<'a> {
     account: &'a Account,
     record: &'a RunRecord,
@@ -35,11 +35,11 @@ pub(super) struct Reader<'a> {
     is_in: bool,
 }
 
-/// What is missing of a window of which only what may be read is left.
+/// What a window lacks after unreadable events were removed.
 pub(super) struct Kept {
-    /// Messages before the window, or among it.
+    /// Whether messages are missing, before the window or within it.
     pub(super) older: bool,
-    /// Where it begins is where it may be read from, and not how far it was fetched.
+    /// Whether the window begins where the asker's right to read begins, and not where fetching stopped.
     pub(super) begin_is_fixed: bool,
 }
 
@@ -50,7 +50,7 @@ impl Reader<'_> {
 }
 
 impl Engine {
-    /// Returns for whom a run reads; `None` where everything in the room may be read for them.
+    /// Returns the reader for a run; `None` if its asker may read the whole room.
     pub(super) async fn reader<'a>(
         &self,
         account: &'a Account,
@@ -69,7 +69,8 @@ impl Engine {
         Ok(Some(Reader { account, record, openness, is_in }))
     }
 
-    /// Leaves of a gapless stretch of the room's newest events what may be read. Returns whether messages are missing.
+    /// Removes what may not be read from a gapless stretch of the room's newest events. Returns whether messages are
+    /// missing.
     pub(super) async fn keep_readable(
         &self,
         reader: Option<&Reader<'_>>,
@@ -95,7 +96,7 @@ impl Engine {
         Ok(allowed.forbidden)
     }
 
-    /// As [`Self::keep_readable`], of the room's newest events, of which `most` are read.
+    /// Like [`Self::keep_readable`], for the newest `most` events of a room.
     pub(super) async fn keep_readable_window(
         &self,
         reader: Option<&Reader<'_>>,
@@ -109,7 +110,7 @@ impl Engine {
         Ok(Kept { older: has_older || forbidden, begin_is_fixed: forbidden && (begins_later || !has_older) })
     }
 
-    /// Leaves of single messages from anywhere in the room those that may be read.
+    /// Keeps, of single messages from anywhere in the room, those that may be read.
     pub(super) async fn keep_readable_ones(
         &self,
         reader: Option<&Reader<'_>>,
@@ -118,7 +119,7 @@ impl Engine {
         let Some(reader) = reader else { return Ok(events) };
         let mut kept = Vec::with_capacity(events.len());
         for event in events {
-            // Their own message is theirs to read, wherever it stands.
+            // Askers may always read their own messages.
             if event.sender == reader.record.asker
                 || self.stood_at(reader, &event.id).await?.is_some_and(asker::may_read)
             {

@@ -1,4 +1,5 @@
-//! What the model's provider refuses (C26): asked once more by itself, and left out of later requests.
+//! Refusals by the model's provider (C26): the request is retried without its context, and what was to blame is left
+//! out of later ones.
 
 use std::sync::Arc;
 
@@ -21,11 +22,11 @@ use crate::{
     matrix::Account,
 };
 
-/// How the loop of a run ended.
+/// The outcome of a run's loop.
 type Reply = Result<(String, Stop), Fault>;
 
 impl Engine {
-    /// Composes what a run asks with, and its tools; `None` where its coworker is gone.
+    /// Composes the context and the toolset for a run; `None` if its coworker is gone.
     pub(super) async fn compose_for<'a>(
         self: &'a Shared,
         account: &Arc<Account>,
@@ -53,8 +54,8 @@ impl Engine {
         Ok(Some(Box::pin(self.compose_coworker(account, coworker, record, breadth)).await?))
     }
 
-    /// Works on a question. Where it is refused, it is asked once more without what was said before it; whatever is to
-    /// blame is left out from then on.
+    /// Works on a request. If it is refused, retries it once without earlier messages. From then on leaves out what was
+    /// to blame: the earlier messages if the retry succeeds, else the request.
     pub(super) async fn work_unsilenced(
         self: &Shared,
         stage: &Stage<'_>,
@@ -97,7 +98,7 @@ impl Engine {
         })
     }
 
-    /// Returns what was refused where a run reads.
+    /// Returns the refused messages of the run's room or assistant.
     pub(super) fn refused(&self, record: &RunRecord) -> Result<Refused, EngineError> {
         Ok(if record.private {
             self.tables.assistants.get(&record.asker)?.unwrap_or_default().refused

@@ -1,4 +1,4 @@
-//! Edits that make something else of a request (C6, C16): a command of a prompt, or a prompt of a command.
+//! Edits that change a request's kind (C6, C16): a prompt into a command, or a command into a prompt.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -17,19 +17,19 @@ use crate::{
     matrix::Account,
 };
 
-/// A coworker that an edit asks for something else than the request did.
+/// A coworker for which an edit changed the request's kind.
 pub(super) struct Anew {
     pub(super) user: OwnedUserId,
-    /// Whether the request is a command now: its run stops.
+    /// Whether the request is now a command, so that its run stops.
     pub(super) is_command: bool,
-    /// Whether that is to stop, and whether there is a run that stops.
+    /// Whether that command is a stop.
     stops: bool,
     was_going_on: bool,
 }
 
 impl Engine {
-    /// Returns which of those that a request asked are asked for something else by an edit of it: while its run goes on, or
-    /// soon after it was sent.
+    /// Returns the coworkers for which an edit changes the request's kind, while their run goes on or soon after the
+    /// request was sent.
     pub(super) fn asked_anew_by_edit(
         &self,
         event: &RoomEvent,
@@ -54,7 +54,7 @@ impl Engine {
         anew.collect()
     }
 
-    /// Does what an edit asks a coworker for now.
+    /// Does what the edited request now asks of a coworker.
     pub(super) async fn take_anew(
         self: Shared,
         event: &RoomEvent,
@@ -66,7 +66,7 @@ impl Engine {
             let asked = Asked { user: anew.user.clone(), why: Why::NewlyMentionedByEdit, late: false };
             return Box::pin(self.begin_coworker(event, came, &asked, accepted)).await;
         }
-        // A run that stops says so itself; others go on, for the edit is about this request.
+        // A run that stops says so itself. Other runs continue, because the edit concerns only this request.
         let (false, EventKind::Edit { target, .. }) = (anew.was_going_on, &event.kind) else { return Ok(()) };
         let (Some(account), Some(coworker)) = (self.pool.kept(&anew.user), self.coworker(&anew.user)) else {
             return Ok(());
@@ -75,7 +75,7 @@ impl Engine {
         self.answer_command(&account, event, &words::nothing_to_stop(), place).await
     }
 
-    /// Takes an owner's edit: of a request that is being answered, or one that makes a command of a request.
+    /// Handles an owner's edit: of a request that is being answered, or one that turns a request into a command.
     pub(super) async fn take_owners_edit(
         self: &Shared,
         account: &Arc<Account>,
@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Whether an edit makes a command of what its sender wrote a moment ago.
+    /// Returns whether an edit turns a recent message of the same sender into this command.
     async fn is_new_command(
         &self,
         account: &Account,

@@ -1,7 +1,8 @@
-//! Coworkers whose file is gone: an operator is told of them, and has them leave with a farewell (`workmate retire`).
+//! Coworkers whose file is gone: `/readyz` names them, and an operator retires them with a farewell (`workmate
+//! retire`).
 //!
-//! None leaves by itself. A folder that is not mounted, or a file that was moved for a moment, must not take a coworker
-//! out of its rooms: only people can invite it again.
+//! None leaves by itself. A folder that is not mounted, or a file moved for a moment, must not take a coworker out of
+//! its rooms, because only people can invite it again.
 
 use std::{collections::BTreeSet, fs};
 
@@ -14,11 +15,11 @@ use crate::{
     matrix::provision::Persona,
 };
 
-/// Coworkers named in one reason.
+/// Most coworkers named in one reason.
 const NAMED_MAX: usize = 10;
 
 impl Engine {
-    /// Says in `/readyz` which coworkers are not there because of their files.
+    /// Reports in `/readyz` the coworkers that are missing because of their files.
     pub(super) fn look_at_coworkers(&self) {
         let mut wrong: Vec<String> = Vec::new();
         if let Some(first) = self.config.left_out.first() {
@@ -41,7 +42,7 @@ impl Engine {
         self.health.set(Condition::Coworkers, state);
     }
 
-    /// Returns the ids of coworkers that were provisioned once and have no file any more.
+    /// Returns the ids of coworkers that were provisioned once and no longer have a file.
     fn coworkers_without_file(&self) -> BTreeSet<String> {
         let prefix = &self.namespace.coworker_prefix;
         let known: BTreeSet<&str> = self.config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
@@ -49,14 +50,14 @@ impl Engine {
         let Ok(entries) = fs::read_dir(self.config.data_dir.join("users")) else { return BTreeSet::new() };
         let ids = entries.filter_map(Result::ok).filter_map(|entry| {
             let id = entry.file_name().to_str()?.strip_prefix(prefix.as_str())?.to_owned();
-            // What was set aside beside it has a dot in its name, which no id has.
+            // A folder set aside beside it has a dot in its name, which no id has.
             (CoworkerId::is_one(&id) && entry.path().join("workmate.json").exists()).then_some(id)
         });
         ids.filter(|id| !known.contains(id.as_str()) && !left_out.contains(id)).collect()
     }
 
-    /// Has a coworker without a file say farewell, leave its rooms and lose its device; returns what was done, for its
-    /// operator.
+    /// Retires a coworker without a file: it says farewell, leaves its rooms and loses its devices. Returns what was
+    /// done, for the operator.
     pub(super) async fn retire(self: &Shared, id: &str) -> Result<Answer, EngineError> {
         let refuse = |text: String| Ok(Answer::Said { done: false, text });
         let user = self.namespace.user_id(&format!("{}{id}", self.namespace.coworker_prefix));
@@ -102,7 +103,7 @@ impl Engine {
         let rooms = account.joined();
         for room in &rooms {
             let txn = word_transaction("farewell", room.as_str(), user);
-            // A room that it may not speak in is left without a word.
+            // It leaves without a word if it may not speak there.
             match Box::pin(account.send(room, &word(&words::farewell(), None), txn)).await {
                 Err(error) if error.is_passing() => return Err(error.into()),
                 Err(error) => tracing::info!(room.id = %room, %error, "a farewell cannot be said"),

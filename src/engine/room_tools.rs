@@ -1,4 +1,4 @@
-//! The tools that act in the room where they are called: searching, reading, notes, files.
+//! The tools that act in the room where they are called: search, read, members, notes, files.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,20 +18,20 @@ use crate::{
     matrix::{Account, account::File},
 };
 
-/// Events that a search or a reading goes back: further than a context, and not without end.
+/// How many events a search or a read goes back: further than a context, but bounded.
 const PAST_EVENTS_MAX: usize = 3_000;
 
-/// Where a call is made, and which one it is.
+/// The call's run, room and id.
 pub(super) struct Here<'a> {
     pub(super) account: &'a Arc<Account>,
     pub(super) id: &'a RunId,
     pub(super) record: &'a RunRecord,
-    /// `tool_use_id`
+    /// `tool_use_id`.
     pub(super) call: &'a str,
 }
 
-/// Returns the tools of this kind. What they write stays in the room, where everybody sees it and can take it back: no
-/// approval is asked for, unless a grant says so. Made again after a crash, each does the same thing once.
+/// Returns the room tools. Whatever they write stays in the room, where everybody sees it and can redact it, so they
+/// need no approval unless a grant asks for it. Repeating a call after a crash has no further effect.
 pub(super) fn offers() -> Vec<Offer> {
     let offer = |tool: RoomTool| {
         Some(Offer {
@@ -48,7 +48,7 @@ pub(super) fn offers() -> Vec<Offer> {
 }
 
 impl Engine {
-    /// Carries out a permitted call in the room of the run, and nowhere else, within the tool's timeout.
+    /// Executes a permitted call in the run's own room, within the tool's timeout.
     pub(super) async fn call_room_tool(
         self: &Shared,
         here: &Here<'_>,
@@ -109,10 +109,10 @@ impl Engine {
         })
     }
 
-    /// Posts a file where the answer will stand, and nowhere else.
+    /// Posts a file in the place of the run's answer.
     async fn attach(&self, here: &Here<'_>, file: FileToAttach) -> Result<Output, EngineError> {
         let room = self.destination(here.record)?.room();
-        // What the model writes may be made of what tools told it in pieces.
+        // The model may have assembled a secret from pieces that tools returned.
         let mask = self.tools.mask();
         let file = FileToAttach { name: mask.hide(&file.name), text: mask.hide(&file.text), ..file };
         let digest = Sha256::digest(here.call.as_bytes());
@@ -144,7 +144,7 @@ impl Engine {
     }
 }
 
-/// What of a room a tool may look at.
+/// The part of a room's past that a tool may read.
 struct Past {
     events: Vec<RoomEvent>,
     older: bool,

@@ -1,4 +1,4 @@
-//! Which tools a coworker or an assistant has now: what exists, what the config grants, and what changed since.
+//! Which tools a coworker or an assistant has now: what exists, what the config grants, and what has changed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,18 +15,18 @@ use crate::{
     },
 };
 
-/// How long after the start runs wait for MCP servers that have not said yet what they have.
+/// How long after the start runs wait for MCP servers that have not listed their tools yet.
 pub(super) const SERVERS_PATIENCE: Duration = Duration::from_secs(15);
 
 impl Engine {
-    /// Returns the allow-list for a run in a room. Soon after the start, servers are waited for: a run that was taken up
-    /// again must not find its tools gone.
+    /// Returns a coworker's toolset for a run in a room. Just after the start it waits for MCP servers, so that a
+    /// resumed run does not lose its tools.
     pub(super) async fn toolset_of_run(&self, coworker: &Coworker, room: &RoomId) -> Result<Toolset, EngineError> {
         self.until_servers_are_there(&coworker.tools).await;
         self.toolset(coworker, room).await
     }
 
-    /// Returns the allow-list for an assistant's run, after the same wait.
+    /// Returns the toolset for an assistant's run, after the same wait.
     pub(super) async fn toolset_of_private_run(&self) -> Result<Toolset, EngineError> {
         self.until_servers_are_there(&self.config.assistants.tools).await;
         let tools = self.private_toolset()?;
@@ -37,12 +37,12 @@ impl Engine {
     async fn until_servers_are_there(&self, grants: &[Grant]) {
         let mut changed = self.tools.changed();
         while Instant::now() < self.servers_due && self.lacks_a_server(grants) {
-            // Whether something changed or the time is over is looked at again.
+            // The loop's condition checks for both a change and the timeout.
             let _ = tokio::time::timeout_at(self.servers_due, changed.changed()).await;
         }
     }
 
-    /// Whether a grant names tools of a server that offers none of them yet.
+    /// Returns whether a grant names tools of a server that offers none of them yet.
     fn lacks_a_server(&self, grants: &[Grant]) -> bool {
         let servers: Vec<_> =
             self.config.mcp_servers.iter().map(|server| format!("{}{SERVER_SEPARATOR}", server.name)).collect();
@@ -51,8 +51,8 @@ impl Engine {
         of_servers.into_iter().any(|grant| !offers.iter().any(|offer| grant.matches(&offer.name)))
     }
 
-    /// Returns a coworker's allow-list in a room. A server's tool that is granted for the first time is pinned as it is;
-    /// one that reads otherwise than its pin is withheld until an admin accepts it (`changes.rs`).
+    /// Returns a coworker's toolset in a room. A server's tool is pinned when it is first granted; if it then differs
+    /// from its pin, it is withheld until an admin accepts it (`changes.rs`).
     pub(super) async fn toolset(&self, coworker: &Coworker, room: &RoomId) -> Result<Toolset, EngineError> {
         if coworker.tools.is_empty() {
             return Ok(Toolset::default());
@@ -67,7 +67,7 @@ impl Engine {
         Ok(tools)
     }
 
-    /// Returns the assistants' allow-list.
+    /// Returns the assistants' toolset.
     pub(super) fn private_toolset(&self) -> Result<Toolset, EngineError> {
         let grants = &self.config.assistants.tools;
         let offers = self.offers(grants);
@@ -76,14 +76,14 @@ impl Engine {
         Ok(tools)
     }
 
-    /// Returns the servers of which tools are granted and that do not answer now.
+    /// Returns the servers that are down and have granted tools.
     pub(super) fn servers_down(&self, grants: &[Grant]) -> Vec<String> {
         let mut down = self.tools.health().down;
         down.retain(|server| grants.iter().any(|grant| grant.reaches(server)));
         down
     }
 
-    /// Returns the tools that somebody is granted and that are not as they are pinned.
+    /// Returns the granted tools that differ from their pins.
     pub(super) fn changed_offers(&self) -> Result<Vec<Offer>, EngineError> {
         let grants = self.config.coworkers.iter().flat_map(|coworker| &coworker.tools);
         let grants: Vec<Grant> = grants.chain(&self.config.assistants.tools).cloned().collect();
@@ -93,7 +93,7 @@ impl Engine {
         Ok(offers.into_iter().filter(is_changed).collect())
     }
 
-    /// What exists outside of rooms.
+    /// Returns the tools that are not a room's own.
     fn offers(&self, grants: &[Grant]) -> Vec<Offer> {
         if grants.is_empty() {
             return Vec::new();
@@ -113,7 +113,7 @@ impl Engine {
         Ok(pinned)
     }
 
-    /// Forgets what the tools of somebody who is gone were like.
+    /// Removes the pins of a user that is gone.
     pub(super) fn unpin(&self, user: &UserId) -> Result<(), EngineError> {
         for ((whose, tool), _) in self.tables.tool_pins.iter().filter_map(Result::ok) {
             if whose == user {
@@ -123,13 +123,13 @@ impl Engine {
         Ok(())
     }
 
-    /// One pin holds for the whole workspace: nobody's first use of a tool makes a change pass.
+    /// Returns a tool's pin, which holds for the whole workspace: a first use by somebody else accepts no change.
     fn pin_of(&self, offer: &Offer) -> Result<String, EngineError> {
         let key = pin_key(&self.service_user(), &offer.name);
         if let Some(pinned) = self.tables.tool_pins.get(&key)? {
             return Ok(pinned);
         }
-        // Before, each virtual user had pins of its own. Where one of them reads otherwise, an admin is to look.
+        // Earlier versions pinned for each user. If one of those pins differs, keep it, so that an admin has to look.
         let fingerprint = offer.fingerprint();
         let mut of_users = self.tables.tool_pins.iter().filter_map(Result::ok);
         let other = of_users.find(|((_, tool), pinned)| *tool == key.1 && *pinned != fingerprint);
@@ -143,7 +143,7 @@ impl Engine {
         Ok(self.tables.tool_pins.put(&pin_key(&self.service_user(), &offer.name), &offer.fingerprint())?)
     }
 
-    /// Returns what binds the loop of a run with these tools.
+    /// Returns the limits for a run's loop with these tools.
     pub(super) fn terms<'a>(&'a self, tools: &'a Toolset) -> Terms<'a> {
         Terms {
             tools,
@@ -154,7 +154,7 @@ impl Engine {
     }
 }
 
-/// Our own tools change with Workmate, which the operator installs; servers' change by themselves.
+/// Servers' tools change by themselves; our own change only with Workmate, which the operator installs.
 fn is_pinned(offer: &Offer) -> bool {
     matches!(offer.source, Source::Mcp { .. })
 }

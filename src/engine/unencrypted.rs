@@ -1,4 +1,5 @@
-//! What came unencrypted where people encrypt: who is told, once a day; in an assistant's chat once an hour (C8, A3).
+//! Unencrypted messages where people encrypt: the sender is told once a day, an owner in their assistant's chat once an
+//! hour (C8, A3).
 
 use std::collections::BTreeMap;
 
@@ -21,11 +22,11 @@ use crate::{
     store::InboxEntry,
 };
 
-/// Between two such words to one person about one room, in milliseconds.
+/// The time between two such notices to one person about one room, in milliseconds.
 const WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
-/// Between two such words to an owner in their assistant's chat, in milliseconds.
+/// The time between two such notices to an owner in their assistant's chat, in milliseconds.
 const CHAT_WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
-/// People of one room who are told in that time; others are not.
+/// People of one room told within that time; further ones are not.
 const TOLD_MAX: usize = 100;
 
 /// Who was told something about a room, and when.
@@ -34,10 +35,10 @@ const TOLD_MAX: usize = 100;
 pub(super) struct Told(BTreeMap<OwnedUserId, SaidOnce>);
 
 impl Told {
-    /// Returns whether somebody is to be told at `now`, and notes it.
+    /// Returns whether a person should be told at `now`, and records it.
     fn is_due(&mut self, person: &UserId, now: Timestamp) -> bool {
         if !self.0.contains_key(person) && self.0.len() >= TOLD_MAX {
-            // A copy is asked, so that whoever was told long ago is found without being noted again.
+            // Ask a copy, because asking records the time; drop those who could be told again.
             self.0.retain(|_, said| !said.clone().is_due(now, WORD_INTERVAL_MS));
             if self.0.len() >= TOLD_MAX {
                 return false;
@@ -48,8 +49,8 @@ impl Told {
 }
 
 impl Engine {
-    /// Returns whether an event is words that came unencrypted into a room whose people encrypt: they are not obeyed,
-    /// unless the operator allows it. Reactions and redactions are plain everywhere in Matrix.
+    /// Returns whether an event is an unencrypted message in a room whose people encrypt. Such a message is not obeyed
+    /// unless the operator allows it. Reactions and redactions are unencrypted everywhere in Matrix.
     pub(super) async fn is_suspect(&self, event: &RoomEvent, came: Carriage) -> Result<bool, EngineError> {
         let allowed = self.config.workspace.obey_unencrypted;
         if came == Carriage::Encrypted
@@ -62,12 +63,12 @@ impl Engine {
         match reader.seal_of(&event.room).await {
             Ok(seal) => Ok(is_suspect(seal, came, allowed)),
             Err(error) if error.is_passing() => Err(error.into()),
-            // Nobody of ours is there any more.
+            // None of ours is in the room any more.
             Err(_) => Ok(false),
         }
     }
 
-    /// What came unencrypted and asks somebody is not obeyed, which is said.
+    /// Tells the sender of an unencrypted request that it is not obeyed.
     pub(super) async fn take_suspect(self: &Shared, event: &RoomEvent, verdict: &Verdict) -> Result<(), EngineError> {
         match verdict {
             Verdict::Asked(asked) => match asked.first() {
@@ -78,7 +79,7 @@ impl Engine {
         }
     }
 
-    /// Says that something was not encrypted and is not answered, in the room where it was said.
+    /// Says in the room that a message was not encrypted and is not answered.
     pub(super) async fn tell_unencrypted(self: &Shared, event: &RoomEvent, user: &UserId) -> Result<(), EngineError> {
         tracing::info!(room.id = %event.room, event.id = %event.id, "a request came unencrypted into an encrypted room");
         let Some(account) = self.pool.kept(user) else { return Ok(()) };
@@ -102,8 +103,8 @@ impl Engine {
         }
     }
 
-    /// Says in an assistant's chat that something came there unencrypted under its owner's name: it is neither answered nor
-    /// read, for the homeserver could have written it (A3).
+    /// Says in an assistant's chat that an unencrypted message arrived under the owner's name. It is neither answered
+    /// nor read, because the homeserver could have written it (A3).
     pub(super) async fn tell_of_plain_words(
         self: &Shared,
         owner: &UserId,

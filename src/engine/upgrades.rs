@@ -1,4 +1,4 @@
-//! Room upgrades (C18): followed when the new room points back at the old one.
+//! Room upgrades (C18): followed if the new room points back to the old one.
 
 use ruma::{OwnedRoomId, RoomId};
 use tokio::time::Instant;
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Handles a tombstone: our coworkers go on to the new room where it is known to replace the old one, if they may
-    /// join it without an invite. No room is joined to look, and none is left on account of a tombstone elsewhere.
+    /// Handles a tombstone: our coworkers go to the new room if it is known to replace the old one and they can join
+    /// without an invite. They never join a room to look at it, nor leave one because of a tombstone elsewhere.
     pub(super) async fn take_tombstone(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<(), EngineError> {
         let (old, by) = (&entry.event.room_id, &entry.event.sender);
         if entry.event.state_key.as_deref() != Some("") || !self.namespace.who(by).is_person() {
@@ -23,7 +23,8 @@ impl Engine {
                 continue;
             }
             account.sync_since(accepted).await?;
-            // What stands there now, by the homeserver, which knows who may end a room: not an older one, or another's.
+            // Ask the homeserver for the tombstone in force: it knows who may end a room, and an older or invalid one
+            // must not count.
             let Ok(Some(ended)) = account.ended(old).await else { continue };
             if ended.by != *by {
                 continue;
@@ -37,7 +38,7 @@ impl Engine {
                 Step::Await | Step::Ignore => continue,
                 Step::TakeAlong => {}
                 Step::Join => match account.join_via(&new, by.server_name()).await {
-                    // Not for everybody: the invite comes, and is handled as any.
+                    // The room is invite-only. The invite will come and is handled like any other.
                     Err(error) if !error.is_passing() => continue,
                     joined => joined?,
                 },
@@ -51,7 +52,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Looks at a room without joining it.
+    /// Returns what can be seen of a room without joining it.
     async fn sight_of(&self, account: &Account, room: &RoomId) -> Result<Sight, EngineError> {
         if account.is_in(room) {
             return Ok(Sight::Inside { predecessor: account.predecessor(room) });
@@ -66,8 +67,8 @@ impl Engine {
         Ok(seen.map_or(Sight::Hidden, |predecessor| Sight::Seen { predecessor }))
     }
 
-    /// Takes a room's settings and notes along into the room that replaces it, where both point at each other; out of
-    /// a private room into a public one only that it is muted there.
+    /// Copies a room's record and notes to the room that replaces it, if each points to the other. From a private room
+    /// to a public one only mutes and introductions are copied.
     pub(super) fn follow_upgrade(&self, account: &Account, new: &RoomId) -> Result<Option<OwnedRoomId>, EngineError> {
         let Some(old) = account.predecessor(new) else { return Ok(None) };
         if account.successor(&old).as_deref() != Some(new) || self.tables.rooms.get(&new.to_owned())?.is_some() {
@@ -78,7 +79,7 @@ impl Engine {
         let record = if opened {
             RoomRecord { introduced: record.introduced, muted: record.muted, ..RoomRecord::default() }
         } else {
-            // Before the record, which says that the upgrade was followed.
+            // Before the record, which marks the upgrade as followed.
             self.carry_notes(&old, &new.to_owned())?;
             record
         };
@@ -88,7 +89,7 @@ impl Engine {
     }
 }
 
-/// Thousands of hashes are no work for the threads that serve everybody.
+/// Runs on a blocking thread: thousands of hashes would hold up the async workers.
 async fn prove(ended: Ended) -> bool {
     tokio::task::spawn_blocking(move || succession::is_made_by_upgrade(&ended)).await.unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! A coworker in the room of a single person, where it does not stay (C4): it came to say why, in the place where it was
-//! asked, and to be verified, which clients do in a direct chat that they open for it (A11).
+//! Short visits: a coworker in a room with a single person does not stay (C4). It says there why it leaves. It also
+//! lets itself be verified, because clients open a direct chat to do that (A11).
 
 use std::{
     collections::HashMap,
@@ -27,23 +27,23 @@ use crate::{
     matrix::Account,
 };
 
-/// How long a coworker waits for the person to write, or for their app to ask for a verification.
+/// How long a coworker waits for the person to write or to start a verification.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long it stays once a verification has ended: the person's app takes its last step too, and they read how it ended.
+/// How long it stays after a verification: the person's app has a last step to take, and the person reads the outcome.
 const AFTERWARDS: Duration = Duration::from_secs(5);
-/// Rooms that the person shares with the coworker: looked at; named.
+/// Joined rooms checked for the person, at most; the next constant limits how many are named.
 const ROOMS_LOOKED_AT_MAX: usize = 20;
 const ROOMS_NAMED_MAX: usize = 3;
 
-/// Which coworkers are in which rooms for a moment only.
+/// The visits in progress, by room.
 #[derive(Default)]
 pub(super) struct Visits(Mutex<HashMap<OwnedRoomId, Arc<Visit>>>);
 
-/// One such visit.
+/// A coworker's visit to one person's room.
 struct Visit {
     user: OwnedUserId,
     person: OwnedUserId,
-    /// Woken by what happens in the room.
+    /// Notified by events in the room.
     woken: Notify,
     heard: Mutex<Heard>,
 }
@@ -52,7 +52,7 @@ struct Visit {
 #[derive(Default)]
 struct Heard {
     words: bool,
-    /// Cancelled once the verification that was asked for has ended.
+    /// The requested verification; cancelled once it has ended.
     verification: Option<CancellationToken>,
 }
 
@@ -76,7 +76,7 @@ impl Visits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
     }
 
-    /// Has a visit look who is in the room; returns whether there is one.
+    /// Has a visit check who is in the room; returns whether there is a visit.
     pub(super) fn company_changed(&self, room: &RoomId) -> bool {
         let visit = self.of(room);
         if let Some(visit) = &visit {
@@ -93,21 +93,21 @@ impl Visit {
     }
 }
 
-/// How a visit goes on once it was woken.
+/// What a visit does after an event or at its end.
 enum Next {
-    /// It waits on.
+    /// Keep waiting.
     Wait,
-    /// Others have come, or are invited: it is no visit any more.
+    /// Stay for good: others have joined or are invited.
     Stay,
-    /// It says why it goes, and goes.
+    /// Say why, then leave.
     SayAndGo,
-    /// It goes: it was verified, or not.
+    /// Leave without a word.
     Go,
 }
 
 impl Engine {
-    /// Takes what concerns one of ours in a direct chat: a verification, or words to a coworker that is on a visit.
-    /// Returns whether the event was that, and so asks nobody else.
+    /// Handles an event that concerns one of ours in a direct chat: a verification, or a message to a visiting
+    /// coworker. Returns true if it was such an event, so that it asks nobody else.
     pub(super) async fn take_in_direct_chat(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
         if self.is_lobby(&event.room)? {
             return Ok(true);
@@ -142,7 +142,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Begins a visit of a coworker that has joined the room of one person.
+    /// Starts a visit of a coworker that has joined a single person's room.
     pub(super) async fn begin_visit(
         self: &Shared,
         account: &Arc<Account>,
@@ -158,7 +158,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the visits that a stop cut short.
+    /// Resumes visits that a shutdown interrupted, and ends them at once.
     pub(super) fn take_up_visits(self: &Shared) {
         let rooms = self.tables.rooms.iter().filter_map(Result::ok);
         let visits = rooms.filter_map(|(room, record)| Some((room, record.visit?)));
@@ -178,7 +178,7 @@ impl Engine {
                         Ok(()) => break,
                         Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
                         Err(error) => {
-                            // Nothing can be said there; leaving tells the reason.
+                            // It may not speak there; its leave event carries the reason.
                             tracing::info!(room.id = %room, user.id = %visit.user, %error, "why a coworker goes cannot be said");
                             if matches!(next, Next::Go) {
                                 break;
@@ -189,7 +189,7 @@ impl Engine {
                 }
             };
             tokio::select! {
-                // It is taken up again at the next start.
+                // The next start resumes it.
                 () = engine.stop.cancelled() => {}
                 () = Box::pin(visited) => {}
             }
@@ -244,7 +244,8 @@ impl Engine {
                 Next::SayAndGo | Next::Wait if self.voice_in(&account, room).await? == Voice::Heard => {
                     let shared = self.rooms_shared(&account, &visit.person, room).await?;
                     let text = declining::works_in_rooms(&self.service_pill(), &shared);
-                    // Invited again after it left, it says it again: another event, so another transaction.
+                    // Use the join event as the cause, so that a coworker invited again says it again under a new
+                    // transaction id.
                     let joined_by = account.joined_by(room).await?;
                     let cause = joined_by.as_ref().map_or(room.as_str(), |event| event.as_str());
                     let txn = super::word_transaction("visit", cause, &visit.user);
@@ -265,7 +266,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns links to rooms in which the person finds the coworker, as of its last sync.
+    /// Returns links to other rooms that the person shares with the coworker, as of its last sync.
     async fn rooms_shared(&self, account: &Account, person: &UserId, but: &RoomId) -> Result<Vec<String>, EngineError> {
         let mut links = Vec::new();
         for room in account.joined().into_iter().filter(|room| room != but).take(ROOMS_LOOKED_AT_MAX) {

@@ -1,4 +1,5 @@
-//! Rooms in which one of ours cannot speak: known before the model is asked, said by another door, made good later (C19).
+//! Rooms in which one of ours cannot speak (C19): detected before the model is asked, told to the asker elsewhere, and
+//! answered once speaking is possible.
 
 use ruma::{RoomId, UserId};
 use tokio::time::Instant;
@@ -16,17 +17,17 @@ use crate::{
 };
 
 impl Engine {
-    /// Returns whether one of ours can say something in a room, as of its last sync.
+    /// Returns whether one of ours can speak in a room, as of its last sync.
     pub(super) async fn voice_in(&self, account: &Account, room: &RoomId) -> Result<Voice, EngineError> {
         match account.voice_in(room).await {
             Ok(voice) => Ok(voice),
             Err(error) if error.is_passing() => Err(error.into()),
-            // Not there any more: whoever speaks meets that by itself.
+            // It is no longer in the room; sending will report that.
             Err(_) => Ok(Voice::Heard),
         }
     }
 
-    /// Ends a run that could not say its answer before it costs anything.
+    /// Fails a run that could not post its answer, before it costs anything.
     pub(super) async fn make_sure_it_is_heard(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
         match self.voice_in(account, room).await? {
             Voice::Heard => Ok(()),
@@ -37,7 +38,7 @@ impl Engine {
         }
     }
 
-    /// Tells somebody, in their chat with the service bot and once a day, that one of ours cannot speak in a room.
+    /// Tells a person, in their chat with the service bot and once a day, that one of ours cannot speak in a room.
     pub(super) async fn tell_unheard(self: &Shared, account: &Account, room: &RoomId, person: &UserId, why: Voice) {
         tracing::warn!(room.id = %room, user.id = %account.user(), ?why, "one of ours cannot speak in a room; nothing is said in it");
         let told: fn(&mut RoomRecord) -> &mut Told = match why {
@@ -71,7 +72,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What a room lets us do has changed: whoever had to keep silent there says what is due.
+    /// Handles a change of permissions: our users that had to keep silent say what is due.
     pub(super) async fn take_voice(self: &Shared, room: &RoomId, accepted: Instant) -> Result<(), EngineError> {
         for account in self.kept_in(room) {
             account.sync_since(accepted).await?;
@@ -81,8 +82,8 @@ impl Engine {
         said
     }
 
-    /// Says what is due in a room where one of ours had to keep silent and may speak now: its first words, and answers to
-    /// what was asked meanwhile. What runs owe is the callers'.
+    /// Says what is due from each of ours that may speak again: its first words, and answers to what was asked
+    /// meanwhile. The caller deals with what runs owe.
     async fn speak_up(self: &Shared, room: &RoomId) -> Result<(), EngineError> {
         let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
         let mut heard = Vec::new();
@@ -107,14 +108,14 @@ impl Engine {
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record?;
             record.waiting.retain(|waiting| !due.contains(waiting));
-            // Should it be taken again, they are told again.
+            // Should the permission be lost again, people are told again.
             record.no_power_told = Told::default();
             Some(record)
         })?;
         Ok(())
     }
 
-    /// Begins the run of a request that had to wait; a late one says so, a redacted one is gone.
+    /// Starts the run of a request that had to wait. A late answer says so; a redacted request is dropped.
     async fn answer_late(
         self: &Shared,
         account: &Account,
@@ -139,7 +140,7 @@ impl Engine {
         Box::pin(self.clone().begin_coworker(&read.event, read.carriage(), &asked, Instant::now())).await
     }
 
-    /// Looks at the rooms where something had to wait, for what no transaction told.
+    /// Retries the rooms where something is waiting, in case no transaction reported the change.
     pub(super) async fn speak_up_where_due(self: &Shared) -> Result<(), EngineError> {
         let is_due = |record: &RoomRecord| !record.waiting.is_empty() || !record.stays.is_subset(&record.introduced);
         let rooms = self.tables.rooms.iter().filter_map(Result::ok);

@@ -1,5 +1,4 @@
-//! The time zones of those who read what we say (`m.tz` of their profiles): asked for once in a while, and never waited for
-//! long.
+//! The time zones in which people read our messages (`m.tz` of their profiles): cached, and never waited for long.
 
 use std::{
     collections::HashMap,
@@ -13,28 +12,28 @@ use tokio::time::{Instant, timeout};
 use super::Engine;
 use crate::core::zone::Zone;
 
-/// How long a zone is taken to be as it was asked for; where the profile could not be read, a shorter time.
+/// How long a zone is cached; shorter if the profile could not be read.
 const KEPT: Duration = Duration::from_hours(1);
 const KEPT_UNKNOWN: Duration = Duration::from_mins(5);
-/// How long a profile is waited for; then times are shown in UTC.
+/// How long to wait for a profile; then times are shown in UTC.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// People whose zones are kept; all are asked for again beyond that.
+/// Most cached zones; beyond that all are dropped.
 const PEOPLE_MAX: usize = 4_096;
 
-/// The zones that are known, each until when.
+/// Cached zones with their expiry.
 #[derive(Default)]
 pub(super) struct Zones(Mutex<HashMap<OwnedUserId, (Instant, Zone)>>);
 
 impl Engine {
-    /// Returns the name of that zone, for a run's record.
+    /// Returns the name of a person's zone, for a run's record.
     pub(super) async fn zone_name_of(&self, person: &UserId) -> Option<String> {
         self.zone_of(person).await.name().map(ToOwned::to_owned)
     }
 
-    /// Returns the zone that somebody reads times in; UTC where their profile names none or cannot be read.
+    /// Returns a person's zone; UTC if their profile names none or cannot be read.
     pub(super) async fn zone_of(&self, person: &UserId) -> Zone {
         if person.server_name() != self.namespace.server {
-            // Another server would be asked for a profile that it need not show us.
+            // Another server would have to be asked, and it need not show us the profile.
             return Zone::default();
         }
         let now = Instant::now();

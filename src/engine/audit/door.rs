@@ -1,7 +1,8 @@
-//! The door of a running Workmate for `workmate audit`: a unix socket that only this user may open.
+//! The socket on which a running Workmate answers `workmate audit`; only this user may open it.
 //!
-//! sled lets one process in, so a running one answers for itself: one line with an [`Ask`] comes, lines with
-//! [`Answer`]s go. The folder is private from the moment it is made, so there is no moment in which others could knock.
+//! sled admits one process, so a running one must answer for its store. A caller sends one line with an [`Ask`] and
+//! receives lines of [`Answer`]s. The folder is private before the socket exists, so there is no moment in which others
+//! could connect.
 
 use std::{
     fs::{DirBuilder, Permissions, remove_file, set_permissions},
@@ -24,22 +25,22 @@ use crate::{
     store::StoreError,
 };
 
-/// Callers that are answered at once; the next one waits.
+/// Callers answered at once; the next one waits.
 const CALLERS_AT_ONCE_MAX: usize = 4;
-/// The longest question, in bytes.
+/// Most bytes of a question.
 const ASK_BYTES_MAX: u64 = 64 << 10;
-/// How long a question may take, and a caller may not read.
+/// How long a caller may take to ask, and to read each answer.
 const CALLER_PATIENCE: Duration = Duration::from_mins(1);
-/// Answers that are read ahead of the caller.
+/// Answers buffered ahead of the caller.
 const READ_AHEAD: usize = 64;
 
-/// Returns where the door of the Workmate with this data folder is.
+/// Returns the socket's path for this data folder.
 #[must_use]
 pub fn door_of(data_dir: &Path) -> PathBuf {
     data_dir.join("run/audit.sock")
 }
 
-/// Opens the door until Workmate stops.
+/// Listens until Workmate stops.
 pub(super) async fn serve(engine: Shared) {
     let path = door_of(&engine.config.data_dir);
     let listener = match open(&path) {
@@ -73,17 +74,17 @@ pub(super) async fn serve(engine: Shared) {
             }
         }
     }
-    // Whoever comes now is to read the store itself.
+    // From now on callers read the store themselves.
     let _ = remove_file(&path);
 }
 
 fn open(path: &Path) -> io::Result<UnixListener> {
     let dir = path.parent().expect("the door is in a folder");
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    // Ours alone, also where it was there before.
+    // Also closes a folder that existed already.
     set_permissions(dir, Permissions::from_mode(0o700))?;
     match remove_file(path) {
-        // A killed process leaves its door behind; the store's lock says that it is gone.
+        // A killed process leaves its socket behind. We hold the store's lock, so that process is gone.
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -108,7 +109,7 @@ async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
         }
         return writing.shutdown().await;
     }
-    // Reading all of the index is long work on the disk.
+    // Reading the whole index takes long and blocks on the disk.
     let reading = tokio::task::spawn_blocking(move || match serde_json::from_str(&line) {
         Ok(ask) => engine.answer_ask(&ask, &answers),
         Err(error) => {
@@ -127,7 +128,7 @@ async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
 }
 
 impl Engine {
-    /// Answers until all is said or nobody listens any more.
+    /// Sends answers until all are sent or the caller has gone.
     fn answer_ask(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) {
         let last = match self.say_runs(ask, answers) {
             Ok(()) => Answer::Done,

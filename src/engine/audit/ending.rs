@@ -1,4 +1,4 @@
-//! The end of a run: its record in the thread, and what the index keeps of it.
+//! A run's end: its record in the thread, and its summary for the index.
 
 use ruma::OwnedEventId;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Returns what a run's status becomes (C13): its record. One without status and tools leaves none.
+    /// Returns the run's record, which replaces its status (C13); `None` for a run without a status and tools.
     pub(in crate::engine) fn record_of_run(
         &self,
         record: &RunRecord,
@@ -37,7 +37,7 @@ impl Engine {
         Machine::new(record, now).status_end(&ended)
     }
 
-    /// What the index keeps of a run. Of an assistant's, it does not say what was read.
+    /// Returns what the index keeps of a run.
     pub(in crate::engine) fn summary(
         &self,
         record: &RunRecord,
@@ -77,7 +77,7 @@ impl Engine {
     }
 }
 
-/// What the prompt held, and what tools read beyond it.
+/// Returns what the prompt held, followed by what tools read beyond it.
 fn read(mut read: Vec<OwnedEventId>, record: &RunRecord) -> Vec<OwnedEventId> {
     let beyond = record.work.read().iter().filter(|event| !read.contains(event)).cloned().collect::<Vec<_>>();
     read.extend(beyond);

@@ -1,4 +1,4 @@
-//! The audit room (C13): made once, found again, and told of every coworker's run in one line without content.
+//! The audit room (C13): made once, found again later, with one line without content for each coworker's run.
 
 use std::collections::BTreeSet;
 
@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// Under which name the room is remembered.
+/// The room's key in the settings table.
 const SETTING: &str = "audit_room";
-/// Runs that are looked at, at start, for lines that an earlier process did not get to write.
+/// Runs checked at the start for lines that an earlier process did not write.
 const LOOKED_BACK_MAX: usize = 10_000;
 
-/// Makes or finds the room, and writes its lines one after the other.
+/// Finds or makes the room, then writes its lines one after another.
 pub(super) async fn keep(engine: Shared, waiting: mpsc::Receiver<RunKey>) {
     let stop = engine.stop.clone();
     tokio::select! {
@@ -57,7 +57,7 @@ async fn write_line(engine: &Engine, room: &OwnedRoomId, key: &RunKey) {
     }
 }
 
-/// Says what went wrong and waits; returns whether trying again may help.
+/// Logs an error and waits; returns whether a retry may help.
 async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool {
     if !error.is_passing() {
         tracing::error!(%error, "{what}; it is tried again at the next start");
@@ -70,12 +70,13 @@ async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool
 }
 
 impl Engine {
-    /// Returns the audit room, if it was made or found before.
+    /// Returns the audit room if it was made or found before.
     pub(in crate::engine) fn known_audit_room(&self) -> Result<Option<OwnedRoomId>, EngineError> {
         Ok(self.tables.audit_room.get(&SETTING.to_owned())?.and_then(|kept| kept.room))
     }
 
-    /// Returns the audit room, which then has exactly the admins in it that config names (but for those who left).
+    /// Returns the audit room, making it if needed. Its members are then the admins in the config, except those who
+    /// left.
     async fn audit_room(&self) -> Result<OwnedRoomId, EngineError> {
         let account = self.audit_account()?;
         account.sync().await?;
@@ -113,7 +114,7 @@ impl Engine {
         Ok(made)
     }
 
-    /// Invites new admins, once each, and takes out who is none any more.
+    /// Invites each new admin once, and removes people who are no longer admins.
     async fn see_to_admins(
         &self,
         account: &Account,
@@ -140,7 +141,7 @@ impl Engine {
             }
             match account.invite(room, admin).await {
                 Err(error) if error.is_passing() => return Err(error.into()),
-                // An admin who does not exist (yet) must not keep the others from their lines.
+                // One admin's missing account must not cost the others their lines.
                 Err(error) => tracing::warn!(user.id = %admin, %error, "an admin cannot be invited to the audit room"),
                 Ok(()) => {
                     invited.insert(admin.clone());
@@ -150,12 +151,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes one line, if it is still due; sent again after a crash, it is the same event.
+    /// Writes a line if it is still due. The transaction id is the run's, so a resend after a crash is the same event.
     async fn tell_audit_room(&self, room: &OwnedRoomId, key: &RunKey) -> Result<(), EngineError> {
         let Some(summary) = self.tables.run_index.get(key)?.filter(|summary| summary.line_due) else { return Ok(()) };
         let account = self.audit_account()?;
         let entry = Entry::of(key.clone(), summary, &self.namespace);
-        // A second wall before A4: whatever the index says, an assistant's run is not told.
+        // A second guard for A4: whatever the index says, no line for an assistant's run.
         if entry.room.is_some() {
             let line = words::trail::audit_line(&entry, &self.namespace.server);
             let txn = crate::engine::word_transaction("audit", &key.1, account.user());
@@ -167,7 +168,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns the runs of earlier processes whose lines were not written, oldest first.
+    /// Returns the keys of earlier processes' runs whose lines are still due, oldest first.
     fn lines_due(&self) -> Vec<RunKey> {
         let newest = self.tables.run_index.iter().rev().take(LOOKED_BACK_MAX).filter_map(Result::ok);
         let mut due: Vec<RunKey> = newest.filter(|(_, summary)| summary.line_due).map(|(key, _)| key).collect();

@@ -1,4 +1,4 @@
-//! `!why`: what an answer is based on, from the index alone.
+//! `!why`: what an answer was based on, from the index alone.
 
 use ruma::{EventId, UserId};
 
@@ -13,11 +13,11 @@ use crate::{
     engine::{Engine, EngineError, events::thread_root, records::ThreadRecord},
 };
 
-/// Messages that the answer to `!why` links to.
+/// Most messages linked in the answer to `!why`.
 const LINKS_MAX: usize = 10;
 
 impl Engine {
-    /// Returns the answer to `!why`: about the answer that it replies to, or else the newest one in its thread.
+    /// Answers `!why` about the message it replies to, or about the newest run in its thread.
     pub(in crate::engine) async fn why(&self, user: &UserId, event: &RoomEvent) -> Result<String, EngineError> {
         let replied = match &event.kind {
             EventKind::Message(message) => message.reply_to.as_deref(),
@@ -46,7 +46,7 @@ impl Engine {
             return Ok(if going_on { words::trail::why_not_yet() } else { words::trail::why_unknown() });
         };
         let entry = Entry::of(key, summary, &self.namespace);
-        // Asked of another coworker, or about another room: not this one's to tell.
+        // About another coworker's run or another room: not this one's to tell.
         if entry.room.as_ref() != Some(&event.room) || entry.user != user {
             return Ok(words::trail::why_unknown());
         }

@@ -1,7 +1,7 @@
-//! Every fixed text that people see, in one place, so that it can be read at once and translated.
+//! Every fixed text that people see, in one place, so that it can be reviewed and translated.
 //!
-//! Each function returns Markdown for `render`, unless it says otherwise. Names and reasons that are put into a
-//! text come from config or from checked ids, never from messages.
+//! Functions return Markdown for `render`, unless they say otherwise. Names and reasons in a text come from the config
+//! or from checked ids, never from messages.
 
 mod assistant;
 mod failures;
@@ -37,20 +37,20 @@ pub mod trust;
 
 // ---- Coworkers ----
 
-/// What a coworker's first words are made of (C17).
+/// What a coworker's first words mention (C17).
 #[derive(Clone, Copy, Debug)]
 pub struct FirstWords<'a> {
-    /// Its name.
+    /// The coworker's name.
     pub name: &'a str,
-    /// What it is for, in one line.
+    /// What it is for, on one line.
     pub purpose: &'a str,
     /// Whether the room is encrypted.
     pub encrypted: bool,
-    /// From when on it can read; `None` where it can read from the beginning.
+    /// The start of what it can read; `None` if it can read from the beginning.
     pub readable_from: Option<Timestamp>,
-    /// Its tools.
+    /// The tools it has in this room.
     pub tools: &'a Toolset,
-    /// For whom it reads what.
+    /// On whose behalf it reads.
     pub reads: Reads,
 }
 
@@ -75,7 +75,7 @@ pub fn first_words(words: &FirstWords<'_>) -> String {
     )
 }
 
-/// Tells the inviter why an invite was declined: a direct chat, or too few people (C4).
+/// Tells the inviter that an invite to a direct chat or too small a room was declined (C4).
 #[must_use]
 pub fn declined_private(coworker: &str) -> String {
     format!(
@@ -92,7 +92,7 @@ pub fn declined_inviter(coworker: &str) -> String {
     )
 }
 
-/// Says that a coworker goes for good, before it leaves a room.
+/// Says that a coworker leaves a room for good.
 #[must_use]
 pub fn farewell() -> String {
     "I'm being retired, so I'm leaving this room. What I wrote here stays; I won't answer any more.".to_owned()
@@ -105,13 +105,13 @@ pub fn lonely() -> String {
         .to_owned()
 }
 
-/// Stands in front of an answer that comes late (C5).
+/// Prefixes a late answer (C5).
 #[must_use]
 pub fn late_prefix(minutes: u64) -> String {
     format!("(Sorry, I was away: you asked {} ago.)", duration_minutes(minutes))
 }
 
-/// Tells a queued request its place (C11); 1 is next.
+/// Tells a queued request its place in line (C11); 1 is next.
 #[must_use]
 pub fn queued(place: usize) -> String {
     match place {
@@ -120,14 +120,14 @@ pub fn queued(place: usize) -> String {
     }
 }
 
-/// Declines a request because too many wait in its room (C11).
+/// Declines a request because too many are waiting in its room (C11).
 #[must_use]
 pub fn too_many_waiting() -> String {
     "Too many requests are waiting here already, so I didn't take this one. Please ask again in a few minutes."
         .to_owned()
 }
 
-/// Tells a stranger why there is no answer, once a day (C15).
+/// Tells a stranger once a day why there is no answer (C15).
 #[must_use]
 pub fn stranger() -> String {
     "I only answer people from this workspace, and your account is on another server. The person who runs Workmate can \
@@ -135,7 +135,7 @@ pub fn stranger() -> String {
         .to_owned()
 }
 
-/// `!help` of a coworker, for the screen of a phone (C16).
+/// A coworker's `!help`, short enough for a phone screen (C16).
 #[must_use]
 pub fn coworker_help(name: &str) -> String {
     format!(
@@ -160,7 +160,7 @@ pub fn purpose(purpose: &str) -> String {
     sentence(purpose)
 }
 
-/// `!tools` where there are none.
+/// `!tools` if there are none.
 #[must_use]
 pub fn no_tools() -> String {
     "I have no tools: I only read and write here.".to_owned()
@@ -176,16 +176,16 @@ pub fn status(running: usize) -> String {
     }
 }
 
-/// A status says how long it takes from this many seconds on: before, nobody asks.
+/// A status mentions the duration from this many seconds on; nobody minds a shorter wait.
 const TOLD_AFTER_SECONDS: u64 = 5;
 
-/// The status of a run that takes long (C9).
+/// The status of a long run (C9).
 #[must_use]
 pub fn working(seconds: u64) -> String {
     working_with_tools(seconds, 0, &[])
 }
 
-/// The status of a run with tools: the steps that are done, and the tools that are being used (C9).
+/// The status of a run with tools: how many steps are done, and which tools are running (C9).
 #[must_use]
 pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> String {
     let mut parts = so_far(seconds, done);
@@ -195,13 +195,13 @@ pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> Stri
     format!("*Working on it{} …*", in_brackets(&parts))
 }
 
-/// The status of a run that goes on once somebody has approved these tools' calls (C12).
+/// The status of a run that continues once somebody has approved calls of these tools (C12).
 #[must_use]
 pub fn waiting_for_approval(tools: &[String], seconds: u64, done: usize) -> String {
     format!("*Waiting for approval of {}{} …*", listed(&codes(tools), "and"), in_brackets(&so_far(seconds, done)))
 }
 
-/// How far a run is, where there is anything to say of it.
+/// Returns a run's progress, as far as there is something to mention.
 fn so_far(seconds: u64, done: usize) -> Vec<String> {
     let mut parts = Vec::new();
     if seconds >= TOLD_AFTER_SECONDS {
@@ -223,7 +223,7 @@ fn codes(names: &[String]) -> Vec<String> {
     names.iter().map(|name| format!("`{name}`")).collect()
 }
 
-/// Returns a list as a sentence has it: "a, b and c".
+/// Joins a list as in a sentence: "a, b and c".
 fn listed(items: &[String], joint: &str) -> String {
     match items {
         [] => String::new(),
@@ -262,7 +262,7 @@ mod notes;
 
 pub use notes::{forgot, forgot_all, no_notes, no_such_note, not_noted, noted, notes};
 
-/// Answers a command that this version does not know how to carry out.
+/// Answers a command that this version cannot carry out.
 #[must_use]
 pub fn unknown_command() -> String {
     "I can't do that yet. `!help` lists what I can.".to_owned()
@@ -270,20 +270,20 @@ pub fn unknown_command() -> String {
 
 // ---- Failures (C19) ----
 
-/// Why a message could not be decrypted, as far as one can tell.
+/// Why a message could not be decrypted, as far as can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyMissing {
     /// The sender's client has not sent the key.
     NotSent,
-    /// The sender's client refuses devices like ours.
+    /// The sender's client does not send keys to devices like ours.
     Withheld,
-    /// It was sent before we were there.
+    /// The message was sent before we joined.
     BeforeJoining,
-    /// It was sent to a device of ours that is lost.
+    /// The key was sent to a device that we lost.
     DeviceLost,
 }
 
-/// Says once that a message could not be decrypted, and why (C8).
+/// Says that a message could not be decrypted, and why (C8).
 #[must_use]
 pub fn undecryptable(cause: KeyMissing) -> String {
     let why = match cause {
@@ -305,19 +305,19 @@ pub fn undecryptable(cause: KeyMissing) -> String {
 
 // ---- Long answers ----
 
-/// Stands behind the beginning of an answer whose whole is in a file.
+/// Follows the beginning of an answer that is complete only in a file.
 #[must_use]
 pub fn rest_in_file() -> String {
     "*This is only the beginning: the whole answer is in the attached file.*".to_owned()
 }
 
-/// Stands behind an answer that is still being written and too long to show.
+/// Follows an answer that is still growing and is too long to show.
 #[must_use]
 pub fn still_writing() -> String {
     "*… still writing; the whole answer comes as a file.*".to_owned()
 }
 
-/// Returns the name of that file.
+/// The name of a long answer's file.
 #[must_use]
 pub fn answer_file_name() -> &'static str {
     "answer.md"
@@ -325,18 +325,19 @@ pub fn answer_file_name() -> &'static str {
 
 // ---- The service bot ----
 
-/// One line of the list of coworkers.
+/// An item in the list of coworkers.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedCoworker<'a> {
-    /// Its full user id, by which people invite it.
+    /// The full user id, by which people invite it.
     pub user_id: &'a UserId,
-    /// Its name.
+    /// The coworker's name.
     pub name: &'a str,
     /// What it is for.
     pub purpose: &'a str,
 }
 
-/// Returns the service bot's welcome: which of the two to use, and the coworkers; `lobby` is the room that lists them.
+/// The service bot's welcome: when to use a coworker and when an assistant, and the list of coworkers; `lobby` links to
+/// the room that lists them.
 #[must_use]
 pub fn welcome(coworkers: &[ListedCoworker<'_>], lobby: Option<&str>) -> String {
     let which = "Hello! Claude is here in two ways:\n\n\
@@ -346,7 +347,7 @@ pub fn welcome(coworkers: &[ListedCoworker<'_>], lobby: Option<&str>) -> String 
     format!("{which}\n\n{}", coworker_list(coworkers, lobby))
 }
 
-/// Returns the list of coworkers, each as a link that apps show as a pill; `lobby` is a link to the room that lists them.
+/// The list of coworkers, each a link that apps show as a pill; `lobby` links to the room that lists them.
 #[must_use]
 pub fn coworker_list(coworkers: &[ListedCoworker<'_>], lobby: Option<&str>) -> String {
     if coworkers.is_empty() {
@@ -363,39 +364,39 @@ pub fn coworker_list(coworkers: &[ListedCoworker<'_>], lobby: Option<&str>) -> S
     format!("The coworkers here:\n\n{}{found}", lines.join("\n"))
 }
 
-/// The name of the room that lists the coworkers.
+/// The name of the lobby, which lists the coworkers.
 #[must_use]
 pub fn lobby_name() -> &'static str {
     "Coworkers"
 }
 
-/// Its topic.
+/// The topic of the lobby.
 #[must_use]
 pub fn lobby_topic() -> &'static str {
     "Who works here. Invite one to your team's room and mention it there; nothing is asked in this one."
 }
 
-/// Tells a person where their assistant is: `assistant` and `chat` are links.
+/// Tells a person where their assistant is; `assistant` and `chat` are links.
 #[must_use]
 pub fn assistant_is_here(assistant: &str, chat: Option<&str>) -> String {
     let chat = chat.unwrap_or("Its chat");
     format!("Your assistant is {assistant}. {chat} is waiting among your invites: accept it and write there.")
 }
 
-/// Tells a person that they are in their assistant's chat already: `assistant` and `chat` are links.
+/// Tells a person that this is their assistant's chat; `assistant` and `chat` are links.
 #[must_use]
 pub fn assistant_is_known(assistant: &str, chat: Option<&str>) -> String {
     let chat = chat.unwrap_or("its chat");
     format!("Your assistant is {assistant}. You are in {chat} already; write to it there.")
 }
 
-/// Tells a person that there are no assistants.
+/// Tells a person that assistants are turned off.
 #[must_use]
 pub fn assistants_off() -> String {
     "There are no personal assistants here: the person who runs Workmate has switched them off.".to_owned()
 }
 
-/// `!help` of the service bot; admins have more.
+/// The service bot's `!help`; admins see more.
 #[must_use]
 pub fn service_help(is_admin: bool) -> String {
     let all = "- `!assistant` get your assistant\n- `!coworkers` who works here\n- `!help` this list";
@@ -405,7 +406,7 @@ pub fn service_help(is_admin: bool) -> String {
 
 // ---- Parts of sentences ----
 
-/// Ends a line of config's with a full stop, where it has no mark of its own.
+/// Ends a line of the config with a full stop unless it ends with a mark already.
 fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with(['.', '!', '?', '…', '。', '؟']) {
@@ -423,7 +424,7 @@ fn duration_seconds(seconds: u64) -> String {
     }
 }
 
-/// Returns a time that somebody has, as people say it: "an hour", "two days".
+/// Returns a duration in words: "an hour", "two days".
 fn span(ms: u64) -> String {
     let minutes = ms.div_ceil(60_000);
     let (count, one, many) = match minutes {

@@ -1,4 +1,5 @@
-//! Every text that people read, in a row, to be read by a stranger: the snapshot beside this is what clients show.
+//! Every text that people read, in a row. The snapshot beside this file shows them as clients do, for an outsider to
+//! read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +32,7 @@ use crate::core::{
 
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
-/// Parts of texts, and texts for programs: nobody reads them by themselves.
+/// Fragments, and texts for programs: nobody reads them on their own.
 const PARTS: [&str; 34] = [
     "answer_file_name",
     "asks",

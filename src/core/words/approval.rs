@@ -1,4 +1,4 @@
-//! What an approval's card says (C12), and the replies that decide.
+//! The texts of an approval card (C12), and the replies that decide.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use crate::core::{
     trail::Decision,
 };
 
-/// Replies to a card that approve, in lower case.
+/// Lower-case replies to a card that approve.
 pub const APPROVE: [&str; 2] = ["approve", "yes"];
-/// Replies to a card that decline, in lower case.
+/// Lower-case replies to a card that decline.
 pub const DECLINE: [&str; 2] = ["decline", "no"];
-/// The power level of a room's admins.
+/// The power level of room admins.
 const ADMIN_LEVEL: i64 = 100;
-/// The people of a rule that a card names; the others are counted.
+/// People of a rule that a card names; further ones are counted.
 pub const PEOPLE_NAMED_MAX: usize = 8;
 
 /// Asks whether a call may run.
@@ -30,19 +30,19 @@ pub fn asks(tool: &ToolName, class: Class) -> String {
     format!("**May I run `{}`?** {class}", tool.as_str())
 }
 
-/// Stands before a call's arguments, none of which is missing.
+/// Introduces a call's arguments, which follow in full.
 #[must_use]
 pub fn whole_call_follows() -> String {
     "This is the whole call:".to_owned()
 }
 
-/// Stands where a call has no arguments.
+/// Replaces the arguments of a call that has none.
 #[must_use]
 pub fn call_without_arguments() -> String {
     "The call has no arguments.".to_owned()
 }
 
-/// Says that a call is too long for a message, and where the whole of it is.
+/// Says that a call is too long for a message, and which file has all of it.
 #[must_use]
 pub fn call_in_file(name: &str, bytes: usize, digest: &str) -> String {
     format!(
@@ -51,13 +51,13 @@ pub fn call_in_file(name: &str, bytes: usize, digest: &str) -> String {
     )
 }
 
-/// Stands behind the name of an argument whose value is only in the file.
+/// Follows the name of an argument whose value is only in the file.
 #[must_use]
 pub fn in_the_file(chars: usize) -> String {
     format!(" is in the file ({chars} characters)")
 }
 
-/// Counts the arguments that only the file names.
+/// Counts the arguments that only the file has.
 #[must_use]
 pub fn more_in_the_file(count: usize) -> String {
     match count {
@@ -66,13 +66,13 @@ pub fn more_in_the_file(count: usize) -> String {
     }
 }
 
-/// Says what the mask means.
+/// Explains the mask.
 #[must_use]
 pub fn masked() -> String {
     "••• stands for a secret of this workspace. It is part of the call and isn't shown.".to_owned()
 }
 
-/// What a file with a whole call says.
+/// The content of a file with a whole call.
 #[must_use]
 pub fn whole_call(tool: &ToolName, arguments: &str, is_masked: bool) -> String {
     let note = if is_masked { format!("{}\n\n", masked()) } else { String::new() };
@@ -90,7 +90,7 @@ pub fn who_decides(rule: &ApprovalRule, asker: &UserId, open_ms: u64, names: &Na
     )
 }
 
-/// Tells somebody whose decision does not count whose would.
+/// Tells somebody whose decision does not count who can decide.
 #[must_use]
 pub fn not_yours(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     let who = match rule {
@@ -104,7 +104,7 @@ pub fn not_yours(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     format!("Thanks, but only {who} can decide this one.")
 }
 
-/// Returns who decides, as the beginning of a sentence.
+/// Returns who decides, as the start of a sentence.
 fn deciders(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     match rule {
         ApprovalRule::Never => "Nobody".to_owned(),
@@ -117,7 +117,7 @@ fn deciders(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     }
 }
 
-/// Names people of whom one is enough, at most so many of them.
+/// Returns people of whom any one is enough, naming at most `named_max`.
 pub(super) fn one_of(people: &BTreeSet<OwnedUserId>, names: &Names, named_max: usize) -> String {
     let mut named: Vec<String> = people.iter().take(named_max).map(|one| names.of(one)).collect();
     match people.len().saturating_sub(named_max) {
@@ -128,7 +128,7 @@ pub(super) fn one_of(people: &BTreeSet<OwnedUserId>, names: &Names, named_max: u
     listed(&named, "or")
 }
 
-/// What a card says once it is decided.
+/// The text of a decided card.
 #[must_use]
 pub fn decided(tool: &ToolName, decision: &Decision, names: &Names) -> String {
     let tool = tool.as_str();
@@ -139,13 +139,13 @@ pub fn decided(tool: &ToolName, decision: &Decision, names: &Names) -> String {
     }
 }
 
-/// What a card says when its request was stopped or asked anew before anybody decided.
+/// The text of a card whose request was stopped or restarted before anybody decided.
 #[must_use]
 pub fn closed(tool: &ToolName) -> String {
     format!("**`{}`: stopped** before anybody decided, so it didn't run. It can't be approved any more.", tool.as_str())
 }
 
-/// Says to somebody whose plain yes or no could be about several cards how to say which.
+/// Tells somebody whose yes or no could mean several cards how to say which.
 #[must_use]
 pub fn which_card() -> String {
     "More than one decision is open here, and I can't tell which you mean. React ✅ or ❌ to that message, or reply to it."

@@ -1,29 +1,29 @@
-//! What an assistant says of itself and its chat (A1 to A6).
+//! What an assistant says about itself and its chat (A1 to A6).
 
 use ruma::UserId;
 
 use crate::core::names::plain_name;
 
-/// Returns what somebody's assistant is called; after their id, where they have no name.
+/// Returns the name of a person's assistant, made from their name or else their id.
 #[must_use]
 pub fn assistant_name(owner: &UserId, name: &str) -> String {
     let name = plain_name(name);
     format!("{}'s assistant", if name.is_empty() { owner.localpart() } else { &name })
 }
 
-/// What the encryption of an assistant's chat does and does not (A5), and where its memory ends.
+/// What the encryption of an assistant's chat does and does not do (A5), and where its memory ends.
 pub(super) const WHO_CAN_READ: &str = "**Who can read it.** It is end-to-end encrypted, so neither the homeserver nor other people \
      can read it. I am a program, though: the Workmate service that runs me decrypts your messages, and the model's \
      provider (Anthropic's Claude) processes them to answer you.\n\n\
      I remember this session only. `!new` starts another, `!help` shows what else there is.";
 
-/// Returns an assistant's first message, which says honestly what the encryption does (A5).
+/// An assistant's first message, which is honest about what the encryption does (A5).
 #[must_use]
 pub fn assistant_first() -> String {
     format!("Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n{WHO_CAN_READ}")
 }
 
-/// Says that a third member makes the assistant silent (A2).
+/// Says that the assistant is silent because of a third member (A2).
 #[must_use]
 pub fn third_member(service: &str) -> String {
     format!(
@@ -32,8 +32,8 @@ pub fn third_member(service: &str) -> String {
     )
 }
 
-/// Says that a room is not as tight as it was made, and how, so that the assistant is silent there (A2); `service` is a
-/// link to the service bot.
+/// Says that the assistant is silent because the room is no longer tight, and in which ways (A2); `service` links to
+/// the service bot.
 #[must_use]
 pub fn room_loosened(how: &[String], service: &str) -> String {
     format!(
@@ -43,13 +43,13 @@ pub fn room_loosened(how: &[String], service: &str) -> String {
     )
 }
 
-/// Tells somebody that this is another person's assistant (A3): `assistant` is a link.
+/// Tells somebody that this is another person's assistant (A3); `assistant` is a link.
 #[must_use]
 pub fn not_your_assistant(assistant: &str) -> String {
     format!("{assistant} is someone else's assistant and can't answer you. Write `!assistant` here to get your own.")
 }
 
-/// Says that the session begins afresh after a pause (A6).
+/// Says that the session starts afresh after a pause (A6).
 #[must_use]
 pub fn fresh_after_pause(hours: u32) -> String {
     let hours = if hours == 1 { "an hour".to_owned() } else { format!("{hours} hours") };
@@ -62,7 +62,7 @@ pub fn fresh() -> String {
     "This is a new session: I no longer look at anything above.".to_owned()
 }
 
-/// `!help` of an assistant, for the screen of a phone.
+/// An assistant's `!help`, short enough for a phone screen.
 #[must_use]
 pub fn assistant_help() -> String {
     "Just write; I answer here and nowhere else.\n\n\

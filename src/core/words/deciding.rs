@@ -1,6 +1,7 @@
-//! Words about a card that decide beyond `yes` and `no`, those that may be meant to, and what is said to them.
+//! Words in replies to a card: those that decide beyond `yes` and `no`, those that may be meant to, and our answer to
+//! the latter.
 
-/// Words that approve, as they are typed without marks.
+/// Words that approve, in normalised form.
 pub const YES: [&str; 22] = [
     "approved",
     "yes please",
@@ -25,7 +26,7 @@ pub const YES: [&str; 22] = [
     "да",
     "はい",
 ];
-/// Words that decline, as they are typed without marks. Declining is always safe: the list is long.
+/// Words that decline, in normalised form. Declining is always safe, so the list is long.
 pub const NO: [&str; 113] = [
     "declined",
     "deny",
@@ -142,7 +143,7 @@ pub const NO: [&str; 113] = [
     "안 돼",
 ];
 
-/// Words that lean to a yes and are none beyond doubt.
+/// Words that suggest a yes but are not beyond doubt.
 pub const ASSENT: [&str; 94] = [
     "y",
     "ye",
@@ -239,7 +240,7 @@ pub const ASSENT: [&str; 94] = [
     "可以",
     "是",
 ];
-/// More of them, of scripts that put no space between words.
+/// More of those, in scripts without spaces between words.
 pub const ASSENT_WHOLE: [&str; 30] = [
     "是的",
     "行",
@@ -272,7 +273,7 @@ pub const ASSENT_WHOLE: [&str; 30] = [
     "좋아요",
     "그래",
 ];
-/// Words that lean to a no, or put it off.
+/// Words that suggest a no or a delay.
 pub const DISSENT: [&str; 24] = [
     "n",
     "not",
@@ -299,7 +300,7 @@ pub const DISSENT: [&str; 24] = [
     "false",
     "-1",
 ];
-/// Words that say nothing by themselves beside those.
+/// Words that add nothing to the others.
 pub const BESIDE: [&str; 40] = [
     "it",
     "that",
@@ -343,7 +344,7 @@ pub const BESIDE: [&str; 40] = [
     "gracias",
 ];
 
-/// Says how to decide to somebody whose words or reaction could mean more than one thing.
+/// Tells somebody whose words or reaction are ambiguous how to decide.
 #[must_use]
 pub fn say_it_clearly() -> String {
     "I can't tell whether that is a yes, so nothing runs yet. React ✅ to run it once or ❌ not to, or reply `yes` or `no` to \

@@ -1,7 +1,7 @@
-//! Why one of ours does not come, or does not stay: reasons, which apps show as plain text beside "left the room", and
-//! words with links.
+//! Why one of ours declines an invite or leaves: reasons, which apps show as plain text beside "left the room", and
+//! messages with links.
 
-/// Why a coworker leaves, or declines, the chat of a single person (C4).
+/// Why a coworker declines or leaves a chat with a single person (C4).
 #[must_use]
 pub fn only_in_rooms(service: &str) -> String {
     format!(
@@ -10,7 +10,7 @@ pub fn only_in_rooms(service: &str) -> String {
     )
 }
 
-/// The same in the chat itself: `service` and `rooms`, in which both are, are links.
+/// The same as a message in the chat; `service` and the shared `rooms` are links.
 #[must_use]
 pub fn works_in_rooms(service: &str, rooms: &[String]) -> String {
     let there = match rooms {
@@ -23,19 +23,19 @@ pub fn works_in_rooms(service: &str, rooms: &[String]) -> String {
     )
 }
 
-/// Why a coworker declines somebody's invites (C3).
+/// Why a coworker declines this person's invites (C3).
 #[must_use]
 pub fn not_from_you() -> String {
     "I don't accept invites from you. Ask someone who works with me, or the person who runs Workmate.".to_owned()
 }
 
-/// Why a coworker that config does not name any more declines.
+/// Why a coworker that the config no longer names declines.
 #[must_use]
 pub fn retired(service: &str) -> String {
     format!("I don't work here any more. Write !coworkers to {service} to see who does.")
 }
 
-/// Why somebody else's assistant declines (A3).
+/// Why another person's assistant declines (A3).
 #[must_use]
 pub fn others_assistant(service: &str) -> String {
     format!("I'm someone else's assistant. Write to {service} to get your own.")
@@ -47,7 +47,7 @@ pub fn assistant_of_one() -> String {
     "I answer one person, in one private chat, and join no other room.".to_owned()
 }
 
-/// Why an assistant declines another chat with its owner: it has one, where `link` leads (A2).
+/// Why an assistant declines another chat with its owner: they have one already, at `link` (A2).
 #[must_use]
 pub fn own_chat(link: &str, invited: bool) -> String {
     let there = if invited { "accept my invite to it" } else { "go on there" };
@@ -56,13 +56,13 @@ pub fn own_chat(link: &str, invited: bool) -> String {
     )
 }
 
-/// Why an assistant declines where there are none.
+/// Why an assistant declines if assistants are turned off.
 #[must_use]
 pub fn no_assistants() -> String {
     "There are no personal assistants here.".to_owned()
 }
 
-/// Why an assistant declines somebody who is no member of the workspace.
+/// Why an assistant declines somebody who is not a member of the workspace.
 #[must_use]
 pub fn members_only() -> String {
     "Assistants are for the members of this workspace's space; once you have joined it, yours comes by itself."
@@ -75,7 +75,7 @@ pub fn service_alone() -> String {
     "I work in chats with one person only. Start a chat with me alone, and I'll show you around.".to_owned()
 }
 
-/// Follows an assistant's first words where its owner had begun another chat with it.
+/// Follows an assistant's first words if its owner had begun another chat with it.
 #[must_use]
 pub fn written_elsewhere() -> String {
     "You began another chat with me. I work in this one only, so I left that one without reading it: if you wrote \
@@ -83,7 +83,7 @@ pub fn written_elsewhere() -> String {
         .to_owned()
 }
 
-/// Why a room is left that holds more than can be read.
+/// Why one of ours leaves a room that is too large to read.
 #[must_use]
 pub fn room_too_large() -> String {
     "This room holds more data than I can read. Please ask me in another room.".to_owned()
@@ -93,7 +93,7 @@ pub fn room_too_large() -> String {
 mod tests {
     use super::*;
 
-    /// The longest reason that fits where apps show one.
+    /// The longest reason that apps show in full, in characters.
     const REASON_CHARS_MAX: usize = 240;
 
     #[test]

@@ -1,11 +1,11 @@
-//! Why there is no answer, or only a part of one (C19): what is wrong, and what whoever asked can do.
+//! Why there is no answer or only part of one (C19): what is wrong, and what the asker can do.
 
-/// How a person has a failed request tried again.
+/// How a person retries a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// By 🔁 on the word about it: a coworker's.
+    /// With 🔁 on the failure message, for a coworker.
     ByReaction,
-    /// By asking again: an assistant's, which keeps nothing of what it was asked.
+    /// By asking again, for an assistant, which keeps no requests.
     ByAsking,
 }
 
@@ -16,19 +16,19 @@ fn try_again(again: Again, when: &str) -> String {
     }
 }
 
-/// The model is overloaded, and it is tried again.
+/// The model is overloaded, and is being retried.
 #[must_use]
 pub fn overloaded_trying() -> String {
     "The model isn't answering right now. I'll keep trying.".to_owned()
 }
 
-/// The model stayed overloaded.
+/// The model stayed overloaded; the run gave up.
 #[must_use]
 pub fn overloaded_gave_up(again: Again) -> String {
     format!("The model is too busy, so I have no answer for you. {}", try_again(again, " in a few minutes"))
 }
 
-/// The model could not be reached at all.
+/// The model could not be reached.
 #[must_use]
 pub fn model_unreachable(again: Again) -> String {
     format!(
@@ -38,26 +38,26 @@ pub fn model_unreachable(again: Again) -> String {
     )
 }
 
-/// What somebody wrote could not be looked at, however often it was tried.
+/// A message could not be processed, despite retries.
 #[must_use]
 pub fn given_up() -> String {
     "Something went wrong with your message on its way to me, and trying again didn't help. Please ask once more."
         .to_owned()
 }
 
-/// The answer broke off and could not be taken up.
+/// The answer broke off and could not be resumed.
 #[must_use]
 pub fn broken_off(again: Again) -> String {
     format!("My answer broke off before it was complete. {}", try_again(again, ""))
 }
 
-/// The model refused.
+/// The provider refused the request.
 #[must_use]
 pub fn refused() -> String {
     "I can't help with that one. Putting it another way may work.".to_owned()
 }
 
-/// Stands behind an answer to a request that was refused with the conversation around it, and taken by itself.
+/// Follows an answer to a request that was refused with its context and accepted without.
 #[must_use]
 pub fn answered_alone() -> String {
     "*I answered from your message alone: the model's provider refused something that was said here before it, and I'll leave \
@@ -65,37 +65,37 @@ pub fn answered_alone() -> String {
         .to_owned()
 }
 
-/// Stands behind an answer that was cut at the output limit.
+/// Follows an answer that was cut at the output limit.
 #[must_use]
 pub fn cut_at_limit() -> String {
     "*My answer reached its length limit and ends here. Ask me to go on.*".to_owned()
 }
 
-/// Stands behind an answer that the provider's own tools did not come to the end of.
+/// Follows an answer during which the provider's own tools did not finish.
 #[must_use]
 pub fn unfinished() -> String {
     "*This took more work than one request may take, so my answer ends here. Ask me to go on.*".to_owned()
 }
 
-/// The model had nothing to say.
+/// The model returned no text.
 #[must_use]
 pub fn nothing_to_say() -> String {
     "I have nothing to say to that. Could you put it differently?".to_owned()
 }
 
-/// The request does not fit into the model's context.
+/// The request does not fit the model's context.
 #[must_use]
 pub fn too_long() -> String {
     "That is more text than I can take in at once. Please ask with less, or in parts.".to_owned()
 }
 
-/// No key is set.
+/// No API key is set.
 #[must_use]
 pub fn key_missing() -> String {
     "I have no access to the model yet: the person who runs Workmate needs to set an API key.".to_owned()
 }
 
-/// The key was refused.
+/// The API key was refused.
 #[must_use]
 pub fn key_refused() -> String {
     "The model refuses my key: the person who runs Workmate needs to check it.".to_owned()
@@ -109,21 +109,21 @@ pub fn account_exhausted() -> String {
         .to_owned()
 }
 
-/// The model is set to one that does not exist, or not any more.
+/// The configured model does not exist or is retired.
 #[must_use]
 pub fn model_missing() -> String {
     "The model that I'm set to use doesn't exist, or no longer does. The person who runs Workmate has to choose another one."
         .to_owned()
 }
 
-/// The provider takes no more requests for a while, and says for how long.
+/// The provider accepts no requests for that many minutes.
 #[must_use]
 pub fn limited_for(minutes: u64, again: Again) -> String {
     let span = if minutes == 1 { "about a minute".to_owned() } else { format!("about {minutes} minutes") };
     format!("The model takes no more requests from this workspace for {span}. {}", try_again(again, " then"))
 }
 
-/// The request was refused as malformed: a fault of ours or of the configuration.
+/// The provider rejected the request as malformed: a bug of ours or a wrong configuration.
 #[must_use]
 pub fn request_refused() -> String {
     "The model didn't accept my request. That's a fault on my side: the person who runs Workmate can find the cause in \
@@ -131,7 +131,7 @@ pub fn request_refused() -> String {
         .to_owned()
 }
 
-/// A run reached the limit on its tokens, or on how often the model is asked.
+/// The run reached its limit on tokens or on calls of the model.
 #[must_use]
 pub fn work_too_long() -> String {
     "That took more work than one request may take, so I stopped before I was done. Please ask for less at once; the \
@@ -145,26 +145,26 @@ pub fn tools_failed(again: Again) -> String {
     format!("My tools failed several times in a row, so I stopped. {}", try_again(again, " later"))
 }
 
-/// The model reached its output limit in the middle of a call, which was not made.
+/// The model reached its output limit inside a call, which was not made.
 #[must_use]
 pub fn call_cut() -> String {
     "I reached my length limit in the middle of a step, so I didn't take it. Please ask for less at once.".to_owned()
 }
 
-/// The model reached its output limit before it had written a word.
+/// The model reached its output limit before it wrote any text.
 #[must_use]
 pub fn limit_before_words() -> String {
     "I reached my length limit before I had written a word. Please ask for less at once.".to_owned()
 }
 
-/// Crashes cut the work off again and again.
+/// Repeated crashes interrupted the work.
 #[must_use]
 pub fn cut_off(again: Again) -> String {
     format!("I was interrupted several times while working on this, so I gave up. {}", try_again(again, ""))
 }
 
-/// Says elsewhere that an answer cannot be posted where it was asked for; nothing of the answer. `kept`: there is one, and
-/// it is posted should that be possible soon.
+/// Says elsewhere that an answer cannot be posted where it was asked for, without quoting it. If `kept`, it will be
+/// posted should that soon become possible.
 #[must_use]
 pub fn answer_not_posted(name: &str, room: &str, request: &str, kept: bool) -> String {
     let asked = format!("[your message](https://matrix.to/#/{room}/{request})");
@@ -180,7 +180,7 @@ pub fn answer_not_posted(name: &str, room: &str, request: &str, kept: bool) -> S
     )
 }
 
-/// Says elsewhere that one of ours has too little power to speak in a room.
+/// Says elsewhere that one of ours lacks the power to speak in a room.
 #[must_use]
 pub fn no_power(name: &str, room: &str) -> String {
     format!(
@@ -189,7 +189,7 @@ pub fn no_power(name: &str, room: &str) -> String {
     )
 }
 
-/// Says elsewhere that one of ours can't speak in a room because another has taken its place.
+/// Says elsewhere that one of ours cannot speak in a room that was replaced.
 #[must_use]
 pub fn room_replaced(name: &str, room: &str) -> String {
     format!(
@@ -197,7 +197,7 @@ pub fn room_replaced(name: &str, room: &str) -> String {
     )
 }
 
-/// Something of ours broke.
+/// Something of ours failed.
 #[must_use]
 pub fn internal(again: Again) -> String {
     format!("Something went wrong on my side, and I have no answer for you. {}", try_again(again, ""))

@@ -2,7 +2,7 @@
 
 use crate::core::media::{PDF_PAGES_MAX, Unread};
 
-/// Answers a request that is nothing but a file that cannot be read: why, and what can be.
+/// Answers a request that consists of an unreadable file: why it cannot be read, and which files can.
 #[must_use]
 pub fn unreadable(why: Unread) -> String {
     let why = match why {

@@ -1,6 +1,6 @@
-//! What an assistant says about rooms that replace its own (A2).
+//! What an assistant says about rooms that replace its chat (A2).
 
-/// Its first words in a room that replaces another; they are as honest as [`super::assistant_first`] (A5).
+/// The first words in a room that replaces the chat; as honest as [`super::assistant_first`] (A5).
 #[must_use]
 pub fn moved() -> String {
     format!(
@@ -10,7 +10,7 @@ pub fn moved() -> String {
     )
 }
 
-/// Says in a room that was replaced that it is not in the new one, and what to do.
+/// Says in a replaced chat that the assistant is not in the new one, and what to do.
 #[must_use]
 pub fn awaiting_invite(service: &str) -> String {
     format!(
@@ -20,7 +20,7 @@ pub fn awaiting_invite(service: &str) -> String {
     )
 }
 
-/// Says in a room that was replaced that it does not follow, and why.
+/// Says in a replaced chat that the assistant does not follow, and why.
 #[must_use]
 pub fn not_followed(why: &[String]) -> String {
     format!(

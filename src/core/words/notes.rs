@@ -1,4 +1,4 @@
-//! What is said about a room's notes (C2, C16).
+//! Texts about a room's notes (C2, C16).
 
 use crate::core::{
     names::{Names, letter_by_letter as as_is},
@@ -6,7 +6,7 @@ use crate::core::{
     zone::Zone,
 };
 
-/// `!notes`: each note with its number, its author and its day.
+/// `!notes`: each note with its number, author and day.
 #[must_use]
 pub fn notes(coworker: &str, notes: &[Note], zone: &Zone) -> String {
     let lines = notes.iter().map(|note| {
@@ -22,7 +22,7 @@ pub fn notes(coworker: &str, notes: &[Note], zone: &Zone) -> String {
     format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` and a number removes one.", lines.join("\n"))
 }
 
-/// `!notes` where there are none.
+/// `!notes` if there are none.
 #[must_use]
 pub fn no_notes(coworker: &str) -> String {
     format!("This room has no notes. `@{coworker} !note` and a text adds one.")
@@ -34,7 +34,7 @@ pub fn noted(number: u32) -> String {
     format!("Noted as number {number}. I'll read it whenever I'm asked something here.")
 }
 
-/// Says why nothing was noted.
+/// Says why a note was refused.
 #[must_use]
 pub fn not_noted(why: NoteError) -> String {
     match why {
@@ -56,13 +56,13 @@ pub fn forgot(number: u32) -> String {
     format!("Forgotten: note {number}.")
 }
 
-/// Says that there is no note with that number.
+/// Says that no note has this number.
 #[must_use]
 pub fn no_such_note(number: u32) -> String {
     format!("There's no note {number}. `!notes` lists them.")
 }
 
-/// Confirms `!forget`.
+/// Confirms `!forget` of all notes.
 #[must_use]
 pub fn forgot_all(count: usize) -> String {
     match count {

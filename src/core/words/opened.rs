@@ -1,4 +1,4 @@
-//! What an owner is told of rooms that they open for their assistant (A7, A8).
+//! What an owner is told about rooms that they open for their assistant (A7, A8).
 
 use ruma::{EventId, RoomId, ServerName};
 
@@ -7,34 +7,34 @@ use crate::core::{
     zone::Zone,
 };
 
-/// A room's name is cut after this many characters.
+/// The length at which a room's name is cut, in characters.
 const NAME_CHARS_MAX: usize = 60;
 
-/// Stands for a room that has no name.
+/// Replaces the name of a room that has none.
 const NAMELESS: &str = "a room without a name";
 
-/// What the notice about an opened room is made of.
+/// What the notice about an opened room mentions.
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a> {
-    /// The room.
+    /// The opened room's id.
     pub room: &'a RoomId,
-    /// What was pointed at in it.
+    /// The message or thread that the owner pointed at.
     pub event: Option<&'a EventId>,
-    /// Its name.
+    /// The room's name; `None` if it has none.
     pub name: Option<&'a str>,
-    /// A server that knows the room, for the link.
+    /// A server in the room, for the link.
     pub via: &'a ServerName,
-    /// What of it is read.
+    /// The part of the room that is read.
     pub block: &'a OpenedBlock,
     /// Whether something was left out because the owner may not read it.
     pub forbidden: bool,
-    /// Whether the room has older messages than were looked at.
+    /// Whether the room has older messages than were read.
     pub older: bool,
-    /// Where the owner reads times.
+    /// The owner's time zone.
     pub zone: &'a Zone,
 }
 
-/// Says what was opened: the room, the range, how many messages, and what was left out.
+/// Says what was opened: the room, the range, the number of messages, and what was left out.
 #[must_use]
 pub fn header(header: &Header<'_>) -> String {
     let Header { room, event, name, via, block, forbidden, older, zone } = *header;
@@ -70,8 +70,8 @@ pub fn header(header: &Header<'_>) -> String {
     )
 }
 
-/// Says that a room cannot be opened; the same whether it does not exist, is not the owner's to read, or has no
-/// coworker in it.
+/// Says that a room cannot be opened. The text is the same whether the room does not exist, the owner may not read it,
+/// or no coworker is in it.
 #[must_use]
 pub fn cannot_open() -> String {
     "I can't open that. Either it isn't there, or you can't read it, or no coworker is in that room: I see only what you \
@@ -86,13 +86,13 @@ pub fn open_what() -> String {
     "What shall I open? Write `!open #room`, or paste a link to a room, a thread or a message.".to_owned()
 }
 
-/// Says that no more rooms can be opened.
+/// Says that no further room can be opened.
 #[must_use]
 pub fn too_many_open() -> String {
     format!("{OPENED_MAX} rooms are open already, and I can't keep more in mind. `!new` closes them.")
 }
 
-/// Says that an opened room was closed because it cannot be read any more.
+/// Says that an opened room was closed because it can no longer be read.
 #[must_use]
 pub fn closed(room: &RoomId, via: &ServerName) -> String {
     format!(
@@ -102,7 +102,7 @@ pub fn closed(room: &RoomId, via: &ServerName) -> String {
     )
 }
 
-/// Returns a room's name as Markdown that shows it letter by letter.
+/// Returns Markdown that shows a room's name literally.
 fn shown(name: &str) -> String {
     let harmless = |letter: &char| !letter.is_control() && !is_hidden(*letter);
     let name: String = name.chars().filter(|letter| *letter == ' ' || harmless(letter)).take(NAME_CHARS_MAX).collect();

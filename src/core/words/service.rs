@@ -1,37 +1,38 @@
-//! Words of the service bot for admins, and for who is not of the workspace.
+//! The service bot's texts for admins and for people outside the workspace.
 
 use std::fmt::Write as _;
 
 use super::duration_minutes;
 
-/// What `!status` of the service bot counts.
+/// What the service bot's `!status` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceStatus {
     /// Workmate's version.
     pub version: &'static str,
-    /// Minutes since it started.
+    /// Minutes since the process started.
     pub up_minutes: u64,
     /// Coworkers in the config.
     pub coworkers: usize,
-    /// Assistants that were made.
+    /// Assistants that exist.
     pub assistants: usize,
-    /// Of them, open in memory.
+    /// Assistants with an open client.
     pub assistants_open: usize,
-    /// Requests that are worked on.
+    /// Runs going on.
     pub running: usize,
-    /// Requests that wait for their turn.
+    /// Runs waiting for their turn.
     pub waiting: usize,
-    /// People who are to get an assistant, and people who are gone; `None` where nobody gets one without asking.
+    /// People still to be given an assistant, and people who are gone; `None` unless assistants are made without
+    /// asking.
     pub provisioning: Option<(usize, usize)>,
     /// MCP servers that answer.
     pub servers_up: Vec<String>,
-    /// MCP servers that do not.
+    /// MCP servers that do not answer.
     pub servers_down: Vec<String>,
-    /// Why Claude cannot be asked; `None` where it can.
+    /// Why Claude cannot be asked; `None` if it can.
     pub claude: Option<String>,
 }
 
-/// `!status` of the service bot, for admins: counts, never content.
+/// The service bot's `!status` for admins: counts, never content.
 #[must_use]
 pub fn service_status(status: &ServiceStatus) -> String {
     let mut text = format!(
@@ -56,7 +57,7 @@ pub fn service_status(status: &ServiceStatus) -> String {
     text
 }
 
-/// Says that somebody's id is too long for an assistant of theirs.
+/// Says that a person's id is too long for an assistant's id.
 #[must_use]
 pub fn id_too_long() -> String {
     "Your user id is too long for an assistant: its own id is yours with a word in front, and an id may have 255 letters. \
@@ -64,7 +65,7 @@ pub fn id_too_long() -> String {
         .to_owned()
 }
 
-/// Says that assistants are for the members of the workspace.
+/// Says that only members of the workspace can have an assistant.
 #[must_use]
 pub fn not_a_member() -> String {
     "Assistants here are for members of the workspace's space, and I don't see you there. Once you've joined it, you'll \

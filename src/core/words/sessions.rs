@@ -1,8 +1,8 @@
-//! What an assistant says about its sessions: forgetting, exporting, sharing (A3, A6, A9).
+//! What an assistant says about forgetting, exporting and sharing (A3, A6, A9).
 
 use crate::core::{time::Timestamp, zone::Zone};
 
-/// Says that a chat was taken up again of which nothing was stored any more.
+/// Says that a chat was adopted although nothing was stored about it any more.
 #[must_use]
 pub fn adopted() -> String {
     "I lost what I had stored about our chat, so a new session begins with your message. I may not be able to read what \
@@ -10,13 +10,13 @@ pub fn adopted() -> String {
         .to_owned()
 }
 
-/// Says that an assistant has a new device in the place of a lost one.
+/// Says that the assistant's device was lost and replaced.
 #[must_use]
 pub fn renewed() -> String {
     "I lost my keys and have new ones. If a message of yours stays unanswered, please send it again.".to_owned()
 }
 
-/// Says that forgetting has begun; edited into [`forgotten`] at the end.
+/// Says that forgetting has begun; finally edited into [`forgotten`].
 #[must_use]
 pub fn forgetting() -> String {
     "What I stored about our sessions is gone. I'm deleting my messages above; a long chat takes a while. You can write \
@@ -46,7 +46,7 @@ pub fn forgotten(deleted: u64, complete: bool) -> String {
     )
 }
 
-/// Says what is in an exported file.
+/// Says what an exported file contains.
 #[must_use]
 pub fn exported(messages: usize, (from, to): (Timestamp, Timestamp), left_out: bool, zone: &Zone) -> String {
     let messages = if messages == 1 { "one message".to_owned() } else { format!("{messages} messages") };
@@ -70,7 +70,7 @@ pub fn nothing_to_share() -> String {
     "I can't find an answer of mine here. Reply `!share` to the one you mean.".to_owned()
 }
 
-/// The exported file's name.
+/// The name of an exported file.
 #[must_use]
 pub fn export_file_name() -> &'static str {
     "session.md"
@@ -83,19 +83,19 @@ pub fn export_head(assistant: &str, (from, to): (Timestamp, Timestamp), left_out
     format!("# Session with {assistant}\n\n{} to {}{older}", zone.date(from), zone.date(to))
 }
 
-/// Who says something, in an exported file.
+/// Returns the speaker's name in an exported file.
 #[must_use]
 pub fn export_speaker(is_assistant: bool, user: &str) -> String {
     if is_assistant { "Assistant".to_owned() } else { user.to_owned() }
 }
 
-/// What stands above a message in an exported file.
+/// The line above a message in an exported file.
 #[must_use]
 pub fn export_line(speaker: &str, at: Timestamp, zone: &Zone) -> String {
     format!("## {speaker}, {}", zone.date(at))
 }
 
-/// What stands for a file in an exported one.
+/// Stands for an attachment in an exported file.
 #[must_use]
 pub fn export_file(name: &str) -> String {
     format!("[file: {name}]")

@@ -1,5 +1,5 @@
-//! Why the model is not asked, or not again: a budget, or a breaker (C14, C19, C23). Each names the limit, until when it
-//! holds, and who can raise it.
+//! Why the model is not asked, or not again: a budget or a breaker (C14, C19, C23). Each text names the limit, when it
+//! ends, and who can raise it.
 
 use crate::core::{
     breaker::{WINDOW_MS, Whose},
@@ -9,7 +9,7 @@ use crate::core::{
     zone::Zone,
 };
 
-/// A budget has no room for a request, or for its next step.
+/// A budget has no room for a request or its next step.
 #[must_use]
 pub fn budget_reached(full: &Full, zone: &Zone) -> String {
     let Full { scope, period, limit, why, until, begun } = *full;
@@ -39,13 +39,13 @@ pub fn budget_reached(full: &Full, zone: &Zone) -> String {
     }
 }
 
-/// What a coworker has used of its month's budget, behind its `!status`.
+/// Follows a coworker's `!status`: how much of its monthly budget is used.
 #[must_use]
 pub fn budget_used(spent: Usd, limit: Usd) -> String {
     format!("This month I've used {spent} of {limit}.")
 }
 
-/// A breaker stopped a room, or one person.
+/// A breaker has stopped a room or a person.
 #[must_use]
 pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> String {
     let (minutes, until) = (WINDOW_MS / 60_000, zone.date(until));
@@ -62,7 +62,7 @@ pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> 
     }
 }
 
-/// A request was edited again and again while it was worked on.
+/// A request was edited too often while it was worked on.
 #[must_use]
 pub fn too_many_edits() -> String {
     format!(

@@ -45,7 +45,7 @@ fn assistants_first_words_are_honest_about_encryption() {
     }
 }
 
-/// A phone shows about this many letters in a line of a message, and this many lines above its keyboard.
+/// About how many characters fit in a line of a message on a phone, and how many lines above its keyboard.
 const PHONE: (usize, usize) = (40, 16);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Words about tools: what a coworker has, and who decides about a call (C12).
+//! Texts about tools: which ones a coworker has, and who decides about a call (C12).
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use crate::core::{
     tool::{ApprovalRule, Class, MODERATOR_LEVEL, SERVER_SEPARATOR, Source, Tool, ToolName, Toolset, Withheld},
 };
 
-/// Tools of one server that are named one by one; more are counted.
+/// Tools of one server that are named; further ones are counted.
 const LISTED_MAX: usize = 40;
-/// The same in first words.
+/// The same limit in first words.
 const SHORT_MAX: usize = 3;
-/// People that a rule names one by one; more are counted.
+/// People of a rule that are named; further ones are counted.
 const PEOPLE_MAX: usize = 5;
 
-/// Returns the answer to `!tools`: what can be done without asking, and what after whose OK; a line for each. `down` are
-/// the servers whose tools are granted and that do not answer now.
+/// Answers `!tools`: what works without asking, and what needs whose approval, a line for each. `down` are the servers
+/// with granted tools that do not answer.
 #[must_use]
 pub fn tools(tools: &Toolset, down: &[String]) -> String {
     let mut lines: Vec<String> = groups(tools).iter().map(|group| format!("- {}", group.line())).collect();
@@ -32,7 +32,7 @@ pub fn tools(tools: &Toolset, down: &[String]) -> String {
     }
 }
 
-/// Returns what first words say of the tools (C17).
+/// Returns the sentence about tools in first words (C17).
 #[must_use]
 pub fn tools_in_short(tools: &Toolset) -> String {
     let (freely, asked): (Vec<&Tool>, Vec<&Tool>) = tools.iter().partition(|tool| tool.rule() == ApprovalRule::Never);
@@ -43,7 +43,7 @@ pub fn tools_in_short(tools: &Toolset) -> String {
     if said.is_empty() { super::no_tools() } else { said.join(" ") }
 }
 
-/// Tools that need the same OK and do the same to the world.
+/// Tools that need the same approval and are of the same class.
 struct Group<'a> {
     rule: ApprovalRule,
     class: Class,
@@ -51,7 +51,7 @@ struct Group<'a> {
     tools: Vec<&'a Tool>,
 }
 
-/// Returns the tools in groups: first what needs nobody.
+/// Groups the tools; those that need no approval come first.
 fn groups(tools: &Toolset) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for tool in tools.iter() {
@@ -87,7 +87,7 @@ impl Group<'_> {
     }
 }
 
-/// What tools do: our own in plain words; a server's under its name, together.
+/// Says what tools do: our own in plain words; a server's together, under its name.
 fn deeds(tools: &[&Tool], named_max: usize) -> Vec<String> {
     let mut ours: Vec<String> = Vec::new();
     let mut servers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -108,7 +108,7 @@ fn deeds(tools: &[&Tool], named_max: usize) -> Vec<String> {
     ours.into_iter().chain(of_servers).collect()
 }
 
-/// What a tool that Workmate brings does, in plain words.
+/// Says in plain words what one of our own tools does; `None` for any other.
 fn plainly(tool: &str) -> Option<&'static str> {
     Some(match tool {
         "attach_file" => "attach files",
@@ -126,7 +126,7 @@ fn plainly(tool: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns whose OK a call needs, as part of a sentence.
+/// Returns whose approval a call needs, as part of a sentence.
 fn whose_ok(rule: &ApprovalRule, private: bool) -> String {
     match rule {
         ApprovalRule::Never => "nobody's OK".to_owned(),
@@ -138,7 +138,7 @@ fn whose_ok(rule: &ApprovalRule, private: bool) -> String {
     }
 }
 
-/// Says which tools that were granted cannot be used, and why: a line for each reason.
+/// Says which granted tools are unavailable, and why; a line for each reason.
 fn withheld_lines(tools: &Toolset) -> Vec<String> {
     let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, why) in tools.withheld() {
@@ -158,22 +158,22 @@ fn names(names: &[String]) -> String {
     listed(&first(names.iter(), LISTED_MAX), "and")
 }
 
-/// Names the first tools of a list, and counts the others.
+/// Names the first items of a list, and counts the others.
 fn first<T: std::fmt::Display>(all: impl ExactSizeIterator<Item = T>, max: usize) -> Vec<String> {
     let others = all.len().saturating_sub(max);
     all.take(max).map(|tool| format!("`{tool}`")).chain((others > 0).then(|| format!("{others} more"))).collect()
 }
 
-/// A tool that has changed, as admins see it.
+/// A changed tool, for admins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedTool {
-    /// Its name.
+    /// The tool's name.
     pub name: ToolName,
-    /// Its fingerprint now.
+    /// The fingerprint of its present definition.
     pub fingerprint: String,
 }
 
-/// Returns the answer to an admin's `!changes`; the definitions are in the file of that name.
+/// Answers an admin's `!changes`; the definitions are in the named file.
 #[must_use]
 pub fn changed_tools(changed: &[ChangedTool], file: &str) -> String {
     if changed.is_empty() {
@@ -195,13 +195,13 @@ pub fn changed_tools(changed: &[ChangedTool], file: &str) -> String {
     )
 }
 
-/// Says that a changed tool can be used again.
+/// Says that a changed tool was accepted and is available again.
 #[must_use]
 pub fn accepted(name: &ToolName) -> String {
     format!("`{}` can be used again, as it is now.", name.as_str())
 }
 
-/// Says that an admin's `!accept` names no change that there is.
+/// Says that an admin's `!accept` matches no change.
 #[must_use]
 pub fn not_accepted() -> String {
     "There's no such change, or the tool has changed again since. `!changes` shows what there is now.".to_owned()

@@ -1,4 +1,4 @@
-//! Words about runs that ended: their records, the audit room's lines, and the answers to `!why` (C13).
+//! Texts about ended runs: their records, the audit room's lines, the answers to `!why` (C13).
 
 use std::fmt::Write as _;
 
@@ -15,12 +15,12 @@ use crate::core::{
     zone::Zone,
 };
 
-/// Stands in front of who approved a call.
+/// Precedes the name of the person who approved a call.
 pub const APPROVED_BY: &str = "approved by";
-/// Stands in front of who declined a call.
+/// Precedes the name of the person who declined a call.
 pub const DECLINED_BY: &str = "declined by";
 
-/// Returns the line that a run's record begins with; plain text.
+/// Returns the first line of a run's record; plain text.
 #[must_use]
 pub fn head(outcome: Outcome, duration_ms: u64, steps: usize, spent: &Spent) -> String {
     let took = took(duration_ms);
@@ -47,7 +47,7 @@ pub fn step_end(outcome: StepOutcome, duration_ms: u64) -> String {
     }
 }
 
-/// Returns how a call ended, in a word or two.
+/// Returns a step's outcome in a word or two.
 #[must_use]
 pub fn step_outcome(outcome: StepOutcome) -> &'static str {
     match outcome {
@@ -63,16 +63,16 @@ pub fn step_outcome(outcome: StepOutcome) -> &'static str {
     }
 }
 
-/// Says that a record is longer than what is shown of it.
+/// Says how many more steps a record has than it shows.
 #[must_use]
 pub fn more_steps(steps: usize) -> String {
     if steps == 1 { "and 1 more step".to_owned() } else { format!("and {steps} more steps") }
 }
 
-/// Stands where something is left out of a text.
+/// Marks where a text was folded.
 pub const FOLD: &str = " … (+";
 
-/// Returns a text of which the beginning and the end stay where it is longer than this, and says how much is missing.
+/// Keeps the beginning and the end of a text longer than `chars_max`, and says how much is missing.
 #[must_use]
 pub fn folded(text: &str, chars_max: usize) -> String {
     let chars = text.chars().count();
@@ -92,19 +92,19 @@ pub fn more_arguments(arguments: usize) -> String {
     if arguments == 1 { "and 1 more argument".to_owned() } else { format!("and {arguments} more arguments") }
 }
 
-/// Stands under the folded arguments of a call that somebody was asked about.
+/// Follows the folded arguments of a call about which somebody was asked.
 #[must_use]
 pub fn whole_on_card() -> &'static str {
     "Its card shows the whole call."
 }
 
-/// Returns a day and a time in UTC that sort as text: `2026-11-22 14:05`.
+/// Returns a day and time in UTC that sort as text: `2026-11-22 14:05`.
 #[must_use]
 pub fn sortable(at: Timestamp) -> String {
     strftime(at, "%Y-%m-%d %H:%M")
 }
 
-/// The same to the second: `2026-11-22 14:05:07 UTC`.
+/// Returns the same to the second: `2026-11-22 14:05:07 UTC`.
 #[must_use]
 pub fn sortable_exact(at: Timestamp) -> String {
     strftime(at, "%Y-%m-%d %H:%M:%S UTC")
@@ -115,7 +115,7 @@ fn strftime(at: Timestamp, form: &str) -> String {
         .map_or_else(|_| "some time".to_owned(), |at| at.strftime(form).to_string())
 }
 
-/// Returns how a run ended, in a word.
+/// Returns a run's outcome in a word.
 #[must_use]
 pub fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
@@ -127,13 +127,13 @@ pub fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Returns a time that something took.
+/// Returns a duration in short form.
 #[must_use]
 pub fn took(ms: u64) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { duration_seconds(ms / 1_000) }
 }
 
-/// Returns a number with commas between the thousands.
+/// Returns a number with commas between thousands.
 #[must_use]
 pub fn counted(number: u64) -> String {
     let digits = number.to_string();
@@ -147,7 +147,7 @@ pub fn counted(number: u64) -> String {
     grouped
 }
 
-/// Returns a sum of money.
+/// Returns an amount of money from millionths of a US dollar.
 #[must_use]
 pub fn cost(micro_usd: u64) -> String {
     match micro_usd {
@@ -158,7 +158,7 @@ pub fn cost(micro_usd: u64) -> String {
     }
 }
 
-/// Tokens and cost, where the model was asked at all.
+/// Returns the tokens and the cost, if the model was asked at all.
 fn spent_on(spent: &Spent) -> Vec<String> {
     let mut parts = Vec::new();
     let tokens = spent.input_tokens.saturating_add(spent.output_tokens);
@@ -194,7 +194,7 @@ pub fn audit_room_topic() -> &'static str {
     "One line for every request to a coworker, without content. The link leads to those who are in that room."
 }
 
-/// Returns the audit room's line about a coworker's run: nothing of its content, and not the room's name.
+/// The audit room's line about a coworker's run: no content, and not the room's name.
 #[must_use]
 pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
     let who = entry.coworker.as_deref().unwrap_or(entry.user.localpart());
@@ -225,7 +225,7 @@ pub fn why_not_yet() -> String {
     "I'm still working on that one. Ask me again once it's answered.".to_owned()
 }
 
-/// Returns the answer to `!why`: what was read and used, with links and without content.
+/// Answers `!why`: what was read and used, with links and without content.
 #[must_use]
 pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zone: &Zone) -> String {
     let mut text = read_messages(entry, links_max, via, zone);
@@ -255,7 +255,7 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zon
     format!("{text}\n\n{}.", parts.join(" · "))
 }
 
-/// Tools that `!why` lists; more are counted.
+/// Most tools that `!why` names; further ones are counted.
 const TOOLS_LISTED_MAX: usize = 20;
 
 fn read_messages(entry: &Entry, links_max: usize, via: &ServerName, zone: &Zone) -> String {
@@ -283,7 +283,7 @@ fn link(room: &RoomId, event: &EventId, via: &ServerName) -> String {
     room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string()
 }
 
-/// Returns a word as Markdown's code, whatever it holds.
+/// Returns Markdown code that shows any text literally.
 fn code(text: &str) -> String {
     let text: String = text.chars().filter(|letter| *letter != '`' && !letter.is_control()).collect();
     format!("`{}`", legible(&text))

@@ -1,12 +1,12 @@
-//! Words about verification by emoji (A11).
+//! Texts about verification and encryption (A11, C8, A3).
 
-/// Characters of a device's name that are shown.
+/// Characters shown of a device's name.
 const DEVICE_NAME_MAX: usize = 60;
 
-/// Says which emoji the person's app must show too: symbols with their names; and what their being the same leaves open.
+/// Lists the emoji, with their names, that the person's app must show too, and says what a match does not prove.
 ///
-/// The emoji stand first, so that a notification shows them beside the dialog of the person's app, which may cover the
-/// chat. A program has no second channel: whoever forges keys on the way can forge what is written here.
+/// The emoji come first, so that a notification shows them beside the app's dialog, which may cover the chat. A program
+/// has no second channel: an attacker who can forge keys in transit can also forge this text.
 #[must_use]
 pub fn compare(emoji: &[(&str, &str)]) -> String {
     let shown: Vec<String> = emoji.iter().map(|(symbol, name)| format!("{symbol} {name}")).collect();
@@ -30,7 +30,7 @@ pub fn cancelled() -> String {
     "The verification was cancelled; nothing has changed. Start it again whenever you like.".to_owned()
 }
 
-/// Says that the person said that the emoji differ.
+/// Says that the person reported different emoji.
 #[must_use]
 pub fn differed() -> String {
     "The verification was cancelled because the emoji differ; nothing has changed. Unless you pressed the wrong button, \
@@ -46,7 +46,7 @@ pub fn timed_out() -> String {
         .to_owned()
 }
 
-/// Says that the person's apps were asked, or one of them, which has this name.
+/// Says that the person's apps were asked, or only the one with this name.
 #[must_use]
 pub fn look_for_request(device: Option<&str>) -> String {
     let whom = match device {
@@ -56,7 +56,7 @@ pub fn look_for_request(device: Option<&str>) -> String {
     format!("I've asked {whom}, and I'll show my emoji here.")
 }
 
-/// Says that the person has no device that could verify anybody.
+/// Says that the person has no device that can verify.
 #[must_use]
 pub fn no_device() -> String {
     "None of your apps can verify me yet: first confirm one of them as yours, in its settings under security or \
@@ -64,19 +64,19 @@ pub fn no_device() -> String {
         .to_owned()
 }
 
-/// Says that too many verifications go on.
+/// Says that too many verifications are going on.
 #[must_use]
 pub fn too_many() -> String {
     "I'm in the middle of too many verifications. Try again in a few minutes.".to_owned()
 }
 
-/// What a person called their device, without anything that Markdown or a link could be made of.
+/// Returns a device's name without anything that could become Markdown or a link.
 fn plain(name: &str) -> String {
     let fits = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '-' | ',' | '(' | ')');
     name.chars().filter(fits).take(DEVICE_NAME_MAX).collect()
 }
 
-/// Says that a message in an encrypted room was not encrypted, and so is not answered (C8).
+/// Says that a message in an encrypted room was not encrypted, so it is not answered (C8).
 #[must_use]
 pub fn not_encrypted() -> String {
     "That message wasn't encrypted, though this room is, so I don't answer it: I can't know that you wrote it. Please send \
@@ -84,7 +84,7 @@ pub fn not_encrypted() -> String {
         .to_owned()
 }
 
-/// Says in an assistant's chat that something in it came unencrypted (A3).
+/// Says in an assistant's chat that an unencrypted message arrived (A3).
 #[must_use]
 pub fn not_encrypted_here() -> String {
     "A message in your name came here unencrypted. I didn't read or answer it, because I can't know that you wrote it. If you \
@@ -92,7 +92,7 @@ pub fn not_encrypted_here() -> String {
         .to_owned()
 }
 
-/// Says elsewhere that one of ours cannot speak in a room, because it does not know the room's encryption (C8).
+/// Says elsewhere that one of ours cannot speak in a room whose encryption it does not know (C8).
 #[must_use]
 pub fn other_encryption(name: &str, room: &str) -> String {
     format!(
@@ -101,7 +101,7 @@ pub fn other_encryption(name: &str, room: &str) -> String {
     )
 }
 
-/// Says once that a device of an assistant's owner is not verified by them (A11).
+/// Says once that the owner has not verified one of their devices (A11).
 #[must_use]
 pub fn unverified_device(device: &str, answered: bool) -> String {
     let so = if answered {

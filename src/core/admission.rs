@@ -1,4 +1,4 @@
-//! Whether what a coworker was asked becomes a run: known ones, commands, mute and the breaker, in this order
+//! Whether a request to a coworker becomes a run. Known runs, commands, mute and the breaker are checked in this order
 //! (rules C11, C14, C16).
 
 use std::collections::BTreeSet;
@@ -11,43 +11,44 @@ use super::{
     time::Timestamp,
 };
 
-/// What a coworker is asked.
+/// A request to a coworker.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The coworker.
+    /// The coworker that is asked.
     pub user: &'a UserId,
-    /// The command that the message is, if it is one.
+    /// The command in the message, if it is one.
     pub command: Option<CoworkerRequest<'a>>,
-    /// Whether the run that it leads to is going on already: events may come again after a crash.
+    /// Whether its run is going on already: after a crash events may come again.
     pub known: bool,
 }
 
-/// What becomes of it.
+/// What to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission<'a> {
-    /// It is a command, which is answered even while muted or stopped.
+    /// Answer the command, even while muted or stopped.
     Command(CoworkerRequest<'a>),
-    /// Its run is going on.
+    /// Do nothing: its run is going on.
     Known,
-    /// The coworker is muted in the room.
+    /// Do nothing: the coworker is muted in the room.
     Muted,
-    /// A breaker has stopped the person or the room.
+    /// Do not start a run: a breaker has stopped the person or the room.
     Stopped {
-        /// Whose breaker.
+        /// Whose breaker it is.
         whose: Whose,
-        /// Whether they must be told.
+        /// Whether to tell them.
         say: bool,
-        /// When it may be tried again.
+        /// When they may ask again.
         until: Timestamp,
     },
-    /// A run begins, and is counted.
+    /// Start a run; the breakers have counted it.
     Run,
 }
 
-/// Decides what becomes of a request. `gate` asks the breakers of person and room for a run to begin, which counts it;
-/// nothing else is counted.
+/// Decides what to do with a request. `gate` asks the breakers of person and room, which counts the run. It is called
+/// only if nothing else decides.
 ///
 /// # Errors
+/// If `gate` fails.
 /// When `gate` cannot ask it.
 pub fn admit<'a, E>(
     request: &Request<'a>,

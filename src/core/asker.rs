@@ -1,9 +1,8 @@
-//! What of a room the person who asks may read (C7), by the homeserver's own rules for each event.
+//! What the asker may read of a room (C7), by the homeserver's own rules for each event.
 //!
-//! A coworker that has been in a room for long would otherwise tell newcomers what `history_visibility` hides from them.
-//! The check is A8's, [`super::visibility`]. In encrypted rooms too it is the homeserver's: who is in the room could have
-//! asked the people there for the keys, and may see ciphertext from then on; assistants, which read unseen, are
-//! stricter.
+//! Without this check a long-standing coworker would tell newcomers what `history_visibility` hides from them. The
+//! check is A8's, [`super::visibility`], and encrypted rooms use the homeserver's rules too: a member could ask others
+//! there for the keys, and the homeserver hands out the ciphertext. Assistants are stricter, because they read unseen.
 
 use ruma::{EventId, UserId};
 
@@ -13,46 +12,46 @@ use super::{
     visibility::{self, Happened, History, Standing},
 };
 
-/// What a coworker reads for somebody (`history` in its file).
+/// On whose behalf a coworker reads (`history` in its file).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reads {
-    /// What they may read themselves.
+    /// Only what the asker may read.
     #[default]
     AsAsker,
-    /// Everything that the coworker may read.
+    /// Everything that the coworker itself may read.
     Room,
 }
 
-/// Who asks, and how they stand to the room.
+/// The person who asks, and whether they are in the room.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
-    /// Who asks.
+    /// The asker's user id.
     pub user: &'a UserId,
-    /// What is answered. They were in the room when they sent it.
+    /// The request. They were in the room when they sent it.
     pub request: &'a EventId,
     /// Whether they are in the room now.
     pub is_in: bool,
 }
 
-/// What is known of a room's history visibility.
+/// What is known about a room's history visibility.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Openness {
-    /// What it is now.
+    /// The present value.
     pub now: History,
-    /// Whether it has never been anything else.
+    /// Whether it was never different.
     pub always: bool,
 }
 
 impl Openness {
-    /// Returns whether whoever is in the room may read all of it: then nothing has to be looked at.
+    /// Returns whether a member may read everything, so that nothing needs to be checked.
     #[must_use]
     pub fn is_whole(self) -> bool {
         self.always && self.now <= History::Shared
     }
 }
 
-/// Returns how things stood between asker and room before the first of these events, which follow each other without
-/// gaps up to now, as far as they tell by themselves; `None` where the homeserver has to be asked.
+/// Returns the asker's standing before the first of these events, as far as the events themselves show it; `None` if
+/// the homeserver has to be asked. The events must be gapless up to now.
 #[must_use]
 pub fn before(asker: &Asker<'_>, events: &[RoomEvent], openness: Openness) -> Option<Standing> {
     let first = events.first()?;
@@ -62,32 +61,33 @@ pub fn before(asker: &Asker<'_>, events: &[RoomEvent], openness: Openness) -> Op
     let changes = events.iter().any(|event| matches!(event.kind, EventKind::HistoryVisibility(_)));
     let history = (!changes || openness.always).then_some(openness.now)?;
     if !changes && history <= History::Shared {
-        // Whether they were there yet makes no difference.
+        // Membership makes no difference here.
         return Some(Standing { history, membership: Membership::Leave });
     }
     let theirs = |event: &&RoomEvent| event.sender == asker.user || is_about_standing_of(event, asker.user);
     let first_of_theirs = events.iter().find(theirs)?;
-    // Only who is in a room can say something there.
+    // Only a member can send events.
     let was_in = !is_about_standing_of(first_of_theirs, asker.user);
     was_in.then_some(Standing { history, membership: Membership::Join })
 }
 
-/// Returns where the events begin of which the homeserver can be asked how things stood: not with one that changes it.
+/// Returns the index of the first event for which the homeserver can be asked about the standing: one that does not
+/// change it.
 #[must_use]
 pub fn first_to_ask_about(asker: &Asker<'_>, events: &[RoomEvent]) -> Option<usize> {
     events.iter().position(|event| !is_about_standing(event, asker.user))
 }
 
-/// Returns what of these events the asker may read, with how things stood before them.
+/// Returns the events that the asker may read, given their standing before the first.
 #[must_use]
 pub fn allowed(asker: &Asker<'_>, events: &[RoomEvent], before: Standing) -> Allowed {
-    // Who has left since reads nothing of what came after the request.
+    // An asker who has left reads nothing after the request.
     let end = events.iter().position(|event| event.id == asker.request).filter(|_| !asker.is_in);
     let events = end.map_or(events, |end| &events[..=end]);
     opened::allowed(&Source { owner: asker.user, events, before, now: Membership::Join, encrypted: false })
 }
 
-/// Returns whether the asker may read an event that changes nothing itself, by how things stood at it.
+/// Returns whether the asker may read an event, by their standing at it. The event itself must not change that.
 #[must_use]
 pub fn may_read(at_event: Standing) -> bool {
     visibility::readable(at_event, &[Happened::Other], Membership::Join, false) == [true]

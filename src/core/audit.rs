@@ -1,7 +1,7 @@
-//! The audit index: what stays of every run that ended, who may see how much of it, and how it is searched (C13).
+//! The audit index: what stays of each ended run, who may see how much of it, and how it is searched (C13).
 //!
-//! The index holds no content. Of an assistant's run, operators see whose it was, how it ended, and what it used (A4):
-//! [`Entry::of`] is the one way from what is stored to what is shown.
+//! The index holds no content. Of an assistant's run operators see the owner, the outcome and the usage (A4).
+//! [`Entry::of`] is the only way from the stored form to the shown one.
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
@@ -22,155 +22,156 @@ pub use self::{
     moment::{Bound, moment},
 };
 
-/// Where a run stands in the index: when it was accepted, and its id.
+/// A run's key in the index: when it was accepted, and its id.
 pub type RunKey = (Timestamp, String);
 
-/// What stays of a run that ended: no content.
+/// What is stored of an ended run; no content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
     /// The virtual user that answered.
     pub user: OwnedUserId,
-    /// The coworker's id; `None` for assistants, and in records from before it was noted.
+    /// The coworker's id; `None` for assistants and in records of early versions.
     #[serde(default)]
     pub coworker: Option<String>,
-    /// Whether it was an assistant's.
+    /// Whether an assistant answered.
     #[serde(default)]
     pub private: bool,
-    /// Who asked.
+    /// Who asked; an assistant's owner.
     pub asker: OwnedUserId,
-    /// Where.
+    /// The room in which it was asked and answered.
     pub room: OwnedRoomId,
-    /// The root of the thread that it was answered in.
+    /// The root of the thread in which it was answered; `None` in the timeline.
     #[serde(default)]
     pub thread: Option<OwnedEventId>,
-    /// The message that asked.
+    /// The message that asked, even if it was redacted since.
     pub request: OwnedEventId,
-    /// The answer.
+    /// The message that answered; `None` if there was none.
     pub answer: Option<OwnedEventId>,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: Outcome,
-    /// Why it failed, by a short name.
+    /// Why it failed, as a short name; `None` if it did not fail.
     #[serde(default)]
     pub reason: Option<String>,
     /// The events whose text the model read, oldest first; empty for assistants.
     pub read: Vec<OwnedEventId>,
-    /// When the oldest and the newest of them were sent.
+    /// When the oldest and the newest of those events were sent.
     #[serde(default)]
     pub read_span: Option<(Timestamp, Timestamp)>,
-    /// Its tool calls, in order, without arguments and results.
+    /// Its tool calls in order, without arguments or results.
     #[serde(default)]
     pub tools: Vec<Tally>,
-    /// The model that answered.
+    /// The model that answered; `None` if it was never asked.
     pub model: Option<String>,
-    /// Calls of the model.
+    /// Number of calls to the model.
     #[serde(default)]
     pub model_calls: u32,
-    /// Prompt tokens, cached ones included.
+    /// Prompt tokens, including cached ones.
     pub input_tokens: u64,
-    /// Prompt tokens that the provider had cached.
+    /// Prompt tokens read from the provider's cache.
     #[serde(default)]
     pub cached_tokens: u64,
-    /// Answer tokens, thinking included.
+    /// Answer tokens, including thinking.
     pub output_tokens: u64,
-    /// What it cost, in millionths of a US dollar; `None` where the price is not known.
+    /// The cost in millionths of a US dollar; `None` if the price is unknown.
     pub cost_micro_usd: Option<u64>,
-    /// The category under which the model's provider refused it, where it did; `unnamed` where it names none.
+    /// The category in which the provider refused it; `unnamed` if the provider gave none, `None` if it did not refuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// When it was accepted.
+    /// When the request was accepted.
     pub accepted_at: Timestamp,
-    /// When it ended.
+    /// When the run ended.
     pub ended_at: Timestamp,
-    /// Whether the audit room still lacks its line.
+    /// Whether its line in the audit room is still missing.
     #[serde(default)]
     pub line_due: bool,
 }
 
-/// What a run used of the model.
+/// A run's usage of the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
-    /// Calls.
+    /// Number of calls to the model.
     pub model_calls: u32,
-    /// Prompt tokens, cached ones included.
+    /// Prompt tokens, including cached ones.
     pub input_tokens: u64,
-    /// Prompt tokens that the provider had cached.
+    /// Prompt tokens read from the provider's cache.
     pub cached_tokens: u64,
-    /// Answer tokens, thinking included.
+    /// Answer tokens, including thinking.
     pub output_tokens: u64,
-    /// What it cost, in millionths of a US dollar; `None` where the price is not known.
+    /// The cost in millionths of a US dollar; `None` if the price is unknown.
     pub cost_micro_usd: Option<u64>,
 }
 
-/// Whose a run was.
+/// Whether a coworker or an assistant answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A coworker's.
+    /// A coworker's run, of which ids are shown.
     Coworker,
-    /// An assistant's.
+    /// An assistant's run, of which no ids of rooms or events are shown.
     Assistant,
 }
 
 /// A run as operators see it: in lists, exports and the audit room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its id.
+    /// The run's id.
     pub run: String,
-    /// Whose it was.
+    /// Whether a coworker or an assistant answered.
     pub kind: Kind,
-    /// The coworker's id.
+    /// The coworker's id; `None` for assistants.
     pub coworker: Option<String>,
     /// The virtual user that answered.
     pub user: OwnedUserId,
-    /// Who asked; of an assistant, its owner.
+    /// Who asked; an assistant's owner.
     pub asker: OwnedUserId,
-    /// Where; not said of assistants, like all ids of events.
+    /// The room; `None` for assistants, like all event ids below.
     pub room: Option<OwnedRoomId>,
-    /// The root of the thread that it was answered in.
+    /// The root of the thread in which it was answered.
     pub thread: Option<OwnedEventId>,
     /// The message that asked.
     pub request: Option<OwnedEventId>,
-    /// The answer.
+    /// The message that answered.
     pub answer: Option<OwnedEventId>,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: Outcome,
-    /// Why it failed, by a short name.
+    /// Why it failed, as a short name.
     #[serde(default)]
     pub reason: Option<String>,
     /// The events whose text the model read, oldest first.
     pub read: Vec<OwnedEventId>,
-    /// When the oldest and the newest of them were sent.
+    /// When the oldest and the newest of those events were sent.
     #[serde(with = "rfc3339::span")]
     pub read_span: Option<(Timestamp, Timestamp)>,
-    /// Its tool calls, in order; of assistants only their number is said.
+    /// Its tool calls in order; empty for assistants, of which only the number is shown.
     pub tools: Vec<Tally>,
     /// The number of its tool calls.
     pub tool_calls: usize,
     /// The model that answered.
     pub model: Option<String>,
-    /// The category under which the model's provider refused it; not said of assistants.
+    /// The category in which the provider refused it; `None` for assistants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// What it used.
+    /// Its usage of the model.
     #[serde(flatten)]
     pub spent: Spent,
-    /// When it was accepted.
+    /// When the request was accepted.
     #[serde(with = "rfc3339")]
     pub accepted_at: Timestamp,
-    /// When it ended.
+    /// When the run ended.
     #[serde(with = "rfc3339")]
     pub ended_at: Timestamp,
 }
 
 impl Entry {
-    /// Returns what may be shown of a run. Records from before kinds were noted are told apart by their user's name.
+    /// Returns what may be shown of a run. Records without a kind, from early versions, are classified by their user's
+    /// id.
     #[must_use]
     pub fn of((accepted_at, run): RunKey, summary: RunSummary, namespace: &Namespace) -> Self {
         let spent = summary.spent();
         let (coworker, by_name) = match (summary.coworker, namespace.who(&summary.user)) {
             (Some(id), _) => (Some(id), Kind::Coworker),
             (None, Who::Coworker(id)) => (Some(id.0), Kind::Coworker),
-            // Whatever is not known to be a coworker's is shown like an assistant's.
+            // Anything not known to be a coworker's is shown like an assistant's.
             (None, _) => (None, Kind::Assistant),
         };
         let kind = if summary.private { Kind::Assistant } else { by_name };
@@ -199,15 +200,15 @@ impl Entry {
         }
     }
 
-    /// Returns how long it took, in milliseconds.
+    /// Returns how long it took from acceptance to end, in milliseconds.
     #[must_use]
     pub fn duration_ms(&self) -> u64 {
         self.ended_at.ms_since(self.accepted_at)
     }
 
-    /// Returns whether `asked` names this run: its id, or a beginning of it of at least [`RUN_CHARS_MIN`] characters.
+    /// Returns whether `asked` names this run: its id, or at least the first [`RUN_CHARS_MIN`] characters of it.
     ///
-    /// A run again (🔁) has the number behind its dash; it must be named with it.
+    /// A repeated run (🔁) has a number after a dash, which must be given in full.
     #[must_use]
     pub fn is_named(&self, asked: &str) -> bool {
         let parts = |id: &str| match id.split_once('-') {
@@ -219,11 +220,11 @@ impl Entry {
     }
 }
 
-/// The fewest characters of a run's id that name it.
+/// The fewest characters that name a run.
 pub const RUN_CHARS_MIN: usize = 6;
 
 impl RunSummary {
-    /// Returns what it used of the model.
+    /// Returns the run's usage of the model.
     #[must_use]
     pub fn spent(&self) -> Spent {
         Spent {
@@ -236,41 +237,42 @@ impl RunSummary {
     }
 }
 
-/// Returns the moment before which runs are forgotten.
+/// Returns the time before which runs are past their retention.
 #[must_use]
 pub fn kept_from(now: Timestamp, retention_days: u32) -> Timestamp {
     const DAY_MS: i64 = 24 * 3_600 * 1_000;
     Timestamp::from_ms(now.as_ms().saturating_sub(i64::from(retention_days).saturating_mul(DAY_MS)))
 }
 
-/// What is asked through the door of a running Workmate: one JSON object on one line.
+/// A question to a running Workmate: one JSON object on one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// The runs that pass the filter, newest first.
+    /// List the runs that match the filter, newest first.
     List(Filter),
-    /// The run with that id, or with an id that begins like that.
+    /// Show the run with this id, or with an id that begins like this.
     Show(String),
-    /// That the coworker with this id leaves its rooms; no question, but asked through the same door.
+    /// Retire the coworker with this id. Not a question, but sent through the same socket.
     Retire(String),
 }
 
-/// What is answered: one JSON object on each line, `done` or `failed` last. Without such a last line, it broke off.
+/// An answer: one JSON object on each line, ending with `done` or `failed`. Without such an end the answer is
+/// incomplete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// One run.
+    /// A matching run.
     Run(Box<Entry>),
-    /// What came of what was asked for.
+    /// The outcome of a retirement.
     Said {
         /// Whether it was done.
         done: bool,
-        /// In words for an operator.
+        /// What was done or why not, for an operator.
         text: String,
     },
-    /// That was all.
+    /// The end: every answer was sent.
     Done,
-    /// It cannot be answered; why, and how to mend it.
+    /// The end: the question cannot be answered. Says why, and how to mend it.
     Failed(String),
 }
 

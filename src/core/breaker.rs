@@ -1,8 +1,7 @@
-//! Rate breakers by person and by room, and words that are due once a while (rules C14, C15, C23).
+//! Rate breakers for people and rooms, and notices that are said once in an interval (rules C14, C15, C23).
 //!
-//! Every gesture that makes the model work counts as the person's who made it: a request, a follow-up, an edit that
-//! restarts, 🔁, a message to one's assistant. A person who is stopped is stopped alone: the room counts nothing of
-//! what they try then.
+//! Each gesture that makes the model work counts for the person who made it: a request, a follow-up, an edit that
+//! restarts, 🔁, a message to an assistant. While a person is stopped, their attempts do not count for the room.
 
 use std::collections::VecDeque;
 
@@ -10,81 +9,81 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// Runs that one person may begin within the window, unless config says otherwise.
+/// The default of how many runs a person may start within the window.
 pub const PERSON_RUNS_MAX: usize = 30;
-/// Runs that may begin in one room within the window, unless config says otherwise: three people's.
+/// The default of how many runs may start in a room within the window; three people's worth.
 pub const ROOM_RUNS_MAX: usize = 90;
 /// The window, in milliseconds.
 pub const WINDOW_MS: u64 = 5 * 60 * 1000;
 /// How long a person or a room is stopped, in milliseconds.
 pub const PAUSE_MS: u64 = 10 * 60 * 1000;
 
-/// Who is stopped.
+/// Whose breaker is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// One person, in all rooms.
+    /// A person's, across all rooms.
     Person,
-    /// One room, for everybody.
+    /// A room's, for everybody in it.
     Room,
 }
 
-/// At which rate a person or a room is stopped, and for how long.
+/// The rate at which a breaker trips, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerLimits {
-    /// Whose breaker it is.
+    /// Whether it limits a person or a room.
     pub whose: Whose,
-    /// Runs that may begin within the window; at least 1.
+    /// Runs that may start within the window; at least 1.
     pub runs_max: usize,
     /// The window, in milliseconds.
     pub window_ms: u64,
-    /// How long the person or the room is stopped, in milliseconds.
+    /// How long a tripped breaker stops runs, in milliseconds.
     pub pause_ms: u64,
 }
 
 impl BreakerLimits {
-    /// Returns the limits of a person or a room with this many runs in the window.
+    /// Returns limits with this many runs and the default window and pause.
     #[must_use]
     pub const fn of(whose: Whose, runs_max: usize) -> Self {
         Self { whose, runs_max, window_ms: WINDOW_MS, pause_ms: PAUSE_MS }
     }
 }
 
-/// The limits of people and of rooms.
+/// The limits for people and for rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// Of each person.
+    /// For each person.
     pub person: BreakerLimits,
-    /// Of each room.
+    /// For each room.
     pub room: BreakerLimits,
 }
 
-/// The breaker of one person or room; persisted, so that a restart does not forgive.
+/// The breaker of a person or a room. It is stored, so that a restart does not reset it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
-    /// When runs began, oldest first; never more than `runs_max`.
+    /// When runs started, oldest first; never more than `runs_max`.
     began: VecDeque<Timestamp>,
-    /// Since when it is stopped.
+    /// When it tripped, if it is tripped.
     stopped_at: Option<Timestamp>,
 }
 
-/// Whether a run may begin.
+/// A breaker's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// It may, and is counted.
+    /// The run may start, and was counted.
     Open,
-    /// It may not.
+    /// The run may not start.
     Stopped {
-        /// Who is stopped.
+        /// Whether the person or the room is stopped.
         whose: Whose,
-        /// Whether they must be told: true once for each time that they are stopped.
+        /// Whether to tell them; true once each time it trips.
         say: bool,
-        /// When it may be tried again.
+        /// When runs may start again.
         until: Timestamp,
     },
 }
 
 impl Breaker {
-    /// Asks for a run to begin at `now`, and counts it.
+    /// Asks to start a run at `now`; counts it if it may.
     pub fn begin_run(&mut self, now: Timestamp, limits: &BreakerLimits) -> Gate {
         if let Some(stopped_at) = self.stopped_at {
             if is_within(stopped_at, now, limits.pause_ms) {
@@ -102,7 +101,7 @@ impl Breaker {
         limits.stopped(true, now)
     }
 
-    /// Takes the last run back, which did not begin after all.
+    /// Takes back the last count, because the run did not start after all.
     fn take_back(&mut self) {
         self.began.pop_back();
     }
@@ -114,7 +113,7 @@ impl BreakerLimits {
     }
 }
 
-/// Asks for a run of a person to begin, in a room or in the chat with their assistant, and counts it for both.
+/// Asks to start a person's run, in a room or in their assistant's chat; counts it for both, or for neither.
 pub fn begin_run(person: &mut Breaker, room: Option<&mut Breaker>, now: Timestamp, rates: &Rates) -> Gate {
     let gate = person.begin_run(now, &rates.person);
     let (Gate::Open, Some(room)) = (gate, room) else { return gate };
@@ -125,16 +124,16 @@ pub fn begin_run(person: &mut Breaker, room: Option<&mut Breaker>, now: Timestam
     gate
 }
 
-/// A word that is said at most once in an interval, such as why a stranger is not answered.
+/// A notice that is said at most once in an interval, such as why a stranger gets no answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SaidOnce(Option<Timestamp>);
 
-/// The interval between two words to strangers in one room, in milliseconds: a day.
+/// The interval between two notices to strangers in a room, in milliseconds: a day.
 pub const STRANGER_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl SaidOnce {
-    /// Returns whether the word is due at `now`, and if so takes it as said.
+    /// Returns whether the notice is due at `now`, and records it as said if so.
     pub fn is_due(&mut self, now: Timestamp, interval_ms: u64) -> bool {
         let due = self.0.is_none_or(|said| !is_within(said, now, interval_ms));
         if due {
@@ -144,8 +143,8 @@ impl SaidOnce {
     }
 }
 
-/// Whether less than `span_ms` lie between `since` and `now`. A clock that was set back by more than the span
-/// ends the wait instead of prolonging it.
+/// Returns whether less than `span_ms` has passed from `since` to `now`. A clock set back by more than the span ends
+/// the wait instead of prolonging it.
 fn is_within(since: Timestamp, now: Timestamp, span_ms: u64) -> bool {
     now.ms_since(since) < span_ms && since.ms_since(now) < span_ms
 }

@@ -1,4 +1,4 @@
-//! Who else is in a room, and whether a coworker is alone with one person there (rule C4).
+//! Who is in a room besides a coworker, and whether it is alone there with one person (rule C4).
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{event::Membership, people::Namespace, time::Timestamp};
 
-/// How many humans a room must have for a coworker to work in it.
+/// The fewest humans in a room for coworkers to work there.
 pub const HUMANS_MIN: usize = 2;
 
-/// The least time between two words that a room became lonely, in milliseconds: somebody who leaves and
-/// joins again and again cannot make a coworker talk each time.
+/// The shortest interval between two notices that a room became lonely, in milliseconds. Without it, a member who
+/// leaves and rejoins could make a coworker talk each time.
 pub const LONELY_WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
-/// How many humans are in a room. Virtual users and known bots are none.
+/// The numbers of members that matter. Virtual users and known bots do not count as humans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Company {
     /// Humans that have joined.
     pub humans: usize,
-    /// Humans that are invited and have not answered yet.
+    /// Humans that are invited and have not answered.
     pub humans_invited: usize,
     /// Our own users that have joined.
     pub ours: usize,
 }
 
 impl Company {
-    /// Counts a room's members; of several entries for one user the last holds.
+    /// Counts a room's members; the last of several entries for one user counts.
     #[must_use]
     pub fn of<'a>(namespace: &Namespace, members: impl IntoIterator<Item = (&'a UserId, Membership)>) -> Self {
         let mut last: BTreeMap<OwnedUserId, Membership> = BTreeMap::new();
@@ -45,34 +45,34 @@ impl Company {
         company
     }
 
-    /// Returns whether enough humans are there.
+    /// Returns whether enough humans have joined.
     #[must_use]
     pub fn is_lively(&self) -> bool {
         self.humans >= HUMANS_MIN
     }
 
-    /// Returns whether enough humans are there or on their way.
+    /// Returns whether enough humans have joined or are invited.
     #[must_use]
     pub fn may_become_lively(&self) -> bool {
         self.humans.saturating_add(self.humans_invited) >= HUMANS_MIN
     }
 }
 
-/// At least how many humans are in a room, told from a count and from who left since.
+/// A lower bound on the humans in a room: a count, less the departures since.
 ///
-/// In a large room most changes of membership cannot make it lonely, so its members need not be counted anew for each.
+/// In a large room most membership changes cannot make it lonely, so its members need not be counted again for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AtLeast(usize);
 
 impl AtLeast {
-    /// Begins with a count.
+    /// Starts from a count.
     #[must_use]
     pub fn counted(company: &Company) -> Self {
         Self(company.humans)
     }
 
-    /// Takes a change of membership; returns whether the room is lively for sure. Who is said to join may have been
-    /// there, and whoever leaves may have been counted out already, so that the number is never too high.
+    /// Applies a membership change; returns whether the room is certainly still lively. A join may be of somebody
+    /// already counted, so it adds nothing. A leave always subtracts, so the bound is never too high.
     pub fn is_lively_after(&mut self, membership: Membership) -> bool {
         if matches!(membership, Membership::Leave | Membership::Ban) {
             self.0 = self.0.saturating_sub(1);
@@ -81,7 +81,7 @@ impl AtLeast {
     }
 }
 
-/// Whether coworkers work in a room; persisted for each room.
+/// Whether coworkers work in a room; stored for each room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Liveliness {
     mood: Mood,
@@ -91,43 +91,43 @@ pub struct Liveliness {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Mood {
-    /// Enough humans are there.
+    /// Enough humans are here.
     #[default]
     Lively,
-    /// The others were invited and are awaited; nothing needs saying yet.
+    /// Others are invited and awaited; nothing needs saying yet.
     Awaiting,
-    /// One human or none is left.
+    /// At most one human is left.
     Lonely,
 }
 
-/// What a change of company asks for.
+/// What to do after a change of company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompanyChange {
-    /// Nothing changed that matters.
+    /// Nothing.
     None,
-    /// The room is paused from now on; if `say`, tell the person who is left, once.
+    /// Pause the room; if `say`, tell the remaining person once.
     Pause {
-        /// Whether a word is due.
+        /// Whether to tell them.
         say: bool,
     },
-    /// Somebody came; requests are answered again.
+    /// Answer requests again: enough people are here.
     Resume,
 }
 
 impl Liveliness {
-    /// Returns the state of a room that a coworker joined while others are still invited.
+    /// Returns the state of a room that a coworker joined while others are invited.
     #[must_use]
     pub const fn awaiting() -> Self {
         Self { mood: Mood::Awaiting, said_at: None }
     }
 
-    /// Returns whether requests in the room stay unanswered.
+    /// Returns whether requests in the room go unanswered.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.mood != Mood::Lively
     }
 
-    /// Takes the room's new company, and returns what is to be done.
+    /// Updates the state from the room's members, and returns what to do.
     pub fn take(&mut self, company: &Company, now: Timestamp) -> CompanyChange {
         if company.is_lively() {
             let was = std::mem::replace(&mut self.mood, Mood::Lively);

@@ -1,8 +1,8 @@
-//! Ids from outside, taken in one place: what is over-long, or holds what no id holds, is none.
+//! The one place that parses ids from outside. Overlong ids, and ids with characters that no id contains, are rejected.
 //!
-//! ruma is built to take ids of any length, as homeservers of old made them, and of an event's id it checks no more than
-//! the sigil. Such an id would go into URLs, queries and keys of ours. So whoever reads one from an event, a link, a
-//! model's arguments or a file does it here; `tests/it/architecture.rs` finds who does not.
+//! ruma accepts ids of any length, as early homeservers made them, and checks no more of an event id than its sigil.
+//! Such an id would end up in our URLs, queries and keys. So ids in events, links, a model's arguments and files are
+//! all parsed here; `tests/it/architecture.rs` finds code that does not.
 
 use ruma::{
     EventId, MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId,
@@ -12,39 +12,41 @@ use ruma::{
 /// The longest id (spec, "Common identifier format").
 pub const ID_BYTES_MAX: usize = 255;
 
-/// Reads the id of an event.
+/// Parses an event id.
 #[must_use]
 pub fn event(text: &str) -> Option<OwnedEventId> {
     EventId::parse(text).ok().filter(|id| is_event(id))
 }
 
-/// Reads the id of a room.
+/// Parses a room id.
 #[must_use]
 pub fn room(text: &str) -> Option<OwnedRoomId> {
     RoomId::parse(text).ok().filter(|id| is_room(id))
 }
 
-/// Reads the id or the alias of a room.
+/// Parses a room id or alias.
 #[must_use]
 pub fn room_or_alias(text: &str) -> Option<OwnedRoomOrAliasId> {
     RoomOrAliasId::parse(text).ok().filter(|id| is_room_or_alias(id))
 }
 
-/// Reads the id of a user.
+/// Parses a user id.
 #[must_use]
 pub fn user(text: &str) -> Option<OwnedUserId> {
     UserId::parse(text).ok().filter(|id| is_user(id))
 }
 
-/// Reads the name of a server.
+/// Parses a server name.
 #[must_use]
 pub fn server(text: &str) -> Option<OwnedServerName> {
     ServerName::parse(text).ok().filter(|name| is_server(name))
 }
 
-/// Reads a matrix.to link or a `matrix:` URI: what it names, whose ids are still to be checked, and the servers of its `via`.
+/// Parses a matrix.to link or a `matrix:` URI. Returns its target, whose ids are still to be checked, and the servers
+/// of its `via`.
 ///
-/// Two slashes in a row stand around an empty id, which ruma looks into (ruma-common 0.16, `MatrixId::parse_with_sigil`).
+/// Rejects two slashes in a row: they enclose an empty id, which ruma indexes unchecked (ruma-common 0.16,
+/// `MatrixId::parse_with_sigil`).
 #[must_use]
 pub fn uri(text: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
     if text.strip_prefix("https://").unwrap_or(text).contains("//") {
@@ -56,54 +58,54 @@ pub fn uri(text: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
     }
 }
 
-/// Returns whether a parsed id can be that of an event.
+/// Returns whether a parsed id is a valid event id.
 #[must_use]
 pub fn is_event(id: &EventId) -> bool {
     id.as_str().len() > 1 && is_opaque(id.as_str())
 }
 
-/// Returns whether a parsed id can be that of a room.
+/// Returns whether a parsed id is a valid room id.
 #[must_use]
 pub fn is_room(id: &RoomId) -> bool {
     id.as_str().len() > 1 && is_opaque(id.as_str())
 }
 
-/// Returns whether a parsed id or alias can be that of a room. Aliases are words in any language.
+/// Returns whether a parsed id or alias is a valid one; an alias may contain letters of any script.
 #[must_use]
 pub fn is_room_or_alias(id: &RoomOrAliasId) -> bool {
     if id.as_str().starts_with('!') {
         return id.as_str().len() > 1 && is_opaque(id.as_str());
     }
-    // `%` stands as it is in the paths that ruma writes, and would be read as something else.
+    // ruma does not escape `%` in paths, so it would be decoded into something else.
     id.as_str().len() <= ID_BYTES_MAX && !id.as_str().chars().any(|letter| is_unseen(letter) || letter == '%')
 }
 
-/// Returns whether a parsed id can be that of a user. Localparts of old hold letters of any language (spec, "Historical
-/// User IDs").
+/// Returns whether a parsed id is a valid user id. Historical localparts contain letters of any script (spec,
+/// "Historical User IDs").
 #[must_use]
 pub fn is_user(id: &UserId) -> bool {
     id.as_str().len() <= ID_BYTES_MAX && !id.as_str().chars().any(is_unseen)
 }
 
-/// Returns whether a parsed name can be that of a server.
+/// Returns whether a parsed server name is a valid one.
 #[must_use]
 pub fn is_server(name: &ServerName) -> bool {
     name.as_str().len() <= ID_BYTES_MAX
 }
 
-/// Returns whether a text that is no Matrix id but names something can be used: a device, a transaction, a session.
+/// Returns whether an opaque identifier of another kind is usable: of a device, a transaction, a session.
 #[must_use]
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && !matches!(text, "." | "..") && is_opaque(text)
 }
 
-/// Homeservers make these ids of visible ASCII. What would end a path's segment elsewhere than `/` does, which ruma
-/// encodes, is in none of them.
+/// Homeservers make these ids from visible ASCII. Rejects characters that would end a path segment; only `/` is
+/// allowed, which ruma escapes.
 fn is_opaque(text: &str) -> bool {
     text.len() <= ID_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"%?#\\".contains(&byte))
 }
 
-/// Controls, spaces, and what changes the direction or joins without being seen.
+/// Returns whether a character is a control, a space, a direction mark or an invisible joiner.
 fn is_unseen(letter: char) -> bool {
     letter.is_control()
         || letter.is_whitespace()
@@ -116,7 +118,7 @@ fn is_unseen(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    /// What stands in the middle of an id that is otherwise fine, and whether an opaque id may hold it, and a user's.
+    /// The middle of an otherwise valid id, and whether it is allowed in an opaque id and in a user id.
     const MIDDLES: [(&str, bool, bool); 15] = [
         ("abc", true, true),
         ("a-b_c", true, true),
@@ -179,7 +181,7 @@ mod tests {
             assert_eq!(server(&filled("a", "")).is_some(), fits, "{length}");
             assert_eq!(is_token(&filled("", "")), fits, "{length}");
         }
-        // Bytes count, not letters.
+        // The limit is in bytes, not letters.
         assert!(user(&format!("@{}:hs", "ä".repeat(130))).is_none());
     }
 }

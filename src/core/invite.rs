@@ -1,4 +1,4 @@
-//! What becomes of an invite to one of our users (rules C3, C4, A1, A2).
+//! What to do about an invite to one of our users (rules C3, C4, A1, A2).
 
 use std::collections::BTreeSet;
 
@@ -12,93 +12,92 @@ use super::{
 /// An invite to one of our users.
 #[derive(Clone, Copy, Debug)]
 pub struct Invite<'a> {
-    /// Who is invited.
+    /// The invited user of ours.
     pub invited: &'a UserId,
-    /// Who invites.
+    /// The sender of the invite.
     pub inviter: &'a UserId,
-    /// How many humans are in the room or invited to it, the inviter among them; `None` where the stripped
-    /// state does not tell. What it tells may be a part only: a small number is then decided after joining.
+    /// Humans joined or invited, including the inviter; `None` if the stripped state does not tell. It may list only
+    /// some members, so a small number is decided after joining.
     pub humans: Option<usize>,
-    /// Whose invites the invited coworker accepts; `None` for a coworker that config does not name, and for
-    /// other users of ours.
+    /// Whose invites the coworker accepts; `None` for a coworker that the config does not name and for our other users.
     pub accepts: Option<Accepts<'a>>,
 }
 
 /// Whose invites a coworker accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepts<'a> {
-    /// Everyone of the workspace.
+    /// Those of everyone in the workspace.
     Members,
-    /// These people of the workspace.
+    /// Only those of these people.
     Only(&'a BTreeSet<OwnedUserId>),
 }
 
-/// What becomes of an invite.
+/// What to do about an invite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InviteDecision {
     /// Join, then ask [`after_join`].
     Join,
-    /// Join, if nobody else is there: a chat with the service bot. The person may have an assistant made if they are
-    /// local.
+    /// Join as the service bot, if nobody else is there. A local person may have an assistant made.
     ServiceDm {
-        /// Whose chat it is.
+        /// The person whose chat it is.
         person: OwnedUserId,
-        /// Whether they are local, so that they have an assistant.
+        /// Whether the person can have an assistant.
         assistant: AssistantFor,
     },
-    /// Decline this room, and make or find the owner's assistant in the room of its own.
+    /// Decline, and find or make the owner's assistant in its own room.
     MakeAssistant {
         /// The assistant's owner.
         owner: OwnedUserId,
     },
-    /// Decline.
+    /// Decline the invite.
     Decline {
-        /// What the inviter is told, by their assistant or the service bot; `None`: nothing.
+        /// What the assistant or the service bot tells the inviter; `None` for nothing.
         tell: Option<Tell>,
     },
 }
 
-/// Whether a person has an assistant.
+/// Whether a person can have an assistant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssistantFor {
-    /// A local person: exactly one.
+    /// Yes, exactly one: a local person.
     Local,
-    /// A person of another server: none.
+    /// No: a person on another server.
     Nobody,
 }
 
-/// What a declined inviter is told.
+/// What to tell a declined inviter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tell {
-    /// Coworkers have no private mode: ask it in a room with others, or ask your assistant.
+    /// Coworkers work only in rooms with several people; for private matters, ask your assistant.
     AskInRoom,
-    /// This coworker accepts invites from named people only.
+    /// This coworker accepts invites only from certain people.
     NotAccepted,
-    /// Config does not know this coworker any more.
+    /// The config no longer names this coworker.
     UnknownCoworker,
-    /// This assistant is somebody else's.
+    /// This is somebody else's assistant.
     NotYourAssistant,
-    /// An assistant works only in its own room with its owner.
+    /// An assistant works only in its own chat with its owner.
     AssistantStaysPrivate,
-    /// The service bot works in direct chats only.
+    /// The service bot works only in direct chats.
     ServiceOnlyDirect,
 }
 
-/// What to do once joined, when the members are known.
+/// What to do after joining, once the members are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterJoin {
-    /// Stay and say the first words.
+    /// Stay, and say the first words.
     Stay,
-    /// Stay, but paused ([`super::company::Liveliness::awaiting`]): the others are still invited.
+    /// Stay, but paused ([`super::company::Liveliness::awaiting`]), because others are still invited.
     Await,
-    /// Leave, and tell the inviter.
+    /// Leave, and tell the inviter why.
     LeaveAndTell(Tell),
 }
 
-/// Returns what becomes of an invite.
+/// Decides what to do about an invite.
 #[must_use]
 pub fn on_invite(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
-    // Ours, bots, guests and puppets are not argued with; a stranger's invite must not make us write to other servers.
+    // Our users, bots, guests and puppets get no explanation. Nor does a stranger: their invite must not make us write
+    // to other servers.
     if !namespace.who(invite.inviter).is_person() {
         return InviteDecision::Decline { tell: None };
     }
@@ -110,7 +109,7 @@ pub fn on_invite(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
     }
 }
 
-/// Returns whether a coworker that has joined on an invite may stay (C4).
+/// Decides whether a coworker that has joined on an invite may stay (C4).
 #[must_use]
 pub fn after_join(company: &Company) -> AfterJoin {
     if company.is_lively() {
@@ -126,8 +125,8 @@ fn to_coworker(invite: &Invite<'_>) -> InviteDecision {
     let refusal = match invite.accepts {
         None => Some(Tell::UnknownCoworker),
         Some(Accepts::Only(people)) if !people.contains(invite.inviter) => Some(Tell::NotAccepted),
-        // Who is there is known once it has joined: a direct chat may be one of several people, and one with a single
-        // person may be made to verify it.
+        // The members are known only after joining. A direct chat may have several people, and one person may have
+        // opened it to verify the coworker.
         Some(_) => None,
     };
     match refusal {
@@ -156,7 +155,7 @@ fn to_service(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
     InviteDecision::ServiceDm { person: invite.inviter.to_owned(), assistant }
 }
 
-/// A room that is known to have several humans is no direct chat, whatever the invite says.
+/// Returns whether the room is known to have several humans; then it is no direct chat, whatever the invite says.
 fn is_group(invite: &Invite<'_>) -> bool {
     invite.humans.is_some_and(|humans| humans >= HUMANS_MIN)
 }

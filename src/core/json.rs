@@ -1,18 +1,18 @@
-//! JSON that a parser can hold. Half of a surrogate pair (`"\ud83d"`), which programs write that cut a text between the two
-//! halves of an emoji, becomes the replacement character, as every client shows it; a number beyond what a double holds
-//! (`1e400`) becomes `null`. A parser gives up on the whole of a text that holds either.
+//! Mends JSON that a parser would reject as a whole. An unpaired surrogate (`"\ud83d"`), which programs write when they
+//! cut a text inside an emoji, becomes the replacement character, as clients show it. A number beyond a double's range
+//! (`1e400`) becomes `null`.
 
 use std::borrow::Cow;
 
-/// U+FFFD as an escape; six bytes, as the escape that it replaces.
+/// The escape of U+FFFD; six bytes, like the escape that it replaces.
 const REPLACEMENT: &str = "\\ufffd";
 
-/// A number is too large for a double (at most 1.8e308) only with an exponent of this many digits, or with this many digits in
-/// a row: an exponent of two digits adds 99.
+/// A number can exceed a double (at most 1.8e308) only with an exponent of this many digits or with [`VAST_DIGITS`]
+/// digits in a row, because a two-digit exponent adds at most 99.
 const VAST_EXPONENT_DIGITS: usize = 3;
 const VAST_DIGITS: usize = 200;
 
-/// Returns JSON without halves of pairs and numbers that are too large, unchanged where there are none.
+/// Returns JSON without unpaired surrogates and overlarge numbers; borrowed if it has none.
 #[must_use]
 pub fn whole(json: &str) -> Cow<'_, str> {
     let json = paired(json);
@@ -22,7 +22,7 @@ pub fn whole(json: &str) -> Cow<'_, str> {
     }
 }
 
-/// Looks at few bytes: whole syncs pass here.
+/// A quick check that looks at few bytes, because whole syncs pass through here.
 fn may_hold_vast_numbers(json: &str) -> bool {
     let bytes = json.as_bytes();
     let digits_from = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).take(VAST_DIGITS).count();
@@ -32,11 +32,11 @@ fn may_hold_vast_numbers(json: &str) -> bool {
             && bytes[at - 1].is_ascii_digit()
             && digits_from((at + 1 + signed).min(bytes.len())) >= VAST_EXPONENT_DIGITS
     });
-    // A row as long as that holds one of every `VAST_DIGITS / 2` bytes, and half of it from there.
+    // Such a row covers one of every `VAST_DIGITS / 2` bytes, with at least half of the row after it.
     has_exponent || (0..bytes.len()).step_by(VAST_DIGITS / 2).any(|at| digits_from(at) >= VAST_DIGITS / 2)
 }
 
-/// Returns the text with each number that is too large replaced; `None` where there is none.
+/// Replaces each overlarge number by `null`; returns `None` if there is none.
 fn without_vast_numbers(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let is_of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
@@ -62,26 +62,26 @@ fn without_vast_numbers(text: &str) -> Option<String> {
     (copied > 0).then(|| mended + &text[copied..])
 }
 
-/// The first of the characters that stand for halves of pairs until these are joined: private ones of the last plane.
+/// The first of the private-use characters (last plane) that stand for surrogates until they are joined.
 const HALVES: u32 = 0x10_f800;
 
-/// Returns JSON whose halves of pairs [`Joining`] joins with what stands in the next piece of the same text; unchanged
-/// where there are none.
+/// Marks unpaired surrogates, so that [`Joining`] can pair them with those in the text's next piece; borrowed if there
+/// are none.
 #[must_use]
 pub fn in_pieces(json: &str) -> Cow<'_, str> {
     let marked = |unit: u16| char::from_u32(HALVES + u32::from(unit - 0xd800)).map_or(REPLACEMENT.into(), String::from);
     halves_as(json, marked)
 }
 
-/// Joins a text that came in pieces, cut anywhere, also between the two halves of a pair ([`in_pieces`]).
+/// Joins a text that arrives in pieces, which may be cut inside a surrogate pair ([`in_pieces`]).
 #[derive(Debug, Default)]
 pub struct Joining {
-    /// The first half of a pair whose second one has not come.
+    /// A high surrogate whose low one has not come yet.
     half: Option<u16>,
 }
 
 impl Joining {
-    /// Returns a piece as it continues the text. A half at its end is kept for the next one.
+    /// Returns the next part of the text. A high surrogate at the piece's end is kept for the next piece.
     pub fn join(&mut self, piece: String) -> String {
         let half_of = |char: char| u16::try_from(u32::from(char).checked_sub(HALVES)?).ok()?.checked_add(0xd800);
         if self.half.is_none() && !piece.chars().any(|char| half_of(char).is_some()) {
@@ -105,13 +105,13 @@ impl Joining {
         joined
     }
 
-    /// Returns what stands for a half that nothing followed.
+    /// Returns the replacement for a high surrogate that nothing followed.
     pub fn end(&mut self) -> Option<char> {
         self.half.take().map(|_| char::REPLACEMENT_CHARACTER)
     }
 }
 
-/// Returns JSON without halves of pairs, unchanged where there are none: its numbers stay as they are.
+/// Returns JSON without unpaired surrogates; borrowed if it has none. Numbers stay as they are.
 #[must_use]
 pub fn paired(json: &str) -> Cow<'_, str> {
     halves_as(json, |_| REPLACEMENT.to_owned())
@@ -125,7 +125,7 @@ fn halves_as(json: &str, instead: impl Fn(u16) -> String) -> Cow<'_, str> {
     with_halves_as(json, instead).map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
-/// Returns the text with each half of a pair replaced; `None` where there is none.
+/// Replaces each unpaired surrogate; returns `None` if there is none.
 fn with_halves_as(text: &str, instead: impl Fn(u16) -> String) -> Option<String> {
     let bytes = text.as_bytes();
     let mut mended = String::new();
@@ -136,7 +136,7 @@ fn with_halves_as(text: &str, instead: impl Fn(u16) -> String) -> Option<String>
             continue;
         }
         match unit(bytes, at) {
-            // An escape of one character, `\\` among them.
+            // An escape other than `\u`, such as `\\`.
             None => at += 2,
             Some(0xd800..=0xdbff) if matches!(unit(bytes, at + 6), Some(0xdc00..=0xdfff)) => at += 12,
             Some(half @ 0xd800..=0xdfff) => {
@@ -151,7 +151,7 @@ fn with_halves_as(text: &str, instead: impl Fn(u16) -> String) -> Option<String>
     (copied > 0).then(|| mended + &text[copied..])
 }
 
-/// Returns the code unit that `\uXXXX` at this place names.
+/// Returns the code unit of the `\uXXXX` at this index; `None` for any other escape.
 fn unit(bytes: &[u8], at: usize) -> Option<u16> {
     let escape = bytes.get(at..at + 6)?;
     let digits = escape.strip_prefix(b"\\u").filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;

@@ -1,15 +1,16 @@
-//! Hides secrets in whatever is shown, stored or given to a model: as they are, and as JSON, URLs and base64 write them.
+//! Hides secrets in text that is shown, stored or sent to a model: as they are, and in their JSON, URL and base64
+//! forms.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
-/// What stands where a secret was.
+/// Replaces a secret.
 pub const MASK: &str = "•••";
-/// Secrets shorter than this are not looked for: they would be found in ordinary words.
+/// Shorter secrets are not searched for: they would match ordinary words.
 const CHARS_MIN: usize = 6;
-/// Less base64 than this is found in ordinary words.
+/// Shorter base64 fragments are not searched for: they would match ordinary words.
 const BASE64_CHARS_MIN: usize = 10;
 
-/// Knows the secrets of the process.
+/// The secrets of this process in all searched forms.
 #[derive(Clone, Default)]
 pub struct Mask(Vec<String>);
 
@@ -20,7 +21,7 @@ impl std::fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// Takes the secrets. What is too short to be told from words is not hidden.
+    /// Collects the forms of the secrets; secrets too short to search for are not hidden.
     #[must_use]
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut forms: Vec<String> = Vec::new();
@@ -31,7 +32,7 @@ impl Mask {
             forms.extend([secret.to_owned(), quoted(&escaped), escaped, in_path.replace("%2F", "/"), in_path, encoded]);
             forms.extend(in_base64(secret.as_bytes()));
         }
-        // The longest first: one may be the beginning of another.
+        // Longest first, because one form may be a prefix of another.
         forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         forms.dedup();
         Self(forms)
@@ -51,7 +52,7 @@ impl Mask {
 }
 
 impl Mask {
-    /// Returns `text` in pieces: `None` where a secret is.
+    /// Splits `text` into pieces, with `None` in the place of each secret.
     #[must_use]
     pub fn pieces(&self, text: &str) -> Vec<Option<String>> {
         let mut pieces = vec![Some(text.to_owned())];
@@ -64,7 +65,7 @@ impl Mask {
     }
 }
 
-/// Cuts a secret out of a piece.
+/// Splits a piece at each occurrence of a secret.
 fn without(piece: Option<String>, secret: &str) -> Vec<Option<String>> {
     let Some(text) = piece else { return vec![None] };
     let mut pieces = Vec::new();
@@ -77,20 +78,20 @@ fn without(piece: Option<String>, secret: &str) -> Vec<Option<String>> {
     pieces
 }
 
-/// Returns a text as it stands between the quotes of a JSON string.
+/// Returns a text as it is written inside a JSON string.
 fn quoted(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Returns what base64 makes of a secret in the middle of something else (`user:secret`), in both alphabets: three
-/// texts, for the three places that its first byte can have in a group.
+/// Returns the base64 of a secret inside a longer value (`user:secret`), in both alphabets, for each of the three
+/// alignments.
 fn in_base64(secret: &[u8]) -> Vec<String> {
     let mut forms = Vec::new();
     for before in 0..3 {
         let whole = [&[0; 2][..before], secret].concat();
         let encoded = STANDARD_NO_PAD.encode(&whole);
-        // Letters that also depend on what stands before the secret or behind it.
+        // Drop the characters that also depend on the bytes before or after the secret.
         let (first, last) = ((before * 8).div_ceil(6), whole.len() * 8 / 6);
         if let Some(inner) = encoded.get(first..last).filter(|inner| inner.len() >= BASE64_CHARS_MIN) {
             forms.extend([inner.to_owned(), inner.replace('+', "-").replace('/', "_")]);

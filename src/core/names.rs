@@ -1,4 +1,4 @@
-//! What people are called, and links to them that clients show as pills: nobody is pinged by one.
+//! People's names, and links that clients show as pills. Such a link notifies nobody.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use ruma::{OwnedUserId, UserId};
 
 use super::legible::legible;
 
-/// A name is cut after this many characters.
+/// The length at which a name is cut, in characters.
 const NAME_CHARS_MAX: usize = 60;
 
-/// The names of people in one room, as far as they are known.
+/// Known names of people in one room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(BTreeMap<OwnedUserId, String>);
 
@@ -20,15 +20,15 @@ impl FromIterator<(OwnedUserId, String)> for Names {
 }
 
 impl Names {
-    /// Returns a link to a user under their name, as Markdown for [`own`](super::render::own); under their id, where the
-    /// name is not known.
+    /// Returns a link to a user under their name, or under their id if the name is unknown; Markdown for
+    /// [`own`](super::render::own).
     #[must_use]
     pub fn of(&self, user: &UserId) -> String {
         pill(user, self.0.get(user).map_or("", String::as_str))
     }
 }
 
-/// Returns a link to a user under this name, as Markdown for [`own`](super::render::own).
+/// Returns a link to a user under this name; Markdown for [`own`](super::render::own).
 #[must_use]
 pub fn pill(user: &UserId, name: &str) -> String {
     let name = plain_name(name);
@@ -36,13 +36,13 @@ pub fn pill(user: &UserId, name: &str) -> String {
     format!("[{}](<{}>)", letter_by_letter(shown), user.matrix_to_uri())
 }
 
-/// Returns a name on one line, in which nothing hides and which is not too long.
+/// Returns a name on one line, shortened and without invisible characters.
 #[must_use]
 pub fn plain_name(name: &str) -> String {
     legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect()
 }
 
-/// Returns a text as Markdown that shows it letter by letter.
+/// Returns Markdown that shows a text literally.
 #[must_use]
 pub fn letter_by_letter(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 16);

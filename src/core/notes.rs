@@ -1,27 +1,27 @@
-//! A room's notes: what its members asked to be kept, each under a number that stays its own (C2, C16).
+//! A room's notes: what its members asked to keep, each under a permanent number (C2, C16).
 
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// Notes that a room can have.
+/// Most notes in a room.
 pub const NOTES_MAX: usize = 50;
-/// Characters that a note can have.
+/// Most characters in a note.
 pub const NOTE_CHARS_MAX: usize = 500;
 
-/// One note.
+/// A note that a room keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// Its number, from 1; not given again while the room has notes.
+    /// Its number, from 1; not reused while the room has notes.
     pub number: u32,
-    /// What is noted, in one line.
+    /// The text, on one line.
     pub text: String,
-    /// Who asked for it: a member, or the coworker that noted it by a tool.
+    /// Who noted it: a member, or the coworker whose tool did.
     pub by: OwnedUserId,
-    /// When.
+    /// When it was noted.
     pub at: Timestamp,
-    /// What led to it (an event's or a tool call's id): the same cause adds no second note.
+    /// The id of the event or tool call that caused it; the same cause adds no second note.
     #[serde(default)]
     pub cause: String,
 }
@@ -31,37 +31,37 @@ pub struct Note {
 pub struct Notes {
     #[serde(default)]
     notes: Vec<Note>,
-    /// The highest number given so far.
+    /// The highest number given out.
     #[serde(default)]
     last: u32,
 }
 
-/// What is to be noted.
+/// A note to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewNote<'a> {
-    /// The text.
+    /// The text; it is put on one line.
     pub text: &'a str,
     /// Who asks for it.
     pub by: OwnedUserId,
-    /// When.
+    /// The time to record.
     pub at: Timestamp,
     /// See [`Note::cause`].
     pub cause: &'a str,
 }
 
-/// Why something cannot be noted.
+/// Why a note is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// There is no text.
+    /// The text is blank.
     #[error("a note needs a text")]
     Blank,
-    /// The text is too long.
+    /// The text is longer than [`NOTE_CHARS_MAX`].
     #[error("a note has at most {NOTE_CHARS_MAX} characters, and this text has {chars}: shorten it")]
     TooLong {
-        /// How many characters it has.
+        /// Its length in characters.
         chars: usize,
     },
-    /// The room has as many notes as it can have.
+    /// The room has [`NOTES_MAX`] notes already.
     #[error("this room has {NOTES_MAX} notes, the most that a room can have: remove some first")]
     Full,
 }
@@ -73,10 +73,10 @@ impl Notes {
         &self.notes
     }
 
-    /// Adds a note and returns its number; that of the note it led to before, where the cause is known.
+    /// Adds a note and returns its number, or the existing note's number if the cause is known.
     ///
     /// # Errors
-    /// When the text is blank or too long, or the room has too many notes; nothing is changed then.
+    /// If the text is blank or too long, or the room has too many notes; nothing is changed then.
     pub fn add(&mut self, new: NewNote<'_>) -> Result<u32, NoteError> {
         if let Some(known) = self.notes.iter().find(|note| !note.cause.is_empty() && note.cause == new.cause) {
             return Ok(known.number);
@@ -104,7 +104,7 @@ impl Notes {
     }
 }
 
-/// Returns the text in one line, without control characters.
+/// Returns the text on one line, without control characters.
 fn one_line(text: &str) -> String {
     let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! A room that an owner opened for their assistant (A7, A8): what is kept of it, and which of its events may be read.
+//! Rooms that an owner opened for their assistant (A7, A8): what is stored about them, and which events may be read.
 
 mod withheld;
 
@@ -14,67 +14,68 @@ use super::{
     visibility::{self, Happened, Standing, readable},
 };
 
-/// Rooms that may be open in one session; the next is declined with a word.
+/// Most rooms open in one session; a further one is declined with a message.
 pub const OPENED_MAX: usize = 3;
-/// Newest events of a room that are looked at when it is opened.
+/// Newest events read when a room is opened.
 pub const READ_EVENTS: usize = 400;
-/// Events of whatever kind that are read to find an opened range again where the room has moved away from it.
+/// Events of any kind read to find an opened range again after the room has moved on.
 pub const AGAIN_EVENTS_MAX: usize = 2 * READ_EVENTS;
-/// Messages and other events that are read on each side of a message that was pointed at.
+/// Events read on each side of a message that was pointed at.
 pub const AROUND_EVENTS: usize = 25;
 
-/// What is kept of an opened room: where it is, and no content.
+/// What is stored of an opened room: its place, never content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
-    /// The room.
+    /// The opened room's id.
     pub room: OwnedRoomId,
-    /// The message or thread that was pointed at.
+    /// The message or thread that the owner pointed at; `None` for the room.
     #[serde(default)]
     pub event: Option<OwnedEventId>,
-    /// The owner's message that opened it.
+    /// The owner's message that opened it; redacting it closes the room.
     pub by: OwnedEventId,
-    /// The first event of the range as it was shown.
+    /// The first event of the range that was shown.
     pub first: OwnedEventId,
-    /// The last event of it.
+    /// The last event of that range.
     pub last: OwnedEventId,
-    /// What was found out about it when it was opened. It does not change any more.
+    /// What was established at opening, which no longer changes.
     #[serde(default)]
     pub found: Option<Found>,
-    /// What the assistant answered while it was open; see [`Withheld`].
+    /// The assistant's answers while it was open; see [`Withheld`].
     #[serde(default)]
     pub answers: Vec<OwnedEventId>,
 }
 
-/// What is known of an opened room for good. Only the past is: whether the owner is still there is asked each time.
+/// Lasting facts about an opened room. They are all of the past; whether the owner is still a member is asked each
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// How things stood between owner and room before the first event of the range.
+    /// The owner's standing before the first event of the range.
     pub before: Standing,
     /// Whether something was left out because the owner may not read it.
     pub forbidden: bool,
-    /// Whether the room has older messages than were looked at.
+    /// Whether the room has older messages than were read.
     pub older: bool,
 }
 
 impl Opened {
-    /// Whether it is the same opening, whatever was noted about it since.
+    /// Returns whether both are the same opening, whatever was recorded about it since.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         (&self.room, &self.event, &self.by) == (&other.room, &other.event, &other.by)
     }
 }
 
-/// Adds a room to those that are open; one that is open already is opened anew.
+/// Adds an opened room; a room that is open already is opened anew.
 pub fn open(opened: &mut Vec<Opened>, new: Opened) {
     let same = opened.iter().position(|one| (&one.room, &one.event) == (&new.room, &new.event));
     let answers = same.map(|at| opened.remove(at).answers).unwrap_or_default();
     opened.push(Opened { answers, ..new });
 }
 
-/// Returns those that belong to the session which begins at index `begins` of the chat's `events`.
+/// Returns the openings of the session that begins at index `begins` of the chat's `events`.
 ///
-/// Whoever deletes the message that opened a room closes it. A message that is too old to be among the events counts
-/// where the session may be as old.
+/// An opening ends when its message is redacted. One whose message is older than `events` counts only if the session
+/// may be as old.
 #[must_use]
 pub fn current(opened: &[Opened], events: &[RoomEvent], begins: usize) -> Vec<Opened> {
     let redacted = |opening: &RoomEvent| {
@@ -93,34 +94,34 @@ pub fn current(opened: &[Opened], events: &[RoomEvent], begins: usize) -> Vec<Op
 /// A stretch of a room's timeline as a coworker reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Whose assistant asks.
+    /// The owner of the assistant that asks.
     pub owner: &'a UserId,
-    /// Events that follow each other without gaps, oldest first.
+    /// Events without gaps, oldest first.
     pub events: &'a [RoomEvent],
-    /// How things stood between owner and room before the first of them.
+    /// The owner's standing before the first of them.
     pub before: Standing,
-    /// The owner's membership at this moment, by the homeserver.
+    /// The owner's present membership, from the homeserver.
     pub now: Membership,
-    /// Whether the room is encrypted.
+    /// Whether the room is encrypted, which makes the rules stricter.
     pub encrypted: bool,
 }
 
-/// What of a source its owner may read.
+/// What an owner may read of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// The events, oldest first. Redactions are always among them: they only take away.
+    /// The readable events, oldest first. Redactions are always included, because they only remove.
     pub events: Vec<RoomEvent>,
-    /// Whether messages were left out because the owner may not read them. How many is not the owner's to know.
+    /// Whether messages were left out because the owner may not read them. The owner does not learn how many.
     pub forbidden: bool,
 }
 
-/// Returns whether an event decides by itself what the owner may read.
+/// Returns whether an event itself changes what the owner may read.
 #[must_use]
 pub fn is_about_standing(event: &RoomEvent, owner: &UserId) -> bool {
     happened(event, owner) != Happened::Other
 }
 
-/// Returns how things stood before one of a source's events; `None` where that is not among them.
+/// Returns the owner's standing before one of a source's events; `None` if the event is not in the source.
 #[must_use]
 pub fn standing_before(source: &Source<'_>, id: &EventId) -> Option<Standing> {
     let at = source.events.iter().position(|event| event.id == id)?;
@@ -156,19 +157,19 @@ fn happened(event: &RoomEvent, owner: &UserId) -> Happened {
     }
 }
 
-/// What of the allowed events belongs to what was opened.
+/// Which of the allowed events were opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range<'a> {
-    /// The message or thread that was pointed at.
+    /// The message or thread that the owner pointed at.
     pub event: Option<&'a EventId>,
-    /// First and last event, where the range is fixed already.
+    /// The first and the last event, if the range was fixed before.
     pub fixed: Option<(&'a EventId, &'a EventId)>,
 }
 
-/// Returns the part of the allowed events that was opened: the room, a message with what is around it, or a thread.
+/// Returns the opened part of the allowed events: the room, a message with its surroundings, or a thread.
 ///
-/// `None` where the message that was pointed at is not among them. Changes (edits, redactions) of what is in the part
-/// follow it, wherever they stand.
+/// `None` if the message pointed at is not among the events. Edits and redactions of the part follow it, wherever they
+/// stand.
 #[must_use]
 pub fn part(events: &[RoomEvent], range: &Range<'_>) -> Option<Vec<RoomEvent>> {
     let at = |id: &EventId| events.iter().position(|event| event.id == id);
@@ -176,7 +177,7 @@ pub fn part(events: &[RoomEvent], range: &Range<'_>) -> Option<Vec<RoomEvent>> {
     let thread = pointed_at.and_then(|at| thread_of(events, at));
     let whole = 0..events.len();
     let bounds = match (range.fixed, pointed_at) {
-        // Where the room has moved away from its first event, it begins with the oldest that was read.
+        // If the first event is no longer among those read, the range begins with the oldest that is.
         (Some((first, last)), _) => at(first).unwrap_or(0)..at(last).map_or(events.len(), |at| at + 1),
         (None, Some(at)) if thread.is_none() => {
             at.saturating_sub(AROUND_EVENTS)..(at + AROUND_EVENTS + 1).min(events.len())
@@ -191,7 +192,7 @@ pub fn part(events: &[RoomEvent], range: &Range<'_>) -> Option<Vec<RoomEvent>> {
     Some(part)
 }
 
-/// Returns the first and the last event of a part, its changes aside.
+/// Returns the ids of a part's first and last event, not counting edits and redactions.
 #[must_use]
 pub fn ends(part: &[RoomEvent]) -> Option<(OwnedEventId, OwnedEventId)> {
     let mut inside = part.iter().filter(|event| !is_change(event));

@@ -1,7 +1,7 @@
-//! What a run still owes when it is over: the last edits of what it showed, redactions, a word by another door.
+//! What an ended run still owes: last edits, redactions, a message elsewhere.
 //!
-//! It is noted before the run leaves the journal, and tried until it is done: a notice that says for ever that somebody
-//! works on it is a lie, and an answer that nobody may post is at least to be known of.
+//! It is stored before the run leaves the journal, and retried until it is done. A notice must not claim for ever that
+//! work is going on, and an asker must learn of an answer that could not be posted.
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
@@ -12,105 +12,103 @@ use super::{
     time::Timestamp,
 };
 
-/// So long something is tried that a homeserver or a room does not let us do, in milliseconds.
+/// How long something is retried that the homeserver or the room refuses, in milliseconds.
 pub const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-/// So long an answer is worth posting that its room did not let through, in milliseconds.
+/// How long an answer that its room refused is still worth posting, in milliseconds.
 pub const ANSWER_KEPT_MS: u64 = 60 * 60 * 1000;
 
-/// So long something is tried whose refusal looks like one for good, from the first one on, in milliseconds: a homeserver
-/// in trouble refuses for a while what it takes again later.
+/// How long something is retried after a refusal that looks permanent, in milliseconds: a homeserver in trouble may
+/// refuse for a while what it accepts later.
 pub const DOUBTED_MS: u64 = 10 * 60 * 1000;
 
-/// What is still to be done for a run that is over.
+/// What is still to be done for an ended run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
-    /// The run.
+    /// The ended run's id.
     pub run: RunId,
     /// The virtual user that answered.
     pub user: OwnedUserId,
-    /// The room.
+    /// The room in which it was asked.
     pub room: OwnedRoomId,
     /// The message that asked.
     pub request: OwnedEventId,
     /// Who asked.
     pub asker: OwnedUserId,
-    /// Whether it was an assistant's.
+    /// Whether it was an assistant's run.
     pub private: bool,
     /// When it became due.
     pub since: Timestamp,
-    /// When something of it was first refused for good, as it seemed.
+    /// When part of it was first refused as if permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
-    /// In the order in which they are done.
+    /// The deeds, in the order in which they are done.
     pub deeds: Vec<Deed>,
 }
 
-/// One thing to be done.
+/// A single thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deed {
-    /// A message that was shown gets its last text.
+    /// Edit a message to its last text.
     Edit {
-        /// Which.
+        /// The message.
         shown: Shown,
-        /// As which step.
+        /// The step of the edit, for its transaction id.
+        step: Step,
+        /// The new text.
+        text: Outgoing,
+    },
+    /// Send a message.
+    Send {
+        /// The step of the message, for its transaction id.
         step: Step,
         /// The text.
         text: Outgoing,
     },
-    /// A message is sent.
-    Send {
-        /// As which step.
-        step: Step,
-        /// The message.
-        text: Outgoing,
-    },
-    /// An answer that the room did not let through is posted; in the place of the message that streamed it, with the
-    /// number of its last edit, where there is one.
+    /// Post an answer that the room refused. If a message streamed it, edit that one; the number is of its last edit.
     Answer(Box<Answer>, Option<(OwnedEventId, u32)>),
-    /// A message that was shown is redacted.
+    /// Redact a message.
     TakeBack(Shown),
-    /// The asker is told elsewhere that their answer cannot be posted.
+    /// Tell the asker elsewhere that their answer cannot be posted.
     TellElsewhere,
 }
 
-/// A message of the run's.
+/// A message of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shown {
-    /// It is known.
+    /// Its event id is known.
     Event(OwnedEventId),
-    /// It was on its way, and nobody knows whether it arrived. Sent again as this step it is the same event.
+    /// It was being sent and may have arrived. Sending it again as this step gives the same event.
     SentAs(Step),
 }
 
-/// How a run ended, as far as something is owed for it.
+/// What matters about a run's end for what it owes.
 #[expect(clippy::struct_excessive_bools, reason = "facts of one run that are asked one by one")]
 #[derive(Clone, Debug, Default)]
 pub struct End {
-    /// What its notice becomes, where that is anything.
+    /// The record that replaces its notice, if any.
     pub record: Option<Outgoing>,
-    /// The cards that do not say how they ended: the message, its last step, its last text.
+    /// Cards that do not show their end yet: the message, its last step, its last text.
     pub cards: Vec<(Shown, Step, Outgoing)>,
-    /// Our reactions on its cards, which go.
+    /// Our reactions on its cards, which are to be redacted.
     pub reactions: Vec<OwnedEventId>,
-    /// What it posted, as far as that is noted; only where it is taken back.
+    /// The messages that it is known to have posted; only if they are to be redacted.
     pub posted: Vec<OwnedEventId>,
-    /// Whether its last message is known.
+    /// Whether its last message has arrived.
     pub answered: bool,
-    /// Whether its request is gone, and all that was said of it with it.
+    /// Whether the request was redacted, and everything said about it must go too.
     pub taken_back: bool,
-    /// Whether its asker does not learn in the room how it ended.
+    /// Whether the asker cannot learn the outcome in the room.
     pub unheard: bool,
-    /// Whether its answer, where it has one, is posted should that be possible soon: it is in the room, and has lost its
-    /// power there.
+    /// Whether its answer is to be posted if that soon becomes possible: it is in the room, but lost its power there.
     pub keeps_answer: bool,
 }
 
-/// Why something could not be done.
+/// Why a deed failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The homeserver is away.
+    /// The homeserver is unavailable.
     Passing,
-    /// We are not in the room, or may not do it there now.
+    /// We are not in the room, or may not do this there now.
     Closed,
     /// It would fail again.
     Lasting,
@@ -168,7 +166,7 @@ impl Owed {
         }
     }
 
-    /// Whether something that failed like that is tried again.
+    /// Returns whether a deed that failed like this is retried.
     #[must_use]
     pub fn is_kept(&self, deed: &Deed, failure: Failure, now: Timestamp) -> bool {
         let is_doubted = || self.refused_since.is_none_or(|since| now.ms_since(since) < DOUBTED_MS);
@@ -182,7 +180,7 @@ impl Owed {
         self.deeds.iter().any(|deed| matches!(deed, Deed::Answer(..)))
     }
 
-    /// Returns enough of its run to ask where that may write.
+    /// Returns a run record with just enough to decide where it may write.
     #[must_use]
     pub fn of_run(&self) -> RunRecord {
         let place = super::event::Place::Timeline;

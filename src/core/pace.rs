@@ -1,42 +1,43 @@
-//! When a streamed answer is sent and edited (A10): the first text after a moment, because what is whole by then is one
-//! message without an edit; then at growing intervals.
+//! When a streamed answer is sent and edited (A10). The first text waits a moment, so that an answer which is complete
+//! by then needs no edit; edits follow at growing intervals.
 //!
-//! The machine is handed the time and says what to do; it keeps no text. Its last edit is always left for the end.
+//! The machine receives the time and returns what to do; it keeps no text. It always reserves the last edit for the
+//! end.
 
 use super::time::Timestamp;
 
-/// How long the first text is held back, in milliseconds: an answer that is whole by then is never edited.
+/// How long the first text is held back, in milliseconds; an answer complete by then is never edited.
 pub const FIRST_WAIT_MS: u64 = 1_500;
 /// The gap between the first text and the first edit, in milliseconds.
 pub const FIRST_GAP_MS: u64 = 700;
-/// Each gap is this many halves of the one before: 1.5 times.
+/// Each gap is this many halves of the one before, that is, 1.5 times as long.
 const GROWTH_HALVES: u64 = 3;
 /// The longest gap, in milliseconds.
 pub const GAP_MS_MAX: u64 = 5_000;
-/// The most edits of one answer, the final one included. Floods of edits make rooms slow to load.
+/// Most edits of one answer, including the final one. Floods of edits make rooms slow to load.
 pub const EDITS_MAX: u32 = 40;
 
-/// What is to be done with the text so far.
+/// What to do with the text so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Send the message.
+    /// Send it as a message.
     First,
-    /// Edit it; more is to come.
+    /// Edit the message; more text will follow.
     Interim,
-    /// Edit it for the last time.
+    /// Edit the message for the last time.
     Final,
 }
 
-/// The pace of one answer.
+/// The timing of one answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// When the first text came.
+    /// When the first text arrived.
     first: Option<Timestamp>,
-    /// When something was last sent; `None` before the first text.
+    /// When text was last sent; `None` before the first.
     sent: Option<Timestamp>,
-    /// How long the text was then, in bytes.
+    /// The text's length at that time, in bytes.
     sent_len: usize,
-    /// How long it is now.
+    /// The text's length now, in bytes.
     len: usize,
     gap_ms: u64,
     edits: u32,
@@ -44,19 +45,19 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Begins an answer.
+    /// Starts with an answer that has no text yet.
     #[must_use]
     pub fn new() -> Self {
         Self { gap_ms: FIRST_GAP_MS, ..Self::default() }
     }
 
-    /// Takes up an answer whose message was already sent and edited so often, as after a restart.
+    /// Resumes an answer whose message was sent and edited this often, as after a restart.
     #[must_use]
     pub fn resumed(edits: u32, now: Timestamp) -> Self {
         Self { sent: Some(now), gap_ms: GAP_MS_MAX, edits, ..Self::default() }
     }
 
-    /// Takes in that the text is now `total_len` bytes long, and returns what may be done: [`Self::act`] says that it is.
+    /// Notes that the text is now `total_len` bytes long, and returns what is due; report it done by [`Self::act`].
     pub fn on_text(&mut self, total_len: usize, now: Timestamp) -> Option<Edit> {
         self.len = total_len;
         if total_len > 0 {
@@ -65,7 +66,7 @@ impl Pace {
         self.on_tick(now)
     }
 
-    /// Takes in that time has passed; call it at [`Self::next_at`].
+    /// Notes that time has passed; call it at [`Self::next_at`].
     pub fn on_tick(&mut self, now: Timestamp) -> Option<Edit> {
         let is_due = self.next_at().is_some_and(|at| at <= now);
         let due = if self.sent.is_some() { Edit::Interim } else { Edit::First };
@@ -82,15 +83,15 @@ impl Pace {
         }
     }
 
-    /// Takes in that there is no text for now, as while tools are at work: nothing waits to be shown.
+    /// Notes that no text is coming for now, as while tools run: nothing waits to be shown.
     pub fn rest(&mut self) {
         self.len = self.sent_len;
     }
 
-    /// Ends the answer: returns what brings the message to its final text, whatever the gap.
+    /// Ends the answer: returns what gives the message its final text, regardless of the gap.
     ///
-    /// Returns an edit even where the length did not change: the final rendering may differ. `None` where nothing
-    /// was said, or when asked again.
+    /// Returns an edit even if the length is unchanged, because the final rendering may differ. `None` if there was no
+    /// text, or if called again.
     pub fn finish(&mut self) -> Option<Edit> {
         if std::mem::replace(&mut self.finished, true) {
             return None;
@@ -102,7 +103,7 @@ impl Pace {
         }
     }
 
-    /// Returns when [`Self::on_tick`] has something to do; `None` while there is nothing to wait for.
+    /// Returns when to call [`Self::on_tick`]; `None` if nothing is waiting.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
         if self.finished || self.len == self.sent_len || self.edits + 1 >= EDITS_MAX {

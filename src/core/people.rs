@@ -1,7 +1,7 @@
-//! Who is who, and what that means: our virtual users, local people, guests, bridges' puppets, strangers, and bots.
+//! Who a user id belongs to: our virtual users, local people, guests, bridges' puppets, strangers, bots.
 //!
-//! Everything that depends on who somebody is asks here: [`Namespace::who`] says what they are, and [`Who`] what that
-//! lets them do.
+//! Every decision that depends on who somebody is asks here: [`Namespace::who`] classifies, and [`Who`] says what that
+//! allows.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
-/// The id of a coworker as config names it (`[a-z0-9_-]+`), e.g. `oncall`.
+/// A coworker's id as in the config (`[a-z0-9_-]+`), e.g. `oncall`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CoworkerId(pub String);
@@ -23,20 +23,20 @@ impl CoworkerId {
     }
 }
 
-/// Bytes of a pattern of ids.
+/// Most bytes of an id pattern.
 pub const PATTERN_BYTES_MAX: usize = 512;
-/// Memory that a compiled pattern may take, in bytes.
+/// Most memory for a compiled pattern, in bytes.
 const PATTERN_SIZE_MAX: usize = 256 << 10;
 
-/// User ids as a bridge's registration describes them: a regular expression for their beginning, as homeservers read it.
+/// The user ids of a bridge: a regular expression that matches their beginning, as homeservers read a registration.
 #[derive(Clone, Debug)]
 pub struct IdPattern(Regex);
 
 impl IdPattern {
-    /// Reads a pattern.
+    /// Compiles a pattern.
     ///
     /// # Errors
-    /// What is wrong with it, in a few words.
+    /// A few words on what is wrong with it.
     pub fn parse(pattern: &str) -> Result<Self, String> {
         if pattern.is_empty() || pattern.len() > PATTERN_BYTES_MAX {
             return Err(format!("it has {} bytes; 1 to {PATTERN_BYTES_MAX} are allowed", pattern.len()));
@@ -45,60 +45,60 @@ impl IdPattern {
         built.map(Self).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
     }
 
-    /// Returns whether a user id is one of them.
+    /// Returns whether a user id belongs to the bridge.
     #[must_use]
     pub fn matches(&self, user: &UserId) -> bool {
         self.0.is_match(user.as_str())
     }
 }
 
-/// A bridge: whose ids its puppets have, and what they may do.
+/// A bridge: its puppets' ids, and what they may do.
 #[derive(Clone, Debug)]
 pub struct Bridge {
-    /// The puppets' ids.
+    /// The ids of its puppets.
     pub ids: IdPattern,
-    /// What they may do.
+    /// What its puppets may do.
     pub may: Bridged,
 }
 
-/// What the people behind a bridge may do here.
+/// What people behind a bridge may do here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bridged {
-    /// Nothing: what they say is context.
+    /// Nothing; their messages are only context.
     #[default]
     Nothing,
     /// Ask coworkers.
     Ask,
 }
 
-/// How the homeserver's guests are told from people.
+/// How the homeserver's guests are recognised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guests {
-    /// Their localparts are digits, which Synapse keeps for guests.
+    /// By localparts of digits, which Synapse reserves for guests.
     #[default]
     Digits,
-    /// There are none.
+    /// Not at all: there are no guests.
     Nobody,
 }
 
-/// The appservice's namespace and the servers and bots that matter to decisions.
+/// The appservice's namespace, and the servers, bots and bridges that matter to decisions.
 #[derive(Clone, Debug)]
 pub struct Namespace {
-    /// The homeserver's name: the server part of every local id.
+    /// The homeserver's name, the server part of every local id.
     pub server: OwnedServerName,
-    /// Localpart of the service bot.
+    /// The service bot's localpart.
     pub service: String,
-    /// What a coworker's localpart begins with.
+    /// The prefix of coworkers' localparts.
     pub coworker_prefix: String,
-    /// What an assistant's localpart begins with.
+    /// The prefix of assistants' localparts.
     pub assistant_prefix: String,
     /// Other servers whose users count as the workspace's own.
     pub allowed_servers: BTreeSet<OwnedServerName>,
-    /// Known bots of other makers: never human, never answered.
+    /// Known bots that are not ours: they are not human, and never answered.
     pub bots: BTreeSet<OwnedUserId>,
-    /// Bridges of other makers; the first that matches decides.
+    /// Bridges that are not ours; the first match decides.
     pub bridges: Vec<Bridge>,
-    /// How guests are known.
+    /// How guests are recognised.
     pub guests: Guests,
 }
 
@@ -107,43 +107,43 @@ pub struct Namespace {
 pub enum Who {
     /// The service bot.
     Service,
-    /// A coworker's id; whether config knows it is another question.
+    /// A coworker's id; the config may not know it.
     Coworker(CoworkerId),
     /// The assistant of the local person with this localpart.
     Assistant(String),
-    /// A bot of somebody else's.
+    /// A bot that is not ours.
     Bot,
-    /// Somebody without an account: anyone at all.
+    /// A guest without an account, so anyone at all.
     Guest,
-    /// Somebody on another network, as a bridge shows them.
+    /// A person on another network, as a bridge shows them.
     Puppet(Bridged),
-    /// A person of this workspace: local, or of an allow-listed server.
+    /// A person of this workspace: local, or on an allowed server.
     Person,
     /// A user of another server.
     Stranger,
 }
 
 impl Who {
-    /// Whether they are one of the workspace's people: only those invite, decide about calls, steer and command, verify,
-    /// have assistants, and are told things in private.
+    /// Returns whether they are one of the workspace's people. Only those may invite, decide about calls, steer,
+    /// command, verify, have assistants, and be told things in private.
     #[must_use]
     pub fn is_person(&self) -> bool {
         *self == Self::Person
     }
 
-    /// Whether a coworker answers what they ask.
+    /// Returns whether coworkers answer their requests.
     #[must_use]
     pub fn may_ask(&self) -> bool {
         matches!(self, Self::Person | Self::Puppet(Bridged::Ask))
     }
 
-    /// Whether they count as a human in a room (C4), and as somebody who is spoken to.
+    /// Returns whether they count as a human in a room (C4) and may be spoken to.
     #[must_use]
     pub fn is_human(&self) -> bool {
         matches!(self, Self::Person | Self::Stranger)
     }
 
-    /// Whether they are one of ours: the service bot, a coworker or an assistant.
+    /// Returns whether they are the service bot, a coworker or an assistant.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Service | Self::Coworker(_) | Self::Assistant(_))
@@ -151,7 +151,7 @@ impl Who {
 }
 
 impl Namespace {
-    /// Returns who `user` is, by the full id alone.
+    /// Classifies `user` by the full id alone.
     #[must_use]
     pub fn who(&self, user: &UserId) -> Who {
         if self.bots.contains(user) {
@@ -186,22 +186,22 @@ impl Namespace {
         localpart.strip_prefix(&self.assistant_prefix).map(|owner| Who::Assistant(owner.to_owned()))
     }
 
-    /// Returns whether `user` is one of ours: the service bot, a coworker or an assistant.
+    /// Returns whether `user` is the service bot, a coworker or an assistant.
     #[must_use]
     pub fn is_ours(&self, user: &UserId) -> bool {
         self.who(user).is_ours()
     }
 
-    /// Returns whether `user` counts as a human: not ours, no known bot, no guest and no bridge's puppet.
+    /// Returns whether `user` counts as a human: not ours, no known bot, no guest, no puppet.
     #[must_use]
     pub fn is_human(&self, user: &UserId) -> bool {
         self.who(user).is_human()
     }
 
-    /// Returns the id of a virtual user with this localpart.
+    /// Returns the id of the local user with this localpart.
     ///
     /// # Panics
-    /// When the localpart is no Matrix localpart; config and the assistants' localparts are checked before.
+    /// If it is no Matrix localpart; config and assistants' localparts are checked before.
     #[must_use]
     pub fn user_id(&self, localpart: &str) -> OwnedUserId {
         UserId::parse(format!("@{localpart}:{}", self.server)).expect("localparts are checked where they enter")
@@ -231,7 +231,7 @@ mod tests {
             ],
             guests: Guests::Digits,
         };
-        // is it a person, may it ask, does it count as a human
+        // For each id: is it a person, may it ask, does it count as a human?
         let table = [
             ("@alice:hs", Who::Person, [true, true, true]),
             ("@alice:friends", Who::Person, [true, true, true]),

@@ -1,42 +1,42 @@
-//! How much power somebody has in a room, entry by entry, as the room's version has it (client-server API v1.17,
-//! "m.room.power_levels"; room versions 1, 10, 11 and 12).
+//! Power levels in a room, entry by entry, by the room's version (client-server API v1.17, "m.room.power_levels"; room
+//! versions 1, 10, 11 and 12).
 //!
-//! Every entry was written by somebody, so every entry is read alone: one that cannot be read gives nobody power, takes
-//! nobody else's, and is never mistaken for one that is missing. Only where the room has no such event at all its creator
-//! has the power that the specification gives them.
+//! People write the entries, so each is read alone. An unreadable entry gives nobody power, takes none from others, and
+//! never counts as missing. The creator has the specification's default power only if the room has no such event at
+//! all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{OwnedUserId, UserId};
 use serde_json::{Map, Value};
 
-/// What a creator has where nothing is set.
+/// A creator's level if nothing is set.
 const CREATOR: i64 = 100;
-/// What taking back others' words needs where nothing is set.
+/// The level for redacting others' messages if nothing is set.
 const REDACT: i64 = 50;
-/// What somebody has whose entry cannot be read: less than any entry.
+/// The level of a user with an unreadable entry: below any entry.
 const NOTHING: i64 = i64::MIN;
-/// What is needed where the entry cannot be read: more than any entry. A creator since version 12 has it.
+/// The level required by an unreadable entry: above any entry. Creators since version 12 still have it.
 const OUT_OF_REACH: i64 = i64::MAX;
-/// Numbers of canonical JSON reach this far on both sides of zero.
+/// The largest magnitude of an integer in canonical JSON.
 const CANONICAL_MAX: i64 = (1 << 53) - 1;
 
-/// What of a room's version decides about power and redactions.
+/// A room version's rules about power and redactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own that a version has or has not")]
 pub struct Version {
-    /// Levels may be written as strings and as other numbers (until version 9).
+    /// Whether levels may be strings and non-integers (until version 9).
     pub lenient_levels: bool,
-    /// The creator is named in the creation event's content (until version 10), not by its sender.
+    /// Whether the creator is named in the creation event's content (until version 10), and not by its sender.
     pub creator_in_content: bool,
-    /// A redaction names its target in its content (since version 11), not beside it.
+    /// Whether a redaction names its target in its content (since version 11), and not beside it.
     pub redacts_in_content: bool,
-    /// Creators are above every level, and nobody's entry changes that (since version 12).
+    /// Whether creators outrank every level, whatever the entries say (since version 12).
     pub creators_above_all: bool,
 }
 
 impl Version {
-    /// Returns the rules of a room version by its id; `None` where it is not known.
+    /// Returns a room version's rules by its id; `None` if the version is unknown.
     #[must_use]
     pub fn of(id: &str) -> Option<Self> {
         let number: u8 = id.parse().ok().filter(|_| !id.starts_with(['0', '+']))?;
@@ -49,31 +49,31 @@ impl Version {
     }
 }
 
-/// What a room's state says of power.
+/// The parts of a room's state that decide about power.
 #[derive(Clone, Copy, Debug)]
 pub struct State<'a> {
-    /// The rules of the room's version; `None` where that is not known.
+    /// The rules of the room's version; `None` if it is unknown.
     pub version: Option<Version>,
-    /// Who sent `m.room.create`, as the homeserver vouches for it, and its content.
+    /// The sender of `m.room.create`, as the homeserver vouches for it, and the content.
     pub creation: Option<(&'a UserId, &'a Value)>,
-    /// The content of `m.room.power_levels`, whatever it is; `None` where the room has no such event.
+    /// The content of `m.room.power_levels`, valid or not; `None` if the room has no such event.
     pub levels: Option<&'a Value>,
 }
 
-/// The power levels of a room.
+/// A room's power levels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
     users: BTreeMap<OwnedUserId, i64>,
     users_default: i64,
-    /// Creators, where they are above all.
+    /// The creators, if they outrank every level.
     above_all: BTreeSet<OwnedUserId>,
     redact: i64,
-    /// What an event of a type needs that is no state; the type's entry, where there is one.
+    /// Required levels of non-state event types that have an entry.
     events: BTreeMap<String, i64>,
     events_default: i64,
 }
 
-/// The events that something is said with.
+/// The event types of messages.
 const SAID_WITH: [&str; 2] = ["m.room.message", "m.room.encrypted"];
 
 impl Levels {
@@ -93,7 +93,7 @@ impl Levels {
         let (users, users_default) = match content.get("users") {
             None => (BTreeMap::new(), named("users_default", 0, NOTHING)),
             Some(Value::Object(users)) => (levels_of(users, lenient), named("users_default", 0, NOTHING)),
-            // Who stands in it cannot be told, and nobody is to have more than they were given.
+            // The entries are unreadable, so nobody may be assumed to have any level.
             Some(_) => (BTreeMap::new(), NOTHING),
         };
         let events_default = named("events_default", 0, OUT_OF_REACH);
@@ -105,7 +105,7 @@ impl Levels {
         Self { users, users_default, above_all, redact: named("redact", REDACT, OUT_OF_REACH), events, events_default }
     }
 
-    /// Returns what somebody has.
+    /// Returns a user's level.
     #[must_use]
     pub fn of_user(&self, user: &UserId) -> i64 {
         if self.above_all.contains(user) {
@@ -114,19 +114,19 @@ impl Levels {
         self.users.get(user).copied().unwrap_or(self.users_default)
     }
 
-    /// Returns whether somebody may take back what others said.
+    /// Returns whether a user may redact others' messages.
     #[must_use]
     pub fn may_redact(&self, user: &UserId) -> bool {
         self.of_user(user) >= self.redact
     }
 
-    /// Returns whether somebody may send an event of a type that is no state.
+    /// Returns whether a user may send a non-state event of this type.
     #[must_use]
     pub fn may_send(&self, user: &UserId, event_type: &str) -> bool {
         self.of_user(user) >= self.events.get(event_type).copied().unwrap_or(self.events_default)
     }
 
-    /// Returns whether somebody may say something, encrypted or not.
+    /// Returns whether a user may send messages, encrypted or not.
     #[must_use]
     pub fn may_speak(&self, user: &UserId) -> bool {
         SAID_WITH.iter().all(|event_type| self.may_send(user, event_type))
@@ -185,7 +185,7 @@ enum Entry {
     Unreadable,
 }
 
-/// Reads one level. `null` is what Synapse takes for missing.
+/// Reads one level. Synapse treats `null` as missing.
 fn entry(entries: &Map<String, Value>, name: &str, lenient: bool) -> Entry {
     let level = match entries.get(name) {
         None | Some(Value::Null) => return Entry::Missing,
@@ -201,13 +201,14 @@ fn entry(entries: &Map<String, Value>, name: &str, lenient: bool) -> Entry {
     level.map_or(Entry::Unreadable, Entry::Level)
 }
 
-/// As homeservers do until version 9. Beyond the range of a level the nearest counts.
+/// Truncates to an integer, as homeservers do until version 9, clamped to the range of levels.
 #[expect(clippy::cast_possible_truncation, reason = "what is beyond the range saturates, which is what is wanted")]
 fn truncated(level: f64) -> i64 {
     level as i64
 }
 
-/// A level as a string: blanks around it, a sign, digits of ASCII (client-server API, "Power levels accepted as strings").
+/// Parses a level given as a string: whitespace around it, a sign, ASCII digits (client-server API, "Power levels
+/// accepted as strings").
 fn in_words(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);

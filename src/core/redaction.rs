@@ -1,20 +1,20 @@
 //! Whether a redaction takes effect (room versions 3 and later, "Handling redactions").
 //!
-//! A homeserver refuses its own users' redactions that they have no power for. Those of other servers' users it may have
-//! to accept, and judges their effect when it knows the event that they are about; so does this.
+//! A homeserver rejects redactions for which its own users lack power. Those from other servers it may have to accept,
+//! and it judges their effect once it knows the redacted event. This code does the same.
 
 use ruma::UserId;
 
-/// What speaks for a redaction beside its sender's own server.
+/// What entitles a redaction, beyond the sender's own server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Authority {
-    /// Its sender's power level, as far as it is known, lets them redact anybody's events.
+    /// The sender's power level, as far as known, lets them redact anybody's events.
     Power,
-    /// Nothing: it can only be about events of users of its sender's server.
+    /// Nothing: it can only affect events of users on the sender's server.
     OwnServer,
 }
 
-/// Returns whether a redaction by `sender` of an event by `author` takes effect.
+/// Returns whether a redaction by `sender` affects an event by `author`.
 #[must_use]
 pub fn takes_effect(sender: &UserId, authority: Authority, author: &UserId) -> bool {
     authority == Authority::Power || sender.server_name() == author.server_name()

@@ -1,13 +1,13 @@
-//! How long something that fails for a passing reason is tried again, and when it is given up.
+//! How long a call that fails temporarily is retried, and when it is given up.
 //!
-//! While the homeserver is away everything is waited out, without a limit: that is not counted here. What is counted is
-//! one call that keeps failing while the homeserver answers: it is likely to fail for ever.
+//! While the homeserver is unavailable, everything waits without limit; that is not counted here. What counts is one
+//! call that keeps failing while the homeserver answers, because it is likely to fail for ever.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// Pauses between two tries; the last one repeats.
+/// Pauses between tries; the last one repeats.
 const PAUSES: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(2),
@@ -15,32 +15,32 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(15),
     Duration::from_mins(1),
 ];
-/// Tries that fail while others of the kind succeed.
+/// Tries before giving up while similar calls succeed.
 pub const TRIES_MAX: u32 = 8;
-/// How long a row of failures may last while nothing else shows that others would succeed, in milliseconds.
+/// How long failures may continue while it is unknown whether similar calls succeed, in milliseconds.
 pub const ROW_MS_MAX: u64 = 30 * 60 * 1000;
-/// The longest pause that a homeserver may ask for (429).
+/// The longest pause that a homeserver may demand (429).
 const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
 
-/// What goes on beside something that fails.
+/// What is known about similar calls meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
-    /// Others of the kind have succeeded since it began to fail.
+    /// Similar calls have succeeded since this one began to fail.
     Succeed,
-    /// Nothing is known.
+    /// Nothing.
     Unknown,
 }
 
 /// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Try again after this long.
+    /// Try again after this pause.
     Again(Duration),
-    /// Give it up.
+    /// Give up.
     GiveUp,
 }
 
-/// Failures in a row.
+/// A count of consecutive failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
     since: Option<Timestamp>,
@@ -48,7 +48,7 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Takes a failure at `now`; `asked` is the pause that the homeserver asks for.
+    /// Counts a failure at `now`; `asked` is the pause that the homeserver demands.
     pub fn failed(&mut self, now: Timestamp, asked: Option<Duration>, others: Others) -> Next {
         let since = *self.since.get_or_insert(now);
         self.count += 1;
@@ -60,12 +60,12 @@ impl Failures {
         Next::Again(asked.map_or(pause, |asked| asked.clamp(pause, ASKED_PAUSE_MAX)))
     }
 
-    /// Begins anew: the homeserver was away, and no failure was this call's own.
+    /// Resets the count: the homeserver was unavailable, so no failure was this call's own.
     pub fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Returns how many there were in a row.
+    /// Returns the number of consecutive failures.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count

@@ -1,4 +1,4 @@
-//! Whether an assistant's room is as tight as it was made (rule A2).
+//! Whether an assistant's chat is still as tight as it was made (rule A2).
 
 use std::fmt;
 
@@ -6,82 +6,82 @@ use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
 use super::event::Membership;
 
-/// The state of a DM as far as it decides who can read it.
+/// The parts of a chat's state that decide who can read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomState {
     /// The sender of `m.room.create`.
     pub creator: OwnedUserId,
-    /// Whether events are encrypted (`m.room.encryption` with an algorithm).
+    /// Whether encryption is on (`m.room.encryption` with an algorithm).
     pub encrypted: bool,
-    /// `m.room.join_rules`; `invite` is right.
+    /// `m.room.join_rules`; must be `invite`.
     pub join_rule: String,
-    /// `m.room.guest_access`; `forbidden` is right, and what holds where the event is missing.
+    /// `m.room.guest_access`; must be `forbidden`, which is also the default.
     pub guest_access: String,
-    /// `m.room.history_visibility`; `joined` is right.
+    /// `m.room.history_visibility`; must be `joined`.
     pub history_visibility: String,
-    /// `m.federate` of `m.room.create`; `false` is right.
+    /// `m.federate` of `m.room.create`; must be `false`.
     pub federates: bool,
-    /// Whether it has an alias, is listed in the directory, or names a space as its parent.
+    /// Whether it has an alias, is in the directory, or names a space as its parent.
     pub discoverable: bool,
-    /// Every member, whatever the membership.
+    /// Every member with any membership.
     pub members: Vec<(OwnedUserId, Membership)>,
-    /// Power levels.
+    /// The levels that matter.
     pub powers: Powers,
-    /// The room that replaces it (`m.room.tombstone`).
+    /// Its successor (`m.room.tombstone`).
     pub replaced_by: Option<OwnedRoomId>,
 }
 
-/// Power levels of a DM.
+/// The power levels that matter in a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Powers {
-    /// What the owner has.
+    /// The owner's level.
     pub owner: i64,
-    /// What inviting needs.
+    /// The level required to invite.
     pub invite: i64,
-    /// What kicking needs.
+    /// The level required to kick.
     pub kick: i64,
-    /// What banning needs.
+    /// The level required to ban.
     pub ban: i64,
-    /// The least that any state event needs: `state_default`, or a smaller level in `events` for a state
-    /// event that opens the room (power levels, join rules, encryption, history visibility, tombstone).
+    /// The lowest level required for a state event: `state_default`, or a lower level in `events` for a state event
+    /// that opens the room (power levels, join rules, encryption, history visibility, tombstone).
     pub state: i64,
 }
 
-/// How a room came to be an assistant's.
+/// How a room became an assistant's chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The assistant made it.
     Made,
-    /// It replaces one that the assistant had; then its owner may have made it.
+    /// It replaces the assistant's earlier chat; the owner may have made it.
     Followed,
 }
 
-/// A way in which a DM is not as it should be. Its `Display` is a phrase for people.
+/// A way in which a chat is no longer tight. Its `Display` is a phrase for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift {
-    /// Made by somebody other than the assistant, or, where it replaces another, than the two.
+    /// Made by somebody other than the assistant or, if it replaces another, than the two.
     NotOurRoom,
     /// Not encrypted.
     NotEncrypted,
-    /// Others may join without an invite: the rule.
+    /// People may join without an invite; holds the join rule.
     OpenToJoin(String),
-    /// Guests may come in.
+    /// Guests may join.
     GuestsAllowed,
-    /// Somebody who was not there can read the history: the visibility.
+    /// Newcomers can read the history; holds the visibility.
     HistoryVisible(String),
-    /// Other servers can take part.
+    /// Users of other servers can join.
     Federates,
-    /// It can be found: an alias, the directory, a space.
+    /// It can be found by an alias, the directory or a space.
     Discoverable,
     /// The owner can invite others.
     OwnerMayInvite,
     /// The owner can kick or ban the assistant.
     OwnerMayKick,
-    /// The owner can change the room's settings.
+    /// The owner can change the room's state.
     OwnerMayChangeState,
-    /// The owner is not in it.
+    /// The owner is not in the room.
     OwnerGone,
-    /// The assistant is not in it.
+    /// The assistant is not in the room.
     AssistantGone,
     /// It was replaced by another room.
     Replaced,
@@ -108,12 +108,12 @@ impl fmt::Display for Drift {
     }
 }
 
-/// What a check of a DM found.
+/// The result of checking a chat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomCheck {
     /// Every way in which it is not tight.
     pub drifts: Vec<Drift>,
-    /// Who is in it, or invited, besides the owner and the assistant; ordered.
+    /// Members and invited users other than the owner and the assistant, sorted.
     pub third_members: Vec<OwnedUserId>,
 }
 
@@ -125,7 +125,7 @@ impl RoomCheck {
     }
 }
 
-/// Checks the DM of `assistant` with `owner`.
+/// Checks the chat of `assistant` with `owner`.
 #[must_use]
 pub fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: &UserId) -> RoomCheck {
     let is_ours = state.creator == assistant || (origin == Origin::Followed && state.creator == owner);
@@ -143,7 +143,7 @@ pub fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: 
         (powers.owner >= powers.invite, Drift::OwnerMayInvite),
         (powers.owner >= powers.kick.min(powers.ban), Drift::OwnerMayKick),
         (powers.owner >= powers.state, Drift::OwnerMayChangeState),
-        // Before the owner has accepted, they are invited.
+        // The owner is only invited until they accept.
         (!membership(owner).is_some_and(present), Drift::OwnerGone),
         (membership(assistant) != Some(Membership::Join), Drift::AssistantGone),
         (state.replaced_by.is_some(), Drift::Replaced),

@@ -1,12 +1,13 @@
-//! Whose turn it is (C11): one run at a time in a lane, a few in a room, a bounded number over all, rooms in turn.
+//! Whose turn it is (C11): one run at a time in a lane, a few in a room, a bounded number in all, rooms in turn.
 //!
-//! The machine waits for nothing itself: [`Schedule::request`] hands out a ticket, [`Schedule::take_granted`] says which tickets
-//! may go since it was asked last, and [`Schedule::release`] takes a ticket back, whether it went or gave up. A ticket
-//! takes nothing while it waits: lane, room and whole are taken together, once all three are free. The places of the
-//! whole go round the rooms, so that a room with many requests holds up another for one of them at the most.
+//! The machine itself never waits. [`Schedule::request`] hands out a ticket, [`Schedule::take_granted`] returns the
+//! tickets that may go since the last call, and [`Schedule::release`] takes a ticket back, whether its run ended or
+//! gave up. A waiting ticket holds nothing: it takes its lane, a place in its room and a place in the whole at once,
+//! when all three are free. Places in the whole go round the rooms, so that a busy room delays another by at most one
+//! of its requests.
 //!
-//! A run that waits for nothing but people is parked ([`Schedule::park`], C12): it keeps its lane, so that its thread
-//! stays in order, and gives back its place in the room and in the whole until it goes on ([`Schedule::unpark`]).
+//! A run that waits for nothing but people is parked ([`Schedule::park`], C12). It keeps its lane, so that its thread
+//! stays in order, but gives up its place in the room and in the whole until it goes on ([`Schedule::unpark`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,64 +16,64 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 #[cfg(test)]
 mod tests;
 
-/// What runs one after the other: the runs of one user in one thread.
+/// What runs one after another: the runs of one user in one thread.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lane {
-    /// The room.
+    /// The thread's room.
     pub room: OwnedRoomId,
-    /// The thread's root; `None` is the timeline.
+    /// The thread's root; `None` for the timeline.
     pub thread: Option<OwnedEventId>,
     /// The virtual user that answers.
     pub user: OwnedUserId,
 }
 
-/// How much goes on and waits at once; each at least 1.
+/// How many runs go and wait at once; each at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduleLimits {
-    /// Runs that go on in all rooms.
+    /// Runs going in all rooms.
     pub runs_max: usize,
-    /// Runs that go on in one room.
+    /// Runs going in one room.
     pub room_runs_max: usize,
-    /// Runs that wait in one room; as many may be parked besides.
+    /// Runs waiting in one room; as many more may be parked.
     pub waiting_runs_max: usize,
 }
 
-/// A run's claim to a turn; never given twice.
+/// A run's claim to a turn; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
-/// As many runs wait in the room as may.
+/// The error when too many runs wait in the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Who goes and who waits.
+/// The tickets that go and that wait.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     limits: ScheduleLimits,
     lines: BTreeMap<OwnedRoomId, Line>,
-    /// Rooms in which runs wait, parked ones not counted, each once; the one that went longest ago first.
+    /// Rooms with waiting or returning runs, each once; the room whose last turn is longest ago comes first.
     turns: VecDeque<OwnedRoomId>,
-    /// Who goes, in the order in which they began, with their rooms.
+    /// The tickets that go, with their rooms, in the order in which they began.
     going: VecDeque<(Ticket, OwnedRoomId)>,
-    /// Who goes and was not told so yet.
+    /// Tickets that go but were not returned by [`Schedule::take_granted`] yet.
     granted: Vec<Ticket>,
     last: u64,
 }
 
-/// One room's part.
+/// The tickets of one room.
 #[derive(Clone, Debug, Default)]
 struct Line {
     going: Vec<(Ticket, Lane)>,
-    /// Those that hold nothing but their lanes, and want nothing yet.
+    /// Parked tickets: they hold only their lanes.
     parked: Vec<(Ticket, Lane)>,
-    /// Those that were parked and wait to go on, in the order in which they asked.
+    /// Tickets that were parked and wait to go on, in the order of [`Schedule::unpark`].
     returning: VecDeque<(Ticket, Lane)>,
-    /// In the order of requests.
+    /// Tickets that have not gone yet, in the order of requests.
     waiting: VecDeque<(Ticket, Lane)>,
 }
 
 impl Schedule {
-    /// Returns a schedule in which nobody goes yet.
+    /// Returns an empty schedule.
     #[must_use]
     pub fn new(limits: ScheduleLimits) -> Self {
         let ScheduleLimits { runs_max, room_runs_max, waiting_runs_max } = limits;
@@ -90,10 +91,10 @@ impl Schedule {
         }
     }
 
-    /// Takes a ticket for a run that is asked for now.
+    /// Takes a ticket for a new run.
     ///
     /// # Errors
-    /// [`Full`] where it would have to wait and as many wait in its room as may. It is declined then.
+    /// [`Full`] if the run would have to wait and too many wait in its room; the request is then declined.
     pub fn request(&mut self, lane: Lane) -> Result<Ticket, Full> {
         let waiting = self.lines.get(&lane.room).map_or(0, |line| line.waiting.len());
         if waiting >= self.limits.waiting_runs_max && !self.is_free(&lane) {
@@ -102,7 +103,7 @@ impl Schedule {
         Ok(self.resume(lane))
     }
 
-    /// Takes a ticket for a run that was accepted before, by an earlier process: it is never declined.
+    /// Takes a ticket for a run that an earlier process accepted; it is never declined.
     pub fn resume(&mut self, lane: Lane) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
@@ -115,7 +116,7 @@ impl Schedule {
         ticket
     }
 
-    /// Takes a ticket back: its run has ended, or does not wait any longer. A ticket that is not known changes nothing.
+    /// Takes back the ticket of a run that has ended or no longer waits. Unknown tickets are ignored.
     pub fn release(&mut self, ticket: Ticket) {
         self.going.retain(|(going, _)| *going != ticket);
         let held = self.lines.iter().find(|(_, line)| line.holds(ticket)).map(|(room, _)| room.clone());
@@ -135,8 +136,8 @@ impl Schedule {
         self.settle();
     }
 
-    /// Parks a ticket that goes; returns whether its places are given back. They are not where as many runs are parked in
-    /// its room as may wait there: it then goes on holding them. A ticket that does not go changes nothing.
+    /// Parks a ticket that goes; returns whether its places were freed. They are not if too many runs of its room are
+    /// parked already: the ticket then keeps them. A ticket that does not go is ignored.
     pub fn park(&mut self, ticket: Ticket) -> bool {
         let Some(at) = self.going.iter().position(|(going, _)| *going == ticket) else { return false };
         let Some(line) = self.lines.get_mut(&self.going[at].1) else { return false };
@@ -150,8 +151,8 @@ impl Schedule {
         true
     }
 
-    /// Takes a parked ticket back into the line: it goes before all in its room that have not gone yet, once the room
-    /// and the whole have a place for it. A ticket that is not parked changes nothing.
+    /// Puts a parked ticket back in line, before all tickets of its room that have not gone yet. A ticket that is not
+    /// parked is ignored.
     pub fn unpark(&mut self, ticket: Ticket) {
         let parked = |line: &Line| line.parked.iter().position(|(parked, _)| *parked == ticket);
         let found = self.lines.iter_mut().find_map(|(room, line)| Some((room.clone(), parked(line)?, line)));
@@ -163,29 +164,29 @@ impl Schedule {
         self.settle();
     }
 
-    /// Whether a ticket goes.
+    /// Returns whether a ticket goes.
     #[must_use]
     pub fn goes(&self, ticket: Ticket) -> bool {
         self.going.iter().any(|(going, _)| *going == ticket)
     }
 
-    /// Returns the tickets that may go and were not returned before, in the order of their turns.
+    /// Returns the tickets granted since the last call, in the order of their turns.
     pub fn take_granted(&mut self) -> Vec<Ticket> {
         std::mem::take(&mut self.granted)
     }
 
-    /// Returns how many go, and how many wait.
+    /// Returns how many tickets go and how many wait.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.going.len(), self.lines.values().map(|line| line.waiting.len() + line.returning.len()).sum())
     }
 
-    /// Returns how many go before `ticket` of those that wait for what it waits for; 0 for one that goes or is parked.
+    /// Returns how many tickets go before `ticket`; 0 if it goes or is parked.
     ///
-    /// While its thread is taken, that is who waits there: what goes on elsewhere is no concern of its people. Else it waits
-    /// for a place in its room, or over all where all are taken: then it is who goes first, if those that go on end in the
-    /// order in which they began, then those that are parked, and nobody gives up. Who comes later may still come before
-    /// it, from a room whose turn is earlier.
+    /// While its thread is busy, only those waiting in that thread count. Otherwise it waits for a place in its room,
+    /// or in the whole if that is full. The count then assumes that going runs end in the order in which they began,
+    /// then the parked ones, and that nobody gives up. A later request may still overtake it, from a room whose turn
+    /// comes earlier.
     #[must_use]
     pub fn ahead(&self, ticket: Ticket) -> usize {
         let Some((room, line)) = self.lines.iter().find(|(_, line)| line.waits(ticket)) else { return 0 };
@@ -217,7 +218,8 @@ impl Schedule {
         self.going.front().map(|(ticket, _)| *ticket).or_else(parked)
     }
 
-    /// Whether a run in this lane would go at once. Nobody who could go waits, so it would take nobody's turn.
+    /// Returns whether a run in this lane would go at once. No ticket that could go is waiting, so it would take
+    /// nobody's turn.
     fn is_free(&self, lane: &Lane) -> bool {
         let has_place = self.going.len() < self.limits.runs_max;
         has_place
@@ -228,7 +230,7 @@ impl Schedule {
             })
     }
 
-    /// Lets go whoever can.
+    /// Grants turns until no further ticket can go.
     fn settle(&mut self) {
         while self.going.len() < self.limits.runs_max {
             let Some(ticket) = self.grant() else { return };
@@ -236,7 +238,7 @@ impl Schedule {
         }
     }
 
-    /// Lets one go: of the rooms where one can, the one whose turn it is.
+    /// Grants one turn: of the rooms in which a ticket can go, to the one whose turn it is.
     fn grant(&mut self) -> Option<Ticket> {
         let most = self.limits.room_runs_max;
         let ready = |room| self.lines.get(room).and_then(|line| line.ready(most));
@@ -256,12 +258,12 @@ impl Schedule {
     }
 }
 
-/// Who of a room goes next.
+/// Which ticket of a room goes next.
 #[derive(Clone, Copy, Debug)]
 enum Ready {
-    /// The first that was parked.
+    /// The first returning one.
     Returning,
-    /// The one at this place of those that wait.
+    /// The waiting one at this index.
     Waiting(usize),
 }
 
@@ -282,7 +284,7 @@ impl Line {
         self.going.is_empty() && self.parked.is_empty() && !self.has_waiting()
     }
 
-    /// Returns how many wait in the lane of one that waits before it; `None` where its lane is free for it.
+    /// Returns how many wait before it in its lane; `None` if its lane is free for it.
     fn before_in_lane(&self, ticket: Ticket) -> Option<usize> {
         let at = self.waiting.iter().position(|(waiting, _)| *waiting == ticket)?;
         let lane = &self.waiting[at].1;
@@ -294,7 +296,7 @@ impl Line {
         self.going.iter().chain(&self.parked).chain(&self.returning).any(|(_, taken)| taken == lane)
     }
 
-    /// Returns who goes next while the room has a place: who was parked, then the first whose lane is free.
+    /// Returns which ticket goes next if the room has a place: a returning one, else the first whose lane is free.
     fn ready(&self, room_runs_max: usize) -> Option<Ready> {
         if self.going.len() >= room_runs_max {
             return None;

@@ -1,6 +1,7 @@
-//! Whether a room may be spoken in plainly: never again, once anything of it was encrypted (C8, invariants 3 and 9).
+//! Whether a room may be spoken to in plain text: never again once anything in it was encrypted (C8, invariants 3 and
+//! 9).
 //!
-//! What was seen of a room only ever adds to its [`Seal`], in whatever order it is seen; nothing takes any of it back.
+//! Observations of a room only add to its [`Seal`], in whatever order they come; nothing is ever taken back.
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::Value;
@@ -10,31 +11,31 @@ use ruma::OwnedRoomId;
 #[cfg(test)]
 mod tests;
 
-/// The state event that turns a room's encryption on (spec, "m.room.encryption").
+/// The state event that turns on a room's encryption (spec, "m.room.encryption").
 pub const ENCRYPTION: &str = "m.room.encryption";
 /// An encrypted message (spec, "m.room.encrypted").
 pub const ENCRYPTED: &str = "m.room.encrypted";
-/// The one algorithm for rooms that the specification knows.
+/// The only room encryption algorithm in the specification.
 pub const MEGOLM: &str = "m.megolm.v1.aes-sha2";
 
-/// Events with content of ours that stay plain in an encrypted room, by the specification: emoji on messages.
+/// Events with our content that the specification leaves plain in encrypted rooms: emoji reactions.
 pub const PLAIN_BY_DESIGN: [&str; 1] = ["m.reaction"];
 
-/// That a room was encrypted, and how. Its being there is what counts; its fields only grow.
+/// The fact that a room was encrypted, and how. Its existence is what matters; its fields only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seal {
-    /// Whether the room's own state asked for it: people's clients encrypt there, so what came plainly is suspect.
+    /// Whether the room's own state demanded it. People's clients then encrypt, so a plain message is suspect.
     #[serde(default)]
     pub demanded: bool,
-    /// Whether [`MEGOLM`] was named in state, or a request came encrypted with it.
+    /// Whether state named [`MEGOLM`], or a request was encrypted with it.
     #[serde(default)]
     pub megolm: bool,
-    /// Whether the room's state named an algorithm that we do not know.
+    /// Whether state named an algorithm that we do not know.
     #[serde(default)]
     pub foreign: bool,
 }
 
-/// How an event came to us.
+/// How an event was transported to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Carriage {
@@ -48,19 +49,19 @@ pub enum Carriage {
 /// How we may speak in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
-    /// As the room is: it was never encrypted.
+    /// In plain text: the room was never encrypted.
     Plain,
     /// Encrypted, whatever the room's state says now.
     Encrypted,
-    /// Not at all: the room's state asks for an encryption that we do not know, and nobody was seen to use ours.
+    /// Not at all: the state demands an unknown encryption, and nobody was seen to use ours.
     Refused,
 }
 
 impl Seal {
     /// Returns the seal of an encryption event in a room's state, whatever its content.
     ///
-    /// The specification has one, with an empty state key. Under another key it turns nothing on in any client, so people
-    /// there write plainly; all the same somebody wanted the room encrypted, and we are careful.
+    /// The specification's event has an empty state key. Under another key it turns on nothing in any client, so people
+    /// there write in plain text. Still, somebody wanted encryption, so we are careful.
     #[must_use]
     pub fn of_state(state_key: &str, content: &Value) -> Self {
         let algorithm = content.get("algorithm").and_then(Value::as_str);
@@ -68,7 +69,7 @@ impl Seal {
         Self { demanded, megolm, foreign: demanded && algorithm.is_some_and(|named| named != MEGOLM) }
     }
 
-    /// Returns the seal of a request that was decrypted: whoever sent it can read [`MEGOLM`], which is all there is.
+    /// Returns the seal of a decrypted request: its sender can read [`MEGOLM`], the only algorithm.
     #[must_use]
     pub const fn of_message() -> Self {
         Self { demanded: false, megolm: true, foreign: false }
@@ -80,13 +81,13 @@ impl Seal {
         Self { demanded: false, ..self }
     }
 
-    /// Returns the seal of a room of which it is known that there is one, and no more.
+    /// Returns the seal for an unreadable record, of which only the existence is known.
     #[must_use]
     pub const fn unreadable() -> Self {
         Self { demanded: true, megolm: true, foreign: false }
     }
 
-    /// Returns what both say together.
+    /// Combines two seals.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -96,9 +97,9 @@ impl Seal {
         }
     }
 
-    /// Returns what an event says of the encryption of its room: an encryption event, or an invite that shows the state of
-    /// the room. `json` is the whole event; a malformed one says what can be read of it. An encrypted message says nothing:
-    /// anybody can send one, or what looks like one, and would so take a plain room from everybody else.
+    /// Returns the seal that an event implies: an encryption event, or an invite that shows the room's state. `json` is
+    /// the whole event; of a malformed one the readable parts count. An encrypted message implies nothing, because
+    /// anybody can send one, or its lookalike, and would so close a plain room to everybody else.
     #[must_use]
     pub fn of_event(event_type: &str, state_key: Option<&str>, json: &str) -> Option<Self> {
         match event_type {
@@ -119,7 +120,7 @@ impl Seal {
     }
 }
 
-/// Decides how we may speak in a room, to a request that came as `asked`.
+/// Decides how we may speak in a room, answering a request transported as `asked`.
 #[must_use]
 pub const fn speech(seal: Option<Seal>, asked: Carriage) -> Speech {
     match (seal, asked) {
@@ -129,14 +130,15 @@ pub const fn speech(seal: Option<Seal>, asked: Carriage) -> Speech {
     }
 }
 
-/// Returns whether what came as `asked` is not obeyed: plain text in a room whose people encrypt is nobody's whom the
-/// homeserver could not have made up. `allowed`: the operator knows, because of a bridge (`workspace.obey_unencrypted`).
+/// Returns whether a message transported as `asked` must not be obeyed: in a room whose people encrypt, the homeserver
+/// could have made up plain text. `allowed` means that the operator accepts this, e.g. for a bridge
+/// (`workspace.obey_unencrypted`).
 #[must_use]
 pub const fn is_suspect(seal: Option<Seal>, asked: Carriage, allowed: bool) -> bool {
     matches!((seal, asked), (Some(Seal { demanded: true, .. }), Carriage::Plain)) && !allowed
 }
 
-/// Returns the room that another replaces, by the content of its `m.room.create`.
+/// Returns the room's predecessor, from the content of its `m.room.create`.
 #[must_use]
 pub fn predecessor(create: &Value) -> Option<OwnedRoomId> {
     let id = create.get("predecessor")?.get("room_id")?.as_str()?;
@@ -161,7 +163,7 @@ struct Unsigned {
     knock_room_state: Stripped,
 }
 
-/// What an invite shows of a room's state, as far as it can be read.
+/// The readable part of the room state in an invite.
 #[derive(Default)]
 struct Stripped(Vec<StrippedEvent>);
 
@@ -204,7 +206,7 @@ impl<'de> Deserialize<'de> for Stripped {
     }
 }
 
-/// Reads what is of another shape than it should be as if it were not there.
+/// Deserialises a value of the wrong shape as if it were missing.
 fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

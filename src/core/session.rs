@@ -8,40 +8,40 @@ use super::{
     time::Timestamp,
 };
 
-/// The pause after which a session starts afresh, in milliseconds, where config names none.
+/// The default pause after which a session starts afresh, in milliseconds.
 pub const SESSION_IDLE_MS_DEFAULT: u64 = 12 * 60 * 60 * 1000;
 
-/// Where a session begins.
+/// An assistant's current session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Index of its first event; the number of events if there is none yet.
+    /// The index of its first event; the number of events if it has none yet.
     pub begins: usize,
-    /// Set where the newest message is the first after a pause, so that a word about it is due.
+    /// Set if the newest message is the first after a pause, so that the assistant mentions it.
     pub afresh: Option<Afresh>,
 }
 
-/// A session that starts afresh because nobody said anything for long.
+/// A fresh start after a long silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Afresh {
-    /// How long the pause was, in milliseconds.
+    /// How long the silence was, in milliseconds.
     pub idle_ms: u64,
 }
 
-/// Who speaks in a DM and what bounds its sessions.
+/// Who speaks in a chat, and what bounds its sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionBounds<'a> {
-    /// The assistant's owner: nobody else's `!new` counts.
+    /// The owner; nobody else's `!new` counts.
     pub owner: &'a UserId,
-    /// The assistant.
+    /// The assistant's user id.
     pub assistant: &'a UserId,
-    /// Stored events after which a session begins: handled `!new` and `!forget` commands. They hold even if
-    /// the command itself is redacted or edited since.
+    /// Handled `!new` and `!forget` commands, after which a session begins. They count even if redacted or edited
+    /// since.
     pub markers: &'a [OwnedEventId],
     /// The pause after which a session starts afresh, in milliseconds.
     pub idle_ms: u64,
 }
 
-/// Returns where the session begins that the newest of `events` belongs to; they are the DM's, oldest first.
+/// Returns the session of the newest of `events`, which are the chat's, oldest first.
 #[must_use]
 pub fn current_session(events: &[RoomEvent], bounds: &SessionBounds<'_>) -> Session {
     let mut session = Session { begins: 0, afresh: None };
@@ -67,7 +67,7 @@ pub fn current_session(events: &[RoomEvent], bounds: &SessionBounds<'_>) -> Sess
     session
 }
 
-/// Whether an event is something said by the owner or the assistant.
+/// Returns whether the owner or the assistant said something with this event.
 fn is_said(event: &RoomEvent, bounds: &SessionBounds<'_>) -> bool {
     let theirs = event.sender == bounds.owner || event.sender == bounds.assistant;
     theirs && matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. })

@@ -1,4 +1,4 @@
-//! Wall-clock time as the core sees it: a number that is handed in.
+//! Wall-clock time in `core`: a number passed in by the caller.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Wraps a number of milliseconds since the epoch.
+    /// Wraps milliseconds since the Unix epoch.
     #[must_use]
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms)
     }
 
-    /// Returns the milliseconds since the epoch.
+    /// Returns the milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_ms(self) -> i64 {
         self.0
     }
 
-    /// Returns how many milliseconds passed since `earlier`; 0 if it lies in the future.
+    /// Returns the milliseconds since `earlier`; 0 if it is in the future.
     #[must_use]
     pub const fn ms_since(self, earlier: Self) -> u64 {
         let passed = self.0.saturating_sub(earlier.0);

@@ -1,7 +1,7 @@
-//! What a run leaves behind: the steps that it took, who approved them, and how each ended (C13).
+//! A run's trail: its steps, who approved them, and how each ended (C13).
 //!
-//! Steps with arguments and results are content: they stand in the thread and, sealed, in the journal while the run
-//! goes on. The index keeps [`Tally`]s, which say no more than that a tool was used.
+//! Steps with arguments and results are content. They appear in the thread and, sealed, in the journal while the run
+//! goes on. The index keeps only [`Tally`]s, which say that a tool was used.
 
 use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
@@ -12,20 +12,20 @@ mod record;
 
 pub use self::record::{Ended, outcome_of, record};
 
-/// One tool call of a run.
+/// A tool call of a run, with content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrailStep {
-    /// The tool's name as the model gave it, cleaned.
+    /// The tool's name as the model wrote it, cleaned.
     pub tool: String,
-    /// Its arguments as shown to people: masked, long values folded.
+    /// Its arguments as people see them: masked, with long values folded.
     pub arguments: String,
-    /// Who decided about it, where somebody was asked.
+    /// What people decided, if they were asked.
     pub decision: Option<Decision>,
-    /// How it ended.
+    /// How the call ended.
     pub outcome: StepOutcome,
-    /// The beginning of its result as shown to people: masked, folded.
+    /// The beginning of its result as people see it: masked and folded.
     pub result: String,
-    /// How long it took, in milliseconds, without the time that people took.
+    /// How long it took, in milliseconds, not counting the wait for people.
     pub duration_ms: u64,
 }
 
@@ -33,23 +33,23 @@ pub struct TrailStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOutcome {
-    /// It gave a result.
+    /// It returned a result.
     Done,
-    /// It failed.
+    /// It ran and failed.
     Failed,
-    /// It is on no allow-list: it did not run.
+    /// It did not run: no allow-list has the tool.
     Denied,
-    /// Its arguments were no object, or could be read in two ways: it did not run.
+    /// It did not run: its arguments were not an object, or were ambiguous.
     Unusable,
-    /// There were more calls in its turn than are looked at: it did not run.
+    /// It did not run: its turn had too many calls.
     Surplus,
-    /// Those who were asked declined: it did not run.
+    /// It did not run: people declined it.
     Declined,
-    /// Nobody answered in time: it did not run.
+    /// It did not run: nobody decided in time.
     Expired,
     /// The run was stopped.
     Stopped,
-    /// The process ended while it ran; whether it took effect is not known.
+    /// The process ended while it ran; it may have taken effect.
     Unknown,
 }
 
@@ -57,26 +57,26 @@ pub enum StepOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// It may run, once, as shown.
+    /// It may run once, as shown.
     Approved {
-        /// By whom.
+        /// Who approved it.
         by: OwnedUserId,
-        /// When.
+        /// When they did.
         at: Timestamp,
     },
-    /// It may not.
+    /// It may not run.
     Declined {
-        /// By whom.
+        /// Who declined it.
         by: OwnedUserId,
-        /// When.
+        /// When they did.
         at: Timestamp,
     },
-    /// Nobody said anything in time.
+    /// Nobody decided in time.
     Expired,
 }
 
 impl Decision {
-    /// Returns who decided, where somebody did.
+    /// Returns who decided, if somebody did.
     #[must_use]
     pub fn by(&self) -> Option<&UserId> {
         match self {
@@ -86,22 +86,22 @@ impl Decision {
     }
 }
 
-/// What the index keeps of a call: no content.
+/// What the index keeps of a call; no content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// The tool.
+    /// The tool's name; `(no tool)` if the model's word for it names none.
     pub tool: String,
-    /// How it ended.
+    /// How the call ended.
     pub outcome: StepOutcome,
-    /// Who decided about it.
+    /// What people decided, if they were asked.
     #[serde(default)]
     pub decision: Option<Decision>,
-    /// How long it took, in milliseconds.
+    /// How long it took, in milliseconds, not counting the wait for people.
     #[serde(default)]
     pub duration_ms: u64,
 }
 
-/// Stands in the index for a name that no tool can have: the model's words are content.
+/// Replaces a name that no tool can have: the model's words are content.
 const NO_TOOL: &str = "(no tool)";
 
 impl Tally {

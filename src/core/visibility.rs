@@ -1,9 +1,9 @@
 //! Which events of a room a person may read, by the homeserver's own rules (A8).
 //!
-//! The rules are those of the specification's "Room History Visibility" (client-server API v1.17, 11.20.1) as a person
-//! who is joined *now* meets them: whoever is not, reads nothing, also of a world-readable room. Encrypted rooms are
-//! stricter than the homeserver: it hands out ciphertext that the person's clients may have no keys for, and a
-//! coworker's client has them all. There, only what was sent while the person was joined counts as theirs.
+//! These are the rules of "Room History Visibility" (client-server API v1.17, 11.20.1) for a person who is joined
+//! *now*. A person who is not joined may read nothing, even of a world-readable room. In encrypted rooms only what was
+//! sent while the person was joined counts. That is stricter than the homeserver, which hands out ciphertext without
+//! knowing whether the person's clients have the keys; a coworker's client has them all.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,22 +12,22 @@ use super::event::Membership;
 #[cfg(test)]
 mod tests;
 
-/// `history_visibility` of `m.room.history_visibility`; the most open first.
+/// `history_visibility` of `m.room.history_visibility`, from the most open to the tightest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum History {
-    /// Everybody.
+    /// Everybody may read.
     WorldReadable,
-    /// Members, also what was sent before they came.
+    /// Members may read, including what was sent before they joined.
     Shared,
-    /// Members, from their invite on.
+    /// Members may read from their invite on.
     Invited,
-    /// Members, from their joining on.
+    /// Members may read from their join on.
     Joined,
 }
 
 impl History {
-    /// Reads the value; what is not known counts as the tightest.
+    /// Parses the value; an unknown one counts as the tightest.
     #[must_use]
     pub fn parse(value: &str) -> Self {
         match value {
@@ -39,27 +39,27 @@ impl History {
     }
 }
 
-/// How things stand between a person and a room at some point of its history.
+/// A person's access at one point of a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The history visibility; `Shared` where no event sets it.
+    /// The room's history visibility; `Shared` if no event sets it.
     pub history: History,
-    /// The person's membership; `Leave` where no event sets it.
+    /// The person's membership; `Leave` if no event sets it.
     pub membership: Membership,
 }
 
-/// An event, as far as it decides what a person may read.
+/// How an event affects what a person may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happened {
-    /// The history visibility was set.
+    /// It set the history visibility.
     History(History),
-    /// The person's own membership was set.
+    /// It set the person's own membership.
     Membership(Membership),
-    /// Anything else.
+    /// It affects nothing.
     Other,
 }
 
-/// Returns how things stand after some events.
+/// Returns the standing after some events.
 #[must_use]
 pub fn after(before: Standing, events: &[Happened]) -> Standing {
     events.iter().fold(before, |standing, event| match *event {
@@ -71,15 +71,16 @@ pub fn after(before: Standing, events: &[Happened]) -> Standing {
 
 /// Returns for each event whether the person may read it.
 ///
-/// `before` is how things stood before the first of `events`, which follow each other in the room's order without
-/// gaps; `now` is the person's membership at this moment; `encrypted` is whether the room is.
+/// `before` is the standing before the first of `events`, which are without gaps in the room's order. `now` is the
+/// person's present membership, and `encrypted` says whether the room is.
 #[must_use]
 pub fn readable(before: Standing, events: &[Happened], now: Membership, encrypted: bool) -> Vec<bool> {
     let mut standing = before;
     let mut readable = Vec::with_capacity(events.len());
     for event in events {
         let at_event = match *event {
-            // Whom either side of the change lets see everything sees it; for others Synapse goes by what it is now.
+            // Anyone who may see either side of the change sees the event; for others Synapse uses the present
+            // membership.
             Happened::History(history) => {
                 let either = standing.history.min(history);
                 let at_event =
@@ -103,13 +104,13 @@ fn may_read(at_event: Standing, encrypted: bool) -> bool {
     match (at_event.membership, at_event.history) {
         (Membership::Join, _) => true,
         _ if encrypted => false,
-        // Joined now, so joined at some time after the event.
+        // Joined now, hence joined at some time after the event.
         (_, History::WorldReadable | History::Shared) | (Membership::Invite, History::Invited) => true,
         (_, History::Invited | History::Joined) => false,
     }
 }
 
-/// Returns the membership that lets read more.
+/// Returns the membership that grants more.
 fn closer(one: Membership, other: Membership) -> Membership {
     let rank = |membership| match membership {
         Membership::Join => 0,

@@ -1,38 +1,38 @@
-//! The time zone that somebody reads times in: the field `m.tz` of their profile (MSC4175, in the spec since 1.16; before,
+//! A person's time zone, from the field `m.tz` of their profile (MSC4175, in the spec since 1.16; before that
 //! `us.cloke.msc4175.tz`).
 
 use jiff::tz::TimeZone;
 
 use super::time::Timestamp;
 
-/// The profile's fields that name a zone, the first that can be read counts.
+/// The profile fields that name a zone; the first readable one counts.
 pub const PROFILE_FIELDS: [&str; 2] = ["m.tz", "us.cloke.msc4175.tz"];
-/// The longest name of a zone that is looked up, in bytes; the IANA's longest has 32.
+/// The longest zone name that is looked up, in bytes; the longest IANA name has 32.
 const NAME_BYTES_MAX: usize = 64;
 
-/// A time zone. By default it is UTC, and says so.
+/// A time zone. The default is UTC, named as such.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zone(Option<TimeZone>);
 
 impl Zone {
-    /// Returns the zone that the IANA knows by this name (`Europe/Berlin`); `None` where there is none.
+    /// Returns the zone with this IANA name (`Europe/Berlin`); `None` if there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '/' | '_' | '-' | '+');
         let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(is_name);
-        // Names as `/etc/localtime` would be looked for among files.
+        // The library would look for such a name in the file system.
         let fits = fits && !name.starts_with(['/', '-', '+']) && !name.contains("//");
         fits.then(|| TimeZone::get(name).ok()).flatten().map(|zone| Self(Some(zone)))
     }
 
-    /// Returns the zone that a profile names.
+    /// Returns the zone that a profile names, or UTC.
     #[must_use]
     pub fn of_profile(profile: &serde_json::Value) -> Self {
         let mut named = PROFILE_FIELDS.iter().filter_map(|field| Self::named(profile.get(field)?.as_str()?.trim()));
         named.next().unwrap_or_default()
     }
 
-    /// Returns a day and a time, with the zone's abbreviation.
+    /// Returns a day and time with the zone's abbreviation.
     #[must_use]
     pub fn date(&self, at: Timestamp) -> String {
         self.write(at, "%-d %B %Y, %H:%M %Z")
@@ -44,7 +44,7 @@ impl Zone {
         self.write(at, "%H:%M:%S %Z")
     }
 
-    /// Returns the zone's name, where it has one.
+    /// Returns the zone's IANA name; `None` for the default.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.0.as_ref()?.iana_name()

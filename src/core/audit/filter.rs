@@ -1,4 +1,4 @@
-//! Which runs are meant, among those that operators may see.
+//! Filters over the runs that operators may see.
 
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, RunKey, RunSummary};
 use crate::core::{people::Namespace, run::Outcome, time::Timestamp};
 
-/// What a run must be like; what is not named does not matter.
+/// What runs must match; a field that is `None` matches any run.
 ///
-/// It is held against what operators see, so that nothing hidden can be guessed by filtering.
+/// It is applied to the shown form, so that filtering reveals nothing hidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
     /// The coworker's id.
     pub coworker: Option<String>,
-    /// The room.
+    /// The room's id; never matches an assistant's run.
     pub room: Option<OwnedRoomId>,
-    /// Who asked.
+    /// The asker's user id.
     pub person: Option<OwnedUserId>,
-    /// A tool that was called.
+    /// The name of a tool that was called.
     pub tool: Option<String>,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: Option<Outcome>,
-    /// Accepted then or later.
+    /// Accepted at this time or later.
     pub since: Option<Timestamp>,
-    /// Accepted then or earlier.
+    /// Accepted at this time or earlier.
     pub until: Option<Timestamp>,
-    /// The most runs wanted; all where it is not said.
+    /// The most runs to return; `None` for all.
     pub limit: Option<usize>,
 }
 
 impl Filter {
-    /// Returns whether a run passes.
+    /// Returns whether a run matches, `limit` aside.
     #[must_use]
     pub fn matches(&self, entry: &Entry) -> bool {
         fn is<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
@@ -47,7 +47,7 @@ impl Filter {
     }
 }
 
-/// Returns the runs that pass, of the index read from its newest record on. What cannot be read is handed on.
+/// Returns the matching runs; the index must come newest first. Read errors are passed on.
 pub fn select<E>(
     newest_first: impl Iterator<Item = Result<(RunKey, RunSummary), E>>,
     filter: &Filter,
@@ -55,17 +55,17 @@ pub fn select<E>(
 ) -> impl Iterator<Item = Result<Entry, E>> {
     let since = filter.since;
     newest_first
-        // The index is in the order of time: behind the first older one there are only older ones.
+        // The index is ordered by time, so every further run is older.
         .take_while(move |read| read.as_ref().map_or(true, |(key, _)| since.is_none_or(|since| key.0 >= since)))
         .map(|read| read.map(|(key, summary)| Entry::of(key, summary, namespace)))
         .filter(|read| read.as_ref().map_or(true, |entry| filter.matches(entry)))
         .take(filter.limit.unwrap_or(usize::MAX))
 }
 
-/// Returns the outcome with that name.
+/// Returns the outcome with this name.
 ///
 /// # Errors
-/// The names that there are.
+/// If there is none; the text lists the names.
 pub fn outcome_named(name: &str) -> Result<Outcome, String> {
     serde_json::from_value(serde_json::Value::from(name))
         .map_err(|_| "not an outcome; it is one of done, failed, stopped, declined, dropped".to_owned())

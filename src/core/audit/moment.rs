@@ -1,20 +1,20 @@
-//! Moments as an operator writes them: RFC 3339, a date, or a time ago.
+//! Times as operators write them: RFC 3339, a date, or a time ago.
 
 use super::Timestamp;
 
-/// Which end of a span a moment is; a date alone means its first or its last millisecond, in UTC.
+/// Which end of a span a time marks. A bare date means its first or its last millisecond in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// The beginning.
+    /// The span's beginning.
     Since,
-    /// The end.
+    /// The span's end.
     Until,
 }
 
-/// Returns the moment that `text` names.
+/// Parses a time.
 ///
 /// # Errors
-/// What is wrong with it and what may be written instead, on one line.
+/// One line that says what is wrong and which forms are accepted.
 pub fn moment(text: &str, bound: Bound, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
     let found = ago(text, now).or_else(|| date(text, bound)).or_else(|| {

@@ -1,4 +1,4 @@
-//! Times as people and programs read them: RFC 3339 in UTC, with milliseconds.
+//! Serialises times as RFC 3339 in UTC, with milliseconds.
 
 use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
 
@@ -14,7 +14,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     read(&text).map_err(D::Error::custom)
 }
 
-/// The same for a span of time, as its two ends.
+/// Serialises a span as its two ends.
 pub(super) mod span {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
 
@@ -41,7 +41,7 @@ fn read(text: &str) -> Result<Timestamp, jiff::Error> {
     Ok(Timestamp::from_ms(text.parse::<jiff::Timestamp>()?.as_millisecond()))
 }
 
-/// Times outside of jiff's years are shown as its bounds.
+/// Formats a time; one beyond jiff's range of years becomes the range's bound.
 fn shown(at: Timestamp) -> String {
     let bounds = (jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond());
     let at = jiff::Timestamp::from_millisecond(at.as_ms().clamp(bounds.0, bounds.1)).unwrap_or_default();

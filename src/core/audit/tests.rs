@@ -80,7 +80,7 @@ fn a4_of_an_assistants_run_operators_see_owner_outcome_and_counts() {
         RunSummary { user: owned_user_id!("@assistant-alice:hs"), coworker: None, private: true, ..summary() };
     let shown = entry("0123456789abcdef", private.clone());
     insta::assert_json_snapshot!(shown);
-    // Marked as private, it stays so whatever else is written about it.
+    // A record marked private stays private whatever else it says.
     let odd =
         RunSummary { coworker: Some("oncall".to_owned()), user: owned_user_id!("@coworker-oncall:hs"), ..private };
     let shown = entry("0123456789abcdef", odd);

@@ -1,36 +1,36 @@
-//! Answers that an assistant does not read again (A7): a room was open while they were given, and is closed by now.
+//! Answers that an assistant does not read again (A7): they were given while a room was open that is now closed.
 //!
-//! Such an answer may quote the room, and whether its owner may still read that is only checked while the room is open.
-//! So the two leave the context together, however the room was closed. They stay in the owner's chat, which is theirs.
+//! Such an answer may quote the room, and the owner's right to read the room is only checked while it is open. So room
+//! and answers leave the context together, however the room was closed. The owner keeps the answers in their chat.
 
 use ruma::{EventId, OwnedEventId};
 use serde::{Deserialize, Serialize};
 
 use super::Opened;
 
-/// Answers that are kept for an open room, and of closed ones: more than a context holds. The oldest go first.
+/// Most answers recorded for an open room, and for all closed ones; more than a context holds. The oldest are dropped.
 pub const WITHHELD_MAX: usize = 500;
-/// Requests that are kept because they were being answered when a room was closed. The oldest go first.
+/// Most requests recorded because they were being answered when a room was closed. The oldest are dropped.
 pub const IN_PROGRESS_MAX: usize = 50;
 
-/// What may hold something of rooms that were closed: where it stands, and no content.
+/// Messages that may quote closed rooms: their ids, no content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withheld {
     #[serde(default)]
     answers: Vec<OwnedEventId>,
-    /// What is said to these later is withheld too: it was composed while the room was open.
+    /// Requests whose later answers are withheld too: the room was open while those were composed.
     #[serde(default)]
     requests: Vec<OwnedEventId>,
 }
 
 impl Withheld {
-    /// Returns the answers that are not read again.
+    /// Returns the answers that must not be read again.
     #[must_use]
     pub fn answers(&self) -> &[OwnedEventId] {
         &self.answers
     }
 
-    /// Closes rooms and withholds what was answered while they were open, and what is still to be said to the requests
+    /// Closes rooms. Withholds the answers given while they were open, and the coming answers to the requests
     /// `in_progress`.
     pub fn close(
         &mut self,
@@ -51,7 +51,7 @@ impl Withheld {
         }
     }
 
-    /// Notes a message that answers `request`, for the rooms that are open.
+    /// Records an answer to `request` for all open rooms.
     pub fn answered(&mut self, opened: &mut [Opened], request: &EventId, answer: &EventId) {
         for one in opened {
             keep(&mut one.answers, answer, WITHHELD_MAX);
@@ -61,7 +61,7 @@ impl Withheld {
         }
     }
 
-    /// Notes a copy of an answer, which holds what that holds.
+    /// Records a copy of an answer, which may quote whatever the answer does.
     pub fn copied(&mut self, opened: &mut [Opened], answer: &EventId, copy: &EventId) {
         let answers = opened.iter_mut().map(|one| &mut one.answers).chain([&mut self.answers]);
         for answers in answers.filter(|answers| answers.iter().any(|known| known == answer)) {

@@ -2,7 +2,7 @@ use ruma::{owned_room_id, owned_user_id, user_id};
 
 use super::*;
 
-/// The chat of alice with her assistant, as the assistant makes it.
+/// Returns Alice's chat with her assistant, as the assistant makes it.
 pub(in crate::core) fn tight() -> RoomState {
     RoomState {
         creator: owned_user_id!("@assistant-alice:here.org"),

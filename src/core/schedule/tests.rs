@@ -71,8 +71,8 @@ fn c11_a_place_in_line_counts_who_goes_before() {
     let mut schedule = Schedule::new(ScheduleLimits { runs_max: 2, ..LIMITS });
     let rows = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 1), (3, 1)];
     let tickets = rows.map(|(room, thread)| ask(&mut schedule, room, thread));
-    // They go in this order: two of room 1; then 1, 2, 3 in turn, and 1 again. The second of room 2's one thread waits for
-    // that thread, where one is before it.
+    // They go in this order: two of room 1; then rooms 1, 2, 3 in turn, and 1 again. Room 2's second ticket waits for
+    // its thread, where one is ahead of it.
     assert_eq!(tickets.map(|ticket| schedule.ahead(ticket)), [0, 0, 0, 3, 1, 1, 2]);
 }
 
@@ -171,11 +171,11 @@ enum Step {
         room: usize,
         thread: usize,
     },
-    /// The run at this place among those that hold a ticket ends or gives up.
+    /// Release the ticket at this index among those held.
     Release(usize),
-    /// The run at this place waits for people, if it goes.
+    /// Park the ticket at this index, if it goes.
     Park(usize),
-    /// The run at this place has its decision, if it is parked.
+    /// Unpark the ticket at this index, if it is parked.
     Unpark(usize),
 }
 
@@ -193,14 +193,14 @@ enum Is {
     Waiting,
     Going,
     Parked,
-    /// It was parked, and waits since that many steps.
+    /// Was parked, and has waited for that many steps.
     Returning(usize),
 }
 
-/// Watches a schedule from outside.
+/// Observes a schedule from outside.
 #[derive(Default)]
 struct Watch {
-    /// Who holds a ticket, in the order of requests.
+    /// The held tickets, in the order of requests.
     held: Vec<(Ticket, Lane, Is)>,
     /// For each room that could go: the rooms that went since.
     passed_over: BTreeMap<OwnedRoomId, BTreeSet<OwnedRoomId>>,
@@ -212,7 +212,7 @@ impl Watch {
         self.held.iter().filter(|(_, _, is)| *is == Is::Going).map(|(_, lane, _)| lane)
     }
 
-    /// Who waits for the same as this one: its thread, its room, or a place over all.
+    /// Returns the tickets that wait for the same thing before this one: its thread, its room, or the whole.
     fn counted_before(&self, of: Option<&(Ticket, Lane, Is)>, runs_max: usize) -> BTreeSet<Ticket> {
         let Some((ticket, lane, _)) = of else { return BTreeSet::new() };
         let others = || self.held.iter().filter(|(held, ..)| held != ticket);
@@ -230,7 +230,7 @@ impl Watch {
         *kept = is;
     }
 
-    /// Whether the run at this place could go now, as far as its lane and room are concerned.
+    /// Returns whether the ticket at this index could go now, judged by its lane and room.
     fn could_go(&self, at: usize, limits: &ScheduleLimits) -> bool {
         let (_, lane, is) = &self.held[at];
         let room_has_place = self.going().filter(|going| going.room == lane.room).count() < limits.room_runs_max;
@@ -247,7 +247,7 @@ impl Watch {
             }
     }
 
-    /// Who of a room is to go first: who came back, in that order, then in the order of requests.
+    /// Returns which ticket of a room must go first: the returning ones in their order, then by request.
     fn first_of(&self, room: &OwnedRoomId, limits: &ScheduleLimits) -> Option<usize> {
         let able = (0..self.held.len()).filter(|at| self.held[*at].1.room == *room && self.could_go(*at, limits));
         able.min_by_key(|at| match self.held[*at].2 {
@@ -279,7 +279,7 @@ impl Watch {
 
     fn check(&mut self, limits: &ScheduleLimits) -> Result<(), TestCaseError> {
         let able = self.rooms_that_could_go(limits);
-        // Who gave up, and comes again, waits anew.
+        // A room that gave up and comes again starts a new wait.
         self.passed_over.retain(|waiting, _| able.contains(waiting));
         let going = self.going().count();
         prop_assert!(going <= limits.runs_max);
@@ -345,7 +345,7 @@ proptest! {
             }
             watch.check(&limits)?;
         }
-        // Everyone who waits gets a turn, as many before it as it was told.
+        // Every waiting ticket gets a turn, after as many others as it was told.
         let last = watch.held.iter().rfind(|(_, _, is)| *is == Is::Waiting).cloned();
         let ahead = last.as_ref().map(|(last, ..)| schedule.ahead(*last));
         let counts = watch.counted_before(last.as_ref(), runs_max);

@@ -1,4 +1,4 @@
-//! Every order in which a room's encryption can be seen, and every shape of the event.
+//! Every order in which a room's encryption can be observed, and every shape of the event.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn contents() -> Vec<Value> {
     ]
 }
 
-/// Whether we would speak plainly with this seen of a room.
+/// Returns whether we would speak in plain text after these observations.
 fn is_plain(seen: &[Seal]) -> bool {
     speech(seen.iter().copied().reduce(Seal::and), Carriage::Plain) == Speech::Plain
 }
@@ -65,7 +65,7 @@ fn c8_we_speak_as_the_room_asks_or_not_at_all() {
     ];
     for (what, seen, expected) in table {
         assert_eq!(speech(seen.iter().copied().reduce(Seal::and), Carriage::Plain), expected, "{what}");
-        // Who could encrypt to us can read us.
+        // A sender who can encrypt to us can read our encrypted answer.
         assert_eq!(speech(seen.into_iter().reduce(Seal::and), Carriage::Encrypted), Speech::Encrypted, "{what}");
     }
 }
@@ -134,7 +134,7 @@ fn seen() -> impl Strategy<Value = Seal> {
 }
 
 proptest! {
-    /// What is seen of a room comes in any order, again and again, and some of it never.
+    /// Observations come in any order, repeatedly, and some never.
     #[test]
     fn c8_once_sealed_no_sequence_of_states_makes_us_speak_plainly(
         seen in prop::collection::vec(seen(), 1..12),
@@ -145,7 +145,7 @@ proptest! {
             let before = so_far;
             so_far = Some(so_far.map_or(*seal, |known| known.and(*seal)));
             prop_assert_ne!(speech(so_far, Carriage::Plain), Speech::Plain);
-            // Whom we could speak to encrypted once, we always can.
+            // If we could speak encrypted once, we always can.
             if before.is_some() && speech(before, Carriage::Plain) == Speech::Encrypted && before.is_some_and(|seal| seal.megolm) {
                 prop_assert_eq!(speech(so_far, Carriage::Plain), Speech::Encrypted);
             }
@@ -160,7 +160,7 @@ proptest! {
     fn c8_no_event_that_a_server_can_make_panics_or_unseals(json in ".{0,200}", key in prop::option::of(".{0,5}")) {
         for event_type in [ENCRYPTION, ENCRYPTED, "m.room.member", "m.room.create", ""] {
             let seal = Seal::of_event(event_type, key.as_deref(), &json);
-            // Anybody can send what looks like an encrypted message.
+            // Anybody can send a lookalike of an encrypted message.
             prop_assert!(seal.is_none() || event_type != ENCRYPTED);
             prop_assert!(seal.is_some() || event_type != ENCRYPTION || key.is_none());
         }

@@ -18,7 +18,7 @@ fn bounds(markers: &[OwnedEventId]) -> SessionBounds<'_> {
     SessionBounds { owner: alice(), assistant: assistant(), markers, idle_ms: SESSION_IDLE_MS_DEFAULT }
 }
 
-/// Events by `(hour, sender, body)`, with the ids `$0`, `$1`, ….
+/// Makes events from `(hour, sender, body)`, with the ids `$0`, `$1`, ….
 fn events(rows: &[(i64, &UserId, &str)]) -> Vec<RoomEvent> {
     let event = |(index, (hour, sender, body)): (usize, &(i64, &UserId, &str))| RoomEvent {
         room: room_id!("!dm:here.org").to_owned(),

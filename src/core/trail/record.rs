@@ -1,6 +1,7 @@
-//! The record of a run that stays in its thread: one line, and behind it every step (C13).
+//! The record of a run in its thread: one line, and every step folded behind it (C13).
 //!
-//! Steps are words of tools and of the model: they are shown as code, call nobody, and cannot leave their place.
+//! Steps contain words of tools and of the model. They are shown as code, notify nobody, and cannot break out of their
+//! place.
 
 use std::fmt::Write as _;
 
@@ -16,36 +17,36 @@ use crate::core::{
     zone::Zone,
 };
 
-/// The most steps that a record shows; the newest ones are only counted.
+/// Most steps shown in a record; the newest beyond it are only counted.
 const STEPS_SHOWN_MAX: usize = 40;
-/// So much of a call's arguments is shown, and of its result, in characters: the first of these with which all steps
-/// have a place, or the last.
+/// Characters shown of a call's arguments and of its result. The first pair with which all steps fit is used, else the
+/// last.
 const CHARS_MAX: [(usize, usize); 3] = [(2_000, 500), (500, 300), (200, 100)];
-/// A tool's name, which is the model's word for it, in characters.
+/// Characters shown of a tool's name, which the model may have made up.
 const TOOL_CHARS_MAX: usize = 64;
-/// What the first line, the frame and the word about more steps take at the most, in bytes of JSON.
+/// Room for the first line, the frame and the count of further steps, in bytes of JSON.
 const FRAME_BYTES: usize = 1_500;
 
-/// A run that ended.
+/// What the record shows of an ended run.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
     /// Its tool calls, in order.
     pub steps: &'a [TrailStep],
     /// How it ended.
     pub outcome: Outcome,
-    /// How long it took since it was accepted, in milliseconds.
+    /// How long it took since its acceptance, in milliseconds.
     pub duration_ms: u64,
-    /// What it used of the model.
+    /// Its usage of the model.
     pub spent: Spent,
-    /// Hides what is no tool's and no person's business, should it have come this far.
+    /// Hides secrets that have come this far.
     pub mask: &'a Mask,
-    /// What the people are called who decided.
+    /// The names of the people who decided.
     pub names: &'a Names,
-    /// The zone in which their times are shown.
+    /// The zone for the times of decisions.
     pub zone: &'a Zone,
 }
 
-/// Returns the record of a run, small enough for an edit in an encrypted room.
+/// Returns a run's record, small enough for an edit in an encrypted room.
 #[must_use]
 pub fn record(run: &Ended<'_>) -> Rendered {
     let head = words::head(run.outcome, run.duration_ms, run.steps.len(), &run.spent);
@@ -71,7 +72,7 @@ pub fn record(run: &Ended<'_>) -> Rendered {
     Rendered { body, html: Some(render::sanitised(&html)) }
 }
 
-/// As many steps as have a place, and how many that are.
+/// Returns as many steps as fit, and their number.
 fn shown_steps(run: &Ended<'_>, chars_max: (usize, usize)) -> (Rendered, usize) {
     let (mut body, mut items) = (String::new(), String::new());
     let mut bytes_left = EDIT_BYTES_MAX - FRAME_BYTES;
@@ -90,8 +91,8 @@ fn shown_steps(run: &Ended<'_>, chars_max: (usize, usize)) -> (Rendered, usize) 
     (Rendered { body, html: Some(items) }, shown)
 }
 
-/// One step as a part of the body and as an item of the list. Lines are code that a client wraps: a block would be cut
-/// off on a phone and in a narrow panel.
+/// Returns a step as part of the body and as a list item. Its lines are inline code, which clients wrap; a code block
+/// would be cut off on a phone.
 fn shown_step(number: usize, step: &TrailStep, run: &Ended<'_>, chars_max: (usize, usize)) -> Rendered {
     let tool = folded(&step.tool.replace(['\n', '\r'], " "), TOOL_CHARS_MAX, run.mask);
     let end = words::step_end(step.outcome, step.duration_ms);
@@ -118,12 +119,12 @@ fn shown_step(number: usize, step: &TrailStep, run: &Ended<'_>, chars_max: (usiz
     Rendered { body, html: Some(html) }
 }
 
-/// Several spaces stay several, also where a client draws them as one.
+/// Keeps consecutive spaces visible in clients that collapse them.
 fn with_spaces(html: &str) -> String {
     html.replace("  ", " \u{a0}")
 }
 
-/// Who decided, what, and when; nobody where it expired, which the step's end says already.
+/// Returns who decided what, and when. `None` if it expired, because the step's end says that.
 fn decided(decision: &Decision, run: &Ended<'_>) -> Option<Rendered> {
     let (by, word, at) = match decision {
         Decision::Approved { by, at } => (by, words::APPROVED_BY, at),
@@ -133,12 +134,12 @@ fn decided(decision: &Decision, run: &Ended<'_>) -> Option<Rendered> {
     Some(render::own(&format!(", {word} {}, {}", run.names.of(by), run.zone.date(*at))))
 }
 
-/// Masks, then writes out what cannot be seen, then folds: no fold leaves half of a secret or of an escape's meaning.
+/// Masks, then makes invisible characters visible, then folds. In this order no fold can split a secret or an escape.
 fn folded(text: &str, chars_max: usize, mask: &Mask) -> String {
     words::folded(&legible(&mask.hide(text)), chars_max)
 }
 
-/// Returns how a run ended whose steps are known: declined, where people were asked about calls and let none of them run.
+/// Returns a run's outcome: declined if people were asked about calls and let none of them run.
 #[must_use]
 pub fn outcome_of(ended: Outcome, steps: &[TrailStep]) -> Outcome {
     let mut asked = steps.iter().filter(|step| step.decision.is_some()).peekable();

@@ -12,7 +12,7 @@ fn one(history: History, membership: Membership, encrypted: bool) -> bool {
 
 #[test]
 fn a8_an_event_is_read_by_membership_and_visibility_at_that_event() {
-    // Join, invite, leave, ban, knock at the event; the person is joined now.
+    // Membership at the event: join, invite, leave, ban, knock. The person is joined now.
     for (history, expected) in [
         (WorldReadable, [true, true, true, true, true]),
         (Shared, [true, true, true, true, true]),

@@ -14,7 +14,7 @@ use crate::harness::{
     workmate::{Workmate, coworker},
 };
 
-/// Sends content that no well-behaved composer makes.
+/// Sends content that no well-behaved client composes.
 async fn send_raw(person: &Person, room: &OwnedRoomId, content: Value) -> Result<OwnedEventId> {
     Ok(person.room(room)?.send_raw("m.room.message", content).await?.response.event_id)
 }
@@ -101,7 +101,7 @@ async fn c9_reply_in_timeline_answers_there_and_in_a_thread_where_asked_in_one()
     Ok(())
 }
 
-/// Sends what must not be answered, each with a word of its own.
+/// Sends messages that must not be answered, each containing a word of its own.
 async fn say_what_asks_nobody(office: &Office, robot: &Person, room: &OwnedRoomId) -> Result<()> {
     let (alice, bob, oncall) = (&office.alice, &office.bob, office.oncall());
     let link = format!("https://matrix.to/#/{oncall}");
@@ -119,13 +119,13 @@ async fn say_what_asks_nobody(office: &Office, robot: &Person, room: &OwnedRoomI
     send_raw(alice, room, json!({
         "msgtype": "m.text", "body": "```\n@oncall\n```\nno5", "format": "org.matrix.custom.html", "formatted_body": code,
     })).await?;
-    // Where `m.mentions` is there, a name that is typed counts at the very start only.
+    // If `m.mentions` is present, a typed name counts only at the very start.
     alice.send(room, "who is @oncall no6").await?;
     robot.send(room, Message::text("@oncall no7").pill("@oncall", &oncall)).await?;
     Ok(())
 }
 
-/// Asks by an emote, and by a file with a caption.
+/// Asks by an emote and by a captioned file.
 async fn say_what_asks_in_other_kinds(alice: &Person, room: &OwnedRoomId, oncall: &UserId) -> Result<()> {
     let mentions = json!({"user_ids": [oncall]});
     let emote = json!({"msgtype": "m.emote", "body": "asks @oncall yes5", "m.mentions": mentions});
@@ -143,7 +143,7 @@ async fn only_requests_are_answered(kind: RoomKind) -> Result<()> {
     let people = [shared().person("alice").await, shared().person("bob").await];
     let robot = shared().person("robot").await;
     let bots = json!({"bots": [robot.user_id()]});
-    // One run at a time: the last answer comes after all others.
+    // With one run at a time, the last answer comes after all others.
     let office = Office::open_for(people, |setup: Setup| {
         setup.section("workspace", bots).section("limits", json!({"room_runs_max": 1}))
     })
@@ -239,7 +239,7 @@ async fn c5_and_c14_two_coworkers_in_one_message_both_answer_and_do_not_trigger_
     Ok(())
 }
 
-/// Delivers events as the homeserver would; returns the status.
+/// Delivers events as the homeserver would; returns the response's status.
 async fn deliver(workmate: &Workmate, transaction: &str, events: Value) -> Result<u16> {
     let slot = workmate.slot();
     let url = format!("http://{}/_matrix/app/v1/transactions/{transaction}", slot.listen);

@@ -1,4 +1,4 @@
-//! Mentions answered by a running Workmate: both room kinds, a strict client, restarts on either side.
+//! A running Workmate answers mentions: in both kinds of room, for a strict client, across restarts on either side.
 
 use anyhow::Result;
 use matrix_sdk::deserialized_responses::ShieldState;
@@ -10,13 +10,13 @@ use crate::harness::{
     homeserver::{Private, shared},
 };
 
-/// What the stand-in says when the room's history reached it, and when it did not.
+/// The stand-in's answer if the room's history reached it; the next one if not.
 const KNOWS: &str = "The history reached me.";
 const KNOWS_NOT: &str = "I was given no history.";
 /// Said in the room before the question, and in no question.
 const FACT: &str = "the valve is turquoise";
 
-/// A stand-in that tells whether the fact was in its prompt.
+/// Starts a stand-in that tells whether the fact was in its prompt.
 async fn claude() -> Result<StandIn> {
     let claude = StandIn::start(Options::scripted()).await?;
     claude.respond_with(|request| {
@@ -26,7 +26,7 @@ async fn claude() -> Result<StandIn> {
     Ok(claude)
 }
 
-/// Makes a room with two people and the coworker, in which the fact has been said.
+/// Makes a room with two people and the coworker in which the fact was said.
 async fn room_with_coworker(asker: &Person, other: &Person, kind: RoomKind, coworker: &UserId) -> Result<OwnedRoomId> {
     let room = asker.create_room(kind, "team", &[other.user_id()]).await?;
     other.until_invited_by(asker.user_id()).await?;
@@ -46,7 +46,7 @@ async fn answer(asker: &Person, room: &OwnedRoomId, request: &EventId, coworker:
     asker.until(room, "the coworker's answer", find).await
 }
 
-/// Asks and checks everything that an answer has to be.
+/// Asks, and checks every property that an answer must have.
 async fn check_answered(asker: &Person, kind: RoomKind, room: &OwnedRoomId, coworker: &UserId) -> Result<()> {
     let request = ask(asker, room, coworker).await?;
     let answered = answer(asker, room, &request, coworker).await?;
@@ -96,7 +96,7 @@ async fn an_encrypted_mention_sent_while_workmate_is_down(go_down: impl AsyncFnO
 
     let answered = answer(&alice, &room, &request, &coworker).await?;
     assert_eq!((answered.body(), answered.is_decrypted()), (KNOWS, true));
-    // A second question's answer comes after any double of the first's: then there is exactly one of each.
+    // The second answer would come after a duplicate of the first, so now there is exactly one of each.
     check_answered(&alice, RoomKind::Encrypted, &room, &coworker).await?;
     let seen = alice.timeline(&room);
     let answers = seen.messages_of(&coworker).filter(|event| event.thread_root() == Some(request.as_str()));
@@ -112,7 +112,7 @@ async fn a_mention_sent_while_workmate_is_killed_is_answered_once() -> Result<()
 #[tokio::test]
 async fn a_coworker_whose_encryption_store_is_lost_reads_and_answers_again() -> Result<()> {
     let lose_stores = async |workmate: &mut Workmate| {
-        // Stopped, not killed: the newest keys reach the backup before it ends.
+        // Stop, do not kill: the newest keys must reach the backup first.
         workmate.stop().await;
         std::fs::remove_dir_all(workmate.data_dir().join("users")).expect("there are stores to lose");
     };

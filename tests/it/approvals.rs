@@ -1,4 +1,4 @@
-//! Approvals (C12) in encrypted rooms: an MCP server of the test's notes what really ran.
+//! Approvals (C12) in encrypted rooms; the test's MCP server records what really ran.
 
 use std::{
     fs,
@@ -32,10 +32,10 @@ use crate::{
     noise::pings,
 };
 
-/// A secret of the operator's that a compromised model has got hold of.
+/// An operator's secret that a compromised model has obtained.
 const PLANTED: &str = "planted-s3cret-in-a-call";
 
-/// An MCP server with one tool, which writes each call's arguments into the file that it is started with.
+/// An MCP server with one tool, which appends each call's arguments to the file named on its command line.
 const SERVER: &str = r#"
 import json, sys
 for line in sys.stdin:
@@ -58,7 +58,7 @@ for line in sys.stdin:
     print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
 "#;
 
-/// Two people and a coworker with the tool `ops__deploy` in an encrypted room of alice's.
+/// Two people and a coworker with the tool `ops__deploy` in Alice's encrypted room.
 struct Scene {
     office: Office,
     room: OwnedRoomId,
@@ -66,17 +66,17 @@ struct Scene {
 }
 
 impl Scene {
-    /// Sets one in which the tool's calls need the approval that `rule` makes of alice's id.
+    /// Sets up a scene whose calls need the approval that `rule` makes from Alice's id.
     async fn set(rule: impl FnOnce(&str) -> Value) -> Result<Self> {
         Self::set_with(rule, json!({})).await
     }
 
-    /// Sets it with these limits.
+    /// Sets up a scene with these limits.
     async fn set_with(rule: impl FnOnce(&str) -> Value, limits: Value) -> Result<Self> {
         Self::set_at(shared().url(), rule, limits).await
     }
 
-    /// Sets it with a homeserver that it reaches there.
+    /// Sets up a scene whose Workmate reaches its homeserver at this URL.
     async fn set_at(homeserver: &Url, rule: impl FnOnce(&str) -> Value, limits: Value) -> Result<Self> {
         let people = [shared().person("alice").await, shared().person("bob").await];
         let dir = tempfile::tempdir()?;
@@ -102,20 +102,20 @@ impl Scene {
         self.dir.path().join("calls")
     }
 
-    /// Returns where was deployed to, in order.
+    /// Returns the targets deployed to, in order.
     fn ran(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.calls_file()).unwrap_or_default();
         let calls = calls.lines().map(|line| serde_json::from_str::<Value>(line).expect("the server writes JSON"));
         calls.map(|arguments| arguments["to"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Has somebody ask for a deployment; returns the request and its card.
+    /// Has a person ask for a deployment; returns the request and its card.
     async fn ask(&self, asker: &Person, to: &str) -> Result<(OwnedEventId, SeenEvent)> {
         let request = self.office.ask(asker, &self.room, &format!("deploy {to}")).await?;
         Ok((request, self.card(to).await?))
     }
 
-    /// Waits for the card of a call, and for the coworker's reactions on it.
+    /// Waits for a call's card and the coworker's reactions on it.
     async fn card(&self, to: &str) -> Result<SeenEvent> {
         let coworker = self.office.oncall();
         let call = format!("\"to\": \"{to}\"");
@@ -126,7 +126,7 @@ impl Scene {
         self.office.alice.until(&self.room, &format!("the card of {call} with its reactions"), prepared).await
     }
 
-    /// Reads an encrypted file as a client does.
+    /// Downloads and decrypts a file as a client does.
     async fn text_of(&self, file: &SeenEvent) -> Result<String> {
         let source = MediaSource::Encrypted(Box::new(serde_json::from_value(file.content["file"].clone())?));
         let wanted = MediaRequestParameters { source, format: MediaFormat::File };
@@ -152,14 +152,14 @@ impl Scene {
         self.office.alice.until(&self.room, &format!("a card that says {text:?}"), says).await
     }
 
-    /// Everything that was sent into the room before is handled when this returns.
+    /// Asks a question and waits for its answer; everything sent into the room before is handled by then.
     async fn settle(&self, question: &str) -> Result<()> {
         self.office.asked_and_answered(&self.room, question).await?;
         Ok(())
     }
 }
 
-/// A model that deploys wherever it is told to, and repeats what came of it.
+/// A model that deploys wherever it is told to, and repeats the result.
 fn obedient(request: &RecordedRequest) -> Turn {
     let last = request.body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
     let blocks = last["content"].as_array().cloned().unwrap_or_default();
@@ -183,7 +183,7 @@ fn obedient(request: &RecordedRequest) -> Turn {
     targets.fold(Turn::empty(), |turn, arguments| turn.and_tool_use("ops__deploy", arguments))
 }
 
-/// A command of so many characters, whose middle nobody would approve.
+/// Returns a command of that many characters with a middle that nobody would approve.
 fn long(chars: usize) -> String {
     let middle = "; rm -rf /srv/production ;";
     let before = (chars - middle.len()) / 2;
@@ -527,7 +527,7 @@ async fn c12_a_plain_yes_in_the_thread_of_one_open_card_decides_and_starts_no_ru
     scene.settle("anything else").await?;
     assert_eq!(scene.ran(), ["production"]);
 
-    // What is no clear yes is told how to decide, and a clear no in other words declines; a question stays one.
+    // An unclear yes is told how to decide; a clear no in other words declines; a question stays a question.
     let (request, card) = scene.ask(alice, "staging").await?;
     let say = async |body: &str, latest: &OwnedEventId| {
         let falling_back = json!({
@@ -593,7 +593,7 @@ async fn c12_a_plain_yes_with_several_open_cards_decides_nothing_and_is_told_how
 async fn c12_a_tap_counts_that_came_while_nobody_knew_of_the_card() -> Result<()> {
     let losing = Arc::new(AtomicBool::new(true));
     let loses = losing.clone();
-    // The homeserver has the card, and Workmate does not know.
+    // The homeserver has the card, and Workmate does not know it.
     let is_card = |path: &str| path.contains("-card-") && path.ends_with("-ask");
     let url = homeserver_that_loses(move |call| is_card(call.uri().path()) && loses.load(Ordering::Relaxed)).await?;
     let scene = Box::pin(Scene::set_at(&url, |_| json!("asker"), json!({}))).await?;
@@ -603,7 +603,7 @@ async fn c12_a_tap_counts_that_came_while_nobody_knew_of_the_card() -> Result<()
     let card = alice.until(&scene.room, "the card", card).await?;
 
     scene.tap(alice, &card, "✅").await?;
-    // What was tapped is handled, as something that means nothing to anybody.
+    // The reaction is handled by now, and meant nothing.
     scene.settle("anything else").await?;
     assert_eq!(scene.ran(), Vec::<String>::new());
     losing.store(false, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Who may import whom (`ARCHITECTURE.md`, "Who may import whom"), read from the sources.
+//! Checks who may import whom (`ARCHITECTURE.md`, "Who may import whom") in the sources.
 
 use std::{
     collections::BTreeSet,
@@ -6,19 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A directory of `src` and what must not appear in it.
+/// A directory of `src` and what it must not use.
 struct Rule {
-    /// `core`: the file `src/core.rs` and all below `src/core/`.
+    /// Its name: `core` means the file `src/core.rs` and everything below `src/core/`.
     of: &'static str,
-    /// The only rooms of ours that it may use.
+    /// Our own directories that it may use.
     ours: &'static [&'static str],
     /// Crates that it must not use.
     crates: &'static [&'static str],
 }
 
-/// Crates that do input or output, or bring an executor.
+/// Crates that do IO or bring an executor.
 const IO: &[&str] = &["tokio", "tokio_util", "reqwest", "axum", "sled", "matrix_sdk", "matrix_sdk_base", "tracing"];
-/// Every room of ours; `core` and `prompts` are joined to any that may use `core`.
+/// All our directories; one that may use `core` may also use `prompts`.
 const ROOMS: &[&str] = &[
     "appservice",
     "claude",
@@ -95,15 +95,15 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Rooms in which ruma's event types may be named: events become our own types in `matrix`. The demo's people are
-/// clients of their own.
+/// Directories that may name ruma's event types, which `matrix` turns into our own. The demo's people are independent
+/// clients.
 const READS_EVENTS: &[&str] = &["matrix", "cli/demo"];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Returns the sources below a directory, or the file of that name beside it, without tests.
+/// Returns the sources below a directory and the file of its name beside it, without tests.
 fn sources(of: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut waiting = vec![src().join(of), src().join(format!("{of}.rs"))];
@@ -124,8 +124,7 @@ fn is_test(path: &Path) -> bool {
     inside.components().any(|part| ["tests", "tests.rs"].iter().any(|name| part.as_os_str() == *name))
 }
 
-/// Returns the code that is compiled into the program: no comments, no literals, no test modules, which stand at a
-/// file's end.
+/// Returns the code compiled into the program: without comments, literals and test modules, which end a file.
 fn code_of(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
@@ -136,7 +135,7 @@ fn without_strings(line: &str) -> String {
     line.split('"').step_by(2).collect::<Vec<_>>().join("\"")
 }
 
-/// Returns the rooms of ours that code names after `crate::`, also inside braces.
+/// Returns our directories that the code names after `crate::`, including inside braces.
 fn rooms_used(code: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for after in code.split("crate::").skip(1) {
@@ -152,7 +151,7 @@ fn first_name(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// Returns the first names of the parts of `a::x, b::{c, d}, e}`.
+/// Returns the first segments of the paths in `a::x, b::{c, d}, e}`.
 fn top_level_names(list: &str) -> Vec<String> {
     let (mut depth, mut part, mut names) = (0, String::new(), Vec::new());
     for c in list.chars() {
@@ -170,7 +169,7 @@ fn top_level_names(list: &str) -> Vec<String> {
     names
 }
 
-/// Returns whether code names a crate: as the beginning of a path.
+/// Returns whether a path in the code begins with a crate's name.
 fn uses_crate(code: &str, name: &str) -> bool {
     let path = format!("{name}::");
     code.match_indices(&path).any(|(at, _)| {
@@ -232,7 +231,7 @@ fn a4_what_a_run_says_goes_where_its_destination_is_decided() {
 #[test]
 fn design_11_only_the_sandbox_decodes_what_strangers_sent() {
     let decoders = ["image", "lopdf", "png", "flate2"];
-    // What we draw, and what the stand-in checks for the tests.
+    // These handle pictures of our own, and what the stand-in checks for the tests.
     let excepted = ["core/media", "standin/validate/media", "matrix/avatar"];
     let mut faults = Vec::new();
     for room in ROOMS {
@@ -275,8 +274,8 @@ fn the_rules_find_what_they_forbid() {
     }
 }
 
-/// ruma takes ids of any length; `core/id.rs` does not. Config and the command line read what the
-/// operator wrote; names in power levels are compared and never looked up.
+/// ruma accepts ids of any length; `core/id.rs` does not. Excepted are the config and the command line, which the
+/// operator writes, and names in power levels, which are compared but never looked up.
 #[test]
 fn ids_from_outside_are_parsed_in_one_place() {
     let kinds =

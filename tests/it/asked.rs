@@ -1,5 +1,5 @@
-//! Who is asked, by what, and when (C5, C6, C16): as people type it in clients that always send `m.mentions`, and with the
-//! picture behind the question.
+//! Who is asked, how and when (C5, C6, C16): typed in clients that always send `m.mentions`, and with the picture sent
+//! after the question.
 
 use anyhow::Result;
 use image::ImageFormat;
@@ -21,7 +21,7 @@ use crate::{
     media::picture,
 };
 
-/// Sends content as it is, with an empty `m.mentions` where it has none.
+/// Sends the content unchanged, with an empty `m.mentions` if it has none.
 async fn say(person: &Person, room: &OwnedRoomId, mut content: Value) -> Result<OwnedEventId> {
     let said = content.as_object_mut().expect("an object");
     said.entry("m.mentions").or_insert_with(|| json!({}));
@@ -81,7 +81,7 @@ async fn c5_c16_what_people_type_asks_and_what_they_say_to_each_other_does_not()
     say(alice, &room, json!({ "body": "**！Help** @oncall.", "m.mentions": mentions })).await?;
     until_said(&office, &room, &words::coworker_help("oncall")[..20].replace(['`', '*'], "")).await?;
 
-    // In its thread, people among themselves.
+    // In its thread, but between people.
     let root = office.ask(alice, &room, "what happened?").await?;
     office.answer(alice, &room, &oncall, "what happened?").await?;
     let picture = SentFile::new("wall.png", "image/png", picture(40, 40, ImageFormat::Png)).as_image();

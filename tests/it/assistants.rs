@@ -1,4 +1,4 @@
-//! Assistants on a running Workmate: made on request, one each, for their owner alone.
+//! Assistants of a running Workmate: made on request, one for each owner, private to the owner.
 
 mod again;
 mod exporting;
@@ -24,10 +24,10 @@ use workmate::{
 
 use crate::harness::{Person, SeenEvent, Setup, Workmate, homeserver::shared, slot::Slot};
 
-/// What every first word of an assistant begins with.
+/// How every assistant's first message begins.
 pub(crate) const FIRST_WORDS: &str = "Hello, I'm your assistant.";
 
-/// A running Workmate, and the Claude that it asks.
+/// A running Workmate and its stand-in.
 pub(crate) struct Office {
     pub(crate) workmate: Workmate,
     pub(crate) claude: StandIn,
@@ -49,13 +49,13 @@ impl Office {
         self.slot.assistant(owner.user_id().localpart())
     }
 
-    /// Writes to one's assistant; returns the room that it invites to, joined and introduced.
+    /// Writes to the person's assistant; returns the chat that it invites to, joined and introduced.
     pub(crate) async fn meet(&self, owner: &Person) -> Result<OwnedRoomId> {
         owner.create_dm(&self.assistant_of(owner)).await?;
         self.join_chat(owner).await
     }
 
-    /// Joins the chat that one's assistant invites to, and waits until it has introduced itself.
+    /// Joins the chat to which the person's assistant invites, and waits for its introduction.
     pub(crate) async fn join_chat(&self, owner: &Person) -> Result<OwnedRoomId> {
         let assistant = self.assistant_of(owner);
         let room = owner.until_invited_by(&assistant).await?;
@@ -64,14 +64,14 @@ impl Office {
         Ok(room)
     }
 
-    /// Asks one's assistant, which answers `answer`, and waits until that is read.
+    /// Asks the person's assistant, which answers `answer`, and waits until that is read.
     pub(crate) async fn ask(&self, owner: &Person, room: &RoomId, question: &str, answer: &str) -> Result<SeenEvent> {
         self.claude.on(workmate::standin::Matcher::user(question), Turn::text(answer));
         owner.send(room, question).await?;
         self.answered(owner, room, answer).await
     }
 
-    /// Waits for an answer whose text is complete.
+    /// Waits for an answer with its complete text.
     pub(crate) async fn answered(&self, owner: &Person, room: &RoomId, answer: &str) -> Result<SeenEvent> {
         let assistant = self.assistant_of(owner);
         let find = |seen: &crate::harness::Timeline| {
@@ -85,25 +85,25 @@ impl Office {
         call(&self.slot.as_token(), Some(user), method, path, body).await
     }
 
-    /// The rooms that somebody's assistant is in.
+    /// Returns the joined rooms of a person's assistant.
     pub(crate) async fn rooms_of_assistant(&self, owner: &Person) -> Result<Value> {
         let rooms =
             self.as_user(&self.assistant_of(owner), Method::GET, "_matrix/client/v3/joined_rooms", &json!({})).await?;
         Ok(rooms["joined_rooms"].clone())
     }
 
-    /// What Claude was asked, in order.
+    /// Returns the prompts sent to the model, in order.
     pub(crate) fn prompts(&self) -> Vec<String> {
         self.claude.requests().iter().map(|request: &RecordedRequest| request.body.to_string()).collect()
     }
 }
 
-/// Returns a message of `sender` that begins like that.
+/// Returns the sender's message with this beginning.
 pub(crate) fn said(seen: &crate::harness::Timeline, sender: &UserId, beginning: &str) -> Option<SeenEvent> {
     seen.messages_of(sender).find(|event| event.body().starts_with(beginning)).cloned()
 }
 
-/// Calls the homeserver with a token; an answer that is no success is an error with its text.
+/// Calls the homeserver with a token; an error status becomes an error with the response's text.
 pub(crate) async fn call(
     token: &str,
     user: Option<&UserId>,
@@ -125,7 +125,7 @@ pub(crate) async fn call(
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Waits until one of ours has left, and returns the reason that people's apps show.
+/// Waits until one of ours has left; returns the reason that apps show.
 pub(crate) async fn reason_of_leaving(person: &Person, room: &RoomId, who: &UserId) -> Result<String> {
     person.until_membership(room, who, &MembershipState::Leave).await?;
     let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.member/{who}");
@@ -133,7 +133,7 @@ pub(crate) async fn reason_of_leaving(person: &Person, room: &RoomId, who: &User
     Ok(member["reason"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Calls the homeserver as a person's own client would.
+/// Calls the homeserver as the person's own client.
 pub(crate) async fn call_as(person: &Person, method: Method, path: &str, body: &Value) -> Result<Value> {
     let token = person.client().access_token().context("a person is logged in")?;
     call(&token, None, method, path, body).await
@@ -170,7 +170,7 @@ async fn a1_two_requests_at_once_and_a_later_one_make_one_room() -> Result<()> {
     for dm in [first?, second?] {
         alice.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
     }
-    // One assistant is made at a time: once the service bot has found it, the others have too.
+    // Assistants are made one at a time: once the service bot has found this one, the others exist too.
     let bot = alice.create_dm(&service).await?;
     alice.until(&bot, "where the assistant is", |seen| said(seen, &service, "Your assistant is")).await?;
 

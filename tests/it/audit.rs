@@ -1,4 +1,4 @@
-//! What stays of runs (C13): the audit room, `workmate audit` with a running and a stopped process, `!why`, retention.
+//! What stays of runs (C13): the audit room, `workmate audit` with Workmate running and stopped, `!why`, retention.
 
 use std::{
     fs,
@@ -30,10 +30,10 @@ use crate::{
     privacy::on_disk,
 };
 
-/// A question's word, an answer's, a room's name's, and an assistant's, which are nowhere else.
+/// Canaries in a question, an answer, a room's name and an assistant's chat; they appear nowhere else.
 const CANARIES: [&str; 4] = ["Wendehals-1234", "Bienenfresser-77", "Steinkauz-room", "Mauersegler-99"];
 
-/// Opens an office whose admin is alice; returns it with the audit room, which she has joined.
+/// Opens an office with Alice as admin; returns it with the audit room, which she has joined.
 async fn with_audit_room() -> Result<(Office, OwnedRoomId)> {
     let people = [shared().person("alice").await, shared().person("bob").await];
     let admins = json!({ "admins": [people[0].user_id()] });
@@ -50,20 +50,20 @@ fn ask(workmate: &Workmate, line: &str) -> Result<Output> {
     Ok(command.env_remove("ANTHROPIC_API_KEY").output()?)
 }
 
-/// Returns what it says where it succeeds.
+/// Returns the output of a successful `workmate audit …`.
 pub(crate) fn told(workmate: &Workmate, line: &str) -> Result<String> {
     let output = ask(workmate, line)?;
     anyhow::ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Returns the runs of a JSON-lines export.
+/// Returns the runs of a JSON lines export.
 fn exported(workmate: &Workmate, filters: &str) -> Result<Vec<Value>> {
     let text = told(workmate, &format!("export {filters}"))?;
     text.lines().map(|line| serde_json::from_str(line).context(line.to_owned())).collect()
 }
 
-/// Waits for a line of the audit room that links to an event.
+/// Waits for a line in the audit room that links to an event.
 async fn line_about(office: &Office, audit: &RoomId, event: &EventId) -> Result<SeenEvent> {
     let service = office.workmate.slot().service();
     let links = |seen: &Timeline| seen.messages_of(&service).find(|line| line.body().contains(event.as_str())).cloned();
@@ -124,7 +124,7 @@ async fn c13_the_audit_room_and_the_index_tell_of_runs_and_nothing_of_their_cont
     Ok(())
 }
 
-/// Asks `workmate audit` in all its ways; returns all that it said.
+/// Asks `workmate audit` in every way; returns the whole output.
 fn check_index(office: &Office, team: &RoomId, request: &EventId, answer: &SeenEvent) -> Result<String> {
     let workmate = &office.workmate;
     let (bob, alice) = (office.bob.user_id(), office.alice.user_id());
@@ -199,7 +199,7 @@ async fn c13_the_audit_room_is_found_again_and_follows_the_list_of_admins() -> R
     line_about(&office, &audit, &answer.event_id).await?;
     office.workmate.stop().await;
 
-    // The store is lost, with every virtual user's; bob becomes an admin too.
+    // All stores are lost, and Bob becomes an admin too.
     fs::remove_dir_all(office.workmate.data_dir())?;
     set_admins(&office.workmate, &[office.alice.user_id(), office.bob.user_id()])?;
     office.workmate.start_again().await;

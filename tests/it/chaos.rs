@@ -1,4 +1,4 @@
-//! The short form of the crash and fault suite; `cargo bench --bench chaos` runs the long one.
+//! A short form of the crash and fault suite; `cargo bench --bench chaos` runs the long one.
 
 mod chance;
 mod disks;

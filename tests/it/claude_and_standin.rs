@@ -1,4 +1,4 @@
-//! Our client against the strict stand-in: two readings of the same API that were written apart.
+//! Our client against the strict stand-in: two independent readings of the same API.
 
 use workmate::claude::{Client, ClientConfig, Delta, Effort, Looked, Request, StopReason};
 use workmate::core::prompt::{Prompt, Role, Round, Turn as Said};
@@ -12,7 +12,7 @@ async fn scripted() -> (StandIn, Client) {
     (claude, client)
 }
 
-/// A prompt of so many exchanges and a question, as the core lays it out.
+/// Returns a prompt of that many exchanges and a question, laid out as `core` does.
 fn prompt(exchanges: usize) -> Prompt {
     let mut turns = Vec::new();
     for index in 0..exchanges {

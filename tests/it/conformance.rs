@@ -1,7 +1,7 @@
-//! Conformance: every sample of the API's answers that the official Python SDK's published source ships is read by our wire
-//! and stream, and has to come to what the SDK itself makes of it.
+//! Conformance: our wire types and stream read every sample response in the official Python SDK's published source, and
+//! must agree with what the SDK makes of it.
 //!
-//! The source distribution is downloaded from the registry into `target/sdk-check`, and kept for the next run. The npm
+//! The source distribution is downloaded from the registry into `target/sdk-check` and kept for the next run. The npm
 //! package ships no samples; its SDK judges the stand-in's streams (`standin_sdks.rs`).
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use workmate::claude::{
 
 use crate::standin_sdks::{PYTHON_SDK, directory, install_python, run, skip};
 
-/// Samples that are known to be there; fewer means that the kit reads nothing.
+/// The least number of samples; fewer mean that the extraction is broken.
 const SAMPLES_MIN: usize = 25;
 
 #[tokio::test]
@@ -31,17 +31,17 @@ async fn api_every_sample_of_the_python_sdk_is_read_as_the_sdk_reads_it() {
     assert!(disagreements.is_empty(), "{} of {}:\n{}", disagreements.len(), samples.len(), disagreements.join("\n"));
 }
 
-/// Returns what our reading of a sample has otherwise than the SDK's.
+/// Returns how our reading of a sample differs from the SDK's.
 fn disagreement(sample: &Value) -> Option<String> {
     let (name, body) = (sample["name"].as_str()?, sample["body"].as_str()?);
     let ours = match sample["kind"].as_str()? {
         "stream" => assemble(body),
         "message" => serde_json::from_str(body).map_err(|error| error.to_string()),
-        // What an error means is tested beside the client.
+        // The client's own tests cover errors.
         _ => return None,
     };
     match (ours, &sample["sdk"]) {
-        // Where the SDK raises, it is for a call's arguments, which we hand on for the model to mend.
+        // The SDK raises only for a call's arguments, which we pass on for the model to mend.
         (Ok(_), Value::Null) => None,
         (Ok(message), sdk) => {
             let (ours, mut sdk) = (summary(&message), sdk.clone());
@@ -54,7 +54,7 @@ fn disagreement(sample: &Value) -> Option<String> {
     }
 }
 
-/// The SDK keeps half of a call that was cut off; we leave it out, so that nobody can run it.
+/// The SDK keeps part of a call that was cut off; we drop it, so that nobody can run it.
 fn drop_call(ours: &Message, sdk: &mut Value) {
     let kept = ours.content.len();
     if sdk["kinds"].as_array().is_some_and(|kinds| kinds.len() == kept + 1 && kinds[kept] == "tool_use") {
@@ -64,7 +64,7 @@ fn drop_call(ours: &Message, sdk: &mut Value) {
     }
 }
 
-/// Reads a stream in pieces that split lines and letters.
+/// Reads a stream in pieces that split lines and characters.
 fn assemble(body: &str) -> Result<Message, String> {
     let (mut assembler, mut news) = (Assembler::new(Limits::default()), VecDeque::new());
     let read = body.as_bytes().chunks(7).try_for_each(|piece| assembler.feed(piece, &mut news));
@@ -97,7 +97,7 @@ fn summary(message: &Message) -> Value {
     })
 }
 
-/// Downloads and unpacks the SDK's source; `None` where the registry cannot be reached.
+/// Downloads and unpacks the SDK's source; `None` if the registry is unreachable.
 async fn download(python: &Path) -> Option<PathBuf> {
     let folder = directory("source");
     let name = PYTHON_SDK.replace("==", "-");

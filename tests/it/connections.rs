@@ -1,4 +1,4 @@
-//! What connects to Workmate, and what it connects to.
+//! Connections to Workmate and from it.
 
 use std::{
     fs,
@@ -18,23 +18,23 @@ use tokio::{
 
 use crate::harness::{RoomKind, homeserver::shared, office::Office};
 
-/// Half requests, more than descriptors that a process has by default.
+/// Half-sent requests; more than a process's default number of descriptors.
 const HALVES: usize = 3_000;
 const HALF: &[u8] = b"GET /readyz HTTP/1.1\r\nhost: workmate\r\nx-more:";
 
-/// Opens so many connections, says half of a request on each, and keeps them.
+/// Opens that many connections, sends half a request on each, and keeps them open.
 async fn half_requests(address: &str, count: usize) -> Result<Vec<TcpStream>> {
     let mut streams = Vec::with_capacity(count);
     for _ in 0..count {
         let mut stream = TcpStream::connect(address).await?;
-        // The listener may have hung up on it by now.
+        // The listener may have hung up by now.
         let _ = stream.write_all(HALF).await;
         streams.push(stream);
     }
     Ok(streams)
 }
 
-/// Returns the modes of everything in a folder that others may read or write.
+/// Collects everything in a folder that others may read or write, with its mode.
 fn open_to_others(dir: &Path, found: &mut Vec<String>) -> Result<()> {
     let mode = fs::symlink_metadata(dir)?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -45,7 +45,7 @@ fn open_to_others(dir: &Path, found: &mut Vec<String>) -> Result<()> {
         match path.symlink_metadata() {
             Ok(metadata) if metadata.is_dir() => open_to_others(&path, found)?,
             Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => found.push(path.display().to_string()),
-            // SQLite's own come and go.
+            // SQLite's temporary files come and go.
             _ => {}
         }
     }
@@ -56,7 +56,7 @@ fn open_to_others(dir: &Path, found: &mut Vec<String>) -> Result<()> {
 async fn three_thousand_half_requests_hold_up_nobody_no_proxy_is_told_anything_and_no_file_is_open_to_others()
 -> Result<()> {
     rlimit::increase_nofile_limit(16_384)?;
-    // What the environment names as a proxy sees whoever comes.
+    // A listener in the environment's proxy variables notices every connection.
     let trap = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = format!("http://{}", trap.local_addr()?);
     let caught = Arc::new(AtomicUsize::new(0));

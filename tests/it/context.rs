@@ -1,4 +1,4 @@
-//! What the model is shown: this room's messages as they stand, and nothing else (C7, C8).
+//! What the model is shown: this room's messages as they stand now, and nothing else (C7, C8).
 
 use anyhow::Result;
 use ruma::{OwnedUserId, UserId};
@@ -14,7 +14,7 @@ use crate::harness::{
 /// Said in another room; must appear in no request.
 const CANARY: &str = "canary-8f3b";
 
-/// Returns sender and text of every message that a request holds.
+/// Returns the sender and text of every message in a request.
 fn said(request: &RecordedRequest) -> Vec<(String, String)> {
     let text = |record: &Value, key: &str| record[key].as_str().unwrap_or_default().to_owned();
     records(request).iter().map(|record| (text(record, "sender"), text(record, "text"))).collect()
@@ -67,7 +67,7 @@ async fn c7_a_request_holds_the_rooms_messages_as_they_stand_and_no_other_room_i
     Box::pin(request_holds_the_room(RoomKind::Encrypted)).await
 }
 
-/// The part of a request that the provider caches, as one text: what comes first, first.
+/// Returns the cacheable part of a request as one text, in the API's order.
 fn flat(request: &RecordedRequest) -> String {
     let turns = request.body["messages"].as_array().into_iter().flatten();
     let turns = turns.map(|turn| format!("\n<{}>\n{}", turn["role"], text_of(&turn["content"])));
@@ -99,7 +99,8 @@ async fn c7_each_turn_of_a_thread_begins_with_the_turns_before_it() -> Result<()
     Ok(())
 }
 
-/// Opens an office whose alice treats older keys so, with a room in which something was said before `oncall` came.
+/// Opens an office whose Alice treats older keys like this, with a room in which something was said before `oncall`
+/// joined.
 async fn joined_late(history: HistoryOnInvite) -> Result<(String, Vec<(String, String)>, [OwnedUserId; 2])> {
     let mut keeper = shared().account("alice").await;
     keeper.history_on_invite = history;
@@ -132,7 +133,7 @@ async fn c8_joined_late_with_older_keys_it_reads_what_was_shared() -> Result<()>
     Ok(())
 }
 
-/// What a thread has said already is read from the provider's cache.
+/// The earlier turns of a thread are read from the provider's cache.
 #[tokio::test]
 async fn c7_over_twenty_turns_of_a_thread_most_of_the_prompt_is_read_from_the_cache() -> Result<()> {
     const TURNS: usize = 20;

@@ -1,4 +1,4 @@
-//! Control of runs (C6, C10): stop, run again, edit, redact, kick, mute; in encrypted rooms, with the run held open.
+//! Control of runs (C6, C10) in encrypted rooms while a run is held open: stop, run again, edit, redact, kick, mute.
 
 use anyhow::Result;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
@@ -41,7 +41,7 @@ impl Scene {
         self.alice.send(&self.room, message).await
     }
 
-    /// Asks something whose answer stands still after its first words.
+    /// Asks a question whose answer is held after its first words.
     pub(crate) async fn ask_and_hold(&self, question: &str, answer: &str) -> Result<(OwnedEventId, Gate)> {
         let (turn, gate) = Turn::text(answer).word_by_word().gate_after(1);
         self.claude.on(Matcher::user(question), turn);
@@ -58,7 +58,7 @@ impl Scene {
         self.alice.until(&self.room, what, said).await
     }
 
-    /// Asks one more thing and waits for its answer: whatever was to come before it has come.
+    /// Asks once more and waits for the answer; everything due before it has arrived by then.
     pub(crate) async fn settle(&self) -> Result<Timeline> {
         self.claude.on(Matcher::user("are you still there"), Turn::text("Still here."));
         self.ask("are you still there").await?;
@@ -66,7 +66,7 @@ impl Scene {
         Ok(self.alice.timeline(&self.room))
     }
 
-    /// Returns what the coworker said that holds a text.
+    /// Returns the coworker's messages that contain a text.
     pub(crate) fn said<'a>(&self, seen: &'a Timeline, what: &str) -> Vec<&'a str> {
         seen.messages_of(&self.coworker).map(SeenEvent::body).filter(|body| body.contains(what)).collect()
     }
@@ -137,7 +137,7 @@ async fn c6_c16_an_edit_of_a_request_into_a_command_stops_its_run_and_is_done() 
     scene.until_said("Stopped.").await?;
     scene.until_closed("how high is the tower").await?;
 
-    // One that waits in line behind another, in its thread.
+    // A request that waits in line behind another in its thread.
     let (well, gate) = scene.ask_and_hold("how deep is the well", "The well is 12 m deep.").await?;
     let queued = Message::text("@oncall how old is the moat").pill("@oncall", &scene.coworker).in_thread(&well);
     let moat = scene.alice.send(&scene.room, queued).await?;

@@ -1,8 +1,8 @@
-//! What Workmate holds to be true of rooms, compared with what Synapse's own code answers about thousands of them: who
-//! has which power, who may take back whose words, what a redaction is about, who may read what.
+//! Compares Workmate's rules with Synapse's own code over thousands of rooms: who has which power, who may redact whose
+//! messages, what a redaction targets, who may read what.
 //!
-//! The rooms are generated from a fixed seed, with contents as a hostile client or server would write them. Where Synapse
-//! accepts what was written, both must agree; where it does not, Workmate may never allow more.
+//! The rooms are generated from a fixed seed, with contents as a hostile client or server would write them. If Synapse
+//! accepts the contents, both must agree; if not, Workmate may never allow more.
 
 use std::{io::Write as _, process::Stdio};
 
@@ -23,13 +23,13 @@ use crate::harness::{homeserver::shared, venv_dir};
 
 const VERSIONS: [&str; 12] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"];
 const USERS: [&str; 5] = ["@alice:hs", "@bob:hs", "@carol:other", "@dave:hs", "@alice:other"];
-/// What Synapse gives creators since version 12; canonical JSON knows no greater number.
+/// Synapse's level for creators since version 12; larger numbers are not canonical JSON.
 const CREATOR: i64 = 1 << 53;
 const ROOMS: usize = 4_000;
 const HISTORIES: usize = 1_000;
 const SEED: u64 = 0x5eed_0009;
 
-/// Numbers that are the same in every run (xorshift).
+/// A generator (xorshift) that gives the same numbers in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -48,7 +48,7 @@ impl Dice {
         self.below(times) == 0
     }
 
-    /// A level: mostly as it should be, sometimes in every other way.
+    /// Returns a level: mostly valid, sometimes odd in every way.
     fn level(&mut self) -> Value {
         match self.below(12) {
             0..=7 => json!(self.pick(&[0, 1, 49, 50, 51, 99, 100, -1])),
@@ -88,7 +88,7 @@ impl Dice {
         content.into()
     }
 
-    /// A room: its version, who made it, and its power levels.
+    /// Returns a room: its version, its creator, its power levels.
     fn room(&mut self) -> Value {
         let version = self.pick(&VERSIONS);
         let creator = self.pick(&USERS[..2]);
@@ -113,14 +113,14 @@ impl Dice {
             _ => json!({ "type": "m.room.message", "content": { "body": "words" } }),
         });
         let mut events: Vec<Value> = events.collect();
-        // As the rule has it: of somebody who is there now.
+        // The rule is about a person who is a member now.
         events.push(json!({ "type": "m.room.member", "state_key": USERS[0], "content": { "membership": "join" } }));
         json!({ "user": USERS[0], "events": events })
     }
 }
 
 async fn synapse_says(questions: &Value) -> Result<Value> {
-    // It installs Synapse where nobody did yet.
+    // Installs Synapse if nobody has yet.
     shared();
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/differential/oracle.py");
     let questions = questions.to_string();
@@ -152,8 +152,8 @@ fn user(id: &str) -> ruma::OwnedUserId {
     UserId::parse(id).expect("a user id")
 }
 
-/// Whether only Python reads it as a number, or it is beyond what counts: from version 6 on, no event with a number
-/// beyond 2^53 - 1 can be in a room (canonical JSON), so that nobody gets anything from it here.
+/// Returns whether only Python reads this as a number, or it is out of range. From version 6 on, no event in a room can
+/// have a number beyond 2^53 - 1 (canonical JSON), so it gives nobody anything.
 fn is_odd(levels: &Value) -> bool {
     let text = levels.to_string();
     ["1_0", "٥٠", "1e300", "1e+300", "9007199254740993"].iter().any(|odd| text.contains(odd))
@@ -181,7 +181,7 @@ async fn c12_who_has_which_power_and_who_may_redact_is_as_synapse_has_it() -> Re
         accepted += usize::from(is_accepted);
         for (id, theirs) in USERS.iter().zip(theirs["users"].as_array().context("levels")?) {
             let ours = levels.of_user(&user(id)).min(CREATOR);
-            // Where Synapse raises, nobody gets anything from it.
+            // If Synapse raises, nobody gets anything.
             let theirs = theirs.as_i64().unwrap_or(i64::MIN).min(CREATOR);
             if ours > theirs {
                 wider.push(format!("{id} {ours} > {theirs}: {room}"));
@@ -201,7 +201,7 @@ async fn c12_who_has_which_power_and_who_may_redact_is_as_synapse_has_it() -> Re
         let authority = if levels_of(case).may_redact(&sender) { Authority::Power } else { Authority::OwnServer };
         let (ours, theirs) = (takes_effect(&sender, authority, &author), *theirs == true);
         took_effect += usize::from(ours);
-        // Levels that Synapse raises at, and so refuses for everybody, can't be set; and where it raises at the sender's,
+        // Levels at which Synapse raises refuse everybody, so they cannot be set. If it raises at the sender's level,
         // it lets no redaction of theirs into the room.
         let sender_is_read = USERS.iter().zip(levels["users"].as_array().context("levels")?);
         let sender_is_read = sender_is_read.filter(|(id, _)| sender == **id).all(|(_, level)| level.is_i64());
@@ -286,7 +286,7 @@ async fn a8_c7_who_may_read_which_event_is_as_synapse_has_it() -> Result<()> {
         for ((event, ours), theirs) in events.iter().zip(ours).zip(theirs.as_array().context("answers")?) {
             let theirs = *theirs == true;
             if event["type"] == "m.room.history_visibility" {
-                // What nobody knows Synapse takes for shared, and we for the tightest.
+                // Synapse takes an unknown value for shared, we take it for the tightest.
                 known = event["content"]["history_visibility"] != "open";
             }
             let is_message = event["type"] == "m.room.message";

@@ -1,4 +1,4 @@
-//! Who can read a coworker's answers, and that an encrypted room never gets a plain one.
+//! Who can read a coworker's answers, and that an encrypted room never gets an unencrypted one.
 
 use anyhow::Result;
 use matrix_sdk::deserialized_responses::ShieldState;
@@ -7,7 +7,7 @@ use workmate::standin::Turn;
 
 use crate::harness::{Person, RoomKind, SeenEvent, Timeline, homeserver::shared, office::Office};
 
-/// Waits until `person` has decrypted an event that somebody else has seen already.
+/// Waits until `person` has decrypted an event that somebody else has already seen.
 async fn decrypted(person: &Person, room: &ruma::RoomId, event: &SeenEvent) -> Result<SeenEvent> {
     let id = event.event_id.clone();
     let read = move |seen: &Timeline| seen.event(&id).filter(|event| event.is_decrypted()).cloned();

@@ -1,5 +1,5 @@
-//! The coworkers that `init` writes do the work that they are there for: with their own files, in encrypted rooms, with
-//! the tools that these grant (C12). The model's calls are scripted; what comes back is real.
+//! The coworkers that `init` writes do their work: with their own files, in encrypted rooms, with the tools those files
+//! grant (C12). The model's calls are scripted; the results are real.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ use crate::{
     mcp::servers::Reference,
 };
 
-/// A coworker of the repository's, in an encrypted room with alice and bob.
+/// One of the repository's coworkers in an encrypted room with Alice and Bob.
 struct Desk {
     office: Office,
     coworker: OwnedUserId,
@@ -37,7 +37,7 @@ impl Desk {
         Ok(Self { office, coworker, room, first_words })
     }
 
-    /// Has alice ask, and the model answer with these turns, one after the other.
+    /// Has Alice ask, and the model answer with these turns in order.
     async fn ask(&self, question: &str, turns: impl IntoIterator<Item = Turn>) -> Result<OwnedEventId> {
         for turn in turns {
             self.office.script(question, turn);
@@ -50,7 +50,7 @@ impl Desk {
         self.office.answer(&self.office.alice, &self.room, &self.coworker, text).await
     }
 
-    /// Waits for something of the coworker's, in the thread on a request.
+    /// Waits for an event of the coworker's in the request's thread.
     async fn in_thread(&self, root: &EventId, what: &str, is: impl Fn(&SeenEvent) -> bool) -> Result<SeenEvent> {
         let find = |seen: &Timeline| {
             let mut said = seen.messages_of(&self.coworker).filter(|said| said.thread_root() == Some(root.as_str()));
@@ -59,7 +59,7 @@ impl Desk {
         self.office.alice.until(&self.room, what, find).await
     }
 
-    /// Waits for the record of a run in its thread, and for every part of it.
+    /// Waits for a run's record in its thread, with all these parts.
     async fn trail(&self, root: &EventId, parts: &[&str]) -> Result<()> {
         let find = |seen: &Timeline| {
             let said = seen.messages_of(&self.coworker).filter(|said| said.thread_root() == Some(root.as_str()));
@@ -69,13 +69,13 @@ impl Desk {
         self.office.alice.until(&self.room, &format!("a record with {parts:?}"), find).await
     }
 
-    /// Returns the requests about a question, in order.
+    /// Returns the model requests about a question, in order.
     fn requests(&self, question: &str) -> Vec<RecordedRequest> {
         let all = self.office.claude.requests().into_iter();
         all.filter(|request| question_of(request).contains(question) && request.status == Some(200)).collect()
     }
 
-    /// Returns what the tools gave, of all calls for a question, in order.
+    /// Returns the tools' results for a question, in order.
     fn results(&self, question: &str) -> Result<Vec<String>> {
         let last = self.requests(question).pop().context("the model was asked")?;
         let turns = last.body["messages"].as_array().cloned().unwrap_or_default();
@@ -90,7 +90,7 @@ impl Desk {
             .collect()
     }
 
-    /// Asks `!tools` and returns the answer.
+    /// Sends `!tools` and returns the answer.
     async fn tools(&self) -> Result<String> {
         self.ask("!tools", []).await?;
         Ok(self.answer("My tools:").await?.body().to_owned())
@@ -152,7 +152,7 @@ async fn c12_oncall_tells_what_happened_since_a_time_and_keeps_a_note_that_it_se
     Ok(())
 }
 
-/// The file with the entries that it holds as comments.
+/// Returns the file with its commented-out entries active.
 fn with_commented_grants(text: &str) -> String {
     text.replace("  # - {name: ", "  - {name: ")
 }

@@ -1,5 +1,5 @@
-//! What a careful colleague knows of a room beside its messages: polls, places, pins, its topic, who is asked to come
-//! (C7).
+//! What a careful colleague knows about a room beyond its messages (C7): polls, locations, pins, the topic, who is
+//! invited.
 
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -14,7 +14,7 @@ use crate::harness::{
 
 /// Said in another room; must appear in no request of this one.
 const CANARY: &str = "canary-51d0";
-/// More events than a request's history reaches back over, and how many are sent at once.
+/// More events than a request's history covers; the next constant is how many are sent at once.
 const HISTORY_EVENTS: usize = 360;
 const AT_ONCE: usize = 16;
 
@@ -28,7 +28,7 @@ async fn sets(person: &Person, room: &RoomId, event_type: &str, content: Value) 
     Ok(())
 }
 
-/// Every line of the user's turns that is JSON, in order.
+/// Returns every JSON line in the user's turns, in order.
 fn lines(request: &RecordedRequest) -> Vec<Value> {
     let turns = request.body["messages"].as_array().into_iter().flatten().filter(|turn| turn["role"] == "user");
     let texts: Vec<String> = turns.map(|turn| text_of(&turn["content"])).collect();
@@ -103,7 +103,7 @@ async fn c7_polls_places_topics_pins_and_invites_of_an_encrypted_room_are_read()
 async fn c7_what_is_pinned_or_replied_to_of_long_ago_is_read_as_it_stands_and_none_of_another_room() -> Result<()> {
     let mut office = Office::open().await?;
     let [room, other] = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Encrypted).await?];
-    // What it has seen would be in its window.
+    // Otherwise these events would be in its window.
     office.workmate.stop().await;
     let (alice, bob) = (&office.alice, &office.bob);
     let foreign = bob.send(&other, CANARY).await?;

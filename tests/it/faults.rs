@@ -1,4 +1,4 @@
-//! What goes wrong around Workmate, and how it tells its operator: when it ends, or in `/readyz`.
+//! Faults around Workmate, and how it reports them to the operator: on exit or in `/readyz`.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::harness::{
     readiness::{is_ready, reconfigure, until_readiness},
 };
 
-/// How long a Workmate that cannot serve may take to end.
+/// How long a Workmate that cannot serve may take to exit.
 const END_MAX: Duration = Duration::from_mins(1);
 
-/// Runs `workmate serve` until it ends by itself; returns its exit code and what it said last.
+/// Runs `workmate serve` until it exits; returns its exit code and last output.
 async fn run_to_the_end(config: &Path) -> Result<(Option<i32>, String)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_workmate"));
     command.args(["serve", "--config"]).arg(config).env_remove("ANTHROPIC_API_KEY");
@@ -139,7 +139,7 @@ async fn op5_a_wrong_server_name_ends_with_the_right_one() -> Result<()> {
     Ok(())
 }
 
-/// Serves a router as somebody who takes the homeserver's place.
+/// Serves a router in the homeserver's place.
 async fn stand_in_for_the_homeserver(router: Router) -> Result<Url> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;

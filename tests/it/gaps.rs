@@ -1,4 +1,4 @@
-//! What the homeserver did not deliver is found: whatever came since, at a start, and as soon as it is back.
+//! Events that the homeserver did not deliver are found: at any time, at a start, and once it is back.
 
 use anyhow::{Context as _, Result};
 use ruma::{OwnedRoomId, events::room::member::MembershipState};
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Opens an office whose transactions pass a relay.
+/// Opens an office whose transactions pass through a relay.
 async fn behind_a_relay(rule: Rule) -> Result<(Office, Relay)> {
     let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
     let claude = echoing().await?;
@@ -25,7 +25,7 @@ async fn behind_a_relay(rule: Rule) -> Result<(Office, Relay)> {
     Ok((Office { claude, workmate, alice, bob }, relay))
 }
 
-/// Has alice ask what is thrown away, and then what is answered.
+/// Has Alice ask a question whose transaction is lost, and then one that is answered.
 async fn lose_one(office: &Office, relay: &Relay, room: &OwnedRoomId, lost: &str) -> Result<()> {
     let before = relay.messages_away();
     relay.follow(Rule::ThrowAway);
@@ -46,16 +46,16 @@ async fn nothing_is_lost_what_was_thrown_away_is_found_whatever_came_since() -> 
     let (mut office, relay) = behind_a_relay(Rule::PassOn).await?;
     let [plain, sealed] = [office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?];
 
-    // Without any sign: what a sync brings is compared.
+    // Without any sign: what a sync brings is compared with the inbox.
     lose_one(&office, &relay, &sealed, "lost in secret").await?;
     office.answer(&office.alice, &sealed, &office.oncall(), "lost in secret").await?;
 
-    // A homeserver that counts anew was started again.
+    // Transaction numbers that start over mean that the homeserver restarted.
     lose_one(&office, &relay, &plain, "lost by a restart").await?;
     assert_eq!(relay.send(1, &json!([])).await?, 200);
     office.answer(&office.alice, &plain, &office.oncall(), "lost by a restart").await?;
 
-    // A start of ours; what came since was handled and had moved on everything but the mark.
+    // At our own start. Events since the loss were handled and moved every position but the mark.
     lose_one(&office, &relay, &plain, "lost before a kill").await?;
     office.workmate.kill();
     office.workmate.start_again().await;
@@ -81,7 +81,7 @@ async fn homeservers_1_a_homeserver_that_keeps_what_failed_until_the_next_event_
     office.workmate.kill();
     let others = office.workmate.slot().assistant(office.bob.user_id().localpart());
     office.alice.send(&dm, "while you were away").await?;
-    // An account that the homeserver made itself: nobody is asked whether it may exist.
+    // An account that the homeserver made by itself, without asking us whether it may exist.
     register(&office, &others).await?;
     office.bob.create_dm(&others).await?;
     let kept = async {

@@ -1,4 +1,4 @@
-//! What holds where (C12): grants bound to rooms, tools that change, and people who are none of the workspace's.
+//! Grants (C12): bound to rooms, for tools that change, and for people outside the workspace.
 
 use std::{fs, path::PathBuf};
 
@@ -18,7 +18,7 @@ use crate::{
     provisioning::make_space,
 };
 
-/// An MCP server with three tools, whose description it reads from a file, and which notes each call.
+/// An MCP server with three tools; it reads their description from a file and records each call.
 const SERVER: &str = r#"
 import json, sys
 for line in sys.stdin:
@@ -68,14 +68,14 @@ impl Ops {
         json!({"ops": {"command": ["python3", dir.join("server.py"), dir.join("calls"), self.description()]}})
     }
 
-    /// Returns which tools were called with what, in order.
+    /// Returns the calls of tools with their arguments, in order.
     fn ran(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.dir.path().join("calls")).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()
     }
 }
 
-/// A model that calls whatever tool it is told to, offered or not: "use deploy with x".
+/// A model that calls any tool it is told to, offered or not: "use deploy with x".
 fn obedient(request: &RecordedRequest) -> Turn {
     let last = request.body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
     let blocks = last["content"].as_array().cloned().unwrap_or_default();
@@ -90,7 +90,7 @@ fn obedient(request: &RecordedRequest) -> Turn {
     }
 }
 
-/// Opens an office of alice and bob whose coworker has these grants.
+/// Opens an office of Alice and Bob whose coworker has these grants.
 async fn open(people: [Person; 2], ops: &Ops, tools: Value, set_up: impl FnOnce(Setup) -> Setup) -> Result<Office> {
     let mut oncall = coworker("oncall");
     oncall["tools"] = tools;
@@ -101,7 +101,7 @@ async fn open(people: [Person; 2], ops: &Ops, tools: Value, set_up: impl FnOnce(
     Ok(office)
 }
 
-/// Asks in a room and waits for the answer in its thread.
+/// Asks in a room and waits for the answer in the request's thread.
 async fn ask(office: &Office, person: &Person, room: &RoomId, question: &str) -> Result<SeenEvent> {
     let asked = office.ask(person, room, question).await?;
     let coworker = office.oncall();
@@ -109,7 +109,7 @@ async fn ask(office: &Office, person: &Person, room: &RoomId, question: &str) ->
     person.until(room, &format!("the answer to {question:?}"), answer).await
 }
 
-/// Asks for the tools, and waits until the answer holds `expected`.
+/// Sends `!tools` until the answer contains `expected`.
 async fn tools_say(office: &Office, person: &Person, room: &RoomId, expected: &str) -> Result<()> {
     office.ask(person, room, "!tools").await?;
     let coworker = office.oncall();
@@ -143,11 +143,11 @@ async fn c12_a_grant_that_is_bound_to_a_room_or_a_space_holds_nowhere_else() -> 
     alice.until_membership(&space, &service, &MembershipState::Join).await?;
     office.join_on_invite(bob, &bound).await?;
     office.bring(&bound, &office.oncall()).await?;
-    // Bob makes a room of his own, where he is the moderator, and says that it is in the space.
+    // Bob makes a room in which he is the moderator, and claims that it is in the space.
     let bobs = room_of(bob, alice, &office).await?;
     let parent = json!({"via": ["workmate.test"], "canonical": true});
     bob.room(&bobs)?.send_state_event_raw("m.space.parent", space.as_str(), parent).await?;
-    // Alice puts a room into the space.
+    // Alice adds a room to the space.
     let inside = room_of(alice, bob, &office).await?;
     let child = json!({"via": ["workmate.test"]});
     alice.room(&space)?.send_state_event_raw("m.space.child", inside.as_str(), child).await?;
@@ -194,7 +194,7 @@ async fn c12_a_changed_tool_is_accepted_by_an_admin_and_by_nobody_in_a_room_of_t
     tools_say(&office, bob, &bobs, "Changed since they were granted").await?;
     assert!(!office.claude.requests().iter().any(|request| offers(request, "ops__deploy")));
 
-    // Bob guesses the command, and even knows the digest.
+    // Bob guesses the command and even knows the digest.
     let dm = alice.create_dm(&service).await?;
     alice.send(&dm, "!changes").await?;
     let line = |seen: &Timeline| {
@@ -237,7 +237,7 @@ async fn c2_c4_c12_a_bridges_puppet_asks_where_config_lets_it_and_does_nothing_e
     let office = open([alice, puppet], &ops, tools, |setup| setup.section("workspace", bridges)).await?;
     let (alice, puppet, oncall) = (&office.alice, &office.bob, office.oncall());
 
-    // With nobody but a puppet, a coworker would be alone with alice.
+    // A puppet does not count: the coworker would be alone with Alice.
     let two = alice.create_room(RoomKind::Plain, "two", &[puppet.user_id()]).await?;
     office.join_on_invite(puppet, &two).await?;
     alice.invite(&two, &oncall).await?;
@@ -249,7 +249,7 @@ async fn c2_c4_c12_a_bridges_puppet_asks_where_config_lets_it_and_does_nothing_e
     alice.room(&room)?.update_power_levels(vec![(puppet.user_id(), ruma::int!(100))]).await?;
     let answer = ask(&office, puppet, &room, "good morning").await?;
     assert!(answer.body().contains("good morning"));
-    // It steers and commands nobody.
+    // It cannot steer or command.
     puppet.send(&room, Message::text("@oncall !mute").pill("@oncall", &oncall)).await?;
     let mine = shared().person("carol").await;
     let theirs = puppet.create_room(RoomKind::Plain, "theirs", &[mine.user_id()]).await?;
@@ -259,7 +259,7 @@ async fn c2_c4_c12_a_bridges_puppet_asks_where_config_lets_it_and_does_nothing_e
     let dm = puppet.create_dm(&assistant).await?;
     puppet.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
 
-    // Its own call is nobody's to approve; one that a moderator approves is not the puppet's.
+    // Under the asker rule nobody can approve the puppet's call; under the other rule only a moderator can.
     for (tool, to) in [("deploy", "red"), ("anywhere", "blue")] {
         office.ask(puppet, &room, &format!("use {tool} with {to}")).await?;
         let to = format!("\"to\": \"{to}\"");

@@ -1,4 +1,4 @@
-//! What the tests stand on: a shared homeserver with appservice slots, Workmate as a process, people.
+//! The tests' foundation: a shared homeserver with appservice slots, Workmate as a process, people.
 
 pub(crate) mod between;
 pub(crate) mod faults;
@@ -20,12 +20,12 @@ pub(crate) use ::workmate::cli::demo::person::{
 };
 pub(crate) use workmate::{Setup, Workmate};
 
-/// Returns where the Python environment of all tests (and of the demo in a checkout) is.
+/// Returns the Python environment shared by all tests and by the demo in a checkout.
 pub(crate) fn venv_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("synapse-venv")
 }
 
-/// Tells what is being waited for; shown by `--nocapture`.
+/// Prints what is being waited for, under `--nocapture`.
 pub(crate) fn progress(what: &str) {
     eprintln!("{what}");
 }

@@ -1,4 +1,5 @@
-//! Who coworkers are for everybody else: name, face, flag, one signed device; the same at every start.
+//! How coworkers appear to everybody else: name, avatar, automation flag, one signed device; the same after every
+//! start.
 
 use std::sync::{
     Arc,
@@ -25,7 +26,7 @@ use crate::harness::{
     workmate::coworker,
 };
 
-/// The profile field that says that a user is automated (MSC4133).
+/// The profile field that marks a user as automated (MSC4133).
 const AUTOMATED: &str = "io.workmate.automated";
 
 /// What others see of a user.
@@ -100,10 +101,10 @@ async fn c1_a_restart_changes_nothing_about_who_they_are() -> Result<()> {
     office.workmate.kill();
     office.workmate.start_again().await;
 
-    // A fresh client: nothing that it sees is remembered from before.
+    // A fresh client remembers nothing from before.
     let carol = shared().person("carol").await;
     for (user, before) in users.iter().zip(before) {
-        // An avatar uploaded again would have another URL.
+        // An avatar that was uploaded again would have another URL.
         assert_eq!(see(&carol, user).await?, before);
     }
     Ok(())
@@ -144,7 +145,7 @@ async fn c1_more_coworkers_than_are_set_up_at_once_are_all_ready_after_one_start
     Ok(())
 }
 
-/// The shared homeserver behind something that fails, while it is told to, whenever the secret storage is read.
+/// Starts a proxy before the shared homeserver that fails, when told to, on every read of the secret storage.
 async fn flaky(fails: Arc<AtomicBool>) -> Result<Url> {
     homeserver_behind(move |request| {
         let is_secret = request.method() == Method::GET && request.uri().path().contains("/account_data/m.");

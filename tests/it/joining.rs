@@ -1,4 +1,4 @@
-//! Which invites coworkers accept, what they say on joining, and rooms that shrink or throw them out.
+//! Which invites coworkers accept, what they say on joining, and rooms that shrink or remove them.
 
 use anyhow::Result;
 use reqwest::Method;
@@ -14,13 +14,13 @@ use crate::harness::{
     Message, Person, RoomKind, Setup, Timeline, homeserver::shared, office::Office, workmate::coworker,
 };
 
-/// Counts the messages of a coworker that hold a text, as alice sees them.
+/// Counts a coworker's messages that contain a text, as Alice sees them.
 fn said(office: &Office, room: &OwnedRoomId, text: &str) -> usize {
     let seen = office.alice.timeline(room);
     seen.messages_of(&office.oncall()).filter(|event| event.body().contains(text)).count()
 }
 
-/// Waits for the service bot's invite, joins, and waits until it says `text`.
+/// Waits for the service bot's invite, joins, and waits until the bot says `text`.
 async fn told_by_service_bot(office: &Office, person: &Person, text: &str) -> Result<()> {
     let service = office.workmate.slot().service();
     let room = person.until_invited_by(&service).await?;
@@ -67,7 +67,7 @@ async fn c4_the_chat_of_one_person_is_left_with_a_word_and_a_reason_that_say_wha
     let office = Office::open().await?;
     let (alice, oncall, service) = (&office.alice, office.oncall(), office.workmate.slot().service());
     let team = office.room(RoomKind::Plain).await?;
-    // However the client marks it, and whether something is written there or not.
+    // However the client marks the room, and whether something is written in it or not.
     let direct = alice.create_dm(&oncall).await?;
     let unmarked = alice.create_room(RoomKind::Encrypted, "alone", &[&oncall]).await?;
     let plain = alice.create_room(RoomKind::Plain, "alone", &[&oncall]).await?;
@@ -102,7 +102,7 @@ async fn c4_a_direct_chat_of_several_people_is_a_room_like_any_and_what_was_aske
     let made = call_as(alice, Method::POST, "_matrix/client/v3/createRoom", &body).await?;
     let room = OwnedRoomId::try_from(made["room_id"].as_str().unwrap_or_default())?;
     office.join_on_invite(&office.bob, &room).await?;
-    // The invite and the mention one right behind the other: no transaction brings what is said before the join.
+    // The invite and the mention follow each other closely: no transaction brings what is said before the join.
     let invite = json!({ "user_id": oncall });
     call_as(alice, Method::POST, &format!("_matrix/client/v3/rooms/{room}/invite"), &invite).await?;
     let mention = json!({ "msgtype": "m.text", "body": "@oncall at once", "m.mentions": { "user_ids": [oncall] } });
@@ -186,7 +186,7 @@ enum Removal {
     Ban,
 }
 
-/// Removes `oncall` while the model holds its answer back, and checks that nothing comes any more.
+/// Removes `oncall` while the model holds back its answer, and checks that nothing more arrives.
 async fn removed_in_the_middle(removal: Removal) -> Result<()> {
     let mut office = Office::open().await?;
     let [room, other] = [office.room(RoomKind::Encrypted).await?, office.room(RoomKind::Plain).await?];

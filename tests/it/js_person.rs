@@ -1,5 +1,5 @@
-//! A person with matrix-js-sdk and its Rust crypto, as Element Web is: chats made as Element makes them, verification from
-//! the client's own button, and reading (clients that are not ours).
+//! A person with matrix-js-sdk and its Rust crypto, like Element Web: chats made as Element makes them, verification by
+//! the client's own button, and reading. It shares no code with us.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ async fn a11_matrix_js_sdk_verifies_everybody_from_its_own_button_and_reads_them
     let printed = run(Command::new("node").arg(script).arg(&modules).arg(settings.to_string())).await;
     let report: Value = serde_json::from_str(printed.map_err(anyhow::Error::msg)?.trim())?;
 
-    // Only emoji are offered: nobody of ours can scan or show a code.
+    // Only emoji are offered: none of ours can scan or show a code.
     let verified = json!({ "sas": true, "scan": false, "show": false, "verified": true, "emojiFirst": true });
     for who in ["assistant", "service", "coworker"] {
         assert_eq!(report[who], verified, "{who}: {report:#}");

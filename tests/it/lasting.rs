@@ -1,6 +1,6 @@
-//! Nothing is lost: whatever becomes of our calls, requests are answered once, notices end, and nobody pays twice.
+//! Nothing is lost: whatever happens to our calls, requests are answered once, notices end, and nobody pays twice.
 //!
-//! Between Workmate and the homeserver stands something that refuses the calls of a step of a run, or loses the replies.
+//! A proxy between Workmate and the homeserver refuses the calls of one step of a run, or loses their replies.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,18 +28,18 @@ use crate::{
     },
 };
 
-/// Which steps are in trouble now, by the end of their transaction ids.
+/// The steps that now fail, by the ends of their transaction ids.
 #[derive(Clone, Default)]
 struct Trouble(Arc<Mutex<Vec<Broken>>>);
 
-/// A room, the end of a step's transaction id, and what becomes of it.
+/// A room, the end of a step's transaction id, and how it fails.
 type Broken = (String, &'static str, How);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// The homeserver does not get the call.
+    /// The call does not reach the homeserver.
     Refused,
-    /// The homeserver takes the call, and its reply is lost.
+    /// The homeserver handles the call, and its reply is lost.
     Lost,
 }
 
@@ -74,7 +74,7 @@ async fn open(limits: serde_json::Value) -> Result<(Office, Trouble)> {
     Ok((office, trouble))
 }
 
-/// Has alice ask something whose answer stands still after its first words.
+/// Has Alice ask a question whose answer is held after its first words.
 async fn ask_and_hold(office: &Office, room: &RoomId, question: &str) -> Result<(OwnedEventId, Gate)> {
     let (turn, gate) = Turn::text(format!("You asked: {question}")).word_by_word().gate_after(1);
     office.script(question, turn);
@@ -83,7 +83,7 @@ async fn ask_and_hold(office: &Office, room: &RoomId, question: &str) -> Result<
     Ok((request, gate))
 }
 
-/// The notices of a coworker in the thread on a request, as they read now.
+/// Returns a coworker's notices in a request's thread, with their present texts.
 fn notices(seen: &Timeline, request: &OwnedEventId, coworker: &OwnedUserId) -> Vec<(OwnedEventId, String)> {
     let theirs = seen.messages_of(coworker).filter(|said| said.thread_root() == Some(request.as_str()));
     let notices = theirs.filter(|said| said.msgtype() == "m.notice");
@@ -116,7 +116,7 @@ async fn c9_a_notice_whose_reply_is_lost_breaks_no_answer_is_one_and_ends() -> R
     trouble.is_over();
     until_notice(&office, &room, &request, "Done after").await?;
 
-    // A 🛑 on a notice that nobody knows of is found with it.
+    // A 🛑 on a notice whose event id was lost is found together with it.
     trouble.with_in(&room, "-status", How::Lost);
     let (stopped, _gate) = ask_and_hold(&office, &room, "paint the gate").await?;
     let notice = until_notice(&office, &room, &stopped, "Working on it").await?;
@@ -193,7 +193,7 @@ async fn c11_what_the_model_has_said_is_kept_holds_up_nobody_and_is_sent_once_it
         let whole = |asked: &RecordedRequest| asked.finished && question_of(asked).contains(question);
         office.claude.wait_for_request(whole).await?;
     }
-    // There is one place for all rooms, and who waits for the homeserver does not hold it.
+    // There is one place for all rooms, and a run that waits for the homeserver does not hold it.
     office.asked_and_answered(&free, "is anybody there?").await?;
     office.workmate.stop().await;
     trouble.is_over();
@@ -233,7 +233,7 @@ async fn c19_who_asks_where_it_may_not_speak_is_told_by_another_door_and_answere
     assert_eq!(asked(&office, "what is the code"), 1);
     assert!(office.alice.timeline(&chat).messages_of(&service).all(|said| !said.body().contains("the code")));
 
-    // What is asked meanwhile costs nothing, and is said once.
+    // Requests made meanwhile cost nothing, and are told why once.
     for question in ["and the second", "and the third"] {
         office.ask(&office.alice, &room, question).await?;
     }
@@ -248,7 +248,7 @@ async fn c19_who_asks_where_it_may_not_speak_is_told_by_another_door_and_answere
     let words = office.alice.timeline(&chat).messages_of(&service).filter(|said| said.body() == word).count();
     assert_eq!(words, 1, "it is said once");
 
-    // Where nobody without power is heard from the beginning, it says so, and introduces itself once it is heard.
+    // If the coworker cannot speak from the beginning, it says so elsewhere, and introduces itself once it can.
     let quiet = json!({
         "preset": "private_chat", "power_level_content_override": { "events_default": 50 },
         "invite": [office.bob.user_id(), oncall],

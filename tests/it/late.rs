@@ -1,4 +1,4 @@
-//! What comes late: requests from before a long downtime (C5), and messages whose key does not come at all (C8).
+//! Late arrivals: requests from before a long downtime (C5), and messages whose key never comes (C8).
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::harness::{
     slot::{Slot, user_id},
 };
 
-/// How long ago the late request was sent; the default deadline is half an hour.
+/// The age of the late request; the default deadline is half an hour.
 const LATE: Duration = Duration::from_mins(45);
-/// The shortest deadline that can be configured, with what the last tries to decrypt take.
+/// The shortest configurable deadline, plus the time of the last tries to decrypt.
 const DEADLINE_AND_TRIES: Duration = Duration::from_secs(60 + 20);
 
-/// A person of this homeserver who writes through another appservice's bridge, which may say when something was sent.
+/// A person of this homeserver who writes through another appservice's bridge, which can set a message's timestamp.
 struct Bridged {
     user: OwnedUserId,
     bridge: Arc<Slot>,
@@ -53,7 +53,7 @@ impl Bridged {
         self.call(reqwest::Method::POST, &path, &[("user_id", self.user.as_str())], json!({})).await.map(drop)
     }
 
-    /// Sends a message as if that long ago.
+    /// Sends a message dated that long ago.
     async fn send(&self, room: &RoomId, ago: Duration, content: Value) -> Result<()> {
         let then = std::time::UNIX_EPOCH.elapsed()?.saturating_sub(ago).as_millis().to_string();
         let path = format!("rooms/{room}/send/m.room.message/late-{then}");
@@ -90,7 +90,7 @@ async fn c5_a_request_from_before_a_long_downtime_is_answered_and_the_answer_say
     Ok(())
 }
 
-/// Has a person's client keep its keys from a coworker's devices, as "block this device" does.
+/// Has a person's client withhold keys from a coworker's devices, as "block this device" does.
 async fn block(person: &Person, coworker: &OwnedUserId) -> Result<()> {
     let devices = person.devices(coworker).await?;
     for device in devices.devices() {
@@ -100,7 +100,7 @@ async fn block(person: &Person, coworker: &OwnedUserId) -> Result<()> {
     Ok(())
 }
 
-/// It waits out the shortest deadline that there is; nothing else in the room waits with it.
+/// Waits out the shortest possible deadline, while the rest of the room goes on.
 #[tokio::test]
 async fn c8_what_stays_undecryptable_is_said_once_with_its_cause_and_holds_up_nobody() -> Result<()> {
     let people = [shared().person("alice").await, shared().person("bob").await];
@@ -126,7 +126,7 @@ async fn c8_what_stays_undecryptable_is_said_once_with_its_cause_and_holds_up_no
     Ok(())
 }
 
-/// Waits longer than a harness's wait: the deadline is as long as that.
+/// Waits longer than the harness does, because the deadline takes that long.
 async fn until_told(person: &Person, room: &RoomId, coworker: &OwnedUserId) -> Result<SeenEvent> {
     let find =
         |seen: &Timeline| seen.messages_of(coworker).find(|event| event.body().starts_with("I can't decrypt")).cloned();

@@ -1,4 +1,4 @@
-//! The integration tests: one binary, against a real Synapse and real matrix-sdk clients.
+//! The integration tests: one binary against a real Synapse and real matrix-sdk clients.
 #![recursion_limit = "256"]
 
 mod addressing;

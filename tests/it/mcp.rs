@@ -1,4 +1,4 @@
-//! MCP (C12) against servers that nobody here wrote, and against one that behaves as badly as a server can.
+//! MCP (C12) against independent servers, and against one that misbehaves in every way.
 
 mod bench;
 pub(crate) mod servers;
@@ -26,7 +26,7 @@ fn node(parts: &[&str]) -> Vec<String> {
     ["node"].iter().chain(parts).map(|part| (*part).to_owned()).collect()
 }
 
-/// A word that is in no other process's command line.
+/// Returns a word that no other process has on its command line.
 fn mark() -> String {
     format!("mark-{}", workmate::secret::Secret::random().expose())
 }
@@ -35,7 +35,7 @@ async fn until_gone(mark: &str) {
     until_there_are(0, mark).await;
 }
 
-/// Waits until so many processes bear the mark. A child between its fork and its exec counts as one more.
+/// Waits until that many processes bear the mark. A child between its fork and its exec also counts.
 async fn until_there_are(wanted: usize, mark: &str) {
     let there = async {
         while processes_with(mark).len() != wanted {
@@ -70,7 +70,7 @@ async fn c12_the_tools_of_the_reference_server_are_listed_and_called() {
     assert!(wrong.is_error, "{wrong:?}");
     let echo = bench.tool("everything__echo", 1_000).await;
     assert_eq!((echo.offer.class, echo.offer.approval), (Class::Write, ApprovalRule::Asker), "it says it only reads");
-    // Listed only after the handshake, with a notification that the list has changed.
+    // It appears only after the handshake, with a notification that the list has changed.
     bench.tool("everything__simulate-research-query", 1_000).await;
     bench.stop().await;
 }
@@ -128,7 +128,7 @@ async fn c12_a_result_is_cut_to_the_tools_limit() {
 async fn c12_a_killed_server_comes_back_and_a_stopped_one_leaves_nothing_behind() {
     let Some(reference) = Reference::installed().await else { return };
     let mark = mark();
-    // As `npx` does: the server is a child of the program that was started.
+    // As with `npx`, the server is a child of the started program.
     let script = format!("node '{}' stdio {mark}; true", reference.everything());
     let bench = Bench::up(vec![program("everything", ["sh", "-c", &script].map(str::to_owned).into())]).await;
     let of_node = || processes_with(&mark);
@@ -209,7 +209,7 @@ async fn c12_a_server_over_http_is_called_and_found_again_after_a_restart() {
     bench.stop().await;
 }
 
-/// Answers everything alike, and tells which credential came.
+/// Answers every request alike, and reports the credential that came.
 async fn answering(
     answer: (StatusCode, Vec<(&'static str, String)>),
 ) -> (Url, mpsc::UnboundedReceiver<Value>, JoinSet<()>) {
@@ -242,7 +242,7 @@ async fn c12_a_servers_credential_does_not_follow_a_redirect_to_another_host() {
     let headers = [("Authorization", Setting::Credential("ci".to_owned()))];
     let bench = Bench::start(vec![over_http("hub", url, &headers)], &[("ci", "s3cret-token")]);
 
-    // The second attempt shows that the first one has ended.
+    // The second attempt shows that the first has ended.
     for _ in 0..2 {
         let asked = timeout(Duration::from_mins(1), heard.recv()).await.expect("it is asked");
         assert_eq!(asked, Some(json!(["POST", "Bearer s3cret-token"])));

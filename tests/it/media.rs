@@ -1,4 +1,4 @@
-//! Images, PDF and text files that people send, as the model gets them (C7, C19, A1).
+//! Images, PDFs and text files that people send, as the model receives them (C7, C19, A1).
 
 use std::io::Cursor;
 
@@ -41,7 +41,7 @@ pub(crate) fn pdf() -> Vec<u8> {
     bytes
 }
 
-/// A PNG of a few bytes whose header says that it is enormous.
+/// Returns a PNG of a few bytes whose header claims to be enormous.
 fn bomb() -> Vec<u8> {
     let mut bytes = picture(1, 1, ImageFormat::Png);
     bytes[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
@@ -66,7 +66,7 @@ fn voice() -> SentFile {
     SentFile::new("Voice message.ogg", "audio/ogg", b"OggS".to_vec()).as_voice()
 }
 
-/// A caption that asks `oncall`.
+/// Returns a caption that asks `oncall`.
 fn asking(coworker: &UserId, question: &str) -> Message {
     Message::text(format!("@oncall {question}")).pill("@oncall", coworker)
 }
@@ -76,7 +76,7 @@ pub(crate) fn asked(office: &Office, question: &str) -> RecordedRequest {
     requests.into_iter().rfind(|request| question_of(request).contains(question)).expect("the question was asked")
 }
 
-/// Returns what the record says of the file with this name.
+/// Returns the record's entry about the file with this name.
 pub(crate) fn attachment(request: &RecordedRequest, name: &str) -> Value {
     let found = records(request).into_iter().find(|record| record["attachment"]["name"] == name);
     found.map(|record| record["attachment"].clone()).unwrap_or_default()
@@ -121,7 +121,7 @@ async fn c7_an_image_with_a_caption_that_asks_is_decrypted_and_seen_in_an_encryp
     Box::pin(an_image_that_asks_is_seen(RoomKind::Encrypted)).await
 }
 
-/// Two readable files, and everything that cannot be read; all without a word.
+/// Sends two readable files and every kind of unreadable one, without captions.
 async fn send_all_kinds(sender: &Person, room: &RoomId) -> Result<()> {
     let files = [
         SentFile::new("plan.pdf", "application/pdf", pdf()),
@@ -165,7 +165,7 @@ async fn files_in_front_of_a_question_are_read(kind: RoomKind) -> Result<()> {
     assert_eq!(attachment(&first, "Voice message.ogg")["kind"], "voice message");
     assert!(!first.body.to_string().contains("canary"), "a file of another room");
 
-    // The next turn of the thread: the same files in the same places, in front of more.
+    // In the thread's next turn the same files come in the same places, followed by more.
     let root = answer.thread_root().context("an answer in a thread")?.to_owned();
     let root = ruma::EventId::parse(root)?;
     office
@@ -204,7 +204,7 @@ async fn c19_who_asks_with_nothing_but_an_unreadable_file_is_told_what_can_be_re
     office.answer(&office.alice, &room, &oncall, &word).await?;
     assert_eq!(office.claude.requests().len(), 0, "no model is needed for that");
 
-    // Said in the thread, a voice message asks as well (C5).
+    // In the thread, a voice message is a request too (C5).
     let answered = answers_in_thread(&office.alice, &room, &request, &oncall);
     let spoken = Some(Message::text("Voice message.ogg").in_thread(&request));
     office.alice.send_file(&room, &voice(), spoken).await?;
@@ -212,7 +212,7 @@ async fn c19_who_asks_with_nothing_but_an_unreadable_file_is_told_what_can_be_re
     office.answer(&office.alice, &room, &oncall, &word).await?;
     assert_eq!(answers_in_thread(&office.alice, &room, &request, &oncall), answered + 1);
 
-    // With a question beside it, the model is told and answers.
+    // With a question beside it, the model is told about the file and answers.
     office.alice.send_file(&room, &zip(), Some(asking(&oncall, "why so large?"))).await?;
     office.answer(&office.alice, &room, &oncall, "why so large?").await?;
     assert_eq!(attachment(&asked(&office, "why so large?"), "backup.zip")["not_given"], "unsupported_kind");

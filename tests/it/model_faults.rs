@@ -1,4 +1,4 @@
-//! What goes wrong with the model, in words that the thread gets (C19) and in `/readyz`.
+//! Faults of the model, as reported in the thread (C19) and in `/readyz`.
 
 use anyhow::Result;
 use workmate::{
@@ -17,7 +17,7 @@ use crate::harness::{
     workmate::coworker,
 };
 
-/// Asks for something that goes wrong in a way that has fixed words; they come in the thread, once.
+/// Asks a question that fails in a way with a fixed text; the text appears in the thread once.
 async fn words_in_the_thread(turns: Vec<Turn>, expected: &str) -> Result<()> {
     let office = Office::open().await?;
     let room = office.room(RoomKind::Encrypted).await?;
@@ -134,7 +134,7 @@ async fn c19_an_empty_balance_told_as_a_faulty_request_is_said_in_the_thread_and
     Ok(())
 }
 
-/// What the provider refuses, wherever it stands, is left out of what is asked later.
+/// What the provider refuses is left out of later requests, wherever it stands.
 #[tokio::test]
 async fn c26_no_message_silences_a_room() -> Result<()> {
     const POISON: &str = "POISON-7F3A";
@@ -143,7 +143,7 @@ async fn c26_no_message_silences_a_room() -> Result<()> {
     let oncall = office.oncall();
     office.claude.refuse(POISON);
 
-    // Somebody's words that ask nobody: the next request is answered by itself, and the ones behind it as ever.
+    // A message that asks nobody: the next request is answered by itself, later ones as usual.
     office.alice.send(&room, Message::text(format!("by the way, {POISON}"))).await?;
     let first = office.asked_and_answered(&room, "is all well").await?;
     assert!(first.body().contains("left") || first.body().contains("leave"), "{}", first.body());
@@ -154,7 +154,7 @@ async fn c26_no_message_silences_a_room() -> Result<()> {
     let last = asked[2].body.to_string();
     assert!(!last.contains(POISON) && last.contains(refused::MARK), "{last}");
 
-    // A request of that kind is refused, and refuses nothing else.
+    // A request with it is refused, and affects no other.
     let request = office.ask(&office.alice, &room, &format!("say {POISON}")).await?;
     let find = |seen: &Timeline| seen.answer(&request, &oncall, office.alice.user_id()).cloned();
     let said = office.alice.until(&room, "the word", find).await?;
@@ -174,7 +174,7 @@ async fn c19_a_long_overload_is_told_once_while_it_is_waited_for() -> Result<()>
     office.script("patience", Turn::failure(Failure::status(529).retry_after("21")));
     let request = office.ask(&office.alice, &room, "patience").await?;
 
-    // One notice: the status, which appears first, says it too.
+    // One notice: the status, which appears first, also carries the failure.
     let oncall = office.oncall();
     let in_thread = |seen: &Timeline| {
         seen.messages_of(&oncall)
@@ -243,7 +243,7 @@ async fn c19_a_used_up_budget_is_said_before_work_begins_and_outlasts_a_restart(
     oncall["budget_usd_month"] = 1.into();
     let mut office = Office::open_with(vec![oncall]).await?;
     let room = office.room(RoomKind::Encrypted).await?;
-    // About 75 000 tokens of output, at 20 dollars for a million.
+    // About 75 000 output tokens, at 20 dollars for a million.
     office.script("a novel", Turn::text("once upon a time ".repeat(18_000)).delta_chars(20_000));
     office.ask(&office.alice, &room, "a novel").await?;
     until_runs_ended(&office.workmate, 1).await;
@@ -259,7 +259,7 @@ async fn c19_a_used_up_budget_is_said_before_work_begins_and_outlasts_a_restart(
     assert!(said.body().starts_with("My budget for this month, $1, is used up, so I didn't start."), "{}", said.body());
     assert!(said.body().contains("open again from 1 ") && said.body().contains("can raise it"), "{}", said.body());
     assert_eq!(office.claude.requests().len(), asked, "the model is not asked");
-    // Said once to each; whoever looks is told how it stands.
+    // Each person is told once; anyone who asks for the status learns it.
     office.ask(&office.alice, &room, "and a third part").await?;
     let bobs = office.ask(&office.bob, &room, "and what about mine").await?;
     let told = |seen: &Timeline| seen.answer(&bobs, &oncall, office.bob.user_id()).map(|_| ());

@@ -1,4 +1,5 @@
-//! What newcomers are told (C7): nothing that the room's history visibility hides from them, unless the operator says so.
+//! What newcomers are told (C7): nothing that the room's history visibility hides from them, unless the operator allows
+//! it.
 
 use std::sync::{
     Arc,
@@ -32,7 +33,7 @@ async fn brings(office: &Office, room: &RoomId, newcomer: &Person) -> Result<()>
     office.join_on_invite(newcomer, room).await
 }
 
-/// Has somebody ask, and returns everything that the model was sent for it.
+/// Has a person ask; returns everything that the model was sent for it.
 async fn told(office: &Office, asker: &Person, room: &RoomId, question: &str) -> Result<String> {
     let before = office.claude.requests().len();
     office.ask(asker, room, question).await?;
@@ -41,13 +42,13 @@ async fn told(office: &Office, asker: &Person, room: &RoomId, question: &str) ->
     Ok(sent.iter().map(|request| request.body.to_string()).collect())
 }
 
-/// The words that a text holds, of all that were said.
+/// Returns which of the messages appear in a text.
 fn known(text: &str) -> String {
     let words = ["hidden-1", "invited-2", "pinned-3", "shared-4", "later-5"];
     words.into_iter().filter(|word| text.contains(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// A room in which things were said before carol could read them.
+/// Makes a room in which things were said before Carol could read them.
 async fn room_with_a_past(office: &Office, carol: &Person) -> Result<OwnedRoomId> {
     let alice = &office.alice;
     let room = office.room(RoomKind::Plain).await?;
@@ -75,7 +76,7 @@ async fn c7_a_newcomer_is_told_nothing_that_the_room_hides_from_them() -> Result
     assert_eq!(known(&told(&office, &carol, &room, "what was said?").await?), "invited-2 later-5");
     assert_eq!(known(&told(&office, &office.bob, &room, "and for me?").await?), "hidden-1 invited-2 pinned-3 later-5");
 
-    // Her tools see no more; nor does what she replies to or the thread that she asks in.
+    // Her tools see no more, nor do her replies and the thread in which she asks.
     for (question, tool, input) in
         [("read it all", "room_read", json!({})), ("search it all", "room_search", json!({ "text": "pinned" }))]
     {
@@ -105,7 +106,7 @@ async fn c7_a_newcomer_is_told_nothing_that_the_room_hides_from_them() -> Result
         assert!(!known(&sent).contains("hidden-1") && !known(&sent).contains("pinned-3"), "{text}: {sent}");
     }
 
-    // Opened to newcomers, what was hidden stays hidden; what is said from now on does not.
+    // When the room is opened to newcomers, what was hidden stays hidden; only later messages are shown.
     opens(&office.alice, &room, "shared").await?;
     office.alice.send(&room, "shared-4").await?;
     brings(&office, &room, &dave).await?;

@@ -1,4 +1,4 @@
-//! How much of a coworker people notice (C9): how many messages, and who is pinged by them, as their clients judge.
+//! How much of a coworker people notice (C9): how many messages, and whom they notify by people's own push rules.
 
 use anyhow::{Context as _, Result};
 use ruma::{RoomId, UserId, events::AnySyncTimelineEvent, serde::Raw};
@@ -7,17 +7,17 @@ use workmate::standin::Turn;
 
 use crate::harness::{Message, Person, RoomKind, SeenEvent, Timeline, office::Office};
 
-/// The most messages for one answer without tools. Edits of a message are no messages: they stand where it stands
-/// and no client counts them as unread.
+/// Most messages for one answer without tools. Edits do not count: they replace a message in place, and no client
+/// counts them as unread.
 const MESSAGES_MAX: usize = 3;
 
-/// Everything that a coworker sent into a room and that is no state: messages, edits, reactions.
+/// Returns a coworker's non-state events in a room: messages, edits, reactions.
 fn sent_by<'a>(seen: &'a Timeline, coworker: &'a UserId, since: usize) -> Vec<&'a SeenEvent> {
     let sent = seen.events.iter().skip(since).filter(move |event| event.sender == coworker);
     sent.filter(|event| event.kind != "m.room.member").collect()
 }
 
-/// Returns whether a client highlights an event, by the push rules of its person.
+/// Returns whether a person's push rules highlight an event.
 pub(crate) async fn pings(person: &Person, room: &RoomId, event: &SeenEvent) -> Result<bool> {
     let raw = json!({
         "type": event.kind, "event_id": event.event_id, "sender": event.sender, "content": event.content,
@@ -28,7 +28,7 @@ pub(crate) async fn pings(person: &Person, room: &RoomId, event: &SeenEvent) -> 
     Ok(context.for_event(&raw).await.iter().any(ruma::push::Action::is_highlight))
 }
 
-/// Counts how many of a coworker's events ping somebody.
+/// Counts a coworker's events that highlight for a person.
 async fn pinged_by(person: &Person, room: &RoomId, events: &[SeenEvent]) -> Result<usize> {
     let mut count = 0;
     for event in events {
@@ -51,7 +51,7 @@ async fn c9_an_answer_is_one_to_three_messages_and_pings_the_asker_once() -> Res
     let (alice, oncall) = (&office.alice, office.oncall());
     let room = office.room(RoomKind::Encrypted).await?;
 
-    // Quick: one event.
+    // A quick answer: one event.
     let since = alice.timeline(&room).events.len();
     office.asked_and_answered(&room, "quickly").await?;
     office.ask(alice, &room, "!purpose").await?;
@@ -60,7 +60,7 @@ async fn c9_an_answer_is_one_to_three_messages_and_pings_the_asker_once() -> Res
     let quick = sent_by(&seen, &oncall, since);
     assert_eq!(quick.len(), 2, "the answer and the command's:\n{seen}");
 
-    // Long, and too long for a message: a status, its edits, a beginning and a file.
+    // A long answer that exceeds a message: a status, its edits, a beginning and a file.
     let since = seen.events.len();
     let (turn, gate) = Turn::text("All of it. ".repeat(12_000)).delta_chars(5_000).gate_after(2);
     office.script("slowly and at length", turn);
@@ -108,7 +108,7 @@ async fn c9_mentions_in_the_models_words_ping_nobody_but_the_asker() -> Result<(
     assert!(!events[0].content["formatted_body"].to_string().contains("href=\\\"https://matrix.to/#/@"), "a pill");
     assert_eq!(pinged_by(alice, &room, &events).await?, 1);
     assert_eq!(pinged_by(bob, &room, &events).await?, 0, "{:?}", events[0]);
-    // A person's own mention of bob does ping him: the judge is not blind.
+    // As a control, a person's mention of Bob does notify him.
     let message = alice.send(&room, Message::text("and @bob").mentioning(id)).await?;
     let find = |seen: &Timeline| seen.event(&message).filter(|event| event.is_decrypted()).cloned();
     let mention = bob.until(&room, "alice's mention", find).await?;

@@ -1,4 +1,4 @@
-//! A room's notes: kept by its members, read by its coworkers, in this room only (C2, C16, C18).
+//! A room's notes: kept by its members, and read by its coworkers in this room only (C2, C16, C18).
 
 use anyhow::Result;
 use ruma::{
@@ -22,13 +22,13 @@ use crate::harness::{
 
 const NOTE: &str = "note-6e21: the valve is green";
 
-/// Says a command as `person` and waits for the word that holds `answer`; returns the whole word.
+/// Sends a command as `person`, waits for the answer that contains `answer`, and returns it whole.
 async fn says(office: &Office, person: &Person, room: &RoomId, command: &str, answer: &str) -> Result<String> {
     office.ask(person, room, command).await?;
     Ok(office.answer(person, room, &office.oncall(), answer).await?.body().to_owned())
 }
 
-/// Asks, and returns the notes that the model was shown, by author.
+/// Asks a question; returns the notes that the model was shown, with their authors.
 async fn notes_in_prompt(office: &Office, room: &RoomId, question: &str) -> Result<Vec<(String, String)>> {
     office.asked_and_answered(room, question).await?;
     let request = office.claude.requests().pop().expect("the model was asked");
@@ -98,8 +98,7 @@ async fn c18_notes_follow_a_room_upgrade() -> Result<()> {
     Ok(())
 }
 
-/// Makes a public room, which can be looked at from outside, that names `old` as the one that it replaces, and says so
-/// in `old`.
+/// Makes a public room, readable from outside, that names `old` as its predecessor, and names it in `old`.
 async fn publish(office: &Office, old: &RoomId) -> Result<OwnedRoomId> {
     let mut request = create_room::Request::new();
     request.preset = Some(create_room::RoomPreset::PublicChat);

@@ -1,4 +1,4 @@
-//! Messages as programs really send them: odd fields, half characters, words that are not there (C5, C7).
+//! Messages as real programs send them: odd fields, unpaired surrogates, missing texts (C5, C7).
 
 use anyhow::{Context as _, Result};
 use ruma::{OwnedEventId, RoomId, events::AnyMessageLikeEventContent, serde::Raw};
@@ -6,7 +6,7 @@ use workmate::core::{media::Unread, words};
 
 use crate::harness::{Person, RoomKind, office::Office};
 
-/// Sends a message whose content stands in JSON that need not be any other program's.
+/// Sends a message whose content is arbitrary JSON text.
 async fn send(person: &Person, room: &RoomId, content: &str) -> Result<OwnedEventId> {
     let content: Raw<AnyMessageLikeEventContent> = Raw::from_json_string(content.to_owned())?;
     let room = person.client().get_room(room).context("they are in the room")?;
@@ -27,7 +27,7 @@ async fn c5_c7_odd_messages_are_answered_and_what_cannot_be_read_is_said() -> Re
     send(&office.alice, &room, &format!("{{{odd},{mentions}}}")).await?;
     office.answer(&office.alice, &room, &oncall, "what of nulls").await?;
 
-    // No thread can begin on what relates to something else, so the answer is a reply.
+    // No thread can begin on an event with a relation, so the answer is a reply.
     let relation = format!(r#""m.relates_to":{{"rel_type":"org.example.about","event_id":"{first}"}}"#);
     let related = format!(r#"{{"msgtype":"m.text","body":"what of relations",{relation},{mentions}}}"#);
     let related = send(&office.alice, &room, &related).await?;

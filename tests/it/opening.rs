@@ -1,4 +1,4 @@
-//! The private shell: an owner opens a room for their assistant, and nobody there can see it (A7, A8).
+//! Opened rooms: an owner opens a room for their assistant, and nobody there can notice it (A7, A8).
 
 mod calls;
 mod oracle;
@@ -20,14 +20,14 @@ use crate::{
     privacy::on_disk,
 };
 
-/// What a person in the opened room says, and what the assistant makes of it.
+/// What a person says in the opened room, and what the assistant concludes from it.
 const CANARIES: [&str; 2] = ["Rohrdommel-5150", "Zwergtaucher-1701"];
-/// What every notice about an opened room begins with.
+/// How every notice about an opened room begins.
 pub(crate) const OPENED: &str = "Opened for you alone:";
-/// What is said where nothing can be opened.
+/// The message if nothing can be opened.
 const REFUSED: &str = "I can't open that.";
 
-/// Returns the opened rooms that a request holds, as records.
+/// Returns the opened rooms in a request, as records.
 fn opened_in(request: &RecordedRequest) -> Vec<Value> {
     let first = text_of(&request.body["messages"][0]["content"]);
     let records = first.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -45,7 +45,7 @@ impl Office {
         self.slot.coworker("oncall")
     }
 
-    /// A room of the first person's with the others and the coworker `oncall`, which has introduced itself.
+    /// Makes a room of the first person's with the others and the coworker `oncall`, which has introduced itself.
     pub(crate) async fn team(&self, kind: RoomKind, people: &[&Person]) -> Result<OwnedRoomId> {
         let (host, oncall) = (people[0], self.oncall());
         let mut invited: Vec<_> = people[1..].iter().map(|person| person.user_id()).collect();
@@ -59,7 +59,7 @@ impl Office {
         Ok(room)
     }
 
-    /// Says something to one's assistant and waits for one more of its words that begins like that.
+    /// Sends a message to the owner's assistant; waits for one more message of the assistant's with this beginning.
     pub(crate) async fn word(&self, owner: &Person, dm: &RoomId, message: &str, beginning: &str) -> Result<SeenEvent> {
         let assistant = self.assistant_of(owner);
         let count = |seen: &crate::harness::Timeline| {
@@ -90,7 +90,7 @@ fn strip(value: &mut Value) {
     }
 }
 
-/// Which of our users somebody sees online; people come and go by themselves.
+/// Returns which of our users a person sees online; people's own presence varies.
 fn ours_online(presence: &Value) -> BTreeSet<String> {
     let events = presence["events"].as_array().into_iter().flatten();
     let online = events.filter(|event| event["content"]["presence"] == "online");
@@ -101,7 +101,7 @@ fn ours_online(presence: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// Everything that a member can see of a room and of whom they share it with, as their homeserver tells it.
+/// Returns everything that a member's homeserver tells about a room and about users they share it with.
 async fn visible(person: &Person, room: &RoomId) -> Result<Value> {
     let get = async |path: String| call_as(person, Method::GET, &path, &json!({})).await;
     let mut sync = get("_matrix/client/v3/sync?timeout=0&full_state=true&set_presence=offline".to_owned()).await?;
@@ -252,7 +252,7 @@ async fn a7_links_open_rooms_threads_and_messages_until_the_session_ends() -> Re
     let directory = format!("_matrix/client/v3/directory/room/{}", alias.replace('#', "%23"));
     call_as(&bob, Method::PUT, &directory, &json!({ "room_id": team })).await?;
 
-    // A link alone opens and asks nothing; with words it is answered too.
+    // A link alone opens the room and asks nothing; with words it is also answered.
     let link = team.matrix_to_event_uri_via(root.clone(), [alice.user_id().server_name().to_owned()]).to_string();
     office.word(&alice, &dm, &link, OPENED).await?;
     assert_eq!(office.prompts().len(), 0);
@@ -263,7 +263,7 @@ async fn a7_links_open_rooms_threads_and_messages_until_the_session_ends() -> Re
     assert_eq!(opened[0]["opened_room"]["pointed_at"], json!(root));
     assert!(texts(&opened[1]).contains(&"lunch anybody?".to_owned()) && opened.len() == 2, "{opened:?}");
 
-    // An alias, and a restart: what is open stays open. The next one is too many.
+    // By an alias, and across a restart: open rooms stay open. A further one is too many.
     office.word(&alice, &dm, &format!("!open {}", alias.split(':').next().context("a name")?), OPENED).await?;
     office.workmate.stop().await;
     office.workmate.start_again().await;
@@ -321,7 +321,7 @@ async fn a7_where_a_room_has_moved_on_what_was_opened_stays_as_it_was_and_an_old
         }
         Ok(())
     };
-    // More than is read around one message, and than a page of the homeserver's.
+    // More than is read around one message, and more than a page of the homeserver's.
     fill(0, 90).await?;
     bob.send(&team, "just before").await?;
     let old = bob.send(&team, "the old decision").await?;

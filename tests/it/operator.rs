@@ -1,4 +1,4 @@
-//! What an operator meets: conditions that are looked at again, what is told of them, and a process that is told by signal.
+//! What an operator sees: conditions that are rechecked, reports about them, and commands by signal.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use crate::harness::{
     workmate::coworker,
 };
 
-/// A copy of a folder on another machine: the homeserver reaches one of the two.
+/// A folder copied to another machine: the homeserver reaches only one of the two.
 #[tokio::test]
 async fn op16_a_second_workmate_with_the_registration_of_another_says_so() -> Result<()> {
     let office = Office::open().await?;
@@ -53,7 +53,7 @@ async fn op16_a_second_workmate_with_the_registration_of_another_says_so() -> Re
     Ok(())
 }
 
-/// Nobody has asked for anything.
+/// Before anybody has asked for anything.
 #[tokio::test]
 async fn op4_a_refused_key_and_an_unknown_model_are_said_before_anybody_asks() -> Result<()> {
     let mut options = Options::scripted();
@@ -78,7 +78,7 @@ async fn op4_a_refused_key_and_an_unknown_model_are_said_before_anybody_asks() -
     Ok(())
 }
 
-/// A web page where the API should be: free looks find it; so does a request that is told of a model that is gone.
+/// A web page in the API's place, found by a free look; and a retired model, found by a request.
 #[tokio::test]
 async fn op1_a_page_in_the_api_s_place_and_a_model_that_a_request_misses_turn_readyz_red_until_they_work() -> Result<()>
 {
@@ -133,7 +133,7 @@ async fn op7_op13_a_hangup_changes_nothing_and_the_log_says_a_line_each() -> Res
     Ok(())
 }
 
-/// Runs a command of the program with the configuration of a Workmate.
+/// Runs a command of the program with a Workmate's configuration.
 async fn run(workmate: &Workmate, line: &[&str]) -> Result<Output> {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_workmate"));
     command.args(line).arg("--config").arg(workmate.config()).kill_on_drop(true);
@@ -144,7 +144,7 @@ fn said(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
 
-/// One file is gone, one has a fault: nobody else notices, and the operator is told of both.
+/// One file is gone and one is faulty: nobody else notices, and the operator is told of both.
 #[tokio::test]
 async fn op7_op9_faulty_files_leave_out_and_a_coworker_without_one_is_retired_when_told() -> Result<()> {
     let mut office = Office::open_with(vec![coworker("oncall"), coworker("ci")]).await?;
@@ -181,7 +181,7 @@ async fn op7_op9_faulty_files_leave_out_and_a_coworker_without_one_is_retired_wh
     Ok(())
 }
 
-/// What a start and the first request would meet, before and after things went wrong.
+/// Checks what a start and the first request would meet, before and after things go wrong.
 #[tokio::test]
 async fn op3_check_live_tries_what_a_start_and_a_request_would() -> Result<()> {
     let mut office = Office::open().await?;

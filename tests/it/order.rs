@@ -1,4 +1,4 @@
-//! What goes on at once and what waits its turn (C11), under more than one request.
+//! What runs at once and what waits its turn (C11), with several requests.
 
 use anyhow::Result;
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn c11_requests_in_one_thread_queue_in_order_while_other_threads_go_on() -
     alice.send(&room, Message::text("@oncall one").pill("@oncall", &oncall).in_thread(&root)).await?;
     gate.reached().await;
     bob.send(&room, Message::text("@oncall two").pill("@oncall", &oncall).in_thread(&root)).await?;
-    // It was asked after `two`, and is answered while `two` waits.
+    // Asked after `two`, and answered while `two` waits.
     office.asked_and_answered(&room, "elsewhere").await?;
     let asked_meanwhile = office.questions();
     gate.release();
@@ -98,7 +98,7 @@ async fn c14_c23_who_asks_too_fast_is_stopped_alone_then_the_room_each_told_once
     let told = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body().starts_with(to_alice)).cloned();
     let told = alice.until(&busy, "the word to alice", told).await?;
     office.ask(alice, &quiet, "nor here.").await?;
-    // A command is answered all the same, and what was asked before it is decided by then.
+    // A command is answered anyway, and everything asked before it is decided by then.
     for room in [&busy, &quiet] {
         office.ask(alice, room, "!tools").await?;
         office.answer(alice, room, &oncall, &words::no_tools()).await?;

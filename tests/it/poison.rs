@@ -1,4 +1,4 @@
-//! What one person can put into a room that no program can read, and what a proxy's page does: each costs itself alone.
+//! What one person can put into a room that no program can parse, and a proxy's error pages: each costs only itself.
 
 use std::{
     sync::{
@@ -28,16 +28,16 @@ use crate::harness::{
     readiness::{is_ready, readiness, until_logged, until_readiness},
 };
 
-/// State events of a heavy room, more than a room may have in a sync together (4 MiB).
+/// State events of a heavy room, more than a room may have together in a sync (4 MiB).
 const HEAVY_EVENTS: usize = 80;
 const HEAVY_BYTES: usize = 60_000;
 
-/// An id that ruma takes and no homeserver has.
+/// Returns an id that ruma accepts and no homeserver makes.
 fn long_id() -> String {
     format!("${}", "a".repeat(20_000))
 }
 
-/// Makes a call of a client's that no SDK would make.
+/// Makes a client call that no SDK would make.
 async fn call(person: &Person, method: Method, path: &str, body: &Value) -> Result<StatusCode> {
     let token = person.client().access_token().context("they are logged in")?;
     let url = shared().url().join(&format!("/_matrix/client/v3/{path}"))?;
@@ -45,13 +45,13 @@ async fn call(person: &Person, method: Method, path: &str, body: &Value) -> Resu
     Ok(http.request(method, url).bearer_auth(token).json(body).send().await?.status())
 }
 
-/// Sends content as it is, encrypted where the room is; a homeserver that refuses it is right to.
+/// Sends the content unchanged, encrypted if the room is. The homeserver may refuse it.
 async fn send_raw(person: &Person, room: &RoomId, event_type: &str, content: Value) -> Result<()> {
     let _ = person.room(room)?.send_raw(event_type, content).await;
     Ok(())
 }
 
-/// Everything that points at an event, pointed at one that cannot be.
+/// Sends every kind of event that points at another, with an impossible target.
 async fn send_poison(office: &Office, person: &Person, room: &RoomId) -> Result<()> {
     let (id, oncall) = (long_id(), office.oncall());
     let text = |relation: Value| {
@@ -88,10 +88,10 @@ async fn c7_a_reference_that_no_event_can_have_costs_itself_and_the_room_goes_on
     let office = Office::open().await?;
     for kind in [RoomKind::Plain, RoomKind::Encrypted] {
         let room = office.room(kind).await?;
-        // A stranger to the conversation does it as well as who is asked about.
+        // Both a bystander and the asker send it.
         send_poison(&office, &office.bob, &room).await?;
         send_poison(&office, &office.alice, &room).await?;
-        // With a mention, the message itself is a request, and lives on.
+        // With a mention, the message itself is a request, and is answered.
         let relation = json!({"m.in_reply_to": {"event_id": long_id()}});
         let mentions = json!({"user_ids": [office.oncall(), "@bob", 5]});
         let request = json!({
@@ -111,7 +111,7 @@ async fn c7_a_reference_that_no_event_can_have_costs_itself_and_the_room_goes_on
     Ok(())
 }
 
-/// Makes a room without a name, so that its members name it.
+/// Makes a room without a name, which is then named after its members.
 async fn unnamed_room(office: &Office) -> Result<OwnedRoomId> {
     let mut request = CreateRoom::new();
     request.preset = Some(RoomPreset::PrivateChat);
@@ -126,7 +126,7 @@ async fn unnamed_room(office: &Office) -> Result<OwnedRoomId> {
 async fn c4_a_name_that_is_none_costs_nothing_and_a_room_without_people_is_left() -> Result<()> {
     let mut office = Office::open().await?;
     let (elsewhere, sealed) = (office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?);
-    // One's own membership may say anything.
+    // A user's own membership event can contain anything.
     for room in [&elsewhere, &sealed] {
         let path = format!("rooms/{room}/state/m.room.member/{}", office.bob.user_id());
         let odd = json!({"membership": "join", "displayname": "Bob", "is_direct": "yes", "third_party_invite": 5});
@@ -146,7 +146,7 @@ async fn c4_a_name_that_is_none_costs_nothing_and_a_room_without_people_is_left(
     office.workmate.start_again().await;
     office.asked_and_answered(&elsewhere, "after a restart").await?;
     office.asked_and_answered(&sealed, "sealed, after a restart").await?;
-    // The people's own clients are not mended by us.
+    // We do not mend what the people's own clients receive.
     let [carol, dave] = [shared().person("carol").await, shared().person("dave").await];
     let new = carol.create_room(RoomKind::Encrypted, "new", &[dave.user_id()]).await?;
     office.join_on_invite(&dave, &new).await?;
@@ -175,7 +175,7 @@ async fn c4_a_room_that_was_deserted_while_workmate_was_down_is_left_at_the_star
     Ok(())
 }
 
-/// What stands between answers in the homeserver's place.
+/// The response of a proxy in the homeserver's place.
 fn answers(mode: u8) -> Option<Response> {
     let page = |status| (status, Html("<html><body>Please come back later</body></html>")).into_response();
     let token = json!({"errcode": "M_UNKNOWN_TOKEN", "error": "Unrecognised access token."});
@@ -213,9 +213,9 @@ async fn point_3_a_page_or_a_401_between_us_and_the_homeserver_loses_nothing() -
     Ok(())
 }
 
-/// Poisoned rooms of one member, as many as rooms that are handled at once.
+/// Poisoned rooms of one member; as many as rooms that are handled at once.
 const POISONED_ROOMS: usize = 64;
-/// Requests whose times are compared.
+/// Requests whose durations are compared.
 const REQUESTS: usize = 20;
 
 async fn p95(office: &Office, room: &RoomId, what: &str) -> Result<Duration> {
@@ -229,7 +229,7 @@ async fn p95(office: &Office, room: &RoomId, what: &str) -> Result<Duration> {
     Ok(times[REQUESTS * 95 / 100 - 1])
 }
 
-/// Makes a room of alice and bob with many large state events of one type.
+/// Makes a room of Alice and Bob with many large state events of one type.
 async fn heavy_room(office: &Office, event_type: &str) -> Result<OwnedRoomId> {
     let state: Vec<_> = (0..HEAVY_EVENTS)
         .map(|number| {
@@ -248,7 +248,7 @@ async fn heavy_room(office: &Office, event_type: &str) -> Result<OwnedRoomId> {
 async fn c4_a_room_that_is_too_large_to_be_read_costs_itself() -> Result<()> {
     let office = Office::open().await?;
     let (old, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
-    // What is not read may be of any size.
+    // State that we do not read may have any size.
     let odd = heavy_room(&office, "org.example.odd").await?;
     office.bring(&odd, &oncall).await?;
     office.ask(&office.bob, &odd, "is it heavy here?").await?;
@@ -266,7 +266,7 @@ async fn c4_a_room_that_is_too_large_to_be_read_costs_itself() -> Result<()> {
     Ok(())
 }
 
-/// A figure and no check of time: how much slower others are answered beside 64 poisoned rooms of one member.
+/// Prints, without a time limit, how much slower others are answered beside 64 poisoned rooms of one member.
 #[tokio::test]
 #[ignore = "makes 64 rooms; run it by name for its figure"]
 async fn figure_sixty_four_poisoned_rooms_and_the_others() -> Result<()> {

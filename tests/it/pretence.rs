@@ -1,4 +1,4 @@
-//! What somebody without power writes into ciphertext: redactions, reactions and state that nobody allowed (C10, C12).
+//! Redactions, reactions and state that a person without power writes into ciphertext (C10, C12).
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn c10_encrypted_redactions_reactions_and_state_steer_nothing_and_are_nobo
     let request = office.ask(alice, &room, "second?").await?;
     gate.reached().await;
 
-    // The homeserver sees ciphertext, and lets bob send it with power 0.
+    // The homeserver sees only ciphertext, and Bob's power 0 allows that.
     let bobs = bob.room(&room)?;
     let pretended = |event_type: &'static str, content: Value| {
         let bobs = bobs.clone();
@@ -32,7 +32,7 @@ async fn c10_encrypted_redactions_reactions_and_state_steer_nothing_and_are_nobo
     pretended("m.room.member", json!({ "membership": "ban", "displayname": "pretended-7c1e" })).await?;
     pretended("m.room.power_levels", json!({ "users": { bob.user_id().as_str(): 100 } })).await?;
     pretended("m.room.tombstone", json!({ "replacement_room": room })).await?;
-    // What comes behind it in the room is handled behind it.
+    // Later events of the room are handled after it.
     office.ask(bob, &room, "third?").await?;
     office.answer(bob, &room, &oncall, "third?").await?;
     gate.release();
@@ -44,7 +44,7 @@ async fn c10_encrypted_redactions_reactions_and_state_steer_nothing_and_are_nobo
     assert!(!sent.contains("pretended-7c1e"), "nothing of it is a fact: {sent}");
     let taken_back =
         |seen: &Timeline| seen.events.iter().filter(|event| event.sender == oncall && event.redacts.is_some()).count();
-    // Bob's own word ends the scene: a redaction of ours would stand in front of it.
+    // Bob's message ends the scene: a redaction of ours would come before it.
     let last = bob.send(&room, Message::text("that is all")).await?;
     let count = alice.until(&room, "the last word", |seen| seen.event(&last).map(|_| taken_back(seen))).await?;
     assert_eq!(count, 0, "the coworker takes back none of its answers");

@@ -1,4 +1,4 @@
-//! Nothing of an assistant's chat is found anywhere else (A4): canaries are planted and looked for.
+//! Nothing of an assistant's chat appears anywhere else (A4): canaries are planted and searched for.
 
 mod owners;
 
@@ -18,10 +18,10 @@ use crate::{
     harness::{Message, RoomKind, homeserver::shared},
 };
 
-/// What the owner says and what the assistant answers, in words that are nowhere else.
+/// Words of the owner and of the assistant that appear nowhere else.
 const CANARIES: [&str; 3] = ["Zaunkoenig-4711", "Pirol-0815", "Wiedehopf-2342"];
 
-/// A place where a canary must not be, and what stands there.
+/// A place where no canary may be, and its content.
 pub(crate) struct Found {
     place: String,
     content: Vec<u8>,
@@ -52,7 +52,7 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
         if path.is_dir() {
             files.extend(files_below(&path)?);
         } else if path.is_file() {
-            // The door for `workmate audit` is a socket.
+            // The socket for `workmate audit`.
             files.push(path);
         }
     }
@@ -87,7 +87,7 @@ async fn a4_what_is_said_to_an_assistant_is_found_nowhere_else() -> Result<()> {
     alice
         .until(&dm, "the file", |seen| seen.messages_of(&assistant).find(|m| m.msgtype() == "m.file").cloned())
         .await?;
-    // Others talk to theirs, and to the coworker.
+    // Others talk to their assistants and to the coworker.
     let bobs = office.meet(&bob).await?;
     office.ask(&bob, &bobs, "what do you know of alice?", "Nothing at all.").await?;
     office.claude.enqueue(Turn::text("Only what this room says."));

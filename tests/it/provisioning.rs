@@ -1,4 +1,4 @@
-//! Assistants for all members of a space, and what becomes of those whose owner is gone (A1, A3).
+//! Assistants for all members of a space, and the end of those whose owner is gone (A1, A3).
 
 use std::{future::IntoFuture as _, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Somebody with a space, and a Workmate that makes an assistant for each of its members.
+/// A person with a space, and a Workmate that makes an assistant for each member.
 struct Campus {
     office: Office,
     alice: Person,
@@ -49,7 +49,7 @@ impl Campus {
         self.alice.until_membership(&self.space, &service, &MembershipState::Join).await
     }
 
-    /// Waits for the assistant of somebody who never asked for it; joins its room.
+    /// Waits for the assistant of a person who did not ask for one; joins its room.
     async fn welcomed(&self, person: &Person) -> Result<OwnedRoomId> {
         let assistant = self.office.assistant_of(person);
         let room = person.until_invited_by(&assistant).await?;
@@ -92,7 +92,7 @@ async fn a1_every_member_of_the_space_gets_an_assistant_and_who_joins_later_too(
     carol.join(&campus.space).await?;
     campus.welcomed(&carol).await?;
 
-    // Who is welcomed is counted once the rest of it is done too.
+    // A person counts as welcomed only after the remaining steps, too.
     let health = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("http://{}", campus.office.slot.health_listen);
     let all_made = async {
@@ -133,7 +133,7 @@ async fn a1_provisioning_goes_on_where_a_kill_ended_it_and_nobody_gets_two() -> 
     until_logged(&campus.office.workmate, "an assistant is ready", 1).await;
     campus.office.workmate.kill();
 
-    // What a member does while nobody follows is seen at the start.
+    // A change of membership while Workmate is stopped is noticed at the start.
     bob.room(&campus.space)?.leave().await?;
     reconfigure(&campus.office.workmate.config(), |settings| {
         settings["assistants"]["provision_per_minute"] = json!(6000);
@@ -196,7 +196,7 @@ async fn a3_the_assistant_of_a_deactivated_account_is_gone_and_that_of_one_who_o
     Ok(())
 }
 
-/// Has somebody deactivate their own account.
+/// Has a person deactivate their account.
 async fn deactivate(person: &Person) -> Result<()> {
     let name = person.user_id().localpart();
     let identifier = json!({"type": "m.id.user", "user": name});
@@ -206,13 +206,13 @@ async fn deactivate(person: &Person) -> Result<()> {
     Ok(())
 }
 
-/// Takes the homeserver's transactions in Workmate's place, and loses them, until one holds all of `parts`.
+/// Receives the homeserver's transactions in Workmate's place and loses them, until one contains all of `parts`.
 async fn lose_transactions(office: &Office, parts: [&str; 2]) -> Result<()> {
     let (heard, mut lost) = tokio::sync::mpsc::unbounded_channel();
     let take = move |body: String| {
-        // Who waits below may have heard enough.
+        // The receiver below may be satisfied already.
         let _ = heard.send(body);
-        // A connection that is kept would lose what is for the next Workmate.
+        // A kept-alive connection would swallow transactions meant for the next Workmate.
         async { ([("connection", "close")], axum::Json(json!({}))) }
     };
     office.slot.release_ports();

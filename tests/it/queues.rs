@@ -1,4 +1,4 @@
-//! Who waits for whom, and for how many there is room to wait (C11).
+//! Who waits for whom, and how many may wait (C11).
 
 use anyhow::Result;
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn c11_rooms_go_in_turn_and_a_request_too_many_is_declined_with_a_word_and
     let third = office.ask(alice, &busy, "third").await?;
     let declined = office.answer(alice, &busy, &oncall, &words::too_many_waiting()).await?;
     office.ask(bob, &quiet, "elsewhere").await?;
-    // Answered at once, and behind what was asked before it.
+    // Answered at once, and after everything asked before it.
     office.ask(bob, &quiet, "!status").await?;
     office.answer(bob, &quiet, &oncall, &words::status(1)).await?;
     gate.release();

@@ -1,4 +1,4 @@
-//! Workmate ends in the middle, is away, or loses its virtual users' stores: every request is answered once.
+//! Workmate ends midway, is away, or loses its virtual users' stores: every request is answered once.
 
 use anyhow::{Context as _, Result};
 use ruma::events::room::member::MembershipState;
@@ -14,7 +14,7 @@ use crate::harness::{
     progress,
 };
 
-/// Has `oncall` killed while the model writes; then it is started again.
+/// Kills Workmate while the model writes, then restarts it.
 async fn killed_in_the_middle(kind: RoomKind) -> Result<()> {
     let mut office = Office::open().await?;
     let room = office.room(kind).await?;
@@ -197,7 +197,7 @@ async fn c4_a_room_that_shrinks_while_it_is_down_is_paused_at_the_next_start() -
     Ok(())
 }
 
-/// What a device and identity look like to somebody who knew them before.
+/// Returns a user's devices and identity, as a person who knew them before sees them.
 async fn known_as(person: &Person, user: &ruma::UserId) -> Result<(Vec<String>, String)> {
     let devices = person.devices(user).await?;
     let ids = devices.devices().map(|device| device.device_id().to_string()).collect();
@@ -214,7 +214,7 @@ async fn a11_with_its_stores_lost_it_comes_back_as_the_same_user_on_one_new_devi
     office.asked_and_answered(&room, "before the loss").await?;
     let (old_devices, old_key) = known_as(&office.alice, &oncall).await?;
 
-    // Stopped, not killed: the newest keys reach the backup before it ends.
+    // Stop, do not kill: the newest keys must reach the backup first.
     office.workmate.stop().await;
     std::fs::remove_dir_all(office.workmate.data_dir().join("users"))?;
     office.workmate.start_again().await;

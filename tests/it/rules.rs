@@ -1,4 +1,4 @@
-//! Every rule about a coworker in a room has tests that name it.
+//! Checks that every rule about coworkers in rooms has tests that name it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-/// Rules of `docs/behaviour.md` about a coworker in a room, and where tests of each must stand: `src` for tables
-/// without IO, `tests` for real rooms. What C18 says happens between homeserver and client alone.
+/// Rules of `docs/behaviour.md` about coworkers in rooms, and where their tests must be: `src` for tables without IO,
+/// `tests` for real rooms. C18 happens only between homeserver and client.
 const RULES: [(&str, &[&str]); 13] = [
     ("c5", &["src", "tests"]),
     ("c6", &["src", "tests"]),
@@ -24,7 +24,7 @@ const RULES: [(&str, &[&str]); 13] = [
     ("c19", &["src", "tests"]),
 ];
 
-/// Returns the rules that a test's name begins with: `c5_and_c14_ours_are_silent` proves C5 and C14.
+/// Returns the rules at the start of a test's name: `c5_and_c14_ours_are_silent` proves C5 and C14.
 fn rules_of(test: &str) -> Vec<&str> {
     let is_rule = |word: &str| {
         let mut letters = word.chars();
@@ -33,7 +33,7 @@ fn rules_of(test: &str) -> Vec<&str> {
     test.split('_').filter(|word| *word != "and").take_while(|word| is_rule(word)).collect()
 }
 
-/// Returns the names of the test functions of a source: those behind a line that ends with `test]`.
+/// Returns the names of a source's test functions: those after a line that ends with `test]`.
 fn tests_of(source: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut marked = false;

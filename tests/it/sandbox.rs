@@ -23,7 +23,7 @@ use crate::{
     media::{asked, attachment, pdf, picture},
 };
 
-/// How much more memory the process that serves may use for all bombs together, at its greatest.
+/// How much the parent's peak memory may grow over all bombs together.
 const PARENT_GROWTH_KB_MAX: u64 = 96 << 10;
 const ROOM: &str = "!a:hs";
 
@@ -35,7 +35,7 @@ fn sandbox() -> Sandbox {
     Sandbox::new(Program::At(program()), Limits::default())
 }
 
-/// A program that is no decoder, as a script.
+/// Makes a sandbox whose children are a shell script.
 fn script(dir: &Path, lines: &str) -> Sandbox {
     let path = dir.join("decoder");
     fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("a script can be written");
@@ -44,7 +44,7 @@ fn script(dir: &Path, lines: &str) -> Sandbox {
     Sandbox::new(Program::At(path), limits)
 }
 
-/// What a child says first, for a script.
+/// A child's hello, for a script.
 const HELLO: &str = r#"printf '\040\000\000\000{"protocol":2,"unfiltered":null}'"#;
 
 async fn good_is_read(sandbox: &Sandbox) {
@@ -101,7 +101,7 @@ async fn s3_a_child_that_somebody_kills_in_the_middle_costs_nothing() -> Result<
     assert_eq!(read.bytes, b"hello\nagain");
     assert!(first.exists(), "the first child was killed");
 
-    // Whoever kills every one of them takes the file along, and nothing else.
+    // Killing every child costs the file, and nothing else.
     let sandbox = script(dir.path(), &format!("{HELLO}\nread x\nkill -9 $$"));
     assert_eq!(sandbox.decode(ROOM, Kind::Text, b"hello\n").await, Err(Unread::TooLargeUnpacked));
     Ok(())
@@ -125,7 +125,7 @@ async fn a_program_that_is_no_decoder_costs_files_and_nothing_else() -> Result<(
         assert_eq!(sandbox.decode(ROOM, Kind::Text, b"hello\n").await, Err(expected), "{name}");
     }
 
-    // One that is not there yet is tried with each file.
+    // A program that is missing is looked for again with each file.
     let later = dir.path().join("later");
     let sandbox = Sandbox::new(Program::At(later.clone()), Limits::default());
     assert_eq!(sandbox.decode(ROOM, Kind::Text, b"hello\n").await, Err(Unread::Unavailable));
@@ -163,7 +163,7 @@ async fn a_child_is_replaced_after_its_jobs_and_a_room_does_not_hold_up_the_othe
     Ok(())
 }
 
-/// A child without a parent of ours, for a look from outside.
+/// A child without our parent side, to be inspected from outside.
 struct Alone(Child);
 
 impl Drop for Alone {
@@ -177,11 +177,11 @@ impl Drop for Alone {
 fn s3_a_child_has_nothing_that_is_its_parents() -> Result<()> {
     use std::io::Read as _;
     let mut starting = Command::new("/bin/sh");
-    // Whoever started Workmate may have left something open in it.
+    // Workmate may have inherited an open descriptor.
     starting.args(["-c", "exec env -i \"$0\" \"$1\" 7</dev/null"]).arg(program()).arg(COMMAND);
     starting.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = Alone(starting.stderr(Stdio::null()).spawn()?);
-    // Its first word: it is confined.
+    // Its hello: it is confined now.
     let mut length = [0; 4];
     let out = child.0.stdout.as_mut().context("a pipe")?;
     out.read_exact(&mut length)?;
@@ -226,7 +226,7 @@ fn kilobytes_at_most(pid: u32) -> Result<u64> {
     Ok(line.split_whitespace().next().context("a number")?.parse()?)
 }
 
-/// Returns the children of a process that decode.
+/// Returns a process's decoding children.
 fn decoders_of(parent: u32) -> Vec<u32> {
     let processes =
         fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -248,7 +248,7 @@ async fn send(sender: &Person, room: &OwnedRoomId, bombs: &[bombs::Bomb]) -> Res
     Ok(())
 }
 
-/// Alice's room with bombs in it: each is named with its reason, and a good file beside them is read.
+/// Sends bombs to Alice's room: each is named with its reason, and a good file beside them is read.
 async fn bombs_are_named(office: &Office, room: &OwnedRoomId, bombs: &[bombs::Bomb], question: &str) -> Result<()> {
     send(&office.alice, room, bombs).await?;
     let plan = SentFile::new("plan.pdf", "application/pdf", pdf());
@@ -276,7 +276,7 @@ async fn s3_bombs_in_a_room_cost_neither_memory_nor_an_answer_and_an_upgrade_in_
     let pid = office.workmate.pid().context("it runs")?;
     let before = kilobytes_at_most(pid)?;
 
-    // As many as a prompt has room for, at a time.
+    // As many at a time as fit a prompt.
     let all: Vec<_> = bombs::all().into_iter().filter(|bomb| bomb.name != "line.txt").collect();
     for (at, some) in all.chunks(6).enumerate() {
         let room = office.room(RoomKind::Plain).await?;
@@ -287,8 +287,7 @@ async fn s3_bombs_in_a_room_cost_neither_memory_nor_an_answer_and_an_upgrade_in_
     office.asked_and_answered(&room, "and still?").await?;
     assert_eq!(office.workmate.pid(), Some(pid));
 
-    // A new version is put in its place, one that would understand nothing, and the children die: new ones are the old
-    // version still.
+    // An incompatible version replaces the program's file and the children die; new children still run the old version.
     fs::rename(&installed, dir.path().join("workmate.old"))?;
     fs::remove_file(dir.path().join("workmate.old"))?;
     fs::write(&installed, "#!/bin/sh\nexit 1\n")?;

@@ -1,5 +1,5 @@
-//! Never plain where anything was ever encrypted (C8, invariants 3 and 9): odd, overwritten and redacted encryption
-//! events, lost stores, late joins and upgrades, checked by what the homeserver keeps of a room.
+//! Never unencrypted where anything was ever encrypted (C8, invariants 3 and 9): odd, overwritten and redacted
+//! encryption events, lost stores, late joins and upgrades, checked against what the homeserver stores of a room.
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
@@ -24,10 +24,10 @@ use crate::harness::{Person, RoomKind, SeenEvent, Timeline, office::Office, work
 
 const ENCRYPTION: &str = "m.room.encryption";
 const MEGOLM: &str = "m.megolm.v1.aes-sha2";
-/// Rooms that are made and talked in at once.
+/// Rooms used at the same time.
 const AT_ONCE: usize = 4;
 
-/// Makes a room of alice's with bob and `oncall` in it and this in its first state.
+/// Makes a room of Alice's with Bob and `oncall`, and with this initial state.
 async fn room_with(office: &Office, state: Vec<Value>, creation: Value) -> Result<OwnedRoomId> {
     let mut request = CreateRoom::new();
     request.preset = Some(RoomPreset::PrivateChat);
@@ -50,7 +50,7 @@ fn encryption(state_key: &str, content: &Value) -> Value {
     json!({ "type": ENCRYPTION, "state_key": state_key, "content": content })
 }
 
-/// Has a person's client encrypt in a room whatever it makes of the state, as other clients do by it.
+/// Makes a person's client encrypt in a room, as other clients do on such a state.
 async fn encrypts(person: &Person, room: &RoomId) -> Result<()> {
     let settings = serde_json::from_value(json!({ "algorithm": MEGOLM }))?;
     let change = person.room(room)?;
@@ -62,7 +62,7 @@ async fn encrypts(person: &Person, room: &RoomId) -> Result<()> {
     Ok(changed.await?)
 }
 
-/// Sends a plain message that mentions `oncall`, whatever the client makes of the room.
+/// Sends an unencrypted message that mentions `oncall`, whatever the client thinks of the room.
 async fn ask_plainly(office: &Office, asker: &Person, room: &RoomId, question: &str) -> Result<OwnedEventId> {
     let content = json!({
         "msgtype": "m.text", "body": format!("@oncall {question}"), "m.mentions": { "user_ids": [office.oncall()] },
@@ -83,7 +83,7 @@ async fn set_encryption(person: &Person, room: &RoomId, content: &Value) -> Resu
     Ok(person.client().send(request).await?.event_id)
 }
 
-/// Waits for a message of `sender` that holds `text` and that alice decrypted.
+/// Waits for a message of `sender` that contains `text` and that Alice decrypted.
 async fn decrypted(office: &Office, room: &RoomId, sender: &UserId, text: &str) -> Result<SeenEvent> {
     let find = |seen: &Timeline| {
         seen.messages_of(sender).find(|event| event.is_decrypted() && event.body().contains(text)).cloned()
@@ -91,7 +91,7 @@ async fn decrypted(office: &Office, room: &RoomId, sender: &UserId, text: &str) 
     office.alice.until(room, &format!("an encrypted message with {text:?}"), find).await
 }
 
-/// Reads a room as the homeserver keeps it, and fails where one of ours said anything plainly.
+/// Reads a room as the homeserver stores it, and fails if one of ours sent anything unencrypted.
 async fn nothing_plain_of(person: &Person, room: &RoomId, ours: &UserId) -> Result<()> {
     let mut from = None;
     loop {
@@ -163,7 +163,7 @@ async fn c8_c17_a_room_with_an_encryption_event_of_any_shape_is_answered_encrypt
         office.alice.until_membership(&room, &oncall, &membership).await?;
         rooms.push(room);
     }
-    // Who invited is told elsewhere, and so is who asks; the model isn't asked.
+    // Both the inviter and the asker are told elsewhere, and the model is not asked.
     let service = office.workmate.slot().service();
     for person in [&office.alice, &office.bob] {
         if person.user_id() == office.bob.user_id() {
@@ -183,7 +183,7 @@ async fn c8_c17_a_room_with_an_encryption_event_of_any_shape_is_answered_encrypt
         assert_eq!(seen.messages_of(&oncall).count(), 0, "nothing is said there: {seen}");
     }
     assert!(!office.questions().iter().any(|question| question.contains("another algorithm")));
-    // Somebody encrypts as everybody can read there: now it may introduce itself.
+    // Somebody encrypts in a readable way: now the coworker may introduce itself.
     set_encryption(&office.alice, &rooms[0], &json!({ "algorithm": MEGOLM })).await?;
     decrypted(&office, &rooms[0], &oncall, "automated coworker").await?;
     nothing_plain_of(&office.bob, &rooms[0], &oncall).await
@@ -203,7 +203,7 @@ async fn c8_what_became_of_the_encryption_event_and_of_our_stores_does_not_matte
         decrypted(&office, &room, &oncall, "automated coworker").await?;
         rooms.push(room);
     }
-    // One was redacted, one overwritten by what is none, one was never read by the SDK.
+    // One was redacted, one overwritten by an invalid one, one never read by the SDK.
     let state = office.alice.room(&rooms[0])?.get_state_events(StateEventType::RoomEncryption).await?;
     let first: Value = match &state[0] {
         matrix_sdk::deserialized_responses::RawAnySyncOrStrippedState::Sync(event) => {
@@ -242,7 +242,7 @@ async fn c8_what_became_of_the_encryption_event_and_of_our_stores_does_not_matte
     office.workmate.start_again().await;
     everybody_is_answered(&office, "without any").await?;
 
-    // Who comes late knows it too.
+    // A coworker that joins late knows it too.
     office.alice.room(&rooms[0])?.kick_user(&oncall, None).await?;
     office.alice.until_membership(&rooms[0], &oncall, &ruma::events::room::member::MembershipState::Leave).await?;
     office.alice.invite(&rooms[0], &oncall).await?;
@@ -270,7 +270,7 @@ async fn c8_c18_what_was_encrypted_before_or_meanwhile_is_not_answered_plainly()
     decrypted(&office, &new, &oncall, "in the successor").await?;
     nothing_plain_of(&office.bob, &new, &oncall).await?;
 
-    // What anybody can send into a plain room, encrypted or looking like it, takes the room from nobody.
+    // Anything that anybody can send into a plain room, even if it looks encrypted, takes the room from nobody.
     let stray = office.room(RoomKind::Plain).await?;
     let before = office.asked_and_answered(&stray, "in the open").await?;
     let whole =
@@ -284,7 +284,7 @@ async fn c8_c18_what_was_encrypted_before_or_meanwhile_is_not_answered_plainly()
     }
     assert!(!before.is_decrypted());
 
-    // Oddly turned on while the model works.
+    // Encryption turned on in an odd way while the model works.
     let across = office.room(RoomKind::Plain).await?;
     let (turn, gate) = Turn::text("decided before, sent after").gate_after(1);
     office.script("across the change", turn);
@@ -295,7 +295,7 @@ async fn c8_c18_what_was_encrypted_before_or_meanwhile_is_not_answered_plainly()
     gate.release();
     decrypted(&office, &across, &oncall, "decided before").await?;
 
-    // The same for a file, which is uploaded before the message about it.
+    // The same for a file, which is uploaded before its message.
     let filed = office.room(RoomKind::Plain).await?;
     let (turn, gate) = Turn::text("All of it. ".repeat(12_000)).delta_chars(5_000).gate_after(1);
     office.script("at length", turn);
@@ -350,7 +350,7 @@ async fn c8_a_message_whose_key_went_to_a_lost_device_is_named_at_once_and_answe
     office.asked_and_answered(&room, "before the loss").await?;
     office.workmate.stop().await;
     std::fs::remove_dir_all(office.workmate.data_dir().join("users"))?;
-    // Bob's first words: no device of ours that is left ever had this key, nor has the backup.
+    // Bob's first message: none of our remaining devices ever had this key, nor does the backup.
     office.ask(&office.bob, &room, "while nobody listens").await?;
     office.workmate.start_again().await;
 

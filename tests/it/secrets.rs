@@ -1,5 +1,5 @@
-//! Secrets of tools (C13): servers tell all that they know, the model repeats all that it saw, and the planted secrets
-//! are looked for in everything that comes out of Workmate.
+//! Tools' secrets (C13): servers tell all they know, the model repeats all it saw, and the planted secrets are searched
+//! for in everything that leaves Workmate.
 
 use std::{path::Path, process::Command};
 
@@ -26,20 +26,20 @@ use crate::{
     privacy::on_disk,
 };
 
-/// What the program is given in its environment: awkward to write in JSON and in URLs.
+/// The secret in the program's environment; awkward to write in JSON and in URLs.
 const OF_PROGRAM: &str = "planted-7f3a9c/\"quoted\"+plus&more-51be";
-/// What the server over HTTP is given in a header.
+/// The secret in the header for the HTTP server.
 const OF_HEADER: &str = "planted-0d44e1/header+plus=more-92aa";
-/// What `http_get` is given.
+/// The secret for `http_get`.
 const OF_HTTP_GET: &str = "planted-c6b2d8/get+plus=more-1e07";
 const PLANTED: [&str; 3] = [OF_PROGRAM, OF_HEADER, OF_HTTP_GET];
-/// A value that the operator wrote plainly: no secret, and shown.
+/// A value that the operator wrote in plain sight: it is no secret, and is shown.
 const PLAIN: &str = "plainly-visible-colour";
 const QUESTION: &str = "tell me all that you know";
-/// Here the model has put a secret together, out of pieces that no mask finds.
+/// With this request the model assembles a secret from pieces that no mask finds.
 const PIECES: &str = "write it down";
 
-/// Returns what betrays the secrets, however they are written.
+/// Returns what betrays the secrets, in any encoding.
 fn needles() -> Vec<String> {
     let of_secret = |secret: &str| {
         let (head, tail) = (&secret[..14], &secret[secret.len() - 9..]);
@@ -54,7 +54,7 @@ fn needles() -> Vec<String> {
     PLANTED.into_iter().flat_map(of_secret).collect()
 }
 
-/// An MCP server over HTTP that answers each call with the credential that came.
+/// An MCP server over HTTP that answers each call with the credential it received.
 struct Hub {
     url: String,
     heard: mpsc::UnboundedReceiver<String>,
@@ -100,7 +100,7 @@ fn hub_answer(credential: &str, body: &str) -> Response {
     Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
 }
 
-/// A model that calls everything, hands on what it saw, and repeats it in its answer.
+/// A model that calls everything, passes on what it saw, and repeats it in its answer.
 fn repeat(request: &RecordedRequest) -> Turn {
     let question = question_of(request);
     if question.contains(PIECES) {
@@ -178,7 +178,7 @@ impl Scene {
         Ok(Self { office, hub, room, audit })
     }
 
-    /// Has the run happen, with its one approval, and everything that tells of it afterwards.
+    /// Lets the run happen with its one approval, and asks for everything that reports on it.
     async fn run(&self) -> Result<()> {
         let (office, room) = (&self.office, &self.room);
         let (alice, oncall) = (&office.alice, office.oncall());
@@ -205,7 +205,7 @@ impl Scene {
         alice.until(&self.audit, "the audit room's line", links).await
     }
 
-    /// Has the model write down what it put together; returns the file and what is said of it.
+    /// Has the model write down what it assembled; returns the file and what is said about it.
     async fn put_together(&self) -> Result<[String; 3]> {
         let (office, room) = (&self.office, &self.room);
         let (alice, oncall) = (&office.alice, office.oncall());
@@ -217,7 +217,7 @@ impl Scene {
         Ok([file, answer.body().to_owned(), notes.body().to_owned()])
     }
 
-    /// Returns what is in the first file of the room whose name is `wanted`.
+    /// Returns the content of the room's first file whose name is `wanted`.
     async fn file(&self, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let (alice, oncall) = (&self.office.alice, self.office.oncall());
         let is_file = |seen: &Timeline| {
@@ -239,7 +239,7 @@ impl Scene {
             let contents = seen.events.iter().map(|event| event.content.to_string());
             shown.push((format!("the events of {room}"), contents.collect::<Vec<_>>().join("\n")));
         }
-        // The model's own words come back to it: only there does it read what it put together.
+        // The model is sent its own words again; only there does it read what it assembled.
         let asked = office.claude.requests().into_iter().filter(|request| !question_of(request).contains(PIECES));
         for (number, request) in asked.enumerate() {
             shown.push((format!("prompt {number}"), request.body.to_string()));
@@ -281,7 +281,7 @@ async fn c13_planted_secrets_come_out_nowhere_though_servers_and_the_model_tell_
     let on_disk: Vec<_> = needles.iter().filter(|needle| files.iter().any(|file| file.holds(needle))).collect();
     assert_eq!(on_disk, Vec::<&String>::new());
 
-    // The servers had the secrets and told them, and what is no secret came through.
+    // The servers had and told the secrets, and what is no secret came through.
     assert_eq!(scene.hub.heard.recv().await.context("the hub is asked")?, format!("Bearer {OF_HEADER}"));
     let prompts: Vec<_> = shown.iter().filter(|(place, _)| place.starts_with("prompt")).collect();
     let last = &prompts.last().context("the model was asked")?.1;

@@ -74,7 +74,7 @@ async fn service_bot_answers_where_it_was_asked_and_leaves_rooms_of_several_peop
     let (alice, bob) = (shared().person("alice").await, shared().person("bob").await);
     let service = office.slot.service();
 
-    // Not marked as direct, as some clients make it.
+    // Not marked as direct, as with some clients.
     let unmarked = alice.create_room(RoomKind::Encrypted, "workmate", &[&service]).await?;
     alice.until(&unmarked, "the welcome", |seen| said(seen, &service, "Hello! Claude is here")).await?;
     let team = alice.create_room(RoomKind::Encrypted, "team", &[bob.user_id()]).await?;

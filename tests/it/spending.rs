@@ -1,4 +1,4 @@
-//! What one person can make the model cost (C6, C14, C23): edits, bursts, 🔁, and floods of one's own assistant.
+//! What one person can make the model cost (C6, C14, C23): edits, bursts, 🔁, and floods to their own assistant.
 
 use std::{
     cell::RefCell,
@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// Edits of one request, as a client that saves each key stroke would send.
+/// Edits of one request, as from a client that saves every keystroke.
 const EDITS: usize = 60;
 
-/// Returns the messages of a user that begin like that.
+/// Returns a user's messages with this beginning.
 fn said(seen: &Timeline, sender: &UserId, beginning: &str) -> Vec<SeenEvent> {
     seen.messages_of(sender).filter(|event| event.body().starts_with(beginning)).cloned().collect()
 }
@@ -113,7 +113,7 @@ async fn c23_a_burst_finds_what_is_reserved_and_spends_past_a_budget_by_no_more_
         seen.borrow().len() == 2
     };
     office.claude.wait_for_request(two).await?;
-    // A command is answered: what was asked before it is being worked on, or waits.
+    // A command is answered; requests made before it are being worked on or wait.
     office.ask(&office.bob, &room, "!status").await?;
     office.answer(&office.bob, &room, &oncall, "I'm here, working on 20 requests.").await?;
     assert_eq!(office.claude.requests().len(), 2, "two calls may use it up");
@@ -129,7 +129,7 @@ async fn c23_a_burst_finds_what_is_reserved_and_spends_past_a_budget_by_no_more_
         person.until(&room, "the word about the budget", told).await?;
     }
     assert_eq!(said(&office.alice.timeline(&room), &oncall, word).len(), 2, "one to each");
-    // A restart forgives nothing.
+    // A restart does not reset the breaker.
     office.workmate.kill();
     office.workmate.start_again().await;
     office.ask(&office.alice, &room, "another tale").await?;
@@ -160,7 +160,7 @@ async fn c23_again_and_again_counts_as_the_person_s_who_reacts_and_stops_nobody_
     let asked = office.questions();
     assert_eq!(asked.iter().filter(|question| question.contains("dice")).count(), 4, "{asked:?}");
     assert_eq!(said(&office.bob.timeline(&room), &oncall, beginning).len(), 1);
-    // Had alice's 🔁 been used up by bob's, nothing would come of it.
+    // If Bob had used up Alice's 🔁, hers would do nothing.
     office.alice.react(&room, &answer.event_id, "🔁").await?;
     until_runs_ended(&office.workmate, 6).await;
     assert_eq!(office.questions().len(), 6);
@@ -180,7 +180,7 @@ async fn c23_an_assistant_has_a_breaker_and_a_budget() -> Result<()> {
         if dear { Turn::text("once upon a time ".repeat(4_500)).delta_chars(20_000) } else { Turn::text("Yes.") }
     });
 
-    // Alice writes and writes.
+    // Alice keeps writing.
     for number in 0..12 {
         alice.send(&rooms[0], &*format!("are you there? {number}")).await?;
     }
@@ -195,7 +195,7 @@ async fn c23_an_assistant_has_a_breaker_and_a_budget() -> Result<()> {
     assert_eq!(office.claude.requests().len(), 4);
     assert_eq!(said(&alice.timeline(&rooms[0]), &assistant, "That was a lot").len(), 1);
 
-    // Bob asks for something dear.
+    // Bob asks for something expensive.
     bob.send(&rooms[1], "a long tale, please").await?;
     until_runs_ended(&office.workmate, 5).await;
     bob.send(&rooms[1], "and another").await?;

@@ -1,7 +1,7 @@
 //! The official SDKs as clients of the stand-in: an oracle that we did not write.
 //!
-//! Python's types judge the shape of everything sent (strictly, field by field), TypeScript's accumulator judges
-//! the order of events. Both are installed, pinned, into `target/sdk-check`, and kept for the next run.
+//! Python's types judge the shape of everything sent, strictly and field by field. TypeScript's accumulator judges the
+//! order of events. Both are pinned, installed into `target/sdk-check`, and kept for the next run.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use workmate::standin::{Failure, Matcher, Options, StandIn, Turn};
 
-/// The versions that were read when the stand-in was written.
+/// The SDK versions from which the stand-in was written.
 pub(crate) const PYTHON_SDK: &str = "anthropic==2.14.0";
 const NODE_SDK: &str = "@anthropic-ai/sdk@1.14.0";
-/// Installing or asking takes at most this long.
+/// The longest that installing or asking may take.
 const COMMAND_SECONDS_MAX: u64 = 300;
 const KEY: &str = "sk-ant-sdk-check";
 
@@ -39,7 +39,7 @@ async fn the_typescript_sdk_accepts_the_order_of_every_stream() {
     claude.shutdown().await;
 }
 
-/// Scripts each scene twice: the clients ask once with streaming, once without.
+/// Scripts each scene twice, because the clients ask once with streaming and once without.
 async fn scripted_stand_in() -> StandIn {
     let options = Options { keys: Some(vec![KEY.to_owned()]), ..Options::scripted() };
     let claude = StandIn::start(options).await.expect("loopback is there");
@@ -79,7 +79,7 @@ async fn scripted_stand_in() -> StandIn {
     claude
 }
 
-/// What both clients report, having understood everything.
+/// Returns the report of a client that understood everything.
 fn expected(limit_error: &str) -> Value {
     let tool_inputs = json!([{ "where": "Köln", "deep": { "n": [1, 2.5, null] } }, {}]);
     json!({
@@ -115,7 +115,7 @@ fn check_journal(claude: &StandIn) {
     assert_eq!(left, Vec::<String>::new(), "every answer was read to its end");
 }
 
-/// Runs a client script and returns the JSON that it prints.
+/// Runs a client script and returns the JSON it prints.
 async fn ask(claude: &StandIn, program: &Path, script: &str, modules: Option<&Path>) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/standin_sdks").join(script);
     let mut command = Command::new(program);
@@ -127,7 +127,7 @@ async fn ask(claude: &StandIn, program: &Path, script: &str, modules: Option<&Pa
     serde_json::from_str(printed.trim()).expect("the client prints one JSON object")
 }
 
-/// Returns the venv's Python with the SDK in it; `None` where there is no pip.
+/// Returns a venv's Python with the SDK; `None` if there is no pip.
 pub(crate) async fn install_python() -> Option<PathBuf> {
     let python = ["python3", "python"].into_iter().find(|name| found(name))?;
     if let Err(missing) = run(Command::new(python).args(["-c", "import venv, ensurepip"])).await {
@@ -150,7 +150,7 @@ pub(crate) async fn install_python() -> Option<PathBuf> {
     Some(inside)
 }
 
-/// Returns the directory whose `node_modules` holds an npm package in its version; `None` where there is no npm.
+/// Returns a directory whose `node_modules` holds this version of an npm package; `None` if there is no npm.
 pub(crate) async fn install_npm(name: &str, package: &str) -> Option<PathBuf> {
     if !found("npm") || !found("node") {
         skip(&format!("node or npm is not there, for {package}"));
@@ -185,13 +185,13 @@ fn found(program: &str) -> bool {
     here
 }
 
-/// Writes past the test harness, which would keep what a passing test prints to itself.
+/// Writes past the test harness, which hides the output of passing tests.
 pub(crate) fn skip(reason: &str) {
     let line = format!("SKIPPED: a test with somebody else's SDK is not run: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }
 
-/// Runs a command to its end and returns what it printed, or what it complained of.
+/// Runs a command to its end; returns its output, or its error text.
 pub(crate) async fn run(command: &mut Command) -> Result<String, String> {
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(COMMAND_SECONDS_MAX), running)

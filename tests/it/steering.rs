@@ -1,4 +1,4 @@
-//! Every control at every stage of a run (C6, C10): waiting in line, not yet answered, being written, answered.
+//! Every control at every stage of a run (C6, C10): in line, not yet answered, being written, answered.
 
 use anyhow::Result;
 use ruma::{EventId, OwnedEventId, events::room::member::MembershipState};
@@ -17,13 +17,13 @@ use crate::{
 };
 
 impl Scene {
-    /// Lets bob ask in the thread on a request of alice's.
+    /// Has Bob ask in the thread of Alice's request.
     async fn follow_up(&self, root: &EventId, question: &str) -> Result<OwnedEventId> {
         let message = Message::text(format!("@oncall {question}")).pill("@oncall", &self.coworker);
         self.bob.send(&self.room, message.in_thread(root)).await
     }
 
-    /// Asks something whose answer does not begin.
+    /// Asks a question whose answer does not begin.
     async fn ask_unanswered(&self, question: &str) -> Result<(OwnedEventId, Gate)> {
         let (turn, gate) = Turn::text("never to be seen").hold_headers();
         self.claude.on(Matcher::user(question), turn);
@@ -36,7 +36,7 @@ impl Scene {
         seen.messages_of(&self.coworker).find(|event| event.thread_root() == Some(root.as_str())).cloned()
     }
 
-    /// Waits for the first message of the coworker in the thread on a request.
+    /// Waits for the coworker's first message in a request's thread.
     async fn until_in_thread(&self, root: &EventId) -> Result<SeenEvent> {
         self.alice.until(&self.room, "a message in the thread", |seen| self.first_in_thread(seen, root)).await
     }
@@ -51,13 +51,13 @@ impl Scene {
         self.alice.until(&self.room, "a redaction", redacted).await
     }
 
-    /// Whether a request's newest message, the one to be answered, held a text.
+    /// Returns whether the newest message of a model request, which is the one to answer, contained a text.
     fn was_asked(&self, text: &str) -> bool {
         self.claude.requests().iter().any(|request| question_of(request).contains(text))
     }
 }
 
-/// The outcomes of a run index, each with its request.
+/// Returns the index entry of the run for a request.
 fn outcome_of<'a>(index: &'a [Value], request: &EventId) -> &'a Value {
     let run = index.iter().find(|run| run["request"] == request.as_str());
     run.unwrap_or_else(|| panic!("no run of {request} in {index:#?}"))
@@ -71,14 +71,14 @@ async fn c10_a_stop_ends_a_run_at_every_stage_and_what_it_cost_is_recorded() -> 
     let (unanswered, _gate) = scene.ask_unanswered("what is the time").await?;
     let (writing, _gate) = scene.ask_and_hold("count the nails", &"Seventeen thousand nails. ".repeat(20)).await?;
 
-    // Stopped while it waits in line, by somebody who did not ask; the run before it goes on.
+    // Stopped in line by a person who did not ask; the run before it goes on.
     scene.alice.react(&scene.room, &queued, "🛑").await?;
     scene.until_said("Stopped.").await?;
-    // Before the model says anything.
+    // Before the model has written anything.
     scene.bob.react(&scene.room, &unanswered, "🛑").await?;
     scene.until_closed("what is the time").await?;
     assert_eq!(scene.until_in_thread(&unanswered).await?.body(), "Stopped.");
-    // While it writes.
+    // While it is writing.
     scene.bob.react(&scene.room, &writing, "🛑\u{fe0f}").await?;
     scene.until_closed("count the nails").await?;
     assert_eq!(scene.until_in_thread(&writing).await?.body(), "Stopped.");
@@ -164,13 +164,13 @@ async fn c10_a_redaction_takes_back_what_was_said_at_every_stage() -> Result<()>
     let status = scene.until_in_thread(&held).await?;
     until_runs_ended(&scene.workmate, 1).await;
 
-    // In line: it is never asked. While it is being worked on: its status goes, and the stream is closed.
+    // In line: it is never asked. In progress: its status goes, and the stream is closed.
     scene.bob.redact(&scene.room, &queued).await?;
     scene.alice.redact(&scene.room, &held).await?;
     scene.until_redacted(&status.event_id).await?;
     scene.until_closed("build a cathedral").await?;
     gate.release();
-    // Answered: the beginning and the file.
+    // Answered: the beginning and the file go.
     scene.alice.redact(&scene.room, &answered).await?;
     scene.until_redacted(&beginning.event_id).await?;
     scene.until_redacted(&file.event_id).await?;
@@ -253,7 +253,7 @@ async fn c6_an_edit_counts_while_the_request_waits_and_afterwards_only_with_agai
     let blue = scene.until_said("Blue it is.").await?;
     assert!(scene.alice.timeline(&scene.room).event(&blue).is_some_and(|event| event.mentions(scene.bob.user_id())));
 
-    // Answered: an edit alone changes nothing, 🔁 asks with the text as it reads now.
+    // Answered: an edit alone changes nothing; 🔁 asks with the present text.
     scene.bob.send(&scene.room, edit("and paint it green", &waiting)).await?;
     Box::pin(scene.settle()).await?;
     let before = scene.claude.requests().len();
@@ -261,7 +261,7 @@ async fn c6_an_edit_counts_while_the_request_waits_and_afterwards_only_with_agai
     scene.alice.react(&scene.room, &blue, "🔁").await?;
     scene.until_said("Green it is.").await?;
 
-    // Run again by alice, it is still bob's request: he edits it while it is being answered.
+    // Run again by Alice, it is still Bob's request: he edits it while it is being answered.
     let (turn, gate) = Turn::text("Green as grass.").word_by_word().gate_after(1);
     scene.claude.on(Matcher::user("and paint it green"), turn);
     scene.claude.on(Matcher::user("and paint it white"), Turn::text("White it is."));

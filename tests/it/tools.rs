@@ -1,4 +1,4 @@
-//! Tool loops in real rooms (C12, docs/delivery.md): with a real MCP server, and with Workmate killed in the middle.
+//! Tool loops in real rooms (C12, docs/delivery.md): with a real MCP server, and with Workmate killed midway.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ impl Scene {
         Self::set_with(json!({})).await
     }
 
-    /// Sets it with these limits.
+    /// Sets up a scene with these limits.
     async fn set_with(limits: Value) -> Result<Self> {
         let probe = tempfile::tempdir()?;
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tools/probe.py");
@@ -46,7 +46,7 @@ impl Scene {
         Ok(Self { office, room, probe })
     }
 
-    /// Has alice ask, and the model answer with these turns, one after the other.
+    /// Has Alice ask, and the model answer with these turns in order.
     async fn ask(&self, question: &str, turns: impl IntoIterator<Item = Turn>) -> Result<ruma::OwnedEventId> {
         for turn in turns {
             self.office.script(question, turn);
@@ -58,13 +58,13 @@ impl Scene {
         self.office.answer(&self.office.alice, &self.room, &self.office.oncall(), text).await
     }
 
-    /// Returns the requests for one question, in order.
+    /// Returns the model requests about a question, in order.
     fn requests(&self, question: &str) -> Vec<RecordedRequest> {
         let all = self.office.claude.requests().into_iter();
         all.filter(|request| question_of(request).contains(question) && request.status == Some(200)).collect()
     }
 
-    /// Returns the newest results that the model was given for a question.
+    /// Returns the newest tool results that the model was given for a question.
     fn results(&self, question: &str) -> Result<Vec<Value>> {
         let requests = self.requests(question);
         let messages = requests.last().context("it was asked")?.body["messages"].as_array().cloned();
@@ -78,7 +78,7 @@ impl Scene {
         done.lines().map(str::to_owned).collect()
     }
 
-    /// Waits for the status that names what is being done; it is there once the call is on its way.
+    /// Waits for the status that names the current step; it appears once the call has started.
     async fn until_status(&self, what: &str) -> Result<ruma::OwnedEventId> {
         let oncall = self.office.oncall();
         let find = |seen: &Timeline| {

@@ -1,4 +1,4 @@
-//! A homeserver in trouble says what it does not mean: refusals of what is ours to do, and success for what it dropped.
+//! A homeserver in trouble: it refuses what we may do, and reports success for what it dropped.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::harness::{
 const WAIT_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Opens an office whose calls pass something that may answer in the homeserver's place.
+/// Opens an office whose calls pass a proxy that may answer in the homeserver's place.
 async fn behind_faults(people: [Person; 2]) -> Result<(Office, Faults)> {
     let faults = Faults::before(shared().url().clone()).await?;
     let claude = echoing().await?;
@@ -94,7 +94,7 @@ async fn c8_an_encrypted_request_is_asked_about_ahead_of_the_sync_and_answered_b
     for question in ["a first time", "a second time"] {
         office.asked_and_answered(&room, question).await?;
     }
-    // What came with a sync is known; from here on there is none.
+    // What earlier syncs brought is known; from here on syncs fail.
     let asked = office.questions().len();
     faults.decide(|call| if call.path.ends_with("/sync") { Fault::Json(503, "M_UNKNOWN") } else { Fault::None });
     let request = office.ask(&office.alice, &room, "ahead of the sync").await?;
@@ -104,7 +104,7 @@ async fn c8_an_encrypted_request_is_asked_about_ahead_of_the_sync_and_answered_b
         }
     };
     time::timeout(WAIT_MAX, is_asked).await.context("the model was not asked without a sync")?;
-    // A device that only a sync tells of.
+    // A device that only a sync would report.
     let second = Person::start(account).await?;
     second.until_membership(&room, second.user_id(), &MembershipState::Join).await?;
     until_made(&faults, "503 json", 2).await?;
@@ -120,7 +120,7 @@ async fn c8_an_encrypted_request_is_asked_about_ahead_of_the_sync_and_answered_b
     assert_eq!(office.questions().len(), asked + 1);
     assert_eq!(theirs(&office.alice.timeline(&room)), 1);
 
-    // An edit and a redaction in between are in the next prompt as they are in the room.
+    // An edit and a redaction made meanwhile appear in the next prompt as in the room.
     let changed = office.alice.send(&room, Message::text("the first wording")).await?;
     office.alice.send(&room, Message::text("the second wording").replacing(&changed)).await?;
     let gone = office.alice.send(&room, Message::text("what nobody is to read")).await?;
@@ -140,7 +140,7 @@ async fn c8_homeservers_4_what_was_encrypted_for_a_lost_store_is_said_once_and_w
     let oncall = office.oncall();
     office.workmate.stop().await;
     std::fs::remove_dir_all(office.workmate.data_dir().join("users").join(oncall.localpart()))?;
-    // The first words of a session: its key goes to the device that is lost, and is in no backup.
+    // A session's first messages: its key goes to the lost device, and is in no backup.
     for question in ["are you there?", "still not?"] {
         office.ask(&office.alice, &room, question).await?;
     }

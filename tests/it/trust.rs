@@ -1,4 +1,4 @@
-//! Verification by emoji, with matrix-sdk as the person: assistants and coworkers, both ways (A11).
+//! Emoji verification of assistants and coworkers, with matrix-sdk as the person, started by either side (A11).
 
 use std::{future::Future, time::Duration};
 
@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 const COMPARE: &str = "These are mine.";
 
-/// Waits until a verification has come to what is looked for.
+/// Waits until a verification satisfies `check`.
 async fn until<T, F: Future<Output = Option<T>>>(what: &str, check: impl Fn() -> F) -> Result<T> {
     let found = async {
         loop {
@@ -39,12 +39,12 @@ async fn is_verified(person: &Person, user: &UserId) -> Result<bool> {
     Ok(identity.context("it has an identity")?.is_verified())
 }
 
-/// Waits until the person's client holds an identity for verified: it stores that a moment after the last step.
+/// Waits until the person's client considers an identity verified; it stores that a moment after the last step.
 async fn until_verified(person: &Person, user: &UserId) -> Result<()> {
     until("verified", async || is_verified(person, user).await.unwrap_or_default().then_some(())).await
 }
 
-/// Compares the emoji that `ours` shows in a room with those of the person's client, which must be the same.
+/// Compares the emoji that `ours` shows in a room with those in the person's client; they must be equal.
 async fn compare(person: &Person, room: &RoomId, ours: &UserId, sas: &SasVerification) -> Result<()> {
     let emoji = until("emoji", async || sas.emoji()).await?;
     let compare = |seen: &Timeline| seen.messages_of(ours).find(|event| event.body().contains(COMPARE)).cloned();
@@ -66,11 +66,11 @@ async fn confirm(sas: &SasVerification) -> Result<()> {
     until("done", async || sas.is_done().then_some(())).await
 }
 
-/// What a person's client holds of one of ours.
+/// What a person's client knows about one of ours.
 #[derive(Debug, PartialEq)]
 struct Seen {
     verified: bool,
-    /// Verified once, and changed since: what clients warn of.
+    /// Verified once and changed since: clients warn of this.
     violation: bool,
     master_key: Option<String>,
     devices: Vec<OwnedDeviceId>,
@@ -91,7 +91,7 @@ impl Seen {
     }
 }
 
-/// The same identity on one new device, which is verified through it.
+/// Asserts that the identity is the same, with one new device that it verifies.
 fn assert_still_trusted(before: &Seen, after: &Seen) {
     assert!(before.verified && before.master_key.is_some(), "{before:?}");
     let trusted = Seen {
@@ -105,9 +105,9 @@ fn assert_still_trusted(before: &Seen, after: &Seen) {
     assert!(after.devices.len() == 1 && after.devices != before.devices, "{before:?} {after:?}");
 }
 
-/// Deletes what one of Workmate's users holds on the disk, between two of its lives.
+/// Deletes the stored data of a virtual user between two runs of Workmate.
 async fn lose_store(workmate: &mut Workmate, user: &UserId) -> Result<()> {
-    // Stopped, not killed: the newest keys reach the backup before it ends.
+    // Stop, do not kill: the newest keys must reach the backup first.
     workmate.stop().await;
     let store = workmate.data_dir().join("users").join(user.localpart());
     std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;
@@ -115,7 +115,7 @@ async fn lose_store(workmate: &mut Workmate, user: &UserId) -> Result<()> {
     Ok(())
 }
 
-/// An office whose person has one chat with their assistant and no other.
+/// Opens an office whose person has one chat, with their assistant, and no other.
 async fn meet_by_service_bot(office: &assistants::Office, person: &Person) -> Result<ruma::OwnedRoomId> {
     let assistant = office.assistant_of(person);
     person.create_dm(&office.slot.service()).await?;
@@ -125,7 +125,7 @@ async fn meet_by_service_bot(office: &assistants::Office, person: &Person) -> Re
     Ok(room)
 }
 
-/// The verifications that others ask a person's client for.
+/// Returns the verifications that others request from a person's client.
 fn requests_to(person: &Person) -> mpsc::UnboundedReceiver<(ruma::OwnedUserId, String)> {
     let (asked, requests) = mpsc::unbounded_channel();
     person.client().add_event_handler(move |event: ToDeviceKeyVerificationRequestEvent| {
@@ -137,7 +137,7 @@ fn requests_to(person: &Person) -> mpsc::UnboundedReceiver<(ruma::OwnedUserId, S
     requests
 }
 
-/// Accepts what `ours` asked for, as a person does, up to their emoji.
+/// Accepts the verification that `ours` requested, as a person does, up to their emoji.
 async fn accept_from(
     person: &Person,
     ours: &UserId,
@@ -275,7 +275,7 @@ async fn a11_a_person_s_client_asks_a_coworker_which_takes_it_up() -> Result<()>
     let device = devices.devices().next().context("it has a device")?;
     let request = device.request_verification().await?;
 
-    // The request is in no room that wakes anybody: the next sync brings it, and this asks for one.
+    // The request is in no room that wakes the client: the next sync brings it, and this message causes one.
     let ask = Message::text("@oncall !verify").mentioning(&scene.coworker);
     scene.alice.send(&scene.room, ask).await?;
 
@@ -284,7 +284,7 @@ async fn a11_a_person_s_client_asks_a_coworker_which_takes_it_up() -> Result<()>
     confirm(&sas).await?;
     until_verified(&scene.alice, &scene.coworker).await?;
 
-    // As an event of the room, where others are too: bob's client holds it for his chat with the coworker.
+    // As a room event in a group: Bob's client takes the room for his chat with the coworker.
     let (bob, coworker) = (&scene.bob, &scene.coworker);
     bob.client().account().mark_as_dm(&scene.room, std::slice::from_ref(coworker)).await?;
     until("the chat", async || bob.client().get_dm_room(coworker).map(drop)).await?;
@@ -305,7 +305,7 @@ async fn a11_a_verification_that_hangs_does_not_end_the_next_one() -> Result<()>
     let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
     let mut requests = requests_to(&alice);
 
-    // The first request is never looked at.
+    // The first request is ignored.
     alice.send(&room, "!verify").await?;
     time::timeout(WAIT_MAX, requests.recv()).await?.context("the client runs")?;
     alice.send(&room, "!Verify").await?;

@@ -1,4 +1,4 @@
-//! Room upgrades (C18): followed with settings where both rooms point at each other; notes stay out of the open.
+//! Room upgrades (C18): followed with settings if both rooms point at each other; notes do not move to a public room.
 
 use anyhow::{Context as _, Result};
 use ruma::{
@@ -29,7 +29,7 @@ async fn upgrade(office: &Office, old: &OwnedRoomId) -> Result<OwnedRoomId> {
     Ok(office.alice.client().send(upgrade).await?.replacement_room)
 }
 
-/// Gives the command and waits until it is answered so.
+/// Sends the command and waits for this answer.
 async fn command(office: &Office, room: &OwnedRoomId, command: &str, markdown: &str) -> Result<()> {
     office.ask(&office.alice, room, command).await?;
     let said = render::render(markdown).body;
@@ -37,7 +37,7 @@ async fn command(office: &Office, room: &OwnedRoomId, command: &str, markdown: &
     Ok(())
 }
 
-/// Everybody follows alice into the new room by her invite.
+/// Everybody follows Alice into the new room on her invite.
 async fn follow_by_invite(office: &Office, new: &OwnedRoomId) -> Result<()> {
     office.alice.invite(new, office.bob.user_id()).await?;
     office.join_on_invite(&office.bob, new).await?;
@@ -91,7 +91,7 @@ async fn c18_a_public_successor_of_a_private_room_keeps_the_settings_and_not_the
     Ok(())
 }
 
-/// Makes a room that anybody may join, with bob and `oncall` in it.
+/// Makes a room that anybody may join, with Bob and `oncall`.
 async fn public_room(office: &Office, version: Option<RoomVersionId>) -> Result<OwnedRoomId> {
     let mut request = CreateRoom::new();
     request.room_version = version;
@@ -128,8 +128,8 @@ async fn bury(person: &Person, old: &OwnedRoomId, named: &OwnedRoomId) -> Result
 async fn c18_a_tombstone_in_ones_own_room_moves_nobody_into_or_out_of_somebody_elses() -> Result<()> {
     let office = Office::open().await?;
     let (alice, bob, oncall) = (&office.alice, &office.bob, office.oncall());
-    // Bob's own room, and rooms of alice's that do not point back: one where oncall works, one that anybody may join,
-    // one that anybody may read.
+    // Bob's own room, and rooms of Alice's that do not point back: one in which `oncall` works, one that anybody may
+    // join, one that anybody may read.
     let works = office.room(RoomKind::Plain).await?;
     let mut request = CreateRoom::new();
     request.preset = Some(RoomPreset::PublicChat);
@@ -145,7 +145,7 @@ async fn c18_a_tombstone_in_ones_own_room_moves_nobody_into_or_out_of_somebody_e
     for named in [&works, &open, &glass] {
         bury(bob, &mine, named).await?;
     }
-    // Everything of the room is handled in its order.
+    // A room's events are handled in order.
     let asked = bob.send(&mine, Message::text("@oncall still here?").pill("@oncall", &oncall)).await;
     asked.context("a tombstone ends nothing by itself")?;
     office.answer(bob, &mine, &oncall, "still here?").await?;
@@ -171,7 +171,7 @@ async fn c18_a_world_readable_successor_of_an_older_version_is_looked_at_and_fol
     office.bob.join(&seen).await?;
     office.asked_and_answered(&seen, "here too?").await?;
 
-    // Where the new room cannot be seen from outside, and its id proves nothing, the invite is awaited.
+    // The new room cannot be seen from outside and its id proves nothing, so the invite is awaited.
     let hidden = RoomHistoryVisibilityEventContent::new(HistoryVisibility::Shared);
     let state = send_state_event::v3::Request::new(seen.clone(), &EmptyStateKey, &hidden)?;
     alice.client().send(state).await?;

@@ -1,4 +1,4 @@
-//! Our own users start one by one, and what becomes of one whose device, store or disk is lost.
+//! Our users start one by one; what happens to one whose device, store or disk is lost.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Who is asked by [`ask`].
+/// Has Alice mention `whom`, by a pill with this label, and ask.
 async fn ask(
     office: &Office,
     room: &ruma::RoomId,
@@ -45,7 +45,7 @@ async fn ask(
     office.alice.send(room, Message::text(format!("@{label} {question}")).pill(&format!("@{label}"), whom)).await
 }
 
-/// Answers the first calls of a start as a homeserver in trouble does, and everything of one user while it is barred.
+/// Answers the first calls of a start as a homeserver in trouble does, and every call of one user while it is barred.
 fn trouble(user: OwnedUserId, barred: Arc<AtomicBool>) -> impl Fn(&Request) -> Option<Response> + Send + Sync {
     let calls = AtomicUsize::new(0);
     let refusal =
@@ -102,7 +102,7 @@ async fn security_2_a_user_that_cannot_start_costs_itself_alone_and_takes_what_w
     Ok(())
 }
 
-/// Has the homeserver forget the devices of one of our users, as an administrator or a second instance does.
+/// Has the homeserver delete a user's devices, as an administrator or a second instance does.
 async fn delete_devices(token: &str, user: &UserId) -> Result<()> {
     let none = json!({});
     let devices = call(token, Some(user), Method::GET, "_matrix/client/v3/devices", &none).await?;
@@ -125,7 +125,7 @@ async fn nothing_is_lost_a_device_that_is_gone_is_made_anew_and_the_work_goes_on
     }
 
     office.asked_and_answered(&plain, "after the loss").await?;
-    // What was encrypted for the lost device, if anything, is said; what comes after is answered.
+    // What was encrypted for the lost device, if anything, is reported; later messages are answered.
     office.asked_and_answered(&sealed, "in secret, after the loss").await?;
     office.alice.send(&dm, "and you?").await?;
     heard(&office.alice, &dm, &assistant, &["You asked: and you?", &words::sessions::renewed()]).await?;
@@ -182,7 +182,7 @@ async fn nothing_is_lost_after_a_lost_disk_an_owner_who_writes_is_answered_in_th
     let [hers, his] = [&office.alice, &office.bob].map(|owner| slot.assistant(owner.user_id().localpart()));
     heard(&office.alice, &first, &hers, &["You asked: before the loss"]).await?;
 
-    // The state alone: everything that can be read is still readable.
+    // The state alone: everything readable stays readable.
     office.workmate.stop().await;
     fs::remove_dir_all(office.workmate.data_dir().join("state"))?;
     office.workmate.start_again().await;
@@ -193,7 +193,7 @@ async fn nothing_is_lost_after_a_lost_disk_an_owner_who_writes_is_answered_in_th
     let last = office.claude.requests().pop().context("the model was asked")?.body.to_string();
     assert!(!last.contains("before the loss"), "a new session: {last}");
 
-    // All of it.
+    // Everything is lost.
     office.workmate.stop().await;
     fs::remove_dir_all(office.workmate.data_dir())?;
     office.workmate.start_again().await;
@@ -212,7 +212,7 @@ async fn nothing_is_lost_a_full_disk_is_said_and_the_work_goes_on_by_itself_once
     }
     let dir = tempfile::tempdir()?;
     let script = dir.path().join("workmate");
-    // A process that writes too much is ended by a signal otherwise.
+    // Otherwise a signal ends a process that writes too much.
     fs::write(&script, format!("#!/bin/sh\ntrap '' XFSZ\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_workmate")))?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
     let people = [shared().person("alice").await, shared().person("bob").await];
@@ -266,7 +266,7 @@ async fn meet(office: &Office, owner: &Person) -> Result<ruma::OwnedRoomId> {
     Ok(room)
 }
 
-/// Waits until somebody said, in its last form, one of these.
+/// Waits until a user has said one of these texts, in its last form.
 async fn heard(person: &Person, room: &ruma::RoomId, who: &UserId, texts: &[&str]) -> Result<()> {
     let find = |seen: &Timeline| {
         let shown = |event: &&crate::harness::SeenEvent| {

@@ -1,4 +1,4 @@
-//! Steering an assistant's answers: 🛑, 🔁, edits and deletions in the chat of the two (C6, C10).
+//! Steering an assistant's answers by 🛑, 🔁, edits and redactions in its chat (C6, C10).
 
 use anyhow::Result;
 use ruma::RoomId;
@@ -7,7 +7,7 @@ use workmate::standin::{Matcher, Turn};
 use super::Office;
 use crate::harness::{Message, Person, homeserver::shared, readiness::until_runs_ended};
 
-/// Waits until a message of the assistant's shows a text that `find` accepts.
+/// Waits until a message of the assistant shows a text that `find` accepts.
 async fn until_shown(
     office: &Office,
     owner: &Person,

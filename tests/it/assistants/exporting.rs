@@ -1,4 +1,4 @@
-//! Copying out by the owner's own hand: `!export` and `!share` (A9).
+//! Copies that the owner makes with `!export` and `!share` (A9).
 
 use anyhow::{Context as _, Result};
 use matrix_sdk::media::{MediaFormat, MediaRequestParameters};
@@ -40,7 +40,7 @@ async fn a9_an_export_is_an_encrypted_file_of_this_session_with_a_word_about_it(
     Ok(())
 }
 
-/// What a client would forward of an event.
+/// Returns what a client would forward of an event.
 fn clean(event: &SeenEvent) -> serde_json::Value {
     json!({
         "msgtype": event.msgtype(), "body": event.body(),
@@ -59,7 +59,7 @@ async fn a9_what_is_shared_is_a_clean_message_of_its_own() -> Result<()> {
     office.ask(&alice, &room, "two", "The second answer.").await?;
 
     alice.send(&room, Message::text("!share").replying_to(&first.event_id)).await?;
-    // The answer itself was edited while it was written; the copy comes whole.
+    // The answer was edited while it was written; the copy is complete at once.
     let copy = |body: &'static str, original: &SeenEvent| {
         let (assistant, original) = (assistant.clone(), original.event_id.clone());
         move |seen: &crate::harness::Timeline| {

@@ -1,4 +1,4 @@
-//! `!forget` (A3, A6): what the assistant said and what was stored is gone, and what remains is said.
+//! `!forget` (A3, A6): what the assistant said and stored is gone, and it says what remains.
 
 use anyhow::Result;
 use ruma::RoomId;
@@ -10,7 +10,7 @@ use crate::harness::{Person, SeenEvent, homeserver::shared, readiness::until_run
 const BEGUN: &str = "What I stored about our sessions is gone.";
 const DONE: &str = "Forgotten.";
 
-/// Waits for the last word about forgetting.
+/// Waits for the last message about forgetting.
 async fn forgotten(office: &Office, owner: &Person, room: &RoomId) -> Result<SeenEvent> {
     let assistant = office.assistant_of(owner);
     let find = |seen: &crate::harness::Timeline| {
@@ -20,7 +20,7 @@ async fn forgotten(office: &Office, owner: &Person, room: &RoomId) -> Result<See
     owner.until(room, "that it has forgotten", find).await
 }
 
-/// What the assistant said and did not take back, edits included.
+/// Returns the assistant's messages and edits that were not redacted.
 fn standing(office: &Office, owner: &Person, room: &RoomId) -> Vec<String> {
     let (seen, assistant) = (owner.timeline(room), office.assistant_of(owner));
     let said = seen.events.iter().filter(|event| event.sender == assistant && event.kind == "m.room.message");

@@ -1,4 +1,4 @@
-//! Many assistants and few clients: each is opened when needed and closed for the next.
+//! Many assistants with few clients: a client is opened when needed and closed for the next.
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Office;
 use crate::harness::homeserver::shared;
 
-/// The numbers of open clients that a log with these words tells, in order.
+/// Returns the numbers of open clients in the log lines with these words, in order.
 fn open_clients(logs: &str, words: &str) -> Vec<u64> {
     let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["message"] == words).filter_map(|line| line["open"].as_u64()).collect()

@@ -1,4 +1,4 @@
-//! The room of an assistant: how tight it is, and what happens when it is not (A2, A3).
+//! An assistant's chat: how tight it is, and what happens when it is loosened (A2, A3).
 
 use anyhow::Result;
 use reqwest::Method;
@@ -9,7 +9,7 @@ use workmate::core::words;
 use super::{Office, call_as, said};
 use crate::harness::{Person, RoomKind, homeserver::shared};
 
-/// The content of a state event as the owner's client is told it.
+/// Returns a state event's content as the owner's client knows it.
 async fn state(owner: &Person, room: &RoomId, kind: &str) -> Result<Value> {
     call_as(owner, Method::GET, &format!("_matrix/client/v3/rooms/{room}/state/{kind}/"), &json!({})).await
 }
@@ -100,7 +100,8 @@ async fn a2_a_third_member_silences_the_assistant_until_a_new_room_is_asked_for(
     Ok(())
 }
 
-/// Opens a room in the assistant's name (`kind`: a state event's type, and its key behind a space), and sees it go silent there and answer in a new one.
+/// Loosens a chat in the assistant's name (`kind`: a state event's type, and its key after a space). Checks that it
+/// goes silent there and answers in a new chat.
 async fn a_loosened_room_is_left_alone(kind: &str, content: Value, told: &str) -> Result<()> {
     let office = Office::open().await?;
     let alice = shared().person("alice").await;
@@ -109,7 +110,7 @@ async fn a_loosened_room_is_left_alone(kind: &str, content: Value, told: &str) -
 
     let (kind, key) = kind.split_once(' ').unwrap_or((kind, ""));
     let path = format!("_matrix/client/v3/rooms/{room}/state/{kind}/{key}");
-    // What is not there yet is begun with the content alone.
+    // A missing event starts as the content alone.
     let mut whole = state(&alice, &room, kind).await.unwrap_or_else(|_| json!({}));
     for (key, value) in content.as_object().into_iter().flatten() {
         whole[key] = value.clone();

@@ -14,14 +14,14 @@ use crate::harness::{Person, SeenEvent, homeserver::shared};
 
 const ANSWER: &str = "It rises in the hills, runs through three towns, turns south, and ends in the sea.";
 
-/// An answer that pauses after its first words, and again after some more.
+/// Returns an answer that pauses after its first words and again a little later.
 fn paused() -> (Turn, Gate, Gate) {
     let (turn, first) = Turn::text(ANSWER).word_by_word().gate_after(2);
     let (turn, second) = turn.gate_after(8);
     (turn, first, second)
 }
 
-/// Waits for the first text of an answer.
+/// Waits for an answer's first text.
 async fn begun(office: &Office, owner: &Person, room: &ruma::RoomId) -> Result<SeenEvent> {
     let assistant = office.assistant_of(owner);
     let find = |seen: &crate::harness::Timeline| {
@@ -105,7 +105,7 @@ async fn a10_an_answer_ends_where_it_is_when_a_third_member_comes() -> Result<()
     let why = alice.until(&room, "why it is silent", |seen| said(seen, &assistant, "Someone else is in")).await?;
     first_pause.release();
     second_pause.release();
-    // Written to its end, or closed as soon as nothing of it may be said any more.
+    // The stream ended, or was closed because nothing of it may be said any more.
     office.claude.wait_for_request(|request| request.finished || request.disconnected).await?;
 
     let fresh = office.meet(&alice).await?;

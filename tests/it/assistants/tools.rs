@@ -1,4 +1,4 @@
-//! Tools of assistants (C12, A4): none unless granted; asked for, shown and kept with the owner alone.
+//! Assistants' tools (C12, A4): none unless granted; approval, status and record stay in the owner's chat.
 
 use std::path::Path;
 
@@ -16,11 +16,11 @@ use crate::{
     privacy::{Found, on_disk},
 };
 
-/// What the tool is called with; the probe repeats it in its result.
+/// An argument of the call; the probe repeats it in its result.
 const CANARY: &str = "Rohrdommel-1723";
 const ANSWER: &str = "It is noted, and nobody else knows.";
 
-/// An office whose assistants may have the tools of a probe server, and alice in her chat.
+/// An office whose assistants may use a probe server's tools, and Alice in her chat.
 struct Scene {
     office: Office,
     alice: Person,
@@ -45,7 +45,7 @@ impl Scene {
         Ok(Self { office, alice, room, probe })
     }
 
-    /// Has alice ask for a note, and returns the card of the call that the model makes of it.
+    /// Has Alice ask for a note; returns the card of the model's call.
     async fn ask(&self) -> Result<SeenEvent> {
         let call = json!({ "text": CANARY });
         self.office.claude.enqueue(Turn::text("Let me note that.").and_tool_use("probe__note", call));
@@ -70,7 +70,7 @@ impl Scene {
         done.lines().map(str::to_owned).collect()
     }
 
-    /// Returns what the assistant said that is neither a notice nor the card, as it reads now.
+    /// Returns the present texts of the assistant's messages other than notices and the card.
     fn answers(&self, card: &SeenEvent) -> Vec<String> {
         let (seen, assistant) = (self.alice.timeline(&self.room), self.office.assistant_of(&self.alice));
         let said = seen.messages_of(&assistant).filter(|event| {
@@ -91,7 +91,7 @@ impl Scene {
     }
 }
 
-/// Whether an edit makes a status the record of a run whose steps hold `text`.
+/// Returns whether an edit turns a status into the record of a run whose steps contain `text`.
 fn is_record(edit: &SeenEvent, text: &str) -> bool {
     edit.content["m.new_content"].to_string().contains(text)
 }
@@ -131,7 +131,7 @@ async fn a4_c12_a_call_waits_for_the_owner_runs_once_and_is_found_nowhere_else()
 
     let card = scene.ask().await?;
     assert!(card.is_decrypted() && card.mentions(scene.alice.user_id()), "{card:?}");
-    // Anything but the owner's ✅ leaves the call where it is; what comes later in the chat is handled after it.
+    // Only the owner's ✅ decides the call. The later command is handled after the reaction.
     scene.alice.react(&scene.room, &card.event_id, "👍").await?;
     scene.alice.send(&scene.room, "!help").await?;
     told(&scene, "Just write", &scene.room).await?;

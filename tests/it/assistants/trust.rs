@@ -1,4 +1,4 @@
-//! Identity and devices of assistants, as people's clients see them (A11).
+//! Assistants' identities and devices, as people's clients see them (A11).
 
 use anyhow::{Context as _, Result};
 use matrix_sdk::deserialized_responses::ShieldState;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Office;
 use crate::harness::{Person, SeenEvent, Timeline, UnsignedDevices, homeserver::shared, readiness::until_runs_ended};
 
-/// The assistant's master key, and its devices.
+/// An assistant's master key and devices.
 #[derive(Debug, PartialEq)]
 struct Identity {
     master: Value,
@@ -73,7 +73,7 @@ async fn a11_identity_and_device_survive_a_restart_and_the_identity_a_lost_store
     let restarted = identity(&office, &alice).await?;
 
     until_runs_ended(&office.workmate, 2).await;
-    // Stopped, not killed: the newest keys reach the backup before it ends.
+    // Stop, do not kill: the newest keys must reach the backup first.
     office.workmate.stop().await;
     let store = office.workmate.data_dir().join("users").join(office.assistant_of(&alice).localpart());
     std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;
@@ -89,7 +89,7 @@ async fn a11_identity_and_device_survive_a_restart_and_the_identity_a_lost_store
     Ok(())
 }
 
-/// Security 17: whoever has a password, or the homeserver itself, can add a device.
+/// Security 17: anybody with the password, or the homeserver itself, can add a device.
 #[tokio::test]
 async fn a11_a_device_that_its_owner_has_not_verified_is_named_once_and_left_unanswered_where_config_says_so()
 -> Result<()> {

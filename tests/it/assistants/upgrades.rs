@@ -1,7 +1,7 @@
-//! Upgrades of an assistant's room (A2): followed where the new room is as tight, else answered by a new room.
+//! Upgrades of an assistant's chat (A2): followed if the new room is as tight, else replaced by a fresh chat.
 //!
-//! Rooms that Workmate makes let nobody but the assistant upgrade them. Where an owner does it here, an administrator
-//! of the homeserver has made them a moderator before.
+//! In chats that Workmate makes only the assistant can upgrade. If an owner does so here, a homeserver administrator
+//! made them a moderator before.
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::{FIRST_WORDS, Office, call_as, said};
 use crate::harness::{Person, RoomKind, SeenEvent, Timeline, homeserver::shared};
 
-/// What an assistant's first word begins with in a room that replaces another.
+/// How an assistant's first message begins in a room that replaces its chat.
 const MOVED: &str = "Here I am: this chat replaces";
-/// The same where it does not follow, or cannot yet.
+/// How its message begins if it does not follow, or not yet.
 const NOT_FOLLOWED: &str = "This chat was replaced by a room that I don't follow you into";
 const AWAITING: &str = "This chat was replaced by another room";
 
-/// Gives an owner all power in their assistant's room.
+/// Gives an owner full power in their assistant's chat.
 async fn empower(office: &Office, owner: &Person, room: &RoomId) -> Result<()> {
     let path = format!("_matrix/client/v3/rooms/{room}/state/m.room.power_levels/");
     let mut levels = call_as(owner, Method::GET, &path, &json!({})).await?;
@@ -26,7 +26,7 @@ async fn empower(office: &Office, owner: &Person, room: &RoomId) -> Result<()> {
     Ok(())
 }
 
-/// The request for a room that replaces `old` and is as tight as an assistant's, but for the power of who makes it.
+/// Returns the request for a room that replaces `old`, as tight as an assistant's chat except for its creator's power.
 fn successor(old: &RoomId, assistant: &UserId) -> Value {
     let state = |kind: &str, content: Value| json!({ "type": kind, "state_key": "", "content": content });
     json!({
@@ -40,7 +40,7 @@ fn successor(old: &RoomId, assistant: &UserId) -> Value {
     })
 }
 
-/// Makes a room and leaves all power in it to the assistant.
+/// Makes a room and hands all power over to the assistant.
 async fn make(owner: &Person, assistant: &UserId, request: &Value) -> Result<OwnedRoomId> {
     let made = call_as(owner, Method::POST, "_matrix/client/v3/createRoom", request).await?;
     let room = RoomId::parse(made["room_id"].as_str().context("a room was made")?)?;
@@ -54,7 +54,7 @@ async fn make(owner: &Person, assistant: &UserId, request: &Value) -> Result<Own
     Ok(room)
 }
 
-/// Has an owner's tombstone in `old` name `new`.
+/// Has an owner send a tombstone in `old` that names `new`.
 async fn bury(owner: &Person, old: &RoomId, new: &RoomId) -> Result<()> {
     let path = format!("_matrix/client/v3/rooms/{old}/state/m.room.tombstone/");
     let grave = json!({ "body": "we moved", "replacement_room": new });
@@ -67,7 +67,7 @@ async fn first_words(office: &Office, owner: &Person, room: &RoomId, beginning: 
     owner.until(room, "the first words", |seen| said(seen, &assistant, beginning)).await
 }
 
-/// Joins the new room that the assistant makes instead, and is answered there.
+/// Joins the fresh chat that the assistant makes instead, and is answered there.
 async fn answered_in_a_fresh_room(office: &Office, owner: &Person) -> Result<OwnedRoomId> {
     let fresh = owner.until_invited_by(&office.assistant_of(owner)).await?;
     owner.join(&fresh).await?;
@@ -76,7 +76,7 @@ async fn answered_in_a_fresh_room(office: &Office, owner: &Person) -> Result<Own
     Ok(fresh)
 }
 
-/// That nothing in a room was read or answered.
+/// Asserts that nothing in a room was read or answered.
 fn assert_left_alone(office: &Office, owner: &Person, room: &RoomId, planted: &str) {
     assert!(!office.prompts().iter().any(|prompt| prompt.contains(planted)), "{planted} was read");
     let seen = owner.timeline(room);
@@ -154,7 +154,7 @@ async fn a2_an_upgrade_that_a_crash_left_half_followed_is_followed_after_the_sta
     Ok(())
 }
 
-/// Has an owner move to a room that is not as tight, in which `loosen` changes the request; `why` is told.
+/// Has an owner move to a looser room, made by a request that `loosen` changes; the assistant must say `why`.
 async fn a_loosened_upgrade_is_not_followed(loosen: impl FnOnce(&mut Value), why: &str) -> Result<()> {
     let office = Office::open().await?;
     let alice = shared().person("alice").await;

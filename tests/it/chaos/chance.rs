@@ -1,4 +1,4 @@
-//! Chance from a seed, so that a run can be made again.
+//! Random choices from a seed, so that a run can be repeated.
 
 /// A small generator (xorshift64*); good enough to choose moments.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ impl Chance {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// Returns a number from `least` up to, but not, `most`.
+    /// Returns a number from `least` up to but excluding `most`.
     pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

@@ -1,5 +1,4 @@
-//! What happens to the disk and to the clock: full, read-only, put back from a copy that was made meanwhile, and time that
-//! jumps.
+//! Faults of the disk and the clock: full, read-only, restored from a copy made while it was written, and jumping time.
 
 use std::{
     fs,
@@ -20,20 +19,20 @@ use crate::{
     harness::workmate::Workmate,
 };
 
-/// What a small disk holds, in MiB: the stores of a small world, and not much more.
+/// A small disk's size in MiB: little more than the stores of a small world.
 const DISK_MB: u32 = 192;
-/// The library that changes what time it is for a process, below the folder of the machine's libraries (Debian).
+/// The library that fakes a process's clock, below the system's library folder (Debian).
 #[allow(dead_code, reason = "the bench uses it")]
 const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
-/// A small disk of its own; it goes when it is dropped.
+/// A small mounted disk; dropping it unmounts it.
 struct Disk {
     path: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl Disk {
-    /// Makes one; `None` where this account may not mount anything.
+    /// Mounts a disk; `None` if this account may not mount.
     fn make() -> Result<Option<Self>> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("disk");
@@ -43,7 +42,7 @@ impl Disk {
         Ok(mounted.then_some(Self { path, _dir: dir }))
     }
 
-    /// Fills it to the last byte, and goes on doing so for a while.
+    /// Fills the disk to the last byte and keeps it full for a while.
     async fn fill(&self) -> Result<()> {
         for _ in 0..10 {
             let from = ["if=/dev/zero", "bs=64k", "oflag=append", "conv=notrunc"].map(str::to_owned);
@@ -81,11 +80,11 @@ fn skip(why: &str) -> Option<Tally> {
     None
 }
 
-/// Fills Workmate's disk at several moments of its life, also across an end and a start, and frees it again; then has it
-/// start from a disk that takes no writes. `None` where no disk can be mounted.
+/// Fills Workmate's disk at several moments, also across a stop and a start, and frees it again. Then starts it on a
+/// read-only disk. `None` if no disk can be mounted.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn disk(moments_ms: &[u64]) -> Result<Option<Tally>> {
     let Some(disk) = Disk::make()? else {
         return Ok(skip("no disk can be mounted here to be filled"));
@@ -104,7 +103,7 @@ pub(crate) async fn disk(moments_ms: &[u64]) -> Result<Option<Tally>> {
         }
         time::sleep(Duration::from_secs(6)).await;
         if round % 2 == 1 {
-            // As an operator does who sees that nothing goes on.
+            // An operator would do this on seeing that nothing works.
             workmate.end().await;
             workmate.spawn();
             time::sleep(Duration::from_secs(2)).await;
@@ -127,11 +126,11 @@ pub(crate) async fn disk(moments_ms: &[u64]) -> Result<Option<Tally>> {
     Ok(Some(settled(&world).await?))
 }
 
-/// Copies the state while it is written, kills Workmate later, and has it start from the copy; the users' stores are
-/// recovered, as the words at such a start say.
+/// Copies the state while it is written, kills Workmate later, and starts it from the copy. The users' stores are
+/// recovered, as its log says at such a start.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 #[allow(dead_code, reason = "the bench runs it")]
 pub(crate) async fn copies(number: usize) -> Result<Tally> {
     let mut world = World::make(Size { people: 2, rooms: 4, assistants: 1, piece_ms: 100 }).await?;
@@ -144,7 +143,7 @@ pub(crate) async fn copies(number: usize) -> Result<Tally> {
             copy_slowly(&data.join("state"), &copy).await
         };
         under_load(&world, Duration::from_millis(700), torn).await?;
-        // What was answered since the copy was made is not known to it.
+        // The copy does not know what was answered after it was made.
         world.settle(SETTLE_MAX).await?;
         workmate.kill();
         fs::remove_dir_all(data.join("state"))?;
@@ -157,7 +156,7 @@ pub(crate) async fn copies(number: usize) -> Result<Tally> {
     settled(&world).await
 }
 
-/// File by file, with pauses: what is copied first is older than what is copied last.
+/// Copies file by file with pauses, so that the first files are older than the last.
 #[allow(dead_code, reason = "the bench runs it")]
 async fn copy_slowly(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
@@ -175,10 +174,10 @@ async fn copy_slowly(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves Workmate's clock, in seconds, while people ask: forwards, back, and far. `None` where nothing can move it.
+/// Moves Workmate's clock, in seconds, while people ask: forwards, back, and far. `None` if the clock cannot be faked.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 #[allow(dead_code, reason = "the bench runs it")]
 pub(crate) async fn clock(jumps_s: &[i64]) -> Result<Option<Tally>> {
     let libraries = fs::read_dir("/usr/lib")?.filter_map(|entry| Some(entry.ok()?.path().join(FAKETIME)));
@@ -194,10 +193,10 @@ pub(crate) async fn clock(jumps_s: &[i64]) -> Result<Option<Tally>> {
             .env("LD_PRELOAD", library.to_string_lossy().into_owned())
             .env("FAKETIME_TIMESTAMP_FILE", set.to_string_lossy().into_owned())
             .env("FAKETIME_CACHE_DURATION", "1".to_owned())
-            // Pauses are measured by another clock, which nobody moves.
+            // Pauses use the monotonic clock, which stays real.
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned())
             .env("DONT_FAKE_MONOTONIC", "1".to_owned())
-            // A card whose time is over by the clock is closed, whatever moved that: they are to be open for longer.
+            // Moving the clock may expire a card, so cards stay open for longer than the jumps.
             .section(
                 "limits",
                 json!({"person_requests_max": 10_000, "room_requests_max": 10_000, "approval_minutes": 10_080}),

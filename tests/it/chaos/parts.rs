@@ -1,4 +1,4 @@
-//! What happens to the world: kills, restarts, faults of the network and of the model, one part each.
+//! The parts of the suite: kills, restarts, faults of the network and of the model.
 
 use std::{
     fs,
@@ -26,15 +26,15 @@ use crate::{
     harness::faults::{Call, Fault},
 };
 
-/// How long after the last trouble everything must be answered.
+/// How long after the last fault everything must be answered.
 pub(super) const SETTLE_MAX: Duration = Duration::from_mins(4);
-/// Between two looks at cards while there is trouble.
+/// The pause between two checks for cards during faults.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// What is asked in turn: of three requests one needs an approval.
+/// The kinds of requests, in turn; one in three needs an approval.
 const KINDS: [Kind; 6] = [Kind::Question, Kind::Deploy, Kind::Chat, Kind::Question, Kind::Deploy, Kind::Question];
 
-/// Has people ask and approve, one request every `every`, while `trouble` goes on.
+/// Has people ask and approve, one request every `every`, while `trouble` is running.
 pub(super) async fn under_load<T>(
     world: &World,
     every: Duration,
@@ -74,7 +74,7 @@ pub(super) async fn settled(world: &World) -> Result<Tally> {
     world.deliveries.heal();
     world.settle(SETTLE_MAX).await?;
     world.ask_everywhere(SETTLE_MAX).await?;
-    // What ends behind an answer (a notice, a record) is waited for as long as the answers were.
+    // Also wait for what ends after an answer (a notice, a record).
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let tally = Tally::of(world);
@@ -91,11 +91,11 @@ pub(super) async fn settled(world: &World) -> Result<Tally> {
 /// Kills Workmate at that many random moments under load.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn kills(seed: u64, number: usize, rooms: usize) -> Result<Tally> {
     let mut world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 150 }).await?;
     let mut chance = Chance::new(seed);
-    // The process is taken out of the world, because people act in it meanwhile.
+    // Taken out of the world, because people use the world meanwhile.
     let mut workmate = world.take_workmate();
     let trouble = async {
         for _ in 0..number {
@@ -114,7 +114,7 @@ pub(crate) async fn kills(seed: u64, number: usize, rooms: usize) -> Result<Tall
 /// Kills, restarts and stops the homeserver that often under load.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn homeserver(seed: u64, number: usize, away_max: Duration, rooms: usize) -> Result<Tally> {
     let mut world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 100 }).await?;
     let mut chance = Chance::new(seed);
@@ -139,10 +139,10 @@ pub(crate) async fn homeserver(seed: u64, number: usize, away_max: Duration, roo
     settled(&world).await
 }
 
-/// Faults of the network between Workmate and the homeserver, in both directions, for that many rounds.
+/// Injects network faults between Workmate and the homeserver, in both directions, for that many rounds.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn network(seed: u64, rounds: usize, rooms: usize) -> Result<Tally> {
     let world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 100 }).await?;
     let chance = Arc::new(Mutex::new(Chance::new(seed)));
@@ -171,7 +171,7 @@ pub(crate) async fn network(seed: u64, rounds: usize, rooms: usize) -> Result<Ta
     let trouble = async {
         for round in 0..rounds {
             let (call, delivery) = (calls[round % calls.len()], deliveries[round % deliveries.len()]);
-            // Every third call in even rounds, every call in odd ones.
+            // Even rounds affect every third call, odd ones all.
             let every = if round % 2 == 0 { 3 } else { 1 };
             let some = |fault: Fault| {
                 let chance = chance.clone();
@@ -192,10 +192,10 @@ pub(crate) async fn network(seed: u64, rounds: usize, rooms: usize) -> Result<Ta
     settled(&world).await
 }
 
-/// Faults of the model: refused, overloaded, cut off in the middle, silent.
+/// Injects faults of the model: refused, overloaded, cut off midway, silent.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn model(seed: u64, requests: usize, rooms: usize) -> Result<Tally> {
     let world = World::make(Size { people: 3, rooms, assistants: 2, piece_ms: 20 }).await?;
     let mut chance = Chance::new(seed);
@@ -224,10 +224,10 @@ fn half() -> Turn {
     Turn::text("half of an answer that breaks off before it comes to its point").delta_chars(8)
 }
 
-/// Kills Workmate at each of its calls to the homeserver that one request causes, before and after it is applied.
+/// Kills Workmate at each homeserver call that one request causes, before and after the call is applied.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn steps(kind: Kind, steps_max: usize) -> Result<Tally> {
     let mut world = World::make(Size { people: 2, rooms: 4, assistants: 1, piece_ms: 250 }).await?;
     let mut workmate = world.take_workmate();
@@ -236,7 +236,7 @@ pub(crate) async fn steps(kind: Kind, steps_max: usize) -> Result<Tally> {
             let (reached, count) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
             let (told, counted) = (reached.clone(), count.clone());
             world.calls.decide(move |call| {
-                // Reading changes nothing for anybody.
+                // Reads have no effect on anybody.
                 let writes = call.method != "GET" && !call.path.contains("/typing/");
                 if !writes || counted.fetch_add(1, Ordering::Relaxed) != step {
                     return Fault::None;
@@ -252,7 +252,7 @@ pub(crate) async fn steps(kind: Kind, steps_max: usize) -> Result<Tally> {
                 }
                 Ok::<_, anyhow::Error>(())
             };
-            // A call that was applied is known to be so a moment later.
+            // A moment later an applied call's reply would have arrived.
             let killed = async {
                 reached.notified().await;
                 time::sleep(LOOK).await;
@@ -274,10 +274,10 @@ pub(crate) async fn steps(kind: Kind, steps_max: usize) -> Result<Tally> {
     settled(&world).await
 }
 
-/// Loses what the disk holds, one thing after the other, between requests that are answered.
+/// Loses what the disk holds, one thing at a time, between requests that must be answered.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn losses() -> Result<Tally> {
     let mut world = World::make(Size { people: 2, rooms: 4, assistants: 1, piece_ms: 50 }).await?;
     let oncall = world.oncall();
@@ -303,10 +303,10 @@ pub(crate) async fn losses() -> Result<Tally> {
     settled(&world).await
 }
 
-/// Many mentions at once, waves of joins, large transactions and a backlog.
+/// Sends many mentions at once, waves of joins, large transactions, and a backlog.
 ///
 /// # Errors
-/// When the world breaks in a way that is not counted.
+/// If the world breaks in a way that is not counted.
 pub(crate) async fn load(rooms: usize, mentions: usize, joins: usize, backlog: usize) -> Result<Tally> {
     let mut world = World::make(Size { people: 2, rooms, assistants: 0, piece_ms: 0 }).await?;
     let mut notes = Vec::new();
@@ -339,7 +339,7 @@ pub(crate) async fn load(rooms: usize, mentions: usize, joins: usize, backlog: u
     Ok(tally)
 }
 
-/// Delivers that many events in transactions of up to 10 000, then asks once; says what it cost.
+/// Delivers that many events in transactions of up to 10 000, then asks once; returns a note on the cost.
 async fn wave(world: &World, what: &str, number: usize, event: impl Fn(usize) -> Value) -> Result<String> {
     let (began, busy) = (Instant::now(), world.processor_seconds().unwrap_or_default());
     let events: Vec<Value> = (0..number).map(event).collect();
@@ -348,7 +348,7 @@ async fn wave(world: &World, what: &str, number: usize, event: impl Fn(usize) ->
         anyhow::ensure!(status == 200, "a transaction of {} events is answered {status}", events.len());
     }
     let taken = began.elapsed();
-    // Asked in that very room: what came before it there is handled first.
+    // Ask in that same room, where the events are handled first.
     while world.ask(Kind::Question).await?.room != world.rooms[0] {}
     world.settle(SETTLE_MAX).await?;
     Ok(format!(

@@ -1,4 +1,4 @@
-//! What is counted at the end of a part, and what must be zero.
+//! The counts at the end of a part, and which must be zero.
 
 use std::fmt;
 
@@ -6,44 +6,44 @@ use anyhow::Result;
 
 use crate::chaos::world::{Asked, Kind, World, lock};
 
-/// How a record or a status that has ended begins.
+/// How an ended record or status begins.
 const ENDED: [&str; 4] = ["Done after", "Gave up after", "Stopped after", "Declined after"];
 
-/// The figures of one part.
+/// The counts of one part.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// What was asked.
+    /// All requests.
     pub(crate) requests: usize,
-    /// Requests with an answer.
+    /// Requests that were answered.
     pub(crate) answered: usize,
-    /// Requests that were told why there is none.
+    /// Requests that were told why there is no answer.
     pub(crate) told: usize,
-    /// Requests with neither.
+    /// Requests with neither an answer nor a reason.
     pub(crate) lost: Vec<String>,
-    /// Requests with two answers or more.
+    /// Requests with two or more answers.
     pub(crate) doubled: Vec<String>,
-    /// Calls of the tool beyond the first, for one request.
+    /// Tool calls beyond the first for one request.
     pub(crate) ran_twice: Vec<String>,
     /// Cards that were approved.
     pub(crate) approved: usize,
-    /// Approved cards that stayed open, or that ended as if nobody had decided.
+    /// Approved cards that stayed open, or ended as if nobody had decided.
     pub(crate) ignored: Vec<String>,
     /// Status notices that never ended.
     pub(crate) open: Vec<String>,
     /// Messages that a person could not decrypt.
     pub(crate) undecryptable: usize,
-    /// Calls of the model for one request: the mean and the most, a tool's round not counted.
+    /// Mean number of model calls for a request, not counting those after tool results.
     pub(crate) calls_mean: f64,
-    /// The most calls for one request.
+    /// Largest number of such calls for one request.
     pub(crate) calls_most: usize,
-    /// The most memory that Workmate's last process held, in KiB.
+    /// Peak memory of Workmate's last process, in KiB.
     pub(crate) peak_kb: Option<u64>,
-    /// What else the part has measured.
+    /// Further measurements of the part.
     pub(crate) notes: Vec<String>,
 }
 
 impl Tally {
-    /// Counts everything that was asked so far.
+    /// Counts everything asked so far.
     pub(crate) fn of(world: &World) -> Self {
         let asked: Vec<Asked> = lock(&world.asked).clone();
         let mut tally = Self { requests: asked.len(), undecryptable: world.undecryptable(), ..Self::default() };
@@ -84,10 +84,10 @@ impl Tally {
         self.open.extend(open.map(|notice| format!("{} {notice}", asked.tag)));
     }
 
-    /// Fails where something was lost, doubled, ignored or left open.
+    /// Fails if something was lost, doubled, ignored or left open.
     ///
     /// # Errors
-    /// With the whole tally.
+    /// The whole tally.
     pub(crate) fn check(&self) -> Result<()> {
         let faults = [&self.lost, &self.doubled, &self.ran_twice, &self.ignored, &self.open];
         anyhow::ensure!(faults.iter().all(|found| found.is_empty()) && self.undecryptable == 0, "{self}");

@@ -1,4 +1,4 @@
-//! A small workspace that is made to suffer: people who ask and decide, and proxies on both sides of Workmate.
+//! A small workspace for the faults: people who ask and decide, and proxies on both sides of Workmate.
 
 use std::{
     collections::BTreeMap,
@@ -33,15 +33,15 @@ use crate::harness::{
     workmate::{Setup, Workmate, coworker},
 };
 
-/// How long a call of a person's client is tried again.
+/// How long a person's client retries a call.
 const SEND_MAX: Duration = Duration::from_mins(3);
-/// Between two tries, and between two looks at what came.
+/// The pause between two tries, and between two checks for events.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Another build of Workmate than this one, to compare with.
+/// Another build of Workmate to compare with.
 pub(crate) static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// An MCP server with one tool that must never run twice for one request: it notes each call in a file.
+/// An MCP server whose tool must never run twice for one request; it records each call in a file.
 const SERVER: &str = r#"
 import json, sys
 for line in sys.stdin:
@@ -64,79 +64,79 @@ for line in sys.stdin:
     print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
 "#;
 
-/// How large a world is.
+/// The size of a world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// People, each with a client of their own; the first one makes the rooms.
+    /// People, each with their own client; the first makes the rooms.
     pub(crate) people: usize,
-    /// Rooms, every other one encrypted.
+    /// Rooms; every other one is encrypted.
     pub(crate) rooms: usize,
-    /// How many of the people have an assistant.
+    /// How many people have an assistant.
     pub(crate) assistants: usize,
-    /// A pause before each piece of an answer, so that something can happen in between.
+    /// The pause before each piece of an answer, so that faults can occur in between.
     pub(crate) piece_ms: u64,
 }
 
-/// What somebody asked for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A question to the coworker.
     Question,
-    /// A call of a tool that its asker has to approve.
+    /// A tool call that the asker has to approve.
     Deploy,
-    /// A question to one's own assistant.
+    /// A question to the asker's own assistant.
     Chat,
 }
 
-/// One request.
+/// A request that was made.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    /// Stands in the request, in the call and in the answer, and nowhere else.
+    /// A tag that appears in the request, the call and the answer, and nowhere else.
     pub(crate) tag: String,
     /// What kind it is.
     pub(crate) kind: Kind,
-    /// The request's event.
+    /// The request's event id.
     pub(crate) request: OwnedEventId,
-    /// Who asked, by number.
+    /// The index of the person who asked.
     pub(crate) asker: usize,
-    /// Where.
+    /// The room it was asked in.
     pub(crate) room: OwnedRoomId,
-    /// Whose answer is due.
+    /// The user who has to answer.
     pub(crate) whom: OwnedUserId,
 }
 
-/// Everything that a part of the bench needs.
+/// Everything that a part of the suite needs.
 pub(crate) struct World {
     homeserver: Option<Homeserver>,
-    /// What Workmate's calls pass through.
+    /// The proxy for Workmate's calls.
     pub(crate) calls: Faults,
-    /// What the homeserver's transactions pass through.
+    /// The proxy for the homeserver's transactions.
     pub(crate) deliveries: Faults,
     /// The model.
     pub(crate) claude: StandIn,
     workmate: Option<Workmate>,
     slot: Arc<Slot>,
-    /// The people.
+    /// The people, in order of their indices.
     pub(crate) people: Vec<Person>,
-    /// The rooms of all.
+    /// The shared rooms.
     pub(crate) rooms: Vec<OwnedRoomId>,
-    /// The chats with assistants: whose, where.
+    /// The assistants' chats, with their owners' indices.
     pub(crate) chats: Vec<(usize, OwnedRoomId)>,
-    /// What was asked so far.
+    /// The requests made so far.
     pub(crate) asked: Mutex<Vec<Asked>>,
-    /// Cards that were approved, by the tag of the request.
+    /// Approved cards by the request's tag.
     pub(crate) approved: Mutex<BTreeMap<String, OwnedEventId>>,
     number: AtomicUsize,
     dir: TempDir,
 }
 
 impl World {
-    /// Makes a world in which all is well and everybody has been introduced.
+    /// Makes a healthy world in which everybody has been introduced.
     pub(crate) async fn make(size: Size) -> Result<Self> {
         Box::pin(Self::make_with(size, |setup| setup)).await
     }
 
-    /// Makes one with more settings.
+    /// Makes a world with further settings.
     pub(crate) async fn make_with(size: Size, change: impl FnOnce(Setup) -> Setup) -> Result<Self> {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let slot = Arc::new(Slot::prepare(0, dir.path())?);
@@ -167,7 +167,7 @@ impl World {
         if let Some(program) = PROGRAM.get() {
             setup = setup.program(program.clone());
         } else {
-            // A few people ask for the load of many; older builds know no such limit.
+            // Few people produce the load of many. Older builds do not have this limit.
             setup = setup.section("limits", json!({"person_requests_max": 10_000, "room_requests_max": 10_000}));
         }
         let workmate = change(setup).start().await;
@@ -222,12 +222,12 @@ impl World {
         Ok(())
     }
 
-    /// Hands over Workmate's process, to be killed while people act in the world.
+    /// Hands over Workmate's process, so that it can be killed while people use the world.
     pub(crate) fn take_workmate(&mut self) -> Workmate {
         self.workmate.take().expect("it was given back")
     }
 
-    /// Takes it back.
+    /// Returns Workmate's process to the world.
     pub(crate) fn give_back(&mut self, workmate: Workmate) {
         self.workmate = Some(workmate);
     }
@@ -237,7 +237,7 @@ impl World {
         self.homeserver.take().expect("it was given back")
     }
 
-    /// Takes it back.
+    /// Returns the homeserver's process to the world.
     pub(crate) fn give_back_homeserver(&mut self, homeserver: Homeserver) {
         self.homeserver = Some(homeserver);
     }
@@ -251,7 +251,7 @@ impl World {
         self.slot.assistant(self.people[owner].user_id().localpart())
     }
 
-    /// Has somebody ask for something; tries until the homeserver has it, and once only.
+    /// Has a person ask for something; retries until the homeserver has it exactly once.
     pub(crate) async fn ask(&self, kind: Kind) -> Result<Asked> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let (tag, oncall) = (format!("q{number}."), self.oncall());
@@ -274,7 +274,7 @@ impl World {
         Ok(asked)
     }
 
-    /// Sends as a person's client does: again under the same transaction id until it is known to have arrived.
+    /// Sends as a client does: retries under the same transaction id until the event has arrived.
     async fn send(
         &self,
         who: usize,
@@ -295,7 +295,7 @@ impl World {
         }
     }
 
-    /// Approves, as its asker, every card that has appeared since the last call.
+    /// Has the askers approve every card that appeared since the last call.
     pub(crate) async fn approve(&self) -> Result<()> {
         let waiting: Vec<Asked> = lock(&self.asked)
             .iter()
@@ -313,12 +313,12 @@ impl World {
         Ok(())
     }
 
-    /// Waits until everything that was asked has an answer, at most `most`; people go on approving meanwhile.
+    /// Waits at most `most` until every request is answered, while people go on approving.
     pub(crate) async fn settle(&self, most: Duration) -> Result<()> {
         self.settle_from(0, most).await
     }
 
-    /// Waits for the answers to what was asked from the request of this number on.
+    /// Waits for the answers to the requests from this index on.
     async fn settle_from(&self, first: usize, most: Duration) -> Result<()> {
         let deadline = Instant::now() + most;
         loop {
@@ -333,7 +333,7 @@ impl World {
         Ok(())
     }
 
-    /// Returns the final answers to a request: those that hold its tag, as they are shown.
+    /// Returns a request's final answers: messages with its tag, as shown.
     pub(crate) fn answers(&self, asked: &Asked) -> Vec<String> {
         let seen = self.people[asked.asker].timeline(&asked.room);
         let about = |event: &&SeenEvent| {
@@ -347,13 +347,13 @@ impl World {
         shown.filter(|text| text.contains(&format!("answer to {}", asked.tag)) && text.contains("the end")).collect()
     }
 
-    /// Returns what else was said to a request: why it was not answered.
+    /// Returns the messages that say why a request was not answered.
     pub(crate) fn told(&self, asked: &Asked) -> Vec<String> {
         let seen = self.people[asked.asker].timeline(&asked.room);
         let asked_at = seen.event(&asked.request).map(|event| event.sent_at);
         let theirs = seen.messages_of(&asked.whom).filter(|event| {
             if asked.kind == Kind::Chat {
-                // In a chat of two nothing points at the request: what offers to try again is about one before it.
+                // In a private chat nothing points at the request, so a later offer to ask again counts as its reason.
                 return Some(event.sent_at) > asked_at && event.body().contains("ask again");
             }
             event.thread_root() == Some(asked.request.as_str()) || event.in_reply_to() == Some(asked.request.as_str())
@@ -362,7 +362,7 @@ impl World {
         shown.filter(|text| !text.contains(&asked.tag) && !text.is_empty()).collect()
     }
 
-    /// Returns what a request's status notices show.
+    /// Returns the present texts of a request's status notices.
     pub(crate) fn notices(&self, asked: &Asked) -> Vec<String> {
         let seen = self.people[asked.asker].timeline(&asked.room);
         let theirs = seen
@@ -371,14 +371,14 @@ impl World {
         theirs.filter_map(|event| seen.shown_text(&event.event_id)).map(ToOwned::to_owned).collect()
     }
 
-    /// Returns what a request's card shows at last.
+    /// Returns the last text of a request's card.
     pub(crate) fn card_shows(&self, asked: &Asked) -> Option<String> {
         let seen = self.people[asked.asker].timeline(&asked.room);
         let card = card(&seen, asked)?.event_id.clone();
         seen.shown_text(&card).map(ToOwned::to_owned)
     }
 
-    /// Returns how many messages of Workmate's a person could not decrypt.
+    /// Returns how many of Workmate's messages a person could not decrypt.
     pub(crate) fn undecryptable(&self) -> usize {
         let rooms = self.rooms.iter().map(|room| (0, room)).chain(self.chats.iter().map(|(who, room)| (*who, room)));
         let of = |(who, room): (usize, &OwnedRoomId)| {
@@ -395,13 +395,13 @@ impl World {
         calls.lines().filter(|line| *line == asked.tag).count()
     }
 
-    /// Returns how many calls of the model were made for a request.
+    /// Returns the number of model calls for a request.
     pub(crate) fn model_calls(&self, asked: &Asked) -> usize {
         let about = |request: &RecordedRequest| newest_tag(request).as_deref() == Some(asked.tag.as_str());
         self.claude.requests().iter().filter(|request| about(request)).count()
     }
 
-    /// Kills the homeserver without warning; it is started again by [`Homeserver::start_again`].
+    /// Kills the homeserver without warning; [`Homeserver::start_again`] restarts it.
     pub(crate) fn kill_homeserver(&self, signal: &str) -> Result<()> {
         let dir = self.dir.path().join("homeserver");
         for process in processes_in(&dir)? {
@@ -410,7 +410,7 @@ impl World {
         Ok(())
     }
 
-    /// Hands events to Workmate as a homeserver does, in one transaction; returns the answer's status.
+    /// Delivers events to Workmate in one transaction, as a homeserver does; returns the response's status.
     pub(crate) async fn deliver(&self, txn: &str, events: &[Value]) -> Result<u16> {
         let url = format!("http://{}/_matrix/app/v1/transactions/{txn}", self.slot.listen);
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -418,7 +418,7 @@ impl World {
         Ok(call.send().await?.status().as_u16())
     }
 
-    /// Returns the seconds of processor time that Workmate's process has used since it started.
+    /// Returns the processor time of Workmate's process, in seconds.
     pub(crate) fn processor_seconds(&self) -> Option<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.workmate.as_ref()?.pid()?)).ok()?;
         let (_, fields) = stat.rsplit_once(')')?;
@@ -427,7 +427,7 @@ impl World {
         Some(ticks.iter().sum::<f64>() / 100.0)
     }
 
-    /// Has the homeserver forget the device of a virtual user, as an administrator may.
+    /// Has the homeserver delete a virtual user's devices, as an administrator can.
     pub(crate) async fn delete_devices(&self, user: &OwnedUserId) -> Result<()> {
         let homeserver = self.homeserver.as_ref().context("the homeserver runs")?.url().clone();
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -443,7 +443,7 @@ impl World {
         Ok(())
     }
 
-    /// Writes Workmate's log to a file that outlives the world; returns its path.
+    /// Saves Workmate's log to a file that outlives the world; returns its path.
     pub(crate) fn keep_log(&self) -> Result<PathBuf> {
         let log = self.workmate.as_ref().map(Workmate::logs).unwrap_or_default();
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{}.log", std::process::id()));
@@ -451,14 +451,14 @@ impl World {
         Ok(path)
     }
 
-    /// Returns the most memory that Workmate's process has held since it started, in KiB.
+    /// Returns the peak memory of Workmate's process, in KiB.
     pub(crate) fn peak_kb(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.workmate.as_ref()?.pid()?)).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Asks one more thing in each room and chat and waits for the answers.
+    /// Asks once more in each room and chat, and waits for the answers.
     pub(crate) async fn ask_everywhere(&self, most: Duration) -> Result<()> {
         let first = lock(&self.asked).len();
         let kinds = (0..self.rooms.len()).map(|_| Kind::Question).chain(self.chats.iter().map(|_| Kind::Chat));
@@ -469,7 +469,7 @@ impl World {
     }
 }
 
-/// Registers somebody and logs an ordinary client in.
+/// Registers a person and logs in an ordinary client.
 async fn person(homeserver: &Homeserver, localpart: &str) -> Result<Person> {
     let password = format!("password-of-{localpart}");
     homeserver.register(localpart, &password).await?;
@@ -495,7 +495,7 @@ fn processes_in(dir: &Path) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Returns the tag of the newest message that a request to the model holds.
+/// Returns the tag of the newest message in a request to the model.
 fn newest_tag(request: &RecordedRequest) -> Option<String> {
     let turns = request.body["messages"].as_array()?;
     let mut tag = None;
@@ -511,7 +511,7 @@ fn newest_tag(request: &RecordedRequest) -> Option<String> {
     tag
 }
 
-/// A model that deploys where it is told to, and answers everything else with the request's tag.
+/// A model that deploys where it is told to, and otherwise answers with the request's tag.
 fn respond(request: &RecordedRequest, piece: Duration) -> Turn {
     let tag = newest_tag(request).unwrap_or_default();
     let last = request.body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();

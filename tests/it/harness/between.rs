@@ -1,4 +1,4 @@
-//! The shared homeserver behind something that sees each call, and may answer in its place.
+//! Puts a proxy before the shared homeserver that sees each call and may answer in its place.
 
 use std::sync::Arc;
 
@@ -19,19 +19,19 @@ use url::Url;
 
 use super::homeserver::shared;
 
-/// Returns where the shared homeserver answers what `instead` does not.
+/// Returns a URL at which `instead` may answer, and otherwise the shared homeserver does.
 pub(crate) async fn homeserver_behind(
     instead: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
 ) -> Result<Url> {
     between(instead, |_| false).await
 }
 
-/// Returns where the shared homeserver takes every call, and where the replies to those that `is_lost` names are lost.
+/// Returns a URL at which the shared homeserver handles every call, but the replies that `is_lost` selects are lost.
 pub(crate) async fn homeserver_that_loses(is_lost: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Result<Url> {
     between(|_| None, is_lost).await
 }
 
-/// Returns where the shared homeserver answers what `instead` does not, and where the replies that `is_lost` names are lost.
+/// Returns a URL that combines both: `instead` may answer, and the replies that `is_lost` selects are lost.
 pub(crate) async fn between(
     instead: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
     is_lost: impl Fn(&Request) -> bool + Send + Sync + 'static,
@@ -58,7 +58,7 @@ pub(crate) async fn between(
     Ok(url)
 }
 
-/// What the masquerading proxy says too, where nobody answers.
+/// The masquerading proxy's own answer when the homeserver is unreachable.
 pub(crate) fn bad_gateway(why: &str) -> Response {
     (StatusCode::BAD_GATEWAY, Json(json!({ "errcode": "M_UNKNOWN", "error": why }))).into_response()
 }

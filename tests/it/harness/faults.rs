@@ -1,4 +1,4 @@
-//! A proxy that stands between Workmate and its homeserver, in either direction, and misbehaves on demand.
+//! A misbehaving proxy between Workmate and its homeserver, for either direction.
 
 use std::{
     collections::BTreeMap,
@@ -22,55 +22,55 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-/// Larger bodies are not passed on.
+/// Larger bodies are not forwarded.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// One call, as far as a decision may want to know it.
+/// A call, as far as a decision needs to know it.
 pub(crate) struct Call {
-    /// Its method.
+    /// The HTTP method.
     pub(crate) method: Method,
-    /// Its path, without the query.
+    /// The path without the query.
     pub(crate) path: String,
 }
 
 impl Call {
-    /// Returns whether it sends an event of this type into a room.
+    /// Returns whether the call sends an event of this type to a room.
     #[allow(dead_code, reason = "the bench and the tests use different parts")]
     pub(crate) fn sends(&self, event_type: &str) -> bool {
         self.method == Method::PUT && self.path.contains(&format!("/send/{event_type}/"))
     }
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(dead_code, reason = "the bench and the tests use different parts")]
 pub(crate) enum Fault {
-    /// It is passed on as it is.
+    /// Forward it unchanged.
     None,
-    /// It is not passed on; a Matrix error answers it.
+    /// Do not forward it; answer with a Matrix error.
     Json(u16, &'static str),
-    /// It is not passed on; a page of a reverse proxy answers it.
+    /// Do not forward it; answer with a reverse proxy's error page.
     Page(u16),
-    /// It is passed on after this many milliseconds.
+    /// Forward it after this many milliseconds.
     SlowMs(u64),
-    /// It is passed on, and half of the answer comes back before the connection breaks.
+    /// Forward it, and break the connection halfway through the response.
     Truncated,
-    /// The connection breaks, and nobody has heard of the call.
+    /// Break the connection without forwarding it.
     ResetBefore,
-    /// It is passed on, and the connection breaks before the answer.
+    /// Forward it, and break the connection before the response.
     ResetAfter,
-    /// It is passed on twice; the second answer comes back.
+    /// Forward it twice, and return the second response.
     Twice,
-    /// It is not passed on, and an empty success answers it: what a broken balancer does to a transaction.
+    /// Do not forward it, and answer with an empty success, as a broken load balancer does to a transaction.
     Swallowed,
-    /// It is not passed on, and nothing answers it.
+    /// Do not forward it, and never answer.
     Hangs,
-    /// It is passed on, and nothing answers it.
+    /// Forward it, and never answer.
     HangsAfter,
 }
 
 impl Fault {
-    /// Returns its name in a tally.
+    /// Returns the fault's name for a tally.
     pub(crate) fn name(self) -> String {
         match self {
             Self::Json(status, _) => format!("{status} json"),
@@ -98,7 +98,7 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// Stands in front of `target` and passes everything on until told otherwise.
+    /// Starts a proxy before `target` that forwards everything until told otherwise.
     pub(crate) async fn before(target: Url) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let decide: Decide = Arc::new(|_| Fault::None);
@@ -111,22 +111,22 @@ impl Faults {
         Ok(Self { inner, url })
     }
 
-    /// Returns where it listens.
+    /// Returns the URL that it listens on.
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Has every call from now on decided by `decide`.
+    /// Has `decide` choose a fault for each call from now on.
     pub(crate) fn decide(&self, decide: impl Fn(&Call) -> Fault + Send + Sync + 'static) {
         *lock(&self.inner.decide) = Arc::new(decide);
     }
 
-    /// Passes everything on again.
+    /// Forwards everything again.
     pub(crate) fn heal(&self) {
         self.decide(|_| Fault::None);
     }
 
-    /// Returns how often each fault was made.
+    /// Returns how often each fault was injected.
     #[allow(dead_code, reason = "the bench and the tests use different parts")]
     pub(crate) fn made(&self) -> BTreeMap<String, usize> {
         lock(&self.inner.made).clone()
@@ -168,7 +168,7 @@ async fn answer(inner: Arc<Inner>, request: Request) -> Response {
     }
 }
 
-/// Ends the task of this connection, and with it the connection, without a word.
+/// Aborts this connection's task, and so the connection, silently.
 fn break_connection() -> ! {
     panic::resume_unwind(Box::new("the connection breaks"))
 }

@@ -1,4 +1,4 @@
-//! The homeserver that all tests share, and private ones for those that stop it.
+//! The homeserver that all tests share, and private ones for tests that stop it.
 
 use std::{
     fs::{self, File},
@@ -20,10 +20,10 @@ use workmate::cli::demo::{
 
 use super::{progress, slot::Slot, venv_dir};
 
-/// How many tests can have a Workmate of their own on the shared homeserver.
+/// The number of slots, and so of tests with their own Workmate on the shared homeserver.
 const SLOTS: usize = 400;
 
-/// The homeserver of the whole test binary. It is never dropped; it ends with the process.
+/// The test binary's shared homeserver. It is never dropped, and ends with the process.
 pub(crate) struct Shared {
     homeserver: Homeserver,
     slots: Vec<Arc<Slot>>,
@@ -32,11 +32,11 @@ pub(crate) struct Shared {
     _dir_lock: File,
 }
 
-/// Returns the shared homeserver; the first caller starts it, the others wait for that.
+/// Returns the shared homeserver; the first caller starts it, and the others wait.
 pub(crate) fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     SHARED.get_or_init(|| {
-        // A runtime and thread of its own: the caller's runtime ends with its test.
+        // Its own thread and runtime, because the caller's runtime ends with its test.
         let starting = thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(Shared::start())
@@ -59,38 +59,38 @@ impl Shared {
         self.homeserver.url()
     }
 
-    /// Takes a slot that no other test has.
+    /// Takes a slot that no other test uses.
     pub(crate) fn take_slot(&self) -> Arc<Slot> {
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         self.slots.get(number).unwrap_or_else(|| panic!("more than {SLOTS} tests take a slot: raise SLOTS")).clone()
     }
 
-    /// Registers a new account; returns the options of an ordinary client for it.
+    /// Registers a new account; returns an ordinary client's options for it.
     ///
-    /// The localpart is `name` and a number, so that tests do not meet.
+    /// The localpart is `name` and a number, so that tests do not collide.
     pub(crate) async fn account(&self, name: &str) -> PersonOptions {
         let localpart = format!("{name}-{}", self.people.fetch_add(1, Ordering::Relaxed));
         account(&self.homeserver, &localpart).await
     }
 
-    /// Registers a new account and logs an ordinary client in.
+    /// Registers a new account and logs in an ordinary client.
     pub(crate) async fn person(&self, name: &str) -> Person {
         let options = self.account(name).await;
         Person::start(options).await.expect("a new account can log in")
     }
 }
 
-/// A homeserver of one test's own, which it may stop and start.
+/// A homeserver of a single test, which the test may stop and start.
 pub(crate) struct Private {
     /// The homeserver itself.
     pub(crate) homeserver: Homeserver,
-    /// The one appservice that it serves.
+    /// Its only appservice.
     pub(crate) slot: Arc<Slot>,
     _dir: TempDir,
 }
 
 impl Private {
-    /// Starts one.
+    /// Starts a private homeserver.
     pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a directory for temporary files");
         let slot = Arc::new(Slot::prepare(0, dir.path()).expect("a slot can be prepared"));
@@ -99,7 +99,7 @@ impl Private {
         Self { homeserver, slot, _dir: dir }
     }
 
-    /// Registers an account and logs an ordinary client in.
+    /// Registers an account and logs in an ordinary client.
     pub(crate) async fn person(&self, localpart: &str) -> Person {
         let options = account(&self.homeserver, localpart).await;
         Person::start(options).await.expect("a new account can log in")
@@ -113,7 +113,7 @@ async fn start(dir: &Path, slots: &[Arc<Slot>]) -> Result<Homeserver> {
     Homeserver::start(options, &progress).await
 }
 
-/// The program that runs Synapse, where the environment asks for another set-up than one process on SQLite.
+/// The program that runs Synapse, if the environment asks for another setup than one process on SQLite.
 fn runner() -> Option<PathBuf> {
     let set_up = std::env::var("WORKMATE_TESTS_SYNAPSE").ok()?;
     assert_eq!(set_up, "workers", "WORKMATE_TESTS_SYNAPSE knows no other set-up");
@@ -126,9 +126,9 @@ async fn account(homeserver: &Homeserver, localpart: &str) -> PersonOptions {
     PersonOptions::new(homeserver.url(), localpart, &password)
 }
 
-/// Makes a directory for this process and removes those of processes that have ended.
+/// Creates a directory for this process, and removes those of ended processes.
 ///
-/// A process holds a lock on a file in its directory for as long as it runs.
+/// While a process runs, it holds a lock on a file in its directory.
 fn own_dir(parent: &Path) -> Result<(PathBuf, File)> {
     fs::create_dir_all(parent)?;
     for entry in fs::read_dir(parent)? {

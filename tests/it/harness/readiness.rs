@@ -1,4 +1,4 @@
-//! What `/readyz` of a running Workmate says, and changes of a configuration before it starts.
+//! Reads `/readyz` and the log of a running Workmate, and changes its configuration before a start.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time;
 
 use super::Workmate;
 
-/// How long a condition is waited for.
+/// How long to wait for a condition.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -20,7 +20,7 @@ pub(crate) fn reconfigure(config: &Path, change: impl FnOnce(&mut Value)) -> Res
     Ok(())
 }
 
-/// Waits until `/readyz` shows what `wanted` looks for.
+/// Waits until `/readyz` satisfies `wanted`.
 pub(crate) async fn until_readiness(workmate: &Workmate, wanted: impl Fn(u16, &Value) -> bool) -> Result<Value> {
     let mut last = json!(null);
     let waiting = async {
@@ -38,12 +38,12 @@ pub(crate) async fn until_readiness(workmate: &Workmate, wanted: impl Fn(u16, &V
     found.with_context(|| format!("/readyz stays {last}; the log:\n{}", workmate.logs()))
 }
 
-/// Returns whether a condition of `/readyz` holds.
+/// Returns whether a condition in `/readyz` holds.
 pub(crate) fn is_ready(conditions: &Value, name: &str) -> bool {
     conditions[name]["ready"] == true
 }
 
-/// Reads `/readyz`: its status and the conditions.
+/// Returns the status and conditions of `/readyz`.
 pub(crate) async fn readiness(workmate: &Workmate) -> Result<(u16, Value)> {
     let url = format!("http://{}/readyz", workmate.slot().health_listen);
     let answer = reqwest::Client::builder().no_proxy().build()?.get(url).send().await?;
@@ -51,15 +51,14 @@ pub(crate) async fn readiness(workmate: &Workmate) -> Result<(u16, Value)> {
     Ok((status, answer.json::<Value>().await.context("/readyz answers JSON")?["conditions"].clone()))
 }
 
-/// Waits until Workmate's log says that `count` runs ended, which it does once that is durable.
+/// Waits until Workmate has logged that `count` runs ended, which it does once that is durable.
 ///
-/// An answer that a person has seen is not enough: a process that is killed between the answer and its record takes
-/// the run up again.
+/// Seeing an answer is not enough: a process killed between the answer and its record resumes the run.
 pub(crate) async fn until_runs_ended(workmate: &Workmate, count: usize) {
     until_logged(workmate, "a run ended", count).await;
 }
 
-/// Waits until the log says something so many times.
+/// Waits until the log contains something that many times.
 pub(crate) async fn until_logged(workmate: &Workmate, what: &str, count: usize) {
     let logged = async {
         while workmate.logs().matches(what).count() < count {

@@ -1,5 +1,5 @@
-//! Something between the homeserver and Workmate that sees each transaction: a proxy that loses some, or another
-//! homeserver's rule of delivery.
+//! A relay between the homeserver and Workmate that sees each transaction: it may lose some, or deliver like another
+//! homeserver.
 
 use std::{
     collections::VecDeque,
@@ -21,14 +21,15 @@ use workmate::cli::demo::homeserver::free_port;
 
 use super::{Workmate, readiness::reconfigure};
 
-/// What becomes of transactions.
+/// How transactions are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// They are passed on.
+    /// Forward them.
     PassOn,
-    /// They are answered 200 and thrown away.
+    /// Answer 200 and discard them.
     ThrowAway,
-    /// One at a time; one that fails is kept until the next event comes; a ping sends nothing, and nobody is asked for.
+    /// Forward one at a time; after a failure keep it until the next event arrives. Pings are not forwarded, and
+    /// queries about users get an empty answer.
     UntilTheNextEvent,
 }
 
@@ -46,14 +47,14 @@ struct Inner {
 
 struct Seen {
     rule: Rule,
-    /// Events that were thrown away, or are kept.
+    /// Events that were discarded or are kept.
     away: Vec<Value>,
     kept: VecDeque<(u64, Vec<u8>)>,
     number: u64,
 }
 
 impl Relay {
-    /// Stands before a Workmate that was not started yet: it is told to listen elsewhere.
+    /// Starts a relay before a Workmate that has not started yet, and configures that to listen elsewhere.
     pub(crate) async fn before(workmate: &Workmate, rule: Rule) -> Result<Self> {
         let slot = workmate.slot();
         slot.release_ports();
@@ -73,12 +74,12 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Changes what becomes of transactions from now on.
+    /// Changes the rule from now on.
     pub(crate) fn follow(&self, rule: Rule) {
         self.seen().rule = rule;
     }
 
-    /// Returns how many messages of people were thrown away or kept so far, encrypted ones too.
+    /// Returns how many of people's messages, encrypted ones included, were discarded or are kept.
     pub(crate) fn messages_away(&self) -> usize {
         let is_message = |event: &&Value| {
             matches!(event["type"].as_str(), Some("m.room.message" | "m.room.encrypted"))
@@ -87,7 +88,7 @@ impl Relay {
         self.seen().away.iter().filter(is_message).count()
     }
 
-    /// Returns how many events thrown away or kept are like that.
+    /// Counts the discarded and kept events that satisfy a predicate.
     pub(crate) fn away(&self, is_wanted: impl Fn(&Value) -> bool) -> usize {
         self.seen().away.iter().filter(|event| is_wanted(event)).count()
     }
@@ -108,7 +109,7 @@ impl Relay {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a transaction, and sends what is kept in its order until one fails.
+    /// Keeps a transaction, and forwards the kept ones in order until one fails.
     async fn keep_and_send(&self, body: Vec<u8>) {
         let _one_at_a_time = self.0.sending.lock().await;
         {
@@ -136,7 +137,7 @@ async fn answer(State(relay): State<Relay>, request: Request) -> Response {
     let done = || Json(json!({})).into_response();
     match rule {
         Rule::UntilTheNextEvent if path.contains("/users/") => return StatusCode::NOT_FOUND.into_response(),
-        // A ping reaches us, and makes nothing be sent.
+        // A ping gets an answer and triggers no delivery.
         Rule::UntilTheNextEvent if !is_transaction && !path.ends_with("/ping") => return done(),
         Rule::ThrowAway | Rule::UntilTheNextEvent if is_transaction => {
             let events: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The harness itself, without Workmate.
+//! Tests the harness itself, without Workmate.
 
 use anyhow::Result;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Slots: appservice registrations of their own, so that every test has its own Workmate on one homeserver.
+//! Slots: one appservice registration each, so that every test has its own Workmate on one homeserver.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::{Value, json};
 use workmate::cli::demo::homeserver::{SERVER_NAME, free_port};
 
-/// One registration with its tokens, ports and namespace.
+/// A registration with its tokens, ports and namespace.
 pub(crate) struct Slot {
-    /// `id` of the registration, and what all its localparts begin with.
+    /// The registration's `id`, which prefixes all its localparts.
     pub(crate) id: String,
-    /// Where the homeserver's calls are awaited.
+    /// The address for the homeserver's calls.
     pub(crate) listen: SocketAddr,
-    /// Where health is asked for.
+    /// The address of the health listener.
     pub(crate) health_listen: SocketAddr,
     /// The registration's file.
     pub(crate) registration: PathBuf,
@@ -42,7 +42,7 @@ impl Slot {
         Ok(slot)
     }
 
-    /// Gives the reserved ports free, right before the one who is meant to listen starts.
+    /// Releases the reserved ports; call it just before starting what listens on them.
     pub(crate) fn release_ports(&self) {
         self.reserved.lock().expect("no holder of this lock panics").clear();
     }

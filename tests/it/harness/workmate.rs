@@ -1,4 +1,4 @@
-//! Workmate as a process of its own, as an operator runs it.
+//! Workmate as a separate process, as an operator runs it.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -27,21 +27,21 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_LINES: usize = 60;
 
-/// What a Workmate is configured with, beyond its slot.
+/// The configuration of a Workmate beyond its slot.
 pub(crate) struct Setup {
     slot: Arc<Slot>,
     homeserver: Url,
     claude: Url,
     settings: Value,
     coworkers: Vec<Value>,
-    /// Coworkers' files as they stand, by id.
+    /// The text of coworkers' files, by id.
     files: Vec<(&'static str, String)>,
     program: PathBuf,
     env: Vec<(&'static str, String)>,
 }
 
 impl Setup {
-    /// Begins with one coworker, `oncall`, and the default limits.
+    /// Returns a setup with the coworker `oncall` and the default limits.
     pub(crate) fn new(slot: &Arc<Slot>, homeserver: &Url, claude: &Url) -> Self {
         let (slot, homeserver, claude) = (slot.clone(), homeserver.clone(), claude.clone());
         let program = PathBuf::from(env!("CARGO_BIN_EXE_workmate"));
@@ -57,7 +57,7 @@ impl Setup {
         }
     }
 
-    /// Has it reach its homeserver elsewhere; see [`super::between`].
+    /// Has Workmate reach its homeserver at another URL; see [`super::between`].
     pub(crate) fn homeserver(self, homeserver: &Url) -> Self {
         Self { homeserver: homeserver.clone(), ..self }
     }
@@ -67,7 +67,7 @@ impl Setup {
         Self { coworkers, ..self }
     }
 
-    /// Replaces the coworkers by files as an operator has them.
+    /// Replaces the coworkers by files as an operator writes them.
     pub(crate) fn coworker_files(self, files: Vec<(&'static str, String)>) -> Self {
         Self { coworkers: Vec::new(), files, ..self }
     }
@@ -77,7 +77,7 @@ impl Setup {
         Self { program, ..self }
     }
 
-    /// Sets an environment variable of its process.
+    /// Sets an environment variable of the process.
     pub(crate) fn env(mut self, name: &'static str, value: String) -> Self {
         self.env.push((name, value));
         self
@@ -89,7 +89,7 @@ impl Setup {
         self
     }
 
-    /// Writes the configuration, starts Workmate and waits until it is ready.
+    /// Writes the configuration, starts Workmate, and waits until it is ready.
     pub(crate) async fn start(self) -> Workmate {
         let mut workmate = self.write();
         workmate.start_again().await;
@@ -148,7 +148,7 @@ impl Setup {
     }
 }
 
-/// Returns the file of a coworker with this id, as `config/coworkers/` holds it.
+/// Returns a coworker's file with this id, as in `config/coworkers/`.
 pub(crate) fn coworker(id: &str) -> Value {
     json!({
         "id": id,
@@ -158,7 +158,7 @@ pub(crate) fn coworker(id: &str) -> Value {
     })
 }
 
-/// A configured Workmate, running or not; killed when dropped.
+/// A configured Workmate, running or not; killed on drop.
 pub(crate) struct Workmate {
     dir: TempDir,
     slot: Arc<Slot>,
@@ -168,7 +168,7 @@ pub(crate) struct Workmate {
 }
 
 impl Workmate {
-    /// Returns its slot: its ids and tokens.
+    /// Returns its slot, for ids and tokens.
     pub(crate) fn slot(&self) -> &Slot {
         &self.slot
     }
@@ -178,17 +178,17 @@ impl Workmate {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Returns where it stores everything.
+    /// Returns its data folder.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    /// Returns its configuration's file.
+    /// Returns its configuration file.
     pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("workmate.yaml")
     }
 
-    /// Starts it and waits until it is ready; the log's tail is in the panic if it does not get so.
+    /// Starts it and waits until it is ready; if that fails, panics with the log's tail.
     pub(crate) async fn start_again(&mut self) {
         self.spawn();
         if let Err(error) = self.until_ready().await {
@@ -215,7 +215,7 @@ impl Workmate {
         self.child = Some(child);
     }
 
-    /// Waits until `/readyz` says that it is ready.
+    /// Waits until `/readyz` reports ready.
     pub(crate) async fn until_ready(&mut self) -> Result<()> {
         let url = format!("http://{}/readyz", self.slot.health_listen);
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -232,7 +232,7 @@ impl Workmate {
         bail!("workmate was not ready after {} s", READY_MAX.as_secs())
     }
 
-    /// Waits as [`Self::until_ready`] does, and starts it again whenever it ends, as a supervisor would.
+    /// Waits like [`Self::until_ready`], but restarts it whenever it exits, as a supervisor would.
     #[allow(dead_code, reason = "the benches and the tests use different parts")]
     pub(crate) async fn until_ready_whatever_ends(&mut self) -> Result<()> {
         let deadline = time::Instant::now() + READY_MAX;
@@ -249,7 +249,7 @@ impl Workmate {
         }
     }
 
-    /// Asks it to stop, and kills it where it does not, however it ends.
+    /// Asks it to stop, kills it if it does not, and ignores how it exits.
     #[allow(dead_code, reason = "the benches and the tests use different parts")]
     pub(crate) async fn end(&mut self) {
         let Some(child) = self.child.as_mut() else { return };
@@ -265,12 +265,12 @@ impl Workmate {
     /// Kills it without warning, as a power cut would.
     pub(crate) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        // One that has ended by itself is only waited for.
+        // If it has exited already, only the wait matters.
         child.kill().ok();
         child.wait().expect("a killed child ends");
     }
 
-    /// Has it crash where it stands (SIGABRT), as a failed assertion of a library would.
+    /// Crashes it (SIGABRT), as a failed assertion in a library would.
     pub(crate) fn crash(&mut self) {
         let mut child = self.child.take().expect("it runs");
         let asked = Command::new("kill").args(["-ABRT", &child.id().to_string()]).status();
@@ -279,7 +279,7 @@ impl Workmate {
         assert!(!ended.success(), "an aborted process does not succeed");
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has; panics if it does not or fails.
+    /// Asks it to stop (SIGTERM) and waits; panics if it does not stop or fails.
     pub(crate) async fn stop(&mut self) {
         let child = self.child.as_mut().expect("it runs");
         let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
@@ -300,7 +300,7 @@ impl Workmate {
         panic!("workmate did not stop\n{}", last_lines(&self.log_path(), LOG_LINES));
     }
 
-    /// Stops it and returns the index of the runs that ended, oldest first, as it is stored.
+    /// Stops it; returns the stored index of ended runs, oldest first.
     pub(crate) async fn stop_and_read_run_index(&mut self) -> Result<Vec<Value>> {
         self.stop().await;
         let secret = fs::read_to_string(self.dir.path().join("master.secret"))?;
@@ -309,7 +309,7 @@ impl Workmate {
         store.run_index::<Value>().iter().map(|entry| Ok(entry?.1)).collect()
     }
 
-    /// Returns everything that it has logged, over all its starts.
+    /// Returns its log over all starts.
     pub(crate) fn logs(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
@@ -326,7 +326,7 @@ impl Workmate {
 impl Drop for Workmate {
     fn drop(&mut self) {
         self.kill();
-        // The test runner shows it only where the test fails, by a panic or by an error.
+        // The test runner shows this only if the test fails.
         eprintln!("The last lines of workmate's log:\n{}", last_lines(&self.log_path(), LOG_LINES));
     }
 }

@@ -1,4 +1,4 @@
-//! Tools with the servers of one test.
+//! The tools and MCP servers of one test.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,10 +11,10 @@ use workmate::{
     tools::{Settings, Tools},
 };
 
-/// How long anything is waited for.
+/// How long to wait for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The tools of one test, and what they run in.
+/// The tools of a test and what they run in.
 pub(super) struct Bench {
     pub(super) tools: Tools,
     tasks: TaskTracker,
@@ -30,7 +30,7 @@ impl Bench {
         Self { tools, tasks, stop }
     }
 
-    /// Starts them and waits until all servers are up.
+    /// Starts the servers and waits until all are up.
     pub(super) async fn up(servers: Vec<Server>) -> Self {
         let bench = Self::start(servers, &[]);
         bench.until("all servers are up", |tools| tools.health().down.is_empty()).await;
@@ -47,7 +47,7 @@ impl Bench {
         timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"));
     }
 
-    /// Waits until a tool is offered, and returns it as granted with that time.
+    /// Waits until a tool is offered; returns it as granted with that timeout.
     pub(super) async fn tool(&self, name: &str, timeout_ms: u64) -> Tool {
         self.until(name, |tools| tools.offers().iter().any(|offer| offer.name.as_str() == name)).await;
         let grant = Grant { timeout_ms: Some(timeout_ms), ..Grant::plain(name) };
@@ -60,13 +60,13 @@ impl Bench {
         self.tools.call(&tool, arguments.as_object().expect("arguments are an object")).await
     }
 
-    /// Names of what a server offers.
+    /// Returns the names of the tools that a server offers.
     pub(super) fn names(&self, server: &str) -> Vec<String> {
         let names = self.tools.offers().into_iter().map(|offer| offer.name.as_str().to_owned());
         names.filter(|name| name.starts_with(&format!("{server}__"))).collect()
     }
 
-    /// Ends everything as Workmate does when it is told to stop.
+    /// Ends everything as a shutdown of Workmate does.
     pub(super) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -74,7 +74,7 @@ impl Bench {
     }
 }
 
-/// A server that is a program.
+/// Returns a server that is a program.
 pub(super) fn program(name: &str, command: Vec<String>) -> Server {
     program_with(name, command, &[])
 }

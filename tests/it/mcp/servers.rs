@@ -1,4 +1,4 @@
-//! The reference servers, which nobody here wrote: installed, pinned, into `target/mcp-servers`, kept for the next run.
+//! The independent reference servers, pinned, installed into `target/mcp-servers` and kept for the next run.
 
 use std::{
     io::Write as _,
@@ -12,11 +12,11 @@ use crate::standin_sdks::run;
 const PACKAGES: [&str; 2] =
     ["@modelcontextprotocol/server-everything@2026.8.31", "@modelcontextprotocol/server-filesystem@2026.8.31"];
 
-/// Where both are installed.
+/// The folder in which both are installed.
 pub(crate) struct Reference(PathBuf);
 
 impl Reference {
-    /// Installs them; `None`, said aloud, where there is no node.
+    /// Installs them; prints a notice and returns `None` if there is no node.
     pub(crate) async fn installed() -> Option<&'static Self> {
         static INSTALLED: OnceCell<Option<Reference>> = OnceCell::const_new();
         INSTALLED.get_or_init(install).await.as_ref()
@@ -57,13 +57,13 @@ async fn install() -> Option<Reference> {
     Some(Reference(directory))
 }
 
-/// The command of the server that misbehaves as told (`tests/it/mcp/server.py`).
+/// Returns the command of the server that misbehaves as told (`tests/it/mcp/server.py`).
 pub(super) fn misbehaving(mode: &[&str]) -> Vec<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/mcp/server.py");
     ["python3", script].iter().chain(mode).map(|part| (*part).to_owned()).collect()
 }
 
-/// Returns the processes whose command lines hold a word.
+/// Returns the processes whose command lines contain a word.
 pub(super) fn processes_with(word: &str) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").expect("Linux has /proc").flatten();
     let pid = |entry: std::fs::DirEntry| {

@@ -1,4 +1,4 @@
-//! What a turn with an opened room costs the homeserver.
+//! The homeserver calls of a turn with an opened room.
 
 use std::sync::{Arc, Mutex};
 

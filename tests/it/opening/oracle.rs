@@ -1,4 +1,4 @@
-//! What may be opened, compared with what Synapse itself answers to the owner for the same events (A8).
+//! Compares what may be opened with what Synapse itself returns to the owner for the same events (A8).
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,8 @@ use crate::{
 
 const VISIBILITIES: [&str; 5] = ["shared", "joined", "invited", "world_readable", "joined"];
 
-/// Has the owner be nobody, invited, joined, gone, banned, and gone again, under each visibility, with a word in each.
+/// Takes the owner through no membership, invite, join, leave, ban and leave under each visibility, with a message in
+/// each.
 async fn play(host: &Person, owner: &Person, room: &RoomId) -> Result<()> {
     let rooms = format!("_matrix/client/v3/rooms/{room}");
     let mut said = 0;
@@ -44,7 +45,7 @@ async fn play(host: &Person, owner: &Person, room: &RoomId) -> Result<()> {
             say(host).await?;
         }
     }
-    // Another's state event of that type is not the room's visibility.
+    // A state event of that type under another key is not the room's visibility.
     let path = format!("{rooms}/state/m.room.history_visibility/elsewhere");
     call_as(host, Method::PUT, &path, &json!({ "history_visibility": "world_readable" })).await?;
     say(host).await?;
@@ -99,12 +100,12 @@ async fn a8_no_event_is_opened_that_the_homeserver_would_refuse_to_the_owner() -
         }
     }
     assert_eq!(wider, Vec::<String>::new());
-    // Synapse takes any event of that type for a change of visibility; we ask for the room's own.
+    // Synapse counts any event of that type as a change of visibility; we count only the room's own.
     let elsewhere = r#""m.room.history_visibility" "elsewhere" {"history_visibility":"world_readable"}"#;
     assert_eq!(stricter, [elsewhere]);
     assert!(refused >= 10 && events.len() - refused >= 20, "{refused} of {} refused", events.len());
 
-    // What is really opened is what both allow.
+    // Really opened is what both allow.
     let dm = office.meet(&bob).await?;
     office.word(&bob, &dm, &format!("!open {room}"), OPENED).await?;
     office.ask(&bob, &dm, "what was said there?", "Words.").await?;

@@ -1,4 +1,4 @@
-//! Two owners, everything that they do with their assistants, and every place where nothing of it may be found (A4).
+//! Two owners, everything they do with their assistants, and every place where nothing of it may appear (A4).
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
@@ -16,7 +16,7 @@ use crate::{
     opening::OPENED,
 };
 
-/// Where an owner's canaries are planted. The first one is said in a room that others read too.
+/// Where an owner's canaries are planted. The first is said in a room that others read too.
 const PLANTED: [&str; 11] = [
     "opened",
     "insight",
@@ -30,7 +30,7 @@ const PLANTED: [&str; 11] = [
     "interrupted",
     "beginning",
 ];
-/// What the coworker is asked in front of everybody.
+/// The coworker's question in front of everybody.
 const OPEN_QUESTION: &str = "what do you know of us?";
 
 fn canary(owner: &str, place: &str) -> String {
@@ -41,12 +41,12 @@ fn canaries(owner: &str) -> Vec<String> {
     PLANTED.iter().map(|place| canary(owner, place)).collect()
 }
 
-/// An owner, what is theirs, and where.
+/// An owner and their rooms.
 struct Owner<'a> {
     name: &'a str,
     person: &'a Person,
     dm: OwnedRoomId,
-    /// The room that they opened; carol and the coworker are there too.
+    /// The room that they opened; Carol and the coworker are in it too.
     opened: OwnedRoomId,
 }
 
@@ -56,7 +56,7 @@ impl Owner<'_> {
     }
 }
 
-/// Looks for canaries, and collects what is found.
+/// Searches for canaries and collects the finds.
 #[derive(Default)]
 struct Search {
     places: usize,
@@ -75,7 +75,7 @@ impl Search {
     }
 }
 
-/// Does with one's assistant all that can be done with it.
+/// Does everything that an owner can do with an assistant.
 async fn confide<'a>(office: &Office, name: &'a str, owner: &'a Person, carol: &Person) -> Result<Owner<'a>> {
     let say = |place| canary(name, place);
     let opened = office.team(RoomKind::Encrypted, &[owner, carol]).await?;
@@ -102,7 +102,7 @@ async fn confide<'a>(office: &Office, name: &'a str, owner: &'a Person, carol: &
     Ok(Owner { name, person: owner, dm, opened })
 }
 
-/// What our users have on the homeserver, read by themselves: account data, profiles, and the state of their rooms.
+/// Searches what our users have on the homeserver: account data, profiles, and their rooms' state.
 async fn of_our_users(office: &Office, users: &[&UserId], all: &[String], search: &mut Search) -> Result<()> {
     for user in users {
         let get = async |path: String| office.as_user(user, Method::GET, &path, &json!({})).await;
@@ -122,7 +122,7 @@ async fn of_our_users(office: &Office, users: &[&UserId], all: &[String], search
     Ok(())
 }
 
-/// Every room that a person can see: raw, and as their own client decrypts it.
+/// Searches every room that a person can see, both raw and as their own client decrypts it.
 async fn of_person(person: &Person, owners: &[Owner<'_>], search: &mut Search) -> Result<()> {
     let all: Vec<_> = owners.iter().flat_map(|owner| canaries(owner.name)).collect();
     let get = async |path: String| call_as(person, Method::GET, &format!("_matrix/client/v3/{path}"), &json!({})).await;
@@ -144,7 +144,7 @@ async fn of_person(person: &Person, owners: &[Owner<'_>], search: &mut Search) -
         let room = OwnedRoomId::try_from(room.as_str())?;
         let seen = Found::text(place, format!("{:?}", person.timeline(&room)));
         search.look(&seen, &foreign);
-        // What is there is found, so that what is not found is not there.
+        // The search finds what is there, so what it does not find is not there.
         assert!(said_there.iter().all(|canary| seen.holds(canary)), "{}", seen.place);
         for owner in owners.iter().filter(|owner| owner.dm == room) {
             let places = ["question", "answer", "insight", "filename"];
@@ -154,7 +154,7 @@ async fn of_person(person: &Person, owners: &[Owner<'_>], search: &mut Search) -
     Ok(())
 }
 
-/// What the model was asked: of each owner nothing but their own, and of a coworker nothing at all.
+/// Searches the prompts: an assistant's may hold only its owner's canaries, a coworker's none.
 fn in_prompts(office: &Office, owners: &[Owner<'_>], search: &mut Search) {
     let all: Vec<_> = owners.iter().flat_map(|owner| canaries(owner.name)).collect();
     let (mut private, mut open) = (0, 0);
@@ -184,7 +184,7 @@ fn in_prompts(office: &Office, owners: &[Owner<'_>], search: &mut Search) {
     }
 }
 
-/// What the process leaves outside of Matrix: files, logs, health, and the audit's commands.
+/// Searches what the process leaves outside Matrix: files, logs, health, and the output of the audit commands.
 fn of_machine(office: &Office, when: &str, all: &[String], search: &mut Search) -> Result<()> {
     let disk = on_disk(&office.workmate.data_dir())?;
     assert!(disk.len() > 5, "{when}: {} files", disk.len());
@@ -223,7 +223,7 @@ async fn of_health(office: &Office, all: &[String], search: &mut Search) -> Resu
     Ok(())
 }
 
-/// Has Workmate crash in the middle of an answer; what it leaves is searched, and the answer comes after the next start.
+/// Crashes Workmate in the middle of an answer and searches what is left; the answer comes after the next start.
 async fn crash_amid_an_answer(
     office: &mut Office,
     owner: &Owner<'_>,

@@ -1,20 +1,20 @@
-//! Files that are small as they come and enormous once unpacked, made when they are needed.
+//! Files that are small when sent and enormous when unpacked, generated when needed.
 
 use std::io::Write as _;
 
 use flate2::{Compression, Crc, write::ZlibEncoder};
 use workmate::core::media::{Kind, Unread};
 
-/// A file, and how a child of the sandbox may end with it.
+/// A file, and how decoding it may end.
 pub(crate) struct Bomb {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) bytes: Vec<u8>,
-    /// Why it cannot be read; `None` where its beginning can.
+    /// Why it cannot be read; `None` if its beginning can be.
     pub(crate) why: Option<Unread>,
 }
 
-/// Returns this many MiB of nothing, packed into a thousandth.
+/// Returns this many MiB of zeros, compressed to a thousandth.
 pub(crate) fn packed(mebibytes: usize) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     let nothing = vec![0; 1 << 20];
@@ -36,7 +36,7 @@ fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &name, data, &crc.sum().to_be_bytes()].concat()
 }
 
-/// A PNG of these dimensions, depth and colour, with chunks in front of its data.
+/// Returns a PNG with these dimensions, depth and colour type, and with chunks before its data.
 fn png(width: u32, height: u32, depth_and_colour: [u8; 2], chunks: &[u8], data: &[u8]) -> Vec<u8> {
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &depth_and_colour, &[0, 0, 0]].concat();
     [b"\x89PNG\r\n\x1a\n", &chunk(*b"IHDR", &header)[..], chunks, &chunk(*b"IDAT", data), &chunk(*b"IEND", b"")]
@@ -50,7 +50,7 @@ fn gif(width: u16, height: u16, frames: &[u8]) -> Vec<u8> {
     [b"GIF89a", &screen[..], frames, b";"].concat()
 }
 
-/// One frame, whose data is one pixel.
+/// Returns a frame whose data is a single pixel.
 fn frame(width: u16, height: u16) -> Vec<u8> {
     [b",\0\0\0\0", &width.to_le_bytes()[..], &height.to_le_bytes(), &[0], &[2, 2, 0x44, 0x01, 0]].concat()
 }
@@ -65,7 +65,7 @@ fn riff_chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&name[..], &length.to_le_bytes(), data, &vec![0; data.len() % 2]].concat()
 }
 
-/// A lossless WebP's beginning: its mark, and 14 bits each for the edges less one.
+/// Returns the start of a lossless WebP: its mark, and 14 bits each for the edges less one.
 fn lossless(edge: u32) -> Vec<u8> {
     let bits = (edge - 1) | (edge - 1) << 14;
     riff_chunk(*b"VP8L", &[&[0x2f][..], &bits.to_le_bytes(), &[0; 64]].concat())
@@ -78,35 +78,35 @@ fn animated_webp() -> Vec<u8> {
     riff(&[riff_chunk(*b"VP8X", &canvas), riff_chunk(*b"ANIM", &[0; 6]), frames].concat())
 }
 
-/// A JPEG's beginning with these dimensions, three components, and what follows it.
+/// Returns the start of a JPEG with these dimensions and three components, followed by `rest`.
 fn jpeg(start_of_frame: u8, edge: u16, rest: &[u8]) -> Vec<u8> {
     let table = [&[0xff, 0xdb, 0, 67, 0][..], &[1; 64]].concat();
     let edge = edge.to_be_bytes();
     let frame =
         [&[0xff, start_of_frame, 0, 17, 8][..], &edge, &edge, &[3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0]].concat();
-    // One code of one bit, which says "nothing more in this block".
+    // A single one-bit code, which means "nothing more in this block".
     let codes = |class: u8| [&[0xff, 0xc4, 0, 20, class, 1][..], &[0; 15], &[0]].concat();
     [&[0xff, 0xd8][..], &table, &frame, &codes(0), &codes(0x10), rest, &[0xff, 0xd9]].concat()
 }
 
-/// Scans of a progressive picture, each of which goes through all of its blocks.
+/// Returns scans of a progressive picture, each of which covers all of its blocks.
 fn scans(count: usize) -> Vec<u8> {
     let scan = [&[0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 0, 0][..], &[0; 16]].concat();
     scan.repeat(count)
 }
 
-/// A PDF with this table of objects, as a stream.
+/// Returns a PDF with this object table, as a stream.
 fn pdf_with_table(dictionary: &str, data: &[u8]) -> Vec<u8> {
     let table = format!("1 0 obj\n<< /Type /XRef {dictionary} /Length {} >>\nstream\r\n", data.len());
     [b"%PDF-1.5\n", table.as_bytes(), data, b"\nendstream\nendobj\nstartxref\n9\n%%EOF\n"].concat()
 }
 
-/// A PDF whose catalogue is in a box of objects that unpacks to these bytes.
+/// Returns a PDF whose catalogue is in an object stream that unpacks to these bytes.
 fn pdf_with_box(filters: &str, data: &[u8]) -> Vec<u8> {
     let boxed =
         format!("1 0 obj\n<< /Type /ObjStm /N 1 /First 4 /Filter {filters} /Length {} >>\nstream\r\n", data.len());
     let beginning = [b"%PDF-1.5\n", boxed.as_bytes(), data, b"\nendstream\nendobj\n"].concat();
-    // Three entries: none; object 1, which stands behind the first line; object 2, which is in it.
+    // Three entries: none; object 1, after the first line; object 2, inside it.
     let entries = [[0, 0, 0, 0, 0], [1, 0, 0, 9, 0], [2, 0, 0, 1, 0], [1, 0, 0, 9, 0]].concat();
     let at = beginning.len();
     let table =
@@ -157,7 +157,7 @@ pub(crate) fn all() -> Vec<Bomb> {
     ]
 }
 
-/// Returns a picture that takes its decoder very long: thousands of scans, each over all of it.
+/// Returns a picture that takes its decoder very long: thousands of scans over the whole of it.
 pub(crate) fn endless() -> Vec<u8> {
     jpeg(0xc2, 7_000, &scans(20_000))
 }

@@ -5,6 +5,7 @@ mod claude;
 mod coworkers;
 mod fault;
 mod grants;
+mod keys;
 mod load;
 mod owner;
 mod registration;
@@ -28,7 +29,7 @@ use url::Url;
 use crate::{
     core::{
         asker::Reads,
-        breaker::{BreakerLimits, PERSON_RUNS_MAX, ROOM_RUNS_MAX, Rates, Whose},
+        breaker::{BreakerLimits, Rates, Whose},
         budget::{Budgets, Usd},
         people::{Bridge, CoworkerId, Guests, Namespace},
         schedule::ScheduleLimits,
@@ -43,7 +44,7 @@ pub use self::{
     fault::{Fault, Faults},
     owner::{own_uid, user_name, whose, whose_if_denied},
     registration::Registration,
-    template::{COWORKER_FILES, config_file},
+    template::{COWORKER_FILES, config_file, schema_files},
 };
 pub use crate::core::prompt::Effort;
 
@@ -340,40 +341,11 @@ pub struct Audit {
     pub retention_days: u32,
 }
 
-impl Default for Audit {
-    fn default() -> Self {
-        Self { room: true, retention_days: 365 }
-    }
-}
-
 impl Limits {
     /// Returns what is allowed of files.
     #[must_use]
     pub fn files(&self) -> crate::core::media::Limits {
         crate::core::media::Limits { files_max: self.files_max, file_bytes_max: self.file_bytes_max }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            context_tokens_max: 30_000,
-            files_max: 10,
-            file_bytes_max: 10 << 20,
-            runs_max: 32,
-            room_runs_max: 4,
-            waiting_runs_max: 50,
-            provisioning_max: 4,
-            assistants_live_max: 64,
-            deadline_minutes: 30,
-            transaction_bytes_max: 64 << 20,
-            tool_rounds_max: 20,
-            tools_at_once_max: 8,
-            run_tokens_max: 1_000_000,
-            approval_minutes: 60,
-            person_requests_max: PERSON_RUNS_MAX,
-            room_requests_max: ROOM_RUNS_MAX,
-        }
     }
 }
 

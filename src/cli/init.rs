@@ -15,7 +15,10 @@ use url::Url;
 use self::files::{Planned, Privacy};
 use super::say::say;
 use crate::{
-    config::{COWORKER_FILES, Config, Registration, config_file, parse_base_url, parse_server_name, parse_socket},
+    config::{
+        COWORKER_FILES, Config, Registration, config_file, parse_base_url, parse_server_name, parse_socket,
+        schema_files,
+    },
     secret::{MasterSecret, Secret},
 };
 
@@ -185,6 +188,10 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     }
     let (master_kept, master_before) = write_master(&master, args.new_master_secret)?;
     let copies = write_all(&plan)?;
+    // They hold nothing of the operator's, and are renewed without a copy.
+    for (name, text) in schema_files() {
+        Planned::new(config_dir.join(name), &text, Privacy::Everyone).write()?;
+    }
     let (registration, server_name, listen) = (registration_file, values.server_name, values.listen);
     Ok(Written {
         registration,

@@ -10,16 +10,16 @@ use super::{
 use crate::core::budget::{Budgets, Limits, Usd};
 
 /// The least and the most that a budget can be.
-const BOUNDS: (Usd, Usd) = (Usd::from_micro(10_000), Usd::dollars(1_000_000));
+pub(super) const BOUNDS: (Usd, Usd) = (Usd::from_micro(10_000), Usd::dollars(1_000_000));
 /// Whose spending can be limited.
 const SCOPES: [&str; 4] = ["workspace", "assistant", "person", "room"];
 /// For which spans.
 const SPANS: [&str; 2] = ["usd_month", "usd_day"];
 
 pub(super) fn read(root: &Section<'_>, faults: &mut Faults) -> Budgets {
-    let section = root.section("budgets", &SCOPES, faults);
+    let section = root.section("budgets", faults);
     let mut limits = |scope: &str| {
-        let section = section.section(scope, &SPANS, faults);
+        let section = section.section(scope, faults);
         let [month, day] = SPANS.map(|span| section.get(span, faults, dollars));
         if let (Some(month), Some(day)) = (month, day)
             && day > month

@@ -14,9 +14,11 @@ use crate::secret::Secret;
 /// Where the Messages API is, unless config or environment say otherwise.
 const CLAUDE_URL: &str = "https://api.anthropic.com";
 /// The model where nobody names one.
-const MODEL: &str = "claude-opus-5-5";
+pub(super) const MODEL: &str = "claude-opus-5-5";
 /// The versions of the API that can be spoken, the newest first.
-const VERSIONS: [&str; 2] = ["2026-10-21", "2023-06-01"];
+pub(super) const VERSIONS: [&str; 2] = ["2026-10-21", "2023-06-01"];
+/// Thinking and answer of one call, in tokens.
+pub(super) const OUTPUT_TOKENS_MAX: u64 = 16_000;
 /// Silence of a stream that is taken for its end, in seconds: at the provider itself, which pings, and behind a gateway
 /// that may swallow pings.
 const IDLE_SECONDS: (u32, u32) = (90, 300);
@@ -31,23 +33,7 @@ const OWN_HEADERS: [&str; 6] =
 pub(super) use crate::core::model::EFFORTS;
 
 pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Claude> {
-    let known = [
-        "base_url",
-        "api_key",
-        "api_key_file",
-        "api_key_env",
-        "auth_token",
-        "auth_token_file",
-        "auth_token_env",
-        "headers",
-        "api_version",
-        "idle_seconds",
-        "model",
-        "effort",
-        "output_tokens_max",
-        "proxy",
-    ];
-    let section = root.section("claude", &known, faults);
+    let section = root.section("claude", faults);
     let base_url = if section.has("base_url") {
         section.get("base_url", faults, |node| value::base_url(node, "/v1"))
     } else {
@@ -69,11 +55,11 @@ pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Fau
     }
     let headers = headers(&section, sources, faults);
     let model = section.get("model", faults, value::model);
-    let effort = section.get("effort", faults, |node| value::choice(node, &EFFORTS));
+    let effort = section.choice("effort", faults, &EFFORTS);
     let versions = VERSIONS.map(|version| (version, version));
-    let api_version = section.get("api_version", faults, |node| value::choice(node, &versions));
-    let idle_seconds = section.get("idle_seconds", faults, |node| value::number(node, 10..=1_800));
-    let output_tokens_max = section.get("output_tokens_max", faults, |node| value::number(node, 1_024..=128_000));
+    let api_version = section.choice("api_version", faults, &versions);
+    let idle_seconds = section.number_if_given("idle_seconds", faults);
+    let output_tokens_max = section.number("output_tokens_max", faults);
     let proxy = section.get("proxy", faults, |node| value::base_url(node, ""));
     let base_url = base_url?;
     let is_provider = base_url.host_str().is_some_and(|host| host == "api.anthropic.com");
@@ -88,7 +74,7 @@ pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Fau
         proxy,
         model: model.unwrap_or_else(|| MODEL.to_owned()),
         effort: effort.unwrap_or(Effort::Medium),
-        output_tokens_max: output_tokens_max.unwrap_or(16_000),
+        output_tokens_max,
     })
 }
 
@@ -97,11 +83,11 @@ fn headers(claude: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> 
     if !claude.has("headers") {
         return headers_of_environment(claude, sources.env, faults);
     }
-    let section = claude.names("headers", faults);
+    let section = claude.section("headers", faults);
     let mut headers = Vec::new();
     for name in section.keys() {
         let text = if section.has_section(name) {
-            let one = section.section(name, &["value", "value_file", "value_env"], faults);
+            let one = section.section(name, faults);
             match sources.secret(&one, "value", faults) {
                 Found::Given(secret) => Some(secret),
                 Found::Faulty => None,

@@ -11,6 +11,7 @@ use super::{
     claude::EFFORTS,
     fault::{Fault, Faults, Trouble, shown},
     grants::{self, Known},
+    keys::COWORKER,
     read_yaml,
     secrets::reason,
     section::Section,
@@ -25,9 +26,9 @@ const COWORKERS_MAX: usize = 100;
 /// Characters of an id; a user id has to hold the prefix and the server's name too.
 const ID_CHARS_MAX: usize = 32;
 /// Characters of a name; clients cut longer ones in member lists.
-const NAME_CHARS_MAX: usize = 64;
+pub(super) const NAME_CHARS_MAX: usize = 64;
 /// Characters of a purpose line.
-const PURPOSE_CHARS_MAX: usize = 200;
+pub(super) const PURPOSE_CHARS_MAX: usize = 200;
 /// Bytes of an avatar's file; homeservers accept far more, clients load it for every message.
 const AVATAR_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a user id (specification v1.17, appendices 4.2.1).
@@ -110,22 +111,7 @@ fn files_of(dir: &Path, faults: &mut Faults) -> Vec<PathBuf> {
 }
 
 pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults) -> Option<Coworker> {
-    let known = [
-        "id",
-        "name",
-        "purpose",
-        "instructions",
-        "model",
-        "effort",
-        "reply_in",
-        "accept_invites_from",
-        "avatar",
-        "silent_join",
-        "budget_usd_month",
-        "history",
-        "tools",
-    ];
-    let section = Section::root(file, root, &known, faults);
+    let section = Section::root(file, root, &COWORKER, faults);
     let id = section.need("id", ("Its user id is made of it.", "set it to the file's name without .yaml."), faults, id);
     check_file_name(&section, id.as_ref(), faults);
     let name = section.need("name", ("People see it in the member list.", "set it to a short name."), faults, |node| {
@@ -144,15 +130,15 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
         |node| value::prose(node, INSTRUCTIONS_BYTES_MAX),
     );
     let model = section.get("model", faults, value::model);
-    let effort = section.get("effort", faults, |node| value::choice(node, &EFFORTS));
+    let effort = section.choice("effort", faults, &EFFORTS);
     let places = [("thread", ReplyIn::Thread), ("timeline", ReplyIn::Timeline)];
-    let reply_in = section.get("reply_in", faults, |node| value::choice(node, &places));
+    let reply_in = section.choice("reply_in", faults, &places);
     let accept_invites_from = accept_invites(&section, faults);
     let avatar = section.get("avatar", faults, |node| avatar(node, folder_of(file)));
     let budget_usd_month = section.get("budget_usd_month", faults, budgets::dollars);
-    let silent_join = section.get("silent_join", faults, value::truth);
+    let silent_join = section.truth("silent_join", faults);
     let history = [("asker", Reads::AsAsker), ("room", Reads::Room)];
-    let reads = section.get("history", faults, |node| value::choice(node, &history));
+    let reads = section.choice("history", faults, &history);
     let tools = grants::read(&section, reachable, faults);
     Some(Coworker {
         id: id?,
@@ -164,7 +150,7 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
         reply_in: reply_in.unwrap_or(ReplyIn::Thread),
         accept_invites_from,
         avatar,
-        silent_join: silent_join.unwrap_or(false),
+        silent_join,
         budget_usd_month,
         reads: reads.unwrap_or_default(),
         tools,

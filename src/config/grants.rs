@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// Entries of `tools:` in one coworker's file.
-const GRANTS_MAX: usize = 100;
+pub(super) const GRANTS_MAX: usize = 100;
 /// Hosts of one grant.
-const HOSTS_MAX: usize = 100;
+pub(super) const HOSTS_MAX: usize = 100;
 /// Rooms, and spaces, of one grant.
-const PLACES_MAX: usize = 50;
+pub(super) const PLACES_MAX: usize = 50;
 /// Letters of a tool's digest.
 const DIGEST_CHARS: usize = 32;
 
@@ -47,20 +47,7 @@ pub(super) fn read_private(assistants: &Section<'_>, known: &Known<'_>, faults: 
 }
 
 fn grants<'a>(coworker: &Section<'a>, known: &Known<'_>, faults: &mut Faults) -> Vec<(Grant, Section<'a>)> {
-    let keys = [
-        "name",
-        "class",
-        "approval",
-        "timeout_seconds",
-        "output_bytes_max",
-        "idempotent",
-        "hosts",
-        "credential",
-        "rooms",
-        "spaces",
-        "digest",
-    ];
-    let mut items = coworker.items("tools", &keys, faults);
+    let mut items = coworker.items("tools", faults);
     if items.len() > GRANTS_MAX {
         let trouble = Trouble::new(
             format!("{} entries", items.len()),
@@ -165,7 +152,7 @@ fn grant<'a>(item: Item<'a>, known: &Known<'_>, faults: &mut Faults) -> Option<(
 
 fn conditions(section: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Grant {
     let classes = [("read", Class::Read), ("write", Class::Write)];
-    let seconds: Option<u64> = section.get("timeout_seconds", faults, |node| value::number(node, 1..=3_600));
+    let seconds: Option<u64> = section.number_if_given("timeout_seconds", faults);
     let hosts = section.list("hosts", faults, host);
     if hosts.len() > HOSTS_MAX {
         let trouble = Trouble::new(
@@ -190,10 +177,10 @@ fn conditions(section: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> 
         places
     });
     Grant {
-        class: section.get("class", faults, |node| value::choice(node, &classes)),
+        class: section.choice("class", faults, &classes),
         approval: approval(section, faults),
         timeout_ms: seconds.map(|seconds| seconds * 1000),
-        output_bytes_max: section.get("output_bytes_max", faults, |node| value::number(node, 256..=1 << 20)),
+        output_bytes_max: section.number_if_given("output_bytes_max", faults),
         idempotent: section.get("idempotent", faults, value::truth),
         hosts,
         credential: section.get("credential", faults, |node| known_credential(node, known.credentials)),
@@ -220,7 +207,7 @@ fn approval(section: &Section<'_>, faults: &mut Faults) -> Option<ApprovalRule> 
         return Some(ApprovalRule::People(people));
     }
     section.get(KEY, faults, |node| {
-        if let Ok(level) = value::number::<u32>(node, 1..=1_000_000) {
+        if let Ok(level) = value::number::<u32>(node, section.bounds(KEY)) {
             return Ok(ApprovalRule::Moderator { level: i64::from(level) });
         }
         let words = [

@@ -14,6 +14,7 @@ use super::{
     Claude, Config, Effort, Env, budgets, claude, coworkers,
     fault::{Fault, Faults, Trouble},
     grants::{self, Known},
+    keys::WORKMATE,
     secrets::{LOOP, Sources, kind_of, mode_for_others, reason},
     section::Section,
     tooling, value, workspace,
@@ -26,28 +27,6 @@ use crate::{
     },
     secret::MasterSecret,
 };
-
-/// The top level's keys.
-const KEYS: [&str; 18] = [
-    "homeserver",
-    "appservice",
-    "health_listen",
-    "data_dir",
-    "master_secret",
-    "master_secret_file",
-    "master_secret_env",
-    "coworkers_dir",
-    "registration_file",
-    "claude",
-    "workspace",
-    "assistants",
-    "limits",
-    "budgets",
-    "audit",
-    "log",
-    "credentials",
-    "mcp_servers",
-];
 
 /// What it means that there is no config file.
 const MISSING: (&str, &str) =
@@ -98,7 +77,7 @@ pub(crate) fn faults_in(text: &str) -> Faults {
 fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings: &mut Faults) -> Option<Config> {
     let base = workspace::folder_of(path);
     let sources = Sources { base, env };
-    let root = Section::root(path, node, &KEYS, faults);
+    let root = Section::root(path, node, &WORKMATE, faults);
     let homeserver = workspace::homeserver(&root, faults);
     let appservice = workspace::appservice(&root, &sources, faults);
     let health_listen = root

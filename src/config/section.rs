@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     fault::{Fault, Faults, Trouble, shown},
+    keys::{Fallback, Key, Kind},
     value,
     yaml::{Entry, Node, Value},
 };
@@ -19,41 +20,79 @@ pub(super) enum Item<'a> {
     Keys(Section<'a>),
 }
 
+/// What a section's keys may be.
+#[derive(Clone, Copy)]
+enum Known {
+    /// These.
+    Keys(&'static [Key]),
+    /// Names that the operator chooses, each for one of this kind.
+    Names(&'static Kind),
+    /// Somebody else's.
+    Foreign,
+}
+
+impl Known {
+    /// Returns what the keys of a section of this kind may be.
+    fn of(kind: &'static Kind) -> Self {
+        match kind {
+            Kind::Section(keys) => Self::Keys(keys),
+            Kind::Named(kind) => Self::Names(kind),
+            Kind::List(kind, _) => Self::of(kind),
+            Kind::Either(kinds) => {
+                kinds.iter().map(Self::of).find(|known| !matches!(known, Self::Foreign)).unwrap_or(Self::Foreign)
+            }
+            _ => Self::Foreign,
+        }
+    }
+
+    /// Returns what stands under `key`.
+    fn under(self, key: &str) -> Self {
+        match self {
+            Self::Keys(keys) => described(keys, key).map_or(Self::Foreign, |key| Self::of(&key.kind)),
+            Self::Names(kind) => Self::of(kind),
+            Self::Foreign => Self::Foreign,
+        }
+    }
+}
+
+/// Returns the descriptor of `key`. One that is not there is a mistake in this repository, which its tests find.
+fn described(keys: &'static [Key], key: &str) -> Option<&'static Key> {
+    let found = keys.iter().find(|one| one.is(key));
+    debug_assert!(found.is_some(), "config/keys does not describe {key}");
+    found
+}
+
 /// One section: its keys, where it stands, and what it is called.
 pub(super) struct Section<'a> {
     file: &'a Path,
     path: String,
     line: usize,
     entries: &'a [Entry],
+    known: Known,
 }
 
 impl<'a> Section<'a> {
     /// Opens a whole file's top level; unknown and duplicate keys are recorded.
-    pub(super) fn root(file: &'a Path, root: &'a Node, known: &[&str], faults: &mut Faults) -> Self {
-        Self::open(file, String::new(), 1, root, known, faults)
+    pub(super) fn root(file: &'a Path, root: &'a Node, keys: &'static [Key], faults: &mut Faults) -> Self {
+        Self::open(Section { file, path: String::new(), line: 1, entries: &[], known: Known::Keys(keys) }, root, faults)
     }
 
     /// Opens a file of somebody else's format, whose other keys are not ours to judge.
     pub(super) fn unchecked(file: &'a Path, root: &'a Node) -> Self {
         let entries: &[Entry] = if let Value::Map(entries) = &root.value { entries } else { &[] };
-        Section { file, path: String::new(), line: 1, entries }
+        Section { file, path: String::new(), line: 1, entries, known: Known::Foreign }
     }
 
     /// Opens the section under `key`; an absent one is empty, so that its missing keys are reported like any.
-    pub(super) fn section(&self, key: &str, known: &[&str], faults: &mut Faults) -> Section<'a> {
+    pub(super) fn section(&self, key: &str, faults: &mut Faults) -> Section<'a> {
         match self.entry(key) {
-            Some(entry) => Self::open(self.file, self.path_of(key), entry.line, &entry.node, known, faults),
-            None => Section { file: self.file, path: self.path_of(key), line: self.line, entries: &[] },
+            Some(entry) => Self::open(self.empty(key, entry.line), &entry.node, faults),
+            None => self.empty(key, self.line),
         }
     }
 
-    /// Opens the section under `key`, whose keys are names that the operator chooses.
-    pub(super) fn names(&self, key: &str, faults: &mut Faults) -> Section<'a> {
-        let names: Vec<&str> = match self.entry(key).map(|entry| &entry.node.value) {
-            Some(Value::Map(entries)) => entries.iter().map(|entry| entry.key.as_str()).collect(),
-            _ => vec!["one for each name"],
-        };
-        self.section(key, &names, faults)
+    fn empty(&self, key: &str, line: usize) -> Section<'a> {
+        Section { file: self.file, path: self.path_of(key), line, entries: &[], known: self.known.under(key) }
     }
 
     /// Returns the keys that have a value, each once, as they stand.
@@ -73,14 +112,15 @@ impl<'a> Section<'a> {
     }
 
     /// Returns the items of the list under `key`, sections opened.
-    pub(super) fn items(&self, key: &str, known: &[&str], faults: &mut Faults) -> Vec<Item<'a>> {
+    pub(super) fn items(&self, key: &str, faults: &mut Faults) -> Vec<Item<'a>> {
         self.list(key, faults, |_| Ok(()));
         let Some(Value::List(items)) = self.entry(key).map(|entry| &entry.node.value) else { return Vec::new() };
         let opened = items.iter().enumerate().map(|(index, node)| {
             let path = format!("{}[{index}]", self.path_of(key));
+            let at = Section { path, ..self.empty(key, node.line) };
             match node.value {
-                Value::Map(_) => Item::Keys(Self::open(self.file, path, node.line, node, known, faults)),
-                _ => Item::Word(node, Section { file: self.file, path, line: node.line, entries: &[] }),
+                Value::Map(_) => Item::Keys(Self::open(at, node, faults)),
+                _ => Item::Word(node, at),
             }
         });
         opened.collect()
@@ -88,41 +128,40 @@ impl<'a> Section<'a> {
 
     /// Opens the section under `key` once more, without checking its keys again: to report at its lines.
     pub(super) fn again(&self, key: &str) -> Section<'a> {
-        self.section_of(key).unwrap_or(Section {
-            file: self.file,
-            path: self.path_of(key),
-            line: self.line,
-            entries: &[],
-        })
+        match self.entry(key) {
+            Some(Entry { line, node: Node { value: Value::Map(entries), .. }, .. }) => {
+                Section { entries, ..self.empty(key, *line) }
+            }
+            _ => self.empty(key, self.line),
+        }
     }
 
-    fn section_of(&self, key: &str) -> Option<Section<'a>> {
-        let entry = self.entry(key)?;
-        let Value::Map(entries) = &entry.node.value else { return None };
-        Some(Section { file: self.file, path: self.path_of(key), line: entry.line, entries })
-    }
-
-    fn open(file: &'a Path, path: String, line: usize, node: &'a Node, known: &[&str], faults: &mut Faults) -> Self {
-        let entries = match &node.value {
-            Value::Map(entries) => entries.as_slice(),
-            Value::Null => &[],
+    /// Fills `section` with the keys of `node`.
+    fn open(mut section: Section<'a>, node: &'a Node, faults: &mut Faults) -> Self {
+        match &node.value {
+            Value::Map(entries) => section.entries = entries,
+            Value::Null => {}
             Value::Scalar { .. } | Value::List(_) => {
-                let section = Section { file, path: path.clone(), line, entries: &[] };
+                let known = section.known_names().unwrap_or_else(|| vec!["one for each name".to_owned()]);
                 let trouble = Trouble::new(
                     format!("{} where a section belongs", kind(node)),
                     format!("It holds keys of its own: {}.", known.join(", ")),
                     "write `key: value` lines, indented under it.",
                 );
-                faults.push(section.fault(node.line, path.clone(), trouble));
-                &[]
+                faults.push(section.fault(node.line, section.path.clone(), trouble));
             }
-        };
-        let section = Section { file, path, line, entries };
-        section.check_keys(known, faults);
+        }
+        section.check_keys(faults);
         section
     }
 
-    fn check_keys(&self, known: &[&str], faults: &mut Faults) {
+    /// Returns the names of the keys that it may have; `None` where the operator chooses them.
+    fn known_names(&self) -> Option<Vec<String>> {
+        if let Known::Keys(keys) = self.known { Some(keys.iter().flat_map(Key::names).collect()) } else { None }
+    }
+
+    fn check_keys(&self, faults: &mut Faults) {
+        let known = self.known_names();
         for (index, entry) in self.entries.iter().enumerate() {
             let key = self.path_of(&printable(&entry.key));
             if let Some(first) = self.entries[..index].iter().find(|earlier| earlier.key == entry.key) {
@@ -132,7 +171,7 @@ impl<'a> Section<'a> {
                     "remove one of the two lines.",
                 );
                 faults.push(self.fault(entry.line, key, trouble));
-            } else if !known.contains(&entry.key.as_str()) {
+            } else if let Some(known) = known.as_ref().filter(|known| !known.contains(&entry.key)) {
                 let mend = match nearest(&entry.key, known) {
                     Some(near) => format!("did you mean `{near}`? Otherwise remove the line."),
                     None => format!("remove it; known here: {}.", known.join(", ")),
@@ -158,15 +197,53 @@ impl<'a> Section<'a> {
         self.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::List(_)))
     }
 
-    /// Returns the whole number of `key`, within `bounds`; `default` if it is absent, or faulty and recorded.
-    pub(super) fn number<N: TryFrom<u64>>(
-        &self,
-        key: &str,
-        bounds: RangeInclusive<u64>,
-        default: N,
-        faults: &mut Faults,
-    ) -> N {
-        self.get(key, faults, |node| value::number(node, bounds)).unwrap_or(default)
+    /// Returns the whole number of `key`, or its default where it is absent, or faulty and recorded.
+    pub(super) fn number<N: TryFrom<u64> + Default>(&self, key: &str, faults: &mut Faults) -> N {
+        let Some(Key { fallback: Fallback::Number(default), .. }) = self.key(key) else {
+            debug_assert!(false, "config/keys has no default of {key}");
+            return N::default();
+        };
+        self.number_if_given(key, faults).or_else(|| N::try_from(*default).ok()).unwrap_or_default()
+    }
+
+    /// As [`Self::number`], of a key whose default is not a number alone.
+    pub(super) fn number_if_given<N: TryFrom<u64>>(&self, key: &str, faults: &mut Faults) -> Option<N> {
+        self.get(key, faults, |node| value::number(node, self.bounds(key)))
+    }
+
+    /// Returns the bounds of `key`'s number.
+    pub(super) fn bounds(&self, key: &str) -> RangeInclusive<u64> {
+        let bounds = self.key(key).and_then(|key| key.kind.bounds());
+        debug_assert!(bounds.is_some(), "config/keys has no bounds of {key}");
+        let (least, most) = bounds.unwrap_or_default();
+        least..=most
+    }
+
+    /// Returns the truth of `key`, or its default.
+    pub(super) fn truth(&self, key: &str, faults: &mut Faults) -> bool {
+        let fallback = self.key(key).map(|key| &key.fallback);
+        debug_assert!(matches!(fallback, Some(Fallback::Truth(_))), "config/keys has no default of {key}");
+        self.get(key, faults, value::truth).unwrap_or(matches!(fallback, Some(Fallback::Truth(true))))
+    }
+
+    /// Returns what the word under `key` stands for, or its default's meaning; `None` where there is none.
+    pub(super) fn choice<T: Clone>(&self, key: &str, faults: &mut Faults, choices: &[(&str, T)]) -> Option<T> {
+        let descriptor = self.key(key);
+        debug_assert!(
+            descriptor
+                .and_then(|key| key.kind.words())
+                .is_some_and(|words| words.iter().eq(choices.iter().map(|(word, _)| word))),
+            "config/keys has other words for {key}"
+        );
+        let default = |key: &Key| {
+            let Fallback::Word(word) = key.fallback else { return None };
+            choices.iter().find(|(choice, _)| *choice == word).map(|(_, meaning)| meaning.clone())
+        };
+        self.get(key, faults, |node| value::choice(node, choices)).or_else(|| descriptor.and_then(default))
+    }
+
+    fn key(&self, key: &str) -> Option<&'static Key> {
+        if let Known::Keys(keys) = self.known { described(keys, key) } else { None }
     }
 
     /// Returns the value of `key`; `None` if it is absent, or faulty and recorded.
@@ -234,6 +311,11 @@ impl<'a> Section<'a> {
     }
 
     fn entry(&self, key: &str) -> Option<&'a Entry> {
+        if !key.is_empty() {
+            self.key(key);
+            #[cfg(test)]
+            asked::note(&self.path, key);
+        }
         self.entries.iter().find(|entry| entry.key == key && entry.node.value != Value::Null)
     }
 
@@ -267,14 +349,14 @@ fn printable(key: &str) -> String {
 }
 
 /// Returns the known key that `key` most likely is a slip of.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+fn nearest<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
     const SLIPS_MAX: usize = 2;
     const KEY_CHARS_MAX: usize = 64;
     if key.chars().count() > KEY_CHARS_MAX {
         return None;
     }
     let plain = key.to_lowercase().replace('-', "_");
-    let (slips, near) = known.iter().map(|known| (distance(&plain, known), *known)).min()?;
+    let (slips, near) = known.iter().map(|known| (distance(&plain, known), known.as_str())).min()?;
     (slips <= SLIPS_MAX && slips < near.len()).then_some(near)
 }
 
@@ -294,13 +376,33 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// Which keys were asked for, so that a test can tell which never are.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::{cell::RefCell, collections::BTreeSet};
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn note(path: &str, key: &str) {
+        let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        ASKED.with_borrow_mut(|asked| asked.insert(path));
+    }
+
+    /// Returns every key that was asked for in this thread, with its path.
+    pub(in crate::config) fn all() -> BTreeSet<String> {
+        ASKED.take()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_slip_finds_the_key_that_was_meant_and_a_stranger_none() {
-        let known = ["as_token", "as_token_file", "hs_token", "listen", "url", "id"];
+        let known = ["as_token", "as_token_file", "hs_token", "listen", "url", "id"].map(str::to_owned);
         let found =
             ["hs-token", "HS_TOKEN", "lisen", "urls", "as_tokne", "colour", "x"].map(|key| nearest(key, &known));
         let expected = [Some("hs_token"), Some("hs_token"), Some("listen"), Some("url"), Some("as_token"), None, None];

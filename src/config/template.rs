@@ -1,6 +1,9 @@
 //! The files that `init` writes: the repository's own `config/`, with some values replaced by the names of their keys.
 
-use super::yaml::{self, Value};
+use super::{
+    keys,
+    yaml::{self, Value},
+};
 
 /// The config file with every key explained.
 const WORKMATE: &str = include_str!("../../config/workmate.yaml");
@@ -11,6 +14,15 @@ pub const COWORKER_FILES: [(&str, &str); 3] = [
     ("ci.yaml", include_str!("../../config/coworkers/ci.yaml")),
     ("sales.yaml", include_str!("../../config/coworkers/sales.yaml")),
 ];
+
+/// Returns the JSON schemas of both kinds of file, by the names that the samples' first lines give them.
+#[must_use]
+pub fn schema_files() -> [(&'static str, String); 2] {
+    [
+        ("workmate.schema.json", keys::schema("Workmate", &keys::WORKMATE)),
+        ("coworker.schema.json", keys::schema("A coworker of Workmate", &keys::COWORKER)),
+    ]
+}
 
 /// Returns the config file's text with each `(key, value)` put in, e.g. `("homeserver.url", "https://…")`.
 ///

@@ -22,6 +22,7 @@ master_secret_file: master.secret
 const CI: &str = "id: ci\nname: ci\npurpose: Builds.\ninstructions: Watch builds.\n";
 
 mod files;
+mod keys;
 mod tools;
 
 mod pretty {
@@ -94,7 +95,8 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(config.claude.base_url.as_str(), "https://api.anthropic.com/");
     assert!(config.claude.api_key.is_none());
     assert_eq!((config.claude.model.as_str(), config.claude.effort), ("claude-opus-5-5", Effort::Medium));
-    assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
+    let limits = &config.limits;
+    assert_eq!((limits.runs_max, limits.files_max, limits.run_tokens_max), (32, 10, 1_000_000));
     assert_eq!(config.log, Log::default());
     assert_eq!(config.audit, Audit { room: true, retention_days: 365 });
     assert_eq!(

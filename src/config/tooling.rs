@@ -23,16 +23,16 @@ const CREDENTIALS_MAX: usize = 100;
 /// Characters of a server's or credential's name: tools' names begin with the former, and have 64.
 const NAME_CHARS_MAX: usize = 24;
 /// Words of a command; settings of a server.
-const WORDS_MAX: usize = 64;
+pub(super) const WORDS_MAX: usize = 64;
 /// Characters of one of them.
 const WORD_CHARS_MAX: usize = 4_096;
 
 /// Reads `credentials:`: a name each, with the secret as `value_file`, `value_env` or `value`.
 pub(super) fn credentials(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> BTreeMap<String, Secret> {
-    let section = root.names("credentials", faults);
+    let section = root.section("credentials", faults);
     let mut credentials = BTreeMap::new();
     for name in names_of(root, &section, ("credentials", CREDENTIALS_MAX), faults) {
-        let one = section.section(name, &["value", "value_file", "value_env"], faults);
+        let one = section.section(name, faults);
         match sources.secret(&one, "value", faults) {
             Found::Given(secret) => drop(credentials.insert(name.to_owned(), secret)),
             Found::Faulty => {}
@@ -48,10 +48,10 @@ pub(super) fn credentials(root: &Section<'_>, sources: &Sources<'_>, faults: &mu
 
 /// Reads `mcp_servers:`.
 pub(super) fn servers(root: &Section<'_>, credentials: &BTreeMap<String, Secret>, faults: &mut Faults) -> Vec<Server> {
-    let section = root.names("mcp_servers", faults);
+    let section = root.section("mcp_servers", faults);
     let names = names_of(root, &section, ("mcp_servers", SERVERS_MAX), faults);
     let read = names.into_iter().filter_map(|name| {
-        let one = section.section(name, &["command", "env", "url", "headers"], faults);
+        let one = section.section(name, faults);
         let transport = transport(&one, credentials, faults)?;
         Some(Server { name: name.to_owned(), transport })
     });
@@ -113,7 +113,7 @@ fn settings(
     credentials: &BTreeMap<String, Secret>,
     faults: &mut Faults,
 ) -> BTreeMap<String, Setting> {
-    let section = one.names(key, faults);
+    let section = one.section(key, faults);
     let mut settings = BTreeMap::new();
     for name in section.keys() {
         let letters = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
@@ -125,7 +125,7 @@ fn settings(
             );
             section.report(name, trouble, faults);
         } else if section.has_section(name) {
-            let inner = section.section(name, &["credential"], faults);
+            let inner = section.section(name, faults);
             let credential = inner.need(
                 "credential",
                 ("The value is taken from `credentials`.", "name one of them."),

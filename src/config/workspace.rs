@@ -25,11 +25,15 @@ pub(super) const SERVICE_LOCALPART: &str = "workmate";
 pub(super) const COWORKER_PREFIX: &str = "coworker-";
 /// `appservice.assistant_prefix` where it is not given.
 pub(super) const ASSISTANT_PREFIX: &str = "assistant-";
+/// Entries of one of the workspace's lists.
+pub(super) const ENTRIES_MAX: usize = 1_000;
+/// Bridges.
+pub(super) const BRIDGES_MAX: usize = 50;
 /// Instructions of one coworker or of all assistants, in bytes.
 pub(super) const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
 
 pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Homeserver> {
-    let section = root.section("homeserver", &["url", "server_name", "proxy"], faults);
+    let section = root.section("homeserver", faults);
     let url = section.need(
         "url",
         (
@@ -50,21 +54,7 @@ pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Home
 }
 
 pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Appservice> {
-    let known = [
-        "id",
-        "listen",
-        "url",
-        "as_token",
-        "as_token_file",
-        "as_token_env",
-        "hs_token",
-        "hs_token_file",
-        "hs_token_env",
-        "service_localpart",
-        "coworker_prefix",
-        "assistant_prefix",
-    ];
-    let section = root.section("appservice", &known, faults);
+    let section = root.section("appservice", faults);
     let id = section.get("id", faults, value::appservice_id);
     let listen = section.need(
         "listen",
@@ -136,15 +126,10 @@ fn check_names_apart(section: &Section<'_>, names: &[(&str, String); 3], faults:
 }
 
 pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
-    const ENTRIES_MAX: usize = 1_000;
-    let section = root.section(
-        "workspace",
-        &["allowed_servers", "bots", "bridges", "guests", "admins", "space", "obey_unencrypted", "lobby"],
-        faults,
-    );
+    let section = root.section("workspace", faults);
     let space = section.get("space", faults, value::room_or_alias);
-    let obey_unencrypted = section.get("obey_unencrypted", faults, value::truth).unwrap_or_default();
-    let lobby = section.get("lobby", faults, value::truth).unwrap_or_default();
+    let obey_unencrypted = section.truth("obey_unencrypted", faults);
+    let lobby = section.truth("lobby", faults);
     let servers = section.list("allowed_servers", faults, value::server_name);
     let bots = section.list("bots", faults, value::user_id);
     let admins = section.list("admins", faults, value::user_id);
@@ -172,7 +157,7 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
         allowed_servers: servers.into_iter().collect(),
         bots,
         bridges: bridges(&section, faults),
-        guests: section.get("guests", faults, |node| value::choice(node, &kinds)).unwrap_or_default(),
+        guests: section.choice("guests", faults, &kinds).unwrap_or_default(),
         admins: admins.into_iter().collect(),
         space,
         obey_unencrypted,
@@ -182,8 +167,7 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
 
 /// `bridges:`: a pattern of ids each, or `{ids: …, may: ask}`.
 fn bridges(workspace: &Section<'_>, faults: &mut Faults) -> Vec<Bridge> {
-    const BRIDGES_MAX: usize = 50;
-    let items = workspace.items("bridges", &["ids", "may"], faults);
+    let items = workspace.items("bridges", faults);
     if items.len() > BRIDGES_MAX {
         let trouble = Trouble::new(
             format!("{} entries", items.len()),
@@ -205,7 +189,7 @@ fn bridges(workspace: &Section<'_>, faults: &mut Faults) -> Vec<Bridge> {
             let why =
                 ("It says whose puppets are meant.", "copy the pattern of `namespaces.users` in its registration.");
             let ids = one.need("ids", why, faults, id_pattern);
-            let may = one.get("may", faults, |node| value::choice(node, &mays)).unwrap_or_default();
+            let may = one.choice("may", faults, &mays).unwrap_or_default();
             Some(Bridge { ids: ids?, may })
         }
     });
@@ -224,21 +208,9 @@ fn id_pattern(node: &Node) -> Result<IdPattern, Trouble> {
 }
 
 pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Faults) -> Assistants {
-    let known = [
-        "enabled",
-        "instructions",
-        "model",
-        "effort",
-        "session_idle_hours",
-        "provision",
-        "provision_per_minute",
-        "gone_grace_days",
-        "tools",
-        "require_verified_devices",
-    ];
-    let section = root.section("assistants", &known, faults);
+    let section = root.section("assistants", faults);
     let choices = [("request", Provision::Request), ("members", Provision::Members)];
-    let provision = section.get("provision", faults, |node| value::choice(node, &choices)).unwrap_or_default();
+    let provision = section.choice("provision", faults, &choices).unwrap_or_default();
     if provision == Provision::Members && !root.again("workspace").has("space") {
         let trouble = Trouble::new(
             "`members` needs workspace.space",
@@ -249,63 +221,39 @@ pub(super) fn assistants(root: &Section<'_>, tools: &Known<'_>, faults: &mut Fau
     }
     Assistants {
         provision,
-        provision_per_minute: section.number("provision_per_minute", 1..=6_000, 30, faults),
-        gone_grace_days: section.number("gone_grace_days", 0..=365, 7, faults),
-        enabled: section.get("enabled", faults, value::truth).unwrap_or(true),
+        provision_per_minute: section.number("provision_per_minute", faults),
+        gone_grace_days: section.number("gone_grace_days", faults),
+        enabled: section.truth("enabled", faults),
         instructions: section
             .get("instructions", faults, |node| value::prose(node, INSTRUCTIONS_BYTES_MAX))
             .unwrap_or_default(),
         model: section.get("model", faults, value::model),
-        effort: section.get("effort", faults, |node| value::choice(node, &EFFORTS)),
-        session_idle_hours: section.number("session_idle_hours", 1..=8_760, 12, faults),
+        effort: section.choice("effort", faults, &EFFORTS),
+        session_idle_hours: section.number("session_idle_hours", faults),
         tools: grants::read_private(&section, tools, faults),
-        require_verified_devices: section.get("require_verified_devices", faults, value::truth).unwrap_or_default(),
+        require_verified_devices: section.truth("require_verified_devices", faults),
     }
 }
 
 pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
-    let known = [
-        "context_tokens_max",
-        "files_max",
-        "file_bytes_max",
-        "runs_max",
-        "room_runs_max",
-        "waiting_runs_max",
-        "provisioning_max",
-        "assistants_live_max",
-        "deadline_minutes",
-        "transaction_bytes_max",
-        "tool_rounds_max",
-        "tools_at_once_max",
-        "run_tokens_max",
-        "approval_minutes",
-        "person_requests_max",
-        "room_requests_max",
-    ];
-    let section = root.section("limits", &known, faults);
-    let defaults = Limits::default();
+    let section = root.section("limits", faults);
     let limits = Limits {
-        context_tokens_max: section.number("context_tokens_max", 1_000..=500_000, defaults.context_tokens_max, faults),
-        files_max: section.number("files_max", 0..=20, defaults.files_max, faults),
-        file_bytes_max: section.number("file_bytes_max", 64 << 10..=20 << 20, defaults.file_bytes_max, faults),
-        runs_max: section.number("runs_max", 1..=1_024, defaults.runs_max, faults),
-        room_runs_max: section.number("room_runs_max", 1..=64, defaults.room_runs_max, faults),
-        waiting_runs_max: section.number("waiting_runs_max", 1..=1_000, defaults.waiting_runs_max, faults),
-        provisioning_max: section.number("provisioning_max", 1..=64, defaults.provisioning_max, faults),
-        assistants_live_max: section.number("assistants_live_max", 1..=4_096, defaults.assistants_live_max, faults),
-        deadline_minutes: section.number("deadline_minutes", 1..=10_080, defaults.deadline_minutes, faults),
-        transaction_bytes_max: section.number(
-            "transaction_bytes_max",
-            1 << 20..=256 << 20,
-            defaults.transaction_bytes_max,
-            faults,
-        ),
-        tool_rounds_max: section.number("tool_rounds_max", 1..=200, defaults.tool_rounds_max, faults),
-        tools_at_once_max: section.number("tools_at_once_max", 1..=64, defaults.tools_at_once_max, faults),
-        run_tokens_max: section.number("run_tokens_max", 10_000..=100_000_000, defaults.run_tokens_max, faults),
-        approval_minutes: section.number("approval_minutes", 1..=10_080, defaults.approval_minutes, faults),
-        person_requests_max: section.number("person_requests_max", 1..=10_000, defaults.person_requests_max, faults),
-        room_requests_max: section.number("room_requests_max", 1..=10_000, defaults.room_requests_max, faults),
+        context_tokens_max: section.number("context_tokens_max", faults),
+        files_max: section.number("files_max", faults),
+        file_bytes_max: section.number("file_bytes_max", faults),
+        runs_max: section.number("runs_max", faults),
+        room_runs_max: section.number("room_runs_max", faults),
+        waiting_runs_max: section.number("waiting_runs_max", faults),
+        provisioning_max: section.number("provisioning_max", faults),
+        assistants_live_max: section.number("assistants_live_max", faults),
+        deadline_minutes: section.number("deadline_minutes", faults),
+        transaction_bytes_max: section.number("transaction_bytes_max", faults),
+        tool_rounds_max: section.number("tool_rounds_max", faults),
+        tools_at_once_max: section.number("tools_at_once_max", faults),
+        run_tokens_max: section.number("run_tokens_max", faults),
+        approval_minutes: section.number("approval_minutes", faults),
+        person_requests_max: section.number("person_requests_max", faults),
+        room_requests_max: section.number("room_requests_max", faults),
     };
     if limits.room_runs_max > limits.runs_max {
         let trouble = Trouble::new(
@@ -319,18 +267,14 @@ pub(super) fn limits(root: &Section<'_>, faults: &mut Faults) -> Limits {
 }
 
 pub(super) fn audit(root: &Section<'_>, faults: &mut Faults) -> Audit {
-    let section = root.section("audit", &["room", "retention_days"], faults);
-    let defaults = Audit::default();
-    Audit {
-        room: section.get("room", faults, value::truth).unwrap_or(defaults.room),
-        retention_days: section.number("retention_days", 1..=3_650, defaults.retention_days, faults),
-    }
+    let section = root.section("audit", faults);
+    Audit { room: section.truth("room", faults), retention_days: section.number("retention_days", faults) }
 }
 
 pub(super) fn log(root: &Section<'_>, faults: &mut Faults) -> Log {
-    let section = root.section("log", &["format", "filter"], faults);
+    let section = root.section("log", faults);
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let format = section.get("format", faults, |node| value::choice(node, &formats));
+    let format = section.choice("format", faults, &formats);
     let filter = section.get("filter", faults, |node| {
         let filter = value::line(node, 1_000)?;
         tracing_subscriber::EnvFilter::try_new(&filter).map_err(|_| {

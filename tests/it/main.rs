@@ -47,6 +47,7 @@ mod queues;
 mod restarts;
 mod rules;
 mod sandbox;
+mod schemas;
 mod sealed;
 mod secrets;
 mod service_bot;

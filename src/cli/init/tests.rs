@@ -64,6 +64,8 @@ fn without_arguments_it_writes_the_repository_s_own_files_with_fresh_secrets() {
         ("config/coworkers/oncall.yaml", include_str!("../../../config/coworkers/oncall.yaml")),
         ("config/coworkers/ci.yaml", include_str!("../../../config/coworkers/ci.yaml")),
         ("config/coworkers/sales.yaml", include_str!("../../../config/coworkers/sales.yaml")),
+        ("config/workmate.schema.json", include_str!("../../../config/workmate.schema.json")),
+        ("config/coworker.schema.json", include_str!("../../../config/coworker.schema.json")),
     ]);
     assert_eq!(texts, expected);
 }
@@ -107,7 +109,7 @@ fn it_overwrites_nothing_and_names_what_stands_in_the_way() {
     );
     assert_eq!(error, expected);
     let after = files_of(dir.path());
-    assert_eq!(after.len(), 3);
+    assert_eq!(after.len(), 5);
     assert!(after.iter().all(|(name, file)| before.get(name) == Some(file)));
 }
 

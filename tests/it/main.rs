@@ -29,6 +29,7 @@ mod joining;
 mod js_person;
 mod lasting;
 mod late;
+mod limits;
 mod mcp;
 mod media;
 mod model_faults;

@@ -22,6 +22,7 @@ pub mod arrivals;
 mod auth;
 pub mod health;
 pub mod metrics;
+pub mod operators;
 mod queries;
 mod refusal;
 #[cfg(test)]

@@ -1,19 +1,15 @@
-//! `/healthz`, `/readyz` and `/metrics`, on a listener of their own and without a token.
+//! What has to hold before Workmate can do its work, and what is known of it.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::{Json, Router, extract, http::StatusCode, routing::get};
+use axum::{Json, http::StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::metrics::Metrics;
 use crate::{clock, core::time::Timestamp};
-
-/// Connections at once to the listener without a token.
-pub const CONNECTIONS_MAX: usize = 64;
 
 /// Something that has to hold before Workmate can do its work, or without which it does only a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,7 +206,7 @@ impl Health {
         *self.2.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
-    fn is_alive(&self) -> (StatusCode, Json<Value>) {
+    pub(super) fn is_alive(&self) -> (StatusCode, Json<Value>) {
         match &*self.2.lock().unwrap_or_else(PoisonError::into_inner) {
             None => (StatusCode::OK, Json(json!({"alive": true}))),
             Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"alive": false, "reason": reason}))),
@@ -241,7 +237,7 @@ impl Health {
         holds(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn report(&self) -> (StatusCode, Json<Value>) {
+    pub(super) fn report(&self) -> (StatusCode, Json<Value>) {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let ready = holds(&states);
         let shown = |(condition, known): (Condition, Known)| {
@@ -269,14 +265,4 @@ impl Health {
 
 fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_ms()).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// Returns the routes: `/healthz` is 200 while the process can do its work, `/readyz` 200 or 503 with every condition, `/metrics`
-/// has the numbers.
-pub fn health_router(health: Health, metrics: Metrics) -> Router {
-    Router::new()
-        .route("/metrics", get(async move || metrics.show()))
-        .route("/healthz", get(async |extract::State(health): extract::State<Health>| health.is_alive()))
-        .route("/readyz", get(async |extract::State(health): extract::State<Health>| health.report()))
-        .with_state(health)
 }

@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
             Value::Scalar { .. } | Value::List(_) => {
                 let known = section.known_names().unwrap_or_else(|| vec!["one for each name".to_owned()]);
                 let trouble = Trouble::new(
-                    format!("{} where a section belongs", kind(node)),
+                    format!("{} where a section belongs", value::kind(node)),
                     format!("It holds keys of its own: {}.", known.join(", ")),
                     "write `key: value` lines, indented under it.",
                 );
@@ -287,7 +287,7 @@ impl<'a> Section<'a> {
         let Some(entry) = self.entry(key) else { return Vec::new() };
         let Value::List(items) = &entry.node.value else {
             let trouble = Trouble::new(
-                format!("{} where a list belongs", kind(&entry.node)),
+                format!("{} where a list belongs", value::kind(&entry.node)),
                 "Several values are possible here.",
                 "write `[one, two]`, or a line with `- ` for each.",
             );
@@ -330,16 +330,6 @@ impl<'a> Section<'a> {
     fn fault(&self, line: usize, key: String, trouble: Trouble) -> Fault {
         let Trouble { what, why, mend } = trouble;
         Fault { file: PathBuf::from(self.file), line: Some(line), key, what, why, mend }
-    }
-}
-
-/// Returns what a node is, in the words of a message.
-pub(super) fn kind(node: &Node) -> &'static str {
-    match node.value {
-        Value::Null => "nothing",
-        Value::Scalar { .. } => "a single value",
-        Value::List(_) => "a list",
-        Value::Map(_) => "a section",
     }
 }
 

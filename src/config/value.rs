@@ -11,9 +11,18 @@ use url::Url;
 
 use super::{
     fault::{Trouble, shown},
-    section::kind,
     yaml::{Node, Value},
 };
+
+/// Returns what a node is, in the words of a message.
+pub(super) fn kind(node: &Node) -> &'static str {
+    match node.value {
+        Value::Null => "nothing",
+        Value::Scalar { .. } => "a single value",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a section",
+    }
+}
 
 /// Returns the text of a scalar.
 pub(super) fn text(node: &Node) -> Result<String, Trouble> {

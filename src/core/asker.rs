@@ -7,9 +7,9 @@
 use ruma::{EventId, UserId};
 
 use super::{
-    event::{EventKind, Membership, RoomEvent},
+    event::{EventKind, History, Membership, RoomEvent},
     opened::{self, Allowed, Source, is_about_standing},
-    visibility::{self, Happened, History, Standing},
+    visibility::{self, Happened, Standing},
 };
 
 /// On whose behalf a coworker reads (`history` in its file).

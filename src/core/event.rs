@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
-use super::{redaction::Authority, time::Timestamp, visibility::History};
+use super::{redaction::Authority, time::Timestamp};
 
 mod fit;
 
@@ -89,6 +89,33 @@ pub struct MemberChange {
     pub membership: Membership,
     /// The display name in it.
     pub display_name: Option<String>,
+}
+
+/// `history_visibility` of `m.room.history_visibility`, from the most open to the tightest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// Everybody may read.
+    WorldReadable,
+    /// Members may read, including what was sent before they joined.
+    Shared,
+    /// Members may read from their invite on.
+    Invited,
+    /// Members may read from their join on.
+    Joined,
+}
+
+impl History {
+    /// Parses the value; an unknown one counts as the tightest.
+    #[must_use]
+    pub fn parse(value: &str) -> Self {
+        match value {
+            "world_readable" => Self::WorldReadable,
+            "shared" => Self::Shared,
+            "invited" => Self::Invited,
+            _ => Self::Joined,
+        }
+    }
 }
 
 /// `membership` of an `m.room.member` event.

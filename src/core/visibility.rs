@@ -7,37 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Membership;
+use super::event::{History, Membership};
 
 #[cfg(test)]
 mod tests;
-
-/// `history_visibility` of `m.room.history_visibility`, from the most open to the tightest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum History {
-    /// Everybody may read.
-    WorldReadable,
-    /// Members may read, including what was sent before they joined.
-    Shared,
-    /// Members may read from their invite on.
-    Invited,
-    /// Members may read from their join on.
-    Joined,
-}
-
-impl History {
-    /// Parses the value; an unknown one counts as the tightest.
-    #[must_use]
-    pub fn parse(value: &str) -> Self {
-        match value {
-            "world_readable" => Self::WorldReadable,
-            "shared" => Self::Shared,
-            "invited" => Self::Invited,
-            _ => Self::Joined,
-        }
-    }
-}
 
 /// A person's access at one point of a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,8 +26,9 @@ use crate::{
     appservice::{
         self, Appservice, Query,
         arrivals::Arrivals,
-        health::{Condition, Health, State, health_router},
+        health::{Condition, Health, State},
         metrics::Metrics,
+        operators,
     },
     claude,
     config::{self, Config},
@@ -164,8 +165,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
     tasks.spawn(listener::serve(listener, endpoint.router(), appservice::CONNECTIONS_MAX, stop.clone()));
-    let health_routes = health_router(health.clone(), metrics.clone());
-    tasks.spawn(listener::serve(health_listener, health_routes, appservice::health::CONNECTIONS_MAX, stop.clone()));
+    let health_routes = operators::router(health.clone(), metrics.clone());
+    tasks.spawn(listener::serve(health_listener, health_routes, operators::CONNECTIONS_MAX, stop.clone()));
     let engine = build(config, store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
     super::numbers::show(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));

@@ -11,10 +11,10 @@ use ruma::{RoomId, UserId, room_id};
 use serde_json::{Map, Value, json};
 use workmate::{
     core::{
-        event::{EventKind, Membership},
+        event::{EventKind, History, Membership},
         power::{Levels, State, Version},
         redaction::{Authority, takes_effect},
-        visibility::{Happened, History, Standing, readable},
+        visibility::{Happened, Standing, readable},
     },
     matrix::inbound::{self, Rules},
 };

@@ -6,8 +6,9 @@ use super::*;
 use crate::{
     appservice::{
         arrivals::Arrivals,
-        health::{Condition, Provisioning, State, health_router},
+        health::{Condition, Provisioning, State},
         metrics::Metrics,
+        operators,
     },
     core::{audit::RunSummary, run::Outcome, time::Timestamp},
 };
@@ -129,8 +130,8 @@ async fn readiness_names_each_condition_and_its_reason() {
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(serve(
         listener,
-        health_router(health.clone(), Metrics::new(&health, &Arrivals::new("tests"))),
-        health::CONNECTIONS_MAX,
+        operators::router(health.clone(), Metrics::new(&health, &Arrivals::new("tests"))),
+        operators::CONNECTIONS_MAX,
         shutdown.clone(),
     ));
     let client = Client::new();
@@ -193,7 +194,7 @@ async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
     let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
     let shutdown = CancellationToken::new();
     let serving =
-        tokio::spawn(serve(listener, health_router(health, metrics), health::CONNECTIONS_MAX, shutdown.clone()));
+        tokio::spawn(serve(listener, operators::router(health, metrics), operators::CONNECTIONS_MAX, shutdown.clone()));
 
     let answered = Client::new().get(url).send().await.expect("it answers");
     let form = answered.headers()["content-type"].to_str().expect("text").to_owned();

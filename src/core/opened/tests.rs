@@ -2,9 +2,8 @@ use ruma::{event_id, room_id, user_id};
 
 use super::*;
 use crate::core::{
-    event::{MemberChange, Message},
+    event::{History, MemberChange, Message},
     time::Timestamp,
-    visibility::History,
 };
 
 fn event(name: &str, kind: EventKind) -> RoomEvent {

@@ -16,8 +16,8 @@ use super::Account;
 use crate::{
     core::{
         asker::Openness,
+        event::History,
         power::{Levels, State, Version},
-        visibility::History,
         voice::{Voice, voice},
     },
     matrix::{error::MatrixError, inbound::Rules},

@@ -20,8 +20,8 @@ use serde::Deserialize;
 use super::{Account, MatrixError, PAGE_EVENTS};
 use crate::{
     core::{
-        event::{EventKind, Membership, RoomEvent},
-        visibility::{History, Standing},
+        event::{EventKind, History, Membership, RoomEvent},
+        visibility::Standing,
     },
     matrix::inbound,
 };

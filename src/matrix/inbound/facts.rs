@@ -10,9 +10,8 @@ use serde_json::Value;
 
 use super::message;
 use crate::core::{
-    event::{EventKind, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
+    event::{EventKind, History, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
     id,
-    visibility::History,
 };
 
 /// Selections of a vote that are read; a poll has no more answers.

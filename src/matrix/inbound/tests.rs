@@ -4,10 +4,7 @@ use ruma::{OwnedEventId, event_id, room_id, user_id};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::{
-    event::{Mentions, Message, MessageKind},
-    visibility::History,
-};
+use crate::core::event::{History, Mentions, Message, MessageKind};
 
 fn read(event_type: &str, content: &Value) -> EventKind {
     let json = json!({

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::Result;
+use workmate::core::words;
 
 use crate::chaos::world::{Asked, Kind, World, lock};
 
@@ -80,7 +81,11 @@ impl Tally {
                 self.ignored.push(format!("{}: {shows}", asked.tag));
             }
         }
-        let open = world.notices(asked).into_iter().filter(|notice| !ENDED.iter().any(|end| notice.starts_with(end)));
+        // That there is no room in the line is the last word of a request, not a status.
+        let open = world
+            .notices(asked)
+            .into_iter()
+            .filter(|notice| !ENDED.iter().any(|end| notice.starts_with(end)) && *notice != words::too_many_waiting());
         self.open.extend(open.map(|notice| format!("{} {notice}", asked.tag)));
     }
 

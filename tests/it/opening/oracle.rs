@@ -7,8 +7,8 @@ use reqwest::Method;
 use ruma::{RoomId, UserId};
 use serde_json::{Value, json};
 use workmate::core::{
-    event::Membership,
-    visibility::{Happened, History, Standing, readable},
+    event::{History, Membership},
+    visibility::{Happened, Standing, readable},
 };
 
 use super::{OPENED, opened_in};

@@ -10,13 +10,14 @@
 pub mod child;
 mod confine;
 mod frame;
+mod line;
 mod pool;
 mod verdict;
 mod worker;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use self::pool::Sandbox;
+pub use self::{line::Owner, pool::Sandbox};
 
 #[cfg(doc)]
 use crate::core::media::Kind;
@@ -26,8 +27,6 @@ pub const COMMAND: &str = "decode";
 
 /// Children, and so files decoded at once, over all rooms.
 pub const CHILDREN_MAX: usize = 3;
-/// Files of one room decoded at once, so that a room with slow files hardly delays the others.
-pub const CHILDREN_OF_A_ROOM_MAX: usize = 1;
 /// How long decoding one file may take, not counting its wait for a place.
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a file waits for a place before it counts as unavailable.

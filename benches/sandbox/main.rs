@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant};
 use workmate::{
     cli::say::say,
     core::media::{self, Kind},
-    sandbox::{Limits, Program, Sandbox},
+    sandbox::{Limits, Owner, Program, Sandbox},
 };
 
 const ROUNDS: usize = 30;
@@ -80,7 +80,7 @@ async fn main() {
             let ours = media::decode(kind, &bytes);
             here.push(began.elapsed());
             let began = Instant::now();
-            let theirs = sandbox.decode("!bench:hs", kind, &bytes).await;
+            let theirs = sandbox.decode(Owner::room("!bench:hs"), kind, &bytes).await;
             there.push(began.elapsed());
             assert_eq!(ours, theirs, "{name}");
         }
@@ -93,7 +93,7 @@ async fn main() {
         let began = Instant::now();
         let limits = Limits { children_max: 1, ..Limits::default() };
         let new = Sandbox::new(Program::At(program.clone()), limits);
-        assert!(new.decode("!bench:hs", Kind::Text, b"hello\n").await.is_ok(), "a text");
+        assert!(new.decode(Owner::room("!bench:hs"), Kind::Text, b"hello\n").await.is_ok(), "a text");
         started.push(began.elapsed());
     }
     say(format!("a child that is not warm: {:.2?} more", median(started)));

@@ -23,7 +23,7 @@ use crate::{
         tool::Output,
     },
     matrix::{Account, media::MediaError},
-    sandbox::{Limits, Program, Sandbox},
+    sandbox::{Limits, Owner, Program, Sandbox},
 };
 
 /// Files of one prompt that are fetched at once.
@@ -140,7 +140,7 @@ impl Engine {
             Ok(bytes) => {
                 let size = bytes.len() as u64;
                 let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
-                self.prepare(room, bytes, file.claims.clone()).await
+                self.prepare(owner_of(account, room, file), bytes, file.claims.clone()).await
             }
             Err(MediaError::TooLarge(_)) => Err(Unread::TooLarge),
             Err(error) => {
@@ -157,7 +157,7 @@ impl Engine {
     pub(super) async fn look_into(&self, output: &mut Output, room: &RoomId) -> Vec<FileContent> {
         let mut shown = Vec::new();
         for bytes in std::mem::take(&mut output.pictures) {
-            let prepared = self.prepare(room, bytes, of_a_picture()).await.and_then(|file| {
+            let prepared = self.prepare(Owner::room(room.as_str()), bytes, of_a_picture()).await.and_then(|file| {
                 let is_picture = matches!(file.content, FileContent::Image { .. } | FileContent::Pictures { .. });
                 is_picture.then_some(file).ok_or(Unread::Unsupported)
             });
@@ -173,12 +173,18 @@ impl Engine {
     }
 
     /// Makes a file ready. No library reads it in this process; what we do ourselves is done beside the executor.
-    async fn prepare(&self, room: &RoomId, bytes: Vec<u8>, claims: Claims) -> Outcome {
+    async fn prepare(&self, owner: Owner, bytes: Vec<u8>, claims: Claims) -> Outcome {
         let sniffed = task::spawn_blocking(move || (claims.kind_of(&bytes), bytes));
         let (kind, bytes) = sniffed.await.map_err(|_| Unread::Broken)?;
-        let decoded = self.prepared.sandbox.decode(room.as_str(), kind?, &bytes).await?;
+        let decoded = self.prepared.sandbox.decode(owner, kind?, &bytes).await?;
         task::spawn_blocking(move || decoded.prepared(&bytes)).await.map_err(|_| Unread::Broken)?
     }
+}
+
+/// Whose a file is, for their share of the sandbox.
+fn owner_of(account: &Account, room: &RoomId, file: &Wanted) -> Owner {
+    let sender = account.held(room, &file.event).map(|read| read.event.sender.to_string());
+    Owner { room: room.to_string(), sender }
 }
 
 /// What a tool's picture claims to be: its bytes say what it is.

@@ -1,37 +1,65 @@
 //! The pool: which file gets a child when, and what happens if the child dies.
 
 use std::{
-    collections::HashMap,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::oneshot,
+    time::{Instant, timeout},
 };
 
-use super::{CHILDREN_OF_A_ROOM_MAX, Limits, Program, TRIES_MAX, verdict::Verdict, worker::Worker};
+use super::{
+    Limits, Program, TRIES_MAX,
+    line::{Line, Owner},
+    verdict::Verdict,
+    worker::Worker,
+};
 use crate::core::media::{Decoded, Kind, Unread};
 
 /// A pool of children that decode files.
 pub struct Sandbox {
     program: Program,
     limits: Limits,
-    places: Arc<Semaphore>,
-    rooms: Mutex<HashMap<String, Arc<Semaphore>>>,
+    line: Mutex<Line<oneshot::Sender<()>>>,
     idle: Mutex<Vec<Worker>>,
     /// Whether the missing system-call filter was logged.
     warned: AtomicBool,
 }
 
-/// A place in the pool and in the room's share of it.
-struct Place {
-    _of_the_room: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
+/// A place in the pool, from the moment that its owner waits for it.
+struct Place<'a> {
+    sandbox: &'a Sandbox,
+    owner: Owner,
+    /// Since when they have it.
+    since: Option<Instant>,
+    turn: oneshot::Receiver<()>,
+}
+
+impl Place<'_> {
+    /// Waits for one's turn.
+    async fn turn(&mut self) {
+        // The other end is kept until it is one's turn.
+        let _ = (&mut self.turn).await;
+        self.since = Some(Instant::now());
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // It may have been given in the very moment in which its owner gave up.
+        let has_it = self.since.is_some() || self.turn.try_recv().is_ok();
+        self.turn.close();
+        let now = Instant::now();
+        if has_it {
+            self.sandbox.line().done(&self.owner, self.since.map(|since| now - since).unwrap_or_default(), now);
+        }
+        self.sandbox.call_next();
+    }
 }
 
 /// How one try with one child ended.
@@ -48,8 +76,7 @@ impl Sandbox {
         let sandbox = Self {
             program,
             limits,
-            places: Arc::new(Semaphore::new(limits.children_max)),
-            rooms: Mutex::default(),
+            line: Mutex::new(Line::new(limits.children_max)),
             idle: Mutex::default(),
             warned: AtomicBool::new(false),
         };
@@ -59,15 +86,16 @@ impl Sandbox {
         sandbox
     }
 
-    /// Decodes a file from a room. Dropping the future kills the child.
+    /// Decodes a file. Dropping the future kills the child.
     ///
     /// # Errors
     /// Why the file cannot be read; [`Unread::Unavailable`] if the file is not at fault.
-    pub async fn decode(&self, room: &str, kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
-        let Ok(Some(_place)) = timeout(self.limits.place_timeout, self.place(room)).await else {
+    pub async fn decode(&self, owner: Owner, kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
+        let mut place = self.enter(owner);
+        if timeout(self.limits.place_timeout, place.turn()).await.is_err() {
             tracing::warn!("a file waited too long for a place in the sandbox; it is tried again later");
             return Err(Unread::Unavailable);
-        };
+        }
         for _ in 0..TRIES_MAX {
             let worker = match self.take_idle().map_or_else(|| Worker::start(&self.program), Ok) {
                 Ok(worker) => worker,
@@ -128,18 +156,28 @@ impl Sandbox {
         }
     }
 
-    /// Waits for a place, the room's first: a room's backlog then holds no place of the whole pool.
-    async fn place(&self, room: &str) -> Option<Place> {
-        let of_the_room = {
-            let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-            // A waiting or working file holds a clone.
-            rooms.retain(|_, places| Arc::strong_count(places) > 1);
-            let new = || Arc::new(Semaphore::new(CHILDREN_OF_A_ROOM_MAX));
-            rooms.entry(room.to_owned()).or_insert_with(new).clone()
-        };
-        let of_the_room = of_the_room.acquire_owned().await.ok()?;
-        let of_all = self.places.clone().acquire_owned().await.ok()?;
-        Some(Place { _of_the_room: of_the_room, _of_all: of_all })
+    fn enter(&self, owner: Owner) -> Place<'_> {
+        let (ticket, turn) = oneshot::channel();
+        self.line().enter(owner.clone(), ticket);
+        let place = Place { sandbox: self, owner, since: None, turn };
+        self.call_next();
+        place
+    }
+
+    /// Gives the free places to those whose turn it is.
+    fn call_next(&self) {
+        let mut line = self.line();
+        line.retain(|ticket| !ticket.is_closed());
+        let now = Instant::now();
+        while let Some((owner, ticket)) = line.next(now) {
+            if ticket.send(()).is_err() {
+                line.done(&owner, std::time::Duration::ZERO, now);
+            }
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line<oneshot::Sender<()>>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_idle(&self) -> Option<Worker> {

@@ -15,7 +15,7 @@ use image::ImageFormat;
 use ruma::OwnedRoomId;
 use workmate::{
     core::media::{Kind, Made, Unread},
-    sandbox::{COMMAND, Limits, Program, Sandbox},
+    sandbox::{COMMAND, Limits, Owner, Program, Sandbox},
 };
 
 use crate::{
@@ -48,9 +48,10 @@ fn script(dir: &Path, lines: &str) -> Sandbox {
 const HELLO: &str = r#"printf '\040\000\000\000{"protocol":2,"unfiltered":null}'"#;
 
 async fn good_is_read(sandbox: &Sandbox) {
-    let read = sandbox.decode(ROOM, Kind::Png, &picture(20, 10, ImageFormat::Png)).await.expect("a picture");
+    let read =
+        sandbox.decode(Owner::room(ROOM), Kind::Png, &picture(20, 10, ImageFormat::Png)).await.expect("a picture");
     assert_eq!((read.made, read.tokens), (Made::Jpeg, 1));
-    let read = sandbox.decode(ROOM, Kind::Pdf, &pdf()).await.expect("a PDF");
+    let read = sandbox.decode(Owner::room(ROOM), Kind::Pdf, &pdf()).await.expect("a PDF");
     assert_eq!((read.made, read.bytes.len()), (Made::AsItCame, 0));
 }
 
@@ -59,7 +60,7 @@ async fn s3_bombs_of_every_format_cost_themselves_and_the_next_file_is_read() {
     let sandbox = sandbox();
     let (mut ended, mut expected) = (Vec::new(), Vec::new());
     for bomb in bombs::all() {
-        let outcome = sandbox.decode(ROOM, bomb.kind, &bomb.bytes).await;
+        let outcome = sandbox.decode(Owner::room(ROOM), bomb.kind, &bomb.bytes).await;
         ended.push((bomb.name, outcome.err()));
         expected.push((bomb.name, bomb.why));
         good_is_read(&sandbox).await;
@@ -71,7 +72,7 @@ async fn s3_bombs_of_every_format_cost_themselves_and_the_next_file_is_read() {
 async fn s3_a_file_that_takes_too_long_is_given_up_with_its_child() {
     let limits = Limits { job_timeout: Duration::from_secs(3), ..Limits::default() };
     let sandbox = Sandbox::new(Program::At(program()), limits);
-    let outcome = sandbox.decode(ROOM, Kind::Jpeg, &bombs::endless()).await;
+    let outcome = sandbox.decode(Owner::room(ROOM), Kind::Jpeg, &bombs::endless()).await;
     assert_eq!(outcome, Err(Unread::TookTooLong));
     good_is_read(&sandbox).await;
 }
@@ -81,7 +82,7 @@ async fn s3_a_child_that_hangs_is_killed_and_reaped() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let noted = dir.path().join("pid");
     let sandbox = script(dir.path(), &format!("echo $$ >>{}\n{HELLO}\nexec sleep 1000", noted.display()));
-    assert_eq!(sandbox.decode(ROOM, Kind::Text, b"hello").await, Err(Unread::TookTooLong));
+    assert_eq!(sandbox.decode(Owner::room(ROOM), Kind::Text, b"hello").await, Err(Unread::TookTooLong));
     let first = fs::read_to_string(&noted)?.lines().next().context("it was started")?.to_owned();
     assert!(!Path::new("/proc").join(first).exists(), "a zombie, or alive");
     Ok(())
@@ -97,13 +98,13 @@ async fn s3_a_child_that_somebody_kills_in_the_middle_costs_nothing() -> Result<
         decoder.display()
     );
     let sandbox = script(dir.path(), &lines);
-    let read = sandbox.decode(ROOM, Kind::Text, b"hello\nagain").await.expect("a text");
+    let read = sandbox.decode(Owner::room(ROOM), Kind::Text, b"hello\nagain").await.expect("a text");
     assert_eq!(read.bytes, b"hello\nagain");
     assert!(first.exists(), "the first child was killed");
 
     // Killing every child costs the file, and nothing else.
     let sandbox = script(dir.path(), &format!("{HELLO}\nread x\nkill -9 $$"));
-    assert_eq!(sandbox.decode(ROOM, Kind::Text, b"hello\n").await, Err(Unread::TooLargeUnpacked));
+    assert_eq!(sandbox.decode(Owner::room(ROOM), Kind::Text, b"hello\n").await, Err(Unread::TooLargeUnpacked));
     Ok(())
 }
 
@@ -122,13 +123,13 @@ async fn a_program_that_is_no_decoder_costs_files_and_nothing_else() -> Result<(
     ];
     for (name, lines, expected) in rows {
         let sandbox = script(dir.path(), &lines);
-        assert_eq!(sandbox.decode(ROOM, Kind::Text, b"hello\n").await, Err(expected), "{name}");
+        assert_eq!(sandbox.decode(Owner::room(ROOM), Kind::Text, b"hello\n").await, Err(expected), "{name}");
     }
 
     // A program that is missing is looked for again with each file.
     let later = dir.path().join("later");
     let sandbox = Sandbox::new(Program::At(later.clone()), Limits::default());
-    assert_eq!(sandbox.decode(ROOM, Kind::Text, b"hello\n").await, Err(Unread::Unavailable));
+    assert_eq!(sandbox.decode(Owner::room(ROOM), Kind::Text, b"hello\n").await, Err(Unread::Unavailable));
     fs::copy(program(), &later)?;
     good_is_read(&sandbox).await;
     Ok(())
@@ -144,14 +145,14 @@ async fn a_child_is_replaced_after_its_jobs_and_a_room_does_not_hold_up_the_othe
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     let sandbox = Sandbox::new(Program::At(path), Limits { children_max: 1, jobs_max: 2, ..Limits::default() });
     for _ in 0..5 {
-        sandbox.decode(ROOM, Kind::Text, b"hello\n").await.expect("a text");
+        sandbox.decode(Owner::room(ROOM), Kind::Text, b"hello\n").await.expect("a text");
     }
     assert!(fs::read_to_string(&started)?.lines().count() >= 3, "two files for each child");
 
     let limits = Limits { children_max: 2, job_timeout: Duration::from_secs(10), ..Limits::default() };
     let sandbox = Sandbox::new(Program::At(program()), limits);
     let endless = bombs::endless();
-    let slow = || sandbox.decode("!slow:hs", Kind::Jpeg, &endless);
+    let slow = || sandbox.decode(Owner::room("!slow:hs"), Kind::Jpeg, &endless);
     let others = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         good_is_read(&sandbox).await;

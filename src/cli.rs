@@ -80,6 +80,12 @@ fn coworker_id(text: &str) -> Result<String, String> {
     Err("not a coworker's id; write it as its file is called, such as oncall for oncall.yaml".to_owned())
 }
 
+/// Says that no runtime can be had, for whatever reason of the system's.
+pub fn cannot_begin(error: &std::io::Error) -> ExitCode {
+    complain(&format!("the system gives no threads to work with: {error}"));
+    ExitCode::from(FAULTS)
+}
+
 /// Carries out one command; what went wrong has been said when it returns.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {

@@ -76,6 +76,7 @@ mod work;
 mod zones;
 
 pub use audit::door_of;
+pub use disk::watch_from_outside;
 pub use start::{Ended, StartError, claude_client, serve, try_listening};
 pub(crate) use watches::{NO_KEY, models_of};
 
@@ -167,6 +168,16 @@ impl EngineError {
             Self::Store(error) => error.is_fatal(),
             Self::Refused(_) | Self::Panicked => false,
         }
+    }
+
+    /// Whether the homeserver refused something, and may not mean it.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Matrix(error) if error.is_refusal())
+    }
+
+    /// Whether the homeserver refused something in a way that says nothing of who asked or of what was asked for.
+    fn is_odd_refusal(&self) -> bool {
+        matches!(self, Self::Matrix(error) if error.is_odd_refusal())
     }
 
     /// How long the homeserver asks to wait before the next call, if it does.

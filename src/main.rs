@@ -1,12 +1,15 @@
 //! The `workmate` command: parses and dispatches.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use workmate::{
     cli::{self, Cli, Command},
     sandbox,
 };
+
+/// How long what is still on its way when all is done may take.
+const END_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -17,7 +20,13 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn begin(cli: Cli) -> ExitCode {
-    cli::run(cli).await
+fn begin(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::cannot_begin(&error),
+    };
+    let code = runtime.block_on(cli::run(cli));
+    // A write to a disk that does not answer holds up no end.
+    runtime.shutdown_timeout(END_MAX);
+    code
 }

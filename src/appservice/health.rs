@@ -172,6 +172,10 @@ impl Default for Health {
 impl Health {
     /// Notes whether a condition holds; a change is logged.
     pub fn set(&self, condition: Condition, state: State) {
+        // What a dead process still manages to write says nothing of the next write.
+        if condition == Condition::Store && state == State::Ready && self.is_dead() {
+            return;
+        }
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = states.get(&condition);
         if known.is_some_and(|known| known.state == state) {
@@ -201,9 +205,19 @@ impl Health {
         *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(provisioning);
     }
 
-    /// Notes that the process cannot do its work any more until it is started again, and why.
+    /// Notes that the process cannot do its work any more, and why: its store takes no writes.
     pub fn set_dead(&self, reason: String) {
+        self.set(Condition::Store, State::Waiting(reason.clone()));
         *self.2.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    /// Notes that the process can go on with its start.
+    pub fn set_alive(&self) {
+        *self.2.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn is_dead(&self) -> bool {
+        self.2.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(super) fn is_alive(&self) -> (StatusCode, Json<Value>) {

@@ -34,6 +34,16 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let stop = CancellationToken::new();
     let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    let (data_dir, stopped) = (config.data_dir.clone(), stop.clone());
+    engine::watch_from_outside(
+        data_dir,
+        stopped,
+        || tracing::error!(error = %start_again(), "workmate cannot start itself again"),
+        || {
+            tracing::error!("a stop takes longer than any; the process ends as it is");
+            std::process::exit(1)
+        },
+    );
     let signalled = stop.clone();
     let signals = async move {
         loop {

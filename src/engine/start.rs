@@ -152,7 +152,12 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
     warn_of_lost_state(&config.data_dir);
-    let store = open_store(&config).await?;
+    let health_routes = operators::router(health.clone(), metrics.clone());
+    tasks.spawn(listener::serve(health_listener, health_routes, operators::CONNECTIONS_MAX, stop.clone()));
+    let store = match open_store(&config, &health, &stop).await? {
+        Ok(store) => store,
+        Err(ended) => return Ok(ended),
+    };
     health.set(Condition::Store, State::Ready);
     let (queries, asked) = mpsc::channel(QUERIES_WAITING_MAX);
     let endpoint = Appservice {
@@ -165,8 +170,6 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
     tasks.spawn(listener::serve(listener, endpoint.router(), appservice::CONNECTIONS_MAX, stop.clone()));
-    let health_routes = operators::router(health.clone(), metrics.clone());
-    tasks.spawn(listener::serve(health_listener, health_routes, operators::CONNECTIONS_MAX, stop.clone()));
     let engine = build(config, store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
     super::numbers::show(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
@@ -190,14 +193,18 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     // Keys that came since the last upload are lost with the disk otherwise.
     let accounts = engine.pool.all_kept();
     join_all(accounts.iter().map(|account| account.settle_backup(BACKUP_PATIENCE))).await;
-    if engine.starts_again.load(Ordering::Relaxed) {
-        return Ok(Ended::StartsAgain);
+    let ended = if engine.starts_again.load(Ordering::Relaxed) {
+        Ok(Ended::StartsAgain)
+    } else {
+        // A disk that does not answer holds up no stop: what was promised to anybody is on it already.
+        let flushed = tokio::time::timeout(STOP_PATIENCE, engine.store.flush()).await;
+        flushed.unwrap_or(Ok(())).map_err(StartError::from).and_then(|()| begun.map(|()| Ended::Stopped))
+    };
+    if engine.store.watch_failure().borrow().is_some() || matches!(ended, Ok(Ended::StartsAgain)) {
+        // To close a database whose disk failed may take for ever; it is not closed in order anyhow.
+        std::mem::forget(engine);
     }
-    // A disk that does not answer holds up no stop: what was promised to anybody is on it already.
-    if let Ok(flushed) = tokio::time::timeout(STOP_PATIENCE, engine.store.flush()).await {
-        flushed?;
-    }
-    begun.map(|()| Ended::Stopped)
+    ended
 }
 
 /// Returns random bytes that name this process.
@@ -210,18 +217,21 @@ fn random_bytes() -> [u8; 8] {
     bytes
 }
 
-async fn open_store(config: &Config) -> Result<Store, StartError> {
+async fn open_store(
+    config: &Config,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<Result<Store, Ended>, StartError> {
     let (data, key) = (config.data_dir.clone(), config.master.derive("state"));
-    let opening = tokio::task::spawn_blocking(move || {
+    let open = move || {
         match make_private(&data) {
             Ok(0) => {}
             Ok(mended) => tracing::warn!(mended, "files in data_dir could be read by others; they are closed now"),
             Err(error) => tracing::warn!(%error, "whether others can read data_dir cannot be looked at"),
         }
         Store::open_or_rescue(&data.join("state"), &key)
-    });
-    let opened = opening.await;
-    Ok(opened.expect("opening the store does not panic")?)
+    };
+    Ok(disk::open_when_there_is_room(&config.data_dir, health, stop, open).await?)
 }
 
 /// What the store remembers of rooms' encryption, for the side of the homeserver.

@@ -116,6 +116,23 @@ pub(crate) async fn disk(moments_ms: &[u64]) -> Result<Option<Tally>> {
     }
     let mut workmate = world.take_workmate();
     workmate.end().await;
+    disk.fill().await?;
+    let before = files_of(&data.join("state"))?;
+    for _ in 0..2 {
+        workmate.spawn();
+        until_both_tell_of_a_full_disk(&workmate).await?;
+        // Also one that is stopped meanwhile leaves the store as it was.
+        workmate.stop().await;
+        anyhow::ensure!(files_of(&data.join("state"))? == before, "a start on a full disk touched the store");
+    }
+    workmate.spawn();
+    world.ask(Kind::Question).await?;
+    until_both_tell_of_a_full_disk(&workmate).await?;
+    disk.free()?;
+    // It goes on by itself.
+    workmate.until_ready().await?;
+    eprintln!("a start on a full disk: waited and went on");
+    workmate.end().await;
     disk.remount("ro")?;
     workmate.spawn();
     world.ask(Kind::Question).await?;
@@ -124,6 +141,36 @@ pub(crate) async fn disk(moments_ms: &[u64]) -> Result<Option<Tally>> {
     workmate.until_ready_whatever_ends().await?;
     world.give_back(workmate);
     Ok(Some(settled(&world).await?))
+}
+
+/// Waits until `/healthz` and `/readyz` are 503 and both name the disk.
+async fn until_both_tell_of_a_full_disk(workmate: &Workmate) -> Result<()> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let url = |path: &str| format!("http://{}/{path}", workmate.slot().health_listen);
+    let tells = async |path: &str| match http.get(url(path)).send().await {
+        Ok(answer) if answer.status().as_u16() == 503 => {
+            answer.text().await.is_ok_and(|text| text.contains("the disk is full"))
+        }
+        _ => false,
+    };
+    let told = async {
+        while !(tells("healthz").await && tells("readyz").await) {
+            time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    time::timeout(Duration::from_mins(1), told).await.context("nobody tells of the full disk")
+}
+
+/// Names, sizes and times of a folder's files.
+fn files_of(dir: &Path) -> Result<Vec<(PathBuf, u64, std::time::SystemTime)>> {
+    let each = fs::read_dir(dir)?.map(|entry| {
+        let entry = entry?;
+        let known = entry.metadata()?;
+        Ok((entry.path(), known.len(), known.modified()?))
+    });
+    let mut files = each.collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
 }
 
 /// Copies the state while it is written, kills Workmate later, and starts it from the copy. The users' stores are

@@ -1,6 +1,7 @@
-//! Refusals that may not be meant: a homeserver in trouble, or what stands before it, answers 403 and 404 for a while to
-//! what is ours to do. So a refusal in a room is checked against what a sync says, and believed at once only where that
-//! agrees.
+//! Refusals that may not be meant: a homeserver in trouble, or what stands before it, answers 403, 404, 400 or any other 4xx
+//! for a while to what is ours to do. So a refusal in a room is checked against what a sync says, and believed at once only
+//! where that agrees, or where its code names a cause in the call itself. The shortest ones are over before they come here
+//! (`matrix/proxy/doubt.rs`).
 
 use ruma::RoomId;
 
@@ -40,8 +41,12 @@ impl Engine {
             Ok(Some(owner)) => Box::pin(self.pool.passing(&self.assistant_persona(&owner))).await.ok(),
             _ => self.kept_in(room).into_iter().next(),
         };
-        let Some(account) = account else { return false };
-        if !self.doubts(&account, room, error).await {
+        let is_doubted = match account {
+            Some(account) => self.doubts(&account, room, error).await,
+            // Nobody of ours is there, as with an invite: what says nothing of us says nothing of the room.
+            None => error.is_odd_refusal(),
+        };
+        if !is_doubted {
             return false;
         }
         match doubts.failed(clock::now(), None, Others::Succeed) {

@@ -38,6 +38,8 @@ const COMPARE_EVERY: Duration = Duration::from_secs(15);
 const SINCE_INVITE_MAX: usize = 50;
 /// Rooms read back at once at a start.
 const ROOMS_AT_ONCE: usize = 4;
+/// Times that an assistant's chat is tried to be read back, after a start and after an outage.
+const ASSISTANT_TRIES_MAX: usize = 4;
 /// Between two assistants whose chat is read back, after a start and after an outage.
 const ASSISTANTS_EVERY: Duration = Duration::from_millis(50);
 /// How far the homeserver's clock may be behind ours, in milliseconds.
@@ -257,7 +259,7 @@ pub(super) async fn read_all_back(engine: Shared) {
 impl Engine {
     async fn read_back_or_later(&self, user: &OwnedUserId, room: &OwnedRoomId) {
         let Err(error) = caught(self.read_back(user, room)).await else { return };
-        if error.is_passing()
+        if (error.is_passing() || error.is_refusal())
             && let Some(account) = self.pool.kept(user)
         {
             account.read_back(room, false);
@@ -293,14 +295,24 @@ pub(super) async fn keep_up(engine: Shared) {
 pub(super) async fn keep_assistants_up(engine: Shared) {
     let mut returns = engine.homeserver.returns();
     loop {
-        let rooms = engine.tables.assistant_rooms.iter().filter_map(Result::ok);
-        for (room, owner) in rooms {
-            tokio::select! {
-                () = engine.stop.cancelled() => return,
-                () = tokio::time::sleep(ASSISTANTS_EVERY) => {}
+        let mut unread = Vec::new();
+        for (room, owner) in engine.tables.assistant_rooms.iter().filter_map(Result::ok) {
+            if !engine.read_assistant_back_after(ASSISTANTS_EVERY, &owner, &room).await {
+                unread.push((room, owner));
             }
-            engine.homeserver.until_back_or(&engine.stop).await;
-            engine.read_assistant_back(&owner, &room).await;
+        }
+        for _ in 1..ASSISTANT_TRIES_MAX {
+            let mut still = Vec::new();
+            for (number, (room, owner)) in unread.into_iter().enumerate() {
+                let pause = if number == 0 { COMPARE_EVERY } else { ASSISTANTS_EVERY };
+                if !engine.read_assistant_back_after(pause, &owner, &room).await {
+                    still.push((room, owner));
+                }
+            }
+            unread = still;
+        }
+        if engine.stop.is_cancelled() {
+            return;
         }
         tokio::select! {
             () = engine.stop.cancelled() => return,
@@ -310,15 +322,21 @@ pub(super) async fn keep_assistants_up(engine: Shared) {
 }
 
 impl Engine {
-    async fn read_assistant_back(&self, owner: &UserId, room: &RoomId) {
+    /// Returns whether that needs no other try; at stop it needs none.
+    async fn read_assistant_back_after(&self, pause: Duration, owner: &UserId, room: &RoomId) -> bool {
+        tokio::select! {
+            () = self.stop.cancelled() => return true,
+            () = tokio::time::sleep(pause) => {}
+        }
+        self.homeserver.until_back_or(&self.stop).await;
         let own_room = self.tables.assistants.get(&owner.to_owned()).ok().flatten().and_then(|record| record.room);
         if own_room.as_deref() != Some(room) || !self.config.assistants.enabled {
-            return;
+            return true;
         }
         let assistant = self.assistant_persona(owner).user;
-        if let Err(error) = caught(self.read_back(&assistant, room)).await {
-            tracing::debug!(room.id = %room, %error, "an assistant's chat cannot be read back now");
-        }
+        let Err(error) = caught(self.read_back(&assistant, room)).await else { return true };
+        tracing::debug!(room.id = %room, %error, "an assistant's chat cannot be read back now");
+        !error.is_passing() && !error.is_refusal()
     }
 
     fn tidy(&self) {

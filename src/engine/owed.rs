@@ -22,6 +22,26 @@ use crate::{
 
 /// Between two tries of what could not be done; a homeserver that is back is tried at once.
 const OWED_EVERY: Duration = Duration::from_mins(5);
+/// Between the first tries of what was refused though it is ours to do: that may be over in seconds, and somebody waits for
+/// a word. Then [`OWED_EVERY`].
+const REFUSED_PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_mins(1),
+];
+
+/// What is left of what a run owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unpaid {
+    /// Nothing that is to be tried before its time.
+    Nothing,
+    /// Something was refused that is ours to do.
+    Refused,
+    /// The homeserver is away.
+    Away,
+}
 
 impl Engine {
     /// Notes what is owed, before anything of it is done.
@@ -41,10 +61,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Does what a run owes, as far as that is possible now. Returns whether the homeserver is to be waited for.
+    /// Does what a run owes, as far as that is possible now. Returns whether the rest is to be tried soon.
     pub(super) async fn pay(self: &Shared, run: &RunId) -> Result<bool, StoreError> {
+        Ok(self.pay_now(run).await? != Unpaid::Nothing)
+    }
+
+    async fn pay_now(self: &Shared, run: &RunId) -> Result<Unpaid, StoreError> {
         let key = run.as_str().to_owned();
-        let Some(owed) = self.tables.owed.get(&key)? else { return Ok(false) };
+        let Some(owed) = self.tables.owed.get(&key)? else { return Ok(Unpaid::Nothing) };
         let (mut done, mut is_away, mut is_refused) = (Vec::new(), false, false);
         for deed in &owed.deeds {
             let failed = match Box::pin(self.do_deed(&owed, deed)).await {
@@ -75,7 +99,11 @@ impl Engine {
             }
             (!owed.deeds.is_empty()).then_some(owed)
         })?;
-        Ok(is_away)
+        Ok(match (is_away, is_refused) {
+            (true, _) => Unpaid::Away,
+            (false, true) => Unpaid::Refused,
+            (false, false) => Unpaid::Nothing,
+        })
     }
 
     async fn do_deed(self: &Shared, owed: &Owed, deed: &Deed) -> Result<(), EngineError> {
@@ -211,21 +239,30 @@ fn failure_of(error: &EngineError) -> Failure {
 
 /// Does what is owed whenever it may be possible, until told to stop.
 pub(super) async fn keep_paying(engine: Shared) {
-    let (mut is_away, mut looks) = (true, true);
+    let (mut unpaid, mut looks, mut refusals) = (Unpaid::Away, true, 0);
     loop {
         let due = async {
-            if is_away && !engine.tables.owed.is_empty() {
-                engine.homeserver.until_back_within(OWED_EVERY).await;
-            } else {
-                tokio::time::sleep(OWED_EVERY).await;
+            match unpaid {
+                Unpaid::Away if !engine.tables.owed.is_empty() => {
+                    engine.homeserver.until_back_within(OWED_EVERY).await;
+                    true
+                }
+                Unpaid::Refused if refusals <= REFUSED_PAUSES.len() => {
+                    tokio::time::sleep(REFUSED_PAUSES[refusals - 1]).await;
+                    false
+                }
+                _ => {
+                    tokio::time::sleep(OWED_EVERY).await;
+                    true
+                }
             }
         };
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = engine.owed_due.notified() => {}
-            () = due => looks = true,
+            is_long = due => looks |= is_long,
         }
-        is_away = false;
+        unpaid = Unpaid::Nothing;
         // Every room's record is read for it; a change of power or encryption is taken when it comes.
         if std::mem::take(&mut looks)
             && let Err(error) = Box::pin(engine.speak_up_where_due()).await
@@ -236,12 +273,13 @@ pub(super) async fn keep_paying(engine: Shared) {
         for run in owed {
             let paid = tokio::select! {
                 () = engine.stop.cancelled() => return,
-                paid = engine.pay(&run) => paid,
+                paid = engine.pay_now(&run) => paid,
             };
-            is_away |= paid.unwrap_or_else(|error| {
+            unpaid = unpaid.max(paid.unwrap_or_else(|error| {
                 tracing::error!(%error, "what runs owe cannot be read");
-                false
-            });
+                Unpaid::Nothing
+            }));
         }
+        refusals = if unpaid == Unpaid::Refused { refusals + 1 } else { 0 };
     }
 }

@@ -187,7 +187,7 @@ impl Engine {
         }
         match self.account_of(record).await {
             Ok(account) => Box::pin(self.doubts(&account, &record.room, error)).await,
-            Err(error) => error.is_passing(),
+            Err(error) => error.is_passing() || error.is_refusal(),
         }
     }
 

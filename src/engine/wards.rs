@@ -35,6 +35,9 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(30),
     Duration::from_mins(2),
 ];
+/// Refusals to make a device in a row after which the homeserver is believed to make none: one in trouble, or what stands
+/// before it, says so for a while.
+const NO_DEVICES_MAX: usize = 4;
 /// Tries after which the others begin without this user.
 const TRIES_TOGETHER: usize = 3;
 /// Users named in one reason.
@@ -87,7 +90,7 @@ async fn bring_up(
     mut settled: Option<mpsc::Sender<Result<(), MatrixError>>>,
 ) {
     let user = persona.user.clone();
-    let mut failures = 0;
+    let (mut failures, mut without_devices) = (0, 0);
     loop {
         let provisioned = {
             let Ok(_place) = places.acquire().await else { return };
@@ -101,8 +104,15 @@ async fn bring_up(
             Err(error) => error,
         };
         if let (MatrixError::NoDevices { .. }, Some(settled)) = (&error, &settled) {
-            let _ = settled.send(Err(error)).await;
-            return;
+            without_devices += 1;
+            if without_devices >= NO_DEVICES_MAX {
+                let _ = settled.send(Err(error)).await;
+                return;
+            }
+            tokio::select! {
+                () = engine.stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSES[without_devices]) => continue,
+            }
         }
         // While the homeserver is away it is nobody's own fault.
         let is_away = error.is_passing() && engine.api().whoami().await.is_err_and(|error| error.is_passing());

@@ -32,6 +32,7 @@ mod devices;
 mod health;
 mod mending;
 pub mod own;
+mod parts;
 mod past;
 mod pins;
 mod power;

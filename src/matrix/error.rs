@@ -14,6 +14,29 @@ use crate::core::{reach::Obstacle, time::Timestamp};
 /// The longest `errcode` that is one.
 const ERRCODE_BYTES_MAX: usize = 255;
 
+/// The error code of a call that our own proxy does not send, because no homeserver could have what it names.
+pub(super) const NOT_SENT: &str = "IO.WORKMATE.NOT_SENT";
+/// Codes that name a cause which lies in the call, so that it would be refused again. Others are doubted: whoever stands
+/// before a homeserver says `M_UNKNOWN` or `M_BAD_JSON` for a while to what is ours to do.
+const MEANT: [&str; 16] = [
+    NOT_SENT,
+    "M_BAD_ALIAS",
+    "M_BAD_STATE",
+    "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM",
+    "M_DUPLICATE_ANNOTATION",
+    "M_EXCLUSIVE",
+    "M_INCOMPATIBLE_ROOM_VERSION",
+    "M_INVALID_ROOM_STATE",
+    "M_INVALID_USERNAME",
+    "M_KEY_TOO_LARGE",
+    "M_PROFILE_TOO_LARGE",
+    "M_ROOM_IN_USE",
+    "M_UNRECOGNIZED",
+    "M_UNSUPPORTED_ROOM_VERSION",
+    "M_USER_DEACTIVATED",
+    "M_USER_IN_USE",
+];
+
 /// A failed call to the homeserver, or a store of one virtual user that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MatrixError {
@@ -209,23 +232,40 @@ impl MatrixError {
             | Self::OtherEncryption { .. }
             | Self::NoPower { .. }
             | Self::Sdk(matrix_sdk::Error::WrongRoomState(_)) => true,
-            Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden)),
+            Self::Sdk(error) => error.as_client_api_error().is_some_and(|answer| {
+                answer.status_code.as_u16() == 403 && matches!(answer.error_kind(), Some(ErrorKind::Forbidden))
+            }),
             _ => false,
         }
     }
 
-    /// Returns whether the homeserver answered 403 or 404 as a Matrix error: that we may not, or that something is not
-    /// there.
+    /// Returns whether the homeserver refused the call by a well-formed Matrix error that may not be meant: with 403 or
+    /// 404, or with any other 4xx that names no cause in the call itself.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => matches!(status, 403 | 404) && !self.is_passing(),
-            Self::Sdk(error) => {
-                let status = error.as_client_api_error().map(|answer| answer.status_code.as_u16());
-                matches!(status, Some(403 | 404)) && !self.is_passing()
-            }
+            Self::Refused { status, errcode, .. } => is_doubtful(*status, errcode),
+            Self::Sdk(error) => error.as_client_api_error().is_some_and(|answer| {
+                let errcode = answer.error_kind().map(|kind| kind.errcode().to_string()).unwrap_or_default();
+                is_doubtful(answer.status_code.as_u16(), &errcode)
+            }),
             _ => false,
         }
+    }
+
+    /// Returns whether a refusal that may not be meant says nothing of the caller or of what was asked for, as 403 and
+    /// 404 do.
+    #[must_use]
+    pub fn is_odd_refusal(&self) -> bool {
+        self.is_refusal()
+            && match self {
+                Self::Refused { status, .. } => !matches!(status, 403 | 404),
+                Self::Sdk(error) => {
+                    let status = error.as_client_api_error().map(|answer| answer.status_code.as_u16());
+                    !matches!(status, Some(403 | 404))
+                }
+                _ => false,
+            }
     }
 
     /// Returns whether the homeserver said that what was asked for does not exist (`M_NOT_FOUND`).
@@ -289,6 +329,20 @@ fn refusal_is_passing(status: u16, errcode: &str) -> bool {
         || !is_errcode(errcode)
 }
 
+/// Returns whether a Matrix error is one of those that a homeserver in trouble, or who stands before it, gives for a while
+/// to what it takes again later. That something is too large is believed: see `proxy/doubt.rs`.
+pub(super) fn is_doubtful(status: u16, errcode: &str) -> bool {
+    if refusal_is_passing(status, errcode) {
+        return false;
+    }
+    match status {
+        403 | 404 => errcode != NOT_SENT,
+        413 => errcode != "M_TOO_LARGE",
+        400..500 => !MEANT.contains(&errcode),
+        _ => false,
+    }
+}
+
 fn sdk_is_passing(error: &matrix_sdk::Error) -> bool {
     match error {
         matrix_sdk::Error::Http(http) => http_is_passing(http),
@@ -330,117 +384,4 @@ fn asked_pause(kind: &ErrorKind, now: Timestamp) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use ruma::api::error::LimitExceededErrorData;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_ms(1_795_346_400_000);
-
-    fn refused(status: u16, retry_after: Option<Duration>) -> MatrixError {
-        let [call, errcode, message] = ["POST /createRoom", "M_LIMIT_EXCEEDED", "too many"].map(str::to_owned);
-        MatrixError::Refused { call, status, errcode, message, retry_after }
-    }
-
-    #[test]
-    fn a_pause_is_told_by_a_429_alone() {
-        let two = Some(Duration::from_secs(2));
-        assert_eq!(refused(429, two).retry_after(NOW), two);
-        assert_eq!(refused(429, None).retry_after(NOW), None);
-        assert_eq!(refused(403, two).retry_after(NOW), None);
-        assert!(refused(429, None).is_passing());
-    }
-
-    #[test]
-    fn only_a_well_formed_matrix_error_that_says_so_is_final() {
-        let [call, message] = ["GET /sync", "no"].map(str::to_owned);
-        let of = |status, errcode: &str| {
-            let errcode = errcode.to_owned();
-            MatrixError::Refused { call: call.clone(), status, errcode, message: message.clone(), retry_after: None }
-        };
-        for (status, errcode, passing) in [
-            (403, "M_FORBIDDEN", false),
-            (404, "M_NOT_FOUND", false),
-            (400, "M_INVALID_PARAM", false),
-            (404, "M_UNRECOGNIZED", false),
-            (413, "M_TOO_LARGE", false),
-            (400, "ORG.EXAMPLE.ODD", false),
-            (404, "", true),
-            (403, "Forbidden", true),
-            (404, "not found", true),
-            (400, "M_", true),
-            (401, "M_UNKNOWN_TOKEN", true),
-            (401, "M_MISSING_TOKEN", true),
-            (403, "M_UNKNOWN_TOKEN", true),
-            (408, "M_UNKNOWN", true),
-            (425, "M_UNKNOWN", true),
-            (429, "M_LIMIT_EXCEEDED", true),
-            (400, "M_LIMIT_EXCEEDED", true),
-            (403, "M_RESOURCE_LIMIT_EXCEEDED", true),
-            (400, "M_UNKNOWN_DEVICE", true),
-            (500, "M_UNKNOWN", true),
-            (502, "M_FORBIDDEN", true),
-        ] {
-            let error = of(status, errcode);
-            assert_eq!(error.is_passing(), passing, "{status} {errcode}");
-            assert_eq!(error.is_forbidden(), errcode == "M_FORBIDDEN" && status == 403, "{status} {errcode}");
-            assert_eq!(error.is_refusal(), !passing && matches!(status, 403 | 404), "{status} {errcode}");
-        }
-        let url = "http://hs".to_owned();
-        for status in [200, 302, 401, 403, 404, 502] {
-            let page = MatrixError::NotMatrix { url: url.clone(), status, call: call.clone() };
-            assert!(page.is_passing() && !page.is_forbidden() && !page.is_not_found(), "{status}");
-        }
-        assert!(MatrixError::Token { url }.is_passing());
-        assert!(!MatrixError::Unreadable { call }.is_passing());
-    }
-
-    #[test]
-    fn what_the_sdk_was_answered_is_told_apart_as_our_own_calls_are() {
-        use ruma::api::{EndpointError as _, error::Error};
-        let answered = |status: u16, body: &str| -> MatrixError {
-            let response = http_response(status, body);
-            let error = UiaaResponse::MatrixError(Error::from_http_response(response));
-            matrix_sdk::Error::from(HttpError::from(FromHttpResponseError::Server(error))).into()
-        };
-        let gone = answered(400, r#"{"errcode":"M_UNKNOWN_DEVICE","error":"no such device"}"#);
-        assert!(matches!(gone, MatrixError::DeviceGone { .. }) && gone.is_passing(), "{gone}");
-        let token = answered(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"who?"}"#);
-        assert!(token.is_token_refused() && token.is_passing(), "{token}");
-        for (status, body, passing) in [
-            (403, r#"{"errcode":"M_FORBIDDEN","error":"no"}"#, false),
-            (404, r#"{"errcode":"M_NOT_FOUND","error":"no"}"#, false),
-            (404, r#"{"error":"no"}"#, true),
-            (403, "<html>", true),
-            (404, "", true),
-            (503, r#"{"errcode":"M_UNKNOWN","error":"busy"}"#, true),
-        ] {
-            let error = answered(status, body);
-            assert_eq!(error.is_passing(), passing, "{status} {body}");
-            assert_eq!((error.is_forbidden(), error.is_not_found()), (body.contains("FORB"), body.contains("M_NOT")));
-            assert_eq!(error.is_refusal(), !passing, "{status} {body}");
-        }
-    }
-
-    fn http_response(status: u16, body: &str) -> axum::http::Response<Vec<u8>> {
-        let response = axum::http::Response::builder().status(status);
-        response.body(body.as_bytes().to_vec()).expect("a response")
-    }
-
-    #[test]
-    fn a_pause_that_the_sdk_was_told_is_a_length_or_a_time_that_may_have_passed() {
-        let at = |ms: u64| RetryAfter::DateTime(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
-        let table = [
-            (Some(RetryAfter::Delay(Duration::from_millis(1500))), Some(Duration::from_millis(1500))),
-            (Some(at(1_795_346_407_000)), Some(Duration::from_secs(7))),
-            (Some(at(1_795_346_300_000)), Some(Duration::ZERO)),
-            (None, None),
-        ];
-        for (told, expected) in table {
-            let mut limit = LimitExceededErrorData::new();
-            limit.retry_after = told;
-            assert_eq!(asked_pause(&ErrorKind::LimitExceeded(limit), NOW), expected);
-        }
-        assert_eq!(asked_pause(&ErrorKind::Forbidden, NOW), None);
-    }
-}
+mod tests;

@@ -66,7 +66,8 @@ pub async fn read_as(
         return Ok(None);
     }
     let found = match reader.event(room, event).await {
-        Err(error) if !error.is_passing() => {
+        // An odd refusal says nothing of the event; the caller tries again, within its bounds.
+        Err(error) if !error.is_passing() && !error.is_odd_refusal() => {
             tracing::info!(room.id = %room, event.id = %event, user.id = %reader.user(), %error, "an event is not to be had");
             return Ok(None);
         }

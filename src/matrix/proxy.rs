@@ -6,12 +6,14 @@
 //!
 //! It is also the one door for all that goes to the homeserver and comes from it. What no homeserver can have is not
 //! asked for ([`call`]); what cannot be parsed does not reach the SDK ([`repair`]); what is no Matrix answer is told as
-//! such ([`answer`]). Files stream both ways.
+//! such ([`answer`]); a refusal that may not be meant is not passed on at once ([`doubt`]). Files stream both ways.
 
 mod answer;
-mod call;
+pub(super) mod call;
 pub(super) mod cutting;
+mod doubt;
 mod repair;
+mod slimming;
 
 use std::{
     collections::HashMap,
@@ -27,12 +29,16 @@ use axum::{
     response::Response,
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 pub(super) use self::answer::{AWAY, Remark};
-use self::answer::{Reading, refuse};
+use self::{
+    answer::{Reading, refuse},
+    doubt::{Payload, Verdict},
+};
+use super::error::NOT_SENT;
 use super::pulse::{Ailment, Pulse};
 use super::seals::Seals;
 use crate::{core::reach, secret::Secret};
@@ -106,6 +112,8 @@ struct Inner {
     as_token: Secret,
     http: reqwest::Client,
     reading: Reading,
+    /// Places for calls that are made again.
+    doubting: Semaphore,
     identities: RwLock<HashMap<String, Identity>>,
     seals: Seals,
     pulse: Pulse,
@@ -133,8 +141,16 @@ impl Proxy {
             http = http.proxy(proxy);
         }
         let http = http.build().map_err(std::io::Error::other)?;
-        let (homeserver, reading, identities) = (upstream.url, Reading::default(), RwLock::default());
-        let inner = Arc::new(Inner { homeserver, as_token, http, reading, identities, seals, pulse: Pulse::default() });
+        let inner = Arc::new(Inner {
+            homeserver: upstream.url,
+            as_token,
+            http,
+            reading: Reading::default(),
+            doubting: Semaphore::new(doubt::AT_ONCE_MAX),
+            identities: RwLock::default(),
+            seals,
+            pulse: Pulse::default(),
+        });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(inner.clone());
@@ -219,34 +235,43 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     }
     if let Some(fault) = call::fault(parts.uri.path(), parts.uri.query().unwrap_or_default()) {
         tracing::warn!(fault, "a call was not sent: somebody chose an id in it that no homeserver can have");
-        return refuse(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", fault);
+        return refuse(StatusCode::BAD_REQUEST, NOT_SENT, fault);
     }
     let Some(url) = target(&inner.homeserver, &parts.uri, identity.as_ref()) else {
         return refuse(StatusCode::BAD_REQUEST, "M_UNRECOGNIZED", "the path is no URL of a homeserver");
     };
     let kind = call::kind(parts.uri.path());
-    let is_lean = kind == call::Kind::Sync && call::is_lean(parts.uri.query().unwrap_or_default());
+    let part = call::part(parts.uri.query().unwrap_or_default()).filter(|_| kind == call::Kind::Sync);
     let mut headers = parts.headers;
     strip_hop_headers(&mut headers);
-    let mut call = inner
-        .http
-        .request(parts.method, url)
-        .headers(headers)
-        .body(reqwest::Body::wrap_stream(body.into_data_stream()));
-    if identity.is_some() {
-        call = call.bearer_auth(inner.as_token.expose());
-    }
-    match call.send().await {
-        Ok(answer) => {
-            let response = answer::relay(answer, kind, is_lean, &inner.reading).await;
-            inner.listen(identity, &response);
-            response
+    let Ok(mut payload) = Payload::of(&mut headers, body).await else {
+        return refuse(StatusCode::BAD_REQUEST, NOT_SENT, "the call broke off");
+    };
+    let mut pauses = doubt::PAUSES.iter();
+    loop {
+        let call = inner.http.request(parts.method.clone(), url.clone()).headers(headers.clone()).body(payload.take());
+        let call = if identity.is_some() { call.bearer_auth(inner.as_token.expose()) } else { call };
+        let answer = match call.send().await {
+            Ok(answer) => answer::relay(answer, kind, part, &inner.reading).await,
+            Err(error) => {
+                inner.pulse.missed();
+                // `without_url`: the query names users, and a path may name rooms.
+                return Remark::Away.answer(&reach::chain(&error.without_url()));
+            }
+        };
+        let verdict = payload.verdict(&answer);
+        if verdict == Verdict::Doubtful
+            && let (Ok(_place), Some(pause)) = (inner.doubting.try_acquire(), pauses.next())
+        {
+            tokio::time::sleep(*pause).await;
+            continue;
         }
-        Err(error) => {
-            inner.pulse.missed();
-            // `without_url`: the query names users, and a path may name rooms.
-            Remark::Away.answer(&reach::chain(&error.without_url()))
-        }
+        inner.listen(identity, &answer);
+        return match verdict {
+            Verdict::Meant => answer,
+            Verdict::Doubtful => doubt::passed_on(answer),
+            Verdict::TooLarge => doubt::too_large(),
+        };
     }
 }
 
@@ -259,10 +284,11 @@ fn target(homeserver: &Url, uri: &axum::http::Uri, identity: Option<&Identity>) 
     let base = homeserver.as_str().trim_end_matches('/');
     let mut url = Url::parse(&format!("{base}{}", uri.path())).ok()?;
     let asked = uri.query().unwrap_or_default();
+    let is_part = call::part(asked).is_some();
     let asserts = ["user_id", "device_id", "access_token"];
     let kept: Vec<(String, String)> = url::form_urlencoded::parse(asked.as_bytes())
         .into_owned()
-        .filter(|(name, _)| !asserts.contains(&name.as_str()))
+        .filter(|(name, _)| !asserts.contains(&name.as_str()) && !(is_part && name == "since"))
         .collect();
     let (user, device) = match identity {
         None | Some(Identity::Appservice) => (None, None),

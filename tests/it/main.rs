@@ -23,6 +23,7 @@ mod gaps;
 mod grants;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
+mod heavy;
 mod identity;
 mod injection;
 mod joining;

@@ -1,6 +1,12 @@
 //! A homeserver in trouble: it refuses what we may do, and reports success for what it dropped.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use ruma::{OwnedRoomId, events::room::member::MembershipState};
@@ -80,6 +86,76 @@ async fn nothing_is_lost_refusals_of_seconds_and_empty_answers_end_no_run_and_no
     let questions = office.questions();
     for name in ["403 json", "404 json", "swallowed"] {
         let asked = questions.iter().filter(|question| question.ends_with(&format!("asked during {name}")));
+        assert_eq!(asked.count(), 2, "one call of the model in each room: {questions:?}");
+    }
+    Ok(())
+}
+
+/// Every well-formed refusal and every page that a proxy, a worker or a broken release may give for a while.
+fn odd_refusals() -> Vec<Fault> {
+    let errcodes = ["M_UNKNOWN", "M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE"];
+    let statuses = [400, 405, 409, 410, 411, 413, 415, 418, 421, 422, 431, 451];
+    let each = statuses.into_iter().enumerate();
+    each.flat_map(|(number, status)| {
+        let errcode = if status == 413 { "M_TOO_LARGE" } else { errcodes[number % 3] };
+        [Fault::Json(status, errcode), Fault::Page(status)]
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn nothing_is_lost_a_few_seconds_of_any_refusal_end_no_run_no_word_no_invite_and_no_chat() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let (office, faults) = behind_faults(people).await?;
+    let oncall = office.oncall();
+    let rooms = [office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?];
+    let new = office.room_of_people(RoomKind::Plain).await?;
+    let assistant = office.workmate.slot().assistant(office.alice.user_id().localpart());
+    // Sends alone, while all else shows that we may; then whatever is called.
+    for (phase, calls) in [("what is sent", 30), ("everything", 60)] {
+        let before: usize = faults.made().values().sum();
+        let next = Arc::new(AtomicUsize::new(0));
+        faults.decide(move |call| {
+            let is_meant = phase == "everything" || call.path.contains("/send/");
+            let number = next.fetch_add(usize::from(is_meant), Ordering::Relaxed);
+            if is_meant { odd_refusals()[number % odd_refusals().len()] } else { Fault::None }
+        });
+        let mut asked = Vec::new();
+        for room in &rooms {
+            for question in [format!("asked during {phase}"), "!help".to_owned()] {
+                asked.push((room, question.clone(), office.ask(&office.alice, room, &question).await?));
+            }
+        }
+        if phase == "everything" {
+            office.alice.invite(&new, &oncall).await?;
+            office.alice.create_dm(&assistant).await?;
+        }
+        let made = async {
+            while faults.made().values().sum::<usize>() < before + calls {
+                time::sleep(POLL).await;
+            }
+        };
+        time::timeout(WAIT_MAX, made).await.with_context(|| format!("{phase}: not refused {calls} times"))?;
+        faults.heal();
+        for (room, question, request) in asked {
+            let answered = |seen: &Timeline| {
+                let about = |event: &&SeenEvent| {
+                    event.thread_root() == Some(request.as_str()) || event.in_reply_to() == Some(request.as_str())
+                };
+                seen.messages_of(&oncall).filter(about).count().checked_sub(1)
+            };
+            office.alice.until(room, &format!("{phase}: what {question:?} got"), answered).await?;
+        }
+    }
+    let introduced = |seen: &Timeline| seen.messages_of(&oncall).last().cloned();
+    office.alice.until(&new, "the first words in a room to which it was invited meanwhile", introduced).await?;
+    office.alice.until_invited_by(&assistant).await?;
+    for room in &rooms {
+        office.asked_and_answered(room, "and now?").await?;
+    }
+    let questions = office.questions();
+    for phase in ["what is sent", "everything"] {
+        let asked = questions.iter().filter(|question| question.ends_with(&format!("asked during {phase}")));
         assert_eq!(asked.count(), 2, "one call of the model in each room: {questions:?}");
     }
     Ok(())

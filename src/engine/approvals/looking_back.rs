@@ -21,6 +21,8 @@ use crate::{
 const LOOK_BACK_EVERY: Duration = Duration::from_mins(5);
 /// Before it is looked again at a card that could not be looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Looks in a row that the homeserver may refuse for no reason that it names; then none is as good as nothing found.
+const REFUSALS_MAX: usize = 12;
 
 impl Engine {
     /// Waits until a card is decided, or its time is over and it was looked at since; takes no decision yet.
@@ -30,8 +32,16 @@ impl Engine {
         card: &Card,
         standing: &Standing,
     ) -> Result<(), EngineError> {
+        let mut refusals = 0;
         loop {
-            let looked = self.look_back(account, card, standing).await;
+            let looked = match self.look_back(account, card, standing).await {
+                Err(error) if error.is_odd_refusal() && refusals >= REFUSALS_MAX => {
+                    tracing::warn!(room.id = %card.0, event.id = %card.1, %error, "a card cannot be looked at");
+                    Ok(())
+                }
+                looked => looked,
+            };
+            refusals = if looked.is_err() { refusals + 1 } else { 0 };
             if self.approvals.is_decided(card)? {
                 return Ok(());
             }
@@ -81,7 +91,7 @@ impl Engine {
             Ok::<_, EngineError>(found)
         };
         let found = match looked.await {
-            Err(error) if !error.is_passing() => {
+            Err(error) if !error.is_passing() && !error.is_odd_refusal() => {
                 tracing::warn!(room.id = %card.0, event.id = %card.1, %error, "a card cannot be looked at");
                 return Ok(());
             }

@@ -17,7 +17,7 @@ use matrix_sdk::{
     },
     sync::SyncResponse,
 };
-use ruma::{EventId, RoomId};
+use ruma::{EventId, OwnedRoomId, RoomId};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -77,15 +77,30 @@ impl Account {
         }
         require_room(&self.dir)?;
         let begun = Instant::now();
-        let mut synced = self.sync_with(SYNC_TIMELINE_MAX).await;
-        if synced.as_ref().is_err_and(MatrixError::is_too_large) {
-            // Less of each room: what is left out is read backwards on demand.
-            synced = self.sync_with(1).await;
+        let synced = if self.is_in_parts() {
+            Err(None)
+        } else {
+            let mut synced = self.sync_with(asked(SYNC_TIMELINE_MAX, None)).await;
+            if synced.as_ref().is_err_and(MatrixError::is_too_large) {
+                // Less of each room: what is left out is read backwards on demand.
+                synced = self.sync_with(asked(1, None)).await;
+            }
+            synced.map_err(Some)
+        };
+        match synced {
+            Ok(response) => self.take_sync(response, begun).await,
+            Err(Some(error)) if !error.is_too_large() => {
+                self.notice_damage(&error);
+                return Err(error);
+            }
+            Err(_) => Box::pin(self.sync_in_parts(begun)).await.inspect_err(|error| self.notice_damage(error))?,
         }
-        if synced.as_ref().is_err_and(MatrixError::is_too_large) {
-            return Err(MatrixError::TooMuch { user: self.user.clone() });
-        }
-        let response = synced.inspect_err(|error| self.notice_damage(error))?;
+        *last = Some(begun);
+        Ok(())
+    }
+
+    /// Takes what a sync that began then has brought.
+    pub(super) async fn take_sync(&self, response: SyncResponse, begun: Instant) {
         self.take_seals(&response.rooms);
         let mut joined = Vec::new();
         for (room, update) in response.rooms.joined {
@@ -115,15 +130,9 @@ impl Account {
                 behind.remove(room);
             }
         }
-        *last = Some(begun);
-        Ok(())
     }
 
-    async fn sync_with(&self, timeline_max: u32) -> Result<SyncResponse, MatrixError> {
-        let settings = SyncSettings::new()
-            .timeout(Duration::ZERO)
-            .set_presence(PresenceState::Offline)
-            .filter(SyncFilter::FilterDefinition(sync_filter(timeline_max)));
+    pub(super) async fn sync_with(&self, settings: SyncSettings) -> Result<SyncResponse, MatrixError> {
         Box::pin(self.client.sync_once(settings)).await.map_err(MatrixError::from)
     }
 
@@ -169,6 +178,16 @@ impl Account {
     pub async fn sync(&self) -> Result<(), MatrixError> {
         self.sync_since(Instant::now()).await
     }
+}
+
+/// What a sync asks for: so many events of each room, and of some rooms alone where they are named.
+pub(super) fn asked(timeline_max: u32, rooms: Option<Vec<OwnedRoomId>>) -> SyncSettings {
+    let mut filter = sync_filter(timeline_max);
+    filter.room.rooms = rooms;
+    SyncSettings::new()
+        .timeout(Duration::ZERO)
+        .set_presence(PresenceState::Offline)
+        .filter(SyncFilter::FilterDefinition(filter))
 }
 
 fn sync_filter(timeline_max: u32) -> FilterDefinition {

@@ -72,7 +72,12 @@ impl From<RecoveryError> for Unrecovered {
             lost => return Self::Lost(lost.to_string()),
         };
         let call = MatrixError::from(call);
-        if call.is_passing() { Self::Passing(call) } else { Self::Lost(call.to_string()) }
+        // Only what says something of what was asked for says that it is not there.
+        if call.is_passing() || call.is_odd_refusal() || call.is_forbidden() {
+            Self::Passing(call)
+        } else {
+            Self::Lost(call.to_string())
+        }
     }
 }
 

@@ -18,7 +18,9 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     call::Kind,
     cutting::{Cutter, Sizes, TooLarge},
+    doubt,
     repair::{self, Repaired},
+    slimming::Slimmer,
     strip_hop_headers,
 };
 use crate::{
@@ -29,12 +31,13 @@ use crate::{
 /// The largest answer that is read as a whole.
 const BODY_BYTES_MAX: usize = 128 << 20;
 /// A sync: the first one of somebody in hundreds of rooms has some 10 MiB. A room has at most 30 events of 64 KiB, and some
-/// ten kinds of state. One that is larger altogether is asked for again, lean.
+/// ten kinds of state. One that is larger altogether is asked for again, with less of each room, and then in parts
+/// (`account/parts.rs`).
 const SYNC: Sizes = Sizes { whole: 64 << 20, part: 4 << 20 };
-/// A lean sync, whose rooms have one event each.
-const LEAN_SYNC: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 192 << 10 };
 /// The keys of many people. One device has some 2 KiB.
 const KEYS: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 1 << 20 };
+/// Who is in a room, by their ids: each with a name and the address of a picture.
+const NAMES: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 2 << 10 };
 /// The largest refusal that is read; one has some hundred bytes.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Answers beyond this size are read one after another, [`LARGE_AT_ONCE_MAX`] at a time.
@@ -129,7 +132,7 @@ pub(super) fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response
 }
 
 /// Passes an answer on, made fit to parse where it has to be.
-pub(super) async fn relay(answer: reqwest::Response, kind: Kind, is_lean: bool, reading: &Reading) -> Response {
+pub(super) async fn relay(answer: reqwest::Response, kind: Kind, part: Option<usize>, reading: &Reading) -> Response {
     let status = answer.status();
     if !status.is_success() {
         return relay_refusal(answer).await;
@@ -138,7 +141,7 @@ pub(super) async fn relay(answer: reqwest::Response, kind: Kind, is_lean: bool, 
         Kind::Media => stream(answer),
         Kind::Other if is_json(answer.headers()) => stream(answer),
         Kind::Other => Remark::Page(status.as_u16()).answer(""),
-        _ => relay_whole(answer, kind, is_lean, reading).await,
+        _ => relay_whole(answer, kind, part, reading).await,
     }
 }
 
@@ -182,6 +185,10 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
         return Remark::Page(status.as_u16()).answer("");
     }
     let mut response = respond_whole(status, headers, body);
+    if is_error {
+        let errcode = said["errcode"].as_str().unwrap_or_default().to_owned();
+        response.extensions_mut().insert(doubt::Refused(errcode));
+    }
     if said["errcode"].as_str().is_some_and(is_unknown_device) {
         response.extensions_mut().insert(UnknownDevice);
     }
@@ -191,17 +198,19 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     response
 }
 
-async fn relay_whole(answer: reqwest::Response, kind: Kind, is_lean: bool, reading: &Reading) -> Response {
+async fn relay_whole(answer: reqwest::Response, kind: Kind, part: Option<usize>, reading: &Reading) -> Response {
     let (status, headers) = (answer.status(), passed_headers(&answer));
     let read = match kind {
-        Kind::Sync => read_cut(answer, if is_lean { LEAN_SYNC } else { SYNC }, reading).await,
+        Kind::Sync => read_cut(answer, SYNC, reading).await,
         Kind::KeysQuery => read_cut(answer, KEYS, reading).await,
+        Kind::JoinedMembers => read_cut(answer, NAMES, reading).await,
+        Kind::Members => read_slim(answer, reading).await,
         _ => read(answer, BODY_BYTES_MAX, Some(&reading.large)).await,
     };
     let body = match read {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
-            tracing::warn!(?kind, is_lean, "an answer of the homeserver is too large to be read");
+            tracing::warn!(?kind, ?part, "an answer of the homeserver is too large to be read");
             let error = "the answer is larger than may be read";
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", error);
         }
@@ -214,16 +223,22 @@ async fn relay_whole(answer: reqwest::Response, kind: Kind, is_lean: bool, readi
     } else {
         repair::repaired(kind, &body)
     };
-    match repaired {
-        Repaired::NotNeeded => respond_whole(status, headers, body),
-        Repaired::NotJson => Remark::Page(status.as_u16()).answer(""),
-        Repaired::Mended(body, losses) => {
+    let body = match repaired {
+        Repaired::NotNeeded => body,
+        Repaired::NotJson => return Remark::Page(status.as_u16()).answer(""),
+        Repaired::Mended(mended, losses) => {
             if losses.are_any() {
                 losses.log(kind, reading.warns());
             }
-            respond_whole(status, headers, body.into())
+            mended.into()
         }
-    }
+    };
+    let body = match part.map(|number| repair::as_part(&body, number)) {
+        None => body,
+        Some(Some(part)) => part.into(),
+        Some(None) => return Remark::Page(status.as_u16()).answer(""),
+    };
+    respond_whole(status, headers, body)
 }
 
 fn respond_whole(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {
@@ -262,6 +277,17 @@ async fn read_cut(answer: reqwest::Response, sizes: Sizes, reading: &Reading) ->
     let (body, cut) = cutter.done();
     if cut.parts > 0 && reading.warns() {
         tracing::warn!(parts = cut.parts, of = ?cut.names, "an answer of the homeserver was read without what is too large in it");
+    }
+    Ok(body.into())
+}
+
+/// Reads a list of members without what is long in it.
+async fn read_slim(answer: reqwest::Response, reading: &Reading) -> Result<Bytes, Unread> {
+    let mut slimmer = Slimmer::new(BODY_BYTES_MAX);
+    pour(answer, Some(&reading.large), |chunk| slimmer.feed(chunk)).await?;
+    let (body, left_out) = slimmer.done();
+    if left_out > 0 && reading.warns() {
+        tracing::warn!(left_out, "a room has too many who are gone; not all of them are known");
     }
     Ok(body.into())
 }

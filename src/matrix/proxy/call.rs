@@ -102,12 +102,34 @@ pub(super) fn kind(path: &str) -> Kind {
     }
 }
 
-/// Returns whether a sync asks for one event of each room.
-pub(super) fn is_lean(query: &str) -> bool {
-    let filter = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "filter");
-    let filter: Option<serde_json::Value> = filter.and_then(|(_, filter)| serde_json::from_str(&filter).ok());
-    filter.is_some_and(|filter| filter["room"]["timeline"]["limit"] == 1)
+/// What stands before the number of a part, in the place of the token since when a sync is asked for.
+const PART: &str = "workmate-part-";
+
+/// Returns the token by which a client of ours asks for a part of all that a first sync would bring: the proxy asks the
+/// homeserver without a token, gives what is no room's with the first part alone, and marks each part's `next_batch`, so
+/// that the SDK takes no two parts for the same answer.
+pub(in crate::matrix) fn part_token(number: usize) -> String {
+    format!("{PART}{number}")
 }
+
+/// Returns the number of the part that a sync asks for, where it asks for one.
+pub(super) fn part(query: &str) -> Option<usize> {
+    let (_, since) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "since")?;
+    since.strip_prefix(PART)?.parse().ok()
+}
+
+/// Returns the token of a part as the homeserver knows it.
+pub(in crate::matrix) fn token_of_part(marked: &str) -> &str {
+    marked.split_once(PART_MARK).map_or(marked, |(token, _)| token)
+}
+
+/// Returns the token of a part as the SDK is to know it.
+pub(super) fn mark_part(token: &str, number: usize) -> String {
+    format!("{token}{PART_MARK}{number}")
+}
+
+/// What stands between the homeserver's token and the number of a part.
+const PART_MARK: &str = "~workmate-";
 
 /// Returns why a call may not be sent: somebody chose an id in it that no homeserver can have.
 pub(super) fn fault(path: &str, query: &str) -> Option<&'static str> {
@@ -165,6 +187,19 @@ mod tests {
         ] {
             assert_eq!(kind(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_first_sync_is_asked_for_and_marked_by_its_number() {
+        let query = format!("filter=%7B%7D&since={}&timeout=0", part_token(7));
+        assert_eq!(part(&query), Some(7));
+        for query in ["", "since=s72_1", "filter=workmate-part-1", "since=workmate-part-x"] {
+            assert_eq!(part(query), None, "{query}");
+        }
+        let marked = mark_part("s72~1_4", 7);
+        assert_ne!(marked, mark_part("s72~1_4", 8));
+        assert_eq!(token_of_part(&marked), "s72~1_4");
+        assert_eq!(token_of_part("s72"), "s72");
     }
 
     #[test]

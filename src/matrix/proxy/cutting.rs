@@ -1,5 +1,5 @@
-//! The answers of `/sync` and `/keys/query`, cut while they arrive: a room that is too large to be read costs itself, and so
-//! do a message between devices and a person's devices.
+//! The answers of `/sync`, `/keys/query` and `/joined_members`, cut while they arrive: a room that is too large to be read
+//! costs itself, and so do a message between devices, a person's devices and a person's name.
 //!
 //! Whoever is in a room may put any amount of state into it, send any amount to a device, and publish any amount of keys.
 //! Refused as a whole, such an answer would come again at every sync, and its user would read no room any more.
@@ -144,7 +144,8 @@ impl Cutter {
     /// Whether what begins here can be left out by itself.
     fn stands_for_itself(&self) -> bool {
         let of_keys = || {
-            ["device_keys", "master_keys", "self_signing_keys", "user_signing_keys"].iter().any(|key| self.is(0, key))
+            let keys = ["device_keys", "master_keys", "self_signing_keys", "user_signing_keys", "joined"];
+            keys.iter().any(|key| self.is(0, key))
         };
         match self.depth {
             2 => of_keys(),

@@ -34,7 +34,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use self::fields::Fields;
-use super::call::Kind;
+use super::call::{self, Kind};
 
 /// Said of what was left out.
 const LEFT_OUT: &str = "an answer of the homeserver held what cannot be parsed; it was left out, the rest is used";
@@ -137,6 +137,19 @@ pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
         Some(mended) => Repaired::Mended(mended.into_bytes(), losses),
         None => Repaired::Mended(read.into_owned().into_bytes(), losses),
     }
+}
+
+/// Returns a sync's answer as a part of a first sync: what is no room's is given with the first one alone, and each has a
+/// `next_batch` of its own. `None` where it is no sync's answer.
+pub(super) fn as_part(body: &[u8], number: usize) -> Option<Vec<u8>> {
+    let mut fields: Fields = serde_json::from_slice(body).ok()?;
+    let token: String = fields.get("next_batch")?;
+    fields.put("next_batch", &call::mark_part(&token, number));
+    if number > 0 {
+        fields.remove("to_device");
+        fields.remove("account_data");
+    }
+    serde_json::to_vec(&fields).ok()
 }
 
 /// Returns whether an answer lacks what every one of its kind holds: a balancer that answers `{}` to every call took

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::Request,
     http::{
         StatusCode,
@@ -50,6 +50,31 @@ pub(crate) async fn between(
                 Ok(_) => bad_gateway("the reply was lost"),
                 Err(error) => bad_gateway(&error.to_string()),
             }
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    Ok(url)
+}
+
+/// Returns where the shared homeserver answers, and where `more` says what its answers hold instead: by path and query.
+pub(crate) async fn homeserver_that_says_more(
+    more: impl Fn(&str, &str, Bytes) -> Bytes + Send + Sync + 'static,
+) -> Result<Url> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let more = Arc::new(more);
+    let answer = move |request: Request| {
+        let (http, more) = (http.clone(), more.clone());
+        async move {
+            let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+            let answered = async {
+                let (parts, body) = pass_on(&http, request).await?.into_parts();
+                let body = to_bytes(body, usize::MAX).await?;
+                let body = if parts.status.is_success() { more(&path, &query, body) } else { body };
+                Ok::<_, anyhow::Error>(Response::from_parts(parts, Body::from(body)))
+            };
+            answered.await.unwrap_or_else(|error| bad_gateway(&error.to_string()))
         }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -201,6 +201,20 @@ fn in_a_timeline_a_stub_stays_where_an_event_was_dropped() {
 }
 
 #[test]
+fn what_is_no_rooms_comes_with_the_first_part_of_a_sync_alone() {
+    let body = r#"{"next_batch":"s1_2","to_device":{"events":[]},"account_data":{"events":[]},"rooms":{"join":{}}}"#;
+    let part =
+        |number| -> Value { serde_json::from_slice(&as_part(body.as_bytes(), number).expect("a sync")).expect("JSON") };
+    let marked = |number| call::mark_part("s1_2", number);
+    assert_eq!(
+        part(0),
+        json!({"next_batch": marked(0), "to_device": {"events": []}, "account_data": {"events": []}, "rooms": {"join": {}}})
+    );
+    assert_eq!(part(3), json!({"next_batch": marked(3), "rooms": {"join": {}}}));
+    assert_eq!(as_part(b"{}", 0), None);
+}
+
+#[test]
 fn every_answer_that_is_parsed_as_a_whole_is_repaired() {
     for (kind, bad, good) in [
         (Kind::Messages, json!({"start": 5, "end": "e", "chunk": 5}), json!({"start": "", "end": "e"})),

@@ -1,0 +1,132 @@
+//! A sync that is too large to be read at once, in parts: some rooms after the other, so that whoever is in many rooms, each
+//! with much state, can start nevertheless.
+//!
+//! Each part is a first sync of its rooms alone. The sync after the last part goes on from where the first one ended, and so
+//! brings what came meanwhile in any room. That parts have begun is noted in the user's folder: a process that ends before
+//! the last one begins them again, because the SDK would go on from the part that came last, without the rooms of others.
+
+use std::{collections::VecDeque, fs, path::PathBuf};
+
+use matrix_sdk::{RoomState, config::SyncToken};
+use ruma::{OwnedRoomId, api::client::membership::joined_rooms};
+use tokio::time::Instant;
+
+use super::{Account, current::asked};
+use crate::matrix::{
+    api::encode,
+    error::MatrixError,
+    proxy::call::{part_token, token_of_part},
+};
+
+/// Rooms of one part, at first; of a part that is still too large, half.
+const PART_ROOMS: usize = 100;
+/// Bytes that the ids of one part's rooms have in a URL: some gateways take no more than 8 KiB of one.
+const PART_IDS_BYTES_MAX: usize = 5 << 10;
+/// Parts of one sync, those that were too large included.
+const PARTS_MAX: usize = 1_024;
+/// The file that says that parts have begun.
+const NOTE: &str = "in-parts";
+
+impl Account {
+    /// Returns whether a sync in parts has begun and not ended.
+    pub(super) fn is_in_parts(&self) -> bool {
+        self.note_of_parts().is_file()
+    }
+
+    fn note_of_parts(&self) -> PathBuf {
+        self.dir().join(NOTE)
+    }
+
+    /// Syncs in parts, and then what came meanwhile.
+    pub(super) async fn sync_in_parts(&self, begun: Instant) -> Result<(), MatrixError> {
+        let note = self.note_of_parts();
+        fs::write(&note, []).map_err(|cause| MatrixError::File { path: note.display().to_string(), cause })?;
+        let known: Vec<_> = self.client.rooms().into_iter().filter(|room| room.state() == RoomState::Joined).collect();
+        let joined = self.client.send(joined_rooms::v3::Request::new()).await.map_err(matrix_sdk::Error::from)?;
+        let rooms = joined.joined_rooms;
+        tracing::warn!(user.id = %self.user, rooms = rooms.len(), "a sync is too large to be read at once; it is read in parts");
+        for left in known.into_iter().filter(|room| !rooms.iter().any(|joined| joined == room.room_id())) {
+            // No part tells of it. The homeserver refuses to leave it again, and the SDK takes note.
+            if let Err(error) = Box::pin(left.leave()).await {
+                tracing::debug!(room.id = %left.room_id(), %error, "a room that was left is still taken for joined");
+            }
+        }
+        let mut parts: VecDeque<Vec<OwnedRoomId>> = parts_of(rooms).into();
+        if parts.is_empty() {
+            return Err(MatrixError::TooMuch { user: self.user.clone() });
+        }
+        let (mut first, mut number) = (None, 0);
+        while let Some(mut part) = parts.pop_front() {
+            let token = SyncToken::Specific(part_token(usize::from(first.is_some()) * number));
+            let response = match self.sync_with(asked(1, Some(part.clone())).token(token)).await {
+                Ok(response) => response,
+                Err(error) if error.is_too_large() && part.len() > 1 && number < PARTS_MAX => {
+                    parts.push_front(part.split_off(part.len() / 2));
+                    parts.push_front(part);
+                    number += 1;
+                    continue;
+                }
+                Err(error) if error.is_too_large() => {
+                    return Err(MatrixError::TooMuch { user: self.user.clone() });
+                }
+                Err(error) => return Err(error),
+            };
+            first.get_or_insert_with(|| token_of_part(&response.next_batch).to_owned());
+            self.take_sync(response, begun).await;
+            number += 1;
+        }
+        if let Some(first) = first {
+            let since = asked(1, None).token(SyncToken::Specific(first));
+            let rest = self.sync_with(since).await.map_err(|error| match error.is_too_large() {
+                true => MatrixError::TooMuch { user: self.user.clone() },
+                false => error,
+            })?;
+            self.take_sync(rest, begun).await;
+        }
+        fs::remove_file(&note).map_err(|cause| MatrixError::File { path: note.display().to_string(), cause })
+    }
+}
+
+/// Parts rooms, so that no part names too many.
+fn parts_of(rooms: Vec<OwnedRoomId>) -> Vec<Vec<OwnedRoomId>> {
+    let (mut parts, mut bytes): (Vec<Vec<OwnedRoomId>>, usize) = (Vec::new(), 0);
+    for room in rooms {
+        // With quotes and a comma, each three bytes.
+        let length = encode(room.as_str()).len() + 9;
+        let fits = |part: &Vec<OwnedRoomId>| part.len() < PART_ROOMS && bytes + length <= PART_IDS_BYTES_MAX;
+        match parts.last_mut().filter(|part| fits(part)) {
+            Some(part) => {
+                part.push(room);
+                bytes += length;
+            }
+            None => {
+                parts.push(vec![room]);
+                bytes = length;
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_name_all_rooms_once_and_no_more_than_fit_into_a_url() {
+        for (count, id_bytes, parts_expected) in [(0, 20, 0), (1, 20, 1), (720, 20, 8), (720, 255, 40)] {
+            let room = |number: usize| {
+                let id = format!("!{number:0>width$}:hs", width = id_bytes - 4);
+                OwnedRoomId::try_from(id).expect("a room's id")
+            };
+            let rooms: Vec<OwnedRoomId> = (0..count).map(room).collect();
+            let parts = parts_of(rooms.clone());
+            assert_eq!(parts.concat(), rooms);
+            assert!(parts.len().abs_diff(parts_expected) <= 5, "{} parts of {count}", parts.len());
+            for part in parts {
+                let bytes: usize = part.iter().map(|room| encode(room.as_str()).len() + 9).sum();
+                assert!(part.len() <= PART_ROOMS && bytes <= PART_IDS_BYTES_MAX);
+            }
+        }
+    }
+}

@@ -198,6 +198,8 @@ pub struct Room<'a> {
     pub readable_from: Option<Timestamp>,
     /// The time zone of whoever reads the answer, by its IANA name, where there is one reader.
     pub time_zone: Option<&'a str>,
+    /// The time zones of those who have asked here, by their IANA names, where their profiles name one.
+    pub time_zones: Option<&'a BTreeMap<OwnedUserId, String>>,
     /// Who is invited and has not joined.
     pub invited: &'a [OwnedUserId],
 }

@@ -52,16 +52,18 @@ pub struct FirstWords<'a> {
     pub tools: &'a Toolset,
     /// On whose behalf it reads.
     pub reads: Reads,
+    /// The time zone of whoever invited it.
+    pub zone: &'a Zone,
 }
 
 /// Returns a coworker's first words in a room (C17).
 #[must_use]
 pub fn first_words(words: &FirstWords<'_>) -> String {
-    let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom } = *words;
+    let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom, zone } = *words;
     let since = match (readable_from, encrypted) {
         (None, _) => String::new(),
-        (Some(from), true) => format!(" I have no keys to anything from before {}.", Zone::default().date(from)),
-        (Some(from), false) => format!(" I can't read anything from before {}.", Zone::default().date(from)),
+        (Some(from), true) => format!(" I have no keys to anything from before {}.", zone.date(from)),
+        (Some(from), false) => format!(" I can't read anything from before {}.", zone.date(from)),
     };
     let newcomers = match for_whom {
         Reads::AsAsker => "",
@@ -242,6 +244,16 @@ pub fn stopped() -> String {
 #[must_use]
 pub fn nothing_to_stop() -> String {
     "I'm not working on anything.".to_owned()
+}
+
+/// Says that `!stop` found nothing to stop in the thread where it was said, and something elsewhere in the room.
+#[must_use]
+pub fn nothing_to_stop_here(elsewhere: usize) -> String {
+    let what = if elsewhere == 1 { "one request" } else { "some requests" };
+    format!(
+        "I'm not working on anything in this thread, but I am on {what} elsewhere in this room. `!stop` outside the \
+         thread stops everything here."
+    )
 }
 
 /// Confirms `!mute`.

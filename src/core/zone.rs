@@ -35,13 +35,13 @@ impl Zone {
     /// Returns a day and time with the zone's abbreviation.
     #[must_use]
     pub fn date(&self, at: Timestamp) -> String {
-        self.write(at, "%-d %B %Y, %H:%M %Z")
+        self.write(at, "%-d %B %Y, %H:%M")
     }
 
-    /// Returns a time of day to the second, with the zone's abbreviation.
+    /// Returns a time of day to the second, with the zone as people write it.
     #[must_use]
     pub fn time(&self, at: Timestamp) -> String {
-        self.write(at, "%H:%M:%S %Z")
+        self.write(at, "%H:%M:%S")
     }
 
     /// Returns the zone's IANA name; `None` for the default.
@@ -53,7 +53,24 @@ impl Zone {
     fn write(&self, at: Timestamp, format: &str) -> String {
         let zone = self.0.clone().unwrap_or(TimeZone::UTC);
         let Ok(at) = jiff::Timestamp::from_second(at.as_ms().div_euclid(1000)) else { return "some time".to_owned() };
-        jiff::fmt::strtime::format(format, &at.to_zoned(zone)).unwrap_or_else(|_| "some time".to_owned())
+        let at = at.to_zoned(zone);
+        let Ok(time) = jiff::fmt::strtime::format(format, &at) else { return "some time".to_owned() };
+        let abbreviation = jiff::fmt::strtime::format("%Z", &at).unwrap_or_default();
+        format!("{time} {}", zone_as_written(&abbreviation, at.offset().seconds()))
+    }
+}
+
+/// Returns a zone as people write it. Where it has no abbreviation, the database has the bare offset (`+0545`).
+fn zone_as_written(abbreviation: &str, offset_seconds: i32) -> String {
+    if abbreviation.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
+        return abbreviation.to_owned();
+    }
+    let minutes = offset_seconds / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    match (minutes.abs() / 60, minutes.abs() % 60) {
+        (0, 0) => "UTC".to_owned(),
+        (hours, 0) => format!("UTC{sign}{hours}"),
+        (hours, minutes) => format!("UTC{sign}{hours}:{minutes:02}"),
     }
 }
 
@@ -88,5 +105,27 @@ mod tests {
         let summer = Timestamp::from_ms(1_782_000_000_000);
         assert!(berlin.date(summer).ends_with("CEST"), "across summer time");
         assert_eq!(Zone::default().date(Timestamp::from_ms(i64::MAX)), "some time");
+    }
+
+    #[test]
+    fn g_zones_without_an_abbreviation_are_written_as_people_write_them() {
+        let table = [
+            ("Asia/Kathmandu", "22:50:09 UTC+5:45"),
+            ("America/Sao_Paulo", "14:05:09 UTC-3"),
+            ("Asia/Dubai", "21:05:09 UTC+4"),
+            ("America/Caracas", "13:05:09 UTC-4"),
+            ("Asia/Tehran", "20:35:09 UTC+3:30"),
+            ("Pacific/Chatham", "06:50:09 UTC+13:45"),
+            ("Pacific/Marquesas", "07:35:09 UTC-9:30"),
+            ("Australia/Eucla", "01:50:09 UTC+8:45"),
+            ("Etc/GMT+5", "12:05:09 UTC-5"),
+            ("Atlantic/Azores", "16:05:09 UTC-1"),
+            ("Asia/Yangon", "23:35:09 UTC+6:30"),
+            ("Africa/Nairobi", "20:05:09 EAT"),
+            ("Etc/UTC", "17:05:09 UTC"),
+        ];
+        for (zone, expected) in table {
+            assert_eq!(Zone::named(zone).expect(zone).time(AT), expected, "{zone}");
+        }
     }
 }

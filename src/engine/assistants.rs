@@ -436,6 +436,7 @@ impl Engine {
                 encrypted: true,
                 readable_from: account.readable_from(room),
                 time_zone: zone.as_deref(),
+                time_zones: None,
                 invited: &[],
             },
             events: &events[..known],

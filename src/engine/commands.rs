@@ -75,8 +75,13 @@ impl Engine {
                 }
             }
             CoworkerCommand::Stop => {
-                self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
-                words::stopped()
+                let stopped = self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
+                match (stopped, self.running.count(room, user)) {
+                    (0, 0) => words::nothing_to_stop(),
+                    // Asked in a thread, it stops what goes on there.
+                    (0, elsewhere) => words::nothing_to_stop_here(elsewhere),
+                    _ => words::stopped(),
+                }
             }
             CoworkerCommand::Mute => {
                 self.mute(room, user, true)?;

@@ -174,6 +174,7 @@ impl Engine {
         let mut replied_to = self.keep_readable_ones(reader.as_ref(), replied_to).await?;
         left_out.leave_out(&mut replied_to, None);
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
+        let zones = self.zones_of_askers(record)?;
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Coworker {
@@ -186,8 +187,9 @@ impl Engine {
                 topic: facts.topic.as_deref(),
                 encrypted: facts.encrypted,
                 readable_from: account.readable_from(room),
-                // Everybody there reads the answer, and the facts are a prefix of all their prompts.
+                // Everybody there reads the answer.
                 time_zone: None,
+                time_zones: Some(&zones),
                 invited: &invited,
             },
             events: &events,

@@ -17,6 +17,7 @@ use crate::{
         people::Who,
         voice::Voice,
         words::{self, declining},
+        zone::Zone,
     },
     matrix::{
         Account,
@@ -187,6 +188,11 @@ impl Engine {
             }
         }
         self.roster.enter(room, user);
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            record.invited_by.insert(user.to_owned(), inviter.to_owned());
+            Some(record)
+        })?;
         let voice = self.voice_in(&account, room).await?;
         if voice != Voice::Heard {
             Box::pin(self.tell_unheard(&account, room, inviter, voice)).await;
@@ -249,13 +255,19 @@ impl Engine {
             let tools = self.toolset_of_run(coworker, room).await?;
             // How far back it can read is known only after a look at the history.
             let events = account.history(room, 1).await?;
+            let readable_from = if events.is_empty() { None } else { account.readable_from(room) };
+            let zone = match (readable_from, record.invited_by.get(account.user())) {
+                (Some(_), Some(inviter)) => self.zone_of(inviter).await,
+                _ => Zone::default(),
+            };
             let text = words::first_words(&words::FirstWords {
                 name: &coworker.name,
                 purpose: &coworker.purpose,
                 encrypted: facts.encrypted,
-                readable_from: if events.is_empty() { None } else { account.readable_from(room) },
+                readable_from,
                 tools: &tools,
                 reads: coworker.reads,
+                zone: &zone,
             });
             // Use the join event as the cause, so that a coworker invited again introduces itself under a new
             // transaction id.
@@ -267,6 +279,7 @@ impl Engine {
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
             record.introduced.insert(account.user().to_owned());
+            record.invited_by.remove(account.user());
             Some(record)
         })?;
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{assistants::Answered, unencrypted::Told};
+use super::{assistants::Answered, unencrypted::Told, zones::ASKERS_MAX};
 use crate::{
     core::{
         address::ThreadSoFar,
@@ -70,6 +70,24 @@ pub(super) struct RoomRecord {
     /// Requests to users that could not speak here at the time.
     #[serde(default)]
     pub(super) waiting: Vec<Waiting>,
+    /// In which time zones those who asked here read times, by IANA names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) zones: BTreeMap<OwnedUserId, String>,
+    /// Who invited whom of ours, as long as they have not said their first words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) invited_by: BTreeMap<OwnedUserId, OwnedUserId>,
+}
+
+impl RoomRecord {
+    /// Notes in which time zone somebody reads times, or that nobody knows. Where too many are known, another goes.
+    pub(super) fn note_zone(&mut self, person: &OwnedUserId, zone: Option<&str>) {
+        self.zones.remove(person);
+        let Some(zone) = zone else { return };
+        if self.zones.len() >= ASKERS_MAX {
+            self.zones.pop_first();
+        }
+        self.zones.insert(person.clone(), zone.to_owned());
+    }
 }
 
 /// A coworker's visit to one person's room.

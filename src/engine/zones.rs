@@ -1,7 +1,7 @@
 //! The time zones in which people read our messages (`m.tz` of their profiles): cached, and never waited for long.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -9,8 +9,8 @@ use std::{
 use ruma::{OwnedUserId, UserId};
 use tokio::time::{Instant, timeout};
 
-use super::Engine;
-use crate::core::zone::Zone;
+use super::{Engine, EngineError, records::RoomRecord};
+use crate::core::{run::RunRecord, zone::Zone};
 
 /// How long a zone is cached; shorter if the profile could not be read.
 const KEPT: Duration = Duration::from_hours(1);
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Most cached zones; beyond that all are dropped.
 const PEOPLE_MAX: usize = 4_096;
 
+/// People whose zones are kept of one room: those who asked there.
+pub(super) const ASKERS_MAX: usize = 50;
+
 /// Cached zones with their expiry.
 #[derive(Default)]
 pub(super) struct Zones(Mutex<HashMap<OwnedUserId, (Instant, Zone)>>);
@@ -28,6 +31,23 @@ impl Engine {
     /// Returns the name of a person's zone, for a run's record.
     pub(super) async fn zone_name_of(&self, person: &UserId) -> Option<String> {
         self.zone_of(person).await.name().map(ToOwned::to_owned)
+    }
+
+    /// Notes in which zone the asker of a run reads times, and returns the zones of those who have asked in its room.
+    ///
+    /// They are kept with the room, so that a prompt's facts change with a new asker and not with each of them in turn.
+    pub(super) fn zones_of_askers(&self, run: &RunRecord) -> Result<BTreeMap<OwnedUserId, String>, EngineError> {
+        let mut kept = self.tables.rooms.get(&run.room)?.unwrap_or_default().zones;
+        if kept.get(&run.asker) == run.zone.as_ref() {
+            return Ok(kept);
+        }
+        self.tables.rooms.update(&run.room, |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            record.note_zone(&run.asker, run.zone.as_deref());
+            kept.clone_from(&record.zones);
+            Some(record)
+        })?;
+        Ok(kept)
     }
 
     /// Returns a person's zone; UTC if their profile names none or cannot be read.

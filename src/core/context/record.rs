@@ -357,6 +357,10 @@ struct RoomFacts<'a> {
     readable_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<&'a str>,
+    /// In which zones those who ask read times. A zone stays once its person has asked: the facts are a prefix of all
+    /// prompts in the room.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    time_zones: BTreeMap<&'a UserId, &'a str>,
     members: Members<'a>,
     /// Who was asked to come and has not come yet.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -378,6 +382,7 @@ impl<'a> Facts<'a> {
             let named = input.names.iter().map(|(user, name)| (&**user, first_chars(name, NAME_CHARS_MAX)));
             Members::Named(named.collect())
         };
+        let zones = input.room.time_zones.into_iter().flatten().take(MEMBERS_MAX);
         Self {
             room: RoomFacts {
                 kind: if matches!(input.kind, Kind::Coworker { .. }) { "room" } else { "private chat" },
@@ -386,6 +391,7 @@ impl<'a> Facts<'a> {
                 encrypted: input.room.encrypted,
                 readable_from: input.room.readable_from.and_then(rfc3339),
                 time_zone: input.room.time_zone,
+                time_zones: zones.map(|(user, zone)| (&**user, zone.as_str())).collect(),
                 members,
                 invited: input.room.invited.iter().take(MEMBERS_MAX).map(|user| &**user).collect(),
             },

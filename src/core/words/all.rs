@@ -134,6 +134,7 @@ fn coworkers(book: &mut Book) {
         readable_from: Some(AT),
         tools: &tools,
         reads: Reads::AsAsker,
+        zone: &Zone::default(),
     };
     book.told("it joins an encrypted room", &first_words(&words));
     let (encrypted, tools, reads) = (false, &Toolset::default(), Reads::Room);
@@ -148,6 +149,7 @@ fn coworkers(book: &mut Book) {
     book.told("!status, with a budget", &spending::budget_used(Usd::from_micro(12_340_000), Usd::dollars(50)));
     book.told("!stop", &stopped());
     book.told("!stop", &nothing_to_stop());
+    book.told("!stop in a thread", &nothing_to_stop_here(1));
     book.told("!mute", &muted("oncall"));
     book.told("!unmute", &unmuted());
     book.told("another command", &unknown_command());

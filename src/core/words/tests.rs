@@ -28,12 +28,16 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
         readable_from: Some(Timestamp::from_ms(1_795_346_405_000)),
         tools: &none,
         reads: Reads::AsAsker,
+        zone: &Zone::default(),
     };
     insta::assert_snapshot!(first_words(&words));
     let open = FirstWords { encrypted: false, readable_from: None, tools: &some, ..words };
     insta::assert_snapshot!(first_words(&open));
     let all = first_words(&FirstWords { reads: Reads::Room, ..open });
     assert!(all.contains("I may tell newcomers about messages from before they came."), "{all}");
+    let kathmandu = Zone::named("Asia/Kathmandu").expect("a zone");
+    let there = first_words(&FirstWords { zone: &kathmandu, ..words });
+    assert!(there.contains("from before 22 November 2026, 17:05 UTC+5:45."), "{there}");
 }
 
 #[test]

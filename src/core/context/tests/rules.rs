@@ -349,6 +349,18 @@ fn g_the_owners_time_zone_is_one_of_the_facts() {
 }
 
 #[test]
+fn g_a_coworker_is_told_the_zones_of_those_who_have_asked_in_its_room() {
+    let story = |zones: &[(&str, &str)]| Story {
+        time_zones: zones.iter().map(|(who, zone)| (user(who), (*zone).to_owned())).collect(),
+        ..Story::new().says("a", ALICE, "when?").asks("a")
+    };
+    let facts = |story: &Story| story.compose().prompt.system[1].clone();
+    let two = facts(&story(&[(BOB, "Asia/Tokyo"), (ALICE, "Europe/Berlin")]));
+    assert!(two.contains(r#""time_zones":{"@alice:hs":"Europe/Berlin","@bob:hs":"Asia/Tokyo"}"#), "{two}");
+    assert!(!facts(&story(&[])).contains("time_zone"), "none is known");
+}
+
+#[test]
 fn c7_a_link_that_stands_only_in_the_formatted_text_is_read() {
     let html = |html: &str, body: &str| {
         let message = Message { html: Some(html.to_owned()), ..Message::text(body) };

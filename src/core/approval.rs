@@ -14,6 +14,8 @@
 //! - What is typed in the thread of a card, in reply to nothing or to its run's status, is read in the same way, if each of
 //!   its words is one that people decide with; anything else there is a question. With several cards open there it decides
 //!   nothing, and its sender is told how to say which.
+//! - A yes or no of somebody whom the rule does not name asks nothing else: they are told once for a card who decides. An
+//!   `ok` of theirs that points at no card is a message like any other.
 //! - No doubt approves: a question mark, dots, what is struck out. A no with which a message opens declines, and the rest of
 //!   the message is a request like any other.
 //! - What was made after the expiry is late, whatever time another server claims for it; and once the run has learned that
@@ -46,8 +48,8 @@ use super::{
 
 pub use self::{
     card::{Card, Setting, WholeCall, asking, closed, decided, mentioned},
-    clear::{Said, said_in_reply, said_of},
-    plain::{Beside, Plain, may_be_plain, plain, said_beside},
+    clear::{Said, leans, said_in_reply, said_of},
+    plain::{Beside, Plain, Refused, may_be_plain, plain, refused, said_beside},
     shown::{canonical, line, shown_whole},
 };
 
@@ -152,6 +154,14 @@ pub enum NotAllowed {
     TooLowLevel,
     /// Nobody decides under this rule.
     Nobody,
+}
+
+impl NotAllowed {
+    /// Whether it is a person who would hear of it: others than they decide.
+    #[must_use]
+    pub fn names_others(self) -> bool {
+        matches!(self, Self::NotNamed | Self::TooLowLevel)
+    }
 }
 
 /// Checks whether `user` may decide under `rule`.
@@ -305,8 +315,7 @@ impl Standing {
     /// Whether somebody is to be told that they may not decide: a person whom the rule does not name, once for a card.
     #[must_use]
     pub fn is_to_be_told(&self, user: &UserId, why: NotAllowed) -> bool {
-        let names_others = matches!(why, NotAllowed::NotNamed | NotAllowed::TooLowLevel);
-        names_others && self.told.len() < TOLD_MAX && !self.told.contains(user)
+        why.names_others() && self.told.len() < TOLD_MAX && !self.told.contains(user)
     }
 
     /// Notes a reaction of ours on the card.

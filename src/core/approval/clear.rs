@@ -73,6 +73,12 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
     })
 }
 
+/// Whether a reply consists of words that people decide with, clear or not, so that it asks nothing else.
+#[must_use]
+pub fn leans(message: &Message) -> bool {
+    said_in_passing(message, after_quote(&message.body)).is_some()
+}
+
 /// Returns what `text`, the words of a message without whom they address, says about a card to which it does not point:
 /// every word has to be one that people decide with, so that a question stays one.
 #[must_use]

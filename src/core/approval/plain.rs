@@ -7,7 +7,7 @@
 use ruma::{EventId, UserId};
 
 use super::{
-    Said, Standing,
+    NotAllowed, Said, Standing,
     clear::{may_be_about_a_card, said_in_passing},
     may_decide,
 };
@@ -89,6 +89,37 @@ pub fn plain(cards: &[&Standing], by: &UserId, who: &Who, level: Option<i64>, no
         [only] => Plain::About(*only),
         _ => Plain::Unclear,
     }
+}
+
+/// Words of somebody who has no say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The card that they are about, as its place among those that were given.
+    pub card: usize,
+    /// Why they do not count.
+    pub why: NotAllowed,
+    /// Whether they say something else besides, which is a message like any other.
+    pub more: bool,
+}
+
+/// Returns what becomes of plain words beside `cards` whose sender may decide about none: a clear yes or no is taken for
+/// a decision about the first that is open, if others than they decide about it. Anything less clear is a message.
+#[must_use]
+pub fn refused(
+    cards: &[(&Standing, Said)],
+    by: &UserId,
+    who: &Who,
+    level: Option<i64>,
+    now: Timestamp,
+) -> Option<Refused> {
+    cards.iter().enumerate().find_map(|(card, (standing, said))| {
+        let Said::Decides { more, .. } = *said else { return None };
+        let open = standing.is_open(now);
+        // Whoever has no say whatever their power level is known by the rule alone.
+        let why =
+            standing.refuses(by, who).or_else(|| may_decide(&standing.rule, by, who, &standing.asker, level).err());
+        why.filter(|why| open && why.names_others()).map(|why| Refused { card, why, more })
+    })
 }
 
 #[cfg(test)]
@@ -233,6 +264,40 @@ mod tests {
             let by = UserId::parse(by).expect("an id");
             let cards: Vec<&Standing> = cards.iter().collect();
             assert_eq!(plain(&cards, &by, &namespace().who(&by), level, now), expected, "{by} {cards:?}");
+        }
+    }
+
+    #[test]
+    fn c12_a_clear_word_of_somebody_who_may_not_decide_is_told_who_can_and_starts_no_run() {
+        let asker = || standing(ApprovalRule::Asker);
+        let moderator = || standing(ApprovalRule::Moderator { level: 50 });
+        let late = Timestamp::from_ms(NOW.as_ms() + 100 * 60 * 60 * 1000);
+        let (yes, no, no_and_more, unclear) = (
+            Said::Decides { choice: Choice::Approve, more: false },
+            Said::Decides { choice: Choice::Decline, more: false },
+            Said::Decides { choice: Choice::Decline, more: true },
+            Said::Unclear,
+        );
+        let told = |card, why, more| Some(Refused { card, why, more });
+        let not_named = NotAllowed::NotNamed;
+        let table = [
+            (vec![(asker(), yes)], "@bob:hs", None, NOW, told(0, not_named, false)),
+            (vec![(asker(), no)], "@bob:hs", Some(100), NOW, told(0, not_named, false)),
+            (vec![(asker(), no_and_more)], "@bob:hs", None, NOW, told(0, not_named, true)),
+            (vec![(asker(), unclear)], "@bob:hs", None, NOW, None),
+            (vec![(asker(), unclear), (asker(), yes)], "@bob:hs", None, NOW, told(1, not_named, false)),
+            (vec![(moderator(), yes)], "@bob:hs", Some(49), NOW, told(0, NotAllowed::TooLowLevel, false)),
+            (vec![(moderator(), yes)], "@bob:hs", None, NOW, None),
+            (vec![(moderator(), yes)], "@coworker-ci:hs", Some(100), NOW, None),
+            (vec![(asker(), yes)], "@github:hs", Some(100), NOW, None),
+            (vec![(asker(), yes)], "@bob:hs", None, late, None),
+            (vec![(asker(), yes)], "@alice:hs", Some(0), NOW, None),
+            (vec![], "@bob:hs", None, NOW, None),
+        ];
+        for (cards, by, level, now, expected) in table {
+            let by = UserId::parse(by).expect("an id");
+            let cards: Vec<(&Standing, Said)> = cards.iter().map(|(standing, said)| (standing, *said)).collect();
+            assert_eq!(refused(&cards, &by, &namespace().who(&by), level, now), expected, "{by} {cards:?}");
         }
     }
 }

@@ -8,8 +8,9 @@ use crate::{
     clock,
     core::{
         address::CoworkerHere,
-        approval::{self, Beside, Choice, NotAllowed, Plain, Said, Standing},
+        approval::{self, Beside, Choice, NotAllowed, Plain, Refused, Said, Standing},
         event::{EventKind, Message, Outgoing, Place, RoomEvent},
+        people::Who,
         words,
     },
     engine::{Engine, EngineError, events::thread_root, word, word_transaction},
@@ -60,7 +61,13 @@ impl Engine {
                     self.ask_for_clear_word(event, &card, &standing, heard).await?;
                     Ok(true)
                 }
-                Said::Unclear => Ok(false),
+                // A decision that is none of theirs, clear or not; anything else they say is a message like any other.
+                Said::Unclear => match &event.kind {
+                    EventKind::Message(message) if approval::leans(message) => {
+                        self.refuse_words(event, card, &standing, who, heard).await
+                    }
+                    _ => Ok(false),
+                },
             };
         }
         match &event.kind {
@@ -192,7 +199,9 @@ impl Engine {
             }
         }
         let is_theirs = |(_, standing, _): &&(Card, Standing, Said)| standing.may_be_decided_by(&event.sender, &who);
-        let Some((_, theirs, _)) = beside.iter().find(is_theirs) else { return Ok(false) };
+        let Some((_, theirs, _)) = beside.iter().find(is_theirs) else {
+            return self.refuse_words_beside(event, &beside, None, heard).await;
+        };
         let level = self.level_of(theirs, event, accepted).await?;
         let standings: Vec<&Standing> = beside.iter().map(|(_, standing, _)| standing).collect();
         match approval::plain(&standings, &event.sender, &who, level, now) {
@@ -212,8 +221,46 @@ impl Engine {
                 }
                 Ok(true)
             }
-            Plain::Nothing => Ok(false),
+            Plain::Nothing => self.refuse_words_beside(event, &beside, level, heard).await,
         }
+    }
+
+    /// Tells somebody who has no say about a card that their unclear words in reply to it are about who has. Returns
+    /// whether they are a person who could have been meant.
+    async fn refuse_words(
+        &self,
+        event: &RoomEvent,
+        card: &EventId,
+        standing: &Standing,
+        who: Who,
+        heard: Heard,
+    ) -> Result<bool, EngineError> {
+        let why = standing.refuses(&event.sender, &who).filter(|why| why.names_others());
+        let Some(why) = why.filter(|_| standing.is_open(clock::now())) else { return Ok(false) };
+        if heard != Heard::Late && standing.is_to_be_told(&event.sender, why) {
+            Box::pin(self.tell_not_theirs(standing, &(event.room.clone(), card.to_owned()), event)).await?;
+        }
+        Ok(true)
+    }
+
+    /// As [`Self::refuse_words`], for a clear yes or no that points at no card.
+    async fn refuse_words_beside(
+        &self,
+        event: &RoomEvent,
+        beside: &[(Card, Standing, Said)],
+        level: Option<i64>,
+        heard: Heard,
+    ) -> Result<bool, EngineError> {
+        let cards: Vec<_> = beside.iter().map(|(_, standing, said)| (standing, *said)).collect();
+        let who = self.namespace.who(&event.sender);
+        let refused = approval::refused(&cards, &event.sender, &who, level, clock::now());
+        let Some(Refused { card, why, more }) = refused else { return Ok(false) };
+        let (card, standing, _) = &beside[card];
+        if heard != Heard::Late && standing.is_to_be_told(&event.sender, why) {
+            tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
+            Box::pin(self.tell_not_theirs(standing, card, event)).await?;
+        }
+        Ok(!more)
     }
 
     fn said_beside(&self, message: &Message, card: &Card, standing: &Standing) -> Result<Option<Said>, EngineError> {

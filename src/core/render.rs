@@ -104,7 +104,7 @@ fn written(markdown: &str, pills: Pills) -> Both {
 
 /// Returns text from outside as it may stand in a body: no line turns the next, and nobody is called.
 pub(super) fn outside_words(text: &str) -> String {
-    plain::without_room_mention(&letters::tamed(text))
+    plain::without_room_mention(&letters::tamed(text), &[])
 }
 
 /// Returns text from outside as it may stand in HTML, as code.

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     Pills, folds, inline, letters,
-    mentions::{is_room_mention, is_user_link, split_mentions},
+    mentions::{has_room_mention, is_user_link, split_mentions, without_room},
     shield::{self, Shielded},
     source,
 };
@@ -262,6 +262,7 @@ impl Cleaner {
     }
 
     fn link(&mut self, dest_url: CowStr<'static>) {
+        let dest_url = CowStr::from(without_room(&dest_url).into_owned());
         let written = !self.in_link && may_link(&dest_url, self.pills);
         self.open.push(written);
         let is_raw = matches!(self.events.last(), Some(Event::Text(text)) if text.ends_with(char::is_alphanumeric));
@@ -398,7 +399,7 @@ fn may_be_shown(dest_url: &str) -> bool {
 
 fn may_link(dest_url: &str, pills: bool) -> bool {
     // Clients may look for `@room` anywhere in what they are sent, an address included.
-    let pings = dest_url.match_indices('@').any(|(at, _)| is_room_mention(dest_url, at));
+    let pings = has_room_mention(dest_url);
     if pings || dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;
     }

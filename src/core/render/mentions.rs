@@ -1,5 +1,7 @@
 //! What clients could take for a call of somebody: ids, `@room`, links to people.
 
+use std::borrow::Cow;
+
 use pulldown_cmark::Event;
 use url::Url;
 
@@ -31,14 +33,18 @@ pub(in crate::core) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// Writes a text with what clients could turn into a mention as code, which they leave alone.
+/// Writes a text with what clients could turn into a mention as code, which they leave alone. In an address on the web,
+/// `@room` is written as `%40room`, which leads to the same place.
 pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
     let mut written = 0;
-    for (begin, end) in mentions(text) {
+    for (begin, end, kind) in mentions(text) {
         if begin > written {
             events.push(Event::Text(text[written..begin].to_owned().into()));
         }
-        events.push(Event::Code(text[begin..end].to_owned().into()));
+        events.push(match kind {
+            Found::Call => Event::Code(text[begin..end].to_owned().into()),
+            Found::Address => Event::Text(without_room(&text[begin..end]).into_owned().into()),
+        });
         written = end;
     }
     if written < text.len() {
@@ -46,7 +52,34 @@ pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
     }
 }
 
-fn mentions(text: &str) -> Vec<(usize, usize)> {
+/// What could be taken for a mention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// An id, `@room`, a link to somebody.
+    Call,
+    /// An address on the web with `@room` in it.
+    Address,
+}
+
+/// Returns an address on the web with each `@room` behind its host as `%40room`; unchanged where that is of no use.
+pub(super) fn without_room(address: &str) -> Cow<'_, str> {
+    let host = address.find("://").map_or(0, |scheme| scheme + 3);
+    let Some(path) = address[host..].find(['/', '?', '#']).map(|path| host + path) else { return address.into() };
+    let mut encoded = String::new();
+    let mut done = 0;
+    for (at, _) in address.match_indices('@').filter(|(at, _)| *at > path && is_room_mention(address, *at)) {
+        encoded.push_str(&address[done..at]);
+        encoded.push_str("%40");
+        done = at + 1;
+    }
+    if done == 0 {
+        return address.into();
+    }
+    encoded.push_str(&address[done..]);
+    encoded.into()
+}
+
+fn mentions(text: &str) -> Vec<(usize, usize, Found)> {
     let mut found = Vec::new();
     let mut at = 0;
     for word in text.split_inclusive(char::is_whitespace) {
@@ -56,11 +89,16 @@ fn mentions(text: &str) -> Vec<(usize, usize)> {
         let is_link = begin < end
             && (text[begin..end].contains("://") || text[begin..end].starts_with("matrix:"))
             && Url::parse(&text[begin..end]).is_ok_and(|url| is_user_link(&url));
+        let is_address = || begin < end && text[begin..end].contains("://") && Url::parse(&text[begin..end]).is_ok();
         if is_link {
-            found.push((begin, end));
+            found.push((begin, end, Found::Call));
+        } else if is_address() {
+            if has_room_mention(&text[begin..end]) {
+                let encoded = !has_room_mention(&without_room(&text[begin..end]));
+                found.push((begin, end, if encoded { Found::Address } else { Found::Call }));
+            }
         } else {
-            let is_address = begin < end && text[begin..end].contains("://") && Url::parse(&text[begin..end]).is_ok();
-            ids(whole, at, is_address, &mut found);
+            ids(whole, at, &mut found);
         }
         at += word.len();
     }
@@ -76,8 +114,29 @@ pub(super) fn is_room_mention(text: &str, at: usize) -> bool {
     names && !text[..at].ends_with(is_word) && !behind[4..].starts_with(is_word)
 }
 
-/// Finds `@room` and user ids in a word that begins at `offset`. An address on the web is not looked into for ids.
-fn ids(word: &str, offset: usize, is_address: bool, found: &mut Vec<(usize, usize)>) {
+/// Returns whether `@room` stands anywhere in a text as a word of its own.
+pub(super) fn has_room_mention(text: &str) -> bool {
+    text.match_indices('@').any(|(at, _)| is_room_mention(text, at))
+}
+
+/// Returns what `@room` is a part of that people copy as one: a package (`@room/core`), a path, a name of a host.
+fn token_around(word: &str, begin: usize, end: usize) -> (usize, usize) {
+    let is_of_token = |letter: char| letter.is_ascii_alphanumeric() || "._/:@#?=&%+-~".contains(letter);
+    let before = word[..begin].trim_end_matches(is_of_token).len();
+    let behind = word[end..].trim_start_matches(is_of_token);
+    let end = word[..word.len() - behind.len()].trim_end_matches(['.', ':', '?', '-']).len().max(end);
+    (before, end)
+}
+
+/// Returns whether a word has `@room` in it that is part of nothing else.
+#[cfg(test)]
+pub(super) fn calls_room(word: &str) -> bool {
+    let calls = |at: usize| is_room_mention(word, at) && token_around(word, at, at + 5) == (at, at + 5);
+    word.match_indices('@').any(|(at, _)| calls(at))
+}
+
+/// Finds `@room` and user ids in a word that begins at `offset`.
+fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize, Found)>) {
     let mut done = 0;
     for (at, _) in word.match_indices('@') {
         if at < done {
@@ -86,16 +145,16 @@ fn ids(word: &str, offset: usize, is_address: bool, found: &mut Vec<(usize, usiz
         let rest = &word[at + 1..];
         let after_letter = word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
         // What stands behind code is a text of its own for clients.
-        let len = if is_room_mention(&word[done..], at - done) {
-            4
-        } else if after_letter || is_address {
-            0
-        } else {
-            user_id_len(rest)
-        };
+        if is_room_mention(&word[done..], at - done) {
+            let (begin, end) = token_around(word, at, at + 5);
+            found.push((offset + begin.max(done), offset + end, Found::Call));
+            done = end;
+            continue;
+        }
+        let len = if after_letter { 0 } else { user_id_len(rest) };
         if len > 0 {
             done = at + 1 + len;
-            found.push((offset + at, offset + done));
+            found.push((offset + at, offset + done, Found::Call));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The plain body: for clients without HTML, notifications, and search.
 
+use std::ops::Range;
+
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
 use super::{
@@ -7,7 +9,9 @@ use super::{
     mentions::{is_room_mention, is_user_link},
 };
 
-/// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body.
+/// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body. Only where it is
+/// a word by itself: code, packages and paths are copied, and `m.mentions`, which is always there, keeps them from
+/// pinging ("m.rule.roomnotif", spec 1.7).
 const WORD_JOINER: char = '\u{2060}';
 /// What a quoted line begins with.
 const QUOTE: &str = "> ";
@@ -37,7 +41,7 @@ pub(super) fn write(events: &[Event<'_>]) -> String {
         );
         writer.event(event);
     }
-    without_room_mention(writer.text.trim_end())
+    without_room_mention(writer.text.trim_end(), &writer.code)
 }
 
 #[derive(Default)]
@@ -58,6 +62,10 @@ struct Writer {
     cell_break: bool,
     /// What stands around the open code block.
     fence: String,
+    /// Where the open code block begins.
+    block: Option<usize>,
+    /// Where code is.
+    code: Vec<Range<usize>>,
     /// Whether a task's box comes next, which is bullet enough.
     is_task: bool,
 }
@@ -78,7 +86,11 @@ impl Writer {
             Event::Code(code) => {
                 let ticks = "`".repeat(ticks_in(code) + 1);
                 let space = if code.starts_with('`') || code.ends_with('`') { " " } else { "" };
+                let begin = self.text.len();
                 self.push(&format!("{ticks}{space}{code}{space}{ticks}"));
+                if !code.eq_ignore_ascii_case("@room") {
+                    self.code.push(begin..self.text.len());
+                }
             }
             Event::SoftBreak | Event::HardBreak if self.in_cell => self.cell_break = !self.cell_is_empty(),
             Event::SoftBreak | Event::HardBreak => self.push("\n"),
@@ -121,6 +133,7 @@ impl Writer {
             Tag::CodeBlock(kind) => {
                 self.due(2);
                 self.push(&self.fence.clone());
+                self.block = Some(self.text.len());
                 if let CodeBlockKind::Fenced(language) = kind {
                     self.push(language);
                 }
@@ -150,6 +163,7 @@ impl Writer {
                     self.push("\n");
                 }
                 self.push(&self.fence.clone());
+                self.code.extend(self.block.take().map(|begin| begin..self.text.len()));
                 self.due(2);
             }
             TagEnd::BlockQuote(_) => {
@@ -264,10 +278,16 @@ fn ticks_in(code: &str) -> usize {
     code.split(|letter| letter != '`').map(str::len).max().unwrap_or(0)
 }
 
-pub(super) fn without_room_mention(text: &str) -> String {
+/// Returns a text in which no `@room` outside of `code` is found, whose ranges are in order.
+pub(super) fn without_room_mention(text: &str, code: &[Range<usize>]) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut done = 0;
+    let mut code = code.iter().peekable();
     for (at, _) in text.match_indices('@').filter(|(at, _)| is_room_mention(text, *at)) {
+        while code.next_if(|code| code.end <= at).is_some() {}
+        if code.peek().is_some_and(|code| code.contains(&at)) {
+            continue;
+        }
         safe.push_str(&text[done..=at]);
         safe.push(WORD_JOINER);
         done = at + 1;

@@ -6,9 +6,10 @@
 //! letter. Scripts without spaces put nothing else there. A mark that is no character, taken away again behind the parser,
 //! makes the parser see a letter instead ("CommonMark CJK-friendly emphasis" says when).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use pulldown_cmark::Event;
+use regex::Regex;
 
 use super::{
     kept::{Kept, without_kept},
@@ -258,10 +259,14 @@ fn beside_emphasis(text: &str) -> Option<String> {
     }
     let letters: Vec<char> = text.chars().collect();
     let mut changed = String::new();
-    let (mut at, mut any) = (0, false);
+    // How many `**` the paragraph had so far: an odd number leaves one open.
+    let (mut at, mut any, mut bolds) = (0, false, 0_usize);
     while at < letters.len() {
         let letter = letters[at];
         if !matches!(letter, '*' | '~') {
+            if letter == '\n' && at > 0 && letters[at - 1] == '\n' {
+                bolds = 0;
+            }
             changed.push(letter);
             at += 1;
             continue;
@@ -269,10 +274,11 @@ fn beside_emphasis(text: &str) -> Option<String> {
         let end = at + letters[at..].iter().take_while(|next| **next == letter).count();
         let before = at.checked_sub(1).and_then(|before| letters.get(before)).copied();
         let behind = letters.get(end).copied();
-        // `**Note:**text`: whoever writes so means the bold to end there.
-        let is_end = |letter: Option<char>| letter.is_some_and(|letter| ":.!?)»”’`".contains(letter));
-        let ends_label = end - at == 2 && is_end(before) && behind.is_some_and(char::is_alphanumeric);
-        let (closes, opens) = (needs(before, behind) || ends_label, needs(behind, before));
+        let is_bold = end - at == 2;
+        let ends_label = is_bold && bolds % 2 == 1 && ends_bold(&letters[..at], behind);
+        let begins_quote = is_bold && bolds % 2 == 0 && begins_bold(before, &letters[end..]);
+        bolds += usize::from(is_bold);
+        let (closes, opens) = (needs(before, behind) || ends_label, needs(behind, before) || begins_quote);
         if closes && before != Some('\\') {
             changed.push(BESIDE);
         }
@@ -286,6 +292,25 @@ fn beside_emphasis(text: &str) -> Option<String> {
     any.then_some(changed)
 }
 
+/// Whether bold ends behind a text's last mark, and a word goes on there, as endings do on a quoted one: `**Note:**text`,
+/// `**„fett“**er`, `**"ঢাকা"**য়`. Whoever writes so means the bold to end.
+fn ends_bold(before: &[char], behind: Option<char>) -> bool {
+    let Some((last, rest)) = before.split_last() else { return false };
+    let ends = match last {
+        // It closes in German and its neighbours, and opens elsewhere.
+        '“' => rest.iter().rev().find(|letter| "„“”\n".contains(**letter)) == Some(&'„'),
+        '‘' => rest.iter().rev().find(|letter| "‚‘’\n".contains(**letter)) == Some(&'‚'),
+        last => ":.!?)]»›”’`\"'…%।॥؟،؛۔״׳".contains(*last),
+    };
+    ends && behind.is_some_and(char::is_alphanumeric)
+}
+
+/// Whether bold begins in front of a quotation mark, within a word: `l’**«été»**`, `das**„fette“** Wort`.
+fn begins_bold(before: Option<char>, behind: &[char]) -> bool {
+    let opens = behind.first().is_some_and(|letter| "„‚«‹“¿¡".contains(*letter));
+    opens && before.is_some_and(|letter| letter.is_alphanumeric() || matches!(letter, '\'' | '’'))
+}
+
 /// Whether a delimiter that has a punctuation mark on its inner side and a letter on the other is one all the same, because
 /// one of the two is of a script without spaces.
 fn needs(inner: Option<char>, outer: Option<char>) -> bool {
@@ -295,10 +320,13 @@ fn needs(inner: Option<char>, outer: Option<char>) -> bool {
     is_punctuation(inner) && is_letter(outer) && is_beside
 }
 
+/// Whether a letter is a punctuation mark as CommonMark 0.31 has it: of the categories P and S. Vowel signs, viramas, tone
+/// marks and joiners are none.
 fn is_punctuation(letter: char) -> bool {
-    let is_sign =
-        letter.is_ascii_punctuation() || !(letter.is_ascii() || letter.is_alphanumeric() || letter.is_whitespace());
-    is_sign && is_character(letter)
+    static MARKS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^[\p{P}\p{S}]$").expect("a pattern that a test matches with"));
+    let is_sign = || MARKS.is_match(letter.encode_utf8(&mut [0; 4]));
+    (letter.is_ascii_punctuation() || !letter.is_ascii() && is_sign()) && is_character(letter)
 }
 
 /// Whether a letter is of a script that puts no spaces around its punctuation.

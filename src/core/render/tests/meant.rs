@@ -29,6 +29,42 @@ fn h_emphasis_beside_punctuation_of_scripts_without_spaces_is_emphasis() {
 }
 
 #[test]
+fn h_emphasis_is_emphasis_in_ten_scripts_also_where_a_word_goes_on_behind_a_quote() {
+    let table = [
+        ("**„fett“**er Text", "<strong>„fett“</strong>er Text"),
+        ("das **„Fette“** und **‚das‘**s", "das <strong>„Fette“</strong> und <strong>‚das‘</strong>s"),
+        ("ein**„fettes“** Wort", "ein<strong>„fettes“</strong> Wort"),
+        ("l’**«été»** et **«là»**bas", "l’<strong>«été»</strong> et <strong>«là»</strong>bas"),
+        ("він сказав **«так»**, а **«ні»**х", "він сказав <strong>«так»</strong>, а <strong>«ні»</strong>х"),
+        ("**\"Ankara\"**nın nüfusu", "<strong>\"Ankara\"</strong>nın nüfusu"),
+        ("**গুরুত্ব**পূর্ণ", "<strong>গুরুত্ব</strong>পূর্ণ"),
+        ("**\"ঢাকা\"**য় বৃষ্টি", "<strong>\"ঢাকা\"</strong>য় বৃষ্টি"),
+        ("**ক্**ষ এবং *বাংলা*", "<strong>ক্</strong>ষ এবং <em>বাংলা</em>"),
+        ("**सावधान:**यह करें", "<strong>सावधान:</strong>यह करें"),
+        ("**यह करें।**फिर", "<strong>यह करें।</strong>फिर"),
+        ("**ที่**นี่ **“สำคัญ”**มาก", "<strong>ที่</strong>นี่ <strong>“สำคัญ”</strong>มาก"),
+        ("**หมายเหตุ:**โปรดทราบ", "<strong>หมายเหตุ:</strong>โปรดทราบ"),
+        ("**«مهم»**ة و**مهم**", "<strong>«مهم»</strong>ة و<strong>مهم</strong>"),
+        ("**ملاحظة:**اقرأ", "<strong>ملاحظة:</strong>اقرأ"),
+        ("**כתב״**ל וגם *עברית*", "<strong>כתב״</strong>ל וגם <em>עברית</em>"),
+        ("**می\u{200c}خواهم**", "<strong>می\u{200c}خواهم</strong>"),
+        ("**“중요”**한 것과 **주의:**먼저", "<strong>“중요”</strong>한 것과 <strong>주의:</strong>먼저"),
+        ("**「重要」**な点、**“重要”**的", "<strong>「重要」</strong>な点、<strong>“重要”</strong>的"),
+        ("**ប្រយ័ត្ន៖**សូម", "<strong>ប្រយ័ត្ន៖</strong>សូម"),
+        // As CommonMark has it.
+        ("he said “**bold**” and \"**bold**\"", "he said “<strong>bold</strong>” and \"<strong>bold</strong>\""),
+        ("**a** “**b**” (**c**)d", "<strong>a</strong> “<strong>b</strong>” (<strong>c</strong>)d"),
+        ("**(a)** *b*.", "<strong>(a)</strong> <em>b</em>."),
+        ("**open only", "(none)"),
+        ("** not bold **", "(none)"),
+    ];
+    for (markdown, html) in table {
+        let found = render(markdown).html.unwrap_or_else(|| "(none)".to_owned());
+        assert_eq!(found, html, "{markdown}");
+    }
+}
+
+#[test]
 fn h_an_address_ends_where_the_next_word_begins_also_without_a_space() {
     let link = |text: &str| format!("<a href=\"https://e.org/a\">{text}</a>");
     let table = [
@@ -116,9 +152,10 @@ fn h_addresses_are_left_alone_and_only_what_would_ping_is_kept_from_it() {
         assert_eq!((found.body.as_str(), found.html), (text, None), "{text}");
         assert_eq!(code.body, format!("```\n{text}\n```"), "{text}");
     }
-    for text in ["@room", "(@ROOM)", "hey @room!", "https://example.org/@room/12", "/@room", "@room.example.org"] {
+    for text in ["@room", "(@ROOM)", "hey @room!", "@room's", "@room: look", "`@room`", "@**room**"] {
         let found = render(text);
-        assert!(!pings(&found.body) && found.html.is_some_and(|html| html.contains("<code>")), "{text}");
+        assert!(!pings(&found.body), "{text}");
+        assert!(found.html.is_some_and(|html| html.contains("<code>") || !html.contains("@room")), "{text}");
     }
     for (text, body, html) in [
         (
@@ -137,6 +174,38 @@ fn h_addresses_are_left_alone_and_only_what_would_ping_is_kept_from_it() {
     }
     let link = render("[mail](mailto:ops@rooms.example.org)");
     assert_eq!(link.html.as_deref(), Some("<a href=\"mailto:ops@rooms.example.org\">mail</a>"));
+}
+
+#[test]
+fn h_what_people_copy_keeps_its_letters_though_a_room_could_be_called_in_it() {
+    let address = "<a href=\"https://e.org/%40room/12\">there</a>";
+    let table = [
+        ("https://example.org/@room/12", "https://example.org/%40room/12", "(none)"),
+        (
+            "see <https://e.org/@room>.",
+            "see https://e.org/%40room.",
+            "see <a href=\"https://e.org/%40room\">https://e.org/%40room</a>.",
+        ),
+        ("[there](https://e.org/@room/12)", "there (https://e.org/%40room/12)", address),
+        ("https://e.org/?to=@room&x=@ROOM", "https://e.org/?to=%40room&x=%40ROOM", "(none)"),
+        ("npm i @room/core", "npm i `@room/core`", "npm i <code>@room/core</code>"),
+        ("look at /@room", "look at `/@room`", "look at <code>/@room</code>"),
+        ("@room.example.org.", "`@room.example.org`.", "<code>@room.example.org</code>."),
+        ("`if to == \"@room\"`", "`if to == \"@room\"`", "<code>if to == \"@room\"</code>"),
+        ("`curl https://e.org/@room`", "`curl https://e.org/@room`", "<code>curl https://e.org/@room</code>"),
+        (
+            "```kotlin\n@Room\nclass A\n```\n@room",
+            "```kotlin\n@Room\nclass A\n```\n\n`@\u{2060}room`",
+            "<pre><code class=\"language-kotlin\">@Room\nclass A\n</code></pre><p><code>@room</code></p>",
+        ),
+        ("ask @room, please", "ask `@\u{2060}room`, please", "ask <code>@room</code>, please"),
+        ("ops@rooms.example.org", "ops@rooms.example.org", "(none)"),
+        ("git@room:team/repo.git", "git@room:team/repo.git", "(none)"),
+    ];
+    for (markdown, body, html) in table {
+        let found = render(markdown);
+        assert_eq!((found.body.as_str(), found.html.as_deref().unwrap_or("(none)")), (body, html), "{markdown}");
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ use memchr::memmem;
 
 use super::is_invisible;
 
+mod western;
+
 /// Of so many characters one may be such as no text holds: terminals, crashed writers and cells of a table leave some.
 const ODD_ONE_IN: usize = 20;
 /// A few such characters are no reason to refuse a short text in which each has so many others around it.
@@ -126,7 +128,7 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
-    detector.guess(None, Utf8Detection::Deny).decode_without_bom_handling(bytes).0
+    western::decode(bytes, detector.guess(None, Utf8Detection::Deny))
 }
 
 /// Returns the encoding where it is UTF-16 without a mark: every other byte of much of it is zero, or it reads well so and

@@ -15,13 +15,18 @@ use super::{
     time::Timestamp,
 };
 
+mod meant;
 mod names;
+mod nods;
 mod others;
 mod own_words;
+mod spelling;
 
+use self::meant::{called_by_name, mentioned_users, only_nods};
 pub(crate) use self::names::strip_address_behind;
 pub use self::{
     names::{CoworkerHere, strip_address},
+    nods::{Answered, Nod, asked_back, nod},
     others::Member,
     own_words::{INSPECTED_BYTES_MAX, INSPECTED_LINKS_MAX},
 };
@@ -45,6 +50,8 @@ pub struct Scene<'a> {
     pub thread: Option<&'a ThreadSoFar>,
     /// Who sent the root of that thread, where known; see [`needs_root`].
     pub root_sender: Option<&'a UserId>,
+    /// For a nod: whether what it answers asked something back, where known; see [`needs_asked_back`].
+    pub asked_back: Option<bool>,
     /// Who is in the room; needed where [`needs_members`] says so.
     pub members: &'a [Member<'a>],
     /// For an edit: what it replaces, where known.
@@ -181,7 +188,8 @@ pub enum Silence {
     AmbiguousThread,
     /// A message to the room or to somebody else.
     NotAddressed,
-    /// A message without words in a thread: emoji, or a file without a caption.
+    /// A message that asks nothing: emoji, thanks or an `ok` in a thread or in reply to an answer, or a file without a
+    /// caption in a thread.
     NoWords,
     /// No message: a reaction, a redaction, state, something undecryptable.
     NoMessage,
@@ -200,7 +208,18 @@ pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option
         return None;
     }
     let mentioned = mentioned_users(message, scene.coworkers);
-    scene.coworkers.iter().any(|coworker| !mentioned.contains(coworker.user)).then_some(reply_to)
+    let is_open = scene.coworkers.iter().any(|coworker| !mentioned.contains(coworker.user));
+    (is_open || nod(message, scene.coworkers).is_some()).then_some(reply_to)
+}
+
+/// Returns what a message answers that may be nothing but a nod ([`nod`]): whether that asked something back must be known
+/// before [`addressed`] can decide. The caller looks it up and sets [`Scene::asked_back`].
+#[must_use]
+pub fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<Answered<'e>> {
+    let EventKind::Message(message) = &event.kind else { return None };
+    nod(message, scene.coworkers)?;
+    let thread = || message.thread_root.as_deref().map(Answered::Thread);
+    message.reply_to.as_deref().map(Answered::Message).or_else(thread)
 }
 
 /// Returns the root of a thread whose sender must be known before [`addressed`] can decide: of one in which nobody was
@@ -301,11 +320,15 @@ type Found = Result<Vec<(OwnedUserId, Why)>, Silence>;
 fn asked_by_message(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Found {
     refuse_notices(message)?;
     let mentioned = mentioned_users(message, scene.coworkers);
+    let nods = only_nods(message, scene.coworkers, scene.asked_back);
     let mut asked: Vec<(OwnedUserId, Why)> = Vec::new();
     for user in here(scene) {
-        if mentioned.contains(user) {
+        let replied_to = asks_by_replying(message) && scene.reply_sender == Some(user);
+        if replied_to && nods {
+            return Err(Silence::NoWords);
+        } else if mentioned.contains(user) {
             asked.push((user.to_owned(), Why::Mentioned));
-        } else if asks_by_replying(message) && scene.reply_sender == Some(user) {
+        } else if replied_to {
             asked.push((user.to_owned(), Why::RepliedTo));
         }
     }
@@ -324,7 +347,7 @@ fn follows_thread(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Fo
     if whose.is_empty() || !is_speech(message) || speaks_to_others(event, message, scene) {
         return Err(Silence::NotAddressed);
     }
-    if others::says_nothing(message) {
+    if others::says_nothing(message) || only_nods(message, scene.coworkers, scene.asked_back) {
         return Err(Silence::NoWords);
     }
     if scene.thread.is_some_and(|thread| thread.is_answered_to_caller(event, message)) {
@@ -440,44 +463,6 @@ fn mentions_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> b
     let replies_to_other = message.reply_to.is_some() && scene.reply_sender.is_some_and(is_other);
     let room = message.mentions.as_ref().is_some_and(|mentions| mentions.room);
     room || replies_to_other || mentioned_users(message, scene.coworkers).iter().any(|user| is_other(user))
-}
-
-/// Returns who is mentioned: what `m.mentions` says, and only without one what links say; and who is called by name at
-/// the very start, which people type however their client fills in `m.mentions`.
-fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>]) -> BTreeSet<OwnedUserId> {
-    let mut mentioned = match &message.mentions {
-        Some(mentions) => mentions.users.clone(),
-        None if message.is_uncaptioned() => return BTreeSet::new(),
-        None => match &message.html {
-            Some(html) => OwnWords::of_html(html).linked_users().collect(),
-            None => OwnWords::of_body(&message.body).linked_users().collect(),
-        },
-    };
-    mentioned.extend(called_by_name(message, coworkers, message.mentions.is_some()));
-    mentioned
-}
-
-/// Returns the coworkers whose name the message begins with; where `calls` is wanted, only if that is an address beyond
-/// doubt: a client that writes `m.mentions` has said already whom its user picked.
-fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], calls: bool) -> BTreeSet<OwnedUserId> {
-    if message.is_uncaptioned() {
-        return BTreeSet::new();
-    }
-    let calls = calls || !is_speech(message);
-    // Parsed only where a name stands at the start of the body.
-    let html = std::cell::LazyCell::new(|| message.html.as_deref().map(OwnWords::of_html));
-    let named = coworkers.iter().filter_map(|coworker| {
-        let named = coworker.name_at_start(after_quote(&message.body))?;
-        let shown = html.as_ref().is_none_or(|words| coworker.name_at_start(words.text.trim_start()).is_some());
-        (shown && (named.calls || !calls)).then_some((named.bytes, coworker.user))
-    });
-    let mut named: Vec<_> = named.collect();
-    if named.is_empty() {
-        let behind = coworkers.iter().filter(|coworker| coworker.is_named_behind_command(&message.body));
-        named.extend(behind.map(|coworker| (0, coworker.user)));
-    }
-    let longest = named.iter().map(|(length, _)| *length).max();
-    named.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, user)| (*user).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub const WAIT_MAX_MS: u64 = 30_000;
 pub const RESTARTS_MAX: u32 = 5;
 
 /// So long after a request on a room's timeline, or after the last file that was added to it, a file of the asker's belongs
-/// to it, in milliseconds. In its thread it does as long as the run goes on.
+/// to it, in milliseconds. In its thread it does as long as the run goes on, and so long after the request or its answer.
 pub const JOIN_WINDOW_MS: u64 = 30_000;
 /// So many files are added to one request.
 pub const JOINED_MAX: usize = 20;
@@ -49,6 +49,15 @@ pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
         on_timeline && event.sent_at.ms_since(to.since) <= JOIN_WINDOW_MS
     };
     event.sender == to.asker && is_file && mentions_nobody && !replies_to_other && is_here
+}
+
+/// Returns whether an event is a file that goes on with a request whose run is over: as [`joins`], and soon, also in its
+/// thread. Words beside the file ask by themselves, or do not.
+#[must_use]
+pub fn goes_on(event: &RoomEvent, with: &Open<'_>) -> bool {
+    let EventKind::Message(message) = &event.kind else { return false };
+    let is_soon = event.sent_at.ms_since(with.since) <= JOIN_WINDOW_MS;
+    message.is_uncaptioned() && !message.kind.is_sticker() && is_soon && joins(event, with)
 }
 
 /// What edits have done to one run.
@@ -272,6 +281,21 @@ mod tests {
         ];
         for (name, event, to, expected) in table {
             assert_eq!(joins(&event, &to), expected, "{name}");
+        }
+        // Once the answer has come, a file alone goes on with the request, for a short time also in its thread.
+        let captioned = |message: &mut Message| message.body = "and this?".to_owned();
+        let table: [(&str, RoomEvent, Open<'_>, bool); 8] = [
+            ("at once", file(alice, 1_500, &as_is), on(Some(ask)), true),
+            ("at the window's end", file(alice, 30_000, &as_is), on(Some(ask)), true),
+            ("later", file(alice, 30_001, &as_is), on(Some(ask)), false),
+            ("in its thread", file(alice, 1_500, &in_thread(ask)), on(Some(ask)), true),
+            ("in its thread, later", file(alice, 30_001, &in_thread(ask)), on(Some(ask)), false),
+            ("before the answer that was slower", file(alice, -1, &in_thread(ask)), on(Some(ask)), true),
+            ("somebody else's", file(bob, 1_500, &as_is), on(Some(ask)), false),
+            ("with words", file(alice, 1_500, &captioned), on(Some(ask)), false),
+        ];
+        for (name, event, to, expected) in table {
+            assert_eq!(goes_on(&event, &to), expected, "{name}");
         }
     }
 

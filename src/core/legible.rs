@@ -48,6 +48,16 @@ pub fn is_hidden(letter: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Returns the usual form of a letter of a full-width keyboard.
+#[must_use]
+pub fn usual_width(letter: char) -> char {
+    match letter {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(letter as u32 - 0xfee0).unwrap_or(letter),
+        '\u{fe57}' => '!',
+        letter => letter,
+    }
+}
+
 /// Returns whether a character combines with the letter before it in any script's text.
 #[must_use]
 pub fn is_mark(letter: char) -> bool {

@@ -1,6 +1,7 @@
 //! What an accepted event means: whose room it is in, who reads it, and what it asks for.
 
 mod around;
+mod going_on;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -281,6 +282,7 @@ impl Engine {
             reply_sender: None,
             thread: thread_root.is_some().then_some(&thread.thread),
             root_sender: None,
+            asked_back: None,
             members: &[],
             original: original.as_ref().map(|known| Original {
                 sender: &known.event.sender,
@@ -302,8 +304,12 @@ impl Engine {
             // Neither obeyed nor noted: what stands in a thread says who is asked next.
             return self.take_suspect(event, &verdict).await;
         }
-        if let Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) = verdict {
-            Box::pin(self.take_joining(event)).await?;
+        if let Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) = verdict
+            && !Box::pin(self.take_joining(event)).await?
+            && let Some((placed, asked)) = self.goes_on(event, &scene)?
+        {
+            Box::pin(self.obey_verdict(&placed, came, &asked, accepted)).await?;
+            return self.note_thread(&placed, &asked, &scene);
         }
         Box::pin(self.obey_verdict(event, came, &verdict, accepted)).await?;
         // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.

@@ -2,14 +2,90 @@
 
 use ruma::UserId;
 
-use super::own_words::{OwnWords, after_quote, bounded, linked_user};
+use super::{
+    own_words::{OwnWords, after_quote, bounded, linked_user},
+    spelling::{self, VOCATIVE, ends_as_question, is_vocative, name_at_start, prefix_folded},
+};
 use crate::core::legible::is_hidden;
 
 /// A name behind a command is looked for in so many bytes; commands with an address are far shorter.
 const BEHIND_BYTES_MAX: usize = 1_000;
 
-/// What may stand right behind a name by which somebody is spoken to.
-const VOCATIVE: [char; 14] = [':', ',', '：', '，', '、', '﹐', '﹕', ';', '；', '!', '！', '?', '？', '…'];
+/// Names for a coworker that are words of a workplace: people begin sentences with them that are to nobody.
+const ORDINARY: [&str; 72] = [
+    "access",
+    "account",
+    "accounts",
+    "accounting",
+    "admin",
+    "alert",
+    "alerts",
+    "backup",
+    "backups",
+    "billing",
+    "bot",
+    "bug",
+    "bugs",
+    "build",
+    "builds",
+    "calendar",
+    "cd",
+    "ci",
+    "cloud",
+    "code",
+    "compliance",
+    "data",
+    "database",
+    "deploy",
+    "deploys",
+    "design",
+    "dev",
+    "devops",
+    "docs",
+    "email",
+    "finance",
+    "help",
+    "helpdesk",
+    "hr",
+    "infra",
+    "it",
+    "legal",
+    "log",
+    "logs",
+    "mail",
+    "marketing",
+    "metrics",
+    "monitor",
+    "monitoring",
+    "network",
+    "news",
+    "office",
+    "onboarding",
+    "ops",
+    "orders",
+    "payments",
+    "payroll",
+    "platform",
+    "product",
+    "qa",
+    "release",
+    "releases",
+    "report",
+    "reports",
+    "research",
+    "review",
+    "reviews",
+    "sales",
+    "search",
+    "security",
+    "staging",
+    "status",
+    "support",
+    "test",
+    "tests",
+    "tickets",
+    "travel",
+];
 
 /// A coworker that is joined in the room, and what people call it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +108,8 @@ pub(crate) struct Named {
     /// Whether it can only be meant as an address: with an `@`, as the full id or display name, followed by `:`, `,`
     /// and the like, by a command or by nothing, or at the head of a question.
     pub(crate) calls: bool,
+    /// Whether it may be meant as an address: nothing behind it speaks about whom it names, and it is no ordinary word.
+    pub(crate) may_call: bool,
 }
 
 impl<'a> CoworkerHere<'a> {
@@ -54,7 +132,12 @@ impl<'a> CoworkerHere<'a> {
         let names = self.names();
         let found = names.iter().filter(|(name, _)| !name.is_empty()).filter_map(|(name, own)| {
             let found = name_at_start(text, name)?;
-            Some(Named { bytes: found.bytes, calls: *own || calls(text, &found) })
+            let behind = &text[found.bytes..];
+            let is_ordinary = !own && ORDINARY.iter().any(|word| spelling::is_same(name, word));
+            let states = spelling::states(behind);
+            let asks = ends_as_question(text) && (!is_ordinary || spelling::asks_behind(behind));
+            let calls = is_vocative(text, &found) || !states && (*own || asks);
+            Some(Named { bytes: found.bytes, calls, may_call: calls || !states && !is_ordinary })
         });
         found.max()
     }
@@ -66,45 +149,6 @@ impl<'a> CoworkerHere<'a> {
         let before = if is_command { strip_address_behind(text, None, self) } else { None };
         before.is_some_and(|command| !command.contains(char::is_whitespace))
     }
-}
-
-/// Where a name stands at the start of a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Start {
-    /// With what is before and, as its markup, behind it.
-    pub(super) bytes: usize,
-    /// Whether there is an `@` before it.
-    pub(super) at: bool,
-}
-
-/// Returns where `name` stands at the start of `text`, if a word ends there: behind marks that show nothing, emphasis, and
-/// an `@`.
-pub(super) fn name_at_start(text: &str, name: &str) -> Option<Start> {
-    let shown = text.trim_start_matches(is_hidden);
-    let plain = shown.trim_start_matches(['*', '_']);
-    let markup = &shown[..shown.len() - plain.len()];
-    let bare = plain.strip_prefix(['@', '＠']);
-    let named = |rest: &str| {
-        let before = text.len() - rest.len();
-        let length = prefix_ignoring_case(rest, name)?;
-        let closed = if markup.is_empty() { 0 } else { closing(&rest[length..], markup) };
-        let behind = &rest[length + closed..];
-        ends_word(behind, name).then_some(before + length + closed)
-    };
-    let with_at = bare.and_then(named).map(|bytes| Start { bytes, at: true });
-    let found = with_at.or_else(|| named(plain).map(|bytes| Start { bytes, at: name.starts_with('@') }));
-    found.filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
-}
-
-/// Whether a name that was found can only speak to whom it names, or stands at the head of a question.
-fn calls(text: &str, found: &Start) -> bool {
-    is_vocative(text, found) || text.trim_end().ends_with(['?', '？', '؟'])
-}
-
-/// Whether a name that was found can only speak to whom it names.
-pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
-    let rest = text[found.bytes..].trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
-    found.at || rest.is_empty() || rest.starts_with(VOCATIVE)
 }
 
 /// Returns the request in `body` without what addresses `coworker` at its beginning.
@@ -152,49 +196,6 @@ pub(crate) fn strip_address_behind<'t>(
     Some(text[..at].trim_end_matches(|c: char| c.is_whitespace() || c == ','))
 }
 
-/// Whether the name is only the beginning of a user id, such as one with the same localpart elsewhere.
-fn is_part_of_user_id(text: &str, name_bytes: usize) -> bool {
-    let server = text[name_bytes..].strip_prefix(':').and_then(|rest| rest.chars().next());
-    text.starts_with('@') && server.is_some_and(|c| !c.is_whitespace())
-}
-
-/// Whether a word ends where `name` has ended and `rest` follows. People who write without spaces between words put none
-/// behind a name in Latin letters either.
-fn ends_word(rest: &str, name: &str) -> bool {
-    let mut letters = rest.chars();
-    let Some(next) = letters.next() else { return true };
-    let changes_script =
-        || name.ends_with(|c: char| c.is_ascii_alphanumeric()) && ('\u{2e80}'..='\u{ffff}').contains(&next);
-    let mut full_stop = || matches!(next, '.' | ')') && letters.next().is_none_or(char::is_whitespace);
-    next.is_whitespace()
-        || is_hidden(next)
-        || VOCATIVE.contains(&next)
-        || matches!(next, '。')
-        || changes_script()
-        || full_stop()
-}
-
-/// Returns how many bytes of emphasis close behind a name what was opened before it.
-fn closing(rest: &str, markup: &str) -> usize {
-    let closed = rest.len() - rest.trim_start_matches(['*', '_']).len();
-    closed.min(markup.len())
-}
-
-fn prefix_ignoring_case(text: &str, name: &str) -> Option<usize> {
-    let mut wanted = name.chars().flat_map(char::to_lowercase).peekable();
-    for (at, c) in text.char_indices() {
-        if wanted.peek().is_none() {
-            return Some(at);
-        }
-        for lower in c.to_lowercase() {
-            if wanted.next() != Some(lower) {
-                return None;
-            }
-        }
-    }
-    wanted.peek().is_none().then_some(text.len())
-}
-
 /// `[label](https://matrix.to/#/@id)`, as clients write it that put Markdown into the body.
 fn markdown_link_at_start(text: &str, user: &UserId) -> Option<usize> {
     let text = bounded(text);
@@ -213,7 +214,7 @@ fn pill_at_start(text: &str, html: &str, user: &UserId) -> Option<usize> {
     if label.is_empty() || linked_user(href)? != user {
         return None;
     }
-    prefix_ignoring_case(text, label)
+    prefix_folded(text, label)
 }
 
 /// Where in the body the label of the pill begins that the HTML ends with.

@@ -6,8 +6,8 @@ use ruma::{OwnedUserId, UserId};
 
 use super::{
     CoworkerHere, Message, MessageKind, OwnWords, after_quote,
-    names::{is_vocative, name_at_start},
     own_words::linked_user,
+    spelling::{self, is_same, is_unspaced, is_vocative, name_at_start},
 };
 use crate::core::legible::is_hidden;
 
@@ -29,7 +29,7 @@ const EVERYDAY: [&str; 60] = [
 ];
 
 /// Words with which people turn to somebody before they name them.
-const GREETINGS: [&str; 16] = [
+const GREETINGS: [&str; 40] = [
     "hey",
     "hi",
     "hello",
@@ -42,10 +42,41 @@ const GREETINGS: [&str; 16] = [
     "yeah",
     "no",
     "sorry",
+    "dear",
+    "morning",
+    "good morning",
     "hallo",
+    "moin",
     "danke",
+    "liebe",
+    "lieber",
     "merci",
+    "bonjour",
+    "salut",
+    "cher",
+    "chère",
     "hola",
+    "gracias",
+    "olá",
+    "ciao",
+    "grazie",
+    "cześć",
+    "привет",
+    "спасибо",
+    "merhaba",
+    "selam",
+    "مرحبا",
+    "يا",
+    "שלום",
+    "こんにちは",
+    "おはよう",
+];
+
+/// Titles before a name: with one, a surname counts.
+const TITLES: [&str; 30] = [
+    "mr", "mr.", "mrs", "mrs.", "ms", "ms.", "miss", "mx", "dr", "dr.", "prof", "prof.", "herr", "frau", "hr.", "fr.",
+    "monsieur", "madame", "m.", "mme", "señor", "señora", "sr.", "sra.", "signor", "signora", "pan", "pani", "anh",
+    "chị",
 ];
 
 /// Returns who is called where a text opens with somebody other than its sender and the coworkers: a pill, an id, any word
@@ -79,17 +110,47 @@ pub(super) fn called_another(
     })
 }
 
+/// Whether a text opens with a member's name, and does not only speak about them (`Bob is away`).
 fn is_named(text: &str, member: &Member<'_>) -> bool {
     let display = member.name.unwrap_or_default().trim();
-    let whole = [display, member.user.localpart(), member.user.as_str()];
+    // What people add to their names: `Bob Stone (ops)`.
+    let bare = [" (", " [", " |", " ·", " /"].iter().filter_map(|mark| display.find(mark)).min();
+    let bare = bare.map_or("", |end| display[..end].trim());
+    let whole = [display, bare, member.user.localpart(), member.user.as_str()];
     let by_whole_name = whole.iter().filter(|name| !name.is_empty()).any(|name| {
-        let is_everyday = name.chars().count() < 2 || EVERYDAY.iter().any(|word| name.eq_ignore_ascii_case(word));
-        name_at_start(text, name).is_some_and(|start| !is_everyday || is_vocative(text, &start))
+        let is_everyday = name.chars().count() < 2 || EVERYDAY.iter().any(|word| is_same(name, word));
+        name_at_start(text, name).is_some_and(|start| {
+            let may_be = !is_everyday && !spelling::states(&text[start.bytes..]);
+            may_be || is_vocative(text, &start)
+        })
     });
-    // A part of a name counts only where it is clear that somebody is spoken to.
-    let first = display.split_whitespace().next().filter(|first| first.len() < display.len());
-    let by_first_name = || name_at_start(text, first?).map(|start| is_vocative(text, &start));
-    by_whole_name || by_first_name().unwrap_or_default()
+    by_whole_name || is_named_in_part(text, display)
+}
+
+/// Whether a text opens with a part of a name. That counts only where it is clear that somebody is spoken to.
+fn is_named_in_part(text: &str, display: &str) -> bool {
+    let calls = |text: &str, part: &str| name_at_start(text, part).is_some_and(|start| is_vocative(text, &start));
+    let title = TITLES.iter().filter_map(|title| {
+        let start = text.split_whitespace().next().filter(|first| is_same(first, title))?;
+        Some(text.trim_start()[start.len()..].trim_start())
+    });
+    let titled = title.max();
+    let mut parts = display.split_whitespace().map(|part| part.trim_matches(|letter: char| !letter.is_alphanumeric()));
+    if parts.any(|part| {
+        let is_name =
+            part.chars().count() > 1 && part.len() < display.len() && !EVERYDAY.iter().any(|word| is_same(part, word));
+        is_name && calls(text, part) || !part.is_empty() && titled.is_some_and(|text| calls(text, part))
+    }) {
+        return true;
+    }
+    // Where no space parts a name, what stands before an honorific is a part of it: the family's name or the given one.
+    let text = text.trim_start_matches(is_hidden);
+    is_unspaced(display)
+        && display.char_indices().skip(1).any(|(at, _)| {
+            [&display[..at], &display[at..]]
+                .into_iter()
+                .any(|part| name_at_start(text, part).is_some_and(|start| start.honoured && is_vocative(text, &start)))
+        })
 }
 
 /// `@somebody` at the start who is not known, `@here` and the like.
@@ -104,11 +165,15 @@ pub(super) fn says_nothing(message: &Message) -> bool {
     match &message.kind {
         MessageKind::Attachment { voice: true, .. } => false,
         _ if message.is_uncaptioned() => true,
-        _ => !after_quote(&message.body).split_whitespace().any(is_word),
+        // A question mark by itself asks.
+        _ => {
+            let text = after_quote(&message.body);
+            !spelling::is_question(text) && !text.split_whitespace().any(is_word)
+        }
     }
 }
 
-fn is_word(token: &str) -> bool {
+pub(super) fn is_word(token: &str) -> bool {
     let shown = token.trim_matches(is_hidden);
     let is_shortcode = shown.len() > 2 && shown.starts_with(':') && shown.ends_with(':');
     let is_emoticon =
@@ -119,7 +184,7 @@ fn is_word(token: &str) -> bool {
 }
 
 /// Letters and digits, but for those that are emoji.
-fn is_letter(letter: char) -> bool {
+pub(super) fn is_letter(letter: char) -> bool {
     let is_emoji = matches!(letter, '\u{2139}' | '\u{24c2}' | '\u{3297}' | '\u{3299}' | '\u{1f000}'..='\u{1faff}');
     letter.is_alphanumeric() && !is_emoji
 }

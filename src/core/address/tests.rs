@@ -8,6 +8,8 @@ use crate::core::{
     people::{Bridge, Bridged, IdPattern},
 };
 
+mod calling;
+mod nodding;
 mod properties;
 
 const MINUTE_MS: i64 = 60 * 1000;
@@ -65,6 +67,7 @@ fn scene() -> Scene<'static> {
         reply_sender: None,
         thread: None,
         root_sender: None,
+        asked_back: None,
         members: &[],
         original: None,
         now: NOW,
@@ -284,7 +287,9 @@ fn c5_in_its_thread_what_people_say_among_themselves_is_not_for_it() {
         (":-) :D xD <3", nothing()),
         ("+1", nothing()),
         ("…", nothing()),
-        ("??", nothing()),
+        ("??", follows()),
+        ("❓", follows()),
+        ("👍?", follows()),
         ("ℹ️", nothing()),
     ];
     for (body, expected) in table {

@@ -1,7 +1,10 @@
 //! A command's letters as people's keyboards and clients write them.
 
 use super::super::address::{OwnWords, linked_user};
-use crate::core::{legible::is_hidden, links::target};
+use crate::core::{
+    legible::{is_hidden, usual_width},
+    links::target,
+};
 
 /// A longer text is no command, and none of its words is looked at.
 const COMMAND_BYTES_MAX: usize = 16 * 1024;
@@ -113,13 +116,4 @@ pub(super) fn without_address<'t>(text: &'t str, html: Option<&str>) -> Option<&
 /// White space of any kind is kept; anything else that shows nothing goes.
 fn is_mark(letter: char) -> bool {
     is_hidden(letter) && !letter.is_whitespace()
-}
-
-/// Returns the usual form of a letter of a full-width keyboard.
-fn usual_width(letter: char) -> char {
-    match letter {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(letter as u32 - 0xfee0).unwrap_or(letter),
-        '\u{fe57}' => '!',
-        letter => letter,
-    }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 
 use super::Known;
 use crate::{
     core::{
-        address::{self, Member, Scene, Verdict},
+        address::{self, Answered, Member, Scene, Verdict},
         event::{Message, RoomEvent},
     },
     engine::{Engine, EngineError, records::ThreadRecord},
@@ -17,6 +17,7 @@ use crate::{
 pub(super) struct Around {
     reply_sender: Option<OwnedUserId>,
     root_sender: Option<OwnedUserId>,
+    asked_back: Option<bool>,
     members: Vec<(OwnedUserId, String)>,
 }
 
@@ -30,6 +31,7 @@ impl Around {
         Scene {
             reply_sender: self.reply_sender.as_deref(),
             root_sender: self.root_sender.as_deref(),
+            asked_back: self.asked_back,
             members,
             ..*scene
         }
@@ -79,6 +81,31 @@ impl Engine {
             Some(reader) if address::needs_members(event, &with_root) => reader.joined_names(&event.room).await?,
             _ => Vec::new(),
         };
-        Ok(Around { reply_sender, root_sender, members })
+        let asked_back = match address::needs_asked_back(event, scene) {
+            Some(answered) => self.asked_back(event, answered, scene).await?,
+            None => None,
+        };
+        Ok(Around { reply_sender, root_sender, asked_back, members })
+    }
+
+    /// Whether what a nod answers asks something back.
+    async fn asked_back(
+        &self,
+        event: &RoomEvent,
+        answered: Answered<'_>,
+        scene: &Scene<'_>,
+    ) -> Result<Option<bool>, EngineError> {
+        let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(None) };
+        let is_ours = |user: &UserId| scene.coworkers.iter().any(|coworker| coworker.user == user);
+        let held = address::asked_back(&reader.held_events(&event.room), answered, is_ours);
+        let Answered::Message(target) = answered else { return Ok(held) };
+        if held.is_some() {
+            return Ok(held);
+        }
+        let fetched = match reader.fetch_with_edit(&event.room, target).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            fetched => fetched.unwrap_or_default(),
+        };
+        Ok(address::asked_back(&fetched, answered, is_ours))
     }
 }

@@ -243,6 +243,7 @@ impl Room {
             reply_sender: None,
             thread: known.as_ref(),
             root_sender: None,
+            asked_back: None,
             members: &[],
             original: replaced.as_ref().map(|original| Original {
                 sender: &original.sender,

@@ -1,0 +1,53 @@
+//! Whom a message is meant for: mentions, links, and names at its very start.
+
+use std::collections::BTreeSet;
+
+use ruma::OwnedUserId;
+
+use super::{CoworkerHere, Message, OwnWords, after_quote, is_speech, nods};
+
+/// Returns who is mentioned: what `m.mentions` says, and only without one what links say; and who is called by name at
+/// the very start, which people type however their client fills in `m.mentions`.
+pub(super) fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>]) -> BTreeSet<OwnedUserId> {
+    let mut mentioned = match &message.mentions {
+        Some(mentions) => mentions.users.clone(),
+        None if message.is_uncaptioned() => return BTreeSet::new(),
+        None => match &message.html {
+            Some(html) => OwnWords::of_html(html).linked_users().collect(),
+            None => OwnWords::of_body(&message.body).linked_users().collect(),
+        },
+    };
+    mentioned.extend(called_by_name(message, coworkers, message.mentions.is_some()));
+    mentioned
+}
+
+/// Returns the coworkers whose name the message begins with; where `calls` is wanted, only if that is an address beyond
+/// doubt: a client that writes `m.mentions` has said already whom its user picked. Without it, a name that is an ordinary
+/// word, or that the message says something about, is none either.
+pub(super) fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], calls: bool) -> BTreeSet<OwnedUserId> {
+    if message.is_uncaptioned() {
+        return BTreeSet::new();
+    }
+    let calls = calls || !is_speech(message);
+    // Parsed only where a name stands at the start of the body.
+    let html = std::cell::LazyCell::new(|| message.html.as_deref().map(OwnWords::of_html));
+    let named = coworkers.iter().filter_map(|coworker| {
+        let named = coworker.name_at_start(after_quote(&message.body))?;
+        let shown = html.as_ref().is_none_or(|words| coworker.name_at_start(words.text.trim_start()).is_some());
+        (shown && (named.calls || !calls && named.may_call)).then_some((named.bytes, coworker.user))
+    });
+    let mut named: Vec<_> = named.collect();
+    if named.is_empty() {
+        let behind = coworkers.iter().filter(|coworker| coworker.is_named_behind_command(&message.body));
+        named.extend(behind.map(|coworker| (0, coworker.user)));
+    }
+    let longest = named.iter().map(|(length, _)| *length).max();
+    named.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, user)| (*user).to_owned()).collect()
+}
+
+/// Returns whether a message nods at what it replies to and asks nothing else. Clients mention whoever is replied to: that
+/// alone does not ask, a name or a pill in the text does.
+pub(super) fn only_nods(message: &Message, coworkers: &[CoworkerHere<'_>], asked_back: Option<bool>) -> bool {
+    let nods = nods::nod(message, coworkers).is_some_and(|nod| nod.asks_nothing(asked_back));
+    nods && called_by_name(message, coworkers, true).is_empty()
+}

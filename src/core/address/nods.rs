@@ -1,0 +1,408 @@
+//! What people say to an answer and ask nothing with: a bare emoji, thanks, an `ok` (C5).
+//!
+//! Each word has to be known, and no mark may make a question of them: whatever else is said asks.
+
+use super::{CoworkerHere, Message, MessageKind, after_quote, others, spelling};
+use crate::core::{
+    event::{EventKind, RoomEvent},
+    legible::{is_hidden, usual_width},
+};
+
+/// A longer text says more than thanks.
+const NOD_BYTES_MAX: usize = 200;
+/// Words of one phrase.
+const PHRASE_WORDS_MAX: usize = 4;
+/// The end of an answer in which it may ask something back, in characters.
+const ASKS_BACK_CHARS: usize = 400;
+
+/// Thanks.
+const THANKS: [&str; 92] = [
+    "thanks",
+    "thank you",
+    "thank u",
+    "thanks again",
+    "thank you again",
+    "many thanks",
+    "thx",
+    "thanx",
+    "tnx",
+    "ty",
+    "tysm",
+    "tyvm",
+    "cheers",
+    "much appreciated",
+    "appreciated",
+    "appreciate it",
+    "danke",
+    "dankeschön",
+    "danke schön",
+    "danke sehr",
+    "vielen dank",
+    "besten dank",
+    "herzlichen dank",
+    "merci",
+    "merci beaucoup",
+    "merci bien",
+    "gracias",
+    "muchas gracias",
+    "mil gracias",
+    "obrigado",
+    "obrigada",
+    "muito obrigado",
+    "muito obrigada",
+    "valeu",
+    "grazie",
+    "grazie mille",
+    "mille grazie",
+    "dank je",
+    "dank je wel",
+    "dankjewel",
+    "dank u",
+    "dank u wel",
+    "bedankt",
+    "tack",
+    "tack så mycket",
+    "takk",
+    "tusen takk",
+    "mange tak",
+    "kiitos",
+    "dziękuję",
+    "dzięki",
+    "děkuji",
+    "díky",
+    "hvala",
+    "köszönöm",
+    "köszi",
+    "mulțumesc",
+    "mersi",
+    "teşekkürler",
+    "teşekkür ederim",
+    "sağ ol",
+    "sağolun",
+    "спасибо",
+    "большое спасибо",
+    "спасибо большое",
+    "благодарю",
+    "дякую",
+    "ευχαριστώ",
+    "شكرا",
+    "شكراً",
+    "شكرا جزيلا",
+    "תודה",
+    "תודה רבה",
+    "धन्यवाद",
+    "शुक्रिया",
+    "ধন্যবাদ",
+    "ขอบคุณ",
+    "ขอบคุณครับ",
+    "ขอบคุณค่ะ",
+    "cảm ơn",
+    "terima kasih",
+    "makasih",
+    "salamat",
+    "谢谢",
+    "謝謝",
+    "谢谢你",
+    "谢谢您",
+    "多谢",
+    "多謝",
+    "感谢",
+    "谢了",
+    "辛苦了",
+];
+/// The same without spaces between words, and Korean.
+const THANKS_MORE: [&str; 12] = [
+    "非常感谢",
+    "ありがとう",
+    "ありがとうございます",
+    "ありがとうございました",
+    "どうも",
+    "助かります",
+    "助かりました",
+    "감사합니다",
+    "고마워",
+    "고마워요",
+    "고맙습니다",
+    "감사해요",
+];
+/// Words that say that something is taken in, or good.
+const TAKEN: [&str; 100] = [
+    "ok",
+    "okay",
+    "okey",
+    "oki",
+    "okok",
+    "k",
+    "kk",
+    "ok then",
+    "alright",
+    "all right",
+    "got it",
+    "gotcha",
+    "understood",
+    "noted",
+    "makes sense",
+    "i see",
+    "will do",
+    "roger",
+    "ack",
+    "fine",
+    "good",
+    "sounds good",
+    "fair enough",
+    "no worries",
+    "no problem",
+    "np",
+    "great",
+    "perfect",
+    "nice",
+    "nice one",
+    "cool",
+    "awesome",
+    "excellent",
+    "brilliant",
+    "wonderful",
+    "amazing",
+    "lovely",
+    "super",
+    "good job",
+    "well done",
+    "great job",
+    "nice work",
+    "good work",
+    "good bot",
+    "lol",
+    "haha",
+    "wow",
+    "yay",
+    "alles klar",
+    "verstanden",
+    "klar",
+    "passt",
+    "gut",
+    "prima",
+    "toll",
+    "klasse",
+    "perfekt",
+    "d'accord",
+    "compris",
+    "entendu",
+    "parfait",
+    "génial",
+    "vale",
+    "de acuerdo",
+    "entendido",
+    "perfecto",
+    "genial",
+    "va bene",
+    "capito",
+    "perfetto",
+    "beleza",
+    "entendi",
+    "хорошо",
+    "понятно",
+    "понял",
+    "поняла",
+    "ясно",
+    "ок",
+    "окей",
+    "отлично",
+    "好",
+    "好的",
+    "好吧",
+    "明白",
+    "明白了",
+    "知道了",
+    "收到",
+    "了解",
+    "了解です",
+    "了解しました",
+    "承知しました",
+    "わかりました",
+    "分かりました",
+    "なるほど",
+    "알겠습니다",
+    "알겠어요",
+    "ठीक है",
+    "tamam",
+    "anladım",
+    "حسنا",
+];
+/// Words that go with them and say nothing by themselves.
+const BESIDE: [&str; 40] = [
+    "so",
+    "so much",
+    "very much",
+    "very",
+    "a lot",
+    "a bunch",
+    "a million",
+    "all",
+    "everyone",
+    "everybody",
+    "guys",
+    "team",
+    "mate",
+    "man",
+    "buddy",
+    "oh",
+    "ah",
+    "and",
+    "for the help",
+    "for your help",
+    "for that",
+    "for this",
+    "for helping",
+    "that helps",
+    "that helped",
+    "that's all",
+    "sehr",
+    "viel",
+    "schön",
+    "beaucoup",
+    "bien",
+    "mucho",
+    "muy",
+    "por todo",
+    "per tutto",
+    "очень",
+    "большое",
+    "à tous",
+    "an alle",
+    "dir",
+];
+
+/// What a message says that asks nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nod {
+    /// Emoji and marks.
+    Emoji,
+    /// Thanks.
+    Thanks,
+    /// That it is taken in, which is also how people answer a question.
+    Taken,
+}
+
+impl Nod {
+    /// Whether it asks nothing, given whether what it answers asked something; `None` where that is not known.
+    #[must_use]
+    pub fn asks_nothing(self, asked_back: Option<bool>) -> bool {
+        match (self, asked_back) {
+            (_, Some(asked)) => !asked,
+            (Self::Emoji | Self::Thanks, None) => true,
+            (Self::Taken, None) => false,
+        }
+    }
+}
+
+/// Returns what a message says, where that asks nothing by itself. The coworkers' names may stand among its words.
+#[must_use]
+pub fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<Nod> {
+    if !matches!(message.kind, MessageKind::Text | MessageKind::Emote) {
+        return None;
+    }
+    let text = after_quote(&message.body).trim();
+    let links = || message.html.as_deref().is_some_and(|html| html.contains("href"));
+    if text.is_empty() || text.len() > NOD_BYTES_MAX || spelling::is_question(text) || links() {
+        return None;
+    }
+    let words: Vec<String> = text.split_whitespace().filter(|word| others::is_word(word)).map(plain).collect();
+    if words.is_empty() {
+        return Some(Nod::Emoji);
+    }
+    let (mut thanks, mut taken) = (false, false);
+    let mut rest = words.as_slice();
+    while !rest.is_empty() {
+        let (length, kind) = phrase(rest).or_else(|| names(rest, coworkers).map(|length| (length, None)))?;
+        thanks |= kind == Some(Nod::Thanks);
+        taken |= kind == Some(Nod::Taken);
+        rest = &rest[length..];
+    }
+    match (thanks, taken) {
+        (_, true) => Some(Nod::Taken),
+        (true, false) => Some(Nod::Thanks),
+        (false, false) => None,
+    }
+}
+
+/// Returns the longest known phrase that words begin with: how many, and what it says.
+fn phrase(words: &[String]) -> Option<(usize, Option<Nod>)> {
+    (1..=words.len().min(PHRASE_WORDS_MAX)).rev().find_map(|length| {
+        let said = words[..length].join(" ");
+        let is = |phrases: &[&str]| phrases.contains(&said.as_str());
+        match () {
+            () if is(&THANKS) || is(&THANKS_MORE) => Some((length, Some(Nod::Thanks))),
+            () if is(&TAKEN) => Some((length, Some(Nod::Taken))),
+            () if is(&BESIDE) => Some((length, None)),
+            () => None,
+        }
+    })
+}
+
+/// Returns how many words are a coworker's name.
+fn names(words: &[String], coworkers: &[CoworkerHere<'_>]) -> Option<usize> {
+    let names = coworkers.iter().flat_map(|coworker| [coworker.id, coworker.name]);
+    names
+        .filter_map(|name| {
+            let name: Vec<String> = name.split_whitespace().map(plain).collect();
+            (!name.is_empty() && words.starts_with(&name)).then_some(name.len())
+        })
+        .max()
+}
+
+/// Returns a word as words are compared here: small letters of usual width, without the marks and emoji around it.
+fn plain(word: &str) -> String {
+    let letters = word.chars().map(usual_width).filter(|letter| !is_hidden(*letter));
+    let letters = letters.map(|letter| if matches!(letter, '’' | 'ʼ') { '\'' } else { letter });
+    let word: String = letters.flat_map(char::to_lowercase).collect();
+    word.trim_matches(|letter: char| !others::is_letter(letter) && !is_spoken_mark(letter)).to_owned()
+}
+
+/// Vowel signs and the like, which are part of words in many scripts.
+fn is_spoken_mark(letter: char) -> bool {
+    matches!(letter, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{e30}'..='\u{e4e}' | '\u{64b}'..='\u{652}')
+}
+
+/// Where the words stand that a nod answers.
+#[derive(Clone, Copy, Debug)]
+pub enum Answered<'a> {
+    /// In this message.
+    Message(&'a ruma::EventId),
+    /// In the newest message of the thread.
+    Thread(&'a ruma::EventId),
+    /// In the newest message of the chat.
+    Chat,
+}
+
+/// Returns whether what a nod answers asks something back; `None` where `events`, oldest first, do not hold it. `is_ours`
+/// says who answers.
+#[must_use]
+pub fn asked_back(
+    events: &[RoomEvent],
+    answered: Answered<'_>,
+    is_ours: impl Fn(&ruma::UserId) -> bool,
+) -> Option<bool> {
+    let said =
+        events.iter().rev().filter(|event| is_ours(&event.sender)).find_map(|event| match (&event.kind, answered) {
+            (EventKind::Message(message), Answered::Message(id)) if event.id == id => Some(message),
+            (EventKind::Edit { target, new, .. }, Answered::Message(id)) if target == id => Some(new),
+            (EventKind::Message(message), Answered::Thread(root))
+                if message.thread_root.as_deref() == Some(root) && message.kind == MessageKind::Text =>
+            {
+                Some(message)
+            }
+            (EventKind::Message(message) | EventKind::Edit { new: message, .. }, Answered::Chat)
+                if message.kind == MessageKind::Text =>
+            {
+                Some(message)
+            }
+            _ => None,
+        })?;
+    let text = after_quote(&said.body);
+    let from = text.char_indices().rev().nth(ASKS_BACK_CHARS - 1).map_or(0, |(at, _)| at);
+    let end = &text[from..];
+    let names_ok = end
+        .split(|letter: char| !letter.is_alphanumeric())
+        .any(|word| ["ok", "okay", "confirm", "reply"].iter().any(|name| word.eq_ignore_ascii_case(name)));
+    Some(spelling::is_question(end) || names_ok)
+}

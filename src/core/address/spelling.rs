@@ -1,0 +1,346 @@
+//! How names are spelled where somebody is spoken to: what counts as the same letter, what people put behind a name
+//! (marks, honorifics), and what shows that a name is spoken about (particles, a verb).
+
+use crate::core::legible::{is_hidden, usual_width};
+
+/// What may stand right behind a name by which somebody is spoken to.
+pub(super) const VOCATIVE: [char; 23] = [
+    ':', ',', '：', '，', '、', '﹐', '﹕', ';', '；', '!', '！', '?', '？', '…', '،', '؛', '؟', '՝', '፣', '፥', '၊',
+    '～', '〜',
+];
+
+/// What a question is marked with.
+const QUESTIONS: [char; 11] = ['?', '？', '؟', '¿', '﹖', '⁇', '⁈', '⁉', '❓', '❔', '՞'];
+
+/// What people put behind a name without a space, out of respect.
+const HONORIFICS: [&str; 38] = [
+    "さん",
+    "サン",
+    "さま",
+    "様",
+    "くん",
+    "クン",
+    "君",
+    "ちゃん",
+    "チャン",
+    "氏",
+    "殿",
+    "先生",
+    "先輩",
+    "部長",
+    "課長",
+    "係長",
+    "社長",
+    "小姐",
+    "女士",
+    "老师",
+    "老師",
+    "总",
+    "總",
+    "经理",
+    "經理",
+    "同学",
+    "同學",
+    "老板",
+    "님",
+    "씨",
+    "아",
+    "야",
+    "선생님",
+    "과장님",
+    "부장님",
+    "팀장님",
+    "대리님",
+    "जी",
+];
+
+/// What people put behind a name as a word of its own, or with a hyphen.
+const TITLES_BEHIND: [&str; 26] = [
+    "-san",
+    "-sama",
+    "-kun",
+    "-chan",
+    "-sensei",
+    "-senpai",
+    "-ssi",
+    "-nim",
+    "-ji",
+    " さん",
+    " 様",
+    " 先生",
+    " 님",
+    " 씨",
+    " 선생님",
+    " 과장님",
+    " 팀장님",
+    " bey",
+    " hanım",
+    " abi",
+    " abla",
+    " hocam",
+    " जी",
+    " ji",
+    " ơi",
+    " sahib",
+];
+
+/// What a name is spoken about with, where no space parts words: of, is, at, and the like.
+const PARTICLES: [char; 42] = [
+    'の', 'は', 'が', 'を', 'に', 'も', 'と', 'へ', 'で', 'や', 'か', 'な', 'だ', '的', '是', '在', '有', '了', '和',
+    '跟', '与', '與', '被', '也', '都', '很', '已', '又', '说', '說', '은', '는', '이', '가', '을', '를', '의', '에',
+    '도', '와', '과', '로',
+];
+
+/// Words right behind a name that say something of whom it names.
+const STATES: [&str; 66] = [
+    "is", "isn't", "are", "aren't", "was", "wasn't", "were", "weren't", "has", "hasn't", "have", "haven't", "had",
+    "will", "won't", "can't", "cannot", "does", "doesn't", "did", "didn't", "needs", "says", "said", "seems", "looks",
+    "went", "got", "gets", "just", "and", "or", "&", "team", "ist", "sind", "war", "waren", "hat", "hatte", "haben",
+    "wird", "wurde", "und", "oder", "est", "sont", "était", "a", "et", "ou", "es", "está", "están", "fue", "tiene",
+    "y", "è", "sono", "ha", "är", "er", "é", "foi", "не", "был",
+];
+
+/// What makes a question of those of them that may stand before their subject: "is it up", "are you there".
+const SUBJECTS: [&str; 22] = [
+    "you",
+    "it",
+    "there",
+    "this",
+    "that",
+    "these",
+    "those",
+    "we",
+    "they",
+    "i",
+    "he",
+    "she",
+    "anyone",
+    "anybody",
+    "someone",
+    "everyone",
+    "everything",
+    "anything",
+    "du",
+    "ihr",
+    "das",
+    "wir",
+];
+
+/// Words with which a question or a request begins.
+const ASKS: [&str; 62] = [
+    "who",
+    "whom",
+    "whose",
+    "what",
+    "what's",
+    "when",
+    "where",
+    "where's",
+    "why",
+    "which",
+    "how",
+    "how's",
+    "can",
+    "could",
+    "would",
+    "should",
+    "shall",
+    "may",
+    "might",
+    "do",
+    "please",
+    "pls",
+    "tell",
+    "show",
+    "give",
+    "any",
+    "wer",
+    "was",
+    "wann",
+    "wo",
+    "warum",
+    "wieso",
+    "welche",
+    "wie",
+    "kannst",
+    "kann",
+    "könntest",
+    "bitte",
+    "qui",
+    "que",
+    "quoi",
+    "quand",
+    "où",
+    "pourquoi",
+    "comment",
+    "peux-tu",
+    "qué",
+    "quién",
+    "cuándo",
+    "dónde",
+    "cómo",
+    "puedes",
+    "chi",
+    "che",
+    "cosa",
+    "quando",
+    "кто",
+    "что",
+    "когда",
+    "где",
+    "почему",
+    "как",
+];
+
+/// Where a name stands at the start of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// With what is before and, as its markup or out of respect, behind it.
+    pub(super) bytes: usize,
+    /// Whether there is an `@` before it.
+    pub(super) at: bool,
+    /// Whether an honorific without a space is part of it.
+    pub(super) honoured: bool,
+}
+
+/// Returns where `name` stands at the start of `text`, if a word ends there: behind marks that show nothing, emphasis, and
+/// an `@`; with an honorific behind it.
+pub(super) fn name_at_start(text: &str, name: &str) -> Option<Start> {
+    let shown = text.trim_start_matches(is_hidden);
+    let plain = shown.trim_start_matches(['*', '_']);
+    let markup = &shown[..shown.len() - plain.len()];
+    let bare = plain.strip_prefix(['@', '＠']);
+    let named = |rest: &str, at: bool| {
+        let before = text.len() - rest.len();
+        let length = prefix_folded(rest, name)?;
+        let closed = if markup.is_empty() { 0 } else { closing(&rest[length..], markup) };
+        let behind = &rest[length + closed..];
+        let (honorific, honoured) = honorific(behind);
+        let bytes = before + length + closed + honorific;
+        (honorific > 0 || ends_word(behind, name)).then_some(Start { bytes, at, honoured })
+    };
+    let found = bare.and_then(|bare| named(bare, true)).or_else(|| named(plain, name.starts_with('@')));
+    found.filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
+}
+
+/// Returns the first bytes of `text` that are `name`. What people do not tell apart when they type is the same: small and
+/// capital letters, widths, the i's with and without a dot, ß and ss.
+pub(super) fn prefix_folded(text: &str, name: &str) -> Option<usize> {
+    let mut wanted = name.chars().flat_map(folded).peekable();
+    for (at, letter) in text.char_indices() {
+        if wanted.peek().is_none() && folded(letter).next().is_some() {
+            return Some(at);
+        }
+        for letter in folded(letter) {
+            if wanted.next() != Some(letter) {
+                return None;
+            }
+        }
+    }
+    wanted.peek().is_none().then_some(text.len())
+}
+
+/// Returns whether two names are the same as [`prefix_folded`] compares them.
+pub(super) fn is_same(name: &str, other: &str) -> bool {
+    name.chars().flat_map(folded).eq(other.chars().flat_map(folded))
+}
+
+fn folded(letter: char) -> impl Iterator<Item = char> {
+    let special = match letter {
+        'İ' | 'I' | 'ı' => Some("i"),
+        '\u{307}' => Some(""),
+        'ß' | 'ẞ' => Some("ss"),
+        'ς' => Some("σ"),
+        '’' | 'ʼ' => Some("'"),
+        _ => None,
+    };
+    let usual = special.is_none().then(|| usual_width(letter).to_lowercase());
+    special.unwrap_or_default().chars().chain(usual.into_iter().flatten())
+}
+
+/// Whether a name that was found can only speak to whom it names.
+pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
+    let behind = &text[found.bytes..];
+    let rest = behind.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
+    let is_parted = found.honoured && rest.len() < behind.len();
+    found.at || is_parted || rest.is_empty() || rest.starts_with(VOCATIVE)
+}
+
+/// Whether what stands behind a name says something of whom it names: `sales are down`, `oncall has paged`.
+pub(super) fn states(behind: &str) -> bool {
+    let mut words = behind.split_whitespace().map(plain_word);
+    let Some(first) = words.next().filter(|_| behind.starts_with(char::is_whitespace)) else { return false };
+    let mut inverted = || words.next().is_some_and(|subject| SUBJECTS.contains(&subject.as_str()));
+    STATES.contains(&first.as_str()) && !inverted()
+}
+
+/// Whether what stands behind a name begins as questions and requests do.
+pub(super) fn asks_behind(behind: &str) -> bool {
+    let mut words = behind.split_whitespace().map(plain_word);
+    let first = words.next().unwrap_or_default();
+    let inverted =
+        STATES.contains(&first.as_str()) && words.next().is_some_and(|word| SUBJECTS.contains(&word.as_str()));
+    inverted || ASKS.contains(&first.as_str())
+}
+
+/// Whether a text is marked as a question anywhere.
+pub(super) fn is_question(text: &str) -> bool {
+    text.contains(QUESTIONS)
+}
+
+/// Whether a text ends as a question does.
+pub(super) fn ends_as_question(text: &str) -> bool {
+    text.trim_end_matches(|letter: char| letter.is_whitespace() || is_hidden(letter)).ends_with(QUESTIONS)
+}
+
+/// Whether a text consists of letters of scripts that put no space between words.
+pub(super) fn is_unspaced(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|letter| ('\u{2e80}'..='\u{ffff}').contains(&letter))
+}
+
+fn plain_word(word: &str) -> String {
+    let word: String = word.chars().flat_map(folded).collect();
+    word.trim_matches(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '\'' | '&')).to_owned()
+}
+
+/// Returns how many bytes of honorific stand right behind a name, and whether it is one without a space.
+fn honorific(behind: &str) -> (usize, bool) {
+    let ended = |title: &str| {
+        let bytes = prefix_folded(behind, title)?;
+        ends_word(&behind[bytes..], "").then_some(bytes)
+    };
+    let longest = |titles: &[&str]| titles.iter().filter_map(|title| ended(title)).max();
+    let (attached, apart) = (longest(&HONORIFICS), longest(&TITLES_BEHIND));
+    (attached.max(apart).unwrap_or_default(), attached > apart)
+}
+
+/// Whether the name is only the beginning of a user id, such as one with the same localpart elsewhere.
+fn is_part_of_user_id(text: &str, name_bytes: usize) -> bool {
+    let server = text[name_bytes..].strip_prefix(':').and_then(|rest| rest.chars().next());
+    text.starts_with('@') && server.is_some_and(|c| !c.is_whitespace())
+}
+
+/// Whether a word ends where `name` has ended and `rest` follows. People who write without spaces between words put none
+/// behind a name in Latin letters either.
+fn ends_word(rest: &str, name: &str) -> bool {
+    let mut letters = rest.chars();
+    let Some(next) = letters.next() else { return true };
+    let is_honoured = || HONORIFICS.iter().any(|honorific| rest.starts_with(honorific));
+    let changes_script = || {
+        let is_latin = name.ends_with(|letter: char| usual_width(letter).is_ascii_alphanumeric());
+        is_latin && ('\u{2e80}'..='\u{ffff}').contains(&next) && !PARTICLES.contains(&next) && !is_honoured()
+    };
+    let mut full_stop = || matches!(next, '.' | ')') && letters.next().is_none_or(char::is_whitespace);
+    next.is_whitespace()
+        || is_hidden(next)
+        || VOCATIVE.contains(&next)
+        || matches!(next, '。' | '．' | '।' | '۔' | '։')
+        || changes_script()
+        || full_stop()
+}
+
+/// Returns how many bytes of emphasis close behind a name what was opened before it.
+fn closing(rest: &str, markup: &str) -> usize {
+    let closed = rest.len() - rest.trim_start_matches(['*', '_']).len();
+    closed.min(markup.len())
+}

@@ -1,0 +1,65 @@
+//! A file that its sender posts shortly behind their request, when the answer has come already: it goes on with the request.
+
+use super::thread_root;
+use crate::{
+    core::{
+        address::{Asked, Scene, Verdict, Why},
+        edits::{self, JOINED_MAX, Open},
+        event::{EventKind, Message, RoomEvent},
+    },
+    engine::{Engine, EngineError, records::ThreadRecord},
+};
+
+/// So many of the newest requests of the file's sender are looked at.
+const REQUESTS_MAX: usize = 8;
+
+impl Engine {
+    /// Takes a file that goes on with its sender's request. Returns it as it stands in the thread of the answer, and who is
+    /// asked; `None` where it goes on with nothing.
+    pub(super) fn goes_on(
+        &self,
+        event: &RoomEvent,
+        scene: &Scene<'_>,
+    ) -> Result<Option<(RoomEvent, Verdict)>, EngineError> {
+        let EventKind::Message(file) = &event.kind else { return Ok(None) };
+        let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(None) };
+        if !file.is_uncaptioned() || !self.namespace.who(&event.sender).may_ask() {
+            return Ok(None);
+        }
+        let held = reader.held_events(&event.room);
+        let is_theirs = |said: &&RoomEvent| said.sender == event.sender && said.id != event.id;
+        let asks = |said: &&RoomEvent| matches!(&said.kind, EventKind::Message(message) if !message.is_uncaptioned());
+        for request in held.iter().rev().filter(is_theirs).filter(asks).take(REQUESTS_MAX) {
+            let known = self.tables.threads.get(&(event.room.clone(), request.id.clone()))?;
+            let Some(known) = known.filter(|known| !known.triggered.is_empty()) else { continue };
+            let thread = known.answered_in.as_deref().or_else(|| thread_root(request));
+            // On the timeline the request's time counts, in its thread also the answer's.
+            let answers = known.posted.iter().filter(|_| file.thread_root.is_some()).map(|posted| &posted.event);
+            let latest = answers.chain(&known.joined).filter_map(|id| held.iter().find(|held| held.id == *id));
+            let since = latest.map(|behind| behind.sent_at).fold(request.sent_at, std::cmp::Ord::max);
+            let open = Open { request: &request.id, asker: &request.sender, thread, since };
+            if !edits::goes_on(event, &open) || known.joined.len() >= JOINED_MAX {
+                continue;
+            }
+            let late = scene.now.ms_since(event.sent_at.min(scene.accepted_at)) > scene.deadline_ms;
+            let here = known.triggered.iter().filter(|user| scene.coworkers.iter().any(|one| one.user == *user));
+            let asked: Vec<_> = here.map(|user| Asked { user: user.clone(), why: Why::FollowsThread, late }).collect();
+            if asked.is_empty() {
+                return Ok(None);
+            }
+            let key = (event.room.clone(), request.id.clone());
+            self.tables.threads.update(&key, |record: Option<ThreadRecord>| {
+                let mut record = record.unwrap_or_default();
+                if !record.joined.contains(&event.id) {
+                    record.joined.push(event.id.clone());
+                }
+                Some(record)
+            })?;
+            tracing::info!(room.id = %event.room, event.id = %event.id, request = %request.id, "a file goes on with a request");
+            let message = Message { thread_root: thread.map(ToOwned::to_owned), ..file.clone() };
+            let placed = RoomEvent { kind: EventKind::Message(message), ..event.clone() };
+            return Ok(Some((placed, Verdict::Asked(asked))));
+        }
+        Ok(None)
+    }
+}

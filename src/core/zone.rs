@@ -32,7 +32,7 @@ impl Zone {
         named.next().unwrap_or_default()
     }
 
-    /// Returns a day and time with the zone's abbreviation.
+    /// Returns a day and time with the zone as people write it.
     #[must_use]
     pub fn date(&self, at: Timestamp) -> String {
         self.write(at, "%-d %B %Y, %H:%M")

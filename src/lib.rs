@@ -15,6 +15,8 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod fuzzing;
+#[cfg(test)]
+mod kept;
 pub mod listener;
 pub mod matrix;
 pub mod prompts;

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     core::{
         mask::Mask,
-        tool::{ApprovalRule, Class, LeftOut, Offer, Output, Server, Source, Tool, ToolName},
+        tool::{ApprovalRule, Class, LeftOut, Offer, Output, Server, Source, Tool, ToolName, built_in},
     },
     secret::Secret,
 };
@@ -203,10 +203,10 @@ fn gone(tool: &Tool) -> Output {
 }
 
 /// Returns the offer of a tool of this process that only looks.
-fn process_offer(name: &str, description: &str, schema: Value) -> Offer {
+fn process_offer(name: &str, schema: Value) -> Offer {
     Offer {
         name: ToolName::parse(name).expect("the names of our own tools are names"),
-        description: description.trim().to_owned(),
+        description: built_in(name).map_or("", |tool| tool.told).trim().to_owned(),
         schema,
         source: Source::Process,
         class: Class::Read,

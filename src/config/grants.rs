@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     core::tool::{
-        ApprovalRule, BUILT_IN, BUILT_IN_PRIVATE, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, REACHING,
-        SERVER_SEPARATOR, Server,
+        ApprovalRule, BUILT_IN, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, SERVER_SEPARATOR, Server, built_in,
     },
     secret::Secret,
 };
@@ -85,11 +84,12 @@ fn check_private(grant: &Grant, at: &Section<'_>, faults: &mut Faults) {
         );
         at.report("", trouble, faults);
     }
-    if BUILT_IN.contains(&name) && !BUILT_IN_PRIVATE.contains(&name) {
+    if built_in(name).is_some_and(|tool| !tool.is_for_assistants()) {
+        let theirs: Vec<&str> = BUILT_IN.iter().filter(|tool| tool.is_for_assistants()).map(|tool| tool.name).collect();
         let trouble = Trouble::new(
             format!("`{name}` is no tool of assistants"),
             "It is about a room with others; an assistant's chat is read as it is, and has no files or notes for others.",
-            format!("remove it; there are {} and those of mcp_servers.", BUILT_IN_PRIVATE.join(", ")),
+            format!("remove it; there are {} and those of mcp_servers.", theirs.join(", ")),
         );
         at.report("", trouble, faults);
     }
@@ -139,7 +139,7 @@ fn grant<'a>(item: Item<'a>, known: &Known<'_>, faults: &mut Faults) -> Option<(
             (Grant { pattern: pattern?, ..rest }, section)
         }
     };
-    if REACHING.contains(&grant.pattern.as_str()) && grant.hosts.is_empty() {
+    if built_in(&grant.pattern).is_some_and(|tool| tool.reaches) && grant.hosts.is_empty() {
         let trouble = Trouble::new(
             format!("`{}` without hosts", grant.pattern),
             "What a request asks for can carry what the room says; it may go to hosts that you name, and to no others.",
@@ -244,12 +244,12 @@ fn pattern(node: &Node, known: &Known<'_>) -> Result<String, Trouble> {
         known.servers.iter().map(|server| format!("{}{SERVER_SEPARATOR}", server.name)).collect();
     let of_server = servers.iter().any(|beginning| name.starts_with(beginning));
     let plausible = name.len() <= NAME_CHARS_MAX && name.chars().all(letters);
-    if plausible && (of_server || BUILT_IN.contains(&text.as_str())) {
+    if plausible && (of_server || built_in(&text).is_some()) {
         return Ok(text);
     }
     let choices: Vec<String> = BUILT_IN
-        .into_iter()
-        .map(str::to_owned)
+        .iter()
+        .map(|tool| tool.name.to_owned())
         .chain(servers.iter().map(|beginning| format!("{beginning}*")))
         .collect();
     Err(Trouble::new(

@@ -12,7 +12,7 @@ use super::{
     yaml::Node,
 };
 use crate::{
-    core::tool::{BUILT_IN, SERVER_SEPARATOR, Server, Setting, Transport},
+    core::tool::{SERVER_SEPARATOR, Server, Setting, Transport, built_in},
     secret::Secret,
 };
 
@@ -187,7 +187,7 @@ fn names_of<'a>(
     }
     names.retain(|name| {
         let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_' || char == '-';
-        let clear = !name.contains(SERVER_SEPARATOR) && !BUILT_IN.contains(name);
+        let clear = !name.contains(SERVER_SEPARATOR) && built_in(name).is_none();
         let good = !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(fits) && clear;
         if !good {
             let trouble = Trouble::new(

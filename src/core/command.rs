@@ -7,6 +7,7 @@ use super::address::{CoworkerHere, after_quote, strip_address, strip_address_beh
 use super::event::Message;
 use super::legible::is_hidden;
 
+pub mod list;
 mod typed;
 
 pub(in crate::core) use self::typed::is_struck;
@@ -59,29 +60,10 @@ pub enum CoworkerCommand {
 pub const VERIFY: &str = "!verify";
 
 impl CoworkerCommand {
-    /// Every command with its word.
-    pub const ALL: [(&'static str, Self); 11] = [
-        ("!help", Self::Help),
-        ("!tools", Self::Tools),
-        ("!purpose", Self::Purpose),
-        ("!notes", Self::Notes),
-        ("!forget", Self::Forget),
-        ("!mute", Self::Mute),
-        ("!unmute", Self::Unmute),
-        ("!status", Self::Status),
-        ("!stop", Self::Stop),
-        ("!why", Self::Why),
-        (VERIFY, Self::Verify),
-    ];
-
     /// Returns the command that `text` is, as [`typed()`] reads it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let said = typed(text);
-        let found = Self::ALL.into_iter().find(|(word, _)| *word == said).map(|(_, command)| command)?;
-        // Who asks what it does must not lose anything.
-        let changes = matches!(found, Self::Forget | Self::Mute | Self::Stop);
-        Some(if changes && typed::is_question(text) { Self::Help } else { found })
+        list::find(&list::COWORKER, &typed(text), typed::is_question(text), Self::Help)
     }
 }
 
@@ -164,27 +146,50 @@ impl AssistantCommand {
         if !typed::may_be_command(text) {
             return None;
         }
-        match typed(text).as_str() {
-            "!new" | "!forget" | "!stop" if typed::is_question(text) => Some(Self::Help),
-            "!new" => Some(Self::New),
-            "!forget" => Some(Self::Forget),
-            "!tools" => Some(Self::Tools),
-            "!help" => Some(Self::Help),
-            "!open" => Some(Self::Open(None)),
-            "!export" => Some(Self::Export),
-            "!share" => Some(Self::Share),
-            "!stop" => Some(Self::Stop),
-            _ => {
-                let (word, target) = typed::split(text);
-                let target =
-                    target.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
-                let is_target = word == "!open"
-                    && !target.is_empty()
-                    && target.len() <= OPEN_ARGUMENT_BYTES_MAX
-                    && !target.contains(char::is_whitespace);
-                is_target.then(|| Self::Open(Some(target.to_owned())))
-            }
+        let said = typed(text);
+        if let Some(command) = list::find(&list::ASSISTANT, &said, typed::is_question(text), Self::Help) {
+            return Some(command);
         }
+        let (word, target) = typed::split(text);
+        let target = target.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
+        let is_target = word == "!open"
+            && !target.is_empty()
+            && target.len() <= OPEN_ARGUMENT_BYTES_MAX
+            && !target.contains(char::is_whitespace);
+        is_target.then(|| Self::Open(Some(target.to_owned())))
+    }
+}
+
+/// A command to the service bot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceCommand {
+    /// `!assistant`
+    Assistant,
+    /// `!coworkers`
+    Coworkers,
+    /// `!verify`
+    Verify,
+    /// `!help`, and whatever is no command
+    Help,
+    /// `!status`, for admins
+    Status,
+    /// `!changes`, for admins
+    Changes,
+    /// `!accept <what>`, for admins: what is accepted is named as it was shown, letter by letter
+    Accept(String),
+}
+
+impl ServiceCommand {
+    /// Returns what `text` asks of the service bot; what an admin may ask is no command of others.
+    #[must_use]
+    pub fn parse(text: &str, is_admin: bool) -> Self {
+        let said = typed(text);
+        let known = if is_admin { &list::SERVICE[..] } else { &list::SERVICE[..list::SERVICE_FOR_ADMINS] };
+        if is_admin && said.starts_with("!accept ") {
+            let named = text.trim().split_once(char::is_whitespace).map_or("", |(_, named)| named.trim());
+            return Self::Accept(named.to_owned());
+        }
+        list::find(known, &said, false, Self::Help).unwrap_or(Self::Help)
     }
 }
 

@@ -13,6 +13,8 @@ mod tests;
 
 use serde_json::Value;
 
+use super::tool::built_in;
+
 pub use self::{
     arguments::{ArgumentError, MembersQuery, Query, Range},
     file::{FILE_BYTES_MAX, FILE_NAME_CHARS_MAX, FileToAttach, MEDIA_TYPES},
@@ -94,16 +96,7 @@ impl RoomTool {
     /// Returns what the model is told of it.
     #[must_use]
     pub fn description(self) -> &'static str {
-        let text = match self {
-            Self::Search => include_str!("../prompts/tools/room_search.md"),
-            Self::Read => include_str!("../prompts/tools/room_read.md"),
-            Self::Members => include_str!("../prompts/tools/room_members.md"),
-            Self::NoteAdd => include_str!("../prompts/tools/note_add.md"),
-            Self::NoteList => include_str!("../prompts/tools/note_list.md"),
-            Self::NoteRemove => include_str!("../prompts/tools/note_remove.md"),
-            Self::AttachFile => include_str!("../prompts/tools/attach_file.md"),
-        };
-        text.trim_end()
+        built_in(self.name()).map_or("", |tool| tool.told).trim_end()
     }
 
     /// Returns the JSON schema of its arguments.
@@ -114,8 +107,8 @@ impl RoomTool {
 
     /// Returns whether it changes something: such a call may need somebody's approval.
     #[must_use]
-    pub const fn writes(self) -> bool {
-        matches!(self, Self::NoteAdd | Self::NoteRemove | Self::AttachFile)
+    pub fn writes(self) -> bool {
+        built_in(self.name()).is_some_and(|tool| tool.writes)
     }
 
     /// Checks the arguments of a call.

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{hex::hex, prompt::ToolDefinition, trail::StepOutcome};
 
+mod built_in;
 mod output;
 pub mod schema;
 mod server;
@@ -22,6 +23,7 @@ mod server;
 mod tests;
 
 pub use self::{
+    built_in::{BUILT_IN, BuiltIn, By, built_in},
     output::Output,
     server::{Server, Setting, Transport},
 };
@@ -42,25 +44,6 @@ pub const OUTPUT_BYTES_MAX: usize = 32 << 10;
 pub const MODERATOR_LEVEL: i64 = 50;
 /// Between a server's name and a tool's own.
 pub const SERVER_SEPARATOR: &str = "__";
-
-/// The tools that Workmate brings, by name.
-pub const BUILT_IN: [&str; 11] = [
-    "attach_file",
-    "http_get",
-    "note_add",
-    "note_list",
-    "note_remove",
-    "room_members",
-    "room_read",
-    "room_search",
-    "time",
-    "web_fetch",
-    "web_search",
-];
-/// Those of them that open addresses, and need to be told which hosts.
-pub const REACHING: [&str; 2] = ["http_get", "web_fetch"];
-/// Those of them that an assistant may have; the others are about a room with others.
-pub const BUILT_IN_PRIVATE: [&str; 4] = ["http_get", "time", "web_fetch", "web_search"];
 
 /// The name under which a model calls a tool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -323,7 +306,7 @@ impl Tool {
     fn is_for_assistants(&self) -> bool {
         match self.offer.source {
             Source::Room => false,
-            Source::Process => BUILT_IN_PRIVATE.contains(&self.offer.name.as_str()),
+            Source::Process => built_in(self.offer.name.as_str()).is_some_and(BuiltIn::is_for_assistants),
             Source::Mcp { .. } => true,
             // A call happens at the provider, before anybody can be asked.
             Source::Provider => !self.hosts.is_empty(),
@@ -334,7 +317,7 @@ impl Tool {
     fn made_private(mut self, granted: Option<&ApprovalRule>) -> Self {
         let leaves = match &self.offer.source {
             Source::Mcp { .. } => true,
-            Source::Process => REACHING.contains(&self.offer.name.as_str()),
+            Source::Process => built_in(self.offer.name.as_str()).is_some_and(|tool| tool.reaches),
             Source::Room | Source::Provider => false,
         };
         self.private = true;

@@ -24,7 +24,14 @@ pub use self::service::{ServiceStatus, id_too_long, not_a_member, service_status
 pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};
 use ruma::UserId;
 
-use super::{asker::Reads, names::pill, time::Timestamp, tool::Toolset, zone::Zone};
+use super::{
+    asker::Reads,
+    command::list::{COWORKER, SERVICE, SERVICE_FOR_ADMINS, help_lines},
+    names::pill,
+    time::Timestamp,
+    tool::Toolset,
+    zone::Zone,
+};
 
 pub mod approval;
 pub mod deciding;
@@ -140,18 +147,9 @@ pub fn stranger() -> String {
 /// A coworker's `!help`, short enough for a phone screen (C16).
 #[must_use]
 pub fn coworker_help(name: &str) -> String {
+    let commands = help_lines(&COWORKER, &format!("@{name} "));
     format!(
-        "Mention me and ask. I answer in a thread; go on there without mentioning me.\n\n\
-         - `@{name} !purpose` what I'm for\n\
-         - `@{name} !tools` what I can use\n\
-         - `@{name} !status` what I'm doing\n\
-         - `@{name} !why` what I drew on\n\
-         - `@{name} !stop` stop it; or react 🛑\n\
-         - `@{name} !verify` compare emoji\n\
-         - `@{name} !mute` be quiet; `!unmute`\n\
-         - `@{name} !note …` keep a note\n\
-         - `@{name} !notes` show the notes\n\
-         - `@{name} !forget` all; `!forget 2` one\n\n\
+        "Mention me and ask. I answer in a thread; go on there without mentioning me.\n\n{commands}\n\n\
          React 🔁 to an answer to get another."
     )
 }
@@ -411,9 +409,9 @@ pub fn assistants_off() -> String {
 /// The service bot's `!help`; admins see more.
 #[must_use]
 pub fn service_help(is_admin: bool) -> String {
-    let all = "- `!assistant` get your assistant\n- `!coworkers` who works here\n- `!help` this list";
-    let admins = "\n\nFor admins:\n\n- `!status` how Workmate is doing\n- `!changes` tools that have changed";
-    if is_admin { format!("{all}{admins}") } else { all.to_owned() }
+    let (all, admins) = SERVICE.split_at(SERVICE_FOR_ADMINS);
+    let all = help_lines(all, "");
+    if is_admin { format!("{all}\n\nFor admins:\n\n{}", help_lines(admins, "")) } else { all }
 }
 
 // ---- Parts of sentences ----

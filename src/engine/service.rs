@@ -7,7 +7,7 @@ use crate::{
     appservice::health::Condition,
     core::{
         address::is_of_machines,
-        command::typed,
+        command::ServiceCommand,
         event::{EventKind, MessageKind, Place, RoomEvent},
         invite::AssistantFor,
         links::room_link,
@@ -52,35 +52,21 @@ impl Engine {
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
         account.sync().await?;
         let is_admin = self.config.workspace.admins.contains(person);
-        let said = typed(&message.body);
-        match said.as_str() {
-            "!changes" if is_admin => {
-                let text = self.show_changes(&account, &event.room, &txn).await?;
-                account.send(&event.room, &super::word(&text, None), txn).await?;
-            }
-            said if is_admin && said.starts_with("!accept ") => {
-                // What is accepted is named as it was shown, letter by letter.
-                let named = message.body.trim().split_once(char::is_whitespace).map_or("", |(_, named)| named.trim());
-                let text = self.accept_change(person, named).await?;
-                account.send(&event.room, &super::word(&text, None), txn).await?;
-            }
-            "!coworkers" => {
-                let text = words::coworker_list(&self.listed(), self.lobby_link()?.as_deref());
-                account.send(&event.room, &super::word(&text, None), txn).await?;
-            }
+        let text = match ServiceCommand::parse(&message.body, is_admin) {
+            ServiceCommand::Changes => self.show_changes(&account, &event.room, &txn).await?,
+            ServiceCommand::Accept(named) => self.accept_change(person, &named).await?,
+            ServiceCommand::Coworkers => words::coworker_list(&self.listed(), self.lobby_link()?.as_deref()),
             // The app's own button works as well, and says nothing here.
-            "!verify" => {
-                Box::pin(self.verify_on_request(&account, person, &event.room, Place::Timeline, event)).await?;
+            ServiceCommand::Verify => {
+                return Box::pin(self.verify_on_request(&account, person, &event.room, Place::Timeline, event)).await;
             }
-            "!assistant" => Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await?,
-            "!status" if is_admin => {
-                let text = words::service_status(&self.service_status());
-                account.send(&event.room, &super::word(&text, None), txn).await?;
+            ServiceCommand::Assistant => {
+                return Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await;
             }
-            _ => {
-                account.send(&event.room, &super::word(&words::service_help(is_admin), None), txn).await?;
-            }
-        }
+            ServiceCommand::Status => words::service_status(&self.service_status()),
+            ServiceCommand::Help => words::service_help(is_admin),
+        };
+        account.send(&event.room, &super::word(&text, None), txn).await?;
         Ok(())
     }
 

@@ -34,7 +34,6 @@ use super::process_offer;
 
 /// The tool's name.
 pub(super) const NAME: &str = "http_get";
-const DESCRIPTION: &str = include_str!("../prompts/tools/http_get.md");
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 /// Characters of a URL.
@@ -102,7 +101,7 @@ pub(super) fn offer() -> Offer {
         "required": ["url"],
         "additionalProperties": false,
     });
-    process_offer(NAME, DESCRIPTION, schema)
+    process_offer(NAME, schema)
 }
 
 impl HttpGet {

@@ -14,10 +14,9 @@ use super::process_offer;
 
 /// The tool's name.
 pub(super) const NAME: &str = "time";
-const DESCRIPTION: &str = include_str!("../prompts/tools/time.md");
 
 pub(super) fn offer() -> Offer {
-    process_offer(NAME, DESCRIPTION, json!({ "type": "object", "properties": {}, "additionalProperties": false }))
+    process_offer(NAME, json!({ "type": "object", "properties": {}, "additionalProperties": false }))
 }
 
 pub(super) fn call() -> Output {

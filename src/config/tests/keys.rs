@@ -1,24 +1,16 @@
 //! The descriptors of keys: nothing is read that they do not name, and nothing named that is not read; the schemas and
 //! the page that are made of them.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::*;
-use crate::config::{
-    keys::{COWORKER, Fallback, Key, Kind, WORKMATE},
-    section::asked,
+use crate::{
+    config::{
+        keys::{COWORKER, Fallback, Key, Kind, WORKMATE},
+        section::asked,
+    },
+    kept::kept,
 };
-
-/// Compares a file of the repository with what is made of the descriptors, or writes it (`INSTA_UPDATE=always`).
-#[track_caller]
-fn kept(file: &str, made: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        fs::write(&path, made).expect("written");
-    }
-    let there = fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == made, "{file} is not what src/config/keys makes of it: renew it with INSTA_UPDATE=always");
-}
 
 #[test]
 fn schemas_are_made_of_the_keys() {

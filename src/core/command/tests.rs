@@ -1,6 +1,7 @@
 use ruma::user_id;
 
 use super::*;
+use crate::{core::words, kept::kept};
 
 fn oncall() -> CoworkerHere<'static> {
     CoworkerHere {
@@ -124,9 +125,65 @@ fn c16_notes_are_added_with_a_text_and_forgotten_by_number() {
 
 #[test]
 fn c16_every_command_is_read_by_its_own_word() {
-    let words = "!help !tools !purpose !notes !forget !mute !unmute !status !stop !why !verify";
-    let parsed: Vec<_> = words.split(' ').map(CoworkerCommand::parse).collect();
-    assert_eq!(parsed, CoworkerCommand::ALL.map(|(_, command)| Some(command)));
+    for one in list::COWORKER.iter().filter(|one| one.is.is_some()) {
+        assert_eq!(CoworkerCommand::parse(one.word), one.is, "{}", one.word);
+    }
+    for one in list::ASSISTANT.iter().filter(|one| one.is.is_some()) {
+        assert_eq!(AssistantCommand::parse(one.word), one.is, "{}", one.word);
+    }
+    for (at, one) in list::SERVICE.iter().enumerate() {
+        let of_admins = one.is.clone().unwrap_or(ServiceCommand::Help);
+        let of_others = if at < list::SERVICE_FOR_ADMINS { of_admins.clone() } else { ServiceCommand::Help };
+        assert_eq!(ServiceCommand::parse(one.word, true), of_admins, "{}", one.word);
+        assert_eq!(ServiceCommand::parse(one.word, false), of_others, "{}", one.word);
+    }
+    let accept = ServiceCommand::Accept("oncall logs__Read".to_owned());
+    assert_eq!(ServiceCommand::parse("!Accept oncall logs__Read", true), accept);
+    assert_eq!(ServiceCommand::parse("!accept oncall logs__Read", false), ServiceCommand::Help);
+}
+
+#[test]
+fn c16_a6_the_help_names_every_command() {
+    let (coworkers, assistants) = (words::coworker_help("oncall"), words::assistant_help());
+    let bot = words::service_help(true);
+    // What needs no telling: the help itself, and what `!changes` and the app tell of.
+    let untold = ["!help", "!accept", "!verify"];
+    let words_of = |list: &[&'static str], help: &str| {
+        for word in list.iter().filter(|word| !untold.contains(word)) {
+            assert!(help.contains(word), "{word} is not in the help:\n{help}");
+        }
+    };
+    words_of(&list::COWORKER.each_ref().map(|one| one.word), &coworkers);
+    words_of(&list::ASSISTANT.each_ref().map(|one| one.word), &assistants);
+    words_of(&list::SERVICE.each_ref().map(|one| one.word), &bot);
+}
+
+#[test]
+fn docs_commands_is_made_of_the_lists() {
+    fn table<C>(list: &[list::Described<C>]) -> String {
+        let row = |one: &list::Described<C>| {
+            let argument =
+                if one.argument.is_empty() { String::new() } else { format!(" or `{}{}`", one.word, one.argument) };
+            let command = if one.is.is_some() {
+                format!("`{}`{argument}", one.word)
+            } else {
+                format!("`{}{}`", one.word, one.argument)
+            };
+            format!("| {command} | {} |\n", one.about)
+        };
+        format!("| command | what it does |\n| --- | --- |\n{}", list.iter().map(row).collect::<String>())
+    }
+    let page = format!(
+        "# Commands\n\nWhat is no command is a prompt. A command is read in any case and width, as bold or code, with the coworker\n\
+         named before or behind it (C16 in [behaviour](behaviour.md)). This page is made of the lists in\n\
+         `src/core/command/list.rs`, as are the parser and `!help`.\n\n\
+         ## Coworkers\n\nMention the coworker: `@oncall !help`.\n\n{}\n## Assistants\n\n{}\n## The service bot\n\n\
+         In a chat with `@workmate`; it answers everything else with its help.\n\n{}",
+        table(&list::COWORKER),
+        table(&list::ASSISTANT),
+        table(&list::SERVICE),
+    );
+    kept("docs/commands.md", &page);
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use ruma::UserId;
 
-use crate::core::names::plain_name;
+use crate::core::{
+    command::list::{ASSISTANT, help_lines},
+    names::plain_name,
+};
 
 /// Returns the name of a person's assistant, made from their name or else their id.
 #[must_use]
@@ -65,16 +68,9 @@ pub fn fresh() -> String {
 /// An assistant's `!help`, short enough for a phone screen.
 #[must_use]
 pub fn assistant_help() -> String {
-    "Just write; I answer here and nowhere else.\n\n\
-     - `!new` start a new session\n\
-      - `!open #room` read a room unseen\n\
-      - `!forget` delete our sessions\n\
-      - `!export` this session as a file\n\
-      - `!share` an answer to forward\n\
-     - `!tools` what I can use\n\
-     - `!stop` stop working\n\
-      - `!verify` compare emoji with me\n\
-      - `!help` this list\n\n\
-      🛑 on your message stops me, 🔁 on my answer has me try again."
-        .to_owned()
+    let commands = help_lines(&ASSISTANT, "");
+    format!(
+        "Just write; I answer here and nowhere else.\n\n{commands}\n\n\
+         🛑 on your message stops me, 🔁 on my answer has me try again."
+    )
 }

@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn c12_each_tool_that_workmate_brings_is_said_in_plain_words() {
-        for name in BUILT_IN {
+        for name in BUILT_IN.iter().map(|tool| tool.name) {
             assert!(plainly(name).is_some_and(|words| !words.contains('_')), "{name}");
         }
     }

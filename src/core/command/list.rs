@@ -1,0 +1,144 @@
+//! Every command: its word, what it does, and its line of the help. The parser, `!help` and `docs/commands.md` are made
+//! of these lists.
+
+use super::{AssistantCommand as Assistant, CoworkerCommand as Coworker, ServiceCommand as Service};
+
+/// A command.
+#[derive(Clone, Copy, Debug)]
+pub struct Described<C> {
+    /// Its word, such as `!help`.
+    pub word: &'static str,
+    /// What is written behind the word, with a blank in front; mostly nothing.
+    pub argument: &'static str,
+    /// What the word alone asks for; `None` where it is read elsewhere, with what stands behind it.
+    pub is: Option<C>,
+    /// Whether something is lost or ends by it: who adds a question mark is told what it does instead.
+    pub changes: bool,
+    /// Its line of the help, behind the word; empty where another command's line tells of it, or the help goes without.
+    pub help: &'static str,
+    /// What it does, as a sentence.
+    pub about: &'static str,
+}
+
+/// The commands of coworkers, in the help's order.
+pub static COWORKER: [Described<Coworker>; 12] = [
+    plain("!purpose", Coworker::Purpose, "what I'm for", "Says what the coworker is for."),
+    plain("!tools", Coworker::Tools, "what I can use", "Lists its tools here, and who approves them."),
+    plain("!status", Coworker::Status, "what I'm doing", "Says what it is working on in this room, and what waits."),
+    plain("!why", Coworker::Why, "what I drew on", "In reply to an answer or in its thread: what the answer drew on."),
+    changing("!stop", Coworker::Stop, "stop it; or react 🛑", "Ends what it is working on."),
+    plain("!verify", Coworker::Verify, "compare emoji", "Shows by emoji that it is who it seems."),
+    changing("!mute", Coworker::Mute, "be quiet; `!unmute`", "Keeps it from answering in this room."),
+    plain("!unmute", Coworker::Unmute, "", "Has it answer again."),
+    read_elsewhere("!note", " …", "keep a note", "Keeps a note for this room."),
+    plain("!notes", Coworker::Notes, "show the notes", "Lists the room's notes."),
+    Described {
+        argument: " 2",
+        ..changing(
+            "!forget",
+            Coworker::Forget,
+            "all; `!forget 2` one",
+            "Removes all of the room's notes, or one of them.",
+        )
+    },
+    plain("!help", Coworker::Help, "", "Lists these commands."),
+];
+
+/// The commands of assistants, in the help's order.
+pub static ASSISTANT: [Described<Assistant>; 9] = [
+    changing(
+        "!new",
+        Assistant::New,
+        "start a new session",
+        "Begins a fresh session: what stands above is no longer read.",
+    ),
+    Described {
+        word: "!open",
+        argument: " #room",
+        is: Some(Assistant::Open(None)),
+        changes: false,
+        help: "read a room unseen",
+        about: "Reads a room, thread or message that the owner can read, until the session ends.",
+    },
+    changing(
+        "!forget",
+        Assistant::Forget,
+        "delete our sessions",
+        "Redacts its own messages, and deletes what is kept of all sessions.",
+    ),
+    plain("!export", Assistant::Export, "this session as a file", "Gives the session as a file in the same chat."),
+    plain(
+        "!share",
+        Assistant::Share,
+        "an answer to forward",
+        "Prepares an answer as a message of its own, for forwarding.",
+    ),
+    plain("!tools", Assistant::Tools, "what I can use", "Lists its tools."),
+    changing("!stop", Assistant::Stop, "stop working", "Ends what it is working on."),
+    read_elsewhere("!verify", "", "compare emoji with me", "Shows by emoji that it is who it seems."),
+    plain("!help", Assistant::Help, "this list", "Lists these commands."),
+];
+
+/// The commands of the service bot, in the help's order; those from [`SERVICE_FOR_ADMINS`] on are for admins alone.
+pub static SERVICE: [Described<Service>; 7] = [
+    plain(
+        "!assistant",
+        Service::Assistant,
+        "get your assistant",
+        "Makes the asker's assistant, or says where its chat is.",
+    ),
+    plain("!coworkers", Service::Coworkers, "who works here", "Lists the coworkers."),
+    plain("!verify", Service::Verify, "", "Shows by emoji that the bot is who it seems."),
+    plain("!help", Service::Help, "this list", "Lists these commands."),
+    plain("!status", Service::Status, "how Workmate is doing", "For admins: says how Workmate is doing."),
+    plain(
+        "!changes",
+        Service::Changes,
+        "tools that have changed",
+        "For admins: shows servers' tools whose definition changed.",
+    ),
+    read_elsewhere(
+        "!accept",
+        " oncall tool",
+        "",
+        "For admins: lets a coworker have a changed tool, as `!changes` names it.",
+    ),
+];
+/// Where the commands for admins begin in [`SERVICE`].
+pub const SERVICE_FOR_ADMINS: usize = 4;
+
+const fn plain<C>(word: &'static str, is: C, help: &'static str, about: &'static str) -> Described<C> {
+    Described { word, argument: "", is: Some(is), changes: false, help, about }
+}
+
+const fn changing<C>(word: &'static str, is: C, help: &'static str, about: &'static str) -> Described<C> {
+    Described { word, argument: "", is: Some(is), changes: true, help, about }
+}
+
+const fn read_elsewhere<C>(
+    word: &'static str,
+    argument: &'static str,
+    help: &'static str,
+    about: &'static str,
+) -> Described<C> {
+    Described { word, argument, is: None, changes: false, help, about }
+}
+
+/// Returns the command that the word `said` is, or `help` where the text behind it is a question about it.
+pub(super) fn find<C: Clone>(list: &[Described<C>], said: &str, is_question: bool, help: C) -> Option<C> {
+    let found = list.iter().find(|one| one.word == said)?;
+    let command = found.is.clone()?;
+    Some(if found.changes && is_question { help } else { command })
+}
+
+/// Returns the help's lines, each word as it is written: behind `before`.
+#[must_use]
+pub fn help_lines<C>(list: &[Described<C>], before: &str) -> String {
+    let told = list.iter().filter(|one| !one.help.is_empty());
+    let lines = told.map(|one| {
+        // The help of !forget names its argument by an example.
+        let argument = if one.help.contains(one.word) { "" } else { one.argument };
+        format!("- `{before}{}{argument}` {}", one.word, one.help)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

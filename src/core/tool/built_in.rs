@@ -1,0 +1,124 @@
+//! The tools that Workmate brings, in one list: the configuration, the offers and `docs/tools.md` are made of it.
+
+/// Who carries a built-in tool's calls out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The engine, in the room of the run: such a tool is about a room with others, and none of an assistant's.
+    Room,
+    /// This process, outside of any room.
+    Process,
+    /// The model's provider, before anybody here sees the call.
+    Provider,
+}
+
+/// A tool that Workmate brings.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltIn {
+    /// Its name, for config and the model.
+    pub name: &'static str,
+    /// Who carries its calls out.
+    pub by: By,
+    /// Whether it changes something: such a call may need somebody's approval.
+    pub writes: bool,
+    /// Whether it opens addresses, and needs to be told which hosts.
+    pub reaches: bool,
+    /// What the model is told of it; the provider tells of its own.
+    pub told: &'static str,
+    /// What it does, for operators.
+    pub about: &'static str,
+}
+
+impl BuiltIn {
+    /// Returns whether an assistant may have it.
+    #[must_use]
+    pub fn is_for_assistants(&self) -> bool {
+        self.by != By::Room
+    }
+}
+
+/// Every tool that Workmate brings, by name.
+pub static BUILT_IN: [BuiltIn; 11] = [
+    writing("attach_file", include_str!("../../prompts/tools/attach_file.md"), "Posts a text file into the thread."),
+    BuiltIn {
+        reaches: true,
+        by: By::Process,
+        ..reading(
+            "http_get",
+            include_str!("../../prompts/tools/http_get.md"),
+            "Reads an address of the hosts that are named.",
+        )
+    },
+    writing("note_add", include_str!("../../prompts/tools/note_add.md"), "Keeps a note for the room."),
+    reading("note_list", include_str!("../../prompts/tools/note_list.md"), "Lists the room's notes."),
+    writing("note_remove", include_str!("../../prompts/tools/note_remove.md"), "Removes one of the room's notes."),
+    reading("room_members", include_str!("../../prompts/tools/room_members.md"), "Lists who is in the room."),
+    reading("room_read", include_str!("../../prompts/tools/room_read.md"), "Reads the room from some time on."),
+    reading("room_search", include_str!("../../prompts/tools/room_search.md"), "Searches the room's messages."),
+    BuiltIn {
+        by: By::Process,
+        ..reading("time", include_str!("../../prompts/tools/time.md"), "Tells the time in UTC.")
+    },
+    BuiltIn {
+        reaches: true,
+        by: By::Provider,
+        ..reading("web_fetch", "", "Anthropic reads pages of the hosts that are named.")
+    },
+    BuiltIn {
+        by: By::Provider,
+        ..reading("web_search", "", "Anthropic searches the web, or the hosts that are named.")
+    },
+];
+
+const fn reading(name: &'static str, told: &'static str, about: &'static str) -> BuiltIn {
+    BuiltIn { name, by: By::Room, writes: false, reaches: false, told, about }
+}
+
+const fn writing(name: &'static str, told: &'static str, about: &'static str) -> BuiltIn {
+    BuiltIn { writes: true, ..reading(name, told, about) }
+}
+
+/// Returns the tool of that name, if Workmate brings it.
+#[must_use]
+pub fn built_in(name: &str) -> Option<&'static BuiltIn> {
+    BUILT_IN.iter().find(|tool| tool.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{core::room_tools::RoomTool, kept::kept};
+
+    #[test]
+    fn every_tool_of_a_room_is_in_the_list_and_the_other_way_round() {
+        let listed: Vec<_> = BUILT_IN.iter().filter(|tool| tool.by == By::Room).map(|tool| tool.name).collect();
+        let mut carried_out: Vec<_> = RoomTool::ALL.iter().map(|tool| tool.name()).collect();
+        carried_out.sort_unstable();
+        assert_eq!(listed, carried_out);
+        assert!(BUILT_IN.iter().all(|tool| tool.told.is_empty() == (tool.by == By::Provider)));
+    }
+
+    #[test]
+    fn docs_tools_is_made_of_the_list() {
+        let row = |tool: &BuiltIn| {
+            let by = match tool.by {
+                By::Room => "in the room",
+                By::Process => "by Workmate",
+                By::Provider => "by Anthropic",
+            };
+            let yes = |is: bool| if is { "yes" } else { "no" };
+            let (writes, hosts, assistants) = (yes(tool.writes), yes(tool.reaches), yes(tool.is_for_assistants()));
+            format!("| `{}` | {} | {by} | {writes} | {hosts} | {assistants} |\n", tool.name, tool.about)
+        };
+        let rows: String = BUILT_IN.iter().map(row).collect();
+        kept(
+            "docs/tools.md",
+            &format!(
+                "# Tools that Workmate brings\n\nA coworker or the assistants have those that their `tools:` grant\n\
+                 ([configuration](configuration.md)), and tools of MCP servers likewise. This page is made of the list in\n\
+                 `src/core/tool/built_in.rs`.\n\n\
+                 | tool | what it does | where it is carried out | it writes | it needs `hosts` | assistants may have it |\n\
+                 | --- | --- | --- | --- | --- | --- |\n{rows}"
+            ),
+        );
+    }
+}

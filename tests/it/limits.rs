@@ -196,6 +196,7 @@ fn numbers(cell: &str) -> BTreeSet<u64> {
         ("eighth", 8.0),
         ("every second", 1e3),
         ("every hour", 3.6e6),
+        ("a minute", 6e4),
         ("a day", 8.64e7),
         ("first", 1.0),
         ("one", 1.0),

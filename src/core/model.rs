@@ -3,7 +3,10 @@
 //! The API tells it where it can be asked; the table is for where it can't, and for `workmate check`. A model that is in
 //! neither is asked as configured.
 
-use super::prompt::Effort;
+use super::{prompt::Effort, time::Timestamp};
+
+/// How long before its end a model is told of.
+const END_TOLD_DAYS: i32 = 60;
 
 /// The words for effort, from little to much.
 pub const EFFORTS: [(&str, Effort); 5] = [
@@ -61,6 +64,32 @@ impl Facts {
     }
 }
 
+/// Returns in how many days a model ends, where that is soon; less than 0 where the day is over. `ends`: as
+/// [`Facts::ends`].
+#[must_use]
+pub fn ends_in_days(ends: &str, now: Timestamp) -> Option<i32> {
+    let today = jiff::Timestamp::from_millisecond(now.as_ms()).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let days = today.until(ends.parse::<jiff::civil::Date>().ok()?).ok()?.get_days();
+    (days <= END_TOLD_DAYS).then_some(days)
+}
+
+/// Says that a model ends, and how to mend it; nothing where that is not soon. `who`: what names it.
+#[must_use]
+pub fn told_of_end(model: &str, who: &str, ends: &str, now: Timestamp) -> Option<String> {
+    let days = ends_in_days(ends, now)?;
+    let when = match days {
+        ..0 => "that day is over".to_owned(),
+        0 => "today".to_owned(),
+        1 => "tomorrow".to_owned(),
+        days => format!("in {days} days"),
+    };
+    let next = successor(model).unwrap_or("a newer model");
+    Some(format!(
+        "{model} (named by {who}) ends on {ends}, {when}\n  From then on the provider answers no request that names it.\n  Mend: \
+         choose another one before, e.g. {next}"
+    ))
+}
+
 /// Returns a model that takes the place of one that ends.
 #[must_use]
 pub fn successor(model: &str) -> Option<&'static str> {
@@ -106,6 +135,25 @@ mod tests {
         }
         let little = Facts { efforts: Some(vec![High]), ..Facts::default() };
         assert_eq!([little.effort(Low), little.effort(Max)], [None, Some(High)]);
+    }
+
+    #[test]
+    fn op4_a_model_that_ends_is_told_of_well_before_and_on_the_day() {
+        let now = Timestamp::from_ms(1_796_000_000_000); // 2026-11-30
+        for (ends, expected) in [
+            ("2027-01-30", None),
+            ("2027-01-29", Some("in 60 days")),
+            ("2026-12-01", Some("tomorrow")),
+            ("2026-11-30", Some("today")),
+            ("2026-06-30", Some("that day is over")),
+            ("soon", None),
+            ("", None),
+        ] {
+            let told = told_of_end("claude-opus-4-5", "claude.model", ends, now);
+            assert_eq!(told.is_some(), expected.is_some(), "{ends}: {told:?}");
+            let told = told.unwrap_or_default();
+            assert!(expected.is_none_or(|part| told.contains(part) && told.contains("claude-opus-5-5")), "{told}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use std::error::Error;
 
+pub mod clock;
 pub mod homeserver;
+pub mod registered;
 
 /// What stood in the way of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,15 @@ impl Obstacle {
     pub fn of(causes: &str) -> Self {
         let causes = causes.to_ascii_lowercase();
         SIGNS.iter().find(|(sign, _)| causes.contains(sign)).map_or(Self::Other, |(_, obstacle)| *obstacle)
+    }
+
+    /// Returns what to do about what the causes tell, where `key` names the setting that says where the other side is.
+    #[must_use]
+    pub fn mend_of(causes: &str, key: &str) -> String {
+        match Self::of(causes) {
+            Self::OutOfDate => clock::mend_of_certificate(causes).unwrap_or_else(|| Self::OutOfDate.mend(key)),
+            obstacle => obstacle.mend(key),
+        }
     }
 
     /// Returns what to do about it, where `key` names the setting that says where the other side is.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::registered;
+
 /// The most characters of the homeserver's own words that are repeated.
 const QUOTED_CHARS_MAX: usize = 200;
 
@@ -74,9 +76,14 @@ pub fn refused(call: &str, status: u16, errcode: &str, message: &str, pause: Opt
             "It asks for consent to its terms, which our users cannot give.".to_owned(),
             "exempt application services from user_consent in the homeserver's configuration",
         ),
+        (_, _) if registered::is_not_covered(errcode, message) => (
+            "The registration that it has loaded does not cover this user: it is an older one than this configuration."
+                .to_owned(),
+            "give it the present registration.yaml (`workmate check` compares that with the configuration) and restart it",
+        ),
         ("M_EXCLUSIVE", _) => (
             "Another registration has these users for itself.".to_owned(),
-            "take their pattern out of the other registration, or set other names (assistants.prefix, the coworkers' ids)",
+            "take their pattern out of the other registration, or set other names (appservice.assistant_prefix, coworker_prefix, service_localpart)",
         ),
         ("M_LIMIT_EXCEEDED", _) | (_, 429) => {
             let asks = pause.map(|pause| format!(", and asks us to wait for {} s", pause.as_secs_f64().ceil()));

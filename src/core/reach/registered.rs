@@ -1,0 +1,106 @@
+//! Where the registration that the homeserver has loaded is not the one that the configuration makes: which of the two
+//! differs in what, and how to mend it.
+
+/// In what the two differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Differs<'a> {
+    /// One of our users is in none of its namespaces.
+    Users {
+        /// The key that makes the user's name.
+        key: &'a str,
+        /// The user.
+        user: &'a str,
+        /// What its entry under `namespaces.users` has to be.
+        regex: &'a str,
+    },
+    /// Its sender is another one.
+    Sender {
+        /// The user that the homeserver takes our token for.
+        theirs: &'a str,
+        /// What the configuration makes it.
+        ours: &'a str,
+    },
+    /// Its id is another one.
+    Id {
+        /// Ours.
+        ours: &'a str,
+    },
+}
+
+impl Differs<'_> {
+    /// Returns what differs, why that matters and how to mend it; without the last full stop.
+    #[must_use]
+    pub fn told(self) -> String {
+        let present = "give it the registration.yaml that belongs to this configuration (`workmate check` compares the two), \
+                       and restart it";
+        match self {
+            Self::Users { key, user, regex } => format!(
+                "{key}: the registration that the homeserver has loaded does not cover {user}\n  It lets us act as nobody \
+                 outside of that registration's namespaces.users: it is an older one than this configuration.\n  Mend: \
+                 {present}; its entry has to be `- {{exclusive: true, regex: '{regex}'}}`. Or set {key} back to what it was"
+            ),
+            Self::Sender { theirs, ours } => format!(
+                "appservice.service_localpart: the registration that the homeserver has loaded has the sender {theirs}, and \
+                 this configuration makes it {ours}\n  It is an older registration than this configuration, or another \
+                 appservice's.\n  Mend: {present}; or set appservice.service_localpart back to what it was"
+            ),
+            Self::Id { ours } => format!(
+                "appservice.id: the homeserver knows our as_token under another id than {ours}\n  It does not let us ask \
+                 whether it reaches us.\n  Mend: {present}; or set appservice.id back to the `id` of the registration that it \
+                 has loaded"
+            ),
+        }
+    }
+}
+
+/// Whether a refusal of one of our users says that no namespace of our registration covers it, and not that somebody
+/// else's does.
+#[must_use]
+pub fn is_not_covered(errcode: &str, message: &str) -> bool {
+    let message = message.to_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match errcode {
+        // Synapse, of a user that is ours and was not made yet.
+        "M_FORBIDDEN" => !message.contains("not registered") && any(&["masquerade", "namespace", "cannot act as"]),
+        "M_EXCLUSIVE" => any(&["for this application service", "not in", "outside", "does not match"]),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn op5_what_differs_is_named_with_its_key_and_both_ways_to_mend_it() {
+        let users = Differs::Users { key: "appservice.coworker_prefix", user: "@bot-oncall:x.org", regex: "^@bot-.+$" };
+        let sender = Differs::Sender { theirs: "@workmate-sender:x.org", ours: "@claude-sender:x.org" };
+        for (differs, key, parts) in [
+            (users, "appservice.coworker_prefix: ", ["@bot-oncall:x.org", "regex: '^@bot-.+$'"]),
+            (sender, "appservice.service_localpart: ", ["@workmate-sender:x.org", "@claude-sender:x.org"]),
+            (Differs::Id { ours: "wm2" }, "appservice.id: ", ["wm2", "`id` of the registration"]),
+        ] {
+            let told = differs.told();
+            assert!(told.starts_with(key) && parts.iter().all(|part| told.contains(part)), "{told}");
+            assert!(told.contains("\n  Mend: give it the registration.yaml") && told.contains("back to "), "{told}");
+            assert!(!told.contains("nother registration has"), "{told}");
+        }
+    }
+
+    #[test]
+    fn op5_a_user_outside_of_our_registration_is_told_from_one_that_another_registration_has() {
+        for (errcode, message, is_ours) in [
+            ("M_FORBIDDEN", "Application service cannot masquerade as this user (@x:y).", true),
+            ("M_FORBIDDEN", "Application service has not registered this user (@x:y)", false),
+            ("M_EXCLUSIVE", "Invalid user localpart for this application service.", true),
+            ("M_EXCLUSIVE", "User is not in namespace.", true),
+            ("M_EXCLUSIVE", "Username is not in an appservice namespace.", true),
+            ("M_EXCLUSIVE", "This user ID is reserved by an application service.", false),
+            ("M_EXCLUSIVE", "", false),
+            ("M_FORBIDDEN", "You are not allowed to do that", false),
+            ("M_UNKNOWN", "not in namespace", false),
+        ] {
+            assert_eq!(is_not_covered(errcode, message), is_ours, "{errcode} {message}");
+        }
+    }
+}

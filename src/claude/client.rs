@@ -2,6 +2,7 @@
 
 mod answer;
 mod billing;
+mod decoding;
 mod headers;
 mod look;
 mod response;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{
-    Response,
+    Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
 };
 use tokio::time::Instant;
@@ -22,7 +23,11 @@ use super::{
     retry::{Decision, Hints, Made, Policy, Waiting},
     stream::Limits,
 };
-use crate::{clock, core::reach, secret::Secret};
+use crate::{
+    clock,
+    core::reach::{self, clock::Heard},
+    secret::Secret,
+};
 pub use answer::{Answer, Stream};
 pub use look::{LOOK_TIMEOUT, Looked};
 use response::{Failure, Sent};
@@ -98,6 +103,8 @@ pub struct Client {
     /// Of every call; all of them are marked as secrets.
     headers: HeaderMap,
     learnt: look::Learnt,
+    /// What the API says the time is.
+    heard: Heard,
     config: ClientConfig,
 }
 
@@ -129,7 +136,15 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| setup(&error))?;
-        Ok(Self { http, endpoint, shown_url, headers, learnt: look::Learnt::default(), config })
+        Ok(Self {
+            http,
+            endpoint,
+            shown_url,
+            headers,
+            learnt: look::Learnt::default(),
+            heard: Heard::default(),
+            config,
+        })
     }
 
     /// Decides about an answer that broke off, as [`Policy::decide_broken`] does.
@@ -199,11 +214,24 @@ impl Client {
         let response = within(limit, (timeouts.overall, deadline), call.send())
             .await?
             .map_err(|error| Failure::of(unsent(&error, timeouts.connect)))?;
+        self.hear(response.headers());
         let request_id = response::request_id(response.headers());
-        if !response::is_event_stream(&response) {
+        // What it holds tells whether it is an answer, whatever its type says.
+        if response.status() != StatusCode::OK {
             return Err(self.refusal(response, sent, deadline).await);
         }
         Stream::begin(self.clone(), response, sent.model, request_id, deadline).await
+    }
+
+    fn hear(&self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        self.heard.note(text("date"), text("age"), clock::now());
+    }
+
+    /// Returns by how many milliseconds the API's clock is ahead of ours, once it has said the time.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.heard.ahead_ms()
     }
 
     /// Reads the body of a response that is no answer.
@@ -212,6 +240,7 @@ impl Client {
         let hints = Hints::read(response.headers(), clock::now());
         let whole = (timeouts.overall, deadline);
         let body = body_of(&mut response, response::ERROR_BYTES_MAX, timeouts.idle, whole).await;
+        let body = decoding::whole(response.headers(), body, response::ERROR_BYTES_MAX);
         response::failure(response.status(), response.headers(), &body, hints, sent)
     }
 

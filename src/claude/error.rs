@@ -276,7 +276,7 @@ impl Cause {
 
     fn mend(&self) -> Cow<'static, str> {
         if let Self::Connect { reason } = self {
-            return Obstacle::of(reason).mend("claude.base_url").into();
+            return Obstacle::mend_of(reason, "claude.base_url").into();
         }
         Cow::Borrowed(match self {
             Self::MissingKey => {

@@ -8,7 +8,7 @@ use super::{
     error::{Cause, Wait},
     stream::StreamError,
 };
-use crate::core::time::Timestamp;
+use crate::core::{reach::clock, time::Timestamp};
 
 /// How often an answer that had begun is asked for again after it broke off: what was said of it is paid for.
 pub const REGENERATIONS_MAX: u32 = 1;
@@ -103,13 +103,9 @@ fn span(text: &str, per_second: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(text.parse::<f64>().ok()? / per_second).ok()
 }
 
-/// Reads an HTTP date (RFC 9110, section 5.6.7): the form that senders must use, and the two that readers must know.
+/// Reads an HTTP date as the time until then.
 fn until(text: &str, now: Timestamp) -> Option<Duration> {
-    let old = |form| jiff::fmt::strtime::parse(form, text).and_then(|parsed| parsed.to_datetime());
-    let utc = |then: jiff::civil::DateTime| then.to_zoned(jiff::tz::TimeZone::UTC).map(|then| then.timestamp());
-    let old = || old("%A, %d-%b-%y %H:%M:%S GMT").or_else(|_| old("%a %b %e %H:%M:%S %Y")).and_then(utc);
-    let then = jiff::fmt::rfc2822::parse(text).map(|then| then.timestamp()).or_else(|_| old()).ok()?;
-    Some(Duration::from_millis(Timestamp::from_ms(then.as_millisecond()).ms_since(now)))
+    clock::http_date(text).map(|then| Duration::from_millis(then.ms_since(now)))
 }
 
 impl Policy {
@@ -126,6 +122,12 @@ impl Policy {
             Cause::Overloaded | Cause::RateLimited { .. } | Cause::Server { .. } | Cause::Page { .. } => {
                 self.decide(broken, cause, Hints::default(), random)
             }
+            // A refusal stays one, wherever in an answer it came.
+            Cause::Billing { .. }
+            | Cause::KeyRefused { .. }
+            | Cause::ModelNotFound { .. }
+            | Cause::TooLarge { .. }
+            | Cause::InvalidRequest { .. } => Decision::GiveUp,
             _ if broken.attempts > REGENERATIONS_MAX => Decision::GiveUp,
             _ => Decision::RetryAfter(Duration::ZERO),
         }
@@ -278,6 +280,8 @@ mod tests {
             assert_eq!([decide(1, 1, busy), decide(5, 1, busy)], [ms(500), ms(8000)]);
             assert_eq!(decide(2, 2, busy), Decision::GiveUp);
         }
+        let billing = Cause::Billing { said: Quoted::default() };
+        assert_eq!(decide(1, 0, &billing), Decision::GiveUp, "money is asked for once");
         let broken = Cause::BrokenStream(StreamError::EndedEarly);
         assert_eq!([decide(1, 1, &broken), decide(1, 0, &broken)], [ms(0), ms(0)]);
         assert_eq!([decide(2, 2, &broken), decide(2, 0, &broken)], [Decision::GiveUp, Decision::GiveUp]);

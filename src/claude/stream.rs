@@ -5,12 +5,14 @@
 
 mod accumulate;
 mod event;
+mod framing;
 mod sse;
 
 use std::collections::VecDeque;
 
 use super::wire::{Message, Usage};
 use accumulate::Accumulator;
+use framing::Framing;
 use sse::Decoder;
 
 /// What a stream may hold before it is given up.
@@ -99,6 +101,12 @@ pub enum StreamError {
     /// The stream ended before `message_stop`.
     #[error("the stream ended before the answer did")]
     EndedEarly,
+    /// What came is no answer, in any framing.
+    #[error("what came is no answer")]
+    NoAnswer,
+    /// What came is not compressed as it was said to be.
+    #[error("the answer cannot be decompressed")]
+    Undecodable,
     /// An `error` event.
     #[error("the API broke off with {kind}")]
     Api {
@@ -116,15 +124,29 @@ pub enum StreamError {
 /// Builds a message out of a stream's bytes.
 #[derive(Debug)]
 pub struct Assembler {
+    framing: Framing,
     decoder: Decoder,
     accumulator: Accumulator,
 }
 
 impl Assembler {
-    /// Returns one for a new stream.
+    /// Returns one for a new stream of events.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { decoder: Decoder::new(limits), accumulator: Accumulator::default() }
+        Self::framed(limits, true)
+    }
+
+    /// Returns one for an answer; `is_declared`: whether its sender says that it is a stream of events.
+    #[must_use]
+    pub fn framed(limits: Limits, is_declared: bool) -> Self {
+        let framing = Framing::new(limits, is_declared);
+        Self { framing, decoder: Decoder::new(limits), accumulator: Accumulator::default() }
+    }
+
+    /// Returns what came, where it is no answer in any framing.
+    #[must_use]
+    pub fn foreign(&self) -> Option<&[u8]> {
+        self.framing.foreign()
     }
 
     /// Takes the next bytes, cut anywhere, and adds what they tell to `news`.
@@ -132,7 +154,8 @@ impl Assembler {
     /// # Errors
     /// When the stream is broken; nothing more may be fed then. What came before the fault is in `news`.
     pub fn feed(&mut self, bytes: &[u8], news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
-        let (frames, fault) = self.decoder.feed(bytes);
+        let bytes = self.framing.feed(bytes)?;
+        let (frames, fault) = self.decoder.feed(&bytes);
         for frame in frames {
             if self.is_complete() {
                 return Ok(());
@@ -149,6 +172,15 @@ impl Assembler {
 
     /// Takes the clean end of the stream, which may complete the last event. Half an event is none.
     pub fn end(&mut self, news: &mut VecDeque<Delta>) {
+        let Ok(rest) = self.framing.end() else { return };
+        if !rest.is_empty() {
+            let (frames, _) = self.decoder.feed(&rest);
+            for event in frames.iter().filter_map(|frame| event::read(frame, self.decoder.limits()).ok().flatten()) {
+                if self.accumulator.take(event, news).is_err() {
+                    return;
+                }
+            }
+        }
         let last = self.decoder.end().filter(|_| !self.is_complete());
         if let Some(Ok(Some(event))) = last.map(|frame| event::read(&frame, self.decoder.limits())) {
             // Out of order, it completes nothing.

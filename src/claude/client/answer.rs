@@ -2,18 +2,24 @@
 
 use std::{collections::VecDeque, fmt};
 
-use reqwest::Response;
+use reqwest::{Response, StatusCode, header::HeaderMap};
 use tokio::time::Instant;
 
 use super::{
-    Client, headers,
+    Client,
+    decoding::Decoding,
+    headers,
     response::{self, Failure, Sent},
     within,
 };
-use crate::claude::{
-    error::{Cause, Error, Phase, Wait},
-    stream::{Assembler, Delta, StreamError},
-    wire::{Message, Usage},
+use crate::{
+    claude::{
+        error::{Cause, Error, Phase, Wait},
+        retry::Hints,
+        stream::{Assembler, Delta, StreamError},
+        wire::{Message, Usage},
+    },
+    clock,
 };
 
 /// An answer that has begun. Dropping it closes the connection, and the model stops.
@@ -27,6 +33,9 @@ pub struct Stream {
     deadline: Instant,
     client: Client,
     model: String,
+    /// Of the response.
+    headers: HeaderMap,
+    decoding: Decoding,
 }
 
 /// A whole answer.
@@ -47,9 +56,16 @@ impl Stream {
         request_id: Option<String>,
         deadline: Instant,
     ) -> Result<Self, Failure> {
+        let headers = response.headers().clone();
+        let decoding = Decoding::of(&headers).map_err(|name| {
+            let what = format!("an answer that is compressed as {name}, which was not asked for");
+            Failure::of(Cause::Protocol { status: response.status().as_u16(), what })
+        })?;
         let mut stream = Self {
             response: Some(response),
-            assembler: Assembler::new(client.config.limits),
+            assembler: Assembler::framed(client.config.limits, response::is_of_events(&headers)),
+            headers,
+            decoding,
             news: VecDeque::new(),
             fault: None,
             request_id,
@@ -126,8 +142,9 @@ impl Stream {
         };
         let fed = match outcome {
             Err(failure) => Err(failure),
-            Ok(Ok(Some(bytes))) => self.assembler.feed(&bytes, &mut self.news).map_err(|error| self.broken(error)),
+            Ok(Ok(Some(bytes))) => self.take(&bytes),
             Ok(Ok(None)) if self.is_complete_at_its_end() => Ok(()),
+            Ok(Ok(None)) if self.assembler.foreign().is_some() => Err(self.broken(StreamError::NoAnswer)),
             // A lost connection says no more than an end without `message_stop`.
             Ok(Ok(None) | Err(_)) => Err(Failure::of(Cause::BrokenStream(StreamError::EndedEarly))),
         };
@@ -138,6 +155,12 @@ impl Stream {
         if self.fault.is_some() || self.assembler.is_complete() {
             self.response = None;
         }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let decoded = self.decoding.take(bytes, self.client.config.limits.message_bytes_max);
+        let decoded = decoded.map_err(|_| self.broken(StreamError::Undecodable))?;
+        self.assembler.feed(&decoded, &mut self.news).map_err(|error| self.broken(error))
     }
 
     fn is_complete_at_its_end(&mut self) -> bool {
@@ -152,6 +175,14 @@ impl Stream {
                 let sent = Sent { model: &self.model, request_bytes: 0, secrets };
                 let request_id = request_id.as_deref().map(response::bounded_id);
                 Failure { request_id, ..Failure::of(response::streamed(&kind, &message, code, &sent)) }
+            }
+            // It is read as what it is: a page, or an error with a status of success.
+            StreamError::NoAnswer => {
+                let secrets = headers::secrets(&self.client.config);
+                let sent = Sent { model: &self.model, request_bytes: 0, secrets };
+                let hints = Hints::read(&self.headers, clock::now());
+                let body = self.assembler.foreign().unwrap_or_default();
+                response::failure(StatusCode::OK, &self.headers, body, hints, &sent)
             }
             error => Failure::of(Cause::BrokenStream(error)),
         }

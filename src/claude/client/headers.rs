@@ -1,6 +1,6 @@
 //! The headers of every call: who asks, which version of the API, and what a gateway wants besides.
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::ClientConfig;
 use crate::secret::Secret;
@@ -19,6 +19,8 @@ pub(super) fn of(config: &ClientConfig) -> Option<HeaderMap> {
         headers.insert(name, value);
         Some(())
     };
+    // Compression holds events back until a block is full.
+    set(ACCEPT_ENCODING, "identity")?;
     set(HeaderName::from_static("anthropic-version"), &config.api_version)?;
     if let Some(key) = &config.api_key {
         set(HeaderName::from_static("x-api-key"), key.expose())?;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Client, body_of, headers,
+    Client, body_of, decoding, headers,
     response::{self, Failure, Sent},
     unsent, within,
 };
@@ -128,8 +128,11 @@ impl Client {
             .map_err(failed)?
             .map_err(|error| failed(Failure::of(unsent(&error, self.config.timeouts.connect))))?;
         let (status, headers) = (response.status(), response.headers().clone());
+        self.hear(&headers);
         let bytes_max = if response::is_of_events(&headers) { 0 } else { BYTES_MAX };
-        Ok((status, headers, body_of(&mut response, bytes_max, LOOK_TIMEOUT, whole).await))
+        let body = body_of(&mut response, bytes_max, LOOK_TIMEOUT, whole).await;
+        let body = decoding::whole(&headers, body, BYTES_MAX);
+        Ok((status, headers, body))
     }
 
     fn sent<'a>(&'a self, model: &'a str) -> Sent<'a> {

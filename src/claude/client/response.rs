@@ -1,10 +1,10 @@
 //! Reads responses that are no answer: which status and which error body mean what.
 
 use reqwest::{
-    Response, StatusCode,
+    StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
 };
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::billing;
 use crate::claude::{
@@ -40,53 +40,67 @@ impl Failure {
     }
 }
 
-/// The body of an error (docs/claude-api.md, section 8). Gateways leave the type out, or everything but a line.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ErrorBody {
-    error: Reported,
+/// What the body of an error says (docs/claude-api.md, section 8).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    kind: Option<String>,
+    code: Option<String>,
+    message: String,
+    /// A status that stands in the body.
+    status: Option<u16>,
     request_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Reported {
-    Detail(ErrorDetail),
-    Line(String),
-    Other(serde::de::IgnoredAny),
-}
+/// Where gateways put the words of an error, beside the API's own place.
+const MESSAGES: [&str; 7] = ["message", "Message", "detail", "error_message", "error_description", "msg", "reason"];
+/// How deep an error lies in objects and lists of errors.
+const DEPTH_MAX: usize = 4;
 
-impl Default for Reported {
-    fn default() -> Self {
-        Self::Other(serde::de::IgnoredAny)
+impl Told {
+    /// Returns what a body says, where it says anything. Gateways leave the type out, or everything but a line, and have
+    /// shapes of their own.
+    fn read(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let mut told = Self::default();
+        told.take(&body, DEPTH_MAX);
+        told.request_id = body["request_id"].as_str().map(bounded_id);
+        (told.kind.is_some() || !told.message.is_empty()).then_some(told)
     }
-}
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ErrorDetail {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    message: Option<String>,
-    details: Option<ErrorCode>,
-}
+    /// Whether its type is that of an error.
+    fn is_named(&self) -> bool {
+        let kind = self.kind.as_deref().unwrap_or_default().to_ascii_lowercase();
+        kind.ends_with("_error") || kind.ends_with("exception")
+    }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ErrorCode {
-    error_code: Option<String>,
-}
-
-impl ErrorBody {
-    /// Returns what it says, where it says anything.
-    fn read(body: &[u8]) -> Option<(ErrorDetail, Option<String>)> {
-        let Self { error, request_id } = serde_json::from_slice(body).ok()?;
-        let detail = match error {
-            Reported::Detail(detail) => detail,
-            Reported::Line(message) => ErrorDetail { message: Some(message), ..ErrorDetail::default() },
-            Reported::Other(_) => return None,
+    fn take(&mut self, value: &Value, depth: usize) {
+        let fields = match value {
+            Value::String(message) if self.message.is_empty() => {
+                self.message.clone_from(message);
+                return;
+            }
+            Value::Array(listed) if depth > 0 => {
+                return listed.first().into_iter().for_each(|first| self.take(first, depth - 1));
+            }
+            Value::Object(fields) if depth > 0 => fields,
+            _ => return,
         };
-        (detail.kind.is_some() || detail.message.is_some()).then_some((detail, request_id))
+        for inner in ["error", "errors"].iter().filter_map(|name| fields.get(*name)) {
+            self.take(inner, depth - 1);
+        }
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+        let code = fields.get("details").and_then(|details| details["error_code"].as_str()).map(ToOwned::to_owned);
+        self.code = self.code.take().or(code).or_else(|| text("code"));
+        let number = |name: &str| fields.get(name).and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+        let status = number("code").or_else(|| number("status")).filter(|code| (400..600).contains(code));
+        self.status = self.status.or(status);
+        let kind = ["type", "__type", "status"].into_iter().filter_map(text).find(|kind| kind != "error");
+        self.kind = self.kind.take().or(kind);
+        for inner in MESSAGES.iter().filter_map(|name| fields.get(*name)) {
+            if self.message.is_empty() {
+                self.take(inner, depth - 1);
+            }
+        }
     }
 }
 
@@ -99,11 +113,7 @@ pub(super) fn bounded_id(id: &str) -> String {
     id.chars().filter(|c| !c.is_control()).take(REQUEST_ID_CHARS_MAX).collect()
 }
 
-/// Returns whether the response is the beginning of a streamed answer.
-pub(super) fn is_event_stream(response: &Response) -> bool {
-    response.status() == StatusCode::OK && is_of_events(response.headers())
-}
-
+/// Returns whether the sender says that the response is a stream of events.
 pub(super) fn is_of_events(headers: &HeaderMap) -> bool {
     media_type(headers) == "text/event-stream"
 }
@@ -115,25 +125,45 @@ fn media_type(headers: &HeaderMap) -> String {
 
 /// Returns why there is no answer.
 pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hints: Hints, sent: &Sent<'_>) -> Failure {
-    let parsed = ErrorBody::read(body);
-    let id_in_body = parsed.as_ref().and_then(|(_, id)| id.as_deref()).map(bounded_id);
-    let cause = match parsed {
+    let told = Told::read(body);
+    let id_in_body = told.as_ref().and_then(|told| told.request_id.clone());
+    let cause = match told {
         // Some gateways report an error with a status of success.
-        Some((error, _)) if status.is_success() => {
-            let kind = error.kind.clone().unwrap_or_default();
-            explained(status_of(&kind), error, hints, sent)
+        Some(told) if status.is_success() && has_error(body) => {
+            let status = told.status.unwrap_or_else(|| status_of(told.kind.as_deref().unwrap_or_default()));
+            explained(status, told, hints, sent)
         }
-        Some((error, _)) => explained(status.as_u16(), error, hints, sent),
-        None => unexplained(status, headers, hints, sent),
+        // A word that names no error may be anybody's.
+        Some(told)
+            if !status.is_success()
+                && (has_error(body) || told.is_named() || is_billing(status.as_u16(), &told, hints)) =>
+        {
+            explained(status.as_u16(), told, hints, sent)
+        }
+        _ => unexplained(status, headers, hints, sent),
     };
     Failure { cause, hints, request_id: request_id(headers).or(id_in_body) }
 }
 
+/// Whether a body has an `error`, as the API's and most gateways' have.
+fn has_error(body: &[u8]) -> bool {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    body.is_some_and(|body| {
+        let first = body.get(0).unwrap_or(&body);
+        ["error", "errors"].iter().any(|name| first.get(*name).is_some_and(|error| !error.is_null()))
+    })
+}
+
+fn is_billing(status: u16, told: &Told, hints: Hints) -> bool {
+    let Told { kind, code, message, .. } = told;
+    let (kind, code) = (kind.as_deref(), code.as_deref());
+    billing::is_billing(billing::Said { status, kind, code, message, retry_after: hints.retry_after })
+}
+
 /// Returns the cause of an `error` event within a stream, where the status was 200.
 pub(super) fn streamed(kind: &str, message: &str, code: Option<String>, sent: &Sent<'_>) -> Cause {
-    let details = code.map(|code| ErrorCode { error_code: Some(code) });
-    let detail = ErrorDetail { kind: Some(kind.to_owned()), message: Some(message.to_owned()), details };
-    explained(status_of(kind), detail, Hints::default(), sent)
+    let told = Told { kind: Some(kind.to_owned()), code, message: message.to_owned(), ..Told::default() };
+    explained(status_of(kind), told, Hints::default(), sent)
 }
 
 /// Returns the status that goes with a type of error.
@@ -152,15 +182,14 @@ fn status_of(kind: &str) -> u16 {
     }
 }
 
-fn explained(status: u16, error: ErrorDetail, hints: Hints, sent: &Sent<'_>) -> Cause {
-    let kind = error.kind.as_deref();
-    let code = error.details.and_then(|details| details.error_code);
-    let message = error.message.unwrap_or_default();
+fn explained(status: u16, told: Told, hints: Hints, sent: &Sent<'_>) -> Cause {
+    let is_billing = is_billing(status, &told, hints);
+    let Told { kind, code, message, .. } = told;
+    let kind = kind.as_deref();
     let said = Quoted::hiding(&message, &sent.secrets);
     match (status, kind) {
         (_, Some("overloaded_error")) | (529, _) => Cause::Overloaded,
-        (402, _) => Cause::Billing { said },
-        (400..500, _) if billing::is_billing(kind, code.as_deref(), &message) => Cause::Billing { said },
+        _ if is_billing => Cause::Billing { said },
         (401 | 403, _) => Cause::KeyRefused { status, said },
         // A gateway answers in the same words for a route that it does not have.
         (404, Some("not_found_error")) if names_a_model(&message, sent.model) => {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The events that this client knows.
-const KNOWN: [&str; 8] = [
+pub(super) const KNOWN: [&str; 8] = [
     "ping",
     "error",
     "message_start",

@@ -128,3 +128,55 @@ async fn op1_whoever_answers_in_the_api_s_place_is_told_from_a_gateway_that_only
         assert_eq!((found, server.requests()), (expected, asks));
     }
 }
+
+fn zipped(text: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).expect("written");
+    encoder.finish().expect("finished")
+}
+
+#[tokio::test]
+async fn c19_an_answer_is_read_however_a_gateway_frames_types_or_compresses_it() {
+    let all = [START, BLOCK, TEXT, BLOCK_STOP, END, STOP];
+    let events = all.map(|event| format!("data: {event}\n\n")).concat();
+    let lines = all.map(|event| format!("{event}\n")).concat();
+    let crs = format!("\u{feff}: hello\rretry: 9\rid: 1\revent: new\rdata: 1\r\r{}", events.replace('\n', "\r"));
+    let whole = r#"{"type":"message","id":"msg_9","role":"assistant","model":"claude-opus-5-5","stop_reason":"end_turn",
+        "content":[{"type":"text","text":"Hé"}],"usage":{"input_tokens":3,"output_tokens":2}}"#;
+    let chunked = format!("{:x}\r\n{events}\r\n0\r\nx-trailer: 1\r\n\r\n", events.len());
+    let head = |version: &str, headers: &str| {
+        format!("HTTP/{version} 200 OK\r\nconnection: close\r\nrequest-id: req_head\r\n{headers}\r\n").into_bytes()
+    };
+    let typed = |kind: &str| format!("content-type: {kind}\r\n");
+    let (sse, json) = (typed("text/event-stream"), typed("application/json"));
+    for (name, head, body) in [
+        ("no type", head("1.1", ""), events.clone().into_bytes()),
+        ("another type", head("1.1", &typed("text/plain; charset=utf-8")), events.clone().into_bytes()),
+        ("CRLF", head("1.1", &sse), events.replace('\n', "\r\n").into_bytes()),
+        ("lone CRs, BOM, comments, unknown events", head("1.1", &sse), crs.into_bytes()),
+        ("HTTP/1.0", head("1.0", &sse), events.clone().into_bytes()),
+        ("chunks and a trailer", head("1.1", &format!("{sse}transfer-encoding: chunked\r\n")), chunked.into_bytes()),
+        ("lines", head("1.1", &typed("application/x-ndjson")), lines.clone().into_bytes()),
+        ("lines of another type", head("1.1", &sse), lines.into_bytes()),
+        ("a whole message", head("1.1", &json), whole.as_bytes().to_vec()),
+        ("a whole message of another type", head("1.1", &sse), whole.as_bytes().to_vec()),
+        ("gzip", head("1.1", &format!("{sse}content-encoding: gzip\r\n")), zipped(&events)),
+        ("gzip that nobody names", head("1.1", &sse), zipped(&events)),
+        ("a zipped message", head("1.1", &format!("{json}content-encoding: x-gzip\r\n")), zipped(whole)),
+    ] {
+        let server = Server::start(vec![vec![Step::Send(head), Step::Send(body)]]).await;
+        assert_eq!(ask(config(server.base_url.clone())).await.expect(name), answer(), "{name}");
+    }
+    for (name, headers, body, cause) in [
+        ("br", "content-encoding: br\r\n", zipped(&events), "compressed as br, which was not asked for"),
+        ("zstd", "content-encoding: zstd\r\n", zipped(&events), "compressed as zstd"),
+        ("no gzip", "content-encoding: gzip\r\n", events.clone().into_bytes(), "cannot be decompressed"),
+        ("other JSON", "content-type: application/json\r\n", b"{\"status\":\"ok\"}".to_vec(), "is a page and not"),
+        ("half a message", "", whole.as_bytes()[..99].to_vec(), "broke off"),
+    ] {
+        let script = || vec![Step::Send(head("1.1", headers)), Step::Send(body.clone())];
+        let (error, _) = failing(vec![script(), script(), script()], |_| {}).await;
+        assert!(error.told().contains(cause) && error.told().contains("Mend: "), "{name}: {error}");
+    }
+}

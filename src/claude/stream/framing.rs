@@ -1,0 +1,304 @@
+//! How an answer is framed, told by its first bytes: events as the API sends them, an event a line (`application/x-ndjson`),
+//! or the whole message as one JSON value. Gateways send each of them, under any content type. Whatever it is becomes the
+//! bytes of a stream of events.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::{Limits, StreamError, event::KNOWN};
+
+/// What a byte order mark is in UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+/// How a stream of events begins, where nothing else says that it is one.
+const BEGINNINGS: [&[u8]; 6] = [b"event:", b"data:", b"id:", b"retry:", b":", b"event :"];
+/// What is read before a beginning has to be one, in bytes.
+const BEGINNING_BYTES_MAX: usize = 64;
+
+/// What is known of the framing.
+#[derive(Debug)]
+enum Kind {
+    /// Nothing yet.
+    Unknown,
+    Events,
+    /// An event a line.
+    Lines,
+    /// One value, or lines of which the first has not ended.
+    Braced,
+    /// Neither: what came is kept.
+    Foreign,
+}
+
+/// Turns what comes into a stream of events.
+#[derive(Debug)]
+pub(super) struct Framing {
+    kind: Kind,
+    /// Whether somebody said that these are events.
+    is_declared: bool,
+    /// What came and is not handed on yet.
+    held: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Framing {
+    pub(super) fn new(limits: Limits, is_declared: bool) -> Self {
+        Self { kind: Kind::Unknown, is_declared, held: Vec::new(), bytes_max: limits.message_bytes_max }
+    }
+
+    /// Returns what came, where it is no answer in any framing.
+    pub(super) fn foreign(&self) -> Option<&[u8]> {
+        matches!(self.kind, Kind::Foreign).then_some(&self.held)
+    }
+
+    /// Takes the next bytes, cut anywhere; returns those of the stream of events.
+    pub(super) fn feed<'b>(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, StreamError> {
+        if matches!(self.kind, Kind::Events) {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        if self.held.len().saturating_add(bytes.len()) > self.bytes_max {
+            return Err(StreamError::MessageTooLong { message_bytes_max: self.bytes_max });
+        }
+        let before = self.held.len();
+        self.held.extend_from_slice(bytes);
+        if matches!(self.kind, Kind::Unknown) {
+            self.kind = self.told_by_the_beginning(false);
+        }
+        match self.kind {
+            Kind::Events => Ok(Cow::Owned(std::mem::take(&mut self.held))),
+            Kind::Lines => Ok(Cow::Owned(self.lines())),
+            // A line is looked at once, when it ends.
+            Kind::Braced if self.held[before..].contains(&b'\n') => Ok(Cow::Owned(self.first_line())),
+            Kind::Foreign => Err(StreamError::NoAnswer),
+            Kind::Unknown | Kind::Braced => Ok(Cow::Borrowed(&[])),
+        }
+    }
+
+    /// Takes the end; returns what it completes.
+    pub(super) fn end(&mut self) -> Result<Vec<u8>, StreamError> {
+        if matches!(self.kind, Kind::Unknown) {
+            self.kind = self.told_by_the_beginning(true);
+        }
+        match self.kind {
+            Kind::Unknown | Kind::Events => Ok(std::mem::take(&mut self.held)),
+            Kind::Lines => {
+                self.held.push(b'\n');
+                Ok(self.lines())
+            }
+            Kind::Braced => match serde_json::from_slice(self.inner()) {
+                Ok(value) => self.whole(&value).ok_or_else(|| self.is_foreign()),
+                Err(error) if error.is_eof() => Err(StreamError::EndedEarly),
+                Err(_) => Err(self.is_foreign()),
+            },
+            Kind::Foreign => Err(StreamError::NoAnswer),
+        }
+    }
+
+    fn is_foreign(&mut self) -> StreamError {
+        self.kind = Kind::Foreign;
+        StreamError::NoAnswer
+    }
+
+    /// Returns what is held, without what stands before its first word.
+    fn inner(&self) -> &[u8] {
+        let held = self.held.strip_prefix(BOM).unwrap_or(&self.held);
+        held.trim_ascii_start()
+    }
+
+    fn told_by_the_beginning(&self, is_all: bool) -> Kind {
+        let inner = self.inner();
+        let may_become = |beginning: &[u8]| beginning.starts_with(inner) && !is_all;
+        match inner.first() {
+            Some(b'{') => Kind::Braced,
+            // It may be half of a byte order mark.
+            None if !is_all => Kind::Unknown,
+            _ if self.is_declared => Kind::Events,
+            None => Kind::Foreign,
+            _ if BEGINNINGS.iter().any(|beginning| inner.starts_with(beginning)) => Kind::Events,
+            _ if inner.len() < BEGINNING_BYTES_MAX
+                && (BOM.starts_with(inner) || BEGINNINGS.iter().any(|beginning| may_become(beginning))) =>
+            {
+                Kind::Unknown
+            }
+            _ => Kind::Foreign,
+        }
+    }
+
+    /// Looks at a first line that has ended: of one value, or one of many.
+    fn first_line(&mut self) -> Vec<u8> {
+        let inner = self.inner();
+        let line = inner.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        // Else it is the first line of a value that goes on.
+        let Ok(value) = serde_json::from_slice::<Value>(line) else { return Vec::new() };
+        if is_event(&value) {
+            self.kind = Kind::Lines;
+            return self.lines();
+        }
+        Vec::new()
+    }
+
+    /// Hands on the lines that are whole, each as an event.
+    fn lines(&mut self) -> Vec<u8> {
+        let Some(end) = self.held.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+        let rest = self.held.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.held, rest);
+        let mut events = Vec::with_capacity(whole.len() + whole.len() / 8);
+        let whole = whole.strip_prefix(BOM).unwrap_or(&whole);
+        for line in whole.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+            events.extend_from_slice(b"data: ");
+            events.extend_from_slice(line);
+            events.extend_from_slice(b"\n\n");
+        }
+        events
+    }
+
+    /// Returns a value as events, where it is a message, an event or an error with its type.
+    fn whole(&self, value: &Value) -> Option<Vec<u8>> {
+        if is_event(value) {
+            return Some(told(std::slice::from_ref(value)));
+        }
+        let is_message = value["type"] == "message" || (value.get("content").is_some_and(Value::is_array));
+        is_message.then(|| told(&events_of(value)))
+    }
+}
+
+/// Whether a value is one event of a stream; an error as a whole body is a refusal, and read as such.
+fn is_event(value: &Value) -> bool {
+    value["type"].as_str().is_some_and(|kind| kind != "error" && KNOWN.contains(&kind))
+}
+
+fn told(events: &[Value]) -> Vec<u8> {
+    events.iter().map(|event| format!("data: {event}\n\n")).collect::<String>().into_bytes()
+}
+
+/// Returns the events that a message would have been streamed as.
+fn events_of(message: &Value) -> Vec<Value> {
+    let mut begun = message.clone();
+    begun["content"] = json!([]);
+    begun["stop_reason"] = Value::Null;
+    let mut events = vec![json!({ "type": "message_start", "message": begun })];
+    for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
+        let (begun, deltas) = pieces(block);
+        events.push(json!({ "type": "content_block_start", "index": index, "content_block": begun }));
+        let deltas = deltas.into_iter();
+        events.extend(deltas.map(|delta| json!({ "type": "content_block_delta", "index": index, "delta": delta })));
+        events.push(json!({ "type": "content_block_stop", "index": index }));
+    }
+    let mut ended = json!({});
+    for field in ["stop_reason", "stop_sequence", "stop_details", "container"] {
+        ended[field] = message[field].clone();
+    }
+    events.push(json!({ "type": "message_delta", "delta": ended, "usage": message["usage"] }));
+    events.push(json!({ "type": "message_stop" }));
+    events
+}
+
+/// Returns a block as it begins, and what follows.
+fn pieces(block: &Value) -> (Value, Vec<Value>) {
+    let (mut begun, mut deltas) = (block.clone(), Vec::new());
+    let mut move_out = |field: &str, empty: Value, delta: &dyn Fn(&Value) -> Value| {
+        if block.get(field).is_some_and(|value| *value != empty) {
+            deltas.push(delta(&block[field]));
+            begun[field] = empty;
+        }
+    };
+    match block["type"].as_str() {
+        Some("text") => {
+            move_out("text", json!(""), &|text| json!({ "type": "text_delta", "text": text }));
+            for citation in block["citations"].as_array().into_iter().flatten() {
+                deltas.push(json!({ "type": "citations_delta", "citation": citation }));
+            }
+            if let Some(begun) = begun.as_object_mut() {
+                begun.remove("citations");
+            }
+        }
+        Some("thinking") => {
+            move_out("thinking", json!(""), &|text| json!({ "type": "thinking_delta", "thinking": text }));
+            move_out("signature", json!(""), &|text| json!({ "type": "signature_delta", "signature": text }));
+        }
+        Some("tool_use" | "server_tool_use" | "mcp_tool_use") => {
+            let input = |input: &Value| json!({ "type": "input_json_delta", "partial_json": input.to_string() });
+            move_out("input", json!({}), &input);
+        }
+        _ => {}
+    }
+    (begun, deltas)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(text: &[u8], is_declared: bool, cut: usize) -> Result<String, StreamError> {
+        let mut framing = Framing::new(Limits::default(), is_declared);
+        let mut events = Vec::new();
+        for piece in text.chunks(cut.max(1)) {
+            events.extend_from_slice(&framing.feed(piece)?);
+        }
+        events.extend(framing.end()?);
+        Ok(String::from_utf8(events).expect("it is text"))
+    }
+
+    #[test]
+    fn what_is_plainly_an_answer_becomes_a_stream_of_events_however_it_is_framed_and_cut() {
+        let lines = "{\"type\":\"message_start\",\"message\":{}}\r\n\n{\"type\":\"ping\"}\n{\"type\":\"message_stop\"}";
+        let events = "data: {\"type\":\"message_start\",\"message\":{}}\n\ndata: {\"type\":\"ping\"}\n\ndata: {\"type\":\"message_stop\"}\n\n";
+        for (text, expected) in [
+            (format!("\u{feff}{lines}"), events),
+            (format!("  \n{lines}\n"), events),
+            ("event: ping\ndata: 1\n\n".to_owned(), "event: ping\ndata: 1\n\n"),
+            ("\r\r: hello\rdata: 1\r\r".to_owned(), "\r\r: hello\rdata: 1\r\r"),
+            ("retry: 5\n\n".to_owned(), "retry: 5\n\n"),
+        ] {
+            for cut in [1, 2, 3, 7, 10_000] {
+                assert_eq!(framed(text.as_bytes(), false, cut).as_deref(), Ok(expected), "{text} by {cut}");
+            }
+        }
+        let declared = framed(b"hello\n\ndata: 1\n\n", true, 3);
+        assert_eq!(
+            declared.as_deref(),
+            Ok("hello\n\ndata: 1\n\n"),
+            "the standard passes over words that it does not know"
+        );
+        assert_eq!(framed(b"", true, 1).as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn a_whole_message_becomes_the_events_that_it_would_have_been_streamed_as() {
+        let message = json!({ "type": "message", "id": "msg_1", "model": "m", "stop_reason": "tool_use", "content": [
+            { "type": "thinking", "thinking": "hm", "signature": "s" },
+            { "type": "text", "text": "Hi", "citations": [{ "type": "char_location" }] },
+            { "type": "tool_use", "id": "t", "name": "n", "input": { "a": 1 } },
+            { "type": "web_search_tool_result", "tool_use_id": "w", "content": [] },
+        ], "usage": { "input_tokens": 1, "output_tokens": 2 } });
+        for text in [message.to_string(), serde_json::to_string_pretty(&message).expect("is JSON")] {
+            let events = framed(text.as_bytes(), false, 11).expect("it is an answer");
+            for part in [
+                "\"thinking_delta\"",
+                "\"signature_delta\"",
+                "\"text_delta\"",
+                "\"citations_delta\"",
+                r#""partial_json":"{\"a\":1}""#,
+                "\"web_search_tool_result\"",
+                r#""stop_reason":"tool_use""#,
+                "message_stop",
+            ] {
+                assert!(events.contains(part), "{part} is not in {events}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_kept_to_be_told_and_no_more_than_a_message_is_held() {
+        for text in ["<html>", "", "Wait.", r#"{"status":"ok"}"#, r#"{"type":"error","error":{}}"#, "{oops}", "[1]"] {
+            let mut framing = Framing::new(Limits::default(), false);
+            let fed = framing.feed(text.as_bytes()).map(|_| ());
+            assert_eq!(fed.and_then(|()| framing.end().map(|_| ())), Err(StreamError::NoAnswer), "{text}");
+            assert_eq!(framing.foreign(), Some(text.as_bytes()));
+        }
+        assert_eq!(framed(b"{\"type\":\"message\",", false, 5), Err(StreamError::EndedEarly));
+        let limits = Limits { message_bytes_max: 10, ..Limits::default() };
+        let mut framing = Framing::new(limits, false);
+        assert!(framing.feed(b"{123456").is_ok());
+        assert_eq!(framing.feed(b"78901").map(|_| ()), Err(StreamError::MessageTooLong { message_bytes_max: 10 }));
+    }
+}

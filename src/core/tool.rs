@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{hex::hex, prompt::ToolDefinition, trail::StepOutcome};
 
 mod built_in;
+pub mod fitting;
 mod output;
 pub mod schema;
 mod server;

@@ -5,6 +5,7 @@
 
 mod client;
 mod http;
+mod lenient;
 mod listing;
 mod mending;
 mod result;

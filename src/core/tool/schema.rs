@@ -6,14 +6,14 @@
 use serde_json::{Map, Value};
 
 /// How deep a schema may nest.
-const DEPTH_MAX: usize = 24;
+pub(super) const DEPTH_MAX: usize = 24;
 /// Schemas within one schema.
-const PARTS_MAX: usize = 2_000;
+pub(super) const PARTS_MAX: usize = 2_000;
 /// Characters of a property's name.
 const KEY_CHARS_MAX: usize = 64;
 
 /// Words whose value is one schema.
-const ONE: [&str; 9] = [
+pub(super) const ONE: [&str; 9] = [
     "additionalProperties",
     "contains",
     "else",
@@ -25,7 +25,7 @@ const ONE: [&str; 9] = [
     "unevaluatedProperties",
 ];
 /// Words whose value is a list of schemas.
-const LISTED: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
+pub(super) const LISTED: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Words whose value is schemas by name.
 const NAMED: [&str; 4] = ["$defs", "definitions", "dependentSchemas", "properties"];
 /// Words whose value is a number.

@@ -15,7 +15,7 @@ use url::{Host, Url};
 
 use crate::{core::tool::Setting, secret::Secret};
 
-use super::{stdio::exposed, trouble::Trouble};
+use super::{lenient::Lenient, stdio::exposed, trouble::Trouble};
 
 /// Bytes of one message.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -34,7 +34,7 @@ pub(super) fn connect(
     url: &Url,
     headers: &BTreeMap<String, Setting>,
     credentials: &BTreeMap<String, Secret>,
-) -> Result<StreamableHttpClientTransport<Client>, Trouble> {
+) -> Result<StreamableHttpClientTransport<Lenient>, Trouble> {
     let mut client = Client::builder()
         .user_agent(concat!("workmate/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_MAX)
@@ -55,7 +55,7 @@ pub(super) fn connect(
         .max_error_response_size(ERROR_BYTES_MAX)
         // A call is never made again by itself; the server is connected anew instead.
         .reinit_on_expired_session(false);
-    Ok(StreamableHttpClientTransport::with_client(client, config))
+    Ok(StreamableHttpClientTransport::with_client(Lenient(client), config))
 }
 
 /// Follows a redirect only where the headers may go: to the same scheme, host and port.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::core::{
     mask::Mask,
-    tool::{DESCRIPTION_CHARS_MAX, LeftOut, Offer, SCHEMA_BYTES_MAX, ToolName, schema},
+    tool::{DESCRIPTION_CHARS_MAX, LeftOut, Offer, SCHEMA_BYTES_MAX, ToolName, fitting, schema},
 };
 
 use super::{LIST_MAX, trouble::Trouble};
@@ -159,8 +159,13 @@ impl<'a> Taking<'a> {
 /// Why it is not taken, in words for an operator.
 fn usable(given: &Map<String, Value>, mask: &Mask) -> Result<Value, String> {
     let mut given = given.clone();
-    given.entry("type").or_insert(json!("object"));
-    let given = Value::Object(given);
+    if !given.contains_key("$ref") {
+        given.entry("type").or_insert(json!("object"));
+    }
+    let mut given = fitting::fitted(Value::Object(given), SCHEMA_BYTES_MAX);
+    if let Some(given) = given.as_object_mut() {
+        given.entry("type").or_insert(json!("object"));
+    }
     let text = given.to_string();
     match () {
         () if text.len() > SCHEMA_BYTES_MAX => Err(format!("its schema has more than {SCHEMA_BYTES_MAX} bytes")),

@@ -1,4 +1,4 @@
-//! A program's lines, mended where rmcp could not read them: one tool, or one part of a result, that is none costs itself.
+//! A server's messages, mended where rmcp could not read them: one tool, or one part of a result, that is none costs itself.
 //!
 //! rmcp parses a message as a whole. Half an emoji, a schema of `true` or a kind of content that is newer than it, and the
 //! message is gone: no tool of the server is offered, or a call waits for an answer that has come.
@@ -91,7 +91,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Mended<R> {
 }
 
 /// Returns a message as rmcp can read it; `None` where it is so, or nothing can be done for it.
-fn mended(line: &[u8]) -> Option<String> {
+pub(super) fn mended(line: &[u8]) -> Option<String> {
     let as_it_came: Option<Value> = serde_json::from_slice(line).ok();
     let mut changed = as_it_came.is_none();
     let mut message = match as_it_came {

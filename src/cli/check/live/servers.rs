@@ -50,5 +50,14 @@ pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &Cancellatio
         );
         Tried::new("mcp", Found::Fault(text))
     });
-    up.chain(down).collect()
+    let left_out = tools.left_out().into_iter().map(|tool| {
+        let text = format!(
+            "{}: {}\n  The Messages API would refuse every request with it, so it is offered to nobody; the server's other tools \
+             are.",
+            tool.name.as_str(),
+            tool.why
+        );
+        Tried::new("tool", Found::Open(text))
+    });
+    up.chain(down).chain(left_out).collect()
 }

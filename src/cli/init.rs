@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use ruma::OwnedServerName;
 use url::Url;
 
-use self::files::{Planned, Privacy};
+use self::files::{Copy, Planned, Privacy};
 use super::say::say;
 use crate::{
     config::{
@@ -186,12 +186,18 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     if !args.force && !in_the_way.is_empty() {
         bail!(words::in_the_way(&in_the_way));
     }
-    let (master_kept, master_before) = write_master(&master, args.new_master_secret)?;
-    let copies = write_all(&plan)?;
     // They hold nothing of the operator's, and are renewed without a copy.
     for (name, text) in schema_files() {
-        Planned::new(config_dir.join(name), &text, Privacy::Everyone).write()?;
+        plan.push(Planned::new(config_dir.join(name), &text, Privacy::Everyone).with_copy(Copy::None));
     }
+    let master_kept = master.exists() && !args.new_master_secret;
+    if !master_kept {
+        let text = line(&MasterSecret::random().encode());
+        plan.push(Planned::new(master.clone(), &text, Privacy::Owner).with_copy(Copy::Old));
+    }
+    let mut copies = files::write_all(&plan, &dated())?;
+    let is_of_master = |copy: &mut PathBuf| copy.to_string_lossy().contains(&format!("{MASTER_FILE}.old"));
+    let master_before = copies.extract_if(.., is_of_master).next();
     let (registration, server_name, listen) = (registration_file, values.server_name, values.listen);
     Ok(Written {
         registration,
@@ -214,19 +220,6 @@ fn tokens_of(dir: &Path, registration: &Registration) -> Vec<Planned> {
         Planned::new(secrets.join("hs_token"), &line(&registration.hs_token), Privacy::Owner),
         Planned::new(dir.join("registration.yaml"), registration.render().expose(), Privacy::Owner),
     ]
-}
-
-/// Writes files, and copies of those that they replace; returns the copies.
-fn write_all(plan: &[Planned]) -> anyhow::Result<Vec<PathBuf>> {
-    let at = dated();
-    let mut copies = Vec::new();
-    for planned in plan.iter().filter(|planned| planned.would_change()) {
-        copies.push(files::keep_copy(&planned.path, &at)?);
-    }
-    for planned in plan {
-        planned.write()?;
-    }
-    Ok(copies)
 }
 
 /// Returns the time as it stands in a copy's name.
@@ -259,19 +252,8 @@ fn rotate(dir: &Path) -> anyhow::Result<Rotated> {
         bail!(words::tokens_are_elsewhere(&file));
     }
     (registration.as_token, registration.hs_token) = (Secret::random(), Secret::random());
-    let copies = write_all(&tokens_of(dir, &registration))?;
+    let copies = files::write_all(&tokens_of(dir, &registration), &dated())?;
     Ok(Rotated { registration: dir.join("registration.yaml"), copies })
-}
-
-/// Keeps the master secret that is there, unless a new one is asked for: then the old one stays beside it.
-fn write_master(path: &Path, new: bool) -> anyhow::Result<(bool, Option<PathBuf>)> {
-    let exists = !files::existing([path]).is_empty();
-    if exists && !new {
-        return Ok((true, None));
-    }
-    let before = if exists { Some(files::set_aside(path)?) } else { None };
-    Planned::new(path.to_owned(), &line(&MasterSecret::random().encode()), Privacy::Owner).write()?;
-    Ok((false, before))
 }
 
 fn line(secret: &Secret) -> String {

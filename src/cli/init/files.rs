@@ -1,17 +1,24 @@
-//! Files written whole or not at all: into a temporary one beside the target, which is then renamed.
+//! Files written all or none: each whole into a temporary one beside its target, then copies of what they replace are kept,
+//! and at last all are renamed. What is replaced keeps its owner and its mode, also where root does it.
 
 use std::{
     fs,
     io::Write as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, anyhow, bail};
 
-use crate::{config::whose_if_denied, secret::Secret};
+use crate::{
+    config::{own_uid, user_name, whose_if_denied},
+    secret::Secret,
+};
 
 /// Copies of an old master secret that are kept before `init` asks somebody to tidy up.
 const SET_ASIDE_MAX: u32 = 100;
+/// What is left of a mode where others may know nothing of the content.
+const WITHOUT_OTHERS: u32 = 0o770;
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +29,35 @@ pub(super) enum Privacy {
     Everyone,
 }
 
+/// What the copy of a file is called that is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copy {
+    /// `name.bak-DATE`, or that with a number.
+    Dated,
+    /// `name.old`, or that with a number.
+    Old,
+    /// None is left once all is written.
+    None,
+}
+
 /// A file to be written.
 pub(super) struct Planned {
     pub(super) path: PathBuf,
     text: Secret,
     privacy: Privacy,
+    copy: Copy,
+}
+
+/// A file that is written beside its target, and not in its place yet.
+struct Staged {
+    temporary: PathBuf,
+    target: PathBuf,
+    /// The path that was asked for, which may be a link to the target.
+    path: PathBuf,
+    copy: Option<PathBuf>,
+    /// Whether the copy goes once all is written.
+    is_passing: bool,
+    is_in_place: bool,
 }
 
 impl Planned {
@@ -37,69 +68,160 @@ impl Planned {
     }
 
     pub(super) fn new(path: PathBuf, text: &str, privacy: Privacy) -> Self {
-        Self { path, text: Secret::new(text), privacy }
+        Self { path, text: Secret::new(text), privacy, copy: Copy::Dated }
     }
 
-    /// Writes it, and its folders where they are missing.
-    pub(super) fn write(&self) -> anyhow::Result<()> {
-        self.try_write().map_err(|error| cannot(&self.path, &error))
+    /// Returns it with its copy called otherwise.
+    pub(super) fn with_copy(self, copy: Copy) -> Self {
+        Self { copy, ..self }
     }
 
-    fn try_write(&self) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new(""));
+    /// Writes it beside its target, with the owner and the mode that it is to have.
+    fn stage(&self) -> std::io::Result<Staged> {
+        // A link stays one: what it leads to is replaced.
+        let target = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        let folder = target.parent().unwrap_or(Path::new(""));
         make_folder(folder, self.privacy)?;
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = folder.join(format!(".{name}.{}", &Secret::random().expose()[..8]));
-        let written = self.fill(&temporary).and_then(|()| fs::rename(&temporary, &self.path));
-        if written.is_err() {
-            // What went wrong is said; a leftover that cannot be removed either changes nothing about it.
-            let _ = fs::remove_file(&temporary);
+        let staged =
+            Staged { temporary, target, path: self.path.clone(), copy: None, is_passing: false, is_in_place: false };
+        match self.fill(&staged) {
+            Ok(()) => Ok(staged),
+            Err(error) => {
+                staged.undo();
+                Err(error)
+            }
         }
-        written
     }
 
-    fn fill(&self, path: &Path) -> std::io::Result<()> {
+    fn fill(&self, staged: &Staged) -> std::io::Result<()> {
+        let before = fs::metadata(&staged.target).ok();
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
-        #[cfg(unix)]
-        if self.privacy == Privacy::Owner {
-            use std::os::unix::fs::OpenOptionsExt as _;
+        if self.privacy == Privacy::Owner || before.is_some() {
             options.mode(0o600);
         }
-        let mut file = options.open(path)?;
+        let mut file = options.open(&staged.temporary)?;
         file.write_all(self.text.expose().as_bytes())?;
+        match before {
+            Some(before) => {
+                own(&staged.temporary, before.uid(), before.gid())?;
+                let allowed = if self.privacy == Privacy::Owner { WITHOUT_OTHERS } else { 0o777 };
+                file.set_permissions(fs::Permissions::from_mode(before.mode() & allowed))?;
+            }
+            None => own_like_its_folder(&staged.temporary)?,
+        }
         file.sync_all()
     }
+}
+
+impl Staged {
+    /// Keeps a copy of what is to be replaced.
+    fn keep(&mut self, copy: Copy, at: &str) -> anyhow::Result<()> {
+        let base = match copy {
+            Copy::Dated => format!(".bak-{at}"),
+            Copy::Old => ".old".to_owned(),
+            Copy::None => format!(".before-{at}"),
+        };
+        self.is_passing = copy == Copy::None;
+        let named = |number: u32| {
+            let mut name = self.target.as_os_str().to_owned();
+            name.push(if number == 1 { base.clone() } else { format!("{base}.{number}") });
+            PathBuf::from(name)
+        };
+        let free = (1..=SET_ASIDE_MAX).map(named).find(|path| existing([path.as_path()]).is_empty());
+        let shown = self.path.display();
+        let free = free.with_context(|| format!("{SET_ASIDE_MAX} copies of {shown} stand in the way"))?;
+        self.copy = Some(free.clone());
+        // A second name for the old file keeps owner and mode, and takes no room; not every file system has such.
+        let kept = fs::hard_link(&self.target, &free).or_else(|_| {
+            fs::copy(&self.target, &free)?;
+            let before = fs::metadata(&self.target)?;
+            own(&free, before.uid(), before.gid())
+        });
+        kept.with_context(|| format!("nothing was changed: {shown} cannot be copied to {}", free.display()))
+    }
+
+    fn put_in_place(&mut self) -> std::io::Result<()> {
+        fs::rename(&self.temporary, &self.target)?;
+        self.is_in_place = true;
+        // A folder that cannot be synced is synced by the system in its own time.
+        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+
+    /// Has all as it was. What cannot be taken back either changes nothing about what went wrong.
+    fn undo(&self) {
+        match (self.is_in_place, &self.copy) {
+            (true, Some(copy)) => drop(fs::rename(copy, &self.target)),
+            (true, None) => drop(fs::remove_file(&self.target)),
+            (false, copy) => {
+                drop(fs::remove_file(&self.temporary));
+                drop(copy.as_ref().map(fs::remove_file));
+            }
+        }
+    }
+}
+
+/// Writes files, and copies of those that they replace, all or none; returns the copies. `at` is a date.
+pub(super) fn write_all(plan: &[Planned], at: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut staged = Vec::new();
+    let written = write_into(&mut staged, plan, at);
+    if let Err(error) = written {
+        staged.iter().rev().for_each(Staged::undo);
+        return Err(error);
+    }
+    let (passing, kept): (Vec<Staged>, Vec<Staged>) = staged.into_iter().partition(|staged| staged.is_passing);
+    for copy in passing.iter().filter_map(|staged| staged.copy.as_ref()) {
+        // What is left of it is in nobody's way.
+        drop(fs::remove_file(copy));
+    }
+    Ok(kept.into_iter().filter_map(|staged| staged.copy).collect())
+}
+
+fn write_into(staged: &mut Vec<Staged>, plan: &[Planned], at: &str) -> anyhow::Result<()> {
+    // What is as it is to be already is left alone.
+    let plan: Vec<(&Planned, bool)> = plan
+        .iter()
+        .map(|planned| (planned, planned.would_change()))
+        .filter(|(planned, changes)| *changes || existing([planned.path.as_path()]).is_empty())
+        .collect();
+    for (planned, _) in &plan {
+        staged.push(planned.stage().map_err(|error| cannot(&planned.path, &error))?);
+    }
+    for (staged, (planned, _)) in staged.iter_mut().zip(&plan).filter(|(_, (_, changes))| *changes) {
+        staged.keep(planned.copy, at)?;
+    }
+    for staged in staged {
+        staged.put_in_place().map_err(|error| cannot(&staged.path, &error))?;
+    }
+    Ok(())
+}
+
+/// Gives a new file to somebody, unless it is theirs already.
+fn own(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
+    let made = fs::metadata(path)?;
+    if (made.uid(), made.gid()) == (uid, gid) {
+        return Ok(());
+    }
+    chown(path, Some(uid), Some(gid)).map_err(|error| {
+        let owner = user_name(uid);
+        std::io::Error::new(error.kind(), format!("it is {owner}'s, and only root can make a file {owner}'s"))
+    })
+}
+
+/// What root makes in somebody's folder is theirs.
+fn own_like_its_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = fs::metadata(folder)?;
+    if own_uid() == Some(0) && folder.uid() != 0 { own(path, folder.uid(), folder.gid()) } else { Ok(()) }
 }
 
 /// Returns those of `paths` that exist, links to nowhere included.
 pub(super) fn existing<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<PathBuf> {
     paths.into_iter().filter(|path| path.symlink_metadata().is_ok()).map(Path::to_owned).collect()
-}
-
-/// Copies a file to `name.bak-DATE`, with its mode, before it is replaced; returns where that is. `at` is a date.
-pub(super) fn keep_copy(path: &Path, at: &str) -> anyhow::Result<PathBuf> {
-    let named = |number: u32| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(if number == 1 { format!(".bak-{at}") } else { format!(".bak-{at}.{number}") });
-        PathBuf::from(name)
-    };
-    let free = (1..=SET_ASIDE_MAX).map(named).find(|path| existing([path.as_path()]).is_empty());
-    let free = free.with_context(|| format!("{SET_ASIDE_MAX} copies of {} stand in the way", path.display()))?;
-    fs::copy(path, &free).with_context(|| format!("{} cannot be copied to {}", path.display(), free.display()))?;
-    Ok(free)
-}
-
-/// Renames a file to `name.old`, or the first `name.old.N` that is free, and returns that.
-pub(super) fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".old");
-    let first = PathBuf::from(&aside);
-    let numbered = (2..=SET_ASIDE_MAX).map(|number| PathBuf::from(format!("{}.{number}", first.display())));
-    let free = std::iter::once(first.clone()).chain(numbered).find(|path| existing([path.as_path()]).is_empty());
-    let free = free.with_context(|| format!("{} and {SET_ASIDE_MAX} more stand in the way", first.display()))?;
-    fs::rename(path, &free).with_context(|| format!("{} cannot be renamed", path.display()))?;
-    Ok(free)
 }
 
 /// Checks that what is to be replaced are files, and that `dir` can be a folder: a pipe would be read for ever.
@@ -132,26 +254,108 @@ fn cannot(path: &Path, error: &std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind;
     let denied = whose_if_denied(path, error);
     let mend = match error.kind() {
-        ErrorKind::PermissionDenied => "run this as the user that the folder belongs to, or choose another --dir.",
+        ErrorKind::PermissionDenied => {
+            "run this as the user that the folder and its files belong to, or with sudo; or choose another --dir."
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk, or choose another --dir.",
         _ => "choose another --dir, a folder on a disk that can be written.",
     };
-    anyhow!("{} cannot be written: {error}{denied}\n  Mend: {mend}", path.display())
+    anyhow!("nothing was changed: {} cannot be written: {error}{denied}\n  Mend: {mend}", path.display())
 }
 
+/// Makes a folder, and those that it is in, as far as they are missing.
 fn make_folder(folder: &Path, privacy: Privacy) -> std::io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
+    make_folder(folder.parent().unwrap_or(Path::new("")), Privacy::Everyone)?;
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
     if privacy == Privacy::Owner && folder.ends_with("secrets") {
-        use std::os::unix::fs::DirBuilderExt as _;
-        fs::create_dir_all(folder.parent().unwrap_or(Path::new("")))?;
-        builder.mode(0o700);
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     }
-    #[cfg(not(unix))]
-    let _ = privacy;
-    builder.create(folder)
+    builder.create(folder)?;
+    own_like_its_folder(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(dir: &Path) -> Vec<(String, String)> {
+        let entries = fs::read_dir(dir).expect("readable").map(|entry| entry.expect("readable").path());
+        let mut all: Vec<_> = entries
+            .filter(|path| path.is_file())
+            .map(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                (name, fs::read_to_string(path).expect("readable"))
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn op8_where_one_file_cannot_be_written_all_stay_as_they_were() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        let plan = |last: &str| {
+            ["a", "same", "b", last].map(|name| Planned::new(at(name), &format!("new {name}"), Privacy::Owner))
+        };
+        for (name, age) in [("a", "old"), ("same", "new"), ("file", "old")] {
+            fs::write(at(name), format!("{age} {name}")).expect("written");
+        }
+        let before = texts(dir.path());
+        // At the first step, since a file is in its folder's place, and at the last, since a folder is in its place.
+        fs::create_dir(at("folder")).expect("made");
+        for last in ["file/c", "folder"] {
+            let error = write_all(&plan(last), "1").expect_err(last).to_string();
+            assert!(error.contains("cannot be ") && error.starts_with("nothing was changed: "), "{error}");
+            assert_eq!(texts(dir.path()), before, "{last}");
+        }
+        let copies = write_all(&plan("c"), "1").expect("writes");
+        assert_eq!(copies, [at("a.bak-1")]);
+        let names: Vec<_> = texts(dir.path()).into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
+        assert_eq!(names, ["a: new a", "a.bak-1: old a", "b: new b", "c: new c", "file: old file", "same: new same"]);
+    }
+
+    #[test]
+    fn op8_what_is_replaced_keeps_its_mode_and_a_link_stays_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        let mode = |name: &str| fs::metadata(at(name)).expect("there").mode() & 0o777;
+        for (name, mode) in [("token", 0o644), ("group", 0o640), ("config", 0o664)] {
+            fs::write(at(name), "old").expect("written");
+            fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).expect("set");
+        }
+        std::os::unix::fs::symlink("config", at("link")).expect("linked");
+        let plan = [("token", Privacy::Owner), ("group", Privacy::Owner), ("link", Privacy::Everyone)];
+        let plan = plan.map(|(name, privacy)| Planned::new(at(name), "new", privacy).with_copy(Copy::Old));
+        write_all(&plan, "1").expect("writes");
+        assert_eq!(["token", "group", "config", "config.old"].map(mode), [0o640, 0o640, 0o664, 0o664]);
+        assert!(at("link").is_symlink() && fs::read_to_string(at("config")).expect("there") == "new");
+    }
+
+    #[test]
+    fn op8_what_root_writes_is_the_folder_s_owner_s_or_whose_it_was() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("config");
+        fs::create_dir(&folder).expect("made");
+        // Only root can give files away.
+        if own_uid() != Some(0) || chown(&folder, Some(4_321), Some(4_322)).is_err() {
+            return;
+        }
+        fs::write(folder.join("theirs"), "old").expect("written");
+        chown(folder.join("theirs"), Some(4_323), Some(4_324)).expect("given");
+        let plan = ["theirs", "new", "secrets/deep"];
+        let plan = plan.map(|name| Planned::new(folder.join(name), "x", Privacy::Owner));
+        write_all(&plan, "1").expect("writes");
+        let owner = |name: &str| {
+            let metadata = fs::metadata(folder.join(name)).expect("there");
+            (metadata.uid(), metadata.gid())
+        };
+        assert_eq!(
+            ["theirs", "theirs.bak-1", "new", "secrets", "secrets/deep"].map(owner),
+            [(4_323, 4_324), (4_323, 4_324), (4_321, 4_322), (4_321, 4_322), (4_321, 4_322)]
+        );
+    }
 }

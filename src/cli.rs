@@ -8,6 +8,7 @@ pub mod retire;
 pub mod say;
 pub mod serve;
 pub mod telemetry;
+pub mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -34,6 +34,7 @@ mod deserted;
 mod disk;
 mod doubts;
 mod events;
+mod foreseen;
 mod gaps;
 mod homeserver;
 mod inbox;
@@ -55,6 +56,7 @@ mod reactions;
 mod readable;
 mod records;
 mod refusals;
+mod registered;
 mod rephrased;
 mod retiring;
 mod room_tools;
@@ -77,7 +79,8 @@ mod zones;
 
 pub use audit::door_of;
 pub use disk::watch_from_outside;
-pub use start::{Ended, StartError, claude_client, serve, try_listening};
+pub use registered::differences;
+pub use start::{Ended, PlaceError, StartError, claude_client, serve, too_full_to_start, try_data_dir, try_listening};
 pub(crate) use watches::{NO_KEY, models_of};
 
 /// What the service bot is called.

@@ -34,11 +34,15 @@ pub enum Condition {
     McpServers,
     /// Every coworker's file is in order, and every coworker that has rooms has a file.
     Coworkers,
+    /// This machine's clock agrees with the homeserver's and the API's.
+    Clock,
+    /// No model that the configuration names ends soon.
+    ModelEnd,
 }
 
 impl Condition {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Homeserver,
         Self::Deliveries,
         Self::Users,
@@ -49,6 +53,8 @@ impl Condition {
         Self::Claude,
         Self::McpServers,
         Self::Coworkers,
+        Self::Clock,
+        Self::ModelEnd,
     ];
 
     /// Returns its name in `/readyz` and `/metrics`.
@@ -65,13 +71,15 @@ impl Condition {
             Self::Claude => "claude",
             Self::McpServers => "mcp_servers",
             Self::Coworkers => "coworkers",
+            Self::Clock => "clock",
+            Self::ModelEnd => "model_end",
         }
     }
 
     /// Whether nothing can be answered without it: then `/readyz` is 503. Without the others a part is missing.
     #[must_use]
     pub fn is_needed(self) -> bool {
-        !matches!(self, Self::McpServers | Self::Coworkers)
+        !matches!(self, Self::McpServers | Self::Coworkers | Self::Clock | Self::ModelEnd)
     }
 
     /// What is the case until it was looked at for the first time.
@@ -84,7 +92,7 @@ impl Condition {
             Self::ClaudeKey | Self::ClaudeModel | Self::Claude => "the Messages API is being asked",
             Self::McpServers => "being started",
             // Nothing is wrong as long as nothing says so.
-            Self::ClaudeCredit | Self::Coworkers => return State::Ready,
+            Self::ClaudeCredit | Self::Coworkers | Self::Clock | Self::ModelEnd => return State::Ready,
         };
         State::Pending(text.to_owned())
     }

@@ -10,7 +10,10 @@ use anyhow::bail;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use self::{export::Format, source::Source};
-use super::{ConfigFile, say::complain};
+use super::{
+    ConfigFile,
+    say::{complain, fitting},
+};
 use crate::{
     clock,
     config::Config,
@@ -182,7 +185,7 @@ fn list(config: &ConfigFile, filter: Filter, out: &mut impl Write) -> anyhow::Re
         }
         listed += 1;
         totals.add(&entry);
-        Ok(writeln!(out, "{}", table::row(&entry))?)
+        Ok(writeln!(out, "{}", fitting(&table::row(&entry)))?)
     })?;
     out.flush()?;
     match listed {
@@ -214,7 +217,7 @@ fn show(config: &ConfigFile, run: &str, out: &mut impl Write) -> anyhow::Result<
             "{run}: no run has this id\n  Mend: look it up with `workmate audit list`; runs older than audit.retention_days are \
              gone."
         ),
-        [entry] => Ok(writeln!(out, "{}", table::whole(entry))?),
+        [entry] => Ok(writeln!(out, "{}", fitting(&table::whole(entry)))?),
         several => {
             let ids: Vec<&str> = several.iter().map(|entry| entry.run.as_str()).collect();
             bail!("{run}: several runs have ids that begin like this\n  Mend: name one of {}.", ids.join(", "))

@@ -20,8 +20,9 @@ pub struct ServeArgs {
     pub config: ConfigFile,
 }
 
-/// Serves until SIGINT or SIGTERM, then ends what it can; the rest goes on at the next start. SIGHUP changes nothing: the
-/// configuration is read at a start alone, so that what runs is what was checked.
+/// Serves until SIGINT or SIGTERM, then ends what it can; the rest goes on at the next start. SIGHUP, SIGUSR1 and SIGUSR2, which
+/// reload or rotate elsewhere, change nothing: the configuration is read at a start alone, so that what runs is what was
+/// checked.
 ///
 /// # Errors
 /// When the configuration has faults, or what it needs cannot be opened.
@@ -44,15 +45,16 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             std::process::exit(1)
         },
     );
+    let (mut first, mut second) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
     let signalled = stop.clone();
     let signals = async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = tokio::signal::ctrl_c() => break,
-                _ = hangup.recv() => {
-                    tracing::info!("SIGHUP changes nothing; restart workmate to have its configuration read again");
-                }
+                _ = hangup.recv() => changes_nothing("SIGHUP"),
+                _ = first.recv() => changes_nothing("SIGUSR1"),
+                _ = second.recv() => changes_nothing("SIGUSR2"),
             }
         }
         signalled.cancel();
@@ -65,6 +67,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         },
         () = signals => Ok(()),
     }
+}
+
+fn changes_nothing(signal: &str) {
+    tracing::info!("{signal} changes nothing; restart workmate to have its configuration read again");
 }
 
 /// Says what starts, with what and where.

@@ -5,6 +5,64 @@ use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 /// Where names of users stand on every machine; those of a directory service are shown by their numbers.
 const PASSWD: &str = "/etc/passwd";
 
+/// Where groups stand, with their members.
+const GROUP: &str = "/etc/group";
+
+/// A user of this machine, as far as files are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The name.
+    pub name: String,
+    /// The number.
+    pub uid: u32,
+    /// The numbers of all groups.
+    pub gids: Vec<u32>,
+}
+
+impl Account {
+    /// Returns the user with this name, as this machine's files have it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
+        Self::of(name, &passwd, &fs::read_to_string(GROUP).unwrap_or_default())
+    }
+
+    /// Returns the user with this number; one that this machine's files do not have is in no group.
+    #[must_use]
+    pub fn numbered(uid: u32) -> Self {
+        let name = user_name(uid);
+        Self::named(&name).unwrap_or(Self { name, uid, gids: Vec::new() })
+    }
+
+    fn of(name: &str, passwd: &str, group: &str) -> Option<Self> {
+        let mut fields = passwd
+            .lines()
+            .map(|line| line.split(':'))
+            .find_map(|mut fields| (fields.next()? == name).then_some(fields))?;
+        let (_, uid, gid) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let mut gids = vec![gid];
+        gids.extend(group.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [_, _, gid, members] = fields.as_slice() else { return None };
+            members.split(',').any(|member| member == name).then(|| gid.parse::<u32>().ok())?
+        }));
+        Some(Self { name: name.to_owned(), uid, gids })
+    }
+
+    /// Whether the mode of a file lets this user do all of `wanted` (4 read, 2 write, 1 enter or run).
+    #[must_use]
+    pub fn may(&self, owner: u32, group: u32, mode: u32, wanted: u32) -> bool {
+        let bits = if self.uid == owner {
+            mode >> 6
+        } else if self.gids.contains(&group) {
+            mode >> 3
+        } else {
+            mode
+        };
+        self.uid == 0 || bits & wanted == wanted
+    }
+}
+
 /// Returns the name of the user with this number, or the number.
 #[must_use]
 pub fn user_name(uid: u32) -> String {
@@ -46,6 +104,25 @@ fn name_in(passwd: &str, uid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_may_what_owner_group_or_others_may_and_root_everything() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nbroken\nworkmate:x:998:997::/var/lib/workmate:/bin/false\n";
+        let group = "adm:x:4:syslog,workmate\nbroken\nworkmate:x:997:\nmail:x:8:postfix\n";
+        let workmate = Account::of("workmate", passwd, group).expect("it is there");
+        assert_eq!((workmate.uid, workmate.gids.as_slice()), (998, [997, 4].as_slice()));
+        assert_eq!(Account::of("nobody", passwd, group), None);
+        for (owner, group, mode, may) in [
+            (998, 0, 0o700, true),
+            (998, 0, 0o077, false),
+            (0, 4, 0o070, true),
+            (0, 4, 0o707, false),
+            (0, 0, 0o007, true),
+        ] {
+            assert_eq!(workmate.may(owner, group, mode, 7), may, "{owner} {group} {mode:o}");
+        }
+        assert!(Account::of("root", passwd, group).expect("it is there").may(998, 998, 0, 7));
+    }
 
     #[test]
     fn a_user_is_named_and_a_file_says_whose_it_is() {

@@ -13,7 +13,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, start::Ended};
+use super::{
+    Shared,
+    start::{Ended, full, too_full_to_start},
+};
 use crate::{
     appservice::health::Health,
     matrix::disk::{FULL_BYTES, left},
@@ -25,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is tried whether the disk takes writes again, and the least time before a start.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// What has to fit for a start, in bytes: more than one segment of the database, and more than counts as full.
-const ROOM_WANTED: usize = 16 << 20;
+pub(super) const ROOM_WANTED: usize = 16 << 20;
 /// Longer than an end in order takes, and a start that goes on after a full disk.
 const END_MAX: Duration = Duration::from_mins(1);
 
@@ -65,13 +68,7 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
     open: impl Fn() -> Result<T, StoreError> + Clone + Send + 'static,
 ) -> Result<Result<T, Ended>, StoreError> {
     loop {
-        let short = left(data_dir).filter(|left| *left < ROOM_WANTED as u64);
-        if let Some(left) = short {
-            let reason = format!(
-                "{}: the disk is full, {left} bytes are left, and a start needs {ROOM_WANTED}\n  Mend: free space on that disk; \
-                 workmate goes on by itself then.",
-                data_dir.display()
-            );
+        if let Some(reason) = too_full_to_start(data_dir) {
             tracing::error!("workmate waits with its start: {reason}");
             health.set_dead(reason);
             tokio::select! {
@@ -153,15 +150,8 @@ async fn until_full(data_dir: PathBuf) -> String {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let dir = data_dir.clone();
-        let looked = tokio::task::spawn_blocking(move || left(&dir)).await;
-        if let Ok(Some(left)) = looked
-            && left < FULL_BYTES
-        {
-            let dir = data_dir.display();
-            return format!(
-                "{dir}: the disk is full, {left} bytes are left\n  Mend: free space on that disk; workmate starts anew by \
-                 itself then, and the homeserver sends again what was not acknowledged."
-            );
+        if let Ok(Some(reason)) = tokio::task::spawn_blocking(move || full(&dir)).await {
+            return reason;
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
         health::{Condition, State},
     },
     clock,
+    core::reach::registered::Differs,
     matrix::MatrixError,
 };
 
@@ -309,6 +310,13 @@ impl Engine {
             Ok(Err(MatrixError::Refused { errcode, message, .. })) if is_about_us(&errcode) => {
                 Look::Deaf(self.why_deaf(&message, asked))
             }
+            // The id that we ask with is not that of the registration which it has loaded.
+            Ok(Err(MatrixError::Refused { errcode, .. })) if errcode == "M_FORBIDDEN" => {
+                match self.ask_who_we_are().await {
+                    Look::There => Look::Deaf(Differs::Id { ours: &self.config.appservice.id }.told()),
+                    look => look,
+                }
+            }
             // Its words say nothing of the way to us: a homeserver without the ping, or one in trouble.
             Ok(Err(MatrixError::Refused { .. })) => match self.ask_who_we_are().await {
                 Look::There => Look::Well,
@@ -364,6 +372,7 @@ impl Engine {
     }
 
     fn note_look(&self, look: &Look) {
+        self.look_at_clock();
         let homeserver = match look {
             Look::Well | Look::There | Look::Deaf(_) => State::Ready,
             Look::Refuses(error) | Look::Away(error) => State::Waiting(self.told(error)),

@@ -1,9 +1,11 @@
 //! Starting and stopping: listeners first, then the homeserver, then users, then work.
 
 mod listening;
+mod place;
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,8 +18,12 @@ use ruma::{OwnedUserId, RoomId};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::listening::try_listening;
 use self::listening::{bind, mend_of_listening};
+pub(super) use self::place::full;
+pub use self::{
+    listening::try_listening,
+    place::{PlaceError, too_full_to_start, try_data_dir},
+};
 use super::{
     Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, budget, control, coworkers, deserted, disk,
     gaps, homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
@@ -81,6 +87,9 @@ pub fn claude_client(claude: &config::Claude) -> claude::ClientConfig {
 /// Why Workmate cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -223,6 +232,7 @@ async fn open_store(
     stop: &CancellationToken,
 ) -> Result<Result<Store, Ended>, StartError> {
     let (data, key) = (config.data_dir.clone(), config.master.derive("state"));
+    judge_data_dir(data.clone()).await?;
     let open = move || {
         match make_private(&data) {
             Ok(0) => {}
@@ -232,6 +242,18 @@ async fn open_store(
         Store::open_or_rescue(&data.join("state"), &key)
     };
     Ok(disk::open_when_there_is_room(&config.data_dir, health, stop, open).await?)
+}
+
+/// Refuses a data folder that cannot be used. A full disk is waited for by whoever opens the store.
+async fn judge_data_dir(data: PathBuf) -> Result<(), PlaceError> {
+    let judging = tokio::task::spawn_blocking(move || match too_full_to_start(&data) {
+        Some(_) => Ok(()),
+        None => try_data_dir(&data, None),
+    });
+    match judging.await.expect("looking at a folder does not panic") {
+        Err(error) if error.is_full() => Ok(()),
+        judged => judged,
+    }
 }
 
 /// What the store remembers of rooms' encryption, for the side of the homeserver.
@@ -339,6 +361,9 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
         personas.push(persona);
     }
     engine.tasks.spawn(wards::keep_mending(engine.clone()));
+    if engine.config.assistants.enabled {
+        engine.tasks.spawn(super::registered::see_to_assistants(engine.clone()));
+    }
     wards::bring_up_all(engine, personas).await?;
     if let Err(error) = engine.begin_comparing() {
         tracing::error!(%error, "up to where rooms were compared cannot be noted");

@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Engine, EngineError, Shared, caught::caught, inbox::Handled, records::HeldBack};
+use super::{Engine, EngineError, Shared, caught::caught, inbox::Handled, records::HeldBack, registered::not_covered};
 use crate::{
     appservice::health::{Condition, State},
     core::{
@@ -118,7 +118,8 @@ async fn bring_up(
         let is_away = error.is_passing() && engine.api().whoami().await.is_err_and(|error| error.is_passing());
         if !is_away {
             tracing::warn!(user.id = %user, %error, "one of our users cannot be provisioned; it is tried again");
-            engine.put_out_of_order(&user, &engine.told(&error));
+            let told = not_covered(&engine.config, &user, &error);
+            engine.put_out_of_order(&user, &told.unwrap_or_else(|| engine.told(&error)));
             failures += 1;
         }
         if failures >= TRIES_TOGETHER || (failures > 0 && !error.is_passing()) {
@@ -177,7 +178,14 @@ impl Engine {
         }
     }
 
-    fn put_out_of_order(&self, user: &UserId, reason: &str) {
+    /// Notes that a user can act, which does not take it up.
+    pub(super) fn put_in_order(&self, user: &UserId) {
+        if self.wards.lock().remove(user).is_some() {
+            self.say_who_is_out_of_order();
+        }
+    }
+
+    pub(super) fn put_out_of_order(&self, user: &UserId, reason: &str) {
         self.wards.lock().insert(user.to_owned(), Ail { reason: reason.to_owned(), is_new: false });
         self.say_who_is_out_of_order();
     }

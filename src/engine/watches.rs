@@ -31,6 +31,9 @@ const MODELS_MAX: usize = 20;
 /// Troubles that requests met and that are kept.
 const MET_MAX: usize = 64;
 
+/// Stands for a model where a look met the trouble, and no request.
+const BY_LOOKING: &str = "";
+
 /// What requests met that a look cannot see.
 #[derive(Default)]
 pub(super) struct Met(Mutex<Vec<Trouble>>);
@@ -62,6 +65,11 @@ impl Met {
         let of_models = all.iter().filter(|one| one.condition == Condition::ClaudeModel).count();
         all.retain(|one| one.condition == Condition::ClaudeModel && one.model != model);
         all.len() < of_models
+    }
+
+    /// What a look found of the account is over once a look does not find it.
+    fn is_payable_again(&self) {
+        self.lock().retain(|one| one.condition != Condition::ClaudeCredit || one.model != BY_LOOKING);
     }
 
     fn is_over(&self, condition: Condition) {
@@ -146,7 +154,7 @@ impl super::Engine {
     pub(super) fn note_failure(&self, model: &str, error: &Error) {
         let Some(condition) = concerns(&error.cause) else { return };
         let reason = match condition {
-            Condition::ClaudeCredit => NO_CREDIT.to_owned(),
+            Condition::ClaudeCredit => no_credit(error),
             _ => error.told(),
         };
         self.health.set(condition, State::Waiting(reason.clone()));
@@ -155,8 +163,7 @@ impl super::Engine {
     }
 
     async fn look_at_claude(&self, all: bool) {
-        let credit = self.met.standing(Condition::ClaudeCredit, Instant::now());
-        self.health.set(Condition::ClaudeCredit, credit.map_or(State::Ready, State::Waiting));
+        self.show_credit();
         if !self.config.claude.has_credentials() {
             self.health.set(Condition::ClaudeKey, State::Waiting(NO_KEY.to_owned()));
             for condition in [Condition::ClaudeModel, Condition::Claude] {
@@ -166,9 +173,24 @@ impl super::Engine {
         }
         let (mut missing, mut is_key_taken) = (Vec::new(), false);
         let main = &self.config.claude.model;
-        for (model, who) in models_of(&self.config).into_iter().filter(|(model, _)| all || model == main) {
-            match look_of(&self.claude.look(&model).await) {
+        let models = models_of(&self.config);
+        for (model, who) in models.iter().filter(|(model, _)| all || model == main) {
+            let look = look_of(&self.claude.look(model).await);
+            self.look_at_clock();
+            if !matches!(look, Look::CannotPay(_)) {
+                self.met.is_payable_again();
+                self.show_credit();
+            }
+            match look {
                 Look::Fine => is_key_taken = true,
+                Look::CannotPay(reason) => {
+                    let (condition, model) = (Condition::ClaudeCredit, BY_LOOKING.to_owned());
+                    self.met.note(Trouble { condition, model, at: Instant::now(), reason });
+                    self.show_credit();
+                    self.health.set(Condition::Claude, State::Ready);
+                    self.settle_what_is_not_known();
+                    return;
+                }
                 Look::KeyRefused(reason) => {
                     self.health.set(Condition::ClaudeKey, State::Waiting(reason));
                     self.health.set(Condition::Claude, State::Ready);
@@ -183,6 +205,7 @@ impl super::Engine {
                 Look::NotTold => {}
             }
         }
+        self.look_at_ends(&models);
         let now = Instant::now();
         // What a request met at its own address is over once that answers as it should.
         if self.met.standing(Condition::Claude, now).is_some() {
@@ -209,6 +232,11 @@ impl super::Engine {
         };
         self.health.set(Condition::ClaudeModel, model.map_or(State::Ready, State::Waiting));
         self.settle_what_is_not_known();
+    }
+
+    fn show_credit(&self) {
+        let credit = self.met.standing(Condition::ClaudeCredit, Instant::now());
+        self.health.set(Condition::ClaudeCredit, credit.map_or(State::Ready, State::Waiting));
     }
 
     /// What could not be asked counts as fine, as long as nothing says otherwise.
@@ -248,9 +276,17 @@ fn concerns(cause: &Cause) -> Option<Condition> {
 /// Said where no key is set; without the last full stop, as reasons are.
 pub(crate) const NO_KEY: &str = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
                       claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`";
-const NO_CREDIT: &str = "the account behind the key cannot pay: a request was refused for that\n  Every request fails until it \
-                         can.\n  Mend: see to the credit and the spend limits in the provider's console; the next answer, or \
-                         half an hour without requests, clears this";
+
+/// Returns what is said where the account cannot pay or may not be used, with the provider's own words.
+fn no_credit(error: &Error) -> String {
+    let told = error.told();
+    let what = told.split_once("\n  Mend: ").map_or(told.as_str(), |(what, _)| what);
+    format!(
+        "{what}\n  Every request fails until the account can pay and may be used again.\n  Mend: see to the credit, the spend \
+         limits and the state of the organisation in the provider's console; the next answer, or half an hour without \
+         requests, clears this"
+    )
+}
 
 /// What a look at a model says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +295,8 @@ enum Look {
     Fine,
     KeyRefused(String),
     NoModel,
+    /// The account cannot pay, or may not be used.
+    CannotPay(String),
     Unreachable(String),
     /// Nothing: a gateway without that question, or somebody who is busy.
     NotTold,
@@ -277,6 +315,7 @@ fn look_of(look: &Result<Looked, Error>) -> Look {
             Look::KeyRefused(error.told())
         }
         Cause::ModelNotFound { .. } => Look::NoModel,
+        Cause::Billing { .. } => Look::CannotPay(no_credit(error)),
         Cause::Connect { .. }
         | Cause::Timeout { .. }
         | Cause::Setup { .. }
@@ -325,7 +364,7 @@ mod tests {
             (Cause::Server { status: 500, said: Quoted::new("Internal server error", None) }, "nothing"),
             (Cause::Server { status: 502, said: said() }, "host"),
             (Cause::RateLimited { retry_after: None, said: said() }, "nothing"),
-            (Cause::Billing { said: said() }, "nothing"),
+            (Cause::Billing { said: said() }, "credit"),
             (Cause::InvalidRequest { status: 404, code: None, said: said() }, "host"),
             (Cause::Page { status: 200, what: "text/html".to_owned() }, "host"),
             (Cause::Protocol { status: 404, what: "text/html".to_owned() }, "host"),
@@ -337,6 +376,7 @@ mod tests {
                 Look::Fine => "fine",
                 Look::KeyRefused(_) => "key",
                 Look::NoModel => "model",
+                Look::CannotPay(_) => "credit",
                 Look::Unreachable(_) => "host",
                 Look::NotTold => "nothing",
             };

@@ -14,7 +14,14 @@ use super::{
     error::{MatrixError, is_errcode, is_unknown_device},
     proxy::{AWAY, Identity, Proxy, Remark},
 };
-use crate::core::{hex::hex, id, reach};
+use crate::{
+    clock,
+    core::{
+        hex::hex,
+        id,
+        reach::{self, clock::Heard},
+    },
+};
 
 /// The profile field (MSC4133) that says a user is automated.
 pub const AUTOMATED_FIELD: &str = "io.workmate.automated";
@@ -28,6 +35,8 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 pub struct Api {
     proxy: Proxy,
     http: reqwest::Client,
+    /// What the homeserver says the time is.
+    heard: Heard,
 }
 
 /// What an account's profile holds, as far as Workmate sets it.
@@ -48,12 +57,18 @@ impl Api {
         // All of it goes to our own proxy on loopback: neither a proxy of the system nor certificates are wanted. Built
         // like `Client::new`, which fails only where no HTTP is possible at all.
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(CALL_TIMEOUT).build();
-        Self { proxy, http: http.unwrap_or_default() }
+        Self { proxy, http: http.unwrap_or_default(), heard: Heard::default() }
     }
 
     /// Returns the HTTP client, which knows the way to the proxy and no other.
     pub(super) fn http(&self) -> &reqwest::Client {
         &self.http
+    }
+
+    /// Returns by how many milliseconds the homeserver's clock is ahead of ours, once it has said the time.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.heard.ahead_ms()
     }
 
     /// Returns the proxy that calls pass.
@@ -91,6 +106,10 @@ impl Api {
         let status = answer.status().as_u16();
         let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let remark = Remark::of(answer.headers());
+        if remark.is_none() {
+            let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+            self.heard.note(text("date"), text("age"), clock::now());
+        }
         let bytes = answer.bytes().await.map_err(unreachable)?;
         let call = format!("{method} {}", path.split('?').next().unwrap_or(path));
         match remark {

@@ -43,7 +43,7 @@ pub enum MatrixError {
     /// Nothing answered: refused, timed out, or the name does not resolve. Try again later.
     #[error(
         "homeserver {url}: does not answer ({cause})\n  Nothing can be sent or read until it does; accepted events wait.\n  Mend: {}.",
-        Obstacle::of(cause).mend("homeserver.url")
+        Obstacle::mend_of(cause, "homeserver.url")
     )]
     Unreachable {
         /// Base URL that was called.

@@ -30,11 +30,12 @@ impl Store {
         let failed = |source| StoreError::Unreadable { dir: dir.to_owned(), source };
         let lock = dir.join(LOCKED);
         let closed = fs::Permissions::from_mode(0o700);
-        let copy = tempfile::Builder::new().prefix("workmate-").permissions(closed).tempdir().map_err(failed)?;
+        let copy = tempfile::Builder::new().prefix("workmate-").permissions(closed).tempdir();
+        let copy = copy.map_err(|error| no_copy(dir, &error))?;
         let held = lock_shared(dir, &lock)?;
         let copied = copy_into(dir, copy.path(), DEPTH_MAX);
         drop(held);
-        copied.map_err(failed)?;
+        copied.map_err(|error| if is_full(&error) { no_copy(dir, &error) } else { failed(error) })?;
         match Self::open(copy.path(), key) {
             Ok(store) => Ok((store, copy)),
             // Name the store's path; the copy's means nothing to the reader.
@@ -45,9 +46,19 @@ impl Store {
             Err(StoreError::CorruptFiles { reason, .. }) => {
                 Err(StoreError::CorruptFiles { dir: dir.to_owned(), reason })
             }
+            Err(StoreError::Full { source, .. }) => Err(no_copy(dir, &source)),
             Err(error) => Err(error),
         }
     }
+}
+
+/// The folder for temporary files is at fault, and not the store.
+fn no_copy(dir: &Path, error: &io::Error) -> StoreError {
+    StoreError::NoCopy { dir: dir.to_owned(), into: std::env::temp_dir(), reason: error.to_string() }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Keeps other processes from using the database while it is copied.

@@ -96,6 +96,20 @@ pub enum StoreError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// There is no room or no leave for the copy that is read instead of the store.
+    #[error(
+        "{dir}: the store cannot be read: a copy of it cannot be made in {into} ({reason})\n  \
+         It is read by way of a copy, so that nothing in it is changed.\n  \
+         Mend: make room in {into}, or name another folder in TMPDIR (`TMPDIR=/var/tmp workmate …`)."
+    )]
+    NoCopy {
+        /// The store's directory.
+        dir: PathBuf,
+        /// Where copies are made.
+        into: PathBuf,
+        /// The system's answer.
+        reason: String,
+    },
     /// Any other failure of reading or writing.
     #[error(
         "{dir}: the store cannot be read or written: {source}\n  \

@@ -203,9 +203,13 @@ async fn op3_check_live_tries_what_a_start_and_a_request_would() -> Result<()> {
 
     let text = said(&running);
     assert!(running.status.success(), "{text}");
-    for part in
-        ["a workmate runs here", "takes our as_token", "it lets us act as", "reaches the workmate that runs", "in use"]
-    {
+    for part in [
+        "a workmate runs here",
+        "takes our as_token",
+        "the service bot, coworkers and assistants are in ours",
+        "reaches the workmate that runs",
+        "in use",
+    ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let text = said(&stopped);
@@ -227,5 +231,44 @@ async fn op3_check_live_tries_what_a_start_and_a_request_would() -> Result<()> {
     let text = said(&away);
     assert!(text.contains("does not answer (") && text.contains("start what is to listen there"), "{text}");
     assert!(!text.contains("another-token-6f1c-8a2b"), "{text}");
+    Ok(())
+}
+
+/// What a changed name or a folder that cannot be used is told as, by the check and by the start alike.
+#[tokio::test]
+async fn op5_names_that_the_loaded_registration_does_not_cover_and_a_useless_data_folder_are_told_by_their_keys()
+-> Result<()> {
+    let mut office = Office::open().await?;
+    let sound = fs::read_to_string(office.workmate.config())?;
+    office.workmate.stop().await;
+    reconfigure(&office.workmate.config(), |settings| {
+        settings.as_object_mut().expect("an object").remove("registration_file");
+        settings["appservice"]["id"] = json!("another-id");
+        settings["appservice"]["coworker_prefix"] = json!("bot-");
+        settings["appservice"]["assistant_prefix"] = json!("mine-");
+    })?;
+    let checked = run(&office.workmate, &["check", "--live"]).await?;
+    let in_vain = office.workmate.config().with_file_name("no-folder");
+    fs::write(&in_vain, "")?;
+    reconfigure(&office.workmate.config(), |settings| settings["data_dir"] = json!(in_vain))?;
+    let checked_in_vain = run(&office.workmate, &["check", "--live"]).await?;
+    let started_in_vain = run(&office.workmate, &["serve"]).await?;
+    fs::write(office.workmate.config(), sound)?;
+
+    let text = said(&checked);
+    assert_eq!(checked.status.code(), Some(1), "{text}");
+    for part in [
+        "appservice.id: the homeserver knows our as_token under another id than another-id",
+        "appservice.coworker_prefix: the registration that the homeserver has loaded does not cover @bot-oncall:",
+        "appservice.assistant_prefix: the registration that the homeserver has loaded does not cover @mine-",
+        "back to what it was",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(!text.contains("Another registration has") && text.contains("with this machine's"), "{text}");
+    let what = format!("data_dir {}: it is a file, not a folder", in_vain.display());
+    for output in [&checked_in_vain, &started_in_vain] {
+        assert!(!output.status.success() && said(output).contains(&what), "{}", said(output));
+    }
     Ok(())
 }

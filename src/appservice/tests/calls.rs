@@ -164,6 +164,8 @@ async fn readiness_names_each_condition_and_its_reason() {
         "claude": {"ready": true},
         "mcp_servers": {"ready": false, "needed": false, "reason": "being started"},
         "coworkers": {"ready": true, "needed": false},
+        "clock": {"ready": true, "needed": false},
+        "model_end": {"ready": true, "needed": false},
     }});
     assert_eq!((code, report), (503, expected));
     assert_eq!(answer(client.get(format!("{url}/healthz"))).await, (200, json!({"alive": true})));

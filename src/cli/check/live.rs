@@ -9,7 +9,7 @@ use std::path::Path;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::config::Config;
+use crate::{clock, config::Config, core::reach};
 
 /// What came of trying one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,16 +39,35 @@ impl Tried {
 pub(super) async fn all(path: &Path, config: &Config, service_user: Option<&str>) -> Vec<Tried> {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut tried = files::all(path, config, service_user);
-    let (homeserver, model, servers) = tokio::join!(
+    let ((homeserver, by_homeserver), (model, by_api), servers) = tokio::join!(
         Box::pin(homeserver::all(config, &tasks, &stop)),
         Box::pin(claude::all(config)),
         Box::pin(servers::all(config, &tasks, &stop)),
     );
     tried.extend(homeserver.into_iter().chain(model).chain(servers));
+    tried.push(Tried::new("clock", clock_of(by_homeserver, by_api)));
     stop.cancel();
     tasks.close();
     tasks.wait().await;
     tried
+}
+
+/// Whether this machine's clock is right, by how much those of the homeserver and the API are ahead.
+fn clock_of(by_homeserver: Option<i64>, by_api: Option<i64>) -> Found {
+    match reach::clock::told(by_homeserver, by_api, clock::now()) {
+        Some(told) => Found::Fault(format!("{told}.")),
+        None if by_homeserver.is_none() && by_api.is_none() => {
+            Found::Open("not compared: nobody said the time".to_owned())
+        }
+        None => {
+            let who = match (by_homeserver, by_api) {
+                (Some(_), Some(_)) => "the homeserver and the Messages API agree",
+                (Some(_), None) => "the homeserver agrees",
+                _ => "the Messages API agrees",
+            };
+            Found::Fine(format!("{who} with this machine's"))
+        }
+    }
 }
 
 /// Returns what was found as lines, and whether there is a fault among it.

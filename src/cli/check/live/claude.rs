@@ -4,17 +4,20 @@ use super::{Found, Tried};
 use crate::{
     claude::{Cause, Client, Looked},
     cli::check::shown,
+    clock,
     config::Config,
+    core::model,
     engine::{NO_KEY, claude_client, models_of},
 };
 
-pub(super) async fn all(config: &Config) -> Vec<Tried> {
+/// Also returns by how much the API's clock is ahead of ours, where it has said the time.
+pub(super) async fn all(config: &Config) -> (Vec<Tried>, Option<i64>) {
     if !config.claude.has_credentials() {
-        return vec![Tried::new("claude", Found::Fault(format!("{NO_KEY}.")))];
+        return (vec![Tried::new("claude", Found::Fault(format!("{NO_KEY}.")))], None);
     }
     let client = match Client::new(claude_client(&config.claude)) {
         Ok(client) => client,
-        Err(error) => return vec![Tried::new("claude", Found::Fault(error.told()))],
+        Err(error) => return (vec![Tried::new("claude", Found::Fault(error.told()))], None),
     };
     let mut tried = Vec::new();
     for (model, who) in models_of(config) {
@@ -38,12 +41,17 @@ pub(super) async fn all(config: &Config) -> Vec<Tried> {
                 _ => ("claude", Found::Fault(error.told()), false),
             },
         };
+        let is_there = matches!(found, Found::Fine(_) | Found::Open(_));
         tried.push(Tried::new(what, found));
+        let ends = client.facts(&model).ends.filter(|_| is_there);
+        let told = ends.and_then(|ends| model::told_of_end(&model, &who.join(", "), &ends, clock::now()));
+        tried.extend(told.map(|told| Tried::new("model", Found::Open(format!("{told}.")))));
         if !goes_on {
             break;
         }
     }
-    tried
+    let ahead = client.clock_ahead_ms();
+    (tried, ahead)
 }
 
 fn not_said(base: &str, model: &str) -> String {

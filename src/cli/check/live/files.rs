@@ -1,15 +1,15 @@
 //! Files: whether the user of the service can use them, and whether the master secret opens what is stored.
 
 use std::{
-    collections::BTreeMap,
     fs,
-    os::unix::fs::MetadataExt as _,
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
     path::{Path, PathBuf},
 };
 
 use super::{Found, Tried};
 use crate::{
-    config::{Config, own_uid, user_name},
+    config::{Account, Config, own_uid},
+    engine::{door_of, too_full_to_start, try_data_dir},
     store::{Store, StoreError},
 };
 
@@ -19,65 +19,81 @@ const LOOKED_AT_MAX: usize = 20_000;
 const DEPTH_MAX: usize = 6;
 
 pub(super) fn all(path: &Path, config: &Config, service_user: Option<&str>) -> Vec<Tried> {
-    let mut tried = vec![Tried::new("data", store(config))];
-    tried.push(Tried::new("files", owners(path, config, service_user)));
-    tried
+    let service = service(path, config, service_user);
+    vec![Tried::new("data", data(config, &service)), Tried::new("files", owners(path, config, &service))]
 }
 
-/// Opens a copy of what is stored, so that nothing is changed.
-fn store(config: &Config) -> Found {
-    let dir = config.data_dir.join("state");
-    if !dir.is_dir() {
-        return if config.data_dir.is_dir() {
-            Found::Fine(format!("{} is empty so far", config.data_dir.display()))
-        } else {
-            Found::Fine(format!("{} is made by the first start", config.data_dir.display()))
-        };
+/// Whose everything has to be: the unit's user, or else whoever the data or the configuration belongs to.
+fn service(path: &Path, config: &Config, named: Option<&str>) -> Account {
+    let owner_of = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
+    let by_data = || owner_of(&config.data_dir).or_else(|| owner_of(path)).or_else(own_uid).unwrap_or_default();
+    named.and_then(user).unwrap_or_else(|| Account::numbered(by_data()))
+}
+
+/// Reads a unit's `User=`: a name or a number.
+fn user(named: &str) -> Option<Account> {
+    Account::named(named).or_else(|| named.parse().ok().map(Account::numbered))
+}
+
+/// Asks of the data folder what a start asks, and opens a copy of what is stored, so that nothing is changed.
+fn data(config: &Config, service: &Account) -> Found {
+    let dir = &config.data_dir;
+    let is_another = own_uid() == Some(0) && service.uid != 0;
+    if let Err(error) = try_data_dir(dir, Some(service).filter(|_| is_another)) {
+        return Found::Fault(error.to_string());
     }
-    match Store::open_copy(&dir, &config.master.derive("state")) {
-        Ok(_) => Found::Fine(format!("{} opens with the master secret", dir.display())),
-        Err(StoreError::Locked { .. }) => Found::Fine(format!("{} is in use by the workmate that runs", dir.display())),
+    if let Some(reason) = too_full_to_start(dir) {
+        return Found::Fault(reason);
+    }
+    let state = dir.join("state");
+    if !state.is_dir() {
+        let is = if dir.is_dir() { "can be written, and is empty so far" } else { "can be made by the first start" };
+        return Found::Fine(format!("{} {is}", dir.display()));
+    }
+    match Store::open_copy(&state, &config.master.derive("state")) {
+        Ok(_) => Found::Fine(format!("{} can be written, and opens with the master secret", dir.display())),
+        Err(StoreError::Locked { .. }) if is_served(dir) => {
+            Found::Fine(format!("{} is in use by the workmate that runs", state.display()))
+        }
+        // Whoever holds it serves nobody here: a start would meet the same.
         Err(error) => Found::Fault(error.to_string()),
     }
 }
 
-/// Whose everything has to be: the unit's user, or else whoever the data or the configuration belongs to.
-fn owners(path: &Path, config: &Config, service_user: Option<&str>) -> Found {
-    let owner_of = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
-    let Some(own) = own_uid() else { return Found::Open("not tried: there is no /proc here".to_owned()) };
-    let by_data = owner_of(&config.data_dir).or_else(|| owner_of(path)).unwrap_or(own);
-    let user = service_user.map_or_else(|| user_name(by_data), ToOwned::to_owned);
-    let (mut foreign, mut left, mut names) = (Vec::new(), LOOKED_AT_MAX, Names::new());
-    for folder in [path.parent().unwrap_or(Path::new(".")), &config.data_dir] {
-        strangers(folder, &user, DEPTH_MAX, (&mut left, &mut names), &mut foreign);
+/// Whether a Workmate serves from this folder: it keeps a door there.
+fn is_served(dir: &Path) -> bool {
+    match UnixStream::connect(door_of(dir)) {
+        Ok(_) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
     }
+}
+
+fn owners(path: &Path, config: &Config, service: &Account) -> Found {
+    let Some(own) = own_uid() else { return Found::Open("not tried: there is no /proc here".to_owned()) };
+    let (user, folder) = (&service.name, path.parent().unwrap_or(Path::new(".")));
+    let (mut foreign, mut left) = (Vec::new(), LOOKED_AT_MAX);
+    strangers(folder, service, READ, DEPTH_MAX, &mut left, &mut foreign);
+    strangers(&config.data_dir, service, WRITE, DEPTH_MAX, &mut left, &mut foreign);
     if let Some(first) = foreign.first() {
         let more = if foreign.len() > 1 { format!(" and {} more", foreign.len() - 1) } else { String::new() };
         return Found::Fault(format!(
             "{}{more} cannot be used by {user}, who runs the service\n  It does not start, or fails later.\n  Mend: run `chown -R \
              {user}: {} {}`.",
             first.display(),
-            path.parent().unwrap_or(Path::new(".")).display(),
+            folder.display(),
             config.data_dir.display()
         ));
     }
-    if own == 0 && user != "root" {
-        return Found::Fine(format!("everything belongs to {user} or can be read by all; checked as root"));
-    }
-    Found::Fine(format!("everything belongs to {user} or can be read by all"))
+    let as_root = if own == 0 && service.uid != 0 { "; checked as root" } else { "" };
+    Found::Fine(format!("{user} may read the configuration and write the data{as_root}"))
 }
 
-/// The names of users that were looked up; they are in a file.
-type Names = BTreeMap<u32, String>;
+/// What is to be done with a file: only to be read, or written too.
+const READ: u32 = 0o4;
+const WRITE: u32 = 0o6;
 
-/// Collects what belongs to another user and is closed to others: what is theirs must be ours to be read or written.
-fn strangers(
-    folder: &Path,
-    user: &str,
-    depth: usize,
-    (left, names): (&mut usize, &mut Names),
-    found: &mut Vec<PathBuf>,
-) {
+/// Collects what a user may not use as it has to.
+fn strangers(folder: &Path, user: &Account, wanted: u32, depth: usize, left: &mut usize, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
         let Ok(metadata) = entry.metadata() else { continue };
@@ -85,11 +101,11 @@ fn strangers(
             continue;
         }
         *left -= 1;
-        let is_closed = metadata.mode() & 0o004 == 0;
-        if is_closed && names.entry(metadata.uid()).or_insert_with_key(|uid| user_name(*uid)) != user {
+        let wanted_here = if metadata.is_dir() { wanted | 0o1 } else { wanted };
+        if !user.may(metadata.uid(), metadata.gid(), metadata.mode(), wanted_here) {
             found.push(entry.path());
         } else if metadata.is_dir() && depth > 0 {
-            strangers(&entry.path(), user, depth - 1, (left, names), found);
+            strangers(&entry.path(), user, wanted, depth - 1, left, found);
         }
     }
 }
@@ -101,20 +117,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn op3_what_another_user_has_for_itself_is_found_and_what_all_may_read_is_not() {
+    fn op3_what_the_service_s_user_cannot_read_or_write_is_found() {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("a")).expect("made");
+        fs::set_permissions(dir.path().join("a"), fs::Permissions::from_mode(0o755)).expect("set");
         for (name, mode) in [("open", 0o644), ("a/closed", 0o600)] {
             fs::write(dir.path().join(name), "x").expect("written");
             fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).expect("set");
         }
-        let found_of = |user: &str| {
+        let own = fs::metadata(dir.path()).expect("there").uid();
+        let found_of = |uid: u32, wanted: u32| {
+            let user = Account { name: "someone".to_owned(), uid, gids: Vec::new() };
             let mut found = Vec::new();
-            strangers(dir.path(), user, 3, (&mut 100, &mut Names::new()), &mut found);
+            strangers(dir.path(), &user, wanted, 3, &mut 100, &mut found);
+            found.sort();
             found
         };
-        let own = user_name(own_uid().expect("there is /proc"));
-        assert_eq!(found_of(&own), Vec::<PathBuf>::new());
-        assert_eq!(found_of("somebody-else"), [dir.path().join("a/closed")]);
+        assert_eq!([found_of(own, READ), found_of(own, WRITE)], [Vec::<PathBuf>::new(), Vec::new()]);
+        assert_eq!(found_of(own + 1, READ), [dir.path().join("a/closed")]);
+        // Whatever may be read, a store has to be written.
+        assert_eq!(found_of(own + 1, WRITE), ["a", "open"].map(|name| dir.path().join(name)));
     }
 }

@@ -14,7 +14,8 @@ use crate::{
     },
     cli::check::shown,
     config::{Config, Registration},
-    engine::try_listening,
+    core::reach::registered::Differs,
+    engine::{differences, try_listening},
     listener,
     matrix::{
         MatrixError,
@@ -31,7 +32,8 @@ const PING_MAX: Duration = Duration::from_secs(30);
 /// How long a Workmate that runs may take to say so.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
-pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> Vec<Tried> {
+/// Also returns by how much the homeserver's clock is ahead of ours, where it has said the time.
+pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> (Vec<Tried>, Option<i64>) {
     let runs = is_running(config).await;
     let (listener, mut tried) = listeners(config, runs).await;
     let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
@@ -40,17 +42,17 @@ pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &Cancellatio
         Ok(proxy) => Api::new(proxy),
         Err(error) => {
             tried.push(Tried::new("homeserver", Found::Fault(format!("no call can be made: {error}"))));
-            return tried;
+            return (tried, None);
         }
     };
     let (found, answers) = ask(config, &api).await;
     tried.push(Tried::new("homeserver", found));
     if !answers {
-        return tried;
+        return (tried, api.clock_ahead_ms());
     }
-    tried.push(Tried::new("namespace", act(config, &api).await));
+    tried.extend(act(config, &api).await);
     tried.push(Tried::new("deliveries", ping(config, &api, listener, runs, tasks, stop).await));
-    tried
+    (tried, api.clock_ahead_ms())
 }
 
 /// Whether a Workmate with this configuration runs here: its health port says what it waits for.
@@ -110,11 +112,7 @@ async fn ask(config: &Config, api: &Api) -> (Found, bool) {
     }
     let sender = Registration::of(config).sender_localpart;
     if user.localpart() != sender {
-        let text = format!(
-            "the homeserver takes our as_token for {user}'s, not for @{sender}:{ours}\n  The registration that it has loaded has \
-             another sender_localpart: it is an old one, or another appservice's.\n  Mend: give it the present \
-             registration.yaml and restart it."
-        );
+        let text = format!("{}.", Differs::Sender { theirs: user.as_str(), ours: &format!("@{sender}:{ours}") }.told());
         return (Found::Fault(text), true);
     }
     (Found::Fine(format!("{url} is {theirs} and takes our as_token")), true)
@@ -125,27 +123,19 @@ fn in_short(error: &MatrixError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// Whether the homeserver lets us act as our own users; looks only.
-async fn act(config: &Config, api: &Api) -> Found {
-    let namespace = config.namespace();
-    let service = namespace.user_id(&namespace.service);
-    match timeout(ASK_MAX, api.whoami_as(&service)).await {
-        Ok(Ok(())) => Found::Fine(format!("it lets us act as {service}")),
-        // Nobody registered it yet: that is what a first start does.
-        Ok(Err(MatrixError::Refused { errcode, message, .. }))
-            if errcode == "M_FORBIDDEN" && message.to_lowercase().contains("not registered") =>
-        {
-            Found::Fine(format!("{service} is in our namespace; the first start makes it"))
+/// Whether the homeserver lets us act as our own users, one of each kind; looks only.
+async fn act(config: &Config, api: &Api) -> Vec<Tried> {
+    let found = match timeout(ASK_MAX, differences(config, api)).await {
+        Ok(Ok(found)) if found.is_empty() => {
+            Found::Fine("the service bot, coworkers and assistants are in ours".to_owned())
         }
-        Ok(Err(MatrixError::Refused { errcode, message, .. })) if errcode == "M_FORBIDDEN" => Found::Fault(format!(
-            "the homeserver does not let us act as {service} ({message})\n  namespaces.users of the registration that it has \
-             loaded does not cover our users.\n  Mend: the entry has to be `- {{exclusive: true, regex: '{}'}}`; then restart the \
-             homeserver.",
-            Registration::of(config).users_regex
-        )),
+        Ok(Ok(found)) => {
+            return found.iter().map(|told| Tried::new("namespace", Found::Fault(format!("{told}.")))).collect();
+        }
         Ok(Err(error)) => Found::Open(format!("not told ({})", in_short(&error))),
         Err(_) => Found::Open("not told in time".to_owned()),
-    }
+    };
+    vec![Tried::new("namespace", found)]
 }
 
 /// Has the homeserver call us. Without a Workmate that runs, its endpoint is there for that moment, and takes nothing else.
@@ -188,6 +178,9 @@ async fn ping(
                  stands at the url of the registration that it has loaded; the config says {url}.\n  Mend: correct url in the \
                  registration and appservice.url, and restart the homeserver; stop a second workmate."
             ));
+        }
+        Ok(Err(MatrixError::Refused { errcode, .. })) if errcode == "M_FORBIDDEN" => {
+            return Found::Fault(format!("{}.", Differs::Id { ours: &config.appservice.id }.told()));
         }
         Ok(Err(MatrixError::Refused { errcode, .. })) if errcode == "M_UNRECOGNIZED" => {
             return Found::Open("not tried: this homeserver has no ping for appservices".to_owned());

@@ -1,0 +1,42 @@
+//! What is no fault yet, or somebody else's: a clock that is wrong, and models that end.
+
+use crate::{
+    appservice::health::{Condition, State},
+    clock,
+    core::{model, reach},
+};
+
+impl super::Engine {
+    /// Compares this machine's clock with what the homeserver and the API said last.
+    pub(super) fn look_at_clock(&self) {
+        let told = reach::clock::told(self.api().clock_ahead_ms(), self.claude.clock_ahead_ms(), clock::now());
+        // Telling it anew with every minute that passes would fill the log.
+        let is_told = matches!(self.health.get(Condition::Clock), State::Waiting(_));
+        match told {
+            None => self.health.set(Condition::Clock, State::Ready),
+            Some(reason) if !is_told => self.health.set(Condition::Clock, State::Waiting(reason)),
+            Some(_) => {}
+        }
+    }
+
+    /// Says which of these models end soon, each with what names it.
+    pub(super) fn look_at_ends<'m>(&self, models: impl IntoIterator<Item = &'m (String, Vec<String>)>) {
+        let now = clock::now();
+        let told = models.into_iter().filter_map(|(model, who)| {
+            let facts = self.claude.facts(model);
+            model::told_of_end(model, &who.join(", "), facts.ends.as_deref()?, now)
+        });
+        let told: Vec<String> = told.collect();
+        let state = match told.split_first() {
+            None => State::Ready,
+            Some((first, [])) => State::Waiting(first.clone()),
+            Some((first, more)) => {
+                let (what, mend) = first.split_once("\n").unwrap_or((first, ""));
+                let more = more.iter().filter_map(|told| told.lines().next());
+                let all: Vec<&str> = std::iter::once(what).chain(more).collect();
+                State::Waiting(format!("{}\n{mend}", all.join("; ")))
+            }
+        };
+        self.health.set(Condition::ModelEnd, state);
+    }
+}

@@ -1,0 +1,119 @@
+//! Whether the registration that the homeserver has loaded covers our users: asked by looking, one user of each kind. A
+//! start, `/readyz` and `check --live` tell of it in the same words.
+
+use std::time::Duration;
+
+use ruma::{OwnedUserId, UserId};
+
+use super::Shared;
+use crate::{
+    config::{Config, Registration},
+    core::{
+        people::{Namespace, Who},
+        reach::registered::{Differs, is_not_covered},
+    },
+    matrix::{MatrixError, api::Api},
+};
+
+/// How often it is asked again whether assistants are covered, as long as they are not.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// The end of a name that stands for any.
+const ANYBODY: &str = "nobody";
+
+/// Returns one user of each kind, as the configuration names them.
+fn samples(config: &Config) -> Vec<OwnedUserId> {
+    let namespace = config.namespace();
+    let coworker = config.coworkers.first().map_or(ANYBODY, |coworker| coworker.id.0.as_str());
+    let mut localparts = vec![namespace.service.clone(), format!("{}{coworker}", namespace.coworker_prefix)];
+    if config.assistants.enabled {
+        localparts.push(assistant(&namespace));
+    }
+    localparts.iter().map(|localpart| namespace.user_id(localpart)).collect()
+}
+
+fn assistant(namespace: &Namespace) -> String {
+    format!("{}{ANYBODY}", namespace.assistant_prefix)
+}
+
+/// Returns what a refusal of one of our users means, where the loaded registration does not cover that user.
+pub(super) fn not_covered(config: &Config, user: &UserId, error: &MatrixError) -> Option<String> {
+    let MatrixError::Refused { errcode, message, .. } = error else { return None };
+    if !is_not_covered(errcode, message) {
+        return None;
+    }
+    let key = match config.namespace().who(user) {
+        Who::Coworker(_) => "appservice.coworker_prefix",
+        Who::Assistant(_) => "appservice.assistant_prefix",
+        _ => "appservice.service_localpart",
+    };
+    let regex = Registration::of(config).users_regex;
+    Some(Differs::Users { key, user: user.as_str(), regex: &regex }.told())
+}
+
+/// Returns what is wrong with the loaded registration as far as these users tell, and what could not be told.
+///
+/// # Errors
+/// The first answer that says nothing about it.
+pub async fn differences(config: &Config, api: &Api) -> Result<Vec<String>, MatrixError> {
+    let mut found = Vec::new();
+    for user in samples(config) {
+        let Err(error) = api.whoami_as(&user).await else { continue };
+        match not_covered(config, &user, &error) {
+            Some(told) => found.push(told),
+            // A user of ours that nobody made yet: the first start does.
+            None if is_unmade(&error) => {}
+            None => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn is_unmade(error: &MatrixError) -> bool {
+    let MatrixError::Refused { errcode, message, .. } = error else { return false };
+    let message = message.to_lowercase();
+    let says_so = ["not registered", "does not exist", "unknown user", "not found"];
+    matches!(errcode.as_str(), "M_FORBIDDEN" | "M_NOT_FOUND" | "M_UNKNOWN")
+        && says_so.iter().any(|words| message.contains(words))
+}
+
+/// Asks until assistants are covered: the others are made at the start, and show it by themselves.
+pub(super) async fn see_to_assistants(engine: Shared) {
+    let sample = engine.namespace.user_id(&assistant(&engine.namespace));
+    loop {
+        match engine.api().whoami_as(&sample).await {
+            Err(error) if error.is_passing() => {}
+            answer => match answer.err().and_then(|error| not_covered(&engine.config, &sample, &error)) {
+                Some(told) => engine.put_out_of_order(&sample, &told),
+                None => return engine.put_in_order(&sample),
+            },
+        }
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = tokio::time::sleep(ASK_AGAIN) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn op5_a_user_that_nobody_made_yet_is_no_fault() {
+        let refused = |errcode: &str, message: &str| MatrixError::Refused {
+            call: String::new(),
+            status: 403,
+            errcode: errcode.to_owned(),
+            message: message.to_owned(),
+            retry_after: None,
+        };
+        for (errcode, message, unmade) in [
+            ("M_FORBIDDEN", "Application service has not registered this user (@x:y)", true),
+            ("M_NOT_FOUND", "User does not exist", true),
+            ("M_FORBIDDEN", "Application service cannot masquerade as this user", false),
+            ("M_FORBIDDEN", "no", false),
+        ] {
+            assert_eq!(is_unmade(&refused(errcode, message)), unmade, "{message}");
+        }
+    }
+}

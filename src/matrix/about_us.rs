@@ -1,10 +1,10 @@
-//! What an operator is told where the homeserver, or whoever stands in its place, keeps us from working at all.
+//! What an operator is told when the homeserver, or something in its place, keeps us from working at all.
 
 use super::MatrixError;
 use crate::core::reach::homeserver;
 
 impl MatrixError {
-    /// Returns it with its mend, where it is about us and not about a room: what `/readyz`, `check` and the start tell.
+    /// Returns the error with its remedy if it concerns us and not one room; for `/readyz`, `check` and the start.
     #[must_use]
     pub fn about_us(&self, url: &str) -> String {
         let why = match self {

@@ -1,4 +1,4 @@
-//! One virtual user's live client: its syncs, its view of rooms, what it sends.
+//! A virtual user's live client: its syncs, its view of rooms, and what it sends.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -51,29 +51,29 @@ pub use self::succession::Tombstone;
 pub use self::synced::Stretch;
 pub use self::verification::{Asked, Emoji, Ending, Verification, Verifying};
 
-/// The type of every message that is sent.
+/// The event type of messages.
 const MESSAGE: &str = "m.room.message";
 
-/// Between two syncs while first words are sent.
+/// The pause between two syncs while first words are sent.
 const LISTEN_PAUSE: Duration = Duration::from_millis(20);
 
-/// Events asked for in one page of history.
+/// Events requested in one page of history.
 const PAGE_EVENTS: u32 = 100;
 
-/// A live client of one virtual user.
+/// The live client of a virtual user.
 pub struct Account {
-    /// Itself, for what goes on when its caller is dropped.
+    /// A handle to itself, for tasks that outlive their caller.
     me: Weak<Self>,
     user: OwnedUserId,
     client: Client,
-    /// The client's own keys, for what it gives up.
+    /// The client's own key store, for closing it.
     crypto: SqliteCryptoStore,
     token: Secret,
     dir: PathBuf,
     health: health::Health,
     last_sync: tokio::sync::Mutex<Option<Instant>>,
     windows: Mutex<HashMap<OwnedRoomId, Window>>,
-    /// Rooms in which something happened that only a sync brings in, and since when that is known.
+    /// Rooms with events that only a sync can deliver, and since when.
     behind: Mutex<HashMap<OwnedRoomId, Instant>>,
     pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
     synced: Mutex<synced::Synced>,
@@ -82,41 +82,41 @@ pub struct Account {
     seals: Seals,
 }
 
-/// What a room is called and how it is set up, as one member sees it.
+/// A room's name, setup and members, as one member sees them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `m.room.name`.
     pub name: Option<String>,
     /// `m.room.topic`.
     pub topic: Option<String>,
-    /// Whether events are encrypted.
+    /// Whether the room is encrypted.
     pub encrypted: bool,
     /// Display names of the joined and invited members, by user id.
     pub names: BTreeMap<OwnedUserId, String>,
-    /// Who has joined.
+    /// The joined members.
     pub joined: BTreeSet<OwnedUserId>,
-    /// Who is invited.
+    /// The invited members.
     pub invited: BTreeSet<OwnedUserId>,
     /// `m.room.pinned_events`, in the order of pinning.
     pub pinned: Vec<OwnedEventId>,
 }
 
-/// A file to be sent.
+/// A file to send.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Its name.
+    /// The file name that people see.
     pub name: String,
-    /// Its media type.
+    /// The media type that the event claims.
     pub media_type: mime::Mime,
-    /// Its content.
+    /// The content, unencrypted.
     pub bytes: Vec<u8>,
 }
 
 impl Account {
-    /// Wraps a client whose session is restored.
+    /// Wraps a client with a restored session.
     ///
     /// # Panics
-    /// When it is not.
+    /// If the client has no session.
     #[must_use]
     pub fn new(
         (client, crypto): (Client, SqliteCryptoStore),
@@ -157,18 +157,18 @@ impl Account {
         &self.user
     }
 
-    /// Returns the SDK client, for this module's own parts.
+    /// Returns the SDK client, for this module only.
     #[must_use]
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Returns the token that the proxy knows this client by.
+    /// Returns the token that identifies this client to the proxy.
     pub(super) fn token(&self) -> &Secret {
         &self.token
     }
 
-    /// Returns the folder that holds everything of this user.
+    /// Returns the folder with all of this user's stores.
     #[must_use]
     pub fn dir(&self) -> &PathBuf {
         &self.dir
@@ -192,8 +192,8 @@ impl Account {
         self.client.get_room(room).is_some_and(|room| room.state() == RoomState::Joined)
     }
 
-    /// Returns how many have joined a room to which nobody is invited, as the homeserver counted them at the last sync;
-    /// `None` where somebody may still come, or the count is not known.
+    /// Returns the number of members in a room without pending invites, as the homeserver counted at the last sync.
+    /// `None` if somebody is invited or the count is unknown.
     #[must_use]
     pub fn alone_with(&self, room: &RoomId) -> Option<usize> {
         let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Joined)?;
@@ -201,7 +201,7 @@ impl Account {
         (room.invited_members_count() == 0).then_some(joined)
     }
 
-    /// Returns whether this user made a room.
+    /// Returns whether this user created the room.
     #[must_use]
     pub fn made(&self, room: &RoomId) -> bool {
         let creation = self.client.get_room(room).and_then(|room| room.create_content());
@@ -213,7 +213,7 @@ impl Account {
     /// # Errors
     /// When the homeserver refuses (no invite, banned) or does not answer.
     pub async fn join(&self, room: &RoomId) -> Result<(), MatrixError> {
-        // `Room::join` on a known invite keeps what the invite brought (inviter, shared history).
+        // For a known invite, `Room::join` keeps what came with it: the inviter and shared history.
         match self.client.get_room(room) {
             Some(known) => Box::pin(known.join()).await?,
             None => {
@@ -223,7 +223,7 @@ impl Account {
         self.sync().await
     }
 
-    /// Joins a room that this user may not be invited to, by way of a server that is in it.
+    /// Joins a room without needing an invite, through a server that is in it.
     ///
     /// # Errors
     /// When the homeserver refuses or does not answer.
@@ -241,16 +241,16 @@ impl Account {
         self.client.get_room(room).is_some_and(|room| room.is_space())
     }
 
-    /// Returns whether anybody may join a room without an invite; a room that is not known counts as public.
+    /// Returns whether anybody may join a room without an invite; an unknown room counts as public.
     #[must_use]
     pub fn is_public(&self, room: &RoomId) -> bool {
         self.client.get_room(room).and_then(|room| room.is_public()).unwrap_or(true)
     }
 
-    /// Leaves a room, or declines the invite to it, for a `reason` that people's apps show beside it.
+    /// Leaves a room or declines its invite; people's apps show the `reason`.
     ///
     /// # Errors
-    /// When the homeserver does not answer; leaving a room one is not in succeeds.
+    /// When the homeserver does not answer. Leaving a room that the user is not in succeeds.
     pub async fn leave(&self, room: &RoomId, reason: Option<&str>) -> Result<(), MatrixError> {
         let mut request = ruma::api::client::membership::leave_room::v3::Request::new(room.to_owned());
         request.reason = reason.map(str::to_owned);
@@ -263,7 +263,7 @@ impl Account {
         }
     }
 
-    /// Returns the event by which this user is in the room, as of its last sync.
+    /// Returns the event with which this user joined the room, as of its last sync.
     ///
     /// # Errors
     /// When the room is not joined or the store fails.
@@ -280,7 +280,7 @@ impl Account {
         Ok(self.room(room)?.invite_user_by_id(user).await?)
     }
 
-    /// Takes somebody out of a room, or takes their invite back.
+    /// Kicks somebody from a room, or withdraws their invite.
     ///
     /// # Errors
     /// When the homeserver refuses or does not answer.
@@ -294,7 +294,7 @@ impl Account {
         Some(room.invite_details().await.ok()?.inviter?.user_id().to_owned())
     }
 
-    /// Returns what the room is called, how it is set up, and who is there.
+    /// Returns a room's name, setup and members.
     ///
     /// # Errors
     /// When the member list is not known yet and the homeserver does not answer.
@@ -323,7 +323,7 @@ impl Account {
         Ok(facts)
     }
 
-    /// Returns who has joined a room, with their display names.
+    /// Returns the joined members with their display names.
     ///
     /// # Errors
     /// When the member list is not known yet and the homeserver does not answer.
@@ -332,10 +332,10 @@ impl Account {
         Ok(members.iter().map(|member| (member.user_id().to_owned(), member.name().to_owned())).collect())
     }
 
-    /// Sends a message, encrypted where the room is; the same `txn` is the same event however often it is sent.
+    /// Sends a message, encrypted if the room is. Sending again with the same `txn` gives the same event.
     ///
     /// # Errors
-    /// When it was not accepted; whether to try again is [`MatrixError::is_passing`].
+    /// When the message was not accepted; [`MatrixError::is_passing`] tells whether to retry.
     pub async fn send(
         &self,
         room: &RoomId,
@@ -345,11 +345,11 @@ impl Account {
         Box::pin(self.say_content(room, outbound::content(message), txn)).await
     }
 
-    /// Sends as [`Self::send`] does; where the room is encrypted, it syncs meanwhile and once more behind it.
+    /// Sends like [`Self::send`]; in an encrypted room it also syncs during the send and once after it.
     ///
-    /// First words open an encrypted channel to every device there, upon which a client that is about to write hands
-    /// the key of its session over again, from its next message on. Where one sync brings both, the SDK keeps the later
-    /// key, with which the messages before it cannot be read (matrix-sdk-crypto 0.18, `receive_sync_changes`).
+    /// First words open an encrypted channel to every device in the room. A client that is about to write then shares
+    /// its session's key again, starting at its next message. If one sync delivers both copies, the SDK keeps the later
+    /// one, which cannot decrypt the earlier messages (matrix-sdk-crypto 0.18, `receive_sync_changes`).
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -366,7 +366,7 @@ impl Account {
         let mut sending = std::pin::pin!(self.send(room, message, txn));
         let sent = loop {
             let listened = async {
-                // A homeserver that is away is noticed by the sending.
+                // If the homeserver is unavailable, the send reports it.
                 let _ = self.sync().await;
                 tokio::time::sleep(LISTEN_PAUSE).await;
             };
@@ -380,7 +380,7 @@ impl Account {
         Ok(sent)
     }
 
-    /// Replaces a message of this user's.
+    /// Edits one of this user's messages.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -410,7 +410,7 @@ impl Account {
         Ok(sent.response.event_id)
     }
 
-    /// Uploads a file, encrypted where the room is, and sends it.
+    /// Uploads a file, encrypted if the room is, and sends it.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -424,7 +424,7 @@ impl Account {
         Box::pin(self.say_file(room, file, place, txn)).await
     }
 
-    /// Redacts an event of this user's.
+    /// Redacts one of this user's events.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -441,7 +441,7 @@ impl Account {
         Ok(self.room(room)?.typing_notice(typing).await?)
     }
 
-    /// Marks an event as read, in its thread where it is in one.
+    /// Marks an event as read, in its thread if it has one.
     ///
     /// # Errors
     /// When the homeserver does not answer; nobody needs to act on it.
@@ -451,7 +451,7 @@ impl Account {
         Ok(room.send_single_receipt(ReceiptType::Read, thread, event.to_owned()).await?)
     }
 
-    /// Waits until the key backup holds every key, at most `most`.
+    /// Waits until the key backup holds every key, but no longer than `most`.
     pub async fn settle_backup(&self, most: Duration) {
         let settled = tokio::time::timeout(most, self.client.encryption().backups().wait_for_steady_state()).await;
         if !matches!(settled, Ok(Ok(()))) {

@@ -1,6 +1,6 @@
 //! Calls that no SDK client makes: registration, devices, profiles, the appservice ping.
 //!
-//! They pass the proxy like everything else, under tokens that stand for the appservice or for a user.
+//! They pass through the proxy, with tokens that stand for the appservice or a user.
 
 mod people;
 
@@ -27,7 +27,7 @@ use crate::{
 pub const AUTOMATED_FIELD: &str = "io.workmate.automated";
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// How much of an answer is read, in bytes.
+/// Most bytes read of an answer.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 /// The application service's own calls; cheap to clone.
@@ -39,14 +39,14 @@ pub struct Api {
     heard: Heard,
 }
 
-/// What an account's profile holds, as far as Workmate sets it.
+/// The profile fields that Workmate sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     /// `displayname`
     pub display_name: Option<String>,
     /// `avatar_url`
     pub avatar: Option<String>,
-    /// Whether [`AUTOMATED_FIELD`] is there, and what it says.
+    /// The value of [`AUTOMATED_FIELD`], if present.
     pub automated: Option<Value>,
 }
 
@@ -60,7 +60,7 @@ impl Api {
         Self { proxy, http: http.unwrap_or_default(), heard: Heard::default() }
     }
 
-    /// Returns the HTTP client, which knows the way to the proxy and no other.
+    /// Returns the HTTP client, which can only reach the proxy.
     pub(super) fn http(&self) -> &reqwest::Client {
         &self.http
     }
@@ -126,7 +126,7 @@ impl Api {
         }
     }
 
-    /// `after_s`: the header `Retry-After`, as a number of seconds.
+    /// `after_s` is the `Retry-After` header in seconds.
     fn read(&self, status: u16, after_s: Option<u64>, bytes: &[u8], call: String) -> Result<Value, MatrixError> {
         let url = self.proxy.homeserver().to_string();
         let parsed: Option<Value> =
@@ -150,7 +150,7 @@ impl Api {
         }
     }
 
-    /// Asks who the `as_token` is, which shows in one call that the homeserver is there and knows us.
+    /// Asks whose the `as_token` is: one call shows that the homeserver answers and knows us.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -165,7 +165,7 @@ impl Api {
         })
     }
 
-    /// Asks who we are as one of our own users, which the homeserver allows within our namespace only.
+    /// Calls `whoami` as one of our users, which works only within our namespace.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -189,10 +189,10 @@ impl Api {
         }
     }
 
-    /// Makes a device of a virtual user, or renames it (spec 1.17, MSC4190).
+    /// Creates or renames a virtual user's device (spec 1.17, MSC4190).
     ///
     /// # Errors
-    /// [`MatrixError::NoDevices`] where the homeserver has no such endpoint for us; else as [`Self::call`].
+    /// [`MatrixError::NoDevices`] if the homeserver lacks the endpoint; else as [`Self::call`].
     pub async fn make_device(&self, user: &UserId, device: &DeviceId, name: &str) -> Result<(), MatrixError> {
         let path = format!("/_matrix/client/v3/devices/{}", encode(device.as_str()));
         let identity = Identity::User(user.to_owned());
@@ -207,10 +207,10 @@ impl Api {
         }
     }
 
-    /// Checks that a call can be made as one device (MSC4326).
+    /// Checks that calls can be made as one device (MSC4326).
     ///
     /// # Errors
-    /// [`MatrixError::NoDevices`] where the device is not asserted; else as [`Self::call`].
+    /// [`MatrixError::NoDevices`] if the homeserver ignores the device; else as [`Self::call`].
     pub async fn check_device(&self, user: &UserId, device: &DeviceId) -> Result<(), MatrixError> {
         let identity = Identity::Device(user.to_owned(), device.to_owned());
         let answer = self.call(identity, Method::GET, "/_matrix/client/v3/account/whoami", None).await?;
@@ -228,7 +228,7 @@ impl Api {
     pub async fn devices(&self, user: &UserId) -> Result<Vec<String>, MatrixError> {
         let identity = Identity::User(user.to_owned());
         let answer = self.call(identity, Method::GET, "/_matrix/client/v3/devices", None).await?;
-        // An answer without a list says nothing: taken for none, it would cost the device that is there.
+        // Reading a missing list as an empty one would delete the device that exists.
         let devices = answer["devices"].as_array().ok_or_else(|| MatrixError::NotMatrix {
             url: self.proxy.homeserver().to_string(),
             status: 200,
@@ -237,7 +237,7 @@ impl Api {
         Ok(devices.iter().filter_map(|device| device["device_id"].as_str().map(str::to_owned)).collect())
     }
 
-    /// Deletes a device of a virtual user; no UIA is asked of an application service.
+    /// Deletes a virtual user's device; application services need no UIA.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -261,7 +261,7 @@ impl Api {
         Ok(Profile { display_name: text("displayname"), avatar: text("avatar_url"), automated })
     }
 
-    /// Reads all fields of somebody's profile.
+    /// Reads all profile fields of a user.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -292,11 +292,10 @@ impl Api {
         uri.ok_or_else(|| MatrixError::Unreadable { call: "POST /media/upload".to_owned() })
     }
 
-    /// Asks the homeserver to call our ping endpoint with this transaction id, which also makes it retry its backlog at
-    /// once.
+    /// Asks the homeserver to ping us with this transaction id. That also makes it retry its backlog at once.
     ///
     /// # Errors
-    /// `Refused` with the homeserver's account of what it met when it called us; else as [`Self::call`].
+    /// `Refused` with what the homeserver met when it called us; else as [`Self::call`].
     pub async fn ping(&self, appservice_id: &str, transaction_id: &str) -> Result<(), MatrixError> {
         let path = format!("/_matrix/client/v1/appservice/{}/ping", encode(appservice_id));
         let body = Body::Json(json!({ "transaction_id": transaction_id }));
@@ -304,7 +303,7 @@ impl Api {
         Ok(())
     }
 
-    /// Returns whether a user exists here, by its profile.
+    /// Returns whether the homeserver knows a user's profile.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -322,16 +321,17 @@ impl Api {
 pub enum Body<'a> {
     /// JSON.
     Json(Value),
-    /// An image; its kind is told by its first bytes.
+    /// An image; its first bytes tell its type.
     Image(&'a [u8]),
 }
 
-/// Returns the pause that a refusal asks for. The body's field was replaced by the header in spec 1.10; some send one only.
+/// Returns the pause that a refusal demands. Spec 1.10 replaced the body's field by the header; some servers send only
+/// one.
 fn asked_pause(refusal: &Value, after_s: Option<u64>) -> Option<Duration> {
     refusal["retry_after_ms"].as_u64().map(Duration::from_millis).or(after_s.map(Duration::from_secs))
 }
 
-/// Returns an image's media type by its signature; clients show what they are told it is.
+/// Returns an image's media type by its signature, because clients trust the stated type.
 fn image_type(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => "image/png",
@@ -342,8 +342,8 @@ fn image_type(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// Percent-encodes one segment of a path: all but what RFC 3986 calls unreserved, and `.` where it would be the whole
-/// segment, which a URL parser takes for a way up.
+/// Percent-encodes a path segment: everything that RFC 3986 does not call unreserved, and dots that form the whole
+/// segment, which a URL parser would resolve.
 #[must_use]
 pub fn encode(segment: &str) -> String {
     let is_way = matches!(segment, "." | "..");
@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_way_up_is_refused_by_the_proxy_because_url_parsers_walk_it_even_where_it_is_encoded() {
-        // The URL standard calls `%2e%2e` a way up, too: such an id can be sent to nobody.
+        // The URL standard resolves `%2e%2e` too, so such an id cannot be sent at all.
         let url = url::Url::parse(&format!("http://x/a/{}/b", encode(".."))).expect("a URL");
         assert_eq!(url.path(), "/b");
     }

@@ -1,4 +1,4 @@
-//! The audit room: a private room that the service bot makes for the admins, and finds again by a mark in its state (C13).
+//! The audit room (C13): a private room that the service bot makes for the admins, and finds again by its mark.
 
 use matrix_sdk::ruma::{
     api::client::room::create_room::v3::{CreationContent, Request, RoomPreset},
@@ -20,14 +20,14 @@ use super::{
     error::MatrixError,
 };
 
-/// The state event that tells the audit room from other rooms.
+/// The state event that marks the audit room.
 pub(super) const MARK: &str = "io.workmate.audit";
-/// The field in it that names whose it is.
+/// The field of the mark that names the room's owner.
 pub(super) const MARK_FIELD: &str = "of";
-/// Level below which nobody but the service bot may post, invite, or change anything.
+/// The power level of the service bot; posting, inviting and changing state need it.
 const BOT_LEVEL: i64 = 100;
 
-/// What a new audit room is called and who may ever come in.
+/// A new audit room's name, topic and federation.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRoom<'a> {
     /// `m.room.name`.
@@ -38,7 +38,7 @@ pub struct NewRoom<'a> {
     pub federates: bool,
 }
 
-/// Creates the audit room: encrypted, invite-only, without guests; only its maker may post, invite or change state.
+/// Creates the audit room: encrypted, invite-only, without guests; only its creator may post, invite or change state.
 ///
 /// # Errors
 /// When the homeserver refuses or does not answer.
@@ -77,7 +77,7 @@ pub async fn create(account: &Account, new: &NewRoom<'_>) -> Result<OwnedRoomId,
     Ok(id)
 }
 
-/// Returns the audit room that this user made before, if it is still there: of its own making, and marked as such.
+/// Returns the audit room that this user made and marked before, if it still exists.
 ///
 /// # Errors
 /// When the user's store cannot be read.
@@ -85,7 +85,7 @@ pub async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError>
     find_marked(account, MARK).await
 }
 
-/// Returns the room that this user made before and marked with this state event, whose [`MARK_FIELD`] names it.
+/// Returns the room that this user made before and whose state event of type `mark` names this user in [`MARK_FIELD`].
 pub(super) async fn find_marked(account: &Account, mark: &str) -> Result<Option<OwnedRoomId>, MatrixError> {
     let mut found = None;
     for room in account.joined() {
@@ -95,7 +95,7 @@ pub(super) async fn find_marked(account: &Account, mark: &str) -> Result<Option<
         }
         let marks = active(account, &room, StateEventType::from(mark), MARK_FIELD).await?;
         if marks.iter().any(|mark| mark.as_str() == Some(account.user().as_str())) {
-            // Should there be two, every start takes the same one.
+            // If there are two, every start takes the same one.
             found = found.max(Some(room));
         }
     }

@@ -1,16 +1,15 @@
-//! Room on the disk: a sync takes keys from the homeserver for good, so none begins where they may not be kept.
+//! Free disk space. A sync removes keys from the homeserver for good, so none may begin if they cannot be stored.
 
 use std::{io, path::Path};
 
 use super::error::MatrixError;
 
-/// With less than this a disk counts as full, in bytes: stores that do not say so may hang on it, or lose a part of what
-/// they are given.
+/// Free bytes below which a disk counts as full: some stores hang on a full disk, or lose part of a write.
 pub const FULL_BYTES: u64 = 8 << 20;
-/// What the system says of a full disk, on Linux (`ENOSPC`).
+/// The error code of a full disk on Linux (`ENOSPC`).
 const NO_SPACE: i32 = 28;
 
-/// Returns how many bytes may still be written to a folder's disk; `None` where that cannot be told.
+/// Returns the free bytes on a folder's disk; `None` if unknown.
 #[must_use]
 pub fn left(dir: &Path) -> Option<u64> {
     let found = nix::sys::statvfs::statvfs(dir).ok()?;
@@ -20,9 +19,9 @@ pub fn left(dir: &Path) -> Option<u64> {
     Some(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
-/// Refuses, for as long as that is so, where a folder's disk is full.
+/// Fails while a folder's disk is full.
 ///
-/// The SDK takes it for a key that cannot be decrypted when its store has no room for it, and asks for the next one.
+/// If its store cannot save a key, the SDK treats the key as undecryptable and asks for the next.
 pub(super) fn require_room(dir: &Path) -> Result<(), MatrixError> {
     match left(dir) {
         Some(left) if left < FULL_BYTES => {

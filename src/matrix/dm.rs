@@ -1,4 +1,4 @@
-//! Private rooms that one of our users makes for one person (A2), and what their state says.
+//! Private rooms that one of our users makes for one person (A2), and the state that keeps them private.
 
 use matrix_sdk::{
     Room, RoomMemberships,
@@ -36,11 +36,11 @@ use crate::core::{
     sealed::Seal,
 };
 
-/// Level below which nobody but the assistant may invite, kick, or change state.
+/// The assistant's power level; inviting, kicking and changing state need it.
 const OWNER_LEVEL: i64 = 100;
 
-/// Creates the private room of an assistant and invites its owner: encrypted from the first event, invite-only,
-/// guests forbidden, history for joined members, not federated, direct; the owner cannot invite (A2).
+/// Creates an assistant's private chat and invites its owner (A2): encrypted from the first event, invite-only, without
+/// guests, history for joined members, not federated, direct; the owner cannot invite.
 ///
 /// # Errors
 /// When the homeserver refuses or does not answer.
@@ -79,7 +79,7 @@ pub async fn create_private(account: &Account, owner: &UserId, name: &str) -> Re
     Ok(id)
 }
 
-/// Creates the service bot's direct chat with a person: encrypted and private, without an assistant's strictness.
+/// Creates the service bot's direct chat with a person: encrypted and private, but less strict than an assistant's.
 ///
 /// # Errors
 /// When the homeserver refuses or does not answer.
@@ -90,7 +90,7 @@ pub async fn create_service(account: &Account, person: &UserId) -> Result<OwnedR
     request.invite = vec![person.to_owned()];
     request.initial_state = vec![
         state(RoomEncryptionEventContent::with_recommended_defaults()),
-        // The word that it is made for is there before the person has joined.
+        // The message for which the chat is made is sent before the person joins.
         state(RoomHistoryVisibilityEventContent::new(HistoryVisibility::Invited)),
     ];
     let room = Box::pin(account.client().create_room(request)).await?;
@@ -111,7 +111,7 @@ const OPENING: [StateEventType; 8] = [
     StateEventType::SpaceParent,
 ];
 
-/// Returns the state of a room as far as it decides who can read it, as of the user's last sync.
+/// Returns the state that decides who can read a room, as of the user's last sync.
 ///
 /// # Errors
 /// When the room is not joined, its state is not known yet, or the homeserver does not tell its members.
@@ -130,7 +130,8 @@ pub async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Re
     }
     Ok(RoomState {
         creator: creation.creator,
-        // What the SDK keeps of it is left by an event that overwrote or redacted it; the room's own word counts here.
+        // The SDK remembers encryption from events that were overwritten or redacted; here the room's present state
+        // counts.
         encrypted: room.latest_encryption_state().await?.is_encrypted() && names_megolm(&room).await?,
         join_rule: room.join_rule().map(|rule| rule.as_str().to_owned()).unwrap_or_default(),
         guest_access: room.guest_access().to_string(),
@@ -148,7 +149,7 @@ pub async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Re
     })
 }
 
-/// The values of `field` in a room's state events of one type, where it is there and not empty.
+/// Returns the non-empty values of `field` in a room's state events of one type.
 pub(super) async fn active(
     account: &Account,
     room: &RoomId,
@@ -164,7 +165,7 @@ pub(super) async fn active(
     Ok(values.filter(|value| *value != json!([]) && *value != json!("") && !value.is_null()).collect())
 }
 
-/// Whether a room's encryption event, as it stands now, asks for the algorithm that everybody has.
+/// Returns whether a room's present encryption event names the algorithm that everybody has.
 async fn names_megolm(room: &Room) -> Result<bool, MatrixError> {
     let content: Option<Value> = match room.get_state_event(StateEventType::RoomEncryption, "").await? {
         Some(RawAnySyncOrStrippedState::Sync(event)) => event.get_field("content").ok().flatten(),

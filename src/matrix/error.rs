@@ -1,4 +1,4 @@
-//! What can go wrong between us and the homeserver, by cause.
+//! Errors between us and the homeserver, by cause.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use ruma::api::{
 use super::provision::damage::{is_disk_trouble, says_trouble};
 use crate::core::{reach::Obstacle, time::Timestamp};
 
-/// The longest `errcode` that is one.
+/// The longest valid `errcode`, in bytes.
 const ERRCODE_BYTES_MAX: usize = 255;
 
 /// The error code of a call that our own proxy does not send, because no homeserver could have what it names.
@@ -46,12 +46,12 @@ pub enum MatrixError {
         Obstacle::mend_of(cause, "homeserver.url")
     )]
     Unreachable {
-        /// Base URL that was called.
+        /// The base URL that was called.
         url: String,
-        /// The transport's own words.
+        /// The transport error's text.
         cause: String,
     },
-    /// Something answered that is no Matrix homeserver: a proxy's page, an empty body, a refusal without `errcode`.
+    /// Something other than a Matrix homeserver answered: a proxy's page, an empty body, a refusal without `errcode`.
     #[error(
         "homeserver {url}: answered HTTP {status} without JSON to {call}\n  That is not the client-server API; a proxy or web page stands there.\n  Mend: set homeserver.url to the base that serves /_matrix/client."
     )]
@@ -63,7 +63,7 @@ pub enum MatrixError {
         /// Method and path.
         call: String,
     },
-    /// The `as_token` is not known there.
+    /// The homeserver does not know the `as_token`.
     #[error(
         "homeserver {url}: refused our as_token\n  The registration that it has loaded is another one, or none.\n  Mend: give it the registration.yaml that `workmate init` wrote and restart it."
     )]
@@ -71,14 +71,14 @@ pub enum MatrixError {
         /// Base URL that was called.
         url: String,
     },
-    /// Devices cannot be made or masqueraded (spec 1.17, MSC4190 and MSC4326).
+    /// The homeserver cannot create or masquerade devices (spec 1.17, MSC4190 and MSC4326).
     #[error(
         "homeserver {url}: lacks device management for application services ({cause})\n  Virtual users need a device of their own for encryption.\n  Mend: use Synapse 1.141, Continuwuity 26.7.0, Tuwunel 1.8.3 or later; Tuwunel also needs `io.element.msc4190: true` in the registration, as `workmate init` writes it."
     )]
     NoDevices {
         /// Base URL that was called.
         url: String,
-        /// What was tried and answered.
+        /// The call and its answer.
         cause: String,
     },
     /// The homeserver refused one call.
@@ -90,49 +90,49 @@ pub enum MatrixError {
         status: u16,
         /// The Matrix error code.
         errcode: String,
-        /// The homeserver's words.
+        /// The homeserver's error text.
         message: String,
-        /// How long it asks to wait before the next call, where that is told.
+        /// How long the homeserver asks to wait, if it says so.
         retry_after: Option<Duration>,
     },
-    /// The homeserver answered, in a shape that nobody can read. Asked again, it answers the same.
+    /// The homeserver's answer cannot be parsed. It would answer the same again.
     #[error("homeserver: {call}: the answer lacks what it must hold")]
     Unreadable {
         /// Method and path.
         call: String,
     },
-    /// The device that we act as is not there any more: its user has to be provisioned anew.
+    /// The device that we act as no longer exists; its user has to be provisioned again.
     #[error(
         "homeserver: a device of ours is gone ({cause})\n  Its user gets a new one; what waits for it goes on then."
     )]
     DeviceGone {
-        /// The homeserver's words.
+        /// The homeserver's error text.
         cause: String,
     },
     /// The SDK failed.
     #[error("matrix-sdk: {0}")]
     Sdk(#[source] matrix_sdk::Error),
-    /// An SDK client could not be built or its store not opened.
+    /// An SDK client could not be built, or its store could not be opened.
     #[error(
         "{dir}: the store of {user} cannot be opened ({cause})\n  That virtual user cannot act.\n  Mend: check the disk and the folder's owner; if the files are damaged, delete the folder: everything in it is recovered from the homeserver."
     )]
     UserStore {
         /// The virtual user.
         user: String,
-        /// Its folder.
+        /// The user's folder.
         dir: String,
-        /// The store's words.
+        /// The store's error text.
         cause: String,
     },
     /// A file could not be read or written.
     #[error("{path}: {cause}\n  Mend: check the disk's free space and the folder's owner.")]
     File {
-        /// Where.
+        /// The file's path.
         path: String,
-        /// What.
+        /// The operating system's error.
         cause: std::io::Error,
     },
-    /// The room is not known to this client, or it is not joined.
+    /// The client does not know the room, or has not joined it.
     #[error("{user} is not in {room}")]
     NotJoined {
         /// The virtual user.
@@ -140,7 +140,7 @@ pub enum MatrixError {
         /// The room.
         room: String,
     },
-    /// The room asks for an encryption that we do not know, so nothing may be sent (invariant 9).
+    /// The room demands an encryption that we do not know, so nothing may be sent (invariant 9).
     #[error("{room}: asks for an encryption that is not known here; nothing is sent there")]
     OtherEncryption {
         /// The room.
@@ -149,12 +149,12 @@ pub enum MatrixError {
     /// Messages in the room need more power than this user has.
     #[error("{room}: {user} has too little power to say anything")]
     NoPower {
-        /// Who.
+        /// The virtual user.
         user: String,
         /// The room.
         room: String,
     },
-    /// A user's device was replaced again and again: somebody else acts as that user.
+    /// A user's device was replaced repeatedly: another program acts as that user.
     #[error(
         "the device of {user} was replaced again and again within an hour\n  Two programs that act as one user delete each other's devices, and what is encrypted for it is lost.\n  Mend: stop the other workmate that uses this registration (a copied folder?), or give each its own."
     )]
@@ -162,7 +162,7 @@ pub enum MatrixError {
         /// The virtual user.
         user: String,
     },
-    /// The rooms of a user hold more than a sync may bring, although what is too large in it is left out.
+    /// A user's rooms exceed the size of a sync, even without their oversized parts.
     #[error(
         "{user}: its rooms hold more than can be read at once, even without what is too large in them. Mend: remove it from \
          rooms where nobody needs it"
@@ -182,8 +182,8 @@ pub enum MatrixError {
 impl MatrixError {
     /// Returns whether the same call may succeed later.
     ///
-    /// Only a well-formed Matrix error that says so is final. Whatever else answers in the homeserver's place, and a
-    /// 401, is waited out, and nothing is thrown away for it. An answer that cannot be read is never waited for.
+    /// Only a well-formed Matrix error that says so is final. A 401, and anything that answers in the homeserver's
+    /// place, is waited out, and nothing is discarded because of it. An unparsable answer is never retried.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
@@ -202,7 +202,7 @@ impl MatrixError {
         }
     }
 
-    /// Returns whether an answer is larger than may be read (`proxy/answer.rs`).
+    /// Returns whether an answer exceeded the size limit (`proxy/answer.rs`).
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         match self {
@@ -212,7 +212,7 @@ impl MatrixError {
         }
     }
 
-    /// Returns how long the homeserver asks to wait (429 `M_LIMIT_EXCEEDED`), from `now` on; `None` where it does not.
+    /// Returns how long the homeserver asks to wait from `now` on (429 `M_LIMIT_EXCEEDED`); `None` if it does not say.
     #[must_use]
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         match self {
@@ -222,8 +222,8 @@ impl MatrixError {
         }
     }
 
-    /// Returns whether we may not: the homeserver answered so (403: kicked, banned, muted), or the room's encryption is
-    /// none that we know.
+    /// Returns whether we are not allowed to: the homeserver answered 403 (kicked, banned, muted), or we do not know
+    /// the room's encryption.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         match self {
@@ -278,13 +278,13 @@ impl MatrixError {
         }
     }
 
-    /// Returns whether the device that we act as does not exist any more; its user is to be provisioned anew.
+    /// Returns whether the device that we act as no longer exists; its user has to be provisioned again.
     #[must_use]
     pub fn is_device_gone(&self) -> bool {
         matches!(self, Self::DeviceGone { .. })
     }
 
-    /// Returns whether the homeserver refuses the `as_token`, or our own proxy a client's token that was replaced.
+    /// Returns whether the homeserver refused the `as_token`, or our proxy refused a client's replaced token.
     #[must_use]
     pub fn is_token_refused(&self) -> bool {
         match self {
@@ -314,12 +314,12 @@ pub(super) fn is_errcode(text: &str) -> bool {
     named && text.len() <= ERRCODE_BYTES_MAX && text.bytes().all(is_plain)
 }
 
-/// Returns whether an `errcode` says that the device of an asserted identity does not exist (MSC4326).
+/// Returns whether an `errcode` says that the asserted device does not exist (MSC4326).
 pub(super) fn is_unknown_device(errcode: &str) -> bool {
     matches!(errcode, "M_UNKNOWN_DEVICE" | "ORG.MATRIX.MSC4326.M_UNKNOWN_DEVICE")
 }
 
-/// Whether a Matrix error is one of the moment: the homeserver is busy, broken, full, or does not know us now.
+/// Returns whether a Matrix error is temporary: the homeserver is busy, broken or full, or does not know us now.
 fn refusal_is_passing(status: u16, errcode: &str) -> bool {
     let of_the_moment = ["M_LIMIT_EXCEEDED", "M_RESOURCE_LIMIT_EXCEEDED", "M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"];
     status >= 500
@@ -346,7 +346,7 @@ pub(super) fn is_doubtful(status: u16, errcode: &str) -> bool {
 fn sdk_is_passing(error: &matrix_sdk::Error) -> bool {
     match error {
         matrix_sdk::Error::Http(http) => http_is_passing(http),
-        // A disk that is full has space again some day.
+        // A full disk may have space again later.
         matrix_sdk::Error::Io(_) => true,
         matrix_sdk::Error::StateStore(error) => matches!(**error, StoreError::Backend(_)),
         matrix_sdk::Error::CryptoStoreError(error) => {
@@ -365,7 +365,7 @@ fn http_is_passing(error: &HttpError) -> bool {
                 let errcode = answer.error_kind().map(|kind| kind.errcode().to_string()).unwrap_or_default();
                 refusal_is_passing(answer.status_code.as_u16(), &errcode)
             }
-            // Stages of authentication that nobody can go through, or an answer that is not the API's.
+            // Authentication stages that nobody can complete, or an answer outside the API.
             _ => false,
         },
         _ => false,

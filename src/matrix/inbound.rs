@@ -1,4 +1,4 @@
-//! From the wire's events to the core's: lenient, because every field was written by somebody else.
+//! Parses events from the wire into core's; leniently, because others wrote every field.
 
 use std::collections::BTreeSet;
 
@@ -32,14 +32,14 @@ use crate::core::{
     words::KeyMissing,
 };
 
-/// The key in the content of an approval's card.
+/// The content field that marks an approval card.
 pub(super) const CARD_MARK: &str = "dev.workmate.card";
 
-/// The event types that mean something where they come out of ciphertext: what people say, and nothing else; besides types
-/// that nobody knows ([`message::may_be_spoken`]).
+/// The event types that count when they come out of ciphertext: those that people say something with. Unknown types may
+/// count too ([`message::may_be_spoken`]).
 ///
-/// State, redactions and reactions are never encrypted (spec, "m.room.encrypted"; MSC3414 is not in use): the homeserver
-/// checked nobody's right to what it could not read.
+/// State, redactions and reactions are never encrypted (spec, "m.room.encrypted"; MSC3414 is not in use): the
+/// homeserver cannot check the sender's right to what it cannot read.
 const SAID_IN_PRIVATE: [&str; 7] = [
     "m.room.message",
     "m.poll.start",
@@ -50,51 +50,51 @@ const SAID_IN_PRIVATE: [&str; 7] = [
     "org.matrix.msc3381.poll.end",
 ];
 
-/// What of a room decides how its events are read.
+/// A room's rules for reading its events.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// The rules of its version; `None` where that is not known.
+    /// The rules of the room's version; `None` if it is unknown.
     pub version: Option<Version>,
-    /// Its power levels, as far as they were asked for.
+    /// The room's power levels, if they were requested.
     pub levels: Option<Levels>,
 }
 
-/// An event that a client read, and its ciphertext where it could not decrypt it.
+/// An event that a client read, with its ciphertext if it could not be decrypted.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// The event as the core sees it.
+    /// The event in core's form.
     pub event: RoomEvent,
-    /// The encrypted event, kept so that decryption can be tried again.
+    /// The encrypted event, kept for retrying decryption.
     pub sealed: Option<Raw<OriginalSyncRoomEncryptedEvent>>,
-    /// Why it could not be decrypted, as far as one can tell; only where it is sealed.
+    /// The likely reason why it could not be decrypted; only if it is sealed.
     pub key_missing: Option<KeyMissing>,
     /// Whether it arrived encrypted (and was decrypted).
     pub was_encrypted: bool,
-    /// The Curve25519 key of the device that made the key it was decrypted with.
+    /// The Curve25519 key of the device that sent the session's key.
     pub sender_key: Option<String>,
 }
 
 impl Read {
-    /// Returns how it came.
+    /// Returns whether it came encrypted.
     #[must_use]
     pub fn carriage(&self) -> Carriage {
         if self.was_encrypted { Carriage::Encrypted } else { Carriage::Plain }
     }
 
-    /// Returns an event that came unencrypted.
+    /// Wraps an event that came unencrypted.
     #[must_use]
     pub fn plain(event: RoomEvent) -> Self {
         Self { event, sealed: None, key_missing: None, was_encrypted: false, sender_key: None }
     }
 }
 
-/// Returns the core's view of an event that the SDK has processed; `None` where it has no usable envelope.
+/// Parses an event that the SDK has processed; `None` if it has no usable envelope.
 #[must_use]
 pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Option<Read> {
     let raw = event.raw();
     match &event.kind {
         TimelineEventKind::PlainText { .. } => Some(Read::plain(from_raw(room, rules, raw)?)),
-        // Decrypted, and no JSON: no key would change that.
+        // Decrypted but not JSON: no other key would help.
         TimelineEventKind::UnableToDecrypt { utd_info, .. }
             if utd_info.reason == UnableToDecryptReason::PayloadDeserializationFailure =>
         {
@@ -113,7 +113,7 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
             })
         }
         TimelineEventKind::Decrypted(decrypted) => {
-            // The homeserver attributes this ciphertext to somebody who did not write it.
+            // The homeserver attributes this ciphertext to a user who did not write it.
             let forged = matches!(
                 decrypted.encryption_info.verification_state,
                 VerificationState::Unverified(VerificationLevel::MismatchedSender)
@@ -132,7 +132,7 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
     }
 }
 
-/// Returns the core's view of an event that we decrypted ourselves, and the key of the device that it came from.
+/// Parses an event that we decrypted ourselves; also takes the key of its sending device.
 pub(super) fn from_decrypted(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, sender_key: String) -> Option<Read> {
     let event = if is_said_in_private(raw) {
         from_raw(room, &Rules::default(), raw)?
@@ -146,20 +146,20 @@ fn has_state_key(raw: &Raw<AnySyncTimelineEvent>) -> bool {
     !matches!(raw.get_field::<IgnoredAny>("state_key"), Ok(None))
 }
 
-/// Returns whether people say something in events of a type, among them those that we do not know.
+/// Returns whether people can say something with events of a type, unknown types included.
 #[must_use]
 pub fn may_be_said(event_type: &str) -> bool {
     SAID_IN_PRIVATE.contains(&event_type) || message::may_be_spoken(event_type)
 }
 
-/// Returns whether what was decrypted is something that people say; whatever has a state key would be state.
+/// Returns whether a decrypted event is a message; with a state key it would be state.
 fn is_said_in_private(raw: &Raw<AnySyncTimelineEvent>) -> bool {
     raw.get_field::<String>("type").ok().flatten().is_some_and(|event_type| may_be_said(&event_type))
         && !has_state_key(raw)
 }
 
-/// Returns the likely cause, from what the sender's client says of a key that it keeps (spec, "Reporting that
-/// decryption keys are withheld"), and from the key that we have.
+/// Returns the likely cause from the sender's withheld code (spec, "Reporting that decryption keys are withheld") and
+/// from the key that we have.
 fn key_missing(reason: &UnableToDecryptReason) -> KeyMissing {
     use WithheldCode::{Blacklisted, HistoryNotShared, Unauthorised, Unverified};
     match reason {
@@ -172,14 +172,14 @@ fn key_missing(reason: &UnableToDecryptReason) -> KeyMissing {
     }
 }
 
-/// Returns the core's view of a plain event as a transaction carries it.
+/// Parses an unencrypted event from a transaction.
 #[must_use]
 pub fn from_json(room: &RoomId, rules: &Rules, json: &str) -> Option<RoomEvent> {
     let raw = Raw::from_json_string(json.to_owned()).ok()?;
     from_raw(room, rules, &raw)
 }
 
-/// Returns the newest edit that the homeserver bundles with an event (`m.replace` in its `unsigned`), decrypted with it.
+/// Returns the newest edit bundled with an event (`m.replace` in its `unsigned`), decrypted with it.
 #[must_use]
 pub fn bundled_edit(room: &RoomId, event: &TimelineEvent) -> Option<RoomEvent> {
     #[derive(serde::Deserialize)]
@@ -197,7 +197,7 @@ pub fn bundled_edit(room: &RoomId, event: &TimelineEvent) -> Option<RoomEvent> {
     if let TimelineEventKind::Decrypted(decrypted) = &event.kind {
         let bundled = decrypted.unsigned_encryption_info.as_ref();
         let bundled = bundled.and_then(|bundled| bundled.get(&UnsignedEventLocation::RelationsReplace));
-        // Of an encrypted message an edit is encrypted too (spec, "Validity of replacement events").
+        // An edit of an encrypted message is encrypted too (spec, "Validity of replacement events").
         if !matches!(bundled, Some(UnsignedDecryptionResult::Decrypted(_))) || !is_said_in_private(edit) {
             return None;
         }
@@ -205,8 +205,8 @@ pub fn bundled_edit(room: &RoomId, event: &TimelineEvent) -> Option<RoomEvent> {
     from_raw(room, &Rules::default(), edit).filter(|edit| matches!(edit.kind, EventKind::Edit { .. }))
 }
 
-/// Returns the events as the core sees them, but for unencrypted edits of encrypted messages: the homeserver could have
-/// written those (spec, "Validity of replacement events").
+/// Returns the events without unencrypted edits of encrypted messages, which the homeserver could have written (spec,
+/// "Validity of replacement events").
 pub fn together<'a>(read: impl Iterator<Item = &'a Read> + Clone) -> Vec<RoomEvent> {
     let encrypted: BTreeSet<&EventId> =
         read.clone().filter(|read| read.was_encrypted).map(|read| &*read.event.id).collect();
@@ -239,7 +239,7 @@ fn from_raw(room: &RoomId, rules: &Rules, raw: &Raw<AnySyncTimelineEvent>) -> Op
         Ok(AnySyncTimelineEvent::MessageLike(event)) => message_like(event, raw),
         Ok(AnySyncTimelineEvent::State(AnySyncStateEvent::RoomMember(event))) => member(&event),
         Ok(AnySyncTimelineEvent::State(event)) => EventKind::Other(event.event_type().to_string()),
-        // Content that breaks the spec: the event is there, but says nothing that we can use.
+        // The content breaks the spec: the event exists, but we can use none of it.
         Err(_) => broken_member(raw)
             .unwrap_or_else(|| EventKind::Other(raw.get_field::<String>("type").ok().flatten().unwrap_or_default())),
     };
@@ -270,7 +270,7 @@ fn member(event: &SyncRoomMemberEvent) -> EventKind {
     })
 }
 
-/// Returns a membership whose other content breaks the spec: the homeserver goes by it all the same.
+/// Returns a membership whose other content breaks the spec, because the homeserver acts on it anyway.
 fn broken_member(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     #[derive(serde::Deserialize)]
     struct Content {
@@ -283,7 +283,7 @@ fn broken_member(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     Some(EventKind::Member(MemberChange { user, membership, display_name: None }))
 }
 
-/// Returns the core's word for a membership; what is not known counts as being gone.
+/// Maps a membership; an unknown one counts as having left.
 pub(super) fn membership(state: &MembershipState) -> Membership {
     match state {
         MembershipState::Join => Membership::Join,

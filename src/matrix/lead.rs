@@ -1,4 +1,4 @@
-//! One lead for each encrypted room: the user of ours that syncs and decrypts, so that the others need not.
+//! The lead of an encrypted room: the user of ours that syncs and decrypts for the others.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,16 +7,16 @@ use tokio::time::Instant;
 
 use super::{account::Account, error::MatrixError, inbound::Read};
 
-/// Pauses before each try; the first is at once, the others ask up to [`READERS_MAX`] of our users.
+/// Pauses before the tries; the first is immediate, later ones use up to [`READERS_MAX`] of our users.
 const TRIES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
-/// How many of our users in a room try to decrypt one event.
+/// Most of our users in a room that try to decrypt an event.
 const READERS_MAX: usize = 3;
 
-/// Reads one event with the first of `readers` that can decrypt it.
+/// Decrypts an event with the first of `readers` that can.
 ///
-/// `accepted` is when its transaction came: a sync that began after it has its keys. Returns the event still sealed
-/// when all tries failed; the caller parks it. `None`: no reader can see it at all.
+/// `accepted` is when its transaction came: a sync that began later has its keys. If all tries fail, returns the event
+/// still sealed, and the caller parks it. `None` if no reader can see it at all.
 ///
 /// # Errors
 /// When the homeserver does not answer.
@@ -51,7 +51,7 @@ pub async fn read(
     Ok(last)
 }
 
-/// Reads one event as one user, after a sync that began at or after `since`.
+/// Reads an event as one user, after a sync that began at or after `since`.
 ///
 /// # Errors
 /// When the homeserver does not answer.

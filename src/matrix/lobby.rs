@@ -1,4 +1,4 @@
-//! The lobby: a room of the service bot's in which people's apps find the coworkers by name.
+//! The lobby: a room of the service bot in which people's apps find the coworkers by name.
 
 use reqwest::Method;
 use ruma::{OwnedRoomId, RoomId, UserId};
@@ -13,14 +13,14 @@ use super::{
 };
 use crate::core::id;
 
-/// The state event that tells the lobby from other rooms.
+/// The state event that marks the lobby.
 pub(super) const MARK: &str = "io.workmate.lobby";
-/// The state event that says which list of coworkers stands there.
+/// The state event that names the posted list of coworkers.
 const LISTED: &str = "io.workmate.lobby.listed";
-/// Level below which nobody but the service bot may write, invite, or change anything.
+/// The service bot's power level; posting, inviting and changing state need it.
 const BOT_LEVEL: i64 = 50;
 
-/// Returns the lobby that this user made before, if it is still there.
+/// Returns the lobby that this user made before, if it still exists.
 ///
 /// # Errors
 /// When the user's store cannot be read.
@@ -29,8 +29,8 @@ pub async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError>
 }
 
 impl Api {
-    /// Makes the lobby: unencrypted, since nothing is said in it; for this homeserver alone; for the members of `space`
-    /// where there is one, else for everybody here.
+    /// Makes the lobby: unencrypted, because nothing is said in it; local to this homeserver; open to the members of
+    /// `space` if there is one, else to everybody on the server.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -65,7 +65,7 @@ impl Api {
         Ok(made["room_id"].as_str().and_then(id::room))
     }
 
-    /// Lists a room in the homeserver's directory of rooms; many homeservers allow that to admins only.
+    /// Lists a room in the homeserver's public directory, which many homeservers allow only to admins.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -76,7 +76,7 @@ impl Api {
         Ok(())
     }
 
-    /// Returns which list of coworkers stands in the lobby.
+    /// Returns the digest of the posted list of coworkers.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -89,7 +89,7 @@ impl Api {
         }
     }
 
-    /// Notes which list stands there, and pins the message that holds it.
+    /// Records the posted list's digest, and pins the message.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -98,7 +98,7 @@ impl Api {
         self.set_state(user, room, LISTED, json!({ "list": list })).await
     }
 
-    /// Shows a user as online or not.
+    /// Sets a user's presence.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -109,7 +109,7 @@ impl Api {
         Ok(())
     }
 
-    /// Returns how a user is shown.
+    /// Returns a user's presence.
     ///
     /// # Errors
     /// As [`Api::call`].

@@ -1,7 +1,6 @@
-//! Files that people sent: fetched through the proxy, never more than asked for, and decrypted by the SDK's code.
+//! Downloads files that people sent: through the proxy, up to a size, decrypted by the SDK's code.
 //!
-//! The SDK's own download reads whatever comes, without a limit. So the bytes are fetched here, over the SDK's HTTP
-//! client, and counted while they come.
+//! The SDK's own download has no size limit. So the bytes are fetched here with the SDK's HTTP client, and counted.
 
 use std::{
     io::{Cursor, Read as _},
@@ -15,32 +14,31 @@ use serde_json::{Value, json};
 use super::account::Account;
 use crate::core::event::MediaSource;
 
-/// How long one file may take to come.
+/// How long one download may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the homeserver may wait for another server that has the file, in milliseconds.
+/// How long the homeserver may wait for the file's own server, in milliseconds.
 const REMOTE_WAIT_MS: u32 = 20_000;
-/// The longest `mxc:` URI that is taken: a server's name has at most 230 characters, an id about 65.
+/// The longest `mxc:` URI: a server name has at most 230 characters, an id about 65.
 const URI_BYTES_MAX: usize = 240;
 
-/// Why a file is not there.
+/// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
-    /// It is larger than allowed, by what the homeserver says or by what came.
+    /// It is larger than allowed, as announced or as received.
     #[error("the file has more than {0} bytes")]
     TooLarge(u64),
-    /// No such file, or the homeserver does not hand it out.
+    /// It does not exist, or the homeserver refuses it; holds the status.
     #[error("the homeserver answered {0} for a file")]
     Refused(u16),
-    /// The homeserver did not answer, or not in time.
+    /// The homeserver did not answer in time.
     #[error("a file could not be fetched: {0}")]
     Unreachable(String),
-    /// It is not what was encrypted, or the event does not say how to decrypt it.
+    /// Its content does not match, or the event does not say how to decrypt it.
     #[error("a file could not be decrypted")]
     Undecryptable,
 }
 
-/// Returns what [`Account::media`] needs of a message's content, as text; `None` where it names no place of the `mxc:`
-/// kind, or not how to decrypt it.
+/// Returns the source of a file in a message's content; `None` if it has no `mxc:` URI or lacks what decryption needs.
 pub(super) fn source_in(content: &JsonObject) -> Option<MediaSource> {
     let source = match content.get("file") {
         Some(Value::Object(file)) => room::MediaSource::Encrypted(Box::new(encrypted(file)?)),
@@ -50,8 +48,8 @@ pub(super) fn source_in(content: &JsonObject) -> Option<MediaSource> {
     serde_json::to_string(&source).ok().map(MediaSource::new)
 }
 
-/// Reads how a file is decrypted: of what stands there only what decrypts it is looked at (spec, "Extensions to
-/// `m.room.message` msgtypes": everything else has one value).
+/// Reads only the fields that decryption needs; the others have fixed values (spec, "Extensions to `m.room.message`
+/// msgtypes").
 fn encrypted(file: &JsonObject) -> Option<room::EncryptedFile> {
     let (key, hashes) = (file.get("key")?, file.get("hashes")?);
     let url_safe = |value: &Value| Some(unpadded(value.as_str()?).replace('+', "-").replace('/', "_"));
@@ -79,9 +77,9 @@ fn uri(source: &room::MediaSource) -> &MxcUri {
     }
 }
 
-/// Returns server and media id, both free of anything that means something in a path.
+/// Returns the server and media id, neither with characters that are special in a path.
 fn checked(uri: &MxcUri) -> Option<(&str, &str)> {
-    // ruma keeps the place of the slash in one byte.
+    // ruma stores the slash's position in one byte.
     if uri.as_str().len() > URI_BYTES_MAX {
         return None;
     }
@@ -90,10 +88,10 @@ fn checked(uri: &MxcUri) -> Option<(&str, &str)> {
 }
 
 impl Account {
-    /// Returns the content of a file, decrypted; nothing beyond `bytes_max` is read.
+    /// Downloads and decrypts a file; reads at most `bytes_max`.
     ///
     /// # Errors
-    /// [`MediaError`] by cause; only [`MediaError::Unreachable`] may pass.
+    /// [`MediaError`] by cause; only [`MediaError::Unreachable`] is temporary.
     pub async fn media(&self, source: &MediaSource, bytes_max: u64) -> Result<Vec<u8>, MediaError> {
         let source: room::MediaSource = serde_json::from_str(source.as_str()).map_err(|_| MediaError::Undecryptable)?;
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.fetch(uri(&source), bytes_max)).await;
@@ -123,7 +121,7 @@ impl Account {
         let mut answer = request.send().await.map_err(unreachable)?;
         match answer.status().as_u16() {
             200..=299 => {}
-            // Whoever stands between, or a homeserver in trouble, says nothing of the file.
+            // A proxy or a troubled homeserver says nothing about the file itself.
             passing @ (401 | 408 | 425 | 429 | 500..) => {
                 return Err(MediaError::Unreachable(format!("HTTP {passing}")));
             }

@@ -1,4 +1,4 @@
-//! From what the core says to Matrix events.
+//! Builds Matrix events from core's messages.
 
 pub(super) use ruma::events::room::MediaSource;
 use ruma::{
@@ -17,15 +17,15 @@ use serde_json::{Value, json};
 use super::inbound::CARD_MARK;
 use crate::core::event::{Outgoing, OutgoingKind, Place};
 
-/// Returns the event content of a message as it is sent, with its relation, its mentions and its mark.
+/// Returns a message's event content, with its relation, mentions and mark.
 #[must_use]
 pub fn content(message: &Outgoing) -> Value {
     marked(message, &related(message))
 }
 
-/// Returns the content of an edit that puts `message` in the place of `target`.
+/// Returns the content of an edit that replaces `target` by `message`.
 ///
-/// `mentioned_before` says whether `target` mentioned the same people, who then are not notified again.
+/// If `target` mentioned the same people before (`mentioned_before`), they are not notified again.
 #[must_use]
 pub fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) -> Value {
     let before = mentioned_before.then(|| mentions(message));
@@ -49,7 +49,7 @@ pub fn file(name: &str, media_type: &str, size: usize, source: MediaSource, plac
     serde_json::to_value(content).expect("a message's content is JSON")
 }
 
-/// A card says so of itself, in an edit's new content too: it can be told from an answer wherever it is read again.
+/// Marks a card, in an edit's new content too, so that it can be told from an answer wherever it is read.
 fn marked(message: &Outgoing, content: &RoomMessageEventContent) -> Value {
     let mut content = serde_json::to_value(content).expect("a message's content is JSON");
     if message.kind == OutgoingKind::Card {
@@ -85,7 +85,7 @@ fn bare(message: &Outgoing) -> RoomMessageEventContent {
         (OutgoingKind::Notice, None) => MessageType::Notice(NoticeMessageEventContent::plain(body)),
         (OutgoingKind::Notice, Some(html)) => MessageType::Notice(NoticeMessageEventContent::html(body, html)),
     };
-    // `m.mentions` is always there: without it, receivers look for names in the body (spec, "Mentioning the user").
+    // Always set `m.mentions`: without it, clients search the body for names (spec, "Mentioning the user").
     let mut content = RoomMessageEventContent::new(msgtype);
     content.mentions = Some(mentions(message));
     content

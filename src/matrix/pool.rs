@@ -1,4 +1,4 @@
-//! Which clients are open: coworkers' always, assistants' when needed.
+//! Which clients are open: coworkers' always, assistants' on demand.
 
 mod places;
 
@@ -18,12 +18,12 @@ use super::{
     provision::{Persona, Provisioner},
 };
 
-/// An assistant's client that nobody used for this long is closed.
+/// How long an assistant's client stays open without use.
 const IDLE: Duration = Duration::from_mins(10);
-/// How often it is looked for a place that nobody said was free.
+/// How often to look for a place that was freed without a notification.
 const FREED_CHECK: Duration = Duration::from_millis(200);
 
-/// The open clients; coworkers and the service bot stay, assistants come and go.
+/// The open clients: coworkers' and the service bot's stay, assistants' come and go.
 pub struct Pool {
     provisioner: Provisioner,
     lasting: Mutex<HashMap<OwnedUserId, Arc<Account>>>,
@@ -39,13 +39,13 @@ impl Pool {
         Self { provisioner, lasting: Mutex::default(), passing, freed: Notify::new() }
     }
 
-    /// Returns what provisions users.
+    /// Returns the provisioner.
     #[must_use]
     pub fn provisioner(&self) -> &Provisioner {
         &self.provisioner
     }
 
-    /// Keeps a client open from now on, in the place of an older one.
+    /// Keeps a client open from now on, replacing an older one.
     pub fn keep(&self, account: Arc<Account>) {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         let older = lasting.insert(account.user().to_owned(), account);
@@ -63,7 +63,7 @@ impl Pool {
         self.kept(user).or_else(passing)
     }
 
-    /// Takes the place from an assistant's client that cannot act any more; the next one is opened anew.
+    /// Drops an assistant's client that can no longer act; the next use opens a new one.
     pub fn drop_passing(&self, account: &Account) {
         let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         passing.remove(account.user());
@@ -73,29 +73,30 @@ impl Pool {
         self.freed.notify_waiters();
     }
 
-    /// Returns a client that is kept open.
+    /// Returns a permanently open client.
     #[must_use]
     pub fn kept(&self, user: &UserId) -> Option<Arc<Account>> {
         self.lasting.lock().unwrap_or_else(PoisonError::into_inner).get(user).cloned()
     }
 
-    /// Returns every client that is kept open.
+    /// Returns every permanently open client.
     #[must_use]
     pub fn all_kept(&self) -> Vec<Arc<Account>> {
         self.lasting.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Returns an assistant's client, opened if need be; the least recently used one makes room.
+    /// Returns an assistant's client, opening it if necessary; the least recently used one is closed for it. Waits
+    /// while every place is in use.
     ///
     /// # Errors
-    /// When it cannot be opened. Waits while every place is in use.
+    /// When the client cannot be opened.
     pub async fn passing(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
         let place = loop {
             let freed = self.freed.notified();
             if let Some(place) = self.place(&persona.user) {
                 break place;
             }
-            // A place is also free once a run drops its client, which notifies nobody.
+            // A run that drops its client also frees a place, without a notification.
             let _ = tokio::time::timeout(FREED_CHECK, freed).await;
         };
         let opened = place.get_or_try_init(|| async {
@@ -113,7 +114,7 @@ impl Pool {
         }
     }
 
-    /// Closes assistants' clients that nobody used for a while.
+    /// Closes assistants' clients that have not been used for a while.
     pub fn close_idle(&self, now: Instant) {
         let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = passing.close_idle(now, IDLE);
@@ -125,7 +126,7 @@ impl Pool {
         self.freed.notify_waiters();
     }
 
-    /// Closes an assistant's client for good and deletes its folder, with every key in it.
+    /// Closes an assistant's client for good and deletes its folder with all keys.
     ///
     /// # Errors
     /// When the folder cannot be deleted.
@@ -144,13 +145,13 @@ impl Pool {
         }
     }
 
-    /// Returns the assistants whose clients are open, or being opened.
+    /// Returns the assistants whose clients are open or opening.
     #[must_use]
     pub fn passing_users(&self) -> Vec<OwnedUserId> {
         self.passing.lock().unwrap_or_else(PoisonError::into_inner).users()
     }
 
-    /// Returns how many assistants' clients are open, or being opened.
+    /// Returns how many assistants' clients are open or opening.
     #[must_use]
     pub fn passing_len(&self) -> usize {
         self.passing.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -167,7 +168,7 @@ impl Pool {
         Some(place)
     }
 
-    /// Ends what the proxy lets a closed client do; `open` are left.
+    /// Revokes a closed client's token at the proxy; `open` clients are left.
     fn close(&self, account: &Account, open: usize) {
         self.provisioner.api().proxy().revoke(account.token());
         tracing::debug!(user.id = %account.user(), open, "an assistant's client was closed");

@@ -1,4 +1,5 @@
-//! Making a virtual user real: account, device, profile, cross-signing, recovery. Idempotent, at every start.
+//! Provisions virtual users: account, device, profile, cross-signing, recovery. Idempotent, and repeated at every
+//! start.
 
 mod client;
 pub(super) mod damage;
@@ -31,24 +32,23 @@ use crate::{
     secret::{MasterSecret, Secret},
 };
 
-/// Who a virtual user is to be.
+/// The identity that a virtual user should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persona {
-    /// Its full id.
+    /// The full user id.
     pub user: OwnedUserId,
-    /// Its display name.
+    /// The display name.
     pub display_name: String,
-    /// Whether it is to be called so whatever it is called now; else the name is there for want of a better one, and one that
-    /// somebody gave it stays.
+    /// Whether the display name always applies. If not, it is only a default, and a name that somebody set stays.
     pub is_named: bool,
-    /// An image (PNG, JPEG, GIF or WebP); generated from the id where there is none.
+    /// A PNG, JPEG, GIF or WebP image; `None` generates one from the id.
     pub avatar: Option<Vec<u8>>,
-    /// `coworker`, `assistant` or `service`; goes into the profile field that says it is automated.
+    /// `coworker`, `assistant` or `service`; goes into the profile field for automated users.
     pub kind: &'static str,
 }
 
 impl Persona {
-    /// Returns whether a user that is called `now` is to be called otherwise. Homeservers call a new user by its localpart.
+    /// Returns whether a user now called `now` must be renamed. Homeservers name new users by their localparts.
     #[must_use]
     pub fn is_to_be_renamed(&self, now: Option<&str>) -> bool {
         let has_name = now.is_some_and(|name| !name.trim().is_empty() && name != self.user.localpart());
@@ -56,7 +56,7 @@ impl Persona {
     }
 }
 
-/// What is needed to provision and open virtual users; cheap to clone.
+/// Provisions and opens virtual users; cheap to clone.
 #[derive(Clone)]
 pub struct Provisioner {
     api: Api,
@@ -65,24 +65,24 @@ pub struct Provisioner {
     renewals: Arc<renewals::Renewals>,
 }
 
-/// What is remembered of a user beside its store, in the same folder: a lost folder loses both.
+/// What is stored about a user beside its SDK stores, in the same folder, so that they can only be lost together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Card {
     device: OwnedDeviceId,
-    /// Whether the store was opened with this device; from then on its loss means a new device.
+    /// Whether the store was opened with this device; if the store is then lost, the user needs a new device.
     opened: bool,
-    /// SHA-256 of the avatar that was uploaded, and where to.
+    /// SHA-256 of the uploaded avatar, and its URI.
     avatar: Option<(String, String)>,
-    /// How far recovery was set up.
+    /// How far recovery is set up.
     #[serde(default)]
     recovery: recovery::Stage,
-    /// When this device took the place of another, which lost the keys that were sent to it.
+    /// When this device replaced another, whose received keys were lost.
     #[serde(default)]
     renewed_at: Option<Timestamp>,
 }
 
 impl Provisioner {
-    /// Returns a provisioner that keeps users below `data_dir/users`.
+    /// Returns a provisioner that stores users below `data_dir/users`.
     #[must_use]
     pub fn new(api: Api, data_dir: &Path, master: MasterSecret) -> Self {
         Self { api, users_dir: data_dir.join("users"), master, renewals: Arc::default() }
@@ -94,17 +94,17 @@ impl Provisioner {
         &self.api
     }
 
-    /// Makes the account, its profile and its device, opens the client, and enables recovery.
+    /// Creates the account, its profile and device, opens the client, and sets up recovery.
     ///
     /// # Errors
-    /// By cause; everything done so far stays and is found done at the next call.
+    /// By cause. Completed steps stay, and the next call skips them.
     pub async fn provision(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
         match Box::pin(self.provision_once(persona)).await {
             Err(error) if damage::is_damage(&error) => {
                 tracing::error!(user.id = %persona.user, %error, "a store cannot be used any more");
                 self.set_aside(&persona.user)?;
             }
-            // Deleted since it was looked up.
+            // Deleted since the lookup.
             Err(error) if error.is_device_gone() => {}
             provisioned => return provisioned,
         }
@@ -119,7 +119,7 @@ impl Provisioner {
         Box::pin(self.open_with(persona.user.clone(), &dir, card)).await
     }
 
-    /// Opens a user that was provisioned before; provisions it where its folder is lost.
+    /// Opens a user that was provisioned before; provisions it again if its folder is lost.
     ///
     /// # Errors
     /// As [`Self::provision`].
@@ -135,7 +135,7 @@ impl Provisioner {
     }
 
     fn dir_of(&self, user: &UserId) -> PathBuf {
-        // A localpart may hold `/` and `.`: the folder's name must not leave `users`.
+        // A localpart may contain `/` and `.`; the folder's name must not lead out of `users`.
         let name: String = user.localpart().bytes().fold(String::new(), |mut name, byte| {
             if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
                 name.push(char::from(byte));
@@ -148,7 +148,7 @@ impl Provisioner {
         self.users_dir.join(name)
     }
 
-    /// Makes sure that the user has exactly one device and that it is the one of the store in `dir`.
+    /// Makes sure that the user has exactly one device, the one of the store in `dir`.
     async fn device(&self, persona: &Persona, dir: &Path) -> Result<Card, MatrixError> {
         fs::create_dir_all(dir).map_err(|cause| file_error(dir, cause))?;
         let card = read_card(dir)?;
@@ -156,8 +156,8 @@ impl Provisioner {
         let existing = self.api.devices(&persona.user).await?;
         let usable = card.filter(|card| {
             let known = existing.iter().any(|device| device == card.device.as_str());
-            // A device without its store, or a store without its device, cannot be joined again: the homeserver
-            // holds one-time keys of the old one.
+            // A device and a store cannot be paired again once one was lost, because the homeserver has the old store's
+            // one-time keys.
             if card.opened { known && has_store(dir) } else { true }
         });
         let card = if let Some(card) = usable {
@@ -185,7 +185,7 @@ impl Provisioner {
         }
         if !card.opened {
             self.api.make_device(&persona.user, &card.device, "Workmate").await?;
-            // A homeserver may make devices and still not let us act as one.
+            // A homeserver may create devices and still not let us act as one.
             self.api.check_device(&persona.user, &card.device).await?;
         }
         Ok(card)
@@ -211,7 +211,7 @@ impl Provisioner {
         if profile.automated.as_ref() != Some(&automated) {
             match self.api.set_profile_field(user, AUTOMATED_FIELD, automated).await {
                 Ok(()) => {}
-                // Homeservers without MSC4133 still work; the display name says what it is.
+                // Homeservers without MSC4133 work too; the display name then tells.
                 Err(MatrixError::Refused { status: 400 | 404 | 405, errcode, .. }) => {
                     tracing::info!(user.id = %user, errcode, "the homeserver keeps no custom profile fields (MSC4133)");
                 }
@@ -255,7 +255,7 @@ fn has_store(dir: &Path) -> bool {
 fn read_card(dir: &Path) -> Result<Option<Card>, MatrixError> {
     let path = card_path(dir);
     match fs::read(&path) {
-        // A half-written card is a lost one: the device that it named is replaced.
+        // A half-written card counts as lost: the device that it named is replaced.
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(file_error(&path, cause)),

@@ -45,23 +45,23 @@ use crate::{core::reach, secret::Secret};
 
 mod sealed;
 
-/// Idle connections kept to the homeserver.
+/// Idle connections kept open to the homeserver.
 const IDLE_CONNECTIONS_MAX: usize = 256;
-/// Connections of our own clients at once; each keeps a few.
+/// Connections from our own clients; each keeps a few.
 const CONNECTIONS_MAX: usize = 4_096;
-/// How long a connection to the homeserver may take.
+/// How long connecting to the homeserver may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Headers that belong to one hop and are not passed on.
+/// Hop-by-hop headers, which are not forwarded.
 const HOP_HEADERS: [HeaderName; 5] =
     [header::HOST, header::AUTHORIZATION, header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE];
 
-/// Where the homeserver is, and by which way it is called.
+/// Where the homeserver is, and how to reach it.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Base URL of its client-server API.
+    /// The base URL of its client-server API.
     pub url: Url,
-    /// The HTTP proxy between, as the operator configured it. What the environment names (`HTTP_PROXY`) is not used: it
-    /// would be told the `as_token`.
+    /// The HTTP proxy that the operator configured. Those in the environment (`HTTP_PROXY`) are ignored, because they
+    /// would learn the `as_token`.
     pub through: Option<Url>,
 }
 
@@ -72,14 +72,14 @@ impl From<Url> for Upstream {
 }
 
 impl Upstream {
-    /// Returns the HTTP proxy to use; never one for a homeserver on this machine.
+    /// Returns the HTTP proxy to use; none for a homeserver on this machine.
     fn proxy(&self) -> reqwest::Result<Option<reqwest::Proxy>> {
         let Some(through) = self.through.as_ref().filter(|_| !is_loopback(&self.url)) else { return Ok(None) };
         reqwest::Proxy::all(through.clone()).map(Some)
     }
 }
 
-/// Returns whether a URL leads to this machine.
+/// Returns whether a URL points to this machine.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -89,14 +89,14 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// As whom a token of ours acts.
+/// The identity for which one of our tokens stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The application service itself.
     Appservice,
     /// A virtual user, without a device.
     User(OwnedUserId),
-    /// One device of a virtual user.
+    /// A virtual user with one of its devices.
     Device(OwnedUserId, OwnedDeviceId),
 }
 
@@ -158,19 +158,19 @@ impl Proxy {
         Ok(Self { inner, address })
     }
 
-    /// Returns which rooms were ever encrypted.
+    /// Returns the seals: which rooms were ever encrypted.
     #[must_use]
     pub fn seals(&self) -> &Seals {
         &self.inner.seals
     }
 
-    /// Returns the base URL that SDK clients use in the homeserver's place.
+    /// Returns the base URL that SDK clients use as the homeserver's.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Returns what calls tell beside their answers.
+    /// Returns the signs of trouble that calls reveal.
     #[must_use]
     pub fn pulse(&self) -> &Pulse {
         &self.inner.pulse
@@ -194,7 +194,7 @@ impl Proxy {
         token
     }
 
-    /// Forgets a token; later calls with it are answered 401 `M_UNKNOWN_TOKEN`.
+    /// Revokes a token; later calls with it get 401 `M_UNKNOWN_TOKEN`.
     ///
     /// # Panics
     /// Never: the lock is not held over code that may panic.
@@ -204,7 +204,7 @@ impl Proxy {
 }
 
 impl Inner {
-    /// Tells what an answer says beside.
+    /// Notes the signs of trouble in an answer.
     fn listen(&self, identity: Option<Identity>, response: &Response) {
         if Remark::of(response.headers()).is_some() || response.extensions().get::<answer::TokenRefused>().is_some() {
             self.pulse.missed();
@@ -279,7 +279,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
-/// Returns the homeserver's URL for a call, with the identity that the token stands for and no other.
+/// Returns the homeserver's URL for a call, with the token's identity and no other.
 fn target(homeserver: &Url, uri: &axum::http::Uri, identity: Option<&Identity>) -> Option<Url> {
     let base = homeserver.as_str().trim_end_matches('/');
     let mut url = Url::parse(&format!("{base}{}", uri.path())).ok()?;

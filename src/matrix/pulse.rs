@@ -1,4 +1,4 @@
-//! What calls to the homeserver tell beside their answers: that nothing answered, that one of our users ails.
+//! Signs of trouble that calls to the homeserver reveal: no answer, or a user of ours that cannot act.
 
 use std::{
     collections::BTreeMap,
@@ -8,16 +8,16 @@ use std::{
 use ruma::{OwnedDeviceId, OwnedUserId};
 use tokio::sync::{Notify, watch};
 
-/// What keeps one virtual user from acting, until it is provisioned anew.
+/// What keeps a virtual user from acting until it is provisioned again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ailment {
-    /// The homeserver does not know this device of the user's any more.
+    /// The homeserver no longer knows this device.
     DeviceGone(OwnedDeviceId),
-    /// The user's own store, while it was used by this device, is damaged.
+    /// The user's store, as used by this device, is damaged.
     StoreDamaged(OwnedDeviceId),
 }
 
-/// Signs of trouble, told by those who meet it and taken by whoever mends it; a cheap handle.
+/// Signs of trouble, reported by calls and taken by the code that mends them; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse(Arc<Signs>);
 
@@ -30,24 +30,24 @@ struct Signs {
 }
 
 impl Pulse {
-    /// Tells that a call got no answer of the homeserver's own.
+    /// Reports a call that got no answer from the homeserver itself.
     pub fn missed(&self) {
         self.0.missed.send_modify(|missed| *missed += 1);
     }
 
-    /// Returns a count of the calls that got no answer, to be waited on.
+    /// Returns a watch on the number of such calls.
     #[must_use]
     pub fn watch_missed(&self) -> watch::Receiver<u64> {
         self.0.missed.subscribe()
     }
 
-    /// Tells that a user cannot act any more.
+    /// Reports a user that cannot act any more.
     pub fn ails(&self, user: OwnedUserId, ailment: Ailment) {
         self.0.ailing.lock().unwrap_or_else(PoisonError::into_inner).insert(user, ailment);
         self.0.told.notify_one();
     }
 
-    /// Waits for a user that cannot act, and takes it; one caller at a time.
+    /// Waits for and takes the next user that cannot act; for one caller at a time.
     pub async fn next_ailing(&self) -> (OwnedUserId, Ailment) {
         loop {
             let told = self.0.told.notified();

@@ -1,4 +1,4 @@
-//! Which of our users are in which room, kept from their syncs and from transactions.
+//! Which of our users are in which room, from their syncs and from transactions.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -7,20 +7,20 @@ use std::{
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-/// Rooms and those of our users who have joined them.
+/// Rooms with those of our users that have joined them.
 #[derive(Debug, Default)]
 pub struct Roster {
     rooms: RwLock<HashMap<OwnedRoomId, BTreeSet<OwnedUserId>>>,
 }
 
 impl Roster {
-    /// Notes that `user` is in `room`.
+    /// Records that `user` is in `room`.
     pub fn enter(&self, room: &RoomId, user: &UserId) {
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.entry(room.to_owned()).or_default().insert(user.to_owned());
     }
 
-    /// Notes that `user` is not in `room` any more.
+    /// Records that `user` is no longer in `room`.
     pub fn leave(&self, room: &RoomId, user: &UserId) {
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(users) = rooms.get_mut(room) {

@@ -1,4 +1,4 @@
-//! Which rooms were ever encrypted, as our own store remembers it and whatever an SDK client makes of their state.
+//! Which rooms were ever encrypted, by our own store, whatever an SDK client concludes from their state.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,14 +19,14 @@ pub struct Seals(Arc<Inner>);
 struct Inner {
     look: Box<Look>,
     note: Box<Note>,
-    /// What could not be stored: it holds as long as this process lives.
+    /// Seals that could not be stored; they hold as long as this process lives.
     unstored: Mutex<HashMap<OwnedRoomId, Seal>>,
-    /// Rooms whose state was read from the homeserver since the start: what comes later is seen as it comes.
+    /// Rooms whose state was read from the homeserver since the start; later changes reach us as they come.
     established: Mutex<HashSet<OwnedRoomId>>,
 }
 
 impl Seals {
-    /// Returns seals that are kept elsewhere: `look` reads a room's, `note` adds to it and says whether it is stored.
+    /// Returns seals kept elsewhere: `look` reads a room's seal; `note` adds to it and returns whether it was stored.
     #[must_use]
     pub fn new(
         look: impl Fn(&RoomId) -> Option<Seal> + Send + Sync + 'static,
@@ -36,13 +36,13 @@ impl Seals {
         Self(Arc::new(Inner { look: Box::new(look), note: Box::new(note), unstored, established }))
     }
 
-    /// Returns seals that nothing keeps.
+    /// Returns seals that are only kept in memory.
     #[must_use]
     pub fn unkept() -> Self {
         Self::new(|_| None, |_, _| false)
     }
 
-    /// Returns what is known of a room's encryption; `None`: nothing was ever seen of any.
+    /// Returns a room's seal; `None` if nothing encrypted was ever seen there.
     #[must_use]
     pub fn of(&self, room: &RoomId) -> Option<Seal> {
         let unstored = self.0.unstored.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied();
@@ -52,7 +52,7 @@ impl Seals {
         }
     }
 
-    /// Remembers for good that something of a room was encrypted.
+    /// Records for good that something in a room was encrypted.
     pub fn note(&self, room: &RoomId, seal: Seal) {
         let known = self.of(room);
         if known.is_some_and(|known| known.and(seal) == known) {

@@ -1,4 +1,4 @@
-//! A room's events as the homeserver holds them, undecrypted, to be compared with what its transactions brought.
+//! A room's undecrypted events at the homeserver, for comparison with the transactions'.
 
 use reqwest::Method;
 use ruma::{OwnedEventId, OwnedUserId, RoomId, UserId};
@@ -12,34 +12,34 @@ use super::{
 };
 use crate::core::{id, time::Timestamp};
 
-/// Most bytes of an event that is taken, as it came.
+/// Most bytes of an accepted event.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of an id, a type or a state key (spec, "Size limits").
 const FIELD_BYTES_MAX: usize = 255;
 
-/// An event of a timeline, as it stands there.
+/// An event of a timeline, undecrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Its id.
+    /// The event's id, which the inbox is asked for.
     pub event_id: OwnedEventId,
-    /// Its sender.
+    /// Who sent it, as the homeserver says.
     pub sender: OwnedUserId,
-    /// Its type; of an encrypted one, that it is.
+    /// The type; `m.room.encrypted` if it is encrypted.
     pub event_type: String,
-    /// Its state key, where it is a state event.
+    /// `state_key`; `None` if it is not a state event.
     pub state_key: Option<String>,
     /// `origin_server_ts`.
     pub sent_at: Timestamp,
-    /// The whole event, JSON.
+    /// The whole event as JSON.
     pub json: String,
 }
 
 /// A page of a timeline, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The events that are well formed.
+    /// The well-formed events.
     pub events: Vec<Held>,
-    /// Where older ones are asked for; `None` at the beginning of what may be seen.
+    /// The token for older events; `None` at the beginning of what may be seen.
     pub older: Option<String>,
 }
 
@@ -54,7 +54,7 @@ struct Envelope {
 }
 
 impl Held {
-    /// Reads one event of a timeline; `None` where its envelope is not well formed.
+    /// Parses a timeline event; `None` if its envelope is malformed.
     #[must_use]
     pub fn of(raw: &str) -> Option<Self> {
         if raw.len() > EVENT_BYTES_MAX {
@@ -81,10 +81,10 @@ fn text(value: Option<&Value>) -> Option<&str> {
 }
 
 impl Api {
-    /// Reads a page of a room's timeline backwards as one of our users, without its client: from the end, or `from` on.
+    /// Reads a page of a room's timeline backwards as one of our users, without its client, from `from` or the end.
     ///
     /// # Errors
-    /// As [`Api::call`]; 403 where the user is not in the room.
+    /// As [`Api::call`]; 403 if the user is not in the room.
     pub async fn timeline(
         &self,
         user: &UserId,
@@ -100,7 +100,7 @@ impl Api {
         Ok(Page { events, older })
     }
 
-    /// Makes a room that one of our users has for itself, in which nothing is said.
+    /// Makes a private room for one of our users alone, in which nothing is said.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -115,10 +115,10 @@ impl Api {
         Ok(made["room_id"].as_str().and_then(id::room))
     }
 
-    /// Sets a state event of a room with an empty state key.
+    /// Sets a room's state event with an empty state key.
     ///
     /// # Errors
-    /// As [`Api::call`]; 403 where the user is not in the room.
+    /// As [`Api::call`]; 403 if the user is not in the room.
     pub async fn set_state(&self, user: &UserId, room: &RoomId, kind: &str, content: Value) -> Result<(), MatrixError> {
         let path = format!("/_matrix/client/v3/rooms/{}/state/{}/", encode(room.as_str()), encode(kind));
         let body = Some(super::api::Body::Json(content));
@@ -136,7 +136,7 @@ fn page_path(room: &RoomId, from: Option<&str>, most: usize) -> String {
     format!("/_matrix/client/v3/rooms/{}/messages?{}", encode(room.as_str()), query.finish())
 }
 
-/// Reads the events of a sync's timeline, oldest first; those that were decrypted as well, as what they are.
+/// Returns a sync's timeline events, oldest first, decrypted ones as encrypted.
 pub(super) fn of_timeline(events: &[matrix_sdk::deserialized_responses::TimelineEvent]) -> Vec<Held> {
     use matrix_sdk::deserialized_responses::TimelineEventKind;
     let read = |event: &matrix_sdk::deserialized_responses::TimelineEvent| {
@@ -144,7 +144,7 @@ pub(super) fn of_timeline(events: &[matrix_sdk::deserialized_responses::Timeline
         let held = Held::of(raw.get())?;
         Some(match &event.kind {
             TimelineEventKind::PlainText { .. } => held,
-            // What was decrypted is nobody's to store; it is read again from the user's timeline.
+            // Decrypted content is not stored; the event is read again from the user's timeline.
             _ => Held { event_type: "m.room.encrypted".to_owned(), state_key: None, json: String::new(), ..held },
         })
     };

@@ -1,8 +1,8 @@
-//! The newest stretch of a room's timeline as one virtual user sees it, without gaps.
+//! The newest gapless stretch of a room's timeline as one virtual user sees it.
 //!
-//! It is fed by that user's own syncs, so it holds nothing that the user may not see, and filled backwards on demand.
-//! The SDK's event cache is not used here: it takes a sync's events in a task of its own, after `sync_once` has
-//! returned, so a mention could be composed without itself.
+//! The user's own syncs feed it, so it holds nothing that the user may not see; it is filled backwards on demand. The
+//! SDK's event cache is not used: it processes a sync's events in its own task after `sync_once` has returned, so a
+//! context could lack its own request.
 
 use std::collections::VecDeque;
 
@@ -14,22 +14,22 @@ use crate::core::{
     time::Timestamp,
 };
 
-/// Events kept of one room for one user.
+/// Most events kept of one room for one user.
 pub const WINDOW_EVENTS_MAX: usize = 500;
-/// Events taken from transactions between two syncs: with more, windows that nobody asks for would fill up.
+/// Most events added from transactions between two syncs, so that unused windows do not fill up.
 const DELIVERED_MAX: usize = 30;
 
-/// So long before a request, what cannot be decrypted may be waiting for its key, in milliseconds.
+/// How long before a request an undecryptable message may still be waiting for its key, in milliseconds.
 const KEY_AWAITED_MS: u64 = 10 * 60 * 1000;
 
 /// Where the history before the window begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Older {
-    /// Not known: ask for the newest events again.
+    /// Unknown: fetch the newest events again.
     Unknown,
     /// A pagination token for `/messages`.
     From(String),
-    /// There is nothing older, or nothing that this user may see.
+    /// Nowhere: there is nothing older that this user may see.
     Nothing,
 }
 
@@ -38,7 +38,7 @@ pub enum Older {
 pub struct Window {
     slots: VecDeque<Read>,
     older: Older,
-    /// Events that transactions brought since the last sync.
+    /// Events added from transactions since the last sync.
     delivered: usize,
 }
 
@@ -49,7 +49,7 @@ impl Default for Window {
 }
 
 impl Window {
-    /// Takes a sync's timeline; `limited` means that events before it were left out, so what was held is dropped.
+    /// Adds a sync's timeline. If it is `limited`, events before it are missing, so what was held is dropped.
     pub fn extend(&mut self, events: Vec<Read>, limited: bool, prev_batch: Option<String>) {
         if limited || self.slots.is_empty() {
             self.slots.clear();
@@ -62,10 +62,10 @@ impl Window {
         self.trim();
     }
 
-    /// Takes an event that a transaction brought whole; returns whether the window can place it.
+    /// Adds an event from a transaction; returns whether the window could place it.
     ///
-    /// It cannot where nothing is held yet, where the event is older than what is (only a sync knows the order), and
-    /// after [`DELIVERED_MAX`] since the last sync.
+    /// It cannot if the window is empty, if the event is older than the newest held (only a sync knows the order), or
+    /// after [`DELIVERED_MAX`] events since the last sync.
     pub fn deliver(&mut self, read: Read) -> bool {
         let Some(newest) = self.slots.back() else { return false };
         let is_new = !self.holds(&read.event.id);
@@ -78,7 +78,7 @@ impl Window {
         true
     }
 
-    /// Puts a page of `/messages` (newest first) in front.
+    /// Prepends a page of `/messages` (newest first).
     pub fn prepend(&mut self, page: Vec<Read>, next: Option<String>) {
         for read in page {
             if !self.holds(&read.event.id) {
@@ -89,7 +89,7 @@ impl Window {
         self.trim();
     }
 
-    /// Returns where to ask for what is older.
+    /// Returns where to fetch older events.
     #[must_use]
     pub fn older(&self) -> &Older {
         &self.older
@@ -125,14 +125,14 @@ impl Window {
         self.slots.iter().rev().filter(|read| read.sealed.is_some()).take(most).cloned().collect()
     }
 
-    /// Returns whether something that was sent not long before `at` may be waiting for its key.
+    /// Returns whether a message sent shortly before `at` may still be waiting for its key.
     #[must_use]
     pub fn awaits_keys(&self, at: Timestamp) -> bool {
         let newest = self.slots.iter().rev().find(|read| read.sealed.is_some());
         newest.is_some_and(|read| at.ms_since(read.event.sent_at) < KEY_AWAITED_MS)
     }
 
-    /// Puts an event in the place of its undecryptable self.
+    /// Replaces an undecryptable event by its decrypted form.
     pub fn unseal(&mut self, read: Read) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.event.id == read.event.id) {
             *slot = read;
@@ -166,7 +166,7 @@ impl Window {
     fn trim(&mut self) {
         while self.slots.len() > WINDOW_EVENTS_MAX {
             self.slots.pop_front();
-            // More than enough is held; what is older is not asked for again.
+            // Enough is held; older events are not fetched again.
             self.older = Older::Nothing;
         }
     }

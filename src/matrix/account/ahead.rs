@@ -1,8 +1,8 @@
-//! Reading encrypted events as transactions bring them, ahead of the sync: where the key of their session is here.
+//! Decrypts events from transactions, ahead of the sync that also delivers them, if their session's key is here.
 //!
-//! What is read so is answered with the sync beside the model's work. Nothing is encrypted before that sync has ended:
-//! it tells of devices and members that came or went. No attempt is made without the key, because the SDK would ask the
-//! backup and other devices for it, while it is most likely on its way with the next sync.
+//! The sync then runs in parallel with the model call. Nothing is encrypted before it has ended, because it reports
+//! devices and members that came or went. Without the key no attempt is made: the SDK would ask the backup and other
+//! devices for it, although the next sync most likely delivers it.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -22,20 +22,20 @@ use crate::matrix::{
     inbound::{Read, Rules},
 };
 
-/// Sessions that a client remembers to have the key of; the ones that were found first go.
+/// Most sessions remembered as decryptable; the oldest are dropped.
 const SESSIONS_MAX: usize = 1_024;
-/// The longest id of a session that is one (spec, "m.megolm.v1.aes-sha2": 43 characters).
+/// The longest session id (spec, "m.megolm.v1.aes-sha2": 43 characters).
 const SESSION_BYTES_MAX: usize = 64;
 
-/// What a client can read ahead of its syncs, and which sync it must not speak without.
+/// Which events a client can decrypt ahead of its syncs, and which sync must precede its next encryption.
 #[derive(Default)]
 pub(super) struct Ahead {
     sessions: Mutex<Sessions>,
-    /// A sync that began then or later must have ended before anything is encrypted.
+    /// Before anything is encrypted, a sync that began at this time or later must have ended.
     due: Mutex<Option<Instant>>,
 }
 
-/// The ids of Megolm sessions that this client decrypted with.
+/// The ids of Megolm sessions with which this client has decrypted.
 #[derive(Default)]
 struct Sessions {
     known: HashSet<String>,
@@ -57,7 +57,7 @@ impl Sessions {
 }
 
 impl Ahead {
-    /// Notes the sessions that these events were decrypted with.
+    /// Remembers the sessions with which these events were decrypted.
     pub(super) fn note(&self, events: &[TimelineEvent]) {
         let infos = events.iter().filter_map(|event| event.encryption_info());
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +70,7 @@ impl Ahead {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).known.contains(session)
     }
 
-    /// Notes that nothing may be encrypted before a sync that began at `since` or later.
+    /// Forbids encrypting before a sync that began at `since` or later.
     fn owe(&self, since: Instant) {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         *due = Some(due.map_or(since, |known| known.max(since)));
@@ -81,7 +81,7 @@ impl Ahead {
     }
 }
 
-/// What of an encrypted event names its session.
+/// The field of an encrypted event that names its session.
 #[derive(Deserialize)]
 struct Sealed {
     content: SealedContent,
@@ -93,7 +93,7 @@ struct SealedContent {
 }
 
 impl Account {
-    /// Decrypts an encrypted event as a transaction brought it at `accepted`; `None` where a sync has to come first.
+    /// Decrypts an encrypted event from a transaction that came at `accepted`; `None` if a sync has to come first.
     pub async fn read_ahead(&self, room: &RoomId, json: &str, accepted: Instant) -> Option<Read> {
         let sealed: Sealed = serde_json::from_str(json).ok()?;
         if !self.ahead.knows(&sealed.content.session_id) {
@@ -102,13 +102,13 @@ impl Account {
         let here = self.room(room).ok()?;
         let event: Raw<OriginalSyncRoomEncryptedEvent> = Raw::from_json_string(json.to_owned()).ok()?;
         let decrypted = here.decrypt_event(&event, None).await.ok()?;
-        // Nothing that is encrypted is read by the room's rules.
+        // The room's rules do not apply to decrypted events.
         let read = self.opened(room, &Rules::default(), &decrypted).await.filter(|read| read.sealed.is_none())?;
         self.ahead.owe(accepted);
         Some(read)
     }
 
-    /// Makes sure that whatever may have changed who reads a room is known before anything is encrypted for it.
+    /// Makes sure that every change of who can read a room is known before anything is encrypted for it.
     ///
     /// # Errors
     /// As [`Self::sync_since`].

@@ -1,4 +1,4 @@
-//! What people call themselves in a room.
+//! People's display names in a room.
 
 use ruma::{RoomId, UserId};
 
@@ -6,8 +6,8 @@ use super::Account;
 use crate::core::names::Names;
 
 impl Account {
-    /// Returns the names of people in a room, as far as they are known without asking for them. Where two have the same,
-    /// their ids stand behind it.
+    /// Returns users' names in a room, as far as they are known without a call. Users with equal names get their ids
+    /// appended.
     pub async fn names(&self, room: &RoomId, users: &[&UserId]) -> Names {
         let Some(room) = self.client.get_room(room) else { return Names::default() };
         let mut names = Vec::new();

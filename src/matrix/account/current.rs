@@ -1,4 +1,4 @@
-//! How an account keeps up with its rooms: by syncs on demand, and by what transactions bring whole.
+//! How an account keeps up with its rooms: by syncs on demand, and by events that transactions bring.
 
 use std::{sync::PoisonError, time::Duration};
 
@@ -26,11 +26,11 @@ use crate::matrix::{
     audit_room, disk::require_room, error::MatrixError, inbound::Read, lobby, proxy::cutting::CUT_MARK,
 };
 
-/// Timeline events that a sync brings of each room; more is read backwards on demand.
+/// Timeline events of each room in a sync; older ones are fetched on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
 
-/// The state that syncs bring: what the SDK keeps of a room, and what is asked of it here. Anybody may fill a room with any
-/// amount of any other.
+/// State types requested in syncs: those that the SDK stores and those that we read. Anybody can fill a room with any
+/// amount of other state.
 const STATE_TYPES: [&str; 16] = [
     "m.room.create",
     "m.room.member",
@@ -51,20 +51,20 @@ const STATE_TYPES: [&str; 16] = [
 ];
 
 impl Account {
-    /// Makes sure that a sync which began at or after `since` has ended; concurrent callers share one.
+    /// Makes sure that a sync which began at or after `since` has ended; concurrent callers share one sync.
     ///
     /// # Errors
     /// When the homeserver does not answer; the caller tries again.
     pub async fn sync_since(&self, since: Instant) -> Result<(), MatrixError> {
         let Some(me) = self.me.upgrade() else { return self.sync_to_end(since).await };
-        // A task of its own, which ends although a stopped run drops this: the SDK notes early on what it has taken, so
-        // that a sync which is cut short would never bring the rest into the window.
+        // In its own task, so that it ends even if a stopped run drops this future. The SDK records early what it has
+        // received, so an aborted sync would never deliver the rest to the window.
         let syncing = async move { me.sync_to_end(since).await };
         match tokio::spawn(syncing.in_current_span()).await {
             Ok(synced) => synced,
             Err(ended) => match ended.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and this with it.
+                // The runtime is shutting down, and this future with it.
                 Err(_) => std::future::pending().await,
             },
         }
@@ -117,9 +117,9 @@ impl Account {
             behind.retain(|_, since| *since > begun);
             for (room, timeline, read) in joined {
                 if timeline.limited {
-                    // What was delivered while this sync was under way is dropped with the rest of the window.
+                    // Events delivered during this sync are dropped with the rest of the window.
                     behind.insert(room.clone(), Instant::now());
-                    // What was redacted in the gap is not known.
+                    // Redactions in the gap are unknown.
                     self.forget_pins(&room);
                 }
                 windows.entry(room).or_default().extend(read, timeline.limited, timeline.prev_batch);
@@ -136,14 +136,14 @@ impl Account {
         Box::pin(self.client.sync_once(settings)).await.map_err(MatrixError::from)
     }
 
-    /// Takes what a transaction said of a room; `None` for what only a sync brings in, such as state, and ciphertext whose
-    /// key is not here. Returns whether the window has it.
+    /// Adds an event from a transaction to the room's window; returns whether the window has it. `None` stands for what
+    /// only a sync can deliver, such as state, or ciphertext without its key.
     ///
-    /// Called for every event of the room in its order. `accepted` is when the transaction came.
+    /// Must be called for every event of the room in order. `accepted` is when the transaction came.
     pub fn deliver(&self, room: &RoomId, read: Option<Read>, accepted: Instant) -> bool {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        // Once behind, a sync brings all of it; what came after the gap is not put beside what came before it.
+        // A window that is behind waits for a sync, because events before and after a gap must not be joined.
         let placed = !behind.contains_key(room)
             && read.is_some_and(|read| windows.get_mut(room).is_some_and(|window| window.deliver(read)));
         if !placed {
@@ -152,8 +152,8 @@ impl Account {
         placed
     }
 
-    /// Returns whether this user can compose an answer to `event` without a sync: transactions brought it and everything
-    /// since the last sync. Before something is encrypted, there is a sync all the same (`keep_up_with`).
+    /// Returns whether this user can compose an answer to `event` without a sync: transactions brought it, and
+    /// everything since the last sync. Encrypting still requires a sync (`keep_up_with`).
     #[must_use]
     pub fn is_current(&self, room: &RoomId, event: &EventId) -> bool {
         let is_known = |room: &Room| room.state() == RoomState::Joined && !room.encryption_state().is_unknown();
@@ -165,13 +165,13 @@ impl Account {
         let Some(window) = windows.get(room) else { return false };
         let Some(read) = window.get(event) else { return false };
         if read.was_encrypted {
-            // A key that was late comes with a sync, and no transaction tells of it.
+            // A late key arrives by sync, and no transaction announces it.
             return read.sealed.is_none() && !window.awaits_keys(read.event.sent_at);
         }
         !here.encryption_state().is_encrypted() && !self.is_sealed(room)
     }
 
-    /// Makes sure that a sync which begins from now on has ended.
+    /// Starts a sync and waits for it; concurrent callers share one.
     ///
     /// # Errors
     /// As [`Self::sync_since`].
@@ -200,7 +200,7 @@ fn sync_filter(timeline_max: u32) -> FilterDefinition {
     filter
 }
 
-/// Whether this says that the proxy cut the room (`proxy/cutting.rs`).
+/// Returns whether this marks a room that the proxy cut (`proxy/cutting.rs`).
 fn is_mark_of_a_cut(event: &Raw<AnyRoomAccountDataEvent>) -> bool {
     event.get_field::<String>("type").ok().flatten().as_deref() == Some(CUT_MARK)
 }

@@ -1,26 +1,26 @@
-//! Whether the device that sent something is its user's own: signed with the identity that they keep.
+//! Whether a sending device is its user's own: signed with the user's identity.
 
 use ruma::UserId;
 
 use super::Account;
 use crate::matrix::error::MatrixError;
 
-/// What a sender's other keys say of the device that sent something.
+/// Whether the sender's identity vouches for the sending device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vouched {
-    /// Its user signed it, or has no identity with which they sign any.
+    /// The user signed it.
     ByOwner,
-    /// Nobody did: the device's id, or its key where no device of the user has it.
+    /// The user did not sign it. Holds the device's id, or its key if no device of the user has it.
     ByNobody(String),
-    /// Its user has no identity yet, so that nothing can be told.
+    /// The user has no identity yet, so nothing can be told.
     NoIdentity,
 }
 
 impl Account {
-    /// Returns whether `user` signed the device whose Curve25519 key sent them a session.
+    /// Returns whether `user` signed the device whose Curve25519 key sent a session.
     ///
-    /// The homeserver is asked for their keys where none that we know speaks for the device: it may be new, or have been
-    /// verified just now.
+    /// If no known key vouches for the device, asks the homeserver for the user's keys: the device may be new or just
+    /// verified.
     ///
     /// # Errors
     /// When the homeserver does not answer, or the crypto store fails.

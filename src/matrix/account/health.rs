@@ -1,4 +1,4 @@
-//! Whether this client can act: its device may be gone, its store damaged, its place taken by a newer client.
+//! Whether this client can act: its device may be gone, its store damaged, or a newer client may replace it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,12 +14,12 @@ use crate::{
     },
 };
 
-/// Whether a client's device took the place of another one.
+/// Whether a client's device replaced another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Renewal {
-    /// When it did: what was encrypted for the other one is lost, as far as it is in no backup.
+    /// When it did. Messages encrypted for the old device are lost unless the backup has their keys.
     pub at: Option<Timestamp>,
-    /// Whether the device was made for this client.
+    /// Whether the device was created for this client.
     pub is_fresh: bool,
 }
 
@@ -37,36 +37,36 @@ impl Health {
 }
 
 impl Account {
-    /// Returns the device that this client is.
+    /// Returns this client's device.
     #[must_use]
     pub fn device(&self) -> Option<OwnedDeviceId> {
         self.client.device_id().map(ToOwned::to_owned)
     }
 
-    /// Returns since when this device is in the place of another one, where it is.
+    /// Returns when this device replaced another, if it did.
     #[must_use]
     pub fn renewed_at(&self) -> Option<Timestamp> {
         self.health.renewal.at
     }
 
-    /// Returns, once, whether somebody is to be told that the keys of the device before are lost.
+    /// Returns true once if people should be told that the old device's keys are lost.
     pub fn take_renewal(&self) -> bool {
         let Renewal { at, is_fresh } = self.health.renewal;
         at.is_some() && is_fresh && !self.health.told.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes that another client takes this one's place.
+    /// Marks this client as replaced by another.
     pub fn give_up(&self) {
         self.health.given_up.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether another client takes this one's place.
+    /// Returns whether another client replaces this one.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.health.given_up.load(Ordering::Relaxed)
     }
 
-    /// Tells whoever mends it where an error says that this client's store is damaged.
+    /// Reports the store as damaged if the error says so.
     pub(super) fn notice_damage(&self, error: &MatrixError) {
         if let (true, Some(device)) = (is_damage(error), self.device()) {
             self.health.pulse.ails(self.user.clone(), Ailment::StoreDamaged(device));

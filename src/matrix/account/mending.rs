@@ -1,6 +1,6 @@
-//! Messages that can be decrypted and hold what no JSON parser takes: half a character, where a program cut a text between
-//! the two halves of an emoji. The SDK gives them up (matrix-sdk-crypto 0.18, `InboundGroupSession::decrypt`); here they
-//! are decrypted with the same key, made whole, and read.
+//! Decrypts messages that the SDK gives up because their JSON does not parse (matrix-sdk-crypto 0.18,
+//! `InboundGroupSession::decrypt`). A program cut a text inside an emoji and left an unpaired surrogate. Here they are
+//! decrypted with the same key, mended and parsed.
 
 use matrix_sdk::{
     deserialized_responses::{TimelineEvent, TimelineEventKind, UnableToDecryptReason},
@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl Account {
-    /// Reads a message that the SDK decrypted and could not parse; `None` where it is none, or cannot be read here either.
+    /// Reads a message that the SDK decrypted but could not parse; `None` if it is not one, or is unreadable here too.
     pub(super) async fn mended(&self, room: &RoomId, event: &TimelineEvent) -> Option<Read> {
         let TimelineEventKind::UnableToDecrypt { utd_info, .. } = &event.kind else { return None };
         if utd_info.reason != UnableToDecryptReason::PayloadDeserializationFailure {
@@ -43,7 +43,7 @@ impl Account {
         let mut session = InboundGroupSession::import(&exported.session_key, SessionConfig::version_1());
         let plaintext = String::from_utf8_lossy(&session.decrypt(&message).ok()?.plaintext).into_owned();
         let mut whole: Map<String, Value> = serde_json::from_str(&json::whole(&plaintext)).ok()?;
-        // As the SDK checks it: what was said in another room was not said here.
+        // The SDK checks this too: a message for another room does not count here.
         if whole.get("room_id").and_then(Value::as_str) != Some(room.as_str()) {
             return None;
         }
@@ -60,7 +60,7 @@ impl Account {
         inbound::from_decrypted(room, &whole, key.to_base64())
     }
 
-    /// Whether the key is that of a device of the one whom the homeserver names as the sender.
+    /// Returns whether the key belongs to a device of the sender that the homeserver names.
     async fn is_of_a_device_of(&self, sender: &UserId, key: Curve25519PublicKey) -> bool {
         let devices = self.client().encryption().get_user_devices(sender).await;
         devices.is_ok_and(|devices| devices.devices().any(|device| device.curve25519_key() == Some(key)))

@@ -1,4 +1,4 @@
-//! What a user itself said in a room, page by page and however old: for taking it back.
+//! A user's own messages in a room, page by page and however old, for redacting them.
 
 use ruma::{
     EventId, OwnedEventId, RoomId, UInt,
@@ -14,26 +14,26 @@ use serde_json::Value;
 use super::{Account, PAGE_EVENTS};
 use crate::{core::id, matrix::error::MatrixError};
 
-/// Where a page ends.
+/// Where a page of the timeline ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Before<'a> {
-    /// Before this event.
+    /// At this event.
     Event(&'a EventId),
-    /// Where an earlier page began.
+    /// At the token that an earlier page returned.
     Page(&'a str),
 }
 
-/// A page of what a user said.
+/// A page of a user's own messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnPage {
     /// Its messages, edits and reactions that are not redacted, newest first.
     pub events: Vec<OwnedEventId>,
-    /// Where the page before it ends; `None` at the room's beginning.
+    /// The token for the page before it; `None` at the room's beginning.
     pub next: Option<String>,
 }
 
 impl Account {
-    /// Returns what this user said in a room, out of a page of at most [`PAGE_EVENTS`] events. Nothing is decrypted.
+    /// Returns this user's own events from a page of at most [`PAGE_EVENTS`] events. Nothing is decrypted.
     ///
     /// # Errors
     /// When the homeserver refuses or does not answer.
@@ -57,20 +57,19 @@ impl Account {
         Ok(OwnPage { events, next })
     }
 
-    /// Deletes the backup of this user's room keys from the homeserver. The keys are in it encrypted; where it cannot be
-    /// deleted, that is logged.
+    /// Deletes the backup of this user's encrypted room keys from the homeserver; logs a failure.
     pub async fn delete_backup(&self) {
         if let Err(error) = Box::pin(self.client.encryption().backups().disable_and_delete()).await {
             tracing::warn!(user.id = %self.user, %error, "a key backup cannot be deleted from the homeserver");
         }
     }
 
-    /// The event's id where this user said something with it that still stands there.
+    /// Returns the event's id if this user said something with it and it is not redacted.
     fn own(&self, raw: &Raw<AnyTimelineEvent>) -> Option<OwnedEventId> {
         let text = |field: &str| raw.get_field::<String>(field).ok().flatten();
         let is_own = text("sender")? == self.user.as_str();
         let is_state = raw.get_field::<Value>("state_key").ok().flatten().is_some();
-        // A redacted message has nothing left in its content.
+        // A redacted message has an empty content.
         let says = raw.get_field::<Value>("content").ok().flatten()?.as_object().is_some_and(|it| !it.is_empty());
         if !is_own || is_state || !says || text("type")? == "m.room.redaction" {
             return None;

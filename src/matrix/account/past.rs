@@ -1,4 +1,4 @@
-//! Reading further back than a room's window: for searches, not for contexts.
+//! Reads further back than a room's window; for searches, not for contexts.
 
 use matrix_sdk::room::MessagesOptions;
 use ruma::{RoomId, UInt};
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Account {
-    /// Returns up to `want` of a room's newest events, oldest first, and whether there are older ones. What lies before
-    /// the window is read page by page, decrypted with the keys at hand, and not kept.
+    /// Returns up to `want` of a room's newest events, oldest first, and whether there are older ones. Events before
+    /// the window are fetched page by page, decrypted with the keys at hand, and not kept.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -35,7 +35,7 @@ impl Account {
             let mut options = MessagesOptions::backward().from(Some(from.as_str()));
             options.limit = UInt::from(PAGE_EVENTS);
             let page = Box::pin(room.messages(options)).await?;
-            // Newest first, as asked for.
+            // Newest first, as requested.
             before.extend(self.read(room_id, &page.chunk).await);
             match page.end {
                 Some(token) if !page.chunk.is_empty() && token != from && !reaches_the_beginning(&page.chunk) => {
@@ -48,7 +48,7 @@ impl Account {
     }
 }
 
-/// Puts what was read backwards in front of what is held, each event once.
+/// Joins older events and the window's, each event once.
 fn joined(before: &[Read], held: Vec<RoomEvent>) -> Vec<RoomEvent> {
     let mut before = inbound::together(before.iter().rev());
     before.retain(|event| !held.iter().any(|kept| kept.id == event.id));

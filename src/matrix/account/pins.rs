@@ -1,4 +1,4 @@
-//! What stands outside of a room's window: fetched by id with its newest edit; what is pinned is kept for a while.
+//! Events outside a room's window: fetched by id with their newest edits. Pinned ones are cached.
 
 use std::{collections::HashMap, sync::PoisonError, time::Duration};
 
@@ -11,15 +11,15 @@ use crate::{
     matrix::{error::MatrixError, inbound},
 };
 
-/// How long a pinned message is taken to be as it was fetched; the window brings what changes in the meantime.
+/// How long a fetched pinned message is cached; changes meanwhile reach the window.
 const FRESH: Duration = Duration::from_mins(5);
 
-/// The pinned messages of one room that were fetched, each with its edit.
+/// A room's fetched pinned messages, each with its edit.
 pub(super) type Pins = HashMap<OwnedEventId, (Instant, Vec<RoomEvent>)>;
 
 impl Account {
-    /// Returns those of the newest `most` pinned messages that the window does not hold, each followed by its newest
-    /// edit. What this user may not see, or cannot decrypt, is left out.
+    /// Returns those of the newest `most` pinned messages that are outside the window, each followed by its newest
+    /// edit. Messages that this user cannot see or decrypt are left out.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -42,7 +42,7 @@ impl Account {
         Ok(found)
     }
 
-    /// Forgets what was fetched of a room, where it may have changed unseen.
+    /// Drops a room's cached pins, because they may have changed unseen.
     pub(super) fn forget_pins(&self, room: &RoomId) {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
     }
@@ -64,10 +64,10 @@ impl Account {
         Ok(events)
     }
 
-    /// Returns an event from the homeserver and its newest edit; nothing where neither can be decrypted.
+    /// Fetches an event and its newest edit; returns nothing if neither can be decrypted.
     ///
     /// # Errors
-    /// When it is not to be had.
+    /// When the event cannot be fetched.
     pub async fn fetch_with_edit(&self, room: &RoomId, id: &EventId) -> Result<Vec<RoomEvent>, MatrixError> {
         let fetched = self.room(room)?.event(id, None).await?;
         let elsewhere = fetched.raw().get_field::<String>("room_id").ok().flatten().is_some_and(|named| named != *room);

@@ -1,4 +1,4 @@
-//! How much somebody may do in a room, at the time of one event.
+//! A user's power in a room at the time of one event.
 
 use matrix_sdk::{Room, RoomMemberships, deserialized_responses::RawAnySyncOrStrippedState, ruma::UInt};
 use ruma::{
@@ -23,7 +23,7 @@ use crate::{
     matrix::{error::MatrixError, inbound::Rules},
 };
 
-/// The state that decides about power, as it came.
+/// The raw state that decides about power.
 #[derive(Default)]
 struct Found {
     creation: Option<(OwnedUserId, Value)>,
@@ -38,9 +38,9 @@ impl Found {
 }
 
 impl Account {
-    /// Returns the power level that somebody had when `event` was sent, or has as of the last sync, whichever is less.
+    /// Returns a user's power level when `event` was sent or as of the last sync, whichever is lower.
     ///
-    /// `None` where they are not in the room, or that cannot be told.
+    /// `None` if they are not in the room, or their level cannot be determined.
     ///
     /// # Errors
     /// When the homeserver does not answer; the caller tries again.
@@ -63,7 +63,7 @@ impl Account {
         }
     }
 
-    /// Returns whether this user's power lets it say something in a room, as of the last sync.
+    /// Returns whether this user has the power to send messages in a room, as of the last sync.
     ///
     /// # Errors
     /// When the room is not joined or the store fails.
@@ -72,10 +72,10 @@ impl Account {
         Ok(held(&room).await?.levels(version_of(&room)).may_speak(self.user()))
     }
 
-    /// Returns whether this user can say something in a room, as of the last sync.
+    /// Returns whether this user can speak in a room, as of the last sync.
     ///
     /// # Errors
-    /// When the room is not joined, or how to speak there is not known.
+    /// When the room is not joined, or its encryption is unknown.
     pub async fn voice_in(&self, room: &RoomId) -> Result<Voice, MatrixError> {
         let speech = self.speech_in(room).await?;
         let room = self.room(room)?;
@@ -87,7 +87,7 @@ impl Account {
 
     async fn level_now(&self, room: &RoomId, user: &UserId) -> Result<Option<i64>, MatrixError> {
         let room = self.room(room)?;
-        // With the whole list at hand, which the SDK asks for once, the members are those of the last sync.
+        // This has the SDK fetch the whole member list once, so the members are those of the last sync.
         let joined = room.members(RoomMemberships::JOIN).await?;
         if !joined.iter().any(|member| member.user_id() == user) {
             return Ok(None);
@@ -95,7 +95,7 @@ impl Account {
         Ok(Some(held(&room).await?.levels(version_of(&room)).of_user(user)))
     }
 
-    /// The state before `/context`'s last event is that event's (spec, "Event context").
+    /// The state in `/context` is that before its last event (spec, "Event context").
     async fn level_then(&self, room_id: &RoomId, event: &EventId, user: &UserId) -> Result<Option<i64>, MatrixError> {
         let room = self.room(room_id)?;
         let mut request = get_context::v3::Request::new(room_id.to_owned(), event.to_owned());
@@ -111,7 +111,7 @@ impl Account {
             let found = response.state.iter().find(|state| is_state(state, kind))?;
             Some((found, found.get_field("content").ok().flatten().unwrap_or_default()))
         };
-        // How the room was made does not change, so what was synced will do where the answer leaves it out.
+        // The creation event never changes, so the synced one serves if the answer omits it.
         let creation = match content("m.room.create") {
             Some((event, content)) => sender_of(event).map(|sender| (sender, content)),
             None => held(&room).await?.creation,
@@ -126,36 +126,36 @@ impl Account {
     /// When the room is not joined or the store fails.
     pub async fn openness(&self, room: &RoomId) -> Result<Openness, MatrixError> {
         let event = self.room(room)?.get_state_event(StateEventType::RoomHistoryVisibility, "").await?;
-        // Without an event it is `shared`; with one that says nothing we know, the tightest.
+        // The default is `shared`; an unknown value counts as the tightest.
         let Some(event) = event else { return Ok(Openness { now: History::Shared, always: true }) };
         let content = field(&event, "content").unwrap_or_default();
         let now = content["history_visibility"].as_str().map_or(History::Joined, History::parse);
-        // Homeservers say which event a state event replaces; the first one replaces none.
+        // Homeservers name the event that a state event replaces; the first one replaces none.
         let unsigned = field(&event, "unsigned").unwrap_or_default();
         let always = unsigned.is_object() && unsigned["replaces_state"].is_null() && unsigned["prev_content"].is_null();
         Ok(Openness { now, always })
     }
 
-    /// Returns what decides how a room's events are read, as of the last sync; of its power levels only where there is
-    /// a redaction `among` them, since nothing else is read by those.
+    /// Returns the rules for reading a room's events, as of the last sync. Its power levels are included only if there
+    /// is a redaction `among` the events, because only those need them.
     pub async fn rules(&self, room: &RoomId, among: Redactions) -> Rules {
         let Some(room) = self.client().get_room(room) else { return Rules::default() };
         let version = version_of(&room);
         let levels = match among {
             Redactions::None => None,
-            // A store that fails has nobody be above the others.
+            // If the store fails, nobody counts as having more power than others.
             Redactions::Some => held(&room).await.ok().map(|found| found.levels(version)),
         };
         Rules { version, levels }
     }
 }
 
-/// Whether there are redactions among the events that are to be read.
+/// Whether the events to be read include redactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redactions {
-    /// There are.
+    /// At least one is a redaction.
     Some,
-    /// There are none.
+    /// None is a redaction.
     None,
 }
 
@@ -163,7 +163,7 @@ fn version_of(room: &Room) -> Option<Version> {
     room.clone_info().room_version().and_then(|version| Version::of(version.as_str()))
 }
 
-/// Returns the state as of the last sync, raw: the SDK's own reading takes what it cannot read for missing.
+/// Returns the raw state as of the last sync: the SDK reads unreadable entries as missing.
 async fn held(room: &Room) -> Result<Found, MatrixError> {
     let mut found = Found::default();
     if let Some(event) = room.get_state_event(StateEventType::RoomPowerLevels, "").await? {
@@ -192,7 +192,7 @@ fn sender_of(state: &Raw<AnyStateEvent>) -> Option<OwnedUserId> {
     UserId::parse(state.get_field::<String>("sender").ok().flatten()?).ok()
 }
 
-/// The membership alone is read: what else stands in the event is its sender's.
+/// Reads only the membership, because the event's other fields are its sender's.
 fn is_join_of(state: &Raw<AnyStateEvent>, user: &UserId) -> bool {
     let field = |name: &str| state.get_field::<String>(name).ok().flatten();
     let membership = || state.get_field::<Value>("content").ok().flatten()?.get("membership").cloned();

@@ -1,4 +1,4 @@
-//! What a user reads of a room: the window, filled backwards on demand, and single events.
+//! What a user reads of a room: its window, filled backwards on demand, and single events.
 
 use std::sync::PoisonError;
 
@@ -21,16 +21,16 @@ use crate::{
 /// The type of a room's first event.
 const CREATION: &str = "m.room.create";
 const REDACTION: &str = "m.room.redaction";
-/// Pages of history that one request for context may cost.
+/// Most pages of history fetched for one context.
 const PAGES_MAX: usize = 3;
-/// Undecryptable events that are tried again when history is asked for.
+/// Most undecryptable events that are retried for one history.
 const UNSEAL_MAX: usize = 50;
 
 impl Account {
-    /// Returns an event if the window holds it; otherwise asks the homeserver for it.
+    /// Returns an event from the window, or else from the homeserver.
     ///
     /// # Errors
-    /// When it is neither held nor to be had.
+    /// When it is not in the window and cannot be fetched.
     pub async fn event(&self, room: &RoomId, id: &EventId) -> Result<Option<Read>, MatrixError> {
         if let Some(read) = self.held(room, id) {
             return Ok(Some(read));
@@ -39,7 +39,7 @@ impl Account {
         Ok(self.read(room, &[fetched]).await.pop())
     }
 
-    /// Reads events by their room's rules, in their order; what has no usable envelope is left out.
+    /// Reads events in order by their room's rules; skips events without a usable envelope.
     pub(super) async fn read(&self, room: &RoomId, events: &[TimelineEvent]) -> Vec<Read> {
         let among = if events.iter().any(|event| is(event, REDACTION)) { Redactions::Some } else { Redactions::None };
         let rules = self.rules(room, among).await;
@@ -51,20 +51,20 @@ impl Account {
         read
     }
 
-    /// Returns what an event of the SDK's says, mended where the SDK gives it up; `None` where it has no usable envelope.
+    /// Reads one of the SDK's events, mending it if the SDK gave it up; `None` if it has no usable envelope.
     pub(super) async fn opened(&self, room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Option<Read> {
         let mended = Box::pin(self.mended(room, event)).await;
         mended.or_else(|| inbound::from_timeline(room, rules, event))
     }
 
-    /// Returns an event if the window holds it.
+    /// Returns an event if it is in the window.
     #[must_use]
     pub fn held(&self, room: &RoomId, id: &EventId) -> Option<Read> {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.get(room).and_then(|window| window.get(id)).cloned()
     }
 
-    /// Returns whether an event can be read, decrypted where it is encrypted, with the keys at hand.
+    /// Returns whether an event is readable with the keys at hand.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -80,7 +80,7 @@ impl Account {
         }
     }
 
-    /// Tries to decrypt one event again with the keys at hand.
+    /// Retries decrypting an event with the keys at hand.
     ///
     /// # Errors
     /// When the crypto store fails.
@@ -89,7 +89,7 @@ impl Account {
         let room = self.room(&read.event.room)?;
         let decrypted = room.decrypt_event(sealed, None).await?;
         self.ahead.note(std::slice::from_ref(&decrypted));
-        // Nothing that is encrypted is read by the room's rules.
+        // The room's rules do not apply to decrypted events.
         let Some(opened) = self.opened(&read.event.room, &Rules::default(), &decrypted).await else {
             return Ok(read.clone());
         };
@@ -102,8 +102,8 @@ impl Account {
         Ok(opened)
     }
 
-    /// Returns the newest events of a room, oldest first: at least `want` of them, unless there are no more that
-    /// this user may see or [`PAGES_MAX`] pages did not reach that far.
+    /// Returns the newest events of a room, oldest first: at least `want`, unless this user may see no more or
+    /// [`PAGES_MAX`] pages do not reach that far.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -111,7 +111,7 @@ impl Account {
         self.history_until(room, want, || false).await
     }
 
-    /// As [`Self::history`], but asks for no more once what is held ([`Self::held_events`]) is `enough`.
+    /// Like [`Self::history`], but stops fetching once the events held ([`Self::held_events`]) are `enough`.
     ///
     /// # Errors
     /// As [`Self::history`].
@@ -161,21 +161,21 @@ impl Account {
         Ok(())
     }
 
-    /// Returns what the window holds of a room, oldest first.
+    /// Returns the window's events, oldest first.
     #[must_use]
     pub fn held_events(&self, room: &RoomId) -> Vec<RoomEvent> {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.get(room).map(Window::events).unwrap_or_default()
     }
 
-    /// Returns the newest event of a thread that this user has seen.
+    /// Returns the newest event of a thread in the window.
     #[must_use]
     pub fn latest_in_thread(&self, room: &RoomId, root: &EventId) -> Option<OwnedEventId> {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.get(room).and_then(|window| window.latest_in_thread(root))
     }
 
-    /// Returns when the oldest decryptable event of the window was sent.
+    /// Returns the time of the oldest decryptable event in the window.
     #[must_use]
     pub fn readable_from(&self, room: &RoomId) -> Option<Timestamp> {
         let events = self.held_events(room);
@@ -185,7 +185,8 @@ impl Account {
     }
 }
 
-/// Whether a page holds the room's first event. A homeserver tells where to go on even then, for an empty page.
+/// Returns whether a page contains the room's first event. Even then a homeserver may return a token, for an empty
+/// page.
 pub(super) fn reaches_the_beginning(page: &[TimelineEvent]) -> bool {
     page.iter().any(|event| is(event, CREATION))
 }

@@ -1,4 +1,4 @@
-//! What points at an event, as the homeserver tells it: for what no transaction may have brought.
+//! Events related to another, from the homeserver, in case no transaction brought them.
 
 use matrix_sdk::{
     room::{IncludeRelations, RelationsOptions},
@@ -12,7 +12,7 @@ use crate::{
     matrix::error::MatrixError,
 };
 
-/// Pages of events that point at one which are looked at, the newest first.
+/// Most pages of related events that are read, newest first.
 const RELATED_PAGES_MAX: usize = 5;
 
 impl Account {
@@ -49,7 +49,7 @@ impl Account {
                 ..RelationsOptions::default()
             };
             let page = Box::pin(room.relations(target.to_owned(), options)).await?;
-            // Newest first, as asked for. In an encrypted room a message that came plain is nobody's words.
+            // Newest first, as requested. An unencrypted message in an encrypted room counts as nobody's.
             let read = self.read(room_id, &page.chunk).await.into_iter().filter(|read| {
                 read.was_encrypted || !is_encrypted || !matches!(read.event.kind, EventKind::Message(_))
             });

@@ -1,5 +1,5 @@
-//! The one door to rooms for whatever has content (invariants 3 and 9, C8): encrypted where anything ever was, plain only
-//! where nothing was, and otherwise not at all.
+//! The one door for content into rooms (invariants 3 and 9, C8): encrypted if anything there ever was, plain only if
+//! nothing was, and otherwise not at all.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
@@ -33,22 +33,22 @@ use crate::{
     matrix::{error::MatrixError, outbound},
 };
 
-/// Tries of a sending that the SDK's assertion about an expired session ends. Each makes a new session.
+/// Tries of a send that the SDK's assertion about an expired session aborts. Each makes a new session.
 const SENDS_MAX: usize = 5;
-/// How far back through its predecessors a room's encryption is looked for.
+/// How many predecessors are checked for a room's encryption.
 const PREDECESSORS_MAX: usize = 4;
 
 impl Account {
-    /// Returns what is known of a room's encryption, after the homeserver was asked for it once since the start.
+    /// Returns a room's seal, after asking the homeserver for its encryption once since the start.
     ///
     /// # Errors
-    /// When the room is not joined, or its state cannot be read: then it is not known.
+    /// When the room is not joined, or its state cannot be read, so that its encryption is unknown.
     pub async fn seal_of(&self, room: &RoomId) -> Result<Option<Seal>, MatrixError> {
         self.establish(room).await?;
         Ok(self.seals.of(room))
     }
 
-    /// Returns how this user may speak in a room, as far as is known; see [`Self::seal_of`].
+    /// Returns how this user may speak in a room, by its seal ([`Self::seal_of`]).
     ///
     /// # Errors
     /// As [`Self::seal_of`].
@@ -56,12 +56,12 @@ impl Account {
         Ok(speech(self.seal_of(room).await?, Carriage::Plain))
     }
 
-    /// Remembers that a request arrived encrypted in a room: what answers it does not go out plainly.
+    /// Records that a request came encrypted in a room, so that its answer is not sent in plain text.
     pub fn note_encrypted(&self, room: &RoomId) {
         self.seals.note(room, Seal::of_message());
     }
 
-    /// Returns whether anything of a room was ever encrypted, as far as is known without asking.
+    /// Returns whether anything in a room was ever encrypted, as far as known without a call.
     #[must_use]
     pub fn is_sealed(&self, room: &RoomId) -> bool {
         self.seals.of(room).is_some()
@@ -76,7 +76,7 @@ impl Account {
     ) -> Result<OwnedEventId, MatrixError> {
         let (here, speech) = self.door(room).await?;
         match say(&here, content.clone(), &txn).await {
-            // Encryption was turned on between the door and the homeserver; the proxy let nothing through.
+            // Encryption was turned on between the door and the homeserver; the proxy blocked the send.
             Err(_) if self.was_sealed_since(room, speech) => {
                 let (here, _) = self.door(room).await?;
                 say(&here, content, &txn).await
@@ -85,7 +85,7 @@ impl Account {
         }
     }
 
-    /// Uploads a file, encrypted where the message about it is, and sends that through the door.
+    /// Uploads a file, encrypted if its message will be, and sends the message through the door.
     pub(super) async fn say_file(
         &self,
         room: &RoomId,
@@ -121,13 +121,13 @@ impl Account {
         Ok(outbound::file(&file.name, file.media_type.as_ref(), file.bytes.len(), source, place))
     }
 
-    /// Decides how to speak in a room at this moment, and sees to it that the SDK does.
+    /// Decides how to speak in a room now, and makes the SDK comply.
     pub(super) async fn door(&self, id: &RoomId) -> Result<(Room, Speech), MatrixError> {
         let room = self.room(id)?;
         let was_established = self.seals.is_established(id);
         let mut seal = self.seal_of(id).await?;
         if seal.is_none() {
-            // Asked each time: the transaction that tells of it may be late, or lost.
+            // Ask every time, because the transaction that reports encryption may be late or lost.
             if was_established && let Some(found) = self.read_encryption(id).await? {
                 self.seals.note(id, found);
             }
@@ -136,7 +136,7 @@ impl Account {
                 return Err(MatrixError::EncryptionUnknown { room: id.to_string() });
             }
             if encryption.is_encrypted() {
-                // The homeserver knows of none any more, and it was there: a lost or rewritten state.
+                // The homeserver no longer has the event that it once had: lost or rewritten state.
                 self.seals.note(id, Seal::unreadable());
             }
             seal = self.seals.of(id);
@@ -153,10 +153,10 @@ impl Account {
         Ok((room, speech))
     }
 
-    /// Makes sure that a room's encryption was looked for where it stands, whatever is left of our stores.
+    /// Makes sure that a room's encryption was looked for at the homeserver, whatever is left of our stores.
     ///
-    /// State cannot be taken out of a room: it is overwritten or redacted, and there all the same. So what the homeserver
-    /// does not have now was never there, and what comes later is seen as it comes.
+    /// State cannot be removed from a room: overwritten or redacted, it is still there. So what the homeserver does not
+    /// have now was never there, and later state reaches us as it comes.
     async fn establish(&self, id: &RoomId) -> Result<(), MatrixError> {
         let room = self.room(id)?;
         if self.seals.is_established(id) {
@@ -183,8 +183,8 @@ impl Account {
         Ok(())
     }
 
-    /// Seals a room that replaces a sealed one: people take it for the same, and nothing that was said encrypted there is
-    /// repeated plainly here.
+    /// Seals a room that replaces a sealed one: people take it for the same room, and nothing said encrypted there may
+    /// be repeated here in plain text.
     async fn take_over(&self, id: &RoomId, predecessor_id: OwnedRoomId) -> Result<(), MatrixError> {
         let mut old = Some(predecessor_id);
         for _ in 0..PREDECESSORS_MAX {
@@ -203,10 +203,10 @@ impl Account {
         Ok(())
     }
 
-    /// Asks the homeserver for a room's encryption event, of any content.
+    /// Asks the homeserver for a room's encryption event, whatever its content.
     ///
-    /// A content that could be anything's answer is no proof that there is such an event: then the whole state is read,
-    /// in which events stand with their types.
+    /// A content that could answer any request does not prove that the event exists. Then the whole state is read, in
+    /// which events have types.
     async fn read_encryption(&self, room: &RoomId) -> Result<Option<Seal>, MatrixError> {
         let Some(content) = self.read_state(room, StateEventType::RoomEncryption).await? else { return Ok(None) };
         if content.get("algorithm").is_some() {
@@ -221,12 +221,12 @@ impl Account {
         });
         match seals.reduce(Seal::and) {
             Some(seal) => Ok(Some(seal)),
-            // Either the state changed in between, or what answered was no homeserver.
+            // Either the state changed in between, or a proxy answered.
             None => Err(MatrixError::EncryptionUnknown { room: room.to_string() }),
         }
     }
 
-    /// Asks the homeserver for a state event's content, which may be anything; `None` where there is no such event.
+    /// Fetches a state event's content, whatever it is; `None` if there is no such event.
     async fn read_state(&self, room: &RoomId, kind: StateEventType) -> Result<Option<Value>, MatrixError> {
         let request = get_state_event_for_key::v3::Request::new(room.to_owned(), kind, String::new());
         match self.client.send(request).await {
@@ -236,7 +236,7 @@ impl Account {
         }
     }
 
-    /// Takes what a sync brought of rooms' encryption, as it came and before anything is made of it.
+    /// Records what a sync says about rooms' encryption, before anything else processes it.
     pub(super) fn take_seals(&self, rooms: &RoomUpdates) {
         for (room, update) in &rooms.joined {
             self.seal_by(room, &update.state, &update.timeline.events);
@@ -278,7 +278,7 @@ impl Account {
     }
 }
 
-/// Sends a message; the SDK encrypts it where it takes the room for encrypted.
+/// Sends a message; the SDK encrypts it if it considers the room encrypted.
 async fn say(room: &Room, content: Value, txn: &OwnedTransactionId) -> Result<OwnedEventId, MatrixError> {
     let mut tries = 0;
     let sent = loop {
@@ -286,8 +286,8 @@ async fn say(room: &Room, content: Value, txn: &OwnedTransactionId) -> Result<Ow
         let sending = room.send_raw(MESSAGE, content.clone()).with_transaction_id(txn).into_future();
         match AssertUnwindSafe(Box::pin(sending)).catch_unwind().await {
             Ok(sent) => break sent?,
-            // Others used the session up between its being shared and this; the next try makes a new one
-            // (matrix-sdk-crypto 0.18, `GroupSessionManager::encrypt`). Nothing was sent.
+            // Other sends used up the session since it was shared; the next try makes a new one (matrix-sdk-crypto
+            // 0.18, `GroupSessionManager::encrypt`). Nothing was sent.
             Err(_) if tries < SENDS_MAX => {}
             Err(panic) => resume_unwind(panic),
         }
@@ -295,10 +295,11 @@ async fn say(room: &Room, content: Value, txn: &OwnedTransactionId) -> Result<Ow
     Ok(sent.response.event_id)
 }
 
-/// Makes the SDK take a room for encrypted, whatever it made of its state.
+/// Makes the SDK treat a room as encrypted, whatever it read from the state.
 ///
-/// It reads an encryption event strictly (matrix-sdk 0.18: one odd optional field, and the room counts as never
-/// encrypted) and knows neither of messages nor of predecessors. There is one algorithm, with the SDK's own rotation.
+/// It parses an encryption event strictly (matrix-sdk 0.18: with one odd optional field the room counts as never
+/// encrypted), and takes neither messages nor predecessors into account. There is one algorithm; rotation is the SDK's
+/// default.
 async fn make_sdk_encrypt(room: &Room) -> Result<(), MatrixError> {
     let settings = room.encryption_settings().and_then(|settings| settings.algorithm);
     let named = settings.map(|algorithm| algorithm.to_string());
@@ -319,7 +320,7 @@ async fn make_sdk_encrypt(room: &Room) -> Result<(), MatrixError> {
     Err(MatrixError::EncryptionUnknown { room: room.room_id().to_string() })
 }
 
-/// What this user may not see of another room says nothing of it.
+/// A refusal to show another room's state reveals nothing about that room.
 fn visible<T>(read: Result<Option<T>, MatrixError>) -> Result<Option<T>, MatrixError> {
     match read {
         Err(error) if !error.is_passing() => Ok(None),

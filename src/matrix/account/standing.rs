@@ -1,4 +1,4 @@
-//! How somebody stands to a room, as the homeserver tells one of its members; nothing here leaves a trace in the room.
+//! A user's standing in a room, as the homeserver tells a member. Nothing here leaves a trace in the room.
 
 use matrix_sdk::{
     deserialized_responses::TimelineEvent,
@@ -33,7 +33,7 @@ struct Content {
 }
 
 impl Account {
-    /// Returns the room that the homeserver's directory has under an alias.
+    /// Looks an alias up in the homeserver's directory.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -45,7 +45,7 @@ impl Account {
         }
     }
 
-    /// Asks the homeserver for somebody's membership at this moment; `None` where this user is not told.
+    /// Asks the homeserver for a user's present membership; `None` if this user is not told.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -62,13 +62,13 @@ impl Account {
         }
     }
 
-    /// Returns how somebody stood to a room at one event, which must change neither of the two itself.
+    /// Returns a user's standing in a room at one event, which must not itself change it.
     ///
-    /// The state in `/context` is that at its last event (spec, "Event context"); homeservers differ in whether the
-    /// event itself counts.
+    /// The state in `/context` is that at its last event (spec, "Event context"). Homeservers differ in whether the
+    /// event itself is included.
     ///
     /// # Errors
-    /// When the homeserver does not answer, or not with the state.
+    /// When the homeserver does not answer, or answers without the state.
     pub async fn standing_at(&self, room: &RoomId, event: &EventId, user: &UserId) -> Result<Standing, MatrixError> {
         let mut request = get_context::v3::Request::new(room.to_owned(), event.to_owned());
         request.limit = UInt::from(0_u32);
@@ -81,16 +81,16 @@ impl Account {
             found.get_field("content").ok().flatten()
         };
         let membership = content("m.room.member", user.as_str()).and_then(|content| content.membership);
-        // Without an event it is `shared`; with one that says nothing we know, the tightest.
+        // The default is `shared`; an unknown value counts as the tightest.
         let history = content("m.room.history_visibility", "").map_or(History::Shared, |content| {
             content.history_visibility.map_or(History::Joined, |value| History::parse(&value))
         });
         Ok(Standing { history, membership: membership.map_or(Membership::Leave, known_membership) })
     }
 
-    /// Returns an event and up to `most` events around it that follow each other without gaps, oldest first.
+    /// Returns an event and up to `most` events around it, oldest first and without gaps.
     ///
-    /// A message that was edited outside of this stretch says nothing here: where the edit stands is not known.
+    /// A message edited outside this stretch is returned without content, because the edit's place is unknown.
     ///
     /// # Errors
     /// When the homeserver does not answer or this user may not see the event.
@@ -101,8 +101,8 @@ impl Account {
         Ok(self.stretch(room, &found.collect::<Vec<_>>()).await)
     }
 
-    /// Returns the events from `first` to `last` that follow each other without gaps, oldest first: the newest `most` of
-    /// them, where there are more. Edits from outside as in [`Self::around`].
+    /// Returns the events from `first` to `last`, oldest first and without gaps, but only the newest `most`. Messages
+    /// edited outside them are treated as in [`Self::around`].
     ///
     /// # Errors
     /// When the homeserver does not answer or this user may not see `last`.
@@ -132,7 +132,7 @@ impl Account {
         Ok(self.stretch(room, &found).await)
     }
 
-    /// Reads events that follow each other, oldest first; nothing where one of them is another room's.
+    /// Reads consecutive events, oldest first; returns nothing if one belongs to another room.
     async fn stretch(&self, room: &RoomId, found: &[TimelineEvent]) -> Vec<RoomEvent> {
         if found.iter().any(|event| is_elsewhere(event, room)) {
             return Vec::new();

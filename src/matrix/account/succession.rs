@@ -1,4 +1,4 @@
-//! Which room replaces which, and what is told of a room before it is joined.
+//! Which room replaces which, and what is known about a room before joining it.
 
 use matrix_sdk::{
     Room, RoomState,
@@ -14,24 +14,23 @@ use crate::{
     matrix::error::MatrixError,
 };
 
-/// The end of a room (`m.room.tombstone`).
+/// A tombstone (`m.room.tombstone`), which ends a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {
     /// Who sent it.
     pub by: OwnedUserId,
-    /// The room that it names.
+    /// The room that it names as the successor.
     pub successor: OwnedRoomId,
 }
 
 impl Account {
-    /// Returns the room that a room replaces, by its creation event; of a room that it is only invited to, where the
-    /// invite tells.
+    /// Returns a room's predecessor from its creation event; for an invited room only if the invite shows it.
     #[must_use]
     pub fn predecessor(&self, room: &RoomId) -> Option<OwnedRoomId> {
         Some(self.client.get_room(room)?.predecessor_room()?.room_id).filter(|room| id::is_room(room))
     }
 
-    /// Returns the room that replaces a room, by its tombstone.
+    /// Returns a room's successor from its tombstone.
     #[must_use]
     pub fn successor(&self, room: &RoomId) -> Option<OwnedRoomId> {
         Some(self.client.get_room(room)?.successor_room()?.room_id).filter(|room| id::is_room(room))
@@ -51,7 +50,7 @@ impl Account {
         Ok(by.zip(successor).map(|(by, successor)| Tombstone { by, successor }))
     }
 
-    /// Returns how a joined room was ended, as of the last sync; `None` where it was not, or names no room.
+    /// Returns how a joined room was ended, as of the last sync; `None` if it was not, or names no successor.
     ///
     /// # Errors
     /// When the room is not joined or the store fails.
@@ -64,8 +63,7 @@ impl Account {
         Ok(Some(Ended { room: room_id.to_owned(), creation, by, at, successor }))
     }
 
-    /// Returns the room that a room replaces, where the homeserver shows that to who is not in it; the outer `None`
-    /// where it does not.
+    /// Returns a room's predecessor if the homeserver shows the room to non-members; the outer `None` if it does not.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -89,7 +87,7 @@ impl Account {
         self.client.get_room(room).is_some_and(|room| room.state() == RoomState::Invited)
     }
 
-    /// Returns what an invite to a room tells, as of the last sync; `None` where this user is not invited.
+    /// Returns what the invite to a room shows, as of the last sync; `None` if this user is not invited.
     pub async fn invite_to(&self, room: &RoomId) -> Option<Invited> {
         let room = self.client.get_room(room).filter(|room| room.state() == RoomState::Invited)?;
         let details = room.invite_details().await.ok();
@@ -101,7 +99,7 @@ impl Account {
         })
     }
 
-    /// Returns whether the homeserver's public directory lists a room; one that it does not tell counts as listed.
+    /// Returns whether the public directory lists a room; if the homeserver does not say, it counts as listed.
     ///
     /// # Errors
     /// When the homeserver does not answer.

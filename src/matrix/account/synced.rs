@@ -1,4 +1,4 @@
-//! What this user's syncs brought, kept until it was compared with what transactions brought.
+//! Events from this user's syncs, kept until they are compared with the transactions'.
 
 use std::{collections::HashMap, sync::PoisonError};
 
@@ -8,17 +8,17 @@ use ruma::{OwnedRoomId, RoomId};
 use super::Account;
 use crate::matrix::unseen::{self, Held};
 
-/// Events kept of all rooms; a room whose events are beyond is read again instead.
+/// Events kept over all rooms; beyond this a room is read again instead.
 const SYNCED_MAX: usize = 2_000;
 
-/// What syncs brought of one room since the last comparison, oldest first.
+/// A room's events from syncs since the last comparison, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stretch {
     /// The events.
     pub events: Vec<Held>,
-    /// Whether some before or among them were left out.
+    /// Whether some events before or among them are missing.
     pub has_gap: bool,
-    /// Whether the room is too large to be read.
+    /// Whether the proxy cut the room because of its size.
     pub is_cut: bool,
 }
 
@@ -37,7 +37,7 @@ impl Synced {
         let stretch = self.rooms.entry(room.to_owned()).or_default();
         stretch.has_gap |= limited;
         if stretch.has_gap || self.held + events.len() > SYNCED_MAX {
-            // The room is read back anyhow.
+            // The room will be read back anyway.
             self.held -= stretch.events.len();
             *stretch = Stretch { events: Vec::new(), has_gap: true, is_cut: stretch.is_cut };
             return;
@@ -53,7 +53,7 @@ impl Account {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner).add(room, events, limited);
     }
 
-    /// Notes that a sync left a room out because of its size.
+    /// Records that the proxy cut a room from a sync because of its size.
     pub(super) fn note_cut(&self, room: &RoomId) {
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
         synced.rooms.entry(room.to_owned()).or_default().is_cut = true;
@@ -64,7 +64,7 @@ impl Account {
         std::mem::take(&mut *self.synced.lock().unwrap_or_else(PoisonError::into_inner)).rooms
     }
 
-    /// Has a room read back with the next comparison, or left, where it is too large to be read.
+    /// Has the next comparison read a room back, or leave it if it is too large.
     pub fn read_back(&self, room: &RoomId, is_cut: bool) {
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
         synced.add(room, Vec::new(), true);

@@ -1,4 +1,4 @@
-//! Verification by emoji (spec v1.17, 11.12.2.2), from a virtual user's side.
+//! Emoji verification (spec v1.17, 11.12.2.2) from a virtual user's side.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,67 +18,67 @@ use ruma::{
 use super::Account;
 use crate::{core::id, matrix::error::MatrixError};
 
-/// Requests by to-device message that wait to be taken up; further ones are dropped.
+/// Most unhandled requests by to-device message; further ones are dropped.
 const REQUESTS_MAX: usize = 16;
 
 /// One of the seven emoji that both sides show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Emoji {
-    /// The sign itself.
+    /// The emoji itself.
     pub symbol: &'static str,
-    /// Its name in English, as clients show it.
+    /// Its English name, as clients show it.
     pub name: &'static str,
 }
 
-/// What a verification has come to.
+/// A verification's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// What we asked for is not answered yet.
+    /// Our request has not been answered.
     Unanswered,
-    /// The other side is awaited.
+    /// Waiting for the other side.
     Waiting,
-    /// The keys are exchanged: these are to be shown, and confirmed.
+    /// Keys are exchanged; show these emoji, then confirm.
     Emoji(Vec<Emoji>),
-    /// Both have confirmed.
+    /// Both sides have confirmed.
     Done,
     /// It was cancelled.
     Ended(Ending),
 }
 
-/// Why a verification ended without being done.
+/// Why a verification was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The other side cancelled it.
     Theirs,
-    /// The emoji were said to differ.
+    /// The emoji were reported to differ.
     Differed,
     /// It took longer than the protocol allows.
     TimedOut,
-    /// Our own SDK cancelled it, as it does with both of two that go on with one person at once.
+    /// Our SDK cancelled it, as it cancels both of two concurrent verifications with one person.
     Collided,
 }
 
-/// How a person was asked for a verification.
+/// Where a person was asked to verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// On every device of theirs, or on the only one.
+    /// On all of their devices, or their only one.
     Everywhere,
-    /// On one of several devices, which has this name.
+    /// On one of several devices, with this name.
     On(String),
 }
 
-/// One verification that goes on. It holds what the SDK forgets with the sync after the end.
+/// A verification in progress. It keeps what the SDK forgets with the first sync after the end.
 pub struct Verifying {
     request: VerificationRequest,
     sas: Option<SasVerification>,
 }
 
-/// Who asked for a verification by to-device message, and under which transaction id.
+/// Requests by to-device message: the person and the transaction id.
 #[derive(Clone)]
 pub(super) struct Requests(Arc<Mutex<Vec<(OwnedUserId, String)>>>);
 
 impl Requests {
-    /// Notes the requests that the client's syncs bring.
+    /// Collects the requests from the client's syncs.
     pub(super) fn of(client: &Client) -> Self {
         let requests = Self(Arc::default());
         let noted = requests.clone();
@@ -100,18 +100,18 @@ impl Requests {
 }
 
 impl Account {
-    /// Returns who asked this user for a verification by to-device message since the last call, and its flow.
+    /// Takes the requests to this user by to-device message since the last call, with their flow ids.
     pub fn take_verification_requests(&self) -> Vec<(OwnedUserId, String)> {
         std::mem::take(&mut *self.verifications.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns a verification that somebody asked this user for; `None`: the request is not known, as of the last sync.
+    /// Returns a verification that a person requested; `None` if it is unknown as of the last sync.
     pub async fn verification(&self, person: &UserId, id: &str) -> Option<Verifying> {
         let request = self.client.encryption().get_verification_request(person, id).await?;
         Some(Verifying { request, sas: None })
     }
 
-    /// Learns a person's devices, so that a request of one that is new is not dropped when a sync brings it.
+    /// Learns a person's devices, so that a new one's request is not dropped when a sync brings it.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -120,11 +120,11 @@ impl Account {
         Ok(())
     }
 
-    /// Asks a person to verify this user; `None` where they have no device that could.
+    /// Asks a person to verify this user; `None` if they have no device that can.
     ///
-    /// The SDK cancels all of several requests to one person, so that there is always one only: to their device where they
-    /// have one; in `chat`, the direct chat with them, where there is such a chat; else to the device that `writer` (its
-    /// Curve25519 key) names, or to their newest.
+    /// The SDK cancels concurrent requests to one person, so exactly one is made: to their only device, else in `chat`
+    /// if that is the direct chat with them, else to the device that `writer` (its Curve25519 key) names, or to their
+    /// newest.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -156,7 +156,7 @@ impl Account {
         Ok(Some((Verifying { request, sas: None }, asked)))
     }
 
-    /// Whether the SDK would ask `person` in `chat`.
+    /// Returns whether the SDK would use `chat` to ask `person`.
     fn is_direct_chat(&self, chat: &RoomId, person: &UserId) -> bool {
         self.client.get_dm_room(person).is_some_and(|room| room.room_id() == chat)
     }
@@ -174,13 +174,13 @@ impl Ending {
 }
 
 impl Verifying {
-    /// Returns the id that both sides know it by.
+    /// Returns the flow id shared by both sides.
     #[must_use]
     pub fn id(&self) -> &str {
         self.request.flow_id()
     }
 
-    /// Does our side's next step, as of the last sync, and returns what it has come to.
+    /// Takes our next step, as of the last sync, and returns the new state.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -201,14 +201,14 @@ impl Verifying {
             VerificationRequestState::Created { .. } => return Ok(Verification::Unanswered),
             VerificationRequestState::Ready { .. } => {}
             VerificationRequestState::Done => return Ok(Verification::Done),
-            // QR codes: nobody of ours can show or scan one, and none was offered.
+            // QR codes: we offered none and can neither show nor scan them.
             VerificationRequestState::Transitioned { .. } => return Ok(Verification::Ended(Ending::Theirs)),
             VerificationRequestState::Cancelled(why) => return Ok(Verification::Ended(Ending::of(&why))),
         }
         Ok(Verification::Waiting)
     }
 
-    /// Confirms that the emoji were shown: from then on it is the person's to say whether they are the same.
+    /// Confirms that we showed the emoji; the person then decides whether they match.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -219,7 +219,7 @@ impl Verifying {
         }
     }
 
-    /// Cancels it; what is over stays as it is.
+    /// Cancels the verification, unless it has ended.
     ///
     /// # Errors
     /// When the homeserver does not answer.
@@ -238,7 +238,7 @@ async fn advance_sas(sas: &SasVerification) -> Result<Verification, MatrixError>
             let emoji = shown.emojis.iter().map(|emoji| Emoji { symbol: emoji.symbol, name: emoji.description });
             Ok(Verification::Emoji(emoji.collect()))
         }
-        // Numbers are compared nowhere but in very old clients.
+        // Only very old clients compare numbers.
         SasState::KeysExchanged { emojis: None, .. } => {
             sas.cancel().await?;
             Ok(Verification::Ended(Ending::Theirs))

@@ -1,4 +1,4 @@
-//! What the homeserver tells of people and of the space that they are in.
+//! What the homeserver knows about people and their space.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ impl Api {
         id.ok_or_else(|| unreadable("GET /directory/room"))
     }
 
-    /// Returns whether a space holds a room, as `user` sees it; `None` where they may not see the space.
+    /// Returns whether a space contains a room, as `user` sees it; `None` if they may not see the space.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -35,7 +35,7 @@ impl Api {
         let (space, room) = (encode(space.as_str()), encode(room.as_str()));
         let path = format!("/_matrix/client/v3/rooms/{space}/state/m.space.child/{room}");
         match self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await {
-            // A child without a server is one that was taken out (spec, "m.space.child").
+            // A child without a server was removed (spec, "m.space.child").
             Ok(child) => Ok(Some(child["via"].as_array().is_some_and(|via| !via.is_empty()))),
             Err(MatrixError::Refused { errcode, .. }) if errcode == "M_NOT_FOUND" => Ok(Some(false)),
             Err(error) if error.is_forbidden() => Ok(None),
@@ -46,7 +46,7 @@ impl Api {
     /// Returns who has joined a room that `user` is in.
     ///
     /// # Errors
-    /// As [`Api::call`]; a list that is no list is an error, never nobody.
+    /// As [`Api::call`]; a malformed list is an error and never an empty one.
     pub async fn joined_members(&self, user: &UserId, room: &RoomId) -> Result<BTreeSet<OwnedUserId>, MatrixError> {
         let path = format!("/_matrix/client/v3/rooms/{}/joined_members", encode(room.as_str()));
         let answer = self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await?;
@@ -54,8 +54,8 @@ impl Api {
         Ok(joined.keys().filter_map(|id| id::user(id)).collect())
     }
 
-    /// Returns whether `person` has left a room that `asking` is in, or was taken out of it; who was never there has
-    /// not. `None` where `asking` is not told, because it is not there either.
+    /// Returns whether `person` has left or was removed from a room that `asking` is in; false if they were never
+    /// there. `None` if `asking` is not told, because it is not there either.
     ///
     /// # Errors
     /// As [`Api::call`].
@@ -70,8 +70,8 @@ impl Api {
         }
     }
 
-    /// Returns whether somebody's account is in use, by their profile and devices. Deactivating one deletes its devices
-    /// and, on some homeservers, its profile; none says outright that an account is deactivated.
+    /// Returns whether an account is in use, judged by its profile and devices. Deactivation deletes the devices and,
+    /// on some homeservers, the profile; no homeserver reports it outright.
     ///
     /// # Errors
     /// As [`Api::call`].

@@ -1,5 +1,5 @@
-//! Polls (MSC3381), locations (MSC3488), a room's name and topic: read with shapes of our own, because ruma reads them
-//! only with features for unstable events, and strictly.
+//! Polls (MSC3381), locations (MSC3488), room names and topics, parsed by our own types: ruma parses them strictly, and
+//! only behind features for unstable events.
 
 use ruma::{
     OwnedEventId,
@@ -14,16 +14,16 @@ use crate::core::{
     id,
 };
 
-/// Selections of a vote that are read; a poll has no more answers.
+/// Most selections read from a vote; a poll has no more answers.
 const SELECTIONS_MAX: usize = POLL_ANSWERS_MAX;
 
-/// Returns what an event says, where it is one of these facts.
+/// Parses an event if it is one of these facts.
 pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let event_type = raw.get_field::<String>("type").ok().flatten()?;
     let state_key = raw.get_field::<Value>("state_key").ok().flatten();
     let is_state = state_key.is_some();
     if event_type == "m.room.history_visibility" && state_key == Some(Value::String(String::new())) {
-        // What is missing or unknown counts as the tightest.
+        // A missing or unknown value counts as the tightest.
         let content = message::content(raw);
         let value = text_of(&content, "history_visibility").unwrap_or_default();
         return Some(EventKind::HistoryVisibility(History::parse(&value)));
@@ -38,14 +38,14 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
         _ => return None,
     };
     let content = message::content(raw);
-    // Redaction takes all of a message's content away, and a state event's as well.
+    // A redaction empties a message's content, and a state event's too.
     if content.is_empty() && !is_state {
         return Some(EventKind::Redacted);
     }
     Some(read(&content).unwrap_or(EventKind::Other(event_type)))
 }
 
-/// Returns what an event that cannot be decrypted says in the clear.
+/// Returns what an undecryptable event says in the clear.
 pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
     let content = message::content(raw);
     if related(&content, "m.replace").is_some() {
@@ -69,8 +69,7 @@ fn poll_start(content: &JsonObject) -> Option<EventKind> {
     }))
 }
 
-/// Reads a poll: of what is odd in it only that goes. One without a question or an answer says what its text for other
-/// clients says.
+/// Parses a poll, dropping only its odd parts. A poll without a question or answers becomes its fallback text.
 fn poll_message(content: &JsonObject) -> Message {
     let names = ["m.poll", "m.poll.start", "org.matrix.msc3381.poll.start"];
     let start = names.iter().find_map(|name| content.get(*name)?.as_object());
@@ -107,7 +106,7 @@ fn poll(start: &JsonObject) -> Option<(String, Poll)> {
 fn poll_vote(content: &JsonObject) -> Option<EventKind> {
     let target = related(content, "m.reference")?;
     let unstable = || content.get("org.matrix.msc3381.poll.response")?.get("answers");
-    // No list at all is a spoiled vote, as an empty one is.
+    // A missing list spoils the vote like an empty one.
     let selections = content.get("m.selections").or_else(unstable).and_then(Value::as_array);
     let answers = selections.into_iter().flatten().take(SELECTIONS_MAX);
     let answers = answers.map(|answer| answer.as_str().unwrap_or_default().to_owned()).collect();
@@ -146,12 +145,12 @@ pub(super) fn location_of(content: &JsonObject) -> Option<Location> {
     Some(Location {
         geo_uri,
         description: place.and_then(|place| text_of(place, "description")).filter(|text| !text.trim().is_empty()),
-        // Without an asset it is the sender's (MSC3488).
+        // Without an asset it is the sender's location (MSC3488).
         of_sender: place.is_some() && asset.is_none_or(|kind| kind == "m.self"),
     })
 }
 
-/// Returns the plain text of extensible content (MSC1767): a string, or representations of which one is plain.
+/// Returns extensible content's plain text (MSC1767): a string, or the plain one of several representations.
 pub(super) fn extensible(content: &JsonObject) -> Option<String> {
     let plain = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
@@ -181,7 +180,7 @@ fn text_of(content: &JsonObject, field: &str) -> Option<String> {
 pub(super) fn related(content: &JsonObject, rel_type: &str) -> Option<OwnedEventId> {
     let relation = content.get("m.relates_to")?;
     let named = relation["rel_type"].as_str()?;
-    // Of the time before threads were in the specification (MSC3440).
+    // The relation's name before threads were specified (MSC3440).
     let is_it = named == rel_type || (rel_type == "m.thread" && named == "io.element.thread");
     let target = relation["event_id"].as_str().filter(|_| is_it)?;
     id::event(target)

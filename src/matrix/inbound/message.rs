@@ -1,4 +1,4 @@
-//! What people say (`m.room.message`, `m.sticker`), read field by field: one that cannot be read costs nothing but itself.
+//! Messages (`m.room.message`, `m.sticker`), parsed field by field: an unreadable field costs only itself.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -20,12 +20,12 @@ use crate::{
     matrix::media,
 };
 
-/// A size beyond this is no file's: nobody's homeserver takes it. The claim is dropped.
+/// No homeserver accepts a file beyond this size; a larger claim is dropped.
 const SIZE_BYTES_MAX: u64 = 1 << 40;
-/// What a client without `m.new_content` in mind puts in front of an edit's text (spec, "Event replacements").
+/// The prefix of an edit's fallback text (spec, "Event replacements").
 const EDIT_FALLBACK: &str = "* ";
 
-/// Returns what an event says, where it is something that somebody says.
+/// Parses an event if it is a message.
 pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let event_type = raw.get_field::<String>("type").ok().flatten()?;
     let read: fn(&JsonObject) -> EventKind = match event_type.as_str() {
@@ -43,8 +43,8 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     }
 }
 
-/// The beginnings of the types of events that people do not talk in, whatever stands in them: what rooms, calls, keys, live
-/// places and clients keep up among themselves.
+/// Prefixes of event types with which people say nothing, whatever they contain: state of rooms, calls, keys, live
+/// locations and clients.
 const UNSPOKEN: [&str; 24] = [
     "m.room.",
     "m.reaction",
@@ -72,13 +72,13 @@ const UNSPOKEN: [&str; 24] = [
     "io.element.call.",
 ];
 
-/// Returns whether people may say something in events of a type that we do not know.
+/// Returns whether people may say something with events of this unknown type.
 pub(super) fn may_be_spoken(event_type: &str) -> bool {
     !event_type.is_empty() && !UNSPOKEN.iter().any(|beginning| event_type.starts_with(beginning))
 }
 
-/// Returns an event of a type that we do not know as a message of that type, where it names somebody, or has words for
-/// clients that do not know it either: so it is answered, or stands in the record.
+/// Parses an event of an unknown type as a message if it mentions somebody or has a fallback text; so it is answered,
+/// or appears in the record.
 pub(super) fn of_unknown_type(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let event_type = raw.get_field::<String>("type").ok().flatten().filter(|event_type| may_be_spoken(event_type))?;
     if has_state_key(raw) {
@@ -99,7 +99,7 @@ pub(super) fn of_unknown_type(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKi
     Some(EventKind::Message(message))
 }
 
-/// Returns a message in the place of one that cannot be read, with what it says in the clear of where it belongs.
+/// Returns a placeholder for an undecryptable message, with its relations from the clear text.
 pub(super) fn unreadable(sealed: EventKind) -> EventKind {
     match sealed {
         EventKind::Undecryptable(Some(message)) => {
@@ -109,7 +109,7 @@ pub(super) fn unreadable(sealed: EventKind) -> EventKind {
     }
 }
 
-/// Returns an event's content; half a character in it (a lone surrogate, which is no Unicode) counts as U+FFFD.
+/// Returns an event's content, with unpaired surrogates replaced by U+FFFD.
 pub(super) fn content(raw: &Raw<AnySyncTimelineEvent>) -> JsonObject {
     let Some(content) = raw.get_field::<Box<RawValue>>("content").ok().flatten() else { return JsonObject::new() };
     serde_json::from_str(content.get())
@@ -144,7 +144,7 @@ fn relate(content: &JsonObject, message: &mut Message) {
     message.relates = message.thread_root.is_none() && relates(content);
 }
 
-/// Reads an event whose type says what it is, and whose words stand in its `m.text` (MSC1767).
+/// Parses an event whose type says what it is and whose text is in `m.text` (MSC1767).
 fn extensible(content: &JsonObject) -> EventKind {
     let automated = ["m.automated", "org.matrix.msc3955.automated", "org.matrix.msc1767.automated"];
     let is_automated = automated.iter().any(|mark| content.get(*mark) == Some(&Value::Bool(true)));
@@ -164,14 +164,14 @@ fn in_the_kind(said: EventKind, kind: MessageKind) -> EventKind {
     }
 }
 
-/// Reads the mark that `outbound` sets.
+/// Reads the card mark that `outbound` sets.
 fn mark_card(content: &JsonObject, message: &mut Message) {
     if message.kind == MessageKind::Text && content.get(CARD_MARK).is_some_and(|mark| !mark.is_null()) {
         message.kind = MessageKind::Card;
     }
 }
 
-/// Returns what an edit says: where `m.new_content` does not tell, what stands beside it for other clients.
+/// Returns an edit's new content: `m.new_content`, or else its fallback.
 fn replaced(content: &JsonObject) -> Message {
     if let Some(Value::Object(new)) = content.get("m.new_content") {
         let new = said(new);
@@ -205,7 +205,7 @@ fn said(content: &JsonObject) -> Message {
         "m.notice" => MessageKind::Notice,
         _ if body.is_none() => MessageKind::Unreadable,
         "m.emote" => MessageKind::Emote,
-        // Words without a type that can be read are words.
+        // A message without a readable type is text.
         "m.text" | "" => MessageKind::Text,
         other => MessageKind::Other(other.to_owned()),
     };
@@ -213,7 +213,7 @@ fn said(content: &JsonObject) -> Message {
         kind,
         body: body.map(Cow::into_owned).unwrap_or_default(),
         html: html.map(str::to_owned),
-        // A verification names whom it asks in a field of its own.
+        // A verification request names the person it asks in its own field.
         mentions: mentions(content).or_else(|| verified(content)),
         thread_root: None,
         reply_to: None,
@@ -221,13 +221,13 @@ fn said(content: &JsonObject) -> Message {
     }
 }
 
-/// Whether the homeserver takes it for one that relates to another event, whatever sort of relation that is.
+/// Returns whether the homeserver counts the event as related to another, by any relation.
 fn relates(content: &JsonObject) -> bool {
     let Some(relation) = content.get("m.relates_to") else { return false };
     relation["rel_type"].is_string() && relation["event_id"].is_string()
 }
 
-/// Returns a message's text: its body, or where that says nothing, what its other forms say.
+/// Returns a message's text: its body or, if that is empty, another representation.
 fn words<'a>(content: &'a JsonObject, html: Option<&str>) -> Option<Cow<'a, str>> {
     let body = text(content, "body");
     if let Some(body) = body.filter(|body| !body.trim().is_empty()) {
@@ -238,7 +238,7 @@ fn words<'a>(content: &'a JsonObject, html: Option<&str>) -> Option<Cow<'a, str>
     other.map(Cow::Owned).or(body.map(Cow::Borrowed))
 }
 
-/// Returns the name of a file: `body` is its caption where both are there.
+/// Returns a file's name; if both fields are present, `body` is the caption.
 fn file_name(content: &JsonObject) -> &str {
     let name = |field: &str| text(content, field).filter(|name| !name.trim().is_empty());
     name("filename").or(name("body")).unwrap_or_default()
@@ -277,8 +277,7 @@ fn location(content: &JsonObject) -> Option<Location> {
     Some(Location { geo_uri, ..whole })
 }
 
-/// Returns who is mentioned, as far as that can be read: a bad id costs itself alone. `None` where there is no list, or
-/// what stands in its place is none.
+/// Returns the mentions that can be parsed; a bad id costs only itself. `None` if the field is missing or not a list.
 pub(super) fn mentions(content: &JsonObject) -> Option<Mentions> {
     match content.get("m.mentions")? {
         Value::Object(all) => {
@@ -290,7 +289,7 @@ pub(super) fn mentions(content: &JsonObject) -> Option<Mentions> {
     }
 }
 
-/// Returns whom a request for a verification asks.
+/// Returns the person whom a verification request asks.
 fn verified(content: &JsonObject) -> Option<Mentions> {
     let to = content.get("to").filter(|_| text(content, "msgtype") == Some("m.key.verification.request"))?;
     Some(Mentions { users: users(to), room: false })
@@ -304,7 +303,7 @@ fn users(value: &Value) -> BTreeSet<OwnedUserId> {
     }
 }
 
-/// Returns a number that may be written as a string or with a point; what is negative or none is dropped.
+/// Returns a number that may be a string or have a fraction; drops negative and invalid ones.
 pub(super) fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => {

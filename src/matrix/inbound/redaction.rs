@@ -1,4 +1,4 @@
-//! Redactions: which event they are about, by the room's version, and what speaks for them.
+//! Redactions: their targets by room version, and what entitles them.
 
 use ruma::{OwnedEventId, events::AnySyncTimelineEvent, serde::Raw};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use crate::core::{event::EventKind, id, redaction::Authority};
 
 const REDACTION: &str = "m.room.redaction";
 
-/// Returns what a redaction says, where the event is one.
+/// Parses an event if it is a redaction.
 pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>, rules: &Rules) -> Option<EventKind> {
     let event_type = raw.get_field::<String>("type").ok().flatten()?;
     if event_type != REDACTION || raw.get_field::<Value>("state_key").ok().flatten().is_some() {
@@ -22,8 +22,8 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>, rules: &Rules) -> Option<Event
     Some(EventKind::Redaction { target, authority })
 }
 
-/// Until room version 10 the target stands beside the content, from 11 on in it (room version 11, "Moving the `redacts`
-/// property"). Homeservers write it into both for clients; somebody else's field in the other place means nothing.
+/// Until room version 10 the target is beside the content, from 11 on inside it (room version 11, "Moving the `redacts`
+/// property"). Homeservers write it to both for clients. In the other place a sender's field means nothing.
 fn target(raw: &Raw<AnySyncTimelineEvent>, rules: &Rules) -> Option<OwnedEventId> {
     #[derive(Deserialize)]
     struct Content {
@@ -35,7 +35,7 @@ fn target(raw: &Raw<AnySyncTimelineEvent>, rules: &Rules) -> Option<OwnedEventId
     match rules.version {
         Some(version) if version.redacts_in_content => inside(),
         Some(_) => beside(),
-        // Of a version that is not known: only what is the same either way.
+        // For an unknown version only a target that is equal in both places counts.
         None => beside().filter(|target| inside().as_ref() == Some(target)),
     }
 }

@@ -176,7 +176,7 @@ fn rules(version: &str) -> Rules {
 fn c10_what_a_redaction_is_about_stands_where_the_rooms_version_says() {
     let (a, b) = (json!("$a"), json!("$b"));
     let table = [
-        // Beside the content, in the content, and what counts in version 1, 10, 11, 12 and in one that is not known.
+        // Targets beside and inside the content, and which counts in versions 1, 10, 11, 12 and an unknown one.
         (Some(&a), Some(&a), ["$a", "$a", "$a", "$a", "$a"]),
         (Some(&a), Some(&b), ["$a", "$a", "$b", "$b", ""]),
         (Some(&a), None, ["$a", "$a", "", "", ""]),
@@ -211,7 +211,7 @@ fn c10_what_a_redaction_is_about_stands_where_the_rooms_version_says() {
     }
 }
 
-/// An event as the SDK hands it over once it is decrypted: what stood in the ciphertext, under the envelope's names.
+/// Returns an event as the SDK decrypts it: the ciphertext's content with the envelope's fields.
 fn decrypted(event_type: &str, content: &Value, more: &Value) -> EventKind {
     let mut event = json!({
         "type": event_type, "event_id": "$e", "sender": "@mallory:hs", "origin_server_ts": 5, "room_id": "!r:hs",
@@ -273,7 +273,7 @@ fn c10_of_what_was_decrypted_only_what_people_say_counts() {
         ("m.room.pinned_events", json!({ "pinned": ["$victim"] }), json!({ "state_key": "" })),
         ("m.room.create", json!({ "creator": "@mallory:hs" }), json!({ "state_key": "" })),
         ("m.room.encrypted", json!({ "algorithm": "m.megolm.v1.aes-sha2" }), json!({})),
-        // Words with a state key are state of that type, and no message.
+        // With a state key, a message is state and no message.
         ("m.room.message", json!({ "msgtype": "m.text", "body": "hi" }), json!({ "state_key": "" })),
         ("m.room.message", json!({ "msgtype": "m.text", "body": "hi" }), json!({ "state_key": null })),
         ("m.room.message", json!({ "msgtype": "m.text", "body": "hi" }), json!({ "state_key": 7 })),
@@ -356,7 +356,7 @@ fn g_events_of_types_that_nobody_knows_are_messages_where_they_name_somebody_or_
             Some((MessageKind::Other("org.example.odd".to_owned()), "look", false)),
         ),
         ("org.example.odd", json!({ "data": 7 }), None),
-        // What machines and rooms keep up among themselves.
+        // Events that machines and rooms exchange among themselves.
         ("m.room.server_notice", json!({ "m.mentions": mentions, "body": "full" }), None),
         ("m.call.notify", json!({ "m.mentions": mentions }), None),
         ("org.matrix.msc4075.rtc.notification", json!({ "m.mentions": mentions }), None),

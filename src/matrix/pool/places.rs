@@ -1,14 +1,14 @@
-//! A bounded number of places for what is opened when needed; the least recently used one makes room.
+//! A bounded number of places for things opened on demand; the least recently used one is closed first.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ruma::{OwnedUserId, UserId};
 use tokio::{sync::OnceCell, time::Instant};
 
-/// A place; filled once what belongs there is open. Whoever holds a clone of it is using the place.
+/// A place, filled once its content is open. Holding a clone means using it.
 pub(super) type Place<T> = Arc<OnceCell<Arc<T>>>;
 
-/// Who has a place, and since when nobody asked for it.
+/// Who has a place, and when each was last requested.
 pub(super) struct Places<T> {
     taken: HashMap<OwnedUserId, Taken<T>>,
     most: usize,
@@ -24,7 +24,7 @@ impl<T> Places<T> {
         Self { taken: HashMap::new(), most: most.max(1) }
     }
 
-    /// Returns the user's place, and what was closed for it; `None` while every place is in use.
+    /// Returns the user's place and what was closed for it; `None` while every place is in use.
     pub(super) fn take(&mut self, user: &UserId, now: Instant) -> Option<(Place<T>, Option<Arc<T>>)> {
         if let Some(known) = self.taken.get_mut(user) {
             known.used = now;
@@ -41,23 +41,24 @@ impl<T> Places<T> {
         Some((place, closed))
     }
 
-    /// Returns who has a place, the one that was used last first.
+    /// Returns the users with a place, most recently used first.
     pub(super) fn users(&self) -> Vec<OwnedUserId> {
         let mut users: Vec<_> = self.taken.iter().map(|(user, taken)| (taken.used, user.clone())).collect();
         users.sort_by(|one, other| other.cmp(one));
         users.into_iter().map(|(_, user)| user).collect()
     }
 
-    /// Takes back a place that could not be filled, unless somebody else is trying to fill it too.
+    /// Returns a place that could not be filled, unless somebody else is filling it.
     pub(super) fn give_back(&mut self, user: &UserId, place: &Place<T>) {
-        // One clone is the caller's, one is here; any other may be filling it, and two must not open the same.
+        // One clone is the caller's and one is ours. Any further holder may be filling it, and nothing must be opened
+        // twice.
         let is_last = |taken: &Taken<T>| Arc::ptr_eq(&taken.place, place) && Arc::strong_count(place) == 2;
         if place.get().is_none() && self.taken.get(user).is_some_and(is_last) {
             self.taken.remove(user);
         }
     }
 
-    /// Closes what nobody used for `idle`.
+    /// Closes what has not been used for `idle`.
     pub(super) fn close_idle(&mut self, now: Instant, idle: Duration) -> Vec<Arc<T>> {
         let is_idle = |taken: &Taken<T>| taken.is_free() && now.duration_since(taken.used) >= idle;
         let closing: Vec<_> =
@@ -65,12 +66,12 @@ impl<T> Places<T> {
         closing.iter().filter_map(|user| self.taken.remove(user).and_then(Taken::into_open)).collect()
     }
 
-    /// Returns what is open for a user, without counting as a use.
+    /// Returns what is open for a user, without counting it as a use.
     pub(super) fn opened(&self, user: &UserId) -> Option<Arc<T>> {
         self.taken.get(user)?.place.get().cloned()
     }
 
-    /// Takes a place from a user, whoever uses it.
+    /// Removes a user's place, even if it is in use.
     pub(super) fn remove(&mut self, user: &UserId) {
         self.taken.remove(user);
     }
@@ -82,7 +83,7 @@ impl<T> Places<T> {
 }
 
 impl<T> Taken<T> {
-    /// Whether nobody holds what is open here, and nobody is about to.
+    /// Returns whether nobody uses this place or is about to.
     fn is_free(&self) -> bool {
         Arc::strong_count(&self.place) == 1 && self.place.get().is_none_or(|open| Arc::strong_count(open) == 1)
     }
@@ -98,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// Opens what belongs to `user`, and returns it with what was closed for it.
+    /// Opens a user's content; returns it with what was closed for it.
     fn open(places: &mut Places<String>, user: &UserId, now: Instant) -> Option<(Arc<String>, Option<String>)> {
         let (place, closed) = places.take(user, now)?;
         if place.get().is_none() {

@@ -1,4 +1,4 @@
-//! A virtual user's SDK client and its stores. Made at every waking of an assistant, so what it costs counts.
+//! A virtual user's SDK client and stores. Waking an assistant builds one, so its cost matters.
 
 use std::{path::Path, time::Duration};
 
@@ -16,14 +16,14 @@ use crate::{
     secret::MasterSecret,
 };
 
-/// SQLite connections of one store; each costs file descriptors.
+/// SQLite connections of a store; each costs file descriptors.
 const CONNECTIONS_MAX: usize = 2;
-/// Tries of one call before its failure is reported.
+/// Tries of a call before it is reported as failed.
 const CALL_TRIES: usize = 3;
 /// How long one call to the homeserver may take.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Builds the client of `user`, with its stores in `dir` under a key of the user's own; returns its store of keys as well.
+/// Builds a user's client with stores in `dir`, sealed under the user's own key; also returns its key store.
 pub(super) async fn build(
     api: &Api,
     master: &MasterSecret,
@@ -32,7 +32,7 @@ pub(super) async fn build(
 ) -> Result<(Client, SqliteCryptoStore), MatrixError> {
     let failed =
         |cause: String| MatrixError::UserStore { user: user.to_string(), dir: dir.display().to_string(), cause };
-    // A raw key: nothing is to be gained from making one out of a passphrase slowly.
+    // A raw key: deriving it slowly, as from a passphrase, would gain nothing.
     let key = master.derive(&format!("store:{user}"));
     let config = SqliteStoreConfig::with_low_memory_config(dir).pool_max_size(CONNECTIONS_MAX).key(Some(&key));
     let opened =
@@ -41,7 +41,7 @@ pub(super) async fn build(
     // The default writes a lease every 50 ms for each client.
     let stores =
         StoreConfig::new(CrossProcessLockConfig::SingleProcess).state_store(state).crypto_store(crypto.clone());
-    // Neither the SDK's event cache nor its media cache is used, so nothing is opened on disk for them.
+    // We use neither the SDK's event cache nor its media cache, so neither is opened on disk.
     let encryption = EncryptionSettings {
         auto_enable_cross_signing: true,
         auto_enable_backups: true,
@@ -49,7 +49,7 @@ pub(super) async fn build(
     };
     let built = Client::builder()
         .homeserver_url(api.proxy().url())
-        // One for all: each of its own would read the system's certificates and dial the proxy anew.
+        // Shared by all clients: separate ones would each read the system's certificates and connect to the proxy anew.
         .http_client(api.http().clone())
         .cross_process_store_config(CrossProcessLockConfig::SingleProcess)
         .store_config(stores)

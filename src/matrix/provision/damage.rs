@@ -1,4 +1,4 @@
-//! A user's store that is damaged: told from one that cannot be used now, and set aside with a copy kept.
+//! Damaged user stores: recognised, and set aside with a copy kept.
 
 use std::{
     fs,
@@ -10,12 +10,12 @@ use ruma::UserId;
 use super::{Provisioner, file_error};
 use crate::{clock, matrix::error::MatrixError};
 
-/// Copies kept of damaged stores, of one user; the oldest goes.
+/// Copies kept of one user's damaged stores; the oldest is deleted first.
 const COPIES_MAX: usize = 2;
-/// Copies kept in all.
+/// Copies kept over all users.
 const COPIES_ALL_MAX: usize = 20;
 
-/// What SQLite and the SDK say of a store that no waiting mends. A full disk, missing rights and a lock are none of it.
+/// Error texts of SQLite and the SDK that mean lasting damage; not a full disk, missing rights or a lock.
 const DAMAGES: [&str; 6] = [
     "database disk image is malformed",
     "file is not a database",
@@ -25,7 +25,7 @@ const DAMAGES: [&str; 6] = [
     "no such table",
 ];
 
-/// What SQLite and the system say of a disk that may be mended, or that somebody else holds for a moment.
+/// Error texts of SQLite and the system that mean a temporary problem: with the disk, or a lock held elsewhere.
 const TROUBLES: [&str; 7] = [
     "database or disk is full",
     "attempt to write a readonly database",
@@ -36,12 +36,12 @@ const TROUBLES: [&str; 7] = [
     "read-only file system",
 ];
 
-/// Returns whether an error of the SDK, or its words, say that the disk refuses now what it may take later.
+/// Returns whether an error means that the disk refuses for now.
 pub(in crate::matrix) fn is_disk_trouble(error: &dyn std::error::Error) -> bool {
     says_trouble(&chain(error))
 }
 
-/// As [`is_disk_trouble`], by the words.
+/// Like [`is_disk_trouble`], for an error's text.
 pub(in crate::matrix) fn says_trouble(said: &str) -> bool {
     let said = said.to_lowercase();
     TROUBLES.iter().any(|trouble| said.contains(trouble))
@@ -61,7 +61,7 @@ pub(in crate::matrix) fn is_damage(error: &MatrixError) -> bool {
     DAMAGES.iter().any(|damage| said.contains(damage))
 }
 
-/// Returns an error's words with those of its causes.
+/// Returns an error's text with those of its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();
     let mut source = error.source();
@@ -74,7 +74,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Provisioner {
-    /// Moves a user's folder away, as a damaged one of which nothing is used any more; a few copies are kept.
+    /// Moves a user's damaged folder away; a few copies are kept, and none is used again.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -99,7 +99,7 @@ impl Provisioner {
 fn forget_old(copies: &Path, name: &str) -> std::io::Result<()> {
     let mut kept: Vec<PathBuf> =
         fs::read_dir(copies)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-    // The time stands behind the last dot.
+    // The time follows the last dot.
     kept.sort_by_key(|path| path.extension().and_then(|time| time.to_str()?.parse::<u64>().ok()));
     let is_theirs = |path: &&PathBuf| path.file_stem().is_some_and(|stem| stem.to_string_lossy() == name);
     let of_user: Vec<&PathBuf> = kept.iter().filter(is_theirs).collect();

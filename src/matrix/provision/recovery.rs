@@ -1,9 +1,9 @@
-//! Recovery: what lets a new device take over a user's identity and keys when the disk is lost.
+//! Recovery: how a new device regains a user's identity and keys when the disk is lost.
 //!
-//! The user's secret storage has a random key. The key lies in the user's own account data, sealed under the master
-//! secret, so that the homeserver and the master secret together are enough. A passphrase would need nothing there, but
-//! secret storage makes a key of one by 500 000 rounds: half a second of a core for each user, for a passphrase that is
-//! as random as any key. Users of before have one, and are recovered by it.
+//! The user's secret storage has a random key. It is kept in the user's account data, sealed under the master secret,
+//! so homeserver and master secret together suffice. A passphrase would need no account data, but secret storage
+//! derives its key in 500 000 rounds: half a second of a core for each user, to stretch a passphrase that is as random
+//! as a key. Users of early versions have one, and are recovered with it.
 
 use std::path::Path;
 
@@ -31,15 +31,15 @@ use crate::{
     secret::{MasterSecret, Secret},
 };
 
-/// The account data that holds the sealed key.
+/// The account data event with the sealed key.
 const ACCOUNT_DATA: &str = "io.workmate.recovery_key";
 const NONCE_BYTES: usize = 24;
 
-/// How far a user's recovery was set up, as its folder remembers.
+/// How far a user's recovery is set up, as stored in its folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// Not at all, or with a passphrase, as it was done before.
+    /// Not at all, or with a passphrase as in early versions.
     #[default]
     Passphrase,
     /// Secret storage may have a key that is not in the account data.
@@ -51,10 +51,10 @@ pub(super) enum Stage {
 /// Why an identity was not recovered.
 #[derive(Debug, thiserror::Error)]
 enum Unrecovered {
-    /// The homeserver failed; it may be recovered later.
+    /// The homeserver failed; retry later.
     #[error(transparent)]
     Passing(MatrixError),
-    /// What is there does not lead to it.
+    /// What the homeserver has does not suffice.
     #[error("{0}")]
     Lost(String),
 }
@@ -81,15 +81,15 @@ impl From<RecoveryError> for Unrecovered {
     }
 }
 
-/// What [`ACCOUNT_DATA`] holds.
+/// The content of [`ACCOUNT_DATA`].
 #[derive(Serialize, Deserialize)]
 struct Sealed {
-    /// Nonce and ciphertext, base64url.
+    /// Nonce and ciphertext, in base64url.
     key: String,
 }
 
 impl Provisioner {
-    /// Enables recovery on a new identity, recovers an old one on a new device.
+    /// Sets up recovery for a new identity, or recovers an old one on a new device.
     pub(super) async fn recovery(&self, account: &Account, dir: &Path, mut card: Card) -> Result<(), MatrixError> {
         let encryption = account.client().encryption();
         let recovery = encryption.recovery();
@@ -98,7 +98,7 @@ impl Provisioner {
         match recovery.state() {
             RecoveryState::Enabled if signed().await => match card.recovery {
                 Stage::Passphrase | Stage::Sealed => return Ok(()),
-                // A crash came between the storage and its key's way into the account data.
+                // A crash came after setting up secret storage and before saving its key.
                 Stage::Unsealed => is_new = false,
             },
             RecoveryState::Disabled if signed().await => {}
@@ -109,7 +109,7 @@ impl Provisioner {
                     card.recovery = stage;
                     return write_card(dir, &card);
                 }
-                // An identity is not given up for a homeserver that is away for a moment.
+                // A temporarily unavailable homeserver is no reason to give up an identity.
                 Err(Unrecovered::Passing(error)) => return Err(error),
                 recovered => {
                     let error = recovered.err().map(|error| error.to_string()).unwrap_or_default();
@@ -134,7 +134,7 @@ impl Provisioner {
                 write_card(dir, &card)
             }
             Err(error) => {
-                // The user works without recovery; only a lost disk would cost it its keys. The next opening tries again.
+                // The user works without recovery; only a lost disk would cost its keys. The next opening retries.
                 tracing::warn!(user.id = %account.user(), %error, "recovery cannot be enabled; a lost disk would lose keys");
                 Ok(())
             }
@@ -182,7 +182,7 @@ fn seal(master: &MasterSecret, user: &UserId, key: &Secret) -> Sealed {
     Sealed { key: URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat()) }
 }
 
-/// Returns the key, if it was sealed for this user under this master secret.
+/// Unseals the key if it was sealed for this user under this master secret.
 fn open(master: &MasterSecret, user: &UserId, sealed: &Sealed) -> Option<Secret> {
     let bytes = URL_SAFE_NO_PAD.decode(&sealed.key).ok()?;
     let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES)?;
@@ -191,8 +191,8 @@ fn open(master: &MasterSecret, user: &UserId, sealed: &Sealed) -> Option<Secret>
     Some(Secret::new(String::from_utf8(key).ok()?))
 }
 
-/// Fetches the keys to all rooms at once: left to the SDK, each comes some time after a message that needs it was read
-/// in vain, and the first answers would be given without the room's history.
+/// Fetches all room keys at once. The SDK would fetch each only after failing to decrypt a message, so that the first
+/// answers would lack the room's history.
 async fn download_keys(account: &Account) {
     let backups = account.client().encryption().backups();
     for room in account.joined() {

@@ -1,4 +1,5 @@
-//! How often a user's device was replaced: more often than a disk or an operator would, somebody else replaces it too.
+//! Counts device replacements: more than a failing disk or an operator explains mean that another program replaces it
+//! too.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,20 +12,20 @@ use tokio::time::Instant;
 
 use crate::matrix::error::MatrixError;
 
-/// New devices in the place of known ones, for one user within [`WITHIN`].
+/// Replacements allowed for one user within [`WITHIN`].
 const RENEWALS_MAX: usize = 3;
-/// The time in which they count.
+/// The period in which they are counted.
 const WITHIN: Duration = Duration::from_hours(1);
 
-/// When devices were replaced, by user.
+/// Times of replacements, by user.
 #[derive(Debug, Default)]
 pub(super) struct Renewals(Mutex<HashMap<OwnedUserId, VecDeque<Instant>>>);
 
 impl Renewals {
-    /// Counts a new device in the place of a known one.
+    /// Counts the replacement of a known device.
     ///
     /// # Errors
-    /// [`MatrixError::Contested`] where there were too many; it is counted no further then.
+    /// [`MatrixError::Contested`] after too many; this one is not counted then.
     pub(super) fn count(&self, user: &UserId, now: Instant) -> Result<(), MatrixError> {
         let mut renewals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         renewals.retain(|_, times| {

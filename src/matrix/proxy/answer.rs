@@ -1,5 +1,5 @@
-//! What the homeserver answered, made fit for the SDK: Matrix errors as they are, pages of whoever stands between as
-//! what they are, and bodies that are parsed as a whole without what could not be parsed.
+//! Prepares the homeserver's answers for the SDK. Matrix errors pass unchanged, pages from something in between are
+//! marked as such, and bodies lose what cannot be parsed.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -28,33 +28,33 @@ use crate::{
     matrix::error::{is_errcode, is_unknown_device},
 };
 
-/// The largest answer that is read as a whole.
+/// Most bytes of an answer that is read whole.
 const BODY_BYTES_MAX: usize = 128 << 20;
 /// A sync: the first one of somebody in hundreds of rooms has some 10 MiB. A room has at most 30 events of 64 KiB, and some
 /// ten kinds of state. One that is larger altogether is asked for again, with less of each room, and then in parts
 /// (`account/parts.rs`).
 const SYNC: Sizes = Sizes { whole: 64 << 20, part: 4 << 20 };
-/// The keys of many people. One device has some 2 KiB.
+/// Limits of a key query for many users; a device has about 2 KiB.
 const KEYS: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 1 << 20 };
 /// Who is in a room, by their ids: each with a name and the address of a picture.
 const NAMES: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 2 << 10 };
-/// The largest refusal that is read; one has some hundred bytes.
+/// Most bytes read of a refusal, which normally has a few hundred.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
-/// Answers beyond this size are read one after another, [`LARGE_AT_ONCE_MAX`] at a time.
+/// Answers beyond this size are limited to [`LARGE_AT_ONCE_MAX`] at a time.
 const LARGE_BYTES: usize = 8 << 20;
 /// Large answers in memory at once.
 const LARGE_AT_ONCE_MAX: usize = 3;
-/// Bodies beyond this size are parsed away from the tasks that wait for sockets.
+/// Larger bodies are parsed on a blocking thread.
 const BLOCKING_BYTES: usize = 256 << 10;
 
-/// Between two warnings that something was left out of answers; those in between are for who debugs.
+/// The time between two warnings about dropped content; what falls between is logged at debug level.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
-/// What reading answers shares.
+/// Shared state of all reads.
 pub(super) struct Reading {
-    /// Places for large answers in memory.
+    /// Permits for large answers in memory.
     large: Semaphore,
-    /// When it was last warned of what was left out.
+    /// When dropped content was last warned about.
     warned: Mutex<Option<Instant>>,
 }
 
@@ -65,7 +65,7 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Returns whether a warning is due.
+    /// Returns whether a warning is due, and records it.
     fn warns(&self) -> bool {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = warned.is_none_or(|at| at.elapsed() >= WARN_EVERY);
@@ -76,31 +76,31 @@ impl Reading {
     }
 }
 
-/// Says of an answer of the proxy's own why the homeserver's is not there.
+/// The header of the proxy's own answers that says why the homeserver's is missing.
 const REMARK: HeaderName = HeaderName::from_static("x-workmate-proxy");
 
-/// How the words about a homeserver that does not answer begin; the cause is behind them.
+/// How the error text about an unavailable homeserver begins; the cause follows.
 pub(in crate::matrix) const AWAY: &str = "the homeserver does not answer: ";
 
-/// Goes with a refusal that says that the device which the call was made as does not exist; never sent.
+/// Response extension: the asserted device does not exist. Never sent on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UnknownDevice;
 
-/// Goes with a refusal of the `as_token`; never sent.
+/// Response extension: the `as_token` was refused. Never sent on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenRefused;
 
-/// Why an answer is the proxy's own.
+/// Why the proxy answered by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::matrix) enum Remark {
     /// Nothing answered.
     Away,
-    /// Something answered with this status that is no Matrix homeserver: a proxy's page, an empty body.
+    /// Something other than a Matrix homeserver answered with this status: a proxy's page, an empty body.
     Page(u16),
 }
 
 impl Remark {
-    /// Reads the remark of an answer; `None` where it is the homeserver's.
+    /// Reads the remark from an answer; `None` if the homeserver answered.
     pub(in crate::matrix) fn of(headers: &HeaderMap) -> Option<Self> {
         let text = headers.get(REMARK)?.to_str().ok()?;
         match text.strip_prefix("page ") {
@@ -109,7 +109,7 @@ impl Remark {
         }
     }
 
-    /// Returns the answer that tells it: always a passing one, for nothing is known of what was asked.
+    /// Returns the proxy's answer, which is always retryable, because nothing is known about the request's outcome.
     pub(super) fn answer(self, cause: &str) -> Response {
         let (remark, error) = match self {
             Self::Away => ("away".to_owned(), format!("{AWAY}{cause}")),
@@ -126,12 +126,12 @@ impl Remark {
     }
 }
 
-/// Returns an error as a homeserver words it.
+/// Returns an error in Matrix's form.
 pub(super) fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response {
     (status, Json(json!({ "errcode": errcode, "error": error }))).into_response()
 }
 
-/// Passes an answer on, made fit to parse where it has to be.
+/// Relays an answer, repairing it if necessary.
 pub(super) async fn relay(answer: reqwest::Response, kind: Kind, part: Option<usize>, reading: &Reading) -> Response {
     let status = answer.status();
     if !status.is_success() {
@@ -169,8 +169,8 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
     response
 }
 
-/// Only a Matrix error, or the stages of an authentication, comes from a homeserver. Anything else, a redirection to a
-/// page as well, is somebody's who stands between, and says nothing of what was asked.
+/// Only Matrix errors and authentication stages come from a homeserver. Anything else, even a redirect to a page, comes
+/// from something in between and says nothing about the request.
 async fn relay_refusal(answer: reqwest::Response) -> Response {
     let (status, headers) = (answer.status(), passed_headers(&answer));
     let body = match read(answer, REFUSAL_BYTES_MAX, None).await {
@@ -246,13 +246,13 @@ fn respond_whole(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Res
     respond(status, headers, Body::from(body))
 }
 
-/// Why a body is not there.
+/// Why a body is missing.
 enum Unread {
     TooLarge,
     BrokenOff(String),
 }
 
-/// Reads a body, at most `most` bytes; a large one waits for its place among the `large` ones.
+/// Reads at most `most` bytes of a body; a large one waits for a permit.
 async fn read(answer: reqwest::Response, most: usize, large: Option<&Semaphore>) -> Result<Bytes, Unread> {
     let told = answer.content_length().and_then(|length| usize::try_from(length).ok());
     if told.is_some_and(|length| length > most) {
@@ -270,7 +270,7 @@ async fn read(answer: reqwest::Response, most: usize, large: Option<&Semaphore>)
     Ok(body.into())
 }
 
-/// Reads a body without the parts that are too large.
+/// Reads a body without its oversized parts.
 async fn read_cut(answer: reqwest::Response, sizes: Sizes, reading: &Reading) -> Result<Bytes, Unread> {
     let mut cutter = Cutter::new(sizes);
     pour(answer, Some(&reading.large), |chunk| cutter.feed(chunk)).await?;
@@ -292,8 +292,8 @@ async fn read_slim(answer: reqwest::Response, reading: &Reading) -> Result<Bytes
     Ok(body.into())
 }
 
-/// Reads a body piece by piece; `take` tells how much is held, and beyond [`LARGE_BYTES`] it waits for its place among the
-/// `large` ones.
+/// Reads a body in chunks. `take` returns how much is held; beyond [`LARGE_BYTES`] the read waits for a permit of
+/// `large`.
 async fn pour(
     mut answer: reqwest::Response,
     large: Option<&Semaphore>,
@@ -301,7 +301,7 @@ async fn pour(
 ) -> Result<(), Unread> {
     let (mut place, mut held) = (None, 0);
     loop {
-        // `without_url`: the query names users, and a path may name rooms.
+        // `without_url`, because the query names users and the path may name rooms.
         let chunk = answer.chunk().await.map_err(|error| Unread::BrokenOff(reach::chain(&error.without_url())))?;
         let Some(chunk) = chunk else { return Ok(()) };
         if place.is_none()

@@ -1,11 +1,11 @@
-//! What a call asks for, as far as the proxy cares: whether it may be sent at all, and how its answer is read.
+//! What the proxy needs to know of a call: whether it may be sent, and how to read its answer.
 
-/// The longest path that is sent. Ids have at most 255 bytes, each at most three in a path, and no call names four.
+/// The longest path that is sent, in bytes. Ids have at most 255 bytes, tripled by encoding, and no call has four.
 const PATH_BYTES_MAX: usize = 4 << 10;
-/// The longest query that is sent: filters and pagination tokens.
+/// The longest query that is sent, in bytes: filters and pagination tokens.
 const QUERY_BYTES_MAX: usize = 8 << 10;
 
-/// Answers that the SDK parses strictly and as a whole, and those that it does not.
+/// Kinds of calls: those whose answers the SDK parses strictly as a whole, and the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `/sync`
@@ -38,14 +38,14 @@ pub(super) enum Kind {
     BackupKeys,
     /// `/rooms/{}/send/{}/{}` and `/rooms/{}/redact/{}/{}`
     Sent,
-    /// Files, either way: streamed, whatever they are.
+    /// Files in either direction: streamed, whatever their content.
     Media,
-    /// Any other JSON: streamed.
+    /// Any other JSON answer: streamed.
     Other,
 }
 
 impl Kind {
-    /// Returns the field without which an answer is no homeserver's, whatever its status; `None` where that varies.
+    /// Returns the field that every genuine answer of this kind has; `None` if there is none.
     pub(super) fn must_hold(self) -> Option<&'static str> {
         Some(match self {
             Self::Sync => "next_batch",
@@ -67,7 +67,7 @@ impl Kind {
     }
 }
 
-/// Returns what a path asks for.
+/// Returns the kind of call for a path.
 pub(super) fn kind(path: &str) -> Kind {
     let mut parts = path.split('/').skip(1);
     let (root, api) = (parts.next(), parts.next());
@@ -131,7 +131,7 @@ pub(super) fn mark_part(token: &str, number: usize) -> String {
 /// What stands between the homeserver's token and the number of a part.
 const PART_MARK: &str = "~workmate-";
 
-/// Returns why a call may not be sent: somebody chose an id in it that no homeserver can have.
+/// Returns why a call must not be sent: an id in it that no homeserver can have.
 pub(super) fn fault(path: &str, query: &str) -> Option<&'static str> {
     if path.len() > PATH_BYTES_MAX {
         return Some("the path is longer than any that names what exists");
@@ -148,7 +148,7 @@ pub(super) fn fault(path: &str, query: &str) -> Option<&'static str> {
     if segments.iter().any(is_way) {
         return Some("the path holds a way up");
     }
-    // The state under an empty key is asked for with an empty segment at the end.
+    // State with an empty key has an empty last segment.
     let before_last = &segments[..segments.len().saturating_sub(1)];
     if before_last.iter().any(|segment| segment.is_empty()) {
         return Some("the path holds an empty segment");

@@ -4,57 +4,57 @@
 //! Whoever is in a room may put any amount of state into it, send any amount to a device, and publish any amount of keys.
 //! Refused as a whole, such an answer would come again at every sync, and its user would read no room any more.
 
-/// Marks a joined room that was cut, among its account data, where nobody but its user writes.
+/// Marks a joined room that was cut, in its account data, which only its user writes.
 pub(in crate::matrix) const CUT_MARK: &str = "io.workmate.cut";
-/// What stands in the place of a joined room that was cut: its messages are read backwards on demand.
+/// Replaces a joined room that was cut; its messages are fetched on demand.
 const JOINED: &str = concat!(
     r#"{"account_data":{"events":[{"type":"io.workmate.cut","content":{}}]},"#,
     r#""timeline":{"events":[],"limited":true}}"#
 );
-/// What stands in the place of anything else that was cut.
+/// Replaces anything else that was cut.
 const NOTHING: &str = "{}";
-/// Containers around the parts that are deepest: rooms, and events between devices.
+/// Containers around the most deeply nested parts: rooms, and to-device events.
 const CUT_DEPTH: usize = 3;
-/// Rooms and people that a line of the log names.
+/// Rooms and users named in a log line.
 const NAMED_MAX: usize = 4;
 
-/// How much of an answer is kept.
+/// Limits on what is kept of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    /// Bytes of the whole answer, once cut.
+    /// Bytes of the whole answer after cutting.
     pub(super) whole: usize,
-    /// Bytes of one part: a room, an event between devices, the keys of one person.
+    /// Bytes of one part: a room, a to-device event, or one user's keys.
     pub(super) part: usize,
 }
 
-/// More than may be read, even cut.
+/// The answer is too large even when cut.
 #[derive(Debug)]
 pub(super) struct TooLarge;
 
-/// A JSON text as it arrives, with what is too large in it left out. What is no JSON passes as it came.
+/// Cuts a JSON text as it arrives. Other text passes unchanged.
 pub(super) struct Cutter {
     sizes: Sizes,
     out: Vec<u8>,
-    /// Containers that are open.
+    /// Open containers.
     depth: usize,
-    /// The keys under which stand what the first containers hold, in quotes.
+    /// The keys, in quotes, that hold the first few containers.
     keys: [Vec<u8>; CUT_DEPTH],
-    /// Where the string begins that was read last, in a place where it may be a key that matters.
+    /// Where the last string began that may be a relevant key.
     string_at: usize,
     in_string: bool,
     escaped: bool,
-    /// Where the part begins that is being read, and how many containers are around it.
+    /// Where the current part begins, and the number of containers around it.
     part: Option<(usize, usize)>,
     skips: bool,
     cut: Cut,
 }
 
-/// What was left out.
+/// What was cut.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// How many parts.
+    /// The number of parts.
     pub(super) parts: usize,
-    /// The first rooms and people whose they are.
+    /// The first rooms and users concerned.
     pub(super) names: Vec<String>,
 }
 
@@ -74,12 +74,12 @@ impl Cutter {
         }
     }
 
-    /// Returns the text, and what was left out of it.
+    /// Returns the text and what was cut from it.
     pub(super) fn done(self) -> (Vec<u8>, Cut) {
         (self.out, self.cut)
     }
 
-    /// Takes the next bytes; returns how many are held.
+    /// Takes the next bytes; returns how many bytes are held.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<usize, TooLarge> {
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = if self.escaped {
@@ -96,7 +96,7 @@ impl Cutter {
         Ok(self.out.len())
     }
 
-    /// Takes what a string holds up to its end or to something escaped; returns the rest.
+    /// Takes a string's bytes up to its end or an escape; returns the rest.
     fn string<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], TooLarge> {
         let Some(at) = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
             self.keep(bytes)?;
@@ -141,7 +141,7 @@ impl Cutter {
         self.keep(&[byte])
     }
 
-    /// Whether what begins here can be left out by itself.
+    /// Returns whether the value that begins here can be cut by itself.
     fn stands_for_itself(&self) -> bool {
         let of_keys = || {
             let keys = ["device_keys", "master_keys", "self_signing_keys", "user_signing_keys", "joined"];
@@ -154,7 +154,7 @@ impl Cutter {
         }
     }
 
-    /// Whether what is open at a level stands under this key.
+    /// Returns whether the container open at a level is the value of this key.
     fn is(&self, level: usize, key: &str) -> bool {
         let quoted = &self.keys[level];
         quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) == Some(key.as_bytes())
@@ -214,7 +214,7 @@ mod tests {
         Ok((String::from_utf8(text).expect("is as it came"), cut))
     }
 
-    /// A room whose state has so many bytes, with all that may confuse a reader of JSON in it.
+    /// Returns a room with that many bytes of state, including whatever may confuse a JSON scanner.
     fn room(bytes: usize) -> Value {
         let odd = "\"}]{[\\\\\\\" rooms: ";
         json!({ "state": { "events": [{ "content": { odd: "x".repeat(bytes), "k": [odd, { "rooms": { "join": {} } }] } }] } })

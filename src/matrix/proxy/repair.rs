@@ -1,9 +1,8 @@
-//! What the homeserver sends, made fit to parse: room by room, event by event, field by field.
+//! Makes the homeserver's answers parsable: room by room, event by event, field by field.
 //!
-//! The SDK parses some answers as a whole. One name in them that is none, which anybody can put there (`POST /ban` with
-//! any text, an odd field in one's own membership), and all of it is lost, at every call again. So each such answer is
-//! looked at first. Where ruma parses it, it passes as it came. Otherwise what cannot be parsed is left out, as little
-//! as possible of it.
+//! The SDK parses some answers as a whole. Anybody can put an invalid name into one (`POST /ban` with any text, an odd
+//! field in their own membership), and the whole answer would be lost at every call. So each such answer is checked
+//! first: if ruma can parse it, it passes unchanged; otherwise as little as possible is left out.
 
 mod encrypted;
 mod events;
@@ -36,40 +35,40 @@ use serde_json::value::RawValue;
 use self::fields::Fields;
 use super::call::{self, Kind};
 
-/// Said of what was left out.
+/// The log text about what was left out.
 const LEFT_OUT: &str = "an answer of the homeserver held what cannot be parsed; it was left out, the rest is used";
-/// Beyond this size an answer holds something, and is not looked at for what it lacks.
+/// A larger answer contains something, and is not checked for missing fields.
 const LACKING_BYTES_MAX: usize = 4 << 10;
-/// Rooms that a line of the log names.
+/// Rooms named in a log line.
 const LOGGED_ROOMS_MAX: usize = 4;
 
-/// Where an event stands.
+/// The place of an event in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In a timeline, where a stub stays in the place of what is dropped.
+    /// A timeline, in which a stub replaces a dropped event.
     Timeline,
-    /// Among the state, whole or stripped.
+    /// State, full or stripped.
     State,
 }
 
-/// What became of an event.
+/// The result of mending an event.
 #[derive(Debug)]
 pub(super) enum Mended {
-    /// This stands in its place.
+    /// Replace the event by this.
     Instead(Box<RawValue>),
-    /// It cannot be used at all.
+    /// The event is unusable.
     Dropped,
 }
 
-/// A mend of one kind of event.
+/// A mend for one kind of event.
 struct EventMend {
-    /// What stands in every body that holds such an event.
+    /// Text that every body with such an event contains.
     trace: &'static str,
-    /// Mends one event; `None` where nothing is wrong with it.
+    /// Mends an event; `None` if nothing is wrong with it.
     mend: fn(Place, &RawValue) -> Option<Mended>,
 }
 
-/// The mends of single events, each with a trace by which a body without such events is told at once.
+/// All mends. Each one's trace rules out quickly the bodies without such events.
 const EVENT_MENDS: [EventMend; 2] = [
     EventMend { trace: "m.room.member", mend: member::mend },
     EventMend { trace: "m.room.encrypted", mend: encrypted::mend },
@@ -78,9 +77,9 @@ const EVENT_MENDS: [EventMend; 2] = [
 /// What was left out of an answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Losses {
-    /// Events and fields.
+    /// Events and fields that were left out.
     parts: usize,
-    /// Rooms that were left out as a whole.
+    /// Rooms that were left out whole.
     rooms: Vec<String>,
 }
 
@@ -90,7 +89,7 @@ impl Losses {
         *self != Self::default()
     }
 
-    /// Says what was left out, as a warning or for who debugs. An id that is none is not shown.
+    /// Logs what was left out, as a warning or at debug level. An invalid id is not shown.
     pub(super) fn log(&self, kind: Kind, warns: bool) {
         let rooms: Vec<&str> = self.rooms.iter().map(String::as_str).take(LOGGED_ROOMS_MAX).collect();
         let (parts, left_out) = (self.parts, self.rooms.len());
@@ -102,20 +101,20 @@ impl Losses {
     }
 }
 
-/// A body, looked at.
+/// The result of checking a body.
 #[derive(Debug)]
 pub(super) enum Repaired {
-    /// It can be parsed as it is.
+    /// It can be parsed unchanged.
     NotNeeded,
-    /// It is no JSON object, or lacks what every answer of its kind holds: somebody else's page.
+    /// It is not a JSON object, or lacks what every genuine answer has: it is not the homeserver's.
     NotJson,
-    /// It can be parsed now.
+    /// It can be parsed after these losses.
     Mended(Vec<u8>, Losses),
 }
 
-/// Looks at the body of an answer, and repairs it where that is needed.
+/// Checks the body of an answer, and repairs it if needed.
 pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
-    // ruma takes an empty body for an empty object, and a list for any.
+    // ruma reads an empty body as an empty object, and a list as any object.
     let first = if kind == Kind::State { b'[' } else { b'{' };
     if body.trim_ascii_start().first() != Some(&first) {
         return Repaired::NotJson;
@@ -152,15 +151,15 @@ pub(super) fn as_part(body: &[u8], number: usize) -> Option<Vec<u8>> {
     serde_json::to_vec(&fields).ok()
 }
 
-/// Returns whether an answer lacks what every one of its kind holds: a balancer that answers `{}` to every call took
-/// nothing and knows nothing.
+/// Returns whether an answer lacks what every genuine one of its kind has. A load balancer that answers `{}` to
+/// everything neither stored nor knows anything.
 fn lacks(kind: Kind, body: &[u8]) -> bool {
     let Some(field) = kind.must_hold().filter(|_| body.len() <= LACKING_BYTES_MAX) else { return false };
     let fields: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_slice(body);
     fields.is_ok_and(|fields| !fields.contains_key(field))
 }
 
-/// Returns whether the SDK would be able to parse an answer.
+/// Returns whether the SDK could parse an answer.
 fn parses(kind: Kind, body: &[u8]) -> bool {
     fn as_response<R: IncomingResponse>(body: &[u8]) -> bool {
         R::try_from_http_response(axum::http::Response::new(body)).is_ok()
@@ -177,14 +176,14 @@ fn parses(kind: Kind, body: &[u8]) -> bool {
         Kind::KeysClaim => as_response::<claim_keys::v3::Response>(body),
         Kind::KeyChanges => as_response::<get_key_changes::v3::Response>(body),
         Kind::BackupKeys => as_response::<get_backup_keys::v3::Response>(body),
-        // Of these, each event is parsed by itself.
+        // The SDK parses each event of these by itself.
         Kind::Members | Kind::State | Kind::Event | Kind::Sent | Kind::Media | Kind::Other => {
             serde_json::from_slice::<IgnoredAny>(body).is_ok()
         }
     }
 }
 
-/// Returns the body without what cannot be parsed; `None` where it is nothing that could be repaired.
+/// Returns the body without what cannot be parsed; `None` if it cannot be repaired.
 fn mended(kind: Kind, read: &str, mends: &[&EventMend], losses: &mut Losses) -> Option<String> {
     if kind == Kind::State {
         let mut list: Vec<Box<RawValue>> = serde_json::from_str(read).ok()?;

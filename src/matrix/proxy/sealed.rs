@@ -1,4 +1,4 @@
-//! The last door: nothing with content goes plainly into a room that was ever encrypted, whichever code sends it.
+//! The last guard: no content goes unencrypted into a room that was ever encrypted, whichever code sends it.
 
 use axum::http::{Method, Uri};
 use ruma::RoomId;
@@ -8,13 +8,13 @@ use crate::{
     matrix::seals::Seals,
 };
 
-/// The error code of a call that would have sent plain content into such a room.
+/// The error code of a call that was blocked for this reason.
 pub(super) const SEALED: &str = "IO_WORKMATE_SEALED";
 
-/// Returns whether a call would send plain content into a room that was ever encrypted.
+/// Returns whether a call would send unencrypted content into a room that was ever encrypted.
 ///
-/// `PUT /_matrix/client/{version}/rooms/{room}/send/{type}/{txn}` (spec, "Sending events to a room"). The client decided
-/// how to send before; the room may have been sealed since.
+/// The call is `PUT /_matrix/client/{version}/rooms/{room}/send/{type}/{txn}` (spec, "Sending events to a room"). The
+/// client chose how to send earlier; the room may have been sealed since.
 pub(super) fn would_leak(seals: &Seals, method: &Method, uri: &Uri) -> bool {
     if method != Method::PUT {
         return false;
@@ -28,7 +28,7 @@ pub(super) fn would_leak(seals: &Seals, method: &Method, uri: &Uri) -> bool {
     RoomId::parse(decoded(room)).is_ok_and(|room| seals.of(&room).is_some())
 }
 
-/// Undoes the percent-encoding of one segment of a path.
+/// Decodes the percent-encoding of a path segment.
 fn decoded(segment: &str) -> String {
     let mut parts = segment.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();

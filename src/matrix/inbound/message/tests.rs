@@ -1,4 +1,4 @@
-//! Odd fields of messages, as tables: each costs itself alone (rules C5, C7).
+//! Tables of odd message fields: each costs only itself (rules C5, C7).
 
 use ruma::{event_id, room_id, user_id};
 use serde_json::json;
@@ -17,7 +17,7 @@ fn read(content: &Value) -> EventKind {
     read_json(&content.to_string())
 }
 
-/// Reads a text message with another field.
+/// Parses a text message with an additional field.
 fn hello(field: &str, value: &Value) -> Message {
     let mut content = json!({ "msgtype": "m.text", "body": "hello" });
     content[field] = value.clone();
@@ -25,7 +25,7 @@ fn hello(field: &str, value: &Value) -> Message {
     message
 }
 
-/// What nobody's client should write in the place of anything.
+/// Returns values that no client should write in any field.
 fn odd() -> [Value; 9] {
     [json!(null), json!(7), json!(-1.5), json!(1e300), json!(true), json!("x"), json!([]), json!([null]), json!({})]
 }
@@ -81,7 +81,7 @@ fn c7_an_odd_optional_field_costs_nothing_but_itself() {
     for field in fields {
         for value in odd() {
             let mut message = hello(field, &value);
-            // What a list or an object in its place may mean is another table's.
+            // Another table covers lists and objects here.
             message.mentions = None;
             assert_eq!(message, plain, "{field}: {value}");
         }

@@ -1,5 +1,5 @@
-//! Encrypted messages. What stands in the clear beside the ciphertext is its sender's, and the SDK parses all of it before
-//! it decrypts anything (matrix-sdk 0.18): one odd field there, and the message is never read. So the odd fields go.
+//! Encrypted messages. Their sender controls the fields beside the ciphertext, and the SDK parses all of those before
+//! it decrypts (matrix-sdk 0.18), so one odd field makes a message unreadable. Odd fields are removed.
 
 use ruma::events::room::encrypted::{Relation, RoomEncryptedEventContent};
 use serde_json::{
@@ -16,7 +16,7 @@ use crate::core::id;
 const ENCRYPTED: &str = "m.room.encrypted";
 const RELATION: &str = "m.relates_to";
 
-/// Mends an encrypted event; one that no mend helps stays as it came.
+/// Mends an encrypted event; if no mend helps, it stays unchanged.
 pub(super) fn mend(_: Place, raw: &RawValue) -> Option<Mended> {
     let event = Fields::of(raw)?;
     if event.get::<String>("type")? != ENCRYPTED {
@@ -45,7 +45,7 @@ fn rewritten(mut event: Fields) -> Option<Box<RawValue>> {
     to_raw_value(&event).ok()
 }
 
-/// Returns what of a relation can be read, where that is any.
+/// Returns the readable part of a relation, if any.
 fn readable(mut relation: Map<String, Value>) -> Option<Value> {
     let is_event = |id: Option<&Value>| id.and_then(Value::as_str).is_some_and(|id| id::event(id).is_some());
     relation.retain(|name, value| match name.as_str() {

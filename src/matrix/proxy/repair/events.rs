@@ -1,4 +1,4 @@
-//! Single events in an answer: found wherever they stand, and mended kind by kind.
+//! Finds the events in an answer wherever they are, and mends them by kind.
 
 use serde::Deserialize;
 use serde_json::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::matrix::proxy::call::Kind;
 
-/// The type of what stands in a timeline in the place of an event that is dropped.
+/// The type of the stub that replaces a dropped timeline event.
 const STUB: &str = "io.workmate.unreadable";
 
 /// Returns whether any event of a body needs one of these mends.
@@ -51,7 +51,7 @@ fn of_fields(read: &str, names: &[(&str, Place)], look: &mut impl FnMut(Place, &
     }
 }
 
-/// Looks at each event of a list.
+/// Visits each event of a list.
 pub(super) fn of_list(list: Option<Vec<Box<RawValue>>>, place: Place, look: &mut impl FnMut(Place, &RawValue)) {
     for event in list.into_iter().flatten() {
         look(place, &event);
@@ -100,7 +100,7 @@ fn mended(place: Place, mut event: Box<RawValue>, mends: &[&EventMend], losses: 
     Some(event)
 }
 
-/// What is left of an event that says nothing any more: that somebody sent something, and when.
+/// Returns a stub for an unusable event: somebody sent something at this time.
 fn stub_of(event: &RawValue) -> Option<Box<RawValue>> {
     #[derive(Deserialize)]
     struct Envelope {

@@ -1,4 +1,4 @@
-//! A JSON object of which each field can be kept or left out without being parsed to the bottom.
+//! A JSON object whose fields can be kept or dropped without parsing them fully.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::Losses;
 
-/// An object's fields, each as it came. Of a field that stands there twice, the last one counts.
+/// An object's fields, unparsed; of duplicates the last one counts.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
@@ -18,7 +18,7 @@ impl Fields {
         serde_json::from_str(raw.get()).ok()
     }
 
-    /// Returns a field as it came.
+    /// Returns a field unparsed.
     pub(super) fn raw(&self, name: &str) -> Option<&RawValue> {
         self.0.get(name).map(|raw| &**raw)
     }
@@ -28,30 +28,30 @@ impl Fields {
         parsed(self.raw(name)?)
     }
 
-    /// Puts a field in its place.
+    /// Sets a field.
     pub(super) fn put(&mut self, name: &str, value: &impl Serialize) {
         if let Ok(raw) = to_raw_value(value) {
             self.0.insert(name.to_owned(), raw);
         }
     }
 
-    /// Takes a field out; returns whether it was there.
+    /// Removes a field; returns whether it existed.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
     }
 
-    /// Keeps what `keeps` says, by name and value.
+    /// Keeps the fields for which `keeps` returns true.
     pub(super) fn retain(&mut self, mut keeps: impl FnMut(&str, &RawValue) -> bool) {
         self.0.retain(|name, raw| keeps(name, raw));
     }
 
-    /// Goes through all fields; what `mend` returns stands in its place, and where that is `None` it goes.
+    /// Visits all fields; each is replaced by what `mend` returns, or removed on `None`.
     pub(super) fn each(&mut self, mut mend: impl FnMut(&str, &RawValue) -> Option<Box<RawValue>>) {
         let all = std::mem::take(&mut self.0);
         self.0 = all.into_iter().filter_map(|(name, raw)| mend(&name, &raw).map(|raw| (name, raw))).collect();
     }
 
-    /// Adds a field that must be there.
+    /// Adds a required field if it is missing.
     pub(super) fn or_default(&mut self, name: &str, json: &str) {
         if !self.0.contains_key(name)
             && let Ok(raw) = RawValue::from_string(json.to_owned())
@@ -60,7 +60,7 @@ impl Fields {
         }
     }
 
-    /// Keeps a field only if it is a `T`.
+    /// Drops a field that does not parse as `T`.
     pub(super) fn keep<T: DeserializeOwned>(&mut self, name: &str, losses: &mut Losses) {
         if self.raw(name).is_some_and(|raw| parsed::<T>(raw).is_none()) {
             self.remove(name);
@@ -68,7 +68,7 @@ impl Fields {
         }
     }
 
-    /// Keeps a field only if it is a list, and of its elements those that are a `T`.
+    /// Drops a field that is not a list, and elements that do not parse as `T`.
     pub(super) fn list<T: DeserializeOwned>(&mut self, name: &str, losses: &mut Losses) {
         let Some(raw) = self.raw(name) else { return };
         let Some(mut list) = parsed::<Vec<Box<RawValue>>>(raw) else {
@@ -84,7 +84,7 @@ impl Fields {
         }
     }
 
-    /// Keeps a field only if it is an object, and of its entries those whose key is a `K` and whose value a `V`.
+    /// Drops a field that is not an object, and entries whose key is not a `K` or whose value is not a `V`.
     pub(super) fn map<K: DeserializeOwned, V: DeserializeOwned>(&mut self, name: &str, losses: &mut Losses) {
         self.entries(name, losses, |key, raw, losses| {
             let fits = is_key::<K>(key) && parsed::<V>(raw).is_some();
@@ -93,7 +93,7 @@ impl Fields {
         });
     }
 
-    /// As [`Self::map`], with a `K2` to `V` map for each `K1`.
+    /// Like [`Self::map`], with a map from `K2` to `V` for each `K1`.
     pub(super) fn maps<K1, K2, V>(&mut self, name: &str, losses: &mut Losses)
     where
         K1: DeserializeOwned,
@@ -109,7 +109,7 @@ impl Fields {
         });
     }
 
-    /// As [`Self::maps`], three maps deep, with any value.
+    /// Like [`Self::maps`], three levels deep and with any value.
     pub(super) fn deep_maps<K1, K2, K3>(&mut self, name: &str, losses: &mut Losses)
     where
         K1: DeserializeOwned,

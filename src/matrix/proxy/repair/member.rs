@@ -1,7 +1,7 @@
-//! Membership events. Whoever is in a room writes their own, with any fields; and a ban names any text as a user.
+//! Membership events. Members write their own with any fields, and a ban may name any text as a user.
 //!
-//! The SDK keeps each as it came, and reads all of them whenever it lists the members: one that it cannot parse, and
-//! the room has no members any more. So of an odd one the odd fields go, and one that names no user goes as a whole.
+//! The SDK stores each event unchanged and parses all of them to list a room's members, so one unparsable event leaves
+//! the room without any. Odd fields are removed, and an event that names no user is dropped.
 
 use ruma::{
     OwnedMxcUri, OwnedUserId,
@@ -18,7 +18,7 @@ use super::{
 use crate::core::id::ID_BYTES_MAX;
 
 const MEMBER: &str = "m.room.member";
-/// The longest name and reason that are kept, in bytes; homeservers take 256 letters.
+/// The longest name and reason that are kept, in bytes; homeservers accept 256 characters.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// Mends a membership event.
@@ -29,7 +29,7 @@ pub(super) fn mend(_: Place, raw: &RawValue) -> Option<Mended> {
     }
     let names_user =
         |field: &str| event.get::<OwnedUserId>(field).is_some_and(|user| user.as_bytes().len() <= ID_BYTES_MAX);
-    // A message under a state event's name is none.
+    // Without a state key it is not a membership event.
     event.raw("state_key")?;
     if !names_user("state_key") || event.get::<OwnedUserId>("sender").is_none() {
         return Some(Mended::Dropped);
@@ -63,7 +63,7 @@ fn rewritten(mut event: Fields) -> Option<Box<RawValue>> {
     to_raw_value(&event).ok()
 }
 
-/// What a membership was before stands beside it, as odd as it was.
+/// Returns whether the previous content in `unsigned` is parsable; it may be just as odd.
 fn fits_unsigned(unsigned: &RawValue) -> bool {
     Fields::of(unsigned).is_some_and(|unsigned| unsigned.raw("prev_content").is_none_or(is::<RoomMemberEventContent>))
 }

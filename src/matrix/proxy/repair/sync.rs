@@ -1,4 +1,4 @@
-//! The answer of `/sync`: one bad room costs that room, one bad field that field.
+//! Repairs `/sync`: a bad room costs that room, a bad field that field.
 
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, UInt,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::core::id;
 
-/// Where a room's events stand: the part, and what kind of place it is.
+/// The parts of a room that hold events, and their kinds of place.
 const EVENTS: [(&str, Place); 6] = [
     ("timeline", Place::Timeline),
     ("state", Place::State),
@@ -30,7 +30,7 @@ const EVENTS: [(&str, Place); 6] = [
 ];
 const SECTIONS: [&str; 4] = ["join", "invite", "leave", "knock"];
 
-/// Looks at each event of each room in the body of a sync.
+/// Visits each event of each room in a sync.
 pub(super) fn each_event(read: &str, look: &mut impl FnMut(Place, &RawValue)) {
     let Ok(body) = serde_json::from_str::<Fields>(read) else { return };
     let Some(rooms) = body.raw("rooms").and_then(Fields::of) else { return };
@@ -47,7 +47,7 @@ pub(super) fn each_event(read: &str, look: &mut impl FnMut(Place, &RawValue)) {
     }
 }
 
-/// Leaves out of the body of a sync what cannot be parsed.
+/// Drops what cannot be parsed from a sync.
 pub(super) fn mend(body: &mut Fields, mends: &[&EventMend], losses: &mut Losses) {
     body.keep::<Presence>("presence", losses);
     with_events::<GlobalAccountData>(body, "account_data", losses);
@@ -66,7 +66,7 @@ pub(super) fn mend(body: &mut Fields, mends: &[&EventMend], losses: &mut Losses)
     });
 }
 
-/// Mends the rooms of one section; one that still cannot be parsed is left out.
+/// Mends the rooms of one section; drops rooms that still cannot be parsed.
 fn each_room<R: DeserializeOwned>(rooms: &mut Fields, section: &str, mends: &[&EventMend], losses: &mut Losses) {
     within(rooms, section, losses, |rooms, losses| {
         rooms.each(|room_id, raw| {
@@ -119,7 +119,7 @@ fn mend_room(room: &mut Fields, mends: &[&EventMend], losses: &mut Losses) {
     }
 }
 
-/// Keeps a field that is a `T`; of another one the list `events`, if there is one.
+/// Keeps a field that parses as `T`; of any other only its list `events`, if it has one.
 fn with_events<T: DeserializeOwned>(fields: &mut Fields, name: &str, losses: &mut Losses) {
     if fields.raw(name).is_none_or(|raw| parsed::<T>(raw).is_some()) {
         return;
@@ -128,7 +128,7 @@ fn with_events<T: DeserializeOwned>(fields: &mut Fields, name: &str, losses: &mu
     fields.keep::<T>(name, losses);
 }
 
-/// Mends what is inside of an object; something else is left out.
+/// Mends an object field; drops any other value.
 fn within(fields: &mut Fields, name: &str, losses: &mut Losses, mend: impl FnOnce(&mut Fields, &mut Losses)) {
     let Some(raw) = fields.raw(name) else { return };
     let Some(mut inner) = Fields::of(raw) else {

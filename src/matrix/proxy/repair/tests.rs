@@ -1,4 +1,4 @@
-//! Tables of what anybody can put into an answer, and properties over made-up ones.
+//! Tables of what anybody can put into an answer, and properties over generated answers.
 
 use matrix_sdk::ruma::api::client::sync::sync_events::v3::Response as Sync;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use super::*;
 
 const GOOD: &str = "!good:hs";
 
-/// Returns the repaired body; panics where nothing was wrong or nothing can be made of it.
+/// Returns the repaired body; panics if nothing was wrong or it cannot be repaired.
 #[track_caller]
 fn repaired_to(kind: Kind, body: &str) -> (Value, Losses) {
     match repaired(kind, body.as_bytes()) {
@@ -103,7 +103,7 @@ fn one_bad_field_of_a_room_costs_that_field() {
         assert_eq!(body["rooms"]["join"][GOOD]["timeline"]["limited"], json!(true), "{room}");
         assert_eq!(losses.rooms, Vec::<String>::new(), "{room}");
     }
-    // An event of any depth is nobody's business but its reader's.
+    // Only its reader cares how deep an event is nested.
     assert!(matches!(repaired(Kind::Sync, sync_of(&deep).as_bytes()), Repaired::Mended(..)));
 }
 
@@ -259,7 +259,7 @@ fn what_is_no_json_is_somebody_elses_page() {
     assert!(matches!(repaired(Kind::Sync, b"[]"), Repaired::NotJson));
 }
 
-/// Values that stand where others are expected.
+/// Values of unexpected kinds.
 fn odd() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -350,7 +350,7 @@ proptest! {
     }
 }
 
-/// A figure and no check of time: what looking at a sync adds to parsing it, which the SDK does anyway.
+/// Prints, without a time limit, what checking a sync costs compared with the parsing that the SDK does anyway.
 #[test]
 #[ignore = "a figure; run it by name"]
 fn figure_what_looking_at_a_sync_costs() {

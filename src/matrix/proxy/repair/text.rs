@@ -1,10 +1,10 @@
-//! A body as text that every parser takes: UTF-8, and no half of a surrogate pair.
+//! A body as text that every parser accepts: UTF-8 without unpaired surrogates.
 
 use std::borrow::Cow;
 
 use crate::core::json;
 
-/// Returns a body as text, unchanged where that is possible.
+/// Returns a body as text; borrowed if it is valid.
 pub(super) fn readable(body: &[u8]) -> Cow<'_, str> {
     match String::from_utf8_lossy(body) {
         Cow::Borrowed(read) => json::whole(read),
@@ -12,7 +12,7 @@ pub(super) fn readable(body: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Returns whether a body holds a text; bodies are large, and each is looked at.
+/// Returns whether a body contains a text, by a fast search, because bodies are large.
 pub(super) fn holds(body: &str, text: &str) -> bool {
     memchr::memmem::find(body.as_bytes(), text.as_bytes()).is_some()
 }

@@ -1,7 +1,7 @@
-//! What the homeserver calls: transactions, queries and pings (spec 1.17, "Application Service API").
+//! The homeserver's endpoint: transactions, queries and pings (spec 1.17, "Application Service API").
 //!
-//! A transaction is answered 200 only once its events are durable in the store's inbox. Whoever calls must know the
-//! `hs_token`; it is checked before anything else is looked at.
+//! A transaction is answered 200 only once its events are durable in the store's inbox. Callers must present the
+//! `hs_token`, which is checked before anything else is read.
 
 use std::sync::Arc;
 
@@ -29,45 +29,45 @@ mod refusal;
 mod tests;
 mod transactions;
 
-/// Transactions read and stored at once; a homeserver sends one at a time.
+/// Transactions read and stored concurrently; a homeserver sends one at a time.
 const TRANSACTIONS_AT_ONCE_MAX: usize = 4;
-/// Connections of homeservers at once; one keeps a few.
+/// Connections from homeservers; one keeps a few.
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// The homeserver's question whether one of our users exists; whoever answers may make the user first.
+/// The homeserver asks whether one of our users exists; the engine may create the user before it answers.
 #[derive(Debug)]
 pub struct Query {
-    /// The user asked for; not checked against the namespace.
+    /// The user in question; not checked against the namespace.
     pub user: OwnedUserId,
-    /// Where the answer goes; within ten seconds.
+    /// Receives the answer; it must come within ten seconds.
     pub answer: oneshot::Sender<bool>,
 }
 
-/// What the endpoint needs.
+/// What the endpoint depends on.
 #[derive(Debug)]
 pub struct Appservice {
-    /// What the homeserver authenticates with.
+    /// The token that authenticates the homeserver.
     pub hs_token: Secret,
-    /// Where events go.
+    /// Stores the events.
     pub inbox: Inbox,
-    /// Where questions for users go.
+    /// Receives queries about users.
     pub queries: mpsc::Sender<Query>,
-    /// Told whether the store can be written, by each transaction.
+    /// Learns from each transaction whether the store is writable.
     pub health: Health,
-    /// Told of pings, transactions and calls with another token.
+    /// Learns of pings, transactions and calls with a wrong token.
     pub arrivals: Arrivals,
     /// Most bytes of a transaction's body (`limits.transaction_bytes_max`).
     pub body_bytes_max: usize,
 }
 
-/// Shared by all calls.
+/// State shared by all calls.
 struct Shared {
     appservice: Appservice,
     transactions: Semaphore,
 }
 
 impl Appservice {
-    /// Returns the routes, present and legacy, all behind the token check.
+    /// Returns the current and the legacy routes, all behind the token check.
     pub fn router(self) -> Router {
         let shared = Arc::new(Shared { appservice: self, transactions: Semaphore::new(TRANSACTIONS_AT_ONCE_MAX) });
         Router::new()
@@ -75,7 +75,7 @@ impl Appservice {
             .route("/_matrix/app/v1/users/{user_id}", get(queries::user))
             .route("/_matrix/app/v1/rooms/{alias}", get(queries::alias))
             .route("/_matrix/app/v1/ping", post(queries::ping))
-            // Spec, "Legacy routes": what servers of before v1 call, and fall back to.
+            // Spec, "Legacy routes": servers from before v1 call these, and others fall back to them.
             .route("/transactions/{txn_id}", put(transactions::put))
             .route("/users/{user_id}", get(queries::user))
             .route("/rooms/{alias}", get(queries::alias))
@@ -88,8 +88,8 @@ impl Appservice {
     }
 }
 
-/// Returns routes for whoever only tries whether the homeserver reaches us: pings are heard, and everything else is put off,
-/// so that the homeserver keeps it.
+/// Returns routes for a process that only tests whether the homeserver reaches us: it records pings and puts off
+/// everything else, so that the homeserver keeps it.
 pub fn pings_only(hs_token: Secret, arrivals: Arrivals) -> Router {
     let (heard, checking) = (arrivals.clone(), arrivals);
     let later = || async {

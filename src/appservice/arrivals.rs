@@ -1,5 +1,5 @@
-//! What the homeserver's calls tell beside their content: that they come, which pings came back to us, that somebody else
-//! answers in our place or calls with another token.
+//! What arriving calls reveal besides their content: that they arrive, which pings came back to us, and that somebody
+//! else answers in our place or calls with another token.
 
 use std::{
     collections::VecDeque,
@@ -11,31 +11,32 @@ use tokio::time::Instant;
 
 use crate::{clock, core::time::Timestamp};
 
-/// What every ping of a Workmate begins with; the instance and a number follow.
+/// The prefix of every Workmate's pings; the instance and a number follow.
 const PING: &str = "workmate-";
-/// The instance that only tries whether the homeserver reaches us (`workmate check --live`); it acts as nobody.
+/// The instance name of `workmate check --live`, which only tests reachability and acts as nobody.
 pub const CHECK: &str = "check";
-/// Ids of pings that are remembered.
+/// Ping ids that are remembered.
 const PINGS_MAX: usize = 64;
-/// Pings of another instance count once they come this far apart: one that a predecessor asked for may still be on its way.
+/// The shortest gap between two pings of another instance for them to count: a predecessor's last ping may still be on
+/// its way.
 const APART: Duration = Duration::from_secs(40);
-/// Without a ping of another instance for this long, it is gone.
+/// How long after its last ping another instance counts as gone.
 const GONE_AFTER: Duration = Duration::from_mins(3);
 
-/// What came to us; a cheap handle.
+/// What has arrived; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Arrivals(Arc<Mutex<Arrived>>);
 
 #[derive(Debug)]
 struct Arrived {
-    /// Names this process in its pings.
+    /// This process's name in its pings.
     instance: String,
     asked: u64,
     pings: VecDeque<String>,
     other: Option<Other>,
     transactions: u64,
     last_transaction: Option<Timestamp>,
-    /// When a call last came with another token.
+    /// When the last call with another token came.
     wrong_token: Option<Instant>,
 }
 
@@ -47,7 +48,7 @@ struct Other {
 }
 
 impl Arrivals {
-    /// Returns what nothing came to yet; `instance` names this process and is in no other's pings.
+    /// Returns an empty record; `instance` names this process, and no other may use it.
     #[must_use]
     pub fn new(instance: &str) -> Self {
         Self(Arc::new(Mutex::new(Arrived {
@@ -73,7 +74,7 @@ impl Arrivals {
         format!("{PING}{}-{}", arrived.instance, arrived.asked)
     }
 
-    /// Notes a ping of the homeserver's with this id.
+    /// Records a ping from the homeserver with this id.
     pub(super) fn hear_ping(&self, id: &str) {
         self.hear_ping_at(id, Instant::now());
     }
@@ -95,7 +96,7 @@ impl Arrivals {
                 };
                 arrived.other = Some(Other { instance: instance.to_owned(), first, last: now });
             }
-            // A check's, or an operator's own.
+            // From a check, or made by an operator.
             Some(_) | None => {}
         }
     }
@@ -119,25 +120,25 @@ impl Arrivals {
             .is_some_and(|other| other.last - other.first >= APART && now - other.last < GONE_AFTER)
     }
 
-    /// Notes a call with a token that is not the `hs_token`.
+    /// Records a call with a token other than the `hs_token`.
     pub(super) fn hear_wrong_token(&self) {
         self.lock().wrong_token = Some(Instant::now());
     }
 
-    /// Returns whether a call came with another token since then.
+    /// Returns whether a call with another token has come since then.
     #[must_use]
     pub fn heard_wrong_token_since(&self, since: Instant) -> bool {
         self.lock().wrong_token.is_some_and(|at| at >= since)
     }
 
-    /// Notes a transaction that was taken.
+    /// Records an accepted transaction.
     pub(super) fn hear_transaction(&self) {
         let mut arrived = self.lock();
         arrived.transactions += 1;
         arrived.last_transaction = Some(clock::now());
     }
 
-    /// Returns how many transactions were taken, and when the last one was.
+    /// Returns the number of accepted transactions and the time of the last.
     #[must_use]
     pub fn transactions(&self) -> (u64, Option<Timestamp>) {
         let arrived = self.lock();
@@ -174,7 +175,7 @@ mod tests {
             arrivals.hear_ping_at(&ping, at(second));
         }
         assert!(!arrivals.is_another_there_at(at(60)), "and is nobody's rival");
-        // A predecessor's last ping; an operator's by hand; then a copy that pings every minute, and is stopped.
+        // A predecessor's last ping and an operator's own; then a copy that pings every minute and is stopped.
         for (second, id) in [(0, "workmate-old-7"), (5, "by-hand"), (60, "workmate-b2-1"), (120, "workmate-b2-2")] {
             arrivals.hear_ping_at(id, at(second));
             seen.push(arrivals.is_another_there_at(at(second)));

@@ -1,4 +1,4 @@
-//! The token check in front of every route.
+//! The token check before every route.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use serde::Deserialize;
 use super::{Shared, arrivals::Arrivals, refusal::Refusal};
 use crate::secret::Secret;
 
-/// Where servers of before spec 1.4 put the token.
+/// The query parameter in which servers before spec 1.4 send the token.
 #[derive(Deserialize)]
 struct LegacyToken {
     access_token: String,
 }
 
-/// Lets a call through that carries the `hs_token`; nothing of its body is read before.
+/// Admits a call that carries the `hs_token`; its body is not read before.
 pub(super) async fn check(
     State(shared): State<Arc<Shared>>,
     request: Request,
@@ -45,7 +45,7 @@ pub(super) fn check_token(hs_token: &Secret, arrivals: &Arrivals, request: &Requ
     Ok(())
 }
 
-/// Returns the token of the header; without such a header, that of the query.
+/// Returns the token from the header or, without that header, from the query.
 fn token(request: &Request) -> Option<String> {
     let Some(header) = request.headers().get(AUTHORIZATION) else {
         return Query::<LegacyToken>::try_from_uri(request.uri()).ok().map(|query| query.0.access_token);

@@ -11,26 +11,26 @@ use serde_json::{Value, json};
 
 use crate::{clock, core::time::Timestamp};
 
-/// Something that has to hold before Workmate can do its work, or without which it does only a part of it.
+/// A condition for Workmate's work; without some conditions it does only a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// The homeserver answers.
     Homeserver,
-    /// The homeserver reaches us, and nobody else in our place.
+    /// The homeserver reaches us, and nobody else answers in our place.
     Deliveries,
     /// The service bot and the coworkers are provisioned.
     Users,
     /// The store can be written.
     Store,
-    /// There is a key for the Messages API, and it is not refused.
+    /// A key for the Messages API is set and not refused.
     ClaudeKey,
-    /// The models that the configuration names exist.
+    /// The configured models exist.
     ClaudeModel,
-    /// The account can pay.
+    /// The account has credit.
     ClaudeCredit,
-    /// The Messages API answers at its address, and nobody else there.
+    /// The Messages API answers at its address, and nothing else does.
     Claude,
-    /// Every MCP server of the configuration is up.
+    /// Every configured MCP server is up.
     McpServers,
     /// Every coworker's file is in order, and every coworker that has rooms has a file.
     Coworkers,
@@ -57,7 +57,7 @@ impl Condition {
         Self::ModelEnd,
     ];
 
-    /// Returns its name in `/readyz` and `/metrics`.
+    /// Returns the name in `/readyz` and `/metrics`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -76,13 +76,14 @@ impl Condition {
         }
     }
 
-    /// Whether nothing can be answered without it: then `/readyz` is 503. Without the others a part is missing.
+    /// Returns whether nothing can be answered without it, so that `/readyz` is 503. Without the others a part is
+    /// missing.
     #[must_use]
     pub fn is_needed(self) -> bool {
         !matches!(self, Self::McpServers | Self::Coworkers | Self::Clock | Self::ModelEnd)
     }
 
-    /// What is the case until it was looked at for the first time.
+    /// Returns the state before the first check.
     fn at_first(self) -> State {
         let text = match self {
             Self::Homeserver => "the homeserver is being asked",
@@ -101,17 +102,16 @@ impl Condition {
 /// Whether a condition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It does.
+    /// It holds.
     Ready,
-    /// It does not yet, and nothing is wrong; what is being done.
+    /// It does not hold yet, but nothing is wrong; says what is being done.
     Pending(String),
-    /// It does not; the reason, in words for an operator and without secrets: what is wrong, and behind `Mend: ` what
-    /// to do.
+    /// It does not hold. Says for operators, without secrets, what is wrong and, after `Mend: `, what to do.
     Waiting(String),
 }
 
 impl State {
-    /// Returns why it does not hold, as it was told; `None` where it does.
+    /// Returns the reason why it does not hold; `None` if it does.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
@@ -120,13 +120,13 @@ impl State {
         }
     }
 
-    /// Returns what is wrong and how to mend it, a line each.
+    /// Returns what is wrong and the remedy, a line each.
     fn told(&self) -> Option<(String, Option<String>)> {
         let line = |text: &str| {
             let mut whole = String::new();
             for line in text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
                 if !whole.is_empty() {
-                    // A cause has no full stop of its own where it stands alone.
+                    // A cause has no full stop if it stands alone.
                     let ends = whole.ends_with(['.', '!', '?', ':', ';', ',']) || !line.starts_with(char::is_uppercase);
                     whole.push_str(if ends { " " } else { ". " });
                 }
@@ -142,14 +142,14 @@ impl State {
     }
 }
 
-/// A condition's state, and since when it holds or does not.
+/// A condition's state, and since when it has held or not.
 #[derive(Clone, Debug)]
 struct Known {
     state: State,
     since: Timestamp,
 }
 
-/// What is known of the conditions; a cheap handle.
+/// The known states of all conditions; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Health(Arc<Mutex<BTreeMap<Condition, Known>>>, Arc<Mutex<Option<Provisioning>>>, Arc<Mutex<Option<String>>>);
 
@@ -157,14 +157,14 @@ fn holds(states: &BTreeMap<Condition, Known>) -> bool {
     states.iter().all(|(condition, known)| known.state == State::Ready || !condition.is_needed())
 }
 
-/// How far the members of the workspace have their assistants; no condition: it may take hours.
+/// The progress of giving workspace members their assistants; not a condition, because it may take hours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Provisioning {
-    /// People who are to get one.
+    /// People still to be given one.
     pub waiting: usize,
-    /// Made since the start.
+    /// Assistants made since the start.
     pub made: usize,
-    /// Why it does not go on, in words for an operator and without names.
+    /// Why it has stopped, for operators and without names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
@@ -178,7 +178,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Notes whether a condition holds; a change is logged.
+    /// Sets a condition's state; logs a change.
     pub fn set(&self, condition: Condition, state: State) {
         // What a dead process still manages to write says nothing of the next write.
         if condition == Condition::Store && state == State::Ready && self.is_dead() {
@@ -208,7 +208,7 @@ impl Health {
         states.insert(condition, Known { state, since });
     }
 
-    /// Notes how far provisioning is.
+    /// Sets the progress of provisioning.
     pub fn set_provisioning(&self, provisioning: Provisioning) {
         *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(provisioning);
     }
@@ -235,25 +235,25 @@ impl Health {
         }
     }
 
-    /// Returns what is known of one condition.
+    /// Returns a condition's state.
     #[must_use]
     pub fn get(&self, condition: Condition) -> State {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(&condition).map_or_else(|| condition.at_first(), |known| known.state.clone())
     }
 
-    /// Returns what is known of every condition.
+    /// Returns every condition's state.
     pub(super) fn all(&self) -> BTreeMap<Condition, State> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.iter().map(|(condition, known)| (*condition, known.state.clone())).collect()
     }
 
-    /// Returns how far provisioning is, where members are followed.
+    /// Returns the progress of provisioning; `None` unless members are followed.
     pub(super) fn provisioning(&self) -> Option<Provisioning> {
         self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns whether every condition holds that is needed.
+    /// Returns whether every needed condition holds.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         holds(&self.0.lock().unwrap_or_else(PoisonError::into_inner))

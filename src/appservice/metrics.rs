@@ -1,8 +1,7 @@
-//! `/metrics`: what Workmate does, in numbers, for whoever operates it (OpenMetrics 1.0, text format).
+//! `/metrics`: Workmate's activity in numbers, for operators (OpenMetrics 1.0, text format).
 //!
-//! Series are there from the start, at 0, so that `increase()` sees the first of each. Labels name coworkers, MCP servers
-//! and how something ended. Nothing here says whose an assistant is, in which room something
-//! happened, or what was said (A4).
+//! All series exist from the start with 0, so that `increase()` sees each first event. Labels name coworkers, MCP
+//! servers and outcomes. Nothing reveals an assistant's owner, a room, or what was said (A4).
 
 use std::{
     fmt,
@@ -35,18 +34,18 @@ use crate::core::{audit::RunSummary, run::Outcome, trail::StepOutcome, words::tr
 
 mod process;
 
-/// Upper bounds of the buckets of how long runs took, in seconds.
+/// Bucket bounds for run durations, in seconds.
 const RUN_SECONDS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0];
-/// The label of all assistants.
+/// The label for all assistants together.
 const ASSISTANTS: &str = "assistant";
 const MICRO_USD: f64 = 1_000_000.0;
-/// What our own names begin with.
+/// The prefix of our own metrics.
 const PREFIX: &str = "workmate";
 
-/// A number with labels: names and values.
+/// A value with its labels, as names and values.
 pub type Labelled = (Vec<(&'static str, String)>, f64);
 
-/// What is counted; a cheap handle.
+/// All counters; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Counted>);
 
@@ -90,9 +89,9 @@ struct Failed {
     kind: String,
 }
 
-/// Every way in which a run ends.
+/// Every outcome of a run.
 const OUTCOMES: [Outcome; 5] = [Outcome::Done, Outcome::Failed, Outcome::Stopped, Outcome::Declined, Outcome::Dropped];
-/// Every way in which a tool call ends, with its name here.
+/// Every outcome of a tool call, with its label.
 const CALLS: [(StepOutcome, &str); 9] = [
     (StepOutcome::Done, "done"),
     (StepOutcome::Failed, "failed"),
@@ -104,11 +103,11 @@ const CALLS: [(StepOutcome, &str); 9] = [
     (StepOutcome::Stopped, "stopped"),
     (StepOutcome::Unknown, "unknown"),
 ];
-/// Kinds of tokens: what the provider had cached is not counted as `input` again.
+/// Kinds of tokens; `input` excludes what the provider had cached.
 const TOKENS: [&str; 3] = ["input", "cached_input", "output"];
 
 impl Metrics {
-    /// Returns what counts from now on, and shows `health` and what came besides.
+    /// Returns counters that start at 0, and gauges for `health` and `arrivals`.
     #[must_use]
     pub fn new(health: &Health, arrivals: &Arrivals) -> Self {
         let mut whole = Registry::default();
@@ -144,7 +143,7 @@ impl Metrics {
         this
     }
 
-    /// Has the series of these coworkers and of these kinds of the model's errors there from the start.
+    /// Creates the series of these coworkers and of these kinds of model errors.
     pub fn begin_with(
         &self,
         coworkers: impl IntoIterator<Item = String>,
@@ -165,13 +164,13 @@ impl Metrics {
         }
     }
 
-    /// Shows a number that is read whenever it is asked for; `name` without the prefix `workmate_`.
+    /// Registers a gauge that `read` computes at each scrape; `name` lacks the prefix `workmate_`.
     pub fn observe(&self, name: &'static str, help: &'static str, read: impl Fn() -> usize + Send + Sync + 'static) {
         let read = Box::new(read);
         self.collect(Observed { name, help, read });
     }
 
-    /// Shows numbers with a label each, read whenever they are asked for; `name` without the prefix `workmate_`.
+    /// Registers a gauge with labels that `read` computes at each scrape; `name` lacks the prefix `workmate_`.
     pub fn observe_each(
         &self,
         name: &'static str,
@@ -187,7 +186,7 @@ impl Metrics {
         registry.sub_registry_with_prefix(PREFIX).register_collector(Box::new(collector));
     }
 
-    /// Counts a call of the Messages API that failed, by the short name of its cause.
+    /// Counts a failed call of the Messages API by the short name of its cause.
     pub fn model_failed(&self, kind: &str) {
         self.0.model_errors.get_or_create(&Failed { kind: kind.to_owned() }).inc();
     }
@@ -234,7 +233,7 @@ impl Metrics {
     }
 }
 
-/// A number that is read when it is asked for.
+/// A gauge computed at each scrape.
 struct Observed {
     name: &'static str,
     help: &'static str,
@@ -254,7 +253,7 @@ impl Collector for Observed {
     }
 }
 
-/// Numbers that are read when they are asked for.
+/// Gauges with labels, computed at each scrape.
 struct ObservedEach {
     name: &'static str,
     help: &'static str,

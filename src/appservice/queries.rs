@@ -1,4 +1,4 @@
-//! Questions of the homeserver: users, aliases, third-party networks, and whether we are there.
+//! The homeserver's queries: users, aliases, third-party networks, pings.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,12 +18,12 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{Query, Shared, arrivals::Arrivals, refusal::Refusal};
 use crate::core::id;
 
-/// How long the answer to a question for a user may take, in seconds.
+/// How long answering a query about a user may take, in seconds.
 const QUERY_WAIT_S: u64 = 10;
 
 type Answer = Result<Json<Value>, Refusal>;
 
-/// `GET /users/{userId}`: 200 if the user exists now, 404 if not.
+/// `GET /users/{userId}`: 200 if the user exists or was just created, else 404.
 pub(super) async fn user(State(shared): State<Arc<Shared>>, user: Result<Path<String>, PathRejection>) -> Answer {
     let user = user.ok().and_then(|Path(user)| id::user(&user));
     let Some(user) = user else { return Err(Refusal::not_found("that is no user id")) };
@@ -47,12 +47,12 @@ pub(super) async fn alias() -> Answer {
     Err(Refusal::not_found("there are no room aliases here"))
 }
 
-/// `POST /ping`, with the transaction id of whoever asked the homeserver for it.
+/// `POST /ping`, with the transaction id that whoever requested the ping chose.
 pub(super) async fn ping(State(shared): State<Arc<Shared>>, body: Result<Bytes, BytesRejection>) -> Json<Value> {
     hear(&shared.appservice.arrivals, body)
 }
 
-/// Notes the transaction id of a ping.
+/// Records a ping's transaction id.
 pub(super) fn hear(arrivals: &Arrivals, body: Result<Bytes, BytesRejection>) -> Json<Value> {
     let body: Value = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
     if let Some(id) = body["transaction_id"].as_str() {
@@ -61,7 +61,7 @@ pub(super) fn hear(arrivals: &Arrivals, body: Result<Bytes, BytesRejection>) -> 
     Json(json!({}))
 }
 
-/// `…/thirdparty/…`: we bridge to no network, so there is no protocol, and nobody and nothing on one.
+/// `…/thirdparty/…`: we bridge no network, so every list is empty.
 pub(super) fn third_party() -> Router<Arc<Shared>> {
     Router::new()
         .route("/protocol/{protocol}", get(async || Answer::Err(Refusal::not_found("there is no such protocol here"))))

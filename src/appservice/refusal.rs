@@ -1,4 +1,4 @@
-//! Refusals in Matrix's form: a status, an `errcode` and a sentence.
+//! Refusals in Matrix's form: a status, an `errcode` and a text.
 
 use axum::{
     Json,
@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-/// An answer other than success.
+/// An unsuccessful answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,

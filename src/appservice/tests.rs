@@ -1,4 +1,4 @@
-//! The endpoint as a homeserver meets it: real HTTP over loopback, a real store.
+//! Tests the endpoint as a homeserver would: real HTTP over loopback, a real store.
 
 use std::{fs, path::Path};
 
@@ -91,7 +91,7 @@ fn ok() -> (u16, Value) {
     (200, json!({}))
 }
 
-/// Returns status and `errcode`.
+/// Returns the status and `errcode`.
 fn refused((status, body): (u16, Value)) -> (u16, String) {
     assert!(body["error"].is_string(), "{body}");
     (status, body["errcode"].as_str().expect("a refusal has an errcode").to_owned())

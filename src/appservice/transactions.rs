@@ -1,4 +1,4 @@
-//! `PUT /transactions/{txnId}`: read within limits, taken apart leniently, stored, then acknowledged.
+//! `PUT /transactions/{txnId}`: read within limits, parse leniently, store, then acknowledge.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ const BODY_WAIT_S: u64 = 60;
 /// Most bytes of a transaction id.
 const TXN_ID_BYTES_MAX: usize = 255;
 
-/// Takes a transaction's body apart: its good events, and how many others there are; for `fuzzing`.
+/// Parses a transaction's body into its good events and the number of others; for `fuzzing`.
 pub(crate) fn taken_apart(body: &[u8]) -> Option<(Vec<InboxEvent>, usize)> {
     let parsed = parse::transaction(body).ok()?;
     Some((parsed.events, parsed.skipped.len()))
@@ -52,7 +52,7 @@ pub(super) async fn put(
 
     let result = read_and_store(&shared, &txn_id, body).await;
     if let Err(refusal) = &result {
-        // A failed store has been logged, with more to say.
+        // A store failure was logged already, in more detail.
         if refusal.status != StatusCode::INTERNAL_SERVER_ERROR {
             let reason = &refusal.error;
             tracing::warn!(txn.id = txn_id, "a transaction was refused with {}: {reason}", refusal.errcode);
@@ -86,7 +86,7 @@ async fn read_and_store(shared: &Shared, txn_id: &str, body: Body) -> Result<(),
     shared.appservice.health.set(Condition::Store, health::State::Ready);
     shared.appservice.arrivals.hear_transaction();
     if duplicate_transaction && new > 0 {
-        // Synapse counts from 1 again whenever it is started with nothing left to send.
+        // Synapse counts from 1 again at each start with nothing left to send.
         tracing::info!(
             txn.id = txn_id,
             events.new = new,
@@ -122,7 +122,7 @@ fn too_large(error: String) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", error)
 }
 
-/// The homeserver keeps what it gets a 500 for and sends it again.
+/// Answers 500, so that the homeserver keeps the transaction and resends it.
 fn store_failed(txn_id: &str, error: &StoreError) -> Refusal {
     tracing::error!(txn.id = txn_id, %error, "a transaction could not be stored; the homeserver will send it again");
     let told = match error {

@@ -1,4 +1,4 @@
-//! The figures of the process that Prometheus' own client libraries show, under their names.
+//! The standard process metrics of Prometheus' client libraries, under their usual names.
 
 use std::{fmt, fs};
 
@@ -9,15 +9,15 @@ use prometheus_client::{
     registry::Unit,
 };
 
-/// Clock ticks in a second, and bytes of a page: what Linux shows to programs on every machine that Rust runs on with
-/// 4 KiB pages. Elsewhere the memory is left out of what is said.
+/// Clock ticks in a second, and bytes of a page: Linux's values on every platform of Rust's that has 4 KiB pages.
+/// Elsewhere memory is not reported.
 const TICKS: f64 = 100.0;
 
-/// Reads `/proc/self` whenever it is asked.
+/// Reads `/proc/self` at each scrape.
 #[derive(Debug)]
 pub(super) struct Process;
 
-/// What `/proc/self` says.
+/// The values from `/proc/self`.
 #[derive(Debug, Default, PartialEq)]
 struct Figures {
     cpu_seconds: f64,
@@ -34,13 +34,13 @@ impl Figures {
         let text = |name: &str| fs::read_to_string(format!("/proc/{name}")).ok();
         let (stat, status, limits) = (text("self/stat")?, text("self/status")?, text("self/limits")?);
         let mut figures = Self::of(&stat, &status, &limits, &text("stat")?)?;
-        // The descriptor that lists them is one, too.
+        // Listing the descriptors opens one.
         figures.open_fds = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as u64;
         Some(figures)
     }
 
     fn of(stat: &str, status: &str, limits: &str, system: &str) -> Option<Self> {
-        // The program's name stands in brackets and may hold blanks.
+        // The program's name is in parentheses and may contain spaces.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let field = |number: usize| fields.get(number)?.parse::<f64>().ok();
         let line = |name: &str| {

@@ -203,7 +203,7 @@ async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
     let shown = answered.text().await.expect("text");
 
     assert_eq!(form, "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    // What the process and the clock make of it is another each time.
+    // Values that depend on the process or the clock differ each time.
     let changes = |line: &&str| {
         line.contains("_bucket")
             || line.starts_with("process_")

@@ -139,7 +139,7 @@ async fn repeated_transactions_and_events_are_acknowledged_and_kept_once() {
     assert_eq!(endpoint.waiting(), ["$1", "$2", "$3"]);
 }
 
-/// Copying the files is what a power cut leaves: nothing that closing the store would still write.
+/// A copy of the files shows what a power cut leaves, without what closing the store would write.
 #[tokio::test]
 async fn what_was_answered_200_is_in_the_files_at_that_moment() {
     let endpoint = Endpoint::start().await;
@@ -158,7 +158,7 @@ async fn a_store_that_fails_is_answered_so_that_the_homeserver_sends_again() {
     let dir = tempfile::tempdir().expect("a directory");
     drop(open_inbox(dir.path()));
     {
-        // A remembered id without its time: every transaction looks at the oldest ones.
+        // A remembered id without its time breaks every transaction, because each looks at the oldest ids.
         let db = sled::open(dir.path().join("state")).expect("a database");
         db.open_tree("inbox_seen_by_time").expect("a tree").insert([0], &[]).expect("stored");
     }

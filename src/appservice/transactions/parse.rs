@@ -1,4 +1,4 @@
-//! A transaction's body taken apart: each event by itself, so that a bad one costs no other.
+//! Parses a transaction event by event, so that a bad event costs no other.
 
 use std::fmt;
 
@@ -16,26 +16,26 @@ use crate::{
 
 /// Most events of one transaction; Synapse sends 100.
 const EVENTS_MAX: usize = 10_000;
-/// Most bytes of an event (spec, "Size limits"), without what the homeserver adds in `unsigned`.
+/// Most bytes of an event (spec, "Size limits"), without the homeserver's `unsigned`.
 const EVENT_BYTES_MAX: usize = 64 << 10;
-/// Most bytes of an event as it came: with `unsigned`, and each letter escaped as Synapse does.
+/// Most bytes of a raw event, including `unsigned` and Synapse's escapes.
 const EVENT_RAW_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of an event type or state key (spec, "Size limits").
 const FIELD_BYTES_MAX: usize = 255;
 
-/// The good events of a transaction, and the others.
+/// A transaction's good events, and those left out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parsed {
     pub(super) events: Vec<InboxEvent>,
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// An event that was left out.
+/// An event that is left out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Skipped {
-    /// Its place in `events`.
+    /// Its index in `events`.
     pub(super) index: usize,
-    /// Its type, where it has one that is fit for a log.
+    /// Its type, if that may be logged.
     pub(super) event_type: Option<String>,
     pub(super) reason: EventFault,
 }
@@ -51,7 +51,7 @@ pub(super) enum TransactionFault {
     TooManyEvents,
 }
 
-/// Why one event is left out; never says anything of its content.
+/// Why an event is left out; never mentions its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum EventFault {
     #[error("it is not a JSON object with distinct keys")]
@@ -62,13 +62,13 @@ pub(super) enum EventFault {
     Field(&'static str),
 }
 
-/// Takes the body of a transaction apart; unknown keys are ignored.
+/// Parses a transaction's body; ignores unknown keys.
 pub(super) fn transaction(body: &[u8]) -> Result<Parsed, TransactionFault> {
     let transaction: Transaction<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Data => TransactionFault::NoEvents,
         Category::Io | Category::Syntax | Category::Eof => TransactionFault::NotJson,
     })?;
-    // serde takes an array for a struct, too.
+    // serde would accept an array for a struct.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(TransactionFault::NoEvents);
     }
@@ -90,7 +90,7 @@ struct Transaction<'a> {
     events: RawEvents<'a>,
 }
 
-/// The events as they came; `None` if there are too many to keep.
+/// The raw events; `None` if there are too many.
 struct RawEvents<'a>(Option<Vec<&'a RawValue>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawEvents<'a> {
@@ -122,7 +122,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawEvents<'a> {
     }
 }
 
-/// What every event has around its content, unchecked.
+/// The envelope that every event has, unchecked.
 #[derive(Deserialize)]
 struct Envelope {
     event_id: Option<Value>,
@@ -178,14 +178,14 @@ fn text(value: Option<&Value>) -> Option<&str> {
     value?.as_str().filter(|text| text.len() <= FIELD_BYTES_MAX)
 }
 
-/// Returns the size without `unsigned` and without escapes, in bytes.
+/// Returns the event's size in bytes as sent, without `unsigned` and escapes.
 fn size_as_sent(raw: &str) -> Option<usize> {
     let mut event: Value = serde_json::from_str(raw).ok()?;
     event.as_object_mut()?.remove("unsigned");
     serde_json::to_vec(&event).ok().map(|bytes| bytes.len())
 }
 
-/// Anybody may invent a type, even one that carries a message.
+/// Anybody can invent a type, even one that contains a message.
 fn is_loggable(event_type: &str) -> bool {
     event_type.len() <= 64 && event_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }

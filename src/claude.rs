@@ -1,10 +1,9 @@
 //! A thin client of the Claude Messages API (`POST /v1/messages`), streaming only.
 //!
-//! It knows the protocol and decides nothing about rooms: the engine builds a [`Request`] from the core's
-//! prompt, reads [`Delta`]s from a [`Stream`], and asks an [`Error`] what to do ([`Error::advice`]).
-//! Sampling parameters, prefill and the `thinking` field do not exist here: current models refuse them, and every model
-//! takes a request without them. `effort` is sent to those that take it ([`Client::facts`]). `docs/claude-api.md` has
-//! what is relied on of the API.
+//! It knows the protocol and decides nothing about rooms. The engine builds a [`Request`] from core's prompt, reads
+//! [`Delta`]s from a [`Stream`], and asks an [`Error`] what to do ([`Error::advice`]). It has no sampling parameters,
+//! prefill or `thinking` field: current models refuse them, and every model works without. `effort` is sent to models
+//! that accept it ([`Client::facts`]). `docs/claude-api.md` lists what we rely on.
 
 pub mod client;
 pub mod error;

@@ -1,4 +1,4 @@
-//! The call itself: one POST, its retries until the answer begins, and the stream of the answer.
+//! The call: one POST, retries until the answer begins, and the answer's stream.
 
 mod answer;
 mod billing;
@@ -35,32 +35,32 @@ use response::{Failure, Sent};
 /// The `anthropic-version` that this client speaks.
 pub const API_VERSION: &str = "2026-10-21";
 
-/// How an endpoint of the Messages API is reached.
+/// How to reach an endpoint of the Messages API.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Its base, without `/v1`; a path prefix and a trailing slash are fine.
+    /// The base URL without `/v1`; it may have a path prefix and a trailing slash.
     pub base_url: Url,
-    /// The key, as `x-api-key`.
+    /// The key, sent as `x-api-key`.
     pub api_key: Option<Secret>,
-    /// A token, as `authorization: Bearer`. Without it, a key or a header of such a name every call fails with
+    /// A token, sent as `authorization: Bearer`. Without token, key and such a header, every call fails with
     /// [`Cause::MissingKey`] and nothing is sent.
     pub auth_token: Option<Secret>,
-    /// Further headers of every call, for gateways; they go before ours of the same name.
+    /// Further headers for every call, for gateways; they override ours of the same name.
     pub headers: Vec<(String, Secret)>,
     /// `anthropic-version`.
     pub api_version: String,
-    /// The proxy that calls go through; without one, the environment's for https to another machine, and none otherwise.
+    /// The proxy for calls. Without one, the environment's proxy is used, but only for https to another machine.
     pub proxy: Option<Url>,
-    /// How long to wait for what.
+    /// How long to wait for each step.
     pub timeouts: Timeouts,
-    /// How often to try.
+    /// When to retry.
     pub retry: Policy,
-    /// How long an answer may be.
+    /// How large an answer may be.
     pub limits: Limits,
 }
 
 impl ClientConfig {
-    /// Returns one with the usual timeouts, retries and limits.
+    /// Returns a configuration with the default timeouts, retries and limits.
     #[must_use]
     pub fn new(base_url: Url, api_key: Option<Secret>) -> Self {
         let (timeouts, retry, limits) = (Timeouts::default(), Policy::default(), Limits::default());
@@ -69,16 +69,16 @@ impl ClientConfig {
     }
 }
 
-/// How long a call waits for what.
+/// How long a call waits for each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection.
+    /// Until connected.
     pub connect: Duration,
-    /// For the response's headers, sending the request included.
+    /// Until the response's headers, including sending the request.
     pub headers: Duration,
-    /// For the next byte of the answer; a ping counts.
+    /// Until the next byte of the answer; a ping counts.
     pub idle: Duration,
-    /// For the whole call, retries included.
+    /// For the whole call, including retries.
     pub overall: Duration,
 }
 
@@ -93,14 +93,14 @@ impl Default for Timeouts {
     }
 }
 
-/// A client of one endpoint; cheap to clone, and its clones share connections.
+/// A client of one endpoint; cheap to clone, and clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     endpoint: Url,
     /// The base URL without credentials, for errors.
     shown_url: String,
-    /// Of every call; all of them are marked as secrets.
+    /// Headers of every call, all marked as sensitive.
     headers: HeaderMap,
     learnt: look::Learnt,
     /// What the API says the time is.
@@ -109,11 +109,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Returns a client; connects to nothing yet.
+    /// Returns a client; it does not connect yet.
     ///
     /// # Errors
-    /// When the base URL or the key cannot be used at all, or TLS cannot be set up. A missing key is not an error
-    /// here, so that everything but answers works without one.
+    /// When the base URL or the key is unusable, or TLS cannot be set up. A missing key is not an error here, so that
+    /// everything but answering works without one.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         let shown_url = shown(&config.base_url);
         let failed = |cause| Error { cause, phase: Phase::BeforeAnswer, base_url: shown_url.clone(), request_id: None };
@@ -123,16 +123,17 @@ impl Client {
             .user_agent(concat!("workmate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.timeouts.connect)
             .tcp_keepalive(Duration::from_secs(30))
-            // A redirect would carry the key to wherever it points.
+            // A redirect would send the key to its target.
             .redirect(reqwest::redirect::Policy::none())
-            // Compression holds events back until a block is full.
+            // Compression delays events until a block is full.
             .no_gzip();
         let setup = |error: &reqwest::Error| failed(Cause::Setup { reason: chain(error) });
         if let Some(proxy) = &config.proxy {
             let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| setup(&error))?;
             http = http.no_proxy().proxy(proxy);
         } else if is_loopback(&endpoint) || endpoint.scheme() != "https" {
-            // Within TLS a proxy sees where a call goes. In plain http it would see the key, and nobody has named it.
+            // Under TLS a proxy only sees the destination. In plain http it would see the key, so one from the
+            // environment is not used.
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| setup(&error))?;
@@ -147,13 +148,13 @@ impl Client {
         })
     }
 
-    /// Decides about an answer that broke off, as [`Policy::decide_broken`] does.
+    /// Decides about an answer that broke off, by [`Policy::decide_broken`].
     #[must_use]
     pub fn decide_broken(&self, broken: Made, paid: u32, cause: &Cause) -> Decision {
         self.config.retry.decide_broken(broken, paid, cause, chance())
     }
 
-    /// Asks for an answer and returns it as it begins.
+    /// Requests an answer and returns it once it begins.
     ///
     /// # Errors
     /// As [`Self::stream_with`].
@@ -161,12 +162,12 @@ impl Client {
         self.stream_with(request, |_| {}).await
     }
 
-    /// Asks for an answer and returns it as it begins; `on_wait` hears of each failure that is tried again.
+    /// Requests an answer and returns it once it begins; `on_wait` is told of each failure that is retried.
     ///
-    /// Failures are tried again only until the answer's first event; dropping the future ends the call.
+    /// Failures are retried only until the answer's first event. Dropping the future ends the call.
     ///
     /// # Errors
-    /// When the last attempt failed or another makes no sense; [`Error::advice`] says what to do.
+    /// When the last attempt failed or a retry is pointless; [`Error::advice`] says what to do.
     pub async fn stream_with(&self, request: &Request, on_wait: impl Fn(&Waiting<'_>)) -> Result<Stream, Error> {
         if let Some(fault) = request.fault() {
             return Err(self.error(Failure::of(Cause::Unsendable(fault))));
@@ -254,7 +255,7 @@ impl Client {
     }
 }
 
-/// Awaits `work` for `limit`, but never past the call's own end.
+/// Awaits `work` for `limit`, but not beyond the call's own deadline.
 async fn within<T>(
     (wait, limit): (Wait, Duration),
     (overall, deadline): (Duration, Instant),
@@ -267,7 +268,7 @@ async fn within<T>(
     })
 }
 
-/// Reads a body, up to so many bytes. What came before a fault is all that there is to say.
+/// Reads a body up to `bytes_max`. On a fault, returns what came before it.
 async fn body_of(response: &mut Response, bytes_max: usize, idle: Duration, whole: (Duration, Instant)) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < bytes_max {
@@ -285,7 +286,7 @@ fn unsent(error: &reqwest::Error, limit: Duration) -> Cause {
     Cause::Connect { reason: chain(error) }
 }
 
-/// Returns the reasons under `error`; its own text would show the URL, credentials included.
+/// Returns the causes of `error`; its own text would show the URL with credentials.
 fn chain(error: &reqwest::Error) -> String {
     if std::error::Error::source(error).is_none() {
         "the HTTP client gives no reason".to_owned()
@@ -295,7 +296,7 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 fn endpoint(base: &Url) -> Option<Url> {
-    // Credentials in a URL would end up in logs.
+    // Credentials in a URL would appear in logs.
     if !matches!(base.scheme(), "http" | "https") || !base.username().is_empty() || base.password().is_some() {
         return None;
     }
@@ -323,7 +324,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Returns a number in 0..1, so that many waiting calls do not come back at once.
+/// Returns a random number in 0..1, so that waiting calls do not retry at the same time.
 fn chance() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }

@@ -1,68 +1,68 @@
-//! What can go wrong between us and the Messages API: by cause, with what to do about it.
+//! Errors between us and the Messages API: by cause, with what to do.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
 use super::stream::StreamError;
 use crate::core::reach::Obstacle;
 
-/// A call that brought no answer.
+/// A call without an answer.
 ///
-/// Its `Display` is for operators: what is wrong, where, and how to mend it. It quotes the provider's own words
-/// as such and never holds the key or a prompt.
+/// Its `Display` is for operators: what is wrong, where, and how to mend it. It marks quotes of the provider as such,
+/// and never contains the key or a prompt.
 #[derive(Debug)]
 pub struct Error {
-    /// Why.
+    /// Why it failed.
     pub cause: Cause,
     /// How far the call had come.
     pub phase: Phase,
     /// The base URL without credentials.
     pub base_url: String,
-    /// `request-id` of the response, for the provider's support.
+    /// The response's `request-id`, for the provider's support.
     pub request_id: Option<String>,
 }
 
 /// How far a call had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing of an answer was seen.
+    /// Before anything of an answer.
     BeforeAnswer,
-    /// A part of an answer was handed out; it is worth nothing by itself.
+    /// After part of an answer, which is worthless by itself.
     DuringAnswer,
 }
 
-/// What the caller does about an [`Error`].
+/// What to do about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// The same request may succeed later; the retries inside the call are spent.
+    /// The same request may succeed later; the call's own retries are spent.
     RetryLater {
-        /// Not before this long, where the provider says so.
+        /// The earliest time for that, if the provider states one.
         after: Option<Duration>,
     },
-    /// The answer broke off: drop what came and ask for a new one.
+    /// The answer broke off: discard it and ask again.
     Regenerate,
-    /// The request is too large: shorten it.
+    /// Shorten the request: it is too large.
     Shorten,
-    /// An operator has to mend the configuration or the account.
+    /// Have an operator mend the configuration or the account.
     MendConfig,
-    /// It would fail again.
+    /// Do nothing: it would fail again.
     Fail,
 }
 
-/// Words of the provider's, bounded and on one line: quoted to operators, never taken for ours.
+/// Bounded text of the provider's on one line: quoted to operators, and never mistaken for ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quoted(String);
 
-/// The most of the provider's words that an error keeps, in characters.
+/// Most characters that an error keeps of the provider's text.
 pub const QUOTED_CHARS_MAX: usize = 300;
 
 impl Quoted {
-    /// Keeps the beginning of `text`, with control characters blanked and `secret` cut out.
+    /// Keeps the beginning of `text`, without control characters and `secret`.
     #[must_use]
     pub fn new(text: &str, secret: Option<&str>) -> Self {
         Self::hiding(text, secret.as_slice())
     }
 
-    /// As [`Self::new`], with all of `secrets` cut out.
+    /// Like [`Self::new`], without any of `secrets`.
     #[must_use]
     pub fn hiding(text: &str, secrets: &[&str]) -> Self {
         let mut text = text.to_owned();
@@ -73,7 +73,7 @@ impl Quoted {
         Self(text.chars().take(QUOTED_CHARS_MAX).map(blank).collect())
     }
 
-    /// Returns the words.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -90,120 +90,120 @@ impl fmt::Display for Quoted {
     }
 }
 
-/// Which wait was too long.
+/// Which wait timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// For a connection.
+    /// For connecting.
     Connect,
     /// For the response's headers.
     Headers,
     /// For the next byte of the answer.
     Idle,
-    /// For the whole answer, retries included.
+    /// For the whole answer, including retries.
     Overall,
 }
 
-/// Why a call brought no answer.
+/// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// No key is configured.
     #[error("no API key is set")]
     MissingKey,
-    /// The key cannot stand in a header.
+    /// The key contains characters that a header cannot.
     #[error("the API key holds characters that no header can carry")]
     UnusableKey,
-    /// The base URL is not one of HTTP, or holds credentials.
+    /// The base URL is not http(s), or contains credentials.
     #[error("the base URL is not an http or https URL without user name and password")]
     UnusableBaseUrl,
-    /// The HTTP client cannot be made, e.g. for want of root certificates.
+    /// The HTTP client cannot be built, e.g. without root certificates.
     #[error("the HTTP client cannot be set up: {reason}")]
     Setup {
-        /// The library's reason.
+        /// The library's error text.
         reason: String,
     },
-    /// 401 or 403.
+    /// The key was refused (401 or 403).
     #[error("the API key was refused (HTTP {status}); {said}")]
     KeyRefused {
-        /// 401 or 403.
+        /// The status, 401 or 403.
         status: u16,
-        /// The provider's words.
+        /// The provider's text.
         said: Quoted,
     },
-    /// 402, a spend limit, an empty balance, an organisation on hold.
+    /// The account cannot pay: 402, a spend limit, an empty balance, an organisation on hold.
     #[error("the account cannot pay for the call; {said}")]
     Billing {
-        /// The provider's words.
+        /// The provider's text.
         said: Quoted,
     },
-    /// 404.
+    /// The model does not exist (404).
     #[error("the model {model:?} was not found; {said}")]
     ModelNotFound {
-        /// The id that was asked for.
+        /// The requested id.
         model: String,
-        /// The provider's words.
+        /// The provider's text.
         said: Quoted,
     },
-    /// 413.
+    /// The request is too large (413).
     #[error("the request of {request_bytes} bytes is too large")]
     TooLarge {
-        /// Its size.
+        /// The request's size.
         request_bytes: usize,
     },
-    /// 400 and other refusals of what was sent.
+    /// The request was refused, with 400 or another status.
     #[error("the request was refused as invalid (HTTP {status}{}); {said}", code.as_deref().map(|code| format!(", {code}")).unwrap_or_default())]
     InvalidRequest {
         /// The status.
         status: u16,
         /// `details.error_code`.
         code: Option<String>,
-        /// The provider's words.
+        /// The provider's text.
         said: Quoted,
     },
-    /// A request that was not sent, since it would be refused.
+    /// The request was not sent, because it would be refused; says why.
     #[error("the request was not sent: {0}")]
     Unsendable(&'static str),
-    /// 429.
+    /// Too many requests (429).
     #[error("the rate limit is reached; {said}")]
     RateLimited {
-        /// When the provider says to come back.
+        /// The pause that the provider demands.
         retry_after: Option<Duration>,
-        /// The provider's words.
+        /// The provider's text.
         said: Quoted,
     },
-    /// 529, or `overloaded_error`.
+    /// The provider is overloaded (529 or `overloaded_error`).
     #[error("the API is overloaded")]
     Overloaded,
-    /// 408, 409 and 5xx.
+    /// The provider failed (408, 409 and 5xx).
     #[error("the API could not serve the request now (HTTP {status}); {said}")]
     Server {
-        /// The status; 200 for an error within a stream.
+        /// The status; 200 for an error inside a stream.
         status: u16,
-        /// The provider's words.
+        /// The provider's text.
         said: Quoted,
     },
-    /// A wait was too long.
+    /// A wait timed out.
     #[error("{}", wait_text(*wait, *limit))]
     Timeout {
-        /// Which.
+        /// Which wait.
         wait: Wait,
-        /// How long it may be.
+        /// Its limit.
         limit: Duration,
     },
     /// No connection, or it broke before the response's headers.
     #[error("there is no connection: {reason}")]
     Connect {
-        /// The library's reason.
+        /// The library's error text.
         reason: String,
     },
-    /// The connection broke within the answer, or the stream is not a whole message.
+    /// The connection broke during the answer, or the stream is not a whole message.
     #[error("the answer broke off: {0}")]
     BrokenStream(#[from] StreamError),
-    /// A page answered in the API's place, as gateways and firewalls send one for a while.
+    /// A web page in the API's place, as gateways and firewalls send temporarily.
     #[error("what answered is a page and not the Messages API: {what} (HTTP {status})")]
     Page {
         /// The status.
         status: u16,
-        /// What it sent instead.
+        /// What came instead.
         what: String,
     },
     /// What answered does not speak the Messages API.
@@ -211,7 +211,7 @@ pub enum Cause {
     Protocol {
         /// The status.
         status: u16,
-        /// What it sent instead.
+        /// What came instead.
         what: String,
     },
 }
@@ -227,7 +227,7 @@ fn wait_text(wait: Wait, limit: Duration) -> String {
 }
 
 impl Cause {
-    /// All that [`Self::name`] returns.
+    /// All names that [`Self::name`] returns.
     pub const NAMES: [&str; 18] = [
         "missing_key",
         "unusable_key",
@@ -249,7 +249,7 @@ impl Cause {
         "protocol",
     ];
 
-    /// Returns a short fixed name, for logs and metrics.
+    /// Returns a fixed short name for logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -313,7 +313,7 @@ impl Cause {
 }
 
 impl Error {
-    /// Returns its text with the mend on a line of its own, as reports and `/readyz` have it.
+    /// Returns the text with the remedy on a separate line, for reports and `/readyz`.
     #[must_use]
     pub fn told(&self) -> String {
         format!("{}\n  Mend: {}", self.what(), self.cause.mend())
@@ -324,7 +324,7 @@ impl Error {
         format!("claude at {}: {}{request}", self.base_url, self.cause)
     }
 
-    /// Returns what to do about it.
+    /// Returns what to do about the error.
     #[must_use]
     pub fn advice(&self) -> Advice {
         match &self.cause {
@@ -340,7 +340,7 @@ impl Error {
             Cause::InvalidRequest { .. }
             | Cause::Unsendable(_)
             | Cause::BrokenStream(StreamError::LineTooLong { .. } | StreamError::MessageTooLong { .. }) => Advice::Fail,
-            // Nothing is done for a part of an answer, so that a new one does no harm.
+            // Nothing acts on a partial answer, so asking again is harmless.
             Cause::BrokenStream(_) => Advice::Regenerate,
             _ if self.phase == Phase::DuringAnswer => Advice::Regenerate,
             Cause::RateLimited { retry_after, .. } => Advice::RetryLater { after: *retry_after },

@@ -1,4 +1,4 @@
-//! What an answer cost, by the prices in `prices.json`; a model that is not in it has no known price.
+//! The cost of an answer, by `prices.json`; a model that is not listed has no known price.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -13,18 +13,18 @@ pub struct Cost {
     pub micro_usd: u64,
 }
 
-/// `prices.json`.
+/// The content of `prices.json`.
 #[derive(Debug, Deserialize)]
 struct Prices {
     web_search_nano_usd: u64,
     models: BTreeMap<String, Vec<Tier>>,
 }
 
-/// Prices in nano-USD per token, for prompts up to a size.
+/// Prices in nano-USD for a token, for prompts up to a size.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tier {
-    /// The largest prompt that it covers, all kinds of input together; the last tier covers the rest.
+    /// The largest prompt of this tier, all kinds of input together; the last tier covers the rest.
     #[serde(default = "no_bound")]
     prompt_tokens_max: u64,
     input: u64,
@@ -41,10 +41,10 @@ const fn no_bound() -> u64 {
 static PRICES: LazyLock<Prices> =
     LazyLock::new(|| serde_json::from_str(include_str!("prices.json")).expect("a test reads the built-in prices"));
 
-/// Returns what `usage` cost with `model`; `None` where the model, its speed or the usage is not known.
+/// Returns what `usage` cost with `model`; `None` if the model, its speed or the usage is unknown.
 ///
-/// Never a sibling's price. Cache writes of an unstated lifetime are counted as the dearer ones. Where the provider tells
-/// what each pass of several used, each counts by the price of its own model.
+/// Another model's price is never used instead. Cache writes with an unstated lifetime count as the more expensive
+/// ones. If the provider reports several passes, each counts by its own model's price.
 #[must_use]
 pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
     if usage.speed.as_deref().is_some_and(|speed| speed != "standard") {
@@ -58,13 +58,13 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
         }
     };
     let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
-    // Computing in the US only costs a tenth more (docs/claude-api.md, section 10).
+    // Inference only in the US costs a tenth more (docs/claude-api.md, section 10).
     let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
     let nano_usd = tokens + u128::from(searches) * u128::from(PRICES.web_search_nano_usd);
     Some(Cost { micro_usd: u64::try_from(nano_usd.div_ceil(1000)).unwrap_or(u64::MAX) })
 }
 
-/// Returns what the tokens of one pass cost, in nano-USD.
+/// Returns the cost of one pass's tokens, in nano-USD.
 fn tokens(model: &str, usage: &Usage) -> Option<u128> {
     let (input, output) = (usage.input_tokens?, usage.output_tokens?);
     let prompt = usage.prompt_tokens();
@@ -84,18 +84,18 @@ fn tokens(model: &str, usage: &Usage) -> Option<u128> {
     )
 }
 
-/// What a model charges at most, in nano-USD.
+/// A model's highest prices, in nano-USD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dearest {
-    /// A token of the prompt, the dearest way of caching it.
+    /// For a prompt token, cached in the most expensive way.
     pub prompt: u64,
-    /// A token of the answer.
+    /// For an answer token.
     pub answer: u64,
-    /// A search.
+    /// For a web search.
     pub search: u64,
 }
 
-/// Returns what `model` charges at most for a prompt of so many tokens; `None` where its price is not known.
+/// Returns a model's highest prices for a prompt of that size; `None` if its price is unknown.
 #[must_use]
 pub fn dearest(model: &str, prompt_tokens: u64) -> Option<Dearest> {
     let tier = PRICES.models.get(model)?.iter().find(|tier| prompt_tokens <= tier.prompt_tokens_max)?;
@@ -128,7 +128,7 @@ mod tests {
         cost(model, usage).map(|cost| cost.micro_usd)
     }
 
-    /// Prices in micro-USD of a million tokens each: input, output, read, 5m write, 1h write.
+    /// Each row: micro-USD for a million tokens of input, output, cache read, 5m write, 1h write.
     #[test]
     fn each_kind_of_token_has_its_model_s_price() {
         for (model, expected) in [
@@ -146,7 +146,7 @@ mod tests {
         ] {
             let found = [
                 micro_usd(model, &usage(MILLION, 0, 0, 0, 0)),
-                // A prompt of the dear tier's size goes with the output, and its price is taken off again.
+                // Output is measured with a prompt of the upper tier's size, whose price is then subtracted.
                 micro_usd(model, &usage(MILLION, 0, 0, 0, MILLION)).map(|both| both - expected[0]),
                 micro_usd(model, &usage(0, 0, 0, MILLION, 0)),
                 micro_usd(model, &usage(0, MILLION, 0, 0, 0)),

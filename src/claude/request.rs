@@ -7,43 +7,43 @@ use serde::Serialize;
 use super::wire::{ContentBlock, Effort, Role};
 use crate::core::prompt::{self, FileContent, Part, Prompt};
 
-/// The most cache breakpoints that the API takes in one request, the automatic one included.
+/// Most cache breakpoints in one request, including the automatic one.
 pub const CACHE_BREAKPOINTS_MAX: usize = 4;
 
-/// The body of `POST /v1/messages`; `stream` is added when it is sent, and is always true.
+/// The body of `POST /v1/messages`; sending adds `stream: true`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Request {
     /// An exact model id.
     pub model: String,
-    /// Room for thinking and answer, in tokens.
+    /// Most tokens for thinking and answer together.
     pub max_tokens: u32,
-    /// Tool definitions, sorted by name; opaque here.
+    /// Tool definitions, sorted by name; not interpreted here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<serde_json::Value>,
-    /// Whether tools may be called; without it, as the model sees fit.
+    /// Whether tools may be called; `None` leaves it to the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
-    /// Instructions, most stable first.
+    /// Instructions, the most stable first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<SystemBlock>,
-    /// The transcript; ends with a user's message.
+    /// The transcript, which ends with a user message.
     pub messages: Vec<InputMessage>,
-    /// A breakpoint that moves along with the last block.
+    /// An automatic breakpoint that moves with the last block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_control: Option<CacheControl>,
-    /// Effort; without it, the model's own.
+    /// The effort; `None` means the model's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_config: Option<OutputConfig>,
-    /// Who asks, opaquely.
+    /// An opaque id of the asker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
 }
 
-/// `tool_choice`; current models refuse to be forced.
+/// `tool_choice`; current models refuse forced calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ToolChoice {
-    /// No tool is called in this answer.
+    /// Call no tool in this answer.
     None,
 }
 
@@ -51,9 +51,9 @@ pub enum ToolChoice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "text")]
 pub struct SystemBlock {
-    /// What the model is told.
+    /// The instruction's text.
     pub text: String,
-    /// A breakpoint after it.
+    /// The breakpoint after it, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_control: Option<CacheControl>,
 }
@@ -62,29 +62,29 @@ pub struct SystemBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "ephemeral")]
 pub struct CacheControl {
-    /// How long the entry lives after its last use.
+    /// The lifetime after the last use.
     pub ttl: Ttl,
 }
 
-/// `cache_control.ttl`; longer ones must come before shorter ones.
+/// `cache_control.ttl`; longer ones must precede shorter ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Ttl {
-    /// Five minutes.
+    /// Lives for five minutes.
     #[serde(rename = "5m")]
     FiveMinutes,
-    /// An hour.
+    /// Lives for an hour.
     #[serde(rename = "1h")]
     OneHour,
 }
 
-/// One message of the transcript.
+/// A message of the transcript.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InputMessage {
-    /// Who speaks.
+    /// The speaker's role.
     pub role: Role,
-    /// What is said.
+    /// The content blocks.
     pub content: Vec<ContentBlock>,
-    /// Whether it is a turn of the model's that the provider paused and goes on with: it may stand last.
+    /// Whether this is a paused turn of the model, which the provider continues; it may be the last message.
     #[serde(skip)]
     pub paused: bool,
 }
@@ -92,7 +92,7 @@ pub struct InputMessage {
 /// `output_config`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct OutputConfig {
-    /// How hard the model works.
+    /// How much effort the model makes.
     pub effort: Effort,
 }
 
@@ -104,10 +104,10 @@ pub struct Metadata {
 }
 
 impl Request {
-    /// Lays out `prompt`: an hour's breakpoint after each system block, five minutes' for the transcript.
+    /// Lays out `prompt` with a one-hour breakpoint after each system block and a five-minute one for the transcript.
     ///
-    /// Blocks without text are left out, since the API refuses them. Of more than three system blocks, the first
-    /// two and the last get a breakpoint. `user_tag` is a keyed hash of who asks.
+    /// Blank blocks are dropped, because the API refuses them. Of more than three system blocks, the first two and the
+    /// last get a breakpoint. `user_tag` is a keyed hash of the asker.
     #[must_use]
     pub fn from_prompt(
         prompt: &Prompt,
@@ -147,7 +147,7 @@ impl Request {
         request
     }
 
-    /// Returns why the API would refuse this request, where that can be seen without asking it.
+    /// Returns why the API would refuse this request, as far as that can be seen without a call.
     #[must_use]
     pub fn fault(&self) -> Option<&'static str> {
         let (Some(first), Some(last)) = (self.messages.first(), self.messages.last()) else {
@@ -162,7 +162,7 @@ impl Request {
         (self.max_tokens == 0).then_some("max_tokens is 0")
     }
 
-    /// Returns the bytes that are sent.
+    /// Returns the body's bytes.
     pub(crate) fn body(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {
@@ -174,7 +174,7 @@ impl Request {
     }
 }
 
-/// Returns the blocks of a part; none for text that says nothing, which the API refuses.
+/// Returns a part's blocks; none for blank text, which the API refuses.
 fn blocks(part: &Part) -> Vec<ContentBlock> {
     match part {
         Part::Text(text) if text.trim().is_empty() => Vec::new(),
@@ -187,7 +187,7 @@ fn blocks(part: &Part) -> Vec<ContentBlock> {
     }
 }
 
-/// Returns the blocks of a picture; none for what is no picture.
+/// Returns a picture's block; none for other content.
 fn pictures(content: &FileContent) -> Vec<ContentBlock> {
     match content {
         FileContent::Image { media_type, base64 } => vec![ContentBlock::image(media_type, base64)],

@@ -1,4 +1,4 @@
-//! When a call that failed before its answer began is tried again (docs/claude-api.md, section 9).
+//! When a call is retried that failed before its answer began (docs/claude-api.md, section 9).
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use crate::core::{reach::clock, time::Timestamp};
 /// How often an answer that had begun is asked for again after it broke off: what was said of it is paid for.
 pub const REGENERATIONS_MAX: u32 = 1;
 
-/// How often and how long to try.
+/// How often and how long to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The most attempts, the first included.
+    /// Most attempts, including the first.
     pub attempts_max: u32,
-    /// The first wait of our own choosing; it doubles from attempt to attempt.
+    /// The first backoff; it doubles with each attempt.
     pub backoff_first: Duration,
-    /// The longest wait of our own choosing.
+    /// The longest backoff.
     pub backoff_max: Duration,
-    /// The longest wait that the API may ask for; if it asks for more, the call fails at once and people are told how
-    /// long it takes.
+    /// The longest pause that the API may demand. Beyond it the call fails at once, and people are told how long it
+    /// takes.
     pub wait_max: Duration,
-    /// No attempt begins later than this after the first.
+    /// How long after the first attempt another may still begin.
     pub elapsed_max: Duration,
 }
 
 impl Default for Policy {
-    /// Eight attempts: half a minute of backoff, long enough for people to be told (rule C19).
+    /// Eight attempts with half a minute of backoff, during which people can be told (rule C19).
     fn default() -> Self {
         Self {
             attempts_max: 8,
@@ -42,7 +42,7 @@ impl Default for Policy {
     }
 }
 
-/// What a response's headers say about trying again.
+/// What a response's headers say about retries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
     /// `retry-after-ms`, else `retry-after` (seconds, or an HTTP date).
@@ -51,39 +51,39 @@ pub struct Hints {
     pub should_retry: Option<bool>,
 }
 
-/// What was tried so far.
+/// The attempts so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// Attempts, the first included.
+    /// Their number, including the first.
     pub attempts: u32,
     /// Time since the first began.
     pub elapsed: Duration,
 }
 
-/// What happens next.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Try again after this long.
+    /// Retry after this pause.
     RetryAfter(Duration),
-    /// Hand the error to the caller.
+    /// Return the error to the caller.
     GiveUp,
 }
 
-/// A failed attempt that will be followed by another, for telling people.
+/// A failed attempt that will be retried, for telling people.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting<'a> {
-    /// What was tried so far.
+    /// The attempts so far.
     pub made: Made,
-    /// The most attempts that will be made.
+    /// The most attempts.
     pub attempts_max: u32,
-    /// How long until the next.
+    /// Time until the next.
     pub wait: Duration,
     /// Why the last one failed.
     pub cause: &'a Cause,
 }
 
 impl Hints {
-    /// Reads them; what cannot be read is as if it were absent.
+    /// Reads the hints; an unreadable one counts as absent.
     #[must_use]
     pub fn read(headers: &HeaderMap, now: Timestamp) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -98,7 +98,7 @@ impl Hints {
     }
 }
 
-/// Reads a number that is `per_second` times a number of seconds.
+/// Parses a number of seconds, given in units of which `per_second` make one.
 fn span(text: &str, per_second: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(text.parse::<f64>().ok()? / per_second).ok()
 }
@@ -109,10 +109,10 @@ fn until(text: &str, now: Timestamp) -> Option<Duration> {
 }
 
 impl Policy {
-    /// Decides about an answer that broke off after it had begun, `broken.attempts` so far.
+    /// Decides about an answer that broke off after it had begun, for the `broken.attempts`th time.
     ///
-    /// A provider that is busy gets the same patience there as before an answer, as long as nothing was said that is
-    /// paid for; `paid` counts those answers that had said something. Anything else is tried at once, and once.
+    /// A busy provider gets the same patience as before an answer, as long as no billed text was lost; `paid` counts
+    /// the answers that had text. Anything else is retried once, immediately.
     #[must_use]
     pub fn decide_broken(&self, broken: Made, paid: u32, cause: &Cause, random: f64) -> Decision {
         if paid > REGENERATIONS_MAX {
@@ -135,7 +135,7 @@ impl Policy {
 
     /// Decides about a call that failed before its answer began.
     ///
-    /// `made` is what was tried so far; `random` is in 0..1 and takes up to a quarter off our own waits.
+    /// `random` is in 0..1 and shortens our own waits by up to a quarter.
     #[must_use]
     pub fn decide(&self, made: Made, cause: &Cause, hints: Hints, random: f64) -> Decision {
         if made.attempts >= self.attempts_max || !may_pass(cause, hints.should_retry) {
@@ -144,7 +144,7 @@ impl Policy {
         let doubled = 2_u32.saturating_pow(made.attempts.saturating_sub(1));
         let own = self.backoff_first.saturating_mul(doubled).min(self.backoff_max);
         let own = own.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0));
-        // "At once", or a moment that is over, would use up all attempts within a second.
+        // A pause of zero, or a date in the past, would use up all attempts within a second.
         let wait = hints.retry_after.filter(|asked| !asked.is_zero()).unwrap_or(own);
         if wait > self.wait_max || made.elapsed.saturating_add(wait) > self.elapsed_max {
             return Decision::GiveUp;
@@ -155,7 +155,7 @@ impl Policy {
 
 fn may_pass(cause: &Cause, should_retry: Option<bool>) -> bool {
     match cause {
-        // Nothing was sent, or time alone does not heal it, whatever a header says.
+        // Nothing was sent, or waiting alone does not help, whatever a header says.
         Cause::MissingKey
         | Cause::UnusableKey
         | Cause::UnusableBaseUrl
@@ -172,7 +172,7 @@ fn may_pass(cause: &Cause, should_retry: Option<bool>) -> bool {
             should_retry.unwrap_or(true)
         }
         Cause::Timeout { .. } | Cause::Connect { .. } => true,
-        // The connection broke after the headers and before the answer; anything else would come again.
+        // The connection broke between headers and answer; other faults would repeat.
         Cause::BrokenStream(error) => *error == StreamError::EndedEarly,
     }
 }
@@ -224,7 +224,7 @@ mod tests {
     fn causes_are_retried_by_the_table_unless_a_header_says_otherwise() {
         let said = Quoted::default;
         let timeout = |wait| Cause::Timeout { wait, limit: Duration::from_secs(1) };
-        // Retried without a header, with `x-should-retry: true`, and with `false`.
+        // Whether it is retried without a header, with `x-should-retry: true`, and with `false`.
         for (cause, expected) in [
             (Cause::MissingKey, [false, false, false]),
             (Cause::Unsendable("it has no message"), [false, false, false]),

@@ -1,4 +1,4 @@
-//! From a stream's bytes to a [`Message`], without IO: bytes in, [`Delta`]s out.
+//! Turns a stream's bytes into a [`Message`] without IO: bytes in, [`Delta`]s out.
 //!
 //! `sse` splits bytes into frames, `event` reads frames, `accumulate` builds the message. A stream that does not
 //! end with `message_stop` is a failure even if text arrived (docs/claude-api.md, section 7).
@@ -15,13 +15,13 @@ use accumulate::Accumulator;
 use framing::Framing;
 use sse::Decoder;
 
-/// What a stream may hold before it is given up.
+/// The size limits of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// One line, or one frame's data, in bytes. Results of server tools arrive in one: of a longer one the content is left
-    /// out.
+    /// Bytes of a line or of one frame's data. A server tool's result is a single frame; if it is larger, its content
+    /// is dropped.
     pub line_bytes_max: usize,
-    /// The whole stream, framing included, in bytes.
+    /// Bytes of the whole stream, including framing.
     pub message_bytes_max: usize,
 }
 
@@ -31,7 +31,7 @@ impl Default for Limits {
     }
 }
 
-/// News of a message that is being written.
+/// A change to a message that is being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delta {
     /// The answer has begun.
@@ -43,23 +43,23 @@ pub enum Delta {
     },
     /// A block has begun.
     BlockStarted {
-        /// Its place in the content.
+        /// Its index in the content.
         index: usize,
         /// Its `type`.
         kind: String,
     },
-    /// More of a text block.
+    /// More text of a text block.
     Text(String),
-    /// The model thinks; the text is often empty.
+    /// More thinking; often empty.
     Thinking(String),
-    /// More of a tool call's arguments has arrived.
+    /// More of a tool call's arguments.
     ToolInput {
-        /// The block's place in the content.
+        /// The block's index in the content.
         index: usize,
     },
     /// A block is complete.
     BlockStopped {
-        /// Its place in the content.
+        /// Its index in the content.
         index: usize,
     },
 }
@@ -67,13 +67,13 @@ pub enum Delta {
 /// Why a stream cannot become a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// A line, or one frame's data, is longer than [`Limits::line_bytes_max`].
+    /// A line or a frame's data exceeds [`Limits::line_bytes_max`].
     #[error("an event is longer than {line_bytes_max} bytes")]
     LineTooLong {
         /// The limit.
         line_bytes_max: usize,
     },
-    /// The stream is longer than [`Limits::message_bytes_max`].
+    /// The stream exceeds [`Limits::message_bytes_max`].
     #[error("the answer is longer than {message_bytes_max} bytes")]
     MessageTooLong {
         /// The limit.
@@ -82,15 +82,15 @@ pub enum StreamError {
     /// A line is not UTF-8.
     #[error("an event is not UTF-8")]
     NotUtf8,
-    /// An event's data is not the JSON that its type promises.
+    /// An event's data is not the JSON that its type requires.
     #[error("a {event:?} event is malformed: {reason}")]
     Malformed {
         /// The event's type.
         event: String,
-        /// What the JSON reader found, without the data.
+        /// The parser's reason, without the data.
         reason: String,
     },
-    /// An event came where it may not come.
+    /// An event came in the wrong order.
     #[error("a {event:?} event came out of order: {reason}")]
     OutOfOrder {
         /// The event's type.
@@ -112,16 +112,16 @@ pub enum StreamError {
     Api {
         /// Its `type`, e.g. `overloaded_error`.
         kind: String,
-        /// The provider's words.
+        /// The provider's text.
         message: String,
         /// `details.error_code`.
         code: Option<String>,
-        /// The request id in it.
+        /// The request id in the event.
         request_id: Option<String>,
     },
 }
 
-/// Builds a message out of a stream's bytes.
+/// Builds a message from a stream's bytes.
 #[derive(Debug)]
 pub struct Assembler {
     framing: Framing,
@@ -149,7 +149,7 @@ impl Assembler {
         self.framing.foreign()
     }
 
-    /// Takes the next bytes, cut anywhere, and adds what they tell to `news`.
+    /// Takes the next bytes, cut anywhere, and appends deltas to `news`.
     ///
     /// # Errors
     /// When the stream is broken; nothing more may be fed then. What came before the fault is in `news`.
@@ -183,12 +183,12 @@ impl Assembler {
         }
         let last = self.decoder.end().filter(|_| !self.is_complete());
         if let Some(Ok(Some(event))) = last.map(|frame| event::read(&frame, self.decoder.limits())) {
-            // Out of order, it completes nothing.
+            // An event out of order completes nothing.
             let _ = self.accumulator.take(event, news);
         }
     }
 
-    /// Returns whether `message_start` was seen: from here on nothing may be retried unseen.
+    /// Returns whether `message_start` was seen; from then on a retry would be visible.
     #[must_use]
     pub fn is_begun(&self) -> bool {
         self.accumulator.is_begun()
@@ -200,7 +200,7 @@ impl Assembler {
         self.accumulator.is_complete()
     }
 
-    /// Returns the usage as far as it was told.
+    /// Returns the usage reported so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.accumulator.usage()

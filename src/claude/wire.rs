@@ -1,4 +1,4 @@
-//! The Messages API's answers as types: what is unknown is kept, what is null is absent.
+//! The API's answers as types: unknown content is kept, null means absent.
 
 mod block;
 
@@ -18,12 +18,12 @@ pub enum Role {
     Assistant,
 }
 
-/// The most tokens that a number of an answer's usage can mean: more than any window, by far. A larger one is none.
+/// The largest plausible token count, far beyond any window; a larger one counts as absent.
 pub const TOKENS_MAX: u64 = 10_000_000;
-/// The most calls of the provider's own tools that one answer can hold.
+/// The largest plausible number of server tool calls in an answer.
 const SERVER_CALLS_MAX: u64 = 1_000;
 
-/// A whole answer, as it stands after `message_stop`. What is missing, or of another type than it should be, is empty.
+/// A whole answer after `message_stop`. A missing or mistyped field is empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Fields")]
 pub struct Message {
@@ -31,17 +31,17 @@ pub struct Message {
     pub id: String,
     /// The model that answered.
     pub model: String,
-    /// The blocks in order; echo them unchanged within a tool loop.
+    /// The blocks in order; within a tool loop, send them back unchanged.
     pub content: Vec<ContentBlock>,
-    /// Why it ended; `None` only while the stream runs, or where the server never said.
+    /// Why it ended; `None` while the stream runs, or if the server never said.
     pub stop_reason: Option<StopReason>,
     /// The stop sequence that ended it.
     pub stop_sequence: Option<String>,
-    /// More about a refusal.
+    /// Details of a refusal.
     pub stop_details: Option<StopDetails>,
-    /// The container that the provider's code ran in, as it was told.
+    /// The provider's container for code execution, unparsed.
     pub container: Option<Json>,
-    /// What it used.
+    /// The reported usage.
     pub usage: Usage,
 }
 
@@ -61,14 +61,14 @@ impl From<Fields> for Message {
 }
 
 impl Message {
-    /// Returns whether the model refused before it said anything: such an answer is not billed.
+    /// Returns whether the model refused before any text; such an answer is not billed.
     #[must_use]
     pub fn is_refused_unsaid(&self) -> bool {
         let says_nothing = |block: &ContentBlock| block.as_text().is_some_and(|text| text.trim().is_empty());
         self.stop_reason == Some(StopReason::Refusal) && self.content.iter().all(says_nothing)
     }
 
-    /// Returns the text blocks, joined; thinking and tool calls are left out.
+    /// Returns the text blocks joined, without thinking and tool calls.
     #[must_use]
     pub fn text(&self) -> String {
         self.content.iter().filter_map(ContentBlock::as_text).collect()
@@ -81,19 +81,19 @@ impl Message {
 pub enum StopReason {
     /// `end_turn`: finished; empty content is possible.
     EndTurn,
-    /// `tool_use`: every client tool call is to be answered in one user message.
+    /// `tool_use`: answer every client tool call in one user message.
     ToolUse,
     /// `max_tokens`: cut at the request's limit.
     MaxTokens,
     /// `stop_sequence`: finished.
     StopSequence,
-    /// `pause_turn`: the server's own tool loop reached its limit; send the content back to go on.
+    /// `pause_turn`: the server's tool loop reached its limit; send the content back to continue.
     PauseTurn,
-    /// `refusal`: what was said so far is to be dropped.
+    /// `refusal`: discard the text so far.
     Refusal,
     /// `model_context_window_exceeded`: cut because the window is full.
     ContextWindowExceeded,
-    /// Anything newer than this client; treat as an end.
+    /// Newer than this client; treat it as an end.
     Other(String),
 }
 
@@ -140,7 +140,7 @@ impl From<StopReason> for String {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Fields")]
 pub struct StopDetails {
-    /// Which policy it concerns, e.g. `cyber`; null where none is named.
+    /// The policy, e.g. `cyber`; null if none is named.
     pub category: Option<String>,
     /// The provider's explanation.
     pub explanation: Option<String>,
@@ -152,37 +152,37 @@ impl From<Fields> for StopDetails {
     }
 }
 
-/// What an answer used; every field may be absent, null, or nothing that a number of tokens can be.
+/// The usage of an answer; a field may be absent, null or implausible.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Fields")]
 pub struct Usage {
     /// Prompt tokens neither read from nor written to the cache.
     pub input_tokens: Option<u64>,
-    /// Prompt tokens written to the cache, both lifetimes together.
+    /// Prompt tokens written to the cache, with either lifetime.
     pub cache_creation_input_tokens: Option<u64>,
     /// Prompt tokens read from the cache.
     pub cache_read_input_tokens: Option<u64>,
-    /// The writes by lifetime.
+    /// The cache writes by lifetime.
     pub cache_creation: Option<CacheCreation>,
-    /// Tokens of the answer, thinking included.
+    /// Answer tokens, including thinking.
     pub output_tokens: Option<u64>,
-    /// The answer's tokens by kind.
+    /// The answer tokens by kind.
     pub output_tokens_details: Option<OutputTokensDetails>,
     /// Calls of server tools.
     pub server_tool_use: Option<ServerToolUse>,
     /// `standard`, `priority` or `batch`.
     pub service_tier: Option<String>,
-    /// Where it was computed.
+    /// The region of the inference.
     pub inference_geo: Option<String>,
     /// `standard` or `fast`.
     pub speed: Option<String>,
-    /// What each pass of the model used, where there were several: with a fallback, a compaction, an advisor.
+    /// The usage of each pass, if there were several: with a fallback, a compaction, an advisor.
     pub iterations: Option<Vec<Iteration>>,
 }
 
 impl From<Fields> for Usage {
     fn from(fields: Fields) -> Self {
-        // A pass without its numbers would make the others' sum too small.
+        // Without a pass's numbers, the sum of the others would be too small.
         let are_whole = |passes: &Vec<Iteration>| {
             passes.iter().all(|pass| pass.input_tokens.is_some() && pass.output_tokens.is_some())
         };
@@ -202,14 +202,14 @@ impl From<Fields> for Usage {
     }
 }
 
-/// One entry of `usage.iterations`.
+/// An entry of `usage.iterations`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Fields")]
 pub struct Iteration {
     /// `message`, `fallback_message`, `compaction`, `advisor_message` or newer.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The model, where it is another than the message's.
+    /// The model, if it differs from the message's.
     pub model: Option<String>,
     /// As in [`Usage`].
     pub input_tokens: Option<u64>,
@@ -238,7 +238,7 @@ impl From<Fields> for Iteration {
 }
 
 impl Iteration {
-    /// Returns it as the usage of a call of its own.
+    /// Returns this pass as the usage of a separate call.
     #[must_use]
     pub fn usage(&self) -> Usage {
         Usage {
@@ -275,7 +275,7 @@ impl From<Fields> for CacheCreation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Fields")]
 pub struct OutputTokensDetails {
-    /// Tokens of thinking, within `output_tokens`.
+    /// Thinking tokens, included in `output_tokens`.
     pub thinking_tokens: Option<u64>,
 }
 
@@ -289,9 +289,9 @@ impl From<Fields> for OutputTokensDetails {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Fields")]
 pub struct ServerToolUse {
-    /// Web searches, billed one by one.
+    /// Web searches, each billed.
     pub web_search_requests: Option<u64>,
-    /// Web fetches, billed by their tokens only.
+    /// Web fetches, billed only by their tokens.
     pub web_fetch_requests: Option<u64>,
 }
 
@@ -305,7 +305,7 @@ impl From<Fields> for ServerToolUse {
 }
 
 impl Usage {
-    /// Returns the whole prompt: uncached, written and read tokens.
+    /// Returns all prompt tokens: uncached, written and read.
     #[must_use]
     pub fn prompt_tokens(&self) -> u64 {
         [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]
@@ -314,7 +314,7 @@ impl Usage {
             .fold(0, u64::saturating_add)
     }
 
-    /// Overwrites what `newer` states: usage in a stream is cumulative, and null means no news.
+    /// Overwrites the fields that `newer` states: in a stream usage is cumulative, and null means unchanged.
     pub fn update(&mut self, newer: Self) {
         fn keep<T>(old: &mut Option<T>, new: Option<T>) {
             if new.is_some() {

@@ -1,4 +1,4 @@
-//! An answer as it comes in: deltas one by one, and the whole at the end.
+//! An answer in progress: deltas one by one, and the whole message at the end.
 
 use std::{collections::VecDeque, fmt};
 
@@ -24,7 +24,7 @@ use crate::{
 
 /// An answer that has begun. Dropping it closes the connection, and the model stops.
 pub struct Stream {
-    /// `None` once nothing more is to be read.
+    /// `None` once everything was read.
     response: Option<Response>,
     assembler: Assembler,
     news: VecDeque<Delta>,
@@ -38,17 +38,17 @@ pub struct Stream {
     decoding: Decoding,
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// What the model said.
     pub message: Message,
-    /// `request-id` of the response.
+    /// The response's `request-id`.
     pub request_id: Option<String>,
 }
 
 impl Stream {
-    /// Reads until the answer begins; a failure before that may be tried again.
+    /// Reads until the answer begins; a failure before that can be retried.
     pub(super) async fn begin(
         client: Client,
         response: Response,
@@ -82,11 +82,11 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Returns the next piece of news, or `None` when the answer is complete. Safe to cancel.
+    /// Returns the next delta, or `None` when the answer is complete. Cancel-safe.
     ///
     /// # Errors
-    /// When the answer broke off. What was handed out is worth nothing then; [`Error::advice`] says whether
-    /// asking again is sensible, and it is never done here.
+    /// When the answer broke off. The deltas so far are then worthless; [`Error::advice`] says whether to ask again,
+    /// which this never does.
     pub async fn next(&mut self) -> Result<Option<Delta>, Error> {
         loop {
             if let Some(news) = self.news.pop_front() {
@@ -124,13 +124,13 @@ impl Stream {
         self.request_id.as_deref()
     }
 
-    /// Returns what was used as far as the API has said, for a call that is stopped or broke off.
+    /// Returns the usage reported so far, for a call that is stopped or broke off.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.assembler.usage()
     }
 
-    /// Reads once: adds to the news, completes the message, or leaves a fault.
+    /// Reads once: adds deltas, completes the message, or sets a failure.
     async fn read(&mut self) {
         let outcome = match &mut self.response {
             Some(response) => {

@@ -5,12 +5,12 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, Hea
 use super::ClientConfig;
 use crate::secret::Secret;
 
-/// The names under which credentials travel, at the API and at gateways.
+/// Headers that carry credentials, at the API and at gateways.
 const SIGNING: [&str; 3] = ["x-api-key", "authorization", "api-key"];
-/// What tokens of the provider's own sign-in begin with, and the name that the API wants with them.
+/// The prefix of tokens from the provider's own sign-in, and the beta that they require.
 const OAUTH: (&str, &str) = ("sk-ant-oat", "oauth-2025-04-20");
 
-/// Returns the headers; `None` where one of them holds what no header can carry.
+/// Returns the headers; `None` if a value cannot be in a header.
 pub(super) fn of(config: &ClientConfig) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     let mut set = |name: HeaderName, value: &str| {
@@ -37,12 +37,12 @@ pub(super) fn of(config: &ClientConfig) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// Returns whether the headers say who asks.
+/// Returns whether the headers carry credentials.
 pub(super) fn sign(headers: &HeaderMap) -> bool {
     SIGNING.iter().any(|name| headers.contains_key(*name))
 }
 
-/// Returns all that is cut out of what the other side says.
+/// Returns everything to cut from the other side's messages.
 pub(super) fn secrets(config: &ClientConfig) -> Vec<&str> {
     let extra = config.headers.iter().map(|(_, value)| value);
     config.api_key.iter().chain(&config.auth_token).chain(extra).map(Secret::expose).collect()

@@ -1,4 +1,4 @@
-//! A look at the API that costs nothing: whether it answers, takes the key and has a model, and what that model takes.
+//! Free checks of the API: whether it answers, accepts the key and has a model, and what that model accepts.
 
 use std::{
     collections::BTreeMap,
@@ -28,17 +28,17 @@ use crate::{
     core::model::{EFFORTS, Facts},
 };
 
-/// How long a look takes at most.
+/// The longest that a look may take.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most of a model's description that is read, in bytes.
+/// Most bytes read of a model's description.
 const BYTES_MAX: usize = 256 << 10;
 
-/// What was seen.
+/// The result of a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Looked {
-    /// The model is there; this is what it takes and when it ends.
+    /// The model exists; holds what it accepts and when it retires.
     Model(Facts),
-    /// Something answers and does not know this question, as many gateways: neither key nor model can be told.
+    /// Something answers that does not know this endpoint, like many gateways. Neither key nor model can be checked.
     Unknown,
 }
 
@@ -64,7 +64,7 @@ impl Client {
     /// Asks the API about a model (`GET /v1/models/{id}`), once.
     ///
     /// # Errors
-    /// Why it cannot be told: no connection, no key, the key or the model is not known. [`Error::advice`] says what to do.
+    /// When there is no connection or no key, or the key or the model is refused. [`Error::advice`] says what to do.
     pub async fn look(&self, model: &str) -> Result<Looked, Error> {
         if !headers::sign(&self.headers) {
             return Err(self.error(Failure::of(Cause::MissingKey)));
@@ -83,7 +83,7 @@ impl Client {
         }
         let failure = response::failure(status, &headers, &body, Hints::default(), &self.sent(model));
         match failure.cause {
-            // Whoever answers has no such question; the key and the model may be fine.
+            // The endpoint is missing; the key and the model may be fine.
             Cause::Protocol { .. }
             | Cause::Page { .. }
             | Cause::Server { status: 501, .. }
@@ -92,11 +92,10 @@ impl Client {
         }
     }
 
-    /// Knocks where requests go, with one that asks for nothing and is refused for that: it costs nothing, and shows who
-    /// answers there.
+    /// Sends an empty request to where answers come from. It is refused, costs nothing, and shows who answers there.
     ///
     /// # Errors
-    /// Where nobody does, or what answers does not speak the Messages API, or does not take the key or the model.
+    /// When nobody answers, or what answers does not speak the Messages API or refuses the key or the model.
     pub async fn knock(&self, model: &str) -> Result<Looked, Error> {
         if !headers::sign(&self.headers) {
             return Err(self.error(Failure::of(Cause::MissingKey)));
@@ -110,10 +109,10 @@ impl Client {
         }
         let failure = response::failure(status, &headers, &body, Hints::default(), &self.sent(model));
         match failure.cause {
-            // It is not there, whatever answers.
+            // The endpoint is missing, whoever answers.
             Cause::InvalidRequest { status: 404 | 405, .. } => Err(self.error(failure)),
             Cause::InvalidRequest { .. } | Cause::RateLimited { .. } | Cause::TooLarge { .. } => Ok(Looked::Unknown),
-            // Gateways refuse an empty request in a form of their own.
+            // Gateways refuse an empty request in their own form.
             Cause::Protocol { status: 400 | 422, .. } if object.is_some() => Ok(Looked::Unknown),
             _ => Err(self.error(failure)),
         }
@@ -140,13 +139,13 @@ impl Client {
     }
 }
 
-/// Whether this is an answer, of somebody who answers even an empty request.
+/// Returns whether this is a message, from something that answers even an empty request.
 fn is_a_message(object: &Map<String, Value>) -> bool {
     object.get("type").is_some_and(|kind| kind == "message") || object.get("content").is_some_and(Value::is_array)
 }
 
 impl Info {
-    /// Returns what it says; where it is silent, what is `known`.
+    /// Returns the stated facts, completed by those in `known`.
     fn facts(self, known: &Facts) -> Facts {
         let supported = |value: Option<&Value>| value.is_some_and(|value| value["supported"] == true);
         let effort = self.capabilities.and_then(|capabilities| capabilities.effort);
@@ -165,7 +164,7 @@ fn supported_at_all(effort: &Map<String, Value>) -> bool {
     effort.get("supported") == Some(&Value::Bool(true))
 }
 
-/// What was learnt of models, by looking and by refusals; shared by a client's clones.
+/// Facts about models from looks and refusals; shared by a client's clones.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Learnt(Arc<Mutex<BTreeMap<String, Facts>>>);
 
@@ -176,13 +175,13 @@ impl Learnt {
 }
 
 impl Client {
-    /// Returns what is known of a model: what was learnt of it last, else what the table says. Asks nobody.
+    /// Returns a model's facts: those learnt last, else the table's. Makes no call.
     #[must_use]
     pub fn facts(&self, model: &str) -> Facts {
         self.learnt.lock().get(model).cloned().unwrap_or_else(|| Facts::known(model))
     }
 
-    /// Notes that a model does not take an effort; returns whether that is news.
+    /// Records that a model refuses an effort; returns whether that is new.
     #[must_use]
     pub fn learn_effort_refused(&self, model: &str, refused: Effort) -> bool {
         let mut facts = self.facts(model);

@@ -1,4 +1,4 @@
-//! Reads responses that are no answer: which status and which error body mean what.
+//! Interprets unsuccessful responses: what a status and an error body mean.
 
 use reqwest::{
     StatusCode,
@@ -12,21 +12,21 @@ use crate::claude::{
     retry::Hints,
 };
 
-/// The most of an error's body that is read, in bytes.
+/// Most bytes read of an error body.
 pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
 
-/// The most of a request id that is kept, in characters.
+/// Most characters kept of a request id.
 const REQUEST_ID_CHARS_MAX: usize = 80;
 
-/// What was sent, as far as an error speaks of it.
+/// What error messages mention of the request.
 pub(super) struct Sent<'a> {
     pub(super) model: &'a str,
     pub(super) request_bytes: usize,
-    /// Cut out of whatever the other side says.
+    /// Secrets to cut from the other side's messages.
     pub(super) secrets: Vec<&'a str>,
 }
 
-/// One failed attempt.
+/// A failed attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) cause: Cause,
@@ -108,7 +108,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     headers.get("request-id").and_then(|id| id.to_str().ok()).map(bounded_id)
 }
 
-/// Keeps an id of the other side's short and on one line.
+/// Shortens another side's id to one line.
 pub(super) fn bounded_id(id: &str) -> String {
     id.chars().filter(|c| !c.is_control()).take(REQUEST_ID_CHARS_MAX).collect()
 }
@@ -166,7 +166,7 @@ pub(super) fn streamed(kind: &str, message: &str, code: Option<String>, sent: &S
     explained(status_of(kind), told, Hints::default(), sent)
 }
 
-/// Returns the status that goes with a type of error.
+/// Returns the status of an error type.
 fn status_of(kind: &str) -> u16 {
     match kind {
         "invalid_request_error" => 400,
@@ -177,7 +177,7 @@ fn status_of(kind: &str) -> u16 {
         "request_too_large" => 413,
         "rate_limit_error" => 429,
         "overloaded_error" => 529,
-        // Newer kinds too: something failed over there.
+        // Also for unknown types: something failed at the provider.
         _ => 500,
     }
 }
@@ -206,19 +206,19 @@ fn explained(status: u16, told: Told, hints: Hints, sent: &Sent<'_>) -> Cause {
     }
 }
 
-/// Whether a 404 is about a model, and not about the address.
+/// Returns whether a 404 concerns the model rather than the address.
 fn names_a_model(message: &str, model: &str) -> bool {
     message.is_empty() || message.contains(model) || message.to_lowercase().contains("model")
 }
 
-/// Whether a refusal says that the prompt does not fit into the model's window.
+/// Returns whether a refusal says that the prompt exceeds the model's window.
 fn is_too_long(message: &str) -> bool {
     let message = message.trim_start().to_lowercase();
     message.starts_with("prompt is too long")
         || message.starts_with("input length and `max_tokens` exceed context limit")
 }
 
-/// Whoever answered did not explain itself in the API's form: the edge, a proxy, or something else entirely.
+/// Interprets an error without the API's form: from the edge, a proxy, or something else entirely.
 fn unexplained(status: StatusCode, headers: &HeaderMap, hints: Hints, sent: &Sent<'_>) -> Cause {
     let said = Quoted::default();
     let media_type = Quoted::hiding(&media_type(headers), &sent.secrets);
@@ -232,7 +232,7 @@ fn unexplained(status: StatusCode, headers: &HeaderMap, hints: Hints, sent: &Sen
         429 => Cause::RateLimited { retry_after: hints.retry_after, said },
         408 | 409 | 500.. => Cause::Server { status: status_code, said },
         300..=399 => Cause::Protocol { status: status_code, what: "a redirect".to_owned() },
-        // A gateway's or a firewall's own page, while it is busy or starts.
+        // A gateway's or firewall's own page, while it is busy or starting.
         200..=299 | 403 => Cause::Page { status: status_code, what },
         _ => Cause::Protocol { status: status_code, what },
     }

@@ -1,4 +1,4 @@
-//! The client against a real server on loopback, well-behaved and not.
+//! Tests the client against a real server on loopback, well-behaved and not.
 
 mod gateways;
 mod server;
@@ -28,7 +28,7 @@ const END: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},
 const STOP: &str = r#"{"type":"message_stop"}"#;
 const OVERLOADED: &str = r#"{"type":"overloaded_error","message":"Overloaded"}"#;
 
-/// Waits short enough for a test and long enough for a busy machine.
+/// A wait short enough for a test and long enough for a busy machine.
 const SHORT: Duration = Duration::from_millis(150);
 
 fn config(base_url: Url) -> ClientConfig {
@@ -108,7 +108,7 @@ async fn a_call_sends_the_documented_request_and_streams_the_answer() {
     assert_eq!(body.as_bytes(), request().body());
 }
 
-/// Runs live in tasks, so a call must be able to move between threads; this fails to compile otherwise.
+/// Runs are tasks, so the call's future must be `Send`; this fails to compile otherwise.
 #[tokio::test]
 async fn a_call_can_be_made_from_a_task() {
     let server = Server::start(vec![answered()]).await;
@@ -242,7 +242,7 @@ async fn refusals_are_told_apart_and_never_repeated() {
             Advice::MendConfig,
         ),
         (
-            // A gateway's, about the address.
+            // A gateway's 404, about the address.
             json("404 Not Found", r#"{"type":"not_found_error","message":"Not found"}"#),
             Cause::InvalidRequest { status: 404, code: None, said: said("Not found") },
             Advice::Fail,
@@ -395,7 +395,7 @@ async fn pings_keep_a_slow_answer_alive() {
     let script = script.chain([events(&[BLOCK, TEXT, BLOCK_STOP, END, STOP])]).collect();
     let server = Server::start(vec![script]).await;
     let mut config = config(server.base_url.clone());
-    // The pings together last three times as long.
+    // Together the pings last three times as long.
     config.timeouts.idle = SHORT * 2;
     assert_eq!(ask(config).await.expect("it is whole"), answer());
 }

@@ -1,4 +1,4 @@
-//! Tools and the rounds of a tool loop, behind the transcript (docs/claude-api.md, section 4).
+//! Tools and the rounds of a tool loop, after the transcript (docs/claude-api.md, section 4).
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Request {
-    /// Adds the prompt's tools and rounds. A breakpoint stands where the request before this one ended, if one is free:
-    /// from the new end, the provider looks back for it over 20 blocks only.
+    /// Adds the prompt's tools and rounds. If a breakpoint is free, it marks where the previous request ended, because
+    /// from the new end the provider looks back only 20 blocks.
     pub(super) fn add_rounds(&mut self, prompt: &Prompt) {
         self.tools = definitions(&prompt.tools);
         self.tool_choice = match prompt.tool_use {
@@ -44,7 +44,7 @@ fn definitions(tools: &[ToolDefinition]) -> Vec<Value> {
     named.into_iter().map(|(_, definition)| definition).collect()
 }
 
-/// Returns a round as messages: what the model said, byte for byte, and the results, all in one.
+/// Returns a round as messages: the model's turn byte for byte, and all results in one message.
 fn messages(round: &Round) -> impl Iterator<Item = InputMessage> {
     let content = round.said.iter().filter_map(|raw| echo(raw)).collect();
     let said = InputMessage { role: Role::Assistant, content, paused: round.results.is_empty() };
@@ -76,7 +76,7 @@ fn result(result: &ToolResult) -> ContentBlock {
     ContentBlock::Other(fields)
 }
 
-/// Puts a breakpoint behind a block. Thinking takes none, and there the beginning of the transcript serves.
+/// Marks a block with a breakpoint. Thinking cannot have one; the transcript's beginning then serves.
 fn mark(block: &mut ContentBlock) {
     let marker = Json::of(&CacheControl { ttl: Ttl::FiveMinutes });
     match block {

@@ -1,4 +1,4 @@
-//! Builds the message from its events, and holds the server to their order.
+//! Builds the message from events, and enforces their order.
 
 use std::collections::VecDeque;
 
@@ -17,25 +17,25 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Accumulator {
     message: Option<Message>,
-    /// What each block of the content has gathered beside it, in the same order.
+    /// For each content block, in order, what was gathered for it.
     gathered: Vec<Gathered>,
-    /// Calls of our tools whose arguments are not JSON; an answer that was cut off may end in one.
+    /// Indexes of our tools' calls with invalid JSON; an answer that was cut off may end with one.
     broken: Vec<usize>,
-    /// Whether the end told how many tokens the answer has. The beginning tells no more than that it began.
+    /// Whether the end reported the answer's tokens; the beginning's number is meaningless.
     is_output_told: bool,
     complete: bool,
 }
 
-/// What a block has gathered beside its content.
+/// What was gathered for a block.
 #[derive(Debug, Default)]
 struct Gathered {
-    /// Its index, as the server counts.
+    /// The server's index of it.
     index: usize,
     input: String,
-    /// A piece of `input` could not be read.
+    /// Whether a piece of `input` could not be read.
     lacks_input: bool,
     citations: Vec<Json>,
-    /// Joins the pieces of its text, its thinking or its input.
+    /// Joins the pieces of its text, thinking or input.
     joining: Joining,
     is_stopped: bool,
 }
@@ -68,7 +68,7 @@ impl Accumulator {
             };
         };
         match event {
-            // Told twice, it is one; another one is not to be mixed into it.
+            // A repeated start is the same message; a different one must not be mixed in.
             Event::MessageStart(again) if again.id == message.id => {}
             Event::MessageStart(_) => return Err(out_of_order("message_start", "the message had begun")),
             Event::BlockStart { index, block } => self.begin(index, block, news),
@@ -86,7 +86,7 @@ impl Accumulator {
                 if !self.is_output_told {
                     message.usage.output_tokens = None;
                 }
-                // An answer that reached a limit, or was refused, may end within a block.
+                // An answer that reached a limit or was refused may end inside a block.
                 for (at, (gathered, block)) in self.gathered.drain(..).zip(&mut message.content).enumerate() {
                     if !gathered.is_stopped {
                         news.push_back(Delta::BlockStopped { index: at });
@@ -101,13 +101,13 @@ impl Accumulator {
         Ok(())
     }
 
-    /// Takes a block where it comes: the content's order is that of the blocks, however the server counts.
+    /// Appends a block: blocks keep their order of arrival, whatever their indexes.
     fn begin(&mut self, index: Option<usize>, block: ContentBlock, news: &mut VecDeque<Delta>) {
         let Some(message) = &mut self.message else { return };
         let at = message.content.len();
         news.push_back(Delta::BlockStarted { index: at, kind: block.kind() });
         if let Some(model) = falls_back_to(&block) {
-            // What follows is said, and charged for, by another model.
+            // From here on another model answers, and bills.
             message.model = model;
         }
         news.extend(block.as_text().filter(|text| !text.is_empty()).map(|text| Delta::Text(text.to_owned())));
@@ -115,8 +115,8 @@ impl Accumulator {
         message.content.push(block);
     }
 
-    /// Adds to the newest block of that index that can take it. Text that fits nowhere is a block of its own; anything
-    /// else is passed over, as the official SDKs do.
+    /// Adds a delta to the newest block of that index and type. Text without such a block becomes its own; other deltas
+    /// are ignored, as the official SDKs do.
     fn add(&mut self, index: Option<usize>, delta: BlockDelta, news: &mut VecDeque<Delta>) {
         let Some(message) = &mut self.message else { return };
         let is_meant = |at: &usize| index.is_none_or(|index| self.gathered[*at].index == index);
@@ -134,7 +134,7 @@ impl Accumulator {
         }
     }
 
-    /// Notes that a block has stopped; one that is not open changes nothing.
+    /// Marks a block as stopped; ignores one that is not open.
     fn stop(&mut self, index: Option<usize>, news: &mut VecDeque<Delta>) {
         let is_meant = |one: &Gathered| !one.is_stopped && index.is_none_or(|index| one.index == index);
         if let Some(at) = self.gathered.iter().rposition(is_meant) {
@@ -143,9 +143,8 @@ impl Accumulator {
         }
     }
 
-    /// Returns the message. A call of a tool that was cut off is left out, so that nobody can run it. Where the answer
-    /// was not cut off, such a call keeps its arguments as the text that they are: a string is no arguments, and whoever
-    /// carries out calls tells the model so.
+    /// Returns the message. A tool call that was cut off is dropped, so that nobody can run it. If the answer itself is
+    /// complete, such a call keeps its arguments as a string, which is not valid, and the tool loop tells the model so.
     pub(super) fn finish(self) -> Result<Message, StreamError> {
         let Some(mut message) = self.message.filter(|_| self.complete) else {
             return Err(StreamError::EndedEarly);
@@ -158,7 +157,7 @@ impl Accumulator {
     }
 }
 
-/// Returns the model that answers from here on, where a block says that another one does.
+/// Returns the model that answers from here on, if a block announces a fallback.
 fn falls_back_to(block: &ContentBlock) -> Option<String> {
     #[derive(Deserialize)]
     struct To {
@@ -171,7 +170,7 @@ fn falls_back_to(block: &ContentBlock) -> Option<String> {
     fields.get("to")?.read::<To>().ok().map(|to| to.model)
 }
 
-/// Whether a block is of the type that a delta is for.
+/// Returns whether a block is of the delta's type.
 fn takes(block: &ContentBlock, delta: &BlockDelta) -> bool {
     match delta {
         BlockDelta::Text(_) | BlockDelta::Citation(_) => matches!(block, ContentBlock::Text { .. }),
@@ -221,7 +220,7 @@ fn apply(at: usize, gathered: &mut Gathered, block: &mut ContentBlock, delta: Bl
     }
 }
 
-/// A call of a tool of ours whose arguments are not JSON, or are not all there.
+/// A call of one of our tools with incomplete or invalid JSON arguments.
 struct Broken;
 
 fn close(mut gathered: Gathered, block: &mut ContentBlock) -> Result<(), Broken> {
@@ -249,7 +248,7 @@ fn close(mut gathered: Gathered, block: &mut ContentBlock) -> Result<(), Broken>
             return Err(Broken);
         }
         (Ok(parsed), ContentBlock::Other(fields)) => fields.set("input", parsed),
-        // The provider carries out its own tools' calls, and has understood them.
+        // The provider runs its own tools' calls, so it has understood them.
         (Ok(_) | Err(_), _) => {}
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! From a frame to an event of the Messages API; what is newer than this client is passed over.
+//! Parses frames into the API's events; skips what is newer than this client.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ pub(super) const KNOWN: [&str; 8] = [
     "message_stop",
 ];
 
-/// An event that changes something. An index that is none is `None`.
+/// An event with an effect. An invalid index is `None`.
 #[derive(Debug)]
 pub(super) enum Event {
     MessageStart(Message),
@@ -37,7 +37,7 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) enum BlockDelta {
     Text(String),
-    /// A piece of a call's arguments; `None` where it cannot be read, so that the call is not made without it.
+    /// A piece of a call's arguments; `None` if it is unreadable, so that the call is not made without it.
     Input(Option<String>),
     Thinking(String),
     Signature(String),
@@ -57,10 +57,10 @@ pub(super) struct MessageDelta {
     pub(super) usage: Usage,
 }
 
-/// Reads a frame; `None` for a ping and for what is unknown. What is missing within an event, or of another type than it
-/// should be, costs itself: only data that is no JSON is a fault.
+/// Parses a frame; `None` for a ping or an unknown event. A missing or mistyped field costs only itself; only data that
+/// is not JSON is a fault.
 ///
-/// The type in the data decides, since some gateways leave the `event:` line out; without one, that line does.
+/// The type in the data decides, because some gateways omit the `event:` line; without a type, that line does.
 pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, StreamError> {
     let named = frame.event.as_str();
     let is_nameless = matches!(named, "" | "message");
@@ -73,11 +73,11 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
             .ok_or(StreamError::LineTooLong { line_bytes_max: limits.line_bytes_max });
     }
     if is_nameless && !frame.data.trim_start().starts_with('{') {
-        // Another API's `[DONE]`, or a word of a gateway's.
+        // Another API's `[DONE]`, or a gateway's own text.
         return Ok(None);
     }
     let fields: Fields = match parse(named, &json::whole(&frame.data)) {
-        // Gateways say in plain words why they break off.
+        // Gateways say in plain text why they break off.
         Err(_) if named == "error" => return Err(api_error(&Fields::default(), &frame.data)),
         parsed => parsed?,
     };
@@ -91,7 +91,7 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
             Event::BlockStart { index, block }
         }
         "content_block_delta" => {
-            // Gateways cut a text anywhere, also between the two halves of an emoji.
+            // Gateways cut text anywhere, even inside an emoji.
             let delta: Fields = fields.part("delta").unwrap_or_default();
             let pieces = match json::in_pieces(&frame.data) {
                 Cow::Borrowed(_) => None,
@@ -115,8 +115,8 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
     }))
 }
 
-/// Returns a result of the provider's own tools whose content is too large to be kept, as one that is not there: the API
-/// takes it back so, and the model has read the content where it was.
+/// Returns an oversized result of a provider's tool without its content. The API accepts it back like that, and the
+/// model has read the content at the provider.
 fn without_content(begin: &str, end: &str) -> Option<Event> {
     let (outside, inside) = begin.split_once(r#""content_block""#)?;
     let index = after(outside, "index")?;
@@ -133,13 +133,13 @@ fn without_content(begin: &str, end: &str) -> Option<Event> {
     Some(Event::BlockStart { index: Some(index), block: serde_json::from_value(block).ok()? })
 }
 
-/// Returns what stands behind a field's name.
+/// Returns the JSON after a field's name.
 fn after<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = json.split_once(&format!("\"{name}\""))?;
     Some(rest.trim_start().strip_prefix(':')?.trim_start())
 }
 
-/// `pieces` are the delta's fields as they are joined with the next ones, where that is not as they came.
+/// `pieces` are the delta's fields prepared for joining with the next ones, if they differ.
 fn block_delta(delta: Fields, pieces: Option<&Fields>) -> BlockDelta {
     let text = |name: &str| pieces.unwrap_or(&delta).part::<String>(name);
     let known = match delta.part::<String>("type").unwrap_or_default().as_str() {
@@ -165,7 +165,7 @@ fn api_error(fields: &Fields, plain: &str) -> StreamError {
     }
 }
 
-/// Reads `data`; the reason of a failure names the place and never quotes the data.
+/// Parses `data`; an error names the position and never quotes the data.
 fn parse<T: DeserializeOwned>(event: &str, data: &str) -> Result<T, StreamError> {
     serde_json::from_str(data).map_err(|error| StreamError::Malformed {
         event: event.to_owned(),

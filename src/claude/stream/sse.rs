@@ -2,23 +2,23 @@
 
 use super::{Limits, StreamError};
 
-/// One dispatched event.
+/// A dispatched event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
-    /// The `event:` field, empty where there was none.
+    /// The `event:` field; empty if there was none.
     pub(super) event: String,
     /// The `data:` lines, joined by newlines.
     pub(super) data: String,
-    /// The end of a line that was too long to be kept; `data` is its beginning then.
+    /// The end of a line that was too long; `data` is then its beginning.
     pub(super) end: Option<String>,
 }
 
-/// What is kept of the beginning and of the end of a line that is too long, in bytes.
+/// Bytes kept of each end of an overlong line.
 const ENDS_BYTES: usize = 4 << 10;
-/// The one event whose data may be too long and be done without: a result of the provider's own tools, in one piece.
+/// The only event whose data may be too long, because it is dispensable: a server tool's result in one piece.
 const SKIPPABLE: &str = "content_block_start";
 
-/// A line that is too long.
+/// An overlong line.
 #[derive(Debug)]
 struct Skipped {
     head: Vec<u8>,
@@ -33,15 +33,15 @@ impl Skipped {
     }
 }
 
-/// Splits bytes into frames; a frame that no blank line ended is never handed out.
+/// Splits bytes into frames; a frame without its final blank line is not returned.
 #[derive(Debug)]
 pub(super) struct Decoder {
     limits: Limits,
-    /// The line so far, without its end.
+    /// The line so far.
     line: Vec<u8>,
-    /// The line, where it became too long and its event can be done without.
+    /// The current line, if it is too long but dispensable.
     skipped: Option<Skipped>,
-    /// The last byte was a CR that ended a line; an LF right after it belongs to the same end.
+    /// Whether the last byte was a CR that ended a line; a following LF belongs to it.
     after_cr: bool,
     first_line: bool,
     event: String,
@@ -69,15 +69,15 @@ impl Decoder {
         self.limits
     }
 
-    /// Takes bytes cut anywhere; returns the frames that they complete, and the fault that follows them.
+    /// Takes bytes cut anywhere; returns the frames that they complete and the fault after them.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> (Vec<Frame>, Option<StreamError>) {
         let mut frames = Vec::new();
         let fault = self.split(bytes, &mut frames).err();
         (frames, fault)
     }
 
-    /// Returns what a clean end of the stream completes. The standard drops a frame that no blank line ended; some gateways
-    /// leave the last one out, and the official SDKs read such a frame.
+    /// Returns the frame that a clean end of the stream completes. The standard drops a frame without a final blank
+    /// line, but some gateways omit the last one, and the official SDKs read it.
     pub(super) fn end(&mut self) -> Option<Frame> {
         if !self.line.is_empty() || self.skipped.is_some() {
             self.end_line().ok()?;
@@ -155,7 +155,7 @@ impl Decoder {
             let end = self.end.take();
             return Ok(self.data.take().map(|data| Frame { event, data, end }));
         }
-        // A comment has no name, and names that the standard does not know are ignored.
+        // A comment has no name; unknown names are ignored.
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {

@@ -217,7 +217,7 @@ fn a3_a_call_of_which_a_piece_is_missing_keeps_no_arguments_that_could_be_carrie
         let ContentBlock::ToolUse { input, .. } = &message.content[0] else { panic!("it is a call") };
         assert_eq!(input.as_str().starts_with('{'), is_whole, "{between}");
     }
-    // What comes behind a block's stop belongs to it all the same.
+    // Input after a block's stop still belongs to it.
     let message = assemble_events(&[START, TOOL, &first, STOP_0, &last, STOP]).expect("it is a message");
     let ContentBlock::ToolUse { input, .. } = &message.content[0] else { panic!("it is a call") };
     assert_eq!(input.as_str(), r#"{"a":1}"#);

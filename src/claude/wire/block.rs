@@ -1,4 +1,4 @@
-//! Content blocks that lose nothing: unknown blocks and unknown fields keep their raw JSON.
+//! Content blocks without loss: unknown blocks and fields keep their raw JSON.
 
 use std::fmt;
 
@@ -9,36 +9,36 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A piece of JSON kept as it was written, so that numbers, key order and escapes come back unchanged.
+/// A JSON value kept as written, so that numbers, key order and escapes stay unchanged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Json(Box<RawValue>);
 
 impl Json {
-    /// Reads `text`; an error where it is not one JSON value.
+    /// Checks that `text` is one JSON value, and keeps it.
     ///
     /// # Errors
-    /// When `text` is no JSON; the caller decides what that means.
+    /// When `text` is not JSON; the caller decides what that means.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         RawValue::from_string(text.to_owned()).map(Self)
     }
 
-    /// Returns the JSON of anything that serializes to it.
+    /// Serialises a value.
     ///
     /// # Panics
-    /// When `value` cannot be JSON (a map with keys that are no strings), which is a fault of the caller's type.
+    /// When `value` cannot be JSON (a map with non-string keys), which is a bug in the caller's type.
     #[must_use]
     pub fn of(value: &impl Serialize) -> Self {
         Self(serde_json::value::to_raw_value(value).expect("wire types serialize to JSON"))
     }
 
-    /// Returns the text as it was read.
+    /// Returns the text as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
-    /// Reads it as `T`.
+    /// Parses it as `T`.
     ///
     /// # Errors
     /// When it has another shape.
@@ -53,7 +53,7 @@ impl PartialEq for Json {
     }
 }
 
-/// The fields of a JSON object, in their order, each as it was written.
+/// The fields of a JSON object in order, each as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields(Vec<(String, Json)>);
 
@@ -64,7 +64,7 @@ impl Fields {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// Sets `name`, in its place if it is there already.
+    /// Sets `name`, replacing its value in place if it exists.
     pub fn set(&mut self, name: &str, value: Json) {
         match self.0.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = value,
@@ -82,13 +82,13 @@ impl Fields {
         Some(self.0.remove(at).1)
     }
 
-    /// Returns the value of `name` where it is what it should be; anything else is as if it were absent.
+    /// Returns the value of `name` if it parses as `T`; otherwise it counts as absent.
     pub(crate) fn part<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.get(name)?.read().ok()
     }
 
-    /// Returns a number of tokens or of calls. A fraction counts as one more; what is negative, endless, no number or more
-    /// than `max` was not told.
+    /// Returns a number of tokens or calls, rounded up. Negative, non-finite, non-numeric values and those above `max`
+    /// count as absent.
     pub(crate) fn count(&self, name: &str, max: u64) -> Option<u64> {
         let raw = self.get(name)?.as_str().trim_matches('"');
         let whole = || raw.parse::<u64>().ok();
@@ -132,30 +132,30 @@ impl Serialize for Fields {
     }
 }
 
-/// A block of content; `rest` holds the fields that have no name here, for the echo.
+/// A content block; `rest` keeps the fields without a name here, for sending back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ContentBlock {
     /// `text`
     Text {
-        /// What is said.
+        /// The text.
         text: String,
-        /// `citations`, `cache_control` and whatever is newer.
+        /// `citations`, `cache_control` and newer fields.
         rest: Fields,
     },
-    /// `thinking`: signed against its exact prefix, so never edited.
+    /// `thinking`: signed together with its exact prefix, so never edited.
     Thinking {
-        /// The thought, often empty.
+        /// The thinking, often empty.
         thinking: String,
-        /// What lets the API trust it when it comes back.
+        /// The signature by which the API trusts it when it comes back.
         signature: Option<String>,
-        /// Whatever is newer.
+        /// Newer fields.
         rest: Fields,
     },
     /// `redacted_thinking`
     RedactedThinking {
-        /// Opaque.
+        /// The encrypted content.
         data: String,
-        /// Whatever is newer.
+        /// Newer fields.
         rest: Fields,
     },
     /// `tool_use`: a call of one of our tools.
@@ -164,12 +164,12 @@ pub enum ContentBlock {
         id: String,
         /// The tool's name.
         name: String,
-        /// Its arguments, as the model wrote them.
+        /// The arguments as the model wrote them.
         input: Json,
-        /// `caller` and whatever is newer.
+        /// `caller` and newer fields.
         rest: Fields,
     },
-    /// Any other type: the whole object, `type` included.
+    /// Any other type, as the whole object including `type`.
     Other(Fields),
 }
 
@@ -202,7 +202,7 @@ impl ContentBlock {
         Self::document(title, &Source { kind: "base64", media_type: "application/pdf", data: base64 })
     }
 
-    /// Returns a text file: a document, so that its words are not taken for anybody's in the transcript.
+    /// Returns a text file as a document, so that its words are not mistaken for anybody's in the transcript.
     #[must_use]
     pub fn text_document(title: &str, text: &str) -> Self {
         Self::document(title, &Source { kind: "text", media_type: "text/plain", data: text })
@@ -242,7 +242,7 @@ impl ContentBlock {
         }
     }
 
-    /// What its type needs and it does not have is empty: it costs itself, and not the answer around it.
+    /// A missing or mistyped required field becomes empty: it costs itself, and not the answer around it.
     fn from_fields(mut fields: Fields) -> Self {
         let kind: String = fields.part("type").unwrap_or_default();
         match kind.as_str() {
@@ -273,7 +273,7 @@ impl ContentBlock {
         self
     }
 
-    /// Returns the fields that have no name here; of an unknown block, all of them.
+    /// Returns the fields without a name here; for an unknown block, all of them.
     pub(crate) fn rest_mut(&mut self) -> Option<&mut Fields> {
         match self {
             Self::Text { rest, .. }

@@ -1,4 +1,4 @@
-//! What stands between us and the API, and a look at what it has.
+//! Gateways between us and the API, and looks at what they have.
 
 use super::*;
 use crate::core::model::Facts;
@@ -74,7 +74,7 @@ async fn op1_whoever_answers_in_the_api_s_place_is_told_from_a_gateway_that_only
     let html = |status: &str| reply(status, "content-type: text/html\r\n", "<html>Hello.</html>");
     let json = |status: &str, body: &str| reply(status, "content-type: application/json\r\n", body);
     let not_there = || reply("404 Not Found", "content-type: text/plain\r\n", "404 page not found");
-    // What is said of the model, what of an empty request (where that is asked), and what that means.
+    // The answer about the model, the answer to an empty request if one is made, and the verdict.
     for (first, second, expected) in [
         (not_there(), Some(json("400 Bad Request", r#"{"error":{"message":"messages: empty"}}"#)), "there"),
         (html("200 OK"), Some(json("400 Bad Request", r#"{"error":"no messages"}"#)), "there"),

@@ -1,4 +1,4 @@
-//! A server on loopback that says exactly what a test tells it to, one connection after the other.
+//! A server on loopback that plays scripts exactly, one connection after another.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -8,27 +8,27 @@ use tokio::{
 };
 use url::Url;
 
-/// What a connection does after its request was read.
+/// What a connection does after reading its request.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sends bytes.
+    /// Send these bytes.
     Send(Vec<u8>),
-    /// Waits this long; only for tests of the time between bytes.
+    /// Wait this long; only for tests of the time between bytes.
     Pause(std::time::Duration),
-    /// Says nothing more until the client hangs up, and reports that it did.
+    /// Send nothing more until the client hangs up, and report that.
     Hold,
 }
 
-/// What the server saw.
+/// What the server has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// A request: its head, as sent, and its body.
+    /// A request: its raw head, and its body.
     Request { head: String, body: String },
     /// The client closed a connection that was held.
     HungUp,
 }
 
-/// Stops when dropped.
+/// A running server; dropping it stops it.
 pub(super) struct Server {
     pub(super) base_url: Url,
     seen: mpsc::UnboundedReceiver<Seen>,
@@ -36,7 +36,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Plays one script for each connection, then refuses.
+    /// Plays one script for each connection, then refuses connections.
     pub(super) async fn start(scripts: Vec<Vec<Step>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let port = listener.local_addr().expect("a bound listener has an address").port();
@@ -52,12 +52,12 @@ impl Server {
         Self { base_url, seen, _connections: connections }
     }
 
-    /// Returns what was seen next.
+    /// Returns the next thing seen.
     pub(super) async fn next(&mut self) -> Seen {
         self.seen.recv().await.expect("the server saw something more")
     }
 
-    /// Returns the number of requests that were seen and not asked for yet.
+    /// Returns the number of requests seen and not yet returned.
     pub(super) fn requests(&mut self) -> usize {
         let mut requests = 0;
         while let Ok(seen) = self.seen.try_recv() {
@@ -73,7 +73,7 @@ async fn play(mut connection: TcpStream, script: Vec<Step>, report: &mpsc::Unbou
     for step in script {
         match step {
             Step::Send(bytes) => {
-                // The client may have hung up already; then nobody reads it.
+                // The client may have hung up already.
                 let _ = connection.write_all(&bytes).await;
             }
             Step::Pause(time) => tokio::time::sleep(time).await,
@@ -110,27 +110,27 @@ async fn read_request(connection: &mut TcpStream) -> Seen {
     Seen::Request { head, body }
 }
 
-/// Returns a whole response that is no stream.
+/// Returns a complete response that is not a stream.
 pub(super) fn reply(status: &str, headers: &str, body: &str) -> Vec<Step> {
     let length = body.len();
     let whole = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
     vec![Step::Send(whole.into_bytes())]
 }
 
-/// Returns an API error as a response.
+/// Returns a complete response with an API error.
 pub(super) fn api_error(status: &str, headers: &str, error: &str) -> Vec<Step> {
     let body = format!(r#"{{"type":"error","error":{error},"request_id":"req_body"}}"#);
     reply(status, &format!("content-type: application/json\r\n{headers}"), &body)
 }
 
-/// Returns the head of a streamed response, whose end is the connection's.
+/// Returns the head of a streamed response that ends with the connection.
 pub(super) fn stream_head() -> Step {
     let head = "HTTP/1.1 200 OK\r\nconnection: close\r\nrequest-id: req_head\r\n\
                 content-type: text/event-stream; charset=utf-8\r\n\r\n";
     Step::Send(head.as_bytes().to_vec())
 }
 
-/// Returns events as the data of one step.
+/// Returns these events as one step.
 pub(super) fn events(data: &[&str]) -> Step {
     Step::Send(data.iter().flat_map(|data| ["data: ", data, "\n\n"]).collect::<String>().into_bytes())
 }

@@ -1,7 +1,7 @@
 //! Tools that reach beyond the room: `time`, `http_get`, and the tools of MCP servers.
 //!
-//! What a call may do is decided before it comes here (`core/tool.rs`). Here it is carried out within its limits: a
-//! call ends in time, its result is bounded, secrets go in and do not come out.
+//! `core/tool.rs` has decided before whether a call may run. Here it is executed within its limits: it ends in time,
+//! its result is bounded, and secrets go in but do not come out.
 
 mod http_get;
 pub(crate) mod mcp;
@@ -27,12 +27,12 @@ use crate::{
 
 use self::http_get::{AddressPolicy, HttpGet};
 
-/// What the tools are made of, from the config.
+/// The settings of all tools, from the config.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The MCP servers.
     pub servers: Vec<Server>,
-    /// Credentials by their labels.
+    /// Credentials by label.
     pub credentials: BTreeMap<String, Secret>,
     /// What else no tool may tell: the process's own tokens and keys.
     pub secrets: Vec<Secret>,
@@ -41,25 +41,25 @@ pub struct Settings {
     pub loopback_allowed_for_tests: bool,
 }
 
-/// Which MCP servers can be called now.
+/// Which MCP servers are up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// The names of those that answer.
+    /// The servers that answer.
     pub up: Vec<String>,
-    /// The names of those that do not.
+    /// The servers that do not answer.
     pub down: Vec<String>,
 }
 
-/// The tools of this process.
+/// All tools of this process.
 pub struct Tools {
     mask: Mask,
     credentials: BTreeMap<String, Secret>,
     http_get: HttpGet,
     /// In the order of the config.
     servers: Vec<Arc<mcp::Server>>,
-    /// Counts changes of what is offered.
+    /// Incremented whenever the offers change.
     changes: watch::Sender<u64>,
-    /// Tools of one server that have the name of another's, which was said once.
+    /// Server tools hidden by an equal name of another server; each is logged once.
     hidden: Mutex<BTreeSet<(String, ToolName)>>,
 }
 
@@ -82,8 +82,8 @@ impl Tools {
         Self { mask, credentials, http_get, servers, changes, hidden: Mutex::default() }
     }
 
-    /// Returns what can be called now; it changes as servers come and change their lists. A server that is down keeps
-    /// the list that it had: a call then says that it is down.
+    /// Returns what can be called now, which changes as servers start and change their lists. A server that is down
+    /// keeps its list; a call then reports that it is down.
     #[must_use]
     pub fn offers(&self) -> Vec<Offer> {
         let mut offers = vec![http_get::offer(), now::offer()];
@@ -100,19 +100,19 @@ impl Tools {
         offers
     }
 
-    /// Returns the tools of servers that no request to the model could name.
+    /// Returns the servers' tools that no model request can name.
     #[must_use]
     pub fn left_out(&self) -> Vec<LeftOut> {
         self.servers.iter().flat_map(|server| server.left_out()).collect()
     }
 
-    /// Returns what changes whenever [`Self::offers`] or [`Self::health`] may have.
+    /// Returns a watch that changes whenever [`Self::offers`] or [`Self::health`] may have.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Returns which MCP servers can be called now.
+    /// Returns which MCP servers are up.
     #[must_use]
     pub fn health(&self) -> Health {
         let (up, down): (Vec<_>, Vec<_>) = self.servers.iter().partition(|server| server.is_up());
@@ -120,28 +120,29 @@ impl Tools {
         Health { up: names(up), down: names(down) }
     }
 
-    /// Returns the MCP servers that are down, and why as far as that is known.
+    /// Returns the MCP servers that are down, with the reasons if known.
     #[must_use]
     pub fn troubles(&self) -> Vec<(String, Option<String>)> {
         let down = self.servers.iter().filter(|server| !server.is_up());
         down.map(|server| (server.name().to_owned(), server.trouble())).collect()
     }
 
-    /// Returns the mask over all credentials and the process's own secrets.
+    /// Returns the mask for all credentials and secrets.
     #[must_use]
     pub fn mask(&self) -> &Mask {
         &self.mask
     }
 
-    /// Carries out a permitted call: ends within the tool's timeout, with at most its output limit, masked. A failure
-    /// is an [`Output`] too: the model is told what to do instead. Dropping the call cancels it, at an MCP server too.
+    /// Executes a permitted call within the tool's timeout and output limit, and masks the result. A failure is an
+    /// [`Output`] too, which tells the model what to do instead. Dropping the future cancels the call, at an MCP server
+    /// too.
     pub async fn call(&self, tool: &Tool, arguments: &Map<String, Value>) -> Output {
         let patience = Duration::from_millis(tool.timeout_ms);
         let output = match timeout(patience, Box::pin(self.carry_out(tool, arguments))).await {
             Ok(output) => output,
             Err(_) => self.too_late(tool, patience),
         };
-        // What is hidden comes before the cut, which might leave the beginning of a secret.
+        // Mask before cutting, because a cut might leave the beginning of a secret.
         Output { text: self.mask.hide(&output.text), ..output }.cut(tool.output_bytes_max)
     }
 

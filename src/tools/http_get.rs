@@ -1,4 +1,4 @@
-//! `http_get`: one page of an allowed host of the public internet, as text.
+//! `http_get`: fetches a page from an allowed host on the public internet, as text.
 
 mod address;
 mod target;
@@ -36,17 +36,17 @@ use super::process_offer;
 pub(super) const NAME: &str = "http_get";
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
-/// Characters of a URL.
+/// Most characters of a URL.
 const URL_CHARS_MAX: usize = 8_192;
-/// How long a connection may take.
+/// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Bytes read beyond what is given, so that a secret at the cut is seen whole and hidden.
+/// Bytes read beyond the limit, so that a secret at the cut is seen whole and masked.
 const MARGIN_BYTES: usize = 4 << 10;
 
-/// Asks pages.
+/// Fetches pages.
 pub(super) struct HttpGet {
     policy: AddressPolicy,
-    /// `None` where TLS cannot be set up.
+    /// `None` if TLS cannot be set up.
     client: Option<Client>,
 }
 
@@ -75,7 +75,7 @@ enum Failed {
     Unresolved { host: String, why: Unresolved },
 }
 
-/// What a call is made of.
+/// The parameters of a call.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) arguments: &'a Map<String, Value>,
@@ -108,9 +108,9 @@ impl HttpGet {
     pub(super) fn new(policy: AddressPolicy) -> Self {
         let client = Client::builder()
             .user_agent(concat!("workmate/", env!("CARGO_PKG_VERSION")))
-            // A proxy would resolve names by itself, and reach what we may not.
+            // A proxy would resolve names itself, and could reach forbidden addresses.
             .no_proxy()
-            // Each hop is checked before it is asked.
+            // Each hop is checked before it is requested.
             .redirect(Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_MAX)
@@ -183,7 +183,7 @@ fn next_hop(url: &Url, headers: &HeaderMap) -> Result<Url, Failed> {
     Ok(next)
 }
 
-/// Says why a request failed, without its URL, whose query may hold what is private.
+/// Returns why a request failed, without the URL, whose query may be private.
 fn unreachable_because(url: &Url, error: &reqwest::Error) -> Failed {
     let host = url.host_str().unwrap_or_default().to_owned();
     let mut cause = error.source();
@@ -207,7 +207,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Returns what the model is given of a response: status and address, then the text.
+/// Returns what the model is given: status, address and text.
 async fn given(response: Response, url: &Url, bytes_max: usize, mask: &Mask) -> Output {
     let status = response.status();
     let mime = header(response.headers(), &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
@@ -253,7 +253,7 @@ async fn read(response: Response, bytes_max: usize) -> Body {
     body
 }
 
-/// Whether a content type is text that a model can read.
+/// Returns whether a content type is text that a model can read.
 fn is_text(mime: &str) -> bool {
     let essence = mime.split(';').next().unwrap_or_default().trim();
     let (kind, subtype) = essence.split_once('/').unwrap_or((essence, ""));
@@ -267,7 +267,7 @@ fn decoded(bytes: &[u8], mime: &str) -> String {
     if latin {
         return bytes.iter().map(|byte| char::from(*byte)).collect();
     }
-    // A character that the limit cut in two is left out.
+    // Drop a character that the limit cut in two.
     let end = match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),
         _ => bytes.len(),
@@ -275,7 +275,7 @@ fn decoded(bytes: &[u8], mime: &str) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// Returns a header's value as it may stand in a line of ours.
+/// Returns a header's value, cleaned for a line of ours.
 fn one_line(value: &str) -> String {
     value.chars().filter(|char| !char.is_control()).take(200).collect()
 }

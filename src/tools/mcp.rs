@@ -1,7 +1,7 @@
-//! MCP servers of the config: started, kept running, listed and called, each on its own.
+//! The configured MCP servers: each is started, kept running, listed and called on its own.
 //!
-//! A server is not trusted: what it lists is bounded, its words are data, what it asks of us is refused, and one that
-//! hangs, floods or dies is restarted without anybody else noticing.
+//! Servers are not trusted: lists are bounded, texts are data, requests to us are refused. A server that hangs, floods
+//! or dies is restarted without affecting the others.
 
 mod client;
 mod http;
@@ -53,57 +53,58 @@ use self::{
     watched::{Watch, Watched},
 };
 
-/// How long a server may take to start and to initialise; `npx` may be fetching it.
+/// How long starting and initialising may take; `npx` may have to download the server.
 const INITIALISE_MAX: Duration = Duration::from_mins(1);
-/// How long the whole list of tools may take.
+/// How long listing all tools may take.
 const LIST_MAX: Duration = Duration::from_secs(30);
-/// A changed list is read this long after the change was told, for there may be more changes.
+/// How long after a change notification the list is read, because more changes may follow.
 const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
-/// A list is read at most this often.
+/// The shortest time between two readings of the list.
 const LIST_GAP: Duration = Duration::from_secs(2);
-/// An idle server's list is read again after this time: a change may not have been told, and it shows that it lives.
+/// How often an idle server's list is read again: a change may not have been announced, and it shows that the server
+/// lives.
 const LIST_AGAIN: Duration = Duration::from_mins(5);
-/// Calls that one server carries out at once; more wait within their time.
+/// Concurrent calls of one server; further ones wait within their timeouts.
 const CALLS_AT_ONCE_MAX: usize = 8;
-/// How long a call waits for a server that is being restarted.
+/// How long a call waits for a server that is restarting.
 const UP_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a server that is suspected to hang has to answer a ping.
+/// How long a suspect server may take to answer a ping.
 const PING_MAX: Duration = Duration::from_secs(10);
-/// Calls without an answer in a row after which a server counts as hanging though others still wait for it.
+/// Consecutive unanswered calls after which a server counts as hanging, even if it is busy.
 const STRIKES_MAX: u32 = 3;
-/// Between a server's end and its next start: at first, and at most; doubled in between.
+/// The first pause before a restart; it doubles up to the next constant.
 const RESTART_GAP_MIN: Duration = Duration::from_millis(500);
 const RESTART_GAP_MAX: Duration = Duration::from_mins(5);
-/// A server that ran this long starts again after the first gap.
+/// How long a server must run for the pause to start over.
 const STABLE: Duration = Duration::from_mins(1);
-/// How long a connection may take to close.
+/// How long closing a connection may take.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// Characters of a server's error that the model is given.
+/// Characters of a server's error passed to the model.
 const ERROR_CHARS_MAX: usize = 2_000;
 
 /// An MCP server, up or not.
 pub(super) struct Server {
     name: String,
     transport: Transport,
-    /// Credentials that its settings name.
+    /// The credentials that its settings name.
     credentials: BTreeMap<String, Secret>,
     mask: Mask,
     state: watch::Sender<State>,
     changes: watch::Sender<u64>,
     places: Semaphore,
-    /// Calls without an answer since the last one with an answer.
+    /// Unanswered calls since the last answer.
     strikes: AtomicU32,
-    /// Woken when a call had no answer.
+    /// Notified when a call was not answered.
     suspect: Notify,
-    /// Why it last went down.
+    /// Why it was last down.
     trouble: Mutex<Option<String>>,
 }
 
 #[derive(Clone)]
 struct State {
-    /// There while the server is up.
+    /// The connection while the server is up.
     connection: Option<Connection>,
-    /// What it listed last.
+    /// Its latest listing.
     listing: Arc<Listing>,
 }
 
@@ -114,7 +115,7 @@ struct Connection {
 }
 
 impl State {
-    /// Returns where a call can be made. A connection that has just closed is not yet taken out of the state.
+    /// Returns the peer for calls. A connection that has just closed may still be in the state.
     fn peer(&self) -> Option<&Peer<RoleClient>> {
         self.connection.as_ref().filter(|connection| !connection.watch.is_closed()).map(|connection| &connection.peer)
     }
@@ -153,7 +154,7 @@ impl Server {
         }
     }
 
-    /// Returns why it last went down.
+    /// Returns why it was last down.
     pub(super) fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -166,17 +167,18 @@ impl Server {
         self.state.borrow().peer().is_some()
     }
 
-    /// Returns what it listed last, whether it is up or not.
+    /// Returns its latest offers, whether it is up or not.
     pub(super) fn offers(&self) -> Arc<[Offer]> {
         self.state.borrow().listing.offers.clone()
     }
 
-    /// Returns its tools that cannot be offered, as far as they have names.
+    /// Returns its tools that cannot be offered, if they have names.
     pub(super) fn left_out(&self) -> Vec<LeftOut> {
         self.state.borrow().listing.left_out.clone()
     }
 
-    /// Calls a tool by the server's own name for it. The caller limits the time; dropping the call cancels it there.
+    /// Calls a tool by the server's own name. The caller limits the time; dropping the future cancels the call at the
+    /// server.
     pub(super) async fn call(&self, tool: &str, arguments: &Map<String, Value>) -> Output {
         let Ok(_place) = self.places.acquire().await else { return self.is_down() };
         let mut state = self.state.subscribe();
@@ -205,7 +207,7 @@ impl Server {
         }
     }
 
-    /// Notes that a call had no answer: the server is asked whether it still lives.
+    /// Records an unanswered call; the server is then pinged.
     pub(super) fn was_too_slow(&self) {
         self.strikes.fetch_add(1, Ordering::Relaxed);
         self.suspect.notify_one();
@@ -248,7 +250,7 @@ impl Server {
         }
     }
 
-    /// Runs it once; returns why it ended, or `None` at `stop`.
+    /// Runs it once; returns why it ended, or `None` on `stop`.
     async fn run(&self, stop: &CancellationToken) -> Option<End> {
         match &self.transport {
             Transport::Stdio { command, env } => match Program::start(command, env, &self.credentials) {
@@ -298,14 +300,14 @@ impl Server {
         end.map(|trouble| End { trouble, was_up })
     }
 
-    /// Publishes what the server lists, again and again, until it is in trouble.
+    /// Publishes the server's list whenever it changes, until there is trouble.
     async fn follow(&self, peer: &Peer<RoleClient>, watch: &Watch, list_changed: &Notify) -> Trouble {
         loop {
             let listed_at = Instant::now();
             match timeout(LIST_MAX, listing::list(peer, &self.name, &self.mask)).await {
                 Ok(Ok(listing)) => self.lists(Connection { peer: peer.clone(), watch: watch.clone() }, listing),
                 Ok(Err(trouble)) => return trouble,
-                // A server that carries out one thing at a time may be at a call.
+                // A single-threaded server may be busy with a call.
                 Err(_) if self.is_up() && self.is_busy() => {}
                 Err(_) => return Trouble::ListTooSlow,
             }
@@ -344,7 +346,7 @@ impl Server {
         }
     }
 
-    /// Whether it was up.
+    /// Returns whether it had been up.
     fn goes_down(&self) -> bool {
         let was_up = self.state.send_if_modified(|state| state.connection.take().is_some());
         if was_up {
@@ -361,7 +363,7 @@ async fn close(mut running: RunningService<RoleClient, Client>, watch: &Watch) {
     }
 }
 
-/// Whether the server answers a ping; an error is an answer too.
+/// Returns whether the server answers a ping; an error counts as an answer.
 async fn answers(peer: &Peer<RoleClient>) -> bool {
     let ping = async {
         let request = ClientRequest::PingRequest(PingRequest::default());

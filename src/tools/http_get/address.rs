@@ -1,4 +1,4 @@
-//! Which addresses `http_get` may connect to: those of the public internet, and nothing behind our own firewall.
+//! Addresses that `http_get` may connect to: only the public internet's, nothing behind our own firewall.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -8,20 +8,20 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::{net::lookup_host, time::timeout};
 
-/// How long a name may take to resolve.
+/// How long resolving a name may take.
 const RESOLVE_MAX: Duration = Duration::from_secs(10);
 
-/// Which addresses may be connected to.
+/// Which addresses are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::tools) enum AddressPolicy {
-    /// Those of the public internet.
+    /// Public addresses only.
     Public,
     /// Loopback too: only for tests.
     LoopbackToo,
 }
 
 impl AddressPolicy {
-    /// Whether that address may be connected to.
+    /// Returns whether an address is allowed.
     pub(super) fn allows(self, address: IpAddr) -> bool {
         match self {
             Self::Public => is_public(address),
@@ -30,7 +30,7 @@ impl AddressPolicy {
     }
 }
 
-/// Why a name leads nowhere.
+/// Why a name cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unresolved {
     #[error("its name is not known")]
@@ -41,8 +41,8 @@ pub(super) enum Unresolved {
     NotPublic,
 }
 
-/// Resolves names for the HTTP client, which connects to what it is given here and to nothing else: what was checked is
-/// what is connected to, however a name resolves a moment later.
+/// Resolves names for the HTTP client, which connects only to the addresses returned here. So the checked address is
+/// the one used, even if the name resolves differently a moment later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CheckedResolver(pub(super) AddressPolicy);
 
@@ -61,7 +61,7 @@ impl Resolve for CheckedResolver {
     }
 }
 
-/// Returns the addresses if every one of them is allowed: a name with one forbidden address is not trusted at all.
+/// Returns the addresses if all are allowed: a name with one forbidden address is not trusted at all.
 fn checked(policy: AddressPolicy, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Unresolved> {
     if found.is_empty() {
         return Err(Unresolved::Unknown);
@@ -70,7 +70,8 @@ fn checked(policy: AddressPolicy, found: Vec<SocketAddr>) -> Result<Vec<SocketAd
     if allowed { Ok(found) } else { Err(Unresolved::NotPublic) }
 }
 
-/// Whether an address is a host of the public internet (IANA's special-purpose registries, RFC 6890 and its updates).
+/// Returns whether an address belongs to the public internet (IANA's special-purpose registries, RFC 6890 and its
+/// updates).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -82,11 +83,11 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
         (a, b, c),
-        // This network, private, loopback, multicast and what is reserved, broadcast among it.
+        // This network, private, loopback; multicast and reserved, including broadcast.
         (0 | 10 | 127 | 224.., _, _)
-        // Shared with the provider, link-local, private, private.
+        // Shared address space, link-local, private, private.
         | (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _)
-        // Protocol assignments and documentation, 6to4 relays, benchmarks, documentation.
+        // Protocol assignments and documentation, 6to4 relays, benchmarking, documentation.
         | (192, 0, 0 | 2) | (192, 88, 99) | (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113)
     )
 }
@@ -97,15 +98,15 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
     let [a, b, ..] = address.segments();
     match (a, b) {
-        // Protocol assignments (Teredo, benchmarks, ORCHID), documentation, 6to4, documentation again.
+        // Protocol assignments (Teredo, benchmarking, ORCHID), documentation, 6to4, documentation.
         (0x2001, 0..=0x01ff | 0x0db8) | (0x2002, _) | (0x3fff, 0..=0x0fff) => false,
-        // Only this eighth is given to hosts of the internet (RFC 4291, 2.4).
+        // Only this eighth is allocated to internet hosts (RFC 4291, 2.4).
         (0x2000..=0x3fff, _) => true,
         _ => false,
     }
 }
 
-/// Returns the IPv4 address that an IPv6 address stands for: mapped, or behind a NAT64 (RFC 6052's well-known prefix).
+/// Returns the IPv4 address that an IPv6 address stands for: mapped, or behind NAT64 (RFC 6052's well-known prefix).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let nat64 = matches!(address.segments(), [0x64, 0xff9b, 0, 0, 0, 0, _, _]);
     let [.., a, b, c, d] = address.octets();

@@ -1,4 +1,4 @@
-//! Whether `http_get` may ask a URL at all: its scheme, its host on the tool's list, its port.
+//! Whether `http_get` may request a URL: its scheme, its port, and its host on the tool's list.
 
 use std::net::IpAddr;
 
@@ -6,10 +6,10 @@ use url::{Host, Url};
 
 use super::address::AddressPolicy;
 
-/// Ports that an entry without a port stands for.
+/// The ports of an entry without a port.
 const PORTS: [u16; 2] = [80, 443];
 
-/// Why a URL is not asked, in words for the model.
+/// Why a URL is not requested, in words for the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error("it is not an address of the form https://host/path")]
@@ -48,7 +48,7 @@ pub(super) fn check(url: &Url, hosts: &[String], policy: AddressPolicy) -> Resul
     }
 }
 
-/// Whether both URLs are of one origin: what is given to one of them may be given to the other.
+/// Returns whether both URLs have the same origin, so that credentials for one may go to the other.
 pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
     let origin =
         |url: &Url| (url.scheme().to_owned(), url.host().map(|host| host.to_owned()), url.port_or_known_default());
@@ -63,10 +63,10 @@ fn literal<S>(host: &Host<S>) -> Option<IpAddr> {
     }
 }
 
-/// An entry of a tool's list of hosts.
+/// An entry of a tool's host list.
 struct Entry {
     host: Host,
-    /// Whether it stands for the names below `host`, and not for `host` itself.
+    /// Whether it means the subdomains of `host`, and not `host` itself.
     below: bool,
     port: Option<u16>,
 }

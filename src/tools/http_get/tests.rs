@@ -24,7 +24,7 @@ use crate::{
 
 use super::*;
 
-/// What a path answers.
+/// The response of a path.
 #[derive(Clone)]
 struct Page {
     status: u16,
@@ -49,7 +49,7 @@ impl Page {
 
 type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
-/// A web server on loopback that remembers what was asked, with the `Authorization` header.
+/// A web server on loopback that records requests with their `Authorization` header.
 struct Site {
     address: SocketAddr,
     asked: Asked,
@@ -88,7 +88,7 @@ async fn answer(
         return (axum::http::StatusCode::NOT_FOUND, "no").into_response();
     };
     if page.status == 0 {
-        // Begins and never goes on.
+        // A body that begins and never continues.
         let beginning = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"begin"))]);
         let body = Body::from_stream(beginning.chain(futures_util::stream::pending()));
         return ([("content-type", "text/plain")], body).into_response();
@@ -101,7 +101,7 @@ async fn answer(
     response
 }
 
-/// Returns the tool as a config grants it.
+/// Returns the tool as granted by a config.
 fn tool(hosts: &[&str], output_bytes_max: usize) -> Tool {
     let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
     let grant = Grant { hosts, output_bytes_max: Some(output_bytes_max), ..Grant::plain(NAME) };

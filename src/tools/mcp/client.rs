@@ -1,4 +1,4 @@
-//! What we are to an MCP server: somebody who calls its tools, and does nothing for it.
+//! Our side as an MCP client: it calls tools, and does nothing else for a server.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rmcp::{
 };
 use tokio::sync::Notify;
 
-/// Answers pings and follows changes of the list; refuses everything else (sampling, elicitation, roots).
+/// Answers pings and follows list changes; refuses everything else (sampling, elicitation, roots).
 pub(super) struct Client {
     list_changed: Arc<Notify>,
 }

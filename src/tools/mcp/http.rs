@@ -1,4 +1,4 @@
-//! A server that is spoken to over streamable HTTP.
+//! A server reached over streamable HTTP.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,17 +19,17 @@ use super::{lenient::Lenient, stdio::exposed, trouble::Trouble};
 
 /// Bytes of one message.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
-/// Bytes of an error's body.
+/// Most bytes of an error body.
 const ERROR_BYTES_MAX: usize = 4 << 10;
-/// How long a connection may take.
+/// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How long an exchange may be silent, and last: a stream of notifications is opened again then.
+/// How long an exchange may be silent, and last; a notification stream is then reopened.
 const SILENCE_MAX: Duration = Duration::from_mins(10);
 const EXCHANGE_MAX: Duration = Duration::from_mins(30);
-/// Redirects within the server's origin.
+/// Most redirects within the server's origin.
 const REDIRECTS_MAX: usize = 3;
 
-/// Prepares the transport; connects when it is first used.
+/// Prepares the transport, which connects on first use.
 pub(super) fn connect(
     url: &Url,
     headers: &BTreeMap<String, Setting>,
@@ -41,10 +41,10 @@ pub(super) fn connect(
         .read_timeout(SILENCE_MAX)
         .timeout(EXCHANGE_MAX)
         .redirect(Policy::custom(within_origin))
-        // Compression holds events back until a block is full.
+        // Compression delays events until a block is full.
         .no_gzip();
     if is_loopback(url) || url.scheme() != "https" {
-        // A proxy of the environment's would see the headers, credentials included.
+        // A proxy from the environment would see the headers with credentials.
         client = client.no_proxy();
     }
     let client = client.build().map_err(|_| Trouble::Setup)?;
@@ -58,7 +58,7 @@ pub(super) fn connect(
     Ok(StreamableHttpClientTransport::with_client(Lenient(client), config))
 }
 
-/// Follows a redirect only where the headers may go: to the same scheme, host and port.
+/// Follows a redirect only to the same scheme, host and port, where the headers may go.
 fn within_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
     if same && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }

@@ -1,4 +1,4 @@
-//! A server's tools as offers: bounded, and without what could not be offered to a model.
+//! A server's tools as offers: bounded, and only those that a model can be offered.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,37 +16,37 @@ use crate::core::{
 
 use super::{LIST_MAX, trouble::Trouble};
 
-/// Tools of one server.
+/// Most tools of a server.
 const TOOLS_MAX: usize = 256;
-/// Tools that are left out and named.
+/// Most unavailable tools that are named.
 const LEFT_OUT_MAX: usize = 50;
-/// Pages of a list.
+/// Most pages of a list.
 const PAGES_MAX: usize = 64;
 
-/// What a server lists.
+/// A server's listed tools.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Listing {
     pub(super) offers: Arc<[Offer]>,
-    /// Tools that have a name and cannot be offered.
+    /// Named tools that cannot be offered.
     pub(super) left_out: Vec<LeftOut>,
     dropped: Dropped,
 }
 
-/// How many tools are not offered, and why.
+/// How many tools are not offered, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Dropped {
-    /// Their names are another's, once they are names for a model.
+    /// Their names collide after conversion for the model.
     collisions: usize,
-    /// Their names are too long or empty, or hold a secret.
+    /// Their names are empty, too long, or contain a secret.
     names: usize,
-    /// Their schemas are too large or none of an object, or hold a secret.
+    /// Their schemas are too large, not of an object, or contain a secret.
     schemas: usize,
-    /// They are too many.
+    /// Whether there were too many tools.
     too_many: bool,
 }
 
 impl Listing {
-    /// Says what is not offered, if that has changed.
+    /// Logs what is not offered, if that has changed.
     pub(super) fn say_dropped(&self, server: &str, before: &Self) {
         for LeftOut { name, why } in self.left_out.iter().filter(|tool| !before.left_out.contains(tool)) {
             let tool = name.as_str();
@@ -67,7 +67,7 @@ impl Listing {
     }
 }
 
-/// Reads the list, page by page. rmcp's own method may answer from a cache.
+/// Reads the list page by page. rmcp's own method may answer from a cache.
 pub(super) async fn list(peer: &Peer<RoleClient>, server: &str, mask: &Mask) -> Result<Listing, Trouble> {
     let mut taking = Taking::new(server, mask);
     let mut cursor = None;
@@ -85,7 +85,7 @@ pub(super) async fn list(peer: &Peer<RoleClient>, server: &str, mask: &Mask) -> 
                 cursor = page.next_cursor;
             }
             Ok(_) => return Err(Trouble::list(&ServiceError::UnexpectedResponse)),
-            // A server without tools.
+            // The server has no tools.
             Err(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND => break,
             Err(error) => return Err(Trouble::list(&error)),
         }
@@ -97,7 +97,7 @@ pub(super) async fn list(peer: &Peer<RoleClient>, server: &str, mask: &Mask) -> 
     Ok(taking.done())
 }
 
-/// A list that is being taken in.
+/// A list that is being read.
 pub(super) struct Taking<'a> {
     server: &'a str,
     mask: &'a Mask,
@@ -153,10 +153,10 @@ impl<'a> Taking<'a> {
     }
 }
 
-/// Returns a schema as the Messages API takes it: one that it refuses would make every call of the model fail.
+/// Returns a schema that the Messages API accepts; a refused one would make every model call fail.
 ///
 /// # Errors
-/// Why it is not taken, in words for an operator.
+/// Why it is not accepted, for an operator.
 fn usable(given: &Map<String, Value>, mask: &Mask) -> Result<Value, String> {
     let mut given = given.clone();
     if !given.contains_key("$ref") {

@@ -16,15 +16,15 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::core::json;
 
-/// Read at once.
+/// Bytes read at once.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// A pipe whose lines are mended; longer ones than `line_bytes_max` pass as they come.
+/// A pipe that mends lines; lines longer than `line_bytes_max` pass unchanged.
 pub(super) struct Mended<R> {
     inner: R,
     line_bytes_max: usize,
     line: Vec<u8>,
-    /// Whether the line that is being read is too long to be looked at.
+    /// Whether the current line is too long and passes unchanged.
     passes: bool,
     out: Vec<u8>,
     given: usize,
@@ -74,7 +74,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Mended<R> {
             let mut read = ReadBuf::new(&mut piece);
             ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
             if read.filled().is_empty() {
-                // What is left is no whole line.
+                // The rest is an incomplete line.
                 self.out = std::mem::take(&mut self.line);
                 if self.out.is_empty() {
                     return Poll::Ready(Ok(()));
@@ -117,14 +117,14 @@ fn reads<T: DeserializeOwned>(value: &Value) -> bool {
     T::deserialize(value).is_ok()
 }
 
-/// Makes a tool one that can be read; returns whether it is.
+/// Makes a tool parsable; returns whether it is.
 fn mend_tool(tool: &mut Value, changed: &mut bool) -> bool {
     if reads::<Tool>(tool) {
         return true;
     }
     *changed = true;
     let Some(name) = tool["name"].as_str() else { return false };
-    // Of `true` everything is an instance; anything else that is no object is left out by its name (`Listing`).
+    // `true` accepts everything; any other non-object is kept, and the listing drops the tool by name.
     let schema = match &tool["inputSchema"] {
         schema @ Value::Object(_) => schema.clone(),
         Value::Bool(true) => json!({ "type": "object" }),

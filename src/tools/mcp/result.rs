@@ -1,19 +1,19 @@
-//! What a server's tool gave back, as text for the model.
+//! A tool's result as text for the model.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rmcp::model::{CallToolResult, ContentBlock, ImageContent, ResourceContents};
 
 use crate::core::tool::Output;
 
-/// Characters of a name or type that a server gave.
+/// Most characters of a name or type from a server.
 const NAME_CHARS_MAX: usize = 200;
-/// Pictures of one result that are looked at.
+/// Most pictures of a result.
 const PICTURES_MAX: usize = 8;
-/// Bytes of one of them.
+/// Most bytes of a picture.
 const PICTURE_BYTES_MAX: usize = 8 << 20;
 const UNKNOWN: &str = "[something that is no text, left out]";
 
-/// Returns the texts, and names of what is no text; the structured content where there is no text.
+/// Returns the texts, and the names of other content; the structured content if there is no text.
 pub(super) fn output(result: CallToolResult) -> Output {
     let has_text = result.content.iter().any(|block| matches!(block, ContentBlock::Text(_)));
     let mut pictures = Vec::new();
@@ -57,7 +57,7 @@ fn picture(image: &ImageContent, pictures: &mut Vec<Vec<u8>>) -> String {
     left_out("an image", &image.mime_type, &image.data)
 }
 
-/// Keeps a picture's bytes for the sandbox, where there is room for them.
+/// Keeps a picture's bytes for the sandbox, if there is room.
 fn keep(base64: &str, pictures: &mut Vec<Vec<u8>>) -> bool {
     let bytes =
         if pictures.len() < PICTURES_MAX { STANDARD.decode(base64.trim()).unwrap_or_default() } else { Vec::new() };
@@ -73,7 +73,7 @@ fn left_out(what: &str, mime: &str, base64: &str) -> String {
     format!("[{what} of {}, {bytes} bytes, left out]", named(mime))
 }
 
-/// Returns a server's name for something as it may stand in a line of ours.
+/// Returns a server's name for something, cleaned for a line of ours.
 fn named(name: &str) -> String {
     name.chars().filter(|char| !char.is_control() && !matches!(char, '[' | ']')).take(NAME_CHARS_MAX).collect()
 }

@@ -1,4 +1,4 @@
-//! A server that is a program of ours, spoken to over its pipes.
+//! A server that is a local program, reached over its pipes.
 
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{core::tool::Setting, secret::Secret};
 
 use super::{mending::Mended, trouble::Trouble, watched::Metered};
 
-/// Bytes of one message; a longer one is dropped, and the call that waits for it ends in time.
+/// Most bytes of a message; a longer one is dropped, and its call times out.
 pub(super) const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// How long a program may take to end by itself, once its input is closed, and then once it is told to.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
@@ -23,19 +23,19 @@ const SIGNAL_MAX: Duration = Duration::from_secs(2);
 /// Variables of our own environment that a program is given.
 const PASSED_ON: [&str; 2] = ["PATH", "HOME"];
 
-/// The program's pipes, as rmcp uses them.
+/// The program's pipes as rmcp's transport.
 pub(super) type Pipes = AsyncRwTransport<RoleClient, Mended<Metered<ChildStdout>>, ChildStdin>;
 
-/// A running program and everything that it started.
+/// A running program with its child processes.
 pub(super) struct Program {
     child: Child,
-    /// Its process group, which its children are in too.
+    /// Its process group, shared with its children.
     group: Option<u32>,
     stderr: JoinSet<u64>,
 }
 
 impl Program {
-    /// Starts it in a process group of its own, with nothing in its environment but what is named.
+    /// Starts it in its own process group, with only the named environment variables.
     pub(super) fn start(
         command: &[String],
         env: &BTreeMap<String, Setting>,
@@ -73,7 +73,7 @@ impl Program {
         Ok((Self { child, group, stderr: lines }, pipes))
     }
 
-    /// Ends it, its pipes being closed, and whatever it started; returns how many lines it wrote to standard error.
+    /// Ends the program, whose pipes are closed, and its children; returns how many lines it wrote to standard error.
     pub(super) async fn end(mut self) -> u64 {
         if timeout(EXIT_PATIENCE, self.child.wait()).await.is_err() {
             self.signal("TERM").await;
@@ -99,7 +99,7 @@ impl Program {
     }
 }
 
-/// Returns a setting's value.
+/// Returns a setting's value, looking up a credential.
 pub(super) fn exposed<'a>(setting: &'a Setting, credentials: &'a BTreeMap<String, Secret>) -> Result<&'a str, Trouble> {
     match setting {
         Setting::Plain(value) => Ok(value),
@@ -109,7 +109,7 @@ pub(super) fn exposed<'a>(setting: &'a Setting, credentials: &'a BTreeMap<String
     }
 }
 
-/// Reads standard error, so that the program never waits for us, and keeps nothing of it.
+/// Drains standard error, so that the program never blocks on it; keeps nothing.
 async fn count_lines(mut stderr: ChildStderr) -> u64 {
     let (mut lines, mut buffer) = (0, [0; 4096]);
     while let Ok(length @ 1..) = stderr.read(&mut buffer).await {

@@ -1,4 +1,4 @@
-//! What comes of the bytes that a server's program writes, as a function; for `fuzzing`.
+//! Handles the bytes of a server's program as a function, for `fuzzing`.
 
 use std::io::Cursor;
 
@@ -17,23 +17,23 @@ use super::{
 };
 use crate::core::{mask::Mask, tool::Offer};
 
-/// What was made of them.
+/// How many messages were taken, and what was found in them.
 pub(crate) struct Taken {
-    /// Messages that went on to the client.
+    /// Messages passed on to the client.
     pub(crate) messages: usize,
-    /// The tools that were offered.
+    /// The offered tools.
     pub(crate) offers: Vec<Offer>,
-    /// The texts of results.
+    /// The results' texts.
     pub(crate) outputs: Vec<String>,
 }
 
-/// Takes the bytes in as from a program's pipe, until they end.
+/// Handles the bytes like a program's output, up to their end.
 pub(crate) fn taken_in(bytes: &[u8], mask: &Mask) -> Taken {
     let pipe =
         AsyncRwTransport::<RoleClient, _, _>::new_client(Metered::new(Cursor::new(bytes.to_vec())), tokio::io::sink());
     let (mut watched, _watch) = Watched::new(pipe.with_max_line_length(MESSAGE_BYTES_MAX));
     let mut taken = Taken { messages: 0, offers: Vec::new(), outputs: Vec::new() };
-    // Nothing is waited for: the bytes are there.
+    // Nothing has to be awaited: all bytes are here.
     while let Some(Some(message)) = watched.receive().now_or_never() {
         taken.messages += 1;
         let JsonRpcMessage::Response(response) = message else { continue };

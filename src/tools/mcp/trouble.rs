@@ -1,4 +1,4 @@
-//! Why an MCP server is down, in words for the operator's log: never with what the server said.
+//! Why an MCP server is down, for the operator's log; never in the server's words.
 
 use rmcp::{
     service::{ClientInitializeError, ServiceError},
@@ -54,7 +54,7 @@ impl Trouble {
     }
 }
 
-/// Says what a transport stumbled over, by kind and status alone: an error's text may hold a body.
+/// Describes a transport error by kind and status only, because its text may contain a body.
 fn transport(error: &DynamicTransportError) -> String {
     let Some(error) = error.error.downcast_ref::<StreamableHttpError<reqwest::Error>>() else {
         return "its pipe is closed".to_owned();
@@ -72,7 +72,7 @@ fn transport(error: &DynamicTransportError) -> String {
     }
 }
 
-/// Returns the status out of rmcp's `HTTP 404 Not Found: body`.
+/// Extracts the status from rmcp's `HTTP 404 Not Found: body`.
 fn status_in(text: &str) -> String {
     let digits = text.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
     match digits.filter(|digits| digits.chars().all(|char| char.is_ascii_digit())) {

@@ -1,5 +1,5 @@
-//! A transport that a server cannot flood: what comes in is counted, and only what we have a use for goes on to rmcp,
-//! which makes a task of every request and notification.
+//! A transport that a server cannot flood: input is counted, and only messages we can use reach rmcp, which spawns a
+//! task for every request and notification.
 
 use std::{
     future::Future,
@@ -24,16 +24,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Messages that a server may send in [`FLOOD_SECONDS`].
+/// Messages that a server may send within [`FLOOD_SECONDS`].
 pub(super) const MESSAGES_MAX: usize = 2_000;
-/// Bytes that a program may write in [`FLOOD_SECONDS`].
+/// Bytes that a program may write within [`FLOOD_SECONDS`].
 const BYTES_MAX: usize = 64 << 20;
-/// The time over which is counted.
+/// The counting period.
 pub(super) const FLOOD_SECONDS: u64 = 10;
-/// Requests of a server that may wait for our answer, which it has to read.
+/// A server's requests that await our answer, which the server must read.
 const REQUESTS_OPEN_MAX: usize = 32;
 
-/// Counts over stretches of [`FLOOD_SECONDS`].
+/// Counts within periods of [`FLOOD_SECONDS`].
 struct Meter {
     max: usize,
     count: usize,
@@ -45,7 +45,7 @@ impl Meter {
         Self { max, count: 0, since: now }
     }
 
-    /// Whether there is room for that much more.
+    /// Counts `more`; returns whether it fits.
     fn takes(&mut self, more: usize, now: Instant) -> bool {
         if now.duration_since(self.since) >= Duration::from_secs(FLOOD_SECONDS) {
             (self.since, self.count) = (now, 0);
@@ -55,7 +55,7 @@ impl Meter {
     }
 }
 
-/// What is known of a connection from outside.
+/// A connection's state, shared with its owner.
 #[derive(Clone, Default)]
 pub(super) struct Watch {
     closed: CancellationToken,
@@ -63,28 +63,28 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Waits until no more will come.
+    /// Waits until the connection is closed.
     pub(super) async fn closed(&self) {
         self.closed.cancelled().await;
     }
 
-    /// Whether no more will come.
+    /// Returns whether the connection is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }
 
-    /// Lets nothing more in.
+    /// Closes the connection to further input.
     pub(super) fn close(&self) {
         self.closed.cancel();
     }
 
-    /// Whether it was closed because too much came.
+    /// Returns whether it was closed because of a flood.
     pub(super) fn flooded(&self) -> bool {
         self.flooded.load(Ordering::Relaxed)
     }
 }
 
-/// A transport that is watched.
+/// A watched transport.
 pub(super) struct Watched<T> {
     inner: T,
     watch: Watch,
@@ -99,14 +99,14 @@ impl<T> Watched<T> {
         (Self { inner, watch: watch.clone(), messages, requests_open: Arc::default() }, watch)
     }
 
-    /// Whether a message goes on to rmcp; `None` is a flood.
+    /// Returns whether a message goes on to rmcp; `None` for a flood.
     fn admits(&mut self, message: &ServerJsonRpcMessage) -> Option<bool> {
         if !self.messages.takes(1, Instant::now()) {
             return None;
         }
         match message {
             JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => Some(true),
-            // Progress, logs and the like have no use here.
+            // Progress, logs and the like are of no use here.
             JsonRpcMessage::Notification(notification) => {
                 Some(matches!(notification.notification, ServerNotification::ToolListChangedNotification(_)))
             }
@@ -128,7 +128,7 @@ impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
         async move {
             let sent = sending.await;
             if answers {
-                // An answer may be to a line that was no request, which nothing counted.
+                // The answer may be to a line that was not a request, and so was not counted.
                 let _ = open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1));
             }
             sent
@@ -165,7 +165,7 @@ impl<T> Drop for Watched<T> {
     }
 }
 
-/// A pipe that ends when too much comes through.
+/// A pipe that ends when a flood comes through.
 pub(super) struct Metered<R> {
     inner: R,
     bytes: Meter,

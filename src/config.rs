@@ -1,4 +1,4 @@
-//! `config/workmate.yaml` and `config/coworkers/*.yaml`: raw shapes, secrets, and validation that reports every fault.
+//! `config/workmate.yaml` and `config/coworkers/*.yaml`: parsing, secrets, and validation that reports every fault.
 
 mod budgets;
 mod claude;
@@ -48,77 +48,77 @@ pub use self::{
 };
 pub use crate::core::prompt::Effort;
 
-/// Looks up an environment variable; handed in, so that tests need no process environment.
+/// Looks up an environment variable; passed in, so that tests do not depend on the process's environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads the base URL of a homeserver or appservice, for those who are given one outside the config file.
+/// Parses the base URL of a homeserver or appservice, for callers outside the config file.
 ///
 /// # Errors
-/// What is wrong with it and how to mend that, on one line.
+/// What is wrong and how to mend it, on one line.
 pub fn parse_base_url(text: &str) -> Result<Url, String> {
     value::parse_base_url(text, "/_matrix").map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
 }
 
-/// Returns a homeserver's name, as [`parse_base_url`] does with a URL.
+/// Parses a homeserver's name, for callers outside the config file.
 ///
 /// # Errors
-/// What is wrong with it and how to mend that, on one line.
+/// What is wrong and how to mend it, on one line.
 pub fn parse_server_name(text: &str) -> Result<OwnedServerName, String> {
     value::parse_server_name(text).map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
 }
 
-/// Returns an address to listen on, as [`parse_base_url`] does with a URL.
+/// Parses a listen address, for callers outside the config file.
 ///
 /// # Errors
-/// What is wrong with it and how to mend that, on one line.
+/// What is wrong and how to mend it, on one line.
 pub fn parse_socket(text: &str) -> Result<SocketAddr, String> {
     value::parse_socket(text).map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
 }
 
-/// The whole configuration, checked; nothing in it needs checking again.
+/// The whole configuration, validated; nothing in it needs another check.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the homeserver is and what it is called.
+    /// The homeserver's URL and name.
     pub homeserver: Homeserver,
-    /// The appservice's own endpoint, tokens and namespace.
+    /// Our endpoint, tokens and namespace.
     pub appservice: Appservice,
     /// Where `/healthz` and `/readyz` listen.
     pub health_listen: SocketAddr,
-    /// Where everything is stored; relative paths are relative to the config file.
+    /// The data folder, as given relative to the config file.
     pub data_dir: PathBuf,
-    /// Where the coworkers' files are.
+    /// The folder of the coworkers' files.
     pub coworkers_dir: PathBuf,
-    /// The secret that store keys and recovery passphrases are derived from.
+    /// The secret from which store keys and recovery passphrases are derived.
     pub master: MasterSecret,
-    /// How the Messages API is reached.
+    /// How to reach the Messages API.
     pub claude: Claude,
     /// Who belongs to the workspace beyond its local users.
     pub workspace: Workspace,
-    /// The assistants.
+    /// Settings of all assistants.
     pub assistants: Assistants,
     /// Named limits.
     pub limits: Limits,
-    /// What the model may cost.
+    /// Limits on the model's cost.
     pub budgets: Budgets,
-    /// The coworkers, by id.
+    /// The coworkers, sorted by id.
     pub coworkers: Vec<Coworker>,
     /// The MCP servers (`mcp_servers:`).
     pub mcp_servers: Vec<Server>,
-    /// Credentials for tools, by their labels (`credentials:`).
+    /// Credentials for tools by label (`credentials:`).
     pub credentials: BTreeMap<String, Secret>,
-    /// What is kept of runs.
+    /// What is kept of runs, and how long.
     pub audit: Audit,
     /// What is logged, and how.
     pub log: Log,
-    /// The registration that `check` compares with this; without it the one that `init` writes, if it is there.
+    /// The registration that `check` compares with; `None` means the one that `init` writes, if it exists.
     pub registration_file: Option<PathBuf>,
-    /// What is wrong with coworkers' files: these coworkers are not among [`Self::coworkers`], and the others are.
+    /// Faults in coworkers' files. Those coworkers are missing from [`Self::coworkers`]; the others are there.
     pub left_out: Vec<Fault>,
 }
 
 impl Config {
-    /// Returns the process's own secrets, which nothing that it shows or sends may hold: with [`Self::credentials`],
-    /// all that there are.
+    /// Returns the process's own secrets, which must not appear in anything it shows or sends. Together with
+    /// [`Self::credentials`] these are all secrets.
     #[must_use]
     pub fn own_secrets(&self) -> Vec<Secret> {
         let tokens = [&self.appservice.as_token, &self.appservice.hs_token];
@@ -128,16 +128,16 @@ impl Config {
         all.cloned().chain([self.master.encode()]).collect()
     }
 
-    /// Reads the config file at `path` and all that it names, with the process's environment. A coworker whose file has
-    /// faults is left out, so that it costs nobody but itself.
+    /// Loads the config file at `path` and everything it names, with the process's environment. A coworker whose file
+    /// has faults is left out, so that it costs only itself.
     ///
     /// # Errors
-    /// Every fault of every file, to be shown to the operator as they are, where another file than a coworker's has one.
+    /// If any other file has a fault: every fault of every file, to be shown to the operator as it is.
     pub fn load(path: &Path) -> Result<Self, Faults> {
         load::load(path, &|name| std::env::var(name).ok()).map(|(config, _)| config)
     }
 
-    /// As [`Self::load`] with another environment, and nobody is left out; also returns what is no fault, but doubtful.
+    /// Like [`Self::load`], with another environment and leaving nobody out; also returns warnings.
     ///
     /// # Errors
     /// Every fault of every file.
@@ -153,7 +153,7 @@ impl Config {
         self.left_out.iter().filter_map(stem).collect()
     }
 
-    /// Returns the namespace that decisions are made with.
+    /// Returns the namespace on which decisions are based.
     #[must_use]
     pub fn namespace(&self) -> Namespace {
         Namespace {
@@ -172,65 +172,65 @@ impl Config {
 /// `homeserver:`
 #[derive(Clone, Debug)]
 pub struct Homeserver {
-    /// Client-server API base, without `/_matrix`.
+    /// The base URL of the client-server API, without `/_matrix`.
     pub url: Url,
     /// The part after the colon in its users' ids.
     pub server_name: OwnedServerName,
-    /// The HTTP proxy by which it is called, if it is not on this machine.
+    /// The HTTP proxy for calls to it, unless it is on this machine.
     pub proxy: Option<Url>,
 }
 
 /// `appservice:`
 #[derive(Clone, Debug)]
 pub struct Appservice {
-    /// `id` in the registration.
+    /// The registration's `id`.
     pub id: String,
-    /// Where the homeserver's calls are awaited.
+    /// The address on which we listen for the homeserver.
     pub listen: SocketAddr,
-    /// The URL under which the homeserver finds us (`url` in the registration).
+    /// The URL at which the homeserver reaches us (the registration's `url`).
     pub url: Url,
-    /// What we authenticate with to the homeserver.
+    /// The token that authenticates us to the homeserver.
     pub as_token: Secret,
-    /// What the homeserver authenticates with to us.
+    /// The token that authenticates the homeserver to us.
     pub hs_token: Secret,
-    /// Localpart of the service bot.
+    /// The service bot's localpart.
     pub service_localpart: String,
-    /// What a coworker's localpart begins with.
+    /// The prefix of coworkers' localparts.
     pub coworker_prefix: String,
-    /// What an assistant's localpart begins with.
+    /// The prefix of assistants' localparts.
     pub assistant_prefix: String,
 }
 
-/// A header's value that is shorter is no secret; hiding it everywhere would make holes in harmless text.
+/// A shorter header value is not a secret; masking it everywhere would damage harmless text.
 const HIDDEN_MIN: usize = 8;
 
 /// `claude:`
 #[derive(Clone, Debug)]
 pub struct Claude {
-    /// Base of the Messages API, without `/v1`.
+    /// The base URL of the Messages API, without `/v1`.
     pub base_url: Url,
-    /// The key; `None` where it is missing, which is an answerable fault and not a crash.
+    /// The key; without one Workmate starts and answers that it is missing.
     pub api_key: Option<Secret>,
-    /// A token that goes as `Authorization: Bearer`, e.g. of a gateway.
+    /// A token sent as `Authorization: Bearer`, e.g. for a gateway.
     pub auth_token: Option<Secret>,
-    /// Further headers of every call, by name.
+    /// Further headers for every call, by name.
     pub headers: Vec<(String, Secret)>,
     /// `anthropic-version`.
     pub api_version: String,
     /// How long a stream may be silent, in seconds.
     pub idle_seconds: u32,
-    /// The proxy that its calls go through.
+    /// The proxy for calls to it.
     pub proxy: Option<Url>,
-    /// Model where a coworker or the assistants name none.
+    /// The default model of coworkers and assistants.
     pub model: String,
-    /// Effort where they name none.
+    /// Their default effort.
     pub effort: Effort,
-    /// `max_tokens` of each call: room for thinking and answer, in tokens.
+    /// `max_tokens` of each call: the most tokens for thinking and answer together.
     pub output_tokens_max: u32,
 }
 
 impl Claude {
-    /// Returns whether anything says who asks: a key, a token, or a header of a gateway's that carries one.
+    /// Returns whether there is any credential: a key, a token, or a gateway's header that carries one.
     #[must_use]
     pub fn has_credentials(&self) -> bool {
         let signs =
@@ -242,93 +242,94 @@ impl Claude {
 /// `workspace:`
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
-    /// Other servers whose users count as the workspace's.
+    /// Other servers whose users belong to the workspace.
     pub allowed_servers: BTreeSet<OwnedServerName>,
-    /// Bots of other makers, by full user id.
+    /// Bots that are not ours, by full user id.
     pub bots: BTreeSet<OwnedUserId>,
-    /// Bridges of other makers.
+    /// Bridges that are not ours.
     pub bridges: Vec<Bridge>,
-    /// How the homeserver's guests are known.
+    /// How the homeserver's guests are recognised.
     pub guests: Guests,
     /// Admins, by full user id.
     pub admins: BTreeSet<OwnedUserId>,
     /// The space whose local members are the workspace's.
     pub space: Option<OwnedRoomOrAliasId>,
-    /// Whether what comes unencrypted into an encrypted room is obeyed.
+    /// Whether unencrypted messages in an encrypted room are obeyed.
     pub obey_unencrypted: bool,
-    /// Whether the service bot keeps a room in which the coworkers are found.
+    /// Whether the service bot keeps a lobby, in which people find the coworkers.
     pub lobby: bool,
 }
 
 /// `assistants:`
 #[derive(Clone, Debug)]
 pub struct Assistants {
-    /// Whether there are any.
+    /// Whether there are assistants at all.
     pub enabled: bool,
-    /// What the operator adds to every assistant's instructions.
+    /// The operator's instructions for every assistant.
     pub instructions: String,
-    /// The model; falls back to `claude.model`.
+    /// The model; `None` means `claude.model`.
     pub model: Option<String>,
-    /// The effort; falls back to `claude.effort`.
+    /// The effort; `None` means `claude.effort`.
     pub effort: Option<Effort>,
-    /// A pause after which the session starts afresh, in hours.
+    /// The pause after which a session starts afresh, in hours.
     pub session_idle_hours: u32,
-    /// Who gets one without asking.
+    /// Who is given one without asking.
     pub provision: Provision,
-    /// Assistants made, or people looked up, in a minute.
+    /// Assistants made or people looked up each minute, at most.
     pub provision_per_minute: u32,
-    /// Days between an owner's going and the deletion of what their assistant has.
+    /// Days from an owner's departure to the deletion of their assistant's data.
     pub gone_grace_days: u32,
-    /// The tools that each of them may use; none by default.
+    /// The tools of every assistant; none by default.
     pub tools: Vec<Grant>,
-    /// Whether devices that their owner has not verified are left unanswered.
+    /// Whether messages from devices that their owner has not verified go unanswered.
     pub require_verified_devices: bool,
 }
 
 /// `assistants.provision`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Provision {
-    /// Who asks.
+    /// Nobody; people ask for one.
     #[default]
     Request,
     /// Every local member of the workspace's space.
     Members,
 }
 
-/// `limits:`; every one has a default and a bound.
+/// `limits:`; each has a default and bounds.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Size of the newest part of a room's history that a prompt may hold, in tokens.
+    /// Most tokens of a room's newest history in a prompt.
     pub context_tokens_max: u32,
-    /// Files that one prompt may hold; none where it is 0.
+    /// Most files in a prompt; 0 for none.
     pub files_max: usize,
-    /// One file as it was sent, in bytes.
+    /// Most bytes of a file as it was sent.
     pub file_bytes_max: u64,
-    /// Runs at once over all rooms.
+    /// Concurrent runs over all rooms.
     pub runs_max: usize,
-    /// Runs at once in one room.
+    /// Concurrent runs in one room.
     pub room_runs_max: usize,
-    /// Runs that wait in one room; further ones are declined.
+    /// Runs waiting in one room; further ones are declined.
     pub waiting_runs_max: usize,
-    /// Virtual users provisioned at once at start.
+    /// Virtual users provisioned concurrently at a start.
     pub provisioning_max: usize,
-    /// Assistants' clients open at once.
+    /// Assistants' clients open at the same time.
     pub assistants_live_max: usize,
-    /// A request older than this, found after downtime, is answered only with a word that it is late; minutes.
+    /// Age in minutes from which a request counts as late, so that its answer says so; also how long an event waits for
+    /// its key.
     pub deadline_minutes: u32,
-    /// Body of one transaction, in bytes.
+    /// Most bytes of a transaction's body.
     pub transaction_bytes_max: usize,
-    /// Calls of the model in one run: the first, and one after each round of tools.
+    /// Model calls of a run: the first, and one after each round of tools.
     pub tool_rounds_max: u32,
-    /// Tool calls of one run that are carried out at once.
+    /// Tool calls of a run executed concurrently.
     pub tools_at_once_max: usize,
-    /// Prompt and answer tokens of all calls of one run; a run that has used them up ends.
+    /// Prompt and answer tokens over all calls of a run; a run that exceeds them ends.
     pub run_tokens_max: u64,
-    /// How long an approval is waited for, in minutes.
+    /// How long a card stays open, in minutes.
     pub approval_minutes: u32,
-    /// Runs that one person may begin in five minutes (C14).
+    /// Runs that one person may start in five minutes (C14).
     pub person_requests_max: usize,
-    /// Runs that may begin in one room in five minutes.
+    /// Runs that may start in one room in five minutes.
     pub room_requests_max: usize,
 }
 
@@ -342,7 +343,7 @@ pub struct Audit {
 }
 
 impl Limits {
-    /// Returns what is allowed of files.
+    /// Returns the limits on files.
     #[must_use]
     pub fn files(&self) -> crate::core::media::Limits {
         crate::core::media::Limits { files_max: self.files_max, file_bytes_max: self.file_bytes_max }
@@ -350,7 +351,7 @@ impl Limits {
 }
 
 impl Limits {
-    /// Returns the rates at which people and rooms are stopped.
+    /// Returns the breakers' limits for people and rooms.
     #[must_use]
     pub fn rates(&self) -> Rates {
         Rates {
@@ -359,7 +360,7 @@ impl Limits {
         }
     }
 
-    /// Returns what the schedule of runs keeps to.
+    /// Returns the limits of the schedule.
     #[must_use]
     pub fn schedule(&self) -> ScheduleLimits {
         let Self { runs_max, room_runs_max, waiting_runs_max, .. } = *self;
@@ -370,36 +371,36 @@ impl Limits {
 /// One file of `config/coworkers/`.
 #[derive(Clone, Debug)]
 pub struct Coworker {
-    /// Its id; the localpart is the prefix and this.
+    /// The id; prefix and id make the localpart.
     pub id: CoworkerId,
-    /// Its name; the display name is this and " · coworker".
+    /// The name; the display name adds " · coworker".
     pub name: String,
-    /// One line: what it is for.
+    /// What it is for, on one line.
     pub purpose: String,
-    /// What the model is told, in the operator's words.
+    /// The operator's instructions to the model.
     pub instructions: String,
-    /// The model; falls back to `claude.model`.
+    /// The model; `None` means `claude.model`.
     pub model: Option<String>,
-    /// The effort; falls back to `claude.effort`.
+    /// The effort; `None` means `claude.effort`.
     pub effort: Option<Effort>,
-    /// Where answers in a room go.
+    /// Where its answers go.
     pub reply_in: ReplyIn,
     /// Whose invites it accepts.
     pub accept_invites_from: AcceptInvites,
-    /// An image to upload as its avatar; generated where there is none.
+    /// The image file of its avatar; `None` generates one.
     pub avatar: Option<PathBuf>,
-    /// Whether it says nothing on joining a room (C17).
+    /// Whether it joins rooms without first words (C17).
     pub silent_join: bool,
-    /// What it may cost in a month; no limit by default (C19).
+    /// Its monthly budget; none by default (C19).
     pub budget_usd_month: Option<Usd>,
-    /// The tools that it may use; none by default (C12).
+    /// The tools granted to it; none by default (C12).
     pub tools: Vec<Grant>,
-    /// `history`: for whom it reads what (C7).
+    /// `history`: on whose behalf it reads (C7).
     pub reads: Reads,
 }
 
 impl Coworker {
-    /// Returns what it is called in rooms, which says what it is (C1).
+    /// Returns its display name, which says what it is (C1).
     #[must_use]
     pub fn display_name(&self) -> String {
         format!("{} · coworker", self.name)
@@ -410,9 +411,9 @@ impl Coworker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplyIn {
-    /// A thread on the request.
+    /// In a thread on the request.
     Thread,
-    /// The timeline.
+    /// In the timeline.
     Timeline,
 }
 
@@ -430,7 +431,7 @@ pub enum AcceptInvites {
 pub struct Log {
     /// The form of a line.
     pub format: LogFormat,
-    /// `target=level` directives, added to the built-in ones.
+    /// `target=level` directives, in addition to the built-in ones.
     pub filter: Option<String>,
 }
 
@@ -440,7 +441,7 @@ pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object on each line, for machines.
     Json,
 }
 

@@ -1,4 +1,4 @@
-//! `budgets:`, what the model may cost, and what is doubtful about it.
+//! `budgets:`, the limits on the model's cost, and warnings about them.
 
 use super::{
     Config,
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::core::budget::{Budgets, Limits, Usd};
 
-/// The least and the most that a budget can be.
+/// The smallest and the largest budget.
 pub(super) const BOUNDS: (Usd, Usd) = (Usd::from_micro(10_000), Usd::dollars(1_000_000));
-/// Whose spending can be limited.
+/// The scopes that can have a budget.
 const SCOPES: [&str; 4] = ["workspace", "assistant", "person", "room"];
-/// For which spans.
+/// The periods of a budget.
 const SPANS: [&str; 2] = ["usd_month", "usd_day"];
 
 pub(super) fn read(root: &Section<'_>, faults: &mut Faults) -> Budgets {
@@ -37,7 +37,7 @@ pub(super) fn read(root: &Section<'_>, faults: &mut Faults) -> Budgets {
     Budgets { workspace, assistant, person, room }
 }
 
-/// Returns an amount of money, in dollars.
+/// Parses an amount of money in dollars.
 pub(super) fn dollars(node: &Node) -> Result<Usd, Trouble> {
     let text = value::text(node)?;
     let mend = || format!("use dollars from 0.01 to {}, such as 20 or 0.50.", BOUNDS.1.micro() / 1_000_000);
@@ -51,7 +51,7 @@ pub(super) fn dollars(node: &Node) -> Result<Usd, Trouble> {
     Ok(amount)
 }
 
-/// Records budgets that others make pointless.
+/// Warns of budgets that others make pointless.
 pub(super) fn doubts(root: &Section<'_>, config: &Config, warnings: &mut Faults) {
     let budgets = &config.budgets;
     let section = root.again("budgets");

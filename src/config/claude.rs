@@ -1,4 +1,4 @@
-//! `claude:`, with what the environment says where the file is silent.
+//! `claude:`, completed from the environment.
 
 use url::Url;
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// Where the Messages API is, unless config or environment say otherwise.
+/// The default base URL of the Messages API.
 const CLAUDE_URL: &str = "https://api.anthropic.com";
-/// The model where nobody names one.
+/// The default model.
 pub(super) const MODEL: &str = "claude-opus-5-5";
-/// The versions of the API that can be spoken, the newest first.
+/// The supported API versions, newest first.
 pub(super) const VERSIONS: [&str; 2] = ["2026-10-21", "2023-06-01"];
 /// Thinking and answer of one call, in tokens.
 pub(super) const OUTPUT_TOKENS_MAX: u64 = 16_000;
-/// Silence of a stream that is taken for its end, in seconds: at the provider itself, which pings, and behind a gateway
-/// that may swallow pings.
+/// After how much silence a stream counts as ended, in seconds: at the provider itself, which pings, and behind a
+/// gateway, which may swallow pings.
 const IDLE_SECONDS: (u32, u32) = (90, 300);
-/// Further headers; characters of a name.
+/// Most further headers; the next constant limits their names.
 const HEADERS_MAX: usize = 32;
 const HEADER_CHARS_MAX: usize = 64;
-/// Headers that are Workmate's own, or the connection's.
+/// Headers that Workmate or the connection sets.
 const OWN_HEADERS: [&str; 6] =
     ["content-type", "content-length", "host", "connection", "transfer-encoding", "accept-encoding"];
 
@@ -47,7 +47,7 @@ pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Fau
     let (mut api_key, has_key) = given("api_key", faults);
     let (mut auth_token, has_token) = given("auth_token", faults);
     if !has_key && !has_token {
-        // As in the official SDKs, the key goes first where both are set.
+        // As in the official SDKs, the key wins if both are set.
         api_key = of_environment(&section, sources.env, ("ANTHROPIC_API_KEY", "api_key"), faults);
         if api_key.is_none() {
             auth_token = of_environment(&section, sources.env, ("ANTHROPIC_AUTH_TOKEN", "auth_token"), faults);
@@ -78,7 +78,7 @@ pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Fau
     })
 }
 
-/// Reads `headers:`, a value each, or where it is to be found (`{value_file: …}`); without any, the environment's.
+/// Parses `headers:`, each a value or a reference (`{value_file: …}`); without any, uses the environment's.
 fn headers(claude: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Vec<(String, Secret)> {
     if !claude.has("headers") {
         return headers_of_environment(claude, sources.env, faults);
@@ -110,7 +110,7 @@ fn headers(claude: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> 
     headers
 }
 
-/// Reads `ANTHROPIC_CUSTOM_HEADERS`: a `Name: value` on each line, as in the official SDKs.
+/// Parses `ANTHROPIC_CUSTOM_HEADERS`: `Name: value` on each line, as in the official SDKs.
 fn headers_of_environment(section: &Section<'_>, env: Env<'_>, faults: &mut Faults) -> Vec<(String, Secret)> {
     let text = env("ANTHROPIC_CUSTOM_HEADERS").unwrap_or_default();
     let mut headers = Vec::new();

@@ -1,4 +1,4 @@
-//! `config/coworkers/*.yaml`: one file, one coworker.
+//! `config/coworkers/*.yaml`: one coworker for each file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,25 +21,25 @@ use super::{
 };
 use crate::core::{asker::Reads, people::CoworkerId};
 
-/// Coworkers in one workspace.
+/// Most coworkers in a workspace.
 const COWORKERS_MAX: usize = 100;
-/// Characters of an id; a user id has to hold the prefix and the server's name too.
+/// Most characters of an id; the user id also contains the prefix and the server's name.
 const ID_CHARS_MAX: usize = 32;
-/// Characters of a name; clients cut longer ones in member lists.
+/// Most characters of a name; clients cut longer ones in member lists.
 pub(super) const NAME_CHARS_MAX: usize = 64;
 /// Characters of a purpose line.
 pub(super) const PURPOSE_CHARS_MAX: usize = 200;
-/// Bytes of an avatar's file; homeservers accept far more, clients load it for every message.
+/// Most bytes of an avatar file; homeservers accept more, but clients load it for every message.
 const AVATAR_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a user id (specification v1.17, appendices 4.2.1).
 const USER_ID_BYTES_MAX: usize = 255;
 
-/// What it means that a file cannot be read.
+/// Consequence and remedy of an unreadable file.
 const MISSING: (&str, &str) =
     ("Its coworker would be missing.", "let the user that runs Workmate read it, or move it out of the folder.");
 
-/// Reads every coworker's file in `dir`, in the order of their ids. One whose file has faults is left out, and they go to
-/// `of_files`; what is wrong with the folder goes to `faults`.
+/// Loads every coworker's file in `dir`, sorted by id. A coworker whose file has faults is left out, and the faults go
+/// to `of_files`; faults of the folder itself go to `faults`.
 pub(super) fn load(dir: &Path, reachable: &Known<'_>, faults: &mut Faults, of_files: &mut Faults) -> Vec<Coworker> {
     let mut coworkers: Vec<(PathBuf, Coworker)> = Vec::new();
     for file in files_of(dir, faults) {
@@ -53,7 +53,7 @@ pub(super) fn load(dir: &Path, reachable: &Known<'_>, faults: &mut Faults, of_fi
     coworkers.into_iter().map(|(_, coworker)| coworker).collect()
 }
 
-/// Records each coworker whose full user id would be too long for Matrix.
+/// Reports coworkers whose full user id would be too long for Matrix.
 pub(super) fn check_user_ids(
     coworkers: &[Coworker],
     dir: &Path,
@@ -169,7 +169,7 @@ fn id(node: &Node) -> Result<CoworkerId, Trouble> {
     Ok(CoworkerId(id))
 }
 
-/// One file for each id: that the names agree is also what keeps ids from being given twice.
+/// The file's name must be the id, which also prevents duplicate ids.
 fn check_file_name(section: &Section<'_>, id: Option<&CoworkerId>, faults: &mut Faults) {
     let name = section.file().file_name().unwrap_or_default().to_string_lossy();
     let Some(id) = id else { return };
@@ -231,12 +231,12 @@ fn avatar(node: &Node, base: &Path) -> Result<PathBuf, Trouble> {
     }
 }
 
-/// People mention coworkers by name too: two must not share one.
+/// Two coworkers must not share a name, because people mention them by name too.
 fn check_names_differ(coworkers: &[(PathBuf, Coworker)], faults: &mut Faults) {
     let mut seen: BTreeMap<String, &Path> = BTreeMap::new();
     let has_fault = |file: &Path| faults.as_slice().iter().any(|fault| fault.file == file);
     let mut all: Vec<_> = coworkers.iter().collect();
-    // A copy does not take the name of the one that it was made of.
+    // A copied file must not claim the name of its original.
     all.sort_by_key(|(file, coworker)| (has_fault(file), coworker.name.to_lowercase() != coworker.id.0));
     for (file, coworker) in all {
         if let Some(first) = seen.insert(coworker.name.to_lowercase(), file) {

@@ -1,21 +1,21 @@
-//! What is wrong with a configuration: where, what, why it matters, and how to mend it.
+//! Faults of a configuration: where, what, why it matters, and how to mend it.
 
 use std::{fmt, path::PathBuf};
 
-/// One thing that is wrong (or, in a list of warnings, doubtful) in one file.
+/// A fault (or, in a list of warnings, a doubt) in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The file, as it was named to us or derived from that name.
+    /// The file, as it was named to us or derived from such a name.
     pub file: PathBuf,
-    /// The line, counted from 1; `None` where the whole file is meant.
+    /// The line, from 1; `None` for the whole file.
     pub line: Option<usize>,
-    /// The key with its sections, e.g. `appservice.hs_token`; empty where the whole file is meant.
+    /// The key with its sections, e.g. `appservice.hs_token`; empty for the whole file.
     pub key: String,
     /// What is wrong, in a few words.
     pub what: String,
-    /// Why that matters: one sentence.
+    /// Why it matters, in one sentence.
     pub why: String,
-    /// What to do about it, as the words after "Mend: ".
+    /// The remedy, without the leading "Mend: ".
     pub mend: String,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every fault of one run, in the order of the files and their lines.
+/// All faults of a run, by file and line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
@@ -43,24 +43,24 @@ impl From<Vec<Fault>> for Faults {
 }
 
 impl Faults {
-    /// Adds one.
+    /// Adds a fault.
     pub fn push(&mut self, fault: Fault) {
         self.0.push(fault);
     }
 
-    /// Returns them all.
+    /// Returns all faults.
     #[must_use]
     pub fn as_slice(&self) -> &[Fault] {
         &self.0
     }
 
-    /// Returns whether nothing is wrong.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Puts those of one file into the order of its lines, and leaves the order of the files.
+    /// Sorts the faults of each file by line; keeps the order of files.
     pub(super) fn sort(&mut self) {
         let mut files: Vec<PathBuf> = Vec::new();
         for fault in &self.0 {
@@ -86,7 +86,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// A fault without its place: what a parser of one value can know.
+/// A fault without its place, as the parser of a value knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
     pub(super) what: String,
@@ -100,7 +100,7 @@ impl Trouble {
     }
 }
 
-/// Returns a value as it may stand in a message: short, quoted, without control characters.
+/// Returns a value for a message: short, quoted, without control characters.
 pub(super) fn shown(text: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 60;
     let mut short: String = text.chars().take(SHOWN_CHARS_MAX).flat_map(char::escape_debug).collect();

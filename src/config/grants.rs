@@ -1,4 +1,4 @@
-//! `tools:` of a coworker or of the assistants: what they may use, and on what conditions (C12).
+//! `tools:` of a coworker or of the assistants: which tools are granted, and on what conditions (C12).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,27 +16,27 @@ use crate::{
     secret::Secret,
 };
 
-/// Entries of `tools:` in one coworker's file.
+/// Most entries of `tools:` in one file.
 pub(super) const GRANTS_MAX: usize = 100;
-/// Hosts of one grant.
+/// Most hosts of a grant.
 pub(super) const HOSTS_MAX: usize = 100;
-/// Rooms, and spaces, of one grant.
+/// Most rooms of a grant, and most spaces.
 pub(super) const PLACES_MAX: usize = 50;
-/// Letters of a tool's digest.
+/// Characters of a tool's digest.
 const DIGEST_CHARS: usize = 32;
 
-/// What grants can name.
+/// The names that grants can refer to.
 pub(super) struct Known<'a> {
     pub(super) servers: &'a [Server],
     pub(super) credentials: &'a BTreeMap<String, Secret>,
 }
 
-/// Reads a coworker's `tools:`.
+/// Parses a coworker's `tools:`.
 pub(super) fn read(coworker: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<Grant> {
     grants(coworker, known, faults).into_iter().map(|(grant, _)| grant).collect()
 }
 
-/// Reads the assistants' `tools:`, in whose chats nobody but the owner is there to be asked.
+/// Parses the assistants' `tools:`; in their chats only the owner can be asked.
 pub(super) fn read_private(assistants: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<Grant> {
     let grants = grants(assistants, known, faults);
     for (grant, at) in &grants {
@@ -61,8 +61,8 @@ fn grants<'a>(coworker: &Section<'a>, known: &Known<'_>, faults: &mut Faults) ->
     grants
 }
 
-/// Returns the patterns of those grants of servers' tools that may change something and that whoever asks, or makes a
-/// room, can approve anywhere.
+/// Returns the patterns of grants of MCP tools that may write and that anybody who asks or makes a room can approve
+/// anywhere.
 pub(super) fn open_writes(grants: &[Grant]) -> Vec<&str> {
     let is_open = |grant: &&Grant| {
         let of_server = grant.pattern.contains(SERVER_SEPARATOR);
@@ -73,7 +73,7 @@ pub(super) fn open_writes(grants: &[Grant]) -> Vec<&str> {
     grants.iter().filter(is_open).map(|grant| grant.pattern.as_str()).collect()
 }
 
-/// What assistants may not have, or not like that.
+/// Reports grants that assistants may not have, or not in this form.
 fn check_private(grant: &Grant, at: &Section<'_>, faults: &mut Faults) {
     let name = grant.pattern.as_str();
     if grant.is_bound() {
@@ -191,7 +191,7 @@ fn conditions(section: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> 
     }
 }
 
-/// `never`, `asker`, `moderator`, a power level, or a list of people.
+/// Parses `never`, `asker`, `moderator`, a power level, or a list of people.
 fn approval(section: &Section<'_>, faults: &mut Faults) -> Option<ApprovalRule> {
     const KEY: &str = "approval";
     if section.has_list(KEY) {
@@ -222,7 +222,7 @@ fn approval(section: &Section<'_>, faults: &mut Faults) -> Option<ApprovalRule> 
     })
 }
 
-/// A tool's fingerprint, as `!changes` and the log show it.
+/// Parses a tool's digest, as `!changes` and the log show it.
 fn digest(node: &Node) -> Result<String, Trouble> {
     let text = value::text(node)?;
     if text.len() == DIGEST_CHARS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
@@ -235,7 +235,7 @@ fn digest(node: &Node) -> Result<String, Trouble> {
     ))
 }
 
-/// A built-in tool's name, or the name or pattern of a server's tools.
+/// Parses a built-in tool's name, or the name or pattern of MCP tools.
 fn pattern(node: &Node, known: &Known<'_>) -> Result<String, Trouble> {
     let text = value::text(node)?;
     let name = text.strip_suffix('*').unwrap_or(&text);
@@ -259,7 +259,7 @@ fn pattern(node: &Node, known: &Known<'_>) -> Result<String, Trouble> {
     ))
 }
 
-/// A host's name, or `*.` and a domain; `:port` where it is neither 80 nor 443.
+/// Parses a host: a name or `*.` and a domain, with `:port` unless it is 80 or 443.
 fn host(node: &Node) -> Result<String, Trouble> {
     let text = value::text(node)?.to_lowercase();
     let trouble = || {

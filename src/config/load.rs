@@ -1,4 +1,4 @@
-//! Reads the config file and everything that it names, and reports all that is wrong at once.
+//! Loads the config file and everything it names, and reports all faults at once.
 
 use std::{
     collections::BTreeMap,
@@ -28,22 +28,22 @@ use crate::{
     secret::MasterSecret,
 };
 
-/// What it means that there is no config file.
+/// Consequence and remedy of a missing config file.
 const MISSING: (&str, &str) =
     ("Nothing can be started without it.", "run `workmate init` to write one, or name the right file with --config.");
 
-/// Returns the checked configuration, and what is doubtful about it. Coworkers whose files have faults are left out of it
+/// Returns the validated configuration and the warnings. Coworkers whose files have faults are left out
 /// ([`Config::left_out`]).
 ///
 /// # Errors
-/// Every fault of every file, where another than a coworker's has one.
+/// If any other file has a fault: every fault of every file.
 pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Faults> {
     let mut faults = Faults::default();
     let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
     let mut warnings = Faults::default();
     let config = config(path, &node, env, &mut faults, &mut warnings);
     if let Some(config) = config.as_ref().filter(|_| !faults.is_empty()) {
-        // Nothing starts: all that is wrong is told at once.
+        // Workmate will not start, so report all faults at once.
         config.left_out.iter().for_each(|fault| faults.push(fault.clone()));
     }
     faults.sort();
@@ -53,8 +53,8 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Fa
     }
 }
 
-/// Returns what is wrong with a text as `workmate.yaml` and as a coworker's file, as if nothing but a master secret in
-/// `MASTER` were beside it; for `fuzzing`.
+/// Returns the faults of a text both as `workmate.yaml` and as a coworker's file, with a master secret in `MASTER` and
+/// nothing else beside it; for `fuzzing`.
 pub(crate) fn faults_in(text: &str) -> Faults {
     let mut faults = Faults::default();
     let path = Path::new("/nonexistent/ci.yaml");
@@ -140,13 +140,13 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     Some(config)
 }
 
-/// Returns whether two listeners could not both be opened.
+/// Returns whether two listeners would collide.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
 }
 
-/// A virtual user is neither an admin nor somebody else's bot.
+/// Reports virtual users that are listed as admins or as foreign bots.
 fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
     let mut namespace = config.namespace();
     namespace.bots.clear();
@@ -177,7 +177,7 @@ fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
     }
 }
 
-/// Records what will work, but perhaps not as meant.
+/// Warns of settings that work, but perhaps not as intended.
 fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Faults) {
     let (homeserver, appservice, claude) = (root.again("homeserver"), root.again("appservice"), root.again("claude"));
     if !config.claude.has_credentials() {
@@ -257,7 +257,7 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Fault
     }
 }
 
-/// Records configured models that end, and effort that a model does not take.
+/// Warns of models that retire, and of efforts that a model does not accept.
 fn model_doubts(root: &Section<'_>, config: &Config, warnings: &mut Faults) {
     let (claude, assistants) = (&config.claude, &config.assistants);
     let (of_all, of_assistants) = (root.again("claude"), root.again("assistants"));
@@ -312,7 +312,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Opens a file; a pipe would wait for its other end for ever.
+/// Opens a regular file; opening a pipe would wait for its other end for ever.
 fn open_file(file: &Path) -> io::Result<fs::File> {
     let metadata = fs::metadata(file)?;
     let kind = metadata.file_type();
@@ -322,7 +322,7 @@ fn open_file(file: &Path) -> io::Result<fs::File> {
     fs::File::open(file)
 }
 
-/// Reads a YAML file into its tree; `why` says what a missing file costs, `mend` what to do about that.
+/// Parses a YAML file into a tree; `why` is the consequence of a missing file, `mend` the remedy.
 pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Faults) -> Option<Node> {
     let mut text = String::new();
     let read = open_file(file).and_then(|file| file.take(YAML_BYTES_MAX as u64 + 1).read_to_string(&mut text));
@@ -344,12 +344,12 @@ pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Fau
     None
 }
 
-/// What stands where a file should be, and cannot be opened without waiting for ever.
+/// Something other than a file, which could block when opened.
 #[derive(Debug, thiserror::Error)]
 #[error("it is {0}, not a file")]
 struct NoFile(&'static str);
 
-/// Returns how to mend what stands in the way of reading a file; `None` where that depends on what the file is for.
+/// Returns the remedy for an unreadable file; `None` if that depends on the file's purpose.
 fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
     let is_link = || fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink());
     let is_no_file = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoFile>);

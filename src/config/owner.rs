@@ -1,4 +1,4 @@
-//! Whose a file is, and who we are: a file that cannot be read is told with both.
+//! Whose a file is and who we are, for messages about unreadable files.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -76,16 +76,16 @@ pub fn own_uid() -> Option<u32> {
     fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
 }
 
-/// Returns [`whose`] a file is that may not be read or written; nothing where an error says something else.
+/// Returns [`whose`] the file is if access was denied; empty for other errors.
 #[must_use]
 pub fn whose_if_denied(path: &Path, error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::PermissionDenied { whose(path) } else { String::new() }
 }
 
-/// Returns whose a file is and who we are, as words in brackets; nothing where that cannot be told.
+/// Returns in brackets whose a file is and who we are; empty if unknown.
 #[must_use]
 pub fn whose(path: &Path) -> String {
-    // A folder that cannot be entered hides what is in it: the first one that can be looked at is told.
+    // A folder that cannot be entered hides its content, so report the first one that can be examined.
     let looked_at = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?)));
     let (Some((found, metadata)), Some(own)) = (looked_at, own_uid()) else { return String::new() };
     let what = if found == path { "it".to_owned() } else { found.display().to_string() };

@@ -1,7 +1,7 @@
-//! The appservice's registration: what the homeserver is told, rendered from and compared with the configuration.
+//! The appservice's registration with the homeserver: rendered from the configuration, and compared with it.
 //!
-//! Its keys: Application Service API v1.17, "Registration". `io.element.msc4190` is what Tuwunel needs to let an
-//! appservice make devices; Synapse since 1.141 does not, and ignores it.
+//! Its keys are those of Application Service API v1.17, "Registration". Tuwunel needs `io.element.msc4190` before an
+//! appservice may create devices; Synapse since 1.141 ignores it.
 
 use std::{fs, path::Path};
 
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// What `registration.yaml` says.
+/// The content of `registration.yaml`.
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// `id`
     pub id: String,
-    /// `url`: where the homeserver finds the appservice, without a slash at its end.
+    /// `url`: where the homeserver reaches the appservice, without a trailing slash.
     pub url: String,
     /// `as_token`
     pub as_token: Secret,
@@ -34,12 +34,12 @@ pub struct Registration {
     pub hs_token: Secret,
     /// `sender_localpart`
     pub sender_localpart: String,
-    /// The one pattern under `namespaces.users`: whose users are ours alone.
+    /// The only pattern under `namespaces.users`: the users that are exclusively ours.
     pub users_regex: String,
 }
 
 impl Registration {
-    /// Returns the registration that belongs to a configuration.
+    /// Returns the registration for a configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let appservice = &config.appservice;
@@ -56,7 +56,7 @@ impl Registration {
         }
     }
 
-    /// Returns one with fresh tokens and the default names, for the appservice at `url`.
+    /// Returns a registration with fresh tokens and the default names, for an appservice at `url`.
     ///
     /// # Panics
     /// As [`Secret::random`].
@@ -72,7 +72,7 @@ impl Registration {
         }
     }
 
-    /// Returns the file's text; it holds both tokens, hence the type.
+    /// Renders the file; a [`Secret`], because it contains both tokens.
     #[must_use]
     pub fn render(&self) -> Secret {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -114,10 +114,10 @@ namespaces:
         ))
     }
 
-    /// Compares the file at `path` with this, and returns what is doubtful in it.
+    /// Compares the file at `path` with this registration, and returns warnings.
     ///
     /// # Errors
-    /// Everything in which the homeserver was told something else than the configuration says.
+    /// Every difference between the file and the configuration.
     pub fn compare(&self, path: &Path) -> Result<Vec<Fault>, Faults> {
         let mut faults = Faults::default();
         let mut warnings = Faults::default();
@@ -187,10 +187,10 @@ namespaces:
 }
 
 impl Config {
-    /// Returns a stable id of this registration: its id and its hs_token, hashed.
+    /// Returns a stable id for this registration, a hash of its id and hs_token.
     ///
-    /// A homeserver that registers the appservice anew counts its transactions from 1 again; with this in their key
-    /// they are not taken for those of before.
+    /// After a new registration the homeserver counts transactions from 1 again. With the fingerprint in their keys,
+    /// they are not mistaken for the old ones.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 16] {
         let token = Sha256::digest(self.appservice.hs_token.expose().as_bytes());
@@ -205,7 +205,7 @@ impl Config {
     }
 }
 
-/// Returns the pattern of one entry under `namespaces.users`, and whether it is exclusive.
+/// Returns the pattern of an entry under `namespaces.users`, and whether it is exclusive.
 fn user_namespace(node: &Node) -> (String, bool) {
     let Value::Map(entries) = &node.value else { return (String::new(), false) };
     let of = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node);
@@ -246,19 +246,19 @@ fn name_of(root: &Section<'_>) -> String {
     root.file().file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Returns the registration's sender, which must be none of our virtual users: Synapse answers `/sync` for it with 500
-/// (`NotImplementedError`, matrix-org/matrix-doc#1144).
+/// Returns the sender's localpart, which must not be one of our virtual users: Synapse answers the sender's `/sync`
+/// with 500 (`NotImplementedError`, matrix-org/matrix-doc#1144).
 fn sender_localpart(service: &str) -> String {
     format!("{service}-sender")
 }
 
-/// Returns the pattern of our own users: the service bot, and whoever's localpart has one of the prefixes.
+/// Returns the pattern of our users: the service bot, and localparts with one of the prefixes.
 fn users_regex([sender, coworker, assistant]: [&str; 3], server: &ServerName) -> String {
     let server = escaped(server.as_str());
     format!("^@({}|{}.+|{}.+):{server}$", escaped(sender), escaped(coworker), escaped(assistant))
 }
 
-/// Returns `text` with everything escaped that means something in the patterns of Python and Rust.
+/// Escapes characters that are special in Python's and Rust's patterns.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     for char in text.chars() {

@@ -1,4 +1,4 @@
-//! Secrets as a value, a file or an environment variable: exactly one form each.
+//! Secrets, each given as a value, a file or an environment variable.
 
 use std::{fs, io::Read as _, path::Path};
 
@@ -11,29 +11,29 @@ use super::{
 };
 use crate::secret::{MasterSecret, Secret};
 
-/// The largest secret file that is read, in bytes.
+/// Most bytes of a secret's file.
 const SECRET_BYTES_MAX: u64 = 4 << 10;
-/// The shortest token that is accepted, in characters; `init` writes 43.
+/// Fewest characters of a token; `init` writes 43.
 const TOKEN_CHARS_MIN: usize = 16;
 
-/// What was found for one secret.
+/// The result of looking for a secret.
 pub(super) enum Found {
     /// No form of it is configured.
     Absent,
-    /// Something is wrong with it, and recorded.
+    /// It has a fault, which was reported.
     Faulty,
-    /// Here it is.
+    /// It was found.
     Given(Secret),
 }
 
-/// How a secret is called in its section, and where it may come from.
+/// Where secrets may come from.
 pub(super) struct Sources<'a> {
     pub(super) base: &'a Path,
     pub(super) env: Env<'a>,
 }
 
 impl Sources<'_> {
-    /// Finds the secret `name` in `section`: as `name`, `name_file` or `name_env`.
+    /// Finds the secret `name` in `section`, given as `name`, `name_file` or `name_env`.
     pub(super) fn secret(&self, section: &Section<'_>, name: &str, faults: &mut Faults) -> Found {
         let (file, variable) = (format!("{name}_file"), format!("{name}_env"));
         let given: Vec<&str> = [name, &file, &variable].into_iter().filter(|key| section.has(key)).collect();
@@ -62,7 +62,7 @@ impl Sources<'_> {
         }
     }
 
-    /// As [`Self::secret`], for a token that must be there and be hard to guess.
+    /// Like [`Self::secret`], for a required token that must be hard to guess.
     pub(super) fn token(&self, section: &Section<'_>, name: &str, why: &str, faults: &mut Faults) -> Option<Secret> {
         let secret = match self.secret(section, name, faults) {
             Found::Given(secret) => secret,
@@ -87,7 +87,7 @@ impl Sources<'_> {
         Some(secret)
     }
 
-    /// Finds the master secret; as a value it is refused, for the config file is copied about and this one must not be.
+    /// Finds the master secret; refused as a value, because config files get copied and this secret must not be.
     pub(super) fn master(&self, root: &Section<'_>, faults: &mut Faults) -> Option<MasterSecret> {
         const NAME: &str = "master_secret";
         if root.has(NAME) {
@@ -136,7 +136,7 @@ impl Sources<'_> {
     }
 }
 
-/// Returns a secret that can be sent in a header.
+/// Checks that a secret can be sent in a header.
 pub(super) fn checked(text: &str) -> Result<Secret, Trouble> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Trouble::new(
@@ -148,7 +148,7 @@ pub(super) fn checked(text: &str) -> Result<Secret, Trouble> {
     Ok(Secret::new(text))
 }
 
-/// Returns the content of a secret's file, which nobody but its owner may read.
+/// Reads a secret's file, which only its owner may be able to read.
 fn read_file(path: &Path) -> Result<String, Trouble> {
     let unreadable = |error: std::io::Error| {
         let whose = whose_if_denied(path, &error);
@@ -184,7 +184,7 @@ fn read_file(path: &Path) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// Returns the file's mode if it gives anything to group or others.
+/// Returns the file's mode if it grants group or others anything.
 #[cfg(unix)]
 pub(super) fn mode_for_others(metadata: &fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -192,16 +192,16 @@ pub(super) fn mode_for_others(metadata: &fs::Metadata) -> Option<u32> {
     (mode & 0o077 != 0).then_some(mode)
 }
 
-/// Returns nothing: there are no such modes here.
+/// Returns `None`: this system has no such modes.
 #[cfg(not(unix))]
 pub(super) fn mode_for_others(_: &fs::Metadata) -> Option<u32> {
     None
 }
 
-/// Said of links that lead to each other.
+/// The text about a circular link.
 pub(super) const LOOP: &str = "it is a link that leads back to itself";
 
-/// Returns what stands at a path that is no file, in words.
+/// Describes what is at a path in place of a file.
 pub(super) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     use std::os::unix::fs::FileTypeExt as _;
     let kind = metadata.file_type();
@@ -216,7 +216,7 @@ pub(super) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     }
 }
 
-/// Returns an IO error in words, without the number of the system call's error.
+/// Describes an IO error without its number.
 pub(super) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),

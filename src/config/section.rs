@@ -1,4 +1,4 @@
-//! A section of a file, read key by key: every fault is recorded and the reading goes on.
+//! Reads a section of a file key by key: each fault is recorded, and reading continues.
 
 use std::{
     ops::RangeInclusive,
@@ -12,9 +12,9 @@ use super::{
     yaml::{Entry, Node, Value},
 };
 
-/// An item of a list that holds words or sections.
+/// An item of a list that mixes words and sections.
 pub(super) enum Item<'a> {
-    /// A word, and where it stands, to report faults there (with an empty key).
+    /// A word, and its place for reporting faults (with an empty key).
     Word(&'a Node, Section<'a>),
     /// A section.
     Keys(Section<'a>),
@@ -62,7 +62,7 @@ fn described(keys: &'static [Key], key: &str) -> Option<&'static Key> {
     found
 }
 
-/// One section: its keys, where it stands, and what it is called.
+/// A section: its entries, its place, and its name.
 pub(super) struct Section<'a> {
     file: &'a Path,
     path: String,
@@ -72,18 +72,18 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Opens a whole file's top level; unknown and duplicate keys are recorded.
+    /// Opens a file's top level; reports unknown and duplicate keys.
     pub(super) fn root(file: &'a Path, root: &'a Node, keys: &'static [Key], faults: &mut Faults) -> Self {
         Self::open(Section { file, path: String::new(), line: 1, entries: &[], known: Known::Keys(keys) }, root, faults)
     }
 
-    /// Opens a file of somebody else's format, whose other keys are not ours to judge.
+    /// Opens a file of a foreign format, whose other keys are not checked.
     pub(super) fn unchecked(file: &'a Path, root: &'a Node) -> Self {
         let entries: &[Entry] = if let Value::Map(entries) = &root.value { entries } else { &[] };
         Section { file, path: String::new(), line: 1, entries, known: Known::Foreign }
     }
 
-    /// Opens the section under `key`; an absent one is empty, so that its missing keys are reported like any.
+    /// Opens the section under `key`; a missing one is empty, so that its required keys are reported.
     pub(super) fn section(&self, key: &str, faults: &mut Faults) -> Section<'a> {
         match self.entry(key) {
             Some(entry) => Self::open(self.empty(key, entry.line), &entry.node, faults),
@@ -95,7 +95,7 @@ impl<'a> Section<'a> {
         Section { file: self.file, path: self.path_of(key), line, entries: &[], known: self.known.under(key) }
     }
 
-    /// Returns the keys that have a value, each once, as they stand.
+    /// Returns the keys that have a value, each once, in file order.
     pub(super) fn keys(&self) -> Vec<&'a str> {
         let mut keys: Vec<&str> = Vec::new();
         for entry in self.entries {
@@ -106,12 +106,12 @@ impl<'a> Section<'a> {
         keys
     }
 
-    /// Whether the value of `key` is a section.
+    /// Returns whether the value of `key` is a section.
     pub(super) fn has_section(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::Map(_)))
     }
 
-    /// Returns the items of the list under `key`, sections opened.
+    /// Returns the items of the list under `key`, with sections opened.
     pub(super) fn items(&self, key: &str, faults: &mut Faults) -> Vec<Item<'a>> {
         self.list(key, faults, |_| Ok(()));
         let Some(Value::List(items)) = self.entry(key).map(|entry| &entry.node.value) else { return Vec::new() };
@@ -126,7 +126,7 @@ impl<'a> Section<'a> {
         opened.collect()
     }
 
-    /// Opens the section under `key` once more, without checking its keys again: to report at its lines.
+    /// Opens the section under `key` again without checking its keys, for reporting at its lines.
     pub(super) fn again(&self, key: &str) -> Section<'a> {
         match self.entry(key) {
             Some(Entry { line, node: Node { value: Value::Map(entries), .. }, .. }) => {
@@ -182,12 +182,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Returns the file that this is a part of.
+    /// Returns the file that contains this section.
     pub(super) fn file(&self) -> &'a Path {
         self.file
     }
 
-    /// Returns whether `key` has a value (an empty one counts as absent).
+    /// Returns whether `key` has a value; an empty one counts as missing.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
     }
@@ -246,7 +246,7 @@ impl<'a> Section<'a> {
         if let Known::Keys(keys) = self.known { described(keys, key) } else { None }
     }
 
-    /// Returns the value of `key`; `None` if it is absent, or faulty and recorded.
+    /// Returns the value of `key`; `None` if it is missing, or faulty and reported.
     pub(super) fn get<T>(
         &self,
         key: &str,
@@ -263,7 +263,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Returns the value of `key`; a missing one is a fault, with `why` it is needed and how to `mend` that.
+    /// Returns the required value of `key`; if it is missing, reports `why` it is needed and how to `mend` that.
     pub(super) fn need<T>(
         &self,
         key: &str,
@@ -277,7 +277,7 @@ impl<'a> Section<'a> {
         self.get(key, faults, parse)
     }
 
-    /// Returns the list under `key`, each item parsed; an absent list is empty.
+    /// Returns the parsed list under `key`; a missing list is empty.
     pub(super) fn list<T>(
         &self,
         key: &str,
@@ -304,7 +304,7 @@ impl<'a> Section<'a> {
         values
     }
 
-    /// Records a fault at `key`'s line, or at the section's where the key is absent.
+    /// Reports a fault at the line of `key`, or of the section if the key is missing.
     pub(super) fn report(&self, key: &str, trouble: Trouble, faults: &mut Faults) {
         let line = self.entry(key).map_or(self.line, |entry| entry.line);
         faults.push(self.fault(line, self.path_of(key), trouble));
@@ -338,7 +338,7 @@ fn printable(key: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Returns the known key that `key` most likely is a slip of.
+/// Returns the known key of which `key` is most likely a typo.
 fn nearest<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
     const SLIPS_MAX: usize = 2;
     const KEY_CHARS_MAX: usize = 64;

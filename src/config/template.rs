@@ -1,4 +1,4 @@
-//! The files that `init` writes: the repository's own `config/`, with some values replaced by the names of their keys.
+//! The files that `init` writes: the repository's own `config/`, with some values replaced.
 
 use super::{
     keys,
@@ -24,11 +24,11 @@ pub fn schema_files() -> [(&'static str, String); 2] {
     ]
 }
 
-/// Returns the config file's text with each `(key, value)` put in, e.g. `("homeserver.url", "https://…")`.
+/// Returns the config file's text with each `(key, value)` inserted, e.g. `("homeserver.url", "https://…")`.
 ///
 /// # Panics
-/// When a key is not in the template, or its value does not stand on the key's own line: a mistake in this repository,
-/// which the tests of `init` find.
+/// When the template lacks a key or has its value on another line: a bug in this repository that the tests of `init`
+/// find.
 #[must_use]
 pub fn config_file(values: &[(&str, &str)]) -> String {
     let tree = yaml::parse(WORKMATE).expect("the template is YAML, as its tests say");
@@ -49,7 +49,7 @@ pub fn config_file(values: &[(&str, &str)]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Returns `value` as it may stand after a colon: bare where that is safe, else in double quotes.
+/// Returns `value` as a YAML scalar: bare if that is safe, else in double quotes.
 fn scalar(value: &str) -> String {
     let word = value.starts_with(|char: char| char.is_ascii_alphabetic());
     let address = value.starts_with(|char: char| char.is_ascii_digit()) && value.matches('.').count() > 1;
@@ -69,7 +69,7 @@ mod tests {
         let unchanged = config_file(&[("homeserver.url", "http://127.0.0.1:8008"), ("data_dir", "../data")]);
         let text = config_file(&[("homeserver.server_name", "a: \"b\""), ("health_listen", "[::1]:1")]);
 
-        // `../data` is quoted because it begins with a dot; nothing else may differ.
+        // `../data` gets quotes because it begins with a dot; nothing else may differ.
         assert_eq!(unchanged.replace("\"../data\"", "../data"), WORKMATE);
         let expected = WORKMATE
             .replace("  server_name: example.org\n", "  server_name: \"a: \\\"b\\\"\"\n")

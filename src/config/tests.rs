@@ -1,4 +1,4 @@
-//! Whole files in a temporary folder: what loads, and every fault's whole message.
+//! Whole files in a temporary folder: what loads, and the full message of every fault.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
@@ -26,7 +26,7 @@ mod keys;
 mod tools;
 
 mod pretty {
-    /// Compares messages so that a failure shows them as lines.
+    /// Compares messages so that a failure prints them line by line.
     #[track_caller]
     pub(super) fn same(actual: &str, expected: &str) {
         assert!(actual == expected, "\n--- actual\n{actual}\n--- expected\n{expected}\n");
@@ -64,7 +64,7 @@ impl Folder {
         Config::load_with(&self.path("workmate.yaml"), &find)
     }
 
-    /// Returns the faults' text with the temporary folder's path cut off.
+    /// Returns the faults' text without the temporary folder's path.
     fn faults(&self) -> String {
         let faults = self.load(&[]).expect_err("has faults").to_string();
         faults.replace(&format!("{}/", self.0.path().display()), "")
@@ -171,7 +171,7 @@ coworkers/ops.yaml:2: not YAML: mapping values are not allowed in this context
     );
 }
 
-/// Asserts the whole message of the only fault of a config that is `MINIMAL` with one replacement or more lines.
+/// Asserts the message of the only fault of `MINIMAL` with one replacement or further lines.
 #[track_caller]
 fn one_fault(from: &str, to: &str, expected: &str) {
     assert!(MINIMAL.contains(from), "nothing to replace");

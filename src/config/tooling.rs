@@ -1,4 +1,4 @@
-//! `credentials:` and `mcp_servers:`: what tools are made of.
+//! `credentials:` and `mcp_servers:`, which tools are built from.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,18 @@ use crate::{
     secret::Secret,
 };
 
-/// MCP servers in one workspace; each is a process or a connection.
+/// Most MCP servers in a workspace; each is a process or a connection.
 const SERVERS_MAX: usize = 32;
-/// Credentials in one workspace; all output is searched for them.
+/// Most credentials in a workspace; all output is searched for them.
 const CREDENTIALS_MAX: usize = 100;
-/// Characters of a server's or credential's name: tools' names begin with the former, and have 64.
+/// Most characters of a server's or credential's name; a server's name begins its tools' names, which have at most 64.
 const NAME_CHARS_MAX: usize = 24;
-/// Words of a command; settings of a server.
+/// Most words of a command, and most settings of a server.
 pub(super) const WORDS_MAX: usize = 64;
-/// Characters of one of them.
+/// Most characters of each.
 const WORD_CHARS_MAX: usize = 4_096;
 
-/// Reads `credentials:`: a name each, with the secret as `value_file`, `value_env` or `value`.
+/// Parses `credentials:`: each a name with the secret as `value_file`, `value_env` or `value`.
 pub(super) fn credentials(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> BTreeMap<String, Secret> {
     let section = root.section("credentials", faults);
     let mut credentials = BTreeMap::new();
@@ -46,7 +46,7 @@ pub(super) fn credentials(root: &Section<'_>, sources: &Sources<'_>, faults: &mu
     credentials
 }
 
-/// Reads `mcp_servers:`.
+/// Parses `mcp_servers:`.
 pub(super) fn servers(root: &Section<'_>, credentials: &BTreeMap<String, Secret>, faults: &mut Faults) -> Vec<Server> {
     let section = root.section("mcp_servers", faults);
     let names = names_of(root, &section, ("mcp_servers", SERVERS_MAX), faults);
@@ -106,7 +106,7 @@ fn only_for(key: &str) -> Trouble {
     )
 }
 
-/// Environment variables or headers: text, or `{credential: name}`.
+/// Parses environment variables or headers: text, or `{credential: name}`.
 fn settings(
     one: &Section<'_>,
     key: &str,
@@ -141,7 +141,7 @@ fn settings(
     settings
 }
 
-/// Returns the name of a credential that is configured.
+/// Parses the name of a configured credential.
 pub(super) fn known_credential(node: &Node, credentials: &BTreeMap<String, Secret>) -> Result<String, Trouble> {
     let label = value::text(node)?;
     if credentials.contains_key(&label) {
@@ -168,7 +168,7 @@ fn word(node: &Node) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// The names under a section that can be names, at most so many.
+/// Returns the valid names under a section, up to a number.
 fn names_of<'a>(
     root: &Section<'_>,
     section: &Section<'a>,

@@ -1,4 +1,4 @@
-//! Parsers of single values: each says what it found, why that cannot be, and how to mend it.
+//! Parsers of single values; each error says what was found, why it is wrong, and how to mend it.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,7 @@ pub(super) fn kind(node: &Node) -> &'static str {
     }
 }
 
-/// Returns the text of a scalar.
+/// Parses any scalar as text.
 pub(super) fn text(node: &Node) -> Result<String, Trouble> {
     match &node.value {
         Value::Scalar { text, .. } => Ok(text.clone()),
@@ -36,7 +36,7 @@ pub(super) fn text(node: &Node) -> Result<String, Trouble> {
     }
 }
 
-/// Returns text of 1 to `chars_max` characters, without line breaks or other control characters.
+/// Parses text of 1 to `chars_max` characters without line breaks or other control characters.
 pub(super) fn line(node: &Node, chars_max: usize) -> Result<String, Trouble> {
     let text = text(node)?.trim().to_owned();
     let chars = text.chars().count();
@@ -57,7 +57,7 @@ pub(super) fn line(node: &Node, chars_max: usize) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// Returns text of at most `bytes_max` bytes, over as many lines as wanted.
+/// Parses text of at most `bytes_max` bytes on any number of lines.
 pub(super) fn prose(node: &Node, bytes_max: usize) -> Result<String, Trouble> {
     let text = text(node)?.trim().to_owned();
     if text.len() > bytes_max {
@@ -70,12 +70,12 @@ pub(super) fn prose(node: &Node, bytes_max: usize) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// Returns `true` or `false`.
+/// Parses `true` or `false`.
 pub(super) fn truth(node: &Node) -> Result<bool, Trouble> {
     choice(node, &[("true", true), ("false", false)])
 }
 
-/// Returns what the chosen word stands for.
+/// Returns the value that a word stands for.
 pub(super) fn choice<T: Clone>(node: &Node, choices: &[(&str, T)]) -> Result<T, Trouble> {
     let text = text(node)?;
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone()).ok_or_else(|| {
@@ -88,7 +88,7 @@ pub(super) fn choice<T: Clone>(node: &Node, choices: &[(&str, T)]) -> Result<T, 
     })
 }
 
-/// Returns a whole number within `bounds`.
+/// Parses an integer within `bounds`.
 pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>) -> Result<N, Trouble> {
     let mend = || format!("use a whole number from {} to {}.", bounds.start(), bounds.end());
     let text = text(node)?;
@@ -106,12 +106,12 @@ pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>) 
     })
 }
 
-/// Returns an address to listen on.
+/// Parses a listen address.
 pub(super) fn socket(node: &Node) -> Result<SocketAddr, Trouble> {
     parse_socket(&text(node)?)
 }
 
-/// As [`socket`].
+/// Like [`socket`], from text.
 pub(super) fn parse_socket(text: &str) -> Result<SocketAddr, Trouble> {
     text.parse().map_err(|_| {
         Trouble::new(
@@ -122,12 +122,12 @@ pub(super) fn parse_socket(text: &str) -> Result<SocketAddr, Trouble> {
     })
 }
 
-/// Returns the base of an HTTP API; `foreign_path` is the part of the path that we add ourselves.
+/// Parses the base URL of an HTTP API; `foreign_path` is the part of the path that we append ourselves.
 pub(super) fn base_url(node: &Node, foreign_path: &str) -> Result<Url, Trouble> {
     parse_base_url(&text(node)?, foreign_path)
 }
 
-/// As [`base_url`], from text.
+/// Like [`base_url`], from text.
 pub(super) fn parse_base_url(text: &str, foreign_path: &str) -> Result<Url, Trouble> {
     let mend = "write it like https://matrix.example.org or http://127.0.0.1:8008.";
     let Ok(url) = Url::parse(text) else {
@@ -160,12 +160,12 @@ pub(super) fn parse_base_url(text: &str, foreign_path: &str) -> Result<Url, Trou
     Ok(url)
 }
 
-/// Returns a Matrix server name.
+/// Parses a Matrix server name.
 pub(super) fn server_name(node: &Node) -> Result<OwnedServerName, Trouble> {
     parse_server_name(&text(node)?)
 }
 
-/// As [`server_name`]. Labels that are empty, or begin or end with a hyphen, are no name that anybody has.
+/// Like [`server_name`], from text. Rejects labels that are empty or begin or end with a hyphen.
 pub(super) fn parse_server_name(text: &str) -> Result<OwnedServerName, Trouble> {
     let is_label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
     let name = ServerName::parse(text).ok().filter(|name| name.is_ip_literal() || name.host().split('.').all(is_label));
@@ -178,7 +178,7 @@ pub(super) fn parse_server_name(text: &str) -> Result<OwnedServerName, Trouble> 
     })
 }
 
-/// Returns a full Matrix user id.
+/// Parses a full Matrix user id.
 pub(super) fn user_id(node: &Node) -> Result<OwnedUserId, Trouble> {
     let text = text(node)?;
     UserId::parse(&text).map_err(|_| {
@@ -190,7 +190,7 @@ pub(super) fn user_id(node: &Node) -> Result<OwnedUserId, Trouble> {
     })
 }
 
-/// Returns a room's id or alias.
+/// Parses a room id or alias.
 pub(super) fn room_or_alias(node: &Node) -> Result<OwnedRoomOrAliasId, Trouble> {
     let text = text(node)?;
     RoomOrAliasId::parse(&text).map_err(|_| {
@@ -202,7 +202,7 @@ pub(super) fn room_or_alias(node: &Node) -> Result<OwnedRoomOrAliasId, Trouble> 
     })
 }
 
-/// Returns (the beginning of) a localpart as the specification allows it to new users (v1.17, appendices 4.2.1).
+/// Parses a localpart or prefix that the specification allows for new users (v1.17, appendices 4.2.1).
 pub(super) fn localpart(node: &Node) -> Result<String, Trouble> {
     const LOCALPART_CHARS_MAX: usize = 64;
     let text = text(node)?;
@@ -217,7 +217,7 @@ pub(super) fn localpart(node: &Node) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// Returns the appservice's id: it is part of a URL path.
+/// Parses the appservice's id, which becomes part of a URL path.
 pub(super) fn appservice_id(node: &Node) -> Result<String, Trouble> {
     const ID_CHARS_MAX: usize = 64;
     let text = text(node)?;
@@ -232,7 +232,7 @@ pub(super) fn appservice_id(node: &Node) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// Returns a model's name; which models exist is the API's to say.
+/// Parses a model id; only the API knows which exist.
 pub(super) fn model(node: &Node) -> Result<String, Trouble> {
     const MODEL_CHARS_MAX: usize = 128;
     let text = text(node)?;
@@ -246,7 +246,7 @@ pub(super) fn model(node: &Node) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// Returns a path; a relative one starts in `base`, the folder of the file that names it.
+/// Parses a path; a relative one starts in `base`, the folder of the file that contains it.
 pub(super) fn path(node: &Node, base: &Path) -> Result<PathBuf, Trouble> {
     let text = text(node)?;
     if text.is_empty() || text.contains('\0') {

@@ -17,19 +17,19 @@ use super::{
 };
 use crate::core::people::{Bridge, Bridged, Guests, IdPattern};
 
-/// `appservice.id` where it is not given.
+/// The default of `appservice.id`.
 pub(super) const APPSERVICE_ID: &str = "workmate";
-/// `appservice.service_localpart` where it is not given.
+/// The default of `appservice.service_localpart`.
 pub(super) const SERVICE_LOCALPART: &str = "workmate";
-/// `appservice.coworker_prefix` where it is not given.
+/// The default of `appservice.coworker_prefix`.
 pub(super) const COWORKER_PREFIX: &str = "coworker-";
-/// `appservice.assistant_prefix` where it is not given.
+/// The default of `appservice.assistant_prefix`.
 pub(super) const ASSISTANT_PREFIX: &str = "assistant-";
 /// Entries of one of the workspace's lists.
 pub(super) const ENTRIES_MAX: usize = 1_000;
 /// Bridges.
 pub(super) const BRIDGES_MAX: usize = 50;
-/// Instructions of one coworker or of all assistants, in bytes.
+/// Most bytes of the instructions of one coworker or of all assistants.
 pub(super) const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
 
 pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Homeserver> {
@@ -109,7 +109,7 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
     })
 }
 
-/// Nobody's id may fall under two of the three: the service bot's name and the two prefixes.
+/// Reports if a localpart could match two of the service bot's name and the two prefixes.
 fn check_names_apart(section: &Section<'_>, names: &[(&str, String); 3], faults: &mut Faults) {
     for (prefix_key, prefix) in &names[1..] {
         for (key, name) in names {
@@ -165,7 +165,7 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
     }
 }
 
-/// `bridges:`: a pattern of ids each, or `{ids: …, may: ask}`.
+/// Parses `bridges:`: each a pattern of ids, or `{ids: …, may: ask}`.
 fn bridges(workspace: &Section<'_>, faults: &mut Faults) -> Vec<Bridge> {
     let items = workspace.items("bridges", faults);
     if items.len() > BRIDGES_MAX {

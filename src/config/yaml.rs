@@ -1,18 +1,18 @@
-//! YAML text as a tree that knows its lines and keeps duplicate keys, so that each can be reported.
+//! Parses YAML into a tree that keeps line numbers and duplicate keys, so that each can be reported.
 //!
-//! Built from `saphyr-parser`'s events and not from `saphyr`'s own tree, which stops at the first duplicate key.
-//! Aliases, tags and second documents have no use in a configuration and are refused.
+//! It is built from `saphyr-parser`'s events, because `saphyr`'s own tree stops at the first duplicate key. Aliases,
+//! tags and further documents are useless in a configuration and are refused.
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::fault::Trouble;
 
-/// The largest YAML file that is read, in bytes.
+/// Most bytes of a YAML file.
 pub(super) const YAML_BYTES_MAX: usize = 256 << 10;
-/// How deep lists and sections may nest; the configuration's own depth is 3.
+/// How deep lists and sections may nest; the configuration needs 3.
 const DEPTH_MAX: usize = 16;
 
-/// A value and the line on which it begins, counted from 1.
+/// A value with the line on which it begins, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) line: usize,
@@ -21,17 +21,17 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Nothing after the colon, `~` or `null`.
+    /// No value after the colon, `~` or `null`.
     Null,
-    /// Any scalar, not yet understood; `plain` without quotes, so that it may be a number or a truth value.
+    /// Any scalar, uninterpreted; `plain` if it is unquoted, so that it may be a number or a boolean.
     Scalar { text: String, plain: bool },
     /// A list.
     List(Vec<Node>),
-    /// A section, duplicates included.
+    /// A section, including duplicate keys.
     Map(Vec<Entry>),
 }
 
-/// One `key: value`.
+/// A `key: value` entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -39,10 +39,10 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
-/// Reads the one document of `text`; a file without any is `Null`.
+/// Parses the only document of `text`; an empty file is `Null`.
 ///
 /// # Errors
-/// The line and the trouble that ends the reading: syntax cannot be guessed past.
+/// The line and the syntax error, after which parsing cannot continue.
 pub(super) fn parse(text: &str) -> Result<Node, (usize, Trouble)> {
     if text.len() > YAML_BYTES_MAX {
         return Err((
@@ -63,7 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Node, (usize, Trouble)> {
     Ok(tree.root.unwrap_or(Node { line: 1, value: Value::Null }))
 }
 
-/// What is being built: the open lists and sections, outermost first.
+/// The tree under construction: the open lists and sections, outermost first.
 #[derive(Default)]
 struct Tree {
     root: Option<Node>,
@@ -104,8 +104,8 @@ impl Tree {
         }
     }
 
-    /// A bracket that nobody closes is noticed only where something stands that cannot be in it, lines below: it is the one
-    /// that is told.
+    /// The parser notices an unclosed bracket only lines later, at the first thing that cannot be inside it. Reports
+    /// the bracket's line instead.
     fn unclosed(&self, text: &str, line: usize, info: &str) -> (usize, Trouble) {
         let began = match self.open.last() {
             Some(Open::List { line, .. } | Open::Map { line, .. }) => *line,

@@ -1,4 +1,4 @@
-//! What may stand where a file should be.
+//! What may be at a path in place of a file.
 
 use std::{
     os::unix::{fs::symlink, net::UnixListener},

@@ -1,4 +1,4 @@
-//! The command line: what can be said to `workmate`, and who carries it out.
+//! The command line: parses commands and dispatches them.
 
 pub mod audit;
 pub mod check;
@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use self::say::complain;
 use crate::core::people::CoworkerId;
 
-/// The exit code of a command that found faults; clap ends with 2 on a command line that it cannot read.
+/// The exit code of a command that found faults; clap exits with 2 on an invalid command line.
 const FAULTS: u8 = 1;
 
 /// Puts Claude into Matrix rooms, as coworkers and as private assistants.
@@ -49,7 +49,7 @@ pub enum Command {
     Decode,
 }
 
-/// The config file of a command that needs one.
+/// The config file option of commands that need it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
     /// The config file [default: $WORKMATE_CONFIG, else config/workmate.yaml].
@@ -57,11 +57,11 @@ pub struct ConfigFile {
     pub given: Option<PathBuf>,
 }
 
-/// Where the config file is unless a command is told otherwise.
+/// The default config file.
 const CONFIG: &str = "config/workmate.yaml";
 
 impl ConfigFile {
-    /// Returns the file that is named on the command line, in `WORKMATE_CONFIG`, or by default.
+    /// Returns the config file from the command line, else from `WORKMATE_CONFIG`, else the default.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.path_with(std::env::var_os("WORKMATE_CONFIG"))
@@ -73,7 +73,7 @@ impl ConfigFile {
     }
 }
 
-/// Reads a coworker's id, as its file is called.
+/// Parses a coworker's id, which is its file's name.
 fn coworker_id(text: &str) -> Result<String, String> {
     if CoworkerId::is_one(text) {
         return Ok(text.to_owned());
@@ -87,7 +87,7 @@ pub fn cannot_begin(error: &std::io::Error) -> ExitCode {
     ExitCode::from(FAULTS)
 }
 
-/// Carries out one command; what went wrong has been said when it returns.
+/// Runs one command; errors have been printed when it returns.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Init(args) => init::run(&args),

@@ -1,4 +1,4 @@
-//! `workmate audit`: lists, shows and exports the index of past runs, of a running or a stopped Workmate.
+//! `workmate audit`: lists, shows and exports the index of past runs, whether Workmate is running or stopped.
 
 mod export;
 mod source;
@@ -25,9 +25,9 @@ use crate::{
 };
 pub(super) use source::{knock, through};
 
-/// Runs that `list` shows unless told otherwise.
+/// The default number of runs that `list` shows.
 const LISTED: usize = 50;
-/// Runs that one beginning of an id may name before the rest is not looked at any more.
+/// Most matches that are collected for an ambiguous id prefix.
 const NAMED_MAX: usize = 10;
 
 /// What `audit` is told.
@@ -135,10 +135,10 @@ fn until(text: &str) -> Result<Timestamp, String> {
     moment(text, Bound::Until, clock::now())
 }
 
-/// Carries out one of the commands; results go to standard output.
+/// Runs one of the commands; results go to standard output.
 ///
 /// # Errors
-/// When the configuration has faults, the index cannot be read, or no run is named like that.
+/// When the configuration has faults, the index cannot be read, or no run has this id.
 pub fn run(args: AuditArgs) -> anyhow::Result<()> {
     let wanted = match &args.command {
         AuditCommand::List { wanted, .. } | AuditCommand::Export { wanted, .. } => Some(wanted),
@@ -158,7 +158,7 @@ pub fn run(args: AuditArgs) -> anyhow::Result<()> {
         }
     };
     match written.and_then(|()| Ok(out.flush()?)) {
-        // Nobody reads on (`workmate audit list | head`): that is no fault.
+        // The reader has closed the pipe (`workmate audit list | head`), which is not an error.
         Err(error) if is_closed_pipe(&error) => Ok(()),
         written => written,
     }

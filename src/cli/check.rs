@@ -1,5 +1,5 @@
-//! `workmate check`: says everything that is wrong with the configuration, without starting; with `--live`, also what a
-//! start and the first request would meet.
+//! `workmate check`: reports everything wrong with the configuration without starting; with `--live`, also what a start
+//! and the first request would meet.
 
 mod live;
 mod unit;
@@ -26,10 +26,10 @@ pub struct CheckArgs {
     pub live: bool,
 }
 
-/// Checks the configuration and its registration, with the environment of the process and of the unit that serves it.
+/// Checks the configuration and its registration, with the environment of this process and of the systemd unit.
 ///
 /// # Errors
-/// Every fault, as the text to be shown.
+/// Every fault, as text for the operator.
 pub async fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let path = args.config.path();
     let unit = Unit::of(&unit::FOLDERS.map(Path::new), &path).unwrap_or_default();
@@ -59,7 +59,7 @@ pub async fn run(args: &CheckArgs) -> anyhow::Result<()> {
     if is_faulty { Err(anyhow::anyhow!("not everything works; what does not is marked FAULT above")) } else { Ok(()) }
 }
 
-/// Returns the summary and what is doubtful.
+/// Returns the summary and the warnings.
 pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fault>)> {
     let (config, mut warnings) = Config::load_with(path, env)?;
     let registration = registration_file(path, &config);
@@ -95,7 +95,7 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
     Ok((summary, warnings))
 }
 
-/// Returns what limits the cost of the model, on one line.
+/// Returns the budgets on one line.
 fn budgets(config: &Config) -> String {
     let all = config.budgets;
     let ours = [("workspace", all.workspace), ("assistant", all.assistant), ("person", all.person), ("room", all.room)];
@@ -111,12 +111,12 @@ fn budgets(config: &Config) -> String {
     if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }
 }
 
-/// Returns a URL as it is written in a config: without the slash that parsing adds.
+/// Returns a URL without the trailing slash that parsing adds.
 fn shown(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
-/// Returns the registration to compare with: the configured one, or that of `init` where it exists.
+/// Returns the registration to compare with: the configured one, or the one `init` writes if it exists.
 fn registration_file(path: &Path, config: &Config) -> Option<PathBuf> {
     let beside = || {
         let folder = path.parent().unwrap_or(Path::new(""));

@@ -53,7 +53,7 @@ pub struct InitArgs {
     pub new_master_secret: bool,
 }
 
-/// Reads an address that the homeserver can know: port 0 would be another one at each start.
+/// Parses a listen address that the homeserver can be told: port 0 would change at each start.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let address = parse_socket(text)?;
     if address.port() == 0 {
@@ -64,19 +64,19 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// Where the homeserver is asked for unless something else is said.
+/// The default URL of the homeserver.
 const HOMESERVER: &str = "http://127.0.0.1:8008";
-/// Where its calls are awaited unless something else is said.
+/// The default listen address.
 const LISTEN: &str = "127.0.0.1:29330";
-/// The server name that is only an example.
+/// The default server name, which is only an example.
 const SERVER_NAME: &str = "example.org";
-/// Below the config folder.
+/// The master secret's file in the config folder.
 const MASTER_FILE: &str = "master.secret";
 
-/// Writes the files and says what to do next.
+/// Writes the files and prints the next steps.
 ///
 /// # Errors
-/// When files stand in the way, cannot be written, or would not make a configuration that loads.
+/// When files are in the way, cannot be written, or the result would not load.
 pub fn run(args: &InitArgs) -> anyhow::Result<()> {
     if args.new_tokens {
         let rotated = rotate(&args.dir)?;
@@ -88,26 +88,26 @@ pub fn run(args: &InitArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What has been written, for the words about it.
+/// What was written, for the message about it.
 struct Written {
     registration: PathBuf,
     config: PathBuf,
     master: PathBuf,
-    /// The server name that it is for.
+    /// The server name in the configuration.
     server_name: OwnedServerName,
-    /// Where Workmate awaits the homeserver's calls.
+    /// The address on which Workmate listens for the homeserver.
     listen: SocketAddr,
-    /// Whether the master secret of before was kept.
+    /// Whether the old master secret was kept.
     master_kept: bool,
-    /// Where the master secret of before went.
+    /// Where the old master secret was moved.
     master_before: Option<PathBuf>,
-    /// Whether there were coworkers' files, which stay as they are.
+    /// Whether coworkers' files existed, which are kept.
     coworkers_kept: bool,
-    /// Copies of what was replaced.
+    /// Copies of the replaced files.
     copies: Vec<PathBuf>,
 }
 
-/// What the arguments say, or the configuration that is replaced, or else the defaults.
+/// The values from the arguments, else from the replaced configuration, else the defaults.
 struct Values {
     homeserver: Url,
     server_name: OwnedServerName,
@@ -122,7 +122,7 @@ impl Values {
         let before = match before {
             None => None,
             Some(Ok((before, _))) => Some(before),
-            // What it says cannot be carried over: nothing is reset without somebody's saying so.
+            // The old configuration cannot be read; its values are only reset if the arguments give all of them.
             Some(Err(_)) if args.server_name.is_some() && args.homeserver.is_some() && args.listen.is_some() => None,
             Some(Err(faults)) => bail!(words::not_carried_over(config, &faults)),
         };
@@ -141,7 +141,7 @@ impl Values {
                 Some(name) => name,
                 None => SERVER_NAME.try_into().context("the default is a server's name")?,
             },
-            // The url of before belongs to the address of before.
+            // The old url belongs to the old listen address.
             url: args
                 .url
                 .clone()
@@ -212,7 +212,7 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     })
 }
 
-/// The files with tokens, as they are to be.
+/// Plans the files that contain tokens.
 fn tokens_of(dir: &Path, registration: &Registration) -> Vec<Planned> {
     let secrets = dir.join("config/secrets");
     vec![
@@ -233,13 +233,13 @@ fn holds_coworkers(dir: &Path) -> bool {
     std::fs::read_dir(dir).is_ok_and(|entries| entries.filter_map(Result::ok).any(is_one))
 }
 
-/// What came of new tokens, for the words about it.
+/// The result of rotating tokens, for the message about it.
 struct Rotated {
     registration: PathBuf,
     copies: Vec<PathBuf>,
 }
 
-/// Makes fresh tokens for the configuration in `dir`, and the registration that belongs to them.
+/// Makes fresh tokens for the configuration in `dir`, with a matching registration.
 fn rotate(dir: &Path) -> anyhow::Result<Rotated> {
     let file = dir.join("config/workmate.yaml");
     let (config, _) = Config::load_with(&file, &|name| std::env::var(name).ok())?;
@@ -260,7 +260,7 @@ fn line(secret: &Secret) -> String {
     format!("{}\n", secret.expose())
 }
 
-/// Returns where a listener can be called from this machine: nobody can call 0.0.0.0.
+/// Returns a URL for calling a listener from this machine, because 0.0.0.0 cannot be called.
 fn url_of(listen: SocketAddr) -> anyhow::Result<Url> {
     let mut address = listen;
     if address.ip().is_unspecified() {
@@ -269,7 +269,7 @@ fn url_of(listen: SocketAddr) -> anyhow::Result<Url> {
     Url::parse(&format!("http://{address}")).context("the listen address makes no URL")
 }
 
-/// Returns where health is asked for: the usual port, or the next where the appservice has that.
+/// Returns the health listener's address: the usual port, or the next if the appservice uses that.
 fn health_listen(listen: SocketAddr) -> SocketAddr {
     const PORT: u16 = 29331;
     let port = if listen.port() == PORT { PORT + 1 } else { PORT };

@@ -29,10 +29,10 @@ pub struct RetireArgs {
     pub config: ConfigFile,
 }
 
-/// Has the Workmate that runs carry it out, for it alone can speak as the coworker, and says what was done.
+/// Has the running Workmate retire the coworker, because only it can act as one; prints what was done.
 ///
 /// # Errors
-/// When none runs, or it cannot be carried out.
+/// When no Workmate is running, or it cannot do it.
 pub fn run(args: &RetireArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.config.path())?;
     let path = door_of(&config.data_dir);

@@ -25,13 +25,13 @@ pub struct ServeArgs {
 /// checked.
 ///
 /// # Errors
-/// When the configuration has faults, or what it needs cannot be opened.
+/// When the configuration has faults, or something that it needs cannot be opened.
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let path = args.config.path();
     let config = Config::load(&path)?;
     telemetry::install(&config.log)?;
     say_start(&path, &config);
-    // Whatever is written from here on is this account's alone; programs that are started have it so too.
+    // Everything written from here on is closed to other accounts, also by child processes.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let stop = CancellationToken::new();
     let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);

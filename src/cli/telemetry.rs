@@ -1,4 +1,4 @@
-//! Logs to standard error, as text or JSON: a line for each event, whatever it says.
+//! Logs to standard error as text or JSON, with exactly one line for each event.
 
 use serde_json::{Map, Value};
 use std::{
@@ -17,22 +17,21 @@ use tracing_subscriber::{
 
 use crate::config::{Log, LogFormat};
 
-/// What is logged unless the operator asks for more. The named targets warn of what is normal here: account data that is
-/// not there yet, a device that is new, a user without a backup, a thread's latest event in a form of the homeserver's
-/// own (Continuwuity), which nothing here reads.
+/// The default filter. The named targets warn about what is normal here: account data that does not exist yet, new
+/// devices, users without a backup, and Continuwuity's own form of a thread's latest event, which nothing here reads.
 const FILTER: &str = "warn,workmate=info,matrix_sdk_crypto=error,matrix_sdk_common::deserialized_responses=error,\
                       ruma_common::push=error";
-/// Stays off whatever the operator asks for: it logs requests.
+/// Always off, whatever the operator configures: it logs requests.
 const SILENCED: &str = "matrix_sdk::http_client=off";
 
-/// Sets up logging for the rest of the process.
+/// Sets up logging for the process.
 ///
 /// # Errors
-/// When it has been set up before, or the filter is none; the config's has been checked.
+/// When called twice, or with an invalid filter; the config's filter was checked.
 pub fn install(log: &Log) -> anyhow::Result<()> {
     let asked = log.filter.as_deref().unwrap_or_default();
     let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
-    // Where no line can be written, there is nowhere to say so.
+    // If a line cannot be written, there is nowhere to report it.
     let lines = fmt::layer()
         .with_writer(|| OneLine(io::stderr()))
         .with_ansi(io::stderr().is_terminal())
@@ -40,7 +39,7 @@ pub fn install(log: &Log) -> anyhow::Result<()> {
     let filter = filter.and(filter_fn(is_without_content));
     let lines = match log.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
-        // The list of spans holds the current one too.
+        // The list of spans includes the current one.
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_filter(filter).boxed(),
     };
     tracing_subscriber::registry()
@@ -48,15 +47,15 @@ pub fn install(log: &Log) -> anyhow::Result<()> {
         .try_init()
         .map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))?;
     panic::set_hook(Box::new(|panic| {
-        // What it says may hold somebody's words.
+        // A panic message may quote somebody's words.
         let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
         tracing::error!(at, "workmate has a fault: it panicked; please report this line");
     }));
     Ok(())
 }
 
-/// Writes each event, which comes whole, as one line: what has several, such as a message with its mend, is joined. A
-/// sender's words are never logged, but ids and errors of others are, and must not make lines of their own.
+/// Writes each event as one line, joining the lines of a message with its remedy. Senders' words are never logged, but
+/// foreign ids and errors are, and must not be able to start a new line.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
@@ -71,15 +70,15 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// What stands before a value that serde quotes where it could not be read: of an event, it is somebody's words. matrix-sdk
-/// logs such errors as warnings.
+/// Precedes a value that serde quotes in an error; in an event's case these are somebody's words. matrix-sdk logs such
+/// errors as warnings.
 const QUOTING: [&str; 4] = ["invalid type: string ", "invalid value: string ", "unknown variant ", "unknown field "];
-/// What stands behind it.
+/// Follows such a value.
 const BEHIND_QUOTE: &str = ", expected";
-/// A longer line of another crate's holds more than an error.
+/// A longer line from another crate contains more than an error.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
-/// Returns a line without what it quotes, and without NULs; `None` where there is neither.
+/// Returns a line without quoted values and NULs; `None` if it has neither.
 fn without_quotes(event: &[u8]) -> Option<Vec<u8>> {
     let quotes = QUOTING.iter().any(|mark| memchr::memmem::find(event, mark.as_bytes()).is_some());
     if !quotes && !event.contains(&0) && event.len() <= LINE_BYTES_MAX {
@@ -125,7 +124,7 @@ fn one_line(event: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     format!("{}\n", parts.join(" | ")).into_bytes().into()
 }
 
-/// Makes lists of what are lists in Rust's own form, in a line of JSON: their texts read as JSON too.
+/// Turns lists in Rust's debug form within a JSON line into JSON lists.
 fn with_lists<'e>(event: &'e [u8], body: &[u8]) -> std::borrow::Cow<'e, [u8]> {
     let has_list = body.windows(LIST.len()).any(|part| part == LIST);
     let Some(mut fields) = has_list.then(|| serde_json::from_slice::<Map<String, Value>>(body).ok()).flatten() else {
@@ -141,12 +140,12 @@ fn with_lists<'e>(event: &'e [u8], body: &[u8]) -> std::borrow::Cow<'e, [u8]> {
     line.into()
 }
 
-/// How such a list begins within a line.
+/// How such a list begins in a line.
 const LIST: &[u8] = b":\"[\\\"";
 
-/// Whether a target may log at that level whatever the operator asks for. Other crates do not know our rule that no
-/// message text is logged: below `info`, matrix-sdk shows decrypted events and HTTP libraries whole requests; rmcp shows
-/// what MCP servers say at every level.
+/// Returns whether a target may log at this level, whatever the operator configures. Other crates do not know our rule
+/// against logging message text: below `info`, matrix-sdk logs decrypted events and HTTP libraries log requests; rmcp
+/// logs what MCP servers say at every level.
 fn is_without_content(metadata: &Metadata<'_>) -> bool {
     may_log(metadata.target(), *metadata.level())
 }

@@ -1,4 +1,4 @@
-//! Runs for other programs: JSON lines, or comma-separated values that no spreadsheet takes for formulas.
+//! Exports runs for other programs: JSON lines, or comma-separated values without spreadsheet formulas.
 
 use std::io::Write;
 
@@ -18,7 +18,7 @@ pub enum Format {
     Csv,
 }
 
-/// The columns of the comma-separated form.
+/// The columns of the CSV form.
 const COLUMNS: [&str; 23] = [
     "run",
     "kind",
@@ -45,11 +45,11 @@ const COLUMNS: [&str; 23] = [
     "reason",
 ];
 
-/// Writes every run that is asked for, as it comes.
+/// Writes every requested run as it is read.
 pub(super) fn write(source: &mut Source, ask: &Ask, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
     match format {
         Format::Jsonl => source.each(ask, &mut |entry| {
-            // The same values: escapes are JSON's own.
+            // The values stay the same: the added escapes are JSON's own.
             let line = legible(&serde_json::to_string(&entry)?);
             Ok(writeln!(out, "{line}")?)
         }),
@@ -62,7 +62,7 @@ pub(super) fn write(source: &mut Source, ask: &Ask, format: Format, out: &mut im
     }
 }
 
-/// Returns a run's cells, in the order of [`COLUMNS`].
+/// Returns a run's cells in the order of [`COLUMNS`].
 pub(super) fn cells(entry: &Entry) -> [String; COLUMNS.len()] {
     let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
     let (spent, whole) = (&entry.spent, serde_json::to_value(entry).unwrap_or_default());
@@ -98,8 +98,8 @@ pub(super) fn cells(entry: &Entry) -> [String; COLUMNS.len()] {
     .map(unarmed)
 }
 
-/// Returns a cell that a spreadsheet shows instead of computing it. A user's id stays as it is, so that it can be joined with
-/// other tables: without brackets, quotes and the like nothing in it calls a function.
+/// Returns a cell that a spreadsheet displays instead of evaluating. A plain user id stays unchanged, so that it can be
+/// joined with other tables; without brackets, quotes and the like it cannot call a function.
 fn unarmed(cell: String) -> String {
     if is_plain_id(&cell) {
         return cell;

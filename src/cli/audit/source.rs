@@ -1,4 +1,4 @@
-//! Where the index is read: through the door of the Workmate that runs, or from the store of one that does not.
+//! The source of the index: the socket of a running Workmate, or the store of a stopped one.
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
@@ -23,15 +23,15 @@ use crate::{
 /// How long a running Workmate may take for its next answer.
 const DOOR_PATIENCE: Duration = Duration::from_mins(2);
 
-/// The index, wherever it is.
+/// Where the index is read from.
 pub(super) enum Source {
-    /// Of a Workmate that runs: it alone can read its store.
+    /// A running Workmate, which alone can read its store.
     Door(UnixStream),
-    /// Of one that does not.
+    /// A copy of a stopped Workmate's store.
     Index {
         index: Table<RunKey, RunSummary>,
         namespace: Box<Namespace>,
-        /// Goes with it.
+        /// Deletes the copy on drop.
         _copy: TempDir,
     },
 }
@@ -50,7 +50,7 @@ impl Source {
                 dir.display()
             );
         }
-        // Whoever asks may be root, or anybody who can read: a copy is opened, and nothing of the store's is written.
+        // The caller may be root or somebody who can only read, so open a copy and write nothing to the store.
         match Store::open_copy(&dir, &config.master.derive("state")) {
             Ok((store, copy)) => {
                 Ok(Self::Index { index: store.run_index(), namespace: Box::new(config.namespace()), _copy: copy })
@@ -69,7 +69,7 @@ impl Source {
         }
     }
 
-    /// Hands over every run that is asked for, newest first, as it is read.
+    /// Calls `take` for every requested run, newest first, as it is read.
     pub(super) fn each(&mut self, ask: &Ask, take: &mut dyn FnMut(Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
         match self {
             Self::Door(door) => through(door, ask, DOOR_PATIENCE, &mut |answer| match answer {
@@ -94,10 +94,10 @@ impl Source {
     }
 }
 
-/// Opens the door of the Workmate that runs; `None` where none does.
+/// Connects to the running Workmate; `None` if there is none.
 ///
 /// # Errors
-/// When it is closed to us.
+/// When its socket refuses us.
 pub(in crate::cli) fn knock(path: &Path) -> anyhow::Result<Option<UnixStream>> {
     match UnixStream::connect(path) {
         Ok(door) => Ok(Some(door)),
@@ -106,15 +106,15 @@ pub(in crate::cli) fn knock(path: &Path) -> anyhow::Result<Option<UnixStream>> {
             path.display(),
             whose(path)
         ),
-        // There is none, or a killed process left it behind.
+        // There is no socket, or a killed process left it behind.
         Err(_) => Ok(None),
     }
 }
 
-/// Asks the Workmate that runs, and hands over each answer but the last one.
+/// Sends a question to the running Workmate, and calls `take` for each answer but the last.
 ///
 /// # Errors
-/// What the other side says against it, or that it broke off.
+/// The other side's error, or that the answer broke off.
 pub(in crate::cli) fn through(
     door: &mut UnixStream,
     ask: &Ask,

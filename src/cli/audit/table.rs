@@ -1,4 +1,5 @@
-//! Runs for people at a terminal: a line of figures within 80 columns and a line with who and where, or everything of one.
+//! Formats runs for a terminal: in a list, a line of figures within 80 columns and a line with who and where; or one
+//! run in full.
 
 use crate::core::{
     audit::{Entry, Kind},
@@ -8,18 +9,18 @@ use crate::core::{
     words::trail as words,
 };
 
-/// Characters of a run's id in a row; enough to name it.
+/// Characters shown of a run's id; enough to name it.
 const RUN_CHARS: usize = 8;
-/// Columns of a terminal.
+/// The assumed width of a terminal.
 #[cfg(test)]
 pub(super) const COLUMNS: usize = 80;
 
-/// Returns the line above the rows.
+/// Returns the table's header.
 pub(super) fn head() -> String {
     line(["WHEN (UTC)", "RUN", "WHO", "OUTCOME", "TOOLS", "TOKENS", "COST", "TOOK"])
 }
 
-/// Returns one run's lines: figures, and below them, whole, who asked, where, and why it failed.
+/// Returns a run's lines: the figures, then in full who asked, where, and why it failed.
 pub(super) fn row(entry: &Entry) -> String {
     let (hash, again) = entry.run.split_once('-').unwrap_or((&entry.run, ""));
     let hash: String = hash.chars().take(RUN_CHARS).collect();
@@ -40,7 +41,7 @@ pub(super) fn row(entry: &Entry) -> String {
     format!("{figures}\n  {}", cut(&format!("{}{place}{reason}", entry.asker), usize::MAX))
 }
 
-/// Puts texts into their columns: 80 characters together.
+/// Aligns texts into columns, 80 characters in all.
 fn line([when, run, who, outcome, tools, tokens, cost, took]: [&str; 8]) -> String {
     let [when, run, who, outcome] =
         [(when, 16), (run, 11), (who, 12), (outcome, 8)].map(|(text, width)| cut(text, width));
@@ -49,19 +50,19 @@ fn line([when, run, who, outcome, tools, tokens, cost, took]: [&str; 8]) -> Stri
     format!("{when:<16} {run:<11} {who:<12} {outcome:<8} {tools:>5} {tokens:>7} {cost:>8} {took:>6}")
 }
 
-/// Sums of the runs that were listed.
+/// Sums over the listed runs.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     runs: usize,
     by_outcome: Vec<(Outcome, usize)>,
     tokens: u64,
     cost_micro_usd: u64,
-    /// Runs whose cost is not known.
+    /// Runs of unknown cost.
     unpriced: usize,
 }
 
 impl Totals {
-    /// Counts a run.
+    /// Adds a run.
     pub(super) fn add(&mut self, entry: &Entry) {
         self.runs += 1;
         match self.by_outcome.iter_mut().find(|(outcome, _)| *outcome == entry.outcome) {
@@ -76,7 +77,7 @@ impl Totals {
         }
     }
 
-    /// Returns them as a line.
+    /// Returns the sums as a line.
     pub(super) fn shown(&self) -> String {
         let runs = if self.runs == 1 { "1 run".to_owned() } else { format!("{} runs", self.runs) };
         let outcomes: Vec<String> =
@@ -92,7 +93,7 @@ impl Totals {
     }
 }
 
-/// Returns everything of one run.
+/// Returns one run in full.
 pub(super) fn whole(entry: &Entry) -> String {
     let mut lines = vec![
         ("run", entry.run.clone()),
@@ -160,7 +161,7 @@ fn who(entry: &Entry) -> &str {
     entry.coworker.as_deref().unwrap_or("(assistant)")
 }
 
-/// Returns text that stays in its column and steers no terminal.
+/// Returns a text shortened to its column and without terminal control characters.
 fn cut(text: &str, chars_max: usize) -> String {
     let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
     let text = legible(&text);

@@ -103,7 +103,7 @@ fn c13_no_cell_of_an_export_begins_like_a_formula() {
     let cells = export::cells(&armed);
     let begins = |cell: &&String| cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let begun: Vec<&String> = cells.iter().filter(begins).collect();
-    // Ids as they are, so that they can be joined; one that calls something is no plain one.
+    // Plain ids stay unchanged, so that they can be joined; an id that could call a function is not plain.
     assert_eq!(begun, ["@coworker-oncall:hs", "@alice-of-the-long-name:a-long-server.example.org"]);
     let odd = Entry { asker: ruma::UserId::parse("@sum(1+1)*cmd|x!a0:hs").expect("an id of before"), ..entry() };
     assert!(export::cells(&odd).contains(&"'@sum(1+1)*cmd|x!a0:hs".to_owned()));

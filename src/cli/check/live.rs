@@ -1,4 +1,4 @@
-//! `workmate check --live`: tries what a start and the first request would, without serving anybody.
+//! `workmate check --live`: tries what a start and the first request need, without serving anybody.
 
 mod claude;
 mod files;
@@ -14,15 +14,15 @@ use crate::{clock, config::Config, core::reach};
 /// What came of trying one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It works; what was seen.
+    /// It works; says what was seen.
     Fine(String),
-    /// It could not be tried, or is doubtful; why.
+    /// It is doubtful or could not be tried; says why.
     Open(String),
-    /// It does not work; what is wrong, why that matters, and how to mend it.
+    /// It does not work; says what is wrong, why that matters, and how to mend it.
     Fault(String),
 }
 
-/// One thing that was tried.
+/// A trial with its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tried {
     pub(super) what: String,
@@ -35,7 +35,7 @@ impl Tried {
     }
 }
 
-/// Tries everything: what can be told at once without each other's help goes on side by side.
+/// Tries everything; independent trials run concurrently.
 pub(super) async fn all(path: &Path, config: &Config, service_user: Option<&str>) -> Vec<Tried> {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut tried = files::all(path, config, service_user);

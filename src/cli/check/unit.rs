@@ -1,5 +1,5 @@
-//! What systemd gives a service in its environment, as far as its unit can be read: a key that stands there is no key of
-//! the shell in which somebody runs `check`.
+//! The environment that systemd gives the service, as far as its unit file is readable. A key in the unit is not in the
+//! shell in which somebody runs `check`.
 
 use std::{
     collections::BTreeMap,
@@ -7,24 +7,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where units are looked for; an administrator's own come first.
+/// Folders searched for units; an administrator's own come first.
 pub(super) const FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-/// What README calls the unit.
+/// The unit's name in the README.
 const NAME: &str = "workmate.service";
 
 /// The environment of the unit that serves a configuration.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Unit {
-    /// Its variables.
+    /// Its environment variables.
     pub(super) variables: BTreeMap<String, String>,
-    /// Files with more of them, which cannot be read by whoever asks.
+    /// Environment files that we cannot read.
     pub(super) unreadable: Vec<PathBuf>,
     /// The user that it runs as.
     pub(super) user: Option<String>,
 }
 
 impl Unit {
-    /// Reads the unit that serves `config` out of the first of the folders that has one.
+    /// Reads the unit that serves `config` from the first folder that has one.
     pub(super) fn of(folders: &[&Path], config: &Path) -> Option<Self> {
         let config = config.canonicalize().unwrap_or_else(|_| config.to_owned());
         folders.iter().find_map(|folder| {
@@ -84,7 +84,7 @@ fn variable(text: &str) -> Option<(String, String)> {
     is_name.then(|| (name.to_owned(), value.trim().to_owned()))
 }
 
-/// Splits at blanks that no quotes are around.
+/// Splits at unquoted whitespace.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for char in text.chars() {

@@ -23,9 +23,9 @@ const WITHOUT_OTHERS: u32 = 0o770;
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Privacy {
-    /// Its owner: mode 0600, in a folder of mode 0700 where that has to be made.
+    /// Only its owner: mode 0600, in a folder that is created with mode 0700.
     Owner,
-    /// Whoever the process's umask lets.
+    /// Everyone whom the umask allows.
     Everyone,
 }
 
@@ -61,7 +61,7 @@ struct Staged {
 }
 
 impl Planned {
-    /// Returns whether the file is there and holds something else.
+    /// Returns whether the file exists with different content.
     pub(super) fn would_change(&self) -> bool {
         !existing([self.path.as_path()]).is_empty()
             && !fs::read(&self.path).is_ok_and(|held| held == self.text.expose().as_bytes())
@@ -249,7 +249,7 @@ pub(super) fn check_replaceable(dir: &Path, paths: &[PathBuf]) -> anyhow::Result
     Ok(())
 }
 
-/// Says why a file cannot be written, and how to mend that.
+/// Returns the error that a file cannot be written, with a remedy.
 fn cannot(path: &Path, error: &std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind;
     let denied = whose_if_denied(path, error);

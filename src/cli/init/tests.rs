@@ -1,4 +1,4 @@
-//! What `init` writes, into a temporary folder.
+//! Tests what `init` writes, in a temporary folder.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
 
@@ -18,7 +18,7 @@ fn args(dir: &TempDir, more: &[&str]) -> InitArgs {
     args
 }
 
-/// Returns every file below `dir`: its name, mode and text.
+/// Returns every file below `dir` with its name, mode and text.
 fn files_of(dir: &Path) -> BTreeMap<String, (u32, String)> {
     let mut files = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -128,7 +128,7 @@ fn force_makes_new_tokens_and_keeps_the_master_secret() {
     assert_ne!(after.fingerprint(), before.fingerprint());
 }
 
-/// The copies that `init` made of a file.
+/// Returns the copies that `init` made of a file.
 fn copies_of(dir: &TempDir, name: &str) -> Vec<String> {
     let files = files_of(dir.path());
     files.into_iter().filter(|(path, _)| path.starts_with(&format!("{name}.bak-"))).map(|(_, (_, text))| text).collect()

@@ -1,11 +1,11 @@
-//! What `init` says: what stands in the way, or what to do next.
+//! The messages of `init`: what is in the way, or what to do next.
 
 use std::path::{Path, PathBuf};
 
 use super::{InitArgs, Rotated, SERVER_NAME, Written};
 use crate::config::Faults;
 
-/// Says which files are there already.
+/// Says which files exist already.
 pub(super) fn in_the_way(files: &[PathBuf]) -> String {
     let list: Vec<String> = files.iter().map(|file| format!("  {}", file.display())).collect();
     format!(
@@ -86,7 +86,7 @@ fn what_was_written(written: &Written) -> String {
     text
 }
 
-/// Says what comes behind new tokens.
+/// Says what to do after a rotation of tokens.
 pub(super) fn rotated(rotated: &Rotated) -> String {
     let copies: Vec<String> = rotated.copies.iter().map(|copy| format!("  {}", copy.display())).collect();
     format!(
@@ -98,7 +98,7 @@ pub(super) fn rotated(rotated: &Rotated) -> String {
     )
 }
 
-/// Says that the config names other places for the tokens than `init` writes.
+/// Says that the config reads the tokens from other places than `init` writes.
 pub(super) fn tokens_are_elsewhere(config: &Path) -> String {
     format!(
         "{}: nothing was written: its tokens are not those in config/secrets\n  Fresh ones there would change nothing.\n  Mend: put \
@@ -108,7 +108,7 @@ pub(super) fn tokens_are_elsewhere(config: &Path) -> String {
     )
 }
 
-/// Says that a config that is to be replaced cannot be read.
+/// Says that the config to be replaced cannot be read.
 pub(super) fn not_carried_over(config: &Path, faults: &Faults) -> String {
     format!(
         "nothing was written: {} has faults, so that what it says cannot be carried over\n{faults}\n  Mend: mend these, or say \

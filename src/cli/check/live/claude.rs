@@ -1,4 +1,4 @@
-//! The Messages API: whether it is reached, takes the key and has the models. Costs nothing.
+//! Tries the Messages API at no cost: whether it is reachable, accepts the key and has the models.
 
 use super::{Found, Tried};
 use crate::{

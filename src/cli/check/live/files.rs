@@ -1,4 +1,4 @@
-//! Files: whether the user of the service can use them, and whether the master secret opens what is stored.
+//! Checks files: whether the service's user can use them, and whether the master secret opens the store.
 
 use std::{
     fs,
@@ -13,9 +13,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Files in folders that are looked at for their owner; a store may have many.
+/// Most files whose owner is checked; a store may have many.
 const LOOKED_AT_MAX: usize = 20_000;
-/// Folders in folders.
+/// Depth of nested folders that are checked.
 const DEPTH_MAX: usize = 6;
 
 pub(super) fn all(path: &Path, config: &Config, service_user: Option<&str>) -> Vec<Tried> {

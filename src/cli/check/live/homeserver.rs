@@ -1,4 +1,4 @@
-//! The homeserver, both ways, and the addresses that Workmate listens on.
+//! Tries the homeserver in both directions, and the listen addresses.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ use crate::{
     },
 };
 
-/// How long the homeserver may take for one answer.
+/// How long the homeserver may take for an answer.
 const ASK_MAX: Duration = Duration::from_secs(15);
-/// How long it may take to call us and say so.
+/// How long it may take to ping us and report the result.
 const PING_MAX: Duration = Duration::from_secs(30);
-/// How long a Workmate that runs may take to say so.
+/// How long a running Workmate may take to answer on its health port.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// Also returns by how much the homeserver's clock is ahead of ours, where it has said the time.
@@ -55,7 +55,7 @@ pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &Cancellatio
     (tried, api.clock_ahead_ms())
 }
 
-/// Whether a Workmate with this configuration runs here: its health port says what it waits for.
+/// Returns whether a Workmate with this configuration is running here, by asking its health port.
 async fn is_running(config: &Config) -> bool {
     let mut address = config.health_listen;
     if address.ip().is_unspecified() {
@@ -88,7 +88,7 @@ async fn listeners(config: &Config, runs: bool) -> (Option<TcpListener>, Vec<Tri
     (appservice, tried)
 }
 
-/// Asks who we are; also returns whether anything more can be asked.
+/// Asks who we are; also returns whether further calls make sense.
 async fn ask(config: &Config, api: &Api) -> (Found, bool) {
     let url = shown(&config.homeserver.url);
     let user = match timeout(ASK_MAX, api.whoami()).await {
@@ -118,7 +118,7 @@ async fn ask(config: &Config, api: &Api) -> (Found, bool) {
     (Found::Fine(format!("{url} is {theirs} and takes our as_token")), true)
 }
 
-/// Returns what is wrong without its mend, which is told of the first call already.
+/// Returns the error without its remedy, which the first call's error has shown already.
 fn in_short(error: &MatrixError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
@@ -138,7 +138,7 @@ async fn act(config: &Config, api: &Api) -> Vec<Tried> {
     vec![Tried::new("namespace", found)]
 }
 
-/// Has the homeserver call us. Without a Workmate that runs, its endpoint is there for that moment, and takes nothing else.
+/// Has the homeserver ping us. If no Workmate is running, opens its endpoint for that moment, for pings only.
 async fn ping(
     config: &Config,
     api: &Api,

@@ -1,4 +1,4 @@
-//! The MCP servers: whether each starts and lists its tools.
+//! Tries the MCP servers: whether each starts and lists its tools.
 
 use std::{os::unix::fs::MetadataExt as _, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     tools,
 };
 
-/// How long they may take; `npx` may be fetching one.
+/// How long the servers may take; `npx` may have to download one.
 const START_MAX: Duration = Duration::from_secs(65);
 
-/// Whether this is root, and the service is not.
+/// Returns whether we are root and the service is not.
 fn runs_as_somebody_else(config: &Config) -> bool {
     let owner = std::fs::metadata(&config.data_dir).or_else(|_| std::fs::metadata(config.data_dir.join(".."))).ok();
     own_uid() == Some(0) && owner.is_none_or(|owner| owner.uid() != 0)
@@ -35,7 +35,7 @@ pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &Cancellatio
     settings.secrets = config.own_secrets();
     let tools = tools::Tools::start(settings, tasks, stop);
     let (mut changed, until) = (tools.changed(), Instant::now() + START_MAX);
-    // Each is up or has failed once.
+    // Wait until each is up or has failed once.
     while tools.troubles().iter().any(|(_, trouble)| trouble.is_none()) {
         if !matches!(timeout_at(until, changed.changed()).await, Ok(Ok(()))) {
             break;

@@ -1,10 +1,10 @@
 //! Workmate: a Matrix application service that puts Claude into any homeserver.
 //!
-//! The map of the crate and its invariants are in `ARCHITECTURE.md`. `core` decides and does no IO; the
-//! edges (`appservice`, `matrix`, `claude`, `store`) do IO and decide nothing; `engine` joins them.
+//! `ARCHITECTURE.md` has the map of the crate and its invariants. `core` decides and does no IO; the edges
+//! (`appservice`, `matrix`, `claude`, `store`, `tools`, `sandbox`) do IO and decide nothing; `engine` joins them.
 //!
-//! Comments and tests cite rules of behaviour by their numbers (C5, A7): `docs/behaviour.md` has them. Our own words
-//! (run, lane, ward, card) are in `docs/glossary.md`.
+//! Comments and tests cite rules of behaviour by number (C5, A7), which `docs/behaviour.md` lists. `docs/glossary.md`
+//! defines our own terms (run, lane, ward, card).
 #![recursion_limit = "256"]
 
 pub mod appservice;

@@ -14,7 +14,7 @@ const END_MAX: Duration = Duration::from_secs(10);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        // A process that may die: one thread, no runtime.
+        // A process that may die: one thread and no runtime.
         Command::Decode => sandbox::child::run(),
         _ => begin(cli),
     }

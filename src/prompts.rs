@@ -1,28 +1,28 @@
-//! What the model is told, as files that read well, with places to fill in: `{{name}}`.
+//! The instructions to the model, as readable files with placeholders: `{{name}}`.
 //!
-//! What is filled in here comes from config and from checked ids. People's words never enter these texts.
+//! Placeholders are filled from the config and from checked ids; people's words never enter these texts.
 
-/// What a coworker's instructions are made of.
+/// The values in a coworker's instructions.
 #[derive(Clone, Copy, Debug)]
 pub struct Coworker<'a> {
-    /// Its name.
+    /// The coworker's name.
     pub name: &'a str,
-    /// Its full user id.
+    /// The full user id.
     pub user_id: &'a str,
     /// What it is for.
     pub purpose: &'a str,
-    /// The operator's instructions.
+    /// The operator's instructions for it.
     pub instructions: &'a str,
 }
 
-/// What an assistant's instructions are made of.
+/// The values in an assistant's instructions.
 #[derive(Clone, Copy, Debug)]
 pub struct Assistant<'a> {
-    /// Its full user id.
+    /// The full user id.
     pub user_id: &'a str,
-    /// Its owner's full user id.
+    /// The owner's full user id.
     pub owner: &'a str,
-    /// What the operator adds for every assistant.
+    /// The operator's instructions for every assistant.
     pub instructions: &'a str,
 }
 
@@ -31,7 +31,7 @@ const ASSISTANT: &str = include_str!("prompts/assistant.md");
 const RECORDS: &str = include_str!("prompts/records.md");
 const TOOLS: &str = include_str!("prompts/tools.md");
 const RESULTS: &str = include_str!("prompts/results.md");
-/// Stands where the operator gave no instructions.
+/// Replaces missing instructions of the operator.
 const NO_INSTRUCTIONS: &str = "(none)";
 
 /// Returns a coworker's instructions.
@@ -59,34 +59,34 @@ pub fn assistant(values: &Assistant<'_>) -> String {
     filled(ASSISTANT, &values)
 }
 
-/// Returns what a coworker with tools is told of them, behind its instructions.
+/// Returns the instructions about tools, which follow a coworker's own.
 #[must_use]
 pub fn tools() -> &'static str {
     TOOLS.trim_end()
 }
 
-/// What Workmate says in the place of a tool's result, or beside it.
+/// Texts of Workmate's in place of a tool's result, or beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The arguments are no JSON object.
+    /// The arguments are not a JSON object.
     NotAnObject,
-    /// The arguments can be read in more than one way.
+    /// The arguments are ambiguous.
     Unclear,
     /// The turn has too many calls.
     TooManyCalls,
-    /// People declined it.
+    /// People declined the call.
     Declined,
     /// Nobody decided in time.
     Expired,
-    /// The process ended while it ran.
+    /// The process ended during the call.
     OutcomeUnknown,
     /// The run was stopped.
     Undone,
-    /// The result's end is missing.
+    /// The result was cut.
     Truncated,
 }
 
-/// Returns the words of a verdict.
+/// Returns the text for a verdict.
 #[must_use]
 pub fn verdict(verdict: Verdict) -> &'static str {
     result_line(match verdict {
@@ -101,7 +101,7 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     })
 }
 
-/// Returns what the model is told that calls a tool which it does not have; `names` are those that it has.
+/// Returns the text for a call of a tool that was not granted; `names` lists those that were.
 #[must_use]
 pub fn not_granted(names: &str) -> String {
     filled(result_line("not_granted"), &[("names", or_none(names))])
@@ -121,7 +121,7 @@ fn or_none(instructions: &str) -> &str {
     if instructions.is_empty() { NO_INSTRUCTIONS } else { instructions }
 }
 
-/// Why a text could not be filled in.
+/// Why a template could not be filled.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum FillError {
     #[error("the text names {{{{{0}}}}}, which has no value: fix the name in src/prompts")]
@@ -132,7 +132,7 @@ enum FillError {
     Open,
 }
 
-/// Fills each place once, from left to right; values are never filled again.
+/// Fills each placeholder once, from left to right; values are not scanned for placeholders.
 fn fill(template: &str, values: &[(&str, &str)]) -> Result<String, FillError> {
     let mut filled = String::with_capacity(template.len() + 1024);
     let mut used = vec![false; values.len()];

@@ -1,7 +1,7 @@
 //! Who should answer an event (rules C5, C6, C14, C15).
 //!
-//! The engine asks for every timeline event, in room order. It looks up the message that is replied to only
-//! where [`needs_reply_target`] names one.
+//! The engine asks for every timeline event, in room order. It looks up the replied-to message only if
+//! [`needs_reply_target`] names one.
 
 use std::collections::BTreeSet;
 
@@ -34,48 +34,48 @@ pub use self::{
 /// How long after the original an edit that newly mentions a coworker still triggers it, in milliseconds (C6).
 pub const EDIT_WINDOW_MS: u64 = 5 * 60 * 1000;
 
-/// How many coworkers of one thread are remembered as asked.
+/// Most coworkers remembered as asked in one thread.
 pub const THREAD_ASKED_MAX: usize = 64;
 
-/// What is known around an event when it is decided who should answer it.
+/// The facts around an event from which to decide who answers it.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
-    /// Who is who.
+    /// Classifies users.
     pub namespace: &'a Namespace,
-    /// The coworkers that are joined in the event's room.
+    /// The coworkers joined in the event's room.
     pub coworkers: &'a [CoworkerHere<'a>],
-    /// Who sent the message that is replied to, where known; see [`needs_reply_target`].
+    /// The sender of the replied-to message, if known; see [`needs_reply_target`].
     pub reply_sender: Option<&'a UserId>,
-    /// What happened before in the thread that the event is in.
+    /// What happened earlier in the event's thread.
     pub thread: Option<&'a ThreadSoFar>,
-    /// Who sent the root of that thread, where known; see [`needs_root`].
+    /// The sender of the thread's root, if known; see [`needs_root`].
     pub root_sender: Option<&'a UserId>,
     /// For a nod: whether what it answers asked something back, where known; see [`needs_asked_back`].
     pub asked_back: Option<bool>,
-    /// Who is in the room; needed where [`needs_members`] says so.
+    /// The room's members; required if [`needs_members`] says so.
     pub members: &'a [Member<'a>],
-    /// For an edit: what it replaces, where known.
+    /// For an edit: the original, if known.
     pub original: Option<Original<'a>>,
-    /// The time at which is decided.
+    /// The time of the decision.
     pub now: Timestamp,
     /// When the inbox accepted the event.
     pub accepted_at: Timestamp,
-    /// A request older than this is late, in milliseconds.
+    /// The age from which a request is late, in milliseconds.
     pub deadline_ms: u64,
 }
 
-/// The message that an edit replaces.
+/// The original of an edit.
 #[derive(Clone, Copy, Debug)]
 pub struct Original<'a> {
-    /// Who sent it; an edit by anybody else is void.
+    /// Its sender; an edit by anybody else is void.
     pub sender: &'a UserId,
-    /// When it was sent.
+    /// When the original was sent.
     pub sent_at: Timestamp,
-    /// Which coworkers it, or an edit of it, triggered already.
+    /// The coworkers that it or an earlier edit has triggered.
     pub asked: &'a BTreeSet<OwnedUserId>,
 }
 
-/// Returns a request as it reads after an edit: the new text where the old one stood.
+/// Returns a request with its text replaced by the edit's.
 #[must_use]
 pub fn as_edited(original: &RoomEvent, new: &Message) -> RoomEvent {
     let mut edited = original.clone();
@@ -86,38 +86,38 @@ pub fn as_edited(original: &RoomEvent, new: &Message) -> RoomEvent {
     edited
 }
 
-/// Returns whether an edit says of itself whom the message mentions from now on. A client that leaves `m.mentions` out of
-/// the new content, and did not in the old, has taken nothing back.
+/// Returns whether an edit states whom the message mentions now. If a client omits `m.mentions` from the new content
+/// although the original had it, it has taken nothing back.
 #[must_use]
 pub fn says_whom_it_mentions(original: &RoomEvent, new: &Message) -> bool {
     let EventKind::Message(old) = &original.kind else { return false };
     new.mentions.is_some() || old.mentions.is_none()
 }
 
-/// Who was asked in a thread so far; kept under the thread's root, which is the first request itself where a
-/// coworker opened the thread with its answer.
+/// Who was asked in a thread so far. It is stored under the thread's root, which is the first request itself if a
+/// coworker's answer opened the thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadSoFar {
-    /// The coworkers that were asked there.
+    /// The coworkers asked in the thread.
     pub asked: BTreeSet<OwnedUserId>,
-    /// Whether somebody else was mentioned since one was asked last.
+    /// Whether somebody else was mentioned since a coworker was last asked.
     pub others_mentioned: bool,
-    /// Who was called by name in the newest message of people, without a mention: the next one is theirs to say.
+    /// Who was called by name, without a mention, in the people's newest message: the next message is theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<Called>,
 }
 
-/// Somebody who was called by name at the start of a message.
+/// People called by name at the start of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
-    /// Who called.
+    /// The caller.
     pub by: OwnedUserId,
-    /// Who may be meant; empty where that is not known, so that it may be anybody else.
+    /// Who may be meant; empty if unknown, so that it may be anybody but the caller.
     pub users: BTreeSet<OwnedUserId>,
 }
 
 impl Called {
-    /// Whether a message of `sender` may be what the called one says to the caller.
+    /// Returns whether a message of `sender` may be the called person's answer to the caller.
     fn may_answer(&self, sender: &UserId) -> bool {
         if self.users.is_empty() { self.by != sender } else { self.users.contains(sender) }
     }
@@ -126,24 +126,24 @@ impl Called {
 /// Who should answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// These coworkers, in the order of their ids, each once; never empty.
+    /// These coworkers, sorted by id without duplicates; never empty.
     Asked(Vec<Asked>),
-    /// Nobody, and why.
+    /// Nobody, for this reason.
     Nobody(Silence),
 }
 
 /// A coworker that should answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
-    /// Its user id.
+    /// The coworker's user id.
     pub user: OwnedUserId,
-    /// What made it the one.
+    /// Why it should answer.
     pub why: Why,
-    /// Whether the request is older than the deadline, so that the answer must say so.
+    /// Whether the request is late, so that the answer must say so.
     pub late: bool,
 }
 
-/// What made a coworker the one that should answer.
+/// Why a coworker should answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Why {
     /// The message mentions it.
@@ -152,51 +152,51 @@ pub enum Why {
     RepliedTo,
     /// The message follows in a thread in which only it was asked, or which was opened on its own message.
     FollowsThread,
-    /// An edit mentions it that the original did not.
+    /// An edit newly mentions it.
     NewlyMentionedByEdit,
 }
 
 /// Why nobody answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Silence {
-    /// One of our own users said it.
+    /// One of our own users sent it.
     OurOwn,
-    /// A known bot said it.
+    /// A known bot sent it.
     Bot,
-    /// A guest said it.
+    /// A guest sent it.
     Guest,
-    /// A bridge's puppet said it that may not ask.
+    /// A bridge's puppet that may not ask sent it.
     Bridged,
-    /// An `m.notice`.
+    /// It is an `m.notice`.
     Notice,
-    /// A user of a server that is not allow-listed said it.
+    /// A user of a server that is not allowed sent it.
     Stranger {
-        /// Whether they asked a coworker, so that a word why is due (one a day).
+        /// Whether they asked a coworker, so that they are told why (once a day).
         tell_stranger: bool,
     },
-    /// Only `@room` was mentioned.
+    /// It only mentions `@room`.
     RoomMention,
-    /// An edit after the window, by its own claim of time.
+    /// The edit came after the window, by its own timestamp.
     TooOldEdit,
-    /// An edit of a message that we do not know.
+    /// The edited message is unknown to us.
     UnknownOriginal,
-    /// An edit by somebody else than the original's sender.
+    /// The edit is not by the original's sender.
     ForeignEdit,
-    /// An edit that mentions no coworker that was not asked already.
+    /// The edit mentions no coworker that was not asked before.
     NothingNewInEdit,
-    /// A follow-up in a thread where several coworkers were asked, or somebody else was mentioned.
+    /// It follows in a thread in which several coworkers were asked, or somebody else was mentioned.
     AmbiguousThread,
-    /// A message to the room or to somebody else.
+    /// It is for the room or for somebody else.
     NotAddressed,
     /// A message that asks nothing: emoji, thanks or an `ok` in a thread or in reply to an answer, or a file without a
     /// caption in a thread.
     NoWords,
-    /// No message: a reaction, a redaction, state, something undecryptable.
+    /// It is not a message: a reaction, a redaction, state, or undecryptable.
     NoMessage,
 }
 
-/// Returns the message whose sender must be known before [`addressed`] can decide; the caller looks it up
-/// and sets [`Scene::reply_sender`].
+/// Returns the message whose sender must be known before [`addressed`] can decide. The caller looks it up and sets
+/// [`Scene::reply_sender`].
 #[must_use]
 pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
     let EventKind::Message(message) = &event.kind else { return None };
@@ -222,8 +222,8 @@ pub fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<A
     message.reply_to.as_deref().map(Answered::Message).or_else(thread)
 }
 
-/// Returns the root of a thread whose sender must be known before [`addressed`] can decide: of one in which nobody was
-/// asked yet, because it may have been opened on a coworker's message. The caller looks it up and sets
+/// Returns the thread root whose sender must be known before [`addressed`] can decide: the root of a thread in which
+/// nobody was asked yet, because it may be a coworker's message. The caller looks it up and sets
 /// [`Scene::root_sender`].
 #[must_use]
 pub fn needs_root<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
@@ -234,15 +234,15 @@ pub fn needs_root<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e Eve
     (open && may_follow(event, message, scene)).then_some(root)
 }
 
-/// Returns whether the members must be known before [`addressed`] can decide, and [`ThreadSoFar::note`] can note: whether
-/// a message opens with the name of one of them.
+/// Returns whether the members must be known before [`addressed`] can decide and [`ThreadSoFar::note`] can record:
+/// whether the message may open with a member's name.
 #[must_use]
 pub fn needs_members(event: &RoomEvent, scene: &Scene<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
     scene.members.is_empty() && !whose_thread(scene).is_empty() && may_follow(event, message, scene)
 }
 
-/// Whether a message in a thread may be for the coworker whose thread that is: it names nobody, and says something.
+/// Returns whether a message in a thread may be for that thread's coworker: it mentions nobody and has words.
 fn may_follow(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
     let who = scene.namespace.who(&event.sender);
     message.thread_root.is_some()
@@ -276,13 +276,13 @@ pub fn addressed(event: &RoomEvent, scene: &Scene<'_>) -> Verdict {
         Ok(asked) => asked,
         Err(silence) => return Verdict::Nobody(silence),
     };
-    // The sender's server may claim any time; what we accepted long ago is late whatever it claims.
+    // The sender's server may claim any time, so what we accepted long ago is late in any case.
     let late = scene.now.ms_since(event.sent_at.min(scene.accepted_at)) > scene.deadline_ms;
     Verdict::Asked(asked.into_iter().map(|(user, why)| Asked { user, why, late }).collect())
 }
 
 impl ThreadSoFar {
-    /// Takes note of an event in the thread, or of the root itself, after it was decided.
+    /// Records an event of the thread, or its root, after the decision about it.
     pub fn note(&mut self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) {
         if let Verdict::Asked(asked) = verdict {
             self.others_mentioned = false;
@@ -308,13 +308,13 @@ impl ThreadSoFar {
         }
     }
 
-    /// Whether somebody who was called by name says something, as people do who talk among themselves.
+    /// Returns whether a person called by name answers, as people do who talk to each other.
     fn is_answered_to_caller(&self, event: &RoomEvent, message: &Message) -> bool {
         !others::says_nothing(message) && self.called.as_ref().is_some_and(|called| called.may_answer(&event.sender))
     }
 }
 
-/// Coworkers with what made them the ones, each once, in the order of their ids; or why there is none.
+/// Coworkers with the reason why each should answer, sorted by id without duplicates; or why there are none.
 type Found = Result<Vec<(OwnedUserId, Why)>, Silence>;
 
 fn asked_by_message(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Found {
@@ -343,7 +343,7 @@ fn asked_by_message(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> 
 
 fn follows_thread(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Found {
     let whose = if message.thread_root.is_some() { whose_thread(scene) } else { BTreeSet::new() };
-    // A message that can ask only by naming whom it asks follows nobody.
+    // A message that can ask only by a mention follows nobody.
     if whose.is_empty() || !is_speech(message) || speaks_to_others(event, message, scene) {
         return Err(Silence::NotAddressed);
     }
@@ -365,7 +365,7 @@ fn follows_thread(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> Fo
     }
 }
 
-/// The coworkers that were asked in the thread; where none was, the one whose message it was opened on.
+/// Returns the coworkers asked in the thread; if none were, the one whose message opened it.
 fn whose_thread<'a>(scene: &Scene<'a>) -> BTreeSet<&'a UserId> {
     let asked: BTreeSet<&UserId> = scene.thread.iter().flat_map(|thread| &thread.asked).map(|user| &**user).collect();
     if !asked.is_empty() {
@@ -381,8 +381,8 @@ fn asked_by_edit(event: &RoomEvent, new: &Message, newly: &BTreeSet<OwnedUserId>
     if original.sender != event.sender {
         return Err(Silence::ForeignEdit);
     }
-    // The mentions in `m.new_content` are those that stand; only the edit's own are new and ping (spec, "Mentioning users
-    // and rooms in edits"). A name typed at the very start is new where it did not ask before.
+    // `m.new_content` has the mentions that hold now; only the edit's own mentions are new and notify (spec,
+    // "Mentioning users and rooms in edits"). A name typed at the very start is new if it did not ask before.
     let by_text = match &new.mentions {
         None => mentioned_users(new, scene.coworkers),
         Some(_) => called_by_name(new, scene.coworkers, true),
@@ -402,7 +402,7 @@ fn asked_by_edit(event: &RoomEvent, new: &Message, newly: &BTreeSet<OwnedUserId>
     Ok(asked)
 }
 
-/// The coworkers of the scene that are ours by the namespace, each once, in order.
+/// Returns the scene's coworkers that belong to our namespace, sorted without duplicates.
 fn here<'a>(scene: &Scene<'a>) -> BTreeSet<&'a UserId> {
     let coworkers = scene.coworkers.iter().map(|coworker| coworker.user);
     coworkers.filter(|user| matches!(scene.namespace.who(user), Who::Coworker(_))).collect()
@@ -415,8 +415,8 @@ fn refuse_notices(message: &Message) -> Result<(), Silence> {
     if is_request(message) { Ok(()) } else { Err(Silence::NoMessage) }
 }
 
-/// Whether a message can ask for something. A form in which nobody talks (a sticker, a poll, a place, a type that we do not
-/// know) can by naming whom it asks; what machines say to each other cannot.
+/// Returns whether a message can ask. A wordless form (a sticker, a poll, a location, an unknown type) asks only by a
+/// mention; messages between machines cannot ask.
 fn is_request(message: &Message) -> bool {
     match &message.kind {
         MessageKind::Notice => false,
@@ -425,22 +425,22 @@ fn is_request(message: &Message) -> bool {
     }
 }
 
-/// The `msgtype`s by which clients and servers talk to each other.
+/// `msgtype` prefixes of messages between clients and servers.
 const MACHINES: [&str; 3] = ["m.key.", "m.server_notice", "m.bad.encrypted"];
 
-/// Returns whether a message is what clients and servers say to each other: steps of a verification, a notice of the
-/// server's to one user, which no person wrote and nobody waits for an answer to.
+/// Returns whether a message is between clients and servers, such as a step of a verification or a server notice to one
+/// user: no person wrote it, and nobody awaits an answer.
 #[must_use]
 pub fn is_of_machines(message: &Message) -> bool {
     matches!(&message.kind, MessageKind::Other(msgtype) if MACHINES.iter().any(|prefix| msgtype.starts_with(prefix)))
 }
 
-/// Whether a message asks whose message it replies to. A sticker is a reaction.
+/// Returns whether a reply of this kind asks the replied-to sender. A sticker is only a reaction.
 fn asks_by_replying(message: &Message) -> bool {
     message.reply_to.is_some() && is_request(message) && !message.kind.is_sticker()
 }
 
-/// Whether a message is of a kind in which people talk.
+/// Returns whether people talk with messages of this kind.
 fn is_speech(message: &Message) -> bool {
     match message.kind {
         MessageKind::Text | MessageKind::Card | MessageKind::Emote | MessageKind::Unreadable => true,
@@ -449,14 +449,14 @@ fn is_speech(message: &Message) -> bool {
     }
 }
 
-/// Whether a message is to somebody other than its sender and the scene's coworkers.
+/// Returns whether a message addresses somebody other than its sender and the scene's coworkers.
 fn speaks_to_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
     mentions_others(event, message, scene)
         || others::called_another(message, &event.sender, scene.members, scene.coworkers).is_some()
 }
 
-/// Whether a message mentions or replies to somebody other than its sender and the scene's coworkers. A name that is typed
-/// mentions nobody.
+/// Returns whether a message mentions or replies to somebody other than its sender and the scene's coworkers. A typed
+/// name is not a mention.
 fn mentions_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
     let here = here(scene);
     let is_other = |user: &UserId| user != event.sender && !here.contains(user);

@@ -57,53 +57,53 @@ pub use self::{
 pub const APPROVE_KEY: &str = "✅";
 /// The reaction that declines.
 pub const DECLINE_KEY: &str = "❌";
-/// So many people are told of one card that they may not decide about it.
+/// Most people told about one card that they may not decide.
 pub const TOLD_MAX: usize = 10;
-/// Clients write an emoji with or without these behind it (text and emoji presentation).
+/// Clients write an emoji with or without one of these after it (text and emoji presentation).
 const VARIATION_SELECTORS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
 
-/// A call that waits for a person's decision.
+/// A call that awaits a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// The id of its `tool_use` block.
+    /// The id of the `tool_use` block.
     pub call: String,
-    /// The tool.
+    /// The tool's name.
     pub tool: ToolName,
-    /// What the tool does.
+    /// Whether it reads or writes.
     pub class: Class,
-    /// Who decides.
+    /// Who may decide.
     pub rule: ApprovalRule,
-    /// The arguments, as the call will have them.
+    /// The arguments with which the call will run.
     pub arguments: Value,
 }
 
 impl Pending {
-    /// Returns the SHA-256 of everything that a decision is about, in hexadecimal.
+    /// Returns the hexadecimal SHA-256 of everything that the decision is about.
     #[must_use]
     pub fn digest(&self) -> String {
-        // The last is what cards of before once had; those that are out stay valid.
+        // The last element belonged to earlier cards; keeping it leaves open cards valid.
         let rule = serde_json::json!([self.call, self.tool, self.class, self.rule, false]);
         hex(&Sha256::new().chain_update(canonical(&rule)).chain_update(canonical(&self.arguments)).finalize())
     }
 
-    /// Returns the card's number within its run; other arguments, another number.
+    /// Returns the card's number within its run; other arguments give another number.
     #[must_use]
     pub fn number(&self) -> u64 {
         number(&self.digest())
     }
 }
 
-/// What a person decides.
+/// A person's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
-    /// It may run.
+    /// Run it.
     Approve,
-    /// It may not.
+    /// Do not run it.
     Decline,
 }
 
-/// Returns the card that an event is about, and what it decides, if it reads as a decision at all.
+/// Returns the card that an event decides about, with the decision, if the event reads as one.
 #[must_use]
 pub fn choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
     match said_of(event)? {
@@ -120,8 +120,8 @@ fn choice_of_key(key: &str) -> Option<Choice> {
     }
 }
 
-/// Returns what of a room's events, in order, may be a decision about a card: whatever points at it, and plain words that
-/// stand behind it. Plain words before it were about something else.
+/// Returns those of a room's events, in order, that may decide about a card: whatever points to it, and plain messages
+/// after it. Earlier plain messages were about something else.
 #[must_use]
 pub fn found_about<'a>(events: &'a [RoomEvent], card: &EventId) -> Vec<&'a RoomEvent> {
     let at = events.iter().position(|event| event.id == card);
@@ -132,8 +132,8 @@ pub fn found_about<'a>(events: &'a [RoomEvent], card: &EventId) -> Vec<&'a RoomE
     may_decide.map(|(_, event)| event).collect()
 }
 
-/// Returns when a decision counts as made: a person of our own server when it says so, anybody else when it is heard.
-/// So a tap that came in time counts although it was found late; what another server claims counts for nothing.
+/// Returns when a decision counts as made: for a person on our own server by the event's timestamp, for anybody else
+/// when we hear it. So a timely tap counts although it is found late, and another server's claim counts for nothing.
 #[must_use]
 pub fn made_at(event: &RoomEvent, ours: &ServerName, now: Timestamp) -> Timestamp {
     if event.sender.server_name() == ours { event.sent_at.min(now) } else { now }
@@ -142,17 +142,17 @@ pub fn made_at(event: &RoomEvent, ours: &ServerName, now: Timestamp) -> Timestam
 /// Why somebody's decision does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAllowed {
-    /// A virtual user, a bot, a guest or a bridge's puppet.
+    /// They are a virtual user, a bot, a guest or a puppet.
     NoPerson,
-    /// Somebody of a server that is not allow-listed, also where the rule names them.
+    /// They are on a server that is not allowed, even if the rule names them.
     Stranger,
-    /// They are not in the room, or were not when they decided, or that is not known.
+    /// They are not in the room, were not when they decided, or it is unknown.
     NotHere,
-    /// The rule names others.
+    /// The rule names other people.
     NotNamed,
     /// Their power level is too low.
     TooLowLevel,
-    /// Nobody decides under this rule.
+    /// Nobody can decide under this rule.
     Nobody,
 }
 
@@ -166,11 +166,11 @@ impl NotAllowed {
 
 /// Checks whether `user` may decide under `rule`.
 ///
-/// `level` is their power level in the room at the time of the reaction; `None` where they are not joined or it is not
-/// known.
+/// `level` is their power level in the room at the time of the decision; `None` if they are not joined or it is
+/// unknown.
 ///
 /// # Errors
-/// Why not.
+/// Why they may not.
 pub fn may_decide(
     rule: &ApprovalRule,
     user: &UserId,
@@ -196,40 +196,40 @@ pub fn may_decide(
     }
 }
 
-/// What the store keeps of a posted card, until its run ends: no arguments.
+/// What the store keeps about a posted card until its run ends; not the arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The run that asks.
+    /// The run that needs the decision.
     pub run: RunId,
     /// The virtual user that posted the card.
     pub user: OwnedUserId,
-    /// The message that the run answers.
+    /// The request that the run answers.
     pub request: OwnedEventId,
-    /// Who sent that.
+    /// The request's sender.
     pub asker: OwnedUserId,
-    /// Whether it is an assistant's.
+    /// Whether it is an assistant's run.
     pub private: bool,
-    /// The tool.
+    /// The tool's name.
     pub tool: ToolName,
-    /// Who decides.
+    /// Who may decide.
     pub rule: ApprovalRule,
-    /// [`Pending::digest`] of the call.
+    /// The call's [`Pending::digest`].
     pub digest: String,
-    /// When it expires.
+    /// When the card expires.
     pub expires_at: Timestamp,
-    /// The root of the thread that it is in.
+    /// The root of the card's thread.
     #[serde(default)]
     pub thread: Option<OwnedEventId>,
     /// The first valid decision.
     #[serde(default)]
     given: Option<Given>,
-    /// Whether the run has taken the decision, or learned that there is none: it stands from then on.
+    /// Whether the run has acted on the decision, or on the expiry; from then on it is final.
     #[serde(default)]
     taken: bool,
-    /// Whether the card says how it ended.
+    /// Whether the card shows its outcome.
     #[serde(default)]
     pub shown: bool,
-    /// Our own reactions on the card, for people to tap, as long as they are there.
+    /// Our own reactions on the card that people can tap, while they exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prepared: Vec<OwnedEventId>,
     /// Who was told that they may not decide.
@@ -242,12 +242,12 @@ struct Given {
     choice: Choice,
     by: OwnedUserId,
     at: Timestamp,
-    /// The reaction or reply.
+    /// The deciding reaction or reply.
     event: OwnedEventId,
 }
 
 impl Standing {
-    /// Returns what stands when a card is posted.
+    /// Returns the record of a card that is posted now.
     #[must_use]
     pub fn new(run: &RunId, record: &RunRecord, pending: &Pending, expires_at: Timestamp) -> Self {
         Self {
@@ -257,7 +257,7 @@ impl Standing {
             asker: record.asker.clone(),
             private: record.private,
             tool: pending.tool.clone(),
-            // In an assistant's chat there is nobody else to ask.
+            // In an assistant's chat only the owner can be asked.
             rule: if record.private { ApprovalRule::Asker } else { pending.rule.clone() },
             digest: pending.digest(),
             expires_at,
@@ -270,7 +270,7 @@ impl Standing {
         }
     }
 
-    /// Whether it is about this very call of that run: a decision holds for no other arguments.
+    /// Returns whether it is about exactly this call of this run; a decision holds for no other arguments.
     #[must_use]
     pub fn is_for(&self, run: &RunId, pending: &Pending) -> bool {
         self.run == *run && self.digest == pending.digest()
@@ -282,19 +282,19 @@ impl Standing {
         number(&self.digest)
     }
 
-    /// Whether `user` may decide if they have the power level for it.
+    /// Returns whether `user` may decide, provided that they have the power level.
     #[must_use]
     pub fn may_be_decided_by(&self, user: &UserId, who: &Who) -> bool {
         self.refuses(user, who).is_none()
     }
 
-    /// Returns why `user` may not decide whatever their power level.
+    /// Returns why `user` may not decide, regardless of their power level.
     #[must_use]
     pub fn refuses(&self, user: &UserId, who: &Who) -> Option<NotAllowed> {
         may_decide(&self.rule, user, who, &self.asker, Some(i64::MAX)).err()
     }
 
-    /// Takes what somebody decides; returns whether it counts: the first does, in time. `who` and `level` are as for
+    /// Applies a decision; returns whether it counts, which the first timely one does. `who` and `level` are as in
     /// [`may_decide`], `event` is the reaction or reply.
     ///
     /// # Errors
@@ -312,25 +312,25 @@ impl Standing {
         Ok(self.give(choice, by, event, now))
     }
 
-    /// Whether somebody is to be told that they may not decide: a person whom the rule does not name, once for a card.
+    /// Returns whether to tell a person whom the rule does not name that they may not decide; once for each card.
     #[must_use]
     pub fn is_to_be_told(&self, user: &UserId, why: NotAllowed) -> bool {
         why.names_others() && self.told.len() < TOLD_MAX && !self.told.contains(user)
     }
 
-    /// Notes a reaction of ours on the card.
+    /// Records our own reaction on the card.
     pub fn prepare(&mut self, reaction: OwnedEventId) {
         if !self.prepared.contains(&reaction) {
             self.prepared.push(reaction);
         }
     }
 
-    /// Notes that somebody was told that they may not decide.
+    /// Records that somebody was told that they may not decide.
     pub fn told(&mut self, user: &UserId) {
         self.told.insert(user.to_owned());
     }
 
-    /// Takes the card's redaction: without it nobody can decide any more.
+    /// Handles the card's redaction, after which nobody can decide.
     pub fn card_redacted(&mut self, by: &UserId, event: &EventId, now: Timestamp) {
         self.give(Choice::Decline, by, event, now);
     }
@@ -343,7 +343,7 @@ impl Standing {
         open
     }
 
-    /// Takes the redaction of a reaction or reply; returns whether a decision is withdrawn by it.
+    /// Handles the redaction of a reaction or reply; returns whether it withdraws a decision.
     pub fn withdraw(&mut self, event: &EventId) -> bool {
         let withdrawn = !self.taken && self.given.as_ref().is_some_and(|given| given.event == event);
         if withdrawn {
@@ -352,20 +352,20 @@ impl Standing {
         withdrawn
     }
 
-    /// Whether it can still be decided about.
+    /// Returns whether it can still be decided.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.given.is_none() && !self.taken && now < self.expires_at
     }
 
-    /// Returns what is decided, for the run that waits; what it has been given once stays so.
+    /// Returns the decision for the waiting run; once returned, it is final.
     pub fn take(&mut self, now: Timestamp) -> Option<Decision> {
         let decision = self.decision().or_else(|| (now >= self.expires_at).then_some(Decision::Expired));
         self.taken |= decision.is_some();
         decision
     }
 
-    /// Returns what was decided so far, whether or not the run knows.
+    /// Returns the decision so far, whether or not the run knows it.
     #[must_use]
     pub fn decision(&self) -> Option<Decision> {
         match &self.given {
@@ -376,7 +376,7 @@ impl Standing {
         }
     }
 
-    /// Whether the run has taken it.
+    /// Returns whether the run has acted on the decision.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.taken

@@ -1,4 +1,4 @@
-//! Who is to have an assistant, who is gone, and when what was theirs is deleted (A1, A3).
+//! Who should have an assistant, who is gone, and when a gone person's data is deleted (A1, A3).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,43 +7,43 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// How a local person stands to the workspace, as far as it was seen.
+/// How a local person belongs to the workspace, as far as seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Belonging {
-    /// They are to get an assistant, which is not made yet.
+    /// They should get an assistant, which is not made yet.
     Due,
-    /// They are here, and what is to be made for them is made.
+    /// They are here, and their assistant is made.
     Here,
-    /// They left their assistant's chat: perhaps only that, perhaps the homeserver.
+    /// They left their assistant's chat, and perhaps the homeserver too.
     LeftChat,
     /// They are gone.
     Gone {
-        /// Since when that is known.
+        /// Since when this is known.
         since: Timestamp,
-        /// From what.
+        /// What they are gone from.
         from: Whence,
     },
 }
 
-/// What somebody is gone from.
+/// What a person is gone from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Whence {
     /// The workspace's space.
     Space,
-    /// The homeserver: their account is deactivated.
+    /// The homeserver: the account is deactivated.
     Homeserver,
 }
 
-/// Something that was seen of a person.
+/// An observation about a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// They are in the space.
     InSpace,
-    /// They are not in the space, or not any more.
+    /// They are not in the space, or no longer.
     NotInSpace,
-    /// Their assistant and its room are made.
+    /// Their assistant and its room were made.
     Provisioned,
     /// They are in their assistant's chat.
     InChat,
@@ -55,30 +55,30 @@ pub enum Sign {
     Account,
 }
 
-/// What is to be done for a person.
+/// What to do about a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing, until something else is seen.
+    /// Nothing until something else is seen.
     Nothing,
     /// Make their assistant.
     Provision,
-    /// Look whether their account is in use.
+    /// Check whether their account is in use.
     Look,
-    /// Delete what is kept for them.
+    /// Delete what is stored for them.
     Forget,
 }
 
 impl Belonging {
-    /// Returns how a person stands after `sign` was seen at `now`; `None`: nothing is to be remembered of them.
+    /// Returns a person's state after an observation at `now`; `None` if nothing needs to be stored.
     #[must_use]
     pub fn after(known: Option<Self>, sign: Sign, now: Timestamp) -> Option<Self> {
         let gone = |from| Some(Self::Gone { since: now, from });
         match (known, sign) {
-            // Whoever is gone already is not gone later: the grace period runs on.
+            // A person who is gone stays gone from the first time on: the grace period continues.
             (Some(Self::Gone { .. }), Sign::NoAccount | Sign::Provisioned | Sign::LeftChat)
             | (Some(Self::Gone { from: Whence::Space, .. }), Sign::NotInSpace | Sign::InChat | Sign::Account)
             | (Some(Self::Here | Self::LeftChat), Sign::InSpace) => known,
-            // What they had is still there, and they are invited to it again.
+            // Their assistant still exists, and they are invited to it again.
             (None | Some(Self::Due | Self::Gone { .. }), Sign::InSpace) => Some(Self::Due),
             (Some(Self::Gone { since, .. }), Sign::NotInSpace) => Some(Self::Gone { since, from: Whence::Space }),
             (_, Sign::NotInSpace) => gone(Whence::Space),
@@ -90,7 +90,7 @@ impl Belonging {
         }
     }
 
-    /// Returns what is to be done at `now`, with a grace period of `grace_ms` for those who are gone.
+    /// Returns what to do at `now`, with a grace period of `grace_ms` for those who are gone.
     #[must_use]
     pub fn next(self, now: Timestamp, grace_ms: u64) -> Next {
         match self {
@@ -108,7 +108,7 @@ impl Belonging {
     }
 }
 
-/// Compares the space's members with what is known; returns what was seen of whom.
+/// Compares the space's members with the stored states; returns the observations.
 #[must_use]
 pub fn compare(known: &BTreeMap<OwnedUserId, Belonging>, present: &BTreeSet<OwnedUserId>) -> Vec<(OwnedUserId, Sign)> {
     let came = present.iter().filter(|user| known.get(*user).is_none_or(|known| known.is_gone()));

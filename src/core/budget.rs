@@ -1,10 +1,10 @@
-//! What the model may cost (C19, C23): counted in code, reserved before each call, settled with what it really cost.
+//! What the model may cost (C19, C23): counted in code, reserved before each call, settled at the real cost.
 //!
-//! Each call falls under several accounts: the workspace's, a coworker's and its room's or an assistant's, and the
-//! person's whose gesture it serves. An account has room while what is spent, and what calls that are going on have
-//! reserved, is less than its limit. So no burst of calls spends past a limit by more than one call.
+//! Each call falls under several accounts: the workspace's, a coworker's and its room's or an assistant's, and that of
+//! the person whose gesture it serves. An account has room while the amount spent plus the reservations of calls in
+//! progress is below its limit. So no burst of calls exceeds a limit by more than one call.
 //!
-//! A call that a crash cut short counts as what was noted of it, and at least as its prompt until anything was.
+//! A call cut short by a crash counts as the cost noted so far, and as its prompt if nothing was noted.
 
 mod account;
 mod estimate;
@@ -23,89 +23,89 @@ pub use self::{
 };
 use super::{audit::Spent, time::Timestamp};
 
-/// How long somebody who was told that a limit is reached is not told of it again, in milliseconds.
+/// How long a person who was told of a reached limit is not told again, in milliseconds.
 pub const WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
-/// What a token of the prompt, and one of the answer, counts as where the model's price is not known, in millionths of
-/// a US dollar: more than any price there is.
+/// The cost of a prompt token and of an answer token if the model's price is unknown, in millionths of a US dollar;
+/// above every existing price.
 const UNKNOWN_PRICE_MICRO_USD: (u64, u64) = (30, 150);
 
 /// Whose spending is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Everything together.
+    /// The whole workspace.
     Workspace,
     /// One coworker, in all its rooms.
     Coworker,
     /// One person's assistant.
     Assistant,
-    /// What one person's gestures cost, of coworkers and of the assistant.
+    /// A person's gestures, at coworkers and at the assistant.
     Person,
-    /// What coworkers cost in one room.
+    /// Coworkers in one room.
     Room,
 }
 
-/// The span that a limit is for, in UTC.
+/// The period of a limit, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
-    /// A day.
+    /// A calendar day.
     Day,
-    /// A month.
+    /// A calendar month.
     Month,
 }
 
-/// The limits of one account; none where there is no number.
+/// An account's limits; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// In a month.
+    /// For a month.
     pub month: Option<Usd>,
-    /// In a day.
+    /// For a day.
     pub day: Option<Usd>,
 }
 
-/// The limits that hold for everybody (`budgets:`); a coworker's own stands in its file.
+/// The limits for everybody (`budgets:`); a coworker's own limit is in its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budgets {
-    /// All of it together.
+    /// For everything together.
     pub workspace: Limits,
-    /// Each assistant.
+    /// For each assistant.
     pub assistant: Limits,
-    /// Each person.
+    /// For each person.
     pub person: Limits,
-    /// Each room.
+    /// For each room.
     pub room: Limits,
 }
 
-/// What is in the way of a call.
+/// Why a call has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// Calls that are going on may use up what is left.
+    /// Calls in progress may use up the rest.
     Reserved,
-    /// It is spent.
+    /// The limit is spent.
     Spent,
 }
 
-/// A limit that has no room for another call.
+/// A limit without room for another call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
-    /// Whose.
+    /// Whose limit it is.
     pub scope: Scope,
-    /// For which span.
+    /// The limit's period.
     pub period: Period,
-    /// How much.
+    /// The amount.
     pub limit: Usd,
-    /// What is in the way.
+    /// Why there is no room.
     pub why: Why,
-    /// When the next span begins.
+    /// When the next period begins.
     pub until: Timestamp,
-    /// Whether the request that it stops had begun.
+    /// Whether the stopped request had already begun.
     pub begun: bool,
 }
 
 impl Full {
-    /// Returns the limit's name, under which it is noted that somebody was told of it.
+    /// Returns the limit's name, under which it is recorded that somebody was told of it.
     #[must_use]
     pub fn name(&self) -> String {
         let scope = match self.scope {
@@ -123,13 +123,13 @@ impl Full {
     }
 }
 
-/// Returns the month that `now` lies in, in UTC: `2026-11`.
+/// Returns the month of `now` in UTC: `2026-11`.
 #[must_use]
 pub fn month_of(now: Timestamp) -> String {
     at(now).strftime("%Y-%m").to_string()
 }
 
-/// Returns the day that `now` lies in, in UTC: `2026-11-29`.
+/// Returns the day of `now` in UTC: `2026-11-29`.
 #[must_use]
 pub fn day_of(now: Timestamp) -> String {
     at(now).strftime("%Y-%m-%d").to_string()
@@ -139,7 +139,7 @@ fn at(now: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(now.as_ms()).unwrap_or_default()
 }
 
-/// Returns when the day or the month after that of `now` begins.
+/// Returns when the next day or month begins.
 fn end_of(period: Period, now: Timestamp) -> Timestamp {
     let utc = at(now).to_zoned(jiff::tz::TimeZone::UTC);
     let last = match period {
@@ -150,7 +150,7 @@ fn end_of(period: Period, now: Timestamp) -> Timestamp {
     next.map_or(now, |next| Timestamp::from_ms(next.timestamp().as_millisecond()))
 }
 
-/// Returns what a run, or a call, counts as.
+/// Returns the amount that a run or a call counts as.
 #[must_use]
 pub fn counted(spent: &Spent) -> Usd {
     let (input, output) = UNKNOWN_PRICE_MICRO_USD;

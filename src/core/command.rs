@@ -1,7 +1,7 @@
-//! Commands: one word behind an exclamation mark; everything else is a prompt (rules C16, A6, A7).
+//! Commands: a single word after an exclamation mark; everything else is a prompt (rules C16, A6, A7).
 //!
-//! A command is read as people type it: in any case and width, as bold or code, with a mark behind it, with whom it is for
-//! before or behind it.
+//! Commands are recognised as people type them: in any case and width, in bold or code, with punctuation after them,
+//! and with the address before or after.
 
 use super::address::{CoworkerHere, after_quote, strip_address, strip_address_behind};
 use super::event::Message;
@@ -13,19 +13,19 @@ mod typed;
 pub(in crate::core) use self::typed::is_struck;
 pub use self::typed::typed;
 
-/// The longest argument of `!open` that is taken as one, in bytes; a link to an event is far shorter.
+/// Most bytes of an argument of `!open`; links to events are far shorter.
 pub const OPEN_ARGUMENT_BYTES_MAX: usize = 1024;
 
-/// What is asked of a coworker.
+/// What a message asks of a coworker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CoworkerRequest<'a> {
     /// A command.
     Command(CoworkerCommand),
-    /// `!note <text>`: keep this; empty where the text is missing.
+    /// `!note <text>`: keep this text; empty if it is missing.
     AddNote(&'a str),
-    /// `!forget <number>`: remove one note.
+    /// `!forget <number>`: remove that note.
     ForgetNote(u32),
-    /// Anything else: what to answer, without the leading mention.
+    /// Anything else: a prompt, without the leading mention.
     Prompt(&'a str),
 }
 
@@ -52,11 +52,11 @@ pub enum CoworkerCommand {
     Stop,
     /// `!why`, in reply to an answer or in its thread
     Why,
-    /// `!verify`: show that it is who it seems, by emoji
+    /// `!verify`: verify itself by emoji.
     Verify,
 }
 
-/// The word by which an owner has their assistant verified; a coworker's is [`CoworkerCommand::Verify`].
+/// The word with which an owner has their assistant verify itself; for coworkers see [`CoworkerCommand::Verify`].
 pub const VERIFY: &str = "!verify";
 
 impl CoworkerCommand {
@@ -67,7 +67,7 @@ impl CoworkerCommand {
     }
 }
 
-/// Returns what a message asks of the coworker that it addresses.
+/// Returns what a message asks of the coworker it addresses.
 #[must_use]
 pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -> CoworkerRequest<'m> {
     let html = message.html.as_deref();
@@ -75,7 +75,7 @@ pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -
     if !typed::may_be_command(text) || html.is_some_and(is_struck) {
         return CoworkerRequest::Prompt(text);
     }
-    // `!note … @oncall`: whom it is for is no part of the note, unless it was named before.
+    // `!note … @oncall`: a trailing address is not part of the note, unless one came before.
     let unaddressed = text == after_quote(&message.body).trim_end();
     let behind = if unaddressed { strip_address_behind(text, html, coworker) } else { None };
     let asked = behind.and_then(command_in).or_else(|| command_in(text));
@@ -86,7 +86,7 @@ fn command_in(text: &str) -> Option<CoworkerRequest<'_>> {
     CoworkerCommand::parse(text).map(CoworkerRequest::Command).or_else(|| about_notes(text))
 }
 
-/// The two commands that take an argument.
+/// Parses the two commands with an argument.
 fn about_notes(text: &str) -> Option<CoworkerRequest<'_>> {
     let (word, argument) = typed::split(text);
     match word.as_str() {
@@ -115,7 +115,7 @@ pub enum AssistantCommand {
     Tools,
     /// `!help`
     Help,
-    /// `!open <room, thread or message>`; without an argument it is asked for.
+    /// `!open <room, thread or message>`; without an argument the assistant asks for one.
     Open(Option<String>),
     /// `!export`
     Export,
@@ -126,8 +126,8 @@ pub enum AssistantCommand {
 }
 
 impl AssistantCommand {
-    /// Returns the command that a message is, without the quote that older clients put in front of a reply, and without a
-    /// pill or an id before or behind it: nobody but the assistant is there to be meant.
+    /// Returns the command in a message, without an older client's reply quote and without a pill or id before or after
+    /// it: in the chat only the assistant can be meant.
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {
         let html = message.html.as_deref();
@@ -140,7 +140,7 @@ impl AssistantCommand {
         command.filter(|_| !html.is_some_and(is_struck))
     }
 
-    /// Returns the command that `text` is. `!open` alone takes an argument: one word.
+    /// Parses a command. Only `!open` takes an argument, of one word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if !typed::may_be_command(text) {

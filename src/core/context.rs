@@ -1,32 +1,32 @@
-//! What the model reads: one room's events, checked, cut to a budget, and laid out for caching.
+//! Composes what the model reads: one room's events, checked, cut to a budget, and laid out for caching.
 //!
 //! # The order of dropping
 //! What does not fit is dropped in this order, and a record says that something is missing:
-//! 1. In a thread: the room's messages in front of the root, the oldest first, down to half of the budget; then,
-//!    when the thread needs the place, all of them at once.
-//! 2. In a thread: its middle. The root, the first messages and the newest stay; the gap is named.
+//! 1. In a thread: the room's messages before the root, oldest first, down to half of the budget; then, if the thread
+//!    needs the space, all of them at once.
+//! 2. In a thread: its middle. The root, the first messages and the newest ones stay; a record names the gap.
 //! 3. Outside a thread: the oldest messages.
-//! 4. The middle of one very long message; its record says `"cut":true`. The request is never dropped, and of it, as
-//!    of all, the last paragraph stays.
+//! 4. The middle of one very long message; its record says `"cut":true`. The request is never dropped, and of every cut
+//!    message, the request included, the last paragraph stays.
 //!
 //! # Opened rooms
-//! A room that an owner opened for their assistant is one record in front of the chat, labelled, within [`OPENED_SHARE`]
-//! of the budget, at most [`OPENED_MAX`] of them. In it the oldest messages are dropped first, but never the one that
-//! was pointed at; the chat's own order of dropping works with what is left. Its range is fixed when it is opened, so
-//! that the record stays as it is; only edits, redactions and new rights change it. Once it is closed, what was answered
-//! while it was open goes with it, and a record says so in its place.
+//! A room that an owner opened for their assistant is one labelled record before the chat, within [`OPENED_SHARE`] of
+//! the budget; there are at most [`OPENED_MAX`]. In it the oldest messages are dropped first, but never the one that
+//! the owner pointed at. The chat's own order of dropping applies to the rest of the budget. The range is fixed at
+//! opening, so the record stays the same; only edits, redactions and changed rights alter it. When the room is closed,
+//! the answers given while it was open go with it, and a record says so in their place.
 //!
-//! # In front of it all
-//! The room's notes and what is pinned open the first turn, each within [`NOTES_SHARE`] and [`PINNED_SHARE`] of the
-//! budget, the newest kept. A change of them breaks the prefix once. Votes in polls are records in their own place, as
-//! reactions are; the count stands where the poll ends.
+//! # Before everything else
+//! The room's notes and pinned messages open the first turn, within [`NOTES_SHARE`] and [`PINNED_SHARE`] of the budget;
+//! the newest are kept. Changing them breaks the prefix once. Votes in polls are records where they were cast, like
+//! reactions; the count follows where the poll ends.
 //!
 //! # The stable prefix
 //! The turns of a prompt are a prefix of the turns of the thread's next prompt, byte for byte, so that the provider's
-//! cache holds. Therefore no clock and no counter enters the text; reactions are records in their own place
-//! instead of numbers on older messages; and the request carries no mark: it *is* the last record, because nothing
-//! that came after it is read, and the instructions say so. Only an edit, a redaction, a late key, a changed name
-//! or the slide of the window breaks the prefix. The window slides in big steps, see [`window`].
+//! cache hits. Therefore the text contains no clock and no counter, and reactions are records where they were made
+//! instead of numbers on older messages. The request is not marked: it *is* the last record, because nothing after it
+//! is read, and the instructions say so. Only an edit, a redaction, a late key, a changed name or the slide of the
+//! window breaks the prefix. The window slides in big steps, see [`window`].
 
 mod files;
 mod opened;
@@ -67,83 +67,82 @@ use super::{
 };
 use crate::prompts;
 
-/// The smallest budget that is honoured, in tokens: less holds no message with hostile names and ids.
+/// The smallest budget used, in tokens: a smaller one could not hold a message with hostile names and ids.
 pub const TOKENS_MIN: u32 = 6_000;
-/// One message takes at most this part of the budget; the middle of its text is left out.
+/// The divisor of the budget for one message; beyond that the middle of its text is left out.
 pub const MESSAGE_SHARE: u32 = 3;
-/// Display names are cut after this many characters.
+/// The length at which a display name is cut, in characters.
 pub const NAME_CHARS_MAX: usize = 100;
-/// A room's topic is cut after this many characters.
+/// The length at which a room's topic is cut, in characters.
 pub const TOPIC_CHARS_MAX: usize = 1_000;
-/// File names are cut after this many characters.
+/// The length at which a file name is cut, in characters.
 pub const FILE_NAME_CHARS_MAX: usize = 200;
-/// The room's notes take at most this part of the budget.
+/// The divisor of the budget for the room's notes.
 pub const NOTES_SHARE: u32 = 8;
-/// Pinned messages take at most this part of the budget.
+/// The divisor of the budget for pinned messages.
 pub const PINNED_SHARE: u32 = 8;
-/// Pinned messages that are read: the newest pins.
+/// Most pinned messages that are read, newest pins first.
 pub const PINNED_MAX: usize = 10;
-/// Each room that an owner opened takes at most this part of the budget; the chat has what is left.
+/// The divisor of the budget for each opened room; the chat has the rest.
 pub const OPENED_SHARE: u32 = 4;
-/// At most this many of the newest events are looked at: composing costs the same in a room of any age.
+/// Most newest events that are considered, so that composing costs the same in a room of any age.
 pub const EVENTS_MAX: usize = 4_000;
-/// A room with more members than this is described without their names.
+/// A room with more members is described without their names.
 pub const MEMBERS_MAX: usize = 50;
 
 /// Everything that a prompt is composed from; nothing else can appear in it.
 #[derive(Clone, Debug)]
 pub struct Input<'a> {
-    /// The virtual user that is asked. Its own messages become assistant turns.
+    /// The virtual user that answers. Its own messages become assistant turns.
     pub me: &'a UserId,
-    /// What it is.
+    /// Whether it is a coworker or an assistant.
     pub kind: Kind<'a>,
-    /// The room.
+    /// The room's facts.
     pub room: Room<'a>,
-    /// The room's events, oldest first. Only this one room's: they are not filtered by room again.
+    /// The events of this room only, oldest first; they are not filtered by room again.
     pub events: &'a [RoomEvent],
     /// Whether the room has events older than these.
     pub older: bool,
-    /// Whether where these begin stays where it is, however many are fetched: what is older may not be read.
+    /// Whether their beginning stays the same however many are fetched, because older ones may not be read.
     pub begin_is_fixed: bool,
     /// Display names of the room's members.
     pub names: &'a BTreeMap<OwnedUserId, String>,
-    /// What is to be answered; usually one event. Nothing after the newest of these is read.
+    /// The events to answer, usually one. Nothing after the newest of them is read.
     pub requests: &'a [OwnedEventId],
-    /// Messages outside the thread that belong to it: what an asker added to a request on the room's timeline.
+    /// Messages outside the thread that belong to it: what the asker added to a request in the timeline.
     pub joined: &'a [OwnedEventId],
-    /// Our answers to *earlier* requests that were sent after the newest request came, as happens when requests
-    /// queue: they are read as if sent just before it. Empty in most cases.
+    /// Our answers to *earlier* requests that were sent after the newest request came, which happens when requests
+    /// queue. They are read as if sent just before it. Usually empty.
     pub answered_meanwhile: &'a [OwnedEventId],
     /// The room's notes, oldest first.
     pub notes: &'a [Note],
-    /// What is pinned in the room.
+    /// The messages pinned in the room.
     pub pinned: Pinned<'a>,
-    /// What requests reply to, with its newest edit, where it may not stand among the events.
+    /// The messages that requests reply to, with their newest edits, in case they are not among the events.
     pub replied_to: &'a [RoomEvent],
-    /// Rooms that the owner opened for the session (assistants), in the order of opening.
+    /// Rooms that the owner opened in the session, in order of opening; for assistants.
     pub opened: &'a [OpenedRoom<'a>],
-    /// Our answers that are not read again: a room that they may quote is closed. A record stands in their place.
+    /// Our answers that are not read again, because they may quote a room that is closed now. A record replaces them.
     pub withheld: &'a [OwnedEventId],
-    /// The root of the thread that the answer will stand in: the request itself where the answer opens a thread.
-    /// `None` where the answer goes to the timeline.
+    /// The root of the answer's thread: the request itself if the answer opens a thread, `None` if the answer goes to
+    /// the timeline.
     pub thread_root: Option<&'a EventId>,
-    /// Where the session begins (assistants); events before are not read. Where the event is not among `events`,
-    /// all of them belong to the session.
+    /// Where the session begins, before which nothing is read; for assistants. If that event is not among `events`, all
+    /// of them belong to the session.
     pub session: Option<SessionStart<'a>>,
-    /// The most that the transcript's text may hold, in tokens; at least [`TOKENS_MIN`] is used. Files come on top, see
-    /// [`media`].
+    /// Most tokens of the transcript's text; at least [`TOKENS_MIN`] is used. Files come on top, see [`media`].
     pub tokens_max: u32,
-    /// What is allowed of files.
+    /// The limits on files.
     pub file_limits: media::Limits,
-    /// The files of [`files_wanted`], once they are there; one that is not in it counts as unavailable.
+    /// The files of [`files_wanted`] after fetching; one that is missing counts as unavailable.
     pub files: Option<&'a Files>,
 }
 
-/// Nobody's name.
+/// An empty map of names.
 static NO_NAMES: BTreeMap<OwnedUserId, String> = BTreeMap::new();
 
 impl<'a> Input<'a> {
-    /// The same with the newest events alone, as many as are looked at.
+    /// Returns the same input with only the newest events, as many as are considered.
     fn newest(&self) -> Self {
         let skipped = self.events.len().saturating_sub(EVENTS_MAX);
         Self {
@@ -154,7 +153,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Leaves nothing but the request in it: `alone`, with what replaced it (C26).
+    /// Reduces the input to the request: `alone` is the request with its edits (C26).
     pub fn narrow_to(&mut self, alone: &'a [RoomEvent]) {
         let encrypted = self.room.encrypted;
         self.room = Room { encrypted, ..Room::default() };
@@ -164,89 +163,90 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What the virtual user is.
+/// Whether the virtual user is a coworker or an assistant.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind<'a> {
-    /// A coworker, as its config describes it.
+    /// A coworker, as its file describes it.
     Coworker {
-        /// Its name.
+        /// The coworker's name.
         name: &'a str,
-        /// What it is for, in one line.
+        /// What it is for, on one line.
         purpose: &'a str,
-        /// The operator's instructions.
+        /// The operator's instructions for it.
         instructions: &'a str,
     },
-    /// The assistant of one person; nobody else's messages are read.
+    /// One person's assistant; nobody else's messages are read.
     Assistant {
-        /// Whose it is.
+        /// The person.
         owner: &'a UserId,
-        /// What the operator adds for every assistant.
+        /// The operator's instructions for all assistants.
         instructions: &'a str,
     },
 }
 
-/// What is known of the room. Names and topics are people's words, not ours.
+/// A room's facts. Names and topics are people's words, not ours.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Room<'a> {
-    /// Its name.
+    /// `m.room.name`.
     pub name: Option<&'a str>,
-    /// Its topic.
+    /// `m.room.topic`.
     pub topic: Option<&'a str>,
     /// Whether it is encrypted.
     pub encrypted: bool,
-    /// From when on its messages can be read, where not from the beginning (C8).
+    /// The start of what can be read; `None` for the room's beginning (C8).
     pub readable_from: Option<Timestamp>,
-    /// The time zone of whoever reads the answer, by its IANA name, where there is one reader.
+    /// The answer's reader's time zone as an IANA name, if there is a single reader.
     pub time_zone: Option<&'a str>,
     /// The time zones of those who have asked here, by their IANA names, where their profiles name one.
     pub time_zones: Option<&'a BTreeMap<OwnedUserId, String>>,
-    /// Who is invited and has not joined.
+    /// Users who are invited and have not joined.
     pub invited: &'a [OwnedUserId],
 }
 
-/// The messages that are pinned in the room (`m.room.pinned_events`).
+/// A room's pinned messages (`m.room.pinned_events`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pinned<'a> {
     /// Their ids, in the order of pinning.
     pub ids: &'a [OwnedEventId],
-    /// Those of them, with their newest edits, that may not stand among the input's events.
+    /// Those of them, with their newest edits, that may not be among the input's events.
     pub fetched: &'a [RoomEvent],
 }
 
 /// Where an assistant's session begins.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionStart<'a> {
-    /// With this event.
+    /// At this event.
     At(&'a EventId),
-    /// Behind this event, such as the `!new`.
+    /// After this event, such as the `!new`.
     After(&'a EventId),
 }
 
-/// What is sent to the model, and what it was made of.
+/// The prompt, with facts about how it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Composed {
-    /// The prompt.
+    /// What is sent to the model.
     pub prompt: Prompt,
-    /// The messages whose text is in it, oldest first; for the audit index.
+    /// The messages whose text it contains, oldest first; for the audit index.
     pub read: Vec<OwnedEventId>,
-    /// What is not in it.
+    /// What it lacks.
     pub left_out: LeftOut,
-    /// The request is nothing but a file, and that cannot be read: why. Its sender is told without asking the model.
+    /// Why the request's file cannot be read, if the request is nothing but that file. Its sender is told so without
+    /// asking the model.
     pub unreadable: Option<Unread>,
 }
 
-/// What the prompt lacks.
+/// What a prompt lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Older messages, dropped here or never fetched.
     pub older: bool,
     /// The middle of the thread.
     pub thread_middle: bool,
-    /// Messages that could not be decrypted, up to the request.
+    /// Undecryptable messages up to the request.
     pub undecryptable: usize,
-    /// Messages that are in it without their middle.
+    /// Messages shortened by their middle.
     pub cut: usize,
-    /// No request was among the events, or it was redacted: there is nothing to answer.
+    /// The request: none was among the events, or it was redacted, so there is nothing to answer.
     pub request: bool,
 }
 
@@ -331,7 +331,7 @@ fn instructions(input: &Input<'_>) -> String {
     }
 }
 
-/// The turns while they are written: alternating, a user's first and last.
+/// The turns under construction: they alternate, and a user's turn is first and last.
 #[derive(Default)]
 struct Transcript {
     turns: Vec<Turn>,
@@ -345,14 +345,14 @@ impl Transcript {
         }
     }
 
-    /// Puts a file behind the record that names it, which is the last text of a user's turn.
+    /// Adds a file after the record that names it, which is the last text of a user's turn.
     fn attach(&mut self, file: Option<File>) {
         if let (Some(turn), Some(file)) = (self.turns.last_mut(), file) {
             turn.parts.push(Part::File(file));
         }
     }
 
-    /// Puts what the request replies to in front of it, where the window does not hold it or left its file out.
+    /// Puts the message that the request replies to before it, if the window lacks it or left its file out.
     fn quote(
         &mut self,
         all: &[Item<'_>],
@@ -381,13 +381,13 @@ impl Transcript {
     }
 }
 
-/// Returns the record of what the request replies to, where not even the room's events hold it.
+/// Returns the record of the replied-to message, if it is not among the room's events.
 fn quoted_from_elsewhere(input: &Input<'_>, all: &[Item<'_>], request: &Item<'_>, tokens_max: u32) -> Option<String> {
     let target = request.reply_to?;
     if all.iter().any(|item| item.id == Some(target)) {
         return None;
     }
-    // Never what the events hold and this prompt leaves out: an earlier session, another person's words.
+    // Never quote what this prompt omits on purpose: an earlier session, another person's words.
     input.replied_to.iter().find(|event| event.id == target)?;
     let fetched = shown(input.replied_to.iter().chain(input.events), input.names);
     Some(fetched.iter().find(|message| message.event.id == target)?.line(tokens_max).0)

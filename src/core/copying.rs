@@ -1,4 +1,4 @@
-//! Copying out of an assistant's chat, by the owner's own hand (A9): a session as a file, one answer as a clean message.
+//! Copies that an owner makes from their assistant's chat (A9): a session as a file, an answer as a clean message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,32 +14,32 @@ use super::{
     zone::Zone,
 };
 
-/// The largest file that `!export` makes, in bytes; the oldest messages are left out of a longer one.
+/// Most bytes of an `!export` file; from a longer session the oldest messages are left out.
 pub const EXPORT_BYTES_MAX: usize = 1 << 20;
 
 /// A session as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Markdown.
+    /// The content, in Markdown.
     pub text: String,
-    /// How many messages are in it.
+    /// The number of messages in it.
     pub messages: usize,
-    /// Whether older messages of the session are left out.
+    /// Whether older messages of the session were left out.
     pub left_out: bool,
     /// When the first and the last of them were sent.
     pub span: (Timestamp, Timestamp),
 }
 
-/// Something that the owner or the assistant said, as it reads now.
+/// A message of the owner or the assistant with its present text.
 struct Said<'a> {
     event: &'a RoomEvent,
     message: &'a Message,
 }
 
-/// Returns a session as a file, oldest message first; `None` where nothing was said in it.
+/// Returns a session as a file, oldest message first; `None` if it has no messages.
 ///
-/// `events` are the session's up to the command; commands and words of ours that are no answers are left out. `older`
-/// says that it began before what is at hand.
+/// `events` are the session's up to the command. Commands, and our texts that are not answers, are left out. `older`
+/// says that the session began before `events`.
 #[must_use]
 pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: bool, zone: &Zone) -> Option<Export> {
     let said = said(events, owner, assistant);
@@ -61,9 +61,9 @@ pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: b
     Some(Export { text: format!("{head}\n\n{}", parts.join("\n")), messages: kept.len(), left_out, span })
 }
 
-/// Returns an answer as a message of its own, made for forwarding: its text, and nothing besides.
+/// Returns an answer as a separate message for forwarding: its text and nothing else, with the answer's id.
 ///
-/// `wanted` is the answer, or the newest of the session; `None` where there is none. The answer's id comes with it.
+/// `wanted` is the answer, else the session's newest is taken; `None` if there is none.
 #[must_use]
 pub fn share(
     events: &[RoomEvent],
@@ -84,7 +84,7 @@ pub fn share(
     Some((answer.event.id.clone(), message))
 }
 
-/// The messages of both, each as its last edit has it.
+/// Returns the messages of both, each with its last edit applied.
 fn said<'a>(events: &'a [RoomEvent], owner: &UserId, assistant: &UserId) -> Vec<Said<'a>> {
     let mut gone: BTreeSet<&EventId> = BTreeSet::new();
     let mut edits: BTreeMap<(&UserId, &OwnedEventId), &Message> = BTreeMap::new();

@@ -1,44 +1,44 @@
-//! Where a run may write (A3, A4): a private run into its owner's recorded room alone.
+//! Where a run may write (A3, A4): a private run only into its owner's recorded room.
 //!
-//! Whatever a run says is sent to the room of a [`Destination`], and [`Destination::of`] alone makes one: a run that
+//! All of a run's output goes to the room of a [`Destination`], and only [`Destination::of`] makes one. A run that
 //! names another room gets none, wherever its record came from.
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 
 use super::run::RunRecord;
 
-/// The room that a run may write into, now.
+/// The room that a run may write into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination<'a>(&'a RoomId);
 
-/// What is recorded of an assistant: where it may speak.
+/// The recorded home of an assistant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// The owner's assistant.
+    /// The assistant's user id.
     pub assistant: OwnedUserId,
-    /// Its room, once made.
+    /// Its room; `None` before it is made.
     pub room: Option<OwnedRoomId>,
-    /// Whether it is silent for good, because the room is not private any more (A2).
+    /// Whether it is silent for good, because the room is no longer private (A2).
     pub silent: bool,
 }
 
-/// Why a run may write nowhere.
+/// Why a run may not write at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The room is not private any more (A2).
+    /// The room is no longer private (A2).
     #[error("the assistant's room is not private any more; nothing is written there")]
     Silent,
-    /// The room, or the virtual user, is not the one that is recorded for the owner.
+    /// The room or the virtual user differs from the owner's record.
     #[error("a private run names a room that is not its owner's recorded one; nothing is written there")]
     Elsewhere,
 }
 
 impl<'a> Destination<'a> {
-    /// Decides where a run may write. `home` is what is recorded of the asker's assistant; it is asked for private
-    /// runs alone.
+    /// Decides where a run may write. `home` returns the record of the asker's assistant; it is called only for private
+    /// runs.
     ///
     /// # Errors
-    /// [`Refused`] for a private run whose assistant is silent, or that names anything but its owner's room.
+    /// [`Refused`] for a private run whose assistant is silent, or whose room or user is not its owner's.
     pub fn of<E: From<Refused>>(record: &'a RunRecord, home: impl FnOnce() -> Result<Home, E>) -> Result<Self, E> {
         if !record.private {
             return Ok(Self(&record.room));
@@ -53,7 +53,7 @@ impl<'a> Destination<'a> {
         Ok(Self(&record.room))
     }
 
-    /// Returns the room.
+    /// Returns the room's id.
     #[must_use]
     pub fn room(self) -> &'a RoomId {
         self.0

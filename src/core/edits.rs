@@ -1,5 +1,5 @@
-//! Edits of a request that is being worked on, and files that are added to it (C6, C23): they wait for a pause, and restart
-//! a run so many times.
+//! Edits of a request in progress, and files added to it (C6, C23): they wait for a pause, then restart the run, up to
+//! a limit.
 
 use ruma::{EventId, UserId};
 
@@ -9,33 +9,33 @@ use super::{
     time::Timestamp,
 };
 
-/// So long after the last edit the request is asked with its new text, in milliseconds.
+/// How long after the last edit the model is asked with the new text, in milliseconds.
 pub const QUIET_MS: u64 = 2_500;
-/// However the edits go on, it is asked this long after the first of them, in milliseconds.
+/// How long after the first edit it is asked at the latest, in milliseconds.
 pub const WAIT_MAX_MS: u64 = 30_000;
-/// So often edits restart a run whose model was asked already.
+/// How often edits restart a run whose model was already asked.
 pub const RESTARTS_MAX: u32 = 5;
 
 /// So long after a request on a room's timeline, or after the last file that was added to it, a file of the asker's belongs
 /// to it, in milliseconds. In its thread it does as long as the run goes on, and so long after the request or its answer.
 pub const JOIN_WINDOW_MS: u64 = 30_000;
-/// So many files are added to one request.
+/// Most files added to one request.
 pub const JOINED_MAX: usize = 20;
 
-/// A request that is being worked on.
+/// A request in progress.
 #[derive(Clone, Copy, Debug)]
 pub struct Open<'a> {
-    /// The message that asks.
+    /// The requesting message.
     pub request: &'a EventId,
     /// Who asks.
     pub asker: &'a UserId,
-    /// The thread that the answer will stand in.
+    /// The thread of the answer.
     pub thread: Option<&'a EventId>,
-    /// When it was asked, or when something was added to it last.
+    /// When the request or its last addition was sent.
     pub since: Timestamp,
 }
 
-/// Returns whether an event is a file that belongs to a request: people ask first and send the picture then.
+/// Returns whether an event is a file that belongs to a request, because people ask first and then send the picture.
 #[must_use]
 pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
@@ -60,43 +60,43 @@ pub fn goes_on(event: &RoomEvent, with: &Open<'_>) -> bool {
     message.is_uncaptioned() && !message.kind.is_sticker() && is_soon && joins(event, with)
 }
 
-/// What edits have done to one run.
+/// The effect of edits on one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits {
     /// Restarts so far.
     restarts: u32,
-    /// Whether the model was asked with the text that the run goes by.
+    /// Whether the model was asked with the current text.
     asked: bool,
     /// The first and the last edit since then.
     since: Option<(Timestamp, Timestamp)>,
     told: bool,
 }
 
-/// What becomes of an edit.
+/// The effect of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// The request is read anew, once it is quiet; it costs nothing.
+    /// The request is read again after a pause, at no cost.
     Replaces,
-    /// The run is cut short, and begins anew once it is quiet.
+    /// The run is interrupted, and starts over after a pause.
     Restarts,
-    /// Nothing: it was restarted too often.
+    /// None: the run was restarted too often.
     Ignored {
-        /// Whether that is to be said.
+        /// Whether to say so.
         say: bool,
     },
-    /// Nothing: a breaker has stopped who edits, or the room.
+    /// None: a breaker has stopped the editor or the room.
     Stopped {
-        /// Whose breaker.
+        /// Whose breaker it is.
         whose: Whose,
-        /// Whether they must be told.
+        /// Whether to tell them.
         say: bool,
-        /// When it may be tried again.
+        /// When they may try again.
         until: Timestamp,
     },
 }
 
 impl Edits {
-    /// Takes up a run that was restarted so often.
+    /// Resumes a run that was restarted this often.
     #[must_use]
     pub fn resumed(restarts: u32) -> Self {
         Self { restarts, ..Self::default() }
@@ -108,10 +108,11 @@ impl Edits {
         self.restarts
     }
 
-    /// Takes an edit. `gate` asks the breakers for a run to begin, which counts it: asked only where it restarts one.
+    /// Applies an edit. `gate` asks the breakers whether a run may start, which counts it; it is called only if the
+    /// edit restarts the run.
     ///
     /// # Errors
-    /// When `gate` cannot ask them; nothing has changed then.
+    /// If `gate` fails; nothing has changed then.
     pub fn take<E>(&mut self, now: Timestamp, gate: impl FnOnce() -> Result<Gate, E>) -> Result<Edit, E> {
         let edit = if !self.asked {
             Edit::Replaces
@@ -131,7 +132,7 @@ impl Edits {
         Ok(edit)
     }
 
-    /// Returns for how long the model is not to be asked yet, in milliseconds; none where it may be.
+    /// Returns how long to wait before asking the model, in milliseconds; `None` if it may be asked now.
     ///
     /// A clock that was set back ends the wait.
     #[must_use]
@@ -145,7 +146,7 @@ impl Edits {
         (left > 0).then_some(left)
     }
 
-    /// Notes that the model is asked with the text as it reads now.
+    /// Records that the model is asked with the current text.
     pub fn ask(&mut self) {
         self.asked = true;
         self.since = None;

@@ -1,4 +1,4 @@
-//! A room's events as the core sees them: decrypted, checked, and free of the wire's shapes.
+//! A room's events in core's form: decrypted, checked, and free of the wire format.
 
 use std::collections::BTreeSet;
 
@@ -8,86 +8,86 @@ use super::{redaction::Authority, time::Timestamp};
 
 mod fit;
 
-/// One timeline event, decrypted where the room is encrypted.
+/// A timeline event, decrypted if the room is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomEvent {
-    /// The room that it was sent in.
+    /// The room it was sent in.
     pub room: OwnedRoomId,
-    /// Its id.
+    /// The event's id.
     pub id: OwnedEventId,
-    /// The full user id of its sender, as the homeserver vouches for it.
+    /// The sender's full user id, as the homeserver vouches for it.
     pub sender: OwnedUserId,
-    /// `origin_server_ts`: the sender's server's claim, not proof.
+    /// `origin_server_ts`: a claim of the sender's server, no proof.
     pub sent_at: Timestamp,
-    /// What it says.
+    /// The event's content.
     pub kind: EventKind,
 }
 
-/// What an event says.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// `m.room.message` without a replacement relation.
     Message(Message),
     /// `m.room.message` that replaces another (`m.replace`, spec 11.5 of the client-server API).
     Edit {
-        /// The event whose content is replaced.
+        /// The event it replaces.
         target: OwnedEventId,
         /// The new content (`m.new_content`).
         new: Message,
-        /// Who is mentioned at the top level of the edit: the newly mentioned.
+        /// The users mentioned at the top level of the edit, who are newly mentioned.
         newly_mentioned: BTreeSet<OwnedUserId>,
     },
     /// `m.reaction`.
     Reaction {
-        /// The event that it annotates.
+        /// The event it is a reaction to.
         target: OwnedEventId,
         /// The emoji or text.
         key: String,
     },
     /// `m.room.redaction`.
     Redaction {
-        /// The event that is gone, where the redaction takes effect.
+        /// The redacted event, if the redaction takes effect.
         target: OwnedEventId,
-        /// What speaks for it.
+        /// What entitles it.
         authority: Authority,
     },
-    /// A message-like event whose content has been redacted.
+    /// A message event whose content was redacted.
     Redacted,
     /// `m.room.member`.
     Member(MemberChange),
     /// A vote in a poll (`m.poll.response`, MSC3381, and its unstable name).
     PollVote {
-        /// The poll.
+        /// The poll's event.
         target: OwnedEventId,
-        /// The ids of the answers that are chosen, in the voter's order; none takes the vote back.
+        /// The ids of the chosen answers in the voter's order; empty takes the vote back.
         answers: Vec<String>,
     },
     /// The end of a poll (`m.poll.end`, MSC3381, and its unstable name).
     PollEnd {
-        /// The poll.
+        /// The poll's event.
         target: OwnedEventId,
     },
-    /// `m.room.name`: the room's new name; empty where it has none any more.
+    /// `m.room.name`: the new name; empty if it was removed.
     RoomName(String),
-    /// `m.room.topic`: the room's new topic; empty where it has none any more.
+    /// `m.room.topic`: the new topic; empty if it was removed.
     RoomTopic(String),
-    /// `m.room.history_visibility`: who may read what comes from here on.
+    /// `m.room.history_visibility`: who may read what follows.
     HistoryVisibility(History),
-    /// An encrypted event that could not be decrypted with the keys at hand: a message without text, in the thread and
-    /// in reply to what it names in the clear (spec, "m.room.encrypted"). `None` where it replaces another.
+    /// An event that could not be decrypted with the keys at hand: a message without text, with the thread and reply
+    /// from its clear text (spec, "m.room.encrypted"). `None` if it replaces another.
     Undecryptable(Option<Message>),
-    /// Anything else; its event type.
+    /// Any other event; holds its type.
     Other(String),
 }
 
-/// A change of somebody's membership.
+/// A change of a user's membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberChange {
-    /// Whose membership it is (the state key).
+    /// The user (the state key).
     pub user: OwnedUserId,
-    /// What it is now.
+    /// The new membership.
     pub membership: Membership,
-    /// The display name in it.
+    /// The display name in the event.
     pub display_name: Option<String>,
 }
 
@@ -122,34 +122,34 @@ impl History {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Membership {
-    /// In the room.
+    /// Joined.
     Join,
-    /// Asked to come.
+    /// Invited.
     Invite,
-    /// Gone, kicked, or declined.
+    /// Left, kicked, or declined.
     Leave,
     /// Banned.
     Ban,
-    /// Asks to come.
+    /// Asks to be let in.
     Knock,
 }
 
 /// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The `msgtype`.
+    /// The kind of message, from its `msgtype`.
     pub kind: MessageKind,
-    /// The plain body, reply fallback included where the sender's client wrote one.
+    /// The plain body, including the reply fallback if the client wrote one.
     pub body: String,
-    /// `formatted_body` where the format is Matrix HTML.
+    /// `formatted_body`, if its format is Matrix HTML.
     pub html: Option<String>,
-    /// `m.mentions`; `None` where the sender's client sent no such key.
+    /// `m.mentions`; `None` if the client sent none.
     pub mentions: Option<Mentions>,
-    /// The root of the thread that it is in.
+    /// The root of its thread.
     pub thread_root: Option<OwnedEventId>,
-    /// The message that it replies to; a thread's fallback reply does not count.
+    /// The message it replies to; a thread's fallback reply does not count.
     pub reply_to: Option<OwnedEventId>,
-    /// Whether it relates to another event in a way that is neither a thread nor a reply: no thread can begin on it.
+    /// Whether it has a relation other than thread and reply, so that no thread can begin on it.
     pub relates: bool,
 }
 
@@ -162,44 +162,45 @@ pub struct Mentions {
     pub room: bool,
 }
 
-/// `msgtype` of a message.
+/// The kind of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageKind {
     /// `m.text`.
     Text,
-    /// `m.notice`: a bot's words, never to be answered.
+    /// `m.notice`: a bot's text, never to be answered.
     Notice,
     /// `m.emote`.
     Emote,
-    /// An `m.text` that says of itself that it is an approval's card (C12). From one of ours it is one, and nobody's
-    /// words; from anybody else it is text.
+    /// An `m.text` that is marked as an approval card (C12). From one of ours it is a card and nobody's words; from
+    /// anybody else it is text.
     Card,
-    /// An image, file, audio or video: its `msgtype`, file name and media type.
+    /// An image, file, audio or video.
     Attachment {
-        /// `m.image`, `m.file`, `m.audio`, `m.video`; [`STICKER`].
+        /// `m.image`, `m.file`, `m.audio`, `m.video`, or [`STICKER`].
         msgtype: String,
-        /// The file's name as the sender gives it.
+        /// The file's name, as the sender gives it.
         name: String,
-        /// The media type as the sender claims it.
+        /// The claimed media type.
         mime: Option<String>,
-        /// The size in bytes as the sender claims it.
+        /// The claimed size in bytes.
         size: Option<u64>,
         /// Whether it is marked as a voice message (MSC3245: `org.matrix.msc3245.voice`, stable `m.voice`).
         voice: bool,
-        /// Where its content is; `None` where the event names no usable place.
+        /// Where its content is; `None` if the event names no usable source.
         media: Option<MediaSource>,
     },
-    /// `m.location`, as a message or as an event of its own (MSC3488).
+    /// `m.location`, as a message or as a separate event type (MSC3488).
     Location(Location),
-    /// A poll (MSC3381); the body is its question. An event of its own that is read, edited and quoted as a message.
+    /// A poll (MSC3381), whose body is its question. It is a separate event type, read, edited and quoted like a
+    /// message.
     Poll(Poll),
     /// Any other `msgtype`.
     Other(String),
-    /// Words that are not there or cannot be read; who they were for may be known.
+    /// Missing or unreadable text; whom it was for may be known.
     Unreadable,
 }
 
-/// The type of a sticker's event, which is read as an attachment of this `msgtype`. It asks nobody for anything.
+/// The event type of stickers, which are read as attachments with this `msgtype`. A sticker never asks anything.
 pub const STICKER: &str = "m.sticker";
 
 impl MessageKind {
@@ -210,52 +211,52 @@ impl MessageKind {
     }
 }
 
-/// Where something is.
+/// A location.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     /// A `geo:` URI (RFC 5870), as the sender gives it.
     pub geo_uri: String,
-    /// What is there, in the sender's words.
+    /// The sender's description.
     pub description: Option<String>,
-    /// Whether it is where the sender is (`m.self`), and not a place that they point at (`m.pin`).
+    /// Whether it is the sender's own location (`m.self`), and not a pinned place (`m.pin`).
     pub of_sender: bool,
 }
 
 /// A poll's answers and rules (MSC3381).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poll {
-    /// The answers that there are, at most [`POLL_ANSWERS_MAX`].
+    /// The answers, at most [`POLL_ANSWERS_MAX`].
     pub answers: Vec<PollAnswer>,
-    /// How many answers one vote may choose; at least 1.
+    /// Most answers in a vote; at least 1.
     pub selections_max: usize,
-    /// Whether votes are shown before the end (`m.disclosed`).
+    /// Whether votes are visible before the end (`m.disclosed`).
     pub disclosed: bool,
 }
 
-/// One answer of a poll.
+/// An answer of a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollAnswer {
-    /// What votes name it by.
+    /// The id that votes use.
     pub id: String,
-    /// What people read.
+    /// The text that people read.
     pub text: String,
 }
 
-/// Answers of a poll that count; the rest are cut off, as MSC3381 says.
+/// Most answers of a poll that count; the rest are dropped, as MSC3381 says.
 pub const POLL_ANSWERS_MAX: usize = 20;
 
-/// Where a file's content is and what decrypts it: made and read by `matrix`, opaque here.
+/// A file's location and decryption key; written and read by `matrix`, opaque here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MediaSource(String);
 
 impl MediaSource {
-    /// Wraps what `matrix` wrote.
+    /// Wraps a source written by `matrix`.
     #[must_use]
     pub fn new(written: String) -> Self {
         Self(written)
     }
 
-    /// Returns what `matrix` wrote.
+    /// Returns the source for `matrix` to read.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -263,14 +264,14 @@ impl MediaSource {
 }
 
 impl std::fmt::Debug for MediaSource {
-    /// It may hold a key, so it is not shown.
+    /// Not shown, because it may contain a key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("MediaSource(..)")
     }
 }
 
 impl Message {
-    /// Returns whether it is a file without a caption: the body is then the file's name, which is nobody's words.
+    /// Returns whether it is a file without a caption: its body is then the file's name and nobody's words.
     #[must_use]
     pub fn is_uncaptioned(&self) -> bool {
         matches!(&self.kind, MessageKind::Attachment { name, .. } if *name == self.body)
@@ -291,34 +292,34 @@ impl Message {
     }
 }
 
-/// What Workmate sends into a room; the edge turns it into a Matrix event.
+/// A message that Workmate sends; `matrix` turns it into an event.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outgoing {
-    /// `m.text` notifies, `m.notice` never does. A card is `m.text`.
+    /// `m.text` notifies people, `m.notice` never does; a card is an `m.text`.
     pub kind: OutgoingKind,
     /// The plain body.
     pub body: String,
-    /// Sanitised Matrix HTML, where it says more than the body.
+    /// Sanitised Matrix HTML, if it shows more than the body.
     pub html: Option<String>,
-    /// Who is mentioned, in `m.mentions`.
+    /// The users in `m.mentions`.
     pub mentions: BTreeSet<OwnedUserId>,
-    /// Where in the room it goes.
+    /// Its place in the room.
     pub place: Place,
 }
 
-/// `msgtype` of an outgoing message.
+/// The kind of an outgoing message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum OutgoingKind {
     /// `m.text`.
     Text,
     /// `m.notice`.
     Notice,
-    /// `m.text`, marked as an approval's card.
+    /// `m.text`, marked as an approval card.
     Card,
 }
 
 impl Place {
-    /// Returns the root of the thread, where it is one.
+    /// Returns the thread's root, if it is in a thread.
     #[must_use]
     pub fn thread_root(&self) -> Option<&ruma::EventId> {
         match self {
@@ -328,21 +329,21 @@ impl Place {
     }
 }
 
-/// Where in a room a message goes.
+/// The place of a message in a room.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Place {
-    /// The timeline, in reply to nothing.
+    /// In the timeline, replying to nothing.
     Timeline,
-    /// The timeline, as a rich reply.
+    /// In the timeline, as a rich reply.
     Reply {
-        /// The event replied to.
+        /// The event it replies to.
         to: OwnedEventId,
     },
-    /// A thread, with a fallback reply for clients that know no threads (spec, "Threading").
+    /// In a thread, with a fallback reply for clients without threads (spec, "Threading").
     Thread {
         /// The thread's root.
         root: OwnedEventId,
-        /// The newest event in the thread that we know of.
+        /// The newest known event of the thread.
         latest: OwnedEventId,
     },
 }

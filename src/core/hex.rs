@@ -1,4 +1,4 @@
-//! Bytes as lowercase hexadecimal, for ids and digests.
+//! Bytes as lower-case hexadecimal, for ids and digests.
 
 use std::fmt::Write as _;
 

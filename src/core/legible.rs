@@ -1,14 +1,13 @@
-//! Characters that people cannot see, or that turn the text around them: written out, so that what is shown is all there
-//! is.
+//! Writes invisible and direction-changing characters as escapes, so that a text shows everything it contains.
 
 use std::fmt::Write as _;
 
-/// Combining marks on one letter; more would cover the lines around it.
+/// Most combining marks on one letter; more would cover neighbouring lines.
 pub const MARKS_MAX: usize = 2;
 
-/// Returns `text` with an escape in the place of each such character (`\u202e`), lines and tabs aside.
+/// Returns `text` with an escape (`\u202e`) for each such character, except line breaks and tabs.
 ///
-/// For words of programs and models, in records and tables. Where the text is JSON it stays the same value.
+/// For texts of programs and models in records and tables. JSON keeps its value.
 #[must_use]
 pub fn legible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -24,7 +23,7 @@ pub fn legible(text: &str) -> String {
     out
 }
 
-/// Writes a character as JSON does.
+/// Writes a character as a JSON escape.
 pub fn escape(letter: char, out: &mut String) {
     let mut units = [0; 2];
     for unit in letter.encode_utf16(&mut units) {
@@ -32,7 +31,7 @@ pub fn escape(letter: char, out: &mut String) {
     }
 }
 
-/// Returns whether a character shows nothing, looks like a space without being one, or turns the text around it.
+/// Returns whether a character is invisible, imitates a space, or changes the text's direction.
 #[must_use]
 pub fn is_hidden(letter: char) -> bool {
     let is_private = matches!(letter, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
@@ -58,7 +57,7 @@ pub fn usual_width(letter: char) -> char {
     }
 }
 
-/// Returns whether a character combines with the letter before it in any script's text.
+/// Returns whether a character combines with the letter before it in some script.
 #[must_use]
 pub fn is_mark(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'

@@ -12,25 +12,25 @@ use super::{
     render::percent_decoded,
 };
 
-/// Links looked for in one message; what follows is plain text.
+/// Most links read from a message; further ones are plain text.
 pub const LINKS_MAX: usize = 8;
-/// Bytes of a link; longer ones are no room's.
+/// Most bytes of a link.
 const LINK_BYTES_MAX: usize = 1_024;
-/// Servers kept of a link's `via`.
+/// Most servers kept of a link's `via`.
 const VIA_MAX: usize = 3;
 
-/// What a link points at.
+/// The target of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The room, by id or alias.
     pub room: OwnedRoomOrAliasId,
-    /// The message, or the thread's root.
+    /// The message or the thread's root.
     pub event: Option<OwnedEventId>,
-    /// Servers that know the room.
+    /// Servers that are in the room.
     pub via: Vec<OwnedServerName>,
 }
 
-/// Returns a Markdown link to a room, which people named.
+/// Returns a Markdown link to a room whose name people chose.
 #[must_use]
 pub fn room_link(name: &str, room: &RoomId, via: &ServerName) -> String {
     let name = plain_name(name);
@@ -38,22 +38,22 @@ pub fn room_link(name: &str, room: &RoomId, via: &ServerName) -> String {
     format!("[{}](<{}>)", letter_by_letter(shown), room_address(room, via))
 }
 
-/// Returns the address of a room, as apps understand it.
+/// Returns a room's address in the form that clients understand.
 #[must_use]
 pub fn room_address(room: &RoomId, via: &ServerName) -> String {
     room.matrix_to_uri_via([via.to_owned()]).to_string()
 }
 
-/// Returns what one word points at: `#alias:server`, `!room:server`, a matrix.to link, a `matrix:` URI, or a room's address in
-/// a web client.
+/// Returns the target of a word: `#alias:server`, `!room:server`, a matrix.to link, a `matrix:` URI, or a room's
+/// address in a web client.
 ///
-/// A user's link, and everything else, points at no room.
+/// `None` for a user's link and everything else.
 #[must_use]
 pub fn target(word: &str) -> Option<Target> {
     if word.len() > LINK_BYTES_MAX {
         return None;
     }
-    // Room ids of version 12 have no server's name: anything behind the `!` may be one.
+    // Room ids of version 12 have no server name, so anything after the `!` may be one.
     if word.starts_with(['#', '!']) && word.len() > 1 {
         let room = id::room_or_alias(word)?;
         return Some(Target { room, event: None, via: Vec::new() });
@@ -64,9 +64,9 @@ pub fn target(word: &str) -> Option<Target> {
     }
 }
 
-/// Reads the address of a room or message in a web client, wherever that is hosted: Element and its kin
-/// (`…/#/room/!id/$event`), Hydrogen (`…/#/session/1/room/!id`), FluffyChat (`…/#/rooms/!id`), Cinny
-/// (`…/home/!id`, `…/direct/!id`, `…/!space/!id/$event`, also behind a `#`).
+/// Parses the address of a room or message in a web client on any host: Element and its kin (`…/#/room/!id/$event`),
+/// Hydrogen (`…/#/session/1/room/!id`), FluffyChat (`…/#/rooms/!id`), Cinny (`…/home/!id`, `…/direct/!id`,
+/// `…/!space/!id/$event`, also after a `#`).
 fn of_web_client(word: &str) -> Option<Target> {
     let url = Url::parse(word).ok().filter(|url| matches!(url.scheme(), "https" | "http" | "element"))?;
     let (path, query) = match url.fragment().filter(|fragment| fragment.starts_with('/')) {
@@ -90,7 +90,7 @@ fn of_web_client(word: &str) -> Option<Target> {
     Some(Target { room: room_of(&segments[at])?, event, via })
 }
 
-/// Returns what the links in a message point at, each once, in their order.
+/// Returns the targets of a message's links in order, without duplicates.
 #[must_use]
 pub fn targets(text: &str) -> Vec<Target> {
     let mut found: Vec<Target> = Vec::new();
@@ -108,9 +108,9 @@ pub fn targets(text: &str) -> Vec<Target> {
     found
 }
 
-/// Returns what the links in somebody's own words point at, and whether the message says nothing else.
+/// Returns the targets of the links in the sender's own words, and whether the message says nothing else.
 ///
-/// Quotes, reply fallbacks and code are not their own words: a link in them opens nothing.
+/// Quotes, reply fallbacks and code are not their own words, so links in them open nothing.
 #[must_use]
 pub fn pasted(message: &Message) -> (Vec<Target>, bool) {
     let words = match &message.html {
@@ -119,7 +119,7 @@ pub fn pasted(message: &Message) -> (Vec<Target>, bool) {
     };
     let mut said = words.text.clone();
     for link in words.links.iter().rev().filter(|link| targets(&link.href).len() == 1) {
-        // A client shows the room's name; the link is what counts.
+        // A client shows the room's name, but the link is what counts.
         said.replace_range(link.label.clone(), &format!(" {} ", link.href));
     }
     let found = targets(&said);
@@ -134,7 +134,7 @@ fn of_id(id: MatrixId, via: &[OwnedServerName]) -> Option<Target> {
         MatrixId::Event(room, event) => (room, Some(event)),
         _ => return None,
     };
-    // A link is written by anybody, and ruma decodes what stands in it: an id that is none names nothing.
+    // Anybody can write a link, and ruma decodes its parts: an impossible id names nothing.
     let fits = id::is_room_or_alias(&room) && event.as_ref().is_none_or(|event| id::is_event(event));
     let via = via.iter().filter(|server| id::is_server(server)).take(VIA_MAX).cloned().collect();
     fits.then_some(Target { room, event, via })

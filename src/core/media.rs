@@ -1,15 +1,15 @@
-//! Files as model input: which are looked at, what each becomes, and why one is not given.
+//! Files as model input: which are read, what each becomes, and why some are not included.
 //!
-//! Nothing that a sender claims is trusted: claims only save downloads. What a file is, its bytes say
-//! ([`Claims::kind_of`]); what it is given as is made anew from them, so that metadata stays behind. Strangers' bytes
-//! meet a library only in [`decode`], which runs in a child process (`src/sandbox`).
+//! Nothing that a sender claims is trusted; claims only save downloads. A file's bytes determine what it is
+//! ([`Claims::kind_of`]), and what the model gets is generated anew from them, without metadata. Strangers' bytes reach
+//! a library only in [`decode`], which runs in a child process (`src/sandbox`).
 //!
 //! # Limits and their order
-//! The text of a transcript keeps its whole budget; files come on top of it, each counted by what it costs the model
-//! ([`Prepared::tokens`]). Files are taken in the order of their messages, oldest first. Where one more would exceed a
-//! limit, the oldest go until a quarter is free ([`choice`]): so the same files stand at the same places turn after
-//! turn, and the provider's cache holds. In a thread the room's files in front of it are older, so they go first.
-//! The file of the message that the request replies to is given beside the request where it was left out otherwise.
+//! A transcript's text keeps its whole budget. Files come on top, each counted by its cost to the model
+//! ([`Prepared::tokens`]). They are added in message order, oldest first. If a further one would exceed a limit, the
+//! oldest are dropped until a quarter is free ([`choice`]), so that the same files stay in the same places turn after
+//! turn, and the provider's cache hits. In a thread, the room's files before it are older and are dropped first. The
+//! file of the message that the request replies to is included beside the request if it was dropped.
 
 mod choice;
 mod decoding;
@@ -32,33 +32,33 @@ pub use self::{
     decoding::{DECODED_BYTES_MAX, Decoded, Extent, Kind, Made, decode},
 };
 
-/// All files of one prompt together, in bytes as they are given: in base64 they fit the API's 32 MB.
+/// Most bytes of all files in a prompt, as sent to the model; in base64 they fit the API's 32 MB.
 pub const TOTAL_BYTES_MAX: u64 = 20 << 20;
-/// The longest edge of a picture, in pixels; larger ones are made smaller.
+/// The longest edge of a picture in pixels; larger ones are scaled down.
 pub const EDGE_PIXELS_MAX: u32 = 1568;
-/// Pixels of a picture as it was sent; a larger one is not decoded.
+/// Most pixels of a picture as received; a larger one is not decoded.
 pub const DECODED_PIXELS_MAX: u64 = 50_000_000;
-/// The longest edge of a picture as it was sent; making a very long one smaller takes memory for every column.
+/// The longest edge of a picture as received; scaling down takes memory for every column.
 pub const DECODED_EDGE_MAX: u32 = 32_768;
-/// What decoding a picture may allocate, in bytes.
+/// Most bytes that decoding a picture may allocate.
 pub const DECODE_BYTES_MAX: u64 = 256 << 20;
-/// Bytes of a picture as it is given: 5 MB in base64.
+/// Most bytes of a picture for the model: 5 MB in base64.
 pub const PICTURE_BYTES_MAX: usize = 3_750_000;
-/// Pages of a PDF.
+/// Most pages of a PDF.
 pub const PDF_PAGES_MAX: u32 = 100;
-/// What a page of a PDF is counted as, in tokens.
+/// Tokens counted for a PDF page.
 pub const PDF_PAGE_TOKENS: u32 = 2_000;
-/// Parts of a picture that is too long to be read in one piece.
+/// Most parts of a long picture.
 pub const PICTURE_PARTS_MAX: u32 = 8;
-/// Tokens of a text file; of a longer one its beginning and its end are given.
+/// Most tokens of a text file; of a longer one the beginning and end are included.
 pub const TEXT_TOKENS_MAX: u32 = 20_000;
 
-/// What the operator allows.
+/// The operator's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Files in one prompt.
+    /// Most files in a prompt.
     pub files_max: usize,
-    /// One file as it was sent, in bytes.
+    /// Most bytes of a file as received.
     pub file_bytes_max: u64,
 }
 
@@ -68,33 +68,33 @@ impl Default for Limits {
     }
 }
 
-/// Why a file is not given to the model.
+/// Why a file is not included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unread {
-    /// A voice message.
+    /// It is a voice message.
     Voice,
-    /// Music and other sound.
+    /// It is music or other sound.
     Audio,
-    /// A video.
+    /// It is a video.
     Video,
-    /// No kind that can be read.
+    /// Its kind is not supported.
     Unsupported,
-    /// More bytes or pixels than allowed.
+    /// It has too many bytes or pixels.
     TooLarge,
-    /// Small as it came, and more than allowed once unpacked.
+    /// It is small, but too large when unpacked.
     TooLargeUnpacked,
-    /// Decoding it took longer than allowed.
+    /// Decoding it took too long.
     TookTooLong,
-    /// More pages or tokens than allowed.
+    /// It has too many pages or tokens.
     TooLong,
-    /// A PDF that needs a password.
+    /// It is a PDF that needs a password.
     Encrypted,
-    /// Not what it claims to be, or damaged.
+    /// It is damaged, or not what it claims to be.
     Broken,
-    /// Nothing in it, or nothing but blanks.
+    /// It is empty or blank.
     Empty,
-    /// No file: a message whose words cannot be read.
+    /// It is not a file, but a message with unreadable text.
     NoWords,
     /// It could not be fetched or decrypted.
     Unavailable,
@@ -103,7 +103,7 @@ pub enum Unread {
 }
 
 impl Unread {
-    /// Returns the word for the model; `prompts/records.md` explains them.
+    /// Returns the word for the model, which `prompts/records.md` explains.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
@@ -125,7 +125,7 @@ impl Unread {
     }
 }
 
-/// What a sender says of a file.
+/// A sender's claims about a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claims {
     msgtype: String,
@@ -133,20 +133,20 @@ pub struct Claims {
     mime: Option<String>,
     size: Option<u64>,
     voice: bool,
-    /// Where it is.
+    /// Where the file is.
     pub media: Option<MediaSource>,
 }
 
-/// A file made ready for the model.
+/// A file prepared for the model.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Prepared {
     /// What the model gets.
     pub content: FileContent,
-    /// What it costs, estimated.
+    /// Its estimated cost in tokens.
     pub tokens: u32,
-    /// Its bytes as they are given, before base64.
+    /// Its bytes before base64.
     pub bytes: u64,
-    /// How much of it is given.
+    /// How much of the file it contains.
     pub shown: Extent,
 }
 
@@ -156,11 +156,11 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// How a file of the transcript ended: ready, or why not.
+/// A file's outcome: prepared, or why not.
 pub type Outcome = Result<Arc<Prepared>, Unread>;
 
-/// Names' last parts and media types that together say that a file is nothing that can be read; one alone says nothing,
-/// because names are given by people and types by tables that differ.
+/// File name extensions and media types that together mean an unreadable file. One of them alone proves nothing,
+/// because people choose names, and systems map types differently.
 const UNREADABLE_EXTENSIONS: &str = "\
     zip gz tgz bz2 xz zst 7z rar jar apk dmg iso exe msi dll so bin doc docx xls xlsx ppt pptx odt ods odp epub psd \
     sqlite db ttf otf woff woff2 mp3 m4a aac ogg oga opus flac wav wma mp4 m4v mkv mov avi webm mpg mpeg";
@@ -178,11 +178,11 @@ const PICTURE_TYPES: &[&str] = &["image/png", "image/jpeg", "image/jpg", "image/
 const PICTURE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "gif", "webp"];
 
 impl Claims {
-    /// Returns what a message claims, where it is a file.
+    /// Returns a message's claims, if it is a file.
     #[must_use]
     pub fn of(kind: &MessageKind) -> Option<Self> {
         let MessageKind::Attachment { msgtype, name, mime, size, voice, media } = kind else { return None };
-        // Parameters such as `; charset=utf-8` say nothing that is believed.
+        // Parameters such as `; charset=utf-8` are ignored.
         let mime = mime.as_deref().and_then(|mime| mime.split(';').next()).map(|mime| mime.trim().to_ascii_lowercase());
         Some(Self {
             msgtype: msgtype.clone(),
@@ -200,10 +200,10 @@ impl Claims {
         self.msgtype == STICKER
     }
 
-    /// Returns why a file is not worth a download.
+    /// Returns where to fetch the file.
     ///
     /// # Errors
-    /// The reason, where the claims alone tell it.
+    /// Why it is not worth a download, if the claims alone show that.
     pub fn worth_fetching(&self, limits: &Limits) -> Result<&MediaSource, Unread> {
         if self.voice {
             return Err(Unread::Voice);
@@ -220,7 +220,7 @@ impl Claims {
         self.media.as_ref().ok_or(Unread::Unavailable)
     }
 
-    /// Returns how many bytes it will be given as, by what is claimed; pictures are made small.
+    /// Returns the expected bytes for the model by the claims; pictures are scaled down.
     #[must_use]
     pub fn claimed_bytes(&self, limits: &Limits) -> u64 {
         if matches!(self.msgtype.as_str(), "m.image" | STICKER) || self.may_be_picture() {
@@ -229,7 +229,7 @@ impl Claims {
         self.size.unwrap_or_default().min(limits.file_bytes_max)
     }
 
-    /// Returns a name that is fit for a document's title: one line, not long, nothing invisible.
+    /// Returns a name fit for a document's title: short, on one line, nothing invisible.
     #[must_use]
     pub fn title(&self) -> String {
         const CHARS_MAX: usize = 200;
@@ -259,14 +259,14 @@ impl Claims {
         self.has_type(&["application/pdf", "application/x-pdf"]) || self.ends_in(["pdf"].into_iter())
     }
 
-    /// Whether name and media type agree that it is nothing that can be read.
+    /// Returns whether name and media type agree that it is unreadable.
     fn is_surely_unreadable(&self) -> bool {
         let mime = self.mime.as_deref().unwrap_or_default();
         let says_so = UNREADABLE_TYPES.iter().any(|known| mime.starts_with(known));
         says_so && self.ends_in(UNREADABLE_EXTENSIONS.split_ascii_whitespace())
     }
 
-    /// Why a file is not read that is none of the kinds that are.
+    /// Returns why a file of no supported kind is not read.
     fn unreadable_kind(&self) -> Unread {
         match self.mime.as_deref().unwrap_or_default() {
             mime if mime.starts_with("audio/") => Unread::Audio,
@@ -275,12 +275,12 @@ impl Claims {
         }
     }
 
-    /// Returns what a file is, by its bytes alone: its decoder. Claims only help to say why there is none.
+    /// Returns a file's kind, and so its decoder, by its bytes alone. Claims only help to explain a failure.
     ///
     /// # Errors
     /// Why it cannot be read.
     pub fn kind_of(&self, bytes: &[u8]) -> Result<Kind, Unread> {
-        // Other formats of pictures have short marks (`BM`, `P1`) that may be the beginning of a text.
+        // Other picture formats have short signatures (`BM`, `P1`) that may also begin a text.
         let kind = match bytes {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Kind::Png),
             [0xff, 0xd8, 0xff, ..] => Some(Kind::Jpeg),
@@ -307,7 +307,7 @@ impl Claims {
     }
 }
 
-/// Whether a character could hide something, or reorder what stands beside it.
+/// Returns whether a character could hide something or reorder the text around it.
 fn is_invisible(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,

@@ -1,4 +1,4 @@
-//! What is known of the provider's models: which effort they take and when they end.
+//! What is known about the provider's models: the efforts they accept, and when they retire.
 //!
 //! The API tells it where it can be asked; the table is for where it can't, and for `workmate check`. A model that is in
 //! neither is asked as configured.
@@ -17,18 +17,18 @@ pub const EFFORTS: [(&str, Effort); 5] = [
     ("max", Effort::Max),
 ];
 
-/// What is known of one model.
+/// Facts about a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Which effort it takes, from little to much; empty where it takes none, `None` where nobody has said.
+    /// The accepted efforts from low to high; empty if it accepts none, `None` if unknown.
     pub efforts: Option<Vec<Effort>>,
-    /// The day on which it ends, as `2026-11-30`.
+    /// The day of retirement, as `2026-11-30`.
     pub ends: Option<String>,
-    /// Whether it has ended.
+    /// Whether it has retired.
     pub is_retired: bool,
 }
 
-/// Models that end: the day, and what takes their place.
+/// Retiring models: the day, and the replacement.
 const ENDING: [(&str, &str, &str); 5] = [
     ("claude-mythos-preview", "2026-06-30", "claude-mythos-5-2"),
     ("claude-sonnet-4-5", "2026-11-30", "claude-sonnet-5-5"),
@@ -38,7 +38,7 @@ const ENDING: [(&str, &str, &str); 5] = [
 ];
 
 impl Facts {
-    /// Returns what the table knows.
+    /// Returns the table's facts.
     #[must_use]
     pub fn known(model: &str) -> Self {
         let is = |names: &[&str]| names.iter().any(|name| model == *name || dated(model, name));
@@ -55,7 +55,7 @@ impl Facts {
         Self { efforts, ends, is_retired: false }
     }
 
-    /// Returns the effort to ask with: as wanted where that is taken, else the next smaller one that is, else none.
+    /// Returns the effort to send: the wanted one if accepted, else the next lower accepted one, else none.
     #[must_use]
     pub fn effort(&self, wanted: Effort) -> Option<Effort> {
         let Some(taken) = &self.efforts else { return Some(wanted) };
@@ -96,7 +96,7 @@ pub fn successor(model: &str) -> Option<&'static str> {
     ENDING.iter().find(|(name, ..)| *name == model).map(|(.., next)| *next)
 }
 
-/// Returns the word for an effort.
+/// Returns an effort's name.
 #[must_use]
 pub fn name(effort: Effort) -> &'static str {
     EFFORTS[rank(effort)].0
@@ -106,7 +106,7 @@ fn rank(effort: Effort) -> usize {
     EFFORTS.iter().position(|(_, known)| *known == effort).unwrap_or_default()
 }
 
-/// Whether `model` is `name` with a date behind it.
+/// Returns whether `model` is `name` followed by a date.
 fn dated(model: &str, name: &str) -> bool {
     let date = model.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
     date.is_some_and(|date| date.len() == 8 && date.bytes().all(|digit| digit.is_ascii_digit()))

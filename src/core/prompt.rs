@@ -1,129 +1,129 @@
-//! What is asked of the model, before it becomes the Messages API's shapes.
+//! A request to the model, before it takes the Messages API's form.
 
 use std::sync::Arc;
 
-/// A prompt laid out for caching: what changes least comes first.
+/// A prompt laid out for caching: the most stable part comes first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
-    /// The tools, by name; the same in every call of a run.
+    /// The tools sorted by name; the same in every call of a run.
     pub tools: Vec<ToolDefinition>,
-    /// System blocks, most stable first; a cache breakpoint goes after each.
+    /// System blocks, the most stable first; a cache breakpoint follows each.
     pub system: Vec<String>,
-    /// The transcript, oldest first. It begins and ends with a user's turn, and turns alternate.
+    /// The transcript, oldest first. Turns alternate, and a user's turn is first and last.
     pub turns: Vec<Turn>,
-    /// What the model did since, in this run: tool calls and their results, behind the transcript.
+    /// The rounds of this run: tool calls and their results, after the transcript.
     pub rounds: Vec<Round>,
-    /// Whether the model may call its tools; the tools themselves stay the same.
+    /// Whether the model may call its tools; the tools stay listed in any case.
     pub tool_use: ToolUse,
 }
 
 /// Whether the model may call its tools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ToolUse {
-    /// As it sees fit.
+    /// The model may call them.
     #[default]
     On,
-    /// Not any more: it is to answer with what it has.
+    /// The model must answer with what it has.
     Off,
 }
 
-/// A tool as the model is told of it.
+/// A tool definition for the model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolDefinition {
-    /// One that we carry out.
+    /// A tool that we execute.
     Client {
-        /// Its name.
+        /// The tool's name.
         name: String,
         /// What it does and when to use it.
         description: String,
         /// The JSON schema of its arguments.
         schema: serde_json::Value,
     },
-    /// One that the provider carries out: its raw definition (`web_search_…`).
+    /// A tool that the provider executes, by its raw definition (`web_search_…`).
     Provider(serde_json::Value),
 }
 
-/// One turn of a tool loop.
+/// A turn of a tool loop.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Round {
-    /// The model's content blocks, each as the raw JSON that it sent: they are echoed byte for byte.
+    /// The model's content blocks as the raw JSON it sent; they are sent back byte for byte.
     pub said: Vec<String>,
-    /// The results of its calls, in the order of the calls; none where the provider paused its turn.
+    /// The results of its calls, in the same order; empty if the provider paused its turn.
     pub results: Vec<ToolResult>,
 }
 
 /// The result of one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ToolResult {
-    /// `tool_use_id`
+    /// `tool_use_id`.
     pub call: String,
-    /// What the model is given, labelled as data.
+    /// The text for the model, labelled as data.
     pub text: String,
-    /// Whether the call failed or was not carried out.
+    /// Whether the call failed or was not executed.
     pub is_error: bool,
-    /// Pictures beside the text.
+    /// Pictures in addition to the text.
     #[serde(skip)]
     pub pictures: Vec<FileContent>,
 }
 
-/// One turn of the transcript.
+/// A turn of the transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Who speaks.
+    /// The speaker's role.
     pub role: Role,
-    /// What is said, in order: text, and in a user's turn files right behind the record that names them.
+    /// The parts in order: text and, in a user's turn, files right after the record that names them.
     pub parts: Vec<Part>,
 }
 
-/// A piece of a turn.
+/// A part of a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// JSON records for people's messages, plain text for our own answers.
     Text(String),
-    /// A file that was sent.
+    /// A file that somebody sent.
     File(File),
 }
 
-/// A file as the model gets it.
+/// A file for the model.
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its cleaned name.
+    /// Its name, cleaned.
     pub title: String,
-    /// What is in it.
+    /// Its prepared content.
     pub content: FileContent,
 }
 
-/// The content of a file; shared, because a thread gives the same one again and again.
+/// A file's content; shared, because a thread includes the same file repeatedly.
 #[derive(Clone, PartialEq, Eq)]
 pub enum FileContent {
     /// A picture.
     Image {
-        /// `image/png` or `image/jpeg`: what it was made into.
+        /// The new format: `image/png` or `image/jpeg`.
         media_type: &'static str,
-        /// Its bytes in base64.
+        /// The bytes in base64.
         base64: Arc<str>,
     },
-    /// A long picture in parts, in order.
+    /// The parts of a long picture, in order.
     Pictures {
-        /// What each was made into.
+        /// The format of each part.
         media_type: &'static str,
         /// Their bytes in base64.
         base64: Arc<[Arc<str>]>,
     },
     /// A PDF.
     Pdf {
-        /// Its bytes in base64.
+        /// The bytes in base64.
         base64: Arc<str>,
     },
     /// A text file.
     Text {
-        /// Its text.
+        /// The decoded text.
         text: Arc<str>,
     },
 }
 
 impl FileContent {
-    /// Returns its media type, and its length as it is held.
+    /// Returns its media type and stored length.
     fn kind_and_length(&self) -> (&'static str, usize) {
         match self {
             Self::Image { media_type, base64 } => (media_type, base64.len()),
@@ -135,7 +135,7 @@ impl FileContent {
 }
 
 impl std::fmt::Debug for FileContent {
-    /// A file's content is people's: only what kind it is of is shown.
+    /// Shows only the kind of file, because the content is people's.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (kind, length) = self.kind_and_length();
         write!(f, "FileContent({kind}, {length})")
@@ -143,7 +143,7 @@ impl std::fmt::Debug for FileContent {
 }
 
 impl std::fmt::Debug for File {
-    /// A file's content and name are people's: only what kind it is of is shown.
+    /// Shows only the kind of file, because content and name are people's.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (kind, length) = self.content.kind_and_length();
         f.debug_struct("File").field("kind", &kind).field("length", &length).finish_non_exhaustive()
@@ -151,13 +151,13 @@ impl std::fmt::Debug for File {
 }
 
 impl Turn {
-    /// Returns a turn of text alone.
+    /// Returns a turn with only text.
     #[must_use]
     pub fn new(role: Role, text: impl Into<String>) -> Self {
         Self { role, parts: vec![Part::Text(text.into())] }
     }
 
-    /// Returns its text, without its files, a line each.
+    /// Returns its text parts, each on its own lines, without files.
     #[must_use]
     pub fn text(&self) -> String {
         let texts = self.parts.iter().filter_map(|part| match part {
@@ -167,7 +167,7 @@ impl Turn {
         texts.collect::<Vec<_>>().join("\n")
     }
 
-    /// Adds text to it, behind `separator` where text stands last.
+    /// Appends text, after `separator` if the last part is text.
     pub fn push_text(&mut self, separator: &str, text: &str) {
         match self.parts.last_mut() {
             Some(Part::Text(so_far)) => {
@@ -180,14 +180,14 @@ impl Turn {
 }
 
 impl Prompt {
-    /// Returns whether any turn holds a file, or a tool's result a picture.
+    /// Returns whether any turn has a file, or any tool result a picture.
     #[must_use]
     pub fn has_files(&self) -> bool {
         let shown = self.rounds.iter().flat_map(|round| &round.results).any(|result| !result.pictures.is_empty());
         shown || self.turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::File(_)))
     }
 
-    /// Returns the prompt with a line in the place of each file.
+    /// Returns the prompt with `line` in place of each file.
     #[must_use]
     pub fn without_files(&self, line: &str) -> Self {
         let mut without = self.clone();
@@ -209,9 +209,9 @@ impl Prompt {
 /// The role of a turn in the Messages API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The room's people.
+    /// The people in the room.
     User,
-    /// The coworker or assistant that is asked.
+    /// The coworker or assistant that answers.
     Assistant,
 }
 

@@ -1,20 +1,20 @@
-//! The tools that the model's provider carries out itself, where a coworker's config grants them.
+//! The tools that the provider executes, if a coworker's config grants them.
 
 use serde_json::{Value, json};
 
 use super::tool::{ApprovalRule, Class, Grant, Offer, Source, ToolName};
 
-/// Searches in one turn of the model.
+/// Most searches in one turn of the model.
 pub const SEARCHES_MAX: u32 = 5;
-/// Pages that are read in one turn of the model.
+/// Most pages fetched in one turn of the model.
 pub const FETCHES_MAX: u32 = 5;
-/// Tokens of one page that are read.
+/// Most tokens read of a page.
 pub const PAGE_TOKENS_MAX: u32 = 20_000;
 
-/// Returns what of it these grants ask for, as raw definitions of the Messages API.
+/// Returns the provider's tools that these grants ask for, as raw definitions of the Messages API.
 ///
-/// A call happens at the provider, before anybody here sees it: where a grant asks for somebody's approval, the tool is
-/// not offered, and neither is `web_fetch` without hosts, which could carry the room's content anywhere.
+/// The provider executes a call before anybody here sees it. So a tool whose grant needs an approval is not offered,
+/// and neither is `web_fetch` without hosts, which could send the room's content anywhere.
 #[must_use]
 pub fn offers(grants: &[Grant]) -> Vec<Offer> {
     ["web_search", "web_fetch"].into_iter().filter_map(|name| offer(name, grants)).collect()

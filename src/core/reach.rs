@@ -1,5 +1,5 @@
-//! Why nothing answered: read out of the words of the libraries that tried, so that an operator learns whether it was the
-//! name, the address, the certificate or the time.
+//! Why nothing answered, derived from the libraries' error texts, so that an operator learns whether the name, the
+//! address, the certificate or the time was at fault.
 
 use std::error::Error;
 
@@ -10,37 +10,37 @@ pub mod registered;
 /// What stood in the way of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The name leads to no address.
+    /// The name does not resolve.
     Name,
-    /// Nobody listens there.
+    /// Nothing listens at the address.
     Refused,
-    /// No network leads there.
+    /// There is no route to the address.
     NoRoute,
-    /// Nothing came back in time.
+    /// There was no answer in time.
     Timeout,
-    /// The certificate was issued by nobody whom this machine trusts.
+    /// This machine does not trust the certificate's issuer.
     UnknownIssuer,
-    /// The certificate is its own issuer's, which is taken nowhere as a server's.
+    /// The certificate is self-signed, and not accepted as a server's.
     OwnIssuer,
     /// The certificate is for another name.
     OtherName,
-    /// The certificate is not valid at this time.
+    /// The certificate is not valid at present.
     OutOfDate,
-    /// We spoke TLS, the other side did not.
+    /// We used TLS, but the other side did not.
     NotTls,
-    /// We spoke plain HTTP, the other side did not; most likely it speaks TLS.
+    /// We used plain HTTP, but the other side did not, and most likely uses TLS.
     NotHttp,
     /// TLS failed in another way.
     Tls,
-    /// The proxy between refused or failed.
+    /// The proxy in between refused or failed.
     Proxy,
-    /// The connection broke in the middle.
+    /// The connection broke midway.
     BrokenOff,
     /// Something else.
     Other,
 }
 
-/// What a library says (in lower case), and what that means; the first that fits counts.
+/// Lower-case error texts of libraries and their meanings; the first match counts.
 const SIGNS: [(&str, Obstacle); 35] = [
     ("unknownissuer", Obstacle::UnknownIssuer),
     ("unknown issuer", Obstacle::UnknownIssuer),
@@ -80,7 +80,7 @@ const SIGNS: [(&str, Obstacle); 35] = [
 ];
 
 impl Obstacle {
-    /// Reads what stood in the way out of the causes as [`chain`] gives them.
+    /// Determines the obstacle from the causes as [`chain`] returns them.
     #[must_use]
     pub fn of(causes: &str) -> Self {
         let causes = causes.to_ascii_lowercase();
@@ -131,8 +131,8 @@ impl Obstacle {
     }
 }
 
-/// Returns an error's causes, outermost first, without repetitions. An HTTP library's own first words say only that
-/// something failed, and may hold the URL: where there are causes under them, they are left out.
+/// Returns an error's causes, outermost first, without repetitions. An HTTP library's outermost text only says that
+/// something failed, and may contain the URL, so it is dropped if there are further causes.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut all = vec![error.to_string()];
@@ -144,7 +144,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = if all.len() > 1 { &all[1..] } else { &all[..] };
     let mut told: Vec<&str> = Vec::new();
     for cause in causes.iter().map(|cause| cause.trim()) {
-        // One that holds the next one says it all.
+        // Drop a cause that the next one repeats.
         told.retain(|before| !cause.contains(before));
         if !told.iter().any(|before| before.contains(cause)) {
             told.push(cause);

@@ -1,8 +1,8 @@
-//! Messages that the model's provider refused: later requests are made without them (rule C26).
+//! Messages that the model's provider refused: later requests omit them (rule C26).
 //!
-//! A refused message that stays in the history has the next request refused too. So it is noted, by its id alone, and a
-//! mark stands in its place from then on, whoever asks. Where a request is refused, it is asked once more by itself: taken
-//! then, what was said before it is to blame, and that is left out from now on; refused again, it is the request.
+//! A refused message that stays in the history makes the next request fail too. So its id is recorded, and from then on
+//! a mark replaces its text for every asker. A refused request is retried once without its context. If it is accepted
+//! then, the earlier messages are to blame and are omitted from now on; if it is refused again, the request itself is.
 
 use ruma::{EventId, OwnedEventId, UserId};
 use serde::{Deserialize, Serialize};
@@ -12,20 +12,20 @@ use super::{
     words,
 };
 
-/// Stands in the place of a refused message's words.
+/// Replaces a refused message's text.
 pub const MARK: &str = "[left out: the provider of the model refused this message]";
-/// Refused messages that are kept of a room; the oldest go first.
+/// Most refused messages recorded for a room; the oldest are dropped first.
 pub const KEPT_MAX: usize = 500;
-/// Messages that are left out together, where what was said before a request is to blame.
+/// Most messages omitted together if the earlier messages are to blame.
 pub const BLAMED_MAX: usize = 100;
 
-/// The refused messages of a room, by id, oldest first.
+/// A room's refused messages by id, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Refused(Vec<OwnedEventId>);
 
 impl Refused {
-    /// Notes that messages were refused.
+    /// Records refused messages.
     pub fn add(&mut self, ids: &[OwnedEventId]) {
         for id in ids {
             if !self.0.contains(id) {
@@ -36,18 +36,18 @@ impl Refused {
         self.0.drain(..over);
     }
 
-    /// Notes that a message is taken after all: it was edited, or the provider thinks otherwise now.
+    /// Removes a message that was accepted after all: it was edited, or the provider changed its mind.
     pub fn remove(&mut self, id: &EventId) {
         self.0.retain(|known| known != id);
     }
 
-    /// Whether a message was refused.
+    /// Returns whether a message was refused.
     #[must_use]
     pub fn has(&self, id: &EventId) -> bool {
         self.0.iter().any(|known| known == id)
     }
 
-    /// Puts the mark in the place of refused messages, and of what replaced them; the `request` is asked as it reads.
+    /// Replaces refused messages and their edits by the mark; the `request` itself stays unchanged.
     pub fn leave_out(&self, events: &mut [RoomEvent], request: Option<&EventId>) {
         if self.0.is_empty() {
             return;
@@ -67,15 +67,16 @@ impl Refused {
     }
 }
 
-/// Leaves of a message where it belongs, and none of its words, names and files.
+/// Removes a message's text, names and files, but keeps its relations.
 fn blank(message: &mut Message) {
     MARK.clone_into(&mut message.body);
     message.html = None;
     message.kind = MessageKind::Text;
 }
 
-/// Returns what may be to blame where a request is refused and taken by itself: what others said since `me` answered
-/// last, or where that is nothing all that they said. Our own words stay: they were taken when they were said.
+/// Returns the messages that may be to blame when a request is refused, but accepted alone: others' messages since the
+/// last answer of `me`, or all of others' if there are none. Our own messages stay, because they were accepted when
+/// sent.
 #[must_use]
 pub fn blamed(events: &[RoomEvent], me: &UserId, request: &EventId) -> Vec<OwnedEventId> {
     let before = events.iter().position(|event| event.id == request).unwrap_or(events.len());
@@ -92,16 +93,16 @@ pub fn blamed(events: &[RoomEvent], me: &UserId, request: &EventId) -> Vec<Owned
     messages.filter(|event| event.sender != me).map(|event| event.id.clone()).take(BLAMED_MAX).collect()
 }
 
-/// How much a request is asked with.
+/// How much context a request is sent with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breadth {
-    /// With the room around it.
+    /// The room around it.
     Whole,
-    /// By itself, after it was refused with the room around it.
+    /// None, after a refusal with the room around it.
     Alone,
 }
 
-/// Returns the request and what replaced it, and nothing else.
+/// Returns only the request and its edits.
 #[must_use]
 pub fn alone(events: &[RoomEvent], request: &EventId) -> Vec<RoomEvent> {
     let is_of_it = |event: &&RoomEvent| match &event.kind {

@@ -1,8 +1,8 @@
-//! From the model's Markdown to what a Matrix client shows: a plain body, and sanitised HTML where it says more.
+//! Renders the model's Markdown for Matrix clients: a plain body, and sanitised HTML if it shows more.
 //!
-//! Three walls: the Markdown is cleaned ([`clean`]: raw HTML becomes text, images links, odd schemes text, mentions
-//! code); only a fixed set of tags is written ([`html`]); and ruma's sanitiser goes over the result.
-//! Nothing here pings anybody: `m.mentions` is decided elsewhere.
+//! There are three walls. The Markdown is cleaned ([`clean`]): raw HTML becomes text, images become links, odd schemes
+//! text, and mentions code. Only a fixed set of tags is written ([`html`]). Finally ruma's sanitiser processes the
+//! result. Nothing here notifies anybody: `m.mentions` is decided elsewhere.
 
 mod clean;
 mod fit;
@@ -32,12 +32,12 @@ pub use self::{
     so_far::so_far,
 };
 
-/// A message's text in both of its forms.
+/// A message's text in both forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
-    /// What clients without HTML show.
+    /// The body for clients without HTML.
     pub body: String,
-    /// Sanitised Matrix HTML; `None` where it would say no more than the body.
+    /// Sanitised Matrix HTML; `None` if it shows no more than the body.
     pub html: Option<String>,
 }
 
@@ -47,18 +47,18 @@ pub fn render(markdown: &str) -> Rendered {
     rendered(written(markdown, Pills::Flat))
 }
 
-/// Renders words of ours: in them, links to people stay, and clients show them as pills ([`super::names`]).
+/// Renders our own texts, in which links to people stay, so that clients show pills ([`super::names`]).
 #[must_use]
 pub fn own(markdown: &str) -> Rendered {
     rendered(written(markdown, Pills::Linked))
 }
 
-/// What becomes of links to people. A model's would look as if it had pinged them.
+/// What happens to links to people. From a model, a link would look as if it had mentioned them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pills {
-    /// Their text stays.
+    /// Only their text stays.
     Flat,
-    /// They stay links; a body has the name alone.
+    /// They stay links; a plain body has only the name.
     Linked,
 }
 
@@ -66,8 +66,7 @@ fn rendered(Both { body, html, rich }: Both) -> Rendered {
     Rendered { body, html: rich.then(|| sanitised(&html)) }
 }
 
-/// Returns whether nothing of a text can be seen: white space, marks that show nothing, empty markup, comments and tags of
-/// HTML.
+/// Returns whether nothing of a text is visible: whitespace, invisible marks, empty markup, HTML comments and tags.
 #[must_use]
 pub fn is_blank(markdown: &str) -> bool {
     let shows =
@@ -84,7 +83,7 @@ pub fn is_blank(markdown: &str) -> bool {
     !shown && !shows(&decoded(&folds::without_tags(&html)))
 }
 
-/// A body and the HTML for it, whether or not that says more.
+/// A body with its HTML, whether or not that shows more.
 struct Both {
     body: String,
     html: String,
@@ -96,32 +95,33 @@ fn both(markdown: &str, pills: Pills) -> Both {
     Both { html: sanitised(&both.html), ..both }
 }
 
-/// Writes both forms, without the last wall.
+/// Renders both forms, without the last wall.
 fn written(markdown: &str, pills: Pills) -> Both {
     let cleaned = clean::events(markdown, pills);
     Both { body: plain::write(&cleaned.events), html: html::write(&cleaned.events), rich: cleaned.rich }
 }
 
-/// Returns text from outside as it may stand in a body: no line turns the next, and nobody is called.
+/// Returns a foreign text for a body: no line changes the next one's direction, and nobody is mentioned.
 pub(super) fn outside_words(text: &str) -> String {
     plain::without_room_mention(&letters::tamed(text), &[])
 }
 
-/// Returns text from outside as it may stand in HTML, as code.
+/// Returns a foreign text as code in HTML.
 pub(super) fn outside_html(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     html::escape(&letters::tamed(text), &mut html);
     html
 }
 
-/// The last wall: what Matrix clients may be sent ("m.room.message msgtypes", spec 1.18), links to `matrix:` included.
+/// The last wall: HTML that Matrix clients may receive ("m.room.message msgtypes", spec 1.18), including `matrix:`
+/// links.
 pub(super) fn sanitised(html: &str) -> String {
     let html = Html::parse(html);
     html.sanitize_with(&sanitizer());
     html.to_string()
 }
 
-/// ruma's list lacks the attribute of formulas (spec 1.18, "Mathematical messages").
+/// ruma's list lacks the attribute for formulas (spec 1.18, "Mathematical messages").
 fn sanitizer() -> SanitizerConfig {
     let maths = ["span", "div"].map(|parent| PropertiesNames { parent, properties: &["data-mx-maths"] });
     let config = SanitizerConfig::compat().remove_reply_fallback().remove_elements(["img"]);

@@ -1,8 +1,8 @@
-//! The built-in tools that know nothing but one room: what the model is told of them, how their arguments are read, and
-//! what they return. No IO: the engine hands in the room's events, its notes and its members.
+//! The built-in tools that act on one room: their descriptions for the model, their arguments and results. No IO: the
+//! engine passes in the room's events, notes and members.
 //!
-//! Results are text for the model: a first line that says what follows, then a JSON record on each line, so that nobody
-//! can forge a speaker.
+//! Results are text for the model: a first line that says what follows, then one JSON record on each line, so that
+//! nobody can forge a speaker.
 
 mod arguments;
 mod file;
@@ -43,7 +43,7 @@ pub enum RoomTool {
     AttachFile,
 }
 
-/// A call whose arguments were checked.
+/// A call with checked arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// See [`search`].
@@ -52,24 +52,24 @@ pub enum Call {
     Read(Range),
     /// See [`members`].
     Members(MembersQuery),
-    /// To be added with [`super::notes::Notes::add`].
+    /// Add with [`super::notes::Notes::add`].
     NoteAdd {
-        /// What is to be noted; not blank.
+        /// The note's text; not blank.
         text: String,
     },
     /// See [`notes`].
     NoteList,
-    /// To be removed with [`super::notes::Notes::remove`].
+    /// Remove with [`super::notes::Notes::remove`].
     NoteRemove {
         /// The note's number.
         number: u32,
     },
-    /// To be posted into the thread.
+    /// Post into the thread.
     AttachFile(FileToAttach),
 }
 
 impl RoomTool {
-    /// Every built-in tool of this kind.
+    /// All of these tools.
     pub const ALL: [Self; 7] =
         [Self::Search, Self::Read, Self::Members, Self::NoteAdd, Self::NoteList, Self::NoteRemove, Self::AttachFile];
 
@@ -79,7 +79,7 @@ impl RoomTool {
         Self::ALL.into_iter().find(|tool| tool.name() == name)
     }
 
-    /// Returns its name, for config and the model.
+    /// Returns its name in the config and for the model.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -93,7 +93,7 @@ impl RoomTool {
         }
     }
 
-    /// Returns what the model is told of it.
+    /// Returns its description for the model.
     #[must_use]
     pub fn description(self) -> &'static str {
         built_in(self.name()).map_or("", |tool| tool.told).trim_end()
@@ -111,10 +111,10 @@ impl RoomTool {
         built_in(self.name()).is_some_and(|tool| tool.writes)
     }
 
-    /// Checks the arguments of a call.
+    /// Checks a call's arguments.
     ///
     /// # Errors
-    /// With a text for the model that says which argument is wrong and what it should be.
+    /// A text for the model: which argument is wrong, and what it should be.
     pub fn call(self, arguments: &Value) -> Result<Call, ArgumentError> {
         match self {
             Self::Search => Query::parse(arguments).map(Call::Search),

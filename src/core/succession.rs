@@ -1,11 +1,11 @@
-//! Whether a coworker follows its room into the one that a tombstone names (C18): only where that says of itself that it
-//! replaces the old one, and never by joining it to look.
+//! Whether a coworker follows a tombstone to the new room (C18): only if the new room names the old one as its
+//! predecessor, and never by joining to find out.
 //!
-//! Anybody may end their own room with a tombstone that names somebody else's. What tells the two apart is the other
-//! room's creation event, which names its predecessor and never changes. It is seen by who is in the room, sometimes by
-//! who is invited, and by everybody where the room is world-readable. For a room of version 12 or later it need not be
-//! seen at all: the room's id is the hash of that event (MSC4291), and what the homeserver writes into it when somebody
-//! upgrades a room is known but for the millisecond. Where nothing proves it, an invite is awaited, as for any room.
+//! Anybody can end their own room with a tombstone that names somebody else's room. The other room's creation event
+//! tells the cases apart: it names the predecessor and never changes. Members see it, sometimes invited users do, and
+//! everybody does if the room is world-readable. For rooms of version 12 or later it need not be seen at all: the
+//! room's id is the hash of that event (MSC4291), and what a homeserver writes into it at an upgrade is known except
+//! for the millisecond. If nothing proves the succession, an invite is awaited, as for any room.
 
 use base64::{
     Engine as _,
@@ -17,61 +17,61 @@ use sha2::{Digest as _, Sha256};
 
 use super::{approval::canonical, time::Timestamp};
 
-/// A homeserver makes the new room before it ends the old one; how long before, at the most, in milliseconds.
+/// How long before the tombstone a homeserver makes the new room, at most, in milliseconds.
 pub const UPGRADE_MS_MAX: u64 = 30_000;
-/// Versions whose rooms have the hash of their creation event for an id.
+/// Room versions in which a room's id is the hash of its creation event.
 const HASHED_VERSIONS: [&str; 1] = ["12"];
-/// What an upgrade takes along of the old room's creation event.
+/// Fields of the old creation event that an upgrade copies.
 const TAKEN_ALONG: [&str; 2] = ["m.federate", "type"];
 
-/// A room that was ended by a tombstone.
+/// A room that a tombstone ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// The room.
+    /// The ended room's id.
     pub room: OwnedRoomId,
     /// The content of its creation event.
     pub creation: Value,
-    /// Who ended it.
+    /// The tombstone's sender.
     pub by: ruma::OwnedUserId,
-    /// When, by the homeserver of who ended it.
+    /// When it was sent, by its sender's homeserver.
     pub at: Timestamp,
     /// The room that the tombstone names.
     pub successor: OwnedRoomId,
 }
 
-/// What is known of the room that a tombstone names.
+/// What can be seen of the room that a tombstone names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
     /// The coworker is in it already.
     Inside {
-        /// The room that its creation event names as the one before.
+        /// The predecessor in its creation event.
         predecessor: Option<OwnedRoomId>,
     },
-    /// It is invited there.
+    /// The coworker is invited to it.
     Invited,
-    /// It can be read from outside, or by another of ours.
+    /// It is readable from outside, or by another of ours.
     Seen {
-        /// The room that its creation event names as the one before.
+        /// The predecessor in its creation event.
         predecessor: Option<OwnedRoomId>,
     },
-    /// Nothing.
+    /// Nothing can be seen.
     Hidden,
 }
 
-/// What a coworker does about a tombstone in its room.
+/// What a coworker does about a tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Take the old room's settings along; it is there.
+    /// Copy the old room's settings; it is in the new room already.
     TakeAlong,
-    /// Join, and take them along.
+    /// Join, and copy the settings.
     Join,
-    /// Nothing: an invite is handled as any, whenever it comes.
+    /// Nothing now: an invite is handled like any other, whenever it comes.
     Await,
-    /// Nothing, ever: the room replaces another, or none.
+    /// Nothing ever: the room replaces another one, or none.
     Ignore,
 }
 
-/// Returns what to do. `proven` is asked only where the room cannot be seen; see [`is_made_by_upgrade`].
+/// Decides what to do. `proven` matters only if the room cannot be seen; see [`is_made_by_upgrade`].
 #[must_use]
 pub fn next_step(old: &RoomId, successor: &RoomId, sight: &Sight, proven: bool) -> Step {
     let points_back = |predecessor: &Option<OwnedRoomId>| predecessor.as_deref() == Some(old);
@@ -85,8 +85,8 @@ pub fn next_step(old: &RoomId, successor: &RoomId, sight: &Sight, proven: bool) 
     }
 }
 
-/// Returns whether the successor's id proves that its creation event names the ended room, and that whoever ended it
-/// made it. Hashes up to [`UPGRADE_MS_MAX`] candidates twice: not for an async task.
+/// Returns whether the successor's id proves that its creation event names the ended room, and that the tombstone's
+/// sender made it. Hashes up to [`UPGRADE_MS_MAX`] candidates twice, so do not call it on an async thread.
 #[must_use]
 pub fn is_made_by_upgrade(ended: &Ended) -> bool {
     let Some(hash) = ended.successor.as_str().strip_prefix('!').filter(|hash| !hash.contains(':')) else {
@@ -112,8 +112,8 @@ fn creation_of_upgrade(ended: &Ended, version: &str) -> Value {
     Value::Object(content)
 }
 
-/// The reference hash of a creation event (room version 12, "Event IDs" and "Room IDs"; server-server API, "Calculating
-/// the reference hash" and "the content hash"): canonical JSON, in which keys are sorted.
+/// Returns the reference hash of a creation event (room version 12, "Event IDs" and "Room IDs"; server-server API,
+/// "Calculating the reference hash" and "the content hash"), over canonical JSON with sorted keys.
 fn room_hash(content: &str, sender: &UserId, at: i64) -> Vec<u8> {
     let head = format!(r#"{{"auth_events":[],"content":{content},"depth":1,"#);
     let sender = json!(sender);
@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// What Synapse 1.163 names the room of a creation event by alice, 77 ms before the tombstone.
+    /// Returns a room for whose successor Synapse 1.163 gave this id: created by Alice 77 ms before the tombstone.
     fn ended() -> Ended {
         Ended {
             room: owned_room_id!("!old:hs"),

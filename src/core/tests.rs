@@ -1,3 +1,3 @@
-//! Properties of the core as a whole; each part's own tests are beside it.
+//! Properties of core as a whole; each part's own tests are beside it.
 
 mod sequences;

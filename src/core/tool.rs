@@ -1,10 +1,9 @@
-//! Tools as the core sees them: what exists, what a coworker's config grants of it, and what a call therefore needs
-//! (C12).
+//! Tools in core: which exist, which a coworker's config grants, and so what a call needs (C12).
 //!
-//! An [`Offer`] is a tool that some part of the process can carry out. A [`Grant`] is what an operator wrote into
-//! `config/coworkers/*.yaml`. [`Toolset::resolve`] makes a coworker's allow-list of both; what is not on it does not
-//! exist for the coworker, whatever a model, a server's annotation or a member says. A grant may be bound to rooms
-//! ([`Here`]); a server's tool that is not as it was when it was granted is withheld until an admin has looked at it.
+//! An [`Offer`] is a tool that some part of the process can execute. A [`Grant`] is an operator's entry in
+//! `config/coworkers/*.yaml`. [`Toolset::resolve`] combines them into a coworker's allow-list. A tool that is not on it
+//! does not exist for the coworker, whatever a model, a server's annotation or a member says. A grant may be bound to
+//! rooms ([`Here`]). A server's tool that has changed since it was granted is withheld until an admin has looked at it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,19 +28,19 @@ pub use self::{
     server::{Server, Setting, Transport},
 };
 
-/// Characters of a tool's name (Messages API: `^[a-zA-Z0-9_-]{1,64}$`).
+/// Most characters of a tool's name (Messages API: `^[a-zA-Z0-9_-]{1,64}$`).
 pub const NAME_CHARS_MAX: usize = 64;
-/// Characters of a description that a model is given; servers' own may be endless.
+/// Most characters of a description for the model; a server's own may be endless.
 pub const DESCRIPTION_CHARS_MAX: usize = 4_000;
-/// Bytes of a schema that a model is given; a tool with a larger one is not offered.
+/// Most bytes of a schema; a tool with a larger one is not offered.
 pub const SCHEMA_BYTES_MAX: usize = 32 << 10;
-/// Tools that one coworker may have.
+/// Most tools of one coworker.
 pub const TOOLS_MAX: usize = 128;
-/// How long a call may take where the grant says nothing, in milliseconds.
+/// The default time limit of a call, in milliseconds.
 pub const TIMEOUT_MS: u64 = 30_000;
-/// Bytes of a result that the model is given where the grant says nothing.
+/// The default of how many bytes of a result the model gets.
 pub const OUTPUT_BYTES_MAX: usize = 32 << 10;
-/// The power level of a moderator, where a rule names none.
+/// A moderator's default power level.
 pub const MODERATOR_LEVEL: i64 = 50;
 /// Between a server's name and a tool's own.
 pub const SERVER_SEPARATOR: &str = "__";
@@ -52,7 +51,7 @@ pub const SERVER_SEPARATOR: &str = "__";
 pub struct ToolName(String);
 
 impl ToolName {
-    /// Returns the name, if the Messages API takes it.
+    /// Parses a name that the Messages API accepts.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let fits = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
@@ -60,7 +59,7 @@ impl ToolName {
         is_name.then(|| Self(name.to_owned()))
     }
 
-    /// Returns the name of `tool` on an MCP server: `server__tool`, other characters as `_`.
+    /// Returns the name of a server's tool: `server__tool`, with other characters replaced by `_`.
     #[must_use]
     pub fn of_server(server: &str, tool: &str) -> Option<Self> {
         let clean = |char: char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' };
@@ -89,49 +88,49 @@ impl From<ToolName> for String {
     }
 }
 
-/// What a tool does to the world.
+/// Whether a tool changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// It looks.
+    /// It only reads.
     Read,
     /// It may change something.
     Write,
 }
 
-/// Whose approval a call needs, checked when the reaction comes and not before.
+/// Whose approval a call needs; checked only when the decision comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalRule {
     /// Nobody's.
     Never,
-    /// That of the person who asked.
+    /// The asker's.
     Asker,
-    /// That of somebody with at least this power level in the room.
+    /// Of somebody with at least this power level in the room.
     Moderator {
         /// The power level.
         level: i64,
     },
-    /// That of one of these people, by full user id.
+    /// Of one of these people, by full user id.
     People(BTreeSet<OwnedUserId>),
 }
 
-/// Who carries out a tool.
+/// Who executes a tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Workmate itself, in the room where it was asked.
+    /// Workmate, in the room where it was asked.
     Room,
-    /// Workmate itself, outside of Matrix (`http_get`, `time`).
+    /// Workmate, outside Matrix (`http_get`, `time`).
     Process,
-    /// An MCP server of the config.
+    /// A configured MCP server.
     Mcp {
-        /// Its name in the config.
+        /// The server's name in the config.
         server: String,
-        /// The tool's name on it.
+        /// The server's own name for the tool.
         tool: String,
     },
-    /// The model's provider; the raw definition is handed to the Messages API.
+    /// The model's provider, which gets the raw definition.
     Provider,
 }
 
@@ -140,22 +139,22 @@ pub enum Source {
 pub struct Offer {
     /// Its name for the model.
     pub name: ToolName,
-    /// What the model is told of it; other people's words, for an MCP server's tool.
+    /// Its description for the model; an MCP server's words for that server's tool.
     pub description: String,
-    /// The JSON schema of its arguments; for [`Source::Provider`] the raw tool definition.
+    /// The JSON schema of its arguments; for [`Source::Provider`] the raw definition.
     pub schema: Value,
-    /// Who carries it out.
+    /// Who executes it.
     pub source: Source,
-    /// What it does, unless the grant says otherwise. An MCP tool's annotations do not enter here.
+    /// Its class unless the grant overrides it. An MCP tool's annotations do not count.
     pub class: Class,
-    /// Whose approval it needs, unless the grant says otherwise.
+    /// Its approval rule unless the grant overrides it.
     pub approval: ApprovalRule,
-    /// Whether a call whose outcome is unknown may be made again.
+    /// Whether a call with an unknown outcome may be repeated.
     pub idempotent: bool,
 }
 
 impl Offer {
-    /// Returns the offer of an MCP server's tool: a write that its asker approves, until a grant says otherwise.
+    /// Returns the offer of an MCP server's tool: a write that the asker approves, until a grant says otherwise.
     #[must_use]
     pub fn of_server(server: &str, tool: &str, description: String, schema: Value) -> Option<Self> {
         Some(Self {
@@ -169,7 +168,7 @@ impl Offer {
         })
     }
 
-    /// Returns what changes when the tool's description or schema does.
+    /// Returns a hash that changes with the tool's description and schema.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let whole = serde_json::json!([self.name, self.description, self.schema]);
@@ -177,45 +176,45 @@ impl Offer {
     }
 }
 
-/// What an operator grants a coworker: one tool, or all whose names match.
+/// An operator's grant of one tool, or of all whose names match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// A tool's name, or a beginning of names with `*` behind it (`fs__read_*`).
+    /// A tool's name, or a prefix followed by `*` (`fs__read_*`).
     pub pattern: String,
     /// Overrides the offer's class.
     pub class: Option<Class>,
-    /// Overrides the offer's rule.
+    /// Overrides the offer's approval rule.
     pub approval: Option<ApprovalRule>,
     /// Overrides [`TIMEOUT_MS`].
     pub timeout_ms: Option<u64>,
     /// Overrides [`OUTPUT_BYTES_MAX`].
     pub output_bytes_max: Option<usize>,
-    /// Overrides the offer's word.
+    /// Overrides the offer's idempotence.
     pub idempotent: Option<bool>,
-    /// Hosts that `http_get`, `web_search` and `web_fetch` may reach; exact names, or `*.` and a domain.
+    /// Hosts that `http_get`, `web_search` and `web_fetch` may reach: exact names, or `*.` and a domain.
     pub hosts: Vec<String>,
-    /// The label of the credential that goes with the call (`http_get`); never shown to the model.
+    /// The label of the credential sent with the call (`http_get`); never shown to the model.
     pub credential: Option<String>,
-    /// The only rooms in which it holds; with [`Self::spaces`] empty too, it holds everywhere.
+    /// The only rooms in which it holds; if [`Self::spaces`] is empty too, it holds everywhere.
     pub rooms: Vec<OwnedRoomOrAliasId>,
     /// Spaces in whose rooms it holds.
     pub spaces: Vec<OwnedRoomOrAliasId>,
-    /// The only definition of the tool that is meant ([`Offer::fingerprint`]); without it, the one that was seen first
-    /// or that an admin accepted last.
+    /// The only accepted definition of the tool ([`Offer::fingerprint`]). Without it, the one seen first or accepted
+    /// last by an admin counts.
     pub digest: Option<String>,
 }
 
-/// What a room is known by, for grants that are bound: its own id and aliases, and the spaces that it is in.
+/// How bound grants know a room: its id and aliases, and the spaces that contain it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Here {
-    /// Those names in grants that mean this room.
+    /// Room names in grants that mean this room.
     pub rooms: BTreeSet<OwnedRoomOrAliasId>,
-    /// Those spaces in grants that this room is in, by the space's own word.
+    /// Spaces in grants that contain this room, by the space's own word.
     pub spaces: BTreeSet<OwnedRoomOrAliasId>,
 }
 
 impl Grant {
-    /// Returns a grant that changes nothing of the offer.
+    /// Returns a grant that overrides nothing.
     #[must_use]
     pub fn plain(pattern: &str) -> Self {
         Self {
@@ -233,20 +232,20 @@ impl Grant {
         }
     }
 
-    /// Whether it holds in some rooms only.
+    /// Returns whether it holds only in some rooms.
     #[must_use]
     pub fn is_bound(&self) -> bool {
         !self.rooms.is_empty() || !self.spaces.is_empty()
     }
 
-    /// Whether it holds in a room.
+    /// Returns whether it holds in a room.
     #[must_use]
     pub fn holds_in(&self, here: &Here) -> bool {
         let named = self.rooms.iter().any(|room| here.rooms.contains(room));
         !self.is_bound() || named || self.spaces.iter().any(|space| here.spaces.contains(space))
     }
 
-    /// Whether it may grant tools of a server's.
+    /// Returns whether it may grant tools of a server.
     #[must_use]
     pub fn reaches(&self, server: &str) -> bool {
         let beginning = format!("{server}{SERVER_SEPARATOR}");
@@ -256,7 +255,7 @@ impl Grant {
         }
     }
 
-    /// Whether it grants the tool of that name.
+    /// Returns whether it grants the tool of that name.
     #[must_use]
     pub fn matches(&self, name: &ToolName) -> bool {
         match self.pattern.strip_suffix('*') {
@@ -266,28 +265,28 @@ impl Grant {
     }
 }
 
-/// A tool that a coworker may call, with everything that binds the call.
+/// A tool that a coworker may call, with all restrictions on its calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool {
-    /// What exists.
+    /// The underlying offer.
     pub offer: Offer,
-    /// What it does, as the operator sees it.
+    /// Its class after the grant.
     pub class: Class,
     /// Whose approval a call needs.
     pub approval: ApprovalRule,
-    /// How long a call may take, in milliseconds.
+    /// The time limit of a call, in milliseconds.
     pub timeout_ms: u64,
-    /// How much of the result the model is given, in bytes.
+    /// Most bytes of a result for the model.
     pub output_bytes_max: usize,
-    /// Whether a call whose outcome is unknown may be made again.
+    /// Whether a call with an unknown outcome may be repeated.
     pub idempotent: bool,
     /// Hosts that it may reach.
     pub hosts: Vec<String>,
-    /// The label of its credential.
+    /// Its credential's label.
     pub credential: Option<String>,
-    /// Whether its grant holds in some rooms only: that is looked at again before a call is carried out.
+    /// Whether its grant holds only in some rooms, which is checked again before each call.
     pub bound: bool,
-    /// Whether it is an assistant's: nobody but the owner is ever asked.
+    /// Whether it is an assistant's, so that only the owner is ever asked.
     pub private: bool,
 }
 
@@ -302,8 +301,8 @@ impl Tool {
         }
     }
 
-    /// Whether it has a place in a chat of two: it is about no room, and what its calls carry out of the chat goes to
-    /// hosts of the operator's or past the owner.
+    /// Returns whether an assistant may have it: it acts on no shared room, and what its calls send out goes to the
+    /// operator's hosts or needs the owner's approval.
     fn is_for_assistants(&self) -> bool {
         match self.offer.source {
             Source::Room => false,
@@ -331,19 +330,19 @@ impl Tool {
     }
 }
 
-/// Why a call is not carried out.
+/// Why a call is not executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// It is on no allow-list of this coworker; whether it exists elsewhere is not said.
+    /// It is not on this coworker's allow-list; whether it exists elsewhere is not revealed.
     NotGranted,
-    /// Its arguments are no JSON object.
+    /// Its arguments are not a JSON object.
     NotAnObject,
-    /// Its arguments can be read in more than one way.
+    /// Its arguments are ambiguous.
     Unclear,
 }
 
 impl Denied {
-    /// Returns how a call ends that is denied for it.
+    /// Returns the outcome of a call that is denied for this reason.
     #[must_use]
     pub fn outcome(self) -> StepOutcome {
         match self {
@@ -356,24 +355,24 @@ impl Denied {
 /// Why a granted tool is not offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Withheld {
-    /// It is not as it was when it was granted; this is its fingerprint now.
+    /// It has changed since it was granted; holds its present fingerprint.
     Changed(String),
-    /// Its grant holds in other rooms.
+    /// Its grant only holds in other rooms.
     Elsewhere,
     /// Its schema is larger than [`SCHEMA_BYTES_MAX`].
     TooLarge,
     /// There are [`TOOLS_MAX`] tools already.
     TooMany,
-    /// The model's provider would refuse every request that names it; why, in words for an operator.
+    /// The provider would refuse every request that names it; says why, for an operator.
     Unusable(String),
 }
 
-/// A tool of an MCP server that cannot be offered to a model.
+/// A tool of an MCP server that no model can be offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The name that it would have.
+    /// The name it would have.
     pub name: ToolName,
-    /// Why, in words for an operator, about the tool.
+    /// Why, in words for an operator.
     pub why: String,
 }
 
@@ -385,9 +384,9 @@ pub struct Toolset {
 }
 
 impl Toolset {
-    /// Resolves an allow-list: the first grant that matches an offer decides. `here` is the room; with nothing known of
-    /// it, grants that are bound do not hold. `pinned` holds the fingerprints of the tools as they were granted or
-    /// accepted last; a tool that has none is not changed.
+    /// Resolves an allow-list: the first grant that matches an offer decides. `here` identifies the room; if it is
+    /// empty, bound grants do not hold. `pinned` has the fingerprints of the tools as granted or last accepted; a tool
+    /// without one counts as unchanged.
     #[must_use]
     pub fn resolve(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>, here: &Here) -> Self {
         let mut toolset = Self::default();
@@ -411,8 +410,7 @@ impl Toolset {
         toolset
     }
 
-    /// Resolves the allow-list of an assistant: no tool of a room's, and nobody's approval but the owner's, whatever the
-    /// grants say.
+    /// Resolves an assistant's allow-list: no room tools, and no approver but the owner, whatever the grants say.
     #[must_use]
     pub fn resolve_private(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>) -> Self {
         let Self { tools, withheld } = Self::resolve(grants, offers, pinned, &Here::default());
@@ -425,7 +423,7 @@ impl Toolset {
         Self { tools: private.collect(), withheld }
     }
 
-    /// Notes tools that are granted and that no request could name.
+    /// Records granted tools that no request could name.
     pub fn leave_out(&mut self, grants: &[Grant], left_out: &[LeftOut]) {
         for tool in left_out.iter().filter(|tool| grants.iter().any(|grant| grant.matches(&tool.name))) {
             if !self.tools.contains_key(&tool.name) {
@@ -437,7 +435,7 @@ impl Toolset {
     /// Returns the tool that a model's call names.
     ///
     /// # Errors
-    /// Why the call is not carried out; the model is told, and the trail notes it.
+    /// Why the call is not executed; the model is told, and the trail records it.
     pub fn permit<'a>(
         &'a self,
         name: &str,
@@ -448,23 +446,23 @@ impl Toolset {
         Ok((tool, arguments))
     }
 
-    /// Returns the tools, by name.
+    /// Returns the tools sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Tool> {
         self.tools.values()
     }
 
-    /// Returns the tools that are granted and not offered, by name, and why.
+    /// Returns the granted tools that are not offered, by name, with the reasons.
     pub fn withheld(&self) -> impl Iterator<Item = (&ToolName, &Withheld)> {
         self.withheld.iter()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no tools.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tools.is_empty()
     }
 
-    /// Returns what the model is told of them, by name.
+    /// Returns the definitions for the model, sorted by name.
     #[must_use]
     pub fn definitions(&self) -> Vec<ToolDefinition> {
         self.iter()
@@ -480,7 +478,7 @@ impl Toolset {
     }
 }
 
-/// Returns an offer as its grant makes it.
+/// Applies a grant to an offer.
 fn tool(offer: &Offer, grant: &Grant) -> Tool {
     Tool {
         offer: offer.clone(),

@@ -1,5 +1,5 @@
-//! Whether an assistant follows the upgrade of its room (rule A2): only its owner's doing or its own, only where both
-//! rooms point at each other, and only into a room that is as tight as the old one was made.
+//! Whether an assistant follows an upgrade of its room (rule A2): only if its owner or itself did it, both rooms point
+//! at each other, and the new one is as tight as the old one was made.
 
 use std::fmt;
 
@@ -7,43 +7,43 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::room_check::{Drift, Origin, RoomCheck, RoomState, check_room};
 
-/// An assistant's room that was replaced, as its `m.room.tombstone` says.
+/// An assistant's room that was replaced, by its `m.room.tombstone`.
 #[derive(Clone, Copy, Debug)]
 pub struct Replaced<'a> {
     /// The assistant's owner.
     pub owner: &'a UserId,
-    /// The assistant.
+    /// The assistant's user id.
     pub assistant: &'a UserId,
-    /// The room.
+    /// The replaced room.
     pub room: &'a RoomId,
-    /// Who sent the tombstone.
+    /// The tombstone's sender.
     pub by: &'a UserId,
-    /// The room that it names.
+    /// The successor it names.
     pub successor: &'a RoomId,
 }
 
-/// What an assistant is told of the room that replaces its own.
+/// What an assistant can see of the room that replaces its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Nothing: it is neither there nor invited.
+    /// Nothing: it is neither joined nor invited.
     Nothing,
-    /// What an invite tells.
+    /// What an invite shows.
     Invite(Invited),
-    /// Everything: it is there.
+    /// Everything: it has joined.
     Inside {
-        /// The room that the creation event names as the one before.
+        /// The predecessor in its creation event.
         predecessor: Option<OwnedRoomId>,
-        /// Its state, as for any check of an assistant's room.
+        /// The state that any check of an assistant's room uses.
         state: RoomState,
     },
 }
 
-/// An invite, with as much of the room's state as the homeserver adds to it; that may be nothing.
+/// An invite, with the room state that the homeserver adds to it, which may be none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invited {
-    /// Who invited.
+    /// The inviter.
     pub inviter: Option<OwnedUserId>,
-    /// Who made the room, and which room it says that it replaces.
+    /// The room's creator, and the predecessor that it names.
     pub creation: Option<(OwnedUserId, Option<OwnedRoomId>)>,
     /// `m.room.join_rules`.
     pub join_rule: Option<String>,
@@ -54,24 +54,24 @@ pub struct Invited {
 pub enum Step {
     /// Wait for an invite; it joins no room by itself.
     Await,
-    /// Join, to see the whole of it. Nothing is read or said there.
+    /// Join to see everything. Nothing is read or said there yet.
     Join,
-    /// Take it for its own room.
+    /// Adopt it as its own room.
     Follow,
-    /// Leave it alone, for these reasons.
+    /// Ignore it, for these reasons.
     Refuse(Vec<Objection>),
 }
 
-/// Why an upgrade is not followed. Its `Display` is a phrase for people, about the new room.
+/// Why an upgrade is not followed. Its `Display` is a phrase for people about the new room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Objection {
-    /// The tombstone is not the owner's, nor the assistant's own.
+    /// Neither the owner nor the assistant sent the tombstone.
     ReplacedBySomebody,
-    /// The new room does not name the old one as the one before.
+    /// The new room does not name the old one as its predecessor.
     PointsElsewhere,
-    /// The invite is not the owner's.
+    /// The owner did not send the invite.
     InvitedBySomebody,
-    /// Somebody else is in it, or invited.
+    /// Somebody else is in it or invited.
     ThirdMember,
     /// It is not as tight.
     Loose(Drift),
@@ -90,7 +90,7 @@ impl fmt::Display for Objection {
     }
 }
 
-/// Returns what the assistant does next. Asked again whenever it sees more; after [`Step::Join`], with [`Sight::Inside`].
+/// Decides the next step. Call it again whenever more can be seen; after [`Step::Join`] with [`Sight::Inside`].
 #[must_use]
 pub fn next_step(replaced: &Replaced<'_>, sight: &Sight) -> Step {
     let its_own = [replaced.owner, replaced.assistant];
@@ -115,7 +115,8 @@ pub fn next_step(replaced: &Replaced<'_>, sight: &Sight) -> Step {
     if objections.is_empty() { wanted } else { Step::Refuse(objections) }
 }
 
-/// What is wrong before joining already. That an invite does not tell something is no objection: it may be left out.
+/// Returns the objections that exist before joining. What an invite does not show is no objection, because it may be
+/// omitted.
 fn against_invite(replaced: &Replaced<'_>, invited: &Invited) -> Vec<Objection> {
     let mut objections = Vec::new();
     if invited.inviter.as_deref() != Some(replaced.owner) {
@@ -141,7 +142,7 @@ fn against_room(replaced: &Replaced<'_>, predecessor: Option<&RoomId>, state: &R
         objections.push(Objection::PointsElsewhere);
     }
     let RoomCheck { drifts, third_members } = check_room(state, Origin::Followed, replaced.owner, replaced.assistant);
-    // Into a room that it made itself the assistant invites its owner, as into any.
+    // Into a room that the assistant made itself, it invites the owner as usual.
     let invites_owner = state.creator == replaced.assistant;
     let counts = |drift: &Drift| !(invites_owner && *drift == Drift::OwnerGone);
     objections.extend(drifts.into_iter().filter(counts).map(Objection::Loose));

@@ -1,4 +1,5 @@
-//! Whether one of ours is heard in a room at all: known before anything costs, and what was asked meanwhile (C8, C19).
+//! Whether one of our users can speak in a room, known before anything costs; and requests that wait for that (C8,
+//! C19).
 
 use ruma::{OwnedEventId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
@@ -9,34 +10,34 @@ use super::{
     time::Timestamp,
 };
 
-/// Requests of one room that wait until they can be answered there; the oldest go.
+/// Most requests of a room that wait until they can be answered; the oldest are dropped.
 pub const WAITING_MAX: usize = 8;
 
-/// Whether one of ours can say something in a room.
+/// Whether one of our users can speak in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
     /// It can.
     Heard,
-    /// The room asks for an encryption that we do not know.
+    /// No: the room demands an encryption that we do not know.
     OtherEncryption,
-    /// It has less power than messages need there.
+    /// No: it lacks the power to send messages.
     NoPower,
-    /// It has too little power because another room has taken this one's place.
+    /// No: it lacks the power because another room replaced this one.
     Replaced,
 }
 
-/// A request that one of ours may not answer yet.
+/// A request that one of our users cannot answer yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// The message, or the edit, that asked.
+    /// The message or edit that asks.
     pub request: OwnedEventId,
-    /// Who was asked.
+    /// The user that is asked.
     pub user: OwnedUserId,
-    /// When.
+    /// When it was asked.
     pub since: Timestamp,
 }
 
-/// Returns whether `user` can say something in a room, by how it would speak there and the room's power levels.
+/// Returns whether `user` can speak in a room, by the required form of speech and the power levels.
 #[must_use]
 pub fn voice(speech: Speech, levels: &Levels, user: &UserId) -> Voice {
     let event_type = match speech {
@@ -47,7 +48,7 @@ pub fn voice(speech: Speech, levels: &Levels, user: &UserId) -> Voice {
     if levels.may_send(user, event_type) { Voice::Heard } else { Voice::NoPower }
 }
 
-/// Notes a request that waits, once.
+/// Adds a waiting request, unless it is there already.
 pub fn wait(waiting: &mut Vec<Waiting>, request: Waiting) {
     if waiting.iter().any(|known| known.request == request.request && known.user == request.user) {
         return;

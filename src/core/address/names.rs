@@ -1,4 +1,4 @@
-//! The names that a coworker answers to, and where they end in a text.
+//! The names of a coworker, and where they end in a text.
 
 use ruma::UserId;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::core::legible::is_hidden;
 
-/// A name behind a command is looked for in so many bytes; commands with an address are far shorter.
+/// Bytes searched for a name after a command; commands with an address are far shorter.
 const BEHIND_BYTES_MAX: usize = 1_000;
 
 /// Names for a coworker that are words of a workplace: people begin sentences with them that are to nobody.
@@ -87,33 +87,33 @@ const ORDINARY: [&str; 72] = [
     "travel",
 ];
 
-/// A coworker that is joined in the room, and what people call it there.
+/// A coworker in the room, with its names there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoworkerHere<'a> {
     /// Its full user id.
     pub user: &'a UserId,
-    /// Its id in config, e.g. `oncall`.
+    /// Its id in the config, e.g. `oncall`.
     pub id: &'a str,
-    /// Its name in config.
+    /// Its name in the config.
     pub name: &'a str,
-    /// Its display name in this room, where known.
+    /// Its display name in this room, if known.
     pub display_name: Option<&'a str>,
 }
 
 /// A name at the start of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Named {
-    /// How many bytes it takes, with an `@`, markup and marks that show nothing before it.
+    /// Its length in bytes, including an `@`, markup and invisible marks before it.
     pub(crate) bytes: usize,
-    /// Whether it can only be meant as an address: with an `@`, as the full id or display name, followed by `:`, `,`
-    /// and the like, by a command or by nothing, or at the head of a question.
+    /// Whether it can only be an address: with an `@`, as the full id or display name, followed by `:`, `,` and the
+    /// like, by a command or nothing, or at the start of a question.
     pub(crate) calls: bool,
     /// Whether it may be meant as an address: nothing behind it speaks about whom it names, and it is no ordinary word.
     pub(crate) may_call: bool,
 }
 
 impl<'a> CoworkerHere<'a> {
-    /// Its names; those that nobody uses but to name it come first.
+    /// Returns its names, first those that nobody uses for anything else.
     fn names(&self) -> [(&'a str, bool); 5] {
         let display = self.display_name.unwrap_or_default();
         let is_more = !display.eq_ignore_ascii_case(self.name) && !display.eq_ignore_ascii_case(self.id);
@@ -127,7 +127,7 @@ impl<'a> CoworkerHere<'a> {
         .map(|(name, own)| (name.trim(), own))
     }
 
-    /// Returns the longest of its names at the start of `text` that ends a word. Letters' case does not matter.
+    /// Returns the longest of its names that starts `text` and ends a word; case does not matter.
     pub(crate) fn name_at_start(&self, text: &str) -> Option<Named> {
         let names = self.names();
         let found = names.iter().filter(|(name, _)| !name.is_empty()).filter_map(|(name, own)| {
@@ -142,7 +142,7 @@ impl<'a> CoworkerHere<'a> {
         found.max()
     }
 
-    /// Whether a text is one word behind an exclamation mark, and one of its names: `!help @oncall`.
+    /// Returns whether a text is a command followed only by one of its names: `!help @oncall`.
     pub(super) fn is_named_behind_command(&self, text: &str) -> bool {
         let text = after_quote(text).trim_end();
         let is_command = text.starts_with(['!', '！']) && text.len() > 1;
@@ -151,10 +151,10 @@ impl<'a> CoworkerHere<'a> {
     }
 }
 
-/// Returns the request in `body` without what addresses `coworker` at its beginning.
+/// Returns the request in `body` without the address of `coworker` at its beginning.
 ///
-/// Taken off, where they stand there: quoted lines (a reply fallback), a name with or without `@`, a Markdown
-/// link to its id, the label of a pill in `html`, and the `:` or `,` behind it.
+/// Removes quoted lines (a reply fallback), a name with or without `@`, a Markdown link to its id, the label of a pill
+/// in `html`, and the `:` or `,` after it.
 #[must_use]
 pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerHere<'_>) -> &'b str {
     let text = after_quote(body);
@@ -171,7 +171,7 @@ pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerH
     if is_emphasised { rest.trim_start_matches(['*', '_']).trim() } else { rest.trim() }
 }
 
-/// Returns `text` without what addresses `coworker` at its end, as in `!help @oncall`; `None` where nothing does.
+/// Returns `text` without the address of `coworker` at its end, as in `!help @oncall`; `None` if there is none.
 #[must_use]
 pub(crate) fn strip_address_behind<'t>(
     text: &'t str,
@@ -196,7 +196,7 @@ pub(crate) fn strip_address_behind<'t>(
     Some(text[..at].trim_end_matches(|c: char| c.is_whitespace() || c == ','))
 }
 
-/// `[label](https://matrix.to/#/@id)`, as clients write it that put Markdown into the body.
+/// Matches `[label](https://matrix.to/#/@id)`, from clients that put Markdown into the body.
 fn markdown_link_at_start(text: &str, user: &UserId) -> Option<usize> {
     let text = bounded(text);
     let middle = text.starts_with('[').then(|| text.find("]("))??;
@@ -206,7 +206,7 @@ fn markdown_link_at_start(text: &str, user: &UserId) -> Option<usize> {
     (linked_user(href)? == user).then_some(href_end + 1)
 }
 
-/// The label of the pill that the HTML begins with, where the body begins with it too.
+/// Matches the label of a pill at the start of both the HTML and the body; returns its length.
 fn pill_at_start(text: &str, html: &str, user: &UserId) -> Option<usize> {
     let words = OwnWords::of_html(html);
     let (href, label) = words.leading_link()?;
@@ -217,7 +217,7 @@ fn pill_at_start(text: &str, html: &str, user: &UserId) -> Option<usize> {
     prefix_folded(text, label)
 }
 
-/// Where in the body the label of the pill begins that the HTML ends with.
+/// Returns where in the body the label of the HTML's last pill begins.
 fn pill_behind(text: &str, html: &str, user: &UserId) -> Option<usize> {
     let words = OwnWords::of_html(html);
     let link = words.links.last()?;

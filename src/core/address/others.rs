@@ -1,4 +1,4 @@
-//! What in a coworker's thread is not for it (C5): words to somebody else there, and what says nothing.
+//! Messages in a coworker's thread that are not for it (C5): addressed to somebody else, or without words.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use super::{
 };
 use crate::core::legible::is_hidden;
 
-/// Somebody who is in the room.
+/// A member of the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// Their full user id.
+    /// The full user id.
     pub user: &'a UserId,
-    /// Their display name, where they have one.
+    /// The display name, if any.
     pub name: Option<&'a str>,
 }
 
-/// Names that are everyday words: without an `@`, `:` or `,` they name nobody.
+/// Names that are everyday words: without an `@`, `:` or `,` they address nobody.
 const EVERYDAY: [&str; 60] = [
     "a", "all", "an", "and", "any", "are", "but", "can", "could", "did", "do", "does", "for", "had", "has", "have",
     "he", "help", "her", "here", "his", "how", "i", "if", "in", "is", "it", "its", "just", "mark", "may", "me",
@@ -28,7 +28,7 @@ const EVERYDAY: [&str; 60] = [
     "that", "the", "they", "this", "to", "we", "what", "when", "why", "will", "would", "yes",
 ];
 
-/// Words with which people turn to somebody before they name them.
+/// Words with which people begin to address somebody.
 const GREETINGS: [&str; 40] = [
     "hey",
     "hi",
@@ -79,8 +79,8 @@ const TITLES: [&str; 30] = [
     "chị",
 ];
 
-/// Returns who is called where a text opens with somebody other than its sender and the coworkers: a pill, an id, any word
-/// with an `@`, or a member's name. Nobody, where it is not known who that is.
+/// Returns who is called if a text opens with somebody other than its sender and the coworkers: by a pill, an id, any
+/// word with an `@`, or a member's name. The set is empty if it is unknown who that is.
 pub(super) fn called_another(
     message: &Message,
     sender: &UserId,
@@ -153,14 +153,14 @@ fn is_named_in_part(text: &str, display: &str) -> bool {
         })
 }
 
-/// `@somebody` at the start who is not known, `@here` and the like.
+/// Returns whether a text starts with an unknown `@somebody`, `@here` and the like.
 fn is_called_with_at(text: &str, sender: &UserId) -> bool {
     let Some(rest) = text.trim_start_matches(is_hidden).strip_prefix(['@', '＠']) else { return false };
     let is_sender = name_at_start(rest, sender.localpart()).is_some();
     rest.starts_with(char::is_alphanumeric) && !is_sender
 }
 
-/// Returns whether a message has no words: emoji, marks, a file without a caption. What somebody spoke has.
+/// Returns whether a message has no words: emoji, marks, a file without a caption. A voice message has words.
 pub(super) fn says_nothing(message: &Message) -> bool {
     match &message.kind {
         MessageKind::Attachment { voice: true, .. } => false,
@@ -183,7 +183,7 @@ pub(super) fn is_word(token: &str) -> bool {
     !(is_shortcode || is_emoticon || is_keycap || is_vote) && shown.chars().any(is_letter)
 }
 
-/// Letters and digits, but for those that are emoji.
+/// Returns whether a character is a letter or digit and not an emoji.
 pub(super) fn is_letter(letter: char) -> bool {
     let is_emoji = matches!(letter, '\u{2139}' | '\u{24c2}' | '\u{3297}' | '\u{3299}' | '\u{1f000}'..='\u{1faff}');
     letter.is_alphanumeric() && !is_emoji

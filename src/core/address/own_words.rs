@@ -1,7 +1,7 @@
-//! What the sender of a message says with their own words: quotes, reply fallbacks and code left out.
+//! The words of a message's sender, without quotes, reply fallbacks and code.
 //!
-//! The HTML is read by one linear scan without a tree. A tree-building parser recurses or goes quadratic on
-//! hostile nesting, and all that is asked here is which text and which links stand outside a quote or code.
+//! A single linear scan reads the HTML, without building a tree. A tree-building parser recurses or goes quadratic on
+//! hostile nesting, and here only the text and links outside quotes and code matter.
 
 use std::ops::Range;
 
@@ -9,27 +9,27 @@ use ruma::{OwnedUserId, matrix_uri::MatrixId};
 
 use crate::core::id;
 
-/// How much of a body or of its HTML is inspected, in bytes; a Matrix event is at most 65 536.
+/// Bytes of a body or its HTML that are inspected; a Matrix event has at most 65 536.
 pub const INSPECTED_BYTES_MAX: usize = 64 * 1024;
 
-/// How many links of one message are looked at.
+/// Links of a message that are inspected.
 pub const INSPECTED_LINKS_MAX: usize = 256;
 
-/// Elements whose content is not the sender's own running text.
+/// Elements whose content is not the sender's running text.
 const HIDDEN: [&str; 8] = ["blockquote", "mx-reply", "code", "pre", "script", "style", "textarea", "title"];
 
-/// Those of them that nobody sees at all: a quote of another message for other clients, and what is no text.
+/// Those of them that nobody sees: a quote for other clients, and what is not text.
 const UNSEEN: [&str; 3] = ["mx-reply", "script", "style"];
 
-/// Elements that begin a new line.
+/// Elements that start a new line.
 const BLOCKS: [&str; 14] = ["br", "p", "div", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote"];
 
-/// A message's own words.
+/// The sender's own words of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnWords {
-    /// The text outside quotes and code, entities decoded, tags gone.
+    /// The text outside quotes and code, with entities decoded and tags removed.
     pub(crate) text: String,
-    /// The links in it.
+    /// The links in that text.
     pub(crate) links: Vec<Link>,
 }
 
@@ -38,22 +38,22 @@ pub(crate) struct OwnWords {
 pub(crate) struct Link {
     /// Where it points.
     pub(crate) href: String,
-    /// What of [`OwnWords::text`] is its label.
+    /// The range of its label in [`OwnWords::text`].
     pub(crate) label: Range<usize>,
 }
 
 impl OwnWords {
-    /// Reads Matrix HTML.
+    /// Parses Matrix HTML.
     pub(crate) fn of_html(html: &str) -> Self {
         Scan::of(html, &HIDDEN)
     }
 
-    /// Reads all that people see of Matrix HTML, quotes and code as well.
+    /// Parses all visible text of Matrix HTML, including quotes and code.
     pub(crate) fn of_all_html(html: &str) -> Self {
         Scan::of(html, &UNSEEN)
     }
 
-    /// Reads a plain body: quoted lines, fenced blocks and inline code spans are left out.
+    /// Parses a plain body without quoted lines, fenced blocks and code spans.
     pub(crate) fn of_body(body: &str) -> Self {
         let mut text = String::new();
         let mut fence: Option<&str> = None;
@@ -74,13 +74,13 @@ impl OwnWords {
         Self { text, links: Vec::new() }
     }
 
-    /// Returns the users that the links point at, those written out as text included.
+    /// Returns the users that links point to, including links written out as text.
     pub(crate) fn linked_users(&self) -> impl Iterator<Item = OwnedUserId> + '_ {
         let anchors = self.links.iter().map(|link| link.href.as_str());
         anchors.chain(bare_links(&self.text)).take(INSPECTED_LINKS_MAX).filter_map(linked_user)
     }
 
-    /// Returns the first link with its label, if nothing is said before it.
+    /// Returns the first link with its label, if no text precedes it.
     pub(crate) fn leading_link(&self) -> Option<(&str, &str)> {
         let link = self.links.first()?;
         let before = self.text.get(..link.label.start)?;
@@ -88,7 +88,7 @@ impl OwnWords {
     }
 }
 
-/// Returns the user that a matrix.to or `matrix:` link points at.
+/// Returns the user that a matrix.to or `matrix:` link points to.
 pub(crate) fn linked_user(href: &str) -> Option<OwnedUserId> {
     match id::uri(href)? {
         (MatrixId::User(user), _) => Some(user),
@@ -96,12 +96,12 @@ pub(crate) fn linked_user(href: &str) -> Option<OwnedUserId> {
     }
 }
 
-/// Returns the beginning of `text` that is inspected.
+/// Returns the inspected beginning of `text`.
 pub(crate) fn bounded(text: &str) -> &str {
     &text[..text.floor_char_boundary(INSPECTED_BYTES_MAX)]
 }
 
-/// Returns `body` without the quoted lines at its beginning: a reply fallback, or a quote that is answered.
+/// Returns `body` without the quoted lines at its beginning: a reply fallback, or a quote to answer.
 pub(crate) fn after_quote(body: &str) -> &str {
     let mut rest = body;
     while rest.trim_start_matches([' ', '\t']).starts_with('>') {
@@ -125,7 +125,7 @@ fn push_without_code_spans(text: &mut String, line: &str) {
     text.push_str(rest);
 }
 
-/// Finds matrix.to and `matrix:u/` links written out in running text.
+/// Finds matrix.to and `matrix:u/` links written out in text.
 fn bare_links(text: &str) -> impl Iterator<Item = &str> {
     let ends = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | '[' | ']' | '"' | '\'');
     text.split(ends)
@@ -177,7 +177,7 @@ impl Scan {
         }
     }
 
-    /// Takes `</name …>` and returns what follows it.
+    /// Handles `</name …>`; returns the rest.
     fn close_tag<'h>(&mut self, tag: &'h str) -> &'h str {
         let (name, rest) = tag_name(&tag[2..]);
         if let Some(index) = self.hides.iter().position(|hidden| *hidden == name) {
@@ -190,7 +190,7 @@ impl Scan {
         after(rest, ">")
     }
 
-    /// Takes `<name attribute=value …>` and returns what follows it.
+    /// Handles `<name attribute=value …>`; returns the rest.
     fn open_tag<'h>(&mut self, tag: &'h str) -> &'h str {
         let (name, mut rest) = tag_name(&tag[1..]);
         let mut href = None;
@@ -228,7 +228,7 @@ impl Scan {
     }
 }
 
-/// Returns what follows the first `end`; nothing if there is none.
+/// Returns the text after the first `end`; empty if there is none.
 fn after<'h>(text: &'h str, end: &str) -> &'h str {
     text.find(end).map_or("", |at| &text[at + end.len()..])
 }
@@ -242,13 +242,13 @@ fn tag_name(text: &str) -> (String, &str) {
     (text[..end].to_ascii_lowercase(), &text[end..])
 }
 
-/// Takes one attribute off a tag's inside: its name, its raw value, and the rest. `None` at the tag's end.
+/// Splits off a tag's next attribute: its name, raw value, and the rest. `None` at the tag's end.
 fn next_attribute(text: &str) -> Option<(&str, &str, &str)> {
     let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
     if text.is_empty() || text.starts_with('>') {
         return None;
     }
-    // A name may begin with '=' (HTML, "before attribute name state"), so that every step makes progress.
+    // A name may begin with '=' (HTML, "before attribute name state"), so every step advances.
     let name_end = text
         .char_indices()
         .skip(1)
@@ -267,14 +267,14 @@ fn next_attribute(text: &str) -> Option<(&str, &str, &str)> {
     Some((name, &value[..end], &value[end..]))
 }
 
-/// Returns `text` with the entities decoded that clients write.
+/// Decodes the entities that clients write.
 pub(crate) fn decoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     decode_entities(text, &mut out);
     out
 }
 
-/// Appends `text` with the entities decoded that clients write; others stay as they are.
+/// Appends `text` with the entities decoded that clients write; others stay unchanged.
 fn decode_entities(text: &str, out: &mut String) {
     const ENTITY_BYTES_MAX: usize = 10;
     let mut rest = text;

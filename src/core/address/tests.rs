@@ -95,7 +95,7 @@ fn mentioning(users: &[&UserId]) -> Message {
     Message { mentions: Some(Mentions { users, room: false }), ..Message::text("please look") }
 }
 
-/// A message of a client that writes no `m.mentions`.
+/// Returns a message from a client without `m.mentions`.
 fn unmarked(body: &str, html: Option<&str>) -> Message {
     Message { mentions: None, html: html.map(str::to_owned), ..Message::text(body) }
 }
@@ -226,7 +226,7 @@ fn c5_a_name_that_is_typed_at_the_very_start_is_a_request_whatever_m_mentions_sa
         let expected = expected.map_or(nobody(Silence::NotAddressed), |user| asks(&[(user, Why::Mentioned)]));
         assert_eq!(addressed(&said(Message::text(body)), &scene()), expected, "{body}");
     }
-    // Of a pill in bold or a quote, what counts is what the sender says themselves.
+    // For a pill in bold or in a quote, only the sender's own words count.
     let html = |html: &str, body: &str| Message { html: Some(html.to_owned()), ..Message::text(body) };
     let bold = html("<strong>oncall</strong>: hello", "**oncall**: hello");
     assert_eq!(addressed(&said(bold), &scene()), asks(&[(oncall(), Why::Mentioned)]));
@@ -646,7 +646,7 @@ fn c5_a_thread_remembers_who_was_asked_and_whether_others_were_mentioned_since()
     assert_eq!(stored, r#"{"asked":["@coworker-oncall:here.org"],"others_mentioned":false}"#);
 }
 
-/// What people say one after the other in a coworker's thread, and who of them asks it.
+/// Returns which of these messages, sent one after another in a coworker's thread, ask it.
 fn asked_in_turn(said: &[(&UserId, Message)]) -> Vec<bool> {
     let (carol, dan) = (user_id!("@carol:here.org"), user_id!("@dan:here.org"));
     let members = [
@@ -755,7 +755,7 @@ fn g_whatever_names_a_coworker_asks_it_and_what_machines_say_asks_nobody() {
         (MessageKind::Unreadable, asked()),
         (other("m.contact"), asked()),
         (other("org.example.hologram"), asked()),
-        // A server's notice to one user: no person wrote it, and its sender reads no answer.
+        // A server notice to one user: no person wrote it, and its sender reads no answer.
         (other("m.server_notice"), nobody(Silence::NoMessage)),
         (other("m.key.verification.request"), nobody(Silence::NoMessage)),
         (other("m.bad.encrypted"), nobody(Silence::NoMessage)),
@@ -770,7 +770,7 @@ fn g_whatever_names_a_coworker_asks_it_and_what_machines_say_asks_nobody() {
     let poll = |body: &str| Message { kind: MessageKind::Poll(poll.clone()), mentions: None, ..Message::text(body) };
     assert_eq!(addressed(&said(poll("@oncall: lunch at noon?")), &scene()), asked());
     assert_eq!(addressed(&said(poll("oncall rota on Friday")), &scene()), nobody(Silence::NotAddressed));
-    // Named by nobody, it follows in no thread and replies to nobody.
+    // Without a mention it neither follows in a thread nor replies to anybody.
     let one = ThreadSoFar { asked: [oncall().to_owned()].into(), ..ThreadSoFar::default() };
     let in_its_thread = Scene { thread: Some(&one), reply_sender: Some(oncall()), ..scene() };
     let sticker = Message { kind: attachment("m.sticker"), ..Message::text("please look") };

@@ -1,4 +1,4 @@
-//! The card: the exact call, who decides about it, and in the end what was decided.
+//! The card: the exact call, who decides about it, and finally the decision.
 
 use std::collections::BTreeSet;
 
@@ -21,27 +21,27 @@ use crate::core::{
     trail::Decision,
 };
 
-/// The people of a rule that a card mentions at the most: their ids go into one event.
+/// Most people of a rule that a card mentions, because their ids go into one event.
 const MENTIONED_MAX: usize = 50;
-/// The most that the arguments may take of a card, in bytes of JSON, body and HTML together. With who decides and what
-/// was decided they fit into an edit ([`render::EDIT_BYTES_MAX`]), so that a card's end shows the same call.
+/// Most bytes of JSON for the arguments, in body and HTML together. With the deciders and the decision they fit into an
+/// edit ([`render::EDIT_BYTES_MAX`]), so that a decided card shows the same call.
 const CALL_BYTES_MAX: usize = 15_000;
 
-/// A card, and the file with the whole call where that is too long for a message.
+/// A card, and a file with the whole call if that is too long for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
-    /// What is posted.
+    /// The message to post.
     pub message: Outgoing,
-    /// What is attached in front of it, and named in it.
+    /// The file to post before it, which the card names.
     pub file: Option<WholeCall>,
 }
 
-/// A whole call as a file.
+/// A file with a whole call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholeCall {
     /// The file's name.
     pub name: String,
-    /// What stands in it.
+    /// The file's content.
     pub text: String,
 }
 
@@ -55,25 +55,25 @@ impl WholeCall {
         }
     }
 
-    /// Returns the SHA-256 of the file's content, in hexadecimal.
+    /// Returns the hexadecimal SHA-256 of the content.
     #[must_use]
     pub fn digest(&self) -> String {
         hex(&Sha256::digest(&self.text))
     }
 }
 
-/// Where a card stands, and what it may say there.
+/// Where a card goes, and how to show its texts.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
-    /// Where in the room it goes.
+    /// The place in the room.
     pub place: &'a Place,
     /// Hides secrets.
     pub mask: &'a Mask,
-    /// What the people are called whom it names.
+    /// Names of the people it mentions.
     pub names: &'a Names,
 }
 
-/// Returns the card that asks, mentioning `deciders` ([`mentioned`]), and is open for so many milliseconds.
+/// Returns the card that asks; it mentions `deciders` ([`mentioned`]) and is open for that many milliseconds.
 #[must_use]
 pub fn asking(
     pending: &Pending,
@@ -90,7 +90,7 @@ pub fn asking(
     Card { message, file: call.file }
 }
 
-/// Returns what the card becomes once it is decided: the same call, and the decision.
+/// Returns the decided card: the same call with the decision.
 #[must_use]
 pub fn decided(pending: &Pending, decision: &Decision, setting: &Setting<'_>) -> Outgoing {
     let call = Call::of(pending, setting.mask);
@@ -98,15 +98,15 @@ pub fn decided(pending: &Pending, decision: &Decision, setting: &Setting<'_>) ->
     card(&format!("{said} {}", call.markdown()), setting.place)
 }
 
-/// Returns what the card becomes where its call is not at hand: the decision, or that there will be none.
+/// Returns the closed card if its call is not available: the decision, or that there will be none.
 #[must_use]
 pub fn closed(tool: &ToolName, decision: Option<&Decision>, place: &Place) -> Outgoing {
     let names = Names::default();
     card(&decision.map_or_else(|| words::closed(tool), |decision| words::decided(tool, decision, &names)), place)
 }
 
-/// Returns whom a card mentions: exactly those who may decide, where they are named. Of moderators nobody is, but the
-/// asker who is one: `asker_level` is their power level, `None` where that is not known or they are not there.
+/// Returns whom a card mentions: exactly those who may decide, if the rule names them. For moderators, only an asker
+/// who is one; `asker_level` is their power level, `None` if it is unknown or they are not in the room.
 #[must_use]
 pub fn mentioned(rule: &ApprovalRule, asker: &UserId, asker_level: Option<i64>) -> BTreeSet<OwnedUserId> {
     let asker = || BTreeSet::from([asker.to_owned()]);
@@ -118,8 +118,8 @@ pub fn mentioned(rule: &ApprovalRule, asker: &UserId, asker_level: Option<i64>) 
     }
 }
 
-/// A call as a card shows it: one line for each argument, none of them cut. What has no place is named, and stands in
-/// the file.
+/// A call as a card shows it: one line for each argument, none of them cut. What does not fit is named, and is in the
+/// file.
 struct Call {
     lines: Vec<String>,
     /// Arguments that are not even named.
@@ -143,7 +143,7 @@ impl Call {
         }
         let in_file = shown::indented(&pending.arguments, mask);
         let file = WholeCall::of(pending, &in_file);
-        // Names first: what isn't shown is known to be there.
+        // Names first, so that people know of arguments that are not shown.
         let names: Vec<String> = arguments
             .iter()
             .zip(&whole)
@@ -197,14 +197,14 @@ impl Call {
     }
 }
 
-/// An item of a list that is code to its end, whatever is in it.
+/// Returns a list item that is code throughout, whatever it contains.
 fn item(code: &str) -> String {
     let fence = "`".repeat(longest_run_of_backticks(code) + 1);
     format!("- {fence}{code}{fence}")
 }
 
 fn cost(markdown: &str) -> usize {
-    // What is too long anyway is not worth rendering.
+    // Do not render what is too long anyway.
     if markdown.len() > CALL_BYTES_MAX { markdown.len() } else { render::json_bytes(&render::own(markdown)) }
 }
 

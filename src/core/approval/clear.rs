@@ -1,4 +1,4 @@
-//! What people say to a card: what decides about it, and what could be a decision and is not clear enough (C12).
+//! Replies to a card (C12): which decide, and which may be meant to but are not clear enough.
 
 use ruma::EventId;
 
@@ -11,40 +11,40 @@ use crate::core::{
     words::{approval as words, deciding},
 };
 
-/// So many words may a reply have that is taken for an attempt to decide; a longer one is a message.
+/// Most words of a reply that counts as an attempt to decide; a longer one is a message.
 const UNCLEAR_WORDS_MAX: usize = 4;
-/// So many words are looked at of what is said in a card's thread, where each of them has to be one that people decide with.
+/// Most words of a message in a card's thread that is checked for deciding words only.
 const SAID_WORDS_MAX: usize = 6;
-/// Longer words are about no card. A coworker's name may stand before them.
+/// Longer messages are not about a card; a coworker's name may precede the words.
 const SAID_BYTES_MAX: usize = 400;
-/// Reactions that people decide with elsewhere. None of them says yes beyond doubt.
+/// Reactions with which people decide elsewhere. None of them is an unambiguous yes.
 const UNCLEAR_KEYS: [&str; 14] = ["👍", "👎", "👌", "✔", "☑", "✖", "❎", "🆗", "👏", "🙏", "💯", "🚫", "⛔", "🤝"];
-/// Those of them, and of the others, that say no in words.
+/// Reactions that mean no.
 const DECLINING_KEYS: [&str; 5] = ["👎", "✖", "🚫", "⛔", "🛑"];
-/// Marks between words: they part them and say nothing.
+/// Marks between words without a meaning of their own.
 const BETWEEN: [char; 15] = [',', '.', '!', ';', ':', '…', '—', '–', '，', '。', '！', '、', '；', '¡', '♪'];
-/// Marks that make a question of what stands with them, or strike it out.
+/// Marks that turn a text into a question, or strike it out.
 const DOUBTS: [char; 6] = ['?', '？', '؟', '¿', '~', '…'];
 
-/// What a question ends with.
+/// Marks that end a question.
 const QUESTIONS: [char; 3] = ['?', '？', '؟'];
 
-/// What somebody's words say about a card.
+/// What a message says about a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// A decision.
+    /// It decides.
     Decides {
-        /// Which.
+        /// The decision.
         choice: Choice,
-        /// Whether they say something else besides, which is a message like any other: `No, use the other one`.
+        /// Whether it also says something else, which is an ordinary message: `No, use the other one`.
         more: bool,
     },
-    /// They may be meant to decide, and are not clear: nothing is decided, and their sender is told how to.
+    /// It may be meant to decide but is unclear: it decides nothing, and its sender is told how to.
     Unclear,
 }
 
-/// Returns what an event is about that may be meant to decide about a card, and what it says: a reaction, or a reply.
-/// Declining is always safe, so more says no than yes.
+/// Returns the target of a reaction or reply that may decide about a card, and what it says. More texts mean no than
+/// yes, because declining is always safe.
 #[must_use]
 pub fn said_of(event: &RoomEvent) -> Option<(&EventId, Said)> {
     match &event.kind {
@@ -61,7 +61,7 @@ fn said_by_key(key: &str) -> Option<Said> {
     }
 }
 
-/// Returns what a reply to a card says about it; `None` where it is a message like any other.
+/// Returns what a reply to a card says about it; `None` if it is an ordinary message.
 #[must_use]
 pub fn said_in_reply(message: &Message) -> Option<Said> {
     let text = after_quote(&message.body);
@@ -79,8 +79,8 @@ pub fn leans(message: &Message) -> bool {
     said_in_passing(message, after_quote(&message.body)).is_some()
 }
 
-/// Returns what `text`, the words of a message without whom they address, says about a card to which it does not point:
-/// every word has to be one that people decide with, so that a question stays one.
+/// Returns what `text`, a message without its address, says about a card that it does not point to. Every word must be
+/// a deciding one, so that a question stays a question.
 #[must_use]
 pub(super) fn said_in_passing(message: &Message, text: &str) -> Option<Said> {
     if !may_be_about_a_card(message) || typed(text).starts_with('!') {
@@ -104,12 +104,12 @@ pub(super) fn said_in_passing(message: &Message, text: &str) -> Option<Said> {
     (UNCLEAR_KEYS.contains(&emoji) || is_of_deciding(&plain)).then_some(Said::Unclear)
 }
 
-/// Whether a message is short enough to be looked at.
+/// Returns whether a message is short enough to be checked.
 pub(super) fn may_be_about_a_card(message: &Message) -> bool {
     is_said(message) && after_quote(&message.body).len() <= SAID_BYTES_MAX
 }
 
-/// Whether a message is words. Those about oneself (`/me approves`) decide nothing, and may be meant to.
+/// Returns whether a message is ordinary text. An emote (`/me approves`) decides nothing, but may be meant to.
 fn is_said(message: &Message) -> bool {
     matches!(message.kind, MessageKind::Text | MessageKind::Emote)
 }
@@ -136,7 +136,7 @@ fn is_assent(plain: &str) -> bool {
     deciding::ASSENT.iter().chain(&deciding::ASSENT_WHOLE).any(|word| *word == plain)
 }
 
-/// Returns what follows a no with which a text opens, and which a mark parts from it.
+/// Returns the text after an opening no, if a mark separates them.
 fn behind_a_no(text: &str) -> Option<String> {
     let text = text.replace(" - ", " — ");
     let (first, rest) = text.split_once(|letter| BETWEEN.contains(&letter) || letter == '\n')?;
@@ -144,7 +144,7 @@ fn behind_a_no(text: &str) -> Option<String> {
     (is_no(&plain(first)) && !rest.is_empty()).then_some(rest)
 }
 
-/// Whether words are such as people decide with, and nothing else.
+/// Returns whether a text consists only of deciding words.
 fn is_of_deciding(plain: &str) -> bool {
     let mut leans = is_assent(plain);
     let is_leaning = |word: &str| is_assent(word) || is_yes(word) || is_no(word) || deciding::DISSENT.contains(&word);
@@ -158,14 +158,14 @@ fn is_of_deciding(plain: &str) -> bool {
     !plain.is_empty() && words.len() <= SAID_WORDS_MAX && all && leans
 }
 
-/// Returns a text as words that decide are compared: as commands are, with one space for all marks between words.
+/// Normalises a text for comparison with deciding words: like a command, with one space for all marks between words.
 fn plain(text: &str) -> String {
     let shown = typed(text).replace(['’', 'ʼ', '＇'], "'").replace(BETWEEN, " ");
     let shown: Vec<&str> = shown.split_whitespace().filter(|word| *word != "-").collect();
     shown.join(" ").trim_end_matches(is_tone).to_owned()
 }
 
-/// Skin tones and variation selectors.
+/// Returns whether a character is a skin tone or a variation selector.
 fn is_tone(letter: char) -> bool {
     is_hidden(letter) || ('\u{1f3fb}'..='\u{1f3ff}').contains(&letter)
 }
@@ -180,7 +180,7 @@ mod tests {
     const NO_AND_MORE: Option<Said> = Some(Said::Decides { choice: Choice::Decline, more: true });
     const UNCLEAR: Option<Said> = Some(Said::Unclear);
 
-    /// What is said: in a thread in which a card is, and in reply to the card.
+    /// Each row: a text, its meaning in a card's thread, and its meaning as a reply to the card.
     const SAID: [(&str, Option<Said>, Option<Said>); 92] = [
         ("yes", YES, YES),
         ("yes please", YES, YES),
@@ -258,7 +258,7 @@ mod tests {
         ("👌🏾", UNCLEAR, UNCLEAR),
         ("not now", UNCLEAR, UNCLEAR),
         ("wait", UNCLEAR, UNCLEAR),
-        // What is none of these words is a question where it does not point at the card.
+        // Other words are a question unless they reply to the card.
         ("уes", None, UNCLEAR),
         ("restart api too", None, UNCLEAR),
         ("thanks", None, UNCLEAR),

@@ -1,8 +1,7 @@
-//! Words in a card's thread, or in the chat that it is in, which reply to no card: which card they are about, if they are
-//! about one.
+//! Plain messages in a card's thread or chat that do not reply to a card: which card, if any, they are about.
 //!
-//! Clients put a fallback reply to the newest event on whatever is typed in a thread, so that these are the words that most
-//! people answer a card with.
+//! Clients add a fallback reply to the newest event to anything typed in a thread, so most people answer a card with
+//! such messages.
 
 use ruma::{EventId, UserId};
 
@@ -18,35 +17,35 @@ use crate::core::{
     time::Timestamp,
 };
 
-/// What plain words mean among cards.
+/// What a plain message means among several cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
-    /// They are about the card at this place of those that were given.
+    /// It is about the card at this index of those given.
     About(usize),
-    /// They could be about several; their sender is to say which.
+    /// It may be about several cards; the sender must say which.
     Unclear,
-    /// They are about no card: a message like any other.
+    /// It is about no card, but an ordinary message.
     Nothing,
 }
 
-/// What is known of a message beside a card.
+/// What is known about a message near a card.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside<'a> {
     /// The coworker whose card it is; `None` for an assistant's.
     pub coworker: Option<&'a CoworkerHere<'a>>,
-    /// Whether it replies to something that the card's run has shown: its status, a file.
+    /// Whether it replies to something that the card's run has posted: its status, a file.
     pub replies_to_run: bool,
 }
 
-/// Whether an event may say something about a card that it does not point at.
+/// Returns whether an event may be about a card that it does not point to.
 #[must_use]
 pub fn may_be_plain(event: &RoomEvent) -> bool {
     matches!(&event.kind, EventKind::Message(message) if may_be_about_a_card(message))
 }
 
-/// Returns what a message says about a card to which it does not reply: words in its thread, in a thread that was opened on
-/// it, or in the chat of an assistant whose card it is, to nobody else. On a room's timeline they have to name whose card it
-/// is.
+/// Returns what a message says about a card that it does not reply to. It must be in the card's thread, in a thread
+/// opened on the card, or in the assistant's chat, and address nobody else. In a room's timeline it must name the
+/// card's coworker.
 #[must_use]
 pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, beside: &Beside<'_>) -> Option<Said> {
     let mentions = message.mentions.as_ref();
@@ -79,7 +78,7 @@ pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, besid
     said_in_passing(message, words)
 }
 
-/// Returns which of `cards` plain words beside them are about. `who` and `level` are as for [`may_decide`].
+/// Returns which of `cards` a plain message near them is about. `who` and `level` are as in [`may_decide`].
 #[must_use]
 pub fn plain(cards: &[&Standing], by: &UserId, who: &Who, level: Option<i64>, now: Timestamp) -> Plain {
     let may = |card: &Standing| may_decide(&card.rule, by, who, &card.asker, level).is_ok();

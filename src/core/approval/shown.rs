@@ -1,7 +1,7 @@
-//! A call's arguments as people are shown them: JSON in which nothing hides and nothing is left out.
+//! Formats a call's arguments for people: JSON that hides nothing and omits nothing.
 //!
-//! Secrets are masked, and whoever shows the text is told so. What cannot be seen, turns the text around it, or looks
-//! like something else is written as JSON's escapes (`\u202e`), so that what is shown is still the value.
+//! Secrets are masked, and the caller tells people so. Invisible characters, those that change the text's direction,
+//! and lookalikes are written as JSON escapes (`\u202e`), so that the text still denotes the same value.
 
 use std::fmt::Write as _;
 
@@ -12,42 +12,42 @@ use crate::core::{
     mask::{MASK, Mask},
 };
 
-/// Spaces in a row that are drawn as such; more are written as escapes, so that they push nothing out of sight.
+/// Most consecutive spaces shown as such; more are escaped, so that they cannot push text out of sight.
 const SPACES_MAX: usize = 16;
-/// What HTML does not draw as one space only where several stand; a real one is escaped.
+/// Shown for repeated spaces, which HTML would collapse; a real one is escaped.
 const SPACE_THAT_STAYS: char = '\u{a0}';
 
-/// A text for people, made of a value.
+/// A value formatted for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
-    /// The text.
+    /// The formatted text.
     pub text: String,
-    /// Whether a secret in it was masked.
+    /// Whether a secret was masked.
     pub masked: bool,
 }
 
-/// How a value is laid out.
+/// How to lay out a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// On one line, for a client to wrap.
+    /// On one line, which clients wrap.
     Line,
     /// Indented, for a file.
     Indented,
 }
 
-/// Returns `value` whole, on lines and indented, as it goes into a file.
+/// Formats all of `value`, indented, for a file.
 #[must_use]
 pub(super) fn indented(value: &Value, mask: &Mask) -> Shown {
     written(mask, Layout::Indented, |writer| writer.value(value, 0))
 }
 
-/// Returns `value` as [`indented`] does, for what is not a call.
+/// Like [`indented`], for something other than a call.
 #[must_use]
 pub fn shown_whole(value: &Value, mask: &Mask) -> String {
     indented(value, mask).text
 }
 
-/// Returns an argument and its value whole, on one line.
+/// Formats an argument with its whole value on one line.
 #[must_use]
 pub(super) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Shown {
     written(mask, Layout::Line, |writer| {
@@ -57,13 +57,13 @@ pub(super) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Shown {
     })
 }
 
-/// Returns an argument and its value as a card shows them, for what is not a card: spaces are plain ones.
+/// Formats an argument with its value as on a card, but with plain spaces.
 #[must_use]
 pub fn line(name: &str, value: &Value, mask: &Mask) -> String {
     on_a_line(name, value, mask).text.replace(SPACE_THAT_STAYS, " ")
 }
 
-/// Returns an argument's name alone, as [`on_a_line`] begins.
+/// Formats an argument's name as [`on_a_line`] does.
 #[must_use]
 pub(super) fn name(name: &str, mask: &Mask) -> Shown {
     written(mask, Layout::Line, |writer| writer.name(name))
@@ -72,12 +72,12 @@ pub(super) fn name(name: &str, mask: &Mask) -> Shown {
 fn written(mask: &Mask, layout: Layout, write: impl FnOnce(&mut Writer<'_>)) -> Shown {
     let mut writer = Writer { out: String::new(), layout, mask, masked: false };
     write(&mut writer);
-    // Numbers, and what is a secret only together with the JSON around it.
+    // Also masks numbers, and secrets that only appear together with the JSON around them.
     let text = mask.hide(&writer.out);
     Shown { masked: writer.masked || text != writer.out, text }
 }
 
-/// Returns JSON that is the same for the same value: without spaces, keys sorted.
+/// Returns canonical JSON: without spaces, with sorted keys.
 #[must_use]
 pub fn canonical(value: &Value) -> String {
     match value {
@@ -150,7 +150,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Names are a program's: in any other alphabet one could be taken for another.
+    /// Names come from programs; letters of other alphabets could make one look like another.
     fn name(&mut self, name: &str) {
         let pieces = self.mask.pieces(name);
         self.out.push('"');
@@ -189,20 +189,20 @@ impl Writer<'_> {
     }
 }
 
-/// A text as it stands between the quotes of a JSON string.
+/// Returns a text as it is written inside a JSON string.
 fn inner(text: &str) -> String {
     let quoted = quoted(text);
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Writes the inside of a JSON string in which every character can be seen.
+/// Writes a JSON string's content with every character visible.
 fn visible(text: &str, layout: Layout, out: &mut String) {
     let (mut marks, mut spaces) = (0, 0);
     let mimics = mimics(text);
     for (at, letter) in text.char_indices() {
         marks = if is_mark(letter) { marks + 1 } else { 0 };
         spaces = if letter == ' ' { spaces + 1 } else { 0 };
-        // A mark at the very beginning would sit on the quote.
+        // A mark at the very beginning would combine with the quote.
         let hides = is_hidden(letter) || marks > MARKS_MAX || (marks > 0 && out.ends_with('"'));
         if hides || is_the_masks(letter) || spaces > SPACES_MAX || mimics.binary_search(&at).is_ok() {
             escape(letter, out);
@@ -214,7 +214,7 @@ fn visible(text: &str, layout: Layout, out: &mut String) {
     }
 }
 
-/// What stands for a secret is never the text's own.
+/// Returns whether a character belongs to the mask, which a text must not imitate.
 fn is_the_masks(letter: char) -> bool {
     MASK.contains(letter)
 }
@@ -226,7 +226,7 @@ fn escape(letter: char, out: &mut String) {
     }
 }
 
-/// Returns where, in words of a JSON string with Latin letters, letters stand that can be taken for Latin ones.
+/// Returns the positions of letters that imitate Latin ones in words that also contain Latin letters.
 fn mimics(text: &str) -> Vec<usize> {
     let mut found = Vec::new();
     let mut word: Vec<usize> = Vec::new();
@@ -234,7 +234,7 @@ fn mimics(text: &str) -> Vec<usize> {
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
         if letter == '\\' && letters.next().is_some_and(|(_, letter)| letter == 'u') {
-            // The escape's four digits are no word.
+            // Skip the escape's four digits, which are not a word.
             let _ = letters.nth(3);
         }
         if letter.is_alphanumeric() || letter == '_' || letter == '-' {
@@ -256,14 +256,15 @@ fn mimics(text: &str) -> Vec<usize> {
     found
 }
 
-/// Greek, Cyrillic, Armenian, Cherokee, Lisu and Coptic letters, many of which are drawn like Latin ones.
+/// Returns whether a letter is of a script with letters drawn like Latin ones: Greek, Cyrillic, Armenian, Cherokee,
+/// Lisu, Coptic.
 fn is_lookalike(letter: char) -> bool {
     matches!(letter, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}' | '\u{1d2b}'
         | '\u{1f00}'..='\u{1fff}' | '\u{2c80}'..='\u{2cff}' | '\u{2de0}'..='\u{2dff}' | '\u{a4d0}'..='\u{a4ff}'
         | '\u{a640}'..='\u{a69f}' | '\u{ab70}'..='\u{abbf}')
 }
 
-/// Characters that hide something, and Latin letters and digits drawn another way.
+/// Returns whether a character is invisible, or a Latin letter or digit in another form.
 fn is_hidden(letter: char) -> bool {
     legible::is_hidden(letter)
         || matches!(letter,

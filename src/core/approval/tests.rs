@@ -214,7 +214,7 @@ fn c12_without_a_decision_in_time_it_expires_for_good() {
     let mut standing = standing(ApprovalRule::Asker);
     assert_eq!((standing.take(LATER), standing.is_taken()), (None, false));
     assert_eq!(standing.take(EXPIRY), Some(Decision::Expired));
-    // Also where the clock was set back.
+    // Also if the clock was set back.
     for now in [EXPIRY, LATER] {
         assert_eq!(standing.hear(Choice::Approve, alice, &Who::Person, Some(0), event_id!("$e"), now), Ok(false));
         assert_eq!(standing.take(now), Some(Decision::Expired));
@@ -318,11 +318,11 @@ fn c12_nothing_in_a_value_hides() {
         ("\u{338}no", r#""\u0338no""#),
         ("back\\u202e", r#""back\\u202e""#),
         ("grüße שלום 你好 👋", r#""grüße שלום 你好 👋""#),
-        // One word, two alphabets.
+        // One word in two alphabets.
         ("p\u{430}ypal", r#""p\u0430ypal""#),
         ("\nпривет\u{1}мир, мир!", r#""\nпривет\u0001мир, мир!""#),
         ("\u{1d429}rod \u{ff50}rod", r#""\ud835\udc29rod \uff50rod""#),
-        // What stands for a secret is never the text's own.
+        // A text cannot imitate the mask.
         ("a••• b", r#""a\u2022\u2022\u2022 b""#),
     ];
     for (text, expected) in table {
@@ -332,7 +332,7 @@ fn c12_nothing_in_a_value_hides() {
     }
     assert_eq!(all(&json!({"k\u{202e}": 1})), "{\n  \"k\\u202e\": 1\n}");
     assert_eq!(all(&json!({"t\u{43e}": 1})), "{\n  \"t\\u043e\": 1\n}", "no name looks like another");
-    // HTML would draw several spaces as one, and a thousand push the rest out of sight.
+    // HTML would collapse spaces, and a thousand would push the rest out of sight.
     assert_eq!(line(&json!("a  b")), "\"k\": \"a \u{a0}b\"");
     let far = line(&json!(format!("a{}b", " ".repeat(1_000))));
     assert!(far.ends_with("\\u0020b\"") && far.matches("\\u0020").count() == 984, "{far}");
@@ -562,7 +562,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Who is in the room: nobody of them is named by a rule of the test.
+/// Generates users in the room whom none of the test's rules names.
 fn others() -> impl Strategy<Value = (&'static str, i64)> {
     prop::sample::select(vec![
         ("@bob:hs", 49),

@@ -1,4 +1,4 @@
-//! An account: what was spent in which span, and what calls that are going on hold.
+//! An account: the amounts spent in each period, and the reservations of calls in progress.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::{Estimate, Full, Limits, Period, Scope, Usd, Why, day_of, end_of, month_of};
 use crate::core::time::Timestamp;
 
-/// Months, and days, that an account remembers.
+/// Most months, and most days, that an account remembers.
 const MONTHS_KEPT: usize = 13;
 const DAYS_KEPT: usize = 32;
-/// An account in which nothing was spent for this long is forgotten at a start, in milliseconds: three months.
+/// How long an account must be unused to be dropped at a start, in milliseconds: three months.
 const STALE_AFTER_MS: i64 = 92 * 24 * 60 * 60 * 1000;
 
-/// What is kept of one account. Each span has a sum of its own, so that a clock that jumps forth and back forgets
-/// nothing and holds up nobody.
+/// An account's stored state. Each period has its own sum, so that a jumping clock forgets nothing and blocks nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Account {
     months: BTreeMap<String, Usd>,
     days: BTreeMap<String, Usd>,
-    /// Calls that are going on, by their ids.
+    /// Calls in progress, by id.
     held: BTreeMap<String, Held>,
 }
 
-/// What a call that is going on holds, in the spans in which it began.
+/// A call's reservation, in the periods in which it began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     reserved: Usd,
-    /// What it cost so far, as far as that was noted; without what was counted already.
+    /// The cost noted so far, without what was counted already.
     so_far: Usd,
-    /// What was counted already, of answers that it had before: see [`reserve_again`].
+    /// The cost counted already, of its earlier answers; see [`reserve_again`].
     #[serde(default)]
     counted: Usd,
     month: String,
@@ -43,21 +42,21 @@ impl Held {
     }
 }
 
-/// An account with what limits it.
+/// An account with its limits.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Whose it is.
+    /// Whose account it is.
     pub scope: Scope,
-    /// Its limits.
+    /// The limits on it.
     pub limits: Limits,
-    /// What is kept of it.
+    /// The stored state.
     pub account: Account,
 }
 
-/// Reserves what a call may cost with all the accounts that it falls under, or with none.
+/// Reserves a call's possible cost in all accounts that it falls under, or in none.
 ///
 /// # Errors
-/// The limit that has no room: of several, one that is spent, and the one that lasts longest.
+/// The limit without room; of several, one that is spent, and of those the one that lasts longest.
 pub fn reserve(entries: &mut [Entry], call: &str, estimate: &Estimate, now: Timestamp) -> Result<(), Full> {
     look(entries, now)?;
     for entry in entries {
@@ -66,11 +65,11 @@ pub fn reserve(entries: &mut [Entry], call: &str, estimate: &Estimate, now: Time
     Ok(())
 }
 
-/// Reserves once more for a call that is made again, of which so much is spent in all. That is counted in the spans in
-/// which it was reserved; the call to come falls into those of `now`.
+/// Reserves again for a call that is repeated, after `so_far` was spent in all. That amount is counted in the periods
+/// of the first reservation; the repeated call falls under those of `now`.
 ///
 /// # Errors
-/// As [`reserve`]; the call holds nothing then.
+/// As for [`reserve`]; the call then holds no reservation.
 pub fn reserve_again(
     entries: &mut [Entry],
     call: &str,
@@ -89,10 +88,10 @@ pub fn reserve_again(
     room
 }
 
-/// Returns whether all accounts have room for another call at `now`.
+/// Checks whether all accounts have room for another call at `now`.
 ///
 /// # Errors
-/// As [`reserve`].
+/// As for [`reserve`].
 pub fn look(entries: &[Entry], now: Timestamp) -> Result<(), Full> {
     let full = entries.iter().flat_map(|entry| {
         let Entry { scope, limits, account } = entry;
@@ -103,13 +102,13 @@ pub fn look(entries: &[Entry], now: Timestamp) -> Result<(), Full> {
 }
 
 impl Account {
-    /// Returns an account in which so much was spent in a month.
+    /// Returns an account with this amount spent in a month.
     #[must_use]
     pub fn with_month(month: String, spent: Usd) -> Self {
         Self { months: BTreeMap::from([(month, spent)]), ..Self::default() }
     }
 
-    /// Returns what was spent in the span that `now` lies in, without what is reserved.
+    /// Returns the amount spent in the period of `now`, without reservations.
     #[must_use]
     pub fn spent(&self, period: Period, now: Timestamp) -> Usd {
         let (sums, span) = match period {
@@ -154,14 +153,14 @@ impl Account {
         self.held.insert(call.to_owned(), held);
     }
 
-    /// Notes what a call cost so far, in all.
+    /// Notes a call's total cost so far.
     pub fn note(&mut self, call: &str, so_far: Usd) {
         let Some(held) = self.held.get_mut(call).filter(|held| so_far > held.counted) else { return };
         held.so_far = so_far.without(held.counted);
     }
 
-    /// Takes what a call cost in all in place of what it had reserved, in the spans in which it began. A call that
-    /// holds nothing here counts nothing: it is settled once.
+    /// Replaces a call's reservation by its total cost, in the periods in which it began. A call without a reservation
+    /// counts nothing, so it is settled only once.
     pub fn settle(&mut self, call: &str, cost: Usd) {
         let Some(held) = self.held.remove(call) else { return };
         let cost = cost.without(held.counted);
@@ -169,8 +168,7 @@ impl Account {
         add(&mut self.days, held.day, cost, DAYS_KEPT);
     }
 
-    /// Settles the calls of an earlier process, which nobody else will: each with what was noted of it. Returns
-    /// whether there were any.
+    /// Settles the calls of an earlier process at their noted costs. Returns whether there were any.
     pub fn recover(&mut self) -> bool {
         let cost = |held: &Held| held.so_far.add(held.counted);
         let left: Vec<_> = self.held.iter().map(|(call, held)| (call.clone(), cost(held))).collect();
@@ -180,7 +178,7 @@ impl Account {
         !left.is_empty()
     }
 
-    /// Whether nothing was spent for so long that it may be forgotten.
+    /// Returns whether the account has been unused long enough to be dropped.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
         let oldest = month_of(Timestamp::from_ms(now.as_ms().saturating_sub(STALE_AFTER_MS)));

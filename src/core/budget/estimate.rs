@@ -1,4 +1,4 @@
-//! What a call may cost at most, as far as that is known before it is made.
+//! Upper estimates of a call's cost, before it is made.
 
 use super::{UNKNOWN_PRICE_MICRO_USD, usd::Usd};
 use crate::core::{
@@ -8,28 +8,28 @@ use crate::core::{
     provider::{PAGE_TOKENS_MAX, SEARCHES_MAX},
 };
 
-/// What a picture takes at most, in tokens.
+/// Most tokens of a picture.
 const PICTURE_TOKENS: u64 = 1_600;
-/// A page of a PDF has at least so many characters of base64.
+/// Fewest base64 characters of a PDF page.
 const PDF_PAGE_CHARS: usize = 1_000;
-/// What a result of the provider's takes at most, in tokens.
+/// Most tokens of a provider's tool result.
 const FETCHED_TOKENS_MAX: u64 = 100 * PDF_PAGE_TOKENS as u64;
-/// Pages of a PDF that is sent.
+/// Most pages of a PDF that is sent.
 const PDF_PAGES_MAX: usize = 100;
 
-/// What a model charges.
+/// A model's prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
-    /// A token of the prompt, however it is cached, in billionths of a US dollar.
+    /// For a prompt token, however it is cached, in billionths of a US dollar.
     pub prompt_nano_usd: u64,
-    /// A token of the answer.
+    /// For an answer token.
     pub answer_nano_usd: u64,
-    /// A search of the provider's.
+    /// For a web search.
     pub search_nano_usd: u64,
 }
 
 impl Price {
-    /// What counts where the price is not known.
+    /// The prices used if a model's are unknown.
     pub const UNKNOWN: Self = Self {
         prompt_nano_usd: UNKNOWN_PRICE_MICRO_USD.0 * 1_000,
         answer_nano_usd: UNKNOWN_PRICE_MICRO_USD.1 * 1_000,
@@ -40,21 +40,21 @@ impl Price {
 /// What a call may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// Its prompt, which is paid for as soon as the call is made.
+    /// The prompt, which is billed as soon as the call is made.
     pub prompt: Usd,
-    /// The longest answer, and what the provider's own tools may add.
+    /// The longest answer, and what the provider's tools may add.
     pub answer: Usd,
 }
 
 impl Estimate {
-    /// Returns both together.
+    /// Returns the sum.
     #[must_use]
     pub fn whole(&self) -> Usd {
         self.prompt.add(self.answer)
     }
 }
 
-/// Estimates the tokens of a prompt, on the high side.
+/// Estimates a prompt's tokens, on the high side.
 #[must_use]
 pub fn prompt_tokens(prompt: &Prompt) -> u64 {
     let text = |text: &str| u64::from(context::estimate(text));
@@ -77,7 +77,7 @@ pub fn prompt_tokens(prompt: &Prompt) -> u64 {
         },
     });
     let rounds = prompt.rounds.iter().map(|round| {
-        // What is larger is a file that the provider fetched, in base64.
+        // Anything larger is a file fetched by the provider, in base64.
         let said = round.said.iter().map(|raw| text(raw).min(FETCHED_TOKENS_MAX));
         let pictures = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(PICTURE_TOKENS);
         let results = round.results.iter().map(|result| text(&result.text) + pictures(result.pictures.len()));
@@ -86,7 +86,7 @@ pub fn prompt_tokens(prompt: &Prompt) -> u64 {
     prompt.system.iter().map(|block| text(block)).chain(tools).chain(parts).chain(rounds).sum()
 }
 
-/// Estimates what a call with this prompt, which the model counts as so many tokens, may cost.
+/// Estimates the cost of a call with this prompt, which has that many of the model's tokens.
 #[must_use]
 pub fn estimate(prompt: &Prompt, tokens: u64, output_tokens_max: u32, price: Price) -> Estimate {
     let cost = |count: u64, nano_usd: u64| count.saturating_mul(nano_usd).div_ceil(1_000);

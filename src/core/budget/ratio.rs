@@ -1,27 +1,27 @@
-//! How many tokens a model counts for one that we estimate: learnt from what it told, by model.
+//! The ratio of a model's tokens to our estimate, learnt from reported usage for each model.
 
-/// A ratio, in thousandths: between half and thrice what is estimated.
+/// Bounds of the ratio in thousandths: half to three times the estimate.
 const BOUNDS: (u64, u64) = (500, 3_000);
-/// Prompts of fewer tokens teach nothing: what stands around them weighs too much.
+/// Smaller prompts are not learnt from, because their fixed overhead weighs too much.
 const TOKENS_MIN: u64 = 1_000;
-/// So many answers weigh as much as what was known before.
+/// How many answers weigh as much as the previous ratio.
 const INERTIA: u64 = 4;
-/// Models whose tokenizer is the old one; those since Opus 4.7 count some 30 % more tokens.
+/// Models with the old tokenizer; those since Opus 4.7 count about 30 % more tokens.
 const OLD: [&str; 5] =
     ["claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-5", "claude-sonnet-4-5"];
 
-/// The tokens that a model counts for each thousand that are estimated.
+/// A model's tokens for a thousand estimated ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ratio(u64);
 
 impl Ratio {
-    /// Returns what is assumed of a model before it has told anything.
+    /// Returns the assumed ratio of a model that has not reported usage yet.
     #[must_use]
     pub fn of(model: &str) -> Self {
         Self(if OLD.iter().any(|old| model.starts_with(old)) { 1_000 } else { 1_300 })
     }
 
-    /// Learns from a prompt whose tokens were estimated and then told.
+    /// Learns from a prompt's estimated and reported tokens.
     pub fn learn(&mut self, estimated: u64, told: u64) {
         if estimated < TOKENS_MIN || told == 0 {
             return;
@@ -30,7 +30,7 @@ impl Ratio {
         self.0 = (self.0 * (INERTIA - 1) + seen) / INERTIA;
     }
 
-    /// Returns what a model counts for that many estimated tokens, rounded up.
+    /// Converts estimated tokens to the model's, rounding up.
     #[must_use]
     pub fn apply(self, estimated: u64) -> u64 {
         estimated.saturating_mul(self.0).div_ceil(1_000)

@@ -133,20 +133,20 @@ fn c23_an_estimate_counts_all_that_a_call_may_cost() {
     assert!(estimate(&prompt, prompt_tokens(&prompt), u32::MAX, Price::UNKNOWN).whole() > searching.whole());
 }
 
-/// What may happen to spending.
+/// A step in the generated history.
 #[derive(Clone, Debug)]
 enum Happening {
-    /// A request of one of the people in one of the rooms wants to call the model.
+    /// A request of one person in one room wants to call the model.
     Begin { person: usize, room: usize, prompt: u64, answer: u64 },
-    /// One of the calls that are going on has cost this part of what it may, in percent.
+    /// A call in progress has cost this percentage of its estimate.
     Progress(usize, u64),
-    /// It ends with that part.
+    /// A call ends at that percentage.
     End(usize, u64),
-    /// Its answer broke off; it is asked for again.
+    /// A call's answer broke off and is requested again.
     Again(usize, u64),
-    /// The process is killed and started again.
+    /// The process is killed and restarted.
     Crash,
-    /// The clock goes on, or is set.
+    /// The clock advances or is set.
     Clock(i64),
 }
 
@@ -169,12 +169,12 @@ struct Call {
     month: String,
     day: String,
     estimate: Estimate,
-    /// What was paid before the answer that is being written; charged already.
+    /// The amount paid for earlier answers, already charged.
     before: u64,
     paid: u64,
 }
 
-/// Accounts as the engine keeps them, and beside them what the provider charges.
+/// The engine's accounts, and beside them what the provider charges.
 #[derive(Default)]
 struct World {
     accounts: BTreeMap<String, Account>,
@@ -199,7 +199,7 @@ impl World {
 
     fn keep(&mut self, names: &[String], entries: Vec<Entry>) {
         for (name, entry) in names.iter().zip(entries) {
-            // As it is stored: what serde loses is lost.
+            // Store and reload, so that anything serde loses is lost.
             let stored = serde_json::to_string(&entry.account).expect("an account is stored");
             self.accounts.insert(name.clone(), serde_json::from_str(&stored).expect("and read"));
         }
@@ -216,7 +216,7 @@ impl World {
     fn note(&mut self, at: usize, part: u64) {
         let call = &mut self.calls[at];
         let (prompt, whole) = (call.estimate.prompt.micro(), call.estimate.whole().micro());
-        // The prompt is paid for at once, and nothing is given back.
+        // The prompt is billed at once, and nothing is refunded.
         call.paid = call.paid.max(call.before + prompt + (whole - prompt) * part / 100);
         let (id, names, paid) = (call.id.clone(), call.accounts.clone(), call.paid);
         for name in &names {
@@ -313,7 +313,7 @@ proptest! {
     }
 }
 
-/// The sums of an account as they are stored.
+/// Returns an account's stored sums.
 fn sums_of(account: &Account) -> (BTreeMap<String, Usd>, BTreeMap<String, Usd>) {
     let stored = serde_json::to_value(account).expect("an account is stored");
     let sums = |name: &str| serde_json::from_value(stored[name].clone()).expect("sums are amounts");

@@ -1,4 +1,4 @@
-//! Money.
+//! Amounts of money.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ const MICRO: u64 = 1_000_000;
 /// Millionths in a cent.
 const CENT: u64 = MICRO / 100;
 
-/// US dollars, in millionths.
+/// US dollars in millionths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Usd(u64);
@@ -24,7 +24,7 @@ impl Usd {
         Self(micro)
     }
 
-    /// Returns so many dollars.
+    /// Returns that many dollars.
     #[must_use]
     pub const fn dollars(dollars: u32) -> Self {
         Self(dollars as u64 * MICRO)
@@ -36,15 +36,15 @@ impl Usd {
         self.0
     }
 
-    /// Returns it in dollars, for figures that nobody counts with.
+    /// Returns the amount in dollars, for display and metrics only.
     #[must_use]
     pub fn as_dollars(self) -> f64 {
-        // In halves, each of which a float holds exactly.
+        // Each half fits a float exactly.
         let [high, low] = [self.0 / MICRO, self.0 % MICRO].map(|half| u32::try_from(half).unwrap_or(u32::MAX));
         f64::from(high) + f64::from(low) / f64::from(1_000_000_u32)
     }
 
-    /// Reads dollars with at most two decimals, such as `12` or `0.50`.
+    /// Parses dollars with at most two decimals, such as `12` or `0.50`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, cents) = text.split_once('.').unwrap_or((text, "0"));
@@ -68,7 +68,7 @@ impl Usd {
 }
 
 impl fmt::Display for Usd {
-    /// Whole dollars, or dollars and cents, rounded up: `$12`, `$0.50`.
+    /// Formats whole dollars, or dollars and cents rounded up: `$12`, `$0.50`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cents = self.0.div_ceil(CENT);
         match (cents / 100, cents % 100) {

@@ -1,4 +1,4 @@
-//! A command's letters as people's keyboards and clients write them.
+//! Normalises commands as people's keyboards and clients write them.
 
 use super::super::address::{OwnWords, linked_user};
 use crate::core::{
@@ -6,15 +6,15 @@ use crate::core::{
     links::target,
 };
 
-/// A longer text is no command, and none of its words is looked at.
+/// A longer text is not a command and is not scanned.
 const COMMAND_BYTES_MAX: usize = 16 * 1024;
 /// What people and clients put around a command: emphasis, code, quotation marks.
 const AROUND: [char; 12] = ['*', '_', '~', '`', '"', '\'', '“', '”', '„', '«', '»', '‘'];
-/// What people put behind a command as behind any sentence.
+/// Punctuation that people put after a command, as after a sentence.
 const BEHIND: [char; 8] = ['.', '!', '?', ',', ';', ':', '…', '。'];
 
-/// Returns a text as commands are compared: in small letters of usual width, without white space, marks that show nothing,
-/// emphasis and quotation marks around it, and without a full stop or the like behind it.
+/// Returns a text normalised for comparison with commands: lower case, usual width, without whitespace, invisible
+/// marks, emphasis and quotation marks around it, and without closing punctuation.
 #[must_use]
 pub fn typed(text: &str) -> String {
     let letters = text.chars().map(usual_width).filter(|letter| !is_mark(*letter));
@@ -25,7 +25,7 @@ pub fn typed(text: &str) -> String {
     shown.trim_end_matches(behind).to_owned()
 }
 
-/// Returns whether a text ends as a question does: whoever sends it asks what a command would do.
+/// Returns whether a text ends like a question about a command.
 #[must_use]
 pub(super) fn is_question(text: &str) -> bool {
     let behind = |letter: &char| {
@@ -34,36 +34,36 @@ pub(super) fn is_question(text: &str) -> bool {
     text.chars().rev().map(usual_width).take_while(behind).any(|letter| letter == '?')
 }
 
-/// Returns whether a text is struck out, as a whole or in part: what is struck out is not asked for.
+/// Returns whether any of a text is struck out, and so not meant.
 pub(in crate::core) fn is_struck(html: &str) -> bool {
     let html = html.to_ascii_lowercase();
     ["<del", "<s>", "<s ", "<strike"].iter().any(|tag| html.contains(tag))
 }
 
-/// Returns whether a text begins with an exclamation mark of any kind, whatever stands around it.
+/// Returns whether a text begins with any kind of exclamation mark, whatever surrounds it.
 pub(super) fn may_be_command(text: &str) -> bool {
     let ignored = |letter: char| letter.is_whitespace() || is_hidden(letter) || AROUND.contains(&letter);
     let first = text.trim_start_matches(ignored).chars().next();
     if text.trim_start().starts_with("~~") {
-        // Struck out.
+        // It is struck out.
         return false;
     }
     text.len() <= COMMAND_BYTES_MAX && first.is_some_and(|letter| usual_width(letter) == '!')
 }
 
-/// Returns a text's first word as [`typed`] has it, and what follows as it was written.
+/// Splits off a text's first word, normalised like [`typed`]; the rest stays as written.
 pub(super) fn split(text: &str) -> (String, &str) {
     let text = text.trim_matches(|letter: char| letter.is_whitespace() || is_mark(letter));
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    // Emphasis that was opened before the word closes behind the rest.
+    // Emphasis opened before the word closes after the rest.
     let opened = &word[..word.len() - word.trim_start_matches(['*', '_', '~']).len()];
     let rest = rest.trim();
     let closed = if opened.is_empty() { None } else { rest.strip_suffix(opened) };
     (typed(word), closed.unwrap_or(rest).trim())
 }
 
-/// Returns the link that a command is followed by, and by nothing else, where its text shows a name in the link's place: a
-/// pill of a room or a message, whose address stands in `html` alone, or a link in Markdown.
+/// Returns the link that is a command's only argument, if the text shows a name for it: a pill of a room or message,
+/// whose address is only in `html`, or a Markdown link.
 pub(super) fn link_behind(text: &str, html: Option<&str>, command: &str) -> Option<String> {
     if text.len() > COMMAND_BYTES_MAX || !text.contains(['!', '！', '﹗']) {
         return None;
@@ -92,7 +92,7 @@ pub(super) fn link_behind(text: &str, html: Option<&str>, command: &str) -> Opti
     (word == command && target(address).is_some()).then(|| address.to_owned())
 }
 
-/// Returns a text without the pill of somebody, or the word with an `@`, that it begins or ends with.
+/// Returns a text without somebody's pill, or a word with an `@`, at its start or end.
 pub(super) fn without_address<'t>(text: &'t str, html: Option<&str>) -> Option<&'t str> {
     let text = text.trim();
     let ends = |letter: char| letter.is_whitespace() || matches!(letter, ':' | ',');
@@ -113,7 +113,7 @@ pub(super) fn without_address<'t>(text: &'t str, html: Option<&str>) -> Option<&
     by_label.or_else(by_id).map(|rest| rest.trim_matches(ends))
 }
 
-/// White space of any kind is kept; anything else that shows nothing goes.
+/// Returns whether a character is invisible and not whitespace.
 fn is_mark(letter: char) -> bool {
     is_hidden(letter) && !letter.is_whitespace()
 }

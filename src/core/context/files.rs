@@ -1,4 +1,4 @@
-//! The files of a transcript: which are to be fetched, which are given, and what is said of the others.
+//! The files of a transcript: which to fetch, which to include, and what is said about the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,24 +17,24 @@ use crate::core::{
     prompt::{File, Prompt},
 };
 
-/// How many letters beside the coworker's name still say nothing.
+/// Most letters besides the coworker's name in a caption that counts as empty.
 const NEARLY_NOTHING_LETTERS: usize = 2;
 
-/// The files that were fetched, by the message that each came with.
+/// The fetched files, by their messages.
 pub type Files = BTreeMap<OwnedEventId, Outcome>;
 
-/// A file that a prompt has a place for.
+/// A file for which the prompt has room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// The message.
+    /// The file's message.
     pub event: OwnedEventId,
-    /// Where it is.
+    /// Where its content is.
     pub source: MediaSource,
-    /// What its sender says of it.
+    /// What its sender claims about it.
     pub claims: Claims,
 }
 
-/// Returns the files to fetch before [`super::compose`], in the order of their messages; last what a request replies to.
+/// Returns the files to fetch before [`super::compose`], in message order; the file that a request replies to is last.
 #[must_use]
 pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let newest = input.newest();
@@ -68,7 +68,7 @@ fn is_file(kind: &EventKind) -> bool {
     matches!(kind, MessageKind::Attachment { .. })
 }
 
-/// Returns the prompt with a record in the place of each file, for a provider that refused them.
+/// Returns the prompt with a record in place of each file, for a provider that refused them.
 #[must_use]
 pub fn without_files(prompt: &Prompt) -> Prompt {
     prompt.without_files(record::refused_file())
@@ -80,9 +80,9 @@ pub(super) fn replied_to<'i, 'a>(all: &'i [Item<'a>], request: &Item<'_>) -> Opt
     all.iter().find(|item| item.id == Some(target))
 }
 
-/// By what is claimed: what fits if everybody speaks the truth.
+/// Chooses by the claims: what fits if everybody tells the truth.
 fn fetchable<'i>(chosen: &[&'i Item<'_>], input: &Input<'_>, tokens_max: u32) -> BTreeSet<&'i EventId> {
-    // Stickers say little, and there may be many: they are looked at where somebody asks about one.
+    // Stickers say little and may be many, so they are read only if somebody asks about one.
     let files = with_files(chosen).filter(|(_, item, claims)| {
         claims.worth_fetching(&input.file_limits).is_ok() && (!claims.is_sticker() || is_request(item, input))
     });
@@ -104,7 +104,7 @@ fn totals(input: &Input<'_>, tokens_max: u32) -> Totals {
     Totals { files_max: input.file_limits.files_max, around_tokens_max: tokens_max }
 }
 
-/// Whether a message only stands in the same room: an assistant's session is all its owner's.
+/// Returns whether a message is merely in the same room. In an assistant's session none is: all of it is the owner's.
 fn is_around(item: &Item<'_>, input: &Input<'_>) -> bool {
     if matches!(input.kind, Kind::Assistant { .. }) || is_request(item, input) {
         return false;
@@ -116,10 +116,10 @@ fn is_around(item: &Item<'_>, input: &Input<'_>) -> bool {
     }
 }
 
-/// What became of each file.
+/// The outcome for each file.
 pub(super) struct Given<'a> {
     by_message: BTreeMap<&'a EventId, Result<&'a Prepared, Unread>>,
-    /// What a request replies to, where its file is not among the others.
+    /// The files of replied-to messages that are not among the others.
     beside: BTreeMap<&'a EventId, Result<&'a Prepared, Unread>>,
 }
 
@@ -160,7 +160,7 @@ impl<'a> Given<'a> {
         Self { by_message, beside }
     }
 
-    /// What an item's record says of its file.
+    /// Returns what an item's record says about its file.
     pub(super) fn note(&self, item: &Item<'_>) -> Option<FileNote> {
         let outcome = self.by_message.get(item.id?)?;
         Some(outcome.map_or_else(FileNote::NotGiven, note_of))
@@ -171,7 +171,7 @@ impl<'a> Given<'a> {
         Some(file_of(item, file))
     }
 
-    /// The file of a message that is quoted beside the request.
+    /// Returns the file of a message that is quoted before the request.
     pub(super) fn beside(&self, item: &Item<'_>) -> Option<File> {
         Some(file_of(item, self.beside.get(item.id?)?.ok()?))
     }
@@ -181,7 +181,7 @@ impl<'a> Given<'a> {
         Some(outcome.map_or_else(FileNote::NotGiven, note_of))
     }
 
-    /// Returns why the request cannot be read: its own words, or its file where it says nothing besides.
+    /// Returns why the request cannot be read: its own text, or its file if it says nothing else.
     pub(super) fn nothing_but_unreadable(&self, chosen: &[&Item<'_>], input: &Input<'_>) -> Option<Unread> {
         let mut requests = chosen.iter().filter(|item| is_request(item, input));
         let (request, None) = (requests.next()?, requests.next()) else { return None };
@@ -210,7 +210,7 @@ fn file_of(item: &Item<'_>, file: &Prepared) -> File {
     File { title, content: file.content.clone() }
 }
 
-/// Whether a caption is only the name of who is asked, or a sign or two.
+/// Returns whether a caption contains only the coworker's name and a letter or two.
 fn says_nothing(text: &str, input: &Input<'_>) -> bool {
     let asked = match input.kind {
         Kind::Coworker { name, .. } => {

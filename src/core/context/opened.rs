@@ -1,4 +1,4 @@
-//! A room that the owner opened, as one record in front of the chat.
+//! An opened room, as one record before the chat.
 
 use std::collections::BTreeMap;
 
@@ -16,42 +16,42 @@ use crate::core::{
     time::Timestamp,
 };
 
-/// The topic is cut after this many characters.
+/// The length at which the topic is cut, in characters.
 const OPENED_TOPIC_CHARS_MAX: usize = 300;
-/// Kept back of a room's share for what is told of it: the longest topic and name, and ids.
+/// Tokens reserved in a room's share for its facts: the longest topic and name, and ids.
 const FRAME_TOKENS: u32 = 1_000;
-/// The least that the messages of an opened room may take.
+/// Fewest tokens for an opened room's messages.
 const MESSAGES_TOKENS_MIN: u32 = 400;
 
-/// A room that the owner opened; its events are those that the owner may read, and no others.
+/// A room that the owner opened; it has only the events that the owner may read.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenedRoom<'a> {
-    /// The room.
+    /// The room's id.
     pub room: &'a RoomId,
-    /// The message or thread that was pointed at.
+    /// The message or thread that the owner pointed at.
     pub event: Option<&'a EventId>,
-    /// Its name.
+    /// `m.room.name`.
     pub name: Option<&'a str>,
-    /// Its topic.
+    /// `m.room.topic`.
     pub topic: Option<&'a str>,
-    /// Whether it is encrypted.
+    /// Whether the room is encrypted.
     pub encrypted: bool,
-    /// What was opened of it, oldest first, changes of these events behind them.
+    /// The opened events, oldest first, followed by changes to them.
     pub events: &'a [RoomEvent],
-    /// Whether the room has older messages, or others that the owner may not read.
+    /// Whether the room has older messages, or some that the owner may not read.
     pub more: bool,
     /// Display names of the room's members.
     pub names: &'a BTreeMap<OwnedUserId, String>,
 }
 
-/// The record of an opened room, and what is in it.
+/// An opened room's record, and what it contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenedBlock {
-    /// The record.
+    /// The record's line.
     pub line: String,
-    /// What it takes.
+    /// Its estimated tokens.
     pub tokens: u32,
-    /// How many messages are in it.
+    /// The number of messages in it.
     pub messages: usize,
     /// When the first and the last of them were sent.
     pub span: Option<(Timestamp, Timestamp)>,
@@ -79,8 +79,8 @@ struct Facts<'a> {
     other_messages: &'a str,
 }
 
-/// Returns the record of an opened room within [`OPENED_SHARE`] of the budget: the newest messages, and the one that
-/// was pointed at whatever its age.
+/// Returns an opened room's record within [`OPENED_SHARE`] of the budget: the newest messages, and the one that the
+/// owner pointed at, however old.
 #[must_use]
 pub fn opened_block(room: &OpenedRoom<'_>, budget_tokens: u32) -> OpenedBlock {
     let tokens_max = (budget_tokens / OPENED_SHARE).saturating_sub(FRAME_TOKENS).max(MESSAGES_TOKENS_MIN);

@@ -1,4 +1,4 @@
-//! What opens the transcript: the room's notes, and what is pinned in it.
+//! The opening of the transcript: the room's notes and pinned messages.
 
 use ruma::{EventId, OwnedEventId, UserId};
 use serde::Serialize;
@@ -6,23 +6,23 @@ use serde::Serialize;
 use super::{Input, NOTES_SHARE, PINNED_MAX, PINNED_SHARE, record, shown::shown, tokens};
 use crate::core::notes::Note;
 
-/// One pinned message takes at most this part of what all of them may take.
+/// The divisor of the pins' share for one pinned message.
 const PIN_SHARE: u32 = 3;
-/// Kept back of each share for what stands around its entries.
+/// Tokens reserved in each share for the text around its entries.
 const FRAME_TOKENS: u32 = 24;
 
 /// The first lines of the transcript.
 #[derive(Default)]
 pub(super) struct Opening {
     pub(super) lines: Vec<String>,
-    /// What they take.
+    /// Their estimated tokens.
     pub(super) tokens: u32,
-    /// The pinned messages whose text is in them.
+    /// The pinned messages whose text they contain.
     pub(super) pinned: Vec<OwnedEventId>,
 }
 
 impl Opening {
-    /// Takes the newest notes and pins that fit into their shares of the budget.
+    /// Chooses the newest notes and pins that fit their shares of the budget.
     pub(super) fn of(input: &Input<'_>, tokens_max: u32) -> Self {
         let mut opening = Self::default();
         opening.add("notes", &noted(input.notes), input.notes.len(), tokens_max / NOTES_SHARE);
@@ -32,7 +32,7 @@ impl Opening {
         opening
     }
 
-    /// Adds one line with the newest of these entries, and how many of `all` it lacks; returns how many it has.
+    /// Adds a line with the newest of these entries and the number of `all` that it lacks; returns how many it has.
     fn add(&mut self, what: &str, entries: &[String], all: usize, tokens_max: u32) -> usize {
         let mut left = tokens_max.saturating_sub(FRAME_TOKENS);
         let fits = entries.iter().rev().take_while(|entry| {
@@ -70,7 +70,7 @@ fn noted(notes: &[Note]) -> Vec<String> {
     noted.map(|note| record::line(&note)).collect()
 }
 
-/// Returns the pinned messages that can be read, in the order of pinning, as records.
+/// Returns the readable pinned messages as records, in the order of pinning.
 fn pinned(input: &Input<'_>, tokens_max: u32) -> (Vec<OwnedEventId>, Vec<String>) {
     let skipped = input.pinned.ids.len().saturating_sub(PINNED_MAX);
     let newest = &input.pinned.ids[skipped..];

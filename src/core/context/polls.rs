@@ -1,8 +1,8 @@
-//! Polls (MSC3381): what they ask, who votes for what, and what comes of it.
+//! Polls (MSC3381): their questions, votes and results.
 //!
-//! Votes become records where they were given, so that they change no earlier text. The count stands with the poll's
-//! end: of each sender the newest vote before it, by the sender's server's time; the first `max_selections` of its
-//! answers; and none of it where one of those is unknown.
+//! Votes become records where they were cast, so that they change no earlier text. The count follows the poll's end.
+//! For each sender the newest vote before it counts, by the sender's server's time, with its first `max_selections`
+//! answers. If one of those is unknown, the whole vote is spoiled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +15,16 @@ use crate::core::{
     time::Timestamp,
 };
 
-/// An answer is cut after this many characters.
+/// The length at which an answer is cut, in characters.
 const ANSWER_CHARS_MAX: usize = 100;
-/// An answer that a vote or a count names is cut after this many characters.
+/// The length at which an answer in a vote or count is cut, in characters.
 const CHOICE_CHARS_MAX: usize = 40;
-/// An answer is never cut shorter than this.
+/// The shortest length to which answers are cut, in characters.
 const ANSWER_CHARS_MIN: usize = 8;
-/// One record of votes takes at most so many tokens; what is more is only counted.
+/// Most tokens of one record of votes; further votes are only counted.
 const VOTES_TOKENS_MAX: u32 = 400;
 
-/// A poll as its record shows it.
+/// A poll in its record's form.
 #[derive(Clone, Serialize)]
 pub(super) struct Shape<'a> {
     answers: Vec<&'a str>,
@@ -42,7 +42,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Cuts the longer answers some more.
+    /// Shortens the longer answers further.
     pub(super) fn shrink(&mut self) {
         let longest = self.answers.iter().map(|answer| answer.chars().count()).max().unwrap_or_default();
         let most = (longest * 3 / 4).max(ANSWER_CHARS_MIN);
@@ -54,7 +54,7 @@ impl<'a> Shape<'a> {
 #[derive(Default)]
 pub(super) struct Polls<'a> {
     known: BTreeMap<&'a EventId, Known<'a>>,
-    /// Polls that were voted in since the last news, in the order of the first vote.
+    /// Polls with votes since the last news, in the order of their first vote.
     voted: Vec<&'a EventId>,
 }
 
@@ -62,14 +62,14 @@ struct Known<'a> {
     author: &'a UserId,
     poll: &'a Poll,
     votes: BTreeMap<&'a UserId, Vote<'a>>,
-    /// Who voted since the last news.
+    /// Voters since the last news.
     voters: BTreeSet<&'a UserId>,
     ended: bool,
 }
 
 struct Vote<'a> {
     at: (Timestamp, &'a EventId),
-    /// The chosen answers; none where the vote is spoiled.
+    /// The chosen answers; empty if the vote is spoiled.
     choices: Vec<&'a str>,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Polls<'a> {
         self.known.entry(id).or_insert(known);
     }
 
-    /// Takes a vote in a poll that is known and goes on.
+    /// Counts a vote in a known poll that is still open.
     pub(super) fn vote(&mut self, event: &'a RoomEvent, target: &'a EventId, answers: &[String]) {
         let Some(known) = self.known.get_mut(target).filter(|known| !known.ended) else { return };
         let vote = Vote { at: (event.sent_at, &event.id), choices: choices(known.poll, answers) };
@@ -95,7 +95,7 @@ impl<'a> Polls<'a> {
         }
     }
 
-    /// Ends a poll and returns its count; only its author's end is taken.
+    /// Ends a poll and returns its count; only its author can end it.
     pub(super) fn end(&mut self, event: &RoomEvent, target: &'a EventId) -> Option<String> {
         let known = self.known.get_mut(target).filter(|known| !known.ended && known.author == event.sender)?;
         known.ended = true;
@@ -109,7 +109,7 @@ impl<'a> Polls<'a> {
         Some(record::line(&Count { poll_ended: target, result, voters: in_time.len() }))
     }
 
-    /// Returns a record for each poll that was voted in since the last call.
+    /// Returns a record for each poll with votes since the last call.
     pub(super) fn news(&mut self) -> Vec<(&'a EventId, String)> {
         let voted = std::mem::take(&mut self.voted);
         let news = voted.into_iter().filter_map(|target| Some((target, self.known.get_mut(target)?.news(target))));
@@ -137,7 +137,7 @@ impl Known<'_> {
     }
 }
 
-/// Returns the ids of the poll's answers that a vote chooses; none where it is spoiled.
+/// Returns the ids of the answers that a vote chooses; empty if it is spoiled.
 fn choices<'a>(poll: &'a Poll, answers: &[String]) -> Vec<&'a str> {
     let chosen = answers.iter().take(poll.selections_max);
     let known = chosen.map(|id| poll.answers.iter().find(|answer| answer.id == *id).map(|answer| answer.id.as_str()));
@@ -155,7 +155,7 @@ struct News<'a> {
 #[derive(Serialize)]
 struct Given<'a> {
     user: &'a UserId,
-    /// Empty where the vote was taken back, or is not valid.
+    /// Empty if the vote was taken back or is invalid.
     answers: Vec<&'a str>,
 }
 

@@ -1,9 +1,8 @@
 //! People's messages as JSON records, one on each line, so that nobody can forge a speaker.
 //!
-//! `serde_json` escapes quotes and line breaks. What is left that could pretend to be structure, or hide from a
-//! human reader, is escaped as well (`\uXXXX`): line and paragraph separators, C1 controls, bidi embeddings,
-//! overrides and isolates, and the invisible tag characters. Marks such as U+200F, which right-to-left text needs,
-//! stay as they are.
+//! `serde_json` escapes quotes and line breaks. Other characters that could imitate structure, or hide from a human
+//! reader, are escaped too (`\uXXXX`): line and paragraph separators, C1 controls, bidi embeddings, overrides and
+//! isolates, and invisible tag characters. Marks that right-to-left text needs, such as U+200F, stay.
 
 use std::{
     borrow::Cow,
@@ -22,16 +21,16 @@ use crate::core::{
     time::Timestamp,
 };
 
-/// Media types and message types are cut after this many characters.
+/// The length at which a media or message type is cut, in characters.
 const TYPE_CHARS_MAX: usize = 100;
-/// Links of one message that stand in its formatted text alone.
+/// Most links of a message that only its formatted text has.
 const LINKS_MAX: usize = 10;
-/// A longer link is left out: half of one leads nowhere.
+/// The longest link, in characters; a longer one is dropped, because half a link is useless.
 const LINK_CHARS_MAX: usize = 300;
-/// A reaction's key is cut after this many characters; most are one emoji.
+/// The length at which a reaction's key is cut, in characters; most are one emoji.
 const REACTION_CHARS_MAX: usize = 20;
 
-/// One message of somebody else's.
+/// A message from somebody else.
 #[derive(Clone, Serialize)]
 pub(super) struct Record<'a> {
     sender: &'a UserId,
@@ -67,19 +66,19 @@ struct Attachment<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime: Option<&'a str>,
-    /// `follows` where the file stands right behind the record.
+    /// `follows` if the file comes right after the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_given: Option<&'a str>,
 }
 
-/// What a record says of its file.
+/// What a record says about its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileNote {
-    /// It stands right behind, as far as that says.
+    /// The file follows, to this extent.
     Follows(Extent),
-    /// It is not there.
+    /// The file is missing, for this reason.
     NotGiven(Unread),
 }
 
@@ -106,7 +105,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Where a message comes from; what its content does not say.
+/// A message's origin, which its content does not say.
 #[derive(Clone, Copy)]
 pub(super) struct Origin<'a> {
     pub(super) sender: &'a UserId,
@@ -117,7 +116,7 @@ pub(super) struct Origin<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// `message` is the newest content; relations come from the original, as the spec wants (11.5).
+    /// `message` is the newest content; relations come from the original, as the spec requires (11.5).
     pub(super) fn new(origin: Origin<'a>, original: &'a Message, message: &'a Message) -> Self {
         let (kind, attachment) = match &message.kind {
             MessageKind::Text | MessageKind::Card => (None, None),
@@ -158,7 +157,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Returns the same record with what became of its file.
+    /// Returns the same record with its file's outcome.
     pub(super) fn noting(&self, note: FileNote) -> Self {
         let mut noted = self.clone();
         if let Some(attachment) = &mut noted.attachment {
@@ -170,7 +169,7 @@ impl<'a> Record<'a> {
         noted
     }
 
-    /// Returns the line, its text cut until it takes at most `tokens_max`, and whether it was cut.
+    /// Returns the line, with its text cut until it takes at most `tokens_max`, and whether it was cut.
     pub(super) fn line(&self, tokens_max: u32) -> (String, bool) {
         let whole = line(self);
         if tokens::estimate(&whole) <= tokens_max {
@@ -188,13 +187,13 @@ impl<'a> Record<'a> {
                 poll.shrink();
             }
             record.links.truncate(record.links.len() / 2);
-            // Names, ids and escapes take their part too: shrink until the whole fits.
+            // Names, ids and escapes take space too, so shrink until the whole line fits.
             text_tokens_max = text_tokens_max * 3 / 4;
         }
     }
 }
 
-/// Returns what a record says of a file that stands behind it.
+/// Returns what a record says about a file that follows it.
 fn follows(extent: Extent) -> String {
     match extent {
         Extent::Whole => "follows".to_owned(),
@@ -216,8 +215,8 @@ fn without(odd: u32) -> String {
     format!(" ({they} no text: left out, or shown as \u{fffd})")
 }
 
-/// Returns where a message's formatted text links to, as far as its plain text does not say. Links to people are their
-/// names.
+/// Returns the links in a message's formatted text that its plain text lacks. Links to people are omitted, because
+/// their names are in the text.
 pub(crate) fn hidden_links(message: &Message) -> Vec<String> {
     let Some(html) = &message.html else { return Vec::new() };
     let mut links: Vec<String> = Vec::new();
@@ -235,7 +234,7 @@ pub(crate) fn hidden_links(message: &Message) -> Vec<String> {
     links
 }
 
-/// Returns what the sender said: without the reply fallback, and without a file name that stands for a caption.
+/// Returns the sender's words: without the reply fallback, and without a file name that replaces a caption.
 pub(super) fn spoken<'a>(original: &Message, message: &'a Message) -> &'a str {
     if message.is_uncaptioned() {
         return "";
@@ -246,7 +245,7 @@ pub(super) fn spoken<'a>(original: &Message, message: &'a Message) -> &'a str {
     without_reply_fallback(&message.body)
 }
 
-/// Cuts the quote that clients before spec 1.13 put in front of a reply ("Fallbacks for rich replies").
+/// Removes the quote that clients before spec 1.13 put before a reply ("Fallbacks for rich replies").
 fn without_reply_fallback(body: &str) -> &str {
     if !body.starts_with("> <") && !body.starts_with("> * <") {
         return body;
@@ -258,7 +257,7 @@ fn without_reply_fallback(body: &str) -> &str {
     rest.strip_prefix('\n').unwrap_or(rest)
 }
 
-/// Returns the record of a changed membership.
+/// Returns the record of a membership change.
 pub(super) fn membership(user: &UserId, name: Option<&str>, sent_at: Timestamp, membership: Membership) -> String {
     #[derive(Serialize)]
     struct Change<'a> {
@@ -280,7 +279,7 @@ pub(super) fn membership(user: &UserId, name: Option<&str>, sent_at: Timestamp, 
     line(&Change { membership: word, user, name, time: rfc3339(sent_at) })
 }
 
-/// Returns the record of a room's new name or topic, whose field is `what`.
+/// Returns the record of a room's new name or topic, in the field `what`.
 pub(super) fn room_change(what: &'static str, text: &str, by: &UserId, sent_at: Timestamp) -> String {
     #[derive(Serialize)]
     struct Change<'a> {
@@ -294,7 +293,7 @@ pub(super) fn room_change(what: &'static str, text: &str, by: &UserId, sent_at: 
     line(&Change { new, set_by: by, time: rfc3339(sent_at) })
 }
 
-/// Returns the record of reactions to one message since the last record of them.
+/// Returns the record of the reactions to a message since its last such record.
 pub(super) fn reactions(target: &EventId, counts: &BTreeMap<&str, usize>) -> String {
     #[derive(Serialize)]
     struct Reactions<'a> {
@@ -308,7 +307,7 @@ pub(super) fn reactions(target: &EventId, counts: &BTreeMap<&str, usize>) -> Str
     line(&Reactions { reactions, to: target })
 }
 
-/// Returns the record of messages in a row that could not be decrypted.
+/// Returns the record of consecutive undecryptable messages.
 pub(super) fn undecryptable(count: usize) -> String {
     format!(r#"{{"undecryptable_messages":{count}}}"#)
 }
@@ -319,17 +318,17 @@ pub(super) fn opening(older: bool) -> String {
     format!(r#"{{"transcript":"begins","older_messages":"{older}"}}"#)
 }
 
-/// Returns the record of the middle of a thread that was left out.
+/// Returns the record of a thread's omitted middle.
 pub(super) fn gap() -> &'static str {
     r#"{"left_out":"messages in the middle of this thread"}"#
 }
 
-/// Returns the record that stands in the place of answers of ours, given while a room was open that is closed.
+/// Returns the record that replaces our answers given while a room was open that is closed now.
 pub(super) fn withheld() -> &'static str {
     r#"{"left_out":"your own answers here: a room that they may quote is closed"}"#
 }
 
-/// Returns the record that stands in the place of a file that the model's provider refused.
+/// Returns the record that replaces a file which the provider refused.
 pub(super) fn refused_file() -> &'static str {
     r#"{"left_out":"the file of the record before: the provider of the model refused it"}"#
 }
@@ -339,7 +338,7 @@ pub(super) fn nothing_asked() -> &'static str {
     r#"{"request":"could not be read"}"#
 }
 
-/// The room's facts: the second system block.
+/// The room's facts, which form the second system block.
 #[derive(Serialize)]
 pub(super) struct Facts<'a> {
     room: RoomFacts<'a>,
@@ -362,7 +361,7 @@ struct RoomFacts<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     time_zones: BTreeMap<&'a UserId, &'a str>,
     members: Members<'a>,
-    /// Who was asked to come and has not come yet.
+    /// Users who are invited and have not joined.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     invited: BTreeSet<&'a UserId>,
 }
@@ -403,17 +402,17 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Returns the first characters of a text from outside.
+/// Returns the first characters of a foreign text.
 pub(super) fn first_chars(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).map_or(text, |(at, _)| &text[..at])
 }
 
-/// Returns a time to the second, in UTC; `None` for a claim outside the calendar.
+/// Returns a time in UTC to the second; `None` if it is outside the calendar.
 pub(in crate::core) fn rfc3339(time: Timestamp) -> Option<String> {
     jiff::Timestamp::from_second(time.as_ms().div_euclid(1000)).ok().map(|time| time.to_string())
 }
 
-/// Returns a value as JSON in one line, with what could pretend to be structure escaped.
+/// Returns a value as one line of JSON, with characters escaped that could imitate structure.
 pub(in crate::core) fn line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("structs with string keys serialize");
     if !json.chars().any(must_escape) {
@@ -432,7 +431,7 @@ pub(in crate::core) fn line(value: &impl Serialize) -> String {
     escaped
 }
 
-/// Such characters occur only inside JSON's strings, where an escape means the same.
+/// These characters occur only in JSON strings, where an escape means the same.
 fn must_escape(letter: char) -> bool {
     matches!(letter,
         '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'

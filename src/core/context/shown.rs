@@ -1,4 +1,4 @@
-//! A room's messages as a reader sees them, one by one: for what is pinned, and for tools that look things up.
+//! A room's messages as a reader sees them, for pinned messages and for tools that look things up.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,25 @@ use crate::core::event::{EventKind, Message, MessageKind, RoomEvent};
 /// A message with its edits applied.
 #[derive(Clone)]
 pub struct Shown<'a> {
-    /// The message as it was sent first.
+    /// The original message.
     pub event: &'a RoomEvent,
     /// Its newest content.
     pub message: &'a Message,
-    /// The root of the thread that it is in.
+    /// The root of its thread.
     pub thread_root: Option<&'a EventId>,
-    /// What its sender said, without a reply's fallback.
+    /// The sender's words, without a reply fallback.
     pub text: &'a str,
     record: Record<'a>,
 }
 
 impl Shown<'_> {
-    /// Returns it as a JSON record in one line, its text cut until it takes at most `tokens_max`, and whether it was
-    /// cut.
+    /// Returns it as a one-line JSON record with its text cut to `tokens_max`, and whether it was cut.
     #[must_use]
     pub fn line(&self, tokens_max: u32) -> (String, bool) {
         self.record.line(tokens_max)
     }
 
-    /// Returns every text of it that a person would look for: what was said, a file's name, a poll's answers.
+    /// Returns every text in it that a person would search for: words, a file's name, a poll's answers.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let (name, answers) = match &self.message.kind {
             MessageKind::Attachment { name, .. } => (Some(name.as_str()), [].as_slice()),
@@ -44,7 +43,7 @@ impl Shown<'_> {
     }
 }
 
-/// Returns the messages among the events, in their order: edits applied, redacted ones left out.
+/// Returns the messages among the events in order, with edits applied and without redacted ones.
 #[must_use]
 pub fn shown<'a>(
     events: impl Iterator<Item = &'a RoomEvent> + Clone,

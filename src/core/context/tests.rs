@@ -29,7 +29,7 @@ fn id(name: &str) -> OwnedEventId {
     EventId::parse(format!("${name}")).expect("an event id")
 }
 
-/// Builds one room's events; each is a second later than the one before.
+/// Builds a room's events, each a second after the one before.
 #[derive(Clone, Debug, Default)]
 struct Story {
     events: Vec<RoomEvent>,
@@ -111,7 +111,7 @@ impl Story {
         self.event(name, who, EventKind::Member(change))
     }
 
-    /// Asks with answers named `1`, `2`, ….
+    /// Asks a question with answers named `1`, `2`, ….
     fn polls(self, name: &str, sender: &str, question: &str, answers: &[&str], poll: &Poll) -> Self {
         let answers = answers.iter().enumerate();
         let answers = answers.map(|(at, text)| PollAnswer { id: (at + 1).to_string(), text: (*text).to_owned() });
@@ -194,20 +194,20 @@ impl Story {
     }
 }
 
-/// The transcript as text: what a snapshot shows.
+/// Returns the transcript as text, for snapshots.
 fn transcript(composed: &Composed) -> String {
     let turns = composed.prompt.turns.iter().map(|turn| format!("[{:?}]\n{}\n", turn.role, turn.text()));
     turns.collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the records of the user's turns, parsed.
+/// Returns the parsed records of the user's turns.
 fn records(prompt: &Prompt) -> Vec<serde_json::Value> {
     let users = prompt.turns.iter().filter(|turn| turn.role == Role::User);
     let lines = users.flat_map(|turn| turn.text().split('\n').map(str::to_owned).collect::<Vec<_>>());
     lines.map(|line| serde_json::from_str(&line).expect("a record")).collect()
 }
 
-/// Returns the event ids of the messages in the prompt, in their order; answers of ours have none.
+/// Returns the event ids of the messages in the prompt, in order; our answers have none.
 fn shown(prompt: &Prompt) -> Vec<String> {
     let ids = records(prompt).into_iter().filter_map(|record| Some(record.get("event_id")?.as_str()?.to_owned()));
     ids.collect()

@@ -1,4 +1,4 @@
-//! From raw events to what a reader of the room would see: edits applied, redacted messages gone.
+//! Turns raw events into what a reader of the room would see: edits applied, redacted messages gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,14 @@ use crate::core::{
     redaction::takes_effect,
 };
 
-/// Different reactions to one message in one record; the rest are not told.
+/// Most different reactions in one record about a message; the rest are omitted.
 const REACTION_KEYS_MAX: usize = 8;
-/// What a record costs beside its text: ids are denser in tokens than prose.
+/// Tokens of a record beyond its text: ids are denser than prose.
 const RECORD_TOKENS_EXTRA: u32 = 16;
-/// What a record says of its file once that is decided.
+/// Tokens of what a record says about its file, reserved until that is decided.
 const NOTE_TOKENS: u32 = 32;
 
-/// What a reader of the room sees, oldest first, up to the newest request.
+/// What a reader of the room sees up to the newest request, oldest first.
 pub(super) struct Timeline<'a> {
     pub(super) items: Vec<Item<'a>>,
     pub(super) undecryptable: usize,
@@ -31,36 +31,36 @@ pub(super) struct Timeline<'a> {
     pub(super) session_found: bool,
 }
 
-/// One line or answer of the transcript.
+/// A line or answer of the transcript.
 pub(super) struct Item<'a> {
-    /// The message; `None` for facts, which have no text of a person's.
+    /// The message; `None` for facts, which contain nobody's words.
     pub(super) id: Option<&'a EventId>,
     pub(super) place: Place<'a>,
     pub(super) reply_to: Option<&'a EventId>,
     pub(super) voice: Voice,
     pub(super) tokens: u32,
     pub(super) cut: bool,
-    /// The file that somebody else sent with it.
+    /// The file in the message, if somebody else sent one.
     pub(super) file: Option<Claims>,
-    /// What its sender says of it, or nothing but the file.
+    /// The sender's words about it; empty if there is only the file.
     pub(super) said: &'a str,
-    /// Whether what was said cannot be read.
+    /// Whether the message's text is unreadable.
     pub(super) unreadable: bool,
     record: Option<Record<'a>>,
 }
 
-/// Where in the room an item belongs.
+/// An item's place in the room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place<'a> {
     Timeline,
     Thread(&'a EventId),
-    /// Not known, as for what cannot be decrypted.
+    /// Unknown, e.g. for undecryptable events.
     Anywhere,
 }
 
-/// Whose turn it is.
+/// In whose turn an item goes.
 pub(super) enum Voice {
-    /// Our own answer, as plain text.
+    /// Our own answer as plain text.
     Own(String),
     /// A JSON record.
     Record(String),
@@ -84,7 +84,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the message as a record of its own, its text cut to fit, with what became of its file.
+    /// Returns the message as a separate record with its file's outcome, cut to fit.
     pub(super) fn quote(&self, note: Option<FileNote>, tokens_max: u32) -> Option<String> {
         let record = self.record.as_ref()?;
         Some(match note {
@@ -93,7 +93,7 @@ impl<'a> Item<'a> {
         })
     }
 
-    /// Returns its line with what became of its file; it takes what was counted for it, and no more.
+    /// Returns its line with its file's outcome; it takes no more than was reserved for it.
     pub(super) fn noted(&self, note: FileNote) -> Option<String> {
         self.quote(Some(note), self.tokens.saturating_sub(RECORD_TOKENS_EXTRA))
     }
@@ -136,7 +136,7 @@ fn session_begin(input: &Input<'_>) -> (usize, bool) {
     (begin.unwrap_or(0), begin.is_some())
 }
 
-/// What later events did to earlier ones, wherever they stand: an edit of the request counts.
+/// What later events did to earlier ones; it counts wherever it stands, so an edit of the request does too.
 pub(super) struct Changes<'a> {
     redacted: BTreeSet<&'a EventId>,
     newest_edits: BTreeMap<&'a EventId, &'a RoomEvent>,
@@ -166,11 +166,11 @@ impl<'a> Changes<'a> {
         let mut newest_edits: BTreeMap<&EventId, &RoomEvent> = BTreeMap::new();
         for event in events {
             let EventKind::Edit { target, .. } = &event.kind else { continue };
-            // Only the author may edit (spec 11.5.1 "Validity of replacement events").
+            // Only the author can edit (spec 11.5.1 "Validity of replacement events").
             if redacted.contains(&*event.id) || senders.get(&**target) != Some(&&*event.sender) {
                 continue;
             }
-            // Newest by `origin_server_ts`, then by event id, as the spec says for clients.
+            // The newest by `origin_server_ts`, then by event id, as the spec requires of clients.
             let newest = newest_edits.entry(target).or_insert(event);
             if (event.sent_at, &event.id) > (newest.sent_at, &newest.id) {
                 *newest = event;
@@ -184,12 +184,12 @@ impl<'a> Changes<'a> {
         self.redacted.contains(id)
     }
 
-    /// Returns whether a message's author replaced it with something that can be read.
+    /// Returns whether the author replaced a message with a readable one.
     pub(super) fn is_edited(&self, id: &EventId) -> bool {
         self.newest_edits.contains_key(id)
     }
 
-    /// Returns the newest content of a message, and whether that is an edit.
+    /// Returns a message's newest content, and whether it is an edit.
     pub(super) fn newest(&self, id: &EventId, original: &'a Message) -> (&'a Message, bool) {
         match self.newest_edits.get(id).map(|event| &event.kind) {
             Some(EventKind::Edit { new, .. }) => (new, true),
@@ -204,7 +204,7 @@ struct Reader<'i, 'a> {
     message_tokens_max: u32,
     items: Vec<Item<'a>>,
     places: BTreeMap<&'a EventId, Place<'a>>,
-    /// Reactions since the last message: target, key, count, in the order of the first of each.
+    /// Reactions since the last message: target, key and count, in the order of each target's first.
     reactions: Vec<(&'a EventId, BTreeMap<&'a str, usize>)>,
     polls: Polls<'a>,
     undecryptable_run: usize,
@@ -218,7 +218,7 @@ impl<'a> Reader<'_, 'a> {
             return;
         }
         if self.changes.gone(&event.id) {
-            // A vote that is redacted is a vote taken back (MSC3381).
+            // Redacting a vote takes it back (MSC3381).
             if let EventKind::PollVote { target, .. } = &event.kind {
                 self.polls.vote(event, target, &[]);
             }
@@ -226,7 +226,7 @@ impl<'a> Reader<'_, 'a> {
         }
         match &event.kind {
             EventKind::Message(original) => self.message(event, original),
-            // Its edit says all of it anew.
+            // A readable edit replaces all of it.
             EventKind::Undecryptable(Some(original)) if self.changes.is_edited(&event.id) => {
                 self.message(event, original);
             }
@@ -279,7 +279,7 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// An assistant reads nobody but its owner (A3); a coworker reads the room.
+    /// Returns whether the sender is read: an assistant reads only its owner (A3), a coworker reads the room.
     fn listens_to(&self, sender: &UserId) -> bool {
         match self.input.kind {
             Kind::Coworker { .. } => true,
@@ -294,7 +294,7 @@ impl<'a> Reader<'_, 'a> {
     fn message(&mut self, event: &'a RoomEvent, original: &'a Message) {
         let (message, edited) = self.changes.newest(&event.id, original);
         let own = event.sender == self.input.me;
-        // Our notices are status lines and fixed words, and our cards ask for approvals: neither are answers.
+        // Our notices are status lines and fixed texts, and our cards ask for approvals; neither are answers.
         let is_aside = |message: &Message| matches!(message.kind, MessageKind::Notice | MessageKind::Card);
         if own && (is_aside(message) || is_aside(original) || own_text(original, message).is_none()) {
             return;
@@ -342,7 +342,7 @@ impl<'a> Reader<'_, 'a> {
         });
     }
 
-    /// One record for answers in a row.
+    /// Adds one record for consecutive withheld answers.
     fn withheld(&mut self, place: Place<'a>) {
         let line = record::withheld();
         let is_same =
@@ -353,7 +353,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn reaction(&mut self, event: &'a RoomEvent, target: &'a EventId, key: &'a str) {
-        // Our own reactions are controls and approvals, not votes.
+        // Our own reactions are controls and approvals, not opinions.
         if event.sender == self.input.me || !self.places.contains_key(target) {
             return;
         }
@@ -367,16 +367,16 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Where a fact about a message belongs.
+    /// Returns the place of a fact about a message.
     fn place_behind(&self, target: &'a EventId) -> Place<'a> {
         match self.places.get(target).copied() {
-            // A thread's root belongs to its thread as well; the window sorts that out.
+            // A thread's root also belongs to its thread; the window resolves that.
             Some(Place::Timeline) => Place::Thread(target),
             place => place.unwrap_or(Place::Anywhere),
         }
     }
 
-    /// Writes what gathered since the last message in front of the next: so the prefix only grows.
+    /// Writes the facts since the last message before the next one, so that the prefix only grows.
     fn facts_so_far(&mut self) {
         for (target, counts) in std::mem::take(&mut self.reactions) {
             self.items.push(Item::fact(self.place_behind(target), record::reactions(target, &counts)));
@@ -391,7 +391,7 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-/// Returns what we said, for an assistant's turn; `None` where it is blank, which the Messages API refuses.
+/// Returns our words for an assistant's turn; `None` if they are blank, which the Messages API refuses.
 fn own_text(original: &Message, message: &Message) -> Option<String> {
     let text = record::spoken(original, message);
     let text = match &message.kind {

@@ -1,28 +1,28 @@
-//! An estimate of tokens that errs on the high side, because the provider's count needs the network.
+//! Estimates tokens on the high side, because the provider's count would need the network.
 
 use std::borrow::Cow;
 
-/// The unit that characters are weighed in; a token has this many.
+/// Weight units in a token.
 const UNITS_PER_TOKEN: u64 = 14;
-/// 3.5 ASCII characters to a token.
+/// ASCII: 3.5 characters in a token.
 const ASCII_UNITS: u64 = 4;
-/// Two characters of a two-byte script (Cyrillic, Greek, Arabic, Hebrew) to a token.
+/// Two-byte scripts (Cyrillic, Greek, Arabic, Hebrew): two characters in a token.
 const NARROW_UNITS: u64 = 7;
-/// One character of a three-byte script (CJK, Indic) to a token.
+/// Three-byte scripts (CJK, Indic): one character in a token.
 const WIDE_UNITS: u64 = 14;
-/// Half an emoji or rare character to a token.
+/// Emoji and rare characters: two tokens each.
 const ASTRAL_UNITS: u64 = 28;
-/// What the line takes at the most that stands for what was left out.
+/// Most tokens of the line that marks an omission.
 const MARK_TOKENS: u32 = 24;
 
-/// Estimates how many tokens a text takes, rounded up.
+/// Estimates a text's tokens, rounding up.
 #[must_use]
 pub fn estimate(text: &str) -> u32 {
     let units: u64 = text.chars().map(units).sum();
     u32::try_from(units.div_ceil(UNITS_PER_TOKEN)).unwrap_or(u32::MAX)
 }
 
-/// Returns the longest beginning of `text` that takes at most `tokens`.
+/// Returns the longest beginning of `text` within `tokens`.
 #[must_use]
 pub(super) fn prefix(text: &str, tokens: u32) -> &str {
     let most = u64::from(tokens) * UNITS_PER_TOKEN;
@@ -36,7 +36,7 @@ pub(super) fn prefix(text: &str, tokens: u32) -> &str {
     text
 }
 
-/// Returns the longest end of `text` that takes at most `tokens`.
+/// Returns the longest end of `text` within `tokens`.
 fn suffix(text: &str, tokens: u32) -> &str {
     let most = u64::from(tokens) * UNITS_PER_TOKEN;
     let mut sum = 0;
@@ -49,8 +49,8 @@ fn suffix(text: &str, tokens: u32) -> &str {
     text
 }
 
-/// Returns a text's beginning and end within `tokens`, and between them a line that says how much is missing. Its last
-/// paragraph, which says what is asked, or how it ended, has up to three quarters of the place.
+/// Returns a text's beginning and end within `tokens`, with a line between them that says how much is missing. Its last
+/// paragraph, which tends to hold the question or the result, gets up to three quarters of the space.
 #[must_use]
 pub fn ends(text: &str, tokens: u32) -> Cow<'_, str> {
     if estimate(text) <= tokens {
@@ -61,7 +61,7 @@ pub fn ends(text: &str, tokens: u32) -> Cow<'_, str> {
     };
     let paragraph = text.trim_end().rfind("\n\n").map_or(text, |at| &text[at..]);
     let tail = suffix(text, estimate(paragraph).clamp(room / 2, room / 4 * 3));
-    // Whole lines, where that costs little.
+    // Cut at whole lines if that costs little.
     let tail = match tail.find('\n') {
         Some(at) if at < tail.len() / 4 => &tail[at + 1..],
         _ => tail,

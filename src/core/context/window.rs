@@ -1,10 +1,10 @@
-//! Which part of the timeline fits, and a beginning of it that stays where it is for many turns.
+//! Chooses which part of the timeline fits, with a beginning that stays the same for many turns.
 //!
-//! A window that always held exactly the newest messages would begin one message later on each turn, and no prompt
-//! would share a prefix with the one before. So the window begins at an *anchor*: of all messages in a first stretch
-//! of [`SLIDE_SHARE`] of the budget, the one whose id hashes lowest. That one stays the lowest until it leaves the
-//! stretch, whatever part of the room's history was fetched, and no state needs to be kept. Where all that may be read
-//! fits, it is read: such a beginning stays where it is by itself.
+//! A window of exactly the newest messages would begin one message later each turn, and no prompt would share a prefix
+//! with the last. So the window begins at an *anchor*: of all messages in a first stretch of [`SLIDE_SHARE`] of the
+//! budget, the one whose id hashes lowest. It stays the lowest until it leaves the stretch, whichever part of the
+//! history was fetched, and needs no stored state. If everything that may be read fits, all of it is read; such a
+//! beginning is stable by itself.
 
 use std::{iter, ops::Range};
 
@@ -15,24 +15,24 @@ use super::{
     timeline::{Item, Place},
 };
 
-/// The window may begin this part of the budget later than it must, so that it slides seldom.
+/// The divisor of the budget by which the window may begin later than necessary, so that it slides seldom.
 pub(super) const SLIDE_SHARE: u32 = 3;
-/// In a thread, the room's messages in front of the root take at most this part of the budget.
+/// In a thread, the divisor of the budget for the room's messages before the root.
 pub(super) const FRONT_SHARE: u32 = 2;
-/// A long thread keeps its root and first messages up to this part of the budget.
+/// In a long thread, the divisor of the budget for the root and first messages.
 pub(super) const HEAD_SHARE: u32 = 8;
-/// What the request replies to, where the window does not hold it, takes at most this part of the budget.
+/// The divisor of the budget for the replied-to message, if the window lacks it.
 pub(super) const QUOTE_SHARE: u32 = 8;
-/// Kept back for the opening and for the naming of a gap.
+/// Tokens reserved for the opening and for naming a gap.
 const NOTES_TOKENS: u32 = 100;
 
-/// The chosen items, as ranges into the timeline.
+/// The chosen items, as ranges of the timeline.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     chosen: Vec<usize>,
     /// Older items were left out.
     pub(super) older: bool,
-    /// Before which of the chosen items the middle of the thread is missing.
+    /// The chosen item before which the middle of the thread is missing.
     pub(super) gap_before: Option<usize>,
 }
 
@@ -42,7 +42,7 @@ impl Selection {
     }
 }
 
-/// Chooses what fits into the budget, of which what opens the transcript takes its part.
+/// Chooses what fits the budget, less the opening's tokens.
 pub(super) fn select(items: &[Item<'_>], input: &Input<'_>, tokens_max: u32, opening_tokens: u32) -> Selection {
     let tokens_max = tokens_max - NOTES_TOKENS - tokens_max / QUOTE_SHARE - opening_tokens;
     match input.thread_root {
@@ -59,7 +59,7 @@ fn timeline(items: &[Item<'_>], input: &Input<'_>, tokens_max: u32) -> Selection
 
 fn thread(items: &[Item<'_>], input: &Input<'_>, root: &EventId, tokens_max: u32) -> Selection {
     let root_at = items.iter().position(|item| item.id == Some(root));
-    // Without its root among the events, nothing is known to be in front of the thread.
+    // If the root is not among the events, nothing is known to precede the thread.
     let front: Vec<usize> = (0..root_at.unwrap_or(0)).collect();
     let inside: Vec<usize> = match root_at {
         Some(at) => {
@@ -100,7 +100,7 @@ fn in_thread(item: &Item<'_>, root: &EventId) -> bool {
     }
 }
 
-/// The root and the messages right behind it; at least one item, and not the last.
+/// Returns the root and the messages right after it: at least one item, but not the last.
 fn head(items: &[Item<'_>], inside: &[usize], tokens_max: u32) -> Range<usize> {
     let most = u64::from(tokens_max / HEAD_SHARE);
     let mut sum = 0;
@@ -115,18 +115,18 @@ fn head(items: &[Item<'_>], inside: &[usize], tokens_max: u32) -> Range<usize> {
     0..end
 }
 
-/// Returns where the window over `part` begins.
+/// Returns the index in `part` at which the window begins.
 fn begin(items: &[Item<'_>], part: &[usize], input: &Input<'_>, tokens_max: u32) -> usize {
     let first = fitting(items, part, tokens_max);
     if first == 0 && (!input.older || input.begin_is_fixed) {
         return 0;
     }
-    // Where everything fits but older events exist, the events' own beginning slides with what was fetched.
+    // If everything fits but older events exist, the events' own beginning moves with each fetch, so anchor it.
     let whole = u32::try_from(cost(items, part)).unwrap_or(u32::MAX).min(tokens_max);
     anchor(items, part, first, whole / SLIDE_SHARE, input)
 }
 
-/// Returns the first of the newest items that fit; the last fits always.
+/// Returns the first of the newest items that fit; the last one always fits.
 fn fitting(items: &[Item<'_>], part: &[usize], tokens_max: u32) -> usize {
     let mut left = u64::from(tokens_max);
     let mut first = part.len();
@@ -141,7 +141,7 @@ fn fitting(items: &[Item<'_>], part: &[usize], tokens_max: u32) -> usize {
     first
 }
 
-/// Returns the anchor within `stretch` tokens from `first`, never behind a request.
+/// Returns the anchor within `stretch` tokens from `first`, but not after a request.
 fn anchor(items: &[Item<'_>], part: &[usize], first: usize, stretch: u32, input: &Input<'_>) -> usize {
     let mut sum = 0;
     let mut lowest: Option<(u64, usize)> = None;
@@ -161,7 +161,7 @@ fn cost(items: &[Item<'_>], part: &[usize]) -> u64 {
     part.iter().map(|at| u64::from(items[*at].tokens)).sum()
 }
 
-/// FNV-1a with MurmurHash3's last mix: stable across versions, which the standard library's hasher does not promise.
+/// FNV-1a with MurmurHash3's finaliser: stable across versions, unlike the standard library's hasher.
 fn hash(id: &EventId) -> u64 {
     let sum = id
         .as_str()

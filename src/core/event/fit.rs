@@ -1,14 +1,13 @@
-//! What an event points at, without what points nowhere: only the bad field goes, the message lives on.
+//! Removes references that point nowhere: only the bad field is dropped, and the message stays.
 
 use super::{EventKind, Message};
 use crate::core::id;
 
 impl EventKind {
-    /// Returns the event without ids that cannot be any (see [`id`]).
+    /// Returns the event without impossible ids (see [`id`]).
     ///
-    /// A message that replies to such an id replies to nothing; one in such a thread is in none; who is mentioned by
-    /// such an id is not mentioned. What is nothing but its reference (an edit, a reaction, a redaction, a vote) says
-    /// nothing then.
+    /// A reply to such an id, a thread or a mention with one is removed from the message. An event that consists only
+    /// of such a reference (an edit, a reaction, a redaction, a vote) becomes [`Self::Other`].
     #[must_use]
     pub fn fit(self) -> Self {
         match self {

@@ -1,27 +1,27 @@
-//! Which files fit, so that the choice stays the same while the transcript grows.
+//! Chooses the files that fit, such that the choice stays the same while the transcript grows.
 
 use super::TOTAL_BYTES_MAX;
 
-/// All files of one prompt together, in tokens: one PDF of the most pages.
+/// Most tokens of all files in a prompt: one PDF of the most pages.
 pub const TOKENS_MAX: u32 = 200_000;
 
-/// What counts of a file.
+/// A file's weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// Its bytes.
+    /// Bytes for the model.
     pub bytes: u64,
-    /// Its tokens.
+    /// Estimated tokens.
     pub tokens: u32,
-    /// Whether it is of the room around, and neither of the request nor of its thread.
+    /// Whether it only belongs to the room, and not to the request or its thread.
     pub around: bool,
 }
 
-/// What all files together may be.
+/// The limits on all files together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
-    /// How many.
+    /// Most files.
     pub files_max: usize,
-    /// The tokens of those of the room around.
+    /// Most tokens of files that only belong to the room.
     pub around_tokens_max: u32,
 }
 
@@ -67,10 +67,10 @@ impl Sum {
     }
 }
 
-/// Returns which of the files are given; they come in the order of their messages.
+/// Returns which files are included, given all of them in message order.
 ///
-/// It goes through them as the transcript grew: whether a file is given is decided by those in front of it, and changes
-/// only when a later one makes the oldest go. A file that exceeds a limit alone is never given.
+/// It follows the transcript's growth: whether a file is included depends on those before it, and only changes when a
+/// later one displaces the oldest. A file that exceeds a limit by itself is never included.
 #[must_use]
 pub fn choose(files: &[Weight], totals: &Totals) -> Vec<bool> {
     let limits = Sum {

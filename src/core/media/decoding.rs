@@ -1,8 +1,8 @@
-//! Decoding: what a child of the sandbox does with a file, and what is made of its answer.
+//! Decoding: a sandbox child's work on a file, and the checks of its answer.
 //!
-//! Only [`decode`] hands a stranger's bytes to a library, and only the child calls it (`src/sandbox`). What can be told
-//! without a library is decided before ([`Claims::kind_of`](super::Claims::kind_of)) and after ([`Decoded::prepared`]),
-//! where the child's word is not believed either.
+//! Only [`decode`] passes a stranger's bytes to a library, and only the child calls it (`src/sandbox`). Checks that
+//! need no library come before ([`Claims::kind_of`](super::Claims::kind_of)) and after ([`Decoded::prepared`]), where
+//! the child's answer is not trusted either.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::{
 use super::{document, picture};
 use crate::core::prompt::FileContent;
 
-/// The most bytes that a decoder gives back: the parts of a long picture, or a PDF without its lock.
+/// Most bytes of a decoder's output: the parts of a long picture, or an unlocked PDF.
 pub const DECODED_BYTES_MAX: usize = 16 << 20;
 
-/// What a file is by its own bytes: which decoder takes it. A new kind is a variant here and an arm in [`decode`].
+/// A file's kind by its own bytes, which selects the decoder. A new kind needs a variant here and an arm in [`decode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -26,79 +26,79 @@ pub enum Kind {
     Png,
     /// A JPEG.
     Jpeg,
-    /// A GIF, of which the first frame is seen.
+    /// A GIF, of which only the first frame is used.
     Gif,
-    /// A WebP, of which the first frame is seen.
+    /// A WebP, of which only the first frame is used.
     WebP,
     /// A PDF.
     Pdf,
-    /// A text, in whatever encoding.
+    /// A text in any encoding.
     Text,
 }
 
-/// What a decoder made of a file.
+/// A decoder's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Made {
-    /// A PNG, written anew.
+    /// A newly written PNG.
     Png,
-    /// A JPEG, written anew.
+    /// A newly written JPEG.
     Jpeg,
-    /// A text without what hides in it.
+    /// A text without hidden characters.
     Text,
-    /// JPEGs, the parts of a long picture, each behind its length (32 bits, little end first).
+    /// JPEGs of a long picture's parts, each after its length (32 bits, little-endian).
     Parts,
-    /// A PDF, written anew without its lock.
+    /// A newly written PDF without its lock.
     Pdf,
-    /// Nothing new: a PDF is given as it came.
+    /// Nothing new: the PDF is passed on unchanged.
     AsItCame,
 }
 
-/// How much of a file is given, and how.
+/// How much of a file is included, and in which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
-    /// All of it, as it is.
+    /// All of it, unchanged.
     #[default]
     Whole,
     /// A text's beginning and end.
     Ends,
-    /// All of a text that is none in places.
+    /// All of a text that has damaged places.
     WholeWithout {
-        /// Bytes and characters that are left out or stand as U+FFFD.
+        /// Bytes and characters that were dropped or replaced by U+FFFD.
         odd: u32,
     },
-    /// Beginning and end of such a text.
+    /// The beginning and end of such a text.
     EndsWithout {
-        /// The same, in all of it.
+        /// The same count, over the whole text.
         odd: u32,
     },
-    /// A picture, made smaller: width and height as it was sent, and as it is given.
+    /// A picture that was scaled down.
     Smaller {
-        /// As it was sent.
+        /// The original width and height.
         from: (u32, u32),
-        /// As it is given.
+        /// The new width and height.
         to: (u32, u32),
     },
-    /// A long picture in parts that overlap a little, from the top, or from the left.
+    /// A long picture in slightly overlapping parts, from the top or from the left.
     Parts {
-        /// Width and height as it was sent.
+        /// The original width and height.
         from: (u32, u32),
-        /// How many.
+        /// The number of parts.
         number: u32,
     },
 }
 
-/// A decoder's answer about a file that can be read.
+/// The decoded form of a readable file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// What it was made into.
+    /// The kind of content in `bytes`.
     pub made: Made,
-    /// What it costs the model, estimated.
+    /// Its estimated cost in tokens.
     pub tokens: u32,
     /// How much of it is given.
     pub shown: Extent,
-    /// The bytes of what was made.
+    /// The bytes that the decoder produced.
     pub bytes: Vec<u8>,
 }
 
@@ -112,8 +112,8 @@ impl std::fmt::Debug for Decoded {
     }
 }
 
-/// Decodes a file; the same bytes give the same result. A hostile file may take all the memory and time there is, or
-/// panic: call it where that costs nothing else.
+/// Decodes a file; equal bytes give equal results. A hostile file may use all memory and time, or panic: call it where
+/// that costs nothing else.
 ///
 /// # Errors
 /// Why it cannot be read.
@@ -129,10 +129,10 @@ pub fn decode(kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
 }
 
 impl Decoded {
-    /// Makes the answer ready for the model, given the file as it came.
+    /// Checks the output and prepares it for the model, given the original file.
     ///
     /// # Errors
-    /// [`Unread::Broken`] where the answer is not what a decoder of ours gives.
+    /// [`Unread::Broken`] if none of our decoders makes such output.
     pub fn prepared(self, original: &[u8]) -> Outcome {
         let (content, bytes, tokens_max) = match self.made {
             Made::Png if self.bytes.starts_with(b"\x89PNG\r\n\x1a\n") => self.picture("image/png")?,

@@ -8,14 +8,14 @@ use super::{
 };
 use crate::core::context;
 
-/// What one stream of a PDF with a lock unpacks to, in bytes; it cannot be measured before.
+/// Most bytes that one stream of a locked PDF unpacks to; they cannot be measured before.
 const LOCKED_STREAM_BYTES_MAX: usize = 32 << 20;
-/// A PDF's mark stands within this many of its first bytes.
+/// A PDF's signature is within this many of its first bytes.
 const MARK_WITHIN_BYTES: usize = 1024;
-/// What a PDF holds in any case, and what speaks of PDFs seldom does.
+/// Text that every PDF contains, and a text about PDFs rarely does.
 const OBJECT: &[u8] = b" obj";
 
-/// Whether it is a PDF, and not a text about one.
+/// Returns whether it is a PDF, and not a text about one.
 pub(super) fn is_pdf(bytes: &[u8]) -> bool {
     let Some(mark) = memmem::find(&bytes[..bytes.len().min(MARK_WITHIN_BYTES)], b"%PDF-") else { return false };
     let begins = bytes[..mark].iter().all(|byte| byte.is_ascii_whitespace() || b"\xef\xbb\xbf\0".contains(byte));
@@ -23,10 +23,10 @@ pub(super) fn is_pdf(bytes: &[u8]) -> bool {
     if begins { has_objects || !text::is_likely(&bytes[mark..]) } else { has_objects && !text::is_likely(bytes) }
 }
 
-/// Counts the pages, as the file itself counts them; the bytes are given as they are.
+/// Counts a PDF's pages by its own count; the bytes are passed on unchanged.
 ///
-/// Only the page tree's root is read: loading the whole would unpack whatever a hostile file packed. A file that lies
-/// about its pages is refused by the API, or costs what its bytes allow.
+/// Reads only the page tree's root, because loading the whole file would unpack whatever a hostile one packed. A file
+/// that lies about its pages is refused by the API, or costs what its bytes allow.
 pub(super) fn decode_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
     structure::check(bytes)?;
     let pages = match Document::load_metadata_mem(bytes) {
@@ -35,7 +35,7 @@ pub(super) fn decode_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
         Err(Error::Decompress(
             DecompressError::MemoryLimitExceeded { .. } | DecompressError::TooManyFilters { .. },
         )) => return Err(Unread::TooLargeUnpacked),
-        // Which error an unknown kind of encryption ends in depends on how far the reader came.
+        // The error for an unknown encryption depends on how far the reader came.
         Err(_) if memmem::find(bytes, b"/Encrypt").is_some() => return Err(Unread::Encrypted),
         Err(_) => return Err(Unread::Broken),
     };
@@ -51,8 +51,8 @@ fn pages_tokens(pages: u32) -> Result<u32, Unread> {
     }
 }
 
-/// Opens a PDF that everybody may read and its owner alone may change; it is written anew, without a lock. One that asks
-/// its reader for a password stays shut.
+/// Opens a PDF that everybody may read and only its owner may change, and writes it anew without the lock. A PDF that
+/// needs a password to be read stays closed.
 fn decode_locked_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
     let options = LoadOptions { max_decompressed_size: Some(LOCKED_STREAM_BYTES_MAX), ..LoadOptions::default() };
     let mut document = match Document::load_mem_with_options(bytes, options) {

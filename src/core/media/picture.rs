@@ -1,4 +1,4 @@
-//! Pictures: decoded within limits, turned upright, made smaller, written anew.
+//! Pictures: decoded within limits, turned upright, scaled down, written anew.
 
 use std::io::Cursor;
 
@@ -15,21 +15,21 @@ use super::{
     PICTURE_BYTES_MAX, PICTURE_PARTS_MAX, Unread,
 };
 
-/// A picture costs a token for this many pixels.
+/// Pixels of a picture for one token.
 const PIXELS_PER_TOKEN: u64 = 750;
-/// The most that one picture costs.
+/// Most tokens of a picture.
 pub(super) const TOKENS_MAX: u32 = 1_600;
 /// A picture this many times longer than wide is cut into parts.
 const PARTS_RATIO_MIN: u32 = 3;
-/// What is narrower says nothing that could be read.
+/// A narrower part contains nothing readable.
 const PART_SHORT_EDGE_MIN: u32 = 64;
-/// Pixels that a part shares with the next.
+/// Pixels that consecutive parts share.
 const PARTS_OVERLAP: u32 = 64;
-/// Text in screenshots stays sharp.
+/// Keeps text in screenshots sharp.
 const JPEG_QUALITY: u8 = 88;
 
-/// Makes a picture ready: the first frame, upright, at most [`EDGE_PIXELS_MAX`] on its longest edge. Of an animation
-/// nothing behind the first frame is unpacked, however many there are.
+/// Prepares a picture: its first frame, upright, with at most [`EDGE_PIXELS_MAX`] on its longest edge. Further frames
+/// of an animation are not unpacked.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Unread> {
     let (picture, orientation) = decoded(bytes, format)?;
     if orientation == Orientation::NoTransforms
@@ -40,7 +40,7 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Unrea
     let sent = (picture.width(), picture.height());
     let mut picture = shrunk(picture);
     let is_smaller = sent != (picture.width(), picture.height());
-    // Turned only now: turning makes a copy, and the picture as it was sent may be large.
+    // Rotating makes a copy, so it comes after scaling down a possibly large original.
     picture.apply_orientation(orientation);
     let (width, height) = (picture.width(), picture.height());
     let keeps_png = match format {
@@ -67,8 +67,8 @@ fn tokens(width: u32, height: u32) -> u32 {
     u32::try_from(tokens).unwrap_or(TOKENS_MAX).min(TOKENS_MAX)
 }
 
-/// Cuts a picture that is much longer than wide, such as a screenshot of a whole page, into parts that can be read. They
-/// overlap a little, so that no line of text is cut in every one of them.
+/// Cuts a very long picture, such as a screenshot of a whole page, into readable parts. They overlap a little, so that
+/// every line of text is whole in one of them.
 fn parts(picture: &DynamicImage) -> Result<Option<Decoded>, Unread> {
     let (width, height) = (picture.width(), picture.height());
     let (long, short) = (width.max(height), width.min(height));
@@ -110,7 +110,7 @@ fn decoded(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientati
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|error| unreadable(&error))?;
     let (width, height) = decoder.dimensions();
-    // Not every decoder keeps to its limits, so the size is looked at first.
+    // Not every decoder respects its limits, so check the size first.
     let pixels = u64::from(width) * u64::from(height);
     if width.max(height) > DECODED_EDGE_MAX || pixels > DECODED_PIXELS_MAX || decoder.total_bytes() > DECODE_BYTES_MAX {
         return Err(Unread::TooLarge);
@@ -134,7 +134,7 @@ fn shrunk(picture: DynamicImage) -> DynamicImage {
     if edge <= EDGE_PIXELS_MAX {
         return picture;
     }
-    // The short edge of a very long picture stays at least one pixel wide.
+    // A very long picture's short edge stays at least one pixel.
     let scaled = |length: u32| {
         let scaled = u64::from(length) * u64::from(EDGE_PIXELS_MAX) / u64::from(edge);
         u32::try_from(scaled).unwrap_or(EDGE_PIXELS_MAX).max(1)

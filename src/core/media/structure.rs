@@ -1,27 +1,27 @@
-//! What a PDF's own structure unpacks to, measured before a library reads it.
+//! Measures what a PDF's own structure unpacks to, before a library reads it.
 //!
-//! A PDF keeps its table of objects and small objects in packed streams, which every reader unpacks whole. Here they
-//! are unpacked into nothing, and counted. What hides from this search meets the child's limits.
+//! A PDF keeps its object table and small objects in packed streams, which every reader unpacks completely. Here they
+//! are unpacked and only counted. What escapes this search still meets the child's limits.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use memchr::memmem;
 
 use super::Unread;
 
-/// Objects that stand in the file itself.
+/// Most objects in the file itself.
 pub(super) const OBJECTS_MAX: usize = 250_000;
-/// Packings of one stream, one in the other.
+/// Most nested packings of a stream.
 pub(super) const FILTERS_MAX: usize = 2;
-/// What one stream of the structure unpacks to, in bytes.
+/// Most bytes that one structural stream unpacks to.
 pub(super) const STREAM_BYTES_MAX: u64 = 32 << 20;
-/// What all of them unpack to, in bytes.
+/// Most bytes that all of them unpack to.
 pub(super) const STREAMS_BYTES_MAX: u64 = 64 << 20;
-/// How far in front of a stream its dictionary may begin.
+/// How far before a stream its dictionary may begin, in bytes.
 const DICTIONARY_BYTES_MAX: usize = 4096;
-/// What is unpacked at a time.
+/// Bytes unpacked at a time.
 const SCRATCH_BYTES: usize = 32 << 10;
 
-/// Refuses a PDF whose structure is out of all proportion.
+/// Refuses a PDF whose structure is disproportionate.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Unread> {
     if memmem::find_iter(bytes, b" obj").take(OBJECTS_MAX + 1).count() > OBJECTS_MAX {
         return Err(Unread::TooLargeUnpacked);
@@ -37,7 +37,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Unread> {
         }
         let (took, gave) = measure(data_behind(&bytes[at..]));
         (packed, unpacked) = (packed + took, unpacked + gave);
-        // Streams that overlap would be read again and again: that costs as much as unpacking.
+        // Overlapping streams are read again and again, so packed bytes count as well.
         if gave > STREAM_BYTES_MAX || unpacked > STREAMS_BYTES_MAX || packed > STREAMS_BYTES_MAX {
             return Err(Unread::TooLargeUnpacked);
         }
@@ -45,7 +45,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Unread> {
     Ok(())
 }
 
-/// Returns the dictionary that ends where a stream begins, where it is a table or a box of objects.
+/// Returns the dictionary that ends where a stream begins, if the stream is an object table or object stream.
 fn structural_dictionary(before: &[u8]) -> Option<&[u8]> {
     if before.ends_with(b"end") {
         return None;
@@ -55,7 +55,7 @@ fn structural_dictionary(before: &[u8]) -> Option<&[u8]> {
     [&b"/XRef"[..], b"/ObjStm"].iter().any(|kind| memmem::find(dictionary, kind).is_some()).then_some(dictionary)
 }
 
-/// Returns how many filters a dictionary names.
+/// Returns the number of filters that a dictionary names.
 fn filters(dictionary: &[u8]) -> usize {
     let Some(at) = memmem::find(dictionary, b"/Filter") else { return 0 };
     let behind = dictionary[at + b"/Filter".len()..].trim_ascii_start();
@@ -69,7 +69,7 @@ fn data_behind(stream: &[u8]) -> &[u8] {
     data.strip_prefix(b"\r\n").or_else(|| data.strip_prefix(b"\n")).unwrap_or(data)
 }
 
-/// Returns how many bytes were read and how many came of them, until the end, a fault or the limit.
+/// Returns the bytes read and the bytes unpacked, up to the end, a fault or the limit.
 fn measure(packed: &[u8]) -> (u64, u64) {
     let (mut inflating, mut scratch) = (Decompress::new(true), vec![0; SCRATCH_BYTES]);
     loop {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn s3_streams_that_overlap_cost_no_more_than_the_limit() {
-        // A thousand beginnings, one in the other, each of which would read the megabytes of nothing at the end.
+        // A thousand nested beginnings, each of which would read the megabytes of zeros at the end.
         let beginning = b"1 0 obj<</Type/ObjStm/Filter/Fl>>stream\n\x78\x9c";
         let length = u16::try_from(beginning.len()).expect("short");
         let stored = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes(), beginning].concat();

@@ -1,4 +1,4 @@
-//! What files become, and why some do not (C7), as tables.
+//! What files become, and why some are not included (C7), as tables.
 
 use std::io::Cursor;
 
@@ -27,7 +27,7 @@ fn any(name: &str) -> Claims {
     claims("m.file", name, None)
 }
 
-/// Decodes in this process, as the sandbox's child does.
+/// Decodes in this process, in the way of a sandbox child.
 fn prepare(bytes: &[u8], claims: &Claims) -> Outcome {
     decode(claims.kind_of(bytes)?, bytes)?.prepared(bytes)
 }
@@ -48,7 +48,7 @@ fn see_through(width: u32, height: u32) -> DynamicImage {
     DynamicImage::ImageRgba8(RgbaImage::from_pixel(width, height, Rgba([200, 10, 10, 100])))
 }
 
-/// Returns media type, width and height of what the model gets, and the picture.
+/// Returns the media type, width and height of the model's picture, and the picture.
 fn seen(prepared: &Prepared) -> ((&'static str, u32, u32), DynamicImage) {
     let FileContent::Image { media_type, base64 } = &prepared.content else { panic!("{prepared:?} is no image") };
     let bytes = BASE64_STANDARD.decode(base64.as_bytes()).expect("base64");
@@ -92,7 +92,7 @@ fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
         (file("m.video", "a.mp4", Some("video/mp4")), Err(Unread::Video)),
         (file("m.file", "a.zip", Some("application/zip")), Err(Unread::Unsupported)),
         (file("m.file", "a.docx", Some("application/vnd.openxmlformats")), Err(Unread::Unsupported)),
-        // Names and types that do not agree are no proof: the bytes decide.
+        // If name and type disagree, they prove nothing: the bytes decide.
         (file("m.file", "a.docx", Some("application/octet-stream")), Ok(())),
         (file("m.file", "report.zip", Some("text/plain")), Ok(())),
         (file("m.file", "main.ts", Some("video/mp2t")), Ok(())),
@@ -143,7 +143,7 @@ fn a_photo_is_turned_upright_and_its_metadata_stays_behind() {
     let mut left_dark = RgbImage::from_pixel(40, 20, Rgb([255, 255, 255]));
     (0..20).for_each(|y| (0..20).for_each(|x| left_dark.put_pixel(x, y, Rgb([0, 0, 0]))));
     let jpeg = written(&DynamicImage::ImageRgb8(left_dark), ImageFormat::Jpeg);
-    // An Exif segment with one entry: orientation 6, "turn clockwise", and a comment.
+    // An Exif segment with one entry: orientation 6, "turn clockwise"; and a comment.
     let mut exif =
         b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     exif.extend(b"\xff\xfe\x00\x0fsecret place");
@@ -160,7 +160,7 @@ fn a_photo_is_turned_upright_and_its_metadata_stays_behind() {
     assert!(!bytes.windows(6).any(|window| window == b"secret"));
 }
 
-/// Returns a PNG whose header claims these dimensions, and whose data does not matter.
+/// Returns a PNG whose header claims these dimensions, with irrelevant data.
 fn bomb(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = written(&opaque(1, 1), ImageFormat::Png);
     bytes[16..20].copy_from_slice(&width.to_be_bytes());

@@ -1,6 +1,6 @@
-//! Text files: known by their bytes, in whatever encoding they came, and given as what people would read.
+//! Text files: recognised by their bytes in any encoding, and passed on as people would read them.
 //!
-//! [`is_likely`] is our own and runs anywhere; [`read`] asks a library and runs where decoders run.
+//! [`is_likely`] is our own code and runs anywhere; [`read`] uses a library and runs in the sandbox.
 
 use std::borrow::Cow;
 
@@ -12,18 +12,18 @@ use super::is_invisible;
 
 mod western;
 
-/// Of so many characters one may be such as no text holds: terminals, crashed writers and cells of a table leave some.
+/// One in this many characters may be odd for a text: terminals, crashed writers and table cells leave some.
 const ODD_ONE_IN: usize = 20;
-/// A few such characters are no reason to refuse a short text in which each has so many others around it.
+/// This many odd characters do not disqualify a short text with enough characters around each.
 const FEW_ODD: usize = 4;
 const AROUND_EACH: usize = 8;
-/// UTF-8's longer characters are hardly written by chance: for each damaged place, twice as much of them proves it.
+/// UTF-8's longer characters hardly occur by chance: this many for each damaged place prove the encoding.
 const DAMAGED_ONE_IN: usize = 2;
-/// What is looked at for UTF-16 without a mark.
+/// Bytes examined for UTF-16 without a byte order mark.
 const SAMPLE_BYTES: usize = 64 << 10;
-/// Fewer characters tell nothing of UTF-16 in scripts without zero bytes.
+/// Fewest characters from which UTF-16 can be told in scripts without zero bytes.
 const UNITS_MIN: usize = 8;
-/// How files begin that hold much text and are none.
+/// Signatures of binary files that contain much text.
 const BINARY_MARKS: [&[u8]; 14] = [
     b"SQLite format 3\0",
     b"PK\x03\x04",
@@ -41,20 +41,20 @@ const BINARY_MARKS: [&[u8]; 14] = [
     b"ID3\x03",
 ];
 
-/// A text as it is read.
+/// A decoded text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) text: String,
-    /// Zero bytes, control characters and places of no encoding, which are left out or replaced.
+    /// Zero bytes, control characters and undecodable places, which were dropped or replaced.
     pub(super) odd: u32,
 }
 
-/// Whether there is nothing to read: no bytes, or blanks alone.
+/// Returns whether there is nothing to read: no bytes, or only blanks.
 pub(super) fn is_empty(bytes: &[u8]) -> bool {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).iter().all(u8::is_ascii_whitespace)
 }
 
-/// Whether the bytes may be a text's, in any encoding.
+/// Returns whether the bytes may be a text in some encoding.
 pub(super) fn is_likely(bytes: &[u8]) -> bool {
     if is_empty(bytes) || BINARY_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
         return false;
@@ -71,18 +71,18 @@ pub(super) fn is_likely(bytes: &[u8]) -> bool {
             _ => {}
         }
     }
-    // Zero bytes stand in a log that was not written to its end, or between two texts.
+    // Zero bytes occur in a log that was not written to its end, and between joined texts.
     let all = bytes.len() - zeros;
     is_mostly_text(all, odd) && (zeros == 0 || seen * 3 >= all || is_nearly_utf8(bytes)) && all > 0
 }
 
-/// Whether so many odd characters are few enough for a text.
+/// Returns whether odd characters are few enough for a text.
 fn is_mostly_text(all: usize, odd: usize) -> bool {
     odd <= all / ODD_ONE_IN || (odd <= FEW_ODD && all >= odd * AROUND_EACH)
 }
 
-/// Returns the text: line ends are `\n`, and what a terminal would act upon or nobody would see is gone. `None` where it
-/// is no text in any encoding that is known.
+/// Decodes a text: line ends become `\n`, and terminal controls and invisible characters are removed. `None` if it is
+/// not a text in a known encoding.
 pub(super) fn read(bytes: &[u8]) -> Option<Read> {
     let decoded = decode(bytes);
     let (mut all, mut zeros, mut odd, mut before) = (0, 0, 0, ' ');
@@ -98,7 +98,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Read> {
         }
         before = letter;
     }
-    // Of a short text one damaged end is no reason to refuse it.
+    // A damaged end does not disqualify a short text.
     let is_cut = odd == 1 && all >= 4 && decoded.ends_with('\u{fffd}');
     if !is_mostly_text(all, odd) && !is_cut {
         return None;
@@ -122,7 +122,7 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
     if let Some(whole) = with_whole_characters(bytes) {
         return Cow::Owned(String::from_utf8_lossy(&whole).into_owned());
     }
-    // Bytes of no encoding in lines of their own would make a detector guess one for the whole.
+    // Undecodable bytes on lines of their own would make a detector guess a wrong encoding for the whole.
     if is_ascii_but_for_odd_lines(bytes) {
         return String::from_utf8_lossy(bytes);
     }
@@ -131,8 +131,8 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
     western::decode(bytes, detector.guess(None, Utf8Detection::Deny))
 }
 
-/// Returns the encoding where it is UTF-16 without a mark: every other byte of much of it is zero, or it reads well so and
-/// in no other way.
+/// Returns the encoding if it is UTF-16 without a byte order mark: much of it has zeros in every other byte, or only
+/// this reading makes sense.
 fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     let pairs = sample.chunks_exact(2);
@@ -160,7 +160,7 @@ fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// Whether UTF-16 is of living scripts with spaces, line ends or their own full stops in between.
+/// Returns whether UTF-16 units read as living scripts with spaces, line ends or full stops in between.
 fn reads_well(units: impl Iterator<Item = u16>) -> bool {
     let (mut all, mut known, mut stops) = (0, 0, 0);
     for unit in units {
@@ -174,14 +174,14 @@ fn reads_well(units: impl Iterator<Item = u16>) -> bool {
     known * 20 >= all * 19 && stops > 0 && stops * 100 >= all
 }
 
-/// Whether it is UTF-8, but for a few bytes: cut in the middle of a character, or written by two.
+/// Returns whether it is UTF-8 except for a few bytes: cut inside a character, or written by two programs.
 fn is_nearly_utf8(bytes: &[u8]) -> bool {
     let (mut whole, mut damaged, mut at) = (0_usize, 0_usize, 0_usize);
     for chunk in bytes.utf8_chunks() {
         whole += chunk.valid().chars().map(|letter| letter.len_utf8() - 1).sum::<usize>();
         at += chunk.valid().len() + chunk.invalid().len();
         let is_last = at == bytes.len() && !chunk.invalid().is_empty();
-        // The first bytes of a longer character, at the very end.
+        // The first bytes of a longer character at the very end.
         let is_cut = is_last && chunk.invalid().first().is_some_and(|byte| *byte >= 0xc2) && {
             std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none())
         };
@@ -191,8 +191,8 @@ fn is_nearly_utf8(bytes: &[u8]) -> bool {
     damaged == 0 || damaged <= whole / DAMAGED_ONE_IN
 }
 
-/// Returns the bytes with characters that were written as two halves of UTF-16 (CESU-8, as Java and Oracle do) made whole,
-/// where they are UTF-8 then. A half alone stays, and is replaced.
+/// Joins characters written as two UTF-16 surrogates (CESU-8, as Java and Oracle do), if the result is UTF-8. An
+/// unpaired one stays, and is replaced later.
 fn with_whole_characters(bytes: &[u8]) -> Option<Vec<u8>> {
     let half = |at: usize, kinds: std::ops::RangeInclusive<u8>| match bytes.get(at..at + 3) {
         Some([0xed, kind, last @ 0x80..=0xbf]) if kinds.contains(kind) => {
@@ -217,7 +217,7 @@ fn with_whole_characters(bytes: &[u8]) -> Option<Vec<u8>> {
     (halves > 0 && is_nearly_utf8(&whole)).then_some(whole)
 }
 
-/// Whether what is beyond ASCII stands in a few lines, with control characters beside it.
+/// Returns whether non-ASCII bytes are confined to a few lines that also contain control characters.
 fn is_ascii_but_for_odd_lines(bytes: &[u8]) -> bool {
     let (mut lines, mut beyond, mut odd) = (0_usize, 0_usize, 0_usize);
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -248,7 +248,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Skips what follows an escape in a terminal's colours and movements (ECMA-48, "Control sequences").
+/// Skips the rest of a terminal escape sequence (ECMA-48, "Control sequences").
 fn skip_escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     if rest.next_if_eq(&'[').is_none() {
         return;

@@ -1,5 +1,5 @@
-//! What an answer of the homeserver's, or of whoever stands in its place, means to an operator: what, why it matters, and how
-//! to mend it.
+//! Explains an answer of the homeserver, or of something in its place, to an operator: what is wrong, why it matters,
+//! and how to mend it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::registered;
 /// The most characters of the homeserver's own words that are repeated.
 const QUOTED_CHARS_MAX: usize = 200;
 
-/// Returns what is wrong with an answer that is no homeserver's: a page, JSON of something else, nothing, half of it.
+/// Explains an answer that is not a homeserver's: a page, other JSON, an empty or truncated body.
 #[must_use]
 pub fn foreign(status: u16, call: &str) -> String {
     let plainly = || format!("answered HTTP {status} to {call}, without a Matrix error");
@@ -52,7 +52,7 @@ pub fn foreign(status: u16, call: &str) -> String {
     format!("{what}\n  {why}\n  Mend: {mend}.")
 }
 
-/// Returns what is wrong where the homeserver refuses a call of ours in its own words.
+/// Explains a refusal by the homeserver, quoting its text.
 #[must_use]
 pub fn refused(call: &str, status: u16, errcode: &str, message: &str, pause: Option<Duration>) -> String {
     let quoted: String =

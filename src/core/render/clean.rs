@@ -1,4 +1,4 @@
-//! The first wall: Markdown's events without raw HTML, images, odd links, mentions and bottomless nesting.
+//! The first wall: Markdown events without raw HTML, images, odd links, mentions and endless nesting.
 
 use std::ops::Range;
 
@@ -12,18 +12,18 @@ use super::{
     source,
 };
 
-/// Deeper nesting is written flat. Clients and ruma's sanitiser drop elements below their own limit of 100.
+/// Deeper nesting is flattened. Clients and ruma's sanitiser drop elements below their own limit of 100.
 const DEPTH_MAX: usize = 12;
-/// A longer link is shown as its text.
+/// A longer link is shown as text only.
 const LINK_BYTES_MAX: usize = 2_048;
-/// Where a link leads that is none for clients is shown behind its text, up to this length.
+/// Most bytes of a target that is shown after a link's text, because clients get no link.
 const SHOWN_BYTES_MAX: usize = 300;
 
 const OPTIONS: Options = Options::ENABLE_TABLES.union(Options::ENABLE_STRIKETHROUGH).union(Options::ENABLE_TASKLISTS);
 
 pub(super) struct Cleaned {
     pub(super) events: Vec<Event<'static>>,
-    /// Whether there is anything that a plain body cannot show.
+    /// Whether anything needs more than a plain body.
     pub(super) rich: bool,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned {
             Event::End(TagEnd::CodeBlock) => in_code_block = false,
             _ => {}
         }
-        // Tamed only here, because entities such as `&#x202e;` are characters by now.
+        // Tame text only now, because entities such as `&#x202e;` are characters by here.
         match event {
             Event::Text(text) if in_code_block => events.push(Event::Text(letters::tamed(&text).into())),
             Event::Text(text) => split_mentions(&letters::tamed(&text), &mut events),
@@ -80,38 +80,38 @@ pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned {
 #[derive(Default)]
 struct Cleaner {
     events: Vec<Event<'static>>,
-    /// For each open tag whose start may be left out: whether it was written.
+    /// For each open tag that may be omitted: whether it was written.
     open: Vec<bool>,
-    /// For each open link: where it leads, if that is to be shown behind it.
+    /// For each open link: its target, if that is to be shown after the text.
     unlinked: Vec<Option<Unlinked>>,
-    /// What stands under the words of an open heading, where they are a paragraph.
+    /// The line under an open heading whose text is a paragraph.
     underline: Option<source::Underline>,
-    /// The number of the last item of each open list, as it was written.
+    /// The number of each open list's last item, as written.
     numbers: Vec<Option<u64>>,
-    /// Where the last cell of a row ends in the source.
+    /// Where a row's last cell ends in the source.
     cell_end: usize,
-    /// Whether a summary within running text is open.
+    /// Whether a summary inside running text is open.
     in_summary: bool,
     inline: inline::Inline,
     depth: usize,
     in_link: bool,
-    /// In a block of raw HTML; whether a paragraph is open for what it says.
+    /// In a block of raw HTML: whether a paragraph is open for its text.
     html_block: Option<bool>,
     /// Whether links to people stay.
     pills: bool,
 }
 
-/// A link that clients are not given.
+/// A link that clients do not get.
 struct Unlinked {
     dest_url: String,
-    /// Its text begins with this event.
+    /// The index of the event at which its text begins.
     begin: usize,
-    /// It stands right behind a word, so it may be a program's: `a[i](b)`.
+    /// Whether it directly follows a word, so that it may be program text: `a[i](b)`.
     is_raw: bool,
 }
 
 impl Cleaner {
-    /// Takes an event that reads otherwise than the parser takes it; returns whether it was taken.
+    /// Handles an event that the source means differently from the parser; returns whether it did.
     fn by_source(&mut self, event: &Event<'_>, range: &Range<usize>, shielded: &Shielded<'_>) -> bool {
         match event {
             Event::Start(Tag::Heading { .. }) => {
@@ -163,7 +163,7 @@ impl Cleaner {
         }
     }
 
-    /// A number that does not follow the one before it is meant: the list ends there, and another one begins.
+    /// Starts another list if a number does not follow the one before, because the number is meant.
     fn number(&mut self, number: Option<u64>) {
         let Some((Some(last), number)) = self.numbers.last_mut().zip(number) else { return };
         let follows = *last == u64::MAX || number == *last || Some(number) == last.checked_add(1);
@@ -180,11 +180,11 @@ impl Cleaner {
                 self.end(end);
                 self.inline.within(self.open.len());
             }
-            // Raw HTML is shown, not obeyed, but for line breaks, which Markdown has no other way to write in a table.
+            // Raw HTML is shown and not obeyed, except line breaks, which Markdown cannot write in a table.
             Event::InlineHtml(text) if folds::is_break(&text) => self.events.push(Event::HardBreak),
             Event::InlineHtml(text) if folds::tag(&text).is_some() => self.inline_fold(folds::tag(&text)),
             Event::InlineHtml(text) if !self.pills && self.inline.take(&text, self.open.len(), &mut self.events) => {}
-            // The last two are off in the options; shown as text, should that ever change.
+            // The options turn the last two off; if that changes, they are shown as text.
             Event::InlineHtml(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
                 self.events.push(Event::Text(text));
             }
@@ -213,7 +213,7 @@ impl Cleaner {
                     self.events.push(Event::Start(tag));
                 }
             }
-            // An item stands or falls with its list.
+            // An item is written only if its list is.
             Tag::Item => {
                 let written = self.depth <= DEPTH_MAX;
                 self.open.push(written);
@@ -283,7 +283,7 @@ impl Cleaner {
         }
     }
 
-    /// Shows where something leads that is no link for clients: a file beside the text, an odd scheme.
+    /// Shows a target that is not a link for clients: a relative file, an odd scheme.
     fn show(&mut self, Unlinked { dest_url, begin, is_raw }: Unlinked) {
         let text: String = self.events[begin..]
             .iter()
@@ -302,7 +302,7 @@ impl Cleaner {
         }
     }
 
-    /// Within running text nothing folds: a summary is bold, and what folds stands behind it.
+    /// Renders a fold inside running text: nothing folds, the summary is bold, and the content follows it.
     fn inline_fold(&mut self, tag: Option<&'static str>) {
         match tag {
             Some(folds::SUMMARY) if !self.in_summary => {
@@ -324,7 +324,7 @@ impl Cleaner {
         }
     }
 
-    /// A link without a text shows where it leads.
+    /// Shows the target of a link without a text.
     fn describe(&mut self) {
         if let Some(Event::Start(Tag::Link { dest_url, .. })) = self.events.last() {
             let dest_url = dest_url.clone();
@@ -332,7 +332,7 @@ impl Cleaner {
         }
     }
 
-    /// A line of a block of raw HTML: what folds is kept, and the rest is shown.
+    /// Handles a line of a raw HTML block: keeps folds and shows the rest.
     fn html(&mut self, text: &str) {
         for line in text.split_inclusive('\n') {
             let ended = line.ends_with('\n');
@@ -385,7 +385,7 @@ impl Cleaner {
     }
 }
 
-/// Whether a link's address says something to people: not a script, and nobody who would seem to be called.
+/// Returns whether a link's target may be shown: not a script, and not somebody who would seem mentioned.
 fn may_be_shown(dest_url: &str) -> bool {
     let is_script = || {
         let scheme = dest_url.split(':').next().unwrap_or_default().trim();
@@ -398,7 +398,7 @@ fn may_be_shown(dest_url: &str) -> bool {
 }
 
 fn may_link(dest_url: &str, pills: bool) -> bool {
-    // Clients may look for `@room` anywhere in what they are sent, an address included.
+    // Clients may look for `@room` anywhere in a message, including in an address.
     let pings = has_room_mention(dest_url);
     if pings || dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;

@@ -1,36 +1,36 @@
-//! Answers near the event size limit: a beginning in the room, the whole in a file (C9).
+//! Answers near the event size limit: a beginning in the room, and the whole in a file (C9).
 //!
-//! An event may have 65 536 bytes on the wire (spec, "Size limits"). Encryption makes four bytes out of three, an
-//! edit carries its text twice, and each text is sent as body and as HTML: the limits here hold for all of that, with
-//! some 4 KB left for the rest of the event.
+//! An event has at most 65 536 bytes on the wire (spec, "Size limits"). Encryption turns three bytes into four, an edit
+//! contains its text twice, and each text is sent as body and as HTML. The limits here allow for all of that, and leave
+//! about 4 KB for the rest of the event.
 
 use super::{Pills, Rendered, both, rendered, written};
 use crate::core::words;
 
-/// The most that a new message's body and HTML may take together, in bytes of JSON; fits when encrypted.
+/// Most bytes of JSON for a new message's body and HTML together; it fits even encrypted.
 pub const MESSAGE_BYTES_MAX: usize = 44_000;
-/// The same for an edit, which carries both twice.
+/// The same for an edit, which contains both twice.
 pub const EDIT_BYTES_MAX: usize = 22_000;
-/// The beginning that stands for a longer answer is about this long, in bytes of Markdown.
+/// The approximate length of the beginning that replaces a longer answer, in bytes of Markdown.
 pub const SUMMARY_BYTES_MAX: usize = 4_000;
-/// What an empty text takes in JSON.
+/// Bytes of an empty text in JSON.
 const EMPTY_BYTES: usize = 2;
 /// A shorter beginning is not worth showing.
 const SUMMARY_BYTES_MIN: usize = 64;
 
-/// An answer in the form in which it can be sent.
+/// An answer in a sendable form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fitted {
-    /// The message: the whole answer, or its beginning and a word about the file.
+    /// The message: the whole answer, or its beginning and a note about the file.
     pub message: Rendered,
-    /// The whole answer as Markdown, to be attached, where the message is only its beginning.
+    /// The whole answer as Markdown to attach, if the message is only its beginning.
     pub overflow: Option<String>,
 }
 
-/// Renders an answer, and cuts it at a paragraph where it takes more than `bytes_max`.
+/// Renders an answer, and cuts it at a paragraph if it exceeds `bytes_max`.
 ///
-/// `bytes_max` is [`MESSAGE_BYTES_MAX`] or [`EDIT_BYTES_MAX`]; below a few hundred bytes only the word about the
-/// file remains.
+/// `bytes_max` is [`MESSAGE_BYTES_MAX`] or [`EDIT_BYTES_MAX`]; below a few hundred bytes only the note about the file
+/// remains.
 #[must_use]
 pub fn fit(markdown: &str, bytes_max: usize) -> Fitted {
     match whole(markdown, bytes_max) {
@@ -42,19 +42,19 @@ pub fn fit(markdown: &str, bytes_max: usize) -> Fitted {
     }
 }
 
-/// Renders an answer that is still being written, for an edit of its message.
+/// Renders an unfinished answer, for an edit of its message.
 #[must_use]
 pub fn fit_so_far(markdown: &str) -> Rendered {
     whole(markdown, EDIT_BYTES_MAX).unwrap_or_else(|| beginning(markdown, EDIT_BYTES_MAX, &words::still_writing()))
 }
 
 fn whole(markdown: &str, bytes_max: usize) -> Option<Rendered> {
-    // Markdown of more than four times the limit hardly fits: spare the work on what nobody could read.
+    // Markdown beyond four times the limit hardly fits, so skip the work.
     if markdown.len() / 4 > bytes_max {
         return None;
     }
     let written = written(markdown, Pills::Flat);
-    // The sanitiser takes longer by the square for many elements side by side, and makes nothing shorter but quotes.
+    // The sanitiser is quadratic in sibling elements, and shortens nothing but quotes, so check the size before it.
     let html = if written.rich { written.html.replace("&quot;", "\"") } else { String::new() };
     if json_bytes(&Rendered { body: written.body.clone(), html: Some(html) }) > bytes_max + EMPTY_BYTES {
         return None;
@@ -80,7 +80,7 @@ fn beginning(markdown: &str, bytes_max: usize, note: &str) -> Rendered {
     Rendered { body: note.body, html: Some(note.html) }
 }
 
-/// Returns a beginning of at most `bytes_max`, which ends with a paragraph if possible, else a line, else a word.
+/// Returns a beginning of at most `bytes_max`, cut after a paragraph if possible, else a line, else a word.
 fn cut(markdown: &str, bytes_max: usize) -> &str {
     let part = &markdown[..markdown.floor_char_boundary(bytes_max)];
     if part.len() == markdown.len() {
@@ -93,7 +93,7 @@ fn cut(markdown: &str, bytes_max: usize) -> &str {
     part[..end.unwrap_or(part.len())].trim_end()
 }
 
-/// Returns how many bytes of JSON a message's body and HTML take together.
+/// Returns the bytes of JSON that a message's body and HTML take together.
 #[must_use]
 pub fn json_bytes(message: &Rendered) -> usize {
     let bytes = |text: &str| serde_json::to_string(text).map_or(usize::MAX / 2, |json| json.len());

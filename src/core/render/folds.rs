@@ -1,4 +1,4 @@
-//! The raw HTML that is kept: line breaks, and what people can unfold (`details` with its `summary`).
+//! The raw HTML that is kept: line breaks, and folds (`details` with its `summary`).
 
 use pulldown_cmark::{CowStr, Event, Tag, TagEnd};
 
@@ -7,14 +7,14 @@ pub(super) const DETAILS_END: &str = "</details>";
 pub(super) const SUMMARY: &str = "<summary>";
 pub(super) const SUMMARY_END: &str = "</summary>";
 
-/// A part of a line of raw HTML.
+/// A piece of a line of raw HTML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     /// One of the four tags above.
     Tag(&'static str),
     /// `<br>`
     Break,
-    /// Anything else.
+    /// Any other text.
     Text(&'a str),
 }
 
@@ -23,7 +23,7 @@ pub(super) fn is_break(tag: &str) -> bool {
     name_of(tag).is_some_and(|(_, name)| name.eq_ignore_ascii_case("br"))
 }
 
-/// Returns which of the four tags above a tag is.
+/// Returns which of the four tags above this is.
 pub(super) fn tag(tag: &str) -> Option<&'static str> {
     match known(tag) {
         Some(Piece::Tag(tag)) => Some(tag),
@@ -31,7 +31,7 @@ pub(super) fn tag(tag: &str) -> Option<&'static str> {
     }
 }
 
-/// Takes a line apart.
+/// Splits a line into pieces.
 pub(super) fn pieces(line: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let (mut done, mut at) = (0, 0);
@@ -67,15 +67,15 @@ fn known(tag: &str) -> Option<Piece<'static>> {
     })
 }
 
-/// Returns what stands in a tag, and whether it closes.
+/// Returns a tag's name, and whether it is a closing tag.
 fn name_of(tag: &str) -> Option<(bool, &str)> {
     let inside = tag.strip_prefix('<')?.strip_suffix('>')?;
     let inside = inside.strip_suffix('/').unwrap_or(inside).trim();
     Some(inside.strip_prefix('/').map_or((false, inside), |name| (true, name.trim())))
 }
 
-/// Makes folds whole: one that is never closed would hide what follows, so its summary becomes a line in bold; an end
-/// without a beginning goes.
+/// Balances folds. An unclosed one would hide what follows, so its summary becomes a bold line; an end without a
+/// beginning is dropped.
 pub(super) fn close(events: &mut Vec<Event<'static>>) {
     let is = |event: &Event<'_>, tag: &str| matches!(event, Event::Html(html) if **html == *tag);
     if !events.iter().any(|event| matches!(event, Event::Html(_))) {
@@ -100,7 +100,7 @@ pub(super) fn close(events: &mut Vec<Event<'static>>) {
             _ => {}
         }
     }
-    // A summary counts within a fold that is whole.
+    // A summary only counts inside a complete fold.
     let mut depth = 0_usize;
     let taken = std::mem::take(events);
     for (event, whole) in taken.into_iter().zip(whole) {
@@ -125,12 +125,12 @@ pub(super) fn close(events: &mut Vec<Event<'static>>) {
     }
 }
 
-/// Returns a text without comments.
+/// Returns a text without HTML comments.
 pub(super) fn without_comments(text: &str) -> String {
     without(text, "<!--", "-->")
 }
 
-/// Returns a text without anything that reads like a tag.
+/// Returns a text without anything that looks like a tag.
 pub(super) fn without_tags(text: &str) -> String {
     without(text, "<", ">")
 }

@@ -1,4 +1,4 @@
-//! The second wall: a fixed set of tags, and everything else escaped.
+//! The second wall: writes a fixed set of tags and escapes everything else.
 
 use std::fmt::Write as _;
 
@@ -6,16 +6,16 @@ use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
 use super::{inline, kept, tasks};
 
-/// The largest heading: `<h1>` shouts in a chat.
+/// The largest heading level written, because `<h1>` shouts in a chat.
 const HEADING_MIN: u8 = 3;
-/// A code block's language is cut after this many characters.
+/// The length at which a code block's language is cut, in characters.
 const LANGUAGE_CHARS_MAX: usize = 30;
 
 pub(super) fn write(events: &[Event<'_>]) -> String {
     let mut writer = Writer::default();
     writer.events(events);
     let html = writer.html;
-    // One paragraph needs no frame.
+    // A single paragraph needs no element.
     match html.strip_prefix("<p>").and_then(|inner| inner.strip_suffix("</p>")) {
         Some(inner) if !inner.contains("<p>") => inner.to_owned(),
         _ => html,
@@ -25,7 +25,7 @@ pub(super) fn write(events: &[Event<'_>]) -> String {
 #[derive(Default)]
 struct Writer {
     html: String,
-    /// Where the open link leads, and its text so far.
+    /// The open link's target, and its text so far.
     link: Option<(String, String)>,
     in_table_head: bool,
 }
@@ -51,7 +51,7 @@ impl Writer {
         }
     }
 
-    /// A list of tasks: its boxes are the bullets, so it is written as lines, those within an item further in.
+    /// Writes a task list as lines, because its boxes serve as bullets; nested lists are indented.
     fn tasks(&mut self, list: &[Event<'_>]) {
         let (mut depth, mut first, mut paragraph_ended) = (0_usize, true, false);
         self.html.push_str("<p>");
@@ -76,7 +76,7 @@ impl Writer {
         self.html.push_str("</p>");
     }
 
-    /// A formula as its source, which clients that know `data-mx-maths` show set (spec, "Mathematical messages").
+    /// Writes a formula as its source, which clients that know `data-mx-maths` typeset (spec, "Mathematical messages").
     fn formula(&mut self, source: &str, element: &str) {
         let (tex, _) = kept::formula(source);
         write!(self.html, r#"<{element} data-mx-maths=""#).expect("writing to a string never fails");
@@ -100,9 +100,9 @@ impl Writer {
             Event::Rule => self.html.push_str("<hr>"),
             Event::TaskListMarker(done) => self.html.push_str(if *done { "☑ " } else { "☐ " }),
             Event::InlineMath(source) => self.formula(source, "span"),
-            // The tags of `folds` alone.
+            // Only the tags of `folds` get here.
             Event::Html(tag) => self.html.push_str(tag),
-            // `clean` lets none of these through; nothing is written where it should.
+            // `clean` passes none of these; should it, nothing is written.
             Event::InlineHtml(_) | Event::DisplayMath(_) | Event::FootnoteReference(_) => {}
         }
     }
@@ -173,7 +173,7 @@ impl Writer {
         }
     }
 
-    /// A text that itself reads like a link must not hide another one.
+    /// Ends a link. If its text looks like another link, the real target follows in parentheses.
     fn end_link(&mut self) {
         self.html.push_str("</a>");
         let Some((dest_url, label)) = self.link.take() else { return };
@@ -188,7 +188,7 @@ impl Writer {
     }
 }
 
-/// Returns the element of a tag that needs no attributes.
+/// Returns the element name of a tag without attributes.
 fn plain_name(end: TagEnd) -> Option<&'static str> {
     Some(match end {
         TagEnd::Paragraph => "p",
@@ -204,7 +204,7 @@ fn plain_name(end: TagEnd) -> Option<&'static str> {
     })
 }
 
-/// Returns the language that a fence names, where it looks like one.
+/// Returns the language in a fence, if it looks like one.
 fn language<'a>(kind: &'a CodeBlockKind<'_>) -> Option<&'a str> {
     let CodeBlockKind::Fenced(info) = kind else { return None };
     let language = info.split([' ', ',', '{']).next()?;

@@ -1,13 +1,14 @@
-//! Inline HTML that says what Markdown has another sign for, or none: `H<sub>2</sub>O`, `<kbd>Ctrl</kbd>`.
+//! Inline HTML for which Markdown has another sign or none: `H<sub>2</sub>O`, `<kbd>Ctrl</kbd>`.
 //!
-//! Only names without attributes count, and only with their end in the same text; all else is shown as it stands.
+//! Only names without attributes count, and only if they are closed in the same text; anything else is shown as
+//! written.
 
 use pulldown_cmark::{Event, Tag, TagEnd};
 
-/// So many may be open at once; more are shown as they stand.
+/// Most tags open at once; further ones are shown as written.
 const OPEN_MAX: usize = 8;
 
-/// What a pair of tags makes of what is between them.
+/// The meaning of a pair of tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Below,
@@ -18,22 +19,22 @@ enum Kind {
     Code,
 }
 
-/// A tag that is open.
+/// An open tag.
 #[derive(Clone, Copy, Debug)]
 struct Opened {
     kind: Kind,
-    /// Its event.
+    /// Its event's index.
     at: usize,
-    /// How many of Markdown's own tags were open there.
+    /// How many Markdown tags were open at that point.
     depth: usize,
 }
 
-/// The tags that are open in a text.
+/// The open tags of a text.
 #[derive(Debug, Default)]
 pub(super) struct Inline(Vec<Opened>);
 
 impl Inline {
-    /// Takes a tag; returns whether it was one of these. `depth` is how many of Markdown's own tags are open.
+    /// Handles a tag; returns whether it was one of these. `depth` is the number of open Markdown tags.
     pub(super) fn take(&mut self, html: &str, depth: usize, events: &mut Vec<Event<'static>>) -> bool {
         let Some((closes, kind)) = kind(html) else { return false };
         if !closes {
@@ -41,7 +42,7 @@ impl Inline {
                 return false;
             }
             self.0.push(Opened { kind, at: events.len(), depth });
-            // Shown like this where its end does not come.
+            // Shown as text unless its end comes.
             events.push(Event::Text(html.to_owned().into()));
             return true;
         }
@@ -63,12 +64,12 @@ impl Inline {
         true
     }
 
-    /// Forgets what was opened within more of Markdown's tags than are open now: it ends nowhere.
+    /// Forgets tags opened at a greater depth than now, which can no longer be closed.
     pub(super) fn within(&mut self, depth: usize) {
         self.0.retain(|open| open.depth <= depth);
     }
 
-    /// Forgets what is open where a text ends.
+    /// Forgets all open tags at the end of a text.
     pub(super) fn end(&mut self) {
         self.0.clear();
     }
@@ -87,7 +88,7 @@ impl Kind {
     }
 }
 
-/// Returns what a tag is, and whether it closes.
+/// Returns a tag's kind, and whether it closes.
 fn kind(html: &str) -> Option<(bool, Kind)> {
     let name = html.strip_prefix('<')?.strip_suffix('>')?;
     let (closes, name) = name.strip_prefix('/').map_or((false, name), |name| (true, name));
@@ -103,7 +104,7 @@ fn kind(html: &str) -> Option<(bool, Kind)> {
     Some((closes, kind))
 }
 
-/// Returns the sign in front of what stands higher or lower, where there is no HTML.
+/// Returns the sign that replaces superscript or subscript without HTML.
 pub(super) fn sign(tag: &Tag<'_>) -> Option<&'static str> {
     match tag {
         Tag::Superscript => Some("^"),
@@ -112,7 +113,7 @@ pub(super) fn sign(tag: &Tag<'_>) -> Option<&'static str> {
     }
 }
 
-/// Returns the element of what stands higher or lower.
+/// Returns the element of superscript or subscript.
 pub(super) fn element(end: TagEnd) -> Option<&'static str> {
     match end {
         TagEnd::Superscript => Some("sup"),

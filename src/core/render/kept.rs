@@ -1,18 +1,18 @@
-//! What is taken out of the parser's reach whole: formulas, paths of Windows, bare web addresses.
+//! Parts that are protected from the parser as a whole: formulas, Windows paths, bare web addresses.
 
 use std::{borrow::Cow, fmt::Write as _};
 
 use super::shield::{CLOSE, OPEN, is_character, is_unspaced};
 
-/// A longer formula is text like any other, in bytes.
+/// Most bytes of a formula; a longer one is ordinary text.
 pub(super) const FORMULA_BYTES_MAX: usize = 2_000;
-/// Formulas, paths and addresses of one text; what follows is text like any other.
+/// Most formulas, paths and addresses of a text; the rest is ordinary text.
 const KEPT_MAX: usize = 500;
-/// How an environment of TeX begins, which is a formula without more around it.
+/// How a TeX environment begins, which is a formula without delimiters.
 pub(super) const ENVIRONMENT: &str = "\\begin{";
 const ENVIRONMENT_NAME_BYTES_MAX: usize = 20;
 
-/// What is taken out of the parser's reach.
+/// A part of the text that the parser does not see.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kept<'a> {
     Formula(&'a str),
@@ -20,7 +20,7 @@ pub(super) enum Kept<'a> {
     Text(&'a str),
 }
 
-/// Returns what is between a formula's delimiters, and whether it stands on lines of its own.
+/// Returns the content between a formula's delimiters, and whether it is a display formula.
 pub(super) fn formula(source: &str) -> (&str, bool) {
     for (open, close, display) in [("$$", "$$", true), ("\\[", "\\]", true), ("\\(", "\\)", false), ("$", "$", false)] {
         if let Some(inner) = source.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
@@ -50,10 +50,10 @@ pub(super) fn without_kept<'a>(markdown: &'a str, all: &mut Vec<Kept<'a>>) -> Co
             all.push(kept);
             (done, at) = (begin + text.len(), begin + text.len());
         } else if let Some(address) = address {
-            // Nothing within it begins another one.
+            // No other part begins inside it.
             at = begin + address.length.max(1);
         } else if let Some(escaped) = rest.strip_prefix('\\') {
-            // Whatever is escaped opens nothing.
+            // An escaped character opens nothing.
             at = begin + 1 + escaped.chars().next().map_or(0, char::len_utf8);
         } else if rest.starts_with('h') {
             at = begin + 1;
@@ -72,7 +72,7 @@ fn done_to(out: &mut String, before: &str, number: usize) {
     let _ = write!(out, "{before}{OPEN}{number}{CLOSE}");
 }
 
-/// Returns the length of the rest of a Windows path whose first backslash stands at `at`: `C:\new`, `\\server\share`.
+/// Returns the length of the rest of a Windows path whose first backslash is at `at`: `C:\new`, `\\server\share`.
 fn path_at(markdown: &str, at: usize) -> Option<usize> {
     let rest = &markdown[at..];
     let begins = |letter: Option<char>| letter.is_none_or(|letter| !letter.is_alphanumeric() && letter != '\\');
@@ -90,26 +90,26 @@ fn path_at(markdown: &str, at: usize) -> Option<usize> {
     let ends = |letter: char| letter.is_whitespace() || "`\"'<>|".contains(letter) || !is_character(letter);
     let path = &window[..window.find(ends).unwrap_or(window.len())];
     let path = path.trim_end_matches(['?', '!', '.', ',', ':', ';', '*', '_', '~', ')', ']']);
-    // A line of TeX may begin so.
+    // A line of TeX may begin like this.
     let names_share = path.get(2..).and_then(|name| name.split_once('\\'));
     let is_share =
         is_share && names_share.is_some_and(|(name, behind)| !name.contains(['{', '&']) && !behind.is_empty());
     (path.len() > 1 && (is_drive || is_share)).then_some(path.len())
 }
 
-/// A bare address.
+/// A bare web address.
 #[derive(Clone, Copy)]
 struct Address {
     length: usize,
-    /// Emphasis in an address's way is all that is to be kept from it.
+    /// Whether it needs protection, because emphasis interferes with it.
     needs_shield: bool,
 }
 
-/// Returns the length of the web address at the beginning of `rest`, which stands there by itself (GitHub Flavored
-/// Markdown 0.29, "Autolinks": what ends a sentence or closes something around the address is none of it).
+/// Returns the web address that stands by itself at the start of `rest` (GitHub Flavored Markdown 0.29, "Autolinks":
+/// punctuation that ends a sentence or closes something around the address does not belong to it).
 fn address_at(rest: &str, before: Option<char>) -> Option<Address> {
     let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme))?;
-    // In `<…>` the parser knows it.
+    // In `<…>` the parser recognises it.
     if before.is_some_and(|before| before.is_alphanumeric() || matches!(before, '<' | '/' | '"' | '\'')) {
         return None;
     }
@@ -132,8 +132,8 @@ fn address_at(rest: &str, before: Option<char>) -> Option<Address> {
     Some(Address { length: address.len(), needs_shield: !plain && host.starts_with(char::is_alphanumeric) })
 }
 
-/// Returns where an address ends that a text begins with. Where words stand without spaces between them, what follows an
-/// address follows it at once: a bracket that was opened in front of it, emphasis, marks and letters of such scripts.
+/// Returns where the address at the start of a text ends. In scripts without spaces the next text follows immediately:
+/// a bracket opened before the address, emphasis, punctuation, or letters of such a script.
 fn address_end(text: &str) -> usize {
     let ends = |letter: char| {
         letter.is_whitespace()
@@ -158,13 +158,14 @@ fn address_end(text: &str) -> usize {
     text.len()
 }
 
-/// Full-width punctuation, and that of Chinese and Japanese.
+/// Returns whether a character is full-width, Chinese or Japanese punctuation.
 fn is_mark_of_unspaced(letter: char) -> bool {
     matches!(letter, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}'
         | '\u{ff5b}'..='\u{ff65}')
 }
 
-/// Returns the length of the formula at the beginning of `rest`. Money, shell variables and escaped brackets are none.
+/// Returns the length of the formula at the start of `rest`. Money, shell variables and escaped brackets are not
+/// formulas.
 fn formula_at(rest: &str, before: Option<char>) -> Option<usize> {
     if rest.starts_with(ENVIRONMENT) {
         return environment(rest).filter(|length| !has_blank_line(&rest[..*length]));
@@ -197,7 +198,7 @@ fn formula_at(rest: &str, before: Option<char>) -> Option<usize> {
     fits.then_some(length)
 }
 
-/// Returns the length of the environment of TeX at the beginning of `rest`, to its own end.
+/// Returns the length of the TeX environment at the start of `rest`, up to its own end.
 pub(super) fn environment(rest: &str) -> Option<usize> {
     let name = rest.strip_prefix(ENVIRONMENT)?;
     let name = &name[..name.find('}').filter(|end| (1..=ENVIRONMENT_NAME_BYTES_MAX).contains(end))?];
@@ -210,14 +211,14 @@ pub(super) fn environment(rest: &str) -> Option<usize> {
     (!window[..at].contains('`')).then_some(at + end.len())
 }
 
-/// A paragraph ends at a blank line, and no formula goes beyond it.
+/// A blank line ends a paragraph, and so any formula.
 fn has_blank_line(text: &str) -> bool {
     let mut lines = text.split('\n').map(str::trim);
     let (_, _) = (lines.next(), lines.next_back());
     lines.any(str::is_empty)
 }
 
-/// Whether a text reads like a formula: with TeX's signs, or as a name of one letter.
+/// Returns whether a text looks like a formula: with TeX's characters, or as a one-letter name.
 fn is_mathematical(text: &str) -> bool {
     let mut letters = text.trim().chars();
     let single = letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none();
@@ -227,7 +228,7 @@ fn is_mathematical(text: &str) -> bool {
         || text.contains(" / ")
 }
 
-/// Whether it is one term: `f(x)`, `2n`, `n!`.
+/// Returns whether it is a single term: `f(x)`, `2n`, `n!`.
 fn is_term(text: &str) -> bool {
     let text = text.trim();
     !text.contains(char::is_whitespace)

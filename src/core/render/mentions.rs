@@ -1,12 +1,12 @@
-//! What clients could take for a call of somebody: ids, `@room`, links to people.
+//! Texts that clients could take for a mention: ids, `@room`, links to people.
 
 use std::borrow::Cow;
 
 use pulldown_cmark::Event;
 use url::Url;
 
-/// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and the permalinks of
-/// web clients, which name the person in their fragment. Clients decode a link before they look at it.
+/// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and permalinks of web
+/// clients, which name the person in their fragment. Clients decode a link before they check it.
 pub(super) fn is_user_link(url: &Url) -> bool {
     let whole = percent_decoded(url.as_str());
     if url.scheme() == "matrix" {
@@ -19,7 +19,7 @@ pub(super) fn is_user_link(url: &Url) -> bool {
     fragment.starts_with('@') || fragment.contains("/@")
 }
 
-/// Returns a text with what stands for its bytes (`%40`) decoded.
+/// Decodes percent-encoded bytes (`%40`) in a text.
 pub(in crate::core) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -105,7 +105,7 @@ fn mentions(text: &str) -> Vec<(usize, usize, Found)> {
     found
 }
 
-/// Returns whether `@room` stands at the `@` as a word of its own: only so do push rules find it in a body (spec,
+/// Returns whether `@room` stands at the `@` as a separate word, which is how push rules find it in a body (spec,
 /// "event_match": a pattern for `content.body` ends at word boundaries).
 pub(super) fn is_room_mention(text: &str, at: usize) -> bool {
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
@@ -144,7 +144,7 @@ fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize, Found)>) {
         }
         let rest = &word[at + 1..];
         let after_letter = word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
-        // What stands behind code is a text of its own for clients.
+        // For clients, the text after code is separate.
         if is_room_mention(&word[done..], at - done) {
             let (begin, end) = token_around(word, at, at + 5);
             found.push((offset + begin.max(done), offset + end, Found::Call));
@@ -159,7 +159,7 @@ fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize, Found)>) {
     }
 }
 
-/// Returns the length of `localpart:server` at the beginning of `rest`; 0 where there is none.
+/// Returns the length of `localpart:server` at the start of `rest`; 0 if there is none.
 fn user_id_len(rest: &str) -> usize {
     let Some(colon) = rest.find(|letter: char| letter == ':' || letter == '@' || !letter.is_ascii_graphic()) else {
         return 0;

@@ -1,37 +1,37 @@
-//! Stars, lines, tildes and backslashes that are no markup: of sums, names, patterns, commands and TeX.
+//! Stars, underscores, tildes and backslashes that are not markup, in sums, names, patterns, commands and TeX.
 //!
-//! `5*6*7`, `**/*.py`, `__init__`, `~5 min` and `\,` mean what they say. CommonMark would take some of their signs for
-//! emphasis or escapes, and the reader would never see them. What is decided here stands as it is; all else is the
-//! parser's. Where both are possible, the signs stay: what is seen beyond need misleads less than what vanishes.
+//! `5*6*7`, `**/*.py`, `__init__`, `~5 min` and `\,` mean what they say. CommonMark would read some of these signs as
+//! emphasis or escapes, and readers would never see them. Signs recognised here stay literal; the parser decides about
+//! all others. In doubt a sign stays, because a superfluous sign misleads less than a missing one.
 
 use std::ops::Range;
 
 use super::shield::is_unspaced;
 
-/// What CommonMark lets a backslash take away from in front of these, and nobody who writes Markdown escapes: TeX and paths
-/// mean the backslash.
+/// Characters that CommonMark lets a backslash escape, but that nobody escapes in Markdown: TeX and paths mean the
+/// backslash itself.
 const KEPT_BEHIND_BACKSLASH: &[u8] = b",;:{}%\"'/=?^\\";
-/// A name of more bytes is none.
+/// Most bytes of a name.
 const NAME_BYTES_MAX: usize = 80;
-/// So much of a line is looked at for a sign that ends what another one begins, in bytes.
+/// Bytes of a line searched for the sign that closes another.
 const LOOKED_AT_BYTES: usize = 2_000;
-/// So many stars with spaces between them begin a line of a schedule; fewer are items of lists.
+/// Fewest space-separated stars that begin a line of a schedule; fewer are list items.
 const SCHEDULE_STARS: usize = 3;
 
-/// Whether more of the text may come.
+/// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Text {
     Whole,
-    /// What a later sign would decide is not decided yet.
+    /// Signs whose meaning depends on later text are left undecided.
     Growing,
 }
 
-/// Signs that are none of Markdown's.
+/// Signs that are not Markdown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Signs {
-    /// They stay as they are; in order, each of one byte's letters alone.
+    /// Signs that stay literal; ranges in order, each of single-byte characters only.
     pub(super) plain: Vec<Range<usize>>,
-    /// Lines (`_`) that are to be read as stars, for they stand beside a script without spaces.
+    /// Underscores to be read as stars, because they are next to a script without spaces.
     pub(super) as_stars: Vec<Range<usize>>,
 }
 
@@ -49,7 +49,7 @@ impl Run<'_> {
         self.end - self.at
     }
 
-    /// Returns the character in front of the one before.
+    /// Returns the second character before the run.
     fn second_before(&self) -> Option<char> {
         self.text[..self.at].chars().rev().nth(1)
     }
@@ -59,11 +59,11 @@ impl Run<'_> {
     }
 }
 
-/// Finds the signs of a text.
+/// Finds a text's literal signs.
 pub(super) fn signs(text: &str, state: Text) -> Signs {
     let mut signs = Signs::default();
     let mut lines: Vec<Range<usize>> = Vec::new();
-    // Where the last run of stars ended that the parser is left.
+    // Where the last run of stars that the parser gets ended.
     let mut opened: Option<Range<usize>> = None;
     let mut at = 0;
     while let Some(found) = text[at..].find(['*', '_', '~', '\\', '\n']) {
@@ -103,7 +103,7 @@ pub(super) fn signs(text: &str, state: Text) -> Signs {
     signs
 }
 
-/// Keeps a backslash in front of what nobody escapes; returns where to go on.
+/// Keeps a backslash literal before a character that nobody escapes; returns where to continue.
 fn backslash(text: &str, at: usize, plain: &mut Vec<Range<usize>>) -> usize {
     let Some(next) = text[at + 1..].chars().next() else { return at + 1 };
     let end = at + 1 + next.len_utf8();
@@ -116,7 +116,7 @@ fn backslash(text: &str, at: usize, plain: &mut Vec<Range<usize>>) -> usize {
     end
 }
 
-/// Letters and digits of a script that puts spaces between its words.
+/// Returns whether a character is a letter or digit of a script with spaces between words.
 fn is_operand(letter: Option<char>) -> bool {
     letter.is_some_and(|letter| letter.is_alphanumeric() && !is_unspaced(letter))
 }
@@ -126,7 +126,7 @@ fn is_plain_star(run: &Run<'_>, opened: Option<&Range<usize>>, state: Text) -> b
     if count > 2 {
         return false;
     }
-    // `*plural*s`: it ends what began with the word.
+    // `*plural*s`: the run closes what began at the word's start.
     let closes_word = opened.is_some_and(|opened| {
         let word = &run.text[opened.end..run.at];
         opened.len() == count && (1..=NAME_BYTES_MAX).contains(&word.len()) && !word.contains(char::is_whitespace)
@@ -189,7 +189,7 @@ fn begins_pattern(run: &Run<'_>, state: Text) -> bool {
     !closes || is_operand(rest[next + 2..].chars().next())
 }
 
-/// `* * * * * /usr/bin/backup`, which would be five lists, one in the other.
+/// `* * * * * /usr/bin/backup`, which would otherwise be five nested lists.
 fn begins_schedule(run: &Run<'_>) -> bool {
     if run.count() > 1 || run.before.is_some_and(|before| before != '\n') || run.behind != Some(' ') {
         return false;
@@ -200,7 +200,7 @@ fn begins_schedule(run: &Run<'_>) -> bool {
     words().take_while(|word| *word == "*").count() >= SCHEDULE_STARS && words().any(|word| word != "*")
 }
 
-/// Returns the length of the name that begins here, as Python and C have them: `__init__`, `__FILE__`.
+/// Returns the length of the special name that begins here, as in Python and C: `__init__`, `__FILE__`.
 fn special_name(run: &Run<'_>) -> Option<usize> {
     if run.count() != 2 {
         return None;
@@ -228,7 +228,7 @@ fn is_plain_line(run: &Run<'_>) -> bool {
     (begins && is_operand(run.behind)) || ends || is_in_quoted_name(run)
 }
 
-/// `"_id"` and `'x_'`: a line at one end alone of what is quoted.
+/// `"_id"` and `'x_'`: an underscore at only one end of a quoted word.
 fn is_in_quoted_name(run: &Run<'_>) -> bool {
     let quote = |letter: Option<char>| letter.filter(|letter| "\"'".contains(*letter));
     let text = run.text;
@@ -243,8 +243,8 @@ fn is_in_quoted_name(run: &Run<'_>) -> bool {
     opens || closes
 }
 
-/// Pairs what is left of a line's `_`: `__注意：__请先` is emphasis for those who write without spaces, and CommonMark asks
-/// for a space beside a `_` that it does not ask for beside a `*`.
+/// Pairs a line's remaining `_`. `__注意：__请先` is emphasis for people who write without spaces, but CommonMark requires a
+/// space beside `_` where it does not beside `*`.
 fn pair(text: &str, lines: &mut Vec<Range<usize>>, as_stars: &mut Vec<Range<usize>>) {
     let mut waiting = std::mem::take(lines).into_iter().peekable();
     while let Some(open) = waiting.next() {

@@ -1,4 +1,4 @@
-//! The plain body: for clients without HTML, notifications, and search.
+//! The plain body, for clients without HTML, for notifications and for search.
 
 use std::ops::Range;
 
@@ -13,14 +13,14 @@ use super::{
 /// a word by itself: code, packages and paths are copied, and `m.mentions`, which is always there, keeps them from
 /// pinging ("m.rule.roomnotif", spec 1.7).
 const WORD_JOINER: char = '\u{2060}';
-/// What a quoted line begins with.
+/// The prefix of a quoted line.
 const QUOTE: &str = "> ";
 
 pub(super) fn write(events: &[Event<'_>]) -> String {
     let mut writer = Writer::default();
     for (at, event) in events.iter().enumerate() {
         match event {
-            // A list that goes on with another number.
+            // The list continues with another number.
             Event::End(TagEnd::List(true)) if matches!(events.get(at + 1), Some(Event::Start(Tag::List(Some(_))))) => {
                 continue;
             }
@@ -47,9 +47,9 @@ pub(super) fn write(events: &[Event<'_>]) -> String {
 #[derive(Default)]
 struct Writer {
     text: String,
-    /// What each line of the open quotes and items begins with.
+    /// The prefixes of lines in the open quotes and items.
     prefixes: Vec<Prefix>,
-    /// The numbers of the open lists; `None` for bullets.
+    /// The next numbers of the open lists; `None` for bullets.
     lists: Vec<Option<u64>>,
     links: Vec<String>,
     /// Line breaks due before the next text.
@@ -58,22 +58,22 @@ struct Writer {
     in_cell: bool,
     /// Where the open cell begins.
     cell_begin: usize,
-    /// Whether a line of the open cell ended, and another one may come.
+    /// Whether a line of the open cell has ended and another may follow.
     cell_break: bool,
-    /// What stands around the open code block.
+    /// The fence of the open code block.
     fence: String,
     /// Where the open code block begins.
     block: Option<usize>,
     /// Where code is.
     code: Vec<Range<usize>>,
-    /// Whether a task's box comes next, which is bullet enough.
+    /// Whether a task's box follows, which serves as the bullet.
     is_task: bool,
 }
 
 struct Prefix {
     first: Option<String>,
     rest: &'static str,
-    /// Whether a line with it was written.
+    /// Whether a line with the prefix was written.
     begun: bool,
 }
 
@@ -102,7 +102,7 @@ impl Writer {
                 self.due(2);
             }
             Event::TaskListMarker(done) => self.push(if *done { "☑ " } else { "☐ " }),
-            // `clean` lets none of these through.
+            // `clean` passes none of these.
             Event::InlineHtml(_) | Event::DisplayMath(_) | Event::FootnoteReference(_) => {}
         }
     }
@@ -185,7 +185,7 @@ impl Writer {
                 let dest_url = self.links.pop().unwrap_or_default();
                 let shown = self.text.trim_end_matches('/').ends_with(dest_url.trim_end_matches('/'))
                     || dest_url.strip_prefix("mailto:").is_some_and(|address| self.text.ends_with(address))
-                    // A pill: the name is enough.
+                    // For a pill the name is enough.
                     || url::Url::parse(&dest_url).is_ok_and(|url| is_user_link(&url));
                 if !shown {
                     self.push(&format!(" ({dest_url})"));
@@ -195,7 +195,7 @@ impl Writer {
         }
     }
 
-    /// A fold is open here: its summary is a line with a mark.
+    /// Writes a fold's summary as a marked line; the fold is open here.
     fn fold(&mut self, tag: &str) {
         match tag {
             folds::SUMMARY => {
@@ -207,7 +207,7 @@ impl Writer {
         }
     }
 
-    /// Asks for at least this many line breaks before the next text.
+    /// Requests at least this many line breaks before the next text.
     fn due(&mut self, breaks: usize) {
         if !self.text.is_empty() {
             self.breaks = self.breaks.max(breaks);
@@ -238,7 +238,7 @@ impl Writer {
         }
     }
 
-    /// Between two paragraphs of a quote, the quote goes on.
+    /// Continues a quote between two of its paragraphs.
     fn blank_quote(&mut self) {
         let quote = self.prefixes.iter().rposition(|prefix| prefix.rest == QUOTE && prefix.begun);
         if let (true, Some(quote)) = (self.text.ends_with("\n\n"), quote) {
@@ -263,7 +263,7 @@ impl Writer {
     }
 }
 
-/// Returns a fence that nothing in the code ends: what is read on as Markdown stays one block.
+/// Returns a fence that nothing in the code closes, so that the body read as Markdown stays one block.
 fn fence(behind: &[Event<'_>]) -> String {
     let code = behind.iter().take_while(|event| !matches!(event, Event::End(TagEnd::CodeBlock)));
     let ticks = code.filter_map(|event| match event {

@@ -1,10 +1,10 @@
-//! What stands before the parser: formulas, paths and bare web addresses are taken out of its reach
-//! ([`kept`](super::kept)), as is every sign that is no markup ([`names`]), and emphasis beside Chinese, Japanese or Korean
-//! punctuation is brought within it.
+//! Prepares a text for the parser. Formulas, paths and bare web addresses are protected from it
+//! ([`kept`](super::kept)), as are signs that are not markup ([`names`]); and emphasis beside Chinese, Japanese or
+//! Korean punctuation is made visible to it.
 //!
-//! CommonMark looks at the letters on both sides of `**`, and takes it for no emphasis between a punctuation mark and a
-//! letter. Scripts without spaces put nothing else there. A mark that is no character, taken away again behind the parser,
-//! makes the parser see a letter instead ("CommonMark CJK-friendly emphasis" says when).
+//! CommonMark looks at the characters on both sides of `**`, and between a punctuation mark and a letter does not take
+//! it for emphasis. Scripts without spaces have nothing else there. A noncharacter, removed again after the parser,
+//! makes the parser see a letter ("CommonMark CJK-friendly emphasis" says when).
 
 use std::{borrow::Cow, sync::LazyLock};
 
@@ -16,28 +16,29 @@ use super::{
     names::{self, Text},
 };
 
-/// Stands beside a delimiter. This and those below are noncharacters, which no text may hold (Unicode 16, section 23.7).
+/// Placed beside a delimiter. This and the following marks are noncharacters, which no text may contain (Unicode 16,
+/// section 23.7).
 const BESIDE: char = '\u{fdd0}';
-/// Stand around the number of a formula or an address.
+/// Surrounds the number of a formula or an address.
 pub(super) const OPEN: char = '\u{fdd1}';
 pub(super) const CLOSE: char = '\u{fdd2}';
 
-/// Stand for signs that the parser must not see.
+/// Replaces a sign that the parser must not see.
 const PLAIN: [(char, char); 5] =
     [('\u{fdd3}', '*'), ('\u{fdd4}', '_'), ('\u{fdd5}', '~'), ('\u{fdd6}', '|'), ('\u{fdd7}', '\\')];
-/// Stands in front of stars that are `_` in the text.
+/// Precedes stars that are `_` in the text.
 const AS_STARS: char = '\u{fdd8}';
-/// Stands behind a space that is none of the text.
+/// Follows a space that is not in the text.
 const SPACED: char = '\u{fdd9}';
 
-/// A text that is ready for the parser.
+/// A text prepared for the parser.
 pub(super) struct Shielded<'a> {
     pub(super) text: Cow<'a, str>,
     kept: Vec<Kept<'a>>,
 }
 
-/// Prepares a text for the parser. Words of ours are not looked into for anything but emphasis: what people are called is
-/// escaped in them letter by letter.
+/// Prepares a text. In our own texts only emphasis is handled, because people's names in them are escaped character by
+/// character.
 pub(super) fn shield(markdown: &str, is_ours: bool) -> Shielded<'_> {
     let mut kept = Vec::new();
     let mut text = Cow::Borrowed(markdown);
@@ -60,7 +61,7 @@ fn changed(text: Cow<'_, str>, change: impl FnOnce(&str) -> Option<String>) -> C
     }
 }
 
-/// Puts marks in the place of signs that are no markup.
+/// Replaces signs that are not markup by marks.
 fn without_signs(text: &str) -> Option<String> {
     let names::Signs { plain, as_stars } = names::signs(text, Text::Whole);
     if plain.is_empty() && as_stars.is_empty() {
@@ -89,7 +90,7 @@ fn mark_of(sign: char) -> char {
     PLAIN.into_iter().find(|(_, plain)| *plain == sign).map_or(sign, |(mark, _)| mark)
 }
 
-/// Puts marks in the place of what would end a cell within code: `ps | grep x` in a row of a table.
+/// Replaces pipes inside code that would end a table cell: `ps | grep x`.
 fn without_pipes(text: &str) -> Option<String> {
     if !text.contains('|') || !text.contains('`') {
         return None;
@@ -100,14 +101,14 @@ fn without_pipes(text: &str) -> Option<String> {
     let mut columns = usize::MAX;
     let mut lines = text.split_inclusive('\n').peekable();
     while let Some(line) = lines.next() {
-        // A head is in front of the line that says how many columns there are.
+        // A table's head precedes the line that states the number of columns.
         if let Some(below) = [Some(&line), lines.peek()].into_iter().flatten().find(|line| is_below_head(line)) {
             columns = pipes(below);
         }
         if !line.trim_start().starts_with('|') {
             columns = usize::MAX;
         }
-        // Where the cells are as many as they should be, backticks that end nowhere are none.
+        // If a row has the right number of cells, unclosed backticks in it are literal.
         if pipes(line) <= columns || !line.contains('`') {
             changed.push_str(line);
             continue;
@@ -121,7 +122,7 @@ fn without_pipes(text: &str) -> Option<String> {
             let Some(end) = span_end(span, ticks) else { continue };
             let inner = &span[..end];
             any |= inner.contains('|');
-            // An escaped one is none already.
+            // An escaped pipe is already literal.
             changed.push_str(&inner.replace('|', "\u{fdd6}").replace("\\\u{fdd6}", "\\|"));
             changed.push_str(&span[end..end + ticks]);
             rest = &span[end + ticks..];
@@ -131,7 +132,7 @@ fn without_pipes(text: &str) -> Option<String> {
     any.then_some(changed)
 }
 
-/// Returns where the backticks stand that close a span.
+/// Returns where the backticks that close a span are.
 fn span_end(span: &str, ticks: usize) -> Option<usize> {
     let mut at = 0;
     while let Some(found) = span[at..].find('`') {
@@ -145,7 +146,7 @@ fn span_end(span: &str, ticks: usize) -> Option<usize> {
     None
 }
 
-/// Puts the space into `##Heading` that Markdown asks for. `#word` is a tag.
+/// Inserts the space that Markdown requires in `##Heading`. `#word` is a tag.
 fn with_headings(text: &str) -> Option<String> {
     if !text.contains("##") {
         return None;
@@ -165,8 +166,8 @@ fn with_headings(text: &str) -> Option<String> {
 }
 
 impl Shielded<'_> {
-    /// Hands on an event of the parser as if the text had never been changed; formulas are events of their own. In code
-    /// they are what they were.
+    /// Passes on a parser event as if the text had never been changed. Formulas become separate events, except in code,
+    /// where they are restored.
     pub(super) fn give_back(&self, event: Event<'_>, in_code: bool, mut take: impl FnMut(Event<'static>)) {
         match event {
             Event::Text(text) if in_code => take(Event::Text(self.original(&text).into())),
@@ -189,7 +190,7 @@ impl Shielded<'_> {
         tag
     }
 
-    /// Returns a text as it was.
+    /// Returns the original text.
     pub(super) fn original(&self, text: &str) -> String {
         let mut whole = String::with_capacity(text.len());
         self.split(text, &mut |event| match event {
@@ -226,7 +227,7 @@ impl Shielded<'_> {
     }
 }
 
-/// Appends a text as it was before the marks came.
+/// Appends the original of a text without marks.
 fn without_marks(text: &str, plain: &mut String) {
     let mut as_stars = false;
     for letter in text.chars() {
@@ -247,12 +248,12 @@ fn without_marks(text: &str, plain: &mut String) {
     }
 }
 
-/// Whether a letter is none of our marks.
+/// Returns whether a character is not one of our marks.
 pub(super) fn is_character(letter: char) -> bool {
     !matches!(letter, BESIDE..=SPACED)
 }
 
-/// Puts [`BESIDE`] where emphasis needs it; `None` where it does nowhere.
+/// Inserts [`BESIDE`] where emphasis needs it; `None` if it is not needed.
 fn beside_emphasis(text: &str) -> Option<String> {
     if !text.contains(['*', '~']) || (text.is_ascii() && !text.contains("**")) {
         return None;
@@ -311,8 +312,8 @@ fn begins_bold(before: Option<char>, behind: &[char]) -> bool {
     opens && before.is_some_and(|letter| letter.is_alphanumeric() || matches!(letter, '\'' | '’'))
 }
 
-/// Whether a delimiter that has a punctuation mark on its inner side and a letter on the other is one all the same, because
-/// one of the two is of a script without spaces.
+/// Returns whether a delimiter with punctuation inside and a letter outside counts as one anyway, because one of them
+/// is of a script without spaces.
 fn needs(inner: Option<char>, outer: Option<char>) -> bool {
     let (Some(inner), Some(outer)) = (inner, outer) else { return false };
     let is_letter = |letter: char| !letter.is_whitespace() && !is_punctuation(letter);
@@ -329,7 +330,7 @@ fn is_punctuation(letter: char) -> bool {
     (letter.is_ascii_punctuation() || !letter.is_ascii() && is_sign()) && is_character(letter)
 }
 
-/// Whether a letter is of a script that puts no spaces around its punctuation.
+/// Returns whether a character is of a script without spaces around punctuation.
 pub(super) fn is_unspaced(letter: char) -> bool {
     matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{a4cf}'
         | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}'

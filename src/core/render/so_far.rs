@@ -1,4 +1,4 @@
-//! What is shown of an answer that is still being written (A10): whole words and whole markup, and “…” behind them.
+//! What is shown of an unfinished answer (A10): whole words and whole markup, followed by “…”.
 
 use std::ops::Range;
 
@@ -8,24 +8,24 @@ use super::{
     shield::is_unspaced,
 };
 
-/// Markup that was opened longer ago than this, in bytes, is not waited for: it may be no markup at all.
+/// Bytes that unclosed markup may hold back; opened longer ago, it may not be markup at all.
 const HELD_BYTES_MAX: usize = 600;
-/// So much of the end of the last block is looked at for markup that is open.
+/// Bytes at the end of the last block that are searched for unclosed markup.
 const LOOKED_AT_BYTES: usize = 4 << 10;
-/// Steps back from markup that is open; beyond them nothing of what is looked at is shown.
+/// Most steps back over unclosed markup; beyond that, none of the searched part is shown.
 const STEPS_MAX: usize = 12;
-/// Stands behind what is not whole yet.
+/// Follows an unfinished text.
 const MORE: &str = "…";
 
-/// Returns what of an answer that is being written can be shown; `None` where nothing can yet, or no more than `before`.
+/// Returns what can be shown of an unfinished answer; `None` if that is nothing yet, or no more than `before`.
 #[must_use]
 pub fn so_far(markdown: &str, before: &str) -> Option<String> {
     let (shown, text) = shown_of(markdown);
-    // The text may be held back for long, and whether it is blank is found out by parsing all of it.
+    // Check for blankness last: text may be held back for long, and the check parses all of it.
     (text != before && !super::is_blank(shown)).then_some(text)
 }
 
-/// Returns the part that is whole, and how it is shown.
+/// Returns the complete part, and how it is shown.
 fn shown_of(markdown: &str) -> (&str, String) {
     let last = last_block(markdown);
     if let Some(fence) = last.fence
@@ -56,7 +56,7 @@ fn shown_of(markdown: &str) -> (&str, String) {
 struct Fence<'a> {
     /// Where its line begins.
     begin: usize,
-    /// Where its content begins; the end of the text where its line is not whole.
+    /// Where its content begins; the end of the text if its line is incomplete.
     behind: usize,
     indent: &'a str,
     marks: &'a str,
@@ -69,7 +69,7 @@ struct Last<'a> {
     fence: Option<Fence<'a>>,
 }
 
-/// Finds the last block: what stands behind the last blank line or the last whole code block.
+/// Finds the last block, after the last blank line or the last complete code block.
 fn last_block(markdown: &str) -> Last<'_> {
     let (mut at, mut begin, mut fence): (usize, usize, Option<Fence<'_>>) = (0, 0, None);
     for line in markdown.split_inclusive('\n') {
@@ -98,18 +98,18 @@ fn last_block(markdown: &str) -> Last<'_> {
     Last { begin, fence }
 }
 
-/// Returns the length of the whole lines of an open code block; none where there is no whole one. A last line that may
-/// become its end is not whole.
+/// Returns the length of an open code block's complete lines, if any. A last line that may become the closing fence is
+/// not complete.
 fn whole_lines(content: &str) -> Option<usize> {
     let end = content.rfind('\n')? + 1;
     (!content[..end].trim().is_empty()).then_some(end)
 }
 
-/// Returns how much of the last block can be shown, in bytes.
+/// Returns how many bytes of the last block can be shown.
 fn settled(block: &str) -> usize {
     let mut shown = without_last_word(block);
     shown = without_open_table(&block[..shown], shown < block.len() || !block.ends_with('\n'));
-    // Whatever was opened before is no markup by now.
+    // Anything opened before is not markup by now.
     let begin = match block.len().checked_sub(LOOKED_AT_BYTES) {
         Some(at) => {
             let at = block.ceil_char_boundary(at);
@@ -130,13 +130,13 @@ fn settled(block: &str) -> usize {
     shown.min(begin)
 }
 
-/// Cuts behind the last word that is known to be whole. Scripts without spaces are cut anywhere.
+/// Cuts after the last word that is certainly whole. Scripts without spaces can be cut anywhere.
 fn without_last_word(text: &str) -> usize {
     let ends_word = |letter: char| letter.is_whitespace() || is_unspaced(letter);
     text.char_indices().rev().find(|(_, letter)| ends_word(*letter)).map_or(0, |(at, letter)| at + letter.len_utf8())
 }
 
-/// Cuts off the rows of a table that are not whole, and all of it until it has one below its head.
+/// Cuts a table's incomplete rows, and the whole table until it has a row below its head.
 fn without_open_table(text: &str, is_cut: bool) -> usize {
     let mut rows = 0;
     let mut begin = text.len();
@@ -156,7 +156,7 @@ fn without_open_table(text: &str, is_cut: bool) -> usize {
     if rows < 3 && begin < text.len() { begin } else { shown }
 }
 
-/// Cuts off a last line that says nothing yet: a bullet, a heading's or quote's mark, a rule that may become one.
+/// Cuts a last line that has no content yet: a bullet, a mark of a heading or quote, a possible rule.
 fn without_bare_line(text: &str) -> &str {
     let begin = text.rfind('\n').map_or(0, |at| at + 1);
     if is_bare(&text[begin..]) { &text[..begin] } else { text }
@@ -169,14 +169,14 @@ fn is_bare(line: &str) -> bool {
     !letters.is_empty() && (numbered || letters.chars().all(|letter| "-*+>#=_~`|:[]! ".contains(letter)))
 }
 
-/// Markup that may be closed by what comes.
+/// Markup that later text may close.
 struct Open {
     mark: char,
     count: usize,
     at: usize,
 }
 
-/// Returns where the first markup begins that is open at the end of the text, of which `written` bytes are there.
+/// Returns where the first unclosed markup at the end of the text begins; `written` bytes of the text are there.
 fn open_markup(text: &str, written: usize) -> Option<usize> {
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
@@ -184,7 +184,7 @@ fn open_markup(text: &str, written: usize) -> Option<usize> {
     let is_near = |at: usize| written - at <= HELD_BYTES_MAX;
     let signs = names::signs(text, Text::Growing);
     let mut plain = signs.plain.iter().peekable();
-    // Code that ends nowhere is looked for once.
+    // Unclosed code is searched for only once.
     let mut endless: Vec<usize> = Vec::new();
     while let Some(mark) = text[at..].chars().next() {
         let rest = &text[at..];
@@ -226,7 +226,7 @@ fn open_markup(text: &str, written: usize) -> Option<usize> {
                 let first = open.iter().find(|open| is_near(open.at)).map(|open| open.at);
                 return Some(first.unwrap_or(at - image).min(at - image));
             }
-            // It was no markup after all.
+            // It was not markup after all.
             Err(missing) => missing.skipped,
         };
         before = text[at..at + length].chars().next_back();
@@ -239,11 +239,11 @@ fn end_of(range: Option<&&Range<usize>>, at: usize) -> usize {
     range.map_or(1, |range| range.end - at)
 }
 
-/// Markup without its end.
+/// Markup whose end is missing.
 struct Missing {
-    /// What is skipped if it is none.
+    /// Bytes to skip if it is not markup.
     skipped: usize,
-    /// How long it is waited for.
+    /// Bytes for which its end is awaited.
     held_bytes_max: usize,
 }
 
@@ -252,13 +252,13 @@ impl Missing {
         Self { skipped, held_bytes_max: HELD_BYTES_MAX }
     }
 
-    /// As long as [`super::kept`] would take it for one.
+    /// Waits for as long as [`super::kept`] accepts a formula.
     fn formula(skipped: usize) -> Self {
         Self { skipped, held_bytes_max: FORMULA_BYTES_MAX }
     }
 }
 
-/// Whether a line begins an item, a heading, a row or a quote: emphasis does not go beyond it.
+/// Returns whether a line begins an item, heading, row or quote, which emphasis does not cross.
 fn begins_block(line: &str) -> bool {
     let bare = line.trim_start();
     let digits = bare.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -266,7 +266,7 @@ fn begins_block(line: &str) -> bool {
     numbered || ["- ", "* ", "+ ", "#", "|", ">"].iter().any(|mark| bare.starts_with(mark))
 }
 
-/// Takes what is between two marks; `Err` with the length of the first where the second is missing.
+/// Skips what is between two marks; `Err` with the length of the first if the second is missing.
 fn within(rest: &str, open: &str, close: &str) -> Result<usize, usize> {
     let inner = &rest[open.len()..];
     inner.find(close).map(|end| open.len() + end + close.len()).ok_or(open.len())
@@ -285,7 +285,7 @@ fn code(rest: &str, run: usize) -> Result<usize, usize> {
     Err(run)
 }
 
-/// A formula begins with a letter or a command; anything else is money.
+/// Skips a formula, which begins with a letter or a command; anything else is money.
 fn dollar(rest: &str, before: Option<char>) -> Result<usize, usize> {
     let begins = rest[1..].starts_with(|c: char| c.is_alphabetic() || matches!(c, '\\' | '(' | '{'));
     if begins && before.is_none_or(|before| !before.is_alphanumeric()) { within(rest, "$", "$") } else { Ok(1) }
@@ -296,7 +296,7 @@ fn tag(rest: &str) -> Result<usize, usize> {
     if begins { within(rest, "<", ">") } else { Ok(1) }
 }
 
-/// A link, an image or a reference; brackets that end the text may be the first half of one.
+/// Skips a link, image or reference; brackets at the end of the text may be the first half of one.
 fn link(rest: &str) -> Result<usize, usize> {
     let Some(end) = balanced(rest, '[', ']') else { return Err(1) };
     let behind = &rest[end..];
@@ -306,7 +306,7 @@ fn link(rest: &str) -> Result<usize, usize> {
     if behind.starts_with('(') {
         return balanced(behind, '(', ')').map(|length| end + length).ok_or(1);
     }
-    // What is in the brackets is looked at for itself.
+    // The brackets' content is checked separately.
     Ok(1)
 }
 
@@ -330,11 +330,11 @@ fn balanced(text: &str, open: char, close: char) -> Option<usize> {
     None
 }
 
-/// Takes a run of `*`, `_` or `~`: it closes what is open, or opens.
+/// Handles a run of `*`, `_` or `~`, which closes open markup or opens new.
 fn emphasis(open: &mut Vec<Open>, mut run: Open, before: Option<char>, behind: Option<char>) {
     let is_word = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
     let is_space = |side: Option<char>| side.is_none_or(char::is_whitespace);
-    // `snake_case` and `~5 minutes` are none.
+    // `snake_case` and `~5 minutes` are not markup.
     if (run.mark == '_' && is_word(before) && is_word(behind)) || (run.mark == '~' && run.count != 2) {
         return;
     }

@@ -1,17 +1,17 @@
-//! What the source says and the parser's events do not: underlines by accident, the numbers of lists, cells beyond a
-//! table's columns, definitions of links that nothing refers to.
+//! What the source says and the parser's events do not: accidental underlines, list numbers, cells beyond a table's
+//! columns, and link definitions that nothing refers to.
 
 use std::collections::HashSet;
 
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag};
 
-/// A line of fewer signs under words makes no heading.
+/// Fewest signs in a line that makes the text above it a heading.
 const HEADING_DASHES_MIN: usize = 4;
 const HEADING_EQUALS_MIN: usize = 3;
-/// Digits of an item's number (CommonMark 0.31, "List items").
+/// Most digits of an item's number (CommonMark 0.31, "List items").
 const DIGITS_MAX: usize = 9;
 
-/// What a line under words is where it makes them no heading.
+/// The meaning of a line under text that is not a heading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Underline {
     /// `---`
@@ -20,7 +20,7 @@ pub(super) enum Underline {
     Text(String),
 }
 
-/// Returns what stands under a heading's words that are none: models write `---` for a rule, below whatever stands there.
+/// Returns the line under text that only looks like a heading: models write `---` as a rule, below whatever is there.
 pub(super) fn accidental_underline(heading: &str) -> Option<Underline> {
     let heading = heading.trim_end();
     let (words, line) = heading.rsplit_once('\n')?;
@@ -39,20 +39,20 @@ pub(super) fn accidental_underline(heading: &str) -> Option<Underline> {
     }
 }
 
-/// Returns the number of an item, as it is written.
+/// Returns an item's number as written.
 pub(super) fn number(item: &str) -> Option<u64> {
     let digits = item.bytes().take_while(u8::is_ascii_digit).count();
     if digits == 0 || digits > DIGITS_MAX { None } else { item[..digits].parse().ok() }
 }
 
-/// Returns what a row says beyond its table's columns.
+/// Returns a row's text beyond its table's columns.
 pub(super) fn more_cells(behind: &str) -> Option<&str> {
     let more = behind.trim().trim_matches('|').trim();
     (!more.is_empty() && !more.contains('\n')).then_some(more)
 }
 
-/// Returns the text with those definitions of links as text that nothing refers to, which would not be seen at all: a list
-/// of sources at an answer's end. `None` where there are none.
+/// Returns the text with unused link definitions turned into text, because they would not be shown at all: a list of
+/// sources at an answer's end. `None` if there are none.
 pub(super) fn with_unused_definitions(text: &str, options: Options) -> Option<String> {
     if !text.contains("]:") {
         return None;

@@ -1,9 +1,9 @@
-//! Lists in which every item is a task: `- [ ]`.
+//! Lists whose items are all tasks: `- [ ]`.
 
 use pulldown_cmark::{Event, Tag, TagEnd};
 
-/// Returns how many events the list takes that `events` begin with, if all its items are tasks of running text, those of
-/// lists within it too.
+/// Returns how many events the list at the start of `events` has, if all its items, nested ones included, are tasks
+/// with running text.
 pub(super) fn list(events: &[Event<'_>]) -> Option<usize> {
     if !matches!(events.first(), Some(Event::Start(Tag::List(None)))) {
         return None;

@@ -343,7 +343,7 @@ proptest! {
         prop_assert!(!html.contains("<img") && !html.contains("<script"));
         prop_assert!(!html.contains(r#"href="https://matrix.to/#/@"#));
         prop_assert_eq!(super::sanitised(&html), html.clone());
-        // Whatever reads @room stands in code.
+        // Every `@room` is in code.
         for (at, _) in html.match_indices('@').filter(|(at, _)| super::mentions::is_room_mention(&html, *at)) {
             let before = html.get(..at).unwrap_or_default();
             prop_assert!(before.rfind("<code") > before.rfind("</code>"), "{}", html);

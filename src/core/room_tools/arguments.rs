@@ -1,4 +1,4 @@
-//! The arguments of the room's tools, as the model gives them: checked, with errors that it can learn from.
+//! The room tools' arguments from the model: checked, with errors that it can correct.
 
 use ruma::{OwnedEventId, OwnedUserId};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -6,30 +6,30 @@ use serde_json::Value;
 
 use crate::core::{id, notes::NOTE_CHARS_MAX, time::Timestamp};
 
-/// Characters of a text to search for.
+/// Most characters of a search text.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// What is wrong with a call's arguments; said to the model.
+/// What is wrong with a call's arguments, in words for the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
-    /// The arguments as a whole.
+    /// The arguments as a whole are malformed.
     #[error("the arguments are not as the tool's schema says: {0}")]
     Shape(String),
-    /// One argument is not of the kind that it must be.
+    /// An argument has the wrong form.
     #[error("`{name}` must be {expected}")]
     Wrong {
-        /// The argument.
+        /// The argument's name.
         name: &'static str,
-        /// What it must be.
+        /// The required form.
         expected: String,
     },
-    /// One argument must be given.
+    /// A required argument is missing.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// Nothing to search for.
+    /// There is nothing to search for.
     #[error("give at least one of `text`, `sender`, `from`, `to`, `thread`")]
     NothingAsked,
-    /// The end of a time range before its beginning.
+    /// The time range ends before it begins.
     #[error("`to` must be later than `from`")]
     EmptyRange,
 }
@@ -40,42 +40,42 @@ impl ArgumentError {
     }
 }
 
-/// What to search for; what is not given does not matter.
+/// A search; a `None` matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Words that must all be in the message, in lower case.
+    /// Lower-case words that a message must all contain.
     pub words: Vec<String>,
-    /// Who sent it.
+    /// The message's sender.
     pub sender: Option<OwnedUserId>,
     /// Sent at this time or later.
     pub from: Option<Timestamp>,
     /// Sent before this time.
     pub to: Option<Timestamp>,
-    /// The thread's root; it belongs to the thread itself.
+    /// The thread's root, which belongs to the thread.
     pub thread: Option<OwnedEventId>,
-    /// Go on behind this message, which the page before gave as `next`.
+    /// Continue after this message, the previous page's `next`.
     pub page: Option<OwnedEventId>,
 }
 
-/// What to read; what is not given does not matter.
+/// A stretch to read; a `None` matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     /// Sent at this time or later.
     pub from: Option<Timestamp>,
     /// Sent before this time.
     pub to: Option<Timestamp>,
-    /// The thread's root; it belongs to the thread itself.
+    /// The thread's root, which belongs to the thread.
     pub thread: Option<OwnedEventId>,
-    /// Go on behind this message, which the page before gave as `next`.
+    /// Continue after this message, the previous page's `next`.
     pub page: Option<OwnedEventId>,
 }
 
 /// Which members to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MembersQuery {
-    /// Must be in the name or the user id; in lower case.
+    /// A lower-case part of the name or user id.
     pub name: Option<String>,
-    /// Go on behind this member, whom the page before gave as `next`.
+    /// Continue after this member, the previous page's `next`.
     pub page: Option<OwnedUserId>,
 }
 
@@ -138,7 +138,7 @@ impl MembersQuery {
     }
 }
 
-/// Reads the text of a `note_add`.
+/// Parses the text of a `note_add`.
 pub(super) fn note_text(arguments: &Value) -> Result<String, ArgumentError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -154,7 +154,7 @@ pub(super) fn note_text(arguments: &Value) -> Result<String, ArgumentError> {
     }
 }
 
-/// Reads the number of a `note_remove`.
+/// Parses the number of a `note_remove`.
 pub(super) fn note_number(arguments: &Value) -> Result<u32, ArgumentError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -166,7 +166,7 @@ pub(super) fn note_number(arguments: &Value) -> Result<u32, ArgumentError> {
     number.ok_or_else(|| ArgumentError::wrong("number", "a note's number, e.g. 3; note_list shows them"))
 }
 
-/// Checks that nothing is given.
+/// Checks that there are no arguments.
 pub(super) fn none(arguments: &Value) -> Result<(), ArgumentError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

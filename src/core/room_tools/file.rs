@@ -1,15 +1,15 @@
-//! The file of an `attach_file`: a name that steers nothing, and a text of bounded size.
+//! The file of an `attach_file`: a harmless name and a text of bounded size.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::arguments::{ArgumentError, given, shape};
 
-/// Bytes that such a file can have.
+/// Most bytes of such a file.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
-/// Characters that its name keeps.
+/// Most characters of its name.
 pub const FILE_NAME_CHARS_MAX: usize = 100;
-/// The media types that it can have; nothing that a browser runs.
+/// The allowed media types; none that a browser executes.
 pub const MEDIA_TYPES: [&str; 9] = [
     "text/plain",
     "text/markdown",
@@ -22,10 +22,10 @@ pub const MEDIA_TYPES: [&str; 9] = [
     "application/xml",
 ];
 
-/// A text file to be posted.
+/// A text file to post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileToAttach {
-    /// Its name, cleaned: no folders, no control or direction characters.
+    /// Its name, without folders, control and direction characters.
     pub name: String,
     /// Its content.
     pub text: String,
@@ -64,7 +64,7 @@ impl FileToAttach {
     }
 }
 
-/// Returns a media type without its parameters.
+/// Returns a media type without parameters.
 fn essence(media_type: &str) -> String {
     media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
@@ -84,20 +84,20 @@ fn by_ending(name: &str) -> &'static str {
     }
 }
 
-/// Returns the last part of a path without what hides, turns or breaks a name; empty where nothing is left.
+/// Returns a path's last part without characters that hide, turn or break a name; empty if nothing is left.
 fn clean(name: &str) -> String {
     let last = name.trim().trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
     let letters = last.chars().filter(|letter| !steers(*letter));
     let letters =
         letters.map(|letter| if matches!(letter, '<' | '>' | ':' | '"' | '|' | '?' | '*') { '_' } else { letter });
     let whole: String = letters.collect();
-    // Not hidden, and no name that an operating system reads as another one.
+    // Neither a hidden file, nor a name that an operating system reads as another.
     let whole = whole.trim_start_matches(|letter: char| letter == '.' || letter.is_whitespace());
     let whole = whole.trim_end_matches(|letter: char| letter == '.' || letter.is_whitespace());
     shortened(whole)
 }
 
-/// Cuts a long name in front of its ending.
+/// Shortens a long name before its extension.
 fn shortened(name: &str) -> String {
     if name.chars().count() <= FILE_NAME_CHARS_MAX {
         return name.to_owned();
@@ -108,7 +108,7 @@ fn shortened(name: &str) -> String {
     stem.chain(ending.chars()).collect()
 }
 
-/// Controls, line and paragraph separators, direction and invisible characters.
+/// Returns whether a character is a control, a line or paragraph separator, a direction mark or invisible.
 fn steers(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,

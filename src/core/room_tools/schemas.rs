@@ -1,4 +1,4 @@
-//! The JSON schemas of the arguments. What is named here is what `arguments.rs` and `file.rs` read.
+//! The JSON schemas of the arguments that `arguments.rs` and `file.rs` parse.
 
 use serde_json::{Value, json};
 

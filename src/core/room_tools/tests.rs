@@ -21,7 +21,7 @@ fn id(name: &str) -> OwnedEventId {
     EventId::parse(format!("${name}")).expect("an event id")
 }
 
-/// A minute after the one before.
+/// Returns an event a minute after the one before.
 fn event(at: usize, name: &str, sender: &str, kind: EventKind) -> RoomEvent {
     let minutes = i64::try_from(at).expect("few events");
     let sent_at = Timestamp::from_ms(NOON_MS + minutes * 60_000);
@@ -270,7 +270,7 @@ fn every_tool_is_described_and_its_schema_admits_what_it_names_and_nothing_else(
         assert_eq!(RoomTool::named(tool.name()), Some(tool));
         assert!(tool.description().len() > 20 && tool.description().len() < 1_000, "{}", tool.name());
         assert_eq!(schema["additionalProperties"], false);
-        // An argument that is named is known to the parser: it complains of its value, or of another's lack.
+        // The parser knows every named argument: it rejects its value, or reports another as missing.
         for name in schema["properties"].as_object().expect("properties").keys() {
             let error = tool.call(&json!({ name: {} })).expect_err("an object is never right").to_string();
             assert!(!error.contains("unknown field"), "{} {name}: {error}", tool.name());

@@ -1,6 +1,6 @@
-//! Sequences of whatever can happen in a room, taken by the core in the order in which the engine asks it.
+//! Generated sequences of everything that can happen in a room, handled by core in the engine's order.
 //!
-//! The properties hold for the decisions; that the engine keeps to them is shown against a real homeserver.
+//! The properties hold for core's decisions. That the engine follows them is tested against a real homeserver.
 
 use std::collections::BTreeSet;
 
@@ -83,7 +83,7 @@ proptest! {
     }
 }
 
-/// Whether what happens leads to anything at all: properties of a room in which nobody is ever answered prove nothing.
+/// Checks that the sequences reach every outcome: properties of a room in which nobody is answered would prove nothing.
 #[test]
 fn the_model_answers_runs_again_after_a_restart_declines_and_stops() {
     let ask = |text| Happening::Say(steps::Saying { body: text, ..steps::Saying::plain(0) });

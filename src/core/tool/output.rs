@@ -1,43 +1,42 @@
-//! What a call gave back.
+//! The result of a tool call.
 
 use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 
-/// What the line takes at the most that stands in the place of what was left out of a result.
+/// Most bytes of the line that marks an omission in a result.
 const CUT_MARK_BYTES: usize = 64;
 
 /// What a tool gave back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// What the model is given, as data.
+    /// The text for the model, as data.
     pub text: String,
-    /// Whether the call failed; the text then says why and what to do instead.
+    /// Whether the call failed; the text then says why, and what to do instead.
     pub is_error: bool,
-    /// Whether a part is missing because of the limit on a result's size.
+    /// Whether a part was cut because of the size limit.
     pub truncated: bool,
-    /// The room's messages that are in it, for the audit index.
+    /// The room's messages it contains, for the audit index.
     #[serde(default)]
     pub read: Vec<OwnedEventId>,
-    /// Pictures in it, as the tool gave them: nobody has looked into them yet.
+    /// Pictures in it, undecoded.
     #[serde(skip)]
     pub pictures: Vec<Vec<u8>>,
 }
 
 impl Output {
-    /// Returns a result.
+    /// Returns a successful result.
     #[must_use]
     pub fn ok(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_error: false, truncated: false, read: Vec::new(), pictures: Vec::new() }
     }
 
-    /// Returns a failure, with what to do instead.
+    /// Returns a failure; the text says what to do instead.
     #[must_use]
     pub fn error(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_error: true, truncated: false, read: Vec::new(), pictures: Vec::new() }
     }
 
-    /// Returns the result, without its middle where it is longer: what went wrong stands at the end as often as at the
-    /// beginning.
+    /// Returns the result with its middle cut if it is too long: an error is as often at the end as at the beginning.
     #[must_use]
     pub fn cut(mut self, bytes_max: usize) -> Self {
         if self.text.len() <= bytes_max {

@@ -1,7 +1,7 @@
-//! Which schemas the Messages API takes: one that it refuses would have every request of a coworker refused.
+//! Which schemas the Messages API accepts: a refused one would make every request of a coworker fail.
 //!
-//! Checked by the words of JSON Schema (draft 2020-12) that servers use, and by what the API asks beyond it. What is
-//! checked too strictly costs one tool; what is not checked costs all of them.
+//! Checks the JSON Schema keywords (draft 2020-12) that servers use, and the API's further demands. Checking too
+//! strictly costs one tool; checking too little costs all of them.
 
 use serde_json::{Map, Value};
 
@@ -28,20 +28,20 @@ pub(super) const ONE: [&str; 9] = [
 pub(super) const LISTED: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Words whose value is schemas by name.
 const NAMED: [&str; 4] = ["$defs", "definitions", "dependentSchemas", "properties"];
-/// Words whose value is a number.
+/// Keywords whose value is a number.
 const NUMBERS: [&str; 5] = ["exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"];
-/// Words whose value is a count.
+/// Keywords whose value is a count.
 const COUNTS: [&str; 8] =
     ["maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties"];
-/// Words whose value is text.
+/// Keywords whose value is text.
 const TEXTS: [&str; 9] =
     ["$anchor", "$comment", "$id", "$ref", "$schema", "contentEncoding", "description", "format", "title"];
-/// Words whose value is true or false.
+/// Keywords whose value is a boolean.
 const FLAGS: [&str; 4] = ["deprecated", "readOnly", "uniqueItems", "writeOnly"];
-/// The names of types.
+/// The valid type names.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
-/// Returns why the API would not take a tool's schema, in words for an operator; `None` where it would.
+/// Returns why the API would refuse a tool's schema, for an operator; `None` if it would not.
 #[must_use]
 pub fn fault(schema: &Value) -> Option<String> {
     let Value::Object(root) = schema else { return Some("its schema is no object".to_owned()) };
@@ -58,7 +58,7 @@ pub fn fault(schema: &Value) -> Option<String> {
 struct Check<'a> {
     root: &'a Map<String, Value>,
     parts: usize,
-    /// References that are being followed.
+    /// References being followed.
     refs: Vec<&'a str>,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Check<'a> {
                 }
                 named.values().try_for_each(|one| self.schema(one, depth + 1))
             }
-            // The API takes some of its patterns for invalid, and does not say which.
+            // The API refuses some of these patterns and does not say which.
             "patternProperties" => Err("its schema has patternProperties, of which the API refuses some".to_owned()),
             "type" if !is_type(value) => wrong(),
             "required" if !is_list_of_names(value) => wrong(),
@@ -158,7 +158,7 @@ fn is_set(listed: &[Value]) -> bool {
     listed.iter().enumerate().all(|(at, one)| !listed[..at].contains(one))
 }
 
-/// Whether a regular expression's brackets close: the rest is the API's to know.
+/// Returns whether a regular expression's brackets are balanced; the rest is left to the API.
 fn is_balanced(pattern: &str) -> bool {
     let (mut open, mut in_class, mut escaped) = (0_usize, false, false);
     for char in pattern.chars() {

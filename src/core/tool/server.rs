@@ -1,40 +1,40 @@
-//! MCP servers, as the config has them.
+//! MCP servers in the config.
 
 use std::collections::BTreeMap;
 
-/// An MCP server of the config (`mcp_servers:`).
+/// A configured MCP server (`mcp_servers:`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Its name: what its tools' names begin with.
+    /// Its name, which begins its tools' names.
     pub name: String,
-    /// How it is reached.
+    /// How to reach it.
     pub transport: Transport,
 }
 
-/// How an MCP server is reached.
+/// How to reach an MCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A program of ours, over its standard input and output.
+    /// A local program, over its standard input and output.
     Stdio {
-        /// The program and its arguments; the first is looked up in `PATH`.
+        /// The program and its arguments; the program is looked up in `PATH`.
         command: Vec<String>,
-        /// All of its environment, beside `PATH` and `HOME`.
+        /// Its whole environment besides `PATH` and `HOME`.
         env: BTreeMap<String, Setting>,
     },
     /// Streamable HTTP.
     Http {
         /// The endpoint.
         url: url::Url,
-        /// Headers of every request.
+        /// Headers for every request.
         headers: BTreeMap<String, Setting>,
     },
 }
 
-/// A value of a server's environment or headers.
+/// A value in a server's environment or headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// As it stands in the config.
+    /// A value written in the config.
     Plain(String),
-    /// A credential by its label, with `Bearer ` in front where it is an `Authorization` header.
+    /// A credential by label, prefixed with `Bearer ` in an `Authorization` header.
     Credential(String),
 }

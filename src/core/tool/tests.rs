@@ -99,7 +99,7 @@ fn c12_a_bound_grant_holds_in_its_rooms_and_nowhere_else() {
     let id = |name: &str| OwnedRoomOrAliasId::try_from(name).expect("a name");
     let rooms = Grant { rooms: vec![id("!ops:hs"), id("#deploys:hs")], ..Grant::plain("fs__write") };
     let space = Grant { spaces: vec![id("#eng:hs")], ..Grant::plain("fs__read") };
-    // A wider grant behind it opens nothing: the first match decides.
+    // A wider grant after it grants nothing: the first match decides.
     let grants = [rooms, space, Grant::plain("fs__*")];
     let offers = [offer("fs", "read"), offer("fs", "write"), offer("fs", "list")];
     let here = |rooms: &[&str], spaces: &[&str]| Here {
@@ -111,7 +111,7 @@ fn c12_a_bound_grant_holds_in_its_rooms_and_nowhere_else() {
         (here(&["!ops:hs"], &[]), &["fs__list", "fs__write"]),
         (here(&["#deploys:hs"], &[]), &["fs__list", "fs__write"]),
         (here(&[], &["#eng:hs"]), &["fs__list", "fs__read"]),
-        // A space is no room, nor a room a space.
+        // A space is not a room, nor a room a space.
         (here(&["#eng:hs"], &["!ops:hs"]), &["fs__list"]),
         (here(&["!else:hs"], &["!other:hs"]), &["fs__list"]),
     ];
@@ -147,7 +147,7 @@ fn c12_a_tool_that_changed_is_withheld_until_it_is_accepted() {
     assert_eq!(resolve(&free, &before, pinned(&before)), is_free);
     assert_eq!(resolve(&free, &after, pinned(&before)), is_withheld);
     assert_eq!(resolve(&free, &after, pinned(&after)), is_free);
-    // The operator's own word on what is meant counts for more than what was seen.
+    // The operator's explicit digest outranks what was seen first.
     let meant = Grant { digest: Some(before.fingerprint()), ..free.clone() };
     assert_eq!(resolve(&meant, &after, pinned(&after)), is_withheld);
     assert_eq!(resolve(&meant, &before, pinned(&after)), is_free);
@@ -183,7 +183,7 @@ fn built_in(name: &str, source: Source, approval: ApprovalRule) -> Offer {
     Offer { source, approval, name: ToolName::parse(name).expect("a name that fits"), ..offer("x", "y") }
 }
 
-/// Returns an assistant's tools of these grants, with whom a call of each asks.
+/// Returns an assistant's tools by these grants, with the approval rule of each.
 fn private(grants: &[Grant], pinned: &BTreeMap<ToolName, String>) -> Vec<(String, ApprovalRule)> {
     let offers = [
         offer("fs", "read"),

@@ -16,7 +16,7 @@ fn replaced() -> Replaced<'static> {
     }
 }
 
-/// A room that alice made for the two, as tight as an assistant makes one.
+/// Returns a room that Alice made for the two, as tight as an assistant's.
 fn tight() -> RoomState {
     RoomState { creator: owned_user_id!("@alice:here.org"), ..room_check::tests::tight() }
 }

@@ -1,4 +1,4 @@
-//! Decisions that are found in the room by looking back.
+//! Decisions found by looking back in the room.
 
 use super::*;
 

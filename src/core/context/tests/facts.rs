@@ -1,4 +1,4 @@
-//! What the room is and decides: polls, locations, its name and topic, its pins and notes (C7).
+//! The room's facts and decisions: polls, locations, its name and topic, its pins and notes (C7).
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn deploy(selections_max: usize, disclosed: bool) -> Story {
     Story::new().polls("poll", ALICE, "When?", &["Noon", "Night"], &rules(selections_max, disclosed))
 }
 
-/// Returns the records of a story that is asked for last by alice.
+/// Returns the records of a story to which Alice adds a request.
 fn told(story: Story) -> Vec<Value> {
     records(&story.says("q", ALICE, "oncall?").asks("q").compose().prompt)
 }
@@ -217,7 +217,7 @@ fn c7_who_is_invited_is_told_apart_from_who_is_there() {
     assert_eq!(facts["room"]["invited"], json!([BOB]));
 }
 
-/// The first record of a transcript, which is the pins' or the notes' where there are any.
+/// Returns a transcript's first record: the pins' or the notes', if there are any.
 fn opening(story: &Story) -> Value {
     records(&story.compose().prompt).remove(0)
 }

@@ -1,4 +1,4 @@
-//! Files of a transcript (C7): which are given, where they stand, and what is said of the others.
+//! Files of a transcript (C7): which are included, where they are, and what is said about the others.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::core::{
 };
 
 impl Story {
-    /// Somebody sends a file; it is `tokens` long once it is fetched.
+    /// Adds a message with a file, which takes that many tokens once fetched.
     fn sends(self, name: &str, sender: &str, root: Option<&str>, caption: &str, tokens: u32) -> Self {
         let mut story = self.sends_unfetched(name, sender, root, caption, "text/plain");
         let content = FileContent::Text { text: format!("content of {name}").into() };
@@ -43,7 +43,7 @@ impl Story {
     }
 }
 
-/// Returns the contents of the files in a prompt, in order, each with the event id of the record in front of it.
+/// Returns the contents of a prompt's files in order, each with the event id of the record before it.
 fn given(composed: &Composed) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for turn in &composed.prompt.turns {
@@ -67,7 +67,7 @@ fn pairs(names: &[&str]) -> Vec<(String, String)> {
     names.iter().map(|name| ((*name).to_owned(), format!("content of {name}"))).collect()
 }
 
-/// Returns what a record says of its file.
+/// Returns what a record says about its file.
 fn note(composed: &Composed, name: &str) -> serde_json::Value {
     let records = records(&composed.prompt);
     let record = records.iter().rfind(|record| record["event_id"] == format!("${name}")).expect("a record");
@@ -183,7 +183,7 @@ fn a_refused_file_leaves_a_record_and_everything_else_in_place() {
     assert_eq!(records[3]["event_id"], "$ask");
 }
 
-/// Returns the parts of a prompt in one row.
+/// Returns all parts of a prompt in a row.
 fn parts(composed: &Composed) -> Vec<Part> {
     composed.prompt.turns.iter().flat_map(|turn| turn.parts.clone()).collect()
 }

@@ -1,17 +1,17 @@
-//! The provider's cache holds what two prompts have in common at their beginning.
+//! Two prompts share their beginning, so that the provider's cache hits.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::core::prompt::{Part, Turn};
 
-/// The prompt as one text, in the order in which it is cached.
+/// Returns the prompt as one text in caching order.
 fn flat(composed: &Composed) -> String {
     let turns = composed.prompt.turns.iter().map(|turn| format!("\n<{:?}>\n{}", turn.role, turn.text()));
     composed.prompt.system.iter().cloned().chain(turns).collect()
 }
 
-/// Each earlier turn stands in the next prompt unchanged, and the last one's records go on.
+/// Returns whether each earlier turn is unchanged in the next prompt, and the last one only continues.
 fn is_prefix(before: &Composed, after: &Composed) -> bool {
     let (last, whole) = before.prompt.turns.split_last().expect("a turn");
     let after = &after.prompt;
@@ -21,7 +21,7 @@ fn is_prefix(before: &Composed, after: &Composed) -> bool {
         && continues(last, &after.turns[whole.len()])
 }
 
-/// The same parts in the same places; the last text goes on.
+/// Returns whether the parts are the same in the same places, and the last text only continues.
 fn continues(before: &Turn, after: &Turn) -> bool {
     let (last, whole) = before.parts.split_last().expect("a part");
     let goes_on = match (last, after.parts.get(whole.len())) {

@@ -1,4 +1,4 @@
-//! What a reader sees is what the model meant: nothing vanishes, and nothing is markup by accident.
+//! Readers see what the model meant: nothing vanishes, and nothing is markup by accident.
 
 use super::pings;
 use crate::core::render::{Rendered, is_blank, render, so_far};
@@ -284,7 +284,7 @@ fn h_what_nobody_can_see_is_blank() {
     }
 }
 
-/// As it is, in both forms.
+/// Asserts that a text stays unchanged in both forms.
 fn stays(text: &str) {
     assert_eq!(render(text), Rendered { body: text.to_owned(), html: None }, "{text}");
 }

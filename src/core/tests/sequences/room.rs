@@ -1,4 +1,4 @@
-//! A room as the engine keeps it, with nothing but the core's machines to decide.
+//! A room in the engine's form, with only core's machines deciding.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,7 +41,7 @@ static NAMESPACE: LazyLock<Namespace> = LazyLock::new(|| Namespace {
     guests: crate::core::people::Guests::Digits,
 });
 
-/// The room, what is stored of it, and the runs.
+/// The room, its stored state, and its runs.
 pub(super) struct Room {
     now_ms: i64,
     timeline: Vec<RoomEvent>,
@@ -52,13 +52,13 @@ pub(super) struct Room {
     stranger_told: SaidOnce,
     threads: BTreeMap<OwnedEventId, ThreadSoFar>,
     triggered: BTreeMap<OwnedEventId, BTreeSet<OwnedUserId>>,
-    /// Ids that the inbox knows.
+    /// Event ids that the inbox knows.
     known: BTreeSet<OwnedEventId>,
-    /// Events whose end may not be on disk yet, by their place in the timeline.
+    /// Events whose completion may not be on disk yet, by their index in the timeline.
     not_durable: Vec<usize>,
     schedule: Schedule,
     runs: BTreeMap<RunId, Run>,
-    /// Every run that ever began.
+    /// Every run that was ever started.
     begun: BTreeSet<(OwnedEventId, OwnedUserId)>,
     begun_at_ms: Vec<i64>,
     ended: usize,
@@ -180,7 +180,7 @@ impl Room {
         Timestamp::from_ms(self.now_ms)
     }
 
-    /// The inbox: each event once.
+    /// The inbox, which takes each event once.
     fn accept(&mut self, event: &RoomEvent) -> Checked {
         if !self.known.insert(event.id.clone()) {
             return Ok(());
@@ -215,7 +215,7 @@ impl Room {
         COWORKERS.map(user).zip(["oncall", "ci"]).filter(|(user, _)| is_here(user)).collect()
     }
 
-    /// As `Engine::consider`.
+    /// Mirrors `Engine::consider`.
     fn consider(&mut self, event: &RoomEvent) -> Checked {
         let users = self.coworkers();
         let here: Vec<_> =
@@ -286,7 +286,7 @@ impl Room {
         Ok(())
     }
 
-    /// Nobody but a person is answered, no notice is, each coworker once.
+    /// Only people are answered, never a notice, and each coworker at most once.
     fn check_asked(
         event: &RoomEvent,
         asked: &[Asked],
@@ -309,7 +309,7 @@ impl Room {
         Ok(())
     }
 
-    /// As `Engine::begin_coworker`.
+    /// Mirrors `Engine::begin_coworker`.
     fn begin(
         &mut self,
         event: &RoomEvent,
@@ -351,7 +351,7 @@ impl Room {
                 match self.schedule.request(lane(&record)) {
                     Ok(ticket) => {
                         let is_first = self.begun.insert((request.to_owned(), asked.user.clone()));
-                        // A run that survives a crash was written behind the end of every event before.
+                        // A run that survives a crash was flushed together with the completion of every earlier event.
                         self.not_durable.retain(|at| self.timeline[*at].id == event.id);
                         prop_assert!(is_first, "{} asked {} and is run twice", request, asked.user);
                         self.runs
@@ -369,7 +369,7 @@ impl Room {
         self.timeline.iter().find(|event| event.id == id)
     }
 
-    /// An edit of a request begins its runs anew.
+    /// Restarts the runs of an edited request.
     fn begin_anew(&mut self, request: &EventId, asker: &OwnedUserId) {
         let now = self.now();
         for run in self.runs.values_mut().filter(|run| run.record.request == request && run.record.asker == *asker) {

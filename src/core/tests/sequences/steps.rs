@@ -1,11 +1,11 @@
-//! What can happen in a room.
+//! The steps that can happen in a room.
 
 use proptest::prelude::*;
 use ruma::{OwnedUserId, UserId};
 
 use crate::core::{event::Membership, run::Stop};
 
-/// Everybody who may be heard of: people of here and of an allowed server, a stranger, a bot, and our own.
+/// All users that occur: people here and on an allowed server, a stranger, a bot, and our own.
 pub(super) const USERS: [&str; 9] = [
     "@alice:here.org",
     "@bob:here.org",
@@ -17,7 +17,7 @@ pub(super) const USERS: [&str; 9] = [
     "@assistant-alice:here.org",
     "@workmate:here.org",
 ];
-/// The first of the two coworkers in [`USERS`].
+/// The two coworkers in [`USERS`].
 pub(super) const COWORKERS: std::ops::Range<usize> = 5..7;
 /// The assistant in [`USERS`].
 pub(super) const ASSISTANT: usize = 7;
@@ -38,7 +38,7 @@ const BODIES: [&str; 12] = [
 ];
 const SPANS_MS: [i64; 6] = [100, 5_000, 30_000, 90_000, 10 * 60_000, 25 * 3_600_000];
 
-/// One thing that happens. Numbers of events and runs are taken modulo how many there are.
+/// A step. Numbers of events and runs are taken modulo their count.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     Say(Saying),
@@ -61,7 +61,7 @@ pub(super) enum Happening {
     },
     /// The homeserver delivers an event again.
     Again(usize),
-    /// The process is killed and starts again; what was not durably done is taken again.
+    /// The process is killed and restarted; what was not durably done is repeated.
     Restart,
     Pass(i64),
     Model(usize, Progress),
@@ -72,7 +72,7 @@ pub(super) enum Happening {
 pub(super) struct Saying {
     pub(super) who: usize,
     pub(super) body: &'static str,
-    /// Users of [`USERS`] that `m.mentions` names, as bits; `None` where there is no such key.
+    /// Users of [`USERS`] in `m.mentions`, as bits; `None` without such a key.
     pub(super) mentions: Option<u16>,
     pub(super) room: bool,
     pub(super) notice: bool,
@@ -81,7 +81,7 @@ pub(super) struct Saying {
     pub(super) minutes_ago: i64,
 }
 
-/// What the model does for one of the runs that go on.
+/// What the model does for one of the runs in progress.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Progress {
     Text(usize),
@@ -92,7 +92,7 @@ pub(super) enum Progress {
 }
 
 impl Saying {
-    /// Returns an empty message in the timeline, from a client without `m.mentions`.
+    /// Returns an empty timeline message from a client without `m.mentions`.
     pub(super) fn plain(who: usize) -> Self {
         Self { who, body: "", mentions: None, room: false, notice: false, thread: None, reply: None, minutes_ago: 0 }
     }
@@ -103,7 +103,7 @@ pub(super) fn user(at: usize) -> OwnedUserId {
 }
 
 fn any_user() -> impl Strategy<Value = usize> {
-    // People most often, so that something happens.
+    // Mostly people, so that something happens.
     prop_oneof![2 => 0..3_usize, 1 => 0..USERS.len()]
 }
 

@@ -1,4 +1,4 @@
-//! The runs of a room: what the model does, how they end, and what holds for them at any time.
+//! A room's runs: what the model does, how they end, and what always holds for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::core::{
 };
 
 impl Room {
-    /// Starts the runs whose turn has come: the context is composed, the model asked.
+    /// Starts the runs whose turn has come: composes the context and asks the model.
     pub(super) fn let_go(&mut self) -> Checked {
         let now = self.now();
         for ticket in self.schedule.take_granted() {
@@ -50,7 +50,7 @@ impl Room {
         Ok(())
     }
 
-    /// The model does something for one of the runs that go on.
+    /// The model does something for one of the runs in progress.
     pub(super) fn progress(&mut self, run: usize, progress: Progress) -> Checked {
         let (now, shown) = (self.now(), self.id_at(0));
         let going: Vec<_> =
@@ -94,7 +94,7 @@ impl Room {
         }
     }
 
-    /// A run's last message: it is for the asker alone, and says something.
+    /// Checks a run's last message: it mentions only the asker, and is not empty.
     fn answered(&mut self, id: &RunId, answer: &Answer) -> Checked {
         let Some(run) = self.runs.get(id) else { return Err(TestCaseError::fail("a run ends that nobody knows")) };
         prop_assert_eq!(&answer.message.mentions, &BTreeSet::from([run.record.asker.clone()]));
@@ -106,7 +106,7 @@ impl Room {
         let event = self.event(run.record.user.clone(), self.now(), EventKind::Message(said));
         self.timeline.push(event.clone());
         self.end(&id.clone())?;
-        // It comes back to us like any other.
+        // It comes back to us like any event.
         self.accept(&event)
     }
 
@@ -119,12 +119,12 @@ impl Room {
         let run = self.runs.remove(id).ok_or_else(|| TestCaseError::fail("a run ended twice"))?;
         self.ended += 1;
         self.schedule.release(run.ticket);
-        // A run's end is flushed, and everything before it.
+        // A run's end is flushed, and with it everything before.
         self.not_durable.clear();
         self.let_go()
     }
 
-    /// As `engine::start`: runs are taken up in the order in which they were accepted, then what is left in the inbox.
+    /// Mirrors `engine::start`: resumes runs in the order of acceptance, then handles the rest of the inbox.
     pub(super) fn restart(&mut self) -> Checked {
         self.schedule = Schedule::new(SCHEDULE);
         let mut runs: Vec<_> = self.runs.values_mut().collect();
@@ -140,7 +140,7 @@ impl Room {
         again.iter().try_for_each(|event| self.handle(event))
     }
 
-    /// The limits, whatever happened.
+    /// Checks the limits, which hold at any time.
     pub(in super::super) fn check(&self) -> Checked {
         let going: Vec<_> =
             self.runs.values().filter(|run| run.machine.is_some()).map(|run| lane(&run.record)).collect();
@@ -156,7 +156,7 @@ impl Room {
         Ok(())
     }
 
-    /// Lets every run come to its end.
+    /// Lets every run end.
     pub(in super::super) fn run_out(&mut self) -> Checked {
         for _ in 0..=self.runs.len() {
             self.progress(0, Progress::Text(3))?;

@@ -83,9 +83,9 @@ pub use registered::differences;
 pub use start::{Ended, PlaceError, StartError, claude_client, serve, too_full_to_start, try_data_dir, try_listening};
 pub(crate) use watches::{NO_KEY, models_of};
 
-/// What the service bot is called.
+/// The service bot's display name.
 const SERVICE_NAME: &str = "Workmate";
-/// Between two safety syncs of a client that no transaction woke.
+/// Pause between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);
 
 /// Everything that handling an event needs; shared by all tasks.
@@ -98,7 +98,7 @@ struct Engine {
     roster: Roster,
     claude: claude::Client,
     tools: Tools,
-    /// Until then MCP servers may still be starting.
+    /// Until this moment MCP servers may still be starting.
     servers_due: tokio::time::Instant,
     tables: records::Tables,
     inbox: Inbox,
@@ -111,32 +111,32 @@ struct Engine {
     flows: trust::Flows,
     visits: visits::Visits,
     started: tokio::time::Instant,
-    /// The same by the wall clock.
+    /// `started` by the wall clock.
     began: crate::core::time::Timestamp,
     prepared: media::Prepared,
     running: control::Running,
     ledger: budget::Ledger,
     parked: parked::Parked,
     zones: zones::Zones,
-    /// Wakes who does what runs still owe.
+    /// Wakes the task that does what runs still owe.
     owed_due: tokio::sync::Notify,
-    /// Held while a chat of the service bot's is looked for and made, so that two words at once make one.
+    /// Held while the service bot's chat with a person is looked up or made, so that two words at once make one chat.
     service_chats: tokio::sync::Mutex<()>,
-    /// Events that could not be handled and were given up.
+    /// Events that were given up because they could not be handled.
     given_up: AtomicUsize,
     moments: readable::Moments,
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,
     homeserver: homeserver::Homeserver,
-    /// Wakes who looks at the Messages API again.
+    /// Wakes the watcher of the Messages API for another look.
     claude_trouble: tokio::sync::Notify,
-    /// When a request was last refused because the account cannot pay.
+    /// Troubles with the Messages API that requests met and that a look cannot see.
     met: watches::Met,
     wards: wards::Wards,
     /// Whether the start is over.
     serving: std::sync::atomic::AtomicBool,
-    /// Whether the process is to start itself again once it has stopped.
+    /// Whether the process starts itself again once it has stopped.
     starts_again: std::sync::atomic::AtomicBool,
     health: Health,
     metrics: Metrics,
@@ -148,26 +148,26 @@ struct Engine {
 /// Why an event could not be handled.
 #[derive(Debug, thiserror::Error)]
 enum EngineError {
-    /// The homeserver or a user's own store.
+    /// The homeserver, or a user's own store, failed.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
-    /// Our store.
+    /// Our store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The run may not write there (A2, A4).
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// A fault of ours or of a library's; where it is, the line before says.
+    /// A fault of ours or of a library; the log line before this one says where.
     #[error("workmate has a fault; please report the line before this one, which says where")]
     Panicked,
 }
 
 impl EngineError {
-    /// Whether the same may succeed later without anybody's doing.
+    /// Returns whether the same may succeed later without anybody's help.
     fn is_passing(&self) -> bool {
         match self {
             Self::Matrix(error) => error.is_passing(),
-            // The entry is kept; once the disk is mended and workmate restarted, it is handled.
+            // The entry is kept, and is handled once the disk is mended and Workmate restarted.
             Self::Store(error) => error.is_fatal(),
             Self::Refused(_) | Self::Panicked => false,
         }
@@ -183,7 +183,7 @@ impl EngineError {
         matches!(self, Self::Matrix(error) if error.is_odd_refusal())
     }
 
-    /// How long the homeserver asks to wait before the next call, if it does.
+    /// Returns how long the homeserver asks us to wait before the next call, if it does.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Matrix(error) => error.retry_after(crate::clock::now()),
@@ -196,7 +196,7 @@ impl EngineError {
 type Shared = Arc<Engine>;
 
 impl Engine {
-    /// Whether the start is over, and what comes is handled.
+    /// Returns whether the start is over, so that events are handled.
     fn is_serving(&self) -> bool {
         self.serving.load(std::sync::atomic::Ordering::Relaxed)
     }
@@ -213,12 +213,12 @@ impl Engine {
         self.namespace.user_id(&self.namespace.service)
     }
 
-    /// A link to the service bot for our own words.
+    /// Returns a link to the service bot, for our own words.
     fn service_pill(&self) -> String {
         crate::core::names::pill(&self.service_user(), SERVICE_NAME)
     }
 
-    /// Who a coworker is to be, as config says.
+    /// Returns a coworker's persona, as the config describes it.
     fn coworker_persona(&self, coworker: &Coworker) -> std::io::Result<Persona> {
         let avatar = coworker.avatar.as_ref().map(std::fs::read).transpose()?;
         Ok(Persona {
@@ -240,12 +240,12 @@ impl Engine {
         }
     }
 
-    /// Whether the id of somebody's assistant would be one: with a long id of theirs it is too long.
+    /// Returns whether the id of a person's assistant would be valid; a long id of theirs makes it too long.
     fn fits_an_assistant(&self, owner: &UserId) -> bool {
         crate::core::id::is_user(&self.assistant_persona(owner).user)
     }
 
-    /// Who the assistant of `owner` is to be.
+    /// Returns the persona of `owner`'s assistant.
     fn assistant_persona(&self, owner: &UserId) -> Persona {
         let localpart = owner.localpart();
         let display_name = crate::core::words::assistant_name(owner, "");
@@ -259,7 +259,7 @@ impl Engine {
     }
 }
 
-/// A keyed hash of who asks, for `metadata.user_id`: the provider can tell people apart and learns no name.
+/// Returns a keyed hash of the asker for `metadata.user_id`: the provider can tell people apart, but learns no name.
 fn user_tag(master: &MasterSecret, user: &UserId) -> String {
     use hmac::{Hmac, Mac as _};
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&master.derive("user-tag")).expect("HMAC takes any key");
@@ -267,14 +267,14 @@ fn user_tag(master: &MasterSecret, user: &UserId) -> String {
     hex(&mac.finalize().into_bytes()[..16])
 }
 
-/// A transaction id for a message that belongs to no run: the same cause gives the same event.
+/// Returns a transaction id for a message that belongs to no run. The same cause gives the same event.
 fn word_transaction(purpose: &str, cause: &str, user: &UserId) -> ruma::OwnedTransactionId {
     use sha2::Digest as _;
     let digest = sha2::Sha256::digest(format!("{purpose}|{cause}|{user}"));
     format!("wm-word-{}", hex(&digest[..16])).into()
 }
 
-/// Redacts a message of the account's; one that it may not redact any more stays.
+/// Redacts one of the account's own messages; a message that it may no longer redact stays.
 async fn take_back(
     account: &crate::matrix::Account,
     room: &ruma::RoomId,
@@ -287,7 +287,7 @@ async fn take_back(
     }
 }
 
-/// A plain word of ours into the timeline, mentioning whom it is for.
+/// Returns a plain word of ours for the timeline, which mentions `to`.
 fn word(markdown: &str, to: Option<&UserId>) -> crate::core::event::Outgoing {
     let rendered = crate::core::render::own(markdown);
     crate::core::event::Outgoing {

@@ -1,6 +1,6 @@
-//! Asking people whether a tool call may run (C12): a card in the thread, ✅ and ❌, replies, expiry.
+//! Asks people whether a tool call may run (C12): a card in the thread, ✅ and ❌, replies, expiry.
 //!
-//! Who may decide, and what counts as a decision, is `core/approval.rs`; the cards that are out are kept by [`desk`].
+//! `core/approval.rs` says who may decide and what counts as a decision; [`desk`] keeps the open cards.
 
 use std::sync::Arc;
 
@@ -34,21 +34,21 @@ mod looking_back;
 
 use self::desk::{Begun, Card};
 
-/// What is still to be done about a run's cards when it is over.
+/// What is still to be done about a run's cards when the run is over.
 #[derive(Debug, Default)]
 pub(super) struct CardEnds {
-    /// Last edits: the card, the step, the text.
+    /// The cards' last edits: card, step, text.
     pub(super) edits: Vec<(Shown, Step, Outgoing)>,
-    /// Our own reactions that are to go.
+    /// Our own reactions that are still to be redacted.
     pub(super) reactions: Vec<OwnedEventId>,
 }
 
 impl Engine {
     /// Asks the people of the rule about one call, and waits for their decision or its expiry.
     ///
-    /// Asked again about the same call, after a restart, it goes on with the card that is there; a decision that was
-    /// given meanwhile is returned at once, and again, until the run ends (`end_run`). It holds for this
-    /// call with these arguments. Calls of one round may be asked about side by side.
+    /// Called again for the same call after a restart, it continues with the existing card. A decision given meanwhile
+    /// is returned at once, and again until the run ends (`end_run`). A decision holds for this call with these
+    /// arguments. Calls of one round may be asked about at the same time.
     pub(super) async fn approve(
         self: &Shared,
         account: &Arc<Account>,
@@ -68,7 +68,7 @@ impl Engine {
         let decision = self.approvals.wait(&card).await?;
         tracing::info!(tool.name = pending.tool.as_str(), ?decision, "a run goes on after an approval");
         self.show_decision(account, id, record, pending, &card, &decision).await;
-        // The call need not wait for it.
+        // The call need not wait for this.
         self.tasks.spawn(self.clone().take_reactions_back(account.clone(), card));
         Ok(decision)
     }
@@ -94,7 +94,7 @@ impl Engine {
         let open_ms = open_ms.unsigned_abs();
         let card = approval::asking(pending, &record.asker, deciders, open_ms, &setting);
         if let Some(whole) = card.file {
-            // First: whoever can see the card can read what it names.
+            // The whole call comes first: whoever can see the card can read what it names.
             self.post_whole_call(account, id, record, pending, whole).await?;
         }
         let begun = Begun {
@@ -103,7 +103,7 @@ impl Engine {
             tool: pending.tool.clone(),
             owner: record.private.then(|| record.asker.clone()),
         };
-        // A crash right behind the sending leaves a card that ends with the run all the same.
+        // If we crash right after sending, the card still ends with its run.
         self.approvals.begin(&begun)?;
         self.store.flush().await?;
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Ask));
@@ -116,7 +116,7 @@ impl Engine {
         Ok((card, standing))
     }
 
-    /// Attaches a call that is too long for its card.
+    /// Attaches the whole call, if it is too long for its card.
     async fn post_whole_call(
         &self,
         account: &Account,
@@ -132,7 +132,7 @@ impl Engine {
         self.note_card(record, &event)
     }
 
-    /// Puts ✅ and ❌ there to be tapped. People can do without: a failure is none of the call's.
+    /// Adds ✅ and ❌ for people to tap. They can decide without them, so a failure is ignored.
     async fn prepare_reactions(&self, account: &Account, id: &RunId, card: &Card, pending: &Pending) {
         for (key, step) in [(APPROVE_KEY, CardStep::Approve), (DECLINE_KEY, CardStep::Decline)] {
             let txn = id.transaction(Step::Card(pending.number(), step));
@@ -149,8 +149,8 @@ impl Engine {
         }
     }
 
-    /// Takes our own ✅ and ❌ from a card that is decided: what stays there is people's. What cannot be done now is owed
-    /// when the run ends.
+    /// Removes our own ✅ and ❌ from a decided card, so that people's reactions remain. What fails now is owed when the
+    /// run ends.
     async fn take_reactions_back(self: Shared, account: Arc<Account>, card: Card) {
         let Ok(Some(standing)) = self.approvals.get(&card.0, &card.1) else { return };
         for reaction in &standing.prepared {
@@ -167,7 +167,7 @@ impl Engine {
         }
     }
 
-    /// The card says how it ended; it pings nobody.
+    /// Shows on the card how it ended; mentions nobody.
     async fn show_decision(
         &self,
         account: &Account,
@@ -196,8 +196,8 @@ impl Engine {
         }
     }
 
-    /// Returns the last edits of a run's cards that do not say yet how they ended, and our reactions that are on them. Of
-    /// a card that was on its way nobody knows whether it came.
+    /// Returns the last edits of a run's cards that do not show yet how they ended, and our reactions on them. Includes
+    /// a card that was being sent, although it may not have arrived.
     pub(super) fn card_ends(&self, id: &RunId, record: &RunRecord) -> Result<CardEnds, StoreError> {
         let mut ends = CardEnds::default();
         for ((_, card), mut standing) in self.approvals.of_run(&record.room, id)? {
@@ -217,7 +217,7 @@ impl Engine {
         Ok(ends)
     }
 
-    /// The sender's power level at the time of the event, as the user that posted the card sees it.
+    /// Returns the sender's power level at the time of the event, as the user that posted the card sees it.
     async fn level_of(
         &self,
         standing: &Standing,
@@ -229,7 +229,7 @@ impl Engine {
         Ok(account.level_at(&event.room, &event.id, &event.sender).await?)
     }
 
-    /// The client that posted a card, as far as it is there.
+    /// Returns the client that posted a card, if it is available.
     async fn account_of_card(&self, standing: &Standing) -> Result<Option<Arc<Account>>, MatrixError> {
         if standing.private {
             return Box::pin(self.pool.passing(&self.assistant_persona(&standing.asker))).await.map(Some);
@@ -255,7 +255,7 @@ impl Engine {
     }
 }
 
-/// What the people are called whom a rule names.
+/// Returns the names of the people whom a rule allows to decide.
 async fn names(account: &Account, room: &RoomId, rule: &ApprovalRule, asker: &UserId) -> Names {
     let people = match rule {
         ApprovalRule::People(people) => {

@@ -1,4 +1,4 @@
-//! Assistants (A1 to A6, A10): made on request, one room each, answering nobody but their owner.
+//! Assistants (A1 to A6, A10): made on request, each with one room, answering only their owner.
 
 mod adopting;
 mod again;
@@ -50,21 +50,21 @@ use crate::{
     store::InboxEntry,
 };
 
-/// Events of the DM that a session is looked for in.
+/// Events of the direct chat among which a session is looked for.
 const HISTORY_EVENTS: usize = 300;
-/// Session markers kept; older ones lie before the history that is read.
+/// Most session markers kept; older ones lie before the history that is read.
 const MARKERS_MAX: usize = 20;
 
 /// Where an owner finds their assistant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chat {
-    /// In the room that they are in already.
+    /// In the room that they are already in.
     Joined,
-    /// In the room that they are invited to.
+    /// In a room to which they are invited.
     Invited,
 }
 
-/// Makes that two requests at once make one assistant.
+/// Makes sure that two requests at once make one assistant.
 #[derive(Default)]
 pub(super) struct Makers(Mutex<HashMap<OwnedUserId, Weak<FairMutex<()>>>>);
 
@@ -80,7 +80,7 @@ impl Makers {
         maker
     }
 
-    /// Waits while an assistant is being made for `owner`: until then its room is not known as one.
+    /// Waits while an assistant is being made for `owner`, because its room is not known as the assistant's until then.
     pub(super) async fn made(&self, owner: &UserId) {
         let making = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(owner).and_then(Weak::upgrade);
         if let Some(making) = making {
@@ -113,7 +113,7 @@ impl Engine {
             }
             return Ok(Chat::Invited);
         }
-        // A crash after a room was made and before it was recorded leaves one that nobody knows.
+        // A crash between making a room and recording it leaves a room that our store does not know.
         let adopted = self.unrecorded_room(&account, owner, &record).await?;
         let room = match adopted {
             Some(room) => room,
@@ -150,7 +150,7 @@ impl Engine {
         Ok(None)
     }
 
-    /// Handles an event of an assistant's room.
+    /// Handles an event in an assistant's room.
     pub(super) async fn take_in_assistant_room(
         self: Shared,
         owner: &UserId,
@@ -164,14 +164,14 @@ impl Engine {
             return Ok(Handled::Done);
         }
         if event.state_key.is_some() {
-            // Whoever sent it: what was done in the assistant's own name opens the room as well.
+            // Done for every sender, because events in the assistant's own name can open the room as well.
             if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 let account = Box::pin(self.pool.passing(&assistant)).await?;
                 account.sync_since(accepted).await?;
                 self.look_after(&account, owner, &event.room_id).await?;
             }
             if event.event_type == "m.room.member" && event.state_key.as_deref() == Some(owner.as_str()) {
-                // They may call themselves something else now.
+                // The owner may have changed their display name.
                 self.rename_after(&self.persona_after(owner).await).await;
             }
             return Ok(Handled::Done);
@@ -185,7 +185,7 @@ impl Engine {
         if event.sender != owner || record.silent {
             return Ok(Handled::Done);
         }
-        // Encrypted or nothing: a plain message here need not be the owner's.
+        // The sender of an unencrypted message cannot be trusted, so only encrypted ones count here.
         if event.event_type != "m.room.encrypted" {
             Box::pin(self.tell_of_plain_words(owner, entry, accepted)).await?;
             return Ok(Handled::Done);
@@ -209,8 +209,8 @@ impl Engine {
         }
     }
 
-    /// Takes an owner's request for a verification that came unencrypted, as matrix-js-sdk sends it: it says nothing but
-    /// who asks, and what it leads to is proven by the emoji. Returns whether the event was that.
+    /// Takes an owner's request for a verification that came unencrypted, as matrix-js-sdk sends it: it says only who
+    /// asks, and the emoji prove what follows. Returns whether the event was such a request.
     async fn take_plain_verification(
         self: &Shared,
         owner: &UserId,
@@ -224,7 +224,7 @@ impl Engine {
             return Ok(false);
         };
         let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
-        // Of a new device, else the sync that brings the request drops it.
+        // A sync drops a request from an unknown device, so a new device is looked up first.
         account.learn_devices(owner).await?;
         account.sync_since(accepted).await?;
         if self.look_after(&account, owner, &request.room).await? == Privacy::Tight {
@@ -233,7 +233,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// As [`Self::attend`]; where the room was replaced, the upgrade is followed, or another room made.
+    /// As [`Self::attend`]; if the room was replaced, follows the upgrade or makes another room.
     async fn look_after(
         self: &Shared,
         account: &Arc<Account>,
@@ -282,7 +282,7 @@ impl Engine {
             return Box::pin(self.take_owners_edit(account, owner, event, (target, new))).await;
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        // A sticker asks for nothing; it is read with what comes next.
+        // A sticker asks for nothing; it is read with the next request.
         if message.kind.is_sticker() || is_of_machines(message) {
             return Ok(());
         }
@@ -368,7 +368,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns where the session begins that a message of the chat belongs to.
+    /// Returns the session that a message of the chat belongs to.
     fn session_of(
         &self,
         account: &Account,
@@ -383,7 +383,7 @@ impl Engine {
         current_session(&events[..upto], &bounds)
     }
 
-    /// Composes what an assistant reads: the current session of its DM, what its owner opened in it, and nothing else.
+    /// Composes what an assistant reads: the current session of its chat and the rooms that its owner opened in it.
     pub(super) async fn compose_assistant<'a>(
         &'a self,
         account: &Account,
@@ -402,7 +402,7 @@ impl Engine {
                 && !super::trust::is_request(event)
                 && !self.is_of_unanswered_device(account, &kept, event)
         };
-        // Nothing is read beyond the session: after a pause that is most of the chat.
+        // Only the session is read; after a pause, the session is a small part of the chat.
         let begins = || {
             let mut events = account.held_events(room);
             events.retain(of_the_two);
@@ -411,7 +411,7 @@ impl Engine {
         let mut events = account.history_until(room, HISTORY_EVENTS, begins).await?;
         let older = events.len() >= HISTORY_EVENTS;
         events.retain(of_the_two);
-        // Asked again, it knows what it knew then: not its earlier answer, nor what came after.
+        // A request that runs again sees what it saw the first time: neither its earlier answer nor later messages.
         let asked = events.iter().position(|event| event.id == record.request).filter(|_| record.attempt > 0);
         let known = asked.map_or(events.len(), |at| at + 1);
         let session = self.session_of(account, owner, &events[..known], &kept, &record.request);

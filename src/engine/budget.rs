@@ -1,5 +1,5 @@
-//! What the model costs (C19, C23): each call reserves with every account that it falls under, and is settled with what
-//! it really cost, however it ends. `core/budget.rs` decides; here the accounts are kept.
+//! What the model costs (C19, C23). Each call reserves its cost in every account that it falls under, and is settled at
+//! its real cost, however it ends. `core/budget.rs` decides; this module keeps the accounts.
 
 use std::{
     collections::BTreeMap,
@@ -26,20 +26,20 @@ use crate::{
     store::{StoreError, Table},
 };
 
-/// How long a call waits for what others have reserved, before its request is declined.
+/// How long a call waits for others' reservations to be released before its request is declined.
 const ROOM_PATIENCE: Duration = Duration::from_mins(2);
-/// What a call costs is noted this often while it is written, in milliseconds.
+/// How often a call's cost is noted while its answer is written, in milliseconds.
 const NOTE_EVERY_MS: u64 = 1_000;
 
-/// The accounts. They are changed one at a time, and written through: a crash loses none of it.
+/// The accounts. They are changed one at a time and written through, so that a crash loses nothing.
 pub(super) struct Ledger {
     accounts: Table<String, Account>,
     changing: Mutex<()>,
     /// Numbers the calls of this process.
     calls: AtomicU64,
-    /// How many tokens each model counts for one that is estimated, as it told.
+    /// For each model, its tokens per estimated token, learned from its answers.
     ratios: Mutex<BTreeMap<String, Ratio>>,
-    /// Tells who waits that something was given back.
+    /// Tells waiting calls that a reservation was released.
     freed: watch::Sender<u64>,
 }
 
@@ -48,11 +48,11 @@ struct Under {
     key: String,
     scope: Scope,
     limits: Limits,
-    /// What was spent before there was a ledger.
+    /// The amount spent before there was a ledger.
     before: Usd,
 }
 
-/// What a call holds until it is over. Dropped, it is settled with what the provider told that it used.
+/// A call's reservation. When dropped, it is settled at the usage that the provider reported.
 pub(super) struct Hold<'a> {
     ledger: &'a Ledger,
     unders: Vec<Under>,
@@ -60,14 +60,15 @@ pub(super) struct Hold<'a> {
     estimate: Estimate,
     progress: &'a watch::Sender<Progress>,
     noted_ms: AtomicI64,
-    /// What answers that broke off cost, in millionths.
+    /// The cost of answers that broke off, in millionths of a dollar.
     paid: AtomicU64,
-    /// Whether the call is made and not over: cut short before the provider said what it used, its prompt counts.
+    /// Whether the call has begun and not ended. If it is cut short before the provider reports usage, its prompt
+    /// counts.
     is_under_way: bool,
 }
 
 impl Ledger {
-    /// Opens the accounts: what an earlier process left is settled, what is old is forgotten.
+    /// Opens the accounts: settles what an earlier process left open, and drops old accounts.
     pub(super) fn open(accounts: Table<String, Account>, now: Timestamp) -> Result<Self, StoreError> {
         for record in accounts.iter() {
             let (key, mut account) = record?;
@@ -90,8 +91,8 @@ impl Ledger {
         ratios.get(model).copied().unwrap_or_else(|| Ratio::of(model))
     }
 
-    /// Learns how many tokens a model counts, from a prompt whose tokens it told. Files and the provider's own tools are
-    /// estimated by other measures.
+    /// Learns how many tokens a model counts, from a prompt whose tokens the provider reported. Prompts with files or
+    /// the provider's own tools teach nothing, because those are estimated by other measures.
     pub(super) fn learn(&self, model: &str, prompt: &Prompt, told: u64) {
         if prompt.has_files() || prompt.tools.iter().any(|tool| matches!(tool, ToolDefinition::Provider(_))) {
             return;
@@ -110,7 +111,7 @@ impl Ledger {
         unders.iter().map(entry).collect()
     }
 
-    /// Changes accounts together, and keeps them, whatever `change` returns.
+    /// Changes accounts together and stores them, whatever `change` returns.
     fn change<T>(&self, unders: &[Under], change: impl FnOnce(&mut [Entry]) -> T) -> Result<T, StoreError> {
         let _changing = self.lock();
         let mut entries = self.entries(unders)?;
@@ -126,7 +127,8 @@ impl Ledger {
 }
 
 impl Hold<'_> {
-    /// Notes what the call cost so far, now and then: a crash loses no more than that.
+    /// Notes the call's cost so far, at most once per [`NOTE_EVERY_MS`]; a crash loses only the cost since the last
+    /// note.
     pub(super) fn note(&self, progress: &Progress) {
         let now = clock::now();
         let noted = Timestamp::from_ms(self.noted_ms.load(Ordering::Relaxed));
@@ -145,7 +147,7 @@ impl Hold<'_> {
         }
     }
 
-    /// Reserves once more, for an answer that broke off and is asked for again. What came of it so far was paid for.
+    /// Reserves again, for an answer that broke off and is requested again. The broken answer's cost counts as paid.
     pub(super) fn again(&self) -> Result<(), Fault> {
         let so_far = used::cost_of(&self.progress.borrow()).max(self.estimate.prompt);
         let reserved = self.ledger.change(&self.unders, |entries| {
@@ -164,12 +166,12 @@ impl Hold<'_> {
         }
     }
 
-    /// The call is made now.
+    /// Marks the call as begun.
     pub(super) fn begin(&mut self) {
         self.is_under_way = true;
     }
 
-    /// The call is over: what the provider told is all that it cost.
+    /// Marks the call as ended: its cost is what the provider reported.
     pub(super) fn end(mut self) {
         self.is_under_way = false;
     }
@@ -194,10 +196,10 @@ impl Drop for Hold<'_> {
 }
 
 impl Engine {
-    /// Reserves what a call of a run may cost at most, before it is made. Where others have reserved what is left, it
-    /// waits for them, without the places that its run holds.
+    /// Reserves the highest possible cost of a run's call before it is made. If others have reserved what is left,
+    /// waits for them, and gives up the run's places meanwhile.
     ///
-    /// What is reserved is on disk when this returns: a process that is killed then loses no spending.
+    /// The reservation is on disk when this returns, so that a killed process loses no spending.
     pub(super) async fn reserve<'a>(
         &'a self,
         stage: &Stage<'a>,
@@ -250,7 +252,7 @@ impl Engine {
         Ok(Ok(hold.expect("it was reserved")))
     }
 
-    /// Returns what a coworker has spent in this month, and its limit, where it has one.
+    /// Returns what a coworker has spent this month and its limit, if it has one.
     pub(super) fn budget_used(&self, user: &UserId) -> Result<Option<(Usd, Usd)>, EngineError> {
         let Some(limit) = self.coworker(user).and_then(|coworker| coworker.budget_usd_month) else { return Ok(None) };
         let under = self.coworker_account(user)?;
@@ -259,7 +261,7 @@ impl Engine {
         Ok(spent.map(|spent| (spent, limit)))
     }
 
-    /// Returns what was spent of the budgets that have no person's name, for `/metrics`.
+    /// Returns the amounts spent of the budgets that carry no person's name, for `/metrics`.
     pub(super) fn budgets_used(&self) -> Result<Vec<Labelled>, EngineError> {
         let limits = self.config.budgets.workspace;
         let under = Under { key: "workspace".to_owned(), scope: Scope::Workspace, limits, before: Usd::ZERO };
@@ -277,7 +279,7 @@ impl Engine {
         Ok(used)
     }
 
-    /// Returns the limits of those budgets, where they have any.
+    /// Returns the limits of the same budgets, where they have one.
     pub(super) fn budget_limits(&self) -> Vec<Labelled> {
         let workspace = self.config.budgets.workspace;
         let all = [("workspace", workspace.month, workspace.day)].into_iter();
@@ -290,7 +292,7 @@ impl Engine {
         each.collect()
     }
 
-    /// Returns how many tokens a prompt takes, as far as it can be told before it was asked.
+    /// Returns the estimated number of a prompt's tokens, before it is sent.
     pub(super) fn tokens_of(&self, prompt: &Prompt, model: &str) -> u64 {
         self.ledger.ratio(model).apply(budget::prompt_tokens(prompt))
     }

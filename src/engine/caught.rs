@@ -1,4 +1,4 @@
-//! Panics, kept to the work that they came from: one message that a library cannot take costs itself.
+//! Confines a panic to the work that it came from: a message that a library cannot handle fails alone.
 
 use std::{future::Future, panic::AssertUnwindSafe};
 
@@ -6,9 +6,9 @@ use futures_util::FutureExt as _;
 
 use super::EngineError;
 
-/// Does a piece of work; a panic in it is a failure that no second try mends.
+/// Does a piece of work; a panic in it is a failure that no retry mends.
 ///
-/// The panic itself is logged by the hook (`cli/telemetry.rs`), without its words, which may be somebody's.
+/// The hook (`cli/telemetry.rs`) logs the panic itself, without its message, which may contain somebody's words.
 pub(super) async fn caught<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, EngineError>
 where
     EngineError: From<E>,

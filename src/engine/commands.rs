@@ -24,7 +24,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Does what a command asks and returns the word for it.
+    /// Does what a command asks and returns the answer.
     pub(super) async fn obey(
         &self,
         coworker: &Coworker,
@@ -37,7 +37,7 @@ impl Engine {
             CoworkerRequest::Prompt(_) => words::unknown_command(),
             CoworkerRequest::Command(command) => self.obey_word(coworker, event, command, user).await?,
             CoworkerRequest::AddNote(text) => {
-                // Two coworkers that are asked in one message note it once: the notes are the room's.
+                // If one message asks two coworkers, the note is made once: notes belong to the room.
                 let cause = event.id.as_str();
                 let text = with_links(text, event);
                 let new = NewNote { text: &text, by: event.sender.clone(), at: clock::now(), cause };
@@ -85,7 +85,7 @@ impl Engine {
             }
             CoworkerCommand::Mute => {
                 self.mute(room, user, true)?;
-                // Whoever wants it quiet does not want what it is still working on.
+                // Muting a coworker also stops its current work.
                 self.running.order(room, Which::Of(user, None), &Order::Stop);
                 words::muted(name)
             }
@@ -117,8 +117,8 @@ impl Engine {
     }
 }
 
-/// Returns a note's text with the links that stand in the message's formatted text alone: of a room's pill the plain text
-/// has the name.
+/// Returns a note's text with the links that only the message's formatted text has: in plain text, a pill is only the
+/// room's name.
 fn with_links<'t>(text: &'t str, event: &RoomEvent) -> Cow<'t, str> {
     let links = match &event.kind {
         EventKind::Message(message) | EventKind::Edit { new: message, .. } => hidden_links(message),
@@ -127,7 +127,7 @@ fn with_links<'t>(text: &'t str, event: &RoomEvent) -> Cow<'t, str> {
     if links.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{text} ({})", links.join(" "))) }
 }
 
-/// Returns the command that a message to a coworker is, if it is one.
+/// Returns the command in a message to a coworker, if it is one.
 pub(super) fn command_of<'m>(message: &'m Message, coworker: &Coworker, user: &UserId) -> Option<CoworkerRequest<'m>> {
     let display_name = coworker.display_name();
     let here = CoworkerHere { user, id: &coworker.id.0, name: &coworker.name, display_name: Some(&display_name) };

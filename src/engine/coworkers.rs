@@ -28,11 +28,11 @@ use crate::{
     matrix::Account,
 };
 
-/// Events of the room that a prompt is composed from; what does not fit the budget is dropped by the core.
+/// Events of the room from which a prompt is composed; the core drops those beyond the budget.
 const HISTORY_EVENTS: usize = 300;
 
 impl Engine {
-    /// Records a run for a coworker that was asked, or answers its command, and lets the run go on by itself.
+    /// Records a run for a coworker that was asked and starts it in its own task, or answers a command.
     pub(super) async fn begin_coworker(
         self: Shared,
         event: &RoomEvent,
@@ -57,7 +57,7 @@ impl Engine {
             Box::pin(self.tell_unheard(&account, &event.room, &event.sender, voice)).await;
             return Ok(());
         }
-        // Homeservers let no thread begin on a message that relates to another.
+        // Homeservers allow no thread on a message that relates to another.
         let reply_in = if message.relates { ReplyIn::Timeline } else { coworker.reply_in };
         let place = place_of(&account, event, &request, reply_in);
         let id = RunId::of(&request, &asked.user);
@@ -68,7 +68,7 @@ impl Engine {
         };
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
         match admission::admit(&asks, &muted, || self.gate(&event.sender, Some(&event.room)))? {
-            // A bridge's puppet asks at the most.
+            // A bridge's puppet may ask, but not give commands.
             Admission::Command(_) if !self.namespace.who(&event.sender).is_person() => return Ok(()),
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Verify)) => {
                 return Box::pin(self.verify_on_request(&account, &event.sender, &event.room, place, event)).await;
@@ -105,7 +105,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Says that a request is not taken, because too many wait in its room (C11).
+    /// Says that a request is not accepted, because too many wait in its room (C11).
     pub(super) async fn decline_request(&self, account: &Account, record: &RunRecord) -> Result<(), EngineError> {
         tracing::warn!(room.id = %record.room, user.id = %record.user, "a request is declined: too many wait in its room");
         let mut word = super::word(&words::too_many_waiting(), Some(&record.asker));
@@ -116,7 +116,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Spawns a run, which waits for its turn. Its place was taken before, so that requests keep their order.
+    /// Spawns a run, which waits for its turn. Its place was taken earlier, so that requests keep their order.
     pub(super) fn start_run(self: Shared, id: RunId, record: RunRecord, place: PlaceInLine, accepted: Option<Instant>) {
         let engine = self.clone();
         self.tasks.spawn(async move {
@@ -125,7 +125,7 @@ impl Engine {
                 stop.cancelled().await;
                 engine.running.until_done_or_cut_off(&id).await;
             };
-            // What is cut off here is journaled, and goes on at the next start. That is no crash.
+            // A run cut off here is in the journal and continues at the next start; this does not count as a crash.
             tokio::select! {
                 () = cut_off => engine.note_cut_off(&id),
                 () = Box::pin(engine.run(&id, record, place, accepted.unwrap_or_else(Instant::now))) => {}
@@ -225,7 +225,7 @@ impl Engine {
         })
     }
 
-    /// Returns the files on the timeline that belong to a run's thread: those of the request, and of the thread's root.
+    /// Returns the timeline's files that belong to a run's thread: those of the request and of the thread's root.
     fn joined_to(&self, record: &RunRecord, root: Option<&OwnedEventId>) -> Result<Vec<OwnedEventId>, EngineError> {
         let mut joined = record.joined.clone();
         for event in std::iter::once(&record.request).chain(root) {
@@ -235,7 +235,7 @@ impl Engine {
         Ok(joined)
     }
 
-    /// Puts an event that the window does not hold (an old thread's root), and its edit, in their places by time.
+    /// Inserts an event outside the window (an old thread's root), and its edit, in order of time.
     async fn make_sure_of(
         &self,
         account: &Account,
@@ -261,7 +261,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Fetches what the request replies to, where the window does not hold it.
+    /// Fetches the message that the request replies to, if the window does not hold it.
     async fn replied_to(
         &self,
         account: &Account,
@@ -283,13 +283,13 @@ impl Engine {
         }
     }
 
-    /// First words, command answers, approvals' cards and the like say nothing of the room.
+    /// Returns whether this is a message of ours that says nothing about the room: first words, command answers, cards.
     pub(super) fn is_our_notice(&self, event: &RoomEvent) -> bool {
         let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
         (notice && self.namespace.is_ours(&event.sender)) || self.is_our_card(event)
     }
 
-    /// Whether it is an approval's card of one of ours, or an edit of one.
+    /// Returns whether this is an approval card of ours, or an edit of one.
     fn is_our_card(&self, event: &RoomEvent) -> bool {
         let card = match &event.kind {
             EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.kind == MessageKind::Card,
@@ -313,7 +313,7 @@ impl Engine {
     }
 }
 
-/// What a run waits in line for (C11).
+/// Returns the lane in which a run waits (C11).
 pub(super) fn lane_of(record: &RunRecord) -> Lane {
     Lane {
         room: record.room.clone(),
@@ -322,7 +322,7 @@ pub(super) fn lane_of(record: &RunRecord) -> Lane {
     }
 }
 
-/// Where the answer goes (C9): into the thread where it was asked, else a thread on the request, or the timeline.
+/// Returns the answer's place (C9): the thread where it was asked, else a thread on the request, or the timeline.
 pub(super) fn place_of(account: &Arc<Account>, event: &RoomEvent, request: &OwnedEventId, reply_in: ReplyIn) -> Place {
     match (thread_root(event), reply_in) {
         (Some(root), _) => {

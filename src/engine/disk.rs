@@ -23,16 +23,16 @@ use crate::{
     store::StoreError,
 };
 
-/// How often it is looked whether the disk is full.
+/// How often the disk is checked for being full.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it is tried whether the disk takes writes again, and the least time before a start.
+/// How often a write is tried, which is also the shortest wait before a restart.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// What has to fit for a start, in bytes: more than one segment of the database, and more than counts as full.
 pub(super) const ROOM_WANTED: usize = 16 << 20;
 /// Longer than an end in order takes, and a start that goes on after a full disk.
 const END_MAX: Duration = Duration::from_mins(1);
 
-/// Waits for the store to fail, then for the disk, and has everything stop in order to start again.
+/// Waits until the store fails, then until the disk takes writes, and then stops everything for a restart.
 pub(super) async fn keep_store(engine: Shared) {
     let mut failed = engine.store.watch_failure();
     let reason = tokio::select! {
@@ -145,7 +145,7 @@ async fn until_there_is_room(data_dir: &Path) {
     }
 }
 
-/// Returns, once the disk is full, that it is.
+/// Waits until the disk is full; returns the reason to show.
 async fn until_full(data_dir: PathBuf) -> String {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;

@@ -13,24 +13,24 @@ use crate::{
     store::InboxEntry,
 };
 
-/// Tries of an event whose handling is refused though nothing that is known speaks for it.
+/// Most tries of an event whose refusal contradicts everything that is known.
 const TRIES_MAX: u32 = 5;
 
 impl Engine {
-    /// Returns whether a refusal in a room is doubtful: a sync says that this user is there and may speak, or there is
-    /// none to be had. The caller tries again, within its bounds.
+    /// Returns whether a refusal in a room is doubtful: a sync says that this user is there and may speak, or no sync
+    /// succeeds. The caller tries again, within its bounds.
     pub(super) async fn doubts(&self, account: &Account, room: &RoomId, error: &MatrixError) -> bool {
         if !error.is_refusal() {
             return false;
         }
-        // What the SDK holds says what the homeserver said last; now it is asked again.
+        // The SDK's state holds the homeserver's last answer, so we ask again.
         match account.sync().await {
             Err(error) => error.is_passing() || error.is_refusal(),
             Ok(()) => account.is_in(room) && account.may_speak(room).await.unwrap_or(true),
         }
     }
 
-    /// Waits where an event could not be handled because of a doubtful refusal; returns whether it is worth a try again.
+    /// Waits after a doubtful refusal of an event; returns whether another try is worthwhile.
     pub(super) async fn waits_out_doubt(&self, entry: &InboxEntry, error: &EngineError, doubts: &mut Failures) -> bool {
         let EngineError::Matrix(error) = error else { return false };
         if !error.is_refusal() || doubts.count() + 1 >= TRIES_MAX {

@@ -34,26 +34,26 @@ use crate::{
     store::{InboxEntry, InboxEvent},
 };
 
-/// Events that steer runs; they are never encrypted.
+/// Event types that steer runs; they are never encrypted.
 const STEERING: [&str; 2] = ["m.reaction", REDACTION];
 const REDACTION: &str = "m.room.redaction";
-/// How many of our users in a room decrypt what a transaction brings; the others sync when they are asked.
+/// How many of our users in a room decrypt an event as a transaction brings it; the others sync when they are asked.
 const READERS_AHEAD_MAX: usize = 3;
 
 /// State that changes how we may speak in a room; our users there sync before anything else is handled.
 const STATE_THAT_MATTERS: [&str; 4] = ["m.room.history_visibility", "m.room.join_rules", "m.room.name", "m.room.topic"];
 
 impl Engine {
-    /// Handles one entry; what it leads to is recorded before this returns.
+    /// Handles one entry; whatever follows from it is recorded before this returns.
     pub(super) async fn take(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let event = &entry.event;
-        // Its owner may have joined a room, and written, before the assistant that made it has noted whose it is.
+        // The owner may have joined the room and written in it before the assistant has noted whose room it is.
         if self.roster.of(&event.room_id).is_empty() {
             self.makers.made(&event.sender).await;
         }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
             if !self.namespace.who(&owner).is_person() {
-                // Made before config said that this is a guest or a bridge's puppet.
+                // The room was made before the config said that this person is a guest or a bridge's puppet.
                 return Ok(Handled::Done);
             }
             self.take_owners_membership(&owner, entry)?;
@@ -69,12 +69,12 @@ impl Engine {
             return Box::pin(self.take_in_assistant_room(&event.sender, entry, accepted)).await;
         }
         let handled = Box::pin(self.clone().take_in_room(entry, accepted)).await;
-        // Behind the event: where it is a `!verify`, that says where the emoji are shown.
+        // Only after the event: if it is a `!verify`, it says where to show the emoji.
         self.take_verification_requests(&self.kept_in(&event.room_id));
         handled
     }
 
-    /// Handles one entry of a room that is no assistant's.
+    /// Handles an entry in a room that is no assistant's.
     async fn take_in_room(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let event = &entry.event;
         let read_ahead = self.deliver(entry, accepted).await;
@@ -119,7 +119,7 @@ impl Engine {
                 }
                 None => Box::pin(self.take_by_reading(entry, accepted)).await,
             },
-            // Stickers, polls, places, and types that nobody knows: what may ask somebody.
+            // Stickers, polls, locations and unknown types: they may ask a coworker.
             said if may_be_said(said) => {
                 let read = self.read_plain(event).await;
                 if let Some(read) =
@@ -133,8 +133,8 @@ impl Engine {
         }
     }
 
-    /// Lets our users in the room know of an event, so that a request needs no sync before it is answered. Returns it as
-    /// the first of them who could read it did, where it is encrypted.
+    /// Passes an event to our users in the room, so that a request needs no sync before its answer. If the event is
+    /// encrypted, returns it as read by the first of them who can.
     async fn deliver(&self, entry: &InboxEntry, accepted: Instant) -> Option<Read> {
         let event = &entry.event;
         if event.state_key.is_none() && event.event_type == "m.room.encrypted" {
@@ -155,7 +155,7 @@ impl Engine {
             let read = if is_asked { account.read_ahead(&event.room_id, &event.json, accepted).await } else { None };
             let is_read = read.is_some();
             if !account.deliver(&event.room_id, read.clone(), accepted) && is_read {
-                // Only now and then, so that what nobody asks for does not pile up.
+                // Syncs only from time to time, so that unread events do not pile up.
                 self.tasks.spawn(sync_beside(account, accepted));
             }
             first = first.or(read);
@@ -163,7 +163,7 @@ impl Engine {
         first
     }
 
-    /// Reads an event as a transaction carries it, by the rules of its room as far as one of ours there knows them.
+    /// Reads an unencrypted event from a transaction, by its room's rules as far as one of ours there knows them.
     pub(super) async fn read_plain(&self, event: &InboxEvent) -> Option<RoomEvent> {
         let among = if event.event_type == REDACTION { Redactions::Some } else { Redactions::None };
         let rules = match self.kept_in(&event.room_id).first() {
@@ -173,7 +173,7 @@ impl Engine {
         inbound::from_json(&event.room_id, &rules, &event.json)
     }
 
-    /// Our users in a room whose clients are kept open, the lead first.
+    /// Returns our users in a room whose clients stay open, the lead first.
     pub(super) fn kept_in(&self, room: &RoomId) -> Vec<Arc<Account>> {
         self.roster.of(room).iter().filter_map(|user| self.pool.kept(user)).collect()
     }
@@ -182,7 +182,7 @@ impl Engine {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let readers = self.kept_in(room);
         let Some(first) = readers.first() else { return Ok(Handled::Done) };
-        // The common case at once; patience only in a task of its own, so that a lost key holds up nobody else.
+        // The common case is read at once. Waiting for a key gets its own task, so that a lost key delays nobody else.
         match lead::read_as(first, room, id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
                 Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await?;
@@ -196,7 +196,7 @@ impl Engine {
         }
     }
 
-    /// What an owner's reaction or redaction asks of a run of their assistant.
+    /// Handles an owner's reaction or redaction that steers a run of their assistant.
     async fn take_steering(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         match &event.kind {
             EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
@@ -301,7 +301,7 @@ impl Engine {
         let scene = around.seen(&scene, &members);
         let verdict = address::addressed(event, &scene);
         if suspect {
-            // Neither obeyed nor noted: what stands in a thread says who is asked next.
+            // It is neither obeyed nor noted, because notes in a thread decide who is asked next.
             return self.take_suspect(event, &verdict).await;
         }
         if let Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) = verdict
@@ -312,11 +312,11 @@ impl Engine {
             return self.note_thread(&placed, &asked, &scene);
         }
         Box::pin(self.obey_verdict(event, came, &verdict, accepted)).await?;
-        // Last: an edit is for those that it newly asks, and is to ask them again if a run could not be recorded.
+        // Noted last: an edit asks only newly asked coworkers, and must ask them again if a run could not be recorded.
         self.note_thread(event, &verdict, &scene)
     }
 
-    /// Takes an edit of what its sender asked: for a run that goes on, and where it asks for something else now.
+    /// Takes an edit of a request: for its current run, and for coworkers that it newly asks.
     async fn take_edit(
         self: &Shared,
         event: &RoomEvent,
@@ -326,7 +326,7 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let EventKind::Edit { target, new, .. } = &event.kind else { return Ok(()) };
-        // What asked nobody may have been about a card.
+        // A message that asked nobody may have been about a card.
         if edited.triggered.is_empty() && self.take_edited_words(event, new, accepted).await? {
             return Ok(());
         }
@@ -371,7 +371,8 @@ impl Engine {
         Ok(self.tables.threads.get(&(event.room.clone(), root.to_owned()))?.unwrap_or_default())
     }
 
-    /// Notes in the thread that the event is in, or opens, who was asked; and which coworkers the event triggered.
+    /// Notes in the event's thread, or in the one that it opens, who was asked, and which coworkers the event
+    /// triggered.
     fn note_thread(&self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) -> Result<(), EngineError> {
         let triggering = match &event.kind {
             EventKind::Edit { target, .. } => target,
@@ -383,7 +384,7 @@ impl Engine {
             Verdict::Asked(asked) => asked.iter().map(|asked| asked.user.clone()).collect(),
             Verdict::Nobody(_) => BTreeSet::new(),
         };
-        // A thread on a coworker's message is its own before anybody is asked there.
+        // A thread on a coworker's message belongs to it before anybody is asked there.
         let is_ours = scene.root_sender.is_some_and(|sender| self.coworker(sender).is_some());
         if known.is_none() && asked.is_empty() && !is_ours {
             return Ok(());
@@ -406,8 +407,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a redaction is one that counts. Our own homeserver refuses its users' others; of a user of another server
-    /// the author of what is taken back decides.
+    /// Returns whether a redaction counts. Our own homeserver refuses its users' invalid ones. For a user of another
+    /// server, the author of the redacted event decides.
     async fn takes_effect(
         &self,
         redaction: &RoomEvent,
@@ -421,7 +422,7 @@ impl Engine {
         Ok(author.is_some_and(|author| redaction::takes_effect(&redaction.sender, authority, &author)))
     }
 
-    /// For an edit: the message that it replaces, and whom it triggered.
+    /// For an edit, returns the message that it replaces and the coworkers that it triggered.
     async fn original_of(&self, event: &RoomEvent) -> Result<Option<Known>, EngineError> {
         let EventKind::Edit { target, .. } = &event.kind else { return Ok(None) };
         let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(None) };
@@ -462,7 +463,7 @@ impl Engine {
     }
 }
 
-/// Syncs beside other work; whoever needs the sync waits for it and hears of its failure.
+/// Syncs in the background; work that needs the sync waits for it itself and gets its error.
 pub(super) async fn sync_beside(account: Arc<Account>, since: Instant) {
     if let Err(error) = account.sync_since(since).await {
         tracing::debug!(user.id = %account.user(), %error, "a sync beside other work failed");
@@ -485,7 +486,7 @@ pub(super) fn thread_root(event: &RoomEvent) -> Option<&EventId> {
     }
 }
 
-/// An edit names no thread: it is in that of the message that it replaces.
+/// Places an edit in the thread of the message that it replaces, because an edit names no thread.
 fn in_its_thread(event: &RoomEvent, original: Option<&Known>) -> Option<RoomEvent> {
     let root = thread_root(&original?.event)?;
     let mut placed = event.clone();

@@ -1,9 +1,9 @@
-//! What no transaction brought: homeservers lose some, for good too, when they are started again (Synapse #11637).
+//! Events that no transaction brought: homeservers lose some for good when they are restarted (Synapse #11637).
 //!
-//! A gap is what a room holds and we do not know, back to the last event that was checked, whatever came since. Each
-//! event that a user's sync brings is compared with the inbox, which knows events by their ids; where a sync left some
-//! out, and at a start, the room is read back. What was missed is offered to the inbox like a transaction. So nothing
-//! is asked for rooms in which nothing happens.
+//! A gap is everything in a room that we do not know, back to the last checked event. Each event of a user's sync is
+//! compared with the inbox, which knows events by their ids. If a sync left events out, and at each start, the room is
+//! read back. Missed events are offered to the inbox as if a transaction had brought them. So rooms in which nothing
+//! happens cost no requests.
 
 use std::time::Duration;
 
@@ -24,31 +24,31 @@ use crate::{
     store::InboxEvent,
 };
 
-/// Events of a room that are read back in the first page, which is enough for a room where little happened.
+/// Events in the first page read back, which is enough for a quiet room.
 const FIRST_PAGE: usize = 20;
-/// In each further page.
+/// Events in each further page.
 const PAGE: usize = 100;
-/// Pages of a room that are read back for the last event that was checked.
+/// Most pages of a room read back in search of the last checked event.
 const PAGES_MAX: usize = 10;
-/// What is older is not taken any more, in milliseconds: a week. It is far less than the inbox remembers.
+/// The age beyond which an event is not taken, in milliseconds: a week, far less than the inbox remembers.
 const AGE_MAX_MS: u64 = 7 * 24 * 3_600_000;
-/// How often what syncs brought is compared; until then what is on its way has come.
+/// How often the events of syncs are compared; events still on their way arrive meanwhile.
 const COMPARE_EVERY: Duration = Duration::from_secs(15);
-/// Events looked at after one of ours has joined, for what was said since it was invited.
+/// Events read after one of ours has joined, for what was said since the invite.
 const SINCE_INVITE_MAX: usize = 50;
 /// Rooms read back at once at a start.
 const ROOMS_AT_ONCE: usize = 4;
 /// Times that an assistant's chat is tried to be read back, after a start and after an outage.
 const ASSISTANT_TRIES_MAX: usize = 4;
-/// Between two assistants whose chat is read back, after a start and after an outage.
+/// Pause between reading back two assistants' chats, after a start and after an outage.
 const ASSISTANTS_EVERY: Duration = Duration::from_millis(50);
 /// How far the homeserver's clock may be behind ours, in milliseconds.
 const SKEW_MS: i64 = 10_000;
-/// The type under which earlier versions put an event into the inbox that no transaction brought.
+/// The type that earlier versions gave an event that no transaction brought.
 pub(super) const MISSED: &str = "io.workmate.missed";
 
 impl Engine {
-    /// Compares what a user's syncs brought with what is known; reads rooms back where a sync left events out.
+    /// Compares the events of a user's syncs with the inbox; reads a room back if a sync left events out.
     pub(super) async fn compare(&self, account: &Account) -> Result<usize, EngineError> {
         let mut found = 0;
         let mut stretches = account.take_synced().into_iter();
@@ -57,7 +57,7 @@ impl Engine {
             match self.compare_room(account, &room, stretch).await {
                 Ok(missed) => found += missed,
                 Err(error) => {
-                    // What is not compared now is read back the next time.
+                    // Rooms that are not compared now are read back the next time.
                     account.read_back(&room, is_cut);
                     for (room, stretch) in stretches {
                         account.read_back(&room, stretch.is_cut);
@@ -82,7 +82,7 @@ impl Engine {
             return self.read_back(account.user(), room).await;
         }
         let mut events = stretch.events;
-        // What is older than our coming was not for us.
+        // Events from before our join were not for us.
         let events = events.split_off(joined.map_or(0, |joined| joined + 1).min(events.len()));
         let newest = events.last().map(|event| (event.event_id.clone(), event.sent_at));
         let found = self.offer(room, events).await?;
@@ -92,12 +92,12 @@ impl Engine {
         Ok(found)
     }
 
-    /// Reads a room back to the event that was checked last, or to our coming, and offers what is not known.
+    /// Reads a room back to the last checked event, or to our join, and offers the unknown events.
     async fn read_back(&self, user: &UserId, room: &RoomId) -> Result<usize, EngineError> {
         let known = self.tables.checked.get(&room.to_owned())?;
-        // What is older than our coming was not for us, unless another of ours was there.
+        // Events from before our join were not for us, unless another of our users was there.
         let comer = (known.is_none() || self.roster.of(room).len() <= 1).then_some(user);
-        // A room that was never compared is one of a store that was lost: what stands there was answered long ago.
+        // A room that was never compared belongs to a lost store; its older events were answered long ago.
         let mark = known.unwrap_or(Checked { event: None, at: before(self.began) });
         let (mut events, mut newest, mut from): (Vec<Held>, _, Option<String>) = (Vec::new(), None, None);
         let mut is_whole = false;
@@ -129,7 +129,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Offers the inbox what was said between an invite to one of ours and its join, which no transaction brings.
+    /// Offers the inbox what was said between an invite to one of ours and its join; no transaction brings that.
     pub(super) async fn read_since_invite(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
         if !account.is_in(room) {
             return Ok(());
@@ -141,7 +141,7 @@ impl Engine {
         let mut readable = Vec::new();
         for event in events.into_iter().filter(|event| event.state_key.is_none()) {
             let is_readable = match event.event_type.as_str() {
-                // A key that did not come with the join was not meant for us: nobody is told that it is missing.
+                // A key that did not come with the join was not meant for us, so nobody is told that it is missing.
                 "m.room.encrypted" => account.unsealed(room, &event.event_id).await?,
                 event_type => may_be_said(event_type),
             };
@@ -153,8 +153,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Offers the inbox what it does not know of these events, which the homeserver should have delivered; returns how
-    /// many those are.
+    /// Offers the inbox the unknown ones of these events, which the homeserver should have delivered; returns their
+    /// number.
     async fn offer(&self, room: &RoomId, events: Vec<Held>) -> Result<usize, EngineError> {
         let new = self.offer_as("gap", room, events).await?;
         if new > 0 {
@@ -182,7 +182,7 @@ impl Engine {
         Ok(self.inbox.accept(&purpose, missed, now).await?.new)
     }
 
-    /// Notes up to where a room was compared; never further back than it is.
+    /// Notes how far a room was compared; never moves the mark back.
     fn note_checked(&self, room: &RoomId, checked: Checked) -> Result<(), EngineError> {
         self.tables.checked.update(&room.to_owned(), |known: Option<Checked>| match known {
             Some(known) if known.at > checked.at => Some(known),
@@ -191,12 +191,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins with a room that is ours from now on.
+    /// Begins comparing in a room that is ours from now on.
     pub(super) fn begin_comparing_in(&self, room: &RoomId) -> Result<(), EngineError> {
         self.note_checked(room, Checked { event: None, at: before(clock::now()) })
     }
 
-    /// In a store that never compared a room, as one of an earlier version or a new one: begins with what is there now.
+    /// Begins at the current events in a store that never compared a room: a new one, or one of an earlier version.
     pub(super) fn begin_comparing(&self) -> Result<(), EngineError> {
         if !self.tables.checked.is_empty() {
             return Ok(());
@@ -214,7 +214,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Syncs every client that stays open and compares what that brought.
+    /// Syncs every client that stays open and compares the events that came.
     async fn sync_and_compare(self: &Shared) {
         for account in self.pool.all_kept() {
             if self.stop.is_cancelled() {
@@ -227,7 +227,7 @@ impl Engine {
             };
             if let Err(error) = caught::<_, EngineError>(kept_up).await {
                 tracing::warn!(user.id = %account.user(), %error, "a safety sync failed; the next one makes it good");
-                // Each of the others would wait as long.
+                // While the homeserver is away, every other client's sync would wait as long.
                 self.homeserver.until_back_or(&self.stop).await;
             }
         }
@@ -242,7 +242,7 @@ impl Engine {
     }
 }
 
-/// At a start: every room is read back once, a few at a time, each by one of ours that is there.
+/// Reads every room back once at a start, a few at a time, each through one of ours that is there.
 pub(super) async fn read_all_back(engine: Shared) {
     let rooms = engine.roster.rooms();
     let by_one = rooms.into_iter().filter_map(|room| Some((engine.roster.of(&room).into_iter().next()?, room)));
@@ -268,7 +268,7 @@ impl Engine {
     }
 }
 
-/// Compares what came until Workmate stops; closes idle clients, and forgets what is old.
+/// Compares new events until Workmate stops; also closes idle clients and forgets old event ids.
 pub(super) async fn keep_up(engine: Shared) {
     let mut returns = engine.homeserver.returns();
     let ticks = |every| {
@@ -291,7 +291,7 @@ pub(super) async fn keep_up(engine: Shared) {
     }
 }
 
-/// Reads the assistants' chats back, one by one without opening their clients: after a start, and after each outage.
+/// Reads the assistants' chats back after a start and after each outage, one by one, without opening their clients.
 pub(super) async fn keep_assistants_up(engine: Shared) {
     let mut returns = engine.homeserver.returns();
     loop {
@@ -348,13 +348,13 @@ impl Engine {
     }
 }
 
-/// The homeserver's clock at a moment, at the earliest.
+/// Returns the earliest time that the homeserver's clock may show at this moment.
 fn before(now: Timestamp) -> Timestamp {
     Timestamp::from_ms(now.as_ms() - SKEW_MS)
 }
 
-/// Whether reading back ends at this event: at the mark, or where `reader` came, of whom `Some` has nobody of ours
-/// before it there.
+/// Returns whether reading back ends at this event: at the mark, or at the join of `reader`. `reader` is given if none
+/// of our users was there before it.
 fn is_reached(mark: &Checked, event: &Held, reader: Option<&UserId>) -> bool {
     let is_checked = match mark {
         Checked { event: Some(checked), .. } => event.event_id == *checked,
@@ -363,7 +363,7 @@ fn is_reached(mark: &Checked, event: &Held, reader: Option<&UserId>) -> bool {
     is_checked || reader.is_some_and(|reader| is_coming(event, reader))
 }
 
-/// Whether this invites one of ours into the room.
+/// Returns whether this event invites one of ours into the room.
 fn is_invite(event: &Held, user: &UserId) -> bool {
     let invites = |event: &Held| {
         let event: Option<Value> = serde_json::from_str(&event.json).ok();
@@ -372,9 +372,9 @@ fn is_invite(event: &Held, user: &UserId) -> bool {
     event.event_type == "m.room.member" && event.state_key.as_deref() == Some(user.as_str()) && invites(event)
 }
 
-/// Whether this is how one of ours came into the room.
+/// Returns whether this event is the join of one of ours.
 fn is_coming(event: &Held, user: &UserId) -> bool {
-    // A new name or avatar of somebody who is there is a join as well.
+    // A member's new name or avatar is a join event as well.
     let joins = |event: &Held| {
         let event: Option<Value> = serde_json::from_str(&event.json).ok();
         event.is_some_and(|event| {

@@ -1,7 +1,7 @@
-//! Whether the homeserver answers us and reaches us: the one watcher of that, for all who wait for it.
+//! Whether the homeserver answers us and reaches us; the one watcher of that, for all who wait.
 //!
-//! It is asked who we are every few seconds, and every minute to ping us, so that both ways are known; more often while
-//! one of them is not well, while somebody waits, and whenever something says otherwise. One question goes on at a time.
+//! Every few seconds it is asked who we are, and every minute to ping us, which tests both ways. It is asked more often
+//! while one way is broken, while somebody waits, and after any sign of trouble. Only one question is asked at a time.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -33,7 +33,7 @@ const PING_EVERY: Duration = Duration::from_mins(1);
 const ASK_EVERY: Duration = Duration::from_secs(10);
 /// How long it may take to say who we are.
 const ASK_MAX: Duration = Duration::from_secs(10);
-/// How long a ping may take, the call to us included.
+/// How long a ping may take, including the call to us.
 const PING_MAX: Duration = Duration::from_secs(20);
 /// Pauses between two looks while it is away or cannot reach us; the last one repeats.
 const AWAY_PAUSES: [Duration; 5] = [
@@ -43,29 +43,29 @@ const AWAY_PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
 ];
-/// The longest of them while somebody waits.
+/// The longest of these pauses while somebody waits.
 const AWAITED_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Signs of trouble within this time lead to one look.
 const SIGNS_TOGETHER: Duration = Duration::from_secs(1);
-/// The least time between two returns that are told, so that a call which fails for ever costs little.
+/// The least time between two announced returns, so that a call that always fails costs little.
 const RETURNS_APART: Duration = Duration::from_secs(5);
-/// What follows where another program is in our place.
+/// The explanation and mend when another program uses our registration.
 const RIVALS: &str = "\n  Two programs with one registration delete each other's devices, and each misses what the other is told.\n  \
                       Mend: stop the other workmate (a copied folder?), or give each a registration of its own (`workmate init` \
                       in another folder)";
-/// Under which key the store keeps the service bot's own room.
+/// The store's key for the service bot's own room.
 const OWN_ROOM: &str = "wake";
-/// The state event that is set there.
+/// The state event that is set in it.
 const WAKE: &str = "io.workmate.wake";
 
-/// What is known of the homeserver; shared by whoever waits for it.
+/// What is known about the homeserver; shared by all who wait for it.
 pub(super) struct Homeserver {
     away: watch::Sender<bool>,
-    /// How often it came back, or may have without our seeing that it was away.
+    /// How often it came back, or may have been away unnoticed.
     returns: watch::Sender<u64>,
-    /// Held by the one that asks.
+    /// Held while the homeserver is asked.
     seen: Mutex<Seen>,
-    /// Who waits for it to come back.
+    /// How many wait for it to come back.
     waiting: AtomicUsize,
     /// Tells the watcher that somebody began to wait.
     hurry: Notify,
@@ -74,19 +74,19 @@ pub(super) struct Homeserver {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// When it was last asked and answered.
+    /// When the last question that it answered was asked.
     answered: Option<Instant>,
-    /// When it was last back after it had been away.
+    /// When it last came back after having been away.
     back: Option<Instant>,
 }
 
-/// What a look at the homeserver found.
+/// The result of a look at the homeserver.
 enum Look {
     /// It answers, and reaches us as far as one can tell.
     Well,
-    /// It answers; whether it reaches us was not asked.
+    /// It answers; whether it reaches us was not tested.
     There,
-    /// It answers, and something is wrong with the way to us: what, and how to mend it.
+    /// It answers but cannot reach us properly: what is wrong, and how to mend it.
     Deaf(String),
     /// It answers, and refuses us in its own words.
     Refuses(MatrixError),
@@ -95,7 +95,7 @@ enum Look {
 }
 
 impl Homeserver {
-    /// Returns one that was not looked at yet.
+    /// Returns the state before the first look.
     pub(super) fn new(arrivals: Arrivals) -> Self {
         Self {
             away: watch::Sender::new(false),
@@ -107,12 +107,12 @@ impl Homeserver {
         }
     }
 
-    /// Whether it did not answer when it was last looked at.
+    /// Returns whether it failed to answer the last look.
     pub(super) fn is_away(&self) -> bool {
         *self.away.borrow()
     }
 
-    /// Waits until it answers; at once where it is not known to be away.
+    /// Waits until it answers; returns at once if it is not known to be away.
     pub(super) async fn until_back(&self) {
         let _waits = self.waits();
         let mut away = self.away.subscribe();
@@ -120,7 +120,7 @@ impl Homeserver {
         let _ = away.wait_for(|away| !away).await;
     }
 
-    /// As [`Self::until_back`], unless Workmate stops before.
+    /// As [`Self::until_back`], but ends early if Workmate stops.
     pub(super) async fn until_back_or(&self, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -128,13 +128,13 @@ impl Homeserver {
         }
     }
 
-    /// Waits for `pause`; less, where the homeserver comes back meanwhile.
+    /// Waits for `pause`, or until the homeserver comes back.
     pub(super) async fn until_back_within(&self, pause: Duration) {
         let _waits = self.waits();
         self.pause_unless_back(pause).await;
     }
 
-    /// As [`Self::until_back_within`], without having it asked more often.
+    /// As [`Self::until_back_within`], but does not make the watcher ask more often.
     pub(super) async fn pause_unless_back(&self, pause: Duration) {
         let mut returns = self.returns.subscribe();
         tokio::select! {
@@ -143,7 +143,7 @@ impl Homeserver {
         }
     }
 
-    /// Returns a count of its returns, to be waited on: what it sent meanwhile may be lost.
+    /// Returns a counter of its returns to wait on. Events that it sent before a return may be lost.
     pub(super) fn returns(&self) -> watch::Receiver<u64> {
         self.returns.subscribe()
     }
@@ -154,7 +154,7 @@ impl Homeserver {
         Waits(&self.waiting)
     }
 
-    /// Returns how long to rest before the next look.
+    /// Returns how long to wait before the next look.
     fn rest(&self, is_troubled: bool, failures: usize) -> Duration {
         if !is_troubled {
             return ASK_EVERY;
@@ -163,7 +163,7 @@ impl Homeserver {
         if self.waiting.load(Ordering::Relaxed) > 0 { pause.min(AWAITED_PAUSE_MAX) } else { pause }
     }
 
-    /// Takes what a look found.
+    /// Applies the result of a look.
     fn take(&self, look: &Look, asked: Instant, seen: &mut Seen) {
         let is_away = matches!(look, Look::Away(_));
         let changed = self.away.send_if_modified(|away| std::mem::replace(away, is_away) != is_away);
@@ -176,7 +176,7 @@ impl Homeserver {
     }
 }
 
-/// Counts somebody who waits until it is dropped.
+/// Counts a waiting task until dropped.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl Drop for Waits<'_> {
@@ -185,7 +185,7 @@ impl Drop for Waits<'_> {
     }
 }
 
-/// Looks at the homeserver until Workmate stops.
+/// Watches the homeserver until Workmate stops.
 pub(super) async fn keep_watch(engine: Shared) {
     let mut missed = engine.api().proxy().pulse().watch_missed();
     let mut recounts = engine.inbox.watch_recounts();
@@ -194,7 +194,7 @@ pub(super) async fn keep_watch(engine: Shared) {
     let mut ping_due = Instant::now() + PING_EVERY;
     loop {
         let is_away = *away.borrow_and_update();
-        // Nothing has to be wrong for it: Synapse says so too where a call that it made of an old process of ours breaks.
+        // This can be a false alarm: Synapse also reports it if a call to an old process of ours broke.
         let was_deaf = engine.is_known_as_deaf();
         let is_troubled = is_away || was_deaf;
         let has_sign = tokio::select! {
@@ -202,7 +202,7 @@ pub(super) async fn keep_watch(engine: Shared) {
             () = tokio::time::sleep(engine.homeserver.rest(is_troubled, failures)) => false,
             _ = missed.changed(), if !is_away => true,
             _ = recounts.changed() => true,
-            // Somebody else found out, or somebody waits: the rest is another.
+            // Another look changed the state, or somebody waits: the pause is computed anew.
             _ = away.changed() => if is_away { false } else { continue },
             () = engine.homeserver.hurry.notified(), if is_troubled => continue,
         };
@@ -232,23 +232,23 @@ pub(super) async fn keep_watch(engine: Shared) {
     }
 }
 
-/// What is asked in a look.
+/// What a look asks.
 #[derive(Clone, Copy)]
 enum Depth {
     /// Who we are.
     Ask,
-    /// To ping us, which asks for both ways at once and makes Synapse send its backlog.
+    /// To ping us, which tests both ways at once and makes Synapse send its backlog.
     Ping,
 }
 
 impl Engine {
-    /// Looks at both ways once, and says in `/readyz` what was found.
+    /// Tests both ways once and shows the result in `/readyz`.
     pub(super) async fn look_at_homeserver(&self) {
         self.look(Depth::Ping, None).await;
     }
 
-    /// Returns once the homeserver answers, and whether it was away at or after `since`. It is asked anew only if nothing
-    /// was heard since then.
+    /// Waits until the homeserver answers; returns whether it was away at or after `since`. It asks only if the
+    /// homeserver has not answered since then.
     pub(super) async fn was_away(&self, since: Instant) -> bool {
         loop {
             self.look(Depth::Ask, Some(since)).await;
@@ -261,7 +261,7 @@ impl Engine {
         }
     }
 
-    /// Asks once, one at a time, and notes what was found; not at all, where it has answered since `unless_since`.
+    /// Asks once, one question at a time, and notes the result; asks nothing if it has answered since `unless_since`.
     async fn look(&self, depth: Depth, unless_since: Option<Instant>) -> Look {
         let mut seen = self.homeserver.seen.lock().await;
         if unless_since.is_some_and(|since| seen.answered.is_some_and(|at| at >= since)) {
@@ -286,7 +286,7 @@ impl Engine {
         }
     }
 
-    /// Asks who the `as_token` is, within a few seconds.
+    /// Asks who the `as_token` belongs to, within a few seconds.
     pub(super) async fn whoami_in_time(&self) -> Result<OwnedUserId, MatrixError> {
         let asked = timeout(ASK_MAX, self.api().whoami()).await;
         asked.unwrap_or_else(|_| Err(self.too_slow(ASK_MAX)))
@@ -302,7 +302,7 @@ impl Engine {
         let pinged = timeout(PING_MAX, self.api().ping(&self.config.appservice.id, &id)).await;
         match pinged {
             Ok(Ok(())) if self.homeserver.arrivals.heard_ping(&id) => self.who_heard(),
-            // Something that says yes to everything is no homeserver, and nobody is in our place.
+            // A server that says yes to everything is no homeserver; then nobody is using our registration.
             Ok(Ok(())) => match self.ask_who_we_are().await {
                 Look::There => self.nobody_heard(),
                 look => look,
@@ -330,7 +330,7 @@ impl Engine {
         }
     }
 
-    /// The homeserver says that the ping was answered, and it was not by us.
+    /// Returns the result for a ping that was answered, but not by us.
     fn nobody_heard(&self) -> Look {
         let url = &self.config.appservice.url;
         Look::Deaf(format!(
@@ -339,7 +339,7 @@ impl Engine {
         ))
     }
 
-    /// The homeserver's ping came to us: to us alone, it is to be hoped.
+    /// Returns the result for a ping that reached us: another process may use our registration as well.
     fn who_heard(&self) -> Look {
         if self.homeserver.arrivals.is_another_there() {
             return Look::Deaf(format!("another workmate uses this registration at the same time{RIVALS}"));
@@ -385,8 +385,8 @@ impl Engine {
         }
     }
 
-    /// Makes an event in a room of the service bot's own: a homeserver that keeps what it could not deliver until the
-    /// next event (Continuwuity, Tuwunel before 1.8.3) sends it then. What it sends beside is known by its ids.
+    /// Makes an event in a room of the service bot's own. A homeserver that keeps undelivered events until the next one
+    /// (Continuwuity, Tuwunel before 1.8.3) then sends them. Repeated events are recognised by their ids.
     pub(super) async fn wake(&self) {
         let service = self.service_user();
         let woken = async {
@@ -394,12 +394,12 @@ impl Engine {
             let content = || json!({ "at": clock::now().as_ms() });
             if let Some(room) = &known {
                 match self.api().set_state(&service, room, WAKE, content()).await {
-                    // It was put out of its own room; another one does.
+                    // The bot was removed from its own room, so it makes another.
                     Err(error) if error.is_forbidden() => {}
                     set => return Ok(set?),
                 }
             }
-            // Making it is many events.
+            // Making the room is many events, and one is enough.
             let room = self.api().make_own_room(&service, "Workmate, waking up").await?;
             self.tables.audit_room.put(&OWN_ROOM.to_owned(), &AuditRoom { room, ..AuditRoom::default() })?;
             Ok::<_, super::EngineError>(())
@@ -410,7 +410,8 @@ impl Engine {
     }
 }
 
-/// Whether a refused ping tells of the homeserver's call to us (spec 1.17, "POST /appservice/{appserviceId}/ping").
+/// Returns whether a refused ping is about the homeserver's call to us (spec 1.17, "POST
+/// /appservice/{appserviceId}/ping").
 fn is_about_us(errcode: &str) -> bool {
     matches!(errcode, "M_BAD_STATUS" | "M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT" | "M_URL_NOT_SET")
 }

@@ -1,4 +1,4 @@
-//! The inbox worker: entries of one room in order, rooms side by side.
+//! The inbox worker: entries of one room in order, rooms in parallel.
 
 use std::{
     sync::{
@@ -27,38 +27,38 @@ mod lines;
 
 /// Entries read from the store at once.
 const BATCH: usize = 256;
-/// Entries that wait in memory; those beyond stay in the store and are read from there when their turn comes.
+/// Limits of entries waiting in memory; the rest stay in the store and are read when their turn comes.
 const HELD_LIMITS: HeldLimits = HeldLimits { room_max: 64, all_max: 1_024 };
 /// Rooms whose events are handled at the same time.
 const ROOMS_AT_ONCE_MAX: usize = 64;
-/// Pause before the store is read again after it could not be.
+/// Pause before the store is read again after a failed read.
 const READ_AGAIN: Duration = Duration::from_secs(2);
 
 /// What became of an entry.
 pub(super) enum Handled {
-    /// It needs no more; the inbox may forget it.
+    /// It is done; the inbox may forget it.
     Done,
-    /// A task of its own goes on with it and says when it is done.
+    /// Its own task continues with it and reports when it is done.
     Parked,
 }
 
-/// Entries that wait, by room; a room has a line while a task works on it.
+/// Waiting entries by room; a room has a line while a task works on it.
 struct Waiting {
     lines: Mutex<Lines>,
-    /// Places for rooms that are being worked on; who waits between two tries has none.
+    /// Places for rooms that are being worked on; a room holds none between two tries.
     places: Semaphore,
     /// How many entries were handled without trouble.
     handled: AtomicU64,
 }
 
-/// Takes entries until told to stop. What is not done then is taken again at the next start.
+/// Takes entries until told to stop; unfinished ones are taken again at the next start.
 pub(super) async fn work(engine: Shared) {
     let (lines, places) = (Mutex::new(Lines::new(HELD_LIMITS)), Semaphore::new(ROOMS_AT_ONCE_MAX));
     let waiting = Arc::new(Waiting { lines, places, handled: AtomicU64::new(0) });
     let mut news = engine.inbox.watch();
     let mut after = 0;
     loop {
-        // Looked at before the batch is read: everything up to here is then in the batch, or done.
+        // Read before the batch, so that everything up to here is either in the batch or done.
         let durable = *news.borrow_and_update();
         let batch = match engine.inbox.pending(after, BATCH) {
             Ok(batch) => batch,
@@ -104,7 +104,7 @@ async fn drain(engine: Shared, waiting: Arc<Waiting>, room: OwnedRoomId) {
     }
 }
 
-/// Returns a room's next entry, from the store where it was left there; `None` where nothing waits, or at stop.
+/// Returns a room's next entry, read from the store if it was left there; `None` if nothing waits, or at a stop.
 async fn next(engine: &Shared, waiting: &Waiting, room: &OwnedRoomId) -> Option<(InboxEntry, Instant)> {
     loop {
         let next = waiting.lock().next(room);
@@ -133,13 +133,14 @@ async fn read_left(
     most: usize,
 ) -> Result<Vec<InboxEntry>, StoreError> {
     let (inbox, room) = (engine.inbox.clone(), room.clone());
-    // Other rooms' entries in between are looked at too; that may be many.
+    // This also reads other rooms' entries in between, which may be many.
     let reading = tokio::task::spawn_blocking(move || inbox.pending_in(&room, left.from..=left.to, most));
     reading.await.expect("reading the inbox does not panic")
 }
 
-/// Handles one entry until it is done or given up. While the homeserver is away everything is waited out; what fails
-/// while it answers is given up after so many tries. Between two tries the room's place is others'.
+/// Handles one entry until it is done or given up. An outage of the homeserver is waited out; an entry that fails while
+/// the homeserver answers is given up after a limited number of tries. Between two tries, others may use the room's
+/// place.
 async fn handle<'a>(
     engine: &Shared,
     waiting: &'a Waiting,
@@ -181,8 +182,8 @@ async fn handle<'a>(
 }
 
 impl Engine {
-    /// Waits after a failure until another try is worth it; returns whether one is. While the homeserver is away nothing
-    /// is counted.
+    /// Waits after a failure until another try is worthwhile; returns whether one is. Failures during an outage are not
+    /// counted.
     pub(super) async fn waits_after(
         &self,
         error: &EngineError,
@@ -204,7 +205,7 @@ impl Engine {
         true
     }
 
-    /// Notes that an entry needs no more.
+    /// Marks an entry as done.
     pub(super) fn done(&self, entry: &InboxEntry) {
         let event = &entry.event;
         match self.hold_back(entry) {
@@ -213,7 +214,7 @@ impl Engine {
             Err(error) => tracing::error!(event.id = %event.event_id, %error, "an event cannot be kept for a user"),
         }
         if let Err(error) = self.inbox.done(entry.seq) {
-            // Taken again at the next start; the run's id keeps it from being answered twice.
+            // The entry is taken again at the next start; the run's id prevents a second answer.
             tracing::error!(event.id = %event.event_id, %error, "the inbox cannot note that an event is done");
         }
     }

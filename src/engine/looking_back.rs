@@ -1,5 +1,5 @@
-//! Reactions and redactions that steer a run and that it did not hear: they came while we were down, or before it was
-//! known what they were about.
+//! Reactions and redactions that steer a run but were missed: they came while Workmate was down, or before it knew what
+//! they were about.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Looks for a 🛑 on what a run is about and shows, and whether its request is still there. What is found reaches the
-    /// run as an order.
+    /// Looks for a 🛑 on a run's request and messages, and checks that the request still exists. The run gets the result
+    /// as an order.
     pub(super) async fn take_missed_orders(self: &Shared, account: &Arc<Account>, record: &RunRecord) {
         let looked = async {
             let shown = [Some(&record.request), record.status.as_ref(), record.streamed.as_ref()];
@@ -42,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// Looks for a 🔁 on an answer that was there before it was noted.
+    /// Looks for a 🔁 on an answer that came before the answer was noted.
     pub(super) async fn take_missed_again(
         self: &Shared,
         account: &Arc<Account>,
@@ -60,8 +60,8 @@ impl Engine {
         }
     }
 
-    /// Returns whether a request from before this start has its answer already: the store that knew so was put back from
-    /// an older copy. Looked for where an answer goes into a thread of its own; elsewhere nothing points at the request.
+    /// Returns whether a request from before this start already has its answer; the store may have been restored from
+    /// an older copy. Only answers in a thread of their own are found, because elsewhere nothing points at the request.
     pub(super) async fn was_answered_before(
         &self,
         account: &Account,
@@ -81,12 +81,12 @@ impl Engine {
             }
             _ => false,
         };
-        // What this process said belongs to runs that it knows.
+        // Messages of this process belong to runs that it knows.
         let mut ours = said.iter().filter(|event| event.sender == account.user() && event.sent_at < self.began);
         Ok(ours.any(answers))
     }
 
-    /// The reactions of people since a run was asked for; in an assistant's chat its owner's alone.
+    /// Returns people's reactions since a run was asked for; in an assistant's chat, only its owner's.
     async fn reactions_to(
         &self,
         account: &Account,
@@ -97,7 +97,7 @@ impl Engine {
         let mut found = account.reactions_to(&record.room, target).await?;
         found.retain(|event| {
             let theirs = !record.private || event.sender == record.asker;
-            // An earlier one was about an earlier run of the same request.
+            // An earlier reaction was about an earlier run of the same request.
             let is_new = event.sent_at >= record.asked_at;
             theirs && is_new && matches!(&event.kind, EventKind::Reaction { key, .. } if keys.contains(&key.as_str()))
         });

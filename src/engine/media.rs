@@ -28,16 +28,16 @@ use crate::{
 
 /// Files of one prompt that are fetched at once.
 const FETCHES_AT_ONCE_MAX: usize = 4;
-/// What is fetched for one prompt, in bytes as it was sent; what comes behind that is left out.
+/// Most bytes fetched for one prompt, as sent; later files are left out.
 const FETCHED_BYTES_MAX: u64 = 128 << 20;
-/// Prepared files kept in memory, in bytes as they are given.
+/// Most bytes of prepared files kept in memory.
 const KEPT_BYTES_MAX: u64 = 64 << 20;
-/// Prepared files kept, those that cannot be read included.
+/// Most prepared files kept, including unreadable ones.
 const KEPT_MAX: usize = 512;
-/// A file that nobody asked about for this long is let go.
+/// How long a file is kept after its last use.
 const KEPT_FOR: Duration = Duration::from_mins(30);
 
-/// A file that could not be fetched is tried again after this long: each try may hold up an answer.
+/// Pause before a file that could not be fetched is tried again, because each try may delay an answer.
 const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
 
 /// Prepared files in memory, and the sandbox that prepares more.
@@ -62,7 +62,7 @@ impl Prepared {
     }
 }
 
-/// A file as one virtual user sees it: what one was given is never taken from what another fetched.
+/// A file as one of our users sees it; users share no files, because each must fetch its own.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     user: OwnedUserId,
@@ -115,10 +115,10 @@ fn bytes_of(outcome: &Outcome) -> u64 {
 }
 
 impl Engine {
-    /// Fetches the files of a room that a prompt has a place for; what fails is named with its reason.
+    /// Fetches a room's files that a prompt has room for; a file that fails is named with the reason.
     pub(super) async fn fetch_files(&self, account: &Account, room: &RoomId, wanted: Vec<Wanted>) -> Files {
         let left = &AtomicU64::new(FETCHED_BYTES_MAX);
-        // Newest first: should they be too much, the request's own is there.
+        // Newest first, so that the request's own file fits if the limit is reached.
         let fetched = wanted.into_iter().rev().map(|file| async move {
             let outcome = self.fetch_file(account, room, &file, left).await;
             (file.event, outcome)
@@ -153,7 +153,7 @@ impl Engine {
         outcome
     }
 
-    /// Makes the pictures of a tool's result ready, as any that strangers sent; what cannot be shown is named in its text.
+    /// Prepares a tool result's pictures like any from strangers; those that cannot be shown are noted in its text.
     pub(super) async fn look_into(&self, output: &mut Output, room: &RoomId) -> Vec<FileContent> {
         let mut shown = Vec::new();
         for bytes in std::mem::take(&mut output.pictures) {
@@ -172,7 +172,7 @@ impl Engine {
         shown
     }
 
-    /// Makes a file ready. No library reads it in this process; what we do ourselves is done beside the executor.
+    /// Prepares a file. No library reads it in this process; our own steps run on blocking threads.
     async fn prepare(&self, owner: Owner, bytes: Vec<u8>, claims: Claims) -> Outcome {
         let sniffed = task::spawn_blocking(move || (claims.kind_of(&bytes), bytes));
         let (kind, bytes) = sniffed.await.map_err(|_| Unread::Broken)?;
@@ -187,7 +187,7 @@ fn owner_of(account: &Account, room: &RoomId, file: &Wanted) -> Owner {
     Owner { room: room.to_string(), sender }
 }
 
-/// What a tool's picture claims to be: its bytes say what it is.
+/// Returns the claims of a tool's picture; its bytes decide its real type.
 fn of_a_picture() -> Claims {
     let (msgtype, name, mime) = ("m.image".to_owned(), String::new(), Some("image/png".to_owned()));
     Claims::of(&MessageKind::Attachment { msgtype, name, mime, size: None, voice: false, media: None })

@@ -1,4 +1,4 @@
-//! Doing what runs still owe when they are over; `core/owed.rs` says what that is.
+//! Does what finished runs still owe; `core/owed.rs` says what that is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     store::StoreError,
 };
 
-/// Between two tries of what could not be done; a homeserver that is back is tried at once.
+/// Pause between two tries of a failed deed; when the homeserver comes back, it is tried at once.
 const OWED_EVERY: Duration = Duration::from_mins(5);
 /// Between the first tries of what was refused though it is ours to do: that may be over in seconds, and somebody waits for
 /// a word. Then [`OWED_EVERY`].
@@ -44,7 +44,7 @@ enum Unpaid {
 }
 
 impl Engine {
-    /// Notes what is owed, before anything of it is done.
+    /// Notes what is owed before anything of it is done.
     pub(super) fn owe(&self, owed: Owed) -> Result<(), StoreError> {
         if owed.deeds.is_empty() {
             return Ok(());
@@ -114,11 +114,11 @@ impl Engine {
         let room = self.destination(&run)?.room();
         let account = self.account_of(&run).await?;
         if !account.is_in(room) && matches!(deed, Deed::Answer(..)) {
-            // Who was taken out posts nothing later (C10).
+            // A user that was removed from the room posts no answer later (C10).
             return Ok(());
         }
         if !account.is_in(room) {
-            // It may have been asked in again since.
+            // It may have been invited again since.
             return Err(
                 crate::matrix::MatrixError::NotJoined { user: run.user.to_string(), room: room.to_string() }.into()
             );
@@ -145,7 +145,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Posts an answer that its room did not let through before.
+    /// Posts an answer that its room could not take earlier.
     async fn post_late(
         &self,
         account: &Arc<Account>,
@@ -186,7 +186,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns a message that the run showed; one that may not have come is sent as what it becomes.
+    /// Returns a message that the run showed. One that may not have arrived is sent again with its final text.
     async fn shown(
         &self,
         account: &Arc<Account>,
@@ -202,8 +202,8 @@ impl Engine {
         Ok(account.send(self.destination(run)?.room(), text, owed.run.transaction(step)).await?)
     }
 
-    /// Tells the asker that their answer cannot be posted where they asked: in the chat with their assistant, or with the
-    /// service bot. Of the answer nothing is said there.
+    /// Tells the asker, in their chat with the assistant or the service bot, that their answer cannot be posted where
+    /// they asked. Says nothing of the answer itself.
     async fn tell_elsewhere(self: &Shared, owed: &Owed) -> Result<(), EngineError> {
         let name = self.coworker(&owed.user).map_or_else(|| owed.user.to_string(), |coworker| coworker.name.clone());
         let text = words::answer_not_posted(&name, owed.room.as_str(), owed.request.as_str(), owed.has_answer());
@@ -223,7 +223,7 @@ impl Engine {
         Box::pin(self.clone().say_privately_once(&owed.asker, &text, txn)).await
     }
 
-    /// Has what is owed tried at once: a room is open to us again.
+    /// Has owed deeds tried at once, because a room is open to us again.
     pub(super) fn try_what_is_owed(&self) {
         self.owed_due.notify_one();
     }
@@ -237,7 +237,7 @@ fn failure_of(error: &EngineError) -> Failure {
     }
 }
 
-/// Does what is owed whenever it may be possible, until told to stop.
+/// Does what is owed whenever possible, until told to stop.
 pub(super) async fn keep_paying(engine: Shared) {
     let (mut unpaid, mut looks, mut refusals) = (Unpaid::Away, true, 0);
     loop {
@@ -263,7 +263,7 @@ pub(super) async fn keep_paying(engine: Shared) {
             is_long = due => looks |= is_long,
         }
         unpaid = Unpaid::Nothing;
-        // Every room's record is read for it; a change of power or encryption is taken when it comes.
+        // This reads every room's record, so it runs rarely; changes of power or encryption are handled as they come.
         if std::mem::take(&mut looks)
             && let Err(error) = Box::pin(engine.speak_up_where_due()).await
         {

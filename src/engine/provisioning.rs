@@ -1,7 +1,7 @@
-//! Assistants for every member of the workspace, and what becomes of those whose owner is gone (A1, A3).
+//! Makes assistants for every member of the workspace, and handles owners who are gone (A1, A3).
 //!
-//! The queue is the table `members`: who is due is made in turn at a named rate, whatever happens in between. What is
-//! seen of people becomes a [`Sign`]; `core/belonging.rs` decides what follows.
+//! The queue is the table `members`: due people get their assistants in turn, at a configured rate, whatever else
+//! happens. What is seen of people becomes a [`Sign`]; `core/belonging.rs` decides what follows.
 
 mod leavers;
 
@@ -34,14 +34,14 @@ use crate::{
     store::InboxEntry,
 };
 
-/// How often the space's members are read again and grace periods looked at.
+/// How often the space's members are read again and grace periods checked.
 const LOOK_AGAIN: Duration = Duration::from_hours(1);
 /// Pauses after failures; the last one repeats.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(15), Duration::from_mins(1), Duration::from_mins(5)];
-/// The least and the most that the homeserver may make us wait (429).
+/// The shortest and longest pause accepted from the homeserver (429).
 const ASKED_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
-/// People after whom the log says how far it is.
+/// Number of people after which the log reports progress.
 const LOG_EVERY: usize = 50;
 
 /// What is known of the space at run time.
@@ -53,13 +53,13 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Whether `room` is the space that people come to and go from.
+    /// Returns whether `room` is the space whose members get assistants.
     pub(super) fn is_space(&self, room: &RoomId) -> bool {
         self.space.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(room)
     }
 }
 
-/// Follows the space and works off what is due, until Workmate stops.
+/// Follows the space and does what is due, until Workmate stops.
 pub(super) async fn keep_members(engine: Shared) {
     let every = Duration::from_mins(1) / engine.config.assistants.provision_per_minute.max(1);
     let mut pace = interval(every.max(Duration::from_millis(1)));
@@ -90,13 +90,13 @@ pub(super) async fn keep_members(engine: Shared) {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            // Whoever comes meanwhile is no reason to call earlier than the homeserver asks for.
+            // A new member is no reason to call earlier than the homeserver asked.
             () = engine.members.changed.notified(), if asked.is_none() => {}
         }
     }
 }
 
-/// Returns how long to wait after so many failures in a row, the last of which may have told how long.
+/// Returns how long to wait after this many failures in a row; `asked` is the pause that the last one asked for.
 fn pause_after(failures: usize, asked: Option<Duration>) -> Duration {
     let (least, most) = ASKED_PAUSES;
     asked.map_or(PAUSES[failures.saturating_sub(1).min(PAUSES.len() - 1)], |asked| asked.clamp(least, most))
@@ -107,7 +107,7 @@ impl Engine {
         self.config.assistants.enabled && self.config.assistants.provision == Provision::Members
     }
 
-    /// Whether a person may have an assistant: everyone, or the members of the space.
+    /// Returns whether a person may have an assistant: everyone, or only members of the space.
     pub(super) fn may_have_assistant(&self, person: &UserId) -> Result<bool, EngineError> {
         if !self.namespace.who(person).is_person() || !self.fits_an_assistant(person) {
             return Ok(false);
@@ -122,13 +122,13 @@ impl Engine {
         user.server_name() == self.namespace.server && self.namespace.who(user).is_person()
     }
 
-    /// Whether `room` is the one that config names as the space.
+    /// Returns whether `room` is the one that the config names as the space.
     pub(super) async fn is_the_space(&self, room: &RoomId) -> bool {
         let Some(space) = &self.config.workspace.space else { return false };
         self.api().resolve(space).await.is_ok_and(|space| space == room)
     }
 
-    /// Comes into the space, on an invite to the service bot.
+    /// Joins the space after an invite to the service bot.
     pub(super) async fn join_space(&self, room: &RoomId) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         account.join(room).await?;
@@ -137,7 +137,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads who is in the space and compares it with what is known: what no transaction brought shows here.
+    /// Compares the space's members with those known, which finds changes that no transaction brought.
     async fn read_members(&self) -> Result<(), EngineError> {
         let Some(space) = self.config.workspace.space.as_ref().filter(|_| self.follows_space()) else { return Ok(()) };
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
@@ -145,7 +145,7 @@ impl Engine {
         if !account.is_in(&room) {
             account.join(&room).await?;
         }
-        // From now on its events count; what came before is in the list that is read next.
+        // From now on the space's events count; earlier ones are covered by the list read next.
         *self.members.space.lock().unwrap_or_else(PoisonError::into_inner) = Some(room.clone());
         let present = self.api().joined_members(account.user(), &room).await?;
         let present: BTreeSet<OwnedUserId> = present.into_iter().filter(|user| self.is_local_person(user)).collect();
@@ -159,14 +159,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Somebody came to the space or left it.
+    /// Handles a person joining or leaving the space.
     pub(super) fn take_in_space(&self, change: &MemberChange, membership: Membership) -> Result<(), EngineError> {
         if !self.is_local_person(&change.user) {
             return Ok(());
         }
         match membership {
             Membership::Join => self.note_sign(&change.user, Sign::InSpace),
-            // Whoever was only invited, or asked to come in, was no member before.
+            // A person who was only invited, or asked to join, was no member before.
             Membership::Leave | Membership::Ban if self.tables.members.get(&change.user)?.is_some() => {
                 self.note_sign(&change.user, Sign::NotInSpace)
             }
@@ -174,7 +174,7 @@ impl Engine {
         }
     }
 
-    /// An owner came to their assistant's chat or left it; deactivating an account leaves every room.
+    /// Handles an owner joining or leaving their assistant's chat; a deactivated account leaves every room.
     pub(super) fn take_owners_membership(&self, owner: &UserId, entry: &InboxEntry) -> Result<(), EngineError> {
         let event = &entry.event;
         let current = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
@@ -207,7 +207,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Does what is to be done for each person, one after another at the rate of config, until nothing is left.
+    /// Does what is due for each person, one at a time at the configured rate, until nothing is left.
     async fn work_off(self: Shared, pace: &mut Interval) -> Result<(), EngineError> {
         let mut failed = BTreeSet::new();
         loop {
@@ -242,7 +242,7 @@ impl Engine {
     fn next_for(&self, known: Belonging) -> Next {
         let grace_ms = u64::from(self.config.assistants.gone_grace_days) * 24 * 3_600_000;
         match known.next(clock::now(), grace_ms) {
-            // Left over from when members got theirs by themselves.
+            // This remains from a time when members got their assistants automatically.
             Next::Provision if !self.follows_space() => Next::Nothing,
             next => next,
         }
@@ -260,7 +260,7 @@ impl Engine {
     }
 
     async fn see_to(self: Shared, user: &UserId) -> Result<(), EngineError> {
-        // It may have changed since it was listed.
+        // The record may have changed since it was listed.
         let Some(known) = self.tables.members.get(&user.to_owned())? else { return Ok(()) };
         match self.next_for(known) {
             Next::Nothing => Ok(()),
@@ -274,7 +274,7 @@ impl Engine {
                 self.note_sign(user, if in_use { Sign::Account } else { Sign::NoAccount })
             }
             Next::Forget => {
-                // Reactivated, they tell nobody.
+                // A reactivated account sends no sign of it, so we ask.
                 let may_be_back = matches!(known, Belonging::Gone { from: Whence::Homeserver, .. });
                 if may_be_back && self.api().is_in_use(&self.service_user(), user).await? {
                     return self.note_sign(user, Sign::Account);
@@ -288,7 +288,7 @@ impl Engine {
         }
     }
 
-    /// How many are to get an assistant and how many are gone; `None` where neither is of interest.
+    /// Returns how many are due an assistant and how many are gone; `None` if neither matters here.
     pub(super) fn provisioning_counts(&self) -> Option<(usize, usize)> {
         let known: Vec<Belonging> = self.tables.members.iter().filter_map(Result::ok).map(|(_, known)| known).collect();
         let due = known.iter().filter(|known| **known == Belonging::Due).count();

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Engine {
-    /// The first words in a person's chat with the service bot, and their assistant.
+    /// Says the first words in a person's chat with the service bot, and makes their assistant.
     pub(super) async fn welcome(
         self: Shared,
         account: &Account,
@@ -33,7 +33,7 @@ impl Engine {
             text = format!("{text}\n\n{}", words::service_help(true));
         }
         account.send_first_words(room, &super::word(&text, None), txn).await?;
-        // Who runs it may only have come to look: they ask for theirs.
+        // An admin may only have come to look, so they have to ask for theirs.
         if assistant == AssistantFor::Local && !is_admin {
             let txn = super::word_transaction("assistant", room.as_str(), account.user());
             Box::pin(self.clone().hand_over(account, room, person, txn)).await?;
@@ -97,7 +97,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Counts and conditions for admins; no content and nobody's name.
+    /// Returns counts and conditions for admins, without content or names.
     fn service_status(&self) -> words::ServiceStatus {
         let (running, waiting) = self.lanes.counts();
         let tools = self.tools.health();
@@ -116,7 +116,7 @@ impl Engine {
         }
     }
 
-    /// Returns a link to the chat that a person has with their assistant.
+    /// Returns a link to a person's chat with their assistant.
     pub(super) fn assistant_chat_link(&self, owner: &UserId, called: &str) -> Result<Option<String>, EngineError> {
         let room = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
         Ok(room.map(|room| room_link(called, &room, &self.namespace.server)))

@@ -1,4 +1,4 @@
-//! How fast people make the model work (C14, C23), and that they are told once of each limit that they reach.
+//! Limits how fast people use the model (C14, C23), and tells them once of each limit that they reach.
 
 use std::collections::BTreeSet;
 
@@ -23,12 +23,12 @@ use crate::{
     matrix::Account,
 };
 
-/// Limits of which it is kept that a person was told; the oldest go.
+/// Most limits per person that are remembered as told; the oldest are dropped.
 const TOLD_MAX: usize = 64;
 
 impl Engine {
-    /// Asks the breakers of a person and of a room for a run to begin, and counts it; of their assistant's chat, the
-    /// person's alone.
+    /// Asks the breakers of a person and a room whether a run may begin, and counts it. In an assistant's chat only the
+    /// person's breaker counts.
     pub(super) fn gate(&self, person: &UserId, room: Option<&RoomId>) -> Result<Gate, EngineError> {
         let (rates, now) = (self.config.limits.rates(), clock::now());
         let mut asked = Ok(Gate::Open);
@@ -58,8 +58,8 @@ impl Engine {
         Ok(gate)
     }
 
-    /// Whether a person is to be told of a limit because of this event, and if so takes it as said: once in an interval.
-    /// An event that comes again after a crash is told again.
+    /// Returns whether to tell a person of a limit because of this event, at most once per interval, and notes it as
+    /// told. An event repeated after a crash is told again.
     pub(super) fn is_word_due(
         &self,
         person: &UserId,
@@ -84,8 +84,8 @@ impl Engine {
         Ok(due)
     }
 
-    /// Whether it is to be said that a budget has no room: once to each person and limit for a while, and always where
-    /// the work had begun.
+    /// Returns whether to say that a budget is used up: once per person and limit in an interval, and always if work
+    /// had begun.
     pub(super) fn is_budget_word_due(&self, record: &RunRecord, full: &Full) -> Result<bool, EngineError> {
         if full.begun {
             return Ok(true);
@@ -93,7 +93,7 @@ impl Engine {
         self.is_word_due(&record.asker, &full.name(), &record.request, WORD_INTERVAL_MS)
     }
 
-    /// Tells a person, once for each pause, that a breaker stopped what they asked for.
+    /// Tells a person, once per pause, that a breaker stopped their request.
     pub(super) async fn tell_stopped(
         &self,
         account: &Account,
@@ -120,8 +120,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Handles an edit of a request that is being answered: once it is quiet, it begins anew with the new text; what the new
-    /// text does not ask any more stops.
+    /// Handles an edit of a request that is being answered. Once edits pause, the request starts again with the new
+    /// text; runs that the new text no longer asks for stop.
     pub(super) async fn take_edit_of_request(
         self: &Shared,
         event: &RoomEvent,
@@ -134,14 +134,14 @@ impl Engine {
         self.say_what_became(event, target, taken).await
     }
 
-    /// Adds a file to the request of its sender's that is being answered, if it belongs to one; returns whether it does.
+    /// Adds a file to its sender's request that is being answered, if it belongs to one; returns whether it does.
     pub(super) async fn take_joining(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
         let counted = self.counted_room(&event.room)?;
         let joined = self.running.join(event, || self.gate(&event.sender, counted))?;
         let Some((request, taken)) = joined else { return Ok(false) };
         tracing::info!(room.id = %event.room, event.id = %event.id, request = %request, "a file belongs to a request");
         if counted.is_some() {
-            // What is said in the thread later is about it too.
+            // Later messages in the thread are about the file too.
             self.tables.threads.update(&(event.room.clone(), request.clone()), |record: Option<ThreadRecord>| {
                 let mut record = record.unwrap_or_default();
                 if record.joined.len() < JOINED_MAX && !record.joined.contains(&event.id) {
@@ -154,7 +154,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// The room that a gesture counts for; an assistant's chat counts for its owner alone.
+    /// Returns the room that a gesture counts for; `None` in an assistant's chat, where it counts only for the owner.
     fn counted_room<'r>(&self, room: &'r RoomId) -> Result<Option<&'r RoomId>, EngineError> {
         let is_private = self.tables.assistant_rooms.get(&room.to_owned())?.is_some();
         Ok((!is_private).then_some(room))
@@ -185,7 +185,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The account that a user of ours speaks with: a coworker's, or the assistant of `owner`.
+    /// Returns the account of a user of ours: a coworker's, or that of `owner`'s assistant.
     async fn speaker(
         &self,
         user: &OwnedUserId,

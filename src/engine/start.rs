@@ -53,9 +53,9 @@ use crate::{
     tools,
 };
 
-/// File descriptors wanted; each open client takes about 22.
+/// The wanted number of file descriptors; each open client takes about 22.
 const DESCRIPTORS_WANTED: u64 = 16_384;
-/// Pauses while the homeserver does not answer at start; the last one repeats.
+/// Pauses while the homeserver does not answer at a start; the last one repeats.
 const HOMESERVER_PAUSES: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -63,16 +63,16 @@ const HOMESERVER_PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
 ];
-/// Refusals of our token, or of us, in a row at start that are waited out: a homeserver in trouble may not know us.
+/// Refusals in a row that are waited out at a start, because a homeserver in trouble may not know us.
 const REFUSALS_MAX: usize = 4;
-/// How long tasks may take to end after stop; what is cut off is journaled.
+/// How long tasks may take to end after a stop; those cut off are in the journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the key backup may take at stop; what is left is uploaded at the next start.
+/// How long the key backup may take at a stop; the rest is uploaded at the next start.
 const BACKUP_PATIENCE: Duration = Duration::from_secs(3);
-/// Questions for users that wait to be answered.
+/// Most queries about users that wait for an answer.
 const QUERIES_WAITING_MAX: usize = 64;
 
-/// Returns how the Messages API is reached, as the config says.
+/// Returns the Messages API client's configuration.
 #[must_use]
 pub fn claude_client(claude: &config::Claude) -> claude::ClientConfig {
     let mut reached = claude::ClientConfig::new(claude.base_url.clone(), claude.api_key.clone());
@@ -96,10 +96,10 @@ pub enum StartError {
     /// The homeserver refuses us for good.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
-    /// The homeserver refuses us: why, and how to mend it.
+    /// The homeserver refuses us; says why, and how to mend it.
     #[error("{0}")]
     Refused(String),
-    /// The homeserver has another name than the configuration says.
+    /// The homeserver's name differs from the configured one.
     #[error(
         "homeserver.server_name: {ours}, but the homeserver at {url} is {theirs}\n  Its users' ids end in :{theirs}, and it lets \
          nobody act as users of another server.\n  Mend: set homeserver.server_name to {theirs}, and the regex in the \
@@ -108,33 +108,33 @@ pub enum StartError {
     ServerName {
         /// The configured name.
         ours: String,
-        /// The homeserver's own.
+        /// The homeserver's own name.
         theirs: String,
-        /// Where it was asked.
+        /// The address at which it was asked.
         url: String,
     },
-    /// An address cannot be listened on.
+    /// Workmate cannot listen on an address.
     #[error(
         "{key} {address}: cannot listen there ({cause})\n  Nobody's calls would arrive.\n  Mend: {}.",
         mend_of_listening(key, address, cause)
     )]
     Listen {
-        /// The config key.
+        /// The config key of the address.
         key: &'static str,
         /// The address.
         address: SocketAddr,
-        /// The system's answer.
+        /// The system's error.
         cause: std::io::Error,
     },
     /// The Claude client cannot be set up.
     #[error("{0}")]
     Claude(#[from] claude::Error),
-    /// A file of the configuration cannot be read.
+    /// An avatar file of the configuration cannot be read.
     #[error("{path}: {cause}\n  Mend: correct the path in config/coworkers, or remove the avatar key.")]
     Avatar {
-        /// Which.
+        /// The file's path.
         path: String,
-        /// The system's answer.
+        /// The system's error.
         cause: std::io::Error,
     },
 }
@@ -144,14 +144,15 @@ pub enum StartError {
 pub enum Ended {
     /// It was told to stop.
     Stopped,
-    /// The store had failed, and the disk takes writes again: a new process goes on.
+    /// The store had failed, and the disk takes writes again; a new process continues.
     StartsAgain,
 }
 
-/// Serves until `stop` is cancelled, then ends what it can and journals the rest.
+/// Serves until `stop` is cancelled, then ends what it can; the rest is in the journal.
 ///
 /// # Errors
-/// When it cannot begin: the store, a listener, or a homeserver that refuses us. A homeserver that is away is waited for.
+/// If it cannot begin because of the store, a listener, or a homeserver that refuses us. It waits for a homeserver that
+/// is away.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, StartError> {
     raise_descriptor_limit();
     let tasks = TaskTracker::new();
@@ -199,7 +200,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     if tokio::time::timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
         tracing::warn!("some tasks did not end in time; their runs go on at the next start");
     }
-    // Keys that came since the last upload are lost with the disk otherwise.
+    // Otherwise keys received since the last upload would be lost with the disk.
     let accounts = engine.pool.all_kept();
     join_all(accounts.iter().map(|account| account.settle_backup(BACKUP_PATIENCE))).await;
     let ended = if engine.starts_again.load(Ordering::Relaxed) {
@@ -216,10 +217,10 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     ended
 }
 
-/// Returns random bytes that name this process.
+/// Returns random bytes that identify this process.
 fn random_bytes() -> [u8; 8] {
     let mut bytes = [0; 8];
-    // Without any, this process is told from another by its start.
+    // Without randomness, the start time identifies the process.
     if getrandom::fill(&mut bytes).is_err() {
         bytes = crate::clock::now().as_ms().to_be_bytes();
     }
@@ -276,7 +277,7 @@ async fn build(
     tasks: TaskTracker,
     stop: CancellationToken,
 ) -> Result<Shared, StartError> {
-    // The proxy outlives `stop`: what ends after it still wants to reach the homeserver.
+    // The proxy outlives `stop`, because ending tasks still need to reach the homeserver.
     let proxy_stop = CancellationToken::new();
     let proxy_tasks = TaskTracker::new();
     let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
@@ -346,10 +347,10 @@ async fn build(
     }))
 }
 
-/// Waits for the homeserver, provisions our users, and takes up what was left.
+/// Waits for the homeserver, provisions our users, and resumes what was left.
 async fn begin(engine: &Shared) -> Result<(), StartError> {
     await_homeserver(engine).await?;
-    // Also makes Synapse send its backlog at once.
+    // This also makes Synapse send its backlog at once.
     engine.look_at_homeserver().await;
     engine.tasks.spawn(homeserver::keep_watch(engine.clone()));
     let mut personas = vec![engine.service_persona()];
@@ -368,7 +369,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     if let Err(error) = engine.begin_comparing() {
         tracing::error!(%error, "up to where rooms were compared cannot be noted");
     }
-    // Other homeservers send what they kept once there is an event.
+    // Other homeservers send their backlog with the next event.
     engine.wake().await;
     for account in engine.pool.all_kept() {
         if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account)).await {
@@ -396,7 +397,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Waits until the homeserver answers and knows us. Whatever may pass is waited for; a token that stays refused is not.
+/// Waits until the homeserver answers and knows us; gives up after too many refusals in a row, as of a wrong token.
 async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
     let (mut tries, mut refusals) = (0, 0);
     loop {
@@ -419,7 +420,7 @@ async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
     }
 }
 
-/// The homeserver says whose ids it gives; with another name none of ours would be allowed.
+/// Checks the homeserver's name: under another name, none of our ids would be allowed.
 fn check_server_name(config: &Config, user: &ruma::UserId) -> Result<(), StartError> {
     let (ours, theirs) = (&config.homeserver.server_name, user.server_name());
     if theirs == ours {
@@ -429,7 +430,7 @@ fn check_server_name(config: &Config, user: &ruma::UserId) -> Result<(), StartEr
     Err(StartError::ServerName { ours: ours.to_string(), theirs: theirs.to_string(), url })
 }
 
-/// Warns where the store is gone though our users are there: that is a lost folder, not a first start.
+/// Warns if the store is gone although our users exist: the folder was lost, this is no first start.
 fn warn_of_lost_state(data_dir: &std::path::Path) {
     let has = |name: &str| std::fs::read_dir(data_dir.join(name)).is_ok_and(|mut entries| entries.next().is_some());
     if has("users") && !has("state") {
@@ -442,7 +443,7 @@ fn warn_of_lost_state(data_dir: &std::path::Path) {
     }
 }
 
-/// Takes up the runs that were going on when the process ended.
+/// Resumes the runs that were in progress when the process ended.
 async fn resume(engine: &Shared) -> Result<(), StoreError> {
     engine.approvals.forget_but_of(|run| Ok(engine.tables.runs.get(&run.as_str().to_owned())?.is_some()))?;
     let mut runs: Vec<_> = engine.tables.runs.iter().filter_map(Result::ok).map(|(_, record)| record).collect();
@@ -451,7 +452,7 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
         record.resume();
         engine.tables.runs.put(&record.id().as_str().to_owned(), record)?;
     }
-    // The new numbers hold before any of them is used.
+    // The new numbers must be stored before one of them is used.
     engine.store.flush().await?;
     for record in runs {
         let id = record.id();
@@ -462,7 +463,7 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Answers the homeserver's questions whether one of our users exists; an assistant's account is made by asking.
+/// Answers the homeserver's queries whether one of our users exists; a query for an assistant makes its account.
 async fn answer_queries(engine: Shared, mut asked: mpsc::Receiver<Query>) {
     loop {
         let query = tokio::select! {
@@ -474,7 +475,7 @@ async fn answer_queries(engine: Shared, mut asked: mpsc::Receiver<Query>) {
             tracing::warn!(user.id = %query.user, %error, "a question for a user cannot be answered");
             false
         });
-        // The homeserver may have given up waiting.
+        // The homeserver may have stopped waiting.
         let _ = query.answer.send(exists);
     }
 }

@@ -1,10 +1,9 @@
 //! Verification of our users by people, by emoji (A11).
 //!
-//! Nobody sits on our side to compare: our user shows its emoji, in the assistant's chat or where it was asked, and
-//! confirms its side; only the person's confirmation counts. In a direct chat the steps are events of the room, which
-//! clients send encrypted or plain as they like (matrix-js-sdk: always plain): the SDK reads both in its syncs. Elsewhere
-//! they are to-device messages, which no transaction announces: they come with syncs, made in a short burst while a
-//! verification goes on.
+//! No human compares emoji on our side. Our user shows its emoji, in the assistant's chat or where the person asked,
+//! and confirms; only the person's confirmation counts. In a direct chat the steps are room events, which clients send
+//! encrypted or plain (matrix-js-sdk: always plain); the SDK reads both in its syncs. Elsewhere the steps are to-device
+//! messages, which no transaction announces; they come with syncs, which are frequent while a verification goes on.
 
 use std::{
     collections::HashMap,
@@ -34,26 +33,26 @@ use crate::{
 
 /// How long a verification may take; clients give up after ten minutes.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How long a request of ours waits to be accepted. While it waits, the SDKs of both sides cancel whatever else the person
-/// begins.
+/// How long a request of ours waits to be accepted. Meanwhile both sides' SDKs cancel any other verification that the
+/// person begins.
 const ASKED_PATIENCE: Duration = Duration::from_mins(2);
-/// How long a new verification waits for the one whose place it takes to be cancelled.
+/// How long a new verification waits until the older one is cancelled.
 const SUPERSEDE_PATIENCE: Duration = Duration::from_secs(10);
-/// Between two syncs while one goes on: at first, and once it has waited for [`BURST`].
+/// Pause between two syncs during a verification: at first, and after [`BURST`].
 const POLLS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 const BURST: Duration = Duration::from_mins(2);
 /// Syncs after which a request that never reached our client is given up.
 const REQUEST_SYNCS_MAX: usize = 5;
-/// Verifications at once, over all our users.
+/// Most verifications at once, over all our users.
 const FLOWS_MAX: usize = 32;
 /// `msgtype` of a request in a room.
 const REQUEST: &str = "m.key.verification.request";
 
-/// Which verifications go on: of which of our users, with whom.
+/// The current verifications, by our user and the person.
 #[derive(Default)]
 pub(super) struct Flows(Mutex<HashMap<(OwnedUserId, OwnedUserId), Going>>);
 
-/// A verification that goes on.
+/// A current verification.
 #[derive(Clone)]
 struct Going {
     shown: ShownAt,
@@ -64,13 +63,14 @@ struct Going {
 }
 
 impl Flows {
-    /// Returns where the emoji of the verification between the two are shown, if one goes on.
+    /// Returns where the emoji of the current verification between the two are shown.
     fn shown(&self, user: &UserId, person: &UserId) -> Option<ShownAt> {
         let flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         flows.get(&(user.to_owned(), person.to_owned())).map(|going| going.shown.clone())
     }
 
-    /// Puts a new verification into the place of the one that goes on between the two; `None`: there are too many.
+    /// Replaces the current verification between the two by a new one and returns the old one; `None` if there are too
+    /// many.
     #[expect(clippy::option_option, reason = "whether there was room, and for whom it was made")]
     fn take_over(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) -> Option<Option<Going>> {
         let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ impl Flows {
     }
 }
 
-/// Where the emoji of one verification are shown; it may be said later than the verification begins.
+/// Where one verification's emoji are shown; this may become known after the verification begins.
 type ShownAt = Arc<Mutex<Shown>>;
 
 /// Where our user shows its emoji.
@@ -101,7 +101,7 @@ type ShownAt = Arc<Mutex<Shown>>;
 pub(super) enum Shown {
     /// In this room.
     In(OwnedRoomId, Place),
-    /// In the person's chat with the service bot: the request named no room.
+    /// In the person's chat with the service bot, because the request named no room.
     Privately,
 }
 
@@ -109,17 +109,17 @@ pub(super) enum Shown {
 struct Flow {
     account: Arc<Account>,
     person: OwnedUserId,
-    /// How the request is known, for what it leads to.
+    /// The request's id, from which transaction ids of our words are made.
     cause: String,
     begins: Begins,
-    /// The direct chat of the two, where there is one.
+    /// The direct chat of the two, if there is one.
     chat: Option<OwnedRoomId>,
-    /// The Curve25519 key of the person's device that asked for it, as far as that is known.
+    /// The Curve25519 key of the person's device that asked for it, if known.
     writer: Option<String>,
     shown: ShownAt,
 }
 
-/// Who asks whom.
+/// Who asks for the verification.
 enum Begins {
     /// The person asked us, under this id.
     WithTheirs(String),
@@ -130,18 +130,18 @@ enum Begins {
 /// How a verification ended.
 enum End {
     Done,
-    /// It was not done; `early`: before anybody saw emoji.
+    /// It failed; `early` means before anybody saw emoji.
     Not {
         why: Ending,
         early: bool,
     },
-    /// The person has no device that could.
+    /// The person has no device that could verify.
     NoDevice,
-    /// A newer one has taken its place, and says the rest.
+    /// A newer one has taken its place and reports the outcome.
     Superseded,
 }
 
-/// Whether a message asks for a verification.
+/// Returns whether a message asks for a verification.
 pub(super) fn is_request(event: &RoomEvent) -> bool {
     matches!(&event.kind, EventKind::Message(message) if is_request_message(message))
 }
@@ -151,7 +151,7 @@ fn is_request_message(message: &Message) -> bool {
 }
 
 impl Engine {
-    /// Takes a message of an owner that is about verification; returns whether it was.
+    /// Takes an owner's message about verification; returns whether it was one.
     pub(super) async fn take_verification(
         self: &Shared,
         account: &Arc<Account>,
@@ -167,8 +167,8 @@ impl Engine {
         Ok(asked || is_request_message(message))
     }
 
-    /// Takes up what a person's app asked for in a direct chat with one of ours; tells when it has ended. `None`: there
-    /// are too many.
+    /// Takes up a verification that a person's app requested in a direct chat with one of ours. Returns a token that is
+    /// cancelled once it has ended; `None` if there are too many.
     pub(super) fn verify_in_chat(
         self: &Shared,
         account: &Arc<Account>,
@@ -186,8 +186,8 @@ impl Engine {
         })
     }
 
-    /// Takes up what a person's app asked a coworker for in a room with others: the steps and the emoji stand there, as after
-    /// a `!verify` there. Where the coworker cannot speak, the person is told so by another door.
+    /// Takes up a verification that a person's app requested from a coworker in a room with others; steps and emoji are
+    /// shown there, as after a `!verify`. If the coworker cannot speak there, the person is told elsewhere.
     pub(super) async fn verify_among_others(self: &Shared, request: &RoomEvent) -> Result<(), EngineError> {
         let EventKind::Message(message) = &request.kind else { return Ok(()) };
         let whom = message.mentions.iter().flat_map(|mentions| &mentions.users);
@@ -208,7 +208,7 @@ impl Engine {
         Ok(())
     }
 
-    /// `!verify`: takes up what the person's app has asked for, or asks their apps.
+    /// Handles `!verify`: takes up the request of the person's app, or asks their apps.
     pub(super) async fn verify_on_request(
         self: &Shared,
         account: &Arc<Account>,
@@ -219,7 +219,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         account.sync().await?;
         let theirs = account.take_verification_requests().into_iter().rfind(|(who, _)| who == person);
-        // What their app asked for may have been taken up already, before anything said where to show it.
+        // The app's request may have been taken up already, before anything said where to show the emoji.
         if let Some(going) = self.flows.shown(account.user(), person) {
             let mut shown = going.lock().unwrap_or_else(PoisonError::into_inner);
             if matches!(*shown, Shown::Privately) {
@@ -245,7 +245,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a room is one that the person and the account have for themselves.
+    /// Returns whether only the person and the account share a room.
     fn is_direct_chat_of(&self, account: &Account, person: &UserId, room: &OwnedRoomId) -> Result<bool, EngineError> {
         Ok(match self.namespace.who(account.user()) {
             Who::Assistant(_) => true,
@@ -256,7 +256,7 @@ impl Engine {
         })
     }
 
-    /// Takes up the requests that came by to-device message to users of ours that are kept open.
+    /// Takes up requests that came as to-device messages to users of ours whose clients stay open.
     pub(super) fn take_verification_requests(self: &Shared, accounts: &[Arc<Account>]) {
         for account in accounts {
             for (person, id) in account.take_verification_requests() {
@@ -269,8 +269,8 @@ impl Engine {
         }
     }
 
-    /// Begins a verification: one at a time with each person, the newest, and not too many. Returns what is cancelled
-    /// once it has ended.
+    /// Begins a verification, unless there are too many; each person has one at a time, the newest. Returns a token
+    /// that is cancelled once it has ended.
     fn start_flow(self: &Shared, flow: Flow) -> Option<CancellationToken> {
         let key = (flow.account.user().to_owned(), flow.person.clone());
         let (end, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -281,7 +281,7 @@ impl Engine {
         self.tasks.spawn(async move {
             let supersedes = older.is_some();
             if let Some(older) = older {
-                // Two at once are both cancelled by the SDK.
+                // The SDK cancels both of two verifications at once.
                 let _ = tokio::time::timeout(SUPERSEDE_PATIENCE, older.ended.cancelled()).await;
             }
             if let Err(error) = Box::pin(engine.verify(&flow, supersedes, &going.end)).await {
@@ -302,14 +302,14 @@ impl Engine {
             Begins::WithOurs => Box::pin(self.ask_for_verification(flow, end)).await?,
             Begins::WithTheirs(id) => match self.await_request(flow, id).await? {
                 Some(theirs) => match Box::pin(self.drive(flow, theirs, end)).await? {
-                    // Another request was open, perhaps one that their app gave up long ago, and either SDK cancelled both.
+                    // Another request was open, perhaps one that their app gave up long ago, so an SDK cancelled both.
                     End::Not { why: Ending::Collided, .. } => Box::pin(self.ask_for_verification(flow, end)).await?,
                     End::Not { why: Ending::Theirs, early: true } if supersedes => {
                         Box::pin(self.ask_for_verification(flow, end)).await?
                     }
                     ended => ended,
                 },
-                // It came from a device that was not known yet, or is too old.
+                // The request came from a device that was not known yet, or is too old.
                 None => Box::pin(self.ask_for_verification(flow, end)).await?,
             },
         };
@@ -317,7 +317,7 @@ impl Engine {
             End::Superseded => return Ok(()),
             End::Done => {
                 tracing::info!(user.id = %flow.account.user(), "verified");
-                // The last step of ours goes out with it.
+                // This sync sends our last step.
                 flow.account.sync().await?;
                 ("verified", words::trust::verified())
             }
@@ -329,7 +329,7 @@ impl Engine {
         self.say_of(flow, purpose, &text).await
     }
 
-    /// Asks the person, and carries on with what they answer.
+    /// Asks the person, and continues with their answer.
     async fn ask_for_verification(self: &Shared, flow: &Flow, end: &CancellationToken) -> Result<End, EngineError> {
         flow.account.sync().await?;
         let asked = flow.account.ask_to_verify(&flow.person, flow.chat.as_deref(), flow.writer.as_deref()).await?;
@@ -352,7 +352,7 @@ impl Engine {
         let (mut confirmed, mut patience) = (false, ASKED_PATIENCE);
         while begun.elapsed() < patience {
             match flow.account.sync().await {
-                // A homeserver that is away for a moment ends nothing.
+                // A short outage of the homeserver does not end the verification.
                 Err(error) if !error.is_passing() => return Err(error.into()),
                 _ => {}
             }

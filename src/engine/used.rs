@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Returns what a question cost so far, as budgets count it.
+/// Returns a question's cost so far, as budgets count it.
 pub(super) fn cost_of(asked: &Progress) -> Usd {
     let mut used = Used::default();
     used.add(asked);

@@ -1,7 +1,7 @@
-//! Our own users: each is provisioned by itself, so that one that cannot start costs nobody but itself.
+//! Our own users. Each is provisioned separately, so that one that cannot start affects only itself.
 //!
-//! Who is out of order is named in `/readyz` and tried again; what is said meanwhile in its rooms is kept for it. A user
-//! whose device or store is lost is provisioned anew, and what waits for it goes on.
+//! A user that is out of order is named in `/readyz` and tried again; events in its rooms are kept for it meanwhile. A
+//! user whose device or store is lost is provisioned anew, and then takes the events kept for it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,19 +40,19 @@ const PAUSES: [Duration; 6] = [
 const NO_DEVICES_MAX: usize = 4;
 /// Tries after which the others begin without this user.
 const TRIES_TOGETHER: usize = 3;
-/// Users named in one reason.
+/// Most users named in one reason.
 const NAMED_MAX: usize = 5;
-/// Events kept for users that are out of order, in all.
+/// Most events kept for users that are out of order, in all.
 const HELD_BACK_MAX: usize = 1_000;
 
-/// Which of our users cannot act, and why.
+/// The users of ours that cannot act, and why.
 #[derive(Default)]
 pub(super) struct Wards(Mutex<BTreeMap<OwnedUserId, Ail>>);
 
 /// Why a user cannot act.
 struct Ail {
     reason: String,
-    /// It is only being set up.
+    /// Whether it is only being set up.
     is_new: bool,
 }
 
@@ -62,10 +62,10 @@ impl Wards {
     }
 }
 
-/// Provisions users side by side; returns once each is there, or the others need not wait for it any longer.
+/// Provisions users in parallel; returns once each is there, or the others need no longer wait for it.
 ///
 /// # Errors
-/// When the homeserver cannot serve us at all, and nobody but its operator can mend that.
+/// If the homeserver cannot serve us at all, and only its operator can mend that.
 pub(super) async fn bring_up_all(engine: &Shared, personas: Vec<Persona>) -> Result<(), MatrixError> {
     let places = Arc::new(Semaphore::new(engine.config.limits.provisioning_max.max(1)));
     let (settled, mut told) = mpsc::channel(personas.len().max(1));
@@ -82,7 +82,8 @@ pub(super) async fn bring_up_all(engine: &Shared, personas: Vec<Persona>) -> Res
     Ok(())
 }
 
-/// Provisions a user, again and again until it is there. Tells `settled` once, when the others may begin.
+/// Provisions a user, again and again until it succeeds. Drops `settled` once the others may begin, or sends it the one
+/// error that only the operator can mend.
 async fn bring_up(
     engine: Shared,
     persona: Persona,
@@ -114,7 +115,7 @@ async fn bring_up(
                 () = tokio::time::sleep(PAUSES[without_devices]) => continue,
             }
         }
-        // While the homeserver is away it is nobody's own fault.
+        // A failure while the homeserver is away is not the user's own.
         let is_away = error.is_passing() && engine.api().whoami().await.is_err_and(|error| error.is_passing());
         if !is_away {
             tracing::warn!(user.id = %user, %error, "one of our users cannot be provisioned; it is tried again");
@@ -132,7 +133,7 @@ async fn bring_up(
     }
 }
 
-/// Mends users that cannot act any more, until Workmate stops.
+/// Mends users that can no longer act, until Workmate stops.
 pub(super) async fn keep_mending(engine: Shared) {
     let pulse = engine.api().proxy().pulse().clone();
     let places = Arc::new(Semaphore::new(engine.config.limits.provisioning_max.max(1)));
@@ -162,14 +163,14 @@ pub(super) async fn keep_mending(engine: Shared) {
                 engine.put_out_of_order(&user, reason);
                 engine.tasks.spawn(bring_up(engine.clone(), persona, places.clone(), None));
             }
-            // An assistant's is made anew when it is opened the next time.
+            // An assistant's client is made anew the next time it is opened.
             None => engine.pool.drop_passing(&account),
         }
     }
 }
 
 impl Engine {
-    /// Who a user is to be whose client stays open.
+    /// Returns the persona of a user whose client stays open.
     fn persona_of(&self, user: &UserId) -> Option<Persona> {
         match self.namespace.who(user) {
             Who::Service => Some(self.service_persona()),
@@ -190,7 +191,7 @@ impl Engine {
         self.say_who_is_out_of_order();
     }
 
-    /// Says in `/readyz` who cannot act, and why.
+    /// Shows in `/readyz` who cannot act, and why.
     pub(super) fn say_who_is_out_of_order(&self) {
         let out = self.wards.lock();
         let ailing: Vec<_> = out.iter().filter(|(_, ail)| !ail.is_new).collect();
@@ -207,7 +208,7 @@ impl Engine {
         self.health.set(Condition::Users, state);
     }
 
-    /// Takes up a user that is there now: its rooms, the invites that came meanwhile, and what was kept for it.
+    /// Takes up a user that is back: its rooms, the invites that came meanwhile, and the events kept for it.
     async fn take_up(self: &Shared, account: Arc<Account>) {
         let user = account.user().to_owned();
         let rooms = account.joined();
@@ -249,7 +250,7 @@ impl Engine {
             tracing::error!(room.id = %event.room_id, event.id = %event.event_id, "too much waits for users that are out of order");
             return Ok(false);
         }
-        // Whoever took it already is not asked again.
+        // A user that already took the event is not asked again.
         let users = match known {
             Some(known) => known.users.intersection(&users).cloned().collect(),
             None => users,
@@ -276,7 +277,7 @@ impl Engine {
         Ok(out.into_iter().filter(is_there).collect())
     }
 
-    /// Whether an event was taken by this user already, while it was kept for another.
+    /// Returns whether this user already took an event that is kept for another.
     pub(super) fn was_taken_by(&self, room: &RoomId, event: &EventId, user: &UserId) -> Result<bool, EngineError> {
         if self.tables.held_back.is_empty() {
             return Ok(false);
@@ -285,7 +286,7 @@ impl Engine {
         Ok(kept.is_some_and(|kept| !kept.users.contains(user)))
     }
 
-    /// Takes what was kept for a user, in its order.
+    /// Takes the events kept for a user, in order.
     async fn take_again(self: &Shared, user: &UserId) -> Result<(), EngineError> {
         let mut kept: Vec<_> = self.tables.held_back.iter().filter_map(Result::ok).collect();
         kept.retain(|(_, kept)| kept.users.contains(user));
@@ -321,12 +322,12 @@ impl Engine {
     }
 }
 
-/// Whether an event may be for one of ours who has to be there to take it.
+/// Returns whether an event may be for one of ours that has to be there to take it.
 fn is_for_somebody(event_type: &str) -> bool {
     matches!(event_type, "m.room.encrypted" | super::gaps::MISSED) || may_be_said(event_type)
 }
 
-/// Returns what is wrong with users, each cause once, and the mends behind them.
+/// Returns what is wrong with users: each cause once, followed by the mends.
 fn told_of(ailing: &[(&str, &str)]) -> String {
     let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
     for (user, reason) in ailing.iter().take(NAMED_MAX) {

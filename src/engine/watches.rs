@@ -1,5 +1,5 @@
-//! What else Workmate cannot work without, looked at again and again: the Messages API with its key and models, and the
-//! MCP servers. The homeserver has a watcher of its own.
+//! Watches the other things that Workmate cannot work without: the Messages API with its key and models, and the MCP
+//! servers. The homeserver has its own watcher.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,17 +18,18 @@ use crate::{
 
 /// How often the Messages API is asked while all is well; the question costs nothing.
 const ASK_EVERY: Duration = Duration::from_mins(1);
-/// How often for the models that only some coworkers use.
+/// Every this many rounds, the models that only some coworkers use are asked for as well.
 const ALL_EVERY: u32 = 10;
-/// How often while something is wrong.
+/// How often it is asked while something is wrong.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Signs of trouble within this time lead to one look.
 const SIGNS_TOGETHER: Duration = Duration::from_secs(1);
-/// What only requests meet is believed for this long, unless one is answered before: nothing else shows that it is over.
+/// How long a trouble that only requests meet is believed, unless a request is answered earlier; nothing else shows its
+/// end.
 const MET_KNOWN: Duration = Duration::from_mins(30);
-/// Models that are asked for in a round; coworkers may name many.
+/// Most models asked for in a round; coworkers may name many.
 const MODELS_MAX: usize = 20;
-/// Troubles that requests met and that are kept.
+/// Most troubles kept that requests met.
 const MET_MAX: usize = 64;
 
 /// Stands for a model where a look met the trouble, and no request.
@@ -38,7 +39,7 @@ const BY_LOOKING: &str = "";
 #[derive(Default)]
 pub(super) struct Met(Mutex<Vec<Trouble>>);
 
-/// One of them.
+/// A trouble that a request met.
 struct Trouble {
     condition: Condition,
     model: String,
@@ -59,7 +60,7 @@ impl Met {
         }
     }
 
-    /// An answer shows that all is well, and of models that this one is there; returns whether it was missed.
+    /// Clears troubles after an answer: all but missing other models. Returns whether this model was noted as missing.
     fn answered(&self, model: &str) -> bool {
         let mut all = self.lock();
         let of_models = all.iter().filter(|one| one.condition == Condition::ClaudeModel).count();
@@ -76,7 +77,7 @@ impl Met {
         self.lock().retain(|one| one.condition != condition);
     }
 
-    /// Returns what still stands against a condition.
+    /// Returns why a condition is not met, if a trouble still stands.
     fn standing(&self, condition: Condition, now: Instant) -> Option<String> {
         let mut all = self.lock();
         all.retain(|one| now.saturating_duration_since(one.at) < MET_KNOWN);
@@ -84,7 +85,7 @@ impl Met {
     }
 }
 
-/// Asks for the models until Workmate stops, which shows whether the key is taken, too.
+/// Asks for the models until Workmate stops, which also tests the key.
 pub(super) async fn keep_watch_of_claude(engine: Shared) {
     let mut round = 0_u32;
     loop {
@@ -105,7 +106,7 @@ pub(super) async fn keep_watch_of_claude(engine: Shared) {
     }
 }
 
-/// Shows which MCP servers are down until Workmate stops.
+/// Shows which MCP servers are down, until Workmate stops.
 pub(super) async fn keep_watch_of_servers(engine: Shared) {
     let mut changed = engine.tools.changed();
     loop {
@@ -145,12 +146,12 @@ impl super::Engine {
             self.health.set(condition, State::Ready);
         }
         if was_missed {
-            // Whether the others are there, too, is looked at.
+            // A look shows whether the other models are there, too.
             self.claude_trouble.notify_one();
         }
     }
 
-    /// Notes what a request met, as far as it is no matter of that request.
+    /// Notes a request's failure, if its cause is not in the request itself.
     pub(super) fn note_failure(&self, model: &str, error: &Error) {
         let Some(condition) = concerns(&error.cause) else { return };
         let reason = match condition {
@@ -249,7 +250,7 @@ impl super::Engine {
     }
 }
 
-/// Returns the condition that a failed request tells of.
+/// Returns the condition that a failed request is about.
 fn concerns(cause: &Cause) -> Option<Condition> {
     match cause {
         Cause::MissingKey | Cause::UnusableKey | Cause::KeyRefused { .. } => Some(Condition::ClaudeKey),
@@ -273,7 +274,7 @@ fn concerns(cause: &Cause) -> Option<Condition> {
     }
 }
 
-/// Said where no key is set; without the last full stop, as reasons are.
+/// The reason if no key is set; without a final full stop, as all reasons are.
 pub(crate) const NO_KEY: &str = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
                       claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`";
 
@@ -291,7 +292,7 @@ fn no_credit(error: &Error) -> String {
 /// What a look at a model says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Look {
-    /// The key is taken, and the model there.
+    /// The key is accepted, and the model exists.
     Fine,
     KeyRefused(String),
     NoModel,
@@ -310,7 +311,7 @@ fn look_of(look: &Result<Looked, Error>) -> Look {
         Err(error) => error,
     };
     match &error.cause {
-        // A key may be kept from looking at models and answer all the same (403).
+        // A key may be forbidden to look at models and still answer requests (403).
         Cause::KeyRefused { status: 401, .. } | Cause::UnusableKey | Cause::MissingKey => {
             Look::KeyRefused(error.told())
         }
@@ -323,13 +324,13 @@ fn look_of(look: &Result<Looked, Error>) -> Look {
         | Cause::Page { .. }
         | Cause::Protocol { .. }
         | Cause::InvalidRequest { status: 404 | 405, .. } => Look::Unreachable(error.told()),
-        // Without a word of the API's, it is a proxy's.
+        // An error without the API's own words comes from a proxy.
         Cause::Server { said, .. } if said.as_str().is_empty() => Look::Unreachable(error.told()),
         _ => Look::NotTold,
     }
 }
 
-/// Returns the models that the configuration names, and by whom each is used; first the one that is used where none is named.
+/// Returns the models that the configuration names, each with its users; the default model comes first.
 pub(crate) fn models_of(config: &Config) -> Vec<(String, Vec<String>)> {
     let mut models: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     models.entry(&config.claude.model).or_default().insert("claude.model".to_owned());

@@ -1,4 +1,4 @@
-//! The cards that are out, and those who wait for them.
+//! The open cards, and the calls that wait for them.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ use crate::{
     store::{StoreError, Table},
 };
 
-/// Names a card: its room and event.
+/// A card's id: its room and event.
 pub(in crate::engine) type Card = (OwnedRoomId, OwnedEventId);
 
-/// A card that is on its way: a crash may come between its being seen and its being noted.
+/// A card that is being sent; after a crash it may be visible without having been noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Begun {
-    /// Whose it is.
+    /// The run that asks.
     pub(in crate::engine) run: RunId,
-    /// Its number in the run.
+    /// The card's number in the run.
     pub(in crate::engine) number: u64,
     /// The tool that it asks about.
     pub(in crate::engine) tool: ToolName,
-    /// Whose session it belongs to, where it is an assistant's.
+    /// The owner of the session it belongs to, if it is an assistant's.
     pub(in crate::engine) owner: Option<OwnedUserId>,
 }
 
@@ -41,13 +41,12 @@ impl Begun {
     }
 }
 
-/// The posted cards of the runs that are going on. A card is here before anybody can react to it, and until its run
-/// ends.
+/// The posted cards of current runs. A card is here before anybody can react to it, and until its run ends.
 pub(in crate::engine) struct Desk {
     cards: Table<Card, Standing>,
-    /// Cards that are being sent, until they are among the others.
+    /// Cards that are being sent, until they are among `cards`.
     begun: Table<String, Begun>,
-    /// Wakes all who wait when any card changed: they are few.
+    /// Wakes all waiting calls when any card changes; they are few.
     news: Notify,
 }
 
@@ -61,7 +60,7 @@ impl Desk {
         self.begun.put(&begun.key(), begun)
     }
 
-    /// Returns the cards of a run that may have been sent and are not among the others.
+    /// Returns a run's cards that may have been sent but were not noted.
     pub(super) fn begun_by(&self, run: &RunId) -> Result<Vec<Begun>, StoreError> {
         let begun = self.begun.iter().map(|begun| begun.map(|(_, begun)| begun));
         begun.filter(|begun| begun.as_ref().map_or(true, |begun| begun.run == *run)).collect()
@@ -85,7 +84,7 @@ impl Desk {
         found.transpose()
     }
 
-    /// Returns the cards in a room that nobody had decided about at `now`.
+    /// Returns a room's cards that are open and undecided at `now`.
     pub(super) fn undecided(&self, room: &RoomId, now: Timestamp) -> Result<Vec<(Card, Standing)>, StoreError> {
         let cards = self.cards.scan_prefix(&room.to_owned());
         cards.filter(|card| card.as_ref().map_or(true, |(_, standing)| standing.is_open(now))).collect()
@@ -97,7 +96,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Changes a card and wakes those who wait; `None` where it is not there any more.
+    /// Changes a card and wakes the waiting calls; `None` if it is gone.
     pub(super) fn change<T>(
         &self,
         card: &Card,
@@ -113,17 +112,17 @@ impl Desk {
         Ok(changed)
     }
 
-    /// Whether a card is decided, or gone.
+    /// Returns whether a card is decided, or gone.
     pub(super) fn is_decided(&self, card: &Card) -> Result<bool, StoreError> {
         Ok(self.cards.get(card)?.is_none_or(|standing| standing.decision().is_some()))
     }
 
-    /// Whether a card's time is over, decided or not.
+    /// Returns whether a card's time is over, decided or not.
     pub(super) fn is_due(&self, card: &Card) -> Result<bool, StoreError> {
         Ok(self.cards.get(card)?.is_none_or(|standing| clock::now() >= standing.expires_at))
     }
 
-    /// Waits until a card is decided, is gone, or its time is over; takes nothing.
+    /// Waits until a card is decided, is gone, or its time is over; takes no decision.
     pub(super) async fn until_due(&self, card: &Card) -> Result<(), StoreError> {
         loop {
             let news = self.news.notified();
@@ -146,7 +145,7 @@ impl Desk {
         loop {
             let news = self.news.notified();
             tokio::pin!(news);
-            // From here on nothing is missed.
+            // From here on no change is missed.
             news.as_mut().enable();
             let now = clock::now();
             let Some(standing) = self.cards.get(card)? else { return Ok(Decision::Expired) };
@@ -154,7 +153,7 @@ impl Desk {
                 let taken = self.change(card, |standing| standing.take(now))?;
                 match taken {
                     Some(Some(decision)) => return Ok(decision),
-                    // It was withdrawn in this moment.
+                    // It was withdrawn at this moment.
                     Some(None) => continue,
                     None => return Ok(Decision::Expired),
                 }
@@ -167,8 +166,8 @@ impl Desk {
         }
     }
 
-    /// Takes a redaction before anything else does: of a decision, which is withdrawn; of a card, which is declined; of
-    /// a request, whose cards are gone.
+    /// Takes a redaction before anything else handles it. A redacted decision is withdrawn, a redacted card is
+    /// declined, and a redacted request removes its cards.
     pub(in crate::engine) fn take_redaction(&self, event: &RoomEvent, target: &EventId) -> Result<(), StoreError> {
         let cards: Vec<(Card, Standing)> = self.cards.scan_prefix(&event.room).collect::<Result<_, _>>()?;
         for (card, standing) in cards {
@@ -193,13 +192,12 @@ impl Desk {
         Ok(self.get(room, card)?.map(|standing| standing.request))
     }
 
-    /// Returns a run's cards.
     pub(super) fn of_run(&self, room: &OwnedRoomId, run: &RunId) -> Result<Vec<(Card, Standing)>, StoreError> {
         let cards = self.cards.scan_prefix(room);
         cards.filter(|card| card.as_ref().map_or(true, |(_, card)| card.run == *run)).collect()
     }
 
-    /// Forgets a run's cards: a later ✅ finds nothing.
+    /// Forgets a run's cards, so that a later ✅ finds nothing.
     pub(in crate::engine) fn close(&self, room: &OwnedRoomId, run: &RunId) -> Result<(), StoreError> {
         let cards: Vec<(Card, Standing)> = self.cards.scan_prefix(room).collect::<Result<_, _>>()?;
         for (card, _) in cards.into_iter().filter(|(_, standing)| standing.run == *run) {
@@ -212,7 +210,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Forgets the cards of runs that are over, at the start: a process may end between the two.
+    /// Forgets cards of finished runs at the start, because a process may end between the end of a run and its cards'.
     pub(in crate::engine) fn forget_but_of(
         &self,
         is_going_on: impl Fn(&RunId) -> Result<bool, StoreError>,

@@ -1,4 +1,4 @@
-//! What people say about the cards that are out: decisions, and what may be meant as one (C12).
+//! What people say about open cards: decisions, and words that may be meant as one (C12).
 
 use ruma::{EventId, OwnedTransactionId};
 use tokio::time::Instant;
@@ -17,20 +17,20 @@ use crate::{
     matrix::Account,
 };
 
-/// When something about a card is heard.
+/// How something about a card is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// As it comes.
     Now,
-    /// By looking back: it was answered then, unless it decides.
+    /// By looking back. Unless it decides, it was answered when it came.
     Late,
-    /// In an edit, which decides nothing: whoever meant it to is told how to decide.
+    /// In an edit, which decides nothing; its sender is told how to decide.
     Edited,
 }
 
 impl Engine {
-    /// Takes a reaction to a card, a reply to it, or words beside it. Returns whether it was about a card and nothing else;
-    /// it starts no run then, whoever sent it.
+    /// Takes a reaction to a card, a reply to it, or words beside it. Returns whether it was only about a card; then it
+    /// starts no run, whoever sent it.
     pub(in crate::engine) async fn take_choice(
         &self,
         event: &RoomEvent,
@@ -39,7 +39,7 @@ impl Engine {
         self.take_said(event, Heard::Now, accepted).await
     }
 
-    /// As [`Self::take_choice`]; what is heard late is not answered.
+    /// As [`Self::take_choice`], except that something heard late gets no answer.
     pub(super) async fn take_said(
         &self,
         event: &RoomEvent,
@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// Takes an edit of what somebody said about a card: as a message it was told how to decide, or decided.
+    /// Takes an edit of a message about a card. The message itself decided, or its sender was told how to decide.
     pub(in crate::engine) async fn take_edited_words(
         &self,
         event: &RoomEvent,
@@ -91,8 +91,8 @@ impl Engine {
         Box::pin(self.take_words_beside(event, new, Heard::Edited, accepted)).await
     }
 
-    /// Takes a ✅ and the like on something else that a card's run has shown, such as its status: its sender is told how to
-    /// decide.
+    /// Takes a reaction such as ✅ on something else that a card's run has shown, such as its status; its sender is told
+    /// how to decide.
     async fn take_reaction_beside(
         &self,
         event: &RoomEvent,
@@ -121,7 +121,7 @@ impl Engine {
             return Ok(());
         }
         let card = (event.room.clone(), card.to_owned());
-        // Where no power level would help, the homeserver is not asked for the sake of bystanders.
+        // If no power level would help, the homeserver is not asked.
         let mut refused = standing.refuses(&event.sender, &self.namespace.who(&event.sender));
         if refused.is_none() {
             let level = self.level_of(standing, event, accepted).await?;
@@ -134,7 +134,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells somebody whose decision counts for nothing whose would, once for a card.
+    /// Tells a person whose decision does not count who may decide, once per card.
     async fn tell_not_theirs(&self, standing: &Standing, card: &Card, event: &RoomEvent) -> Result<(), EngineError> {
         let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
         let names = names(&account, &event.room, &standing.rule, &standing.asker).await;
@@ -151,7 +151,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes what a card was told, if that counts; returns why it does not.
+    /// Applies a choice to a card, if it counts; returns why it does not.
     async fn hear(
         &self,
         event: &RoomEvent,
@@ -181,8 +181,8 @@ impl Engine {
         Ok(None)
     }
 
-    /// Takes words that point at no card: what they say about the one that is open where they are said. Where several are,
-    /// their sender is told how to say which; where they have no say, it is a message like any other.
+    /// Takes words that point at no card: they are about the open card where they are said. If several are open there,
+    /// their sender is told how to say which. If the sender may not decide, it is a message like any other.
     async fn take_words_beside(
         &self,
         event: &RoomEvent,
@@ -280,7 +280,7 @@ impl Engine {
         Ok(approval::said_beside(message, &card.1, standing, &beside))
     }
 
-    /// Whether a card's run has shown an event: its status, the file with the whole call.
+    /// Returns whether a card's run has shown an event: its status, or the file with the whole call.
     fn is_of_run(&self, standing: &Standing, card: &Card, event: &EventId) -> Result<bool, EngineError> {
         if self.running.has_shown(&standing.run, event) {
             return Ok(true);
@@ -289,8 +289,8 @@ impl Engine {
         Ok(posted.iter().any(|posted| posted.event == event))
     }
 
-    /// Tells somebody how to decide whose words or reaction may be meant to and are not clear: to each such message, and to
-    /// reactions once for each card and person.
+    /// Tells the sender of unclear words or an unclear reaction how to decide: for every such message, but for
+    /// reactions once per card and person.
     async fn ask_for_clear_word(
         &self,
         event: &RoomEvent,
@@ -304,7 +304,7 @@ impl Engine {
         let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
         let mentioned = (!standing.private).then_some(&*event.sender);
         let said = word(&words::deciding::say_it_clearly(), mentioned);
-        // Sent again, it is the same event.
+        // A repeated send gives the same event.
         let (latest, cause) = match &event.kind {
             EventKind::Message(_) | EventKind::Edit { .. } => (event.id.clone(), event.id.to_string()),
             _ => (card.1.clone(), format!("{} {}", card.1, event.sender)),
@@ -330,7 +330,7 @@ impl Engine {
     }
 }
 
-/// Says something to who said `event`; where it cannot be said, it is not.
+/// Says something to the sender of `event`; a failure is ignored.
 async fn say(
     account: &Account,
     event: &RoomEvent,

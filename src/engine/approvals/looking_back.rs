@@ -1,7 +1,7 @@
-//! Decisions that no transaction brought in time: whoever waits for one looks at the card itself.
+//! Decisions that no transaction brought in time: a call that waits for one looks at the card itself.
 //!
-//! A tap can come while we are down, between a card's send and our knowing of it, or in a transaction that the
-//! homeserver loses. What is found is judged as if it had just come.
+//! A tap can come while Workmate is down, between sending a card and noting it, or in a transaction that the homeserver
+//! loses. Decisions found are judged as if they had just come.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,15 +17,15 @@ use crate::{
     matrix::Account,
 };
 
-/// Between two looks at a card that is waited for.
+/// Pause between two looks at a card that is waited for.
 const LOOK_BACK_EVERY: Duration = Duration::from_mins(5);
-/// Before it is looked again at a card that could not be looked at.
+/// Pause before another look at a card after a failed look.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Looks in a row that the homeserver may refuse for no reason that it names; then none is as good as nothing found.
 const REFUSALS_MAX: usize = 12;
 
 impl Engine {
-    /// Waits until a card is decided, or its time is over and it was looked at since; takes no decision yet.
+    /// Waits until a card is decided, or its time is over and a look since then has succeeded; takes no decision.
     pub(super) async fn until_decided(
         self: &Shared,
         account: &Arc<Account>,
@@ -54,7 +54,7 @@ impl Engine {
                         () = self.homeserver.pause_unless_back(LOOK_BACK_EVERY) => {}
                     }
                 }
-                // As long as nobody could look, nothing is over.
+                // Until a look succeeds, the card is not over.
                 Err(error) => {
                     tracing::debug!(%error, "a card cannot be looked at; it is looked at again");
                     tokio::select! {
@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// Takes the decisions that stand in the room about a card. A homeserver that does not tell is as good as none found.
+    /// Takes the room's decisions about a card. A homeserver that refuses to tell counts as having none.
     async fn look_back(
         self: &Shared,
         account: &Arc<Account>,
@@ -84,7 +84,7 @@ impl Engine {
             } else {
                 account.sync_since(began).await?;
                 let mut held = account.held_events(&card.0);
-                // What came plain into an assistant's chat is not the owner's.
+                // Plain messages in an assistant's chat may not be the owner's.
                 held.retain(|event| !standing.private || is_sealed_or_reaction(account, event));
                 found.extend(held);
             }

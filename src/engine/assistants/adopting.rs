@@ -1,5 +1,4 @@
-//! A chat that the homeserver holds and our store does not, because the disk was lost: taken up again as its owner
-//! writes in it.
+//! Resumes a chat that the homeserver has but our store lost with its disk, when its owner writes in it.
 
 use std::{
     collections::BTreeSet,
@@ -19,10 +18,10 @@ use crate::{
     store::InboxEntry,
 };
 
-/// Rooms remembered as no chats of assistants; then all are forgotten and looked up again.
+/// Most rooms remembered as no chats of assistants; beyond that all are forgotten and looked up again.
 const NO_CHATS_MAX: usize = 1_024;
 
-/// Rooms that were looked up and are nobody's chat with an assistant.
+/// Rooms that were looked up and are no chat with an assistant.
 #[derive(Default)]
 pub(in crate::engine) struct NoChats(Mutex<BTreeSet<OwnedRoomId>>);
 
@@ -41,8 +40,8 @@ impl NoChats {
 }
 
 impl Engine {
-    /// Takes up a chat that nothing is known of, where a person writes in it whose assistant has none; returns whether
-    /// the room is theirs now.
+    /// Resumes an unknown chat in which a person writes whose assistant has no chat; returns whether the room is theirs
+    /// now.
     pub(in crate::engine) async fn adopt_chat(
         self: &Shared,
         entry: &InboxEntry,
@@ -60,7 +59,7 @@ impl Engine {
         }
         let persona = self.assistant_persona(owner);
         let joined = match self.api().joined_members(&persona.user, room).await {
-            // The assistant is not there, or there is none.
+            // The assistant is not there, or does not exist.
             Err(error) if !error.is_passing() => BTreeSet::new(),
             joined => joined?,
         };
@@ -77,7 +76,7 @@ impl Engine {
                 return Ok(true);
             }
         }
-        // The room is not tight, so it is no place for the owner any more: they get another one.
+        // The room is not private any more, so the owner gets another one.
         self.no_chats.add(room);
         Box::pin(self.clone().ensure_assistant(owner)).await?;
         Ok(false)
@@ -99,7 +98,7 @@ impl Engine {
         }
         let events = account.history(room, 2).await?;
         let before = events.iter().take_while(|event| event.id != entry.event.event_id).last();
-        // What was said before belongs to a session that nobody kept.
+        // Earlier messages belong to a session whose record is lost.
         let markers = before.map(|event| event.id.clone()).into_iter().collect();
         let record =
             AssistantRecord { room: Some(room.to_owned()), introduced: true, markers, ..AssistantRecord::default() };
@@ -113,7 +112,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Says in an assistant's chat, once, that what was encrypted for its lost device cannot be read any more.
+    /// Says once in an assistant's chat that messages encrypted for its lost device cannot be read any more.
     pub(super) async fn say_renewed(&self, account: &Account, room: &RoomId) -> Result<(), MatrixError> {
         let Some(at) = account.renewed_at().filter(|_| account.take_renewal()) else { return Ok(()) };
         let txn = word_transaction("renewed", &format!("{room} {}", at.as_ms()), account.user());

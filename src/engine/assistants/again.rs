@@ -1,4 +1,4 @@
-//! What an owner does with an answer of their assistant's (C10): 🔁 has it again, deleting the request takes it back.
+//! What an owner does with an answer of their assistant's (C10): 🔁 asks for it again, deleting the request removes it.
 
 use ruma::{EventId, OwnedEventId, UserId};
 use serde::{Deserialize, Serialize};
@@ -14,32 +14,32 @@ use crate::{
     engine::{Engine, EngineError, Shared, coworkers::lane_of, reactions::AGAIN_MAX, take_back},
 };
 
-/// Answers that an owner may have again; older ones are asked for anew.
+/// Most answers for which an owner may use 🔁.
 const ANSWERS_MAX: usize = 50;
 
-/// An answer of an assistant's, and what asked for it.
+/// An assistant's answer and its request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Answered {
     /// The answer, or another message of its run.
     answer: OwnedEventId,
     /// The owner's message.
     request: OwnedEventId,
-    /// Where it was answered.
+    /// The place of the answer.
     place: Place,
-    /// How often the request was run before this answer.
+    /// How often the request had run before this answer.
     attempt: u32,
-    /// Whether it is no answer but the card of an approval, which goes with the request too.
+    /// Whether this is an approval card rather than an answer; it is removed with the request too.
     #[serde(default)]
     card: bool,
 }
 
 impl Engine {
-    /// Notes what an assistant's run posted, under the owner's key.
+    /// Notes a message of an assistant's run, under the owner's key.
     pub(in crate::engine) fn note_answer(&self, record: &RunRecord, answer: &EventId) -> Result<(), EngineError> {
         self.note_said(record, answer, false)
     }
 
-    /// Notes the card of an approval: 🔁 on it means nothing.
+    /// Notes an approval card, on which 🔁 means nothing.
     pub(in crate::engine) fn note_private_card(&self, record: &RunRecord, card: &EventId) -> Result<(), EngineError> {
         self.note_said(record, card, true)
     }
@@ -53,7 +53,7 @@ impl Engine {
             card,
         };
         self.note(&record.asker, |kept| {
-            // Whatever was open when it was composed: it may quote that.
+            // The answer may quote any room that was open when it was composed.
             kept.withheld.answered(&mut kept.opened, &record.request, answer);
             if !kept.answers.contains(&answered) {
                 kept.answers.push(answered);
@@ -63,7 +63,7 @@ impl Engine {
         })
     }
 
-    /// Runs a request of the owner's again, as privately as the first time.
+    /// Runs an owner's request again, as privately as the first time.
     pub(in crate::engine) async fn run_again_for_owner(
         self: &Shared,
         owner: &UserId,
@@ -107,7 +107,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The owner's message is gone: so is what was said in answer to it.
+    /// Redacts the answers to an owner's message that was deleted.
     pub(in crate::engine) async fn take_back_answers(
         &self,
         owner: &UserId,

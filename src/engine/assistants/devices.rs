@@ -1,4 +1,4 @@
-//! Devices of an owner that the owner has not verified: said once, and left unanswered where the config says so (A11).
+//! Devices that their owner has not verified: mentioned once, and left unanswered if the config says so (A11).
 
 use ruma::UserId;
 
@@ -8,12 +8,12 @@ use crate::{
     matrix::{Account, account::Vouched, inbound::Read},
 };
 
-/// Devices of one owner that their assistant says something about.
+/// Most devices of one owner that their assistant mentions.
 const TOLD_MAX: usize = 100;
 
 impl Engine {
-    /// Returns whether an assistant answers the device that its owner's message came from, and says once of an unverified
-    /// one that it is so.
+    /// Returns whether an assistant answers the device that its owner's message came from; tells the owner once that a
+    /// device is unverified.
     pub(super) async fn answers_device(
         &self,
         account: &Account,
@@ -33,7 +33,7 @@ impl Engine {
                 }
                 return Ok(true);
             }
-            // Somebody without an identity has verified nothing: there is nothing that a new device differs in.
+            // A user without an identity has verified nothing, so a new device is no different from the others.
             Vouched::NoIdentity if !required => return Ok(true),
             Vouched::NoIdentity => "you use".to_owned(),
             Vouched::ByNobody(device) => device,
@@ -50,7 +50,7 @@ impl Engine {
         Ok(!required)
     }
 
-    /// Returns whether an event came from a device that is not answered: then it is not read later either.
+    /// Returns whether an event came from a device that gets no answer; such an event is not read later either.
     pub(super) fn is_of_unanswered_device(&self, account: &Account, kept: &AssistantRecord, event: &RoomEvent) -> bool {
         self.config.assistants.require_verified_devices
             && account.held(&event.room, &event.id).is_some_and(|read| {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Engine {
-    /// `!export`: a word of what is in it, and the session as a file, encrypted as the room is.
+    /// Handles `!export`: says what the file contains, and posts the session as a file, encrypted as the room is.
     pub(super) async fn export_session(
         &self,
         account: &Account,
@@ -39,7 +39,7 @@ impl Engine {
         Ok(())
     }
 
-    /// `!share`: the answer that it replies to, or the newest one, as an event of its own.
+    /// Handles `!share`: posts the answer that it replies to, or the newest one, as an event of its own.
     pub(super) async fn share_answer(
         &self,
         account: &Account,
@@ -61,7 +61,7 @@ impl Engine {
         self.note(owner, |kept| kept.withheld.copied(&mut kept.opened, &answer, &copy))
     }
 
-    /// What was said in the current session up to a command, and whether it began before what is at hand.
+    /// Returns the current session's messages up to a command, and whether it began before the events at hand.
     async fn session_before(
         &self,
         account: &Account,

@@ -1,8 +1,7 @@
-//! Upgrades of an assistant's room (A2): followed when `core/upgrade.rs` says so; otherwise a new room is made.
+//! Upgrades of an assistant's room (A2): followed if `core/upgrade.rs` says so; otherwise a new room is made.
 //!
-//! From the tombstone on nothing is read or answered in the old room, and nothing in the new one before it is recorded
-//! as the assistant's own, which is one write. Each step before may be done again: after a crash the event that began
-//! it comes again.
+//! After the tombstone, nothing is read or answered in the old room; nothing in the new room until one write records it
+//! as the assistant's. Each earlier step may be repeated: after a crash the event that began it comes again.
 
 use std::sync::Arc;
 
@@ -26,9 +25,9 @@ use crate::{
 /// What became of an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Upgraded {
-    /// There is none: the room stands.
+    /// There is none; the room stays.
     Not,
-    /// The new room is the assistant's own.
+    /// The new room is the assistant's.
     Followed(OwnedRoomId),
     /// The assistant is silent and waits for its owner's invite.
     Awaited,
@@ -37,7 +36,7 @@ pub(super) enum Upgraded {
 }
 
 impl Engine {
-    /// Follows an upgrade of the owner's chat, or makes a new room instead, if there is one.
+    /// If the owner's chat was upgraded, follows it or makes a new room instead.
     pub(super) async fn take_upgrade(self: Shared, account: &Arc<Account>, owner: &UserId) -> Result<(), EngineError> {
         let maker = self.makers.of(owner);
         let upgraded = {
@@ -46,7 +45,7 @@ impl Engine {
         };
         match upgraded {
             Upgraded::Followed(room) => {
-                // The owner may have come, or loosened something, meanwhile.
+                // The owner may have joined meanwhile, or loosened the room's rules.
                 account.sync().await?;
                 self.attend(account, owner, &room).await?;
             }
@@ -76,11 +75,11 @@ impl Engine {
             Box::pin(self.clone().take_upgrade(&account, owner)).await?;
             return Ok(true);
         }
-        // Invited before the tombstone is there: the invite waits for it.
+        // The invite came before the tombstone, and waits for it.
         Ok(account.predecessor(room).as_ref() == Some(&old))
     }
 
-    /// Goes on with an upgrade of the owner's chat as of the last sync; the caller holds the owner's place in `makers`.
+    /// Continues an upgrade of the owner's chat, as of the last sync; the caller holds the owner's place in `makers`.
     pub(super) async fn follow(self: &Shared, account: &Account, owner: &UserId) -> Result<Upgraded, EngineError> {
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let Some(old) = record.room.filter(|room| account.is_in(room)) else { return Ok(Upgraded::Not) };
@@ -105,7 +104,7 @@ impl Engine {
                     room.id = %old, successor = %upgrade.successor, user.id = %account.user(), why = ?upgrade.refused,
                     "an assistant does not follow the upgrade of its room"
                 );
-                // Noted before the room is left: it cannot be looked at again then.
+                // Noted before leaving the room, which cannot be looked at again afterwards.
                 self.note(owner, |record| record.upgrade = Some(upgrade.clone()))?;
                 self.store.flush().await?;
                 self.refuse_upgrade(account, owner, &old, upgrade).await
@@ -118,7 +117,7 @@ impl Engine {
         }
     }
 
-    /// Looks at the new room as far as the assistant may, joining it only where nothing is known against it.
+    /// Looks at the new room as far as the assistant may; joins it only if nothing known speaks against it.
     async fn look_at_upgrade(
         &self,
         account: &Account,
@@ -135,14 +134,14 @@ impl Engine {
         }
         match account.join(new).await {
             Err(error) if error.is_passing() => return Err(error.into()),
-            // The invite is gone: withdrawn, or the room is.
+            // The invite was withdrawn, or the room is gone.
             Err(error) => tracing::info!(room.id = %new, %error, "the room that replaces another cannot be joined"),
             Ok(()) => {}
         }
         Ok(next_step(&replaced, &sight_of(account, new, owner).await?))
     }
 
-    /// Makes the new room the assistant's own. The session, what was opened in it and 🔁 end with the old room.
+    /// Makes the new room the assistant's own. The session, its opened rooms and 🔁 end with the old room.
     async fn move_home(
         &self,
         account: &Account,
@@ -164,7 +163,7 @@ impl Engine {
         Ok(Upgraded::Followed(new.clone()))
     }
 
-    /// Leaves the new room, if the assistant is there or invited, and says why.
+    /// Leaves or declines the new room, and says why.
     async fn refuse_upgrade(
         self: &Shared,
         account: &Account,
@@ -181,7 +180,8 @@ impl Engine {
         Ok(Upgraded::Refused)
     }
 
-    /// Says something about an upgrade once: in the old room, or by the service bot where the assistant may not write.
+    /// Says something about an upgrade once: in the old room, or through the service bot if the assistant may not write
+    /// there.
     async fn tell_of_upgrade(
         self: &Shared,
         account: &Account,
@@ -206,7 +206,7 @@ impl Engine {
     }
 }
 
-/// What the assistant is told of a room, as of its last sync.
+/// Returns what the assistant knows of a room, as of its last sync.
 async fn sight_of(account: &Account, room: &RoomId, owner: &UserId) -> Result<Sight, EngineError> {
     if account.is_in(room) {
         let mut state = dm::state_of(account, room, owner).await?;

@@ -1,7 +1,7 @@
 //! Forgetting (A3): an owner's `!forget`, and everything of an owner who is gone.
 //!
-//! What is stored goes at once: runs, index, session, and the key that they were sealed under. Then a notice stands in
-//! the room, and what the assistant said before it is redacted page by page, in a job that outlives restarts.
+//! Stored data goes at once: runs, index, session, and the key that they were sealed with. Then a notice is posted in
+//! the room, and a job that survives restarts redacts what the assistant said before it, page by page.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,17 +20,17 @@ use crate::{
     store::StoreError,
 };
 
-/// How long runs may take to end before what they were about is forgotten; one that takes longer is cut off from it.
+/// How long runs may take to end before their data is forgotten; a slower run loses its record.
 const RUNS_END_PATIENCE: Duration = Duration::from_secs(20);
-/// How often it is looked whether they have.
+/// How often it is checked whether they have ended.
 const RUNS_END_CHECK: Duration = Duration::from_millis(50);
-/// Between two redactions: the homeserver has others to serve, and may limit us.
+/// Pause between two redactions: the homeserver has others to serve, and may limit us.
 const REDACTION_PAUSE: Duration = Duration::from_millis(10);
-/// Pages of a room that are gone through, of 100 events each.
+/// Most pages of a room that are redacted, of 100 events each.
 const PAGES_MAX: u32 = 20_000;
 
 impl Engine {
-    /// `!forget`: when this returns nothing stored is left, and what follows in the room is a new session.
+    /// Handles `!forget`: when this returns nothing stored is left, and what follows in the room is a new session.
     pub(super) async fn forget_sessions(
         self: &Shared,
         account: &Arc<Account>,
@@ -39,7 +39,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let key = owner.to_owned();
         let kept = self.tables.assistants.get(&key)?.unwrap_or_default();
-        // The command may come again after a crash: once it was carried out, there is a newer session.
+        // The command may come again after a crash; if it was carried out, there is a newer session.
         if kept.markers.contains(&event.id) && self.tables.forgetting.get(&key)?.is_none_or(|job| !job.is_of(&event.id))
         {
             return Ok(());
@@ -59,8 +59,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes up what a former process did not finish; before runs are taken up, so that none of what is to be
-    /// forgotten begins anew.
+    /// Resumes jobs that an earlier process did not finish; called before runs are resumed, so that forgotten ones do
+    /// not start again.
     pub(in crate::engine) fn take_up_forgetting(self: &Shared) -> Result<(), StoreError> {
         for (owner, job) in self.tables.forgetting.iter().filter_map(Result::ok) {
             if job.notice.is_none() {
@@ -73,11 +73,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets an owner who is gone for good: their runs end, everything stored for them goes with its key, their
-    /// assistant leaves its rooms and loses its own keys. Whoever comes back begins anew.
+    /// Forgets an owner who is gone for good: ends their runs, deletes everything stored for them with its key, and has
+    /// their assistant leave its rooms and lose its own keys. An owner who comes back begins anew.
     ///
-    /// An owner who only leaves the room asks for nothing; the caller knows that they are gone. After an error it may
-    /// be called again, and does the rest.
+    /// The caller must know that the owner is gone; merely leaving the room does not ask for this. After an error it
+    /// may be called again, and does the rest.
     pub(in crate::engine) async fn forget_owner(self: Shared, owner: &UserId) -> Result<(), EngineError> {
         let key = owner.to_owned();
         let known = self.tables.assistant_rooms.iter().filter_map(Result::ok);
@@ -89,7 +89,7 @@ impl Engine {
         for room in &rooms {
             self.end_runs_of(room, &persona.user, owner, &Order::Drop).await?;
         }
-        // What is ours to delete goes first, whether the homeserver answers or not. The rooms are still noted then.
+        // Our own data goes first, whether or not the homeserver answers. The rooms' records remain until the end.
         self.shred(owner).await?;
         self.store.flush().await?;
         let account = Box::pin(self.pool.passing(&persona)).await?;
@@ -121,7 +121,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let ended = async {
             loop {
-                // Again each time: a run is in the journal a moment before it takes orders.
+                // Ordered again each time, because a run is in the journal a moment before it takes orders.
                 self.running.order(room, Which::Of(assistant, None), order);
                 let mut journaled = self.tables.runs.iter().filter_map(Result::ok);
                 if !journaled.any(|(_, run)| run.private && run.asker == owner) {
@@ -137,14 +137,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets everything stored but whose room it is, and says so; that word is where the redactions begin.
+    /// Forgets everything stored except whose room it is, and posts the notice at which the redactions begin.
     async fn forget_stored(&self, account: &Account, owner: &UserId, command: &EventId) -> Result<(), EngineError> {
         let maker = self.makers.of(owner);
         let _alone = maker.lock().await;
         let key = owner.to_owned();
         let job = self.tables.forgetting.get(&key)?;
         let Some(job) = job.filter(|job| job.is_of(command) && job.notice.is_none()) else { return Ok(()) };
-        // Meanwhile the room may have been replaced; where a crash came after the key was gone, this cannot be read.
+        // The room may have been replaced meanwhile. After a crash that followed the key's destruction, this cannot be
+        // read.
         let now = self.tables.assistants.get(&key).ok().flatten();
         let elsewhere = now.filter(|now| now.room.is_some() && now.room != job.kept.room);
         let kept = elsewhere.map_or_else(|| job.kept.clone(), |now| Forgetting::begun(&job.room, command, &now).kept);
@@ -157,7 +158,7 @@ impl Engine {
         Ok(self.store.flush().await?)
     }
 
-    /// Removes an owner's records and destroys the key that every copy of them is sealed under.
+    /// Removes an owner's records and destroys the key that sealed every copy of them.
     async fn shred(&self, owner: &UserId) -> Result<(), StoreError> {
         let (runs, index, theirs) = (self.tables.runs.clone(), self.tables.run_index.clone(), owner.to_owned());
         self.tables.owed.remove_of(owner)?;
@@ -173,7 +174,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Carries a job on to its end, whatever the homeserver does in between.
+    /// Carries a job to its end, through outages of the homeserver.
     async fn go_on_forgetting(self: Shared, owner: OwnedUserId, command: OwnedEventId) {
         let mut tries = 0;
         loop {
@@ -216,7 +217,7 @@ impl Engine {
         self.forget_stored(&account, owner, command).await?;
         let key = owner.to_owned();
         let Some(mut job) = self.tables.forgetting.get(&key)?.filter(|job| job.is_of(command)) else {
-            // A later `!forget` goes over the same messages.
+            // A later `!forget` covers the same messages.
             return Ok(Step::Done);
         };
         let Some(notice) = job.notice.clone() else { return Ok(Step::Done) };
@@ -275,14 +276,14 @@ impl Engine {
     }
 }
 
-/// Whether a job goes on.
+/// Whether a job continues.
 enum Step {
     More,
     Done,
 }
 
 impl Forgetting {
-    /// A job as `!forget` begins it: of the assistant, only what is no session's stays.
+    /// Returns a new job for `!forget`; of the assistant's record it keeps only what belongs to no session.
     fn begun(room: &RoomId, command: &EventId, record: &AssistantRecord) -> Self {
         let kept = AssistantRecord {
             room: record.room.clone(),

@@ -1,4 +1,4 @@
-//! An assistant is named after its owner, as they are called now.
+//! Names an assistant after its owner's current display name.
 
 use ruma::UserId;
 use serde_json::json;
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Who the assistant of `owner` is to be, named after what they are called. Where that cannot be looked up, their id
-    /// has to do, for an assistant that has no better name.
+    /// Returns the persona of `owner`'s assistant, named after the owner's display name. If that cannot be looked up,
+    /// an assistant without a name is named after the owner's id.
     pub(in crate::engine) async fn persona_after(&self, owner: &UserId) -> Persona {
         let persona = self.assistant_persona(owner);
         match self.pool.provisioner().api().profile(owner).await {
@@ -26,8 +26,8 @@ impl Engine {
         }
     }
 
-    /// Renames an assistant, as [`Self::persona_after`] says who it is to be, whose owner is called otherwise by now.
-    /// Nothing waits for it: it is looked at again whenever the owner is seen to change.
+    /// Renames an assistant whose owner has another display name by now; [`Self::persona_after`] gives `persona`. A
+    /// failure is only logged, because the name is checked again whenever the owner changes.
     pub(super) async fn rename_after(&self, persona: &Persona) {
         let api = self.pool.provisioner().api();
         let renamed = async {

@@ -1,8 +1,8 @@
-//! Rooms that an owner opens for their assistant (A7, A8): read by a coworker that is there, for the owner alone.
+//! Rooms that an owner opens for their assistant (A7, A8): read through a coworker that is there, for the owner alone.
 //!
-//! Nothing here writes outside of the owner's chat: a coworker's client syncs and reads, and sends no join, receipt,
-//! typing or state. What may be read is decided by `core::opened` from the homeserver's answers of this moment, at the
-//! opening and again at every turn; nothing of it is stored.
+//! Nothing here writes outside the owner's chat: a coworker's client syncs and reads, and sends no join, receipt,
+//! typing or state. `core::opened` decides what may be read, from the homeserver's current answers, when the room is
+//! opened and again at every turn; no content is stored.
 
 use std::sync::Arc;
 
@@ -23,16 +23,16 @@ use crate::{
 
 use super::{HISTORY_EVENTS, is_of_the_two};
 
-/// Whether a message was more than the links in it.
+/// Whether a message had more than the links in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pasted {
-    /// It is to be answered.
+    /// It had words, and is to be answered.
     WithWords,
-    /// It was links to rooms and nothing else: opening them was what it asked for.
+    /// It had only links to rooms; opening them was all it asked for.
     Alone,
 }
 
-/// What of a room its owner may read at this moment.
+/// The part of a room that its owner may read at this moment.
 pub(super) struct Reading {
     room: OwnedRoomId,
     event: Option<OwnedEventId>,
@@ -43,12 +43,12 @@ pub(super) struct Reading {
     older: bool,
 }
 
-/// What is to be read of a room.
+/// What to read of a room.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
-    /// What was pointed at.
+    /// The event that the link names.
     event: Option<&'a EventId>,
-    /// The opening, where it is open already.
+    /// The earlier opening, if the room is open already.
     known: Option<&'a Opened>,
 }
 
@@ -56,14 +56,14 @@ struct Wanted<'a> {
 pub(super) struct Chatted<'a> {
     /// Its events, oldest first.
     pub(super) events: &'a [RoomEvent],
-    /// How many of them the run knows: a request that is run again knows nothing of what came after it.
+    /// How many of them the run knows; a request that runs again does not know later events.
     pub(super) known: usize,
-    /// Where its session begins.
+    /// The index at which its session begins.
     pub(super) begins: usize,
 }
 
 impl Reading {
-    /// Returns what the model is shown of it.
+    /// Returns the part that the model is shown.
     pub(super) fn shown(&self) -> context::OpenedRoom<'_> {
         context::OpenedRoom {
             room: &self.room,
@@ -79,7 +79,7 @@ impl Reading {
 }
 
 impl Engine {
-    /// `!open`
+    /// Handles `!open`.
     pub(super) async fn open_on_command(
         &self,
         account: &Account,
@@ -99,7 +99,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A local room's alias needs no server.
+    /// Returns the room or event that `what` names; a local room's alias needs no server.
     fn target_of(&self, what: &str) -> Option<Target> {
         if what.starts_with('#') && !what.contains(':') {
             return links::target(&format!("{what}:{}", self.namespace.server));
@@ -107,7 +107,7 @@ impl Engine {
         links::target(what)
     }
 
-    /// Opens what the links in an owner's own words point at.
+    /// Opens the rooms that the links in an owner's own words name.
     pub(super) async fn open_pasted(
         &self,
         account: &Account,
@@ -180,7 +180,7 @@ impl Engine {
         Ok(opened::current(&kept.opened, &events, session.begins))
     }
 
-    /// Only this homeserver's directory is asked: another's would learn that somebody here asks.
+    /// Resolves an alias of this homeserver only: asking another server would tell it that somebody here asks.
     async fn room_of(&self, room: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
         let alias = match <&RoomId>::try_from(room) {
             Ok(id) => return Ok(Some(id.to_owned())),
@@ -191,8 +191,8 @@ impl Engine {
         Ok(service.resolve(alias).await?)
     }
 
-    /// Reads for a turn what the session has open, with the rights of this moment. What may not be read any more is
-    /// closed, and a word says so; from then on, what was answered with it is withheld from this run and later ones.
+    /// Reads for a turn the rooms that the session has open, with the current rights. A room that may no longer be read
+    /// is closed, and a word says so; answers made with it are then withheld from this run and later ones.
     pub(super) async fn still_opened(
         &self,
         account: &Account,
@@ -205,7 +205,7 @@ impl Engine {
         let mut readings = Vec::new();
         let mut ended: Vec<Opened> = Vec::new();
         if record.attempt == 0 {
-            // A request that is run again may belong to another session; it ends nothing of this one.
+            // A request that runs again may belong to another session, so it closes nothing in this one.
             ended.extend(kept.iter().filter(|one| !current.contains(one)).cloned());
         }
         let since = &chat.events[chat.known..];
@@ -227,7 +227,7 @@ impl Engine {
             self.close_rooms(owner, Some(&record.request), |one| ended.iter().any(|over| over.is(one)))?;
             self.store.flush().await?;
             if !record.work.is_empty() {
-                // What was done so far was done with the room at hand.
+                // The work so far was done with the closed room at hand.
                 self.close_cards(&record.id(), record);
                 record.work.begin_anew();
             }
@@ -235,8 +235,8 @@ impl Engine {
         Ok(readings)
     }
 
-    /// Closes rooms; what was answered while they were open, and what is still to be said to requests that are being
-    /// answered (but for `but`), is not read again.
+    /// Closes rooms. Answers given while they were open are no longer read, nor those still to come for current
+    /// requests other than `but`.
     pub(super) fn close_rooms(
         &self,
         owner: &UserId,
@@ -255,8 +255,8 @@ impl Engine {
 
     /// Reads what an owner may read of a room, through a coworker that is there.
     ///
-    /// `None` for every reason why not: the same is asked and done where the room does not exist, where no coworker is
-    /// there (then the service bot asks) and where the owner is not.
+    /// `None` whatever the reason: the same requests are made if the room does not exist, if no coworker is there (then
+    /// the service bot asks), and if the owner is not.
     async fn read_for(
         &self,
         owner: &UserId,
@@ -294,17 +294,17 @@ async fn read(
     let first = range.fixed.and_then(|(first, _)| events.iter().position(|event| event.id == *first));
     let known = wanted.known.and_then(|one| one.found).zip(first);
     let (begin, before, older) = if let Some((found, first)) = known {
-        // Of what happened before the range only matters how things stood then.
+        // Of the events before the range, only the standing at its start matters.
         (first, found.before, found.older)
     } else {
         let is_creation = |event: &RoomEvent| event.kind == EventKind::Other("m.room.create".to_owned());
         let older = range.event.is_none() && !events.first().is_some_and(is_creation);
-        // What changes the standing itself is left out at the front: the state there would be ambiguous.
+        // Events that change the standing are skipped at the start, because the state at them would be ambiguous.
         let begin = events.iter().position(|event| !opened::is_about_standing(event, owner));
         let Some(begin) = begin else { return Ok(None) };
         (begin, source.standing_at(room, &events[begin].id, owner).await?, older)
     };
-    // Asked last, so that nothing is read for somebody who left in the meantime.
+    // Asked last, so that nothing is read for an owner who left meanwhile.
     let Some(now) = source.membership_of(room, owner).await? else { return Ok(None) };
     let source = Source { owner, events: &events[begin..], before, now, encrypted: facts.encrypted };
     let allowed = opened::allowed(&source);
@@ -316,12 +316,12 @@ async fn read(
     Ok(Some(Reading { room, event, facts, part, found, forbidden, older }))
 }
 
-/// Returns events that follow each other and hold the range: the room's newest, or where it has moved away from the
-/// range, those that stand there.
+/// Returns consecutive events that contain the range: the room's newest or, if the range is no longer among them, those
+/// around it.
 async fn stretch(source: &Account, room: &RoomId, range: &Range<'_>) -> Result<Vec<RoomEvent>, MatrixError> {
     let (mut events, _) = source.past(room, READ_EVENTS).await?;
     if range.fixed.is_none() {
-        // No more than is found again later.
+        // No more than a later read would find again.
         events.drain(..events.len().saturating_sub(READ_EVENTS));
     }
     let holds = |id: &EventId| events.iter().any(|held| held.id == *id);

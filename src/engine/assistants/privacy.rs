@@ -1,4 +1,4 @@
-//! Whether an assistant's room is its owner's alone, and what happens when it is not (A2, A3).
+//! Whether an assistant's room belongs to its owner alone, and what happens if it does not (A2, A3).
 
 use ruma::{RoomId, UserId};
 
@@ -27,18 +27,18 @@ pub(super) const STATE_THAT_MATTERS: [&str; 9] = [
     "m.space.parent",
 ];
 
-/// Whether an assistant's room is still the owner's alone.
+/// Whether an assistant's room still belongs to the owner alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Privacy {
-    /// It is.
+    /// It does.
     Tight,
-    /// It is not, or it is gone: nothing is said there any more.
+    /// It does not, or it is gone; the assistant writes nothing more there.
     Lost,
 }
 
 impl Engine {
-    /// Looks at `room` as of the last sync, which is lost if it is not, or no more, the assistant's own: goes silent
-    /// for good where somebody else is there or could come in, and says the first words once its owner is there (A2, A5).
+    /// Checks `room` as of the last sync; it is `Lost` if it is not the assistant's own. If somebody else is there or
+    /// could come in, the assistant falls silent for good; once its owner is there, it says the first words (A2, A5).
     pub(in crate::engine) async fn attend(
         &self,
         account: &Account,
@@ -69,7 +69,7 @@ impl Engine {
         Ok(Privacy::Tight)
     }
 
-    /// As [`Self::note`], unless the assistant has got another room meanwhile.
+    /// As [`Self::note`], unless the assistant has another room by now.
     fn note_of(
         &self,
         owner: &UserId,
@@ -98,7 +98,7 @@ impl Engine {
             );
             self.note_of(owner, room, |record| record.silent = true)?;
         }
-        // Of a room that was replaced it is said whether the new one is followed (`following.rs`).
+        // For a replaced room, `following.rs` says whether the new one is followed.
         if !record.silence_told && !drifts.contains(&Drift::Replaced) {
             let text = if drifts.is_empty() {
                 words::third_member(&self.service_pill())
@@ -112,8 +112,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns where a run may write now, as `core/destination.rs` decides; also ends a run of an assistant that went
-    /// silent while it was answering (A2).
+    /// Returns where a run may write now, as `core/destination.rs` decides. This also ends a run of an assistant that
+    /// fell silent while answering (A2).
     pub(in crate::engine) fn destination<'a>(&self, record: &'a RunRecord) -> Result<Destination<'a>, EngineError> {
         Destination::of(record, || {
             let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
@@ -123,8 +123,8 @@ impl Engine {
     }
 }
 
-/// Whether an event is the owner's or the assistant's own: what anybody else said, or what the homeserver could have
-/// made up because it was not encrypted, is not read (A3).
+/// Returns whether an event is the owner's or the assistant's own. Messages of others, and unencrypted ones that the
+/// homeserver could have made up, are not read (A3).
 pub(super) fn is_of_the_two(account: &Account, event: &RoomEvent, owner: &UserId) -> bool {
     let theirs = event.sender == owner || event.sender == account.user();
     let says = matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. });

@@ -1,4 +1,4 @@
-//! What must be known around an event before it is decided who is asked, and is looked up only then.
+//! Looks up what must be known around an event before deciding who is asked, and only then.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::{
     engine::{Engine, EngineError, records::ThreadRecord},
 };
 
-/// What is known around a message where that decides who is asked.
+/// What is known around a message, if it decides who is asked.
 pub(super) struct Around {
     reply_sender: Option<OwnedUserId>,
     root_sender: Option<OwnedUserId>,
@@ -26,7 +26,7 @@ impl Around {
         self.members.iter().map(|(user, name)| Member { user, name: Some(name) }).collect()
     }
 
-    /// Returns the scene with what was looked up.
+    /// Returns the scene with the results of the look-up.
     pub(super) fn seen<'a>(&'a self, scene: &Scene<'a>, members: &'a [Member<'a>]) -> Scene<'a> {
         Scene {
             reply_sender: self.reply_sender.as_deref(),
@@ -39,7 +39,7 @@ impl Around {
 }
 
 impl Engine {
-    /// Returns whom a message asked and, as it reads after an edit, does not ask any more (C6).
+    /// Returns the users whom a message asked but, after an edit, no longer asks (C6).
     pub(super) async fn not_asked_any_more(
         &self,
         original: &Known,
@@ -60,7 +60,7 @@ impl Engine {
         Ok(not_asked)
     }
 
-    /// Looks up what must be known before it is decided who is asked, and nothing else.
+    /// Looks up only what must be known before deciding who is asked.
     pub(super) async fn look_around(
         &self,
         event: &RoomEvent,

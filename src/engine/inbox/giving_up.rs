@@ -1,4 +1,5 @@
-//! An entry that cannot be handled: it costs itself, and its sender is told where one can tell whom they meant.
+//! Gives up an entry that cannot be handled: only that entry is lost, and its sender is told if it is clear whom they
+//! meant.
 
 use std::sync::atomic::Ordering;
 
@@ -11,11 +12,11 @@ use crate::{
     store::InboxEntry,
 };
 
-/// Users that are looked for among the mentioned.
+/// Most mentioned users that are checked.
 const MENTIONED_MAX: usize = 50;
 
 impl Engine {
-    /// Gives an entry up: logged once, counted, and said to whoever asked one of ours with it.
+    /// Gives an entry up: logs it once, counts it, and tells a sender who asked one of ours with it.
     pub(in crate::engine) async fn give_up(&self, entry: &InboxEntry, error: &EngineError) {
         let event = &entry.event;
         self.given_up.fetch_add(1, Ordering::Relaxed);
@@ -50,7 +51,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The one of ours in the room that a plain message mentions by id.
+    /// Returns the first user of ours in the room that a plain message mentions by id.
     fn mentioned_in(&self, room: &RoomId, json: &str) -> Option<OwnedUserId> {
         let event: Value = serde_json::from_str(json).ok()?;
         let mentioned = event["content"]["m.mentions"]["user_ids"].as_array()?;

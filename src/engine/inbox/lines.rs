@@ -1,4 +1,4 @@
-//! Entries that wait in memory, by room; what is too much stays in the store and is read when its turn comes.
+//! Entries waiting in memory, by room; those beyond the limits stay in the store and are read when their turn comes.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,7 +12,7 @@ use crate::store::InboxEntry;
 pub(super) struct HeldLimits {
     /// Of one room.
     pub(super) room_max: usize,
-    /// Of all rooms; beyond it one of each room that is being handled.
+    /// Of all rooms; beyond it, one of each room that is being handled.
     pub(super) all_max: usize,
 }
 
@@ -27,27 +27,27 @@ pub(super) struct Lines {
 #[derive(Debug, Default)]
 struct Line {
     held: VecDeque<(InboxEntry, Instant)>,
-    /// What was left in the store behind those that are held.
+    /// The entries left in the store, behind those that are held.
     left: Option<Left>,
 }
 
-/// A stretch of the inbox: all entries of one room in it were left in the store.
+/// A stretch of the inbox in which all entries of one room were left in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Left {
-    /// The first one's sequence number.
+    /// The first entry's sequence number.
     pub(super) from: u64,
-    /// The last one's.
+    /// The last entry's sequence number.
     pub(super) to: u64,
 }
 
 /// What comes next in a room.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// This entry, with the time since when it is known.
+    /// This entry, and when it was accepted.
     Entry(Box<(InboxEntry, Instant)>),
-    /// What was left in the store: so many of it are to be read and given to [`Lines::refill`].
+    /// Entries left in the store: read up to this many and give them to [`Lines::refill`].
     Read(Left, usize),
-    /// Nothing; the line is gone.
+    /// Nothing; the line is removed.
     Nothing,
 }
 
@@ -85,12 +85,12 @@ impl Lines {
         Next::Read(left, spare.clamp(1, self.limits.room_max))
     }
 
-    /// Takes the room's first `most` entries of what was left, or all if they are fewer, as the store has them.
+    /// Takes the room's first `most` entries of those left in the store, or all if there are fewer.
     pub(super) fn refill(&mut self, room: &RoomId, scanned: (Left, usize), read: Vec<InboxEntry>, accepted: Instant) {
         let Some(line) = self.rooms.get_mut(room) else { return };
         let (left, most) = scanned;
         let to = read.last().filter(|_| read.len() >= most).map_or(left.to, |last| last.seq);
-        // More may have been left behind while the store was read.
+        // More entries may have been left while the store was read.
         line.left = line.left.filter(|left| left.to > to).map(|left| Left { from: to + 1, to: left.to });
         self.held += read.len();
         line.held.extend(read.into_iter().map(|entry| (entry, accepted)));
@@ -130,9 +130,9 @@ mod tests {
     enum Step {
         /// The store accepts an entry in this room.
         Accept(usize),
-        /// The reader passes on so many.
+        /// The reader passes on this many.
         Pass(usize),
-        /// The room's task takes a step.
+        /// This room's task takes a step.
         Work(usize),
     }
 
@@ -150,7 +150,7 @@ mod tests {
         store: BTreeMap<u64, InboxEntry>,
         accepted: u64,
         passed: u64,
-        /// What a room's task is reading from the store.
+        /// What each room's task is reading from the store.
         reading: [Option<(Left, usize)>; ROOMS],
         taken: [Vec<u64>; ROOMS],
         sent: [Vec<u64>; ROOMS],

@@ -1,6 +1,6 @@
-//! Owners who left their assistant's chat while nobody looked: the transaction that said so was lost.
+//! Finds owners who left their assistant's chat unnoticed, because the transaction that said so was lost.
 //!
-//! Where the space is followed, its list of members shows who is gone. Without it each chat is asked once, at the start.
+//! If the space is followed, its list of members shows who is gone. Otherwise each chat is checked once, at the start.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     engine::{Engine, EngineError, Shared},
 };
 
-/// Between two chats: the start has more urgent things to ask the homeserver.
+/// Pause between two chats, because the start has more urgent requests for the homeserver.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Looks at every assistant's chat once, whether its owner left it; ends after that, or when Workmate stops.
+/// Checks once for every assistant's chat whether its owner has left; ends after that, or when Workmate stops.
 pub(in crate::engine) async fn look_for_leavers(engine: Shared) {
     if engine.follows_space() || !engine.config.assistants.enabled {
         return;

@@ -1,4 +1,4 @@
-//! The listeners, and what to do where one cannot be opened.
+//! Opens the listeners, and says what to do if one cannot be opened.
 
 use std::{
     io::{self, ErrorKind},
@@ -10,12 +10,12 @@ use tokio::net::TcpListener;
 
 use super::StartError;
 
-/// How long a port that is in use is waited for.
+/// How long a port in use is waited for.
 const BIND_PATIENCE: Duration = Duration::from_secs(5);
-/// Pauses between two tries to have it.
+/// Pause between two tries to open it.
 const BIND_PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens a listener without waiting for it, for whoever only wants to know whether that works.
+/// Opens a listener without waiting for its port, for callers that only test whether it works.
 ///
 /// # Errors
 /// As of a start.
@@ -23,7 +23,7 @@ pub async fn try_listening(key: &'static str, address: SocketAddr) -> Result<Tcp
     TcpListener::bind(address).await.map_err(|cause| StartError::Listen { key, address, cause })
 }
 
-/// Opens a listener. A predecessor that was killed may still be going: a port in use is tried again for some seconds.
+/// Opens a listener. A killed predecessor may still be running, so a port in use is tried again for some seconds.
 pub(super) async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let began = tokio::time::Instant::now();
     loop {
@@ -36,7 +36,7 @@ pub(super) async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpLi
     }
 }
 
-/// What to do about an address that cannot be listened on.
+/// Returns what to do about an address on which Workmate cannot listen.
 pub(super) fn mend_of_listening(key: &str, address: &SocketAddr, cause: &io::Error) -> String {
     match cause.kind() {
         ErrorKind::AddrInUse => {

@@ -1,4 +1,4 @@
-//! Cards on a real store: who waits is told, and what was decided outlives the process.
+//! Cards on a real store: waiting calls are told, and decisions survive the process.
 
 use std::path::Path;
 
@@ -49,7 +49,7 @@ fn pending(call: &str) -> Pending {
     }
 }
 
-/// Posts the card of a call, open for an hour or since an hour.
+/// Posts a call's card that expires `open_ms` from now; it has expired if that is negative.
 fn posted(desk: &Desk, call: &str, card: &str, open_ms: i64) -> Card {
     let card: Card = (owned_room_id!("!r:hs"), EventId::parse(card).expect("an id"));
     let record = record();

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// The profile field (MSC4133) that says a user is automated.
+/// The profile field (MSC4133) that marks a user as automated.
 pub const AUTOMATED_FIELD: &str = "io.workmate.automated";
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
@@ -35,7 +35,7 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 pub struct Api {
     proxy: Proxy,
     http: reqwest::Client,
-    /// What the homeserver says the time is.
+    /// The homeserver's clock, from its answers.
     heard: Heard,
 }
 
@@ -54,8 +54,8 @@ impl Api {
     /// Returns an API over `proxy`.
     #[must_use]
     pub fn new(proxy: Proxy) -> Self {
-        // All of it goes to our own proxy on loopback: neither a proxy of the system nor certificates are wanted. Built
-        // like `Client::new`, which fails only where no HTTP is possible at all.
+        // All calls go to our own proxy on loopback, so neither system proxies nor certificates matter. Building fails
+        // only if HTTP is impossible altogether, like `Client::new`.
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(CALL_TIMEOUT).build();
         Self { proxy, http: http.unwrap_or_default(), heard: Heard::default() }
     }
@@ -65,13 +65,13 @@ impl Api {
         &self.http
     }
 
-    /// Returns by how many milliseconds the homeserver's clock is ahead of ours, once it has said the time.
+    /// Returns how many milliseconds the homeserver's clock is ahead of ours; `None` until it has told the time.
     #[must_use]
     pub fn clock_ahead_ms(&self) -> Option<i64> {
         self.heard.ahead_ms()
     }
 
-    /// Returns the proxy that calls pass.
+    /// Returns the proxy that all calls pass through.
     #[must_use]
     pub fn proxy(&self) -> &Proxy {
         &self.proxy

@@ -14,10 +14,10 @@ use crate::core::{reach::Obstacle, time::Timestamp};
 /// The longest valid `errcode`, in bytes.
 const ERRCODE_BYTES_MAX: usize = 255;
 
-/// The error code of a call that our own proxy does not send, because no homeserver could have what it names.
+/// The error code of a call that our proxy does not send, because it contains an impossible id.
 pub(super) const NOT_SENT: &str = "IO.WORKMATE.NOT_SENT";
-/// Codes that name a cause which lies in the call, so that it would be refused again. Others are doubted: whoever stands
-/// before a homeserver says `M_UNKNOWN` or `M_BAD_JSON` for a while to what is ours to do.
+/// Codes that name a cause in the call, so that it would be refused again. Others are doubted: a proxy before the
+/// homeserver may for a while answer `M_UNKNOWN` or `M_BAD_JSON` to calls that we may make.
 const MEANT: [&str; 16] = [
     NOT_SENT,
     "M_BAD_ALIAS",
@@ -239,8 +239,8 @@ impl MatrixError {
         }
     }
 
-    /// Returns whether the homeserver refused the call by a well-formed Matrix error that may not be meant: with 403 or
-    /// 404, or with any other 4xx that names no cause in the call itself.
+    /// Returns whether the homeserver refused the call by a well-formed Matrix error that may be mistaken: 403, 404, or
+    /// another 4xx that names no cause in the call itself.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
@@ -253,8 +253,7 @@ impl MatrixError {
         }
     }
 
-    /// Returns whether a refusal that may not be meant says nothing of the caller or of what was asked for, as 403 and
-    /// 404 do.
+    /// Returns whether a refusal that may be mistaken says nothing about the caller or the subject, unlike 403 and 404.
     #[must_use]
     pub fn is_odd_refusal(&self) -> bool {
         self.is_refusal()
@@ -329,8 +328,8 @@ fn refusal_is_passing(status: u16, errcode: &str) -> bool {
         || !is_errcode(errcode)
 }
 
-/// Returns whether a Matrix error is one of those that a homeserver in trouble, or who stands before it, gives for a while
-/// to what it takes again later. That something is too large is believed: see `proxy/doubt.rs`.
+/// Returns whether a Matrix error is one that a homeserver in trouble, or a proxy before it, may give for a while to a
+/// call that it accepts later. A call that is too large is believed; see `proxy/doubt.rs`.
 pub(super) fn is_doubtful(status: u16, errcode: &str) -> bool {
     if refusal_is_passing(status, errcode) {
         return false;

@@ -66,7 +66,7 @@ pub async fn read_as(
         return Ok(None);
     }
     let found = match reader.event(room, event).await {
-        // An odd refusal says nothing of the event; the caller tries again, within its bounds.
+        // An odd refusal says nothing about the event; the caller retries, within its bounds.
         Err(error) if !error.is_passing() && !error.is_odd_refusal() => {
             tracing::info!(room.id = %room, event.id = %event, user.id = %reader.user(), %error, "an event is not to be had");
             return Ok(None);

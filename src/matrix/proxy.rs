@@ -1,12 +1,12 @@
 //! The masquerading proxy: the only holder of the `as_token`.
 //!
-//! An SDK client cannot add `user_id` and `device_id` to its calls (spec 1.17, "Identity assertion", MSC4326). So
-//! each gets a random token of ours as its access token, and this proxy on loopback swaps it for the `as_token` and
-//! adds both parameters.
+//! An SDK client cannot add `user_id` and `device_id` to its calls (spec 1.17, "Identity assertion", MSC4326). So each
+//! uses a random token of ours as its access token, and this proxy on loopback replaces it by the `as_token` and adds
+//! both parameters.
 //!
-//! It is also the one door for all that goes to the homeserver and comes from it. What no homeserver can have is not
-//! asked for ([`call`]); what cannot be parsed does not reach the SDK ([`repair`]); what is no Matrix answer is told as
-//! such ([`answer`]); a refusal that may not be meant is not passed on at once ([`doubt`]). Files stream both ways.
+//! All traffic to and from the homeserver passes here. Calls with impossible ids are not sent ([`call`]), unparsable
+//! answers do not reach the SDK ([`repair`]), answers that are not Matrix's are reported as such ([`answer`]), and
+//! doubtful refusals are not passed on at once ([`doubt`]). Files stream in both directions.
 
 mod answer;
 pub(super) mod call;
@@ -112,7 +112,7 @@ struct Inner {
     as_token: Secret,
     http: reqwest::Client,
     reading: Reading,
-    /// Places for calls that are made again.
+    /// Permits for repeating calls.
     doubting: Semaphore,
     identities: RwLock<HashMap<String, Identity>>,
     seals: Seals,

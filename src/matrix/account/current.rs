@@ -99,7 +99,7 @@ impl Account {
         Ok(())
     }
 
-    /// Takes what a sync that began then has brought.
+    /// Applies a sync that began at `begun`.
     pub(super) async fn take_sync(&self, response: SyncResponse, begun: Instant) {
         self.take_seals(&response.rooms);
         let mut joined = Vec::new();
@@ -180,7 +180,7 @@ impl Account {
     }
 }
 
-/// What a sync asks for: so many events of each room, and of some rooms alone where they are named.
+/// Returns the settings of a sync: at most this many events of each room, and only the named rooms if there are any.
 pub(super) fn asked(timeline_max: u32, rooms: Option<Vec<OwnedRoomId>>) -> SyncSettings {
     let mut filter = sync_filter(timeline_max);
     filter.room.rooms = rooms;

@@ -1,9 +1,10 @@
-//! A sync that is too large to be read at once, in parts: some rooms after the other, so that whoever is in many rooms, each
-//! with much state, can start nevertheless.
+//! Splits a sync that is too large into parts of some rooms each, so that a user in many rooms with much state can
+//! still start.
 //!
-//! Each part is a first sync of its rooms alone. The sync after the last part goes on from where the first one ended, and so
-//! brings what came meanwhile in any room. That parts have begun is noted in the user's folder: a process that ends before
-//! the last one begins them again, because the SDK would go on from the part that came last, without the rooms of others.
+//! Each part is a first sync of its rooms only. The sync after the last part continues from where the first one ended,
+//! and so brings what happened meanwhile in any room. A file in the user's folder says that parts have begun: a process
+//! that ends before the last one starts over, because the SDK would continue from the last part, without the other
+//! rooms.
 
 use std::{collections::VecDeque, fs, path::PathBuf};
 
@@ -18,11 +19,11 @@ use crate::matrix::{
     proxy::call::{part_token, token_of_part},
 };
 
-/// Rooms of one part, at first; of a part that is still too large, half.
+/// Most rooms of a part at first; a part that is still too large is halved.
 const PART_ROOMS: usize = 100;
-/// Bytes that the ids of one part's rooms have in a URL: some gateways take no more than 8 KiB of one.
+/// Most bytes of a part's room ids in a URL, because some gateways accept only 8 KiB.
 const PART_IDS_BYTES_MAX: usize = 5 << 10;
-/// Parts of one sync, those that were too large included.
+/// Most parts of a sync, including those that were too large.
 const PARTS_MAX: usize = 1_024;
 /// The file that says that parts have begun.
 const NOTE: &str = "in-parts";
@@ -37,7 +38,7 @@ impl Account {
         self.dir().join(NOTE)
     }
 
-    /// Syncs in parts, and then what came meanwhile.
+    /// Syncs in parts, and then syncs what happened meanwhile.
     pub(super) async fn sync_in_parts(&self, begun: Instant) -> Result<(), MatrixError> {
         let note = self.note_of_parts();
         fs::write(&note, []).map_err(|cause| MatrixError::File { path: note.display().to_string(), cause })?;
@@ -46,7 +47,8 @@ impl Account {
         let rooms = joined.joined_rooms;
         tracing::warn!(user.id = %self.user, rooms = rooms.len(), "a sync is too large to be read at once; it is read in parts");
         for left in known.into_iter().filter(|room| !rooms.iter().any(|joined| joined == room.room_id())) {
-            // No part tells of it. The homeserver refuses to leave it again, and the SDK takes note.
+            // No part reports that this room was left. The homeserver refuses to leave it again, and the SDK records
+            // that.
             if let Err(error) = Box::pin(left.leave()).await {
                 tracing::debug!(room.id = %left.room_id(), %error, "a room that was left is still taken for joined");
             }
@@ -87,11 +89,11 @@ impl Account {
     }
 }
 
-/// Parts rooms, so that no part names too many.
+/// Splits rooms into parts of limited size.
 fn parts_of(rooms: Vec<OwnedRoomId>) -> Vec<Vec<OwnedRoomId>> {
     let (mut parts, mut bytes): (Vec<Vec<OwnedRoomId>>, usize) = (Vec::new(), 0);
     for room in rooms {
-        // With quotes and a comma, each three bytes.
+        // With quotes and a comma, three bytes each.
         let length = encode(room.as_str()).len() + 9;
         let fits = |part: &Vec<OwnedRoomId>| part.len() < PART_ROOMS && bytes + length <= PART_IDS_BYTES_MAX;
         match parts.last_mut().filter(|part| fits(part)) {

@@ -43,7 +43,7 @@ impl Api {
         }
     }
 
-    /// Returns who has joined a room that `user` is in.
+    /// Returns the joined members of a room that `user` is in.
     ///
     /// # Errors
     /// As [`Api::call`]; a malformed list is an error and never an empty one.

@@ -77,7 +77,7 @@ fn nothing_is_lost_any_refusal_is_doubted_but_one_that_names_a_cause_in_the_call
         assert_eq!(of(status, "M_ROOM_IN_USE").is_refusal(), matches!(status, 403 | 404), "{status}");
         assert!(!of(status, NOT_SENT).is_refusal(), "{status}");
     }
-    // What is passing is waited for, not doubted, and an answer of the wrong kind is neither.
+    // Temporary errors are waited for and not doubted, and an answer of the wrong kind is neither.
     for status in [200, 301, 401, 408, 425, 429, 500, 503] {
         assert!(!of(status, "M_UNKNOWN").is_refusal(), "{status}");
     }

@@ -72,7 +72,7 @@ impl From<RecoveryError> for Unrecovered {
             lost => return Self::Lost(lost.to_string()),
         };
         let call = MatrixError::from(call);
-        // Only what says something of what was asked for says that it is not there.
+        // Only an answer about the requested data can mean that it does not exist.
         if call.is_passing() || call.is_odd_refusal() || call.is_forbidden() {
             Self::Passing(call)
         } else {

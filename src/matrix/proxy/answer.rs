@@ -30,13 +30,13 @@ use crate::{
 
 /// Most bytes of an answer that is read whole.
 const BODY_BYTES_MAX: usize = 128 << 20;
-/// A sync: the first one of somebody in hundreds of rooms has some 10 MiB. A room has at most 30 events of 64 KiB, and some
-/// ten kinds of state. One that is larger altogether is asked for again, with less of each room, and then in parts
-/// (`account/parts.rs`).
+/// Limits of a sync. The first sync of a user in hundreds of rooms has about 10 MiB; a room has at most 30 events of 64
+/// KiB and about ten kinds of state. A sync that is too large as a whole is requested again with less of each room, and
+/// then in parts (`account/parts.rs`).
 const SYNC: Sizes = Sizes { whole: 64 << 20, part: 4 << 20 };
 /// Limits of a key query for many users; a device has about 2 KiB.
 const KEYS: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 1 << 20 };
-/// Who is in a room, by their ids: each with a name and the address of a picture.
+/// Limits of a member list: each member has a name and a picture's address.
 const NAMES: Sizes = Sizes { whole: BODY_BYTES_MAX, part: 2 << 10 };
 /// Most bytes read of a refusal, which normally has a few hundred.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -281,7 +281,7 @@ async fn read_cut(answer: reqwest::Response, sizes: Sizes, reading: &Reading) ->
     Ok(body.into())
 }
 
-/// Reads a list of members without what is long in it.
+/// Reads a member list without its long parts.
 async fn read_slim(answer: reqwest::Response, reading: &Reading) -> Result<Bytes, Unread> {
     let mut slimmer = Slimmer::new(BODY_BYTES_MAX);
     pour(answer, Some(&reading.large), |chunk| slimmer.feed(chunk)).await?;

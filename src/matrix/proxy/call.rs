@@ -102,33 +102,33 @@ pub(super) fn kind(path: &str) -> Kind {
     }
 }
 
-/// What stands before the number of a part, in the place of the token since when a sync is asked for.
+/// The prefix of a part's number, used in place of a sync's `since` token.
 const PART: &str = "workmate-part-";
 
-/// Returns the token by which a client of ours asks for a part of all that a first sync would bring: the proxy asks the
-/// homeserver without a token, gives what is no room's with the first part alone, and marks each part's `next_batch`, so
-/// that the SDK takes no two parts for the same answer.
+/// Returns the token with which our client requests a part of a first sync. The proxy sends the request without a
+/// token, passes on what belongs to no room only with the first part, and marks each part's `next_batch`, so that the
+/// SDK does not take two parts for the same answer.
 pub(in crate::matrix) fn part_token(number: usize) -> String {
     format!("{PART}{number}")
 }
 
-/// Returns the number of the part that a sync asks for, where it asks for one.
+/// Returns the number of the part that a sync requests, if any.
 pub(super) fn part(query: &str) -> Option<usize> {
     let (_, since) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "since")?;
     since.strip_prefix(PART)?.parse().ok()
 }
 
-/// Returns the token of a part as the homeserver knows it.
+/// Returns a part's token as the homeserver knows it.
 pub(in crate::matrix) fn token_of_part(marked: &str) -> &str {
     marked.split_once(PART_MARK).map_or(marked, |(token, _)| token)
 }
 
-/// Returns the token of a part as the SDK is to know it.
+/// Returns a part's token for the SDK.
 pub(super) fn mark_part(token: &str, number: usize) -> String {
     format!("{token}{PART_MARK}{number}")
 }
 
-/// What stands between the homeserver's token and the number of a part.
+/// Separates the homeserver's token from a part's number.
 const PART_MARK: &str = "~workmate-";
 
 /// Returns why a call must not be sent: an id in it that no homeserver can have.

@@ -1,8 +1,9 @@
-//! The answers of `/sync`, `/keys/query` and `/joined_members`, cut while they arrive: a room that is too large to be read
-//! costs itself, and so do a message between devices, a person's devices and a person's name.
+//! Cuts the answers of `/sync`, `/keys/query` and `/joined_members` while they arrive, so that an oversized room,
+//! to-device event, key list or display name costs only itself.
 //!
-//! Whoever is in a room may put any amount of state into it, send any amount to a device, and publish any amount of keys.
-//! Refused as a whole, such an answer would come again at every sync, and its user would read no room any more.
+//! Any member can add any amount of state to a room, anybody can send any amount to a device or publish any amount of
+//! keys. If such an answer were refused as a whole, every sync would bring it again, and its user could read no room
+//! any more.
 
 /// Marks a joined room that was cut, in its account data, which only its user writes.
 pub(in crate::matrix) const CUT_MARK: &str = "io.workmate.cut";

@@ -1,7 +1,7 @@
-//! Refusals that may not be meant. A reverse proxy, a worker that starts or a broken release answers 400, 405 or 413 for a
-//! while to what is ours to do, as a homeserver would. Such a call is made again a few times before its refusal is passed
-//! on: a refused call has done nothing, so that it may be repeated. What 403 and 404 mean is asked where it is known
-//! (`engine/doubts.rs`), and so is what is refused for longer.
+//! Refusals that may be mistaken. A reverse proxy, a starting worker or a broken release may, like a homeserver, answer
+//! 400, 405 or 413 for a while to calls that we may make. Such a call is repeated a few times before its refusal is
+//! passed on; repeating is safe, because a refused call has done nothing. `engine/doubts.rs` handles 403 and 404, and
+//! refusals that last longer.
 
 use std::time::Duration;
 
@@ -14,29 +14,29 @@ use axum::{
 use super::answer::{Remark, refuse};
 use crate::matrix::error::is_doubtful;
 
-/// Before each repetition of a call whose refusal is doubted.
+/// Pauses before the repetitions of a call with a doubtful refusal.
 pub(super) const PAUSES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
-/// Calls that are repeated at once; the refusals of others are passed on as they are.
+/// Most calls repeated at the same time; other refusals are passed on unchanged.
 pub(super) const AT_ONCE_MAX: usize = 32;
-/// The largest body that is kept to be sent again.
+/// Most bytes of a body that is kept for sending it again.
 const HELD_BYTES_MAX: usize = 256 << 10;
-/// No homeserver finds a call too large whose body is smaller than this.
+/// Bytes below which no homeserver finds a call's body too large.
 const SMALL_BYTES: usize = 48 << 10;
 
-/// The `errcode` with which something that may be a homeserver refused a call; goes with the answer, and is never sent.
+/// Response extension: the `errcode` of a refusal that may be a homeserver's. Never sent on the wire.
 #[derive(Clone, Debug)]
 pub(super) struct Refused(pub(super) String);
 
-/// What a call sends.
+/// The body of a call.
 pub(super) enum Payload {
-    /// All of it, to be sent again if need be.
+    /// All of it, kept for sending it again.
     Held(Bytes),
-    /// It is too large to be kept: it is sent once. With its size, where that was told.
+    /// Too large to keep, so it is sent once; with its size, if stated.
     Once(Option<Body>, Option<usize>),
 }
 
 impl Payload {
-    /// Takes a body; a small one as a whole.
+    /// Takes a body, and reads a small one completely.
     pub(super) async fn of(headers: &mut HeaderMap, body: Body) -> Result<Self, axum::Error> {
         let told = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let is_small = match told {
@@ -66,11 +66,11 @@ impl Payload {
         }
     }
 
-    /// Returns what an answer to it is worth.
+    /// Judges an answer to the call.
     pub(super) fn verdict(&self, answer: &Response) -> Verdict {
         let status = answer.status();
         let Some(Refused(errcode)) = answer.extensions().get() else {
-            // 413 is a gateway's own word as well as a homeserver's.
+            // 413 may come from a gateway as well as from a homeserver.
             let is_too_large = Remark::of(answer.headers()) == Some(Remark::Page(413)) && !self.is_small();
             return if is_too_large { Verdict::TooLarge } else { Verdict::Meant };
         };
@@ -83,18 +83,18 @@ impl Payload {
     }
 }
 
-/// What an answer is worth.
+/// The judgement of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is passed on.
+    /// Pass it on.
     Meant,
-    /// The call is made again.
+    /// Repeat the call.
     Doubtful,
     /// The call is too large, whoever says so.
     TooLarge,
 }
 
-/// Returns a doubtful refusal as it is passed on in the end: that a small call is too large is nobody's word.
+/// Returns a doubtful refusal for passing it on in the end; that a small call is too large is not believed.
 pub(super) fn passed_on(answer: Response) -> Response {
     if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return refuse(StatusCode::BAD_REQUEST, "M_UNKNOWN", "a small call was refused as too large");
@@ -137,11 +137,11 @@ mod tests {
     #[test]
     fn what_is_meant_is_passed_on_at_once() {
         for (status, errcode) in [
-            // Asked about where it is known what they mean.
+            // Their meaning is checked by code that knows the context.
             (403, "M_FORBIDDEN"),
             (404, "M_NOT_FOUND"),
             (404, "M_UNRECOGNIZED"),
-            // They pass, or are waited for elsewhere.
+            // They are temporary, or waited for elsewhere.
             (401, "M_UNKNOWN_TOKEN"),
             (429, "M_LIMIT_EXCEEDED"),
             (400, "M_UNKNOWN_DEVICE"),

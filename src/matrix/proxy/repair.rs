@@ -138,8 +138,8 @@ pub(super) fn repaired(kind: Kind, body: &[u8]) -> Repaired {
     }
 }
 
-/// Returns a sync's answer as a part of a first sync: what is no room's is given with the first one alone, and each has a
-/// `next_batch` of its own. `None` where it is no sync's answer.
+/// Returns a sync's answer as a part of a first sync: only the first part keeps what belongs to no room, and each gets
+/// a separate `next_batch`. `None` if it is not a sync's answer.
 pub(super) fn as_part(body: &[u8], number: usize) -> Option<Vec<u8>> {
     let mut fields: Fields = serde_json::from_slice(body).ok()?;
     let token: String = fields.get("next_batch")?;

@@ -1,40 +1,40 @@
-//! The answer of `/members`, slimmed while it arrives: anybody may be banned for a reason of 60 KiB, call themselves by a
-//! name as long, and leave and come again, and whoever is in a room has that told to them for ever. Read as it comes, a few
-//! thousand of it are more than an answer may hold, and an encrypted room whose members are not known is not answered.
+//! Slims the answer of `/members` while it arrives. Anybody can be banned for a reason of 60 KiB, have a name that
+//! long, and leave and rejoin, and every member is told that for ever. A few thousand such events exceed the size of an
+//! answer, and an encrypted room with unknown members gets no answers.
 
 use serde_json::{Map, Value};
 
 use super::cutting::TooLarge;
 
-/// The longest event that is looked at: what a homeserver takes, and what it adds.
+/// Most bytes of an event that is kept: a homeserver's limit, and what it adds.
 const EVENT_BYTES_MAX: usize = 256 << 10;
-/// A shorter event is kept as it is.
+/// A shorter event is kept unchanged.
 const SLIM_BYTES: usize = 1 << 10;
-/// The longest name or address of a picture that is kept.
+/// Most bytes kept of a name or a picture's address.
 const TEXT_BYTES_MAX: usize = 256;
-/// Once this much is held, who left or was banned is left out.
+/// Bytes held beyond which users who left or were banned are dropped.
 const GONE_BYTES_MAX: usize = 16 << 20;
-/// What is kept of a member's content.
+/// The fields of a membership's content that are kept.
 const CONTENT: [&str; 5] = ["membership", "displayname", "avatar_url", "is_direct", "join_authorised_via_users_server"];
 
-/// A list of members as it arrives. What is no such list passes as it came.
+/// Slims a member list as it arrives. Other content passes unchanged.
 #[expect(clippy::struct_excessive_bools, reason = "where in a text one is")]
 pub(super) struct Slimmer {
     whole_max: usize,
     out: Vec<u8>,
-    /// The event that is being read.
+    /// The current event.
     event: Vec<u8>,
     /// Containers that are open.
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// Whether the event that is being read is longer than any.
+    /// Whether the current event is too long.
     skips: bool,
-    /// Events that were left out.
+    /// Events that were dropped.
     left_out: usize,
-    /// Whether the first list in the answer is open, whose elements are looked at one by one.
+    /// Whether the first list in the answer is open, whose elements are handled one by one.
     in_list: bool,
-    /// Whether a comma came since the last element.
+    /// Whether a comma has come since the last element.
     comma_due: bool,
     /// Whether an element of the list was kept.
     has_any: bool,
@@ -58,7 +58,7 @@ impl Slimmer {
         }
     }
 
-    /// Returns the list, and how many events were left out of it.
+    /// Returns the list, and the number of events dropped from it.
     pub(super) fn done(self) -> (Vec<u8>, usize) {
         (self.out, self.left_out)
     }
@@ -107,7 +107,7 @@ impl Slimmer {
                 self.in_list &= self.depth >= 2;
                 return if self.in_list && self.depth == 2 { self.end_event() } else { Ok(()) };
             }
-            // It is put there again where both stay between which it stands.
+            // It is written again only between two elements that are kept.
             b',' if self.in_list && self.depth == 2 => {
                 self.comma_due = true;
                 return Ok(());
@@ -117,7 +117,7 @@ impl Slimmer {
         self.keep(&[byte])
     }
 
-    /// Keeps one byte of structure, or some of a string.
+    /// Keeps a byte of structure, or part of a string.
     fn keep(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
         if !self.in_list {
             return self.put(bytes);
@@ -163,7 +163,7 @@ impl Slimmer {
     }
 }
 
-/// Returns what is kept of an event: all of a short one; who is gone only where there is room for them.
+/// Returns what is kept of an event: all of a short one; of users who are gone nothing if space is short.
 fn slimmed(event: Vec<u8>, is_full: bool) -> Option<Vec<u8>> {
     if event.len() <= SLIM_BYTES && !is_full {
         return Some(event);

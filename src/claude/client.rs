@@ -103,7 +103,7 @@ pub struct Client {
     /// Headers of every call, all marked as sensitive.
     headers: HeaderMap,
     learnt: look::Learnt,
-    /// What the API says the time is.
+    /// The API's clock, from its answers.
     heard: Heard,
     config: ClientConfig,
 }
@@ -217,7 +217,7 @@ impl Client {
             .map_err(|error| Failure::of(unsent(&error, timeouts.connect)))?;
         self.hear(response.headers());
         let request_id = response::request_id(response.headers());
-        // What it holds tells whether it is an answer, whatever its type says.
+        // The content decides whether it is an answer, whatever its type says.
         if response.status() != StatusCode::OK {
             return Err(self.refusal(response, sent, deadline).await);
         }
@@ -229,13 +229,13 @@ impl Client {
         self.heard.note(text("date"), text("age"), clock::now());
     }
 
-    /// Returns by how many milliseconds the API's clock is ahead of ours, once it has said the time.
+    /// Returns how many milliseconds the API's clock is ahead of ours; `None` until it has told the time.
     #[must_use]
     pub fn clock_ahead_ms(&self) -> Option<i64> {
         self.heard.ahead_ms()
     }
 
-    /// Reads the body of a response that is no answer.
+    /// Reads the body of an unsuccessful response.
     async fn refusal(&self, mut response: Response, sent: &Sent<'_>, deadline: Instant) -> Failure {
         let timeouts = self.config.timeouts;
         let hints = Hints::read(response.headers(), clock::now());

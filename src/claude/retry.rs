@@ -10,7 +10,7 @@ use super::{
 };
 use crate::core::{reach::clock, time::Timestamp};
 
-/// How often an answer that had begun is asked for again after it broke off: what was said of it is paid for.
+/// How often an answer that broke off is requested again; its text so far is billed.
 pub const REGENERATIONS_MAX: u32 = 1;
 
 /// How often and how long to retry.
@@ -103,7 +103,7 @@ fn span(text: &str, per_second: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(text.parse::<f64>().ok()? / per_second).ok()
 }
 
-/// Reads an HTTP date as the time until then.
+/// Parses an HTTP date and returns the time until then.
 fn until(text: &str, now: Timestamp) -> Option<Duration> {
     clock::http_date(text).map(|then| Duration::from_millis(then.ms_since(now)))
 }

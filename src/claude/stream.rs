@@ -101,13 +101,13 @@ pub enum StreamError {
     /// The stream ended before `message_stop`.
     #[error("the stream ended before the answer did")]
     EndedEarly,
-    /// What came is no answer, in any framing.
+    /// The bytes are not an answer in any framing.
     #[error("what came is no answer")]
     NoAnswer,
-    /// What came is not compressed as it was said to be.
+    /// The bytes are not compressed as stated.
     #[error("the answer cannot be decompressed")]
     Undecodable,
-    /// An `error` event.
+    /// An `error` event from the API.
     #[error("the API broke off with {kind}")]
     Api {
         /// Its `type`, e.g. `overloaded_error`.
@@ -130,20 +130,20 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// Returns one for a new stream of events.
+    /// Returns an assembler for an event stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self::framed(limits, true)
     }
 
-    /// Returns one for an answer; `is_declared`: whether its sender says that it is a stream of events.
+    /// Returns an assembler for an answer; `is_declared` if it is declared as an event stream.
     #[must_use]
     pub fn framed(limits: Limits, is_declared: bool) -> Self {
         let framing = Framing::new(limits, is_declared);
         Self { framing, decoder: Decoder::new(limits), accumulator: Accumulator::default() }
     }
 
-    /// Returns what came, where it is no answer in any framing.
+    /// Returns the bytes so far, if they are not an answer in any framing.
     #[must_use]
     pub fn foreign(&self) -> Option<&[u8]> {
         self.framing.foreign()
@@ -152,7 +152,7 @@ impl Assembler {
     /// Takes the next bytes, cut anywhere, and appends deltas to `news`.
     ///
     /// # Errors
-    /// When the stream is broken; nothing more may be fed then. What came before the fault is in `news`.
+    /// When the stream is broken; it must not be fed further. `news` has what came before the fault.
     pub fn feed(&mut self, bytes: &[u8], news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
         let bytes = self.framing.feed(bytes)?;
         let (frames, fault) = self.decoder.feed(&bytes);
@@ -170,7 +170,7 @@ impl Assembler {
         }
     }
 
-    /// Takes the clean end of the stream, which may complete the last event. Half an event is none.
+    /// Takes the clean end of the stream, which may complete the last event; half an event is dropped.
     pub fn end(&mut self, news: &mut VecDeque<Delta>) {
         let Ok(rest) = self.framing.end() else { return };
         if !rest.is_empty() {

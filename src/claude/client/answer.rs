@@ -33,7 +33,7 @@ pub struct Stream {
     deadline: Instant,
     client: Client,
     model: String,
-    /// Of the response.
+    /// The response's headers.
     headers: HeaderMap,
     decoding: Decoding,
 }
@@ -145,7 +145,7 @@ impl Stream {
             Ok(Ok(Some(bytes))) => self.take(&bytes),
             Ok(Ok(None)) if self.is_complete_at_its_end() => Ok(()),
             Ok(Ok(None)) if self.assembler.foreign().is_some() => Err(self.broken(StreamError::NoAnswer)),
-            // A lost connection says no more than an end without `message_stop`.
+            // A lost connection means no more than an end without `message_stop`.
             Ok(Ok(None) | Err(_)) => Err(Failure::of(Cause::BrokenStream(StreamError::EndedEarly))),
         };
         if let Err(mut fault) = fed {
@@ -176,7 +176,7 @@ impl Stream {
                 let request_id = request_id.as_deref().map(response::bounded_id);
                 Failure { request_id, ..Failure::of(response::streamed(&kind, &message, code, &sent)) }
             }
-            // It is read as what it is: a page, or an error with a status of success.
+            // Interpret it as what it is: a page, or an error with a success status.
             StreamError::NoAnswer => {
                 let secrets = headers::secrets(&self.client.config);
                 let sent = Sent { model: &self.model, request_bytes: 0, secrets };

@@ -1,13 +1,13 @@
-//! Which refusals say that the account cannot pay, or may not be used: by type and code first, then by wording
+//! Which errors mean that the account cannot pay or may not be used: by type and code, else by wording
 //! (docs/claude-api.md, section 8).
 //!
-//! An empty balance, a spend limit that the customer set and an organisation on hold are HTTP 400
-//! `invalid_request_error`, told apart from a faulty request by nothing but their words. Gateways say the same with 402,
-//! 403 or 429 and in words of their own.
+//! An empty balance, a spend limit set by the customer and an organisation on hold are HTTP 400
+//! `invalid_request_error`. Only their wording tells them from a faulty request. Gateways report the same with 402, 403
+//! or 429, in their own words.
 
 use std::time::Duration;
 
-/// Types and codes of errors that no waiting and no other request heals, the API's and gateways', in lower case.
+/// Lower-case error types and codes, the API's and gateways', for which neither waiting nor another request helps.
 const KINDS: [&str; 32] = [
     "access_terminated",
     "account_deactivated",
@@ -43,7 +43,7 @@ const KINDS: [&str; 32] = [
     "workspace_disabled",
 ];
 
-/// Words of which all of one row stand in a message about money, in lower case.
+/// Lower-case wordings about money; a message matches if it contains all words of one row.
 const MONEY: [&[&str]; 43] = [
     &["credit balance"],
     &["insufficient credit"],
@@ -90,7 +90,7 @@ const MONEY: [&[&str]; 43] = [
     &["trial", "ended"],
 ];
 
-/// Words about a limit on what may be spent or used, unless it is one of pace.
+/// Wordings about a limit on spending or use, except those in [`PACE`].
 const CAPS: [&[&str]; 20] = [
     &["api usage limit"],
     &["usage limit"],
@@ -114,7 +114,7 @@ const CAPS: [&[&str]; 20] = [
     &["workspace", "limit", "reached"],
 ];
 
-/// Who is put out of use, and how that is said: one of each.
+/// Who is disabled, and how that is said: a message needs one word of each list.
 const HELD: [&str; 6] = ["organi", "account", "workspace", "project", "tenant", "team"];
 const HOW: [&str; 12] = [
     "disabled",
@@ -131,7 +131,7 @@ const HOW: [&str; 12] = [
     "frozen",
 ];
 
-/// Words of a limit on the pace, which passes by itself.
+/// Wordings of rate limits, which pass by themselves.
 const PACE: [&str; 12] = [
     "rate limit",
     "rate_limit",
@@ -147,13 +147,13 @@ const PACE: [&str; 12] = [
     "retry in",
 ];
 
-/// Words of a refusal of 403 that is about money, although they may mean another thing elsewhere.
+/// Words that in a 403 are about money, although they may mean something else elsewhere.
 const ALONE_AT_403: [&str; 7] = ["billing", "payment", "credits", "quota", "spend", "invoice", "budget"];
 
-/// The longest pause that a limit on the pace asks for: a longer one is a limit on the use.
+/// The longest pause of a rate limit; a longer one means a limit on use.
 const PACE_PAUSE_MAX: Duration = Duration::from_hours(1);
 
-/// What a message begins with that is about a field of the request: such a one may quote anybody's words.
+/// How a message begins that is about a field of the request; such a message may quote anything.
 const FIELDS: [&str; 12] = [
     "messages",
     "tools",
@@ -169,18 +169,18 @@ const FIELDS: [&str; 12] = [
     "stop_sequences",
 ];
 
-/// What an error says of itself.
+/// The parts of an error that decide.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Said<'a> {
     pub(super) status: u16,
     pub(super) kind: Option<&'a str>,
     pub(super) code: Option<&'a str>,
     pub(super) message: &'a str,
-    /// When to come back.
+    /// The pause before a retry, if stated.
     pub(super) retry_after: Option<Duration>,
 }
 
-/// Returns whether an error says that the account cannot pay, or may not be used.
+/// Returns whether an error means that the account cannot pay or may not be used.
 pub(super) fn is_billing(said: Said<'_>) -> bool {
     if said.status == 402 || [said.kind, said.code].into_iter().flatten().any(is_kind) {
         return true;
@@ -192,7 +192,7 @@ pub(super) fn is_billing(said: Said<'_>) -> bool {
     let passes = said.retry_after.is_some_and(|pause| pause <= PACE_PAUSE_MAX);
     let holds = |rows: &[&[&str]]| rows.iter().any(|words| words.iter().all(|word| message.contains(word)));
     if PACE.iter().any(|word| message.contains(word)) || (said.status == 429 && passes) {
-        // A limit on the pace may name the plan that would raise it.
+        // A rate limit's message may mention the plan that would raise it.
         return !passes && said.status != 429 && holds(&MONEY);
     }
     let any = |words: &[&str]| words.iter().any(|word| message.contains(word));

@@ -1,18 +1,18 @@
-//! Compressed answers. None is asked for, since compression holds events back; gateways send some all the same.
+//! Decompresses answers. We request no compression, because it delays events, but some gateways compress anyway.
 
 use std::io::{self, Write};
 
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-/// Compressed bytes that are decoded at once: they may become a thousand times as many.
+/// Compressed bytes decoded at a time; they may expand a thousandfold.
 const PIECE_BYTES: usize = 1 << 10;
-/// How gzip begins.
+/// The first bytes of gzip data.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// What has to be done with an answer's bytes.
+/// How an answer's bytes are compressed.
 pub(super) enum Decoding {
-    /// Nothing said so; the first bytes tell.
+    /// Not stated; the first bytes decide.
     Untold,
     Plain,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
@@ -20,10 +20,10 @@ pub(super) enum Decoding {
 }
 
 impl Decoding {
-    /// Reads how an answer is compressed.
+    /// Returns how an answer is compressed.
     ///
     /// # Errors
-    /// The name of what cannot be decoded here.
+    /// The name of an encoding that is not supported.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, String> {
         let told = headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase());
         Ok(match told.as_deref() {
@@ -39,10 +39,10 @@ impl Decoding {
         Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))
     }
 
-    /// Takes the next bytes and returns what they become, up to `bytes_max`.
+    /// Decodes the next bytes, up to `bytes_max`.
     ///
     /// # Errors
-    /// When they are not what they were said to be, or become more.
+    /// When they are not in the stated encoding, or expand beyond the limit.
     pub(super) fn take(&mut self, bytes: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
         if matches!(self, Self::Untold) && !bytes.is_empty() {
             *self = if bytes.starts_with(&GZIP) { Self::gzip() } else { Self::Plain };
@@ -73,7 +73,7 @@ impl Decoding {
     }
 }
 
-/// Returns a whole body as it is meant, up to `bytes_max`; as it came, where it cannot be decoded.
+/// Decodes a whole body, up to `bytes_max`; returns it unchanged if it cannot be decoded.
 pub(super) fn whole(headers: &HeaderMap, body: Vec<u8>, bytes_max: usize) -> Vec<u8> {
     let decoded = Decoding::of(headers).ok().and_then(|mut decoding| decoding.take(&body, bytes_max).ok());
     decoded.filter(|decoded| !decoded.is_empty()).unwrap_or(body)

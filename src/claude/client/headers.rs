@@ -1,4 +1,4 @@
-//! The headers of every call: who asks, which version of the API, and what a gateway wants besides.
+//! The headers of every call: credentials, API version, and a gateway's own.
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 

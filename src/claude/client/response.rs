@@ -40,25 +40,25 @@ impl Failure {
     }
 }
 
-/// What the body of an error says (docs/claude-api.md, section 8).
+/// The fields of an error body (docs/claude-api.md, section 8).
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     kind: Option<String>,
     code: Option<String>,
     message: String,
-    /// A status that stands in the body.
+    /// The status in the body.
     status: Option<u16>,
     request_id: Option<String>,
 }
 
-/// Where gateways put the words of an error, beside the API's own place.
+/// Fields in which gateways put an error's message, besides the API's own.
 const MESSAGES: [&str; 7] = ["message", "Message", "detail", "error_message", "error_description", "msg", "reason"];
-/// How deep an error lies in objects and lists of errors.
+/// How deeply objects and lists may nest around an error.
 const DEPTH_MAX: usize = 4;
 
 impl Told {
-    /// Returns what a body says, where it says anything. Gateways leave the type out, or everything but a line, and have
-    /// shapes of their own.
+    /// Parses an error body; `None` if it has neither type nor message. Gateways omit the type, or everything but a
+    /// line, or use their own forms.
     fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let mut told = Self::default();
@@ -67,7 +67,7 @@ impl Told {
         (told.kind.is_some() || !told.message.is_empty()).then_some(told)
     }
 
-    /// Whether its type is that of an error.
+    /// Returns whether its type is that of an error.
     fn is_named(&self) -> bool {
         let kind = self.kind.as_deref().unwrap_or_default().to_ascii_lowercase();
         kind.ends_with("_error") || kind.ends_with("exception")
@@ -113,7 +113,7 @@ pub(super) fn bounded_id(id: &str) -> String {
     id.chars().filter(|c| !c.is_control()).take(REQUEST_ID_CHARS_MAX).collect()
 }
 
-/// Returns whether the sender says that the response is a stream of events.
+/// Returns whether the response is declared as an event stream.
 pub(super) fn is_of_events(headers: &HeaderMap) -> bool {
     media_type(headers) == "text/event-stream"
 }
@@ -128,12 +128,12 @@ pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hint
     let told = Told::read(body);
     let id_in_body = told.as_ref().and_then(|told| told.request_id.clone());
     let cause = match told {
-        // Some gateways report an error with a status of success.
+        // Some gateways report an error with a success status.
         Some(told) if status.is_success() && has_error(body) => {
             let status = told.status.unwrap_or_else(|| status_of(told.kind.as_deref().unwrap_or_default()));
             explained(status, told, hints, sent)
         }
-        // A word that names no error may be anybody's.
+        // A body that does not look like an error may be anybody's.
         Some(told)
             if !status.is_success()
                 && (has_error(body) || told.is_named() || is_billing(status.as_u16(), &told, hints)) =>
@@ -145,7 +145,7 @@ pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hint
     Failure { cause, hints, request_id: request_id(headers).or(id_in_body) }
 }
 
-/// Whether a body has an `error`, as the API's and most gateways' have.
+/// Returns whether a body has an `error` field, like the API's and most gateways'.
 fn has_error(body: &[u8]) -> bool {
     let body: Option<Value> = serde_json::from_slice(body).ok();
     body.is_some_and(|body| {
@@ -160,7 +160,7 @@ fn is_billing(status: u16, told: &Told, hints: Hints) -> bool {
     billing::is_billing(billing::Said { status, kind, code, message, retry_after: hints.retry_after })
 }
 
-/// Returns the cause of an `error` event within a stream, where the status was 200.
+/// Returns the cause of an `error` event inside a stream, whose status was 200.
 pub(super) fn streamed(kind: &str, message: &str, code: Option<String>, sent: &Sent<'_>) -> Cause {
     let told = Told { kind: Some(kind.to_owned()), code, message: message.to_owned(), ..Told::default() };
     explained(status_of(kind), told, Hints::default(), sent)
@@ -191,7 +191,7 @@ fn explained(status: u16, told: Told, hints: Hints, sent: &Sent<'_>) -> Cause {
         (_, Some("overloaded_error")) | (529, _) => Cause::Overloaded,
         _ if is_billing => Cause::Billing { said },
         (401 | 403, _) => Cause::KeyRefused { status, said },
-        // A gateway answers in the same words for a route that it does not have.
+        // A gateway uses the same text for a missing route.
         (404, Some("not_found_error")) if names_a_model(&message, sent.model) => {
             Cause::ModelNotFound { model: sent.model.to_owned(), said }
         }

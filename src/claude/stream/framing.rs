@@ -1,6 +1,6 @@
-//! How an answer is framed, told by its first bytes: events as the API sends them, an event a line (`application/x-ndjson`),
-//! or the whole message as one JSON value. Gateways send each of them, under any content type. Whatever it is becomes the
-//! bytes of a stream of events.
+//! Detects an answer's framing by its first bytes and converts it to an event stream. Gateways send, under any content
+//! type, an event stream like the API's, an event on each line (`application/x-ndjson`), or the whole message as one
+//! JSON value.
 
 use std::borrow::Cow;
 
@@ -8,34 +8,34 @@ use serde_json::{Value, json};
 
 use super::{Limits, StreamError, event::KNOWN};
 
-/// What a byte order mark is in UTF-8.
+/// The UTF-8 byte order mark.
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// How a stream of events begins, where nothing else says that it is one.
+/// How an undeclared event stream may begin.
 const BEGINNINGS: [&[u8]; 6] = [b"event:", b"data:", b"id:", b"retry:", b":", b"event :"];
-/// What is read before a beginning has to be one, in bytes.
+/// Bytes within which an undeclared stream must show one of these beginnings.
 const BEGINNING_BYTES_MAX: usize = 64;
 
-/// What is known of the framing.
+/// The detected framing.
 #[derive(Debug)]
 enum Kind {
-    /// Nothing yet.
+    /// Not detected yet.
     Unknown,
     Events,
-    /// An event a line.
+    /// An event on each line.
     Lines,
-    /// One value, or lines of which the first has not ended.
+    /// One JSON value, or lines of which the first is incomplete.
     Braced,
-    /// Neither: what came is kept.
+    /// Not an answer; the bytes are kept.
     Foreign,
 }
 
-/// Turns what comes into a stream of events.
+/// Converts an answer's bytes to an event stream.
 #[derive(Debug)]
 pub(super) struct Framing {
     kind: Kind,
-    /// Whether somebody said that these are events.
+    /// Whether the answer is declared as an event stream.
     is_declared: bool,
-    /// What came and is not handed on yet.
+    /// Bytes that were received and not passed on yet.
     held: Vec<u8>,
     bytes_max: usize,
 }
@@ -45,12 +45,12 @@ impl Framing {
         Self { kind: Kind::Unknown, is_declared, held: Vec::new(), bytes_max: limits.message_bytes_max }
     }
 
-    /// Returns what came, where it is no answer in any framing.
+    /// Returns the bytes so far, if they are not an answer in any framing.
     pub(super) fn foreign(&self) -> Option<&[u8]> {
         matches!(self.kind, Kind::Foreign).then_some(&self.held)
     }
 
-    /// Takes the next bytes, cut anywhere; returns those of the stream of events.
+    /// Takes the next bytes, cut anywhere; returns bytes of the event stream.
     pub(super) fn feed<'b>(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, StreamError> {
         if matches!(self.kind, Kind::Events) {
             return Ok(Cow::Borrowed(bytes));
@@ -66,14 +66,14 @@ impl Framing {
         match self.kind {
             Kind::Events => Ok(Cow::Owned(std::mem::take(&mut self.held))),
             Kind::Lines => Ok(Cow::Owned(self.lines())),
-            // A line is looked at once, when it ends.
+            // Check a line once, when it ends.
             Kind::Braced if self.held[before..].contains(&b'\n') => Ok(Cow::Owned(self.first_line())),
             Kind::Foreign => Err(StreamError::NoAnswer),
             Kind::Unknown | Kind::Braced => Ok(Cow::Borrowed(&[])),
         }
     }
 
-    /// Takes the end; returns what it completes.
+    /// Takes the end of the answer; returns the rest of the event stream.
     pub(super) fn end(&mut self) -> Result<Vec<u8>, StreamError> {
         if matches!(self.kind, Kind::Unknown) {
             self.kind = self.told_by_the_beginning(true);
@@ -98,7 +98,7 @@ impl Framing {
         StreamError::NoAnswer
     }
 
-    /// Returns what is held, without what stands before its first word.
+    /// Returns the held bytes without a byte order mark and leading whitespace.
     fn inner(&self) -> &[u8] {
         let held = self.held.strip_prefix(BOM).unwrap_or(&self.held);
         held.trim_ascii_start()
@@ -123,11 +123,11 @@ impl Framing {
         }
     }
 
-    /// Looks at a first line that has ended: of one value, or one of many.
+    /// Decides by a complete first line: an event means lines, anything else one value.
     fn first_line(&mut self) -> Vec<u8> {
         let inner = self.inner();
         let line = inner.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        // Else it is the first line of a value that goes on.
+        // An incomplete value continues on the next line.
         let Ok(value) = serde_json::from_slice::<Value>(line) else { return Vec::new() };
         if is_event(&value) {
             self.kind = Kind::Lines;
@@ -136,7 +136,7 @@ impl Framing {
         Vec::new()
     }
 
-    /// Hands on the lines that are whole, each as an event.
+    /// Returns the complete lines, each as an event.
     fn lines(&mut self) -> Vec<u8> {
         let Some(end) = self.held.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
         let rest = self.held.split_off(end + 1);
@@ -151,7 +151,7 @@ impl Framing {
         events
     }
 
-    /// Returns a value as events, where it is a message, an event or an error with its type.
+    /// Returns a value as events, if it is a message or an event.
     fn whole(&self, value: &Value) -> Option<Vec<u8>> {
         if is_event(value) {
             return Some(told(std::slice::from_ref(value)));
@@ -161,7 +161,7 @@ impl Framing {
     }
 }
 
-/// Whether a value is one event of a stream; an error as a whole body is a refusal, and read as such.
+/// Returns whether a value is a stream event. A whole body with an error is a refusal, and handled as such.
 fn is_event(value: &Value) -> bool {
     value["type"].as_str().is_some_and(|kind| kind != "error" && KNOWN.contains(&kind))
 }
@@ -170,7 +170,7 @@ fn told(events: &[Value]) -> Vec<u8> {
     events.iter().map(|event| format!("data: {event}\n\n")).collect::<String>().into_bytes()
 }
 
-/// Returns the events that a message would have been streamed as.
+/// Returns the events in which a message would have been streamed.
 fn events_of(message: &Value) -> Vec<Value> {
     let mut begun = message.clone();
     begun["content"] = json!([]);
@@ -192,7 +192,7 @@ fn events_of(message: &Value) -> Vec<Value> {
     events
 }
 
-/// Returns a block as it begins, and what follows.
+/// Returns a block's start, and its deltas.
 fn pieces(block: &Value) -> (Value, Vec<Value>) {
     let (mut begun, mut deltas) = (block.clone(), Vec::new());
     let mut move_out = |field: &str, empty: Value, delta: &dyn Fn(&Value) -> Value| {

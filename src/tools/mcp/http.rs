@@ -17,7 +17,7 @@ use crate::{core::tool::Setting, secret::Secret};
 
 use super::{lenient::Lenient, stdio::exposed, trouble::Trouble};
 
-/// Bytes of one message.
+/// Most bytes of a message.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Most bytes of an error body.
 const ERROR_BYTES_MAX: usize = 4 << 10;
@@ -53,7 +53,7 @@ pub(super) fn connect(
         .max_sse_event_size(MESSAGE_BYTES_MAX)
         .max_json_response_size(MESSAGE_BYTES_MAX)
         .max_error_response_size(ERROR_BYTES_MAX)
-        // A call is never made again by itself; the server is connected anew instead.
+        // Never repeat a call automatically; the server is reconnected instead.
         .reinit_on_expired_session(false);
     Ok(StreamableHttpClientTransport::with_client(Lenient(client), config))
 }

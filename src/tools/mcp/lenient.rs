@@ -1,8 +1,8 @@
-//! Streamable HTTP as servers speak it: rmcp's client with the mending that programs' lines have, and without its demands
-//! on content types.
+//! Streamable HTTP as real servers speak it: rmcp's client with the mending for programs' lines, and without its
+//! demands on content types.
 //!
-//! rmcp parses a body as a whole and gives the answer up where one part of it cannot be read. Here a body is read first,
-//! within the same bounds, mended, and parsed then.
+//! rmcp parses a body as a whole and gives up if one part is unparsable. Here a body is first read within the same
+//! limits and mended, and then parsed.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -23,19 +23,19 @@ use sse_stream::{Sse, SseStream};
 
 use super::mending::mended;
 
-/// Which session a message belongs to (MCP 2025-11-25, "Transports").
+/// The header that names a message's session (MCP 2025-11-25, "Transports").
 const SESSION: &str = "mcp-session-id";
 const EVENTS: &str = "text/event-stream";
 const JSON: &str = "application/json";
-/// Headers that are set here, and that the configuration may not set otherwise.
+/// Headers that are set here and that the configuration may not set.
 const RESERVED: [&str; 3] = ["accept", SESSION, "last-event-id"];
-/// What a byte order mark is in UTF-8.
+/// The UTF-8 byte order mark.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 type Failed = StreamableHttpError<reqwest::Error>;
 type Events = BoxStream<'static, Result<Sse, SseError>>;
 
-/// A client that reads what rmcp's own would give up on.
+/// A client that accepts answers on which rmcp's own gives up.
 #[derive(Clone)]
 pub(super) struct Lenient(pub(super) Client);
 
@@ -93,7 +93,7 @@ impl StreamableHttpClient for Lenient {
         let body = whole(response, limits.max_json_response_size).await?;
         match read(&body) {
             Some(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
-            // Nothing was asked: whatever is said to it is no answer.
+            // Nothing was requested, so whatever the server says is not an answer.
             None if !waits => Ok(StreamableHttpPostResponse::Accepted),
             None => Err(StreamableHttpError::UnexpectedServerResponse(Cow::from("no message"))),
         }
@@ -142,7 +142,7 @@ impl StreamableHttpClient for Lenient {
     }
 }
 
-/// Reads a refusal: an error of the protocol, or a fault of the way to it.
+/// Interprets a refusal: a protocol error, or a transport error.
 async fn refused(
     response: Response,
     in_session: bool,
@@ -181,7 +181,7 @@ fn is_of(headers: &HeaderMap, media_type: &str) -> bool {
     value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
 }
 
-/// Reads a body that has to be within a bound.
+/// Reads a body within a limit.
 async fn whole(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, Failed> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(StreamableHttpError::Client)? {
@@ -193,7 +193,7 @@ async fn whole(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, Fail
     Ok(body)
 }
 
-/// Reads a message out of a body: JSON, as it is or mended, or one event of a stream that its server calls otherwise.
+/// Parses a message from a body: JSON, mended if necessary, or a stream with one event under another content type.
 fn read(body: &[u8]) -> Option<ServerJsonRpcMessage> {
     let body = body.strip_prefix(BOM).unwrap_or(body).trim_ascii();
     let data: Vec<u8>;
@@ -231,7 +231,7 @@ fn bounded(
         let piece = piece.map_err(std::io::Error::other)?;
         for &byte in &piece {
             since = if byte == last && matches!(byte, b'\n' | b'\r') { 0 } else { since + 1 };
-            // Between the two ends of a CRLF there is no line.
+            // A CRLF is a single line end.
             last = if byte == b'\r' && last == b'\n' { last } else { byte };
         }
         if since > bytes_max { Err(std::io::Error::other("an event is too large")) } else { Ok(piece) }

@@ -1,7 +1,7 @@
-//! A server's messages, mended where rmcp could not read them: one tool, or one part of a result, that is none costs itself.
+//! Mends a server's messages that rmcp cannot parse, so that an invalid tool or part of a result costs only itself.
 //!
-//! rmcp parses a message as a whole. Half an emoji, a schema of `true` or a kind of content that is newer than it, and the
-//! message is gone: no tool of the server is offered, or a call waits for an answer that has come.
+//! rmcp parses a message as a whole. An unpaired surrogate, a schema of `true`, or a content type newer than rmcp loses
+//! the message: no tool of the server is offered, or a call waits for an answer that has come.
 
 use std::{
     io,
@@ -90,7 +90,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Mended<R> {
     }
 }
 
-/// Returns a message as rmcp can read it; `None` where it is so, or nothing can be done for it.
+/// Returns a message that rmcp can parse; `None` if it already can, or mending does not help.
 pub(super) fn mended(line: &[u8]) -> Option<String> {
     let as_it_came: Option<Value> = serde_json::from_slice(line).ok();
     let mut changed = as_it_came.is_none();

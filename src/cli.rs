@@ -81,7 +81,7 @@ fn coworker_id(text: &str) -> Result<String, String> {
     Err("not a coworker's id; write it as its file is called, such as oncall for oncall.yaml".to_owned())
 }
 
-/// Says that no runtime can be had, for whatever reason of the system's.
+/// Reports that the runtime cannot be started.
 pub fn cannot_begin(error: &std::io::Error) -> ExitCode {
     complain(&format!("the system gives no threads to work with: {error}"));
     ExitCode::from(FAULTS)

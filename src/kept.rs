@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-/// Asserts that a file of the repository is what is made for it, or writes it (`INSTA_UPDATE=always`).
+/// Asserts that a file of the repository equals `made`, or writes it (`INSTA_UPDATE=always`).
 #[track_caller]
 pub(crate) fn kept(file: &str, made: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -13,7 +13,7 @@ pub(crate) fn kept(file: &str, made: &str) {
     assert!(there == made, "{file} is not what the code makes of it: renew it with INSTA_UPDATE=always");
 }
 
-/// As [`kept`], of a page's last part, from its heading on.
+/// Like [`kept`], for the last part of a page, from its heading on.
 #[track_caller]
 pub(crate) fn kept_end(file: &str, made: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);

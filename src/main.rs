@@ -8,7 +8,7 @@ use workmate::{
     sandbox,
 };
 
-/// How long what is still on its way when all is done may take.
+/// How long unfinished work may take at the end.
 const END_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn begin(cli: Cli) -> ExitCode {
         Err(error) => return cli::cannot_begin(&error),
     };
     let code = runtime.block_on(cli::run(cli));
-    // A write to a disk that does not answer holds up no end.
+    // A write to an unresponsive disk must not block the exit.
     runtime.shutdown_timeout(END_MAX);
     code
 }

@@ -1,4 +1,4 @@
-//! What has to hold before Workmate can do its work, and what is known of it.
+//! The conditions for Workmate's work, and their known states.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ pub enum Condition {
     Claude,
     /// Every configured MCP server is up.
     McpServers,
-    /// Every coworker's file is in order, and every coworker that has rooms has a file.
+    /// Every coworker's file is valid, and every coworker that has rooms has a file.
     Coworkers,
     /// This machine's clock agrees with the homeserver's and the API's.
     Clock,
@@ -41,7 +41,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// All of them, in the order in which they are shown.
+    /// All conditions in display order.
     pub const ALL: [Self; 12] = [
         Self::Homeserver,
         Self::Deliveries,
@@ -92,7 +92,7 @@ impl Condition {
             Self::Store => "the store is being opened",
             Self::ClaudeKey | Self::ClaudeModel | Self::Claude => "the Messages API is being asked",
             Self::McpServers => "being started",
-            // Nothing is wrong as long as nothing says so.
+            // These hold until something says otherwise.
             Self::ClaudeCredit | Self::Coworkers | Self::Clock | Self::ModelEnd => return State::Ready,
         };
         State::Pending(text.to_owned())
@@ -180,7 +180,7 @@ impl Default for Health {
 impl Health {
     /// Sets a condition's state; logs a change.
     pub fn set(&self, condition: Condition, state: State) {
-        // What a dead process still manages to write says nothing of the next write.
+        // A dead process may still complete an older write, which says nothing about the next one.
         if condition == Condition::Store && state == State::Ready && self.is_dead() {
             return;
         }
@@ -213,13 +213,13 @@ impl Health {
         *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(provisioning);
     }
 
-    /// Notes that the process cannot do its work any more, and why: its store takes no writes.
+    /// Records that the process cannot work any more, and why: its store takes no writes.
     pub fn set_dead(&self, reason: String) {
         self.set(Condition::Store, State::Waiting(reason.clone()));
         *self.2.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
-    /// Notes that the process can go on with its start.
+    /// Records that the process can continue its start.
     pub fn set_alive(&self) {
         *self.2.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

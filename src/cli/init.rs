@@ -186,7 +186,7 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     if !args.force && !in_the_way.is_empty() {
         bail!(words::in_the_way(&in_the_way));
     }
-    // They hold nothing of the operator's, and are renewed without a copy.
+    // The schemas contain nothing of the operator's, so they are replaced without a copy.
     for (name, text) in schema_files() {
         plan.push(Planned::new(config_dir.join(name), &text, Privacy::Everyone).with_copy(Copy::None));
     }
@@ -222,7 +222,7 @@ fn tokens_of(dir: &Path, registration: &Registration) -> Vec<Planned> {
     ]
 }
 
-/// Returns the time as it stands in a copy's name.
+/// Returns the current time as used in copies' names.
 fn dated() -> String {
     let now = jiff::Timestamp::from_millisecond(crate::clock::now().as_ms()).unwrap_or_default();
     now.strftime("%Y%m%d-%H%M%S").to_string()

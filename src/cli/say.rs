@@ -1,11 +1,11 @@
-//! Words to the person at the terminal: results on standard output, complaints on standard error. Where that is a terminal,
-//! lines fit 80 columns; what another program reads stays a line each.
+//! Output for the terminal: results on standard output, errors on standard error. On a terminal, lines are wrapped at
+//! 80 columns; for other programs they stay whole.
 
 use std::io::{self, IsTerminal, Write as _};
 
 use super::wrap::{COLUMNS, wrapped};
 
-/// Writes a text to standard output; nobody reading it (`workmate check | head`) is no fault.
+/// Writes a text to standard output; a closed pipe (`workmate check | head`) is not an error.
 pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{}", fitting(&text.to_string()));
 }
@@ -17,7 +17,7 @@ pub fn complain(text: &str) {
     let _ = writeln!(out, "{text}");
 }
 
-/// Returns a text as it fits standard output.
+/// Returns a text wrapped for standard output.
 pub(super) fn fitting(text: &str) -> String {
     if io::stdout().is_terminal() { wrapped(text, COLUMNS) } else { text.to_owned() }
 }

@@ -20,9 +20,9 @@ pub struct ServeArgs {
     pub config: ConfigFile,
 }
 
-/// Serves until SIGINT or SIGTERM, then ends what it can; the rest goes on at the next start. SIGHUP, SIGUSR1 and SIGUSR2, which
-/// reload or rotate elsewhere, change nothing: the configuration is read at a start alone, so that what runs is what was
-/// checked.
+/// Serves until SIGINT or SIGTERM, then finishes what it can; the next start resumes the rest. SIGHUP, SIGUSR1 and
+/// SIGUSR2, which make other programs reload or rotate, do nothing: the configuration is read only at a start, so that
+/// the running one is the checked one.
 ///
 /// # Errors
 /// When the configuration has faults, or something that it needs cannot be opened.
@@ -73,7 +73,7 @@ fn changes_nothing(signal: &str) {
     tracing::info!("{signal} changes nothing; restart workmate to have its configuration read again");
 }
 
-/// Says what starts, with what and where.
+/// Logs the version, the configuration and the addresses.
 fn say_start(path: &Path, config: &Config) {
     let coworkers: Vec<&str> = config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
     tracing::info!(

@@ -1,14 +1,13 @@
-//! Lines for a terminal of 80 columns: broken between words, with what goes on standing under what began.
+//! Wraps lines for a terminal of 80 columns: between words, with continuation lines indented.
 
 /// Columns of a terminal.
 pub const COLUMNS: usize = 80;
-/// How far to the right a text may begin, so that what goes on stands under it.
+/// The largest indent of a continuation line.
 const HANG_MAX: usize = 32;
-/// What a line that is to be copied into a shell begins with.
+/// Beginnings of lines that people copy into a shell, which are not wrapped.
 const COMMANDS: [&str; 5] = ["workmate ", "sudo ", "export ", "curl ", "systemctl "];
 
-/// Returns a text whose lines have at most `columns` columns. A word that is longer, such as an id, a path or a URL,
-/// stays whole on a line of its own.
+/// Wraps a text's lines at `columns`. A longer word, such as an id, a path or a URL, stays whole on its own line.
 #[must_use]
 pub fn wrapped(text: &str, columns: usize) -> String {
     let mut lines = Vec::new();
@@ -27,7 +26,7 @@ fn wrap(line: &str, columns: usize, lines: &mut Vec<String>) {
     let is_command = COMMANDS.iter().any(|command| line[indent..].starts_with(command));
     let (hang, more) = (hang(line, indent), if is_command { " \\" } else { "" });
     let mut now = String::new();
-    // Several blanks in a row are columns of a table, and stay as they are.
+    // Several spaces in a row separate table columns, and are kept.
     for word in words(line) {
         let is_first = now.trim().is_empty();
         if !is_first && width(&now) + width(word.trim_end()) + more.len() > columns {
@@ -39,7 +38,7 @@ fn wrap(line: &str, columns: usize, lines: &mut Vec<String>) {
     lines.push(now.trim_end().to_owned());
 }
 
-/// Returns a line's words, each with the blanks behind it; the first one has those before it, too.
+/// Returns a line's words, each with the spaces after it; the first also has those before it.
 fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut begin, mut in_blanks) = (0, true);
@@ -55,8 +54,8 @@ fn words(line: &str) -> Vec<&str> {
     words
 }
 
-/// Returns at which column what goes on begins: under the text of a table's last column, behind a bullet, or a little to the
-/// right.
+/// Returns the indent of continuation lines: under the text of a table's last column, after a bullet, or a little to
+/// the right.
 fn hang(line: &str, indent: usize) -> usize {
     let after_columns = line.char_indices().filter(|(at, _)| *at > indent && *at <= HANG_MAX).filter(|(at, char)| {
         *char != ' ' && line.is_char_boundary(at.saturating_sub(2)) && line[..*at].ends_with("  ")

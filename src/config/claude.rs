@@ -17,7 +17,7 @@ const CLAUDE_URL: &str = "https://api.anthropic.com";
 pub(super) const MODEL: &str = "claude-opus-5-5";
 /// The supported API versions, newest first.
 pub(super) const VERSIONS: [&str; 2] = ["2026-10-21", "2023-06-01"];
-/// Thinking and answer of one call, in tokens.
+/// Tokens for thinking and answer of one call.
 pub(super) const OUTPUT_TOKENS_MAX: u64 = 16_000;
 /// After how much silence a stream counts as ended, in seconds: at the provider itself, which pings, and behind a
 /// gateway, which may swallow pings.

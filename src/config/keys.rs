@@ -1,7 +1,8 @@
-//! Every key of `workmate.yaml` and of a coworker's file: what it takes, its default, and what it is for.
+//! Every key of `workmate.yaml` and of a coworker's file: its kind, its default, and its purpose.
 //!
-//! The loader reads nothing that is not here ([`super::section::Section`] looks bounds, words and defaults up), the JSON
-//! schemas and `docs/configuration.md` are made of it, and a test fails where a key is here that nobody reads.
+//! The loader reads only these keys and looks their bounds, words and defaults up here ([`super::section::Section`]).
+//! The JSON schemas and `docs/configuration.md` are generated from them, and a test fails if the loader does not read a
+//! key.
 
 mod claude;
 mod coworker;
@@ -12,66 +13,66 @@ pub(super) use self::{coworker::COWORKER, schema::schema, sections::WORKMATE};
 
 /// A key of a section.
 pub(super) struct Key {
-    /// As it is written. A secret has two names more, with `_file` and `_env`.
+    /// The name as written; a secret also has the names with `_file` and `_env`.
     pub(super) name: &'static str,
     /// What it takes.
     pub(super) kind: Kind,
-    /// What counts where it is left out.
+    /// Its default.
     pub(super) fallback: Fallback,
     /// What it is for.
     pub(super) about: &'static str,
 }
 
-/// What a key takes.
+/// The kind of a key's value.
 pub(super) enum Kind {
-    /// Keys of its own.
+    /// A section with these keys.
     Section(&'static [Key]),
-    /// A section whose keys are names that the operator chooses.
+    /// A section whose keys are names chosen by the operator.
     Named(&'static Kind),
-    /// A list, and how many items it has at most.
+    /// A list with at most this many items.
     List(&'static Kind, usize),
-    /// One of several kinds.
+    /// Any of several kinds.
     Either(&'static [Kind]),
-    /// A whole number between two bounds.
+    /// An integer within two bounds.
     Number(u64, u64),
-    /// Dollars between two bounds, in millionths.
+    /// Dollars within two bounds, in millionths.
     Dollars(u64, u64),
     /// `true` or `false`.
     Truth,
     /// One of a few words.
     Choice(&'static [&'static str]),
-    /// Text of a form.
+    /// A text of this form.
     Text(&'static Form),
-    /// A secret: as a value (unless that is refused), in a file, or in a variable of the environment.
+    /// A secret: as a value (unless refused), in a file, or in an environment variable.
     Secret {
-        /// Whether it may stand in the config file itself.
+        /// Whether it may be written in the config file itself.
         as_value: bool,
     },
 }
 
 /// A form of text.
 pub(super) struct Form {
-    /// What it is, with its article.
+    /// The form's name with its article.
     pub(super) what: &'static str,
-    /// A regular expression that every such text meets; empty where none says more than `what`.
+    /// A regular expression that every such text matches; empty if it would say no more than `what`.
     pub(super) pattern: &'static str,
-    /// The most characters of it.
+    /// Most characters of it.
     pub(super) chars_max: Option<usize>,
 }
 
-/// What counts where a key is left out.
+/// The default of a key.
 pub(super) enum Fallback {
-    /// It must be there.
+    /// None: the key is required.
     Required,
     /// Nothing.
     Nothing,
     /// A number.
     Number(u64),
-    /// A truth.
+    /// A boolean.
     Truth(bool),
     /// A word or text.
     Word(&'static str),
-    /// What these words say.
+    /// This description.
     Told(&'static str),
 }
 
@@ -90,21 +91,21 @@ static SERVER_NAME: Form = form("a server name", "^[^/]+$");
 static USER_ID: Form = form("a full user id", "^@[^:]*:.+$");
 static ROOM: Form = form("a room's id or alias", "^[!#].+$");
 static MODEL: Form = Form { what: "a model's id", pattern: "^[!-~]+$", chars_max: Some(128) };
-/// What is handed on as it stands: numbers are text too.
+/// Text that is passed on unchanged, including numbers.
 static WORD: Form = form("text", "");
 
-/// A secret's value, under a name of its own.
+/// The value of a secret that has a name of its own.
 static VALUE: [Key; 1] =
     [key("value", Kind::Secret { as_value: true }, Fallback::Required, "The value, in one of the three forms.")];
 
 impl Key {
-    /// Returns whether it is written so.
+    /// Returns whether `name` is one of its names.
     pub(super) fn is(&self, name: &str) -> bool {
         let Some(form) = name.strip_prefix(self.name) else { return false };
         form.is_empty() || matches!(self.kind, Kind::Secret { .. }) && matches!(form, "_file" | "_env")
     }
 
-    /// Returns every name that it is written with.
+    /// Returns all of its names.
     pub(super) fn names(&self) -> Vec<String> {
         match self.kind {
             Kind::Secret { .. } => ["", "_file", "_env"].map(|form| format!("{}{form}", self.name)).to_vec(),
@@ -114,7 +115,7 @@ impl Key {
 }
 
 impl Kind {
-    /// Returns itself, or the kinds that it may be.
+    /// Returns the kinds that it may be, or itself.
     pub(super) fn each(&self) -> &[Kind] {
         if let Self::Either(kinds) = self { kinds } else { std::slice::from_ref(self) }
     }
@@ -126,7 +127,7 @@ impl Kind {
             .find_map(|kind| if let Self::Number(least, most) = kind { Some((*least, *most)) } else { None })
     }
 
-    /// Returns the words to choose from.
+    /// Returns the words of a choice.
     pub(super) fn words(&self) -> Option<&'static [&'static str]> {
         self.each().iter().find_map(|kind| if let Self::Choice(words) = kind { Some(*words) } else { None })
     }

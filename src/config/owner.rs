@@ -2,32 +2,32 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
-/// Where names of users stand on every machine; those of a directory service are shown by their numbers.
+/// The local users' names; users of a directory service are shown by number.
 const PASSWD: &str = "/etc/passwd";
 
-/// Where groups stand, with their members.
+/// The file with the groups and their members.
 const GROUP: &str = "/etc/group";
 
-/// A user of this machine, as far as files are concerned.
+/// A user of this machine, with what decides about access to files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The name.
+    /// The user's name.
     pub name: String,
-    /// The number.
+    /// The user's number.
     pub uid: u32,
-    /// The numbers of all groups.
+    /// The numbers of all of the user's groups.
     pub gids: Vec<u32>,
 }
 
 impl Account {
-    /// Returns the user with this name, as this machine's files have it.
+    /// Looks a user up by name in this machine's files.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
         Self::of(name, &passwd, &fs::read_to_string(GROUP).unwrap_or_default())
     }
 
-    /// Returns the user with this number; one that this machine's files do not have is in no group.
+    /// Looks a user up by number; one that this machine's files lack is in no group.
     #[must_use]
     pub fn numbered(uid: u32) -> Self {
         let name = user_name(uid);
@@ -49,7 +49,7 @@ impl Account {
         Some(Self { name: name.to_owned(), uid, gids })
     }
 
-    /// Whether the mode of a file lets this user do all of `wanted` (4 read, 2 write, 1 enter or run).
+    /// Returns whether a file's mode allows this user all of `wanted` (4 read, 2 write, 1 enter or run).
     #[must_use]
     pub fn may(&self, owner: u32, group: u32, mode: u32, wanted: u32) -> bool {
         let bits = if self.uid == owner {
@@ -63,7 +63,7 @@ impl Account {
     }
 }
 
-/// Returns the name of the user with this number, or the number.
+/// Returns a user's name by number, or the number.
 #[must_use]
 pub fn user_name(uid: u32) -> String {
     let text = fs::read_to_string(PASSWD).unwrap_or_default();

@@ -20,19 +20,19 @@ pub(super) enum Item<'a> {
     Keys(Section<'a>),
 }
 
-/// What a section's keys may be.
+/// The keys that a section may have.
 #[derive(Clone, Copy)]
 enum Known {
-    /// These.
+    /// Only these.
     Keys(&'static [Key]),
-    /// Names that the operator chooses, each for one of this kind.
+    /// Names chosen by the operator, each for a value of this kind.
     Names(&'static Kind),
-    /// Somebody else's.
+    /// Any: the file has a foreign format.
     Foreign,
 }
 
 impl Known {
-    /// Returns what the keys of a section of this kind may be.
+    /// Returns the keys that a section of this kind may have.
     fn of(kind: &'static Kind) -> Self {
         match kind {
             Kind::Section(keys) => Self::Keys(keys),
@@ -45,7 +45,7 @@ impl Known {
         }
     }
 
-    /// Returns what stands under `key`.
+    /// Returns the keys that the section under `key` may have.
     fn under(self, key: &str) -> Self {
         match self {
             Self::Keys(keys) => described(keys, key).map_or(Self::Foreign, |key| Self::of(&key.kind)),
@@ -55,7 +55,7 @@ impl Known {
     }
 }
 
-/// Returns the descriptor of `key`. One that is not there is a mistake in this repository, which its tests find.
+/// Returns the descriptor of `key`. A missing one is a bug in this repository, which its tests find.
 fn described(keys: &'static [Key], key: &str) -> Option<&'static Key> {
     let found = keys.iter().find(|one| one.is(key));
     debug_assert!(found.is_some(), "config/keys does not describe {key}");
@@ -155,7 +155,7 @@ impl<'a> Section<'a> {
         section
     }
 
-    /// Returns the names of the keys that it may have; `None` where the operator chooses them.
+    /// Returns the names of its possible keys; `None` if the operator chooses them.
     fn known_names(&self) -> Option<Vec<String>> {
         if let Known::Keys(keys) = self.known { Some(keys.iter().flat_map(Key::names).collect()) } else { None }
     }
@@ -197,7 +197,7 @@ impl<'a> Section<'a> {
         self.entry(key).is_some_and(|entry| matches!(entry.node.value, Value::List(_)))
     }
 
-    /// Returns the whole number of `key`, or its default where it is absent, or faulty and recorded.
+    /// Returns the integer under `key`, or its default if it is missing, or faulty and reported.
     pub(super) fn number<N: TryFrom<u64> + Default>(&self, key: &str, faults: &mut Faults) -> N {
         let Some(Key { fallback: Fallback::Number(default), .. }) = self.key(key) else {
             debug_assert!(false, "config/keys has no default of {key}");
@@ -206,7 +206,7 @@ impl<'a> Section<'a> {
         self.number_if_given(key, faults).or_else(|| N::try_from(*default).ok()).unwrap_or_default()
     }
 
-    /// As [`Self::number`], of a key whose default is not a number alone.
+    /// Like [`Self::number`], for a key whose default is not just a number.
     pub(super) fn number_if_given<N: TryFrom<u64>>(&self, key: &str, faults: &mut Faults) -> Option<N> {
         self.get(key, faults, |node| value::number(node, self.bounds(key)))
     }
@@ -219,14 +219,14 @@ impl<'a> Section<'a> {
         least..=most
     }
 
-    /// Returns the truth of `key`, or its default.
+    /// Returns the boolean under `key`, or its default.
     pub(super) fn truth(&self, key: &str, faults: &mut Faults) -> bool {
         let fallback = self.key(key).map(|key| &key.fallback);
         debug_assert!(matches!(fallback, Some(Fallback::Truth(_))), "config/keys has no default of {key}");
         self.get(key, faults, value::truth).unwrap_or(matches!(fallback, Some(Fallback::Truth(true))))
     }
 
-    /// Returns what the word under `key` stands for, or its default's meaning; `None` where there is none.
+    /// Returns the meaning of the word under `key` or of its default; `None` if there is neither.
     pub(super) fn choice<T: Clone>(&self, key: &str, faults: &mut Faults, choices: &[(&str, T)]) -> Option<T> {
         let descriptor = self.key(key);
         debug_assert!(
@@ -366,7 +366,7 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// Which keys were asked for, so that a test can tell which never are.
+/// Records which keys the loader reads, so that a test can find those that it never reads.
 #[cfg(test)]
 pub(super) mod asked {
     use std::{cell::RefCell, collections::BTreeSet};
@@ -380,7 +380,7 @@ pub(super) mod asked {
         ASKED.with_borrow_mut(|asked| asked.insert(path));
     }
 
-    /// Returns every key that was asked for in this thread, with its path.
+    /// Returns every key that this thread has read, with its path.
     pub(in crate::config) fn all() -> BTreeSet<String> {
         ASKED.take()
     }

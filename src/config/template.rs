@@ -15,7 +15,7 @@ pub const COWORKER_FILES: [(&str, &str); 3] = [
     ("sales.yaml", include_str!("../../config/coworkers/sales.yaml")),
 ];
 
-/// Returns the JSON schemas of both kinds of file, by the names that the samples' first lines give them.
+/// Returns the JSON schemas of both kinds of file, under the names in the samples' first lines.
 #[must_use]
 pub fn schema_files() -> [(&'static str, String); 2] {
     [

@@ -25,9 +25,9 @@ pub(super) const SERVICE_LOCALPART: &str = "workmate";
 pub(super) const COWORKER_PREFIX: &str = "coworker-";
 /// The default of `appservice.assistant_prefix`.
 pub(super) const ASSISTANT_PREFIX: &str = "assistant-";
-/// Entries of one of the workspace's lists.
+/// Most entries of one of the workspace's lists.
 pub(super) const ENTRIES_MAX: usize = 1_000;
-/// Bridges.
+/// Most bridges.
 pub(super) const BRIDGES_MAX: usize = 50;
 /// Most bytes of the instructions of one coworker or of all assistants.
 pub(super) const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;

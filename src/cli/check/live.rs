@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{clock, config::Config, core::reach};
 
-/// What came of trying one thing.
+/// How one trial ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// It works; says what was seen.
@@ -52,7 +52,7 @@ pub(super) async fn all(path: &Path, config: &Config, service_user: Option<&str>
     tried
 }
 
-/// Whether this machine's clock is right, by how much those of the homeserver and the API are ahead.
+/// Judges this machine's clock by how far the homeserver's and the API's are ahead, in milliseconds.
 fn clock_of(by_homeserver: Option<i64>, by_api: Option<i64>) -> Found {
     match reach::clock::told(by_homeserver, by_api, clock::now()) {
         Some(told) => Found::Fault(format!("{told}.")),
@@ -70,7 +70,7 @@ fn clock_of(by_homeserver: Option<i64>, by_api: Option<i64>) -> Found {
     }
 }
 
-/// Returns what was found as lines, and whether there is a fault among it.
+/// Returns the results as lines, and whether there is a fault.
 pub(super) fn shown(tried: &[Tried]) -> (String, bool) {
     let mut lines = vec!["Tried live:".to_owned()];
     for Tried { what, found } in tried {

@@ -1,5 +1,5 @@
-//! Files written all or none: each whole into a temporary one beside its target, then copies of what they replace are kept,
-//! and at last all are renamed. What is replaced keeps its owner and its mode, also where root does it.
+//! Writes files all or none: each to a temporary file beside its target, then copies of the replaced files are kept,
+//! and finally all are renamed. A replaced file's owner and mode are kept, also when root runs `init`.
 
 use std::{
     fs,
@@ -15,9 +15,9 @@ use crate::{
     secret::Secret,
 };
 
-/// Copies of an old master secret that are kept before `init` asks somebody to tidy up.
+/// Old master secrets kept before `init` asks to tidy up.
 const SET_ASIDE_MAX: u32 = 100;
-/// What is left of a mode where others may know nothing of the content.
+/// The mode bits kept for a file that others must not read.
 const WITHOUT_OTHERS: u32 = 0o770;
 
 /// Who may read a file.
@@ -29,14 +29,14 @@ pub(super) enum Privacy {
     Everyone,
 }
 
-/// What the copy of a file is called that is replaced.
+/// The name of a replaced file's copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Copy {
-    /// `name.bak-DATE`, or that with a number.
+    /// `name.bak-DATE`, with a number if necessary.
     Dated,
-    /// `name.old`, or that with a number.
+    /// `name.old`, with a number if necessary.
     Old,
-    /// None is left once all is written.
+    /// No copy is left once everything is written.
     None,
 }
 
@@ -48,14 +48,14 @@ pub(super) struct Planned {
     copy: Copy,
 }
 
-/// A file that is written beside its target, and not in its place yet.
+/// A file that was written beside its target and may not be in place yet.
 struct Staged {
     temporary: PathBuf,
     target: PathBuf,
-    /// The path that was asked for, which may be a link to the target.
+    /// The requested path, which may be a link to the target.
     path: PathBuf,
     copy: Option<PathBuf>,
-    /// Whether the copy goes once all is written.
+    /// Whether the copy is deleted once everything is written.
     is_passing: bool,
     is_in_place: bool,
 }
@@ -71,14 +71,14 @@ impl Planned {
         Self { path, text: Secret::new(text), privacy, copy: Copy::Dated }
     }
 
-    /// Returns it with its copy called otherwise.
+    /// Returns it with another kind of copy.
     pub(super) fn with_copy(self, copy: Copy) -> Self {
         Self { copy, ..self }
     }
 
-    /// Writes it beside its target, with the owner and the mode that it is to have.
+    /// Writes it beside its target, with its final owner and mode.
     fn stage(&self) -> std::io::Result<Staged> {
-        // A link stays one: what it leads to is replaced.
+        // A link stays a link; its target is replaced.
         let target = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         let folder = target.parent().unwrap_or(Path::new(""));
         make_folder(folder, self.privacy)?;
@@ -117,7 +117,7 @@ impl Planned {
 }
 
 impl Staged {
-    /// Keeps a copy of what is to be replaced.
+    /// Keeps a copy of the file to be replaced.
     fn keep(&mut self, copy: Copy, at: &str) -> anyhow::Result<()> {
         let base = match copy {
             Copy::Dated => format!(".bak-{at}"),
@@ -134,7 +134,8 @@ impl Staged {
         let shown = self.path.display();
         let free = free.with_context(|| format!("{SET_ASIDE_MAX} copies of {shown} stand in the way"))?;
         self.copy = Some(free.clone());
-        // A second name for the old file keeps owner and mode, and takes no room; not every file system has such.
+        // A second name for the old file keeps owner and mode and takes no space, but not every file system has hard
+        // links.
         let kept = fs::hard_link(&self.target, &free).or_else(|_| {
             fs::copy(&self.target, &free)?;
             let before = fs::metadata(&self.target)?;
@@ -146,13 +147,13 @@ impl Staged {
     fn put_in_place(&mut self) -> std::io::Result<()> {
         fs::rename(&self.temporary, &self.target)?;
         self.is_in_place = true;
-        // A folder that cannot be synced is synced by the system in its own time.
+        // If the folder cannot be synced, the system does so in its own time.
         let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
         Ok(())
     }
 
-    /// Has all as it was. What cannot be taken back either changes nothing about what went wrong.
+    /// Restores the old state; failures are ignored, because the first error is reported.
     fn undo(&self) {
         match (self.is_in_place, &self.copy) {
             (true, Some(copy)) => drop(fs::rename(copy, &self.target)),
@@ -165,7 +166,7 @@ impl Staged {
     }
 }
 
-/// Writes files, and copies of those that they replace, all or none; returns the copies. `at` is a date.
+/// Writes files and copies of those they replace, all or none; returns the copies. `at` is the date.
 pub(super) fn write_all(plan: &[Planned], at: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut staged = Vec::new();
     let written = write_into(&mut staged, plan, at);
@@ -175,14 +176,14 @@ pub(super) fn write_all(plan: &[Planned], at: &str) -> anyhow::Result<Vec<PathBu
     }
     let (passing, kept): (Vec<Staged>, Vec<Staged>) = staged.into_iter().partition(|staged| staged.is_passing);
     for copy in passing.iter().filter_map(|staged| staged.copy.as_ref()) {
-        // What is left of it is in nobody's way.
+        // A leftover copy is harmless.
         drop(fs::remove_file(copy));
     }
     Ok(kept.into_iter().filter_map(|staged| staged.copy).collect())
 }
 
 fn write_into(staged: &mut Vec<Staged>, plan: &[Planned], at: &str) -> anyhow::Result<()> {
-    // What is as it is to be already is left alone.
+    // Files that are already as planned are left alone.
     let plan: Vec<(&Planned, bool)> = plan
         .iter()
         .map(|planned| (planned, planned.would_change()))
@@ -200,7 +201,7 @@ fn write_into(staged: &mut Vec<Staged>, plan: &[Planned], at: &str) -> anyhow::R
     Ok(())
 }
 
-/// Gives a new file to somebody, unless it is theirs already.
+/// Changes a new file's owner, unless it is already right.
 fn own(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
     let made = fs::metadata(path)?;
     if (made.uid(), made.gid()) == (uid, gid) {
@@ -212,19 +213,19 @@ fn own(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
     })
 }
 
-/// What root makes in somebody's folder is theirs.
+/// Gives a file that root made in somebody's folder to that folder's owner.
 fn own_like_its_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = fs::metadata(folder)?;
     if own_uid() == Some(0) && folder.uid() != 0 { own(path, folder.uid(), folder.gid()) } else { Ok(()) }
 }
 
-/// Returns those of `paths` that exist, links to nowhere included.
+/// Returns those of `paths` that exist, including dangling links.
 pub(super) fn existing<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<PathBuf> {
     paths.into_iter().filter(|path| path.symlink_metadata().is_ok()).map(Path::to_owned).collect()
 }
 
-/// Checks that what is to be replaced are files, and that `dir` can be a folder: a pipe would be read for ever.
+/// Checks that the targets are regular files and `dir` can be a folder; a pipe would block for ever.
 pub(super) fn check_replaceable(dir: &Path, paths: &[PathBuf]) -> anyhow::Result<()> {
     if let Some(path) = dir.ancestors().find(|path| path.symlink_metadata().is_ok())
         && !fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
@@ -263,7 +264,7 @@ fn cannot(path: &Path, error: &std::io::Error) -> anyhow::Error {
     anyhow!("nothing was changed: {} cannot be written: {error}{denied}\n  Mend: {mend}", path.display())
 }
 
-/// Makes a folder, and those that it is in, as far as they are missing.
+/// Creates a folder and its missing parents.
 fn make_folder(folder: &Path, privacy: Privacy) -> std::io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -305,7 +306,8 @@ mod tests {
             fs::write(at(name), format!("{age} {name}")).expect("written");
         }
         let before = texts(dir.path());
-        // At the first step, since a file is in its folder's place, and at the last, since a folder is in its place.
+        // One fails at the first step, where a file is in the folder's place, the other at the last, where a folder is
+        // in the file's place.
         fs::create_dir(at("folder")).expect("made");
         for last in ["file/c", "folder"] {
             let error = write_all(&plan(last), "1").expect_err(last).to_string();
@@ -340,7 +342,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = dir.path().join("config");
         fs::create_dir(&folder).expect("made");
-        // Only root can give files away.
+        // Only root can change a file's owner.
         if own_uid() != Some(0) || chown(&folder, Some(4_321), Some(4_322)).is_err() {
             return;
         }

@@ -18,7 +18,7 @@ static TOOL: Form = Form { what: "a tool's name", pattern: "^[A-Za-z0-9_-]{1,64}
 static HOST: Form = Form { what: "a host", pattern: "^(\\*\\.)?[A-Za-z0-9.-]+(:[0-9]+)?$", chars_max: None };
 static DIGEST: Form = Form { what: "a tool's digest", pattern: "^[0-9a-f]{32}$", chars_max: None };
 
-/// What `tools:` takes.
+/// The value of `tools:`.
 pub(super) const TOOLS: K = K::List(&K::Either(&[K::Text(&TOOL), K::Section(&GRANT)]), GRANTS_MAX);
 
 /// The top level of a coworker's file.

@@ -1,4 +1,4 @@
-//! The JSON schema of a file (draft 7, which editors understand), made of its keys.
+//! The JSON schema of a file (draft 7, which editors understand), generated from its keys.
 
 use serde_json::{Map, Value, json};
 
@@ -44,7 +44,7 @@ fn section(keys: &'static [Key]) -> Map<String, Value> {
     section
 }
 
-/// A secret is given in one form; one that is not required may be left out.
+/// A secret is given in one form, and may be omitted unless it is required.
 fn one_form(names: &[String], is_required: bool) -> Value {
     let mut ways: Vec<Value> = names.iter().map(|name| json!({"required": [name]})).collect();
     if !is_required {
@@ -55,7 +55,7 @@ fn one_form(names: &[String], is_required: bool) -> Value {
 
 fn property(key: &'static Key, is_required: bool) -> Value {
     let mut property = match of_kind(&key.kind) {
-        // An empty key counts as left out.
+        // An empty key counts as omitted.
         Value::Object(kind) if !is_required => or_nothing(kind),
         Value::Object(kind) => kind,
         _ => Map::new(),
@@ -99,14 +99,14 @@ fn of_kind(kind: &'static Kind) -> Value {
         Kind::Either(kinds) => json!({"anyOf": kinds.iter().map(of_kind).collect::<Vec<_>>()}),
         Kind::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Kind::Dollars(least, most) => {
-            // Cents: a float holds them as they are written.
+            // Compute in cents, which a float represents as written.
             let dollars = |micro: u64| f64::from(u32::try_from(micro / 10_000).unwrap_or(u32::MAX)) / 100.0;
             json!({"type": ["number", "string"], "minimum": dollars(*least), "maximum": dollars(*most)})
         }
         Kind::Truth => json!({"type": "boolean"}),
         Kind::Choice(words) => json!({"enum": words}),
         Kind::Text(form) => text(form),
-        // Read where the section is, for it has three names.
+        // Handled with its section, because a secret has three names.
         Kind::Secret { .. } => Value::Null,
     }
 }
@@ -119,7 +119,7 @@ fn text(form: &'static Form) -> Value {
     text.insert("type".to_owned(), json!("string"));
     if !form.pattern.is_empty() {
         text.insert("pattern".to_owned(), json!(form.pattern));
-        // No word of the standard's: editors show it where the pattern is not met.
+        // Not a standard keyword: editors show it if the pattern does not match.
         text.insert("patternErrorMessage".to_owned(), json!(format!("{} belongs here.", form.what)));
     }
     text.extend(form.chars_max.map(|chars_max| ("maxLength".to_owned(), json!(chars_max))));

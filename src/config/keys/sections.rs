@@ -1,4 +1,4 @@
-//! The keys of `workmate.yaml`, but for what is about the model ([`super::claude`]) and tools ([`super::coworker`]).
+//! The keys of `workmate.yaml`, except those about the model ([`super::claude`]) and tools ([`super::coworker`]).
 
 use super::{
     ADDRESS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, ROOM, SERVER_NAME, URL, USER_ID, VALUE, WORD,

@@ -19,7 +19,7 @@ fn schemas_are_made_of_the_keys() {
     kept("config/coworker.schema.json", &coworker.1);
 }
 
-/// Every path of a section's keys, with `*` for names that the operator chooses and `[0]` for items.
+/// Collects the paths of a section's keys, with `*` for names chosen by the operator and `[0]` for items.
 fn paths(path: &str, keys: &'static [Key], into: &mut BTreeSet<String>) {
     for key in keys {
         for name in key.names() {
@@ -123,8 +123,8 @@ and check by them. Unknown keys, and keys given twice, are faults. An empty key 
 
 ";
 
-/// Writes a section's table, and those of the sections in it that were not `told` yet: the assistants' tools are a
-/// coworker's, and each budget has the same two spans.
+/// Writes a section's table and those of its sections that were not `told` yet: the assistants' tools have the keys of
+/// a coworker's, and all budgets have the same two periods.
 fn table(page: &mut String, heading: &str, keys: &'static [Key], told: &mut BTreeSet<*const Key>) {
     let _ = write!(page, "{heading}\n\n| key | takes | default | what for |\n| --- | --- | --- | --- |\n");
     let mut inner: Vec<(String, &'static [Key])> = Vec::new();
@@ -159,7 +159,7 @@ fn heading_of(heading: &str) -> String {
     }
 }
 
-/// The keys of the section that a kind holds, and how it holds it.
+/// Returns the keys of the section in a kind, and how the kind contains it.
 fn section_in(kind: &'static Kind) -> Option<(&'static str, &'static [Key])> {
     match kind {
         Kind::Section(keys) => Some(("", keys)),

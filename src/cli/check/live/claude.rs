@@ -10,7 +10,7 @@ use crate::{
     engine::{NO_KEY, claude_client, models_of},
 };
 
-/// Also returns by how much the API's clock is ahead of ours, where it has said the time.
+/// Also returns how many milliseconds the API's clock is ahead of ours, if it told the time.
 pub(super) async fn all(config: &Config) -> (Vec<Tried>, Option<i64>) {
     if !config.claude.has_credentials() {
         return (vec![Tried::new("claude", Found::Fault(format!("{NO_KEY}.")))], None);

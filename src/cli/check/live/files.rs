@@ -30,12 +30,12 @@ fn service(path: &Path, config: &Config, named: Option<&str>) -> Account {
     named.and_then(user).unwrap_or_else(|| Account::numbered(by_data()))
 }
 
-/// Reads a unit's `User=`: a name or a number.
+/// Looks up a unit's `User=`, a name or a number.
 fn user(named: &str) -> Option<Account> {
     Account::named(named).or_else(|| named.parse().ok().map(Account::numbered))
 }
 
-/// Asks of the data folder what a start asks, and opens a copy of what is stored, so that nothing is changed.
+/// Tests the data folder as a start does, and opens a copy of the store, so that nothing is changed.
 fn data(config: &Config, service: &Account) -> Found {
     let dir = &config.data_dir;
     let is_another = own_uid() == Some(0) && service.uid != 0;
@@ -55,12 +55,12 @@ fn data(config: &Config, service: &Account) -> Found {
         Err(StoreError::Locked { .. }) if is_served(dir) => {
             Found::Fine(format!("{} is in use by the workmate that runs", state.display()))
         }
-        // Whoever holds it serves nobody here: a start would meet the same.
+        // The process that holds it serves nobody here, so a start would fail in the same way.
         Err(error) => Found::Fault(error.to_string()),
     }
 }
 
-/// Whether a Workmate serves from this folder: it keeps a door there.
+/// Returns whether a Workmate serves from this folder, by its control socket.
 fn is_served(dir: &Path) -> bool {
     match UnixStream::connect(door_of(dir)) {
         Ok(_) => true,
@@ -88,11 +88,11 @@ fn owners(path: &Path, config: &Config, service: &Account) -> Found {
     Found::Fine(format!("{user} may read the configuration and write the data{as_root}"))
 }
 
-/// What is to be done with a file: only to be read, or written too.
+/// The access that a file needs: reading only, or writing too.
 const READ: u32 = 0o4;
 const WRITE: u32 = 0o6;
 
-/// Collects what a user may not use as it has to.
+/// Collects the files to which a user lacks the needed access.
 fn strangers(folder: &Path, user: &Account, wanted: u32, depth: usize, left: &mut usize, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
@@ -135,7 +135,7 @@ mod tests {
         };
         assert_eq!([found_of(own, READ), found_of(own, WRITE)], [Vec::<PathBuf>::new(), Vec::new()]);
         assert_eq!(found_of(own + 1, READ), [dir.path().join("a/closed")]);
-        // Whatever may be read, a store has to be written.
+        // A store needs write access, even if it can be read.
         assert_eq!(found_of(own + 1, WRITE), ["a", "open"].map(|name| dir.path().join(name)));
     }
 }

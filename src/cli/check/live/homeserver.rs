@@ -32,7 +32,7 @@ const PING_MAX: Duration = Duration::from_secs(30);
 /// How long a running Workmate may take to answer on its health port.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
-/// Also returns by how much the homeserver's clock is ahead of ours, where it has said the time.
+/// Also returns how many milliseconds the homeserver's clock is ahead of ours, if it told the time.
 pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> (Vec<Tried>, Option<i64>) {
     let runs = is_running(config).await;
     let (listener, mut tried) = listeners(config, runs).await;
@@ -123,7 +123,7 @@ fn in_short(error: &MatrixError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// Whether the homeserver lets us act as our own users, one of each kind; looks only.
+/// Checks whether the homeserver lets us act as our own users, one of each kind; reads only.
 async fn act(config: &Config, api: &Api) -> Vec<Tried> {
     let found = match timeout(ASK_MAX, differences(config, api)).await {
         Ok(Ok(found)) if found.is_empty() => {

@@ -50,7 +50,7 @@ pub struct Scene<'a> {
     pub thread: Option<&'a ThreadSoFar>,
     /// The sender of the thread's root, if known; see [`needs_root`].
     pub root_sender: Option<&'a UserId>,
-    /// For a nod: whether what it answers asked something back, where known; see [`needs_asked_back`].
+    /// For a nod: whether the message that it answers asked something back, if known; see [`needs_asked_back`].
     pub asked_back: Option<bool>,
     /// The room's members; required if [`needs_members`] says so.
     pub members: &'a [Member<'a>],
@@ -188,8 +188,8 @@ pub enum Silence {
     AmbiguousThread,
     /// It is for the room or for somebody else.
     NotAddressed,
-    /// A message that asks nothing: emoji, thanks or an `ok` in a thread or in reply to an answer, or a file without a
-    /// caption in a thread.
+    /// It asks nothing: emoji, thanks or an `ok` in a thread or in reply to an answer, or a file without a caption in a
+    /// thread.
     NoWords,
     /// It is not a message: a reaction, a redaction, state, or undecryptable.
     NoMessage,
@@ -212,8 +212,8 @@ pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option
     (is_open || nod(message, scene.coworkers).is_some()).then_some(reply_to)
 }
 
-/// Returns what a message answers that may be nothing but a nod ([`nod`]): whether that asked something back must be known
-/// before [`addressed`] can decide. The caller looks it up and sets [`Scene::asked_back`].
+/// Returns what a possible nod ([`nod`]) answers, if it must be known whether that asked something back before
+/// [`addressed`] can decide. The caller looks it up and sets [`Scene::asked_back`].
 #[must_use]
 pub fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<Answered<'e>> {
     let EventKind::Message(message) = &event.kind else { return None };

@@ -1,25 +1,25 @@
 //! Approvals (C12): what is asked, who may decide, what counts as a decision, and that it holds for one call only.
 //!
-//! Everything that is not a clear decision of somebody whom the rule names leaves the call where it is, and time turns
-//! that into no. Readings chosen where the rule leaves room:
+//! Anything but a clear decision by a person whom the rule names leaves the call pending, and time turns that into no.
+//! Readings chosen where the rule leaves room:
 //!
-//! - The rule alone says who: a moderator has no say under `asker`, nor the asker under `moderator` unless they have the
+//! - The rule alone says who decides: a moderator has no say under `asker`, nor the asker under `moderator` without the
 //!   power level.
-//! - Only new reactions and new replies decide. Edits of the card mean nothing; an edit of words about it, and a ✅ on
-//!   something else that its run has shown, are told how to decide.
-//! - Redacting a ✅ (or ❌) takes it back as long as the run has not taken it up; then the card is open again.
-//!   Redacting the card declines the call, whoever could do so: declining is always safe.
-//! - A reply to the card that is clearly a yes or a no decides ([`words::deciding`](super::words::deciding)). What may be
-//!   meant to decide and is not clear (`ok`, 👍) decides nothing, and its sender is told how to.
-//! - What is typed in the thread of a card, in reply to nothing or to its run's status, is read in the same way, if each of
-//!   its words is one that people decide with; anything else there is a question. With several cards open there it decides
-//!   nothing, and its sender is told how to say which.
-//! - A yes or no of somebody whom the rule does not name asks nothing else: they are told once for a card who decides. An
-//!   `ok` of theirs that points at no card is a message like any other.
-//! - No doubt approves: a question mark, dots, what is struck out. A no with which a message opens declines, and the rest of
-//!   the message is a request like any other.
-//! - What was made after the expiry is late, whatever time another server claims for it; and once the run has learned that
-//!   the time is over, nothing comes in time any more.
+//! - Only new reactions and new replies decide. Edits of the card mean nothing. The sender of an edited reply, or of a
+//!   ✅ on something else that the run has posted, is told how to decide.
+//! - Redacting a ✅ or ❌ takes it back until the run has acted on it; the card is then open again. Redacting the card
+//!   declines the call, whoever does it, because declining is always safe.
+//! - A reply to the card that is clearly a yes or a no decides ([`words::deciding`](super::words::deciding)). An
+//!   ambiguous one (`ok`, 👍) decides nothing, and its sender is told how to decide.
+//! - A message in the card's thread that replies to nothing, or to the run's status, is read in the same way if it
+//!   consists only of deciding words; otherwise it is a question. If several cards are open there it decides nothing,
+//!   and its sender is told how to say which one.
+//! - A yes or no of a person whom the rule does not name is not a request: they are told once per card who decides. An
+//!   `ok` of theirs that points to no card is an ordinary message.
+//! - Doubt never approves: a question mark, dots, struck-out text. A no at the start of a message declines, and the
+//!   rest of the message is an ordinary request.
+//! - A decision made after the expiry is late, whatever time another server claims for it. Once the run has learned of
+//!   the expiry, every further decision is late.
 
 mod card;
 mod clear;
@@ -157,7 +157,7 @@ pub enum NotAllowed {
 }
 
 impl NotAllowed {
-    /// Whether it is a person who would hear of it: others than they decide.
+    /// Returns whether to tell the person: others than they decide.
     #[must_use]
     pub fn names_others(self) -> bool {
         matches!(self, Self::NotNamed | Self::TooLowLevel)

@@ -163,24 +163,24 @@ impl AssistantCommand {
 /// A command to the service bot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceCommand {
-    /// `!assistant`
+    /// `!assistant`.
     Assistant,
-    /// `!coworkers`
+    /// `!coworkers`.
     Coworkers,
-    /// `!verify`
+    /// `!verify`.
     Verify,
-    /// `!help`, and whatever is no command
+    /// `!help`, and everything that is not a command.
     Help,
-    /// `!status`, for admins
+    /// `!status`; for admins only.
     Status,
-    /// `!changes`, for admins
+    /// `!changes`; for admins only.
     Changes,
-    /// `!accept <what>`, for admins: what is accepted is named as it was shown, letter by letter
+    /// `!accept <what>`; for admins only. The argument is exactly as `!changes` shows it.
     Accept(String),
 }
 
 impl ServiceCommand {
-    /// Returns what `text` asks of the service bot; what an admin may ask is no command of others.
+    /// Parses a text to the service bot; admins' commands are unknown to others.
     #[must_use]
     pub fn parse(text: &str, is_admin: bool) -> Self {
         let said = typed(text);

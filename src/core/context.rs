@@ -197,7 +197,7 @@ pub struct Room<'a> {
     pub readable_from: Option<Timestamp>,
     /// The answer's reader's time zone as an IANA name, if there is a single reader.
     pub time_zone: Option<&'a str>,
-    /// The time zones of those who have asked here, by their IANA names, where their profiles name one.
+    /// The IANA time zones of those who have asked in the room, if their profiles name one.
     pub time_zones: Option<&'a BTreeMap<OwnedUserId, String>>,
     /// Users who are invited and have not joined.
     pub invited: &'a [OwnedUserId],

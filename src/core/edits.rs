@@ -16,8 +16,8 @@ pub const WAIT_MAX_MS: u64 = 30_000;
 /// How often edits restart a run whose model was already asked.
 pub const RESTARTS_MAX: u32 = 5;
 
-/// So long after a request on a room's timeline, or after the last file that was added to it, a file of the asker's belongs
-/// to it, in milliseconds. In its thread it does as long as the run goes on, and so long after the request or its answer.
+/// How long after a request in a timeline, or after its last file, another file of the asker belongs to it, in
+/// milliseconds. In the request's thread it does while the run goes on, and this long after the request or its answer.
 pub const JOIN_WINDOW_MS: u64 = 30_000;
 /// Most files added to one request.
 pub const JOINED_MAX: usize = 20;
@@ -51,8 +51,8 @@ pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
     event.sender == to.asker && is_file && mentions_nobody && !replies_to_other && is_here
 }
 
-/// Returns whether an event is a file that goes on with a request whose run is over: as [`joins`], and soon, also in its
-/// thread. Words beside the file ask by themselves, or do not.
+/// Returns whether an event is a file that continues a request whose run is over: like [`joins`], but soon, also in its
+/// thread. A file with a caption asks by itself, or does not.
 #[must_use]
 pub fn goes_on(event: &RoomEvent, with: &Open<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
@@ -283,7 +283,7 @@ mod tests {
         for (name, event, to, expected) in table {
             assert_eq!(joins(&event, &to), expected, "{name}");
         }
-        // Once the answer has come, a file alone goes on with the request, for a short time also in its thread.
+        // After the answer, a file without a caption continues the request, for a short time also in its thread.
         let captioned = |message: &mut Message| message.body = "and this?".to_owned();
         let table: [(&str, RoomEvent, Open<'_>, bool); 8] = [
             ("at once", file(alice, 1_500, &as_is), on(Some(ask)), true),

@@ -1,14 +1,14 @@
 //! What is known about the provider's models: the efforts they accept, and when they retire.
 //!
-//! The API tells it where it can be asked; the table is for where it can't, and for `workmate check`. A model that is in
-//! neither is asked as configured.
+//! The API tells this where it can be asked. The table serves where it cannot, and `workmate check`. A model in neither
+//! is called as configured.
 
 use super::{prompt::Effort, time::Timestamp};
 
-/// How long before its end a model is told of.
+/// How many days before a model's retirement people are told of it.
 const END_TOLD_DAYS: i32 = 60;
 
-/// The words for effort, from little to much.
+/// The names of efforts, from low to high.
 pub const EFFORTS: [(&str, Effort); 5] = [
     ("low", Effort::Low),
     ("medium", Effort::Medium),
@@ -64,8 +64,7 @@ impl Facts {
     }
 }
 
-/// Returns in how many days a model ends, where that is soon; less than 0 where the day is over. `ends`: as
-/// [`Facts::ends`].
+/// Returns in how many days a model retires, if that is soon; negative after that day. `ends` is as in [`Facts::ends`].
 #[must_use]
 pub fn ends_in_days(ends: &str, now: Timestamp) -> Option<i32> {
     let today = jiff::Timestamp::from_millisecond(now.as_ms()).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -73,7 +72,7 @@ pub fn ends_in_days(ends: &str, now: Timestamp) -> Option<i32> {
     (days <= END_TOLD_DAYS).then_some(days)
 }
 
-/// Says that a model ends, and how to mend it; nothing where that is not soon. `who`: what names it.
+/// Returns the text that a model retires, with the remedy; `None` if that is not soon. `who` names the model's users.
 #[must_use]
 pub fn told_of_end(model: &str, who: &str, ends: &str, now: Timestamp) -> Option<String> {
     let days = ends_in_days(ends, now)?;
@@ -90,7 +89,7 @@ pub fn told_of_end(model: &str, who: &str, ends: &str, now: Timestamp) -> Option
     ))
 }
 
-/// Returns a model that takes the place of one that ends.
+/// Returns the replacement for a retiring model.
 #[must_use]
 pub fn successor(model: &str) -> Option<&'static str> {
     ENDING.iter().find(|(name, ..)| *name == model).map(|(.., next)| *next)

@@ -7,7 +7,7 @@ pub mod clock;
 pub mod homeserver;
 pub mod registered;
 
-/// What stood in the way of a connection.
+/// What prevented a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The name does not resolve.
@@ -87,7 +87,7 @@ impl Obstacle {
         SIGNS.iter().find(|(sign, _)| causes.contains(sign)).map_or(Self::Other, |(_, obstacle)| *obstacle)
     }
 
-    /// Returns what to do about what the causes tell, where `key` names the setting that says where the other side is.
+    /// Returns the remedy for an error with these causes; `key` names the setting with the other side's address.
     #[must_use]
     pub fn mend_of(causes: &str, key: &str) -> String {
         match Self::of(causes) {
@@ -96,7 +96,7 @@ impl Obstacle {
         }
     }
 
-    /// Returns what to do about it, where `key` names the setting that says where the other side is.
+    /// Returns the remedy; `key` names the setting with the other side's address.
     #[must_use]
     pub fn mend(self, key: &str) -> String {
         match self {

@@ -59,7 +59,7 @@ pub struct FirstWords<'a> {
     pub tools: &'a Toolset,
     /// On whose behalf it reads.
     pub reads: Reads,
-    /// The time zone of whoever invited it.
+    /// The inviter's time zone.
     pub zone: &'a Zone,
 }
 
@@ -244,7 +244,7 @@ pub fn nothing_to_stop() -> String {
     "I'm not working on anything.".to_owned()
 }
 
-/// Says that `!stop` found nothing to stop in the thread where it was said, and something elsewhere in the room.
+/// Says that `!stop` found nothing to stop in its thread, but something elsewhere in the room.
 #[must_use]
 pub fn nothing_to_stop_here(elsewhere: usize) -> String {
     let what = if elsewhere == 1 { "one request" } else { "some requests" };

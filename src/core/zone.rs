@@ -32,13 +32,13 @@ impl Zone {
         named.next().unwrap_or_default()
     }
 
-    /// Returns a day and time with the zone as people write it.
+    /// Formats a day and time with the zone as people write it.
     #[must_use]
     pub fn date(&self, at: Timestamp) -> String {
         self.write(at, "%-d %B %Y, %H:%M")
     }
 
-    /// Returns a time of day to the second, with the zone as people write it.
+    /// Formats a time of day to the second with the zone as people write it.
     #[must_use]
     pub fn time(&self, at: Timestamp) -> String {
         self.write(at, "%H:%M:%S")
@@ -60,7 +60,7 @@ impl Zone {
     }
 }
 
-/// Returns a zone as people write it. Where it has no abbreviation, the database has the bare offset (`+0545`).
+/// Returns a zone as people write it. If it has no abbreviation, the database has only the offset (`+0545`).
 fn zone_as_written(abbreviation: &str, offset_seconds: i32) -> String {
     if abbreviation.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
         return abbreviation.to_owned();

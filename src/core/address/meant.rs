@@ -1,4 +1,4 @@
-//! Whom a message is meant for: mentions, links, and names at its very start.
+//! Finds whom a message is meant for: mentions, links, and names at its very start.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +21,9 @@ pub(super) fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>])
     mentioned
 }
 
-/// Returns the coworkers whose name the message begins with; where `calls` is wanted, only if that is an address beyond
-/// doubt: a client that writes `m.mentions` has said already whom its user picked. Without it, a name that is an ordinary
-/// word, or that the message says something about, is none either.
+/// Returns the coworkers whose name begins the message. If `calls` is set, the name must be an unambiguous address,
+/// because a client that sends `m.mentions` has already said whom its user picked. Without `calls`, an ordinary word,
+/// or a name that the message only talks about, still does not count.
 pub(super) fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], calls: bool) -> BTreeSet<OwnedUserId> {
     if message.is_uncaptioned() {
         return BTreeSet::new();
@@ -45,8 +45,8 @@ pub(super) fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], 
     named.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, user)| (*user).to_owned()).collect()
 }
 
-/// Returns whether a message nods at what it replies to and asks nothing else. Clients mention whoever is replied to: that
-/// alone does not ask, a name or a pill in the text does.
+/// Returns whether a message only nods at what it replies to. Clients mention the replied-to sender, which alone does
+/// not ask; a name or a pill in the text does.
 pub(super) fn only_nods(message: &Message, coworkers: &[CoworkerHere<'_>], asked_back: Option<bool>) -> bool {
     let nods = nods::nod(message, coworkers).is_some_and(|nod| nod.asks_nothing(asked_back));
     nods && called_by_name(message, coworkers, true).is_empty()

@@ -11,7 +11,7 @@ use crate::core::legible::is_hidden;
 /// Bytes searched for a name after a command; commands with an address are far shorter.
 const BEHIND_BYTES_MAX: usize = 1_000;
 
-/// Names for a coworker that are words of a workplace: people begin sentences with them that are to nobody.
+/// Coworkers' names that are ordinary words at work, with which people begin sentences that address nobody.
 const ORDINARY: [&str; 72] = [
     "access",
     "account",
@@ -108,7 +108,8 @@ pub(crate) struct Named {
     /// Whether it can only be an address: with an `@`, as the full id or display name, followed by `:`, `,` and the
     /// like, by a command or nothing, or at the start of a question.
     pub(crate) calls: bool,
-    /// Whether it may be meant as an address: nothing behind it speaks about whom it names, and it is no ordinary word.
+    /// Whether it may be an address: the following words do not talk about the named one, and it is not an ordinary
+    /// word.
     pub(crate) may_call: bool,
 }
 

@@ -1,6 +1,6 @@
-//! What people say to an answer and ask nothing with: a bare emoji, thanks, an `ok` (C5).
+//! Replies to an answer that ask nothing (C5): a bare emoji, thanks, an `ok`.
 //!
-//! Each word has to be known, and no mark may make a question of them: whatever else is said asks.
+//! Every word must be known, and no mark may make it a question; any other text asks.
 
 use super::{CoworkerHere, Message, MessageKind, after_quote, others, spelling};
 use crate::core::{
@@ -8,7 +8,7 @@ use crate::core::{
     legible::{is_hidden, usual_width},
 };
 
-/// A longer text says more than thanks.
+/// Most bytes of a nod; a longer text says more than thanks.
 const NOD_BYTES_MAX: usize = 200;
 /// Words of one phrase.
 const PHRASE_WORDS_MAX: usize = 4;
@@ -110,7 +110,7 @@ const THANKS: [&str; 92] = [
     "谢了",
     "辛苦了",
 ];
-/// The same without spaces between words, and Korean.
+/// More phrases of thanks: in scripts without spaces, and in Korean.
 const THANKS_MORE: [&str; 12] = [
     "非常感谢",
     "ありがとう",
@@ -125,7 +125,7 @@ const THANKS_MORE: [&str; 12] = [
     "고맙습니다",
     "감사해요",
 ];
-/// Words that say that something is taken in, or good.
+/// Phrases that acknowledge or approve.
 const TAKEN: [&str; 100] = [
     "ok",
     "okay",
@@ -228,7 +228,7 @@ const TAKEN: [&str; 100] = [
     "anladım",
     "حسنا",
 ];
-/// Words that go with them and say nothing by themselves.
+/// Phrases that accompany those and mean nothing alone.
 const BESIDE: [&str; 40] = [
     "so",
     "so much",
@@ -272,19 +272,19 @@ const BESIDE: [&str; 40] = [
     "dir",
 ];
 
-/// What a message says that asks nothing.
+/// A message that asks nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nod {
-    /// Emoji and marks.
+    /// Only emoji and marks.
     Emoji,
     /// Thanks.
     Thanks,
-    /// That it is taken in, which is also how people answer a question.
+    /// An acknowledgement, with which people also answer a question.
     Taken,
 }
 
 impl Nod {
-    /// Whether it asks nothing, given whether what it answers asked something; `None` where that is not known.
+    /// Returns whether it asks nothing, given whether the answered message asked something back; `None` if unknown.
     #[must_use]
     pub fn asks_nothing(self, asked_back: Option<bool>) -> bool {
         match (self, asked_back) {
@@ -295,7 +295,7 @@ impl Nod {
     }
 }
 
-/// Returns what a message says, where that asks nothing by itself. The coworkers' names may stand among its words.
+/// Returns the message's nod, if it asks nothing by itself. It may contain the coworkers' names.
 #[must_use]
 pub fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<Nod> {
     if !matches!(message.kind, MessageKind::Text | MessageKind::Emote) {
@@ -325,7 +325,7 @@ pub fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<Nod> {
     }
 }
 
-/// Returns the longest known phrase that words begin with: how many, and what it says.
+/// Returns the longest known phrase at the start of `words`: its length in words, and its meaning.
 fn phrase(words: &[String]) -> Option<(usize, Option<Nod>)> {
     (1..=words.len().min(PHRASE_WORDS_MAX)).rev().find_map(|length| {
         let said = words[..length].join(" ");
@@ -339,7 +339,7 @@ fn phrase(words: &[String]) -> Option<(usize, Option<Nod>)> {
     })
 }
 
-/// Returns how many words are a coworker's name.
+/// Returns the length in words of a coworker's name at the start of `words`.
 fn names(words: &[String], coworkers: &[CoworkerHere<'_>]) -> Option<usize> {
     let names = coworkers.iter().flat_map(|coworker| [coworker.id, coworker.name]);
     names
@@ -350,7 +350,7 @@ fn names(words: &[String], coworkers: &[CoworkerHere<'_>]) -> Option<usize> {
         .max()
 }
 
-/// Returns a word as words are compared here: small letters of usual width, without the marks and emoji around it.
+/// Normalises a word for comparison: lower case, usual width, without the marks and emoji around it.
 fn plain(word: &str) -> String {
     let letters = word.chars().map(usual_width).filter(|letter| !is_hidden(*letter));
     let letters = letters.map(|letter| if matches!(letter, '’' | 'ʼ') { '\'' } else { letter });
@@ -358,24 +358,24 @@ fn plain(word: &str) -> String {
     word.trim_matches(|letter: char| !others::is_letter(letter) && !is_spoken_mark(letter)).to_owned()
 }
 
-/// Vowel signs and the like, which are part of words in many scripts.
+/// Returns whether a character is a vowel sign or the like, which belongs to words in many scripts.
 fn is_spoken_mark(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{e30}'..='\u{e4e}' | '\u{64b}'..='\u{652}')
 }
 
-/// Where the words stand that a nod answers.
+/// Where the message that a nod answers is.
 #[derive(Clone, Copy, Debug)]
 pub enum Answered<'a> {
-    /// In this message.
+    /// It is this message.
     Message(&'a ruma::EventId),
-    /// In the newest message of the thread.
+    /// The newest message of this thread.
     Thread(&'a ruma::EventId),
-    /// In the newest message of the chat.
+    /// The newest message of the chat.
     Chat,
 }
 
-/// Returns whether what a nod answers asks something back; `None` where `events`, oldest first, do not hold it. `is_ours`
-/// says who answers.
+/// Returns whether the message that a nod answers asks something back; `None` if `events`, oldest first, do not contain
+/// it. `is_ours` says whose messages are answers.
 #[must_use]
 pub fn asked_back(
     events: &[RoomEvent],

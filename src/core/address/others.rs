@@ -72,7 +72,7 @@ const GREETINGS: [&str; 40] = [
     "おはよう",
 ];
 
-/// Titles before a name: with one, a surname counts.
+/// Titles before a name, with which a surname alone counts.
 const TITLES: [&str; 30] = [
     "mr", "mr.", "mrs", "mrs.", "ms", "ms.", "miss", "mx", "dr", "dr.", "prof", "prof.", "herr", "frau", "hr.", "fr.",
     "monsieur", "madame", "m.", "mme", "señor", "señora", "sr.", "sra.", "signor", "signora", "pan", "pani", "anh",
@@ -110,10 +110,10 @@ pub(super) fn called_another(
     })
 }
 
-/// Whether a text opens with a member's name, and does not only speak about them (`Bob is away`).
+/// Returns whether a text opens with a member's name and does not only talk about them (`Bob is away`).
 fn is_named(text: &str, member: &Member<'_>) -> bool {
     let display = member.name.unwrap_or_default().trim();
-    // What people add to their names: `Bob Stone (ops)`.
+    // Additions to display names: `Bob Stone (ops)`.
     let bare = [" (", " [", " |", " ·", " /"].iter().filter_map(|mark| display.find(mark)).min();
     let bare = bare.map_or("", |end| display[..end].trim());
     let whole = [display, bare, member.user.localpart(), member.user.as_str()];
@@ -127,7 +127,7 @@ fn is_named(text: &str, member: &Member<'_>) -> bool {
     by_whole_name || is_named_in_part(text, display)
 }
 
-/// Whether a text opens with a part of a name. That counts only where it is clear that somebody is spoken to.
+/// Returns whether a text opens with part of a name, which counts only if it is clearly an address.
 fn is_named_in_part(text: &str, display: &str) -> bool {
     let calls = |text: &str, part: &str| name_at_start(text, part).is_some_and(|start| is_vocative(text, &start));
     let title = TITLES.iter().filter_map(|title| {
@@ -143,7 +143,7 @@ fn is_named_in_part(text: &str, display: &str) -> bool {
     }) {
         return true;
     }
-    // Where no space parts a name, what stands before an honorific is a part of it: the family's name or the given one.
+    // In a name without spaces, the text before an honorific is part of the name: the family or the given name.
     let text = text.trim_start_matches(is_hidden);
     is_unspaced(display)
         && display.char_indices().skip(1).any(|(at, _)| {
@@ -165,7 +165,7 @@ pub(super) fn says_nothing(message: &Message) -> bool {
     match &message.kind {
         MessageKind::Attachment { voice: true, .. } => false,
         _ if message.is_uncaptioned() => true,
-        // A question mark by itself asks.
+        // A lone question mark asks.
         _ => {
             let text = after_quote(&message.body);
             !spelling::is_question(text) && !text.split_whitespace().any(is_word)

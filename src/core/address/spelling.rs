@@ -1,5 +1,5 @@
-//! How names are spelled where somebody is spoken to: what counts as the same letter, what people put behind a name
-//! (marks, honorifics), and what shows that a name is spoken about (particles, a verb).
+//! How people spell names that they address: which letters count as equal, what they add after a name (marks,
+//! honorifics), and what shows that a text talks about the name's owner (particles, a verb).
 
 use crate::core::legible::{is_hidden, usual_width};
 
@@ -9,10 +9,10 @@ pub(super) const VOCATIVE: [char; 23] = [
     '～', '〜',
 ];
 
-/// What a question is marked with.
+/// Question marks.
 const QUESTIONS: [char; 11] = ['?', '？', '؟', '¿', '﹖', '⁇', '⁈', '⁉', '❓', '❔', '՞'];
 
-/// What people put behind a name without a space, out of respect.
+/// Honorifics that are attached to a name.
 const HONORIFICS: [&str; 38] = [
     "さん",
     "サン",
@@ -54,7 +54,7 @@ const HONORIFICS: [&str; 38] = [
     "जी",
 ];
 
-/// What people put behind a name as a word of its own, or with a hyphen.
+/// Titles after a name, as a separate word or with a hyphen.
 const TITLES_BEHIND: [&str; 26] = [
     "-san",
     "-sama",
@@ -84,14 +84,14 @@ const TITLES_BEHIND: [&str; 26] = [
     " sahib",
 ];
 
-/// What a name is spoken about with, where no space parts words: of, is, at, and the like.
+/// Particles that show, in scripts without spaces, that a text talks about a name's owner: of, is, at, and the like.
 const PARTICLES: [char; 42] = [
     'の', 'は', 'が', 'を', 'に', 'も', 'と', 'へ', 'で', 'や', 'か', 'な', 'だ', '的', '是', '在', '有', '了', '和',
     '跟', '与', '與', '被', '也', '都', '很', '已', '又', '说', '說', '은', '는', '이', '가', '을', '를', '의', '에',
     '도', '와', '과', '로',
 ];
 
-/// Words right behind a name that say something of whom it names.
+/// Words right after a name that say something about its owner.
 const STATES: [&str; 66] = [
     "is", "isn't", "are", "aren't", "was", "wasn't", "were", "weren't", "has", "hasn't", "have", "haven't", "had",
     "will", "won't", "can't", "cannot", "does", "doesn't", "did", "didn't", "needs", "says", "said", "seems", "looks",
@@ -100,7 +100,7 @@ const STATES: [&str; 66] = [
     "y", "è", "sono", "ha", "är", "er", "é", "foi", "не", "был",
 ];
 
-/// What makes a question of those of them that may stand before their subject: "is it up", "are you there".
+/// Subjects that turn such a word into a question: "is it up", "are you there".
 const SUBJECTS: [&str; 22] = [
     "you",
     "it",
@@ -126,7 +126,7 @@ const SUBJECTS: [&str; 22] = [
     "wir",
 ];
 
-/// Words with which a question or a request begins.
+/// Words that begin a question or a request.
 const ASKS: [&str; 62] = [
     "who",
     "whom",
@@ -195,16 +195,16 @@ const ASKS: [&str; 62] = [
 /// Where a name stands at the start of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
-    /// With what is before and, as its markup or out of respect, behind it.
+    /// Its length in bytes, including what precedes it, and the markup or honorific after it.
     pub(super) bytes: usize,
     /// Whether there is an `@` before it.
     pub(super) at: bool,
-    /// Whether an honorific without a space is part of it.
+    /// Whether it includes an attached honorific.
     pub(super) honoured: bool,
 }
 
-/// Returns where `name` stands at the start of `text`, if a word ends there: behind marks that show nothing, emphasis, and
-/// an `@`; with an honorific behind it.
+/// Finds `name` at the start of `text`, if a word ends after it. Invisible marks, emphasis and an `@` may precede it,
+/// and an honorific may follow.
 pub(super) fn name_at_start(text: &str, name: &str) -> Option<Start> {
     let shown = text.trim_start_matches(is_hidden);
     let plain = shown.trim_start_matches(['*', '_']);
@@ -223,8 +223,8 @@ pub(super) fn name_at_start(text: &str, name: &str) -> Option<Start> {
     found.filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
 }
 
-/// Returns the first bytes of `text` that are `name`. What people do not tell apart when they type is the same: small and
-/// capital letters, widths, the i's with and without a dot, ß and ss.
+/// Returns the length of `name` at the start of `text`. What people do not distinguish when typing is equal: case,
+/// width, dotted and dotless i, ß and ss.
 pub(super) fn prefix_folded(text: &str, name: &str) -> Option<usize> {
     let mut wanted = name.chars().flat_map(folded).peekable();
     for (at, letter) in text.char_indices() {
@@ -240,7 +240,7 @@ pub(super) fn prefix_folded(text: &str, name: &str) -> Option<usize> {
     wanted.peek().is_none().then_some(text.len())
 }
 
-/// Returns whether two names are the same as [`prefix_folded`] compares them.
+/// Returns whether two names are equal as in [`prefix_folded`].
 pub(super) fn is_same(name: &str, other: &str) -> bool {
     name.chars().flat_map(folded).eq(other.chars().flat_map(folded))
 }
@@ -266,7 +266,7 @@ pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
     found.at || is_parted || rest.is_empty() || rest.starts_with(VOCATIVE)
 }
 
-/// Whether what stands behind a name says something of whom it names: `sales are down`, `oncall has paged`.
+/// Returns whether the text after a name says something about its owner: `sales are down`, `oncall has paged`.
 pub(super) fn states(behind: &str) -> bool {
     let mut words = behind.split_whitespace().map(plain_word);
     let Some(first) = words.next().filter(|_| behind.starts_with(char::is_whitespace)) else { return false };
@@ -274,7 +274,7 @@ pub(super) fn states(behind: &str) -> bool {
     STATES.contains(&first.as_str()) && !inverted()
 }
 
-/// Whether what stands behind a name begins as questions and requests do.
+/// Returns whether the text after a name begins like a question or a request.
 pub(super) fn asks_behind(behind: &str) -> bool {
     let mut words = behind.split_whitespace().map(plain_word);
     let first = words.next().unwrap_or_default();
@@ -283,17 +283,17 @@ pub(super) fn asks_behind(behind: &str) -> bool {
     inverted || ASKS.contains(&first.as_str())
 }
 
-/// Whether a text is marked as a question anywhere.
+/// Returns whether a text contains a question mark.
 pub(super) fn is_question(text: &str) -> bool {
     text.contains(QUESTIONS)
 }
 
-/// Whether a text ends as a question does.
+/// Returns whether a text ends with a question mark.
 pub(super) fn ends_as_question(text: &str) -> bool {
     text.trim_end_matches(|letter: char| letter.is_whitespace() || is_hidden(letter)).ends_with(QUESTIONS)
 }
 
-/// Whether a text consists of letters of scripts that put no space between words.
+/// Returns whether a text consists of letters of scripts without spaces.
 pub(super) fn is_unspaced(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|letter| ('\u{2e80}'..='\u{ffff}').contains(&letter))
 }
@@ -303,7 +303,7 @@ fn plain_word(word: &str) -> String {
     word.trim_matches(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '\'' | '&')).to_owned()
 }
 
-/// Returns how many bytes of honorific stand right behind a name, and whether it is one without a space.
+/// Returns the bytes of an honorific right after a name, and whether it is attached without a space.
 fn honorific(behind: &str) -> (usize, bool) {
     let ended = |title: &str| {
         let bytes = prefix_folded(behind, title)?;

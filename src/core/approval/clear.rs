@@ -73,7 +73,7 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
     })
 }
 
-/// Whether a reply consists of words that people decide with, clear or not, so that it asks nothing else.
+/// Returns whether a reply consists only of deciding words, clear or not, so that it asks nothing else.
 #[must_use]
 pub fn leans(message: &Message) -> bool {
     said_in_passing(message, after_quote(&message.body)).is_some()

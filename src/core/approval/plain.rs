@@ -90,19 +90,19 @@ pub fn plain(cards: &[&Standing], by: &UserId, who: &Who, level: Option<i64>, no
     }
 }
 
-/// Words of somebody who has no say.
+/// A decision by a person who has no say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The card that they are about, as its place among those that were given.
+    /// The index of the card that it is about, among those given.
     pub card: usize,
-    /// Why they do not count.
+    /// Why it does not count.
     pub why: NotAllowed,
-    /// Whether they say something else besides, which is a message like any other.
+    /// Whether the message also says something else, which is an ordinary message.
     pub more: bool,
 }
 
-/// Returns what becomes of plain words beside `cards` whose sender may decide about none: a clear yes or no is taken for
-/// a decision about the first that is open, if others than they decide about it. Anything less clear is a message.
+/// Handles a plain message near `cards` whose sender may decide about none of them. A clear yes or no counts as one
+/// about the first open card about which others decide; anything less clear is an ordinary message.
 #[must_use]
 pub fn refused(
     cards: &[(&Standing, Said)],
@@ -114,7 +114,7 @@ pub fn refused(
     cards.iter().enumerate().find_map(|(card, (standing, said))| {
         let Said::Decides { more, .. } = *said else { return None };
         let open = standing.is_open(now);
-        // Whoever has no say whatever their power level is known by the rule alone.
+        // For people without a say at any power level, the rule alone decides.
         let why =
             standing.refuses(by, who).or_else(|| may_decide(&standing.rule, by, who, &standing.asker, level).err());
         why.filter(|why| open && why.names_others()).map(|why| Refused { card, why, more })

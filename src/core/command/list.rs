@@ -6,21 +6,21 @@ use super::{AssistantCommand as Assistant, CoworkerCommand as Coworker, ServiceC
 /// A command.
 #[derive(Clone, Copy, Debug)]
 pub struct Described<C> {
-    /// Its word, such as `!help`.
+    /// The command's word, such as `!help`.
     pub word: &'static str,
-    /// What is written behind the word, with a blank in front; mostly nothing.
+    /// The argument as shown after the word, with a leading space; mostly empty.
     pub argument: &'static str,
-    /// What the word alone asks for; `None` where it is read elsewhere, with what stands behind it.
+    /// The command that the word alone means; `None` if it is parsed elsewhere with its argument.
     pub is: Option<C>,
-    /// Whether something is lost or ends by it: who adds a question mark is told what it does instead.
+    /// Whether it loses or ends something, so that a question mark after it only asks what it does.
     pub changes: bool,
-    /// Its line of the help, behind the word; empty where another command's line tells of it, or the help goes without.
+    /// Its text in the help, after the word; empty if another command's line covers it, or the help omits it.
     pub help: &'static str,
-    /// What it does, as a sentence.
+    /// A sentence about what it does.
     pub about: &'static str,
 }
 
-/// The commands of coworkers, in the help's order.
+/// The commands of coworkers, in the order of the help.
 pub static COWORKER: [Described<Coworker>; 12] = [
     plain("!purpose", Coworker::Purpose, "what I'm for", "Says what the coworker is for."),
     plain("!tools", Coworker::Tools, "what I can use", "Lists its tools here, and who approves them."),
@@ -44,7 +44,7 @@ pub static COWORKER: [Described<Coworker>; 12] = [
     plain("!help", Coworker::Help, "", "Lists these commands."),
 ];
 
-/// The commands of assistants, in the help's order.
+/// The commands of assistants, in the order of the help.
 pub static ASSISTANT: [Described<Assistant>; 9] = [
     changing(
         "!new",
@@ -79,7 +79,7 @@ pub static ASSISTANT: [Described<Assistant>; 9] = [
     plain("!help", Assistant::Help, "this list", "Lists these commands."),
 ];
 
-/// The commands of the service bot, in the help's order; those from [`SERVICE_FOR_ADMINS`] on are for admins alone.
+/// The commands of the service bot, in the order of the help; those from [`SERVICE_FOR_ADMINS`] on are only for admins.
 pub static SERVICE: [Described<Service>; 7] = [
     plain(
         "!assistant",
@@ -104,7 +104,7 @@ pub static SERVICE: [Described<Service>; 7] = [
         "For admins: lets a coworker have a changed tool, as `!changes` names it.",
     ),
 ];
-/// Where the commands for admins begin in [`SERVICE`].
+/// The index in [`SERVICE`] at which the admins' commands begin.
 pub const SERVICE_FOR_ADMINS: usize = 4;
 
 const fn plain<C>(word: &'static str, is: C, help: &'static str, about: &'static str) -> Described<C> {
@@ -124,14 +124,14 @@ const fn read_elsewhere<C>(
     Described { word, argument, is: None, changes: false, help, about }
 }
 
-/// Returns the command that the word `said` is, or `help` where the text behind it is a question about it.
+/// Returns the command of the word `said`, or `help` if the text is a question about a command that changes something.
 pub(super) fn find<C: Clone>(list: &[Described<C>], said: &str, is_question: bool, help: C) -> Option<C> {
     let found = list.iter().find(|one| one.word == said)?;
     let command = found.is.clone()?;
     Some(if found.changes && is_question { help } else { command })
 }
 
-/// Returns the help's lines, each word as it is written: behind `before`.
+/// Returns the lines of the help, with `before` before each word.
 #[must_use]
 pub fn help_lines<C>(list: &[Described<C>], before: &str) -> String {
     let told = list.iter().filter(|one| !one.help.is_empty());

@@ -146,7 +146,7 @@ fn c16_every_command_is_read_by_its_own_word() {
 fn c16_a6_the_help_names_every_command() {
     let (coworkers, assistants) = (words::coworker_help("oncall"), words::assistant_help());
     let bot = words::service_help(true);
-    // What needs no telling: the help itself, and what `!changes` and the app tell of.
+    // Commands that the help need not list: the help itself, and what `!changes` and the app mention.
     let untold = ["!help", "!accept", "!verify"];
     let words_of = |list: &[&'static str], help: &str| {
         for word in list.iter().filter(|word| !untold.contains(word)) {

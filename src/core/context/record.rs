@@ -356,7 +356,7 @@ struct RoomFacts<'a> {
     readable_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<&'a str>,
-    /// In which zones those who ask read times. A zone stays once its person has asked: the facts are a prefix of all
+    /// The time zones of those who ask. A zone stays once its person has asked, because the facts are a prefix of all
     /// prompts in the room.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     time_zones: BTreeMap<&'a UserId, &'a str>,

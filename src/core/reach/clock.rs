@@ -1,6 +1,6 @@
-//! Whether this machine's clock is right, told by what others say the time is: the `Date` of every HTTP answer.
+//! Whether this machine's clock is right, judged by the `Date` header of HTTP answers.
 //!
-//! A clock that is wrong by minutes makes certificates invalid, questions too old to be answered, and schedules early.
+//! A clock that is minutes off makes certificates invalid, requests too old to answer, and schedules early.
 
 use std::{
     sync::{
@@ -12,12 +12,12 @@ use std::{
 
 use crate::core::time::Timestamp;
 
-/// How far two clocks may be apart: answers take their time, and `Date` has whole seconds.
+/// How far two clocks may be apart: answers take time, and `Date` has whole seconds.
 pub const CLOCKS_APART_MAX: Duration = Duration::from_mins(2);
-/// Nobody has said the time.
+/// No time was heard yet.
 const UNKNOWN: i64 = i64::MIN;
 
-/// How far somebody's clock is ahead of ours, as heard last; a cheap handle.
+/// How far another side's clock is ahead of ours, as last heard; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Heard(Arc<AtomicI64>);
 
@@ -28,7 +28,7 @@ impl Default for Heard {
 }
 
 impl Heard {
-    /// Notes what an answer said the time is, at `now`. `age`: for how many seconds a cache had kept it.
+    /// Records the time in an answer that came at `now`. `age` is how many seconds a cache has held the answer.
     pub fn note(&self, date: Option<&str>, age: Option<&str>, now: Timestamp) {
         let Some(said) = date.and_then(http_date) else { return };
         let age = age.and_then(|age| age.trim().parse::<i64>().ok()).unwrap_or_default().max(0);
@@ -36,7 +36,8 @@ impl Heard {
         self.0.store(said.saturating_sub(now.as_ms()), Ordering::Relaxed);
     }
 
-    /// Returns by how many milliseconds that clock is ahead of ours; less than zero where it is behind.
+    /// Returns how many milliseconds that clock is ahead of ours; negative if it is behind, `None` if no time was
+    /// heard.
     #[must_use]
     pub fn ahead_ms(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|ahead| *ahead != UNKNOWN)
@@ -53,8 +54,8 @@ pub fn http_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_ms(then.as_millisecond()))
 }
 
-/// Returns what is wrong with which clock, and how to mend it: out of by how much that of the homeserver and that of the
-/// Messages API are ahead of ours at `now`. `None` where ours is right, or nobody has said anything.
+/// Explains which clock is wrong, with the remedy, from how many milliseconds the homeserver's and the Messages API's
+/// are ahead of ours at `now`. `None` if ours is right, or no time was heard.
 #[must_use]
 pub fn told(homeserver: Option<i64>, api: Option<i64>, now: Timestamp) -> Option<String> {
     let most = i64::try_from(CLOCKS_APART_MAX.as_millis()).unwrap_or(i64::MAX);
@@ -93,7 +94,7 @@ pub fn told(homeserver: Option<i64>, api: Option<i64>, now: Timestamp) -> Option
             ),
             format!("set the one that is wrong {ntp}"),
         ),
-        // A gateway's own clock matters to nobody where the homeserver agrees with ours.
+        // A gateway's own clock does not matter if the homeserver agrees with ours.
         (None, Some(ahead)) if homeserver.is_none() => (
             format!(
                 "the clocks of this machine and of the Messages API are {} apart: here it is {}, there {}",
@@ -108,8 +109,8 @@ pub fn told(homeserver: Option<i64>, api: Option<i64>, now: Timestamp) -> Option
     Some(format!("{what}\n  {why}\n  Mend: {mend}"))
 }
 
-/// Returns what is to be done about a certificate that is not valid now, out of rustls' own words, where they name the
-/// times. `None` where they don't.
+/// Returns the remedy for a certificate that is not valid at present, from rustls' text if it names the times;
+/// otherwise `None`.
 #[must_use]
 pub fn mend_of_certificate(causes: &str) -> Option<String> {
     let number = |after: &str| {
@@ -129,13 +130,13 @@ pub fn mend_of_certificate(causes: &str) -> Option<String> {
     ))
 }
 
-/// Returns a time in UTC, to the minute.
+/// Formats a time in UTC to the minute.
 fn shown(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_millisecond(at.as_ms()).unwrap_or_default();
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// Returns a span of time in its two largest units.
+/// Formats a duration in its two largest units.
 fn span(ms: i64) -> String {
     let minutes = ms.unsigned_abs() / 60_000;
     let (days, hours, minutes) = (minutes / 1_440, minutes / 60 % 24, minutes % 60);

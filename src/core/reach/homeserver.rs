@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::registered;
 
-/// The most characters of the homeserver's own words that are repeated.
+/// Most characters quoted of the homeserver's own text.
 const QUOTED_CHARS_MAX: usize = 200;
 
 /// Explains an answer that is not a homeserver's: a page, other JSON, an empty or truncated body.

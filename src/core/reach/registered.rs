@@ -1,34 +1,33 @@
-//! Where the registration that the homeserver has loaded is not the one that the configuration makes: which of the two
-//! differs in what, and how to mend it.
+//! Explains how the registration that the homeserver has loaded differs from the configuration's, and the remedy.
 
-/// In what the two differ.
+/// A difference between the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Differs<'a> {
-    /// One of our users is in none of its namespaces.
+    /// None of its namespaces covers one of our users.
     Users {
-        /// The key that makes the user's name.
+        /// The config key that determines the user's name.
         key: &'a str,
-        /// The user.
+        /// The user's id.
         user: &'a str,
-        /// What its entry under `namespaces.users` has to be.
+        /// The required entry under `namespaces.users`.
         regex: &'a str,
     },
-    /// Its sender is another one.
+    /// It has another sender.
     Sender {
-        /// The user that the homeserver takes our token for.
+        /// The user for whom the homeserver takes our token.
         theirs: &'a str,
-        /// What the configuration makes it.
+        /// The sender by the configuration.
         ours: &'a str,
     },
-    /// Its id is another one.
+    /// It has another id.
     Id {
-        /// Ours.
+        /// The id in the configuration.
         ours: &'a str,
     },
 }
 
 impl Differs<'_> {
-    /// Returns what differs, why that matters and how to mend it; without the last full stop.
+    /// Returns the difference, why it matters and the remedy; without a final full stop.
     #[must_use]
     pub fn told(self) -> String {
         let present = "give it the registration.yaml that belongs to this configuration (`workmate check` compares the two), \
@@ -53,14 +52,14 @@ impl Differs<'_> {
     }
 }
 
-/// Whether a refusal of one of our users says that no namespace of our registration covers it, and not that somebody
-/// else's does.
+/// Returns whether an error about one of our users means that our registration does not cover it, and not that another
+/// one does.
 #[must_use]
 pub fn is_not_covered(errcode: &str, message: &str) -> bool {
     let message = message.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match errcode {
-        // Synapse, of a user that is ours and was not made yet.
+        // Synapse's error about a user that is ours and does not exist yet.
         "M_FORBIDDEN" => !message.contains("not registered") && any(&["masquerade", "namespace", "cannot act as"]),
         "M_EXCLUSIVE" => any(&["for this application service", "not in", "outside", "does not match"]),
         _ => false,

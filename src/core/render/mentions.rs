@@ -33,8 +33,8 @@ pub(in crate::core) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// Writes a text with what clients could turn into a mention as code, which they leave alone. In an address on the web,
-/// `@room` is written as `%40room`, which leads to the same place.
+/// Writes a text with possible mentions as code, in which clients do not look for them. In web addresses, `@room`
+/// becomes `%40room`, which leads to the same place.
 pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
     let mut written = 0;
     for (begin, end, kind) in mentions(text) {
@@ -52,16 +52,16 @@ pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
     }
 }
 
-/// What could be taken for a mention.
+/// A text that could be taken for a mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// An id, `@room`, a link to somebody.
+    /// An id, `@room`, or a link to somebody.
     Call,
-    /// An address on the web with `@room` in it.
+    /// A web address that contains `@room`.
     Address,
 }
 
-/// Returns an address on the web with each `@room` behind its host as `%40room`; unchanged where that is of no use.
+/// Returns a web address with each `@room` after its host as `%40room`; unchanged if that does not help.
 pub(super) fn without_room(address: &str) -> Cow<'_, str> {
     let host = address.find("://").map_or(0, |scheme| scheme + 3);
     let Some(path) = address[host..].find(['/', '?', '#']).map(|path| host + path) else { return address.into() };
@@ -114,12 +114,12 @@ pub(super) fn is_room_mention(text: &str, at: usize) -> bool {
     names && !text[..at].ends_with(is_word) && !behind[4..].starts_with(is_word)
 }
 
-/// Returns whether `@room` stands anywhere in a text as a word of its own.
+/// Returns whether a text contains `@room` as a separate word.
 pub(super) fn has_room_mention(text: &str) -> bool {
     text.match_indices('@').any(|(at, _)| is_room_mention(text, at))
 }
 
-/// Returns what `@room` is a part of that people copy as one: a package (`@room/core`), a path, a name of a host.
+/// Returns the range of what people would copy together with `@room`: a package (`@room/core`), a path, a host name.
 fn token_around(word: &str, begin: usize, end: usize) -> (usize, usize) {
     let is_of_token = |letter: char| letter.is_ascii_alphanumeric() || "._/:@#?=&%+-~".contains(letter);
     let before = word[..begin].trim_end_matches(is_of_token).len();
@@ -128,7 +128,7 @@ fn token_around(word: &str, begin: usize, end: usize) -> (usize, usize) {
     (before, end)
 }
 
-/// Returns whether a word has `@room` in it that is part of nothing else.
+/// Returns whether a word contains an `@room` that is part of nothing else.
 #[cfg(test)]
 pub(super) fn calls_room(word: &str) -> bool {
     let calls = |at: usize| is_room_mention(word, at) && token_around(word, at, at + 5) == (at, at + 5);

@@ -9,9 +9,9 @@ use super::{
     mentions::{is_room_mention, is_user_link},
 };
 
-/// Goes between `@` and `room`, so that push rules from before `m.mentions` do not find the word in a body. Only where it is
-/// a word by itself: code, packages and paths are copied, and `m.mentions`, which is always there, keeps them from
-/// pinging ("m.rule.roomnotif", spec 1.7).
+/// Inserted between `@` and `room`, so that push rules from before `m.mentions` do not match the body. Only where it is
+/// a separate word: code, packages and paths are for copying, and for them `m.mentions`, which is always set, prevents
+/// the notification ("m.rule.roomnotif", spec 1.7).
 const WORD_JOINER: char = '\u{2060}';
 /// The prefix of a quoted line.
 const QUOTE: &str = "> ";
@@ -64,7 +64,7 @@ struct Writer {
     fence: String,
     /// Where the open code block begins.
     block: Option<usize>,
-    /// Where code is.
+    /// The ranges of code.
     code: Vec<Range<usize>>,
     /// Whether a task's box follows, which serves as the bullet.
     is_task: bool,
@@ -278,7 +278,7 @@ fn ticks_in(code: &str) -> usize {
     code.split(|letter| letter != '`').map(str::len).max().unwrap_or(0)
 }
 
-/// Returns a text in which no `@room` outside of `code` is found, whose ranges are in order.
+/// Returns a text in which `@room` does not match outside the ranges of `code`, which are in order.
 pub(super) fn without_room_mention(text: &str, code: &[Range<usize>]) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut done = 0;

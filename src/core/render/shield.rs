@@ -260,7 +260,7 @@ fn beside_emphasis(text: &str) -> Option<String> {
     }
     let letters: Vec<char> = text.chars().collect();
     let mut changed = String::new();
-    // How many `**` the paragraph had so far: an odd number leaves one open.
+    // The number of `**` in the paragraph so far; an odd number means an open one.
     let (mut at, mut any, mut bolds) = (0, false, 0_usize);
     while at < letters.len() {
         let letter = letters[at];
@@ -293,12 +293,12 @@ fn beside_emphasis(text: &str) -> Option<String> {
     any.then_some(changed)
 }
 
-/// Whether bold ends behind a text's last mark, and a word goes on there, as endings do on a quoted one: `**Note:**text`,
-/// `**„fett“**er`, `**"ঢাকা"**য়`. Whoever writes so means the bold to end.
+/// Returns whether bold ends after a text's last mark although a word continues, such as an ending after a quotation:
+/// `**Note:**text`, `**„fett“**er`, `**"ঢাকা"**য়`. The writer means the bold to end there.
 fn ends_bold(before: &[char], behind: Option<char>) -> bool {
     let Some((last, rest)) = before.split_last() else { return false };
     let ends = match last {
-        // It closes in German and its neighbours, and opens elsewhere.
+        // It closes in German and related languages, and opens elsewhere.
         '“' => rest.iter().rev().find(|letter| "„“”\n".contains(**letter)) == Some(&'„'),
         '‘' => rest.iter().rev().find(|letter| "‚‘’\n".contains(**letter)) == Some(&'‚'),
         last => ":.!?)]»›”’`\"'…%।॥؟،؛۔״׳".contains(*last),
@@ -306,7 +306,7 @@ fn ends_bold(before: &[char], behind: Option<char>) -> bool {
     ends && behind.is_some_and(char::is_alphanumeric)
 }
 
-/// Whether bold begins in front of a quotation mark, within a word: `l’**«été»**`, `das**„fette“** Wort`.
+/// Returns whether bold begins before a quotation mark inside a word: `l’**«été»**`, `das**„fette“** Wort`.
 fn begins_bold(before: Option<char>, behind: &[char]) -> bool {
     let opens = behind.first().is_some_and(|letter| "„‚«‹“¿¡".contains(*letter));
     opens && before.is_some_and(|letter| letter.is_alphanumeric() || matches!(letter, '\'' | '’'))
@@ -321,8 +321,8 @@ fn needs(inner: Option<char>, outer: Option<char>) -> bool {
     is_punctuation(inner) && is_letter(outer) && is_beside
 }
 
-/// Whether a letter is a punctuation mark as CommonMark 0.31 has it: of the categories P and S. Vowel signs, viramas, tone
-/// marks and joiners are none.
+/// Returns whether a character is punctuation by CommonMark 0.31: of the categories P and S, so not a vowel sign,
+/// virama, tone mark or joiner.
 fn is_punctuation(letter: char) -> bool {
     static MARKS: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[\p{P}\p{S}]$").expect("a pattern that a test matches with"));

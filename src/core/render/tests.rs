@@ -265,7 +265,7 @@ fn pings(text: &str) -> bool {
     text.match_indices('@').any(|(at, _)| super::mentions::is_room_mention(text, at))
 }
 
-/// Whether `@room` stands in a text as a word that is part of nothing else.
+/// Returns whether a text contains `@room` as a word that is part of nothing else.
 fn calls_room(text: &str) -> bool {
     text.split_whitespace().any(super::mentions::calls_room)
 }
@@ -335,7 +335,7 @@ proptest! {
     #[test]
     fn anything_renders_to_clean_html_without_pings(markdown in markdown()) {
         let Rendered { body, html } = render(&markdown);
-        // Code and what is copied as one word stay as they are.
+        // Code, and what people copy as one word, stay unchanged.
         if !markdown.contains(['`', '~', '\t']) && !markdown.contains("    ") {
             prop_assert!(!calls_room(&body), "{}", body);
         }

@@ -3,28 +3,28 @@
 /// Who carries a built-in tool's calls out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The engine, in the room of the run: such a tool is about a room with others, and none of an assistant's.
+    /// The engine, in the run's room. Such a tool acts on a shared room, so assistants do not have it.
     Room,
-    /// This process, outside of any room.
+    /// This process, outside any room.
     Process,
-    /// The model's provider, before anybody here sees the call.
+    /// The provider, before anybody here sees the call.
     Provider,
 }
 
-/// A tool that Workmate brings.
+/// One of Workmate's own tools.
 #[derive(Clone, Copy, Debug)]
 pub struct BuiltIn {
-    /// Its name, for config and the model.
+    /// Its name in the config and for the model.
     pub name: &'static str,
-    /// Who carries its calls out.
+    /// Who executes its calls.
     pub by: By,
-    /// Whether it changes something: such a call may need somebody's approval.
+    /// Whether it changes something, so that a call may need an approval.
     pub writes: bool,
-    /// Whether it opens addresses, and needs to be told which hosts.
+    /// Whether it opens addresses and needs a list of hosts.
     pub reaches: bool,
-    /// What the model is told of it; the provider tells of its own.
+    /// Its description for the model; empty for a provider's tool, which the provider describes.
     pub told: &'static str,
-    /// What it does, for operators.
+    /// Its description for operators.
     pub about: &'static str,
 }
 
@@ -36,7 +36,7 @@ impl BuiltIn {
     }
 }
 
-/// Every tool that Workmate brings, by name.
+/// All of Workmate's own tools, by name.
 pub static BUILT_IN: [BuiltIn; 11] = [
     writing("attach_file", include_str!("../../prompts/tools/attach_file.md"), "Posts a text file into the thread."),
     BuiltIn {
@@ -77,7 +77,7 @@ const fn writing(name: &'static str, told: &'static str, about: &'static str) ->
     BuiltIn { writes: true, ..reading(name, told, about) }
 }
 
-/// Returns the tool of that name, if Workmate brings it.
+/// Returns the built-in tool of that name.
 #[must_use]
 pub fn built_in(name: &str) -> Option<&'static BuiltIn> {
     BUILT_IN.iter().find(|tool| tool.name == name)

@@ -1,25 +1,25 @@
-//! Makes a tool's schema one that the Messages API takes, where only its references stand against that: what refers to
-//! itself is written out to a named depth and cut there, and what refers to nothing is left open. The server checks its
-//! arguments itself, so that a wider schema costs nothing.
+//! Makes a schema acceptable to the Messages API if only its references prevent that: recursive ones are expanded to a
+//! fixed depth and cut there, and those without a target accept anything. The server checks its arguments itself, so a
+//! wider schema is harmless.
 
 use serde_json::{Map, Value, json};
 
 use super::schema::{self, DEPTH_MAX, LISTED, ONE, PARTS_MAX};
 
-/// How often a schema may stand inside itself, as long as it fits.
+/// How often a schema may be expanded inside itself, if it fits.
 const LEVELS_MAX: usize = 3;
-/// Words that are copied as they are: what they hold is no schema.
+/// Keywords that are copied unchanged, because they contain no schema.
 const VALUES: [&str; 4] = ["const", "default", "enum", "examples"];
-/// Words that lead to a schema elsewhere.
+/// Keywords that refer to another schema.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
-/// Words that are not needed once nothing is referred to.
+/// Keywords that are superfluous without references.
 const DROPPED: [&str; 7] =
     ["$anchor", "$defs", "$dynamicAnchor", "$id", "$recursiveAnchor", "definitions", "$vocabulary"];
-/// What is said of a part that was cut.
+/// The description of a part that was cut.
 const CUT: &str = "The same again, nested; its form is given further up.";
 
-/// Returns a schema with its references written out where the API would not follow them, in at most `bytes_max`; else as
-/// it was given.
+/// Returns a schema in at most `bytes_max` bytes, with the references expanded that the API would not follow; if that
+/// fails, returns it unchanged.
 #[must_use]
 pub fn fitted(given: Value, bytes_max: usize) -> Value {
     if !is_needed(&given) {
@@ -44,12 +44,12 @@ struct Writing<'a> {
     root: &'a Value,
     levels: usize,
     parts: usize,
-    /// References that are being written out.
+    /// References being expanded.
     within: Vec<&'a str>,
 }
 
 impl<'a> Writing<'a> {
-    /// Returns a schema without references; `None` where it becomes too large.
+    /// Returns a schema without references; `None` if it becomes too large.
     fn schema(&mut self, schema: &'a Value, depth: usize) -> Option<Value> {
         self.parts += 1;
         if self.parts > PARTS_MAX || depth > DEPTH_MAX {
@@ -71,7 +71,7 @@ impl<'a> Writing<'a> {
                 self.within.push(to);
                 let inner = self.schema(target, depth);
                 self.within.pop();
-                // What stands beside a reference holds, too; of a word that both have, the nearer one.
+                // Keywords beside a reference apply too; if both have one, the nearer one wins.
                 let Value::Object(mut inner) = inner? else { return Some(Value::Object(written)) };
                 inner.extend(written);
                 Some(Value::Object(inner))
@@ -97,7 +97,7 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// Returns what a reference leads to within the schema: a path, the whole, or an anchor.
+    /// Returns the target of a reference within the schema: a path, the whole, or an anchor.
     fn target(&self, to: &str) -> Option<&'a Value> {
         match to.strip_prefix('#')? {
             "" | "/" => Some(self.root),
@@ -107,7 +107,7 @@ impl<'a> Writing<'a> {
     }
 }
 
-/// Looks for a part that has this anchor as its name.
+/// Finds the part with this anchor.
 fn anchored<'a>(value: &'a Value, anchor: &str, depth: usize) -> Option<&'a Value> {
     if depth > DEPTH_MAX {
         return None;
@@ -121,7 +121,7 @@ fn anchored<'a>(value: &'a Value, anchor: &str, depth: usize) -> Option<&'a Valu
     }
 }
 
-/// Returns what stands where a schema would go on inside itself: its type, and a word for the model.
+/// Returns the replacement where a schema would continue inside itself: its type, and a note for the model.
 fn cut(mut beside: Map<String, Value>, target: &Value) -> Value {
     if let Some(kind @ Value::String(_)) = target.get("type") {
         beside.entry("type").or_insert_with(|| kind.clone());

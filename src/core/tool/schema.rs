@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 
 /// How deep a schema may nest.
 pub(super) const DEPTH_MAX: usize = 24;
-/// Schemas within one schema.
+/// Most sub-schemas of a schema.
 pub(super) const PARTS_MAX: usize = 2_000;
-/// Characters of a property's name.
+/// Most characters of a property's name.
 const KEY_CHARS_MAX: usize = 64;
 
-/// Words whose value is one schema.
+/// Keywords whose value is a schema.
 pub(super) const ONE: [&str; 9] = [
     "additionalProperties",
     "contains",
@@ -24,9 +24,9 @@ pub(super) const ONE: [&str; 9] = [
     "then",
     "unevaluatedProperties",
 ];
-/// Words whose value is a list of schemas.
+/// Keywords whose value is a list of schemas.
 pub(super) const LISTED: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
-/// Words whose value is schemas by name.
+/// Keywords whose value maps names to schemas.
 const NAMED: [&str; 4] = ["$defs", "definitions", "dependentSchemas", "properties"];
 /// Keywords whose value is a number.
 const NUMBERS: [&str; 5] = ["exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"];

@@ -78,7 +78,7 @@ fn c5_a_name_that_is_an_ordinary_word_asks_only_where_it_is_an_address() {
             assert_eq!(called(body, mentions), None, "{body} {mentions}");
         }
     }
-    // A name that is no word of its own may be followed by words where the client marks no mentions.
+    // Without `m.mentions`, words may follow a name that is not an ordinary word.
     assert_eq!(called("pit boss restart it", false).as_deref(), Some("pit"));
     assert_eq!(called("pit boss restart it", true), None);
 }

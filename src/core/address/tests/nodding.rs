@@ -94,7 +94,7 @@ fn c5_emoji_and_thanks_alone_in_reply_to_an_answer_or_in_its_thread_ask_nothing(
     let scene = Scene { thread: Some(&one), reply_sender: Some(oncall()), asked_back: Some(false), ..scene() };
     let nothing = || nobody(Silence::NoWords);
     for body in ASKS_NOTHING.map(|body| body.replace("，", "， ")) {
-        // Clients mention whoever is replied to.
+        // Clients mention the replied-to sender.
         let mentioned = Message { mentions: mentioning(&[oncall()]).mentions, ..in_reply(&body) };
         for message in [in_reply(&body), mentioned, in_thread(Message::text(body.clone()))] {
             assert_eq!(addressed(&said(message), &scene), nothing(), "{body}");
@@ -103,7 +103,7 @@ fn c5_emoji_and_thanks_alone_in_reply_to_an_answer_or_in_its_thread_ask_nothing(
     for body in ASKS {
         assert_eq!(addressed(&said(in_reply(body)), &scene), asks(&[(oncall(), Why::RepliedTo)]), "{body}");
     }
-    // Who is called by name is asked, whatever is said.
+    // A coworker called by name is asked, whatever the text.
     let pill = "<a href=\"https://matrix.to/#/@coworker-oncall:here.org\">oncall</a> 👍";
     for message in [
         in_reply("@oncall 👍"),

@@ -1,23 +1,23 @@
-//! Western texts in encodings that the detector does not know: Mac OS Roman, and the code page 850 of DOS (whose letters
-//! are those of 437). They are taken where a text reads badly as what the detector says, and well as one of them.
+//! Western texts in encodings that the detector does not know: Mac OS Roman, and DOS code page 850 (whose letters are
+//! those of 437). They are chosen if a text reads badly in the detected encoding, and well in one of them.
 
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, MACINTOSH, WINDOWS_1252};
 
-/// So much is looked at.
+/// Bytes that are examined.
 const SAMPLE_BYTES: usize = 64 << 10;
-/// Of so many characters beyond ASCII one may stand where no text has it, in a text that reads well.
+/// One in this many non-ASCII characters may be out of place in a text that reads well.
 const BAD_ONE_IN: usize = 20;
-/// At least one in so many does in a text that reads badly.
+/// At least one in this many is out of place in a text that reads badly.
 const BAD_MANY_IN: usize = 5;
-/// Letters beyond ASCII that Western texts hold; Windows' code page has more, for words from elsewhere.
+/// Non-ASCII letters of Western texts; Windows' code page has more, for foreign words.
 const WESTERN: &str = "ÄÖÜäöüßÉÈÊËéèêëÀÂàâÇçÎÏîïÔôÛÙûùœŒÑñÁÍÓÚáíóúÌÒìòÃÕãõÅåØøÆæÝýÐðÞþªº";
 /// The upper half of code page 850 (Unicode's mapping table `CP850.TXT`).
 const CODE_PAGE_850: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜø£Ø×ƒáíóúñÑªº¿®¬½¼¡«»░▒▓│┤ÁÂÀ©╣║╗╝¢¥┐└┴┬├─┼ãÃ╚╔╩╦╠═╬¤ðÐÊËÈıÍÎÏ┘┌█▄¦Ì▀\
     ÓßÔÒõÕµþÞÚÛÙýÝ¯´\u{ad}±‗¾¶§÷¸°¨·¹³²■\u{a0}";
 
-/// Returns the text as the detector's `guess` has it, or as another encoding has it in which it reads well.
+/// Decodes a text in the detector's `guess`, or in another encoding in which it reads well.
 pub(super) fn decode<'a>(bytes: &'a [u8], guess: &'static Encoding) -> Cow<'a, str> {
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     let is_western = std::ptr::eq(guess, WINDOWS_1252);
@@ -42,11 +42,11 @@ fn code_page_850(bytes: &[u8]) -> String {
     bytes.iter().map(letter).collect()
 }
 
-/// How a text reads.
+/// How well a text reads.
 struct Reading {
-    /// Characters beyond ASCII.
+    /// Non-ASCII characters.
     all: usize,
-    /// Those of them that stand where no text has them.
+    /// Those of them that are out of place.
     bad: usize,
 }
 
@@ -74,7 +74,7 @@ impl Reading {
     }
 }
 
-/// Whether a character beyond ASCII may stand between these two.
+/// Returns whether a non-ASCII character may be between these two.
 fn is_at_home(before: char, letter: char, behind: char, is_western: bool) -> bool {
     let is_within = before.is_alphabetic() && behind.is_alphabetic();
     match letter {
@@ -88,7 +88,7 @@ fn is_at_home(before: char, letter: char, behind: char, is_western: bool) -> boo
         }
         '’' | '—' | '\u{ad}' => true,
         '·' => !is_within || before == 'l' && behind == 'l',
-        // Letters of another script stand among their like.
+        // Letters of another script are among letters of the same script.
         _ if letter.is_alphabetic() => !(before.is_ascii_alphabetic() && behind.is_ascii_alphabetic()) && !is_western,
         '„' | '‚' | '«' | '‹' | '¿' | '¡' => !before.is_alphabetic() || before == 'l',
         '†' | '‡' | 'ˆ' | '‰' | '˜' | '¯' | '¸' | '¬' | '¤' | '¦' | '¨' => {

@@ -51,7 +51,7 @@ fn h_emphasis_is_emphasis_in_ten_scripts_also_where_a_word_goes_on_behind_a_quot
         ("**“중요”**한 것과 **주의:**먼저", "<strong>“중요”</strong>한 것과 <strong>주의:</strong>먼저"),
         ("**「重要」**な点、**“重要”**的", "<strong>「重要」</strong>な点、<strong>“重要”</strong>的"),
         ("**ប្រយ័ត្ន៖**សូម", "<strong>ប្រយ័ត្ន៖</strong>សូម"),
-        // As CommonMark has it.
+        // As in CommonMark.
         ("he said “**bold**” and \"**bold**\"", "he said “<strong>bold</strong>” and \"<strong>bold</strong>\""),
         ("**a** “**b**” (**c**)d", "<strong>a</strong> “<strong>b</strong>” (<strong>c</strong>)d"),
         ("**(a)** *b*.", "<strong>(a)</strong> <em>b</em>."),

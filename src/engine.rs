@@ -173,12 +173,12 @@ impl EngineError {
         }
     }
 
-    /// Whether the homeserver refused something, and may not mean it.
+    /// Returns whether the homeserver refused something, possibly by mistake.
     fn is_refusal(&self) -> bool {
         matches!(self, Self::Matrix(error) if error.is_refusal())
     }
 
-    /// Whether the homeserver refused something in a way that says nothing of who asked or of what was asked for.
+    /// Returns whether the homeserver's refusal says nothing about the asker or the subject.
     fn is_odd_refusal(&self) -> bool {
         matches!(self, Self::Matrix(error) if error.is_odd_refusal())
     }

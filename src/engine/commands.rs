@@ -78,7 +78,7 @@ impl Engine {
                 let stopped = self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
                 match (stopped, self.running.count(room, user)) {
                     (0, 0) => words::nothing_to_stop(),
-                    // Asked in a thread, it stops what goes on there.
+                    // In a thread, it only stops that thread's runs.
                     (0, elsewhere) => words::nothing_to_stop_here(elsewhere),
                     _ => words::stopped(),
                 }

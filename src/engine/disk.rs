@@ -1,6 +1,6 @@
-//! A store that failed, or a disk that is full: after a failed write the database refuses every later one, even once there
-//! is room again. So it is waited until the disk takes writes, and then Workmate starts itself again. A start waits for
-//! room before it opens the store, which would write while it reads.
+//! A failed store or a full disk. After a failed write, the database refuses every later write, even once there is room
+//! again. So Workmate waits until the disk takes writes, and then starts itself again. A start waits for room before it
+//! opens the store, which writes even while it reads.
 
 use std::{
     fs::File,
@@ -56,11 +56,11 @@ pub(super) async fn keep_store(engine: Shared) {
     engine.stop.cancel();
 }
 
-/// Opens the store once the disk has room for it; where there is none, or the disk fills meanwhile, `/healthz` and `/readyz`
-/// say so.
+/// Opens the store once the disk has room for it. Without room, or if the disk fills meanwhile, `/healthz` and
+/// `/readyz` say so.
 ///
 /// # Errors
-/// As `open`, for everything but a full disk; and, in the inner result, how serving ends instead.
+/// As of `open`, except for a full disk. The inner result says how serving ends instead.
 pub(super) async fn open_when_there_is_room<T: Send + 'static>(
     data_dir: &Path,
     health: &Health,
@@ -87,7 +87,7 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
                 opened => return opened.map(Ok),
             },
             reason = until_full(data_dir.to_owned()) => {
-                // It may wait for ever for a write that failed.
+                // Opening may wait for ever for a write that failed.
                 tracing::error!("the disk filled while the store was opened: {reason}");
                 health.set_dead(reason);
                 tokio::select! {

@@ -1,7 +1,7 @@
-//! Refusals that may not be meant: a homeserver in trouble, or what stands before it, answers 403, 404, 400 or any other 4xx
-//! for a while to what is ours to do. So a refusal in a room is checked against what a sync says, and believed at once only
-//! where that agrees, or where its code names a cause in the call itself. The shortest ones are over before they come here
-//! (`matrix/proxy/doubt.rs`).
+//! Refusals that may be mistaken. A homeserver in trouble, or a proxy before it, may for a while answer 403, 404, 400
+//! or another 4xx to calls that we may make. So a refusal in a room is checked against a sync, and believed at once
+//! only if the sync agrees or its code names a cause in the call itself. `matrix/proxy/doubt.rs` handles the shortest
+//! ones before they get here.
 
 use ruma::RoomId;
 
@@ -43,7 +43,8 @@ impl Engine {
         };
         let is_doubted = match account {
             Some(account) => self.doubts(&account, room, error).await,
-            // Nobody of ours is there, as with an invite: what says nothing of us says nothing of the room.
+            // None of ours is in the room, as with an invite. A refusal that says nothing about us says nothing about
+            // the room either.
             None => error.is_odd_refusal(),
         };
         if !is_doubted {

@@ -1,4 +1,4 @@
-//! What is no fault yet, or somebody else's: a clock that is wrong, and models that end.
+//! Conditions that are not faults yet, or not ours: a wrong clock, and models that retire.
 
 use crate::{
     appservice::health::{Condition, State},
@@ -7,10 +7,10 @@ use crate::{
 };
 
 impl super::Engine {
-    /// Compares this machine's clock with what the homeserver and the API said last.
+    /// Compares this machine's clock with the times last told by the homeserver and the API.
     pub(super) fn look_at_clock(&self) {
         let told = reach::clock::told(self.api().clock_ahead_ms(), self.claude.clock_ahead_ms(), clock::now());
-        // Telling it anew with every minute that passes would fill the log.
+        // Updating the text every minute would fill the log.
         let is_told = matches!(self.health.get(Condition::Clock), State::Waiting(_));
         match told {
             None => self.health.set(Condition::Clock, State::Ready),
@@ -19,7 +19,7 @@ impl super::Engine {
         }
     }
 
-    /// Says which of these models end soon, each with what names it.
+    /// Reports which of these models retire soon; each comes with its users.
     pub(super) fn look_at_ends<'m>(&self, models: impl IntoIterator<Item = &'m (String, Vec<String>)>) {
         let now = clock::now();
         let told = models.into_iter().filter_map(|(model, who)| {

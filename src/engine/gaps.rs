@@ -38,7 +38,7 @@ const COMPARE_EVERY: Duration = Duration::from_secs(15);
 const SINCE_INVITE_MAX: usize = 50;
 /// Rooms read back at once at a start.
 const ROOMS_AT_ONCE: usize = 4;
-/// Times that an assistant's chat is tried to be read back, after a start and after an outage.
+/// Most tries to read an assistant's chat back, after a start and after an outage.
 const ASSISTANT_TRIES_MAX: usize = 4;
 /// Pause between reading back two assistants' chats, after a start and after an outage.
 const ASSISTANTS_EVERY: Duration = Duration::from_millis(50);
@@ -322,7 +322,7 @@ pub(super) async fn keep_assistants_up(engine: Shared) {
 }
 
 impl Engine {
-    /// Returns whether that needs no other try; at stop it needs none.
+    /// Returns whether no further try is needed; at a stop none is.
     async fn read_assistant_back_after(&self, pause: Duration, owner: &UserId, room: &RoomId) -> bool {
         tokio::select! {
             () = self.stop.cancelled() => return true,

@@ -310,14 +310,14 @@ impl Engine {
             Ok(Err(MatrixError::Refused { errcode, message, .. })) if is_about_us(&errcode) => {
                 Look::Deaf(self.why_deaf(&message, asked))
             }
-            // The id that we ask with is not that of the registration which it has loaded.
+            // The id that we ping with is not that of the loaded registration.
             Ok(Err(MatrixError::Refused { errcode, .. })) if errcode == "M_FORBIDDEN" => {
                 match self.ask_who_we_are().await {
                     Look::There => Look::Deaf(Differs::Id { ours: &self.config.appservice.id }.told()),
                     look => look,
                 }
             }
-            // Its words say nothing of the way to us: a homeserver without the ping, or one in trouble.
+            // This error says nothing about the way to us: the homeserver lacks the ping, or is in trouble.
             Ok(Err(MatrixError::Refused { .. })) => match self.ask_who_we_are().await {
                 Look::There => Look::Well,
                 look => look,

@@ -181,7 +181,7 @@ impl Engine {
     }
 }
 
-/// Whose a file is, for their share of the sandbox.
+/// Returns the owner of a file, whose share of the sandbox it uses.
 fn owner_of(account: &Account, room: &RoomId, file: &Wanted) -> Owner {
     let sender = account.held(room, &file.event).map(|read| read.event.sender.to_string());
     Owner { room: room.to_string(), sender }

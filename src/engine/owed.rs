@@ -22,8 +22,8 @@ use crate::{
 
 /// Pause between two tries of a failed deed; when the homeserver comes back, it is tried at once.
 const OWED_EVERY: Duration = Duration::from_mins(5);
-/// Between the first tries of what was refused though it is ours to do: that may be over in seconds, and somebody waits for
-/// a word. Then [`OWED_EVERY`].
+/// Pauses before the first retries of a refused deed that we may do: the refusal may pass within seconds, and somebody
+/// waits. After them [`OWED_EVERY`] applies.
 const REFUSED_PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
@@ -32,12 +32,12 @@ const REFUSED_PAUSES: [Duration; 5] = [
     Duration::from_mins(1),
 ];
 
-/// What is left of what a run owes.
+/// What remains of a run's debt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Unpaid {
-    /// Nothing that is to be tried before its time.
+    /// Nothing that needs a try before its regular time.
     Nothing,
-    /// Something was refused that is ours to do.
+    /// A deed that we may do was refused.
     Refused,
     /// The homeserver is away.
     Away,
@@ -61,7 +61,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Does what a run owes, as far as that is possible now. Returns whether the rest is to be tried soon.
+    /// Does what a run owes, as far as possible now. Returns whether to retry the rest soon.
     pub(super) async fn pay(self: &Shared, run: &RunId) -> Result<bool, StoreError> {
         Ok(self.pay_now(run).await? != Unpaid::Nothing)
     }

@@ -70,16 +70,16 @@ pub(super) struct RoomRecord {
     /// Requests to users that could not speak here at the time.
     #[serde(default)]
     pub(super) waiting: Vec<Waiting>,
-    /// In which time zones those who asked here read times, by IANA names.
+    /// The IANA time zones of those who have asked in the room.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) zones: BTreeMap<OwnedUserId, String>,
-    /// Who invited whom of ours, as long as they have not said their first words.
+    /// Who invited each of our users that has not said its first words yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) invited_by: BTreeMap<OwnedUserId, OwnedUserId>,
 }
 
 impl RoomRecord {
-    /// Notes in which time zone somebody reads times, or that nobody knows. Where too many are known, another goes.
+    /// Records a person's time zone, or that it is unknown. If too many are known, another is dropped.
     pub(super) fn note_zone(&mut self, person: &OwnedUserId, zone: Option<&str>) {
         self.zones.remove(person);
         let Some(zone) = zone else { return };

@@ -1,5 +1,5 @@
-//! Whether the registration that the homeserver has loaded covers our users: asked by looking, one user of each kind. A
-//! start, `/readyz` and `check --live` tell of it in the same words.
+//! Whether the registration that the homeserver has loaded covers our users; tested by looking, one user of each kind.
+//! A start, `/readyz` and `check --live` report it in the same words.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::{
     matrix::{MatrixError, api::Api},
 };
 
-/// How often it is asked again whether assistants are covered, as long as they are not.
+/// How often it is tested again whether assistants are covered, while they are not.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// The end of a name that stands for any.
+/// The last part of a sample user's localpart.
 const ANYBODY: &str = "nobody";
 
-/// Returns one user of each kind, as the configuration names them.
+/// Returns one user of each kind by the configuration.
 fn samples(config: &Config) -> Vec<OwnedUserId> {
     let namespace = config.namespace();
     let coworker = config.coworkers.first().map_or(ANYBODY, |coworker| coworker.id.0.as_str());
@@ -35,7 +35,7 @@ fn assistant(namespace: &Namespace) -> String {
     format!("{}{ANYBODY}", namespace.assistant_prefix)
 }
 
-/// Returns what a refusal of one of our users means, where the loaded registration does not cover that user.
+/// Explains an error about one of our users, if the loaded registration does not cover that user.
 pub(super) fn not_covered(config: &Config, user: &UserId, error: &MatrixError) -> Option<String> {
     let MatrixError::Refused { errcode, message, .. } = error else { return None };
     if !is_not_covered(errcode, message) {
@@ -50,17 +50,17 @@ pub(super) fn not_covered(config: &Config, user: &UserId, error: &MatrixError) -
     Some(Differs::Users { key, user: user.as_str(), regex: &regex }.told())
 }
 
-/// Returns what is wrong with the loaded registration as far as these users tell, and what could not be told.
+/// Returns the differences of the loaded registration that these users reveal.
 ///
 /// # Errors
-/// The first answer that says nothing about it.
+/// The first error that says nothing about the registration.
 pub async fn differences(config: &Config, api: &Api) -> Result<Vec<String>, MatrixError> {
     let mut found = Vec::new();
     for user in samples(config) {
         let Err(error) = api.whoami_as(&user).await else { continue };
         match not_covered(config, &user, &error) {
             Some(told) => found.push(told),
-            // A user of ours that nobody made yet: the first start does.
+            // The user does not exist yet; the first start creates it.
             None if is_unmade(&error) => {}
             None => return Err(error),
         }
@@ -76,7 +76,7 @@ fn is_unmade(error: &MatrixError) -> bool {
         && says_so.iter().any(|words| message.contains(words))
 }
 
-/// Asks until assistants are covered: the others are made at the start, and show it by themselves.
+/// Tests until assistants are covered; the other users are created at the start, which shows it anyway.
 pub(super) async fn see_to_assistants(engine: Shared) {
     let sample = engine.namespace.user_id(&assistant(&engine.namespace));
     loop {

@@ -211,7 +211,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
         flushed.unwrap_or(Ok(())).map_err(StartError::from).and_then(|()| begun.map(|()| Ended::Stopped))
     };
     if engine.store.watch_failure().borrow().is_some() || matches!(ended, Ok(Ended::StartsAgain)) {
-        // To close a database whose disk failed may take for ever; it is not closed in order anyhow.
+        // Closing a database whose disk failed may take for ever, and would not be orderly anyway.
         std::mem::forget(engine);
     }
     ended
@@ -245,7 +245,7 @@ async fn open_store(
     Ok(disk::open_when_there_is_room(&config.data_dir, health, stop, open).await?)
 }
 
-/// Refuses a data folder that cannot be used. A full disk is waited for by whoever opens the store.
+/// Refuses an unusable data folder; a full disk is waited for when the store is opened.
 async fn judge_data_dir(data: PathBuf) -> Result<(), PlaceError> {
     let judging = tokio::task::spawn_blocking(move || match too_full_to_start(&data) {
         Some(_) => Ok(()),
@@ -257,7 +257,7 @@ async fn judge_data_dir(data: PathBuf) -> Result<(), PlaceError> {
     }
 }
 
-/// What the store remembers of rooms' encryption, for the side of the homeserver.
+/// Returns the store's memory of which rooms are encrypted, for the homeserver's side.
 fn seals(store: &Store) -> Seals {
     let (kept, adding) = (store.seals(), store.seals());
     let note = move |room: &RoomId, seal| match adding.add(room, seal) {

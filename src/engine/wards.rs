@@ -35,8 +35,8 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(30),
     Duration::from_mins(2),
 ];
-/// Refusals to make a device in a row after which the homeserver is believed to make none: one in trouble, or what stands
-/// before it, says so for a while.
+/// Consecutive refusals to make a device after which the homeserver counts as unable to; in trouble, it or a proxy
+/// before it may refuse for a while.
 const NO_DEVICES_MAX: usize = 4;
 /// Tries after which the others begin without this user.
 const TRIES_TOGETHER: usize = 3;
@@ -179,7 +179,7 @@ impl Engine {
         }
     }
 
-    /// Notes that a user can act, which does not take it up.
+    /// Records that a user can act, without taking it up.
     pub(super) fn put_in_order(&self, user: &UserId) {
         if self.wards.lock().remove(user).is_some() {
             self.say_who_is_out_of_order();

@@ -32,10 +32,10 @@ const MODELS_MAX: usize = 20;
 /// Most troubles kept that requests met.
 const MET_MAX: usize = 64;
 
-/// Stands for a model where a look met the trouble, and no request.
+/// Replaces the model of a trouble that a look met, and not a request.
 const BY_LOOKING: &str = "";
 
-/// What requests met that a look cannot see.
+/// Troubles that requests met and that a look cannot see.
 #[derive(Default)]
 pub(super) struct Met(Mutex<Vec<Trouble>>);
 
@@ -68,7 +68,7 @@ impl Met {
         all.len() < of_models
     }
 
-    /// What a look found of the account is over once a look does not find it.
+    /// Clears the trouble with the account that an earlier look met, because a look no longer meets it.
     fn is_payable_again(&self) {
         self.lock().retain(|one| one.condition != Condition::ClaudeCredit || one.model != BY_LOOKING);
     }
@@ -208,7 +208,7 @@ impl super::Engine {
         }
         self.look_at_ends(&models);
         let now = Instant::now();
-        // What a request met at its own address is over once that answers as it should.
+        // A trouble at the request's own address is over once that address answers as it should.
         if self.met.standing(Condition::Claude, now).is_some() {
             if let Look::Unreachable(reason) = look_of(&self.claude.knock(main).await) {
                 self.health.set(Condition::Claude, State::Waiting(reason));
@@ -240,7 +240,7 @@ impl super::Engine {
         self.health.set(Condition::ClaudeCredit, credit.map_or(State::Ready, State::Waiting));
     }
 
-    /// What could not be asked counts as fine, as long as nothing says otherwise.
+    /// A condition that could not be tested counts as met, unless something says otherwise.
     fn settle_what_is_not_known(&self) {
         for condition in [Condition::ClaudeKey, Condition::ClaudeModel] {
             if matches!(self.health.get(condition), State::Pending(_)) {
@@ -278,7 +278,7 @@ fn concerns(cause: &Cause) -> Option<Condition> {
 pub(crate) const NO_KEY: &str = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
                       claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`";
 
-/// Returns what is said where the account cannot pay or may not be used, with the provider's own words.
+/// Returns the reason that the account cannot pay or may not be used, quoting the provider.
 fn no_credit(error: &Error) -> String {
     let told = error.told();
     let what = told.split_once("\n  Mend: ").map_or(told.as_str(), |(what, _)| what);
@@ -299,7 +299,7 @@ enum Look {
     /// The account cannot pay, or may not be used.
     CannotPay(String),
     Unreachable(String),
-    /// Nothing: a gateway without that question, or somebody who is busy.
+    /// Nothing: a gateway without that question, or a busy server.
     NotTold,
 }
 

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Most cached zones; beyond that all are dropped.
 const PEOPLE_MAX: usize = 4_096;
 
-/// People whose zones are kept of one room: those who asked there.
+/// Most people whose zones are kept for a room: those who asked there.
 pub(super) const ASKERS_MAX: usize = 50;
 
 /// Cached zones with their expiry.
@@ -33,9 +33,10 @@ impl Engine {
         self.zone_of(person).await.name().map(ToOwned::to_owned)
     }
 
-    /// Notes in which zone the asker of a run reads times, and returns the zones of those who have asked in its room.
+    /// Records the time zone of a run's asker, and returns the zones of those who have asked in its room.
     ///
-    /// They are kept with the room, so that a prompt's facts change with a new asker and not with each of them in turn.
+    /// They are stored with the room, so that a prompt's facts change only with a new asker, and not with each asker in
+    /// turn.
     pub(super) fn zones_of_askers(&self, run: &RunRecord) -> Result<BTreeMap<OwnedUserId, String>, EngineError> {
         let mut kept = self.tables.rooms.get(&run.room)?.unwrap_or_default().zones;
         if kept.get(&run.asker) == run.zone.as_ref() {

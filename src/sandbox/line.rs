@@ -1,5 +1,6 @@
-//! Whose file is decoded next: each room and each person has one child at a time, whoever took little of late goes first,
-//! and who took much leaves a child to the others. So nobody's files, in however many rooms, hold up everybody else's.
+//! Decides whose file is decoded next. Each room and each person has one child at a time, those who used little lately
+//! go first, and heavy users leave a child to the others. So nobody's files, in however many rooms, delay everybody
+//! else's.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -8,30 +9,30 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Time with a child within the last [`MEMORY`] after which a room or a person counts as one that takes much.
+/// Time with a child within the last [`MEMORY`] from which a room or person counts as a heavy user.
 const MUCH: Duration = Duration::from_secs(4);
-/// After this long half of what somebody took is forgotten.
+/// The half-life of remembered use.
 const MEMORY: Duration = Duration::from_mins(1);
-/// Rooms and people whose time is remembered; those who took least are forgotten first.
+/// Most rooms and people whose use is remembered; those who used least are dropped first.
 const REMEMBERED_MAX: usize = 1_024;
 
-/// Whose file it is.
+/// Who owns a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The room in which it stands.
+    /// The file's room.
     pub room: String,
-    /// Who sent it, where that is somebody.
+    /// The file's sender, if a person sent it.
     pub sender: Option<String>,
 }
 
 impl Owner {
-    /// Returns the owner of a file that nobody of a room's people sent.
+    /// Returns the owner of a file that no person in the room sent.
     #[must_use]
     pub fn room(room: &str) -> Self {
         Self { room: room.to_owned(), sender: None }
     }
 
-    /// A room's id and a person's begin with different letters.
+    /// A room id and a user id begin with different characters, so they never collide.
     fn keys(&self) -> impl Iterator<Item = &String> {
         [Some(&self.room), self.sender.as_ref()].into_iter().flatten()
     }
@@ -41,7 +42,7 @@ impl Owner {
     }
 }
 
-/// Who waits for a child, and who has one.
+/// The owners who wait for a child, and those who have one.
 #[derive(Debug)]
 pub(super) struct Line<T> {
     places: usize,
@@ -51,22 +52,22 @@ pub(super) struct Line<T> {
 }
 
 impl<T> Line<T> {
-    /// Makes a line for so many children.
+    /// Returns a line for this many children.
     pub(super) fn new(places: usize) -> Self {
         Self { places, working: Vec::new(), waiting: VecDeque::new(), taken: BTreeMap::new() }
     }
 
-    /// Puts somebody at the end of the line.
+    /// Adds an owner at the end of the line.
     pub(super) fn enter(&mut self, owner: Owner, ticket: T) {
         self.waiting.push_back((owner, ticket));
     }
 
-    /// Returns whose turn it is, if it is anybody's; they have a child from now on.
+    /// Returns the next owner whose turn it is, if any; they have a child from now on.
     pub(super) fn next(&mut self, now: Instant) -> Option<(Owner, T)> {
         if self.working.len() >= self.places {
             return None;
         }
-        // Who took much does not get the last child, where there are several.
+        // If there are several children, heavy users do not get the last one.
         let greedy_max = self.places.saturating_sub(1).max(1);
         let greedy = self.working.iter().filter(|owner| self.taken_by(owner, now) >= MUCH).count();
         let may_go = |owner: &Owner, taken: Duration| {
@@ -81,7 +82,7 @@ impl<T> Line<T> {
         Some((owner, ticket))
     }
 
-    /// Notes that somebody's child is free again, after they had it for so long.
+    /// Records that an owner's child is free again, after `took`.
     pub(super) fn done(&mut self, owner: &Owner, took: Duration, now: Instant) {
         if let Some(at) = self.working.iter().position(|working| working == owner) {
             self.working.swap_remove(at);
@@ -101,12 +102,12 @@ impl<T> Line<T> {
         }
     }
 
-    /// Lets those go who do not wait any more.
+    /// Removes the owners who no longer wait.
     pub(super) fn retain(&mut self, mut waits: impl FnMut(&T) -> bool) {
         self.waiting.retain(|(_, ticket)| waits(ticket));
     }
 
-    /// What somebody took of late: the most of their room and themselves.
+    /// Returns an owner's recent use: the larger of the room's and the sender's.
     fn taken_by(&self, owner: &Owner, now: Instant) -> Duration {
         owner.keys().map(|key| self.left_of(key, now)).max().unwrap_or_default()
     }
@@ -130,7 +131,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Who gets a child of three, in order, as they all come at once.
+    /// Returns who gets one of three children, in order, if all come at once.
     fn given(line: &mut Line<&'static str>, now: Instant) -> Vec<&'static str> {
         std::iter::from_fn(|| line.next(now).map(|(_, ticket)| ticket)).collect()
     }

@@ -31,19 +31,19 @@ pub struct Sandbox {
     warned: AtomicBool,
 }
 
-/// A place in the pool, from the moment that its owner waits for it.
+/// A place in the pool, from the moment when its owner begins to wait for it.
 struct Place<'a> {
     sandbox: &'a Sandbox,
     owner: Owner,
-    /// Since when they have it.
+    /// When the owner got it.
     since: Option<Instant>,
     turn: oneshot::Receiver<()>,
 }
 
 impl Place<'_> {
-    /// Waits for one's turn.
+    /// Waits for its turn.
     async fn turn(&mut self) {
-        // The other end is kept until it is one's turn.
+        // The pool keeps the other end until the turn comes.
         let _ = (&mut self.turn).await;
         self.since = Some(Instant::now());
     }
@@ -51,7 +51,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // It may have been given in the very moment in which its owner gave up.
+        // The turn may have come at the very moment when the owner gave up.
         let has_it = self.since.is_some() || self.turn.try_recv().is_ok();
         self.turn.close();
         let now = Instant::now();
@@ -164,7 +164,7 @@ impl Sandbox {
         place
     }
 
-    /// Gives the free places to those whose turn it is.
+    /// Gives free places to those whose turn it is.
     fn call_next(&self) {
         let mut line = self.line();
         line.retain(|ticket| !ticket.is_closed());

@@ -52,7 +52,7 @@ impl Store {
     }
 }
 
-/// The folder for temporary files is at fault, and not the store.
+/// Returns an error of the folder for temporary files, not of the store.
 fn no_copy(dir: &Path, error: &io::Error) -> StoreError {
     StoreError::NoCopy { dir: dir.to_owned(), into: std::env::temp_dir(), reason: error.to_string() }
 }

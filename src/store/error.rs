@@ -96,7 +96,7 @@ pub enum StoreError {
         /// The operating system's answer.
         source: io::Error,
     },
-    /// There is no room or no leave for the copy that is read instead of the store.
+    /// The copy that is read instead of the store cannot be made, for lack of space or rights.
     #[error(
         "{dir}: the store cannot be read: a copy of it cannot be made in {into} ({reason})\n  \
          It is read by way of a copy, so that nothing in it is changed.\n  \
@@ -105,7 +105,7 @@ pub enum StoreError {
     NoCopy {
         /// The store's directory.
         dir: PathBuf,
-        /// Where copies are made.
+        /// The folder for the copy.
         into: PathBuf,
         /// The system's answer.
         reason: String,

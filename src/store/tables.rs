@@ -12,7 +12,7 @@ use crate::core::{sealed::Seal as RoomSeal, time::Timestamp};
 
 macro_rules! tables {
     ($(#[doc = $about:literal] $name:ident $tree:ident: $key:ty $(, $value:ty)?;)+) => {
-        /// The names of the trees, as they are on disk; the inbox has trees of its own.
+        /// The names of the trees on disk; the inbox has its own trees.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Name {
             $($name,)+
@@ -27,7 +27,7 @@ macro_rules! tables {
                 }
             }
 
-            /// Returns what the table holds, for the documentation.
+            /// Returns a table's description for the documentation.
             #[cfg(test)]
             const fn about(self) -> &'static str {
                 match self {

@@ -61,7 +61,7 @@ impl Engine {
                     self.ask_for_clear_word(event, &card, &standing, heard).await?;
                     Ok(true)
                 }
-                // A decision that is none of theirs, clear or not; anything else they say is a message like any other.
+                // A decision by a person without a say, clear or not; anything else they say is an ordinary message.
                 Said::Unclear => match &event.kind {
                     EventKind::Message(message) if approval::leans(message) => {
                         self.refuse_words(event, card, &standing, who, heard).await
@@ -225,8 +225,8 @@ impl Engine {
         }
     }
 
-    /// Tells somebody who has no say about a card that their unclear words in reply to it are about who has. Returns
-    /// whether they are a person who could have been meant.
+    /// Tells a person without a say, who replied to a card with unclear words, who may decide. Returns whether they are
+    /// a person who can be told.
     async fn refuse_words(
         &self,
         event: &RoomEvent,
@@ -243,7 +243,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// As [`Self::refuse_words`], for a clear yes or no that points at no card.
+    /// Like [`Self::refuse_words`], for a clear yes or no that points to no card.
     async fn refuse_words_beside(
         &self,
         event: &RoomEvent,

@@ -21,7 +21,7 @@ use crate::{
 const LOOK_BACK_EVERY: Duration = Duration::from_mins(5);
 /// Pause before another look at a card after a failed look.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// Looks in a row that the homeserver may refuse for no reason that it names; then none is as good as nothing found.
+/// Most consecutive looks that the homeserver refuses without naming a reason; then nothing counts as found.
 const REFUSALS_MAX: usize = 12;
 
 impl Engine {

@@ -88,7 +88,7 @@ impl Engine {
         Ok(Around { reply_sender, root_sender, asked_back, members })
     }
 
-    /// Whether what a nod answers asks something back.
+    /// Returns whether the message that a nod answers asks something back.
     async fn asked_back(
         &self,
         event: &RoomEvent,

@@ -1,4 +1,4 @@
-//! A file that its sender posts shortly behind their request, when the answer has come already: it goes on with the request.
+//! Files that their sender posts shortly after a request whose answer has already come: they continue the request.
 
 use super::thread_root;
 use crate::{
@@ -10,12 +10,12 @@ use crate::{
     engine::{Engine, EngineError, records::ThreadRecord},
 };
 
-/// So many of the newest requests of the file's sender are looked at.
+/// Most of the sender's newest requests that are considered.
 const REQUESTS_MAX: usize = 8;
 
 impl Engine {
-    /// Takes a file that goes on with its sender's request. Returns it as it stands in the thread of the answer, and who is
-    /// asked; `None` where it goes on with nothing.
+    /// Handles a file that continues its sender's request. Returns it as placed in the answer's thread, and who is
+    /// asked; `None` if it continues nothing.
     pub(super) fn goes_on(
         &self,
         event: &RoomEvent,
@@ -33,7 +33,7 @@ impl Engine {
             let known = self.tables.threads.get(&(event.room.clone(), request.id.clone()))?;
             let Some(known) = known.filter(|known| !known.triggered.is_empty()) else { continue };
             let thread = known.answered_in.as_deref().or_else(|| thread_root(request));
-            // On the timeline the request's time counts, in its thread also the answer's.
+            // In the timeline, the request's time counts; in its thread, the answer's too.
             let answers = known.posted.iter().filter(|_| file.thread_root.is_some()).map(|posted| &posted.event);
             let latest = answers.chain(&known.joined).filter_map(|id| held.iter().find(|held| held.id == *id));
             let since = latest.map(|behind| behind.sent_at).fold(request.sent_at, std::cmp::Ord::max);

@@ -1,5 +1,5 @@
-//! Whether the data folder can be used. A start asks this before it opens anything, and `check --live` asks it with the
-//! same words.
+//! Whether the data folder can be used. A start tests this before it opens anything; `check --live` tests it too and
+//! reports it in the same words.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     matrix::disk::{FULL_BYTES, left},
 };
 
-/// What is written to see whether anything can be, in bytes.
+/// Bytes written to test whether writing works.
 const PROBE_BYTES: usize = 4 << 10;
 /// What Workmate keeps in its data folder.
 const OURS: [&str; 3] = ["state", "users", "run"];
@@ -32,18 +32,18 @@ pub struct PlaceError {
 }
 
 impl PlaceError {
-    /// Returns whether only room is missing, which may come by itself.
+    /// Returns whether it only lacks space, which may become free.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.is_full
     }
 }
 
-/// Tries whether a data folder can be used, or made; leaves nothing behind. `service`: who will use it, where that is
-/// somebody else than this process, which is root then.
+/// Tests whether a data folder can be used or created; leaves nothing behind. `service` is the user who will use it, if
+/// that is not this process's; this process is then root.
 ///
 /// # Errors
-/// What stands against it, and how to mend it.
+/// The obstacle, and the remedy.
 pub fn try_data_dir(dir: &Path, service: Option<&Account>) -> Result<(), PlaceError> {
     let failed =
         |(what, mend): (String, String)| PlaceError { dir: dir.display().to_string(), what, mend, is_full: false };
@@ -52,7 +52,7 @@ pub fn try_data_dir(dir: &Path, service: Option<&Account>) -> Result<(), PlaceEr
         if let Some(fault) = no_folder(&nearest, dir) {
             return Err(failed(fault));
         }
-        // It is made there.
+        // It will be created there.
         return may_write(&nearest, service).map_err(|error| failed(refused(&nearest, service, &error)));
     }
     let inner = OURS.iter().map(|name| dir.join(name)).filter(|path| path.symlink_metadata().is_ok());
@@ -73,7 +73,7 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
-/// Returns what is said of a folder whose disk has too little room for a start; `None` where there is enough.
+/// Returns the reason if a folder's disk has too little space for a start; `None` if it has enough.
 #[must_use]
 pub fn too_full_to_start(dir: &Path) -> Option<String> {
     let (nearest, _) = nearest(dir);
@@ -85,7 +85,7 @@ pub fn too_full_to_start(dir: &Path) -> Option<String> {
     ))
 }
 
-/// Returns what is said of a folder whose disk is full; `None` where there is room.
+/// Returns the reason if a folder's disk is full; `None` if it has space.
 pub(in crate::engine) fn full(dir: &Path) -> Option<String> {
     let (nearest, _) = nearest(dir);
     let left = left(&nearest).filter(|left| *left < FULL_BYTES)?;
@@ -97,7 +97,7 @@ pub(in crate::engine) fn full(dir: &Path) -> Option<String> {
     ))
 }
 
-/// Returns the part of a path that is there, and whether there is more.
+/// Returns the existing part of a path, and whether more follows.
 fn nearest(dir: &Path) -> (PathBuf, bool) {
     let here = |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
     let found = dir.ancestors().map(here).find(|path| path.symlink_metadata().is_ok());
@@ -106,7 +106,7 @@ fn nearest(dir: &Path) -> (PathBuf, bool) {
     (found, rest)
 }
 
-/// Returns what is wrong with a path that has to be a folder.
+/// Returns what is wrong with a path that must be a folder.
 fn no_folder(path: &Path, dir: &Path) -> Option<(String, String)> {
     let what = match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return None,
@@ -126,7 +126,7 @@ fn named(path: &Path, dir: &Path) -> String {
 
 const ELSEWHERE: &str = "look at the disk and its mount, or set data_dir to another place";
 
-/// Whether files can be made in a folder: by the system's word for ourselves, by the rules for somebody else.
+/// Tests whether files can be created in a folder: for ourselves by asking the system, for another user by the mode.
 fn may_write(folder: &Path, service: Option<&Account>) -> io::Result<()> {
     eaccess(folder, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK).map_err(io::Error::from)?;
     let Some(account) = service else { return Ok(()) };
@@ -148,7 +148,7 @@ fn whose_is(path: &Path, metadata: &fs::Metadata) -> String {
     format!(": {} belongs to {}, mode {mode:04o}", path.display(), user_name(metadata.uid()))
 }
 
-/// Writes a little and takes it away again: a full disk, a quota or a mount may refuse what the modes allow.
+/// Writes a little and deletes it: a full disk, a quota or a mount may refuse what the modes allow.
 fn probe(folder: &Path) -> io::Result<()> {
     let path = folder.join(format!(".probe-{}", std::process::id()));
     let written = fs::OpenOptions::new().write(true).create(true).truncate(true).open(&path).and_then(|mut file| {
@@ -159,7 +159,7 @@ fn probe(folder: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-/// Returns what an error of the system's means for a folder, and how to mend it.
+/// Explains a system error for a folder, with the remedy.
 fn refused(folder: &Path, service: Option<&Account>, error: &io::Error) -> (String, String) {
     let shown = folder.display();
     match error.kind() {

@@ -1,6 +1,6 @@
-//! Rooms that hold more than a program reads at once: their people are answered all the same.
+//! Rooms with more content than a program reads at once: their people are answered anyway.
 //!
-//! What is too much is not put into the homeserver, which would take minutes: it is put into its answers.
+//! The content is not stored in the homeserver, which would take minutes; it is inserted into its answers.
 
 use std::sync::{
     Arc,
@@ -18,11 +18,11 @@ use crate::harness::{
     office::{Office, echoing},
 };
 
-/// Rooms whose state together is more than a sync may bring (64 MiB), while each is less than a room may have (4 MiB).
+/// Rooms whose state together exceeds a sync's limit (64 MiB), while each is below a room's (4 MiB).
 const ROOMS: usize = 20;
 const STATE_EVENTS: usize = 60;
 const LONG_BYTES: usize = 60_000;
-/// Bans that are together more than an answer may hold (128 MiB).
+/// Bans that together exceed an answer's limit (128 MiB).
 const BANS: usize = 2_300;
 
 async fn office_behind(more: impl Fn(&str, &str, Bytes) -> Bytes + Send + Sync + 'static) -> Result<Office> {
@@ -40,7 +40,7 @@ fn state_event(event_type: &str, number: usize, state_key: &str, content: &Value
     })
 }
 
-/// A first sync in which each room that it tells of has much state.
+/// Returns a first sync with much state in each of its rooms.
 fn with_heavy_rooms(body: &Bytes) -> Option<Bytes> {
     let mut sync: Value = serde_json::from_slice(body).ok()?;
     for room in sync["rooms"]["join"].as_object_mut()?.values_mut() {
@@ -53,7 +53,7 @@ fn with_heavy_rooms(body: &Bytes) -> Option<Bytes> {
     Some(serde_json::to_vec(&sync).ok()?.into())
 }
 
-/// A list of members with many who were banned for long reasons, and one who is called by a long name.
+/// Returns a member list with many bans for long reasons, and one member with a long name.
 fn with_many_bans(body: &Bytes) -> Option<Bytes> {
     let mut members: Value = serde_json::from_slice(body).ok()?;
     let long = "x".repeat(LONG_BYTES);
@@ -89,7 +89,7 @@ async fn c8_who_lost_their_store_starts_in_rooms_that_are_too_much_for_one_sync(
         office.asked_and_answered(room, "are you there?").await?;
     }
     assert!(office.workmate.logs().contains("it is read in parts"));
-    // What was read in parts goes on as any, also after another start.
+    // A room that was read in parts works as usual, also after another start.
     office.workmate.stop().await;
     office.workmate.start_again().await;
     office.asked_and_answered(&rooms[ROOMS - 1], "and still?").await?;

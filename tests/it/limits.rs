@@ -1,7 +1,7 @@
-//! `docs/limits.md` and the constants agree: each limit has a row, and each row has the value that the code has.
+//! `docs/limits.md` agrees with the constants: each limit has a row, and each row has the code's value.
 //!
-//! Limits are constants by their names (`…_MAX`, `…PATIENCE`, `…TIMEOUT`, `…AT_ONCE`) or types (`Duration`). Rows are
-//! written by hand; those constants that no row names stand in the page's last part, which this test writes
+//! Limits are constants recognised by name (`…_MAX`, `…PATIENCE`, `…TIMEOUT`, `…AT_ONCE`) or type (`Duration`). Most
+//! rows are written by hand; this test writes the page's last part for the constants that no row names
 //! (`INSTA_UPDATE=always`).
 
 use std::{
@@ -10,21 +10,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is no limit of the product's: test doubles, and what only the tests run.
+/// Sources without limits of the product: test doubles, and code that only tests run.
 const ELSEWHERE: &[&str] = &["standin", "fuzzing", "cli/demo"];
-/// Begins the part that is written by this test.
+/// The heading of the part that this test writes.
 const REST: &str = "## Limits that need no more words\n";
 
-/// A constant of the sources.
+/// A constant in the sources.
 struct Constant {
-    /// Below `src`, e.g. `matrix/proxy.rs`.
+    /// The file's path below `src`, e.g. `matrix/proxy.rs`.
     file: String,
     name: String,
-    /// Its doc comment's first sentence.
+    /// The first sentence of its doc comment.
     about: String,
-    /// As it is written.
+    /// The expression as written.
     written: String,
-    /// In milliseconds, bytes or plain; empty where the expression says something else.
+    /// Its values in milliseconds, bytes or plain numbers; empty if the expression is not understood.
     values: Vec<f64>,
 }
 
@@ -89,7 +89,7 @@ fn constants_of(file: &str, text: &str) -> Vec<Constant> {
     found
 }
 
-/// Reads `pub(super) const NAME: Type = expression`.
+/// Parses `pub(super) const NAME: Type = expression`.
 fn declaration(line: &str) -> Option<(String, String, String)> {
     let line = line.trim();
     let rest = line.strip_prefix("pub").map_or(line, |rest| match rest.strip_prefix('(') {
@@ -108,7 +108,7 @@ fn is_limit(name: &str, kind: &str) -> bool {
     named || name.ends_with("AT_ONCE") || kind.contains("Duration")
 }
 
-/// Returns the numbers of an expression, in milliseconds where it is a duration; none where one is not understood.
+/// Returns the numbers of an expression, in milliseconds for a duration; empty if one is not understood.
 fn values_of(written: &str, known: &BTreeMap<String, f64>) -> Vec<f64> {
     let list = written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let list = list.or_else(|| {
@@ -143,7 +143,7 @@ fn value_of(part: &str, known: &BTreeMap<String, f64>) -> Option<f64> {
     known.get(part).copied().or_else(|| part.replace('_', "").parse().ok())
 }
 
-/// A row of a table by hand.
+/// A row of a table that is written by hand.
 struct Row {
     limit: String,
     value: String,
@@ -157,7 +157,7 @@ fn rows(page: &str) -> Vec<Row> {
     rows.map(|cells| Row { limit: cells[0].clone(), value: cells[1].clone(), place: cells[2].clone() }).collect()
 }
 
-/// Returns the constants that a row names: `` a.rs `X`, `Y`, b.rs `Z` `` has X and Y of a.rs, and Z of b.rs.
+/// Returns the constants that a row names: `` a.rs `X`, `Y`, b.rs `Z` `` names X and Y of a.rs, and Z of b.rs.
 fn named(place: &str) -> Vec<(String, String)> {
     let mut file = String::new();
     let mut found = Vec::new();
@@ -171,7 +171,7 @@ fn named(place: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Returns every number that a cell can mean: as it stands, and in milliseconds or bytes by the unit behind it.
+/// Returns every number that a cell can mean: as written, and in milliseconds or bytes by the unit after it.
 fn numbers(cell: &str) -> BTreeSet<u64> {
     const UNITS: &[(&str, f64)] = &[
         ("KiB", 1024.0),
@@ -203,7 +203,7 @@ fn numbers(cell: &str) -> BTreeSet<u64> {
     ];
     let mut found: Vec<f64> = WORDS.iter().filter(|(word, _)| cell.contains(word)).map(|(_, number)| *number).collect();
     let words: Vec<&str> = cell.split(|char: char| char.is_whitespace() || ",;()".contains(char)).collect();
-    // What numbers before share their unit: "0.5 to 1 min", "0.5, 2 and 5 s".
+    // Earlier numbers share the unit: "0.5 to 1 min", "0.5, 2 and 5 s".
     let mut open: Vec<f64> = Vec::new();
     let mut at = 0;
     while at < words.len() {
@@ -231,13 +231,13 @@ fn is_number(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// Thousandths, so that 0.5 can be compared.
+/// Converts to thousandths, so that 0.5 can be compared.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "limits are small and positive")]
 fn rounded(number: f64) -> u64 {
     (number * 1e3).round() as u64
 }
 
-/// Whether a cell has a value: as it is, and where the name says so in seconds or days.
+/// Returns whether a cell has a value: as it is, or in seconds or days if the constant's name says so.
 fn says(cell: &BTreeSet<u64>, constant: &Constant, value: f64) -> bool {
     let in_seconds = ["_S", "_SECONDS"].iter().any(|unit| constant.name.ends_with(unit));
     cell.contains(&rounded(value)) || in_seconds && cell.contains(&rounded(value * 1e3))
@@ -303,7 +303,7 @@ fn every_row_of_the_limits_has_the_value_that_the_code_has() {
     );
 }
 
-/// What has to agree of a row of the last part: the words are renewed when it is written.
+/// Returns the parts of a row of the last part that must agree; its words are only renewed when it is written.
 fn where_and_value(line: &str) -> Option<String> {
     let row = line.strip_prefix("| ")?;
     let (place, rest) = row.split_once("` | ")?;

@@ -234,7 +234,7 @@ async fn op3_check_live_tries_what_a_start_and_a_request_would() -> Result<()> {
     Ok(())
 }
 
-/// What a changed name or a folder that cannot be used is told as, by the check and by the start alike.
+/// Tests how a changed name and an unusable data folder are reported, by the check and the start alike.
 #[tokio::test]
 async fn op5_names_that_the_loaded_registration_does_not_cover_and_a_useless_data_folder_are_told_by_their_keys()
 -> Result<()> {

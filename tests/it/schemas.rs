@@ -1,5 +1,5 @@
-//! The JSON schemas of the config files agree with the loader: by a validator of somebody else's (Python's `jsonschema`,
-//! which Synapse brings).
+//! The JSON schemas of the config files agree with the loader, by an independent validator (Python's `jsonschema`,
+//! which Synapse brings along).
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ master_secret_env: MASTER
 ";
 const COWORKER: &str = "id: ci\nname: ci\npurpose: Builds.\ninstructions: Watch builds.\n";
 
-/// Further lines, and whether they are right.
+/// Additional lines, and whether they are valid.
 const WORKMATE_LINES: &[(&str, bool)] = &[
     ("", true),
     ("limits:\n", true),

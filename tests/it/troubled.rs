@@ -91,7 +91,7 @@ async fn nothing_is_lost_refusals_of_seconds_and_empty_answers_end_no_run_and_no
     Ok(())
 }
 
-/// Every well-formed refusal and every page that a proxy, a worker or a broken release may give for a while.
+/// Returns every well-formed refusal and every page that a proxy, a worker or a broken release may give for a while.
 fn odd_refusals() -> Vec<Fault> {
     let errcodes = ["M_UNKNOWN", "M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE"];
     let statuses = [400, 405, 409, 410, 411, 413, 415, 418, 421, 422, 431, 451];
@@ -111,7 +111,7 @@ async fn nothing_is_lost_a_few_seconds_of_any_refusal_end_no_run_no_word_no_invi
     let rooms = [office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?];
     let new = office.room_of_people(RoomKind::Plain).await?;
     let assistant = office.workmate.slot().assistant(office.alice.user_id().localpart());
-    // Sends alone, while all else shows that we may; then whatever is called.
+    // First only sends fail, while everything else shows that we may send; then any call.
     for (phase, calls) in [("what is sent", 30), ("everything", 60)] {
         let before: usize = faults.made().values().sum();
         let next = Arc::new(AtomicUsize::new(0));

@@ -121,7 +121,7 @@ pub(crate) async fn disk(moments_ms: &[u64]) -> Result<Option<Tally>> {
     for _ in 0..2 {
         workmate.spawn();
         until_both_tell_of_a_full_disk(&workmate).await?;
-        // Also one that is stopped meanwhile leaves the store as it was.
+        // A start that is stopped while it waits leaves the store unchanged too.
         workmate.stop().await;
         anyhow::ensure!(files_of(&data.join("state"))? == before, "a start on a full disk touched the store");
     }
@@ -129,7 +129,7 @@ pub(crate) async fn disk(moments_ms: &[u64]) -> Result<Option<Tally>> {
     world.ask(Kind::Question).await?;
     until_both_tell_of_a_full_disk(&workmate).await?;
     disk.free()?;
-    // It goes on by itself.
+    // It continues by itself.
     workmate.until_ready().await?;
     eprintln!("a start on a full disk: waited and went on");
     workmate.end().await;
@@ -161,7 +161,7 @@ async fn until_both_tell_of_a_full_disk(workmate: &Workmate) -> Result<()> {
     time::timeout(Duration::from_mins(1), told).await.context("nobody tells of the full disk")
 }
 
-/// Names, sizes and times of a folder's files.
+/// Returns the names, sizes and times of a folder's files.
 fn files_of(dir: &Path) -> Result<Vec<(PathBuf, u64, std::time::SystemTime)>> {
     let each = fs::read_dir(dir)?.map(|entry| {
         let entry = entry?;

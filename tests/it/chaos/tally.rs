@@ -81,7 +81,7 @@ impl Tally {
                 self.ignored.push(format!("{}: {shows}", asked.tag));
             }
         }
-        // That there is no room in the line is the last word of a request, not a status.
+        // A declined request ends with the text that too many wait; that is not a status.
         let open = world
             .notices(asked)
             .into_iter()

@@ -58,7 +58,7 @@ pub(crate) async fn between(
     Ok(url)
 }
 
-/// Returns where the shared homeserver answers, and where `more` says what its answers hold instead: by path and query.
+/// Returns the URL of a proxy to the shared homeserver; `more` may replace an answer's body, by path and query.
 pub(crate) async fn homeserver_that_says_more(
     more: impl Fn(&str, &str, Bytes) -> Bytes + Send + Sync + 'static,
 ) -> Result<Url> {

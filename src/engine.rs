@@ -78,7 +78,7 @@ mod work;
 mod zones;
 
 pub use audit::door_of;
-pub use disk::watch_from_outside;
+pub use disk::start_again;
 pub use registered::differences;
 pub use start::{Ended, PlaceError, StartError, claude_client, serve, too_full_to_start, try_data_dir, try_listening};
 pub(crate) use watches::{NO_KEY, models_of};

@@ -224,7 +224,9 @@ impl Health {
         *self.2.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn is_dead(&self) -> bool {
+    /// Returns whether the process cannot do its work any more.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
         self.2.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 

@@ -1,6 +1,6 @@
 //! `workmate serve`: answers the homeserver until stopped.
 
-use std::{os::unix::process::CommandExt as _, path::Path};
+use std::path::Path;
 
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,16 +35,6 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let stop = CancellationToken::new();
     let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-    let (data_dir, stopped) = (config.data_dir.clone(), stop.clone());
-    engine::watch_from_outside(
-        data_dir,
-        stopped,
-        || tracing::error!(error = %start_again(), "workmate cannot start itself again"),
-        || {
-            tracing::error!("a stop takes longer than any; the process ends as it is");
-            std::process::exit(1)
-        },
-    );
     let (mut first, mut second) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
     let signalled = stop.clone();
     let signals = async move {
@@ -63,7 +53,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::select! {
         served = Box::pin(engine::serve(config, stop)) => match served? {
             Ended::Stopped => Ok(()),
-            Ended::StartsAgain => Err(start_again().into()),
+            Ended::StartsAgain => Err(engine::start_again().into()),
         },
         () = signals => Ok(()),
     }
@@ -89,13 +79,4 @@ fn say_start(path: &Path, config: &Config) {
         coworkers = coworkers.join(","),
         "workmate starts"
     );
-}
-
-/// Becomes a new process of the same program with the same arguments; returns only where that fails.
-fn start_again() -> std::io::Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
-    std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
 }

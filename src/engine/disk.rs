@@ -5,6 +5,7 @@
 use std::{
     fs::File,
     io::{self, Write as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
     thread,
@@ -17,11 +18,7 @@ use super::{
     Shared,
     start::{Ended, full, too_full_to_start},
 };
-use crate::{
-    appservice::health::Health,
-    matrix::disk::{FULL_BYTES, left},
-    store::StoreError,
-};
+use crate::{appservice::health::Health, matrix::disk::left, store::StoreError};
 
 /// How often the disk is checked for being full.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,7 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// What has to fit for a start, in bytes: more than one segment of the database, and more than counts as full.
 pub(super) const ROOM_WANTED: usize = 16 << 20;
-/// Longer than an end in order takes, and a start that goes on after a full disk.
+/// A disk that is full for this long is noticed outside the runtime too.
+const FULL_FOR: Duration = Duration::from_secs(3);
+/// Longer than an end in order takes, and than it takes the runtime to notice that the disk has room again.
 const END_MAX: Duration = Duration::from_mins(1);
 
 /// Waits until the store fails, then until the disk takes writes, and then stops everything for a restart.
@@ -83,7 +82,16 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
         tokio::select! {
             () = stop.cancelled() => return Ok(Err(Ended::Stopped)),
             opened = opening => match opened.expect("opening the store does not panic") {
-                Err(StoreError::Full { .. }) => {}
+                // A quota may be used up, which nobody sees beforehand.
+                Err(error @ StoreError::Full { .. }) => {
+                    tracing::error!(%error, "workmate waits with its start");
+                    health.set_dead(error.to_string());
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(Err(Ended::Stopped)),
+                        () = until_there_is_room(data_dir) => {}
+                    }
+                    health.set_alive();
+                }
                 opened => return opened.map(Ok),
             },
             reason = until_full(data_dir.to_owned()) => {
@@ -98,39 +106,46 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
                 return Ok(Err(Ended::StartsAgain));
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// Ends or starts this process again where it cannot do that by itself, because whatever should do it waits for a disk that
-/// does not answer: `start` once the disk was full and has room again for longer than an end takes, `end` where a stop
-/// takes longer than any. Looks from a thread of its own, which nothing here can hold up.
-pub fn watch_from_outside(
-    data_dir: PathBuf,
-    stop: CancellationToken,
-    start: impl Fn() + Send + 'static,
-    end: impl Fn() + Send + 'static,
-) {
+/// Ends or restarts this process if it cannot do that by itself, because whatever should do it waits for a disk that does
+/// not answer. Looks from a thread of its own, which nothing in the runtime can block.
+pub(super) fn watch_from_outside(data_dir: PathBuf, health: Health, stop: CancellationToken) {
     let watching = move || {
-        let (mut was_full, mut free_for, mut stopping_for) = (false, Duration::ZERO, Duration::ZERO);
+        let (mut full_for, mut free_for, mut stopping_for) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let counted = |so_far: Duration, holds: bool| if holds { so_far + LOOK_EVERY } else { Duration::ZERO };
         loop {
             thread::sleep(LOOK_EVERY);
-            let left = left(&data_dir);
-            was_full |= left.is_some_and(|left| left < FULL_BYTES);
-            let is_free = left.is_none_or(|left| left >= ROOM_WANTED as u64);
-            free_for = if was_full && is_free { free_for + LOOK_EVERY } else { Duration::ZERO };
-            stopping_for = if stop.is_cancelled() { stopping_for + LOOK_EVERY } else { Duration::ZERO };
+            let reason = full(&data_dir);
+            full_for = counted(full_for, reason.is_some());
+            if let Some(reason) = reason.filter(|_| full_for >= FULL_FOR && !health.is_dead()) {
+                health.set_dead(reason);
+            }
+            let has_room = left(&data_dir).is_none_or(|left| left >= ROOM_WANTED as u64);
+            free_for = counted(free_for, has_room && health.is_dead());
+            stopping_for = counted(stopping_for, stop.is_cancelled());
             if free_for >= END_MAX {
-                start();
+                tracing::error!(error = %start_again(), "workmate cannot start itself again");
             }
             if stopping_for >= END_MAX {
-                end();
+                tracing::error!("a stop takes longer than any; the process ends as it is");
+                std::process::exit(1);
             }
         }
     };
     if let Err(error) = thread::Builder::new().name("disk".to_owned()).spawn(watching) {
-        tracing::warn!(%error, "nobody looks after this process from outside its runtime");
+        tracing::warn!(%error, "nothing outside the runtime looks after this process");
     }
+}
+
+/// Becomes a new process of the same program with the same arguments; returns only if that fails.
+pub fn start_again() -> io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
 }
 
 async fn until_there_is_room(data_dir: &Path) {

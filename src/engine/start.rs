@@ -161,6 +161,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     let metrics = Metrics::new(&health, &arrivals);
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
+    disk::watch_from_outside(config.data_dir.clone(), health.clone(), stop.clone());
     warn_of_lost_state(&config.data_dir);
     let health_routes = operators::router(health.clone(), metrics.clone());
     tasks.spawn(listener::serve(health_listener, health_routes, operators::CONNECTIONS_MAX, stop.clone()));

@@ -25,7 +25,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
     response::Response,
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -218,7 +218,7 @@ impl Inner {
 }
 
 async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let identity = match bearer(&parts.headers) {
         None => None,
         Some(token) => {
@@ -240,16 +240,27 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     let Some(url) = target(&inner.homeserver, &parts.uri, identity.as_ref()) else {
         return refuse(StatusCode::BAD_REQUEST, "M_UNRECOGNIZED", "the path is no URL of a homeserver");
     };
-    let kind = call::kind(parts.uri.path());
-    let part = call::part(parts.uri.query().unwrap_or_default()).filter(|_| kind == call::Kind::Sync);
-    let mut headers = parts.headers;
-    strip_hop_headers(&mut headers);
-    let Ok(mut payload) = Payload::of(&mut headers, body).await else {
+    strip_hop_headers(&mut parts.headers);
+    let Ok(payload) = Payload::of(&mut parts.headers, body).await else {
         return refuse(StatusCode::BAD_REQUEST, NOT_SENT, "the call broke off");
     };
+    exchange(&inner, identity, &parts, url, payload).await
+}
+
+/// Makes a call, again where its refusal may not be meant.
+async fn exchange(
+    inner: &Inner,
+    identity: Option<Identity>,
+    parts: &Parts,
+    url: Url,
+    mut payload: Payload,
+) -> Response {
+    let kind = call::kind(parts.uri.path());
+    let part = call::part(parts.uri.query().unwrap_or_default()).filter(|_| kind == call::Kind::Sync);
     let mut pauses = doubt::PAUSES.iter();
     loop {
-        let call = inner.http.request(parts.method.clone(), url.clone()).headers(headers.clone()).body(payload.take());
+        let (method, headers) = (parts.method.clone(), parts.headers.clone());
+        let call = inner.http.request(method, url.clone()).headers(headers).body(payload.take());
         let call = if identity.is_some() { call.bearer_auth(inner.as_token.expose()) } else { call };
         let answer = match call.send().await {
             Ok(answer) => answer::relay(answer, kind, part, &inner.reading).await,
@@ -261,6 +272,7 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         };
         let verdict = payload.verdict(&answer);
         if verdict == Verdict::Doubtful
+            && call::is_repeated(parts.uri.path())
             && let (Ok(_place), Some(pause)) = (inner.doubting.try_acquire(), pauses.next())
         {
             tokio::time::sleep(*pause).await;

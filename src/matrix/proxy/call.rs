@@ -156,6 +156,17 @@ pub(super) fn fault(path: &str, query: &str) -> Option<&'static str> {
     None
 }
 
+/// Returns whether a call is worth repeating when its refusal is odd: not one that comes again by itself, or that nobody
+/// misses. New keys are uploaded with the next sync, and a store that was put back from a copy has them refused each time.
+pub(super) fn is_repeated(path: &str) -> bool {
+    // `/_matrix/client/{version}/…`
+    let parts: Vec<&str> = path.split('/').skip(4).take(3).collect();
+    !matches!(
+        parts.as_slice(),
+        ["keys", "upload"] | ["presence", ..] | ["rooms", _, "typing" | "receipt" | "read_markers"]
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +211,23 @@ mod tests {
         assert_ne!(marked, mark_part("s72~1_4", 8));
         assert_eq!(token_of_part(&marked), "s72~1_4");
         assert_eq!(token_of_part("s72"), "s72");
+    }
+
+    #[test]
+    fn what_comes_again_by_itself_is_not_repeated() {
+        for (path, expected) in [
+            ("/_matrix/client/v3/rooms/!r:hs/send/m.room.message/1", true),
+            ("/_matrix/client/v3/rooms/!r:hs/state/m.room.member/typing", true),
+            ("/_matrix/client/v3/keys/query", true),
+            ("/_matrix/client/v3/sync", true),
+            ("/_matrix/client/v3/keys/upload", false),
+            ("/_matrix/client/v3/presence/@a:hs/status", false),
+            ("/_matrix/client/v3/rooms/!r:hs/typing/@a:hs", false),
+            ("/_matrix/client/v3/rooms/!r:hs/receipt/m.read/$e", false),
+            ("/_matrix/client/v3/rooms/!r:hs/read_markers", false),
+        ] {
+            assert_eq!(is_repeated(path), expected, "{path}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub fn late_prefix(minutes: u64) -> String {
 #[must_use]
 pub fn queued(place: usize) -> String {
     match place {
-        0 | 1 => "Something else comes first here; yours is next.".to_owned(),
+        0 | 1 => "Yours is next: I'm still working on something else here.".to_owned(),
         _ => format!("Others come first here; you're number {place} in line."),
     }
 }
@@ -170,7 +170,7 @@ pub fn no_tools() -> String {
 #[must_use]
 pub fn status(running: usize) -> String {
     match running {
-        0 => "I'm here, with nothing to do.".to_owned(),
+        0 => "I'm here, and not working on anything.".to_owned(),
         1 => "I'm here, working on one request.".to_owned(),
         _ => format!("I'm here, working on {running} requests."),
     }

@@ -7,6 +7,7 @@ mod exporting;
 mod following;
 mod forgetting;
 mod naming;
+mod nodding;
 mod opening;
 mod privacy;
 
@@ -286,7 +287,7 @@ impl Engine {
         if message.kind.is_sticker() || is_of_machines(message) {
             return Ok(());
         }
-        if Box::pin(self.take_choice(event, accepted)).await? {
+        if Box::pin(self.take_choice(event, accepted)).await? || self.only_nods(account, event) {
             return Ok(());
         }
         if let Some(command) = AssistantCommand::of(message) {

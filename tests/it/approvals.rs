@@ -296,9 +296,19 @@ async fn c12_a_reply_declines_and_starts_no_run_of_its_own() -> Result<()> {
     let scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
     let alice = &scene.office.alice;
     let to = format!("{PLANTED} in passing");
-    scene.office.ask(alice, &scene.room, &format!("deploy {to}")).await?;
+    let request = scene.office.ask(alice, &scene.room, &format!("deploy {to}")).await?;
     let card = scene.card("••• in passing").await?;
     assert!(!card.body().contains(PLANTED), "{}", card.body());
+
+    // Words of somebody who may not decide, twice: told once, and no run.
+    let (bob, coworker) = (&scene.office.bob, scene.office.oncall());
+    bob.send(&scene.room, Message::text("yes").in_thread(&request)).await?;
+    let told = |seen: &Timeline| {
+        let mut said = seen.messages_of(&coworker);
+        said.find(|event| event.body().contains("can decide this one") && event.mentions(bob.user_id())).map(drop)
+    };
+    bob.until(&scene.room, "who can decide", told).await?;
+    bob.send(&scene.room, Message::text("approve").in_thread(&request)).await?;
 
     scene.reply(alice, &card, "No").await?;
 
@@ -308,7 +318,11 @@ async fn c12_a_reply_declines_and_starts_no_run_of_its_own() -> Result<()> {
     assert_eq!(scene.ran(), Vec::<String>::new());
     assert!(!scene.office.workmate.logs().contains("in passing"), "arguments are not logged");
     let questions = scene.office.questions();
-    assert!(!questions.iter().any(|question| question == "No"), "{questions:?}");
+    let words = ["No", "yes", "approve"];
+    assert!(!questions.iter().any(|question| words.contains(&question.as_str())), "{questions:?}");
+    let seen = bob.timeline(&scene.room);
+    let told = seen.messages_of(&coworker).filter(|event| event.body().contains("can decide this one")).count();
+    assert_eq!(told, 1, "{seen}");
     Ok(())
 }
 

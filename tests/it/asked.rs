@@ -136,6 +136,43 @@ async fn c6_the_picture_behind_the_question_is_seen_and_a_mention_edited_away_st
 }
 
 #[tokio::test]
+async fn c5_c6_thanks_start_no_run_and_a_picture_behind_a_quick_answer_goes_on_with_the_question() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let profile = format!("_matrix/client/v3/profile/{}/m.tz", alice.user_id());
+    call_as(alice, Method::PUT, &profile, &json!({ "m.tz": "Asia/Kathmandu" })).await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    office.script("what is on the wall?", Turn::text("Send me a picture of it."));
+
+    let request = office.ask(alice, &room, "what is on the wall?").await?;
+    let answered = office.answer(alice, &room, &oncall, "Send me").await?;
+    let facts = office.claude.requests().last().map(|request| request.body["system"].to_string()).unwrap_or_default();
+    assert!(facts.contains("Asia/Kathmandu"), "{facts}");
+    let wall = SentFile::new("wall.png", "image/png", picture(60, 40, ImageFormat::Png)).as_image();
+    alice.send_file(&room, &wall, None).await?;
+    let looked_at = office.answer(alice, &room, &oncall, "You asked: wall.png").await?;
+    assert_eq!(looked_at.thread_root(), Some(request.as_str()), "{looked_at:?}");
+    assert_eq!(office.claude.requests().last().map(|request| request.files().len()), Some(1), "with the picture");
+
+    // As clients do, a reply mentions whose message it answers.
+    let reply = |body: &str| {
+        json!({
+            "body": body, "m.mentions": { "user_ids": [oncall] },
+            "m.relates_to": { "m.in_reply_to": { "event_id": answered.event_id } },
+        })
+    };
+    say(alice, &room, reply("👍")).await?;
+    say(alice, &room, reply("ok, thanks!")).await?;
+    say(alice, &room, json!({ "body": "Danke, oncall", "m.relates_to": in_thread(&request) })).await?;
+    say(alice, &room, json!({ "body": "@oncall !stop" })).await?;
+    until_said(&office, &room, &words::nothing_to_stop()).await?;
+    say(alice, &room, reply("👍 and now?")).await?;
+    office.answer(alice, &room, &oncall, "and now?").await?;
+    assert_eq!(office.questions(), ["@oncall what is on the wall?", "wall.png", "👍 and now?"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn g_times_are_in_the_readers_zone_and_a_space_is_not_spoken_into() -> Result<()> {
     let office = Office::open().await?;
     let (alice, oncall) = (&office.alice, office.oncall());

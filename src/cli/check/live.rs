@@ -2,6 +2,7 @@
 
 mod claude;
 mod files;
+mod finding;
 mod homeserver;
 mod servers;
 

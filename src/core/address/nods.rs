@@ -12,8 +12,9 @@ use crate::core::{
 const NOD_BYTES_MAX: usize = 200;
 /// Words of one phrase.
 const PHRASE_WORDS_MAX: usize = 4;
-/// The end of an answer in which it may ask something back, in characters.
+/// The end of an answer in which it may ask something back: in characters, and its last sentences.
 const ASKS_BACK_CHARS: usize = 400;
+const SENTENCES_MAX: usize = 2;
 
 /// Thanks.
 const THANKS: [&str; 92] = [
@@ -400,9 +401,24 @@ pub fn asked_back(
         })?;
     let text = after_quote(&said.body);
     let from = text.char_indices().rev().nth(ASKS_BACK_CHARS - 1).map_or(0, |(at, _)| at);
-    let end = &text[from..];
-    let names_ok = end
-        .split(|letter: char| !letter.is_alphanumeric())
-        .any(|word| ["ok", "okay", "confirm", "reply"].iter().any(|name| word.eq_ignore_ascii_case(name)));
-    Some(spelling::is_question(end) || names_ok)
+    let sentences = text[from..].split_inclusive(['.', '!', '?', ':', '\n', '。', '！', '？', '：', '؟', '।']);
+    let sentences: Vec<&str> =
+        sentences.map(str::trim).filter(|sentence| sentence.chars().any(others::is_letter)).collect();
+    let mut last = sentences.iter().rev().take(SENTENCES_MAX);
+    // What only repeats somebody's question asks nothing of them.
+    let repeats = |sentence: &str| {
+        let theirs = |event: &&RoomEvent| !is_ours(&event.sender);
+        let repeats =
+            |event: &RoomEvent| matches!(&event.kind, EventKind::Message(message) if message.body.contains(sentence));
+        events.iter().filter(theirs).any(repeats)
+    };
+    Some(last.any(|sentence| (spelling::is_question(sentence) || names_consent(sentence)) && !repeats(sentence)))
+}
+
+/// Whether a sentence says with which word to go on: "Reply `ok` and I restart it."
+fn names_consent(sentence: &str) -> bool {
+    let words = sentence.split(|letter: char| !letter.is_alphanumeric());
+    let mut consent =
+        words.filter(|word| ["ok", "okay", "confirm", "reply"].iter().any(|name| word.eq_ignore_ascii_case(name)));
+    consent.next().is_some()
 }

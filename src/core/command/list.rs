@@ -27,7 +27,7 @@ pub static COWORKER: [Described<Coworker>; 12] = [
     plain("!status", Coworker::Status, "what I'm doing", "Says what it is working on in this room, and what waits."),
     plain("!why", Coworker::Why, "what I drew on", "In reply to an answer or in its thread: what the answer drew on."),
     changing("!stop", Coworker::Stop, "stop it; or react 🛑", "Ends what it is working on."),
-    plain("!verify", Coworker::Verify, "compare emoji", "Shows by emoji that it is who it seems."),
+    plain("!verify", Coworker::Verify, "prove it's me", "Shows by emoji that it is who it seems."),
     changing("!mute", Coworker::Mute, "be quiet; `!unmute`", "Keeps it from answering in this room."),
     plain("!unmute", Coworker::Unmute, "", "Has it answer again."),
     read_elsewhere("!note", " …", "keep a note", "Keeps a note for this room."),
@@ -75,7 +75,7 @@ pub static ASSISTANT: [Described<Assistant>; 9] = [
     ),
     plain("!tools", Assistant::Tools, "what I can use", "Lists its tools."),
     changing("!stop", Assistant::Stop, "stop working", "Ends what it is working on."),
-    read_elsewhere("!verify", "", "compare emoji with me", "Shows by emoji that it is who it seems."),
+    read_elsewhere("!verify", "", "prove it's me", "Shows by emoji that it is who it seems."),
     plain("!help", Assistant::Help, "this list", "Lists these commands."),
 ];
 

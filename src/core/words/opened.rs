@@ -83,7 +83,7 @@ pub fn cannot_open() -> String {
 /// Asks what to open.
 #[must_use]
 pub fn open_what() -> String {
-    "What shall I open? Write `!open #room`, or paste a link to a room, a thread or a message.".to_owned()
+    "What should I open? Write `!open #room`, or paste a link to a room, a thread or a message.".to_owned()
 }
 
 /// Says that no further room can be opened.

@@ -26,7 +26,7 @@ pub fn budget_reached(full: &Full, zone: &Zone) -> String {
     let stopped = if begun { "so I stopped before I was done" } else { "so I didn't start" };
     match why {
         Why::Spent => format!(
-            "{whose} for {span}, {limit}, is used up, {stopped}. It is open again from {}. The person who runs Workmate \
+            "{whose} for {span}, {limit}, is used up, {stopped}. It starts afresh on {}. The person who runs Workmate \
              can raise it.",
             zone.date(until)
         ),
@@ -51,9 +51,9 @@ pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> 
     let (minutes, until) = (WINDOW_MS / 60_000, zone.date(until));
     match whose {
         Whose::Person => format!(
-            "That was a lot in a short time: more than {runs_max} requests of yours within {minutes} minutes, edits and 🔁 \
-             counted. I'll leave yours alone until {until}, in case something is going in circles. Others are answered as \
-             before."
+            "That was a lot in a short time: more than {runs_max} requests of yours within {minutes} minutes, counting \
+             edits and 🔁. I'll take no more of yours until {until}, in case something is going in circles. I still answer \
+             everyone else."
         ),
         Whose::Room => format!(
             "That was a lot of requests in a short time: more than {runs_max} here within {minutes} minutes. I'll pause \

@@ -21,7 +21,7 @@ pub fn compare(emoji: &[(&str, &str)]) -> String {
 /// Says that a verification is done.
 #[must_use]
 pub fn verified() -> String {
-    "Verified. Your app will warn you should my identity ever change.".to_owned()
+    "Verified. Your app will warn you if my identity ever changes.".to_owned()
 }
 
 /// Says that the person cancelled a verification, or that it broke off.

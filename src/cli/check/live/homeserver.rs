@@ -52,6 +52,7 @@ pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &Cancellatio
     }
     tried.extend(act(config, &api).await);
     tried.push(Tried::new("deliveries", ping(config, &api, listener, runs, tasks, stop).await));
+    tried.extend(super::finding::coworkers(config, &api).await);
     (tried, api.clock_ahead_ms())
 }
 

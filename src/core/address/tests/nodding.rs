@@ -155,6 +155,8 @@ fn c5_what_may_answer_a_question_of_the_coworkers_is_not_taken_for_thanks() {
         ("It is red. Shall I restart it?", Some(true)),
         ("要重启吗？", Some(true)),
         ("Reply `ok` and I restart it.", Some(true)),
+        ("Shall I restart it? It takes a minute.", Some(true)),
+        ("You asked: ok?", Some(false)),
         ("It is red.", Some(false)),
         (&*long, Some(false)),
     ];

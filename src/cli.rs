@@ -82,6 +82,7 @@ fn coworker_id(text: &str) -> Result<String, String> {
 }
 
 /// Reports that the runtime cannot be started.
+#[must_use]
 pub fn cannot_begin(error: &std::io::Error) -> ExitCode {
     complain(&format!("the system gives no threads to work with: {error}"));
     ExitCode::from(FAULTS)

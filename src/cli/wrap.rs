@@ -57,10 +57,11 @@ fn words(line: &str) -> Vec<&str> {
 /// Returns the indent of continuation lines: under the text of a table's last column, after a bullet, or a little to
 /// the right.
 fn hang(line: &str, indent: usize) -> usize {
-    let after_columns = line.char_indices().filter(|(at, _)| *at > indent && *at <= HANG_MAX).filter(|(at, char)| {
-        *char != ' ' && line.is_char_boundary(at.saturating_sub(2)) && line[..*at].ends_with("  ")
-    });
-    let column = after_columns.map(|(at, _)| width(&line[..at])).last();
+    let mut after_columns =
+        line.char_indices().filter(|(at, _)| *at > indent && *at <= HANG_MAX).filter(|(at, char)| {
+            *char != ' ' && line.is_char_boundary(at.saturating_sub(2)) && line[..*at].ends_with("  ")
+        });
+    let column = after_columns.next_back().map(|(at, _)| width(&line[..at]));
     let marker = line[indent..].split_once(' ').map_or("", |(first, _)| first);
     let is_bullet = marker == "-" || (marker.ends_with('.') && marker.trim_end_matches('.').parse::<u8>().is_ok());
     column.unwrap_or(indent + if is_bullet { marker.len() + 1 } else { 2 })

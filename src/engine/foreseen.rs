@@ -31,7 +31,7 @@ impl super::Engine {
             None => State::Ready,
             Some((first, [])) => State::Waiting(first.clone()),
             Some((first, more)) => {
-                let (what, mend) = first.split_once("\n").unwrap_or((first, ""));
+                let (what, mend) = first.split_once('\n').unwrap_or((first, ""));
                 let more = more.iter().filter_map(|told| told.lines().next());
                 let all: Vec<&str> = std::iter::once(what).chain(more).collect();
                 State::Waiting(format!("{}\n{mend}", all.join("; ")))

@@ -21,7 +21,7 @@ pub(super) async fn keep_lobby(engine: Shared) {
     let kept = async {
         let mut tries = 0;
         while let Err(error) = Box::pin(engine.see_to_lobby()).await {
-            if !error.is_passing() && !(error.is_refusal() && tries < SEND_PAUSES.len()) {
+            if !(error.is_passing() || error.is_refusal() && tries < SEND_PAUSES.len()) {
                 tracing::error!(%error, "the lobby cannot be kept (workspace.lobby); it is tried again at the next start");
                 return;
             }

@@ -85,7 +85,7 @@ impl Framing {
                 Ok(self.lines())
             }
             Kind::Braced => match serde_json::from_slice(self.inner()) {
-                Ok(value) => self.whole(&value).ok_or_else(|| self.is_foreign()),
+                Ok(value) => whole(&value).ok_or_else(|| self.is_foreign()),
                 Err(error) if error.is_eof() => Err(StreamError::EndedEarly),
                 Err(_) => Err(self.is_foreign()),
             },
@@ -150,15 +150,15 @@ impl Framing {
         }
         events
     }
+}
 
-    /// Returns a value as events, if it is a message or an event.
-    fn whole(&self, value: &Value) -> Option<Vec<u8>> {
-        if is_event(value) {
-            return Some(told(std::slice::from_ref(value)));
-        }
-        let is_message = value["type"] == "message" || (value.get("content").is_some_and(Value::is_array));
-        is_message.then(|| told(&events_of(value)))
+/// Returns a value as events, if it is a message or an event.
+fn whole(value: &Value) -> Option<Vec<u8>> {
+    if is_event(value) {
+        return Some(told(std::slice::from_ref(value)));
     }
+    let is_message = value["type"] == "message" || (value.get("content").is_some_and(Value::is_array));
+    is_message.then(|| told(&events_of(value)))
 }
 
 /// Returns whether a value is a stream event. A whole body with an error is a refusal, and handled as such.
@@ -167,7 +167,11 @@ fn is_event(value: &Value) -> bool {
 }
 
 fn told(events: &[Value]) -> Vec<u8> {
-    events.iter().map(|event| format!("data: {event}\n\n")).collect::<String>().into_bytes()
+    let mut framed = Vec::new();
+    for event in events {
+        framed.extend_from_slice(format!("data: {event}\n\n").as_bytes());
+    }
+    framed
 }
 
 /// Returns the events in which a message would have been streamed.

@@ -202,9 +202,9 @@ impl Cleaner {
     fn start(&mut self, tag: Tag<'static>) {
         match tag {
             Tag::HtmlBlock => self.html_block = Some(false),
-            Tag::Link { link_type: LinkType::Email, dest_url, .. } => self.link(format!("mailto:{dest_url}").into()),
+            Tag::Link { link_type: LinkType::Email, dest_url, .. } => self.link(&format!("mailto:{dest_url}")),
             // Nothing remote is loaded: an image becomes a link with its description.
-            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => self.link(dest_url),
+            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => self.link(&dest_url),
             Tag::List(_) | Tag::BlockQuote(_) | Tag::Emphasis | Tag::Strong | Tag::Strikethrough => {
                 self.depth += 1;
                 let written = self.depth <= DEPTH_MAX;
@@ -261,8 +261,8 @@ impl Cleaner {
         }
     }
 
-    fn link(&mut self, dest_url: CowStr<'static>) {
-        let dest_url = CowStr::from(without_room(&dest_url).into_owned());
+    fn link(&mut self, dest_url: &str) {
+        let dest_url = CowStr::from(without_room(dest_url).into_owned());
         let written = !self.in_link && may_link(&dest_url, self.pills);
         self.open.push(written);
         let is_raw = matches!(self.events.last(), Some(Event::Text(text)) if text.ends_with(char::is_alphanumeric));

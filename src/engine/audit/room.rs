@@ -59,7 +59,7 @@ async fn write_line(engine: &Engine, room: &OwnedRoomId, key: &RunKey) {
 
 /// Logs an error and waits; returns whether a retry may help.
 async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool {
-    if !error.is_passing() && !(error.is_refusal() && *tries < SEND_PAUSES.len()) {
+    if !(error.is_passing() || error.is_refusal() && *tries < SEND_PAUSES.len()) {
         tracing::error!(%error, "{what}; it is tried again at the next start");
         return false;
     }

@@ -89,7 +89,7 @@ fn is_at_home(before: char, letter: char, behind: char, is_western: bool) -> boo
         '’' | '—' | '\u{ad}' => true,
         '·' => !is_within || before == 'l' && behind == 'l',
         // Letters of another script are among letters of the same script.
-        _ if letter.is_alphabetic() => !(before.is_ascii_alphabetic() && behind.is_ascii_alphabetic()) && !is_western,
+        _ if letter.is_alphabetic() => !(is_western || before.is_ascii_alphabetic() && behind.is_ascii_alphabetic()),
         '„' | '‚' | '«' | '‹' | '¿' | '¡' => !before.is_alphabetic() || before == 'l',
         '†' | '‡' | 'ˆ' | '‰' | '˜' | '¯' | '¸' | '¬' | '¤' | '¦' | '¨' => {
             !before.is_alphabetic() && !behind.is_alphabetic()

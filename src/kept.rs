@@ -1,4 +1,4 @@
-//! Pages and schemas of the repository that are made of lists in the code: tests compare them.
+//! Pages and schemas of the repository that are generated from lists in the code; tests compare them.
 
 use std::{fs, path::Path};
 

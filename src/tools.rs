@@ -203,7 +203,7 @@ fn gone(tool: &Tool) -> Output {
     Output::error(format!("{} is not there any more.", tool.offer.name.as_str()))
 }
 
-/// Returns the offer of a tool of this process that only looks.
+/// Returns the offer of one of this process's read-only tools.
 fn process_offer(name: &str, schema: Value) -> Offer {
     Offer {
         name: ToolName::parse(name).expect("the names of our own tools are names"),

@@ -224,7 +224,7 @@ impl Health {
         *self.2.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Returns whether the process cannot do its work any more.
+    /// Returns whether the process is dead: its store takes no writes.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.2.lock().unwrap_or_else(PoisonError::into_inner).is_some()

@@ -60,7 +60,7 @@ pub enum CoworkerCommand {
 pub const VERIFY: &str = "!verify";
 
 impl CoworkerCommand {
-    /// Returns the command that `text` is, as [`typed()`] reads it.
+    /// Parses a command, as [`typed()`] normalises it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         list::find(&list::COWORKER, &typed(text), typed::is_question(text), Self::Help)

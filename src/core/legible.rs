@@ -47,7 +47,7 @@ pub fn is_hidden(letter: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Returns the usual form of a letter of a full-width keyboard.
+/// Returns the usual form of a full-width letter.
 #[must_use]
 pub fn usual_width(letter: char) -> char {
     match letter {

@@ -105,7 +105,7 @@ impl RoomTool {
         schemas::of(self)
     }
 
-    /// Returns whether it changes something: such a call may need somebody's approval.
+    /// Returns whether it changes something, so that a call may need an approval.
     #[must_use]
     pub fn writes(self) -> bool {
         built_in(self.name()).is_some_and(|tool| tool.writes)

@@ -42,10 +42,10 @@ pub const TIMEOUT_MS: u64 = 30_000;
 pub const OUTPUT_BYTES_MAX: usize = 32 << 10;
 /// A moderator's default power level.
 pub const MODERATOR_LEVEL: i64 = 50;
-/// Between a server's name and a tool's own.
+/// Separates a server's name from its tool's.
 pub const SERVER_SEPARATOR: &str = "__";
 
-/// The name under which a model calls a tool.
+/// The name by which a model calls a tool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolName(String);
@@ -308,7 +308,7 @@ impl Tool {
             Source::Room => false,
             Source::Process => built_in(self.offer.name.as_str()).is_some_and(BuiltIn::is_for_assistants),
             Source::Mcp { .. } => true,
-            // A call happens at the provider, before anybody can be asked.
+            // The provider executes a call before anybody can be asked.
             Source::Provider => !self.hosts.is_empty(),
         }
     }

@@ -24,11 +24,11 @@ use crate::{appservice::health::Health, matrix::disk::left, store::StoreError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a write is tried, which is also the shortest wait before a restart.
 const TRY_EVERY: Duration = Duration::from_secs(5);
-/// What has to fit for a start, in bytes: more than one segment of the database, and more than counts as full.
+/// The room that a start needs, in bytes: more than one segment of the database, and more than counts as full.
 pub(super) const ROOM_WANTED: usize = 16 << 20;
-/// A disk that is full for this long is noticed outside the runtime too.
+/// How long a disk must be full until the thread outside the runtime notices.
 const FULL_FOR: Duration = Duration::from_secs(3);
-/// Longer than an end in order takes, and than it takes the runtime to notice that the disk has room again.
+/// Longer than an orderly stop takes, and than the runtime needs to notice that the disk has room again.
 const END_MAX: Duration = Duration::from_mins(1);
 
 /// Waits until the store fails, then until the disk takes writes, and then stops everything for a restart.
@@ -82,7 +82,7 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
         tokio::select! {
             () = stop.cancelled() => return Ok(Err(Ended::Stopped)),
             opened = opening => match opened.expect("opening the store does not panic") {
-                // A quota may be used up, which nobody sees beforehand.
+                // A quota may be exhausted, which cannot be seen beforehand.
                 Err(error @ StoreError::Full { .. }) => {
                     tracing::error!(%error, "workmate waits with its start");
                     health.set_dead(error.to_string());
@@ -109,8 +109,8 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
     }
 }
 
-/// Ends or restarts this process if it cannot do that by itself, because whatever should do it waits for a disk that does
-/// not answer. Looks from a thread of its own, which nothing in the runtime can block.
+/// Ends or restarts this process if it cannot do so itself because its threads wait for an unresponsive disk. It
+/// watches from its own thread, which nothing in the runtime can block.
 pub(super) fn watch_from_outside(data_dir: PathBuf, health: Health, stop: CancellationToken) {
     let watching = move || {
         let (mut full_for, mut free_for, mut stopping_for) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
@@ -139,7 +139,7 @@ pub(super) fn watch_from_outside(data_dir: PathBuf, health: Health, stop: Cancel
     }
 }
 
-/// Becomes a new process of the same program with the same arguments; returns only if that fails.
+/// Replaces the process by the same program with the same arguments; returns only if that fails.
 pub fn start_again() -> io::Error {
     let program = match std::env::current_exe() {
         Ok(program) => program,

@@ -247,7 +247,7 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     exchange(&inner, identity, &parts, url, payload).await
 }
 
-/// Makes a call, again where its refusal may not be meant.
+/// Makes a call, and repeats it if its refusal may be mistaken.
 async fn exchange(
     inner: &Inner,
     identity: Option<Identity>,
@@ -266,7 +266,7 @@ async fn exchange(
             Ok(answer) => answer::relay(answer, kind, part, &inner.reading).await,
             Err(error) => {
                 inner.pulse.missed();
-                // `without_url`: the query names users, and a path may name rooms.
+                // `without_url`, because the query names users and the path may name rooms.
                 return Remark::Away.answer(&reach::chain(&error.without_url()));
             }
         };

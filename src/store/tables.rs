@@ -1,8 +1,8 @@
-//! Every table there is: its name, its key, and what its values are. One list, so that a schema change is seen; the names
-//! on disk, the store's methods and the table in `docs/storage.md` are made of it.
+//! All tables: their names, keys and values. They are in one list, so that a schema change is visible; the names on
+//! disk, the store's methods and the table in `docs/storage.md` are generated from it.
 //!
-//! Values are the caller's record types. A table must be read with the type that it was written with; a change of a
-//! record's JSON shape that serde cannot bridge is a new schema version with a migration.
+//! Values are the caller's record types. A table must be read with the type with which it was written. A change of a
+//! record's JSON that serde cannot bridge needs a new schema version with a migration.
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Serialize, de::DeserializeOwned};

@@ -34,7 +34,7 @@ use super::process_offer;
 
 /// The tool's name.
 pub(super) const NAME: &str = "http_get";
-/// Redirects that are followed.
+/// Most redirects followed.
 const REDIRECTS_MAX: usize = 5;
 /// Most characters of a URL.
 const URL_CHARS_MAX: usize = 8_192;

@@ -300,7 +300,7 @@ async fn c12_a_reply_declines_and_starts_no_run_of_its_own() -> Result<()> {
     let card = scene.card("••• in passing").await?;
     assert!(!card.body().contains(PLANTED), "{}", card.body());
 
-    // Words of somebody who may not decide, twice: told once, and no run.
+    // A decision by a person who may not decide, twice: they are told once, and no run begins.
     let (bob, coworker) = (&scene.office.bob, scene.office.oncall());
     bob.send(&scene.room, Message::text("yes").in_thread(&request)).await?;
     let told = |seen: &Timeline| {

@@ -154,7 +154,7 @@ async fn c5_c6_thanks_start_no_run_and_a_picture_behind_a_quick_answer_goes_on_w
     assert_eq!(looked_at.thread_root(), Some(request.as_str()), "{looked_at:?}");
     assert_eq!(office.claude.requests().last().map(|request| request.files().len()), Some(1), "with the picture");
 
-    // As clients do, a reply mentions whose message it answers.
+    // A reply mentions the replied-to sender, as from clients.
     let reply = |body: &str| {
         json!({
             "body": body, "m.mentions": { "user_ids": [oncall] },

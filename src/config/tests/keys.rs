@@ -1,5 +1,4 @@
-//! The descriptors of keys: nothing is read that they do not name, and nothing named that is not read; the schemas and
-//! the page that are made of them.
+//! Tests that the loader reads exactly the described keys, and that the schemas and the page match them.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 

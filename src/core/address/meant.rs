@@ -6,8 +6,8 @@ use ruma::OwnedUserId;
 
 use super::{CoworkerHere, Message, OwnWords, after_quote, is_speech, nods};
 
-/// Returns who is mentioned: what `m.mentions` says, and only without one what links say; and who is called by name at
-/// the very start, which people type however their client fills in `m.mentions`.
+/// Returns the mentioned users: by `m.mentions`, or by links if it is missing. Also those called by name at the very
+/// start, which people type whatever their client puts into `m.mentions`.
 pub(super) fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>]) -> BTreeSet<OwnedUserId> {
     let mut mentioned = match &message.mentions {
         Some(mentions) => mentions.users.clone(),
@@ -29,7 +29,7 @@ pub(super) fn called_by_name(message: &Message, coworkers: &[CoworkerHere<'_>], 
         return BTreeSet::new();
     }
     let calls = calls || !is_speech(message);
-    // Parsed only where a name stands at the start of the body.
+    // Parsed only if a name starts the body.
     let html = std::cell::LazyCell::new(|| message.html.as_deref().map(OwnWords::of_html));
     let named = coworkers.iter().filter_map(|coworker| {
         let named = coworker.name_at_start(after_quote(&message.body))?;

@@ -10,13 +10,13 @@ use crate::core::{
 
 /// Most bytes of a nod; a longer text says more than thanks.
 const NOD_BYTES_MAX: usize = 200;
-/// Words of one phrase.
+/// Most words of a phrase.
 const PHRASE_WORDS_MAX: usize = 4;
-/// The end of an answer in which it may ask something back: in characters, and its last sentences.
+/// Characters at an answer's end, of which the last sentences may ask something back.
 const ASKS_BACK_CHARS: usize = 400;
 const SENTENCES_MAX: usize = 2;
 
-/// Thanks.
+/// Phrases of thanks.
 const THANKS: [&str; 92] = [
     "thanks",
     "thank you",
@@ -405,7 +405,7 @@ pub fn asked_back(
     let sentences: Vec<&str> =
         sentences.map(str::trim).filter(|sentence| sentence.chars().any(others::is_letter)).collect();
     let mut last = sentences.iter().rev().take(SENTENCES_MAX);
-    // What only repeats somebody's question asks nothing of them.
+    // A sentence that only repeats a person's question asks them nothing.
     let repeats = |sentence: &str| {
         let theirs = |event: &&RoomEvent| !is_ours(&event.sender);
         let repeats =
@@ -415,7 +415,7 @@ pub fn asked_back(
     Some(last.any(|sentence| (spelling::is_question(sentence) || names_consent(sentence)) && !repeats(sentence)))
 }
 
-/// Whether a sentence says with which word to go on: "Reply `ok` and I restart it."
+/// Returns whether a sentence names the word with which to continue: "Reply `ok` and I restart it."
 fn names_consent(sentence: &str) -> bool {
     let words = sentence.split(|letter: char| !letter.is_alphanumeric());
     let mut consent =

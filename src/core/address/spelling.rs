@@ -3,7 +3,7 @@
 
 use crate::core::legible::{is_hidden, usual_width};
 
-/// What may stand right behind a name by which somebody is spoken to.
+/// Characters that may follow a name used as an address.
 pub(super) const VOCATIVE: [char; 23] = [
     ':', ',', '：', '，', '、', '﹐', '﹕', ';', '；', '!', '！', '?', '？', '…', '،', '؛', '؟', '՝', '፣', '፥', '၊',
     '～', '〜',
@@ -192,12 +192,12 @@ const ASKS: [&str; 62] = [
     "как",
 ];
 
-/// Where a name stands at the start of a text.
+/// A name found at the start of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     /// Its length in bytes, including what precedes it, and the markup or honorific after it.
     pub(super) bytes: usize,
-    /// Whether there is an `@` before it.
+    /// Whether an `@` precedes it.
     pub(super) at: bool,
     /// Whether it includes an attached honorific.
     pub(super) honoured: bool,
@@ -258,7 +258,7 @@ fn folded(letter: char) -> impl Iterator<Item = char> {
     special.unwrap_or_default().chars().chain(usual.into_iter().flatten())
 }
 
-/// Whether a name that was found can only speak to whom it names.
+/// Returns whether a found name can only be an address.
 pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
     let behind = &text[found.bytes..];
     let rest = behind.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
@@ -314,14 +314,14 @@ fn honorific(behind: &str) -> (usize, bool) {
     (attached.max(apart).unwrap_or_default(), attached > apart)
 }
 
-/// Whether the name is only the beginning of a user id, such as one with the same localpart elsewhere.
+/// Returns whether the name is only the beginning of a user id, such as one with the same localpart on another server.
 fn is_part_of_user_id(text: &str, name_bytes: usize) -> bool {
     let server = text[name_bytes..].strip_prefix(':').and_then(|rest| rest.chars().next());
     text.starts_with('@') && server.is_some_and(|c| !c.is_whitespace())
 }
 
-/// Whether a word ends where `name` has ended and `rest` follows. People who write without spaces between words put none
-/// behind a name in Latin letters either.
+/// Returns whether a word ends between `name` and `rest`. In scripts without spaces, people put none after a Latin name
+/// either.
 fn ends_word(rest: &str, name: &str) -> bool {
     let mut letters = rest.chars();
     let Some(next) = letters.next() else { return true };
@@ -339,7 +339,7 @@ fn ends_word(rest: &str, name: &str) -> bool {
         || full_stop()
 }
 
-/// Returns how many bytes of emphasis close behind a name what was opened before it.
+/// Returns the length of the emphasis that closes after a name what was opened before it.
 fn closing(rest: &str, markup: &str) -> usize {
     let closed = rest.len() - rest.trim_start_matches(['*', '_']).len();
     closed.min(markup.len())

@@ -1,5 +1,5 @@
-//! Every command: its word, what it does, and its line of the help. The parser, `!help` and `docs/commands.md` are made
-//! of these lists.
+//! Every command: its word, what it does, and its line of the help. The parser, `!help` and `docs/commands.md` use
+//! these lists.
 
 use super::{AssistantCommand as Assistant, CoworkerCommand as Coworker, ServiceCommand as Service};
 

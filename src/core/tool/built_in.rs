@@ -1,6 +1,6 @@
-//! The tools that Workmate brings, in one list: the configuration, the offers and `docs/tools.md` are made of it.
+//! Workmate's own tools in one list, from which the configuration, the offers and `docs/tools.md` are made.
 
-/// Who carries a built-in tool's calls out.
+/// Who executes a built-in tool's calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The engine, in the run's room. Such a tool acts on a shared room, so assistants do not have it.

@@ -1,4 +1,4 @@
-//! Emoji, thanks and an `ok` of an owner's: what of it asks nothing.
+//! An owner's emoji, thanks and `ok`: which of them ask nothing.
 
 use crate::{
     core::{
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Whether an owner's message only nods at an answer: in reply to it, or with emoji alone. Words that are typed in the
-    /// chat by themselves are answered.
+    /// Returns whether an owner's message only nods at an answer: in reply to it, or only with emoji. Words that are
+    /// typed in the chat without a reply are answered.
     pub(super) fn only_nods(&self, account: &Account, event: &RoomEvent) -> bool {
         let EventKind::Message(message) = &event.kind else { return false };
         let Some(nod) = nod(message, &[]) else { return false };

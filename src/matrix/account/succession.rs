@@ -36,7 +36,7 @@ impl Account {
         Some(self.client.get_room(room)?.successor_room()?.room_id).filter(|room| id::is_room(room))
     }
 
-    /// Returns the tombstone of a joined room, as of the last sync; `None` where it names no room.
+    /// Returns the tombstone of a joined room, as of the last sync; `None` if it names no room.
     ///
     /// # Errors
     /// When the room is not joined or the store fails.

@@ -156,8 +156,8 @@ pub(super) fn fault(path: &str, query: &str) -> Option<&'static str> {
     None
 }
 
-/// Returns whether a call is worth repeating when its refusal is odd: not one that comes again by itself, or that nobody
-/// misses. New keys are uploaded with the next sync, and a store that was put back from a copy has them refused each time.
+/// Returns whether a call with an odd refusal is worth repeating: not if it comes again anyway, or is dispensable. New
+/// keys are uploaded with the next sync, and after a store was restored from a copy they are refused each time.
 pub(super) fn is_repeated(path: &str) -> bool {
     // `/_matrix/client/{version}/…`
     let parts: Vec<&str> = path.split('/').skip(4).take(3).collect();

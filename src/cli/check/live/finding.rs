@@ -1,4 +1,4 @@
-//! Whether people find the coworkers by name.
+//! Tests whether people find the coworkers by name.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::{
 /// How long the homeserver may take to search.
 const SEARCH_MAX: Duration = Duration::from_secs(15);
 
-/// Searches for a coworker as people do; `None` where nobody could be found yet, or a room for that is kept.
+/// Searches for a coworker as people do; `None` if there is no coworker, a lobby is kept, or the homeserver does not
+/// search.
 pub(super) async fn coworkers(config: &Config, api: &Api) -> Option<Tried> {
     let coworker = config.coworkers.first().filter(|_| !config.workspace.lobby)?;
     let namespace = config.namespace();

@@ -163,7 +163,8 @@ fn is_billing(status: u16, told: &Told, hints: Hints) -> bool {
 /// Returns the cause of an `error` event inside a stream, whose status was 200.
 pub(super) fn streamed(kind: &str, message: &str, code: Option<String>, sent: &Sent<'_>) -> Cause {
     let told = Told { kind: Some(kind.to_owned()), code, message: message.to_owned(), ..Told::default() };
-    explained(status_of(kind), told, Hints::default(), sent)
+    let status = told.code.as_deref().and_then(|code| code.parse().ok()).filter(|code| (400..600).contains(code));
+    explained(status.unwrap_or_else(|| status_of(kind)), told, Hints::default(), sent)
 }
 
 /// Returns the status of an error type.

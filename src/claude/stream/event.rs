@@ -111,6 +111,10 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
             })
         }
         "message_stop" => Event::MessageStop,
+        // Gateways tell in another API's form why they break off.
+        _ if is_nameless && fields.get("error").is_some_and(|error| error.as_str() != "null") => {
+            return Err(api_error(&fields, ""));
+        }
         _ => return Ok(None),
     }))
 }
@@ -160,7 +164,11 @@ fn api_error(fields: &Fields, plain: &str) -> StreamError {
     StreamError::Api {
         kind: body.part("type").unwrap_or_default(),
         message: body.part("message").unwrap_or_else(line),
-        code: body.part::<Fields>("details").and_then(|details| details.part("error_code")),
+        code: body
+            .part::<Fields>("details")
+            .and_then(|details| details.part("error_code"))
+            .or_else(|| body.part("code"))
+            .or_else(|| body.part::<u16>("code").map(|status| status.to_string())),
         request_id: fields.part("request_id"),
     }
 }

@@ -53,7 +53,21 @@ pub fn try_data_dir(dir: &Path, service: Option<&Account>) -> Result<(), PlaceEr
             return Err(failed(fault));
         }
         // It will be created there.
-        return may_write(&nearest, service).map_err(|error| failed(refused(&nearest, service, &error)));
+        return may_write(&nearest, service).map_err(|error| {
+            let (what, mend) = refused(&nearest, service, &error);
+            let user = service.map_or("USER", |account| account.name.as_str());
+            // The parent folder belongs to somebody else and must not be given away.
+            let mend = if error.kind() == ErrorKind::PermissionDenied {
+                format!(
+                    "make it, as root: `install -d -o {user} -m 700 {}` for the user that runs workmate; or set data_dir to \
+                     another place",
+                    dir.display()
+                )
+            } else {
+                mend
+            };
+            failed((what, mend))
+        });
     }
     let inner = OURS.iter().map(|name| dir.join(name)).filter(|path| path.symlink_metadata().is_ok());
     for folder in std::iter::once(dir.to_owned()).chain(inner) {

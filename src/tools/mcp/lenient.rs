@@ -229,12 +229,14 @@ fn bounded(
     let (mut since, mut last) = (0_usize, 0_u8);
     stream.map(move |piece| {
         let piece = piece.map_err(std::io::Error::other)?;
+        let mut most = 0;
         for &byte in &piece {
             since = if byte == last && matches!(byte, b'\n' | b'\r') { 0 } else { since + 1 };
+            most = most.max(since);
             // A CRLF is a single line end.
             last = if byte == b'\r' && last == b'\n' { last } else { byte };
         }
-        if since > bytes_max { Err(std::io::Error::other("an event is too large")) } else { Ok(piece) }
+        if most > bytes_max { Err(std::io::Error::other("an event is too large")) } else { Ok(piece) }
     })
 }
 

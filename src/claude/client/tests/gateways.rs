@@ -173,6 +173,12 @@ async fn c19_an_answer_is_read_however_a_gateway_frames_types_or_compresses_it()
         ("zstd", "content-encoding: zstd\r\n", zipped(&events), "compressed as zstd"),
         ("no gzip", "content-encoding: gzip\r\n", events.clone().into_bytes(), "cannot be decompressed"),
         ("other JSON", "content-type: application/json\r\n", b"{\"status\":\"ok\"}".to_vec(), "is a page and not"),
+        (
+            "an error of another API's",
+            "",
+            b"data: {\"error\":{\"message\":\"Add credits\",\"code\":402}}\n\n".to_vec(),
+            "cannot pay",
+        ),
         ("half a message", "", whole.as_bytes()[..99].to_vec(), "broke off"),
     ] {
         let script = || vec![Step::Send(head("1.1", headers)), Step::Send(body.clone())];

@@ -26,8 +26,9 @@ pub(super) fn all(path: &Path, config: &Config, service_user: Option<&str>) -> V
 /// Whose everything has to be: the unit's user, or else whoever the data or the configuration belongs to.
 fn service(path: &Path, config: &Config, named: Option<&str>) -> Account {
     let owner_of = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
+    let own = own_uid().filter(|uid| *uid != 0);
     let by_data = || owner_of(&config.data_dir).or_else(|| owner_of(path)).or_else(own_uid).unwrap_or_default();
-    named.and_then(user).unwrap_or_else(|| Account::numbered(by_data()))
+    named.and_then(user).unwrap_or_else(|| Account::numbered(own.unwrap_or_else(by_data)))
 }
 
 /// Looks up a unit's `User=`, a name or a number.
@@ -39,14 +40,15 @@ fn user(named: &str) -> Option<Account> {
 fn data(config: &Config, service: &Account) -> Found {
     let dir = &config.data_dir;
     let is_another = own_uid() == Some(0) && service.uid != 0;
-    if let Err(error) = try_data_dir(dir, Some(service).filter(|_| is_another)) {
-        return Found::Fault(error.to_string());
-    }
     if let Some(reason) = too_full_to_start(dir) {
         return Found::Fault(reason);
     }
+    if let Err(error) = try_data_dir(dir, Some(service).filter(|_| is_another)) {
+        return Found::Fault(error.to_string());
+    }
     let state = dir.join("state");
-    if !state.is_dir() {
+    // A folder that was made beforehand holds no database yet.
+    if !state.join("db").exists() {
         let is = if dir.is_dir() { "can be written, and is empty so far" } else { "can be made by the first start" };
         return Found::Fine(format!("{} {is}", dir.display()));
     }

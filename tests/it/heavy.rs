@@ -10,6 +10,7 @@ use std::sync::{
 use anyhow::Result;
 use axum::body::Bytes;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::harness::{
     RoomKind, Setup,
@@ -24,6 +25,8 @@ const STATE_EVENTS: usize = 60;
 const LONG_BYTES: usize = 60_000;
 /// Bans that together exceed an answer's limit (128 MiB).
 const BANS: usize = 2_300;
+/// Bans that are really made for the figure.
+const BANS_MADE: usize = 2_200;
 
 async fn office_behind(more: impl Fn(&str, &str, Bytes) -> Bytes + Send + Sync + 'static) -> Result<Office> {
     let url = homeserver_that_says_more(more).await?;
@@ -106,5 +109,26 @@ async fn c8_an_encrypted_room_with_thousands_of_bans_for_long_reasons_is_answere
     let room = office.room(RoomKind::Encrypted).await?;
     let answer = office.asked_and_answered(&room, "are you there?").await?;
     assert!(answer.is_decrypted(), "{answer:?}");
+    Ok(())
+}
+
+/// The same with bans that the homeserver really has: a figure, because making them takes minutes.
+#[tokio::test]
+#[ignore = "bans thousands; run it by name for its figure"]
+async fn figure_an_encrypted_room_with_thousands_of_real_bans() -> Result<()> {
+    let office = Office::open().await?;
+    let room = office.room_of_people(RoomKind::Encrypted).await?;
+    let (reason, own) = ("x".repeat(LONG_BYTES), office.alice.room(&room)?);
+    let server = office.alice.user_id().server_name().to_owned();
+    for number in 0..BANS_MADE {
+        let user = ruma::UserId::parse(format!("@banned{number}:{server}"))?;
+        own.ban_user(&user, Some(&reason)).await?;
+    }
+    let began = Instant::now();
+    office.bring(&room, &office.oncall()).await?;
+    let first = began.elapsed();
+    let answer = office.asked_and_answered(&room, "are you there?").await?;
+    assert!(answer.is_decrypted(), "{answer:?}");
+    eprintln!("{BANS_MADE} bans: first words after {first:?}, an answer after {:?}", began.elapsed() - first);
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! derives its key in 500 000 rounds: half a second of a core for each user, to stretch a passphrase that is as random
 //! as a key. Users of early versions have one, and are recovered with it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{
@@ -34,6 +34,8 @@ use crate::{
 /// The account data event with the sealed key.
 const ACCOUNT_DATA: &str = "io.workmate.recovery_key";
 const NONCE_BYTES: usize = 24;
+/// Before each other try to recover an identity to which nothing seems to lead.
+const LOST_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// How far a user's recovery is set up, as stored in its folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +104,7 @@ impl Provisioner {
                 Stage::Unsealed => is_new = false,
             },
             RecoveryState::Disabled if signed().await => {}
-            _ => match Box::pin(self.recover(account)).await {
+            _ => match Box::pin(self.recover_surely(account)).await {
                 Ok(stage) if signed().await => {
                     tracing::info!(user.id = %account.user(), device.id = %card.device, "identity and keys recovered");
                     download_keys(account).await;
@@ -139,6 +141,21 @@ impl Provisioner {
                 Ok(())
             }
         }
+    }
+
+    /// Recovers an identity. That nothing leads to it is believed only when it is so again and again: a homeserver in
+    /// trouble says for a while that nothing is there, and a new identity is there for good.
+    async fn recover_surely(&self, account: &Account) -> Result<Stage, Unrecovered> {
+        for pause in LOST_PAUSES {
+            match Box::pin(self.recover(account)).await {
+                Err(Unrecovered::Lost(error)) => {
+                    tracing::debug!(user.id = %account.user(), error, "an identity is not recovered yet");
+                    tokio::time::sleep(pause).await;
+                }
+                recovered => return recovered,
+            }
+        }
+        Box::pin(self.recover(account)).await
     }
 
     async fn recover(&self, account: &Account) -> Result<Stage, Unrecovered> {
@@ -221,6 +238,36 @@ mod tests {
             assert_eq!(opened(open(&master, alice, &Sealed { key: broken.to_owned() })), None);
         }
         assert!(!sealed.key.contains("EsT"), "the homeserver reads it");
+    }
+
+    #[test]
+    fn nothing_is_lost_an_identity_is_not_given_up_for_a_refusal_that_says_nothing_of_it() {
+        use matrix_sdk::HttpError;
+        use ruma::api::{
+            EndpointError as _,
+            client::uiaa::UiaaResponse,
+            error::{Error, FromHttpResponseError},
+        };
+        let refused = |status: u16, errcode: &str| {
+            let body = format!(r#"{{"errcode":"{errcode}","error":"no"}}"#).into_bytes();
+            let answer = axum::http::Response::builder().status(status).body(body).expect("a response");
+            let error = UiaaResponse::MatrixError(Error::from_http_response(answer));
+            let error = matrix_sdk::Error::from(HttpError::from(FromHttpResponseError::Server(error)));
+            Unrecovered::from(RecoveryError::Sdk(error))
+        };
+        for (status, errcode, is_passing) in [
+            (400, "M_UNKNOWN", true),
+            (400, "M_BAD_JSON", true),
+            (405, "M_UNKNOWN", true),
+            (403, "M_FORBIDDEN", true),
+            (451, "M_UNKNOWN", true),
+            (503, "M_UNKNOWN", true),
+            (404, "M_NOT_FOUND", false),
+            (400, "M_UNRECOGNIZED", false),
+        ] {
+            let unrecovered = refused(status, errcode);
+            assert_eq!(matches!(unrecovered, Unrecovered::Passing(_)), is_passing, "{status} {errcode}: {unrecovered}");
+        }
     }
 
     #[test]

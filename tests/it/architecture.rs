@@ -231,8 +231,8 @@ fn a4_what_a_run_says_goes_where_its_destination_is_decided() {
 #[test]
 fn design_11_only_the_sandbox_decodes_what_strangers_sent() {
     let decoders = ["image", "lopdf", "png", "flate2"];
-    // These handle pictures of our own, what the stand-in checks for the tests, and answers of the API that the operator
-    // chose, which a gateway gzipped: no stranger's, and bounded as they are decoded.
+    // These handle our own pictures, what the stand-in checks for the tests, and gzipped answers from the API that the
+    // operator chose. None of that is a stranger's, and decoding is bounded.
     let excepted = ["core/media", "standin/validate/media", "matrix/avatar", "claude/client/decoding"];
     let mut faults = Vec::new();
     for room in ROOMS {

@@ -25,7 +25,7 @@ const STATE_EVENTS: usize = 60;
 const LONG_BYTES: usize = 60_000;
 /// Bans that together exceed an answer's limit (128 MiB).
 const BANS: usize = 2_300;
-/// Bans that are really made for the figure.
+/// Bans that are actually made for the figure.
 const BANS_MADE: usize = 2_200;
 
 async fn office_behind(more: impl Fn(&str, &str, Bytes) -> Bytes + Send + Sync + 'static) -> Result<Office> {
@@ -112,7 +112,7 @@ async fn c8_an_encrypted_room_with_thousands_of_bans_for_long_reasons_is_answere
     Ok(())
 }
 
-/// The same with bans that the homeserver really has: a figure, because making them takes minutes.
+/// The same with bans that the homeserver actually has; a figure, because making them takes minutes.
 #[tokio::test]
 #[ignore = "bans thousands; run it by name for its figure"]
 async fn figure_an_encrypted_room_with_thousands_of_real_bans() -> Result<()> {

@@ -271,7 +271,7 @@ async fn c4_a_room_that_is_too_large_to_be_read_costs_itself() -> Result<()> {
 #[ignore = "makes 64 rooms; run it by name for its figure"]
 async fn figure_sixty_four_poisoned_rooms_and_the_others() -> Result<()> {
     let people = [shared().person("alice").await, shared().person("bob").await];
-    // More is asked than one person may ask in five minutes.
+    // The test asks more than a person may ask in five minutes.
     let limits = json!({"person_requests_max": 10_000, "room_requests_max": 10_000});
     let office = Office::open_for(people, |setup| setup.section("limits", limits)).await?;
     let room = office.room(RoomKind::Plain).await?;

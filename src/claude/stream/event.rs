@@ -111,7 +111,7 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
             })
         }
         "message_stop" => Event::MessageStop,
-        // Gateways tell in another API's form why they break off.
+        // Gateways report in another API's form why they break off.
         _ if is_nameless && fields.get("error").is_some_and(|error| error.as_str() != "null") => {
             return Err(api_error(&fields, ""));
         }

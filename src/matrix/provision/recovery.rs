@@ -34,7 +34,7 @@ use crate::{
 /// The account data event with the sealed key.
 const ACCOUNT_DATA: &str = "io.workmate.recovery_key";
 const NONCE_BYTES: usize = 24;
-/// Before each other try to recover an identity to which nothing seems to lead.
+/// Pauses before the further tries to recover an identity when nothing seems to lead to it.
 const LOST_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// How far a user's recovery is set up, as stored in its folder.
@@ -143,8 +143,8 @@ impl Provisioner {
         }
     }
 
-    /// Recovers an identity. That nothing leads to it is believed only when it is so again and again: a homeserver in
-    /// trouble says for a while that nothing is there, and a new identity is there for good.
+    /// Recovers an identity. That nothing leads to it is believed only after several tries: a homeserver in trouble may
+    /// for a while report that nothing is there, but a new identity is permanent.
     async fn recover_surely(&self, account: &Account) -> Result<Stage, Unrecovered> {
         for pause in LOST_PAUSES {
             match Box::pin(self.recover(account)).await {

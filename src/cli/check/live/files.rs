@@ -47,7 +47,7 @@ fn data(config: &Config, service: &Account) -> Found {
         return Found::Fault(error.to_string());
     }
     let state = dir.join("state");
-    // A folder that was made beforehand holds no database yet.
+    // A folder that was created beforehand contains no database yet.
     if !state.join("db").exists() {
         let is = if dir.is_dir() { "can be written, and is empty so far" } else { "can be made by the first start" };
         return Found::Fine(format!("{} {is}", dir.display()));

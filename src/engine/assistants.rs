@@ -287,7 +287,7 @@ impl Engine {
         if message.kind.is_sticker() || is_of_machines(message) {
             return Ok(());
         }
-        if Box::pin(self.take_choice(event, accepted)).await? || self.only_nods(account, event) {
+        if Box::pin(self.take_choice(event, accepted)).await? || nodding::only_nods(account, event) {
             return Ok(());
         }
         if let Some(command) = AssistantCommand::of(message) {

@@ -140,6 +140,7 @@ pub(super) fn watch_from_outside(data_dir: PathBuf, health: Health, stop: Cancel
 }
 
 /// Replaces the process by the same program with the same arguments; returns only if that fails.
+#[must_use]
 pub fn start_again() -> io::Error {
     let program = match std::env::current_exe() {
         Ok(program) => program,

@@ -300,7 +300,7 @@ fn target(homeserver: &Url, uri: &axum::http::Uri, identity: Option<&Identity>) 
     let asserts = ["user_id", "device_id", "access_token"];
     let kept: Vec<(String, String)> = url::form_urlencoded::parse(asked.as_bytes())
         .into_owned()
-        .filter(|(name, _)| !asserts.contains(&name.as_str()) && !(is_part && name == "since"))
+        .filter(|(name, _)| !(asserts.contains(&name.as_str()) || is_part && name == "since"))
         .collect();
     let (user, device) = match identity {
         None | Some(Identity::Appservice) => (None, None),

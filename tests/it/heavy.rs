@@ -127,8 +127,9 @@ async fn figure_an_encrypted_room_with_thousands_of_real_bans() -> Result<()> {
     let began = Instant::now();
     office.bring(&room, &office.oncall()).await?;
     let first = began.elapsed();
+    let asked = Instant::now();
     let answer = office.asked_and_answered(&room, "are you there?").await?;
     assert!(answer.is_decrypted(), "{answer:?}");
-    eprintln!("{BANS_MADE} bans: first words after {first:?}, an answer after {:?}", began.elapsed() - first);
+    eprintln!("{BANS_MADE} bans: first words after {first:?}, an answer after {:?}", asked.elapsed());
     Ok(())
 }

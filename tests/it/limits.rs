@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -32,6 +33,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn is_rust(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "rs")
+}
+
 fn files(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a folder can be read") {
         let path = entry.expect("an entry can be read").path();
@@ -39,7 +44,7 @@ fn files(dir: &Path, into: &mut Vec<PathBuf>) {
         if name == "tests" || name == "tests.rs" {
         } else if path.is_dir() {
             files(&path, into);
-        } else if name.ends_with(".rs") {
+        } else if is_rust(&name) {
             into.push(path);
         }
     }
@@ -164,7 +169,7 @@ fn named(place: &str) -> Vec<(String, String)> {
     for word in place.split([' ', ',']).filter(|word| !word.is_empty()) {
         if let Some(name) = word.strip_prefix('`').and_then(|word| word.strip_suffix('`')) {
             found.push((file.clone(), name.to_owned()));
-        } else if word.ends_with(".rs") {
+        } else if is_rust(word) {
             word.clone_into(&mut file);
         }
     }
@@ -251,7 +256,7 @@ fn every_row_of_the_limits_has_the_value_that_the_code_has() {
     let mut faults = Vec::new();
     let mut told: BTreeSet<(String, String)> = BTreeSet::new();
     for row in rows(by_hand) {
-        for file in row.place.split([' ', ',']).filter(|word| word.ends_with(".rs")) {
+        for file in row.place.split([' ', ',']).filter(|word| is_rust(word)) {
             if !root().join("src").join(file).exists() {
                 faults.push(format!("{}: there is no src/{file}", row.limit));
             }
@@ -284,7 +289,7 @@ fn every_row_of_the_limits_has_the_value_that_the_code_has() {
     for constant in constants.iter().filter(|one| !told.contains(&(one.file.clone(), one.name.clone()))) {
         let written = constant.written.replace("Duration::from_", "").replace('|', "\\|");
         let about = constant.about.replace('|', "\\|");
-        rest.push_str(&format!("| {} `{}` | {written} | {about} |\n", constant.file, constant.name));
+        let _ = writeln!(rest, "| {} `{}` | {written} | {about} |", constant.file, constant.name);
     }
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
         let made = format!("{}\n\n{rest}", by_hand.trim_end());

@@ -79,9 +79,8 @@ impl Account {
         }
         if let Some(first) = first {
             let since = asked(1, None).token(SyncToken::Specific(first));
-            let rest = self.sync_with(since).await.map_err(|error| match error.is_too_large() {
-                true => MatrixError::TooMuch { user: self.user.clone() },
-                false => error,
+            let rest = self.sync_with(since).await.map_err(|error| {
+                if error.is_too_large() { MatrixError::TooMuch { user: self.user.clone() } } else { error }
             })?;
             self.take_sync(rest, begun).await;
         }
@@ -96,15 +95,12 @@ fn parts_of(rooms: Vec<OwnedRoomId>) -> Vec<Vec<OwnedRoomId>> {
         // With quotes and a comma, three bytes each.
         let length = encode(room.as_str()).len() + 9;
         let fits = |part: &Vec<OwnedRoomId>| part.len() < PART_ROOMS && bytes + length <= PART_IDS_BYTES_MAX;
-        match parts.last_mut().filter(|part| fits(part)) {
-            Some(part) => {
-                part.push(room);
-                bytes += length;
-            }
-            None => {
-                parts.push(vec![room]);
-                bytes = length;
-            }
+        if let Some(part) = parts.last_mut().filter(|part| fits(part)) {
+            part.push(room);
+            bytes += length;
+        } else {
+            parts.push(vec![room]);
+            bytes = length;
         }
     }
     parts

@@ -1,13 +1,15 @@
 //! Files that their sender posts shortly after a request whose answer has already come: they continue the request.
 
+use ruma::UserId;
+
 use super::thread_root;
 use crate::{
     core::{
-        address::{Asked, Scene, Verdict, Why},
+        address::{self, Asked, Scene, Verdict, Why},
         edits::{self, JOINED_MAX, Open},
         event::{EventKind, Message, RoomEvent},
     },
-    engine::{Engine, EngineError, records::ThreadRecord},
+    engine::{Engine, EngineError, commands::command_of, records::ThreadRecord},
 };
 
 /// Most of the sender's newest requests that are considered.
@@ -31,7 +33,13 @@ impl Engine {
         let asks = |said: &&RoomEvent| matches!(&said.kind, EventKind::Message(message) if !message.is_uncaptioned());
         for request in held.iter().rev().filter(is_theirs).filter(asks).take(REQUESTS_MAX) {
             let known = self.tables.threads.get(&(event.room.clone(), request.id.clone()))?;
-            let Some(known) = known.filter(|known| !known.triggered.is_empty()) else { continue };
+            let Some(known) = known.filter(|known| !known.triggered.is_empty()) else {
+                // What they said in between, to others perhaps, is what the file is about.
+                if thread_root(request) == file.thread_root.as_deref() && !is_nod(request, scene) {
+                    return Ok(None);
+                }
+                continue;
+            };
             let thread = known.answered_in.as_deref().or_else(|| thread_root(request));
             // In the timeline, the request's time counts; in its thread, the answer's too.
             let answers = known.posted.iter().filter(|_| file.thread_root.is_some()).map(|posted| &posted.event);
@@ -43,6 +51,7 @@ impl Engine {
             }
             let late = scene.now.ms_since(event.sent_at.min(scene.accepted_at)) > scene.deadline_ms;
             let here = known.triggered.iter().filter(|user| scene.coworkers.iter().any(|one| one.user == *user));
+            let here = here.filter(|user| !self.is_command(request, user));
             let asked: Vec<_> = here.map(|user| Asked { user: user.clone(), why: Why::FollowsThread, late }).collect();
             if asked.is_empty() {
                 return Ok(None);
@@ -62,4 +71,13 @@ impl Engine {
         }
         Ok(None)
     }
+
+    fn is_command(&self, request: &RoomEvent, user: &UserId) -> bool {
+        let EventKind::Message(message) = &request.kind else { return false };
+        self.coworker(user).is_some_and(|coworker| command_of(message, coworker, user).is_some())
+    }
+}
+
+fn is_nod(said: &RoomEvent, scene: &Scene<'_>) -> bool {
+    matches!(&said.kind, EventKind::Message(message) if address::nod(message, scene.coworkers).is_some())
 }

@@ -20,6 +20,10 @@ live *filter:
 lint:
     cargo clippy --locked --all-targets -- -D warnings
 
+# Checks licences, sources and known vulnerabilities of what is built in, and that all of it is used.
+dependencies:
+    .ci/dependencies
+
 # Formats the sources.
 fmt:
     cargo fmt

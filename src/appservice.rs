@@ -14,6 +14,7 @@ use axum::{
 use ruma::OwnedUserId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+#[cfg(feature = "doubles")]
 pub(crate) use self::transactions::taken_apart;
 use self::{arrivals::Arrivals, health::Health, refusal::Refusal};
 use crate::{secret::Secret, store::Inbox};

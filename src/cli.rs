@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+#[cfg_attr(not(feature = "doubles"), path = "cli/no_demo.rs")]
 pub mod demo;
 pub mod init;
 pub mod retire;

@@ -38,6 +38,7 @@ use crate::{
     secret::{MasterSecret, Secret},
 };
 
+#[cfg(feature = "doubles")]
 pub(crate) use self::load::faults_in;
 use self::load::read_yaml;
 pub use self::{

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod engine;
+#[cfg(feature = "doubles")]
 pub mod fuzzing;
 #[cfg(test)]
 mod kept;
@@ -22,6 +23,7 @@ pub mod matrix;
 pub mod prompts;
 pub mod sandbox;
 pub mod secret;
+#[cfg(feature = "doubles")]
 pub mod standin;
 pub mod store;
 pub mod tools;

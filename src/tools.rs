@@ -36,9 +36,22 @@ pub struct Settings {
     pub credentials: BTreeMap<String, Secret>,
     /// What else no tool may tell: the process's own tokens and keys.
     pub secrets: Vec<Secret>,
-    /// Whether `http_get` may reach this machine's loopback; for tests in a process of their own, never from a config.
-    #[doc(hidden)]
+    /// Whether `http_get` may reach this machine's loopback; never from a config.
+    #[cfg(test)]
     pub loopback_allowed_for_tests: bool,
+}
+
+impl Settings {
+    #[cfg(test)]
+    fn policy(&self) -> AddressPolicy {
+        if self.loopback_allowed_for_tests { AddressPolicy::LoopbackToo } else { AddressPolicy::Public }
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "with the tests' switch it is read")]
+    fn policy(&self) -> AddressPolicy {
+        AddressPolicy::Public
+    }
 }
 
 /// Which MCP servers are up.
@@ -67,7 +80,8 @@ impl Tools {
     /// Starts the MCP servers and keeps them running in `tasks` until `stop`; returns at once.
     #[must_use]
     pub fn start(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let Settings { servers, credentials, secrets, loopback_allowed_for_tests } = settings;
+        let policy = settings.policy();
+        let Settings { servers, credentials, secrets, .. } = settings;
         let mask = Mask::new(credentials.values().chain(&secrets).map(Secret::expose));
         let changes = watch::Sender::new(0);
         let servers: Vec<_> = servers
@@ -77,7 +91,6 @@ impl Tools {
         for server in &servers {
             tasks.spawn(server.clone().keep(stop.clone()));
         }
-        let policy = if loopback_allowed_for_tests { AddressPolicy::LoopbackToo } else { AddressPolicy::Public };
         let http_get = HttpGet::new(policy);
         Self { mask, credentials, http_get, servers, changes, hidden: Mutex::default() }
     }

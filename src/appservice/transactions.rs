@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock,
-    store::{Accepted, InboxEvent, StoreError},
+    store::{Accepted, StoreError},
 };
 
 mod parse;
@@ -32,7 +32,8 @@ const BODY_WAIT_S: u64 = 60;
 const TXN_ID_BYTES_MAX: usize = 255;
 
 /// Parses a transaction's body into its good events and the number of others; for `fuzzing`.
-pub(crate) fn taken_apart(body: &[u8]) -> Option<(Vec<InboxEvent>, usize)> {
+#[cfg(feature = "doubles")]
+pub(crate) fn taken_apart(body: &[u8]) -> Option<(Vec<crate::store::InboxEvent>, usize)> {
     let parsed = parse::transaction(body).ok()?;
     Some((parsed.events, parsed.skipped.len()))
 }

@@ -1,7 +1,6 @@
 //! Loads the config file and everything it names, and reports all faults at once.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{self, Read as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -20,12 +19,9 @@ use super::{
     tooling, value, workspace,
     yaml::{self, Node, YAML_BYTES_MAX},
 };
-use crate::{
-    core::{
-        model::{self, Facts},
-        people::Who,
-    },
-    secret::MasterSecret,
+use crate::core::{
+    model::{self, Facts},
+    people::Who,
 };
 
 /// Consequence and remedy of a missing config file.
@@ -55,6 +51,7 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Fa
 
 /// Returns the faults of a text both as `workmate.yaml` and as a coworker's file, with a master secret in `MASTER` and
 /// nothing else beside it; for `fuzzing`.
+#[cfg(feature = "doubles")]
 pub(crate) fn faults_in(text: &str) -> Faults {
     let mut faults = Faults::default();
     let path = Path::new("/nonexistent/ci.yaml");
@@ -65,10 +62,10 @@ pub(crate) fn faults_in(text: &str) -> Faults {
             return faults;
         }
     };
-    let secret = MasterSecret::new([7; 32]).encode();
+    let secret = crate::secret::MasterSecret::new([7; 32]).encode();
     let env = |name: &str| (name == "MASTER").then(|| secret.expose().to_owned());
     let _ = config(path, &node, &env, &mut faults, &mut Faults::default());
-    let none = Known { servers: &[], credentials: &BTreeMap::new() };
+    let none = Known { servers: &[], credentials: &std::collections::BTreeMap::new() };
     let _ = coworkers::coworker(path, &node, &none, &mut faults);
     faults.sort();
     faults

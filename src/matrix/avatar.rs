@@ -1,5 +1,6 @@
 //! Avatars for virtual users that were given none: the same picture every time, visibly different for each.
 
+use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
 use sha2::{Digest as _, Sha256};
 
 /// Width and height, in pixels.
@@ -44,12 +45,10 @@ pub fn generate(seed: &str) -> Vec<u8> {
 fn encode(pixels: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let side = u32::try_from(SIZE).expect("the size is small");
-    let mut encoder = png::Encoder::new(&mut bytes, side, side);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().expect("memory takes a header");
-    writer.write_image_data(pixels).expect("the pixels fill the size in the header");
-    writer.finish().expect("memory takes the end");
+    let encoder = PngEncoder::new(&mut bytes);
+    encoder
+        .write_image(pixels, side, side, ExtendedColorType::Rgb8)
+        .expect("the pixels fill the size, and memory takes it");
     bytes
 }
 

@@ -10,6 +10,7 @@ mod listing;
 mod mending;
 mod result;
 mod stdio;
+#[cfg(feature = "doubles")]
 mod taken;
 mod trouble;
 mod watched;
@@ -44,6 +45,7 @@ use crate::{
     secret::Secret,
 };
 
+#[cfg(feature = "doubles")]
 pub(crate) use self::taken::taken_in;
 use self::{
     client::Client,

@@ -17,6 +17,7 @@ pub(in crate::tools) enum AddressPolicy {
     /// Public addresses only.
     Public,
     /// Loopback too: only for tests.
+    #[cfg(test)]
     LoopbackToo,
 }
 
@@ -25,6 +26,7 @@ impl AddressPolicy {
     pub(super) fn allows(self, address: IpAddr) -> bool {
         match self {
             Self::Public => is_public(address),
+            #[cfg(test)]
             Self::LoopbackToo => address.is_loopback() || is_public(address),
         }
     }

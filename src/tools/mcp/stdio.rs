@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use rmcp::{RoleClient, transport::async_rw::AsyncRwTransport};
 use tokio::{
     io::AsyncReadExt as _,
@@ -18,7 +22,7 @@ use super::{mending::Mended, trouble::Trouble, watched::Metered};
 pub(super) const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// How long a program may take to end by itself, once its input is closed, and then once it is told to.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a signal may take to be sent, and the rest of standard error to be read.
+/// How long a killed program may take to be gone, and the rest of standard error to be read.
 const SIGNAL_MAX: Duration = Duration::from_secs(2);
 /// Variables of our own environment that a program is given.
 const PASSED_ON: [&str; 2] = ["PATH", "HOME"];
@@ -76,11 +80,11 @@ impl Program {
     /// Ends the program, whose pipes are closed, and its children; returns how many lines it wrote to standard error.
     pub(super) async fn end(mut self) -> u64 {
         if timeout(EXIT_PATIENCE, self.child.wait()).await.is_err() {
-            self.signal("TERM").await;
+            self.signal(Signal::SIGTERM);
             let _ = timeout(EXIT_PATIENCE, self.child.wait()).await;
         }
         // Always: the program may have left children behind.
-        self.signal("KILL").await;
+        self.signal(Signal::SIGKILL);
         let _ = self.child.start_kill();
         let _ = timeout(SIGNAL_MAX, self.child.wait()).await;
         match timeout(SIGNAL_MAX, self.stderr.join_next()).await {
@@ -89,13 +93,12 @@ impl Program {
         }
     }
 
-    /// Signals the whole group, by the shell's `kill`: a system call of our own would be unsafe code.
-    async fn signal(&self, signal: &str) {
-        let Some(group) = self.group else { return };
-        let mut kill = Command::new("/bin/sh");
-        kill.args(["-c", "kill -s \"$1\" -- \"-$2\"", "sh", signal]).arg(group.to_string()).env_clear();
-        kill.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let _ = timeout(SIGNAL_MAX, kill.status()).await;
+    /// Signals the whole group; that nobody of it is left is no failure.
+    fn signal(&self, signal: Signal) {
+        let group = self.group.and_then(|group| i32::try_from(group).ok()).filter(|group| *group > 1);
+        if let Some(group) = group {
+            let _ = killpg(Pid::from_raw(group), signal);
+        }
     }
 }
 

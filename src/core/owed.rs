@@ -72,6 +72,20 @@ pub enum Deed {
     TellElsewhere,
 }
 
+impl Deed {
+    /// Returns what is owed where it could not be said that a run was stopped; nothing where its status says it.
+    #[must_use]
+    pub fn of_stop(record: &RunRecord, text: Outgoing) -> Option<Self> {
+        match &record.streamed {
+            Some(streamed) => {
+                let step = Step::Edit(record.edits + 1);
+                Some(Self::Edit { shown: Shown::Event(streamed.clone()), step, text })
+            }
+            None => (!record.has_status()).then_some(Self::Send { step: Step::Stopped, text }),
+        }
+    }
+}
+
 /// A message of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shown {

@@ -15,6 +15,15 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(15),
     Duration::from_mins(1),
 ];
+/// Pauses between two tries to say something while the homeserver is away; the last one repeats.
+pub const SEND_PAUSES: [Duration; 6] = [
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_mins(1),
+];
 /// Tries before giving up while similar calls succeed.
 pub const TRIES_MAX: u32 = 8;
 /// How long failures may continue while it is unknown whether similar calls succeed, in milliseconds.

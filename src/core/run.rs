@@ -1,42 +1,60 @@
 //! A run: one request to one virtual user, from its acceptance to its last message.
 //!
-//! The machine takes what happens (text, failures, what was sent) with `now` and returns what to do. It sends
-//! nothing itself; every message that it asks for has a [`Step`], and with the run's id that makes the transaction
-//! id: sent again after a crash, it is the same event for the homeserver.
+//! [`Run`] is the whole life of it, without IO. It is handed what happens as [`Input`]s with `now`, and says what to do as
+//! [`Effect`]s, in their order; a driver carries them out one after the other, feeds what comes of them, and knows no
+//! rule. What must outlive the process is the [`RunRecord`], which [`Effect::Journal`] stores.
+//!
+//! - Nothing visible is done before the journal holds, on disk, that it is about to be.
+//! - Every message has a [`Step`], and with the run's id that makes the transaction id: sent again after a crash, it is the
+//!   same event for the homeserver.
+//! - At most one message is on its way at a time. What would cut the run short, an order or a failure, waits until its
+//!   fate is known and noted.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
-use ruma::OwnedUserId;
+use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    budget::Full,
-    event::{Outgoing, OutgoingKind, Place},
-    media::Unread,
-    pace::{Edit, Pace},
-    render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
-    time::Timestamp,
-    trail::{self, Ended},
-    words::{self, Again},
-    zone::Zone,
-};
+use super::{budget::Full, event::Outgoing, mask::Mask, media::Unread, time::Timestamp, tool::Toolset, work::Terms};
 
+mod asking;
+mod attempt;
+mod calling;
+mod effect;
+mod failing;
+mod input;
+mod order;
+mod patience;
+mod phase;
+mod posting;
 mod reason;
 mod record;
+mod saying;
+pub(in crate::core) mod showing;
 mod status;
 mod step;
 #[cfg(test)]
 mod tests;
+mod used;
 
-use self::{record::EDITS_OF_A_PROCESS, status::Status};
 pub use self::{
+    effect::{CatchUp, Effect, End, Flush, Remark, Start},
+    input::{Failure, Input, Ready, Reply},
+    order::{Nearness, Order},
     record::{CRASHES_MAX, RunRecord},
+    saying::file_place,
     status::{Doing, STATUS_AFTER_MS},
     step::{CardStep, RunId, Step},
+    used::{Answered, Bill, Used},
+};
+use self::{
+    patience::Patience,
+    phase::{Phase, Posting},
+    showing::{Show, Showing},
 };
 
-/// After this long without an answer because of the model's load, people are told, in milliseconds (C19).
-pub const WAITING_WORD_AFTER_MS: u64 = 20_000;
+/// A request that waits longer than this is told its place, in milliseconds (C11).
+pub const QUEUE_WORD_AFTER_MS: u64 = 15_000;
 
 /// A message that is ready to be sent, with the file that it refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,281 +135,173 @@ pub enum Stop {
     Refused,
 }
 
-/// What happens to a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input<'a> {
-    /// More text has come; this is all of it so far.
-    Text(&'a str),
-    /// Time has passed, at [`Machine::next_at`].
-    Tick(&'a str),
-    /// The model is busy and is tried again; this long so far, in milliseconds.
-    Waiting(u64),
-    /// Tools are used; this is how far that is.
-    Steps(&'a Doing),
-    /// The whole answer.
-    Answered(&'a str, Stop),
-    /// There is no answer.
-    Failed(Fault),
+/// What binds every run.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// So often the model is asked with tools (`limits.tool_rounds_max`).
+    pub rounds_max: u32,
+    /// Tokens of all the model's turns together (`limits.run_tokens_max`).
+    pub tokens_max: u64,
+    /// Calls that are carried out side by side (`limits.tools_at_once_max`).
+    pub calls_at_once_max: usize,
+    /// An answer that the homeserver's absence delays longer than this says that it is late, in milliseconds.
+    pub deadline_ms: u64,
+    /// Hides secrets in what is shown and in what the model is given.
+    pub mask: Mask,
 }
 
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Send a message.
-    Send(Step, Outgoing),
-    /// Replace the streamed message.
-    Edit(Step, Outgoing),
-    /// Journal the answer, send it (as an edit where a message is streamed), attach its file, end the run.
-    Finish(Answer),
+impl Rules {
+    fn terms<'a>(&'a self, tools: &'a Toolset) -> Terms<'a> {
+        Terms { tools, mask: &self.mask, rounds_max: self.rounds_max, tokens_max: self.tokens_max }
+    }
 }
 
-/// A run while the model answers.
+/// One run in one process.
 #[derive(Debug)]
-pub struct Machine {
-    asker: OwnedUserId,
-    place: Place,
-    prefix: Option<String>,
-    pace: Option<Pace>,
-    edits: u32,
-    /// What was shown last of the text that is being written.
-    shown: String,
-    told_waiting: bool,
-    /// When the request was accepted.
+pub struct Run {
+    record: RunRecord,
+    rules: Rules,
+    effects: VecDeque<Effect>,
+    phase: Phase,
+    used: Used,
+    patience: Patience,
+    /// Since when it waits for its turn; nothing once that has come.
+    in_line: Option<Timestamp>,
+    told_place: bool,
+    /// When this attempt began.
     began: Timestamp,
-    /// An assistant's begins with its first tool: until then its answer shows what it does.
-    status: Option<Status>,
-    doing: Option<Doing>,
-    zone: Zone,
+    tools: Toolset,
+    showing: Option<Showing>,
+    /// The text that the model has written so far, and for how long it is busy.
+    so_far: (String, u64),
+    /// The model's reply, while something is on its way.
+    reply: Option<Reply>,
+    /// What may be to blame where the request is refused (C26).
+    blamed: Vec<OwnedEventId>,
+    /// The same, while the request is asked by itself.
+    alone: Option<Vec<OwnedEventId>>,
+    /// What is to be shown once nothing is on its way.
+    outbox: VecDeque<Show>,
+    posting: Option<Posting>,
+    /// A failure that waits until nothing is on its way.
+    failure: Option<Failure>,
+    order: Order,
+    /// Whether the order is yet to be obeyed.
+    order_is_new: bool,
+    /// Whether the process stops: nothing new begins.
+    stopping: bool,
 }
 
-impl Machine {
-    /// Begins a run, or takes it up again after a restart.
+impl Run {
+    /// Takes up a run in this process: a new one, or an earlier process's ([`RunRecord::resume`]).
     #[must_use]
-    pub fn new(record: &RunRecord, now: Timestamp) -> Self {
-        let pace = match (record.private, &record.streamed) {
-            (false, _) => None,
-            (true, None) => Some(Pace::new()),
-            (true, Some(_)) => Some(Pace::resumed(record.edits % EDITS_OF_A_PROCESS, now)),
+    pub fn new(record: RunRecord, rules: Rules, now: Timestamp) -> Self {
+        let mut run = Self {
+            record,
+            rules,
+            effects: VecDeque::from([Effect::AwaitTurn]),
+            phase: Phase::Over,
+            used: Used::default(),
+            patience: Patience::default(),
+            in_line: Some(now),
+            told_place: false,
+            began: now,
+            tools: Toolset::default(),
+            showing: None,
+            so_far: <(String, u64)>::default(),
+            reply: None,
+            blamed: Vec::new(),
+            alone: None,
+            outbox: VecDeque::new(),
+            posting: None,
+            failure: None,
+            order: Order::default(),
+            order_is_new: false,
+            stopping: false,
         };
-        let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
-        Self {
-            asker: record.asker.clone(),
-            place: record.place.clone(),
-            prefix: late_minutes.map(words::late_prefix),
-            pace,
-            edits: record.edits,
-            shown: String::new(),
-            told_waiting: false,
-            began: record.accepted_at,
-            status: (!record.private || record.has_status())
-                .then(|| Status::new(record.accepted_at, record.has_status(), now)),
-            doing: None,
-            zone: record.zone(),
-        }
+        run.begin_attempt(now);
+        run
     }
 
-    /// Returns when [`Input::Tick`] is due; `None` while there is nothing to wait for.
+    /// Returns what is to be done next; `None` until something happens. Each is carried out, or begun, before the next
+    /// one is asked for.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Returns when [`Input::Tick`] is due; `None` while nothing waits for a moment.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
-        let status = self.status.as_ref().map(|status| status.next);
-        let edit = self.pace.as_ref().and_then(Pace::next_at);
-        edit.into_iter().chain(status).min()
+        match (&self.phase, self.in_line) {
+            (Phase::Lining { .. }, Some(since)) if !self.told_place => Some(status::later(since, QUEUE_WORD_AFTER_MS)),
+            (Phase::Asking, _) if self.is_idle() => self.showing.as_ref()?.next_at(),
+            (Phase::Calling(calling), _) if self.is_idle() && calling.shows() => self.showing.as_ref()?.next_at(),
+            _ => None,
+        }
     }
 
-    /// Takes what happened and returns what to do, in order.
+    /// Takes what happened.
+    pub fn handle(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Turn => {
+                self.in_line = None;
+                self.go();
+            }
+            Input::Ahead(ahead) => self.tell_place(ahead, now),
+            Input::Quiet => self.quiet(),
+            Input::Back => self.back(),
+            Input::Unparked => self.unparked(now),
+            Input::Opened => self.opened(now),
+            Input::LookedBack => self.looked_back(now),
+            Input::CaughtUp => self.caught_up(),
+            Input::Composed(ready) => self.composed(ready, now),
+            Input::Reserved(reserved) => self.reserved(reserved, now),
+            Input::Heard { text, waiting_ms } => self.heard(text, waiting_ms, now),
+            Input::Replied(reply) => self.replied(reply, now),
+            Input::Ran { call, output, pictures } => self.ran(&call, output, pictures, now),
+            Input::Decided { call, decision } => self.decided(call, decision, now),
+            Input::BudgetWord(is_due) => self.weighed(is_due, now),
+            Input::Sent(sent) => self.sent(sent, now),
+            Input::Flushed(flush) => self.flushed(flush, now),
+            Input::Doubted { doubted, is_in } => self.doubted(doubted, is_in, now),
+            Input::Failed(failure) => self.break_off(failure, now),
+            Input::Order(order) => self.take_order(&order, now),
+            Input::Anew { restarts, joined, editor } => self.read_anew((restarts, joined, editor), now),
+            Input::Billed(bill) => self.used.add(&bill),
+            Input::Stopping => self.stopping = true,
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    /// Returns what is stored of it.
     #[must_use]
-    pub fn take(&mut self, input: &Input<'_>, now: Timestamp) -> Vec<Effect> {
-        match *input {
-            Input::Text(so_far) => self.stream(so_far, now, |pace| pace.on_text(so_far.len(), now)),
-            Input::Tick(so_far) => {
-                let mut effects = self.stream(so_far, now, |pace| pace.on_tick(now));
-                effects.extend(self.show_status(so_far, now));
-                effects
-            }
-            Input::Waiting(elapsed_ms) => self.waiting(elapsed_ms, now),
-            Input::Steps(doing) => self.steps(doing, now),
-            Input::Answered(text, stop) => self.answered(text, stop),
-            Input::Failed(fault) => vec![self.failed(fault)],
-        }
+    pub fn record(&self) -> &RunRecord {
+        &self.record
     }
 
-    /// Shows what is whole of the text so far, when that is due and there is more of it than before.
-    fn stream(&mut self, so_far: &str, now: Timestamp, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Effect> {
-        let Some(pace) = &mut self.pace else { return Vec::new() };
-        if so_far.trim().is_empty() {
-            pace.rest();
-            return Vec::new();
-        }
-        let Some(due) = ask(pace) else { return Vec::new() };
-        let Some(shown) = render::so_far(so_far, &self.shown) else {
-            pace.rest();
-            return Vec::new();
-        };
-        pace.act(due, now);
-        let rendered = render::fit_so_far(&self.prefixed(&shown));
-        self.shown = shown;
-        let message = self.message(rendered, OutgoingKind::Text);
-        match due {
-            Edit::First => vec![Effect::Send(Step::Answer, message)],
-            Edit::Interim | Edit::Final => {
-                self.edits += 1;
-                vec![Effect::Edit(Step::Edit(self.edits), message)]
-            }
-        }
-    }
-
-    /// A run with tools shows its status at the first call; from then on the edits say how far it is. That people are
-    /// waited for is said at once: nothing else may come for long.
-    fn steps(&mut self, doing: &Doing, now: Timestamp) -> Vec<Effect> {
-        self.doing = Some(doing.clone());
-        if let Some(pace) = &mut self.pace {
-            pace.rest();
-        }
-        let began = self.began;
-        let status = self.status.get_or_insert_with(|| Status::new(began, false, now));
-        // The model has answered: it is busy no more.
-        status.busy = false;
-        if status.shown && (status.waits || !doing.waits()) {
-            return Vec::new();
-        }
-        status.next = now;
-        self.show_status("", now).into_iter().collect()
-    }
-
-    fn show_status(&mut self, so_far: &str, now: Timestamp) -> Option<Effect> {
-        let status = self.status.as_mut()?;
-        let step = status.due(now)?;
-        status.busy &= so_far.is_empty();
-        if status.busy {
-            // It says already what there is to say.
-            return None;
-        }
-        let seconds = now.ms_since(status.began) / 1000;
-        status.waits = self.doing.as_ref().is_some_and(Doing::waits);
-        let text = match &self.doing {
-            None => words::working(seconds),
-            Some(doing) if status.waits => words::waiting_for_approval(&doing.asked, seconds, doing.done),
-            Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
-        };
-        Some(self.status_effect(step, &text))
-    }
-
-    fn status_effect(&self, step: Step, markdown: &str) -> Effect {
-        let message = self.notice(markdown);
-        if matches!(step, Step::StatusEdit(_)) { Effect::Edit(step, message) } else { Effect::Send(step, message) }
-    }
-
-    /// Returns what a status becomes when the run is over: its record (C13). A run whose tools were done before any
-    /// status was due leaves it too; any other leaves nothing.
+    /// Returns what it used so far.
     #[must_use]
-    pub fn status_end(&self, ended: &Ended<'_>) -> Option<Outgoing> {
-        let shown = self.status.as_ref().is_some_and(|status| status.shown);
-        (shown || !ended.steps.is_empty()).then(|| self.quiet(trail::record(ended)))
+    pub fn used(&self) -> &Used {
+        &self.used
     }
 
-    fn notice(&self, markdown: &str) -> Outgoing {
-        self.quiet(render::own(markdown))
-    }
-
-    /// A message that notifies nobody.
-    fn quiet(&self, rendered: Rendered) -> Outgoing {
-        let mut message = self.message(rendered, OutgoingKind::Notice);
-        message.mentions.clear();
-        message
-    }
-
-    /// The word that the model is busy. A coworker's stands in its status, so that there is one notice at the most.
-    fn waiting(&mut self, elapsed_ms: u64, now: Timestamp) -> Vec<Effect> {
-        if elapsed_ms < WAITING_WORD_AFTER_MS || std::mem::replace(&mut self.told_waiting, true) {
-            return Vec::new();
-        }
-        let step = self.status.as_mut().map_or(Step::Waiting, |status| {
-            status.busy = true;
-            status.step(now)
-        });
-        vec![self.status_effect(step, &words::overloaded_trying())]
-    }
-
-    fn answered(&mut self, text: &str, stop: Stop) -> Vec<Effect> {
-        let text = match stop {
-            Stop::Refused => return vec![self.word(&words::refused(), Outcome::Failed)],
-            Stop::Cut if render::is_blank(text) => {
-                return vec![self.word(&words::limit_before_words(), Outcome::Failed)];
-            }
-            Stop::Unfinished if render::is_blank(text) => {
-                return vec![self.word(&words::work_too_long(), Outcome::Failed)];
-            }
-            Stop::End if render::is_blank(text) => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
-            Stop::End => self.prefixed(text),
-            Stop::Cut => format!("{}\n\n{}", self.prefixed(text), words::cut_at_limit()),
-            Stop::Unfinished => format!("{}\n\n{}", self.prefixed(text), words::unfinished()),
-        };
-        // An edit carries its text twice. Whether it becomes one is known only now.
-        let bytes_max = if self.pace.is_some() { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };
-        let fitted = render::fit(&text, bytes_max);
-        let message = self.message(fitted.message, OutgoingKind::Text);
-        vec![Effect::Finish(Answer { message, file: fitted.overflow, outcome: Outcome::Done })]
-    }
-
-    /// Returns the last message of a run that was stopped, with what was streamed so far (C10).
+    /// Returns how near it is to its end.
     #[must_use]
-    pub fn stopped(&self, so_far: &str) -> Answer {
-        let word = words::stopped();
-        let text = match render::so_far(so_far, "") {
-            Some(shown) => format!("{}\n\n*{word}*", self.prefixed(&shown)),
-            None => word,
-        };
-        let mut message = self.message(render::fit_so_far(&text), OutgoingKind::Notice);
-        message.mentions.clear();
-        Answer { message, file: None, outcome: Outcome::Stopped }
-    }
-
-    fn failed(&self, fault: Fault) -> Effect {
-        let again = if self.pace.is_some() { Again::ByAsking } else { Again::ByReaction };
-        let words = match fault {
-            Fault::Overloaded => words::overloaded_gave_up(again),
-            Fault::LimitedFor(minutes) => words::limited_for(minutes, again),
-            Fault::ModelMissing => words::model_missing(),
-            Fault::Unreachable => words::model_unreachable(again),
-            Fault::BrokenOff => words::broken_off(again),
-            Fault::KeyMissing => words::key_missing(),
-            Fault::KeyRefused => words::key_refused(),
-            Fault::AccountExhausted => words::account_exhausted(),
-            Fault::TooLong => words::too_long(),
-            Fault::RequestRefused => words::request_refused(),
-            Fault::Unreadable(why) => words::files::unreadable(why),
-            Fault::OverBudget(full) => words::spending::budget_reached(&full, &self.zone),
-            Fault::WorkTooLong => words::work_too_long(),
-            Fault::ToolsFailed => words::tools_failed(again),
-            Fault::CallCut => words::call_cut(),
-            Fault::CutOff => words::cut_off(again),
-            Fault::Internal => words::internal(again),
-        };
-        self.word(&words, Outcome::Failed)
-    }
-
-    /// A final word of ours. In a room it mentions the asker: who asked is to learn that there is no answer.
-    fn word(&self, words: &str, outcome: Outcome) -> Effect {
-        let message = self.message(render::own(words), OutgoingKind::Text);
-        Effect::Finish(Answer { message, file: None, outcome })
-    }
-
-    fn prefixed(&self, text: &str) -> String {
-        match &self.prefix {
-            Some(prefix) => format!("{prefix}\n\n{text}"),
-            None => text.to_owned(),
+    pub fn nearness(&self) -> Nearness {
+        match &self.phase {
+            Phase::Asking => Nearness::Writing,
+            Phase::CatchingUp if self.record.answer.is_some() => Nearness::Ending,
+            Phase::Stopping(_) | Phase::Saying(_) | Phase::Over => Nearness::Ending,
+            _ => Nearness::Far,
         }
     }
 
-    /// A message mentions the asker; not in an assistant's chat, which notifies by itself (A10).
-    fn message(&self, rendered: Rendered, kind: OutgoingKind) -> Outgoing {
-        let mentions = self.pace.is_none().then(|| self.asker.clone());
-        Outgoing {
-            kind,
-            body: rendered.body,
-            html: rendered.html,
-            mentions: BTreeSet::from_iter(mentions),
-            place: self.place.clone(),
-        }
+    fn push(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    /// Whether nothing is on its way, or waits to be.
+    fn is_idle(&self) -> bool {
+        self.posting.is_none() && self.outbox.is_empty()
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use ruma::{OwnedUserId, UserId};
 use tokio::sync::watch;
 
-use super::{Engine, EngineError, ask::Progress, used, work::Stage};
+use super::{Engine, EngineError, ask::Progress, lanes, used};
 use crate::{
     appservice::metrics::Labelled,
     claude, clock,
@@ -202,14 +202,14 @@ impl Engine {
     /// The reservation is on disk when this returns, so that a killed process loses no spending.
     pub(super) async fn reserve<'a>(
         &'a self,
-        stage: &Stage<'a>,
+        (leave, progress): (&lanes::Place, &'a watch::Sender<Progress>),
         record: &RunRecord,
         prompt: &Prompt,
         model: &str,
     ) -> Result<Result<Hold<'a>, Fault>, EngineError> {
         let (unders, estimate) = (self.budgets_of(record)?, self.estimate(prompt, model));
         let number = self.ledger.calls.fetch_add(1, Ordering::Relaxed);
-        let call = format!("{}/{number}", stage.id.as_str());
+        let call = format!("{}/{number}", record.id().as_str());
         let mut freed = self.ledger.freed.subscribe();
         let deadline = tokio::time::Instant::now() + ROOM_PATIENCE;
         let mut is_parked = false;
@@ -223,14 +223,13 @@ impl Engine {
             }
             if !is_parked {
                 tracing::info!("a call waits for what others have reserved of its budget");
-                stage.leave.park();
+                leave.park();
                 is_parked = true;
             }
             if tokio::time::timeout_at(deadline, freed.changed()).await.is_err() {
                 break Some(full);
             }
         };
-        let progress = stage.progress;
         let hold = full.is_none().then(|| Hold {
             ledger: &self.ledger,
             unders,
@@ -242,7 +241,7 @@ impl Engine {
             is_under_way: false,
         });
         if is_parked {
-            stage.leave.unpark().await;
+            leave.unpark().await;
         }
         if let Some(full) = full {
             tracing::info!(limit = full.name(), "a call is not made: a budget has no room for it");

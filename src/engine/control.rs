@@ -18,10 +18,12 @@ use crate::{
         breaker::Gate,
         edits::{self, Edit, Edits, JOINED_MAX},
         event::{Place, RoomEvent},
-        run::{RunId, RunRecord},
+        run::{Nearness, RunId, RunRecord},
         time::Timestamp,
     },
 };
+
+pub(super) use crate::core::run::Order;
 
 /// How long a shutdown waits for an answer that is being written.
 const WRITING_PATIENCE: Duration = Duration::from_secs(3);
@@ -31,34 +33,6 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Orders kept for each run about messages that no run is known to have posted, in case it posted one of them.
 const EARLY_MAX: usize = 16;
-
-/// An instruction to a run from outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Continue; the initial value.
-    #[default]
-    GoOn,
-    /// Start over with the request's current text. The number makes each restart a new value.
-    Restart(u32),
-    /// Stop, and say so.
-    Stop,
-    /// Stop silently, because we are no longer in the room.
-    Drop,
-    /// Stop and redact what was posted, because the request was redacted.
-    TakeBack,
-}
-
-/// How near a run is to its end, which decides how long a shutdown waits for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Nearness {
-    /// Waiting for its turn, or for people, tools or the homeserver.
-    #[default]
-    Far,
-    /// The model is writing.
-    Writing,
-    /// The last message is being sent, or was sent and the run is not closed yet.
-    Ending,
-}
 
 /// The runs that are going on or waiting for their turn.
 #[derive(Default)]
@@ -97,7 +71,7 @@ pub(super) struct Registered<'a> {
 }
 
 impl Registered<'_> {
-    /// Returns the next order other than to go on, once the run has nothing in flight to the room.
+    /// Returns the next order other than to go on, once no tool of the run is posting anything.
     pub(super) async fn next_order(&mut self) -> Order {
         while self.pending.is_none() {
             if self.orders.changed().await.is_err() {
@@ -161,8 +135,8 @@ impl Running {
         Registered { running: self, id: id.clone(), orders, pending: None, sending }
     }
 
-    /// Starts a send of a run. While the guard is held, no order interrupts the run, so that every event that reaches
-    /// the room is recorded and can be redacted.
+    /// Starts a send by a tool of a run. While the guard is held, no order interrupts the run, so that every event that
+    /// reaches the room is recorded and can be redacted. `core::run` does the same for what the run itself sends.
     pub(super) async fn sending(&self, id: &RunId) -> Option<OwnedMutexGuard<()>> {
         let sending = self.lock().get(id).map(|entry| entry.sending.clone())?;
         Some(sending.lock_owned().await)
@@ -340,16 +314,7 @@ impl Entry {
     }
 
     fn give(&self, order: &Order) {
-        self.order.send_modify(|current| {
-            *current = match (&current, order) {
-                (Order::Restart(n), Order::Restart(_)) => Order::Restart(n + 1),
-                // A terminal order is never downgraded.
-                (Order::Stop | Order::Drop | Order::TakeBack, Order::GoOn | Order::Restart(_))
-                // Nor does a stop, which would say something, replace an order to keep silent.
-                | (Order::Drop | Order::TakeBack, Order::Stop) => return,
-                _ => order.clone(),
-            };
-        });
+        self.order.send_if_modified(|current| current.give(order));
     }
 
     fn keep_early(&mut self, target: &EventId, order: &Order) {

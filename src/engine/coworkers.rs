@@ -1,6 +1,6 @@
 //! A coworker's run: recorded, then answered in its place (C5 to C9).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
@@ -333,13 +333,3 @@ pub(super) fn place_of(account: &Arc<Account>, event: &RoomEvent, request: &Owne
         (None, ReplyIn::Timeline) => Place::Reply { to: request.clone() },
     }
 }
-
-/// How long a homeserver that is away is waited for between two tries to say something.
-pub(super) const SEND_PAUSES: [Duration; 6] = [
-    Duration::from_millis(300),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-    Duration::from_secs(10),
-    Duration::from_secs(30),
-    Duration::from_mins(1),
-];

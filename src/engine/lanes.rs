@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::{FutureExt as _, future};
 use tokio::sync::oneshot;
 
 use crate::core::schedule::{Full, Lane, Schedule, ScheduleLimits, Ticket};
@@ -23,7 +24,7 @@ struct Waiting {
 pub(super) struct Place {
     lanes: Lanes,
     ticket: Ticket,
-    turn: Option<oneshot::Receiver<()>>,
+    turn: future::Shared<oneshot::Receiver<()>>,
 }
 
 impl Lanes {
@@ -50,7 +51,7 @@ impl Lanes {
         let (told, turn) = oneshot::channel();
         waiting.to_tell.insert(ticket, told);
         waiting.tell();
-        Ok(Place { lanes: self.clone(), ticket, turn: Some(turn) })
+        Ok(Place { lanes: self.clone(), ticket, turn: turn.shared() })
     }
 
     /// Returns how many runs are going on and how many are waiting.
@@ -76,11 +77,8 @@ impl Waiting {
 
 impl Place {
     /// Waits for its turn; from then on the place is the permit to run.
-    pub(super) async fn turn(&mut self) {
-        if let Some(turn) = &mut self.turn {
-            turn.await.expect("a held place is told, or waits");
-            self.turn = None;
-        }
+    pub(super) async fn turn(&self) {
+        self.turn.clone().await.expect("a held place is told, or waits");
     }
 
     /// Gives up the place in the room and in the whole, but keeps the lane; see [`Self::unpark`]. Does nothing if too
@@ -128,7 +126,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
     use ruma::{event_id, room_id, user_id};
 
     use super::*;
@@ -141,38 +138,38 @@ mod tests {
         Lane { room: room_id!("!r:hs").to_owned(), thread: Some(thread.to_owned()), user: user_id!("@a:hs").to_owned() }
     }
 
-    fn has_turn(place: &mut Place) -> bool {
+    fn has_turn(place: &Place) -> bool {
         place.turn().now_or_never().is_some()
     }
 
     #[test]
     fn c11_a_place_waits_for_its_turn_and_gives_it_on_when_dropped() {
         let lanes = lanes();
-        let [mut first, mut second, mut other] = [event_id!("$1"), event_id!("$1"), event_id!("$2")]
+        let [first, second, other] = [event_id!("$1"), event_id!("$1"), event_id!("$2")]
             .map(|thread| lanes.place(lane(thread)).expect("few wait"));
-        assert_eq!([&mut first, &mut second, &mut other].map(has_turn), [true, false, true]);
+        assert_eq!([&first, &second, &other].map(has_turn), [true, false, true]);
         drop(other);
-        assert!(!has_turn(&mut second), "the thread is still taken");
+        assert!(!has_turn(&second), "the thread is still taken");
         drop(first);
-        assert!(has_turn(&mut second) && has_turn(&mut second), "its turn has come, and stays");
+        assert!(has_turn(&second) && has_turn(&second), "its turn has come, and stays");
     }
 
     #[test]
     fn c12_a_parked_place_lets_others_go_keeps_its_thread_and_comes_back() {
         let lanes = Lanes::new(ScheduleLimits { runs_max: 1, room_runs_max: 1, waiting_runs_max: 2 });
-        let [mut first, mut behind, mut other] =
+        let [first, behind, other] =
             [event_id!("$1"), event_id!("$1"), event_id!("$2")].map(|thread| lanes.place_again(lane(thread)));
-        assert_eq!([&mut first, &mut behind, &mut other].map(has_turn), [true, false, false]);
+        assert_eq!([&first, &behind, &other].map(has_turn), [true, false, false]);
         first.park();
-        assert_eq!([&mut behind, &mut other].map(has_turn), [false, true], "its thread waits, another goes");
+        assert_eq!([&behind, &other].map(has_turn), [false, true], "its thread waits, another goes");
 
         assert!(first.unpark().now_or_never().is_none(), "the other has the place; and the wait is given up");
         drop(other);
         assert!(first.unpark().now_or_never().is_some() && first.unpark().now_or_never().is_some());
-        assert!(!has_turn(&mut behind));
+        assert!(!has_turn(&behind));
         first.park();
         drop(first);
-        assert!(has_turn(&mut behind), "a parked place is given up as any other");
+        assert!(has_turn(&behind), "a parked place is given up as any other");
         drop(behind);
         assert!(lanes.lock().to_tell.is_empty());
     }
@@ -182,14 +179,14 @@ mod tests {
         let lanes = lanes();
         let first = lanes.place(lane(event_id!("$1"))).expect("nobody waits");
         let given_up = lanes.place(lane(event_id!("$1"))).expect("nobody waits");
-        let mut last = lanes.place(lane(event_id!("$1"))).expect("one waits");
+        let last = lanes.place(lane(event_id!("$1"))).expect("one waits");
         assert_eq!((given_up.ahead(), last.ahead()), (0, 1));
         assert!(lanes.place(lane(event_id!("$1"))).is_err(), "two wait");
         let resumed = lanes.place_again(lane(event_id!("$1")));
         drop(given_up);
         assert_eq!((last.ahead(), resumed.ahead()), (0, 1));
         drop(first);
-        assert!(has_turn(&mut last));
+        assert!(has_turn(&last));
         drop((last, resumed));
         assert!(lanes.lock().to_tell.is_empty());
     }

@@ -4,9 +4,9 @@
 use ruma::{OwnedRoomId, RoomId, UserId};
 use sha2::{Digest as _, Sha256};
 
-use super::{Engine, EngineError, Shared, coworkers::SEND_PAUSES, records::AuditRoom};
+use super::{Engine, EngineError, Shared, records::AuditRoom};
 use crate::{
-    core::{hex::hex, links::room_link, words},
+    core::{hex::hex, links::room_link, retry::SEND_PAUSES, words},
     matrix::{Account, lobby},
 };
 

@@ -4,16 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use ruma::OwnedEventId;
 
-use super::{
-    Engine, EngineError, Shared,
-    runs::{answer_file, file_place},
-};
+use super::{Engine, EngineError, Shared, runs::answer_file};
 use crate::{
     clock,
     core::{
         event::Outgoing,
         owed::{Deed, Failure, Owed, Shown},
-        run::{Answer, RunId, RunRecord, Step},
+        run::{Answer, RunId, RunRecord, Step, file_place},
         words,
     },
     matrix::Account,

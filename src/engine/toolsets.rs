@@ -10,8 +10,8 @@ use crate::{
     config::Coworker,
     core::{
         provider,
+        run::Rules,
         tool::{Grant, Offer, SERVER_SEPARATOR, Source, ToolName, Toolset},
-        work::Terms,
     },
 };
 
@@ -143,13 +143,15 @@ impl Engine {
         Ok(self.tables.tool_pins.put(&pin_key(&self.service_user(), &offer.name), &offer.fingerprint())?)
     }
 
-    /// Returns the limits for a run's loop with these tools.
-    pub(super) fn terms<'a>(&'a self, tools: &'a Toolset) -> Terms<'a> {
-        Terms {
-            tools,
-            mask: self.tools.mask(),
-            rounds_max: self.config.limits.tool_rounds_max,
-            tokens_max: self.config.limits.run_tokens_max,
+    /// Returns what binds every run.
+    pub(super) fn rules(&self) -> Rules {
+        let limits = &self.config.limits;
+        Rules {
+            rounds_max: limits.tool_rounds_max,
+            tokens_max: limits.run_tokens_max,
+            calls_at_once_max: limits.tools_at_once_max,
+            deadline_ms: u64::from(limits.deadline_minutes) * 60_000,
+            mask: self.tools.mask().clone(),
         }
     }
 }

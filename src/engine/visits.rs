@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, EngineError, Shared,
-    coworkers::SEND_PAUSES,
     records::{RoomRecord, Visiting},
     trust,
 };
@@ -21,6 +20,7 @@ use crate::{
     core::{
         event::{EventKind, RoomEvent},
         links::room_link,
+        retry::SEND_PAUSES,
         voice::Voice,
         words::declining,
     },

@@ -4,8 +4,19 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Answer, Effect, Fault, Input, Machine, RunId};
-use crate::core::{event::Place, hex::hex, sealed::Carriage, time::Timestamp, work::Work, zone::Zone};
+use super::{
+    Answer, Fault, RunId,
+    showing::{News, Show, Showing},
+};
+use crate::core::{
+    event::{Outgoing, Place},
+    hex::hex,
+    sealed::Carriage,
+    time::Timestamp,
+    trail::Ended,
+    work::Work,
+    zone::Zone,
+};
 
 /// Numbers of edits that one process may use.
 pub(super) const EDITS_OF_A_PROCESS: u32 = 1_000;
@@ -171,11 +182,17 @@ impl RunRecord {
     /// Gives a run up: its answer is the word why.
     pub fn give_up(&mut self, fault: Fault, now: Timestamp) {
         self.gave_up = true;
-        let effects = Machine::new(self, now).take(&Input::Failed(fault), now);
+        let effects = Showing::new(self, now).take(&News::Failed(fault), now);
         self.answer = effects.into_iter().find_map(|effect| match effect {
-            Effect::Finish(answer) => Some(answer),
+            Show::Finish(answer) => Some(answer),
             _ => None,
         });
+    }
+
+    /// Returns what its status becomes when it is over: its record (C13), where there is one to leave.
+    #[must_use]
+    pub fn last_notice(&self, ended: &Ended<'_>, now: Timestamp) -> Option<Outgoing> {
+        Showing::new(self, now).status_end(ended)
     }
 
     /// Begins anew with the request as it reads now.

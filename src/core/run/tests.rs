@@ -1,7 +1,20 @@
+use std::collections::BTreeSet;
+
 use ruma::{event_id, room_id, user_id};
 
-use super::{status::later, *};
-use crate::core::{audit::Spent, mask::Mask};
+use super::{
+    showing::{News, WAITING_WORD_AFTER_MS},
+    status::later,
+    *,
+};
+use crate::core::{
+    audit::Spent,
+    event::{OutgoingKind, Place},
+    mask::Mask,
+    render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX},
+    trail::Ended,
+    words,
+};
 
 mod properties;
 mod record;
@@ -15,9 +28,9 @@ fn record(private: bool) -> RunRecord {
     RunRecord { private, ..RunRecord::new(user, room_id!("!r:hs"), request, asker, place, NOW) }
 }
 
-fn finish(effects: &[Effect]) -> &Answer {
+fn finish(effects: &[Show]) -> &Answer {
     match effects {
-        [Effect::Finish(answer)] => answer,
+        [Show::Finish(answer)] => answer,
         other => panic!("one last message, not {other:?}"),
     }
 }
@@ -33,10 +46,10 @@ fn the_same_request_and_user_are_the_same_run() {
 
 #[test]
 fn c9_a_coworker_sends_one_message_that_mentions_the_asker() {
-    let mut machine = Machine::new(&record(false), NOW);
-    assert_eq!(machine.take(&Input::Text("It "), NOW), vec![]);
-    assert_eq!(machine.take(&Input::Text("It is fixed."), NOW), vec![]);
-    let effects = machine.take(&Input::Answered("It is fixed.", Stop::End), NOW);
+    let mut machine = Showing::new(&record(false), NOW);
+    assert_eq!(machine.take(&News::Text("It "), NOW), vec![]);
+    assert_eq!(machine.take(&News::Text("It is fixed."), NOW), vec![]);
+    let effects = machine.take(&News::Answered("It is fixed.", Stop::End), NOW);
     let answer = finish(&effects);
     assert_eq!(answer.outcome, Outcome::Done);
     assert_eq!(answer.message.body, "It is fixed.");
@@ -47,34 +60,34 @@ fn c9_a_coworker_sends_one_message_that_mentions_the_asker() {
 
 #[test]
 fn a10_an_assistant_streams_first_text_then_edits_then_the_end_and_mentions_nobody() {
-    let mut machine = Machine::new(&record(true), NOW);
-    assert_eq!(machine.take(&Input::Text("One **tw"), NOW), vec![], "it may be whole in a moment");
+    let mut machine = Showing::new(&record(true), NOW);
+    assert_eq!(machine.take(&News::Text("One **tw"), NOW), vec![], "it may be whole in a moment");
     let due = machine.next_at().expect("the first text is due");
     assert_eq!(due.ms_since(NOW), crate::core::pace::FIRST_WAIT_MS);
-    let first = machine.take(&Input::Tick("One **tw"), due);
-    let [Effect::Send(Step::Answer, message)] = &first[..] else { panic!("a message, not {first:?}") };
+    let first = machine.take(&News::Tick("One **tw"), due);
+    let [Show::Send(Step::Answer, message)] = &first[..] else { panic!("a message, not {first:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("One …", 0));
     let soon = later(due, 100);
-    assert_eq!(machine.take(&Input::Text("One **two** thr"), soon), vec![], "an edit must wait for its gap");
+    assert_eq!(machine.take(&News::Text("One **two** thr"), soon), vec![], "an edit must wait for its gap");
     let due = machine.next_at().expect("an edit is due");
-    let second = machine.take(&Input::Tick("One **two** thr"), due);
-    let [Effect::Edit(Step::Edit(1), message)] = &second[..] else { panic!("an edit, not {second:?}") };
+    let second = machine.take(&News::Tick("One **two** thr"), due);
+    let [Show::Edit(Step::Edit(1), message)] = &second[..] else { panic!("an edit, not {second:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("One two …", 0));
-    assert_eq!(machine.take(&Input::Text("One **two** three"), due), vec![]);
+    assert_eq!(machine.take(&News::Text("One **two** three"), due), vec![]);
     let due = machine.next_at().expect("an edit is due");
-    assert_eq!(machine.take(&Input::Tick("One **two** three"), due), vec![], "no more of it is whole");
+    assert_eq!(machine.take(&News::Tick("One **two** three"), due), vec![], "no more of it is whole");
     assert_eq!(machine.next_at(), None, "and nothing is due for ever");
-    let effects = machine.take(&Input::Answered("One two three", Stop::End), due);
+    let effects = machine.take(&News::Answered("One two three", Stop::End), due);
     assert_eq!((finish(&effects).message.body.as_str(), finish(&effects).message.mentions.len()), ("One two three", 0));
 }
 
 #[test]
 fn a10_a_short_answer_of_an_assistant_is_one_message() {
-    let mut machine = Machine::new(&record(true), NOW);
+    let mut machine = Showing::new(&record(true), NOW);
     for (ms, text) in [(0, "I "), (300, "I waited "), (1_400, "I waited 12 seconds.")] {
-        assert_eq!(machine.take(&Input::Text(text), later(NOW, ms)), vec![], "{text}");
+        assert_eq!(machine.take(&News::Text(text), later(NOW, ms)), vec![], "{text}");
     }
-    let effects = machine.take(&Input::Answered("I waited 12 seconds.", Stop::End), later(NOW, 1_450));
+    let effects = machine.take(&News::Answered("I waited 12 seconds.", Stop::End), later(NOW, 1_450));
     assert_eq!(finish(&effects).message.body, "I waited 12 seconds.");
 }
 
@@ -90,8 +103,8 @@ fn a_resumed_run_uses_no_number_of_an_edit_again() {
 
 #[test]
 fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
-    let mut machine = Machine::new(&record(false), NOW);
-    assert_eq!(machine.take(&Input::Tick(""), NOW), vec![], "a quick answer needs none");
+    let mut machine = Showing::new(&record(false), NOW);
+    assert_eq!(machine.take(&News::Tick(""), NOW), vec![], "a quick answer needs none");
     let mut shown = Vec::new();
     let mut gaps = Vec::new();
     let mut last = NOW;
@@ -99,9 +112,9 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
         let due = machine.next_at().expect("a status is always due at some time");
         gaps.push(due.ms_since(last));
         last = due;
-        for effect in machine.take(&Input::Tick(""), due) {
+        for effect in machine.take(&News::Tick(""), due) {
             match effect {
-                Effect::Send(Step::Status, message) | Effect::Edit(Step::StatusEdit(_), message) => {
+                Show::Send(Step::Status, message) | Show::Edit(Step::StatusEdit(_), message) => {
                     assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
                     shown.push(message.body);
                 }
@@ -124,14 +137,14 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
     };
     let end = machine.status_end(&ended).expect("its status was shown");
     assert_eq!((end.body.as_str(), end.mentions.len()), ("Done after 8 min 20 s", 0));
-    assert_eq!(Machine::new(&record(false), NOW).status_end(&ended), None, "without a status, nothing is left");
+    assert_eq!(Showing::new(&record(false), NOW).status_end(&ended), None, "without a status, nothing is left");
 }
 
 #[test]
 fn a10_an_assistant_has_no_status() {
-    let mut machine = Machine::new(&record(true), NOW);
+    let mut machine = Showing::new(&record(true), NOW);
     assert_eq!(machine.next_at(), None);
-    assert_eq!(machine.take(&Input::Tick(""), later(NOW, 60_000)), vec![]);
+    assert_eq!(machine.take(&News::Tick(""), later(NOW, 60_000)), vec![]);
 }
 
 #[test]
@@ -149,7 +162,7 @@ fn c19_failures_speak_plainly_and_to_the_asker() {
     ];
     let mut said = BTreeSet::new();
     for fault in faults {
-        let effects = Machine::new(&record(false), NOW).take(&Input::Failed(fault), NOW);
+        let effects = Showing::new(&record(false), NOW).take(&News::Failed(fault), NOW);
         let answer = finish(&effects).clone();
         assert_eq!(answer.outcome, Outcome::Failed);
         assert!(answer.message.mentions.contains(user_id!("@alice:hs")));
@@ -169,46 +182,46 @@ fn c19_no_blank_message_and_no_false_done() {
         ("half an answ", Stop::Refused, words::refused(), Outcome::Failed),
     ];
     for (text, stop, expected, outcome) in table {
-        let effects = Machine::new(&record(false), NOW).take(&Input::Answered(text, stop), NOW);
+        let effects = Showing::new(&record(false), NOW).take(&News::Answered(text, stop), NOW);
         let answer = finish(&effects);
         assert_eq!((answer.message.body.as_str(), answer.outcome), (expected.as_str(), outcome));
     }
-    let effects = Machine::new(&record(false), NOW).take(&Input::Answered("Long", Stop::Cut), NOW);
+    let effects = Showing::new(&record(false), NOW).take(&News::Answered("Long", Stop::Cut), NOW);
     let body = &finish(&effects).message.body;
     assert!(body.starts_with("Long") && body.contains("length limit"), "{body}");
 }
 
 #[test]
 fn c19_the_word_that_the_model_is_busy_comes_once_and_late() {
-    let mut machine = Machine::new(&record(false), NOW);
-    assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS - 1), NOW), vec![]);
-    let told = machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS), NOW);
-    let [Effect::Send(Step::Status, message)] = &told[..] else { panic!("one notice, not {told:?}") };
+    let mut machine = Showing::new(&record(false), NOW);
+    assert_eq!(machine.take(&News::Waiting(WAITING_WORD_AFTER_MS - 1), NOW), vec![]);
+    let told = machine.take(&News::Waiting(WAITING_WORD_AFTER_MS), NOW);
+    let [Show::Send(Step::Status, message)] = &told[..] else { panic!("one notice, not {told:?}") };
     assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
-    assert_eq!(machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS * 2), NOW), vec![]);
+    assert_eq!(machine.take(&News::Waiting(WAITING_WORD_AFTER_MS * 2), NOW), vec![]);
 }
 
 #[test]
 fn c9_c19_the_word_that_the_model_is_busy_stands_in_the_status_until_the_answer_begins() {
-    let mut machine = Machine::new(&record(false), NOW);
-    let at = |machine: &Machine| machine.next_at().expect("a status is always due at some time");
+    let mut machine = Showing::new(&record(false), NOW);
+    let at = |machine: &Showing| machine.next_at().expect("a status is always due at some time");
     let first = at(&machine);
-    let shown = machine.take(&Input::Tick(""), first);
-    assert!(matches!(&shown[..], [Effect::Send(Step::Status, _)]), "{shown:?}");
-    let told = machine.take(&Input::Waiting(WAITING_WORD_AFTER_MS), later(NOW, 13_000));
-    let [Effect::Edit(Step::StatusEdit(13_000), message)] = &told[..] else { panic!("an edit, not {told:?}") };
+    let shown = machine.take(&News::Tick(""), first);
+    assert!(matches!(&shown[..], [Show::Send(Step::Status, _)]), "{shown:?}");
+    let told = machine.take(&News::Waiting(WAITING_WORD_AFTER_MS), later(NOW, 13_000));
+    let [Show::Edit(Step::StatusEdit(13_000), message)] = &told[..] else { panic!("an edit, not {told:?}") };
     assert_eq!(message.body, words::overloaded_trying());
     let due = at(&machine);
-    assert_eq!(machine.take(&Input::Tick(""), due), vec![], "nothing has changed");
+    assert_eq!(machine.take(&News::Tick(""), due), vec![], "nothing has changed");
     let due = at(&machine);
-    let working = machine.take(&Input::Tick("Here"), due);
-    assert!(matches!(&working[..], [Effect::Edit(_, message)] if message.body.contains("Working")), "{working:?}");
+    let working = machine.take(&News::Tick("Here"), due);
+    assert!(matches!(&working[..], [Show::Edit(_, message)] if message.body.contains("Working")), "{working:?}");
 }
 
 #[test]
 fn c19_an_assistant_that_has_no_status_says_that_the_model_is_busy_too() {
-    let told = Machine::new(&record(true), NOW).take(&Input::Waiting(WAITING_WORD_AFTER_MS), NOW);
-    assert!(matches!(&told[..], [Effect::Send(Step::Waiting, _)]), "{told:?}");
+    let told = Showing::new(&record(true), NOW).take(&News::Waiting(WAITING_WORD_AFTER_MS), NOW);
+    assert!(matches!(&told[..], [Show::Send(Step::Waiting, _)]), "{told:?}");
 }
 
 #[test]
@@ -216,11 +229,11 @@ fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
     let record = RunRecord { status: Some(event_id!("$status").to_owned()), ..record(false) };
     let mut steps = BTreeSet::new();
     for begun_after_ms in [0, 40_000] {
-        let mut machine = Machine::new(&record, later(NOW, begun_after_ms));
+        let mut machine = Showing::new(&record, later(NOW, begun_after_ms));
         for _ in 0..3 {
             let due = machine.next_at().expect("a status is always due at some time");
-            match &machine.take(&Input::Tick(""), due)[..] {
-                [Effect::Edit(step, _)] => assert!(steps.insert(record.id().transaction(*step))),
+            match &machine.take(&News::Tick(""), due)[..] {
+                [Show::Edit(step, _)] => assert!(steps.insert(record.id().transaction(*step))),
                 other => panic!("an edit of the status that is there, not {other:?}"),
             }
         }
@@ -231,47 +244,47 @@ fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
 #[test]
 fn c5_a_late_answer_says_so() {
     let asked_at = Timestamp::from_ms(NOW.as_ms() - 45 * 60_000);
-    let mut machine = Machine::new(&RunRecord { late: true, asked_at, ..record(false) }, NOW);
-    let effects = machine.take(&Input::Answered("Here.", Stop::End), NOW);
+    let mut machine = Showing::new(&RunRecord { late: true, asked_at, ..record(false) }, NOW);
+    let effects = machine.take(&News::Answered("Here.", Stop::End), NOW);
     let body = &finish(&effects).message.body;
     assert!(body.contains("45 minutes") && body.ends_with("Here."), "{body}");
 }
 
 #[test]
 fn a10_an_assistants_status_begins_with_its_first_tool_and_no_edit_is_due_while_it_works() {
-    let mut machine = Machine::new(&record(true), NOW);
+    let mut machine = Showing::new(&record(true), NOW);
     assert_eq!(machine.next_at(), None);
-    assert_eq!(machine.take(&Input::Text("Let me look"), NOW), vec![]);
+    assert_eq!(machine.take(&News::Text("Let me look"), NOW), vec![]);
     let due = machine.next_at().expect("the first text is due");
-    let first = machine.take(&Input::Tick("Let me look"), due);
-    assert!(matches!(&first[..], [Effect::Send(Step::Answer, _)]), "{first:?}");
-    assert_eq!(machine.take(&Input::Text("Let me look."), due), vec![]);
+    let first = machine.take(&News::Tick("Let me look"), due);
+    assert!(matches!(&first[..], [Show::Send(Step::Answer, _)]), "{first:?}");
+    assert_eq!(machine.take(&News::Text("Let me look."), due), vec![]);
 
     let doing = Doing { done: 0, running: vec!["time".to_owned()], asked: Vec::new() };
-    let shown = machine.take(&Input::Steps(&doing), NOW);
-    let status = matches!(&shown[..], [Effect::Send(Step::Status, notice)] if notice.kind == OutgoingKind::Notice);
+    let shown = machine.take(&News::Steps(&doing), NOW);
+    let status = matches!(&shown[..], [Show::Send(Step::Status, notice)] if notice.kind == OutgoingKind::Notice);
     assert!(status, "{shown:?}");
     // Nothing of the text that is not the answer's is waited for: a due edit with nothing to show would come for ever.
     let due = machine.next_at().expect("the status goes on");
-    let edits = machine.take(&Input::Tick(""), due);
-    assert!(matches!(&edits[..], [Effect::Edit(Step::StatusEdit(_), _)]), "{edits:?}");
+    let edits = machine.take(&News::Tick(""), due);
+    assert!(matches!(&edits[..], [Show::Edit(Step::StatusEdit(_), _)]), "{edits:?}");
     assert!(machine.next_at().is_some_and(|next| next > due));
 
-    let effects = machine.take(&Input::Answered("It is noon.", Stop::End), due);
+    let effects = machine.take(&News::Answered("It is noon.", Stop::End), due);
     assert_eq!(finish(&effects).message.body, "It is noon.");
 }
 
 #[test]
 fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
     let streamed = Some(event_id!("$first").to_owned());
-    let mut machine = Machine::new(&RunRecord { streamed, edits: 3, ..record(true) }, NOW);
+    let mut machine = Showing::new(&RunRecord { streamed, edits: 3, ..record(true) }, NOW);
     let mut steps = Vec::new();
     for at in 0..20 {
         let text = "word ".repeat(at + 1);
         let now = Timestamp::from_ms(NOW.as_ms() + 6_000 * i64::try_from(at).expect("small"));
-        for effect in machine.take(&Input::Text(&text), now) {
+        for effect in machine.take(&News::Text(&text), now) {
             match effect {
-                Effect::Edit(Step::Edit(n), _) => steps.push(n),
+                Show::Edit(Step::Edit(n), _) => steps.push(n),
                 other => panic!("only edits, not {other:?}"),
             }
         }
@@ -282,20 +295,20 @@ fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
 
 #[test]
 fn c9_a_run_with_tools_shows_its_status_at_the_first_call_and_says_how_far_it_is() {
-    let mut machine = Machine::new(&record(false), NOW);
+    let mut machine = Showing::new(&record(false), NOW);
     let doing = |done, running: &[&str]| Doing {
         done,
         running: running.iter().map(|&name| name.to_owned()).collect(),
         asked: Vec::new(),
     };
     let soon = later(NOW, 2_000);
-    let shown = machine.take(&Input::Steps(&doing(0, &["time"])), soon);
-    let [Effect::Send(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
+    let shown = machine.take(&News::Steps(&doing(0, &["time"])), soon);
+    let [Show::Send(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (now `time`) …", 0));
-    assert_eq!(machine.take(&Input::Steps(&doing(1, &["a", "b"])), soon), vec![], "edits keep their distance");
+    assert_eq!(machine.take(&News::Steps(&doing(1, &["a", "b"])), soon), vec![], "edits keep their distance");
     let due = machine.next_at().expect("an edit is due");
-    let edited = machine.take(&Input::Tick(""), due);
-    let [Effect::Edit(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
+    let edited = machine.take(&News::Tick(""), due);
+    let [Show::Edit(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
     assert_eq!(message.body, "Working on it (12 s, 1 step done, now `a`, `b`) …");
 }
 
@@ -307,25 +320,25 @@ fn c10_a_status_says_that_it_waits_for_people_and_at_once_where_it_said_somethin
         asked: names.iter().map(|&name| name.to_owned()).collect(),
     };
     let runs = |done| Doing { done, running: vec!["look".to_owned()], asked: vec!["deploy".to_owned()] };
-    let text = |effects: &[Effect]| match effects {
-        [Effect::Send(Step::Status, message) | Effect::Edit(Step::StatusEdit(_), message)] => message.body.clone(),
+    let text = |effects: &[Show]| match effects {
+        [Show::Send(Step::Status, message) | Show::Edit(Step::StatusEdit(_), message)] => message.body.clone(),
         [] => String::new(),
         other => panic!("a status, not {other:?}"),
     };
-    let mut machine = Machine::new(&record(false), NOW);
-    let first = machine.take(&Input::Steps(&waits(0, &["deploy"])), NOW);
+    let mut machine = Showing::new(&record(false), NOW);
+    let first = machine.take(&News::Steps(&waits(0, &["deploy"])), NOW);
     assert_eq!(text(&first), "Waiting for approval of `deploy` …");
-    assert_eq!(machine.take(&Input::Steps(&waits(0, &["deploy"])), later(NOW, 1)), vec![], "it says so already");
+    assert_eq!(machine.take(&News::Steps(&waits(0, &["deploy"])), later(NOW, 1)), vec![], "it says so already");
 
-    let mut machine = Machine::new(&record(false), NOW);
-    assert_eq!(text(&machine.take(&Input::Steps(&runs(0)), later(NOW, 1))), "Working on it (now `look`) …");
-    let asked = machine.take(&Input::Steps(&waits(1, &["deploy", "mail", "tell"])), later(NOW, 7_000));
+    let mut machine = Showing::new(&record(false), NOW);
+    assert_eq!(text(&machine.take(&News::Steps(&runs(0)), later(NOW, 1))), "Working on it (now `look`) …");
+    let asked = machine.take(&News::Steps(&waits(1, &["deploy", "mail", "tell"])), later(NOW, 7_000));
     assert_eq!(text(&asked), "Waiting for approval of `deploy`, `mail` and `tell` (7 s, 1 step done) …");
-    assert_eq!(machine.take(&Input::Steps(&waits(2, &["mail"])), later(NOW, 7_001)), vec![]);
+    assert_eq!(machine.take(&News::Steps(&waits(2, &["mail"])), later(NOW, 7_001)), vec![]);
     let due = machine.next_at().expect("it goes on");
-    assert_eq!(machine.take(&Input::Steps(&runs(3)), due), vec![]);
-    assert!(text(&machine.take(&Input::Tick(""), due)).starts_with("Working on it ("));
-    let again = machine.take(&Input::Steps(&waits(4, &["deploy"])), later(due, 1));
+    assert_eq!(machine.take(&News::Steps(&runs(3)), due), vec![]);
+    assert!(text(&machine.take(&News::Tick(""), due)).starts_with("Working on it ("));
+    let again = machine.take(&News::Steps(&waits(4, &["deploy"])), later(due, 1));
     assert!(text(&again).starts_with("Waiting for approval of `deploy`"), "{again:?}");
 }
 

@@ -13,7 +13,10 @@ use self::{
 use crate::core::{
     event::Place,
     pace::EDITS_MAX,
-    run::{Effect, Input, Machine, RunRecord, Step, Stop},
+    run::{
+        RunRecord, Step, Stop,
+        showing::{News, Show, Showing},
+    },
     time::Timestamp,
 };
 
@@ -44,7 +47,7 @@ proptest! {
         let mut now = 0;
         let begins = Timestamp::from_ms(now);
         let mut record = RunRecord { private: true, ..RunRecord::new(&user, room, request, &owner, Place::Timeline, begins) };
-        let mut machine = Machine::new(&record, begins);
+        let mut machine = Showing::new(&record, begins);
         let (mut text, mut used, mut edits) = (String::new(), BTreeSet::new(), 0);
         for (what, passed, more) in steps {
             now += passed;
@@ -52,19 +55,19 @@ proptest! {
             let input = match what {
                 0 => {
                     record.resume();
-                    (machine, edits) = (Machine::new(&record, at), 0);
+                    (machine, edits) = (Showing::new(&record, at), 0);
                     text.clear();
                     continue;
                 }
-                1..=5 => Input::Tick(&text),
-                6 => Input::Waiting(passed.unsigned_abs()),
+                1..=5 => News::Tick(&text),
+                6 => News::Waiting(passed.unsigned_abs()),
                 _ => {
                     text.push_str(&"word ".repeat(more));
-                    Input::Text(&text)
+                    News::Text(&text)
                 }
             };
             for effect in machine.take(&input, at) {
-                let (Effect::Send(step, _) | Effect::Edit(step, _)) = effect else {
+                let (Show::Send(step, _) | Show::Edit(step, _)) = effect else {
                     return Err(TestCaseError::fail("an answer ended before its end"));
                 };
                 if step != Step::Waiting {
@@ -78,8 +81,8 @@ proptest! {
             }
             prop_assert!(edits < EDITS_MAX, "the last one is for the end");
         }
-        let last = machine.take(&Input::Answered(&text, Stop::End), Timestamp::from_ms(now));
-        prop_assert!(matches!(&last[..], [Effect::Finish(_)]), "{last:?}");
+        let last = machine.take(&News::Answered(&text, Stop::End), Timestamp::from_ms(now));
+        prop_assert!(matches!(&last[..], [Show::Finish(_)]), "{last:?}");
     }
 }
 

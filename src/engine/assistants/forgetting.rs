@@ -8,11 +8,10 @@ use std::{sync::Arc, time::Duration};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use crate::{
-    core::{event::RoomEvent, words::sessions},
+    core::{event::RoomEvent, retry::SEND_PAUSES, words::sessions},
     engine::{
         Engine, EngineError, Shared,
         control::{Order, Which},
-        coworkers::SEND_PAUSES,
         records::{AssistantRecord, Forgetting},
         word, word_transaction,
     },

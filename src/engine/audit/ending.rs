@@ -9,10 +9,10 @@ use crate::{
         event::Outgoing,
         names::Names,
         people::Who,
-        run::{Machine, Outcome, RunRecord},
+        run::{End, Outcome, Run, RunRecord},
         trail::{Ended, Tally},
     },
-    engine::{Engine, used::Used},
+    engine::Engine,
 };
 
 impl Engine {
@@ -34,17 +34,13 @@ impl Engine {
             names,
             zone: &record.zone(),
         };
-        Machine::new(record, now).status_end(&ended)
+        record.last_notice(&ended, now)
     }
 
-    /// Returns what the index keeps of a run.
-    pub(in crate::engine) fn summary(
-        &self,
-        record: &RunRecord,
-        (outcome, answer): (Outcome, Option<OwnedEventId>),
-        used: Used,
-    ) -> RunSummary {
-        let spent = used.spent();
+    /// What the index keeps of a run. Of an assistant's, it does not say what was read.
+    pub(in crate::engine) fn summary(&self, run: &Run, end: End) -> RunSummary {
+        let (record, used, spent) = (run.record(), run.used(), run.used().spent());
+        let End { outcome, answer, .. } = end;
         let coworker = match self.namespace.who(&record.user) {
             Who::Coworker(id) if !record.private => Some(id.0),
             _ => None,
@@ -61,16 +57,16 @@ impl Engine {
             answer,
             outcome,
             reason: used.fault.filter(|_| outcome == Outcome::Failed).map(|fault| fault.name().to_owned()),
-            read: read(used.read, record),
+            read: read(used.read.clone(), record),
             read_span: used.read_span,
             tools: record.work.steps().iter().map(|step| Tally::of(step, self.tools.mask())).collect(),
-            model: used.model,
+            model: used.model.clone(),
             model_calls: spent.model_calls,
             input_tokens: spent.input_tokens,
             cached_tokens: spent.cached_tokens,
             output_tokens: spent.output_tokens,
             cost_micro_usd: spent.cost_micro_usd,
-            refused: used.refused,
+            refused: used.refused.clone(),
             accepted_at: record.accepted_at,
             ended_at: clock::now(),
         }

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use crate::{
     core::{
         audit::{Entry, RunKey, RunSummary},
+        retry::SEND_PAUSES,
         words,
     },
-    engine::{Engine, EngineError, Shared, coworkers::SEND_PAUSES, records::AuditRoom},
+    engine::{Engine, EngineError, Shared, records::AuditRoom},
     matrix::{
         Account,
         audit_room::{self, NewRoom},

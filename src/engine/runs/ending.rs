@@ -4,39 +4,28 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedEventId, UserId};
 
-use super::saying::Ended;
 use crate::{
     clock,
     core::{
         audit::RunKey,
         names::Names,
-        owed::{End, Owed},
-        run::{RunId, RunRecord},
+        owed::{self, Owed},
+        run::{End, Run, RunId, RunRecord},
         trail::Decision,
     },
-    engine::{Engine, EngineError, Shared, used::Used},
+    engine::{Engine, EngineError, Shared},
     store::StoreError,
 };
 
-/// How a run is left.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Left {
-    /// The request is gone: so is everything that was said of it.
-    pub(super) taken_back: bool,
-    /// The asker learns nothing in the room.
-    pub(super) unheard: bool,
-    /// Its answer is kept: it is in the room, which does not let it speak.
-    pub(super) keeps_answer: bool,
-}
-
 impl Engine {
     /// Ends a run. Whatever cannot be done now is done later, by another process if need be.
-    pub(super) async fn end_run(self: &Shared, id: &RunId, record: &RunRecord, ended: Ended, used: Used, left: Left) {
-        if left.taken_back {
+    pub(super) async fn end_run(self: &Shared, id: &RunId, run: &Run, end: End) {
+        let record = run.record();
+        if end.taken_back {
             tracing::info!("the request was redacted; its run ends, and what it said is taken back");
         }
         let names = self.names_of_deciders(record).await;
-        match self.owed_for(id, record, &ended, &used, left, &names) {
+        match self.owed_for(id, run, &end, &names) {
             Ok(owed) => {
                 if let Err(error) = self.owe(owed) {
                     tracing::error!(%error, "what a run owes cannot be noted; it is taken up again at the next start");
@@ -48,7 +37,7 @@ impl Engine {
         if let Err(error) = self.approvals.close(&record.room, id) {
             tracing::warn!(%error, "a run's cards cannot be forgotten; the next start does it");
         }
-        self.close_run(id, record, ended, used).await;
+        self.close_run(id, run, end).await;
         match self.pay(id).await {
             Ok(true) => self.try_what_is_owed(),
             Ok(false) => {}
@@ -57,27 +46,20 @@ impl Engine {
     }
 
     /// What is owed for a run that ends now.
-    fn owed_for(
-        &self,
-        id: &RunId,
-        record: &RunRecord,
-        ended: &Ended,
-        used: &Used,
-        left: Left,
-        names: &Names,
-    ) -> Result<Owed, StoreError> {
+    fn owed_for(&self, id: &RunId, run: &Run, end: &End, names: &Names) -> Result<Owed, StoreError> {
+        let record = run.record();
         let cards = self.card_ends(id, record)?;
-        let end = End {
-            record: self.record_of_run(record, ended.0, used.spent(), names),
+        let left = owed::End {
+            record: self.record_of_run(record, end.outcome, run.used().spent(), names),
             cards: cards.edits,
             reactions: cards.reactions,
-            posted: if left.taken_back { self.posted_of(record, ended.1.as_ref())? } else { Vec::new() },
-            answered: ended.1.is_some(),
-            taken_back: left.taken_back,
-            unheard: left.unheard,
-            keeps_answer: left.keeps_answer,
+            posted: if end.taken_back { self.posted_of(record, end.answer.as_ref())? } else { Vec::new() },
+            answered: end.answer.is_some(),
+            taken_back: end.taken_back,
+            unheard: end.unheard,
+            keeps_answer: end.keeps_answer,
         };
-        Ok(Owed::of(record, end, clock::now()))
+        Ok(Owed::of(record, left, clock::now()))
     }
 
     /// What the people are called who decided about a run's calls.
@@ -100,7 +82,7 @@ impl Engine {
     /// Ends the cards of a run that goes on from its beginning.
     pub(in crate::engine) fn close_cards(&self, id: &RunId, record: &RunRecord) {
         let owed = self.card_ends(id, record).and_then(|cards| {
-            let end = End { cards: cards.edits, reactions: cards.reactions, ..End::default() };
+            let end = owed::End { cards: cards.edits, reactions: cards.reactions, ..owed::End::default() };
             self.owe(Owed::of(record, end, clock::now()))?;
             self.approvals.close(&record.room, id)
         });
@@ -117,9 +99,9 @@ impl Engine {
     }
 
     /// The run leaves the journal and stays in the index, without content.
-    async fn close_run(&self, id: &RunId, record: &RunRecord, ended: Ended, used: Used) {
-        let summary = self.summary(record, ended, used);
-        let key: RunKey = (record.accepted_at, id.as_str().to_owned());
+    async fn close_run(&self, id: &RunId, run: &Run, end: End) {
+        let summary = self.summary(run, end);
+        let key: RunKey = (run.record().accepted_at, id.as_str().to_owned());
         let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {
             // Durable at once: a process that is killed now must not ask the model again for what is answered.

@@ -46,35 +46,35 @@ proptest! {
         end in any_end(),
     ) {
         let mut now = NOW;
-        let mut machine = Machine::new(&record(private), NOW);
+        let mut machine = Showing::new(&record(private), NOW);
         let (mut text, mut effects) = (String::new(), Vec::new());
         for step in steps {
             match step {
                 Happening::Text(more) => {
                     text.push_str(&"word ".repeat(more / 5));
-                    effects.extend(machine.take(&Input::Text(&text), now));
+                    effects.extend(machine.take(&News::Text(&text), now));
                 }
-                Happening::Tick => effects.extend(machine.take(&Input::Tick(&text), now)),
-                Happening::Waiting(elapsed_ms) => effects.extend(machine.take(&Input::Waiting(elapsed_ms), now)),
+                Happening::Tick => effects.extend(machine.take(&News::Tick(&text), now)),
+                Happening::Waiting(elapsed_ms) => effects.extend(machine.take(&News::Waiting(elapsed_ms), now)),
                 Happening::Later(ms) => now = later(now, ms),
             }
         }
         let sent: Vec<Step> =
-            effects.iter().filter_map(|e| if let Effect::Send(step, _) = e { Some(*step) } else { None }).collect();
+            effects.iter().filter_map(|e| if let Show::Send(step, _) = e { Some(*step) } else { None }).collect();
         let answers = sent.iter().filter(|step| **step == Step::Answer).count();
         prop_assert!(answers <= usize::from(private), "a coworker's answer comes whole: {:?}", sent);
         prop_assert!(sent.len() - answers <= NOTICES_MAX, "{:?}", sent);
-        let edits = effects.iter().filter(|e| matches!(e, Effect::Edit(Step::Edit(_), _))).count();
+        let edits = effects.iter().filter(|e| matches!(e, Show::Edit(Step::Edit(_), _))).count();
         prop_assert!(edits < usize::try_from(crate::core::pace::EDITS_MAX).expect("small"));
         for effect in &effects {
-            let (Effect::Send(_, message) | Effect::Edit(_, message)) = effect else { unreachable!("nothing ended") };
+            let (Show::Send(_, message) | Show::Edit(_, message)) = effect else { unreachable!("nothing ended") };
             prop_assert!(fits(message, EDIT_BYTES_MAX) && !message.body.trim().is_empty());
             prop_assert_eq!(private || message.kind == OutgoingKind::Notice, message.mentions.is_empty());
         }
 
         let last = match &end {
-            Ok((text, stop)) => machine.take(&Input::Answered(text, *stop), now),
-            Err(fault) => machine.take(&Input::Failed(*fault), now),
+            Ok((text, stop)) => machine.take(&News::Answered(text, *stop), now),
+            Err(fault) => machine.take(&News::Failed(*fault), now),
         };
         let answer = finish(&last);
         prop_assert!(!answer.message.body.trim().is_empty());

@@ -3,7 +3,7 @@
 use super::*;
 
 fn answer(body: &str) -> Answer {
-    let effects = Machine::new(&record(false), NOW).take(&Input::Answered(body, Stop::End), NOW);
+    let effects = Showing::new(&record(false), NOW).take(&News::Answered(body, Stop::End), NOW);
     finish(&effects).clone()
 }
 
@@ -51,10 +51,10 @@ fn what_may_be_there_under_the_answers_step_is_edited_only_where_it_says_somethi
 #[test]
 fn c9_a_notice_that_may_have_come_is_a_notice() {
     let begun = RunRecord { status_begun: true, ..record(false) };
-    let mut machine = Machine::new(&begun, NOW);
+    let mut machine = Showing::new(&begun, NOW);
     let due = machine.next_at().expect("it is edited on");
-    let effects = machine.take(&Input::Tick(""), due);
-    assert!(matches!(&effects[..], [Effect::Edit(Step::StatusEdit(_), _)]), "no second one: {effects:?}");
+    let effects = machine.take(&News::Tick(""), due);
+    assert!(matches!(&effects[..], [Show::Edit(Step::StatusEdit(_), _)]), "no second one: {effects:?}");
     let mask = Mask::default();
     let names = crate::core::names::Names::default();
     let ended = Ended {
@@ -67,7 +67,7 @@ fn c9_a_notice_that_may_have_come_is_a_notice() {
         zone: &crate::core::zone::Zone::default(),
     };
     assert!(machine.status_end(&ended).is_some());
-    assert!(Machine::new(&record(false), NOW).status_end(&ended).is_none());
+    assert!(Showing::new(&record(false), NOW).status_end(&ended).is_none());
 }
 
 #[test]

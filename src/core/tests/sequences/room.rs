@@ -17,7 +17,7 @@ use crate::core::{
     company::{Company, Liveliness},
     event::{EventKind, MemberChange, Membership, Mentions, Message, MessageKind, Place, RoomEvent},
     people::{Namespace, Who},
-    run::{Machine, RunId, RunRecord},
+    run::{RunId, RunRecord, showing::Showing},
     schedule::{Lane, Schedule, ScheduleLimits, Ticket},
     time::Timestamp,
 };
@@ -71,7 +71,7 @@ struct Run {
     record: RunRecord,
     ticket: Ticket,
     /// While it goes on.
-    machine: Option<Machine>,
+    machine: Option<Showing>,
     text: String,
     told_waiting: usize,
 }
@@ -373,7 +373,7 @@ impl Room {
     fn begin_anew(&mut self, request: &EventId, asker: &OwnedUserId) {
         let now = self.now();
         for run in self.runs.values_mut().filter(|run| run.record.request == request && run.record.asker == *asker) {
-            run.machine = run.machine.take().map(|_| Machine::new(&run.record, now));
+            run.machine = run.machine.take().map(|_| Showing::new(&run.record, now));
             // Said again under the same transaction id: the same event for the homeserver.
             run.told_waiting = 0;
         }

@@ -9,7 +9,10 @@ use crate::core::{
     breaker::STRANGER_WORD_INTERVAL_MS,
     context::{self, Kind},
     event::{EventKind, Message, OutgoingKind},
-    run::{Answer, Effect, Fault, Input, Machine, RunId, Step, Stop},
+    run::{
+        Answer, Fault, RunId, Step, Stop,
+        showing::{News, Show, Showing},
+    },
     schedule::Schedule,
     tests::sequences::steps::Progress,
 };
@@ -22,7 +25,7 @@ impl Room {
             let run = self.runs.values_mut().find(|run| run.ticket == ticket);
             let run = run.ok_or_else(|| TestCaseError::fail("a run goes that nobody knows"))?;
             prop_assert!(run.machine.is_none(), "a run goes twice");
-            run.machine = Some(Machine::new(&run.record, now));
+            run.machine = Some(Showing::new(&run.record, now));
             let composed = context::compose(&context::Input {
                 me: &run.record.user,
                 kind: Kind::Coworker { name: "oncall", purpose: "", instructions: "" },
@@ -63,24 +66,22 @@ impl Room {
             text.push_str(&"a *word* @room ".repeat(more));
         }
         let input = match progress {
-            Progress::Text(_) => Input::Text(text),
-            Progress::Tick => Input::Tick(text),
-            Progress::Waiting(ms) => Input::Waiting(ms),
-            Progress::Answer(stop) => Input::Answered(text, stop),
-            Progress::Fail => Input::Failed(Fault::Overloaded),
+            Progress::Text(_) => News::Text(text),
+            Progress::Tick => News::Tick(text),
+            Progress::Waiting(ms) => News::Waiting(ms),
+            Progress::Answer(stop) => News::Answered(text, stop),
+            Progress::Fail => News::Failed(Fault::Overloaded),
         };
         let mut answer = None;
         for effect in machine.take(&input, now) {
             let (message, is_first) = match effect {
-                Effect::Send(Step::Status, message) => {
-                    (message, record.status.replace(shown.clone().unwrap()).is_none())
-                }
-                Effect::Send(Step::Waiting, message) => {
+                Show::Send(Step::Status, message) => (message, record.status.replace(shown.clone().unwrap()).is_none()),
+                Show::Send(Step::Waiting, message) => {
                     *told_waiting += 1;
                     (message, *told_waiting == 1)
                 }
-                Effect::Edit(Step::StatusEdit(_), message) => (message, record.status.is_some()),
-                Effect::Finish(last) => {
+                Show::Edit(Step::StatusEdit(_), message) => (message, record.status.is_some()),
+                Show::Finish(last) => {
                     prop_assert!(answer.replace(last).is_none());
                     continue;
                 }

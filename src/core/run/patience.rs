@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::coworkers::SEND_PAUSES;
-use crate::core::time::Timestamp;
+use crate::core::{retry::SEND_PAUSES, time::Timestamp};
 
 /// How long a run's attempts may fail in a row, in milliseconds; then its asker is told, where that is possible.
 const PATIENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;

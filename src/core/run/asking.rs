@@ -1,0 +1,208 @@
+//! The loop of a run: the budget, the model, what follows a turn of it, and how the loop ends.
+
+use super::{
+    Effect, Fault, Outcome, Ready, Remark, Reply, Run, Stop,
+    phase::{Calling, Phase},
+    showing::{News, Show},
+};
+use crate::core::{refused::Breadth, time::Timestamp, words, work::Next};
+
+/// How the loop ended.
+type Ending = Result<(String, Stop), Fault>;
+
+impl Run {
+    /// Takes the loop up where it is.
+    pub(super) fn work(&mut self, now: Timestamp) {
+        let terms = self.rules.terms(&self.tools);
+        self.record.work.take_up(&terms);
+        let next = self.record.work.next(&terms);
+        self.go_on(next, now);
+    }
+
+    pub(super) fn go_on(&mut self, next: Next, now: Timestamp) {
+        match next {
+            Next::Ask(_) | Next::Calls if self.stopping => {
+                // What there is goes on at the next start.
+                self.push(Effect::Journal);
+                self.phase = Phase::Held;
+            }
+            Next::Ask(tool_use) => {
+                self.phase = Phase::Reserving;
+                self.push(Effect::Reserve(tool_use));
+            }
+            Next::Calls => {
+                self.phase = Phase::Calling(Box::<Calling>::default());
+                self.carry_on(now);
+            }
+            Next::End(ending) => self.unsilence(ending, now),
+        }
+    }
+
+    pub(super) fn reserved(&mut self, reserved: Result<(), Fault>, now: Timestamp) {
+        if !matches!(self.phase, Phase::Reserving) {
+            return;
+        }
+        match reserved {
+            Ok(()) => {
+                // What comes now is asked with the request as it reads when it has been left alone.
+                self.phase = Phase::Quieting;
+                self.push(Effect::AwaitQuiet);
+            }
+            Err(fault) => self.unsilence(Err(fault), now),
+        }
+    }
+
+    pub(super) fn ask(&mut self) {
+        self.phase = Phase::Asking;
+        self.so_far = <(String, u64)>::default();
+        self.record.enter();
+        self.push(Effect::Journal);
+        self.push(Effect::Ask);
+    }
+
+    pub(super) fn heard(&mut self, text: String, waiting_ms: u64, now: Timestamp) {
+        if matches!(self.phase, Phase::Asking) && self.reply.is_none() {
+            self.so_far = (text, waiting_ms);
+            self.show_progress(false, now);
+        }
+    }
+
+    /// Shows how far the model is, unless something is on its way: the newest is shown behind it.
+    pub(super) fn show_progress(&mut self, ticked: bool, now: Timestamp) {
+        if !self.is_idle() {
+            return;
+        }
+        let Some(showing) = &mut self.showing else { return };
+        let (text, waiting_ms) = (&self.so_far.0, self.so_far.1);
+        if waiting_ms > 0 && text.is_empty() {
+            self.outbox.extend(showing.take(&News::Waiting(waiting_ms), now));
+        }
+        let news = if ticked { News::Tick(text) } else { News::Text(text) };
+        self.outbox.extend(showing.take(&news, now));
+        self.post_next();
+    }
+
+    pub(super) fn replied(&mut self, reply: Reply, now: Timestamp) {
+        if !matches!(self.phase, Phase::Asking) {
+            return;
+        }
+        if !self.is_idle() {
+            self.reply = Some(reply);
+            return;
+        }
+        self.so_far = <(String, u64)>::default();
+        if let Some(bill) = &reply.bill {
+            self.used.add(bill);
+        }
+        if reply.files_refused && reply.turn.is_ok() {
+            // The later rounds would be refused too.
+            self.push(Effect::LeaveOutFiles);
+            self.record.work.drop_pictures();
+        }
+        let terms = self.rules.terms(&self.tools);
+        let next = match reply.turn {
+            Ok(turn) => {
+                let next = self.record.work.take(&turn, reply.tokens, &terms);
+                // What was paid for is kept before anything else is asked or done.
+                self.record.has_come_on();
+                self.effects.push_back(Effect::Journal);
+                next
+            }
+            // Thinking is tied to what stood before it, which reads otherwise after an interruption: without any it is
+            // taken, and nothing else is worth a second try.
+            Err(Fault::RequestRefused) if self.record.work.strip_thinking() => {
+                self.effects.push_back(Effect::Log(Remark::WithoutThinking));
+                self.record.work.next(&terms)
+            }
+            Err(fault) => Next::End(Err(fault)),
+        };
+        self.go_on(next, now);
+    }
+
+    /// Where a request is refused, it is asked once more without what was said before it; whatever is to blame is left
+    /// out from then on (C26).
+    fn unsilence(&mut self, ending: Ending, now: Timestamp) {
+        let is_refused = matches!(ending, Ok((_, Stop::Refused)));
+        let request = || vec![self.record.request.clone()];
+        match (self.alone.take(), ending) {
+            (None, ending) if is_refused => {
+                let blamed = std::mem::take(&mut self.blamed);
+                if blamed.is_empty() {
+                    self.push(Effect::NoteRefused(request()));
+                    return self.conclude(ending, now);
+                }
+                self.push(Effect::Log(Remark::AskedAlone));
+                self.alone = Some(blamed);
+                self.record.begin_anew();
+                self.push(Effect::Journal);
+                self.phase = Phase::ComposingAlone;
+                self.push(Effect::Compose(Breadth::Alone));
+            }
+            (Some(_), ending) if is_refused => {
+                self.push(Effect::NoteRefused(request()));
+                self.conclude(ending, now);
+            }
+            (Some(blamed), Ok((text, stop))) => {
+                self.push(Effect::Log(Remark::LeavesOut(blamed.len())));
+                self.push(Effect::NoteRefused(blamed));
+                self.conclude(Ok((format!("{text}\n\n{}", words::answered_alone()), stop)), now);
+            }
+            (None, Ok(answered)) => {
+                self.push(Effect::NoteTaken);
+                self.conclude(Ok(answered), now);
+            }
+            (_, Err(fault)) => self.conclude(Err(fault), now),
+        }
+    }
+
+    pub(super) fn composed_alone(&mut self, composed: Option<Ready>, now: Timestamp) {
+        match composed {
+            Some(ready) => {
+                if ready.begun_anew {
+                    self.record.work.begin_anew();
+                }
+                self.work(now);
+            }
+            // Nobody is left who could ask.
+            None => self.conclude(Ok((String::new(), Stop::Refused)), now),
+        }
+    }
+
+    /// Makes the last message of how the loop ended.
+    pub(super) fn conclude(&mut self, ending: Ending, now: Timestamp) {
+        match ending {
+            Err(Fault::OverBudget(full)) => {
+                self.phase = Phase::Weighing(full);
+                self.push(Effect::WeighBudgetWord(full));
+            }
+            Ok((text, stop)) => self.finish(&News::Answered(&text, stop), now),
+            Err(fault) => self.fault(fault, now),
+        }
+    }
+
+    pub(super) fn weighed(&mut self, is_due: bool, now: Timestamp) {
+        let Phase::Weighing(full) = self.phase else { return };
+        if is_due {
+            self.fault(Fault::OverBudget(full), now);
+        } else {
+            self.end(Outcome::Dropped, None, false);
+        }
+    }
+
+    fn fault(&mut self, fault: Fault, now: Timestamp) {
+        self.used.fault = Some(fault);
+        self.finish(&News::Failed(fault), now);
+    }
+
+    fn finish(&mut self, news: &News<'_>, now: Timestamp) {
+        let shows = self.showing.as_mut().map(|showing| showing.take(news, now)).unwrap_or_default();
+        let answer = shows.into_iter().find_map(|show| match show {
+            Show::Finish(answer) => Some(answer),
+            _ => None,
+        });
+        let Some(answer) = answer else { return self.end(Outcome::Dropped, None, false) };
+        // Whole: from here on it is sent, and never asked for again.
+        self.record.answer = Some(answer.clone());
+        self.say(answer, false);
+    }
+}

@@ -1,0 +1,301 @@
+//! What people see of a run while it goes on, and its last message: the pace of a streamed answer, the one notice of long
+//! work, the words of ours.
+//!
+//! It sends nothing itself; every message that it asks for has a [`Step`].
+
+use std::collections::BTreeSet;
+
+use ruma::OwnedUserId;
+
+use super::{Answer, Doing, Fault, Outcome, RunRecord, Step, Stop, record::EDITS_OF_A_PROCESS, status::Status};
+use crate::core::{
+    event::{Outgoing, OutgoingKind, Place},
+    pace::{Edit, Pace},
+    render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
+    time::Timestamp,
+    trail::{self, Ended},
+    words::{self, Again},
+    zone::Zone,
+};
+
+/// After this long without an answer because of the model's load, people are told, in milliseconds (C19).
+pub(in crate::core) const WAITING_WORD_AFTER_MS: u64 = 20_000;
+
+/// What a run has to show something of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::core) enum News<'a> {
+    /// More text has come; this is all of it so far.
+    Text(&'a str),
+    /// Time has passed, at [`Showing::next_at`].
+    Tick(&'a str),
+    /// The model is busy and is tried again; this long so far, in milliseconds.
+    Waiting(u64),
+    /// Tools are used; this is how far that is.
+    Steps(&'a Doing),
+    /// The whole answer.
+    Answered(&'a str, Stop),
+    /// There is no answer.
+    Failed(Fault),
+}
+
+/// What is to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Show {
+    /// Send a message.
+    Send(Step, Outgoing),
+    /// Replace the streamed message.
+    Edit(Step, Outgoing),
+    /// Journal the answer, send it (as an edit where a message is streamed), attach its file, end the run.
+    Finish(Answer),
+}
+
+/// Decides what people see of a run, and when.
+#[derive(Debug)]
+pub(in crate::core) struct Showing {
+    asker: OwnedUserId,
+    place: Place,
+    prefix: Option<String>,
+    pace: Option<Pace>,
+    edits: u32,
+    /// What was shown last of the text that is being written.
+    shown: String,
+    told_waiting: bool,
+    /// When the request was accepted.
+    began: Timestamp,
+    /// An assistant's begins with its first tool: until then its answer shows what it does.
+    status: Option<Status>,
+    doing: Option<Doing>,
+    zone: Zone,
+}
+
+impl Showing {
+    /// Begins a run, or takes it up again after a restart.
+    #[must_use]
+    pub(in crate::core) fn new(record: &RunRecord, now: Timestamp) -> Self {
+        let pace = match (record.private, &record.streamed) {
+            (false, _) => None,
+            (true, None) => Some(Pace::new()),
+            (true, Some(_)) => Some(Pace::resumed(record.edits % EDITS_OF_A_PROCESS, now)),
+        };
+        let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
+        Self {
+            asker: record.asker.clone(),
+            place: record.place.clone(),
+            prefix: late_minutes.map(words::late_prefix),
+            pace,
+            edits: record.edits,
+            shown: String::new(),
+            told_waiting: false,
+            began: record.accepted_at,
+            status: (!record.private || record.has_status())
+                .then(|| Status::new(record.accepted_at, record.has_status(), now)),
+            doing: None,
+            zone: record.zone(),
+        }
+    }
+
+    /// Returns when [`News::Tick`] is due; `None` while there is nothing to wait for.
+    #[must_use]
+    pub(in crate::core) fn next_at(&self) -> Option<Timestamp> {
+        let status = self.status.as_ref().map(|status| status.next);
+        let edit = self.pace.as_ref().and_then(Pace::next_at);
+        edit.into_iter().chain(status).min()
+    }
+
+    /// Takes what happened and returns what to do, in order.
+    #[must_use]
+    pub(in crate::core) fn take(&mut self, input: &News<'_>, now: Timestamp) -> Vec<Show> {
+        match *input {
+            News::Text(so_far) => self.stream(so_far, now, |pace| pace.on_text(so_far.len(), now)),
+            News::Tick(so_far) => {
+                let mut effects = self.stream(so_far, now, |pace| pace.on_tick(now));
+                effects.extend(self.show_status(so_far, now));
+                effects
+            }
+            News::Waiting(elapsed_ms) => self.waiting(elapsed_ms, now),
+            News::Steps(doing) => self.steps(doing, now),
+            News::Answered(text, stop) => self.answered(text, stop),
+            News::Failed(fault) => vec![self.failed(fault)],
+        }
+    }
+
+    /// Shows what is whole of the text so far, when that is due and there is more of it than before.
+    fn stream(&mut self, so_far: &str, now: Timestamp, ask: impl FnOnce(&mut Pace) -> Option<Edit>) -> Vec<Show> {
+        let Some(pace) = &mut self.pace else { return Vec::new() };
+        if so_far.trim().is_empty() {
+            pace.rest();
+            return Vec::new();
+        }
+        let Some(due) = ask(pace) else { return Vec::new() };
+        let Some(shown) = render::so_far(so_far, &self.shown) else {
+            pace.rest();
+            return Vec::new();
+        };
+        pace.act(due, now);
+        let rendered = render::fit_so_far(&self.prefixed(&shown));
+        self.shown = shown;
+        let message = self.message(rendered, OutgoingKind::Text);
+        match due {
+            Edit::First => vec![Show::Send(Step::Answer, message)],
+            Edit::Interim | Edit::Final => {
+                self.edits += 1;
+                vec![Show::Edit(Step::Edit(self.edits), message)]
+            }
+        }
+    }
+
+    /// A run with tools shows its status at the first call; from then on the edits say how far it is. That people are
+    /// waited for is said at once: nothing else may come for long.
+    fn steps(&mut self, doing: &Doing, now: Timestamp) -> Vec<Show> {
+        self.doing = Some(doing.clone());
+        if let Some(pace) = &mut self.pace {
+            pace.rest();
+        }
+        let began = self.began;
+        let status = self.status.get_or_insert_with(|| Status::new(began, false, now));
+        // The model has answered: it is busy no more.
+        status.busy = false;
+        if status.shown && (status.waits || !doing.waits()) {
+            return Vec::new();
+        }
+        status.next = now;
+        self.show_status("", now).into_iter().collect()
+    }
+
+    fn show_status(&mut self, so_far: &str, now: Timestamp) -> Option<Show> {
+        let status = self.status.as_mut()?;
+        let step = status.due(now)?;
+        status.busy &= so_far.is_empty();
+        if status.busy {
+            // It says already what there is to say.
+            return None;
+        }
+        let seconds = now.ms_since(status.began) / 1000;
+        status.waits = self.doing.as_ref().is_some_and(Doing::waits);
+        let text = match &self.doing {
+            None => words::working(seconds),
+            Some(doing) if status.waits => words::waiting_for_approval(&doing.asked, seconds, doing.done),
+            Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
+        };
+        Some(self.status_effect(step, &text))
+    }
+
+    fn status_effect(&self, step: Step, markdown: &str) -> Show {
+        let message = self.notice(markdown);
+        if matches!(step, Step::StatusEdit(_)) { Show::Edit(step, message) } else { Show::Send(step, message) }
+    }
+
+    /// Returns what a status becomes when the run is over: its record (C13). A run whose tools were done before any
+    /// status was due leaves it too; any other leaves nothing.
+    #[must_use]
+    pub(in crate::core) fn status_end(&self, ended: &Ended<'_>) -> Option<Outgoing> {
+        let shown = self.status.as_ref().is_some_and(|status| status.shown);
+        (shown || !ended.steps.is_empty()).then(|| self.quiet(trail::record(ended)))
+    }
+
+    pub(super) fn notice(&self, markdown: &str) -> Outgoing {
+        self.quiet(render::own(markdown))
+    }
+
+    /// A message that notifies nobody.
+    fn quiet(&self, rendered: Rendered) -> Outgoing {
+        let mut message = self.message(rendered, OutgoingKind::Notice);
+        message.mentions.clear();
+        message
+    }
+
+    /// The word that the model is busy. A coworker's stands in its status, so that there is one notice at the most.
+    fn waiting(&mut self, elapsed_ms: u64, now: Timestamp) -> Vec<Show> {
+        if elapsed_ms < WAITING_WORD_AFTER_MS || std::mem::replace(&mut self.told_waiting, true) {
+            return Vec::new();
+        }
+        let step = self.status.as_mut().map_or(Step::Waiting, |status| {
+            status.busy = true;
+            status.step(now)
+        });
+        vec![self.status_effect(step, &words::overloaded_trying())]
+    }
+
+    fn answered(&mut self, text: &str, stop: Stop) -> Vec<Show> {
+        let text = match stop {
+            Stop::Refused => return vec![self.word(&words::refused(), Outcome::Failed)],
+            Stop::Cut if render::is_blank(text) => {
+                return vec![self.word(&words::limit_before_words(), Outcome::Failed)];
+            }
+            Stop::Unfinished if render::is_blank(text) => {
+                return vec![self.word(&words::work_too_long(), Outcome::Failed)];
+            }
+            Stop::End if render::is_blank(text) => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
+            Stop::End => self.prefixed(text),
+            Stop::Cut => format!("{}\n\n{}", self.prefixed(text), words::cut_at_limit()),
+            Stop::Unfinished => format!("{}\n\n{}", self.prefixed(text), words::unfinished()),
+        };
+        // An edit carries its text twice. Whether it becomes one is known only now.
+        let bytes_max = if self.pace.is_some() { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };
+        let fitted = render::fit(&text, bytes_max);
+        let message = self.message(fitted.message, OutgoingKind::Text);
+        vec![Show::Finish(Answer { message, file: fitted.overflow, outcome: Outcome::Done })]
+    }
+
+    /// Returns the last message of a run that was stopped, with what was streamed so far (C10).
+    #[must_use]
+    pub(in crate::core) fn stopped(&self, so_far: &str) -> Answer {
+        let word = words::stopped();
+        let text = match render::so_far(so_far, "") {
+            Some(shown) => format!("{}\n\n*{word}*", self.prefixed(&shown)),
+            None => word,
+        };
+        let mut message = self.message(render::fit_so_far(&text), OutgoingKind::Notice);
+        message.mentions.clear();
+        Answer { message, file: None, outcome: Outcome::Stopped }
+    }
+
+    fn failed(&self, fault: Fault) -> Show {
+        let again = if self.pace.is_some() { Again::ByAsking } else { Again::ByReaction };
+        let words = match fault {
+            Fault::Overloaded => words::overloaded_gave_up(again),
+            Fault::LimitedFor(minutes) => words::limited_for(minutes, again),
+            Fault::ModelMissing => words::model_missing(),
+            Fault::Unreachable => words::model_unreachable(again),
+            Fault::BrokenOff => words::broken_off(again),
+            Fault::KeyMissing => words::key_missing(),
+            Fault::KeyRefused => words::key_refused(),
+            Fault::AccountExhausted => words::account_exhausted(),
+            Fault::TooLong => words::too_long(),
+            Fault::RequestRefused => words::request_refused(),
+            Fault::Unreadable(why) => words::files::unreadable(why),
+            Fault::OverBudget(full) => words::spending::budget_reached(&full, &self.zone),
+            Fault::WorkTooLong => words::work_too_long(),
+            Fault::ToolsFailed => words::tools_failed(again),
+            Fault::CallCut => words::call_cut(),
+            Fault::CutOff => words::cut_off(again),
+            Fault::Internal => words::internal(again),
+        };
+        self.word(&words, Outcome::Failed)
+    }
+
+    /// A final word of ours. In a room it mentions the asker: who asked is to learn that there is no answer.
+    fn word(&self, words: &str, outcome: Outcome) -> Show {
+        let message = self.message(render::own(words), OutgoingKind::Text);
+        Show::Finish(Answer { message, file: None, outcome })
+    }
+
+    fn prefixed(&self, text: &str) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}\n\n{text}"),
+            None => text.to_owned(),
+        }
+    }
+
+    /// A message mentions the asker; not in an assistant's chat, which notifies by itself (A10).
+    fn message(&self, rendered: Rendered, kind: OutgoingKind) -> Outgoing {
+        let mentions = self.pace.is_none().then(|| self.asker.clone());
+        Outgoing {
+            kind,
+            body: rendered.body,
+            html: rendered.html,
+            mentions: BTreeSet::from_iter(mentions),
+            place: self.place.clone(),
+        }
+    }
+}

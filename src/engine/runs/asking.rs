@@ -1,0 +1,113 @@
+//! The context, the budget and the model, as a run's effects need them.
+
+use std::sync::Arc;
+
+use super::{Done, Driver};
+use crate::{
+    core::{
+        context,
+        prompt::ToolUse,
+        refused::Breadth,
+        run::{Input, Ready, Reply},
+        time::Timestamp,
+        work,
+    },
+    engine::{
+        ask::{Progress, Question},
+        budget::Hold,
+        used::bill_of,
+        user_tag,
+    },
+};
+
+impl<'a> Driver<'a> {
+    pub(super) fn compose(&mut self, breadth: Breadth) {
+        let (engine, account, mut record) = (self.engine, self.account(), self.run.record().clone());
+        self.begin(false, async move {
+            let (account, before) = (account.await?, record.work.clone());
+            let composed = Box::pin(engine.compose_for(&account, &mut record, breadth)).await?;
+            let Some((mut asking, tools)) = composed else { return Ok(Done::Composed(None)) };
+            work::equip(&mut asking.composed.prompt, &tools);
+            let composed = &asking.composed;
+            let read = if record.private { Vec::new() } else { composed.read.clone() };
+            let held = read.iter().filter_map(|id| account.held(&record.room, id));
+            let ready = Ready {
+                is_gone: composed.left_out.request,
+                unreadable: composed.unreadable,
+                tools,
+                read_span: span(held.map(|read| read.event.sent_at)),
+                read,
+                blamed: asking.blamed.clone(),
+                begun_anew: record.work != before,
+            };
+            Ok(Done::Composed(Some(Box::new((asking, ready)))))
+        });
+    }
+
+    pub(super) fn reserve(&mut self, tool_use: ToolUse) {
+        let Some(asking) = &mut self.asking else { return };
+        let prompt = &mut Arc::make_mut(asking).composed.prompt;
+        prompt.rounds = self.run.record().work.rounds_whole();
+        prompt.tool_use = tool_use;
+        let (engine, asking, record) = (self.engine, asking.clone(), self.run.record().clone());
+        let (place, sender) = (self.place, self.sender);
+        self.begin(false, async move {
+            let reserved = engine.reserve((place, sender), &record, &asking.composed.prompt, asking.model).await?;
+            Ok(Done::Reserved(reserved))
+        });
+    }
+
+    pub(super) fn ask(&mut self) {
+        let (engine, sender) = (self.engine, self.sender);
+        let (Some(asking), Some(mut hold)) = (self.asking.clone(), self.hold.take()) else { return };
+        let tag = user_tag(&engine.config.master, &self.run.record().asker);
+        engine.running.asks(self.id);
+        sender.send_replace(Progress::default());
+        self.begin(false, async move {
+            hold.begin();
+            let question = Question {
+                prompt: &asking.composed.prompt,
+                model: asking.model,
+                effort: asking.effort,
+                user_tag: tag,
+                hold: &hold,
+            };
+            let turn = tokio::select! {
+                turn = engine.ask(&question, sender) => turn,
+                () = note(&hold, sender) => std::future::pending().await,
+            };
+            hold.end();
+            let asked = sender.send_replace(Progress::default());
+            let so_far = asked.usage_so_far();
+            if asked.complete && asked.broken.is_empty() {
+                engine.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
+            }
+            let tokens = so_far.prompt_tokens().saturating_add(so_far.output_tokens.unwrap_or_default());
+            let (bill, files_refused) = (bill_of(&asked), asked.files_refused);
+            Ok(Done::Was(Input::Replied(Reply { turn, tokens, bill, files_refused })))
+        });
+    }
+
+    pub(super) fn leave_out_files(&mut self) {
+        if let Some(asking) = &mut self.asking {
+            let asking = Arc::make_mut(asking);
+            asking.composed.prompt = context::without_files(&asking.composed.prompt);
+        }
+    }
+}
+
+/// Notes what a call costs as it is written.
+async fn note(hold: &Hold<'_>, sender: &tokio::sync::watch::Sender<Progress>) {
+    let mut progress = sender.subscribe();
+    while progress.changed().await.is_ok() {
+        let so_far = progress.borrow_and_update().clone();
+        hold.note(&so_far);
+    }
+}
+
+/// Returns the first and the last of some moments.
+fn span(times: impl Iterator<Item = Timestamp>) -> Option<(Timestamp, Timestamp)> {
+    times.fold(None, |span, at| {
+        Some(span.map_or((at, at), |(first, last): (Timestamp, _)| (first.min(at), last.max(at))))
+    })
+}

@@ -188,6 +188,18 @@ impl Owed {
         now.ms_since(self.since) < kept_ms && (failure != Failure::Lasting || is_doubted())
     }
 
+    /// Takes in that the request is gone: what was to be posted or edited is redacted instead, as far as it may be there.
+    pub fn take_back(&mut self) {
+        let deeds = std::mem::take(&mut self.deeds).into_iter().filter_map(|deed| match deed {
+            Deed::Edit { shown, .. } | Deed::TakeBack(shown) => Some(Deed::TakeBack(shown)),
+            Deed::Send { step, .. } => Some(Deed::TakeBack(Shown::SentAs(step))),
+            Deed::Answer(_, Some((event, _))) => Some(Deed::TakeBack(Shown::Event(event))),
+            Deed::Answer(_, None) => Some(Deed::TakeBack(Shown::SentAs(Step::Answer))),
+            Deed::TellElsewhere => None,
+        });
+        self.deeds = deeds.collect();
+    }
+
     /// Returns whether an answer is still to be posted.
     #[must_use]
     pub fn has_answer(&self) -> bool {
@@ -299,6 +311,25 @@ mod tests {
         let streamed = RunRecord { streamed: Some(owned_event_id!("$streamed")), edits: 3, ..record };
         let edited = Deed::Answer(Box::new(answer()), Some((owned_event_id!("$streamed"), 4)));
         assert_eq!(kept(&streamed, end(true, true)), [edited, Deed::TellElsewhere]);
+    }
+
+    #[test]
+    fn c10_what_is_owed_to_a_request_that_is_gone_is_redacted_and_nothing_of_it_is_posted_any_more() {
+        let answer = || Box::new(Answer { message: text("42"), file: None, outcome: Outcome::Done });
+        let status = Shown::SentAs(Step::Status);
+        let mut owed = Owed::of(&record(), End::default(), NOW);
+        owed.deeds = vec![
+            Deed::Edit { shown: status.clone(), step: Step::StatusEnd, text: text("Done") },
+            Deed::Send { step: Step::StatusEnd, text: text("Done") },
+            Deed::Answer(answer(), None),
+            Deed::Answer(answer(), Some((owned_event_id!("$streamed"), 4))),
+            Deed::TellElsewhere,
+            Deed::TakeBack(known("$card")),
+        ];
+        owed.take_back();
+        let gone =
+            [status, Shown::SentAs(Step::StatusEnd), Shown::SentAs(Step::Answer), known("$streamed"), known("$card")];
+        assert_eq!(owed.deeds, gone.map(Deed::TakeBack));
     }
 
     #[test]

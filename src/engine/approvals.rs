@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// A card goes when its request is redacted. 🔁 on it means nothing, unlike on an answer.
-    fn note_card(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
+    pub(super) fn note_card(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
         if record.private {
             return self.note_private_card(record, event);
         }

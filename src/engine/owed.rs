@@ -126,7 +126,9 @@ impl Engine {
                 account.edit(room, &event, text, owed.run.transaction(*step)).await?;
             }
             Deed::Send { step, text } => {
-                account.send(room, text, owed.run.transaction(*step)).await?;
+                let event = account.send(room, text, owed.run.transaction(*step)).await?;
+                // Redacted with the request, as what the run posted itself is.
+                self.note_card(&run, &event)?;
             }
             Deed::Answer(answer, streamed) => {
                 self.make_sure_it_is_heard(&account, room).await?;
@@ -170,15 +172,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets go of answers to a request that is gone.
-    pub(super) fn drop_owed_answers(&self, room: &ruma::RoomId, request: &ruma::EventId) -> Result<(), StoreError> {
+    /// Turns what is owed to a request that is gone into redactions.
+    pub(super) fn take_back_owed(&self, room: &ruma::RoomId, request: &ruma::EventId) -> Result<(), StoreError> {
         let owed: Vec<Owed> = self.tables.owed.iter().filter_map(Result::ok).map(|(_, owed)| owed).collect();
-        for owed in owed.into_iter().filter(|owed| owed.room == room && owed.request == request && owed.has_answer()) {
+        for owed in owed.into_iter().filter(|owed| owed.room == room && owed.request == request) {
             self.tables.owed.update(&owed.run.as_str().to_owned(), |owed: Option<Owed>| {
                 let mut owed = owed?;
-                owed.deeds.retain(|deed| !matches!(deed, Deed::Answer(..)));
+                owed.take_back();
                 (!owed.deeds.is_empty()).then_some(owed)
             })?;
+            self.try_what_is_owed();
         }
         Ok(())
     }
@@ -196,7 +199,9 @@ impl Engine {
             Shown::Event(event) => return Ok(event.clone()),
             Shown::SentAs(step) => *step,
         };
-        Ok(account.send(self.destination(run)?.room(), text, owed.run.transaction(step)).await?)
+        let event = account.send(self.destination(run)?.room(), text, owed.run.transaction(step)).await?;
+        self.note_card(run, &event)?;
+        Ok(event)
     }
 
     /// Tells the asker, in their chat with the assistant or the service bot, that their answer cannot be posted where

@@ -55,7 +55,7 @@ impl Engine {
     /// Handles a redaction: ends the redacted request's run and redacts what the run posted.
     pub(super) async fn take_redaction(self: Shared, room: &RoomId, target: &EventId) -> Result<(), EngineError> {
         self.running.order(room, Which::Touching(target), &Order::TakeBack);
-        self.drop_owed_answers(room, target)?;
+        self.take_back_owed(room, target)?;
         let key = (room.to_owned(), target.to_owned());
         let Some(record) = self.tables.threads.get(&key)? else { return Ok(()) };
         for posted in &record.posted {

@@ -24,6 +24,8 @@ pub mod prompts;
 pub mod sandbox;
 pub mod secret;
 #[cfg(feature = "doubles")]
+pub mod simulation;
+#[cfg(feature = "doubles")]
 pub mod standin;
 pub mod store;
 pub mod tools;

@@ -33,6 +33,7 @@ const ROOMS: &[&str] = &[
     "prompts",
     "sandbox",
     "secret",
+    "simulation",
     "standin",
     "store",
     "tools",
@@ -41,6 +42,7 @@ const ROOMS: &[&str] = &[
 const RULES: &[Rule] = &[
     Rule { of: "core", ours: &["core", "prompts"], crates: IO },
     Rule { of: "prompts", ours: &["prompts"], crates: IO },
+    Rule { of: "simulation", ours: &["simulation", "core"], crates: IO },
     Rule {
         of: "store",
         ours: &["store", "core", "secret", "clock"],

@@ -1,0 +1,276 @@
+//! The world: its clock, what is to happen, and how a history goes.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, room_id, user_id};
+
+use super::{
+    Broken, Held, Planted,
+    carrying::Posting,
+    chance::Chance,
+    disk::Disk,
+    model::Tools,
+    people::{Act, Request},
+    process::Process,
+    server::{Event, Kind, Server},
+};
+use crate::core::{
+    run::{Input, RunId},
+    time::Timestamp,
+};
+
+/// Faults and deaths end so long after the beginning, in milliseconds: what is owed then has to be done.
+const CALM_AFTER_MS: i64 = 180_000;
+/// A history that goes on for longer never ends, in milliseconds.
+const END_MS: i64 = 3 * 24 * 3_600_000;
+/// So many things happen in a history at the most.
+const HAPPENINGS_MAX: u64 = 20_000;
+
+/// Something that is to happen.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// A person does something.
+    Person(Act),
+    /// The homeserver hands an event, by its number, to the process.
+    Deliver(usize),
+    /// Something of ours arrives at the homeserver, or is lost on its way.
+    Arrive(Box<Posting>),
+    /// Something that a process began for a run has ended.
+    Done {
+        life: u32,
+        run: RunId,
+        attempt: u64,
+        what: Done,
+    },
+    /// A moment that a run waits for.
+    Tick {
+        life: u32,
+        run: RunId,
+        at_ms: i64,
+    },
+    /// A tool's effect takes place.
+    Effect {
+        run: RunId,
+        incarnation: u32,
+        job: usize,
+        number: u64,
+        asks: bool,
+    },
+    Start,
+    Kill,
+    /// The process is stopped in order.
+    Stop,
+    /// It is over.
+    Stopped {
+        life: u32,
+    },
+    /// What a run owes is tried.
+    Pay {
+        life: u32,
+        run: RunId,
+    },
+}
+
+/// What came of something that was begun.
+#[derive(Debug)]
+pub(super) enum Done {
+    Was(Box<Input>),
+    /// Orders are looked for now.
+    LookBack,
+    /// The context is read now.
+    Compose,
+    /// What was written when it began is on disk.
+    Flush(crate::core::run::Flush, u64),
+    /// A card may be sent, has been, or is looked at.
+    CardFlushed(u64, u64),
+    CardSent(u64, Option<OwnedEventId>),
+    CardLook(u64),
+}
+
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) planted: Option<Planted>,
+    pub(super) chance: Chance,
+    pub(super) now_ms: i64,
+    queue: BinaryHeap<Reverse<(i64, u64)>>,
+    to_happen: BTreeMap<u64, Happening>,
+    sequence: u64,
+    pub(super) server: Server,
+    pub(super) disk: Disk,
+    pub(super) process: Option<Process>,
+    pub(super) life: u32,
+    pub(super) requests: Vec<Request>,
+    pub(super) tools: Tools,
+    pub(super) kicked: bool,
+    /// Every run that was accepted, where, and when.
+    pub(super) accepted: Vec<(RunId, crate::core::schedule::Lane, i64)>,
+    /// Who was told by another door.
+    pub(super) told_elsewhere: Vec<RunId>,
+    pub(super) held: Held,
+    broken: Option<String>,
+    table: Option<Vec<String>>,
+}
+
+pub(super) fn room() -> OwnedRoomId {
+    room_id!("!room:hs").to_owned()
+}
+
+pub(super) fn chat() -> OwnedRoomId {
+    room_id!("!chat:hs").to_owned()
+}
+
+pub(super) fn coworker() -> OwnedUserId {
+    user_id!("@coworker-a:hs").to_owned()
+}
+
+pub(super) fn assistant() -> OwnedUserId {
+    user_id!("@assistant-p0:hs").to_owned()
+}
+
+pub(super) fn person(number: usize) -> OwnedUserId {
+    format!("@p{number}:hs").try_into().expect("a user id")
+}
+
+impl World {
+    pub(super) fn new(seed: u64, planted: Option<Planted>, written: bool) -> Self {
+        let mut world = Self {
+            seed,
+            planted,
+            chance: Chance::new(seed),
+            now_ms: 1_800_000_000_000,
+            queue: BinaryHeap::new(),
+            to_happen: BTreeMap::new(),
+            sequence: 0,
+            server: Server::default(),
+            disk: Disk::default(),
+            process: None,
+            life: 0,
+            requests: Vec::new(),
+            tools: Tools::default(),
+            kicked: false,
+            accepted: Vec::new(),
+            told_elsewhere: Vec::new(),
+            held: Held::default(),
+            broken: None,
+            table: written.then(Vec::new),
+        };
+        world.after(0, Happening::Start);
+        world.plan();
+        world
+    }
+
+    pub(super) fn run(mut self) -> Result<Held, Box<Broken>> {
+        let began = self.now_ms;
+        while self.broken.is_none() {
+            let Some(Reverse((at, sequence))) = self.queue.pop() else { break };
+            let Some(happening) = self.to_happen.remove(&sequence) else { continue };
+            self.now_ms = self.now_ms.max(at);
+            self.held.happenings += 1;
+            if self.held.happenings > HAPPENINGS_MAX || self.now_ms - began > END_MS {
+                self.breaks("it never ends");
+                break;
+            }
+            self.take(happening);
+        }
+        if self.broken.is_none() {
+            self.check_end();
+        }
+        match self.broken {
+            None => {
+                self.held.repeated = self.server.repeated;
+                Ok(self.held)
+            }
+            Some(why) => Err(Box::new(Broken { seed: self.seed, why, table: self.table.unwrap_or_default() })),
+        }
+    }
+
+    fn take(&mut self, happening: Happening) {
+        match happening {
+            Happening::Person(act) => self.act(act),
+            Happening::Deliver(event) => self.deliver(event),
+            Happening::Arrive(posting) => self.arrive(*posting),
+            Happening::Done { life, run, attempt, what } => self.done(life, &run, attempt, what),
+            Happening::Tick { life, run, at_ms } => self.tick(life, &run, at_ms),
+            Happening::Effect { run, incarnation, job, number, asks } => {
+                self.take_effect(&run, incarnation, job, number, asks);
+            }
+            Happening::Start => self.start(),
+            Happening::Kill => self.kill(),
+            Happening::Stop => self.stop(),
+            Happening::Stopped { life } => self.stopped(life),
+            Happening::Pay { life, run } => self.pay(life, &run),
+        }
+    }
+
+    /// Lets something happen in so many milliseconds.
+    pub(super) fn after(&mut self, ms: u64, happening: Happening) {
+        self.sequence += 1;
+        let at = self.now_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
+        self.queue.push(Reverse((at, self.sequence)));
+        self.to_happen.insert(self.sequence, happening);
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.now_ms)
+    }
+
+    /// Whether nothing goes wrong any more.
+    pub(super) fn is_calm(&self) -> bool {
+        self.now_ms - 1_800_000_000_000 > CALM_AFTER_MS
+    }
+
+    /// Whether something goes wrong that does so `in_thousand` times of a thousand.
+    pub(super) fn goes_wrong(&mut self, in_thousand: u64) -> bool {
+        !self.is_calm() && self.chance.happens(in_thousand)
+    }
+
+    /// Notes that something did not hold.
+    pub(super) fn breaks(&mut self, why: impl Into<String>) {
+        let why = why.into();
+        self.write_down("", || format!("BROKEN: {why}"));
+        self.broken.get_or_insert(why);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Writes a line of the table.
+    pub(super) fn write_down(&mut self, run: &str, what: impl FnOnce() -> String) {
+        let now = self.now_ms - 1_800_000_000_000;
+        if let Some(table) = &mut self.table {
+            let what: String = what().chars().take(150).collect();
+            table.push(format!("{now:>9} | {:<8} | {what}", run.get(..8.min(run.len())).unwrap_or_default()));
+        }
+    }
+
+    /// Puts a person's event into a room; it is delivered some time, perhaps twice, perhaps only when a gap is found.
+    pub(super) fn say(&mut self, by: OwnedUserId, room: OwnedRoomId, kind: Kind, body: String) -> OwnedEventId {
+        let id = self.server.next_id();
+        let event = Event {
+            id: id.clone(),
+            room,
+            sender: by,
+            kind,
+            at_ms: self.now_ms,
+            of: None,
+            body,
+            whole: true,
+            notifies: true,
+            edits: 0,
+            redacted: false,
+        };
+        self.write_down("", || format!("{} in {}: {:?} {}", event.sender, event.room, event.kind, event.body));
+        let (at, _) = self.server.take(None, event);
+        let delay = if self.goes_wrong(50) { 90_000 } else { self.chance.between(5, 300) };
+        self.after(delay, Happening::Deliver(at));
+        if self.goes_wrong(120) {
+            let delay = self.chance.between(5, 20_000);
+            self.after(delay, Happening::Deliver(at));
+        }
+        id
+    }
+}

@@ -188,6 +188,12 @@ impl Owed {
         now.ms_since(self.since) < kept_ms && (failure != Failure::Lasting || is_doubted())
     }
 
+    /// Takes in that the run was taken up again, because a crash lost its end: what its next end owes anew is left out.
+    /// Done now, the last edit of a status would use up its transaction id.
+    pub fn resume(&mut self) {
+        self.deeds.retain(|deed| matches!(deed, Deed::Edit { step: Step::Card(..), .. } | Deed::TakeBack(_)));
+    }
+
     /// Takes in that the request is gone: what was to be posted or edited is redacted instead, as far as it may be there.
     pub fn take_back(&mut self) {
         let deeds = std::mem::take(&mut self.deeds).into_iter().filter_map(|deed| match deed {
@@ -311,6 +317,22 @@ mod tests {
         let streamed = RunRecord { streamed: Some(owned_event_id!("$streamed")), edits: 3, ..record };
         let edited = Deed::Answer(Box::new(answer()), Some((owned_event_id!("$streamed"), 4)));
         assert_eq!(kept(&streamed, end(true, true)), [edited, Deed::TellElsewhere]);
+    }
+
+    #[test]
+    fn c9_a_run_that_is_taken_up_again_owes_its_end_when_that_comes() {
+        let card = Step::Card(7, CardStep::End);
+        let kept =
+            [Deed::Edit { shown: known("$card"), step: card, text: text("closed") }, Deed::TakeBack(known("$yes"))];
+        let again = [
+            Deed::Edit { shown: known("$status"), step: Step::StatusEnd, text: text("Done") },
+            Deed::Send { step: Step::Stopped, text: text("Stopped") },
+            Deed::TellElsewhere,
+        ];
+        let mut owed = Owed::of(&record(), End::default(), NOW);
+        owed.deeds = kept.iter().chain(&again).cloned().collect();
+        owed.resume();
+        assert_eq!(owed.deeds, kept);
     }
 
     #[test]

@@ -451,7 +451,13 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
     runs.sort_by_key(|record| record.accepted_at);
     for record in &mut runs {
         record.resume();
-        engine.tables.runs.put(&record.id().as_str().to_owned(), record)?;
+        let id = record.id().as_str().to_owned();
+        engine.tables.runs.put(&id, record)?;
+        engine.tables.owed.update(&id, |owed: Option<crate::core::owed::Owed>| {
+            let mut owed = owed?;
+            owed.resume();
+            (!owed.deeds.is_empty()).then_some(owed)
+        })?;
     }
     // The new numbers must be stored before one of them is used.
     engine.store.flush().await?;

@@ -3,7 +3,7 @@
 use ruma::{OwnedEventId, OwnedUserId};
 
 use super::{
-    CatchUp, Effect, Fault, Flush, Outcome, Ready, Remark, Run, Step,
+    CatchUp, Effect, Fault, Flush, Order, Outcome, Ready, Remark, Run, Step,
     phase::{Phase, Posting},
     showing::{Show, Showing},
 };
@@ -144,6 +144,8 @@ impl Run {
         let Some(ready) = ready else { return self.end(Outcome::Dropped, None, false) };
         if ready.is_gone {
             self.push(Effect::Log(Remark::RequestGone));
+            // What was said of it, that it waits perhaps, goes too.
+            self.order.give(&Order::TakeBack);
             return self.end(Outcome::Dropped, None, false);
         }
         if ready.begun_anew {

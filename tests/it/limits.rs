@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Sources without limits of the product: test doubles, and code that only tests run.
-const ELSEWHERE: &[&str] = &["standin", "fuzzing", "cli/demo"];
+const ELSEWHERE: &[&str] = &["standin", "fuzzing", "simulation", "cli/demo"];
 /// The heading of the part that this test writes.
 const REST: &str = "## Limits that need no more words\n";
 

@@ -24,16 +24,17 @@ impl Engine {
     /// as an order.
     pub(super) async fn take_missed_orders(self: &Shared, account: &Arc<Account>, record: &RunRecord) {
         let looked = async {
+            // First: a run that is stopped does not look any further.
+            let request = account.fetch_with_edit(&record.room, &record.request).await.unwrap_or_default();
+            if request.first().is_some_and(|request| request.kind == EventKind::Redacted) {
+                self.running.order(&record.room, Which::AskedBy(&record.request), &Order::TakeBack);
+            }
             let shown = [Some(&record.request), record.status.as_ref(), record.streamed.as_ref()];
             for target in shown.into_iter().flatten() {
                 for event in self.reactions_to(account, record, target, &STOP_KEYS).await? {
                     tracing::info!(event.id = %event.id, "a stop that nobody heard is found");
                     Box::pin(self.take_reaction(&event, Instant::now())).await?;
                 }
-            }
-            let request = account.fetch_with_edit(&record.room, &record.request).await?;
-            if request.first().is_some_and(|request| request.kind == EventKind::Redacted) {
-                self.running.order(&record.room, Which::AskedBy(&record.request), &Order::TakeBack);
             }
             Ok::<_, EngineError>(())
         };

@@ -75,7 +75,7 @@ struct Driver<'a> {
     /// Shows that the request is worked on, until it is dropped.
     presence: Option<DropGuard>,
     /// What failed last.
-    error: Option<EngineError>,
+    error: Option<Arc<EngineError>>,
     turn: BoxFuture<'a, ()>,
     under_way: FuturesUnordered<BoxFuture<'a, Ended<'a>>>,
 }
@@ -217,7 +217,7 @@ impl<'a> Driver<'a> {
             is_in: self.engine.is_in_room_of(record),
             retry_after: error.retry_after(),
         };
-        self.error = Some(error);
+        self.error = Some(Arc::new(error));
         failure
     }
 

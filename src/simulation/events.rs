@@ -156,11 +156,11 @@ impl World {
             .into_iter()
             .flatten()
             .any(|target| self.server.reactions(&target).any(|(event, key)| key == "🛑" && event.at_ms >= since));
-        if stops {
-            self.order(id, &Order::Stop);
-        }
+        // A run that is stopped does not look any further.
         if self.server.get(&request).is_some_and(|event| event.redacted) {
             self.order(id, &Order::TakeBack);
+        } else if stops {
+            self.order(id, &Order::Stop);
         }
     }
 

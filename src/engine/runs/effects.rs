@@ -180,9 +180,9 @@ impl<'a> Driver<'a> {
     }
 
     fn doubt(&mut self) {
-        let (engine, record, error) = (self.engine, self.facts(), self.error.take());
+        let (engine, record, error) = (self.engine, self.facts(), self.error.clone());
         self.begin(false, async move {
-            let doubted = engine.is_doubted(&record, error).await;
+            let doubted = engine.is_doubted(&record, error.as_deref()).await;
             Ok(Done::Was(Input::Doubted { doubted, is_in: engine.is_in_room_of(&record) }))
         });
     }
@@ -215,10 +215,10 @@ impl<'a> Driver<'a> {
 
 impl Engine {
     /// Whether a refusal is one that nothing known speaks for.
-    async fn is_doubted(self: &Shared, record: &RunRecord, error: Option<EngineError>) -> bool {
+    async fn is_doubted(self: &Shared, record: &RunRecord, error: Option<&EngineError>) -> bool {
         let Some(EngineError::Matrix(error)) = error else { return false };
         match self.account_of(record).await {
-            Ok(account) => Box::pin(self.doubts(&account, &record.room, &error)).await,
+            Ok(account) => Box::pin(self.doubts(&account, &record.room, error)).await,
             Err(error) => error.is_passing() || error.is_refusal(),
         }
     }

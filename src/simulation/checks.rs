@@ -79,7 +79,8 @@ impl World {
             }
             if request.redacted && !closed {
                 let left = |event: &&Event| {
-                    let is_its = event.of.as_ref().is_some_and(|(of, _)| *of == id);
+                    // A word about its place is not known of if the reply to it was lost.
+                    let is_its = event.of.as_ref().is_some_and(|(of, name)| *of == id && name != "queued");
                     is_its && event.kind != Kind::Replaced && !event.redacted
                 };
                 if let Some(left) = self.server.events.iter().find(left).map(|event| event.id.clone()) {
@@ -148,9 +149,10 @@ impl World {
         let mut last: BTreeMap<String, i64> = BTreeMap::new();
         let mut asked: Vec<(i64, RunId, String)> = Vec::new();
         for (id, lane, accepted) in &self.accepted {
+            // A crash may have lost that it was accepted before.
+            asked.retain(|(_, known, _)| known != id);
             asked.push((*accepted, id.clone(), format!("{lane:?}")));
         }
-        asked.sort();
         for (_, id, lane) in asked {
             let Some(ended) = self.disk.now.index.get(&id) else { continue };
             if ended.outcome != Outcome::Done {

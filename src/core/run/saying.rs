@@ -122,8 +122,10 @@ impl Run {
         if self.record.streamed.is_some() {
             return self.say(answer, true);
         }
-        self.posting = Some(Posting::Last);
-        self.push(Effect::Send(Step::Stopped, answer.message.clone()));
+        // A run that was not on disk yet would begin again, and not know of the stop.
+        self.push(Effect::Journal);
+        self.push(Effect::Flush(Flush::Post));
+        self.posting = Some(Posting::Flushing(Step::Stopped, answer.message.clone()));
         let (part, differs, flushed) = (Part::Message, false, true);
         let saying = Saying { answer, part, differs, flushed, event: None, stops: true };
         self.phase = Phase::Saying(Box::new(saying));

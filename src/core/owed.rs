@@ -76,11 +76,10 @@ impl Deed {
     /// Returns what is owed where it could not be said that a run was stopped; nothing where its status says it.
     #[must_use]
     pub fn of_stop(record: &RunRecord, text: Outgoing) -> Option<Self> {
+        let step = Step::Edit(record.edits + 1);
         match &record.streamed {
-            Some(streamed) => {
-                let step = Step::Edit(record.edits + 1);
-                Some(Self::Edit { shown: Shown::Event(streamed.clone()), step, text })
-            }
+            Some(streamed) => Some(Self::Edit { shown: Shown::Event(streamed.clone()), step, text }),
+            None if record.has_begun_answer() => Some(Self::Edit { shown: Shown::SentAs(Step::Answer), step, text }),
             None => (!record.has_status()).then_some(Self::Send { step: Step::Stopped, text }),
         }
     }

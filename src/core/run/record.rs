@@ -216,6 +216,12 @@ impl RunRecord {
         }
     }
 
+    /// Whether the beginning of an answer is in the room, or may be.
+    #[must_use]
+    pub fn has_begun_answer(&self) -> bool {
+        self.streamed.is_some() || self.answer_begun.is_some()
+    }
+
     /// Whether a status notice is in the room, or may be.
     #[must_use]
     pub fn has_status(&self) -> bool {

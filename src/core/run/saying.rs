@@ -110,7 +110,7 @@ impl Run {
     pub(super) fn stop(&mut self, now: Timestamp) {
         let so_far = std::mem::take(&mut self.so_far.0);
         let answer = Showing::new(&self.record, now).stopped(if self.record.private { &so_far } else { "" });
-        if self.record.streamed.is_none() && self.record.has_status() {
+        if !self.record.has_begun_answer() && self.record.has_status() {
             // The status says it.
             return self.end(Outcome::Stopped, None, false);
         }
@@ -119,7 +119,7 @@ impl Run {
     }
 
     pub(super) fn say_stopped(&mut self, answer: Answer) {
-        if self.record.streamed.is_some() {
+        if self.record.has_begun_answer() {
             return self.say(answer, true);
         }
         // A run that was not on disk yet would begin again, and not know of the stop.

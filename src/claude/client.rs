@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{
-    Response, StatusCode,
+    Response,
     header::{CONTENT_TYPE, HeaderMap},
 };
 use tokio::time::Instant;
@@ -218,7 +218,7 @@ impl Client {
         self.hear(response.headers());
         let request_id = response::request_id(response.headers());
         // The content decides whether it is an answer, whatever its type says.
-        if response.status() != StatusCode::OK {
+        if !response.status().is_success() {
             return Err(self.refusal(response, sent, deadline).await);
         }
         Stream::begin(self.clone(), response, sent.model, request_id, deadline).await

@@ -103,6 +103,9 @@ pub enum Wait {
     Overall,
 }
 
+/// What came where nothing came.
+const NOTHING: &str = "an empty answer";
+
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
@@ -207,7 +210,7 @@ pub enum Cause {
         what: String,
     },
     /// What answered does not speak the Messages API.
-    #[error("what answered is not the Messages API: {what} (HTTP {status})")]
+    #[error("this address does not speak the Messages API: {what} (HTTP {status})")]
     Protocol {
         /// The status.
         status: u16,
@@ -248,6 +251,18 @@ impl Cause {
         "page",
         "protocol",
     ];
+
+    /// Returns the cause where a success came with nothing in it.
+    #[must_use]
+    pub fn nothing(status: u16) -> Self {
+        Self::Protocol { status, what: NOTHING.to_owned() }
+    }
+
+    /// Returns whether a success came with nothing in it.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Protocol { what, .. } if what == NOTHING)
+    }
 
     /// Returns a fixed short name for logs and metrics.
     #[must_use]

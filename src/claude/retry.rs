@@ -13,6 +13,9 @@ use crate::core::{reach::clock, time::Timestamp};
 /// How often an answer that broke off is requested again; its text so far is billed.
 pub const REGENERATIONS_MAX: u32 = 1;
 
+/// Most attempts, including the first, while empty answers come.
+pub const EMPTY_ATTEMPTS_MAX: u32 = 2;
+
 /// How often and how long to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -138,7 +141,10 @@ impl Policy {
     /// `random` is in 0..1 and shortens our own waits by up to a quarter.
     #[must_use]
     pub fn decide(&self, made: Made, cause: &Cause, hints: Hints, random: f64) -> Decision {
-        if made.attempts >= self.attempts_max || !may_pass(cause, hints.should_retry) {
+        // An empty answer may be a gateway's that starts, but is mostly one of something else.
+        let attempts_max =
+            if cause.is_nothing() { self.attempts_max.min(EMPTY_ATTEMPTS_MAX) } else { self.attempts_max };
+        if made.attempts >= attempts_max || !may_pass(cause, hints.should_retry) {
             return Decision::GiveUp;
         }
         let doubled = 2_u32.saturating_pow(made.attempts.saturating_sub(1));
@@ -162,8 +168,8 @@ fn may_pass(cause: &Cause, should_retry: Option<bool>) -> bool {
         | Cause::Setup { .. }
         | Cause::Unsendable(_)
         | Cause::Billing { .. }
-        | Cause::Timeout { wait: Wait::Overall, .. }
-        | Cause::Protocol { .. } => false,
+        | Cause::Timeout { wait: Wait::Overall, .. } => false,
+        Cause::Protocol { .. } => cause.is_nothing() && should_retry.unwrap_or(true),
         Cause::KeyRefused { .. }
         | Cause::ModelNotFound { .. }
         | Cause::TooLarge { .. }
@@ -245,6 +251,7 @@ mod tests {
             (Cause::BrokenStream(StreamError::NotUtf8), [false, false, false]),
             (Cause::Page { status: 200, what: "HTML".to_owned() }, [true, true, false]),
             (Cause::Protocol { status: 404, what: "HTML".to_owned() }, [false, false, false]),
+            (Cause::nothing(200), [true, true, false]),
         ] {
             let found = [None, Some(true), Some(false)].map(|should_retry| {
                 let hints = Hints { retry_after: None, should_retry };
@@ -264,6 +271,9 @@ mod tests {
         let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
         assert_eq!(waits, [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), ms(8000), ms(8000), Decision::GiveUp]);
         assert_eq!([decide(3, 0.5), decide(3, 1.0), decide(3, f64::INFINITY)], [ms(1750), ms(1500), ms(1500)]);
+        let second = Made { attempts: 2, ..FIRST };
+        let empty = Policy::default().decide(second, &Cause::nothing(200), Hints::default(), 0.0);
+        assert_eq!(empty, Decision::GiveUp, "an empty answer is asked for twice");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Turns a stream's bytes into a [`Message`] without IO: bytes in, [`Delta`]s out.
 //!
-//! `sse` splits bytes into frames, `event` reads frames, `accumulate` builds the message. A stream that does not
-//! end with `message_stop` is a failure even if text arrived (docs/claude-api.md, section 7).
+//! `sse` splits bytes into frames, `event` reads frames, `accumulate` builds the message. A stream that ends before
+//! its message is a failure even if text arrived (docs/claude-api.md, section 7).
 
 mod accumulate;
 mod event;
@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use super::wire::{Message, Usage};
 use accumulate::Accumulator;
 use framing::Framing;
-use sse::Decoder;
+use sse::{Decoder, Frame};
 
 /// The size limits of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub enum StreamError {
         /// What was expected.
         reason: &'static str,
     },
-    /// The stream ended before `message_stop`.
+    /// The stream ended before the message did.
     #[error("the stream ended before the answer did")]
     EndedEarly,
     /// The bytes are not an answer in any framing.
@@ -127,6 +127,10 @@ pub struct Assembler {
     framing: Framing,
     decoder: Decoder,
     accumulator: Accumulator,
+    /// Whether anything came.
+    has_bytes: bool,
+    /// Whether an event came that this client does not know, pings aside.
+    is_strange: bool,
 }
 
 impl Assembler {
@@ -140,7 +144,8 @@ impl Assembler {
     #[must_use]
     pub fn framed(limits: Limits, is_declared: bool) -> Self {
         let framing = Framing::new(limits, is_declared);
-        Self { framing, decoder: Decoder::new(limits), accumulator: Accumulator::default() }
+        let (decoder, accumulator) = (Decoder::new(limits), Accumulator::default());
+        Self { framing, decoder, accumulator, has_bytes: false, is_strange: false }
     }
 
     /// Returns the bytes so far, if they are not an answer in any framing.
@@ -154,15 +159,14 @@ impl Assembler {
     /// # Errors
     /// When the stream is broken; it must not be fed further. `news` has what came before the fault.
     pub fn feed(&mut self, bytes: &[u8], news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
+        self.has_bytes |= !bytes.trim_ascii().is_empty();
         let bytes = self.framing.feed(bytes)?;
         let (frames, fault) = self.decoder.feed(&bytes);
         for frame in frames {
             if self.is_complete() {
                 return Ok(());
             }
-            if let Some(event) = event::read(&frame, self.decoder.limits())? {
-                self.accumulator.take(event, news)?;
-            }
+            self.take(&frame, news)?;
         }
         match fault {
             Some(fault) if !self.is_complete() => Err(fault),
@@ -170,22 +174,54 @@ impl Assembler {
         }
     }
 
-    /// Takes the clean end of the stream, which may complete the last event; half an event is dropped.
+    fn take(&mut self, frame: &Frame, news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
+        if !self.is_begun()
+            && matches!(frame.event.as_str(), "" | "message")
+            && let Some(events) = framing::in_one(&frame.data)
+        {
+            for data in events {
+                self.take(&Frame { event: String::new(), data, end: None }, news)?;
+            }
+            return Ok(());
+        }
+        let Some(event) = event::read(frame, self.decoder.limits())? else {
+            self.is_strange |= !event::is_ping(frame);
+            return Ok(());
+        };
+        self.accumulator.take(event, news)
+    }
+
+    /// Takes the clean end of the stream, which may complete the last event or, where only `message_stop` is missing,
+    /// the message; half an event is dropped.
     pub fn end(&mut self, news: &mut VecDeque<Delta>) {
         let Ok(rest) = self.framing.end() else { return };
         if !rest.is_empty() {
             let (frames, _) = self.decoder.feed(&rest);
-            for event in frames.iter().filter_map(|frame| event::read(frame, self.decoder.limits()).ok().flatten()) {
-                if self.accumulator.take(event, news).is_err() {
+            for frame in &frames {
+                if self.take(frame, news).is_err() {
                     return;
                 }
             }
         }
-        let last = self.decoder.end().filter(|_| !self.is_complete());
-        if let Some(Ok(Some(event))) = last.map(|frame| event::read(&frame, self.decoder.limits())) {
+        if let Some(last) = self.decoder.end().filter(|_| !self.is_complete())
+            && self.take(&last, news).is_err()
+        {
             // An event out of order completes nothing.
-            let _ = self.accumulator.take(event, news);
+            return;
         }
+        self.accumulator.end(news);
+    }
+
+    /// Returns whether nothing came, or only blanks.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_bytes
+    }
+
+    /// Returns whether an event came that this client does not know, other than a ping.
+    #[must_use]
+    pub fn is_strange(&self) -> bool {
+        self.is_strange
     }
 
     /// Returns whether `message_start` was seen; from then on a retry would be visible.
@@ -194,7 +230,7 @@ impl Assembler {
         self.accumulator.is_begun()
     }
 
-    /// Returns whether `message_stop` was seen.
+    /// Returns whether the whole message was seen.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.accumulator.is_complete()
@@ -209,7 +245,7 @@ impl Assembler {
     /// Returns the message.
     ///
     /// # Errors
-    /// When the stream ended before `message_stop`.
+    /// When the stream ended before the message did.
     pub fn finish(self) -> Result<Message, StreamError> {
         self.accumulator.finish()
     }

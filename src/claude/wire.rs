@@ -50,7 +50,7 @@ impl From<Fields> for Message {
         Self {
             id: fields.part("id").unwrap_or_default(),
             model: fields.part("model").unwrap_or_default(),
-            content: fields.part("content").unwrap_or_default(),
+            content: fields.part("content").or_else(|| one_text(&fields)).unwrap_or_default(),
             stop_reason: fields.part("stop_reason"),
             stop_sequence: fields.part("stop_sequence"),
             stop_details: fields.part("stop_details"),
@@ -58,6 +58,11 @@ impl From<Fields> for Message {
             usage: fields.part("usage").unwrap_or_default(),
         }
     }
+}
+
+/// Returns the content where it is a text and not a list of blocks.
+fn one_text(fields: &Fields) -> Option<Vec<ContentBlock>> {
+    fields.part::<String>("content").filter(|text| !text.is_empty()).map(|text| vec![ContentBlock::text(text)])
 }
 
 impl Message {

@@ -33,6 +33,8 @@ pub struct Stream {
     deadline: Instant,
     client: Client,
     model: String,
+    /// The response's status, a success.
+    status: StatusCode,
     /// The response's headers.
     headers: HeaderMap,
     decoding: Decoding,
@@ -56,14 +58,15 @@ impl Stream {
         request_id: Option<String>,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let headers = response.headers().clone();
+        let (status, headers) = (response.status(), response.headers().clone());
         let decoding = Decoding::of(&headers).map_err(|name| {
             let what = format!("an answer that is compressed as {name}, which was not asked for");
-            Failure::of(Cause::Protocol { status: response.status().as_u16(), what })
+            Failure::of(Cause::Protocol { status: status.as_u16(), what })
         })?;
         let mut stream = Self {
             response: Some(response),
             assembler: Assembler::framed(client.config.limits, response::is_of_events(&headers)),
+            status,
             headers,
             decoding,
             news: VecDeque::new(),
@@ -145,8 +148,9 @@ impl Stream {
             Ok(Ok(Some(bytes))) => self.take(&bytes),
             Ok(Ok(None)) if self.is_complete_at_its_end() => Ok(()),
             Ok(Ok(None)) if self.assembler.foreign().is_some() => Err(self.broken(StreamError::NoAnswer)),
+            Ok(Ok(None)) if !self.assembler.is_begun() => Err(self.strange().unwrap_or_else(broken_off)),
             // A lost connection means no more than an end without `message_stop`.
-            Ok(Ok(None) | Err(_)) => Err(Failure::of(Cause::BrokenStream(StreamError::EndedEarly))),
+            Ok(Ok(None) | Err(_)) => Err(broken_off()),
         };
         if let Err(mut fault) = fed {
             fault.request_id = self.request_id.clone().or(fault.request_id);
@@ -168,6 +172,17 @@ impl Stream {
         self.assembler.is_complete()
     }
 
+    /// Returns the failure of an answer that ended without a beginning: nothing at all, or another API's events. Neither
+    /// is an API that broke off.
+    fn strange(&self) -> Option<Failure> {
+        let status = self.status.as_u16();
+        if self.assembler.is_empty() {
+            return Some(Failure::of(Cause::nothing(status)));
+        }
+        let what = "events of another API".to_owned();
+        self.assembler.is_strange().then(|| Failure::of(Cause::Protocol { status, what }))
+    }
+
     fn broken(&self, error: StreamError) -> Failure {
         match error {
             StreamError::Api { kind, message, code, request_id } => {
@@ -182,7 +197,7 @@ impl Stream {
                 let sent = Sent { model: &self.model, request_bytes: 0, secrets };
                 let hints = Hints::read(&self.headers, clock::now());
                 let body = self.assembler.foreign().unwrap_or_default();
-                response::failure(StatusCode::OK, &self.headers, body, hints, &sent)
+                response::failure(self.status, &self.headers, body, hints, &sent)
             }
             error => Failure::of(Cause::BrokenStream(error)),
         }
@@ -193,6 +208,10 @@ impl Stream {
         let request_id = self.request_id.clone().or_else(|| failure.request_id.clone());
         Error { phase, request_id, ..self.client.error(failure) }
     }
+}
+
+fn broken_off() -> Failure {
+    Failure::of(Cause::BrokenStream(StreamError::EndedEarly))
 }
 
 impl fmt::Debug for Stream {

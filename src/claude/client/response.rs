@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::billing;
 use crate::claude::{
-    error::{Cause, Quoted},
+    error::{Cause, QUOTED_CHARS_MAX, Quoted},
     retry::Hints,
 };
 
@@ -65,6 +65,16 @@ impl Told {
         told.take(&body, DEPTH_MAX);
         told.request_id = body["request_id"].as_str().map(bounded_id);
         (told.kind.is_some() || !told.message.is_empty()).then_some(told)
+    }
+
+    /// Returns a refusal in plain text that is about money; other plain text may be anybody's.
+    fn of_money(status: StatusCode, body: &[u8], hints: Hints) -> Option<Self> {
+        let text = str::from_utf8(body).ok()?.trim();
+        if text.is_empty() || text.starts_with(['<', '{', '[']) {
+            return None;
+        }
+        let told = Self { message: text.chars().take(QUOTED_CHARS_MAX).collect(), ..Self::default() };
+        (status.is_client_error() && is_billing(status.as_u16(), &told, hints)).then_some(told)
     }
 
     /// Returns whether its type is that of an error.
@@ -125,7 +135,7 @@ fn media_type(headers: &HeaderMap) -> String {
 
 /// Returns why there is no answer.
 pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hints: Hints, sent: &Sent<'_>) -> Failure {
-    let told = Told::read(body);
+    let told = Told::read(body).or_else(|| Told::of_money(status, body, hints));
     let id_in_body = told.as_ref().and_then(|told| told.request_id.clone());
     let cause = match told {
         // Some gateways report an error with a success status.
@@ -140,6 +150,10 @@ pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hint
         {
             explained(status.as_u16(), told, hints, sent)
         }
+        _ if status.is_success() && body.trim_ascii().is_empty() => Cause::nothing(status.as_u16()),
+        _ if status.is_success() && is_of_chat_completions(body) => {
+            Cause::Protocol { status: status.as_u16(), what: "an answer of another API, with \"choices\"".to_owned() }
+        }
         _ => unexplained(status, headers, hints, sent),
     };
     Failure { cause, hints, request_id: request_id(headers).or(id_in_body) }
@@ -152,6 +166,11 @@ fn has_error(body: &[u8]) -> bool {
         let first = body.get(0).unwrap_or(&body);
         ["error", "errors"].iter().any(|name| first.get(*name).is_some_and(|error| !error.is_null()))
     })
+}
+
+/// Returns whether a body is the Chat Completions API's, which many gateways speak at another path.
+fn is_of_chat_completions(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|body| body["choices"].is_array())
 }
 
 fn is_billing(status: u16, told: &Told, hints: Hints) -> bool {

@@ -307,7 +307,7 @@ async fn an_answer_that_breaks_off_is_never_repeated_unseen() {
     let malformed = StreamError::Malformed { event: String::new(), reason: "Syntax error at column 2".to_owned() };
     for (end, cause) in [
         (events(&[]), broken(StreamError::EndedEarly)),
-        (events(&[BLOCK_STOP, END]), broken(StreamError::EndedEarly)),
+        (events(&[END]), broken(StreamError::EndedEarly)),
         (events(&["{oops"]), broken(malformed)),
         (events(&[error_event]), Cause::Server { status: 500, said: said("oops") }),
     ] {

@@ -23,6 +23,8 @@ pub(super) struct Accumulator {
     broken: Vec<usize>,
     /// Whether the end reported the answer's tokens; the beginning's number is meaningless.
     is_output_told: bool,
+    /// Whether a `message_delta` said why the message ended.
+    is_end_told: bool,
     complete: bool,
 }
 
@@ -75,6 +77,7 @@ impl Accumulator {
             Event::BlockDelta { index, delta } => self.add(index, delta, news),
             Event::BlockStop { index } => self.stop(index, news),
             Event::MessageDelta(MessageDelta { reason, sequence, details, container, usage }) => {
+                self.is_end_told |= reason.is_some();
                 message.stop_reason = reason.or(message.stop_reason.take());
                 message.stop_sequence = sequence.or(message.stop_sequence.take());
                 message.stop_details = details.or(message.stop_details.take());
@@ -82,23 +85,34 @@ impl Accumulator {
                 self.is_output_told |= usage.output_tokens.is_some();
                 message.usage.update(usage);
             }
-            Event::MessageStop => {
-                if !self.is_output_told {
-                    message.usage.output_tokens = None;
-                }
-                // An answer that reached a limit or was refused may end inside a block.
-                for (at, (gathered, block)) in self.gathered.drain(..).zip(&mut message.content).enumerate() {
-                    if !gathered.is_stopped {
-                        news.push_back(Delta::BlockStopped { index: at });
-                    }
-                    if close(gathered, block).is_err() {
-                        self.broken.push(at);
-                    }
-                }
-                self.complete = true;
-            }
+            Event::MessageStop => self.complete(news),
         }
         Ok(())
+    }
+
+    /// Takes the clean end of the stream. Some gateways omit `message_stop`; the message is whole without it if every
+    /// block was and it was said why it ended.
+    pub(super) fn end(&mut self, news: &mut VecDeque<Delta>) {
+        if !self.complete && self.is_end_told && self.gathered.iter().all(|gathered| gathered.is_stopped) {
+            self.complete(news);
+        }
+    }
+
+    fn complete(&mut self, news: &mut VecDeque<Delta>) {
+        let Some(message) = &mut self.message else { return };
+        if !self.is_output_told {
+            message.usage.output_tokens = None;
+        }
+        // An answer that reached a limit or was refused may end inside a block.
+        for (at, (gathered, block)) in self.gathered.drain(..).zip(&mut message.content).enumerate() {
+            if !gathered.is_stopped {
+                news.push_back(Delta::BlockStopped { index: at });
+            }
+            if close(gathered, block).is_err() {
+                self.broken.push(at);
+            }
+        }
+        self.complete = true;
     }
 
     /// Appends a block: blocks keep their order of arrival, whatever their indexes.

@@ -119,6 +119,12 @@ pub(super) fn read(frame: &Frame, limits: Limits) -> Result<Option<Event>, Strea
     }))
 }
 
+/// Returns whether a frame only keeps the connection open.
+pub(super) fn is_ping(frame: &Frame) -> bool {
+    let kind = || parse::<Fields>("", &frame.data).ok().and_then(|fields| fields.part::<String>("type"));
+    frame.event == "ping" || frame.data.trim().is_empty() || kind().as_deref() == Some("ping")
+}
+
 /// Returns an oversized result of a provider's tool without its content. The API accepts it back like that, and the
 /// model has read the content at the provider.
 fn without_content(begin: &str, end: &str) -> Option<Event> {

@@ -157,8 +157,34 @@ fn whole(value: &Value) -> Option<Vec<u8>> {
     if is_event(value) {
         return Some(told(std::slice::from_ref(value)));
     }
-    let is_message = value["type"] == "message" || (value.get("content").is_some_and(Value::is_array));
-    is_message.then(|| told(&events_of(value)))
+    is_message(value).then(|| told(&events_of(value)))
+}
+
+fn is_message(value: &Value) -> bool {
+    value["type"] == "message"
+        || value["content"].is_array()
+        || (value["content"].is_string() && value["role"] == "assistant")
+}
+
+/// Returns the events of a whole message in one event's data, or `None` for other data.
+pub(super) fn in_one(data: &str) -> Option<impl Iterator<Item = String>> {
+    // A look at every event's text is cheaper than parsing it twice.
+    let value: Value = data.contains("\"content\"").then(|| serde_json::from_str(data).ok())??;
+    let is_whole = !is_event(&value) && is_message(&value);
+    is_whole.then(|| events_of(&value).into_iter().map(|event| event.to_string()))
+}
+
+/// Returns a message's blocks; gateways send a text as the whole content, or in place of a block.
+fn blocks(content: &Value) -> Vec<Value> {
+    let block = |value: &Value| match value {
+        Value::String(text) => json!({ "type": "text", "text": text }),
+        block => block.clone(),
+    };
+    match content {
+        Value::Array(content) => content.iter().map(block).collect(),
+        Value::String(_) => vec![block(content)],
+        _ => Vec::new(),
+    }
 }
 
 /// Returns whether a value is a stream event. A whole body with an error is a refusal, and handled as such.
@@ -180,7 +206,7 @@ fn events_of(message: &Value) -> Vec<Value> {
     begun["content"] = json!([]);
     begun["stop_reason"] = Value::Null;
     let mut events = vec![json!({ "type": "message_start", "message": begun })];
-    for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
+    for (index, block) in blocks(&message["content"]).iter().enumerate() {
         let (begun, deltas) = pieces(block);
         events.push(json!({ "type": "content_block_start", "index": index, "content_block": begun }));
         let deltas = deltas.into_iter();
@@ -288,6 +314,27 @@ mod tests {
             ] {
                 assert!(events.contains(part), "{part} is not in {events}");
             }
+        }
+    }
+
+    #[test]
+    fn c19_a_text_in_place_of_blocks_is_one_block() {
+        for (message, texts) in [
+            (r#"{"type":"message","content":"Fine"}"#, 1),
+            (r#"{"role":"assistant","content":"Fine"}"#, 1),
+            (r#"{"type":"message","content":["Fine",{"type":"text","text":"Fine"}]}"#, 2),
+        ] {
+            let events = framed(message.as_bytes(), false, 9).expect("it is an answer");
+            assert_eq!(events.matches(r#""text":"Fine""#).count(), texts, "{events}");
+            assert_eq!(in_one(message).expect("it is one").count(), 3 + 3 * texts);
+        }
+        for other in [
+            r#"{"type":"message_start","message":{"content":[]}}"#,
+            r#"{"choices":[{"message":{"role":"assistant","content":"Fine"}}]}"#,
+            r#"{"content":"Fine"}"#,
+            "[DONE]",
+        ] {
+            assert!(in_one(other).is_none(), "{other}");
         }
     }
 

@@ -101,18 +101,24 @@ fn a_stream_cut_at_any_byte_gives_the_same_message() {
 }
 
 #[test]
-fn a_stream_that_ends_before_message_stop_is_no_message() {
+fn a_stream_that_ends_before_its_message_is_no_message() {
     let stop = SAMPLE.find("event: message_stop").expect("the sample stops");
-    for end in [
-        "",
-        "event: message_stop\ndata: {\"type\":\"message_st",
-        "event: message_stop\ndata: {\"type\":\"message_stop\"}",
+    let end = SAMPLE.find("data: {\"type\":\"message_delta").expect("the sample ends");
+    let last_stop = SAMPLE[..end].rfind("data: {\"type\":\"content_block_stop").expect("its blocks stop");
+    let unclosed = format!("{}{}", &SAMPLE[..last_stop], &SAMPLE[end..stop]);
+    // Without `message_stop`, a message is whole that said why it ended and has no open block.
+    for (text, is_whole) in [
+        (SAMPLE[..stop].to_owned(), true),
+        (format!("{}event: message_stop\ndata: {{\"type\":\"message_st", &SAMPLE[..stop]), true),
+        (format!("{unclosed}event: message_stop\ndata: {{\"type\":\"message_stop\"}}"), true),
+        (unclosed, false),
+        (SAMPLE[..end].to_owned(), false),
+        (SAMPLE[..last_stop].to_owned(), false),
     ] {
         let (mut assembler, mut news) = (Assembler::new(Limits::default()), VecDeque::new());
-        let whole = format!("{}{end}", &SAMPLE[..stop]);
-        assembler.feed(whole.as_bytes(), &mut news).expect("nothing is wrong so far");
+        assembler.feed(text.as_bytes(), &mut news).expect("nothing is wrong so far");
         assembler.end(&mut news);
-        assert_eq!(assembler.finish().is_ok(), end.ends_with('}'), "{end}");
+        assert_eq!(assembler.finish().is_ok(), is_whole, "{text}");
     }
     assert_eq!(assemble([&SAMPLE.as_bytes()[..stop]]).1, Err(StreamError::EndedEarly));
     assert_eq!(assemble([]).1, Err(StreamError::EndedEarly));

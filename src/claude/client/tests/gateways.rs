@@ -6,13 +6,44 @@ use crate::core::model::Facts;
 #[tokio::test]
 async fn c19_a_page_in_the_api_s_place_is_waited_out() {
     let html = |status: &str| reply(status, "content-type: text/html\r\n", "<html>Wait.</html>");
-    let untyped = || reply("200 OK", "", "");
     let mut server = Server::start(vec![html("200 OK"), html("403 Forbidden"), answered()]).await;
     assert_eq!(ask(config(server.base_url.clone())).await.expect("the third is whole"), answer());
     assert_eq!(server.requests(), 3);
-    let (error, requests) = failing(vec![untyped(), untyped(), html("403 Forbidden"), answered()], |_| {}).await;
+    let pages = vec![html("200 OK"), html("200 OK"), html("403 Forbidden"), answered()];
+    let (error, requests) = failing(pages, |_| {}).await;
     assert_eq!(error.cause, Cause::Page { status: 403, what: "text/html".to_owned() });
     assert_eq!((error.advice(), requests), (Advice::RetryLater { after: None }, 3));
+}
+
+#[tokio::test]
+async fn c19_an_address_without_the_messages_api_is_told_at_once_and_not_asked_again_and_again() {
+    let events = |text: &str| reply("200 OK", "content-type: text/event-stream\r\n", text);
+    let choices = r#"{"id":"1","choices":[{"message":{"role":"assistant","content":"Fine"}}]}"#;
+    // What comes, and how often it is asked for.
+    for (name, script, expected) in [
+        ("nothing", reply("200 OK", "", ""), 2),
+        ("a stream of nothing", events(""), 2),
+        ("no content", reply("204 No Content", "", ""), 2),
+        ("another API's message", reply("200 OK", "content-type: application/json\r\n", choices), 1),
+        ("another API's events", events("data: {\"choices\":[{\"delta\":{}}]}\n\ndata: [DONE]\n\n"), 1),
+        ("other events", events("event: response.created\ndata: {\"type\":\"response.created\"}\n\n"), 1),
+        ("pings that break off", events("event: ping\ndata: {\"type\":\"ping\"}\n\n"), 3),
+    ] {
+        let (error, requests) = failing(vec![script.clone(), script.clone(), script], |_| {}).await;
+        assert_eq!(requests, expected, "{name}: {error}");
+        let is_told = error.told().contains("this address does not speak the Messages API");
+        assert_eq!(is_told && error.advice() == Advice::MendConfig, expected < 3, "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn c19_money_asked_for_in_plain_text_is_a_matter_of_the_account() {
+    let plain = |status: &str, text: &str| reply(status, "content-type: text/plain\r\n", text);
+    let said = "Insufficient funds. Please top up your wallet.";
+    let (error, _) = failing(vec![plain("400 Bad Request", said)], |_| {}).await;
+    assert_eq!(error.cause, Cause::Billing { said: Quoted::new(said, None) });
+    let (error, _) = failing(vec![plain("400 Bad Request", "Bad gateway, no funds of wisdom.")], |_| {}).await;
+    assert_eq!(error.cause, Cause::Protocol { status: 400, what: "text/plain".to_owned() });
 }
 
 #[tokio::test]
@@ -99,7 +130,7 @@ async fn op1_whoever_answers_in_the_api_s_place_is_told_from_a_gateway_that_only
             "invalid_request",
         ),
         (json("200 OK", r#"{"status":"ok"}"#), Some(json("200 OK", r#"{"status":"ok"}"#)), "page"),
-        (reply("204 No Content", "", ""), Some(reply("200 OK", "", "")), "page"),
+        (reply("204 No Content", "", ""), Some(reply("200 OK", "", "")), "protocol"),
         (
             reply("301 Moved Permanently", "location: https://x.example/\r\n", ""),
             Some(reply("301 Moved Permanently", "", "")),
@@ -129,9 +160,16 @@ async fn op1_whoever_answers_in_the_api_s_place_is_told_from_a_gateway_that_only
     }
 }
 
-fn zipped(text: &str) -> Vec<u8> {
+fn zipped(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     use std::io::Write as _;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes.as_ref()).expect("written");
+    encoder.finish().expect("finished")
+}
+
+fn deflated(text: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(text.as_bytes()).expect("written");
     encoder.finish().expect("finished")
 }
@@ -149,6 +187,10 @@ async fn c19_an_answer_is_read_however_a_gateway_frames_types_or_compresses_it()
         format!("HTTP/{version} 200 OK\r\nconnection: close\r\nrequest-id: req_head\r\n{headers}\r\n").into_bytes()
     };
     let typed = |kind: &str| format!("content-type: {kind}\r\n");
+    let created =
+        |headers: &str| [&b"HTTP/1.1 201 Created"[..], &head("1.1", headers)[b"HTTP/1.1 200 OK".len()..]].concat();
+    let text = whole.replace(r#"[{"type":"text","text":"Hé"}]"#, "\"Hé\"");
+    let twice = zipped(zipped(&events));
     let (sse, json) = (typed("text/event-stream"), typed("application/json"));
     for (name, head, body) in [
         ("no type", head("1.1", ""), events.clone().into_bytes()),
@@ -163,6 +205,22 @@ async fn c19_an_answer_is_read_however_a_gateway_frames_types_or_compresses_it()
         ("a whole message of another type", head("1.1", &sse), whole.as_bytes().to_vec()),
         ("gzip", head("1.1", &format!("{sse}content-encoding: gzip\r\n")), zipped(&events)),
         ("gzip that nobody names", head("1.1", &sse), zipped(&events)),
+        ("gzip twice", head("1.1", &format!("{sse}content-encoding: gzip, gzip\r\n")), twice),
+        (
+            "an encoding that is none",
+            head("1.1", &format!("{sse}content-encoding: utf-8\r\n")),
+            events.clone().into_bytes(),
+        ),
+        ("deflate without a header", head("1.1", &format!("{sse}content-encoding: deflate\r\n")), deflated(&events)),
+        (
+            "a whole message in an event",
+            head("1.1", &sse),
+            format!("data: {}\n\n", whole.replace('\n', "")).into_bytes(),
+        ),
+        ("201 and a message", created(&json), whole.as_bytes().to_vec()),
+        ("202 and a stream", created(&sse), events.clone().into_bytes()),
+        ("a text as the content", head("1.1", &json), text.into_bytes()),
+        ("no message_stop", head("1.1", &sse), events.replace(&format!("data: {STOP}\n\n"), "").into_bytes()),
         ("a zipped message", head("1.1", &format!("{json}content-encoding: x-gzip\r\n")), zipped(whole)),
     ] {
         let server = Server::start(vec![vec![Step::Send(head), Step::Send(body)]]).await;

@@ -1,5 +1,5 @@
 //! Output for the terminal: results on standard output, errors on standard error. On a terminal, lines are wrapped at
-//! 80 columns; for other programs they stay whole.
+//! 80 columns, or at `COLUMNS` where the environment sets it; for other programs they stay whole without it.
 
 use std::io::{self, IsTerminal, Write as _};
 
@@ -13,11 +13,39 @@ pub fn say(text: impl std::fmt::Display) {
 /// Writes a text to standard error.
 pub fn complain(text: &str) {
     let mut out = io::stderr().lock();
-    let text = if out.is_terminal() { wrapped(text, COLUMNS) } else { text.to_owned() };
-    let _ = writeln!(out, "{text}");
+    let _ = writeln!(out, "{}", fitted(text, out.is_terminal()));
 }
 
 /// Returns a text wrapped for standard output.
 pub(super) fn fitting(text: &str) -> String {
-    if io::stdout().is_terminal() { wrapped(text, COLUMNS) } else { text.to_owned() }
+    fitted(text, io::stdout().is_terminal())
+}
+
+fn fitted(text: &str, is_terminal: bool) -> String {
+    let told = std::env::var("COLUMNS").ok();
+    columns(told.as_deref(), is_terminal).map_or_else(|| text.to_owned(), |columns| wrapped(text, columns))
+}
+
+/// Returns where to wrap. A width that is no number, or too small for words, counts as absent.
+fn columns(told: Option<&str>, is_terminal: bool) -> Option<usize> {
+    let told = told.and_then(|told| told.trim().parse::<usize>().ok()).filter(|columns| *columns >= COLUMNS / 2);
+    told.or_else(|| is_terminal.then_some(COLUMNS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn op12_lines_fit_the_width_that_the_environment_sets_and_else_the_terminal_s() {
+        for (told, on_terminal, elsewhere) in [
+            (None, Some(80), None),
+            (Some("80"), Some(80), Some(80)),
+            (Some(" 120 "), Some(120), Some(120)),
+            (Some("0"), Some(80), None),
+            (Some("wide"), Some(80), None),
+        ] {
+            assert_eq!([columns(told, true), columns(told, false)], [on_terminal, elsewhere], "{told:?}");
+        }
+    }
 }

@@ -1,19 +1,19 @@
 //! Formats runs for a terminal: in a list, a line of figures within 80 columns and a line with who and where; or one
 //! run in full.
 
-use crate::core::{
-    audit::{Entry, Kind},
-    legible::legible,
-    run::Outcome,
-    trail::{Decision, Tally},
-    words::trail as words,
+use crate::{
+    cli::wrap::{COLUMNS, wrapped},
+    core::{
+        audit::{Entry, Kind},
+        legible::legible,
+        run::Outcome,
+        trail::{Decision, Tally},
+        words::trail as words,
+    },
 };
 
 /// Characters shown of a run's id; enough to name it.
 const RUN_CHARS: usize = 8;
-/// The assumed width of a terminal.
-#[cfg(test)]
-pub(super) const COLUMNS: usize = 80;
 
 /// Returns the table's header.
 pub(super) fn head() -> String {
@@ -38,7 +38,9 @@ pub(super) fn row(entry: &Entry) -> String {
     ]);
     let place = entry.room.as_ref().map(|room| format!(" in {room}")).unwrap_or_default();
     let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("{figures}\n  {}", cut(&format!("{}{place}{reason}", entry.asker), usize::MAX))
+    // Ids stay whole, to be copied; a long one gets its own line.
+    let rest = format!("  {}", cut(&format!("{}{place}{reason}", entry.asker), usize::MAX));
+    format!("{figures}\n{}", wrapped(&rest, COLUMNS))
 }
 
 /// Aligns texts into columns, 80 characters in all.

@@ -3,7 +3,7 @@ use ruma::{owned_event_id, owned_room_id, owned_user_id};
 
 use super::*;
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, wrap::COLUMNS},
     core::{
         audit::{Kind, Spent},
         trail::{Decision, StepOutcome, Tally},
@@ -78,8 +78,12 @@ fn op12_a_list_fits_80_columns_and_cuts_no_id() {
     let lines = [table::head(), table::row(&entry()), table::row(&assistants())];
     insta::assert_snapshot!(lines.join("\n"));
     for line in lines.join("\n").lines().filter(|line| !line.starts_with(' ')) {
-        assert_eq!(line.chars().count(), table::COLUMNS, "{line}");
+        assert_eq!(line.chars().count(), COLUMNS, "{line}");
     }
+    let room = owned_room_id!("!a-room-with-a-long-local-part-of-its-id:a-long-server.example.org");
+    let elsewhere = table::row(&Entry { room: Some(room.clone()), ..entry() });
+    assert!(elsewhere.lines().all(|line| line.chars().count() <= COLUMNS), "{elsewhere}");
+    assert!(elsewhere.contains(&format!("\n    {room}:")), "{elsewhere}");
     assert!(
         lines[1].ends_with("\n  @alice-of-the-long-name:a-long-server.example.org in !room:hs: over_budget"),
         "{}",

@@ -203,11 +203,9 @@ impl Assembler {
                 }
             }
         }
-        if let Some(last) = self.decoder.end().filter(|_| !self.is_complete())
-            && self.take(&last, news).is_err()
-        {
-            // An event out of order completes nothing.
-            return;
+        if let Some(last) = self.decoder.end().filter(|_| !self.is_complete()) {
+            // Half an event, or one out of order, completes nothing.
+            let _ = self.take(&last, news);
         }
         self.accumulator.end(news);
     }

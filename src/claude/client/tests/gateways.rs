@@ -218,7 +218,7 @@ async fn c19_an_answer_is_read_however_a_gateway_frames_types_or_compresses_it()
             format!("data: {}\n\n", whole.replace('\n', "")).into_bytes(),
         ),
         ("201 and a message", created(&json), whole.as_bytes().to_vec()),
-        ("202 and a stream", created(&sse), events.clone().into_bytes()),
+        ("201 and a stream", created(&sse), events.clone().into_bytes()),
         ("a text as the content", head("1.1", &json), text.into_bytes()),
         ("no message_stop", head("1.1", &sse), events.replace(&format!("data: {STOP}\n\n"), "").into_bytes()),
         ("a zipped message", head("1.1", &format!("{json}content-encoding: x-gzip\r\n")), zipped(whole)),

@@ -4,7 +4,7 @@ use ruma::EventId;
 
 use super::{Choice, choice_of_key};
 use crate::core::{
-    address::after_quote,
+    address::{OwnWords, after_quote},
     command::{is_struck, typed},
     event::{EventKind, Message, MessageKind, RoomEvent},
     legible::is_hidden,
@@ -65,7 +65,7 @@ fn said_by_key(key: &str) -> Option<Said> {
 #[must_use]
 pub fn said_in_reply(message: &Message) -> Option<Said> {
     let text = after_quote(&message.body);
-    said_in_passing(message, text).or_else(|| {
+    said_in_passing(message, text, shown(message).as_deref()).or_else(|| {
         let plain = plain(text);
         let is_short = (1..=UNCLEAR_WORDS_MAX).contains(&plain.split_whitespace().count());
         let asks = text.trim_end().ends_with(QUESTIONS) || typed(text).starts_with('!');
@@ -76,13 +76,31 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
 /// Returns whether a reply consists only of deciding words, clear or not, so that it asks nothing else.
 #[must_use]
 pub fn leans(message: &Message) -> bool {
-    said_in_passing(message, after_quote(&message.body)).is_some()
+    said_in_passing(message, after_quote(&message.body), shown(message).as_deref()).is_some()
+}
+
+/// Returns the text of a message that clients show instead of its body, if it has one.
+pub(super) fn shown(message: &Message) -> Option<String> {
+    message.html.as_deref().map(|html| OwnWords::of_all_html(html).text)
 }
 
 /// Returns what `text`, a message without its address, says about a card that it does not point to. Every word must be
 /// a deciding one, so that a question stays a question.
+///
+/// `shown` is what clients show instead ([`shown`]), also without the address: it must decide in the same way.
 #[must_use]
-pub(super) fn said_in_passing(message: &Message, text: &str) -> Option<Said> {
+pub(super) fn said_in_passing(message: &Message, text: &str, shown: Option<&str>) -> Option<Said> {
+    let said = said_in_body(message, text);
+    let Some(Said::Decides { choice, more }) = said else { return said };
+    let Some(shown) = shown else { return said };
+    let is_same = match said_in_body(message, shown) {
+        Some(Said::Decides { choice: other, more: also }) => (other, also) == (choice, more),
+        _ => false,
+    };
+    if is_same { said } else { Some(Said::Unclear) }
+}
+
+fn said_in_body(message: &Message, text: &str) -> Option<Said> {
     if !may_be_about_a_card(message) || typed(text).starts_with('!') {
         return None;
     }
@@ -285,7 +303,7 @@ mod tests {
     fn c12_what_is_said_to_a_card_decides_where_it_cannot_be_meant_otherwise_and_asks_for_a_clear_word_elsewhere() {
         for (body, in_thread, in_reply) in SAID {
             let message = Message::text(body);
-            assert_eq!(said_in_passing(&message, after_quote(body)), in_thread, "{body} in its thread");
+            assert_eq!(said_in_passing(&message, after_quote(body), None), in_thread, "{body} in its thread");
             assert_eq!(said_in_reply(&message), in_reply, "{body} in reply to it");
             let said = event("@alice:hs", EventKind::Message(reply(body)));
             assert_eq!(reads_as_unclear(&said), in_reply == UNCLEAR, "{body}");
@@ -299,11 +317,11 @@ mod tests {
         let plain = Message { html: Some("<strong>yes</strong>".to_owned()), ..Message::text("yes") };
         assert_eq!(said_in_reply(&plain), YES);
         let acts = ["yes", "ok", "approves"].map(|body| Message { kind: MessageKind::Emote, ..Message::text(body) });
-        let said = acts.each_ref().map(|act| (said_in_passing(act, &act.body), said_in_reply(act)));
+        let said = acts.each_ref().map(|act| (said_in_passing(act, &act.body, None), said_in_reply(act)));
         assert_eq!(said, [(UNCLEAR, UNCLEAR), (UNCLEAR, UNCLEAR), (None, UNCLEAR)]);
         for kind in [MessageKind::Notice, MessageKind::Card] {
             let message = Message { kind, ..Message::text("yes") };
-            assert_eq!((said_in_reply(&message), said_in_passing(&message, "yes")), (None, None), "{message:?}");
+            assert_eq!((said_in_reply(&message), said_in_passing(&message, "yes", None)), (None, None), "{message:?}");
         }
         for (key, is_unclear) in [("👍🏽", true), ("✔️", true), ("👌", true), ("✅", false), ("🛑", false), ("🎉", false)]
         {
@@ -311,5 +329,33 @@ mod tests {
         }
         let plain = event("@alice:hs", EventKind::Message(Message::text("ok")));
         assert_eq!(said_of(&plain), None, "it is in reply to nothing");
+    }
+
+    #[test]
+    fn c12_a_reply_decides_only_if_its_body_and_what_clients_show_are_the_same_clear_word() {
+        let table = [
+            ("yes", "no", UNCLEAR),
+            ("yes", "<b>No, don't!</b>", UNCLEAR),
+            ("yes", "yes, but only after 5pm", UNCLEAR),
+            ("yes", "yes?", UNCLEAR),
+            ("yes", "yes…", UNCLEAR),
+            ("yes", "", UNCLEAR),
+            ("yes", "<mx-reply>yes</mx-reply>", UNCLEAR),
+            ("yes", "<mx-reply>yes</mx-reply>no", UNCLEAR),
+            ("yes", "<a href=\"https://matrix.to/#/@bob:hs\">Never</a> yes", UNCLEAR),
+            ("no", "yes", UNCLEAR),
+            ("no", "no, use the other one", UNCLEAR),
+            ("> <@w:hs> May I?\n\nyes", "<mx-reply><blockquote>May I?</blockquote></mx-reply>yes", YES),
+            ("**yes**", "<strong>yes</strong>", YES),
+            ("`yes`", "<p><code>yes</code></p>", YES),
+            ("Yes, please!", "<p>Yes, please!</p>\n", YES),
+            ("yes", "Ja", YES),
+            ("No, don't!", "No, don&#39;t!", NO),
+            ("No, use **it**", "No, use <b>it</b>", NO_AND_MORE),
+        ];
+        for (body, html, said) in table {
+            let message = Message { html: Some(html.to_owned()), ..Message::text(body) };
+            assert_eq!(said_in_reply(&message), said, "{body}, shown as {html}");
+        }
     }
 }

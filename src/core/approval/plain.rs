@@ -7,7 +7,7 @@ use ruma::{EventId, UserId};
 
 use super::{
     NotAllowed, Said, Standing,
-    clear::{may_be_about_a_card, said_in_passing},
+    clear::{may_be_about_a_card, said_in_passing, shown},
     may_decide,
 };
 use crate::core::{
@@ -68,14 +68,15 @@ pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, besid
     if !is_there {
         return None;
     }
-    let words = match beside.coworker {
+    let without_address = |text| match beside.coworker {
         Some(coworker) => {
             let words = strip_address(text, html, coworker);
             strip_address_behind(words, html, coworker).unwrap_or(words)
         }
         None => text,
     };
-    said_in_passing(message, words)
+    let shown = shown(message);
+    said_in_passing(message, without_address(text), shown.as_deref().map(|shown| without_address(shown.trim_end())))
 }
 
 /// Returns which of `cards` a plain message near them is about. `who` and `level` are as in [`may_decide`].

@@ -196,6 +196,12 @@ pub fn may_decide(
     }
 }
 
+/// Returns whether nobody could decide: the asker would have to, and is a bridge's puppet or a guest.
+#[must_use]
+pub fn lacks_decider(rule: &ApprovalRule, asker: &Who, is_private: bool) -> bool {
+    *rule == ApprovalRule::Asker && !is_private && !asker.is_person()
+}
+
 /// What the store keeps about a posted card until its run ends; not the arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {

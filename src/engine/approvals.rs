@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{
     Engine, EngineError, Shared,
     records::{Posted, ThreadRecord},
+    word, word_transaction,
 };
 use crate::{
     clock,
@@ -56,6 +57,9 @@ impl Engine {
         record: &RunRecord,
         pending: &Pending,
     ) -> Result<Decision, EngineError> {
+        if approval::lacks_decider(&pending.rule, &self.namespace.who(&record.asker), record.private) {
+            return self.decline_for_nobody(account, id, record, pending).await;
+        }
         let found = self.approvals.find(&record.room, id, pending)?;
         let (card, standing) = match found {
             Some(found) => found,
@@ -71,6 +75,30 @@ impl Engine {
         // The call need not wait for this.
         self.tasks.spawn(self.clone().take_reactions_back(account.clone(), card));
         Ok(decision)
+    }
+
+    /// Declines a call about which nobody can decide, and says who could ask for it.
+    async fn decline_for_nobody(
+        &self,
+        account: &Account,
+        id: &RunId,
+        record: &RunRecord,
+        pending: &Pending,
+    ) -> Result<Decision, EngineError> {
+        let said = word(&words::approval::ask_through_a_person(&pending.tool), Some(&record.asker));
+        let cause = format!("{} {}", id.as_str(), pending.number());
+        let txn = word_transaction("nobody-decides", &cause, account.user());
+        let said = Outgoing { place: record.place.clone(), ..said };
+        match account.send(self.destination(record)?.room(), &said, txn).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) => tracing::debug!(%error, "who can ask for a tool cannot be said"),
+            Ok(_) => {}
+        }
+        tracing::info!(
+            tool.name = pending.tool.as_str(),
+            "a tool call is declined, because nobody can decide about it"
+        );
+        Ok(Decision::Declined { by: account.user().to_owned(), at: clock::now() })
     }
 
     async fn post_card(

@@ -71,6 +71,22 @@ pub(super) fn reply(body: &str) -> Message {
 }
 
 #[test]
+fn c12_nobody_is_asked_to_decide_who_cannot() {
+    let asker = ApprovalRule::Asker;
+    let puppet = Who::Puppet(crate::core::people::Bridged::Ask);
+    let table = [
+        (&asker, Who::Person, false, false),
+        (&asker, puppet.clone(), false, true),
+        (&asker, Who::Guest, false, true),
+        (&asker, Who::Person, true, false),
+        (&ApprovalRule::Moderator { level: 50 }, puppet, false, false),
+    ];
+    for (rule, who, is_private, lacks) in table {
+        assert_eq!(lacks_decider(rule, &who, is_private), lacks, "{rule:?} {who:?}");
+    }
+}
+
+#[test]
 fn c12_the_rule_alone_says_who_decides_by_full_id_and_power_level() {
     let asker = user_id!("@alice:hs");
     let moderator = |level| ApprovalRule::Moderator { level };

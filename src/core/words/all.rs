@@ -217,6 +217,7 @@ fn work(book: &mut Book) {
     for rule in [ApprovalRule::Asker, ApprovalRule::Moderator { level: 50 }, people()] {
         book.told("somebody else reacts", &super::approval::not_yours(&rule, user_id!("@alice:hs"), &names));
     }
+    book.told("a call that a bridge's puppet asked for", &super::approval::ask_through_a_person(&tool_name()));
     book.told("a plain yes with several cards", &super::approval::which_card());
     book.told("a reply that may be a yes", &deciding::say_it_clearly());
     book.part("Records");

@@ -104,6 +104,16 @@ pub fn not_yours(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     format!("Thanks, but only {who} can decide this one.")
 }
 
+/// Tells an asker whose approval would not count that the call does not run, and who could ask for it.
+#[must_use]
+pub fn ask_through_a_person(tool: &ToolName) -> String {
+    format!(
+        "I can't run `{}` for you: whoever asks has to approve it, and approvals from bridges and guests don't count. \
+         Somebody with a Matrix account in this workspace can ask me for it.",
+        tool.as_str()
+    )
+}
+
 /// Returns who decides, as the start of a sentence.
 fn deciders(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     match rule {

@@ -9,6 +9,11 @@ use super::legible::legible;
 /// The length at which a name is cut, in characters.
 const NAME_CHARS_MAX: usize = 60;
 
+/// Words of a name that needs no quotes.
+const PLAIN_WORDS_MAX: usize = 2;
+/// Marks that could end a quote.
+const QUOTES: [char; 8] = ['"', '“', '”', '„', '‟', '«', '»', '＂'];
+
 /// Known names of people in one room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(BTreeMap<OwnedUserId, String>);
@@ -26,6 +31,16 @@ impl Names {
     pub fn of(&self, user: &UserId) -> String {
         pill(user, self.0.get(user).map_or("", String::as_str))
     }
+
+    /// As [`Self::of`], for a text by which people decide: a name that could be read as a part of it is in quotes.
+    #[must_use]
+    pub fn set_apart(&self, user: &UserId) -> String {
+        let name = plain_name(self.0.get(user).map_or("", String::as_str));
+        if is_only_a_name(&name) {
+            return pill(user, &name);
+        }
+        format!("“{}”", pill(user, &name.replace(QUOTES, "'")))
+    }
 }
 
 /// Returns a link to a user under this name; Markdown for [`own`](super::render::own).
@@ -40,6 +55,12 @@ pub fn pill(user: &UserId, name: &str) -> String {
 #[must_use]
 pub fn plain_name(name: &str) -> String {
     legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect()
+}
+
+/// Returns whether a name is too short and too plain to read as a sentence.
+fn is_only_a_name(name: &str) -> bool {
+    let is_plain = |letter: char| letter.is_alphanumeric() || [' ', '-', '.', '_', '\'', '’'].contains(&letter);
+    name.split_whitespace().count() <= PLAIN_WORDS_MAX && name.chars().all(is_plain)
 }
 
 /// Returns Markdown that shows a text literally.
@@ -82,5 +103,21 @@ mod tests {
         let models = render(&pill(user_id!("@alice:hs"), "Alice"));
         assert_eq!((models.body.as_str(), models.html), ("Alice", None), "only words of ours link to people");
         assert!(pill(user_id!("@alice:hs"), &"a".repeat(99)).len() < 110);
+    }
+
+    #[test]
+    fn c12_a_name_that_could_be_a_sentence_is_in_quotes() {
+        let table = [
+            ("Alice", "Alice"),
+            ("Anne-Marie O'Neil", "Anne-Marie O'Neil"),
+            ("", "`@alice:hs`"),
+            ("x decides, or not: approved ✅  really", "“x decides, or not: approved ✅  really”"),
+            ("x” decides: react “✅", "“x' decides: react '✅”"),
+            ("`code` **b** <b>", "“`code` **b** <b>”"),
+        ];
+        for (name, body) in table {
+            let names: Names = [(owned_user_id!("@alice:hs"), name.to_owned())].into_iter().collect();
+            assert_eq!(own(&names.set_apart(user_id!("@alice:hs"))).body, body, "{name}");
+        }
     }
 }

@@ -95,7 +95,7 @@ pub fn who_decides(rule: &ApprovalRule, asker: &UserId, open_ms: u64, names: &Na
 pub fn not_yours(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     let who = match rule {
         ApprovalRule::Never => "nobody".to_owned(),
-        ApprovalRule::Asker => names.of(asker),
+        ApprovalRule::Asker => names.set_apart(asker),
         ApprovalRule::Moderator { level: MODERATOR_LEVEL } => "a moderator here".to_owned(),
         ApprovalRule::Moderator { level: ADMIN_LEVEL } => "an admin here".to_owned(),
         ApprovalRule::Moderator { level } => format!("somebody with power level {level} or more"),
@@ -118,7 +118,7 @@ pub fn ask_through_a_person(tool: &ToolName) -> String {
 fn deciders(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
     match rule {
         ApprovalRule::Never => "Nobody".to_owned(),
-        ApprovalRule::Asker => names.of(asker),
+        ApprovalRule::Asker => names.set_apart(asker),
         ApprovalRule::Moderator { level: MODERATOR_LEVEL } => "Any moderator here".to_owned(),
         ApprovalRule::Moderator { level: ADMIN_LEVEL } => "Any admin here".to_owned(),
         ApprovalRule::Moderator { level } => format!("Anyone here with power level {level} or more"),
@@ -129,7 +129,7 @@ fn deciders(rule: &ApprovalRule, asker: &UserId, names: &Names) -> String {
 
 /// Returns people of whom any one is enough, naming at most `named_max`.
 pub(super) fn one_of(people: &BTreeSet<OwnedUserId>, names: &Names, named_max: usize) -> String {
-    let mut named: Vec<String> = people.iter().take(named_max).map(|one| names.of(one)).collect();
+    let mut named: Vec<String> = people.iter().take(named_max).map(|one| names.set_apart(one)).collect();
     match people.len().saturating_sub(named_max) {
         0 => {}
         1 => named.push("one more".to_owned()),
@@ -143,8 +143,10 @@ pub(super) fn one_of(people: &BTreeSet<OwnedUserId>, names: &Names, named_max: u
 pub fn decided(tool: &ToolName, decision: &Decision, names: &Names) -> String {
     let tool = tool.as_str();
     match decision {
-        Decision::Approved { by, .. } => format!("**`{tool}`: approved** by {}.", names.of(by)),
-        Decision::Declined { by, .. } => format!("**`{tool}`: declined** by {}, so it didn't run.", names.of(by)),
+        Decision::Approved { by, .. } => format!("**`{tool}`: approved** by {}.", names.set_apart(by)),
+        Decision::Declined { by, .. } => {
+            format!("**`{tool}`: declined** by {}, so it didn't run.", names.set_apart(by))
+        }
         Decision::Expired => format!("**`{tool}`: nobody decided** in time, so it didn't run."),
     }
 }

@@ -14,7 +14,7 @@ mod text;
 use std::{borrow::Cow, collections::BTreeMap};
 
 use ruma::{
-    OwnedDeviceId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
     api::{
         IncomingResponse,
         client::{
@@ -152,11 +152,16 @@ pub(super) fn as_part(body: &[u8], number: usize) -> Option<Vec<u8>> {
 }
 
 /// Returns whether an answer lacks what every genuine one of its kind has. A load balancer that answers `{}` to
-/// everything neither stored nor knows anything.
+/// everything, or the same JSON to whatever is sent, neither stored nor knows anything.
 fn lacks(kind: Kind, body: &[u8]) -> bool {
     let Some(field) = kind.must_hold().filter(|_| body.len() <= LACKING_BYTES_MAX) else { return false };
     let fields: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_slice(body);
-    fields.is_ok_and(|fields| !fields.contains_key(field))
+    fields.is_ok_and(|fields| match fields.get(field) {
+        None => true,
+        // Without the id, nobody knows whether anything was sent.
+        Some(id) if kind == Kind::Sent => serde_json::from_str::<OwnedEventId>(id.get()).is_err(),
+        Some(_) => false,
+    })
 }
 
 /// Returns whether the SDK could parse an answer.

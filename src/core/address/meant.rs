@@ -10,15 +10,29 @@ use super::{CoworkerHere, Message, OwnWords, after_quote, is_speech, nods};
 /// start, which people type whatever their client puts into `m.mentions`.
 pub(super) fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>]) -> BTreeSet<OwnedUserId> {
     let mut mentioned = match &message.mentions {
-        Some(mentions) => mentions.users.clone(),
+        Some(mentions) => {
+            let mut users = mentions.users.clone();
+            for struck in struck_users(message) {
+                users.remove(&struck);
+            }
+            users
+        }
         None if message.is_uncaptioned() => return BTreeSet::new(),
         None => match &message.html {
-            Some(html) => OwnWords::of_html(html).linked_users().collect(),
+            Some(html) => OwnWords::of_unstruck_html(html).linked_users().collect(),
             None => OwnWords::of_body(&message.body).linked_users().collect(),
         },
     };
     mentioned.extend(called_by_name(message, coworkers, message.mentions.is_some()));
     mentioned
+}
+
+/// Returns the users whose pills are all struck out.
+fn struck_users(message: &Message) -> BTreeSet<OwnedUserId> {
+    let strikes = |html: &&str| ["<del", "<s>", "<strike"].iter().any(|tag| html.contains(tag));
+    let Some(html) = message.html.as_deref().filter(strikes) else { return BTreeSet::new() };
+    let standing: BTreeSet<OwnedUserId> = OwnWords::of_unstruck_html(html).linked_users().collect();
+    OwnWords::of_html(html).linked_users().filter(|user| !standing.contains(user)).collect()
 }
 
 /// Returns the coworkers whose name begins the message. If `calls` is set, the name must be an unambiguous address,

@@ -106,7 +106,7 @@ pub(crate) struct Named {
     /// Its length in bytes, including an `@`, markup and invisible marks before it.
     pub(crate) bytes: usize,
     /// Whether it can only be an address: with an `@`, as the full id or display name, followed by `:`, `,` and the
-    /// like, by a command or nothing, or at the start of a question.
+    /// like, by a command or nothing, by a dash or a line break, or at the start of a question.
     pub(crate) calls: bool,
     /// Whether it may be an address: the following words do not talk about the named one, and it is not an ordinary
     /// word.
@@ -137,8 +137,11 @@ impl<'a> CoworkerHere<'a> {
             let is_ordinary = !own && ORDINARY.iter().any(|word| spelling::is_same(name, word));
             let states = spelling::states(behind);
             let asks = ends_as_question(text) && (!is_ordinary || spelling::asks_behind(behind));
-            let calls = is_vocative(text, &found) || !states && (*own || asks);
-            Some(Named { bytes: found.bytes, calls, may_call: calls || !states && !is_ordinary })
+            // `oncall - state of the disks`, or the request on the next line.
+            let parted = spelling::behind_dash(behind).is_some_and(|said| !spelling::states(said))
+                || behind.trim_start_matches([' ', '\t', '\r']).starts_with('\n');
+            let calls = is_vocative(text, &found) || !states && (*own || asks || parted && !is_ordinary);
+            Some(Named { bytes: found.bytes, calls, may_call: calls || !states && !is_ordinary && !found.decorated })
         });
         found.max()
     }

@@ -1,20 +1,17 @@
-//! Replies to an answer that ask nothing (C5): a bare emoji, thanks, an `ok`.
+//! Replies to an answer that ask nothing (C5): a bare emoji, thanks, an `ok`, a yes or no to no question.
 //!
 //! Every word must be known, and no mark may make it a question; any other text asks.
 
+pub use self::asked::{Answered, asked_back};
 use super::{CoworkerHere, Message, MessageKind, after_quote, others, spelling};
-use crate::core::{
-    event::{EventKind, RoomEvent},
-    legible::{is_hidden, usual_width},
-};
+use crate::core::legible::{is_hidden, usual_width};
+
+mod asked;
 
 /// Most bytes of a nod; a longer text says more than thanks.
 const NOD_BYTES_MAX: usize = 200;
 /// Most words of a phrase.
 const PHRASE_WORDS_MAX: usize = 4;
-/// Characters at an answer's end, of which the last sentences may ask something back.
-const ASKS_BACK_CHARS: usize = 400;
-const SENTENCES_MAX: usize = 2;
 
 /// Phrases of thanks.
 const THANKS: [&str; 92] = [
@@ -111,8 +108,9 @@ const THANKS: [&str; 92] = [
     "谢了",
     "辛苦了",
 ];
-/// More phrases of thanks: in scripts without spaces, and in Korean.
-const THANKS_MORE: [&str; 12] = [
+/// More phrases of thanks.
+const THANKS_MORE: [&str; 13] = [
+    "ta",
     "非常感谢",
     "ありがとう",
     "ありがとうございます",
@@ -125,6 +123,53 @@ const THANKS_MORE: [&str; 12] = [
     "고마워요",
     "고맙습니다",
     "감사해요",
+];
+/// More phrases that acknowledge, and bare answers.
+const TAKEN_MORE: [&str; 44] = [
+    "lgtm",
+    "you're welcome",
+    "you are welcome",
+    "youre welcome",
+    "yw",
+    "nvm",
+    "nevermind",
+    "never mind",
+    "thumbs up",
+    "yes",
+    "yeah",
+    "yep",
+    "yup",
+    "no",
+    "nope",
+    "nah",
+    "ja",
+    "nein",
+    "jo",
+    "nee",
+    "oui",
+    "non",
+    "sí",
+    "si",
+    "sì",
+    "sim",
+    "não",
+    "да",
+    "нет",
+    "так",
+    "ні",
+    "tak",
+    "nie",
+    "evet",
+    "hayır",
+    "はい",
+    "うん",
+    "いいえ",
+    "是",
+    "是的",
+    "不是",
+    "네",
+    "예",
+    "아니요",
 ];
 /// Phrases that acknowledge or approve.
 const TAKEN: [&str; 100] = [
@@ -333,7 +378,7 @@ fn phrase(words: &[String]) -> Option<(usize, Option<Nod>)> {
         let is = |phrases: &[&str]| phrases.contains(&said.as_str());
         match () {
             () if is(&THANKS) || is(&THANKS_MORE) => Some((length, Some(Nod::Thanks))),
-            () if is(&TAKEN) => Some((length, Some(Nod::Taken))),
+            () if is(&TAKEN) || is(&TAKEN_MORE) => Some((length, Some(Nod::Taken))),
             () if is(&BESIDE) => Some((length, None)),
             () => None,
         }
@@ -362,63 +407,4 @@ fn plain(word: &str) -> String {
 /// Returns whether a character is a vowel sign or the like, which belongs to words in many scripts.
 fn is_spoken_mark(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{e30}'..='\u{e4e}' | '\u{64b}'..='\u{652}')
-}
-
-/// Where the message that a nod answers is.
-#[derive(Clone, Copy, Debug)]
-pub enum Answered<'a> {
-    /// It is this message.
-    Message(&'a ruma::EventId),
-    /// The newest message of this thread.
-    Thread(&'a ruma::EventId),
-    /// The newest message of the chat.
-    Chat,
-}
-
-/// Returns whether the message that a nod answers asks something back; `None` if `events`, oldest first, do not contain
-/// it. `is_ours` says whose messages are answers.
-#[must_use]
-pub fn asked_back(
-    events: &[RoomEvent],
-    answered: Answered<'_>,
-    is_ours: impl Fn(&ruma::UserId) -> bool,
-) -> Option<bool> {
-    let said =
-        events.iter().rev().filter(|event| is_ours(&event.sender)).find_map(|event| match (&event.kind, answered) {
-            (EventKind::Message(message), Answered::Message(id)) if event.id == id => Some(message),
-            (EventKind::Edit { target, new, .. }, Answered::Message(id)) if target == id => Some(new),
-            (EventKind::Message(message), Answered::Thread(root))
-                if message.thread_root.as_deref() == Some(root) && message.kind == MessageKind::Text =>
-            {
-                Some(message)
-            }
-            (EventKind::Message(message) | EventKind::Edit { new: message, .. }, Answered::Chat)
-                if message.kind == MessageKind::Text =>
-            {
-                Some(message)
-            }
-            _ => None,
-        })?;
-    let text = after_quote(&said.body);
-    let from = text.char_indices().rev().nth(ASKS_BACK_CHARS - 1).map_or(0, |(at, _)| at);
-    let sentences = text[from..].split_inclusive(['.', '!', '?', ':', '\n', '。', '！', '？', '：', '؟', '।']);
-    let sentences: Vec<&str> =
-        sentences.map(str::trim).filter(|sentence| sentence.chars().any(others::is_letter)).collect();
-    let mut last = sentences.iter().rev().take(SENTENCES_MAX);
-    // A sentence that only repeats a person's question asks them nothing.
-    let repeats = |sentence: &str| {
-        let theirs = |event: &&RoomEvent| !is_ours(&event.sender);
-        let repeats =
-            |event: &RoomEvent| matches!(&event.kind, EventKind::Message(message) if message.body.contains(sentence));
-        events.iter().filter(theirs).any(repeats)
-    };
-    Some(last.any(|sentence| (spelling::is_question(sentence) || names_consent(sentence)) && !repeats(sentence)))
-}
-
-/// Returns whether a sentence names the word with which to continue: "Reply `ok` and I restart it."
-fn names_consent(sentence: &str) -> bool {
-    let words = sentence.split(|letter: char| !letter.is_alphanumeric());
-    let mut consent =
-        words.filter(|word| ["ok", "okay", "confirm", "reply"].iter().any(|name| word.eq_ignore_ascii_case(name)));
-    consent.next().is_some()
 }

@@ -7,7 +7,7 @@ use ruma::{OwnedUserId, UserId};
 use super::{
     CoworkerHere, Message, MessageKind, OwnWords, after_quote,
     own_words::linked_user,
-    spelling::{self, is_same, is_unspaced, is_vocative, name_at_start},
+    spelling::{self, calls_clearly, is_same, is_unspaced, is_vocative, name_at_start},
 };
 use crate::core::legible::is_hidden;
 
@@ -20,13 +20,19 @@ pub struct Member<'a> {
     pub name: Option<&'a str>,
 }
 
-/// Names that are everyday words: without an `@`, `:` or `,` they address nobody.
-const EVERYDAY: [&str; 60] = [
+/// Everyday words, which address nobody as a part of a name.
+const EVERYDAY: [&str; 57] = [
     "a", "all", "an", "and", "any", "are", "but", "can", "could", "did", "do", "does", "for", "had", "has", "have",
-    "he", "help", "her", "here", "his", "how", "i", "if", "in", "is", "it", "its", "just", "mark", "may", "me",
-    "might", "must", "my", "no", "not", "now", "of", "ok", "on", "or", "our", "please", "she", "should", "so", "test",
-    "that", "the", "they", "this", "to", "we", "what", "when", "why", "will", "would", "yes",
+    "he", "help", "her", "here", "his", "how", "i", "if", "in", "is", "it", "its", "just", "me", "might", "must", "my",
+    "no", "not", "now", "of", "ok", "on", "or", "our", "please", "she", "should", "so", "test", "that", "the", "they",
+    "this", "to", "we", "what", "when", "why", "would", "yes",
 ];
+
+/// Words between the names of several people.
+const BETWEEN: [&str; 14] = ["&", "+", "/", "and", "und", "et", "y", "e", "i", "en", "og", "och", "ve", "и"];
+
+/// Most bytes of several people's names at the start of a message.
+const NAMES_BYTES_MAX: usize = 200;
 
 /// Words with which people begin to address somebody.
 const GREETINGS: [&str; 40] = [
@@ -72,6 +78,9 @@ const GREETINGS: [&str; 40] = [
     "おはよう",
 ];
 
+/// Those of them that also begin an answer: "ok skip", "yes, grant access".
+const ANSWERS: [&str; 5] = ["ok", "okay", "yes", "yeah", "no"];
+
 /// Titles before a name, with which a surname alone counts.
 const TITLES: [&str; 30] = [
     "mr", "mr.", "mrs", "mrs.", "ms", "ms.", "miss", "mx", "dr", "dr.", "prof", "prof.", "herr", "frau", "hr.", "fr.",
@@ -89,7 +98,7 @@ pub(super) fn called_another(
 ) -> Option<BTreeSet<OwnedUserId>> {
     let is_other = |user: &UserId| user != sender && !coworkers.iter().any(|coworker| coworker.user == user);
     if let Some(html) = &message.html {
-        let words = OwnWords::of_html(html);
+        let words = OwnWords::of_unstruck_html(html);
         let linked = words.leading_link().and_then(|(href, _)| linked_user(href));
         if let Some(user) = linked.filter(|user| is_other(user)) {
             return Some([user].into());
@@ -98,38 +107,80 @@ pub(super) fn called_another(
     let text = after_quote(&message.body);
     let greeted = GREETINGS.iter().filter_map(|greeting| {
         let start = name_at_start(text, greeting)?;
-        Some(text[start.bytes..].trim_start_matches([' ', ',', '!']))
+        Some((text[start.bytes..].trim_start_matches([' ', ',', '!']), !ANSWERS.contains(greeting)))
     });
-    std::iter::once(text).chain(greeted).find_map(|text| {
+    std::iter::once((text, false)).chain(greeted).find_map(|(text, greeted)| {
         if coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some()) {
             return None;
         }
-        let named = members.iter().filter(|member| is_other(member.user) && is_named(text, member));
-        let named: BTreeSet<OwnedUserId> = named.map(|member| member.user.to_owned()).collect();
+        let others = || members.iter().filter(|member| is_other(member.user));
+        let named = others().filter(|member| is_named(text, member, greeted));
+        let mut named: BTreeSet<OwnedUserId> = named.map(|member| member.user.to_owned()).collect();
+        if named.is_empty() {
+            let others: Vec<&Member<'_>> = others().collect();
+            named = several_named(text, &others);
+        }
         (!named.is_empty() || is_called_with_at(text, sender)).then_some(named)
     })
 }
 
-/// Returns whether a text opens with a member's name and does not only talk about them (`Bob is away`).
-fn is_named(text: &str, member: &Member<'_>) -> bool {
+/// Returns a member's whole names: as displayed, without additions (`Bob Stone (ops)`), and the user id.
+fn whole_names<'a>(member: &Member<'a>) -> [&'a str; 4] {
     let display = member.name.unwrap_or_default().trim();
-    // Additions to display names: `Bob Stone (ops)`.
     let bare = [" (", " [", " |", " ·", " /"].iter().filter_map(|mark| display.find(mark)).min();
     let bare = bare.map_or("", |end| display[..end].trim());
-    let whole = [display, bare, member.user.localpart(), member.user.as_str()];
-    let by_whole_name = whole.iter().filter(|name| !name.is_empty()).any(|name| {
-        let is_everyday = name.chars().count() < 2 || EVERYDAY.iter().any(|word| is_same(name, word));
-        name_at_start(text, name).is_some_and(|start| {
-            let may_be = !is_everyday && !spelling::states(&text[start.bytes..]);
-            may_be || is_vocative(text, &start)
-        })
-    });
-    by_whole_name || is_named_in_part(text, display)
+    [display, bare, member.user.localpart(), member.user.as_str()]
+}
+
+/// Returns whether a text calls a member at its start. Most names are also words ("Grant access", "Max 5 lines"), so a
+/// name counts only with a mark that makes it an address; otherwise a request would vanish.
+fn is_named(text: &str, member: &Member<'_>, greeted: bool) -> bool {
+    let calls = |name: &str| {
+        name_at_start(text, name)
+            .is_some_and(|start| calls_clearly(text, &start) || greeted && is_vocative(text, &start))
+    };
+    let mut whole = whole_names(member).into_iter().filter(|name| !name.is_empty());
+    whole.any(calls) || is_named_in_part(text, member.name.unwrap_or_default().trim(), greeted)
+}
+
+/// Returns the members called together at the start of a text: `Anna & Bob:`, `Anna/Bob:`, `Anna and Bob,`.
+fn several_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
+    let none = BTreeSet::new;
+    let text = text.trim_start_matches(is_hidden);
+    let Some(head) = text.find(spelling::CALLING).map(|end| &text[..end]) else { return none() };
+    if head.len() > NAMES_BYTES_MAX {
+        return none();
+    }
+    let spaced = head.replace('/', " / ").replace('&', " & ").replace('+', " + ");
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let between = |word: &&str| BETWEEN.iter().any(|between| is_same(word, between));
+    if !words.iter().any(between) {
+        return none();
+    }
+    let mut called = none();
+    for name in words.split(between) {
+        let name = name.join(" ");
+        let name = name.trim_start_matches(['@', '＠']);
+        let is_meant = |member: &&&Member<'_>| {
+            let display = member.name.unwrap_or_default();
+            let mut names = whole_names(member).into_iter().chain(display.split_whitespace());
+            !name.is_empty() && names.any(|own| is_same(own, name))
+        };
+        let meant: Vec<_> = others.iter().filter(is_meant).collect();
+        if meant.is_empty() {
+            return none();
+        }
+        called.extend(meant.into_iter().map(|member| member.user.to_owned()));
+    }
+    called
 }
 
 /// Returns whether a text opens with part of a name, which counts only if it is clearly an address.
-fn is_named_in_part(text: &str, display: &str) -> bool {
-    let calls = |text: &str, part: &str| name_at_start(text, part).is_some_and(|start| is_vocative(text, &start));
+fn is_named_in_part(text: &str, display: &str, greeted: bool) -> bool {
+    let calls = |text: &str, part: &str, titled: bool| {
+        name_at_start(text, part)
+            .is_some_and(|start| calls_clearly(text, &start) || (greeted || titled) && is_vocative(text, &start))
+    };
     let title = TITLES.iter().filter_map(|title| {
         let start = text.split_whitespace().next().filter(|first| is_same(first, title))?;
         Some(text.trim_start()[start.len()..].trim_start())
@@ -139,7 +190,7 @@ fn is_named_in_part(text: &str, display: &str) -> bool {
     if parts.any(|part| {
         let is_name =
             part.chars().count() > 1 && part.len() < display.len() && !EVERYDAY.iter().any(|word| is_same(part, word));
-        is_name && calls(text, part) || !part.is_empty() && titled.is_some_and(|text| calls(text, part))
+        is_name && calls(text, part, false) || !part.is_empty() && titled.is_some_and(|text| calls(text, part, true))
     }) {
         return true;
     }
@@ -176,8 +227,8 @@ pub(super) fn says_nothing(message: &Message) -> bool {
 pub(super) fn is_word(token: &str) -> bool {
     let shown = token.trim_matches(is_hidden);
     let is_shortcode = shown.len() > 2 && shown.starts_with(':') && shown.ends_with(':');
-    let is_emoticon =
-        shown.len() <= 4 && shown.starts_with([':', ';', '=']) || matches!(shown, "xD" | "XD" | "xd" | "<3");
+    let is_emoticon = shown.len() <= 4 && shown.starts_with([':', ';', '='])
+        || matches!(shown, "xD" | "XD" | "xd" | "<3" | "(y)" | "(Y)");
     let is_keycap = shown.contains('\u{20e3}');
     let is_vote = matches!(shown, "+1" | "-1" | "+1!" | "++" | "--");
     !(is_shortcode || is_emoticon || is_keycap || is_vote) && shown.chars().any(is_letter)

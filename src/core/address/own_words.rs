@@ -18,6 +18,10 @@ pub const INSPECTED_LINKS_MAX: usize = 256;
 /// Elements whose content is not the sender's running text.
 const HIDDEN: [&str; 8] = ["blockquote", "mx-reply", "code", "pre", "script", "style", "textarea", "title"];
 
+/// The same with what is struck out, which its sender has taken back.
+const UNASKED: [&str; 11] =
+    ["blockquote", "mx-reply", "code", "pre", "script", "style", "textarea", "title", "del", "s", "strike"];
+
 /// Those of them that nobody sees: a quote for other clients, and what is not text.
 const UNSEEN: [&str; 3] = ["mx-reply", "script", "style"];
 
@@ -46,6 +50,11 @@ impl OwnWords {
     /// Parses Matrix HTML.
     pub(crate) fn of_html(html: &str) -> Self {
         Scan::of(html, &HIDDEN)
+    }
+
+    /// Parses Matrix HTML without what is struck out.
+    pub(crate) fn of_unstruck_html(html: &str) -> Self {
+        Scan::of(html, &UNASKED)
     }
 
     /// Parses all visible text of Matrix HTML, including quotes and code.
@@ -136,13 +145,13 @@ fn bare_links(text: &str) -> impl Iterator<Item = &str> {
 struct Scan {
     words: OwnWords,
     hides: &'static [&'static str],
-    hidden: [usize; HIDDEN.len()],
+    hidden: [usize; UNASKED.len()],
     open_link: Option<(String, usize)>,
 }
 
 impl Scan {
     fn of(html: &str, hides: &'static [&'static str]) -> OwnWords {
-        let mut scan = Self { words: OwnWords::default(), hides, hidden: [0; HIDDEN.len()], open_link: None };
+        let mut scan = Self { words: OwnWords::default(), hides, hidden: [0; UNASKED.len()], open_link: None };
         scan.run(bounded(html));
         scan.close_link();
         scan.words

@@ -9,6 +9,34 @@ pub(super) const VOCATIVE: [char; 23] = [
     '～', '〜',
 ];
 
+/// Those of them that make an address of any word before them.
+pub(super) const CALLING: [char; 15] =
+    [':', ',', '：', '，', '、', '﹐', '﹕', ';', '；', '،', '؛', '՝', '፣', '፥', '၊'];
+
+/// Dashes.
+const DASHES: [char; 4] = ['-', '–', '—', '―'];
+
+/// Quotes and brackets around a name, in pairs.
+const PAIRS: [(char, char); 14] = [
+    ('(', ')'),
+    ('（', '）'),
+    ('[', ']'),
+    ('«', '»'),
+    ('»', '«'),
+    ('‹', '›'),
+    ('“', '”'),
+    ('„', '“'),
+    ('‘', '’'),
+    ('"', '"'),
+    ('\'', '\''),
+    ('「', '」'),
+    ('『', '』'),
+    ('【', '】'),
+];
+
+/// Those with which logs and data begin too: an `@` must follow.
+const OF_DATA: [char; 3] = ['[', '"', '\''];
+
 /// Question marks.
 const QUESTIONS: [char; 11] = ['?', '？', '؟', '¿', '﹖', '⁇', '⁈', '⁉', '❓', '❔', '՞'];
 
@@ -201,26 +229,68 @@ pub(super) struct Start {
     pub(super) at: bool,
     /// Whether it includes an attached honorific.
     pub(super) honoured: bool,
+    /// Whether an emoji, a quote or a bracket precedes it.
+    pub(super) decorated: bool,
 }
 
-/// Finds `name` at the start of `text`, if a word ends after it. Invisible marks, emphasis and an `@` may precede it,
-/// and an honorific may follow.
+/// What precedes a name: its length in bytes, the pair that closes it, and whether only an `@` may follow.
+struct Before {
+    bytes: usize,
+    close: Option<char>,
+    only_at: bool,
+}
+
+/// Returns the emoji, the dash, or the quote or bracket at the start of a text.
+fn before(text: &str) -> Before {
+    let is_emoji = |letter: char| matches!(letter, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}');
+    let mut rest = text.trim_start_matches(|letter: char| is_emoji(letter) || is_hidden(letter) || letter == ' ');
+    let mut only_at = false;
+    let dashed = rest.trim_start_matches(DASHES).trim_start_matches('•');
+    if dashed.len() < rest.len() && dashed.starts_with(char::is_whitespace) {
+        only_at = true;
+        rest = dashed.trim_start();
+    }
+    let open = rest.chars().next();
+    let pair = PAIRS.iter().find(|(from, _)| Some(*from) == open);
+    if let Some((from, _)) = pair {
+        only_at |= OF_DATA.contains(from);
+        rest = &rest[from.len_utf8()..];
+    }
+    Before { bytes: text.len() - rest.len(), close: pair.map(|(_, to)| *to), only_at }
+}
+
+/// Finds `name` at the start of `text`, if a word ends after it. Invisible marks, emoji, a quote or bracket, emphasis and
+/// an `@` may precede it, and an honorific may follow.
 pub(super) fn name_at_start(text: &str, name: &str) -> Option<Start> {
-    let shown = text.trim_start_matches(is_hidden);
+    let hidden = text.len() - text.trim_start_matches(is_hidden).len();
+    let bare = Before { bytes: hidden, close: None, only_at: false };
+    name_behind(text, name, &bare).or_else(|| {
+        let before = before(text);
+        if before.bytes > hidden { name_behind(text, name, &before) } else { None }
+    })
+}
+
+fn name_behind(text: &str, name: &str, before: &Before) -> Option<Start> {
+    let shown = &text[before.bytes..];
     let plain = shown.trim_start_matches(['*', '_']);
     let markup = &shown[..shown.len() - plain.len()];
     let bare = plain.strip_prefix(['@', '＠']);
+    let decorated = before.close.is_some() || before.only_at || !text[..before.bytes].chars().all(is_hidden);
     let named = |rest: &str, at: bool| {
-        let before = text.len() - rest.len();
-        let length = prefix_folded(rest, name)?;
-        let closed = if markup.is_empty() { 0 } else { closing(&rest[length..], markup) };
-        let behind = &rest[length + closed..];
+        let skipped = text.len() - rest.len();
+        let mut length = prefix_folded(rest, name)?;
+        length += if markup.is_empty() { 0 } else { closing(&rest[length..], markup) };
+        let closed = before.close.filter(|close| rest[length..].starts_with(*close));
+        length += closed.map_or(0, char::len_utf8);
+        let behind = &rest[length..];
         let (honorific, honoured) = honorific(behind);
-        let bytes = before + length + closed + honorific;
-        (honorific > 0 || ends_word(behind, name)).then_some(Start { bytes, at, honoured })
+        let bytes = skipped + length + honorific;
+        (honorific > 0 || ends_word(behind, name)).then_some(Start { bytes, at, honoured, decorated })
     };
     let found = bare.and_then(|bare| named(bare, true)).or_else(|| named(plain, name.starts_with('@')));
-    found.filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
+    found
+        .filter(|start| start.at || !before.only_at)
+        .filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
 }
 
 /// Returns the length of `name` at the start of `text`. What people do not distinguish when typing is equal: case,
@@ -264,6 +334,22 @@ pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
     let rest = behind.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
     let is_parted = found.honoured && rest.len() < behind.len();
     found.at || is_parted || rest.is_empty() || rest.starts_with(VOCATIVE)
+}
+
+/// Returns whether a found name is marked as an address: by an `@`, an honorific, `:`, `,` and the like, or a dash.
+pub(super) fn calls_clearly(text: &str, found: &Start) -> bool {
+    let behind = &text[found.bytes..];
+    let rest = behind.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
+    let honoured = found.honoured && is_vocative(text, found);
+    found.at || honoured || rest.starts_with(CALLING) || behind_dash(behind).is_some()
+}
+
+/// Returns what follows a dash that stands apart behind a name.
+pub(super) fn behind_dash(behind: &str) -> Option<&str> {
+    let rest = behind.trim_start();
+    let said = rest.trim_start_matches(DASHES);
+    let apart = rest.len() < behind.len() && said.len() < rest.len() && said.starts_with(char::is_whitespace);
+    apart.then_some(said)
 }
 
 /// Returns whether the text after a name says something about its owner: `sales are down`, `oncall has paged`.
@@ -330,6 +416,9 @@ fn ends_word(rest: &str, name: &str) -> bool {
         let is_latin = name.ends_with(|letter: char| usual_width(letter).is_ascii_alphanumeric());
         is_latin && ('\u{2e80}'..='\u{ffff}').contains(&next) && !PARTICLES.contains(&next) && !is_honoured()
     };
+    if is_glued(rest) {
+        return false;
+    }
     let mut full_stop = || matches!(next, '.' | ')') && letters.next().is_none_or(char::is_whitespace);
     next.is_whitespace()
         || is_hidden(next)
@@ -337,6 +426,14 @@ fn ends_word(rest: &str, name: &str) -> bool {
         || matches!(next, '。' | '．' | '।' | '۔' | '։')
         || changes_script()
         || full_stop()
+}
+
+/// Returns whether a colon after a name belongs to a longer word: `ci:main`, `ci:8080`, `ci://x`. A question may follow
+/// without a space.
+fn is_glued(rest: &str) -> bool {
+    let behind = rest.trim_start_matches(':');
+    let goes_on = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '/' | '-' | '.' | '_' | '@' | '$');
+    behind.len() < rest.len() && behind.starts_with(goes_on) && !asks_behind(behind)
 }
 
 /// Returns the length of the emphasis that closes after a name what was opened before it.

@@ -116,7 +116,7 @@ fn c5_a_coworkers_name_is_read_as_people_of_ten_languages_write_it() {
         ("\u{200f}حارس، هل أنت هنا؟", Some("guard")),
         ("\u{2067}حارس\u{2069}: انظر", Some("guard")),
         ("حارسنا غائب", None),
-        ("pit boss — los", None),
+        ("pit boss — los", Some("pit")),
     ];
     for (body, expected) in table {
         assert_eq!(called(body, true).as_deref(), expected, "{body}");
@@ -176,7 +176,7 @@ fn c5_who_is_called_in_a_thread_is_read_as_people_of_ten_languages_write_it() {
         "Привет, Иван, посмотри",
         "Ｂｏｂ： look",
         "Bob, is it up?",
-        "bob stone can you restart it",
+        "bob stone: can you restart it",
     ];
     for body in to_others {
         let verdict = addressed(&said(in_thread(Message::text(body))), &scene);
@@ -202,5 +202,141 @@ fn c5_who_is_called_in_a_thread_is_read_as_people_of_ten_languages_write_it() {
     for body in to_the_coworker {
         let verdict = addressed(&said(in_thread(Message::text(body))), &scene);
         assert!(matches!(verdict, Verdict::Asked(_)), "{body} {verdict:?}");
+    }
+}
+
+#[test]
+fn c5_a_follow_up_that_begins_with_a_word_that_is_also_a_members_name_does_not_vanish() {
+    let named = [
+        "Grant",
+        "Max",
+        "Bill",
+        "Skip",
+        "Rose",
+        "Hope",
+        "Ben",
+        "Will",
+        "Mark Twain",
+        "Art",
+        "Sue",
+        "Page",
+        "Summer Hill",
+    ];
+    let members = named.map(|name| Member { user: bob(), name: Some(name) });
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), ..ThreadSoFar::default() };
+    let scene = Scene { thread: Some(&one), members: &members, ..scene() };
+    let in_its_thread = |body: &str| addressed(&said(in_thread(Message::text(body))), &scene);
+    for body in [
+        "Grant access to the logs",
+        "Max 5 lines please",
+        "Bill the customer",
+        "Skip this step",
+        "Skip",
+        "skip!",
+        "Max?",
+        "ok skip",
+        "Ok, skip it",
+        "yes, grant access",
+        "Rose by how much",
+        "Hope can you do it",
+        "Ben ne yapmalıyım",
+        "Will it work",
+        "Mark it as done",
+        "Page Sue about it",
+        "Summer Hill prices",
+        "max:5",
+        "Max-5 lines",
+    ] {
+        assert_eq!(in_its_thread(body), asks(&[(oncall(), Why::FollowsThread)]), "{body}");
+    }
+    for body in [
+        "Grant, access is yours",
+        "Max: look",
+        "skip - look",
+        "Bill — look",
+        "@Rose look",
+        "hey hope",
+        "thanks, Ben!",
+        "Mark, check",
+        "will: look",
+        "Bill & Sue: look",
+    ] {
+        assert_eq!(in_its_thread(body), nobody(Silence::NotAddressed), "{body}");
+    }
+}
+
+#[test]
+fn c5_a_coworkers_name_with_a_colon_in_a_longer_word_is_no_address() {
+    for body in [
+        "ci:main is red",
+        "ci:8080 is down",
+        "ci:latest does not pull",
+        "ci://x",
+        "ci::run fails",
+        "pit boss:example.org",
+    ] {
+        for mentions in [true, false] {
+            assert_eq!(called(body, mentions), None, "{body} {mentions}");
+        }
+    }
+    for body in ["ci: main is red", "ci:\nmain is red", "ci:看一下", "ci:why is main red?", "ci:посмотри"] {
+        assert_eq!(called(body, true).as_deref(), Some("ci"), "{body}");
+    }
+}
+
+#[test]
+fn c5_a_coworkers_name_is_read_behind_an_emoji_a_quote_a_bracket_and_before_a_dash_or_line() {
+    let table = [
+        ("👋 @oncall state", true),
+        ("👋🏽 oncall: state", true),
+        ("❤️ @oncall state", true),
+        ("(@oncall) state", true),
+        ("«oncall», state", true),
+        ("„oncall“: state", true),
+        ("「oncall」、state", true),
+        ("\"@oncall\" state", true),
+        ("- @oncall state", true),
+        ("— @oncall state", true),
+        ("oncall - state", true),
+        ("oncall – state", true),
+        ("oncall — state", true),
+        ("oncall\nstate", true),
+        ("(oncall) was paged", false),
+        ("👍 oncall was paged", false),
+        ("[oncall] disk full", false),
+        ("\"oncall\": 5", false),
+        ("- oncall: nobody", false),
+        ("oncall-state", false),
+        ("oncall - was paged twice", false),
+        ("👋 all, see @oncall", false),
+    ];
+    for (body, asked) in table {
+        let expected = if asked { asks(&[(oncall(), Why::Mentioned)]) } else { nobody(Silence::NotAddressed) };
+        assert_eq!(addressed(&said(Message::text(body)), &scene()), expected, "{body}");
+    }
+    for body in ["[oncall] disk full", "👍 oncall paged", "- oncall: nobody"] {
+        assert_eq!(addressed(&said(unmarked(body, None)), &scene()), nobody(Silence::NotAddressed), "{body}");
+    }
+    let oncall = &COWORKERS[0];
+    assert_eq!(strip_address("(@oncall) state", None, oncall), "state");
+    assert_eq!(strip_address("«oncall», state", None, oncall), "state");
+    assert_eq!(strip_address("👋 @oncall !help", None, oncall), "!help");
+}
+
+#[test]
+fn c5_a_struck_pill_does_not_ask() {
+    let pill = "<a href=\"https://matrix.to/#/@coworker-oncall:here.org\">oncall</a>";
+    for (html, asked) in [
+        (format!("<del>{pill}</del> never mind the disk"), false),
+        (format!("<s>{pill} look</s> done"), false),
+        (format!("<strike>{pill}</strike> done"), false),
+        (format!("<del>{pill} wait</del> {pill} look"), true),
+        (format!("<strong>{pill}</strong> look"), true),
+    ] {
+        for mentions in [None, mentioning(&[oncall()]).mentions] {
+            let message = Message { mentions, ..unmarked("look at the disk", Some(&html)) };
+            let expected = if asked { asks(&[(oncall(), Why::Mentioned)]) } else { nobody(Silence::NotAddressed) };
+            assert_eq!(addressed(&said(message), &scene()), expected, "{html}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::core::event::EventKind;
 
-const ASKS_NOTHING: [&str; 44] = [
+const ASKS_NOTHING: [&str; 60] = [
     "👍",
     "🙏🏽",
     "🎉🎉",
@@ -46,9 +46,25 @@ const ASKS_NOTHING: [&str; 44] = [
     "감사합니다~",
     "cảm ơn",
     "> the quoted answer\n\nthanks",
+    "lgtm",
+    "LGTM 👍",
+    "you're welcome",
+    "You’re welcome!",
+    "nvm",
+    "Never mind, thanks",
+    "ta",
+    "(y)",
+    "yes",
+    "no",
+    "no thanks",
+    "ja",
+    "はい",
+    "да",
+    "oui",
+    "Ja, danke!",
 ];
 
-const ASKS: [&str; 33] = [
+const ASKS: [&str; 30] = [
     "👍 and now?",
     "?",
     "??",
@@ -57,12 +73,9 @@ const ASKS: [&str; 33] = [
     "؟",
     "thanks?",
     "ok?",
-    "yes",
-    "no",
-    "no thanks",
-    "ja",
-    "はい",
-    "да",
+    "yes, restart it",
+    "no, the other one",
+    "(x)",
     "thanks, and today",
     "ok do it",
     "ok go",
@@ -134,6 +147,12 @@ fn c5_what_may_answer_a_question_of_the_coworkers_is_not_taken_for_thanks() {
         ("ok", Some(true), runs()),
         ("👍", Some(true), runs()),
         ("sounds good, thanks", Some(true), runs()),
+        ("yes", Some(true), runs()),
+        ("no thanks", Some(true), runs()),
+        ("はい", Some(true), runs()),
+        ("nvm", Some(true), runs()),
+        ("yes", None, runs()),
+        ("да", Some(false), nobody(Silence::NoWords)),
         ("ok", None, runs()),
         ("好的", None, runs()),
         ("ok", Some(false), nobody(Silence::NoWords)),
@@ -156,6 +175,8 @@ fn c5_what_may_answer_a_question_of_the_coworkers_is_not_taken_for_thanks() {
         ("要重启吗？", Some(true)),
         ("Reply `ok` and I restart it.", Some(true)),
         ("Shall I restart it? It takes a minute.", Some(true)),
+        ("It is red. I can restart it.", Some(true)),
+        ("It is red. Let me know if I should restart it.", Some(true)),
         ("You asked: ok?", Some(false)),
         ("It is red.", Some(false)),
         (&*long, Some(false)),

@@ -58,7 +58,7 @@ impl World {
             }
         }
         let Some(live) = self.live(id) else { return };
-        let due = live.run.next_at().map(|at| at.as_ms());
+        let due = live.run.next_at().map(crate::core::time::Timestamp::as_ms);
         if let Some(at_ms) = due.filter(|at| live.ticks_at != Some(*at)) {
             live.ticks_at = Some(at_ms);
             let wait = u64::try_from(at_ms - self.now_ms).unwrap_or(0);
@@ -336,7 +336,7 @@ impl World {
     }
 
     /// The homeserver has it.
-    pub(super) fn arrive(&mut self, posting: Posting) {
+    pub(super) fn arrive(&mut self, posting: &Posting) {
         let txn = posting.run.transaction(posting.step);
         let name = txn
             .as_str()
@@ -373,7 +373,7 @@ impl World {
         }
         let delay = self.chance.between(5, 150);
         let arrived = if posting.unheard { Err(passing()) } else { Ok(posting.target.clone().unwrap_or(id)) };
-        self.answer_posting(&posting, delay, arrived);
+        self.answer_posting(posting, delay, arrived);
     }
 
     fn answer_posting(&mut self, posting: &Posting, delay: u64, arrived: Result<OwnedEventId, Failure>) {

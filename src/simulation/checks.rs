@@ -127,7 +127,7 @@ impl World {
             }
             Outcome::Dropped => {
                 let told = self.told_elsewhere.contains(id) || !ended.unheard;
-                if !is_gone && !(ended.unheard && told) {
+                if !(is_gone || ended.unheard && told) {
                     self.breaks("a run is dropped without a reason");
                 }
             }
@@ -137,11 +137,11 @@ impl World {
     /// Returns under which step's name an event got its present text.
     fn said_last(&self, event: &Event) -> Option<&str> {
         let of = &event.of.as_ref()?.0;
-        let edits = self.server.events.iter().filter(|edit| {
+        let mut edits = self.server.events.iter().filter(|edit| {
             edit.kind == Kind::Replaced
                 && edit.of.as_ref().is_some_and(|(run, name)| run == of && name.starts_with("status"))
         });
-        edits.last()?.of.as_ref().map(|(_, name)| name.as_str())
+        edits.next_back()?.of.as_ref().map(|(_, name)| name.as_str())
     }
 
     /// In a thread, answers stand in the order of their requests.

@@ -181,7 +181,7 @@ impl World {
             whole: true,
         };
         let shows = posting.target.is_none();
-        self.arrive(posting);
+        self.arrive(&posting);
         let event = self.server.event_of(&txn)?;
         if shows {
             // It goes when the request is redacted.

@@ -89,9 +89,9 @@ impl World {
         let room = event.room.clone();
         let asked_at = Timestamp::from_ms(event.at_ms);
         let record = RunRecord {
+            asked_at,
             private,
             attempt,
-            asked_at,
             ..RunRecord::new(&user, &room, request, &asker, place, self.now())
         };
         self.begin(Kept { record, incarnation: 0 }, false);
@@ -115,7 +115,7 @@ impl World {
             live.run.record().request == target || live.shown.iter().any(|shown| shown == target)
         };
         let meant: Vec<RunId> =
-            process.live.iter_mut().filter(|(_, live)| shows(&live)).map(|(id, _)| id.clone()).collect();
+            process.live.iter_mut().filter(|(_, live)| shows(live)).map(|(id, _)| id.clone()).collect();
         if meant.is_empty() {
             for live in process.live.values_mut() {
                 live.early.push((target.to_owned(), order.clone()));

@@ -34,6 +34,7 @@ pub(super) enum Waits {
 }
 
 /// A run that goes on.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Live {
     pub(super) run: Run,
     /// What it wants that is not carried out yet.
@@ -186,13 +187,11 @@ impl World {
         let ticket = if again {
             process.schedule.resume(lane_of(&kept.record))
         } else {
-            match process.schedule.request(lane_of(&kept.record)) {
-                Ok(ticket) => ticket,
-                Err(_) => {
-                    self.write_down(id.as_str(), || "declined: too many wait".to_owned());
-                    return self.disk.write(Write::Declined(kept.record.request.clone()));
-                }
-            }
+            let Ok(ticket) = process.schedule.request(lane_of(&kept.record)) else {
+                self.write_down(id.as_str(), || "declined: too many wait".to_owned());
+                return self.disk.write(Write::Declined(kept.record.request.clone()));
+            };
+            ticket
         };
         let mut run = Run::new(kept.record.clone(), rules(), now);
         let live = Live {
@@ -273,16 +272,13 @@ impl World {
         let mut told = Vec::new();
         for ticket in process.schedule.take_granted() {
             let Some((id, live)) = process.live.iter_mut().find(|(_, live)| live.ticket == ticket) else { continue };
-            let what = match live.waits.take() {
-                Some(Waits::Return) => {
-                    live.parked = false;
-                    Input::Unparked
-                }
+            let what = if live.waits.take() == Some(Waits::Return) {
+                live.parked = false;
+                Input::Unparked
+            } else {
                 // It may be granted before it waits.
-                _ => {
-                    live.has_begun = true;
-                    Input::Turn
-                }
+                live.has_begun = true;
+                Input::Turn
             };
             told.push((id.clone(), live.attempt, what));
         }

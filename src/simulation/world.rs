@@ -191,7 +191,7 @@ impl World {
         match happening {
             Happening::Person(act) => self.act(act),
             Happening::Deliver(event) => self.deliver(event),
-            Happening::Arrive(posting) => self.arrive(*posting),
+            Happening::Arrive(posting) => self.arrive(&posting),
             Happening::Done { life, run, attempt, what } => self.done(life, &run, attempt, what),
             Happening::Tick { life, run, at_ms } => self.tick(life, &run, at_ms),
             Happening::Effect { run, incarnation, job, number, asks } => {

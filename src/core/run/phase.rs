@@ -23,6 +23,7 @@ pub(super) enum Phase {
     /// What the room is like.
     CatchingUp,
     /// The context; and that the journal holds on disk that it is composed.
+    #[expect(clippy::option_option, reason = "whether it has come, and whether there is anything to answer with")]
     Composing { noted: bool, ready: Option<Option<Ready>> },
     /// The context of the request by itself, which was refused.
     ComposingAlone,

@@ -75,8 +75,7 @@ impl Run {
     /// Takes what became of what was on its way.
     pub(super) fn sent(&mut self, sent: Result<OwnedEventId, Failure>, now: Timestamp) {
         match (self.posting.take(), sent) {
-            (Some(Posting::Last), sent)
-            | (Some(Posting::Sending(Step::Stopped) | Posting::Flushing(Step::Stopped, _)), sent) => {
+            (Some(Posting::Last | Posting::Sending(Step::Stopped) | Posting::Flushing(Step::Stopped, _)), sent) => {
                 return self.said(sent, now);
             }
             (Some(Posting::Sending(step)), Ok(event)) => {

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-impl<'a> Driver<'a> {
+impl Driver<'_> {
     pub(super) fn compose(&mut self, breadth: Breadth) {
         let (engine, account, mut record) = (self.engine, self.account(), self.run.record().clone());
         self.begin(false, async move {

@@ -14,7 +14,7 @@ use crate::core::{reach::clock, time::Timestamp};
 pub const REGENERATIONS_MAX: u32 = 1;
 
 /// Most attempts, including the first, while empty answers come.
-pub const EMPTY_ATTEMPTS_MAX: u32 = 2;
+pub const EMPTY_ATTEMPTS_MAX: u32 = 3;
 
 /// How often and how long to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,9 +271,9 @@ mod tests {
         let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
         assert_eq!(waits, [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), ms(8000), ms(8000), Decision::GiveUp]);
         assert_eq!([decide(3, 0.5), decide(3, 1.0), decide(3, f64::INFINITY)], [ms(1750), ms(1500), ms(1500)]);
-        let second = Made { attempts: 2, ..FIRST };
-        let empty = Policy::default().decide(second, &Cause::nothing(200), Hints::default(), 0.0);
-        assert_eq!(empty, Decision::GiveUp, "an empty answer is asked for twice");
+        let third = Made { attempts: 3, ..FIRST };
+        let empty = Policy::default().decide(third, &Cause::nothing(200), Hints::default(), 0.0);
+        assert_eq!(empty, Decision::GiveUp, "an empty answer is asked for three times");
     }
 
     #[test]

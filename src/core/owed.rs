@@ -138,7 +138,9 @@ impl Owed {
         };
         if end.taken_back {
             let known = end.posted.into_iter().chain(record.streamed.clone()).map(Shown::Event);
-            let unknown = record.answer_begun.is_some() && record.streamed.is_none() && !end.answered;
+            // A crash in the middle of the work may have lost that the answer was being sent.
+            let begun = record.answer_begun.is_some() || record.crashes > 0;
+            let unknown = begun && record.streamed.is_none() && !end.answered;
             let unknown = unknown.then_some(Shown::SentAs(Step::Answer));
             let mut gone: Vec<Shown> = Vec::new();
             let cards = end.cards.into_iter().map(|(shown, ..)| shown);

@@ -157,7 +157,7 @@ impl World {
                 self.disk.write(Write::Posted(request, id.clone(), event));
             }
             Effect::WeighBudgetWord(_) => self.later(id, 0, Done::Was(Box::new(Input::BudgetWord(true)))),
-            Effect::CloseCards => self.close_cards(id),
+            Effect::CloseCards => self.close_cards_anew(id),
             Effect::ReadAnew => {
                 let live = self.live(id)?;
                 let anew = Input::Anew { restarts: live.edits.restarts(), joined: Vec::new(), editor: None };

@@ -36,15 +36,11 @@ impl World {
             names: &Names::default(),
             zone: &record.zone(),
         };
-        let cards = self.disk.now.cards.iter().filter(|((run, _), _)| run == id).map(|((_, number), card)| {
-            let shown = card.event.clone().map_or(Shown::SentAs(Step::Card(*number, CardStep::Ask)), Shown::Event);
-            (shown, Step::Card(*number, CardStep::End), closing_text(&record))
-        });
         let posted = self.disk.now.posted.get(&record.request).into_iter().flatten();
         let posted = posted.filter(|(run, _)| run == id).map(|(_, event)| event.clone()).chain(end.answer.clone());
         let left = owed::End {
             record: record.last_notice(&ended, now),
-            cards: cards.collect(),
+            cards: self.card_ends(id, &record),
             reactions: Vec::new(),
             posted: if end.taken_back { posted.collect() } else { Vec::new() },
             answered: end.answer.is_some(),
@@ -85,6 +81,25 @@ impl World {
         }
         self.after(10, Happening::Pay { life: self.life, run: id.clone() });
         self.let_go();
+    }
+
+    /// The last edits of a run's cards; of one that was on its way nobody knows whether it came.
+    fn card_ends(&self, id: &RunId, record: &RunRecord) -> Vec<(Shown, Step, Outgoing)> {
+        let cards = self.disk.now.cards.iter().filter(|((run, _), _)| run == id).map(|((_, number), card)| {
+            let shown = card.event.clone().map_or(Shown::SentAs(Step::Card(*number, CardStep::Ask)), Shown::Event);
+            (shown, Step::Card(*number, CardStep::End), closing_text(record))
+        });
+        cards.collect()
+    }
+
+    /// Ends the cards of a run that goes on from its beginning.
+    pub(super) fn close_cards_anew(&mut self, id: &RunId) {
+        let now = self.now();
+        let Some(record) = self.live(id).map(|live| live.run.record().clone()) else { return };
+        let cards = self.card_ends(id, &record);
+        self.owe(Owed::of(&record, owed::End { cards, ..owed::End::default() }, now));
+        self.close_cards(id);
+        self.after(10, Happening::Pay { life: self.life, run: id.clone() });
     }
 
     pub(super) fn owe(&mut self, owed: Owed) {

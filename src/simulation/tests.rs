@@ -1,7 +1,7 @@
 use super::*;
 
 /// Histories of `cargo test`.
-const HISTORIES: u64 = 2_000;
+const HISTORIES: u64 = 6_000;
 /// So many histories find a planted fault at the latest.
 const FOUND_WITHIN: u64 = 3_000;
 

@@ -259,27 +259,26 @@ async fn c2_c4_c12_a_bridges_puppet_asks_where_config_lets_it_and_does_nothing_e
     let dm = puppet.create_dm(&assistant).await?;
     puppet.until_membership(&dm, &assistant, &MembershipState::Leave).await?;
 
-    // Under the asker rule nobody can approve the puppet's call; under the other rule only a moderator can.
-    for (tool, to) in [("deploy", "red"), ("anywhere", "blue")] {
-        office.ask(puppet, &room, &format!("use {tool} with {to}")).await?;
-        let to = format!("\"to\": \"{to}\"");
-        let card = |seen: &Timeline| {
-            let card = seen.messages_of(&oncall).find(|event| event.body().contains(&to))?;
-            (seen.reactions(&card.event_id).filter(|(by, _)| *by == oncall).count() == 2).then(|| card.clone())
-        };
-        let card = puppet.until(&room, "a card", card).await?;
-        puppet.react(&room, &card.event_id, "✅").await?;
-        puppet.send(&room, Message::text("yes").replying_to(&card.event_id)).await?;
-        if tool == "anywhere" {
-            ask(&office, alice, &room, "what came before is handled").await?;
-            assert_eq!(ops.ran(), Vec::<String>::new(), "a puppet approves nothing");
-            alice.react(&room, &card.event_id, "✅").await?;
-            let ran = |seen: &Timeline| {
-                seen.messages_of(&oncall).find(|event| event.body().contains("It was run.")).map(drop)
-            };
-            alice.until(&room, "that it ran", ran).await?;
-        }
-    }
+    // Under the asker rule nobody could approve the puppet's call: it is declined at once, with a word.
+    office.ask(puppet, &room, "use deploy with red").await?;
+    let told = |seen: &Timeline| {
+        seen.messages_of(&oncall).find(|event| event.body().contains("I can't run `ops__deploy` for you")).map(drop)
+    };
+    puppet.until(&room, "who can ask for it", told).await?;
+    // Under the other rule only a moderator can.
+    office.ask(puppet, &room, "use anywhere with blue").await?;
+    let card = |seen: &Timeline| {
+        let card = seen.messages_of(&oncall).find(|event| event.body().contains("\"to\": \"blue\""))?;
+        (seen.reactions(&card.event_id).filter(|(by, _)| *by == oncall).count() == 2).then(|| card.clone())
+    };
+    let card = puppet.until(&room, "a card", card).await?;
+    puppet.react(&room, &card.event_id, "✅").await?;
+    puppet.send(&room, Message::text("yes").replying_to(&card.event_id)).await?;
+    ask(&office, alice, &room, "what came before is handled").await?;
+    assert_eq!(ops.ran(), Vec::<String>::new(), "a puppet approves nothing");
+    alice.react(&room, &card.event_id, "✅").await?;
+    let ran = |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body().contains("It was run.")).map(drop);
+    alice.until(&room, "that it ran", ran).await?;
     assert_eq!(ops.ran(), ["anywhere blue"]);
     Ok(())
 }

@@ -71,7 +71,14 @@ impl Engine {
     /// to a public one only mutes and introductions are copied.
     pub(super) fn follow_upgrade(&self, account: &Account, new: &RoomId) -> Result<Option<OwnedRoomId>, EngineError> {
         let Some(old) = account.predecessor(new) else { return Ok(None) };
-        if account.successor(&old).as_deref() != Some(new) || self.tables.rooms.get(&new.to_owned())?.is_some() {
+        let known = self.tables.rooms.get(&new.to_owned())?.unwrap_or_default();
+        // Who invited whom is noted before the room is joined, and says nothing about an upgrade.
+        let is_new = known.stays.is_empty()
+            && known.introduced.is_empty()
+            && known.muted.is_empty()
+            && known.visit.is_none()
+            && known.service_dm.is_none();
+        if account.successor(&old).as_deref() != Some(new) || !is_new {
             return Ok(None);
         }
         let Some(record) = self.tables.rooms.get(&old)? else { return Ok(None) };
@@ -83,7 +90,7 @@ impl Engine {
             self.carry_notes(&old, &new.to_owned())?;
             record
         };
-        self.tables.rooms.put(&new.to_owned(), &record)?;
+        self.tables.rooms.put(&new.to_owned(), &RoomRecord { invited_by: known.invited_by, ..record })?;
         tracing::info!(room.id = %new, predecessor = %old, "a room upgrade is followed");
         Ok(Some(old))
     }

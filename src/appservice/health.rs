@@ -180,11 +180,11 @@ impl Default for Health {
 impl Health {
     /// Sets a condition's state; logs a change.
     pub fn set(&self, condition: Condition, state: State) {
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A dead process may still complete an older write, which says nothing about the next one.
         if condition == Condition::Store && state == State::Ready && self.is_dead() {
             return;
         }
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = states.get(&condition);
         if known.is_some_and(|known| known.state == state) {
             return;
@@ -215,8 +215,9 @@ impl Health {
 
     /// Records that the process cannot work any more, and why: its store takes no writes.
     pub fn set_dead(&self, reason: String) {
-        self.set(Condition::Store, State::Waiting(reason.clone()));
-        *self.2.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        // First, so that an older write cannot make the store ready in between.
+        *self.2.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
+        self.set(Condition::Store, State::Waiting(reason));
     }
 
     /// Records that the process can continue its start.

@@ -45,10 +45,8 @@ pub(super) async fn keep_store(engine: Shared) {
     tracing::error!(
         "the store failed; nothing is accepted until the disk takes writes again, then workmate starts anew: {reason}"
     );
-    engine.health.set_dead(reason);
-    tokio::select! {
-        () = engine.stop.cancelled() => return,
-        () = until_there_is_room(&engine.config.data_dir) => {}
+    if !is_there_room_again(&engine.config.data_dir, &engine.health, &engine.stop, reason).await {
+        return;
     }
     tracing::warn!("the disk takes writes again; workmate starts anew");
     engine.starts_again.store(true, Ordering::Relaxed);
@@ -69,10 +67,8 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
     loop {
         if let Some(reason) = too_full_to_start(data_dir) {
             tracing::error!("workmate waits with its start: {reason}");
-            health.set_dead(reason);
-            tokio::select! {
-                () = stop.cancelled() => return Ok(Err(Ended::Stopped)),
-                () = until_there_is_room(data_dir) => {}
+            if !is_there_room_again(data_dir, health, stop, reason).await {
+                return Ok(Err(Ended::Stopped));
             }
             tracing::warn!("the disk takes writes again; the start goes on");
             health.set_alive();
@@ -85,10 +81,8 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
                 // A quota may be exhausted, which cannot be seen beforehand.
                 Err(error @ StoreError::Full { .. }) => {
                     tracing::error!(%error, "workmate waits with its start");
-                    health.set_dead(error.to_string());
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(Err(Ended::Stopped)),
-                        () = until_there_is_room(data_dir) => {}
+                    if !is_there_room_again(data_dir, health, stop, error.to_string()).await {
+                        return Ok(Err(Ended::Stopped));
                     }
                     health.set_alive();
                 }
@@ -97,10 +91,8 @@ pub(super) async fn open_when_there_is_room<T: Send + 'static>(
             reason = until_full(data_dir.to_owned()) => {
                 // Opening may wait for ever for a write that failed.
                 tracing::error!("the disk filled while the store was opened: {reason}");
-                health.set_dead(reason);
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(Err(Ended::Stopped)),
-                    () = until_there_is_room(data_dir) => {}
+                if !is_there_room_again(data_dir, health, stop, reason).await {
+                    return Ok(Err(Ended::Stopped));
                 }
                 tracing::warn!("the disk takes writes again; workmate starts anew");
                 return Ok(Err(Ended::StartsAgain));
@@ -122,11 +114,15 @@ pub(super) fn watch_from_outside(data_dir: PathBuf, health: Health, stop: Cancel
             if let Some(reason) = reason.filter(|_| full_for >= FULL_FOR && !health.is_dead()) {
                 health.set_dead(reason);
             }
-            let has_room = left(&data_dir).is_none_or(|left| left >= ROOM_WANTED as u64);
-            free_for = counted(free_for, has_room && health.is_dead());
+            let is_free = left(&data_dir).is_none_or(|left| left >= ROOM_WANTED as u64);
+            free_for = counted(free_for, is_free && health.is_dead());
             stopping_for = counted(stopping_for, stop.is_cancelled());
             if free_for >= END_MAX {
-                tracing::error!(error = %start_again(), "workmate cannot start itself again");
+                free_for = Duration::ZERO;
+                // A quota or a mount may refuse what the free space allows; then the runtime waits rightly.
+                if has_room(&data_dir.join(".room-outside")).is_ok() {
+                    tracing::error!(error = %start_again(), "workmate cannot start itself again");
+                }
             }
             if stopping_for >= END_MAX {
                 tracing::error!("a stop takes longer than any; the process ends as it is");
@@ -147,6 +143,15 @@ pub fn start_again() -> io::Error {
         Err(error) => return error,
     };
     std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
+}
+
+/// Says why the disk takes no writes, and waits until it does; returns false if a stop comes first.
+async fn is_there_room_again(data_dir: &Path, health: &Health, stop: &CancellationToken, reason: String) -> bool {
+    health.set_dead(reason);
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = until_there_is_room(data_dir) => true,
+    }
 }
 
 async fn until_there_is_room(data_dir: &Path) {

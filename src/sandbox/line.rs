@@ -92,9 +92,8 @@ impl<T> Line<T> {
             self.taken.insert(key.clone(), (before + took, now));
         }
         if self.taken.len() > REMEMBERED_MAX {
-            let left: BTreeMap<String, Duration> =
+            let mut most: Vec<(String, Duration)> =
                 self.taken.keys().map(|key| (key.clone(), self.left_of(key, now))).collect();
-            let mut most: Vec<_> = left.into_iter().collect();
             most.sort_by_key(|(_, left)| std::cmp::Reverse(*left));
             for (key, _) in most.split_off(REMEMBERED_MAX / 2) {
                 self.taken.remove(&key);

@@ -52,8 +52,8 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         // The turn may have come at the very moment when the owner gave up.
-        let has_it = self.since.is_some() || self.turn.try_recv().is_ok();
         self.turn.close();
+        let has_it = self.since.is_some() || self.turn.try_recv().is_ok();
         let now = Instant::now();
         if has_it {
             self.sandbox.line().done(&self.owner, self.since.map(|since| now - since).unwrap_or_default(), now);

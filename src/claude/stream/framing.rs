@@ -65,11 +65,12 @@ impl Framing {
         }
         match self.kind {
             Kind::Events => Ok(Cow::Owned(std::mem::take(&mut self.held))),
-            Kind::Lines => Ok(Cow::Owned(self.lines())),
-            // Check a line once, when it ends.
-            Kind::Braced if self.held[before..].contains(&b'\n') => Ok(Cow::Owned(self.first_line())),
             Kind::Foreign => Err(StreamError::NoAnswer),
-            Kind::Unknown | Kind::Braced => Ok(Cow::Borrowed(&[])),
+            Kind::Unknown => Ok(Cow::Borrowed(&[])),
+            // Look at lines once, when one ends.
+            Kind::Lines | Kind::Braced if !self.held[before..].contains(&b'\n') => Ok(Cow::Borrowed(&[])),
+            Kind::Lines => Ok(Cow::Owned(self.lines())),
+            Kind::Braced => Ok(Cow::Owned(self.first_line())),
         }
     }
 

@@ -41,7 +41,11 @@ impl Engine {
                 }
                 looked => looked,
             };
-            refusals = if looked.is_err() { refusals + 1 } else { 0 };
+            refusals = match &looked {
+                Ok(()) => 0,
+                // An outage refuses nothing.
+                Err(error) => refusals + usize::from(error.is_odd_refusal()),
+            };
             if self.approvals.is_decided(card)? {
                 return Ok(());
             }

@@ -77,26 +77,29 @@ impl Account {
         }
         require_room(&self.dir)?;
         let begun = Instant::now();
-        let synced = if self.is_in_parts() {
-            Err(None)
-        } else {
-            let mut synced = self.sync_with(asked(SYNC_TIMELINE_MAX, None)).await;
-            if synced.as_ref().is_err_and(MatrixError::is_too_large) {
-                // Less of each room: what is left out is read backwards on demand.
-                synced = self.sync_with(asked(1, None)).await;
-            }
-            synced.map_err(Some)
-        };
-        match synced {
-            Ok(response) => self.take_sync(response, begun).await,
-            Err(Some(error)) if !error.is_too_large() => {
-                self.notice_damage(&error);
-                return Err(error);
-            }
-            Err(_) => Box::pin(self.sync_in_parts(begun)).await.inspect_err(|error| self.notice_damage(error))?,
-        }
+        self.sync_all(begun).await.inspect_err(|error| self.notice_damage(error))?;
         *last = Some(begun);
         Ok(())
+    }
+
+    /// Syncs all rooms: at once if possible, otherwise in parts.
+    async fn sync_all(&self, begun: Instant) -> Result<(), MatrixError> {
+        if !self.is_in_parts() {
+            // The second time less of each room: what is left out is read backwards on demand.
+            for timeline_max in [SYNC_TIMELINE_MAX, 1] {
+                match self.sync_with(asked(timeline_max, None)).await {
+                    Ok(response) => {
+                        self.take_sync(response, begun).await;
+                        return Ok(());
+                    }
+                    Err(error) if error.is_too_large() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Box::pin(self.sync_in_parts(begun)).await.map_err(|error| {
+            if error.is_too_large() { MatrixError::TooMuch { user: self.user.clone() } } else { error }
+        })
     }
 
     /// Applies a sync that began at `begun`.

@@ -54,36 +54,26 @@ impl Account {
             }
         }
         let mut parts: VecDeque<Vec<OwnedRoomId>> = parts_of(rooms).into();
-        if parts.is_empty() {
-            return Err(MatrixError::TooMuch { user: self.user.clone() });
-        }
         let (mut first, mut number) = (None, 0);
         while let Some(mut part) = parts.pop_front() {
             let token = SyncToken::Specific(part_token(usize::from(first.is_some()) * number));
-            let response = match self.sync_with(asked(1, Some(part.clone())).token(token)).await {
-                Ok(response) => response,
+            match self.sync_with(asked(1, Some(part.clone())).token(token)).await {
+                Ok(response) => {
+                    first.get_or_insert_with(|| token_of_part(&response.next_batch).to_owned());
+                    self.take_sync(response, begun).await;
+                }
                 Err(error) if error.is_too_large() && part.len() > 1 && number < PARTS_MAX => {
                     parts.push_front(part.split_off(part.len() / 2));
                     parts.push_front(part);
-                    number += 1;
-                    continue;
-                }
-                Err(error) if error.is_too_large() => {
-                    return Err(MatrixError::TooMuch { user: self.user.clone() });
                 }
                 Err(error) => return Err(error),
-            };
-            first.get_or_insert_with(|| token_of_part(&response.next_batch).to_owned());
-            self.take_sync(response, begun).await;
+            }
             number += 1;
         }
-        if let Some(first) = first {
-            let since = asked(1, None).token(SyncToken::Specific(first));
-            let rest = self.sync_with(since).await.map_err(|error| {
-                if error.is_too_large() { MatrixError::TooMuch { user: self.user.clone() } } else { error }
-            })?;
-            self.take_sync(rest, begun).await;
-        }
+        // Without rooms there was no part.
+        let since = first.map_or(SyncToken::NoToken, SyncToken::Specific);
+        let rest = self.sync_with(asked(1, None).token(since)).await?;
+        self.take_sync(rest, begun).await;
         fs::remove_file(&note).map_err(|cause| MatrixError::File { path: note.display().to_string(), cause })
     }
 }

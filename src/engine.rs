@@ -12,7 +12,12 @@ use crate::{
     appservice::{health::Health, metrics::Metrics},
     claude,
     config::{Config, Coworker},
-    core::{destination::Refused, hex::hex, people::Namespace},
+    core::{
+        destination::Refused,
+        hex::hex,
+        people::Namespace,
+        retry::{SEND_PAUSES, send_pause},
+    },
     matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
     secret::MasterSecret,
     store::{Inbox, Store, StoreError},
@@ -175,6 +180,16 @@ impl EngineError {
         matches!(self, Self::Matrix(error) if error.is_refusal())
     }
 
+    /// Returns whether the same may succeed later: it passes, or the refusal may be a mistake.
+    fn may_pass(&self) -> bool {
+        self.is_passing() || self.is_refusal()
+    }
+
+    /// Returns the pause after which another try is worth it. After so many tries, a refusal is believed.
+    fn pause_after(&self, tries: usize) -> Option<Duration> {
+        (self.is_passing() || self.is_refusal() && tries < SEND_PAUSES.len()).then(|| send_pause(tries))
+    }
+
     /// Returns whether the homeserver's refusal says nothing about the asker or the subject.
     fn is_odd_refusal(&self) -> bool {
         matches!(self, Self::Matrix(error) if error.is_odd_refusal())
@@ -203,7 +218,7 @@ impl Engine {
     }
 
     fn coworker_user(&self, coworker: &Coworker) -> OwnedUserId {
-        self.namespace.user_id(&format!("{}{}", self.namespace.coworker_prefix, coworker.id.0))
+        self.namespace.coworker(&coworker.id.0)
     }
 
     fn service_user(&self) -> OwnedUserId {
@@ -247,7 +262,7 @@ impl Engine {
         let localpart = owner.localpart();
         let display_name = crate::core::words::assistant_name(owner, "");
         Persona {
-            user: self.namespace.user_id(&format!("{}{localpart}", self.namespace.assistant_prefix)),
+            user: self.namespace.assistant(localpart),
             display_name,
             is_named: false,
             avatar: None,

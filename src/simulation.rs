@@ -143,12 +143,6 @@ impl fmt::Display for Broken {
 /// # Errors
 /// Where something did not hold: what, with all that happened.
 pub fn history(seed: u64, planted: Option<Planted>) -> Result<Held, Box<Broken>> {
-    match World::new(seed, planted, false).run() {
-        Ok(held) => Ok(held),
-        // Again, written down.
-        Err(_) => match World::new(seed, planted, true).run() {
-            Ok(held) => Ok(held),
-            Err(broken) => Err(broken),
-        },
-    }
+    // Again where it fails, written down.
+    World::new(seed, planted, false).run().or_else(|_| World::new(seed, planted, true).run())
 }

@@ -74,8 +74,7 @@ pub enum Deed {
 
 impl Deed {
     /// Returns what is owed where it could not be said that a run was stopped; nothing where its status says it.
-    #[must_use]
-    pub fn of_stop(record: &RunRecord, text: Outgoing) -> Option<Self> {
+    fn of_stop(record: &RunRecord, text: Outgoing) -> Option<Self> {
         let step = Step::Edit(record.edits + 1);
         match &record.streamed {
             Some(streamed) => Some(Self::Edit { shown: Shown::Event(streamed.clone()), step, text }),
@@ -128,6 +127,22 @@ pub enum Failure {
 }
 
 impl Owed {
+    /// Returns what is owed where it could not be said that a run was stopped.
+    #[must_use]
+    pub fn of_stop(record: &RunRecord, text: Outgoing, now: Timestamp) -> Self {
+        let deeds = Deed::of_stop(record, text).into_iter().collect();
+        Self { deeds, ..Self::of(record, End::default(), now) }
+    }
+
+    /// Takes in what else the run owes, each deed once.
+    pub fn join(&mut self, more: Self) {
+        for deed in more.deeds {
+            if !self.deeds.contains(&deed) {
+                self.deeds.push(deed);
+            }
+        }
+    }
+
     /// Returns what is owed for a run that ends now.
     #[must_use]
     pub fn of(record: &RunRecord, end: End, now: Timestamp) -> Self {

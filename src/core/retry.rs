@@ -29,7 +29,13 @@ pub const TRIES_MAX: u32 = 8;
 /// How long failures may continue while it is unknown whether similar calls succeed, in milliseconds.
 pub const ROW_MS_MAX: u64 = 30 * 60 * 1000;
 /// The longest pause that a homeserver may demand (429).
-const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
+pub const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
+
+/// Returns the pause after so many failed tries to say something.
+#[must_use]
+pub fn send_pause(failures: usize) -> Duration {
+    SEND_PAUSES[failures.min(SEND_PAUSES.len() - 1)]
+}
 
 /// What is known about similar calls meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

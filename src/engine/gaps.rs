@@ -259,7 +259,7 @@ pub(super) async fn read_all_back(engine: Shared) {
 impl Engine {
     async fn read_back_or_later(&self, user: &OwnedUserId, room: &OwnedRoomId) {
         let Err(error) = caught(self.read_back(user, room)).await else { return };
-        if (error.is_passing() || error.is_refusal())
+        if error.may_pass()
             && let Some(account) = self.pool.kept(user)
         {
             account.read_back(room, false);
@@ -336,7 +336,7 @@ impl Engine {
         let assistant = self.assistant_persona(owner).user;
         let Err(error) = caught(self.read_back(&assistant, room)).await else { return true };
         tracing::debug!(room.id = %room, %error, "an assistant's chat cannot be read back now");
-        !error.is_passing() && !error.is_refusal()
+        !error.may_pass()
     }
 
     fn tidy(&self) {

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Engine, EngineError, Shared, records::AuditRoom};
 use crate::{
-    core::{hex::hex, links::room_link, retry::SEND_PAUSES, words},
+    core::{hex::hex, links::room_link, words},
     matrix::{Account, lobby},
 };
 
@@ -21,11 +21,11 @@ pub(super) async fn keep_lobby(engine: Shared) {
     let kept = async {
         let mut tries = 0;
         while let Err(error) = Box::pin(engine.see_to_lobby()).await {
-            if !(error.is_passing() || error.is_refusal() && tries < SEND_PAUSES.len()) {
+            let Some(pause) = error.pause_after(tries) else {
                 tracing::error!(%error, "the lobby cannot be kept (workspace.lobby); it is tried again at the next start");
                 return;
-            }
-            tokio::time::sleep(SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]).await;
+            };
+            tokio::time::sleep(pause).await;
             tries += 1;
         }
     };

@@ -10,6 +10,7 @@ use crate::{
     core::{
         event::Outgoing,
         owed::{Deed, Failure, Owed, Shown},
+        retry::SEND_PAUSES,
         run::{Answer, RunId, RunRecord, Step, file_place},
         words,
     },
@@ -19,15 +20,6 @@ use crate::{
 
 /// Pause between two tries of a failed deed; when the homeserver comes back, it is tried at once.
 const OWED_EVERY: Duration = Duration::from_mins(5);
-/// Pauses before the first retries of a refused deed that we may do: the refusal may pass within seconds, and somebody
-/// waits. After them [`OWED_EVERY`] applies.
-const REFUSED_PAUSES: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-    Duration::from_secs(10),
-    Duration::from_secs(30),
-    Duration::from_mins(1),
-];
 
 /// What remains of a run's debt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,11 +40,7 @@ impl Engine {
         }
         self.tables.owed.update(&owed.run.as_str().to_owned(), |before: Option<Owed>| {
             let Some(mut before) = before else { return Some(owed) };
-            for deed in owed.deeds {
-                if !before.deeds.contains(&deed) {
-                    before.deeds.push(deed);
-                }
-            }
+            before.join(owed);
             Some(before)
         })?;
         Ok(())
@@ -249,8 +237,9 @@ pub(super) async fn keep_paying(engine: Shared) {
                     engine.homeserver.until_back_within(OWED_EVERY).await;
                     true
                 }
-                Unpaid::Refused if refusals <= REFUSED_PAUSES.len() => {
-                    tokio::time::sleep(REFUSED_PAUSES[refusals - 1]).await;
+                // The refusal may pass within seconds, and somebody waits.
+                Unpaid::Refused if refusals < SEND_PAUSES.len() => {
+                    tokio::time::sleep(SEND_PAUSES[refusals]).await;
                     false
                 }
                 _ => {

@@ -104,10 +104,10 @@ impl Api {
         };
         let answer = answer.map_err(unreachable)?;
         let status = answer.status().as_u16();
-        let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let after = text("retry-after").and_then(|value| value.parse().ok());
         let remark = Remark::of(answer.headers());
         if remark.is_none() {
-            let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
             self.heard.note(text("date"), text("age"), clock::now());
         }
         let bytes = answer.bytes().await.map_err(unreachable)?;

@@ -239,32 +239,26 @@ impl MatrixError {
         }
     }
 
+    /// Returns the status and the `errcode` of a well-formed Matrix error.
+    fn answered(&self) -> Option<(u16, String)> {
+        match self {
+            Self::Refused { status, errcode, .. } => Some((*status, errcode.clone())),
+            Self::Sdk(error) => error.as_client_api_error().map(status_and_errcode),
+            _ => None,
+        }
+    }
+
     /// Returns whether the homeserver refused the call by a well-formed Matrix error that may be mistaken: 403, 404, or
     /// another 4xx that names no cause in the call itself.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Refused { status, errcode, .. } => is_doubtful(*status, errcode),
-            Self::Sdk(error) => error.as_client_api_error().is_some_and(|answer| {
-                let errcode = answer.error_kind().map(|kind| kind.errcode().to_string()).unwrap_or_default();
-                is_doubtful(answer.status_code.as_u16(), &errcode)
-            }),
-            _ => false,
-        }
+        self.answered().is_some_and(|(status, errcode)| is_doubtful(status, &errcode))
     }
 
     /// Returns whether a refusal that may be mistaken says nothing about the caller or the subject, unlike 403 and 404.
     #[must_use]
     pub fn is_odd_refusal(&self) -> bool {
-        self.is_refusal()
-            && match self {
-                Self::Refused { status, .. } => !matches!(status, 403 | 404),
-                Self::Sdk(error) => {
-                    let status = error.as_client_api_error().map(|answer| answer.status_code.as_u16());
-                    !matches!(status, Some(403 | 404))
-                }
-                _ => false,
-            }
+        self.answered().is_some_and(|(status, errcode)| !matches!(status, 403 | 404) && is_doubtful(status, &errcode))
     }
 
     /// Returns whether the homeserver said that what was asked for does not exist (`M_NOT_FOUND`).
@@ -355,14 +349,19 @@ fn sdk_is_passing(error: &matrix_sdk::Error) -> bool {
     }
 }
 
+fn status_and_errcode(answer: &ruma::api::error::Error) -> (u16, String) {
+    let errcode = answer.error_kind().map(|kind| kind.errcode().to_string()).unwrap_or_default();
+    (answer.status_code.as_u16(), errcode)
+}
+
 fn http_is_passing(error: &HttpError) -> bool {
     match error {
         HttpError::Reqwest(_) => true,
         HttpError::Cached(error) => http_is_passing(error),
         HttpError::Api(error) => match &**error {
             FromHttpResponseError::Server(UiaaResponse::MatrixError(answer)) => {
-                let errcode = answer.error_kind().map(|kind| kind.errcode().to_string()).unwrap_or_default();
-                refusal_is_passing(answer.status_code.as_u16(), &errcode)
+                let (status, errcode) = status_and_errcode(answer);
+                refusal_is_passing(status, &errcode)
             }
             // Authentication stages that nobody can complete, or an answer outside the API.
             _ => false,

@@ -256,7 +256,8 @@ async fn exchange(
     mut payload: Payload,
 ) -> Response {
     let kind = call::kind(parts.uri.path());
-    let part = call::part(parts.uri.query().unwrap_or_default()).filter(|_| kind == call::Kind::Sync);
+    let query = parts.uri.query().unwrap_or_default();
+    let part = if kind == call::Kind::Sync { call::part(query) } else { None };
     let mut pauses = doubt::PAUSES.iter();
     loop {
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
@@ -296,11 +297,10 @@ fn target(homeserver: &Url, uri: &axum::http::Uri, identity: Option<&Identity>) 
     let base = homeserver.as_str().trim_end_matches('/');
     let mut url = Url::parse(&format!("{base}{}", uri.path())).ok()?;
     let asked = uri.query().unwrap_or_default();
-    let is_part = call::part(asked).is_some();
     let asserts = ["user_id", "device_id", "access_token"];
     let kept: Vec<(String, String)> = url::form_urlencoded::parse(asked.as_bytes())
         .into_owned()
-        .filter(|(name, _)| !(asserts.contains(&name.as_str()) || is_part && name == "since"))
+        .filter(|(name, _)| !(asserts.contains(&name.as_str()) || name == "since" && call::part(asked).is_some()))
         .collect();
     let (user, device) = match identity {
         None | Some(Identity::Appservice) => (None, None),

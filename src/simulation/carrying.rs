@@ -378,10 +378,7 @@ impl World {
 
     fn answer_posting(&mut self, posting: &Posting, delay: u64, arrived: Result<OwnedEventId, Failure>) {
         let what = match posting.kind {
-            Kind::Card(number) => match arrived {
-                Ok(event) => Done::CardSent(number, Some(event)),
-                Err(_) => Done::CardSent(number, None),
-            },
+            Kind::Card(number) => Done::CardSent(number, arrived.ok()),
             _ => Done::Was(Box::new(Input::Sent(arrived))),
         };
         let (life, attempt) = (posting.life, posting.attempt);

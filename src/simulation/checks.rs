@@ -126,8 +126,8 @@ impl World {
                 }
             }
             Outcome::Dropped => {
-                let told = self.told_elsewhere.contains(id) || !ended.unheard;
-                if !(is_gone || ended.unheard && told) {
+                let told = ended.unheard && self.told_elsewhere.contains(id);
+                if !(is_gone || told) {
                     self.breaks("a run is dropped without a reason");
                 }
             }

@@ -110,8 +110,7 @@ impl World {
         let owed = match self.disk.now.owed.get(&id).cloned() {
             None => owed,
             Some(mut before) => {
-                let new: Vec<Deed> = owed.deeds.into_iter().filter(|deed| !before.deeds.contains(deed)).collect();
-                before.deeds.extend(new);
+                before.join(owed);
                 before
             }
         };
@@ -119,9 +118,8 @@ impl World {
     }
 
     pub(super) fn owe_stop(&mut self, record: &RunRecord, text: Outgoing) {
-        let deeds = Deed::of_stop(record, text).into_iter().collect();
         let now = self.now();
-        self.owe(Owed { deeds, ..Owed::of(record, owed::End::default(), now) });
+        self.owe(Owed::of_stop(record, text, now));
     }
 
     /// Does the next thing that a run owes.

@@ -177,13 +177,7 @@ impl World {
     }
 
     fn asker_of_card(&self, card: usize) -> usize {
-        let run = self.server.events[card].of.as_ref().map(|(run, _)| run.clone());
-        let user = coworker();
-        let is_of = |request: &&Request| {
-            let mut ids =
-                request.event.iter().flat_map(|event| (0..4).map(|attempt| RunId::again(event, &user, attempt)));
-            ids.any(|id| run.as_ref() == Some(&id))
-        };
-        self.requests.iter().find(is_of).map_or(0, |request| request.asker)
+        let of = self.server.events[card].of.as_ref();
+        of.and_then(|(run, _)| self.request_of(run)).map_or(0, |request| request.asker)
     }
 }

@@ -22,6 +22,8 @@ use crate::core::{
     time::Timestamp,
 };
 
+/// When a history begins, in milliseconds since 1970.
+const BEGINS_MS: i64 = 1_800_000_000_000;
 /// Faults and deaths end so long after the beginning, in milliseconds: what is owed then has to be done.
 const CALM_AFTER_MS: i64 = 180_000;
 /// A history that goes on for longer never ends, in milliseconds.
@@ -140,7 +142,7 @@ impl World {
             seed,
             planted,
             chance: Chance::new(seed),
-            now_ms: 1_800_000_000_000,
+            now_ms: BEGINS_MS,
             queue: BinaryHeap::new(),
             to_happen: BTreeMap::new(),
             sequence: 0,
@@ -219,7 +221,7 @@ impl World {
 
     /// Whether nothing goes wrong any more.
     pub(super) fn is_calm(&self) -> bool {
-        self.now_ms - 1_800_000_000_000 > CALM_AFTER_MS
+        self.now_ms - BEGINS_MS > CALM_AFTER_MS
     }
 
     /// Whether something goes wrong that does so `in_thousand` times of a thousand.
@@ -240,7 +242,7 @@ impl World {
 
     /// Writes a line of the table.
     pub(super) fn write_down(&mut self, run: &str, what: impl FnOnce() -> String) {
-        let now = self.now_ms - 1_800_000_000_000;
+        let now = self.now_ms - BEGINS_MS;
         if let Some(table) = &mut self.table {
             let what: String = what().chars().take(150).collect();
             table.push(format!("{now:>9} | {:<8} | {what}", run.get(..8.min(run.len())).unwrap_or_default()));

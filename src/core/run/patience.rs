@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::core::{retry::SEND_PAUSES, time::Timestamp};
+use crate::core::{
+    retry::{ASKED_PAUSE_MAX, send_pause},
+    time::Timestamp,
+};
 
 /// How long a run's attempts may fail in a row, in milliseconds; then its asker is told, where that is possible.
 const PATIENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -11,8 +14,6 @@ const PATIENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 const FINE_MS: u64 = 5 * 60 * 1000;
 /// So long a refusal is doubted that nothing known speaks for, in milliseconds.
 const DOUBTED_MS: u64 = 60 * 1000;
-/// The longest pause that the homeserver may ask for.
-const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
 
 /// The failures of a run in a row. Time in which nothing failed does not count: an approval may take an hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Patience {
         if now.ms_since(began) > FINE_MS {
             *self = Self::default();
         }
-        let own = SEND_PAUSES[self.failures.min(SEND_PAUSES.len() - 1)];
+        let own = send_pause(self.failures);
         self.failures += 1;
         self.pause = Some(own.max(asked.unwrap_or_default().min(ASKED_PAUSE_MAX)));
         now.ms_since(*self.since.get_or_insert(now)) < PATIENCE_MS

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use crate::{
-    core::{event::RoomEvent, retry::SEND_PAUSES, words::sessions},
+    core::{event::RoomEvent, retry::send_pause, words::sessions},
     engine::{
         Engine, EngineError, Shared,
         control::{Order, Which},
@@ -189,7 +189,7 @@ impl Engine {
                 Ok(Step::Done) => return,
                 Err(error) if error.is_passing() => {
                     tracing::warn!(user.id = %owner, %error, "forgetting waits for the homeserver");
-                    SEND_PAUSES[tries.min(SEND_PAUSES.len() - 1)]
+                    send_pause(tries)
                 }
                 Err(error) => {
                     tracing::error!(

@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use crate::{
     core::{
         audit::{Entry, RunKey, RunSummary},
-        retry::SEND_PAUSES,
         words,
     },
     engine::{Engine, EngineError, Shared, records::AuditRoom},
@@ -60,12 +59,12 @@ async fn write_line(engine: &Engine, room: &OwnedRoomId, key: &RunKey) {
 
 /// Logs an error and waits; returns whether a retry may help.
 async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool {
-    if !(error.is_passing() || error.is_refusal() && *tries < SEND_PAUSES.len()) {
+    let Some(pause) = error.pause_after(*tries) else {
         tracing::error!(%error, "{what}; it is tried again at the next start");
         return false;
-    }
+    };
     tracing::warn!(%error, "{what} yet");
-    tokio::time::sleep(SEND_PAUSES[(*tries).min(SEND_PAUSES.len() - 1)]).await;
+    tokio::time::sleep(pause).await;
     *tries += 1;
     true
 }

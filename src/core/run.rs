@@ -279,6 +279,15 @@ impl Run {
         &self.record
     }
 
+    /// Returns a copy of the record without its work, for what goes on beside the run.
+    #[must_use]
+    pub fn facts(&mut self) -> RunRecord {
+        let work = std::mem::take(&mut self.record.work);
+        let facts = self.record.clone();
+        self.record.work = work;
+        facts
+    }
+
     /// Returns what it used so far.
     #[must_use]
     pub fn used(&self) -> &Used {

@@ -132,8 +132,12 @@ impl Hold<'_> {
     pub(super) fn note(&self, progress: &Progress) {
         let now = clock::now();
         let noted = Timestamp::from_ms(self.noted_ms.load(Ordering::Relaxed));
+        if now >= noted && now.ms_since(noted) < NOTE_EVERY_MS {
+            return;
+        }
+        // This goes through the whole text.
         let so_far = used::cost_of(progress);
-        if so_far == Usd::ZERO || (now >= noted && now.ms_since(noted) < NOTE_EVERY_MS) {
+        if so_far == Usd::ZERO {
             return;
         }
         self.noted_ms.store(now.as_ms(), Ordering::Relaxed);
@@ -203,7 +207,7 @@ impl Engine {
     pub(super) async fn reserve<'a>(
         &'a self,
         (leave, progress): (&lanes::Place, &'a watch::Sender<Progress>),
-        record: &RunRecord,
+        (record, is_begun): (&RunRecord, bool),
         prompt: &Prompt,
         model: &str,
     ) -> Result<Result<Hold<'a>, Fault>, EngineError> {
@@ -245,7 +249,7 @@ impl Engine {
         }
         if let Some(full) = full {
             tracing::info!(limit = full.name(), "a call is not made: a budget has no room for it");
-            return Ok(Err(Fault::OverBudget(budget::Full { begun: !record.work.is_empty(), ..full })));
+            return Ok(Err(Fault::OverBudget(budget::Full { begun: is_begun, ..full })));
         }
         self.store.flush().await?;
         Ok(Ok(hold.expect("it was reserved")))

@@ -1,7 +1,7 @@
 //! Driving runs: `core::run` says what is to be done, and here it is done. The driver knows no rule.
 //!
 //! Everything that an effect begins goes on side by side, and is driven by one loop together with orders, the model's
-//! progress and the clock: nothing waits for another but through the machine.
+//! progress and the clock: nothing waits for another but through the run.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -29,7 +29,7 @@ use crate::{
     core::{
         context::Composed,
         prompt::Effort,
-        run::{Effect, End, Failure, Fault, Input, Ready, Run, RunId, RunRecord},
+        run::{Effect, End, Failure, Fault, Input, Nearness, Ready, Run, RunId, RunRecord},
         time::Timestamp,
     },
     matrix::{Account, MatrixError},
@@ -129,7 +129,7 @@ impl<'a> Driver<'a> {
     /// Carries out effects and takes what comes of them, until the run is over.
     async fn drive(&mut self, registered: &mut Registered<'_>) -> End {
         let mut progress = self.sender.subscribe();
-        let mut is_stopping = false;
+        let (mut is_stopping, mut told) = (false, Nearness::default());
         loop {
             while let Some(effect) = self.run.next_effect() {
                 if let Effect::End(end) = effect {
@@ -141,7 +141,10 @@ impl<'a> Driver<'a> {
                     self.handle(Input::Failed(failure));
                 }
             }
-            self.engine.running.enter(self.id, self.run.nearness());
+            let nearness = self.run.nearness();
+            if std::mem::replace(&mut told, nearness) != nearness {
+                self.engine.running.enter(self.id, nearness);
+            }
             let input = tokio::select! {
                 biased;
                 order = registered.next_order() => {

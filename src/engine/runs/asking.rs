@@ -49,10 +49,12 @@ impl Driver<'_> {
         let prompt = &mut Arc::make_mut(asking).composed.prompt;
         prompt.rounds = self.run.record().work.rounds_whole();
         prompt.tool_use = tool_use;
-        let (engine, asking, record) = (self.engine, asking.clone(), self.run.record().clone());
+        let (engine, asking) = (self.engine, asking.clone());
+        let (is_begun, record) = (!self.run.record().work.is_empty(), self.facts());
         let (place, sender) = (self.place, self.sender);
         self.begin(false, async move {
-            let reserved = engine.reserve((place, sender), &record, &asking.composed.prompt, asking.model).await?;
+            let reserved =
+                engine.reserve((place, sender), (&record, is_begun), &asking.composed.prompt, asking.model).await?;
             Ok(Done::Reserved(reserved))
         });
     }
@@ -100,8 +102,7 @@ impl Driver<'_> {
 async fn note(hold: &Hold<'_>, sender: &tokio::sync::watch::Sender<Progress>) {
     let mut progress = sender.subscribe();
     while progress.changed().await.is_ok() {
-        let so_far = progress.borrow_and_update().clone();
-        hold.note(&so_far);
+        hold.note(&progress.borrow_and_update());
     }
 }
 

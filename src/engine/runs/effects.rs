@@ -9,10 +9,9 @@ use crate::{
     clock,
     core::{
         destination::Refused,
-        owed::{Deed, End as EndOwed, Owed},
+        owed::Owed,
         run::{CatchUp, Effect, Flush, Input, Remark, RunRecord},
         sealed::Carriage,
-        work::Work,
     },
     engine::{Engine, EngineError, Shared, assistants::Privacy, events::sync_beside, presence},
     matrix::Account,
@@ -87,10 +86,7 @@ impl<'a> Driver<'a> {
             Effect::Doubt => self.doubt(),
             Effect::CutOff => self.cut_off(),
             Effect::OweStop(text) => {
-                let record = self.run.record();
-                let deeds = Deed::of_stop(record, text).into_iter().collect();
-                let owed = Owed { deeds, ..Owed::of(record, EndOwed::default(), clock::now()) };
-                if let Err(error) = engine.owe(owed) {
+                if let Err(error) = engine.owe(Owed::of_stop(self.run.record(), text, clock::now())) {
                     tracing::error!(%error, "that a run was stopped will not be said");
                 }
             }
@@ -100,18 +96,19 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Returns the run's record, for calls that go on beside it.
-    pub(super) fn facts(&self) -> RunRecord {
-        RunRecord { work: Work::default(), ..self.run.record().clone() }
+    /// Returns the run's record without its work, for calls that go on beside it.
+    pub(super) fn facts(&mut self) -> RunRecord {
+        self.run.facts()
     }
 
     /// Returns the account that answers, opened before or now.
-    pub(super) fn account(&self) -> impl Future<Output = Result<Arc<Account>, EngineError>> + Send + use<'a> {
-        let (engine, opened, record) = (self.engine, self.account.clone(), self.facts());
+    pub(super) fn account(&mut self) -> impl Future<Output = Result<Arc<Account>, EngineError>> + Send + use<'a> {
+        let engine = self.engine;
+        let opened = self.account.clone().ok_or_else(|| self.facts());
         async move {
             match opened {
-                Some(account) => Ok(account),
-                None => engine.account_of(&record).await,
+                Ok(account) => Ok(account),
+                Err(record) => engine.account_of(&record).await,
             }
         }
     }
@@ -219,7 +216,7 @@ impl Engine {
         let Some(EngineError::Matrix(error)) = error else { return false };
         match self.account_of(record).await {
             Ok(account) => Box::pin(self.doubts(&account, &record.room, error)).await,
-            Err(error) => error.is_passing() || error.is_refusal(),
+            Err(error) => error.may_pass(),
         }
     }
 }

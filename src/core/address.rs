@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use ruma::{EventId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
+pub(in crate::core) use self::own_words::is_struck;
 pub(crate) use self::own_words::{OwnWords, after_quote, decoded, linked_user};
 use super::{
     event::{EventKind, Message, MessageKind, RoomEvent},
@@ -276,9 +277,17 @@ pub fn addressed(event: &RoomEvent, scene: &Scene<'_>) -> Verdict {
         Ok(asked) => asked,
         Err(silence) => return Verdict::Nobody(silence),
     };
-    // The sender's server may claim any time, so what we accepted long ago is late in any case.
-    let late = scene.now.ms_since(event.sent_at.min(scene.accepted_at)) > scene.deadline_ms;
+    let late = scene.is_late(event);
     Verdict::Asked(asked.into_iter().map(|(user, why)| Asked { user, why, late }).collect())
+}
+
+impl Scene<'_> {
+    /// Returns whether an event is late. The sender's server may claim any time, so what we accepted long ago is late in
+    /// any case.
+    #[must_use]
+    pub(crate) fn is_late(&self, event: &RoomEvent) -> bool {
+        self.now.ms_since(event.sent_at.min(self.accepted_at)) > self.deadline_ms
+    }
 }
 
 impl ThreadSoFar {

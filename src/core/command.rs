@@ -3,14 +3,13 @@
 //! Commands are recognised as people type them: in any case and width, in bold or code, with punctuation after them,
 //! and with the address before or after.
 
-use super::address::{CoworkerHere, after_quote, strip_address, strip_address_behind};
+use super::address::{CoworkerHere, after_quote, is_struck, strip_address, strip_address_behind};
 use super::event::Message;
 use super::legible::is_hidden;
 
 pub mod list;
 mod typed;
 
-pub(in crate::core) use self::typed::is_struck;
 pub use self::typed::typed;
 
 /// Most bytes of an argument of `!open`; links to events are far shorter.

@@ -198,6 +198,24 @@ impl Namespace {
         self.who(user).is_human()
     }
 
+    /// Returns the user id of the coworker with this id.
+    ///
+    /// # Panics
+    /// As [`Self::user_id`].
+    #[must_use]
+    pub fn coworker(&self, id: &str) -> OwnedUserId {
+        self.user_id(&format!("{}{id}", self.coworker_prefix))
+    }
+
+    /// Returns the user id of the assistant whose owner has this localpart.
+    ///
+    /// # Panics
+    /// As [`Self::user_id`].
+    #[must_use]
+    pub fn assistant(&self, owner: &str) -> OwnedUserId {
+        self.user_id(&format!("{}{owner}", self.assistant_prefix))
+    }
+
     /// Returns the id of the local user with this localpart.
     ///
     /// # Panics

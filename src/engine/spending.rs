@@ -141,17 +141,22 @@ impl Engine {
         let Some((request, taken)) = joined else { return Ok(false) };
         tracing::info!(room.id = %event.room, event.id = %event.id, request = %request, "a file belongs to a request");
         if counted.is_some() {
-            // Later messages in the thread are about the file too.
-            self.tables.threads.update(&(event.room.clone(), request.clone()), |record: Option<ThreadRecord>| {
-                let mut record = record.unwrap_or_default();
-                if record.joined.len() < JOINED_MAX && !record.joined.contains(&event.id) {
-                    record.joined.push(event.id.clone());
-                }
-                Some(record)
-            })?;
+            self.note_joined(event, &request)?;
         }
         self.say_what_became(event, &request, taken).await?;
         Ok(true)
+    }
+
+    /// Records a file of a request: later messages in the thread are about it too.
+    pub(super) fn note_joined(&self, file: &RoomEvent, request: &EventId) -> Result<(), EngineError> {
+        self.tables.threads.update(&(file.room.clone(), request.to_owned()), |record: Option<ThreadRecord>| {
+            let mut record = record.unwrap_or_default();
+            if record.joined.len() < JOINED_MAX && !record.joined.contains(&file.id) {
+                record.joined.push(file.id.clone());
+            }
+            Some(record)
+        })?;
+        Ok(())
     }
 
     /// Returns the room that a gesture counts for; `None` in an assistant's chat, where it counts only for the owner.

@@ -72,7 +72,7 @@ impl Engine {
     pub(super) fn follow_upgrade(&self, account: &Account, new: &RoomId) -> Result<Option<OwnedRoomId>, EngineError> {
         let Some(old) = account.predecessor(new) else { return Ok(None) };
         let known = self.tables.rooms.get(&new.to_owned())?.unwrap_or_default();
-        // Who invited whom is noted before the room is joined, and says nothing about an upgrade.
+        // Who invited whom is noted before an upgrade is followed, and says nothing about one.
         let is_new = known.stays.is_empty()
             && known.introduced.is_empty()
             && known.muted.is_empty()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::OwnedUserId;
 
-use super::{CoworkerHere, Message, OwnWords, after_quote, is_speech, nods};
+use super::{CoworkerHere, Message, OwnWords, after_quote, is_speech, is_struck, nods};
 
 /// Returns the mentioned users: by `m.mentions`, or by links if it is missing. Also those called by name at the very
 /// start, which people type whatever their client puts into `m.mentions`.
@@ -29,8 +29,7 @@ pub(super) fn mentioned_users(message: &Message, coworkers: &[CoworkerHere<'_>])
 
 /// Returns the users whose pills are all struck out.
 fn struck_users(message: &Message) -> BTreeSet<OwnedUserId> {
-    let strikes = |html: &&str| ["<del", "<s>", "<strike"].iter().any(|tag| html.contains(tag));
-    let Some(html) = message.html.as_deref().filter(strikes) else { return BTreeSet::new() };
+    let Some(html) = message.html.as_deref().filter(|html| is_struck(html)) else { return BTreeSet::new() };
     let standing: BTreeSet<OwnedUserId> = OwnWords::of_unstruck_html(html).linked_users().collect();
     OwnWords::of_html(html).linked_users().filter(|user| !standing.contains(user)).collect()
 }

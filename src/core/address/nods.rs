@@ -14,7 +14,7 @@ const NOD_BYTES_MAX: usize = 200;
 const PHRASE_WORDS_MAX: usize = 4;
 
 /// Phrases of thanks.
-const THANKS: [&str; 92] = [
+const THANKS: [&str; 105] = [
     "thanks",
     "thank you",
     "thank u",
@@ -107,9 +107,6 @@ const THANKS: [&str; 92] = [
     "感谢",
     "谢了",
     "辛苦了",
-];
-/// More phrases of thanks.
-const THANKS_MORE: [&str; 13] = [
     "ta",
     "非常感谢",
     "ありがとう",
@@ -124,55 +121,8 @@ const THANKS_MORE: [&str; 13] = [
     "고맙습니다",
     "감사해요",
 ];
-/// More phrases that acknowledge, and bare answers.
-const TAKEN_MORE: [&str; 44] = [
-    "lgtm",
-    "you're welcome",
-    "you are welcome",
-    "youre welcome",
-    "yw",
-    "nvm",
-    "nevermind",
-    "never mind",
-    "thumbs up",
-    "yes",
-    "yeah",
-    "yep",
-    "yup",
-    "no",
-    "nope",
-    "nah",
-    "ja",
-    "nein",
-    "jo",
-    "nee",
-    "oui",
-    "non",
-    "sí",
-    "si",
-    "sì",
-    "sim",
-    "não",
-    "да",
-    "нет",
-    "так",
-    "ні",
-    "tak",
-    "nie",
-    "evet",
-    "hayır",
-    "はい",
-    "うん",
-    "いいえ",
-    "是",
-    "是的",
-    "不是",
-    "네",
-    "예",
-    "아니요",
-];
-/// Phrases that acknowledge or approve.
-const TAKEN: [&str; 100] = [
+/// Phrases that acknowledge or approve, and bare answers.
+const TAKEN: [&str; 144] = [
     "ok",
     "okay",
     "okey",
@@ -273,6 +223,50 @@ const TAKEN: [&str; 100] = [
     "tamam",
     "anladım",
     "حسنا",
+    "lgtm",
+    "you're welcome",
+    "you are welcome",
+    "youre welcome",
+    "yw",
+    "nvm",
+    "nevermind",
+    "never mind",
+    "thumbs up",
+    "yes",
+    "yeah",
+    "yep",
+    "yup",
+    "no",
+    "nope",
+    "nah",
+    "ja",
+    "nein",
+    "jo",
+    "nee",
+    "oui",
+    "non",
+    "sí",
+    "si",
+    "sì",
+    "sim",
+    "não",
+    "да",
+    "нет",
+    "так",
+    "ні",
+    "tak",
+    "nie",
+    "evet",
+    "hayır",
+    "はい",
+    "うん",
+    "いいえ",
+    "是",
+    "是的",
+    "不是",
+    "네",
+    "예",
+    "아니요",
 ];
 /// Phrases that accompany those and mean nothing alone.
 const BESIDE: [&str; 40] = [
@@ -377,8 +371,8 @@ fn phrase(words: &[String]) -> Option<(usize, Option<Nod>)> {
         let said = words[..length].join(" ");
         let is = |phrases: &[&str]| phrases.contains(&said.as_str());
         match () {
-            () if is(&THANKS) || is(&THANKS_MORE) => Some((length, Some(Nod::Thanks))),
-            () if is(&TAKEN) || is(&TAKEN_MORE) => Some((length, Some(Nod::Taken))),
+            () if is(&THANKS) => Some((length, Some(Nod::Thanks))),
+            () if is(&TAKEN) => Some((length, Some(Nod::Taken))),
             () if is(&BESIDE) => Some((length, None)),
             () => None,
         }

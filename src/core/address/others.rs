@@ -109,15 +109,14 @@ pub(super) fn called_another(
         let start = name_at_start(text, greeting)?;
         Some((text[start.bytes..].trim_start_matches([' ', ',', '!']), !ANSWERS.contains(greeting)))
     });
+    let others: Vec<&Member<'_>> = members.iter().filter(|member| is_other(member.user)).collect();
     std::iter::once((text, false)).chain(greeted).find_map(|(text, greeted)| {
         if coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some()) {
             return None;
         }
-        let others = || members.iter().filter(|member| is_other(member.user));
-        let named = others().filter(|member| is_named(text, member, greeted));
+        let named = others.iter().filter(|member| is_named(text, member, greeted));
         let mut named: BTreeSet<OwnedUserId> = named.map(|member| member.user.to_owned()).collect();
         if named.is_empty() {
-            let others: Vec<&Member<'_>> = others().collect();
             named = several_named(text, &others);
         }
         (!named.is_empty() || is_called_with_at(text, sender)).then_some(named)
@@ -135,12 +134,14 @@ fn whole_names<'a>(member: &Member<'a>) -> [&'a str; 4] {
 /// Returns whether a text calls a member at its start. Most names are also words ("Grant access", "Max 5 lines"), so a
 /// name counts only with a mark that makes it an address; otherwise a request would vanish.
 fn is_named(text: &str, member: &Member<'_>, greeted: bool) -> bool {
-    let calls = |name: &str| {
-        name_at_start(text, name)
-            .is_some_and(|start| calls_clearly(text, &start) || greeted && is_vocative(text, &start))
-    };
     let mut whole = whole_names(member).into_iter().filter(|name| !name.is_empty());
-    whole.any(calls) || is_named_in_part(text, member.name.unwrap_or_default().trim(), greeted)
+    whole.any(|name| calls(text, name, greeted))
+        || is_named_in_part(text, member.name.unwrap_or_default().trim(), greeted)
+}
+
+/// Returns whether a text opens with a name that is an address there; after a greeting or a title, less marks it as one.
+fn calls(text: &str, name: &str, expected: bool) -> bool {
+    name_at_start(text, name).is_some_and(|start| calls_clearly(text, &start) || expected && is_vocative(text, &start))
 }
 
 /// Returns the members called together at the start of a text: `Anna & Bob:`, `Anna/Bob:`, `Anna and Bob,`.
@@ -177,10 +178,6 @@ fn several_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
 
 /// Returns whether a text opens with part of a name, which counts only if it is clearly an address.
 fn is_named_in_part(text: &str, display: &str, greeted: bool) -> bool {
-    let calls = |text: &str, part: &str, titled: bool| {
-        name_at_start(text, part)
-            .is_some_and(|start| calls_clearly(text, &start) || (greeted || titled) && is_vocative(text, &start))
-    };
     let title = TITLES.iter().filter_map(|title| {
         let start = text.split_whitespace().next().filter(|first| is_same(first, title))?;
         Some(text.trim_start()[start.len()..].trim_start())
@@ -190,7 +187,7 @@ fn is_named_in_part(text: &str, display: &str, greeted: bool) -> bool {
     if parts.any(|part| {
         let is_name =
             part.chars().count() > 1 && part.len() < display.len() && !EVERYDAY.iter().any(|word| is_same(part, word));
-        is_name && calls(text, part, false) || !part.is_empty() && titled.is_some_and(|text| calls(text, part, true))
+        is_name && calls(text, part, greeted) || !part.is_empty() && titled.is_some_and(|text| calls(text, part, true))
     }) {
         return true;
     }

@@ -28,6 +28,12 @@ const UNSEEN: [&str; 3] = ["mx-reply", "script", "style"];
 /// Elements that start a new line.
 const BLOCKS: [&str; 14] = ["br", "p", "div", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote"];
 
+/// Returns whether any of a text is struck out, and so not meant.
+pub(in crate::core) fn is_struck(html: &str) -> bool {
+    let html = html.to_ascii_lowercase();
+    ["<del", "<s>", "<s ", "<strike"].iter().any(|tag| html.contains(tag))
+}
+
 /// The sender's own words of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnWords {

@@ -1,11 +1,13 @@
 //! Replies to a card (C12): which decide, and which may be meant to but are not clear enough.
 
+use std::cell::LazyCell;
+
 use ruma::EventId;
 
 use super::{Choice, choice_of_key};
 use crate::core::{
-    address::{OwnWords, after_quote},
-    command::{is_struck, typed},
+    address::{OwnWords, after_quote, is_struck},
+    command::typed,
     event::{EventKind, Message, MessageKind, RoomEvent},
     legible::is_hidden,
     words::{approval as words, deciding},
@@ -65,7 +67,8 @@ fn said_by_key(key: &str) -> Option<Said> {
 #[must_use]
 pub fn said_in_reply(message: &Message) -> Option<Said> {
     let text = after_quote(&message.body);
-    said_in_passing(message, text, shown(message).as_deref()).or_else(|| {
+    let shown = LazyCell::new(|| shown(message));
+    said_in_passing(message, text, || shown.as_deref()).or_else(|| {
         let plain = plain(text);
         let is_short = (1..=UNCLEAR_WORDS_MAX).contains(&plain.split_whitespace().count());
         let asks = text.trim_end().ends_with(QUESTIONS) || typed(text).starts_with('!');
@@ -76,7 +79,8 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
 /// Returns whether a reply consists only of deciding words, clear or not, so that it asks nothing else.
 #[must_use]
 pub fn leans(message: &Message) -> bool {
-    said_in_passing(message, after_quote(&message.body), shown(message).as_deref()).is_some()
+    let shown = LazyCell::new(|| shown(message));
+    said_in_passing(message, after_quote(&message.body), || shown.as_deref()).is_some()
 }
 
 /// Returns the text of a message that clients show instead of its body, if it has one.
@@ -87,17 +91,22 @@ pub(super) fn shown(message: &Message) -> Option<String> {
 /// Returns what `text`, a message without its address, says about a card that it does not point to. Every word must be
 /// a deciding one, so that a question stays a question.
 ///
-/// `shown` is what clients show instead ([`shown`]), also without the address: it must decide in the same way.
+/// `shown` is what clients show instead ([`shown`]), also without the address: it must decide in the same way. It is
+/// parsed only for what decides.
 #[must_use]
-pub(super) fn said_in_passing(message: &Message, text: &str, shown: Option<&str>) -> Option<Said> {
+pub(super) fn said_in_passing<'s>(
+    message: &Message,
+    text: &str,
+    shown: impl FnOnce() -> Option<&'s str>,
+) -> Option<Said> {
     let said = said_in_body(message, text);
-    let Some(Said::Decides { choice, more }) = said else { return said };
-    let Some(shown) = shown else { return said };
-    let is_same = match said_in_body(message, shown) {
-        Some(Said::Decides { choice: other, more: also }) => (other, also) == (choice, more),
-        _ => false,
-    };
-    if is_same { said } else { Some(Said::Unclear) }
+    if !matches!(said, Some(Said::Decides { .. })) {
+        return said;
+    }
+    match shown() {
+        Some(shown) if said_in_body(message, shown) != said => Some(Said::Unclear),
+        _ => said,
+    }
 }
 
 fn said_in_body(message: &Message, text: &str) -> Option<Said> {
@@ -303,7 +312,7 @@ mod tests {
     fn c12_what_is_said_to_a_card_decides_where_it_cannot_be_meant_otherwise_and_asks_for_a_clear_word_elsewhere() {
         for (body, in_thread, in_reply) in SAID {
             let message = Message::text(body);
-            assert_eq!(said_in_passing(&message, after_quote(body), None), in_thread, "{body} in its thread");
+            assert_eq!(said_in_passing(&message, after_quote(body), || None), in_thread, "{body} in its thread");
             assert_eq!(said_in_reply(&message), in_reply, "{body} in reply to it");
             let said = event("@alice:hs", EventKind::Message(reply(body)));
             assert_eq!(reads_as_unclear(&said), in_reply == UNCLEAR, "{body}");
@@ -317,11 +326,15 @@ mod tests {
         let plain = Message { html: Some("<strong>yes</strong>".to_owned()), ..Message::text("yes") };
         assert_eq!(said_in_reply(&plain), YES);
         let acts = ["yes", "ok", "approves"].map(|body| Message { kind: MessageKind::Emote, ..Message::text(body) });
-        let said = acts.each_ref().map(|act| (said_in_passing(act, &act.body, None), said_in_reply(act)));
+        let said = acts.each_ref().map(|act| (said_in_passing(act, &act.body, || None), said_in_reply(act)));
         assert_eq!(said, [(UNCLEAR, UNCLEAR), (UNCLEAR, UNCLEAR), (None, UNCLEAR)]);
         for kind in [MessageKind::Notice, MessageKind::Card] {
             let message = Message { kind, ..Message::text("yes") };
-            assert_eq!((said_in_reply(&message), said_in_passing(&message, "yes", None)), (None, None), "{message:?}");
+            assert_eq!(
+                (said_in_reply(&message), said_in_passing(&message, "yes", || None)),
+                (None, None),
+                "{message:?}"
+            );
         }
         for (key, is_unclear) in [("👍🏽", true), ("✔️", true), ("👌", true), ("✅", false), ("🛑", false), ("🎉", false)]
         {

@@ -3,6 +3,8 @@
 //! Clients add a fallback reply to the newest event to anything typed in a thread, so most people answer a card with
 //! such messages.
 
+use std::cell::LazyCell;
+
 use ruma::{EventId, UserId};
 
 use super::{
@@ -75,8 +77,8 @@ pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, besid
         }
         None => text,
     };
-    let shown = shown(message);
-    said_in_passing(message, without_address(text), shown.as_deref().map(|shown| without_address(shown.trim_end())))
+    let shown = LazyCell::new(|| shown(message));
+    said_in_passing(message, without_address(text), || shown.as_deref().map(|shown| without_address(shown.trim_end())))
 }
 
 /// Returns which of `cards` a plain message near them is about. `who` and `level` are as in [`may_decide`].

@@ -34,12 +34,6 @@ pub(super) fn is_question(text: &str) -> bool {
     text.chars().rev().map(usual_width).take_while(behind).any(|letter| letter == '?')
 }
 
-/// Returns whether any of a text is struck out, and so not meant.
-pub(in crate::core) fn is_struck(html: &str) -> bool {
-    let html = html.to_ascii_lowercase();
-    ["<del", "<s>", "<s ", "<strike"].iter().any(|tag| html.contains(tag))
-}
-
 /// Returns whether a text begins with any kind of exclamation mark, whatever surrounds it.
 pub(super) fn may_be_command(text: &str) -> bool {
     let ignored = |letter: char| letter.is_whitespace() || is_hidden(letter) || AROUND.contains(&letter);

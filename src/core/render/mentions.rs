@@ -86,19 +86,18 @@ fn mentions(text: &str) -> Vec<(usize, usize, Found)> {
         let whole = word.trim_end();
         let begin = at + (whole.len() - whole.trim_start_matches(['(', '<', '[', '"', '\'']).len());
         let end = at + whole.trim_end_matches(['.', ',', ';', '!', '?', ')', '>', ']', '"', '\'']).len();
-        let is_link = begin < end
-            && (text[begin..end].contains("://") || text[begin..end].starts_with("matrix:"))
-            && Url::parse(&text[begin..end]).is_ok_and(|url| is_user_link(&url));
-        let is_address = || begin < end && text[begin..end].contains("://") && Url::parse(&text[begin..end]).is_ok();
-        if is_link {
-            found.push((begin, end, Found::Call));
-        } else if is_address() {
-            if has_room_mention(&text[begin..end]) {
-                let encoded = !has_room_mention(&without_room(&text[begin..end]));
-                found.push((begin, end, if encoded { Found::Address } else { Found::Call }));
+        let token = text.get(begin..end).unwrap_or_default();
+        let is_address = token.contains("://");
+        let url = if is_address || token.starts_with("matrix:") { Url::parse(token).ok() } else { None };
+        match url {
+            Some(url) if is_user_link(&url) => found.push((begin, end, Found::Call)),
+            Some(_) if is_address => {
+                if has_room_mention(token) {
+                    let encoded = !has_room_mention(&without_room(token));
+                    found.push((begin, end, if encoded { Found::Address } else { Found::Call }));
+                }
             }
-        } else {
-            ids(whole, at, &mut found);
+            _ => ids(whole, at, &mut found),
         }
         at += word.len();
     }

@@ -127,15 +127,24 @@ impl Engine {
             let level = self.level_of(standing, event, accepted).await?;
             refused = self.hear(event, &card, choice, level).await?;
         }
-        if let Some(why) = refused.filter(|why| standing.is_to_be_told(&event.sender, *why)) {
-            tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
-            Box::pin(self.tell_not_theirs(standing, &card, event)).await?;
+        if let Some(why) = refused {
+            Box::pin(self.tell_not_theirs(standing, &card, event, why)).await?;
         }
         Ok(())
     }
 
     /// Tells a person whose decision does not count who may decide, once per card.
-    async fn tell_not_theirs(&self, standing: &Standing, card: &Card, event: &RoomEvent) -> Result<(), EngineError> {
+    async fn tell_not_theirs(
+        &self,
+        standing: &Standing,
+        card: &Card,
+        event: &RoomEvent,
+        why: NotAllowed,
+    ) -> Result<(), EngineError> {
+        if !standing.is_to_be_told(&event.sender, why) {
+            return Ok(());
+        }
+        tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
         let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
         let names = names(&account, &event.room, &standing.rule, &standing.asker).await;
         let text = words::approval::not_yours(&standing.rule, &standing.asker, &names);
@@ -237,8 +246,8 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let why = standing.refuses(&event.sender, &who).filter(|why| why.names_others());
         let Some(why) = why.filter(|_| standing.is_open(clock::now())) else { return Ok(false) };
-        if heard != Heard::Late && standing.is_to_be_told(&event.sender, why) {
-            Box::pin(self.tell_not_theirs(standing, &(event.room.clone(), card.to_owned()), event)).await?;
+        if heard != Heard::Late {
+            Box::pin(self.tell_not_theirs(standing, &(event.room.clone(), card.to_owned()), event, why)).await?;
         }
         Ok(true)
     }
@@ -256,9 +265,8 @@ impl Engine {
         let refused = approval::refused(&cards, &event.sender, &who, level, clock::now());
         let Some(Refused { card, why, more }) = refused else { return Ok(false) };
         let (card, standing, _) = &beside[card];
-        if heard != Heard::Late && standing.is_to_be_told(&event.sender, why) {
-            tracing::debug!(room.id = %event.room, event.id = %event.id, ?why, "somebody is told that they may not decide");
-            Box::pin(self.tell_not_theirs(standing, card, event)).await?;
+        if heard != Heard::Late {
+            Box::pin(self.tell_not_theirs(standing, card, event, why)).await?;
         }
         Ok(!more)
     }

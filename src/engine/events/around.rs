@@ -81,9 +81,12 @@ impl Engine {
             Some(reader) if address::needs_members(event, &with_root) => reader.joined_names(&event.room).await?,
             _ => Vec::new(),
         };
+        // People thank each other, too.
+        let answers_ours =
+            reply_sender.as_ref().is_none_or(|sender| scene.coworkers.iter().any(|one| one.user == sender));
         let asked_back = match address::needs_asked_back(event, scene) {
-            Some(answered) => self.asked_back(event, answered, scene).await?,
-            None => None,
+            Some(answered) if answers_ours => self.asked_back(event, answered, scene).await?,
+            _ => None,
         };
         Ok(Around { reply_sender, root_sender, asked_back, members })
     }

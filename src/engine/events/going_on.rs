@@ -9,7 +9,7 @@ use crate::{
         edits::{self, JOINED_MAX, Open},
         event::{EventKind, Message, RoomEvent},
     },
-    engine::{Engine, EngineError, commands::command_of, records::ThreadRecord},
+    engine::{Engine, EngineError, commands::command_of},
 };
 
 /// Most of the sender's newest requests that are considered.
@@ -24,10 +24,10 @@ impl Engine {
         scene: &Scene<'_>,
     ) -> Result<Option<(RoomEvent, Verdict)>, EngineError> {
         let EventKind::Message(file) = &event.kind else { return Ok(None) };
-        let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(None) };
         if !file.is_uncaptioned() || !self.namespace.who(&event.sender).may_ask() {
             return Ok(None);
         }
+        let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(None) };
         let held = reader.held_events(&event.room);
         let is_theirs = |said: &&RoomEvent| said.sender == event.sender && said.id != event.id;
         let asks = |said: &&RoomEvent| matches!(&said.kind, EventKind::Message(message) if !message.is_uncaptioned());
@@ -49,21 +49,14 @@ impl Engine {
             if !edits::goes_on(event, &open) || known.joined.len() >= JOINED_MAX {
                 continue;
             }
-            let late = scene.now.ms_since(event.sent_at.min(scene.accepted_at)) > scene.deadline_ms;
+            let late = scene.is_late(event);
             let here = known.triggered.iter().filter(|user| scene.coworkers.iter().any(|one| one.user == *user));
             let here = here.filter(|user| !self.is_command(request, user));
             let asked: Vec<_> = here.map(|user| Asked { user: user.clone(), why: Why::FollowsThread, late }).collect();
             if asked.is_empty() {
                 return Ok(None);
             }
-            let key = (event.room.clone(), request.id.clone());
-            self.tables.threads.update(&key, |record: Option<ThreadRecord>| {
-                let mut record = record.unwrap_or_default();
-                if !record.joined.contains(&event.id) {
-                    record.joined.push(event.id.clone());
-                }
-                Some(record)
-            })?;
+            self.note_joined(event, &request.id)?;
             tracing::info!(room.id = %event.room, event.id = %event.id, request = %request.id, "a file goes on with a request");
             let message = Message { thread_root: thread.map(ToOwned::to_owned), ..file.clone() };
             let placed = RoomEvent { kind: EventKind::Message(message), ..event.clone() };

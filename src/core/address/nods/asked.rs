@@ -37,6 +37,7 @@ const OFFERS: [&str; 27] = [
     "如果",
     "원하시면",
 ];
+
 /// Where the message that a nod answers is.
 #[derive(Clone, Copy, Debug)]
 pub enum Answered<'a> {
@@ -74,10 +75,9 @@ pub fn asked_back(
         })?;
     let text = after_quote(&said.body);
     let from = text.char_indices().rev().nth(ASKS_BACK_CHARS - 1).map_or(0, |(at, _)| at);
-    let sentences = text[from..].split_inclusive(['.', '!', '?', ':', '\n', '。', '！', '？', '：', '؟', '।']);
-    let sentences: Vec<&str> =
-        sentences.map(str::trim).filter(|sentence| sentence.chars().any(others::is_letter)).collect();
-    let mut last = sentences.iter().rev().take(SENTENCES_MAX);
+    let sentences = text[from..].split_inclusive(['.', '!', '?', ':', '\n', '。', '！', '？', '：', '؟', '।']).rev();
+    let sentences = sentences.map(str::trim).filter(|sentence| sentence.chars().any(others::is_letter));
+    let mut last = sentences.take(SENTENCES_MAX);
     // A sentence that only repeats a person's question asks them nothing.
     let repeats = |sentence: &str| {
         let theirs = |event: &&RoomEvent| !is_ours(&event.sender);
@@ -95,8 +95,6 @@ fn names_consent(sentence: &str) -> bool {
     if OFFERS.iter().any(|offer| lower.contains(offer)) {
         return true;
     }
-    let words = sentence.split(|letter: char| !letter.is_alphanumeric());
-    let mut consent =
-        words.filter(|word| ["ok", "okay", "confirm", "reply"].iter().any(|name| word.eq_ignore_ascii_case(name)));
-    consent.next().is_some()
+    let mut words = sentence.split(|letter: char| !letter.is_alphanumeric());
+    words.any(|word| ["ok", "okay", "confirm", "reply"].iter().any(|name| word.eq_ignore_ascii_case(name)))
 }

@@ -43,7 +43,7 @@ pub(crate) use self::load::faults_in;
 use self::load::read_yaml;
 pub use self::{
     fault::{Fault, Faults},
-    owner::{Account, own_uid, user_name, whose, whose_if_denied},
+    owner::{Account, belongs, own_uid, user_name, whose, whose_if_denied},
     registration::Registration,
     template::{COWORKER_FILES, config_file, schema_files},
 };

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use ruma::UserId;
 
+pub(crate) use self::error::is_full;
 use self::{durable::DatabaseFiles, inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name, vault::Vault};
 pub use self::{
     error::StoreError,

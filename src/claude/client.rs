@@ -176,7 +176,7 @@ impl Client {
             return Err(self.error(Failure::of(Cause::MissingKey)));
         }
         let body = Bytes::from(request.body());
-        let sent = Sent { model: &request.model, request_bytes: body.len(), secrets: headers::secrets(&self.config) };
+        let sent = Sent { request_bytes: body.len(), ..self.sent(&request.model) };
         let began = Instant::now();
         let deadline = began + self.config.timeouts.overall;
         let mut made = Made { attempts: 0, elapsed: Duration::ZERO };

@@ -195,12 +195,10 @@ impl Assembler {
     /// the message; half an event is dropped.
     pub fn end(&mut self, news: &mut VecDeque<Delta>) {
         let Ok(rest) = self.framing.end() else { return };
-        if !rest.is_empty() {
-            let (frames, _) = self.decoder.feed(&rest);
-            for frame in &frames {
-                if self.take(frame, news).is_err() {
-                    return;
-                }
+        let (frames, _) = self.decoder.feed(&rest);
+        for frame in &frames {
+            if self.take(frame, news).is_err() {
+                return;
             }
         }
         if let Some(last) = self.decoder.end().filter(|_| !self.is_complete()) {

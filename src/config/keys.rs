@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// A text of this form.
     Text(&'static Form),
+    /// Text that is passed on unchanged, including numbers.
+    Word,
     /// A secret: as a value (unless refused), in a file, or in an environment variable.
     Secret {
         /// Whether it may be written in the config file itself.
@@ -91,8 +93,6 @@ static SERVER_NAME: Form = form("a server name", "^[^/]+$");
 static USER_ID: Form = form("a full user id", "^@[^:]*:.+$");
 static ROOM: Form = form("a room's id or alias", "^[!#].+$");
 static MODEL: Form = Form { what: "a model's id", pattern: "^[!-~]+$", chars_max: Some(128) };
-/// Text that is passed on unchanged, including numbers.
-static WORD: Form = form("text", "");
 
 /// The value of a secret that has a name of its own.
 static VALUE: [Key; 1] =

@@ -89,8 +89,13 @@ pub fn whose(path: &Path) -> String {
     let looked_at = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?)));
     let (Some((found, metadata)), Some(own)) = (looked_at, own_uid()) else { return String::new() };
     let what = if found == path { "it".to_owned() } else { found.display().to_string() };
-    let mode = metadata.mode() & 0o7777;
-    format!(" ({what} belongs to {}, mode {mode:04o}; this runs as {})", user_name(metadata.uid()), user_name(own))
+    format!(" ({}; this runs as {})", belongs(&what, &metadata), user_name(own))
+}
+
+/// Returns whose a file is, and its mode.
+#[must_use]
+pub fn belongs(what: &str, metadata: &fs::Metadata) -> String {
+    format!("{what} belongs to {}, mode {:04o}", user_name(metadata.uid()), metadata.mode() & 0o7777)
 }
 
 fn name_in(passwd: &str, uid: u32) -> Option<String> {

@@ -20,16 +20,15 @@ impl super::Engine {
     }
 
     /// Reports which of these models retire soon; each comes with its users.
-    pub(super) fn look_at_ends<'m>(&self, models: impl IntoIterator<Item = &'m (String, Vec<String>)>) {
+    pub(super) fn look_at_ends(&self, models: &[(String, Vec<String>)]) {
         let now = clock::now();
-        let told = models.into_iter().filter_map(|(model, who)| {
+        let told = models.iter().filter_map(|(model, who)| {
             let facts = self.claude.facts(model);
             model::told_of_end(model, &who.join(", "), facts.ends.as_deref()?, now)
         });
         let told: Vec<String> = told.collect();
         let state = match told.split_first() {
             None => State::Ready,
-            Some((first, [])) => State::Waiting(first.clone()),
             Some((first, more)) => {
                 let (what, mend) = first.split_once('\n').unwrap_or((first, ""));
                 let more = more.iter().filter_map(|told| told.lines().next());

@@ -9,7 +9,7 @@ use super::Shared;
 use crate::{
     config::{Config, Registration},
     core::{
-        people::{Namespace, Who},
+        people::Who,
         reach::registered::{Differs, is_not_covered},
     },
     matrix::{MatrixError, api::Api},
@@ -24,15 +24,11 @@ const ANYBODY: &str = "nobody";
 fn samples(config: &Config) -> Vec<OwnedUserId> {
     let namespace = config.namespace();
     let coworker = config.coworkers.first().map_or(ANYBODY, |coworker| coworker.id.0.as_str());
-    let mut localparts = vec![namespace.service.clone(), format!("{}{coworker}", namespace.coworker_prefix)];
+    let mut users = vec![namespace.user_id(&namespace.service), namespace.coworker(coworker)];
     if config.assistants.enabled {
-        localparts.push(assistant(&namespace));
+        users.push(namespace.assistant(ANYBODY));
     }
-    localparts.iter().map(|localpart| namespace.user_id(localpart)).collect()
-}
-
-fn assistant(namespace: &Namespace) -> String {
-    format!("{}{ANYBODY}", namespace.assistant_prefix)
+    users
 }
 
 /// Explains an error about one of our users, if the loaded registration does not cover that user.
@@ -78,7 +74,7 @@ fn is_unmade(error: &MatrixError) -> bool {
 
 /// Tests until assistants are covered; the other users are created at the start, which shows it anyway.
 pub(super) async fn see_to_assistants(engine: Shared) {
-    let sample = engine.namespace.user_id(&assistant(&engine.namespace));
+    let sample = engine.namespace.assistant(ANYBODY);
     loop {
         match engine.api().whoami_as(&sample).await {
             Err(error) if error.is_passing() => {}

@@ -296,11 +296,7 @@ async fn build(
     settings.credentials.clone_from(&config.credentials);
     settings.secrets = config.own_secrets();
     let namespace = config.namespace();
-    let users: Vec<OwnedUserId> = config
-        .coworkers
-        .iter()
-        .map(|coworker| namespace.user_id(&format!("{}{}", namespace.coworker_prefix, coworker.id.0)))
-        .collect();
+    let users: Vec<OwnedUserId> = config.coworkers.iter().map(|coworker| namespace.coworker(&coworker.id.0)).collect();
     Ok(Arc::new(Engine {
         users,
         pool: Pool::new(provisioner, config.limits.assistants_live_max),

@@ -189,7 +189,8 @@ fn is_lock_refusal(error: &io::Error) -> bool {
     error.to_string().starts_with("could not acquire lock")
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Returns whether a disk, a quota or a limit of a file's size is used up.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 use super::{
     Client,
     decoding::Decoding,
-    headers,
-    response::{self, Failure, Sent},
+    response::{self, Failure},
     within,
 };
 use crate::{
@@ -184,20 +183,17 @@ impl Stream {
     }
 
     fn broken(&self, error: StreamError) -> Failure {
+        let sent = || self.client.sent(&self.model);
         match error {
             StreamError::Api { kind, message, code, request_id } => {
-                let secrets = headers::secrets(&self.client.config);
-                let sent = Sent { model: &self.model, request_bytes: 0, secrets };
                 let request_id = request_id.as_deref().map(response::bounded_id);
-                Failure { request_id, ..Failure::of(response::streamed(&kind, &message, code, &sent)) }
+                Failure { request_id, ..Failure::of(response::streamed(&kind, &message, code, &sent())) }
             }
             // Interpret it as what it is: a page, or an error with a success status.
             StreamError::NoAnswer => {
-                let secrets = headers::secrets(&self.client.config);
-                let sent = Sent { model: &self.model, request_bytes: 0, secrets };
                 let hints = Hints::read(&self.headers, clock::now());
                 let body = self.assembler.foreign().unwrap_or_default();
-                response::failure(self.status, &self.headers, body, hints, &sent)
+                response::failure(self.status, &self.headers, body, hints, &sent())
             }
             error => Failure::of(Cause::BrokenStream(error)),
         }

@@ -134,7 +134,7 @@ impl Client {
         Ok((status, headers, body))
     }
 
-    fn sent<'a>(&'a self, model: &'a str) -> Sent<'a> {
+    pub(super) fn sent<'a>(&'a self, model: &'a str) -> Sent<'a> {
         Sent { model, request_bytes: 0, secrets: headers::secrets(&self.config) }
     }
 }

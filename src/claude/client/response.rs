@@ -59,10 +59,9 @@ const DEPTH_MAX: usize = 4;
 impl Told {
     /// Parses an error body; `None` if it has neither type nor message. Gateways omit the type, or everything but a
     /// line, or use their own forms.
-    fn read(body: &[u8]) -> Option<Self> {
-        let body: Value = serde_json::from_slice(body).ok()?;
+    fn read(body: &Value) -> Option<Self> {
         let mut told = Self::default();
-        told.take(&body, DEPTH_MAX);
+        told.take(body, DEPTH_MAX);
         told.request_id = body["request_id"].as_str().map(bounded_id);
         (told.kind.is_some() || !told.message.is_empty()).then_some(told)
     }
@@ -135,23 +134,25 @@ fn media_type(headers: &HeaderMap) -> String {
 
 /// Returns why there is no answer.
 pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hints: Hints, sent: &Sent<'_>) -> Failure {
-    let told = Told::read(body).or_else(|| Told::of_money(status, body, hints));
+    let value: Option<Value> = serde_json::from_slice(body).ok();
+    let told = value.as_ref().and_then(Told::read).or_else(|| Told::of_money(status, body, hints));
+    let has_error = value.as_ref().is_some_and(has_error);
     let id_in_body = told.as_ref().and_then(|told| told.request_id.clone());
     let cause = match told {
         // Some gateways report an error with a success status.
-        Some(told) if status.is_success() && has_error(body) => {
+        Some(told) if status.is_success() && has_error => {
             let status = told.status.unwrap_or_else(|| status_of(told.kind.as_deref().unwrap_or_default()));
             explained(status, told, hints, sent)
         }
         // A body that does not look like an error may be anybody's.
         Some(told)
-            if !status.is_success()
-                && (has_error(body) || told.is_named() || is_billing(status.as_u16(), &told, hints)) =>
+            if !status.is_success() && (has_error || told.is_named() || is_billing(status.as_u16(), &told, hints)) =>
         {
             explained(status.as_u16(), told, hints, sent)
         }
         _ if status.is_success() && body.trim_ascii().is_empty() => Cause::nothing(status.as_u16()),
-        _ if status.is_success() && is_of_chat_completions(body) => {
+        // The Chat Completions API, which many gateways speak at another path.
+        _ if status.is_success() && value.is_some_and(|body| body["choices"].is_array()) => {
             Cause::Protocol { status: status.as_u16(), what: "an answer of another API, with \"choices\"".to_owned() }
         }
         _ => unexplained(status, headers, hints, sent),
@@ -160,17 +161,9 @@ pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hint
 }
 
 /// Returns whether a body has an `error` field, like the API's and most gateways'.
-fn has_error(body: &[u8]) -> bool {
-    let body: Option<Value> = serde_json::from_slice(body).ok();
-    body.is_some_and(|body| {
-        let first = body.get(0).unwrap_or(&body);
-        ["error", "errors"].iter().any(|name| first.get(*name).is_some_and(|error| !error.is_null()))
-    })
-}
-
-/// Returns whether a body is the Chat Completions API's, which many gateways speak at another path.
-fn is_of_chat_completions(body: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(body).is_ok_and(|body| body["choices"].is_array())
+fn has_error(body: &Value) -> bool {
+    let first = body.get(0).unwrap_or(body);
+    ["error", "errors"].iter().any(|name| first.get(*name).is_some_and(|error| !error.is_null()))
 }
 
 fn is_billing(status: u16, told: &Told, hints: Hints) -> bool {

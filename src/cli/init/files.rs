@@ -63,8 +63,7 @@ struct Staged {
 impl Planned {
     /// Returns whether the file exists with different content.
     pub(super) fn would_change(&self) -> bool {
-        !existing([self.path.as_path()]).is_empty()
-            && !fs::read(&self.path).is_ok_and(|held| held == self.text.expose().as_bytes())
+        is_there(&self.path) && !fs::read(&self.path).is_ok_and(|held| held == self.text.expose().as_bytes())
     }
 
     pub(super) fn new(path: PathBuf, text: &str, privacy: Privacy) -> Self {
@@ -130,7 +129,7 @@ impl Staged {
             name.push(if number == 1 { base.clone() } else { format!("{base}.{number}") });
             PathBuf::from(name)
         };
-        let free = (1..=SET_ASIDE_MAX).map(named).find(|path| existing([path.as_path()]).is_empty());
+        let free = (1..=SET_ASIDE_MAX).map(named).find(|path| !is_there(path));
         let shown = self.path.display();
         let free = free.with_context(|| format!("{SET_ASIDE_MAX} copies of {shown} stand in the way"))?;
         self.copy = Some(free.clone());
@@ -148,8 +147,7 @@ impl Staged {
         fs::rename(&self.temporary, &self.target)?;
         self.is_in_place = true;
         // If the folder cannot be synced, the system does so in its own time.
-        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        let _ = fs::File::open(folder_of(&self.target)).and_then(|folder| folder.sync_all());
         Ok(())
     }
 
@@ -187,7 +185,7 @@ fn write_into(staged: &mut Vec<Staged>, plan: &[Planned], at: &str) -> anyhow::R
     let plan: Vec<(&Planned, bool)> = plan
         .iter()
         .map(|planned| (planned, planned.would_change()))
-        .filter(|(planned, changes)| *changes || existing([planned.path.as_path()]).is_empty())
+        .filter(|(planned, changes)| *changes || !is_there(&planned.path))
         .collect();
     for (planned, _) in &plan {
         staged.push(planned.stage().map_err(|error| cannot(&planned.path, &error))?);
@@ -215,19 +213,28 @@ fn own(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
 
 /// Gives a file that root made in somebody's folder to that folder's owner.
 fn own_like_its_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = fs::metadata(folder)?;
+    let folder = fs::metadata(folder_of(path))?;
     if own_uid() == Some(0) && folder.uid() != 0 { own(path, folder.uid(), folder.gid()) } else { Ok(()) }
+}
+
+/// Returns the folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Returns whether something has this path, even a dangling link.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Returns those of `paths` that exist, including dangling links.
 pub(super) fn existing<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<PathBuf> {
-    paths.into_iter().filter(|path| path.symlink_metadata().is_ok()).map(Path::to_owned).collect()
+    paths.into_iter().filter(|path| is_there(path)).map(Path::to_owned).collect()
 }
 
 /// Checks that the targets are regular files and `dir` can be a folder; a pipe would block for ever.
 pub(super) fn check_replaceable(dir: &Path, paths: &[PathBuf]) -> anyhow::Result<()> {
-    if let Some(path) = dir.ancestors().find(|path| path.symlink_metadata().is_ok())
+    if let Some(path) = dir.ancestors().find(|path| is_there(path))
         && !fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
     {
         bail!(

@@ -1,6 +1,6 @@
 //! The keys of `claude:`.
 
-use super::{Fallback as F, Key, Kind as K, MODEL, URL, VALUE, WORD, key};
+use super::{Fallback as F, Key, Kind as K, MODEL, URL, VALUE, key};
 use crate::config::claude::{MODEL as MODEL_DEFAULT, OUTPUT_TOKENS_MAX, VERSIONS};
 
 /// The words of `effort:`.
@@ -27,7 +27,7 @@ pub(super) static CLAUDE: [Key; 10] = [
     ),
     key(
         "headers",
-        K::Named(&K::Either(&[K::Text(&WORD), K::Section(&VALUE)])),
+        K::Named(&K::Either(&[K::Word, K::Section(&VALUE)])),
         F::Told("ANTHROPIC_CUSTOM_HEADERS from the environment"),
         "Further headers of every call.",
     ),

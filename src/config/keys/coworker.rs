@@ -1,7 +1,7 @@
 //! The keys of a coworker's file, and of the tools that it and the assistants are granted.
 
 use super::{
-    Fallback as F, Form, Key, Kind as K, MODEL, PATH, ROOM, USER_ID, WORD,
+    Fallback as F, Form, Key, Kind as K, MODEL, PATH, ROOM, USER_ID,
     claude::EFFORTS,
     key,
     sections::{DOLLARS, PROSE},
@@ -90,7 +90,7 @@ static GRANT: [Key; 11] = [
         F::Nothing,
         "The hosts that it may open: a name, `*.` and a domain, with a port where it is neither 80 nor 443.",
     ),
-    key("credential", K::Text(&WORD), F::Nothing, "One under `credentials`, sent as `Bearer …` by http_get."),
+    key("credential", K::Word, F::Nothing, "One under `credentials`, sent as `Bearer …` by http_get."),
     key("rooms", K::List(&K::Text(&ROOM), PLACES_MAX), F::Told("everywhere"), "The rooms in which it is offered."),
     key(
         "spaces",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Fallback, Form, Key, Kind, WORD};
+use super::{Fallback, Form, Key, Kind};
 
 /// Returns the schema of a file with these keys, as `init` writes it.
 pub(in crate::config) fn schema(title: &str, keys: &'static [Key]) -> String {
@@ -106,15 +106,13 @@ fn of_kind(kind: &'static Kind) -> Value {
         Kind::Truth => json!({"type": "boolean"}),
         Kind::Choice(words) => json!({"enum": words}),
         Kind::Text(form) => text(form),
+        Kind::Word => json!({"type": ["string", "number", "boolean"]}),
         // Handled with its section, because a secret has three names.
         Kind::Secret { .. } => Value::Null,
     }
 }
 
 fn text(form: &'static Form) -> Value {
-    if std::ptr::eq(form, &raw const WORD) {
-        return json!({"type": ["string", "number", "boolean"]});
-    }
     let mut text = Map::new();
     text.insert("type".to_owned(), json!("string"));
     if !form.pattern.is_empty() {

@@ -1,7 +1,7 @@
 //! The keys of `workmate.yaml`, except those about the model ([`super::claude`]) and tools ([`super::coworker`]).
 
 use super::{
-    ADDRESS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, ROOM, SERVER_NAME, URL, USER_ID, VALUE, WORD,
+    ADDRESS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, ROOM, SERVER_NAME, URL, USER_ID, VALUE,
     claude::{CLAUDE, EFFORTS},
     coworker::TOOLS,
     key,
@@ -287,7 +287,7 @@ static LOG: [Key; 2] = [
 static SERVER: [Key; 4] = [
     key(
         "command",
-        K::List(&K::Text(&WORD), WORDS_MAX),
+        K::List(&K::Word, WORDS_MAX),
         F::Told("`url`"),
         "The program that Workmate starts and keeps running, and its arguments.",
     ),
@@ -301,5 +301,5 @@ static SERVER: [Key; 4] = [
     key("headers", K::Named(&SETTING), F::Nothing, "Headers of every call to that address."),
 ];
 
-static SETTING: K = K::Either(&[K::Text(&WORD), K::Section(&CREDENTIAL)]);
-static CREDENTIAL: [Key; 1] = [key("credential", K::Text(&WORD), F::Required, "The name of one under `credentials`.")];
+static SETTING: K = K::Either(&[K::Word, K::Section(&CREDENTIAL)]);
+static CREDENTIAL: [Key; 1] = [key("credential", K::Word, F::Required, "The name of one under `credentials`.")];

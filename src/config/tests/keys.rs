@@ -184,6 +184,7 @@ fn takes(kind: &'static Kind) -> String {
             Some(most) => format!("{}, at most {most} characters", form.what),
             None => form.what.to_owned(),
         },
+        Kind::Word => "text".to_owned(),
         Kind::Secret { as_value: true } => "a secret: also with `_file` or `_env` behind the name".to_owned(),
         Kind::Secret { as_value: false } => "a secret: only with `_file` or `_env` behind the name".to_owned(),
     }

@@ -11,9 +11,10 @@ use std::{
 use nix::unistd::{AccessFlags, eaccess};
 
 use crate::{
-    config::{Account, user_name, whose},
+    config::{Account, belongs, whose},
     engine::disk::ROOM_WANTED,
     matrix::disk::{FULL_BYTES, left},
+    store::is_full,
 };
 
 /// Bytes written to test whether writing works.
@@ -83,10 +84,6 @@ pub fn try_data_dir(dir: &Path, service: Option<&Account>) -> Result<(), PlaceEr
     Ok(())
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
-}
-
 /// Returns the reason if a folder's disk has too little space for a start; `None` if it has enough.
 #[must_use]
 pub fn too_full_to_start(dir: &Path) -> Option<String> {
@@ -150,16 +147,11 @@ fn may_write(folder: &Path, service: Option<&Account>) -> io::Result<()> {
         let wanted = if depth == 0 { 0o7 } else { 0o1 };
         if !account.may(metadata.uid(), metadata.gid(), metadata.mode(), wanted) {
             let verb = if depth == 0 { "write there" } else { "enter it" };
-            let words = format!("{} may not {verb}{}", account.name, whose_is(path, &metadata));
+            let words = format!("{} may not {verb}: {}", account.name, belongs(&path.display().to_string(), &metadata));
             return Err(io::Error::new(ErrorKind::PermissionDenied, words));
         }
     }
     Ok(())
-}
-
-fn whose_is(path: &Path, metadata: &fs::Metadata) -> String {
-    let mode = metadata.mode() & 0o7777;
-    format!(": {} belongs to {}, mode {mode:04o}", path.display(), user_name(metadata.uid()))
 }
 
 /// Writes a little and deletes it: a full disk, a quota or a mount may refuse what the modes allow.
@@ -178,9 +170,10 @@ fn refused(folder: &Path, service: Option<&Account>, error: &io::Error) -> (Stri
     let shown = folder.display();
     match error.kind() {
         ErrorKind::PermissionDenied => {
-            let user = service.map_or_else(|| "USER".to_owned(), |account| account.name.clone());
-            let whose = if service.is_some() { String::new() } else { whose(folder) };
-            let who = if service.is_some() { "" } else { ", where USER is the user that runs workmate" };
+            let (user, whose, who) = match service {
+                Some(account) => (account.name.as_str(), String::new(), ""),
+                None => ("USER", whose(folder), ", where USER is the user that runs workmate"),
+            };
             (
                 format!("{shown} cannot be written: {error}{whose}"),
                 format!(

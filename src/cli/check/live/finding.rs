@@ -23,7 +23,7 @@ const SEARCH_MAX: Duration = Duration::from_secs(15);
 pub(super) async fn coworkers(config: &Config, api: &Api) -> Option<Tried> {
     let coworker = config.coworkers.first().filter(|_| !config.workspace.lobby)?;
     let namespace = config.namespace();
-    let user = namespace.user_id(&format!("{}{}", namespace.coworker_prefix, coworker.id.0));
+    let user = namespace.coworker(&coworker.id.0);
     let searcher = Identity::User(namespace.user_id(&namespace.service));
     let search = Body::Json(json!({ "search_term": coworker.name, "limit": 50 }));
     let path = "/_matrix/client/v3/user_directory/search";

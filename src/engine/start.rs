@@ -2,6 +2,7 @@
 
 mod listening;
 mod place;
+mod queries;
 
 use std::{
     net::SocketAddr,
@@ -18,19 +19,22 @@ use ruma::{OwnedUserId, RoomId};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::listening::{bind, mend_of_listening};
 pub(super) use self::place::full;
 pub use self::{
     listening::try_listening,
     place::{PlaceError, too_full_to_start, try_data_dir},
 };
+use self::{
+    listening::{bind, mend_of_listening},
+    queries::answer_queries,
+};
 use super::{
-    Engine, EngineError, Shared, approvals::desk::Desk, assistants, audit, budget, control, coworkers, deserted, disk,
-    gaps, homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
+    Engine, Shared, approvals::desk::Desk, assistants, audit, budget, control, coworkers, deserted, disk, gaps,
+    homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
 };
 use crate::{
     appservice::{
-        self, Appservice, Query,
+        self, Appservice,
         arrivals::Arrivals,
         health::{Condition, Health, State},
         metrics::Metrics,
@@ -38,7 +42,6 @@ use crate::{
     },
     claude,
     config::{self, Config},
-    core::people::Who,
     listener,
     matrix::{
         MatrixError,
@@ -464,39 +467,6 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
         engine.clone().start_run(id, record, in_line, None);
     }
     Ok(())
-}
-
-/// Answers the homeserver's queries whether one of our users exists; a query for an assistant makes its account.
-async fn answer_queries(engine: Shared, mut asked: mpsc::Receiver<Query>) {
-    loop {
-        let query = tokio::select! {
-            () = engine.stop.cancelled() => return,
-            query = asked.recv() => query,
-        };
-        let Some(query) = query else { return };
-        let exists = user_exists(&engine, &query.user).await.unwrap_or_else(|error| {
-            tracing::warn!(user.id = %query.user, %error, "a question for a user cannot be answered");
-            false
-        });
-        // The homeserver may have stopped waiting.
-        let _ = query.answer.send(exists);
-    }
-}
-
-async fn user_exists(engine: &Shared, user: &ruma::UserId) -> Result<bool, EngineError> {
-    match engine.namespace.who(user) {
-        Who::Service => Ok(true),
-        Who::Coworker(_) => Ok(engine.coworker(user).is_some()),
-        Who::Assistant(owner) if engine.config.assistants.enabled => {
-            let owner = engine.namespace.user_id(&owner);
-            let exists = engine.namespace.who(&owner).is_person() && engine.api().exists(&owner).await?;
-            if exists {
-                engine.api().register(user.localpart()).await?;
-            }
-            Ok(exists)
-        }
-        _ => Ok(false),
-    }
 }
 
 fn raise_descriptor_limit() {

@@ -45,7 +45,8 @@ enum How {
 
 impl Trouble {
     fn with_in(&self, room: &RoomId, step: &'static str, how: How) {
-        let name: String = room.as_str().chars().skip(1).take_while(char::is_ascii_alphanumeric).collect();
+        // The whole of it: an id may have a `-` or `_` anywhere, and what is before that is in half of all paths.
+        let name = room.as_str().trim_start_matches('!').split(':').next().unwrap_or_default().to_owned();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, step, how));
     }
 

@@ -32,6 +32,9 @@ pub(crate) struct Shared {
     _dir_lock: File,
 }
 
+/// Ports that others took in between, before the last try.
+const PORTS_TRIED_MAX: usize = 3;
+
 /// Returns the shared homeserver; the first caller starts it, and the others wait.
 pub(crate) fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
@@ -106,7 +109,19 @@ impl Private {
     }
 }
 
+/// Starts a homeserver on a free port. Between the choice of a port and Synapse's taking it, another process may have it:
+/// then another one is chosen.
 async fn start(dir: &Path, slots: &[Arc<Slot>]) -> Result<Homeserver> {
+    for _ in 0..PORTS_TRIED_MAX {
+        match start_on_a_free_port(dir, slots).await {
+            Err(error) if format!("{error:?}").contains("Address already in use") => {}
+            started => return started,
+        }
+    }
+    start_on_a_free_port(dir, slots).await
+}
+
+async fn start_on_a_free_port(dir: &Path, slots: &[Arc<Slot>]) -> Result<Homeserver> {
     let port = free_port()?.local_addr()?.port();
     let registrations = slots.iter().map(|slot| slot.registration.clone()).collect();
     let options = Options { venv: venv_dir(), dir: dir.join("homeserver"), port, registrations, runner: runner() };

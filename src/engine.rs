@@ -28,6 +28,7 @@ mod approvals;
 mod ask;
 mod assistants;
 mod audit;
+mod beginning;
 mod bindings;
 mod budget;
 mod caught;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(in crate::core) use self::own_words::is_struck;
 pub(crate) use self::own_words::{OwnWords, after_quote, decoded, linked_user};
 use super::{
+    beginning::is_late,
     event::{EventKind, Message, MessageKind, RoomEvent},
     people::{Bridged, Namespace, Who},
     time::Timestamp,
@@ -282,11 +283,10 @@ pub fn addressed(event: &RoomEvent, scene: &Scene<'_>) -> Verdict {
 }
 
 impl Scene<'_> {
-    /// Returns whether an event is late. The sender's server may claim any time, so what we accepted long ago is late in
-    /// any case.
+    /// Returns whether an event is late.
     #[must_use]
     pub(crate) fn is_late(&self, event: &RoomEvent) -> bool {
-        self.now.ms_since(event.sent_at.min(self.accepted_at)) > self.deadline_ms
+        is_late(event.sent_at, self.accepted_at, self.now, self.deadline_ms)
     }
 }
 

@@ -25,7 +25,6 @@ pub(super) use self::{adopting::NoChats, again::Answered, privacy::Privacy};
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
-    coworkers::lane_of,
     inbox::Handled,
     parked::Readers,
     records::AssistantRecord,
@@ -35,11 +34,12 @@ use crate::{
     clock,
     core::{
         address::is_of_machines,
+        beginning::{Habit, is_late, place_of_answer},
         breaker::Gate,
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
         destination::Refused,
-        event::{EventKind, Place, RoomEvent},
+        event::{EventKind, RoomEvent},
         refused::{self, Breadth},
         room_check::{Origin, check_room},
         run::{RunId, RunRecord},
@@ -300,14 +300,11 @@ impl Engine {
             return Ok(());
         }
         let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
-        let place = match &message.thread_root {
-            Some(root) => Place::Thread { root: root.clone(), latest: event.id.clone() },
-            None => Place::Timeline,
-        };
+        let place = place_of_answer(&event.id, message.thread_root.as_deref(), None, Habit::Timeline);
         let now = clock::now();
         let record = RunRecord {
             asked_at: event.sent_at,
-            late: now.ms_since(event.sent_at.min(entry.accepted_at)) > deadline_ms,
+            late: is_late(event.sent_at, entry.accepted_at, now, deadline_ms),
             private: true,
             came: Carriage::Encrypted,
             zone: self.zone_name_of(owner).await,
@@ -320,13 +317,7 @@ impl Engine {
         if let Gate::Stopped { whose, until, .. } = self.gate(owner, None)? {
             return self.tell_stopped(account, event, (whose, until)).await;
         }
-        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
-            return self.decline_request(account, &record).await;
-        };
-        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.start_run(id, record, in_line, Some(accepted));
-        }
-        Ok(())
+        self.start_asked_run(account, record, Some(accepted)).await
     }
 
     pub(super) async fn answer_owner_command(

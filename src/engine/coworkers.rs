@@ -1,29 +1,23 @@
-//! A coworker's run: recorded, then answered in its place (C5 to C9).
-
-use std::sync::Arc;
+//! A coworker's runs: what asks for one, and what it reads (C5 to C9).
 
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
-use super::{
-    Engine, EngineError, Shared, commands, events::thread_root, lanes::Place as PlaceInLine, readable::Reader,
-    runs::Asking,
-};
+use super::{Engine, EngineError, Shared, commands, events::thread_root, readable::Reader, runs::Asking};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
     core::{
         address::Asked,
         admission::{self, Admission},
+        beginning::{Habit, place_of_answer},
         command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
         event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
         refused::{self, Breadth},
         run::{RunId, RunRecord},
-        schedule::Lane,
         sealed::Carriage,
         voice::{Voice, Waiting},
-        words,
     },
     matrix::Account,
 };
@@ -58,8 +52,8 @@ impl Engine {
             return Ok(());
         }
         // Homeservers allow no thread on a message that relates to another.
-        let reply_in = if message.relates { ReplyIn::Timeline } else { coworker.reply_in };
-        let place = place_of(&account, event, &request, reply_in);
+        let habit = if message.relates { Habit::Reply } else { habit_of(coworker) };
+        let place = place_of(&account, event, &request, habit);
         let id = RunId::of(&request, &asked.user);
         let asks = admission::Request {
             user: &asked.user,
@@ -96,50 +90,7 @@ impl Engine {
             zone: self.zone_name_of(&event.sender).await,
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
-        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
-            return self.decline_request(&account, &record).await;
-        };
-        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.start_run(id, record, in_line, Some(accepted));
-        }
-        Ok(())
-    }
-
-    /// Says that a request is not accepted, because too many wait in its room (C11).
-    pub(super) async fn decline_request(&self, account: &Account, record: &RunRecord) -> Result<(), EngineError> {
-        tracing::warn!(room.id = %record.room, user.id = %record.user, "a request is declined: too many wait in its room");
-        let mut word = super::word(&words::too_many_waiting(), Some(&record.asker));
-        word.place = record.place.clone();
-        let txn = super::word_transaction("too-many-waiting", record.id().as_str(), &record.user);
-        account.sync().await?;
-        account.send(self.destination(record)?.room(), &word, txn).await?;
-        Ok(())
-    }
-
-    /// Spawns a run, which waits for its turn. Its place was taken earlier, so that requests keep their order.
-    pub(super) fn start_run(self: Shared, id: RunId, record: RunRecord, place: PlaceInLine, accepted: Option<Instant>) {
-        let engine = self.clone();
-        self.tasks.spawn(async move {
-            let stop = engine.stop.clone();
-            let cut_off = async {
-                stop.cancelled().await;
-                engine.running.until_done_or_cut_off(&id).await;
-            };
-            // A run cut off here is in the journal and continues at the next start; this does not count as a crash.
-            tokio::select! {
-                () = cut_off => engine.note_cut_off(&id),
-                () = Box::pin(engine.run(&id, record, place, accepted.unwrap_or_else(Instant::now))) => {}
-            }
-        });
-    }
-
-    fn note_cut_off(&self, id: &RunId) {
-        let noted = self.tables.runs.update(&id.as_str().to_owned(), |record: Option<RunRecord>| {
-            record.map(|record| RunRecord { under_way: false, ..record })
-        });
-        if let Err(error) = noted {
-            tracing::warn!(run.id = id.as_str(), %error, "that a run was cut off by a stop cannot be noted");
-        }
+        self.start_asked_run(&account, record, Some(accepted)).await
     }
 
     /// Composes what a coworker reads and asks with (C7).
@@ -313,23 +264,17 @@ impl Engine {
     }
 }
 
-/// Returns the lane in which a run waits (C11).
-pub(super) fn lane_of(record: &RunRecord) -> Lane {
-    Lane {
-        room: record.room.clone(),
-        thread: record.place.thread_root().map(ToOwned::to_owned),
-        user: record.user.clone(),
-    }
+/// Returns the answer's place: the thread where it was asked, else as the coworker answers.
+pub(super) fn place_of(account: &Account, event: &RoomEvent, request: &EventId, habit: Habit) -> Place {
+    let thread = thread_root(event);
+    let latest = thread.and_then(|root| account.latest_in_thread(&event.room, root));
+    place_of_answer(request, thread, latest, habit)
 }
 
-/// Returns the answer's place (C9): the thread where it was asked, else a thread on the request, or the timeline.
-pub(super) fn place_of(account: &Arc<Account>, event: &RoomEvent, request: &OwnedEventId, reply_in: ReplyIn) -> Place {
-    match (thread_root(event), reply_in) {
-        (Some(root), _) => {
-            let latest = account.latest_in_thread(&event.room, root).unwrap_or_else(|| request.clone());
-            Place::Thread { root: root.to_owned(), latest }
-        }
-        (None, ReplyIn::Thread) => Place::Thread { root: request.clone(), latest: request.clone() },
-        (None, ReplyIn::Timeline) => Place::Reply { to: request.clone() },
+/// Returns where a coworker answers what stands in no thread.
+pub(super) fn habit_of(coworker: &Coworker) -> Habit {
+    match coworker.reply_in {
+        ReplyIn::Thread => Habit::Thread,
+        ReplyIn::Timeline => Habit::Reply,
     }
 }

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
-    reactions::{AGAIN_KEYS, STOP_KEYS},
 };
 use crate::{
     core::{
         event::{EventKind, MessageKind, RoomEvent},
         run::RunRecord,
+        steering::Steer,
     },
     matrix::Account,
 };
@@ -31,7 +31,7 @@ impl Engine {
             }
             let shown = [Some(&record.request), record.status.as_ref(), record.streamed.as_ref()];
             for target in shown.into_iter().flatten() {
-                for event in self.reactions_to(account, record, target, &STOP_KEYS).await? {
+                for event in self.reactions_to(account, record, target, Steer::Stop).await? {
                     tracing::info!(event.id = %event.id, "a stop that nobody heard is found");
                     Box::pin(self.take_reaction(&event, Instant::now())).await?;
                 }
@@ -51,7 +51,7 @@ impl Engine {
         answer: &OwnedEventId,
     ) {
         let looked = async {
-            for event in self.reactions_to(account, record, answer, &AGAIN_KEYS).await? {
+            for event in self.reactions_to(account, record, answer, Steer::Again).await? {
                 Box::pin(self.take_reaction(&event, Instant::now())).await?;
             }
             Ok::<_, EngineError>(())
@@ -93,14 +93,14 @@ impl Engine {
         account: &Account,
         record: &RunRecord,
         target: &EventId,
-        keys: &[&str],
+        steer: Steer,
     ) -> Result<Vec<RoomEvent>, EngineError> {
         let mut found = account.reactions_to(&record.room, target).await?;
         found.retain(|event| {
             let theirs = !record.private || event.sender == record.asker;
             // An earlier reaction was about an earlier run of the same request.
             let is_new = event.sent_at >= record.asked_at;
-            theirs && is_new && matches!(&event.kind, EventKind::Reaction { key, .. } if keys.contains(&key.as_str()))
+            theirs && is_new && matches!(&event.kind, EventKind::Reaction { key, .. } if Steer::of(key) == Some(steer))
         });
         Ok(found)
     }

@@ -6,26 +6,21 @@ use tokio::time::Instant;
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
-    coworkers::lane_of,
     records::{Posted, ThreadRecord},
 };
 use crate::{
     clock,
     core::{
+        beginning::{Habit, place_of_answer},
         breaker::Gate,
-        event::{EventKind, Place, RoomEvent},
-        run::{RunId, RunRecord},
+        event::{EventKind, RoomEvent},
+        run::RunRecord,
+        steering::{self, Steer},
     },
 };
 
-/// Reactions that stop a run, with and without the emoji's variation selector.
-pub(super) const STOP_KEYS: [&str; 2] = ["🛑", "🛑\u{fe0f}"];
-/// Reactions that run a request again.
-pub(super) const AGAIN_KEYS: [&str; 2] = ["🔁", "🔁\u{fe0f}"];
 /// The 🔁 reactions remembered for one answer, so that each counts once; further ones are ignored.
 const HEARD_MAX: usize = 64;
-/// How often one request can be run again.
-pub(super) const AGAIN_MAX: u32 = 10;
 
 impl Engine {
     /// Handles a reaction: ✅ or ❌ on an approval card, 🛑 on a request or on a message of its run, 🔁 on an answer.
@@ -37,19 +32,21 @@ impl Engine {
         if self.take_choice(event, accepted).await? {
             return Ok(());
         }
-        if STOP_KEYS.contains(&key.as_str()) {
-            let asked_by_card = self.approvals.request_of(&event.room, target)?;
-            let touched = asked_by_card.as_ref().unwrap_or(target);
-            let stopped = self.running.order(&event.room, Which::Touching(touched), &Order::Stop);
-            tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
-        } else if AGAIN_KEYS.contains(&key.as_str()) {
-            if self.tables.assistant_rooms.get(&event.room)?.is_some() {
-                // The event's dispatch has checked that the sender owns this assistant.
-                return Box::pin(self.run_again_for_owner(&event.sender, event, target, accepted)).await;
+        match Steer::of(key) {
+            Some(Steer::Stop) => {
+                let asked_by_card = self.approvals.request_of(&event.room, target)?;
+                let touched = asked_by_card.as_ref().unwrap_or(target);
+                let stopped = self.running.order(&event.room, Which::Touching(touched), &Order::Stop);
+                tracing::info!(room.id = %event.room, event.id = %target, stopped, "a stop");
+                Ok(())
             }
-            Box::pin(self.run_again(event, target)).await?;
+            Some(Steer::Again) if self.tables.assistant_rooms.get(&event.room)?.is_some() => {
+                // The event's dispatch has checked that the sender owns this assistant.
+                Box::pin(self.run_again_for_owner(&event.sender, event, target, accepted)).await
+            }
+            Some(Steer::Again) => Box::pin(self.run_again(event, target)).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Handles a redaction: ends the redacted request's run and redacts what the run posted.
@@ -129,28 +126,18 @@ impl Engine {
             attempt = kept.again;
             Some(kept)
         })?;
-        if attempt > AGAIN_MAX {
+        if !steering::may_run_again(attempt) {
             return Ok(());
         }
         let root = self.root_of(room, &request)?;
-        let place = match root {
-            Some(root) => Place::Thread { root, latest: answer.clone() },
-            None => Place::Reply { to: request.clone() },
-        };
+        let place = place_of_answer(&request, root.as_deref(), Some(answer.clone()), Habit::Reply);
         let record = RunRecord {
             asked_at: event.sent_at,
             attempt,
             zone: self.zone_name_of(&event.sender).await,
             ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };
-        let id = RunId::again(&request, &user, attempt);
-        let Ok(in_line) = self.lanes.place(lane_of(&record)) else {
-            return self.decline_request(&account, &record).await;
-        };
-        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.clone().start_run(id, record, in_line, None);
-        }
-        Ok(())
+        self.start_asked_run(&account, record, None).await
     }
 
     /// Returns the root of the thread in which the request was answered.

@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use ruma::{EventId, OwnedUserId, UserId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, commands::command_of, coworkers::place_of};
+use super::{
+    Engine, EngineError, Shared,
+    commands::command_of,
+    coworkers::{habit_of, place_of},
+};
 use crate::{
     core::{
         address::{Asked, EDIT_WINDOW_MS, Why},
@@ -71,7 +75,7 @@ impl Engine {
         let (Some(account), Some(coworker)) = (self.pool.kept(&anew.user), self.coworker(&anew.user)) else {
             return Ok(());
         };
-        let place = place_of(&account, event, target, coworker.reply_in);
+        let place = place_of(&account, event, target, habit_of(coworker));
         self.answer_command(&account, event, &words::nothing_to_stop(), place).await
     }
 

@@ -29,8 +29,8 @@ use self::{
     queries::answer_queries,
 };
 use super::{
-    Engine, Shared, approvals::desk::Desk, assistants, audit, budget, control, coworkers, deserted, disk, gaps,
-    homeserver, inbox, lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
+    Engine, Shared, approvals::desk::Desk, assistants, audit, budget, control, deserted, disk, gaps, homeserver, inbox,
+    lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
 };
 use crate::{
     appservice::{
@@ -463,8 +463,7 @@ async fn resume(engine: &Shared) -> Result<(), StoreError> {
     for record in runs {
         let id = record.id();
         tracing::info!(run.id = id.as_str(), room.id = %record.room, "a run is taken up again");
-        let in_line = engine.lanes.place_again(coworkers::lane_of(&record));
-        engine.clone().start_run(id, record, in_line, None);
+        engine.take_up_run(record);
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use ruma::OwnedEventId;
 use super::{
     disk::Ended,
     people::Request,
-    process::lane_of,
     server::{Event, Kind},
     world::{World, assistant, chat, coworker},
 };
@@ -187,6 +186,6 @@ impl World {
 
     /// Notes when a run was accepted, and where its answer goes.
     pub(super) fn note_accepted(&mut self, record: &crate::core::run::RunRecord) {
-        self.accepted.push((record.id(), lane_of(record), record.accepted_at.as_ms()));
+        self.accepted.push((record.id(), record.lane(), record.accepted_at.as_ms()));
     }
 }

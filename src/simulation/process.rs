@@ -91,14 +91,6 @@ fn rules() -> Rules {
     }
 }
 
-pub(super) fn lane_of(record: &RunRecord) -> Lane {
-    Lane {
-        room: record.room.clone(),
-        thread: record.place.thread_root().map(ToOwned::to_owned),
-        user: record.user.clone(),
-    }
-}
-
 impl World {
     pub(super) fn live(&mut self, id: &RunId) -> Option<&mut Live> {
         self.process.as_mut()?.live.get_mut(id)
@@ -185,9 +177,9 @@ impl World {
         let (Some(request), now) = (at, self.now()) else { return };
         let Some(process) = &mut self.process else { return };
         let ticket = if again {
-            process.schedule.resume(lane_of(&kept.record))
+            process.schedule.resume(kept.record.lane())
         } else {
-            let Ok(ticket) = process.schedule.request(lane_of(&kept.record)) else {
+            let Ok(ticket) = process.schedule.request(kept.record.lane()) else {
                 self.write_down(id.as_str(), || "declined: too many wait".to_owned());
                 return self.disk.write(Write::Declined(kept.record.request.clone()));
             };
@@ -295,10 +287,10 @@ impl World {
             .live
             .values()
             .filter(|live| live.has_begun && !live.parked)
-            .map(|live| lane_of(live.run.record()))
+            .map(|live| live.run.record().lane())
             .collect();
         let lanes: Vec<Lane> =
-            process.live.values().filter(|live| live.has_begun).map(|live| lane_of(live.run.record())).collect();
+            process.live.values().filter(|live| live.has_begun).map(|live| live.run.record().lane()).collect();
         let in_room = |room| going.iter().filter(|lane| lane.room == room).count();
         let distinct: BTreeSet<String> = lanes.iter().map(|lane| format!("{lane:?}")).collect();
         if going.len() > LIMITS.runs_max || in_room(super::world::room()) > LIMITS.room_runs_max {

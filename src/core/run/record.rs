@@ -11,6 +11,7 @@ use super::{
 use crate::core::{
     event::{Outgoing, Place},
     hex::hex,
+    schedule::Lane,
     sealed::Carriage,
     time::Timestamp,
     trail::Ended,
@@ -226,6 +227,16 @@ impl RunRecord {
     #[must_use]
     pub fn has_status(&self) -> bool {
         self.status.is_some() || self.status_begun
+    }
+
+    /// Returns the lane in which it waits (C11).
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane {
+            room: self.room.clone(),
+            thread: self.place.thread_root().map(ToOwned::to_owned),
+            user: self.user.clone(),
+        }
     }
 
     /// Returns the run's id.

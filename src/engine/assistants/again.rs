@@ -9,9 +9,10 @@ use crate::{
     core::{
         breaker::Gate,
         event::{Place, RoomEvent},
-        run::{RunId, RunRecord},
+        run::RunRecord,
+        steering,
     },
-    engine::{Engine, EngineError, Shared, coworkers::lane_of, reactions::AGAIN_MAX, take_back},
+    engine::{Engine, EngineError, Shared, beginning::Started, take_back},
 };
 
 /// Most answers for which an owner may use 🔁.
@@ -78,7 +79,7 @@ impl Engine {
         let of_request = kept.answers.iter().filter(|other| other.request == answered.request);
         let attempt = of_request.map(|other| other.attempt).max().unwrap_or_default() + 1;
         let user = self.assistant_persona(owner).user;
-        if kept.silent || kept.room.as_ref() != Some(&event.room) || attempt > AGAIN_MAX {
+        if kept.silent || kept.room.as_ref() != Some(&event.room) || !steering::may_run_again(attempt) {
             return Ok(());
         }
         let is_busy = self.running.count(&event.room, &user) >= self.config.limits.room_runs_max;
@@ -95,14 +96,9 @@ impl Engine {
             attempt,
             ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
         };
-        let id = RunId::again(request, &user, attempt);
-        let in_line = if is_busy { None } else { self.lanes.place(lane_of(&record)).ok() };
-        let Some(in_line) = in_line else {
+        if is_busy || self.start_run(record.clone(), Some(accepted))? == Started::TooManyWait {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
             return self.decline_request(&account, &record).await;
-        };
-        if self.tables.runs.insert_new(&id.as_str().to_owned(), &record)? {
-            self.clone().start_run(id, record, in_line, Some(accepted));
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::{
     tools::Tools,
 };
 
+mod answerers;
 mod approvals;
 mod ask;
 mod assistants;

@@ -261,10 +261,10 @@ impl Standing {
             user: record.user.clone(),
             request: record.request.clone(),
             asker: record.asker.clone(),
-            private: record.private,
+            private: record.owner().is_some(),
             tool: pending.tool.clone(),
             // In an assistant's chat only the owner can be asked.
-            rule: if record.private { ApprovalRule::Asker } else { pending.rule.clone() },
+            rule: if record.owner().is_some() { ApprovalRule::Asker } else { pending.rule.clone() },
             digest: pending.digest(),
             expires_at,
             thread: record.place.thread_root().map(ToOwned::to_owned),
@@ -274,6 +274,12 @@ impl Standing {
             prepared: Vec::new(),
             told: BTreeSet::new(),
         }
+    }
+
+    /// Returns the owner whose assistant has posted it; `None` for a coworker.
+    #[must_use]
+    pub fn owner(&self) -> Option<&UserId> {
+        self.private.then_some(&*self.asker)
     }
 
     /// Returns whether it is about exactly this call of this run; a decision holds for no other arguments.

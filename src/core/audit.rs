@@ -3,7 +3,7 @@
 //! The index holds no content. Of an assistant's run operators see the owner, the outcome and the usage (A4).
 //! [`Entry::of`] is the only way from the stored form to the shown one.
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -168,13 +168,14 @@ impl Entry {
     #[must_use]
     pub fn of((accepted_at, run): RunKey, summary: RunSummary, namespace: &Namespace) -> Self {
         let spent = summary.spent();
+        let is_private = summary.owner().is_some();
         let (coworker, by_name) = match (summary.coworker, namespace.who(&summary.user)) {
             (Some(id), _) => (Some(id), Kind::Coworker),
             (None, Who::Coworker(id)) => (Some(id.0), Kind::Coworker),
             // Anything not known to be a coworker's is shown like an assistant's.
             (None, _) => (None, Kind::Assistant),
         };
-        let kind = if summary.private { Kind::Assistant } else { by_name };
+        let kind = if is_private { Kind::Assistant } else { by_name };
         let public = kind == Kind::Coworker;
         Self {
             run,
@@ -224,6 +225,12 @@ impl Entry {
 pub const RUN_CHARS_MIN: usize = 6;
 
 impl RunSummary {
+    /// Returns the owner whose assistant answered; `None` for a coworker.
+    #[must_use]
+    pub fn owner(&self) -> Option<&UserId> {
+        self.private.then_some(&*self.asker)
+    }
+
     /// Returns the run's usage of the model.
     #[must_use]
     pub fn spent(&self) -> Spent {

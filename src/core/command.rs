@@ -3,9 +3,14 @@
 //! Commands are recognised as people type them: in any case and width, in bold or code, with punctuation after them,
 //! and with the address before or after.
 
-use super::address::{CoworkerHere, after_quote, is_struck, strip_address, strip_address_behind};
-use super::event::Message;
-use super::legible::is_hidden;
+use ruma::UserId;
+
+use super::{
+    address::{CoworkerHere, after_quote, is_of_machines, is_struck, strip_address, strip_address_behind},
+    event::{EventKind, Message, MessageKind, RoomEvent},
+    legible::is_hidden,
+    people::Who,
+};
 
 pub mod list;
 mod typed;
@@ -179,6 +184,16 @@ pub enum ServiceCommand {
 }
 
 impl ServiceCommand {
+    /// Returns what an event in a person's chat with the bot asks for; `None` if it asks for nothing, or is not the
+    /// person's.
+    #[must_use]
+    pub fn of(event: &RoomEvent, person: &UserId, who: &Who, is_admin: bool) -> Option<Self> {
+        let EventKind::Message(message) = &event.kind else { return None };
+        let is_theirs = event.sender == person && who.is_person();
+        let is_said = message.kind != MessageKind::Notice && !is_of_machines(message);
+        (is_theirs && is_said).then(|| Self::parse(&message.body, is_admin))
+    }
+
     /// Parses a text to the service bot; admins' commands are unknown to others.
     #[must_use]
     pub fn parse(text: &str, is_admin: bool) -> Self {

@@ -40,7 +40,7 @@ impl<'a> Destination<'a> {
     /// # Errors
     /// [`Refused`] for a private run whose assistant is silent, or whose room or user is not its owner's.
     pub fn of<E: From<Refused>>(record: &'a RunRecord, home: impl FnOnce() -> Result<Home, E>) -> Result<Self, E> {
-        if !record.private {
+        if record.owner().is_none() {
             return Ok(Self(&record.room));
         }
         let home = home()?;

@@ -3,7 +3,7 @@
 //! It is stored before the run leaves the journal, and retried until it is done. A notice must not claim for ever that
 //! work is going on, and an asker must learn of an answer that could not be posted.
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -189,7 +189,7 @@ impl Owed {
             room: record.room.clone(),
             request: record.request.clone(),
             asker: record.asker.clone(),
-            private: record.private,
+            private: record.owner().is_some(),
             since: now,
             refused_since: None,
             deeds,
@@ -226,6 +226,12 @@ impl Owed {
     #[must_use]
     pub fn has_answer(&self) -> bool {
         self.deeds.iter().any(|deed| matches!(deed, Deed::Answer(..)))
+    }
+
+    /// Returns the owner whose assistant owes it; `None` for a coworker.
+    #[must_use]
+    pub fn owner(&self) -> Option<&UserId> {
+        self.private.then_some(&*self.asker)
     }
 
     /// Returns a run record with just enough to decide where it may write.

@@ -7,11 +7,7 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, RoomId, UserId};
 use tokio::time::Instant;
 
-use super::{
-    Engine, EngineError, Shared,
-    records::{Posted, ThreadRecord},
-    word, word_transaction,
-};
+use super::{Engine, EngineError, Shared, answerers::Said, word, word_transaction};
 use crate::{
     clock,
     core::{
@@ -57,7 +53,7 @@ impl Engine {
         record: &RunRecord,
         pending: &Pending,
     ) -> Result<Decision, EngineError> {
-        if approval::lacks_decider(&pending.rule, &self.namespace.who(&record.asker), record.private) {
+        if approval::lacks_decider(&pending.rule, &self.namespace.who(&record.asker), record.owner().is_some()) {
             return self.decline_for_nobody(account, id, record, pending).await;
         }
         let found = self.approvals.find(&record.room, id, pending)?;
@@ -129,7 +125,7 @@ impl Engine {
             run: id.clone(),
             number: pending.number(),
             tool: pending.tool.clone(),
-            owner: record.private.then(|| record.asker.clone()),
+            owner: record.owner().map(ToOwned::to_owned),
         };
         // If we crash right after sending, the card still ends with its run.
         self.approvals.begin(&begun)?;
@@ -138,7 +134,7 @@ impl Engine {
         let event = account.send(room, &card.message, txn).await?;
         let card = (record.room.clone(), event.clone());
         self.approvals.open(&card, &standing, &begun)?;
-        self.note_card(record, &event)?;
+        self.answerer(record).note_posted(record, Said::Beside(&event))?;
         self.store.flush().await?;
         tracing::info!(tool.name = pending.tool.as_str(), event.id = %event, "a tool call waits for an approval");
         Ok((card, standing))
@@ -157,7 +153,7 @@ impl Engine {
         let file = File { name: whole.name, media_type: mime::TEXT_PLAIN_UTF_8, bytes: whole.text.into_bytes() };
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Whole));
         let event = account.send_file(room, file, &record.place, txn).await?;
-        self.note_card(record, &event)
+        self.answerer(record).note_posted(record, Said::Beside(&event))
     }
 
     /// Adds ✅ and ❌ for people to tap. They can decide without them, so a failure is ignored.
@@ -259,27 +255,10 @@ impl Engine {
 
     /// Returns the client that posted a card, if it is available.
     async fn account_of_card(&self, standing: &Standing) -> Result<Option<Arc<Account>>, MatrixError> {
-        if standing.private {
-            return Box::pin(self.pool.passing(&self.assistant_persona(&standing.asker))).await.map(Some);
+        match standing.owner() {
+            Some(owner) => Box::pin(self.pool.passing(&self.assistant_persona(owner))).await.map(Some),
+            None => Ok(self.pool.kept(&standing.user)),
         }
-        Ok(self.pool.kept(&standing.user))
-    }
-
-    /// A card goes when its request is redacted. 🔁 on it means nothing, unlike on an answer.
-    pub(super) fn note_card(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
-        if record.private {
-            return self.note_private_card(record, event);
-        }
-        let posted = Posted { user: record.user.clone(), event: event.clone() };
-        let request = (record.room.clone(), record.request.clone());
-        self.tables.threads.update(&request, |kept: Option<ThreadRecord>| {
-            let mut kept = kept.unwrap_or_default();
-            if !kept.posted.contains(&posted) {
-                kept.posted.push(posted);
-            }
-            Some(kept)
-        })?;
-        Ok(())
     }
 }
 

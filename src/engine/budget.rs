@@ -318,11 +318,12 @@ impl Engine {
             under("workspace".to_owned(), Scope::Workspace, budgets.workspace),
             under(format!("person:{}", record.payer()), Scope::Person, budgets.person),
         ];
-        if record.private {
-            unders.push(under(format!("assistant:{}", record.asker), Scope::Assistant, budgets.assistant));
-        } else {
-            unders.push(self.coworker_account(&record.user)?);
-            unders.push(under(format!("room:{}", record.room), Scope::Room, budgets.room));
+        match record.owner() {
+            Some(owner) => unders.push(under(format!("assistant:{owner}"), Scope::Assistant, budgets.assistant)),
+            None => {
+                unders.push(self.coworker_account(&record.user)?);
+                unders.push(under(format!("room:{}", record.room), Scope::Room, budgets.room));
+            }
         }
         Ok(unders)
     }

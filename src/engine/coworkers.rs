@@ -112,7 +112,7 @@ impl Engine {
         for needed in requests.iter().chain(&root) {
             self.make_sure_of(account, room, needed, reader.as_ref(), &mut events).await?;
         }
-        let left_out = self.refused(record)?;
+        let left_out = self.answerer(record).refused()?;
         left_out.leave_out(&mut events, Some(&record.request));
         let joined = self.joined_to(record, root.as_ref())?;
         let notes = self.notes(room)?;

@@ -97,7 +97,7 @@ impl Engine {
     ) -> Result<Vec<RoomEvent>, EngineError> {
         let mut found = account.reactions_to(&record.room, target).await?;
         found.retain(|event| {
-            let theirs = !record.private || event.sender == record.asker;
+            let theirs = record.owner().is_none_or(|owner| event.sender == owner);
             // An earlier reaction was about an earlier run of the same request.
             let is_new = event.sent_at >= record.asked_at;
             theirs && is_new && matches!(&event.kind, EventKind::Reaction { key, .. } if Steer::of(key) == Some(steer))

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ruma::OwnedEventId;
 
-use super::{Engine, EngineError, Shared, runs::answer_file};
+use super::{Engine, EngineError, Shared, answerers::Said, runs::answer_file};
 use crate::{
     clock,
     core::{
@@ -97,7 +97,7 @@ impl Engine {
         }
         let run = owed.of_run();
         let room = self.destination(&run)?.room();
-        let account = self.account_of(&run).await?;
+        let account = self.answerer(&run).account().await?;
         if !account.is_in(room) && matches!(deed, Deed::Answer(..)) {
             // A user that was removed from the room posts no answer later (C10).
             return Ok(());
@@ -116,7 +116,7 @@ impl Engine {
             Deed::Send { step, text } => {
                 let event = account.send(room, text, owed.run.transaction(*step)).await?;
                 // Redacted with the request, as what the run posted itself is.
-                self.note_card(&run, &event)?;
+                self.answerer(&run).note_posted(&run, Said::Beside(&event))?;
             }
             Deed::Answer(answer, streamed) => {
                 self.make_sure_it_is_heard(&account, room).await?;
@@ -151,11 +151,12 @@ impl Engine {
             None => account.send(room, &answer.message, owed.run.transaction(Step::Answer)).await?,
         };
         let run = RunRecord { place: place.clone(), ..run.clone() };
-        self.note_posted(&run, &event)?;
+        let answerer = self.answerer(&run);
+        answerer.note_posted(&run, Said::Answer(&event))?;
         if let Some(markdown) = &answer.file {
             let txn = owed.run.transaction(Step::File);
             let file = account.send_file(room, answer_file(markdown), &file_place(place, &event), txn).await?;
-            self.note_posted(&run, &file)?;
+            answerer.note_posted(&run, Said::Answer(&file))?;
         }
         Ok(())
     }
@@ -188,7 +189,7 @@ impl Engine {
             Shown::SentAs(step) => *step,
         };
         let event = account.send(self.destination(run)?.room(), text, owed.run.transaction(step)).await?;
-        self.note_card(run, &event)?;
+        self.answerer(run).note_posted(run, Said::Beside(&event))?;
         Ok(event)
     }
 
@@ -198,8 +199,9 @@ impl Engine {
         let name = self.coworker(&owed.user).map_or_else(|| owed.user.to_string(), |coworker| coworker.name.clone());
         let text = words::answer_not_posted(&name, owed.room.as_str(), owed.request.as_str(), owed.has_answer());
         let kept = self.tables.assistants.get(&owed.asker)?.unwrap_or_default();
-        if let Some(room) =
-            kept.room.filter(|_| self.config.assistants.enabled && kept.introduced && !kept.silent && !owed.private)
+        if let Some(room) = kept
+            .room
+            .filter(|_| self.config.assistants.enabled && kept.introduced && !kept.silent && owed.owner().is_none())
         {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(&owed.asker))).await?;
             account.sync().await?;

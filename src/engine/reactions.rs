@@ -67,37 +67,6 @@ impl Engine {
         super::take_back(&account, room, &posted.event).await
     }
 
-    /// Records a run's message, both under its request and under its own id.
-    pub(super) fn note_posted(&self, record: &RunRecord, event: &OwnedEventId) -> Result<(), EngineError> {
-        if record.private {
-            return self.note_answer(record, event);
-        }
-        let posted = Posted { user: record.user.clone(), event: event.clone() };
-        let request = (record.room.clone(), record.request.clone());
-        self.tables.threads.update(&request, |kept: Option<ThreadRecord>| {
-            let mut kept = kept.unwrap_or_default();
-            if !kept.posted.contains(&posted) {
-                kept.posted.push(posted.clone());
-            }
-            kept.answered_in = record.place.thread_root().map(ToOwned::to_owned);
-            Some(kept)
-        })?;
-        let run = (record.accepted_at, record.id().as_str().to_owned());
-        if let Some(root) = record.place.thread_root() {
-            self.tables.threads.update(&(record.room.clone(), root.to_owned()), |kept: Option<ThreadRecord>| {
-                let mut kept = kept.unwrap_or_default();
-                kept.last_runs.insert(record.user.clone(), run.clone());
-                Some(kept)
-            })?;
-        }
-        let answer = (record.room.clone(), event.clone());
-        self.tables.threads.update(&answer, |kept: Option<ThreadRecord>| {
-            let answers = Some(Posted { user: record.user.clone(), event: record.request.clone() });
-            Some(ThreadRecord { answers, run: Some(run), ..kept.unwrap_or_default() })
-        })?;
-        Ok(())
-    }
-
     async fn run_again(self: &Shared, event: &RoomEvent, answer: &OwnedEventId) -> Result<(), EngineError> {
         let room = &event.room;
         let Some(kept) = self.tables.threads.get(&(room.clone(), answer.clone()))? else { return Ok(()) };

@@ -315,9 +315,9 @@ impl Tables {
     pub(super) fn of(store: &Store) -> Self {
         Self {
             // Records about a person's sessions are sealed under that person's key and die with it (A3).
-            runs: store.runs().owned_by(|_, run: &RunRecord| run.private.then_some(&run.asker)),
-            run_index: store.run_index().owned_by(|_, run: &RunSummary| run.private.then_some(&run.asker)),
-            owed: store.owed().owned_by(|_, owed: &Owed| owed.private.then_some(&owed.asker)),
+            runs: store.runs().owned_by(|_, run: &RunRecord| run.owner()),
+            run_index: store.run_index().owned_by(|_, run: &RunSummary| run.owner()),
+            owed: store.owed().owned_by(|_, owed: &Owed| owed.owner()),
             rooms: store.rooms(),
             threads: store.threads(),
             assistants: store.assistants().owned_by(|owner, _: &AssistantRecord| Some(owner)),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Engine, EngineError, Shared};
+use super::{Engine, EngineError, Shared, answerers::Said};
 use crate::{
     clock,
     core::{
@@ -125,7 +125,7 @@ impl Engine {
         let txn = here.id.transaction(Step::Attached(number));
         let event = here.account.send_file(room, file, place, txn).await?;
         self.running.show(here.id, &event);
-        self.note_posted(here.record, &event)?;
+        self.answerer(here.record).note_posted(here.record, Said::Answer(&event))?;
         Ok(Output::ok(told))
     }
 
@@ -139,7 +139,7 @@ impl Engine {
         let reader = self.reader(here.account, coworker, here.record, &facts).await?;
         let older = self.keep_readable(reader.as_ref(), &mut events).await? || older;
         events.retain(|event| !self.is_our_notice(event));
-        self.refused(here.record)?.leave_out(&mut events, None);
+        self.answerer(here.record).refused()?.leave_out(&mut events, None);
         Ok(Past { events, older, names: facts.names })
     }
 }

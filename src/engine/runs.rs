@@ -108,21 +108,6 @@ impl Engine {
         self.running.enter(id, driver.run.nearness());
         Box::pin(self.end_run(id, &driver.run, end)).await;
     }
-
-    pub(super) async fn account_of(&self, record: &RunRecord) -> Result<Arc<Account>, EngineError> {
-        if record.private {
-            return Ok(self.pool.passing(&self.assistant_persona(&record.asker)).await?);
-        }
-        match self.pool.kept(&record.user) {
-            Some(account) => Ok(account),
-            // It is being set up, or out of order: its runs wait for it.
-            None if self.coworker(&record.user).is_some() => {
-                let cause = format!("{} is not set up yet", record.user);
-                Err(MatrixError::Unreachable { url: self.config.homeserver.url.to_string(), cause }.into())
-            }
-            None => Err(MatrixError::NotJoined { user: record.user.to_string(), room: record.room.to_string() }.into()),
-        }
-    }
 }
 
 impl<'a> Driver<'a> {

@@ -6,9 +6,8 @@ use super::{Engine, EngineError, Shared, assistants::Chat};
 use crate::{
     appservice::health::Condition,
     core::{
-        address::is_of_machines,
         command::ServiceCommand,
-        event::{EventKind, MessageKind, Place, RoomEvent},
+        event::{Place, RoomEvent},
         invite::AssistantFor,
         links::room_link,
         names::pill,
@@ -43,16 +42,13 @@ impl Engine {
 
     /// Answers a message in a person's chat with the service bot.
     pub(super) async fn answer_service_dm(self: Shared, person: &UserId, event: &RoomEvent) -> Result<(), EngineError> {
-        let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        let is_theirs = event.sender == person && self.namespace.who(person).is_person();
-        if !is_theirs || message.kind == MessageKind::Notice || is_of_machines(message) {
-            return Ok(());
-        }
+        let is_admin = self.config.workspace.admins.contains(person);
+        let asked = ServiceCommand::of(event, person, &self.namespace.who(person), is_admin);
+        let Some(command) = asked else { return Ok(()) };
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
         account.sync().await?;
-        let is_admin = self.config.workspace.admins.contains(person);
-        let text = match ServiceCommand::parse(&message.body, is_admin) {
+        let text = match command {
             ServiceCommand::Changes => self.show_changes(&account, &event.room, &txn).await?,
             ServiceCommand::Accept(named) => self.accept_change(person, &named).await?,
             ServiceCommand::Coworkers => words::coworker_list(&self.listed(), self.lobby_link()?.as_deref()),

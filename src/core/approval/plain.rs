@@ -64,7 +64,7 @@ pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, besid
     };
     let is_there = match (message.thread_root.as_deref(), standing.thread.as_deref()) {
         (Some(root), thread) => root == card || Some(root) == thread,
-        (None, None) => standing.private || beside.replies_to_run || is_named(),
+        (None, None) => standing.owner().is_some() || beside.replies_to_run || is_named(),
         (None, Some(_)) => beside.replies_to_run,
     };
     if !is_there {

@@ -295,3 +295,26 @@ fn c16_who_asks_what_a_command_does_or_strikes_it_out_loses_nothing() {
     assert_eq!(AssistantCommand::parse("~~!forget~~"), None);
     assert_eq!(AssistantCommand::parse("~!forget~"), Some(AssistantCommand::Forget));
 }
+
+#[test]
+fn a6_the_service_bot_hears_only_its_own_persons_words() {
+    let (alice, bob) = (user_id!("@alice:here.org"), user_id!("@bob:here.org"));
+    let said = |sender: &ruma::UserId, kind| RoomEvent {
+        id: ruma::event_id!("$said").to_owned(),
+        room: ruma::room_id!("!bot:here.org").to_owned(),
+        sender: sender.to_owned(),
+        sent_at: crate::core::time::Timestamp::from_ms(0),
+        kind: EventKind::Message(Message { kind, ..Message::text("!status") }),
+    };
+    let table = [
+        (alice, MessageKind::Text, Who::Person, true, Some(ServiceCommand::Status)),
+        (alice, MessageKind::Text, Who::Person, false, Some(ServiceCommand::Help)),
+        (alice, MessageKind::Notice, Who::Person, true, None),
+        (alice, MessageKind::Text, Who::Guest, true, None),
+        (bob, MessageKind::Text, Who::Person, true, None),
+    ];
+    for (sender, kind, who, is_admin, expected) in table {
+        let asked = ServiceCommand::of(&said(sender, kind), alice, &who, is_admin);
+        assert_eq!(asked, expected, "{sender}, {who:?}, admin {is_admin}");
+    }
+}

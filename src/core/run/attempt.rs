@@ -182,7 +182,7 @@ impl Run {
             return;
         }
         let word = Showing::new(&self.record, now).notice(&words::queued(ahead + 1));
-        let step = if self.record.private { Step::Queued } else { Step::Status };
+        let step = if self.record.owner().is_some() { Step::Queued } else { Step::Status };
         self.outbox.push_back(Show::Send(step, word));
         self.post_next();
     }

@@ -132,6 +132,12 @@ impl RunRecord {
         }
     }
 
+    /// Returns the owner whose assistant answers; `None` for a coworker.
+    #[must_use]
+    pub fn owner(&self) -> Option<&UserId> {
+        self.private.then_some(&*self.asker)
+    }
+
     /// Returns the time zone that times are shown in.
     #[must_use]
     pub fn zone(&self) -> Zone {

@@ -109,7 +109,7 @@ impl Run {
     /// Says that a person stopped it, with what was streamed so far (C10).
     pub(super) fn stop(&mut self, now: Timestamp) {
         let so_far = std::mem::take(&mut self.so_far.0);
-        let answer = Showing::new(&self.record, now).stopped(if self.record.private { &so_far } else { "" });
+        let answer = Showing::new(&self.record, now).stopped(if self.record.owner().is_some() { &so_far } else { "" });
         if !self.record.has_begun_answer() && self.record.has_status() {
             // The status says it.
             return self.end(Outcome::Stopped, None, false);

@@ -72,10 +72,10 @@ impl Showing {
     /// Begins a run, or takes it up again after a restart.
     #[must_use]
     pub(in crate::core) fn new(record: &RunRecord, now: Timestamp) -> Self {
-        let pace = match (record.private, &record.streamed) {
-            (false, _) => None,
-            (true, None) => Some(Pace::new()),
-            (true, Some(_)) => Some(Pace::resumed(record.edits % EDITS_OF_A_PROCESS, now)),
+        let pace = match (record.owner(), &record.streamed) {
+            (None, _) => None,
+            (Some(_), None) => Some(Pace::new()),
+            (Some(_), Some(_)) => Some(Pace::resumed(record.edits % EDITS_OF_A_PROCESS, now)),
         };
         let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
         Self {
@@ -87,7 +87,7 @@ impl Showing {
             shown: String::new(),
             told_waiting: false,
             began: record.accepted_at,
-            status: (!record.private || record.has_status())
+            status: (record.owner().is_none() || record.has_status())
                 .then(|| Status::new(record.accepted_at, record.has_status(), now)),
             doing: None,
             zone: record.zone(),

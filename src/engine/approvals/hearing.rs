@@ -310,7 +310,7 @@ impl Engine {
             return Ok(());
         }
         let Some(account) = self.account_of_card(standing).await? else { return Ok(()) };
-        let mentioned = (!standing.private).then_some(&*event.sender);
+        let mentioned = standing.owner().is_none().then_some(&*event.sender);
         let said = word(&words::deciding::say_it_clearly(), mentioned);
         // A repeated send gives the same event.
         let (latest, cause) = match &event.kind {
@@ -327,7 +327,7 @@ impl Engine {
 
     async fn ask_which(&self, card: &Standing, event: &RoomEvent) -> Result<(), EngineError> {
         let Some(account) = self.account_of_card(card).await? else { return Ok(()) };
-        let mentioned = (!card.private).then_some(&*event.sender);
+        let mentioned = card.owner().is_none().then_some(&*event.sender);
         let said = word(&words::approval::which_card(), mentioned);
         let place = match thread_root(event) {
             Some(root) => Place::Thread { root: root.to_owned(), latest: event.id.clone() },

@@ -89,7 +89,7 @@ impl Engine {
                 account.sync_since(began).await?;
                 let mut held = account.held_events(&card.0);
                 // Plain messages in an assistant's chat may not be the owner's.
-                held.retain(|event| !standing.private || is_sealed_or_reaction(account, event));
+                held.retain(|event| standing.owner().is_none() || is_sealed_or_reaction(account, event));
                 found.extend(held);
             }
             Ok::<_, EngineError>(found)

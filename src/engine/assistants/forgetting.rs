@@ -123,7 +123,7 @@ impl Engine {
                 // Ordered again each time, because a run is in the journal a moment before it takes orders.
                 self.running.order(room, Which::Of(assistant, None), order);
                 let mut journaled = self.tables.runs.iter().filter_map(Result::ok);
-                if !journaled.any(|(_, run)| run.private && run.asker == owner) {
+                if !journaled.any(|(_, run)| run.owner() == Some(owner)) {
                     return;
                 }
                 tokio::time::sleep(RUNS_END_CHECK).await;

@@ -248,7 +248,7 @@ impl Engine {
             return Ok(());
         }
         let runs = self.tables.runs.iter().filter_map(Result::ok).map(|(_, run)| run);
-        let theirs = runs.filter(|run| run.private && run.asker == owner && Some(&*run.request) != but);
+        let theirs = runs.filter(|run| run.owner() == Some(owner) && Some(&*run.request) != but);
         let in_progress: Vec<_> = theirs.map(|run| run.request).collect();
         self.note(owner, |record| record.withheld.close(&mut record.opened, is_closed, &in_progress))
     }

@@ -42,14 +42,14 @@ impl Engine {
         let (record, used, spent) = (run.record(), run.used(), run.used().spent());
         let End { outcome, answer, .. } = end;
         let coworker = match self.namespace.who(&record.user) {
-            Who::Coworker(id) if !record.private => Some(id.0),
+            Who::Coworker(id) if record.owner().is_none() => Some(id.0),
             _ => None,
         };
         RunSummary {
             user: record.user.clone(),
             line_due: coworker.is_some() && self.has_audit_room(),
             coworker,
-            private: record.private,
+            private: record.owner().is_some(),
             asker: record.asker.clone(),
             room: record.room.clone(),
             thread: record.place.thread_root().map(ToOwned::to_owned),

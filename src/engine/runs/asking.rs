@@ -25,11 +25,14 @@ impl Driver<'_> {
         let (engine, account, mut record) = (self.engine, self.account(), self.run.record().clone());
         self.begin(false, async move {
             let (account, before) = (account.await?, record.work.clone());
-            let composed = Box::pin(engine.compose_for(&account, &mut record, breadth)).await?;
-            let Some((mut asking, tools)) = composed else { return Ok(Done::Composed(None)) };
+            let answerer = engine.answerer(&record);
+            let Some(mut asking) = answerer.compose(&account, &mut record, breadth).await? else {
+                return Ok(Done::Composed(None));
+            };
+            let tools = answerer.toolset(&record).await?;
             work::equip(&mut asking.composed.prompt, &tools);
             let composed = &asking.composed;
-            let read = if record.private { Vec::new() } else { composed.read.clone() };
+            let read = composed.read.clone();
             let held = read.iter().filter_map(|id| account.held(&record.room, id));
             let ready = Ready {
                 is_gone: composed.left_out.request,

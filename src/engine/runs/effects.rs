@@ -8,12 +8,11 @@ use super::{Done, Driver};
 use crate::{
     clock,
     core::{
-        destination::Refused,
         owed::Owed,
         run::{CatchUp, Effect, Flush, Input, Remark, RunRecord},
         sealed::Carriage,
     },
-    engine::{Engine, EngineError, Shared, assistants::Privacy, events::sync_beside, presence},
+    engine::{Engine, EngineError, Shared, answerers::Said, presence},
     matrix::Account,
 };
 
@@ -70,7 +69,10 @@ impl<'a> Driver<'a> {
         let (engine, id) = (self.engine, self.id);
         match effect {
             Effect::Shown(event) => engine.running.show(id, &event),
-            Effect::NotePosted(event) => engine.note_posted(self.run.record(), &event)?,
+            Effect::NotePosted(event) => {
+                let record = self.run.record();
+                engine.answerer(record).note_posted(record, Said::Answer(&event))?;
+            }
             Effect::LookForAgain(event) => self.look_for_again(event),
             Effect::NoteRefused(events) => engine.note_refused(self.run.record(), &events)?,
             Effect::NoteTaken => engine.note_taken(self.run.record())?,
@@ -108,7 +110,7 @@ impl<'a> Driver<'a> {
         async move {
             match opened {
                 Ok(account) => Ok(account),
-                Err(record) => engine.account_of(&record).await,
+                Err(record) => engine.answerer(&record).account().await,
             }
         }
     }
@@ -116,7 +118,7 @@ impl<'a> Driver<'a> {
     fn open(&mut self) {
         let (engine, record) = (self.engine, self.facts());
         self.begin(false, async move {
-            let account = engine.account_of(&record).await?;
+            let account = engine.answerer(&record).account().await?;
             if record.came == Carriage::Encrypted {
                 // Also where our memory of the room was lost since.
                 account.note_encrypted(&record.room);
@@ -144,22 +146,14 @@ impl<'a> Driver<'a> {
     fn catch_up(&mut self, what: CatchUp) {
         let (engine, record, account, accepted) = (self.engine, self.facts(), self.account(), self.accepted);
         self.begin(false, async move {
-            let account = account.await?;
+            let (account, answerer) = (account.await?, engine.answerer(&record));
             match what {
                 CatchUp::ToSay => {
                     account.sync_since(accepted).await?;
-                    if record.private && engine.attend(&account, &record.asker, &record.room).await? == Privacy::Lost {
-                        return Err(Refused::Silent.into());
-                    }
+                    answerer.check_room(&account, &record).await?;
                 }
                 CatchUp::ToRead => {
-                    // Where transactions brought everything, the sync comes beside the model's work; see
-                    // `presence::show`. Nothing is encrypted before it has ended.
-                    if record.private || !account.is_current(&record.room, &record.request) {
-                        account.sync_since(accepted).await?;
-                    } else if account.is_sealed(&record.room) {
-                        engine.tasks.spawn(sync_beside(account.clone(), accepted));
-                    }
+                    answerer.catch_up(&account, &record, accepted).await?;
                     engine.make_sure_it_is_heard(&account, &record.room).await?;
                 }
             }
@@ -214,7 +208,7 @@ impl Engine {
     /// Whether a refusal is one that nothing known speaks for.
     async fn is_doubted(self: &Shared, record: &RunRecord, error: Option<&EngineError>) -> bool {
         let Some(EngineError::Matrix(error)) = error else { return false };
-        match self.account_of(record).await {
+        match self.answerer(record).account().await {
             Ok(account) => Box::pin(self.doubts(&account, &record.room, error)).await,
             Err(error) => error.may_pass(),
         }

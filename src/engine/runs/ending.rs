@@ -66,7 +66,7 @@ impl Engine {
     async fn names_of_deciders(&self, record: &RunRecord) -> Names {
         let decided = record.work.steps().iter().filter_map(|step| step.decision.as_ref().and_then(Decision::by));
         let people: Vec<&UserId> = decided.collect::<BTreeSet<_>>().into_iter().collect();
-        match self.account_of(record).await {
+        match self.answerer(record).account().await {
             Ok(account) if !people.is_empty() => account.names(&record.room, &people).await,
             _ => Names::default(),
         }

@@ -18,6 +18,7 @@ pub mod context;
 pub mod copying;
 pub mod destination;
 pub mod edits;
+pub mod errand;
 pub mod event;
 
 pub mod hex;

@@ -40,6 +40,7 @@ mod coworkers;
 mod deserted;
 mod disk;
 mod doubts;
+mod errands;
 mod events;
 mod foreseen;
 mod gaps;
@@ -132,6 +133,7 @@ struct Engine {
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,
+    errands: errands::Errands,
     homeserver: homeserver::Homeserver,
     /// Wakes the watcher of the Messages API for another look.
     claude_trouble: tokio::sync::Notify,

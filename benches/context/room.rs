@@ -69,6 +69,7 @@ impl Room {
             requests: request.as_slice(),
             joined: &[],
             answered_meanwhile: &[],
+            errands: &context::NO_ERRANDS,
             thread_root: None,
             session: None,
             notes: &[],

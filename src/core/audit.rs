@@ -7,6 +7,7 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    errand::Origin,
     people::{Namespace, Who},
     run::Outcome,
     time::Timestamp,
@@ -81,6 +82,9 @@ pub struct RunSummary {
     pub accepted_at: Timestamp,
     /// When the run ended.
     pub ended_at: Timestamp,
+    /// What it came from, where nobody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Whether its line in the audit room is still missing.
     #[serde(default)]
     pub line_due: bool,
@@ -151,6 +155,9 @@ pub struct Entry {
     /// The category in which the provider refused it; `None` for assistants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What it came from, where nobody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Its usage of the model.
     #[serde(flatten)]
     pub spent: Spent,
@@ -195,6 +202,7 @@ impl Entry {
             tools: if public { summary.tools } else { Vec::new() },
             model: summary.model,
             refused: summary.refused.filter(|_| public),
+            origin: summary.origin.filter(|_| public),
             spent,
             accepted_at,
             ended_at: summary.ended_at,

@@ -58,6 +58,7 @@ pub use self::{
     tokens::{ends, estimate},
 };
 use super::{
+    errand::Errand,
     event::RoomEvent,
     media::{self, Unread},
     notes::Note,
@@ -114,6 +115,9 @@ pub struct Input<'a> {
     /// Our answers to *earlier* requests that were sent after the newest request came, which happens when requests
     /// queue. They are read as if sent just before it. Usually empty.
     pub answered_meanwhile: &'a [OwnedEventId],
+    /// The errands among the room's events, by their notice or the watched message (C20 to C22). An errand's record
+    /// replaces its notice, and follows a watched message.
+    pub errands: &'a BTreeMap<OwnedEventId, Errand>,
     /// The room's notes, oldest first.
     pub notes: &'a [Note],
     /// The messages pinned in the room.
@@ -138,6 +142,8 @@ pub struct Input<'a> {
     pub files: Option<&'a Files>,
 }
 
+/// No errands, for where there are none.
+pub static NO_ERRANDS: BTreeMap<OwnedEventId, Errand> = BTreeMap::new();
 /// An empty map of names.
 static NO_NAMES: BTreeMap<OwnedUserId, String> = BTreeMap::new();
 

@@ -36,6 +36,7 @@ use super::{
 pub mod approval;
 pub mod deciding;
 pub mod declining;
+pub mod errands;
 pub mod files;
 pub mod moving;
 pub mod opened;

@@ -112,7 +112,11 @@ impl Engine {
             ApprovalRule::Moderator { .. } => account.level_at(&record.room, &record.request, &record.asker).await?,
             _ => None,
         };
-        let deciders = approval::mentioned(&pending.rule, &record.asker, level);
+        let deciders = if record.is_unasked() {
+            record.addressees()
+        } else {
+            approval::mentioned(&pending.rule, &record.asker, level)
+        };
         let names = names(account, &record.room, &pending.rule, &record.asker).await;
         let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names };
         let open_ms = open_ms.unsigned_abs();

@@ -438,6 +438,7 @@ impl Engine {
             requests: &requests,
             joined: &[],
             answered_meanwhile: &[],
+            errands: &context::NO_ERRANDS,
             notes: &[],
             pinned: context::Pinned::default(),
             replied_to: &[],

@@ -115,7 +115,8 @@ impl Engine {
         Ok(())
     }
 
-    async fn named(&self, name: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
+    /// Returns the room that an id or an alias names; `None` if the alias leads nowhere.
+    pub(super) async fn named(&self, name: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
         if let Some(id) = id::room(name.as_str()) {
             return Ok(Some(id));
         }
@@ -126,7 +127,7 @@ impl Engine {
         if let Some(room) = &found {
             self.bindings.aliases.put(name.to_owned(), room.clone());
         } else {
-            tracing::warn!(alias = %name, "a tool is bound to an alias that leads nowhere");
+            tracing::warn!(alias = %name, "an alias of the config leads nowhere");
         }
         Ok(found)
     }

@@ -314,10 +314,8 @@ impl Engine {
     fn budgets_of(&self, record: &RunRecord) -> Result<Vec<Under>, EngineError> {
         let budgets = &self.config.budgets;
         let under = |key: String, scope, limits| Under { key, scope, limits, before: Usd::ZERO };
-        let mut unders = vec![
-            under("workspace".to_owned(), Scope::Workspace, budgets.workspace),
-            under(format!("person:{}", record.payer()), Scope::Person, budgets.person),
-        ];
+        let mut unders = vec![under("workspace".to_owned(), Scope::Workspace, budgets.workspace)];
+        unders.extend(record.payer().map(|payer| under(format!("person:{payer}"), Scope::Person, budgets.person)));
         match record.owner() {
             Some(owner) => unders.push(under(format!("assistant:{owner}"), Scope::Assistant, budgets.assistant)),
             None => {

@@ -106,8 +106,9 @@ impl Engine {
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let reader = self.reader(account, coworker, record, &facts).await?;
         let kept = self.keep_readable_window(reader.as_ref(), &mut events, HISTORY_EVENTS).await?;
-        events.retain(|event| !self.is_our_notice(event));
         let root = record.place.thread_root().map(ToOwned::to_owned);
+        let errands = self.errands_of(record, root.as_ref(), &events)?;
+        events.retain(|event| errands.contains_key(&event.id) || !self.is_our_notice(event));
         let requests = record.requests();
         for needed in requests.iter().chain(&root) {
             self.make_sure_of(account, room, needed, reader.as_ref(), &mut events).await?;
@@ -150,6 +151,7 @@ impl Engine {
             requests: &requests,
             joined: &joined,
             answered_meanwhile: &[],
+            errands: &errands,
             notes: &notes,
             pinned: Pinned { ids: &facts.pinned, fetched: &fetched },
             replied_to: &replied_to,

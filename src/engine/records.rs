@@ -13,6 +13,7 @@ use crate::{
         belonging::Belonging,
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
+        errand::{Errand, ErrandId, MatterThread},
         notes::Notes,
         opened::{Opened, Withheld},
         owed::Owed,
@@ -49,6 +50,9 @@ pub(super) struct RoomRecord {
     /// Pauses runs that come too fast.
     #[serde(default)]
     pub(super) breaker: Breaker,
+    /// Pauses errands that come too fast.
+    #[serde(default)]
+    pub(super) errand_breaker: Breaker,
     /// The coworkers that are muted here.
     #[serde(default)]
     pub(super) muted: BTreeSet<OwnedUserId>,
@@ -132,6 +136,9 @@ pub(super) struct ThreadRecord {
     /// For each coworker, the index key of its newest run in the thread on the event.
     #[serde(default)]
     pub(super) last_runs: BTreeMap<OwnedUserId, RunKey>,
+    /// The errand that the event announces or caused, if it is an errand's notice or a watched message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) errand: Option<ErrandId>,
 }
 
 /// A message, and the user of ours that posted or answered it.
@@ -309,6 +316,10 @@ pub(super) struct Tables {
     /// Who should have an assistant and who is gone; the table is also the queue for both.
     pub(super) members: Table<OwnedUserId, Belonging>,
     pub(super) people: Table<OwnedUserId, PersonRecord>,
+    /// Work that nobody asked for.
+    pub(super) errands: Table<String, Errand>,
+    /// The threads of what several errands are about.
+    pub(super) matters: Table<String, MatterThread>,
 }
 
 impl Tables {
@@ -332,6 +343,8 @@ impl Tables {
             audit_room: store.settings(),
             members: store.members(),
             people: store.people(),
+            errands: store.errands(),
+            matters: store.matters(),
         }
     }
 }

@@ -330,6 +330,7 @@ async fn build(
         approvals: Desk::new(store.approvals(), store.cards_begun()),
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),
+        errands: super::errands::Errands::default(),
         audit: audit::Audit::new(),
         namespace,
         store,
@@ -376,6 +377,8 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
             tracing::warn!(user.id = %account.user(), %error, "invites that came meanwhile cannot be taken yet");
         }
     }
+    // Before runs go on: an errand whose run is recorded must not begin another.
+    engine.settle_errands()?;
     engine.take_up_forgetting()?;
     engine.take_up_visits();
     resume(engine).await?;
@@ -393,6 +396,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(super::online::keep_online(engine.clone()));
     engine.tasks.spawn(super::lobby::keep_lobby(engine.clone()));
     engine.serving.store(true, Ordering::Relaxed);
+    engine.take_up_errands();
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }

@@ -139,6 +139,7 @@ fn compose(
         requests: &requests,
         joined: &[],
         answered_meanwhile: &[],
+        errands: &context::NO_ERRANDS,
         notes: &[],
         pinned: Pinned { ids: &pins, fetched: &[] },
         replied_to: &[],

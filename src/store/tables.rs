@@ -102,6 +102,10 @@ tables! {
     People people: OwnedUserId;
     #[doc = "the cards that were being sent when last noted, by run id and number."]
     CardsBegun cards_begun: String;
+    #[doc = "work that nobody asked for (webhooks, schedules, watches) with what was reported, by errand id; kept for 30 days."]
+    Errands errands: String;
+    #[doc = "the threads of what several errands are about, by the matter's key."]
+    Matters matters: String;
 }
 
 #[cfg(test)]

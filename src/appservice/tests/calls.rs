@@ -240,6 +240,7 @@ fn ended(coworker: Option<&str>, outcome: Outcome) -> RunSummary {
         output_tokens: 50,
         cost_micro_usd: coworker.map(|_| 2_500_000),
         refused: None,
+        origin: None,
         accepted_at: Timestamp::from_ms(1_000),
         ended_at: Timestamp::from_ms(4_500),
         reason: None,

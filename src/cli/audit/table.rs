@@ -39,7 +39,7 @@ pub(super) fn row(entry: &Entry) -> String {
     let place = entry.room.as_ref().map(|room| format!(" in {room}")).unwrap_or_default();
     let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     // Ids stay whole, to be copied; a long one gets its own line.
-    let rest = format!("  {}", cut(&format!("{}{place}{reason}", entry.asker), usize::MAX));
+    let rest = format!("  {}", cut(&format!("{}{place}{reason}", asked_by(entry)), usize::MAX));
     format!("{figures}\n{}", wrapped(&rest, COLUMNS))
 }
 
@@ -95,12 +95,20 @@ impl Totals {
     }
 }
 
+/// Returns who asked, or what the run came from if nobody did.
+fn asked_by(entry: &Entry) -> String {
+    match &entry.origin {
+        Some(origin) => words::from_origin(origin),
+        None => entry.asker.to_string(),
+    }
+}
+
 /// Returns one run in full.
 pub(super) fn whole(entry: &Entry) -> String {
     let mut lines = vec![
         ("run", entry.run.clone()),
         ("who", format!("{} ({})", who(entry), entry.user)),
-        ("asked by", entry.asker.to_string()),
+        ("asked by", asked_by(entry)),
     ];
     match &entry.room {
         Some(room) => lines.push(("room", room.to_string())),

@@ -43,6 +43,7 @@ fn entry() -> Entry {
             cost_micro_usd: Some(9_999_990_000),
         },
         refused: None,
+        origin: None,
         accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 9_999_000_000),
     }
@@ -68,6 +69,7 @@ fn assistants() -> Entry {
         model: None,
         spent: Spent::default(),
         refused: None,
+        origin: None,
         accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 700),
     }

@@ -47,6 +47,7 @@ fn summary() -> RunSummary {
         output_tokens: 34,
         cost_micro_usd: Some(12_300),
         refused: None,
+        origin: None,
         accepted_at: NOW,
         ended_at: Timestamp::from_ms(NOW.as_ms() + 2_500),
         reason: None,

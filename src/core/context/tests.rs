@@ -10,6 +10,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
 use super::{Composed, Files, Input, Kind, Pinned, Room, SessionStart, compose};
 use crate::core::{
+    errand::Errand,
     event::{EventKind, Location, MemberChange, Membership, Message, MessageKind, Poll, PollAnswer, RoomEvent},
     media,
     notes::Note,
@@ -39,6 +40,7 @@ struct Story {
     time_zone: Option<String>,
     time_zones: BTreeMap<OwnedUserId, String>,
     answered_meanwhile: Vec<OwnedEventId>,
+    errands: BTreeMap<OwnedEventId, Errand>,
     thread: Option<OwnedEventId>,
     older: bool,
     begin_is_fixed: bool,
@@ -169,6 +171,7 @@ impl Story {
             requests: &self.requests,
             joined: &self.joined,
             answered_meanwhile: &self.answered_meanwhile,
+            errands: &self.errands,
             notes: &self.notes,
             pinned: Pinned { ids: &self.pinned, fetched: &self.fetched },
             replied_to: &self.fetched,

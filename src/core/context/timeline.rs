@@ -11,6 +11,7 @@ use super::{
     tokens,
 };
 use crate::core::{
+    errand::{self, Errand},
     event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent},
     media::Claims,
     redaction::takes_effect,
@@ -291,7 +292,20 @@ impl<'a> Reader<'_, 'a> {
         self.input.names.get(user).map(String::as_str)
     }
 
+    /// Adds an errand's record in place of its notice, which is the message of ours that announces it.
+    fn errand(&mut self, event: &'a RoomEvent, original: &'a Message, errand: &Errand) {
+        self.facts_so_far();
+        let place = original.thread_root.as_deref().map_or(Place::Timeline, Place::Thread);
+        self.places.insert(&event.id, place);
+        let (line, cut) = errand::line(errand, &event.id, self.message_tokens_max);
+        self.items.push(Item { id: Some(&event.id), cut, ..Item::fact(place, line) });
+    }
+
     fn message(&mut self, event: &'a RoomEvent, original: &'a Message) {
+        let errand = self.input.errands.get(&event.id);
+        if let Some(errand) = errand.filter(|_| event.sender == self.input.me) {
+            return self.errand(event, original, errand);
+        }
         let (message, edited) = self.changes.newest(&event.id, original);
         let own = event.sender == self.input.me;
         // Our notices are status lines and fixed texts, and our cards ask for approvals; neither are answers.
@@ -324,7 +338,12 @@ impl<'a> Reader<'_, 'a> {
             let (tokens, is_cut) = (tokens::estimate(&kept), kept != text);
             (Voice::Own(kept.into_owned()), tokens, is_cut)
         } else {
-            let (line, cut) = record.line(self.message_tokens_max - note_tokens);
+            let (mut line, mut cut) = record.line(self.message_tokens_max - note_tokens);
+            if let Some(errand) = errand {
+                let (task, task_cut) = errand::line(errand, &event.id, self.message_tokens_max);
+                line = format!("{line}\n{task}");
+                cut |= task_cut;
+            }
             let tokens = tokens::estimate(&line).saturating_add(note_tokens);
             (Voice::Record(line), tokens, cut)
         };

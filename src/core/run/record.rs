@@ -1,5 +1,7 @@
 //! What the store keeps of a run while it is going on, so that another process can take it up.
 
+use std::collections::BTreeSet;
+
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -9,6 +11,7 @@ use super::{
     showing::{News, Show, Showing},
 };
 use crate::core::{
+    errand::Charge,
     event::{Outgoing, Place},
     hex::hex,
     schedule::Lane,
@@ -96,6 +99,10 @@ pub struct RunRecord {
     /// Whose gesture made it work last, where that was not the asker's: who edited the request.
     #[serde(default)]
     pub payer: Option<OwnedUserId>,
+    /// The errand that it carries out, where nobody asked (C20 to C22). Its asker is then the answering user itself, or
+    /// whoever ran it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errand: Option<Charge>,
 }
 
 impl RunRecord {
@@ -129,6 +136,7 @@ impl RunRecord {
             joined: Vec::new(),
             zone: None,
             payer: None,
+            errand: None,
         }
     }
 
@@ -150,10 +158,25 @@ impl RunRecord {
         std::iter::once(&self.request).chain(&self.joined).cloned().collect()
     }
 
-    /// Returns whose gesture made it work last, whom its cost counts for (C23).
+    /// Returns whether nobody asked for it: it carries out an errand, and no person has run it again.
     #[must_use]
-    pub fn payer(&self) -> &UserId {
-        self.payer.as_deref().unwrap_or(&self.asker)
+    pub fn is_unasked(&self) -> bool {
+        self.errand.is_some() && self.asker == self.user
+    }
+
+    /// Returns whose gesture made it work last, whom its cost counts for (C23); `None` if that was no person's.
+    #[must_use]
+    pub fn payer(&self) -> Option<&UserId> {
+        self.payer.as_deref().or_else(|| (!self.is_unasked()).then_some(&*self.asker))
+    }
+
+    /// Returns whom its answer mentions: who asked, or whom the errand's config names.
+    #[must_use]
+    pub fn addressees(&self) -> BTreeSet<OwnedUserId> {
+        match &self.errand {
+            Some(charge) if self.is_unasked() => charge.mention.clone(),
+            _ => BTreeSet::from([self.asker.clone()]),
+        }
     }
 
     /// Takes up a run of an earlier process.

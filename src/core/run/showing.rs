@@ -52,7 +52,8 @@ pub(in crate::core) enum Show {
 /// Decides what people see of a run, and when.
 #[derive(Debug)]
 pub(in crate::core) struct Showing {
-    asker: OwnedUserId,
+    /// Whom its messages mention.
+    addressees: BTreeSet<OwnedUserId>,
     place: Place,
     prefix: Option<String>,
     pace: Option<Pace>,
@@ -79,7 +80,7 @@ impl Showing {
         };
         let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
         Self {
-            asker: record.asker.clone(),
+            addressees: record.addressees(),
             place: record.place.clone(),
             prefix: late_minutes.map(words::late_prefix),
             pace,
@@ -287,15 +288,9 @@ impl Showing {
         }
     }
 
-    /// A message mentions the asker; not in an assistant's chat, which notifies by itself (A10).
+    /// A message mentions the asker, or whom an errand names; not in an assistant's chat, which notifies by itself (A10).
     fn message(&self, rendered: Rendered, kind: OutgoingKind) -> Outgoing {
-        let mentions = self.pace.is_none().then(|| self.asker.clone());
-        Outgoing {
-            kind,
-            body: rendered.body,
-            html: rendered.html,
-            mentions: BTreeSet::from_iter(mentions),
-            place: self.place.clone(),
-        }
+        let mentions = if self.pace.is_none() { self.addressees.clone() } else { BTreeSet::new() };
+        Outgoing { kind, body: rendered.body, html: rendered.html, mentions, place: self.place.clone() }
     }
 }

@@ -33,7 +33,7 @@ use crate::core::{
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
 /// Fragments, and texts for programs: nobody reads them on their own.
-const PARTS: [&str; 34] = [
+const PARTS: [&str; 36] = [
     "answer_file_name",
     "asks",
     "audit_room_name",
@@ -49,6 +49,7 @@ const PARTS: [&str; 34] = [
     "export_line",
     "export_speaker",
     "folded",
+    "from_origin",
     "head",
     "in_the_file",
     "lobby_name",
@@ -58,6 +59,7 @@ const PARTS: [&str; 34] = [
     "more_arguments",
     "more_in_the_file",
     "more_steps",
+    "named",
     "outcome",
     "sortable",
     "sortable_exact",
@@ -276,6 +278,7 @@ fn work(book: &mut Book) {
         model: Some("claude".to_owned()),
         reason: None,
         refused: None,
+        origin: None,
         spent,
         accepted_at: AT,
         ended_at: AT,
@@ -349,6 +352,12 @@ fn failures(book: &mut Book) {
         book.told("a breaker", &spending::breaker(whose, 30, AT, &Zone::default()));
     }
     book.told("too many edits", &spending::too_many_edits());
+    book.part("Errands");
+    for (title, state) in [(Some("Disk *full* on\ndb-1"), Some("firing")), (None, None)] {
+        book.told("a delivery", &errands::reported("alertmanager", title, state));
+    }
+    let headline = errands::reported("alertmanager", Some("Disk full"), Some("firing"));
+    book.told("a matter", &errands::standing(&headline, "resolved"));
 }
 
 fn assistants(book: &mut Book) {

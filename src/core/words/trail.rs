@@ -7,6 +7,7 @@ use ruma::{EventId, RoomId, ServerName};
 use super::duration_seconds;
 use crate::core::{
     audit::{Entry, Spent},
+    errand::{Origin, OriginKind},
     legible::legible,
     names::Names,
     run::Outcome,
@@ -194,12 +195,26 @@ pub fn audit_room_topic() -> &'static str {
     "One line for every request to a coworker, without content. The link leads to those who are in that room."
 }
 
+/// Names what a run came from, where nobody asked; plain text.
+#[must_use]
+pub fn from_origin(origin: &Origin) -> String {
+    let kind = match origin.kind {
+        OriginKind::Hook => "webhook",
+        OriginKind::Schedule => "schedule",
+        OriginKind::Watch => "watch",
+    };
+    format!("the {kind} {}", legible(&origin.name))
+}
+
 /// The audit room's line about a coworker's run: no content, and not the room's name.
 #[must_use]
 pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
     let who = entry.coworker.as_deref().unwrap_or(entry.user.localpart());
-    let mut parts =
-        vec![format!("{} {}", code(who), outcome(entry.outcome)), format!("for {}", Names::default().of(&entry.asker))];
+    let whom = match &entry.origin {
+        Some(origin) => super::errands::named(origin),
+        None => Names::default().of(&entry.asker),
+    };
+    let mut parts = vec![format!("{} {}", code(who), outcome(entry.outcome)), format!("for {whom}")];
     parts.extend(tools_used(&entry.tools));
     parts.extend(spent_on(&entry.spent));
     parts.push(took(entry.duration_ms()));

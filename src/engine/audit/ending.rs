@@ -67,6 +67,7 @@ impl Engine {
             output_tokens: spent.output_tokens,
             cost_micro_usd: spent.cost_micro_usd,
             refused: used.refused.clone(),
+            origin: record.errand.as_ref().filter(|_| record.is_unasked()).map(|charge| charge.origin.clone()),
             accepted_at: record.accepted_at,
             ended_at: clock::now(),
         }

@@ -45,6 +45,7 @@ fn entry() -> Entry {
             cost_micro_usd: Some(12_300),
         },
         refused: None,
+        origin: None,
         accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 12_000),
     }

@@ -37,6 +37,7 @@ impl Room {
                 requests: std::slice::from_ref(&run.record.request),
                 joined: &[],
                 answered_meanwhile: &[],
+                errands: &context::NO_ERRANDS,
                 thread_root: run.record.place.thread_root(),
                 session: None,
                 notes: &[],

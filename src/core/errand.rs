@@ -1,0 +1,322 @@
+//! Errands (C20 to C22): work of a coworker's that nobody asks for at that moment. A due time, a delivery or a match
+//! causes it, and it becomes a run like any other.
+//!
+//! What stands in for the person who would have asked:
+//!
+//! - **Asker**: nobody. The run's asker is the coworker itself, which is no person, so that no rule about people holds.
+//! - **Approver**: where a tool's rule names the asker, a moderator of the room decides instead. Other rules hold as
+//!   they are, and fail closed.
+//! - **Payer**: no person. The workspace, the coworker and the room pay.
+//! - **Rate**: the room's own breaker for errands. It is apart from the people's, so that neither stops the other.
+//! - **Reader**: the coworker. It reads what it could read in the room as its member.
+//!
+//! Whoever runs an errand again (🔁) asks for it from then on: their rights, their budget.
+
+#[cfg(test)]
+mod tests;
+mod told;
+
+use std::collections::BTreeSet;
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+pub(super) use self::told::line;
+use super::{
+    approval::Pending,
+    breaker::{BreakerLimits, Whose},
+    event::{Outgoing, OutgoingKind, Place},
+    hex::hex,
+    render,
+    run::RunRecord,
+    sealed::Carriage,
+    time::Timestamp,
+    tool::{ApprovalRule, MODERATOR_LEVEL},
+    words,
+};
+
+/// Most bytes that are kept, and given to the model, of what another system reported.
+pub const PAYLOAD_BYTES_MAX: usize = 16 << 10;
+/// Most errands of a room that wait to begin; further ones are refused, and their senders try again.
+pub const ROOM_WAITING_MAX: usize = 64;
+/// Most errands that may begin in a room within the breaker's window.
+pub const ROOM_ERRANDS_MAX: usize = 60;
+/// How long an errand waits for its room and its coworker before it is given up, in milliseconds: a day.
+pub const PATIENCE_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long an errand is kept, so that a repeated delivery is known and its thread knows what it is about: 30 days, in
+/// milliseconds.
+pub const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// Most errands that are kept; the oldest that have begun are dropped.
+pub const KEPT_MAX: usize = 5_000;
+/// How long a matter keeps its thread without news, in milliseconds: a week.
+pub const MATTER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// An errand's id. The same cause always has the same one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ErrandId(String);
+
+impl ErrandId {
+    /// Returns the id of what these parts name together, such as a coworker, a hook and a delivery.
+    #[must_use]
+    pub fn of(kind: OriginKind, parts: &[&str]) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        Self(format!("{}-{}", kind.name(), hex(&digest.finalize()[..16])))
+    }
+
+    /// Returns it as text, which holds only letters, digits and hyphens.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What kind of cause an errand has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginKind {
+    /// A webhook's delivery (C21).
+    Hook,
+    /// A schedule's due time (C20).
+    Schedule,
+    /// A watched message (C22).
+    Watch,
+}
+
+impl OriginKind {
+    /// Returns its name in ids and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Schedule => "schedule",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// What an errand comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its kind.
+    pub kind: OriginKind,
+    /// Its configured name.
+    pub name: String,
+    /// The member who set it up in the room; `None` for what the operator configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<OwnedUserId>,
+}
+
+/// What several errands are about together: they share a thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matter {
+    /// Its key, unique for the coworker and the room.
+    pub key: String,
+    /// How it stands now in a word, such as `resolved`; foreign text.
+    #[serde(default)]
+    pub state: Option<String>,
+}
+
+/// How far an errand has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It is accepted, and its run is not recorded yet.
+    #[default]
+    Accepted,
+    /// Its run is recorded; the journal and the index know the rest.
+    Begun,
+    /// It is not carried out.
+    Left(Left),
+}
+
+/// Why an errand is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Left {
+    /// The coworker is muted in the room.
+    Muted,
+    /// Coworkers pause in the room, because too few people are there.
+    Paused,
+    /// It waited too long for its room, its coworker or the homeserver.
+    TooOld,
+    /// The room does not let the coworker say anything, or it is not there.
+    NotThere,
+}
+
+/// An errand, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errand {
+    /// Its id.
+    pub id: ErrandId,
+    /// The coworker that carries it out.
+    pub user: OwnedUserId,
+    /// The room.
+    pub room: OwnedRoomId,
+    /// What it comes from.
+    pub origin: Origin,
+    /// What is to be done, in the words of who set it up.
+    pub task: String,
+    /// What another system reported: data, never instructions. At most [`PAYLOAD_BYTES_MAX`].
+    #[serde(default)]
+    pub payload: Option<String>,
+    /// Whether something of that was left out.
+    #[serde(default)]
+    pub payload_cut: bool,
+    /// The text of its notice in the room; Markdown of ours in which foreign words are escaped.
+    pub headline: String,
+    /// When it was due: for a delivery, when it was accepted.
+    pub due_at: Timestamp,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When its run is recorded, once that is decided: the run's key in the index is made of it.
+    #[serde(default)]
+    pub begun_at: Option<Timestamp>,
+    /// Whether its answer says that it is late, whatever the time.
+    #[serde(default)]
+    pub late: bool,
+    /// Whom its answer mentions; nobody if empty.
+    #[serde(default)]
+    pub mention: BTreeSet<OwnedUserId>,
+    /// What it is about, if others are about the same.
+    #[serde(default)]
+    pub matter: Option<Matter>,
+    /// The message that it is about: its notice once sent, or the watched message.
+    #[serde(default)]
+    pub request: Option<OwnedEventId>,
+    /// The root of its thread, once known.
+    #[serde(default)]
+    pub thread: Option<OwnedEventId>,
+    /// Whether no thread can begin on the request, so that the answer replies to it.
+    #[serde(default)]
+    pub threadless: bool,
+    /// How far it has come.
+    #[serde(default)]
+    pub stage: Stage,
+}
+
+/// What a run keeps of its errand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// The errand.
+    pub id: ErrandId,
+    /// What it comes from.
+    pub origin: Origin,
+    /// Whom its answer mentions.
+    #[serde(default)]
+    pub mention: BTreeSet<OwnedUserId>,
+}
+
+/// The thread of a matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatterThread {
+    /// Its root: the first errand's notice.
+    pub root: OwnedEventId,
+    /// That notice's text.
+    pub headline: String,
+    /// When it last had news.
+    pub at: Timestamp,
+}
+
+impl MatterThread {
+    /// Returns whether news of the matter still belongs into this thread.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        now.ms_since(self.at) < MATTER_MS
+    }
+}
+
+impl Errand {
+    /// Returns the key of its matter's thread, if it has one.
+    #[must_use]
+    pub fn matter_key(&self) -> Option<String> {
+        let matter = self.matter.as_ref()?;
+        let id =
+            ErrandId::of(self.origin.kind, &[self.user.as_str(), self.room.as_str(), &self.origin.name, &matter.key]);
+        Some(id.0)
+    }
+
+    /// Returns whether it waited too long to be worth beginning.
+    #[must_use]
+    pub fn is_too_old(&self, now: Timestamp) -> bool {
+        now.ms_since(self.accepted_at) >= PATIENCE_MS
+    }
+
+    /// Returns whether the store may forget it.
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.stage != Stage::Accepted && now.ms_since(self.accepted_at) >= KEPT_MS
+    }
+
+    /// Returns its notice, for the timeline or its matter's thread. It notifies nobody.
+    #[must_use]
+    pub fn notice(&self, place: Place) -> Outgoing {
+        quiet(&self.headline, place)
+    }
+
+    /// Returns what the notice at the root of its matter's thread becomes, if it says how the matter stands.
+    #[must_use]
+    pub fn root_now(&self, thread: &MatterThread) -> Option<Outgoing> {
+        let state = self.matter.as_ref()?.state.as_deref()?;
+        Some(quiet(&words::errands::standing(&thread.headline, state), Place::Timeline))
+    }
+
+    /// Returns where the answer goes. `latest` is the newest message of the thread, if it is known.
+    #[must_use]
+    pub fn place(&self, request: &EventId, latest: Option<OwnedEventId>) -> Place {
+        match &self.thread {
+            None if self.threadless => Place::Reply { to: request.to_owned() },
+            None => Place::Thread { root: request.to_owned(), latest: request.to_owned() },
+            Some(root) => Place::Thread { root: root.clone(), latest: latest.unwrap_or_else(|| request.to_owned()) },
+        }
+    }
+
+    /// Returns the record of its run. `deadline_ms` is the age from which it counts as late (C5).
+    #[must_use]
+    pub fn run(&self, request: &EventId, place: Place, came: Carriage, deadline_ms: u64, now: Timestamp) -> RunRecord {
+        let charge = Charge { id: self.id.clone(), origin: self.origin.clone(), mention: self.mention.clone() };
+        RunRecord {
+            asked_at: self.due_at,
+            late: self.late || now.ms_since(self.due_at) > deadline_ms,
+            came,
+            errand: Some(charge),
+            ..RunRecord::new(&self.user, &self.room, request, &self.user, place, now)
+        }
+    }
+}
+
+fn quiet(markdown: &str, place: Place) -> Outgoing {
+    let rendered = render::own(markdown);
+    Outgoing { kind: OutgoingKind::Notice, body: rendered.body, html: rendered.html, mentions: BTreeSet::new(), place }
+}
+
+/// Returns the rate of a room's errands.
+#[must_use]
+pub fn rate() -> BreakerLimits {
+    BreakerLimits::of(Whose::Room, ROOM_ERRANDS_MAX)
+}
+
+/// Returns a call that awaits a decision as it stands in a run. Where nobody asked, a moderator decides in the asker's
+/// place.
+#[must_use]
+pub fn decided_by(record: &RunRecord, pending: Pending) -> Pending {
+    match pending.rule {
+        ApprovalRule::Asker if record.is_unasked() => {
+            Pending { rule: ApprovalRule::Moderator { level: MODERATOR_LEVEL }, ..pending }
+        }
+        _ => pending,
+    }
+}
+
+/// Returns the ids of the oldest errands beyond what is kept, of those that have come to an end.
+#[must_use]
+pub fn surplus(mut ended: Vec<(Timestamp, ErrandId)>, kept: usize) -> Vec<ErrandId> {
+    let surplus = kept.saturating_sub(KEPT_MAX).min(ended.len());
+    ended.sort();
+    ended.into_iter().take(surplus).map(|(_, id)| id).collect()
+}

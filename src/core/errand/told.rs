@@ -1,0 +1,67 @@
+//! An errand as the model reads it: a record of its own kind, which no member of the room can write.
+
+use std::borrow::Cow;
+
+use ruma::{EventId, UserId};
+use serde::Serialize;
+
+use super::Errand;
+use crate::core::context::{ends, escaped_line, estimate, rfc3339};
+
+#[derive(Serialize)]
+struct Record<'a> {
+    errand: Task<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    event_id: &'a EventId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "is_false")]
+    cut: bool,
+}
+
+#[derive(Serialize)]
+struct Task<'a> {
+    from: &'static str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_by: Option<&'a UserId>,
+    task: &'a str,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Returns an errand's record as a line, with what was reported cut until the line takes at most `tokens_max`, and
+/// whether it was cut. The task is never cut.
+pub(in crate::core) fn line(errand: &Errand, event: &EventId, tokens_max: u32) -> (String, bool) {
+    let mut record = Record {
+        errand: Task {
+            from: errand.origin.kind.name(),
+            name: &errand.origin.name,
+            set_by: errand.origin.set_by.as_deref(),
+            task: &errand.task,
+        },
+        time: rfc3339(errand.due_at),
+        event_id: event,
+        reported: errand.payload.as_deref().map(Cow::Borrowed),
+        cut: errand.payload_cut,
+    };
+    let whole = escaped_line(&record);
+    let Some(reported) = errand.payload.as_deref().filter(|_| estimate(&whole) > tokens_max) else {
+        return (whole, errand.payload_cut);
+    };
+    record.cut = true;
+    let mut text_tokens_max = tokens_max;
+    loop {
+        record.reported = Some(Cow::Owned(ends(reported, text_tokens_max).into_owned()));
+        let shorter = escaped_line(&record);
+        if text_tokens_max == 0 || estimate(&shorter) <= tokens_max {
+            return (shorter, true);
+        }
+        // Names, ids and escapes take space too, so shrink until the whole line fits.
+        text_tokens_max = text_tokens_max * 3 / 4;
+    }
+}

@@ -1,0 +1,49 @@
+//! Texts about work that nobody asked for: the notices of webhooks and watches (C21, C22).
+
+use crate::core::{
+    errand::Origin,
+    names::{letter_by_letter, plain_name},
+};
+
+/// Returns foreign words as literal Markdown on one line, cut to a length that fits a notice.
+fn literal(text: &str, chars_max: usize) -> String {
+    let line = plain_line(text);
+    let cut: String = line.chars().take(chars_max).collect();
+    let cut = if cut.len() < line.len() { format!("{}…", cut.trim_end()) } else { cut };
+    letter_by_letter(&cut)
+}
+
+fn plain_line(text: &str) -> String {
+    let spaced: String = text.chars().map(|letter| if letter.is_whitespace() { ' ' } else { letter }).collect();
+    crate::core::legible::legible(spaced.trim())
+}
+
+/// Most characters of a report's title in its notice.
+const TITLE_CHARS_MAX: usize = 160;
+
+/// Announces a delivery: which hook, and what it is about. The title and the state are the sender's words.
+#[must_use]
+pub fn reported(hook: &str, title: Option<&str>, state: Option<&str>) -> String {
+    let hook = letter_by_letter(&plain_name(hook));
+    let mut text = format!("🔔 **{hook}**");
+    match title.map(|title| literal(title, TITLE_CHARS_MAX)).filter(|title| !title.is_empty()) {
+        Some(title) => text.push_str(&format!(": {title}")),
+        None => text.push_str(" reported something."),
+    }
+    match state.map(|state| literal(state, TITLE_CHARS_MAX / 4)).filter(|state| !state.is_empty()) {
+        Some(state) => format!("{text} · {state}"),
+        None => text,
+    }
+}
+
+/// Returns the notice at a thread's root with how its matter stands now. The state is the sender's word.
+#[must_use]
+pub fn standing(headline: &str, state: &str) -> String {
+    format!("{headline} → **{}**", literal(state, TITLE_CHARS_MAX / 4))
+}
+
+/// Names what a run came from, as a link-free part of a line; Markdown.
+#[must_use]
+pub fn named(origin: &Origin) -> String {
+    letter_by_letter(&super::trail::from_origin(origin))
+}

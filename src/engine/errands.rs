@@ -1,0 +1,433 @@
+//! Carries out errands (C20 to C22): what was accepted is announced in its room and becomes a run, exactly once.
+//!
+//! An errand is on disk before anything is visible. Its notice has a transaction id made of the errand's id, so that a
+//! notice that is sent again after a crash is the same event. The run's id is made of that event, so that there is one.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
+
+use super::{
+    Engine, EngineError, Shared,
+    beginning::Started,
+    caught::caught,
+    records::{RoomRecord, ThreadRecord},
+    word_transaction,
+};
+use crate::{
+    clock,
+    core::{
+        breaker::Gate,
+        errand::{self, Charge, Errand, ErrandId, Left, MatterThread, Stage},
+        event::{Place, RoomEvent},
+        retry::{SEND_PAUSES, send_pause},
+        run::{RunId, RunRecord},
+        sealed::Carriage,
+        time::Timestamp,
+        voice::Voice,
+    },
+    matrix::Account,
+    store::StoreError,
+};
+
+/// Refusals of the homeserver in a row after which an errand is left.
+const REFUSALS_MAX: usize = SEND_PAUSES.len();
+
+/// A coworker in a room.
+type Desk = (OwnedRoomId, OwnedUserId);
+
+/// The errands that wait to begin. Those of one coworker in one room begin in order.
+#[derive(Default)]
+pub(super) struct Errands {
+    lines: Mutex<HashMap<Desk, VecDeque<ErrandId>>>,
+    /// Held while one is accepted, so that the same cause is counted once.
+    accepting: Mutex<()>,
+}
+
+impl Errands {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Desk, VecDeque<ErrandId>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an errand to its line; returns whether there was none, so that somebody has to work on it.
+    fn push(&self, desk: &Desk, id: &ErrandId) -> bool {
+        let mut lines = self.lock();
+        let is_new = !lines.contains_key(desk);
+        let line = lines.entry(desk.clone()).or_default();
+        if !line.contains(id) {
+            line.push_back(id.clone());
+        }
+        is_new
+    }
+
+    fn first(&self, desk: &Desk) -> Option<ErrandId> {
+        let mut lines = self.lock();
+        let first = lines.get(desk).and_then(|line| line.front().cloned());
+        if first.is_none() {
+            lines.remove(desk);
+        }
+        first
+    }
+
+    fn done(&self, desk: &Desk) {
+        if let Some(line) = self.lock().get_mut(desk) {
+            line.pop_front();
+        }
+    }
+
+    fn waiting(&self, desk: &Desk) -> usize {
+        self.lock().get(desk).map_or(0, VecDeque::len)
+    }
+}
+
+/// What became of an errand that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// It is on disk, now or since earlier: it will be carried out once.
+    Durable {
+        /// Whether it was not known before.
+        is_new: bool,
+    },
+    /// Too many wait in its room; it may be handed in again.
+    Full,
+    /// The room's breaker has stopped errands; it may be handed in again.
+    Stopped {
+        /// When errands may begin again.
+        until: Timestamp,
+    },
+}
+
+/// How far an attempt to begin an errand came.
+enum Tried {
+    /// It has begun, or is left for good.
+    Over,
+    /// It has to wait; nothing is wrong.
+    Later,
+}
+
+impl Engine {
+    /// Accepts an errand. What this reports as durable is on disk, and is carried out once however often it is handed
+    /// in and whatever crashes.
+    #[expect(dead_code, reason = "schedules, webhooks and watches hand errands in, each with its own change")]
+    pub(super) async fn accept_errand(self: &Shared, errand: Errand) -> Result<Accepted, EngineError> {
+        let taken = self.take_in(&errand)?;
+        let Accepted::Durable { is_new } = taken else { return Ok(taken) };
+        // Also where it was known: another call may have stored it a moment ago.
+        self.store.flush().await?;
+        if is_new {
+            let (room, user) = (&errand.room, &errand.user);
+            tracing::info!(room.id = %room, user.id = %user, errand.id = errand.id.as_str(), "an errand is accepted");
+        }
+        if self.is_serving() {
+            self.line_up(&errand);
+        }
+        Ok(taken)
+    }
+
+    fn take_in(&self, errand: &Errand) -> Result<Accepted, EngineError> {
+        let _accepting = self.errands.accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = errand.id.as_str().to_owned();
+        if self.tables.errands.get(&key)?.is_some() {
+            return Ok(Accepted::Durable { is_new: false });
+        }
+        if self.errands.waiting(&desk_of(errand)) >= errand::ROOM_WAITING_MAX {
+            return Ok(Accepted::Full);
+        }
+        if let Gate::Stopped { until, .. } = self.gate_errand(&errand.room)? {
+            return Ok(Accepted::Stopped { until });
+        }
+        self.tables.errands.put(&key, errand)?;
+        Ok(Accepted::Durable { is_new: true })
+    }
+
+    /// Asks the room's breaker for errands whether one may be accepted, and counts it.
+    fn gate_errand(&self, room: &RoomId) -> Result<Gate, EngineError> {
+        let mut gate = Gate::Open;
+        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            gate = record.errand_breaker.begin_run(clock::now(), &errand::rate());
+            Some(record)
+        })?;
+        if let Gate::Stopped { say: true, .. } = gate {
+            tracing::warn!(room.id = %room, "errands come too fast; their room takes none for a while");
+        }
+        Ok(gate)
+    }
+
+    /// Notes which errands' runs an earlier process had recorded, and forgets old errands. Before runs go on.
+    pub(super) fn settle_errands(&self) -> Result<(), StoreError> {
+        let (now, mut ended) = (clock::now(), Vec::new());
+        let mut kept = 0;
+        for kept_errand in self.tables.errands.iter() {
+            let (key, errand) = kept_errand?;
+            if errand.is_stale(now) {
+                self.tables.errands.remove(&key)?;
+                continue;
+            }
+            kept += 1;
+            if errand.stage != Stage::Accepted {
+                ended.push((errand.accepted_at, errand.id));
+            } else if self.has_run(&errand)? {
+                self.tables.errands.put(&key, &Errand { stage: Stage::Begun, ..errand })?;
+            }
+        }
+        for id in errand::surplus(ended, kept) {
+            self.tables.errands.remove(&id.as_str().to_owned())?;
+        }
+        for matter in self.tables.matters.iter() {
+            let (key, thread) = matter?;
+            if !thread.is_open(now) {
+                self.tables.matters.remove(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether an errand's run is recorded: it goes on, or has ended.
+    fn has_run(&self, errand: &Errand) -> Result<bool, StoreError> {
+        let (Some(request), Some(at)) = (&errand.request, errand.begun_at) else { return Ok(false) };
+        let run = RunId::of(request, &errand.user).as_str().to_owned();
+        Ok(self.tables.runs.get(&run)?.is_some() || self.tables.run_index.get(&(at, run))?.is_some())
+    }
+
+    /// Begins what was accepted and has not begun, in order.
+    pub(super) fn take_up_errands(self: &Shared) {
+        let waiting = self.tables.errands.iter().filter_map(Result::ok).map(|(_, errand)| errand);
+        let mut waiting: Vec<Errand> = waiting.filter(|errand| errand.stage == Stage::Accepted).collect();
+        waiting.sort_by(|a, b| (a.accepted_at, &a.id).cmp(&(b.accepted_at, &b.id)));
+        for errand in waiting {
+            self.line_up(&errand);
+        }
+    }
+
+    fn line_up(self: &Shared, errand: &Errand) {
+        let desk = desk_of(errand);
+        if self.errands.push(&desk, &errand.id) {
+            self.tasks.spawn(begin_all(self.clone(), desk));
+        }
+    }
+
+    /// Begins an errand: announces it, and records its run.
+    async fn begin_errand(self: &Shared, id: &ErrandId) -> Result<Tried, EngineError> {
+        let Some(errand) = self.tables.errands.get(&id.as_str().to_owned())? else { return Ok(Tried::Over) };
+        if errand.stage != Stage::Accepted {
+            return Ok(Tried::Over);
+        }
+        let room = self.tables.rooms.get(&errand.room)?.unwrap_or_default();
+        if room.muted.contains(&errand.user) {
+            return self.leave_errand(&errand, Left::Muted);
+        }
+        if room.liveliness.is_paused() {
+            return self.leave_errand(&errand, Left::Paused);
+        }
+        if errand.is_too_old(clock::now()) {
+            return self.leave_errand(&errand, Left::TooOld);
+        }
+        let Some(account) = self.pool.kept(&errand.user) else {
+            // It is set up, or out of order and being mended.
+            return Ok(Tried::Later);
+        };
+        if !account.is_in(&errand.room) {
+            account.sync().await?;
+            if !account.is_in(&errand.room) {
+                return Ok(Tried::Later);
+            }
+        }
+        if self.voice_in(&account, &errand.room).await? != Voice::Heard {
+            return Ok(Tried::Later);
+        }
+        let came = if account.is_sealed(&errand.room) {
+            // Nothing is encrypted for people whose joining is not known.
+            account.sync().await?;
+            Carriage::Encrypted
+        } else {
+            Carriage::Plain
+        };
+        let errand = Box::pin(self.announce(&account, errand)).await?;
+        self.record_run_of(&account, errand, came)
+    }
+
+    /// Posts the errand's notice, unless a message of somebody else's caused it; returns it with request and thread.
+    async fn announce(&self, account: &Account, mut errand: Errand) -> Result<Errand, EngineError> {
+        if errand.request.is_some() {
+            return Ok(errand);
+        }
+        let (room, now) = (errand.room.clone(), clock::now());
+        let matter = errand.matter_key();
+        let kept = match &matter {
+            Some(key) => self.tables.matters.get(key)?.filter(|thread| thread.is_open(now)),
+            None => None,
+        };
+        let root = errand.thread.clone().or_else(|| kept.as_ref().map(|thread| thread.root.clone()));
+        let place = match &root {
+            Some(root) => {
+                let latest = account.latest_in_thread(&room, root).unwrap_or_else(|| root.clone());
+                Place::Thread { root: root.clone(), latest }
+            }
+            None => Place::Timeline,
+        };
+        let txn = word_transaction("errand", errand.id.as_str(), account.user());
+        let notice = account.send(&room, &errand.notice(place), txn).await?;
+        errand.thread = root;
+        errand.request = Some(notice.clone());
+        self.tables.errands.put(&errand.id.as_str().to_owned(), &errand)?;
+        if let Some(key) = matter {
+            let thread = kept.clone().unwrap_or_else(|| MatterThread {
+                root: notice,
+                headline: errand.headline.clone(),
+                at: now,
+            });
+            self.tables.matters.put(&key, &MatterThread { at: now, ..thread })?;
+        }
+        if let Some(thread) = kept {
+            self.edit_root(account, &errand, &thread).await;
+        }
+        Ok(errand)
+    }
+
+    /// Shows at the root of a matter's thread how it stands now. A root that is gone stays gone.
+    async fn edit_root(&self, account: &Account, errand: &Errand, thread: &MatterThread) {
+        let Some(message) = errand.root_now(thread) else { return };
+        let txn = word_transaction("matter", errand.id.as_str(), account.user());
+        if let Err(error) = account.edit(&errand.room, &thread.root, &message, txn).await {
+            tracing::debug!(room.id = %errand.room, %error, "how a matter stands cannot be shown at its thread's root");
+        }
+    }
+
+    /// Records the errand's run. When it is recorded is on disk before, and part of its key in the index: whoever finds
+    /// the errand after a crash finds its run too, going on or ended.
+    fn record_run_of(
+        self: &Shared,
+        account: &Account,
+        mut errand: Errand,
+        came: Carriage,
+    ) -> Result<Tried, EngineError> {
+        let Some(request) = errand.request.clone() else { return Ok(Tried::Later) };
+        let key = errand.id.as_str().to_owned();
+        let latest = errand.thread.as_ref().and_then(|root| account.latest_in_thread(&errand.room, root));
+        let place = errand.place(&request, latest);
+        self.note_errand(&errand, &request, place.thread_root().map(ToOwned::to_owned))?;
+        let begun_at = *errand.begun_at.get_or_insert_with(clock::now);
+        self.tables.errands.put(&key, &errand)?;
+        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
+        let record = errand.run(&request, place, came, deadline_ms, begun_at);
+        if self.start_run(record, None)? == Started::TooManyWait {
+            return Ok(Tried::Later);
+        }
+        errand.stage = Stage::Begun;
+        self.tables.errands.put(&key, &errand)?;
+        Ok(Tried::Over)
+    }
+
+    /// Notes at the request which errand it is, and in its thread that the coworker works there.
+    fn note_errand(
+        &self,
+        errand: &Errand,
+        request: &OwnedEventId,
+        root: Option<OwnedEventId>,
+    ) -> Result<(), StoreError> {
+        let key = (errand.room.clone(), request.clone());
+        self.tables.threads.update(&key, |kept: Option<ThreadRecord>| {
+            Some(ThreadRecord { errand: Some(errand.id.clone()), ..kept.unwrap_or_default() })
+        })?;
+        let Some(root) = root else { return Ok(()) };
+        self.tables.threads.update(&(errand.room.clone(), root), |kept: Option<ThreadRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            kept.thread.asked.insert(errand.user.clone());
+            Some(kept)
+        })?;
+        Ok(())
+    }
+
+    fn leave_errand(&self, errand: &Errand, why: Left) -> Result<Tried, EngineError> {
+        tracing::warn!(
+            room.id = %errand.room, user.id = %errand.user, errand.id = errand.id.as_str(), ?why, "an errand is left"
+        );
+        self.tables
+            .errands
+            .put(&errand.id.as_str().to_owned(), &Errand { stage: Stage::Left(why), ..errand.clone() })?;
+        Ok(Tried::Over)
+    }
+
+    /// Leaves an errand that its room refuses for good.
+    fn give_up_errand(&self, id: &ErrandId, why: &str) {
+        tracing::error!(errand.id = id.as_str(), error = why, "an errand cannot begin; it is left");
+        let left = self.tables.errands.update(&id.as_str().to_owned(), |kept: Option<Errand>| {
+            kept.map(|errand| Errand { stage: Stage::Left(Left::NotThere), ..errand })
+        });
+        if let Err(error) = left {
+            tracing::error!(errand.id = id.as_str(), %error, "that an errand is left cannot be noted");
+        }
+    }
+
+    /// Returns the errands that a run reads about: its own, and those of its thread.
+    pub(super) fn errands_of(
+        &self,
+        record: &RunRecord,
+        root: Option<&OwnedEventId>,
+        events: &[RoomEvent],
+    ) -> Result<BTreeMap<OwnedEventId, Errand>, StoreError> {
+        let in_thread = events.iter().filter(|event| {
+            let theirs = super::events::thread_root(event);
+            theirs.is_some() && theirs == root.map(|root| &**root) && self.is_our_notice(event)
+        });
+        let ids = std::iter::once(&record.request).chain(root).chain(in_thread.map(|event| &event.id));
+        let mut found = BTreeMap::new();
+        for id in ids {
+            if let Some(errand) = self.errand_at(&record.room, id)?.filter(|errand| errand.user == record.user) {
+                found.insert(id.clone(), errand);
+            }
+        }
+        Ok(found)
+    }
+
+    fn errand_at(&self, room: &RoomId, event: &OwnedEventId) -> Result<Option<Errand>, StoreError> {
+        let noted = self.tables.threads.get(&(room.to_owned(), event.clone()))?;
+        match noted.and_then(|noted| noted.errand) {
+            Some(id) => self.tables.errands.get(&id.as_str().to_owned()),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns what a run keeps of the errand that this event announces or caused.
+    pub(super) fn charge_of(&self, room: &RoomId, request: &OwnedEventId) -> Result<Option<Charge>, StoreError> {
+        let errand = self.errand_at(room, request)?;
+        Ok(errand.map(|errand| Charge { id: errand.id, origin: errand.origin, mention: errand.mention }))
+    }
+}
+
+fn desk_of(errand: &Errand) -> Desk {
+    (errand.room.clone(), errand.user.clone())
+}
+
+/// Begins a coworker's errands in a room one after the other, until none waits. An outage is waited out.
+async fn begin_all(engine: Shared, desk: Desk) {
+    let (mut tries, mut refusals) = (0, 0);
+    while let Some(id) = engine.errands.first(&desk) {
+        let why = match caught(Box::pin(engine.begin_errand(&id))).await {
+            Ok(Tried::Over) => None,
+            Ok(Tried::Later) => Some(String::new()),
+            Err(error) => {
+                refusals = if error.is_passing() { 0 } else { refusals + 1 };
+                Some(error.to_string())
+            }
+        };
+        match why {
+            Some(why) if refusals <= REFUSALS_MAX => {
+                tracing::debug!(room.id = %desk.0, errand.id = id.as_str(), tries, error = why, "an errand waits");
+                tokio::select! {
+                    () = engine.stop.cancelled() => return,
+                    () = tokio::time::sleep(send_pause(tries)) => tries += 1,
+                }
+                continue;
+            }
+            Some(why) => engine.give_up_errand(&id, &why),
+            None => {}
+        }
+        engine.errands.done(&desk);
+        (tries, refusals) = (0, 0);
+    }
+}

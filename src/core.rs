@@ -53,6 +53,7 @@ pub mod session;
 pub mod steering;
 pub mod succession;
 pub mod time;
+pub mod timetable;
 pub mod tool;
 pub mod trail;
 pub mod upgrade;

@@ -50,8 +50,19 @@ impl Zone {
         self.0.as_ref()?.iana_name()
     }
 
+    /// Formats a day of the week, a date and a time with the zone as people write it.
+    #[must_use]
+    pub fn day(&self, at: Timestamp) -> String {
+        self.write(at, "%A, %-d %B %Y, %H:%M")
+    }
+
+    /// Returns the zone's rules.
+    pub(in crate::core) fn tz(&self) -> TimeZone {
+        self.0.clone().unwrap_or(TimeZone::UTC)
+    }
+
     fn write(&self, at: Timestamp, format: &str) -> String {
-        let zone = self.0.clone().unwrap_or(TimeZone::UTC);
+        let zone = self.tz();
         let Ok(at) = jiff::Timestamp::from_second(at.as_ms().div_euclid(1000)) else { return "some time".to_owned() };
         let at = at.to_zoned(zone);
         let Ok(time) = jiff::fmt::strtime::format(format, &at) else { return "some time".to_owned() };

@@ -1,0 +1,262 @@
+//! Reads when something is due from what people and models write: a cron expression or an English phrase.
+
+use jiff::{ToSpan as _, Zoned, civil::Time};
+
+use super::{
+    cron::Cron,
+    moment::{Words, month, number, unit_ms, weekday},
+    when::{Rule, When, WhenError, instant},
+};
+use crate::core::{time::Timestamp, zone::Zone};
+
+mod repeating;
+
+/// Most characters of a text that says when.
+pub const TEXT_CHARS_MAX: usize = 120;
+/// Most words of a reminder's text that may say when.
+const WORDS_MAX: usize = 12;
+/// The longest time that `in …` may name, in milliseconds: ten years.
+const AHEAD_MS_MAX: i64 = 10 * 366 * 24 * 3_600 * 1_000;
+
+/// Where and when a text is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// The zone whose wall clock is meant.
+    pub zone: &'a Zone,
+    /// The present.
+    pub now: Timestamp,
+}
+
+impl When {
+    /// Reads what people and models write.
+    ///
+    /// # Errors
+    /// Says how to write it.
+    pub fn parse(text: &str, reading: &Reading<'_>) -> Result<Self, WhenError> {
+        read(text, reading).map(|(when, _)| when)
+    }
+
+    /// Reads what stands in a file: a rule, or a whole date. What counts from now would move with each start.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]. A date that is over is no error: the file outlives it.
+    pub fn in_file(text: &str, reading: &Reading<'_>) -> Result<Self, WhenError> {
+        match read(text, &Reading { now: Timestamp::from_ms(0), ..*reading }) {
+            Ok((Self::Cron(cron), _)) => not_never(Self::Cron(cron), reading),
+            Ok((when, true)) => Ok(when),
+            Ok((_, false)) | Err(WhenError::Over) => Err(WhenError::Relative),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a text that says when and what, in this order or the other: `tomorrow at 10 call Anna`, `tea in 10
+    /// minutes`. Returns the rest beside it, which may be empty; `None` if no part says when.
+    #[must_use]
+    pub fn split_off<'t>(text: &'t str, reading: &Reading<'_>) -> Option<(Self, &'t str)> {
+        let text = text.trim();
+        let starts: Vec<usize> =
+            text.split_whitespace().map(|word| word.as_ptr() as usize - text.as_ptr() as usize).collect();
+        let fits = |part: &str| Self::parse(part, reading).ok();
+        let ends = starts.iter().skip(1).copied().chain([text.len()]);
+        let heads: Vec<usize> = ends.take(WORDS_MAX).collect();
+        let head = heads.iter().rev().find_map(|end| Some((fits(text[..*end].trim_end())?, text[*end..].trim())));
+        let tails = starts.iter().skip(starts.len().saturating_sub(WORDS_MAX));
+        head.or_else(|| tails.clone().find_map(|start| Some((fits(&text[*start..])?, text[..*start].trim()))))
+    }
+}
+
+/// Reads a text, and says whether it means the same whenever it is read.
+fn read(text: &str, reading: &Reading<'_>) -> Result<(When, bool), WhenError> {
+    let text = text.trim().trim_end_matches(['.', '!']);
+    if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX {
+        return Err(WhenError::Missing);
+    }
+    if Cron::is_meant(text) {
+        Cron::parse(text).map_err(WhenError::Cron)?;
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        return Ok((not_never(When::Cron(fields.join(" ")), reading)?, true));
+    }
+    let words = words(text);
+    if words.iter().any(|word| is_slashed(word)) {
+        return Err(WhenError::Slashes);
+    }
+    if let Some(cron) = repeating::read(Words(&words)) {
+        return Ok((not_never(When::Cron(cron?), reading)?, true));
+    }
+    once(Words(&words), reading).unwrap_or(Err(WhenError::Unknown))
+}
+
+fn words(text: &str) -> Vec<String> {
+    let text = text.to_lowercase().replace(',', " ");
+    let mut words = Vec::new();
+    for word in text.split_whitespace() {
+        // `2026-12-24T09:00`
+        match word.split_once('t').filter(|(date, time)| {
+            date.len() == 10 && date.starts_with(|letter: char| letter.is_ascii_digit()) && time.contains(':')
+        }) {
+            Some((date, time)) => words.extend([date.to_owned(), time.to_owned()]),
+            None => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
+fn is_slashed(word: &str) -> bool {
+    word.contains('/') && word.chars().all(|letter| letter.is_ascii_digit() || letter == '/')
+}
+
+fn not_never(when: When, reading: &Reading<'_>) -> Result<When, WhenError> {
+    let rule = Rule::of(&when, reading.zone)?;
+    rule.next_after(reading.now).map(|_| when).ok_or(WhenError::Never)
+}
+
+/// A day that is meant.
+#[derive(Clone, Copy)]
+enum Day {
+    /// So many days from today.
+    InDays(i32),
+    /// The next day of this name, from today or from tomorrow on.
+    Named(jiff::civil::Weekday, i32),
+    /// A date, perhaps without a year.
+    Date(Option<i16>, i8, i8),
+}
+
+/// Reads one moment; says too whether it is a whole date.
+fn once(words: Words<'_>, reading: &Reading<'_>) -> Option<Result<(When, bool), WhenError>> {
+    let now = jiff::Timestamp::from_millisecond(reading.now.as_ms()).ok()?.to_zoned(reading.zone.tz());
+    if let Some(at) = from_now(words, &now) {
+        return Some(at.map(|at| (When::At(at), false)));
+    }
+    let mut words = words;
+    let mut time = words.time();
+    let day = day(&mut words);
+    if time.is_none() && day.is_some() {
+        time = words.time();
+    }
+    if !words.is_empty() {
+        return None;
+    }
+    let Some(time) = time else { return day.map(|_| Err(WhenError::NoTime)) };
+    let is_whole = matches!(day, Some(Day::Date(Some(_), ..)));
+    Some(moment(day, time, &now).map(|at| (When::At(at), is_whole)))
+}
+
+/// Reads `in 20 minutes`, `1h30m`, `in half an hour`, `in 3 days at 9`.
+fn from_now(words: Words<'_>, now: &Zoned) -> Option<Result<Timestamp, WhenError>> {
+    const DAY_MS: i64 = 24 * 3_600 * 1_000;
+    let mut words = words;
+    words.skip(&["in"]);
+    let (mut days, mut ms, mut any) = (0_i64, 0_i64, false);
+    loop {
+        let mut ahead = words;
+        if any {
+            ahead.skip(&["and"]);
+        }
+        let Some(length) = length(&mut ahead) else { break };
+        (words, any) = (ahead, true);
+        for length in length {
+            let is_days = length % DAY_MS == 0;
+            if is_days { days = days.checked_add(length / DAY_MS)? } else { ms = ms.checked_add(length)? }
+        }
+    }
+    if !any {
+        return None;
+    }
+    let time = if ms == 0 { words.time() } else { None };
+    if !words.is_empty() {
+        return None;
+    }
+    if days.checked_mul(DAY_MS)?.checked_add(ms)? > AHEAD_MS_MAX {
+        return Some(Err(WhenError::Never));
+    }
+    // A day more is the same time on another day, however long the day between was.
+    let wall = now.datetime().checked_add(days.days()).ok()?;
+    let wall = time.map_or(wall, |time| wall.date().to_datetime(time));
+    let at = if days == 0 && time.is_none() {
+        Timestamp::from_ms(now.timestamp().as_millisecond())
+    } else {
+        instant(wall, now.time_zone())?
+    };
+    Some(Ok(Timestamp::from_ms(at.as_ms().checked_add(ms)?)))
+}
+
+/// Takes a length: `20 minutes`, `20m`, `1h30m`, `an hour`, `half an hour`.
+fn length(words: &mut Words<'_>) -> Option<Vec<i64>> {
+    const HOUR_MS: i64 = 3_600 * 1_000;
+    if words.skip(&["half", "an", "hour"]) || words.skip(&["half", "hour"]) {
+        return Some(vec![HOUR_MS / 2]);
+    }
+    if let Some(lengths) = words.take(glued) {
+        return Some(lengths);
+    }
+    let mut ahead = *words;
+    let count = i64::from(ahead.take(number)?);
+    let unit = ahead.take(unit_ms)?;
+    *words = ahead;
+    Some(vec![count.checked_mul(unit)?])
+}
+
+/// Reads `20m` and `1h30m`.
+fn glued(word: &str) -> Option<Vec<i64>> {
+    let mut lengths = Vec::new();
+    let mut rest = word;
+    while !rest.is_empty() {
+        let letters = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let (digits, after) = (&rest[..rest.len() - letters.len()], letters);
+        let unit = after.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default();
+        let count: i64 = digits.parse().ok().filter(|_| digits.len() <= 6)?;
+        lengths.push(count.checked_mul(unit_ms(unit)?)?);
+        rest = &after[unit.len()..];
+    }
+    (!lengths.is_empty()).then_some(lengths)
+}
+
+fn day(words: &mut Words<'_>) -> Option<Day> {
+    words.skip_fillers();
+    for (said, days) in [(&["today"][..], 0), (&["tomorrow"], 1), (&["day", "after", "tomorrow"], 2)] {
+        if words.skip(said) {
+            return Some(Day::InDays(days));
+        }
+    }
+    let mut ahead = *words;
+    let is_next = ahead.skip(&["next"]);
+    if !is_next {
+        ahead.skip(&["this"]);
+    }
+    if let Some((named, false)) = ahead.take(weekday) {
+        *words = ahead;
+        return Some(Day::Named(named, i32::from(is_next)));
+    }
+    let (year, month, day) = words.date()?;
+    Some(Day::Date(year, month, day))
+}
+
+fn moment(day: Option<Day>, time: Time, now: &Zoned) -> Result<Timestamp, WhenError> {
+    let at = |date: jiff::civil::Date| instant(date.to_datetime(time), now.time_zone()).ok_or(WhenError::Never);
+    let present = Timestamp::from_ms(now.timestamp().as_millisecond());
+    let in_days = |days: i32| now.date().checked_add(days.days()).map_err(|_| WhenError::Never);
+    let to_come = |at: Timestamp| if at > present { Ok(at) } else { Err(WhenError::Over) };
+    match day {
+        None => to_come(at(now.date())?).or_else(|_| at(in_days(1)?)),
+        Some(Day::InDays(days)) => to_come(at(in_days(days)?)?),
+        Some(Day::Named(named, from)) => {
+            let to = now.date().weekday().until(named);
+            let first = if i32::from(to) < from { i32::from(to) + 7 } else { i32::from(to) };
+            to_come(at(in_days(first)?)?).or_else(|_| at(in_days(first + 7)?))
+        }
+        Some(Day::Date(Some(year), month, day)) => {
+            to_come(at(jiff::civil::Date::new(year, month, day).map_err(|_| WhenError::Never)?)?)
+        }
+        Some(Day::Date(None, month, day)) => {
+            // 29 February may be four years away, and eight around 2100.
+            let dates = (0..=8).filter_map(|years| jiff::civil::Date::new(now.year() + years, month, day).ok());
+            let first = dates.map(at).find_map(|at| at.and_then(to_come).ok());
+            first.ok_or(WhenError::Never)
+        }
+    }
+}
+
+/// Returns whether a word begins the name of a month; for [`repeating`].
+fn is_month(word: Option<&str>) -> bool {
+    word.is_some_and(|word| month(word).is_some())
+}

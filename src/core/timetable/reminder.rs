@@ -1,0 +1,211 @@
+//! An owner's reminders (A12): made by them alone, kept under their key, each delivered once.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    due::{Owing, owing},
+    phrase::{Reading, TEXT_CHARS_MAX},
+    room::EVERY_MS_MIN,
+    when::{Rule, When, WhenError},
+};
+use crate::core::{time::Timestamp, zone::Zone};
+
+/// Most reminders of one owner.
+pub const REMINDERS_MAX: usize = 100;
+/// Most characters of what is reminded of.
+pub const REMINDER_CHARS_MAX: usize = 1_000;
+/// How late a reminder that comes again and again may be, in milliseconds: a day. One that comes once is never skipped.
+pub const REMINDER_GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Due times that are looked at to see how often one comes.
+const DUE_TIMES_LOOKED_AT: usize = 50;
+
+/// A reminder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reminder {
+    /// Its number, from 1; not used again while there are others.
+    pub number: u32,
+    /// What is reminded of.
+    pub text: String,
+    /// When it is due.
+    pub when: When,
+    /// The IANA zone whose wall clock counts; UTC if none.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// Up to when its due times are handled.
+    pub until: Timestamp,
+    /// What made it; the same cause makes no second one.
+    #[serde(default)]
+    pub cause: String,
+}
+
+/// An owner's reminders, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reminders {
+    #[serde(default)]
+    list: Vec<Reminder>,
+    /// The highest number given out.
+    #[serde(default)]
+    last: u32,
+    /// The zone that the owner named, where their profile names none.
+    #[serde(default)]
+    pub zone: Option<String>,
+}
+
+/// What an owner is reminded of, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// When.
+    pub when: When,
+    /// Of what.
+    pub text: String,
+}
+
+/// Why there is no reminder.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReminderError {
+    /// The time is not understood, or never comes.
+    #[error("{0}")]
+    When(#[from] WhenError),
+    /// It says nothing to be reminded of.
+    #[error("say what to remind you of, for example `!remind 10m tea`")]
+    NoText,
+    /// The text is too long.
+    #[error("a reminder has at most {REMINDER_CHARS_MAX} characters")]
+    LongText,
+    /// It would come too often.
+    #[error("it would come more often than every {} minutes", EVERY_MS_MIN / 60_000)]
+    TooOften,
+    /// There are too many.
+    #[error("you have {REMINDERS_MAX} reminders, which is the most; `!unremind 1` ends one")]
+    Full,
+}
+
+impl Asked {
+    /// Reads what follows `!remind`: `10m tea`, `me tomorrow at ten to call Anna`, `tea in 10 minutes`.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn parse(said: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
+        let said = without_word(said.trim(), "me");
+        if said.chars().count() > TEXT_CHARS_MAX + REMINDER_CHARS_MAX {
+            return Err(ReminderError::LongText);
+        }
+        let Some((when, text)) = When::split_off(said, reading) else {
+            // If it was meant as a time, that one's own fault says more.
+            return Err(ReminderError::When(When::parse(said, reading).err().unwrap_or(WhenError::Unknown)));
+        };
+        let text = without_word(without_word(text, "to"), "that").trim();
+        if text.is_empty() { Err(ReminderError::NoText) } else { Ok(Self { when, text: text.to_owned() }) }
+    }
+
+    /// Returns whether the moment is the same in every zone, as in 20 minutes.
+    #[must_use]
+    pub fn is_same_everywhere(said: &str, now: Timestamp) -> bool {
+        let at = |zone: &str| {
+            let zone = Zone::named(zone)?;
+            Self::parse(said, &Reading { zone: &zone, now }).ok()
+        };
+        at("Pacific/Kiritimati") == at("Pacific/Pago_Pago")
+            && at("UTC").is_none_or(|asked| matches!(asked.when, When::At(_)))
+    }
+}
+
+impl Reminder {
+    /// Returns its rule.
+    ///
+    /// # Errors
+    /// If the stored expression is not understood any more.
+    pub fn rule(&self) -> Result<Rule, WhenError> {
+        Rule::of(&self.when, &self.zone.as_deref().and_then(Zone::named).unwrap_or_default())
+    }
+
+    /// Returns what it owes now.
+    ///
+    /// # Errors
+    /// As [`Self::rule`].
+    pub fn owing(&self, now: Timestamp) -> Result<Owing, WhenError> {
+        let rule = self.rule()?;
+        let grace_ms = if rule.repeats() { REMINDER_GRACE_MS } else { u64::MAX };
+        Ok(owing(&rule, self.until, grace_ms, now))
+    }
+
+    /// Returns when it is due next; `None` if it never is again.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        self.rule().ok()?.next_after(super::due::sane(self.until, now))
+    }
+}
+
+impl Reminders {
+    /// Returns the reminders, oldest first.
+    #[must_use]
+    pub fn list(&self) -> &[Reminder] {
+        &self.list
+    }
+
+    /// Returns the reminder with this number.
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<&Reminder> {
+        self.list.iter().find(|one| one.number == number)
+    }
+
+    /// Adds a reminder and returns it; the existing one if the cause is known.
+    ///
+    /// # Errors
+    /// [`ReminderError`]; nothing is changed then.
+    pub fn add(&mut self, asked: &Asked, zone: &Zone, cause: &str, now: Timestamp) -> Result<Reminder, ReminderError> {
+        if let Some(known) = self.list.iter().find(|known| !cause.is_empty() && known.cause == cause) {
+            return Ok(known.clone());
+        }
+        if asked.text.trim().is_empty() {
+            return Err(ReminderError::NoText);
+        }
+        if asked.text.chars().count() > REMINDER_CHARS_MAX {
+            return Err(ReminderError::LongText);
+        }
+        let due = Rule::of(&asked.when, zone)?.next(now, DUE_TIMES_LOOKED_AT);
+        if due.is_empty() {
+            return Err(ReminderError::When(WhenError::Over));
+        }
+        if due.windows(2).any(|pair| pair[1].ms_since(pair[0]) < EVERY_MS_MIN) {
+            return Err(ReminderError::TooOften);
+        }
+        if self.list.len() >= REMINDERS_MAX {
+            return Err(ReminderError::Full);
+        }
+        self.last = self.last.saturating_add(1);
+        let added = Reminder {
+            number: self.last,
+            text: asked.text.trim().to_owned(),
+            when: asked.when.clone(),
+            zone: zone.name().map(ToOwned::to_owned),
+            until: now,
+            cause: cause.to_owned(),
+        };
+        self.list.push(added.clone());
+        Ok(added)
+    }
+
+    /// Removes the reminder with this number and returns it.
+    pub fn remove(&mut self, number: u32) -> Option<Reminder> {
+        let at = self.list.iter().position(|one| one.number == number)?;
+        Some(self.list.remove(at))
+    }
+
+    /// Notes up to when a reminder's due times are handled; one that never comes again goes.
+    pub fn handled(&mut self, number: u32, until: Timestamp) {
+        let Some(one) = self.list.iter_mut().find(|one| one.number == number) else { return };
+        one.until = until;
+        if one.next(until).is_none() {
+            self.remove(number);
+        }
+    }
+}
+
+/// Returns a text without this word at its start.
+fn without_word<'t>(text: &'t str, word: &str) -> &'t str {
+    match text.split_once(char::is_whitespace) {
+        Some((first, rest)) if first.eq_ignore_ascii_case(word) => rest.trim_start(),
+        _ => text,
+    }
+}

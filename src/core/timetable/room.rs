@@ -1,0 +1,198 @@
+//! The schedules that members set up in a room, each under a permanent number, as notes are (C20).
+
+use ruma::{OwnedUserId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    phrase::TEXT_CHARS_MAX,
+    when::{Rule, When, WhenError},
+};
+use crate::core::{time::Timestamp, zone::Zone};
+
+/// Most schedules in a room.
+pub const SCHEDULES_OF_ROOM_MAX: usize = 20;
+/// Most schedules of a coworker that members set up, in all rooms.
+pub const SCHEDULES_OF_COWORKER_MAX: usize = 500;
+/// Most characters of a task.
+pub const TASK_CHARS_MAX: usize = 2_000;
+/// The least time between two due times of a schedule that members set up, in milliseconds: 15 minutes.
+pub const EVERY_MS_MIN: u64 = 15 * 60 * 1_000;
+/// Due times that are looked at for that.
+const DUE_TIMES_LOOKED_AT: usize = 50;
+
+/// A schedule that a member set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomSchedule {
+    /// Its number, from 1; not used again while the room has schedules.
+    pub number: u32,
+    /// The coworker that works.
+    pub user: OwnedUserId,
+    /// Who set it up.
+    pub set_by: OwnedUserId,
+    /// When it is due, as it was said.
+    pub said: String,
+    /// When it is due.
+    pub when: When,
+    /// The IANA zone whose wall clock counts; UTC if none.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// What is to be done.
+    pub task: String,
+    /// Whether it runs only if something new was said.
+    #[serde(default)]
+    pub only_if_new_messages: bool,
+    /// Whether the answer mentions who set it up.
+    #[serde(default)]
+    pub mention: bool,
+    /// When it was set up.
+    pub at: Timestamp,
+    /// The call that set it up; the same call sets up no second one.
+    #[serde(default)]
+    pub cause: String,
+}
+
+impl RoomSchedule {
+    /// Returns its rule.
+    ///
+    /// # Errors
+    /// If the stored expression is not understood any more.
+    pub fn rule(&self) -> Result<Rule, WhenError> {
+        Rule::of(&self.when, &self.zone.as_deref().and_then(Zone::named).unwrap_or_default())
+    }
+}
+
+/// A room's schedules, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomSchedules {
+    #[serde(default)]
+    schedules: Vec<RoomSchedule>,
+    /// The highest number given out.
+    #[serde(default)]
+    last: u32,
+}
+
+/// A schedule to be added.
+#[derive(Clone, Debug)]
+pub struct NewSchedule<'a> {
+    /// See [`RoomSchedule::user`].
+    pub user: &'a UserId,
+    /// See [`RoomSchedule::set_by`].
+    pub set_by: &'a UserId,
+    /// See [`RoomSchedule::said`].
+    pub said: &'a str,
+    /// See [`RoomSchedule::when`].
+    pub when: When,
+    /// The zone whose wall clock counts.
+    pub zone: &'a Zone,
+    /// See [`RoomSchedule::task`].
+    pub task: &'a str,
+    /// See [`RoomSchedule::only_if_new_messages`].
+    pub only_if_new_messages: bool,
+    /// See [`RoomSchedule::mention`].
+    pub mention: bool,
+    /// See [`RoomSchedule::cause`].
+    pub cause: &'a str,
+}
+
+/// Why a schedule is not added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddError {
+    /// The time is not understood, or never comes.
+    #[error("{0}")]
+    When(#[from] WhenError),
+    /// There is no task.
+    #[error("say what is to be done")]
+    NoTask,
+    /// The task is too long.
+    #[error("the task has at most {TASK_CHARS_MAX} characters")]
+    LongTask,
+    /// It would be due too often.
+    #[error("it would be due more often than every {} minutes, which only the operator can set up", EVERY_MS_MIN / 60_000)]
+    TooOften,
+    /// The room has as many as it may.
+    #[error("this room has {SCHEDULES_OF_ROOM_MAX} schedules, which is the most; end one with `!unschedule` first")]
+    RoomFull,
+    /// The coworker has as many as it may.
+    #[error("this coworker has {SCHEDULES_OF_COWORKER_MAX} schedules, which is the most")]
+    CoworkerFull,
+}
+
+impl RoomSchedules {
+    /// Returns the schedules, oldest first.
+    #[must_use]
+    pub fn list(&self) -> &[RoomSchedule] {
+        &self.schedules
+    }
+
+    /// Adds a schedule and returns it; the existing one if the cause is known. `of_coworker` is how many the coworker
+    /// has in all rooms.
+    ///
+    /// # Errors
+    /// [`AddError`]; nothing is changed then.
+    pub fn add(&mut self, new: &NewSchedule<'_>, of_coworker: usize, now: Timestamp) -> Result<RoomSchedule, AddError> {
+        if let Some(known) = self.schedules.iter().find(|known| !new.cause.is_empty() && known.cause == new.cause) {
+            return Ok(known.clone());
+        }
+        check(&new.when, new.zone, new.task, now)?;
+        if self.schedules.len() >= SCHEDULES_OF_ROOM_MAX {
+            return Err(AddError::RoomFull);
+        }
+        if of_coworker >= SCHEDULES_OF_COWORKER_MAX {
+            return Err(AddError::CoworkerFull);
+        }
+        self.last = self.last.saturating_add(1);
+        let added = RoomSchedule {
+            number: self.last,
+            user: new.user.to_owned(),
+            set_by: new.set_by.to_owned(),
+            said: new.said.chars().take(TEXT_CHARS_MAX).collect(),
+            when: new.when.clone(),
+            zone: new.zone.name().map(ToOwned::to_owned),
+            task: new.task.trim().to_owned(),
+            only_if_new_messages: new.only_if_new_messages,
+            mention: new.mention,
+            at: now,
+            cause: new.cause.to_owned(),
+        };
+        self.schedules.push(added.clone());
+        Ok(added)
+    }
+
+    /// Removes the schedule with this number and returns it.
+    pub fn remove(&mut self, number: u32) -> Option<RoomSchedule> {
+        let at = self.schedules.iter().position(|schedule| schedule.number == number)?;
+        Some(self.schedules.remove(at))
+    }
+
+    /// Removes every schedule of a coworker and returns them.
+    pub fn remove_of(&mut self, user: &UserId) -> Vec<RoomSchedule> {
+        let (theirs, others) = std::mem::take(&mut self.schedules).into_iter().partition(|one| one.user == user);
+        self.schedules = others;
+        theirs
+    }
+}
+
+/// Checks what a member wants to set up.
+///
+/// # Errors
+/// [`AddError`].
+pub fn check(when: &When, zone: &Zone, task: &str, now: Timestamp) -> Result<(), AddError> {
+    if task.trim().is_empty() {
+        return Err(AddError::NoTask);
+    }
+    if task.chars().count() > TASK_CHARS_MAX {
+        return Err(AddError::LongTask);
+    }
+    let due = Rule::of(when, zone)?.next(now, DUE_TIMES_LOOKED_AT);
+    if due.is_empty() {
+        return Err(AddError::When(if matches!(when, When::At(_)) { WhenError::Over } else { WhenError::Never }));
+    }
+    let is_too_often = due.windows(2).any(|pair| pair[1].ms_since(pair[0]) < EVERY_MS_MIN);
+    if is_too_often { Err(AddError::TooOften) } else { Ok(()) }
+}
+
+/// Returns whether a member may end a schedule: who set it up, a moderator of the room, or an admin of the workspace.
+#[must_use]
+pub fn may_end(schedule: &RoomSchedule, who: &UserId, is_moderator: bool, is_admin: bool) -> bool {
+    schedule.set_by == who || is_moderator || is_admin
+}

@@ -219,6 +219,9 @@ pub enum Cause {
     },
 }
 
+/// How the description of an answer begins that is compressed in a way that this client does not read.
+pub(super) const COMPRESSED: &str = "an answer that is compressed as";
+
 fn wait_text(wait: Wait, limit: Duration) -> String {
     let what = match wait {
         Wait::Connect => "no connection was made",
@@ -319,6 +322,9 @@ impl Cause {
             }
             Self::Timeout { .. } | Self::BrokenStream(_) => {
                 "ask again; if it stays, look at proxies that buffer or cut long responses"
+            }
+            Self::Protocol { what, .. } if what.starts_with(COMPRESSED) => {
+                "turn the compression off in the gateway at claude.base_url, or let it heed `accept-encoding: identity`"
             }
             Self::Page { .. } | Self::Protocol { .. } => {
                 "check claude.base_url (without /v1), and for proxies or firewalls in between"

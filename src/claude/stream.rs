@@ -7,6 +7,8 @@ mod accumulate;
 mod event;
 mod framing;
 mod sse;
+pub(in crate::claude) mod wide;
+mod wrapped;
 
 use std::collections::VecDeque;
 
@@ -175,6 +177,9 @@ impl Assembler {
     }
 
     fn take(&mut self, frame: &Frame, news: &mut VecDeque<Delta>) -> Result<(), StreamError> {
+        if let Some(data) = wrapped::in_data(&frame.data) {
+            return self.take(&Frame { event: String::new(), data, end: None }, news);
+        }
         if !self.is_begun()
             && matches!(frame.event.as_str(), "" | "message")
             && let Some(events) = framing::in_one(&frame.data)

@@ -17,24 +17,27 @@ use super::{
     time::Timestamp,
 };
 
+mod edited;
+mod ending;
+mod inflected;
 mod meant;
 mod names;
 mod nods;
 mod others;
 mod own_words;
+mod salutations;
 mod spelling;
 
-use self::meant::{called_by_name, mentioned_users, only_nods};
+use self::edited::asked_by_edit;
+use self::meant::{mentioned_users, only_nods};
 pub(crate) use self::names::strip_address_behind;
 pub use self::{
+    edited::{EDIT_WINDOW_MS, Original, as_edited, says_whom_it_mentions},
     names::{CoworkerHere, strip_address},
     nods::{Answered, Nod, asked_back, nod},
     others::Member,
     own_words::{INSPECTED_BYTES_MAX, INSPECTED_LINKS_MAX},
 };
-
-/// How long after the original an edit that newly mentions a coworker still triggers it, in milliseconds (C6).
-pub const EDIT_WINDOW_MS: u64 = 5 * 60 * 1000;
 
 /// Most coworkers remembered as asked in one thread.
 pub const THREAD_ASKED_MAX: usize = 64;
@@ -66,36 +69,6 @@ pub struct Scene<'a> {
     pub deadline_ms: u64,
 }
 
-/// The original of an edit.
-#[derive(Clone, Copy, Debug)]
-pub struct Original<'a> {
-    /// Its sender; an edit by anybody else is void.
-    pub sender: &'a UserId,
-    /// When the original was sent.
-    pub sent_at: Timestamp,
-    /// The coworkers that it or an earlier edit has triggered.
-    pub asked: &'a BTreeSet<OwnedUserId>,
-}
-
-/// Returns a request with its text replaced by the edit's.
-#[must_use]
-pub fn as_edited(original: &RoomEvent, new: &Message) -> RoomEvent {
-    let mut edited = original.clone();
-    if let EventKind::Message(old) = &original.kind {
-        let (thread_root, reply_to) = (old.thread_root.clone(), old.reply_to.clone());
-        edited.kind = EventKind::Message(Message { thread_root, reply_to, ..new.clone() });
-    }
-    edited
-}
-
-/// Returns whether an edit states whom the message mentions now. If a client omits `m.mentions` from the new content
-/// although the original had it, it has taken nothing back.
-#[must_use]
-pub fn says_whom_it_mentions(original: &RoomEvent, new: &Message) -> bool {
-    let EventKind::Message(old) = &original.kind else { return false };
-    new.mentions.is_some() || old.mentions.is_none()
-}
-
 /// Who was asked in a thread so far. It is stored under the thread's root, which is the first request itself if a
 /// coworker's answer opened the thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,8 +93,8 @@ pub struct Called {
 
 impl Called {
     /// Returns whether a message of `sender` may be the called person's answer to the caller.
-    fn may_answer(&self, sender: &UserId) -> bool {
-        if self.users.is_empty() { self.by != sender } else { self.users.contains(sender) }
+    fn may_answer(&self, sender: &UserId, message: &Message) -> bool {
+        if self.users.is_empty() { self.by != sender && !asks(message) } else { self.users.contains(sender) }
     }
 }
 
@@ -214,13 +187,15 @@ pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option
     (is_open || nod(message, scene.coworkers).is_some()).then_some(reply_to)
 }
 
-/// Returns what a possible nod ([`nod`]) answers, if it must be known whether that asked something back before
-/// [`addressed`] can decide. The caller looks it up and sets [`Scene::asked_back`].
+/// Returns what a possible nod ([`nod`]), or a message that is perhaps for others, answers, if it must be known whether
+/// that asked something back before [`addressed`] can decide. The caller looks it up and sets [`Scene::asked_back`].
 #[must_use]
 pub fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<Answered<'e>> {
     let EventKind::Message(message) = &event.kind else { return None };
-    nod(message, scene.coworkers)?;
     let thread = || message.thread_root.as_deref().map(Answered::Thread);
+    if nod(message, scene.coworkers).is_none() {
+        return thread().filter(|_| others::may_answer_or_call(message));
+    }
     message.reply_to.as_deref().map(Answered::Message).or_else(thread)
 }
 
@@ -312,14 +287,17 @@ impl ThreadSoFar {
         if mentions_others(event, message, scene) || self.is_answered_to_caller(event, message) {
             self.others_mentioned = true;
             self.called = None;
-        } else if let Some(users) = others::called_another(message, &event.sender, scene.members, scene.coworkers) {
+        } else if let Some(users) =
+            others::called_another(message, &event.sender, scene.members, scene.coworkers, scene.asked_back)
+        {
             self.called = Some(Called { by: event.sender.clone(), users });
         }
     }
 
     /// Returns whether a person called by name answers, as people do who talk to each other.
     fn is_answered_to_caller(&self, event: &RoomEvent, message: &Message) -> bool {
-        !others::says_nothing(message) && self.called.as_ref().is_some_and(|called| called.may_answer(&event.sender))
+        !others::says_nothing(message)
+            && self.called.as_ref().is_some_and(|called| called.may_answer(&event.sender, message))
     }
 }
 
@@ -384,33 +362,6 @@ fn whose_thread<'a>(scene: &Scene<'a>) -> BTreeSet<&'a UserId> {
     opened_on.into_iter().collect()
 }
 
-fn asked_by_edit(event: &RoomEvent, new: &Message, newly: &BTreeSet<OwnedUserId>, scene: &Scene<'_>) -> Found {
-    refuse_notices(new)?;
-    let Some(original) = scene.original else { return Err(Silence::UnknownOriginal) };
-    if original.sender != event.sender {
-        return Err(Silence::ForeignEdit);
-    }
-    // `m.new_content` has the mentions that hold now; only the edit's own mentions are new and notify (spec,
-    // "Mentioning users and rooms in edits"). A name typed at the very start is new if it did not ask before.
-    let by_text = match &new.mentions {
-        None => mentioned_users(new, scene.coworkers),
-        Some(_) => called_by_name(new, scene.coworkers, true),
-    };
-    let asked: Vec<_> = here(scene)
-        .into_iter()
-        .filter(|user| newly.contains(*user) || by_text.contains(*user))
-        .filter(|user| !original.asked.contains(*user))
-        .map(|user| (user.to_owned(), Why::NewlyMentionedByEdit))
-        .collect();
-    if asked.is_empty() {
-        return Err(Silence::NothingNewInEdit);
-    }
-    if event.sent_at.ms_since(original.sent_at) > EDIT_WINDOW_MS {
-        return Err(Silence::TooOldEdit);
-    }
-    Ok(asked)
-}
-
 /// Returns the scene's coworkers that belong to our namespace, sorted without duplicates.
 fn here<'a>(scene: &Scene<'a>) -> BTreeSet<&'a UserId> {
     let coworkers = scene.coworkers.iter().map(|coworker| coworker.user);
@@ -449,6 +400,11 @@ fn asks_by_replying(message: &Message) -> bool {
     message.reply_to.is_some() && is_request(message) && !message.kind.is_sticker()
 }
 
+/// Returns whether a message asks a question, so that it does not only answer somebody.
+fn asks(message: &Message) -> bool {
+    spelling::is_question(after_quote(&message.body))
+}
+
 /// Returns whether people talk with messages of this kind.
 fn is_speech(message: &Message) -> bool {
     match message.kind {
@@ -461,7 +417,7 @@ fn is_speech(message: &Message) -> bool {
 /// Returns whether a message addresses somebody other than its sender and the scene's coworkers.
 fn speaks_to_others(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
     mentions_others(event, message, scene)
-        || others::called_another(message, &event.sender, scene.members, scene.coworkers).is_some()
+        || others::called_another(message, &event.sender, scene.members, scene.coworkers, scene.asked_back).is_some()
 }
 
 /// Returns whether a message mentions or replies to somebody other than its sender and the scene's coworkers. A typed

@@ -2,6 +2,7 @@
 
 mod adopting;
 mod again;
+mod beginning;
 mod devices;
 mod exporting;
 mod following;
@@ -31,19 +32,15 @@ use super::{
     runs::Asking,
 };
 use crate::{
-    clock,
     core::{
         address::is_of_machines,
-        beginning::{Habit, is_late, place_of_answer},
-        breaker::Gate,
         command::AssistantCommand,
         context::{self, Kind, SessionStart},
         destination::Refused,
         event::{EventKind, RoomEvent},
         refused::{self, Breadth},
         room_check::{Origin, check_room},
-        run::{RunId, RunRecord},
-        sealed::Carriage,
+        run::RunRecord,
         session::{Session, SessionBounds, current_session},
         words,
     },
@@ -280,7 +277,14 @@ impl Engine {
             return Ok(());
         }
         if let EventKind::Edit { target, new, .. } = &event.kind {
-            return Box::pin(self.take_owners_edit(account, owner, event, (target, new))).await;
+            return Box::pin(self.take_owners_edit(
+                account,
+                owner,
+                event,
+                (target, new),
+                (entry.accepted_at, accepted),
+            ))
+            .await;
         }
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
         // A sticker asks for nothing; it is read with the next request.
@@ -299,25 +303,7 @@ impl Engine {
         if message.is_uncaptioned() && Box::pin(self.take_joining(event)).await? {
             return Ok(());
         }
-        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
-        let place = place_of_answer(&event.id, message.thread_root.as_deref(), None, Habit::Timeline);
-        let now = clock::now();
-        let record = RunRecord {
-            asked_at: event.sent_at,
-            late: is_late(event.sent_at, entry.accepted_at, now, deadline_ms),
-            private: true,
-            came: Carriage::Encrypted,
-            zone: self.zone_name_of(owner).await,
-            ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
-        };
-        let id = RunId::of(&event.id, account.user());
-        if self.tables.runs.get(&id.as_str().to_owned())?.is_some() {
-            return Ok(());
-        }
-        if let Gate::Stopped { whose, until, .. } = self.gate(owner, None)? {
-            return self.tell_stopped(account, event, (whose, until)).await;
-        }
-        self.start_asked_run(account, record, Some(accepted)).await
+        Box::pin(self.begin_owners_run(account, owner, event, (entry.accepted_at, accepted))).await
     }
 
     pub(super) async fn answer_owner_command(

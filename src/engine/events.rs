@@ -284,11 +284,7 @@ impl Engine {
             root_sender: None,
             asked_back: None,
             members: &[],
-            original: original.as_ref().map(|known| Original {
-                sender: &known.event.sender,
-                sent_at: known.event.sent_at,
-                asked: &known.triggered,
-            }),
+            original: original.as_ref().map(|known| Original { event: &known.event, asked: &known.triggered }),
             now: clock::now(),
             accepted_at: entry.accepted_at,
             deadline_ms: u64::from(self.config.limits.deadline_minutes) * 60_000,
@@ -296,7 +292,8 @@ impl Engine {
         if let Some(edited) = original.as_ref().filter(|edited| edited.event.sender == event.sender && !suspect) {
             Box::pin(self.take_edit(event, came, edited, (&scene, &thread), accepted)).await?;
         }
-        let around = self.look_around(event, &scene, &thread).await?;
+        let stands = original.as_ref().and_then(|known| known.as_edited_by(event));
+        let around = self.look_around(stands.as_ref().unwrap_or(event), &scene, &thread).await?;
         let members = around.members();
         let scene = around.seen(&scene, &members);
         let verdict = address::addressed(event, &scene);
@@ -352,6 +349,7 @@ impl Engine {
             Verdict::Asked(asked) => {
                 let who: Vec<_> = asked.iter().map(|asked| asked.user.as_str()).collect();
                 tracing::info!(room.id = %room, event.id = %event.id, ?who, "a request");
+                self.sync_ahead_of_answers(event, asked, accepted);
                 for asked in asked {
                     Box::pin(self.clone().begin_coworker(event, came, asked, accepted)).await?;
                 }

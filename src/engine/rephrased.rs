@@ -16,6 +16,7 @@ use crate::{
         command::{AssistantCommand, CoworkerCommand, CoworkerRequest},
         event::{EventKind, Message, RoomEvent},
         sealed::Carriage,
+        time::Timestamp,
         words,
     },
     matrix::Account,
@@ -86,6 +87,7 @@ impl Engine {
         owner: &UserId,
         event: &RoomEvent,
         (target, new): (&EventId, &Message),
+        came: (Timestamp, Instant),
     ) -> Result<(), EngineError> {
         let command = AssistantCommand::of(new);
         let is_going_on = self.running.is_asked_by(&event.room, target, account.user());
@@ -96,6 +98,11 @@ impl Engine {
             Some(AssistantCommand::Stop) if is_going_on => Ok(()),
             Some(command) if is_going_on || self.is_new_command(account, event, target, &command).await? => {
                 Box::pin(self.answer_owner_command(account, owner, event, &command)).await
+            }
+            None if !is_going_on => {
+                let asks = self.asks_since_edit(account, owner, event, (target, new)).await?;
+                let Some(stands) = asks else { return Ok(()) };
+                Box::pin(self.clone().begin_owners_run(account, owner, &stands, came)).await
             }
             _ => Ok(()),
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     claude::{
-        error::{Cause, Error, Phase, Wait},
+        error::{COMPRESSED, Cause, Error, Phase, Wait},
         retry::Hints,
         stream::{Assembler, Delta, StreamError},
         wire::{Message, Usage},
@@ -59,7 +59,7 @@ impl Stream {
     ) -> Result<Self, Failure> {
         let (status, headers) = (response.status(), response.headers().clone());
         let decoding = Decoding::of(&headers).map_err(|name| {
-            let what = format!("an answer that is compressed as {name}, which was not asked for");
+            let what = format!("{COMPRESSED} {name}, which was not asked for");
             Failure::of(Cause::Protocol { status: status.as_u16(), what })
         })?;
         let mut stream = Self {

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
+use crate::claude::stream::wide::narrowed;
+
 /// Compressed bytes decoded at a time; they may expand a thousandfold.
 const PIECE_BYTES: usize = 1 << 10;
 /// The first byte of gzip data; no answer begins with it.
@@ -127,10 +129,10 @@ impl Layer {
     }
 }
 
-/// Decodes a whole body, up to `bytes_max`; returns it unchanged if it cannot be decoded.
+/// Decodes a whole body, up to `bytes_max`, and reads UTF-16 as UTF-8; returns it unchanged if it cannot be decoded.
 pub(super) fn whole(headers: &HeaderMap, body: Vec<u8>, bytes_max: usize) -> Vec<u8> {
     let decoded = Decoding::of(headers).ok().and_then(|mut decoding| decoding.take(&body, bytes_max).ok());
-    decoded.filter(|decoded| !decoded.is_empty()).unwrap_or(body)
+    narrowed(&decoded.filter(|decoded| !decoded.is_empty()).unwrap_or(body))
 }
 
 #[cfg(test)]

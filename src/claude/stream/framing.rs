@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{Limits, StreamError, event::KNOWN};
+use super::{Limits, StreamError, event::KNOWN, wide::Wide, wrapped};
 
 /// The UTF-8 byte order mark.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -37,12 +37,19 @@ pub(super) struct Framing {
     is_declared: bool,
     /// Bytes that were received and not passed on yet.
     held: Vec<u8>,
+    wide: Wide,
     bytes_max: usize,
 }
 
 impl Framing {
     pub(super) fn new(limits: Limits, is_declared: bool) -> Self {
-        Self { kind: Kind::Unknown, is_declared, held: Vec::new(), bytes_max: limits.message_bytes_max }
+        Self {
+            kind: Kind::Unknown,
+            is_declared,
+            held: Vec::new(),
+            wide: Wide::default(),
+            bytes_max: limits.message_bytes_max,
+        }
     }
 
     /// Returns the bytes so far, if they are not an answer in any framing.
@@ -52,14 +59,15 @@ impl Framing {
 
     /// Takes the next bytes, cut anywhere; returns bytes of the event stream.
     pub(super) fn feed<'b>(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, StreamError> {
+        let bytes = self.wide.feed(bytes);
         if matches!(self.kind, Kind::Events) {
-            return Ok(Cow::Borrowed(bytes));
+            return Ok(bytes);
         }
         if self.held.len().saturating_add(bytes.len()) > self.bytes_max {
             return Err(StreamError::MessageTooLong { message_bytes_max: self.bytes_max });
         }
         let before = self.held.len();
-        self.held.extend_from_slice(bytes);
+        self.held.extend_from_slice(&bytes);
         if matches!(self.kind, Kind::Unknown) {
             self.kind = self.told_by_the_beginning(false);
         }
@@ -76,6 +84,8 @@ impl Framing {
 
     /// Takes the end of the answer; returns the rest of the event stream.
     pub(super) fn end(&mut self) -> Result<Vec<u8>, StreamError> {
+        let rest = self.wide.end();
+        self.held.extend(rest);
         if matches!(self.kind, Kind::Unknown) {
             self.kind = self.told_by_the_beginning(true);
         }
@@ -109,7 +119,7 @@ impl Framing {
         let inner = self.inner();
         let may_become = |beginning: &[u8]| beginning.starts_with(inner) && !is_all;
         match inner.first() {
-            Some(b'{') => Kind::Braced,
+            Some(b'{' | b'[') => Kind::Braced,
             // It may be half of a byte order mark.
             None if !is_all => Kind::Unknown,
             _ if self.is_declared => Kind::Events,
@@ -130,7 +140,7 @@ impl Framing {
         let line = inner.split(|byte| *byte == b'\n').next().unwrap_or_default();
         // An incomplete value continues on the next line.
         let Ok(value) = serde_json::from_slice::<Value>(line) else { return Vec::new() };
-        if is_event(&value) {
+        if is_event(&value) || value.is_object() && wrapped::inner(&value).is_some_and(|inner| is_event(&inner)) {
             self.kind = Kind::Lines;
             return self.lines();
         }
@@ -153,15 +163,24 @@ impl Framing {
     }
 }
 
-/// Returns a value as events, if it is a message or an event.
+/// Returns a value as events, if it is a message, an event or a list of events, or one of them is wrapped in it.
 fn whole(value: &Value) -> Option<Vec<u8>> {
     if is_event(value) {
         return Some(told(std::slice::from_ref(value)));
     }
-    is_message(value).then(|| told(&events_of(value)))
+    if let Value::Array(events) = value
+        && events.len() > 1
+        && events.iter().all(is_event)
+    {
+        return Some(told(events));
+    }
+    if is_message(value) {
+        return Some(told(&events_of(value)));
+    }
+    wrapped::inner(value).and_then(|inner| whole(&inner))
 }
 
-fn is_message(value: &Value) -> bool {
+pub(super) fn is_message(value: &Value) -> bool {
     value["type"] == "message"
         || value["content"].is_array()
         || (value["content"].is_string() && value["role"] == "assistant")
@@ -189,7 +208,7 @@ fn blocks(content: &Value) -> Vec<Value> {
 }
 
 /// Returns whether a value is a stream event. A whole body with an error is a refusal, and handled as such.
-fn is_event(value: &Value) -> bool {
+pub(super) fn is_event(value: &Value) -> bool {
     value["type"].as_str().is_some_and(|kind| kind != "error" && KNOWN.contains(&kind))
 }
 
@@ -336,6 +355,69 @@ mod tests {
             "[DONE]",
         ] {
             assert!(in_one(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn api10_an_answer_in_utf_16_is_read_however_it_is_cut() {
+        let message = r#"{"type":"message","role":"assistant","content":[{"type":"text","text":"Größe 😀"}]}"#;
+        let stream = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+        let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
+        let little = |text: &str| units(text).into_iter().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let big = |text: &str| units(text).into_iter().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+        for cut in [1, 2, 3, 7, 10_000] {
+            let expected = framed(message.as_bytes(), false, cut).expect("it is an answer");
+            assert!(expected.contains("Größe 😀"));
+            for bytes in [
+                little(message),
+                big(message),
+                little(&format!("\u{feff}{message}")),
+                big(&format!("\u{feff}{message}")),
+            ] {
+                assert_eq!(framed(&bytes, false, cut).as_deref(), Ok(&*expected), "by {cut}");
+            }
+            assert_eq!(framed(&little(stream), true, cut).as_deref(), Ok(stream), "by {cut}");
+        }
+        let page = little("<html>");
+        let mut framing = Framing::new(Limits::default(), false);
+        assert_eq!(framing.feed(&page).map(|_| ()), Err(StreamError::NoAnswer));
+        assert_eq!(framing.foreign(), Some(&b"<html>"[..]));
+    }
+
+    #[test]
+    fn api10_an_answer_in_a_gateways_own_object_is_read() {
+        let message = r#"{"type":"message","role":"assistant","content":[{"type":"text","text":"Fine"}]}"#;
+        let quoted = serde_json::to_string(message).expect("is JSON");
+        let begun = r#"{"type":"message_start","message":{}}"#;
+        for wrapped in [
+            format!(r#"{{"data":{message}}}"#),
+            format!(r#"{{"response":{message}}}"#),
+            format!(r#"{{"success":true,"error":null,"result":{message}}}"#),
+            format!(r#"{{"data":{{"response":{message}}}}}"#),
+            format!(r#"{{"statusCode":200,"headers":{{}},"body":{quoted}}}"#),
+            format!("[{message}]"),
+        ] {
+            for cut in [1, 9, 10_000] {
+                let events = framed(wrapped.as_bytes(), false, cut).expect("it is an answer");
+                assert!(events.contains(r#""text":"Fine""#) && events.contains("message_stop"), "{events}");
+            }
+        }
+        let events = framed(format!(r#"[{begun},{{"type":"message_stop"}}]"#).as_bytes(), false, 9).expect("is one");
+        assert_eq!(events.matches("data: ").count(), 2);
+        let lines = format!("{{\"data\":{begun}}}\n{{\"data\":{{\"type\":\"message_stop\"}}}}\n");
+        let events = framed(lines.as_bytes(), false, 9).expect("is one");
+        assert_eq!(events.matches("data: ").count(), 2, "{events}");
+        assert!(
+            wrapped::in_data(&format!(r#"{{"data":{begun}}}"#)).is_some_and(|inner| inner.contains("message_start"))
+        );
+        for other in [
+            r#"{"data":{"content":["x"]}}"#,
+            r#"{"result":{"content":[{"title":"x"}]}}"#,
+            r#"{"data":{"choices":[]}}"#,
+            r#"{"message":"hello"}"#,
+            r#"{"message":{},"type":"message_start"}"#,
+        ] {
+            assert_eq!(wrapped::in_data(other), None, "{other}");
         }
     }
 

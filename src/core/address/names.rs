@@ -140,7 +140,8 @@ impl<'a> CoworkerHere<'a> {
             // `oncall - state of the disks`, or the request on the next line.
             let parted = spelling::behind_dash(behind).is_some_and(|said| !spelling::states(said))
                 || behind.trim_start_matches([' ', '\t', '\r']).starts_with('\n');
-            let calls = is_vocative(text, &found) || !states && (*own || asks || parted && !is_ordinary);
+            let commands = command_behind(behind).is_some();
+            let calls = is_vocative(text, &found) || !states && (*own || asks || commands || parted && !is_ordinary);
             Some(Named { bytes: found.bytes, calls, may_call: calls || !states && !is_ordinary && !found.decorated })
         });
         found.max()
@@ -168,11 +169,33 @@ pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerH
     let Some(end) = named.max(linked).max(pill) else { return text.trim_end() };
     let behind = &text[end..];
     let rest = behind.trim_start();
+    if let Some(command) = command_behind(behind) {
+        return command.trim();
+    }
     let marked = behind.strip_prefix(VOCATIVE).filter(|rest| rest.starts_with(char::is_whitespace));
-    let Some(rest) = marked.or_else(|| rest.strip_prefix([':', ',', '：', '，'])) else { return rest.trim() };
+    let parted = || spelling::behind_dash(behind).filter(|said| !said.trim().is_empty());
+    let Some(rest) = marked.or_else(|| rest.strip_prefix([':', ',', '：', '，'])).or_else(parted) else {
+        return rest.trim();
+    };
     // `**oncall:** …`
     let is_emphasised = text.trim_start_matches(is_hidden).starts_with(['*', '_']);
     if is_emphasised { rest.trim_start_matches(['*', '_']).trim() } else { rest.trim() }
+}
+
+/// Signs that people put between a name and a command: `oncall - !status`, `oncall → !status`.
+const BEFORE_COMMAND: [char; 20] =
+    ['-', '–', '—', '―', '→', '⇒', '➜', '=', '>', '…', '.', '|', '·', '•', '/', ':', ',', ';', '：', '，'];
+
+/// Returns the command that follows a name behind signs that stand apart from it.
+fn command_behind(behind: &str) -> Option<&str> {
+    let rest = behind.trim_start_matches(|letter: char| {
+        letter.is_whitespace() || is_hidden(letter) || BEFORE_COMMAND.contains(&letter)
+    });
+    let signs = &behind[..behind.len() - rest.len()];
+    let is_parted =
+        signs.chars().any(|letter| BEFORE_COMMAND.contains(&letter)) && signs.ends_with(char::is_whitespace);
+    let bare = rest.trim_start_matches(['*', '_', '`']).strip_prefix(['!', '！', '﹗'])?;
+    (is_parted && bare.starts_with(char::is_alphabetic)).then_some(rest)
 }
 
 /// Returns `text` without the address of `coworker` at its end, as in `!help @oncall`; `None` if there is none.
@@ -197,7 +220,7 @@ pub(crate) fn strip_address_behind<'t>(
     };
     let named = text.char_indices().map(|(at, _)| at).filter(begins).find(is_address);
     let at = [pill, named].into_iter().flatten().min()?;
-    Some(text[..at].trim_end_matches(|c: char| c.is_whitespace() || c == ','))
+    Some(text[..at].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | '-' | '–' | '—')))
 }
 
 /// Matches `[label](https://matrix.to/#/@id)`, from clients that put Markdown into the body.

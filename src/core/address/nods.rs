@@ -365,6 +365,12 @@ pub fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<Nod> {
     }
 }
 
+/// Returns whether a text is one known phrase.
+pub(super) fn is_phrase(text: &str) -> bool {
+    let words: Vec<String> = text.split_whitespace().map(plain).collect();
+    phrase(&words).is_some_and(|(length, _)| length == words.len())
+}
+
 /// Returns the longest known phrase at the start of `words`: its length in words, and its meaning.
 fn phrase(words: &[String]) -> Option<(usize, Option<Nod>)> {
     (1..=words.len().min(PHRASE_WORDS_MAX)).rev().find_map(|length| {

@@ -6,7 +6,10 @@ use ruma::{OwnedUserId, UserId};
 
 use super::{
     CoworkerHere, Message, MessageKind, OwnWords, after_quote,
+    ending::{called_at_end, may_call_at_end, speaks_to_somebody},
+    inflected,
     own_words::linked_user,
+    salutations::calls_everybody,
     spelling::{self, calls_clearly, is_same, is_unspaced, is_vocative, name_at_start},
 };
 use crate::core::legible::is_hidden;
@@ -21,7 +24,7 @@ pub struct Member<'a> {
 }
 
 /// Everyday words, which address nobody as a part of a name.
-const EVERYDAY: [&str; 57] = [
+pub(super) const EVERYDAY: [&str; 57] = [
     "a", "all", "an", "and", "any", "are", "but", "can", "could", "did", "do", "does", "for", "had", "has", "have",
     "he", "help", "her", "here", "his", "how", "i", "if", "in", "is", "it", "its", "just", "me", "might", "must", "my",
     "no", "not", "now", "of", "ok", "on", "or", "our", "please", "she", "should", "so", "test", "that", "the", "they",
@@ -29,13 +32,13 @@ const EVERYDAY: [&str; 57] = [
 ];
 
 /// Words between the names of several people.
-const BETWEEN: [&str; 14] = ["&", "+", "/", "and", "und", "et", "y", "e", "i", "en", "og", "och", "ve", "и"];
+pub(super) const BETWEEN: [&str; 14] = ["&", "+", "/", "and", "und", "et", "y", "e", "i", "en", "og", "och", "ve", "и"];
 
 /// Most bytes of several people's names at the start of a message.
 const NAMES_BYTES_MAX: usize = 200;
 
 /// Words with which people begin to address somebody.
-const GREETINGS: [&str; 40] = [
+pub(super) const GREETINGS: [&str; 40] = [
     "hey",
     "hi",
     "hello",
@@ -79,22 +82,65 @@ const GREETINGS: [&str; 40] = [
 ];
 
 /// Those of them that also begin an answer: "ok skip", "yes, grant access".
-const ANSWERS: [&str; 5] = ["ok", "okay", "yes", "yeah", "no"];
+pub(super) const ANSWERS: [&str; 5] = ["ok", "okay", "yes", "yeah", "no"];
 
 /// Titles before a name, with which a surname alone counts.
-const TITLES: [&str; 30] = [
-    "mr", "mr.", "mrs", "mrs.", "ms", "ms.", "miss", "mx", "dr", "dr.", "prof", "prof.", "herr", "frau", "hr.", "fr.",
-    "monsieur", "madame", "m.", "mme", "señor", "señora", "sr.", "sra.", "signor", "signora", "pan", "pani", "anh",
+const TITLES: [&str; 44] = [
+    "captain",
+    "capt",
+    "capt.",
+    "sir",
+    "madam",
+    "ma'am",
+    "coach",
+    "boss",
+    "أستاذ",
+    "أستاذة",
+    "دكتور",
+    "دكتورة",
+    "uncle",
+    "doctor",
+    "mr",
+    "mr.",
+    "mrs",
+    "mrs.",
+    "ms",
+    "ms.",
+    "miss",
+    "mx",
+    "dr",
+    "dr.",
+    "prof",
+    "prof.",
+    "herr",
+    "frau",
+    "hr.",
+    "fr.",
+    "monsieur",
+    "madame",
+    "m.",
+    "mme",
+    "señor",
+    "señora",
+    "sr.",
+    "sra.",
+    "signor",
+    "signora",
+    "pan",
+    "pani",
+    "anh",
     "chị",
 ];
 
 /// Returns who is called if a text opens with somebody other than its sender and the coworkers: by a pill, an id, any
-/// word with an `@`, or a member's name. The set is empty if it is unknown who that is.
+/// word with an `@`, a member's name, or everybody together; or if it ends with a member's name as a call. The set is
+/// empty if it is unknown who that is. `asked_back` says whether the coworker asked something, which the text may answer.
 pub(super) fn called_another(
     message: &Message,
     sender: &UserId,
     members: &[Member<'_>],
     coworkers: &[CoworkerHere<'_>],
+    asked_back: Option<bool>,
 ) -> Option<BTreeSet<OwnedUserId>> {
     let is_other = |user: &UserId| user != sender && !coworkers.iter().any(|coworker| coworker.user == user);
     if let Some(html) = &message.html {
@@ -105,12 +151,9 @@ pub(super) fn called_another(
         }
     }
     let text = after_quote(&message.body);
-    let greeted = GREETINGS.iter().filter_map(|greeting| {
-        let start = name_at_start(text, greeting)?;
-        Some((text[start.bytes..].trim_start_matches([' ', ',', '!']), !ANSWERS.contains(greeting)))
-    });
     let others: Vec<&Member<'_>> = members.iter().filter(|member| is_other(member.user)).collect();
-    std::iter::once((text, false)).chain(greeted).find_map(|(text, greeted)| {
+    let answers = asked_back == Some(true);
+    let opened = openings(text).find_map(|(text, greeted)| {
         if coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some()) {
             return None;
         }
@@ -119,24 +162,96 @@ pub(super) fn called_another(
         if named.is_empty() {
             named = several_named(text, &others);
         }
-        (!named.is_empty() || is_called_with_at(text, sender)).then_some(named)
+        let everybody = || (greeted || !answers) && calls_everybody(text, greeted);
+        (!named.is_empty() || is_called_with_at(text, sender) || everybody()).then_some(named)
+    });
+    opened.or_else(|| {
+        let names_ours = || coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some());
+        if answers && !speaks_to_somebody(text) || names_ours() {
+            return None;
+        }
+        Some(called_at_end(text, &others, members)).filter(|called| !called.is_empty())
     })
 }
 
-/// Returns a member's whole names: as displayed, without additions (`Bob Stone (ops)`), and the user id.
-fn whole_names<'a>(member: &Member<'a>) -> [&'a str; 4] {
+/// Returns whether a text may be for others by words with which people also answer a question.
+pub(super) fn may_answer_or_call(message: &Message) -> bool {
+    let text = after_quote(&message.body);
+    may_call_at_end(text) || openings(text).any(|(text, greeted)| calls_everybody(text, greeted))
+}
+
+/// Returns a text, and what follows a greeting at its start. The flag says whether the greeting marks a name behind it.
+fn openings(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let greeted = GREETINGS.iter().filter_map(move |greeting| {
+        let start = name_at_start(text, greeting)?;
+        Some((text[start.bytes..].trim_start_matches([' ', ',', '!']), !ANSWERS.contains(greeting)))
+    });
+    std::iter::once((text, false)).chain(greeted)
+}
+
+/// Returns a member's whole names: as displayed, without additions (`Bob Stone (ops)`) and titles, and the user id; also
+/// as typed without umlauts.
+fn whole_names(member: &Member<'_>) -> Vec<String> {
     let display = member.name.unwrap_or_default().trim();
     let bare = [" (", " [", " |", " ·", " /"].iter().filter_map(|mark| display.find(mark)).min();
     let bare = bare.map_or("", |end| display[..end].trim());
-    [display, bare, member.user.localpart(), member.user.as_str()]
+    let mut names: Vec<String> =
+        [display, bare, untitled(display).unwrap_or_default(), member.user.localpart(), member.user.as_str()]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+    let spelled: Vec<_> = names.iter().filter_map(|name| without_umlauts(name)).collect();
+    names.extend(spelled);
+    names
+}
+
+/// Returns a member's names and the words of the displayed one that are names.
+pub(super) fn names_of(member: &Member<'_>) -> Vec<String> {
+    let mut names = whole_names(member);
+    let display = names.first().filter(|_| member.name.is_some()).cloned().unwrap_or_default();
+    let parts = display.split_whitespace().map(|part| part.trim_matches(|letter: char| !letter.is_alphanumeric()));
+    let parts = parts.filter(|part| is_name(part));
+    names.extend(parts.flat_map(|part| [Some(part.to_owned()), without_umlauts(part)]).flatten());
+    names
+}
+
+/// Returns whether a part of a display name is a name.
+fn is_name(part: &str) -> bool {
+    let is_other = |words: &[&str]| words.iter().any(|word| is_same(part, word));
+    part.chars().count() > 1 && !is_other(&EVERYDAY) && !is_other(&TITLES)
+}
+
+/// Returns the family and the given name of a name without spaces, wherever it may be parted.
+pub(super) fn unspaced_parts<'m>(member: &Member<'m>) -> impl Iterator<Item = &'m str> {
+    let display = member.name.unwrap_or_default().trim();
+    let display = if is_unspaced(display) { display } else { "" };
+    display.char_indices().skip(1).flat_map(move |(at, _)| [&display[..at], &display[at..]])
+}
+
+/// Returns a name as people type it without umlauts: `Juergen`.
+fn without_umlauts(name: &str) -> Option<String> {
+    let lower = name.to_lowercase();
+    let spelled = [('ä', "ae"), ('ö', "oe"), ('ü', "ue"), ('ø', "oe"), ('å', "aa")];
+    let spelled = spelled.iter().fold(lower.clone(), |name, (letter, typed)| name.replace(*letter, typed));
+    (spelled != lower).then_some(spelled)
+}
+
+/// Returns what follows a title at the start of a text.
+fn untitled(text: &str) -> Option<&str> {
+    let text = text.trim_start();
+    let first = text.split_whitespace().next()?;
+    let is_title = TITLES.iter().any(|title| is_same(first, title));
+    is_title.then(|| text[first.len()..].trim_start()).filter(|rest| !rest.is_empty())
 }
 
 /// Returns whether a text calls a member at its start. Most names are also words ("Grant access", "Max 5 lines"), so a
 /// name counts only with a mark that makes it an address; otherwise a request would vanish.
 fn is_named(text: &str, member: &Member<'_>, greeted: bool) -> bool {
-    let mut whole = whole_names(member).into_iter().filter(|name| !name.is_empty());
-    whole.any(|name| calls(text, name, greeted))
-        || is_named_in_part(text, member.name.unwrap_or_default().trim(), greeted)
+    let whole = whole_names(member);
+    let titled = untitled(text);
+    whole.iter().any(|name| calls(text, name, greeted) || titled.is_some_and(|text| calls(text, name, true)))
+        || is_named_in_part(text, member, greeted)
 }
 
 /// Returns whether a text opens with a name that is an address there; after a greeting or a title, less marks it as one.
@@ -146,13 +261,15 @@ fn calls(text: &str, name: &str, expected: bool) -> bool {
 
 /// Returns the members called together at the start of a text: `Anna & Bob:`, `Anna/Bob:`, `Anna and Bob,`.
 fn several_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
-    let none = BTreeSet::new;
     let text = text.trim_start_matches(is_hidden);
-    let Some(head) = text.find(spelling::CALLING).map(|end| &text[..end]) else { return none() };
-    if head.len() > NAMES_BYTES_MAX {
-        return none();
-    }
-    let spaced = head.replace('/', " / ").replace('&', " & ").replace('+', " + ");
+    let head = text.find(spelling::CALLING).map_or("", |end| &text[..end]);
+    if head.len() > NAMES_BYTES_MAX { BTreeSet::new() } else { members_named(head, others) }
+}
+
+/// Returns the members whose names, with words such as "and" between them, are the whole text.
+pub(super) fn members_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
+    let none = BTreeSet::new;
+    let spaced = text.replace('/', " / ").replace('&', " & ").replace('+', " + ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let between = |word: &&str| BETWEEN.iter().any(|between| is_same(word, between));
     if !words.iter().any(between) {
@@ -162,11 +279,8 @@ fn several_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
     for name in words.split(between) {
         let name = name.join(" ");
         let name = name.trim_start_matches(['@', '＠']);
-        let is_meant = |member: &&&Member<'_>| {
-            let display = member.name.unwrap_or_default();
-            let mut names = whole_names(member).into_iter().chain(display.split_whitespace());
-            !name.is_empty() && names.any(|own| is_same(own, name))
-        };
+        let is_meant =
+            |member: &&&Member<'_>| !name.is_empty() && names_of(member).iter().any(|own| is_same(own, name));
         let meant: Vec<_> = others.iter().filter(is_meant).collect();
         if meant.is_empty() {
             return none();
@@ -177,28 +291,29 @@ fn several_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
 }
 
 /// Returns whether a text opens with part of a name, which counts only if it is clearly an address.
-fn is_named_in_part(text: &str, display: &str, greeted: bool) -> bool {
-    let title = TITLES.iter().filter_map(|title| {
-        let start = text.split_whitespace().next().filter(|first| is_same(first, title))?;
-        Some(text.trim_start()[start.len()..].trim_start())
-    });
-    let titled = title.max();
+fn is_named_in_part(text: &str, member: &Member<'_>, greeted: bool) -> bool {
+    let display = member.name.unwrap_or_default().trim();
+    let titled = untitled(text);
     let mut parts = display.split_whitespace().map(|part| part.trim_matches(|letter: char| !letter.is_alphanumeric()));
     if parts.any(|part| {
-        let is_name =
-            part.chars().count() > 1 && part.len() < display.len() && !EVERYDAY.iter().any(|word| is_same(part, word));
-        is_name && calls(text, part, greeted) || !part.is_empty() && titled.is_some_and(|text| calls(text, part, true))
+        let is_name = is_name(part);
+        let spelled = without_umlauts(part);
+        let forms = std::iter::once(part).chain(spelled.as_deref());
+        is_name && forms.clone().any(|part| calls(text, part, greeted))
+            || is_name && inflected::is_called(text, part)
+            || !part.is_empty() && titled.is_some_and(|text| forms.clone().any(|part| calls(text, part, true)))
     }) {
         return true;
     }
-    // In a name without spaces, the text before an honorific is part of the name: the family or the given name.
+    // In a name without spaces, the text before an honorific or a colon is the family or the given name.
     let text = text.trim_start_matches(is_hidden);
-    is_unspaced(display)
-        && display.char_indices().skip(1).any(|(at, _)| {
-            [&display[..at], &display[at..]]
-                .into_iter()
-                .any(|part| name_at_start(text, part).is_some_and(|start| start.honoured && is_vocative(text, &start)))
+    let is_called = |part: &str| {
+        name_at_start(text, part).is_some_and(|start| {
+            let is_alone = part.chars().count() > 1 && text[start.bytes..].starts_with(spelling::CALLING);
+            (start.titled || is_alone) && is_vocative(text, &start)
         })
+    };
+    unspaced_parts(member).any(is_called)
 }
 
 /// Returns whether a text starts with an unknown `@somebody`, `@here` and the like.

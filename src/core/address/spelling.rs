@@ -41,7 +41,17 @@ const OF_DATA: [char; 3] = ['[', '"', '\''];
 const QUESTIONS: [char; 11] = ['?', '？', '؟', '¿', '﹖', '⁇', '⁈', '⁉', '❓', '❔', '՞'];
 
 /// Honorifics that are attached to a name.
-const HONORIFICS: [&str; 38] = [
+const HONORIFICS: [&str; 48] = [
+    "哥",
+    "姐",
+    "兄",
+    "叔",
+    "阿姨",
+    "师傅",
+    "師傅",
+    "선배님",
+    "대표님",
+    "이사님",
     "さん",
     "サン",
     "さま",
@@ -83,7 +93,17 @@ const HONORIFICS: [&str; 38] = [
 ];
 
 /// Titles after a name, as a separate word or with a hyphen.
-const TITLES_BEHIND: [&str; 26] = [
+const TITLES_BEHIND: [&str; 36] = [
+    " भाई",
+    " भैया",
+    " दीदी",
+    " साहब",
+    " भाइ",
+    " ভাই",
+    " bhai",
+    " didi",
+    " efendi",
+    " 선배님",
     "-san",
     "-sama",
     "-kun",
@@ -229,6 +249,8 @@ pub(super) struct Start {
     pub(super) at: bool,
     /// Whether it includes an attached honorific.
     pub(super) honoured: bool,
+    /// Whether it includes any honorific or title.
+    pub(super) titled: bool,
     /// Whether an emoji, a quote or a bracket precedes it.
     pub(super) decorated: bool,
 }
@@ -285,7 +307,13 @@ fn name_behind(text: &str, name: &str, before: &Before) -> Option<Start> {
         let behind = &rest[length..];
         let (honorific, honoured) = honorific(behind);
         let bytes = skipped + length + honorific;
-        (honorific > 0 || ends_word(behind, name)).then_some(Start { bytes, at, honoured, decorated })
+        (honorific > 0 || ends_word(behind, name)).then_some(Start {
+            bytes,
+            at,
+            honoured,
+            titled: honorific > 0,
+            decorated,
+        })
     };
     let found = bare.and_then(|bare| named(bare, true)).or_else(|| named(plain, name.starts_with('@')));
     found
@@ -315,14 +343,49 @@ pub(super) fn is_same(name: &str, other: &str) -> bool {
     name.chars().flat_map(folded).eq(other.chars().flat_map(folded))
 }
 
+/// Letters with accents, which people leave out when their keyboard lacks them, and what they type instead.
+const ACCENTED: [(&str, &str); 27] = [
+    ("àáâãäåāăąǎạảấầẩẫậắằẳẵặ", "a"),
+    ("æ", "ae"),
+    ("çćĉċč", "c"),
+    ("ďđð", "d"),
+    ("èéêëēĕėęěẹẻẽếềểễệ", "e"),
+    ("ĝğġģ", "g"),
+    ("ĥħ", "h"),
+    ("ìíîïĩīĭįỉị", "i"),
+    ("ķ", "k"),
+    ("ĺļľł", "l"),
+    ("ñńņňŋ", "n"),
+    ("òóôõöøōŏőơọỏốồổỗộớờởỡợ", "o"),
+    ("œ", "oe"),
+    ("ŕŗř", "r"),
+    ("śŝşšș", "s"),
+    ("ţťț", "t"),
+    ("ùúûüũūŭůűųưụủứừửữự", "u"),
+    ("ýÿŷỳỵỷỹ", "y"),
+    ("źżž", "z"),
+    ("άὰ", "α"),
+    ("έ", "ε"),
+    ("ή", "η"),
+    ("ίϊΐ", "ι"),
+    ("ό", "ο"),
+    ("ύϋΰ", "υ"),
+    ("ώ", "ω"),
+    ("ё", "е"),
+];
+
 fn folded(letter: char) -> impl Iterator<Item = char> {
     let special = match letter {
         'İ' | 'I' | 'ı' => Some("i"),
-        '\u{307}' => Some(""),
+        '\u{300}'..='\u{36f}' => Some(""),
         'ß' | 'ẞ' => Some("ss"),
         'ς' => Some("σ"),
         '’' | 'ʼ' => Some("'"),
-        _ => None,
+        letter if letter.is_ascii() => None,
+        letter => {
+            let lower = letter.to_lowercase().next().unwrap_or(letter);
+            ACCENTED.iter().find(|(letters, _)| letters.contains(lower)).map(|(_, typed)| *typed)
+        }
     };
     let usual = special.is_none().then(|| usual_width(letter).to_lowercase());
     special.unwrap_or_default().chars().chain(usual.into_iter().flatten())

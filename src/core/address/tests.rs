@@ -10,6 +10,7 @@ use crate::core::{
 
 mod calling;
 mod nodding;
+mod people;
 mod properties;
 
 const MINUTE_MS: i64 = 60 * 1000;
@@ -901,7 +902,8 @@ fn c6_an_edit_that_newly_mentions_triggers_once_within_five_minutes() {
     ];
     for (name, original_sender, after_ms, asked, new, newly_mentioned, expected) in table {
         let sent_at = Timestamp::from_ms(NOW.as_ms() - after_ms);
-        let original = Original { sender: original_sender, sent_at, asked };
+        let replaced = RoomEvent { sent_at, ..event(original_sender, EventKind::Message(Message::text("hm"))) };
+        let original = Original { event: &replaced, asked };
         let target: OwnedEventId = event_id!("$before").to_owned();
         let edit = event(alice(), EventKind::Edit { target, new, newly_mentioned });
         assert_eq!(addressed(&edit, &Scene { original: Some(original), ..scene() }), expected, "{name}");

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     Pills, folds, inline, letters,
-    mentions::{has_room_mention, is_user_link, split_mentions, without_room},
+    mentions::{calls_in_its_host, is_user_link, split_mentions},
     shield::{self, Shielded},
     source,
 };
@@ -262,7 +262,7 @@ impl Cleaner {
     }
 
     fn link(&mut self, dest_url: &str) {
-        let dest_url = CowStr::from(without_room(dest_url).into_owned());
+        let dest_url = CowStr::from(dest_url.to_owned());
         let written = !self.in_link && may_link(&dest_url, self.pills);
         self.open.push(written);
         let is_raw = matches!(self.events.last(), Some(Event::Text(text)) if text.ends_with(char::is_alphanumeric));
@@ -398,8 +398,8 @@ fn may_be_shown(dest_url: &str) -> bool {
 }
 
 fn may_link(dest_url: &str, pills: bool) -> bool {
-    // Clients may look for `@room` anywhere in a message, including in an address.
-    let pings = has_room_mention(dest_url);
+    // It would read like a call, and no host is named so.
+    let pings = calls_in_its_host(dest_url);
     if pings || dest_url.len() > LINK_BYTES_MAX || letters::tamed(dest_url) != dest_url {
         return false;
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
-use super::{inline, kept, tasks};
+use super::{inline, kept, mentions, tasks};
 
 /// The largest heading level written, because `<h1>` shouts in a chat.
 const HEADING_MIN: u8 = 3;
@@ -93,7 +93,7 @@ impl Writer {
             Event::Text(text) => self.text(text),
             Event::Code(code) => {
                 self.html.push_str("<code>");
-                self.text(code);
+                self.text(mentions::unjoined(code).as_deref().unwrap_or(code));
                 self.html.push_str("</code>");
             }
             Event::SoftBreak | Event::HardBreak => self.html.push_str("<br>"),

@@ -1,9 +1,12 @@
 //! Texts that clients could take for a mention: ids, `@room`, links to people.
 
-use std::borrow::Cow;
-
 use pulldown_cmark::Event;
 use url::Url;
+
+/// Stands between `@` and `room` in the body where the words themselves call a room, for clients whose push rules are
+/// older than `m.mentions`. Everything else is for copying and stays as it is: `m.mentions` is always set, and where it
+/// is, no server and no client looks for `@room` in the body ("m.rule.roomnotif", spec 1.7).
+pub(super) const WORD_JOINER: char = '\u{2060}';
 
 /// Returns whether clients may show a link as a mention of a person: matrix.to, `matrix:u/…`, and permalinks of web
 /// clients, which name the person in their fragment. Clients decode a link before they check it.
@@ -33,18 +36,17 @@ pub(in crate::core) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// Writes a text with possible mentions as code, in which clients do not look for them. In web addresses, `@room`
-/// becomes `%40room`, which leads to the same place.
+/// Writes a text with possible mentions as code, in which clients do not look for them. A bare `@room` gets a
+/// [`WORD_JOINER`], which only the body shows; code that was written as code has none. Web addresses stay as they are.
 pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
     let mut written = 0;
-    for (begin, end, kind) in mentions(text) {
+    for (begin, end) in mentions(text) {
         if begin > written {
             events.push(Event::Text(text[written..begin].to_owned().into()));
         }
-        events.push(match kind {
-            Found::Call => Event::Code(text[begin..end].to_owned().into()),
-            Found::Address => Event::Text(without_room(&text[begin..end]).into_owned().into()),
-        });
+        let called = &text[begin..end];
+        let called = if called.eq_ignore_ascii_case("@room") { joined(called) } else { called.to_owned() };
+        events.push(Event::Code(called.into()));
         written = end;
     }
     if written < text.len() {
@@ -52,34 +54,31 @@ pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
     }
 }
 
-/// A text that could be taken for a mention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// An id, `@room`, or a link to somebody.
-    Call,
-    /// A web address that contains `@room`.
-    Address,
-}
-
-/// Returns a web address with each `@room` after its host as `%40room`; unchanged if that does not help.
-pub(super) fn without_room(address: &str) -> Cow<'_, str> {
+/// Returns whether `@room` stands before an address's path, so that the address reads like a call. In a path it is part
+/// of an address that leads somewhere (`https://example.org/@room/12`).
+pub(super) fn calls_in_its_host(address: &str) -> bool {
     let host = address.find("://").map_or(0, |scheme| scheme + 3);
-    let Some(path) = address[host..].find(['/', '?', '#']).map(|path| host + path) else { return address.into() };
-    let mut encoded = String::new();
-    let mut done = 0;
-    for (at, _) in address.match_indices('@').filter(|(at, _)| *at > path && is_room_mention(address, *at)) {
-        encoded.push_str(&address[done..at]);
-        encoded.push_str("%40");
-        done = at + 1;
-    }
-    if done == 0 {
-        return address.into();
-    }
-    encoded.push_str(&address[done..]);
-    encoded.into()
+    let path = address[host..].find(['/', '?', '#']).map_or(address.len(), |path| host + path);
+    address.match_indices('@').any(|(at, _)| at <= path && is_room_mention(address, at))
 }
 
-fn mentions(text: &str) -> Vec<(usize, usize, Found)> {
+/// Returns whether the `@` of a text is in a web address.
+pub(super) fn is_in_address(text: &str, at: usize) -> bool {
+    text[..at].rsplit(char::is_whitespace).next().is_some_and(|word| word.contains("://"))
+}
+
+/// Returns `@room` with a joiner.
+fn joined(room: &str) -> String {
+    format!("@{WORD_JOINER}{}", &room[1..])
+}
+
+/// Returns whether a code is a joined `@room`, and the same without the joiner.
+pub(super) fn unjoined(code: &str) -> Option<String> {
+    let room = code.strip_prefix('@')?.strip_prefix(WORD_JOINER)?;
+    room.eq_ignore_ascii_case("room").then(|| format!("@{room}"))
+}
+
+fn mentions(text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut at = 0;
     for word in text.split_inclusive(char::is_whitespace) {
@@ -90,11 +89,10 @@ fn mentions(text: &str) -> Vec<(usize, usize, Found)> {
         let is_address = token.contains("://");
         let url = if is_address || token.starts_with("matrix:") { Url::parse(token).ok() } else { None };
         match url {
-            Some(url) if is_user_link(&url) => found.push((begin, end, Found::Call)),
+            Some(url) if is_user_link(&url) => found.push((begin, end)),
             Some(_) if is_address => {
-                if has_room_mention(token) {
-                    let encoded = !has_room_mention(&without_room(token));
-                    found.push((begin, end, if encoded { Found::Address } else { Found::Call }));
+                if calls_in_its_host(token) {
+                    found.push((begin, end));
                 }
             }
             _ => ids(whole, at, &mut found),
@@ -111,11 +109,6 @@ pub(super) fn is_room_mention(text: &str, at: usize) -> bool {
     let behind = text.get(at + 1..).unwrap_or_default();
     let names = behind.get(..4).is_some_and(|room| room.eq_ignore_ascii_case("room"));
     names && !text[..at].ends_with(is_word) && !behind[4..].starts_with(is_word)
-}
-
-/// Returns whether a text contains `@room` as a separate word.
-pub(super) fn has_room_mention(text: &str) -> bool {
-    text.match_indices('@').any(|(at, _)| is_room_mention(text, at))
 }
 
 /// Returns the range of what people would copy together with `@room`: a package (`@room/core`), a path, a host name.
@@ -135,7 +128,7 @@ pub(super) fn calls_room(word: &str) -> bool {
 }
 
 /// Finds `@room` and user ids in a word that begins at `offset`.
-fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize, Found)>) {
+fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize)>) {
     let mut done = 0;
     for (at, _) in word.match_indices('@') {
         if at < done {
@@ -146,14 +139,14 @@ fn ids(word: &str, offset: usize, found: &mut Vec<(usize, usize, Found)>) {
         // For clients, the text after code is separate.
         if is_room_mention(&word[done..], at - done) {
             let (begin, end) = token_around(word, at, at + 5);
-            found.push((offset + begin.max(done), offset + end, Found::Call));
+            found.push((offset + begin.max(done), offset + end));
             done = end;
             continue;
         }
         let len = if after_letter { 0 } else { user_id_len(rest) };
         if len > 0 {
             done = at + 1 + len;
-            found.push((offset + at, offset + done, Found::Call));
+            found.push((offset + at, offset + done));
         }
     }
 }

@@ -6,13 +6,9 @@ use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
 use super::{
     folds, inline,
-    mentions::{is_room_mention, is_user_link},
+    mentions::{WORD_JOINER, is_in_address, is_room_mention, is_user_link},
 };
 
-/// Inserted between `@` and `room`, so that push rules from before `m.mentions` do not match the body. Only where it is
-/// a separate word: code, packages and paths are for copying, and for them `m.mentions`, which is always set, prevents
-/// the notification ("m.rule.roomnotif", spec 1.7).
-const WORD_JOINER: char = '\u{2060}';
 /// The prefix of a quoted line.
 const QUOTE: &str = "> ";
 
@@ -88,9 +84,7 @@ impl Writer {
                 let space = if code.starts_with('`') || code.ends_with('`') { " " } else { "" };
                 let begin = self.text.len();
                 self.push(&format!("{ticks}{space}{code}{space}{ticks}"));
-                if !code.eq_ignore_ascii_case("@room") {
-                    self.code.push(begin..self.text.len());
-                }
+                self.code.push(begin..self.text.len());
             }
             Event::SoftBreak | Event::HardBreak if self.in_cell => self.cell_break = !self.cell_is_empty(),
             Event::SoftBreak | Event::HardBreak => self.push("\n"),
@@ -278,14 +272,14 @@ fn ticks_in(code: &str) -> usize {
     code.split(|letter| letter != '`').map(str::len).max().unwrap_or(0)
 }
 
-/// Returns a text in which `@room` does not match outside the ranges of `code`, which are in order.
+/// Returns a text in which `@room` does not match outside web addresses and the ranges of `code`, which are in order.
 pub(super) fn without_room_mention(text: &str, code: &[Range<usize>]) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut done = 0;
     let mut code = code.iter().peekable();
     for (at, _) in text.match_indices('@').filter(|(at, _)| is_room_mention(text, *at)) {
         while code.next_if(|code| code.end <= at).is_some() {}
-        if code.peek().is_some_and(|code| code.contains(&at)) {
+        if code.peek().is_some_and(|code| code.contains(&at)) || is_in_address(text, at) {
             continue;
         }
         safe.push_str(&text[done..=at]);

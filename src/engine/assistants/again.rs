@@ -24,7 +24,7 @@ pub(in crate::engine) struct Answered {
     /// The answer, or another message of its run.
     answer: OwnedEventId,
     /// The owner's message.
-    request: OwnedEventId,
+    pub(super) request: OwnedEventId,
     /// The place of the answer.
     place: Place,
     /// How often the request had run before this answer.

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, UserId};
 
-use super::Known;
+use tokio::time::Instant;
+
+use super::{Known, sync_beside};
 use crate::{
     core::{
-        address::{self, Answered, Member, Scene, Verdict},
-        event::{Message, RoomEvent},
+        address::{self, Answered, Asked, Member, Scene, Verdict},
+        event::{EventKind, Message, RoomEvent},
     },
     engine::{Engine, EngineError, records::ThreadRecord},
 };
@@ -35,6 +37,15 @@ impl Around {
             members,
             ..*scene
         }
+    }
+}
+
+impl Known {
+    /// Returns the message as its sender's edit leaves it, if it asked nobody before.
+    pub(super) fn as_edited_by(&self, edit: &RoomEvent) -> Option<RoomEvent> {
+        let EventKind::Edit { new, .. } = &edit.kind else { return None };
+        let may_ask = self.triggered.is_empty() && self.event.sender == edit.sender;
+        may_ask.then(|| address::as_edited(&self.event, new))
     }
 }
 
@@ -110,5 +121,15 @@ impl Engine {
             fetched => fetched.unwrap_or_default(),
         };
         Ok(address::asked_back(&fetched, answered, is_ours))
+    }
+
+    /// Begins the sync that precedes an encrypted answer as soon as it is decided who answers, so that it goes on beside
+    /// everything that comes before the answer is sent.
+    pub(super) fn sync_ahead_of_answers(&self, event: &RoomEvent, asked: &[Asked], accepted: Instant) {
+        for account in asked.iter().filter_map(|asked| self.pool.kept(&asked.user)) {
+            if account.is_sealed(&event.room) {
+                self.tasks.spawn(sync_beside(account, accepted));
+            }
+        }
     }
 }

@@ -78,7 +78,8 @@ proptest! {
         let doubled: Vec<_> = COWORKERS.iter().chain(COWORKERS.iter()).copied().collect();
         for (event, other, time) in events {
             let before = thread.clone();
-            let original = other.as_deref().map(|sender| Original { sender, sent_at: NOW, asked: &asked_before });
+            let replaced = other.as_deref().map(|sender| super::event(sender, EventKind::Message(Message::text("hi"))));
+            let original = replaced.as_ref().map(|event| Original { event, asked: &asked_before });
             let scene = Scene {
                 coworkers: &doubled, reply_sender: other.as_deref(), thread: Some(&before), original,
                 now: Timestamp::from_ms(time), ..scene()

@@ -245,11 +245,7 @@ impl Room {
             root_sender: None,
             asked_back: None,
             members: &[],
-            original: replaced.as_ref().map(|original| Original {
-                sender: &original.sender,
-                sent_at: original.sent_at,
-                asked: &before,
-            }),
+            original: replaced.as_ref().map(|original| Original { event: original, asked: &before }),
             now: self.now(),
             accepted_at: self.now(),
             deadline_ms: DEADLINE_MS,

@@ -82,7 +82,7 @@ mod wards;
 mod watches;
 mod zones;
 
-pub use audit::door_of;
+pub use audit::{at_socket, door_of};
 pub use disk::start_again;
 pub use registered::differences;
 pub use start::{Ended, PlaceError, StartError, claude_client, serve, too_full_to_start, try_data_dir, try_listening};

@@ -6,7 +6,7 @@ mod ending;
 mod room;
 mod why;
 
-pub use self::door::door_of;
+pub use self::door::{at_socket, door_of};
 
 use std::time::Duration;
 

@@ -163,8 +163,12 @@ async fn c5_c6_thanks_start_no_run_and_a_picture_behind_a_quick_answer_goes_on_w
     };
     say(alice, &room, reply("👍")).await?;
     say(alice, &room, reply("ok, thanks!")).await?;
-    say(alice, &room, json!({ "body": "Danke, oncall", "m.relates_to": in_thread(&request) })).await?;
-    say(alice, &room, json!({ "body": "@oncall !stop" })).await?;
+    let thanks = json!({ "body": "Danke, oncall", "m.relates_to": in_thread(&request) });
+    let thanks = say(alice, &room, thanks).await?;
+    let bob = office.bob.user_id().localpart();
+    let to_bob = json!({ "body": format!("can you paint it, {bob}?"), "m.relates_to": in_thread(&request) });
+    say(alice, &room, to_bob).await?;
+    say(alice, &room, json!({ "body": "@oncall - !stop" })).await?;
     until_said(&office, &room, &words::nothing_to_stop()).await?;
     // Behind a command, and behind words to somebody else, it goes on with nothing.
     alice.send_file(&room, &wall, None).await?;
@@ -172,7 +176,17 @@ async fn c5_c6_thanks_start_no_run_and_a_picture_behind_a_quick_answer_goes_on_w
     alice.send_file(&room, &wall, None).await?;
     say(alice, &room, reply("👍 and now?")).await?;
     office.answer(alice, &room, &oncall, "and now?").await?;
-    assert_eq!(office.questions(), ["@oncall what is on the wall?", "", "👍 and now?"]);
+    // The thanks become a question.
+    let question = json!({
+        "body": "* Danke, and whose is it?",
+        "m.new_content": { "msgtype": "m.text", "body": "Danke, and whose is it?", "m.mentions": {} },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": thanks },
+    });
+    say(alice, &room, question).await?;
+    let answer = office.answer(alice, &room, &oncall, "whose is it?").await?;
+    assert_eq!(answer.thread_root(), Some(request.as_str()), "{answer:?}");
+    let asked = ["@oncall what is on the wall?", "", "👍 and now?", "Danke, and whose is it?"];
+    assert_eq!(office.questions(), asked);
     Ok(())
 }
 

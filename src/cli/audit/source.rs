@@ -16,7 +16,7 @@ use crate::{
         audit::{Answer, Ask, Entry, Filter, RunKey, RunSummary, select},
         people::Namespace,
     },
-    engine::door_of,
+    engine::{at_socket, door_of},
     store::{Store, StoreError, Table},
 };
 
@@ -99,7 +99,7 @@ impl Source {
 /// # Errors
 /// When its socket refuses us.
 pub(in crate::cli) fn knock(path: &Path) -> anyhow::Result<Option<UnixStream>> {
-    match UnixStream::connect(path) {
+    match at_socket(path, |path| UnixStream::connect(path)) {
         Ok(door) => Ok(Some(door)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
             "{}: only the user that runs workmate may ask it{}\n  Mend: run this as that user, e.g. with sudo -u workmate.",

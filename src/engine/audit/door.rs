@@ -5,9 +5,15 @@
 //! could connect.
 
 use std::{
-    fs::{DirBuilder, Permissions, remove_file, set_permissions},
+    fs::{DirBuilder, File, Permissions, remove_file, set_permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{DirBuilderExt as _, PermissionsExt as _},
+        },
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -38,6 +44,22 @@ const READ_AHEAD: usize = 64;
 #[must_use]
 pub fn door_of(data_dir: &Path) -> PathBuf {
     data_dir.join("run/audit.sock")
+}
+
+/// The longest path of a socket (unix(7): 108 bytes with the final zero).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Binds or connects a socket by its path, of any length: a longer one is named by its open folder.
+///
+/// # Errors
+/// Those of `act`, and those of opening the folder.
+pub fn at_socket<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return act(path) };
+    if path.as_os_str().as_bytes().len() <= SOCKET_PATH_BYTES_MAX {
+        return act(path);
+    }
+    let dir = File::open(dir)?;
+    act(&Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name))
 }
 
 /// Listens until Workmate stops.
@@ -88,7 +110,7 @@ fn open(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let listener = at_socket(path, |path| UnixListener::bind(path))?;
     set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
 }
@@ -152,5 +174,28 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn op10_a_socket_in_a_data_folder_with_a_long_path_opens_and_is_found() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for length in [10, 90, 200] {
+            let folder = dir.path().join("x".repeat(length));
+            std::fs::create_dir(&folder).expect("made");
+            let path = folder.join("audit.sock");
+            let listener = at_socket(&path, |path| std::os::unix::net::UnixListener::bind(path)).expect("bound");
+            let mut asks = at_socket(&path, |path| std::os::unix::net::UnixStream::connect(path)).expect("connected");
+            asks.write_all(b"!").expect("written");
+            let mut said = [0];
+            listener.accept().expect("accepted").0.read_exact(&mut said).expect("read");
+            assert_eq!((said, path.exists()), (*b"!", true), "{length}");
+        }
     }
 }

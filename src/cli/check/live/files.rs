@@ -9,7 +9,7 @@ use std::{
 use super::{Found, Tried};
 use crate::{
     config::{Account, Config, own_uid},
-    engine::{door_of, too_full_to_start, try_data_dir},
+    engine::{at_socket, door_of, too_full_to_start, try_data_dir},
     store::{Store, StoreError},
 };
 
@@ -64,7 +64,7 @@ fn data(config: &Config, service: &Account) -> Found {
 
 /// Returns whether a Workmate serves from this folder, by its control socket.
 fn is_served(dir: &Path) -> bool {
-    match UnixStream::connect(door_of(dir)) {
+    match at_socket(&door_of(dir), |path| UnixStream::connect(path)) {
         Ok(_) => true,
         Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
     }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, MACINTOSH, WINDOWS_1252};
 
+mod short;
+
 /// Bytes that are examined.
 const SAMPLE_BYTES: usize = 64 << 10;
 /// One in this many non-ASCII characters may be out of place in a text that reads well.
@@ -19,6 +21,9 @@ const CODE_PAGE_850: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿ�
 
 /// Decodes a text in the detector's `guess`, or in another encoding in which it reads well.
 pub(super) fn decode<'a>(bytes: &'a [u8], guess: &'static Encoding) -> Cow<'a, str> {
+    if let Some(text) = short::decode(bytes, guess) {
+        return text;
+    }
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     let is_western = std::ptr::eq(guess, WINDOWS_1252);
     let guessed = Reading::of(&guess.decode_without_bom_handling(sample).0, is_western);
@@ -130,6 +135,28 @@ mod tests {
         for text in [GERMAN, FRENCH, SPANISH, "Größe", "café"] {
             let plain = text.replace(['„', '“'], "\"").replace('’', "'");
             read_as(&plain, &in_code_page_850(&plain));
+        }
+    }
+
+    #[test]
+    fn e_a_few_letters_of_a_short_text_are_read_in_the_encoding_in_which_they_are_usual() {
+        for text in
+            ["¡Hola!", "Île", "élève", "5 €", "• item", "§ 5", "Ärger", "Über", "così", "Últimos días", "naïve", "café"]
+        {
+            read_as(text, &MACINTOSH.encode(text).0);
+        }
+        for text in ["Bär", "Zürich", "für", "Tür zu", "São Paulo", "naïve", "© 2020", "ÉCOLE"] {
+            read_as(text, &in_code_page_850(text));
+        }
+        for text in ["¡Hola!", "café", "Ärger", "À bientôt", "l’île", "25 °C", "CAFÉ", "È vero", "mañana", "½"]
+        {
+            read_as(text, &WINDOWS_1252.encode(text).0);
+        }
+        for text in ["Zażółć", "źródło błędu", "příliš", "Žluťoučký", "idő", "könyvtár őszi"] {
+            read_as(text, &WINDOWS_1250.encode(text).0);
+        }
+        for text in ["привет", "API не работает"] {
+            read_as(text, &WINDOWS_1251.encode(text).0);
         }
     }
 

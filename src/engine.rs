@@ -40,6 +40,7 @@ mod coworkers;
 mod deserted;
 mod disk;
 mod doubts;
+mod echoes;
 mod errands;
 mod events;
 mod foreseen;

@@ -248,8 +248,11 @@ struct Given {
     choice: Choice,
     by: OwnedUserId,
     at: Timestamp,
-    /// The deciding reaction or reply.
+    /// The deciding reaction or reply, or the departure.
     event: OwnedEventId,
+    /// Whether the asker has left the room, which decides against the call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    left: bool,
 }
 
 impl Standing {
@@ -347,17 +350,26 @@ impl Standing {
         self.give(Choice::Decline, by, event, now);
     }
 
+    /// Handles the asker's departure, after which nobody waits for the call; returns whether that decides.
+    pub fn asker_left(&mut self, event: &EventId, now: Timestamp) -> bool {
+        let decides = self.give(Choice::Decline, &self.asker.clone(), event, now);
+        if let Some(given) = self.given.as_mut().filter(|_| decides) {
+            given.left = true;
+        }
+        decides
+    }
+
     fn give(&mut self, choice: Choice, by: &UserId, event: &EventId, now: Timestamp) -> bool {
         let open = self.is_open(now);
         if open {
-            self.given = Some(Given { choice, by: by.to_owned(), at: now, event: event.to_owned() });
+            self.given = Some(Given { choice, by: by.to_owned(), at: now, event: event.to_owned(), left: false });
         }
         open
     }
 
     /// Handles the redaction of a reaction or reply; returns whether it withdraws a decision.
     pub fn withdraw(&mut self, event: &EventId) -> bool {
-        let withdrawn = !self.taken && self.given.as_ref().is_some_and(|given| given.event == event);
+        let withdrawn = !self.taken && self.given.as_ref().is_some_and(|given| given.event == event && !given.left);
         if withdrawn {
             self.given = None;
         }
@@ -381,6 +393,7 @@ impl Standing {
     #[must_use]
     pub fn decision(&self) -> Option<Decision> {
         match &self.given {
+            Some(Given { left: true, by, at, .. }) => Some(Decision::Left { by: by.clone(), at: *at }),
             Some(Given { choice: Choice::Approve, by, at, .. }) => Some(Decision::Approved { by: by.clone(), at: *at }),
             Some(Given { choice: Choice::Decline, by, at, .. }) => Some(Decision::Declined { by: by.clone(), at: *at }),
             None if self.taken => Some(Decision::Expired),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use ruma::OwnedRoomId;
 
+pub mod heard;
 #[cfg(test)]
 mod tests;
 

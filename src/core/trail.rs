@@ -71,6 +71,13 @@ pub enum Decision {
         /// When they did.
         at: Timestamp,
     },
+    /// It may not run, because whoever asked has left the room.
+    Left {
+        /// Who asked, and left.
+        by: OwnedUserId,
+        /// When that was heard.
+        at: Timestamp,
+    },
     /// Nobody decided in time.
     Expired,
 }
@@ -80,7 +87,7 @@ impl Decision {
     #[must_use]
     pub fn by(&self) -> Option<&UserId> {
         match self {
-            Self::Approved { by, .. } | Self::Declined { by, .. } => Some(by),
+            Self::Approved { by, .. } | Self::Declined { by, .. } | Self::Left { by, .. } => Some(by),
             Self::Expired => None,
         }
     }

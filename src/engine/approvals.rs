@@ -27,6 +27,7 @@ use crate::{
 
 pub(super) mod desk;
 mod hearing;
+mod leaving;
 mod looking_back;
 
 use self::desk::{Begun, Card};

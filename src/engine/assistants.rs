@@ -194,7 +194,8 @@ impl Engine {
         }
         match lead::read_as(&account, &event.room_id, &event.event_id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
-                if read.was_encrypted {
+                let readers = std::slice::from_ref(&account);
+                if read.was_encrypted && Box::pin(self.is_no_echo(readers, &read, entry)).await? {
                     Box::pin(self.answer_owner(&account, owner, &read, entry, accepted)).await?;
                 }
                 Ok(Handled::Done)

@@ -114,7 +114,8 @@ impl Engine {
             }
             "m.room.encrypted" | MISSED => match read_ahead {
                 Some(read) => {
-                    Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await?;
+                    let readers = self.kept_in(&event.room_id);
+                    Box::pin(self.take_unless_echo(&readers, &read, entry, accepted)).await?;
                     Ok(Handled::Done)
                 }
                 None => Box::pin(self.take_by_reading(entry, accepted)).await,
@@ -185,7 +186,7 @@ impl Engine {
         // The common case is read at once. Waiting for a key gets its own task, so that a lost key delays nobody else.
         match lead::read_as(first, room, id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
-                Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await?;
+                Box::pin(self.take_unless_echo(&readers, &read, entry, accepted)).await?;
                 Ok(Handled::Done)
             }
             _ => {

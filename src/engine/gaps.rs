@@ -196,18 +196,21 @@ impl Engine {
         self.note_checked(room, Checked { event: None, at: before(clock::now()) })
     }
 
-    /// Begins at the current events in a store that never compared a room: a new one, or one of an earlier version.
+    /// Begins comparing in a store that never compared a room: in a new one with the requests that may still wait, in
+    /// one of an earlier version with the last event handled.
     pub(super) fn begin_comparing(&self) -> Result<(), EngineError> {
         if !self.tables.checked.is_empty() {
             return Ok(());
         }
-        let now = clock::now();
+        // A lost store has forgotten requests that still wait for their answers; what already has one gets no second.
+        let deadline_ms = i64::from(self.config.limits.deadline_minutes) * 60_000;
+        let since = Timestamp::from_ms(clock::now().as_ms().saturating_sub(deadline_ms));
         let assistants = self.tables.assistant_rooms.iter().filter_map(Result::ok).map(|(room, _)| room);
         for room in self.roster.rooms().into_iter().chain(assistants) {
             let handled: Option<Cursor> = self.tables.cursors.get(&room)?;
             let checked = match handled {
                 Some(cursor) => Checked { event: Some(cursor.event), at: cursor.sent_at },
-                None => Checked { event: None, at: now },
+                None => Checked { event: None, at: since },
             };
             self.tables.checked.put(&room, &checked)?;
         }
@@ -344,6 +347,9 @@ impl Engine {
         let month_ago = Timestamp::from_ms(clock::now().as_ms() - 30 * 24 * 3_600_000);
         if let Err(error) = self.inbox.forget_before(month_ago) {
             tracing::warn!(%error, "old event ids cannot be forgotten");
+        }
+        if let Err(error) = self.forget_heard() {
+            tracing::warn!(%error, "old sessions cannot be forgotten");
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
+    events::thread_root,
 };
 use crate::{
     core::{
@@ -18,6 +19,9 @@ use crate::{
     },
     matrix::Account,
 };
+
+/// The newest events of a room among which an answer from before a start is looked for, if it is in no thread.
+const ANSWERS_AMONG: usize = 50;
 
 impl Engine {
     /// Looks for a 🛑 on a run's request and messages, and checks that the request still exists. The run gets the result
@@ -61,8 +65,8 @@ impl Engine {
         }
     }
 
-    /// Returns whether a request from before this start already has its answer; the store may have been restored from
-    /// an older copy. Only answers in a thread of their own are found, because elsewhere nothing points at the request.
+    /// Returns whether a request from before this start already has its answer; the store may be lost, or restored from
+    /// an older copy. An answer points at its request, is in its thread, or follows it in the thread that it came in.
     pub(super) async fn was_answered_before(
         &self,
         account: &Account,
@@ -71,13 +75,22 @@ impl Engine {
         if request.sent_at >= self.began {
             return Ok(false);
         }
-        let said = match account.newest_in_thread(&request.room, &request.id).await {
+        let root = thread_root(request);
+        let mut said = match account.newest_in_thread(&request.room, root.unwrap_or(&request.id)).await {
             Err(error) if !error.is_passing() => Vec::new(),
             said => said?,
         };
+        match account.history(&request.room, ANSWERS_AMONG).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            held => said.extend(held.unwrap_or_default()),
+        }
         let answers = |event: &RoomEvent| match &event.kind {
             EventKind::Message(message) => {
-                message.kind == MessageKind::Text
+                let points = message.reply_to.as_deref() == Some(&*request.id)
+                    || message.thread_root.as_deref() == Some(&*request.id)
+                    || (root.is_some() && message.thread_root.as_deref() == root && event.sent_at >= request.sent_at);
+                points
+                    && message.kind == MessageKind::Text
                     && message.mentions.as_ref().is_some_and(|mentions| mentions.users.contains(&request.sender))
             }
             _ => false,

@@ -47,6 +47,9 @@ impl Engine {
     pub(super) async fn take_membership(self: Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Member(change) = &event.kind else { return Ok(()) };
         let ours = self.namespace.is_ours(&change.user);
+        if !ours && matches!(change.membership, Membership::Leave | Membership::Ban) {
+            Box::pin(self.take_askers_departure(event, &change.user, accepted)).await?;
+        }
         match change.membership {
             Membership::Invite if ours => {
                 let (room, invited, inviter) = (&event.room, &change.user, &event.sender);

@@ -219,13 +219,16 @@ impl Engine {
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<(), EngineError> {
-        match readers {
-            Readers::Coworkers => Box::pin(self.clone().take_read(&read.event, read.carriage(), entry, accepted)).await,
-            Readers::AssistantOf(owner) if read.was_encrypted => {
-                let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
-                Box::pin(self.clone().answer_owner(&account, owner, read, entry, accepted)).await
+        let accounts = self.accounts_of(readers, &entry.event.room_id).await?;
+        match (readers, accounts.first()) {
+            (Readers::Coworkers, _) => Box::pin(self.clone().take_unless_echo(&accounts, read, entry, accepted)).await,
+            (Readers::AssistantOf(owner), Some(account)) if read.was_encrypted => {
+                if !Box::pin(self.is_no_echo(&accounts, read, entry)).await? {
+                    return Ok(());
+                }
+                Box::pin(self.clone().answer_owner(account, owner, read, entry, accepted)).await
             }
-            Readers::AssistantOf(_) => Ok(()),
+            (Readers::AssistantOf(_), _) => Ok(()),
         }
     }
 

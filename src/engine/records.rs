@@ -20,6 +20,7 @@ use crate::{
         refused::Refused,
         room_check::Origin,
         run::RunRecord,
+        sealed::heard::Heard,
         time::Timestamp,
         voice::Waiting,
     },
@@ -320,6 +321,8 @@ pub(super) struct Tables {
     pub(super) errands: Table<String, Errand>,
     /// The threads of what several errands are about.
     pub(super) matters: Table<String, MatterThread>,
+    /// Which messages of encrypted sessions were heard.
+    pub(super) heard: Table<String, Heard>,
 }
 
 impl Tables {
@@ -345,6 +348,7 @@ impl Tables {
             people: store.people(),
             errands: store.errands(),
             matters: store.matters(),
+            heard: store.heard(),
         }
     }
 }

@@ -45,9 +45,17 @@ const NAMED_MAX: usize = 5;
 /// Most events kept for users that are out of order, in all.
 const HELD_BACK_MAX: usize = 1_000;
 
+/// What is told of users whose syncs are refused.
+const SYNC_REFUSED: &str = "the homeserver refuses its syncs; it is asked for a first one, again and again\n  Mend: see what the \
+                            homeserver, and what stands before it, answer to /_matrix/client/v3/sync.";
+
 /// The users of ours that cannot act, and why.
 #[derive(Default)]
-pub(super) struct Wards(Mutex<BTreeMap<OwnedUserId, Ail>>);
+pub(super) struct Wards {
+    out: Mutex<BTreeMap<OwnedUserId, Ail>>,
+    /// Users whose syncs are refused; they act as far as they can without.
+    unsynced: Mutex<BTreeSet<OwnedUserId>>,
+}
 
 /// Why a user cannot act.
 struct Ail {
@@ -58,7 +66,17 @@ struct Ail {
 
 impl Wards {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<OwnedUserId, Ail>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records whether a user's syncs are refused; returns whether that is news.
+    fn set_unsynced(&self, user: &UserId, is_refused: bool) -> bool {
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_refused { unsynced.insert(user.to_owned()) } else { unsynced.remove(user) }
+    }
+
+    fn unsynced(&self) -> BTreeSet<OwnedUserId> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -143,14 +161,24 @@ pub(super) async fn keep_mending(engine: Shared) {
             ailing = pulse.next_ailing() => ailing,
         };
         let Some(account) = engine.pool.opened(&user) else { continue };
-        let (Ailment::DeviceGone(device) | Ailment::StoreDamaged(device)) = &ailment;
+        let device = match &ailment {
+            Ailment::DeviceGone(device) | Ailment::StoreDamaged(device) => device,
+            Ailment::SyncRefused => {
+                engine.take_refused_syncs(&user);
+                continue;
+            }
+            Ailment::SyncedAgain => {
+                engine.tasks.spawn(take_synced_again(engine.clone(), account));
+                continue;
+            }
+        };
         if account.device().as_ref() != Some(device) || account.is_given_up() {
             continue;
         }
         account.give_up();
         let reason = match ailment {
-            Ailment::DeviceGone(_) => "the homeserver does not know its device any more; it gets a new one",
             Ailment::StoreDamaged(_) => "its store is damaged; it gets a new one",
+            _ => "the homeserver does not know its device any more; it gets a new one",
         };
         tracing::warn!(user.id = %user, "one of our users cannot act: {reason}");
         if matches!(ailment, Ailment::StoreDamaged(_))
@@ -169,7 +197,31 @@ pub(super) async fn keep_mending(engine: Shared) {
     }
 }
 
+/// Goes on with a user that syncs again after refusals: rooms may have come and gone, and events may have been missed.
+async fn take_synced_again(engine: Shared, account: Arc<Account>) {
+    if engine.wards.set_unsynced(account.user(), false) {
+        engine.say_who_is_out_of_order();
+    }
+    if engine.persona_of(account.user()).is_none() || account.is_given_up() {
+        return;
+    }
+    for room in engine.roster.rooms().iter().filter(|room| account.has_left(room)) {
+        engine.roster.leave(room, account.user());
+    }
+    for room in account.joined() {
+        engine.roster.enter(&room, account.user());
+    }
+    engine.catch_up(&account).await;
+}
+
 impl Engine {
+    /// Shows in `/readyz` that a user's syncs are refused. Whose assistants are concerned is nobody's business.
+    fn take_refused_syncs(&self, user: &UserId) {
+        if self.persona_of(user).is_some() && self.wards.set_unsynced(user, true) {
+            self.say_who_is_out_of_order();
+        }
+    }
+
     /// Returns the persona of a user whose client stays open.
     fn persona_of(&self, user: &UserId) -> Option<Persona> {
         match self.namespace.who(user) {
@@ -194,14 +246,15 @@ impl Engine {
     /// Shows in `/readyz` who cannot act, and why.
     pub(super) fn say_who_is_out_of_order(&self) {
         let out = self.wards.lock();
-        let ailing: Vec<_> = out.iter().filter(|(_, ail)| !ail.is_new).collect();
-        let state = if out.is_empty() {
+        let ailing = out.iter().filter(|(_, ail)| !ail.is_new).map(|(user, ail)| (user.as_str(), ail.reason.as_str()));
+        let unsynced = self.wards.unsynced();
+        let refused = unsynced.iter().filter(|user| !out.contains_key(*user)).map(|user| (user.as_str(), SYNC_REFUSED));
+        let each: Vec<(&str, &str)> = ailing.chain(refused).collect();
+        let state = if out.is_empty() && each.is_empty() {
             State::Ready
-        } else if ailing.is_empty() {
+        } else if each.is_empty() {
             State::Pending("they are being set up".to_owned())
         } else {
-            let each: Vec<(&str, &str)> =
-                ailing.iter().map(|(user, ail)| (user.as_str(), ail.reason.as_str())).collect();
             State::Waiting(told_of(&each))
         };
         drop(out);
@@ -218,19 +271,25 @@ impl Engine {
         tracing::info!(user.id = %user, rooms = rooms.len(), "a virtual user is ready");
         self.pool.keep(account.clone());
         self.wards.lock().remove(&user);
+        self.wards.set_unsynced(&user, false);
         self.say_who_is_out_of_order();
         if !self.is_serving() {
             return;
         }
-        let caught_up = async {
-            Box::pin(self.clone().take_missed_invites(&account)).await?;
-            self.compare(&account).await
-        };
-        if let Err(error) = caught::<_, EngineError>(caught_up).await {
-            tracing::warn!(user.id = %user, %error, "what a user missed cannot be read yet; the safety sync tries again");
-        }
+        self.catch_up(&account).await;
         if let Err(error) = Box::pin(self.take_again(&user)).await {
             tracing::error!(user.id = %user, %error, "what was kept for a user cannot be taken; the next start does");
+        }
+    }
+
+    /// Takes the invites and the events that a user missed.
+    async fn catch_up(self: &Shared, account: &Arc<Account>) {
+        let caught_up = async {
+            Box::pin(self.clone().take_missed_invites(account)).await?;
+            self.compare(account).await
+        };
+        if let Err(error) = caught::<_, EngineError>(caught_up).await {
+            tracing::warn!(user.id = %account.user(), %error, "what a user missed cannot be read yet; the safety sync tries again");
         }
     }
 

@@ -26,7 +26,9 @@ use crate::{
 };
 
 mod ahead;
+mod anew;
 mod called;
+mod carried;
 mod current;
 mod devices;
 mod health;
@@ -42,8 +44,10 @@ mod sealing;
 mod standing;
 mod succession;
 mod synced;
+mod threads;
 mod verification;
 
+pub use self::carried::Carried;
 pub use self::devices::Vouched;
 pub use self::health::Renewal;
 pub use self::power::Redactions;
@@ -80,6 +84,7 @@ pub struct Account {
     ahead: ahead::Ahead,
     verifications: verification::Requests,
     seals: Seals,
+    no_threads: threads::NoThreads,
 }
 
 /// A room's name, setup and members, as one member sees them.
@@ -127,7 +132,7 @@ impl Account {
     ) -> Arc<Self> {
         let user = client.user_id().expect("a restored session has a user").to_owned();
         let health = health::Health::new(renewal, pulse);
-        let (last_sync, windows, behind, pins, synced, ahead) = Default::default();
+        let (last_sync, windows, behind, pins, synced, ahead, no_threads) = Default::default();
         let verifications = verification::Requests::of(&client);
         Arc::new_cyclic(|me| {
             let me = me.clone();
@@ -147,6 +152,7 @@ impl Account {
                 ahead,
                 verifications,
                 seals,
+                no_threads,
             }
         })
     }
@@ -190,6 +196,12 @@ impl Account {
     #[must_use]
     pub fn is_in(&self, room: &RoomId) -> bool {
         self.client.get_room(room).is_some_and(|room| room.state() == RoomState::Joined)
+    }
+
+    /// Returns whether this user was in `room` and no longer is, as of its last sync.
+    #[must_use]
+    pub fn has_left(&self, room: &RoomId) -> bool {
+        self.client.get_room(room).is_some_and(|room| matches!(room.state(), RoomState::Left | RoomState::Banned))
     }
 
     /// Returns the number of members in a room without pending invites, as the homeserver counted at the last sync.

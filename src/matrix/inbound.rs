@@ -24,10 +24,10 @@ mod message;
 mod redaction;
 
 use crate::core::{
-    event::{EventKind, MemberChange, Membership, RoomEvent},
+    event::{EventKind, MemberChange, Membership, Message, RoomEvent},
     id,
     power::{Levels, Version},
-    sealed::Carriage,
+    sealed::{Carriage, heard::Ciphertext},
     time::Timestamp,
     words::KeyMissing,
 };
@@ -72,6 +72,8 @@ pub struct Read {
     pub was_encrypted: bool,
     /// The Curve25519 key of the device that sent the session's key.
     pub sender_key: Option<String>,
+    /// Where it stands in its session; only if it was decrypted from the ciphertext of a transaction.
+    pub ciphertext: Option<Ciphertext>,
 }
 
 impl Read {
@@ -84,7 +86,7 @@ impl Read {
     /// Wraps an event that came unencrypted.
     #[must_use]
     pub fn plain(event: RoomEvent) -> Self {
-        Self { event, sealed: None, key_missing: None, was_encrypted: false, sender_key: None }
+        Self { event, sealed: None, key_missing: None, was_encrypted: false, sender_key: None, ciphertext: None }
     }
 }
 
@@ -104,13 +106,8 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
         TimelineEventKind::UnableToDecrypt { utd_info, .. } => {
             let event = envelope(room, raw, facts::sealed(raw))?;
             let key_missing = Some(key_missing(&utd_info.reason));
-            Some(Read {
-                event,
-                sealed: Some(raw.clone().cast_unchecked()),
-                key_missing,
-                was_encrypted: true,
-                sender_key: None,
-            })
+            let sealed = Some(raw.clone().cast_unchecked());
+            Some(Read { sealed, key_missing, was_encrypted: true, ..Read::plain(event) })
         }
         TimelineEventKind::Decrypted(decrypted) => {
             // The homeserver attributes this ciphertext to a user who did not write it.
@@ -127,7 +124,7 @@ pub fn from_timeline(room: &RoomId, rules: &Rules, event: &TimelineEvent) -> Opt
                 AlgorithmInfo::MegolmV1AesSha2 { curve25519_key, .. } => Some(curve25519_key.clone()),
                 AlgorithmInfo::OlmV1Curve25519AesSha2 { .. } => None,
             };
-            Some(Read { event, sealed: None, key_missing: None, was_encrypted: true, sender_key })
+            Some(Read { was_encrypted: true, sender_key, ..Read::plain(event) })
         }
     }
 }
@@ -140,6 +137,15 @@ pub(super) fn from_decrypted(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, sen
         envelope(room, raw, EventKind::Other("m.room.encrypted".to_owned()))?
     };
     Some(Read { was_encrypted: true, sender_key: Some(sender_key), ..Read::plain(event) })
+}
+
+/// Returns what an encrypted event says in the clear about its relation; `None` if it says nothing.
+pub(super) fn around(raw: &Raw<AnySyncTimelineEvent>) -> Option<Message> {
+    let is_there = message::content(raw).get("m.relates_to").is_some_and(|relation| !relation.is_null());
+    match facts::sealed(raw) {
+        EventKind::Undecryptable(message) if is_there => Some(message.unwrap_or_else(|| Message::text(""))),
+        _ => None,
+    }
 }
 
 fn has_state_key(raw: &Raw<AnySyncTimelineEvent>) -> bool {

@@ -8,13 +8,17 @@ use std::{
 use ruma::{OwnedDeviceId, OwnedUserId};
 use tokio::sync::{Notify, watch};
 
-/// What keeps a virtual user from acting until it is provisioned again.
+/// What keeps a virtual user from acting, or did so until now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ailment {
-    /// The homeserver no longer knows this device.
+    /// The homeserver no longer knows this device; the user has to be provisioned again.
     DeviceGone(OwnedDeviceId),
-    /// The user's store, as used by this device, is damaged.
+    /// The user's store, as used by this device, is damaged; the user has to be provisioned again.
     StoreDamaged(OwnedDeviceId),
+    /// The homeserver refuses to go on from the last sync; the user syncs anew, again and again.
+    SyncRefused,
+    /// It syncs again, and may have missed something.
+    SyncedAgain,
 }
 
 /// Signs of trouble, reported by calls and taken by the code that mends them; cheap to clone.

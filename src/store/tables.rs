@@ -106,6 +106,8 @@ tables! {
     Errands errands: String;
     #[doc = "the threads of what several errands are about, by the matter's key."]
     Matters matters: String;
+    #[doc = "which messages of encrypted sessions were heard, by the hash of room, sender and session; never content."]
+    Heard heard: String;
 }
 
 #[cfg(test)]

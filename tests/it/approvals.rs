@@ -32,6 +32,9 @@ use crate::{
     noise::pings,
 };
 
+mod echoes;
+mod leaving;
+
 /// An operator's secret that a compromised model has obtained.
 const PLANTED: &str = "planted-s3cret-in-a-call";
 

@@ -8,7 +8,7 @@ use workmate::{
 };
 
 use crate::harness::{
-    Person, RoomKind, Setup, Timeline,
+    Message, Person, RoomKind, Setup, Timeline,
     homeserver::Private,
     office::{Office, answers_in_thread, echoing, question_of},
     progress,
@@ -279,5 +279,40 @@ async fn point_10_a_homeserver_that_is_restarted_while_the_model_writes_gets_the
 
     office.answer(&office.alice, &room, &office.oncall(), "held back").await?;
     office.asked_and_answered(&room, "and now?").await?;
+    Ok(())
+}
+
+/// A crash that takes `state/` with it, as a disk does, but not `users/`.
+#[tokio::test]
+async fn nothing_is_lost_what_was_just_asked_is_answered_although_the_store_is_gone() -> Result<()> {
+    let mut office = Office::open().await?;
+    let rooms = [office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?];
+    let mut asked = Vec::new();
+    for room in &rooms {
+        let thread = office.ask(&office.alice, room, "answered before").await?;
+        office.answer(&office.alice, room, &office.oncall(), "answered before").await?;
+        let follow_up = Message::text("@oncall and in its thread").pill("@oncall", &office.oncall()).in_thread(&thread);
+        office.alice.send(room, follow_up).await?;
+        office.answer(&office.alice, room, &office.oncall(), "and in its thread").await?;
+    }
+    let gates = rooms.each_ref().map(|_| Turn::text("never said").hold_headers());
+    for (room, (turn, gate)) in rooms.iter().zip(gates) {
+        office.script(&format!("under way in {room}"), turn);
+        office.ask(&office.alice, room, &format!("under way in {room}")).await?;
+        gate.reached().await;
+        asked.push(format!("under way in {room}"));
+    }
+    office.workmate.kill();
+    std::fs::remove_dir_all(office.workmate.data_dir().join("state"))?;
+    office.workmate.start_again().await;
+    for (room, question) in rooms.iter().zip(&asked) {
+        office.answer(&office.alice, room, &office.oncall(), question).await?;
+        office.asked_and_answered(room, "and now?").await?;
+    }
+    let questions = office.questions();
+    for question in ["answered before", "and in its thread"] {
+        let asked = questions.iter().filter(|asked| asked.ends_with(question)).count();
+        assert_eq!(asked, 2, "what was answered is not asked again: {questions:?}");
+    }
     Ok(())
 }

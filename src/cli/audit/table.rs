@@ -159,7 +159,7 @@ fn call(tool: &Tally) -> String {
         Some(Decision::Approved { by, at }) => {
             format!(", {} {by} at {}", words::APPROVED_BY, words::sortable_exact(*at))
         }
-        Some(Decision::Declined { by, at }) => {
+        Some(Decision::Declined { by, at } | Decision::Left { by, at }) => {
             format!(", {} {by} at {}", words::DECLINED_BY, words::sortable_exact(*at))
         }
         Some(Decision::Expired) | None => String::new(),

@@ -128,7 +128,7 @@ fn with_spaces(html: &str) -> String {
 fn decided(decision: &Decision, run: &Ended<'_>) -> Option<Rendered> {
     let (by, word, at) = match decision {
         Decision::Approved { by, at } => (by, words::APPROVED_BY, at),
-        Decision::Declined { by, at } => (by, words::DECLINED_BY, at),
+        Decision::Declined { by, at } | Decision::Left { by, at } => (by, words::DECLINED_BY, at),
         Decision::Expired => return None,
     };
     Some(render::own(&format!(", {word} {}, {}", run.names.of(by), run.zone.date(*at))))

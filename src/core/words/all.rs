@@ -211,7 +211,8 @@ fn work(book: &mut Book) {
     let by = || owned_user_id!("@alice:hs");
     let decisions =
         [Decision::Approved { by: by(), at: AT }, Decision::Declined { by: by(), at: AT }, Decision::Expired];
-    for decision in &decisions {
+    let left = Decision::Left { by: by(), at: AT };
+    for decision in decisions.iter().chain([&left]) {
         book.shown("decided", &approval::decided(&pending(arguments.clone()), decision, &setting).body);
     }
     book.told("stopped meanwhile", &super::approval::closed(&tool_name()));

@@ -147,6 +147,9 @@ pub fn decided(tool: &ToolName, decision: &Decision, names: &Names) -> String {
         Decision::Declined { by, .. } => {
             format!("**`{tool}`: declined** by {}, so it didn't run.", names.set_apart(by))
         }
+        Decision::Left { by, .. } => {
+            format!("**`{tool}`: declined**, because {} has left the room. It didn't run.", names.set_apart(by))
+        }
         Decision::Expired => format!("**`{tool}`: nobody decided** in time, so it didn't run."),
     }
 }

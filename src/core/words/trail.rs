@@ -253,7 +253,7 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zon
                 Some(Decision::Approved { by, at }) => {
                     format!(", {APPROVED_BY} {}, {}", names.of(by), zone.date(*at))
                 }
-                Some(Decision::Declined { by, at }) => {
+                Some(Decision::Declined { by, at } | Decision::Left { by, at }) => {
                     format!(", {DECLINED_BY} {}, {}", names.of(by), zone.date(*at))
                 }
                 Some(Decision::Expired) | None => String::new(),

@@ -97,7 +97,7 @@ impl Call {
     pub(super) fn decide(&mut self, decision: Decision, mask: &Mask) {
         let ended = match &decision {
             Decision::Approved { .. } => None,
-            Decision::Declined { .. } => Some((Verdict::Declined, StepOutcome::Declined)),
+            Decision::Declined { .. } | Decision::Left { .. } => Some((Verdict::Declined, StepOutcome::Declined)),
             Decision::Expired => Some((Verdict::Expired, StepOutcome::Expired)),
         };
         self.decision = Some(decision);

@@ -11,10 +11,11 @@ use crate::{
         approval::{self, Beside, Choice, NotAllowed, Plain, Refused, Said, Standing},
         event::{EventKind, Message, Outgoing, Place, RoomEvent},
         people::Who,
+        time::Timestamp,
         words,
     },
     engine::{Engine, EngineError, events::thread_root, word, word_transaction},
-    matrix::Account,
+    matrix::{Account, account::Carried},
 };
 
 /// How something about a card is heard.
@@ -53,7 +54,7 @@ impl Engine {
             let who = self.namespace.who(&event.sender);
             return match said {
                 Said::Decides { choice, more } => {
-                    Box::pin(self.take_decision(event, card, &standing, choice, accepted)).await?;
+                    Box::pin(self.take_decision(event, card, &standing, choice, (heard, accepted))).await?;
                     Ok(!more)
                 }
                 Said::Unclear if standing.is_open(clock::now()) && standing.may_be_decided_by(&event.sender, &who) => {
@@ -115,7 +116,7 @@ impl Engine {
         card: &EventId,
         standing: &Standing,
         choice: Choice,
-        accepted: Instant,
+        (heard, accepted): (Heard, Instant),
     ) -> Result<(), EngineError> {
         if standing.decision().is_some() {
             return Ok(());
@@ -125,7 +126,7 @@ impl Engine {
         let mut refused = standing.refuses(&event.sender, &self.namespace.who(&event.sender));
         if refused.is_none() {
             let level = self.level_of(standing, event, accepted).await?;
-            refused = self.hear(event, &card, choice, level).await?;
+            refused = Box::pin(self.hear(event, &card, choice, level, heard)).await?;
         }
         if let Some(why) = refused {
             Box::pin(self.tell_not_theirs(standing, &card, event, why)).await?;
@@ -167,9 +168,18 @@ impl Engine {
         card: &Card,
         choice: Choice,
         level: Option<i64>,
+        heard: Heard,
     ) -> Result<Option<NotAllowed>, EngineError> {
         let who = self.namespace.who(&event.sender);
         let now = approval::made_at(event, &self.namespace.server, clock::now());
+        if let Some(standing) = self.approvals.get(&card.0, &card.1)?
+            && standing.clone().hear(choice, &event.sender, &who, level, &event.id, now) == Ok(true)
+            && !self.is_from_its_sender(event, card, &standing, now).await?
+        {
+            tracing::warn!(room.id = %event.room, event.id = %event.id, "a decision was sent before, or points elsewhere");
+            self.ask_for_clear_word(event, card, &standing, heard).await?;
+            return Ok(None);
+        }
         let hear = |standing: &mut Standing| {
             let heard = standing.hear(choice, &event.sender, &who, level, &event.id, now);
             (heard, standing.run.clone())
@@ -188,6 +198,26 @@ impl Engine {
             Some((Ok(false), _)) | None => {}
         }
         Ok(None)
+    }
+
+    /// Returns whether a message is what its sender wrote, about this card, and for the first time. The homeserver vouches
+    /// for what is not encrypted.
+    async fn is_from_its_sender(
+        &self,
+        event: &RoomEvent,
+        card: &Card,
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Result<bool, EngineError> {
+        if !matches!(event.kind, EventKind::Message(_)) {
+            return Ok(true);
+        }
+        let Some(account) = self.account_of_card(standing).await? else { return Ok(false) };
+        match Box::pin(account.carried(event, self.config.workspace.obey_unencrypted)).await? {
+            Carried::Plain => Ok(true),
+            Carried::Sealed(ciphertext) => self.decides_once(&ciphertext, &event.id, &card.1, now),
+            Carried::InDoubt => Ok(false),
+        }
     }
 
     /// Takes words that point at no card: they are about the open card where they are said. If several are open there,
@@ -216,7 +246,7 @@ impl Engine {
         match approval::plain(&standings, &event.sender, &who, level, now) {
             Plain::About(at) => match &beside[at] {
                 (card, _, Said::Decides { choice, more }) if heard != Heard::Edited => {
-                    self.hear(event, card, *choice, level).await?;
+                    Box::pin(self.hear(event, card, *choice, level, heard)).await?;
                     Ok(!more)
                 }
                 (card, standing, _) => {

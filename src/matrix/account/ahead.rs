@@ -16,7 +16,7 @@ use ruma::{RoomId, serde::Raw};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::Account;
+use super::{Account, carried};
 use crate::matrix::{
     error::MatrixError,
     inbound::{Read, Rules},
@@ -105,7 +105,8 @@ impl Account {
         // The room's rules do not apply to decrypted events.
         let read = self.opened(room, &Rules::default(), &decrypted).await.filter(|read| read.sealed.is_none())?;
         self.ahead.owe(accepted);
-        Some(read)
+        let ciphertext = carried::ciphertext_of(room, json);
+        Some(Read { ciphertext, ..read })
     }
 
     /// Makes sure that every change of who can read a room is known before anything is encrypted for it.

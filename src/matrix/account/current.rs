@@ -4,7 +4,7 @@ use std::{sync::PoisonError, time::Duration};
 
 use matrix_sdk::{
     Room, RoomState,
-    config::SyncSettings,
+    config::{SyncSettings, SyncToken},
     ruma::{
         UInt,
         api::client::{
@@ -78,28 +78,41 @@ impl Account {
         require_room(&self.dir)?;
         let begun = Instant::now();
         self.sync_all(begun).await.inspect_err(|error| self.notice_damage(error))?;
+        self.notice_synced();
         *last = Some(begun);
         Ok(())
     }
 
-    /// Syncs all rooms: at once if possible, otherwise in parts.
+    /// Syncs all rooms: at once if possible, otherwise in parts; anew if the homeserver does not go on from the last sync.
     async fn sync_all(&self, begun: Instant) -> Result<(), MatrixError> {
         if !self.is_in_parts() {
-            // The second time less of each room: what is left out is read backwards on demand.
-            for timeline_max in [SYNC_TIMELINE_MAX, 1] {
-                match self.sync_with(asked(timeline_max, None)).await {
-                    Ok(response) => {
-                        self.take_sync(response, begun).await;
-                        return Ok(());
-                    }
-                    Err(error) if error.is_too_large() => {}
-                    Err(error) => return Err(error),
+            let mut synced = self.sync_whole(&SyncToken::ReusePrevious).await;
+            if synced.as_ref().is_err_and(MatrixError::is_odd_refusal) {
+                self.notice_refused_sync();
+                synced = Box::pin(self.sync_anew()).await;
+            }
+            match synced {
+                Ok(response) => {
+                    self.take_sync(response, begun).await;
+                    return Ok(());
                 }
+                Err(error) if error.is_too_large() => {}
+                Err(error) => return Err(error),
             }
         }
         Box::pin(self.sync_in_parts(begun)).await.map_err(|error| {
             if error.is_too_large() { MatrixError::TooMuch { user: self.user.clone() } } else { error }
         })
+    }
+
+    /// Syncs all rooms at once.
+    pub(super) async fn sync_whole(&self, token: &SyncToken) -> Result<SyncResponse, MatrixError> {
+        let synced = self.sync_with(asked(SYNC_TIMELINE_MAX, None).token(token.clone())).await;
+        if synced.as_ref().is_err_and(MatrixError::is_too_large) {
+            // Less of each room: what is left out is read backwards on demand.
+            return self.sync_with(asked(1, None).token(token.clone())).await;
+        }
+        synced
     }
 
     /// Applies a sync that began at `begun`.

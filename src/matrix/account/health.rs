@@ -27,12 +27,15 @@ pub(super) struct Health {
     renewal: Renewal,
     told: AtomicBool,
     given_up: AtomicBool,
+    /// Whether the homeserver refused to go on from the last sync, and none succeeded since.
+    sync_refused: AtomicBool,
     pulse: Pulse,
 }
 
 impl Health {
     pub(super) fn new(renewal: Renewal, pulse: Pulse) -> Self {
-        Self { renewal, told: AtomicBool::new(false), given_up: AtomicBool::new(false), pulse }
+        let (told, given_up, sync_refused) = Default::default();
+        Self { renewal, told, given_up, sync_refused, pulse }
     }
 }
 
@@ -64,6 +67,19 @@ impl Account {
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.health.given_up.load(Ordering::Relaxed)
+    }
+
+    /// Reports that the homeserver refuses to go on from the last sync.
+    pub(super) fn notice_refused_sync(&self) {
+        self.health.sync_refused.store(true, Ordering::Relaxed);
+        self.health.pulse.ails(self.user.clone(), Ailment::SyncRefused);
+    }
+
+    /// Reports a sync that succeeded, if one was refused before.
+    pub(super) fn notice_synced(&self) {
+        if self.health.sync_refused.swap(false, Ordering::Relaxed) {
+            self.health.pulse.ails(self.user.clone(), Ailment::SyncedAgain);
+        }
     }
 
     /// Reports the store as damaged if the error says so.

@@ -8,7 +8,7 @@
 
 use std::{collections::VecDeque, fs, path::PathBuf};
 
-use matrix_sdk::{RoomState, config::SyncToken};
+use matrix_sdk::config::SyncToken;
 use ruma::{OwnedRoomId, api::client::membership::joined_rooms};
 use tokio::time::Instant;
 
@@ -42,17 +42,11 @@ impl Account {
     pub(super) async fn sync_in_parts(&self, begun: Instant) -> Result<(), MatrixError> {
         let note = self.note_of_parts();
         fs::write(&note, []).map_err(|cause| MatrixError::File { path: note.display().to_string(), cause })?;
-        let known: Vec<_> = self.client.rooms().into_iter().filter(|room| room.state() == RoomState::Joined).collect();
+        let known = self.client.joined_rooms();
         let joined = self.client.send(joined_rooms::v3::Request::new()).await.map_err(matrix_sdk::Error::from)?;
         let rooms = joined.joined_rooms;
         tracing::warn!(user.id = %self.user, rooms = rooms.len(), "a sync is too large to be read at once; it is read in parts");
-        for left in known.into_iter().filter(|room| !rooms.iter().any(|joined| joined == room.room_id())) {
-            // No part reports that this room was left. The homeserver refuses to leave it again, and the SDK records
-            // that.
-            if let Err(error) = Box::pin(left.leave()).await {
-                tracing::debug!(room.id = %left.room_id(), %error, "a room that was left is still taken for joined");
-            }
-        }
+        self.forget_left(known, &rooms).await;
         let mut parts: VecDeque<Vec<OwnedRoomId>> = parts_of(rooms).into();
         let (mut first, mut number) = (None, 0);
         while let Some(mut part) = parts.pop_front() {

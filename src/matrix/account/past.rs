@@ -34,7 +34,14 @@ impl Account {
             }
             let mut options = MessagesOptions::backward().from(Some(from.as_str()));
             options.limit = UInt::from(PAGE_EVENTS);
-            let page = Box::pin(room.messages(options)).await?;
+            let page = match Box::pin(room.messages(options)).await.map_err(MatrixError::from) {
+                // The homeserver does not know its own token any more.
+                Err(error) if error.is_odd_refusal() => {
+                    self.forget_window(room_id);
+                    return Ok((joined(&before, held), true));
+                }
+                page => page?,
+            };
             // Newest first, as requested.
             before.extend(self.read(room_id, &page.chunk).await);
             match page.end {

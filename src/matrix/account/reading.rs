@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use matrix_sdk::{deserialized_responses::TimelineEvent, room::MessagesOptions, ruma::UInt};
 use ruma::{EventId, OwnedEventId, RoomId};
+use tokio::time::Instant;
 
 use super::{Account, PAGE_EVENTS, Redactions};
 use crate::{
@@ -135,7 +136,14 @@ impl Account {
             };
             let mut options = MessagesOptions::backward().from(from.as_deref());
             options.limit = UInt::from(PAGE_EVENTS);
-            let page = Box::pin(room.messages(options)).await?;
+            let page = match Box::pin(room.messages(options)).await.map_err(MatrixError::from) {
+                // The homeserver does not know its own token any more.
+                Err(error) if from.is_some() && error.is_odd_refusal() => {
+                    self.forget_window(room_id);
+                    continue;
+                }
+                page => page?,
+            };
             let read = self.read(room_id, &page.chunk).await;
             let next = page.end.filter(|_| !read.is_empty() && !reaches_the_beginning(&page.chunk));
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,6 +151,12 @@ impl Account {
         }
         self.unseal_held(room_id).await?;
         Ok(self.held_events(room_id))
+    }
+
+    /// Forgets what is held of a room; it is fetched again from the newest event on.
+    pub(super) fn forget_window(&self, room: &RoomId) {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner).insert(room.to_owned(), Instant::now());
     }
 
     pub(super) fn older_than_held(&self, room: &RoomId) -> Older {

@@ -75,11 +75,11 @@ impl Account {
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
         let (here, speech) = self.door(room).await?;
-        match say(&here, content.clone(), &txn).await {
+        match self.say_placed(&here, content.clone(), &txn).await {
             // Encryption was turned on between the door and the homeserver; the proxy blocked the send.
             Err(_) if self.was_sealed_since(room, speech) => {
                 let (here, _) = self.door(room).await?;
-                say(&here, content, &txn).await
+                self.say_placed(&here, content, &txn).await
             }
             sent => sent,
         }
@@ -95,11 +95,11 @@ impl Account {
     ) -> Result<OwnedEventId, MatrixError> {
         let (here, speech) = self.door(room).await?;
         let content = self.upload(&file, place, speech).await?;
-        match say(&here, content, &txn).await {
+        match self.say_placed(&here, content, &txn).await {
             Err(_) if self.was_sealed_since(room, speech) => {
                 let (here, speech) = self.door(room).await?;
                 let content = self.upload(&file, place, speech).await?;
-                say(&here, content, &txn).await
+                self.say_placed(&here, content, &txn).await
             }
             sent => sent,
         }
@@ -279,7 +279,7 @@ impl Account {
 }
 
 /// Sends a message; the SDK encrypts it if it considers the room encrypted.
-async fn say(room: &Room, content: Value, txn: &OwnedTransactionId) -> Result<OwnedEventId, MatrixError> {
+pub(super) async fn say(room: &Room, content: Value, txn: &OwnedTransactionId) -> Result<OwnedEventId, MatrixError> {
     let mut tries = 0;
     let sent = loop {
         tries += 1;

@@ -80,7 +80,7 @@ fn redaction(target: &str) -> (RoomEvent, OwnedEventId) {
 fn verdict(decision: &Decision) -> &'static str {
     match decision {
         Decision::Approved { .. } => "approved",
-        Decision::Declined { .. } => "declined",
+        Decision::Declined { .. } | Decision::Left { .. } => "declined",
         Decision::Expired => "expired",
     }
 }

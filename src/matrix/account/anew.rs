@@ -1,0 +1,104 @@
+//! Syncs anew when the homeserver no longer takes the token of the last sync: it was restored from a copy or replaced, or
+//! something before it once answered in its place, and the SDK stored a token that no homeserver ever gave.
+//!
+//! Otherwise each later sync would be refused, even after a restart. A first sync replaces the token. It may follow after
+//! any absence, so every room counts as if events were left out, and is compared and read back (`engine/gaps.rs`).
+
+use matrix_sdk::{
+    Room,
+    config::SyncToken,
+    ruma::{
+        api::{
+            client::{membership::joined_rooms, state::get_state_event_for_key},
+            error::ErrorKind,
+        },
+        events::StateEventType,
+    },
+    sync::SyncResponse,
+};
+use matrix_sdk_base::RoomInfoNotableUpdateReasons;
+use ruma::OwnedRoomId;
+use serde::Deserialize;
+
+use super::Account;
+use crate::matrix::error::MatrixError;
+
+/// Most people whose devices are asked for after a sync anew.
+const PEOPLE_MAX: usize = 500;
+
+/// The field of a member event that counts here.
+#[derive(Deserialize)]
+struct Member {
+    membership: String,
+}
+
+impl Account {
+    /// Syncs without a token, after a refusal that the proxy repeated (`proxy/doubt.rs`).
+    ///
+    /// If the refusal was not about the token, this sync is refused as well, and the token stays.
+    pub(super) async fn sync_anew(&self) -> Result<SyncResponse, MatrixError> {
+        tracing::warn!(user.id = %self.user, "the homeserver refuses to go on from the last sync; it is asked for a first one");
+        let known = self.client.joined_rooms();
+        let mut response = Box::pin(self.sync_whole(&SyncToken::NoToken)).await?;
+        for room in response.rooms.joined.values_mut() {
+            room.timeline.limited = true;
+        }
+        // The answer alone does not prove that a room was left.
+        match self.client.send(joined_rooms::v3::Request::new()).await {
+            Ok(joined) => self.forget_left(known, &joined.joined_rooms).await,
+            Err(error) => tracing::warn!(user.id = %self.user, %error, "rooms that were left meanwhile are not known"),
+        }
+        self.ask_for_devices().await;
+        Ok(response)
+    }
+
+    /// Asks for the devices of all whom we encrypt for, because a first sync names no changes.
+    async fn ask_for_devices(&self) {
+        let encryption = self.client.encryption();
+        let people = match encryption.tracked_users().await {
+            Ok(people) => people,
+            Err(error) => {
+                tracing::warn!(user.id = %self.user, %error, "whose devices changed meanwhile is not known");
+                return;
+            }
+        };
+        for person in people.into_iter().take(PEOPLE_MAX) {
+            if let Err(error) = Box::pin(encryption.request_user_identity(&person)).await {
+                tracing::warn!(user.id = %self.user, %error, "whose devices changed meanwhile is not known");
+                return;
+            }
+        }
+    }
+
+    /// Has the SDK record that `known` rooms were left that are not among the `joined` ones; no first sync reports that.
+    ///
+    /// What answers in the homeserver's place may name no room at all. So each room is asked about, and none is really
+    /// left for this.
+    pub(super) async fn forget_left(&self, known: Vec<Room>, joined: &[OwnedRoomId]) {
+        for room in known.into_iter().filter(|room| !joined.iter().any(|joined| joined == room.room_id())) {
+            if self.is_member(&room).await {
+                continue;
+            }
+            let left = room.update_and_save_room_info(|mut info| {
+                info.mark_as_left();
+                info.mark_state_partially_synced();
+                info.mark_members_missing();
+                (info, RoomInfoNotableUpdateReasons::MEMBERSHIP)
+            });
+            if let Err(error) = left.await {
+                tracing::debug!(room.id = %room.room_id(), %error, "a room that was left is still taken for joined");
+            }
+        }
+    }
+
+    /// Returns whether the homeserver may still count this user among a room's members.
+    async fn is_member(&self, room: &Room) -> bool {
+        let (room, user) = (room.room_id().to_owned(), self.user.to_string());
+        let request = get_state_event_for_key::v3::Request::new(room, StateEventType::RoomMember, user);
+        match self.client.send(request).await {
+            Ok(answer) => serde_json::from_str::<Member>(answer.event_or_content.get())
+                .is_ok_and(|member| member.membership == "join"),
+            Err(error) => !matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden | ErrorKind::NotFound)),
+        }
+    }
+}

@@ -54,6 +54,7 @@ pub mod steering;
 pub mod succession;
 pub mod time;
 pub mod timetable;
+pub mod tokens;
 pub mod tool;
 pub mod trail;
 pub mod upgrade;

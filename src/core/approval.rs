@@ -24,7 +24,6 @@
 mod card;
 mod clear;
 mod plain;
-mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -41,7 +40,7 @@ use super::{
     people::Who,
     run::{RunId, RunRecord},
     time::Timestamp,
-    tool::{ApprovalRule, Class, ToolName},
+    tool::{ApprovalRule, Class, ToolName, canonical},
     trail::Decision,
     words::approval as words,
 };
@@ -50,7 +49,6 @@ pub use self::{
     card::{Card, Setting, WholeCall, asking, closed, decided, mentioned},
     clear::{Said, leans, said_in_reply, said_of},
     plain::{Beside, Plain, Refused, may_be_plain, plain, refused, said_beside},
-    shown::{canonical, line, shown_whole},
 };
 
 /// The reaction that approves.

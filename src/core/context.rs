@@ -37,7 +37,6 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod timeline;
-mod tokens;
 mod window;
 
 use std::collections::BTreeMap;
@@ -55,7 +54,6 @@ pub use self::{
     files::{Files, Wanted, files_wanted, without_files},
     opened::{OpenedBlock, OpenedRoom, opened_block},
     shown::{Shown, shown},
-    tokens::{ends, estimate},
 };
 use super::{
     errand::Errand,
@@ -65,6 +63,7 @@ use super::{
     opened::OPENED_MAX,
     prompt::{File, Part, Prompt, Role, Turn},
     time::Timestamp,
+    tokens,
 };
 use crate::prompts;
 

@@ -35,6 +35,7 @@ mod status;
 mod step;
 #[cfg(test)]
 mod tests;
+pub(in crate::core) mod trace;
 mod used;
 
 pub use self::{
@@ -45,6 +46,7 @@ pub use self::{
     saying::file_place,
     status::{Doing, STATUS_AFTER_MS},
     step::{CardStep, RunId, Step},
+    trace::Ended,
     used::{Answered, Bill, Used},
 };
 use self::{

@@ -15,7 +15,7 @@ use ruma::{OwnedRoomId, RoomId, UserId};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{approval::canonical, time::Timestamp};
+use super::{time::Timestamp, tool::canonical};
 
 /// How long before the tombstone a homeserver makes the new room, at most, in milliseconds.
 pub const UPGRADE_MS_MAX: u64 = 30_000;

@@ -19,6 +19,7 @@ pub mod fitting;
 mod output;
 pub mod schema;
 mod server;
+pub(in crate::core) mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use self::{
     built_in::{BUILT_IN, BuiltIn, By, built_in},
     output::Output,
     server::{Server, Setting, Transport},
+    shown::{canonical, shown_whole},
 };
 
 /// Most characters of a tool's name (Messages API: `^[a-zA-Z0-9_-]{1,64}$`).

@@ -8,10 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{mask::Mask, time::Timestamp, tool::ToolName};
 
-mod record;
-
-pub use self::record::{Ended, outcome_of, record};
-
 /// A tool call of a run, with content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrailStep {

@@ -8,10 +8,10 @@ use super::{Engine, budget::Hold};
 use crate::{
     claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
     core::{
-        self,
-        context::{self, estimate},
+        self, context,
         prompt::{Effort, Prompt},
         run::Fault,
+        tokens::estimate,
         work::{ModelTurn, TurnStop},
     },
 };

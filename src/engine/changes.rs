@@ -15,9 +15,8 @@ use serde_json::json;
 use super::{Engine, EngineError};
 use crate::{
     core::{
-        approval,
         event::Place,
-        tool::{DESCRIPTION_CHARS_MAX, Offer, ToolName, Toolset, Withheld},
+        tool::{self, DESCRIPTION_CHARS_MAX, Offer, ToolName, Toolset, Withheld},
         words::{self, ChangedTool},
     },
     matrix::{Account, account::File},
@@ -90,7 +89,7 @@ impl Engine {
             let fingerprint = offer.fingerprint();
             json!({ "tool": offer.name, "digest": fingerprint, "description": description, "parameters": offer.schema })
         });
-        let text = approval::shown_whole(&definitions.collect(), self.tools.mask());
+        let text = tool::shown_whole(&definitions.collect(), self.tools.mask());
         let file = File { name: FILE.to_owned(), media_type: mime::TEXT_PLAIN_UTF_8, bytes: text.into_bytes() };
         account.send_file(room, file, &Place::Timeline, format!("{txn}-file").into()).await?;
         let changed: Vec<ChangedTool> = changed

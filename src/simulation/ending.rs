@@ -15,8 +15,7 @@ use crate::core::{
     mask::Mask,
     names::Names,
     owed::{self, Deed, Owed, Shown},
-    run::{CardStep, End, RunId, RunRecord, Step},
-    trail,
+    run::{self, CardStep, End, RunId, RunRecord, Step},
 };
 
 impl World {
@@ -27,7 +26,7 @@ impl World {
         if std::mem::take(&mut live.posting) {
             self.breaks("a run ends while something is on its way");
         }
-        let ended = trail::Ended {
+        let ended = run::Ended {
             steps: record.work.steps(),
             outcome: end.outcome,
             duration_ms: now.ms_since(record.accepted_at),

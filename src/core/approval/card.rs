@@ -6,18 +6,17 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Pending,
-    shown::{self, Shown},
-    words,
-};
+use super::{Pending, words};
 use crate::core::{
     event::{Outgoing, OutgoingKind, Place},
     hex::hex,
     mask::Mask,
     names::Names,
     render,
-    tool::{ApprovalRule, ToolName},
+    tool::{
+        ApprovalRule, ToolName,
+        shown::{self, Shown},
+    },
     trail::Decision,
 };
 

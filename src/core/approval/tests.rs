@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use ruma::{event_id, owned_server_name, owned_user_id, room_id, user_id};
 use serde_json::json;
 
-use super::{shown::Shown, *};
+use super::*;
+use crate::core::tool::shown::{self, Shown};
 use crate::core::{
     event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place},
     mask::Mask,

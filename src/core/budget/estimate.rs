@@ -2,10 +2,10 @@
 
 use super::{UNKNOWN_PRICE_MICRO_USD, usd::Usd};
 use crate::core::{
-    context,
     media::PDF_PAGE_TOKENS,
     prompt::{FileContent, Part, Prompt, ToolDefinition},
     provider::{PAGE_TOKENS_MAX, SEARCHES_MAX},
+    tokens,
 };
 
 /// Most tokens of a picture.
@@ -57,7 +57,7 @@ impl Estimate {
 /// Estimates a prompt's tokens, on the high side.
 #[must_use]
 pub fn prompt_tokens(prompt: &Prompt) -> u64 {
-    let text = |text: &str| u64::from(context::estimate(text));
+    let text = |text: &str| u64::from(tokens::estimate(text));
     let tools = prompt.tools.iter().map(|tool| match tool {
         ToolDefinition::Client { name, description, schema } => {
             text(name) + text(description) + text(&schema.to_string())

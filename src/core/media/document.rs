@@ -6,7 +6,7 @@ use memchr::memmem;
 use super::{
     DECODED_BYTES_MAX, Decoded, Extent, Made, PDF_PAGE_TOKENS, PDF_PAGES_MAX, TEXT_TOKENS_MAX, Unread, structure, text,
 };
-use crate::core::context;
+use crate::core::tokens;
 
 /// Most bytes that one stream of a locked PDF unpacks to; they cannot be measured before.
 const LOCKED_STREAM_BYTES_MAX: usize = 32 << 20;
@@ -75,12 +75,12 @@ pub(super) fn decode_text(bytes: &[u8]) -> Result<Decoded, Unread> {
     if text.trim().is_empty() {
         return Err(Unread::Empty);
     }
-    let kept = context::ends(&text, TEXT_TOKENS_MAX);
+    let kept = tokens::ends(&text, TEXT_TOKENS_MAX);
     let shown = match (kept.len() == text.len(), odd) {
         (true, 0) => Extent::Whole,
         (false, 0) => Extent::Ends,
         (true, odd) => Extent::WholeWithout { odd },
         (false, odd) => Extent::EndsWithout { odd },
     };
-    Ok(Decoded { made: Made::Text, tokens: context::estimate(&kept), shown, bytes: kept.into_owned().into_bytes() })
+    Ok(Decoded { made: Made::Text, tokens: tokens::estimate(&kept), shown, bytes: kept.into_owned().into_bytes() })
 }

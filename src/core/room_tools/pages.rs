@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::{MembersQuery, Query, Range};
 use crate::core::{
-    context::{Shown, escaped_line, estimate, rfc3339, shown},
+    context::{Shown, escaped_line, rfc3339, shown},
     event::RoomEvent,
     notes::Note,
     time::Timestamp,
+    tokens::estimate,
 };
 
 /// Most messages on a page.

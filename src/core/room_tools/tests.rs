@@ -4,8 +4,8 @@ use ruma::{EventId, OwnedEventId, OwnedUserId, UserId, room_id};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::core::tokens::estimate;
 use crate::core::{
-    context::estimate,
     event::{EventKind, Message, RoomEvent},
     notes::{NOTE_CHARS_MAX, Note},
     time::Timestamp,

@@ -17,7 +17,6 @@ use crate::core::{
     schedule::Lane,
     sealed::Carriage,
     time::Timestamp,
-    trail::Ended,
     work::Work,
     zone::Zone,
 };

@@ -7,7 +7,7 @@ use super::{
     phase::{Part, Phase, Posting, Saying},
     showing::Showing,
 };
-use crate::core::{event::Place, time::Timestamp, trail};
+use crate::core::{event::Place, time::Timestamp};
 
 impl Run {
     /// Sends the last message. What the model has said is on disk by the time that people read it.
@@ -141,7 +141,7 @@ impl Run {
     /// Ends the run. Calls that were cut short are steps too.
     pub(super) fn end(&mut self, outcome: Outcome, answer: Option<OwnedEventId>, unheard: bool) {
         self.record.work.stop();
-        let outcome = trail::outcome_of(outcome, self.record.work.steps());
+        let outcome = trace::outcome_of(outcome, self.record.work.steps());
         let keeps_answer = unheard && self.failure.take().is_some_and(|failure| failure.is_in);
         let taken_back = self.order == super::Order::TakeBack;
         self.phase = Phase::Over;

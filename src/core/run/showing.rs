@@ -13,7 +13,6 @@ use crate::core::{
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
     time::Timestamp,
-    trail::{self, Ended},
     words::{self, Again},
     zone::Zone,
 };
@@ -191,7 +190,7 @@ impl Showing {
     #[must_use]
     pub(in crate::core) fn status_end(&self, ended: &Ended<'_>) -> Option<Outgoing> {
         let shown = self.status.as_ref().is_some_and(|status| status.shown);
-        (shown || !ended.steps.is_empty()).then(|| self.quiet(trail::record(ended)))
+        (shown || !ended.steps.is_empty()).then(|| self.quiet(trace::record(ended)))
     }
 
     pub(super) fn notice(&self, markdown: &str) -> Outgoing {

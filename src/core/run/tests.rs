@@ -12,7 +12,6 @@ use crate::core::{
     event::{OutgoingKind, Place},
     mask::Mask,
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX},
-    trail::Ended,
     words,
 };
 

@@ -24,9 +24,9 @@ use crate::core::{
     names::Names,
     notes::{Note, NoteError},
     render,
-    run::Outcome,
+    run::{Ended, Outcome, trace::record},
     tool::{ApprovalRule, Class, Grant, Here, Offer, ToolName},
-    trail::{Decision, Ended, StepOutcome, Tally, TrailStep, record},
+    trail::{Decision, StepOutcome, Tally, TrailStep},
     zone::Zone,
 };
 

@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     core::{
-        approval,
         mask::Mask,
-        tool::{Denied, NAME_CHARS_MAX, Output, Toolset},
+        tool::{Denied, NAME_CHARS_MAX, Output, Toolset, shown::line},
         trail::StepOutcome,
         words::trail as words,
     },
@@ -68,7 +67,7 @@ pub(super) fn arguments(arguments: &Value, mask: &Mask) -> String {
     let Value::Object(fields) = arguments else { return as_written(&arguments.to_string(), mask) };
     let mut fields: Vec<_> = fields.iter().collect();
     fields.sort_by_key(|(name, _)| *name);
-    let mut lines: Vec<String> = fields.iter().map(|(name, value)| approval::line(name, value, mask)).collect();
+    let mut lines: Vec<String> = fields.iter().map(|(name, value)| line(name, value, mask)).collect();
     let chars: usize = lines.iter().map(|line| line.chars().count()).sum();
     if chars > ARGUMENTS_CHARS_MAX {
         let left_out = lines.len().saturating_sub(LINES_MAX);

@@ -9,8 +9,8 @@ use crate::{
         event::Outgoing,
         names::Names,
         people::Who,
-        run::{End, Outcome, Run, RunRecord},
-        trail::{Ended, Tally},
+        run::{End, Ended, Outcome, Run, RunRecord},
+        trail::Tally,
     },
     engine::Engine,
 };

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::context::{NOTES_SHARE, PINNED_MAX, PINNED_SHARE, estimate};
+use crate::core::{
+    context::{NOTES_SHARE, PINNED_MAX, PINNED_SHARE},
+    tokens::estimate,
+};
 
 fn rules(selections_max: usize, disclosed: bool) -> Poll {
     Poll { answers: Vec::new(), selections_max, disclosed }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::context::{TOKENS_MIN, estimate};
 use crate::core::prompt::Turn;
+use crate::core::{context::TOKENS_MIN, tokens::estimate};
 
 #[test]
 fn hostile_names_topics_and_texts_stay_inside_their_strings() {

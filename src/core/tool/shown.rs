@@ -19,7 +19,7 @@ const SPACE_THAT_STAYS: char = '\u{a0}';
 
 /// A value formatted for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(in crate::core) struct Shown {
     /// The formatted text.
     pub text: String,
     /// Whether a secret was masked.
@@ -37,7 +37,7 @@ enum Layout {
 
 /// Formats all of `value`, indented, for a file.
 #[must_use]
-pub(super) fn indented(value: &Value, mask: &Mask) -> Shown {
+pub(in crate::core) fn indented(value: &Value, mask: &Mask) -> Shown {
     written(mask, Layout::Indented, |writer| writer.value(value, 0))
 }
 
@@ -49,7 +49,7 @@ pub fn shown_whole(value: &Value, mask: &Mask) -> String {
 
 /// Formats an argument with its whole value on one line.
 #[must_use]
-pub(super) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Shown {
+pub(in crate::core) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Shown {
     written(mask, Layout::Line, |writer| {
         writer.name(name);
         writer.out.push_str(": ");
@@ -65,7 +65,7 @@ pub fn line(name: &str, value: &Value, mask: &Mask) -> String {
 
 /// Formats an argument's name as [`on_a_line`] does.
 #[must_use]
-pub(super) fn name(name: &str, mask: &Mask) -> Shown {
+pub(in crate::core) fn name(name: &str, mask: &Mask) -> Shown {
     written(mask, Layout::Line, |writer| writer.name(name))
 }
 

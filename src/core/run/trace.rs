@@ -5,14 +5,14 @@
 
 use std::fmt::Write as _;
 
-use super::{Decision, StepOutcome, TrailStep};
+use super::Outcome;
 use crate::core::{
     audit::Spent,
     legible::legible,
     mask::Mask,
     names::Names,
     render::{self, EDIT_BYTES_MAX, Rendered},
-    run::Outcome,
+    trail::{Decision, StepOutcome, TrailStep},
     words::trail as words,
     zone::Zone,
 };

@@ -4,7 +4,9 @@ mod budgets;
 mod claude;
 mod coworkers;
 mod fault;
+mod file;
 mod grants;
+mod key;
 mod keys;
 mod load;
 mod owner;
@@ -40,7 +42,6 @@ use crate::{
 
 #[cfg(feature = "doubles")]
 pub(crate) use self::load::faults_in;
-use self::load::read_yaml;
 pub use self::{
     fault::{Fault, Faults},
     owner::{Account, belongs, own_uid, user_name, whose, whose_if_denied},

@@ -37,6 +37,7 @@ mod changes;
 mod commands;
 mod control;
 mod coworkers;
+mod data_dir;
 mod deserted;
 mod disk;
 mod doubts;
@@ -59,6 +60,7 @@ mod online;
 mod owed;
 mod parked;
 mod presence;
+mod progress;
 mod provisioning;
 mod reactions;
 mod readable;
@@ -84,9 +86,10 @@ mod watches;
 mod zones;
 
 pub use audit::{at_socket, door_of};
-pub use disk::start_again;
+pub use data_dir::{PlaceError, too_full_to_start, try_data_dir};
+pub use disk::{Ended, start_again};
 pub use registered::differences;
-pub use start::{Ended, PlaceError, StartError, claude_client, serve, too_full_to_start, try_data_dir, try_listening};
+pub use start::{StartError, claude_client, serve, try_listening};
 pub(crate) use watches::{NO_KEY, models_of};
 
 /// The service bot's display name.

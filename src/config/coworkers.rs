@@ -10,9 +10,9 @@ use super::{
     AcceptInvites, Appservice, Coworker, Homeserver, ReplyIn, budgets,
     claude::EFFORTS,
     fault::{Fault, Faults, Trouble, shown},
+    file::read_yaml,
     grants::{self, Known},
-    keys::COWORKER,
-    read_yaml,
+    keys::{COWORKER, NAME_CHARS_MAX, PURPOSE_CHARS_MAX},
     secrets::reason,
     section::Section,
     value,
@@ -25,10 +25,6 @@ use crate::core::{asker::Reads, people::CoworkerId};
 const COWORKERS_MAX: usize = 100;
 /// Most characters of an id; the user id also contains the prefix and the server's name.
 const ID_CHARS_MAX: usize = 32;
-/// Most characters of a name; clients cut longer ones in member lists.
-pub(super) const NAME_CHARS_MAX: usize = 64;
-/// Characters of a purpose line.
-pub(super) const PURPOSE_CHARS_MAX: usize = 200;
 /// Most bytes of an avatar file; homeservers accept more, but clients load it for every message.
 const AVATAR_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a user id (specification v1.17, appendices 4.2.1).

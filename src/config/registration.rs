@@ -12,7 +12,7 @@ use url::Url;
 use super::{
     Config,
     fault::{Fault, Faults, Trouble},
-    load::read_yaml,
+    file::read_yaml,
     secrets::mode_for_others,
     section::Section,
     value,

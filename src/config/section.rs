@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     fault::{Fault, Faults, Trouble, shown},
-    keys::{Fallback, Key, Kind},
+    key::{Fallback, Key, Kind},
     value,
     yaml::{Entry, Node, Value},
 };

@@ -31,16 +31,13 @@ use std::collections::BTreeSet;
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     event::RoomEvent,
-    hex::hex,
     people::Who,
     run::{RunId, RunRecord},
     time::Timestamp,
-    tool::{ApprovalRule, Class, ToolName, canonical},
+    tool::{ApprovalRule, ToolName, number},
     trail::Decision,
     words::approval as words,
 };
@@ -50,6 +47,7 @@ pub use self::{
     clear::{Said, leans, said_in_reply, said_of},
     plain::{Beside, Plain, Refused, may_be_plain, plain, refused, said_beside},
 };
+pub use super::tool::Pending;
 
 /// The reaction that approves.
 pub const APPROVE_KEY: &str = "✅";
@@ -59,37 +57,6 @@ pub const DECLINE_KEY: &str = "❌";
 pub const TOLD_MAX: usize = 10;
 /// Clients write an emoji with or without one of these after it (text and emoji presentation).
 const VARIATION_SELECTORS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
-
-/// A call that awaits a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// The id of the `tool_use` block.
-    pub call: String,
-    /// The tool's name.
-    pub tool: ToolName,
-    /// Whether it reads or writes.
-    pub class: Class,
-    /// Who may decide.
-    pub rule: ApprovalRule,
-    /// The arguments with which the call will run.
-    pub arguments: Value,
-}
-
-impl Pending {
-    /// Returns the hexadecimal SHA-256 of everything that the decision is about.
-    #[must_use]
-    pub fn digest(&self) -> String {
-        // The last element belonged to earlier cards; keeping it leaves open cards valid.
-        let rule = serde_json::json!([self.call, self.tool, self.class, self.rule, false]);
-        hex(&Sha256::new().chain_update(canonical(&rule)).chain_update(canonical(&self.arguments)).finalize())
-    }
-
-    /// Returns the card's number within its run; other arguments give another number.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        number(&self.digest())
-    }
-}
 
 /// A person's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -404,8 +371,4 @@ impl Standing {
     pub fn is_taken(&self) -> bool {
         self.taken
     }
-}
-
-fn number(digest: &str) -> u64 {
-    digest.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }

@@ -7,9 +7,9 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    errand::Origin,
+    origin::Origin,
+    outcome::Outcome,
     people::{Namespace, Who},
-    run::Outcome,
     time::Timestamp,
     trail::Tally,
 };

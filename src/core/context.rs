@@ -44,7 +44,6 @@ use std::collections::BTreeMap;
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 
 pub(crate) use self::record::hidden_links;
-pub(super) use self::record::{line as escaped_line, rfc3339};
 use self::{
     files::Given,
     record::Facts,
@@ -57,6 +56,7 @@ pub use self::{
 };
 use super::{
     errand::Errand,
+    escaped,
     event::RoomEvent,
     media::{self, Unread},
     notes::Note,

@@ -20,19 +20,16 @@ use std::collections::BTreeSet;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 pub(super) use self::told::line;
+pub use super::origin::{Charge, ErrandId, Origin, OriginKind};
 use super::{
-    approval::Pending,
     breaker::{BreakerLimits, Whose},
     event::{Outgoing, OutgoingKind, Place},
-    hex::hex,
     render,
     run::RunRecord,
     sealed::Carriage,
     time::Timestamp,
-    tool::{ApprovalRule, MODERATOR_LEVEL},
     words,
 };
 
@@ -51,66 +48,6 @@ pub const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 pub const KEPT_MAX: usize = 5_000;
 /// How long a matter keeps its thread without news, in milliseconds: a week.
 pub const MATTER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-
-/// An errand's id. The same cause always has the same one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ErrandId(String);
-
-impl ErrandId {
-    /// Returns the id of what these parts name together, such as a coworker, a hook and a delivery.
-    #[must_use]
-    pub fn of(kind: OriginKind, parts: &[&str]) -> Self {
-        let mut digest = Sha256::new();
-        for part in parts {
-            digest.update(part.len().to_be_bytes());
-            digest.update(part);
-        }
-        Self(format!("{}-{}", kind.name(), hex(&digest.finalize()[..16])))
-    }
-
-    /// Returns it as text, which holds only letters, digits and hyphens.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What kind of cause an errand has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OriginKind {
-    /// A webhook's delivery (C21).
-    Hook,
-    /// A schedule's due time (C20).
-    Schedule,
-    /// A watched message (C22).
-    Watch,
-}
-
-impl OriginKind {
-    /// Returns its name in ids and logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hook => "hook",
-            Self::Schedule => "schedule",
-            Self::Watch => "watch",
-        }
-    }
-}
-
-/// What an errand comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// Its kind.
-    pub kind: OriginKind,
-    /// Its configured name.
-    pub name: String,
-    /// The member who set it up in the room; `None` for what the operator configured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set_by: Option<OwnedUserId>,
-}
 
 /// What several errands are about together: they share a thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,18 +137,6 @@ pub struct Errand {
     pub stage: Stage,
 }
 
-/// What a run keeps of its errand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Charge {
-    /// The errand.
-    pub id: ErrandId,
-    /// What it comes from.
-    pub origin: Origin,
-    /// Whom its answer mentions.
-    #[serde(default)]
-    pub mention: BTreeSet<OwnedUserId>,
-}
-
 /// The thread of a matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatterThread {
@@ -238,7 +163,7 @@ impl Errand {
         let matter = self.matter.as_ref()?;
         let id =
             ErrandId::of(self.origin.kind, &[self.user.as_str(), self.room.as_str(), &self.origin.name, &matter.key]);
-        Some(id.0)
+        Some(id.as_str().to_owned())
     }
 
     /// Returns whether it waited too long to be worth beginning.
@@ -299,18 +224,6 @@ fn quiet(markdown: &str, place: Place) -> Outgoing {
 #[must_use]
 pub fn rate() -> BreakerLimits {
     BreakerLimits::of(Whose::Room, ROOM_ERRANDS_MAX)
-}
-
-/// Returns a call that awaits a decision as it stands in a run. Where nobody asked, a moderator decides in the asker's
-/// place.
-#[must_use]
-pub fn decided_by(record: &RunRecord, pending: Pending) -> Pending {
-    match pending.rule {
-        ApprovalRule::Asker if record.is_unasked() => {
-            Pending { rule: ApprovalRule::Moderator { level: MODERATOR_LEVEL }, ..pending }
-        }
-        _ => pending,
-    }
 }
 
 /// Returns the ids of the oldest errands beyond what is kept, of those that have come to an end.

@@ -23,6 +23,19 @@ pub struct RoomEvent {
     pub kind: EventKind,
 }
 
+impl RoomEvent {
+    /// Returns the root of the thread that the event is in.
+    #[must_use]
+    pub fn thread_root(&self) -> Option<&ruma::EventId> {
+        match &self.kind {
+            EventKind::Message(message)
+            | EventKind::Edit { new: message, .. }
+            | EventKind::Undecryptable(Some(message)) => message.thread_root.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {

@@ -9,7 +9,6 @@ use super::{
     event::Message,
     id,
     names::{letter_by_letter, plain_name},
-    render::percent_decoded,
 };
 
 /// Most links read from a message; further ones are plain text.
@@ -138,6 +137,20 @@ fn of_id(id: MatrixId, via: &[OwnedServerName]) -> Option<Target> {
     let fits = id::is_room_or_alias(&room) && event.as_ref().is_none_or(|event| id::is_event(event));
     let via = via.iter().filter(|server| id::is_server(server)).take(VIA_MAX).cloned().collect();
     fits.then_some(Target { room, event, via })
+}
+
+/// Decodes percent-encoded bytes (`%40`) in a text.
+pub(super) fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = text.get(at + 1..at + 3).filter(|hex| byte == b'%' && hex.bytes().all(|c| c.is_ascii_hexdigit()));
+        let value = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        decoded.push(value.unwrap_or(byte));
+        at += if value.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

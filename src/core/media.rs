@@ -12,6 +12,7 @@
 //! file of the message that the request replies to is included beside the request if it was dropped.
 
 mod choice;
+mod decoded;
 mod decoding;
 mod document;
 mod picture;
@@ -29,7 +30,8 @@ use super::{
 
 pub use self::{
     choice::{TOKENS_MAX, Totals, Weight, choose},
-    decoding::{DECODED_BYTES_MAX, Decoded, Extent, Kind, Made, decode},
+    decoded::{DECODED_BYTES_MAX, Decoded, Extent, Kind, Made},
+    decoding::decode,
 };
 
 /// Most bytes of all files in a prompt, as sent to the model; in base64 they fit the API's 32 MB.

@@ -11,6 +11,7 @@ mod html;
 mod inline;
 mod kept;
 mod letters;
+mod marks;
 mod mentions;
 mod names;
 mod plain;
@@ -26,7 +27,6 @@ use ruma::html::{Html, ListBehavior, PropertiesNames, SanitizerConfig};
 
 use super::{address::decoded, legible::is_hidden};
 
-pub(super) use self::mentions::percent_decoded;
 pub use self::{
     fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far, json_bytes},
     so_far::so_far,

@@ -156,5 +156,14 @@ pub fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: 
     RoomCheck { drifts, third_members }
 }
 
+/// Whether an assistant's room still belongs to the owner alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privacy {
+    /// It does.
+    Tight,
+    /// It does not, or it is gone; the assistant writes nothing more there.
+    Lost,
+}
+
 #[cfg(test)]
 pub(super) mod tests;

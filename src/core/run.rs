@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 
-use super::{budget::Full, event::Outgoing, mask::Mask, media::Unread, time::Timestamp, tool::Toolset, work::Terms};
+use super::{event::Outgoing, mask::Mask, time::Timestamp, tool::Toolset, work::Terms};
 
 mod asking;
 mod attempt;
@@ -27,7 +27,6 @@ mod order;
 mod patience;
 mod phase;
 mod posting;
-mod reason;
 mod record;
 mod saying;
 pub(in crate::core) mod showing;
@@ -42,7 +41,7 @@ pub use self::{
     effect::{CatchUp, Effect, End, Flush, Remark, Start},
     input::{Failure, Input, Ready, Reply},
     order::{Nearness, Order},
-    record::{CRASHES_MAX, RunRecord},
+    record::{CRASHES_MAX, RunRecord, decided_by},
     saying::file_place,
     status::{Doing, STATUS_AFTER_MS},
     step::{CardStep, RunId, Step},
@@ -53,6 +52,10 @@ use self::{
     patience::Patience,
     phase::{Phase, Posting},
     showing::{Show, Showing},
+};
+pub use super::{
+    fault::{Fault, Stop},
+    outcome::Outcome,
 };
 
 /// A request that waits longer than this is told its place, in milliseconds (C11).
@@ -67,74 +70,6 @@ pub struct Answer {
     pub file: Option<String>,
     /// How the run ends with it.
     pub outcome: Outcome,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Answered.
-    Done,
-    /// Answered with words of ours about why there is no answer.
-    Failed,
-    /// Nothing could or may be said any more.
-    Dropped,
-    /// Stopped by a person.
-    Stopped,
-    /// Ended with words of the model after every write that it wanted was declined.
-    Declined,
-}
-
-/// Why the model gave no answer, as far as people are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Busy or rate limited, retries spent.
-    Overloaded,
-    /// The provider takes no more requests for this many minutes.
-    LimitedFor(u64),
-    /// The model does not exist, or not any more.
-    ModelMissing,
-    /// Not reachable.
-    Unreachable,
-    /// The answer broke off, also when asked again.
-    BrokenOff,
-    /// No key is configured.
-    KeyMissing,
-    /// The key was refused.
-    KeyRefused,
-    /// The account cannot pay.
-    AccountExhausted,
-    /// The prompt is too long.
-    TooLong,
-    /// The request was refused as wrong.
-    RequestRefused,
-    /// The request is a file that cannot be read, and says nothing besides.
-    Unreadable(Unread),
-    /// A budget has no room for it.
-    OverBudget(Full),
-    /// It took all that one request may take.
-    WorkTooLong,
-    /// Tools failed again and again.
-    ToolsFailed,
-    /// The model reached its limit while it wrote down what to do.
-    CallCut,
-    /// Crashes cut it off again and again.
-    CutOff,
-    /// Something of ours went wrong.
-    Internal,
-}
-
-/// Why the model stopped, where it gave an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It had finished.
-    End,
-    /// It reached the limit on its output.
-    Cut,
-    /// The provider's own tools did not come to an end.
-    Unfinished,
-    /// It declined; its words are dropped.
-    Refused,
 }
 
 /// What binds every run.
@@ -257,12 +192,12 @@ impl Run {
             Input::LookedBack => self.looked_back(now),
             Input::CaughtUp => self.caught_up(),
             Input::Composed(ready) => self.composed(ready, now),
-            Input::Reserved(reserved) => self.reserved(reserved, now),
+            Input::Reserved(reserved) => self.reserved(reserved),
             Input::Heard { text, waiting_ms } => self.heard(text, waiting_ms, now),
             Input::Replied(reply) => self.replied(reply, now),
             Input::Ran { call, output, pictures } => self.ran(&call, output, pictures, now),
             Input::Decided { call, decision } => self.decided(call, decision, now),
-            Input::BudgetWord(is_due) => self.weighed(is_due, now),
+            Input::BudgetWord(is_due) => self.weighed(is_due),
             Input::Sent(sent) => self.sent(sent, now),
             Input::Flushed(flush) => self.flushed(flush, now),
             Input::Doubted { doubted, is_in } => self.doubted(doubted, is_in, now),

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{hex::hex, prompt::ToolDefinition, trail::StepOutcome};
+use super::{hex::hex, prompt::ToolDefinition};
 
 mod built_in;
 pub mod fitting;
 mod output;
+mod pending;
 pub mod schema;
 mod server;
 pub(in crate::core) mod shown;
@@ -26,6 +27,7 @@ mod tests;
 pub use self::{
     built_in::{BUILT_IN, BuiltIn, By, built_in},
     output::Output,
+    pending::{Pending, number},
     server::{Server, Setting, Transport},
     shown::{canonical, shown_whole},
 };
@@ -341,17 +343,6 @@ pub enum Denied {
     NotAnObject,
     /// Its arguments are ambiguous.
     Unclear,
-}
-
-impl Denied {
-    /// Returns the outcome of a call that is denied for this reason.
-    #[must_use]
-    pub fn outcome(self) -> StepOutcome {
-        match self {
-            Self::NotGranted => StepOutcome::Denied,
-            Self::NotAnObject | Self::Unclear => StepOutcome::Unusable,
-        }
-    }
 }
 
 /// Why a granted tool is not offered.

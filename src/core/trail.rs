@@ -6,7 +6,11 @@
 use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{mask::Mask, time::Timestamp, tool::ToolName};
+use super::{
+    mask::Mask,
+    time::Timestamp,
+    tool::{Denied, ToolName},
+};
 
 /// A tool call of a run, with content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +51,16 @@ pub enum StepOutcome {
     Stopped,
     /// The process ended while it ran; it may have taken effect.
     Unknown,
+}
+
+impl From<Denied> for StepOutcome {
+    /// Returns the outcome of a call that is denied for this reason.
+    fn from(why: Denied) -> Self {
+        match why {
+            Denied::NotGranted => Self::Denied,
+            Denied::NotAnObject | Denied::Unclear => Self::Unusable,
+        }
+    }
 }
 
 /// What people decided about a call.

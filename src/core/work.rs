@@ -29,12 +29,11 @@ use self::{
     stowed::Stowed,
 };
 use super::{
-    approval::Pending,
+    fault::{Fault, Stop},
     mask::Mask,
     prompt::{FileContent, Prompt, Round, ToolUse},
-    run::{Fault, Stop},
     time::Timestamp,
-    tool::{Output, Tool, Toolset},
+    tool::{Output, Pending, Tool, Toolset},
     trail::{Decision, StepOutcome, TrailStep},
 };
 use crate::prompts::{self, Verdict, verdict};
@@ -264,7 +263,7 @@ impl Work {
             let (why, outcome) = match call.gate(terms.tools) {
                 _ if call.state != State::Waiting => continue,
                 _ if at >= CALLS_OF_A_TURN_MAX => (verdict(Verdict::TooManyCalls).to_owned(), StepOutcome::Surplus),
-                Gate::Denied(denied) => (shown::denied(denied, terms.tools), denied.outcome()),
+                Gate::Denied(denied) => (shown::denied(denied, terms.tools), denied.into()),
                 Gate::Open(_) | Gate::Asks(_) => continue,
             };
             call.answer(&Output::error(why), outcome, 0, terms.mask);

@@ -11,7 +11,7 @@ use ruma::{EventId, OwnedEventId};
 use tokio::time::Instant;
 
 use self::{assistant::Assistant, coworker::Coworker};
-use super::{Engine, EngineError, runs::Asking};
+use super::{Engine, EngineError, ask::Asking};
 use crate::{
     core::{
         refused::{Breadth, Refused},

@@ -20,16 +20,16 @@ use std::{
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::{sync::Mutex as FairMutex, time::Instant};
 
+pub(super) use self::adopting::NoChats;
 use self::opening::{Chatted, Pasted, Reading};
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
-pub(super) use self::{adopting::NoChats, again::Answered, privacy::Privacy};
 use super::{
     Engine, EngineError, Shared,
+    ask::Asking,
     control::{Order, Which},
     inbox::Handled,
     parked::Readers,
     records::AssistantRecord,
-    runs::Asking,
 };
 use crate::{
     core::{
@@ -39,7 +39,7 @@ use crate::{
         destination::Refused,
         event::{EventKind, RoomEvent},
         refused::{self, Breadth},
-        room_check::{Origin, check_room},
+        room_check::{Origin, Privacy, check_room},
         run::RunRecord,
         session::{Session, SessionBounds, current_session},
         words,

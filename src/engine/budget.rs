@@ -13,7 +13,7 @@ use std::{
 use ruma::{OwnedUserId, UserId};
 use tokio::sync::watch;
 
-use super::{Engine, EngineError, ask::Progress, lanes, used};
+use super::{Engine, EngineError, lanes, progress::Progress, used};
 use crate::{
     appservice::metrics::Labelled,
     claude, clock,

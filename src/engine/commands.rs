@@ -7,7 +7,6 @@ use ruma::{RoomId, UserId};
 use super::{
     Engine, EngineError,
     control::{Order, Which},
-    events::thread_root,
     records::RoomRecord,
 };
 use crate::{
@@ -75,7 +74,7 @@ impl Engine {
                 }
             }
             CoworkerCommand::Stop => {
-                let stopped = self.running.order(room, Which::Of(user, thread_root(event)), &Order::Stop);
+                let stopped = self.running.order(room, Which::Of(user, event.thread_root()), &Order::Stop);
                 match (stopped, self.running.count(room, user)) {
                     (0, 0) => words::nothing_to_stop(),
                     // In a thread, it only stops that thread's runs.

@@ -3,7 +3,7 @@
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, commands, events::thread_root, readable::Reader, runs::Asking};
+use super::{Engine, EngineError, Shared, ask::Asking, commands, readable::Reader};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
@@ -268,7 +268,7 @@ impl Engine {
 
 /// Returns the answer's place: the thread where it was asked, else as the coworker answers.
 pub(super) fn place_of(account: &Account, event: &RoomEvent, request: &EventId, habit: Habit) -> Place {
-    let thread = thread_root(event);
+    let thread = event.thread_root();
     let latest = thread.and_then(|root| account.latest_in_thread(&event.room, root));
     place_of_answer(request, thread, latest, habit)
 }

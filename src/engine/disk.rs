@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    start::{Ended, full, too_full_to_start},
+    data_dir::{ROOM_WANTED, full, too_full_to_start},
 };
 use crate::{appservice::health::Health, matrix::disk::left, store::StoreError};
 
@@ -24,12 +24,19 @@ use crate::{appservice::health::Health, matrix::disk::left, store::StoreError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a write is tried, which is also the shortest wait before a restart.
 const TRY_EVERY: Duration = Duration::from_secs(5);
-/// The room that a start needs, in bytes: more than one segment of the database, and more than counts as full.
-pub(super) const ROOM_WANTED: usize = 16 << 20;
 /// How long a disk must be full until the thread outside the runtime notices.
 const FULL_FOR: Duration = Duration::from_secs(3);
 /// Longer than an orderly stop takes, and than the runtime needs to notice that the disk has room again.
 const END_MAX: Duration = Duration::from_mins(1);
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// The store had failed, and the disk takes writes again; a new process continues.
+    StartsAgain,
+}
 
 /// Waits until the store fails, then until the disk takes writes, and then stops everything for a restart.
 pub(super) async fn keep_store(engine: Shared) {

@@ -371,7 +371,7 @@ impl Engine {
         events: &[RoomEvent],
     ) -> Result<BTreeMap<OwnedEventId, Errand>, StoreError> {
         let in_thread = events.iter().filter(|event| {
-            let theirs = super::events::thread_root(event);
+            let theirs = event.thread_root();
             theirs.is_some() && theirs == root.map(|root| &**root) && self.is_our_notice(event)
         });
         let ids = std::iter::once(&record.request).chain(root).chain(in_thread.map(|event| &event.id));

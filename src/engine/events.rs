@@ -275,7 +275,7 @@ impl Engine {
         let original = self.original_of(event).await?;
         let placed = in_its_thread(event, original.as_ref());
         let event = placed.as_ref().unwrap_or(event);
-        let thread_root = thread_root(event);
+        let thread_root = event.thread_root();
         let thread = self.thread_of(event)?;
         let scene = Scene {
             namespace: &self.namespace,
@@ -366,7 +366,7 @@ impl Engine {
     }
 
     fn thread_of(&self, event: &RoomEvent) -> Result<ThreadRecord, EngineError> {
-        let Some(root) = thread_root(event) else { return Ok(ThreadRecord::default()) };
+        let Some(root) = event.thread_root() else { return Ok(ThreadRecord::default()) };
         Ok(self.tables.threads.get(&(event.room.clone(), root.to_owned()))?.unwrap_or_default())
     }
 
@@ -377,7 +377,7 @@ impl Engine {
             EventKind::Edit { target, .. } => target,
             _ => &event.id,
         };
-        let root = thread_root(event).unwrap_or(triggering);
+        let root = event.thread_root().unwrap_or(triggering);
         let known = self.tables.threads.get(&(event.room.clone(), root.to_owned()))?;
         let asked: BTreeSet<OwnedUserId> = match verdict {
             Verdict::Asked(asked) => asked.iter().map(|asked| asked.user.clone()).collect(),
@@ -475,19 +475,9 @@ struct Known {
     triggered: BTreeSet<OwnedUserId>,
 }
 
-/// Returns the root of the thread that an event is in.
-pub(super) fn thread_root(event: &RoomEvent) -> Option<&EventId> {
-    match &event.kind {
-        EventKind::Message(message)
-        | EventKind::Edit { new: message, .. }
-        | EventKind::Undecryptable(Some(message)) => message.thread_root.as_deref(),
-        _ => None,
-    }
-}
-
 /// Places an edit in the thread of the message that it replaces, because an edit names no thread.
 fn in_its_thread(event: &RoomEvent, original: Option<&Known>) -> Option<RoomEvent> {
-    let root = thread_root(&original?.event)?;
+    let root = original?.event.thread_root()?;
     let mut placed = event.clone();
     if let EventKind::Edit { new, .. } = &mut placed.kind {
         new.thread_root = Some(root.to_owned());

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
-    events::thread_root,
 };
 use crate::{
     core::{
@@ -75,7 +74,7 @@ impl Engine {
         if request.sent_at >= self.began {
             return Ok(false);
         }
-        let root = thread_root(request);
+        let root = request.thread_root();
         let mut said = match account.newest_in_thread(&request.room, root.unwrap_or(&request.id)).await {
             Err(error) if !error.is_passing() => Vec::new(),
             said => said?,

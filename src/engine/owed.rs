@@ -11,6 +11,7 @@ use crate::{
         event::Outgoing,
         owed::{Deed, Failure, Owed, Shown},
         retry::SEND_PAUSES,
+        room_check,
         run::{Answer, RunId, RunRecord, Step, file_place},
         words,
     },
@@ -205,7 +206,7 @@ impl Engine {
         {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(&owed.asker))).await?;
             account.sync().await?;
-            if self.attend(&account, &owed.asker, &room).await? == super::assistants::Privacy::Tight {
+            if self.attend(&account, &owed.asker, &room).await? == room_check::Privacy::Tight {
                 let txn = super::word_transaction("elsewhere", owed.run.as_str(), account.user());
                 account.send(&room, &super::word(&text, None), txn).await?;
                 return Ok(());

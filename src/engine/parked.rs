@@ -9,11 +9,12 @@ use std::{
 use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, assistants::Privacy, caught::caught, records::RoomRecord};
+use super::{Engine, EngineError, Shared, caught::caught, records::RoomRecord};
 use crate::{
     clock,
     core::{
         retry::{Failures, Others},
+        room_check::Privacy,
         time::Timestamp,
         words::{self, KeyMissing},
     },

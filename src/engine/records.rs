@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{assistants::Answered, unencrypted::Told, zones::ASKERS_MAX};
 use crate::{
     core::{
         address::ThreadSoFar,
@@ -14,6 +13,7 @@ use crate::{
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
         errand::{Errand, ErrandId, MatterThread},
+        event::Place,
         notes::Notes,
         opened::{Opened, Withheld},
         owed::Owed,
@@ -22,6 +22,7 @@ use crate::{
         run::RunRecord,
         sealed::heard::Heard,
         time::Timestamp,
+        told::Told,
         voice::Waiting,
     },
     store::{Store, Table},
@@ -83,6 +84,9 @@ pub(super) struct RoomRecord {
     pub(super) invited_by: BTreeMap<OwnedUserId, OwnedUserId>,
 }
 
+/// Most people whose zones are kept for a room: those who asked there.
+const ASKERS_MAX: usize = 50;
+
 impl RoomRecord {
     /// Records a person's time zone, or that it is unknown. If too many are known, another is dropped.
     pub(super) fn note_zone(&mut self, person: &OwnedUserId, zone: Option<&str>) {
@@ -93,6 +97,22 @@ impl RoomRecord {
         }
         self.zones.insert(person.clone(), zone.to_owned());
     }
+}
+
+/// An assistant's answer and its request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answered {
+    /// The answer, or another message of its run.
+    pub(super) answer: OwnedEventId,
+    /// The owner's message.
+    pub(super) request: OwnedEventId,
+    /// The place of the answer.
+    pub(super) place: Place,
+    /// How often the request had run before this answer.
+    pub(super) attempt: u32,
+    /// Whether this is an approval card rather than an answer; it is removed with the request too.
+    #[serde(default)]
+    pub(super) card: bool,
 }
 
 /// A coworker's visit to one person's room.

@@ -10,7 +10,6 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use ruma::OwnedEventId;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::DropGuard;
 
@@ -22,28 +21,17 @@ mod saying;
 
 pub(super) use self::saying::answer_file;
 use super::{
-    Engine, EngineError, Shared, ask::Progress, budget::Hold, caught::caught, control::Registered, lanes, used,
+    Engine, EngineError, Shared, ask::Asking, budget::Hold, caught::caught, control::Registered, lanes,
+    progress::Progress, used,
 };
 use crate::{
     clock,
     core::{
-        context::Composed,
-        prompt::Effort,
         run::{Effect, End, Failure, Fault, Input, Nearness, Ready, Run, RunId, RunRecord},
         time::Timestamp,
     },
     matrix::{Account, MatrixError},
 };
-
-/// A composed question.
-#[derive(Clone)]
-pub(super) struct Asking<'a> {
-    pub(super) composed: Composed,
-    pub(super) model: &'a str,
-    pub(super) effort: Effort,
-    /// What may be to blame where the request is refused with it (C26).
-    pub(super) blamed: Vec<OwnedEventId>,
-}
 
 /// What came of something that was begun.
 enum Done<'a> {

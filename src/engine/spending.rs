@@ -6,7 +6,6 @@ use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::{
     Engine, EngineError, Shared,
-    events::thread_root,
     records::{PersonRecord, RoomRecord, ThreadRecord},
 };
 use crate::{
@@ -109,7 +108,7 @@ impl Engine {
         if !self.is_word_due(person, &limit, &event.id, PAUSE_MS)? {
             return Ok(());
         }
-        let place = match thread_root(event) {
+        let place = match event.thread_root() {
             Some(root) => Place::Thread { root: root.to_owned(), latest: event.id.clone() },
             None => Place::Timeline,
         };

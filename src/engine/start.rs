@@ -1,7 +1,6 @@
 //! Starting and stopping: listeners first, then the homeserver, then users, then work.
 
 mod listening;
-mod place;
 mod queries;
 
 use std::{
@@ -19,18 +18,21 @@ use ruma::{OwnedUserId, RoomId};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(super) use self::place::full;
-pub use self::{
-    listening::try_listening,
-    place::{PlaceError, too_full_to_start, try_data_dir},
-};
+pub use self::listening::try_listening;
 use self::{
     listening::{bind, mend_of_listening},
     queries::answer_queries,
 };
 use super::{
-    Engine, Shared, approvals::desk::Desk, assistants, audit, budget, control, deserted, disk, gaps, homeserver, inbox,
-    lanes, parked, provisioning, records::Tables, toolsets, trust, wards,
+    Engine, Shared,
+    approvals::desk::Desk,
+    assistants, audit, budget, control,
+    data_dir::{PlaceError, too_full_to_start, try_data_dir},
+    deserted,
+    disk::{self, Ended},
+    gaps, homeserver, inbox, lanes, parked, provisioning,
+    records::Tables,
+    toolsets, trust, wards,
 };
 use crate::{
     appservice::{
@@ -140,15 +142,6 @@ pub enum StartError {
         /// The system's error.
         cause: std::io::Error,
     },
-}
-
-/// How serving ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to stop.
-    Stopped,
-    /// The store had failed, and the disk takes writes again; a new process continues.
-    StartsAgain,
 }
 
 /// Serves until `stop` is cancelled, then ends what it can; the rest is in the journal.

@@ -15,13 +15,14 @@ use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, EngineError, Shared, assistants::Privacy};
+use super::{Engine, EngineError, Shared};
 use crate::{
     core::{
         command::{VERIFY, typed},
         destination::Refused,
         event::{EventKind, Message, MessageKind, Place, RoomEvent},
         people::Who,
+        room_check::Privacy,
         voice::Voice,
         words,
     },

@@ -1,6 +1,6 @@
 //! What a question to the model cost, from what the provider told of it.
 
-use super::ask::Progress;
+use super::progress::Progress;
 use crate::{
     claude,
     core::{

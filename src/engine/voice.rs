@@ -4,12 +4,13 @@
 use ruma::{RoomId, UserId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, records::RoomRecord, unencrypted::Told};
+use super::{Engine, EngineError, Shared, records::RoomRecord};
 use crate::{
     clock,
     core::{
         address::{Asked, Why},
         event::EventKind,
+        told::Told,
         voice::{Voice, Waiting, wait},
         words,
     },

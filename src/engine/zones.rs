@@ -20,9 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Most cached zones; beyond that all are dropped.
 const PEOPLE_MAX: usize = 4_096;
 
-/// Most people whose zones are kept for a room: those who asked there.
-pub(super) const ASKERS_MAX: usize = 50;
-
 /// Cached zones with their expiry.
 #[derive(Default)]
 pub(super) struct Zones(Mutex<HashMap<OwnedUserId, (Instant, Zone)>>);

@@ -1,5 +1,7 @@
 //! Checks who may import whom (`ARCHITECTURE.md`, "Who may import whom") in the sources.
 
+mod circles;
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -8,7 +8,7 @@ use crate::{
         legible::legible,
         run::Outcome,
         trail::{Decision, Tally},
-        words::trail as words,
+        words::{errands, trail as words},
     },
 };
 
@@ -98,7 +98,7 @@ impl Totals {
 /// Returns who asked, or what the run came from if nobody did.
 fn asked_by(entry: &Entry) -> String {
     match &entry.origin {
-        Some(origin) => words::from_origin(origin),
+        Some(origin) => errands::from_origin(origin),
         None => entry.asker.to_string(),
     }
 }

@@ -1,15 +1,12 @@
 //! The keys of a coworker's file, and of the tools that it and the assistants are granted.
 
-use super::{
-    Fallback as F, Form, Key, Kind as K, MODEL, PATH, ROOM, USER_ID,
-    claude::EFFORTS,
-    key,
-    sections::{DOLLARS, PROSE},
-};
-use crate::config::{
-    coworkers::{NAME_CHARS_MAX, PURPOSE_CHARS_MAX},
-    grants::{GRANTS_MAX, HOSTS_MAX, PLACES_MAX},
-};
+use super::{DOLLARS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, PROSE, ROOM, USER_ID, claude::EFFORTS, key};
+use crate::config::grants::{GRANTS_MAX, HOSTS_MAX, PLACES_MAX};
+
+/// Most characters of a name; clients cut longer ones in member lists.
+pub(in crate::config) const NAME_CHARS_MAX: usize = 64;
+/// Characters of a purpose line.
+pub(in crate::config) const PURPOSE_CHARS_MAX: usize = 200;
 
 static ID: Form = Form { what: "a-z 0-9 _ -", pattern: "^[a-z0-9_-]{1,32}$", chars_max: None };
 static NAME: Form = Form { what: "a line", pattern: "", chars_max: Some(NAME_CHARS_MAX) };

@@ -1,19 +1,15 @@
 //! The keys of `workmate.yaml`, except those about the model ([`super::claude`]) and tools ([`super::coworker`]).
 
 use super::{
-    ADDRESS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, ROOM, SERVER_NAME, URL, USER_ID, VALUE,
+    ADDRESS, DOLLARS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, PROSE, ROOM, SERVER_NAME, URL, USER_ID, VALUE,
     claude::{CLAUDE, EFFORTS},
     coworker::TOOLS,
     key,
 };
 use crate::{
     config::{
-        budgets::BOUNDS,
         tooling::WORDS_MAX,
-        workspace::{
-            APPSERVICE_ID, ASSISTANT_PREFIX, BRIDGES_MAX, COWORKER_PREFIX, ENTRIES_MAX, INSTRUCTIONS_BYTES_MAX,
-            SERVICE_LOCALPART,
-        },
+        workspace::{APPSERVICE_ID, ASSISTANT_PREFIX, BRIDGES_MAX, COWORKER_PREFIX, ENTRIES_MAX, SERVICE_LOCALPART},
     },
     core::breaker::{PERSON_RUNS_MAX, ROOM_RUNS_MAX},
 };
@@ -21,7 +17,6 @@ use crate::{
 static ID: Form = Form { what: "letters, digits and . _ -", pattern: "^[A-Za-z0-9._-]{1,64}$", chars_max: None };
 static LOCALPART: Form = Form { what: "a-z 0-9 . _ = / + -", pattern: "^[a-z0-9._=/+-]{1,64}$", chars_max: None };
 static ID_PATTERN: Form = Form { what: "a pattern of user ids", pattern: "", chars_max: None };
-pub(super) static PROSE: Form = Form { what: "text", pattern: "", chars_max: Some(INSTRUCTIONS_BYTES_MAX) };
 static DIRECTIVES: Form = Form { what: "`target=level` with commas between", pattern: "", chars_max: Some(1_000) };
 const SECRET: K = K::Secret { as_value: true };
 
@@ -261,8 +256,6 @@ static BUDGETS: [Key; 4] = [
     key("person", K::Section(&SPANS), F::Nothing, "What each person has coworkers and their own assistant do."),
     key("room", K::Section(&SPANS), F::Nothing, "What coworkers do in each room."),
 ];
-
-pub(super) const DOLLARS: K = K::Dollars(BOUNDS.0.micro(), BOUNDS.1.micro());
 
 static SPANS: [Key; 2] = [
     key("usd_month", DOLLARS, F::Told("no limit"), "US dollars in a calendar month."),

@@ -2,16 +2,21 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use ruma::{event_id, owned_server_name, owned_user_id, room_id, user_id};
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::core::tool::shown::{self, Shown};
 use crate::core::{
     event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place},
+    hex::hex,
     mask::Mask,
     names::Names,
     people::Namespace,
     render::{self, EDIT_BYTES_MAX, Rendered},
+    tool::{
+        Class, canonical,
+        shown::{self, Shown},
+    },
 };
 
 mod found;

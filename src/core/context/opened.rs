@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use ruma::{EventId, OwnedUserId, RoomId};
 use serde::Serialize;
 
-use super::{
-    MESSAGE_SHARE, NAME_CHARS_MAX, OPENED_SHARE,
-    record::{first_chars, line, rfc3339},
-    shown::shown,
-    tokens,
-};
+use super::{MESSAGE_SHARE, NAME_CHARS_MAX, OPENED_SHARE, shown::shown, tokens};
 use crate::core::{
+    escaped::{first_chars, line, rfc3339},
     event::{EventKind, RoomEvent},
     time::Timestamp,
 };

@@ -3,7 +3,7 @@
 use ruma::{EventId, OwnedEventId, UserId};
 use serde::Serialize;
 
-use super::{Input, NOTES_SHARE, PINNED_MAX, PINNED_SHARE, record, shown::shown, tokens};
+use super::{Input, NOTES_SHARE, PINNED_MAX, PINNED_SHARE, escaped, shown::shown, tokens};
 use crate::core::notes::Note;
 
 /// The divisor of the pins' share for one pinned message.
@@ -64,10 +64,10 @@ fn noted(notes: &[Note]) -> Vec<String> {
     let noted = notes.iter().map(|note| Noted {
         number: note.number,
         by: &note.by,
-        time: record::rfc3339(note.at),
+        time: escaped::rfc3339(note.at),
         note: &note.text,
     });
-    noted.map(|note| record::line(&note)).collect()
+    noted.map(|note| escaped::line(&note)).collect()
 }
 
 /// Returns the readable pinned messages as records, in the order of pinning.

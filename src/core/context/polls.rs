@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{EventId, UserId};
 use serde::Serialize;
 
-use super::{record, tokens};
+use super::{escaped, tokens};
 use crate::core::{
     event::{Poll, RoomEvent},
     time::Timestamp,
@@ -36,7 +36,7 @@ pub(super) struct Shape<'a> {
 impl<'a> Shape<'a> {
     pub(super) fn of(poll: &'a Poll) -> Self {
         Self {
-            answers: poll.answers.iter().map(|answer| record::first_chars(&answer.text, ANSWER_CHARS_MAX)).collect(),
+            answers: poll.answers.iter().map(|answer| escaped::first_chars(&answer.text, ANSWER_CHARS_MAX)).collect(),
             choose_at_most: poll.selections_max.min(poll.answers.len()),
             votes: (!poll.disclosed).then_some("hidden until it ends"),
         }
@@ -46,7 +46,7 @@ impl<'a> Shape<'a> {
     pub(super) fn shrink(&mut self) {
         let longest = self.answers.iter().map(|answer| answer.chars().count()).max().unwrap_or_default();
         let most = (longest * 3 / 4).max(ANSWER_CHARS_MIN);
-        self.answers.iter_mut().for_each(|answer| *answer = record::first_chars(answer, most));
+        self.answers.iter_mut().for_each(|answer| *answer = escaped::first_chars(answer, most));
     }
 }
 
@@ -102,11 +102,11 @@ impl<'a> Polls<'a> {
         let in_time = known.votes.values().filter(|vote| vote.at.0 <= event.sent_at && !vote.choices.is_empty());
         let in_time: Vec<&Vote<'_>> = in_time.collect();
         let counted = known.poll.answers.iter().map(|answer| Counted {
-            answer: record::first_chars(&answer.text, CHOICE_CHARS_MAX),
+            answer: escaped::first_chars(&answer.text, CHOICE_CHARS_MAX),
             votes: in_time.iter().filter(|vote| vote.choices.contains(&answer.id.as_str())).count(),
         });
         let result = counted.collect();
-        Some(record::line(&Count { poll_ended: target, result, voters: in_time.len() }))
+        Some(escaped::line(&Count { poll_ended: target, result, voters: in_time.len() }))
     }
 
     /// Returns a record for each poll with votes since the last call.
@@ -124,16 +124,16 @@ impl Known<'_> {
         for user in voters {
             let Some(vote) = self.votes.get(user) else { continue };
             let texts = self.poll.answers.iter().filter(|answer| vote.choices.contains(&answer.id.as_str()));
-            let answers = texts.map(|answer| record::first_chars(&answer.text, CHOICE_CHARS_MAX)).collect();
+            let answers = texts.map(|answer| escaped::first_chars(&answer.text, CHOICE_CHARS_MAX)).collect();
             let given = Given { user, answers };
-            tokens += tokens::estimate(&record::line(&given));
+            tokens += tokens::estimate(&escaped::line(&given));
             if tokens <= VOTES_TOKENS_MAX {
                 votes.push(given);
             } else {
                 more += 1;
             }
         }
-        record::line(&News { votes, more, to: target })
+        escaped::line(&News { votes, more, to: target })
     }
 }
 

@@ -7,7 +7,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
 };
 
 use ruma::{EventId, UserId};
@@ -16,6 +15,7 @@ use serde::Serialize;
 use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, polls, tokens};
 use crate::core::{
     address::{OwnWords, linked_user},
+    escaped::{first_chars, line, rfc3339},
     event::{self, Membership, Message, MessageKind},
     media::{Extent, Unread},
     time::Timestamp,
@@ -400,40 +400,4 @@ impl<'a> Facts<'a> {
     pub(super) fn line(&self) -> String {
         line(self)
     }
-}
-
-/// Returns the first characters of a foreign text.
-pub(super) fn first_chars(text: &str, most: usize) -> &str {
-    text.char_indices().nth(most).map_or(text, |(at, _)| &text[..at])
-}
-
-/// Returns a time in UTC to the second; `None` if it is outside the calendar.
-pub(in crate::core) fn rfc3339(time: Timestamp) -> Option<String> {
-    jiff::Timestamp::from_second(time.as_ms().div_euclid(1000)).ok().map(|time| time.to_string())
-}
-
-/// Returns a value as one line of JSON, with characters escaped that could imitate structure.
-pub(in crate::core) fn line(value: &impl Serialize) -> String {
-    let json = serde_json::to_string(value).expect("structs with string keys serialize");
-    if !json.chars().any(must_escape) {
-        return json;
-    }
-    let mut escaped = String::with_capacity(json.len() + 64);
-    for letter in json.chars() {
-        if must_escape(letter) {
-            for unit in letter.encode_utf16(&mut [0; 2]) {
-                write!(escaped, "\\u{unit:04x}").expect("writing to a string never fails");
-            }
-        } else {
-            escaped.push(letter);
-        }
-    }
-    escaped
-}
-
-/// These characters occur only in JSON strings, where an escape means the same.
-fn must_escape(letter: char) -> bool {
-    matches!(letter,
-        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -1,7 +1,10 @@
 use ruma::{event_id, room_id, user_id};
 
 use super::*;
-use crate::core::tool::{Class, ToolName};
+use crate::core::{
+    run::decided_by,
+    tool::{ApprovalRule, Class, MODERATOR_LEVEL, Pending, ToolName},
+};
 
 const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 
@@ -117,7 +120,7 @@ fn c21_the_model_reads_task_and_report_in_a_record_that_no_member_can_write() {
     assert_eq!(parsed["reported"], forged);
     let long = Errand { payload: Some("x \"y\" ".repeat(3_000)), ..errand };
     let (text, cut) = line(&long, event_id!("$n"), 500);
-    assert!(cut && crate::core::context::estimate(&text) <= 500, "{}", text.len());
+    assert!(cut && crate::core::tokens::estimate(&text) <= 500, "{}", text.len());
     assert!(text.contains("Say what broke.") && text.contains("\"cut\":true"));
 }
 

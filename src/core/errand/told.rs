@@ -6,7 +6,10 @@ use ruma::{EventId, UserId};
 use serde::Serialize;
 
 use super::Errand;
-use crate::core::context::{ends, escaped_line, estimate, rfc3339};
+use crate::core::{
+    escaped::{line as escaped_line, rfc3339},
+    tokens::{ends, estimate},
+};
 
 #[derive(Serialize)]
 struct Record<'a> {

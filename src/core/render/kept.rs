@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use super::shield::{CLOSE, OPEN, is_character, is_unspaced};
+use super::{
+    letters::is_unspaced,
+    marks::{CLOSE, OPEN, is_character},
+};
 
 /// Most bytes of a formula; a longer one is ordinary text.
 pub(super) const FORMULA_BYTES_MAX: usize = 2_000;

@@ -1,4 +1,4 @@
-//! Characters that control the text instead of being part of it.
+//! Characters that control the text instead of being part of it, and those of scripts without spaces.
 
 /// Returns whether a character opens an embedding or override, which U+202C closes.
 const fn opens_embedding(letter: char) -> bool {
@@ -44,4 +44,11 @@ pub(super) fn tamed(text: &str) -> String {
     }
     tamed.extend(open.drain(..).rev());
     tamed
+}
+
+/// Returns whether a character is of a script without spaces around punctuation.
+pub(super) fn is_unspaced(letter: char) -> bool {
+    matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{a4cf}'
+        | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}'
+        | '\u{ff00}'..='\u{ffef}' | '\u{1f200}'..='\u{1f2ff}' | '\u{20000}'..='\u{3ffff}')
 }

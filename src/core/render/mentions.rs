@@ -3,6 +3,8 @@
 use pulldown_cmark::Event;
 use url::Url;
 
+use crate::core::links::percent_decoded;
+
 /// Stands between `@` and `room` in the body where the words themselves call a room, for clients whose push rules are
 /// older than `m.mentions`. Everything else is for copying and stays as it is: `m.mentions` is always set, and where it
 /// is, no server and no client looks for `@room` in the body ("m.rule.roomnotif", spec 1.7).
@@ -20,20 +22,6 @@ pub(super) fn is_user_link(url: &Url) -> bool {
     }
     let fragment = whole.split_once('#').map(|(_, fragment)| fragment).unwrap_or_default();
     fragment.starts_with('@') || fragment.contains("/@")
-}
-
-/// Decodes percent-encoded bytes (`%40`) in a text.
-pub(in crate::core) fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = text.get(at + 1..at + 3).filter(|hex| byte == b'%' && hex.bytes().all(|c| c.is_ascii_hexdigit()));
-        let value = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        decoded.push(value.unwrap_or(byte));
-        at += if value.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// Writes a text with possible mentions as code, in which clients do not look for them. A bare `@room` gets a

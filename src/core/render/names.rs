@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::shield::is_unspaced;
+use super::letters::is_unspaced;
 
 /// Characters that CommonMark lets a backslash escape, but that nobody escapes in Markdown: TeX and paths mean the
 /// backslash itself.

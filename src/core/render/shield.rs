@@ -13,23 +13,10 @@ use regex::Regex;
 
 use super::{
     kept::{Kept, without_kept},
+    letters::is_unspaced,
+    marks::{AS_STARS, BESIDE, CLOSE, OPEN, PLAIN, SPACED, is_character},
     names::{self, Text},
 };
-
-/// Placed beside a delimiter. This and the following marks are noncharacters, which no text may contain (Unicode 16,
-/// section 23.7).
-const BESIDE: char = '\u{fdd0}';
-/// Surrounds the number of a formula or an address.
-pub(super) const OPEN: char = '\u{fdd1}';
-pub(super) const CLOSE: char = '\u{fdd2}';
-
-/// Replaces a sign that the parser must not see.
-const PLAIN: [(char, char); 5] =
-    [('\u{fdd3}', '*'), ('\u{fdd4}', '_'), ('\u{fdd5}', '~'), ('\u{fdd6}', '|'), ('\u{fdd7}', '\\')];
-/// Precedes stars that are `_` in the text.
-const AS_STARS: char = '\u{fdd8}';
-/// Follows a space that is not in the text.
-const SPACED: char = '\u{fdd9}';
 
 /// A text prepared for the parser.
 pub(super) struct Shielded<'a> {
@@ -248,11 +235,6 @@ fn without_marks(text: &str, plain: &mut String) {
     }
 }
 
-/// Returns whether a character is not one of our marks.
-pub(super) fn is_character(letter: char) -> bool {
-    !matches!(letter, BESIDE..=SPACED)
-}
-
 /// Inserts [`BESIDE`] where emphasis needs it; `None` if it is not needed.
 fn beside_emphasis(text: &str) -> Option<String> {
     if !text.contains(['*', '~']) || (text.is_ascii() && !text.contains("**")) {
@@ -328,11 +310,4 @@ fn is_punctuation(letter: char) -> bool {
         LazyLock::new(|| Regex::new(r"^[\p{P}\p{S}]$").expect("a pattern that a test matches with"));
     let is_sign = || MARKS.is_match(letter.encode_utf8(&mut [0; 4]));
     (letter.is_ascii_punctuation() || !letter.is_ascii() && is_sign()) && is_character(letter)
-}
-
-/// Returns whether a character is of a script without spaces around punctuation.
-pub(super) fn is_unspaced(letter: char) -> bool {
-    matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{a4cf}'
-        | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}'
-        | '\u{ff00}'..='\u{ffef}' | '\u{1f200}'..='\u{1f2ff}' | '\u{20000}'..='\u{3ffff}')
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{
     kept::{ENVIRONMENT, FORMULA_BYTES_MAX, environment},
+    letters::is_unspaced,
     names::{self, Text},
-    shield::is_unspaced,
 };
 
 /// Bytes that unclosed markup may hold back; opened longer ago, it may not be markup at all.

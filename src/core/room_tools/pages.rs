@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{MembersQuery, Query, Range};
 use crate::core::{
-    context::{Shown, escaped_line, rfc3339, shown},
+    context::{Shown, shown},
+    escaped::{line as escaped_line, rfc3339},
     event::RoomEvent,
     notes::Note,
     time::Timestamp,

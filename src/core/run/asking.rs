@@ -1,9 +1,9 @@
 //! The loop of a run: the budget, the model, what follows a turn of it, and how the loop ends.
 
 use super::{
-    Effect, Fault, Outcome, Ready, Remark, Reply, Run, Stop,
+    Answer, Effect, Fault, Outcome, Ready, Remark, Reply, Run, Stop,
     phase::{Calling, Phase},
-    showing::{News, Show},
+    showing::{News, Showing},
 };
 use crate::core::{refused::Breadth, time::Timestamp, words, work::Next};
 
@@ -34,11 +34,11 @@ impl Run {
                 self.phase = Phase::Calling(Box::<Calling>::default());
                 self.carry_on(now);
             }
-            Next::End(ending) => self.unsilence(ending, now),
+            Next::End(ending) => self.unsilence(ending),
         }
     }
 
-    pub(super) fn reserved(&mut self, reserved: Result<(), Fault>, now: Timestamp) {
+    pub(super) fn reserved(&mut self, reserved: Result<(), Fault>) {
         if !matches!(self.phase, Phase::Reserving) {
             return;
         }
@@ -48,7 +48,7 @@ impl Run {
                 self.phase = Phase::Quieting;
                 self.push(Effect::AwaitQuiet);
             }
-            Err(fault) => self.unsilence(Err(fault), now),
+            Err(fault) => self.unsilence(Err(fault)),
         }
     }
 
@@ -121,7 +121,7 @@ impl Run {
 
     /// Where a request is refused, it is asked once more without what was said before it; whatever is to blame is left
     /// out from then on (C26).
-    fn unsilence(&mut self, ending: Ending, now: Timestamp) {
+    fn unsilence(&mut self, ending: Ending) {
         let is_refused = matches!(ending, Ok((_, Stop::Refused)));
         let request = || vec![self.record.request.clone()];
         match (self.alone.take(), ending) {
@@ -129,7 +129,7 @@ impl Run {
                 let blamed = std::mem::take(&mut self.blamed);
                 if blamed.is_empty() {
                     self.push(Effect::NoteRefused(request()));
-                    return self.conclude(ending, now);
+                    return self.conclude(ending);
                 }
                 self.push(Effect::Log(Remark::AskedAlone));
                 self.alone = Some(blamed);
@@ -140,18 +140,18 @@ impl Run {
             }
             (Some(_), ending) if is_refused => {
                 self.push(Effect::NoteRefused(request()));
-                self.conclude(ending, now);
+                self.conclude(ending);
             }
             (Some(blamed), Ok((text, stop))) => {
                 self.push(Effect::Log(Remark::LeavesOut(blamed.len())));
                 self.push(Effect::NoteRefused(blamed));
-                self.conclude(Ok((format!("{text}\n\n{}", words::answered_alone()), stop)), now);
+                self.conclude(Ok((format!("{text}\n\n{}", words::answered_alone()), stop)));
             }
             (None, Ok(answered)) => {
                 self.push(Effect::NoteTaken);
-                self.conclude(Ok(answered), now);
+                self.conclude(Ok(answered));
             }
-            (_, Err(fault)) => self.conclude(Err(fault), now),
+            (_, Err(fault)) => self.conclude(Err(fault)),
         }
     }
 
@@ -164,43 +164,38 @@ impl Run {
                 self.work(now);
             }
             // Nobody is left who could ask.
-            None => self.conclude(Ok((String::new(), Stop::Refused)), now),
+            None => self.conclude(Ok((String::new(), Stop::Refused))),
         }
     }
 
     /// Makes the last message of how the loop ended.
-    pub(super) fn conclude(&mut self, ending: Ending, now: Timestamp) {
+    pub(super) fn conclude(&mut self, ending: Ending) {
         match ending {
             Err(Fault::OverBudget(full)) => {
                 self.phase = Phase::Weighing(full);
                 self.push(Effect::WeighBudgetWord(full));
             }
-            Ok((text, stop)) => self.finish(&News::Answered(&text, stop), now),
-            Err(fault) => self.fault(fault, now),
+            Ok((text, stop)) => self.finish(|showing| showing.answered(&text, stop)),
+            Err(fault) => self.fault(fault),
         }
     }
 
-    pub(super) fn weighed(&mut self, is_due: bool, now: Timestamp) {
+    pub(super) fn weighed(&mut self, is_due: bool) {
         let Phase::Weighing(full) = self.phase else { return };
         if is_due {
-            self.fault(Fault::OverBudget(full), now);
+            self.fault(Fault::OverBudget(full));
         } else {
             self.end(Outcome::Dropped, None, false);
         }
     }
 
-    fn fault(&mut self, fault: Fault, now: Timestamp) {
+    fn fault(&mut self, fault: Fault) {
         self.used.fault = Some(fault);
-        self.finish(&News::Failed(fault), now);
+        self.finish(|showing| showing.failed(fault));
     }
 
-    fn finish(&mut self, news: &News<'_>, now: Timestamp) {
-        let shows = self.showing.as_mut().map(|showing| showing.take(news, now)).unwrap_or_default();
-        let answer = shows.into_iter().find_map(|show| match show {
-            Show::Finish(answer) => Some(answer),
-            _ => None,
-        });
-        let Some(answer) = answer else { return self.end(Outcome::Dropped, None, false) };
+    fn finish(&mut self, last: impl FnOnce(&Showing) -> Answer) {
+        let Some(answer) = self.showing.as_ref().map(last) else { return self.end(Outcome::Dropped, None, false) };
         // Whole: from here on it is sent, and never asked for again.
         self.record.answer = Some(answer.clone());
         self.say(answer, false);

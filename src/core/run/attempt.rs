@@ -153,7 +153,7 @@ impl Run {
         }
         self.showing = Some(Showing::new(&self.record, now));
         if let Some(why) = ready.unreadable {
-            return self.conclude(Err(Fault::Unreadable(why)), now);
+            return self.conclude(Err(Fault::Unreadable(why)));
         }
         (self.used.read, self.used.read_span) = (ready.read, ready.read_span);
         (self.tools, self.blamed) = (ready.tools, ready.blamed);

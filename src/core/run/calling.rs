@@ -3,8 +3,8 @@
 //! Before a call begins that must not be made twice, the journal holds on disk that it begins; before the model is asked
 //! again, that it ended.
 
-use super::{Doing, Effect, Flush, Remark, Run, Start, phase::Phase, showing::News};
-use crate::core::{errand, prompt::FileContent, time::Timestamp, tool::Output, trail::Decision, work::Next};
+use super::{Doing, Effect, Flush, Remark, Run, Start, decided_by, phase::Phase, showing::News};
+use crate::core::{prompt::FileContent, time::Timestamp, tool::Output, trail::Decision, work::Next};
 
 impl Run {
     /// Begins what may begin, asks about what has to be asked about, and closes the turn where nothing is left.
@@ -36,7 +36,7 @@ impl Run {
             if calling.asked.insert(pending.call.clone()) {
                 calling.deciding += 1;
                 effects.push_back(Effect::Journal);
-                effects.push_back(Effect::Approve(errand::decided_by(record, pending)));
+                effects.push_back(Effect::Approve(decided_by(record, pending)));
             }
         }
         if calling.running == 0 && calling.deciding == 0 {

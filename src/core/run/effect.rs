@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 
 use super::{Outcome, Step};
 use crate::core::{
-    approval::Pending,
     budget::Full,
     event::{Outgoing, Place},
     prompt::ToolUse,
     refused::Breadth,
+    tool::Pending,
     tool::Tool,
 };
 

@@ -19,7 +19,7 @@ impl Run {
         }
         let (step, message) = match self.outbox.pop_front() {
             Some(Show::Send(step, message) | Show::Edit(step, message)) => (step, message),
-            Some(Show::Finish(_)) | None => return,
+            None => return,
         };
         let (first, target) = match step {
             Step::Edit(number) => {

@@ -6,17 +6,15 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Answer, Fault, RunId,
-    showing::{News, Show, Showing},
-};
+use super::{Answer, RunId};
 use crate::core::{
-    errand::Charge,
-    event::{Outgoing, Place},
+    event::Place,
     hex::hex,
+    origin::Charge,
     schedule::Lane,
     sealed::Carriage,
     time::Timestamp,
+    tool::{ApprovalRule, MODERATOR_LEVEL, Pending},
     work::Work,
     zone::Zone,
 };
@@ -208,22 +206,6 @@ impl RunRecord {
         self.crashes >= CRASHES_MAX && self.answer.is_none()
     }
 
-    /// Gives a run up: its answer is the word why.
-    pub fn give_up(&mut self, fault: Fault, now: Timestamp) {
-        self.gave_up = true;
-        let effects = Showing::new(self, now).take(&News::Failed(fault), now);
-        self.answer = effects.into_iter().find_map(|effect| match effect {
-            Show::Finish(answer) => Some(answer),
-            _ => None,
-        });
-    }
-
-    /// Returns what its status becomes when it is over: its record (C13), where there is one to leave.
-    #[must_use]
-    pub fn last_notice(&self, ended: &Ended<'_>, now: Timestamp) -> Option<Outgoing> {
-        Showing::new(self, now).status_end(ended)
-    }
-
     /// Begins anew with the request as it reads now.
     pub fn begin_anew(&mut self) {
         self.answer = None;
@@ -271,6 +253,18 @@ impl RunRecord {
     #[must_use]
     pub fn id(&self) -> RunId {
         RunId::again(&self.request, &self.user, self.attempt)
+    }
+}
+
+/// Returns a call that awaits a decision as it stands in a run. Where nobody asked, a moderator decides in the asker's
+/// place.
+#[must_use]
+pub fn decided_by(record: &RunRecord, pending: Pending) -> Pending {
+    match pending.rule {
+        ApprovalRule::Asker if record.is_unasked() => {
+            Pending { rule: ApprovalRule::Moderator { level: MODERATOR_LEVEL }, ..pending }
+        }
+        _ => pending,
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     Answer, Effect, End, Failure, Flush, Outcome, Remark, Run, Step,
     phase::{Part, Phase, Posting, Saying},
     showing::Showing,
+    trace,
 };
 use crate::core::{event::Place, time::Timestamp};
 

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use ruma::OwnedUserId;
 
-use super::{Answer, Doing, Fault, Outcome, RunRecord, Step, Stop, record::EDITS_OF_A_PROCESS, status::Status};
+use super::{
+    Answer, Doing, Ended, Fault, Outcome, RunRecord, Step, Stop, record::EDITS_OF_A_PROCESS, status::Status, trace,
+};
 use crate::core::{
     event::{Outgoing, OutgoingKind, Place},
     pace::{Edit, Pace},
@@ -31,10 +33,6 @@ pub(in crate::core) enum News<'a> {
     Waiting(u64),
     /// Tools are used; this is how far that is.
     Steps(&'a Doing),
-    /// The whole answer.
-    Answered(&'a str, Stop),
-    /// There is no answer.
-    Failed(Fault),
 }
 
 /// What is to be shown.
@@ -44,8 +42,6 @@ pub(in crate::core) enum Show {
     Send(Step, Outgoing),
     /// Replace the streamed message.
     Edit(Step, Outgoing),
-    /// Journal the answer, send it (as an edit where a message is streamed), attach its file, end the run.
-    Finish(Answer),
 }
 
 /// Decides what people see of a run, and when.
@@ -114,8 +110,6 @@ impl Showing {
             }
             News::Waiting(elapsed_ms) => self.waiting(elapsed_ms, now),
             News::Steps(doing) => self.steps(doing, now),
-            News::Answered(text, stop) => self.answered(text, stop),
-            News::Failed(fault) => vec![self.failed(fault)],
         }
     }
 
@@ -216,16 +210,14 @@ impl Showing {
         vec![self.status_effect(step, &words::overloaded_trying())]
     }
 
-    fn answered(&mut self, text: &str, stop: Stop) -> Vec<Show> {
+    /// Returns the last message of a run with the model's whole answer.
+    #[must_use]
+    pub(in crate::core) fn answered(&self, text: &str, stop: Stop) -> Answer {
         let text = match stop {
-            Stop::Refused => return vec![self.word(&words::refused(), Outcome::Failed)],
-            Stop::Cut if render::is_blank(text) => {
-                return vec![self.word(&words::limit_before_words(), Outcome::Failed)];
-            }
-            Stop::Unfinished if render::is_blank(text) => {
-                return vec![self.word(&words::work_too_long(), Outcome::Failed)];
-            }
-            Stop::End if render::is_blank(text) => return vec![self.word(&words::nothing_to_say(), Outcome::Failed)],
+            Stop::Refused => return self.word(&words::refused()),
+            Stop::Cut if render::is_blank(text) => return self.word(&words::limit_before_words()),
+            Stop::Unfinished if render::is_blank(text) => return self.word(&words::work_too_long()),
+            Stop::End if render::is_blank(text) => return self.word(&words::nothing_to_say()),
             Stop::End => self.prefixed(text),
             Stop::Cut => format!("{}\n\n{}", self.prefixed(text), words::cut_at_limit()),
             Stop::Unfinished => format!("{}\n\n{}", self.prefixed(text), words::unfinished()),
@@ -234,7 +226,7 @@ impl Showing {
         let bytes_max = if self.pace.is_some() { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };
         let fitted = render::fit(&text, bytes_max);
         let message = self.message(fitted.message, OutgoingKind::Text);
-        vec![Show::Finish(Answer { message, file: fitted.overflow, outcome: Outcome::Done })]
+        Answer { message, file: fitted.overflow, outcome: Outcome::Done }
     }
 
     /// Returns the last message of a run that was stopped, with what was streamed so far (C10).
@@ -250,7 +242,9 @@ impl Showing {
         Answer { message, file: None, outcome: Outcome::Stopped }
     }
 
-    fn failed(&self, fault: Fault) -> Show {
+    /// Returns the last message of a run that has no answer.
+    #[must_use]
+    pub(in crate::core) fn failed(&self, fault: Fault) -> Answer {
         let again = if self.pace.is_some() { Again::ByAsking } else { Again::ByReaction };
         let words = match fault {
             Fault::Overloaded => words::overloaded_gave_up(again),
@@ -271,13 +265,13 @@ impl Showing {
             Fault::CutOff => words::cut_off(again),
             Fault::Internal => words::internal(again),
         };
-        self.word(&words, Outcome::Failed)
+        self.word(&words)
     }
 
     /// A final word of ours. In a room it mentions the asker: who asked is to learn that there is no answer.
-    fn word(&self, words: &str, outcome: Outcome) -> Show {
+    fn word(&self, words: &str) -> Answer {
         let message = self.message(render::own(words), OutgoingKind::Text);
-        Show::Finish(Answer { message, file: None, outcome })
+        Answer { message, file: None, outcome: Outcome::Failed }
     }
 
     fn prefixed(&self, text: &str) -> String {
@@ -291,5 +285,19 @@ impl Showing {
     fn message(&self, rendered: Rendered, kind: OutgoingKind) -> Outgoing {
         let mentions = if self.pace.is_none() { self.addressees.clone() } else { BTreeSet::new() };
         Outgoing { kind, body: rendered.body, html: rendered.html, mentions, place: self.place.clone() }
+    }
+}
+
+impl RunRecord {
+    /// Gives a run up: its answer is the word why.
+    pub fn give_up(&mut self, fault: Fault, now: Timestamp) {
+        self.gave_up = true;
+        self.answer = Some(Showing::new(self, now).failed(fault));
+    }
+
+    /// Returns what its status becomes when it is over: its record (C13), where there is one to leave.
+    #[must_use]
+    pub fn last_notice(&self, ended: &Ended<'_>, now: Timestamp) -> Option<Outgoing> {
+        Showing::new(self, now).status_end(ended)
     }
 }

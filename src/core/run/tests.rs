@@ -27,13 +27,6 @@ fn record(private: bool) -> RunRecord {
     RunRecord { private, ..RunRecord::new(user, room_id!("!r:hs"), request, asker, place, NOW) }
 }
 
-fn finish(effects: &[Show]) -> &Answer {
-    match effects {
-        [Show::Finish(answer)] => answer,
-        other => panic!("one last message, not {other:?}"),
-    }
-}
-
 #[test]
 fn the_same_request_and_user_are_the_same_run() {
     let a = RunId::of(event_id!("$1"), user_id!("@a:hs"));
@@ -48,8 +41,7 @@ fn c9_a_coworker_sends_one_message_that_mentions_the_asker() {
     let mut machine = Showing::new(&record(false), NOW);
     assert_eq!(machine.take(&News::Text("It "), NOW), vec![]);
     assert_eq!(machine.take(&News::Text("It is fixed."), NOW), vec![]);
-    let effects = machine.take(&News::Answered("It is fixed.", Stop::End), NOW);
-    let answer = finish(&effects);
+    let answer = machine.answered("It is fixed.", Stop::End);
     assert_eq!(answer.outcome, Outcome::Done);
     assert_eq!(answer.message.body, "It is fixed.");
     assert_eq!(answer.message.kind, OutgoingKind::Text);
@@ -76,8 +68,8 @@ fn a10_an_assistant_streams_first_text_then_edits_then_the_end_and_mentions_nobo
     let due = machine.next_at().expect("an edit is due");
     assert_eq!(machine.take(&News::Tick("One **two** three"), due), vec![], "no more of it is whole");
     assert_eq!(machine.next_at(), None, "and nothing is due for ever");
-    let effects = machine.take(&News::Answered("One two three", Stop::End), due);
-    assert_eq!((finish(&effects).message.body.as_str(), finish(&effects).message.mentions.len()), ("One two three", 0));
+    let answer = machine.answered("One two three", Stop::End);
+    assert_eq!((answer.message.body.as_str(), answer.message.mentions.len()), ("One two three", 0));
 }
 
 #[test]
@@ -86,8 +78,8 @@ fn a10_a_short_answer_of_an_assistant_is_one_message() {
     for (ms, text) in [(0, "I "), (300, "I waited "), (1_400, "I waited 12 seconds.")] {
         assert_eq!(machine.take(&News::Text(text), later(NOW, ms)), vec![], "{text}");
     }
-    let effects = machine.take(&News::Answered("I waited 12 seconds.", Stop::End), later(NOW, 1_450));
-    assert_eq!(finish(&effects).message.body, "I waited 12 seconds.");
+    let answer = machine.answered("I waited 12 seconds.", Stop::End);
+    assert_eq!(answer.message.body, "I waited 12 seconds.");
 }
 
 #[test]
@@ -161,8 +153,7 @@ fn c19_failures_speak_plainly_and_to_the_asker() {
     ];
     let mut said = BTreeSet::new();
     for fault in faults {
-        let effects = Showing::new(&record(false), NOW).take(&News::Failed(fault), NOW);
-        let answer = finish(&effects).clone();
+        let answer = Showing::new(&record(false), NOW).failed(fault);
         assert_eq!(answer.outcome, Outcome::Failed);
         assert!(answer.message.mentions.contains(user_id!("@alice:hs")));
         said.insert(answer.message.body);
@@ -181,12 +172,11 @@ fn c19_no_blank_message_and_no_false_done() {
         ("half an answ", Stop::Refused, words::refused(), Outcome::Failed),
     ];
     for (text, stop, expected, outcome) in table {
-        let effects = Showing::new(&record(false), NOW).take(&News::Answered(text, stop), NOW);
-        let answer = finish(&effects);
+        let answer = Showing::new(&record(false), NOW).answered(text, stop);
         assert_eq!((answer.message.body.as_str(), answer.outcome), (expected.as_str(), outcome));
     }
-    let effects = Showing::new(&record(false), NOW).take(&News::Answered("Long", Stop::Cut), NOW);
-    let body = &finish(&effects).message.body;
+    let answer = Showing::new(&record(false), NOW).answered("Long", Stop::Cut);
+    let body = &answer.message.body;
     assert!(body.starts_with("Long") && body.contains("length limit"), "{body}");
 }
 
@@ -243,9 +233,9 @@ fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
 #[test]
 fn c5_a_late_answer_says_so() {
     let asked_at = Timestamp::from_ms(NOW.as_ms() - 45 * 60_000);
-    let mut machine = Showing::new(&RunRecord { late: true, asked_at, ..record(false) }, NOW);
-    let effects = machine.take(&News::Answered("Here.", Stop::End), NOW);
-    let body = &finish(&effects).message.body;
+    let machine = Showing::new(&RunRecord { late: true, asked_at, ..record(false) }, NOW);
+    let answer = machine.answered("Here.", Stop::End);
+    let body = &answer.message.body;
     assert!(body.contains("45 minutes") && body.ends_with("Here."), "{body}");
 }
 
@@ -269,8 +259,8 @@ fn a10_an_assistants_status_begins_with_its_first_tool_and_no_edit_is_due_while_
     assert!(matches!(&edits[..], [Show::Edit(Step::StatusEdit(_), _)]), "{edits:?}");
     assert!(machine.next_at().is_some_and(|next| next > due));
 
-    let effects = machine.take(&News::Answered("It is noon.", Stop::End), due);
-    assert_eq!(finish(&effects).message.body, "It is noon.");
+    let answer = machine.answered("It is noon.", Stop::End);
+    assert_eq!(answer.message.body, "It is noon.");
 }
 
 #[test]

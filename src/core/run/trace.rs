@@ -48,7 +48,7 @@ pub struct Ended<'a> {
 
 /// Returns a run's record, small enough for an edit in an encrypted room.
 #[must_use]
-pub fn record(run: &Ended<'_>) -> Rendered {
+pub(in crate::core) fn record(run: &Ended<'_>) -> Rendered {
     let head = words::head(run.outcome, run.duration_ms, run.steps.len(), &run.spent);
     if run.steps.is_empty() {
         return Rendered { html: Some(format!("<em>{}</em>", render::outside_html(&head))), body: head };
@@ -141,7 +141,7 @@ fn folded(text: &str, chars_max: usize, mask: &Mask) -> String {
 
 /// Returns a run's outcome: declined if people were asked about calls and let none of them run.
 #[must_use]
-pub fn outcome_of(ended: Outcome, steps: &[TrailStep]) -> Outcome {
+pub(in crate::core) fn outcome_of(ended: Outcome, steps: &[TrailStep]) -> Outcome {
     let mut asked = steps.iter().filter(|step| step.decision.is_some()).peekable();
     let refused = |step: &TrailStep| matches!(step.outcome, StepOutcome::Declined | StepOutcome::Expired);
     let declined = asked.peek().is_some() && asked.all(refused);

@@ -59,7 +59,7 @@ pub(in crate::core) fn on_a_line(name: &str, value: &Value, mask: &Mask) -> Show
 
 /// Formats an argument with its value as on a card, but with plain spaces.
 #[must_use]
-pub fn line(name: &str, value: &Value, mask: &Mask) -> String {
+pub(in crate::core) fn line(name: &str, value: &Value, mask: &Mask) -> String {
     on_a_line(name, value, mask).text.replace(SPACE_THAT_STAYS, " ")
 }
 

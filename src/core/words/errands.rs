@@ -1,8 +1,9 @@
 //! Texts about work that nobody asked for: the notices of webhooks and watches (C21, C22).
 
 use crate::core::{
-    errand::Origin,
+    legible::legible,
     names::{letter_by_letter, plain_name},
+    origin::{Origin, OriginKind},
 };
 
 /// Returns foreign words as literal Markdown on one line, cut to a length that fits a notice.
@@ -15,7 +16,7 @@ fn literal(text: &str, chars_max: usize) -> String {
 
 fn plain_line(text: &str) -> String {
     let spaced: String = text.chars().map(|letter| if letter.is_whitespace() { ' ' } else { letter }).collect();
-    crate::core::legible::legible(spaced.trim())
+    legible(spaced.trim())
 }
 
 /// Most characters of a report's title in its notice.
@@ -45,5 +46,16 @@ pub fn standing(headline: &str, state: &str) -> String {
 /// Names what a run came from, as a link-free part of a line; Markdown.
 #[must_use]
 pub fn named(origin: &Origin) -> String {
-    letter_by_letter(&super::trail::from_origin(origin))
+    letter_by_letter(&from_origin(origin))
+}
+
+/// Names what a run came from, where nobody asked; plain text.
+#[must_use]
+pub fn from_origin(origin: &Origin) -> String {
+    let kind = match origin.kind {
+        OriginKind::Hook => "webhook",
+        OriginKind::Schedule => "schedule",
+        OriginKind::Watch => "watch",
+    };
+    format!("the {kind} {}", legible(&origin.name))
 }

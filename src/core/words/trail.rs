@@ -7,7 +7,6 @@ use ruma::{EventId, RoomId, ServerName};
 use super::duration_seconds;
 use crate::core::{
     audit::{Entry, Spent},
-    errand::{Origin, OriginKind},
     legible::legible,
     names::Names,
     run::Outcome,
@@ -193,17 +192,6 @@ pub fn audit_room_name() -> &'static str {
 #[must_use]
 pub fn audit_room_topic() -> &'static str {
     "One line for every request to a coworker, without content. The link leads to those who are in that room."
-}
-
-/// Names what a run came from, where nobody asked; plain text.
-#[must_use]
-pub fn from_origin(origin: &Origin) -> String {
-    let kind = match origin.kind {
-        OriginKind::Hook => "webhook",
-        OriginKind::Schedule => "schedule",
-        OriginKind::Watch => "watch",
-    };
-    format!("the {kind} {}", legible(&origin.name))
 }
 
 /// The audit room's line about a coworker's run: no content, and not the room's name.

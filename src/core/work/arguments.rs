@@ -17,10 +17,29 @@ pub const DEPTH_MAX: usize = 64;
 
 /// Why arguments cannot be taken as they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unclear;
+struct Unclear;
+
+/// What a call is made with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Arguments {
+    /// It can be read in one way only.
+    Clear(Value),
+    /// It cannot; as the model wrote it.
+    Unclear(String),
+}
+
+impl Arguments {
+    pub(super) fn read(raw: &str) -> Self {
+        read(raw).map_or_else(|_| Self::Unclear(raw.to_owned()), Self::Clear)
+    }
+
+    pub(super) fn is_object(&self) -> bool {
+        matches!(self, Self::Clear(Value::Object(_)))
+    }
+}
 
 /// Returns the value that `raw` is, where it can be only one.
-pub(super) fn read(raw: &str) -> Result<Value, Unclear> {
+fn read(raw: &str) -> Result<Value, Unclear> {
     value(raw.trim(), 0)
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{said::Arguments, shown};
+use super::{arguments::Arguments, shown};
 use crate::{
     core::{
         mask::Mask,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, value::RawValue};
 
-use super::{arguments, call::Call, shown};
+use super::{arguments::Arguments, call::Call, shown};
 use crate::core::{
     mask::Mask,
     trail::{StepOutcome, TrailStep},
@@ -63,25 +63,6 @@ pub(super) enum Said {
     Other,
     /// Nothing that has a type.
     Untyped,
-}
-
-/// What a call is made with.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Arguments {
-    /// It can be read in one way only.
-    Clear(Value),
-    /// It cannot; as the model wrote it.
-    Unclear(String),
-}
-
-impl Arguments {
-    fn read(raw: &str) -> Self {
-        arguments::read(raw).map_or_else(|_| Self::Unclear(raw.to_owned()), Self::Clear)
-    }
-
-    fn is_object(&self) -> bool {
-        matches!(self, Self::Clear(Value::Object(_)))
-    }
 }
 
 impl Said {

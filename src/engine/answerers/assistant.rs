@@ -11,10 +11,11 @@ use crate::{
     core::{
         destination,
         refused::{Breadth, Refused},
+        room_check::Privacy,
         run::RunRecord,
         tool::Toolset,
     },
-    engine::{Engine, EngineError, assistants::Privacy, runs::Asking},
+    engine::{Engine, EngineError, ask::Asking},
     matrix::Account,
 };
 

@@ -15,9 +15,9 @@ use crate::{
     },
     engine::{
         Engine, EngineError,
+        ask::Asking,
         events::sync_beside,
         records::{Posted, RoomRecord, ThreadRecord},
-        runs::Asking,
     },
     matrix::{Account, MatrixError},
 };

@@ -14,7 +14,7 @@ use crate::{
         time::Timestamp,
         words,
     },
-    engine::{Engine, EngineError, events::thread_root, word, word_transaction},
+    engine::{Engine, EngineError, word, word_transaction},
     matrix::{Account, account::Carried},
 };
 
@@ -347,7 +347,7 @@ impl Engine {
             EventKind::Message(_) | EventKind::Edit { .. } => (event.id.clone(), event.id.to_string()),
             _ => (card.1.clone(), format!("{} {}", card.1, event.sender)),
         };
-        let place = match thread_root(event).or(standing.thread.as_deref()) {
+        let place = match event.thread_root().or(standing.thread.as_deref()) {
             Some(root) => Place::Thread { root: root.to_owned(), latest },
             None => Place::Reply { to: card.1.clone() },
         };
@@ -359,7 +359,7 @@ impl Engine {
         let Some(account) = self.account_of_card(card).await? else { return Ok(()) };
         let mentioned = card.owner().is_none().then_some(&*event.sender);
         let said = word(&words::approval::which_card(), mentioned);
-        let place = match thread_root(event) {
+        let place = match event.thread_root() {
             Some(root) => Place::Thread { root: root.to_owned(), latest: event.id.clone() },
             None => Place::Reply { to: event.id.clone() },
         };

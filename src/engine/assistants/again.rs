@@ -1,38 +1,16 @@
 //! What an owner does with an answer of their assistant's (C10): 🔁 asks for it again, deleting the request removes it.
 
 use ruma::{EventId, OwnedEventId, UserId};
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
     clock,
-    core::{
-        breaker::Gate,
-        event::{Place, RoomEvent},
-        run::RunRecord,
-        steering,
-    },
-    engine::{Engine, EngineError, Shared, beginning::Started, take_back},
+    core::{breaker::Gate, event::RoomEvent, run::RunRecord, steering},
+    engine::{Engine, EngineError, Shared, beginning::Started, records::Answered, take_back},
 };
 
 /// Most answers for which an owner may use 🔁.
 const ANSWERS_MAX: usize = 50;
-
-/// An assistant's answer and its request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct Answered {
-    /// The answer, or another message of its run.
-    answer: OwnedEventId,
-    /// The owner's message.
-    pub(super) request: OwnedEventId,
-    /// The place of the answer.
-    place: Place,
-    /// How often the request had run before this answer.
-    attempt: u32,
-    /// Whether this is an approval card rather than an answer; it is removed with the request too.
-    #[serde(default)]
-    card: bool,
-}
 
 impl Engine {
     /// Notes a message of an assistant's run, under the owner's key.

@@ -6,7 +6,7 @@ use crate::{
     core::{
         destination::{Destination, Home},
         event::{EventKind, Membership, RoomEvent},
-        room_check::{Drift, RoomCheck, check_room},
+        room_check::{Drift, Privacy, RoomCheck, check_room},
         run::RunRecord,
         words,
     },
@@ -26,15 +26,6 @@ pub(super) const STATE_THAT_MATTERS: [&str; 9] = [
     "m.room.tombstone",
     "m.space.parent",
 ];
-
-/// Whether an assistant's room still belongs to the owner alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Privacy {
-    /// It does.
-    Tight,
-    /// It does not, or it is gone; the assistant writes nothing more there.
-    Lost,
-}
 
 impl Engine {
     /// Checks `room` as of the last sync; it is `Lost` if it is not the assistant's own. If somebody else is there or

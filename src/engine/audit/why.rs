@@ -10,7 +10,7 @@ use crate::{
         trail::Decision,
         words,
     },
-    engine::{Engine, EngineError, events::thread_root, records::ThreadRecord},
+    engine::{Engine, EngineError, records::ThreadRecord},
 };
 
 /// Most messages linked in the answer to `!why`.
@@ -28,7 +28,7 @@ impl Engine {
             None => None,
         };
         if key.is_none()
-            && let Some(root) = thread_root(event)
+            && let Some(root) = event.thread_root()
         {
             key = self.kept_of(event, root)?.last_runs.remove(user);
         }

@@ -2,7 +2,6 @@
 
 use ruma::UserId;
 
-use super::thread_root;
 use crate::{
     core::{
         address::{self, Asked, Scene, Verdict, Why},
@@ -35,12 +34,12 @@ impl Engine {
             let known = self.tables.threads.get(&(event.room.clone(), request.id.clone()))?;
             let Some(known) = known.filter(|known| !known.triggered.is_empty()) else {
                 // What they said in between, to others perhaps, is what the file is about.
-                if thread_root(request) == file.thread_root.as_deref() && !is_nod(request, scene) {
+                if request.thread_root() == file.thread_root.as_deref() && !is_nod(request, scene) {
                     return Ok(None);
                 }
                 continue;
             };
-            let thread = known.answered_in.as_deref().or_else(|| thread_root(request));
+            let thread = known.answered_in.as_deref().or_else(|| request.thread_root());
             // In the timeline, the request's time counts; in its thread, the answer's too.
             let answers = known.posted.iter().filter(|_| file.thread_root.is_some()).map(|posted| &posted.event);
             let latest = answers.chain(&known.joined).filter_map(|id| held.iter().find(|held| held.id == *id));

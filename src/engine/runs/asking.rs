@@ -12,12 +12,7 @@ use crate::{
         time::Timestamp,
         work,
     },
-    engine::{
-        ask::{Progress, Question},
-        budget::Hold,
-        used::bill_of,
-        user_tag,
-    },
+    engine::{ask::Question, budget::Hold, progress::Progress, used::bill_of, user_tag},
 };
 
 impl Driver<'_> {

@@ -67,16 +67,15 @@ proptest! {
         let edits = effects.iter().filter(|e| matches!(e, Show::Edit(Step::Edit(_), _))).count();
         prop_assert!(edits < usize::try_from(crate::core::pace::EDITS_MAX).expect("small"));
         for effect in &effects {
-            let (Show::Send(_, message) | Show::Edit(_, message)) = effect else { unreachable!("nothing ended") };
+            let (Show::Send(_, message) | Show::Edit(_, message)) = effect;
             prop_assert!(fits(message, EDIT_BYTES_MAX) && !message.body.trim().is_empty());
             prop_assert_eq!(private || message.kind == OutgoingKind::Notice, message.mentions.is_empty());
         }
 
-        let last = match &end {
-            Ok((text, stop)) => machine.take(&News::Answered(text, *stop), now),
-            Err(fault) => machine.take(&News::Failed(*fault), now),
+        let answer = match &end {
+            Ok((text, stop)) => machine.answered(text, *stop),
+            Err(fault) => machine.failed(*fault),
         };
-        let answer = finish(&last);
         prop_assert!(!answer.message.body.trim().is_empty());
         let bytes_max = if private { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };
         prop_assert!(fits(&answer.message, bytes_max));

@@ -3,8 +3,7 @@
 use super::*;
 
 fn answer(body: &str) -> Answer {
-    let effects = Showing::new(&record(false), NOW).take(&News::Answered(body, Stop::End), NOW);
-    finish(&effects).clone()
+    Showing::new(&record(false), NOW).answered(body, Stop::End)
 }
 
 #[test]

@@ -12,11 +12,12 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use crate::{
     config::{Account, belongs, whose},
-    engine::disk::ROOM_WANTED,
     matrix::disk::{FULL_BYTES, left},
     store::is_full,
 };
 
+/// The room that a start needs, in bytes: more than one segment of the database, and more than counts as full.
+pub(super) const ROOM_WANTED: usize = 16 << 20;
 /// Bytes written to test whether writing works.
 const PROBE_BYTES: usize = 4 << 10;
 /// What Workmate keeps in its data folder.
@@ -97,7 +98,7 @@ pub fn too_full_to_start(dir: &Path) -> Option<String> {
 }
 
 /// Returns the reason if a folder's disk is full; `None` if it has space.
-pub(in crate::engine) fn full(dir: &Path) -> Option<String> {
+pub(super) fn full(dir: &Path) -> Option<String> {
     let (nearest, _) = nearest(dir);
     let left = left(&nearest).filter(|left| *left < FULL_BYTES)?;
     Some(format!(

@@ -1,0 +1,43 @@
+//! Foreign text as a part of one line of JSON: cut, and escaped where it could imitate structure.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::time::Timestamp;
+
+/// Returns the first characters of a foreign text.
+pub(super) fn first_chars(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).map_or(text, |(at, _)| &text[..at])
+}
+
+/// Returns a value as one line of JSON, with characters escaped that could imitate structure.
+pub(super) fn line(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("structs with string keys serialize");
+    if !json.chars().any(must_escape) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 64);
+    for letter in json.chars() {
+        if must_escape(letter) {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                write!(escaped, "\\u{unit:04x}").expect("writing to a string never fails");
+            }
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped
+}
+
+/// These characters occur only in JSON strings, where an escape means the same.
+fn must_escape(letter: char) -> bool {
+    matches!(letter,
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Returns a time in UTC to the second; `None` if it is outside the calendar.
+pub(super) fn rfc3339(time: Timestamp) -> Option<String> {
+    jiff::Timestamp::from_second(time.as_ms().div_euclid(1000)).ok().map(|time| time.to_string())
+}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     error::{MatrixError, is_errcode, is_unknown_device},
-    proxy::{AWAY, Identity, Proxy, Remark},
+    proxy::{AWAY, Identity, Proxy, Remark, pacing::ASKED},
 };
 use crate::{
     clock,
@@ -105,7 +105,8 @@ impl Api {
         let answer = answer.map_err(unreachable)?;
         let status = answer.status().as_u16();
         let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        let after = text("retry-after").and_then(|value| value.parse().ok());
+        let after = text("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs);
+        let shortened = text(ASKED.as_str()).and_then(|value| value.parse().ok()).map(Duration::from_millis);
         let remark = Remark::of(answer.headers());
         if remark.is_none() {
             self.heard.note(text("date"), text("age"), clock::now());
@@ -122,12 +123,18 @@ impl Api {
                 let cause = cause.strip_prefix(AWAY).unwrap_or(cause).to_owned();
                 Err(MatrixError::Unreachable { url: self.proxy.homeserver().to_string(), cause })
             }
-            None => self.read(status, after, &bytes, call),
+            None => self.read(status, (shortened, after), &bytes, call),
         }
     }
 
-    /// `after_s` is the `Retry-After` header in seconds.
-    fn read(&self, status: u16, after_s: Option<u64>, bytes: &[u8], call: String) -> Result<Value, MatrixError> {
+    /// `after` holds the pause that the proxy shortened and the `Retry-After` header.
+    fn read(
+        &self,
+        status: u16,
+        after: (Option<Duration>, Option<Duration>),
+        bytes: &[u8],
+        call: String,
+    ) -> Result<Value, MatrixError> {
         let url = self.proxy.homeserver().to_string();
         let parsed: Option<Value> =
             if bytes.len() > ANSWER_BYTES_MAX { None } else { serde_json::from_slice(bytes).ok() };
@@ -144,7 +151,7 @@ impl Api {
             gone if is_unknown_device(gone) => Err(MatrixError::DeviceGone { cause: message }),
             odd if !is_errcode(odd) => Err(MatrixError::NotMatrix { url, status, call }),
             _ => {
-                let retry_after = asked_pause(&value, after_s);
+                let retry_after = after.0.or_else(|| asked_pause(&value, after.1));
                 Err(MatrixError::Refused { call, status, errcode, message, retry_after })
             }
         }
@@ -327,8 +334,8 @@ pub enum Body<'a> {
 
 /// Returns the pause that a refusal demands. Spec 1.10 replaced the body's field by the header; some servers send only
 /// one.
-fn asked_pause(refusal: &Value, after_s: Option<u64>) -> Option<Duration> {
-    refusal["retry_after_ms"].as_u64().map(Duration::from_millis).or(after_s.map(Duration::from_secs))
+fn asked_pause(refusal: &Value, header: Option<Duration>) -> Option<Duration> {
+    refusal["retry_after_ms"].as_u64().map(Duration::from_millis).or(header)
 }
 
 /// Returns an image's media type by its signature, because clients trust the stated type.
@@ -377,7 +384,7 @@ mod tests {
             (json!({ "retry_after_ms": "soon" }), None, None),
         ];
         for (refusal, header, expected) in table {
-            assert_eq!(asked_pause(&refusal, header), expected, "{refusal}");
+            assert_eq!(asked_pause(&refusal, header.map(Duration::from_secs)), expected, "{refusal}");
         }
     }
 

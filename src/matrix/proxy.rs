@@ -12,6 +12,7 @@ mod answer;
 pub(super) mod call;
 pub(super) mod cutting;
 mod doubt;
+pub(super) mod pacing;
 mod repair;
 mod slimming;
 

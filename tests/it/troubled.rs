@@ -100,6 +100,8 @@ fn odd_refusals() -> Vec<Fault> {
         let errcode = if status == 413 { "M_TOO_LARGE" } else { errcodes[number % 3] };
         [Fault::Json(status, errcode), Fault::Page(status)]
     })
+    // A limit that asks for a day is in trouble too.
+    .chain([Fault::LimitedFor(86_400_000)])
     .collect()
 }
 

@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     call::Kind,
     cutting::{Cutter, Sizes, TooLarge},
-    doubt,
+    doubt, pacing,
     repair::{self, Repaired},
     slimming::Slimmer,
     strip_hop_headers,
@@ -172,7 +172,7 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
 /// Only Matrix errors and authentication stages come from a homeserver. Anything else, even a redirect to a page, comes
 /// from something in between and says nothing about the request.
 async fn relay_refusal(answer: reqwest::Response) -> Response {
-    let (status, headers) = (answer.status(), passed_headers(&answer));
+    let (status, mut headers) = (answer.status(), passed_headers(&answer));
     let body = match read(answer, REFUSAL_BYTES_MAX, None).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => return Remark::Page(status.as_u16()).answer(""),
@@ -184,6 +184,7 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     if status.is_redirection() || !(is_error || is_stage) {
         return Remark::Page(status.as_u16()).answer("");
     }
+    let body = pacing::shortened(&mut headers, said.clone(), body);
     let mut response = respond_whole(status, headers, body);
     if is_error {
         let errcode = said["errcode"].as_str().unwrap_or_default().to_owned();

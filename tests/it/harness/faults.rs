@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     None,
     /// Do not forward it; answer with a Matrix error.
     Json(u16, &'static str),
+    /// Do not forward it; answer 429 with a demand to wait so many milliseconds.
+    LimitedFor(u64),
     /// Do not forward it; answer with a reverse proxy's error page.
     Page(u16),
     /// Forward it after this many milliseconds.
@@ -151,6 +153,7 @@ async fn answer(inner: Arc<Inner>, request: Request) -> Response {
             whole(&inner, request).await
         }
         Fault::Json(status, errcode) => matrix_error(status, errcode),
+        Fault::LimitedFor(ms) => limited(ms),
         Fault::Page(status) => page(status),
         Fault::ResetBefore => break_connection(),
         Fault::ResetAfter => {
@@ -183,6 +186,11 @@ fn matrix_error(status: u16, errcode: &str) -> Response {
         response.headers_mut().insert(RETRY_AFTER, 1.into());
     }
     response
+}
+
+fn limited(ms: u64) -> Response {
+    let error = json!({ "errcode": "M_LIMIT_EXCEEDED", "error": "injected", "retry_after_ms": ms });
+    respond(429, "application/json", &error.to_string())
 }
 
 fn page(status: u16) -> Response {

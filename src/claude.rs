@@ -14,7 +14,7 @@ pub mod stream;
 pub mod wire;
 
 pub use client::{Answer, Client, ClientConfig, Looked, Stream, Timeouts};
-pub use error::{Advice, Cause, Error};
+pub use error::{Advice, Cause, Error, Phase};
 pub use prices::{Cost, Dearest, cost, dearest};
 pub use request::Request;
 pub use retry::{Decision, Made, Waiting};

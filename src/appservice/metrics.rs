@@ -19,9 +19,8 @@ use prometheus_client::{
         MetricType,
         counter::{ConstCounter, Counter},
         family::Family,
-        gauge::ConstGauge,
+        gauge::{ConstGauge, Gauge},
         histogram::Histogram,
-        info::Info,
     },
     registry::{Registry, Unit},
 };
@@ -62,6 +61,11 @@ struct Counted {
 }
 
 /// A coworker's id, or [`ASSISTANTS`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Who {
     by: String,
@@ -113,7 +117,10 @@ impl Metrics {
         let mut whole = Registry::default();
         whole.register_collector(Box::new(process::Process));
         let registry = whole.sub_registry_with_prefix(PREFIX);
-        registry.register("build", "This program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        // A gauge, because the text format of Prometheus knows no type `info`.
+        let build = Family::<Build, Gauge>::default();
+        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.register("build_info", "This program", build);
         let (runs, tokens, cost) = <(Family<_, _>, Family<_, _>, Family<_, _>)>::default();
         let seconds: Family<Who, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(RUN_SECONDS));

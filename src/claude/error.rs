@@ -334,6 +334,15 @@ impl Cause {
 }
 
 impl Error {
+    /// Returns whether the provider's content filter refused the request or its answer. It says so as an invalid request
+    /// (docs/claude-api.md, section 8), but means a refusal.
+    #[must_use]
+    pub fn is_content_filtered(&self) -> bool {
+        let Cause::InvalidRequest { said, .. } = &self.cause else { return false };
+        let said = said.as_str().to_lowercase();
+        said.contains("content filter") && (said.contains("blocked") || said.contains("policy"))
+    }
+
     /// Returns the text with the remedy on a separate line, for reports and `/readyz`.
     #[must_use]
     pub fn told(&self) -> String {

@@ -59,6 +59,15 @@ impl Engine {
                     self.note_model_answers(question.model);
                     return Ok(reply);
                 }
+                Err(error) if error.is_content_filtered() => {
+                    tracing::warn!(%error, "the provider's content filter refused an answer");
+                    self.note_model_answers(question.model);
+                    progress.send_modify(|so_far| {
+                        so_far.unbilled = error.phase == claude::Phase::BeforeAnswer;
+                        so_far.refused = Some(FILTERED.to_owned());
+                    });
+                    return Ok(ModelTurn { blocks: Vec::new(), stop: TurnStop::Refused });
+                }
                 // The model takes less effort than it was known to, or none.
                 Err(error) if self.learns_effort(&error, &request) => {
                     request = if progress.borrow().files_refused {
@@ -199,6 +208,8 @@ fn whole(usage: &claude::Usage, blocks: &[String], prompt_tokens: impl FnOnce() 
     claude::Usage { input_tokens: Some(input), output_tokens: Some(output), ..usage.clone() }
 }
 
+/// The category under which a refusal of the provider's content filter is counted.
+const FILTERED: &str = "content_filter";
 /// Characters of a model's name.
 const MODEL_CHARS_MAX: usize = 100;
 /// Characters of the name of a category of refusals.

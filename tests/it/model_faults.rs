@@ -164,6 +164,19 @@ async fn c26_no_message_silences_a_room() -> Result<()> {
     let asked = office.claude.requests();
     assert_eq!(asked.len(), before + 1);
     assert!(!asked[before].body.to_string().contains(POISON));
+
+    // The provider's content filter refuses as it does an invalid request, and means the same.
+    for _ in ["with the room around it", "by itself"] {
+        let filtered = Failure::status(400).message("Output blocked by content filtering policy");
+        office.script("FILTERED-51C8", Turn::failure(filtered));
+    }
+    let request = office.ask(&office.alice, &room, "say FILTERED-51C8").await?;
+    let find = |seen: &Timeline| seen.answer(&request, &oncall, office.alice.user_id()).cloned();
+    let said = office.alice.until(&room, "the word about the filter", find).await?;
+    assert_eq!(said.body(), words::refused());
+    let before = office.claude.requests().len();
+    office.asked_and_answered(&room, "one more again").await?;
+    assert!(!office.claude.requests()[before].body.to_string().contains("FILTERED-51C8"));
     Ok(())
 }
 

@@ -11,6 +11,9 @@ use super::{
 
 /// How long after the last edit the model is asked with the new text, in milliseconds.
 pub const QUIET_MS: u64 = 2_500;
+/// How long a file that asks alone waits for others, in milliseconds; less than two seconds, in which people see that it
+/// was read (C9).
+pub const GATHER_MS: u64 = 1_500;
 /// How long after the first edit it is asked at the latest, in milliseconds.
 pub const WAIT_MAX_MS: u64 = 30_000;
 /// How often edits restart a run whose model was already asked.
@@ -102,6 +105,13 @@ impl Edits {
         Self { restarts, ..Self::default() }
     }
 
+    /// Makes the run of a file alone wait a moment, because people send several files one by one.
+    #[must_use]
+    pub fn gathering(self, now: Timestamp) -> Self {
+        let since = Timestamp::from_ms(now.as_ms() - i64::try_from(QUIET_MS - GATHER_MS).unwrap_or_default());
+        Self { since: Some((since, since)), ..self }
+    }
+
     /// Returns how often edits have restarted the run.
     #[must_use]
     pub fn restarts(&self) -> u32 {
@@ -184,6 +194,15 @@ mod tests {
         assert_eq!(edits.quiet_in_ms(at(7_900)), Some(QUIET_MS));
         assert_eq!(edits.quiet_in_ms(at(7_900 + 2_500)), None, "it is quiet");
         assert_eq!(edits.quiet_in_ms(at(1_000)), None, "the clock was set back");
+    }
+
+    #[test]
+    fn c7_a_file_alone_waits_a_moment_for_others_and_each_of_them_prolongs_it() {
+        let mut edits = Edits::default().gathering(at(10_000));
+        assert_eq!(edits.quiet_in_ms(at(10_000)), Some(GATHER_MS));
+        assert_eq!(edit(&mut edits, 11_000), Edit::Replaces, "it costs nothing");
+        assert_eq!(edits.quiet_in_ms(at(11_500)), Some(QUIET_MS - 500));
+        assert_eq!(edits.quiet_in_ms(at(13_500)), None);
     }
 
     #[test]

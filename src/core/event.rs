@@ -290,6 +290,13 @@ impl Message {
         matches!(&self.kind, MessageKind::Attachment { name, .. } if *name == self.body)
     }
 
+    /// Returns whether it is a file without words, neither written nor spoken.
+    #[must_use]
+    pub fn is_file_alone(&self) -> bool {
+        let is_voice = matches!(self.kind, MessageKind::Attachment { voice: true, .. });
+        self.is_uncaptioned() && !is_voice && !self.kind.is_sticker()
+    }
+
     /// Returns a plain text message, without mentions or relations.
     #[must_use]
     pub fn text(body: impl Into<String>) -> Self {

@@ -125,7 +125,7 @@ impl Running {
             shown: record.streamed.iter().chain(&record.status).cloned().collect(),
             early: Vec::new(),
             place: record.place.clone(),
-            edits: Edits::resumed(record.restarts),
+            edits: edits_of(record),
             editor: None,
             order,
             nearness: watch::Sender::default(),
@@ -331,6 +331,12 @@ impl Entry {
             Which::Of(user, thread) => self.user == user && (thread.is_none() || self.thread.as_deref() == thread),
         }
     }
+}
+
+/// Returns what edits have made of a run that begins.
+fn edits_of(record: &RunRecord) -> Edits {
+    let edits = Edits::resumed(record.restarts);
+    if record.gathers { edits.gathering(record.accepted_at) } else { edits }
 }
 
 #[cfg(test)]

@@ -88,6 +88,7 @@ impl Engine {
             late: asked.late,
             came,
             zone: self.zone_name_of(&event.sender).await,
+            gathers: message.is_file_alone(),
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
         self.start_asked_run(&account, record, Some(accepted)).await

@@ -90,6 +90,9 @@ pub struct RunRecord {
     /// Files that its asker sent behind the request and that belong to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joined: Vec<OwnedEventId>,
+    /// Whether the request is a file alone, of which more may follow at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gathers: bool,
     /// The time zone that its asker reads times in, by its IANA name; UTC where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -125,6 +128,7 @@ impl RunRecord {
             work: Work::default(),
             status_begun: false,
             answer_begun: None,
+            gathers: false,
             under_way: false,
             crashes: 0,
             gave_up: false,

@@ -40,6 +40,7 @@ impl Engine {
             private: true,
             came: Carriage::Encrypted,
             zone: self.zone_name_of(owner).await,
+            gathers: message.is_file_alone(),
             ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
         };
         let id = RunId::of(&event.id, account.user());

@@ -7,6 +7,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use matrix_sdk::{
@@ -24,6 +25,9 @@ use crate::matrix::{
 
 /// Most sessions remembered as decryptable; the oldest are dropped.
 const SESSIONS_MAX: usize = 1_024;
+/// How long people's devices count as known since the sync that reported them: an answer that took longer to write is
+/// preceded by another sync, because nothing else tells of a new device.
+const DEVICES_KEPT: Duration = Duration::from_secs(10);
 /// The longest session id (spec, "m.megolm.v1.aes-sha2": 43 characters).
 const SESSION_BYTES_MAX: usize = 64;
 
@@ -81,9 +85,10 @@ impl Ahead {
     }
 }
 
-/// The field of an encrypted event that names its session.
+/// The fields of an encrypted event that name its sender and its session.
 #[derive(Deserialize)]
 struct Sealed {
+    sender: Option<String>,
     content: SealedContent,
 }
 
@@ -104,7 +109,10 @@ impl Account {
         let decrypted = here.decrypt_event(&event, None).await.ok()?;
         // The room's rules do not apply to decrypted events.
         let read = self.opened(room, &Rules::default(), &decrypted).await.filter(|read| read.sealed.is_none())?;
-        self.ahead.owe(accepted);
+        // What this user said itself tells nothing new of who can read it.
+        if sealed.sender.as_deref() != Some(self.user.as_str()) {
+            self.ahead.owe(accepted);
+        }
         let ciphertext = carried::ciphertext_of(room, json);
         Some(Read { ciphertext, ..read })
     }
@@ -115,7 +123,9 @@ impl Account {
     /// As [`Self::sync_since`].
     pub(super) async fn keep_up_with(&self, room: &RoomId) -> Result<(), MatrixError> {
         let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied();
-        match self.ahead.due().max(behind) {
+        // Devices come and go without an event in any room.
+        let fresh = Instant::now().checked_sub(DEVICES_KEPT);
+        match self.ahead.due().max(behind).max(fresh) {
             Some(since) => Box::pin(self.sync_since(since)).await,
             None => Ok(()),
         }
@@ -124,8 +134,6 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -74,6 +74,7 @@ mod runs;
 mod service;
 mod spending;
 mod start;
+mod stepped_back;
 mod toolsets;
 mod trust;
 mod unencrypted;

@@ -95,6 +95,7 @@ impl Engine {
         let persona = self.persona_after(owner).await;
         let account = Box::pin(self.pool.passing(&persona)).await?;
         account.sync().await?;
+        account.confirm_rooms().await?;
         Box::pin(self.follow(&account, owner)).await?;
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let known = record.room.clone().filter(|room| account.is_in(room));

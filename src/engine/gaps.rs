@@ -284,7 +284,10 @@ pub(super) async fn keep_up(engine: Shared) {
     loop {
         tokio::select! {
             () = engine.stop.cancelled() => return,
-            _ = returns.changed() => engine.sync_and_compare().await,
+            _ = returns.changed() => {
+                engine.look_for_a_step_back().await;
+                engine.sync_and_compare().await;
+            }
             _ = safety.tick() => {
                 engine.sync_and_compare().await;
                 engine.tidy();

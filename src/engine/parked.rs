@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, caught::caught, records::RoomRecord};
+use super::{Engine, EngineError, Shared, caught::caught};
 use crate::{
     clock,
     core::{
+        event::{Outgoing, Place},
         retry::{Failures, Others},
         room_check::Privacy,
         time::Timestamp,
@@ -22,8 +23,6 @@ use crate::{
     store::InboxEntry,
 };
 
-/// The time between two such messages in one room, in milliseconds.
-const UNDECRYPTABLE_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
 /// The pause before a parked event is retried, in seconds; it doubles each time.
 const PARKED_FIRST_S: u64 = 10;
 /// The longest pause between two retries, in seconds.
@@ -33,17 +32,19 @@ const PARKED_MAX_S: u64 = 300;
 /// have yet to hear of the change.
 const RENEWAL_UNHEARD_MS: i64 = 5 * 60 * 1000;
 
+/// Most parked events of one sender in all rooms, so that what one invents leaves places for what others said.
+const PARKED_SENDER_MAX: usize = 16;
 /// Most parked events in one room.
-const PARKED_ROOM_MAX: usize = 64;
+const PARKED_ROOM_MAX: usize = 128;
 /// Most parked events in all rooms.
 const PARKED_ALL_MAX: usize = 2_048;
 
-/// The number of parked events in each room.
+/// The number of parked events of each sender in each room.
 #[derive(Debug, Default)]
-pub(super) struct Parked(Mutex<HashMap<OwnedRoomId, usize>>);
+pub(super) struct Parked(Mutex<HashMap<(OwnedRoomId, OwnedUserId), usize>>);
 
 /// A place among the parked events; dropping it frees the place.
-struct Place<'a>(&'a Parked, OwnedRoomId);
+struct Parking<'a>(&'a Parked, (OwnedRoomId, OwnedUserId));
 
 impl Parked {
     /// Returns the number of parked events.
@@ -51,19 +52,25 @@ impl Parked {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
-    /// Takes a place; `None` if the room or the whole is full.
-    fn place(&self, room: &RoomId) -> Option<Place<'_>> {
+    /// Takes a place; `None` if the sender has enough of them, or the room or the whole is full.
+    fn place(&self, room: &RoomId, sender: &UserId) -> Option<Parking<'_>> {
         let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = parked.get(room).copied().unwrap_or_default();
-        if here >= PARKED_ROOM_MAX || parked.values().sum::<usize>() >= PARKED_ALL_MAX {
+        let (mut of_sender, mut here, mut all) = (0, 0, 0);
+        for ((at, by), count) in parked.iter() {
+            of_sender += if by == sender { *count } else { 0 };
+            here += if at == room { *count } else { 0 };
+            all += count;
+        }
+        if of_sender >= PARKED_SENDER_MAX || here >= PARKED_ROOM_MAX || all >= PARKED_ALL_MAX {
             return None;
         }
-        parked.insert(room.to_owned(), here + 1);
-        Some(Place(self, room.to_owned()))
+        let key = (room.to_owned(), sender.to_owned());
+        *parked.entry(key.clone()).or_default() += 1;
+        Some(Parking(self, key))
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Parking<'_> {
     fn drop(&mut self) {
         let mut parked = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(here) = parked.get_mut(&self.1) {
@@ -108,7 +115,7 @@ impl Engine {
     /// Waits for an event's key, and handles the event once it can be decrypted.
     pub(super) async fn read_patiently(self: Shared, readers: Readers, entry: InboxEntry, accepted: Instant) {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
-        let place = self.parked.place(room);
+        let place = self.parked.place(room, &entry.event.sender);
         // Without a place the event gets one try and no wait.
         let mut deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
         let mut pause_s = PARKED_FIRST_S;
@@ -247,16 +254,13 @@ impl Engine {
         {
             return Ok(());
         }
-        let mut due = false;
-        self.tables.rooms.update(room, |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            due = record.undecryptable_told.is_due(clock::now(), UNDECRYPTABLE_WORD_INTERVAL_MS);
-            Some(record)
-        })?;
+        let due = self.is_told_now(room, &entry.event.sender, |record| &mut record.undecryptable)?;
         if due {
             let text = words::undecryptable(cause);
             let txn = super::word_transaction("undecryptable", entry.event.event_id.as_str(), account.user());
-            account.send(room, &super::word(&text, Some(&entry.event.sender)), txn).await?;
+            let word = super::word(&text, Some(&entry.event.sender));
+            let place = Place::Reply { to: entry.event.event_id.clone() };
+            account.send(room, &Outgoing { place, ..word }, txn).await?;
         }
         Ok(())
     }
@@ -284,16 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn c8_one_rooms_parked_events_leave_places_for_other_rooms_and_are_limited_in_all() {
+    fn c8_ones_parked_events_leave_places_for_others_one_rooms_for_other_rooms_and_all_are_limited() {
         let (parked, flooded, quiet) = (Parked::default(), room_id!("!flooded:hs"), room_id!("!quiet:hs"));
-        let mut places: Vec<_> = std::iter::from_fn(|| parked.place(flooded)).collect();
+        let person = |number: usize| OwnedUserId::try_from(format!("@{number}:hs")).expect("a user id");
+        let mut places: Vec<_> = std::iter::from_fn(|| parked.place(flooded, &person(0))).collect();
+        assert_eq!(places.len(), PARKED_SENDER_MAX);
+        assert!(parked.place(quiet, &person(0)).is_none(), "in no room");
+        drop(parked.place(flooded, &person(1)).expect("another person has places"));
+        places.extend((1..).map_while(|number| parked.place(flooded, &person(number))));
         assert_eq!(places.len(), PARKED_ROOM_MAX);
-        drop(parked.place(quiet).expect("another room has places"));
+        drop(parked.place(quiet, &person(9_999)).expect("another room has places"));
 
         let rooms = (0..).map(|number| OwnedRoomId::try_from(format!("!{number}:hs")).expect("a room id"));
-        places.extend(rooms.map_while(|room| parked.place(&room)));
-        assert_eq!((places.len(), parked.place(quiet).is_none()), (PARKED_ALL_MAX, true));
+        places.extend(rooms.enumerate().map_while(|(number, room)| parked.place(&room, &person(1_000 + number))));
+        assert_eq!((places.len(), parked.place(quiet, &person(9_999)).is_none()), (PARKED_ALL_MAX, true));
         drop(places);
-        assert!(parked.place(flooded).is_some() && parked.0.lock().expect("no panic").is_empty());
+        assert!(parked.place(flooded, &person(0)).is_some() && parked.0.lock().expect("no panic").is_empty());
     }
 }

@@ -61,9 +61,9 @@ pub(super) struct RoomRecord {
     /// When a stranger was last told that they are not served.
     #[serde(default)]
     pub(super) stranger_told: SaidOnce,
-    /// When people were last told that a message cannot be decrypted.
+    /// Who was told that a message cannot be decrypted.
     #[serde(default)]
-    pub(super) undecryptable_told: SaidOnce,
+    pub(super) undecryptable: Told,
     /// Who was told that their message was not encrypted.
     #[serde(default)]
     pub(super) unencrypted_told: Told,

@@ -365,6 +365,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     }
     // Other homeservers send their backlog with the next event.
     engine.wake().await;
+    engine.look_for_a_step_back().await;
     for account in engine.pool.all_kept() {
         if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account)).await {
             tracing::warn!(user.id = %account.user(), %error, "invites that came meanwhile cannot be taken yet");

@@ -211,7 +211,9 @@ async fn take_synced_again(engine: Shared, account: Arc<Account>) {
     for room in account.joined() {
         engine.roster.enter(&room, account.user());
     }
-    engine.catch_up(&account).await;
+    if engine.is_serving() {
+        engine.catch_up(&account).await;
+    }
 }
 
 impl Engine {

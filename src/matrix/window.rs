@@ -107,6 +107,12 @@ impl Window {
         self.slots.is_empty()
     }
 
+    /// Returns the newest event held.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Read> {
+        self.slots.back()
+    }
+
     /// Returns one event, if it is held.
     #[must_use]
     pub fn get(&self, id: &EventId) -> Option<&Read> {

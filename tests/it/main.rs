@@ -47,6 +47,7 @@ mod privacy;
 mod provisioning;
 mod queues;
 mod restarts;
+mod restored;
 mod rules;
 mod sandbox;
 mod schemas;

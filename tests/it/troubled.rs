@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use ruma::{OwnedRoomId, events::room::member::MembershipState};
+use serde_json::Value;
 use tokio::time;
 use workmate::core::{
     render,
@@ -21,6 +22,7 @@ use crate::harness::{
     faults::{Fault, Faults},
     homeserver::shared,
     office::{Office, echoing},
+    readiness::{is_ready, until_readiness},
 };
 
 const WAIT_MAX: Duration = Duration::from_mins(1);
@@ -229,5 +231,88 @@ async fn c8_homeservers_4_what_was_encrypted_for_a_lost_store_is_said_once_and_w
     office.asked_and_answered(&room, "and now?").await?;
     assert_eq!(told(&office.alice.timeline(&room)), 1, "once");
     assert_eq!(office.questions().len(), 1);
+    Ok(())
+}
+
+/// The SDK stores whatever token a sync brings, and every later sync names it.
+#[tokio::test]
+async fn nothing_is_lost_a_sync_that_the_homeserver_does_not_go_on_from_is_made_anew() -> Result<()> {
+    let account = shared().account("alice").await;
+    let people = [Person::start(account.clone()).await?, shared().person("bob").await];
+    let (mut office, faults) = behind_faults(people).await?;
+    let rooms = [office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?];
+    let new = office.room_of_people(RoomKind::Plain).await?;
+    for room in &rooms {
+        office.asked_and_answered(room, "before").await?;
+    }
+    let oncall = office.oncall();
+    faults.decide(|call| {
+        let is_sync = call.path.ends_with("/sync");
+        if is_sync { Fault::Invented(r#"{"next_batch":"x_bogus"}"#) } else { Fault::None }
+    });
+    for room in &rooms {
+        office.ask(&office.alice, room, "asked meanwhile").await?;
+    }
+    office.alice.invite(&new, &oncall).await?;
+    // No later sync names this device as a change.
+    let second = Person::start(account).await?;
+    second.until_membership(&rooms[1], second.user_id(), &MembershipState::Join).await?;
+    until_made(&faults, "invented", 2).await?;
+    // Nor is a first sync taken.
+    faults.decide(|call| if call.path.ends_with("/sync") { Fault::Json(400, "M_UNKNOWN") } else { Fault::None });
+    office.ask(&office.alice, &rooms[1], "asked in trouble").await?;
+    let named = oncall.to_string();
+    let is_named = move |_, conditions: &Value| conditions["users"]["reason"].to_string().contains(&named);
+    let conditions = until_readiness(&office.workmate, is_named).await?;
+    assert!(conditions["users"]["mend"].to_string().contains("sync"), "{conditions}");
+    faults.heal();
+    until_readiness(&office.workmate, |_, conditions| is_ready(conditions, "users")).await?;
+    for room in &rooms {
+        office.answer(&office.alice, room, &oncall, "asked meanwhile").await?;
+    }
+    office.answer(&office.alice, &rooms[1], &oncall, "asked in trouble").await?;
+    let introduced = |seen: &Timeline| seen.messages_of(&oncall).last().cloned();
+    office.alice.until(&new, "the first words in a room to which it was invited meanwhile", introduced).await?;
+    let answer = office.asked_and_answered(&rooms[1], "and now?").await?;
+    let read = |seen: &Timeline| seen.event(&answer.event_id).filter(|event| event.is_decrypted()).map(drop);
+    second.until(&rooms[1], "the answer, decrypted by the device that came meanwhile", read).await?;
+    office.workmate.stop().await;
+    office.workmate.start_again().await;
+    for room in rooms.iter().chain([&new]) {
+        office.asked_and_answered(room, "after a start").await?;
+    }
+    let questions = office.questions();
+    for (asked, times) in [("asked meanwhile", 2), ("asked in trouble", 1)] {
+        let calls = questions.iter().filter(|question| question.ends_with(asked)).count();
+        assert_eq!(calls, times, "one call of the model for each: {questions:?}");
+    }
+    Ok(())
+}
+
+/// As with a root that stands only inside a ciphertext, or that a restored homeserver has forgotten.
+#[tokio::test]
+async fn c8_a_request_in_a_thread_that_the_homeserver_does_not_take_is_answered_in_reply() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let (office, faults) = behind_faults(people).await?;
+    for kind in [RoomKind::Plain, RoomKind::Encrypted] {
+        let room = office.room(kind).await?;
+        let root = office.alice.send(&room, "a thread's root").await?;
+        let unknown = root.to_string();
+        faults.decide(move |call| match &call.thread {
+            Some(root) if *root == unknown => Fault::Json(400, "M_UNKNOWN"),
+            _ if call.path.contains("/event/") && call.path.ends_with(&unknown[1..]) => Fault::Json(404, "M_NOT_FOUND"),
+            _ => Fault::None,
+        });
+        let oncall = office.oncall();
+        for question in ["in an unknown thread", "again"] {
+            let asked = Message::text(format!("@oncall {question}")).pill("@oncall", &oncall).in_thread(&root);
+            let request = office.alice.send(&room, asked).await?;
+            let answer = office.answer(&office.alice, &room, &oncall, question).await?;
+            assert_eq!((answer.thread_root(), answer.in_reply_to()), (None, Some(request.as_str())), "{kind:?}");
+        }
+        faults.heal();
+        office.asked_and_answered(&room, "and now?").await?;
+    }
+    assert_eq!(office.questions().len(), 6, "each is asked once: {:?}", office.questions());
     Ok(())
 }

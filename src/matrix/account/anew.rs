@@ -5,11 +5,11 @@
 //! any absence, so every room counts as if events were left out, and is compared and read back (`engine/gaps.rs`).
 
 use matrix_sdk::{
-    Room,
+    HttpError, Room,
     config::SyncToken,
     ruma::{
         api::{
-            client::{membership::joined_rooms, state::get_state_event_for_key},
+            client::{membership::joined_rooms, room::get_room_event, state::get_state_event_for_key},
             error::ErrorKind,
         },
         events::StateEventType,
@@ -17,8 +17,9 @@ use matrix_sdk::{
     sync::SyncResponse,
 };
 use matrix_sdk_base::RoomInfoNotableUpdateReasons;
-use ruma::OwnedRoomId;
+use ruma::{EventId, OwnedRoomId, RoomId};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::Account;
 use crate::matrix::error::MatrixError;
@@ -44,12 +45,55 @@ impl Account {
             room.timeline.limited = true;
         }
         // The answer alone does not prove that a room was left.
-        match self.client.send(joined_rooms::v3::Request::new()).await {
-            Ok(joined) => self.forget_left(known, &joined.joined_rooms).await,
-            Err(error) => tracing::warn!(user.id = %self.user, %error, "rooms that were left meanwhile are not known"),
+        if let Err(error) = self.forget_left_of(known).await {
+            tracing::warn!(user.id = %self.user, %error, "rooms that were left meanwhile are not known");
         }
         self.ask_for_devices().await;
         Ok(response)
+    }
+
+    /// Syncs without a token, because the homeserver has lost what came after an earlier one.
+    ///
+    /// # Errors
+    /// As [`Self::sync_since`].
+    pub async fn start_over(&self) -> Result<(), MatrixError> {
+        let mut last = self.last_sync.lock().await;
+        let begun = Instant::now();
+        match Box::pin(self.sync_anew()).await {
+            Ok(response) => self.take_sync(response, begun).await,
+            Err(error) if error.is_too_large() => Box::pin(self.sync_in_parts(begun)).await?,
+            Err(error) => return Err(error),
+        }
+        *last = Some(begun);
+        self.notice_start_over();
+        Ok(())
+    }
+
+    /// Has the SDK forget the rooms in which the homeserver no longer counts this user.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn confirm_rooms(&self) -> Result<(), MatrixError> {
+        self.forget_left_of(self.client.joined_rooms()).await
+    }
+
+    /// Returns whether the homeserver has an event that this user has seen.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn is_at_homeserver(&self, room: &RoomId, event: &EventId) -> Result<bool, MatrixError> {
+        let request = get_room_event::v3::Request::new(room.to_owned(), event.to_owned());
+        match self.client.send(request).await {
+            Ok(_) => Ok(true),
+            Err(error) if says_no(&error) => Ok(false),
+            Err(error) => Err(matrix_sdk::Error::from(error).into()),
+        }
+    }
+
+    async fn forget_left_of(&self, known: Vec<Room>) -> Result<(), MatrixError> {
+        let joined = self.client.send(joined_rooms::v3::Request::new()).await.map_err(matrix_sdk::Error::from)?;
+        self.forget_left(known, &joined.joined_rooms).await;
+        Ok(())
     }
 
     /// Asks for the devices of all whom we encrypt for, because a first sync names no changes.
@@ -98,7 +142,11 @@ impl Account {
         match self.client.send(request).await {
             Ok(answer) => serde_json::from_str::<Member>(answer.event_or_content.get())
                 .is_ok_and(|member| member.membership == "join"),
-            Err(error) => !matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden | ErrorKind::NotFound)),
+            Err(error) => !says_no(&error),
         }
     }
+}
+
+fn says_no(error: &HttpError) -> bool {
+    matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden | ErrorKind::NotFound))
 }

@@ -29,6 +29,9 @@ use crate::matrix::{
 /// Timeline events of each room in a sync; older ones are fetched on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
 
+/// Pauses before the repetitions of a sync that is forbidden, which a proxy may say for a while.
+const FORBIDDEN_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
 /// State types requested in syncs: those that the SDK stores and those that we read. Anybody can fill a room with any
 /// amount of other state.
 const STATE_TYPES: [&str; 16] = [
@@ -91,10 +94,22 @@ impl Account {
                 self.notice_refused_sync();
                 synced = Box::pin(self.sync_anew()).await;
             }
+            for pause in FORBIDDEN_PAUSES {
+                if !synced.as_ref().is_err_and(MatrixError::is_forbidden) {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+                synced = self.sync_whole(&SyncToken::ReusePrevious).await;
+            }
             match synced {
                 Ok(response) => {
                     self.take_sync(response, begun).await;
                     return Ok(());
+                }
+                Err(error) if error.is_forbidden() => {
+                    // Nobody is forbidden to sync, but a user whom the homeserver does not know (any more).
+                    self.notice_unknown_user();
+                    return Err(MatrixError::DeviceGone { cause: error.to_string() });
                 }
                 Err(error) if error.is_too_large() => {}
                 Err(error) => return Err(error),

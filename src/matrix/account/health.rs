@@ -82,6 +82,19 @@ impl Account {
         }
     }
 
+    /// Reports that this user synced anew.
+    pub(super) fn notice_start_over(&self) {
+        self.health.sync_refused.store(false, Ordering::Relaxed);
+        self.health.pulse.ails(self.user.clone(), Ailment::SyncedAgain);
+    }
+
+    /// Reports that the homeserver does not know this user any more.
+    pub(super) fn notice_unknown_user(&self) {
+        if let Some(device) = self.device() {
+            self.health.pulse.ails(self.user.clone(), Ailment::DeviceGone(device));
+        }
+    }
+
     /// Reports the store as damaged if the error says so.
     pub(super) fn notice_damage(&self, error: &MatrixError) {
         if let (true, Some(device)) = (is_damage(error), self.device()) {

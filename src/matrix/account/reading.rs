@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use matrix_sdk::{deserialized_responses::TimelineEvent, room::MessagesOptions, ruma::UInt};
-use ruma::{EventId, OwnedEventId, RoomId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
 use tokio::time::Instant;
 
 use super::{Account, PAGE_EVENTS, Redactions};
@@ -151,6 +151,17 @@ impl Account {
         }
         self.unseal_held(room_id).await?;
         Ok(self.held_events(room_id))
+    }
+
+    /// Returns the newest event held of each room, and when it was sent.
+    #[must_use]
+    pub fn newest_held(&self) -> Vec<(Timestamp, OwnedRoomId, OwnedEventId)> {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = |(room, window): (&OwnedRoomId, &Window)| {
+            let event = &window.newest()?.event;
+            Some((event.sent_at, room.clone(), event.id.clone()))
+        };
+        windows.iter().filter_map(newest).collect()
     }
 
     /// Forgets what is held of a room; it is fetched again from the newest event on.

@@ -31,6 +31,9 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     /// The path without the query.
     pub(crate) path: String,
+    /// The root of the thread that a sent message names in the clear.
+    #[allow(dead_code, reason = "the bench and the tests use different parts")]
+    pub(crate) thread: Option<String>,
 }
 
 impl Call {
@@ -65,6 +68,8 @@ pub(crate) enum Fault {
     Twice,
     /// Do not forward it, and answer with an empty success, as a broken load balancer does to a transaction.
     Swallowed,
+    /// Do not forward it; answer with this JSON, as if it succeeded.
+    Invented(&'static str),
     /// Do not forward it, and never answer.
     Hangs,
     /// Forward it, and never answer.
@@ -78,6 +83,7 @@ impl Fault {
             Self::Json(status, _) => format!("{status} json"),
             Self::Page(status) => format!("{status} page"),
             Self::SlowMs(_) => "slow".to_owned(),
+            Self::Invented(_) => "invented".to_owned(),
             other => format!("{other:?}").to_lowercase(),
         }
     }
@@ -140,7 +146,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn answer(inner: Arc<Inner>, request: Request) -> Response {
-    let call = Call { method: request.method().clone(), path: request.uri().path().to_owned() };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (thread, request) = if method == Method::PUT && path.contains("/send/m.room.") {
+        thread_of(request).await
+    } else {
+        (None, request)
+    };
+    let call = Call { method, path, thread };
     let decide = lock(&inner.decide).clone();
     let fault = decide(&call);
     if fault != Fault::None {
@@ -163,12 +175,23 @@ async fn answer(inner: Arc<Inner>, request: Request) -> Response {
         Fault::Truncated => truncated(whole(&inner, request).await).await,
         Fault::Twice => twice(&inner, request).await,
         Fault::Swallowed => respond(200, "application/json", "{}"),
+        Fault::Invented(body) => respond(200, "application/json", body),
         Fault::Hangs => std::future::pending().await,
         Fault::HangsAfter => {
             drop(whole(&inner, request).await);
             std::future::pending().await
         }
     }
+}
+
+/// Returns the root of the thread that a message names in the clear.
+async fn thread_of(request: Request) -> (Option<String>, Request) {
+    let (parts, body) = request.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    let content: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let relation = &content["m.relates_to"];
+    let root = relation["event_id"].as_str().filter(|_| relation["rel_type"] == "m.thread");
+    (root.map(str::to_owned), Request::from_parts(parts, Body::from(bytes)))
 }
 
 /// Aborts this connection's task, and so the connection, silently.

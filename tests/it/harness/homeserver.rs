@@ -89,7 +89,7 @@ pub(crate) struct Private {
     pub(crate) homeserver: Homeserver,
     /// Its only appservice.
     pub(crate) slot: Arc<Slot>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Private {
@@ -99,13 +99,23 @@ impl Private {
         let slot = Arc::new(Slot::prepare(0, dir.path()).expect("a slot can be prepared"));
         let started = start(dir.path(), std::slice::from_ref(&slot)).await;
         let homeserver = started.unwrap_or_else(|error| panic!("the private homeserver did not start: {error:?}"));
-        Self { homeserver, slot, _dir: dir }
+        Self { homeserver, slot, dir }
     }
 
     /// Registers an account and logs in an ordinary client.
     pub(crate) async fn person(&self, localpart: &str) -> Person {
         let options = account(&self.homeserver, localpart).await;
         Person::start(options).await.expect("a new account can log in")
+    }
+
+    /// Logs in another client of an account.
+    pub(crate) async fn login(&self, localpart: &str) -> Result<Person> {
+        Person::start(PersonOptions::new(self.homeserver.url(), localpart, &password_of(localpart))).await
+    }
+
+    /// Returns the folder with the homeserver's database.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.path().join("homeserver")
     }
 }
 
@@ -135,8 +145,12 @@ fn runner() -> Option<PathBuf> {
     Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/harness/workers.py"))
 }
 
+fn password_of(localpart: &str) -> String {
+    format!("password-of-{localpart}")
+}
+
 async fn account(homeserver: &Homeserver, localpart: &str) -> PersonOptions {
-    let password = format!("password-of-{localpart}");
+    let password = password_of(localpart);
     homeserver.register(localpart, &password).await.expect("an account can be registered");
     PersonOptions::new(homeserver.url(), localpart, &password)
 }

@@ -2,6 +2,7 @@
 
 mod export;
 mod source;
+mod spend;
 mod table;
 
 use std::io::{self, BufWriter, Write};
@@ -9,7 +10,11 @@ use std::io::{self, BufWriter, Write};
 use anyhow::bail;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use self::{export::Format, source::Source};
+use self::{
+    export::Format,
+    source::Source,
+    spend::{By, Spent},
+};
 use super::{
     ConfigFile,
     say::{complain, fitting},
@@ -57,6 +62,21 @@ pub enum AuditCommand {
     Show {
         /// Its id, or the beginning of it that `list` shows.
         run: String,
+        /// Where the configuration is.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Add up what was spent: all that budgets counted, work in progress included.
+    Spend {
+        /// A row for each of what.
+        #[arg(long, value_enum, default_value_t = By::Day)]
+        by: By,
+        /// Since this day in UTC: 2026-11-22, 2026-11-22T14:05:00Z for the same day, or 7d for seven days ago.
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: Option<Timestamp>,
+        /// Write one JSON object, for other programs.
+        #[arg(long)]
+        json: bool,
         /// Where the configuration is.
         #[command(flatten)]
         config: ConfigFile,
@@ -142,7 +162,7 @@ fn until(text: &str) -> Result<Timestamp, String> {
 pub fn run(args: AuditArgs) -> anyhow::Result<()> {
     let wanted = match &args.command {
         AuditCommand::List { wanted, .. } | AuditCommand::Export { wanted, .. } => Some(wanted),
-        AuditCommand::Show { .. } => None,
+        AuditCommand::Show { .. } | AuditCommand::Spend { .. } => None,
     };
     if wanted.is_some_and(|wanted| matches!((wanted.since, wanted.until), (Some(since), Some(until)) if since > until))
     {
@@ -152,6 +172,11 @@ pub fn run(args: AuditArgs) -> anyhow::Result<()> {
     let written = match args.command {
         AuditCommand::List { wanted, limit, config } => list(&config, wanted.filter(Some(limit)), &mut out),
         AuditCommand::Show { run, config } => show(&config, &run, &mut out),
+        AuditCommand::Spend { by, since, json, config } => {
+            let (rows, sum) = open(&config)?.spending(by.into(), since)?;
+            let spent = Spent { by, since, rows, sum };
+            if json { spend::json(&spent, &mut out) } else { spend::table(&spent, &mut out) }
+        }
         AuditCommand::Export { format, wanted, limit, config } => {
             let mut source = open(&config)?;
             export::write(&mut source, &Ask::List(wanted.filter(limit)), format, &mut out)

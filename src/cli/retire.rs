@@ -49,6 +49,6 @@ pub fn run(args: &RetireArgs) -> anyhow::Result<()> {
             Ok(())
         }
         Answer::Said { done: false, text } => Err(anyhow!(text)),
-        Answer::Run(_) | Answer::Done | Answer::Failed(_) => Ok(()),
+        Answer::Run(_) | Answer::Spent(_) | Answer::SpentInAll(_) | Answer::Done | Answer::Failed(_) => Ok(()),
     })
 }

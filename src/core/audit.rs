@@ -17,10 +17,12 @@ use super::{
 mod filter;
 mod moment;
 mod rfc3339;
+mod spending;
 
 pub use self::{
     filter::{Filter, outcome_named, select},
     moment::{Bound, moment},
+    spending::{By, Row, Spending, add_up, counted},
 };
 
 /// A run's key in the index: when it was accepted, and its id.
@@ -267,6 +269,13 @@ pub enum Ask {
     List(Filter),
     /// Show the run with this id, or with an id that begins like this.
     Show(String),
+    /// Add up what was spent.
+    Spend {
+        /// By what.
+        by: By,
+        /// Since the day of this time in UTC.
+        since: Option<Timestamp>,
+    },
     /// Retire the coworker with this id. Not a question, but sent through the same socket.
     Retire(String),
 }
@@ -278,6 +287,10 @@ pub enum Ask {
 pub enum Answer {
     /// A matching run.
     Run(Box<Entry>),
+    /// A row of what was spent.
+    Spent(Row),
+    /// What was spent in all.
+    SpentInAll(Row),
     /// The outcome of a retirement.
     Said {
         /// Whether it was done.

@@ -8,6 +8,9 @@
 
 mod account;
 mod estimate;
+mod holder;
+mod low;
+pub mod outlay;
 mod ratio;
 #[cfg(test)]
 mod tests;
@@ -18,10 +21,12 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     account::{Account, Entry, look, reserve, reserve_again},
     estimate::{Estimate, Price, estimate, prompt_tokens},
+    holder::{Holder, Terms},
+    low::{LOW_PERCENT, Level, Low, Lows},
     ratio::Ratio,
     usd::Usd,
 };
-use super::{audit::Spent, time::Timestamp};
+use super::time::Timestamp;
 
 /// How long a person who was told of a reached limit is not told again, in milliseconds.
 pub const WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
@@ -46,6 +51,20 @@ pub enum Scope {
     Room,
 }
 
+impl Scope {
+    /// Returns the scope's name in stored accounts, metrics and the config.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Workspace => "workspace",
+            Self::Coworker => "coworker",
+            Self::Assistant => "assistant",
+            Self::Person => "person",
+            Self::Room => "room",
+        }
+    }
+}
+
 /// The period of a limit, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +75,29 @@ pub enum Period {
     Month,
 }
 
+impl Period {
+    /// Both, the longer one first.
+    pub const ALL: [Self; 2] = [Self::Month, Self::Day];
+
+    /// Returns the period's name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    /// Returns the month or day of `now` in UTC: `2026-11`, `2026-11-29`.
+    #[must_use]
+    pub fn span(self, now: Timestamp) -> String {
+        match self {
+            Self::Month => month_of(now),
+            Self::Day => day_of(now),
+        }
+    }
+}
+
 /// An account's limits; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -63,6 +105,17 @@ pub struct Limits {
     pub month: Option<Usd>,
     /// For a day.
     pub day: Option<Usd>,
+}
+
+impl Limits {
+    /// Returns the limit for a period.
+    #[must_use]
+    pub fn of(&self, period: Period) -> Option<Usd> {
+        match period {
+            Period::Month => self.month,
+            Period::Day => self.day,
+        }
+    }
 }
 
 /// The limits for everybody (`budgets:`); a coworker's own limit is in its file.
@@ -108,18 +161,7 @@ impl Full {
     /// Returns the limit's name, under which it is recorded that somebody was told of it.
     #[must_use]
     pub fn name(&self) -> String {
-        let scope = match self.scope {
-            Scope::Workspace => "workspace",
-            Scope::Coworker => "coworker",
-            Scope::Assistant => "assistant",
-            Scope::Person => "person",
-            Scope::Room => "room",
-        };
-        let period = match self.period {
-            Period::Day => "day",
-            Period::Month => "month",
-        };
-        format!("{scope}/{period}")
+        format!("{}/{}", self.scope.name(), self.period.name())
     }
 }
 
@@ -150,10 +192,9 @@ fn end_of(period: Period, now: Timestamp) -> Timestamp {
     next.map_or(now, |next| Timestamp::from_ms(next.timestamp().as_millisecond()))
 }
 
-/// Returns the amount that a run or a call counts as.
+/// Returns the amount that tokens of a model without a known price count as.
 #[must_use]
-pub fn counted(spent: &Spent) -> Usd {
+pub fn dearest(input_tokens: u64, output_tokens: u64) -> Usd {
     let (input, output) = UNKNOWN_PRICE_MICRO_USD;
-    let dearest = spent.input_tokens.saturating_mul(input).saturating_add(spent.output_tokens.saturating_mul(output));
-    Usd::from_micro(spent.cost_micro_usd.unwrap_or(dearest))
+    Usd::from_micro(input_tokens.saturating_mul(input).saturating_add(output_tokens.saturating_mul(output)))
 }

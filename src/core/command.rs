@@ -175,7 +175,7 @@ pub enum ServiceCommand {
     Verify,
     /// `!help`, and everything that is not a command.
     Help,
-    /// `!status`; for admins only.
+    /// `!status`; admins are told more.
     Status,
     /// `!changes`; for admins only.
     Changes,

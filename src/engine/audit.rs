@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Engine, Shared};
+use super::{Engine, Shared, budget};
 use crate::{
+    appservice::health::Condition,
     clock,
     core::{
         audit::{self, RunKey},
@@ -65,12 +66,18 @@ impl Engine {
     /// Starts keeping the audit room, if there should be one. The service bot must be provisioned.
     pub(super) fn keep_audit_room(self: &Shared) {
         let waiting = self.audit.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(waiting) = waiting.filter(|_| self.has_audit_room()) {
-            self.tasks.spawn(room::keep(self.clone(), waiting));
+        match waiting {
+            Some(waiting) if self.has_audit_room() => {
+                self.tasks.spawn(room::keep(self.clone(), waiting));
+            }
+            Some(_) => {
+                self.tasks.spawn(budget::log(self.clone()));
+            }
+            None => {}
         }
     }
 
-    /// Removes runs accepted before `from`, at most [`RETIRED_AT_ONCE_MAX`]; returns how many.
+    /// Removes runs accepted before `from` and their outlays, at most [`RETIRED_AT_ONCE_MAX`]; returns how many.
     fn retire_some(&self, from: Timestamp) -> Result<usize, StoreError> {
         let index = &self.tables.run_index;
         // Oldest first; stops at an unreadable record, which is left for the operator who repairs the store.
@@ -79,7 +86,8 @@ impl Engine {
         for key in &old {
             index.remove(key)?;
         }
-        Ok(old.len())
+        let outlays = self.ledger.retire_some(from, RETIRED_AT_ONCE_MAX)?;
+        Ok(old.len().max(outlays))
     }
 }
 
@@ -106,6 +114,12 @@ async fn retire(engine: Shared) {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(RETENTION_EVERY) => {}
+        }
+        // Not at the start: a clock that is far ahead then would make every account look old.
+        if engine.health.get(Condition::Clock).reason().is_none()
+            && let Err(error) = engine.ledger.drop_stale(clock::now())
+        {
+            tracing::warn!(%error, "unused budget accounts cannot be dropped; it is tried again in a day");
         }
     }
 }

@@ -68,10 +68,8 @@ impl Engine {
             }
             CoworkerCommand::Status => {
                 let status = words::status(self.running.count(room, user));
-                match self.budget_used(user)? {
-                    Some((spent, limit)) => format!("{status} {}", words::spending::budget_used(spent, limit)),
-                    None => status,
-                }
+                let used = self.budget_used(user, room)?;
+                if used.is_empty() { status } else { format!("{status} {used}") }
             }
             CoworkerCommand::Stop => {
                 let stopped = self.running.order(room, Which::Of(user, event.thread_root()), &Order::Stop);

@@ -32,10 +32,14 @@ pub(super) fn show(engine: &Shared) {
         let all = health.up.into_iter().map(|name| (name, 1.0)).chain(health.down.into_iter().map(|name| (name, 0.0)));
         all.map(|(server, up)| (vec![("server", server)], up)).collect()
     });
-    show_each(engine, "budget_used_usd", "What was spent in this month, on this day (UTC).", |engine| {
-        engine.budgets_used().unwrap_or_default()
-    });
-    show_each(engine, "budget_limit_usd", "What may be spent, where there is a limit.", Engine::budget_limits);
+    let help = "What was spent in this month, on this day (UTC), by the workspace and by coworkers.";
+    show_each(engine, "budget_spent_usd", help, Engine::budgets_spent);
+    let help = "What calls in progress have reserved, by the workspace and by coworkers.";
+    show_each(engine, "budget_reserved_usd", help, Engine::budgets_reserved);
+    let help = "What may be spent, where there is a limit; for people, rooms and assistants, by each of them.";
+    show_each(engine, "budget_limit_usd", help, Engine::budget_limits);
+    let help = "People, rooms and assistants with a limit of which most is spent, or all.";
+    show_each(engine, "budget_accounts", help, Engine::budgets_low);
 }
 
 /// Registers a gauge with labels.

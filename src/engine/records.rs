@@ -73,6 +73,9 @@ pub(super) struct RoomRecord {
     /// Who was told that ours keep silent for lack of power.
     #[serde(default)]
     pub(super) no_power_told: Told,
+    /// For each coworker and limit, until when it was said that what nobody asks for waits, and because of which event.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) budget_told: BTreeMap<String, (Timestamp, OwnedEventId)>,
     /// Requests to users that could not speak here at the time.
     #[serde(default)]
     pub(super) waiting: Vec<Waiting>,
@@ -331,8 +334,6 @@ pub(super) struct Tables {
     pub(super) notes: Table<OwnedRoomId, Notes>,
     /// Fingerprints of MCP servers' tools as they were when granted or approved.
     pub(super) tool_pins: Table<(OwnedUserId, String), String>,
-    /// What each coworker cost in each month before the ledger existed, in millionths of a US dollar.
-    pub(super) spent: Table<(OwnedUserId, String), u64>,
     pub(super) audit_room: Table<String, AuditRoom>,
     /// Who should have an assistant and who is gone; the table is also the queue for both.
     pub(super) members: Table<OwnedUserId, Belonging>,
@@ -362,7 +363,6 @@ impl Tables {
             held_back: store.held_back(),
             notes: store.notes(),
             tool_pins: store.tool_pins(),
-            spent: store.spent(),
             audit_room: store.settings(),
             members: store.members(),
             people: store.people(),

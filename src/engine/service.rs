@@ -59,7 +59,10 @@ impl Engine {
             ServiceCommand::Assistant => {
                 return Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await;
             }
-            ServiceCommand::Status => words::service_status(&self.service_status()),
+            ServiceCommand::Status if is_admin => {
+                format!("{}\n{}", words::service_status(&self.service_status()), self.ledger_shown()?)
+            }
+            ServiceCommand::Status => self.own_ledger(person)?,
             ServiceCommand::Help => words::service_help(is_admin),
         };
         account.send(&event.room, &super::word(&text, None), txn).await?;

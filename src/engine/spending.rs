@@ -84,12 +84,26 @@ impl Engine {
     }
 
     /// Returns whether to say that a budget is used up: once per person and limit in an interval, and always if work
-    /// had begun.
+    /// had begun. If nobody asked, it is said once in the room until the limit ends, not at every due time.
     pub(super) fn is_budget_word_due(&self, record: &RunRecord, full: &Full) -> Result<bool, EngineError> {
         if full.begun {
             return Ok(true);
         }
-        self.is_word_due(&record.asker, &full.name(), &record.request, WORD_INTERVAL_MS)
+        if record.payer().is_some() {
+            return self.is_word_due(&record.asker, &full.name(), &record.request, WORD_INTERVAL_MS);
+        }
+        let (limit, cause) = (format!("{}/{}", record.user, full.name()), &record.request);
+        let mut due = false;
+        self.tables.rooms.update(&record.room, |kept: Option<RoomRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            let said = kept.budget_told.get(&limit);
+            due = said.is_none_or(|(until, by)| *until != full.until || by == cause);
+            if due {
+                kept.budget_told.insert(limit, (full.until, cause.clone()));
+            }
+            Some(kept)
+        })?;
+        Ok(due)
     }
 
     /// Tells a person, once per pause, that a breaker stopped their request.

@@ -313,7 +313,7 @@ async fn build(
         began: crate::clock::now(),
         prepared: super::media::Prepared::new(),
         running: control::Running::default(),
-        ledger: budget::Ledger::open(store.ledger(), crate::clock::now())?,
+        ledger: budget::Ledger::open(&store, budget::terms(&config), crate::clock::now())?,
         parked: parked::Parked::default(),
         zones: super::zones::Zones::default(),
         owed_due: tokio::sync::Notify::new(),

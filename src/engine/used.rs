@@ -4,18 +4,22 @@ use super::progress::Progress;
 use crate::{
     claude,
     core::{
-        budget::{Usd, counted},
+        audit::counted,
+        budget::outlay::Cost,
         run::{Answered, Bill, Used},
     },
 };
 
 /// Returns a question's cost so far, as budgets count it.
-pub(super) fn cost_of(asked: &Progress) -> Usd {
+pub(super) fn cost_of(asked: &Progress) -> Cost {
     let mut used = Used::default();
     if let Some(bill) = bill_of(asked) {
         used.add(&bill);
     }
-    counted(&used.spent())
+    let spent = used.spent();
+    // If nothing was told, nothing is counted that would need a price.
+    let priced = spent.cost_micro_usd.is_some() || spent.model_calls == 0;
+    Cost { amount: counted(&spent), model: used.model.clone(), priced }
 }
 
 /// Returns what a question cost so far, whether or not its answer was waited for; `None` where nobody was asked.

@@ -98,6 +98,8 @@ tables! {
     HeldBack held_back: (OwnedRoomId, OwnedEventId);
     #[doc = "what was spent and what is reserved, by account (`workspace`, `person:@alice:example.org`)."]
     Ledger ledger: String;
+    #[doc = "what each call of a run cost, by start time (an assistant's: its day) and run id; it never holds content."]
+    Outlays outlays: (Timestamp, String);
     #[doc = "how fast people ask and what they were told about it, by user id."]
     People people: OwnedUserId;
     #[doc = "the cards that were being sent when last noted, by run id and number."]

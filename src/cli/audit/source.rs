@@ -13,8 +13,10 @@ use tempfile::TempDir;
 use crate::{
     config::{Config, whose},
     core::{
-        audit::{Answer, Ask, Entry, Filter, RunKey, RunSummary, select},
+        audit::{Answer, Ask, By, Entry, Filter, Row, RunKey, RunSummary, Spending, add_up, select},
+        budget::outlay::RunOutlays,
         people::Namespace,
+        time::Timestamp,
     },
     engine::{at_socket, door_of},
     store::{Store, StoreError, Table},
@@ -30,6 +32,7 @@ pub(super) enum Source {
     /// A copy of a stopped Workmate's store.
     Index {
         index: Table<RunKey, RunSummary>,
+        outlays: Table<RunKey, RunOutlays>,
         namespace: Box<Namespace>,
         /// Deletes the copy on drop.
         _copy: TempDir,
@@ -53,7 +56,8 @@ impl Source {
         // The caller may be root or somebody who can only read, so open a copy and write nothing to the store.
         match Store::open_copy(&dir, &config.master.derive("state")) {
             Ok((store, copy)) => {
-                Ok(Self::Index { index: store.run_index(), namespace: Box::new(config.namespace()), _copy: copy })
+                let (index, outlays) = (store.run_index(), store.outlays());
+                Ok(Self::Index { index, outlays, namespace: Box::new(config.namespace()), _copy: copy })
             }
             Err(StoreError::Locked { .. }) => bail!(
                 "{}: workmate runs, but its door {} does not open\n  Mend: ask again in a moment if it is only starting; else look \
@@ -74,13 +78,15 @@ impl Source {
         match self {
             Self::Door(door) => through(door, ask, DOOR_PATIENCE, &mut |answer| match answer {
                 Answer::Run(entry) => take(*entry),
-                Answer::Said { .. } | Answer::Done | Answer::Failed(_) => Ok(()),
+                Answer::Spent(_) | Answer::SpentInAll(_) | Answer::Said { .. } | Answer::Done | Answer::Failed(_) => {
+                    Ok(())
+                }
             }),
             Self::Index { index, namespace, .. } => {
                 let (filter, named) = match ask {
                     Ask::List(filter) => (filter.clone(), None),
                     Ask::Show(run) => (Filter::default(), Some(run)),
-                    Ask::Retire(_) => return Ok(()),
+                    Ask::Spend { .. } | Ask::Retire(_) => return Ok(()),
                 };
                 for entry in select(index.iter().rev(), &filter, namespace) {
                     let entry = entry?;
@@ -89,6 +95,30 @@ impl Source {
                     }
                 }
                 Ok(())
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Adds up what was spent; returns the rows and the sum of all.
+    pub(super) fn spending(&mut self, by: By, since: Option<Timestamp>) -> anyhow::Result<(Vec<Row>, Row)> {
+        match self {
+            Self::Door(door) => {
+                let (mut rows, mut sum) = (Vec::new(), Row::default());
+                through(door, &Ask::Spend { by, since }, DOOR_PATIENCE, &mut |answer| {
+                    match answer {
+                        Answer::Spent(row) => rows.push(row),
+                        Answer::SpentInAll(row) => sum = row,
+                        Answer::Run(_) | Answer::Said { .. } | Answer::Done | Answer::Failed(_) => {}
+                    }
+                    Ok(())
+                })?;
+                Ok((rows, sum))
+            }
+            Self::Index { index, outlays, namespace, .. } => {
+                let entries = index.iter().map(|read| read.map(|(key, summary)| Entry::of(key, summary, namespace)));
+                Ok(add_up(Spending::new(by, since), outlays.iter(), entries)?)
             }
         }
     }

@@ -73,6 +73,9 @@ fn c13_what_is_exported_of_a_run_reads_back() {
     let ask = Ask::List(Filter { outcome: Some(Outcome::Declined), limit: Some(3), ..Filter::default() });
     let line = serde_json::to_string(&ask).expect("is JSON");
     assert_eq!(serde_json::from_str::<Ask>(&line).expect("reads back"), ask);
+    let ask = Ask::Spend { by: By::Room, since: Some(Timestamp::from_ms(7)) };
+    let line = serde_json::to_string(&ask).expect("is JSON");
+    assert_eq!(serde_json::from_str::<Ask>(&line).expect("reads back"), ask);
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::core::time::Timestamp;
 /// Most months, and most days, that an account remembers.
 const MONTHS_KEPT: usize = 13;
 const DAYS_KEPT: usize = 32;
+/// Most warnings that an account remembers.
+const WARNINGS_KEPT: usize = 8;
 /// How long an account must be unused to be dropped at a start, in milliseconds: three months.
 const STALE_AFTER_MS: i64 = 92 * 24 * 60 * 60 * 1000;
 
@@ -21,6 +23,9 @@ pub struct Account {
     days: BTreeMap<String, Usd>,
     /// Calls in progress, by id.
     held: BTreeMap<String, Held>,
+    /// The months and days in which admins were told that it runs low, and the limit at that time.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    warned: BTreeMap<String, Usd>,
 }
 
 /// A call's reservation, in the periods in which it began.
@@ -77,13 +82,11 @@ pub fn reserve_again(
     estimate: &Estimate,
     now: Timestamp,
 ) -> Result<(), Full> {
-    for entry in &mut *entries {
-        entry.account.settle(call, so_far);
-    }
+    let counted: Vec<Usd> = entries.iter_mut().map(|entry| entry.account.settle(call, so_far)).collect();
     let room = look(entries, now);
     let to_come = if room.is_ok() { *estimate } else { Estimate { prompt: Usd::ZERO, answer: Usd::ZERO } };
-    for entry in entries {
-        entry.account.hold(call, &to_come, so_far, now);
+    for (entry, counted) in entries.iter_mut().zip(counted) {
+        entry.account.hold(call, &to_come, counted, now);
     }
     room
 }
@@ -95,8 +98,7 @@ pub fn reserve_again(
 pub fn look(entries: &[Entry], now: Timestamp) -> Result<(), Full> {
     let full = entries.iter().flat_map(|entry| {
         let Entry { scope, limits, account } = entry;
-        let limits = [(Period::Month, limits.month), (Period::Day, limits.day)];
-        limits.into_iter().filter_map(|(period, limit)| account.full(*scope, period, limit?, now))
+        Period::ALL.into_iter().filter_map(|period| account.full(*scope, period, limits.of(period)?, now))
     });
     full.max_by_key(|full| (full.why, full.until)).map_or(Ok(()), Err)
 }
@@ -111,18 +113,17 @@ impl Account {
     /// Returns the amount spent in the period of `now`, without reservations.
     #[must_use]
     pub fn spent(&self, period: Period, now: Timestamp) -> Usd {
-        let (sums, span) = match period {
-            Period::Month => (&self.months, month_of(now)),
-            Period::Day => (&self.days, day_of(now)),
+        let sums = match period {
+            Period::Month => &self.months,
+            Period::Day => &self.days,
         };
-        sums.get(&span).copied().unwrap_or_default()
+        sums.get(&period.span(now)).copied().unwrap_or_default()
     }
 
-    fn held(&self, period: Period, now: Timestamp) -> Usd {
-        let span = match period {
-            Period::Month => month_of(now),
-            Period::Day => day_of(now),
-        };
+    /// Returns the amount reserved in the period of `now` by calls in progress.
+    #[must_use]
+    pub fn reserved(&self, period: Period, now: Timestamp) -> Usd {
+        let span = period.span(now);
         let of_span = self.held.values().filter(|held| match period {
             Period::Month => held.month == span,
             Period::Day => held.day == span,
@@ -134,7 +135,7 @@ impl Account {
         let spent = self.spent(period, now);
         let why = if spent >= limit {
             Why::Spent
-        } else if spent.add(self.held(period, now)) >= limit {
+        } else if spent.add(self.reserved(period, now)) >= limit {
             Why::Reserved
         } else {
             return None;
@@ -160,22 +161,31 @@ impl Account {
     }
 
     /// Replaces a call's reservation by its total cost, in the periods in which it began. A call without a reservation
-    /// counts nothing, so it is settled only once.
-    pub fn settle(&mut self, call: &str, cost: Usd) {
-        let Some(held) = self.held.remove(call) else { return };
-        let cost = cost.without(held.counted);
-        add(&mut self.months, held.month, cost, MONTHS_KEPT);
-        add(&mut self.days, held.day, cost, DAYS_KEPT);
+    /// counts nothing, so it is settled only once. Returns what the call counts as in all.
+    pub fn settle(&mut self, call: &str, cost: Usd) -> Usd {
+        let Some(held) = self.held.remove(call) else { return Usd::ZERO };
+        let more = cost.without(held.counted);
+        add(&mut self.months, held.month, more, MONTHS_KEPT);
+        add(&mut self.days, held.day, more, DAYS_KEPT);
+        held.counted.add(more)
     }
 
-    /// Settles the calls of an earlier process at their noted costs. Returns whether there were any.
-    pub fn recover(&mut self) -> bool {
-        let cost = |held: &Held| held.so_far.add(held.counted);
-        let left: Vec<_> = self.held.iter().map(|(call, held)| (call.clone(), cost(held))).collect();
-        for (call, cost) in &left {
-            self.settle(call, *cost);
-        }
-        !left.is_empty()
+    /// Returns the calls that it holds, and the cost noted of each. At a start, they are those of an earlier process.
+    #[must_use]
+    pub fn held(&self) -> Vec<(String, Usd)> {
+        self.held.iter().map(|(call, held)| (call.clone(), held.so_far.add(held.counted))).collect()
+    }
+
+    /// Returns whether admins were told that it runs low, in this month or on this day and at this limit or a higher one.
+    #[must_use]
+    pub fn is_warned(&self, span: &str, limit: Usd) -> bool {
+        self.warned.get(span).is_some_and(|told| *told >= limit)
+    }
+
+    /// Notes that admins were told.
+    pub fn note_warned(&mut self, span: &str, limit: Usd) {
+        self.warned.insert(span.to_owned(), limit);
+        trim(&mut self.warned, span, WARNINGS_KEPT);
     }
 
     /// Returns whether the account has been unused long enough to be dropped.
@@ -187,9 +197,15 @@ impl Account {
 }
 
 fn add(sums: &mut BTreeMap<String, Usd>, span: String, cost: Usd, kept_max: usize) {
-    let sum = sums.entry(span).or_default();
+    let sum = sums.entry(span.clone()).or_default();
     *sum = sum.add(cost);
+    trim(sums, &span, kept_max);
+}
+
+/// Drops what is farthest from `span`, which after a jump of the clock need not be the newest.
+fn trim(sums: &mut BTreeMap<String, Usd>, span: &str, kept_max: usize) {
     while sums.len() > kept_max {
-        sums.pop_first();
+        let earlier = sums.keys().take_while(|key| key.as_str() < span).count();
+        let _ = if earlier * 2 >= sums.len() { sums.pop_first() } else { sums.pop_last() };
     }
 }

@@ -89,8 +89,13 @@ pub static SERVICE: [Described<Service>; 7] = [
     ),
     plain("!coworkers", Service::Coworkers, "who works here", "Lists the coworkers."),
     plain("!verify", Service::Verify, "", "Shows by emoji that the bot is who it seems."),
+    plain(
+        "!status",
+        Service::Status,
+        "what you've used",
+        "Says what the asker has used of their budgets. To admins: how Workmate is doing, and what was spent.",
+    ),
     plain("!help", Service::Help, "this list", "Lists these commands."),
-    plain("!status", Service::Status, "how Workmate is doing", "For admins: says how Workmate is doing."),
     plain(
         "!changes",
         Service::Changes,
@@ -105,7 +110,7 @@ pub static SERVICE: [Described<Service>; 7] = [
     ),
 ];
 /// The index in [`SERVICE`] at which the admins' commands begin.
-pub const SERVICE_FOR_ADMINS: usize = 4;
+pub const SERVICE_FOR_ADMINS: usize = 5;
 
 const fn plain<C>(word: &'static str, is: C, help: &'static str, about: &'static str) -> Described<C> {
     Described { word, argument: "", is: Some(is), changes: false, help, about }

@@ -15,8 +15,6 @@ use super::*;
 use crate::core::{
     approval::{self, Pending, Setting},
     audit::{Entry, Kind, Spent},
-    breaker::Whose,
-    budget::{Full, Period, Scope, Usd, Why},
     context::OpenedBlock,
     event::Place,
     mask::Mask,
@@ -29,6 +27,8 @@ use crate::core::{
     trail::{Decision, StepOutcome, Tally, TrailStep},
     zone::Zone,
 };
+
+mod money;
 
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
@@ -148,7 +148,7 @@ fn coworkers(book: &mut Book) {
     for running in 0..3 {
         book.told("!status", &status(running));
     }
-    book.told("!status, with a budget", &spending::budget_used(Usd::from_micro(12_340_000), Usd::dollars(50)));
+    money::of_coworker(book);
     book.told("!stop", &stopped());
     book.told("!stop", &nothing_to_stop());
     book.told("!stop in a thread", &nothing_to_stop_here(1));
@@ -344,15 +344,7 @@ fn failures(book: &mut Book) {
     book.told("by another door", &answer_not_posted("oncall", "!room:hs", "$ask", false));
     book.told("by another door", &no_power("oncall", "!room:hs"));
     book.told("by another door", &room_replaced("oncall", "!room:hs"));
-    for scope in [Scope::Workspace, Scope::Person, Scope::Room, Scope::Coworker] {
-        let full = |why| Full { scope, period: Period::Day, limit: Usd::dollars(5), why, until: AT, begun: false };
-        book.told("a budget", &spending::budget_reached(&full(Why::Spent), &Zone::default()));
-        book.told("a budget", &spending::budget_reached(&full(Why::Reserved), &Zone::default()));
-    }
-    for whose in [Whose::Person, Whose::Room] {
-        book.told("a breaker", &spending::breaker(whose, 30, AT, &Zone::default()));
-    }
-    book.told("too many edits", &spending::too_many_edits());
+    money::declined(book);
     book.part("Errands");
     for (title, state) in [(Some("Disk *full* on\ndb-1"), Some("firing")), (None, None)] {
         book.told("a delivery", &errands::reported("alertmanager", title, state));
@@ -471,7 +463,7 @@ fn service(book: &mut Book) {
         servers_down: vec!["ops".to_owned()],
         claude: None,
     };
-    book.told("!status of an admin", &service_status(&status));
+    money::of_service(book, &service_status(&status));
     let changed = ChangedTool { name: tool_name(), fingerprint: "0123abcd".to_owned() };
     book.told("a tool has changed", &tool_changed(&tool_name(), "@workmate:hs"));
     book.told("!changes", &changed_tools(&[changed], "changes.md"));
@@ -495,7 +487,7 @@ fn no_text_is_missing_in_the_row() {
     let files = fs::read_dir(&words).expect("a folder").map(|file| file.expect("a file").path());
     let mut sources = vec![include_str!("../words.rs").to_owned()];
     sources.extend(files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).expect("it is read")));
-    let here = include_str!("all.rs");
+    let here = concat!(include_str!("all.rs"), include_str!("all/money.rs"));
     let mut seen = 0;
     for name in sources.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("pub fn ")) {
         let name = name.split(['(', '<']).next().unwrap_or_default();

@@ -1,22 +1,54 @@
 //! Why the model is not asked, or not again: a budget or a breaker (C14, C19, C23). Each text names the limit, when it
 //! ends, and who can raise it.
 
+use std::fmt::Write as _;
+
+use ruma::ServerName;
+
 use crate::core::{
     breaker::{WINDOW_MS, Whose},
-    budget::{Full, Period, Scope, Usd, Why},
+    budget::{Full, Holder, LOW_PERCENT, Level, Low, Period, Scope, Usd, Why},
     edits::RESTARTS_MAX,
+    links::room_link,
+    names::Names,
     time::Timestamp,
     zone::Zone,
 };
+
+/// Most people or rooms that a warning names; more are counted.
+const NAMED_MAX: usize = 10;
+/// Most coworkers that the ledger lists; more are counted.
+const COWORKERS_MAX: usize = 20;
+
+/// An account as the ledger shows it: for each period the amount spent and the limit, if there is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The coworker's id; empty for the workspace, a room and a person.
+    pub name: String,
+    /// The amounts.
+    pub spent: Vec<(Period, Usd, Option<Usd>)>,
+}
+
+/// The accounts of a scope that has one for each of many, in one period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// The scope.
+    pub scope: Scope,
+    /// The period.
+    pub period: Period,
+    /// The limit for each.
+    pub limit: Usd,
+    /// How many run low.
+    pub low: usize,
+    /// How many have none left.
+    pub used_up: usize,
+}
 
 /// A budget has no room for a request or its next step.
 #[must_use]
 pub fn budget_reached(full: &Full, zone: &Zone) -> String {
     let Full { scope, period, limit, why, until, begun } = *full;
-    let span = match period {
-        Period::Day => "today",
-        Period::Month => "this month",
-    };
+    let span = this_span(period);
     let whose = match scope {
         Scope::Workspace => "The budget of this workspace",
         Scope::Coworker | Scope::Assistant => "My budget",
@@ -39,10 +71,137 @@ pub fn budget_reached(full: &Full, zone: &Zone) -> String {
     }
 }
 
-/// Follows a coworker's `!status`: how much of its monthly budget is used.
+/// Follows a coworker's `!status`: how much of its budget is used, and how much of the room's.
 #[must_use]
-pub fn budget_used(spent: Usd, limit: Usd) -> String {
-    format!("This month I've used {spent} of {limit}.")
+pub fn budget_used(coworker: &Account, room: &Account) -> String {
+    let limited = |account: &Account| amounts(account, true);
+    let (coworker, room) = (limited(coworker), limited(room));
+    let mut text = String::new();
+    if !coworker.is_empty() {
+        let _ = write!(text, "I've used {coworker}.");
+    }
+    if !room.is_empty() {
+        let _ = write!(text, "{}This room has used {room}.", if text.is_empty() { "" } else { " " });
+    }
+    text
+}
+
+/// Follows the service bot's `!status` for admins: what was spent, and how many accounts have little left. It names
+/// neither people nor rooms.
+#[must_use]
+pub fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd]) -> String {
+    let mut text = format!("- Spent: {}", amounts(workspace, false));
+    for coworker in coworkers.iter().take(COWORKERS_MAX) {
+        let _ = write!(text, "\n- `{}`: {}", coworker.name, amounts(coworker, false));
+    }
+    if coworkers.len() > COWORKERS_MAX {
+        let _ = write!(text, "\n- and {} more coworkers", coworkers.len() - COWORKERS_MAX);
+    }
+    for Crowd { scope, period, limit, low, used_up } in crowds {
+        let (each, span) = (each_of(*scope), a_span(*period));
+        let _ = write!(text, "\n- {each}, {limit} {span} each: {low} past {LOW_PERCENT} %, {used_up} used up");
+    }
+    text.push_str("\n- Days and months are those of UTC");
+    text
+}
+
+/// Tells a person what they have used.
+#[must_use]
+pub fn own_ledger(person: &Account, assistant: &Account) -> String {
+    let mut text = format!("You've used {}.", amounts(person, false));
+    let assistant = amounts(assistant, true);
+    if !assistant.is_empty() {
+        let _ = write!(text, " Your assistant has used {assistant}.");
+    }
+    text.push_str(" Days and months begin at midnight UTC.");
+    text
+}
+
+/// Returns an account's amounts: `$12 of $50 this month, $1 today`.
+fn amounts(account: &Account, only_limited: bool) -> String {
+    let shown = account.spent.iter().filter(|(_, _, limit)| limit.is_some() || !only_limited);
+    let amount = |(period, spent, limit): &(Period, Usd, Option<Usd>)| match limit {
+        Some(limit) => format!("{spent} of {limit} {}", this_span(*period)),
+        None => format!("{spent} {}", this_span(*period)),
+    };
+    shown.map(amount).collect::<Vec<_>>().join(", ")
+}
+
+/// Warns admins of budgets that run low. Of assistants it says how many.
+#[must_use]
+pub fn budgets_low(lows: &[Low], coworker: impl Fn(&Holder) -> String, via: &ServerName) -> String {
+    let mut text = "**Budgets are running low:**\n".to_owned();
+    let of = |scope: Scope| lows.iter().filter(move |low| low.holder.scope() == scope);
+    for low in of(Scope::Workspace) {
+        let _ = write!(text, "\n- Everything together: {}", so_far(low));
+    }
+    for low in of(Scope::Coworker) {
+        let _ = write!(text, "\n- `{}`: {}", coworker(&low.holder), so_far(low));
+    }
+    for (scope, one, more) in [(Scope::Person, "person", "people"), (Scope::Room, "room", "rooms")] {
+        for low in of(scope).take(NAMED_MAX) {
+            let whose = match &low.holder {
+                Holder::Room(room) => room_link("A room", room, via),
+                Holder::Person(user) => Names::default().of(user),
+                Holder::Workspace | Holder::Coworker(_) | Holder::Assistant(_) => continue,
+            };
+            let _ = write!(text, "\n- {whose}: {}", so_far(low));
+        }
+        let rest: Vec<&Low> = of(scope).skip(NAMED_MAX).collect();
+        text.push_str(&counted(&rest, "more ", (one, more)));
+    }
+    text.push_str(&counted(&of(Scope::Assistant).collect::<Vec<_>>(), "", ("assistant", "assistants")));
+    text.push_str(
+        "\n\nWhere nothing is left, requests are declined until the next day or month begins, at midnight UTC. The limits \
+         are `budgets` in `workmate.yaml`, and `budget_usd_month` in a coworker's file.",
+    );
+    text
+}
+
+fn so_far(low: &Low) -> String {
+    let Low { period, spent, limit, .. } = low;
+    let end = if low.level() == Level::UsedUp { ", used up" } else { "" };
+    format!("{spent} of {limit} {}{end}", this_span(*period))
+}
+
+/// Returns lines that count accounts without naming them; nothing if there are none.
+fn counted(lows: &[&Low], more: &str, (one, many): (&str, &str)) -> String {
+    let mut text = String::new();
+    for period in Period::ALL {
+        let of: Vec<_> = lows.iter().filter(|low| low.period == period).collect();
+        let used_up = of.iter().filter(|low| low.level() == Level::UsedUp).count();
+        let Some(limit) = of.first().map(|low| low.limit) else { continue };
+        let (number, noun, span) = (of.len(), if of.len() == 1 { one } else { many }, this_span(period));
+        let _ = write!(text, "\n- {number} {more}{noun} past {LOW_PERCENT} % of {limit} {span}");
+        if used_up > 0 {
+            let _ = write!(text, ", {used_up} of them with nothing left");
+        }
+    }
+    text
+}
+
+fn this_span(period: Period) -> &'static str {
+    match period {
+        Period::Day => "today",
+        Period::Month => "this month",
+    }
+}
+
+fn a_span(period: Period) -> &'static str {
+    match period {
+        Period::Day => "a day",
+        Period::Month => "a month",
+    }
+}
+
+fn each_of(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Workspace => "Everything",
+        Scope::Coworker => "Coworkers",
+        Scope::Assistant => "Assistants",
+        Scope::Person => "People",
+        Scope::Room => "Rooms",
+    }
 }
 
 /// A breaker has stopped a room or a person.

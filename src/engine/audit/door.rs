@@ -26,7 +26,10 @@ use tokio::{
 };
 
 use crate::{
-    core::audit::{Answer, Ask, Entry, Filter, select},
+    core::{
+        audit::{Answer, Ask, By, Entry, Filter, Spending, add_up, select},
+        time::Timestamp,
+    },
     engine::{Engine, Shared},
     store::StoreError,
 };
@@ -152,11 +155,27 @@ async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
 impl Engine {
     /// Sends answers until all are sent or the caller has gone.
     fn answer_ask(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) {
-        let last = match self.say_runs(ask, answers) {
+        let said = match ask {
+            Ask::Spend { by, since } => self.say_spending(*by, *since, answers),
+            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) => self.say_runs(ask, answers),
+        };
+        let last = match said {
             Ok(()) => Answer::Done,
             Err(error) => Answer::Failed(error.to_string()),
         };
         let _ = answers.blocking_send(last);
+    }
+
+    fn say_spending(&self, by: By, since: Option<Timestamp>, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
+        let index = self.tables.run_index.iter();
+        let entries = index.map(|read| read.map(|(key, summary)| Entry::of(key, summary, &self.namespace)));
+        let (rows, sum) = add_up(Spending::new(by, since), self.ledger.outlays(), entries)?;
+        for answer in rows.into_iter().map(Answer::Spent).chain([Answer::SpentInAll(sum)]) {
+            if answers.blocking_send(answer).is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn say_runs(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
@@ -164,7 +183,7 @@ impl Engine {
         let (filter, named) = match ask {
             Ask::List(filter) => (filter.clone(), None),
             Ask::Show(run) => (Filter::default(), Some(run)),
-            Ask::Retire(_) => return Ok(()),
+            Ask::Spend { .. } | Ask::Retire(_) => return Ok(()),
         };
         for entry in select(newest_first, &filter, &self.namespace) {
             let entry: Entry = entry?;

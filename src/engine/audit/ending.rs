@@ -39,7 +39,7 @@ impl Engine {
 
     /// What the index keeps of a run. Of an assistant's, it does not say what was read.
     pub(in crate::engine) fn summary(&self, run: &Run, end: End) -> RunSummary {
-        let (record, used, spent) = (run.record(), run.used(), run.used().spent());
+        let (record, used, spent) = (run.record(), run.used(), self.spent_on(run));
         let End { outcome, answer, .. } = end;
         let coworker = match self.namespace.who(&record.user) {
             Who::Coworker(id) if record.owner().is_none() => Some(id.0),

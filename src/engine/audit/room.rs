@@ -10,7 +10,7 @@ use crate::{
         audit::{Entry, RunKey, RunSummary},
         words,
     },
-    engine::{Engine, EngineError, Shared, records::AuditRoom},
+    engine::{Engine, EngineError, Shared, budget::Pace, records::AuditRoom},
     matrix::{
         Account,
         audit_room::{self, NewRoom},
@@ -43,8 +43,32 @@ async fn keep_on(engine: &Engine, mut waiting: mpsc::Receiver<RunKey>) {
     for key in engine.lines_due() {
         write_line(engine, &room, &key).await;
     }
-    while let Some(key) = waiting.recv().await {
-        write_line(engine, &room, &key).await;
+    let mut pace = Pace::default();
+    loop {
+        tokio::select! {
+            key = waiting.recv() => match key {
+                Some(key) => write_line(engine, &room, &key).await,
+                None => return,
+            },
+            () = pace.next(engine) => {
+                if warn_of_budgets(engine, &room).await {
+                    pace.note();
+                }
+            }
+        }
+    }
+}
+
+async fn warn_of_budgets(engine: &Engine, room: &OwnedRoomId) -> bool {
+    let mut tries = 0;
+    loop {
+        match Box::pin(engine.warn_of_budgets(room)).await {
+            Ok(is_sent) => return is_sent,
+            Err(error) if !pause_after(&error, "a warning about budgets cannot be written", &mut tries).await => {
+                return false;
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -93,7 +117,7 @@ impl Engine {
         Ok(room)
     }
 
-    fn audit_account(&self) -> Result<std::sync::Arc<Account>, EngineError> {
+    pub(in crate::engine) fn audit_account(&self) -> Result<std::sync::Arc<Account>, EngineError> {
         let service = self.service_user();
         let gone = || crate::matrix::MatrixError::NotJoined { user: service.to_string(), room: "any room".to_owned() };
         Ok(self.pool.kept(&service).ok_or_else(gone)?)

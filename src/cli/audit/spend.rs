@@ -1,0 +1,158 @@
+//! Formats what was spent: for a terminal within 80 columns, or as JSON.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::{
+    cli::{
+        say::fitting,
+        wrap::{COLUMNS, wrapped},
+    },
+    core::{
+        audit::{self, Row},
+        legible::legible,
+        time::Timestamp,
+        words::trail as words,
+    },
+};
+
+/// What rows are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Each room; assistants' chats are one row.
+    Room,
+    /// Each person whose gestures made the model work.
+    Person,
+    /// Each coworker; assistants are one row.
+    Coworker,
+    /// Each model.
+    Model,
+    /// Each day in UTC.
+    Day,
+}
+
+impl From<By> for audit::By {
+    fn from(by: By) -> Self {
+        match by {
+            By::Room => Self::Room,
+            By::Person => Self::Person,
+            By::Coworker => Self::Coworker,
+            By::Model => Self::Model,
+            By::Day => Self::Day,
+        }
+    }
+}
+
+/// What was spent.
+#[derive(Debug)]
+pub(super) struct Spent {
+    pub(super) by: By,
+    pub(super) since: Option<Timestamp>,
+    pub(super) rows: Vec<Row>,
+    pub(super) sum: Row,
+}
+
+/// Spaces before a name that has its own line.
+const INDENT: usize = 4;
+
+/// Writes a table. The names stand last and whole, to be copied; one that does not fit has its own line.
+pub(super) fn table(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
+    let what = match spent.by {
+        By::Room => "ROOM",
+        By::Person => "PERSON",
+        By::Coworker => "COWORKER",
+        By::Model => "MODEL",
+        By::Day => "DAY (UTC)",
+    };
+    writeln!(out, "{}", fitting(&line(["COST", "SHARE", "RUNS", "CALLS"], what)))?;
+    for row in &spent.rows {
+        let name = row.name.as_deref().map_or_else(|| nameless(spent.by).to_owned(), legible);
+        writeln!(out, "{}", fitting(&figures(row, &spent.sum, &name)))?;
+    }
+    writeln!(out, "{}", fitting(&figures(&spent.sum, &spent.sum, "in all")))?;
+    if spent.sum.unpriced_micro_usd > 0 {
+        let note = format!(
+            "* {} of it is for models without a known price, which count as the dearest.",
+            words::cost(spent.sum.unpriced_micro_usd)
+        );
+        writeln!(out, "{}", fitting(&wrapped(&note, COLUMNS)))?;
+    }
+    Ok(())
+}
+
+/// Says what a row without a name is for.
+fn nameless(by: By) -> &'static str {
+    match by {
+        By::Room | By::Coworker => "(assistants)",
+        By::Person => "(nobody asked)",
+        By::Model | By::Day => "(not known)",
+    }
+}
+
+fn figures(row: &Row, sum: &Row, name: &str) -> String {
+    let mark = if row.unpriced_micro_usd > 0 { "*" } else { "" };
+    let share = u128::from(row.cost_micro_usd) * 100 / u128::from(sum.cost_micro_usd.max(1));
+    let [runs, calls] = [row.runs, row.calls].map(|count| words::counted(u64::try_from(count).unwrap_or(u64::MAX)));
+    line([&format!("{}{mark}", words::cost(row.cost_micro_usd)), &format!("{share}%"), &runs, &calls], name)
+}
+
+fn line([cost, share, runs, calls]: [&str; 4], name: &str) -> String {
+    let figures = format!("{cost:>11} {share:>5} {runs:>7} {calls:>8}");
+    let beside = format!("{figures}  {name}");
+    if beside.chars().count() <= COLUMNS { beside } else { format!("{figures}\n{:INDENT$}{name}", "") }
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Written<'a> {
+    by: By,
+    /// The first day that counts.
+    since: Option<String>,
+    rows: &'a [Row],
+    sum: &'a Row,
+}
+
+/// Writes one JSON object.
+pub(super) fn json(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
+    let Spent { by, since, rows, sum } = spent;
+    let written = Written { by: *by, since: since.map(crate::core::budget::day_of), rows, sum };
+    // The values stay the same: the added escapes are JSON's own.
+    Ok(writeln!(out, "{}", legible(&serde_json::to_string(&written)?))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: Option<&str>, runs: usize, cost_micro_usd: u64, unpriced_micro_usd: u64) -> Row {
+        Row { name: name.map(ToOwned::to_owned), runs, calls: runs * 3, cost_micro_usd, unpriced_micro_usd }
+    }
+
+    fn spent(by: By) -> Spent {
+        let rows = vec![
+            row(Some("!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM"), 234_567, 412_200_000, 0),
+            row(Some(&format!("!{}:example.org", "x".repeat(60))), 2, 1_000_000, 250_000),
+            row(None, 1, 42, 0),
+        ];
+        let sum = row(None, 234_570, 413_200_042, 250_000);
+        Spent { by, since: Some(Timestamp::from_ms(1_795_971_909_000)), rows, sum }
+    }
+
+    #[test]
+    fn c23_what_was_spent_fits_80_columns_and_cuts_no_id() {
+        let mut out = Vec::new();
+        table(&spent(By::Room), &mut out).expect("memory takes it");
+        let shown = String::from_utf8(out).expect("text");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn c23_what_was_spent_is_one_json_object_for_programs() {
+        let mut out = Vec::new();
+        json(&spent(By::Person), &mut out).expect("memory takes it");
+        insta::assert_snapshot!(String::from_utf8(out).expect("text"));
+    }
+}

@@ -1,0 +1,334 @@
+//! The stored accounts and outlays. They are changed one at a time and written through.
+//!
+//! A reservation writes the outlay before the accounts, and so does a settlement. The store keeps the order of writes,
+//! so what a crash leaves is known: a call that an account still holds has an outlay, and if that is settled, the
+//! account is settled at the same amount.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    claude, clock,
+    core::{
+        budget::{
+            self, Account, Entry, Estimate, Full, Holder, Level, Low, Lows, Period, Ratio, Scope, Terms, Usd, day_of,
+            month_of,
+            outlay::{Cost, Outlay, OutlaysKey, RunBy, RunOutlays, call_name, call_named, key_of},
+        },
+        prompt::{Prompt, ToolDefinition},
+        run::RunRecord,
+        time::Timestamp,
+    },
+    store::{Store, StoreError, Table},
+};
+
+/// The key of the warning in the settings table.
+const WARNING: &str = "budget_warning";
+
+/// The accounts.
+pub(in crate::engine) struct Ledger {
+    accounts: Table<String, Account>,
+    outlays: Table<OutlaysKey, RunOutlays>,
+    /// What coworkers spent before there was a ledger.
+    spent_before: Table<(ruma::OwnedUserId, String), u64>,
+    warning: Table<String, Warning>,
+    terms: Terms,
+    changing: Mutex<()>,
+    /// For each model, its tokens per estimated token, learned from its answers.
+    ratios: Mutex<BTreeMap<String, Ratio>>,
+    lows: Mutex<Lows>,
+    /// Tells waiting calls that a reservation was released.
+    pub(super) freed: watch::Sender<u64>,
+    /// Tells that admins have to be warned.
+    pub(in crate::engine) warning_due: Notify,
+}
+
+/// The warning to admins that is being sent, so that one that a crash cut off is sent again as the same message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Warning {
+    /// Its number.
+    pub(in crate::engine) number: u64,
+    /// What it tells; empty once it is sent.
+    pub(in crate::engine) lows: Vec<Low>,
+}
+
+/// A call that is about to be reserved.
+pub(super) struct Opening<'a> {
+    pub(super) record: &'a RunRecord,
+    pub(super) by: RunBy,
+    pub(super) outlay: Outlay,
+    pub(super) estimate: Estimate,
+}
+
+/// A call whose cost is reserved.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) key: OutlaysKey,
+    pub(super) number: usize,
+    pub(super) name: String,
+}
+
+impl Ledger {
+    /// Opens the accounts, and settles what an earlier process left open.
+    pub(in crate::engine) fn open(store: &Store, terms: Terms, now: Timestamp) -> Result<Self, StoreError> {
+        let this = Self {
+            accounts: store.ledger(),
+            outlays: store.outlays(),
+            spent_before: store.spent(),
+            warning: store.settings(),
+            terms,
+            changing: Mutex::new(()),
+            ratios: Mutex::default(),
+            lows: Mutex::default(),
+            freed: watch::Sender::new(0),
+            warning_due: Notify::new(),
+        };
+        for record in this.accounts.iter() {
+            let (name, mut account) = record?;
+            let held = account.held();
+            for (call, noted) in &held {
+                account.settle(call, this.recovered(call, *noted)?);
+            }
+            if !held.is_empty() {
+                this.accounts.put(&name, &account)?;
+            }
+            if let Some(holder) = Holder::parse(&name) {
+                this.see(&holder, &account, now);
+            }
+        }
+        if this.warning.get(&WARNING.to_owned())?.is_some_and(|warning| !warning.lows.is_empty()) {
+            this.warning_due.notify_one();
+        }
+        Ok(this)
+    }
+
+    /// Returns what a call of an earlier process counts as, and settles its outlay.
+    fn recovered(&self, call: &str, noted: Usd) -> Result<Usd, StoreError> {
+        let Some((key, number)) = call_named(call) else { return Ok(noted) };
+        let Some(mut run) = self.outlays.get(&key)? else { return Ok(noted) };
+        let (before, counts) = (run.clone(), run.recover(number, noted));
+        if run != before {
+            self.outlays.put(&key, &run)?;
+        }
+        Ok(counts)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lows(&self) -> MutexGuard<'_, Lows> {
+        self.lows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Returns the tokens that a model counts for a thousand estimated ones, as far as its answers have shown.
+    pub(super) fn ratio(&self, model: &str) -> Ratio {
+        let ratios = self.ratios.lock().unwrap_or_else(PoisonError::into_inner);
+        ratios.get(model).copied().unwrap_or_else(|| Ratio::of(model))
+    }
+
+    /// Learns how many tokens a model counts, from a prompt whose tokens the provider reported. Prompts with files or
+    /// the provider's own tools teach nothing, because those are estimated by other measures.
+    pub(in crate::engine) fn learn(&self, model: &str, prompt: &Prompt, told: u64) {
+        if prompt.has_files() || prompt.tools.iter().any(|tool| matches!(tool, ToolDefinition::Provider(_))) {
+            return;
+        }
+        let estimated = budget::prompt_tokens(prompt);
+        let mut ratios = self.ratios.lock().unwrap_or_else(PoisonError::into_inner);
+        ratios.entry(model.to_owned()).or_insert_with(|| Ratio::of(model)).learn(estimated, told);
+    }
+
+    /// Returns a holder's account as it is now.
+    pub(super) fn account(&self, holder: &Holder, now: Timestamp) -> Result<Account, StoreError> {
+        if let Some(kept) = self.accounts.get(&holder.to_string())? {
+            return Ok(kept);
+        }
+        let before = match holder {
+            Holder::Coworker(user) => self.spent_before.get(&(user.clone(), month_of(now)))?.unwrap_or_default(),
+            _ => 0,
+        };
+        Ok(if before == 0 { Account::default() } else { Account::with_month(month_of(now), Usd::from_micro(before)) })
+    }
+
+    fn entries(&self, holders: &[Holder], now: Timestamp) -> Result<Vec<Entry>, StoreError> {
+        let entry = |holder: &Holder| {
+            let account = self.account(holder, now)?;
+            Ok(Entry { scope: holder.scope(), limits: self.terms.of(holder), account })
+        };
+        holders.iter().map(entry).collect()
+    }
+
+    /// Changes accounts together and stores them. Whoever calls it holds the lock.
+    fn change<T>(&self, holders: &[Holder], change: impl FnOnce(&mut [Entry]) -> T) -> Result<T, StoreError> {
+        let now = clock::now();
+        let mut entries = self.entries(holders, now)?;
+        let before: Vec<Account> = entries.iter().map(|entry| entry.account.clone()).collect();
+        let changed = change(&mut entries);
+        for ((holder, entry), before) in holders.iter().zip(&entries).zip(before) {
+            if entry.account != before {
+                self.accounts.put(&holder.to_string(), &entry.account)?;
+                self.see(holder, &entry.account, now);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn see(&self, holder: &Holder, account: &Account, now: Timestamp) {
+        if self.lows().see(holder, account, &self.terms.of(holder), now) {
+            self.warning_due.notify_one();
+        }
+    }
+
+    /// Reserves a call in all accounts that it falls under, or in none.
+    pub(super) fn reserve(
+        &self,
+        holders: &[Holder],
+        opening: &Opening<'_>,
+        now: Timestamp,
+    ) -> Result<Result<Call, Full>, StoreError> {
+        let _changing = self.lock();
+        if let Err(full) = budget::look(&self.entries(holders, now)?, now) {
+            return Ok(Err(full));
+        }
+        let Opening { record, by, .. } = opening;
+        let key = key_of(record.accepted_at, record.id().as_str(), by);
+        let run = self.outlays.get(&key)?;
+        let mut run = run.unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
+        let number = run.next();
+        run.begin(Outlay { day: day_of(now), ..opening.outlay.clone() });
+        self.outlays.put(&key, &run)?;
+        let call = Call { name: call_name(&key, number), key, number };
+        let reserved = self.change(holders, |entries| budget::reserve(entries, &call.name, &opening.estimate, now))?;
+        Ok(reserved.map(|()| call))
+    }
+
+    /// Reserves a call again whose answer broke off.
+    pub(super) fn again(
+        &self,
+        holders: &[Holder],
+        call: &Call,
+        cost: &Cost,
+        estimate: &Estimate,
+    ) -> Result<Result<(), Full>, StoreError> {
+        let _changing = self.lock();
+        let now = clock::now();
+        self.outlays.update(&call.key, |run: Option<RunOutlays>| {
+            let mut run = run?;
+            run.settle(call.number, cost);
+            run.again(call.number, now);
+            Some(run)
+        })?;
+        self.change(holders, |entries| budget::reserve_again(entries, &call.name, cost.amount, estimate, now))
+    }
+
+    /// Notes what a call costs so far.
+    pub(super) fn note(&self, holders: &[Holder], call: &Call, so_far: Usd) -> Result<(), StoreError> {
+        let _changing = self.lock();
+        self.change(holders, |entries| {
+            for entry in entries {
+                entry.account.note(&call.name, so_far);
+            }
+        })
+    }
+
+    /// Replaces a call's reservation by its cost.
+    pub(super) fn settle(&self, holders: &[Holder], call: &Call, cost: &Cost) -> Result<(), StoreError> {
+        let _changing = self.lock();
+        self.outlays.update(&call.key, |run: Option<RunOutlays>| {
+            let mut run = run?;
+            run.settle(call.number, cost);
+            Some(run)
+        })?;
+        self.change(holders, |entries| {
+            for entry in entries {
+                entry.account.settle(&call.name, cost.amount);
+            }
+        })
+    }
+
+    /// Returns what a run's calls cost, if there were any.
+    pub(in crate::engine) fn outlays_at(&self, key: &OutlaysKey) -> Result<Option<RunOutlays>, StoreError> {
+        self.outlays.get(key)
+    }
+
+    /// Returns the outlays of all runs, oldest first.
+    pub(in crate::engine) fn outlays(
+        &self,
+    ) -> impl Iterator<Item = Result<(OutlaysKey, RunOutlays), StoreError>> + use<> {
+        self.outlays.iter()
+    }
+
+    /// Removes outlays of runs accepted before `from`, at most so many; returns how many.
+    pub(in crate::engine) fn retire_some(&self, from: Timestamp, runs_max: usize) -> Result<usize, StoreError> {
+        let old = self.outlays.iter().map_while(Result::ok).map(|(key, _)| key).take_while(|key| key.0 < from);
+        let old: Vec<OutlaysKey> = old.take(runs_max).collect();
+        for key in &old {
+            self.outlays.remove(key)?;
+        }
+        Ok(old.len())
+    }
+
+    /// Drops accounts that have been unused for long.
+    pub(in crate::engine) fn drop_stale(&self, now: Timestamp) -> Result<(), StoreError> {
+        for record in self.accounts.iter() {
+            let (name, account) = record?;
+            if account.is_stale(now) {
+                let _changing = self.lock();
+                let is_stale = |account: Account| account.is_stale(now);
+                if self.accounts.get(&name)?.is_some_and(is_stale) {
+                    self.accounts.remove(&name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a scope's accounts at a level.
+    pub(super) fn count(&self, scope: Scope, period: Period, level: Level) -> usize {
+        self.lows().count(scope, period, level, clock::now())
+    }
+
+    /// Returns the warning that is to be sent now; `None` if there is none. It is stored, and its accounts are marked, so
+    /// that it is sent once whatever happens.
+    pub(in crate::engine) fn next_warning(&self) -> Result<Option<Warning>, StoreError> {
+        let _changing = self.lock();
+        let key = WARNING.to_owned();
+        let mut warning = self.warning.get(&key)?.unwrap_or_default();
+        if warning.lows.is_empty() {
+            let lows = self.lows().due(clock::now());
+            if lows.is_empty() {
+                return Ok(None);
+            }
+            warning = Warning { number: warning.number.wrapping_add(1), lows };
+            self.warning.put(&key, &warning)?;
+        }
+        for low in &warning.lows {
+            self.change(std::slice::from_ref(&low.holder), |entries| {
+                for entry in entries {
+                    entry.account.note_warned(&low.span, low.limit);
+                }
+            })?;
+        }
+        Ok(Some(warning))
+    }
+
+    /// Notes that a warning is sent.
+    pub(in crate::engine) fn warned(&self, warning: Warning) -> Result<(), StoreError> {
+        let _changing = self.lock();
+        self.warning.put(&WARNING.to_owned(), &Warning { lows: Vec::new(), ..warning })
+    }
+}
+
+/// Returns whether a model's price is known.
+pub(super) fn is_priced(model: &str) -> bool {
+    claude::dearest(model, 0).is_some()
+}

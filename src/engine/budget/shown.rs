@@ -1,0 +1,123 @@
+//! The ledger as people and `/metrics` see it.
+
+use ruma::{RoomId, UserId};
+
+use crate::{
+    appservice::metrics::Labelled,
+    clock,
+    core::{
+        budget::{Holder, Level, Period, Scope, Usd},
+        words::spending::{self, Account, Crowd},
+    },
+    engine::{Engine, EngineError},
+};
+
+/// The scopes with an account for each of many.
+const CROWDS: [Scope; 3] = [Scope::Person, Scope::Room, Scope::Assistant];
+
+impl Engine {
+    fn shown_account(&self, name: &str, holder: &Holder) -> Result<Account, EngineError> {
+        let now = clock::now();
+        let (account, limits) = (self.ledger.account(holder, now)?, self.ledger.terms().of(holder));
+        let spent = Period::ALL.map(|period| (period, account.spent(period, now), limits.of(period)));
+        Ok(Account { name: name.to_owned(), spent: spent.to_vec() })
+    }
+
+    /// Returns how much a coworker and a room have used of their limits; empty if they have none.
+    pub(in crate::engine) fn budget_used(&self, user: &UserId, room: &RoomId) -> Result<String, EngineError> {
+        let coworker = self.shown_account("", &Holder::Coworker(user.to_owned()))?;
+        let room = self.shown_account("", &Holder::Room(room.to_owned()))?;
+        Ok(spending::budget_used(&coworker, &room))
+    }
+
+    /// Returns the ledger for admins.
+    pub(in crate::engine) fn ledger_shown(&self) -> Result<String, EngineError> {
+        let workspace = self.shown_account("", &Holder::Workspace)?;
+        let pairs = self.users.iter().zip(&self.config.coworkers);
+        let coworkers: Result<Vec<Account>, EngineError> =
+            pairs.map(|(user, coworker)| self.shown_account(&coworker.id.0, &Holder::Coworker(user.clone()))).collect();
+        let mut coworkers = coworkers?;
+        let this_month = |account: &Account| account.spent.first().map_or(Usd::ZERO, |(_, spent, _)| *spent);
+        coworkers.sort_by_key(|account| std::cmp::Reverse(this_month(account)));
+        let crowds = self.crowd_limits().map(|(scope, period, limit)| {
+            let count = |level| self.ledger.count(scope, period, level);
+            Crowd { scope, period, limit, low: count(Level::Low), used_up: count(Level::UsedUp) }
+        });
+        Ok(spending::ledger(&workspace, &coworkers, &crowds.collect::<Vec<_>>()))
+    }
+
+    /// Returns what a person has used.
+    pub(in crate::engine) fn own_ledger(&self, person: &UserId) -> Result<String, EngineError> {
+        let own = self.shown_account("", &Holder::Person(person.to_owned()))?;
+        let assistant = self.shown_account("", &Holder::Assistant(person.to_owned()))?;
+        Ok(spending::own_ledger(&own, &assistant))
+    }
+
+    /// Returns the limits of scopes that have an account for each of many.
+    fn crowd_limits(&self) -> impl Iterator<Item = (Scope, Period, Usd)> + '_ {
+        let budgets = &self.ledger.terms().budgets;
+        CROWDS.into_iter().flat_map(move |scope| {
+            let limits = match scope {
+                Scope::Person => budgets.person,
+                Scope::Room => budgets.room,
+                _ => budgets.assistant,
+            };
+            Period::ALL.into_iter().filter_map(move |period| Some((scope, period, limits.of(period)?)))
+        })
+    }
+
+    /// Returns an amount of the accounts whose number the config bounds: the workspace's and the coworkers'.
+    fn each_account(&self, amount: impl Fn(&Holder, Period) -> Option<Usd>) -> Vec<Labelled> {
+        let coworkers = self.users.iter().zip(&self.config.coworkers);
+        let named = coworkers.map(|(user, coworker)| (Holder::Coworker(user.clone()), coworker.id.0.clone()));
+        let all = std::iter::once((Holder::Workspace, String::new())).chain(named);
+        let shown = all.flat_map(|(holder, coworker)| {
+            Period::ALL.map(|period| {
+                let mut labels = labels(holder.scope(), period);
+                labels.push(("coworker", coworker.clone()));
+                Some((labels, amount(&holder, period)?.as_dollars()))
+            })
+        });
+        shown.flatten().collect()
+    }
+
+    /// Returns the amounts spent, for `/metrics`.
+    pub(in crate::engine) fn budgets_spent(&self) -> Vec<Labelled> {
+        let now = clock::now();
+        self.each_account(|holder, period| Some(self.ledger.account(holder, now).ok()?.spent(period, now)))
+    }
+
+    /// Returns the amounts reserved, for `/metrics`.
+    pub(in crate::engine) fn budgets_reserved(&self) -> Vec<Labelled> {
+        let now = clock::now();
+        self.each_account(|holder, period| Some(self.ledger.account(holder, now).ok()?.reserved(period, now)))
+    }
+
+    /// Returns the limits, for `/metrics`: those of single accounts, and those for each person, room and assistant.
+    pub(in crate::engine) fn budget_limits(&self) -> Vec<Labelled> {
+        let mut limits = self.each_account(|holder, period| self.ledger.terms().of(holder).of(period));
+        limits.extend(self.crowd_limits().map(|(scope, period, limit)| {
+            let mut labels = labels(scope, period);
+            labels.push(("coworker", String::new()));
+            (labels, limit.as_dollars())
+        }));
+        limits
+    }
+
+    /// Returns how many people's, rooms' and assistants' accounts have little or nothing left, for `/metrics`.
+    pub(in crate::engine) fn budgets_low(&self) -> Vec<Labelled> {
+        let each = self.crowd_limits().flat_map(|(scope, period, _)| {
+            Level::ALL.map(|level| {
+                let mut labels = labels(scope, period);
+                labels.push(("level", level.name().to_owned()));
+                let count = u32::try_from(self.ledger.count(scope, period, level)).unwrap_or(u32::MAX);
+                (labels, f64::from(count))
+            })
+        });
+        each.collect()
+    }
+}
+
+fn labels(scope: Scope, period: Period) -> Vec<(&'static str, String)> {
+    vec![("scope", scope.name().to_owned()), ("period", period.name().to_owned())]
+}

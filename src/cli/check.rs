@@ -4,7 +4,10 @@
 mod live;
 mod unit;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use url::Url;
 
@@ -13,7 +16,10 @@ use super::{
     ConfigFile,
     say::{complain, say},
 };
-use crate::config::{Config, Env, Fault, Registration, whose};
+use crate::{
+    claude,
+    config::{Config, Env, Fault, Registration, whose},
+};
 
 /// What `check` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -108,7 +114,14 @@ fn budgets(config: &Config) -> String {
         .iter()
         .filter_map(|coworker| coworker.budget_usd_month.map(|limit| format!("{} {limit} a month", coworker.id.0)));
     let limits: Vec<String> = limits.chain(coworkers).collect();
-    if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }
+    if limits.is_empty() {
+        return "none".to_owned();
+    }
+    let models = config.coworkers.iter().filter_map(|coworker| coworker.model.as_deref());
+    let models = models.chain(config.assistants.model.as_deref()).chain([config.claude.model.as_str()]);
+    let unpriced: BTreeSet<&str> = models.filter(|model| claude::dearest(model, 0).is_none()).collect();
+    let unpriced = unpriced.into_iter().map(|model| format!("{model} has no known price and counts as the dearest"));
+    limits.into_iter().chain(unpriced).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns a URL without the trailing slash that parsing adds.

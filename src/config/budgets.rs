@@ -44,6 +44,10 @@ pub(super) fn dollars(node: &Node) -> Result<Usd, Trouble> {
     let amount = Usd::parse(&text).ok_or_else(|| {
         Trouble::new(format!("{} is not an amount of dollars", shown(&text)), "It limits what the model costs.", mend())
     })?;
+    if amount == Usd::ZERO {
+        let mend = "leave it out for no limit; a budget is at least 0.01, and `!mute` silences a coworker in a room.";
+        return Err(Trouble::new("0 leaves nothing to spend".to_owned(), "Every request would be declined.", mend));
+    }
     if !(BOUNDS.0..=BOUNDS.1).contains(&amount) {
         let why = "Beyond its bounds it would harm more than it helps.";
         return Err(Trouble::new(format!("{} is out of bounds", shown(&text)), why, mend()));

@@ -280,8 +280,8 @@ fn each_fault_of_the_other_sections_says_how_to_mend_it() {
     one_fault(
         "homeserver:\n",
         "budgets:\n  room: {usd_month: 0}\nhomeserver:\n",
-        "workmate.yaml:2 budgets.room.usd_month: \"0\" is out of bounds\n  Beyond its bounds it would harm more than it \
-         helps.\n  Mend: use dollars from 0.01 to 1000000, such as 20 or 0.50.",
+        "workmate.yaml:2 budgets.room.usd_month: 0 leaves nothing to spend\n  Every request would be declined.\n  Mend: \
+         leave it out for no limit; a budget is at least 0.01, and `!mute` silences a coworker in a room.",
     );
     one_fault(
         "homeserver:\n",

@@ -16,6 +16,7 @@ mod ratio;
 mod tests;
 mod usd;
 
+use ruma::{EventId, OwnedEventId};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -163,6 +164,13 @@ impl Full {
     pub fn name(&self) -> String {
         format!("{}/{}", self.scope.name(), self.period.name())
     }
+}
+
+/// Returns whether to say in a room that a limit stops what nobody asks for: once until the limit ends, and again for the
+/// same event, as after a crash. `said` is until when it was said, and because of which event.
+#[must_use]
+pub fn is_unasked_word_due(said: Option<&(Timestamp, OwnedEventId)>, full: &Full, cause: &EventId) -> bool {
+    said.is_none_or(|(until, by)| *until != full.until || by == cause)
 }
 
 /// Returns the month of `now` in UTC: `2026-11`.

@@ -12,7 +12,7 @@ use crate::{
     clock,
     core::{
         breaker::{self, Gate, PAUSE_MS, Whose},
-        budget::{Full, WORD_INTERVAL_MS},
+        budget::{self, Full, WORD_INTERVAL_MS},
         edits::{Edit, JOINED_MAX},
         event::{Outgoing, Place, RoomEvent},
         run::RunRecord,
@@ -96,8 +96,7 @@ impl Engine {
         let mut due = false;
         self.tables.rooms.update(&record.room, |kept: Option<RoomRecord>| {
             let mut kept = kept.unwrap_or_default();
-            let said = kept.budget_told.get(&limit);
-            due = said.is_none_or(|(until, by)| *until != full.until || by == cause);
+            due = budget::is_unasked_word_due(kept.budget_told.get(&limit), full, cause);
             if due {
                 kept.budget_told.insert(limit, (full.until, cause.clone()));
             }

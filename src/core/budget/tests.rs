@@ -150,6 +150,21 @@ fn c23_a_limit_below_what_is_spent_or_of_nothing_leaves_no_room_and_a_raised_one
 }
 
 #[test]
+fn c23_what_nobody_asks_for_is_declined_with_a_word_once_until_the_limit_ends() {
+    let [first, second] = ["$first", "$second"].map(|id| ruma::EventId::parse(id).expect("an id"));
+    let mut entries = [limited(Scope::Room, None, Some(1))];
+    reserve(&mut entries, "a", &costing(1, 0), OCTOBER).expect("there is room");
+    entries[0].account.settle("a", usd(1));
+    let full = look(&entries, OCTOBER).expect_err("it is spent");
+    assert!(is_unasked_word_due(None, &full, &first));
+    let said = (full.until, first.clone());
+    assert!(is_unasked_word_due(Some(&said), &full, &first), "the same event after a crash");
+    assert!(!is_unasked_word_due(Some(&said), &full, &second), "the next due time");
+    let tomorrow = Full { until: later(1 + DAY_MS), ..full };
+    assert!(is_unasked_word_due(Some(&said), &tomorrow, &second), "the next day");
+}
+
+#[test]
 fn c23_a_clock_that_jumps_far_and_back_forgets_nothing_of_the_month() {
     let mut account = Account::default();
     let spend = |account: &mut Account, micro, now| {

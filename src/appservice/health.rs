@@ -256,12 +256,6 @@ impl Health {
         self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns whether every needed condition holds.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        holds(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     pub(super) fn report(&self) -> (StatusCode, Json<Value>) {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let ready = holds(&states);

@@ -8,7 +8,7 @@ use super::{
     error::{Cause, Wait},
     stream::StreamError,
 };
-use crate::core::{reach::clock, time::Timestamp};
+use crate::core::{reach::clock, retry::doubled, time::Timestamp};
 
 /// How often an answer that broke off is requested again; its text so far is billed.
 pub const REGENERATIONS_MAX: u32 = 1;
@@ -147,8 +147,7 @@ impl Policy {
         if made.attempts >= attempts_max || !may_pass(cause, hints.should_retry) {
             return Decision::GiveUp;
         }
-        let doubled = 2_u32.saturating_pow(made.attempts.saturating_sub(1));
-        let own = self.backoff_first.saturating_mul(doubled).min(self.backoff_max);
+        let own = doubled(self.backoff_first, self.backoff_max, made.attempts.saturating_sub(1));
         let own = own.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0));
         // A pause of zero, or a date in the past, would use up all attempts within a second.
         let wait = hints.retry_after.filter(|asked| !asked.is_zero()).unwrap_or(own);

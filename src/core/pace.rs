@@ -24,8 +24,6 @@ pub enum Edit {
     First,
     /// Edit the message; more text will follow.
     Interim,
-    /// Edit the message for the last time.
-    Final,
 }
 
 /// The timing of one answer.
@@ -41,7 +39,6 @@ pub struct Pace {
     len: usize,
     gap_ms: u64,
     edits: u32,
-    finished: bool,
 }
 
 impl Pace {
@@ -88,25 +85,10 @@ impl Pace {
         self.len = self.sent_len;
     }
 
-    /// Ends the answer: returns what gives the message its final text, regardless of the gap.
-    ///
-    /// Returns an edit even if the length is unchanged, because the final rendering may differ. `None` if there was no
-    /// text, or if called again.
-    pub fn finish(&mut self) -> Option<Edit> {
-        if std::mem::replace(&mut self.finished, true) {
-            return None;
-        }
-        match self.sent {
-            Some(_) => Some(Edit::Final),
-            None if self.len > 0 => Some(Edit::First),
-            None => None,
-        }
-    }
-
     /// Returns when to call [`Self::on_tick`]; `None` if nothing is waiting.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
-        if self.finished || self.len == self.sent_len || self.edits + 1 >= EDITS_MAX {
+        if self.len == self.sent_len || self.edits + 1 >= EDITS_MAX {
             return None;
         }
         let (since, wait_ms) = match self.sent {
@@ -145,8 +127,6 @@ mod tests {
         let gaps: Vec<i64> = sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         assert_eq!(sent[0], (1_500, Edit::First));
         assert_eq!(gaps, [700, 1050, 1600, 2400, 3550, 5000]);
-        assert_eq!(pace.finish(), Some(Edit::Final));
-        assert_eq!(pace.finish(), None);
     }
 
     #[test]
@@ -170,12 +150,9 @@ mod tests {
     #[test]
     fn a10_an_answer_that_is_whole_soon_is_one_message_without_an_edit() {
         let mut pace = Pace::new();
-        assert_eq!(pace.finish(), None);
-        let mut pace = Pace::new();
         assert_eq!(text(&mut pace, 0, 0), None);
         assert_eq!(text(&mut pace, 5, 1), None);
         assert_eq!(text(&mut pace, 50, 1_499), None);
-        assert_eq!(pace.finish(), Some(Edit::First));
     }
 
     #[test]
@@ -183,14 +160,12 @@ mod tests {
         let mut pace = Pace::resumed(3, at(0));
         assert_eq!(text(&mut pace, 5, 10), None);
         assert_eq!(text(&mut pace, 6, 5_000), Some(Edit::Interim));
-        assert_eq!(pace.finish(), Some(Edit::Final));
     }
 
     #[test]
     fn edits_before_a_restart_count() {
         let mut pace = Pace::resumed(EDITS_MAX - 1, at(0));
         assert_eq!((text(&mut pace, 5, 60_000), pace.next_at()), (None, None));
-        assert_eq!(pace.finish(), Some(Edit::Final));
     }
 
     proptest! {
@@ -211,8 +186,8 @@ mod tests {
                     None => {}
                 }
             }
-            edits += u32::from(pace.finish() == Some(Edit::Final));
-            prop_assert!(edits <= EDITS_MAX);
+            // The last message of the run edits it once more.
+            prop_assert!(edits < EDITS_MAX);
             prop_assert!(GAP_MS_MAX >= FIRST_GAP_MS);
         }
     }

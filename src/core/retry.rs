@@ -31,10 +31,22 @@ pub const ROW_MS_MAX: u64 = 30 * 60 * 1000;
 /// The longest pause that a homeserver may demand (429).
 pub const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
 
+/// Returns the pause behind so many earlier ones of a row; the last one repeats.
+#[must_use]
+pub fn step(pauses: &[Duration], earlier: usize) -> Duration {
+    pauses.get(earlier).or(pauses.last()).copied().unwrap_or_default()
+}
+
+/// Returns the pause behind so many earlier ones, each twice as long as the one before, up to `most`.
+#[must_use]
+pub fn doubled(first: Duration, most: Duration, earlier: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(earlier)).min(most)
+}
+
 /// Returns the pause after so many failed tries to say something.
 #[must_use]
 pub fn send_pause(failures: usize) -> Duration {
-    SEND_PAUSES[failures.min(SEND_PAUSES.len() - 1)]
+    step(&SEND_PAUSES, failures)
 }
 
 /// What is known about similar calls meanwhile.
@@ -71,7 +83,7 @@ impl Failures {
         if is_alone || now.ms_since(since) >= ROW_MS_MAX {
             return Next::GiveUp;
         }
-        let pause = PAUSES[(self.count as usize - 1).min(PAUSES.len() - 1)];
+        let pause = step(&PAUSES, self.count as usize - 1);
         Next::Again(asked.map_or(pause, |asked| asked.clamp(pause, ASKED_PAUSE_MAX)))
     }
 
@@ -104,6 +116,16 @@ mod tests {
         let again = |seconds: f64| Next::Again(Duration::from_secs_f64(seconds));
         let waits = [0.5, 2.0, 5.0, 15.0, 60.0, 60.0, 60.0].map(again);
         assert_eq!((&pauses[..7], pauses[7]), (&waits[..], Next::GiveUp));
+    }
+
+    #[test]
+    fn pauses_grow_up_to_the_last_and_never_overflow() {
+        let seconds = Duration::from_secs;
+        let steps = [seconds(1), seconds(4)];
+        assert_eq!([0, 1, 2, usize::MAX].map(|earlier| step(&steps, earlier)), [1, 4, 4, 4].map(seconds));
+        assert_eq!(step(&[], 3), Duration::ZERO);
+        let pauses = [0, 1, 2, 31, 32, u32::MAX].map(|earlier| doubled(seconds(10), seconds(30), earlier));
+        assert_eq!(pauses, [10, 20, 30, 30, 30, 30].map(seconds));
     }
 
     #[test]

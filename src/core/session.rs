@@ -8,9 +8,6 @@ use super::{
     time::Timestamp,
 };
 
-/// The default pause after which a session starts afresh, in milliseconds.
-pub const SESSION_IDLE_MS_DEFAULT: u64 = 12 * 60 * 60 * 1000;
-
 /// An assistant's current session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {

@@ -308,7 +308,7 @@ impl Entry {
             if edit == Edit::Restarts {
                 self.editor = Some(editor.to_owned());
             }
-            self.give(&Order::Restart(1));
+            self.give(&Order::Restart);
         }
         Ok((self.user.clone(), self.place.clone(), edit))
     }

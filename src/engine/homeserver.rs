@@ -23,7 +23,7 @@ use crate::{
         health::{Condition, State},
     },
     clock,
-    core::reach::registered::Differs,
+    core::{reach::registered::Differs, retry::step},
     matrix::MatrixError,
 };
 
@@ -159,7 +159,7 @@ impl Homeserver {
         if !is_troubled {
             return ASK_EVERY;
         }
-        let pause = AWAY_PAUSES[failures.min(AWAY_PAUSES.len() - 1)];
+        let pause = step(&AWAY_PAUSES, failures);
         if self.waiting.load(Ordering::Relaxed) > 0 { pause.min(AWAITED_PAUSE_MAX) } else { pause }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     clock,
     core::{
         event::{Outgoing, Place},
-        retry::{Failures, Others},
+        retry::{Failures, Others, doubled},
         room_check::Privacy,
         time::Timestamp,
         words::{self, KeyMissing},
@@ -23,10 +23,10 @@ use crate::{
     store::InboxEntry,
 };
 
-/// The pause before a parked event is retried, in seconds; it doubles each time.
-const PARKED_FIRST_S: u64 = 10;
-/// The longest pause between two retries, in seconds.
-const PARKED_MAX_S: u64 = 300;
+/// The pause before a parked event is retried; it doubles each time.
+const PARKED_FIRST: Duration = Duration::from_secs(10);
+/// The longest pause between two retries.
+const PARKED_MAX: Duration = Duration::from_mins(5);
 
 /// How long after a new device replaced a lost one clients may still encrypt for the lost one, in milliseconds: they
 /// have yet to hear of the change.
@@ -118,7 +118,7 @@ impl Engine {
         let place = self.parked.place(room, &entry.event.sender);
         // Without a place the event gets one try and no wait.
         let mut deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
-        let mut pause_s = PARKED_FIRST_S;
+        let mut waits = 0;
         let mut cause = KeyMissing::NotSent;
         let mut failures = Failures::default();
         loop {
@@ -169,15 +169,16 @@ impl Engine {
                 self.say_undecryptable(&readers, &entry, cause).await;
                 return self.done(&entry);
             }
+            let pause = doubled(PARKED_FIRST, PARKED_MAX, waits);
+            let pause_s = pause.as_secs();
             tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
-            let pause = Duration::from_secs(pause_s);
             let left = deadline_ms.checked_sub(waited_ms).map(Duration::from_millis);
             let pause = left.map_or(pause, |left| pause.min(left));
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            pause_s = (pause_s * 2).min(PARKED_MAX_S);
+            waits += 1;
         }
     }
 

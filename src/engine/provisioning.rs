@@ -29,6 +29,7 @@ use crate::{
     core::{
         belonging::{self, Belonging, Next, Sign, Whence},
         event::{EventKind, MemberChange, Membership},
+        retry::step,
     },
     matrix::inbound::{self, Rules},
     store::InboxEntry,
@@ -99,7 +100,7 @@ pub(super) async fn keep_members(engine: Shared) {
 /// Returns how long to wait after this many failures in a row; `asked` is the pause that the last one asked for.
 fn pause_after(failures: usize, asked: Option<Duration>) -> Duration {
     let (least, most) = ASKED_PAUSES;
-    asked.map_or(PAUSES[failures.saturating_sub(1).min(PAUSES.len() - 1)], |asked| asked.clamp(least, most))
+    asked.map_or(step(&PAUSES, failures.saturating_sub(1)), |asked| asked.clamp(least, most))
 }
 
 impl Engine {

@@ -44,6 +44,7 @@ use crate::{
     },
     claude,
     config::{self, Config},
+    core::retry,
     listener,
     matrix::{
         MatrixError,
@@ -413,7 +414,7 @@ async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
             return Err(StartError::Refused(engine.told(&error)));
         }
         engine.health.set(Condition::Homeserver, State::Waiting(engine.told(&error)));
-        tokio::time::sleep(HOMESERVER_PAUSES[tries.min(HOMESERVER_PAUSES.len() - 1)]).await;
+        tokio::time::sleep(retry::step(&HOMESERVER_PAUSES, tries)).await;
         tries += 1;
     }
 }

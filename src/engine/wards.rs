@@ -20,7 +20,7 @@ use crate::{
     appservice::health::{Condition, State},
     core::{
         people::Who,
-        retry::{Failures, Others},
+        retry::{Failures, Others, step},
     },
     matrix::{Account, MatrixError, inbound::may_be_said, provision::Persona, pulse::Ailment},
     store::InboxEntry,
@@ -146,7 +146,7 @@ async fn bring_up(
         }
         tokio::select! {
             () = engine.stop.cancelled() => return,
-            () = tokio::time::sleep(PAUSES[usize::saturating_sub(failures, 1).min(PAUSES.len() - 1)]) => {}
+            () = tokio::time::sleep(step(&PAUSES, usize::saturating_sub(failures, 1))) => {}
         }
     }
 }

@@ -276,18 +276,6 @@ impl MatrixError {
     pub fn is_device_gone(&self) -> bool {
         matches!(self, Self::DeviceGone { .. })
     }
-
-    /// Returns whether the homeserver refused the `as_token`, or our proxy refused a client's replaced token.
-    #[must_use]
-    pub fn is_token_refused(&self) -> bool {
-        match self {
-            Self::Token { .. } => true,
-            Self::Sdk(error) => {
-                matches!(error.client_api_error_kind(), Some(ErrorKind::UnknownToken(_) | ErrorKind::MissingToken))
-            }
-            _ => false,
-        }
-    }
 }
 
 impl From<matrix_sdk::Error> for MatrixError {

@@ -103,7 +103,7 @@ impl World {
             let Some(live) = self.live(&id) else { continue };
             let taken = live.edits.take(now, || Ok::<_, std::convert::Infallible>(Gate::Open));
             if matches!(taken, Ok(Edit::Replaces | Edit::Restarts)) {
-                self.order(&id, &Order::Restart(1));
+                self.order(&id, &Order::Restart);
             }
         }
     }

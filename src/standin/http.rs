@@ -348,7 +348,6 @@ fn refusing(fault: &Fault) -> Option<&'static str> {
 async fn before_headers(wait: Option<&BeforeHeaders>) {
     match wait {
         None => {}
-        Some(BeforeHeaders::Delay(delay)) => tokio::time::sleep(*delay).await,
         Some(BeforeHeaders::Gate(gate)) => gate.pass().await,
     }
 }

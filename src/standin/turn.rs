@@ -67,7 +67,6 @@ impl Default for Cut {
 /// What the answer waits for before its status line.
 #[derive(Clone, Debug)]
 pub(super) enum BeforeHeaders {
-    Delay(Duration),
     Gate(Gate),
 }
 
@@ -286,13 +285,6 @@ impl Turn {
         let gate = Gate::default();
         self.before_headers = Some(BeforeHeaders::Gate(gate.clone()));
         (self, gate)
-    }
-
-    /// Waits that long before the status line.
-    #[must_use]
-    pub fn delay_headers(mut self, delay: Duration) -> Self {
-        self.before_headers = Some(BeforeHeaders::Delay(delay));
-        self
     }
 
     /// Adds a fault; several can be combined.

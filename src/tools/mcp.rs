@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     core::{
         mask::Mask,
+        retry::doubled,
         tool::{self, LeftOut, Offer, Output, Transport},
     },
     secret::Secret,
@@ -380,7 +381,7 @@ fn refusal(error: &ErrorData) -> String {
 }
 
 fn restart_gap(failures: u32) -> Duration {
-    RESTART_GAP_MIN.saturating_mul(1 << failures.min(16)).min(RESTART_GAP_MAX)
+    doubled(RESTART_GAP_MIN, RESTART_GAP_MAX, failures)
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Run {
         self.push(Effect::CutOff);
         match self.order {
             Order::GoOn => self.begin_attempt(now),
-            Order::Restart(_) => {
+            Order::Restart => {
                 self.push(Effect::Log(Remark::BeginsAnew));
                 self.push(Effect::CloseCards);
                 self.record.begin_anew();

@@ -6,8 +6,8 @@ pub enum Order {
     /// Nothing: go on.
     #[default]
     GoOn,
-    /// Begin anew with the request as it reads now; counted, so that each is seen.
-    Restart(u32),
+    /// Begin anew with the request as it reads now.
+    Restart,
     /// Stop, and say so.
     Stop,
     /// Stop and say nothing: the room is closed to us.
@@ -21,8 +21,7 @@ impl Order {
     /// downgraded.
     pub fn give(&mut self, order: &Self) -> bool {
         *self = match (&*self, order) {
-            (Self::Restart(n), Self::Restart(_)) => Self::Restart(n + 1),
-            (Self::Stop | Self::Drop | Self::TakeBack, Self::GoOn | Self::Restart(_))
+            (Self::Stop | Self::Drop | Self::TakeBack, Self::GoOn | Self::Restart)
             // Nor does a word that it stopped come after what leaves no room for words.
             | (Self::Drop | Self::TakeBack, Self::Stop) => return false,
             _ => order.clone(),

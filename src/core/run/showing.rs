@@ -131,7 +131,7 @@ impl Showing {
         let message = self.message(rendered, OutgoingKind::Text);
         match due {
             Edit::First => vec![Show::Send(Step::Answer, message)],
-            Edit::Interim | Edit::Final => {
+            Edit::Interim => {
                 self.edits += 1;
                 vec![Show::Edit(Step::Edit(self.edits), message)]
             }

@@ -5,6 +5,7 @@ use super::*;
 use crate::core::event::Message;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
+const IDLE_MS: u64 = 12 * 60 * 60 * 1000;
 
 fn alice() -> &'static UserId {
     user_id!("@alice:here.org")
@@ -15,7 +16,7 @@ fn assistant() -> &'static UserId {
 }
 
 fn bounds(markers: &[OwnedEventId]) -> SessionBounds<'_> {
-    SessionBounds { owner: alice(), assistant: assistant(), markers, idle_ms: SESSION_IDLE_MS_DEFAULT }
+    SessionBounds { owner: alice(), assistant: assistant(), markers, idle_ms: IDLE_MS }
 }
 
 /// Makes events from `(hour, sender, body)`, with the ids `$0`, `$1`, ….

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
 use super::{Budgets, Limits, Scope, Usd};
+use crate::core::id;
 
 /// Whose an account is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,12 +31,12 @@ impl Holder {
         if name == "workspace" {
             return Some(Self::Workspace);
         }
-        let (scope, id) = name.split_once(':')?;
+        let (scope, whose) = name.split_once(':')?;
         match scope {
-            "coworker" => UserId::parse(id).ok().map(Self::Coworker),
-            "assistant" => UserId::parse(id).ok().map(Self::Assistant),
-            "person" => UserId::parse(id).ok().map(Self::Person),
-            "room" => RoomId::parse(id).ok().map(Self::Room),
+            "coworker" => id::user(whose).map(Self::Coworker),
+            "assistant" => id::user(whose).map(Self::Assistant),
+            "person" => id::user(whose).map(Self::Person),
+            "room" => id::room(whose).map(Self::Room),
             _ => None,
         }
     }

@@ -51,7 +51,7 @@ use self::{
 };
 pub use self::{
     files::{Files, Wanted, files_wanted, without_files},
-    opened::{OpenedBlock, OpenedRoom, opened_block},
+    opened::{OpenedRoom, opened_block},
     shown::{Shown, shown},
 };
 use super::{
@@ -60,7 +60,7 @@ use super::{
     event::RoomEvent,
     media::{self, Unread},
     notes::Note,
-    opened::OPENED_MAX,
+    opened::{OPENED_MAX, OpenedBlock},
     prompt::{File, Part, Prompt, Role, Turn},
     time::Timestamp,
     tokens,

@@ -11,6 +11,7 @@ pub use self::withheld::{IN_PROGRESS_MAX, WITHHELD_MAX, Withheld};
 use super::{
     event::{EventKind, Membership, RoomEvent},
     redaction::takes_effect,
+    time::Timestamp,
     visibility::{self, Happened, Standing, readable},
 };
 
@@ -22,6 +23,23 @@ pub const READ_EVENTS: usize = 400;
 pub const AGAIN_EVENTS_MAX: usize = 2 * READ_EVENTS;
 /// Events read on each side of a message that was pointed at.
 pub const AROUND_EVENTS: usize = 25;
+
+/// An opened room's record in the prompt, and what it contains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenedBlock {
+    /// The record's line.
+    pub line: String,
+    /// Its estimated tokens.
+    pub tokens: u32,
+    /// The number of messages in it.
+    pub messages: usize,
+    /// When the first and the last of them were sent.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// Messages that did not fit.
+    pub over_budget: usize,
+    /// Messages that could not be decrypted.
+    pub undecryptable: usize,
+}
 
 /// What is stored of an opened room: its place, never content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

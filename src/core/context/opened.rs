@@ -9,7 +9,7 @@ use super::{MESSAGE_SHARE, NAME_CHARS_MAX, OPENED_SHARE, shown::shown, tokens};
 use crate::core::{
     escaped::{first_chars, line, rfc3339},
     event::{EventKind, RoomEvent},
-    time::Timestamp,
+    opened::OpenedBlock,
 };
 
 /// The length at which the topic is cut, in characters.
@@ -38,23 +38,6 @@ pub struct OpenedRoom<'a> {
     pub more: bool,
     /// Display names of the room's members.
     pub names: &'a BTreeMap<OwnedUserId, String>,
-}
-
-/// An opened room's record, and what it contains.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpenedBlock {
-    /// The record's line.
-    pub line: String,
-    /// Its estimated tokens.
-    pub tokens: u32,
-    /// The number of messages in it.
-    pub messages: usize,
-    /// When the first and the last of them were sent.
-    pub span: Option<(Timestamp, Timestamp)>,
-    /// Messages that did not fit.
-    pub over_budget: usize,
-    /// Messages that could not be decrypted.
-    pub undecryptable: usize,
 }
 
 #[derive(Serialize)]
@@ -126,7 +109,7 @@ mod tests {
             room: room_id!("!team:hs").to_owned(),
             id: EventId::parse(format!("$m{number}")).expect("an event id"),
             sender: user_id!("@bob:hs").to_owned(),
-            sent_at: Timestamp::from_ms(1_795_346_405_000 + number * 1_000),
+            sent_at: crate::core::time::Timestamp::from_ms(1_795_346_405_000 + number * 1_000),
             kind: EventKind::Message(Message::text(text)),
         }
     }

@@ -15,12 +15,12 @@ use super::*;
 use crate::core::{
     approval::{self, Pending, Setting},
     audit::{Entry, Kind, Spent},
-    context::OpenedBlock,
     event::Place,
     mask::Mask,
     media::Unread,
     names::Names,
     notes::{Note, NoteError},
+    opened::OpenedBlock,
     render,
     run::{Ended, Outcome, trace::record},
     tool::{ApprovalRule, Class, Grant, Here, Offer, ToolName},

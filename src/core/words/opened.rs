@@ -3,7 +3,10 @@
 use ruma::{EventId, RoomId, ServerName};
 
 use crate::core::{
-    context::OpenedBlock, legible::is_hidden, links::room_address, names::letter_by_letter, opened::OPENED_MAX,
+    legible::is_hidden,
+    links::room_address,
+    names::letter_by_letter,
+    opened::{OPENED_MAX, OpenedBlock},
     zone::Zone,
 };
 

@@ -128,7 +128,7 @@ fn circle_of(module: &str, uses: &BTreeMap<String, BTreeSet<String>>) -> Option<
 /// Returns the absolute path of one written in `module`; `None` for another crate's.
 fn absolute(known: &BTreeSet<Name>, module: &[String], path: &[String]) -> Option<Name> {
     let supers = path.iter().take_while(|part| *part == "super").count();
-    match path[0].as_str() {
+    match path.first()?.as_str() {
         "crate" => Some(path[1..].to_vec()),
         "self" => Some([module, &path[1..]].concat()),
         "super" => Some([&module[..module.len().checked_sub(supers)?], &path[supers..]].concat()),

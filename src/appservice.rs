@@ -22,6 +22,7 @@ use crate::{secret::Secret, store::Inbox};
 pub mod arrivals;
 mod auth;
 pub mod health;
+pub mod hooks;
 pub mod metrics;
 pub mod operators;
 mod queries;

@@ -15,6 +15,7 @@ mod secrets;
 mod section;
 mod template;
 mod tooling;
+mod unasked;
 mod value;
 mod workspace;
 mod yaml;
@@ -33,9 +34,11 @@ use crate::{
         asker::Reads,
         breaker::{BreakerLimits, Rates, Whose},
         budget::{Budgets, Usd},
+        hook::Hook,
         people::{Bridge, CoworkerId, Guests, Namespace},
         schedule::ScheduleLimits,
         tool::{Grant, Server},
+        watch::Watch,
     },
     secret::{MasterSecret, Secret},
 };
@@ -86,6 +89,8 @@ pub struct Config {
     pub appservice: Appservice,
     /// Where `/healthz` and `/readyz` listen.
     pub health_listen: SocketAddr,
+    /// Where the calls of webhooks are awaited, if there is a hook.
+    pub hooks_listen: SocketAddr,
     /// The data folder, as given relative to the config file.
     pub data_dir: PathBuf,
     /// The folder of the coworkers' files.
@@ -146,6 +151,12 @@ impl Config {
     pub fn load_with(path: &Path, env: Env<'_>) -> Result<(Self, Vec<Fault>), Faults> {
         let (config, warnings) = load::load(path, env)?;
         if config.left_out.is_empty() { Ok((config, warnings)) } else { Err(config.left_out.into()) }
+    }
+
+    /// Returns whether any coworker has a webhook, so that their listener is opened.
+    #[must_use]
+    pub fn has_hooks(&self) -> bool {
+        self.coworkers.iter().any(|coworker| !coworker.hooks.is_empty())
     }
 
     /// Returns the ids of the coworkers whose files have faults.
@@ -399,6 +410,19 @@ pub struct Coworker {
     pub tools: Vec<Grant>,
     /// `history`: on whose behalf it reads (C7).
     pub reads: Reads,
+    /// Its webhooks (C21).
+    pub hooks: Vec<Webhook>,
+    /// Its watches (C22).
+    pub watches: Vec<Watch>,
+}
+
+/// One of a coworker's `hooks:`.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// What it takes, and what comes of it.
+    pub hook: Hook,
+    /// The label of its secret among the credentials.
+    pub credential: String,
 }
 
 impl Coworker {

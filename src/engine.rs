@@ -47,6 +47,7 @@ mod events;
 mod foreseen;
 mod gaps;
 mod homeserver;
+mod hooks;
 mod inbox;
 mod invites;
 mod lanes;
@@ -84,6 +85,7 @@ mod visits;
 mod voice;
 mod wards;
 mod watches;
+mod watching;
 mod zones;
 
 pub use audit::{at_socket, door_of};
@@ -139,6 +141,7 @@ struct Engine {
     bindings: bindings::Bindings,
     changes: changes::Changes,
     errands: errands::Errands,
+    paces: hooks::Paces,
     homeserver: homeserver::Homeserver,
     /// Wakes the watcher of the Messages API for another look.
     claude_trouble: tokio::sync::Notify,

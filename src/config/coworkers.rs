@@ -15,7 +15,7 @@ use super::{
     keys::{COWORKER, NAME_CHARS_MAX, PURPOSE_CHARS_MAX},
     secrets::reason,
     section::Section,
-    value,
+    unasked, value,
     workspace::{INSTRUCTIONS_BYTES_MAX, folder_of},
     yaml::Node,
 };
@@ -45,6 +45,7 @@ pub(super) fn load(dir: &Path, reachable: &Known<'_>, faults: &mut Faults, of_fi
         }
     }
     check_names_differ(&coworkers, of_files);
+    unasked::check_hook_names(&coworkers, of_files);
     coworkers.retain(|(file, _)| !of_files.as_slice().iter().any(|fault| fault.file == *file));
     coworkers.into_iter().map(|(_, coworker)| coworker).collect()
 }
@@ -136,6 +137,8 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
     let history = [("asker", Reads::AsAsker), ("room", Reads::Room)];
     let reads = section.choice("history", faults, &history);
     let tools = grants::read(&section, reachable, faults);
+    let hooks = unasked::hooks(&section, reachable, faults);
+    let watches = unasked::watches(&section, faults);
     Some(Coworker {
         id: id?,
         name: name?,
@@ -150,6 +153,8 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
         budget_usd_month,
         reads: reads.unwrap_or_default(),
         tools,
+        hooks,
+        watches,
     })
 }
 

@@ -10,7 +10,7 @@ mod schema;
 mod sections;
 
 pub(super) use self::{
-    coworker::{COWORKER, NAME_CHARS_MAX, PURPOSE_CHARS_MAX},
+    coworker::{COWORKER, EACH_MAX, NAME_CHARS_MAX, PURPOSE_CHARS_MAX, TASK_CHARS_MAX},
     schema::schema,
     sections::WORKMATE,
 };

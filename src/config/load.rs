@@ -80,6 +80,9 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let health_listen = root
         .get("health_listen", faults, value::socket)
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29331));
+    let hooks_listen = root
+        .get("hooks_listen", faults, value::socket)
+        .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29333));
     let data_dir = root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("../data"));
     let master = sources.master(&root, faults);
     let registration_file = root.get("registration_file", faults, |node| value::path(node, base));
@@ -111,11 +114,21 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         );
         root.report("health_listen", trouble, faults);
     }
+    let has_hooks = coworkers.iter().any(|coworker| !coworker.hooks.is_empty());
+    if has_hooks && [appservice.listen, health_listen].into_iter().any(|other| collide(hooks_listen, other)) {
+        let trouble = Trouble::new(
+            "the address of another listener",
+            "Only one of the two could be opened.",
+            "give it a port of its own, e.g. 127.0.0.1:29333.",
+        );
+        root.report("hooks_listen", trouble, faults);
+    }
     coworkers::check_user_ids(&coworkers, &dir, &homeserver, &appservice, faults);
     let config = Config {
         homeserver,
         appservice,
         health_listen,
+        hooks_listen,
         data_dir,
         coworkers_dir: dir,
         master,

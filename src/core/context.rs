@@ -55,7 +55,7 @@ pub use self::{
     shown::{Shown, shown},
 };
 use super::{
-    errand::Errand,
+    brief::Brief,
     escaped,
     event::RoomEvent,
     media::{self, Unread},
@@ -116,7 +116,7 @@ pub struct Input<'a> {
     pub answered_meanwhile: &'a [OwnedEventId],
     /// The errands among the room's events, by their notice or the watched message (C20 to C22). An errand's record
     /// replaces its notice, and follows a watched message.
-    pub errands: &'a BTreeMap<OwnedEventId, Errand>,
+    pub errands: &'a BTreeMap<OwnedEventId, Brief>,
     /// The room's notes, oldest first.
     pub notes: &'a [Note],
     /// The messages pinned in the room.
@@ -142,7 +142,7 @@ pub struct Input<'a> {
 }
 
 /// No errands, for where there are none.
-pub static NO_ERRANDS: BTreeMap<OwnedEventId, Errand> = BTreeMap::new();
+pub static NO_ERRANDS: BTreeMap<OwnedEventId, Brief> = BTreeMap::new();
 /// An empty map of names.
 static NO_NAMES: BTreeMap<OwnedUserId, String> = BTreeMap::new();
 

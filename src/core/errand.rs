@@ -14,17 +14,16 @@
 
 #[cfg(test)]
 mod tests;
-mod told;
 
 use std::collections::BTreeSet;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::told::line;
 pub use super::origin::{Charge, ErrandId, Origin, OriginKind};
 use super::{
     breaker::{BreakerLimits, Whose},
+    brief::Brief,
     event::{Outgoing, OutgoingKind, Place},
     render,
     run::RunRecord,
@@ -176,6 +175,18 @@ impl Errand {
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
         self.stage != Stage::Accepted && now.ms_since(self.accepted_at) >= KEPT_MS
+    }
+
+    /// Returns what the model is told of it.
+    #[must_use]
+    pub fn brief(&self) -> Brief {
+        Brief {
+            origin: self.origin.clone(),
+            task: self.task.clone(),
+            payload: self.payload.clone(),
+            payload_cut: self.payload_cut,
+            due_at: self.due_at,
+        }
     }
 
     /// Returns its notice, for the timeline or its matter's thread. It notifies nobody.

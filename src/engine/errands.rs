@@ -21,6 +21,7 @@ use crate::{
     clock,
     core::{
         breaker::Gate,
+        brief::Brief,
         errand::{self, Charge, Errand, ErrandId, Left, MatterThread, Stage},
         event::{Place, RoomEvent},
         retry::{SEND_PAUSES, send_pause},
@@ -111,7 +112,6 @@ enum Tried {
 impl Engine {
     /// Accepts an errand. What this reports as durable is on disk, and is carried out once however often it is handed
     /// in and whatever crashes.
-    #[expect(dead_code, reason = "schedules, webhooks and watches hand errands in, each with its own change")]
     pub(super) async fn accept_errand(self: &Shared, errand: Errand) -> Result<Accepted, EngineError> {
         let taken = self.take_in(&errand)?;
         let Accepted::Durable { is_new } = taken else { return Ok(taken) };
@@ -369,7 +369,7 @@ impl Engine {
         record: &RunRecord,
         root: Option<&OwnedEventId>,
         events: &[RoomEvent],
-    ) -> Result<BTreeMap<OwnedEventId, Errand>, StoreError> {
+    ) -> Result<BTreeMap<OwnedEventId, Brief>, StoreError> {
         let in_thread = events.iter().filter(|event| {
             let theirs = event.thread_root();
             theirs.is_some() && theirs == root.map(|root| &**root) && self.is_our_notice(event)
@@ -378,7 +378,7 @@ impl Engine {
         let mut found = BTreeMap::new();
         for id in ids {
             if let Some(errand) = self.errand_at(&record.room, id)?.filter(|errand| errand.user == record.user) {
-                found.insert(id.clone(), errand);
+                found.insert(id.clone(), errand.brief());
             }
         }
         Ok(found)

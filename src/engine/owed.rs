@@ -197,6 +197,10 @@ impl Engine {
     /// Tells the asker, in their chat with the assistant or the service bot, that their answer cannot be posted where
     /// they asked. Says nothing of the answer itself.
     async fn tell_elsewhere(self: &Shared, owed: &Owed) -> Result<(), EngineError> {
+        if self.namespace.is_ours(&owed.asker) {
+            tracing::warn!(room.id = %owed.room, run.id = owed.run.as_str(), "an errand's answer cannot be posted");
+            return Ok(());
+        }
         let name = self.coworker(&owed.user).map_or_else(|| owed.user.to_string(), |coworker| coworker.name.clone());
         let text = words::answer_not_posted(&name, owed.room.as_str(), owed.request.as_str(), owed.has_answer());
         let kept = self.tables.assistants.get(&owed.asker)?.unwrap_or_default();

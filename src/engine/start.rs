@@ -39,6 +39,7 @@ use crate::{
         self, Appservice,
         arrivals::Arrivals,
         health::{Condition, Health, State},
+        hooks,
         metrics::Metrics,
         operators,
     },
@@ -158,6 +159,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     let metrics = Metrics::new(&health, &arrivals);
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
+    let hooks_listener = if config.has_hooks() { Some(bind("hooks_listen", config.hooks_listen).await?) } else { None };
     disk::watch_from_outside(config.data_dir.clone(), health.clone(), stop.clone());
     warn_of_lost_state(&config.data_dir);
     let health_routes = operators::router(health.clone(), metrics.clone());
@@ -181,6 +183,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     let engine = build(config, store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
     super::numbers::show(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
+    if let Some(listener) = hooks_listener {
+        let (calls, called) = mpsc::channel(super::hooks::CALLS_WAITING_MAX);
+        tasks.spawn(listener::serve(listener, hooks::router(calls), hooks::CONNECTIONS_MAX, stop.clone()));
+        tasks.spawn(super::hooks::answer_calls(engine.clone(), called));
+    }
     tasks.spawn(super::watches::keep_watch_of_claude(engine.clone()));
     tasks.spawn(super::watches::keep_watch_of_servers(engine.clone()));
     engine.open_index();
@@ -325,6 +332,7 @@ async fn build(
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),
         errands: super::errands::Errands::default(),
+        paces: super::hooks::Paces::default(),
         audit: audit::Audit::new(),
         namespace,
         store,

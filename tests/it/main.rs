@@ -24,6 +24,7 @@ mod grants;
 #[allow(dead_code, unused_imports, reason = "each test uses its part of the harness")]
 mod harness;
 mod heavy;
+mod hooks;
 mod identity;
 mod injection;
 mod joining;

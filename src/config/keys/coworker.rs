@@ -1,12 +1,21 @@
 //! The keys of a coworker's file, and of the tools that it and the assistants are granted.
 
 use super::{DOLLARS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, PROSE, ROOM, USER_ID, claude::EFFORTS, key};
-use crate::config::grants::{GRANTS_MAX, HOSTS_MAX, PLACES_MAX};
+use crate::{
+    config::grants::{GRANTS_MAX, HOSTS_MAX, PLACES_MAX},
+    core::watch::PATTERN_CHARS_MAX,
+};
 
 /// Most characters of a name; clients cut longer ones in member lists.
 pub(in crate::config) const NAME_CHARS_MAX: usize = 64;
 /// Characters of a purpose line.
 pub(in crate::config) const PURPOSE_CHARS_MAX: usize = 200;
+/// Most hooks, and most watches, of one coworker.
+pub(in crate::config) const EACH_MAX: usize = 50;
+/// Most characters of a task.
+pub(in crate::config) const TASK_CHARS_MAX: usize = 4_000;
+/// Most entries of a hook's or a watch's lists.
+pub(in crate::config) const LIST_MAX: usize = 50;
 
 static ID: Form = Form { what: "a-z 0-9 _ -", pattern: "^[a-z0-9_-]{1,32}$", chars_max: None };
 static NAME: Form = Form { what: "a line", pattern: "", chars_max: Some(NAME_CHARS_MAX) };
@@ -15,11 +24,19 @@ static TOOL: Form = Form { what: "a tool's name", pattern: "^[A-Za-z0-9_-]{1,64}
 static HOST: Form = Form { what: "a host", pattern: "^(\\*\\.)?[A-Za-z0-9.-]+(:[0-9]+)?$", chars_max: None };
 static DIGEST: Form = Form { what: "a tool's digest", pattern: "^[0-9a-f]{32}$", chars_max: None };
 
+static SHORT: Form = Form { what: "a-z 0-9 _ -", pattern: "^[a-z0-9_-]{1,64}$", chars_max: None };
+static TASK: Form = Form { what: "text", pattern: "", chars_max: Some(TASK_CHARS_MAX) };
+static HEADER: Form = Form { what: "a header's name", pattern: "^[A-Za-z0-9_-]{1,64}$", chars_max: None };
+static POINTER: Form = Form { what: "a JSON pointer", pattern: "^(/.*)?$", chars_max: None };
+static NAMING: Form = Form { what: "a JSON pointer or a header", pattern: "^(/|header:|none$)", chars_max: None };
+static PATTERN: Form = Form { what: "a regular expression", pattern: "", chars_max: Some(PATTERN_CHARS_MAX) };
+const WORDS: K = K::Either(&[K::Word, K::List(&K::Word, LIST_MAX)]);
+
 /// The value of `tools:`.
 pub(super) const TOOLS: K = K::List(&K::Either(&[K::Text(&TOOL), K::Section(&GRANT)]), GRANTS_MAX);
 
 /// The top level of a coworker's file.
-pub(in crate::config) static COWORKER: [Key; 13] = [
+pub(in crate::config) static COWORKER: [Key; 15] = [
     key("id", K::Text(&ID), F::Required, "Its id, and its file's name without .yaml; the user id is made of it."),
     key("name", K::Text(&NAME), F::Required, "Its name; the display name is this and \" · coworker\"."),
     key("purpose", K::Text(&PURPOSE), F::Required, "One line for people: what to ask it for."),
@@ -53,6 +70,92 @@ pub(in crate::config) static COWORKER: [Key; 13] = [
         "Whose eyes it reads the room with: those of who asks, or its own.",
     ),
     key("tools", TOOLS, F::Nothing, "What it may use: names, or entries with conditions."),
+    key(
+        "hooks",
+        K::List(&K::Section(&HOOK), EACH_MAX),
+        F::Nothing,
+        "Webhooks: what other systems report at `hooks_listen` becomes a request of theirs.",
+    ),
+    key(
+        "watches",
+        K::List(&K::Section(&WATCH), EACH_MAX),
+        F::Nothing,
+        "Watches: words of named bots or bridges that ask it without a mention.",
+    ),
+];
+
+static HOOK: [Key; 12] = [
+    key("name", K::Text(&SHORT), F::Required, "Its name; its address is /hooks/<name>."),
+    key("room", K::Text(&ROOM), F::Required, "The room in which the coworker says what it found."),
+    key("task", K::Text(&TASK), F::Required, "What the coworker is to do with a report."),
+    key(
+        "proof",
+        K::Choice(&["standard", "github", "gitlab", "forgejo", "stripe", "bearer", "basic"]),
+        F::Required,
+        "How a call proves that it is the sender's: a signature (standard is Standard Webhooks, as GitLab's signing token \
+         and Svix use it), or a secret that is sent along.",
+    ),
+    key("credential", K::Word, F::Required, "The secret: one under `credentials`; for basic it is `name:password`."),
+    key("header", K::Text(&HEADER), F::Told("the sender's usual one"), "The header of the signature or token."),
+    key(
+        "sender",
+        K::Choice(&["github", "gitlab", "forgejo", "alertmanager", "grafana", "other"]),
+        F::Told("told by `proof`, else other"),
+        "Whose reports they are: which parts matter, and which reports are about the same.",
+    ),
+    key(
+        "delivery",
+        K::Text(&NAMING),
+        F::Told("what the proof covers"),
+        "What names a delivery, so that a repeated one counts once: a JSON pointer, or `header:X-Name`.",
+    ),
+    key(
+        "thread",
+        K::Text(&NAMING),
+        F::Told("the sender's own key"),
+        "What reports share a thread by: a JSON pointer, `header:X-Name`, or `none`.",
+    ),
+    key(
+        "events",
+        K::List(&K::Word, LIST_MAX),
+        F::Told("all"),
+        "The kinds of event that count, in the sender's words: `workflow_run`, `pipeline`, `firing`.",
+    ),
+    key(
+        "filter",
+        K::List(&K::Section(&CONDITION), EACH_MAX),
+        F::Nothing,
+        "What a report must be like; what does not meet every condition is dropped and costs nothing.",
+    ),
+    key("mention", K::List(&K::Text(&USER_ID), LIST_MAX), F::Told("nobody"), "Whom the answer notifies."),
+];
+
+static CONDITION: [Key; 6] = [
+    key("at", K::Text(&POINTER), F::Required, "The value, by its JSON pointer."),
+    key("is", WORDS, F::Nothing, "What it is, or may be."),
+    key("not", WORDS, F::Nothing, "What it is not."),
+    key("above", K::Word, F::Nothing, "A number that it is above."),
+    key("below", K::Word, F::Nothing, "A number that it is below."),
+    key("exists", K::Truth, F::Nothing, "Whether it has to be there, or must not."),
+];
+
+static WATCH: [Key; 6] = [
+    key("name", K::Text(&SHORT), F::Required, "Its name, for records."),
+    key("room", K::Text(&ROOM), F::Required, "The room."),
+    key(
+        "senders",
+        K::List(&K::Text(&USER_ID), LIST_MAX),
+        F::Required,
+        "Whose messages count, by full user id; Workmate's own users never do.",
+    ),
+    key(
+        "pattern",
+        K::Text(&PATTERN),
+        F::Told("any message"),
+        "What the message says: a regular expression of the Rust crate regex.",
+    ),
+    key("task", K::Text(&TASK), F::Required, "What the coworker is to do with the message."),
+    key("mention", K::List(&K::Text(&USER_ID), LIST_MAX), F::Told("nobody"), "Whom the answer notifies."),
 ];
 
 static GRANT: [Key; 11] = [

@@ -21,7 +21,7 @@ static DIRECTIVES: Form = Form { what: "`target=level` with commas between", pat
 const SECRET: K = K::Secret { as_value: true };
 
 /// The top level of `workmate.yaml`.
-pub(in crate::config) static WORKMATE: [Key; 16] = [
+pub(in crate::config) static WORKMATE: [Key; 17] = [
     key("homeserver", K::Section(&HOMESERVER), F::Required, "The Matrix homeserver that Workmate serves."),
     key("appservice", K::Section(&APPSERVICE), F::Required, "Workmate's side of the registration."),
     key(
@@ -29,6 +29,12 @@ pub(in crate::config) static WORKMATE: [Key; 16] = [
         K::Text(&ADDRESS),
         F::Word("127.0.0.1:29331"),
         "Where /healthz, /readyz and /metrics are served, without authentication and without content.",
+    ),
+    key(
+        "hooks_listen",
+        K::Text(&ADDRESS),
+        F::Word("127.0.0.1:29333"),
+        "Where the calls of webhooks are awaited, at /hooks/<name>; opened only if a coworker has a hook.",
     ),
     key("data_dir", K::Text(&PATH), F::Word("../data"), "The folder of everything that Workmate stores."),
     key(

@@ -48,7 +48,9 @@ fn every_key_that_is_described_is_read() {
          credentials: {{any: {{value: secret}}}}\nmcp_servers:\n  any: {{command: [x], env: {{any: {{credential: any}}}}}}\n",
         tools.trim()
     ));
-    folder.write("coworkers/ci.yaml", &format!("{CI}{tools}"));
+    let unasked = "hooks: [{name: h, room: \"!r:hs\", task: t, proof: bearer, credential: any, filter: [{at: /a, is: x}]}]\n\
+                   watches: [{name: w, room: \"!r:hs\", task: t, senders: [\"@bot:hs\"]}]\n";
+    folder.write("coworkers/ci.yaml", &format!("{CI}{tools}{unasked}"));
     folder.load(&[]).expect("loads");
     let http = "mcp_servers:\n  any: {url: \"https://x.example\", headers: {any: {credential: any}}}\n";
     Folder::new(&format!("{MINIMAL}credentials: {{any: {{value: secret}}}}\n{http}")).load(&[]).expect("loads");

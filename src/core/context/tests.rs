@@ -10,7 +10,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
 use super::{Composed, Files, Input, Kind, Pinned, Room, SessionStart, compose};
 use crate::core::{
-    errand::Errand,
+    brief::Brief,
     event::{EventKind, Location, MemberChange, Membership, Message, MessageKind, Poll, PollAnswer, RoomEvent},
     media,
     notes::Note,
@@ -40,7 +40,7 @@ struct Story {
     time_zone: Option<String>,
     time_zones: BTreeMap<OwnedUserId, String>,
     answered_meanwhile: Vec<OwnedEventId>,
-    errands: BTreeMap<OwnedEventId, Errand>,
+    errands: BTreeMap<OwnedEventId, Brief>,
     thread: Option<OwnedEventId>,
     older: bool,
     begin_is_fixed: bool,

@@ -11,7 +11,7 @@ use super::{
     tokens,
 };
 use crate::core::{
-    errand::{self, Errand},
+    brief::{self, Brief},
     event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent},
     media::Claims,
     redaction::takes_effect,
@@ -293,11 +293,11 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Adds an errand's record in place of its notice, which is the message of ours that announces it.
-    fn errand(&mut self, event: &'a RoomEvent, original: &'a Message, errand: &Errand) {
+    fn errand(&mut self, event: &'a RoomEvent, original: &'a Message, errand: &Brief) {
         self.facts_so_far();
         let place = original.thread_root.as_deref().map_or(Place::Timeline, Place::Thread);
         self.places.insert(&event.id, place);
-        let (line, cut) = errand::line(errand, &event.id, self.message_tokens_max);
+        let (line, cut) = brief::line(errand, &event.id, self.message_tokens_max);
         self.items.push(Item { id: Some(&event.id), cut, ..Item::fact(place, line) });
     }
 
@@ -340,7 +340,7 @@ impl<'a> Reader<'_, 'a> {
         } else {
             let (mut line, mut cut) = record.line(self.message_tokens_max - note_tokens);
             if let Some(errand) = errand {
-                let (task, task_cut) = errand::line(errand, &event.id, self.message_tokens_max);
+                let (task, task_cut) = brief::line(errand, &event.id, self.message_tokens_max);
                 line = format!("{line}\n{task}");
                 cut |= task_cut;
             }

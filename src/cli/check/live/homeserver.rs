@@ -75,7 +75,9 @@ async fn listeners(config: &Config, runs: bool) -> (Option<TcpListener>, Vec<Tri
         return (None, vec![Tried::new("ports", Found::Fine(text))]);
     }
     let (mut tried, mut appservice) = (Vec::new(), None);
-    for (key, address) in [("appservice.listen", config.appservice.listen), ("health_listen", config.health_listen)] {
+    let hooks = config.has_hooks().then_some(("hooks_listen", config.hooks_listen));
+    let always = [("appservice.listen", config.appservice.listen), ("health_listen", config.health_listen)];
+    for (key, address) in always.into_iter().chain(hooks) {
         match try_listening(key, address).await {
             Ok(listener) if key == "appservice.listen" => appservice = Some(listener),
             Ok(_) => {}

@@ -1,15 +1,31 @@
-//! An errand as the model reads it: a record of its own kind, which no member of the room can write.
+//! What the model is told of an errand: a record of its own kind, which no member of the room can write.
 
 use std::borrow::Cow;
 
 use ruma::{EventId, UserId};
 use serde::Serialize;
 
-use super::Errand;
-use crate::core::{
+use super::{
     escaped::{line as escaped_line, rfc3339},
+    origin::Origin,
+    time::Timestamp,
     tokens::{ends, estimate},
 };
+
+/// What the model is told of an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// What it comes from.
+    pub origin: Origin,
+    /// What is to be done.
+    pub task: String,
+    /// What another system reported: data, never instructions.
+    pub payload: Option<String>,
+    /// Whether something of that was left out.
+    pub payload_cut: bool,
+    /// When it was due.
+    pub due_at: Timestamp,
+}
 
 #[derive(Serialize)]
 struct Record<'a> {
@@ -39,7 +55,8 @@ fn is_false(flag: &bool) -> bool {
 
 /// Returns an errand's record as a line, with what was reported cut until the line takes at most `tokens_max`, and
 /// whether it was cut. The task is never cut.
-pub(in crate::core) fn line(errand: &Errand, event: &EventId, tokens_max: u32) -> (String, bool) {
+#[must_use]
+pub fn line(errand: &Brief, event: &EventId, tokens_max: u32) -> (String, bool) {
     let mut record = Record {
         errand: Task {
             from: errand.origin.kind.name(),

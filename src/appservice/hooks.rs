@@ -1,0 +1,156 @@
+//! `POST /hooks/<name>`, on a listener of its own: the calls of webhooks (C21).
+//!
+//! A call is answered 202 only once what comes of it is on disk. Here it is bounded and read; the engine has `core`
+//! judge it. Bodies are read side by side up to a limit, and each has to arrive in time, so that senders that dawdle
+//! cost each other and nobody else.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::json;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::core::hook::{BODY_BYTES_MAX, Headers};
+
+/// Connections at once to the hooks' listener.
+pub const CONNECTIONS_MAX: usize = 128;
+/// Calls that are read and answered at the same time.
+const CALLS_AT_ONCE_MAX: usize = 16;
+/// How long a call waits for one of these places.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// How long a body may take to arrive.
+const BODY_WAIT: Duration = Duration::from_secs(20);
+/// How long an answer may take; most senders wait for ten seconds.
+const ANSWER_WAIT: Duration = Duration::from_secs(9);
+/// When a refused sender may try again, in seconds.
+const AGAIN_S: u64 = 30;
+
+/// A call of a hook, read and not judged.
+#[derive(Debug)]
+pub struct HookCall {
+    /// The hook's name, as it was called.
+    pub name: String,
+    /// The headers.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
+    /// Receives the answer.
+    pub answer: oneshot::Sender<HookAnswer>,
+}
+
+/// What a call is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookAnswer {
+    /// What comes of it is on disk.
+    Accepted {
+        /// `accepted`, `known` or `dropped`.
+        became: &'static str,
+    },
+    /// It is refused with this status and reason.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What the sender is told.
+        told: String,
+    },
+    /// It is to be sent again later.
+    Later {
+        /// Whether the sender is too fast, rather than Workmate not ready.
+        is_too_fast: bool,
+        /// After how many seconds.
+        after_s: u64,
+        /// What the sender is told.
+        told: String,
+    },
+}
+
+#[derive(Clone)]
+struct Shared {
+    calls: mpsc::Sender<HookCall>,
+    places: Arc<Semaphore>,
+}
+
+/// Returns the routes; calls go to `calls`.
+pub fn router(calls: mpsc::Sender<HookCall>) -> Router {
+    let not_here = async || refused(404, "there is no such address here");
+    let not_so = async || refused(405, "hooks are called with POST");
+    Router::new()
+        .route("/hooks/{name}", post(take))
+        .fallback(not_here)
+        .method_not_allowed_fallback(not_so)
+        .with_state(Shared { calls, places: Arc::new(Semaphore::new(CALLS_AT_ONCE_MAX)) })
+}
+
+async fn take(
+    State(shared): State<Shared>,
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Ok(Path(name)) = name else { return refused(404, "there is no such address here").into_response() };
+    let Ok(Ok(_place)) = timeout(PLACE_WAIT, shared.places.acquire()).await else {
+        return later(true, AGAIN_S, "too many calls at once").into_response();
+    };
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let (answer, answered) = oneshot::channel();
+    let mut kept = Headers::default();
+    headers.iter().for_each(|(name, value)| kept.add(name.as_str(), value.as_bytes()));
+    let asked = async {
+        shared.calls.send(HookCall { name, headers: kept, body, answer }).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(ANSWER_WAIT, asked).await {
+        Ok(Some(answer)) => answer.into_response(),
+        Ok(None) | Err(_) => later(false, AGAIN_S, "no answer in time").into_response(),
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, HookAnswer> {
+    match timeout(BODY_WAIT, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(refused(413, format!("a body may have {BODY_BYTES_MAX} bytes at most")))
+        }
+        Ok(Err(_)) => Err(refused(400, "the body broke off")),
+        Err(_) => Err(refused(408, "the body did not arrive in time")),
+    }
+}
+
+fn refused(status: u16, told: impl Into<String>) -> HookAnswer {
+    HookAnswer::Refused { status, told: told.into() }
+}
+
+fn later(is_too_fast: bool, after_s: u64, told: &str) -> HookAnswer {
+    HookAnswer::Later { is_too_fast, after_s, told: told.to_owned() }
+}
+
+impl IntoResponse for HookAnswer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Accepted { became } => (StatusCode::ACCEPTED, Json(json!({ "status": became }))).into_response(),
+            Self::Refused { status, told } => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+                (status, Json(json!({ "error": told }))).into_response()
+            }
+            Self::Later { is_too_fast, after_s, told } => {
+                let status = if is_too_fast { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
+                (status, [(RETRY_AFTER, after_s.to_string())], Json(json!({ "error": told }))).into_response()
+            }
+        }
+    }
+}

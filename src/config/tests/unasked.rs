@@ -1,0 +1,77 @@
+//! Tests of `hooks:` and `watches:`.
+
+use super::*;
+use crate::core::hook::{Naming, Proof, Sender, Threading};
+
+const CREDENTIALS: &str =
+    "credentials: {gh: {value: s3cret}, std: {value: \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"}}\n";
+
+#[test]
+fn c21_hooks_and_watches_are_read_with_their_defaults() {
+    let folder = Folder::new(&format!("{MINIMAL}{CREDENTIALS}"));
+    folder.write(
+        "coworkers/ci.yaml",
+        &format!(
+            "{CI}hooks:\n  - name: github\n    room: \"#dev:example.org\"\n    task: Say what broke.\n    proof: github\n    \
+             credential: gh\n    events: [workflow_run]\n    filter:\n      - {{at: /workflow_run/conclusion, is: [failure, \
+             timed_out]}}\n  - name: shop\n    room: \"!shop:example.org\"\n    task: Look.\n    proof: standard\n    \
+             credential: std\n    thread: /data/id\n    delivery: header:X-Id\n    mention: [\"@alice:example.org\"]\n\
+             watches:\n  - name: red\n    room: \"#dev:example.org\"\n    senders: [\"@bot:example.org\"]\n    pattern: \
+             'FAILED|ERROR'\n    task: Digest it.\n"
+        ),
+    );
+    let (config, _) = folder.load(&[]).expect("loads");
+    let coworker = &config.coworkers[0];
+    let [github, shop] = coworker.hooks.as_slice() else { panic!("two hooks") };
+    assert_eq!(
+        (github.hook.proof, github.hook.sender, github.hook.delivery.as_ref()),
+        (Proof::Github, Sender::Github, None)
+    );
+    assert_eq!((&github.hook.thread, github.hook.filter.len()), (&Threading::BySender, 1));
+    assert_eq!((shop.hook.proof, shop.hook.sender), (Proof::Standard, Sender::Other));
+    assert_eq!(shop.hook.thread, Threading::By(Naming::Pointer("/data/id".to_owned())));
+    assert_eq!(shop.hook.delivery, Some(Naming::Header("x-id".to_owned())));
+    assert_eq!((coworker.watches.len(), config.has_hooks()), (1, true));
+    assert_eq!(config.hooks_listen.to_string(), "127.0.0.1:29333");
+}
+
+#[test]
+fn c21_c22_faults_of_hooks_and_watches_are_told_all_at_once() {
+    let folder = Folder::new(&format!("{MINIMAL}{CREDENTIALS}"));
+    folder.write(
+        "coworkers/ci.yaml",
+        &format!(
+            "{CI}hooks:\n  - {{name: Git Hub, room: dev, proof: md5, credential: none, filter: [{{at: status}}, {{at: /a}}]}}\n  \
+             - {{name: one, room: \"!r:x\", task: t, proof: standard, credential: gh, header: X-Sig}}\n  \
+             - word\nwatches:\n  - {{name: w, room: \"!r:x\", task: t, senders: [], pattern: \"(\"}}\n"
+        ),
+    );
+    let faults = folder.load(&[]).expect_err("faulty").to_string();
+    for part in [
+        "hooks[0].name",
+        "hooks[0].room",
+        "hooks[0].task",
+        "hooks[0].proof",
+        "hooks[0].credential",
+        "hooks[0].filter[0].at",
+        "hooks[0].filter[1]",
+        "hooks[1].credential",
+        "hooks[1].header",
+        "hooks[2]",
+        "watches[0].senders",
+        "watches[0].pattern",
+    ] {
+        assert!(faults.contains(part), "{part} is not told:\n{faults}");
+    }
+    assert!(!faults.contains("s3cret"), "{faults}");
+}
+
+#[test]
+fn c21_two_hooks_of_one_name_are_a_fault() {
+    let folder = Folder::new(&format!("{MINIMAL}{CREDENTIALS}"));
+    let hook = "hooks: [{name: same, room: \"!r:x\", task: t, proof: bearer, credential: gh}]\n";
+    folder.write("coworkers/ci.yaml", &format!("{CI}{hook}"));
+    folder.write("coworkers/other.yaml", &format!("{}{hook}", CI.replace("ci", "other")));
+    let faults = folder.load(&[]).expect_err("faulty").to_string();
+    assert!(faults.contains("also a hook's name"), "{faults}");
+}

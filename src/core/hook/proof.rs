@@ -1,0 +1,160 @@
+//! How a call proves that it comes from the sender. Every comparison takes the same time, wherever it differs.
+
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::{Call, Denied, Headers, Hook};
+use crate::core::time::Timestamp;
+
+/// How far a signed time may be from ours, in milliseconds: what Standard Webhooks and Stripe recommend.
+pub const WINDOW_MS: u64 = 5 * 60 * 1000;
+/// Most signatures of one call that are compared; senders send two while a secret is exchanged.
+const SIGNATURES_MAX: usize = 8;
+/// What the secret of Standard Webhooks begins with.
+const STANDARD_PREFIX: &str = "whsec_";
+
+/// Base64 with or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How calls prove themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Standard Webhooks 1.0.0 (`webhook-id`, `webhook-timestamp`, `webhook-signature`), which GitLab's signing token
+    /// and Svix use as well.
+    Standard,
+    /// GitHub's `X-Hub-Signature-256`.
+    Github,
+    /// GitLab's `X-Gitlab-Token`.
+    Gitlab,
+    /// `X-Forgejo-Signature` or `X-Gitea-Signature`.
+    Forgejo,
+    /// A timestamped signature in the form of Stripe's `Stripe-Signature`.
+    Stripe,
+    /// `Authorization: Bearer`, or a header of another name that holds the token alone.
+    Bearer,
+    /// `Authorization: Basic`; the secret is `name:password`.
+    Basic,
+}
+
+/// Returns the key that a proof uses, made of the configured secret; `None` if it cannot be one.
+#[must_use]
+pub fn key_of(proof: Proof, secret: &str) -> Option<Vec<u8>> {
+    match proof {
+        Proof::Standard => {
+            let key = BASE64.decode(secret.strip_prefix(STANDARD_PREFIX).unwrap_or(secret)).ok()?;
+            (!key.is_empty()).then_some(key)
+        }
+        Proof::Basic => secret.contains(':').then(|| secret.as_bytes().to_vec()),
+        _ => (!secret.is_empty()).then(|| secret.as_bytes().to_vec()),
+    }
+}
+
+/// Checks a call's proof; returns the delivery's id, if the proof covers one.
+pub(super) fn prove(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) -> Result<Option<String>, Denied> {
+    let (headers, body) = (call.headers, call.body);
+    let of = |usual: &str| headers.get(hook.header.as_deref().unwrap_or(usual));
+    match hook.proof {
+        Proof::Standard => standard(key, headers, body, now).map(Some),
+        Proof::Github => signed(key, body, of("x-hub-signature-256").and_then(|one| one.strip_prefix("sha256="))),
+        // The first that is there counts: a wrong one is not saved by another.
+        Proof::Forgejo => signed(key, body, headers.first(&["x-forgejo-signature", "x-gitea-signature"])),
+        Proof::Gitlab => same(key, of("x-gitlab-token").map(str::as_bytes)),
+        Proof::Stripe => stripe(key, of("stripe-signature"), body, now),
+        Proof::Bearer => {
+            let token = match &hook.header {
+                Some(name) => headers.get(name),
+                None => headers.get("authorization").and_then(|value| credentials(value, "bearer")),
+            };
+            same(key, token.map(str::as_bytes))
+        }
+        Proof::Basic => {
+            let given = headers.get("authorization").and_then(|value| credentials(value, "basic"));
+            let given = given.and_then(|given| BASE64.decode(given).ok());
+            same(key, given.as_deref())
+        }
+    }
+}
+
+/// Returns what follows a scheme in an `Authorization` header.
+fn credentials<'a>(value: &'a str, scheme: &str) -> Option<&'a str> {
+    let (given, rest) = value.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+}
+
+/// Compares a secret that was sent along. Digests are compared, so that the time says nothing about its length either.
+fn same(key: &[u8], given: Option<&[u8]>) -> Result<Option<String>, Denied> {
+    let given = given.ok_or(Denied::NotProven)?;
+    let is_same = Sha256::digest(key).ct_eq(&Sha256::digest(given));
+    if bool::from(is_same) { Ok(None) } else { Err(Denied::NotProven) }
+}
+
+/// Checks a signature over the body alone, in hexadecimal.
+fn signed(key: &[u8], body: &[u8], signature: Option<&str>) -> Result<Option<String>, Denied> {
+    let signature = signature.and_then(unhex).ok_or(Denied::NotProven)?;
+    if is_signed(key, &[body], &signature) { Ok(None) } else { Err(Denied::NotProven) }
+}
+
+fn standard(key: &[u8], headers: &Headers, body: &[u8], now: Timestamp) -> Result<String, Denied> {
+    let family = if headers.get("webhook-id").is_some() { "webhook" } else { "svix" };
+    let part = |name: &str| headers.get(&format!("{family}-{name}")).ok_or(Denied::NotProven);
+    let (id, sent, signatures) = (part("id")?, part("timestamp")?, part("signature")?);
+    if id.is_empty() || id.contains('.') {
+        // With a dot in the id, what is signed could be split in another way.
+        return Err(Denied::NotProven);
+    }
+    let mut given = signatures.split(' ').filter_map(|one| BASE64.decode(one.strip_prefix("v1,")?).ok());
+    let parts: [&[u8]; 5] = [id.as_bytes(), b".", sent.as_bytes(), b".", body];
+    let is_signed = given.by_ref().take(SIGNATURES_MAX).fold(false, |any, one| any | is_signed(key, &parts, &one));
+    if !is_signed {
+        return Err(Denied::NotProven);
+    }
+    in_time(sent, now)?;
+    Ok(id.to_owned())
+}
+
+/// `t=1492774577,v1=…`, where `v1` signs the time, a dot and the body. It covers no id: the body names the delivery.
+fn stripe(key: &[u8], header: Option<&str>, body: &[u8], now: Timestamp) -> Result<Option<String>, Denied> {
+    let header = header.ok_or(Denied::NotProven)?;
+    let fields = || header.split(',').filter_map(|field| field.trim().split_once('='));
+    let mut times = fields().filter(|(name, _)| *name == "t").map(|(_, value)| value);
+    let (Some(sent), None) = (times.next(), times.next()) else { return Err(Denied::NotProven) };
+    let given = fields().filter(|(name, _)| *name == "v1").filter_map(|(_, value)| unhex(value));
+    let parts: [&[u8]; 3] = [sent.as_bytes(), b".", body];
+    let is_signed = given.take(SIGNATURES_MAX).fold(false, |any, one| any | is_signed(key, &parts, &one));
+    if !is_signed {
+        return Err(Denied::NotProven);
+    }
+    in_time(sent, now)?;
+    Ok(None)
+}
+
+fn in_time(sent: &str, now: Timestamp) -> Result<(), Denied> {
+    let is_number = !sent.is_empty() && sent.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds: i64 = sent.parse().ok().filter(|_| is_number).ok_or(Denied::OutOfTime)?;
+    let sent = Timestamp::from_ms(seconds.saturating_mul(1000));
+    if now.ms_since(sent) <= WINDOW_MS && sent.ms_since(now) <= WINDOW_MS { Ok(()) } else { Err(Denied::OutOfTime) }
+}
+
+fn is_signed(key: &[u8], parts: &[&[u8]], signature: &[u8]) -> bool {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
+    parts.iter().for_each(|part| mac.update(part));
+    // Takes the same time wherever it differs.
+    mac.verify_slice(signature).is_ok()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    digits.chunks(2).map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?)).collect()
+}

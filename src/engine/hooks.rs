@@ -1,0 +1,185 @@
+//! Webhooks (C21): a call is judged in `core`, and what it reports becomes an errand that is on disk before the answer.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, task::JoinError, time::Instant};
+
+use super::{Engine, EngineError, Shared, errands::Accepted};
+use crate::{
+    appservice::hooks::{HookAnswer, HookCall},
+    clock,
+    config::{Coworker, Webhook},
+    core::{
+        errand::Errand,
+        hook::{self, Call, Delivery, Denied, Judged},
+    },
+};
+
+/// Calls that wait to be judged.
+pub(super) const CALLS_WAITING_MAX: usize = 64;
+/// Proven calls of one hook that are taken in a minute.
+const PROVEN_MAX: usize = 300;
+/// The span in which they are counted.
+const PROVEN_WINDOW: Duration = Duration::from_mins(1);
+/// When a sender may try again, in seconds.
+const AGAIN_S: u64 = 30;
+/// Refused calls of a hook are logged at most this often.
+const REFUSED_LOGGED_EVERY: Duration = Duration::from_mins(1);
+
+/// How fast the hooks are called.
+#[derive(Default)]
+pub(super) struct Paces(Mutex<BTreeMap<String, Pace>>);
+
+#[derive(Default)]
+struct Pace {
+    proven: VecDeque<Instant>,
+    refused_logged: Option<Instant>,
+}
+
+impl Paces {
+    fn with<T>(&self, hook: &str, ask: impl FnOnce(&mut Pace) -> T) -> T {
+        let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(paces.entry(hook.to_owned()).or_default())
+    }
+
+    /// Counts a proven call; returns whether it is one too many.
+    fn is_too_fast(&self, hook: &str) -> bool {
+        self.with(hook, |pace| {
+            while pace.proven.front().is_some_and(|at| at.elapsed() >= PROVEN_WINDOW) {
+                pace.proven.pop_front();
+            }
+            let is_too_fast = pace.proven.len() >= PROVEN_MAX;
+            if !is_too_fast {
+                pace.proven.push_back(Instant::now());
+            }
+            is_too_fast
+        })
+    }
+
+    fn is_worth_a_line(&self, hook: &str) -> bool {
+        self.with(hook, |pace| {
+            let is_due = pace.refused_logged.is_none_or(|at| at.elapsed() >= REFUSED_LOGGED_EVERY);
+            if is_due {
+                pace.refused_logged = Some(Instant::now());
+            }
+            is_due
+        })
+    }
+}
+
+/// Answers the calls of hooks until Workmate stops; each in a task of its own, as many as the listener lets through.
+pub(super) async fn answer_calls(engine: Shared, mut calls: mpsc::Receiver<HookCall>) {
+    loop {
+        let call = tokio::select! {
+            () = engine.stop.cancelled() => return,
+            call = calls.recv() => call,
+        };
+        let Some(call) = call else { return };
+        let engine = engine.clone();
+        engine.tasks.clone().spawn(async move {
+            let HookCall { name, headers, body, answer } = call;
+            let answered = Box::pin(engine.take_call(&name, headers, body)).await;
+            // The sender may have stopped waiting: what was promised is on disk all the same.
+            let _ = answer.send(answered);
+        });
+    }
+}
+
+impl Engine {
+    fn webhook(&self, name: &str) -> Option<(&Coworker, &Webhook)> {
+        let all =
+            self.config.coworkers.iter().flat_map(|coworker| coworker.hooks.iter().map(move |one| (coworker, one)));
+        all.into_iter().find(|(_, webhook)| webhook.hook.name == name)
+    }
+
+    async fn take_call(self: &Shared, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
+        let Some((coworker, webhook)) = self.webhook(name) else {
+            return HookAnswer::Refused { status: 404, told: "there is no such hook".to_owned() };
+        };
+        let judged = self.judge(webhook, headers, body).await;
+        let denied = match judged {
+            Ok(Ok(Judged::Dropped)) => return HookAnswer::Accepted { became: "dropped" },
+            Ok(Ok(Judged::Accepted(delivery))) if !self.paces.is_too_fast(name) => {
+                return self.answer_delivery(coworker, webhook, *delivery).await;
+            }
+            Ok(Ok(Judged::Accepted(_))) => return too_fast(AGAIN_S),
+            Ok(Err(denied)) => denied,
+            Err(error) => {
+                tracing::error!(hook = name, %error, "a webhook's call could not be judged");
+                return HookAnswer::Refused { status: 400, told: "the call cannot be read".to_owned() };
+            }
+        };
+        if self.paces.is_worth_a_line(name) {
+            tracing::warn!(hook = name, status = denied.status(), "calls of a webhook are refused: {}", denied.told());
+        }
+        HookAnswer::Refused { status: denied.status(), told: denied.told().to_owned() }
+    }
+
+    /// Has `core` judge a call, beside what else goes on: a body may be large.
+    async fn judge(
+        &self,
+        webhook: &Webhook,
+        headers: hook::Headers,
+        body: bytes::Bytes,
+    ) -> Result<Result<Judged, Denied>, JoinError> {
+        let secret = self.config.credentials.get(&webhook.credential);
+        let key = secret.and_then(|secret| hook::key_of(webhook.hook.proof, secret.expose()));
+        let (hook, now) = (webhook.hook.clone(), clock::now());
+        let judging = tokio::task::spawn_blocking(move || {
+            // Without a key nothing is proven; the config was checked for it.
+            let key = key.ok_or(Denied::NotProven)?;
+            hook::judge(&hook, &key, &Call { headers: &headers, body: &body }, now)
+        });
+        judging.await
+    }
+
+    async fn answer_delivery(self: &Shared, coworker: &Coworker, webhook: &Webhook, delivery: Delivery) -> HookAnswer {
+        match Box::pin(self.take_delivery(coworker, webhook, delivery)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(hook = webhook.hook.name, %error, "a webhook's delivery cannot be taken now");
+                not_now("the delivery cannot be stored now")
+            }
+        }
+    }
+
+    async fn take_delivery(
+        self: &Shared,
+        coworker: &Coworker,
+        webhook: &Webhook,
+        delivery: Delivery,
+    ) -> Result<HookAnswer, EngineError> {
+        let hook = &webhook.hook;
+        let Some(room) = self.named(&hook.room).await? else {
+            tracing::error!(hook = hook.name, room = %hook.room, "a webhook's room does not exist");
+            return Ok(not_now("the hook's room does not exist"));
+        };
+        let now = clock::now();
+        let (errand, earlier) = hook.errand(delivery, self.coworker_user(coworker), room, now);
+        if let Some(earlier) = earlier {
+            let known: Option<Errand> = self.tables.errands.get(&earlier.as_str().to_owned())?;
+            if known.is_some_and(|known| hook::is_same_delivery(&known, now)) {
+                self.store.flush().await?;
+                return Ok(HookAnswer::Accepted { became: "known" });
+            }
+        }
+        Ok(match self.accept_errand(errand).await? {
+            Accepted::Durable { is_new: true } => HookAnswer::Accepted { became: "accepted" },
+            Accepted::Durable { is_new: false } => HookAnswer::Accepted { became: "known" },
+            Accepted::Full => too_fast(AGAIN_S),
+            Accepted::Stopped { until } => too_fast(until.ms_since(now).div_ceil(1000)),
+        })
+    }
+}
+
+fn too_fast(after_s: u64) -> HookAnswer {
+    HookAnswer::Later { is_too_fast: true, after_s, told: "too many deliveries for this hook's room".to_owned() }
+}
+
+fn not_now(told: &str) -> HookAnswer {
+    HookAnswer::Later { is_too_fast: false, after_s: AGAIN_S, told: told.to_owned() }
+}

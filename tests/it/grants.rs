@@ -20,14 +20,25 @@ use crate::{
 
 /// An MCP server with three tools; it reads their description from a file and records each call.
 const SERVER: &str = r#"
-import json, sys
+import json, os, sys, threading, time
+
+def watch():
+    seen = os.stat(sys.argv[2]).st_mtime_ns
+    while True:
+        time.sleep(0.05)
+        now = os.stat(sys.argv[2]).st_mtime_ns
+        if now != seen:
+            seen = now
+            print(json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}), flush=True)
+
+threading.Thread(target=watch, daemon=True).start()
 for line in sys.stdin:
     message = json.loads(line)
     method = message.get("method")
     if "id" not in message:
         continue
     if method == "initialize":
-        result = {"protocolVersion": message["params"]["protocolVersion"], "capabilities": {"tools": {}},
+        result = {"protocolVersion": message["params"]["protocolVersion"], "capabilities": {"tools": {"listChanged": True}},
                   "serverInfo": {"name": "ops", "version": "1"}}
     elif method == "tools/list":
         schema = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
@@ -222,6 +233,29 @@ async fn c12_a_changed_tool_is_accepted_by_an_admin_and_by_nobody_in_a_room_of_t
     let card = |seen: &Timeline| seen.messages_of(&coworker).find(|event| event.body().contains("May I run")).cloned();
     let card = bob.until(&bobs, "a card", card).await?;
     assert!(card.body().contains("\"to\": \"testing\""), "{}", card.body());
+    assert_eq!(ops.ran(), Vec::<String>::new());
+
+    // It changes once more while its card is open: what was approved is not what would run.
+    ops.describe("Deploys, and then something else.")?;
+    let replies = |seen: &Timeline| {
+        let said = seen.messages_of(&service).map(|event| event.body().to_owned());
+        said.filter(|said| said.contains("!accept ops__deploy ") || said.contains("No tool has changed")).collect()
+    };
+    let is_taken_up = |said: &Vec<String>| said.last().is_some_and(|last| last.contains("!accept"));
+    let mut said: Vec<String> = replies(&alice.timeline(&dm));
+    let before = said.len();
+    while said.len() == before || !is_taken_up(&said) {
+        alice.send(&dm, "!changes").await?;
+        let told = said.len();
+        let more = |seen: &Timeline| Some(replies(seen)).filter(|said: &Vec<String>| said.len() > told);
+        said = alice.until(&dm, "what has changed by now", more).await?;
+    }
+    bob.react(&bobs, &card.event_id, "✅").await?;
+    let told = |seen: &Timeline| {
+        let answers = seen.messages_of(&coworker).filter(|event| event.body().contains("It was not run."));
+        (answers.count() == 3).then_some(())
+    };
+    bob.until(&bobs, "that it was not run", told).await?;
     assert_eq!(ops.ran(), Vec::<String>::new());
     Ok(())
 }

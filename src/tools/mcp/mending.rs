@@ -9,13 +9,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rmcp::model::{ContentBlock, Tool};
+use rmcp::{
+    ErrorData,
+    model::{ContentBlock, ErrorCode, Tool},
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::core::json;
 
+/// The nesting up to which a message is read.
+const DEPTH_MAX: usize = 100;
 /// Bytes read at once.
 const PIECE_BYTES: usize = 16 << 10;
 
@@ -96,8 +101,15 @@ pub(super) fn mended(line: &[u8]) -> Option<String> {
     let mut changed = as_it_came.is_none();
     let mut message = match as_it_came {
         Some(message) => message,
-        None => serde_json::from_str(&json::whole(String::from_utf8_lossy(line).trim())).ok()?,
+        None => {
+            let text = String::from_utf8_lossy(line);
+            let whole = json::whole(text.trim());
+            serde_json::from_str(&whole).or_else(|_| serde_json::from_str(&shallow(&whole))).ok()?
+        }
     };
+    if let Some(error) = message.get_mut("error") {
+        changed |= mend_error(error);
+    }
     let result = message.get_mut("result").and_then(Value::as_object_mut);
     if let Some(result) = result {
         if let Some(tools) = result.get_mut("tools").and_then(Value::as_array_mut) {
@@ -111,6 +123,41 @@ pub(super) fn mended(line: &[u8]) -> Option<String> {
         }
     }
     changed.then(|| message.to_string())
+}
+
+/// Returns JSON with `null` in place of what is nested deeper than [`DEPTH_MAX`], which no parser takes.
+fn shallow(text: &str) -> String {
+    let (mut kept, mut depth, mut in_string, mut is_escaped) =
+        (String::with_capacity(text.len()), 0_usize, false, false);
+    for char in text.chars() {
+        let opens = !in_string && matches!(char, '{' | '[');
+        let closes = !in_string && matches!(char, '}' | ']');
+        depth += usize::from(opens);
+        match depth > DEPTH_MAX {
+            true if opens && depth == DEPTH_MAX + 1 => kept.push_str("null"),
+            true => {}
+            false => kept.push(char),
+        }
+        depth = depth.saturating_sub(usize::from(closes));
+        match char {
+            _ if is_escaped => is_escaped = false,
+            '\\' if in_string => is_escaped = true,
+            '"' => in_string = !in_string,
+            _ => {}
+        }
+    }
+    kept
+}
+
+/// Makes an error parsable, so that a call hears of it instead of waiting; returns whether anything was to be done.
+fn mend_error(error: &mut Value) -> bool {
+    if reads::<ErrorData>(error) {
+        return false;
+    }
+    let code = error["code"].as_i64().and_then(|code| i32::try_from(code).ok()).unwrap_or(ErrorCode::INTERNAL_ERROR.0);
+    let told = error["message"].as_str().or(error.as_str()).unwrap_or("the server names no reason");
+    *error = json!({ "code": code, "message": told });
+    true
 }
 
 fn reads<T: DeserializeOwned>(value: &Value) -> bool {
@@ -176,6 +223,45 @@ mod tests {
         let mended = mended(answer(content).as_bytes()).expect("it needs it");
         assert!(matches!(read(&mended), ServerResult::CallToolResult(_)));
         assert!(mended.contains("cannot be read, left out") && mended.contains("half \u{fffd}"), "{mended}");
+    }
+
+    #[test]
+    fn c12_what_is_nested_too_deep_and_an_odd_error_cost_themselves() {
+        let deep = |levels: usize| format!("{}1{}", "{\"a\":[".repeat(levels), "]}".repeat(levels));
+        let good = r#"{"name":"b","inputSchema":{"type":"object"}}"#;
+        for levels in [70, 120, 5_000] {
+            let tools = format!(r#"{{"tools":[{{"name":"a","inputSchema":{}}},{good}]}}"#, deep(levels));
+            let mended = mended(answer(&tools).as_bytes()).expect("it needs it");
+            let ServerResult::ListToolsResult(listed) = read(&mended) else { panic!("{mended}") };
+            assert_eq!(listed.tools.iter().map(|tool| &*tool.name).collect::<Vec<_>>(), ["a", "b"]);
+
+            let content = format!(
+                r#"{{"content":[{{"type":"text","text":"[{{ \" here"}}],"structuredContent":{}}}"#,
+                deep(levels)
+            );
+            let mended = super::mended(answer(&content).as_bytes()).expect("it needs it");
+            assert!(
+                matches!(read(&mended), ServerResult::CallToolResult(_)) && mended.contains("[{ \\\" here"),
+                "{mended}"
+            );
+        }
+        for (error, code, told) in [
+            (r#"{"code":1000000000000000000000000000000,"message":"no"}"#, -32603, "no"),
+            (r#"{"code":"E1","message":5}"#, -32603, "the server names no reason"),
+            (r#"{"code":-32602}"#, -32602, "the server names no reason"),
+            (r#""broken""#, -32603, "broken"),
+        ] {
+            let mended =
+                mended(format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#).as_bytes()).expect("it needs it");
+            match serde_json::from_str(&mended) {
+                Ok(ServerJsonRpcMessage::Error(error)) => {
+                    assert_eq!((error.error.code.0, &*error.error.message), (code, told));
+                }
+                _ => panic!("{mended}"),
+            }
+        }
+        let fine = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#;
+        assert_eq!(mended(fine.as_bytes()), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod keys;
 mod load;
 mod owner;
 mod registration;
+mod schedules;
 mod secrets;
 mod section;
 mod template;
@@ -49,6 +50,7 @@ pub use self::{
     fault::{Fault, Faults},
     owner::{Account, belongs, own_uid, user_name, whose, whose_if_denied},
     registration::Registration,
+    schedules::Schedule,
     template::{COWORKER_FILES, config_file, schema_files},
 };
 pub use crate::core::prompt::Effort;
@@ -414,6 +416,8 @@ pub struct Coworker {
     pub hooks: Vec<Webhook>,
     /// Its watches (C22).
     pub watches: Vec<Watch>,
+    /// Its work at set times (C20).
+    pub schedules: Vec<Schedule>,
 }
 
 /// One of a coworker's `hooks:`.

@@ -76,6 +76,7 @@ mod service;
 mod spending;
 mod start;
 mod stepped_back;
+mod timetable;
 mod toolsets;
 mod trust;
 mod unencrypted;
@@ -137,6 +138,7 @@ struct Engine {
     /// Events that were given up because they could not be handled.
     given_up: AtomicUsize,
     moments: readable::Moments,
+    timetable: timetable::Timetable,
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,

@@ -178,7 +178,7 @@ impl Tools {
                 Some(server) => server.call(name, arguments).await,
                 None => gone(tool),
             },
-            Source::Process | Source::Room | Source::Provider => gone(tool),
+            Source::Process | Source::Room | Source::Chat | Source::Provider => gone(tool),
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
     file::read_yaml,
     grants::{self, Known},
     keys::{COWORKER, NAME_CHARS_MAX, PURPOSE_CHARS_MAX},
+    schedules,
     secrets::reason,
     section::Section,
     unasked, value,
@@ -139,6 +140,7 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
     let tools = grants::read(&section, reachable, faults);
     let hooks = unasked::hooks(&section, reachable, faults);
     let watches = unasked::watches(&section, faults);
+    let schedules = schedules::read(&section, faults);
     Some(Coworker {
         id: id?,
         name: name?,
@@ -155,6 +157,7 @@ pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: 
         tools,
         hooks,
         watches,
+        schedules,
     })
 }
 

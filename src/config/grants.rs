@@ -33,7 +33,18 @@ pub(super) struct Known<'a> {
 
 /// Parses a coworker's `tools:`.
 pub(super) fn read(coworker: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Vec<Grant> {
-    grants(coworker, known, faults).into_iter().map(|(grant, _)| grant).collect()
+    let grants = grants(coworker, known, faults);
+    for (grant, at) in &grants {
+        if built_in(&grant.pattern).is_some_and(|tool| !tool.is_for_coworkers()) {
+            let trouble = Trouble::new(
+                format!("`{}` is a tool of assistants", grant.pattern),
+                "It acts in an owner's own chat, and a coworker has none.",
+                "remove it here; `assistants.tools` in workmate.yaml may have it.",
+            );
+            at.report("", trouble, faults);
+        }
+    }
+    grants.into_iter().map(|(grant, _)| grant).collect()
 }
 
 /// Parses the assistants' `tools:`; in their chats only the owner can be asked.

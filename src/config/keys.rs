@@ -10,7 +10,10 @@ mod schema;
 mod sections;
 
 pub(super) use self::{
-    coworker::{COWORKER, EACH_MAX, NAME_CHARS_MAX, PURPOSE_CHARS_MAX, TASK_CHARS_MAX},
+    coworker::{
+        COWORKER, EACH_MAX, MENTIONS_MAX, NAME_CHARS_MAX, PURPOSE_CHARS_MAX, ROOMS_MAX, SCHEDULES_MAX, TASK_BYTES_MAX,
+        TASK_CHARS_MAX,
+    },
     schema::schema,
     sections::WORKMATE,
 };

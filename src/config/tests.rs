@@ -23,6 +23,7 @@ const CI: &str = "id: ci\nname: ci\npurpose: Builds.\ninstructions: Watch builds
 
 mod files;
 mod keys;
+mod schedules;
 mod tools;
 mod unasked;
 
@@ -103,7 +104,7 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(
         format!("{:?}", config.coworkers),
         "[Coworker { id: CoworkerId(\"ci\"), name: \"ci\", purpose: \"Builds.\", instructions: \"Watch builds.\", \
-         model: None, effort: None, reply_in: Thread, accept_invites_from: Members, avatar: None, silent_join: false, budget_usd_month: None, tools: [], reads: AsAsker, hooks: [], watches: [] }]"
+         model: None, effort: None, reply_in: Thread, accept_invites_from: Members, avatar: None, silent_join: false, budget_usd_month: None, tools: [], reads: AsAsker, hooks: [], watches: [], schedules: [] }]"
     );
 }
 

@@ -29,6 +29,8 @@ pub enum CoworkerRequest<'a> {
     AddNote(&'a str),
     /// `!forget <number>`: remove that note.
     ForgetNote(u32),
+    /// `!unschedule <number>`: end that schedule.
+    Unschedule(u32),
     /// Anything else: a prompt, without the leading mention.
     Prompt(&'a str),
 }
@@ -58,6 +60,8 @@ pub enum CoworkerCommand {
     Why,
     /// `!verify`: verify itself by emoji.
     Verify,
+    /// `!schedules`
+    Schedules,
 }
 
 /// The word with which an owner has their assistant verify itself; for coworkers see [`CoworkerCommand::Verify`].
@@ -87,21 +91,21 @@ pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -
 }
 
 fn command_in(text: &str) -> Option<CoworkerRequest<'_>> {
-    CoworkerCommand::parse(text).map(CoworkerRequest::Command).or_else(|| about_notes(text))
+    CoworkerCommand::parse(text).map(CoworkerRequest::Command).or_else(|| with_argument(text))
 }
 
-/// Parses the two commands with an argument.
-fn about_notes(text: &str) -> Option<CoworkerRequest<'_>> {
+/// Parses the commands with an argument.
+fn with_argument(text: &str) -> Option<CoworkerRequest<'_>> {
     let (word, argument) = typed::split(text);
     match word.as_str() {
         "!note" => Some(CoworkerRequest::AddNote(argument)),
-        "!forget" => {
+        "!forget" | "!unschedule" => {
             let number = typed(argument).trim_start_matches('#').parse().ok()?;
             let asks = typed::is_question(argument);
-            Some(if asks {
-                CoworkerRequest::Command(CoworkerCommand::Help)
-            } else {
-                CoworkerRequest::ForgetNote(number)
+            Some(match word.as_str() {
+                _ if asks => CoworkerRequest::Command(CoworkerCommand::Help),
+                "!forget" => CoworkerRequest::ForgetNote(number),
+                _ => CoworkerRequest::Unschedule(number),
             })
         }
         _ => None,
@@ -127,6 +131,34 @@ pub enum AssistantCommand {
     Share,
     /// `!stop`
     Stop,
+    /// A command about reminders.
+    Reminding(Reminding),
+}
+
+/// What an owner wants of their reminders (A12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reminding {
+    /// `!remind <when> <what>`; empty if both are missing.
+    Add(String),
+    /// `!reminders`, or `!schedules`.
+    List,
+    /// `!unremind <number>`, or `!unschedule <number>`.
+    Remove(u32),
+    /// `!zone <IANA name>`; empty if it is missing.
+    Zone(String),
+}
+
+impl Reminding {
+    /// Parses a command with an argument, which stays as it was written.
+    fn parse(text: &str) -> Option<Self> {
+        let (word, argument) = typed::split(text);
+        match word.as_str() {
+            "!remind" => Some(Self::Add(argument.to_owned())),
+            "!zone" => Some(Self::Zone(argument.to_owned())),
+            "!unremind" | "!unschedule" => typed(argument).trim_start_matches('#').parse().ok().map(Self::Remove),
+            _ => None,
+        }
+    }
 }
 
 impl AssistantCommand {
@@ -153,6 +185,9 @@ impl AssistantCommand {
         let said = typed(text);
         if let Some(command) = list::find(&list::ASSISTANT, &said, typed::is_question(text), Self::Help) {
             return Some(command);
+        }
+        if let Some(reminding) = Reminding::parse(text) {
+            return Some(Self::Reminding(reminding));
         }
         let (word, target) = typed::split(text);
         let target = target.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));

@@ -10,10 +10,11 @@ mod pages;
 mod schemas;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use serde_json::Value;
 
-use super::tool::built_in;
+use super::tool::{ApprovalRule, built_in};
 
 pub use self::{
     arguments::{ArgumentError, MembersQuery, Query, Range},
@@ -22,6 +23,7 @@ pub use self::{
         MEMBERS_ON_PAGE_MAX, MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX, Page, People, RECORD_TOKENS_MAX, Source, members,
         notes, read, search,
     },
+    work::NewWork,
 };
 
 /// A built-in tool.
@@ -41,6 +43,8 @@ pub enum RoomTool {
     NoteRemove,
     /// `attach_file`
     AttachFile,
+    /// `schedule_add`
+    ScheduleAdd,
 }
 
 /// A call with checked arguments.
@@ -66,12 +70,22 @@ pub enum Call {
     },
     /// Post into the thread.
     AttachFile(FileToAttach),
+    /// Set up work at set times.
+    ScheduleAdd(NewWork),
 }
 
 impl RoomTool {
     /// All of these tools.
-    pub const ALL: [Self; 7] =
-        [Self::Search, Self::Read, Self::Members, Self::NoteAdd, Self::NoteList, Self::NoteRemove, Self::AttachFile];
+    pub const ALL: [Self; 8] = [
+        Self::Search,
+        Self::Read,
+        Self::Members,
+        Self::NoteAdd,
+        Self::NoteList,
+        Self::NoteRemove,
+        Self::AttachFile,
+        Self::ScheduleAdd,
+    ];
 
     /// Returns the tool with this name.
     #[must_use]
@@ -90,6 +104,7 @@ impl RoomTool {
             Self::NoteList => "note_list",
             Self::NoteRemove => "note_remove",
             Self::AttachFile => "attach_file",
+            Self::ScheduleAdd => "schedule_add",
         }
     }
 
@@ -111,6 +126,13 @@ impl RoomTool {
         built_in(self.name()).is_some_and(|tool| tool.writes)
     }
 
+    /// Returns who has to approve a call unless a grant says otherwise. What stays in the room, where everybody sees it
+    /// and can redact it, needs nobody; what goes on by itself, and costs each time, does.
+    #[must_use]
+    pub fn approval(self) -> ApprovalRule {
+        if self == Self::ScheduleAdd { ApprovalRule::Asker } else { ApprovalRule::Never }
+    }
+
     /// Checks a call's arguments.
     ///
     /// # Errors
@@ -124,6 +146,7 @@ impl RoomTool {
             Self::NoteList => arguments::none(arguments).map(|()| Call::NoteList),
             Self::NoteRemove => arguments::note_number(arguments).map(|number| Call::NoteRemove { number }),
             Self::AttachFile => FileToAttach::parse(arguments).map(Call::AttachFile),
+            Self::ScheduleAdd => NewWork::parse(arguments).map(Call::ScheduleAdd),
         }
     }
 }

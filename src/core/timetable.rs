@@ -24,6 +24,6 @@ pub use self::{
         AddError, EVERY_MS_MIN, NewSchedule, RoomSchedule, RoomSchedules, SCHEDULES_OF_COWORKER_MAX,
         SCHEDULES_OF_ROOM_MAX, TASK_CHARS_MAX, check, may_end,
     },
-    verdict::{Around, Progress, Skip, UNREAD_RUNS_MAX, Verdict, verdict},
+    verdict::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, verdict},
     when::{Rule, When, WhenError},
 };

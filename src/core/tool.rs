@@ -125,6 +125,8 @@ pub enum ApprovalRule {
 pub enum Source {
     /// Workmate, in the room where it was asked.
     Room,
+    /// Workmate, in an assistant's own chat.
+    Chat,
     /// Workmate, outside Matrix (`http_get`, `time`).
     Process,
     /// A configured MCP server.
@@ -310,6 +312,7 @@ impl Tool {
     fn is_for_assistants(&self) -> bool {
         match self.offer.source {
             Source::Room => false,
+            Source::Chat => true,
             Source::Process => built_in(self.offer.name.as_str()).is_some_and(BuiltIn::is_for_assistants),
             Source::Mcp { .. } => true,
             // The provider executes a call before anybody can be asked.
@@ -322,7 +325,7 @@ impl Tool {
         let leaves = match &self.offer.source {
             Source::Mcp { .. } => true,
             Source::Process => built_in(self.offer.name.as_str()).is_some_and(|tool| tool.reaches),
-            Source::Room | Source::Provider => false,
+            Source::Room | Source::Chat | Source::Provider => false,
         };
         self.private = true;
         self.approval = match granted {

@@ -41,6 +41,7 @@ pub mod files;
 pub mod moving;
 pub mod opened;
 pub mod sessions;
+pub mod timetable;
 pub mod trust;
 
 // ---- Coworkers ----

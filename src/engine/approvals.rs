@@ -119,7 +119,9 @@ impl Engine {
             approval::mentioned(&pending.rule, &record.asker, level)
         };
         let names = names(account, &record.room, &pending.rule, &record.asker).await;
-        let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names };
+        let meaning = self.meaning_of(record, pending);
+        let setting =
+            Setting { place: &record.place, mask: self.tools.mask(), names: &names, meaning: meaning.as_deref() };
         let open_ms = open_ms.unsigned_abs();
         let card = approval::asking(pending, &record.asker, deciders, open_ms, &setting);
         if let Some(whole) = card.file {
@@ -210,7 +212,7 @@ impl Engine {
             return;
         }
         let names = account.names(&record.room, decision.by().as_slice()).await;
-        let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names };
+        let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names, meaning: None };
         let message = approval::decided(pending, decision, &setting);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::End));
         let shown = match account.edit(&card.0, &card.1, &message, txn).await {

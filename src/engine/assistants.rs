@@ -339,6 +339,7 @@ impl Engine {
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,
+            AssistantCommand::Reminding(reminding) => self.obey_reminding(owner, event.id.as_str(), reminding).await?,
             AssistantCommand::Open(what) => {
                 return self.open_on_command(account, owner, event, what.as_deref()).await;
             }

@@ -45,6 +45,10 @@ impl Engine {
                     Err(why) => words::not_noted(why),
                 }
             }
+            CoworkerRequest::Unschedule(number) => match self.pool.kept(user) {
+                Some(account) => self.end_schedule(&account, event, number).await?,
+                None => words::timetable::no_such_schedule(number),
+            },
             CoworkerRequest::ForgetNote(number) => match self.remove_note(room, number).await? {
                 Some(_) => words::forgot(number),
                 None => words::no_such_note(number),
@@ -94,6 +98,9 @@ impl Engine {
                 [] => words::no_notes(name),
                 notes => words::notes(name, notes, &self.zone_of(&event.sender).await),
             },
+            CoworkerCommand::Schedules => {
+                self.list_schedules(coworker, room, &self.zone_of(&event.sender).await).await?
+            }
             CoworkerCommand::Verify => words::trust::look_for_request(None),
             CoworkerCommand::Why => self.why(user, event).await?,
             CoworkerCommand::Forget => words::forgot_all(self.forget_notes(room).await?),

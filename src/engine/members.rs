@@ -91,6 +91,7 @@ impl Engine {
             record.stays.remove(&change.user);
             Some(record)
         })?;
+        self.end_schedules_of(room, &change.user)?;
         tracing::info!(room.id = %room, user.id = %change.user, membership = ?change.membership, "left a room");
         Ok(())
     }

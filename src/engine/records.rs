@@ -22,6 +22,7 @@ use crate::{
         run::RunRecord,
         sealed::heard::Heard,
         time::Timestamp,
+        timetable::{Handled, Reminders, RoomSchedules},
         told::Told,
         voice::Waiting,
     },
@@ -344,6 +345,10 @@ pub(super) struct Tables {
     pub(super) matters: Table<String, MatterThread>,
     /// Which messages of encrypted sessions were heard.
     pub(super) heard: Table<String, Heard>,
+    /// How far schedules have come.
+    pub(super) timetable: Table<String, Handled>,
+    pub(super) schedules: Table<OwnedRoomId, RoomSchedules>,
+    pub(super) reminders: Table<OwnedUserId, Reminders>,
 }
 
 impl Tables {
@@ -369,6 +374,9 @@ impl Tables {
             errands: store.errands(),
             matters: store.matters(),
             heard: store.heard(),
+            timetable: store.timetable(),
+            schedules: store.schedules(),
+            reminders: store.reminders().owned_by(|owner, _: &Reminders| Some(owner)),
         }
     }
 }

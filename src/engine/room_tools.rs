@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Engine, EngineError, Shared, answerers::Said};
+use super::{Engine, EngineError, Shared, answerers::Said, timetable::told};
 use crate::{
     clock,
     core::{
@@ -13,7 +13,7 @@ use crate::{
         notes::NewNote,
         room_tools::{self, Call, FileToAttach, People, RoomTool},
         run::{RunId, RunRecord, Step},
-        tool::{ApprovalRule, Class, Offer, Output, Source, Tool, ToolName},
+        tool::{Class, Offer, Output, Source, Tool, ToolName},
     },
     matrix::{Account, account::File},
 };
@@ -30,8 +30,7 @@ pub(super) struct Here<'a> {
     pub(super) call: &'a str,
 }
 
-/// Returns the room tools. Whatever they write stays in the room, where everybody sees it and can redact it, so they
-/// need no approval unless a grant asks for it. Repeating a call after a crash has no further effect.
+/// Returns the room tools. Repeating a call after a crash has no further effect.
 pub(super) fn offers() -> Vec<Offer> {
     let offer = |tool: RoomTool| {
         Some(Offer {
@@ -40,7 +39,7 @@ pub(super) fn offers() -> Vec<Offer> {
             schema: tool.input_schema(),
             source: Source::Room,
             class: if tool.writes() { Class::Write } else { Class::Read },
-            approval: ApprovalRule::Never,
+            approval: tool.approval(),
             idempotent: true,
         })
     };
@@ -106,6 +105,15 @@ impl Engine {
                 None => Output::error(format!("There is no note {number}. note_list tells which there are.")),
             },
             Call::AttachFile(file) => self.attach(here, file).await?,
+            Call::ScheduleAdd(new) => {
+                let cause = format!("{}|{}", here.id.as_str(), here.call);
+                match self.add_schedule(here.record, &cause, &new).await? {
+                    Ok((added, next)) => {
+                        Output::ok(Value::Object(told(&added, &next, &here.record.zone())).to_string())
+                    }
+                    Err(why) => Output::error(format!("It was not set up: {why}.")),
+                }
+            }
         })
     }
 

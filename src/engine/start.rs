@@ -328,6 +328,7 @@ async fn build(
         service_chats: tokio::sync::Mutex::new(()),
         given_up: AtomicUsize::new(0),
         moments: super::readable::Moments::default(),
+        timetable: super::timetable::Timetable::default(),
         approvals: Desk::new(store.approvals(), store.cards_begun()),
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),
@@ -400,6 +401,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(super::lobby::keep_lobby(engine.clone()));
     engine.serving.store(true, Ordering::Relaxed);
     engine.take_up_errands();
+    engine.tasks.spawn(super::timetable::keep_timetable(engine.clone()));
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }

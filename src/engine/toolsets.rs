@@ -70,7 +70,8 @@ impl Engine {
     /// Returns the assistants' toolset.
     pub(super) fn private_toolset(&self) -> Result<Toolset, EngineError> {
         let grants = &self.config.assistants.tools;
-        let offers = self.offers(grants);
+        let mut offers = self.offers(grants);
+        offers.extend(super::timetable::reminder_offer());
         let mut tools = Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers)?);
         tools.leave_out(grants, &self.tools.left_out());
         Ok(tools)

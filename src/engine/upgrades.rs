@@ -88,6 +88,7 @@ impl Engine {
         } else {
             // Before the record, which marks the upgrade as followed.
             self.carry_notes(&old, &new.to_owned())?;
+            self.carry_schedules(&old, &new.to_owned())?;
             record
         };
         self.tables.rooms.put(&new.to_owned(), &RoomRecord { invited_by: known.invited_by, ..record })?;

@@ -110,6 +110,12 @@ tables! {
     Matters matters: String;
     #[doc = "which messages of encrypted sessions were heard, by the hash of room, sender and session; never content."]
     Heard heard: String;
+    #[doc = "up to when each schedule's due times are handled, by its key (`file`, coworker and name on a line each)."]
+    Timetable timetable: String;
+    #[doc = "the schedules that members set up, by room id."]
+    Schedules schedules: OwnedRoomId;
+    #[doc = "owners' reminders, by owner; sealed under their keys."]
+    Reminders reminders: OwnedUserId;
 }
 
 #[cfg(test)]

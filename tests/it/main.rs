@@ -58,6 +58,7 @@ mod service_bot;
 mod spending;
 mod standin_sdks;
 mod steering;
+mod timetable;
 mod tools;
 mod troubled;
 mod trust;

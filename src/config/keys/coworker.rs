@@ -3,7 +3,7 @@
 use super::{DOLLARS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, PROSE, ROOM, USER_ID, claude::EFFORTS, key};
 use crate::{
     config::grants::{GRANTS_MAX, HOSTS_MAX, PLACES_MAX},
-    core::watch::PATTERN_CHARS_MAX,
+    core::{timetable::TEXT_CHARS_MAX, watch::PATTERN_CHARS_MAX},
 };
 
 /// Most characters of a name; clients cut longer ones in member lists.
@@ -16,12 +16,27 @@ pub(in crate::config) const EACH_MAX: usize = 50;
 pub(in crate::config) const TASK_CHARS_MAX: usize = 4_000;
 /// Most entries of a hook's or a watch's lists.
 pub(in crate::config) const LIST_MAX: usize = 50;
+/// Most schedules of a coworker in its file.
+pub(in crate::config) const SCHEDULES_MAX: usize = 100;
+/// Most rooms of a schedule.
+pub(in crate::config) const ROOMS_MAX: usize = 50;
+/// Most people whom a schedule's answers mention.
+pub(in crate::config) const MENTIONS_MAX: usize = 20;
+/// Most bytes of a schedule's task.
+pub(in crate::config) const TASK_BYTES_MAX: usize = 8 << 10;
+/// The default of `grace_minutes`.
+const GRACE_MINUTES: u64 = 60;
 
 static ID: Form = Form { what: "a-z 0-9 _ -", pattern: "^[a-z0-9_-]{1,32}$", chars_max: None };
 static NAME: Form = Form { what: "a line", pattern: "", chars_max: Some(NAME_CHARS_MAX) };
 static PURPOSE: Form = Form { what: "a line", pattern: "", chars_max: Some(PURPOSE_CHARS_MAX) };
 static TOOL: Form = Form { what: "a tool's name", pattern: "^[A-Za-z0-9_-]{1,64}\\*?$", chars_max: None };
 static HOST: Form = Form { what: "a host", pattern: "^(\\*\\.)?[A-Za-z0-9.-]+(:[0-9]+)?$", chars_max: None };
+static SCHEDULE_NAME: Form = Form { what: "a line", pattern: "", chars_max: Some(NAME_CHARS_MAX) };
+static WHEN: Form =
+    Form { what: "a phrase, a date or a cron expression", pattern: "", chars_max: Some(TEXT_CHARS_MAX) };
+static ZONE: Form = Form { what: "an IANA time zone", pattern: "^[A-Za-z0-9_+/-]{1,64}$", chars_max: None };
+static SCHEDULE_TASK: Form = Form { what: "text", pattern: "", chars_max: Some(TASK_BYTES_MAX) };
 static DIGEST: Form = Form { what: "a tool's digest", pattern: "^[0-9a-f]{32}$", chars_max: None };
 
 static SHORT: Form = Form { what: "a-z 0-9 _ -", pattern: "^[a-z0-9_-]{1,64}$", chars_max: None };
@@ -36,7 +51,7 @@ const WORDS: K = K::Either(&[K::Word, K::List(&K::Word, LIST_MAX)]);
 pub(super) const TOOLS: K = K::List(&K::Either(&[K::Text(&TOOL), K::Section(&GRANT)]), GRANTS_MAX);
 
 /// The top level of a coworker's file.
-pub(in crate::config) static COWORKER: [Key; 15] = [
+pub(in crate::config) static COWORKER: [Key; 16] = [
     key("id", K::Text(&ID), F::Required, "Its id, and its file's name without .yaml; the user id is made of it."),
     key("name", K::Text(&NAME), F::Required, "Its name; the display name is this and \" · coworker\"."),
     key("purpose", K::Text(&PURPOSE), F::Required, "One line for people: what to ask it for."),
@@ -81,6 +96,12 @@ pub(in crate::config) static COWORKER: [Key; 15] = [
         K::List(&K::Section(&WATCH), EACH_MAX),
         F::Nothing,
         "Watches: words of named bots or bridges that ask it without a mention.",
+    ),
+    key(
+        "schedules",
+        K::List(&K::Section(&SCHEDULE), SCHEDULES_MAX),
+        F::Nothing,
+        "Work at set times that nobody has to ask for.",
     ),
 ];
 
@@ -156,6 +177,27 @@ static WATCH: [Key; 6] = [
     ),
     key("task", K::Text(&TASK), F::Required, "What the coworker is to do with the message."),
     key("mention", K::List(&K::Text(&USER_ID), LIST_MAX), F::Told("nobody"), "Whom the answer notifies."),
+];
+
+static SCHEDULE: [Key; 8] = [
+    key("name", K::Text(&SCHEDULE_NAME), F::Required, "Its name, which people see in the room."),
+    key(
+        "when",
+        K::Text(&WHEN),
+        F::Required,
+        "When it is due: `every weekday at 09:00`, `on the 1st at 10:00`, `2026-12-24 09:00`, or `0 9 * * 1-5`.",
+    ),
+    key("zone", K::Text(&ZONE), F::Word("UTC"), "The IANA time zone whose wall clock counts."),
+    key("rooms", K::List(&K::Text(&ROOM), ROOMS_MAX), F::Required, "The rooms in which it works, by id or alias."),
+    key("task", K::Text(&SCHEDULE_TASK), F::Required, "What it should do each time."),
+    key("only_if_new_messages", K::Truth, F::Truth(false), "Whether it stays silent where nobody wrote since it ran."),
+    key("mention", K::List(&K::Text(&USER_ID), MENTIONS_MAX), F::Told("nobody"), "Whom its answers mention."),
+    key(
+        "grace_minutes",
+        K::Number(0, 1_440),
+        F::Number(GRACE_MINUTES),
+        "How late it may still run, in minutes, when it was missed; later it is skipped.",
+    ),
 ];
 
 static GRANT: [Key; 11] = [

@@ -50,7 +50,8 @@ fn every_key_that_is_described_is_read() {
     ));
     let unasked = "hooks: [{name: h, room: \"!r:hs\", task: t, proof: bearer, credential: any, filter: [{at: /a, is: x}]}]\n\
                    watches: [{name: w, room: \"!r:hs\", task: t, senders: [\"@bot:hs\"]}]\n";
-    folder.write("coworkers/ci.yaml", &format!("{CI}{tools}{unasked}"));
+    let schedules = "schedules: [{name: a, when: daily at 9, zone: UTC, rooms: [\"#a:b.c\"], task: x}]\n";
+    folder.write("coworkers/ci.yaml", &format!("{CI}{tools}{unasked}{schedules}"));
     folder.load(&[]).expect("loads");
     let http = "mcp_servers:\n  any: {url: \"https://x.example\", headers: {any: {credential: any}}}\n";
     Folder::new(&format!("{MINIMAL}credentials: {{any: {{value: secret}}}}\n{http}")).load(&[]).expect("loads");

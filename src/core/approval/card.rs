@@ -70,6 +70,8 @@ pub struct Setting<'a> {
     pub mask: &'a Mask,
     /// Names of the people it mentions.
     pub names: &'a Names,
+    /// What the call means, where its arguments alone do not say it; Markdown.
+    pub meaning: Option<&'a str>,
 }
 
 /// Returns the card that asks; it mentions `deciders` ([`mentioned`]) and is open for that many milliseconds.
@@ -84,7 +86,8 @@ pub fn asking(
     let call = Call::of(pending, setting.mask);
     let above = words::asks(&pending.tool, pending.class);
     let below = words::who_decides(&pending.rule, asker, open_ms, setting.names);
-    let mut message = card(&format!("{above} {}\n\n{below}", call.markdown()), setting.place);
+    let meaning = setting.meaning.map(|meaning| format!("\n\n{meaning}")).unwrap_or_default();
+    let mut message = card(&format!("{above} {}{meaning}\n\n{below}", call.markdown()), setting.place);
     message.mentions = deciders;
     Card { message, file: call.file }
 }

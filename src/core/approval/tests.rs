@@ -392,7 +392,7 @@ fn names() -> Names {
 }
 
 fn setting<'a>(mask: &'a Mask, names: &'a Names) -> Setting<'a> {
-    Setting { place: &Place::Timeline, mask, names }
+    Setting { place: &Place::Timeline, mask, names, meaning: None }
 }
 
 fn end_of(pending: &Pending, decision: &Decision) -> Outgoing {

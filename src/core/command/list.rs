@@ -1,7 +1,7 @@
 //! Every command: its word, what it does, and its line of the help. The parser, `!help` and `docs/commands.md` use
 //! these lists.
 
-use super::{AssistantCommand as Assistant, CoworkerCommand as Coworker, ServiceCommand as Service};
+use super::{AssistantCommand as Assistant, CoworkerCommand as Coworker, Reminding, ServiceCommand as Service};
 
 /// A command.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub struct Described<C> {
 }
 
 /// The commands of coworkers, in the order of the help.
-pub static COWORKER: [Described<Coworker>; 12] = [
+pub static COWORKER: [Described<Coworker>; 14] = [
     plain("!purpose", Coworker::Purpose, "what I'm for", "Says what the coworker is for."),
     plain("!tools", Coworker::Tools, "what I can use", "Lists its tools here, and who approves them."),
     plain("!status", Coworker::Status, "what I'm doing", "Says what it is working on in this room, and what waits."),
@@ -41,11 +41,13 @@ pub static COWORKER: [Described<Coworker>; 12] = [
             "Removes all of the room's notes, or one of them.",
         )
     },
+    plain("!schedules", Coworker::Schedules, "my set times", "Lists what it does in the room at set times."),
+    read_elsewhere("!unschedule", " 2", "", "Ends the schedule with this number: for who set it up, and moderators."),
     plain("!help", Coworker::Help, "", "Lists these commands."),
 ];
 
 /// The commands of assistants, in the order of the help.
-pub static ASSISTANT: [Described<Assistant>; 9] = [
+pub static ASSISTANT: [Described<Assistant>; 14] = [
     changing(
         "!new",
         Assistant::New,
@@ -73,6 +75,16 @@ pub static ASSISTANT: [Described<Assistant>; 9] = [
         "an answer to forward",
         "Prepares an answer as a message of its own, for forwarding.",
     ),
+    read_elsewhere(
+        "!remind",
+        " 10m tea",
+        "or `!reminders`",
+        "Reminds the owner: `10m tea`, `tomorrow at 10 call Anna`.",
+    ),
+    plain("!reminders", Assistant::Reminding(Reminding::List), "", "Lists the reminders."),
+    plain("!schedules", Assistant::Reminding(Reminding::List), "", "The same."),
+    read_elsewhere("!unremind", " 2", "", "Ends the reminder with this number."),
+    read_elsewhere("!zone", " Europe/Berlin", "", "Notes the owner's time zone, where their profile names none."),
     plain("!tools", Assistant::Tools, "what I can use", "Lists its tools."),
     changing("!stop", Assistant::Stop, "stop working", "Ends what it is working on."),
     read_elsewhere("!verify", "", "prove it's me", "Shows by emoji that it is who it seems."),

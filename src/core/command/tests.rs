@@ -146,8 +146,9 @@ fn c16_every_command_is_read_by_its_own_word() {
 fn c16_a6_the_help_names_every_command() {
     let (coworkers, assistants) = (words::coworker_help("oncall"), words::assistant_help());
     let bot = words::service_help(true);
-    // Commands that the help need not list: the help itself, and what `!changes` and the app mention.
-    let untold = ["!help", "!accept", "!verify"];
+    // Commands that the help need not list: the help itself, and what `!changes`, the app, `!reminders`, `!schedules` and
+    // the question for a time zone mention.
+    let untold = ["!help", "!accept", "!verify", "!schedules", "!unschedule", "!unremind", "!zone"];
     let words_of = |list: &[&'static str], help: &str| {
         for word in list.iter().filter(|word| !untold.contains(word)) {
             assert!(help.contains(word), "{word} is not in the help:\n{help}");
@@ -316,5 +317,39 @@ fn a6_the_service_bot_hears_only_its_own_persons_words() {
     for (sender, kind, who, is_admin, expected) in table {
         let asked = ServiceCommand::of(&said(sender, kind), alice, &who, is_admin);
         assert_eq!(asked, expected, "{sender}, {who:?}, admin {is_admin}");
+    }
+}
+
+#[test]
+fn a12_c20_commands_about_times_take_their_argument_as_it_was_written() {
+    let reminding = |text: &str| match AssistantCommand::of(&Message::text(text)) {
+        Some(AssistantCommand::Reminding(reminding)) => Some(reminding),
+        _ => None,
+    };
+    let table = [
+        ("!remind 10m Tea!", Some(Reminding::Add("10m Tea!".to_owned()))),
+        ("!Remind  tomorrow at 10 call *Anna*", Some(Reminding::Add("tomorrow at 10 call *Anna*".to_owned()))),
+        ("!remind", Some(Reminding::Add(String::new()))),
+        ("!reminders", Some(Reminding::List)),
+        ("!schedules", Some(Reminding::List)),
+        ("!unremind #2", Some(Reminding::Remove(2))),
+        ("!unschedule 2.", Some(Reminding::Remove(2))),
+        ("!unremind two", None),
+        ("!zone Europe/Berlin", Some(Reminding::Zone("Europe/Berlin".to_owned()))),
+        ("remind me tomorrow", None),
+    ];
+    for (text, expected) in table {
+        assert_eq!(reminding(text), expected, "{text}");
+    }
+    let help = CoworkerRequest::Command(CoworkerCommand::Help);
+    let table = [
+        ("@oncall !schedules", CoworkerRequest::Command(CoworkerCommand::Schedules)),
+        ("@oncall !unschedule 2", CoworkerRequest::Unschedule(2)),
+        ("!unschedule #2 @oncall", CoworkerRequest::Unschedule(2)),
+        ("@oncall !unschedule 2?", help),
+        ("@oncall !unschedule all", CoworkerRequest::Prompt("!unschedule all")),
+    ];
+    for (text, expected) in table {
+        assert_eq!(coworker_request(&Message::text(text), &oncall()), expected, "{text}");
     }
 }

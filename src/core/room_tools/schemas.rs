@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{FILE_BYTES_MAX, MEDIA_TYPES, RoomTool};
-use crate::core::notes::NOTE_CHARS_MAX;
+use crate::core::{notes::NOTE_CHARS_MAX, timetable::TASK_CHARS_MAX};
 
 pub(super) fn of(tool: RoomTool) -> Value {
     let (properties, required): (Value, &[&str]) = match tool {
@@ -51,6 +51,16 @@ pub(super) fn of(tool: RoomTool) -> Value {
                 },
             }),
             &["name", "text"],
+        ),
+        RoomTool::ScheduleAdd => (
+            json!({
+                "when": { "type": "string", "description": "When, e.g. every weekday at 09:00, or 0 9 * * 1-5." },
+                "zone": { "type": "string", "description": "An IANA time zone, e.g. Europe/Berlin." },
+                "task": { "type": "string", "description": format!("What to do each time, at most {TASK_CHARS_MAX} characters.") },
+                "only_if_new_messages": { "type": "boolean", "description": "Stay silent where nobody wrote since the last time." },
+                "mention": { "type": "boolean", "description": "Mention who set it up in each answer." },
+            }),
+            &["when", "task"],
         ),
         RoomTool::NoteList => (json!({}), &[]),
     };

@@ -40,9 +40,8 @@ impl When {
     ///
     /// # Errors
     /// As [`Self::parse`]. A date that is over is no error: the file outlives it.
-    pub fn in_file(text: &str, reading: &Reading<'_>) -> Result<Self, WhenError> {
-        match read(text, &Reading { now: Timestamp::from_ms(0), ..*reading }) {
-            Ok((Self::Cron(cron), _)) => not_never(Self::Cron(cron), reading),
+    pub fn in_file(text: &str, zone: &Zone) -> Result<Self, WhenError> {
+        match read(text, &Reading { zone, now: Timestamp::from_ms(0) }) {
             Ok((when, true)) => Ok(when),
             Ok((_, false)) | Err(WhenError::Over) => Err(WhenError::Relative),
             Err(error) => Err(error),

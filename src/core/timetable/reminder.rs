@@ -98,12 +98,20 @@ impl Asked {
         if text.is_empty() { Err(ReminderError::NoText) } else { Ok(Self { when, text: text.to_owned() }) }
     }
 
-    /// Returns whether the moment is the same in every zone, as in 20 minutes.
+    /// Reads what a tool is called with.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn of(when: &str, text: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
+        Ok(Self { when: When::parse(when, reading)?, text: text.to_owned() })
+    }
+
+    /// Returns whether what `read` reads is the same moment in every zone, as in 20 minutes.
     #[must_use]
-    pub fn is_same_everywhere(said: &str, now: Timestamp) -> bool {
+    pub fn is_same_everywhere(read: impl Fn(&Reading<'_>) -> Result<Self, ReminderError>, now: Timestamp) -> bool {
         let at = |zone: &str| {
             let zone = Zone::named(zone)?;
-            Self::parse(said, &Reading { zone: &zone, now }).ok()
+            read(&Reading { zone: &zone, now }).ok()
         };
         at("Pacific/Kiritimati") == at("Pacific/Pago_Pago")
             && at("UTC").is_none_or(|asked| matches!(asked.when, When::At(_)))

@@ -1,5 +1,8 @@
 //! What becomes of a due time in one room: it runs, is skipped, or asks whether anybody still reads it (C20).
 
+use std::collections::BTreeMap;
+
+use ruma::OwnedRoomId;
 use serde::{Deserialize, Serialize};
 
 use super::due::Owing;
@@ -26,6 +29,18 @@ pub struct Progress {
     /// How many were skipped so far.
     #[serde(default)]
     pub skips: u64,
+}
+
+/// How far a schedule has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handled {
+    /// All due times up to this one are handled.
+    pub until: Timestamp,
+    /// When it is due, as it was said; another text begins anew.
+    pub said: String,
+    /// What happened in each room.
+    #[serde(default)]
+    pub rooms: BTreeMap<OwnedRoomId, Progress>,
 }
 
 /// Why a due time did not run.

@@ -5,6 +5,8 @@
 pub enum By {
     /// The engine, in the run's room. Such a tool acts on a shared room, so assistants do not have it.
     Room,
+    /// The engine, in an assistant's chat with its owner. Only assistants have such a tool.
+    Chat,
     /// This process, outside any room.
     Process,
     /// The provider, before anybody here sees the call.
@@ -29,6 +31,12 @@ pub struct BuiltIn {
 }
 
 impl BuiltIn {
+    /// Returns whether a coworker may have it.
+    #[must_use]
+    pub fn is_for_coworkers(&self) -> bool {
+        self.by != By::Chat
+    }
+
     /// Returns whether an assistant may have it.
     #[must_use]
     pub fn is_for_assistants(&self) -> bool {
@@ -37,7 +45,7 @@ impl BuiltIn {
 }
 
 /// All of Workmate's own tools, by name.
-pub static BUILT_IN: [BuiltIn; 11] = [
+pub static BUILT_IN: [BuiltIn; 13] = [
     writing("attach_file", include_str!("../../prompts/tools/attach_file.md"), "Posts a text file into the thread."),
     BuiltIn {
         reaches: true,
@@ -51,9 +59,22 @@ pub static BUILT_IN: [BuiltIn; 11] = [
     writing("note_add", include_str!("../../prompts/tools/note_add.md"), "Keeps a note for the room."),
     reading("note_list", include_str!("../../prompts/tools/note_list.md"), "Lists the room's notes."),
     writing("note_remove", include_str!("../../prompts/tools/note_remove.md"), "Removes one of the room's notes."),
+    BuiltIn {
+        by: By::Chat,
+        ..reading(
+            "reminder_add",
+            include_str!("../../prompts/tools/reminder_add.md"),
+            "Reminds an assistant's owner at a time.",
+        )
+    },
     reading("room_members", include_str!("../../prompts/tools/room_members.md"), "Lists who is in the room."),
     reading("room_read", include_str!("../../prompts/tools/room_read.md"), "Reads the room from some time on."),
     reading("room_search", include_str!("../../prompts/tools/room_search.md"), "Searches the room's messages."),
+    writing(
+        "schedule_add",
+        include_str!("../../prompts/tools/schedule_add.md"),
+        "Sets up work in the room at set times; its asker approves, unless the grant says otherwise.",
+    ),
     BuiltIn {
         by: By::Process,
         ..reading("time", include_str!("../../prompts/tools/time.md"), "Tells the time in UTC.")
@@ -102,6 +123,7 @@ mod tests {
         let row = |tool: &BuiltIn| {
             let by = match tool.by {
                 By::Room => "in the room",
+                By::Chat => "in the owner's chat",
                 By::Process => "by Workmate",
                 By::Provider => "by Anthropic",
             };

@@ -29,6 +29,7 @@ use crate::core::{
 };
 
 mod money;
+mod timetable;
 
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
@@ -196,7 +197,7 @@ fn work(book: &mut Book) {
     book.part("Approvals");
     let arguments = json!({ "to": "production", "steps": ["build", "push"], "note": "first line\nsecond line" });
     let (place, mask, names) = (Place::Timeline, Mask::default(), names());
-    let setting = Setting { place: &place, mask: &mask, names: &names };
+    let setting = Setting { place: &place, mask: &mask, names: &names, meaning: None };
     let card =
         |pending: &Pending| approval::asking(pending, user_id!("@alice:hs"), BTreeSet::new(), 3_600_000, &setting);
     book.shown("the card", &card(&pending(arguments.clone())).message.body);
@@ -475,7 +476,7 @@ fn service(book: &mut Book) {
 #[test]
 fn all_words_in_a_row() {
     let mut book = Book::default();
-    for part in [coworkers, work, failures, assistants, service] {
+    for part in [coworkers, work, failures, assistants, service, timetable::timetable] {
         part(&mut book);
     }
     insta::assert_snapshot!(book.0.trim_start());
@@ -487,7 +488,7 @@ fn no_text_is_missing_in_the_row() {
     let files = fs::read_dir(&words).expect("a folder").map(|file| file.expect("a file").path());
     let mut sources = vec![include_str!("../words.rs").to_owned()];
     sources.extend(files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).expect("it is read")));
-    let here = concat!(include_str!("all.rs"), include_str!("all/money.rs"));
+    let here = concat!(include_str!("all.rs"), include_str!("all/money.rs"), include_str!("all/timetable.rs"));
     let mut seen = 0;
     for name in sources.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("pub fn ")) {
         let name = name.split(['(', '<']).next().unwrap_or_default();

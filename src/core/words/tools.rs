@@ -112,6 +112,8 @@ fn deeds(tools: &[&Tool], named_max: usize) -> Vec<String> {
 fn plainly(tool: &str) -> Option<&'static str> {
     Some(match tool {
         "attach_file" => "attach files",
+        "schedule_add" => "set up work at set times",
+        "reminder_add" => "set reminders",
         "http_get" => "open web addresses",
         "note_add" => "add notes",
         "note_list" => "read the notes",

@@ -161,6 +161,7 @@ impl Engine {
     async fn shred(&self, owner: &UserId) -> Result<(), StoreError> {
         let (runs, index, theirs) = (self.tables.runs.clone(), self.tables.run_index.clone(), owner.to_owned());
         self.tables.owed.remove_of(owner)?;
+        self.tables.reminders.remove(&owner.to_owned())?;
         // The index may be long.
         let removing = tokio::task::spawn_blocking(move || {
             runs.remove_of(&theirs)?;

@@ -58,6 +58,7 @@ impl Engine {
                 let here = Here { account, id, record, call };
                 self.call_room_tool(&here, tool, arguments).await
             }
+            Source::Chat => self.call_chat_tool(id, record, call, tool, arguments).await,
             Source::Process | Source::Mcp { .. } => self.tools.call(tool, arguments).await,
             Source::Provider => Output::error(format!("{} is not called from here.", tool.offer.name.as_str())),
         };

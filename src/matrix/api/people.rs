@@ -1,6 +1,6 @@
 //! What the homeserver knows about people and their space.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Api, Body, encode};
 use crate::{
-    core::id,
+    core::{id, time::Timestamp},
     matrix::{error::MatrixError, proxy::Identity},
 };
 
@@ -52,6 +52,44 @@ impl Api {
         let answer = self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await?;
         let joined = answer["joined"].as_object().ok_or_else(|| unreadable("GET /joined_members"))?;
         Ok(joined.keys().filter_map(|id| id::user(id)).collect())
+    }
+
+    /// Returns when each member last read a room that `user` is in, by their public receipts.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn read_receipts(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+    ) -> Result<BTreeMap<OwnedUserId, Timestamp>, MatrixError> {
+        let nothing = json!({ "types": [] });
+        let filter = json!({
+            "account_data": nothing,
+            "presence": nothing,
+            "room": {
+                "rooms": [room],
+                "account_data": nothing,
+                "ephemeral": { "types": ["m.receipt"] },
+                "state": nothing,
+                "timeline": { "limit": 1, "types": [] },
+            },
+        });
+        let path =
+            format!("/_matrix/client/v3/sync?timeout=0&set_presence=offline&filter={}", encode(&filter.to_string()));
+        let answer = self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await?;
+        let events = answer["rooms"]["join"][room.as_str()]["ephemeral"]["events"].as_array();
+        let contents = events.into_iter().flatten().filter_map(|event| event["content"].as_object());
+        let mut newest = BTreeMap::new();
+        for by_user in contents.flat_map(serde_json::Map::values).filter_map(|of_event| of_event["m.read"].as_object())
+        {
+            for (reader, receipt) in by_user {
+                let Some((reader, at)) = id::user(reader).zip(receipt["ts"].as_i64()) else { continue };
+                let known = newest.entry(reader).or_insert(Timestamp::from_ms(at));
+                *known = Timestamp::from_ms(at).max(*known);
+            }
+        }
+        Ok(newest)
     }
 
     /// Returns whether `person` has left or was removed from a room that `asking` is in; false if they were never

@@ -1,0 +1,210 @@
+//! Texts about schedules and reminders (C20, A12).
+
+use ruma::UserId;
+
+use crate::core::{
+    names::{letter_by_letter, plain_name},
+    time::Timestamp,
+    timetable::{Progress, Reminder, ReminderError, Skip, When},
+    zone::Zone,
+};
+
+/// Returns foreign words as literal Markdown on one line.
+fn literal(text: &str) -> String {
+    letter_by_letter(&plain_name(text))
+}
+
+/// Names who set up a schedule.
+fn set_by(who: Option<&UserId>) -> String {
+    who.map_or_else(
+        || "set up by this workspace's operators".to_owned(),
+        |who| format!("set up by {}", literal(who.as_str())),
+    )
+}
+
+/// Announces a due time in the room: which schedule, when it works, and who set it up.
+#[must_use]
+pub fn due(name: &str, said: &str, who: Option<&UserId>) -> String {
+    format!("🗓️ **{}** · {} · {}", literal(name), literal(said), set_by(who))
+}
+
+/// Begins an answer that nobody asked for and that comes late.
+#[must_use]
+pub fn late(minutes: u64) -> String {
+    format!("(This comes late: it was due {} ago.)", super::duration_minutes(minutes))
+}
+
+/// Asks whether a schedule that nobody reads should go on.
+#[must_use]
+pub fn still_wanted(name: &str, runs: u32) -> String {
+    format!(
+        "Nobody has written or read here since my last {runs} runs of **{}**. Shall I go on? Write something here, and I \
+         will. Until then I pause it.",
+        literal(name)
+    )
+}
+
+/// Names a schedule that a member set up, which has only a number.
+#[must_use]
+pub fn numbered(number: u32) -> String {
+    format!("Schedule {number}")
+}
+
+/// Lists due times in words.
+fn next_times(times: &[Timestamp], zone: &Zone) -> String {
+    let lines: Vec<String> = times.iter().map(|at| format!("- {}", zone.day(*at))).collect();
+    lines.join("\n")
+}
+
+// ---- Reminders (A12) ----
+
+/// Says a reminder. `late` is when it was due, if it comes late.
+#[must_use]
+pub fn reminder(text: &str, late: Option<&str>) -> String {
+    let text = letter_by_letter(text);
+    match late {
+        None => format!("⏰ {text}"),
+        Some(due) => format!("⏰ {text}\n\nThis was due on {due}. I was not there then; sorry."),
+    }
+}
+
+/// Confirms a reminder with when it comes.
+#[must_use]
+pub fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> String {
+    let number = reminder.number;
+    match reminder.next(now) {
+        Some(at) if matches!(reminder.when, When::At(_)) => {
+            format!("I'll remind you on {}. `!unremind {number}` if not.", zone.day(at))
+        }
+        Some(at) => format!("I'll remind you each time, next on {}. `!unremind {number}` ends it.", zone.day(at)),
+        None => "That moment is just over.".to_owned(),
+    }
+}
+
+/// Asks an owner for their time zone, once.
+#[must_use]
+pub fn which_zone() -> String {
+    "I don't know your time zone. Tell me once, for example `!zone Europe/Berlin`, and then ask again. (If your client can \
+     set a time zone in your profile, I read it there.)"
+        .to_owned()
+}
+
+/// Confirms an owner's time zone.
+#[must_use]
+pub fn zone_noted(zone: &Zone, now: Timestamp) -> String {
+    format!("Noted: it is {} where you are.", zone.day(now))
+}
+
+/// Says why there is no reminder.
+#[must_use]
+pub fn no_reminder(why: &ReminderError) -> String {
+    format!("I can't set that: {why}.")
+}
+
+/// Lists an owner's reminders.
+#[must_use]
+pub fn reminders(list: &[Reminder], zone: &Zone, now: Timestamp) -> String {
+    if list.is_empty() {
+        return "You have no reminders. `!remind 10m tea` sets one.".to_owned();
+    }
+    let line = |one: &Reminder| {
+        let next = one.next(now).map_or_else(|| "now".to_owned(), |at| zone.day(at));
+        let again = if matches!(one.when, When::Cron(_)) { ", and again" } else { "" };
+        format!("- {}: {} ({next}{again})", one.number, letter_by_letter(&plain_name(&one.text)))
+    };
+    let lines: Vec<String> = list.iter().map(line).collect();
+    format!("{}\n\n`!unremind {}` ends one.", lines.join("\n"), list[0].number)
+}
+
+/// Confirms that a reminder is ended, or says that there is none.
+#[must_use]
+pub fn reminder_ended(number: u32, was_there: bool) -> String {
+    if was_there {
+        format!("Reminder {number} is gone.")
+    } else {
+        format!("There is no reminder {number}. `!reminders` lists them.")
+    }
+}
+
+// ---- What members set up in a room (C20) ----
+
+/// A schedule in the list that `!schedules` shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// Its number; `None` for one of the coworker's file.
+    pub number: Option<u32>,
+    /// Its name.
+    pub name: &'a str,
+    /// When it works, as it was said.
+    pub said: &'a str,
+    /// Who set it up; `None` for the operator.
+    pub set_by: Option<&'a UserId>,
+    /// When it is due next.
+    pub next: Option<Timestamp>,
+}
+
+/// Says on a card when what is asked for would be due.
+#[must_use]
+pub fn would_be_due(next: &[Timestamp], zone: &Zone) -> String {
+    format!("It would be due next on:\n\n{}", next_times(next, zone))
+}
+
+/// Says on a card that what is asked for cannot be set up.
+#[must_use]
+pub fn cannot_be_set(why: &str) -> String {
+    format!("**This can't be set up**: {why}.")
+}
+
+/// Returns one line of `!schedules`.
+#[must_use]
+pub fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> String {
+    let name = of.number.map_or_else(|| literal(of.name), |number| number.to_string());
+    let next = of.next.map_or_else(|| "never again".to_owned(), |at| format!("next on {}", zone.day(at)));
+    let mut line = format!("- **{name}** · {} · {next} · {}", literal(of.said), set_by(of.set_by));
+    if progress.asked_at.is_some() {
+        line.push_str(" · paused, because nobody reads it: write something here");
+    }
+    if let Some((at, why)) = progress.skipped {
+        line.push_str(&format!(" · last skipped on {}, because {}", zone.day(at), because(why)));
+    }
+    line
+}
+
+fn because(why: Skip) -> &'static str {
+    match why {
+        Skip::Missed => "I was away",
+        Skip::NothingNew => "nobody had written",
+        Skip::Muted => "I was muted",
+        Skip::NobodyReads => "nobody read it",
+        Skip::NotThere => "I couldn't work here",
+    }
+}
+
+/// Lists what works in a room at set times.
+#[must_use]
+pub fn schedules(lines: &[String], coworker: &str) -> String {
+    if lines.is_empty() {
+        return "I have no schedules in this room.".to_owned();
+    }
+    format!("{}\n\n`@{coworker} !unschedule 1` ends the one with that number.", lines.join("\n"))
+}
+
+/// Says that there is no schedule with a number.
+#[must_use]
+pub fn no_such_schedule(number: u32) -> String {
+    format!(
+        "There is no schedule {number} in this room. `!schedules` lists them; those without a number stand in my file."
+    )
+}
+
+/// Says who may end a schedule.
+#[must_use]
+pub fn not_yours_to_end(number: u32) -> String {
+    format!("Schedule {number} can be ended by who set it up, and by this room's moderators.")
+}
+
+/// Confirms that a schedule is ended.
+#[must_use]
+pub fn schedule_ended(number: u32) -> String {
+    format!("Schedule {number} is ended.")
+}

@@ -1,0 +1,58 @@
+//! What is known of a room at a due time: whether the coworker may work there, and whether anybody is there.
+
+use ruma::RoomId;
+
+use super::{Tried, jobs::Job};
+use crate::{
+    core::{
+        event::{EventKind, RoomEvent},
+        time::Timestamp,
+        timetable::{Around, Progress, UNREAD_RUNS_MAX},
+    },
+    engine::Engine,
+};
+
+/// Events of a room among which somebody's newest one is looked for.
+const EVENTS_LOOKED_AT: usize = 50;
+
+impl Engine {
+    /// Returns what is known of a room at a due time; `None` while the coworker is out of order.
+    pub(super) async fn around(&self, job: &Job, room: &RoomId, progress: &Progress) -> Tried<Option<Around>> {
+        let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
+        let is_muted = record.muted.contains(&job.user);
+        let Some(account) = self.pool.kept(&job.user) else { return Ok(None) };
+        if record.liveliness.is_paused() {
+            return Ok(Some(Around { is_muted, ..Around::default() }));
+        }
+        account.sync().await?;
+        if !account.is_in(room) {
+            return Ok(Some(Around { is_muted, ..Around::default() }));
+        }
+        let events = account.history(room, EVENTS_LOOKED_AT).await?;
+        let newest = |is_one: &dyn Fn(&RoomEvent) -> bool| {
+            events.iter().rev().find(|event| is_one(event)).map(|event| event.sent_at)
+        };
+        let news_at = newest(&|event| !self.namespace.is_ours(&event.sender) && is_said(event));
+        let written_at = newest(&|event| self.namespace.is_human(&event.sender));
+        // Receipts come in no sync of ours; they are asked for only where they decide something.
+        let since = progress.asked_at.or(progress.ran_at);
+        let decides = progress.unread >= UNREAD_RUNS_MAX && written_at <= since;
+        let read_at = if decides { self.read_at(&job.user, room).await? } else { None };
+        Ok(Some(Around { is_there: true, is_muted, news_at, seen_at: written_at.max(read_at) }))
+    }
+
+    /// Returns when a person last read the room.
+    async fn read_at(&self, user: &ruma::UserId, room: &RoomId) -> Tried<Option<Timestamp>> {
+        let receipts = match self.api().read_receipts(user, room).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            receipts => receipts.unwrap_or_default(),
+        };
+        let of_people = receipts.into_iter().filter(|(reader, _)| self.namespace.is_human(reader));
+        Ok(of_people.map(|(_, at)| at).max())
+    }
+}
+
+/// Returns whether somebody said something new.
+fn is_said(event: &RoomEvent) -> bool {
+    matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. } | EventKind::Undecryptable(_))
+}

@@ -1,0 +1,112 @@
+//! A schedule as the timer sees it, wherever it was set up.
+
+use std::collections::BTreeSet;
+
+use ruma::{OwnedRoomOrAliasId, OwnedUserId, RoomId};
+
+use super::Id;
+use crate::{
+    core::{
+        timetable::{RoomSchedule, Rule},
+        words,
+    },
+    engine::Engine,
+    store::StoreError,
+};
+
+/// Stands between the parts of a key; no id and no name on one line holds it.
+const BETWEEN: char = '\n';
+const OF_FILE: &str = "file";
+/// How late a schedule that a member set up may run, in milliseconds: an hour.
+const GRACE_OF_ROOM_MS: u64 = 60 * 60 * 1_000;
+
+/// A schedule, wherever it was set up.
+pub(super) struct Job {
+    /// Its key in the store, and the part of its errands' ids that is its own.
+    pub(super) key: String,
+    /// The coworker.
+    pub(super) user: OwnedUserId,
+    /// Its name for people.
+    pub(super) name: String,
+    /// When it is due, as it was said.
+    pub(super) said: String,
+    /// The same with its zone: another text means other times.
+    pub(super) reads: String,
+    /// When it is due.
+    pub(super) rule: Rule,
+    /// Where.
+    pub(super) rooms: Vec<OwnedRoomOrAliasId>,
+    /// What is to be done.
+    pub(super) task: String,
+    /// Whether it stays silent where nothing new was said.
+    pub(super) only_if_new_messages: bool,
+    /// Whom its answers mention.
+    pub(super) mention: BTreeSet<OwnedUserId>,
+    /// How late it may run.
+    pub(super) grace_ms: u64,
+    /// The member who set it up; `None` for the operator.
+    pub(super) set_by: Option<OwnedUserId>,
+}
+
+impl Engine {
+    /// Returns a schedule; `None` if it is gone.
+    pub(super) fn job(&self, id: &Id) -> Result<Option<Job>, StoreError> {
+        match id {
+            Id::File { coworker, schedule } => Ok(self.job_of_file(*coworker, *schedule)),
+            Id::Room(room, number) => {
+                let kept = self.tables.schedules.get(room)?.unwrap_or_default();
+                let schedule = kept.list().iter().find(|one| one.number == *number);
+                Ok(schedule.and_then(|schedule| job_of_room(room, schedule)))
+            }
+            Id::Reminder(..) => Ok(None),
+        }
+    }
+
+    fn job_of_file(&self, coworker: usize, schedule: usize) -> Option<Job> {
+        let coworker = self.config.coworkers.get(coworker)?;
+        let schedule = coworker.schedules.get(schedule)?;
+        Some(Job {
+            key: [OF_FILE, &coworker.id.0, &schedule.name].join(&BETWEEN.to_string()),
+            user: self.coworker_user(coworker),
+            name: schedule.name.clone(),
+            said: schedule.said.clone(),
+            reads: format!("{} {}", schedule.said, schedule.rule.zone().name().unwrap_or_default()),
+            rule: schedule.rule.clone(),
+            rooms: schedule.rooms.clone(),
+            task: schedule.task.clone(),
+            only_if_new_messages: schedule.only_if_new_messages,
+            mention: schedule.mention.clone(),
+            grace_ms: schedule.grace_ms(),
+            set_by: None,
+        })
+    }
+}
+
+fn job_of_room(room: &RoomId, schedule: &RoomSchedule) -> Option<Job> {
+    let rule =
+        schedule.rule().inspect_err(|error| tracing::error!(room.id = %room, %error, "a schedule is unreadable"));
+    Some(Job {
+        key: key_of_room(room, schedule),
+        user: schedule.user.clone(),
+        name: words::timetable::numbered(schedule.number),
+        said: schedule.said.clone(),
+        reads: schedule.said.clone(),
+        rule: rule.ok()?,
+        rooms: vec![room.to_owned().into()],
+        task: schedule.task.clone(),
+        only_if_new_messages: schedule.only_if_new_messages,
+        mention: schedule.mention.then(|| schedule.set_by.clone()).into_iter().collect(),
+        grace_ms: GRACE_OF_ROOM_MS,
+        set_by: Some(schedule.set_by.clone()),
+    })
+}
+
+/// Returns the key of a schedule that a member set up.
+pub(super) fn key_of_room(room: &RoomId, schedule: &RoomSchedule) -> String {
+    ["room", room.as_str(), &schedule.number.to_string(), &schedule.cause].join(&BETWEEN.to_string())
+}
+
+/// Returns the coworker's id and the schedule's name in the key of a file's schedule.
+pub(super) fn parts_of_file_key(key: &str) -> Option<(&str, &str)> {
+    key.strip_prefix(OF_FILE)?.strip_prefix(BETWEEN)?.split_once(BETWEEN)
+}

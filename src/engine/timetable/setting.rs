@@ -1,0 +1,212 @@
+//! Schedules that members set up in a room (C20): added by a tool that somebody approves, listed and ended by commands.
+
+use ruma::{OwnedRoomId, RoomId, UserId};
+use serde_json::{Map, Value};
+
+use super::Id;
+use crate::{
+    clock,
+    config::Coworker,
+    core::{
+        approval::Pending,
+        event::RoomEvent,
+        room_tools::{NewWork, RoomTool},
+        run::RunRecord,
+        time::Timestamp,
+        timetable::{self, Handled, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, Rule, When},
+        tool::MODERATOR_LEVEL,
+        words::timetable as words,
+        zone::Zone,
+    },
+    engine::{Engine, EngineError},
+    matrix::Account,
+    store::StoreError,
+};
+
+/// Due times that a card and a confirmation name.
+const NEXT_SHOWN: usize = 3;
+
+impl Engine {
+    /// Returns what a call that waits for approval means, where its arguments alone do not say it: when the work that
+    /// it sets up would be due, in the time zone of who asks.
+    pub(in crate::engine) fn meaning_of(&self, record: &RunRecord, pending: &Pending) -> Option<String> {
+        if pending.tool.as_str() != RoomTool::ScheduleAdd.name() {
+            return None;
+        }
+        let now = clock::now();
+        let looked = NewWork::parse(&pending.arguments).map_err(|error| error.to_string()).and_then(|new| {
+            let zone = zone_of(&new, record);
+            let when = When::parse(&new.when, &Reading { zone: &zone, now }).map_err(|error| error.to_string())?;
+            timetable::check(&when, &zone, &new.task, now).map_err(|error| error.to_string())?;
+            Rule::of(&when, &zone).map_err(|error| error.to_string())
+        });
+        Some(match looked {
+            Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), &record.zone()),
+            Err(why) => words::cannot_be_set(&why),
+        })
+    }
+
+    /// Sets up work in a run's room, as its tool asks. The inner error says why not.
+    pub(in crate::engine) async fn add_schedule(
+        &self,
+        record: &RunRecord,
+        cause: &str,
+        new: &NewWork,
+    ) -> Result<Result<(RoomSchedule, Vec<Timestamp>), String>, EngineError> {
+        if !self.namespace.who(&record.asker).is_person() {
+            return Ok(Err("only a person who asks for it can set up a schedule".to_owned()));
+        }
+        let (now, zone) = (clock::now(), zone_of(new, record));
+        let when = match When::parse(&new.when, &Reading { zone: &zone, now }) {
+            Ok(when) => when,
+            Err(why) => return Ok(Err(why.to_string())),
+        };
+        let task = self.tools.mask().hide(&new.task);
+        let wanted = NewSchedule {
+            user: &record.user,
+            set_by: &record.asker,
+            said: &new.when,
+            when,
+            zone: &zone,
+            task: &task,
+            only_if_new_messages: new.only_if_new_messages,
+            mention: new.mention,
+            cause,
+        };
+        let of_coworker = self.schedules_of(&record.user)?;
+        let mut added = None;
+        self.tables.schedules.update(&record.room, |kept: Option<RoomSchedules>| {
+            let mut kept = kept.unwrap_or_default();
+            added = Some(kept.add(&wanted, of_coworker, now));
+            Some(kept)
+        })?;
+        let added = match added {
+            Some(Ok(added)) => added,
+            Some(Err(why)) => return Ok(Err(why.to_string())),
+            None => return Ok(Err("it was not stored".to_owned())),
+        };
+        self.set_due(&Id::Room(record.room.clone(), added.number), now)?;
+        self.store.flush().await?;
+        tracing::info!(room.id = %record.room, user.id = %record.user, number = added.number, "a schedule is set up");
+        let next = added.rule().map(|rule| rule.next(now, NEXT_SHOWN)).unwrap_or_default();
+        Ok(Ok((added, next)))
+    }
+
+    fn schedules_of(&self, user: &UserId) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for kept in self.tables.schedules.iter() {
+            count += kept?.1.list().iter().filter(|one| one.user == user).count();
+        }
+        Ok(count)
+    }
+
+    /// Lists what works in a room at set times: the coworker's file first, then what members set up.
+    pub(in crate::engine) async fn list_schedules(
+        &self,
+        coworker: &Coworker,
+        room: &RoomId,
+        zone: &Zone,
+    ) -> Result<String, EngineError> {
+        let mut lines = Vec::new();
+        for (at, schedule) in coworker.schedules.iter().enumerate() {
+            let mut is_here = false;
+            for name in &schedule.rooms {
+                is_here |= self.named(name).await?.as_deref() == Some(room);
+            }
+            let place = self.config.coworkers.iter().position(|known| known.id == coworker.id);
+            if let Some(place) = place.filter(|_| is_here) {
+                lines.extend(self.line_of(&Id::File { coworker: place, schedule: at }, room, None, zone)?);
+            }
+        }
+        for schedule in self.tables.schedules.get(&room.to_owned())?.unwrap_or_default().list() {
+            let id = Id::Room(room.to_owned(), schedule.number);
+            lines.extend(self.line_of(&id, room, Some(schedule.number), zone)?);
+        }
+        Ok(words::schedules(&lines, &coworker.id.0))
+    }
+
+    fn line_of(&self, id: &Id, room: &RoomId, number: Option<u32>, zone: &Zone) -> Result<Option<String>, EngineError> {
+        let Some(job) = self.job(id)? else { return Ok(None) };
+        let handled: Option<Handled> = self.tables.timetable.get(&job.key)?;
+        let progress: Progress = handled.as_ref().and_then(|kept| kept.rooms.get(room)).cloned().unwrap_or_default();
+        let until = handled.map_or_else(clock::now, |kept| kept.until);
+        let next = job.rule.next_after(until);
+        let told = words::Listed { number, name: &job.name, said: &job.said, set_by: job.set_by.as_deref(), next };
+        Ok(Some(words::schedule_line(&told, &progress, zone)))
+    }
+
+    /// Ends a schedule of the room, if whoever asks may.
+    pub(in crate::engine) async fn end_schedule(
+        &self,
+        account: &Account,
+        event: &RoomEvent,
+        number: u32,
+    ) -> Result<String, EngineError> {
+        let (room, who) = (&event.room, &event.sender);
+        let kept = self.tables.schedules.get(room)?.unwrap_or_default();
+        let Some(schedule) = kept.list().iter().find(|one| one.number == number) else {
+            return Ok(words::no_such_schedule(number));
+        };
+        let level = account.level_at(room, &event.id, who).await?;
+        let is_moderator = level.is_some_and(|level| level >= MODERATOR_LEVEL);
+        if !timetable::may_end(schedule, who, is_moderator, self.config.workspace.admins.contains(who)) {
+            return Ok(words::not_yours_to_end(number));
+        }
+        self.forget_schedules(room, |schedules| schedules.remove(number).into_iter().collect())?;
+        self.store.flush().await?;
+        tracing::info!(room.id = %room, number, "a schedule is ended");
+        Ok(words::schedule_ended(number))
+    }
+
+    /// Ends what members set up for a coworker that is not in the room any more.
+    pub(in crate::engine) fn end_schedules_of(&self, room: &RoomId, user: &UserId) -> Result<(), StoreError> {
+        if self.tables.schedules.get(&room.to_owned())?.is_none() {
+            return Ok(());
+        }
+        self.forget_schedules(room, |schedules| schedules.remove_of(user))
+    }
+
+    /// Moves what members set up to the room that replaces theirs (C18).
+    pub(in crate::engine) fn carry_schedules(&self, old: &OwnedRoomId, new: &OwnedRoomId) -> Result<(), StoreError> {
+        let Some(kept) = self.tables.schedules.get(old)? else { return Ok(()) };
+        if !self.tables.schedules.insert_new(new, &kept)? {
+            return Ok(());
+        }
+        let now = clock::now();
+        for schedule in kept.list() {
+            self.set_due(&Id::Room(new.clone(), schedule.number), now)?;
+        }
+        self.forget_schedules(old, |schedules| std::mem::take(schedules).list().to_vec())
+    }
+
+    pub(super) fn forget_schedules(
+        &self,
+        room: &RoomId,
+        which: impl FnOnce(&mut RoomSchedules) -> Vec<RoomSchedule>,
+    ) -> Result<(), StoreError> {
+        let mut gone = Vec::new();
+        self.tables.schedules.update(&room.to_owned(), |kept: Option<RoomSchedules>| {
+            let mut kept = kept?;
+            gone = which(&mut kept);
+            // Numbers are not used again while there are others.
+            (!kept.list().is_empty()).then_some(kept)
+        })?;
+        for schedule in gone {
+            let id = Id::Room(room.to_owned(), schedule.number);
+            self.timetable.set(&id, None);
+            self.tables.timetable.remove(&super::jobs::key_of_room(room, &schedule))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the zone of what is to be set up: the one that it names, or that of who asks.
+fn zone_of(new: &NewWork, record: &RunRecord) -> Zone {
+    new.zone.as_deref().and_then(Zone::named).unwrap_or_else(|| record.zone())
+}
+
+/// Returns what the model is told of what it set up.
+pub(in crate::engine) fn told(added: &RoomSchedule, next: &[Timestamp], zone: &Zone) -> Map<String, Value> {
+    let times: Vec<Value> = next.iter().map(|at| Value::from(zone.day(*at))).collect();
+    [("number".to_owned(), Value::from(added.number)), ("next".to_owned(), Value::from(times))].into_iter().collect()
+}

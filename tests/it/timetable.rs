@@ -1,0 +1,225 @@
+//! Work at set times (C20) and reminders (A12): each due time once, whatever ends in between.
+
+use std::{fs, time::Duration};
+
+use anyhow::Result;
+use ruma::{OwnedRoomId, RoomId, UserId};
+use serde_json::{Value, json};
+use workmate::standin::{Matcher, RecordedRequest, Turn};
+
+use crate::{
+    assistants,
+    harness::{
+        Person, RoomKind, SeenEvent, Timeline,
+        homeserver::shared,
+        office::{Office, question_of},
+        workmate::{Workmate, coworker},
+    },
+};
+
+/// How long after the start the first schedules are due: longer than a start takes.
+const DUE_AFTER_S: i64 = 25;
+
+fn now_s() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_secs()).expect("it fits")
+}
+
+/// Writes a moment as a schedule's date in UTC.
+fn date(at_s: i64) -> String {
+    let at = jiff::Timestamp::from_second(at_s).expect("a moment");
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Waits until the wall clock shows a moment.
+async fn until_clock(at_s: i64) {
+    while now_s() < at_s {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Gives `oncall` other schedules, while it does not run.
+fn give_schedules(workmate: &Workmate, schedules: &Value) {
+    let mut oncall = coworker("oncall");
+    oncall["schedules"] = schedules.clone();
+    let dir = workmate.config().parent().expect("a folder").join("coworkers/oncall.yaml");
+    fs::write(dir, serde_json::to_string_pretty(&oncall).expect("JSON")).expect("written");
+}
+
+/// Has the task with these words answered by a turn.
+fn script(office: &Office, task: &'static str, turn: Turn) {
+    let asks = move |request: &RecordedRequest| request.body["messages"].to_string().contains(task);
+    office.claude.on(Matcher::when("a schedule's task", asks), turn);
+}
+
+fn notices<'a>(seen: &'a Timeline, user: &'a UserId, name: &'a str) -> Vec<&'a SeenEvent> {
+    seen.messages_of(user).filter(|event| event.body().starts_with(&format!("🗓️ {name}"))).collect()
+}
+
+/// Waits for the answer in the thread of a schedule's notice.
+async fn answered(person: &Person, room: &RoomId, user: &UserId, name: &str, text: &str) -> Result<SeenEvent> {
+    let find = |seen: &Timeline| {
+        let root = notices(seen, user, name).first()?.event_id.to_string();
+        seen.messages_of(user)
+            .find(|event| event.thread_root() == Some(root.as_str()) && event.body().contains(text))
+            .cloned()
+    };
+    person.until(room, &format!("the answer of {name}"), find).await
+}
+
+async fn office_with_room() -> Result<(Office, OwnedRoomId)> {
+    let office = Office::open().await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    Ok((office, room))
+}
+
+#[tokio::test]
+async fn c20_a_due_time_runs_once_through_a_kill_and_a_missed_one_says_that_it_is_late_or_is_skipped() -> Result<()> {
+    let (mut office, room) = office_with_room().await?;
+    let (oncall, bob) = (office.oncall(), office.bob.user_id().to_owned());
+    let (turn, gate) = Turn::text("Good morning, all is well.").gate_after(1);
+    script(&office, "TASK-GREET", turn);
+    script(&office, "TASK-GREET", Turn::text("Good morning, all is well."));
+    script(&office, "TASK-LATE", Turn::text("Better late than never."));
+    office.workmate.stop().await;
+    let due = now_s() + DUE_AFTER_S;
+    let schedule =
+        |name: &str, at: i64, task: &str| json!({"name": name, "when": date(at), "rooms": [room], "task": task});
+    let mut skipped = schedule("skipped", due + 4, "TASK-SKIPPED");
+    skipped["grace_minutes"] = json!(0);
+    let mut greet = schedule("greet", due, "TASK-GREET");
+    greet["mention"] = json!([bob]);
+    give_schedules(&office.workmate, &json!([greet, schedule("late", due + 4, "TASK-LATE"), skipped]));
+    office.workmate.start_again().await;
+
+    gate.reached().await;
+    office.workmate.kill();
+    // Whoever is away for longer than a restart takes is late.
+    until_clock(due + 4 + 15).await;
+    office.workmate.start_again().await;
+
+    let greeting = answered(&office.bob, &room, &oncall, "greet", "Good morning").await?;
+    assert!(greeting.mentions(&bob) && !greeting.mentions(office.alice.user_id()), "{}", greeting.body());
+    let late = answered(&office.alice, &room, &oncall, "late", "Better late").await?;
+    assert!(!late.mentions(office.alice.user_id()), "nobody is to be mentioned");
+    assert!(late.body().contains("late"), "{}", late.body());
+    office.asked_and_answered(&room, "and now?").await?;
+    let seen = office.alice.timeline(&room);
+    let counts = ["greet", "late", "skipped"].map(|name| notices(&seen, &oncall, name).len());
+    assert_eq!(counts, [1, 1, 0], "{seen}");
+    let answers = seen.messages_of(&oncall).filter(|event| event.body().contains("Good morning")).count();
+    assert_eq!(answers, 1, "{seen}");
+    assert!(office.workmate.logs().contains("a due time is skipped"), "the log says why nothing came");
+    Ok(())
+}
+
+/// A model that sets up what it is told to and says how that went, and otherwise repeats the question.
+fn secretary(request: &RecordedRequest) -> Turn {
+    let last = request.body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
+    let blocks = last["content"].as_array().cloned().unwrap_or_default();
+    if let Some(result) = blocks.iter().find(|block| block["type"] == "tool_result") {
+        return Turn::text(format!("It said: {}", result["content"]));
+    }
+    let question = question_of(request);
+    match question.split_once("set up ") {
+        Some((_, when)) => {
+            Turn::tool_use("schedule_add", json!({"when": when, "zone": "Europe/Berlin", "task": "Water the plants."}))
+        }
+        None => Turn::text(format!("You asked: {question}")),
+    }
+}
+
+#[tokio::test]
+async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> Result<()> {
+    let mut oncall = coworker("oncall");
+    oncall["tools"] = json!(["schedule_add"]);
+    let office = Office::open_with(vec![oncall]).await?;
+    office.claude.respond_with(secretary);
+    let room = office.room(RoomKind::Encrypted).await?;
+    let oncall = office.oncall();
+    office.ask(&office.bob, &room, "set up every weekday at 09:00").await?;
+    let card = |seen: &Timeline| {
+        seen.messages_of(&oncall).find(|event| event.body().contains("It would be due next on:")).cloned()
+    };
+    let card = office.bob.until(&room, "the card with due times", card).await?;
+    assert_eq!(
+        card.body().matches(", 07:00 UTC").count() + card.body().matches(", 08:00 UTC").count(),
+        3,
+        "{}",
+        card.body()
+    );
+    office.bob.react(&room, &card.event_id, "✅").await?;
+    office.answer(&office.bob, &room, &oncall, "It said:").await?;
+
+    let says = |text: &'static str| {
+        let oncall = oncall.clone();
+        move |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body().contains(text)).map(drop)
+    };
+    office.ask(&office.alice, &room, "!schedules").await?;
+    office.alice.until(&room, "the list", says("every weekday at 09:00 · next on")).await?;
+    let seen = office.alice.timeline(&room);
+    let list = seen.messages_of(&oncall).find(|event| event.body().contains("· next on")).expect("the list");
+    assert!(list.body().contains(office.bob.user_id().as_str()), "{}", list.body());
+    // Alice made the room, so she is a moderator.
+    office.ask(&office.alice, &room, "!unschedule 1").await?;
+    office.alice.until(&room, "that it ended", says("Schedule 1 is ended.")).await?;
+    office.ask(&office.bob, &room, "!unschedule 1").await?;
+    office.alice.until(&room, "that there is none", says("There is no schedule 1")).await?;
+
+    // What cannot be set up says so on the card, and to the model.
+    office.ask(&office.bob, &room, "set up every 5 minutes").await?;
+    let card = |seen: &Timeline| {
+        seen.messages_of(&oncall).find(|event| event.body().contains("This can't be set up")).cloned()
+    };
+    let card = office.bob.until(&room, "the card that says why not", card).await?;
+    office.bob.react(&room, &card.event_id, "✅").await?;
+    office.answer(&office.bob, &room, &oncall, "more often than every 15 minutes").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a12_a_reminder_notifies_its_owner_once_through_a_kill_and_is_gone_when_forgotten() -> Result<()> {
+    let mut office = assistants::Office::open_with(|setup| {
+        setup.section("assistants", json!({"enabled": true, "tools": ["reminder_add"]}))
+    })
+    .await?;
+    let alice = shared().person("alice").await;
+    let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
+    let says = |text: &'static str| {
+        let assistant = assistant.clone();
+        move |seen: &Timeline| seen.messages_of(&assistant).find(|event| event.body().contains(text)).cloned()
+    };
+    alice.send(&room, "!remind tomorrow at 10 call Anna").await?;
+    alice.until(&room, "the question for her zone", says("I don't know your time zone")).await?;
+    alice.send(&room, "!zone Europe/Berlin").await?;
+    alice.until(&room, "her zone", says("where you are")).await?;
+    office.claude.on(
+        Matcher::user("remind me"),
+        Turn::tool_use("reminder_add", json!({"when": "tomorrow at 10", "text": "call Anna"})),
+    );
+    office.claude.enqueue(Turn::text("I will remind you."));
+    alice.send(&room, "remind me tomorrow at ten to call Anna").await?;
+    office.answered(&alice, &room, "I will remind you.").await?;
+    let due = now_s() + 20;
+    alice.send(&room, "!remind 20s tea").await?;
+    alice.until(&room, "a promise", says("I'll remind you on")).await?;
+    alice.send(&room, "!remind coffee in 2 seconds").await?;
+    let coffee = alice.until(&room, "the first reminder", says("⏰ coffee")).await?;
+    assert!(coffee.mentions(alice.user_id()) && coffee.content["msgtype"] == "m.text", "{}", coffee.body());
+
+    office.workmate.kill();
+    until_clock(due + 15).await;
+    office.workmate.start_again().await;
+    let tea = alice.until(&room, "the late reminder", says("⏰ tea")).await?;
+    assert!(tea.mentions(alice.user_id()) && tea.body().contains("This was due on"), "{}", tea.body());
+    alice.send(&room, "!reminders").await?;
+    let list = alice.until(&room, "what is left", says("call Anna (")).await?;
+    assert!(list.body().contains("10:00 CE") && !list.body().contains("tea"), "{}", list.body());
+    let seen = alice.timeline(&room);
+    assert_eq!(seen.messages_of(&assistant).filter(|event| event.body().starts_with('⏰')).count(), 2, "{seen}");
+
+    alice.send(&room, "!forget").await?;
+    alice.send(&room, "!reminders").await?;
+    alice.until(&room, "that nothing is left", says("You have no reminders")).await?;
+    Ok(())
+}

@@ -266,9 +266,10 @@ impl Engine {
         }
     }
 
-    /// Returns whether the id of a person's assistant would be valid; a long id of theirs makes it too long.
+    /// Returns whether the id of a person's assistant would be valid: a long id of theirs makes it too long, and with the
+    /// letters of a historical one it could not be registered.
     fn fits_an_assistant(&self, owner: &UserId) -> bool {
-        crate::core::id::is_user(&self.assistant_persona(owner).user)
+        crate::core::id::may_be_registered(&self.assistant_persona(owner).user)
     }
 
     /// Returns the persona of `owner`'s assistant.

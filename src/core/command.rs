@@ -86,7 +86,10 @@ pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -
     // `!note … @oncall`: a trailing address is not part of the note, unless one came before.
     let unaddressed = text == after_quote(&message.body).trim_end();
     let behind = if unaddressed { strip_address_behind(text, html, coworker) } else { None };
+    // `<pill>: !help <pill>`; a note is taken as it is.
+    let twice = || strip_address_behind(text, html, coworker).and_then(CoworkerCommand::parse);
     let asked = behind.and_then(command_in).or_else(|| command_in(text));
+    let asked = asked.or_else(|| twice().map(CoworkerRequest::Command));
     asked.unwrap_or(CoworkerRequest::Prompt(text))
 }
 

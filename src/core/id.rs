@@ -87,6 +87,16 @@ pub fn is_user(id: &UserId) -> bool {
     id.as_str().len() <= ID_BYTES_MAX && !id.as_str().chars().any(is_unseen)
 }
 
+/// Returns whether a parsed user id may be given to a new user (spec, "User Identifiers").
+#[must_use]
+pub fn may_be_registered(id: &UserId) -> bool {
+    is_user(id)
+        && id
+            .localpart()
+            .chars()
+            .all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '.' | '_' | '=' | '-' | '/' | '+'))
+}
+
 /// Returns whether a parsed server name is a valid one.
 #[must_use]
 pub fn is_server(name: &ServerName) -> bool {
@@ -183,5 +193,20 @@ mod tests {
         }
         // The limit is in bytes, not letters.
         assert!(user(&format!("@{}:hs", "ä".repeat(130))).is_none());
+    }
+
+    #[test]
+    fn a1_an_id_that_a_new_user_may_have_is_short_and_of_small_letters() {
+        for (id, may) in [
+            ("@assistant-alice:hs", true),
+            ("@assistant-dot.ted:hs", true),
+            ("@assistant-eq=2fsign:hs", true),
+            ("@assistant-_under/7+x:hs", true),
+            ("@assistant-Alice:hs", false),
+            ("@assistant-a!b:hs", false),
+        ] {
+            let id = UserId::parse(id).expect("an id");
+            assert_eq!(may_be_registered(&id), may, "{id}");
+        }
     }
 }

@@ -20,7 +20,7 @@ pub use self::failures::{
     nothing_to_say, overloaded_gave_up, overloaded_trying, refused, request_refused, room_replaced, too_long,
     tools_failed, unfinished, work_too_long,
 };
-pub use self::service::{ServiceStatus, id_too_long, not_a_member, service_status};
+pub use self::service::{ServiceStatus, id_does_not_fit, not_a_member, service_status};
 pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};
 use ruma::UserId;
 

@@ -77,7 +77,7 @@ impl Engine {
         txn: ruma::OwnedTransactionId,
     ) -> Result<(), EngineError> {
         let text = if !self.fits_an_assistant(person) {
-            words::id_too_long()
+            words::id_does_not_fit()
         } else if !self.may_have_assistant(person)? {
             words::not_a_member()
         } else if self.config.assistants.enabled && person.server_name() == self.namespace.server {

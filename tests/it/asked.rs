@@ -227,7 +227,8 @@ async fn g_somebody_whose_id_is_too_long_for_an_assistant_is_told_so() -> Result
     let service = office.workmate.slot().service();
     let long = shared().person(&"l".repeat(239)).await;
     let dm = long.create_dm(&service).await?;
-    let told = |seen: &Timeline| seen.messages_of(&service).find(|event| event.body() == words::id_too_long()).cloned();
+    let told =
+        |seen: &Timeline| seen.messages_of(&service).find(|event| event.body() == words::id_does_not_fit()).cloned();
     long.until(&dm, "why there is none", told).await?;
     Ok(())
 }

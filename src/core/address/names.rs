@@ -174,7 +174,8 @@ pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerH
     }
     let marked = behind.strip_prefix(VOCATIVE).filter(|rest| rest.starts_with(char::is_whitespace));
     let parted = || spelling::behind_dash(behind).filter(|said| !said.trim().is_empty());
-    let Some(rest) = marked.or_else(|| rest.strip_prefix([':', ',', '：', '，'])).or_else(parted) else {
+    let Some(rest) = marked.or_else(|| rest.strip_prefix([':', ',', '：', '，', '、', ';', '；'])).or_else(parted)
+    else {
         return rest.trim();
     };
     // `**oncall:** …`

@@ -9,7 +9,8 @@ use crate::core::{
 /// A longer text is not a command and is not scanned.
 const COMMAND_BYTES_MAX: usize = 16 * 1024;
 /// What people and clients put around a command: emphasis, code, quotation marks.
-const AROUND: [char; 12] = ['*', '_', '~', '`', '"', '\'', '“', '”', '„', '«', '»', '‘'];
+const AROUND: [char; 21] =
+    ['*', '_', '~', '`', '"', '\'', '“', '”', '„', '«', '»', '‘', '’', '‚', '‹', '›', '「', '」', '『', '』', '´'];
 /// Punctuation that people put after a command, as after a sentence.
 const BEHIND: [char; 8] = ['.', '!', '?', ',', ';', ':', '…', '。'];
 

@@ -262,7 +262,7 @@ impl Cleaner {
     }
 
     fn link(&mut self, dest_url: &str) {
-        let dest_url = CowStr::from(dest_url.to_owned());
+        let dest_url = CowStr::from(with_small_scheme(dest_url));
         let written = !self.in_link && may_link(&dest_url, self.pills);
         self.open.push(written);
         let is_raw = matches!(self.events.last(), Some(Event::Text(text)) if text.ends_with(char::is_alphanumeric));
@@ -348,7 +348,7 @@ impl Cleaner {
                     }
                     folds::Piece::Text(text) => {
                         self.begin_html_paragraph();
-                        self.events.push(Event::Text(text.to_owned().into()));
+                        self.html_text(text);
                     }
                 }
             }
@@ -356,6 +356,26 @@ impl Cleaner {
                 self.events.push(Event::SoftBreak);
             }
         }
+    }
+
+    /// Handles a text inside a block of raw HTML: emphasis and the like within it count, everything else is shown.
+    fn html_text(&mut self, text: &str) {
+        let mut rest = text;
+        while let Some(begin) = rest.find('<') {
+            let Some(end) = rest[begin..].find('>').map(|end| begin + end + 1) else { break };
+            let (before, tag) = (&rest[..begin], &rest[begin..end]);
+            if !before.is_empty() {
+                self.events.push(Event::Text(before.to_owned().into()));
+            }
+            if self.pills || !self.inline.take(tag, self.open.len(), &mut self.events) {
+                self.events.push(Event::Text(tag.to_owned().into()));
+            }
+            rest = &rest[end..];
+        }
+        if !rest.is_empty() {
+            self.events.push(Event::Text(rest.to_owned().into()));
+        }
+        self.inline.end();
     }
 
     fn begin_html_paragraph(&mut self) {
@@ -395,6 +415,16 @@ fn may_be_shown(dest_url: &str) -> bool {
         && letters::tamed(dest_url) == dest_url
         && !is_script()
         && !Url::parse(dest_url).is_ok_and(|url| is_user_link(&url))
+}
+
+/// Returns an address with its scheme in small letters: the last wall compares it letter by letter.
+fn with_small_scheme(dest_url: &str) -> String {
+    match dest_url.split_once(':') {
+        Some((scheme, rest)) if scheme.chars().all(|letter| letter.is_ascii_alphabetic()) => {
+            format!("{}:{rest}", scheme.to_ascii_lowercase())
+        }
+        _ => dest_url.to_owned(),
+    }
 }
 
 fn may_link(dest_url: &str, pills: bool) -> bool {

@@ -146,7 +146,9 @@ fn address_end(text: &str) -> usize {
     };
     let (mut open, mut before) = (0_usize, '/');
     for (at, letter) in text.char_indices() {
-        let is_emphasis = letter == '*' && text[at..].starts_with("**") && before != '/';
+        // `/**/` and `/**.js` are patterns of paths.
+        let behind = text[at..].strip_prefix("**").map(|behind| behind.chars().next().unwrap_or(' '));
+        let is_emphasis = behind.is_some_and(|behind| before != '/' || !behind.is_ascii() || behind.is_whitespace());
         let is_next_word = before.is_ascii_alphanumeric() && letter.is_alphabetic() && is_unspaced(letter);
         if ends(letter) || is_emphasis || is_next_word || (letter == ')' && open == 0) {
             return at;

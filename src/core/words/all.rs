@@ -448,7 +448,7 @@ fn service(book: &mut Book) {
     book.told("!assistant", &assistant_is_known(&assistant, Some(chat)));
     book.told("!assistant", &assistants_off());
     book.told("!assistant", &not_a_member());
-    book.told("!assistant", &id_too_long());
+    book.told("!assistant", &id_does_not_fit());
     book.told("!help", &service_help(false));
     book.told("!help of an admin", &service_help(true));
     let status = ServiceStatus {

@@ -57,11 +57,11 @@ pub fn service_status(status: &ServiceStatus) -> String {
     text
 }
 
-/// Says that a person's id is too long for an assistant's id.
+/// Says that an assistant's id cannot be made of a person's id.
 #[must_use]
-pub fn id_too_long() -> String {
-    "Your user id is too long for an assistant: its own id is yours with a word in front, and an id may have 255 letters. \
-     Coworkers answer you in rooms all the same."
+pub fn id_does_not_fit() -> String {
+    "No assistant can be made for your user id: an assistant's own id is yours with a word in front, and a new id may have \
+     no more than 255 letters, none of them capital. Coworkers answer you in rooms all the same."
         .to_owned()
 }
 

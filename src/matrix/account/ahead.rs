@@ -123,9 +123,14 @@ impl Account {
     /// As [`Self::sync_since`].
     pub(super) async fn keep_up_with(&self, room: &RoomId) -> Result<(), MatrixError> {
         let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied();
-        // Devices come and go without an event in any room.
-        let fresh = Instant::now().checked_sub(DEVICES_KEPT);
-        match self.ahead.due().max(behind).max(fresh) {
+        let owed = self.ahead.due().max(behind);
+        // Devices come and go without an event in any room. Where this sync fails, they are as known as they were.
+        if let Some(fresh) = Instant::now().checked_sub(DEVICES_KEPT).filter(|fresh| Some(*fresh) > owed)
+            && Box::pin(self.sync_since(fresh)).await.is_ok()
+        {
+            return Ok(());
+        }
+        match owed {
             Some(since) => Box::pin(self.sync_since(since)).await,
             None => Ok(()),
         }

@@ -185,18 +185,20 @@ impl Verifying {
     /// # Errors
     /// When the homeserver does not answer.
     pub async fn advance(&mut self) -> Result<Verification, MatrixError> {
+        let state = self.request.state();
+        // If both sides started, one start counts, and the SDK replaces the other.
+        if let VerificationRequestState::Transitioned { verification: SdkVerification::SasV1(sas) } = &state {
+            self.sas = Some(sas.clone());
+        }
         if let Some(sas) = &self.sas {
             return advance_sas(sas).await;
         }
-        match self.request.state() {
+        match state {
             VerificationRequestState::Requested { .. } => {
                 self.request.accept_with_methods(vec![VerificationMethod::SasV1]).await?;
             }
             VerificationRequestState::Ready { .. } if self.request.we_started() => {
                 self.request.start_sas().await?;
-            }
-            VerificationRequestState::Transitioned { verification: SdkVerification::SasV1(sas) } => {
-                return advance_sas(self.sas.insert(sas)).await;
             }
             VerificationRequestState::Created { .. } => return Ok(Verification::Unanswered),
             VerificationRequestState::Ready { .. } => {}
@@ -230,7 +232,9 @@ impl Verifying {
 
 async fn advance_sas(sas: &SasVerification) -> Result<Verification, MatrixError> {
     match sas.state() {
-        SasState::Started { .. } if !sas.we_started() => {
+        // Only the other side's start leads here. `sas.we_started` tells who made the request, who need not be the one who
+        // starts (matrix-sdk-crypto 0.18, `VerificationRequest::receive`).
+        SasState::Started { .. } => {
             sas.accept().await?;
             Ok(Verification::Waiting)
         }

@@ -238,10 +238,15 @@ fn words<'a>(content: &'a JsonObject, html: Option<&str>) -> Option<Cow<'a, str>
     other.map(Cow::Owned).or(body.map(Cow::Borrowed))
 }
 
-/// Returns a file's name; if both fields are present, `body` is the caption.
+/// The name of a file with a caption and a blank name.
+const UNNAMED: &str = "file";
+
+/// Returns a file's name; if both fields are present, `body` is the caption. With a blank name, words are one too.
 fn file_name(content: &JsonObject) -> &str {
     let name = |field: &str| text(content, field).filter(|name| !name.trim().is_empty());
-    name("filename").or(name("body")).unwrap_or_default()
+    let is_caption = |body: &&str| text(content, "filename").is_some() && body.trim().contains(char::is_whitespace);
+    let body = name("body").map(|body| if is_caption(&body) { UNNAMED } else { body });
+    name("filename").or(body).unwrap_or_default()
 }
 
 fn attachment(msgtype: &str, name: &str, content: &JsonObject) -> MessageKind {

@@ -211,6 +211,22 @@ fn h_what_people_copy_keeps_its_letters_though_a_room_could_be_called_in_it() {
 }
 
 #[test]
+fn h_bold_addresses_end_before_cjk_text_summaries_may_be_bold_and_schemes_may_be_capital() {
+    let bold = render("**https://x.y/**を参照。その後**b**");
+    let html = bold.html.expect("bold");
+    assert!(html.contains("<strong>https://x.y/</strong>") || html.contains("https://x.y/</a></strong>"), "{html}");
+    assert!(html.contains("<strong>b</strong>"), "{html}");
+    let pattern = render("https://x.y/**/z.js and **b**").html.expect("bold");
+    assert!(pattern.contains("https://x.y/**/z.js") && pattern.contains("<strong>b</strong>"), "{pattern}");
+    let folded = render("<details>\n<summary><b>Click</b></summary>\n\ntext\n\n</details>");
+    let html = folded.html.expect("a fold");
+    assert!(html.contains("<summary><strong>Click</strong></summary>"), "{html}");
+    assert!(!folded.body.contains("<b>"), "{}", folded.body);
+    let link = render("[report](HTTPS://X.Y/a)").html.expect("a link");
+    assert_eq!(link, "<a href=\"https://X.Y/a\">report</a>");
+}
+
+#[test]
 fn h_formulas_keep_every_letter_of_their_source() {
     let table = [
         ("\\(E = mc^2\\)", "E = mc^2", "span"),

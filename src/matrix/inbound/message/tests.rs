@@ -144,6 +144,9 @@ fn c7_of_a_file_what_is_needed_is_read_whatever_else_is_said_of_it() {
     let nameless = json!({ "msgtype": "m.file", "body": null, "filename": 7, "url": "mxc://hs/abc" });
     let EventKind::Message(message) = read(&nameless) else { panic!("{nameless}") };
     assert!(matches!(message.kind, MessageKind::Attachment { media: Some(_), .. }), "{message:?}");
+    let blank = json!({ "msgtype": "m.file", "body": "what is this?", "filename": "", "url": "mxc://hs/abc" });
+    let EventKind::Message(message) = read(&blank) else { panic!("{blank}") };
+    assert!(!message.is_uncaptioned() && message.body == "what is this?", "{message:?}");
     let lost = json!({ "msgtype": "m.image", "body": "a.png" });
     let EventKind::Message(message) = read(&lost) else { panic!("{lost}") };
     assert!(matches!(message.kind, MessageKind::Attachment { media: None, .. }), "{message:?}");

@@ -308,10 +308,10 @@ fn a6_the_service_bot_hears_only_its_own_persons_words() {
         room: ruma::room_id!("!bot:here.org").to_owned(),
         sender: sender.to_owned(),
         sent_at: crate::core::time::Timestamp::from_ms(0),
-        kind: EventKind::Message(Message { kind, ..Message::text("!status") }),
+        kind: EventKind::Message(Message { kind, ..Message::text("!changes") }),
     };
     let table = [
-        (alice, MessageKind::Text, Who::Person, true, Some(ServiceCommand::Status)),
+        (alice, MessageKind::Text, Who::Person, true, Some(ServiceCommand::Changes)),
         (alice, MessageKind::Text, Who::Person, false, Some(ServiceCommand::Help)),
         (alice, MessageKind::Notice, Who::Person, true, None),
         (alice, MessageKind::Text, Who::Guest, true, None),

@@ -278,7 +278,7 @@ async fn c19_a_used_up_budget_is_said_before_work_begins_and_outlasts_a_restart(
     let told = |seen: &Timeline| seen.answer(&bobs, &oncall, office.bob.user_id()).map(|_| ());
     office.bob.until(&room, "the word to bob", told).await?;
     office.ask(&office.alice, &room, "!status").await?;
-    office.answer(&office.alice, &room, &oncall, "This month I've used $1.").await?;
+    office.answer(&office.alice, &room, &oncall, "I've used $1.").await?;
     until_runs_ended(&office.workmate, 4).await;
     let seen = office.alice.timeline(&room);
     assert_eq!(seen.messages_of(&oncall).filter(|event| event.body().starts_with("My budget")).count(), 2, "{seen}");

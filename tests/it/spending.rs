@@ -3,18 +3,21 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Result;
-use ruma::UserId;
-use serde_json::json;
+use ruma::{OwnedRoomId, UserId};
+use serde_json::{Value, json};
 use workmate::standin::{Gate, RecordedRequest, Turn};
 
 use crate::{
-    assistants,
+    assistants, audit,
     harness::{
-        Message, RoomKind, SeenEvent, Setup, Timeline,
+        Message, Person, RoomKind, SeenEvent, Setup, Timeline, Workmate,
         homeserver::shared,
         office::{Office, answers_in_thread, question_of},
         readiness::until_runs_ended,
@@ -206,5 +209,136 @@ async fn c23_an_assistant_has_a_breaker_and_a_budget() -> Result<()> {
     until_runs_ended(&office.workmate, 7).await;
     assert_eq!(office.claude.requests().len(), 5);
     assert_eq!(said(&bob.timeline(&rooms[1]), &assistant, beginning).len(), 1);
+    Ok(())
+}
+
+/// A text that costs more than ten cents and less than fifty.
+fn long_tale() -> String {
+    "once upon a time ".repeat(4_500)
+}
+
+/// Returns what `audit spend` says.
+fn spent_by(workmate: &Workmate, by: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&audit::told(workmate, &format!("spend --by {by} --json"))?)?)
+}
+
+/// Returns a gauge of the workspace's account this month, in millionths.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a test spends little")]
+async fn gauge(workmate: &Workmate, name: &str) -> Result<u64> {
+    let url = format!("http://{}/metrics", workmate.slot().health_listen);
+    let shown = reqwest::Client::builder().no_proxy().build()?.get(url).send().await?.text().await?;
+    let series = format!("{name}{{scope=\"workspace\",period=\"month\",coworker=\"\"}} ");
+    let value = shown.lines().find_map(|line| line.strip_prefix(&series));
+    let dollars: f64 = value.ok_or_else(|| anyhow::anyhow!("{series} is not in\n{shown}"))?.parse()?;
+    Ok((dollars * 1e6).round() as u64)
+}
+
+/// Checks that the sums of `audit spend`, of the index and of the budget agree, and returns them. No run may be going on.
+async fn sums_agree(workmate: &Workmate) -> Result<u64> {
+    let index = audit::told(workmate, "export")?;
+    let entries: Vec<Value> = index.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let in_index: u64 = entries.iter().filter_map(|entry| entry["cost_micro_usd"].as_u64()).sum();
+    for by in ["room", "person", "coworker", "model", "day"] {
+        let spent = spent_by(workmate, by)?;
+        let rows = spent["rows"].as_array().expect("rows").iter();
+        let sum: u64 = rows.filter_map(|row| row["cost_micro_usd"].as_u64()).sum();
+        assert_eq!(
+            (sum, spent["sum"]["cost_micro_usd"].as_u64()),
+            (in_index, Some(in_index)),
+            "{by}: {spent}\n{index}"
+        );
+    }
+    assert_eq!(gauge(workmate, "workmate_budget_spent_usd").await?, in_index);
+    assert_eq!(gauge(workmate, "workmate_budget_reserved_usd").await?, 0);
+    Ok(in_index)
+}
+
+fn warnings(seen: &Timeline, service: &UserId) -> Vec<String> {
+    said(seen, service, "Budgets are running low").iter().map(|event| event.body().to_owned()).collect()
+}
+
+/// Asks the service bot for `!status` and returns its answer.
+async fn status_of(office: &Office, person: &Person, beginning: &str) -> Result<String> {
+    let service = office.workmate.slot().service();
+    let dm = person.create_dm(&service).await?;
+    person.until(&dm, "the welcome", |seen| seen.messages_of(&service).next().map(|_| ())).await?;
+    person.send(&dm, "!status").await?;
+    let answer = |seen: &Timeline| said(seen, &service, beginning).pop();
+    Ok(person.until(&dm, "the status", answer).await?.body().to_owned())
+}
+
+/// Opens an office where Alice is the admin, with a limit of a tale for each person; returns it with the audit room.
+async fn with_limits() -> Result<(Office, OwnedRoomId)> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let admins = json!({ "admins": [people[0].user_id()] });
+    let budgets = json!({"workspace": {"usd_month": 100}, "person": {"usd_day": "0.10"}, "room": {"usd_day": 50}});
+    let office =
+        Office::open_for(people, |setup| setup.section("workspace", admins).section("budgets", budgets)).await?;
+    let audit = office.alice.until_invited_by(&office.workmate.slot().service()).await?;
+    office.alice.join(&audit).await?;
+    Ok((office, audit))
+}
+
+#[tokio::test]
+async fn c23_admins_are_warned_once_and_see_the_ledger_and_all_sums_agree_after_a_crash() -> Result<()> {
+    let (mut office, audit) = with_limits().await?;
+    let (room, oncall, service) =
+        (office.room(RoomKind::Plain).await?, office.oncall(), office.workmate.slot().service());
+    let has_crashed = Arc::new(AtomicBool::new(false));
+    let crashed = has_crashed.clone();
+    office.claude.respond_with(move |_| {
+        let turn = Turn::text(long_tale()).delta_chars(20_000);
+        if crashed.load(Ordering::Relaxed) { turn } else { turn.gate_after(1).0 }
+    });
+
+    // A crash in the middle of Alice's call: what it cost until then counts, and what it costs again.
+    office.ask(&office.alice, &room, "a tale").await?;
+    office.claude.wait_for_request(|request| question_of(request).contains("a tale")).await?;
+    assert!(gauge(&office.workmate, "workmate_budget_reserved_usd").await? > 0);
+    office.workmate.kill();
+    has_crashed.store(true, Ordering::Relaxed);
+    office.workmate.start_again().await;
+    office.ask(&office.bob, &room, "another tale").await?;
+    until_runs_ended(&office.workmate, 2).await;
+    let warned = |seen: &Timeline| {
+        let all = warnings(seen, &service).concat();
+        (all.contains("alice") && all.contains("bob")).then_some(all)
+    };
+    let told = office.alice.until(&audit, "the warning", warned).await?;
+    assert!(told.contains("of $0.10 today, used up") && !told.contains("A room"), "{told}");
+    let all_told = warnings(&office.alice.timeline(&audit), &service);
+
+    // Bob's 🔁 of what Alice asked counts as his, and is declined in plain words.
+    let answer = said(&office.bob.timeline(&room), &oncall, "once upon a time").pop().expect("an answer");
+    let calls = office.claude.requests().len();
+    office.bob.react(&room, &answer.event_id, "🔁").await?;
+    let word = |seen: &Timeline| {
+        said(seen, &oncall, "Your budget for today, $0.10, is used up").into_iter().find(|event| {
+            event.mentions(office.bob.user_id()) && event.body().contains("The person who runs Workmate can raise it")
+        })
+    };
+    office.bob.until(&room, "the word to bob", word).await?;
+    until_runs_ended(&office.workmate, 3).await;
+    assert_eq!(office.claude.requests().len(), calls);
+
+    let status = status_of(&office, &office.alice, "Workmate ").await?;
+    for part in ["Spent: $", "of $100 this month", "oncall: $", "People, $0.10 a day each: 0 past 80 %, 2 used up"] {
+        assert!(status.replace('`', "").contains(part), "{part} is not in {status}");
+    }
+    let own = status_of(&office, &office.bob, "You've used $").await?;
+    assert!(own.contains("of $0.10 today") && !own.contains("oncall"), "{own}");
+
+    let before = sums_agree(&office.workmate).await?;
+    let people = spent_by(&office.workmate, "person")?;
+    assert_eq!(people["rows"].as_array().map(Vec::len), Some(2), "{people}");
+    // Stopped, the store says the same; and nobody is warned again.
+    let running = spent_by(&office.workmate, "room")?;
+    office.workmate.stop().await;
+    assert_eq!(spent_by(&office.workmate, "room")?, running);
+    office.workmate.start_again().await;
+    office.ask(&office.bob, &room, "!status").await?;
+    office.answer(&office.bob, &room, &oncall, "This room has used $").await?;
+    assert_eq!(sums_agree(&office.workmate).await?, before);
+    assert_eq!(warnings(&office.alice.timeline(&audit), &service), all_told);
     Ok(())
 }

@@ -209,6 +209,12 @@ async fn c23_an_assistant_has_a_breaker_and_a_budget() -> Result<()> {
     until_runs_ended(&office.workmate, 7).await;
     assert_eq!(office.claude.requests().len(), 5);
     assert_eq!(said(&bob.timeline(&rooms[1]), &assistant, beginning).len(), 1);
+
+    // Operators see what assistants cost, and not where.
+    let written = audit::told(&office.workmate, "spend --by room --json")?;
+    assert!(!rooms.iter().any(|room| written.contains(room.as_str())), "{written}");
+    let sums = sums_agree(&office.workmate).await?;
+    assert!(sums > 100_000, "{sums}");
     Ok(())
 }
 

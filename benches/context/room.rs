@@ -89,7 +89,14 @@ impl Room {
     }
 
     fn read(&self, number: usize) -> Read {
-        Read { event: self.event(number), sealed: None, was_encrypted: true, key_missing: None, sender_key: None }
+        Read {
+            event: self.event(number),
+            sealed: None,
+            was_encrypted: true,
+            key_missing: None,
+            sender_key: None,
+            ciphertext: None,
+        }
     }
 
     /// Makes the event with that number: mostly messages, some in threads or edited, some reactions and redactions.

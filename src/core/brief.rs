@@ -40,6 +40,7 @@ struct Record<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the model reads this name")]
 struct Task<'a> {
     from: &'static str,
     name: &'a str,

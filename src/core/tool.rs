@@ -312,9 +312,8 @@ impl Tool {
     fn is_for_assistants(&self) -> bool {
         match self.offer.source {
             Source::Room => false,
-            Source::Chat => true,
             Source::Process => built_in(self.offer.name.as_str()).is_some_and(BuiltIn::is_for_assistants),
-            Source::Mcp { .. } => true,
+            Source::Chat | Source::Mcp { .. } => true,
             // The provider executes a call before anybody can be asked.
             Source::Provider => !self.hosts.is_empty(),
         }

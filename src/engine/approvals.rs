@@ -119,7 +119,7 @@ impl Engine {
             approval::mentioned(&pending.rule, &record.asker, level)
         };
         let names = names(account, &record.room, &pending.rule, &record.asker).await;
-        let meaning = self.meaning_of(record, pending);
+        let meaning = Self::meaning_of(record, pending);
         let setting =
             Setting { place: &record.place, mask: self.tools.mask(), names: &names, meaning: meaning.as_deref() };
         let open_ms = open_ms.unsigned_abs();

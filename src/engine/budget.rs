@@ -136,25 +136,22 @@ impl Engine {
     fn holders_of(record: &RunRecord) -> Vec<Holder> {
         let mut holders = vec![Holder::Workspace];
         holders.extend(record.payer().map(|person| Holder::Person(person.to_owned())));
-        match record.owner() {
-            Some(owner) => holders.push(Holder::Assistant(owner.to_owned())),
-            None => {
-                holders.push(Holder::Coworker(record.user.clone()));
-                holders.push(Holder::Room(record.room.clone()));
-            }
+        if let Some(owner) = record.owner() {
+            holders.push(Holder::Assistant(owner.to_owned()));
+        } else {
+            holders.push(Holder::Coworker(record.user.clone()));
+            holders.push(Holder::Room(record.room.clone()));
         }
         holders
     }
 
     /// Returns whose run it is, as its outlays keep it.
     fn run_by(&self, record: &RunRecord) -> RunBy {
-        match record.owner() {
-            Some(_) => RunBy::Assistant,
-            None => {
-                let id = self.coworker(&record.user).map(|coworker| coworker.id.0.clone());
-                RunBy::Coworker(id, record.room.clone())
-            }
+        if record.owner().is_some() {
+            return RunBy::Assistant;
         }
+        let id = self.coworker(&record.user).map(|coworker| coworker.id.0.clone());
+        RunBy::Coworker(id, record.room.clone())
     }
 
     /// Returns a run's usage of the model. Its cost is what the accounts were charged, those of processes that crashed

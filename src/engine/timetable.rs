@@ -99,7 +99,7 @@ pub(super) async fn keep_timetable(engine: Shared) {
         let sleep = async {
             match first {
                 Some(first) => {
-                    tokio::time::sleep(Duration::from_millis(first.ms_since(clock::now())).min(LOOK_EVERY)).await
+                    tokio::time::sleep(Duration::from_millis(first.ms_since(clock::now())).min(LOOK_EVERY)).await;
                 }
                 None => std::future::pending().await,
             }

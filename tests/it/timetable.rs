@@ -21,8 +21,7 @@ use crate::{
 const DUE_AFTER_S: i64 = 25;
 
 fn now_s() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_secs()).expect("it fits")
+    workmate::clock::now().as_ms() / 1_000
 }
 
 /// Writes a moment as a schedule's date in UTC.

@@ -299,8 +299,7 @@ fn is_named_in_part(text: &str, member: &Member<'_>, greeted: bool) -> bool {
         let is_name = is_name(part);
         let spelled = without_umlauts(part);
         let forms = std::iter::once(part).chain(spelled.as_deref());
-        is_name && forms.clone().any(|part| calls(text, part, greeted))
-            || is_name && inflected::is_called(text, part)
+        (is_name && (forms.clone().any(|part| calls(text, part, greeted)) || inflected::is_called(text, part)))
             || !part.is_empty() && titled.is_some_and(|text| forms.clone().any(|part| calls(text, part, true)))
     }) {
         return true;

@@ -241,6 +241,7 @@ const ASKS: [&str; 62] = [
 ];
 
 /// A name found at the start of a text.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about how the name is written")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     /// Its length in bytes, including what precedes it, and the markup or honorific after it.

@@ -259,7 +259,10 @@ mod tests {
         }
     }
 
-    fn shown(by: By, since: Option<Timestamp>) -> (Vec<(String, usize, usize, u64, u64)>, Row) {
+    /// A row's name, runs, calls, cost, and what had no known price.
+    type Shown = (String, usize, usize, u64, u64);
+
+    fn shown(by: By, since: Option<Timestamp>) -> (Vec<Shown>, Row) {
         let before = Timestamp::from_ms(AT.as_ms() - 40 * DAY_MS);
         // The second is in the outlays already; the third is too young for one that has none.
         let after = Timestamp::from_ms(AT.as_ms() + 3 * DAY_MS);

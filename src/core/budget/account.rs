@@ -165,8 +165,8 @@ impl Account {
     pub fn settle(&mut self, call: &str, cost: Usd) -> Usd {
         let Some(held) = self.held.remove(call) else { return Usd::ZERO };
         let more = cost.without(held.counted);
-        add(&mut self.months, held.month, more, MONTHS_KEPT);
-        add(&mut self.days, held.day, more, DAYS_KEPT);
+        add(&mut self.months, &held.month, more, MONTHS_KEPT);
+        add(&mut self.days, &held.day, more, DAYS_KEPT);
         held.counted.add(more)
     }
 
@@ -196,10 +196,10 @@ impl Account {
     }
 }
 
-fn add(sums: &mut BTreeMap<String, Usd>, span: String, cost: Usd, kept_max: usize) {
-    let sum = sums.entry(span.clone()).or_default();
+fn add(sums: &mut BTreeMap<String, Usd>, span: &str, cost: Usd, kept_max: usize) {
+    let sum = sums.entry(span.to_owned()).or_default();
     *sum = sum.add(cost);
-    trim(sums, &span, kept_max);
+    trim(sums, span, kept_max);
 }
 
 /// Drops what is farthest from `span`, which after a jump of the clock need not be the newest.

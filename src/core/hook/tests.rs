@@ -28,13 +28,17 @@ fn hook(proof: Proof, sender: Sender) -> Hook {
 
 fn headers(pairs: &[(&str, &str)]) -> Headers {
     let mut headers = Headers::default();
-    pairs.iter().for_each(|(name, value)| headers.add(name, value.as_bytes()));
+    for (name, value) in pairs {
+        headers.add(name, value.as_bytes());
+    }
     headers
 }
 
 fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().to_vec()
 }
 
@@ -86,6 +90,9 @@ fn c21_standard_webhooks_and_github_prove_themselves_as_their_documents_say() {
     assert_eq!((read.payload.as_str(), read.cut), ("Hello, World!", false));
 }
 
+/// A proof, its secret, and the headers that prove.
+type Row<'a> = (Proof, &'a str, Vec<(&'a str, String)>);
+
 #[test]
 fn c21_each_proof_takes_its_own_and_refuses_what_is_a_byte_off() {
     let body = br#"{"a":1}"#;
@@ -93,7 +100,7 @@ fn c21_each_proof_takes_its_own_and_refuses_what_is_a_byte_off() {
     let base64 = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
     let standard_secret = format!("whsec_{}", base64(key));
     let signature = hex(&mac(key, &[body]));
-    let rows: Vec<(Proof, &str, Vec<(&str, String)>)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         (
             Proof::Standard,
             &standard_secret,

@@ -17,10 +17,7 @@ impl Run {
         if self.posting.is_some() {
             return;
         }
-        let (step, message) = match self.outbox.pop_front() {
-            Some(Show::Send(step, message) | Show::Edit(step, message)) => (step, message),
-            None => return,
-        };
+        let Some(Show::Send(step, message) | Show::Edit(step, message)) = self.outbox.pop_front() else { return };
         let (first, target) = match step {
             Step::Edit(number) => {
                 self.record.edits = number;

@@ -113,9 +113,8 @@ fn numeric_date(word: &str) -> Option<Date> {
         let parts: Vec<&str> = word.split(separator).collect();
         <[&str; 3]>::try_from(parts).ok()
     };
-    let (year, month, day) = match (parts('-'), parts('.')) {
-        (Some([year, month, day]), _) | (None, Some([day, month, year])) => (year, month, day),
-        (None, None) => return None,
+    let ((Some([year, month, day]), _) | (None, Some([day, month, year]))) = (parts('-'), parts('.')) else {
+        return None;
     };
     if year.len() != 4 {
         return None;

@@ -224,6 +224,11 @@ fn work(book: &mut Book) {
     book.told("a call that a bridge's puppet asked for", &super::approval::ask_through_a_person(&tool_name()));
     book.told("a plain yes with several cards", &super::approval::which_card());
     book.told("a reply that may be a yes", &deciding::say_it_clearly());
+    records(book, &decisions);
+}
+
+fn records(book: &mut Book, decisions: &[Decision]) {
+    let (mask, names) = (Mask::default(), names());
     book.part("Records");
     let step = |tool: &str, arguments: &str, outcome, decision| TrailStep {
         tool: tool.to_owned(),
@@ -262,7 +267,7 @@ fn work(book: &mut Book) {
         kind: Kind::Coworker,
         coworker: Some("oncall".to_owned()),
         user: owned_user_id!("@coworker-oncall:hs"),
-        asker: by(),
+        asker: owned_user_id!("@alice:hs"),
         room: Some(owned_room_id!("!room:hs")),
         thread: None,
         request: Some(owned_event_id!("$ask")),

@@ -28,7 +28,7 @@ pub fn reported(hook: &str, title: Option<&str>, state: Option<&str>) -> String 
     let hook = letter_by_letter(&plain_name(hook));
     let mut text = format!("🔔 **{hook}**");
     match title.map(|title| literal(title, TITLE_CHARS_MAX)).filter(|title| !title.is_empty()) {
-        Some(title) => text.push_str(&format!(": {title}")),
+        Some(title) => text = format!("{text}: {title}"),
         None => text.push_str(" reported something."),
     }
     match state.map(|state| literal(state, TITLE_CHARS_MAX / 4)).filter(|state| !state.is_empty()) {

@@ -165,7 +165,7 @@ pub fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> Strin
         line.push_str(" · paused, because nobody reads it: write something here");
     }
     if let Some((at, why)) = progress.skipped {
-        line.push_str(&format!(" · last skipped on {}, because {}", zone.day(at), because(why)));
+        line = format!("{line} · last skipped on {}, because {}", zone.day(at), because(why));
     }
     line
 }

@@ -322,9 +322,9 @@ impl Ledger {
     }
 
     /// Notes that a warning is sent.
-    pub(in crate::engine) fn warned(&self, warning: Warning) -> Result<(), StoreError> {
+    pub(in crate::engine) fn warned(&self, warning: &Warning) -> Result<(), StoreError> {
         let _changing = self.lock();
-        self.warning.put(&WARNING.to_owned(), &Warning { lows: Vec::new(), ..warning })
+        self.warning.put(&WARNING.to_owned(), &Warning { lows: Vec::new(), ..warning.clone() })
     }
 }
 

@@ -58,7 +58,7 @@ pub(in crate::engine) async fn log(engine: Shared) {
         match engine.next_warning() {
             Ok(Some(warning)) => {
                 pace.note();
-                if let Err(error) = engine.ledger.warned(warning) {
+                if let Err(error) = engine.ledger.warned(&warning) {
                     tracing::warn!(%error, "budgets that run low cannot be noted");
                 }
             }
@@ -79,7 +79,7 @@ impl Engine {
         let text = spending::budgets_low(&warning.lows, coworker, &self.namespace.server);
         let txn = crate::engine::word_transaction("budgets", &warning.number.to_string(), account.user());
         account.send(room, &crate::engine::word(&text, None), txn).await?;
-        self.ledger.warned(warning)?;
+        self.ledger.warned(&warning)?;
         Ok(true)
     }
 

@@ -67,16 +67,15 @@ impl Engine {
         zone: Option<&Zone>,
     ) -> Result<Result<Reminder, NotSet>, EngineError> {
         let now = clock::now();
-        let zone = match zone {
-            Some(zone) => zone.clone(),
-            None => {
-                // What is not understood in any zone says so, and asks for none.
-                let is_read = read(&Reading { zone: &Zone::default(), now }).is_ok();
-                if is_read && !Asked::is_same_everywhere(&read, now) {
-                    return Ok(Err(NotSet::NoZone));
-                }
-                Zone::default()
+        let zone = if let Some(zone) = zone {
+            zone.clone()
+        } else {
+            // What is not understood in any zone says so, and asks for none.
+            let is_read = read(&Reading { zone: &Zone::default(), now }).is_ok();
+            if is_read && !Asked::is_same_everywhere(&read, now) {
+                return Ok(Err(NotSet::NoZone));
             }
+            Zone::default()
         };
         let asked = match read(&Reading { zone: &zone, now }) {
             Ok(asked) => asked,

@@ -29,7 +29,7 @@ const NEXT_SHOWN: usize = 3;
 impl Engine {
     /// Returns what a call that waits for approval means, where its arguments alone do not say it: when the work that
     /// it sets up would be due, in the time zone of who asks.
-    pub(in crate::engine) fn meaning_of(&self, record: &RunRecord, pending: &Pending) -> Option<String> {
+    pub(in crate::engine) fn meaning_of(record: &RunRecord, pending: &Pending) -> Option<String> {
         if pending.tool.as_str() != RoomTool::ScheduleAdd.name() {
             return None;
         }

@@ -12,7 +12,8 @@ use axum::{
 use serde_json::Value;
 
 /// The longest pause that is passed on to the SDK.
-const PASSED_ON_MAX: Duration = Duration::from_secs(5);
+const PASSED_ON_MAX: Duration = Duration::from_secs(PASSED_ON_SECONDS);
+const PASSED_ON_SECONDS: u64 = 5;
 
 /// The header of a shortened refusal with the pause that was demanded, in milliseconds.
 pub(in crate::matrix) const ASKED: HeaderName = HeaderName::from_static("x-workmate-retry-after-ms");
@@ -20,8 +21,9 @@ pub(in crate::matrix) const ASKED: HeaderName = HeaderName::from_static("x-workm
 /// Shortens the pause in a refusal, in its header and in its body; returns the body.
 pub(super) fn shortened(headers: &mut HeaderMap, mut said: Value, body: Bytes) -> Bytes {
     headers.remove(ASKED);
-    let (most_ms, most_s) = (PASSED_ON_MAX.as_millis() as u64, PASSED_ON_MAX.as_secs());
-    let in_body = said.get("retry_after_ms").filter(|told| told.as_f64().is_some_and(|told| told > most_ms as f64));
+    let (most_ms, most_s) = (PASSED_ON_SECONDS * 1000, PASSED_ON_SECONDS);
+    let is_long = |told: f64| told > PASSED_ON_MAX.as_secs_f64() * 1000.0;
+    let in_body = said.get("retry_after_ms").filter(|told| told.as_f64().is_some_and(is_long));
     // In place of seconds there may be a date.
     let in_header = headers.get(header::RETRY_AFTER).map(|told| told.to_str().ok().and_then(|told| told.parse().ok()));
     let in_header = in_header.filter(|told: &Option<u64>| told.is_none_or(|told| told > most_s));

@@ -99,13 +99,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Mended<R> {
 pub(super) fn mended(line: &[u8]) -> Option<String> {
     let as_it_came: Option<Value> = serde_json::from_slice(line).ok();
     let mut changed = as_it_came.is_none();
-    let mut message = match as_it_came {
-        Some(message) => message,
-        None => {
-            let text = String::from_utf8_lossy(line);
-            let whole = json::whole(text.trim());
-            serde_json::from_str(&whole).or_else(|_| serde_json::from_str(&shallow(&whole))).ok()?
-        }
+    let mut message = if let Some(message) = as_it_came {
+        message
+    } else {
+        let text = String::from_utf8_lossy(line);
+        let whole = json::whole(text.trim());
+        serde_json::from_str(&whole).or_else(|_| serde_json::from_str(&shallow(&whole))).ok()?
     };
     if let Some(error) = message.get_mut("error") {
         changed |= mend_error(error);

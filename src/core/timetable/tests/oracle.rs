@@ -32,7 +32,7 @@ const CHANGES: [(&str, &str); 8] = [
 
 /// Takes due times by the wall clock and puts them on the time line: the end of the gap for one that does not exist,
 /// the first of two that do, and none twice.
-const ORACLE: &str = r#"
+const ORACLE: &str = r"
 import json, sys
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -62,7 +62,7 @@ for cron, name, start, count in json.load(sys.stdin):
             last = at
     out.append(due)
 json.dump(out, sys.stdout)
-"#;
+";
 
 /// A small generator: the same schedules in every run.
 struct Chance(u64);
@@ -111,7 +111,8 @@ fn c20_a_thousand_random_schedules_are_due_when_croniter_says() {
     let asked = asked(&python, &cases);
     for (case, expected) in cases.iter().zip(asked) {
         let text = |index: usize| case[index].as_str().expect("a text");
-        let rule = Rule::of(&When::Cron(text(0).to_owned()), &zone(text(1))).expect(text(0));
+        let rule = Rule::of(&When::Cron(text(0).to_owned()), &zone(text(1)))
+            .unwrap_or_else(|fault| panic!("{}: {fault:?}", text(0)));
         let ours: Vec<String> = rule.next(at(text(2)), DUE_TIMES).into_iter().map(shown).collect();
         assert_eq!(ours, expected, "{case}");
     }

@@ -17,7 +17,7 @@ use super::{
     secrets::{Sources, mode_for_others},
     section::Section,
     tooling, value, workspace,
-    yaml::{self, Node},
+    yaml::Node,
 };
 use crate::core::{
     model::{self, Facts},
@@ -55,7 +55,7 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Fa
 pub(crate) fn faults_in(text: &str) -> Faults {
     let mut faults = Faults::default();
     let path = Path::new("/nonexistent/ci.yaml");
-    let node = match yaml::parse(text) {
+    let node = match super::yaml::parse(text) {
         Ok(node) => node,
         Err((line, Trouble { what, why, mend })) => {
             faults.push(Fault { file: path.to_owned(), line: Some(line), key: String::new(), what, why, mend });

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Most bytes of a decoder's output: the parts of a long picture, or an unlocked PDF.
 pub const DECODED_BYTES_MAX: usize = 16 << 20;
 
-/// A file's kind by its own bytes, which selects the decoder. A new kind needs a variant here and an arm in [`decode`].
+/// A file's kind by its own bytes, which selects the decoder. A new kind needs a variant here and an arm in `decode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {

@@ -168,6 +168,11 @@ impl Config {
         self.left_out.iter().filter_map(stem).collect()
     }
 
+    /// Returns whose words are watched: bots and bridges, which ask for nothing otherwise.
+    fn watched(&self) -> impl Iterator<Item = &OwnedUserId> {
+        self.coworkers.iter().flat_map(|coworker| &coworker.watches).flat_map(|watch| &watch.senders)
+    }
+
     /// Returns the namespace on which decisions are based.
     #[must_use]
     pub fn namespace(&self) -> Namespace {
@@ -177,7 +182,7 @@ impl Config {
             coworker_prefix: self.appservice.coworker_prefix.clone(),
             assistant_prefix: self.appservice.assistant_prefix.clone(),
             allowed_servers: self.workspace.allowed_servers.clone(),
-            bots: self.workspace.bots.clone(),
+            bots: self.workspace.bots.iter().chain(self.watched()).cloned().collect(),
             bridges: self.workspace.bridges.clone(),
             guests: self.workspace.guests,
         }

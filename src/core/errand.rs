@@ -131,6 +131,9 @@ pub struct Errand {
     /// Whether no thread can begin on the request, so that the answer replies to it.
     #[serde(default)]
     pub threadless: bool,
+    /// How what caused it came: what was encrypted is answered encrypted or not at all.
+    #[serde(default)]
+    pub came: Carriage,
     /// How far it has come.
     #[serde(default)]
     pub stage: Stage,

@@ -33,6 +33,7 @@ pub use self::{
 use super::{
     errand::{Errand, ErrandId, Matter, Origin, OriginKind, Stage},
     hex::hex,
+    sealed::Carriage,
     time::Timestamp,
     words,
 };
@@ -288,6 +289,7 @@ impl Hook {
             request: None,
             thread: None,
             threadless: false,
+            came: Carriage::default(),
             stage: Stage::Accepted,
         };
         (errand, earlier)

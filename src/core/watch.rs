@@ -11,6 +11,7 @@ use super::{
     errand::{Errand, ErrandId, Origin, OriginKind, Stage},
     event::{EventKind, Message, MessageKind, RoomEvent},
     people::Namespace,
+    sealed::Carriage,
     time::Timestamp,
 };
 
@@ -74,7 +75,7 @@ impl Watch {
 
     /// Returns the errand that a matching message causes.
     #[must_use]
-    pub fn errand(&self, event: &RoomEvent, user: &UserId, now: Timestamp) -> Errand {
+    pub fn errand(&self, event: &RoomEvent, came: Carriage, user: &UserId, now: Timestamp) -> Errand {
         let (thread, relates) = match &event.kind {
             EventKind::Message(message) => (message.thread_root.clone(), message.relates),
             _ => (None, false),
@@ -98,6 +99,7 @@ impl Watch {
             request: Some(event.id.clone()),
             threadless: relates && thread.is_none(),
             thread,
+            came,
             stage: Stage::Accepted,
         }
     }
@@ -115,7 +117,7 @@ mod tests {
     use ruma::{event_id, owned_user_id, room_id};
 
     use super::*;
-    use crate::core::{event::Place, people::Guests, sealed::Carriage};
+    use crate::core::{event::Place, people::Guests};
 
     const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 
@@ -203,7 +205,8 @@ mod tests {
         let root = event_id!("$root").to_owned();
         let place_of = |message: Message| {
             let event = said("@ci-bot:hs", message);
-            let errand = watch("x").errand(&event, &user, NOW);
+            let errand = watch("x").errand(&event, Carriage::Encrypted, &user, NOW);
+            assert_eq!(errand.came, Carriage::Encrypted, "c8: what came encrypted is answered encrypted");
             assert_eq!((errand.request.as_ref(), errand.user.clone()), (Some(&event.id), user.clone()));
             let record = errand.run(&event.id, errand.place(&event.id, None), Carriage::Plain, 60_000, NOW);
             assert!(record.is_unasked());

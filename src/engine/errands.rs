@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::{
     Engine, EngineError, Shared,
@@ -216,6 +216,10 @@ impl Engine {
         if errand.stage != Stage::Accepted {
             return Ok(Tried::Over);
         }
+        if self.has_run(&errand)? {
+            self.tables.errands.put(&id.as_str().to_owned(), &Errand { stage: Stage::Begun, ..errand })?;
+            return Ok(Tried::Over);
+        }
         let room = self.tables.rooms.get(&errand.room)?.unwrap_or_default();
         if room.muted.contains(&errand.user) {
             return self.leave_errand(&errand, Left::Muted);
@@ -238,6 +242,9 @@ impl Engine {
         }
         if self.voice_in(&account, &errand.room).await? != Voice::Heard {
             return Ok(Tried::Later);
+        }
+        if errand.came == Carriage::Encrypted {
+            account.note_encrypted(&errand.room);
         }
         let came = if account.is_sealed(&errand.room) {
             // Nothing is encrypted for people whose joining is not known.
@@ -331,7 +338,9 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let key = (errand.room.clone(), request.clone());
         self.tables.threads.update(&key, |kept: Option<ThreadRecord>| {
-            Some(ThreadRecord { errand: Some(errand.id.clone()), ..kept.unwrap_or_default() })
+            let mut kept = kept.unwrap_or_default();
+            kept.errands.insert(errand.user.clone(), errand.id.clone());
+            Some(kept)
         })?;
         let Some(root) = root else { return Ok(()) };
         self.tables.threads.update(&(errand.room.clone(), root), |kept: Option<ThreadRecord>| {
@@ -377,24 +386,30 @@ impl Engine {
         let ids = std::iter::once(&record.request).chain(root).chain(in_thread.map(|event| &event.id));
         let mut found = BTreeMap::new();
         for id in ids {
-            if let Some(errand) = self.errand_at(&record.room, id)?.filter(|errand| errand.user == record.user) {
+            if let Some(errand) = self.errand_at(&record.room, id, &record.user)? {
                 found.insert(id.clone(), errand.brief());
             }
         }
         Ok(found)
     }
 
-    fn errand_at(&self, room: &RoomId, event: &OwnedEventId) -> Result<Option<Errand>, StoreError> {
+    /// Returns the errand of a coworker's that an event announces or caused; several may watch one message.
+    fn errand_at(&self, room: &RoomId, event: &OwnedEventId, user: &UserId) -> Result<Option<Errand>, StoreError> {
         let noted = self.tables.threads.get(&(room.to_owned(), event.clone()))?;
-        match noted.and_then(|noted| noted.errand) {
+        match noted.and_then(|mut noted| noted.errands.remove(user)) {
             Some(id) => self.tables.errands.get(&id.as_str().to_owned()),
             None => Ok(None),
         }
     }
 
-    /// Returns what a run keeps of the errand that this event announces or caused.
-    pub(super) fn charge_of(&self, room: &RoomId, request: &OwnedEventId) -> Result<Option<Charge>, StoreError> {
-        let errand = self.errand_at(room, request)?;
+    /// Returns what a coworker's run keeps of the errand that this event announces or caused.
+    pub(super) fn charge_of(
+        &self,
+        room: &RoomId,
+        request: &OwnedEventId,
+        user: &UserId,
+    ) -> Result<Option<Charge>, StoreError> {
+        let errand = self.errand_at(room, request, user)?;
         Ok(errand.map(|errand| Charge { id: errand.id, origin: errand.origin, mention: errand.mention }))
     }
 }
@@ -409,7 +424,10 @@ async fn begin_all(engine: Shared, desk: Desk) {
     while let Some(id) = engine.errands.first(&desk) {
         let why = match caught(Box::pin(engine.begin_errand(&id))).await {
             Ok(Tried::Over) => None,
-            Ok(Tried::Later) => Some(String::new()),
+            Ok(Tried::Later) => {
+                refusals = 0;
+                Some(String::new())
+            }
             Err(error) => {
                 refusals = if error.is_passing() { 0 } else { refusals + 1 };
                 Some(error.to_string())

@@ -274,7 +274,7 @@ impl Engine {
         if here.is_empty() || record.liveliness.is_paused() {
             return Ok(());
         }
-        Box::pin(self.take_watched(event, suspect)).await?;
+        Box::pin(self.take_watched(event, came, suspect)).await?;
         let original = self.original_of(event).await?;
         let placed = in_its_thread(event, original.as_ref());
         let event = placed.as_ref().unwrap_or(event);
@@ -293,7 +293,9 @@ impl Engine {
             accepted_at: entry.accepted_at,
             deadline_ms: u64::from(self.config.limits.deadline_minutes) * 60_000,
         };
-        if let Some(edited) = original.as_ref().filter(|edited| edited.event.sender == event.sender && !suspect) {
+        // A bot that edits its report asks for nothing by that.
+        let by_author = original.as_ref().filter(|edited| edited.event.sender == event.sender && !suspect);
+        if let Some(edited) = by_author.filter(|_| self.namespace.who(&event.sender).may_ask()) {
             Box::pin(self.take_edit(event, came, edited, (&scene, &thread), accepted)).await?;
         }
         let stands = original.as_ref().and_then(|known| known.as_edited_by(event));

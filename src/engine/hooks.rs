@@ -110,7 +110,7 @@ impl Engine {
             Ok(Err(denied)) => denied,
             Err(error) => {
                 tracing::error!(hook = name, %error, "a webhook's call could not be judged");
-                return HookAnswer::Refused { status: 400, told: "the call cannot be read".to_owned() };
+                return HookAnswer::Refused { status: 503, told: "the call could not be judged now".to_owned() };
             }
         };
         if self.paces.is_worth_a_line(name) {

@@ -95,8 +95,15 @@ impl Engine {
             _ => false,
         };
         // Messages of this process belong to runs that it knows.
-        let mut ours = said.iter().filter(|event| event.sender == account.user() && event.sent_at < self.began);
-        Ok(ours.any(answers))
+        let ours = said.iter().filter(|event| event.sender == account.user() && event.sent_at < self.began);
+        for answer in ours.filter(|event| answers(event)) {
+            let noted = self.tables.threads.get(&(request.room.clone(), answer.id.clone()))?;
+            // Whoever asks twice in a thread has the first answer there before the second.
+            if noted.and_then(|noted| noted.answers).is_none_or(|answered| answered.event == request.id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns people's reactions since a run was asked for; in an assistant's chat, only its owner's.

@@ -161,9 +161,10 @@ pub(super) struct ThreadRecord {
     /// For each coworker, the index key of its newest run in the thread on the event.
     #[serde(default)]
     pub(super) last_runs: BTreeMap<OwnedUserId, RunKey>,
-    /// The errand that the event announces or caused, if it is an errand's notice or a watched message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) errand: Option<ErrandId>,
+    /// The errands that the event announces or caused, if it is an errand's notice or a watched message: one for each
+    /// coworker.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) errands: BTreeMap<OwnedUserId, ErrandId>,
 }
 
 /// A message, and the user of ours that posted or answered it.

@@ -3,13 +3,18 @@
 use super::{Engine, EngineError, Shared, errands::Accepted};
 use crate::{
     clock,
-    core::{event::RoomEvent, watch::Watch},
+    core::{event::RoomEvent, sealed::Carriage, watch::Watch},
 };
 
 impl Engine {
     /// Hands in an errand for each coworker in the room whose watch an event matches; at most one each. An event that
     /// should have come encrypted asks nobody.
-    pub(super) async fn take_watched(self: &Shared, event: &RoomEvent, is_suspect: bool) -> Result<(), EngineError> {
+    pub(super) async fn take_watched(
+        self: &Shared,
+        event: &RoomEvent,
+        came: Carriage,
+        is_suspect: bool,
+    ) -> Result<(), EngineError> {
         if is_suspect {
             return Ok(());
         }
@@ -19,7 +24,7 @@ impl Engine {
                 if self.named(&watch.room).await?.as_ref() != Some(&event.room) {
                     continue;
                 }
-                Box::pin(self.take_match(watch, event, &user)).await?;
+                Box::pin(self.take_match(watch, event, came, &user)).await?;
                 break;
             }
         }
@@ -30,9 +35,10 @@ impl Engine {
         self: &Shared,
         watch: &Watch,
         event: &RoomEvent,
+        came: Carriage,
         user: &ruma::UserId,
     ) -> Result<(), EngineError> {
-        let accepted = self.accept_errand(watch.errand(event, user, clock::now())).await?;
+        let accepted = self.accept_errand(watch.errand(event, came, user, clock::now())).await?;
         if !matches!(accepted, Accepted::Durable { .. }) {
             tracing::warn!(
                 room.id = %event.room, event.id = %event.id, user.id = %user, watch = watch.name, ?accepted,

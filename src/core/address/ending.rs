@@ -122,6 +122,9 @@ const WORDS_TOO: [&str; 48] = [
     "summer", "hill", "stone", "white", "green", "brown", "young",
 ];
 
+/// Most words of what somebody is told to do whose name follows.
+const TOLD_WORDS_MAX: usize = 3;
+
 /// Returns who is called at the end of a text.
 pub(super) fn called_at_end(text: &str, others: &[&Member<'_>], all: &[Member<'_>]) -> BTreeSet<OwnedUserId> {
     let none = BTreeSet::new;
@@ -133,6 +136,10 @@ pub(super) fn called_at_end(text: &str, others: &[&Member<'_>], all: &[Member<'_
     let Some((before, called)) = text.rsplit_once(COMMAS) else { return none() };
     let called = called.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
     if called.len() > NAMES_BYTES_MAX || names_somebody(before, all) {
+        return none();
+    }
+    // `write a card for my sister, Anna` says whose name it is; who is told to do something is asked, or told shortly.
+    if !speaks_to_somebody(text) && before.split_whitespace().count() > TOLD_WORDS_MAX {
         return none();
     }
     let is_several = called.split_whitespace().any(|word| BETWEEN.iter().any(|between| is_same(word, between)));

@@ -71,10 +71,14 @@ const WORDS: [&str; 24] = [
 ];
 
 /// Returns whether a text opens with a form of `name` as a call: capitalised where the script has capitals, and followed
-/// by a comma, a colon or the like.
+/// by a comma or the like.
 pub(super) fn is_called(text: &str, name: &str) -> bool {
     let text = text.trim_start_matches(is_hidden);
     let Some(end) = text.find(CALLING).filter(|end| *end > 0) else { return false };
+    // `Todo: rotate keys` names no Toda.
+    if text[end..].starts_with([':', '：', '﹕']) {
+        return false;
+    }
     let word = &text[..end];
     let is_ordinary = || {
         let known = |list: &[&str]| list.iter().any(|known| is_same(known, word));

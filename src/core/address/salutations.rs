@@ -62,9 +62,8 @@ const EVERYBODY: [&str; 52] = [
 ];
 
 /// Words that do so only behind a greeting: alone they also choose, as in "all, newest first".
-const GREETED: [&str; 22] = [
+const GREETED: [&str; 21] = [
     "all",
-    "there",
     "people",
     "gang",
     "mates",
@@ -91,7 +90,8 @@ const GREETED: [&str; 22] = [
 pub(super) fn calls_everybody(text: &str, greeted: bool) -> bool {
     let called = |word: &&str| {
         name_at_start(text, word).is_some_and(|start| {
-            let asks = || asks_behind(&text[start.bytes..]);
+            // `both should be included` is no question.
+            let asks = || text.contains(['?', '？', '؟']) && asks_behind(&text[start.bytes..]);
             calls_clearly(text, &start) || greeted && (is_vocative(text, &start) || asks())
         })
     };

@@ -28,6 +28,7 @@ fn errand() -> Errand {
         request: None,
         thread: None,
         threadless: false,
+        came: Carriage::default(),
         stage: Stage::Accepted,
     }
 }

@@ -65,6 +65,7 @@ impl Engine {
             if job.notice.is_none() {
                 self.tables.runs.remove_of(&owner)?;
                 self.tables.owed.remove_of(&owner)?;
+                self.tables.reminders.remove(&owner)?;
             }
             tracing::info!(user.id = %owner, "forgetting is taken up again");
             self.tasks.spawn(self.clone().go_on_forgetting(owner, job.command));

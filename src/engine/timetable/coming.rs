@@ -7,6 +7,7 @@ use crate::{
     clock,
     core::{
         errand::{Errand, ErrandId, Origin, OriginKind, Stage},
+        sealed::Carriage,
         time::Timestamp,
         timetable::{Around, Handled, UNREAD_RUNS_MAX, Verdict, owing, verdict},
         words,
@@ -112,6 +113,7 @@ fn errand_of(job: &Job, room: &RoomId, due: Timestamp, is_late: bool) -> Errand 
         request: None,
         thread: None,
         threadless: false,
+        came: Carriage::default(),
         begun_at: None,
         stage: Stage::Accepted,
     }

@@ -171,7 +171,8 @@ impl Engine {
         if let Some(due) = owing.due {
             let late = owing.is_late.then_some(due);
             if !self.say_reminder(owner, reminder, due, late).await? {
-                return Ok(Next::At(None));
+                // The owner may get another chat.
+                return Ok(Next::At(Some(Timestamp::from_ms(now.as_ms().saturating_add(NO_CHAT_MS)))));
             }
         }
         self.change_reminders(owner, |kept| kept.handled(number, owing.until)).await?;
@@ -179,7 +180,7 @@ impl Engine {
         Ok(Next::At(kept.get(number).and_then(|reminder| reminder.next(now))))
     }
 
-    /// Posts a reminder in its owner's own chat; false where there is none that is private, now or ever.
+    /// Posts a reminder in its owner's own chat; false where there is none that is private now.
     async fn say_reminder(
         self: &Shared,
         owner: &OwnedUserId,
@@ -213,6 +214,8 @@ enum NotSet {
     Refused(ReminderError),
 }
 
+/// How long a reminder waits whose owner has no private chat now, in milliseconds.
+const NO_CHAT_MS: i64 = 10 * 60 * 1000;
 /// The tool's name.
 const TOOL: &str = "reminder_add";
 

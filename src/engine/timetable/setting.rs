@@ -33,10 +33,12 @@ impl Engine {
         if pending.tool.as_str() != RoomTool::ScheduleAdd.name() {
             return None;
         }
-        let now = clock::now();
+        // A card may be open for days; what it shows is what is set up.
+        let (now, read_at) = (clock::now(), record.accepted_at);
         let looked = NewWork::parse(&pending.arguments).map_err(|error| error.to_string()).and_then(|new| {
             let zone = zone_of(&new, record);
-            let when = When::parse(&new.when, &Reading { zone: &zone, now }).map_err(|error| error.to_string())?;
+            let when =
+                When::parse(&new.when, &Reading { zone: &zone, now: read_at }).map_err(|error| error.to_string())?;
             timetable::check(&when, &zone, &new.task, now).map_err(|error| error.to_string())?;
             Rule::of(&when, &zone).map_err(|error| error.to_string())
         });
@@ -57,7 +59,7 @@ impl Engine {
             return Ok(Err("only a person who asks for it can set up a schedule".to_owned()));
         }
         let (now, zone) = (clock::now(), zone_of(new, record));
-        let when = match When::parse(&new.when, &Reading { zone: &zone, now }) {
+        let when = match When::parse(&new.when, &Reading { zone: &zone, now: record.accepted_at }) {
             Ok(when) => when,
             Err(why) => return Ok(Err(why.to_string())),
         };

@@ -106,6 +106,11 @@ pub(super) fn mended(line: &[u8]) -> Option<String> {
         let whole = json::whole(text.trim());
         serde_json::from_str(&whole).or_else(|_| serde_json::from_str(&shallow(&whole))).ok()?
     };
+    // Older servers write both, one of them null.
+    if let Some(answer) = message.as_object_mut().filter(|answer| answer.contains_key("result")) {
+        let is_result = answer.get("error").is_some_and(Value::is_null);
+        changed |= is_result && answer.remove("error").is_some();
+    }
     if let Some(error) = message.get_mut("error") {
         changed |= mend_error(error);
     }
@@ -259,6 +264,8 @@ mod tests {
                 _ => panic!("{mended}"),
             }
         }
+        let both = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]},"error":null}"#;
+        assert!(matches!(read(&mended(both.as_bytes()).expect("it needs it")), ServerResult::CallToolResult(_)));
         let fine = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#;
         assert_eq!(mended(fine.as_bytes()), None);
     }

@@ -35,7 +35,8 @@ async fn a7_a_turn_asks_for_the_owners_own_membership_and_for_no_list_of_members
 
     let all = calls.lock().expect("nobody panics with it")[before..].to_vec();
     let room = team.as_str().trim_start_matches('!');
-    let about: Vec<&String> = all.iter().filter(|call| call.contains(room)).collect();
+    // Clients' calls name their device; the check for gaps, which comes when it comes, is made without one.
+    let about: Vec<&String> = all.iter().filter(|call| call.contains(room) && call.contains("device_id=")).collect();
     let memberships = about.iter().filter(|call| call.contains("/state/m.room.member/")).count();
     assert_eq!((about.len(), memberships), (2, 2), "before and after the reading: {all:#?}");
     Ok(())

@@ -32,6 +32,8 @@ const PAGE: usize = 100;
 const PAGES_MAX: usize = 10;
 /// The age beyond which an event is not taken, in milliseconds: a week, far less than the inbox remembers.
 const AGE_MAX_MS: u64 = 7 * 24 * 3_600_000;
+/// How long after a start or a return the safety sync comes.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// How often the events of syncs are compared; events still on their way arrive meanwhile.
 const COMPARE_EVERY: Duration = Duration::from_secs(15);
 /// Events read after one of ours has joined, for what was said since the invite.
@@ -271,7 +273,10 @@ impl Engine {
     }
 }
 
-/// Compares new events until Workmate stops; also closes idle clients and forgets old event ids.
+/// Compares new events until Workmate stops, and syncs once more soon after each return: what Synapse stores between
+/// finding nothing more to send and noting that we are back is sent only after our next absence.
+///
+/// It also closes idle clients and forgets old event ids.
 pub(super) async fn keep_up(engine: Shared) {
     let mut returns = engine.homeserver.returns();
     let ticks = |every| {
@@ -280,13 +285,14 @@ pub(super) async fn keep_up(engine: Shared) {
         ticks
     };
     let (mut safety, mut comparing) = (ticks(SAFETY_SYNC), ticks(COMPARE_EVERY));
-    safety.reset();
+    safety.reset_after(SECOND_LOOK);
     loop {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             _ = returns.changed() => {
                 engine.look_for_a_step_back().await;
                 engine.sync_and_compare().await;
+                safety.reset_after(SECOND_LOOK);
             }
             _ = safety.tick() => {
                 engine.sync_and_compare().await;

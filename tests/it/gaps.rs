@@ -11,6 +11,7 @@ use crate::{
         Person, RoomKind, Setup,
         homeserver::shared,
         office::{Office, echoing},
+        readiness::until_logged,
         relay::{Relay, Rule},
     },
 };
@@ -27,6 +28,13 @@ async fn behind_a_relay(rule: Rule) -> Result<(Office, Relay)> {
 
 /// Has Alice ask a question whose transaction is lost, and then one that is answered.
 async fn lose_one(office: &Office, relay: &Relay, room: &OwnedRoomId, lost: &str) -> Result<()> {
+    lose_the_last(office, relay, room, lost).await?;
+    office.asked_and_answered(room, "and what came since?").await?;
+    Ok(())
+}
+
+/// Has Alice ask a question whose transaction is lost.
+async fn lose_the_last(office: &Office, relay: &Relay, room: &OwnedRoomId, lost: &str) -> Result<()> {
     let before = relay.messages_away();
     relay.follow(Rule::ThrowAway);
     office.ask(&office.alice, room, lost).await?;
@@ -37,7 +45,6 @@ async fn lose_one(office: &Office, relay: &Relay, room: &OwnedRoomId, lost: &str
     };
     time::timeout(time::Duration::from_mins(1), thrown_away).await.context("nothing was sent")?;
     relay.follow(Rule::PassOn);
-    office.asked_and_answered(room, "and what came since?").await?;
     Ok(())
 }
 
@@ -69,6 +76,20 @@ async fn nothing_is_lost_what_was_thrown_away_is_found_whatever_came_since() -> 
     }
     let logs = office.workmate.logs();
     assert!(!logs.contains("new registration"), "a restart of the homeserver is no reason to register anew");
+    Ok(())
+}
+
+/// Synapse forgets to send what it stores between finding nothing more to send and noting that we are back.
+#[tokio::test]
+async fn nothing_is_lost_what_slips_through_just_after_a_return_is_found_though_nothing_comes_after_it() -> Result<()> {
+    let (office, relay) = behind_a_relay(Rule::PassOn).await?;
+    let room = office.room(RoomKind::Encrypted).await?;
+    office.asked_and_answered(&room, "are you there?").await?;
+    assert_eq!(relay.send(1, &json!([])).await?, 200);
+    until_logged(&office.workmate, "the homeserver may have been away", 1).await;
+    lose_the_last(&office, &relay, &room, "and now?").await?;
+    office.answer(&office.alice, &room, &office.oncall(), "and now?").await?;
+    assert_eq!(office.questions().iter().filter(|question| question.ends_with("and now?")).count(), 1);
     Ok(())
 }
 

@@ -1,10 +1,8 @@
 //! Foreign text as a part of one line of JSON: cut, and escaped where it could imitate structure.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
-use super::time::Timestamp;
+use super::{legible::escape, time::Timestamp};
 
 /// Returns the first characters of a foreign text.
 pub(super) fn first_chars(text: &str, most: usize) -> &str {
@@ -20,9 +18,7 @@ pub(super) fn line(value: &impl Serialize) -> String {
     let mut escaped = String::with_capacity(json.len() + 64);
     for letter in json.chars() {
         if must_escape(letter) {
-            for unit in letter.encode_utf16(&mut [0; 2]) {
-                write!(escaped, "\\u{unit:04x}").expect("writing to a string never fails");
-            }
+            escape(letter, &mut escaped);
         } else {
             escaped.push(letter);
         }

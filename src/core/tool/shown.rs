@@ -3,12 +3,10 @@
 //! Secrets are masked, and the caller tells people so. Invisible characters, those that change the text's direction,
 //! and lookalikes are written as JSON escapes (`\u202e`), so that the text still denotes the same value.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
 use crate::core::{
-    legible::{self, MARKS_MAX, is_mark},
+    legible::{self, MARKS_MAX, escape, is_mark},
     mask::{MASK, Mask},
 };
 
@@ -217,13 +215,6 @@ fn visible(text: &str, layout: Layout, out: &mut String) {
 /// Returns whether a character belongs to the mask, which a text must not imitate.
 fn is_the_masks(letter: char) -> bool {
     MASK.contains(letter)
-}
-
-fn escape(letter: char, out: &mut String) {
-    let mut units = [0; 2];
-    for unit in letter.encode_utf16(&mut units) {
-        let _ = write!(out, "\\u{unit:04x}");
-    }
 }
 
 /// Returns the positions of letters that imitate Latin ones in words that also contain Latin letters.

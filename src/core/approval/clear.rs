@@ -1,7 +1,5 @@
 //! Replies to a card (C12): which decide, and which may be meant to but are not clear enough.
 
-use std::cell::LazyCell;
-
 use ruma::EventId;
 
 use super::{Choice, choice_of_key};
@@ -67,8 +65,7 @@ fn said_by_key(key: &str) -> Option<Said> {
 #[must_use]
 pub fn said_in_reply(message: &Message) -> Option<Said> {
     let text = after_quote(&message.body);
-    let shown = LazyCell::new(|| shown(message));
-    said_in_passing(message, text, || shown.as_deref()).or_else(|| {
+    said_in_passing(message, text, || shown(message)).or_else(|| {
         let plain = plain(text);
         let is_short = (1..=UNCLEAR_WORDS_MAX).contains(&plain.split_whitespace().count());
         let asks = text.trim_end().ends_with(QUESTIONS) || typed(text).starts_with('!');
@@ -79,8 +76,7 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
 /// Returns whether a reply consists only of deciding words, clear or not, so that it asks nothing else.
 #[must_use]
 pub fn leans(message: &Message) -> bool {
-    let shown = LazyCell::new(|| shown(message));
-    said_in_passing(message, after_quote(&message.body), || shown.as_deref()).is_some()
+    said_in_passing(message, after_quote(&message.body), || shown(message)).is_some()
 }
 
 /// Returns the text of a message that clients show instead of its body, if it has one.
@@ -94,17 +90,13 @@ pub(super) fn shown(message: &Message) -> Option<String> {
 /// `shown` is what clients show instead ([`shown`]), also without the address: it must decide in the same way. It is
 /// parsed only for what decides.
 #[must_use]
-pub(super) fn said_in_passing<'s>(
-    message: &Message,
-    text: &str,
-    shown: impl FnOnce() -> Option<&'s str>,
-) -> Option<Said> {
+pub(super) fn said_in_passing(message: &Message, text: &str, shown: impl FnOnce() -> Option<String>) -> Option<Said> {
     let said = said_in_body(message, text);
     if !matches!(said, Some(Said::Decides { .. })) {
         return said;
     }
     match shown() {
-        Some(shown) if said_in_body(message, shown) != said => Some(Said::Unclear),
+        Some(shown) if said_in_body(message, &shown) != said => Some(Said::Unclear),
         _ => said,
     }
 }

@@ -3,8 +3,6 @@
 //! Clients add a fallback reply to the newest event to anything typed in a thread, so most people answer a card with
 //! such messages.
 
-use std::cell::LazyCell;
-
 use ruma::{EventId, UserId};
 
 use super::{
@@ -70,15 +68,16 @@ pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, besid
     if !is_there {
         return None;
     }
-    let without_address = |text| match beside.coworker {
-        Some(coworker) => {
-            let words = strip_address(text, html, coworker);
-            strip_address_behind(words, html, coworker).unwrap_or(words)
-        }
-        None => text,
-    };
-    let shown = LazyCell::new(|| shown(message));
-    said_in_passing(message, without_address(text), || shown.as_deref().map(|shown| without_address(shown.trim_end())))
+    said_in_passing(message, without_address(text, html, beside.coworker), || {
+        shown(message).map(|shown| without_address(shown.trim_end(), html, beside.coworker).to_owned())
+    })
+}
+
+/// Returns a text without the coworker's address before and behind it.
+fn without_address<'t>(text: &'t str, html: Option<&str>, coworker: Option<&CoworkerHere<'_>>) -> &'t str {
+    let Some(coworker) = coworker else { return text };
+    let words = strip_address(text, html, coworker);
+    strip_address_behind(words, html, coworker).unwrap_or(words)
 }
 
 /// Returns which of `cards` a plain message near them is about. `who` and `level` are as in [`may_decide`].

@@ -32,6 +32,7 @@ mod carried;
 mod current;
 mod devices;
 mod health;
+mod megolm;
 mod mending;
 pub mod own;
 mod parts;

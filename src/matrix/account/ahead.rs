@@ -14,10 +14,9 @@ use matrix_sdk::{
     deserialized_responses::TimelineEvent, ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent,
 };
 use ruma::{RoomId, serde::Raw};
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Account, carried};
+use super::{Account, megolm::Megolm};
 use crate::matrix::{
     error::MatrixError,
     inbound::{Read, Rules},
@@ -85,23 +84,11 @@ impl Ahead {
     }
 }
 
-/// The fields of an encrypted event that name its sender and its session.
-#[derive(Deserialize)]
-struct Sealed {
-    sender: Option<String>,
-    content: SealedContent,
-}
-
-#[derive(Deserialize)]
-struct SealedContent {
-    session_id: String,
-}
-
 impl Account {
     /// Decrypts an encrypted event from a transaction that came at `accepted`; `None` if a sync has to come first.
     pub async fn read_ahead(&self, room: &RoomId, json: &str, accepted: Instant) -> Option<Read> {
-        let sealed: Sealed = serde_json::from_str(json).ok()?;
-        if !self.ahead.knows(&sealed.content.session_id) {
+        let sealed = Megolm::of(json)?;
+        if !self.ahead.knows(&sealed.session) {
             return None;
         }
         let here = self.room(room).ok()?;
@@ -110,11 +97,10 @@ impl Account {
         // The room's rules do not apply to decrypted events.
         let read = self.opened(room, &Rules::default(), &decrypted).await.filter(|read| read.sealed.is_none())?;
         // What this user said itself tells nothing new of who can read it.
-        if sealed.sender.as_deref() != Some(self.user.as_str()) {
+        if sealed.sender != self.user {
             self.ahead.owe(accepted);
         }
-        let ciphertext = carried::ciphertext_of(room, json);
-        Some(Read { ciphertext, ..read })
+        Some(Read { ciphertext: Some(sealed.place(room)), ..read })
     }
 
     /// Makes sure that every change of who can read a room is known before anything is encrypted for it.

@@ -3,15 +3,13 @@
 //! Whoever runs the homeserver writes what is around a ciphertext, and can send a ciphertext again as another event.
 
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
-use matrix_sdk_base::crypto::vodozemac::megolm::MegolmMessage;
 use ruma::{RoomId, api::client::room::get_room_event, events::AnySyncTimelineEvent, serde::Raw};
 use serde_json::{Map, Value};
 
-use super::Account;
+use super::{Account, megolm::Megolm};
 use crate::{
     core::{
         event::{EventKind, Message, RoomEvent},
-        id,
         sealed::heard::Ciphertext,
     },
     matrix::{
@@ -94,15 +92,8 @@ impl Account {
     }
 }
 
-/// Returns where an encrypted event's message stands in its session: each index belongs to one message, and the
-/// ciphertext is signed.
-pub(super) fn ciphertext_of(room: &RoomId, json: &str) -> Option<Ciphertext> {
-    let event: Map<String, Value> = serde_json::from_str(json).ok()?;
-    let sender = id::user(event.get("sender")?.as_str()?)?;
-    let content = event.get("content")?.as_object()?;
-    let text = |name: &str| content.get(name).and_then(Value::as_str);
-    let index = MegolmMessage::from_base64(text("ciphertext")?).ok()?.message_index();
-    Some(Ciphertext::new(room, &sender, text("session_id")?, index))
+fn ciphertext_of(room: &RoomId, json: &str) -> Option<Ciphertext> {
+    Megolm::of(json).map(|sealed| sealed.place(room))
 }
 
 /// Returns an encrypted event without the relation around its ciphertext.

@@ -10,15 +10,15 @@ use matrix_sdk_base::crypto::{
     store::CryptoStore as _,
     vodozemac::{
         Curve25519PublicKey,
-        megolm::{InboundGroupSession, MegolmMessage, SessionConfig},
+        megolm::{InboundGroupSession, SessionConfig},
     },
 };
 use ruma::{RoomId, UserId, serde::Raw};
 use serde_json::{Map, Value};
 
-use super::Account;
+use super::{Account, megolm::Megolm};
 use crate::{
-    core::{id, json},
+    core::json,
     matrix::inbound::{self, Read},
 };
 
@@ -30,11 +30,8 @@ impl Account {
             return None;
         }
         let raw = event.raw();
-        let content = raw.get_field::<Map<String, Value>>("content").ok().flatten()?;
-        let text = |name: &str| content.get(name).and_then(Value::as_str);
-        let message = MegolmMessage::from_base64(text("ciphertext")?).ok()?;
-        let sender = id::user(&raw.get_field::<String>("sender").ok().flatten()?)?;
-        let session = self.crypto.get_inbound_group_session(room, text("session_id")?).await.ok().flatten()?;
+        let Megolm { sender, session, message } = Megolm::of(raw.json().get())?;
+        let session = self.crypto.get_inbound_group_session(room, &session).await.ok().flatten()?;
         let key = session.sender_key();
         if !self.is_of_a_device_of(&sender, key).await {
             return None;
@@ -53,8 +50,10 @@ impl Account {
                 None => whole.remove(field),
             };
         }
-        if let (Some(Value::Object(said)), Some(relation)) = (whole.get_mut("content"), content.get("m.relates_to")) {
-            said.entry("m.relates_to").or_insert_with(|| relation.clone());
+        let content = raw.get_field::<Map<String, Value>>("content").ok().flatten();
+        let relation = content.and_then(|mut content| content.remove("m.relates_to"));
+        if let (Some(Value::Object(said)), Some(relation)) = (whole.get_mut("content"), relation) {
+            said.entry("m.relates_to").or_insert(relation);
         }
         let whole: Raw<AnySyncTimelineEvent> = Raw::new(&whole).ok()?.cast_unchecked();
         inbound::from_decrypted(room, &whole, key.to_base64())

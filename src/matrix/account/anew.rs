@@ -4,34 +4,16 @@
 //! Otherwise each later sync would be refused, even after a restart. A first sync replaces the token. It may follow after
 //! any absence, so every room counts as if events were left out, and is compared and read back (`engine/gaps.rs`).
 
-use matrix_sdk::{
-    HttpError, Room,
-    config::SyncToken,
-    ruma::{
-        api::{
-            client::{membership::joined_rooms, room::get_room_event, state::get_state_event_for_key},
-            error::ErrorKind,
-        },
-        events::StateEventType,
-    },
-    sync::SyncResponse,
-};
+use matrix_sdk::{Room, config::SyncToken, ruma::api::client::membership::joined_rooms, sync::SyncResponse};
 use matrix_sdk_base::RoomInfoNotableUpdateReasons;
 use ruma::{EventId, OwnedRoomId, RoomId};
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Account;
-use crate::matrix::error::MatrixError;
+use crate::{core::event::Membership, matrix::error::MatrixError};
 
 /// Most people whose devices are asked for after a sync anew.
 const PEOPLE_MAX: usize = 500;
-
-/// The field of a member event that counts here.
-#[derive(Deserialize)]
-struct Member {
-    membership: String,
-}
 
 impl Account {
     /// Syncs without a token, after a refusal that the proxy repeated (`proxy/doubt.rs`).
@@ -82,18 +64,21 @@ impl Account {
     /// # Errors
     /// When it does not say.
     pub async fn is_at_homeserver(&self, room: &RoomId, event: &EventId) -> Result<bool, MatrixError> {
-        let request = get_room_event::v3::Request::new(room.to_owned(), event.to_owned());
-        match self.client.send(request).await {
-            Ok(_) => Ok(true),
-            Err(error) if says_no(&error) => Ok(false),
-            Err(error) => Err(matrix_sdk::Error::from(error).into()),
+        match self.raw_event(room, event).await {
+            Err(error) if !says_no(&error) => Err(error),
+            found => Ok(found.is_ok()),
         }
     }
 
     async fn forget_left_of(&self, known: Vec<Room>) -> Result<(), MatrixError> {
-        let joined = self.client.send(joined_rooms::v3::Request::new()).await.map_err(matrix_sdk::Error::from)?;
-        self.forget_left(known, &joined.joined_rooms).await;
+        self.forget_left(known, &self.joined_told().await?).await;
         Ok(())
+    }
+
+    /// Asks the homeserver for the rooms that this user is in.
+    pub(super) async fn joined_told(&self) -> Result<Vec<OwnedRoomId>, MatrixError> {
+        let joined = self.client.send(joined_rooms::v3::Request::new()).await.map_err(matrix_sdk::Error::from)?;
+        Ok(joined.joined_rooms)
     }
 
     /// Asks for the devices of all whom we encrypt for, because a first sync names no changes.
@@ -137,16 +122,13 @@ impl Account {
 
     /// Returns whether the homeserver may still count this user among a room's members.
     async fn is_member(&self, room: &Room) -> bool {
-        let (room, user) = (room.room_id().to_owned(), self.user.to_string());
-        let request = get_state_event_for_key::v3::Request::new(room, StateEventType::RoomMember, user);
-        match self.client.send(request).await {
-            Ok(answer) => serde_json::from_str::<Member>(answer.event_or_content.get())
-                .is_ok_and(|member| member.membership == "join"),
+        match self.membership_told(room.room_id(), &self.user).await {
+            Ok(membership) => membership == Some(Membership::Join),
             Err(error) => !says_no(&error),
         }
     }
 }
 
-fn says_no(error: &HttpError) -> bool {
-    matches!(error.client_api_error_kind(), Some(ErrorKind::Forbidden | ErrorKind::NotFound))
+fn says_no(error: &MatrixError) -> bool {
+    error.is_forbidden() || error.is_not_found()
 }

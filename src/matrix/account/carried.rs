@@ -3,7 +3,7 @@
 //! Whoever runs the homeserver writes what is around a ciphertext, and can send a ciphertext again as another event.
 
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
-use ruma::{RoomId, api::client::room::get_room_event, events::AnySyncTimelineEvent, serde::Raw};
+use ruma::{RoomId, events::AnySyncTimelineEvent, serde::Raw};
 use serde_json::{Map, Value};
 
 use super::{Account, megolm::Megolm};
@@ -53,13 +53,9 @@ impl Account {
 
     /// Fetches an event as it is; `None` if the homeserver refuses.
     async fn fetched(&self, event: &RoomEvent) -> Result<Option<Raw<AnySyncTimelineEvent>>, MatrixError> {
-        let request = get_room_event::v3::Request::new(event.room.clone(), event.id.clone());
-        match self.client().send(request).await {
-            Ok(found) => Ok(Some(found.event.cast_unchecked())),
-            Err(error) => {
-                let error = MatrixError::from(matrix_sdk::Error::from(error));
-                if error.is_passing() { Err(error) } else { Ok(None) }
-            }
+        match self.raw_event(&event.room, &event.id).await {
+            Err(error) if error.is_passing() => Err(error),
+            found => Ok(found.ok()),
         }
     }
 

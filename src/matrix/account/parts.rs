@@ -9,7 +9,7 @@
 use std::{collections::VecDeque, fs, path::PathBuf};
 
 use matrix_sdk::config::SyncToken;
-use ruma::{OwnedRoomId, api::client::membership::joined_rooms};
+use ruma::OwnedRoomId;
 use tokio::time::Instant;
 
 use super::{Account, current::asked};
@@ -43,8 +43,7 @@ impl Account {
         let note = self.note_of_parts();
         fs::write(&note, []).map_err(|cause| MatrixError::File { path: note.display().to_string(), cause })?;
         let known = self.client.joined_rooms();
-        let joined = self.client.send(joined_rooms::v3::Request::new()).await.map_err(matrix_sdk::Error::from)?;
-        let rooms = joined.joined_rooms;
+        let rooms = self.joined_told().await?;
         tracing::warn!(user.id = %self.user, rooms = rooms.len(), "a sync is too large to be read at once; it is read in parts");
         self.forget_left(known, &rooms).await;
         let mut parts: VecDeque<Vec<OwnedRoomId>> = parts_of(rooms).into();

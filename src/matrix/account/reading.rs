@@ -3,7 +3,10 @@
 use std::sync::PoisonError;
 
 use matrix_sdk::{deserialized_responses::TimelineEvent, room::MessagesOptions, ruma::UInt};
-use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
+use ruma::{
+    EventId, OwnedEventId, OwnedRoomId, RoomId, api::client::room::get_room_event, events::AnySyncTimelineEvent,
+    serde::Raw,
+};
 use tokio::time::Instant;
 
 use super::{Account, PAGE_EVENTS, Redactions};
@@ -38,6 +41,20 @@ impl Account {
         }
         let fetched = self.room(room)?.event(id, None).await?;
         Ok(self.read(room, &[fetched]).await.pop())
+    }
+
+    /// Returns an event as the homeserver has it now: encrypted, if it is.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or does not answer.
+    pub(super) async fn raw_event(
+        &self,
+        room: &RoomId,
+        id: &EventId,
+    ) -> Result<Raw<AnySyncTimelineEvent>, MatrixError> {
+        let request = get_room_event::v3::Request::new(room.to_owned(), id.to_owned());
+        let found = self.client.send(request).await.map_err(matrix_sdk::Error::from)?;
+        Ok(found.event.cast_unchecked())
     }
 
     /// Reads events in order by their room's rules; skips events without a usable envelope.
@@ -222,7 +239,6 @@ fn is(event: &TimelineEvent, event_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ruma::serde::Raw;
     use serde_json::json;
 
     use super::*;

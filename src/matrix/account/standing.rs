@@ -50,16 +50,23 @@ impl Account {
     /// # Errors
     /// When the homeserver does not answer.
     pub async fn membership_of(&self, room: &RoomId, user: &UserId) -> Result<Option<Membership>, MatrixError> {
+        match self.membership_told(room, user).await {
+            Err(error) if error.is_passing() => Err(error),
+            told => Ok(told.ok().flatten()),
+        }
+    }
+
+    /// As [`Self::membership_of`], but a refusal is an error too.
+    pub(super) async fn membership_told(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+    ) -> Result<Option<Membership>, MatrixError> {
         let (room, user) = (room.to_owned(), user.to_string());
         let request = get_state_event_for_key::v3::Request::new(room, StateEventType::RoomMember, user);
-        match self.client().send(request).await.map_err(matrix_sdk::Error::from).map_err(MatrixError::from) {
-            Err(error) if error.is_passing() => Err(error),
-            Err(_) => Ok(None),
-            Ok(answer) => {
-                let content: Option<Content> = serde_json::from_str(answer.event_or_content.get()).ok();
-                Ok(content.and_then(|content| content.membership).map(known_membership))
-            }
-        }
+        let answer = self.client().send(request).await.map_err(matrix_sdk::Error::from)?;
+        let content: Option<Content> = serde_json::from_str(answer.event_or_content.get()).ok();
+        Ok(content.and_then(|content| content.membership).map(known_membership))
     }
 
     /// Returns a user's standing in a room at one event, which must not itself change it.

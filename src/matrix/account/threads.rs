@@ -7,10 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use matrix_sdk::{
-    Room,
-    ruma::api::{client::room::get_room_event, error::ErrorKind},
-};
+use matrix_sdk::Room;
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomId};
 use serde_json::{Value, json};
 
@@ -66,12 +63,9 @@ impl Account {
 
     /// Returns whether an event cannot be a thread's root: the room has no such event, or it relates to another.
     async fn takes_no_thread_on(&self, room: &RoomId, root: &EventId) -> bool {
-        let request = get_room_event::v3::Request::new(room.to_owned(), root.to_owned());
-        match self.client.send(request).await {
-            Ok(found) => {
-                found.event.get_field::<Value>("content").ok().flatten().is_some_and(|content| is_related(&content))
-            }
-            Err(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::NotFound)),
+        match self.raw_event(room, root).await {
+            Ok(found) => found.get_field::<Value>("content").ok().flatten().is_some_and(|content| is_related(&content)),
+            Err(error) => error.is_not_found(),
         }
     }
 }

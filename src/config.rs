@@ -380,6 +380,12 @@ impl Limits {
         }
     }
 
+    /// Returns the age from which a request counts as late, in milliseconds.
+    #[must_use]
+    pub fn deadline_ms(&self) -> u64 {
+        u64::from(self.deadline_minutes) * 60_000
+    }
+
     /// Returns the limits of the schedule.
     #[must_use]
     pub fn schedule(&self) -> ScheduleLimits {

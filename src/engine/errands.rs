@@ -319,8 +319,7 @@ impl Engine {
         self.note_errand(&errand, &request, place.thread_root().map(ToOwned::to_owned))?;
         let begun_at = *errand.begun_at.get_or_insert_with(clock::now);
         self.tables.errands.put(&key, &errand)?;
-        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
-        let record = errand.run(&request, place, came, deadline_ms, begun_at);
+        let record = errand.run(&request, place, came, self.config.limits.deadline_ms(), begun_at);
         if self.start_run(record, None)? == Started::TooManyWait {
             return Ok(Tried::Later);
         }

@@ -291,7 +291,7 @@ impl Engine {
             original: original.as_ref().map(|known| Original { event: &known.event, asked: &known.triggered }),
             now: clock::now(),
             accepted_at: entry.accepted_at,
-            deadline_ms: u64::from(self.config.limits.deadline_minutes) * 60_000,
+            deadline_ms: self.config.limits.deadline_ms(),
         };
         // A bot that edits its report asks for nothing by that.
         let by_author = original.as_ref().filter(|edited| edited.event.sender == event.sender && !suspect);

@@ -117,7 +117,7 @@ impl Engine {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let place = self.parked.place(room, &entry.event.sender);
         // Without a place the event gets one try and no wait.
-        let mut deadline_ms = place.as_ref().map_or(0, |_| u64::from(self.config.limits.deadline_minutes) * 60_000);
+        let mut deadline_ms = place.as_ref().map_or(0, |_| self.config.limits.deadline_ms());
         let mut waits = 0;
         let mut cause = KeyMissing::NotSent;
         let mut failures = Failures::default();

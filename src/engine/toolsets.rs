@@ -161,7 +161,7 @@ impl Engine {
             rounds_max: limits.tool_rounds_max,
             tokens_max: limits.run_tokens_max,
             calls_at_once_max: limits.tools_at_once_max,
-            deadline_ms: u64::from(limits.deadline_minutes) * 60_000,
+            deadline_ms: limits.deadline_ms(),
             mask: self.tools.mask().clone(),
         }
     }

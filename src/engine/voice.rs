@@ -134,8 +134,7 @@ impl Engine {
         else {
             return Ok(());
         };
-        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
-        let late = clock::now().ms_since(waiting.since) > deadline_ms;
+        let late = clock::now().ms_since(waiting.since) > self.config.limits.deadline_ms();
         let asked = Asked { user: waiting.user.clone(), why: Why::Mentioned, late };
         tracing::info!(room.id = %room, event.id = %waiting.request, "a request that had to wait can be answered");
         Box::pin(self.clone().begin_coworker(&read.event, read.carriage(), &asked, Instant::now())).await

@@ -31,12 +31,11 @@ impl Engine {
         (accepted_at, accepted): (Timestamp, Instant),
     ) -> Result<(), EngineError> {
         let EventKind::Message(message) = &event.kind else { return Ok(()) };
-        let deadline_ms = u64::from(self.config.limits.deadline_minutes) * 60_000;
         let place = place_of_answer(&event.id, message.thread_root.as_deref(), None, Habit::Timeline);
         let now = clock::now();
         let record = RunRecord {
             asked_at: event.sent_at,
-            late: is_late(event.sent_at, accepted_at, now, deadline_ms),
+            late: is_late(event.sent_at, accepted_at, now, self.config.limits.deadline_ms()),
             private: true,
             came: Carriage::Encrypted,
             zone: self.zone_name_of(owner).await,

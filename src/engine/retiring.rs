@@ -60,7 +60,7 @@ impl Engine {
     /// done, for the operator.
     pub(super) async fn retire(self: &Shared, id: &str) -> Result<Answer, EngineError> {
         let refuse = |text: String| Ok(Answer::Said { done: false, text });
-        let user = self.namespace.user_id(&format!("{}{id}", self.namespace.coworker_prefix));
+        let user = self.namespace.coworker(id);
         if !CoworkerId::is_one(id) {
             return refuse(format!(
                 "{id:?}: not a coworker's id\n  Mend: name it as its file is called, such as oncall for oncall.yaml."

@@ -12,7 +12,7 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
-use super::{LOCK_ATTEMPTS_MAX, LOCK_PAUSE_MS, Store, StoreError};
+use super::{LOCK_ATTEMPTS_MAX, LOCK_PAUSE_MS, Store, StoreError, is_full};
 
 /// The database's own file, which the process using it locks.
 const LOCKED: &str = "db";
@@ -55,10 +55,6 @@ impl Store {
 /// Returns an error of the folder for temporary files, not of the store.
 fn no_copy(dir: &Path, error: &io::Error) -> StoreError {
     StoreError::NoCopy { dir: dir.to_owned(), into: std::env::temp_dir(), reason: error.to_string() }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Keeps other processes from using the database while it is copied.

@@ -184,7 +184,7 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     if status.is_redirection() || !(is_error || is_stage) {
         return Remark::Page(status.as_u16()).answer("");
     }
-    let body = pacing::shortened(&mut headers, said.clone(), body);
+    let body = pacing::shortened(&mut headers, &said, body);
     let mut response = respond_whole(status, headers, body);
     if is_error {
         let errcode = said["errcode"].as_str().unwrap_or_default().to_owned();

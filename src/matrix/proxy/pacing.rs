@@ -3,30 +3,28 @@
 //! all who wait for their places. So the SDK hears of a short pause, and its callers decide about the rest. Our own calls
 //! read the whole demand from [`ASKED`].
 
-use std::time::Duration;
-
 use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue, header},
 };
 use serde_json::Value;
 
-/// The longest pause that is passed on to the SDK.
-const PASSED_ON_MAX: Duration = Duration::from_secs(PASSED_ON_SECONDS);
-const PASSED_ON_SECONDS: u64 = 5;
+/// The longest pause that is passed on to the SDK, in seconds.
+const PASSED_ON_S: u32 = 5;
+/// The same in milliseconds.
+const PASSED_ON_MS: u32 = PASSED_ON_S * 1000;
 
 /// The header of a shortened refusal with the pause that was demanded, in milliseconds.
 pub(in crate::matrix) const ASKED: HeaderName = HeaderName::from_static("x-workmate-retry-after-ms");
 
 /// Shortens the pause in a refusal, in its header and in its body; returns the body.
-pub(super) fn shortened(headers: &mut HeaderMap, mut said: Value, body: Bytes) -> Bytes {
+pub(super) fn shortened(headers: &mut HeaderMap, said: &Value, body: Bytes) -> Bytes {
     headers.remove(ASKED);
-    let (most_ms, most_s) = (PASSED_ON_SECONDS * 1000, PASSED_ON_SECONDS);
-    let is_long = |told: f64| told > PASSED_ON_MAX.as_secs_f64() * 1000.0;
+    let is_long = |told: f64| told > f64::from(PASSED_ON_MS);
     let in_body = said.get("retry_after_ms").filter(|told| told.as_f64().is_some_and(is_long));
     // In place of seconds there may be a date.
     let in_header = headers.get(header::RETRY_AFTER).map(|told| told.to_str().ok().and_then(|told| told.parse().ok()));
-    let in_header = in_header.filter(|told: &Option<u64>| told.is_none_or(|told| told > most_s));
+    let in_header = in_header.filter(|told: &Option<u64>| told.is_none_or(|told| told > u64::from(PASSED_ON_S)));
     if in_body.is_none() && in_header.is_none() {
         return body;
     }
@@ -35,12 +33,13 @@ pub(super) fn shortened(headers: &mut HeaderMap, mut said: Value, body: Bytes) -
         headers.insert(ASKED, HeaderValue::from(asked_ms));
     }
     if in_header.is_some() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(most_s));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(PASSED_ON_S));
     }
     if in_body.is_none() {
         return body;
     }
-    said["retry_after_ms"] = Value::from(most_ms);
+    let mut said = said.clone();
+    said["retry_after_ms"] = Value::from(PASSED_ON_MS);
     serde_json::to_vec(&said).map_or(body, Bytes::from)
 }
 
@@ -72,7 +71,7 @@ mod tests {
             if let Some(told) = header {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(told));
             }
-            let passed: Value = serde_json::from_slice(&shortened(&mut headers, said, body)).expect("it is JSON");
+            let passed: Value = serde_json::from_slice(&shortened(&mut headers, &said, body)).expect("it is JSON");
             let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
             let (told, kept) = (passed["retry_after_ms"].clone(), text(ASKED));
             assert_eq!((told, text(header::RETRY_AFTER), kept), expected, "{header:?}");

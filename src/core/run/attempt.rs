@@ -5,7 +5,7 @@ use ruma::{OwnedEventId, OwnedUserId};
 use super::{
     CatchUp, Effect, Fault, Flush, Order, Outcome, Ready, Remark, Run, Step,
     phase::{Phase, Posting},
-    showing::{Show, Showing},
+    showing::Showing,
 };
 use crate::core::{refused::Breadth, time::Timestamp, words};
 
@@ -183,7 +183,7 @@ impl Run {
         }
         let word = Showing::new(&self.record, now).notice(&words::queued(ahead + 1));
         let step = if self.record.owner().is_some() { Step::Queued } else { Step::Status };
-        self.outbox.push_back(Show::Send(step, word));
+        self.outbox.push_back((step, word));
         self.post_next();
     }
 

@@ -5,7 +5,6 @@ use ruma::OwnedEventId;
 use super::{
     Answer, Effect, Failure, Flush, Outcome, Remark, Run, Step,
     phase::{Phase, Posting},
-    showing::Show,
 };
 use crate::core::time::Timestamp;
 
@@ -17,7 +16,7 @@ impl Run {
         if self.posting.is_some() {
             return;
         }
-        let Some(Show::Send(step, message) | Show::Edit(step, message)) = self.outbox.pop_front() else { return };
+        let Some((step, message)) = self.outbox.pop_front() else { return };
         let (first, target) = match step {
             Step::Edit(number) => {
                 self.record.edits = number;

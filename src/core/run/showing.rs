@@ -35,14 +35,8 @@ pub(in crate::core) enum News<'a> {
     Steps(&'a Doing),
 }
 
-/// What is to be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::core) enum Show {
-    /// Send a message.
-    Send(Step, Outgoing),
-    /// Replace the streamed message.
-    Edit(Step, Outgoing),
-}
+/// What is to be shown. The step says whether it is sent or replaces what was sent.
+pub(in crate::core) type Show = (Step, Outgoing);
 
 /// Decides what people see of a run, and when.
 #[derive(Debug)]
@@ -129,13 +123,14 @@ impl Showing {
         let rendered = render::fit_so_far(&self.prefixed(&shown));
         self.shown = shown;
         let message = self.message(rendered, OutgoingKind::Text);
-        match due {
-            Edit::First => vec![Show::Send(Step::Answer, message)],
+        let step = match due {
+            Edit::First => Step::Answer,
             Edit::Interim => {
                 self.edits += 1;
-                vec![Show::Edit(Step::Edit(self.edits), message)]
+                Step::Edit(self.edits)
             }
-        }
+        };
+        vec![(step, message)]
     }
 
     /// A run with tools shows its status at the first call; from then on the edits say how far it is. That people are
@@ -171,12 +166,7 @@ impl Showing {
             Some(doing) if status.waits => words::waiting_for_approval(&doing.asked, seconds, doing.done),
             Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
         };
-        Some(self.status_effect(step, &text))
-    }
-
-    fn status_effect(&self, step: Step, markdown: &str) -> Show {
-        let message = self.notice(markdown);
-        if matches!(step, Step::StatusEdit(_)) { Show::Edit(step, message) } else { Show::Send(step, message) }
+        Some((step, self.notice(&text)))
     }
 
     /// Returns what a status becomes when the run is over: its record (C13). A run whose tools were done before any
@@ -207,7 +197,7 @@ impl Showing {
             status.busy = true;
             status.step(now)
         });
-        vec![self.status_effect(step, &words::overloaded_trying())]
+        vec![(step, self.notice(&words::overloaded_trying()))]
     }
 
     /// Returns the last message of a run with the model's whole answer.

@@ -56,13 +56,13 @@ fn a10_an_assistant_streams_first_text_then_edits_then_the_end_and_mentions_nobo
     let due = machine.next_at().expect("the first text is due");
     assert_eq!(due.ms_since(NOW), crate::core::pace::FIRST_WAIT_MS);
     let first = machine.take(&News::Tick("One **tw"), due);
-    let [Show::Send(Step::Answer, message)] = &first[..] else { panic!("a message, not {first:?}") };
+    let [(Step::Answer, message)] = &first[..] else { panic!("a message, not {first:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("One …", 0));
     let soon = later(due, 100);
     assert_eq!(machine.take(&News::Text("One **two** thr"), soon), vec![], "an edit must wait for its gap");
     let due = machine.next_at().expect("an edit is due");
     let second = machine.take(&News::Tick("One **two** thr"), due);
-    let [Show::Edit(Step::Edit(1), message)] = &second[..] else { panic!("an edit, not {second:?}") };
+    let [(Step::Edit(1), message)] = &second[..] else { panic!("an edit, not {second:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("One two …", 0));
     assert_eq!(machine.take(&News::Text("One **two** three"), due), vec![]);
     let due = machine.next_at().expect("an edit is due");
@@ -105,7 +105,7 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
         last = due;
         for effect in machine.take(&News::Tick(""), due) {
             match effect {
-                Show::Send(Step::Status, message) | Show::Edit(Step::StatusEdit(_), message) => {
+                (Step::Status | Step::StatusEdit(_), message) => {
                     assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
                     shown.push(message.body);
                 }
@@ -185,7 +185,7 @@ fn c19_the_word_that_the_model_is_busy_comes_once_and_late() {
     let mut machine = Showing::new(&record(false), NOW);
     assert_eq!(machine.take(&News::Waiting(WAITING_WORD_AFTER_MS - 1), NOW), vec![]);
     let told = machine.take(&News::Waiting(WAITING_WORD_AFTER_MS), NOW);
-    let [Show::Send(Step::Status, message)] = &told[..] else { panic!("one notice, not {told:?}") };
+    let [(Step::Status, message)] = &told[..] else { panic!("one notice, not {told:?}") };
     assert_eq!((message.kind, message.mentions.len()), (OutgoingKind::Notice, 0));
     assert_eq!(machine.take(&News::Waiting(WAITING_WORD_AFTER_MS * 2), NOW), vec![]);
 }
@@ -196,21 +196,24 @@ fn c9_c19_the_word_that_the_model_is_busy_stands_in_the_status_until_the_answer_
     let at = |machine: &Showing| machine.next_at().expect("a status is always due at some time");
     let first = at(&machine);
     let shown = machine.take(&News::Tick(""), first);
-    assert!(matches!(&shown[..], [Show::Send(Step::Status, _)]), "{shown:?}");
+    assert!(matches!(&shown[..], [(Step::Status, _)]), "{shown:?}");
     let told = machine.take(&News::Waiting(WAITING_WORD_AFTER_MS), later(NOW, 13_000));
-    let [Show::Edit(Step::StatusEdit(13_000), message)] = &told[..] else { panic!("an edit, not {told:?}") };
+    let [(Step::StatusEdit(13_000), message)] = &told[..] else { panic!("an edit, not {told:?}") };
     assert_eq!(message.body, words::overloaded_trying());
     let due = at(&machine);
     assert_eq!(machine.take(&News::Tick(""), due), vec![], "nothing has changed");
     let due = at(&machine);
     let working = machine.take(&News::Tick("Here"), due);
-    assert!(matches!(&working[..], [Show::Edit(_, message)] if message.body.contains("Working")), "{working:?}");
+    assert!(
+        matches!(&working[..], [(Step::StatusEdit(_), message)] if message.body.contains("Working")),
+        "{working:?}"
+    );
 }
 
 #[test]
 fn c19_an_assistant_that_has_no_status_says_that_the_model_is_busy_too() {
     let told = Showing::new(&record(true), NOW).take(&News::Waiting(WAITING_WORD_AFTER_MS), NOW);
-    assert!(matches!(&told[..], [Show::Send(Step::Waiting, _)]), "{told:?}");
+    assert!(matches!(&told[..], [(Step::Waiting, _)]), "{told:?}");
 }
 
 #[test]
@@ -222,7 +225,7 @@ fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
         for _ in 0..3 {
             let due = machine.next_at().expect("a status is always due at some time");
             match &machine.take(&News::Tick(""), due)[..] {
-                [Show::Edit(step, _)] => assert!(steps.insert(record.id().transaction(*step))),
+                [(step @ Step::StatusEdit(_), _)] => assert!(steps.insert(record.id().transaction(*step))),
                 other => panic!("an edit of the status that is there, not {other:?}"),
             }
         }
@@ -246,17 +249,17 @@ fn a10_an_assistants_status_begins_with_its_first_tool_and_no_edit_is_due_while_
     assert_eq!(machine.take(&News::Text("Let me look"), NOW), vec![]);
     let due = machine.next_at().expect("the first text is due");
     let first = machine.take(&News::Tick("Let me look"), due);
-    assert!(matches!(&first[..], [Show::Send(Step::Answer, _)]), "{first:?}");
+    assert!(matches!(&first[..], [(Step::Answer, _)]), "{first:?}");
     assert_eq!(machine.take(&News::Text("Let me look."), due), vec![]);
 
     let doing = Doing { done: 0, running: vec!["time".to_owned()], asked: Vec::new() };
     let shown = machine.take(&News::Steps(&doing), NOW);
-    let status = matches!(&shown[..], [Show::Send(Step::Status, notice)] if notice.kind == OutgoingKind::Notice);
+    let status = matches!(&shown[..], [(Step::Status, notice)] if notice.kind == OutgoingKind::Notice);
     assert!(status, "{shown:?}");
     // Nothing of the text that is not the answer's is waited for: a due edit with nothing to show would come for ever.
     let due = machine.next_at().expect("the status goes on");
     let edits = machine.take(&News::Tick(""), due);
-    assert!(matches!(&edits[..], [Show::Edit(Step::StatusEdit(_), _)]), "{edits:?}");
+    assert!(matches!(&edits[..], [(Step::StatusEdit(_), _)]), "{edits:?}");
     assert!(machine.next_at().is_some_and(|next| next > due));
 
     let answer = machine.answered("It is noon.", Stop::End);
@@ -273,7 +276,7 @@ fn a_resumed_stream_edits_on_and_never_sends_a_second_message() {
         let now = Timestamp::from_ms(NOW.as_ms() + 6_000 * i64::try_from(at).expect("small"));
         for effect in machine.take(&News::Text(&text), now) {
             match effect {
-                Show::Edit(Step::Edit(n), _) => steps.push(n),
+                (Step::Edit(n), _) => steps.push(n),
                 other => panic!("only edits, not {other:?}"),
             }
         }
@@ -292,12 +295,12 @@ fn c9_a_run_with_tools_shows_its_status_at_the_first_call_and_says_how_far_it_is
     };
     let soon = later(NOW, 2_000);
     let shown = machine.take(&News::Steps(&doing(0, &["time"])), soon);
-    let [Show::Send(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
+    let [(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (now `time`) …", 0));
     assert_eq!(machine.take(&News::Steps(&doing(1, &["a", "b"])), soon), vec![], "edits keep their distance");
     let due = machine.next_at().expect("an edit is due");
     let edited = machine.take(&News::Tick(""), due);
-    let [Show::Edit(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
+    let [(Step::StatusEdit(_), message)] = &edited[..] else { panic!("an edit, not {edited:?}") };
     assert_eq!(message.body, "Working on it (12 s, 1 step done, now `a`, `b`) …");
 }
 
@@ -310,7 +313,7 @@ fn c10_a_status_says_that_it_waits_for_people_and_at_once_where_it_said_somethin
     };
     let runs = |done| Doing { done, running: vec!["look".to_owned()], asked: vec!["deploy".to_owned()] };
     let text = |effects: &[Show]| match effects {
-        [Show::Send(Step::Status, message) | Show::Edit(Step::StatusEdit(_), message)] => message.body.clone(),
+        [(Step::Status | Step::StatusEdit(_), message)] => message.body.clone(),
         [] => String::new(),
         other => panic!("a status, not {other:?}"),
     };

@@ -53,7 +53,7 @@ fn c9_a_notice_that_may_have_come_is_a_notice() {
     let mut machine = Showing::new(&begun, NOW);
     let due = machine.next_at().expect("it is edited on");
     let effects = machine.take(&News::Tick(""), due);
-    assert!(matches!(&effects[..], [Show::Edit(Step::StatusEdit(_), _)]), "no second one: {effects:?}");
+    assert!(matches!(&effects[..], [(Step::StatusEdit(_), _)]), "no second one: {effects:?}");
     let mask = Mask::default();
     let names = crate::core::names::Names::default();
     let ended = Ended {

@@ -11,7 +11,7 @@ use crate::core::{
     event::{EventKind, Message, OutgoingKind},
     run::{
         Answer, Fault, RunId, Step, Stop,
-        showing::{News, Show, Showing},
+        showing::{News, Showing},
     },
     schedule::Schedule,
     tests::sequences::steps::Progress,
@@ -81,12 +81,12 @@ impl Room {
         };
         for effect in machine.take(&input, now) {
             let (message, is_first) = match effect {
-                Show::Send(Step::Status, message) => (message, record.status.replace(shown.clone().unwrap()).is_none()),
-                Show::Send(Step::Waiting, message) => {
+                (Step::Status, message) => (message, record.status.replace(shown.clone().unwrap()).is_none()),
+                (Step::Waiting, message) => {
                     *told_waiting += 1;
                     (message, *told_waiting == 1)
                 }
-                Show::Edit(Step::StatusEdit(_), message) => (message, record.status.is_some()),
+                (Step::StatusEdit(_), message) => (message, record.status.is_some()),
                 other => return Err(TestCaseError::fail(format!("a coworker shows more than it should: {other:?}"))),
             };
             prop_assert!(is_first && message.kind == OutgoingKind::Notice && message.mentions.is_empty());

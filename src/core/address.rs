@@ -17,8 +17,10 @@ use super::{
     time::Timestamp,
 };
 
+mod asking;
 mod edited;
 mod ending;
+mod folding;
 mod inflected;
 mod meant;
 mod names;
@@ -402,7 +404,7 @@ fn asks_by_replying(message: &Message) -> bool {
 
 /// Returns whether a message asks a question, so that it does not only answer somebody.
 fn asks(message: &Message) -> bool {
-    spelling::is_question(after_quote(&message.body))
+    asking::is_question(after_quote(&message.body))
 }
 
 /// Returns whether people talk with messages of this kind.

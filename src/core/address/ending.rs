@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use ruma::OwnedUserId;
 
 use super::{
-    Member,
+    Member, asking,
+    folding::is_same,
     others::{BETWEEN, EVERYDAY, GREETINGS, members_named, names_of, unspaced_parts},
-    spelling::{self, is_same, name_at_start},
+    spelling::name_at_start,
 };
 use crate::core::legible::is_hidden;
 
@@ -214,7 +215,7 @@ fn names_somebody(before: &str, all: &[Member<'_>]) -> bool {
 
 /// Returns whether a text asks: with a question mark, or in the second person.
 pub(super) fn speaks_to_somebody(text: &str) -> bool {
-    spelling::is_question(text)
+    asking::is_question(text)
         || text.split_whitespace().any(|word| {
             ["you", "your", "du", "dir", "dich", "ihr", "tu", "vous", "te"].iter().any(|you| is_same(word, you))
         })

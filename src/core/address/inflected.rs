@@ -1,9 +1,10 @@
 //! Forms of a name in which people call its owner: `Anno,` for Anna, `Петре,` for Петър.
 
 use super::{
+    folding::is_same,
     nods,
     others::{EVERYDAY, GREETINGS},
-    spelling::{CALLING, is_same},
+    spelling::CALLING,
 };
 use crate::core::legible::is_hidden;
 

@@ -3,8 +3,10 @@
 use ruma::UserId;
 
 use super::{
+    asking::{self, asks_behind, ends_as_question},
+    folding::{is_same, prefix_folded},
     own_words::{OwnWords, after_quote, bounded, linked_user},
-    spelling::{self, VOCATIVE, ends_as_question, is_vocative, name_at_start, prefix_folded},
+    spelling::{VOCATIVE, behind_dash, is_vocative, name_at_start},
 };
 use crate::core::legible::is_hidden;
 
@@ -134,11 +136,11 @@ impl<'a> CoworkerHere<'a> {
         let found = names.iter().filter(|(name, _)| !name.is_empty()).filter_map(|(name, own)| {
             let found = name_at_start(text, name)?;
             let behind = &text[found.bytes..];
-            let is_ordinary = !own && ORDINARY.iter().any(|word| spelling::is_same(name, word));
-            let states = spelling::states(behind);
-            let asks = ends_as_question(text) && (!is_ordinary || spelling::asks_behind(behind));
+            let is_ordinary = !own && ORDINARY.iter().any(|word| is_same(name, word));
+            let states = asking::states(behind);
+            let asks = ends_as_question(text) && (!is_ordinary || asks_behind(behind));
             // `oncall - state of the disks`, or the request on the next line.
-            let parted = spelling::behind_dash(behind).is_some_and(|said| !spelling::states(said))
+            let parted = behind_dash(behind).is_some_and(|said| !asking::states(said))
                 || behind.trim_start_matches([' ', '\t', '\r']).starts_with('\n');
             let commands = command_behind(behind).is_some();
             let calls = is_vocative(text, &found) || !states && (*own || asks || commands || parted && !is_ordinary);
@@ -173,7 +175,7 @@ pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerH
         return command.trim();
     }
     let marked = behind.strip_prefix(VOCATIVE).filter(|rest| rest.starts_with(char::is_whitespace));
-    let parted = || spelling::behind_dash(behind).filter(|said| !said.trim().is_empty());
+    let parted = || behind_dash(behind).filter(|said| !said.trim().is_empty());
     let Some(rest) = marked.or_else(|| rest.strip_prefix([':', ',', '：', '，', '、', ';', '；'])).or_else(parted)
     else {
         return rest.trim();

@@ -3,7 +3,7 @@
 //! Every word must be known, and no mark may make it a question; any other text asks.
 
 pub use self::asked::{Answered, asked_back};
-use super::{CoworkerHere, Message, MessageKind, after_quote, others, spelling};
+use super::{CoworkerHere, Message, MessageKind, after_quote, asking, others};
 use crate::core::legible::{is_hidden, usual_width};
 
 mod asked;
@@ -343,7 +343,7 @@ pub fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<Nod> {
     }
     let text = after_quote(&message.body).trim();
     let links = || message.html.as_deref().is_some_and(|html| html.contains("href"));
-    if text.is_empty() || text.len() > NOD_BYTES_MAX || spelling::is_question(text) || links() {
+    if text.is_empty() || text.len() > NOD_BYTES_MAX || asking::is_question(text) || links() {
         return None;
     }
     let words: Vec<String> = text.split_whitespace().filter(|word| others::is_word(word)).map(plain).collect();

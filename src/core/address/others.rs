@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use ruma::{OwnedUserId, UserId};
 
 use super::{
-    CoworkerHere, Message, MessageKind, OwnWords, after_quote,
+    CoworkerHere, Message, MessageKind, OwnWords, after_quote, asking,
     ending::{called_at_end, may_call_at_end, speaks_to_somebody},
+    folding::is_same,
     inflected,
     own_words::linked_user,
     salutations::calls_everybody,
-    spelling::{self, calls_clearly, is_same, is_unspaced, is_vocative, name_at_start},
+    spelling::{self, calls_clearly, is_unspaced, is_vocative, name_at_start},
 };
 use crate::core::legible::is_hidden;
 
@@ -330,7 +331,7 @@ pub(super) fn says_nothing(message: &Message) -> bool {
         // A lone question mark asks.
         _ => {
             let text = after_quote(&message.body);
-            !spelling::is_question(text) && !text.split_whitespace().any(is_word)
+            !asking::is_question(text) && !text.split_whitespace().any(is_word)
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Salutations of everybody in the room: `team, lunch?`, `hi all, …`.
 
 use super::{
+    asking::asks_behind,
     others::{ANSWERS, GREETINGS},
-    spelling::{asks_behind, calls_clearly, is_vocative, name_at_start},
+    spelling::{calls_clearly, is_vocative, name_at_start},
 };
 
 /// Words that address everybody, with or without a greeting before them.

@@ -1,6 +1,7 @@
-//! How people spell names that they address: which letters count as equal, what they add after a name (marks,
-//! honorifics), and what shows that a text talks about the name's owner (particles, a verb).
+//! How people spell names that they address: what they put before and after a name (marks, brackets, honorifics), and
+//! where a name ends.
 
+use super::{asking::asks_behind, folding::prefix_folded};
 use crate::core::legible::{is_hidden, usual_width};
 
 /// Characters that may follow a name used as an address.
@@ -36,9 +37,6 @@ const PAIRS: [(char, char); 14] = [
 
 /// Those with which logs and data begin too: an `@` must follow.
 const OF_DATA: [char; 3] = ['[', '"', '\''];
-
-/// Question marks.
-const QUESTIONS: [char; 11] = ['?', '？', '؟', '¿', '﹖', '⁇', '⁈', '⁉', '❓', '❔', '՞'];
 
 /// Honorifics that are attached to a name.
 const HONORIFICS: [&str; 48] = [
@@ -139,107 +137,6 @@ const PARTICLES: [char; 42] = [
     '도', '와', '과', '로',
 ];
 
-/// Words right after a name that say something about its owner.
-const STATES: [&str; 66] = [
-    "is", "isn't", "are", "aren't", "was", "wasn't", "were", "weren't", "has", "hasn't", "have", "haven't", "had",
-    "will", "won't", "can't", "cannot", "does", "doesn't", "did", "didn't", "needs", "says", "said", "seems", "looks",
-    "went", "got", "gets", "just", "and", "or", "&", "team", "ist", "sind", "war", "waren", "hat", "hatte", "haben",
-    "wird", "wurde", "und", "oder", "est", "sont", "était", "a", "et", "ou", "es", "está", "están", "fue", "tiene",
-    "y", "è", "sono", "ha", "är", "er", "é", "foi", "не", "был",
-];
-
-/// Subjects that turn such a word into a question: "is it up", "are you there".
-const SUBJECTS: [&str; 22] = [
-    "you",
-    "it",
-    "there",
-    "this",
-    "that",
-    "these",
-    "those",
-    "we",
-    "they",
-    "i",
-    "he",
-    "she",
-    "anyone",
-    "anybody",
-    "someone",
-    "everyone",
-    "everything",
-    "anything",
-    "du",
-    "ihr",
-    "das",
-    "wir",
-];
-
-/// Words that begin a question or a request.
-const ASKS: [&str; 62] = [
-    "who",
-    "whom",
-    "whose",
-    "what",
-    "what's",
-    "when",
-    "where",
-    "where's",
-    "why",
-    "which",
-    "how",
-    "how's",
-    "can",
-    "could",
-    "would",
-    "should",
-    "shall",
-    "may",
-    "might",
-    "do",
-    "please",
-    "pls",
-    "tell",
-    "show",
-    "give",
-    "any",
-    "wer",
-    "was",
-    "wann",
-    "wo",
-    "warum",
-    "wieso",
-    "welche",
-    "wie",
-    "kannst",
-    "kann",
-    "könntest",
-    "bitte",
-    "qui",
-    "que",
-    "quoi",
-    "quand",
-    "où",
-    "pourquoi",
-    "comment",
-    "peux-tu",
-    "qué",
-    "quién",
-    "cuándo",
-    "dónde",
-    "cómo",
-    "puedes",
-    "chi",
-    "che",
-    "cosa",
-    "quando",
-    "кто",
-    "что",
-    "когда",
-    "где",
-    "почему",
-    "как",
-];
-
 /// A name found at the start of a text.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about how the name is written")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,76 +219,6 @@ fn name_behind(text: &str, name: &str, before: &Before) -> Option<Start> {
         .filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
 }
 
-/// Returns the length of `name` at the start of `text`. What people do not distinguish when typing is equal: case,
-/// width, dotted and dotless i, ß and ss.
-pub(super) fn prefix_folded(text: &str, name: &str) -> Option<usize> {
-    let mut wanted = name.chars().flat_map(folded).peekable();
-    for (at, letter) in text.char_indices() {
-        if wanted.peek().is_none() && folded(letter).next().is_some() {
-            return Some(at);
-        }
-        for letter in folded(letter) {
-            if wanted.next() != Some(letter) {
-                return None;
-            }
-        }
-    }
-    wanted.peek().is_none().then_some(text.len())
-}
-
-/// Returns whether two names are equal as in [`prefix_folded`].
-pub(super) fn is_same(name: &str, other: &str) -> bool {
-    name.chars().flat_map(folded).eq(other.chars().flat_map(folded))
-}
-
-/// Letters with accents, which people leave out when their keyboard lacks them, and what they type instead.
-const ACCENTED: [(&str, &str); 27] = [
-    ("àáâãäåāăąǎạảấầẩẫậắằẳẵặ", "a"),
-    ("æ", "ae"),
-    ("çćĉċč", "c"),
-    ("ďđð", "d"),
-    ("èéêëēĕėęěẹẻẽếềểễệ", "e"),
-    ("ĝğġģ", "g"),
-    ("ĥħ", "h"),
-    ("ìíîïĩīĭįỉị", "i"),
-    ("ķ", "k"),
-    ("ĺļľł", "l"),
-    ("ñńņňŋ", "n"),
-    ("òóôõöøōŏőơọỏốồổỗộớờởỡợ", "o"),
-    ("œ", "oe"),
-    ("ŕŗř", "r"),
-    ("śŝşšș", "s"),
-    ("ţťț", "t"),
-    ("ùúûüũūŭůűųưụủứừửữự", "u"),
-    ("ýÿŷỳỵỷỹ", "y"),
-    ("źżž", "z"),
-    ("άὰ", "α"),
-    ("έ", "ε"),
-    ("ή", "η"),
-    ("ίϊΐ", "ι"),
-    ("ό", "ο"),
-    ("ύϋΰ", "υ"),
-    ("ώ", "ω"),
-    ("ё", "е"),
-];
-
-fn folded(letter: char) -> impl Iterator<Item = char> {
-    let special = match letter {
-        'İ' | 'I' | 'ı' => Some("i"),
-        '\u{300}'..='\u{36f}' => Some(""),
-        'ß' | 'ẞ' => Some("ss"),
-        'ς' => Some("σ"),
-        '’' | 'ʼ' => Some("'"),
-        letter if letter.is_ascii() => None,
-        letter => {
-            let lower = letter.to_lowercase().next().unwrap_or(letter);
-            ACCENTED.iter().find(|(letters, _)| letters.contains(lower)).map(|(_, typed)| *typed)
-        }
-    };
-    let usual = special.is_none().then(|| usual_width(letter).to_lowercase());
-    special.unwrap_or_default().chars().chain(usual.into_iter().flatten())
-}
-
 /// Returns whether a found name can only be an address.
 pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
     let behind = &text[found.bytes..];
@@ -416,41 +243,9 @@ pub(super) fn behind_dash(behind: &str) -> Option<&str> {
     apart.then_some(said)
 }
 
-/// Returns whether the text after a name says something about its owner: `sales are down`, `oncall has paged`.
-pub(super) fn states(behind: &str) -> bool {
-    let mut words = behind.split_whitespace().map(plain_word);
-    let Some(first) = words.next().filter(|_| behind.starts_with(char::is_whitespace)) else { return false };
-    let mut inverted = || words.next().is_some_and(|subject| SUBJECTS.contains(&subject.as_str()));
-    STATES.contains(&first.as_str()) && !inverted()
-}
-
-/// Returns whether the text after a name begins like a question or a request.
-pub(super) fn asks_behind(behind: &str) -> bool {
-    let mut words = behind.split_whitespace().map(plain_word);
-    let first = words.next().unwrap_or_default();
-    let inverted =
-        STATES.contains(&first.as_str()) && words.next().is_some_and(|word| SUBJECTS.contains(&word.as_str()));
-    inverted || ASKS.contains(&first.as_str())
-}
-
-/// Returns whether a text contains a question mark.
-pub(super) fn is_question(text: &str) -> bool {
-    text.contains(QUESTIONS)
-}
-
-/// Returns whether a text ends with a question mark.
-pub(super) fn ends_as_question(text: &str) -> bool {
-    text.trim_end_matches(|letter: char| letter.is_whitespace() || is_hidden(letter)).ends_with(QUESTIONS)
-}
-
 /// Returns whether a text consists of letters of scripts without spaces.
 pub(super) fn is_unspaced(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|letter| ('\u{2e80}'..='\u{ffff}').contains(&letter))
-}
-
-fn plain_word(word: &str) -> String {
-    let word: String = word.chars().flat_map(folded).collect();
-    word.trim_matches(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '\'' | '&')).to_owned()
 }
 
 /// Returns the bytes of an honorific right after a name, and whether it is attached without a space.

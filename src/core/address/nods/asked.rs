@@ -1,6 +1,6 @@
 //! Whether an answer asks something back, so that a nod answers it.
 
-use super::super::{MessageKind, after_quote, others, spelling};
+use super::super::{MessageKind, after_quote, asking, others};
 use crate::core::event::{EventKind, RoomEvent};
 
 /// Characters at an answer's end, of which the last sentences may ask something back.
@@ -85,7 +85,7 @@ pub fn asked_back(
             |event: &RoomEvent| matches!(&event.kind, EventKind::Message(message) if message.body.contains(sentence));
         events.iter().filter(theirs).any(repeats)
     };
-    Some(last.any(|sentence| (spelling::is_question(sentence) || names_consent(sentence)) && !repeats(sentence)))
+    Some(last.any(|sentence| (asking::is_question(sentence) || names_consent(sentence)) && !repeats(sentence)))
 }
 
 /// Returns whether a sentence names the word with which to continue ("Reply `ok` and I restart it.") or offers

@@ -1,6 +1,6 @@
 //! Whether words ask something, or state something about whom they follow.
 
-use super::folding::folded;
+use super::folding::is_any;
 use crate::core::legible::is_hidden;
 
 /// Question marks.
@@ -109,19 +109,18 @@ const ASKS: [&str; 62] = [
 
 /// Returns whether the text after a name says something about its owner: `sales are down`, `oncall has paged`.
 pub(super) fn states(behind: &str) -> bool {
-    let mut words = behind.split_whitespace().map(plain_word);
+    let mut words = behind.split_whitespace().map(bare);
     let Some(first) = words.next().filter(|_| behind.starts_with(char::is_whitespace)) else { return false };
-    let mut inverted = || words.next().is_some_and(|subject| SUBJECTS.contains(&subject.as_str()));
-    STATES.contains(&first.as_str()) && !inverted()
+    let mut inverted = || words.next().is_some_and(|subject| is_any(subject, &SUBJECTS));
+    is_any(first, &STATES) && !inverted()
 }
 
 /// Returns whether the text after a name begins like a question or a request.
 pub(super) fn asks_behind(behind: &str) -> bool {
-    let mut words = behind.split_whitespace().map(plain_word);
+    let mut words = behind.split_whitespace().map(bare);
     let first = words.next().unwrap_or_default();
-    let inverted =
-        STATES.contains(&first.as_str()) && words.next().is_some_and(|word| SUBJECTS.contains(&word.as_str()));
-    inverted || ASKS.contains(&first.as_str())
+    let inverted = is_any(first, &STATES) && words.next().is_some_and(|word| is_any(word, &SUBJECTS));
+    inverted || is_any(first, &ASKS)
 }
 
 /// Returns whether a text contains a question mark.
@@ -134,7 +133,7 @@ pub(super) fn ends_as_question(text: &str) -> bool {
     text.trim_end_matches(|letter: char| letter.is_whitespace() || is_hidden(letter)).ends_with(QUESTIONS)
 }
 
-fn plain_word(word: &str) -> String {
-    let word: String = word.chars().flat_map(folded).collect();
-    word.trim_matches(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '\'' | '&')).to_owned()
+/// Returns a word without the marks around it.
+fn bare(word: &str) -> &str {
+    word.trim_matches(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '\'' | '’' | 'ʼ' | '&'))
 }

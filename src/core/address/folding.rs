@@ -24,6 +24,11 @@ pub(super) fn is_same(name: &str, other: &str) -> bool {
     name.chars().flat_map(folded).eq(other.chars().flat_map(folded))
 }
 
+/// Returns whether a word equals one of `words` as in [`prefix_folded`].
+pub(super) fn is_any(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|other| is_same(other, word))
+}
+
 /// Letters with accents, which people leave out when their keyboard lacks them, and what they type instead.
 const ACCENTED: [(&str, &str); 27] = [
     ("àáâãäåāăąǎạảấầẩẫậắằẳẵặ", "a"),
@@ -55,7 +60,7 @@ const ACCENTED: [(&str, &str); 27] = [
     ("ё", "е"),
 ];
 
-pub(super) fn folded(letter: char) -> impl Iterator<Item = char> {
+fn folded(letter: char) -> impl Iterator<Item = char> {
     let special = match letter {
         'İ' | 'I' | 'ı' => Some("i"),
         '\u{300}'..='\u{36f}' => Some(""),

@@ -43,6 +43,8 @@ fn c5_a_name_that_is_an_ordinary_word_asks_only_where_it_is_an_address() {
         ("support can you look at ticket 7?", "support"),
         ("Support; the printer is out", "support"),
         ("sales are you there?", "sales"),
+        ("support könntest du nachsehen?", "support"),
+        ("support où est le ticket 7 ?", "support"),
         ("ci !status", "ci"),
         ("!help ci", "ci"),
         ("**ci**: rerun it", "ci"),
@@ -72,6 +74,9 @@ fn c5_a_name_that_is_an_ordinary_word_asks_only_where_it_is_an_address() {
         "salesforce is down",
         "Pit Boss is away",
         "pit boss was here, wasn't he?",
+        "pit boss wasn’t here",
+        "pit boss está de viaje",
+        "pit boss était là",
     ];
     for body in speaks_about {
         for mentions in [true, false] {

@@ -47,6 +47,12 @@ pub fn is_hidden(letter: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Returns whether a character shows nothing: whitespace, or [hidden](is_hidden).
+#[must_use]
+pub fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || is_hidden(letter)
+}
+
 /// Returns the usual form of a full-width letter.
 #[must_use]
 pub fn usual_width(letter: char) -> char {

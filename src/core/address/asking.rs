@@ -1,7 +1,7 @@
 //! Whether words ask something, or state something about whom they follow.
 
 use super::folding::is_any;
-use crate::core::legible::is_hidden;
+use crate::core::legible::is_blank;
 
 /// Question marks.
 const QUESTIONS: [char; 11] = ['?', '？', '؟', '¿', '﹖', '⁇', '⁈', '⁉', '❓', '❔', '՞'];
@@ -130,7 +130,7 @@ pub(super) fn is_question(text: &str) -> bool {
 
 /// Returns whether a text ends with a question mark.
 pub(super) fn ends_as_question(text: &str) -> bool {
-    text.trim_end_matches(|letter: char| letter.is_whitespace() || is_hidden(letter)).ends_with(QUESTIONS)
+    text.trim_end_matches(is_blank).ends_with(QUESTIONS)
 }
 
 /// Returns a word without the marks around it.

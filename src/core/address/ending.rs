@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use ruma::OwnedUserId;
 
 use super::{
-    Member, asking,
-    folding::is_same,
-    others::{BETWEEN, EVERYDAY, GREETINGS, members_named, names_of, unspaced_parts},
-    spelling::name_at_start,
+    Member,
+    asking::is_question,
+    folding::{is_any, suffix_folded},
+    others::{is_everyday, is_letter, members_named, names_of, unspaced_parts},
+    spelling::{is_unspaced, name_at_start},
 };
-use crate::core::legible::is_hidden;
+use crate::core::legible::is_blank;
 
 /// A longer message is not called after somebody in its last words.
 const CALL_BYTES_MAX: usize = 600;
@@ -126,6 +127,9 @@ const WORDS_TOO: [&str; 48] = [
 /// Most words of what somebody is told to do whose name follows.
 const TOLD_WORDS_MAX: usize = 3;
 
+/// The second person.
+const YOU: [&str; 9] = ["you", "your", "du", "dir", "dich", "ihr", "tu", "vous", "te"];
+
 /// Returns who is called at the end of a text.
 pub(super) fn called_at_end(text: &str, others: &[&Member<'_>], all: &[Member<'_>]) -> BTreeSet<OwnedUserId> {
     let none = BTreeSet::new;
@@ -135,17 +139,15 @@ pub(super) fn called_at_end(text: &str, others: &[&Member<'_>], all: &[Member<'_
     }
     let text = without_politeness(text);
     let Some((before, called)) = text.rsplit_once(COMMAS) else { return none() };
-    let called = called.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
-    if called.len() > NAMES_BYTES_MAX || names_somebody(before, all) {
-        return none();
-    }
+    let called = called.trim_start_matches(is_blank);
     // `write a card for my sister, Anna` says whose name it is; who is told to do something is asked, or told shortly.
-    if !speaks_to_somebody(text) && before.split_whitespace().count() > TOLD_WORDS_MAX {
+    let is_told = || before.split_whitespace().count() <= TOLD_WORDS_MAX;
+    let is_call = || speaks_to_somebody(text) || is_told();
+    if called.len() > NAMES_BYTES_MAX || !is_call() || names_somebody(before, all) {
         return none();
     }
-    let is_several = called.split_whitespace().any(|word| BETWEEN.iter().any(|between| is_same(word, between)));
-    if is_several || called.contains(['&', '+', '/']) {
-        return members_named(called, others);
+    if let Some(named) = members_named(called, others) {
+        return named;
     }
     let is_word = WORDS_TOO.contains(&called);
     let whole = |name: &str| {
@@ -167,15 +169,12 @@ pub(super) fn may_call_at_end(text: &str) -> bool {
 
 /// Returns a text without marks, emoji and politeness at its end.
 fn without_politeness(text: &str) -> &str {
-    let bare = |text: &'_ str| text.trim_end_matches(|letter: char| !super::others::is_letter(letter)).len();
+    let bare = |text: &str| text.trim_end_matches(|letter: char| !is_letter(letter)).len();
     let mut end = bare(text);
     loop {
         let said = &text[..end];
-        let polite = POLITE.iter().find_map(|word| {
-            let at = said.char_indices().rev().map(|(at, _)| at).nth(word.chars().count() - 1)?;
-            let begins = said[..at].ends_with(|letter: char| !letter.is_alphanumeric());
-            (begins && is_same(&said[at..], word)).then_some(at)
-        });
+        let begins = |at: &usize| said[..*at].ends_with(|letter: char| !letter.is_alphanumeric());
+        let polite = POLITE.iter().find_map(|word| suffix_folded(said, word).filter(begins));
         let Some(at) = polite else { return said };
         end = bare(&said[..at]);
     }
@@ -190,33 +189,18 @@ fn names_somebody(before: &str, all: &[Member<'_>]) -> bool {
     let words: Vec<&str> = clause.split_whitespace().collect();
     let Some(last) = words.last() else { return true };
     let last = last.trim_matches(|letter: char| !letter.is_alphanumeric() && letter != '\'');
-    let is_known = |list: &[&str]| list.iter().any(|word| is_same(clause, word));
-    let is_item = if clause.chars().any(|letter| ('\u{2e80}'..='\u{ffff}').contains(&letter)) {
-        clause.chars().count() <= ITEM_LETTERS_MAX
-    } else {
-        words.len() == 1
-    };
+    let is_item =
+        if clause.chars().any(is_unspaced) { clause.chars().count() <= ITEM_LETTERS_MAX } else { words.len() == 1 };
     let is_capital = words.len() > 1
         && last.starts_with(char::is_uppercase)
         && last.chars().any(char::is_lowercase)
         && !last.starts_with("I'");
-    let ends_with_a_name = || {
-        all.iter().flat_map(names_of).any(|name| {
-            let bare = clause.trim_end_matches(|letter: char| !letter.is_alphanumeric());
-            let at = bare.char_indices().rev().map(|(at, _)| at).nth(name.chars().count().saturating_sub(1));
-            at.is_some_and(|at| is_same(&bare[at..], &name))
-        })
-    };
-    is_item && !is_known(&GREETINGS) && !is_known(&EVERYDAY) && !super::nods::is_phrase(clause)
-        || is_capital
-        || PEOPLE.iter().any(|word| is_same(word, last))
-        || ends_with_a_name()
+    let bare = clause.trim_end_matches(|letter: char| !letter.is_alphanumeric());
+    let ends_with_a_name = || all.iter().flat_map(names_of).any(|name| suffix_folded(bare, &name).is_some());
+    is_item && !is_everyday(clause) || is_capital || is_any(last, &PEOPLE) || ends_with_a_name()
 }
 
 /// Returns whether a text asks: with a question mark, or in the second person.
 pub(super) fn speaks_to_somebody(text: &str) -> bool {
-    asking::is_question(text)
-        || text.split_whitespace().any(|word| {
-            ["you", "your", "du", "dir", "dich", "ihr", "tu", "vous", "te"].iter().any(|you| is_same(word, you))
-        })
+    is_question(text) || text.split_whitespace().any(|word| is_any(word, &YOU))
 }

@@ -19,6 +19,13 @@ pub(super) fn prefix_folded(text: &str, name: &str) -> Option<usize> {
     wanted.peek().is_none().then_some(text.len())
 }
 
+/// Returns where `name` begins at the end of `text`. The same is equal as in [`prefix_folded`].
+pub(super) fn suffix_folded(text: &str, name: &str) -> Option<usize> {
+    let last = name.chars().count().checked_sub(1)?;
+    let (at, _) = text.char_indices().rev().nth(last)?;
+    is_same(&text[at..], name).then_some(at)
+}
+
 /// Returns whether two names are equal as in [`prefix_folded`].
 pub(super) fn is_same(name: &str, other: &str) -> bool {
     name.chars().flat_map(folded).eq(other.chars().flat_map(folded))

@@ -1,9 +1,8 @@
 //! Forms of a name in which people call its owner: `Anno,` for Anna, `Петре,` for Петър.
 
 use super::{
-    folding::is_same,
-    nods,
-    others::{EVERYDAY, GREETINGS},
+    folding::{is_any, is_same},
+    others::is_everyday,
     spelling::CALLING,
 };
 use crate::core::legible::is_hidden;
@@ -71,28 +70,22 @@ const WORDS: [&str; 24] = [
     "certo", "ultimo", "primo", "solo", "ecco", "note", "more", "else", "maybe", "danke", "leute",
 ];
 
-/// Returns whether a text opens with a form of `name` as a call: capitalised where the script has capitals, and followed
-/// by a comma or the like.
-pub(super) fn is_called(text: &str, name: &str) -> bool {
+/// Returns the word with which a text opens, if it may call somebody by a form of their name: capitalised where the
+/// script has capitals, and followed by a comma or the like.
+pub(super) fn called_word(text: &str) -> Option<&str> {
     let text = text.trim_start_matches(is_hidden);
-    let Some(end) = text.find(CALLING).filter(|end| *end > 0) else { return false };
+    let (word, behind) = text.split_at(text.find(|letter: char| !letter.is_alphabetic())?);
     // `Todo: rotate keys` names no Toda.
-    if text[end..].starts_with([':', '：', '﹕']) {
-        return false;
-    }
-    let word = &text[..end];
-    let is_ordinary = || {
-        let known = |list: &[&str]| list.iter().any(|known| is_same(known, word));
-        known(&WORDS) || known(&GREETINGS) || known(&EVERYDAY) || nods::is_phrase(word)
-    };
-    let is_one_word = word.chars().all(char::is_alphabetic) && word.starts_with(char::is_uppercase);
-    is_one_word && is_form(word, name) && !is_ordinary()
+    let is_called = behind.starts_with(CALLING) && !behind.starts_with([':', '：', '﹕']);
+    let may_name = || word.starts_with(char::is_uppercase) && !is_any(word, &WORDS) && !is_everyday(word);
+    (is_called && may_name()).then_some(word)
 }
 
-fn is_form(word: &str, name: &str) -> bool {
-    let letters = name.chars().count();
-    ENDINGS.iter().filter(|(.., least)| letters >= *least).any(|(ends, called, _)| {
-        let stem = name.to_lowercase().strip_suffix(ends).map(|stem| format!("{stem}{called}"));
-        stem.is_some_and(|form| is_same(&form, word))
-    })
+/// Returns whether a word is a form in which people call the owner of a name.
+pub(super) fn is_form(word: &str, name: &str) -> bool {
+    let (letters, name) = (name.chars().count(), name.to_lowercase());
+    ENDINGS
+        .iter()
+        .filter(|(.., least)| letters >= *least)
+        .any(|(ends, called, _)| name.strip_suffix(ends).is_some_and(|stem| is_same(&format!("{stem}{called}"), word)))
 }

@@ -4,11 +4,11 @@ use ruma::UserId;
 
 use super::{
     asking::{self, asks_behind, ends_as_question},
-    folding::{is_same, prefix_folded},
+    folding::{is_any, prefix_folded},
     own_words::{OwnWords, after_quote, bounded, linked_user},
     spelling::{VOCATIVE, behind_dash, is_vocative, name_at_start},
 };
-use crate::core::legible::is_hidden;
+use crate::core::legible::{is_blank, is_hidden};
 
 /// Bytes searched for a name after a command; commands with an address are far shorter.
 const BEHIND_BYTES_MAX: usize = 1_000;
@@ -136,7 +136,7 @@ impl<'a> CoworkerHere<'a> {
         let found = names.iter().filter(|(name, _)| !name.is_empty()).filter_map(|(name, own)| {
             let found = name_at_start(text, name)?;
             let behind = &text[found.bytes..];
-            let is_ordinary = !own && ORDINARY.iter().any(|word| is_same(name, word));
+            let is_ordinary = !own && is_any(name, &ORDINARY);
             let states = asking::states(behind);
             let asks = ends_as_question(text) && (!is_ordinary || asks_behind(behind));
             // `oncall - state of the disks`, or the request on the next line.
@@ -191,9 +191,7 @@ const BEFORE_COMMAND: [char; 20] =
 
 /// Returns the command that follows a name behind signs that stand apart from it.
 fn command_behind(behind: &str) -> Option<&str> {
-    let rest = behind.trim_start_matches(|letter: char| {
-        letter.is_whitespace() || is_hidden(letter) || BEFORE_COMMAND.contains(&letter)
-    });
+    let rest = behind.trim_start_matches(|letter: char| is_blank(letter) || BEFORE_COMMAND.contains(&letter));
     let signs = &behind[..behind.len() - rest.len()];
     let is_parted =
         signs.chars().any(|letter| BEFORE_COMMAND.contains(&letter)) && signs.ends_with(char::is_whitespace);

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use ruma::{OwnedUserId, UserId};
 
 use super::{
-    CoworkerHere, Message, MessageKind, OwnWords, after_quote, asking,
+    CoworkerHere, Message, MessageKind, OwnWords, after_quote,
+    asking::is_question,
     ending::{called_at_end, may_call_at_end, speaks_to_somebody},
-    folding::is_same,
-    inflected,
+    folding::{is_any, is_same},
+    inflected, nods,
     own_words::linked_user,
     salutations::calls_everybody,
-    spelling::{self, calls_clearly, is_unspaced, is_vocative, name_at_start},
+    spelling::{CALLING, is_call, is_unspaced, is_vocative, name_at_start},
 };
 use crate::core::legible::is_hidden;
 
@@ -25,7 +26,7 @@ pub struct Member<'a> {
 }
 
 /// Everyday words, which address nobody as a part of a name.
-pub(super) const EVERYDAY: [&str; 57] = [
+const EVERYDAY: [&str; 57] = [
     "a", "all", "an", "and", "any", "are", "but", "can", "could", "did", "do", "does", "for", "had", "has", "have",
     "he", "help", "her", "here", "his", "how", "i", "if", "in", "is", "it", "its", "just", "me", "might", "must", "my",
     "no", "not", "now", "of", "ok", "on", "or", "our", "please", "she", "should", "so", "test", "that", "the", "they",
@@ -33,7 +34,7 @@ pub(super) const EVERYDAY: [&str; 57] = [
 ];
 
 /// Words between the names of several people.
-pub(super) const BETWEEN: [&str; 14] = ["&", "+", "/", "and", "und", "et", "y", "e", "i", "en", "og", "och", "ve", "и"];
+const BETWEEN: [&str; 14] = ["&", "+", "/", "and", "und", "et", "y", "e", "i", "en", "og", "och", "ve", "и"];
 
 /// Most bytes of several people's names at the start of a message.
 const NAMES_BYTES_MAX: usize = 200;
@@ -154,11 +155,10 @@ pub(super) fn called_another(
     let text = after_quote(&message.body);
     let others: Vec<&Member<'_>> = members.iter().filter(|member| is_other(member.user)).collect();
     let answers = asked_back == Some(true);
-    let opened = openings(text).find_map(|(text, greeted)| {
-        if coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some()) {
-            return None;
-        }
-        let named = others.iter().filter(|member| is_named(text, member, greeted));
+    let names_ours = |text: &str| coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some());
+    let opened = openings(text).filter(|(text, _)| !names_ours(text)).find_map(|(text, greeted)| {
+        let opening = Opening::of(text, greeted);
+        let named = others.iter().filter(|member| opening.names(member));
         let mut named: BTreeSet<OwnedUserId> = named.map(|member| member.user.to_owned()).collect();
         if named.is_empty() {
             named = several_named(text, &others);
@@ -167,8 +167,7 @@ pub(super) fn called_another(
         (!named.is_empty() || is_called_with_at(text, sender) || everybody()).then_some(named)
     });
     opened.or_else(|| {
-        let names_ours = || coworkers.iter().any(|coworker| coworker.name_at_start(text).is_some());
-        if answers && !speaks_to_somebody(text) || names_ours() {
+        if answers && !speaks_to_somebody(text) || names_ours(text) {
             return None;
         }
         Some(called_at_end(text, &others, members)).filter(|called| !called.is_empty())
@@ -210,73 +209,124 @@ fn whole_names(member: &Member<'_>) -> Vec<String> {
 /// Returns a member's names and the words of the displayed one that are names.
 pub(super) fn names_of(member: &Member<'_>) -> Vec<String> {
     let mut names = whole_names(member);
-    let display = names.first().filter(|_| member.name.is_some()).cloned().unwrap_or_default();
-    let parts = display.split_whitespace().map(|part| part.trim_matches(|letter: char| !letter.is_alphanumeric()));
-    let parts = parts.filter(|part| is_name(part));
+    let parts = name_parts(member).filter(|part| is_name(part));
     names.extend(parts.flat_map(|part| [Some(part.to_owned()), without_umlauts(part)]).flatten());
     names
 }
 
+/// Returns the words of a member's displayed name.
+fn name_parts<'m>(member: &Member<'m>) -> impl Iterator<Item = &'m str> {
+    let words = member.name.unwrap_or_default().split_whitespace();
+    words.map(|word| word.trim_matches(|letter: char| !letter.is_alphanumeric())).filter(|part| !part.is_empty())
+}
+
 /// Returns whether a part of a display name is a name.
 fn is_name(part: &str) -> bool {
-    let is_other = |words: &[&str]| words.iter().any(|word| is_same(part, word));
-    part.chars().count() > 1 && !is_other(&EVERYDAY) && !is_other(&TITLES)
+    part.chars().count() > 1 && !is_any(part, &EVERYDAY) && !is_any(part, &TITLES)
+}
+
+/// Returns whether a text is an everyday word, a greeting or a nod, which is nobody's name.
+pub(super) fn is_everyday(text: &str) -> bool {
+    is_any(text, &GREETINGS) || is_any(text, &EVERYDAY) || nods::is_phrase(text)
 }
 
 /// Returns the family and the given name of a name without spaces, wherever it may be parted.
 pub(super) fn unspaced_parts<'m>(member: &Member<'m>) -> impl Iterator<Item = &'m str> {
     let display = member.name.unwrap_or_default().trim();
-    let display = if is_unspaced(display) { display } else { "" };
+    let display = if display.chars().all(is_unspaced) { display } else { "" };
     display.char_indices().skip(1).flat_map(move |(at, _)| [&display[..at], &display[at..]])
 }
 
 /// Returns a name as people type it without umlauts: `Juergen`.
 fn without_umlauts(name: &str) -> Option<String> {
+    const TYPED: [(char, &str); 5] = [('ä', "ae"), ('ö', "oe"), ('ü', "ue"), ('ø', "oe"), ('å', "aa")];
     let lower = name.to_lowercase();
-    let spelled = [('ä', "ae"), ('ö', "oe"), ('ü', "ue"), ('ø', "oe"), ('å', "aa")];
-    let spelled = spelled.iter().fold(lower.clone(), |name, (letter, typed)| name.replace(*letter, typed));
-    (spelled != lower).then_some(spelled)
+    let has_any = lower.contains(TYPED.map(|(letter, _)| letter));
+    has_any.then(|| TYPED.iter().fold(lower, |name, (letter, typed)| name.replace(*letter, typed)))
 }
 
 /// Returns what follows a title at the start of a text.
 fn untitled(text: &str) -> Option<&str> {
     let text = text.trim_start();
     let first = text.split_whitespace().next()?;
-    let is_title = TITLES.iter().any(|title| is_same(first, title));
-    is_title.then(|| text[first.len()..].trim_start()).filter(|rest| !rest.is_empty())
+    is_any(first, &TITLES).then(|| text[first.len()..].trim_start()).filter(|rest| !rest.is_empty())
 }
 
-/// Returns whether a text calls a member at its start. Most names are also words ("Grant access", "Max 5 lines"), so a
-/// name counts only with a mark that makes it an address; otherwise a request would vanish.
-fn is_named(text: &str, member: &Member<'_>, greeted: bool) -> bool {
-    let whole = whole_names(member);
-    let titled = untitled(text);
-    whole.iter().any(|name| calls(text, name, greeted) || titled.is_some_and(|text| calls(text, name, true)))
-        || is_named_in_part(text, member, greeted)
+/// How a text opens, where it may call somebody.
+struct Opening<'t> {
+    text: &'t str,
+    /// Whether a greeting precedes it, so that less marks a name behind it.
+    greeted: bool,
+    /// What follows a title.
+    titled: Option<&'t str>,
+    /// The word that may be a form of a name.
+    called: Option<&'t str>,
 }
 
-/// Returns whether a text opens with a name that is an address there; after a greeting or a title, less marks it as one.
-fn calls(text: &str, name: &str, expected: bool) -> bool {
-    name_at_start(text, name).is_some_and(|start| calls_clearly(text, &start) || expected && is_vocative(text, &start))
+impl<'t> Opening<'t> {
+    fn of(text: &'t str, greeted: bool) -> Self {
+        Self { text, greeted, titled: untitled(text), called: inflected::called_word(text) }
+    }
+
+    /// Returns whether the text calls a member. Most names are also words ("Grant access", "Max 5 lines"), so a name
+    /// counts only with a mark that makes it an address; otherwise a request would vanish.
+    fn names(&self, member: &Member<'_>) -> bool {
+        let is_called = |name: &String| self.calls(name) || self.calls_titled(name);
+        whole_names(member).iter().any(is_called) || self.names_in_part(member)
+    }
+
+    /// Returns whether the text opens with a name that is an address there.
+    fn calls(&self, name: &str) -> bool {
+        name_at_start(self.text, name).is_some_and(|start| is_call(self.text, &start, self.greeted))
+    }
+
+    /// Returns whether it does so behind a title.
+    fn calls_titled(&self, name: &str) -> bool {
+        let titled = self.titled.and_then(|text| Some((text, name_at_start(text, name)?)));
+        titled.is_some_and(|(text, start)| is_call(text, &start, true))
+    }
+
+    /// Returns whether the text opens with part of a name, which counts only if it is clearly an address.
+    fn names_in_part(&self, member: &Member<'_>) -> bool {
+        if name_parts(member).any(|part| {
+            let spelled = without_umlauts(part);
+            let forms = || std::iter::once(part).chain(spelled.as_deref());
+            let is_called = || {
+                forms().any(|form| self.calls(form)) || self.called.is_some_and(|word| inflected::is_form(word, part))
+            };
+            is_called() && is_name(part) || forms().any(|form| self.calls_titled(form))
+        }) {
+            return true;
+        }
+        // In a name without spaces, the text before an honorific or a colon is the family or the given name.
+        let text = self.text.trim_start_matches(is_hidden);
+        let is_called = |part: &str| {
+            name_at_start(text, part).is_some_and(|start| {
+                let is_alone = part.chars().count() > 1 && text[start.bytes..].starts_with(CALLING);
+                (start.titled || is_alone) && is_vocative(text, &start)
+            })
+        };
+        unspaced_parts(member).any(is_called)
+    }
 }
 
 /// Returns the members called together at the start of a text: `Anna & Bob:`, `Anna/Bob:`, `Anna and Bob,`.
 fn several_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
     let text = text.trim_start_matches(is_hidden);
-    let head = text.find(spelling::CALLING).map_or("", |end| &text[..end]);
-    if head.len() > NAMES_BYTES_MAX { BTreeSet::new() } else { members_named(head, others) }
+    let head = text.find(CALLING).map_or("", |end| &text[..end]);
+    if head.len() > NAMES_BYTES_MAX { BTreeSet::new() } else { members_named(head, others).unwrap_or_default() }
 }
 
-/// Returns the members whose names, with words such as "and" between them, are the whole text.
-pub(super) fn members_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
-    let none = BTreeSet::new;
+/// Returns the members whose names, with words such as "and" between them, are the whole text: all of them, or nobody.
+/// `None` if no such word is between any.
+pub(super) fn members_named(text: &str, others: &[&Member<'_>]) -> Option<BTreeSet<OwnedUserId>> {
     let spaced = text.replace('/', " / ").replace('&', " & ").replace('+', " + ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let between = |word: &&str| BETWEEN.iter().any(|between| is_same(word, between));
+    let between = |word: &&str| is_any(word, &BETWEEN);
     if !words.iter().any(between) {
-        return none();
+        return None;
     }
-    let mut called = none();
+    let mut called = BTreeSet::new();
     for name in words.split(between) {
         let name = name.join(" ");
         let name = name.trim_start_matches(['@', '＠']);
@@ -284,36 +334,11 @@ pub(super) fn members_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<Owne
             |member: &&&Member<'_>| !name.is_empty() && names_of(member).iter().any(|own| is_same(own, name));
         let meant: Vec<_> = others.iter().filter(is_meant).collect();
         if meant.is_empty() {
-            return none();
+            return Some(BTreeSet::new());
         }
         called.extend(meant.into_iter().map(|member| member.user.to_owned()));
     }
-    called
-}
-
-/// Returns whether a text opens with part of a name, which counts only if it is clearly an address.
-fn is_named_in_part(text: &str, member: &Member<'_>, greeted: bool) -> bool {
-    let display = member.name.unwrap_or_default().trim();
-    let titled = untitled(text);
-    let mut parts = display.split_whitespace().map(|part| part.trim_matches(|letter: char| !letter.is_alphanumeric()));
-    if parts.any(|part| {
-        let is_name = is_name(part);
-        let spelled = without_umlauts(part);
-        let forms = std::iter::once(part).chain(spelled.as_deref());
-        (is_name && (forms.clone().any(|part| calls(text, part, greeted)) || inflected::is_called(text, part)))
-            || !part.is_empty() && titled.is_some_and(|text| forms.clone().any(|part| calls(text, part, true)))
-    }) {
-        return true;
-    }
-    // In a name without spaces, the text before an honorific or a colon is the family or the given name.
-    let text = text.trim_start_matches(is_hidden);
-    let is_called = |part: &str| {
-        name_at_start(text, part).is_some_and(|start| {
-            let is_alone = part.chars().count() > 1 && text[start.bytes..].starts_with(spelling::CALLING);
-            (start.titled || is_alone) && is_vocative(text, &start)
-        })
-    };
-    unspaced_parts(member).any(is_called)
+    Some(called)
 }
 
 /// Returns whether a text starts with an unknown `@somebody`, `@here` and the like.
@@ -331,7 +356,7 @@ pub(super) fn says_nothing(message: &Message) -> bool {
         // A lone question mark asks.
         _ => {
             let text = after_quote(&message.body);
-            !asking::is_question(text) && !text.split_whitespace().any(is_word)
+            !is_question(text) && !text.split_whitespace().any(is_word)
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     asking::asks_behind,
     others::{ANSWERS, GREETINGS},
-    spelling::{calls_clearly, is_vocative, name_at_start},
+    spelling::{is_call, name_at_start},
 };
 
 /// Words that address everybody, with or without a greeting before them.
@@ -89,19 +89,16 @@ const GREETED: [&str; 21] = [
 
 /// Returns whether a text addresses everybody at its start. `greeted` says that a greeting precedes it.
 pub(super) fn calls_everybody(text: &str, greeted: bool) -> bool {
-    let called = |word: &&str| {
-        name_at_start(text, word).is_some_and(|start| {
-            // `both should be included` is no question.
-            let asks = || text.contains(['?', '？', '؟']) && asks_behind(&text[start.bytes..]);
-            calls_clearly(text, &start) || greeted && (is_vocative(text, &start) || asks())
-        })
-    };
+    // `both should be included` is no question.
+    let asks = |behind: &str| greeted && text.contains(['?', '？', '؟']) && asks_behind(behind);
     // `всем привет`
     let greetings = || GREETINGS.iter().filter(|greeting| !ANSWERS.contains(greeting));
-    let is_greeting = |behind: &str| greetings().any(|greeting| name_at_start(behind, greeting).is_some());
-    let before_greeting =
-        |word: &&str| name_at_start(text, word).is_some_and(|start| is_greeting(text[start.bytes..].trim_start()));
-    EVERYBODY.iter().any(called)
-        || greeted && GREETED.iter().any(called)
-        || EVERYBODY.iter().chain(&GREETED).any(before_greeting)
+    let greets = |behind: &str| greetings().any(|greeting| name_at_start(behind.trim_start(), greeting).is_some());
+    let is_called = |words: &[&str], counts: bool| {
+        words.iter().filter_map(|word| name_at_start(text, word)).any(|start| {
+            let behind = &text[start.bytes..];
+            counts && (is_call(text, &start, greeted) || asks(behind)) || greets(behind)
+        })
+    };
+    is_called(&EVERYBODY, true) || is_called(&GREETED, greeted)
 }

@@ -2,7 +2,7 @@
 //! where a name ends.
 
 use super::{asking::asks_behind, folding::prefix_folded};
-use crate::core::legible::{is_hidden, usual_width};
+use crate::core::legible::{is_blank, is_hidden, usual_width};
 
 /// Characters that may follow a name used as an address.
 pub(super) const VOCATIVE: [char; 23] = [
@@ -222,15 +222,20 @@ fn name_behind(text: &str, name: &str, before: &Before) -> Option<Start> {
 /// Returns whether a found name can only be an address.
 pub(super) fn is_vocative(text: &str, found: &Start) -> bool {
     let behind = &text[found.bytes..];
-    let rest = behind.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
+    let rest = behind.trim_start_matches(is_blank);
     let is_parted = found.honoured && rest.len() < behind.len();
     found.at || is_parted || rest.is_empty() || rest.starts_with(VOCATIVE)
 }
 
+/// Returns whether a found name is an address; where one is expected, behind a greeting or a title, less marks it.
+pub(super) fn is_call(text: &str, found: &Start, expected: bool) -> bool {
+    calls_clearly(text, found) || expected && is_vocative(text, found)
+}
+
 /// Returns whether a found name is marked as an address: by an `@`, an honorific, `:`, `,` and the like, or a dash.
-pub(super) fn calls_clearly(text: &str, found: &Start) -> bool {
+fn calls_clearly(text: &str, found: &Start) -> bool {
     let behind = &text[found.bytes..];
-    let rest = behind.trim_start_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
+    let rest = behind.trim_start_matches(is_blank);
     let honoured = found.honoured && is_vocative(text, found);
     found.at || honoured || rest.starts_with(CALLING) || behind_dash(behind).is_some()
 }
@@ -243,9 +248,9 @@ pub(super) fn behind_dash(behind: &str) -> Option<&str> {
     apart.then_some(said)
 }
 
-/// Returns whether a text consists of letters of scripts without spaces.
-pub(super) fn is_unspaced(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|letter| ('\u{2e80}'..='\u{ffff}').contains(&letter))
+/// Returns whether a character is of a script without spaces.
+pub(super) fn is_unspaced(letter: char) -> bool {
+    ('\u{2e80}'..='\u{ffff}').contains(&letter)
 }
 
 /// Returns the bytes of an honorific right after a name, and whether it is attached without a space.
@@ -273,7 +278,7 @@ fn ends_word(rest: &str, name: &str) -> bool {
     let is_honoured = || HONORIFICS.iter().any(|honorific| rest.starts_with(honorific));
     let changes_script = || {
         let is_latin = name.ends_with(|letter: char| usual_width(letter).is_ascii_alphanumeric());
-        is_latin && ('\u{2e80}'..='\u{ffff}').contains(&next) && !PARTICLES.contains(&next) && !is_honoured()
+        is_latin && is_unspaced(next) && !PARTICLES.contains(&next) && !is_honoured()
     };
     if is_glued(rest) {
         return false;

@@ -2,7 +2,7 @@
 
 use super::super::address::{OwnWords, linked_user};
 use crate::core::{
-    legible::{is_hidden, usual_width},
+    legible::{is_blank, is_hidden, usual_width},
     links::target,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn is_question(text: &str) -> bool {
 
 /// Returns whether a text begins with any kind of exclamation mark, whatever surrounds it.
 pub(super) fn may_be_command(text: &str) -> bool {
-    let ignored = |letter: char| letter.is_whitespace() || is_hidden(letter) || AROUND.contains(&letter);
+    let ignored = |letter: char| is_blank(letter) || AROUND.contains(&letter);
     let first = text.trim_start_matches(ignored).chars().next();
     if text.trim_start().starts_with("~~") {
         // It is struck out.

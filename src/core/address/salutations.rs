@@ -1,7 +1,7 @@
 //! Salutations of everybody in the room: `team, lunch?`, `hi all, …`.
 
 use super::{
-    asking::asks_behind,
+    asking::{asks_behind, is_question},
     others::{ANSWERS, GREETINGS},
     spelling::{is_call, name_at_start},
 };
@@ -90,7 +90,7 @@ const GREETED: [&str; 21] = [
 /// Returns whether a text addresses everybody at its start. `greeted` says that a greeting precedes it.
 pub(super) fn calls_everybody(text: &str, greeted: bool) -> bool {
     // `both should be included` is no question.
-    let asks = |behind: &str| greeted && text.contains(['?', '？', '؟']) && asks_behind(behind);
+    let asks = |behind: &str| greeted && is_question(text) && asks_behind(behind);
     // `всем привет`
     let greetings = || GREETINGS.iter().filter(|greeting| !ANSWERS.contains(greeting));
     let greets = |behind: &str| greetings().any(|greeting| name_at_start(behind.trim_start(), greeting).is_some());

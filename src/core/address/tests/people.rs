@@ -103,6 +103,7 @@ fn c5_a_salutation_of_everybody_in_its_thread_is_not_for_the_coworker() {
         "Hi all!",
         "hello everyone, look",
         "hey folks who has the key?",
+        "hey folks who has the key⁉",
         "good morning team, lunch?",
         "hallo zusammen, wer hat Zeit?",
         "Leute, Mittag?",

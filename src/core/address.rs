@@ -57,7 +57,7 @@ pub struct Scene<'a> {
     pub thread: Option<&'a ThreadSoFar>,
     /// The sender of the thread's root, if known; see [`needs_root`].
     pub root_sender: Option<&'a UserId>,
-    /// For a nod: whether the message that it answers asked something back, if known; see [`needs_asked_back`].
+    /// Whether the message that this one answers asked something back, if known; see [`needs_asked_back`].
     pub asked_back: Option<bool>,
     /// The room's members; required if [`needs_members`] says so.
     pub members: &'a [Member<'a>],
@@ -196,7 +196,7 @@ pub fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<A
     let EventKind::Message(message) = &event.kind else { return None };
     let thread = || message.thread_root.as_deref().map(Answered::Thread);
     if nod(message, scene.coworkers).is_none() {
-        return thread().filter(|_| others::may_answer_or_call(message));
+        return thread().filter(|_| may_be_for_ours(event, message, scene) && others::may_answer_or_call(message));
     }
     message.reply_to.as_deref().map(Answered::Message).or_else(thread)
 }
@@ -218,7 +218,12 @@ pub fn needs_root<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e Eve
 #[must_use]
 pub fn needs_members(event: &RoomEvent, scene: &Scene<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
-    scene.members.is_empty() && !whose_thread(scene).is_empty() && may_follow(event, message, scene)
+    scene.members.is_empty() && may_be_for_ours(event, message, scene)
+}
+
+/// Returns whether a message may be for the coworkers of the thread that it is in.
+fn may_be_for_ours(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
+    !whose_thread(scene).is_empty() && may_follow(event, message, scene)
 }
 
 /// Returns whether a message in a thread may be for that thread's coworker: it mentions nobody and has words.

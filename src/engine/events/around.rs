@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, UserId};
-
 use tokio::time::Instant;
 
 use super::{Known, sync_beside};
@@ -101,7 +100,7 @@ impl Engine {
         // People thank each other, too.
         let answers_ours =
             reply_sender.as_ref().is_none_or(|sender| scene.coworkers.iter().any(|one| one.user == sender));
-        let asked_back = match address::needs_asked_back(event, scene) {
+        let asked_back = match address::needs_asked_back(event, &with_root) {
             Some(answered) if answers_ours => self.asked_back(event, answered, scene).await?,
             _ => None,
         };

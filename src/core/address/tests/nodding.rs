@@ -188,7 +188,7 @@ fn c5_what_may_answer_a_question_of_the_coworkers_is_not_taken_for_thanks() {
 }
 
 #[test]
-fn c5_what_a_nod_answers_is_looked_up_only_for_a_nod() {
+fn c5_what_a_message_answers_is_looked_up_only_where_it_matters() {
     let open = scene();
     let mentioned = Message { mentions: mentioning(&[oncall(), ci()]).mentions, ..in_reply("thanks") };
     let table = [
@@ -196,11 +196,23 @@ fn c5_what_a_nod_answers_is_looked_up_only_for_a_nod() {
         (mentioned, true, true),
         (in_reply("and today?"), false, true),
         (in_thread(Message::text("thanks")), true, false),
+        (in_thread(Message::text("can you restart it, Anna?")), false, false),
         (Message::text("thanks"), false, false),
     ];
     for (message, answered, target) in table {
         let event = said(message);
         assert_eq!(needs_asked_back(&event, &open).is_some(), answered, "{event:?}");
         assert_eq!(needs_reply_target(&event, &open).is_some(), target, "{event:?}");
+    }
+    let one = ThreadSoFar { asked: [oncall().to_owned()].into(), ..ThreadSoFar::default() };
+    let (whose, followed) = (Some(oncall()), Scene { thread: Some(&one), ..scene() });
+    for (scene, body, answered) in [
+        (&followed, "can you restart it, Anna?", true),
+        (&Scene { root_sender: whose, ..scene() }, "team, lunch?", true),
+        (&followed, "restart it", false),
+        (&open, "team, lunch?", false),
+    ] {
+        let event = said(in_thread(Message::text(body)));
+        assert_eq!(needs_asked_back(&event, scene).is_some(), answered, "{body}");
     }
 }

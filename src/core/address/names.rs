@@ -6,7 +6,7 @@ use super::{
     asking::{self, asks_behind, ends_as_question},
     folding::{is_any, prefix_folded},
     own_words::{OwnWords, after_quote, bounded, linked_user},
-    spelling::{VOCATIVE, behind_dash, is_vocative, name_at_start},
+    spelling::{CALLING, DASHES, VOCATIVE, behind_dash, is_vocative, name_at_start},
 };
 use crate::core::legible::{is_blank, is_hidden};
 
@@ -176,8 +176,7 @@ pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerH
     }
     let marked = behind.strip_prefix(VOCATIVE).filter(|rest| rest.starts_with(char::is_whitespace));
     let parted = || behind_dash(behind).filter(|said| !said.trim().is_empty());
-    let Some(rest) = marked.or_else(|| rest.strip_prefix([':', ',', '：', '，', '、', ';', '；'])).or_else(parted)
-    else {
+    let Some(rest) = marked.or_else(|| rest.strip_prefix(CALLING)).or_else(parted) else {
         return rest.trim();
     };
     // `**oncall:** …`
@@ -221,7 +220,7 @@ pub(crate) fn strip_address_behind<'t>(
     };
     let named = text.char_indices().map(|(at, _)| at).filter(begins).find(is_address);
     let at = [pill, named].into_iter().flatten().min()?;
-    Some(text[..at].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | '-' | '–' | '—')))
+    Some(text[..at].trim_end_matches(|c: char| c.is_whitespace() || c == ',' || DASHES.contains(&c)))
 }
 
 /// Matches `[label](https://matrix.to/#/@id)`, from clients that put Markdown into the body.

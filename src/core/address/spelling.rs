@@ -15,7 +15,7 @@ pub(super) const CALLING: [char; 15] =
     [':', ',', '：', '，', '、', '﹐', '﹕', ';', '；', '،', '؛', '՝', '፣', '፥', '၊'];
 
 /// Dashes.
-const DASHES: [char; 4] = ['-', '–', '—', '―'];
+pub(super) const DASHES: [char; 4] = ['-', '–', '—', '―'];
 
 /// Quotes and brackets around a name, in pairs.
 const PAIRS: [(char, char); 14] = [

@@ -246,4 +246,6 @@ fn c16_a_command_behind_a_name_and_a_dash_is_a_command() {
     assert_eq!(addressed(&said(build), &scene()), asks(&[(ci(), Why::Mentioned)]));
     assert_eq!(strip_address("oncall - state of the disks", None, &COWORKERS[0]), "state of the disks");
     assert_eq!(strip_address("oncall - ~~!stop~~", None, &COWORKERS[0]), "~~!stop~~");
+    assert_eq!(strip_address("oncall،!status", None, &COWORKERS[0]), "!status");
+    assert_eq!(strip_address_behind("!status ― @oncall", None, &COWORKERS[0]), Some("!status"));
 }

@@ -85,11 +85,10 @@ pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -
     }
     // `!note … @oncall`: a trailing address is not part of the note, unless one came before.
     let unaddressed = text == after_quote(&message.body).trim_end();
-    let behind = if unaddressed { strip_address_behind(text, html, coworker) } else { None };
+    let behind = strip_address_behind(text, html, coworker);
+    let asked = behind.filter(|_| unaddressed).and_then(command_in).or_else(|| command_in(text));
     // `<pill>: !help <pill>`; a note is taken as it is.
-    let twice = || strip_address_behind(text, html, coworker).and_then(CoworkerCommand::parse);
-    let asked = behind.and_then(command_in).or_else(|| command_in(text));
-    let asked = asked.or_else(|| twice().map(CoworkerRequest::Command));
+    let asked = asked.or_else(|| behind.and_then(CoworkerCommand::parse).map(CoworkerRequest::Command));
     asked.unwrap_or(CoworkerRequest::Prompt(text))
 }
 
@@ -103,7 +102,7 @@ fn with_argument(text: &str) -> Option<CoworkerRequest<'_>> {
     match word.as_str() {
         "!note" => Some(CoworkerRequest::AddNote(argument)),
         "!forget" | "!unschedule" => {
-            let number = typed(argument).trim_start_matches('#').parse().ok()?;
+            let number = typed::number(argument)?;
             let asks = typed::is_question(argument);
             Some(match word.as_str() {
                 _ if asks => CoworkerRequest::Command(CoworkerCommand::Help),
@@ -153,12 +152,11 @@ pub enum Reminding {
 
 impl Reminding {
     /// Parses a command with an argument, which stays as it was written.
-    fn parse(text: &str) -> Option<Self> {
-        let (word, argument) = typed::split(text);
-        match word.as_str() {
+    fn parse(word: &str, argument: &str) -> Option<Self> {
+        match word {
             "!remind" => Some(Self::Add(argument.to_owned())),
             "!zone" => Some(Self::Zone(argument.to_owned())),
-            "!unremind" | "!unschedule" => typed(argument).trim_start_matches('#').parse().ok().map(Self::Remove),
+            "!unremind" | "!unschedule" => typed::number(argument).map(Self::Remove),
             _ => None,
         }
     }
@@ -179,7 +177,7 @@ impl AssistantCommand {
         command.filter(|_| !html.is_some_and(is_struck))
     }
 
-    /// Parses a command. Only `!open` takes an argument, of one word.
+    /// Parses a command, with the argument of those that take one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if !typed::may_be_command(text) {
@@ -189,11 +187,11 @@ impl AssistantCommand {
         if let Some(command) = list::find(&list::ASSISTANT, &said, typed::is_question(text), Self::Help) {
             return Some(command);
         }
-        if let Some(reminding) = Reminding::parse(text) {
+        let (word, argument) = typed::split(text);
+        if let Some(reminding) = Reminding::parse(&word, argument) {
             return Some(Self::Reminding(reminding));
         }
-        let (word, target) = typed::split(text);
-        let target = target.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
+        let target = argument.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
         let is_target = word == "!open"
             && !target.is_empty()
             && target.len() <= OPEN_ARGUMENT_BYTES_MAX

@@ -26,6 +26,11 @@ pub fn typed(text: &str) -> String {
     shown.trim_end_matches(behind).to_owned()
 }
 
+/// Returns a command's number: `2`, `#2`.
+pub(super) fn number(argument: &str) -> Option<u32> {
+    typed(argument).trim_start_matches('#').parse().ok()
+}
+
 /// Returns whether a text ends like a question about a command.
 #[must_use]
 pub(super) fn is_question(text: &str) -> bool {

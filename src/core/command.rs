@@ -188,8 +188,10 @@ impl AssistantCommand {
             return Some(command);
         }
         let (word, argument) = typed::split(text);
-        if let Some(reminding) = Reminding::parse(&word, argument) {
-            return Some(Self::Reminding(reminding));
+        match Reminding::parse(&word, argument) {
+            Some(Reminding::Remove(_)) if typed::is_question(text) => return Some(Self::Help),
+            Some(reminding) => return Some(Self::Reminding(reminding)),
+            None => {}
         }
         let target = argument.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
         let is_target = word == "!open"

@@ -296,6 +296,7 @@ fn c16_who_asks_what_a_command_does_or_strikes_it_out_loses_nothing() {
         assert_eq!(AssistantCommand::of(&struck(html)), None, "{html}");
     }
     assert_eq!(AssistantCommand::of(&struck("<strong>!forget</strong>")), Some(AssistantCommand::Forget));
+    assert_eq!(AssistantCommand::parse("!unremind 2?"), Some(AssistantCommand::Help));
     assert_eq!(AssistantCommand::parse("~~!forget~~"), None);
     assert_eq!(AssistantCommand::parse("~!forget~"), Some(AssistantCommand::Forget));
 }

@@ -1,35 +1,25 @@
 //! Every text that people read, in a row. The snapshot beside this file shows them as clients do, for an outsider to
 //! read.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
-use ruma::{event_id, owned_event_id, owned_room_id, owned_user_id, room_id, server_name, user_id};
-use serde_json::{Value, json};
+use ruma::{event_id, owned_user_id, room_id, server_name, user_id};
+use serde_json::json;
 
 use super::*;
 use crate::core::{
-    approval::{self, Pending, Setting},
-    audit::{Entry, Kind, Spent},
-    event::Place,
-    mask::Mask,
     media::Unread,
     names::Names,
     notes::{Note, NoteError},
     opened::OpenedBlock,
     render,
-    run::{Ended, Outcome, trace::record},
     tool::{ApprovalRule, Class, Grant, Here, Offer, ToolName},
-    trail::{Decision, StepOutcome, Tally, TrailStep},
     zone::Zone,
 };
 
 mod money;
 mod timetable;
+mod work;
 
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
@@ -122,11 +112,6 @@ fn toolset() -> Toolset {
     Toolset::resolve(&grants, &offers, &BTreeMap::new(), &Here::default())
 }
 
-fn pending(arguments: Value) -> Pending {
-    let (call, tool, rule) = ("toolu_1".to_owned(), tool_name(), ApprovalRule::Asker);
-    Pending { call, tool, class: Class::Write, rule, arguments }
-}
-
 fn coworkers(book: &mut Book) {
     book.part("A coworker in a room");
     let tools = toolset();
@@ -185,115 +170,6 @@ fn coworkers(book: &mut Book) {
     book.told("!forget 3", &forgot(3));
     book.told("!forget 9", &no_such_note(9));
     book.told("!forget", &forgot_all(2));
-}
-
-fn work(book: &mut Book) {
-    book.part("While it works");
-    let names_of = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    book.told("for a moment", &working(1));
-    book.told("for longer", &working(75));
-    book.told("with tools", &working_with_tools(12, 2, &names_of(&["logs__read"])));
-    book.told("it waits", &waiting_for_approval(&names_of(&["ops__deploy"]), 12, 1));
-    book.part("Approvals");
-    let arguments = json!({ "to": "production", "steps": ["build", "push"], "note": "first line\nsecond line" });
-    let (place, mask, names) = (Place::Timeline, Mask::default(), names());
-    let setting = Setting { place: &place, mask: &mask, names: &names, meaning: None };
-    let card =
-        |pending: &Pending| approval::asking(pending, user_id!("@alice:hs"), BTreeSet::new(), 3_600_000, &setting);
-    book.shown("the card", &card(&pending(arguments.clone())).message.body);
-    book.shown("without arguments", &card(&pending(json!({}))).message.body);
-    let secret = Mask::new(["a-secret-token"]);
-    let masked = Setting { mask: &secret, ..setting };
-    let asked = pending(json!({ "token": "a-secret-token" }));
-    let asked = approval::asking(&asked, user_id!("@alice:hs"), BTreeSet::new(), 600_000, &masked);
-    book.shown("with a secret", &asked.message.body);
-    let long = card(&pending(json!({ "text": "x".repeat(20_000), "to": "production" })));
-    book.shown("too long for a message", &long.message.body);
-    let by = || owned_user_id!("@alice:hs");
-    let decisions =
-        [Decision::Approved { by: by(), at: AT }, Decision::Declined { by: by(), at: AT }, Decision::Expired];
-    let left = Decision::Left { by: by(), at: AT };
-    for decision in decisions.iter().chain([&left]) {
-        book.shown("decided", &approval::decided(&pending(arguments.clone()), decision, &setting).body);
-    }
-    book.told("stopped meanwhile", &super::approval::closed(&tool_name()));
-    let people = || ApprovalRule::People([owned_user_id!("@alice:hs"), owned_user_id!("@bob:hs")].into());
-    for rule in [ApprovalRule::Asker, ApprovalRule::Moderator { level: 50 }, people()] {
-        book.told("somebody else reacts", &super::approval::not_yours(&rule, user_id!("@alice:hs"), &names));
-    }
-    book.told("a call that a bridge's puppet asked for", &super::approval::ask_through_a_person(&tool_name()));
-    book.told("a plain yes with several cards", &super::approval::which_card());
-    book.told("a reply that may be a yes", &deciding::say_it_clearly());
-    records(book, &decisions);
-}
-
-fn records(book: &mut Book, decisions: &[Decision]) {
-    let (mask, names) = (Mask::default(), names());
-    book.part("Records");
-    let step = |tool: &str, arguments: &str, outcome, decision| TrailStep {
-        tool: tool.to_owned(),
-        arguments: arguments.to_owned(),
-        decision,
-        outcome,
-        result: "2 lines\nof it".to_owned(),
-        duration_ms: 340,
-    };
-    let steps = [
-        step("room_search", "\"query\": \"deploy\"", StepOutcome::Done, None),
-        step("ops__deploy", "\"to\": \"production\"", StepOutcome::Failed, Some(decisions[0].clone())),
-        step("ops__deploy", "\"to\": \"staging\"", StepOutcome::Declined, Some(decisions[1].clone())),
-        step("ops__deploy", "", StepOutcome::Expired, Some(Decision::Expired)),
-        step("rm", "", StepOutcome::Denied, None),
-        step("ops__deploy", "[\"production\"]", StepOutcome::Unusable, None),
-        step("room_search", "\"query\": \"deploy\"", StepOutcome::Surplus, None),
-        step("logs__read", "", StepOutcome::Stopped, None),
-        step("ops__restart", "", StepOutcome::Unknown, None),
-    ];
-    let spent = Spent {
-        model_calls: 2,
-        input_tokens: 1_200,
-        output_tokens: 34,
-        cost_micro_usd: Some(12_300),
-        cached_tokens: 0,
-    };
-    for outcome in [Outcome::Done, Outcome::Failed, Outcome::Stopped, Outcome::Declined] {
-        let steps = if outcome == Outcome::Done { &steps[..] } else { &[] };
-        let ended =
-            Ended { steps, outcome, duration_ms: 75_000, spent, mask: &mask, names: &names, zone: &Zone::default() };
-        book.shown("a record", &record(&ended).body);
-    }
-    let entry = Entry {
-        run: String::new(),
-        kind: Kind::Coworker,
-        coworker: Some("oncall".to_owned()),
-        user: owned_user_id!("@coworker-oncall:hs"),
-        asker: owned_user_id!("@alice:hs"),
-        room: Some(owned_room_id!("!room:hs")),
-        thread: None,
-        request: Some(owned_event_id!("$ask")),
-        answer: Some(owned_event_id!("$answer")),
-        outcome: Outcome::Done,
-        read: vec![owned_event_id!("$one"), owned_event_id!("$two")],
-        read_span: Some((AT, AT)),
-        tools: vec![Tally {
-            tool: "ops__deploy".to_owned(),
-            outcome: StepOutcome::Done,
-            decision: Some(decisions[0].clone()),
-            duration_ms: 340,
-        }],
-        tool_calls: 1,
-        model: Some("claude".to_owned()),
-        reason: None,
-        refused: None,
-        origin: None,
-        spent,
-        accepted_at: AT,
-        ended_at: AT,
-    };
-    book.told("!why", &trail::why(&entry, 10, server_name!("hs"), &names, &Zone::default()));
-    book.told("!why, too late", &trail::why_unknown());
-    book.told("!why, too soon", &trail::why_not_yet());
-    book.told("the audit room", &trail::audit_line(&entry, server_name!("hs")));
 }
 
 fn failures(book: &mut Book) {
@@ -481,7 +357,7 @@ fn service(book: &mut Book) {
 #[test]
 fn all_words_in_a_row() {
     let mut book = Book::default();
-    for part in [coworkers, work, failures, assistants, service, timetable::timetable] {
+    for part in [coworkers, work::work, failures, assistants, service, timetable::timetable] {
         part(&mut book);
     }
     insta::assert_snapshot!(book.0.trim_start());
@@ -493,7 +369,12 @@ fn no_text_is_missing_in_the_row() {
     let files = fs::read_dir(&words).expect("a folder").map(|file| file.expect("a file").path());
     let mut sources = vec![include_str!("../words.rs").to_owned()];
     sources.extend(files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).expect("it is read")));
-    let here = concat!(include_str!("all.rs"), include_str!("all/money.rs"), include_str!("all/timetable.rs"));
+    let here = concat!(
+        include_str!("all.rs"),
+        include_str!("all/money.rs"),
+        include_str!("all/timetable.rs"),
+        include_str!("all/work.rs"),
+    );
     let mut seen = 0;
     for name in sources.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("pub fn ")) {
         let name = name.split(['(', '<']).next().unwrap_or_default();

@@ -1,0 +1,136 @@
+//! The texts about work: its state, the cards of its calls, and its records.
+
+use std::collections::BTreeSet;
+
+use ruma::{owned_event_id, owned_room_id, owned_user_id, server_name, user_id};
+use serde_json::{Value, json};
+
+use super::{AT, Book, names, tool_name};
+use crate::core::{
+    approval::{self, Pending, Setting},
+    audit::{Entry, Kind, Spent},
+    event::Place,
+    mask::Mask,
+    run::{Ended, Outcome, trace::record},
+    tool::{ApprovalRule, Class},
+    trail::{Decision, StepOutcome, Tally, TrailStep},
+    words::{self, trail},
+    zone::Zone,
+};
+
+fn pending(arguments: Value) -> Pending {
+    let (call, tool, rule) = ("toolu_1".to_owned(), tool_name(), ApprovalRule::Asker);
+    Pending { call, tool, class: Class::Write, rule, arguments }
+}
+
+pub(super) fn work(book: &mut Book) {
+    book.part("While it works");
+    let names_of = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    book.told("for a moment", &words::working(1));
+    book.told("for longer", &words::working(75));
+    book.told("with tools", &words::working_with_tools(12, 2, &names_of(&["logs__read"])));
+    book.told("it waits", &words::waiting_for_approval(&names_of(&["ops__deploy"]), 12, 1));
+    book.part("Approvals");
+    let arguments = json!({ "to": "production", "steps": ["build", "push"], "note": "first line\nsecond line" });
+    let (place, mask, names) = (Place::Timeline, Mask::default(), names());
+    let setting = Setting { place: &place, mask: &mask, names: &names, meaning: None };
+    let card =
+        |pending: &Pending| approval::asking(pending, user_id!("@alice:hs"), BTreeSet::new(), 3_600_000, &setting);
+    book.shown("the card", &card(&pending(arguments.clone())).message.body);
+    book.shown("without arguments", &card(&pending(json!({}))).message.body);
+    let secret = Mask::new(["a-secret-token"]);
+    let masked = Setting { mask: &secret, ..setting };
+    let asked = pending(json!({ "token": "a-secret-token" }));
+    let asked = approval::asking(&asked, user_id!("@alice:hs"), BTreeSet::new(), 600_000, &masked);
+    book.shown("with a secret", &asked.message.body);
+    let long = card(&pending(json!({ "text": "x".repeat(20_000), "to": "production" })));
+    book.shown("too long for a message", &long.message.body);
+    let by = || owned_user_id!("@alice:hs");
+    let decisions = [
+        Decision::Approved { by: by(), at: AT },
+        Decision::Declined { by: by(), at: AT },
+        Decision::Expired,
+        Decision::Left { by: by(), at: AT },
+    ];
+    for decision in &decisions {
+        book.shown("decided", &approval::decided(&pending(arguments.clone()), decision, &setting).body);
+    }
+    book.told("stopped meanwhile", &words::approval::closed(&tool_name()));
+    let people = || ApprovalRule::People([owned_user_id!("@alice:hs"), owned_user_id!("@bob:hs")].into());
+    for rule in [ApprovalRule::Asker, ApprovalRule::Moderator { level: 50 }, people()] {
+        book.told("somebody else reacts", &words::approval::not_yours(&rule, user_id!("@alice:hs"), &names));
+    }
+    book.told("a call that a bridge's puppet asked for", &words::approval::ask_through_a_person(&tool_name()));
+    book.told("a plain yes with several cards", &words::approval::which_card());
+    book.told("a reply that may be a yes", &words::deciding::say_it_clearly());
+    records(book, &decisions);
+}
+
+fn records(book: &mut Book, decisions: &[Decision]) {
+    let (mask, names) = (Mask::default(), names());
+    book.part("Records");
+    let step = |tool: &str, arguments: &str, outcome, decision| TrailStep {
+        tool: tool.to_owned(),
+        arguments: arguments.to_owned(),
+        decision,
+        outcome,
+        result: "2 lines\nof it".to_owned(),
+        duration_ms: 340,
+    };
+    let steps = [
+        step("room_search", "\"query\": \"deploy\"", StepOutcome::Done, None),
+        step("ops__deploy", "\"to\": \"production\"", StepOutcome::Failed, Some(decisions[0].clone())),
+        step("ops__deploy", "\"to\": \"staging\"", StepOutcome::Declined, Some(decisions[1].clone())),
+        step("ops__deploy", "", StepOutcome::Expired, Some(Decision::Expired)),
+        step("rm", "", StepOutcome::Denied, None),
+        step("ops__deploy", "[\"production\"]", StepOutcome::Unusable, None),
+        step("room_search", "\"query\": \"deploy\"", StepOutcome::Surplus, None),
+        step("logs__read", "", StepOutcome::Stopped, None),
+        step("ops__restart", "", StepOutcome::Unknown, None),
+    ];
+    let spent = Spent {
+        model_calls: 2,
+        input_tokens: 1_200,
+        output_tokens: 34,
+        cost_micro_usd: Some(12_300),
+        cached_tokens: 0,
+    };
+    for outcome in [Outcome::Done, Outcome::Failed, Outcome::Stopped, Outcome::Declined] {
+        let steps = if outcome == Outcome::Done { &steps[..] } else { &[] };
+        let ended =
+            Ended { steps, outcome, duration_ms: 75_000, spent, mask: &mask, names: &names, zone: &Zone::default() };
+        book.shown("a record", &record(&ended).body);
+    }
+    let entry = Entry {
+        run: String::new(),
+        kind: Kind::Coworker,
+        coworker: Some("oncall".to_owned()),
+        user: owned_user_id!("@coworker-oncall:hs"),
+        asker: owned_user_id!("@alice:hs"),
+        room: Some(owned_room_id!("!room:hs")),
+        thread: None,
+        request: Some(owned_event_id!("$ask")),
+        answer: Some(owned_event_id!("$answer")),
+        outcome: Outcome::Done,
+        read: vec![owned_event_id!("$one"), owned_event_id!("$two")],
+        read_span: Some((AT, AT)),
+        tools: vec![Tally {
+            tool: "ops__deploy".to_owned(),
+            outcome: StepOutcome::Done,
+            decision: Some(decisions[0].clone()),
+            duration_ms: 340,
+        }],
+        tool_calls: 1,
+        model: Some("claude".to_owned()),
+        reason: None,
+        refused: None,
+        origin: None,
+        spent,
+        accepted_at: AT,
+        ended_at: AT,
+    };
+    book.told("!why", &trail::why(&entry, 10, server_name!("hs"), &names, &Zone::default()));
+    book.told("!why, too late", &trail::why_unknown());
+    book.told("!why, too soon", &trail::why_not_yet());
+    book.told("the audit room", &trail::audit_line(&entry, server_name!("hs")));
+}

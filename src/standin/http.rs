@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::script::Scripts;
 use super::signature::{self, ToolLoops};
 use super::stream;
-use super::turn::{BeforeHeaders, Failure, Fault, Turn};
+use super::turn::{Failure, Fault, Gate, Turn};
 use super::validate::{self, Caller, Endpoint};
 use super::{Mode, Options, offline};
 
@@ -199,7 +199,7 @@ impl Call {
         };
         let stop = self.shared.stop.clone();
         tokio::select! {
-            () = before_headers(turn.before_headers.as_ref()) => {}
+            () = passed(turn.before_headers.as_ref()) => {}
             () = stop.cancelled() => return self.reply(Err(Problem::new(503, "the stand-in is shutting down"))),
         }
         if let Some(failure) = &turn.failure {
@@ -345,10 +345,9 @@ fn refusing(fault: &Fault) -> Option<&'static str> {
     }
 }
 
-async fn before_headers(wait: Option<&BeforeHeaders>) {
-    match wait {
-        None => {}
-        Some(BeforeHeaders::Gate(gate)) => gate.pass().await,
+async fn passed(gate: Option<&Gate>) {
+    if let Some(gate) = gate {
+        gate.pass().await;
     }
 }
 

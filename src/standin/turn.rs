@@ -20,7 +20,8 @@ pub struct Turn {
     pub(super) delta_interval: Duration,
     pub(super) gates: Vec<(usize, Gate)>,
     pub(super) faults: Vec<Fault>,
-    pub(super) before_headers: Option<BeforeHeaders>,
+    /// What the answer waits for before its status line.
+    pub(super) before_headers: Option<Gate>,
     pub(super) wire: Wire,
     /// Raw arguments of tool calls, with the call's index in the content.
     pub(super) raw_inputs: Vec<(usize, String)>,
@@ -62,12 +63,6 @@ impl Default for Cut {
     fn default() -> Self {
         Self::Chars(DELTA_CHARS_DEFAULT)
     }
-}
-
-/// What the answer waits for before its status line.
-#[derive(Clone, Debug)]
-pub(super) enum BeforeHeaders {
-    Gate(Gate),
 }
 
 /// How the stream's bytes are sent.
@@ -283,7 +278,7 @@ impl Turn {
     #[must_use]
     pub fn hold_headers(mut self) -> (Self, Gate) {
         let gate = Gate::default();
-        self.before_headers = Some(BeforeHeaders::Gate(gate.clone()));
+        self.before_headers = Some(gate.clone());
         (self, gate)
     }
 

@@ -60,12 +60,12 @@ impl Engine {
     /// done, for the operator.
     pub(super) async fn retire(self: &Shared, id: &str) -> Result<Answer, EngineError> {
         let refuse = |text: String| Ok(Answer::Said { done: false, text });
-        let user = self.namespace.coworker(id);
         if !CoworkerId::is_one(id) {
             return refuse(format!(
                 "{id:?}: not a coworker's id\n  Mend: name it as its file is called, such as oncall for oncall.yaml."
             ));
         }
+        let user = self.namespace.coworker(id);
         let has_file = ["yaml", "yml"].iter().any(|end| self.config.coworkers_dir.join(format!("{id}.{end}")).exists());
         if self.coworker(&user).is_some() && !has_file {
             return refuse(format!(

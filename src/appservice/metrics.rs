@@ -60,12 +60,13 @@ struct Counted {
     model_errors: Family<Failed, Counter>,
 }
 
-/// A coworker's id, or [`ASSISTANTS`].
+/// The program that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
 
+/// A coworker's id, or [`ASSISTANTS`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Who {
     by: String,

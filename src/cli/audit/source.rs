@@ -98,9 +98,7 @@ impl Source {
             }
         }
     }
-}
 
-impl Source {
     /// Adds up what was spent; returns the rows and the sum of all.
     pub(super) fn spending(&mut self, by: By, since: Option<Timestamp>) -> anyhow::Result<(Vec<Row>, Row)> {
         match self {

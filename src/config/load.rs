@@ -21,7 +21,7 @@ use super::{
 };
 use crate::core::{
     model::{self, Facts},
-    people::Who,
+    people::{Namespace, Who},
 };
 
 /// Consequence and remedy of a missing config file.
@@ -158,8 +158,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 
 /// Reports virtual users that are listed as admins or as foreign bots.
 fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
-    let mut namespace = config.namespace();
-    namespace.bots.clear();
+    let namespace = Namespace { bots: config.workspace.bots.clone(), ..config.namespace() };
     let section = root.again("workspace");
     for (key, users) in [("bots", &config.workspace.bots), ("admins", &config.workspace.admins)] {
         for user in users.iter().filter(|user| namespace.is_ours(user)) {
@@ -171,7 +170,6 @@ fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
             section.report(key, trouble, faults);
         }
     }
-    namespace.bots.clone_from(&config.workspace.bots);
     for admin in &config.workspace.admins {
         let what = match namespace.who(admin) {
             Who::Puppet(_) => "a bridge's puppet",

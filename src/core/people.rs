@@ -154,11 +154,12 @@ impl Namespace {
     /// Classifies `user` by the full id alone.
     #[must_use]
     pub fn who(&self, user: &UserId) -> Who {
-        if self.bots.contains(user) {
-            return Who::Bot;
-        }
+        // First, so that no list makes one of ours somebody who may be listened to.
         if let Some(ours) = self.ours(user) {
             return ours;
+        }
+        if self.bots.contains(user) {
+            return Who::Bot;
         }
         if let Some(bridge) = self.bridges.iter().find(|bridge| bridge.ids.matches(user)) {
             return Who::Puppet(bridge.may);
@@ -241,7 +242,7 @@ mod tests {
             coworker_prefix: "coworker-".to_owned(),
             assistant_prefix: "assistant-".to_owned(),
             allowed_servers: [owned_server_name!("friends")].into(),
-            bots: [owned_user_id!("@github:hs")].into(),
+            bots: [owned_user_id!("@github:hs"), owned_user_id!("@coworker-ci:hs")].into(),
             bridges: vec![
                 bridge("@telegram_[0-9]+:hs", Bridged::Ask),
                 bridge("@(telegram|irc)_.*", Bridged::Nothing),

@@ -128,7 +128,8 @@ mod tests {
             coworker_prefix: "coworker-".to_owned(),
             assistant_prefix: "assistant-".to_owned(),
             allowed_servers: BTreeSet::new(),
-            bots: BTreeSet::from([owned_user_id!("@ci-bot:hs")]),
+            // As the config makes it.
+            bots: watch("x").senders,
             bridges: Vec::new(),
             guests: Guests::default(),
         }

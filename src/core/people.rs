@@ -227,6 +227,23 @@ impl Namespace {
     }
 }
 
+#[cfg(any(test, feature = "doubles"))]
+impl Namespace {
+    /// Returns the namespace of a server as tests have it: the usual names, and nobody else is known.
+    pub(crate) fn of_tests(server: OwnedServerName) -> Self {
+        Self {
+            server,
+            service: "workmate".to_owned(),
+            coworker_prefix: "coworker-".to_owned(),
+            assistant_prefix: "assistant-".to_owned(),
+            allowed_servers: BTreeSet::new(),
+            bots: BTreeSet::new(),
+            bridges: Vec::new(),
+            guests: Guests::Digits,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ruma::{owned_server_name, owned_user_id, user_id};
@@ -237,10 +254,6 @@ mod tests {
     fn c2_c12_who_somebody_is_says_what_they_may_do() {
         let bridge = |ids: &str, may| Bridge { ids: IdPattern::parse(ids).expect("a pattern"), may };
         let namespace = Namespace {
-            server: owned_server_name!("hs"),
-            service: "workmate".to_owned(),
-            coworker_prefix: "coworker-".to_owned(),
-            assistant_prefix: "assistant-".to_owned(),
             allowed_servers: [owned_server_name!("friends")].into(),
             bots: [owned_user_id!("@github:hs"), owned_user_id!("@coworker-ci:hs")].into(),
             bridges: vec![
@@ -248,7 +261,7 @@ mod tests {
                 bridge("@(telegram|irc)_.*", Bridged::Nothing),
                 bridge("@coworker-.*:hs", Bridged::Ask),
             ],
-            guests: Guests::Digits,
+            ..Namespace::of_tests(owned_server_name!("hs"))
         };
         // For each id: is it a person, may it ask, does it count as a human?
         let table = [

@@ -117,21 +117,15 @@ mod tests {
     use ruma::{event_id, owned_user_id, room_id};
 
     use super::*;
-    use crate::core::{event::Place, people::Guests};
+    use crate::core::event::Place;
 
     const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 
     fn namespace() -> Namespace {
         Namespace {
-            server: ruma::owned_server_name!("hs"),
-            service: "workmate".to_owned(),
-            coworker_prefix: "coworker-".to_owned(),
-            assistant_prefix: "assistant-".to_owned(),
-            allowed_servers: BTreeSet::new(),
             // As the config makes it.
             bots: watch("x").senders,
-            bridges: Vec::new(),
-            guests: Guests::default(),
+            ..Namespace::of_tests(ruma::owned_server_name!("hs"))
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
         event::{EventKind, Message, RoomEvent},
         id, links,
         media::Limits,
-        people::{Guests, Namespace},
+        people::Namespace,
         prompt::Role,
         time::Timestamp,
     },
@@ -66,16 +66,7 @@ const NOW_MS: i64 = 1_795_346_405_000;
 const EVENTS_MAX: usize = 12;
 
 fn namespace() -> Namespace {
-    Namespace {
-        server: ruma::owned_server_name!("hs"),
-        service: "workmate".to_owned(),
-        coworker_prefix: "coworker-".to_owned(),
-        assistant_prefix: "assistant-".to_owned(),
-        allowed_servers: [].into(),
-        bots: [].into(),
-        bridges: Vec::new(),
-        guests: Guests::default(),
-    }
+    Namespace::of_tests(ruma::owned_server_name!("hs"))
 }
 
 /// Checks what holds for any events: ids are well formed, each line of the prompt is one record of one sender, and

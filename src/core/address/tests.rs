@@ -18,16 +18,12 @@ const DEADLINE_MS: u64 = 30 * 60 * 1000;
 const NOW: Timestamp = Timestamp::from_ms(1_000 * MINUTE_MS);
 
 static NAMESPACE: LazyLock<Namespace> = LazyLock::new(|| Namespace {
-    server: ruma::owned_server_name!("here.org"),
-    service: "workmate".to_owned(),
-    coworker_prefix: "coworker-".to_owned(),
-    assistant_prefix: "assistant-".to_owned(),
     allowed_servers: [ruma::owned_server_name!("friends.org")].into(),
     bots: [user_id!("@buildbot:here.org").to_owned()].into(),
     bridges: [("@irc_.*", Bridged::Nothing), ("@tg_.*", Bridged::Ask)]
         .map(|(ids, may)| Bridge { ids: IdPattern::parse(ids).unwrap(), may })
         .into(),
-    guests: crate::core::people::Guests::Digits,
+    ..Namespace::of_tests(ruma::owned_server_name!("here.org"))
 });
 
 fn oncall() -> &'static UserId {

@@ -27,17 +27,13 @@ const LATER: Timestamp = Timestamp::from_ms(1_795_346_406_000);
 
 pub(super) fn namespace() -> Namespace {
     Namespace {
-        server: owned_server_name!("hs"),
-        service: "workmate".to_owned(),
-        coworker_prefix: "coworker-".to_owned(),
-        assistant_prefix: "assistant-".to_owned(),
         allowed_servers: BTreeSet::from([owned_server_name!("friends")]),
         bots: BTreeSet::from([owned_user_id!("@github:hs")]),
         bridges: vec![crate::core::people::Bridge {
             ids: crate::core::people::IdPattern::parse("@irc_.*").expect("a pattern"),
             may: crate::core::people::Bridged::Ask,
         }],
-        guests: crate::core::people::Guests::Digits,
+        ..Namespace::of_tests(owned_server_name!("hs"))
     }
 }
 

@@ -9,16 +9,7 @@ const DAY_MS: i64 = 24 * 3_600 * 1_000;
 const NOW: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
 fn namespace() -> Namespace {
-    Namespace {
-        server: server_name!("hs").to_owned(),
-        service: "workmate".to_owned(),
-        coworker_prefix: "coworker-".to_owned(),
-        assistant_prefix: "assistant-".to_owned(),
-        allowed_servers: std::collections::BTreeSet::default(),
-        bots: std::collections::BTreeSet::default(),
-        bridges: Vec::new(),
-        guests: crate::core::people::Guests::Digits,
-    }
+    Namespace::of_tests(server_name!("hs").to_owned())
 }
 
 fn tally(tool: &str) -> Tally {

@@ -14,17 +14,12 @@ fn humans(humans: usize, humans_invited: usize) -> Company {
 #[test]
 fn c4_virtual_users_and_known_bots_are_not_humans() {
     let namespace = Namespace {
-        server: owned_server_name!("here.org"),
-        service: "workmate".to_owned(),
-        coworker_prefix: "coworker-".to_owned(),
-        assistant_prefix: "assistant-".to_owned(),
-        allowed_servers: [].into(),
         bots: [owned_user_id!("@buildbot:here.org")].into(),
         bridges: vec![crate::core::people::Bridge {
             ids: crate::core::people::IdPattern::parse("@irc_.*").expect("a pattern"),
             may: crate::core::people::Bridged::Ask,
         }],
-        guests: crate::core::people::Guests::Digits,
+        ..Namespace::of_tests(owned_server_name!("here.org"))
     };
     let members = [
         (user_id!("@alice:here.org"), Membership::Join),

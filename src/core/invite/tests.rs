@@ -4,17 +4,13 @@ use super::*;
 
 fn namespace() -> Namespace {
     Namespace {
-        server: owned_server_name!("here.org"),
-        service: "workmate".to_owned(),
-        coworker_prefix: "coworker-".to_owned(),
-        assistant_prefix: "assistant-".to_owned(),
         allowed_servers: [owned_server_name!("friends.org")].into(),
         bots: [owned_user_id!("@buildbot:here.org")].into(),
         bridges: vec![crate::core::people::Bridge {
             ids: crate::core::people::IdPattern::parse("@irc_.*").expect("a pattern"),
             may: crate::core::people::Bridged::Ask,
         }],
-        guests: crate::core::people::Guests::Digits,
+        ..Namespace::of_tests(owned_server_name!("here.org"))
     }
 }
 

@@ -31,14 +31,9 @@ const BREAKER: BreakerLimits = BreakerLimits { whose: Whose::Room, runs_max: 7, 
 const DEADLINE_MS: u64 = 30 * 60_000;
 
 static NAMESPACE: LazyLock<Namespace> = LazyLock::new(|| Namespace {
-    server: ruma::owned_server_name!("here.org"),
-    service: "workmate".to_owned(),
-    coworker_prefix: "coworker-".to_owned(),
-    assistant_prefix: "assistant-".to_owned(),
     allowed_servers: [ruma::owned_server_name!("friends.org")].into(),
     bots: [user(4)].into(),
-    bridges: Vec::new(),
-    guests: crate::core::people::Guests::Digits,
+    ..Namespace::of_tests(ruma::owned_server_name!("here.org"))
 });
 
 /// The room, its stored state, and its runs.

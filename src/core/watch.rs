@@ -64,7 +64,7 @@ impl Watch {
     /// pattern wants.
     #[must_use]
     pub fn matches(&self, event: &RoomEvent, namespace: &Namespace) -> bool {
-        if namespace.is_ours(&event.sender) || !self.senders.contains(&event.sender) {
+        if !self.senders.contains(&event.sender) || namespace.is_ours(&event.sender) {
             return false;
         }
         // An edit changes words that were there: whoever edits its report would ask again with each.

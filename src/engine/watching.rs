@@ -1,31 +1,29 @@
 //! Watches (C22): the words of a named bot or bridge that ask a coworker.
 
+use ruma::{OwnedUserId, UserId};
+
 use super::{Engine, EngineError, Shared, errands::Accepted};
 use crate::{
     clock,
+    config::Coworker,
     core::{event::RoomEvent, sealed::Carriage, watch::Watch},
 };
 
 impl Engine {
-    /// Hands in an errand for each coworker in the room whose watch an event matches; at most one each. An event that
-    /// should have come encrypted asks nobody.
+    /// Hands in an errand for each of a room's coworkers whose watch an event matches; at most one each. `here` are the
+    /// coworkers, with their users and display names.
     pub(super) async fn take_watched(
         self: &Shared,
         event: &RoomEvent,
         came: Carriage,
-        is_suspect: bool,
+        here: &[(&OwnedUserId, &Coworker, String)],
     ) -> Result<(), EngineError> {
-        if is_suspect {
-            return Ok(());
-        }
-        for user in self.roster.of(&event.room) {
-            let watches = self.coworker(&user).map_or(&[][..], |coworker| &coworker.watches);
-            for watch in watches.iter().filter(|watch| watch.matches(event, &self.namespace)) {
-                if self.named(&watch.room).await?.as_ref() != Some(&event.room) {
-                    continue;
+        for (user, coworker, _) in here {
+            for watch in coworker.watches.iter().filter(|watch| watch.matches(event, &self.namespace)) {
+                if self.named(&watch.room).await?.as_ref() == Some(&event.room) {
+                    Box::pin(self.take_match(watch, event, came, user)).await?;
+                    break;
                 }
-                Box::pin(self.take_match(watch, event, came, &user)).await?;
-                break;
             }
         }
         Ok(())
@@ -36,7 +34,7 @@ impl Engine {
         watch: &Watch,
         event: &RoomEvent,
         came: Carriage,
-        user: &ruma::UserId,
+        user: &UserId,
     ) -> Result<(), EngineError> {
         let accepted = self.accept_errand(watch.errand(event, came, user, clock::now())).await?;
         if !matches!(accepted, Accepted::Durable { .. }) {

@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 pub use super::origin::{Charge, ErrandId, Origin, OriginKind};
@@ -159,6 +159,32 @@ impl MatterThread {
 }
 
 impl Errand {
+    /// Returns a new errand of a coworker's in a room, due now. It reports nothing, and nothing was said of it yet.
+    #[must_use]
+    pub fn new(id: ErrandId, user: &UserId, room: &RoomId, origin: Origin, task: &str, now: Timestamp) -> Self {
+        Self {
+            id,
+            user: user.to_owned(),
+            room: room.to_owned(),
+            origin,
+            task: task.to_owned(),
+            payload: None,
+            payload_cut: false,
+            headline: String::new(),
+            due_at: now,
+            accepted_at: now,
+            begun_at: None,
+            late: false,
+            mention: BTreeSet::new(),
+            matter: None,
+            request: None,
+            thread: None,
+            threadless: false,
+            came: Carriage::default(),
+            stage: Stage::Accepted,
+        }
+    }
+
     /// Returns the key of its matter's thread, if it has one.
     #[must_use]
     pub fn matter_key(&self) -> Option<String> {

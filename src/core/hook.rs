@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId};
+use ruma::{OwnedRoomOrAliasId, OwnedUserId, RoomId, UserId};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -31,9 +31,8 @@ pub use self::{
     proof::{Proof, WINDOW_MS, key_of},
 };
 use super::{
-    errand::{Errand, ErrandId, Matter, Origin, OriginKind, Stage},
+    errand::{Errand, ErrandId, Matter, Origin, OriginKind},
     hex::hex,
-    sealed::Carriage,
     time::Timestamp,
     words,
 };
@@ -255,7 +254,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 impl Hook {
-    fn id(&self, user: &OwnedUserId, name: &str) -> ErrandId {
+    fn id(&self, user: &UserId, name: &str) -> ErrandId {
         ErrandId::of(OriginKind::Hook, &[user.as_str(), &self.name, name])
     }
 
@@ -265,32 +264,20 @@ impl Hook {
     pub fn errand(
         &self,
         delivery: Delivery,
-        user: OwnedUserId,
-        room: OwnedRoomId,
+        user: &UserId,
+        room: &RoomId,
         now: Timestamp,
     ) -> (Errand, Option<ErrandId>) {
-        let earlier = delivery.earlier.as_deref().map(|name| self.id(&user, name));
+        let earlier = delivery.earlier.as_deref().map(|name| self.id(user, name));
         let headline = words::errands::reported(&self.name, delivery.title.as_deref(), delivery.state.as_deref());
+        let origin = Origin { kind: OriginKind::Hook, name: self.name.clone(), set_by: None };
         let errand = Errand {
-            id: self.id(&user, &delivery.name),
-            user,
-            room,
-            origin: Origin { kind: OriginKind::Hook, name: self.name.clone(), set_by: None },
-            task: self.task.clone(),
             payload: Some(delivery.payload),
             payload_cut: delivery.cut,
             headline,
-            due_at: now,
-            accepted_at: now,
-            begun_at: None,
-            late: false,
             mention: self.mention.clone(),
             matter: delivery.matter,
-            request: None,
-            thread: None,
-            threadless: false,
-            came: Carriage::default(),
-            stage: Stage::Accepted,
+            ..Errand::new(self.id(user, &delivery.name), user, room, origin, &self.task, now)
         };
         (errand, earlier)
     }

@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 use ruma::{OwnedRoomOrAliasId, OwnedUserId, UserId};
 
 use super::{
-    errand::{Errand, ErrandId, Origin, OriginKind, Stage},
+    errand::{Errand, ErrandId, Origin, OriginKind},
     event::{EventKind, Message, MessageKind, RoomEvent},
     people::Namespace,
     sealed::Carriage,
@@ -80,27 +80,17 @@ impl Watch {
             EventKind::Message(message) => (message.thread_root.clone(), message.relates),
             _ => (None, false),
         };
+        let id = ErrandId::of(OriginKind::Watch, &[user.as_str(), &self.name, event.id.as_str()]);
+        let origin = Origin { kind: OriginKind::Watch, name: self.name.clone(), set_by: None };
         Errand {
-            id: ErrandId::of(OriginKind::Watch, &[user.as_str(), &self.name, event.id.as_str()]),
-            user: user.to_owned(),
-            room: event.room.clone(),
-            origin: Origin { kind: OriginKind::Watch, name: self.name.clone(), set_by: None },
-            task: self.task.clone(),
-            payload: None,
-            payload_cut: false,
-            headline: String::new(),
             // Another server's clock may be ahead of ours.
             due_at: event.sent_at.min(now),
-            accepted_at: now,
-            begun_at: None,
-            late: false,
             mention: self.mention.clone(),
-            matter: None,
             request: Some(event.id.clone()),
             threadless: relates && thread.is_none(),
             thread,
             came,
-            stage: Stage::Accepted,
+            ..Errand::new(id, user, &event.room, origin, &self.task, now)
         }
     }
 }

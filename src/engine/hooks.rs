@@ -159,7 +159,7 @@ impl Engine {
             return Ok(not_now("the hook's room does not exist"));
         };
         let now = clock::now();
-        let (errand, earlier) = hook.errand(delivery, self.coworker_user(coworker), room, now);
+        let (errand, earlier) = hook.errand(delivery, &self.coworker_user(coworker), &room, now);
         if let Some(earlier) = earlier {
             let known: Option<Errand> = self.tables.errands.get(&earlier.as_str().to_owned())?;
             if known.is_some_and(|known| hook::is_same_delivery(&known, now)) {

@@ -10,26 +10,12 @@ use crate::core::{
 const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 
 fn errand() -> Errand {
+    let id = ErrandId::of(OriginKind::Hook, &["ci", "github", "42"]);
+    let origin = Origin { kind: OriginKind::Hook, name: "github".to_owned(), set_by: None };
     Errand {
-        id: ErrandId::of(OriginKind::Hook, &["ci", "github", "42"]),
-        user: user_id!("@coworker-ci:hs").to_owned(),
-        room: room_id!("!dev:hs").to_owned(),
-        origin: Origin { kind: OriginKind::Hook, name: "github".to_owned(), set_by: None },
-        task: "Say what broke.".to_owned(),
         payload: Some("{\"title\":\"red\"}".to_owned()),
-        payload_cut: false,
         headline: "🔔 **github**".to_owned(),
-        due_at: NOW,
-        accepted_at: NOW,
-        begun_at: None,
-        late: false,
-        mention: BTreeSet::new(),
-        matter: None,
-        request: None,
-        thread: None,
-        threadless: false,
-        came: Carriage::default(),
-        stage: Stage::Accepted,
+        ..Errand::new(id, user_id!("@coworker-ci:hs"), room_id!("!dev:hs"), origin, "Say what broke.", NOW)
     }
 }
 

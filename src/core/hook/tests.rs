@@ -6,6 +6,7 @@ use ruma::{room_id, user_id};
 use serde_json::json;
 
 use super::*;
+use crate::core::errand::Stage;
 
 const NOW: Timestamp = Timestamp::from_ms(1_614_265_330_000);
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -215,7 +216,7 @@ fn c21_a_delivery_is_named_by_what_its_proof_covers() {
     assert!(next.name != first.name && next.earlier.as_ref() == Some(&first.name));
     assert!(later.name != first.name && later.earlier.as_ref() != Some(&first.name));
     let (known, _) =
-        bearer.errand(first, user_id!("@c:hs").to_owned(), room_id!("!r:hs").to_owned(), Timestamp::from_ms(10 * hour));
+        bearer.errand(first, user_id!("@c:hs"), room_id!("!r:hs"), Timestamp::from_ms(10 * hour));
     assert!(is_same_delivery(&known, Timestamp::from_ms(11 * hour - 1)));
     assert!(!is_same_delivery(&known, Timestamp::from_ms(11 * hour)));
 }
@@ -258,9 +259,9 @@ fn c21_what_the_filter_drops_becomes_nothing() {
 #[test]
 fn c21_an_errand_of_a_delivery_is_the_hooks_and_has_its_own_id() {
     let read = reported(Sender::Other, &[], &json!({ "title": "Backup *failed*", "status": "red" }));
-    let (user, room) = (user_id!("@coworker-ci:hs").to_owned(), room_id!("!dev:hs").to_owned());
+    let (user, room) = (user_id!("@coworker-ci:hs"), room_id!("!dev:hs"));
     let hook = hook(Proof::Bearer, Sender::Other);
-    let (errand, earlier) = hook.errand(read.clone(), user.clone(), room.clone(), NOW);
+    let (errand, earlier) = hook.errand(read.clone(), user, room, NOW);
     assert_eq!(errand.headline, "🔔 **ci**: Backup \\*failed\\* · red");
     assert_eq!((errand.stage, errand.accepted_at, errand.origin.name.as_str()), (Stage::Accepted, NOW, "ci"));
     assert!(earlier.is_some_and(|earlier| earlier != errand.id));

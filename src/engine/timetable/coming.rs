@@ -6,8 +6,7 @@ use super::{Id, Tried, jobs::Job};
 use crate::{
     clock,
     core::{
-        errand::{Errand, ErrandId, Origin, OriginKind, Stage},
-        sealed::Carriage,
+        errand::{Errand, ErrandId, Origin, OriginKind},
         time::Timestamp,
         timetable::{Around, Handled, UNREAD_RUNS_MAX, Verdict, owing, verdict},
         words,
@@ -95,26 +94,13 @@ impl super::Engine {
 }
 
 fn errand_of(job: &Job, room: &RoomId, due: Timestamp, is_late: bool) -> Errand {
-    let now = clock::now();
+    let id = ErrandId::of(OriginKind::Schedule, &[&job.key, room.as_str(), &due.as_ms().to_string()]);
+    let origin = Origin { kind: OriginKind::Schedule, name: job.name.clone(), set_by: job.set_by.clone() };
     Errand {
-        id: ErrandId::of(OriginKind::Schedule, &[&job.key, room.as_str(), &due.as_ms().to_string()]),
-        user: job.user.clone(),
-        room: room.to_owned(),
-        origin: Origin { kind: OriginKind::Schedule, name: job.name.clone(), set_by: job.set_by.clone() },
-        task: job.task.clone(),
-        payload: None,
-        payload_cut: false,
         headline: words::timetable::due(&job.name, &job.said, job.set_by.as_deref()),
         due_at: due,
-        accepted_at: now,
         late: is_late,
         mention: job.mention.clone(),
-        matter: None,
-        request: None,
-        thread: None,
-        threadless: false,
-        came: Carriage::default(),
-        begun_at: None,
-        stage: Stage::Accepted,
+        ..Errand::new(id, &job.user, room, origin, &job.task, clock::now())
     }
 }

@@ -129,8 +129,7 @@ impl Engine {
 
     fn take_in(&self, errand: &Errand) -> Result<Accepted, EngineError> {
         let _accepting = self.errands.accepting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = errand.id.as_str().to_owned();
-        if self.tables.errands.get(&key)?.is_some() {
+        if self.kept_errand(&errand.id)?.is_some() {
             return Ok(Accepted::Durable { is_new: false });
         }
         if self.errands.waiting(&desk_of(errand)) >= errand::ROOM_WAITING_MAX {
@@ -139,8 +138,17 @@ impl Engine {
         if let Gate::Stopped { until, .. } = self.gate_errand(&errand.room)? {
             return Ok(Accepted::Stopped { until });
         }
-        self.tables.errands.put(&key, errand)?;
+        self.keep_errand(errand)?;
         Ok(Accepted::Durable { is_new: true })
+    }
+
+    /// Returns an errand as it is on disk.
+    pub(super) fn kept_errand(&self, id: &ErrandId) -> Result<Option<Errand>, StoreError> {
+        self.tables.errands.get(&id.as_str().to_owned())
+    }
+
+    fn keep_errand(&self, errand: &Errand) -> Result<(), StoreError> {
+        self.tables.errands.put(&errand.id.as_str().to_owned(), errand)
     }
 
     /// Asks the room's breaker for errands whether one may be accepted, and counts it.
@@ -171,7 +179,7 @@ impl Engine {
             if errand.stage != Stage::Accepted {
                 ended.push((errand.accepted_at, errand.id));
             } else if self.has_run(&errand)? {
-                self.tables.errands.put(&key, &Errand { stage: Stage::Begun, ..errand })?;
+                self.keep_errand(&Errand { stage: Stage::Begun, ..errand })?;
             }
         }
         for id in errand::surplus(ended, kept) {
@@ -212,12 +220,12 @@ impl Engine {
 
     /// Begins an errand: announces it, and records its run.
     async fn begin_errand(self: &Shared, id: &ErrandId) -> Result<Tried, EngineError> {
-        let Some(errand) = self.tables.errands.get(&id.as_str().to_owned())? else { return Ok(Tried::Over) };
+        let Some(errand) = self.kept_errand(id)? else { return Ok(Tried::Over) };
         if errand.stage != Stage::Accepted {
             return Ok(Tried::Over);
         }
         if self.has_run(&errand)? {
-            self.tables.errands.put(&id.as_str().to_owned(), &Errand { stage: Stage::Begun, ..errand })?;
+            self.keep_errand(&Errand { stage: Stage::Begun, ..errand })?;
             return Ok(Tried::Over);
         }
         let room = self.tables.rooms.get(&errand.room)?.unwrap_or_default();
@@ -280,7 +288,7 @@ impl Engine {
         let notice = account.send(&room, &errand.notice(place), txn).await?;
         errand.thread = root;
         errand.request = Some(notice.clone());
-        self.tables.errands.put(&errand.id.as_str().to_owned(), &errand)?;
+        self.keep_errand(&errand)?;
         if let Some(key) = matter {
             let thread = kept.clone().unwrap_or_else(|| MatterThread {
                 root: notice,
@@ -313,18 +321,17 @@ impl Engine {
         came: Carriage,
     ) -> Result<Tried, EngineError> {
         let Some(request) = errand.request.clone() else { return Ok(Tried::Later) };
-        let key = errand.id.as_str().to_owned();
         let latest = errand.thread.as_ref().and_then(|root| account.latest_in_thread(&errand.room, root));
         let place = errand.place(&request, latest);
         self.note_errand(&errand, &request, place.thread_root().map(ToOwned::to_owned))?;
         let begun_at = *errand.begun_at.get_or_insert_with(clock::now);
-        self.tables.errands.put(&key, &errand)?;
+        self.keep_errand(&errand)?;
         let record = errand.run(&request, place, came, self.config.limits.deadline_ms(), begun_at);
         if self.start_run(record, None)? == Started::TooManyWait {
             return Ok(Tried::Later);
         }
         errand.stage = Stage::Begun;
-        self.tables.errands.put(&key, &errand)?;
+        self.keep_errand(&errand)?;
         Ok(Tried::Over)
     }
 
@@ -354,9 +361,7 @@ impl Engine {
         tracing::warn!(
             room.id = %errand.room, user.id = %errand.user, errand.id = errand.id.as_str(), ?why, "an errand is left"
         );
-        self.tables
-            .errands
-            .put(&errand.id.as_str().to_owned(), &Errand { stage: Stage::Left(why), ..errand.clone() })?;
+        self.keep_errand(&Errand { stage: Stage::Left(why), ..errand.clone() })?;
         Ok(Tried::Over)
     }
 
@@ -396,7 +401,7 @@ impl Engine {
     fn errand_at(&self, room: &RoomId, event: &OwnedEventId, user: &UserId) -> Result<Option<Errand>, StoreError> {
         let noted = self.tables.threads.get(&(room.to_owned(), event.clone()))?;
         match noted.and_then(|mut noted| noted.errands.remove(user)) {
-            Some(id) => self.tables.errands.get(&id.as_str().to_owned()),
+            Some(id) => self.kept_errand(&id),
             None => Ok(None),
         }
     }

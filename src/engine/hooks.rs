@@ -14,7 +14,6 @@ use crate::{
     clock,
     config::{Coworker, Webhook},
     core::{
-        errand::Errand,
         hook::{self, Call, Delivery, Denied, Judged},
     },
 };
@@ -160,12 +159,10 @@ impl Engine {
         };
         let now = clock::now();
         let (errand, earlier) = hook.errand(delivery, &self.coworker_user(coworker), &room, now);
-        if let Some(earlier) = earlier {
-            let known: Option<Errand> = self.tables.errands.get(&earlier.as_str().to_owned())?;
-            if known.is_some_and(|known| hook::is_same_delivery(&known, now)) {
-                self.store.flush().await?;
-                return Ok(HookAnswer::Accepted { became: "known" });
-            }
+        let known = earlier.map_or(Ok(None), |earlier| self.kept_errand(&earlier))?;
+        if known.is_some_and(|known| hook::is_same_delivery(&known, now)) {
+            self.store.flush().await?;
+            return Ok(HookAnswer::Accepted { became: "known" });
         }
         Ok(match self.accept_errand(errand).await? {
             Accepted::Durable { is_new: true } => HookAnswer::Accepted { became: "accepted" },

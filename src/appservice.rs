@@ -21,6 +21,7 @@ use crate::{secret::Secret, store::Inbox};
 
 pub mod arrivals;
 mod auth;
+mod body;
 pub mod health;
 pub mod hooks;
 pub mod metrics;

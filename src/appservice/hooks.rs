@@ -15,13 +15,13 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
+use super::body::{self, Unread};
 use crate::core::hook::{BODY_BYTES_MAX, Headers};
 
 /// Connections at once to the hooks' listener.
@@ -103,9 +103,9 @@ async fn take(
     let Ok(Ok(_place)) = timeout(PLACE_WAIT, shared.places.acquire()).await else {
         return later(true, AGAIN_S, "too many calls at once").into_response();
     };
-    let body = match read(body).await {
+    let body = match body::read(body, BODY_BYTES_MAX, BODY_WAIT).await {
         Ok(body) => body,
-        Err(refusal) => return refusal.into_response(),
+        Err(why) => return not_read(why).into_response(),
     };
     let (answer, answered) = oneshot::channel();
     let mut kept = Headers::default();
@@ -120,14 +120,11 @@ async fn take(
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, HookAnswer> {
-    match timeout(BODY_WAIT, Limited::new(body, BODY_BYTES_MAX).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(refused(413, format!("a body may have {BODY_BYTES_MAX} bytes at most")))
-        }
-        Ok(Err(_)) => Err(refused(400, "the body broke off")),
-        Err(_) => Err(refused(408, "the body did not arrive in time")),
+fn not_read(why: Unread) -> HookAnswer {
+    match why {
+        Unread::TooLong => refused(413, format!("a body may have {BODY_BYTES_MAX} bytes at most")),
+        Unread::BrokeOff => refused(400, "the body broke off"),
+        Unread::TooLate => refused(408, "the body did not arrive in time"),
     }
 }
 

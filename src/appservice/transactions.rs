@@ -1,6 +1,6 @@
 //! `PUT /transactions/{txnId}`: read within limits, parse leniently, store, then acknowledge.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -8,14 +8,12 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use self::parse::{Parsed, TransactionFault};
 use super::{
     Shared,
+    body::{self, Unread},
     health::{self, Condition},
     refusal::Refusal,
 };
@@ -63,7 +61,9 @@ pub(super) async fn put(
 }
 
 async fn read_and_store(shared: &Shared, txn_id: &str, body: Body) -> Result<(), Refusal> {
-    let bytes = read(body, shared.appservice.body_bytes_max).await?;
+    let bytes_max = shared.appservice.body_bytes_max;
+    let reading = body::read(body, bytes_max, Duration::from_secs(BODY_WAIT_S));
+    let bytes = reading.await.map_err(|why| not_read(why, bytes_max))?;
     let parsing = tokio::task::spawn_blocking(move || parse::transaction(&bytes));
     let Parsed { events, skipped } = parsing.await.expect("parsing does not panic").map_err(Refusal::from)?;
     for event in skipped {
@@ -99,24 +99,17 @@ async fn read_and_store(shared: &Shared, txn_id: &str, body: Body) -> Result<(),
     Ok(())
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
-    let reading = timeout(Duration::from_secs(BODY_WAIT_S), Limited::new(body, bytes_max).collect());
-    match reading.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if is_too_long(error.as_ref()) => {
-            let error = format!("a transaction may have {bytes_max} bytes at most (limits.transaction_bytes_max)");
-            Err(too_large(error))
+fn not_read(why: Unread, bytes_max: usize) -> Refusal {
+    match why {
+        Unread::TooLong => {
+            too_large(format!("a transaction may have {bytes_max} bytes at most (limits.transaction_bytes_max)"))
         }
-        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "the body broke off")),
-        Err(_) => {
+        Unread::BrokeOff => Refusal::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "the body broke off"),
+        Unread::TooLate => {
             let error = format!("the body did not arrive within {BODY_WAIT_S} s");
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", error))
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", error)
         }
     }
-}
-
-fn is_too_long(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    error.is::<LengthLimitError>()
 }
 
 fn too_large(error: String) -> Refusal {

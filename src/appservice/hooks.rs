@@ -35,7 +35,7 @@ const BODY_WAIT: Duration = Duration::from_secs(20);
 /// How long an answer may take; most senders wait for ten seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(9);
 /// When a refused sender may try again, in seconds.
-const AGAIN_S: u64 = 30;
+pub const AGAIN_S: u64 = 30;
 
 /// A call of a hook, read and not judged.
 #[derive(Debug)]
@@ -58,22 +58,35 @@ pub enum HookAnswer {
         /// `accepted`, `known` or `dropped`.
         became: &'static str,
     },
-    /// It is refused with this status and reason.
+    /// It is refused, for good or for now.
     Refused {
         /// The HTTP status.
         status: u16,
         /// What the sender is told.
         told: String,
+        /// After how many seconds it may be sent again, if that helps.
+        after_s: Option<u64>,
     },
-    /// It is to be sent again later.
-    Later {
-        /// Whether the sender is too fast, rather than Workmate not ready.
-        is_too_fast: bool,
-        /// After how many seconds.
-        after_s: u64,
-        /// What the sender is told.
-        told: String,
-    },
+}
+
+impl HookAnswer {
+    /// Refuses a call with a status.
+    #[must_use]
+    pub fn refused(status: u16, told: impl Into<String>) -> Self {
+        Self::Refused { status, told: told.into(), after_s: None }
+    }
+
+    /// Puts a call off because the sender is too fast.
+    #[must_use]
+    pub fn too_fast(told: &str, after_s: u64) -> Self {
+        Self::Refused { status: 429, told: told.to_owned(), after_s: Some(after_s) }
+    }
+
+    /// Puts a call off because Workmate is not ready for it.
+    #[must_use]
+    pub fn not_now(told: &str) -> Self {
+        Self::Refused { status: 503, told: told.to_owned(), after_s: Some(AGAIN_S) }
+    }
 }
 
 #[derive(Clone)]
@@ -84,8 +97,8 @@ struct Shared {
 
 /// Returns the routes; calls go to `calls`.
 pub fn router(calls: mpsc::Sender<HookCall>) -> Router {
-    let not_here = async || refused(404, "there is no such address here");
-    let not_so = async || refused(405, "hooks are called with POST");
+    let not_here = async || no_such_address();
+    let not_so = async || HookAnswer::refused(405, "hooks are called with POST");
     Router::new()
         .route("/hooks/{name}", post(take))
         .fallback(not_here)
@@ -98,14 +111,14 @@ async fn take(
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let Ok(Path(name)) = name else { return refused(404, "there is no such address here").into_response() };
+) -> HookAnswer {
+    let Ok(Path(name)) = name else { return no_such_address() };
     let Ok(Ok(_place)) = timeout(PLACE_WAIT, shared.places.acquire()).await else {
-        return later(true, AGAIN_S, "too many calls at once").into_response();
+        return HookAnswer::too_fast("too many calls at once", AGAIN_S);
     };
     let body = match body::read(body, BODY_BYTES_MAX, BODY_WAIT).await {
         Ok(body) => body,
-        Err(why) => return not_read(why).into_response(),
+        Err(why) => return not_read(why),
     };
     let (answer, answered) = oneshot::channel();
     let mut kept = Headers::default();
@@ -115,38 +128,31 @@ async fn take(
         answered.await.ok()
     };
     match timeout(ANSWER_WAIT, asked).await {
-        Ok(Some(answer)) => answer.into_response(),
-        Ok(None) | Err(_) => later(false, AGAIN_S, "no answer in time").into_response(),
+        Ok(Some(answer)) => answer,
+        Ok(None) | Err(_) => HookAnswer::not_now("no answer in time"),
     }
 }
 
 fn not_read(why: Unread) -> HookAnswer {
     match why {
-        Unread::TooLong => refused(413, format!("a body may have {BODY_BYTES_MAX} bytes at most")),
-        Unread::BrokeOff => refused(400, "the body broke off"),
-        Unread::TooLate => refused(408, "the body did not arrive in time"),
+        Unread::TooLong => HookAnswer::refused(413, format!("a body may have {BODY_BYTES_MAX} bytes at most")),
+        Unread::BrokeOff => HookAnswer::refused(400, "the body broke off"),
+        Unread::TooLate => HookAnswer::refused(408, "the body did not arrive in time"),
     }
 }
 
-fn refused(status: u16, told: impl Into<String>) -> HookAnswer {
-    HookAnswer::Refused { status, told: told.into() }
-}
-
-fn later(is_too_fast: bool, after_s: u64, told: &str) -> HookAnswer {
-    HookAnswer::Later { is_too_fast, after_s, told: told.to_owned() }
+fn no_such_address() -> HookAnswer {
+    HookAnswer::refused(404, "there is no such address here")
 }
 
 impl IntoResponse for HookAnswer {
     fn into_response(self) -> Response {
         match self {
             Self::Accepted { became } => (StatusCode::ACCEPTED, Json(json!({ "status": became }))).into_response(),
-            Self::Refused { status, told } => {
+            Self::Refused { status, told, after_s } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-                (status, Json(json!({ "error": told }))).into_response()
-            }
-            Self::Later { is_too_fast, after_s, told } => {
-                let status = if is_too_fast { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
-                (status, [(RETRY_AFTER, after_s.to_string())], Json(json!({ "error": told }))).into_response()
+                let again = after_s.map(|after_s| [(RETRY_AFTER, after_s.to_string())]);
+                (status, again, Json(json!({ "error": told }))).into_response()
             }
         }
     }

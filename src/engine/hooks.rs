@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, task::JoinError, time::Instant};
 
 use super::{Engine, EngineError, Shared, errands::Accepted};
 use crate::{
-    appservice::hooks::{HookAnswer, HookCall},
+    appservice::hooks::{AGAIN_S, HookAnswer, HookCall},
     clock,
     config::{Coworker, Webhook},
     core::{
@@ -24,8 +24,8 @@ pub(super) const CALLS_WAITING_MAX: usize = 64;
 const PROVEN_MAX: usize = 300;
 /// The span in which they are counted.
 const PROVEN_WINDOW: Duration = Duration::from_mins(1);
-/// When a sender may try again, in seconds.
-const AGAIN_S: u64 = 30;
+/// What a sender is told that is too fast.
+const TOO_MANY: &str = "too many deliveries for this hook's room";
 /// Refused calls of a hook are logged at most this often.
 const REFUSED_LOGGED_EVERY: Duration = Duration::from_mins(1);
 
@@ -97,25 +97,24 @@ impl Engine {
 
     async fn take_call(self: &Shared, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
         let Some((coworker, webhook)) = self.webhook(name) else {
-            return HookAnswer::Refused { status: 404, told: "there is no such hook".to_owned() };
+            return HookAnswer::refused(404, "there is no such hook");
         };
-        let judged = self.judge(webhook, headers, body).await;
-        let denied = match judged {
+        let denied = match self.judge(webhook, headers, body).await {
             Ok(Ok(Judged::Dropped)) => return HookAnswer::Accepted { became: "dropped" },
             Ok(Ok(Judged::Accepted(delivery))) if !self.paces.is_too_fast(name) => {
                 return self.answer_delivery(coworker, webhook, *delivery).await;
             }
-            Ok(Ok(Judged::Accepted(_))) => return too_fast(AGAIN_S),
+            Ok(Ok(Judged::Accepted(_))) => return HookAnswer::too_fast(TOO_MANY, AGAIN_S),
             Ok(Err(denied)) => denied,
             Err(error) => {
                 tracing::error!(hook = name, %error, "a webhook's call could not be judged");
-                return HookAnswer::Refused { status: 503, told: "the call could not be judged now".to_owned() };
+                return HookAnswer::refused(503, "the call could not be judged now");
             }
         };
         if self.paces.is_worth_a_line(name) {
             tracing::warn!(hook = name, status = denied.status(), "calls of a webhook are refused: {}", denied.told());
         }
-        HookAnswer::Refused { status: denied.status(), told: denied.told().to_owned() }
+        HookAnswer::refused(denied.status(), denied.told())
     }
 
     /// Has `core` judge a call, beside what else goes on: a body may be large.
@@ -141,7 +140,7 @@ impl Engine {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(hook = webhook.hook.name, %error, "a webhook's delivery cannot be taken now");
-                not_now("the delivery cannot be stored now")
+                HookAnswer::not_now("the delivery cannot be stored now")
             }
         }
     }
@@ -155,7 +154,7 @@ impl Engine {
         let hook = &webhook.hook;
         let Some(room) = self.named(&hook.room).await? else {
             tracing::error!(hook = hook.name, room = %hook.room, "a webhook's room does not exist");
-            return Ok(not_now("the hook's room does not exist"));
+            return Ok(HookAnswer::not_now("the hook's room does not exist"));
         };
         let now = clock::now();
         let (errand, earlier) = hook.errand(delivery, &self.coworker_user(coworker), &room, now);
@@ -167,16 +166,8 @@ impl Engine {
         Ok(match self.accept_errand(errand).await? {
             Accepted::Durable { is_new: true } => HookAnswer::Accepted { became: "accepted" },
             Accepted::Durable { is_new: false } => HookAnswer::Accepted { became: "known" },
-            Accepted::Full => too_fast(AGAIN_S),
-            Accepted::Stopped { until } => too_fast(until.ms_since(now).div_ceil(1000)),
+            Accepted::Full => HookAnswer::too_fast(TOO_MANY, AGAIN_S),
+            Accepted::Stopped { until } => HookAnswer::too_fast(TOO_MANY, until.ms_since(now).div_ceil(1000)),
         })
     }
-}
-
-fn too_fast(after_s: u64) -> HookAnswer {
-    HookAnswer::Later { is_too_fast: true, after_s, told: "too many deliveries for this hook's room".to_owned() }
-}
-
-fn not_now(told: &str) -> HookAnswer {
-    HookAnswer::Later { is_too_fast: false, after_s: AGAIN_S, told: told.to_owned() }
 }

@@ -14,6 +14,7 @@ use crate::{
     clock,
     config::{Coworker, Webhook},
     core::{
+        breaker::SaidOnce,
         hook::{self, Call, Delivery, Denied, Judged},
     },
 };
@@ -26,8 +27,8 @@ const PROVEN_MAX: usize = 300;
 const PROVEN_WINDOW: Duration = Duration::from_mins(1);
 /// What a sender is told that is too fast.
 const TOO_MANY: &str = "too many deliveries for this hook's room";
-/// Refused calls of a hook are logged at most this often.
-const REFUSED_LOGGED_EVERY: Duration = Duration::from_mins(1);
+/// Refused calls of a hook are logged at most this often, in milliseconds.
+const REFUSED_LOGGED_EVERY_MS: u64 = 60 * 1000;
 
 /// How fast the hooks are called.
 #[derive(Default)]
@@ -36,7 +37,7 @@ pub(super) struct Paces(Mutex<BTreeMap<String, Pace>>);
 #[derive(Default)]
 struct Pace {
     proven: VecDeque<Instant>,
-    refused_logged: Option<Instant>,
+    refused_logged: SaidOnce,
 }
 
 impl Paces {
@@ -60,13 +61,7 @@ impl Paces {
     }
 
     fn is_worth_a_line(&self, hook: &str) -> bool {
-        self.with(hook, |pace| {
-            let is_due = pace.refused_logged.is_none_or(|at| at.elapsed() >= REFUSED_LOGGED_EVERY);
-            if is_due {
-                pace.refused_logged = Some(Instant::now());
-            }
-            is_due
-        })
+        self.with(hook, |pace| pace.refused_logged.is_due(clock::now(), REFUSED_LOGGED_EVERY_MS))
     }
 }
 
@@ -78,14 +73,14 @@ pub(super) async fn answer_calls(engine: Shared, mut calls: mpsc::Receiver<HookC
             call = calls.recv() => call,
         };
         let Some(call) = call else { return };
-        let engine = engine.clone();
-        engine.tasks.clone().spawn(async move {
-            let HookCall { name, headers, body, answer } = call;
-            let answered = Box::pin(engine.take_call(&name, headers, body)).await;
-            // The sender may have stopped waiting: what was promised is on disk all the same.
-            let _ = answer.send(answered);
-        });
+        engine.tasks.spawn(answer_call(engine.clone(), call));
     }
+}
+
+async fn answer_call(engine: Shared, HookCall { name, headers, body, answer }: HookCall) {
+    let answered = Box::pin(engine.take_call(&name, headers, body)).await;
+    // The sender may have stopped waiting: what was promised is on disk all the same.
+    let _ = answer.send(answered);
 }
 
 impl Engine {

@@ -63,6 +63,12 @@ fn is_only_a_name(name: &str) -> bool {
     name.split_whitespace().count() <= PLAIN_WORDS_MAX && name.chars().all(is_plain)
 }
 
+/// Returns Markdown that shows a name literally, on one line and shortened ([`plain_name`]).
+#[must_use]
+pub fn literal_name(name: &str) -> String {
+    letter_by_letter(&plain_name(name))
+}
+
 /// Returns Markdown that shows a text literally.
 #[must_use]
 pub fn letter_by_letter(text: &str) -> String {

@@ -2,21 +2,17 @@
 
 use crate::core::{
     legible::legible,
-    names::{letter_by_letter, plain_name},
+    names::{letter_by_letter, literal_name},
     origin::{Origin, OriginKind},
 };
 
 /// Returns foreign words as literal Markdown on one line, cut to a length that fits a notice.
 fn literal(text: &str, chars_max: usize) -> String {
-    let line = plain_line(text);
-    let cut: String = line.chars().take(chars_max).collect();
-    let cut = if cut.len() < line.len() { format!("{}…", cut.trim_end()) } else { cut };
-    letter_by_letter(&cut)
-}
-
-fn plain_line(text: &str) -> String {
-    let spaced: String = text.chars().map(|letter| if letter.is_whitespace() { ' ' } else { letter }).collect();
-    legible(spaced.trim())
+    let line = legible(&text.trim().replace(char::is_whitespace, " "));
+    match line.char_indices().nth(chars_max) {
+        Some((at, _)) => letter_by_letter(&format!("{}…", line[..at].trim_end())),
+        None => letter_by_letter(&line),
+    }
 }
 
 /// Most characters of a report's title in its notice.
@@ -25,7 +21,7 @@ const TITLE_CHARS_MAX: usize = 160;
 /// Announces a delivery: which hook, and what it is about. The title and the state are the sender's words.
 #[must_use]
 pub fn reported(hook: &str, title: Option<&str>, state: Option<&str>) -> String {
-    let hook = letter_by_letter(&plain_name(hook));
+    let hook = literal_name(hook);
     let mut text = format!("🔔 **{hook}**");
     match title.map(|title| literal(title, TITLE_CHARS_MAX)).filter(|title| !title.is_empty()) {
         Some(title) => text = format!("{text}: {title}"),

@@ -3,29 +3,24 @@
 use ruma::UserId;
 
 use crate::core::{
-    names::{letter_by_letter, plain_name},
+    names::{letter_by_letter, literal_name},
     time::Timestamp,
     timetable::{Progress, Reminder, ReminderError, Skip, When},
     zone::Zone,
 };
 
-/// Returns foreign words as literal Markdown on one line.
-fn literal(text: &str) -> String {
-    letter_by_letter(&plain_name(text))
-}
-
 /// Names who set up a schedule.
 fn set_by(who: Option<&UserId>) -> String {
     who.map_or_else(
         || "set up by this workspace's operators".to_owned(),
-        |who| format!("set up by {}", literal(who.as_str())),
+        |who| format!("set up by {}", literal_name(who.as_str())),
     )
 }
 
 /// Announces a due time in the room: which schedule, when it works, and who set it up.
 #[must_use]
 pub fn due(name: &str, said: &str, who: Option<&UserId>) -> String {
-    format!("🗓️ **{}** · {} · {}", literal(name), literal(said), set_by(who))
+    format!("🗓️ **{}** · {} · {}", literal_name(name), literal_name(said), set_by(who))
 }
 
 /// Begins an answer that nobody asked for and that comes late.
@@ -40,7 +35,7 @@ pub fn still_wanted(name: &str, runs: u32) -> String {
     format!(
         "Nobody has written or read here since my last {runs} runs of **{}**. Shall I go on? Write something here, and I \
          will. Until then I pause it.",
-        literal(name)
+        literal_name(name)
     )
 }
 
@@ -110,7 +105,7 @@ pub fn reminders(list: &[Reminder], zone: &Zone, now: Timestamp) -> String {
     let line = |one: &Reminder| {
         let next = one.next(now).map_or_else(|| "now".to_owned(), |at| zone.day(at));
         let again = if matches!(one.when, When::Cron(_)) { ", and again" } else { "" };
-        format!("- {}: {} ({next}{again})", one.number, letter_by_letter(&plain_name(&one.text)))
+        format!("- {}: {} ({next}{again})", one.number, literal_name(&one.text))
     };
     let lines: Vec<String> = list.iter().map(line).collect();
     format!("{}\n\n`!unremind {}` ends one.", lines.join("\n"), list[0].number)
@@ -158,9 +153,9 @@ pub fn cannot_be_set(why: &str) -> String {
 /// Returns one line of `!schedules`.
 #[must_use]
 pub fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> String {
-    let name = of.number.map_or_else(|| literal(of.name), |number| number.to_string());
+    let name = of.number.map_or_else(|| literal_name(of.name), |number| number.to_string());
     let next = of.next.map_or_else(|| "never again".to_owned(), |at| format!("next on {}", zone.day(at)));
-    let mut line = format!("- **{name}** · {} · {next} · {}", literal(of.said), set_by(of.set_by));
+    let mut line = format!("- **{name}** · {} · {next} · {}", literal_name(of.said), set_by(of.set_by));
     if progress.asked_at.is_some() {
         line.push_str(" · paused, because nobody reads it: write something here");
     }

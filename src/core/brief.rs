@@ -1,12 +1,12 @@
 //! What the model is told of an errand: a record of its own kind, which no member of the room can write.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Not};
 
 use ruma::{EventId, UserId};
 use serde::Serialize;
 
 use super::{
-    escaped::{line as escaped_line, rfc3339},
+    escaped::{fitting, line as escaped_line, rfc3339},
     origin::Origin,
     time::Timestamp,
     tokens::{ends, estimate},
@@ -35,7 +35,7 @@ struct Record<'a> {
     event_id: &'a EventId,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "Not::not")]
     cut: bool,
 }
 
@@ -47,11 +47,6 @@ struct Task<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     set_by: Option<&'a UserId>,
     task: &'a str,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out a reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// Returns an errand's record as a line, with what was reported cut until the line takes at most `tokens_max`, and
@@ -75,14 +70,9 @@ pub fn line(errand: &Brief, event: &EventId, tokens_max: u32) -> (String, bool) 
         return (whole, errand.payload_cut);
     };
     record.cut = true;
-    let mut text_tokens_max = tokens_max;
-    loop {
-        record.reported = Some(Cow::Owned(ends(reported, text_tokens_max).into_owned()));
-        let shorter = escaped_line(&record);
-        if text_tokens_max == 0 || estimate(&shorter) <= tokens_max {
-            return (shorter, true);
-        }
-        // Names, ids and escapes take space too, so shrink until the whole line fits.
-        text_tokens_max = text_tokens_max * 3 / 4;
-    }
+    let shorter = fitting(tokens_max, |text_tokens_max| {
+        record.reported = Some(ends(reported, text_tokens_max));
+        escaped_line(&record)
+    });
+    (shorter, true)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{legible::escape, time::Timestamp};
+use super::{legible::escape, time::Timestamp, tokens::estimate};
 
 /// Returns the first characters of a foreign text.
 pub(super) fn first_chars(text: &str, most: usize) -> &str {
@@ -24,6 +24,20 @@ pub(super) fn line(value: &impl Serialize) -> String {
         }
     }
     escaped
+}
+
+/// Returns a line that takes at most `tokens_max`, made by `line` of so many tokens of its text; where even none of the
+/// text is too much, the shortest.
+pub(super) fn fitting(tokens_max: u32, mut line: impl FnMut(u32) -> String) -> String {
+    let mut text_tokens_max = tokens_max;
+    loop {
+        let made = line(text_tokens_max);
+        if text_tokens_max == 0 || estimate(&made) <= tokens_max {
+            return made;
+        }
+        // Names, ids and escapes take space too, so shrink until the whole line fits.
+        text_tokens_max = text_tokens_max * 3 / 4;
+    }
 }
 
 /// These characters occur only in JSON strings, where an escape means the same.

@@ -7,6 +7,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    ops::Not,
 };
 
 use ruma::{EventId, UserId};
@@ -15,7 +16,7 @@ use serde::Serialize;
 use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, polls, tokens};
 use crate::core::{
     address::{OwnWords, linked_user},
-    escaped::{first_chars, line, rfc3339},
+    escaped::{first_chars, fitting, line, rfc3339},
     event::{self, Membership, Message, MessageKind},
     media::{Extent, Unread},
     time::Timestamp,
@@ -54,9 +55,9 @@ pub(super) struct Record<'a> {
     reply_to: Option<&'a EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread: Option<&'a EventId>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "Not::not")]
     edited: bool,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "Not::not")]
     cut: bool,
 }
 
@@ -98,11 +99,6 @@ impl<'a> Location<'a> {
             of: if location.of_sender { "the sender" } else { "a place" },
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out a reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// A message's origin, which its content does not say.
@@ -176,20 +172,17 @@ impl<'a> Record<'a> {
             return (whole, false);
         }
         let mut record = Self { cut: true, ..self.clone() };
-        let mut text_tokens_max = tokens_max;
-        loop {
+        let shorter = fitting(tokens_max, |text_tokens_max| {
             record.text = Cow::Owned(tokens::ends(&self.text, text_tokens_max).into_owned());
             let shorter = line(&record);
-            if text_tokens_max == 0 || tokens::estimate(&shorter) <= tokens_max {
-                return (shorter, true);
-            }
+            // For the next, if this one is still too long.
             if let Some(poll) = &mut record.poll {
                 poll.shrink();
             }
             record.links.truncate(record.links.len() / 2);
-            // Names, ids and escapes take space too, so shrink until the whole line fits.
-            text_tokens_max = text_tokens_max * 3 / 4;
-        }
+            shorter
+        });
+        (shorter, true)
     }
 }
 

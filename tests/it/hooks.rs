@@ -1,6 +1,6 @@
 //! Work that nobody asked for: webhooks (C21) and watches (C22), with crashes between every two steps.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 use hmac::{Hmac, Mac as _};
@@ -138,32 +138,27 @@ fn configure(office: &Office, address: &str, robot: &Person, [plain, sealed]: [&
         settings["hooks_listen"] = json!(address);
         settings["credentials"] = json!({ "gh": { "value": SECRET }, "am": { "value": TOKEN } });
     })?;
-    let file = config.with_file_name("coworkers").join("oncall.yaml");
-    let mut coworker: Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
     let alice = office.alice.user_id();
-    coworker["hooks"] = json!([
-        {
-            "name": "github", "room": plain, "task": "Say what broke.", "proof": "github", "credential": "gh",
-            "mention": [alice], "events": ["workflow_run"],
-            "filter": [{ "at": "/workflow_run/conclusion", "not": "success" }],
-        },
-        {
-            "name": "alertmanager", "room": sealed, "task": "Say what is wrong.", "proof": "bearer", "credential": "am",
-            "sender": "alertmanager", "mention": [alice],
-        },
-    ]);
-    coworker["watches"] = [plain, sealed]
-        .into_iter()
-        .enumerate()
-        .map(|(number, room)| {
+    reconfigure(&config.with_file_name("coworkers").join("oncall.yaml"), |coworker| {
+        coworker["hooks"] = json!([
+            {
+                "name": "github", "room": plain, "task": "Say what broke.", "proof": "github", "credential": "gh",
+                "mention": [alice], "events": ["workflow_run"],
+                "filter": [{ "at": "/workflow_run/conclusion", "not": "success" }],
+            },
+            {
+                "name": "alertmanager", "room": sealed, "task": "Say what is wrong.", "proof": "bearer",
+                "credential": "am", "sender": "alertmanager", "mention": [alice],
+            },
+        ]);
+        let watch = |(number, room)| {
             json!({
                 "name": format!("red-{number}"), "room": room, "senders": [robot.user_id()], "pattern": "FAILED",
                 "task": "Digest it.", "mention": [alice],
             })
-        })
-        .collect();
-    fs::write(file, coworker.to_string())?;
-    Ok(())
+        };
+        coworker["watches"] = [plain, sealed].into_iter().enumerate().map(watch).collect();
+    })
 }
 
 /// Has the model answer an errand with the title that it read, and anything else with the question.

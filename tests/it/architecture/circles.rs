@@ -78,13 +78,12 @@ impl Tree {
         }
     }
 
-    /// Returns the modules that a module uses.
-    fn used_by(&self, name: &Name) -> BTreeSet<Name> {
+    /// Returns the modules that a module uses; `known` are all.
+    fn used_by(&self, name: &Name, known: &BTreeSet<Name>) -> BTreeSet<Name> {
         let Module { code, brought } = &self.0[name];
-        let known: BTreeSet<Name> = self.0.keys().cloned().collect();
         let written = paths(code).into_iter().filter_map(|path| match brought.get(&path[0]) {
             Some(from) => Some([from, &path[1..]].concat()),
-            None => absolute(&known, name, &path),
+            None => absolute(known, name, &path),
         });
         let used = brought.values().cloned().chain(written).map(|path| self.owner(&path, 0));
         used.filter(|used| used != name).collect()
@@ -93,8 +92,9 @@ impl Tree {
     /// Returns the circles among the modules of each folder.
     fn circles(&self) -> Vec<(String, Vec<String>)> {
         let mut folders: BTreeMap<Name, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
-        for name in self.0.keys() {
-            for used in self.used_by(name) {
+        let known: BTreeSet<Name> = self.0.keys().cloned().collect();
+        for name in &known {
+            for used in self.used_by(name, &known) {
                 let shared = name.iter().zip(&used).take_while(|(a, b)| a == b).count();
                 if let (Some(from), Some(to)) = (name.get(shared), used.get(shared)) {
                     let folder = folders.entry(name[..shared].to_vec()).or_default();
